@@ -1,0 +1,21 @@
+import { createLocalChanges } from '../shared/changes/local-changes.ts'
+import { createNatsChanges } from '../shared/changes/nats-changes.ts'
+import { openNatsLink } from '../shared/nats/link.ts'
+import { listen } from '../shared/runtime/listen.ts'
+import { runService, stopped } from '../shared/runtime/service.ts'
+import { natsUrl } from '../shared/runtime/settings.ts'
+import { createMapStore } from '../shared/stores/map-store.ts'
+import { createApp } from './app.ts'
+import { seed } from './seed.ts'
+
+await runService(
+  { name: 'cdnurl', port: 8083, settings: { NATS_URL: natsUrl.optional() }, script: import.meta.filename },
+  async (service, { PORT, HOST, NATS_URL }) => {
+    await using nats = NATS_URL && openNatsLink({ servers: NATS_URL, ...service })
+    const changes = nats ? createNatsChanges(nats) : createLocalChanges()
+    if (nats) service.health.watch('nats', { state: nats.state, required: false })
+    const app = createApp({ ...service, store: createMapStore(seed), changes })
+    await using _ = await listen(app, { port: PORT, host: HOST, log: service.log })
+    await stopped(service)
+  },
+)

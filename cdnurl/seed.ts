@@ -1,0 +1,7 @@
+import type { CdnUrlFields } from '../shared/contracts/cdn-url.ts'
+
+/** What the service starts with. */
+export const seed: [id: string, fields: CdnUrlFields][] = [
+  ['123', { url: 'path/to/asset123.mp4' }],
+  ['456', { url: 'path/to/asset456.mp4' }],
+]

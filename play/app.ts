@@ -1,0 +1,33 @@
+import { Play } from '../shared/contracts/play.ts'
+import { Playback } from '../shared/contracts/playback.ts'
+import { AssetNotFound } from '../shared/contracts/status.ts'
+import { createBaseApp } from '../shared/http/base-app.ts'
+import { describe } from '../shared/http/openapi.ts'
+import { validate } from '../shared/http/validate.ts'
+import type { Service } from '../shared/runtime/service.ts'
+import { toPlayback } from './playback.ts'
+import type { Record } from './recorder.ts'
+import type { Sources } from './sources.ts'
+
+type Deps = Service & { sources: Sources; record: Record }
+
+/** The edge: answers a play with all that the player needs, once the view is recorded. */
+export function createApp({ sources, record, ...service }: Deps) {
+  return createBaseApp(service).post(
+    '/play/asset/:assetId/user/:userId',
+    describe({
+      summary: 'Plays an asset, and counts the view',
+      answers: { 200: Playback, 404: AssetNotFound },
+      problems: [400, 503],
+    }),
+    validate('param', Play),
+    async (c) => {
+      const play = c.req.valid('param')
+      const requestId = c.get('requestId')
+      const found = await sources.gather(play, requestId)
+      if (!found) return c.json({ id: play.assetId, status: 'Asset not found' }, 404)
+      await record(play, requestId)
+      return c.json(toPlayback(found))
+    },
+  )
+}

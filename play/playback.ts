@@ -1,0 +1,16 @@
+import type { Playback } from '../shared/contracts/playback.ts'
+import type { Gathered } from './sources.ts'
+
+/** What the player gets. Its counts include this play: those read before it was recorded, plus one. */
+export function toPlayback({ metadata, cdnUrl, counts, degraded }: Gathered): Playback {
+  return {
+    id: metadata.id,
+    title: metadata.title,
+    genre: metadata.genre,
+    summary: metadata.summary,
+    url: cdnUrl.url,
+    userviews: counts ? counts.userviews + 1 : null,
+    assetviews: counts ? counts.assetviews + 1 : null,
+    ...(degraded.length > 0 && { degraded }),
+  }
+}

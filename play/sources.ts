@@ -1,0 +1,124 @@
+import type { z } from 'zod'
+import type { Changes } from '../shared/changes/changes.ts'
+import { CdnUrl } from '../shared/contracts/cdn-url.ts'
+import { Metadata } from '../shared/contracts/metadata.ts'
+import type { Play } from '../shared/contracts/play.ts'
+import type { Degraded } from '../shared/contracts/playback.ts'
+import { LookedUpCounts, type PlayCounts } from '../shared/contracts/view-counts.ts'
+import { UnavailableError } from '../shared/http/errors.ts'
+import { expectBody, type ServiceClient } from '../shared/http/service-client.ts'
+import { createBatcher, OverloadedError } from '../shared/runtime/batcher.ts'
+import type { Logger } from '../shared/runtime/log.ts'
+import { createReadOnce, type Held, type ReadOnce } from './read-once.ts'
+
+/** How long a play's questions may take. They are asked at once, so this bounds all of them together. */
+const GATHER_MS = 500
+const MAX_ASSETS_KEPT = 10_000
+/** Plays whose counts are looked up with one request, and plays that may wait for theirs. */
+const MAX_PLAYS_PER_LOOKUP = 1_000
+const MAX_PLAYS_WAITING = 10_000
+
+/** What the other services say of a play. */
+export type Gathered = {
+  metadata: Metadata
+  cdnUrl: CdnUrl
+  /** The counts before this play; undefined while reporting is away. */
+  counts: PlayCounts | undefined
+  /** Whose answer is missing, or is what it said last. */
+  degraded: Degraded[]
+}
+
+export type Sources = {
+  /**
+   * Asks all services at once. Undefined where metadata or cdnurl has no such asset.
+   * @throws UnavailableError where one of them cannot be asked and never was
+   * @throws OverloadedError
+   */
+  gather(play: Play, requestId: string): Promise<Gathered | undefined>
+}
+
+type Deps = {
+  metadata: ServiceClient
+  cdnurl: ServiceClient
+  reporting: ServiceClient
+  changes: Changes
+  ttlMs: number
+  log: Logger
+}
+
+export function createSources({ metadata, cdnurl, reporting, changes, ttlMs, log }: Deps): Sources {
+  const kept = {
+    metadata: createReadOnce({ load: assetLoader(metadata, '/content', Metadata), ttlMs, max: MAX_ASSETS_KEPT }),
+    cdnurl: createReadOnce({ load: assetLoader(cdnurl, '/url', CdnUrl), ttlMs, max: MAX_ASSETS_KEPT }),
+  }
+  const lookUp = createCountLookup(reporting)
+  followChanges(changes, kept)
+
+  async function countsOf(play: Play, requestId: string): Promise<PlayCounts | undefined> {
+    try {
+      const { users, assets } = await lookUp({ ...play, requestId })
+      return { userviews: users[play.userId] ?? 0, assetviews: assets[play.assetId] ?? 0 }
+    } catch (err) {
+      if (err instanceof OverloadedError) throw err
+      log.debug({ err, requestId }, 'counts not read')
+      return undefined
+    }
+  }
+
+  return {
+    async gather(play, requestId) {
+      const [metadata, cdnUrl, counts] = await Promise.all([
+        failureAsValue(kept.metadata.read(play.assetId, requestId)),
+        failureAsValue(kept.cdnurl.read(play.assetId, requestId)),
+        countsOf(play, requestId),
+      ])
+      if (!metadata || !cdnUrl) return undefined
+      if (metadata instanceof Error) throw new UnavailableError('metadata was never read', { cause: metadata })
+      if (cdnUrl instanceof Error) throw new UnavailableError('url was never read', { cause: cdnUrl })
+      const degraded: Degraded[] = []
+      if (metadata.stale) degraded.push('metadata')
+      if (cdnUrl.stale) degraded.push('cdnurl')
+      if (!counts) degraded.push('reporting')
+      return { metadata: metadata.value, cdnUrl: cdnUrl.value, counts, degraded }
+    },
+  }
+}
+
+function assetLoader<Schema extends z.ZodType>(service: ServiceClient, path: string, schema: Schema) {
+  return async (assetId: string, requestId: string): Promise<z.output<Schema> | undefined> => {
+    const signal = AbortSignal.timeout(GATHER_MS)
+    const answer = await service.get(`${path}/asset/${assetId}`, { signal, requestId })
+    return answer.status === 404 ? undefined : expectBody(answer, 200, schema)
+  }
+}
+
+/** One request asks for the counts of all plays that came while the one before was under way. */
+function createCountLookup(reporting: ServiceClient) {
+  return createBatcher<Play & { requestId: string }, LookedUpCounts>({
+    maxItems: MAX_PLAYS_PER_LOOKUP,
+    maxWaiting: MAX_PLAYS_WAITING,
+    budgetMs: GATHER_MS,
+    async run(plays, signal) {
+      const ids = {
+        assets: [...new Set(plays.map(({ assetId }) => assetId))],
+        users: [...new Set(plays.map(({ userId }) => userId))],
+      }
+      const answer = await reporting.post('/events/lookup', ids, { signal, requestId: plays[0]?.requestId })
+      return expectBody(answer, 200, LookedUpCounts)
+    },
+  })
+}
+
+function followChanges(changes: Changes, kept: Record<string, ReadOnce<object>>): void {
+  changes.subscribe(
+    ({ service, id }) => kept[service]?.expire(id),
+    () => {
+      for (const values of Object.values(kept)) values.expireAll()
+    },
+  )
+}
+
+/** A 404 of one service settles the play, whatever the other does: so a failure is a value until both have answered. */
+function failureAsValue<Value>(reading: Held<Value> | undefined | Promise<Held<Value> | undefined>) {
+  return reading instanceof Promise ? reading.catch((error: Error) => error) : reading
+}

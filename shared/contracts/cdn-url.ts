@@ -1,0 +1,27 @@
+import { z } from 'zod'
+import { AssetId } from './ids.ts'
+
+/** An http(s) URL, or a path that the player resolves against its CDN. */
+const playableUrl = z
+  .string()
+  .min(1)
+  .max(2_048)
+  .refine(isHttpOrRelative, { error: 'must be an http(s) URL or a relative path' })
+
+/** What cdnurl keeps of an asset, and what it takes in a POST. */
+export const CdnUrlFields = z.strictObject({ url: playableUrl }).meta({ example: { url: 'path/to/asset456.mp4' } })
+export type CdnUrlFields = z.infer<typeof CdnUrlFields>
+
+/** What cdnurl answers for an asset. */
+export const CdnUrl = z.object({ id: AssetId, ...CdnUrlFields.shape })
+export type CdnUrl = z.infer<typeof CdnUrl>
+
+/**
+ * Relative is what stays below the player's base: `//host/x` names another host and `\` is read as `/` by browsers,
+ * so neither is taken for a path. White space and control characters are refused because parsers drop some of them.
+ */
+function isHttpOrRelative(text: string): boolean {
+  if (/[\s\p{Cc}\\]/u.test(text)) return false
+  if (/^[a-z][a-z0-9+.-]*:/i.test(text)) return /^https?:\/\/[^/]/i.test(text) && URL.canParse(text)
+  return !text.startsWith('//') && URL.canParse(text, 'http://base.invalid/')
+}

@@ -1,0 +1,16 @@
+import { z } from 'zod'
+import { AssetId } from './ids.ts'
+
+/** What metadata keeps of an asset, and what it takes in a POST. */
+export const MetadataFields = z
+  .strictObject({
+    title: z.string().min(1).max(300),
+    genre: z.string().min(1).max(300),
+    summary: z.string().max(5_000),
+  })
+  .meta({ example: { title: 'Terminator', genre: 'action', summary: 'Summary for terminator' } })
+export type MetadataFields = z.infer<typeof MetadataFields>
+
+/** What metadata answers for an asset. */
+export const Metadata = z.object({ id: AssetId, ...MetadataFields.shape })
+export type Metadata = z.infer<typeof Metadata>

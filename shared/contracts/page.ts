@@ -1,0 +1,14 @@
+import { z } from 'zod'
+import { AssetId } from './ids.ts'
+
+/** Which part of a list: the first `limit` entries whose id comes after `after`. */
+export const PageQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(1_000).default(100),
+  after: AssetId.optional(),
+})
+export type PageQuery = z.infer<typeof PageQuery>
+
+/** A page of a catalogue, by id. `next` is the `after` of the next page, null on the last. */
+export function pageOf<Entry extends z.ZodType>(entry: Entry) {
+  return z.object({ assets: z.array(entry), next: AssetId.nullable() })
+}

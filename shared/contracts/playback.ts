@@ -1,0 +1,32 @@
+import { z } from 'zod'
+import { CdnUrlFields } from './cdn-url.ts'
+import { AssetId } from './ids.ts'
+import { MetadataFields } from './metadata.ts'
+import { PlayCounts } from './view-counts.ts'
+
+/** What play can do without: each names what was down, or not confirmed, when the play was answered. */
+export const Degraded = z.enum(['metadata', 'cdnurl', 'reporting', 'events'])
+export type Degraded = z.infer<typeof Degraded>
+
+/** What a player needs. Counts are null while reporting is away; `degraded` is absent when nothing is down. */
+export const Playback = z
+  .object({
+    id: AssetId,
+    ...MetadataFields.shape,
+    ...CdnUrlFields.shape,
+    userviews: PlayCounts.shape.userviews.nullable(),
+    assetviews: PlayCounts.shape.assetviews.nullable(),
+    degraded: z.array(Degraded).optional(),
+  })
+  .meta({
+    example: {
+      id: '456',
+      title: 'Terminator',
+      genre: 'action',
+      summary: 'Summary for terminator',
+      url: 'path/to/asset456.mp4',
+      userviews: 1,
+      assetviews: 1,
+    },
+  })
+export type Playback = z.infer<typeof Playback>

@@ -1,0 +1,40 @@
+import { z } from 'zod'
+import { AssetId, UserId } from './ids.ts'
+
+const views = z.int().nonnegative().meta({ example: 2 })
+
+/** The most ids of each kind in one look-up. */
+export const MAX_LOOKUP_IDS = 10_000
+
+/** How often one asset was played, or how often one user played. */
+export const ViewCount = z.object({ id: z.string().meta({ example: '8' }), views }).meta({ id: 'ViewCount' })
+export type ViewCount = z.infer<typeof ViewCount>
+
+/** The two counts that a play shows. */
+export const PlayCounts = z.object({ userviews: views, assetviews: views })
+export type PlayCounts = z.infer<typeof PlayCounts>
+
+/** `POST /events/lookup`: the counts of many assets and users at once. */
+export const CountLookup = z
+  .strictObject({
+    assets: z.array(AssetId).max(MAX_LOOKUP_IDS).default([]),
+    users: z.array(UserId).max(MAX_LOOKUP_IDS).default([]),
+  })
+  .meta({ example: { assets: ['123', '456'], users: ['8'] } })
+export type CountLookup = z.infer<typeof CountLookup>
+
+/** Every id that was asked for, with 0 for the unknown. */
+export const LookedUpCounts = z
+  .object({ assets: z.record(z.string(), views), users: z.record(z.string(), views) })
+  .meta({ example: { assets: { '123': 0, '456': 2 }, users: { '8': 2 } } })
+export type LookedUpCounts = z.infer<typeof LookedUpCounts>
+
+export const TopQuery = z.object({
+  by: z.enum(['asset', 'user']).default('asset'),
+  limit: z.coerce.number().int().min(1).max(1_000).default(10),
+})
+export type TopQuery = z.infer<typeof TopQuery>
+
+/** Most views first; equal counts by id. */
+export const TopList = z.object({ by: TopQuery.shape.by.unwrap(), top: z.array(ViewCount) })
+export type TopList = z.infer<typeof TopList>

@@ -1,0 +1,37 @@
+import type { Position } from '../contracts/position.ts'
+import { MAX_VIEWS_PER_BATCH, type View } from '../contracts/view.ts'
+import type { LogBatch } from './event-log.ts'
+
+/** What a batch may hold in bytes of messages. A view is shorter in `POST /events` than in the log, so 3 MiB stay below its 4 MiB. */
+const MAX_BATCH_BYTES = 3 * 1024 * 1024
+
+/** Gathers messages of the log into batches that one `POST /events` can carry. */
+export function createBatchBuilder(from: Position) {
+  let after = from.sequence
+  let through = after
+  let views: View[] = []
+  let bytes = 0
+  let rejected = 0
+
+  return {
+    /** Whether a message of this size still goes into the batch; an empty batch takes any. */
+    hasRoom: (size: number, count: number) =>
+      through === after || (bytes + size <= MAX_BATCH_BYTES && views.length + count <= MAX_VIEWS_PER_BATCH),
+    add(sequence: number, size: number, found: View[] | undefined) {
+      through = sequence
+      bytes += size
+      if (found) views.push(...found)
+      else rejected += 1
+    },
+    isEmpty: () => through === after,
+    /** The batch so far; the builder then starts the next one. */
+    take(pending: number): LogBatch {
+      const batch = { stream: from.stream, after, through, views, rejected, pending }
+      after = through
+      views = []
+      bytes = 0
+      rejected = 0
+      return batch
+    },
+  }
+}

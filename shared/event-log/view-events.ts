@@ -1,0 +1,53 @@
+import { z } from 'zod'
+import { Play } from '../contracts/play.ts'
+import { MAX_VIEWS_PER_BATCH, View } from '../contracts/view.ts'
+import type { NewView } from './event-log.ts'
+
+/** The media type of a message of the log (CloudEvents 1.0, JSON batch format). */
+export const BATCH_CONTENT_TYPE = 'application/cloudevents-batch+json'
+
+/** A view as a CloudEvents 1.0 event. Other attributes are allowed, as the specification asks, and ignored. */
+export const ViewEvent = z.looseObject({
+  specversion: z.literal('1.0'),
+  id: View.shape.id,
+  source: z.string().min(1),
+  type: z.literal('video.viewed'),
+  time: View.shape.at.optional(),
+  data: Play,
+})
+export type ViewEvent = z.infer<typeof ViewEvent>
+
+const ViewEvents = z.array(ViewEvent).min(1).max(MAX_VIEWS_PER_BATCH)
+
+/** Views as the JSON of a CloudEvents batch. The same views always give the same text. */
+export function encodeViews(views: readonly NewView[], source: string): string {
+  return JSON.stringify(
+    views.map(({ id, assetId, userId, at, requestId }) => ({
+      specversion: '1.0',
+      id,
+      source,
+      type: 'video.viewed',
+      subject: assetId,
+      time: at,
+      requestid: requestId,
+      data: { assetId, userId },
+    })),
+  )
+}
+
+/**
+ * The views of a message: a CloudEvents batch, or a single event.
+ * @param storedAt the time of an event that names none (RFC 3339)
+ * @throws Error whose message says what is wrong
+ */
+export function decodeViews(text: string, storedAt: string): View[] {
+  const json: unknown = JSON.parse(text)
+  const events = ViewEvents.safeParse(Array.isArray(json) ? json : [json])
+  if (!events.success) throw new Error(z.prettifyError(events.error).split('\n').slice(0, 4).join(' '))
+  return events.data.map(({ id, time, data }) => ({
+    id,
+    assetId: data.assetId,
+    userId: data.userId,
+    at: time ?? storedAt,
+  }))
+}

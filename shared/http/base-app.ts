@@ -1,0 +1,48 @@
+import { Hono } from 'hono'
+import { methodNotAllowed } from 'hono/method-not-allowed'
+import { requestId } from 'hono/request-id'
+import { z } from 'zod'
+import { Readiness } from '../runtime/health.ts'
+import type { Service } from '../runtime/service.ts'
+import { access } from './access.ts'
+import type { AppEnv } from './app-env.ts'
+import { docs } from './docs.ts'
+import { onError, problem } from './errors.ts'
+import { describe } from './openapi.ts'
+
+const Alive = z.object({ status: z.literal('alive') })
+
+/** The routes and the behaviour that every service has; a service adds its own. */
+export function createBaseApp(service: Pick<Service, 'name' | 'log' | 'health' | 'metrics'>) {
+  const { name, log, health, metrics } = service
+  const app = new Hono<AppEnv>()
+  app.use(access({ log, metrics }), requestId({ limitLength: 128 }))
+  app.use(
+    methodNotAllowed({
+      app: app as never,
+      onMethodNotAllowed(c, methods) {
+        c.header('allow', methods.join(', '))
+        return problem(c as never, 405)
+      },
+    }),
+  )
+  app.notFound((c) => problem(c, 404))
+  app.onError(onError)
+  app.get('/healthz', describe({ summary: 'Whether the process is alive', answers: { 200: Alive } }), (c) =>
+    c.json({ status: 'alive' }),
+  )
+  app.get(
+    '/readyz',
+    describe({
+      summary: "Whether it can serve, and each dependency's state",
+      answers: { 200: Readiness, 503: Readiness },
+    }),
+    async (c) => {
+      const readiness = await health.readiness()
+      return c.json(readiness, readiness.status === 'ready' ? 200 : 503)
+    },
+  )
+  app.get('/metrics', async (c) => c.body(await metrics.metrics(), 200, { 'content-type': metrics.contentType }))
+  app.route('/', docs(app, { name }))
+  return app
+}

@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { serveStatic } from '@hono/node-server/serve-static'
+import { Hono } from 'hono'
+import { generateSpecs } from 'hono-openapi'
+import absolutePath from 'swagger-ui-dist/absolute-path.js'
+import type { AppEnv } from './app-env.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+
+/** `/openapi.json`, made from the routes of `app` when first asked for, and `/docs`, a page that shows it offline. */
+export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono {
+  const make = () =>
+    generateSpecs(app, {
+      documentation: { openapi: '3.1.0', info: { title: name, version, description: `The HTTP interface of ${name}` } },
+      defaultValidationErrorResponse: false,
+      exclude: ['/openapi.json', /^\/docs/],
+    })
+  let document: ReturnType<typeof make> | undefined
+  return new Hono()
+    .get('/openapi.json', async (c) => {
+      document ??= make()
+      return c.json(await document)
+    })
+    .get('/docs', (c) => c.html(page(name)))
+    .get('/docs/start.js', (c) => c.body(start, 200, { 'content-type': 'text/javascript' }))
+    .get(
+      '/docs/:asset{swagger-ui.css|swagger-ui-bundle.js}',
+      serveStatic({ root: '/', rewriteRequestPath: (path) => join(absolutePath(), path.replace('/docs/', '')) }),
+    )
+}
+
+function page(name: string): string {
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>${name}: API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<div id="docs"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</html>
+`
+}
+
+const start = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs' })\n`

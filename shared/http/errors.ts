@@ -1,0 +1,58 @@
+import type { Context } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import type { Problem } from '../contracts/status.ts'
+import { OverloadedError } from '../runtime/batcher.ts'
+import type { AppEnv } from './app-env.ts'
+
+/** What a client may be told about a field of what it sent. */
+export type FieldError = { path: string; message: string }
+
+/** The request cannot be served now, but may be soon. `cause` stays in the log. */
+export class UnavailableError extends Error {
+  override name = 'UnavailableError'
+}
+
+/** How long a client should wait before it asks again what could not be served. */
+const RETRY_AFTER_S = 1
+
+const statusTexts: Partial<Record<number, string>> = {
+  401: 'Unauthorized',
+  404: 'Not found',
+  405: 'Method not allowed',
+  411: 'Length required',
+  413: 'Content too large',
+  415: 'Unsupported media type',
+  429: 'Too many requests',
+  503: 'Service unavailable',
+}
+
+/** Answers with the one shape that every error has. */
+export function problem(c: Context<AppEnv>, status: ContentfulStatusCode, errors?: FieldError[]) {
+  const body: Problem = {
+    status: statusTexts[status] ?? (status < 500 ? 'Invalid request' : 'Internal error'),
+    ...(errors && { errors }),
+    requestId: c.get('requestId'),
+  }
+  if (status === 429 || status === 503) c.header('retry-after', String(RETRY_AFTER_S))
+  return c.json(body, status)
+}
+
+/** The one place where a throw becomes an answer. What is behind a 5xx is logged, never told. */
+export function onError(error: Error, c: Context<AppEnv>) {
+  if (error instanceof UnavailableError || error instanceof OverloadedError) return unavailable(c, error)
+  if (error instanceof HTTPException && error.status < 500) return refused(c, error)
+  c.get('log').error({ err: error, requestId: c.get('requestId'), path: c.req.path }, 'request failed')
+  return problem(c, 500)
+}
+
+function unavailable(c: Context<AppEnv>, error: Error) {
+  const reason = error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
+  c.get('log').warn({ reason, requestId: c.get('requestId'), path: c.req.path }, 'request not served')
+  return problem(c, 503)
+}
+
+/** Hono's own refusals are text: a body that is not JSON, above all. */
+function refused(c: Context<AppEnv>, { status, message }: HTTPException) {
+  return problem(c, status as ContentfulStatusCode, status === 400 ? [{ path: '', message }] : undefined)
+}

@@ -1,0 +1,121 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ConnectionOptions, connect, Events, type NatsConnection } from 'nats'
+import type { DependencyState } from '../runtime/health.ts'
+import type { Logger } from '../runtime/log.ts'
+
+/** There is no connection to NATS at the moment. */
+export class NatsDownError extends Error {
+  override name = 'NatsDownError'
+  constructor() {
+    super('no connection to NATS')
+  }
+}
+
+/** A connection to NATS that is kept up for as long as the process lives. */
+export type NatsLink = AsyncDisposable & {
+  state: () => DependencyState
+  /**
+   * The connection, if it is up.
+   * @throws NatsDownError
+   */
+  connection(): NatsConnection
+  /** Resolves when the connection is up; rejects when `signal` aborts. */
+  up(signal: AbortSignal): Promise<NatsConnection>
+  /** Aborts when the connection that is up now goes down; aborted while it is down. */
+  down(): AbortSignal
+  /** Calls back at once if the link is up, and each time that it comes up. */
+  onUp(callback: (connection: NatsConnection) => void): void
+}
+
+const RECONNECT_WAIT_MS = 250
+
+/** Connects in the background, tries for ever, and reconnects for ever. */
+export function openNatsLink({ servers, name, log }: { servers: string[]; name: string; log: Logger }): NatsLink {
+  const closing = new AbortController()
+  const events = new EventTarget()
+  const callbacks: ((connection: NatsConnection) => void)[] = []
+  let connection: NatsConnection | undefined
+  let downSignal = abortedController()
+
+  const options: ConnectionOptions = {
+    servers,
+    name,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: RECONNECT_WAIT_MS,
+    reconnectJitter: RECONNECT_WAIT_MS,
+    timeout: 2_000,
+    // Notices a server that hangs within 20 s; one that closed is noticed at once.
+    pingInterval: 10_000,
+    maxPingOut: 1,
+    // A stack trace for each request would cost more than the request.
+    noAsyncTraces: true,
+  }
+
+  function rise(current: NatsConnection): void {
+    connection = current
+    downSignal = new AbortController()
+    log.info({ server: current.getServer() }, 'NATS is up')
+    for (const callback of callbacks) callback(current)
+    events.dispatchEvent(new Event('up'))
+  }
+
+  function fall(): void {
+    if (!connection) return
+    connection = undefined
+    downSignal.abort(new NatsDownError())
+    if (!closing.signal.aborted) log.warn('NATS is down')
+  }
+
+  async function run(): Promise<void> {
+    const current = await firstConnection(options, log, closing.signal)
+    if (!current) return
+    rise(current)
+    for await (const { type } of current.status()) {
+      if (type === Events.Disconnect) fall()
+      if (type === Events.Reconnect) rise(current)
+    }
+    fall()
+  }
+
+  const running = run()
+  return {
+    state: () => (connection ? 'up' : 'down'),
+    connection() {
+      if (!connection) throw new NatsDownError()
+      return connection
+    },
+    async up(signal) {
+      while (!connection) await once(events, 'up', { signal })
+      return connection
+    },
+    down: () => downSignal.signal,
+    onUp(callback) {
+      callbacks.push(callback)
+      if (connection) callback(connection)
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort()
+      await (connection ? connection.drain() : undefined)
+      await running
+    },
+  }
+}
+
+async function firstConnection(options: ConnectionOptions, log: Logger, closing: AbortSignal) {
+  for (let attempt = 0; !closing.aborted; attempt += 1) {
+    try {
+      return await connect(options)
+    } catch (err) {
+      if (attempt === 0) log.warn({ err: (err as Error).message, servers: options.servers }, 'NATS is not there yet')
+      await sleep(RECONNECT_WAIT_MS, undefined, { signal: closing }).catch(() => undefined)
+    }
+  }
+  return undefined
+}
+
+function abortedController(): AbortController {
+  const controller = new AbortController()
+  controller.abort(new NatsDownError())
+  return controller
+}

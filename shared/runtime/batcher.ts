@@ -1,0 +1,78 @@
+/** More is waiting than may wait. */
+export class OverloadedError extends Error {
+  override name = 'OverloadedError'
+}
+
+/** What was asked for did not come in time. */
+export class TimedOutError extends Error {
+  override name = 'TimedOutError'
+}
+
+type Options<Item, Result> = {
+  /** Does one group. It ends soon after `signal` aborts: the next group starts when it has. */
+  run: (items: Item[], signal: AbortSignal) => Promise<Result>
+  /** The most items in one group. */
+  maxItems: number
+  /** The most items that wait for the group under way to end. */
+  maxWaiting: number
+  /** How long an item may take, from the call that added it, in milliseconds. */
+  budgetMs: number
+}
+
+type Group<Item, Result> = { items: Item[]; since: number; settled: PromiseWithResolvers<Result> }
+
+/**
+ * Groups calls: one group is under way, and what comes meanwhile gathers for the next. So a hundred calls at once cost
+ * one request or one append, and a single call waits for nothing. All calls of a group get the same result.
+ *
+ * No timer runs per call: a group's time counts from its first item, so a group that had to wait has less left, and
+ * one whose time is over is not started at all.
+ *
+ * @returns a function that adds an item; it rejects with OverloadedError, TimedOutError or what `run` throws
+ */
+export function createBatcher<Item, Result>({ run, maxItems, maxWaiting, budgetMs }: Options<Item, Result>) {
+  const queue: Group<Item, Result>[] = []
+  let waiting = 0
+  let running = false
+
+  async function work(): Promise<void> {
+    running = true
+    for (let group = queue.shift(); group; group = queue.shift()) {
+      waiting -= group.items.length
+      await settle(group)
+    }
+    running = false
+  }
+
+  async function settle({ items, since, settled }: Group<Item, Result>): Promise<void> {
+    const left = since + budgetMs - performance.now()
+    const controller = new AbortController()
+    const expire = () => {
+      const error = new TimedOutError(`no result within ${budgetMs} ms`)
+      settled.reject(error)
+      controller.abort(error)
+    }
+    if (left <= 0) return expire()
+    const timer = setTimeout(expire, left)
+    try {
+      settled.resolve(await run(items, controller.signal))
+    } catch (error) {
+      settled.reject(error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  return function add(item: Item): Promise<Result> {
+    if (waiting >= maxWaiting) return Promise.reject(new OverloadedError(`${waiting} are waiting already`))
+    let last = queue.at(-1)
+    if (!last || last.items.length >= maxItems) {
+      last = { items: [], since: performance.now(), settled: Promise.withResolvers<Result>() }
+      queue.push(last)
+    }
+    last.items.push(item)
+    waiting += 1
+    if (!running) void work()
+    return last.settled.promise
+  }
+}

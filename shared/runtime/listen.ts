@@ -1,0 +1,47 @@
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createAdaptorServer } from '@hono/node-server'
+import type { Logger } from './log.ts'
+
+/** How long open requests may take to finish once the server closes. */
+const GRACE_MS = 5_000
+
+export class PortTakenError extends Error {
+  override name = 'PortTakenError'
+}
+
+type App = Pick<Parameters<typeof createAdaptorServer>[0], 'fetch'>
+
+export type Listening = AsyncDisposable & { port: number; url: string }
+
+/**
+ * Serves `app` over HTTP/1.1 with keep-alive. Disposing stops listening, lets open requests finish, and after a grace
+ * period cuts what is left.
+ * @throws PortTakenError naming the port
+ */
+export async function listen(app: App, at: { host: string; port: number; log: Logger }): Promise<Listening> {
+  const server = createAdaptorServer({ fetch: app.fetch }) as Server
+  server.listen(at.port, at.host)
+  await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE') throw error
+    throw new PortTakenError(`port ${at.port} on ${at.host} is already in use`)
+  })
+  const { port } = server.address() as AddressInfo
+  const url = `http://${at.host.includes(':') ? `[${at.host}]` : at.host}:${port}`
+  at.log.info({ url }, 'listening')
+  return {
+    port,
+    url,
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, 'close')
+      server.close()
+      // A connection that was busy when close() was called turns idle later, and would be kept open until it times out.
+      const sweep = setInterval(() => server.closeIdleConnections(), 50)
+      const cut = setTimeout(() => server.closeAllConnections(), GRACE_MS)
+      await closed
+      clearInterval(sweep)
+      clearTimeout(cut)
+    },
+  }
+}
