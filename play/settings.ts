@@ -1,9 +1,9 @@
-import { duration, instances, natsUrl } from '../shared/runtime/settings.ts'
+import { catalogueTtl, instances, natsUrl } from '../shared/runtime/settings.ts'
 
 export const playSettings = {
   NATS_URL: natsUrl,
   METADATA_URL: instances('http://127.0.0.1:8081', 'Where metadata is'),
   CDNURL_URL: instances('http://127.0.0.1:8083', 'Where cdnurl is'),
   REPORTING_URL: instances('http://127.0.0.1:8082', 'Where reporting is'),
-  CATALOGUE_TTL: duration('5s', 'How long what was read of an asset is used'),
+  CATALOGUE_TTL: catalogueTtl,
 }

@@ -97,6 +97,7 @@ export function createJetStreamEventLog({ nats, log, producer = nuid.next() }: D
     },
 
     async *read(after, signal) {
+      await nats.up(signal)
       const ended = AbortSignal.any([signal, nats.down()])
       const jsm = await manager()
       const stream = await ensureStream(jsm)

@@ -67,18 +67,20 @@ export function openNatsLink({ servers, name, log }: { servers: string[]; name: 
     if (!closing.signal.aborted) log.warn('NATS is down')
   }
 
-  async function run(): Promise<void> {
-    const current = await firstConnection(options, log, closing.signal)
-    if (!current) return
-    rise(current)
+  async function follow(current: NatsConnection): Promise<void> {
     for await (const { type } of current.status()) {
       if (type === Events.Disconnect) fall()
       if (type === Events.Reconnect) rise(current)
     }
-    fall()
   }
 
-  const running = run()
+  const opening = firstConnection(options, log, closing.signal)
+  void opening.then((current) => {
+    if (!current) return
+    rise(current)
+    void follow(current)
+  })
+
   return {
     state: () => (connection ? 'up' : 'down'),
     connection() {
@@ -96,8 +98,10 @@ export function openNatsLink({ servers, name, log }: { servers: string[]; name: 
     },
     async [Symbol.asyncDispose]() {
       closing.abort()
-      await (connection ? connection.drain() : undefined)
-      await running
+      const opened = await opening
+      // drain() sends what is still to be sent, and would wait for ever without a connection.
+      if (connection) await connection.drain()
+      else await opened?.close()
     },
   }
 }

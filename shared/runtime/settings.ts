@@ -110,6 +110,10 @@ export const natsUrl = z
   })
   .meta({ description: 'NATS servers, separated by commas' })
 
+export const dataDir = z.string().default('./data').meta({ description: 'Where data is kept on disk' })
+
+export const catalogueTtl = duration('5s', 'How long what was read of an asset is used')
+
 function readFlags(argv: string[]): Record<string, string> {
   try {
     const { values } = parseArgs({ args: argv, options: { port: { type: 'string' }, host: { type: 'string' } } })

@@ -1,0 +1,80 @@
+import { describe, expect, test } from 'vitest'
+import { describeCatalogue } from '../shared/http/catalogue-app.test-suite.ts'
+import { expectProblem } from '../shared/http/expect-problem.ts'
+import { jsonRequest } from '../shared/http/json-request.ts'
+import { createTestService } from '../shared/runtime/test-service.ts'
+import { createMapStore } from '../shared/stores/map-store.ts'
+import { createApp } from './app.ts'
+import { seed } from './seed.ts'
+
+describeCatalogue({
+  createApp,
+  name: 'cdnurl',
+  path: '/url',
+  examples: [{ url: 'path/to/9.mp4' }, { url: 'https://cdn.example/9.mp4?token=a%20b#t=10' }],
+})
+
+test('cdnurl starts with two assets', async () => {
+  const response = await open().request('/url/assets')
+  expect(await response.json()).toEqual({
+    assets: [
+      { id: '123', url: 'path/to/asset123.mp4' },
+      { id: '456', url: 'path/to/asset456.mp4' },
+    ],
+    next: null,
+  })
+})
+
+describe('a url', () => {
+  const post = (url: unknown) => open().request('/url/asset/9', jsonRequest({ url }))
+
+  test.each([
+    'http://a',
+    'HTTPS://cdn.example:8443/9.mp4?x=1&y=2',
+    'http://[::1]/9.mp4',
+    '9.mp4',
+    './path/to/9.mp4',
+    'path/with:colon/9.mp4',
+    'video/é%20.mp4',
+  ])('may be %s', async (url) => expect((await post(url)).status).toBe(200))
+
+  test.each([
+    '',
+    1,
+    null,
+    'ftp://a/9.mp4',
+    'javascript:alert(1)',
+    'JavaScript:alert(1)',
+    'data:text/html,x',
+    'file:///etc/passwd',
+    'blob:http://a/x',
+    '//host/9.mp4',
+    '\\\\host\\9.mp4',
+    '/\\host/9.mp4',
+    'http:9.mp4',
+    'http:/9.mp4',
+    'http://',
+    'http:///9.mp4',
+    'http://a:99999/9.mp4',
+    'http://a b/9.mp4',
+    ' http://a/9.mp4',
+    'path to/9.mp4',
+    'java\nscript:alert(1)',
+    '\u0000javascript:alert(1)',
+    '\tpath/9.mp4',
+  ])('may not be %j', async (url) => {
+    await expectProblem(await post(url), 400, ['url'])
+  })
+
+  test('may have 2048 characters', async () => {
+    for (const start of ['x', 'http://a/']) {
+      expect((await post(start.padEnd(2_048, 'x'))).status).toBe(200)
+      await expectProblem(await post(start.padEnd(2_049, 'x')), 400, ['url'])
+    }
+  })
+})
+
+function open() {
+  const changes = { publish() {}, subscribe() {} }
+  return createApp({ ...createTestService('cdnurl'), store: createMapStore(seed), changes })
+}

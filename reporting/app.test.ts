@@ -1,0 +1,235 @@
+import { describe, expect, test } from 'vitest'
+import type { EventBatch } from '../shared/contracts/event-batch.ts'
+import { expectProblem } from '../shared/http/expect-problem.ts'
+import { jsonRequest } from '../shared/http/json-request.ts'
+import { createTestService } from '../shared/runtime/test-service.ts'
+import { createApp } from './app.ts'
+import { createViewCounts } from './view-counts.ts'
+
+/** Ids that every object has as names of its own. */
+const inherited = ['constructor', 'toString', 'hasOwnProperty']
+
+describe('the views of one asset or user', () => {
+  test.each(['9', ...inherited])('are not found for %s before it has any', async (id) => {
+    const { get } = open()
+    expect(await get(`/events/asset/${id}`)).toEqual([404, { id, status: 'Asset not found' }])
+    expect(await get(`/events/user/${id}`)).toEqual([404, { id, status: 'User not found' }])
+  })
+
+  test.each(['9', ...inherited])('are counted for %s', async (id) => {
+    const { get, post } = open()
+    expect(await post(`/events/asset/${id}/user/u`)).toEqual([200, { userviews: 1, assetviews: 1 }])
+    expect(await post(`/events/asset/a/user/${id}`)).toEqual([200, { userviews: 1, assetviews: 1 }])
+    expect(await get(`/events/asset/${id}`)).toEqual([200, { id, views: 1 }])
+    expect(await get(`/events/user/${id}`)).toEqual([200, { id, views: 1 }])
+  })
+
+  test('are counted for each by itself', async () => {
+    const { get, post } = open()
+    await post('/events/asset/a/user/u')
+    expect(await post('/events/asset/a/user/v')).toEqual([200, { userviews: 1, assetviews: 2 }])
+    expect(await post('/events/asset/b/user/v')).toEqual([200, { userviews: 2, assetviews: 1 }])
+    expect(await get('/events/asset/u')).toMatchObject([404, {}])
+    expect(await get('/events/user/a')).toMatchObject([404, {}])
+  })
+
+  test('are not asked for, or counted, under a bad id', async () => {
+    const { app } = open()
+    await expectProblem(await app.request('/events/asset/a%2Fb'), 400, ['assetId'])
+    await expectProblem(await app.request('/events/user/%zz'), 400, ['userId'])
+    const both = await app.request('/events/asset/-a/user/-u', { method: 'POST' })
+    await expectProblem(both, 400, ['assetId', 'userId'])
+  })
+})
+
+describe('a look-up', () => {
+  test('has every id that was asked for, with 0 for the unknown', async () => {
+    const { post } = open()
+    await post('/events/asset/a/user/constructor')
+    await post('/events/asset/a/user/u')
+    expect(await post('/events/lookup', { assets: ['a', 'x', ...inherited], users: ['u', 'a', ...inherited] })).toEqual([
+      200,
+      {
+        assets: { a: 2, x: 0, constructor: 0, toString: 0, hasOwnProperty: 0 },
+        users: { u: 1, a: 0, constructor: 1, toString: 0, hasOwnProperty: 0 },
+      },
+    ])
+  })
+
+  test('may leave out either kind', async () => {
+    const { post } = open()
+    expect(await post('/events/lookup', { assets: ['a'] })).toEqual([200, { assets: { a: 0 }, users: {} }])
+    expect(await post('/events/lookup', { users: ['u'] })).toEqual([200, { assets: {}, users: { u: 0 } }])
+  })
+
+  test('has each bad id and unknown field named', async () => {
+    const response = await open().app.request('/events/lookup', jsonRequest({ assets: ['a', '/'], users: [1], more: 1 }))
+    await expectProblem(response, 400, ['assets.1', 'users.0', 'more'])
+  })
+})
+
+describe('the top', () => {
+  async function openWithViews() {
+    const { get, post } = open()
+    for (const [asset, user] of ['bu', 'av', 'cv', 'cw', 'cw']) await post(`/events/asset/${asset}/user/${user}`)
+    return get
+  }
+
+  test('has the most viewed first, equal ones by id', async () => {
+    const get = await openWithViews()
+    const assets = [
+      { id: 'c', views: 3 },
+      { id: 'a', views: 1 },
+      { id: 'b', views: 1 },
+    ]
+    const users = [
+      { id: 'v', views: 2 },
+      { id: 'w', views: 2 },
+      { id: 'u', views: 1 },
+    ]
+    expect(await get('/events/top')).toEqual([200, { by: 'asset', top: assets }])
+    expect(await get('/events/top?by=asset')).toEqual([200, { by: 'asset', top: assets }])
+    expect(await get('/events/top?by=user')).toEqual([200, { by: 'user', top: users }])
+    expect(await get('/events/top?limit=2')).toEqual([200, { by: 'asset', top: assets.slice(0, 2) }])
+    expect(await get('/events/top?by=user&limit=1')).toEqual([200, { by: 'user', top: users.slice(0, 1) }])
+  })
+
+  test('is empty before there are views', async () => {
+    expect(await open().get('/events/top?by=user')).toEqual([200, { by: 'user', top: [] }])
+  })
+
+  test('has ten where no limit is given', async () => {
+    const { get, post } = open()
+    for (let n = 0; n < 11; n += 1) await post(`/events/asset/${n}/user/u`)
+    expect(await get('/events/top')).toMatchObject([200, { top: { length: 10 } }])
+  })
+
+  test.each(['by=view', 'by=', 'limit=0', 'limit=1001', 'limit=x'])('may not be %s', async (query) => {
+    const [field] = query.split('=')
+    await expectProblem(await open().app.request(`/events/top?${query}`), 400, [String(field)])
+  })
+})
+
+describe('a batch of the log', () => {
+  const first = { stream: 's', after: 0, through: 3, views: [view('1', 'a', 'u'), view('2', 'a', 'v')] }
+
+  test('moves the position, which is null at first', async () => {
+    const { get, post } = open()
+    expect(await get('/events/position')).toEqual([200, null])
+    expect(await post('/events', first)).toEqual([200, { stream: 's', sequence: 3 }])
+    expect(await get('/events/position')).toEqual([200, { stream: 's', sequence: 3 }])
+  })
+
+  test('is counted, and again is refused with the position', async () => {
+    const { get, post } = open()
+    await post('/events', first)
+    expect(await post('/events', first)).toEqual([409, conflict({ stream: 's', sequence: 3 })])
+    expect(await get('/events/asset/a')).toEqual([200, { id: 'a', views: 2 }])
+    expect(await get('/events/user/v')).toEqual([200, { id: 'v', views: 1 }])
+  })
+
+  test('that leaves a gap is refused with the position', async () => {
+    const { get, post } = open()
+    const later = { ...first, after: 4, through: 5 }
+    expect(await post('/events', later)).toEqual([409, conflict(null)])
+    await post('/events', first)
+    expect(await post('/events', later)).toEqual([409, conflict({ stream: 's', sequence: 3 })])
+    expect(await get('/events/asset/a')).toEqual([200, { id: 'a', views: 2 }])
+  })
+
+  test('may have no views', async () => {
+    const { post } = open()
+    expect(await post('/events', { ...first, views: [] })).toEqual([200, { stream: 's', sequence: 3 }])
+  })
+
+  test('counts beside the views that were counted directly', async () => {
+    const { get, post } = open()
+    await post('/events/asset/a/user/u')
+    expect(await get('/events/position')).toEqual([200, null])
+    await post('/events', first)
+    expect(await post('/events/asset/a/user/u')).toEqual([200, { userviews: 3, assetviews: 4 }])
+    expect(await get('/events/position')).toEqual([200, { stream: 's', sequence: 3 }])
+  })
+
+  test('has each bad field named, and is then not counted at all', async () => {
+    const { app, get } = open()
+    const views = [view('1', 'a', 'u'), { id: '', assetId: '/', at: 'noon', more: 1 }]
+    const bad = { stream: '', after: -1, through: 1.5, views, more: 1 }
+    await expectProblem(await app.request('/events', jsonRequest(bad)), 400, [
+      'stream',
+      'after',
+      'through',
+      'views.1.id',
+      'views.1.assetId',
+      'views.1.userId',
+      'views.1.at',
+      'views.1.more',
+      'more',
+    ])
+    expect(await get('/events/asset/a')).toMatchObject([404, {}])
+  })
+
+  test('ends after it starts', async () => {
+    await expectProblem(await open().app.request('/events', jsonRequest({ ...first, after: 3 })), 400, ['through'])
+  })
+})
+
+describe.each(['/events', '/events/lookup'])('the body of POST %s', (path) => {
+  const valid = JSON.stringify(path === '/events' ? { stream: 's', after: 0, through: 1, views: [] } : {})
+  const send = (body: string, headers?: Record<string, string>) => open().app.request(path, jsonRequest(body, headers))
+
+  test('may have 4 MiB', async () => {
+    expect((await send(valid.padEnd(4 * 1024 * 1024))).status).toBe(200)
+    await expectProblem(await send(valid.padEnd(4 * 1024 * 1024 + 1)), 413)
+  })
+
+  test('needs to be JSON of a known length', async () => {
+    await expectProblem(await send('{'), 400, [''])
+    const [error] = await expectProblem(await send(valid, { 'content-type': 'text/plain' }), 415)
+    expect(error?.message).toContain('content-type: application/json')
+    const headers = { 'content-type': 'application/json' }
+    await expectProblem(await open().app.request(path, { method: 'POST', body: valid, headers }), 411)
+  })
+
+  test('is not asked for with GET', async () => {
+    const response = await open().app.request(path)
+    await expectProblem(response, 405)
+    expect(response.headers.get('allow')).toBe('POST')
+  })
+})
+
+test('openapi.json has every route', async () => {
+  const [, document] = await open().get('/openapi.json')
+  expect(Object.keys((document as { paths: object }).paths)).toEqual(
+    expect.arrayContaining([
+      '/events/asset/{assetId}',
+      '/events/user/{userId}',
+      '/events/asset/{assetId}/user/{userId}',
+      '/events/lookup',
+      '/events/top',
+      '/events/position',
+      '/events',
+    ]),
+  )
+})
+
+function open() {
+  const app = createApp({ ...createTestService('reporting'), counts: createViewCounts() })
+  const ask = async (path: string, init?: RequestInit) => {
+    const response = await app.request(path, init)
+    return [response.status, await response.json()] as const
+  }
+  return {
+    app,
+    get: (path: string) => ask(path),
+    post: (path: string, body?: object) => ask(path, body ? jsonRequest(body) : { method: 'POST' }),
+  }
+}
+
+function view(id: string, assetId: string, userId: string): EventBatch['views'][number] {
+  return { id, assetId, userId, at: '2026-11-20T21:00:00.123Z' }
+}
+
+function conflict(position: object | null) {
+  return { status: 'Position mismatch', position, requestId: expect.any(String) }
+}

@@ -1,0 +1,183 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { EventBatch } from '../shared/contracts/event-batch.ts'
+import type { Play } from '../shared/contracts/play.ts'
+import type { View } from '../shared/contracts/view.ts'
+import { createViewCounts, type ViewCounts } from './view-counts.ts'
+
+const assets = ['a', 'b']
+const users = ['u', 'v', 'constructor']
+const play = fc.record({ assetId: fc.constantFrom(...assets), userId: fc.constantFrom(...users) })
+
+test('each view of the log counts exactly once, whatever happens', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+      const world = createWorld()
+      for (const step of steps) {
+        world.take(step)
+        world.check()
+      }
+      world.catchUp()
+      world.check()
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
+test('counts stay and go on when the log was wiped', () => {
+  const counts = createViewCounts()
+  counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))
+  expect(counts.apply(batch('2026-02-01', 0, 1, ['a']))).toBe(true)
+  expect(counts.views('asset', 'a')).toBe(3)
+  expect(counts.position()).toEqual({ stream: '2026-02-01', sequence: 1 })
+})
+
+test('a batch of a log that has a successor comes too late', () => {
+  const counts = createViewCounts()
+  counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))
+  counts.apply(batch('2026-02-01', 0, 1, ['a']))
+  expect(counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))).toBe(false)
+  expect(counts.apply(batch('2026-01-01', 2, 3, ['a']))).toBe(false)
+  expect(counts.views('asset', 'a')).toBe(3)
+})
+
+test('it comes too late also where reporting has since started again', () => {
+  const counts = createViewCounts()
+  counts.apply(batch('2026-02-01', 0, 1, ['a']))
+  expect(counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))).toBe(false)
+  expect(counts.apply(batch('2026-02-01', 1, 2, ['a']))).toBe(true)
+  expect(counts.views('asset', 'a')).toBe(2)
+})
+
+test('the top is the start of all, sorted by views and then by id', () => {
+  const plays = fc.array(fc.record({ assetId: fc.integer({ max: 30, min: 0 }).map(String), userId: fc.constant('u') }))
+  fc.assert(
+    fc.property(plays, fc.integer({ min: 1, max: 12 }), (plays, limit) => {
+      const counts = createViewCounts()
+      for (const play of plays) counts.count(play)
+      const all = Object.entries(Object.groupBy(plays, ({ assetId }) => assetId))
+        .map(([id, some = []]) => ({ id, views: some.length }))
+        .sort((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1))
+      expect(counts.top('asset', limit)).toEqual(all.slice(0, limit))
+    }),
+  )
+})
+
+type Step =
+  | { append: Play[] }
+  | { read: number; messages: number }
+  | { post: number }
+  | { forge: { log: number; after: number; messages: number } }
+  | { countDirectly: Play }
+  | 'wipe the log'
+  | 'restart reporting'
+
+const listener = fc.nat({ max: 2 })
+const messages = fc.integer({ min: 1, max: 3 })
+
+/** Messages of the log carry any number of views: those that were rejected carry none. */
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ append: fc.array(play, { maxLength: 3 }) }) },
+  { weight: 8, arbitrary: fc.record({ read: listener, messages }) },
+  { weight: 8, arbitrary: fc.record({ post: listener }) },
+  { weight: 2, arbitrary: fc.record({ forge: fc.record({ log: fc.nat(3), after: fc.nat(4), messages }) }) },
+  { weight: 1, arbitrary: fc.record({ countDirectly: play }) },
+  { weight: 1, arbitrary: fc.constant('wipe the log' as const) },
+  { weight: 1, arbitrary: fc.constant('restart reporting' as const) },
+)
+
+/**
+ * Logs, the last of which is the current one; three listeners, each of which holds what it read last, and may post it
+ * again or late; and what reporting should make of it: a batch counts if it starts at the position, or is the start of
+ * a log newer than that of the position.
+ */
+function createWorld() {
+  const logs: View[][][] = [[]]
+  const held = new Map<number, { log: number; after: number; through: number }>()
+  let counts = createViewCounts()
+  let position: { log: number; sequence: number } | undefined
+  let counted: View[] = []
+  let made = 0
+
+  const current = () => logs.length - 1
+  const lengthOf = (log: number) => logs[log]?.length ?? 0
+  const toView = (play: Play): View => ({ ...play, id: String(++made), at: '2026-11-20T21:00:00Z' })
+
+  function read(listener: number, messages: number) {
+    const log = current()
+    const from = counts.position()
+    const after = from?.stream === nameOf(log) ? from.sequence : 0
+    const through = Math.min(after + messages, lengthOf(log))
+    if (through > after) held.set(listener, { log, after, through })
+  }
+
+  function post({ log, after, through }: { log: number; after: number; through: number }) {
+    const views = logs[log]?.slice(after, through).flat() ?? []
+    const isNext = log === position?.log ? after === position.sequence : after === 0 && log > (position?.log ?? -1)
+    expect(counts.apply({ stream: nameOf(log), after, through, views })).toBe(isNext)
+    if (!isNext) return
+    counted.push(...views)
+    position = { log, sequence: through }
+  }
+
+  function take(step: Step) {
+    if (step === 'wipe the log') logs.push([])
+    else if (step === 'restart reporting') {
+      counts = createViewCounts()
+      position = undefined
+      counted = []
+    } else if ('append' in step) logs.at(-1)?.push(step.append.map(toView))
+    else if ('read' in step) read(step.read, step.messages)
+    else if ('post' in step) {
+      const batch = held.get(step.post)
+      if (batch) post(batch)
+    } else if ('forge' in step) {
+      const { log, after, messages } = step.forge
+      const through = Math.min(after + messages, lengthOf(log))
+      if (through > after) post({ log, after, through })
+    } else {
+      counts.count(step.countDirectly)
+      counted.push(toView(step.countDirectly))
+    }
+  }
+
+  return {
+    take,
+    /** One listener works undisturbed until all is counted. */
+    catchUp() {
+      if (lengthOf(current()) === 0) return
+      while (position?.log !== current() || position.sequence < lengthOf(current())) {
+        const before = position
+        take({ read: 0, messages: 2 })
+        take({ post: 0 })
+        expect(position).not.toEqual(before)
+      }
+      expect(counted).toEqual(expect.arrayContaining(logs.at(-1)?.flat() ?? []))
+    },
+    check() {
+      expect(new Set(counted.map(({ id }) => id)).size).toBe(counted.length)
+      expect(counts.position()).toEqual(position && { stream: nameOf(position.log), sequence: position.sequence })
+      expect(viewsIn(counts)).toEqual({
+        asset: assets.map((asset) => counted.filter(({ assetId }) => assetId === asset).length),
+        user: users.map((user) => counted.filter(({ userId }) => userId === user).length),
+      })
+    },
+  }
+}
+
+/** A log is named for its time of creation. */
+function nameOf(log: number): string {
+  return new Date(Date.UTC(2026, log)).toISOString()
+}
+
+function viewsIn(counts: ViewCounts) {
+  return {
+    asset: assets.map((id) => counts.views('asset', id) ?? 0),
+    user: users.map((id) => counts.views('user', id) ?? 0),
+  }
+}
+
+function batch(stream: string, after: number, through: number, assetIds: string[]): EventBatch {
+  const views = assetIds.map((assetId) => ({ id: 'x', assetId, userId: 'u', at: '2026-11-20T21:00:00Z' }))
+  return { stream, after, through, views }
+}

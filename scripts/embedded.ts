@@ -1,0 +1,92 @@
+import { join } from 'node:path'
+import { createApp as createCdnurl } from '../cdnurl/app.ts'
+import { seed as cdnurlSeed } from '../cdnurl/seed.ts'
+import { createApp as createMetadata } from '../metadata/app.ts'
+import { seed as metadataSeed } from '../metadata/seed.ts'
+import { createApp as createPlay } from '../play/app.ts'
+import { createRecorder } from '../play/recorder.ts'
+import { createSources } from '../play/sources.ts'
+import { forward } from '../queue-listener/forward.ts'
+import { createProgress } from '../queue-listener/progress.ts'
+import { createReporting as createReportingClient } from '../queue-listener/reporting.ts'
+import { createApp as createReporting } from '../reporting/app.ts'
+import { createViewCounts } from '../reporting/view-counts.ts'
+import { createLocalChanges } from '../shared/changes/local-changes.ts'
+import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
+import { createBaseApp } from '../shared/http/base-app.ts'
+import { createServiceClient } from '../shared/http/service-client.ts'
+import { listen } from '../shared/runtime/listen.ts'
+import { createService, runService, stopped } from '../shared/runtime/service.ts'
+import { catalogueTtl, dataDir } from '../shared/runtime/settings.ts'
+import { createMapStore } from '../shared/stores/map-store.ts'
+
+/**
+ * The five services in one process, with the event log in a SQLite file instead of NATS. They still talk HTTP to each
+ * other. `--port` is the edge's; the others follow it, as 8081 to 8084 follow 8080.
+ */
+await runService(
+  {
+    name: 'embedded',
+    port: 8080,
+    settings: { DATA_DIR: dataDir, CATALOGUE_TTL: catalogueTtl },
+    script: import.meta.filename,
+  },
+  async ({ stopping, log }, { PORT, HOST, LOG_LEVEL, DATA_DIR, CATALOGUE_TTL }) => {
+    const service = (name: string) => createService({ name, level: LOG_LEVEL, stopping })
+    const at = (offset: number, { log }: ReturnType<typeof service>) => ({
+      port: PORT && PORT + offset,
+      host: HOST,
+      log,
+    })
+    const changes = createLocalChanges()
+    await using eventLog = createSqliteEventLog({ file: join(DATA_DIR, 'events.sqlite'), log, producer: 'embedded' })
+
+    const metadata = service('metadata')
+    const metadataApp = createMetadata({ ...metadata, store: createMapStore(metadataSeed), changes })
+    await using metadataServer = await listen(metadataApp, at(1, metadata))
+
+    const cdnurl = service('cdnurl')
+    const cdnurlApp = createCdnurl({ ...cdnurl, store: createMapStore(cdnurlSeed), changes })
+    await using cdnurlServer = await listen(cdnurlApp, at(3, cdnurl))
+
+    const reporting = service('reporting')
+    const reportingApp = createReporting({ ...reporting, counts: createViewCounts() })
+    await using reportingServer = await listen(reportingApp, at(2, reporting))
+
+    await using metadataClient = createServiceClient({ name: 'metadata', instances: [metadataServer.url] })
+    await using cdnurlClient = createServiceClient({ name: 'cdnurl', instances: [cdnurlServer.url] })
+    await using reportingClient = createServiceClient({ name: 'reporting', instances: [reportingServer.url] })
+
+    const listener = service('queue-listener')
+    listener.health.watch('reporting', { state: reportingClient.state, required: true })
+    await using _listener = await listen(createBaseApp(listener), at(4, listener))
+    const forwarding = forward(
+      {
+        eventLog,
+        reporting: createReportingClient(reportingClient),
+        log: listener.log,
+        onForwarded: createProgress(listener.metrics),
+      },
+      stopping,
+    )
+
+    const play = service('play')
+    play.health.watch('events', { state: eventLog.state, required: true })
+    for (const client of [metadataClient, cdnurlClient, reportingClient]) {
+      play.health.watch(client.name, { state: client.state, required: false })
+    }
+    const sources = createSources({
+      metadata: metadataClient,
+      cdnurl: cdnurlClient,
+      reporting: reportingClient,
+      changes,
+      ttlMs: CATALOGUE_TTL,
+      log: play.log,
+    })
+    const playApp = createPlay({ ...play, sources, record: createRecorder({ eventLog }) })
+    await using _play = await listen(playApp, at(0, play))
+
+    await stopped({ stopping })
+    await forwarding
+  },
+)

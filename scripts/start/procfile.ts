@@ -1,0 +1,19 @@
+export type Command = { name: string; command: string }
+
+/** The lines `name: command` of a Procfile, in their order. */
+export function parseProcfile(text: string): Command[] {
+  return [...text.matchAll(/^([\w-]+):\s*(.+)$/gm)].map(([, name, command]) => ({
+    name: name as string,
+    command: command as string,
+  }))
+}
+
+/** The same command with its `--port N` moved. */
+export function movePort({ name, command }: Command, by: number): Command {
+  return { name, command: command.replace(/--port (\d+)/, (_, port) => `--port ${Number(port) + by}`) }
+}
+
+export function portOf({ command }: Command): number | undefined {
+  const port = /--port (\d+)/.exec(command)?.[1]
+  return port === undefined ? undefined : Number(port)
+}

@@ -1,0 +1,158 @@
+import { HTTPException } from 'hono/http-exception'
+import { pino } from 'pino'
+import { expect, test } from 'vitest'
+import { OverloadedError } from '../runtime/batcher.ts'
+import { createTestService } from '../runtime/test-service.ts'
+import { createBaseApp } from './base-app.ts'
+import { UnavailableError } from './errors.ts'
+import { expectProblem } from './expect-problem.ts'
+
+test('healthz says that the process is alive', async () => {
+  const response = await createTestApp().request('/healthz')
+  expect(response.status).toBe(200)
+  expect(await response.json()).toEqual({ status: 'alive' })
+})
+
+test('readyz answers 200 as long as what is required is up, and shows every state', async () => {
+  const service = createTestService()
+  const app = createBaseApp(service)
+  expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: {} }])
+  service.health.watch('nats', { state: () => 'up', required: true })
+  service.health.watch('reporting', { state: () => Promise.resolve('down'), required: false })
+  expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: { nats: 'up', reporting: 'down' } }])
+})
+
+test.each(['down', 'unknown'] as const)('readyz answers 503 while something required is %s', async (state) => {
+  const service = createTestService()
+  service.health.watch('nats', { state: () => state, required: true })
+  expect(await readinessOf(createBaseApp(service))).toEqual([
+    503,
+    { status: 'not ready', dependencies: { nats: state } },
+  ])
+})
+
+test('readyz answers 503 once the service is stopping', async () => {
+  const stopping = new AbortController()
+  const service = createTestService('test', stopping.signal)
+  service.health.watch('nats', { state: () => 'up', required: true })
+  stopping.abort()
+  expect(await readinessOf(createBaseApp(service))).toEqual([
+    503,
+    { status: 'stopping', dependencies: { nats: 'up' } },
+  ])
+})
+
+test('metrics count requests by route pattern and status, never by path', async () => {
+  const app = createTestApp()
+  for (const path of ['/things/apple', '/things/pear', '/fails', '/nope']) await app.request(path)
+  const response = await app.request('/metrics')
+  expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
+  const text = await response.text()
+  const counted = (route: string, status: number) =>
+    `http_server_request_duration_seconds_count{http_request_method="GET",http_route="${route}",http_response_status_code="${status}"}`
+  expect(text).toContain(`${counted('/things/:id', 200)} 2\n`)
+  expect(text).toContain(`${counted('/fails', 500)} 1\n`)
+  expect(text).not.toMatch(/apple|pear|nope/)
+  expect(text).toContain('process_cpu_seconds_total')
+})
+
+test('openapi.json is an OpenAPI 3.1 document of the described routes', async () => {
+  const document = await (await createTestApp().request('/openapi.json')).json()
+  expect(document).toMatchObject({
+    openapi: expect.stringMatching(/^3\.1\./),
+    info: { title: 'test' },
+    paths: { '/healthz': { get: {} }, '/readyz': { get: { responses: { 200: {}, 503: {} } } } },
+  })
+})
+
+test('the docs page needs nothing from elsewhere', async () => {
+  const app = createTestApp()
+  const page = await app.request('/docs')
+  expect(page.headers.get('content-type')).toMatch(/^text\/html/)
+  const html = await page.text()
+  const references = [...html.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, reference]) => String(reference))
+  expect(references.filter((reference) => reference.endsWith('.js'))).toHaveLength(2)
+  expect(html).not.toMatch(/\/\/|@import|url\(/)
+  for (const path of [...references, '/openapi.json']) {
+    expect(path).toMatch(/^\/\w/)
+    expect([path, (await app.request(path)).status]).toEqual([path, 200])
+  }
+  expect(await (await app.request('/docs/start.js')).text()).toContain("'/openapi.json'")
+})
+
+test('an unknown route is a 404', async () => {
+  const app = createTestApp()
+  await expectProblem(await app.request('/nope'), 404)
+  await expectProblem(await app.request('/docs/..%2f..%2fpackage.json'), 404)
+  await expectProblem(await app.request('/nope', { method: 'POST' }), 404)
+})
+
+test('a method that a route does not have is a 405 that says which it has', async () => {
+  const response = await createTestApp().request('/things/apple', { method: 'DELETE' })
+  await expectProblem(response, 405)
+  expect(response.headers.get('allow')).toBe('GET, HEAD, POST')
+})
+
+test('what went wrong inside stays in the log', async () => {
+  const lines: object[] = []
+  const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line)) })
+  const response = await createTestApp(log).request('/fails')
+  expect(response.headers.get('content-type')).toBe('application/json')
+  expect(await response.clone().text()).not.toContain('secret')
+  await expectProblem(response, 500, [])
+  expect(lines).toMatchObject([
+    { level: 50, err: { message: 'secret' }, path: '/fails', requestId: response.headers.get('x-request-id') },
+  ])
+})
+
+test.each(['/unavailable', '/overloaded'])('%s for now is a 503 that says when to come again', async (path) => {
+  const response = await createTestApp().request(path)
+  expect(response.headers.get('retry-after')).toBe('1')
+  expect(await response.clone().text()).not.toContain('secret')
+  await expectProblem(response, 503, [])
+})
+
+test('a client that asks too often gets a 429 that says when to come again', async () => {
+  const response = await createTestApp().request('/throttled')
+  expect(response.headers.get('retry-after')).toBe('1')
+  await expectProblem(response, 429, [])
+})
+
+const everyStatus = ['/healthz', '/docs/swagger-ui.css', '/nope', '/fails', '/unavailable', '/throttled']
+
+test.each(everyStatus)('%s is answered with the request id that was sent', async (path) => {
+  const id = 'a-Z_0=9'.padEnd(128, 'x')
+  const response = await createTestApp().request(path, { headers: { 'x-request-id': id } })
+  expect(response.headers.get('x-request-id')).toBe(id)
+  const notAllowed = await createTestApp().request(path, { method: 'PATCH', headers: { 'x-request-id': id } })
+  expect(notAllowed.headers.get('x-request-id')).toBe(id)
+})
+
+test.each(['', 'a b', '<script>', '"', 'é', 'x'.repeat(129)])('the request id %j is replaced', async (id) => {
+  const response = await createTestApp().request('/nope', { headers: { 'x-request-id': id } })
+  expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
+  await expectProblem(response, 404)
+})
+
+function createTestApp(log = createTestService().log) {
+  return createBaseApp({ ...createTestService(), log })
+    .get('/things/:id', (c) => c.json({ id: c.req.param('id') }))
+    .post('/things/:id', (c) => c.body(null, 204))
+    .get('/fails', () => {
+      throw new Error('secret')
+    })
+    .get('/unavailable', () => {
+      throw new UnavailableError('secret', { cause: new Error('secret too') })
+    })
+    .get('/overloaded', () => {
+      throw new OverloadedError('secret')
+    })
+    .get('/throttled', () => {
+      throw new HTTPException(429)
+    })
+}
+
+async function readinessOf(app: ReturnType<typeof createBaseApp>) {
+  const response = await app.request('/readyz')
+  return [response.status, await response.json()]
+}

@@ -1,0 +1,6 @@
+import { createService, type Service } from './service.ts'
+
+/** What a service has, for a test: it logs nothing, and stops when the test says so. */
+export function createTestService(name = 'test', stopping = new AbortController().signal): Service {
+  return createService({ name, level: 'silent', stopping })
+}
