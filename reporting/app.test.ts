@@ -47,13 +47,15 @@ describe('a look-up', () => {
     const { post } = open()
     await post('/events/asset/a/user/constructor')
     await post('/events/asset/a/user/u')
-    expect(await post('/events/lookup', { assets: ['a', 'x', ...inherited], users: ['u', 'a', ...inherited] })).toEqual([
-      200,
-      {
-        assets: { a: 2, x: 0, constructor: 0, toString: 0, hasOwnProperty: 0 },
-        users: { u: 1, a: 0, constructor: 1, toString: 0, hasOwnProperty: 0 },
-      },
-    ])
+    expect(await post('/events/lookup', { assets: ['a', 'x', ...inherited], users: ['u', 'a', ...inherited] })).toEqual(
+      [
+        200,
+        {
+          assets: { a: 2, x: 0, constructor: 0, toString: 0, hasOwnProperty: 0 },
+          users: { u: 1, a: 0, constructor: 1, toString: 0, hasOwnProperty: 0 },
+        },
+      ],
+    )
   })
 
   test('may leave out either kind', async () => {
@@ -63,7 +65,10 @@ describe('a look-up', () => {
   })
 
   test('has each bad id and unknown field named', async () => {
-    const response = await open().app.request('/events/lookup', jsonRequest({ assets: ['a', '/'], users: [1], more: 1 }))
+    const response = await open().app.request(
+      '/events/lookup',
+      jsonRequest({ assets: ['a', '/'], users: [1], more: 1 }),
+    )
     await expectProblem(response, 400, ['assets.1', 'users.0', 'more'])
   })
 })

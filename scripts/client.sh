@@ -24,8 +24,8 @@ address_of() {
   address=${address%%,*}
   address=${address// /}
   address=${address%/}
-  local form='^https?://[^]/[:space:]"\\[]+|^https?://\[[0-9a-fA-F:.]+\](:[0-9]+)?'
-  [[ $address =~ ^($form)$ ]] || usage_error "$1 is \"$address\": it must be an address such as $2"
+  local form='^https?://[^/"\[:space:]]+$'
+  [[ $address =~ $form ]] || usage_error "$1 is \"$address\": it must be an address such as $2"
   echo "$address"
 }
 

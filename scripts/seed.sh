@@ -43,6 +43,7 @@ string='"([^"\\]|\\.)*"'
 colon='[[:space:]]*:[[:space:]]*'
 member="[[:space:]]*$string$colon$string[[:space:]]*"
 asset="^[[:space:]]*\\{$member(,$member){4}\\}[[:space:]]*$"
+blank='^[[:space:]]*$'
 id_form='^"[A-Za-z0-9][A-Za-z0-9._@~-]{0,127}"$'
 
 # All lines are checked before any is posted. The arrays have an element a line that has an asset.
@@ -51,7 +52,7 @@ read_catalogue() {
   local number=0 id title genre summary url
   while IFS= read -r line || [ -n "$line" ]; do
     number=$((number + 1))
-    [[ $line =~ [^[:space:]] ]] || continue
+    [[ $line =~ $blank ]] && continue
     [[ $line =~ $asset ]] || refuse "$number" 'not a JSON object of five strings: id, title, genre, summary, url'
     id=$(field "$number" id)
     title=$(field "$number" title)
@@ -70,9 +71,11 @@ read_catalogue() {
   [ "$total" -gt 0 ] || fail "$file has no assets"
 }
 
-# field NUMBER NAME: a string of the line, with its quotes. The line has five members: if the five fields are there, none is twice.
+# field NUMBER NAME: a string of the line, with its quotes. Five members, of which none of the five names is missing: so
+# none is there twice, and no other.
 field() {
-  [[ $line =~ \"$2\"$colon($string) ]] || refuse "$1" "it has no \"$2\""
+  local pattern="\"$2\"$colon($string)"
+  [[ $line =~ $pattern ]] || refuse "$1" "it has no \"$2\""
   printf '%s' "${BASH_REMATCH[1]}"
 }
 
@@ -83,8 +86,9 @@ refuse() {
 post_catalogue() {
   local i
   for ((i = 0; i < total; i++)); do
-    post "${line_numbers[i]}" metadata "$metadata/content/asset/${ids[i]}" "${metadata_bodies[i]}"
+    # cdnurl first: what metadata lists can then be played, also after a refusal.
     post "${line_numbers[i]}" cdnurl "$cdnurl/url/asset/${ids[i]}" "${cdnurl_bodies[i]}"
+    post "${line_numbers[i]}" metadata "$metadata/content/asset/${ids[i]}" "${metadata_bodies[i]}"
     progress $((i + 1)) "$total" 'assets posted'
   done
 }

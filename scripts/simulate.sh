@@ -64,19 +64,113 @@ read_arguments() {
 
 # number FLAG TEXT MAX
 number() {
-  [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] && [ "$2" -le "$3" ] || usage_error "$1 is \"$2\": it must be a whole number, 1 to $3"
+  local form='^[1-9][0-9]{0,8}$'
+  [[ $2 =~ $form ]] && [ "$2" -le "$3" ] || usage_error "$1 is \"$2\": it must be a whole number, 1 to $3"
   echo "$2"
 }
 
 # Sets `assets` to all ids that metadata has.
 list_assets() {
-  local after='' page id
+  local query='' page id after
   assets=()
-  while
-    page=$(get metadata "$metadata/content/assets${after:+?after=$after}")
+  while true; do
+    page=$(get metadata "$metadata/content/assets$query")
     while read -r id; do assets+=("$id"); done < <(json_strings id <<<"$page")
     after=$(json_strings next <<<"$page")
-    [ -n "$after" ]
-  do :; done
+    [ -n "$after" ] || break
+    query="?after=$after"
+  done
   [ ${#assets[@]} -gt 0 ] || fail 'metadata has no assets; npm run seed gives it some'
 }
+
+# Sets `played`, `missing` and `failed` to how many plays ended so.
+play_assets() {
+  local status
+  played=0 missing=0 failed=0
+  while read -r status; do
+    case $status in
+      200) played=$((played + 1)) ;;
+      404) missing=$((missing + 1)) ;;
+      *) failed=$((failed + 1)) last_failure=$status ;;
+    esac
+    progress $((played + missing + failed)) "$views" 'assets played'
+  done < <(
+    # --silent alone leaves the progress meter of --parallel.
+    random_plays | request --no-progress-meter --parallel --parallel-max $parallel --request POST \
+      --write-out '%{http_code}\n' --config -
+  )
+  [ $missing -eq 0 ] || echo "$missing plays found no asset (404): metadata has it, but cdnurl does not"
+  [ $played -gt 0 ] || fail "none of $views plays was answered 200${last_failure:+, the last $last_failure}"
+}
+
+# As a configuration of curl, so that one process plays them all.
+random_plays() {
+  local i asset user
+  for ((i = 0; i < views; i++)); do
+    # RANDOM alone ends at 32767.
+    asset=${assets[(RANDOM << 15 | RANDOM) % ${#assets[@]}]}
+    user=user-$((RANDOM % users + 1))
+    printf 'url = "%s/play/asset/%s/user/%s"\noutput = "/dev/null"\n' "$play" "$asset" "$user"
+  done
+}
+
+# wait_until_counted BEFORE: until the users have as many views more than before as were played, or until their number
+# has stood still for a while.
+wait_until_counted() {
+  local last=-1 since=$SECONDS
+  while true; do
+    count_views
+    counted=$((counted - $1))
+    # Somebody else may be playing as the same users.
+    [ $counted -le $played ] || counted=$played
+    if [ $counted -ne $last ]; then
+      progress $counted $played 'views counted'
+      last=$counted since=$SECONDS
+    fi
+    if [ $counted -eq $played ] || [ $((SECONDS - since)) -ge $patience_s ]; then return; fi
+    sleep 0.1
+  done
+}
+
+# Sets `counted` to the views of all simulated users.
+count_views() {
+  local answer views_of_one
+  answer=$(
+    simulated_users |
+      request --fail --header 'content-type: application/json' --data-binary @- "$reporting/events/lookup"
+  ) || fail "reporting does not count the views of users at $reporting/events/lookup"
+  counted=0
+  while read -r views_of_one; do
+    counted=$((counted + views_of_one))
+  done < <(grep -oE '":[0-9]+' <<<"$answer" | tr -d '":')
+}
+
+simulated_users() {
+  local i
+  printf '{"users":["user-1"'
+  for ((i = 2; i <= users; i++)); do printf ',"user-%d"' "$i"; done
+  printf ']}'
+}
+
+show_top() {
+  local top id views_of_one title width=5
+  top=$(get reporting "$reporting/events/top?by=asset&limit=10")
+  top=$(grep -oE '"id":"[^"]*","views":[0-9]+' <<<"$top" | sed -E 's/"id":"(.*)","views":(.*)/\2 \1/')
+  while read -r views_of_one id; do
+    if [ ${#id} -gt $width ]; then width=${#id}; fi
+  done <<<"$top"
+
+  printf '\n%7s  %-*s  %s\n' views $width asset title
+  while read -r views_of_one id; do
+    # Of the escapes only those of quotes and backslashes are undone: control characters are no good in a terminal.
+    title=$(request "$metadata/content/asset/$id" | json_strings title | sed 's/\\\(["\\]\)/\1/g')
+    printf '%7d  %-*s  %s\n' "$views_of_one" $width "$id" "$title"
+  done <<<"$top"
+}
+
+# get NAME URL
+get() {
+  request --fail "$2" || fail "$1 does not answer $2"
+}
+
+main "$@"

@@ -36,10 +36,7 @@ test('readyz answers 503 once the service is stopping', async () => {
   const service = createTestService('test', stopping.signal)
   service.health.watch('nats', { state: () => 'up', required: true })
   stopping.abort()
-  expect(await readinessOf(createBaseApp(service))).toEqual([
-    503,
-    { status: 'stopping', dependencies: { nats: 'up' } },
-  ])
+  expect(await readinessOf(createBaseApp(service))).toEqual([503, { status: 'stopping', dependencies: { nats: 'up' } }])
 })
 
 test('metrics count requests by route pattern and status, never by path', async () => {

@@ -142,10 +142,13 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       await expectProblem(response, 411, ['content-length'])
     })
 
-    test.each(['text/plain', 'application/x-www-form-urlencoded', 'application/jsonp'])('may not be %s', async (type) => {
-      const [error] = await expectProblem(await send(fields, { 'content-type': type }), 415, ['content-type'])
-      expect(error?.message).toContain('content-type: application/json')
-    })
+    test.each(['text/plain', 'application/x-www-form-urlencoded', 'application/jsonp'])(
+      'may not be %s',
+      async (type) => {
+        const [error] = await expectProblem(await send(fields, { 'content-type': type }), 415, ['content-type'])
+        expect(error?.message).toContain('content-type: application/json')
+      },
+    )
 
     test.each(['application/json; charset=utf-8', 'Application/JSON', 'application/merge-patch+json'])(
       'may be %s',

@@ -1,0 +1,145 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import type { Play } from '../shared/contracts/play.ts'
+import { UnavailableError } from '../shared/http/errors.ts'
+import { expectProblem } from '../shared/http/expect-problem.ts'
+import { OverloadedError } from '../shared/runtime/batcher.ts'
+import { createTestService } from '../shared/runtime/test-service.ts'
+import { createApp } from './app.ts'
+import type { Gathered } from './sources.ts'
+
+const found: Gathered = {
+  metadata: { id: '456', title: 'Terminator', genre: 'action', summary: 'Summary for terminator' },
+  cdnUrl: { id: '456', url: 'path/to/asset456.mp4' },
+  counts: { userviews: 2, assetviews: 6 },
+  degraded: [],
+}
+
+test('a play is answered with all that the player needs, its counts with this play', async () => {
+  const { play } = open()
+  const response = await play()
+  expect(response.status).toBe(200)
+  expect(await response.json()).toEqual({
+    id: '456',
+    title: 'Terminator',
+    genre: 'action',
+    summary: 'Summary for terminator',
+    url: 'path/to/asset456.mp4',
+    userviews: 3,
+    assetviews: 7,
+  })
+})
+
+test('one who plays an asset three times in a row sees 1, 2, 3', async () => {
+  const recorded: Play[] = []
+  const { play } = open({
+    gather: async () => ({ ...found, counts: { userviews: recorded.length, assetviews: recorded.length } }),
+    record: async (play) => void recorded.push(play),
+  })
+  for (const views of [1, 2, 3]) {
+    expect(await (await play()).json()).toMatchObject({ userviews: views, assetviews: views })
+  }
+})
+
+test('the view is recorded under the id of the request before the answer leaves', async () => {
+  const stored = Promise.withResolvers<void>()
+  const { play, recorded } = open({ record: () => stored.promise })
+  let answered = false
+  const answer = play().then((response) => {
+    answered = true
+    return response
+  })
+  await turn()
+  expect(recorded).toEqual([{ assetId: '456', userId: '8', requestId: 'request-1' }])
+  expect(answered).toBe(false)
+  stored.resolve()
+  expect((await answer).status).toBe(200)
+})
+
+test('what was down is named in the answer', async () => {
+  const { play } = open({
+    gather: async () => ({ ...found, counts: undefined, degraded: ['metadata', 'reporting'] }),
+  })
+  expect(await (await play()).json()).toMatchObject({
+    userviews: null,
+    assetviews: null,
+    degraded: ['metadata', 'reporting'],
+  })
+})
+
+test('an unknown asset is a 404, and nothing is recorded', async () => {
+  const { play, recorded } = open({ gather: async () => undefined })
+  const response = await play()
+  expect(response.status).toBe(404)
+  expect(await response.json()).toEqual({ id: '456', status: 'Asset not found' })
+  expect(recorded).toEqual([])
+})
+
+test.each([new UnavailableError('metadata was never read'), new OverloadedError('too many')])(
+  'what cannot be gathered for now (%s) is a 503, and nothing is recorded',
+  async (error) => {
+    const { play, recorded } = open({ gather: () => Promise.reject(error) })
+    const response = await play()
+    expect(response.headers.get('retry-after')).toBe('1')
+    await expectProblem(response, 503, [])
+    expect(recorded).toEqual([])
+  },
+)
+
+test.each([new UnavailableError('the view is not recorded'), new OverloadedError('too many')])(
+  'a view that cannot be recorded (%s) is a 503',
+  async (error) => {
+    const { play } = open({ record: () => Promise.reject(error) })
+    await expectProblem(await play(), 503, [])
+  },
+)
+
+test.each([
+  ['/play/asset/a%2Fb/user/8', ['assetId']],
+  ['/play/asset/456/user/%zz', ['userId']],
+  [`/play/asset/-/user/${'x'.repeat(129)}`, ['assetId', 'userId']],
+])('%s is a 400 that names each bad id, and nothing is asked or recorded', async (path, fields) => {
+  const { play, recorded, gathered } = open()
+  await expectProblem(await play(path), 400, fields)
+  expect([gathered, recorded]).toEqual([[], []])
+})
+
+test('a play is a POST', async () => {
+  const response = await open().app.request('/play/asset/456/user/8')
+  await expectProblem(response, 405)
+  expect(response.headers.get('allow')).toBe('POST')
+})
+
+test('openapi.json has the play and its answers', async () => {
+  const document = await (await open().app.request('/openapi.json')).json()
+  expect(document).toMatchObject({
+    paths: { '/play/asset/{assetId}/user/{userId}': { post: { responses: { 200: {}, 400: {}, 404: {}, 503: {} } } } },
+  })
+})
+
+type Fakes = {
+  gather?: (play: Play) => Promise<Gathered | undefined>
+  record?: (play: Play) => Promise<void>
+}
+
+/** The edge over sources that find the asset and a log that takes every view, unless the test says otherwise. */
+function open({ gather = async () => found, record = async () => undefined }: Fakes = {}) {
+  const gathered: object[] = []
+  const recorded: object[] = []
+  const app = createApp({
+    ...createTestService('play'),
+    sources: {
+      gather(play, requestId) {
+        gathered.push({ ...play, requestId })
+        return gather(play)
+      },
+    },
+    record(play, requestId) {
+      recorded.push({ ...play, requestId })
+      return record(play)
+    },
+  })
+  const play = async (path = '/play/asset/456/user/8') =>
+    app.request(path, { method: 'POST', headers: { 'x-request-id': 'request-1' } })
+  return { app, gathered, recorded, play }
+}

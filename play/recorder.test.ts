@@ -1,0 +1,112 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { expect, test, vi } from 'vitest'
+import type { EventLog, NewView } from '../shared/event-log/event-log.ts'
+import { UnavailableError } from '../shared/http/errors.ts'
+import { OverloadedError, TimedOutError } from '../shared/runtime/batcher.ts'
+import { useFakeClock } from '../shared/runtime/fake-clock.ts'
+import { createRecorder } from './recorder.ts'
+
+test('a view in the log says who played what, when, and by which request', async () => {
+  const { appends, record } = open()
+  vi.setSystemTime('2026-11-20T21:00:00.123Z')
+  void record({ assetId: '456', userId: '8' }, 'request-1')
+  expect(appends[0]?.views).toEqual([
+    {
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      assetId: '456',
+      userId: '8',
+      at: '2026-11-20T21:00:00.123Z',
+      requestId: 'request-1',
+    },
+  ])
+})
+
+test('a view is recorded once the log has it, and not before', async () => {
+  const { recordMany, store } = open()
+  let recorded = false
+  const recording = recordMany(1).then(() => {
+    recorded = true
+  })
+  await turn()
+  expect(recorded).toBe(false)
+  await store(0)
+  await recording
+})
+
+test('a hundred views at once are two appends: the first, and then all that came meanwhile', async () => {
+  const { appends, recordMany, store } = open()
+  const recorded = recordMany(100)
+  expect(appends).toHaveLength(1)
+  await store(0)
+  await store(1)
+  await recorded
+  expect(appends.map(({ views }) => views.length)).toEqual([1, 99])
+  const views = appends.flatMap(({ views }) => views)
+  expect(views.map(({ userId }) => userId)).toEqual(Array.from({ length: 100 }, (_, n) => String(n)))
+  expect(new Set(views.map(({ id }) => id)).size).toBe(100)
+})
+
+test('one append has at most a thousand views', async () => {
+  const { appends, recordMany, store } = open()
+  const recorded = recordMany(2_002)
+  for (const n of [0, 1, 2, 3]) await store(n)
+  await recorded
+  expect(appends.map(({ views }) => views.length)).toEqual([1, 1_000, 1_000, 1])
+})
+
+test('where an append fails none of its views are recorded, and those after it are', async () => {
+  const { fail, record, store } = open()
+  const views = ['1', '2', '3'].map((userId) => record({ assetId: 'a', userId }, 'request'))
+  const recorded = Promise.allSettled(views)
+  await store(0)
+  const last = record({ assetId: 'a', userId: '4' }, 'request')
+  await fail(1)
+  await store(2)
+  const reason = { name: UnavailableError.name, cause: { message: 'the disk is full' } }
+  expect(await recorded).toMatchObject([{ status: 'fulfilled' }, { reason }, { reason }])
+  await last
+})
+
+test('an append that takes too long is given up in less than half a second', async () => {
+  const { appends, recordMany } = open()
+  const recorded = recordMany(1)
+  const failed = expect(recorded).rejects.toMatchObject({ name: 'UnavailableError', cause: expect.any(TimedOutError) })
+  await vi.advanceTimersByTimeAsync(499)
+  await failed
+  expect(appends[0]?.signal.aborted).toBe(true)
+})
+
+test('where more than ten thousand wait no more are taken', async () => {
+  const { recordMany } = open()
+  void recordMany(10_001)
+  await expect(recordMany(1)).rejects.toThrow(OverloadedError)
+})
+
+/** A recorder, and what it appends to a log that waits for the test to store it. */
+function open() {
+  useFakeClock()
+  const appends: { views: readonly NewView[]; signal: AbortSignal; stored: PromiseWithResolvers<void> }[] = []
+  const eventLog: Pick<EventLog, 'append'> = {
+    append(views, signal) {
+      const stored = Promise.withResolvers<void>()
+      appends.push({ views, signal, stored })
+      return stored.promise
+    },
+  }
+  const record = createRecorder({ eventLog: eventLog as EventLog })
+  const recordMany = (count: number) =>
+    Promise.all(Array.from({ length: count }, (_, n) => record({ assetId: 'a', userId: String(n) }, 'request')))
+  return {
+    appends,
+    record,
+    recordMany,
+    async store(n: number) {
+      appends[n]?.stored.resolve()
+      await turn()
+    },
+    async fail(n: number) {
+      appends[n]?.stored.reject(new Error('the disk is full'))
+      await turn()
+    },
+  }
+}

@@ -1,0 +1,203 @@
+import { pino } from 'pino'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { eventually } from '../../tests/harness/eventually.ts'
+import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { openNatsLink } from '../nats/link.ts'
+import { eventLogSuite, idsOf, idsOfViews, readViews, someViews } from './event-log.test-suite.ts'
+import type { EventLog, NewView } from './event-log.ts'
+import { createJetStreamEventLog } from './jetstream-event-log.ts'
+import { REJECTED, STREAM } from './stream.ts'
+
+const log = pino({ level: 'silent' })
+const never = new AbortController().signal
+
+describe.skipIf(!natsVersion)('the JetStream event log', () => {
+  let nats: NatsServer
+  beforeAll(async () => {
+    nats = await startNatsServer()
+  })
+  afterAll(() => nats?.[Symbol.asyncDispose]())
+  beforeEach(async () => {
+    await nats.start()
+    await wipe()
+  })
+
+  async function open(producer?: string): Promise<EventLog> {
+    const link = openNatsLink({ servers: [nats.url], name: 'test', log })
+    await link.up(AbortSignal.timeout(5_000))
+    const eventLog = createJetStreamEventLog({ nats: link, log, ...(producer && { producer }) })
+    return { ...eventLog, [Symbol.asyncDispose]: () => link[Symbol.asyncDispose]() }
+  }
+
+  async function wipe(): Promise<void> {
+    await nats.use(async (connection) => {
+      const jsm = await connection.jetstreamManager()
+      await jsm.streams.delete(STREAM).catch(() => false)
+    })
+  }
+
+  /** Publishes as a foreign producer would. */
+  async function publish(subject: string, payload: string): Promise<void> {
+    await nats.use((connection) => connection.jetstream().publish(subject, payload))
+  }
+
+  const someoneReads = () =>
+    nats.use(async (connection) => {
+      const jsm = await connection.jetstreamManager()
+      await eventually(async () => expect((await jsm.streams.info(STREAM)).state.consumer_count).toBeGreaterThan(0))
+    })
+
+  const rejectedMessages = () =>
+    nats.use(async (connection) => {
+      const jsm = await connection.jetstreamManager()
+      const { state } = await jsm.streams.info(STREAM, { subjects_filter: REJECTED })
+      const last = await jsm.streams.getMessage(STREAM, { last_by_subj: REJECTED })
+      return { count: state.subjects?.[REJECTED], text: last.string(), reason: last.header.get('Rejected-Reason') }
+    })
+
+  eventLogSuite(() => ({ open: () => open(), wipe }))
+
+  test('views of one producer and one append share a message', async () => {
+    await using eventLog = await open('mine')
+    await eventLog.append(someViews(100), never)
+    expect((await eventLog.end()).sequence).toBe(1)
+    const message = await nats.use(async (connection) =>
+      (await connection.jetstreamManager()).streams.getMessage(STREAM, { last_by_subj: 'events.view.mine' }),
+    )
+    expect(message.header.get('Content-Type')).toBe('application/cloudevents-batch+json')
+    expect(JSON.parse(message.string())[0]).toEqual({
+      specversion: '1.0',
+      id: expect.any(String),
+      source: '/play/mine',
+      type: 'video.viewed',
+      subject: 'asset-0',
+      time: '2026-11-20T21:00:00.000Z',
+      requestid: 'request-1',
+      data: { assetId: 'asset-0', userId: 'user-0' },
+    })
+  })
+
+  test('a single event of a foreign producer is a view', async () => {
+    await using eventLog = await open()
+    await eventLog.append(someViews(1), never)
+    const data = { assetId: '456', userId: '8' }
+    await publish(
+      'events.view.tv',
+      JSON.stringify({ specversion: '1.0', id: 'a', source: '/tv', type: 'video.viewed', data }),
+    )
+    const [batch] = await readViews(eventLog, undefined, 2)
+    expect(batch?.views[1]).toEqual({ id: 'a', ...data, at: expect.stringMatching(/^20\d\d-.*Z$/) })
+  })
+
+  test.each([
+    ['text', 'not json'],
+    ['an event of another type', JSON.stringify({ specversion: '1.0', id: 'a', source: '/tv', type: 'video.paused' })],
+    [
+      'a view with a bad id',
+      JSON.stringify({
+        specversion: '1.0',
+        id: 'a',
+        source: '/tv',
+        type: 'video.viewed',
+        data: { assetId: '/', userId: '8' },
+      }),
+    ],
+    ['an empty batch', '[]'],
+  ])('%s is skipped, counted, and kept once in events.rejected', async (_, payload) => {
+    await using eventLog = await open()
+    const views = someViews(2)
+    await eventLog.append(views.slice(0, 1), never)
+    await publish('events.view.tv', payload)
+    await eventLog.append(views.slice(1), never)
+    for (let reading = 0; reading < 3; reading += 1) {
+      const batches = await readViews(eventLog, undefined, 2)
+      expect(idsOf(batches)).toEqual(idsOfViews(views))
+      expect(batches.reduce((sum, { rejected }) => sum + rejected, 0)).toBe(1)
+    }
+    expect(await rejectedMessages()).toEqual({ count: 1, text: payload, reason: expect.stringMatching(/\w/) })
+  })
+
+  test('a rejected message at the end moves the position on', async () => {
+    await using eventLog = await open()
+    await eventLog.end()
+    await publish('events.view.tv', 'not json')
+    for await (const batch of eventLog.read(undefined, never)) {
+      expect(batch).toMatchObject({ after: 0, through: 1, views: [], rejected: 1 })
+      break
+    }
+  })
+
+  test('after a lost acknowledgement the same views are not stored again', async () => {
+    await using eventLog = await open('mine')
+    const views = someViews(3)
+    await eventLog.append(views.slice(0, 1), never)
+    await nats.signal('SIGSTOP')
+    const lost = eventLog.append(views.slice(1, 2), AbortSignal.timeout(200))
+    await expect(lost).rejects.toMatchObject({ name: 'TimeoutError' })
+    await nats.signal('SIGCONT')
+    await eventually(() => eventLog.append(views.slice(1, 2), AbortSignal.timeout(2_000)))
+    await eventLog.append(views.slice(2), never)
+    expect(idsOf(await readViews(eventLog, undefined, 3))).toEqual(idsOfViews(views))
+    expect((await eventLog.end()).sequence).toBe(3)
+  })
+
+  test('what was stored of a longer append is not stored again', async () => {
+    const views = someViews(5)
+    {
+      await using before = await open('mine')
+      await before.append(views.slice(0, 2), never)
+    }
+    await using after = await open('mine')
+    await after.append(views, never)
+    expect(idsOf(await readViews(after, undefined, 5))).toEqual(idsOfViews(views))
+  })
+
+  test('an append that was abandoned cannot be stored after its successor', async () => {
+    await using eventLog = await open('mine')
+    const [first, abandoned, next] = someViews(3) as [NewView, NewView, NewView]
+    await eventLog.append([first], never)
+    await nats.signal('SIGSTOP')
+    await expect(eventLog.append([abandoned], AbortSignal.timeout(100))).rejects.toThrow()
+    await nats.signal('SIGCONT')
+    await eventually(() => eventLog.append([next], AbortSignal.timeout(2_000)))
+    const ids = idsOf(await readViews(eventLog, undefined, (await eventLog.end()).sequence))
+    expect(ids.at(-1)).toBe(next.id)
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
+  test('without a server an append fails at once, and works when it is back', async () => {
+    await using eventLog = await open()
+    await eventLog.append(someViews(1), never)
+    await nats.signal('SIGKILL')
+    await eventually(() => expect(eventLog.state()).toBe('down'))
+    await expect(eventLog.append(someViews(1), never)).rejects.toMatchObject({ name: 'NatsDownError' })
+    await nats.start()
+    await eventually(() => eventLog.append(someViews(1), never))
+    expect((await eventLog.end()).sequence).toBe(2)
+  })
+
+  test('a reader that loses the server says so, and reads on from its position', async () => {
+    await using eventLog = await open()
+    await eventLog.append(someViews(1), never)
+    const position = await eventLog.end()
+    const reading = readViews(eventLog, position, 1)
+    const interrupted = expect(reading).rejects.toMatchObject({ name: 'NatsDownError' })
+    await someoneReads()
+    await nats.signal('SIGKILL')
+    await interrupted
+    await nats.start()
+    const [view] = someViews(1) as [NewView]
+    await eventually(() => eventLog.append([view], never))
+    expect(idsOf(await readViews(eventLog, position, 1))).toEqual([view.id])
+  })
+
+  test('a reader notices that the stream was deleted', async () => {
+    await using eventLog = await open()
+    await eventLog.append(someViews(1), never)
+    const reading = readViews(eventLog, await eventLog.end(), 1)
+    const interrupted = expect(reading).rejects.toThrow()
+    await someoneReads()
+    await wipe()
+    await interrupted
+  })
+})

@@ -1,0 +1,17 @@
+import { expect, test } from 'vitest'
+import { createMapStore } from './map-store.ts'
+import { describeStore } from './store.test-suite.ts'
+
+describeStore(() => createMapStore())
+
+test('a map store starts with what it is given', () => {
+  const store = createMapStore([
+    ['b', 1],
+    ['a', 2],
+  ])
+  expect(store.get('b')).toBe(1)
+  expect(store.list({ limit: 9 }).entries).toEqual([
+    ['a', 2],
+    ['b', 1],
+  ])
+})

@@ -1,0 +1,16 @@
+/** Plays an asset at an edge, and gives the status and the body of its answer. */
+export async function play(edge: string, assetId: string, userId: string) {
+  const response = await fetch(`${edge}/play/asset/${assetId}/user/${userId}`, { method: 'POST' })
+  return { status: response.status, body: await response.json() }
+}
+
+/** The views that reporting has for an asset or a user; 0 where it knows none. */
+export async function views(reporting: string, by: 'asset' | 'user', id: string): Promise<number> {
+  const { views = 0 } = (await getJson(`${reporting}/events/${by}/${id}`)) as { views?: number }
+  return views
+}
+
+export async function getJson(url: string): Promise<unknown> {
+  const response = await fetch(url)
+  return response.json()
+}

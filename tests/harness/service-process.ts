@@ -1,0 +1,49 @@
+import { type Child, startChild } from './child.ts'
+
+export type ServiceProcess = AsyncDisposable & {
+  name: string
+  url: string
+  lines: () => string[]
+  /** Sends a signal; `start` starts a process that ended again, on the same port. */
+  signal(signal: NodeJS.Signals): Promise<void>
+  start(): Promise<void>
+  /** The status that it ended with. */
+  ended: () => Child['ended']
+}
+
+/** `node <name>/main.ts` on a free port, with nothing of the caller's settings. */
+export async function startService(name: string, env: Record<string, string> = {}): Promise<ServiceProcess> {
+  return startProgram(name, `${name}/main.ts`, env)
+}
+
+export async function startProgram(name: string, script: string, env: Record<string, string>): Promise<ServiceProcess> {
+  let port = '0'
+  let child: Child
+  const own = { NATS_URL: '', METADATA_URL: '', CDNURL_URL: '', REPORTING_URL: '', CATALOGUE_TTL: '', HOST: '', ...env }
+
+  async function start(): Promise<string> {
+    child = startChild(process.execPath, [script, '--port', port], { env: own })
+    const url = await child.line(listeningAt)
+    port = new URL(url).port
+    return url
+  }
+
+  const url = await start()
+  return {
+    name,
+    url,
+    lines: () => child.lines,
+    signal: (signal) => child.signal(signal),
+    async start() {
+      await start()
+    },
+    ended: () => child.ended,
+    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
+  }
+}
+
+function listeningAt(line: string): string | undefined {
+  if (!line.startsWith('{')) return undefined
+  const { msg, url } = JSON.parse(line)
+  return msg === 'listening' ? url : undefined
+}
