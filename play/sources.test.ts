@@ -112,13 +112,13 @@ describe.each(owners)('while %s is down', (name) => {
     expect(await gathering).toMatchObject({ degraded: [name] })
   })
 
-  const { id: _, ...withoutId } = name === 'metadata' ? metadata : cdnUrl
+  const valid = name === 'metadata' ? metadata : cdnUrl
   const garbage: [number, unknown][] = [
     [200, undefined],
     [200, 'text'],
-    [200, withoutId],
+    [200, { ...valid, id: undefined }],
     [200, { id: 'a', title: '', genre: 'x', summary: '', url: 'javascript:alert(1)' }],
-    [302, withoutId],
+    [302, valid],
     [400, { status: 'Invalid request' }],
     [404, { status: 'Not found' }],
     [429, { status: 'Too many requests' }],
@@ -166,6 +166,7 @@ describe('counts', () => {
     [200, undefined],
     [200, { assets: { a: '1' }, users: { u: 1 } }],
     [200, { assets: { a: -1 }, users: { u: 1 } }],
+    [202, { assets: { a: 1 }, users: { u: 1 } }],
     [404, { status: 'Not found' }],
     [413, { status: 'Content too large' }],
   ]

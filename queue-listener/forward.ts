@@ -8,6 +8,8 @@ const RETRY_MS = 100
 const MAX_RETRY_MS = 1_000
 /** How often a listener that stands by looks whether the other one works. */
 const STANDBY_MS = 1_000
+/** How often a listener looks whether reporting still has what it counted. */
+const CHECK_MS = 500
 
 type Deps = {
   eventLog: EventLog
@@ -16,6 +18,7 @@ type Deps = {
   /** Told of each batch that reporting counted. */
   onForwarded: (batch: LogBatch) => void
   standbyMs?: number
+  checkMs?: number
 }
 
 /**
@@ -44,17 +47,37 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
 
 type Outcome = 'counted' | 'overtaken' | 'behind'
 
-/** Yields what came of each batch; ends with the first that was not counted. */
-async function* forwardBatches(
-  { eventLog, reporting, onForwarded }: Deps,
+/** Yields what came of each batch. Ends with the first that was not counted, and when reporting has lost its counts. */
+async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<Outcome> {
+  const { eventLog, reporting, onForwarded } = deps
+  let position = await reporting.position(signal)
+  const over = new AbortController()
+  void untilBehind(deps, () => position, over.signal).then(() => over.abort())
+  try {
+    for await (const batch of eventLog.read(position, AbortSignal.any([signal, over.signal]))) {
+      const conflict = await reporting.count(batch, signal)
+      if (conflict) return yield conflictOf(batch, conflict.position)
+      position = { stream: batch.stream, sequence: batch.through }
+      onForwarded(batch)
+      yield 'counted'
+    }
+  } finally {
+    over.abort()
+  }
+}
+
+/** While nobody plays no batch is refused, and only asking shows that reporting was restarted and wants its counts back. */
+async function untilBehind(
+  { reporting, checkMs = CHECK_MS }: Deps,
+  known: () => Position | undefined,
   signal: AbortSignal,
-): AsyncGenerator<Outcome> {
-  const after = await reporting.position(signal)
-  for await (const batch of eventLog.read(after, signal)) {
-    const conflict = await reporting.count(batch, signal)
-    if (conflict) return yield conflictOf(batch, conflict.position)
-    onForwarded(batch)
-    yield 'counted'
+) {
+  while (!signal.aborted) {
+    await pause(checkMs, signal)
+    const expected = known()
+    // A reporting that is away is noticed too when it comes back.
+    const position = await reporting.position(signal).catch(() => expected)
+    if (expected && isBefore(position, expected)) return
   }
 }
 

@@ -32,10 +32,10 @@ address_of() {
 # request ARGUMENT…: curl as both scripts need it. No ~/.curlrc (--disable, which must come first) and no proxy, as the
 # services use none to reach each other; no patterns in URLs.
 request() {
-  curl --disable --silent --noproxy '*' --globoff --connect-timeout 3 --max-time 30 "$@"
+  curl --disable --silent --noproxy '*' --globoff --connect-timeout 3 --max-time 10 "$@"
 }
 
-# require_up NAME ADDRESS…: ends the script unless each service answers.
+# require_up [NAME ADDRESS]…: ends the script unless each service answers.
 require_up() {
   while [ $# -gt 0 ]; do
     request --fail --output /dev/null "$2/healthz" || fail "$1 does not answer at $2; npm start starts all services"

@@ -60,7 +60,8 @@ read_catalogue() {
     summary=$(field "$number" summary)
     url=$(field "$number" url)
     # It becomes a part of the path, so it has to be right before it is sent.
-    [[ $id =~ $id_form ]] || refuse "$number" "the id $id must be 1 to 128 of A-Z a-z 0-9 . _ @ ~ - and start with a letter or digit"
+    [[ $id =~ $id_form ]] ||
+      refuse "$number" "the id $id must be 1 to 128 of A-Z a-z 0-9 . _ @ ~ - and start with a letter or digit"
     id=${id//\"/}
     line_numbers+=("$number")
     ids+=("$id")

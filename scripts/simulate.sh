@@ -35,8 +35,8 @@ main() {
   play_assets
   wait_until_counted "$before"
   show_top
-  [ "$failed" -eq 0 ] || fail "$failed plays failed, the last with status $last_failure"
-  [ "$counted" -ge "$played" ] || fail "only $counted of $played views are counted so far; is queue-listener up?"
+  [ $failed -eq 0 ] || fail "$failed of $views plays failed at $play, the last with $last_failure"
+  [ $counted -eq $played ] || fail "only $counted of $played views are counted so far; is queue-listener up?"
 }
 
 read_arguments() {
@@ -74,7 +74,7 @@ list_assets() {
   local query='' page id after
   assets=()
   while true; do
-    page=$(get metadata "$metadata/content/assets$query")
+    page=$(ask metadata "$metadata/content/assets$query")
     while read -r id; do assets+=("$id"); done < <(json_strings id <<<"$page")
     after=$(json_strings next <<<"$page")
     [ -n "$after" ] || break
@@ -83,15 +83,16 @@ list_assets() {
   [ ${#assets[@]} -gt 0 ] || fail 'metadata has no assets; npm run seed gives it some'
 }
 
-# Sets `played`, `missing` and `failed` to how many plays ended so.
+# Sets `played`, `missing` and `failed` to how many plays ended so, and `last_failure`.
 play_assets() {
   local status
-  played=0 missing=0 failed=0
+  played=0 missing=0 failed=0 last_failure=''
   while read -r status; do
     case $status in
       200) played=$((played + 1)) ;;
       404) missing=$((missing + 1)) ;;
-      *) failed=$((failed + 1)) last_failure=$status ;;
+      000) failed=$((failed + 1)) last_failure='no answer' ;;
+      *) failed=$((failed + 1)) last_failure="status $status" ;;
     esac
     progress $((played + missing + failed)) "$views" 'assets played'
   done < <(
@@ -100,7 +101,7 @@ play_assets() {
       --write-out '%{http_code}\n' --config -
   )
   [ $missing -eq 0 ] || echo "$missing plays found no asset (404): metadata has it, but cdnurl does not"
-  [ $played -gt 0 ] || fail "none of $views plays was answered 200${last_failure:+, the last $last_failure}"
+  [ $played -gt 0 ] || fail "none of $views plays succeeded at $play${last_failure:+, the last with $last_failure}"
 }
 
 # As a configuration of curl, so that one process plays them all.
@@ -137,8 +138,8 @@ count_views() {
   local answer views_of_one
   answer=$(
     simulated_users |
-      request --fail --header 'content-type: application/json' --data-binary @- "$reporting/events/lookup"
-  ) || fail "reporting does not count the views of users at $reporting/events/lookup"
+      ask reporting "$reporting/events/lookup" --header 'content-type: application/json' --data-binary @-
+  )
   counted=0
   while read -r views_of_one; do
     counted=$((counted + views_of_one))
@@ -154,8 +155,9 @@ simulated_users() {
 
 show_top() {
   local top id views_of_one title width=5
-  top=$(get reporting "$reporting/events/top?by=asset&limit=10")
-  top=$(grep -oE '"id":"[^"]*","views":[0-9]+' <<<"$top" | sed -E 's/"id":"(.*)","views":(.*)/\2 \1/')
+  top=$(ask reporting "$reporting/events/top?by=asset&limit=10")
+  top=$({ grep -oE '"id":"[^"]*","views":[0-9]+' <<<"$top" || true; } | sed -E 's/"id":"(.*)","views":(.*)/\2 \1/')
+  [ -n "$top" ] || return 0
   while read -r views_of_one id; do
     if [ ${#id} -gt $width ]; then width=${#id}; fi
   done <<<"$top"
@@ -168,9 +170,9 @@ show_top() {
   done <<<"$top"
 }
 
-# get NAME URL
-get() {
-  request --fail "$2" || fail "$1 does not answer $2"
+# ask NAME URL [ARGUMENT…]: prints the answer.
+ask() {
+  request --fail "${@:2}" || fail "$1 gives no good answer at $2"
 }
 
 main "$@"

@@ -85,7 +85,7 @@ export function createSqliteEventLog({
 }
 
 function openDatabase(file: string): DatabaseSync {
-  mkdirSync(dirname(file), { recursive: true })
+  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true })
   const db = new DatabaseSync(file)
   db.exec(`
     PRAGMA journal_mode = WAL;

@@ -8,6 +8,6 @@ export const PRETTY = { ignore: 'pid,hostname', singleLine: true }
 
 /** One JSON line per event on standard output; coloured text where that is a terminal. */
 export function createLog({ name, level }: { name: string; level: string }): Logger {
-  const options = { name, level, base: { name }, serializers: { err: stdSerializers.err } }
+  const options = { name, level, base: { pid: process.pid }, serializers: { err: stdSerializers.err } }
   return process.stdout.isTTY ? pino(options, pretty({ sync: true, ...PRETTY })) : pino(options)
 }

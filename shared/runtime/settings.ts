@@ -101,12 +101,14 @@ export function instances(fallback: string, description: string) {
     .meta({ description })
 }
 
+const NATS_FORM = 'must be NATS servers, separated by commas, such as nats://127.0.0.1:4222'
+
 /** Comma-separated NATS servers. */
 export const natsUrl = z
-  .string()
+  .string({ error: NATS_FORM })
   .transform((text) => text.split(',').map((part) => part.trim()))
   .refine((urls) => urls.every((url) => /^((nats|tls):\/\/)?[^\s/:@]+(:\d+)?$/.test(url)), {
-    error: 'must be NATS servers, separated by commas, such as nats://127.0.0.1:4222',
+    error: NATS_FORM,
   })
   .meta({ description: 'NATS servers, separated by commas' })
 

@@ -49,9 +49,10 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
     for (const id of ['b', 'a10', 'a2', 'B', 'a']) await store.set(id, one)
     expect(ids()).toEqual(['B', 'a', 'a10', 'a2', 'b'])
     await store.set('a1', one)
-    await store.set('a', other)
+    expect(ids()).toEqual(['B', 'a', 'a1', 'a10', 'a2', 'b'])
     await store.delete('b')
     expect(ids()).toEqual(['B', 'a', 'a1', 'a10', 'a2'])
+    await store.set('a', other)
     expect(store.list({ limit: 2 }).entries).toEqual([
       ['B', one],
       ['a', other],
@@ -75,7 +76,7 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
   })
 
   test('part by part a list has each entry once, whatever was written and however long the parts are', async () => {
-    const id = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._@~-]{0,2}$/)
+    const id = fc.stringMatching(/^[aB][aB.]{0,3}$/)
     const writes = fc.array(fc.record({ id, title: fc.option(fc.string(), { nil: undefined }) }), { maxLength: 30 })
     await fc.assert(
       fc.asyncProperty(writes, fc.integer({ min: 1, max: 7 }), async (writes, limit) => {

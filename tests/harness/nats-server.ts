@@ -1,16 +1,20 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { connect } from 'nats'
 import { natsServerVersion } from '../../scripts/nats-server.ts'
 import { type Child, startChild } from './child.ts'
 import { freePort } from './ports.ts'
 
+/** The server that tests use: NATS_SERVER_BIN, or the one on the PATH. */
 const program = process.env.NATS_SERVER_BIN || 'nats-server'
 
 /** The version of the server that tests use; undefined where there is none. CI must have one. */
 export const natsVersion = natsServerVersion(program)
 if (!natsVersion && process.env.CI) throw new Error(`${program} does not run, and CI must not skip what needs it`)
+
+/** A PATH on which the tests' server is the first. */
+export const pathWithNats = [dirname(program), process.env.PATH].join(delimiter)
 
 export type NatsServer = AsyncDisposable & {
   url: string

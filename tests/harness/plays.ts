@@ -14,3 +14,10 @@ export async function getJson(url: string): Promise<unknown> {
   const response = await fetch(url)
   return response.json()
 }
+
+/** The sum of the samples of `/metrics` whose line matches. */
+export async function metric(service: string, line: RegExp): Promise<number> {
+  const text = await (await fetch(`${service}/metrics`)).text()
+  const values = text.split('\n').filter((sample) => line.test(sample))
+  return values.reduce((sum, sample) => sum + Number(sample.split(' ').at(-1)), 0)
+}

@@ -1,0 +1,63 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { describe, expect, test } from 'vitest'
+import { startChild } from './harness/child.ts'
+
+const services = ['metadata', 'cdnurl', 'reporting', 'play', 'queue-listener']
+const NATS_URL = 'nats://127.0.0.1:1'
+
+/** Runs a service until it ends by itself. */
+async function run(service: string, args: string[], env: Record<string, string> = {}) {
+  await using child = startChild(process.execPath, [`${service}/main.ts`, ...args], { env: { NATS_URL, ...env } })
+  return { status: await child.ended, lines: child.lines }
+}
+
+describe.each(services)('%s', (service) => {
+  test('an unknown flag ends it with status 2 and one line that names it', async () => {
+    const { status, lines } = await run(service, ['--colour'])
+    expect(status).toBe(2)
+    expect(lines).toEqual([expect.stringMatching(new RegExp(`^${service}: .*--colour`))])
+  })
+
+  test('an invalid port ends it with status 2 and one line that names it', async () => {
+    const { status, lines } = await run(service, ['--port', 'http'])
+    expect(status).toBe(2)
+    expect(lines).toEqual([`${service}: PORT is "http": it must be a port, 0 to 65535`])
+  })
+
+  test('an invalid variable ends it with status 2 and one line that names it', async () => {
+    const { status, lines } = await run(service, [], { LOG_LEVEL: 'loud' })
+    expect(status).toBe(2)
+    expect(lines).toEqual([expect.stringContaining('LOG_LEVEL is "loud"')])
+  })
+
+  test('--help lists its settings', async () => {
+    const { status, lines } = await run(service, ['--help'])
+    expect(status).toBe(0)
+    expect(lines.join('\n')).toMatch(/--port, PORT .*\(default: 80\d\d\)/)
+    expect(lines.join('\n')).toContain('--host, HOST')
+  })
+
+  test('a port that is taken ends it with status 1 and one line that names it', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as { port: number }
+    const { status, lines } = await run(service, ['--port', String(port)], { LOG_LEVEL: 'silent' })
+    server.close()
+    expect(status).toBe(1)
+    expect(lines).toEqual([`${service}: port ${port} on 127.0.0.1 is already in use`])
+  })
+})
+
+test.each(['play', 'queue-listener'])('%s needs NATS_URL', async (service) => {
+  const { status, lines } = await run(service, [], { NATS_URL: '' })
+  expect(status).toBe(2)
+  expect(lines).toEqual([expect.stringMatching(/^.*: NATS_URL is not set: it must be NATS servers/)])
+})
+
+test.each(['metadata', 'play', 'queue-listener'])('%s listens while NATS is not there yet', async (service) => {
+  await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], { env: { NATS_URL } })
+  const url = await child.line((line) => JSON.parse(line).url as string | undefined)
+  expect((await fetch(`${url}/healthz`)).status).toBe(200)
+  expect(await (await fetch(`${url}/readyz`)).json()).toMatchObject({ dependencies: { nats: 'down' } })
+})

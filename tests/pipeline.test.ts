@@ -1,0 +1,201 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { REJECTED, STREAM } from '../shared/event-log/stream.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { getJson, metric, play, views } from './harness/plays.ts'
+import { type ServiceProcess, startService } from './harness/service-process.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_000 }, () => {
+  let system: System
+  beforeAll(async () => {
+    system = await startSystem()
+    await ready(system.play)
+    await ready(system.listener)
+  }, 30_000)
+  afterAll(() => system?.[Symbol.asyncDispose]())
+
+  const expectViews = (user: string, expected: number) =>
+    eventually(async () => expect(await views(system.reporting.url, 'user', user)).toBe(expected))
+
+  /** Plays until it is answered 200, as a player would. Only an answered play counts. */
+  const playUntilAnswered = (user: string) =>
+    eventually(async () => expect(await play(system.play.url, '456', user)).toMatchObject({ status: 200 }))
+
+  test('a play answers with what all services know, and counts', async () => {
+    const answer = {
+      id: '456',
+      title: 'Terminator',
+      genre: 'action',
+      summary: 'Summary for terminator',
+      url: 'path/to/asset456.mp4',
+    }
+    for (const count of [1, 2, 3]) {
+      expect(await play(system.play.url, '456', 'first')).toEqual({
+        status: 200,
+        body: { ...answer, userviews: count, assetviews: count },
+      })
+      await expectViews('first', count)
+    }
+    expect(await getJson(`${system.reporting.url}/events/user/first`)).toEqual({ id: 'first', views: 3 })
+  })
+
+  test('a play of an unknown asset is a 404 and counts nothing', async () => {
+    expect(await play(system.play.url, 'unknown', 'nobody')).toEqual({
+      status: 404,
+      body: { id: 'unknown', status: 'Asset not found' },
+    })
+    await play(system.play.url, '456', 'somebody')
+    await expectViews('somebody', 1)
+    expect(await views(system.reporting.url, 'user', 'nobody')).toBe(0)
+  })
+
+  test('a changed asset is played as it is now', async () => {
+    await play(system.play.url, '123', 'reader')
+    const fields = { title: 'It, again', genre: 'horror', summary: '' }
+    await post(`${system.metadata.url}/content/asset/123`, fields)
+    await eventually(async () => {
+      const { body } = await play(system.play.url, '123', 'reader')
+      expect(body).toMatchObject({ title: 'It, again' })
+    }, 2_000)
+  })
+
+  test('an id with a dot, which parts a NATS subject, changes too', async () => {
+    const titled = (title: string) =>
+      post(`${system.metadata.url}/content/asset/a..b.`, { title, genre: 'g', summary: '' })
+    await titled('before')
+    await post(`${system.cdnurl.url}/url/asset/a..b.`, { url: 'a.mp4' })
+    expect((await play(system.play.url, 'a..b.', 'reader')).body).toMatchObject({ title: 'before' })
+    await titled('after')
+    await eventually(async () => {
+      expect((await play(system.play.url, 'a..b.', 'reader')).body).toMatchObject({ title: 'after' })
+    }, 2_000)
+  })
+
+  test('a hundred plays at once cost few requests to reporting', async () => {
+    const lookups = () => metric(system.reporting.url, /^http_server_request_duration_seconds_count.*\/events\/lookup/)
+    const before = await lookups()
+    await Promise.all(Array.from({ length: 100 }, () => play(system.play.url, '456', 'crowd')))
+    expect((await lookups()) - before).toBeLessThan(50)
+    await expectViews('crowd', 100)
+  })
+
+  test('the request id goes with the view into the log', async () => {
+    await fetch(`${system.play.url}/play/asset/456/user/traced`, {
+      method: 'POST',
+      headers: { 'x-request-id': 'trace-me' },
+    })
+    await eventually(async () => {
+      const text = await lastMessage('events.view.>')
+      expect(JSON.parse(text)[0]).toMatchObject({ requestid: 'trace-me', data: { userId: 'traced' } })
+    })
+  })
+
+  test('a reporting that was killed has its counts back', async () => {
+    const users = ['r1', 'r2', 'r3']
+    for (const user of users) await playUntilAnswered(user)
+    await expectViews('r3', 1)
+    const top = await getJson(`${system.reporting.url}/events/top?by=asset`)
+    await system.reporting.signal('SIGKILL')
+    for (const user of users) {
+      const { status, body } = await play(system.play.url, '456', user)
+      expect({ status, body }).toMatchObject({
+        status: 200,
+        body: { userviews: null, assetviews: null, degraded: ['reporting'] },
+      })
+    }
+    await system.reporting.start()
+    for (const user of users) await expectViews(user, 2)
+    expect(top).toMatchObject({ by: 'asset' })
+  })
+
+  test('it has them back too while nobody plays', async () => {
+    const before = await views(system.reporting.url, 'asset', '456')
+    await system.reporting.signal('SIGKILL')
+    await system.reporting.start()
+    await eventually(async () => expect(await views(system.reporting.url, 'asset', '456')).toBe(before))
+  })
+
+  test('a listener that was killed goes on where it stopped', async () => {
+    await system.listener.signal('SIGKILL')
+    for (let count = 0; count < 5; count += 1) await playUntilAnswered('unheard')
+    await system.listener.start()
+    await expectViews('unheard', 5)
+  })
+
+  test('plays count once over the death of the NATS server', async () => {
+    await playUntilAnswered('patient')
+    await system.nats.signal('SIGKILL')
+    const refused = await play(system.play.url, '456', 'patient')
+    expect(refused.status).toBe(503)
+    await system.nats.start()
+    await playUntilAnswered('patient')
+    await expectViews('patient', 2)
+  })
+
+  test('two listeners count each view once, and one goes on when the other is killed', async () => {
+    await using second = await startService('queue-listener', system.env)
+    await ready(second)
+    for (let count = 0; count < 20; count += 1) await playUntilAnswered('double')
+    await expectViews('double', 20)
+    await system.listener.signal('SIGKILL')
+    for (let count = 0; count < 5; count += 1) await playUntilAnswered('double')
+    await expectViews('double', 25)
+    await system.listener.start()
+  })
+
+  test('a message that is no batch of views is skipped, counted, and kept', async () => {
+    const rejected = () => metric(system.listener.url, /^rejected_messages_total/)
+    const before = await rejected()
+    await system.nats.use((connection) => connection.jetstream().publish('events.view.foreign', 'junk'))
+    await playUntilAnswered('after-junk')
+    await expectViews('after-junk', 1)
+    expect((await rejected()) - before).toBe(1)
+    expect(await lastMessage(REJECTED)).toBe('junk')
+  })
+
+  test('a foreign producer’s view counts', async () => {
+    const event = {
+      specversion: '1.0',
+      id: 'tv-1',
+      source: '/tv',
+      type: 'video.viewed',
+      data: { assetId: '456', userId: 'tv' },
+    }
+    await system.nats.use((connection) => connection.jetstream().publish('events.view.tv', JSON.stringify(event)))
+    await expectViews('tv', 1)
+  })
+
+  test('counts stay when the stream is wiped, and go on', async () => {
+    await playUntilAnswered('keeper')
+    await expectViews('keeper', 1)
+    await system.nats.use(async (connection) => (await connection.jetstreamManager()).streams.delete(STREAM))
+    await playUntilAnswered('keeper')
+    await expectViews('keeper', 2)
+  })
+
+  test('every service ends with status 0 when it is told to', async () => {
+    for (const service of [system.play, system.listener, system.reporting, system.cdnurl, system.metadata]) {
+      const started = performance.now()
+      await service.signal('SIGTERM')
+      expect(await service.ended()).toBe(0)
+      expect(performance.now() - started).toBeLessThan(10_000)
+    }
+  })
+
+  const lastMessage = (subject: string) =>
+    system.nats.use(async (connection) => {
+      const jsm = await connection.jetstreamManager()
+      return (await jsm.streams.getMessage(STREAM, { last_by_subj: subject })).string()
+    })
+})
+
+async function ready({ url }: ServiceProcess): Promise<void> {
+  await eventually(async () => expect((await fetch(`${url}/readyz`)).status).toBe(200))
+}
+
+async function post(url: string, body: unknown): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
+  expect(response.status).toBe(200)
+}
