@@ -11,7 +11,7 @@ const play = fc.record({ assetId: fc.constantFrom(...assets), userId: fc.constan
 
 test('each view of the log counts exactly once, whatever happens', () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
       const world = createWorld()
       for (const step of steps) {
         world.take(step)
@@ -20,7 +20,7 @@ test('each view of the log counts exactly once, whatever happens', () => {
       world.catchUp()
       world.check()
     }),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   )
 })
 
@@ -41,7 +41,7 @@ test('a batch of a log that has a successor comes too late', () => {
   expect(counts.views('asset', 'a')).toBe(3)
 })
 
-test('it comes too late also where reporting has since started again', () => {
+test('it comes too late also where reporting never counted that log, or has forgotten it', () => {
   const counts = createViewCounts()
   counts.apply(batch('2026-02-01', 0, 1, ['a']))
   expect(counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))).toBe(false)
@@ -50,7 +50,8 @@ test('it comes too late also where reporting has since started again', () => {
 })
 
 test('the top is the start of all, sorted by views and then by id', () => {
-  const plays = fc.array(fc.record({ assetId: fc.integer({ max: 30, min: 0 }).map(String), userId: fc.constant('u') }))
+  const view = fc.record({ assetId: fc.nat(30).map(String), userId: fc.constant('u') })
+  const plays = fc.array(view, { maxLength: 100, size: 'max' })
   fc.assert(
     fc.property(plays, fc.integer({ min: 1, max: 12 }), (plays, limit) => {
       const counts = createViewCounts()
@@ -82,7 +83,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ post: listener }) },
   { weight: 2, arbitrary: fc.record({ forge: fc.record({ log: fc.nat(3), after: fc.nat(4), messages }) }) },
   { weight: 1, arbitrary: fc.record({ countDirectly: play }) },
-  { weight: 1, arbitrary: fc.constant('wipe the log' as const) },
+  { weight: 2, arbitrary: fc.constant('wipe the log' as const) },
   { weight: 1, arbitrary: fc.constant('restart reporting' as const) },
 )
 

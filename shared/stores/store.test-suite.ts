@@ -77,7 +77,10 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
 
   test('part by part a list has each entry once, whatever was written and however long the parts are', async () => {
     const id = fc.stringMatching(/^[aB][aB.]{0,3}$/)
-    const writes = fc.array(fc.record({ id, title: fc.option(fc.string(), { nil: undefined }) }), { maxLength: 30 })
+    const writes = fc.array(fc.record({ id, title: fc.option(fc.string(), { nil: undefined }) }), {
+      maxLength: 30,
+      size: 'max',
+    })
     await fc.assert(
       fc.asyncProperty(writes, fc.integer({ min: 1, max: 7 }), async (writes, limit) => {
         const store = await open()

@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Child, startChild } from './harness/child.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion, pathWithNats } from './harness/nats-server.ts'
+import { freePortRange } from './harness/ports.ts'
+
+/** The README's commands, run in their order; `…` in their output stands for anything. */
+const readme = await readFile('README.md', 'utf8')
+const commands = [...readme.matchAll(/^```console\n(.*?)^```/gms)].flatMap(([, block]) => commandsOf(block as string))
+
+const modes = [
+  { mode: 'with nats-server', path: pathWithNats, skip: !natsVersion },
+  { mode: 'embedded', path: '', skip: false },
+]
+
+describe.each(modes)('the README, $mode', ({ path, skip }) => {
+  let folder: string
+  let edge: number
+  let child: Child
+
+  beforeAll(async () => {
+    if (skip) return
+    folder = await mkdtemp(join(tmpdir(), 'readme-'))
+    edge = await freePortRange()
+    child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edge)], {
+      env: { DATA_DIR: folder, NATS_URL: '', PATH: path },
+    })
+    await child.line((line) => line.startsWith('Try: ') || undefined)
+  })
+  afterAll(async () => {
+    if (skip) return
+    await child[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  test.skipIf(skip)('every command prints what the README shows', { timeout: 60_000 }, async () => {
+    expect(commands.length).toBeGreaterThan(5)
+    for (const { command, output } of commands) {
+      const run = async () => expect(await runAt(edge, command)).toMatch(patternOf(output))
+      // A count follows its view in a moment: what only reads is asked again.
+      if (/POST|npm/.test(command)) await run()
+      else await eventually(run)
+    }
+  })
+})
+
+type Command = { command: string; output: string }
+
+function commandsOf(block: string): Command[] {
+  return block
+    .split(/^\$ /m)
+    .slice(1)
+    .map((text) => {
+      const [command, ...output] = text.split('\n')
+      return { command: command as string, output: output.join('\n').trim() }
+    })
+}
+
+/** Runs a command with the README's ports moved to where the system is. */
+async function runAt(edge: number, command: string): Promise<string> {
+  const moved = command.replace(/localhost:808(\d)/g, (_, service) => `localhost:${edge + Number(service)}`)
+  const urls = { PLAY_URL: edge, METADATA_URL: edge + 1, REPORTING_URL: edge + 2, CDNURL_URL: edge + 3 }
+  const env = Object.fromEntries(Object.entries(urls).map(([name, port]) => [name, `http://127.0.0.1:${port}`]))
+  const silent = moved.replace('npm run', 'npm run --silent').replace(/^curl/, 'curl --silent')
+  const { stdout } = await promisify(execFile)('bash', ['-c', silent], { env: { ...process.env, ...env } })
+  return stdout.trim()
+}
+
+function patternOf(output: string): RegExp {
+  const anyPort = output.replaceAll('…\n', '…').replaceAll(/127\.0\.0\.1:\d+/g, '127.0.0.1:…')
+  return new RegExp(`^${anyPort.split('…').map(RegExp.escape).join('[^]*')}$`)
+}
