@@ -24,26 +24,34 @@ type Options<Value> = {
   max: number
 }
 
+/** The owner has no such thing: lru-cache takes an undefined for a failure where the load was overtaken by a change. */
+class AbsentError extends Error {}
+
 /** After a failed load every caller asks again, but those of one burst do so once. */
 const RETRY_MS = 1
 
 /** Many callers for one id share one load. What has expired is kept for the time when its owner is down. */
 export function createReadOnce<Value extends object>({ load, ttlMs, max }: Options<Value>): ReadOnce<Value> {
+  let gaps = 0
   const cache = new LRUCache<string, Held<Value>, string>({
     max,
-    ttl: ttlMs,
+    ttl: Math.max(1, Math.round(ttlMs)),
     noDeleteOnStaleGet: true,
     // A value that changes while it is being read goes to those who wait for it, and is not kept.
     ignoreFetchAbort: true,
     async fetchMethod(id, last, { options, context: requestId }) {
+      const before = gaps
+      let value: Value | undefined
       try {
-        const value = await load(id, requestId)
-        return value && { value, stale: false }
+        value = await load(id, requestId)
       } catch (error) {
         if (!last) throw error
         options.ttl = RETRY_MS
         return { value: last.value, stale: true }
       }
+      if (!value) throw new AbsentError()
+      if (gaps !== before) options.ttl = RETRY_MS
+      return { value, stale: false }
     },
   })
 
@@ -54,10 +62,13 @@ export function createReadOnce<Value extends object>({ load, ttlMs, max }: Optio
   }
 
   async function fetch(id: string, requestId: string): Promise<Held<Value> | undefined> {
-    const held = await cache.fetch(id, { context: requestId })
-    // lru-cache would keep the last value; but what its owner no longer has must not come back when the owner is down.
-    if (!held) cache.delete(id)
-    return held
+    try {
+      return await cache.fetch(id, { context: requestId })
+    } catch (error) {
+      if (!(error instanceof AbsentError)) throw error
+      cache.delete(id)
+      return undefined
+    }
   }
 
   return {
@@ -65,6 +76,7 @@ export function createReadOnce<Value extends object>({ load, ttlMs, max }: Optio
     read: (id, requestId) => cache.get(id) ?? fetch(id, requestId),
     expire,
     expireAll() {
+      gaps += 1
       for (const id of [...cache.keys()]) expire(id)
     },
   }

@@ -4,6 +4,7 @@ import { CdnUrl } from '../shared/contracts/cdn-url.ts'
 import { Metadata } from '../shared/contracts/metadata.ts'
 import type { Play } from '../shared/contracts/play.ts'
 import type { Degraded } from '../shared/contracts/playback.ts'
+import { AssetNotFound } from '../shared/contracts/status.ts'
 import { LookedUpCounts, type PlayCounts } from '../shared/contracts/view-counts.ts'
 import { UnavailableError } from '../shared/http/errors.ts'
 import { expectBody, type ServiceClient } from '../shared/http/service-client.ts'
@@ -88,7 +89,9 @@ function assetLoader<Schema extends z.ZodType>(service: ServiceClient, path: str
   return async (assetId: string, requestId: string): Promise<z.output<Schema> | undefined> => {
     const signal = AbortSignal.timeout(GATHER_MS)
     const answer = await service.get(`${path}/asset/${assetId}`, { signal, requestId })
-    return answer.status === 404 ? undefined : expectBody(answer, 200, schema)
+    if (answer.status !== 404) return expectBody(answer, 200, schema)
+    expectBody(answer, 404, AssetNotFound)
+    return undefined
   }
 }
 
@@ -111,7 +114,7 @@ function createCountLookup(reporting: ServiceClient) {
 
 function followChanges(changes: Changes, kept: Record<string, ReadOnce<object>>): void {
   changes.subscribe(
-    ({ service, id }) => kept[service]?.expire(id),
+    ({ service, id }) => Object.hasOwn(kept, service) && kept[service]?.expire(id),
     () => {
       for (const values of Object.values(kept)) values.expireAll()
     },

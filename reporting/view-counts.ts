@@ -33,7 +33,7 @@ export function createViewCounts(): ViewCounts {
 
   function follows({ stream, after }: EventBatch): boolean {
     if (stream === position?.stream) return after === position.sequence
-    return after === 0 && !left.has(stream)
+    return after === 0 && !left.has(stream) && !isOlder(stream, position?.stream)
   }
 
   function add({ assetId, userId }: Play): PlayCounts {
@@ -53,6 +53,11 @@ export function createViewCounts(): ViewCounts {
       return true
     },
   }
+}
+
+/** Incarnations are named by their time of creation. Names that are none say nothing of their order. */
+function isOlder(stream: string, than: string | undefined): boolean {
+  return than !== undefined && Date.parse(stream) < Date.parse(than)
 }
 
 function increment(counts: Map<string, number>, id: string): number {

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -100,10 +100,10 @@ function openDatabase(file: string): DatabaseSync {
   return db
 }
 
-/** Made once with the file: its time of creation, and enough chance that two files never share it. */
+/** Made once with the file: its time of creation, in nanoseconds of which the last digits are chance. */
 function incarnation(db: DatabaseSync): string {
   db.prepare('INSERT INTO incarnation SELECT ? WHERE NOT EXISTS (SELECT 1 FROM incarnation)').run(
-    `${new Date().toISOString()}/${randomUUID()}`,
+    new Date().toISOString().replace('Z', `${String(randomInt(1_000_000)).padStart(6, '0')}Z`),
   )
   return String(db.prepare('SELECT stream FROM incarnation').get()?.stream)
 }

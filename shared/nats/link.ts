@@ -99,9 +99,9 @@ export function openNatsLink({ servers, name, log }: { servers: string[]; name: 
     async [Symbol.asyncDispose]() {
       closing.abort()
       const opened = await opening
-      // drain() sends what is still to be sent, and would wait for ever without a connection.
-      if (connection) await connection.drain()
-      else await opened?.close()
+      // drain() sends what is still to be sent. Where the server goes meanwhile it would go on reconnecting.
+      if (connection) await Promise.race([opened?.drain(), once(downSignal.signal, 'abort')]).catch(() => undefined)
+      await opened?.close()
     },
   }
 }

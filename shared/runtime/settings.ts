@@ -25,8 +25,8 @@ export function loadSettings<Shape extends SettingsShape>(
   shape: Shape,
   { argv, env }: SettingsSource,
 ): Settings<Shape> {
-  const given = { ...env, ...readFlags(argv) }
-  const set = Object.fromEntries(Object.keys(shape).map((name) => [name, given[name] || undefined]))
+  const flags = readFlags(argv)
+  const set = Object.fromEntries(Object.keys(shape).map((name) => [name, flags[name] || env[name] || undefined]))
   const parsed = z.object(shape).safeParse(set)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
@@ -41,7 +41,7 @@ export function describeSettings(script: string, shape: SettingsShape): string {
   const program = `node ${basename(dirname(script))}/${basename(script)}`
   const rows = Object.entries(shape).map(([name, schema]) => {
     const fallback = defaultOf(schema)
-    return [withFlag(name), schema.meta()?.description ?? '', fallback ?? 'none'] as const
+    return [withFlag(name), descriptionOf(schema), fallback ?? 'none'] as const
   })
   const width = Math.max(...rows.map(([name]) => name.length))
   return [
@@ -58,12 +58,13 @@ export function wantsHelp({ argv }: SettingsSource): boolean {
 }
 
 export function port(fallback: number) {
-  return z.coerce
-    .number({ error: 'must be a port, 0 to 65535' })
-    .int({ error: 'must be a port, 0 to 65535' })
-    .min(0, { error: 'must be a port, 0 to 65535' })
-    .max(65_535, { error: 'must be a port, 0 to 65535' })
-    .default(fallback)
+  const error = 'must be a port, 0 to 65535'
+  return z
+    .string()
+    .regex(/^\d{1,5}$/, { error })
+    .default(String(fallback))
+    .transform(Number)
+    .refine((value) => value <= 65_535, { error })
     .meta({ description: 'Port to listen on; 0 takes a free one' })
 }
 
@@ -121,7 +122,7 @@ function readFlags(argv: string[]): Record<string, string> {
     const { values } = parseArgs({ args: argv, options: { port: { type: 'string' }, host: { type: 'string' } } })
     return Object.fromEntries(Object.entries(values).map(([flag, value]) => [flags[flag as keyof typeof flags], value]))
   } catch (error) {
-    const [sentence] = (error as Error).message.split('. ')
+    const [sentence] = (error as Error).message.split(/\.\s/)
     throw new SettingsError(`${sentence}; --help lists the settings`)
   }
 }
@@ -135,6 +136,12 @@ function defaultOf(schema: z.ZodType): string | undefined {
   const fallback = schema.safeParse(undefined)
   if (!fallback.success || fallback.data === undefined) return undefined
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).default?.toString()
+}
+
+/** `optional()` leaves the description with the schema that it wraps. */
+function descriptionOf(schema: z.ZodType): string {
+  const described = schema instanceof z.ZodOptional ? (schema.unwrap() as z.ZodType) : schema
+  return described.meta()?.description ?? ''
 }
 
 function quote(text: string): string {
