@@ -39,7 +39,8 @@ export function openNatsLink({ servers, name, log }: { servers: string[]; name: 
   let downSignal = abortedController()
 
   const options: ConnectionOptions = {
-    servers,
+    servers: servers.map((server) => server.replace(/[^/@]+@/, '')),
+    ...credentialsOf(servers),
     name,
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_WAIT_MS,
@@ -116,6 +117,14 @@ async function firstConnection(options: ConnectionOptions, log: Logger, closing:
     }
   }
   return undefined
+}
+
+/** The client takes credentials apart from addresses, one for all servers. */
+function credentialsOf(servers: string[]): Pick<ConnectionOptions, 'user' | 'pass' | 'token'> {
+  const given = servers.map((server) => /([^/@]+)@/.exec(server)?.[1]).find((found) => found !== undefined)
+  if (given === undefined) return {}
+  const [user = '', pass] = given.split(':').map(decodeURIComponent)
+  return pass === undefined ? { token: user } : { user, pass }
 }
 
 function abortedController(): AbortController {

@@ -7,8 +7,9 @@ import type { Logger } from './log.ts'
 /** How long open requests may take to finish once the server closes. */
 const GRACE_MS = 5_000
 
-export class PortTakenError extends Error {
-  override name = 'PortTakenError'
+/** Where the service should listen it cannot. The message is one line that names the place. */
+export class ListenError extends Error {
+  override name = 'ListenError'
 }
 
 type App = Pick<Parameters<typeof createAdaptorServer>[0], 'fetch'>
@@ -18,14 +19,14 @@ export type Listening = AsyncDisposable & { port: number; url: string }
 /**
  * Serves `app` over HTTP/1.1 with keep-alive. Disposing stops listening, lets open requests finish, and after a grace
  * period cuts what is left.
- * @throws PortTakenError naming the port
+ * @throws ListenError
  */
 export async function listen(app: App, at: { host: string; port: number; log: Logger }): Promise<Listening> {
   const server = createAdaptorServer({ fetch: app.fetch }) as Server
   server.listen(at.port, at.host)
   await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EADDRINUSE') throw error
-    throw new PortTakenError(`port ${at.port} on ${at.host} is already in use`)
+    if (error.code === 'EADDRINUSE') throw new ListenError(`port ${at.port} on ${at.host} is already in use`)
+    throw new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${error.code}`)
   })
   const { port } = server.address() as AddressInfo
   const url = `http://${at.host.includes(':') ? `[${at.host}]` : at.host}:${port}`

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createHealth, type Health } from './health.ts'
-import { PortTakenError } from './listen.ts'
+import { ListenError } from './listen.ts'
 import { createLog, type Logger } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import {
@@ -94,7 +94,7 @@ function stopSignal(): AbortSignal {
 }
 
 function fail(name: string, error: unknown): void {
-  const expected = error instanceof SettingsError || error instanceof PortTakenError
+  const expected = error instanceof SettingsError || error instanceof ListenError
   const text = expected ? error.message : error instanceof Error ? error.stack : String(error)
   process.stderr.write(`${name}: ${text}\n`)
   process.exitCode = error instanceof SettingsError ? 2 : 1

@@ -104,11 +104,11 @@ export function instances(fallback: string, description: string) {
 
 const NATS_FORM = 'must be NATS servers, separated by commas, such as nats://127.0.0.1:4222'
 
-/** Comma-separated NATS servers. */
+/** Comma-separated NATS servers. A user and password, or a token, may stand before the host, as in URLs. */
 export const natsUrl = z
   .string({ error: NATS_FORM })
   .transform((text) => text.split(',').map((part) => part.trim()))
-  .refine((urls) => urls.every((url) => /^((nats|tls):\/\/)?[^\s/:@]+(:\d+)?$/.test(url)), {
+  .refine((urls) => urls.every((url) => /^((nats|tls):\/\/)?([^\s/@]+@)?(\[[\da-f:]+\]|[^\s/:@[\]]+)(:\d+)?$/i.test(url)), {
     error: NATS_FORM,
   })
   .meta({ description: 'NATS servers, separated by commas' })
@@ -144,8 +144,9 @@ function descriptionOf(schema: z.ZodType): string {
   return described.meta()?.description ?? ''
 }
 
+/** In quotes, and without a password that it may hold. */
 function quote(text: string): string {
-  return JSON.stringify(text)
+  return JSON.stringify(text.replaceAll(/[^\s/,@]+@/g, '…@'))
 }
 
 function isOrigin(text: string): boolean {
