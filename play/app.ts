@@ -6,10 +6,10 @@ import { describe } from '../shared/http/openapi.ts'
 import { validate } from '../shared/http/validate.ts'
 import type { Service } from '../shared/runtime/service.ts'
 import { toPlayback } from './playback.ts'
-import type { Record } from './recorder.ts'
+import type { Recorder } from './recorder.ts'
 import type { Sources } from './sources.ts'
 
-type Deps = Service & { sources: Sources; record: Record }
+type Deps = Service & { sources: Sources; record: Recorder }
 
 /** The edge: answers a play with all that the player needs, once the view is recorded. */
 export function createApp({ sources, record, ...service }: Deps) {
@@ -26,8 +26,8 @@ export function createApp({ sources, record, ...service }: Deps) {
       const requestId = c.get('requestId')
       const found = await sources.gather(play, requestId)
       if (!found) return c.json({ id: play.assetId, status: 'Asset not found' }, 404)
-      await record(play, requestId)
-      return c.json(toPlayback(found))
+      const recorded = await record(play, requestId)
+      return c.json(toPlayback(found, recorded))
     },
   )
 }

@@ -1,13 +1,17 @@
+import { join } from 'node:path'
 import { createNatsChanges } from '../shared/changes/nats-changes.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
-import { listen } from '../shared/runtime/listen.ts'
+import { choosePort, listen } from '../shared/runtime/listen.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
 import { createApp } from './app.ts'
+import { measureRecorder } from './metrics.ts'
+import { createOutbox } from './outbox.ts'
 import { createRecorder } from './recorder.ts'
 import { playSettings } from './settings.ts'
 import { createSources } from './sources.ts'
+import { createSpooler } from './spooler.ts'
 
 await runService(
   { name: 'play', port: 8080, settings: playSettings, script: import.meta.filename },
@@ -18,15 +22,21 @@ await runService(
     await using cdnurl = createServiceClient({ name: 'cdnurl', instances: settings.CDNURL_URL })
     await using reporting = createServiceClient({ name: 'reporting', instances: settings.REPORTING_URL })
     await using eventLog = createJetStreamEventLog({ nats, log })
-    health.watch('nats', { state: nats.state, required: true })
+    const port = await choosePort(settings.PORT, settings.HOST)
+    using outbox = createOutbox(join(settings.DATA_DIR, `outbox-${port}.sqlite`))
+    await using spooler = createSpooler({ eventLog, outbox, log })
+    health.watch('nats', { state: nats.state, required: () => outbox.state() !== 'up' })
+    health.watch('outbox', { state: outbox.state, required: false })
     for (const client of [metadata, cdnurl, reporting]) {
       health.watch(client.name, { state: client.state, required: false })
     }
 
     const changes = createNatsChanges(nats)
     const sources = createSources({ metadata, cdnurl, reporting, changes, ttlMs: settings.CATALOGUE_TTL, log })
-    const app = createApp({ ...service, sources, record: createRecorder({ eventLog }) })
-    await using _ = await listen(app, { port: settings.PORT, host: settings.HOST, log })
+    const record = measureRecorder(service.metrics, createRecorder(spooler), outbox)
+    const app = createApp({ ...service, sources, record })
+    await using _ = await listen(app, { port, host: settings.HOST, log })
+    spooler.start()
     await stopped(service)
   },
 )

@@ -1,8 +1,10 @@
-import type { Playback } from '../shared/contracts/playback.ts'
+import type { Degraded, Playback } from '../shared/contracts/playback.ts'
 import type { Gathered } from './sources.ts'
+import type { Recorded } from './spooler.ts'
 
 /** What the player gets. Its counts include this play: those read before it was recorded, plus one. */
-export function toPlayback({ metadata, cdnUrl, counts, degraded }: Gathered): Playback {
+export function toPlayback({ metadata, cdnUrl, counts, degraded: missing }: Gathered, recorded: Recorded): Playback {
+  const degraded: Degraded[] = recorded === 'log' ? missing : [...missing, 'events']
   return {
     id: metadata.id,
     title: metadata.title,

@@ -1,4 +1,4 @@
-import { catalogueTtl, instances, natsUrl } from '../shared/runtime/settings.ts'
+import { catalogueTtl, dataDir, instances, natsUrl } from '../shared/runtime/settings.ts'
 
 export const playSettings = {
   NATS_URL: natsUrl,
@@ -6,4 +6,5 @@ export const playSettings = {
   CDNURL_URL: instances('http://127.0.0.1:8083', 'Where cdnurl is'),
   REPORTING_URL: instances('http://127.0.0.1:8082', 'Where reporting is'),
   CATALOGUE_TTL: catalogueTtl,
+  DATA_DIR: dataDir,
 }

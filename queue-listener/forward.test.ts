@@ -3,7 +3,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Position } from '../shared/contracts/position.ts'
 import type { View } from '../shared/contracts/view.ts'
-import type { EventLog } from '../shared/event-log/event-log.ts'
+import type { EventLog, Producer } from '../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { forward } from './forward.ts'
@@ -11,11 +11,13 @@ import type { Reporting } from './reporting.ts'
 
 const log = pino({ level: 'silent' })
 let eventLog: EventLog
+let producer: Producer
 let stop: AbortController
 let forwarding: Promise<void>[]
 
 beforeEach(() => {
-  eventLog = createSqliteEventLog({ file: ':memory:', log, producer: 'test' })
+  eventLog = createSqliteEventLog({ file: ':memory:', log })
+  producer = eventLog.producer()
   stop = new AbortController()
   forwarding = []
 })
@@ -106,7 +108,7 @@ function listen(reporting: Reporting, until = stop): void {
 
 async function append(...ids: string[]): Promise<void> {
   const view = (id: string): View => ({ id, assetId: '456', userId: randomUUID(), at: '2026-11-20T21:00:00Z' })
-  for (const id of ids) await eventLog.append([view(id)], stop.signal)
+  for (const id of ids) await producer.append([view(id)], stop.signal)
 }
 
 /** Counts as reporting does: a batch only if it starts at the position. Can be away, forget, and lose its answers. */

@@ -39,7 +39,7 @@ await runService(
       log,
     })
     const changes = createLocalChanges()
-    await using eventLog = createSqliteEventLog({ file: join(DATA_DIR, 'events.sqlite'), log, producer: 'embedded' })
+    await using eventLog = createSqliteEventLog({ file: join(DATA_DIR, 'events.sqlite'), log })
 
     const metadata = service('metadata')
     const metadataApp = createMetadata({ ...metadata, store: createMapStore(metadataSeed), changes })
@@ -83,7 +83,14 @@ await runService(
       ttlMs: CATALOGUE_TTL,
       log: play.log,
     })
-    const playApp = createPlay({ ...play, sources, record: createRecorder({ eventLog }) })
+    const producer = eventLog.producer()
+    const record = createRecorder({
+      async append(views, signal) {
+        await producer.append(views, signal)
+        return 'log'
+      },
+    })
+    const playApp = createPlay({ ...play, sources, record })
     await using _play = await listen(playApp, at(0, play))
 
     await stopped({ stopping })

@@ -1,14 +1,19 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { startChild } from './harness/child.ts'
 
 const services = ['metadata', 'cdnurl', 'reporting', 'play', 'queue-listener']
 const NATS_URL = 'nats://127.0.0.1:1'
+const DATA_DIR = join(tmpdir(), 'command-line-test')
 
 /** Runs a service until it ends by itself. */
 async function run(service: string, args: string[], env: Record<string, string> = {}) {
-  await using child = startChild(process.execPath, [`${service}/main.ts`, ...args], { env: { NATS_URL, ...env } })
+  await using child = startChild(process.execPath, [`${service}/main.ts`, ...args], {
+    env: { NATS_URL, DATA_DIR, ...env },
+  })
   return { status: await child.ended, lines: child.lines }
 }
 
@@ -56,7 +61,9 @@ test.each(['play', 'queue-listener'])('%s needs NATS_URL', async (service) => {
 })
 
 test.each(['metadata', 'play', 'queue-listener'])('%s listens while NATS is not there yet', async (service) => {
-  await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], { env: { NATS_URL } })
+  await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], {
+    env: { NATS_URL, DATA_DIR },
+  })
   const url = await child.line((line) => JSON.parse(line).url as string | undefined)
   expect((await fetch(`${url}/healthz`)).status).toBe(200)
   expect(await (await fetch(`${url}/readyz`)).json()).toMatchObject({ dependencies: { nats: 'down' } })

@@ -123,14 +123,38 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     await expectViews('unheard', 5)
   })
 
-  test('plays count once over the death of the NATS server', async () => {
+  test('plays are answered while the NATS server is dead, and count once when it is back', async () => {
     await playUntilAnswered('patient')
     await system.nats.signal('SIGKILL')
-    const refused = await play(system.play.url, '456', 'patient')
-    expect(refused.status).toBe(503)
+    for (let count = 0; count < 3; count += 1) {
+      const answer = { status: 200, body: { degraded: ['events'] } }
+      expect(await play(system.play.url, '456', 'patient')).toMatchObject(answer)
+    }
     await system.nats.start()
-    await playUntilAnswered('patient')
-    await expectViews('patient', 2)
+    await expectViews('patient', 4)
+    await eventually(async () =>
+      expect((await play(system.play.url, '456', 'again')).body).not.toHaveProperty('degraded'),
+    )
+  })
+
+  test('what waits in the outbox survives kill -9 of play', async () => {
+    await system.nats.signal('SIGKILL')
+    for (let count = 0; count < 3; count += 1) await playUntilAnswered('survivor')
+    await system.play.signal('SIGKILL')
+    await system.nats.start()
+    await system.play.start()
+    await expectViews('survivor', 3)
+  })
+
+  test('a play takes less than a second while the NATS server hangs, and counts once when it goes on', async () => {
+    await system.nats.signal('SIGSTOP')
+    for (let count = 0; count < 10; count += 1) {
+      const started = performance.now()
+      expect(await play(system.play.url, '456', 'hanging')).toMatchObject({ status: 200 })
+      expect(performance.now() - started).toBeLessThan(1_000)
+    }
+    await system.nats.start()
+    await expectViews('hanging', 10)
   })
 
   test('two listeners count each view once, and one goes on when the other is killed', async () => {

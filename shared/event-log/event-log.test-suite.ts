@@ -2,12 +2,19 @@ import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { Position } from '../contracts/position.ts'
 import { MAX_VIEWS_PER_BATCH } from '../contracts/view.ts'
-import type { EventLog, LogBatch, NewView } from './event-log.ts'
+import type { EventLog, LogBatch, NewView, Producer } from './event-log.ts'
 
 const never = new AbortController().signal
 
+/** A log with a producer of its own. */
+export type Handle = EventLog & Pick<Producer, 'append'>
+
+export function handleOn(log: EventLog, producer?: string): Handle {
+  return { ...log, append: log.producer(producer).append }
+}
+
 /** What every event log does. `open` gives a new handle on one log, as another process would have; `wipe` empties it. */
-export function eventLogSuite(context: () => { open: () => EventLog | Promise<EventLog>; wipe: () => Promise<void> }) {
+export function eventLogSuite(context: () => { open: () => Handle | Promise<Handle>; wipe: () => Promise<void> }) {
   test('what was appended is read in order, with the positions in between', async () => {
     await using log = await context().open()
     const views = someViews(3)
@@ -80,9 +87,12 @@ export function eventLogSuite(context: () => { open: () => EventLog | Promise<Ev
 
   test('another handle goes on where the first one stopped', async () => {
     const views = someViews(2) as [NewView, NewView]
-    await using first = await context().open()
-    await first.append([views[0]], never)
-    const position = await first.end()
+    let position: Position
+    {
+      await using first = await context().open()
+      await first.append([views[0]], never)
+      position = await first.end()
+    }
     await using second = await context().open()
     await second.append([views[1]], never)
     expect(idsOf(await readViews(second, undefined, 2))).toEqual(idsOfViews(views))

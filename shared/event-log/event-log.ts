@@ -22,9 +22,9 @@ export class LogRolledBackError extends Error {
   override name = 'LogRolledBackError'
 }
 
-/** One ordered, durable log of views. */
-export type EventLog = AsyncDisposable & {
-  state: () => DependencyState
+/** Appends to a log. No two may have the same id at the same time. */
+export type Producer = {
+  id: string
   /**
    * Appends views, in their order, and resolves once the log has them. Not to be called again before it has settled.
    * After a failure nobody knows whether the views were stored: append the same ones first, and those that were are
@@ -32,6 +32,13 @@ export type EventLog = AsyncDisposable & {
    * @param signal when it aborts, the append ends soon, with an error
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<void>
+}
+
+/** One ordered, durable log of views. */
+export type EventLog = AsyncDisposable & {
+  state: () => DependencyState
+  /** A producer for this log: a new one, or one that goes on where an earlier process stopped. */
+  producer(id?: string): Producer
   /**
    * Reads what comes after a position, then goes on as the log grows. Each batch holds as many views as are waiting,
    * up to MAX_VIEWS_PER_BATCH. A position in another incarnation of the log, or none, reads from the start.

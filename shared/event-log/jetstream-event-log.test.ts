@@ -3,8 +3,16 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
 import { openNatsLink } from '../nats/link.ts'
-import { eventLogSuite, idsOf, idsOfViews, readViews, someViews } from './event-log.test-suite.ts'
-import type { EventLog, NewView } from './event-log.ts'
+import {
+  eventLogSuite,
+  type Handle,
+  handleOn,
+  idsOf,
+  idsOfViews,
+  readViews,
+  someViews,
+} from './event-log.test-suite.ts'
+import type { NewView } from './event-log.ts'
 import { createJetStreamEventLog } from './jetstream-event-log.ts'
 import { REJECTED, STREAM } from './stream.ts'
 
@@ -22,11 +30,11 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     await wipe()
   })
 
-  async function open(producer?: string): Promise<EventLog> {
+  async function open(producer?: string): Promise<Handle> {
     const link = openNatsLink({ servers: [nats.url], name: 'test', log })
     await link.up(AbortSignal.timeout(5_000))
-    const eventLog = createJetStreamEventLog({ nats: link, log, ...(producer && { producer }) })
-    return { ...eventLog, [Symbol.asyncDispose]: () => link[Symbol.asyncDispose]() }
+    const handle = handleOn(createJetStreamEventLog({ nats: link, log }), producer)
+    return { ...handle, [Symbol.asyncDispose]: () => link[Symbol.asyncDispose]() }
   }
 
   async function wipe(): Promise<void> {

@@ -1,10 +1,9 @@
-import { randomInt } from 'node:crypto'
+import { randomInt, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import type { View } from '../contracts/view.ts'
 import type { Logger } from '../runtime/log.ts'
+import { openSqlite } from '../runtime/sqlite.ts'
 import { createBatchBuilder } from './batch-builder.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { decodeViews, encodeViews } from './view-events.ts'
@@ -12,22 +11,23 @@ import { decodeViews, encodeViews } from './view-events.ts'
 /** How many messages are read at a time: one query stays well below a millisecond. */
 const READ_MESSAGES = 256
 
+const schema = `
+  CREATE TABLE IF NOT EXISTS messages (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    data TEXT NOT NULL,
+    stored_at TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS incarnation (stream TEXT NOT NULL) STRICT;
+`
+
 type Message = { sequence: number; data: string; stored_at: string }
 
 /**
  * The log as a SQLite file, for the writer and the readers of one process. Every append is on disk before it resolves
  * (`synchronous=FULL`).
  */
-export function createSqliteEventLog({
-  file,
-  log,
-  producer,
-}: {
-  file: string
-  log: Logger
-  producer: string
-}): EventLog {
-  const db = openDatabase(file)
+export function createSqliteEventLog({ file, log }: { file: string; log: Logger }): EventLog {
+  const db = openSqlite(file, schema)
   const stream = incarnation(db)
   const insert = db.prepare('INSERT INTO messages (data, stored_at) VALUES (?, ?)')
   const next = db.prepare('SELECT sequence, data, stored_at FROM messages WHERE sequence > ? ORDER BY sequence LIMIT ?')
@@ -48,10 +48,13 @@ export function createSqliteEventLog({
   return {
     state: () => (db.isOpen ? 'up' : 'down'),
 
-    async append(views) {
-      insert.run(encodeViews(views, `/play/${producer}`), new Date().toISOString())
-      grown.dispatchEvent(new Event('grown'))
-    },
+    producer: (id = randomUUID()) => ({
+      id,
+      async append(views) {
+        insert.run(encodeViews(views, `/play/${id}`), new Date().toISOString())
+        grown.dispatchEvent(new Event('grown'))
+      },
+    }),
 
     async *read(after, signal) {
       const from = after?.stream === stream ? after : { stream, sequence: 0 }
@@ -82,22 +85,6 @@ export function createSqliteEventLog({
       db.close()
     },
   }
-}
-
-function openDatabase(file: string): DatabaseSync {
-  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true })
-  const db = new DatabaseSync(file)
-  db.exec(`
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    CREATE TABLE IF NOT EXISTS messages (
-      sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-      data TEXT NOT NULL,
-      stored_at TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE IF NOT EXISTS incarnation (stream TEXT NOT NULL) STRICT;
-  `)
-  return db
 }
 
 /** Made once with the file: its time of creation, in nanoseconds of which the last digits are chance. */

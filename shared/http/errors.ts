@@ -3,6 +3,7 @@ import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Problem } from '../contracts/status.ts'
 import { OverloadedError } from '../runtime/batcher.ts'
+import { reasonOf } from '../runtime/reason.ts'
 import type { AppEnv } from './app-env.ts'
 
 /** What a client may be told about a field of what it sent. */
@@ -47,8 +48,7 @@ export function onError(error: Error, c: Context<AppEnv>) {
 }
 
 function unavailable(c: Context<AppEnv>, error: Error) {
-  const reason = error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
-  c.get('log').warn({ reason, requestId: c.get('requestId'), path: c.req.path }, 'request not served')
+  c.get('log').warn({ reason: reasonOf(error), requestId: c.get('requestId'), path: c.req.path }, 'request not served')
   return problem(c, 503)
 }
 

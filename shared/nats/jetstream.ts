@@ -1,9 +1,17 @@
 import { type JetStreamManager, NatsError, type StoredMsg } from 'nats'
+import type { NatsLink } from './link.ts'
+
+const API_TIMEOUT_MS = 2_000
 
 /** JetStream's error codes (`server/errors.json` of nats-server). */
 export const WRONG_LAST_SEQUENCE = 10_071
 export const STREAM_NOT_FOUND = 10_059
 export const MESSAGE_NOT_FOUND = 10_037
+
+/** @throws NatsDownError */
+export function jetStreamManager(nats: NatsLink): Promise<JetStreamManager> {
+  return nats.connection().jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS })
+}
 
 export function hasCode(error: unknown, code: number): boolean {
   return error instanceof NatsError && error.api_error?.err_code === code

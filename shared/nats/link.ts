@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type ConnectionOptions, connect, Events, type NatsConnection } from 'nats'
 import type { DependencyState } from '../runtime/health.ts'
 import type { Logger } from '../runtime/log.ts'
+import { reasonOf } from '../runtime/reason.ts'
 
 /** There is no connection to NATS at the moment. */
 export class NatsDownError extends Error {
@@ -112,7 +113,7 @@ async function firstConnection(options: ConnectionOptions, log: Logger, closing:
     try {
       return await connect(options)
     } catch (err) {
-      if (attempt === 0) log.warn({ err: (err as Error).message, servers: options.servers }, 'NATS is not there yet')
+      if (attempt === 0) log.warn({ reason: reasonOf(err), servers: options.servers }, 'NATS is not there yet')
       await sleep(RECONNECT_WAIT_MS, undefined, { signal: closing }).catch(() => undefined)
     }
   }

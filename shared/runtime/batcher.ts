@@ -9,7 +9,8 @@ export class TimedOutError extends Error {
 }
 
 type Options<Item, Result> = {
-  /** Does one group. It ends soon after `signal` aborts: the next group starts when it has. */
+  /** Does one group. It ends soon after `signal` aborts: the next group starts when it has. The signal of a group that
+   * waited too long has aborted before. */
   run: (items: Item[], signal: AbortSignal) => Promise<Result>
   /** The most items in one group. */
   maxItems: number
@@ -25,10 +26,9 @@ type Group<Item, Result> = { items: Item[]; since: number; settled: PromiseWithR
  * Groups calls: one group is under way, and what comes meanwhile gathers for the next. So a hundred calls at once cost
  * one request or one append, and a single call waits for nothing. All calls of a group get the same result.
  *
- * No timer runs per call: a group's time counts from its first item, so a group that had to wait has less left, and
- * one whose time is over is not started at all.
+ * No timer runs per call: a group's time counts from its first item, so a group that had to wait has less left.
  *
- * @returns a function that adds an item; it rejects with OverloadedError, TimedOutError or what `run` throws
+ * @returns a function that adds an item; it rejects with OverloadedError or what `run` throws
  */
 export function createBatcher<Item, Result>({ run, maxItems, maxWaiting, budgetMs }: Options<Item, Result>) {
   const queue: Group<Item, Result>[] = []
@@ -47,12 +47,8 @@ export function createBatcher<Item, Result>({ run, maxItems, maxWaiting, budgetM
   async function settle({ items, since, settled }: Group<Item, Result>): Promise<void> {
     const left = since + budgetMs - performance.now()
     const controller = new AbortController()
-    const expire = () => {
-      const error = new TimedOutError(`no result within ${budgetMs} ms`)
-      settled.reject(error)
-      controller.abort(error)
-    }
-    if (left <= 0) return expire()
+    const expire = () => controller.abort(new TimedOutError(`no result within ${budgetMs} ms`))
+    if (left <= 0) expire()
     const timer = setTimeout(expire, left)
     try {
       settled.resolve(await run(items, controller.signal))

@@ -15,7 +15,7 @@ export type Readiness = z.infer<typeof Readiness>
 export type Dependency = {
   state: () => DependencyState | Promise<DependencyState>
   /** Whether the service can do nothing useful without it. */
-  required: boolean
+  required: boolean | (() => boolean)
 }
 
 export type Health = {
@@ -33,7 +33,11 @@ export function createHealth(stopping: AbortSignal): Health {
     },
     async readiness() {
       const states = await Promise.all(
-        [...watched].map(async ([name, { state, required }]) => ({ name, required, state: await state() })),
+        [...watched].map(async ([name, { state, required }]) => ({
+          name,
+          required: typeof required === 'function' ? required() : required,
+          state: await state(),
+        })),
       )
       const ready = states.every(({ required, state }) => !required || state === 'up')
       return {

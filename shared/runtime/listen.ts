@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Logger } from './log.ts'
 
@@ -10,6 +10,17 @@ const GRACE_MS = 5_000
 /** Where the service should listen it cannot. The message is one line that names the place. */
 export class ListenError extends Error {
   override name = 'ListenError'
+}
+
+/** The port, or for 0 a free one: for who must know it before it listens. */
+export async function choosePort(port: number, host: string): Promise<number> {
+  if (port !== 0) return port
+  const server = createServer().listen(0, host)
+  await once(server, 'listening')
+  const { port: free } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return free
 }
 
 type App = Pick<Parameters<typeof createAdaptorServer>[0], 'fetch'>

@@ -108,9 +108,12 @@ const NATS_FORM = 'must be NATS servers, separated by commas, such as nats://127
 export const natsUrl = z
   .string({ error: NATS_FORM })
   .transform((text) => text.split(',').map((part) => part.trim()))
-  .refine((urls) => urls.every((url) => /^((nats|tls):\/\/)?([^\s/@]+@)?(\[[\da-f:]+\]|[^\s/:@[\]]+)(:\d+)?$/i.test(url)), {
-    error: NATS_FORM,
-  })
+  .refine(
+    (urls) => urls.every((url) => /^((nats|tls):\/\/)?([^\s/@]+@)?(\[[\da-f:]+\]|[^\s/:@[\]]+)(:\d+)?$/i.test(url)),
+    {
+      error: NATS_FORM,
+    },
+  )
   .meta({ description: 'NATS servers, separated by commas' })
 
 export const dataDir = z.string().default('./data').meta({ description: 'Where data is kept on disk' })

@@ -4,8 +4,8 @@ export type ServiceProcess = AsyncDisposable & {
   name: string
   url: string
   lines: () => string[]
-  /** Sends a signal; `start` starts a process that ended again, on the same port. */
   signal(signal: NodeJS.Signals): Promise<void>
+  /** Starts it again, on the same port, where it has ended; lets it go on where it was stopped. */
   start(): Promise<void>
   /** The status that it ended with. */
   ended: () => Child['ended']
@@ -35,7 +35,8 @@ export async function startProgram(name: string, script: string, env: Record<str
     lines: () => child.lines,
     signal: (signal) => child.signal(signal),
     async start() {
-      await start()
+      if (child.isRunning()) await child.signal('SIGCONT')
+      else await start()
     },
     ended: () => child.ended,
     [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type NatsServer, startNatsServer } from './nats-server.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
 
@@ -16,7 +19,9 @@ export type System = AsyncDisposable & {
 export async function startSystem(settings: Record<string, string> = {}): Promise<System> {
   await using stack = new AsyncDisposableStack()
   const nats = stack.use(await startNatsServer())
-  const common = { NATS_URL: nats.url, ...settings }
+  const folder = await mkdtemp(join(tmpdir(), 'system-'))
+  stack.defer(() => rm(folder, { recursive: true, force: true }))
+  const common = { NATS_URL: nats.url, DATA_DIR: folder, ...settings }
   const [metadata, cdnurl, reporting] = await Promise.all([
     startService('metadata', common),
     startService('cdnurl', common),
