@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { createNatsChanges } from '../shared/changes/nats-changes.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
+import { guard } from '../shared/http/circuit-breaker.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { choosePort, listen } from '../shared/runtime/listen.ts'
@@ -17,10 +18,11 @@ await runService(
   { name: 'play', port: 8080, settings: playSettings, script: import.meta.filename },
   async (service, settings) => {
     const { health, log } = service
+    const upstream = (name: string, instances: string[]) => guard(createServiceClient({ name, instances }), service)
     await using nats = openNatsLink({ servers: settings.NATS_URL, ...service })
-    await using metadata = createServiceClient({ name: 'metadata', instances: settings.METADATA_URL })
-    await using cdnurl = createServiceClient({ name: 'cdnurl', instances: settings.CDNURL_URL })
-    await using reporting = createServiceClient({ name: 'reporting', instances: settings.REPORTING_URL })
+    await using metadata = upstream('metadata', settings.METADATA_URL)
+    await using cdnurl = upstream('cdnurl', settings.CDNURL_URL)
+    await using reporting = upstream('reporting', settings.REPORTING_URL)
     await using eventLog = createJetStreamEventLog({ nats, log })
     const port = await choosePort(settings.PORT, settings.HOST)
     using outbox = createOutbox(join(settings.DATA_DIR, `outbox-${port}.sqlite`))
@@ -28,7 +30,7 @@ await runService(
     health.watch('nats', { state: nats.state, required: () => outbox.state() !== 'up' })
     health.watch('outbox', { state: outbox.state, required: false })
     for (const client of [metadata, cdnurl, reporting]) {
-      health.watch(client.name, { state: client.state, required: false })
+      health.watch(client.name, { state: client.state, circuit: client.circuit, required: false })
     }
 
     const changes = createNatsChanges(nats)
