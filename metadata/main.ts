@@ -1,9 +1,11 @@
 import { createLocalChanges } from '../shared/changes/local-changes.ts'
 import { createNatsChanges } from '../shared/changes/nats-changes.ts'
+import { MetadataFields } from '../shared/contracts/metadata.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { listen } from '../shared/runtime/listen.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
 import { natsUrl } from '../shared/runtime/settings.ts'
+import { createKvStore } from '../shared/stores/kv-store.ts'
 import { createMapStore } from '../shared/stores/map-store.ts'
 import { createApp } from './app.ts'
 import { seed } from './seed.ts'
@@ -12,9 +14,11 @@ await runService(
   { name: 'metadata', port: 8081, settings: { NATS_URL: natsUrl.optional() }, script: import.meta.filename },
   async (service, { PORT, HOST, NATS_URL }) => {
     await using nats = NATS_URL && openNatsLink({ servers: NATS_URL, ...service })
+    await using kv =
+      nats && createKvStore({ nats, bucket: 'metadata', schema: MetadataFields, defaults: seed, log: service.log })
+    if (kv) service.health.watch('nats', { state: kv.state, required: () => !kv.isLoaded() })
     const changes = nats ? createNatsChanges(nats) : createLocalChanges()
-    if (nats) service.health.watch('nats', { state: nats.state, required: false })
-    const app = createApp({ ...service, store: createMapStore(seed), changes })
+    const app = createApp({ ...service, store: kv ?? createMapStore(seed), changes })
     await using _ = await listen(app, { port: PORT, host: HOST, log: service.log })
     await stopped(service)
   },

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import type { EventLog, NewView } from '../shared/event-log/event-log.ts'
-import { UnavailableError } from '../shared/http/errors.ts'
+import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { OverloadedError, TimedOutError } from '../shared/runtime/batcher.ts'
 import { useFakeClock } from '../shared/runtime/fake-clock.ts'
 import { createRecorder } from './recorder.ts'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Play } from '../shared/contracts/play.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
-import { UnavailableError } from '../shared/http/errors.ts'
+import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createBatcher, OverloadedError } from '../shared/runtime/batcher.ts'
 import type { Recorded } from './spooler.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import type { Change, Changes } from '../shared/changes/changes.ts'
-import { UnavailableError } from '../shared/http/errors.ts'
+import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { type Answer, type CallOptions, type ServiceClient, UpstreamError } from '../shared/http/service-client.ts'
 import { OverloadedError } from '../shared/runtime/batcher.ts'
 import { useFakeClock } from '../shared/runtime/fake-clock.ts'

@@ -55,5 +55,19 @@ function processPlan(offset: number, set: NodeJS.ProcessEnv): Pick<Plan, 'intro'
     return { intro, commands: commands.filter(({ name }) => name !== 'nats'), env }
   }
   const version = natsServerVersion()
-  return version ? { intro: `five processes, with nats-server ${version}`, commands, env } : undefined
+  if (!version) return undefined
+  if (!canFlushAlways(version)) return { intro: `five processes, with nats-server ${version}`, commands, env }
+  return {
+    intro: `five processes, with nats-server ${version} that flushes every append to disk`,
+    commands: commands.map(({ name, command }) =>
+      name === 'nats' ? { name, command: `${command} --config deploy/nats.conf` } : { name, command },
+    ),
+    env,
+  }
+}
+
+/** `sync_interval: always` came with nats-server 2.10; before, it is not a valid configuration. */
+function canFlushAlways(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  return major > 2 || (major === 2 && minor >= 10)
 }

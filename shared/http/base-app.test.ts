@@ -3,8 +3,8 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { OverloadedError } from '../runtime/batcher.ts'
 import { createTestService } from '../runtime/test-service.ts'
+import { UnavailableError } from '../runtime/unavailable.ts'
 import { createBaseApp } from './base-app.ts'
-import { UnavailableError } from './errors.ts'
 import { expectProblem } from './expect-problem.ts'
 
 test('healthz says that the process is alive', async () => {

@@ -32,7 +32,7 @@ export function createCatalogueApp<Fields extends object>(
   return createBaseApp(service)
     .get(
       asset,
-      describe({ summary: 'One asset', answers: { 200: entry, 404: AssetNotFound }, problems: [400] }),
+      describe({ summary: 'One asset', answers: { 200: entry, 404: AssetNotFound }, problems: [400, 503] }),
       validate('param', AssetParams),
       (c) => {
         const { assetId } = c.req.valid('param')
@@ -42,7 +42,7 @@ export function createCatalogueApp<Fields extends object>(
     )
     .post(
       asset,
-      describe({ summary: 'Creates or replaces an asset', answers: { 200: Done }, problems: BODY_PROBLEMS }),
+      describe({ summary: 'Creates or replaces an asset', answers: { 200: Done }, problems: [...BODY_PROBLEMS, 503] }),
       validate('param', AssetParams),
       jsonBody(),
       validate('json', fields),
@@ -55,7 +55,7 @@ export function createCatalogueApp<Fields extends object>(
     )
     .delete(
       asset,
-      describe({ summary: 'Deletes an asset', answers: { 200: Done, 404: AssetNotFound }, problems: [400] }),
+      describe({ summary: 'Deletes an asset', answers: { 200: Done, 404: AssetNotFound }, problems: [400, 503] }),
       validate('param', AssetParams),
       async (c) => {
         const { assetId } = c.req.valid('param')
@@ -66,7 +66,7 @@ export function createCatalogueApp<Fields extends object>(
     )
     .get(
       `${path}/assets`,
-      describe({ summary: 'All assets by id, in pages', answers: { 200: pageOf(entry) }, problems: [400] }),
+      describe({ summary: 'All assets by id, in pages', answers: { 200: pageOf(entry) }, problems: [400, 503] }),
       validate('query', PageQuery),
       (c) => {
         const { entries, next } = store.list(c.req.valid('query'))

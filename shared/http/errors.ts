@@ -4,15 +4,11 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Problem } from '../contracts/status.ts'
 import { OverloadedError } from '../runtime/batcher.ts'
 import { reasonOf } from '../runtime/reason.ts'
+import { UnavailableError } from '../runtime/unavailable.ts'
 import type { AppEnv } from './app-env.ts'
 
 /** What a client may be told about a field of what it sent. */
 export type FieldError = { path: string; message: string }
-
-/** The request cannot be served now, but may be soon. `cause` stays in the log. */
-export class UnavailableError extends Error {
-  override name = 'UnavailableError'
-}
 
 /** How long a client should wait before it asks again what could not be served. */
 const RETRY_AFTER_S = 1
