@@ -1,10 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Play } from '../shared/contracts/play.ts'
-import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { expectProblem } from '../shared/http/expect-problem.ts'
 import { OverloadedError } from '../shared/runtime/batcher.ts'
 import { createTestService } from '../shared/runtime/test-service.ts'
+import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createApp } from './app.ts'
 import type { Gathered } from './sources.ts'
 

@@ -23,7 +23,7 @@ await runService(
     await using metadata = upstream('metadata', settings.METADATA_URL)
     await using cdnurl = upstream('cdnurl', settings.CDNURL_URL)
     await using reporting = upstream('reporting', settings.REPORTING_URL)
-    await using eventLog = createJetStreamEventLog({ nats, log })
+    await using eventLog = createJetStreamEventLog({ nats, log, maxAgeMs: settings.EVENTS_MAX_AGE })
     const port = await choosePort(settings.PORT, settings.HOST)
     using outbox = createOutbox(join(settings.DATA_DIR, `outbox-${port}.sqlite`))
     await using spooler = createSpooler({ eventLog, outbox, log })

@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import type { EventLog, NewView } from '../shared/event-log/event-log.ts'
-import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { OverloadedError, TimedOutError } from '../shared/runtime/batcher.ts'
 import { useFakeClock } from '../shared/runtime/fake-clock.ts'
+import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createRecorder } from './recorder.ts'
 
 test('a view in the log says who played what, when, and by which request', async () => {

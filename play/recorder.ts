@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Play } from '../shared/contracts/play.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
-import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createBatcher, OverloadedError } from '../shared/runtime/batcher.ts'
+import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import type { Recorded } from './spooler.ts'
 
 /** How long the log may take to confirm a view. With the time to gather, and to put it in the outbox, it stays below a second. */

@@ -1,4 +1,4 @@
-import { catalogueTtl, dataDir, instances, natsUrl } from '../shared/runtime/settings.ts'
+import { catalogueTtl, dataDir, eventsMaxAge, instances, natsUrl } from '../shared/runtime/settings.ts'
 
 export const playSettings = {
   NATS_URL: natsUrl,
@@ -7,4 +7,5 @@ export const playSettings = {
   REPORTING_URL: instances('http://127.0.0.1:8082', 'Where reporting is'),
   CATALOGUE_TTL: catalogueTtl,
   DATA_DIR: dataDir,
+  EVENTS_MAX_AGE: eventsMaxAge,
 }

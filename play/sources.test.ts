@@ -1,10 +1,10 @@
 import { describe, expect, test, vi } from 'vitest'
 import type { Change, Changes } from '../shared/changes/changes.ts'
-import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { type Answer, type CallOptions, type ServiceClient, UpstreamError } from '../shared/http/service-client.ts'
 import { OverloadedError } from '../shared/runtime/batcher.ts'
 import { useFakeClock } from '../shared/runtime/fake-clock.ts'
 import { createTestService } from '../shared/runtime/test-service.ts'
+import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createSources } from './sources.ts'
 
 const TTL_MS = 5_000

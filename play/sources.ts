@@ -6,10 +6,10 @@ import type { Play } from '../shared/contracts/play.ts'
 import type { Degraded } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
 import { LookedUpCounts, type PlayCounts } from '../shared/contracts/view-counts.ts'
-import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { expectBody, type ServiceClient } from '../shared/http/service-client.ts'
 import { createBatcher, OverloadedError } from '../shared/runtime/batcher.ts'
 import type { Logger } from '../shared/runtime/log.ts'
+import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createReadOnce, type Held, type ReadOnce } from './read-once.ts'
 
 /** How long a play's questions may take. They are asked at once, so this bounds all of them together. */

@@ -65,6 +65,21 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
 
   eventLogSuite(() => ({ open: () => open(), wipe }))
 
+  test('the log keeps views as long as it is told to', async () => {
+    const maxAge = async (maxAgeMs?: number) => {
+      await using link = openNatsLink({ servers: [nats.url], name: 'test', log })
+      await link.up(AbortSignal.timeout(5_000))
+      await createJetStreamEventLog({ nats: link, log, maxAgeMs }).end()
+      return nats.use(
+        async (connection) => (await (await connection.jetstreamManager()).streams.info(STREAM)).config.max_age,
+      )
+    }
+    expect(await maxAge()).toBe(0)
+    expect(await maxAge(60_000)).toBe(60e9)
+    expect(await maxAge(90_000)).toBe(90e9)
+    expect(await maxAge()).toBe(90e9)
+  })
+
   test('views of one producer and one append share a message', async () => {
     await using eventLog = await open('mine')
     await eventLog.append(someViews(100), never)

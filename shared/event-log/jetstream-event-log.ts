@@ -4,32 +4,41 @@ import type { View } from '../contracts/view.ts'
 import { jetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
+import { unlessAborted } from '../runtime/unless-aborted.ts'
 import { createBatchBuilder } from './batch-builder.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
 import { createRejectedMessages, type RejectedMessages } from './rejected-messages.ts'
-import { ensureStream, STREAM, VIEWS } from './stream.ts'
+import { ensureStream, type Retention, STREAM, VIEWS } from './stream.ts'
 import { decodeViews } from './view-events.ts'
 
 /** How many messages may be on their way to a reader. */
 const FETCH_MESSAGES = 256
-const FETCH_EXPIRES_MS = 5_000
+/** A pull that a deleted consumer never answers is noticed after this: nobody says that the stream is gone. */
+const FETCH_EXPIRES_MS = 2_000
 const READER_IDLE_MS = 60_000
 
+type Deps = Retention & { nats: NatsLink; log: Logger }
+
 /** The log as a JetStream stream in file storage. */
-export function createJetStreamEventLog({ nats, log }: { nats: NatsLink; log: Logger }): EventLog {
+export function createJetStreamEventLog({ nats, log, ...retention }: Deps): EventLog {
+  async function openReader(after: Position | undefined) {
+    const jsm = await jetStreamManager(nats)
+    const { created, state } = await ensureStream(jsm, retention)
+    const from = startingPoint(after, { stream: created, sequence: state.last_seq })
+    const consumer = await createConsumer(nats, jsm, from.sequence + 1)
+    const rejected = createRejectedMessages({ js: nats.connection().jetstream(), jsm, log })
+    return { from, consumer, rejected }
+  }
+
   return {
     state: nats.state,
-    producer: (id) => createJetStreamProducer(nats, id),
+    producer: (id) => createJetStreamProducer({ nats, retention, id }),
 
     async *read(after, signal) {
       await nats.up(signal)
       const ended = AbortSignal.any([signal, nats.down()])
-      const jsm = await jetStreamManager(nats)
-      const stream = await ensureStream(jsm)
-      const from = startingPoint(after, { stream: stream.created, sequence: stream.state.last_seq })
-      const rejected = createRejectedMessages({ js: nats.connection().jetstream(), jsm, log })
-      const consumer = await createReader(nats, jsm, from.sequence + 1)
+      const { from, consumer, rejected } = await unlessAborted(openReader(after), ended)
       const batch = createBatchBuilder(from)
       let delivered = 0
       let pending = 0
@@ -58,7 +67,7 @@ export function createJetStreamEventLog({ nats, log }: { nats: NatsLink; log: Lo
     },
 
     async end() {
-      const { created, state } = await ensureStream(await jetStreamManager(nats))
+      const { created, state } = await ensureStream(await jetStreamManager(nats), retention)
       return { stream: created, sequence: state.last_seq }
     },
 
@@ -67,7 +76,7 @@ export function createJetStreamEventLog({ nats, log }: { nats: NatsLink; log: Lo
 }
 
 /** A consumer of this reader's own: nothing is acknowledged, and it goes when nobody asks it any more. */
-async function createReader(nats: NatsLink, jsm: JetStreamManager, startSequence: number): Promise<Consumer> {
+async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequence: number): Promise<Consumer> {
   const { name } = await jsm.consumers.add(STREAM, {
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: startSequence,

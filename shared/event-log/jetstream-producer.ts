@@ -1,19 +1,22 @@
 import { ErrorCode, headers, type MsgHdrs, NatsError, nuid, type StoredMsg } from 'nats'
 import { hasCode, jetStreamManager, lastMessage, WRONG_LAST_SEQUENCE } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
+import { unlessAborted } from '../runtime/unless-aborted.ts'
 import type { NewView, Producer } from './event-log.ts'
-import { ensureStream, STREAM } from './stream.ts'
+import { ensureStream, type Retention, STREAM } from './stream.ts'
 import { BATCH_CONTENT_TYPE, decodeViews, encodeViews } from './view-events.ts'
 
 /** Even with ids of full length, this many views stay below the 1 MiB that a NATS server takes in one message. */
 const MAX_VIEWS_PER_MESSAGE = 1_000
+
+type Deps = { nats: NatsLink; retention: Retention; id: string | undefined }
 
 /**
  * Appends to a subject of its own, `events.view.<id>`, one message per append. Each message is sent with the sequence
  * that is expected last on the subject, so that a message whose acknowledgement was lost cannot be stored twice: what
  * the subject ends with tells whether it was stored.
  */
-export function createJetStreamProducer(nats: NatsLink, id = nuid.next()): Producer {
+export function createJetStreamProducer({ nats, retention, id = nuid.next() }: Deps): Producer {
   const subject = `events.view.${id}`
   const source = `/play/${id}`
   /** The sequence of the last message on `subject`; unknown at first and after each failure. */
@@ -22,7 +25,7 @@ export function createJetStreamProducer(nats: NatsLink, id = nuid.next()): Produ
   /** Asks how the subject ends, and so which of `views` are stored already. */
   async function settle(views: readonly NewView[]) {
     const jsm = await jetStreamManager(nats)
-    await ensureStream(jsm)
+    await ensureStream(jsm, retention)
     const stored = await lastMessage(jsm, STREAM, subject)
     const lastStored = stored && lastViewId(stored)
     return { last: stored?.seq ?? 0, rest: views.slice(views.findIndex(({ id }) => id === lastStored) + 1) }
@@ -79,18 +82,4 @@ function contentType(): MsgHdrs {
 /** The log has surely not stored the message: the subject ends otherwise than expected, or there is no stream. */
 function isRefused(error: unknown): boolean {
   return hasCode(error, WRONG_LAST_SEQUENCE) || (error instanceof NatsError && error.code === ErrorCode.NoResponders)
-}
-
-async function unlessAborted<T>(work: Promise<T>, ...signals: AbortSignal[]): Promise<T> {
-  const aborted = Promise.withResolvers<never>()
-  const abort = ({ target }: Event) => aborted.reject((target as AbortSignal).reason)
-  for (const signal of signals) {
-    if (signal.aborted) aborted.reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-  }
-  try {
-    return await Promise.race([work, aborted.promise])
-  } finally {
-    for (const signal of signals) signal.removeEventListener('abort', abort)
-  }
 }

@@ -1,4 +1,4 @@
-import { type JetStreamManager, StorageType, type StreamInfo } from 'nats'
+import { type JetStreamManager, nanos, StorageType, type StreamConfig, type StreamInfo } from 'nats'
 import { hasCode, STREAM_NOT_FOUND } from '../nats/jetstream.ts'
 
 /** The JetStream stream of the log, and the subjects that it keeps. */
@@ -6,12 +6,25 @@ export const STREAM = 'EVENTS'
 export const VIEWS = 'events.view.>'
 export const REJECTED = 'events.rejected'
 
-/** The stream as it is, made if there is none. */
-export async function ensureStream(jsm: JetStreamManager): Promise<StreamInfo> {
+/** How long the log keeps a message, in milliseconds. Undefined: as the stream is set, which for a new one means for ever. */
+export type Retention = { maxAgeMs?: number | undefined }
+
+/** The stream as it is, made if there is none, and with the retention that is asked for. */
+export async function ensureStream(jsm: JetStreamManager, { maxAgeMs }: Retention): Promise<StreamInfo> {
+  const maxAge: Partial<StreamConfig> = maxAgeMs === undefined ? {} : limitsOf(maxAgeMs)
   try {
-    return await jsm.streams.info(STREAM)
+    const stream = await jsm.streams.info(STREAM)
+    if (maxAge.max_age === undefined || stream.config.max_age === maxAge.max_age) return stream
+    await jsm.streams.update(STREAM, maxAge)
   } catch (error) {
     if (!hasCode(error, STREAM_NOT_FOUND)) throw error
-    return jsm.streams.add({ name: STREAM, subjects: [VIEWS, REJECTED], storage: StorageType.File })
+    await jsm.streams.add({ name: STREAM, subjects: [VIEWS, REJECTED], storage: StorageType.File, ...maxAge })
   }
+  // Asked again, because the time of creation must be the same for everyone who ever asks.
+  return jsm.streams.info(STREAM)
+}
+
+/** The server refuses a de-duplication window, which the log has no use for, that is longer than its messages live. */
+function limitsOf(maxAgeMs: number): Pick<StreamConfig, 'max_age' | 'duplicate_window'> {
+  return { max_age: nanos(maxAgeMs), duplicate_window: nanos(Math.min(maxAgeMs, 120_000)) }
 }

@@ -79,14 +79,23 @@ export const logLevel = z
 
 const units: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
+const durationText = z
+  .string()
+  .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, { error: 'must be a duration such as 500ms, 5s or 2m' })
+
 /** A duration such as `500ms`, `5s` or `2m`, read as milliseconds. */
 export function duration(fallback: string, description: string) {
-  return z
-    .string()
-    .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, { error: 'must be a duration such as 500ms, 5s or 2m' })
-    .default(fallback)
-    .transform((text) => Number.parseFloat(text) * (units[text.replace(/[\d.]+/, '')] ?? 1))
-    .meta({ description })
+  return durationText.default(fallback).transform(toMilliseconds).meta({ description })
+}
+
+/** How long the log keeps a view; it bounds what a reporting that was restarted can count again. */
+export const eventsMaxAge = durationText
+  .transform(toMilliseconds)
+  .optional()
+  .meta({ description: 'How long the log keeps a view, such as 90d; none keeps all' })
+
+function toMilliseconds(text: string): number {
+  return Number.parseFloat(text) * (units[text.replace(/[\d.]+/, '')] ?? 1)
 }
 
 /** Comma-separated http(s) URLs without a path, read as a list of origins. */

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Kills and stops the parts of a running system at random for a while, and checks that plays answered are views counted.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage='Usage: npm run chaos [-- --minutes 10]
+
+  --minutes N      how long (default: 10)
+
+  CHAOS_SEED       draws the order again that this seed drew before (default: one that is printed)
+  NATS_SERVER_BIN  the nats-server to use (default: the one on the PATH)'
+
+minutes=10
+case ${1-} in
+  '') ;;
+  --minutes) minutes=${2-} ;;
+  --minutes=*) minutes=${1#*=} ;;
+  --help | -h) echo "$usage"; exit 0 ;;
+  *) echo "npm run chaos: unknown argument $1; --help lists what there is" >&2; exit 2 ;;
+esac
+[[ $minutes =~ ^[1-9][0-9]{0,3}$ ]] || { echo "npm run chaos: --minutes is \"$minutes\": it must be a whole number" >&2; exit 2; }
+
+bash scripts/install.sh
+export CHAOS_SECONDS=$((minutes * 60))
+exec node_modules/.bin/vitest run tests/chaos.test.ts
