@@ -7,6 +7,7 @@ import { createTestService } from '../shared/runtime/test-service.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createApp } from './app.ts'
 import type { Gathered } from './sources.ts'
+import type { Recorded } from './spooler.ts'
 
 const found: Gathered = {
   metadata: { id: '456', title: 'Terminator', genre: 'action', summary: 'Summary for terminator' },
@@ -34,7 +35,10 @@ test('one who plays an asset three times in a row sees 1, 2, 3', async () => {
   const recorded: Play[] = []
   const { play } = open({
     gather: async () => ({ ...found, counts: { userviews: recorded.length, assetviews: recorded.length } }),
-    record: async (play) => void recorded.push(play),
+    async record(play) {
+      recorded.push(play)
+      return 'log'
+    },
   })
   for (const views of [1, 2, 3]) {
     expect(await (await play()).json()).toMatchObject({ userviews: views, assetviews: views })
@@ -42,7 +46,7 @@ test('one who plays an asset three times in a row sees 1, 2, 3', async () => {
 })
 
 test('the view is recorded under the id of the request before the answer leaves', async () => {
-  const stored = Promise.withResolvers<void>()
+  const stored = Promise.withResolvers<Recorded>()
   const { play, recorded } = open({ record: () => stored.promise })
   let answered = false
   const answer = play().then((response) => {
@@ -52,7 +56,7 @@ test('the view is recorded under the id of the request before the answer leaves'
   await turn()
   expect(recorded).toEqual([{ assetId: '456', userId: '8', requestId: 'request-1' }])
   expect(answered).toBe(false)
-  stored.resolve()
+  stored.resolve('log')
   expect((await answer).status).toBe(200)
 })
 
@@ -119,11 +123,11 @@ test('openapi.json has the play and its answers', async () => {
 
 type Fakes = {
   gather?: (play: Play) => Promise<Gathered | undefined>
-  record?: (play: Play) => Promise<void>
+  record?: (play: Play) => Promise<Recorded>
 }
 
 /** The edge over sources that find the asset and a log that takes every view, unless the test says otherwise. */
-function open({ gather = async () => found, record = async () => undefined }: Fakes = {}) {
+function open({ gather = async () => found, record = async () => 'log' }: Fakes = {}) {
   const gathered: object[] = []
   const recorded: object[] = []
   const app = createApp({

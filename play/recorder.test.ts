@@ -1,10 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
-import type { EventLog, NewView } from '../shared/event-log/event-log.ts'
+import type { NewView } from '../shared/event-log/event-log.ts'
 import { OverloadedError, TimedOutError } from '../shared/runtime/batcher.ts'
 import { useFakeClock } from '../shared/runtime/fake-clock.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createRecorder } from './recorder.ts'
+import type { Recorded } from './spooler.ts'
 
 test('a view in the log says who played what, when, and by which request', async () => {
   const { appends, record } = open()
@@ -67,13 +68,11 @@ test('where an append fails none of its views are recorded, and those after it a
   await last
 })
 
-test('an append that takes too long is given up in less than half a second', async () => {
+test('an append is told to give up in less than half a second', async () => {
   const { appends, recordMany } = open()
-  const recorded = recordMany(1)
-  const failed = expect(recorded).rejects.toMatchObject({ name: 'UnavailableError', cause: expect.any(TimedOutError) })
+  void recordMany(1)
   await vi.advanceTimersByTimeAsync(499)
-  await failed
-  expect(appends[0]?.signal.aborted).toBe(true)
+  expect(appends[0]?.signal.reason).toBeInstanceOf(TimedOutError)
 })
 
 test('where more than ten thousand wait no more are taken', async () => {
@@ -85,15 +84,14 @@ test('where more than ten thousand wait no more are taken', async () => {
 /** A recorder, and what it appends to a log that waits for the test to store it. */
 function open() {
   useFakeClock()
-  const appends: { views: readonly NewView[]; signal: AbortSignal; stored: PromiseWithResolvers<void> }[] = []
-  const eventLog: Pick<EventLog, 'append'> = {
+  const appends: { views: readonly NewView[]; signal: AbortSignal; stored: PromiseWithResolvers<Recorded> }[] = []
+  const record = createRecorder({
     append(views, signal) {
-      const stored = Promise.withResolvers<void>()
+      const stored = Promise.withResolvers<Recorded>()
       appends.push({ views, signal, stored })
       return stored.promise
     },
-  }
-  const record = createRecorder({ eventLog: eventLog as EventLog })
+  })
   const recordMany = (count: number) =>
     Promise.all(Array.from({ length: count }, (_, n) => record({ assetId: 'a', userId: String(n) }, 'request')))
   return {
@@ -101,7 +99,7 @@ function open() {
     record,
     recordMany,
     async store(n: number) {
-      appends[n]?.stored.resolve()
+      appends[n]?.stored.resolve('log')
       await turn()
     },
     async fail(n: number) {

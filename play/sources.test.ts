@@ -242,7 +242,11 @@ function createFakeService(name: string, body: unknown, asked: object[]) {
       respond = () => Promise.reject(new UpstreamError(`${name} is down`))
     },
     hang() {
-      respond = (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      respond = (signal) =>
+        new Promise((_, reject) => {
+          if (signal.aborted) reject(signal.reason)
+          signal.addEventListener('abort', () => reject(signal.reason))
+        })
     },
     answer(status: number, body: unknown) {
       respond = async () => ({ status, body })

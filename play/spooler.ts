@@ -21,6 +21,8 @@ export type Spooler = AsyncDisposable & {
   start(): void
 }
 
+type Deps = { eventLog: EventLog; outbox: Outbox; log: Logger; retryMs?: number }
+
 /**
  * The log with an outbox before it. While the log does not confirm, everything goes to the outbox, and so costs nobody
  * a time-out; one loop brings it to the log, and with its first success views go straight to the log again.
@@ -29,7 +31,7 @@ export type Spooler = AsyncDisposable & {
  * producer. So whether a message was stored whose acknowledgement was lost, shows in what its producer's subject ends
  * with. To go on without waiting for the outbox takes a new producer.
  */
-export function createSpooler({ eventLog, outbox, log }: { eventLog: EventLog; outbox: Outbox; log: Logger }): Spooler {
+export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Deps): Spooler {
   const closing = new AbortController()
   let producer = eventLog.producer()
   let spooling = false
@@ -95,7 +97,7 @@ export function createSpooler({ eventLog, outbox, log }: { eventLog: EventLog; o
   }
 
   function pause(): Promise<void> {
-    return sleep(RETRY_MS, undefined, { signal: closing.signal }).catch(() => undefined)
+    return sleep(retryMs, undefined, { signal: closing.signal }).catch(() => undefined)
   }
 
   function startDraining(): void {
