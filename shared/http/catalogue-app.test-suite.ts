@@ -208,11 +208,11 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     const answers = (route: string) =>
       Object.entries(paths[route] ?? {}).map(([method, { responses }]) => [method, ...Object.keys(responses)])
     expect(answers(`${path}/asset/{assetId}`)).toEqual([
-      ['get', '200', '400', '404'],
-      ['post', '200', '400', '411', '413', '415'],
-      ['delete', '200', '400', '404'],
+      ['get', '200', '400', '404', '503'],
+      ['post', '200', '400', '411', '413', '415', '503'],
+      ['delete', '200', '400', '404', '503'],
     ])
-    expect(answers(`${path}/assets`)).toEqual([['get', '200', '400']])
+    expect(answers(`${path}/assets`)).toEqual([['get', '200', '400', '503']])
   })
 }
 
