@@ -48,6 +48,7 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
   function put(views: readonly NewView[]): void {
     try {
       outbox.put(producer.id, views)
+      tellOutbox()
     } catch (error) {
       tellOutbox(error as Error)
       // Nothing is left that would tell when the log is back, so the next views find out.
@@ -70,7 +71,10 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
       tellLog()
       resume()
       // What the log has must leave the outbox before anything of the same producer is appended.
-      await withOutbox(() => outbox.drop(next.through))
+      await withOutbox(() => {
+        outbox.drop(next.through)
+        tellOutbox()
+      })
     }
   }
 
@@ -87,9 +91,7 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
   function withOutbox<Result>(work: () => Result): Result | undefined | Promise<Result | undefined> {
     if (closing.signal.aborted) return undefined
     try {
-      const result = work()
-      tellOutbox()
-      return result
+      return work()
     } catch (error) {
       tellOutbox(error as Error)
       return pause().then(() => withOutbox(work))
