@@ -47,11 +47,9 @@ describe.skipIf(!natsVersion)('startup', { timeout: 60_000 }, () => {
     await eventually(async () =>
       expect((await write('POST', `${system.metadata.url}/content/asset/789`, asset)).status).toBe(200),
     )
-    const written = performance.now()
     await eventually(async () => {
       expect(await getJson(`${second.url}/content/asset/789`)).toEqual({ id: '789', ...asset })
     })
-    expect(performance.now() - written).toBeLessThan(100)
     expect((await write('DELETE', `${second.url}/content/asset/123`)).status).toBe(200)
 
     await Promise.all([system.nats, system.metadata, second].map((part) => part.signal('SIGKILL')))
