@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   describeSettings,
   duration,
+  eventsMaxAge,
   host,
   instances,
   loadSettings,
@@ -121,6 +122,12 @@ describe('one line names', () => {
     expect(load).toThrow(SettingsError)
     expect(load).toThrow(/^NATS_URL is not set: it must be [^\n]+$/)
   })
+})
+
+test('--help describes what is optional, wherever its description stands', () => {
+  expect(describeSettings('/somewhere/play/main.ts', { EVENTS_MAX_AGE: eventsMaxAge })).toMatch(
+    /EVENTS_MAX_AGE +How long/,
+  )
 })
 
 test('--help lists every setting with what it means and its default', () => {

@@ -150,10 +150,10 @@ function defaultOf(schema: z.ZodType): string | undefined {
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).default?.toString()
 }
 
-/** `optional()` leaves the description with the schema that it wraps. */
+/** `optional()` leaves a description that was given before it with the schema that it wraps. */
 function descriptionOf(schema: z.ZodType): string {
-  const described = schema instanceof z.ZodOptional ? (schema.unwrap() as z.ZodType) : schema
-  return described.meta()?.description ?? ''
+  const wrapped = schema instanceof z.ZodOptional ? (schema.unwrap() as z.ZodType) : undefined
+  return schema.meta()?.description ?? wrapped?.meta()?.description ?? ''
 }
 
 /** In quotes, and without a password that it may hold. */
