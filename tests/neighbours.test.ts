@@ -46,6 +46,22 @@ describe.skipIf(!natsVersion)('sick neighbours', { timeout: 60_000 }, () => {
     })
   })
 
+  describe.each(sicknesses)('metadata %s', (_, treat) => {
+    test('a play of what was never read is refused in time, and does not count', async () => {
+      await using neighbour = await startNeighbour(treat)
+      await using edge = await startService('play', { ...system.env, METADATA_URL: neighbour.url })
+      const user = `refused${edge.url.replace(/\D+/g, '-')}`
+      for (let count = 0; count < 3; count += 1) {
+        const started = performance.now()
+        expect((await play(edge.url, '456', user)).status).toBe(503)
+        expect(performance.now() - started).toBeLessThan(1_000)
+      }
+      await play(system.play.url, '456', `${user}-after`)
+      await eventually(async () => expect(await views(system.reporting.url, 'user', `${user}-after`)).toBe(1))
+      expect(await views(system.reporting.url, 'user', user)).toBe(0)
+    })
+  })
+
   test('once the circuit of a hanging reporting is open, plays are quick, and it closes when reporting goes on', async () => {
     await system.reporting.signal('SIGSTOP')
     await eventually(async () => {
