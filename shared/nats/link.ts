@@ -55,6 +55,8 @@ export function openNatsLink({ servers, name, log }: { servers: string[]; name: 
   }
 
   function rise(current: NatsConnection): void {
+    // Whoever waits for this one to go down must hear of it also where the news of that was missed.
+    fall()
     connection = current
     downSignal = new AbortController()
     log.info({ server: current.getServer() }, 'NATS is up')
