@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './harness/eventually.ts'
 import { play, views } from './harness/plays.ts'
+import { freePortRange } from './harness/ports.ts'
 import { type ServiceProcess, startProgram } from './harness/service-process.ts'
 
 describe('embedded mode', { timeout: 30_000 }, () => {
@@ -13,7 +14,7 @@ describe('embedded mode', { timeout: 30_000 }, () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'embedded-'))
-    embedded = await startProgram('embedded', 'scripts/embedded.ts', { DATA_DIR: folder })
+    embedded = await startProgram('embedded', 'scripts/embedded.ts', { DATA_DIR: folder }, await freePortRange())
     urls = await addresses()
   })
   afterAll(async () => {

@@ -1,4 +1,5 @@
 import { type Child, startChild } from './child.ts'
+import { freePort } from './ports.ts'
 
 export type ServiceProcess = AsyncDisposable & {
   name: string
@@ -16,15 +17,19 @@ export async function startService(name: string, env: Record<string, string> = {
   return startProgram(name, `${name}/main.ts`, env)
 }
 
-export async function startProgram(name: string, script: string, env: Record<string, string>): Promise<ServiceProcess> {
-  let port = '0'
+export async function startProgram(
+  name: string,
+  script: string,
+  env: Record<string, string>,
+  given?: number,
+): Promise<ServiceProcess> {
+  const port = given ?? (await freePort())
   let child: Child
   const own = { NATS_URL: '', METADATA_URL: '', CDNURL_URL: '', REPORTING_URL: '', CATALOGUE_TTL: '', HOST: '', ...env }
 
   async function start(): Promise<string> {
-    child = startChild(process.execPath, [script, '--port', port], { env: own })
+    child = startChild(process.execPath, [script, '--port', String(port)], { env: own })
     const url = await child.line(listeningAt)
-    port = new URL(url).port
     return url
   }
 
