@@ -18,6 +18,7 @@ await runService(
   { name: 'play', port: 8080, settings: playSettings, script: import.meta.filename },
   async (service, settings) => {
     const { health, log } = service
+    const without = settings.BENCH_WITHOUT
     const upstream = (name: string, instances: string[]) => guard(createServiceClient({ name, instances }), service)
     await using nats = openNatsLink({ servers: settings.NATS_URL, ...service })
     await using metadata = upstream('metadata', settings.METADATA_URL)
@@ -34,8 +35,12 @@ await runService(
     }
 
     const changes = createNatsChanges(nats)
-    const sources = createSources({ metadata, cdnurl, reporting, changes, ttlMs: settings.CATALOGUE_TTL, log })
-    const record = measureRecorder(service.metrics, createRecorder(spooler), outbox)
+    const sources = createSources({ metadata, cdnurl, reporting, changes, ttlMs: settings.CATALOGUE_TTL, log, without })
+    const record = measureRecorder(
+      service.metrics,
+      createRecorder(spooler, without.has('group-commit') ? 1 : undefined),
+      outbox,
+    )
     const app = createApp({ ...service, sources, record })
     await using _ = await listen(app, { port, host: settings.HOST, log })
     spooler.start()

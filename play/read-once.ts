@@ -24,6 +24,18 @@ type Options<Value> = {
   max: number
 }
 
+/** A source that asks the owner each time. */
+export function createReadAlways<Value extends object>({ load }: Pick<Options<Value>, 'load'>): ReadOnce<Value> {
+  return {
+    async read(id, requestId) {
+      const value = await load(id, requestId)
+      return value && { value, stale: false }
+    },
+    expire() {},
+    expireAll() {},
+  }
+}
+
 /** The owner has no such thing: lru-cache takes an undefined for a failure where the load was overtaken by a change. */
 class AbsentError extends Error {}
 

@@ -20,10 +20,10 @@ export type Recorder = (play: Play, requestId: string) => Promise<Recorded>
 type Append = (views: readonly NewView[], signal: AbortSignal) => Promise<Recorded>
 
 /** Group commit: views that come while an append is under way form the next one. */
-export function createRecorder({ append }: { append: Append }): Recorder {
+export function createRecorder({ append }: { append: Append }, maxItems = MAX_VIEWS_PER_APPEND): Recorder {
   const add = createBatcher<NewView, Recorded>({
     run: append,
-    maxItems: MAX_VIEWS_PER_APPEND,
+    maxItems,
     maxWaiting: MAX_VIEWS_WAITING,
     budgetMs: CONFIRM_MS,
   })

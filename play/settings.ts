@@ -1,4 +1,9 @@
+import { z } from 'zod'
 import { catalogueTtl, dataDir, eventsMaxAge, instances, natsUrl } from '../shared/runtime/settings.ts'
+
+/** The ideas that make play fast. The benchmark leaves them out to show what each is worth. */
+const Idea = z.enum(['cache', 'group-lookups', 'group-commit'])
+export type Idea = z.infer<typeof Idea>
 
 export const playSettings = {
   NATS_URL: natsUrl,
@@ -8,4 +13,11 @@ export const playSettings = {
   CATALOGUE_TTL: catalogueTtl,
   DATA_DIR: dataDir,
   EVENTS_MAX_AGE: eventsMaxAge,
+  BENCH_WITHOUT: z
+    .string()
+    .default('')
+    .transform((text) => text.split(',').filter(Boolean))
+    .pipe(z.array(Idea, { error: 'must be some of cache, group-lookups, group-commit, separated by commas' }))
+    .transform((ideas): ReadonlySet<Idea> => new Set(ideas))
+    .meta({ description: 'For `npm run bench`: what to leave out, of cache, group-lookups, group-commit' }),
 }

@@ -10,7 +10,8 @@ import { expectBody, type ServiceClient } from '../shared/http/service-client.ts
 import { createBatcher, OverloadedError } from '../shared/runtime/batcher.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
-import { createReadOnce, type Held, type ReadOnce } from './read-once.ts'
+import { createReadAlways, createReadOnce, type Held, type ReadOnce } from './read-once.ts'
+import type { Idea } from './settings.ts'
 
 /** How long a play's questions may take. They are asked at once, so this bounds all of them together. */
 const GATHER_MS = 500
@@ -45,14 +46,17 @@ type Deps = {
   changes: Changes
   ttlMs: number
   log: Logger
+  without?: ReadonlySet<Idea>
 }
 
-export function createSources({ metadata, cdnurl, reporting, changes, ttlMs, log }: Deps): Sources {
+export function createSources(deps: Deps): Sources {
+  const { metadata, cdnurl, reporting, changes, ttlMs, log, without } = deps
+  const createReader = without?.has('cache') ? createReadAlways : createReadOnce
   const kept = {
-    metadata: createReadOnce({ load: assetLoader(metadata, '/content', Metadata), ttlMs, max: MAX_ASSETS_KEPT }),
-    cdnurl: createReadOnce({ load: assetLoader(cdnurl, '/url', CdnUrl), ttlMs, max: MAX_ASSETS_KEPT }),
+    metadata: createReader({ load: assetLoader(metadata, '/content', Metadata), ttlMs, max: MAX_ASSETS_KEPT }),
+    cdnurl: createReader({ load: assetLoader(cdnurl, '/url', CdnUrl), ttlMs, max: MAX_ASSETS_KEPT }),
   }
-  const lookUp = createCountLookup(reporting)
+  const lookUp = without?.has('group-lookups') ? createSingleLookup(reporting) : createGroupLookup(reporting)
   followChanges(changes, kept)
 
   async function countsOf(play: Play, requestId: string): Promise<PlayCounts | undefined> {
@@ -95,21 +99,29 @@ function assetLoader<Schema extends z.ZodType>(service: ServiceClient, path: str
   }
 }
 
+type IdentifiedPlay = Play & { requestId: string }
+
 /** One request asks for the counts of all plays that came while the one before was under way. */
-function createCountLookup(reporting: ServiceClient) {
-  return createBatcher<Play & { requestId: string }, LookedUpCounts>({
+function createGroupLookup(reporting: ServiceClient) {
+  return createBatcher<IdentifiedPlay, LookedUpCounts>({
     maxItems: MAX_PLAYS_PER_LOOKUP,
     maxWaiting: MAX_PLAYS_WAITING,
     budgetMs: GATHER_MS,
-    async run(plays, signal) {
-      const ids = {
-        assets: [...new Set(plays.map(({ assetId }) => assetId))],
-        users: [...new Set(plays.map(({ userId }) => userId))],
-      }
-      const answer = await reporting.post('/events/lookup', ids, { signal, requestId: plays[0]?.requestId })
-      return expectBody(answer, 200, LookedUpCounts)
-    },
+    run: (plays, signal) => lookUpCounts(reporting, plays, signal),
   })
+}
+
+function createSingleLookup(reporting: ServiceClient) {
+  return (play: IdentifiedPlay) => lookUpCounts(reporting, [play], AbortSignal.timeout(GATHER_MS))
+}
+
+async function lookUpCounts(reporting: ServiceClient, plays: IdentifiedPlay[], signal: AbortSignal) {
+  const ids = {
+    assets: [...new Set(plays.map(({ assetId }) => assetId))],
+    users: [...new Set(plays.map(({ userId }) => userId))],
+  }
+  const answer = await reporting.post('/events/lookup', ids, { signal, requestId: plays[0]?.requestId })
+  return expectBody(answer, 200, LookedUpCounts)
 }
 
 function followChanges(changes: Changes, kept: Record<string, ReadOnce<object>>): void {

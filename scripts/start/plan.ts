@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { natsServerVersion } from '../nats-server.ts'
+import { canFlushAlways, natsServerVersion } from '../nats-server.ts'
 import { type Command, movePort, parseProcfile, portOf } from './procfile.ts'
 
 /** The services and their ports, where the edge has its default one. */
@@ -64,10 +64,4 @@ function processPlan(offset: number, set: NodeJS.ProcessEnv): Pick<Plan, 'intro'
     ),
     env,
   }
-}
-
-/** `sync_interval: always` came with nats-server 2.10; before, it is not a valid configuration. */
-function canFlushAlways(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  return major > 2 || (major === 2 && minor >= 10)
 }

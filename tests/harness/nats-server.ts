@@ -18,6 +18,7 @@ export const pathWithNats = [dirname(program), process.env.PATH].join(delimiter)
 
 export type NatsServer = AsyncDisposable & {
   url: string
+  pid: () => number
   signal(signal: NodeJS.Signals): Promise<void>
   /** Starts it again, with the same data, where it has ended; lets it go on where it was stopped. */
   start(): Promise<void>
@@ -25,11 +26,14 @@ export type NatsServer = AsyncDisposable & {
   use<Result>(work: (connection: Awaited<ReturnType<typeof connect>>) => Promise<Result>): Promise<Result>
 }
 
-/** A real nats-server with JetStream, on a free port, with data of its own. */
-export async function startNatsServer(): Promise<NatsServer> {
+export type NatsOptions = { config?: string }
+
+/** A real nats-server with JetStream, on a free port, with data of its own, and a configuration file if one is named. */
+export async function startNatsServer({ config }: NatsOptions = {}): Promise<NatsServer> {
   const folder = await mkdtemp(join(tmpdir(), 'nats-'))
   const port = await freePort()
   const args = ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', folder]
+  if (config) args.push('--config', config)
   let child: Child | undefined
 
   async function start(): Promise<void> {
@@ -41,6 +45,7 @@ export async function startNatsServer(): Promise<NatsServer> {
   await start()
   return {
     url: `nats://127.0.0.1:${port}`,
+    pid: () => child?.pid ?? 0,
     start,
     async signal(name) {
       await child?.signal(name)

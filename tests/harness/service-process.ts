@@ -4,6 +4,7 @@ import { freePort } from './ports.ts'
 export type ServiceProcess = AsyncDisposable & {
   name: string
   url: string
+  pid: () => number
   lines: () => string[]
   signal(signal: NodeJS.Signals): Promise<void>
   /** Starts it again, on the same port, where it has ended; lets it go on where it was stopped. */
@@ -17,9 +18,20 @@ export async function startService(name: string, env: Record<string, string> = {
   return startProgram(name, `${name}/main.ts`, env)
 }
 
-export async function startProgram(
+export function startProgram(
   name: string,
   script: string,
+  env: Record<string, string>,
+  port?: number,
+): Promise<ServiceProcess> {
+  return startCommand(name, process.execPath, [script], env, port)
+}
+
+/** A program that takes `--port` and says at which URL it listens. */
+export async function startCommand(
+  name: string,
+  program: string,
+  args: string[],
   env: Record<string, string>,
   given?: number,
 ): Promise<ServiceProcess> {
@@ -28,7 +40,7 @@ export async function startProgram(
   const own = { NATS_URL: '', METADATA_URL: '', CDNURL_URL: '', REPORTING_URL: '', CATALOGUE_TTL: '', HOST: '', ...env }
 
   async function start(): Promise<string> {
-    child = startChild(process.execPath, [script, '--port', String(port)], { env: own })
+    child = startChild(program, [...args, '--port', String(port)], { env: own })
     const url = await child.line(listeningAt)
     return url
   }
@@ -37,6 +49,7 @@ export async function startProgram(
   return {
     name,
     url,
+    pid: () => child.pid,
     lines: () => child.lines,
     signal: (signal) => child.signal(signal),
     async start() {

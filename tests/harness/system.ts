@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type NatsServer, startNatsServer } from './nats-server.ts'
+import { type NatsOptions, type NatsServer, startNatsServer } from './nats-server.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
 
 export type System = AsyncDisposable & {
@@ -16,9 +16,9 @@ export type System = AsyncDisposable & {
 }
 
 /** All five services as processes, against a real NATS server. */
-export async function startSystem(settings: Record<string, string> = {}): Promise<System> {
+export async function startSystem(settings: Record<string, string> = {}, natsOptions?: NatsOptions): Promise<System> {
   await using stack = new AsyncDisposableStack()
-  const nats = stack.use(await startNatsServer())
+  const nats = stack.use(await startNatsServer(natsOptions))
   const folder = await mkdtemp(join(tmpdir(), 'system-'))
   stack.defer(() => rm(folder, { recursive: true, force: true }))
   const common = { NATS_URL: nats.url, DATA_DIR: folder, ...settings }

@@ -1,0 +1,24 @@
+import { serve } from '@hono/node-server'
+import { Hono } from 'hono'
+
+/** What the edge is measured against: Hono that answers the same JSON, and does nothing for it. */
+const app = new Hono().post('/play/asset/:assetId/user/:userId', (c) =>
+  c.json({
+    id: c.req.param('assetId'),
+    title: 'A title of usual length',
+    genre: 'drama',
+    summary: 'A summary that says in a sentence or two what happens, as that of a film does.',
+    url: `https://cdn.example.com/${c.req.param('assetId')}.mp4`,
+    userviews: 1,
+    assetviews: 1,
+  }),
+)
+
+const port = Number(process.argv[process.argv.indexOf('--port') + 1])
+const server = serve({ fetch: app.fetch, port, hostname: '127.0.0.1' }, () => {
+  process.stdout.write(`${JSON.stringify({ msg: 'listening', url: `http://127.0.0.1:${port}` })}\n`)
+})
+process.once('SIGTERM', () => {
+  server.close()
+  if ('closeAllConnections' in server) server.closeAllConnections()
+})

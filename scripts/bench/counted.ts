@@ -1,0 +1,29 @@
+import { eventually } from '../../tests/harness/eventually.ts'
+import { metric } from '../../tests/harness/plays.ts'
+import { ASSETS } from './load.ts'
+import type { Targets } from './targets.ts'
+
+const LIMIT_MS = 60_000
+const ANSWERED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*http_response_status_code="200"/
+
+/** Waits until every play that the edges answered is counted, and says how long that took; fails if it never is. */
+export async function expectAllCounted({ edges, reporting }: Targets): Promise<string> {
+  const since = performance.now()
+  return eventually(async () => {
+    const answered = await Promise.all(edges.map((edge) => metric(edge, ANSWERED)))
+    const expected = answered.reduce((sum, count) => sum + count, 0)
+    const counted = await countedBy(reporting)
+    if (counted !== expected) throw new Error(`${expected} plays were answered, but ${counted} views counted`)
+    const seconds = ((performance.now() - since) / 1_000).toFixed(1)
+    const text = (count: number) => count.toLocaleString('en')
+    return `plays answered ${text(expected)} = views counted ${text(counted)}, ${seconds} s after the last play\n`
+  }, LIMIT_MS)
+}
+
+async function countedBy(reporting: string): Promise<number> {
+  const body = JSON.stringify({ assets: Array.from({ length: ASSETS }, (_, n) => `bench-${n}`) })
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(`${reporting}/events/lookup`, { method: 'POST', headers, body })
+  const { assets } = (await response.json()) as { assets: Record<string, number> }
+  return Object.values(assets).reduce((sum, views) => sum + views, 0)
+}

@@ -1,0 +1,59 @@
+import pidusage from 'pidusage'
+import { playFor, type Round } from './load.ts'
+import type { Target } from './targets.ts'
+
+/** A target under so many connections: medians of its rounds, and CPU microseconds a play in each of its processes. */
+export type Measured = Round & { name: string; connections: number; cpu: Record<string, number> }
+
+type Options = { connections: number[]; seconds: number; rounds: number }
+
+const WARM_UP = { connections: 128, seconds: 3 }
+
+/** Rounds of all targets in turn, so that what else the machine does meets them alike. */
+export async function measure(targets: Target[], { connections, seconds, rounds }: Options): Promise<Measured[]> {
+  for (const target of targets) await playFor({ url: target.url, ...WARM_UP })
+  const results: Measured[] = []
+  for (const count of connections) {
+    const found = new Map(targets.map((target) => [target, [] as Measured[]]))
+    for (let round = 0; round < rounds; round += 1) {
+      for (const [target, measured] of found) measured.push(await measureRound(target, count, seconds))
+    }
+    results.push(...[...found.values()].map(toMedians))
+  }
+  return results
+}
+
+async function measureRound({ name, url, pids }: Target, connections: number, seconds: number): Promise<Measured> {
+  const before = await cpuOf(pids)
+  const round = await playFor({ url, connections, seconds })
+  const after = await cpuOf(pids)
+  const plays = round.perSecond * seconds
+  const cpu = Object.fromEntries(
+    Object.keys(pids).map((process) => [process, ((Number(after[process]) - Number(before[process])) * 1_000) / plays]),
+  )
+  return { ...round, name, connections, cpu }
+}
+
+/** The CPU time that each process has used so far, in milliseconds. */
+async function cpuOf(pids: Target['pids']): Promise<Record<string, number>> {
+  const usage = await pidusage(Object.values(pids))
+  return Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, usage[pid]?.ctime ?? Number.NaN]))
+}
+
+function toMedians(rounds: Measured[]): Measured {
+  const [first] = rounds as [Measured]
+  const medianOf = (value: (round: Measured) => number) => median(rounds.map(value))
+  return {
+    name: first.name,
+    connections: first.connections,
+    perSecond: medianOf(({ perSecond }) => perSecond),
+    p50: medianOf(({ p50 }) => p50),
+    p99: medianOf(({ p99 }) => p99),
+    failed: rounds.reduce((sum, { failed }) => sum + failed, 0),
+    cpu: Object.fromEntries(Object.keys(first.cpu).map((name) => [name, medianOf(({ cpu }) => Number(cpu[name]))])),
+  }
+}
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number
+}

@@ -1,0 +1,72 @@
+import type { Child } from '../../tests/harness/child.ts'
+import { startProgram, startService } from '../../tests/harness/service-process.ts'
+import { type System, startSystem } from '../../tests/harness/system.ts'
+import { startGin } from './gin/start.ts'
+import { ASSETS } from './load.ts'
+
+/** Something that answers plays, and the processes that work for it, by the name of their column. */
+export type Target = { name: string; url: string; pids: Record<string, Child['pid']> }
+
+export const SYSTEM = 'the system'
+export const BARE = 'bare Hono'
+
+/** What `--naive` leaves out, by the name of its row. */
+const VARIANTS = {
+  'without the cache': 'cache',
+  'without group look-ups': 'group-lookups',
+  'without group commit': 'group-commit',
+  'without all three': 'cache,group-lookups,group-commit',
+}
+
+export type Targets = AsyncDisposable & {
+  all: Target[]
+  /** The edges whose plays are counted by `reporting`. */
+  edges: string[]
+  reporting: string
+}
+
+/** Starts all that is to be measured, on free ports. */
+export async function startTargets(options: { fsync: boolean; naive: boolean; gin: boolean }): Promise<Targets> {
+  await using stack = new AsyncDisposableStack()
+  const system = stack.use(await startSystem({}, options.fsync ? { config: 'deploy/nats.conf' } : {}))
+  await seed(system)
+  const plays = [{ name: SYSTEM, process: system.play }]
+  for (const [name, BENCH_WITHOUT] of options.naive ? Object.entries(VARIANTS) : []) {
+    plays.push({ name, process: stack.use(await startService('play', { ...system.env, BENCH_WITHOUT })) })
+  }
+  const bare = stack.use(await startProgram(BARE, 'scripts/bench/bare-hono.ts', {}))
+  const all = [
+    ...plays.map(({ name, process }) => ({ name, url: process.url, pids: pidsOf(system, process) })),
+    { name: BARE, url: bare.url, pids: { play: bare.pid() } },
+  ]
+  if (options.gin) all.push(stack.use(await startGin(system.nats)))
+  const started = stack.move()
+  return {
+    all,
+    edges: plays.map(({ process }) => process.url),
+    reporting: system.reporting.url,
+    [Symbol.asyncDispose]: () => started.disposeAsync(),
+  }
+}
+
+function pidsOf({ reporting, listener, nats }: System, play: System['play']): Target['pids'] {
+  return { play: play.pid(), reporting: reporting.pid(), 'queue-listener': listener.pid(), 'nats-server': nats.pid() }
+}
+
+async function seed({ metadata, cdnurl }: System): Promise<void> {
+  for (let n = 0; n < ASSETS; n += 1) {
+    const summary = 'A summary that says in a sentence or two what happens, as that of a film does.'
+    await post(`${metadata.url}/content/asset/bench-${n}`, {
+      title: 'A title of usual length',
+      genre: 'drama',
+      summary,
+    })
+    await post(`${cdnurl.url}/url/asset/bench-${n}`, { url: `https://cdn.example.com/bench-${n}.mp4` })
+  }
+}
+
+async function post(url: string, body: object): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
+  if (!response.ok) throw new Error(`${url} answered ${response.status}`)
+}
