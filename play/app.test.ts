@@ -2,7 +2,6 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Play } from '../shared/contracts/play.ts'
 import { expectProblem } from '../shared/http/expect-problem.ts'
-import { OverloadedError } from '../shared/runtime/batcher.ts'
 import { createTestService } from '../shared/runtime/test-service.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createApp } from './app.ts'
@@ -79,24 +78,36 @@ test('an unknown asset is a 404, and nothing is recorded', async () => {
   expect(recorded).toEqual([])
 })
 
-test.each([new UnavailableError('metadata was never read'), new OverloadedError('too many')])(
-  'what cannot be gathered for now (%s) is a 503, and nothing is recorded',
-  async (error) => {
-    const { play, recorded } = open({ gather: () => Promise.reject(error) })
-    const response = await play()
-    expect(response.headers.get('retry-after')).toBe('1')
-    await expectProblem(response, 503, [])
-    expect(recorded).toEqual([])
-  },
-)
+test('what cannot be gathered for now is a 503, and nothing is recorded', async () => {
+  const { play, recorded } = open({ gather: () => Promise.reject(new UnavailableError('metadata was never read')) })
+  const response = await play()
+  expect(response.headers.get('retry-after')).toBe('1')
+  await expectProblem(response, 503, [])
+  expect(recorded).toEqual([])
+})
 
-test.each([new UnavailableError('the view is not recorded'), new OverloadedError('too many')])(
-  'a view that cannot be recorded (%s) is a 503',
-  async (error) => {
-    const { play } = open({ record: () => Promise.reject(error) })
-    await expectProblem(await play(), 503, [])
-  },
-)
+test('a view that cannot be recorded is a 503', async () => {
+  const { play } = open({ record: () => Promise.reject(new UnavailableError('the view is not recorded')) })
+  await expectProblem(await play(), 503, [])
+})
+
+test('who comes while four thousand plays are under way is told at once to come again', async () => {
+  const stored = Promise.withResolvers<Recorded>()
+  const { play, recorded } = open({ record: () => stored.promise })
+  const underWay = Array.from({ length: 4_000 }, () => play())
+  const refused = await play()
+  expect(refused.headers.get('retry-after')).toBe('1')
+  await expectProblem(refused, 503, [])
+  stored.resolve('log')
+  for (const response of await Promise.all(underWay)) expect(response.status).toBe(200)
+  expect((await play()).status).toBe(200)
+  expect(recorded).toHaveLength(4_001)
+})
+
+test('plays that fail make room like those that are answered', async () => {
+  const { play } = open({ gather: () => Promise.reject(new Error('broken')) })
+  for (let n = 0; n < 4_001; n += 1) expect((await play()).status).toBe(500)
+})
 
 test.each([
   ['/play/asset/a%2Fb/user/8', ['assetId']],

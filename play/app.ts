@@ -1,3 +1,4 @@
+import type { MiddlewareHandler } from 'hono'
 import { Play } from '../shared/contracts/play.ts'
 import { Playback } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
@@ -5,9 +6,13 @@ import { createBaseApp } from '../shared/http/base-app.ts'
 import { describe } from '../shared/http/openapi.ts'
 import { validate } from '../shared/http/validate.ts'
 import type { Service } from '../shared/runtime/service.ts'
+import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { toPlayback } from './playback.ts'
 import type { Recorder } from './recorder.ts'
 import type { Sources } from './sources.ts'
+
+/** Plays that may be under way at once. At full speed they are answered within a few tenths of a second. */
+const MAX_UNDER_WAY = 4_000
 
 type Deps = Service & { sources: Sources; record: Recorder }
 
@@ -20,6 +25,7 @@ export function createApp({ sources, record, ...service }: Deps) {
       answers: { 200: Playback, 404: AssetNotFound },
       problems: [400, 503],
     }),
+    admit(MAX_UNDER_WAY),
     validate('param', Play),
     async (c) => {
       const play = c.req.valid('param')
@@ -30,4 +36,18 @@ export function createApp({ sources, record, ...service }: Deps) {
       return c.json(toPlayback(found, recorded))
     },
   )
+}
+
+/** Bounds what waits in memory: who comes while so many are under way is told at once to come again. */
+function admit(max: number): MiddlewareHandler {
+  let underWay = 0
+  return async function admit(_, next) {
+    if (underWay >= max) throw new UnavailableError('too many plays are under way')
+    underWay += 1
+    try {
+      await next()
+    } finally {
+      underWay -= 1
+    }
+  }
 }

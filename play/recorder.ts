@@ -1,19 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import type { Play } from '../shared/contracts/play.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
-import { createBatcher, OverloadedError } from '../shared/runtime/batcher.ts'
+import { createBatcher } from '../shared/runtime/batcher.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import type { Recorded } from './spooler.ts'
 
 /** How long the log may take to confirm a view. With the time to gather, and to put it in the outbox, it stays below a second. */
 const CONFIRM_MS = 300
 const MAX_VIEWS_PER_APPEND = 1_000
-const MAX_VIEWS_WAITING = 10_000
 
 /**
  * Resolves when the view is recorded, with where.
  * @throws UnavailableError where it is not, or nobody knows
- * @throws OverloadedError
  */
 export type Recorder = (play: Play, requestId: string) => Promise<Recorded>
 
@@ -24,7 +22,6 @@ export function createRecorder({ append }: { append: Append }, maxItems = MAX_VI
   const add = createBatcher<NewView, Recorded>({
     run: append,
     maxItems,
-    maxWaiting: MAX_VIEWS_WAITING,
     budgetMs: CONFIRM_MS,
   })
 
@@ -32,7 +29,6 @@ export function createRecorder({ append }: { append: Append }, maxItems = MAX_VI
     try {
       return await add({ id: randomUUID(), assetId, userId, at: new Date().toISOString(), requestId })
     } catch (cause) {
-      if (cause instanceof OverloadedError) throw cause
       throw new UnavailableError('the view is not recorded', { cause })
     }
   }

@@ -7,7 +7,7 @@ import type { Degraded } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
 import { LookedUpCounts, type PlayCounts } from '../shared/contracts/view-counts.ts'
 import { expectBody, type ServiceClient } from '../shared/http/service-client.ts'
-import { createBatcher, OverloadedError } from '../shared/runtime/batcher.ts'
+import { createBatcher } from '../shared/runtime/batcher.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createReadAlways, createReadOnce, type Held, type ReadOnce } from './read-once.ts'
@@ -16,9 +16,8 @@ import type { Idea } from './settings.ts'
 /** How long a play's questions may take. They are asked at once, so this bounds all of them together. */
 const GATHER_MS = 500
 const MAX_ASSETS_KEPT = 10_000
-/** Plays whose counts are looked up with one request, and plays that may wait for theirs. */
+/** Plays whose counts are looked up with one request. */
 const MAX_PLAYS_PER_LOOKUP = 1_000
-const MAX_PLAYS_WAITING = 10_000
 
 /** What the other services say of a play. */
 export type Gathered = {
@@ -34,7 +33,6 @@ export type Sources = {
   /**
    * Asks all services at once. Undefined where metadata or cdnurl has no such asset.
    * @throws UnavailableError where one of them cannot be asked and never was
-   * @throws OverloadedError
    */
   gather(play: Play, requestId: string): Promise<Gathered | undefined>
 }
@@ -64,7 +62,6 @@ export function createSources(deps: Deps): Sources {
       const { users, assets } = await lookUp({ ...play, requestId })
       return { userviews: users[play.userId] ?? 0, assetviews: assets[play.assetId] ?? 0 }
     } catch (err) {
-      if (err instanceof OverloadedError) throw err
       log.debug({ err, requestId }, 'counts not read')
       return undefined
     }
@@ -105,7 +102,6 @@ type IdentifiedPlay = Play & { requestId: string }
 function createGroupLookup(reporting: ServiceClient) {
   return createBatcher<IdentifiedPlay, LookedUpCounts>({
     maxItems: MAX_PLAYS_PER_LOOKUP,
-    maxWaiting: MAX_PLAYS_WAITING,
     budgetMs: GATHER_MS,
     run: (plays, signal) => lookUpCounts(reporting, plays, signal),
   })

@@ -3,6 +3,7 @@ import { routePath } from 'hono/route'
 import { Histogram } from 'prom-client'
 import type { Logger } from '../runtime/log.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import { createSeldom } from '../runtime/seldom.ts'
 import type { AppEnv } from './app-env.ts'
 
 const SLOW_MS = 1_000
@@ -10,11 +11,12 @@ const SUMMARY_EVERY_MS = 60_000
 
 /**
  * Measures every request: a histogram by method, route pattern and status; a line at `debug` for each, at `warn` for
- * slow ones, and one at `info` for each minute in which there were any. Errors are logged where they are handled.
+ * slow ones (one a second), and one at `info` for each minute in which there were any. Errors are logged where they are handled.
  */
 export function access({ log, metrics }: { log: Logger; metrics: Metrics }): MiddlewareHandler<AppEnv> {
   const observe = createDurations(metrics)
   const summarize = createSummary(log)
+  const seldom = createSeldom()
   const each = log.isLevelEnabled('debug')
 
   return async function access(c, next) {
@@ -26,7 +28,8 @@ export function access({ log, metrics }: { log: Logger; metrics: Metrics }): Mid
     summarize(ms, c.res.status)
     if (each || ms >= SLOW_MS) {
       const line = { method: c.req.method, path: c.req.path, status: c.res.status, ms, requestId: c.get('requestId') }
-      if (ms >= SLOW_MS) log.warn(line, 'slow request')
+      const times = ms >= SLOW_MS ? seldom('slow') : undefined
+      if (times) log.warn({ ...line, times }, 'slow request')
       else log.debug(line, 'request')
     }
   }

@@ -1,5 +1,5 @@
-import type { RequestIdVariables } from 'hono/request-id'
+import type { HttpBindings } from '@hono/node-server'
 import type { Logger } from '../runtime/log.ts'
 
-/** What every handler finds in its context. */
-export type AppEnv = { Variables: RequestIdVariables & { log: Logger } }
+/** What every handler finds in its context. Without a server, as in tests, there are no bindings. */
+export type AppEnv = { Bindings: Partial<HttpBindings>; Variables: { requestId: string; log: Logger } }

@@ -1,7 +1,7 @@
 import { HTTPException } from 'hono/http-exception'
 import { pino } from 'pino'
-import { expect, test } from 'vitest'
-import { OverloadedError } from '../runtime/batcher.ts'
+import { expect, test, vi } from 'vitest'
+import { useFakeClock } from '../runtime/fake-clock.ts'
 import { createTestService } from '../runtime/test-service.ts'
 import { UnavailableError } from '../runtime/unavailable.ts'
 import { createBaseApp } from './base-app.ts'
@@ -102,11 +102,23 @@ test('what went wrong inside stays in the log', async () => {
   ])
 })
 
-test.each(['/unavailable', '/overloaded'])('%s for now is a 503 that says when to come again', async (path) => {
-  const response = await createTestApp().request(path)
+test('what cannot be served for now is a 503 that says when to come again', async () => {
+  const response = await createTestApp().request('/unavailable')
   expect(response.headers.get('retry-after')).toBe('1')
   expect(await response.clone().text()).not.toContain('secret')
   await expectProblem(response, 503, [])
+})
+
+test('the log has one line a second for all that is not served, with how often', async () => {
+  useFakeClock()
+  const lines: object[] = []
+  const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line)) })
+  const app = createTestApp(log)
+  for (let n = 0; n < 100; n += 1) await app.request('/unavailable')
+  expect(lines).toMatchObject([{ msg: 'request not served', times: 1 }])
+  await vi.advanceTimersByTimeAsync(1_000)
+  await app.request('/unavailable')
+  expect(lines).toMatchObject([{ times: 1 }, { msg: 'request not served', times: 100 }])
 })
 
 test('a client that asks too often gets a 429 that says when to come again', async () => {
@@ -140,9 +152,6 @@ function createTestApp(log = createTestService().log) {
     })
     .get('/unavailable', () => {
       throw new UnavailableError('secret', { cause: new Error('secret too') })
-    })
-    .get('/overloaded', () => {
-      throw new OverloadedError('secret')
     })
     .get('/throttled', () => {
       throw new HTTPException(429)

@@ -24,8 +24,9 @@ export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono {
     })
     .get('/docs', (c) => c.html(page(name)))
     .get('/docs/start.js', (c) => c.body(start, 200, { 'content-type': 'text/javascript' }))
-    .get(
-      '/docs/:asset{swagger-ui.css|swagger-ui-bundle.js}',
+    .on(
+      'GET',
+      ['/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js'],
       serveStatic({ root: '/', rewriteRequestPath: (path) => join(absolutePath(), path.replace('/docs/', '')) }),
     )
 }

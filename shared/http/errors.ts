@@ -1,9 +1,9 @@
-import type { Context } from 'hono'
+import type { Context, ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Problem } from '../contracts/status.ts'
-import { OverloadedError } from '../runtime/batcher.ts'
 import { reasonOf } from '../runtime/reason.ts'
+import { createSeldom } from '../runtime/seldom.ts'
 import { UnavailableError } from '../runtime/unavailable.ts'
 import type { AppEnv } from './app-env.ts'
 
@@ -36,16 +36,24 @@ export function problem(c: Context<AppEnv>, status: ContentfulStatusCode, errors
 }
 
 /** The one place where a throw becomes an answer. What is behind a 5xx is logged, never told. */
-export function onError(error: Error, c: Context<AppEnv>) {
-  if (error instanceof UnavailableError || error instanceof OverloadedError) return unavailable(c, error)
-  if (error instanceof HTTPException && error.status < 500) return refused(c, error)
-  c.get('log').error({ err: error, requestId: c.get('requestId'), path: c.req.path }, 'request failed')
-  return problem(c, 500)
-}
+export function createErrorHandler(): ErrorHandler<AppEnv> {
+  const seldom = createSeldom()
+  return (error, c) => {
+    if (error instanceof UnavailableError) return unavailable(c, error)
+    if (error instanceof HTTPException && error.status < 500) return refused(c, error)
+    c.get('log').error({ err: error, requestId: c.get('requestId'), path: c.req.path }, 'request failed')
+    return problem(c, 500)
+  }
 
-function unavailable(c: Context<AppEnv>, error: Error) {
-  c.get('log').warn({ reason: reasonOf(error), requestId: c.get('requestId'), path: c.req.path }, 'request not served')
-  return problem(c, 503)
+  /** Where one request is not served, thousands are: a line a second tells of them. */
+  function unavailable(c: Context<AppEnv>, error: Error) {
+    const times = seldom(error.message)
+    if (times) {
+      const line = { reason: reasonOf(error), times, requestId: c.get('requestId'), path: c.req.path }
+      c.get('log').warn(line, 'request not served')
+    }
+    return problem(c, 503)
+  }
 }
 
 /** Hono's own refusals are text: a body that is not JSON, above all. */

@@ -1,8 +1,3 @@
-/** More is waiting than may wait. */
-export class OverloadedError extends Error {
-  override name = 'OverloadedError'
-}
-
 /** What was asked for did not come in time. */
 export class TimedOutError extends Error {
   override name = 'TimedOutError'
@@ -14,8 +9,6 @@ type Options<Item, Result> = {
   run: (items: Item[], signal: AbortSignal) => Promise<Result>
   /** The most items in one group. */
   maxItems: number
-  /** The most items that wait for the group under way to end. */
-  maxWaiting: number
   /** How long an item may take, from the call that added it, in milliseconds. */
   budgetMs: number
 }
@@ -28,47 +21,53 @@ type Group<Item, Result> = { items: Item[]; since: number; settled: PromiseWithR
  *
  * No timer runs per call: a group's time counts from its first item, so a group that had to wait has less left.
  *
- * @returns a function that adds an item; it rejects with OverloadedError or what `run` throws
+ * @returns a function that adds an item; it rejects with what `run` throws
  */
-export function createBatcher<Item, Result>({ run, maxItems, maxWaiting, budgetMs }: Options<Item, Result>) {
+export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options<Item, Result>) {
   const queue: Group<Item, Result>[] = []
-  let waiting = 0
   let running = false
 
   async function work(): Promise<void> {
-    running = true
+    let settleLast = () => {}
     for (let group = queue.shift(); group; group = queue.shift()) {
-      waiting -= group.items.length
-      await settle(group)
+      const outcome = outcomeOf(group)
+      // Only now that the next group is on its way: what those who waited do next would hold it up.
+      settleLast()
+      settleLast = await outcome
     }
     running = false
+    settleLast()
   }
 
-  async function settle({ items, since, settled }: Group<Item, Result>): Promise<void> {
+  /** Runs a group. @returns what tells those who wait for it */
+  async function outcomeOf({ items, since, settled }: Group<Item, Result>): Promise<() => void> {
     const left = since + budgetMs - performance.now()
     const controller = new AbortController()
     const expire = () => controller.abort(new TimedOutError(`no result within ${budgetMs} ms`))
     if (left <= 0) expire()
     const timer = setTimeout(expire, left)
     try {
-      settled.resolve(await run(items, controller.signal))
+      const result = await run(items, controller.signal)
+      return () => settled.resolve(result)
     } catch (error) {
-      settled.reject(error)
+      return () => settled.reject(error)
     } finally {
       clearTimeout(timer)
     }
   }
 
   return function add(item: Item): Promise<Result> {
-    if (waiting >= maxWaiting) return Promise.reject(new OverloadedError(`${waiting} are waiting already`))
     let last = queue.at(-1)
     if (!last || last.items.length >= maxItems) {
       last = { items: [], since: performance.now(), settled: Promise.withResolvers<Result>() }
       queue.push(last)
     }
     last.items.push(item)
-    waiting += 1
-    if (!running) void work()
+    if (!running) {
+      running = true
+      // What arrived together goes together: the rest of it is read before this runs.
+      setImmediate(work)
+    }
     return last.settled.promise
   }
 }
