@@ -26,10 +26,9 @@ await runService(
     health.watch('reporting', { state: client.state, required: true })
     await using _ = await listen(createBaseApp(service), { port: PORT, host: HOST, log })
 
-    const forwarding = forward(
-      { eventLog, reporting: createReporting(client), log, onForwarded: createProgress(metrics) },
-      stopping,
-    )
+    const reporting = createReporting(client)
+    const onForwarded = createProgress({ metrics, eventLog, reporting })
+    const forwarding = forward({ eventLog, reporting, log, onForwarded }, stopping)
     await stopped(service)
     await forwarding
   },

@@ -1,9 +1,20 @@
 import { Counter, Gauge } from 'prom-client'
-import type { LogBatch } from '../shared/event-log/event-log.ts'
+import type { Position } from '../shared/contracts/position.ts'
+import type { Backlog, EventLog, LogBatch } from '../shared/event-log/event-log.ts'
 import type { Metrics } from '../shared/runtime/metrics.ts'
+import { unlessAborted } from '../shared/runtime/unless-aborted.ts'
+import type { Reporting } from './reporting.ts'
 
-/** Shows in the metrics how far the log is counted. */
-export function createProgress(metrics: Metrics): (batch: LogBatch) => void {
+/** A scrape does not wait any longer for those who are away. */
+const ASK_MS = 1_000
+
+type Deps = { metrics: Metrics; eventLog: Pick<EventLog, 'backlog'>; reporting: Pick<Reporting, 'position'> }
+
+/**
+ * Shows in the metrics how far the log is counted. The lag is asked for with each scrape, of reporting and the log, so
+ * that it grows also while nothing is forwarded; where the log does not say, it has no value.
+ */
+export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: LogBatch) => void {
   const registers = [metrics]
   const views = new Counter({ name: 'forwarded_views_total', help: 'Views that reporting counted', registers })
   const rejected = new Counter({
@@ -12,11 +23,39 @@ export function createProgress(metrics: Metrics): (batch: LogBatch) => void {
     registers,
   })
   const position = new Gauge({ name: 'event_log_position', help: 'Sequence of the last message counted', registers })
-  const lag = new Gauge({ name: 'event_log_lag_messages', help: 'Messages of the log not yet counted', registers })
+  const seconds = new Gauge({
+    name: 'event_log_lag_seconds',
+    help: 'How long the first message that is not yet counted has been in the log',
+    registers,
+  })
+  let counted: Position | undefined
+
+  async function measureLag(): Promise<Backlog> {
+    const signal = AbortSignal.timeout(ASK_MS)
+    counted = await reporting.position(signal).catch(() => counted)
+    return unlessAborted(eventLog.backlog(counted), signal)
+  }
+
+  new Gauge({
+    name: 'event_log_lag_messages',
+    help: 'Messages of the log not yet counted',
+    registers,
+    async collect() {
+      const lag = await measureLag().catch(() => undefined)
+      this.set(lag?.messages ?? Number.NaN)
+      seconds.set(lag ? ageOf(lag.since) : Number.NaN)
+    },
+  })
+
   return (batch) => {
+    counted = { stream: batch.stream, sequence: batch.through }
     views.inc(batch.views.length)
     rejected.inc(batch.rejected)
     position.set(batch.through)
-    lag.set(batch.pending)
   }
+}
+
+/** In seconds. Not below 0 where the clocks of this machine and the log's differ. */
+function ageOf(since: Date | undefined): number {
+  return since ? Math.max(0, Date.now() - since.getTime()) / 1_000 : 0
 }

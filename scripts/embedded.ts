@@ -60,15 +60,9 @@ await runService(
     const listener = service('queue-listener')
     listener.health.watch('reporting', { state: reportingClient.state, required: true })
     await using _listener = await listen(createBaseApp(listener), at(4, listener))
-    const forwarding = forward(
-      {
-        eventLog,
-        reporting: createReportingClient(reportingClient),
-        log: listener.log,
-        onForwarded: createProgress(listener.metrics),
-      },
-      stopping,
-    )
+    const counting = createReportingClient(reportingClient)
+    const onForwarded = createProgress({ metrics: listener.metrics, eventLog, reporting: counting })
+    const forwarding = forward({ eventLog, reporting: counting, log: listener.log, onForwarded }, stopping)
 
     const play = service('play')
     play.health.watch('events', { state: eventLog.state, required: true })

@@ -109,6 +109,22 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     expect(top).toMatchObject({ by: 'asset' })
   })
 
+  test('the lag grows while reporting is away, and is gone once it has caught up', async () => {
+    await playUntilAnswered('late')
+    await expectViews('late', 1)
+    const lag = (unit: string) => metric(system.listener.url, new RegExp(`^event_log_lag_${unit} `))
+    await eventually(async () => expect([await lag('messages'), await lag('seconds')]).toEqual([0, 0]))
+    await system.reporting.signal('SIGKILL')
+    await playUntilAnswered('late')
+    await playUntilAnswered('late')
+    expect(await lag('messages')).toBe(2)
+    const seconds = await lag('seconds')
+    await eventually(async () => expect(await lag('seconds')).toBeGreaterThan(seconds))
+    await system.reporting.start()
+    await expectViews('late', 3)
+    await eventually(async () => expect([await lag('messages'), await lag('seconds')]).toEqual([0, 0]))
+  })
+
   test('it has them back too while nobody plays', async () => {
     const before = await views(system.reporting.url, 'asset', '456')
     await system.reporting.signal('SIGKILL')

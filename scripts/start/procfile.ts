@@ -13,6 +13,11 @@ export function movePort({ name, command }: Command, by: number): Command {
   return { name, command: command.replace(/--port (\d+)/, (_, port) => `--port ${Number(port) + by}`) }
 }
 
+/** What a command gives to Node itself, such as `--max-old-space-size=320`. */
+export function nodeFlagsOf({ command }: Command): string[] {
+  return /\/node ((?:--\S+ )*)/.exec(command)?.[1]?.split(' ').filter(Boolean) ?? []
+}
+
 export function portOf({ command }: Command): number | undefined {
   const port = /--port (\d+)/.exec(command)?.[1]
   return port === undefined ? undefined : Number(port)

@@ -45,6 +45,25 @@ export function eventLogSuite(context: () => { open: () => Handle | Promise<Hand
     expect(batches[0]).toMatchObject({ stream: after.stream, after: after.sequence })
   })
 
+  test('what a reader has still to read is known by how much, and since when', async () => {
+    await using log = await context().open()
+    const [first, second, third] = someViews(3) as [NewView, NewView, NewView]
+    expect(await log.backlog(undefined)).toEqual({ messages: 0, since: undefined })
+    const before = Date.now()
+    await log.append([first], never)
+    const after = await log.end()
+    await log.append([second], never)
+    await log.append([third], never)
+    const backlog = await log.backlog(after)
+    expect(backlog.messages).toBe(2)
+    // The log's clock and this one may differ by the parts of a millisecond that a date leaves out.
+    expect(backlog.since?.getTime()).toBeGreaterThan(before - 2)
+    expect(backlog.since?.getTime()).toBeLessThan(Date.now() + 2)
+    expect(await log.backlog(await log.end())).toEqual({ messages: 0, since: undefined })
+    expect(await log.backlog(undefined)).toMatchObject({ messages: 3 })
+    expect(await log.backlog({ stream: 'another', sequence: 3 })).toMatchObject({ messages: 3 })
+  })
+
   test('reading goes on as the log grows', async () => {
     await using log = await context().open()
     const views = someViews(2)

@@ -17,6 +17,9 @@ export type LogBatch = {
   pending: number
 }
 
+/** What comes after a position: how many messages, and since when the first of them waits. */
+export type Backlog = { messages: number; since: Date | undefined }
+
 /** The log ends before the position of its reader: it lost what it had confirmed, or an older copy was restored. */
 export class LogRolledBackError extends Error {
   override name = 'LogRolledBackError'
@@ -48,4 +51,6 @@ export type EventLog = AsyncDisposable & {
   read(after: Position | undefined, signal: AbortSignal): AsyncIterable<LogBatch>
   /** The position of the last message. */
   end(): Promise<Position>
+  /** What a reader that stands at a position, or has read nothing, has still to read. Rejected messages may be among it. */
+  backlog(after: Position | undefined): Promise<Backlog>
 }

@@ -1,7 +1,7 @@
 import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, millis, nanos } from 'nats'
 import type { Position } from '../contracts/position.ts'
 import type { View } from '../contracts/view.ts'
-import { jetStreamManager } from '../nats/jetstream.ts'
+import { jetStreamManager, nextMessage } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
 import { unlessAborted } from '../runtime/unless-aborted.ts'
@@ -72,6 +72,14 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
     async end() {
       const { created, state } = await ensureStream(await jetStreamManager(nats), retention)
       return { stream: created, sequence: state.last_seq }
+    },
+
+    async backlog(after) {
+      const jsm = await jetStreamManager(nats)
+      const { created, state } = await ensureStream(jsm, retention)
+      const read = after?.stream === created ? after.sequence : 0
+      const first = await nextMessage(jsm, STREAM, VIEWS, read + 1)
+      return { messages: first ? state.last_seq - first.seq + 1 : 0, since: first?.time }
     },
 
     async [Symbol.asyncDispose]() {},

@@ -32,6 +32,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
   const insert = db.prepare('INSERT INTO messages (data, stored_at) VALUES (?, ?)')
   const next = db.prepare('SELECT sequence, data, stored_at FROM messages WHERE sequence > ? ORDER BY sequence LIMIT ?')
   const last = db.prepare("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) AS sequence")
+  const behind = db.prepare('SELECT count(*) AS messages, min(stored_at) AS since FROM messages WHERE sequence > ?')
   const grown = new EventTarget()
 
   const lastSequence = () => Number(last.get()?.sequence)
@@ -79,6 +80,11 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
 
     async end() {
       return { stream, sequence: lastSequence() }
+    },
+
+    async backlog(after) {
+      const { messages, since } = behind.get(after?.stream === stream ? after.sequence : 0) ?? {}
+      return { messages: Number(messages), since: since ? new Date(String(since)) : undefined }
     },
 
     async [Symbol.asyncDispose]() {

@@ -17,14 +17,20 @@ export function hasCode(error: unknown, code: number): boolean {
   return error instanceof NatsError && error.api_error?.err_code === code
 }
 
+/** The first message on a subject at or after a sequence. The client does not know of this query, which servers have since 2.9. */
+export function nextMessage(jsm: JetStreamManager, stream: string, subject: string, sequence: number) {
+  const query = { seq: sequence, next_by_subj: subject }
+  return unlessMissing(jsm.streams.getMessage(stream, query))
+}
+
 /** The last message on a subject, asked of the stream's leader: a direct get may be answered by a replica that is behind. */
-export async function lastMessage(
-  jsm: JetStreamManager,
-  stream: string,
-  subject: string,
-): Promise<StoredMsg | undefined> {
+export function lastMessage(jsm: JetStreamManager, stream: string, subject: string) {
+  return unlessMissing(jsm.streams.getMessage(stream, { last_by_subj: subject }))
+}
+
+async function unlessMissing(message: Promise<StoredMsg>): Promise<StoredMsg | undefined> {
   try {
-    return await jsm.streams.getMessage(stream, { last_by_subj: subject })
+    return await message
   } catch (error) {
     if (hasCode(error, MESSAGE_NOT_FOUND)) return undefined
     throw error

@@ -7,6 +7,9 @@ import type { Logger } from './log.ts'
 /** How long open requests may take to finish once the server closes. */
 const GRACE_MS = 5_000
 
+/** Connections that may wait to be accepted. With Node's 511 a burst of 2,000 has some wait a second to try again. */
+const BACKLOG = 4_096
+
 /** Where the service should listen it cannot. The message is one line that names the place. */
 export class ListenError extends Error {
   override name = 'ListenError'
@@ -34,7 +37,7 @@ export type Listening = AsyncDisposable & { port: number; url: string }
  */
 export async function listen(app: App, at: { host: string; port: number; log: Logger }): Promise<Listening> {
   const server = createAdaptorServer({ fetch: app.fetch }) as Server
-  server.listen(at.port, at.host)
+  server.listen({ port: at.port, host: at.host, backlog: BACKLOG })
   await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'EADDRINUSE') throw new ListenError(`port ${at.port} on ${at.host} is already in use`)
     throw new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${error.code}`)

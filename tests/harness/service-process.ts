@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { nodeFlagsOf, parseProcfile } from '../../scripts/start/procfile.ts'
 import { type Child, startChild } from './child.ts'
 import { freePort } from './ports.ts'
 
@@ -13,9 +15,11 @@ export type ServiceProcess = AsyncDisposable & {
   ended: () => Child['ended']
 }
 
-/** `node <name>/main.ts` on a free port, with nothing of the caller's settings. */
+/** `node <name>/main.ts` as the Procfile starts it, but on a free port, and with nothing of the caller's settings. */
 export async function startService(name: string, env: Record<string, string> = {}): Promise<ServiceProcess> {
-  return startProgram(name, `${name}/main.ts`, env)
+  const command = parseProcfile(await readFile('Procfile', 'utf8')).find((line) => line.name === name)
+  const flags = command ? nodeFlagsOf(command) : []
+  return startCommand(name, process.execPath, [...flags, `${name}/main.ts`], env)
 }
 
 export function startProgram(
