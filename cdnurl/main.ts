@@ -2,7 +2,7 @@ import { createLocalChanges } from '../shared/changes/local-changes.ts'
 import { createNatsChanges } from '../shared/changes/nats-changes.ts'
 import { CdnUrlFields } from '../shared/contracts/cdn-url.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
-import { listen } from '../shared/runtime/listen.ts'
+import { serve } from '../shared/runtime/serve.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
 import { natsUrl } from '../shared/runtime/settings.ts'
 import { createKvStore } from '../shared/stores/kv-store.ts'
@@ -19,7 +19,7 @@ await runService(
     if (kv) service.health.watch('nats', { state: kv.state, required: () => !kv.isLoaded() })
     const changes = nats ? createNatsChanges(nats) : createLocalChanges()
     const app = createApp({ ...service, store: kv ?? createMapStore(seed), changes })
-    await using _ = await listen(app, { port: PORT, host: HOST, log: service.log })
+    await using _ = await serve(app, service, { port: PORT, host: HOST })
     await stopped(service)
   },
 )

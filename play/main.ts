@@ -4,7 +4,8 @@ import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log
 import { guard } from '../shared/http/circuit-breaker.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
-import { choosePort, listen } from '../shared/runtime/listen.ts'
+import { choosePort } from '../shared/runtime/listen.ts'
+import { serve } from '../shared/runtime/serve.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
 import { createApp } from './app.ts'
 import { measureRecorder } from './metrics.ts'
@@ -17,9 +18,10 @@ import { createSpooler } from './spooler.ts'
 await runService(
   { name: 'play', port: 8080, settings: playSettings, script: import.meta.filename },
   async (service, settings) => {
-    const { health, log } = service
+    const { discovery, health, log } = service
     const without = settings.BENCH_WITHOUT
-    const upstream = (name: string, instances: string[]) => guard(createServiceClient({ name, instances }), service)
+    const upstream = (name: string, configured: string[]) =>
+      guard(createServiceClient({ name, instances: discovery.instancesOf(name, configured) }), service)
     await using nats = openNatsLink({ servers: settings.NATS_URL, ...service })
     await using metadata = upstream('metadata', settings.METADATA_URL)
     await using cdnurl = upstream('cdnurl', settings.CDNURL_URL)
@@ -42,7 +44,7 @@ await runService(
       outbox,
     )
     const app = createApp({ ...service, sources, record })
-    await using _ = await listen(app, { port, host: settings.HOST, log })
+    await using _ = await serve(app, service, { port, host: settings.HOST })
     spooler.start()
     await stopped(service)
   },

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { catalogueTtl, dataDir, eventsMaxAge, instances, natsUrl } from '../shared/runtime/settings.ts'
+import { catalogueTtl, dataDir, eventsMaxAge, natsUrl, origins } from '../shared/runtime/settings.ts'
 
 /** The ideas that make play fast. The benchmark leaves them out to show what each is worth. */
 const Idea = z.enum(['cache', 'group-lookups', 'group-commit'])
@@ -7,9 +7,9 @@ export type Idea = z.infer<typeof Idea>
 
 export const playSettings = {
   NATS_URL: natsUrl,
-  METADATA_URL: instances('http://127.0.0.1:8081', 'Where metadata is'),
-  CDNURL_URL: instances('http://127.0.0.1:8083', 'Where cdnurl is'),
-  REPORTING_URL: instances('http://127.0.0.1:8082', 'Where reporting is'),
+  METADATA_URL: origins('http://127.0.0.1:8081', 'Where metadata is'),
+  CDNURL_URL: origins('http://127.0.0.1:8083', 'Where cdnurl is'),
+  REPORTING_URL: origins('http://127.0.0.1:8082', 'Where reporting is'),
   CATALOGUE_TTL: catalogueTtl,
   DATA_DIR: dataDir,
   EVENTS_MAX_AGE: eventsMaxAge,

@@ -116,7 +116,11 @@ async function lookUpCounts(reporting: ServiceClient, plays: IdentifiedPlay[], s
     assets: [...new Set(plays.map(({ assetId }) => assetId))],
     users: [...new Set(plays.map(({ userId }) => userId))],
   }
-  const answer = await reporting.post('/events/lookup', ids, { signal, requestId: plays[0]?.requestId })
+  const answer = await reporting.post('/events/lookup', ids, {
+    signal,
+    requestId: plays[0]?.requestId,
+    idempotent: true,
+  })
   return expectBody(answer, 200, LookedUpCounts)
 }
 

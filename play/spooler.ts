@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EventLog, NewView, Producer } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
-import { reasonOf } from '../shared/runtime/reason.ts'
+import { createTeller } from '../shared/runtime/teller.ts'
 import type { Outbox, Waiting } from './outbox.ts'
 
 const RETRY_MS = 100
@@ -127,15 +127,5 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
       closing.abort()
       await draining
     },
-  }
-}
-
-/** Logs when something begins to fail, and when it works again, but not each time in between. */
-function createTeller(log: Logger, fails: string, works: string): (error?: Error) => void {
-  let failing = false
-  return (error) => {
-    if (error && !failing) log.warn({ reason: reasonOf(error) }, fails)
-    if (!error && failing) log.info(works)
-    failing = error !== undefined
   }
 }

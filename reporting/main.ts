@@ -1,4 +1,4 @@
-import { listen } from '../shared/runtime/listen.ts'
+import { serve } from '../shared/runtime/serve.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
 import { createApp } from './app.ts'
 import { createViewCounts } from './view-counts.ts'
@@ -7,7 +7,7 @@ await runService(
   { name: 'reporting', port: 8082, settings: {}, script: import.meta.filename },
   async (service, { PORT, HOST }) => {
     const app = createApp({ ...service, counts: createViewCounts() })
-    await using _ = await listen(app, { port: PORT, host: HOST, log: service.log })
+    await using _ = await serve(app, service, { port: PORT, host: HOST })
     await stopped(service)
   },
 )

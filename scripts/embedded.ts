@@ -12,10 +12,11 @@ import { createReporting as createReportingClient } from '../queue-listener/repo
 import { createApp as createReporting } from '../reporting/app.ts'
 import { createViewCounts } from '../reporting/view-counts.ts'
 import { createLocalChanges } from '../shared/changes/local-changes.ts'
+import { fixed } from '../shared/discovery/static.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
-import { listen } from '../shared/runtime/listen.ts'
+import { serve } from '../shared/runtime/serve.ts'
 import { createService, runService, stopped } from '../shared/runtime/service.ts'
 import { catalogueTtl, dataDir } from '../shared/runtime/settings.ts'
 import { createMapStore } from '../shared/stores/map-store.ts'
@@ -31,35 +32,32 @@ await runService(
     settings: { DATA_DIR: dataDir, CATALOGUE_TTL: catalogueTtl },
     script: import.meta.filename,
   },
-  async ({ stopping, log }, { PORT, HOST, LOG_LEVEL, DATA_DIR, CATALOGUE_TTL }) => {
-    const service = (name: string) => createService({ name, level: LOG_LEVEL, stopping })
-    const at = (offset: number, { log }: ReturnType<typeof service>) => ({
-      port: PORT && PORT + offset,
-      host: HOST,
-      log,
-    })
+  async ({ stopping, log, discovery }, { PORT, HOST, LOG_LEVEL, DATA_DIR, CATALOGUE_TTL }) => {
+    const service = (name: string) => createService({ name, level: LOG_LEVEL, stopping, discovery })
+    const at = (offset: number) => ({ port: PORT && PORT + offset, host: HOST })
+    const client = (name: string, { url }: { url: string }) => createServiceClient({ name, instances: fixed([url]) })
     const changes = createLocalChanges()
     await using eventLog = createSqliteEventLog({ file: join(DATA_DIR, 'events.sqlite'), log })
 
     const metadata = service('metadata')
     const metadataApp = createMetadata({ ...metadata, store: createMapStore(metadataSeed), changes })
-    await using metadataServer = await listen(metadataApp, at(1, metadata))
+    await using metadataServer = await serve(metadataApp, metadata, at(1))
 
     const cdnurl = service('cdnurl')
     const cdnurlApp = createCdnurl({ ...cdnurl, store: createMapStore(cdnurlSeed), changes })
-    await using cdnurlServer = await listen(cdnurlApp, at(3, cdnurl))
+    await using cdnurlServer = await serve(cdnurlApp, cdnurl, at(3))
 
     const reporting = service('reporting')
     const reportingApp = createReporting({ ...reporting, counts: createViewCounts() })
-    await using reportingServer = await listen(reportingApp, at(2, reporting))
+    await using reportingServer = await serve(reportingApp, reporting, at(2))
 
-    await using metadataClient = createServiceClient({ name: 'metadata', instances: [metadataServer.url] })
-    await using cdnurlClient = createServiceClient({ name: 'cdnurl', instances: [cdnurlServer.url] })
-    await using reportingClient = createServiceClient({ name: 'reporting', instances: [reportingServer.url] })
+    await using metadataClient = client('metadata', metadataServer)
+    await using cdnurlClient = client('cdnurl', cdnurlServer)
+    await using reportingClient = client('reporting', reportingServer)
 
     const listener = service('queue-listener')
     listener.health.watch('reporting', { state: reportingClient.state, required: true })
-    await using _listener = await listen(createBaseApp(listener), at(4, listener))
+    await using _listener = await serve(createBaseApp(listener), listener, at(4))
     const counting = createReportingClient(reportingClient)
     const onForwarded = createProgress({ metrics: listener.metrics, eventLog, reporting: counting })
     const forwarding = forward({ eventLog, reporting: counting, log: listener.log, onForwarded }, stopping)
@@ -85,7 +83,7 @@ await runService(
       },
     })
     const playApp = createPlay({ ...play, sources, record })
-    await using _play = await listen(playApp, at(0, play))
+    await using _play = await serve(playApp, play, at(0))
 
     await stopped({ stopping })
     await forwarding

@@ -108,6 +108,22 @@ describe.skipIf(!natsVersion)('sick neighbours', { timeout: 60_000 }, () => {
     )
   })
 
+  test('of two instances named by a setting one may be killed, and no play is the worse for it', async () => {
+    await using second = await startService('metadata', system.env)
+    const METADATA_URL = `${system.metadata.url},${second.url}`
+    await using edge = await startService('play', { ...system.env, METADATA_URL, CATALOGUE_TTL: '1ms' })
+    await eventually(async () => expect((await play(edge.url, '456', 'spread')).status).toBe(200))
+    const asked = () => metric(second.url, /^http_server_request_duration_seconds_count\{.*\/content\/asset\/:assetId/)
+    await eventually(async () => {
+      await play(edge.url, '456', 'spread')
+      expect(await asked()).toBeGreaterThan(5)
+    })
+    await second.signal('SIGKILL')
+    for (let count = 0; count < 50; count += 1) {
+      expect((await timed(edge, '456', 'spread')).body).not.toHaveProperty('degraded')
+    }
+  })
+
   test('with NATS and the disk of the outbox both away a play is a 503 that counts nothing', async () => {
     await using edge = await startService('play', { ...system.env, DATA_DIR: '/dev/null/outbox' })
     await eventually(async () => expect((await play(edge.url, '456', 'lost')).status).toBe(200))

@@ -10,7 +10,7 @@ const SAMPLE_MS = 2_000
 const THRESHOLD = 0.5
 const MIN_CALLS_PER_SECOND = 1
 /** After this one call tries whether the service is back. All others wait for it, so it has little time. */
-const TRY_AGAIN_MS = 1_000
+const TRY_AGAIN_MS = 500
 const TRIAL_MS = 150
 
 export type GuardedClient = ServiceClient & { circuit: () => Circuit }

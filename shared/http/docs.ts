@@ -1,12 +1,10 @@
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { serveStatic } from '@hono/node-server/serve-static'
 import { Hono } from 'hono'
 import { generateSpecs } from 'hono-openapi'
 import absolutePath from 'swagger-ui-dist/absolute-path.js'
+import { version } from '../runtime/version.ts'
 import type { AppEnv } from './app-env.ts'
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
 
 /** `/openapi.json`, made from the routes of `app` when first asked for, and `/docs`, a page that shows it offline. */
 export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono {

@@ -1,13 +1,19 @@
-import { Pool } from 'undici'
 import type { z } from 'zod'
+import type { Instances } from '../discovery/discovery.ts'
 import type { DependencyState } from '../runtime/health.ts'
+import { createBalancer, type Instance, leaveOut } from './balancer.ts'
 
 /** Another service did not answer, not in time, or not with what it should. `cause` says how. */
 export class UpstreamError extends Error {
   override name = 'UpstreamError'
 }
 
-export type CallOptions = { signal: AbortSignal; requestId?: string | undefined }
+export type CallOptions = {
+  signal: AbortSignal
+  requestId?: string | undefined
+  /** Whether another instance may be asked where one fails. A GET always is. */
+  idempotent?: boolean
+}
 
 export type Answer = { status: number; body: unknown }
 
@@ -22,46 +28,69 @@ export type ServiceClient = AsyncDisposable & {
   state(): Promise<DependencyState>
 }
 
-const CONNECTIONS = 64
+type Request = { method: 'GET' | 'POST'; path: string; body: string | null }
+
 const STATE_TIMEOUT_MS = 300
+/** How long one instance may take where another could be asked. A play's questions have half a second in all. */
+const ATTEMPT_MS = 150
 
-/** @param instances origins, used in turn */
-export function createServiceClient({ name, instances }: { name: string; instances: string[] }): ServiceClient {
-  const pools = instances.map((origin) => new Pool(origin, { connections: CONNECTIONS }))
-  let turn = 0
+/** Spreads calls over the instances. One that fails is left out for a while, and an idempotent call goes to another. */
+export function createServiceClient({ name, instances }: { name: string; instances: Instances }): ServiceClient {
+  const balancer = createBalancer(instances)
 
-  async function call(method: 'GET' | 'POST', path: string, body: string | null, { signal, requestId }: CallOptions) {
-    turn = (turn + 1) % pools.length
-    const pool = pools[turn] as Pool
-    try {
-      const headers = {
-        ...(body && { 'content-type': 'application/json' }),
-        ...(requestId && { 'x-request-id': requestId }),
+  async function call(request: Request, { idempotent = request.method === 'GET', ...options }: CallOptions) {
+    const tried: Instance[] = []
+    for (;;) {
+      const instance = balancer.pick(tried) as Instance
+      tried.push(instance)
+      const hasNext = idempotent && tried.length < balancer.size()
+      try {
+        return await ask(instance, request, hasNext ? { ...options, signal: limited(options.signal) } : options)
+      } catch (cause) {
+        if (!hasNext || options.signal.aborted) {
+          throw new UpstreamError(`${name}: ${request.method} ${request.path} failed`, { cause })
+        }
       }
-      const response = await pool.request({ method, path, body, headers, signal })
-      const answer = { status: response.statusCode, body: await response.body.json() }
-      if (answer.status >= 500) throw new Error(`it answered ${answer.status}`)
-      return answer
-    } catch (cause) {
-      throw new UpstreamError(`${name}: ${method} ${path} failed`, { cause })
     }
   }
 
   return {
     name,
-    get: (path, options) => call('GET', path, null, options),
-    post: (path, body, options) => call('POST', path, JSON.stringify(body), options),
+    get: (path, options) => call({ method: 'GET', path, body: null }, options),
+    post: (path, body, options) => call({ method: 'POST', path, body: JSON.stringify(body) }, options),
     async state() {
       const signal = AbortSignal.timeout(STATE_TIMEOUT_MS)
-      return call('GET', '/healthz', null, { signal }).then(
+      return call({ method: 'GET', path: '/healthz', body: null }, { signal }).then(
         () => 'up',
         () => 'down',
       )
     },
-    async [Symbol.asyncDispose]() {
-      await Promise.all(pools.map((pool) => pool.destroy()))
-    },
+    [Symbol.asyncDispose]: () => balancer[Symbol.asyncDispose](),
   }
+}
+
+async function ask(instance: Instance, request: Request, { signal, requestId }: CallOptions): Promise<Answer> {
+  instance.underWay += 1
+  try {
+    const headers = {
+      ...(request.body && { 'content-type': 'application/json' }),
+      ...(requestId && { 'x-request-id': requestId }),
+    }
+    const response = await instance.pool.request({ ...request, headers, signal })
+    const answer = { status: response.statusCode, body: await response.body.json() }
+    if (answer.status >= 500) throw new Error(`it answered ${answer.status}`)
+    instance.leftOutUntil = 0
+    return answer
+  } catch (error) {
+    leaveOut(instance)
+    throw error
+  } finally {
+    instance.underWay -= 1
+  }
+}
+
+function limited(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS)])
 }
 
 /**

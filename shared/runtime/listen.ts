@@ -26,7 +26,7 @@ export async function choosePort(port: number, host: string): Promise<number> {
   return free
 }
 
-type App = Pick<Parameters<typeof createAdaptorServer>[0], 'fetch'>
+export type App = Pick<Parameters<typeof createAdaptorServer>[0], 'fetch'>
 
 export type Listening = AsyncDisposable & { port: number; url: string }
 

@@ -1,4 +1,8 @@
 import { once } from 'node:events'
+import type { Discovery } from '../discovery/discovery.ts'
+import { openDiscovery } from '../discovery/open.ts'
+import { discoverySettings } from '../discovery/settings.ts'
+import { createStaticDiscovery } from '../discovery/static.ts'
 import { createHealth, type Health } from './health.ts'
 import { ListenError } from './listen.ts'
 import { createLog, type Logger } from './log.ts'
@@ -25,6 +29,7 @@ export type Service = {
   log: Logger
   health: Health
   metrics: Metrics
+  discovery: Discovery
   /** Aborts on SIGTERM and SIGINT: time to finish. */
   stopping: AbortSignal
 }
@@ -49,7 +54,10 @@ export async function runService<Shape extends SettingsShape>(
   try {
     const settings = { ...loadSettings(common, source), ...loadSettings(own, source) }
     const service = createService({ name, level: settings.LOG_LEVEL, stopping: stopSignal() })
-    await compose(service, settings)
+    {
+      await using discovery = openDiscovery(settings, service)
+      await compose({ ...service, discovery }, settings)
+    }
     service.log.info('stopped')
   } catch (error) {
     fail(name, error)
@@ -59,7 +67,7 @@ export async function runService<Shape extends SettingsShape>(
 type CommonShape = ReturnType<typeof commonSettings>
 
 function commonSettings(defaultPort: number) {
-  return { PORT: port(defaultPort), HOST: host, LOG_LEVEL: logLevel }
+  return { PORT: port(defaultPort), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings }
 }
 
 /** The parts of a service that need no settings but a name. Embedded mode makes several in one process. */
@@ -67,12 +75,15 @@ export function createService({
   name,
   level,
   stopping,
+  discovery = createStaticDiscovery(),
 }: {
   name: string
   level: string
   stopping: AbortSignal
+  discovery?: Discovery
 }): Service {
-  return { name, log: createLog({ name, level }), health: createHealth(stopping), metrics: createMetrics(), stopping }
+  const log = createLog({ name, level })
+  return { name, log, health: createHealth(stopping), metrics: createMetrics(), discovery, stopping }
 }
 
 /** Resolves when the process was asked to stop. */

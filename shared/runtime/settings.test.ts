@@ -4,10 +4,10 @@ import {
   duration,
   eventsMaxAge,
   host,
-  instances,
   loadSettings,
   logLevel,
   natsUrl,
+  origins,
   port,
   SettingsError,
   wantsHelp,
@@ -18,7 +18,7 @@ const shape = {
   HOST: host,
   LOG_LEVEL: logLevel,
   NATS_URL: natsUrl.optional(),
-  METADATA_URL: instances('http://127.0.0.1:8081', 'Where metadata is'),
+  METADATA_URL: origins('http://127.0.0.1:8081', 'Where metadata is'),
   CATALOGUE_TTL: duration('5s', 'How long what was read is used'),
 }
 

@@ -99,7 +99,7 @@ function toMilliseconds(text: string): number {
 }
 
 /** Comma-separated http(s) URLs without a path, read as a list of origins. */
-export function instances(fallback: string, description: string) {
+export function origins(fallback: string, description: string) {
   return z
     .string()
     .default(fallback)
