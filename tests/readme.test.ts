@@ -5,20 +5,30 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Child, startChild } from './harness/child.ts'
+import { hasConsul } from './harness/consul-agent.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion, pathWithNats } from './harness/nats-server.ts'
 import { freePortRange } from './harness/ports.ts'
 
-/** The README's commands, run in their order; `…` in their output stands for anything. */
+/**
+ * The README's commands, run in their order; `…` in their output stands for anything. Those of a block that is marked
+ * `console consul` are for what `npm run start:consul` starts.
+ */
 const readme = await readFile('README.md', 'utf8')
-const commands = [...readme.matchAll(/^```console\n(.*?)^```/gms)].flatMap(([, block]) => commandsOf(block as string))
 
 const modes = [
-  { mode: 'with nats-server', path: pathWithNats, skip: !natsVersion },
-  { mode: 'embedded', path: '', skip: false },
+  { mode: 'with nats-server', path: pathWithNats, args: [], blocks: 'console', skip: !natsVersion },
+  { mode: 'embedded', path: '', args: [], blocks: 'console', skip: false },
+  {
+    mode: 'with Consul',
+    path: pathWithNats,
+    args: ['--consul'],
+    blocks: 'console consul',
+    skip: !natsVersion || !hasConsul,
+  },
 ]
 
-describe.each(modes)('the README, $mode', ({ path, skip }) => {
+describe.each(modes)('the README, $mode', ({ path, args, blocks, skip }) => {
   let folder: string
   let edge: number
   let child: Child
@@ -27,7 +37,7 @@ describe.each(modes)('the README, $mode', ({ path, skip }) => {
     if (skip) return
     folder = await mkdtemp(join(tmpdir(), 'readme-'))
     edge = await freePortRange()
-    child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edge)], {
+    child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edge), ...args], {
       env: { DATA_DIR: folder, NATS_URL: '', PATH: path },
     })
     await child.line((line) => line.startsWith('Try: ') || undefined)
@@ -39,7 +49,8 @@ describe.each(modes)('the README, $mode', ({ path, skip }) => {
   })
 
   test.skipIf(skip)('every command prints what the README shows', { timeout: 60_000 }, async () => {
-    expect(commands.length).toBeGreaterThan(5)
+    const commands = commandsIn(blocks)
+    expect(commands.length).toBeGreaterThan(1)
     for (const { command, output } of commands) {
       const run = async () => expect(await runAt(edge, command)).toMatch(patternOf(output))
       // A count follows its view in a moment: what only reads is asked again.
@@ -50,6 +61,11 @@ describe.each(modes)('the README, $mode', ({ path, skip }) => {
 })
 
 type Command = { command: string; output: string }
+
+function commandsIn(blocks: string): Command[] {
+  const found = readme.matchAll(new RegExp(`^\`\`\`${blocks}\\n(.*?)^\`\`\``, 'gms'))
+  return [...found].flatMap(([, block]) => commandsOf(block as string))
+}
 
 function commandsOf(block: string): Command[] {
   return block
@@ -63,7 +79,7 @@ function commandsOf(block: string): Command[] {
 
 /** Runs a command with the README's ports moved to where the system is. */
 async function runAt(edge: number, command: string): Promise<string> {
-  const moved = command.replace(/localhost:808(\d)/g, (_, service) => `localhost:${edge + Number(service)}`)
+  const moved = command.replace(/localhost:(8\d{3})/g, (_, port) => `localhost:${edge + Number(port) - 8_080}`)
   const urls = { PLAY_URL: edge, METADATA_URL: edge + 1, REPORTING_URL: edge + 2, CDNURL_URL: edge + 3 }
   const env = Object.fromEntries(Object.entries(urls).map(([name, port]) => [name, `http://127.0.0.1:${port}`]))
   const silent = moved.replace('npm run', 'npm run --silent').replace(/^curl/, 'curl --silent')
@@ -72,6 +88,6 @@ async function runAt(edge: number, command: string): Promise<string> {
 }
 
 function patternOf(output: string): RegExp {
-  const anyPort = output.replaceAll('…\n', '…').replaceAll(/127\.0\.0\.1:\d+/g, '127.0.0.1:…')
+  const anyPort = output.replaceAll('…\n', '…').replaceAll(/127\.0\.0\.1[:-]\d+/g, '127.0.0.1…')
   return new RegExp(`^${anyPort.split('…').map(RegExp.escape).join('[^]*')}$`)
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Child, startChild } from './harness/child.ts'
+import { hasConsul } from './harness/consul-agent.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion, pathWithNats } from './harness/nats-server.ts'
 import { play, views } from './harness/plays.ts'
@@ -45,6 +46,20 @@ describe('npm start', { timeout: 60_000 }, () => {
     await child.signal('SIGINT')
     expect(await child.ended).toBe(0)
     await expect(play(`http://127.0.0.1:${edge}`, '456', '8')).rejects.toThrow()
+  })
+
+  test.skipIf(!natsVersion || !hasConsul)('with --consul it starts an agent and a second metadata too', async () => {
+    await using child = start({}, ['--consul'])
+    await says(child, new RegExp(`^ {2}Consul +http://localhost:${edge + 420}/ui$`))
+    await expectCountedPlays()
+    await child.signal('SIGINT')
+    expect(await child.ended).toBe(0)
+  })
+
+  test('--consul without nats-server ends with one line that says what is missing', async () => {
+    await using child = start({ PATH: '' }, ['--consul'])
+    expect(await child.ended).toBe(1)
+    expect(child.lines).toEqual([expect.stringContaining('there is no nats-server on the PATH')])
   })
 
   test('without nats-server it starts all in one process, and says what that does not promise', async () => {

@@ -8,8 +8,10 @@ or https://github.com/nats-io/nats-server/releases; or set NATS_URL.
 `
 
 /** What is printed once everything can be used. */
-export function greeting({ mode, services }: Pick<Plan, 'mode' | 'services'>): string {
-  const addresses = services.map(({ name, port }) => `  ${name.padEnd(15)} http://localhost:${port}\n`).join('')
+export function greeting({ mode, services, consul }: Pick<Plan, 'mode' | 'services' | 'consul'>): string {
+  const line = (name: string, url: string) => `  ${name.padEnd(15)} ${url}\n`
+  const own = services.map(({ name, port }) => line(name, `http://localhost:${port}`))
+  const addresses = [...own, ...(consul ? [line('Consul', `http://localhost:${consul}/ui`)] : [])].join('')
   const edge = services.find(({ name }) => name === 'play')?.port
   return `
 Ready.

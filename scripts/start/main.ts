@@ -5,19 +5,21 @@ import { prettyFactory } from 'pino-pretty'
 import { PRETTY } from '../../shared/runtime/log.ts'
 import { isFree } from './free-port.ts'
 import { greeting } from './greeting.ts'
-import { makePlan, type Plan, SERVICES } from './plan.ts'
+import { makePlan, type Plan, PlanError, SERVICES } from './plan.ts'
 import { supervise } from './supervisor.ts'
 
 const READY_LIMIT_MS = 30_000
 const READY_EVERY_MS = 100
 const SECOND_SIGNAL_AFTER_MS = 500
 
-const usage = `Usage: npm start [-- --port N]
+const usage = `Usage: npm start [-- --port N] [-- --consul]
 
 Starts everything. Where NATS_URL is set or nats-server is installed, the processes of the Procfile; otherwise one
 process, with the event log in a file. Settings: see .env.example.
 
   --port N   port of the edge (default: ${SERVICES.play}); all other ports, that of NATS too, move by as much
+  --consul   also a Consul agent in development mode, by which the services find each other, and a second metadata
+             (npm run start:consul)
 `
 
 process.exitCode = await main()
@@ -31,7 +33,8 @@ async function main(): Promise<number> {
     process.stdout.write(usage)
     return 0
   }
-  const plan = makePlan(options.port, process.env)
+  const plan = planFor(options)
+  if (!plan) return 1
   const taken = await firstTaken(plan.ports)
   if (taken) {
     say(`port ${taken.port}, which ${taken.name} needs, is already in use; npm start -- --port N takes others`)
@@ -39,6 +42,16 @@ async function main(): Promise<number> {
   }
   say(`starting ${plan.intro}`)
   return run(plan)
+}
+
+function planFor({ port, consul }: { port: number; consul: boolean }): Plan | undefined {
+  try {
+    return makePlan(port, process.env, consul)
+  } catch (error) {
+    if (!(error instanceof PlanError)) throw error
+    say(error.message)
+    return undefined
+  }
 }
 
 async function run(plan: Plan): Promise<number> {
@@ -91,8 +104,9 @@ async function areReady({ services }: Plan): Promise<boolean> {
 function createPrinter(): (name: string, line: string) => void {
   const pretty = prettyFactory({ ...PRETTY, colorize: process.stdout.isTTY })
   return (name, line) => {
-    // nats-server tells at length how it starts.
+    // Both servers tell at length how they start.
     if (name === 'nats' && line.includes('[INF]')) return
+    if (name === 'consul' && !/\[(WARN|ERROR)\]/.test(line)) return
     if (!line.startsWith('{')) process.stdout.write(`${name}: ${line}\n`)
     else process.stdout.write(process.stdout.isTTY ? pretty(line) : `${line}\n`)
   }
@@ -105,11 +119,17 @@ async function firstTaken(ports: Plan['ports']): Promise<Plan['ports'][number] |
   return undefined
 }
 
-function readOptions(): { port: number; help: boolean } | undefined {
+function readOptions(): { port: number; consul: boolean; help: boolean } | undefined {
   try {
-    const { values } = parseArgs({ options: { port: { type: 'string' }, help: { type: 'boolean' } } })
-    const port = Number(values.port ?? SERVICES.play)
-    if (Number.isInteger(port) && port >= 1_024 && port <= 60_000) return { port, help: values.help ?? false }
+    const { values } = parseArgs({
+      options: {
+        port: { type: 'string', default: String(SERVICES.play) },
+        consul: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    const port = Number(values.port)
+    if (Number.isInteger(port) && port >= 1_024 && port <= 60_000) return { ...values, port }
     say(`--port is "${values.port}": it must be a port, 1024 to 60000`)
   } catch (error) {
     say(`${(error as Error).message.split('. ')[0]}; --help lists the options`)

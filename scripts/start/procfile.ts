@@ -8,9 +8,9 @@ export function parseProcfile(text: string): Command[] {
   }))
 }
 
-/** The same command with its `--port N` moved. */
-export function movePort({ name, command }: Command, by: number): Command {
-  return { name, command: command.replace(/--port (\d+)/, (_, port) => `--port ${Number(port) + by}`) }
+/** The same command with its ports, such as `--port N`, moved. */
+export function movePorts({ name, command }: Command, by: number): Command {
+  return { name, command: command.replace(/port (\d+)/g, (_, port) => `port ${Number(port) + by}`) }
 }
 
 /** What a command gives to Node itself, such as `--max-old-space-size=320`. */
@@ -18,7 +18,6 @@ export function nodeFlagsOf({ command }: Command): string[] {
   return /\/node ((?:--\S+ )*)/.exec(command)?.[1]?.split(' ').filter(Boolean) ?? []
 }
 
-export function portOf({ command }: Command): number | undefined {
-  const port = /--port (\d+)/.exec(command)?.[1]
-  return port === undefined ? undefined : Number(port)
+export function portsOf({ command }: Command): number[] {
+  return [...command.matchAll(/port (\d+)/g)].map(([, port]) => Number(port))
 }
