@@ -9,7 +9,7 @@ export function freePort(): Promise<number> {
 }
 
 /** All ports of `npm start -- --port N --consul`, those of NATS and Consul among them, from that of the edge. */
-const STARTED = [8_080, 8_081, 8_082, 8_083, 8_084, 8_085, 4_222, 8_500, 8_301, 8_300].map((port) => port - 8_080)
+const STARTED = [8_080, 8_081, 8_082, 8_083, 8_084, 8_091, 4_222, 8_500, 8_301, 8_300].map((port) => port - 8_080)
 
 /** The first of ports that `npm start -- --port` takes, where all that move with it are free too. */
 export function freePortRange(): Promise<number> {
