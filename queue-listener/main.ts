@@ -1,6 +1,7 @@
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
+import { writeToken } from '../shared/http/write-guard.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { serve } from '../shared/runtime/serve.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
@@ -12,16 +13,17 @@ import { createReporting } from './reporting.ts'
 const settings = {
   NATS_URL: natsUrl,
   EVENTS_MAX_AGE: eventsMaxAge,
+  WRITE_TOKEN: writeToken,
   REPORTING_URL: origins('http://127.0.0.1:8082', 'Where reporting is'),
 }
 
 await runService(
   { name: 'queue-listener', port: 8084, settings, script: import.meta.filename },
-  async (service, { PORT, HOST, NATS_URL, REPORTING_URL, EVENTS_MAX_AGE }) => {
+  async (service, { PORT, HOST, NATS_URL, REPORTING_URL, EVENTS_MAX_AGE, WRITE_TOKEN }) => {
     const { discovery, health, log, metrics, stopping } = service
     const instances = discovery.instancesOf('reporting', REPORTING_URL)
     await using nats = openNatsLink({ servers: NATS_URL, ...service })
-    await using client = createServiceClient({ name: 'reporting', instances })
+    await using client = createServiceClient({ name: 'reporting', instances, token: WRITE_TOKEN })
     await using eventLog = createJetStreamEventLog({ nats, log, maxAgeMs: EVENTS_MAX_AGE })
     health.watch('nats', { state: nats.state, required: true })
     health.watch('reporting', { state: client.state, required: true })

@@ -203,6 +203,19 @@ describe.each(['/events', '/events/lookup'])('the body of POST %s', (path) => {
   })
 })
 
+test('views are counted for who has the token alone, where there is one, and counts are read by everybody', async () => {
+  const { app } = open('secret')
+  const batch: EventBatch = { stream: 's', after: 0, through: 1, views: [view('1', 'a', 'u')] }
+  const authorization = 'Bearer secret'
+  const single = '/events/asset/a/user/u'
+  await expectProblem(await app.request('/events', jsonRequest(batch)), 401, ['authorization'])
+  await expectProblem(await app.request(single, { method: 'POST' }), 401, ['authorization'])
+  expect((await app.request('/events/lookup', jsonRequest({ assets: ['a'] }))).status).toBe(200)
+  expect((await app.request('/events', jsonRequest(batch, { authorization }))).status).toBe(200)
+  const counted = await app.request(single, { method: 'POST', headers: { authorization } })
+  expect(await counted.json()).toEqual({ userviews: 2, assetviews: 2 })
+})
+
 test('openapi.json has every route', async () => {
   const [, document] = await open().get('/openapi.json')
   expect(Object.keys((document as { paths: object }).paths)).toEqual(
@@ -218,8 +231,8 @@ test('openapi.json has every route', async () => {
   )
 })
 
-function open() {
-  const app = createApp({ ...createTestService('reporting'), counts: createViewCounts() })
+function open(writeToken?: string) {
+  const app = createApp({ ...createTestService('reporting'), counts: createViewCounts(), writeToken })
   const ask = async (path: string, init?: RequestInit) => {
     const response = await app.request(path, init)
     return [response.status, await response.json()] as const

@@ -14,11 +14,18 @@ import {
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { BODY_PROBLEMS, describe } from '../shared/http/openapi.ts'
 import { BATCH_BODY, jsonBody, validate } from '../shared/http/validate.ts'
+import { guardWrite } from '../shared/http/write-guard.ts'
 import type { Service } from '../shared/runtime/service.ts'
 import type { CountedBy, ViewCounts } from './view-counts.ts'
 
+type Deps = Service & {
+  counts: ViewCounts
+  /** What a write must bring; undefined lets everybody write. */
+  writeToken?: string | undefined
+}
+
 /** The views of each asset and each user. */
-export function createApp({ counts, ...service }: Service & { counts: ViewCounts }) {
+export function createApp({ counts, writeToken, ...service }: Deps) {
   const countsOf = (by: CountedBy, ids: string[]) =>
     Object.fromEntries(ids.map((id) => [id, counts.views(by, id) ?? 0]))
 
@@ -59,7 +66,13 @@ export function createApp({ counts, ...service }: Service & { counts: ViewCounts
     )
     .post(
       '/events/asset/:assetId/user/:userId',
-      describe({ summary: 'Counts one view, beside the log', answers: { 200: PlayCounts }, problems: [400] }),
+      describe({
+        summary: 'Counts one view, beside the log',
+        answers: { 200: PlayCounts },
+        problems: [400],
+        isWrite: true,
+      }),
+      guardWrite(writeToken),
       validate('param', Play),
       (c) => c.json(counts.count(c.req.valid('param'))),
     )
@@ -83,7 +96,9 @@ export function createApp({ counts, ...service }: Service & { counts: ViewCounts
         summary: 'Counts a batch of the log, if it starts at the position',
         answers: { 200: Position, 409: PositionConflict },
         problems: BODY_PROBLEMS,
+        isWrite: true,
       }),
+      guardWrite(writeToken),
       jsonBody(BATCH_BODY),
       validate('json', EventBatch),
       (c) => {

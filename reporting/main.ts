@@ -1,12 +1,15 @@
+import { checkOpenWrites, writeSettings } from '../shared/http/write-guard.ts'
 import { serve } from '../shared/runtime/serve.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
 import { createApp } from './app.ts'
 import { createViewCounts } from './view-counts.ts'
 
 await runService(
-  { name: 'reporting', port: 8082, settings: {}, script: import.meta.filename },
-  async (service, { PORT, HOST }) => {
-    const app = createApp({ ...service, counts: createViewCounts() })
+  { name: 'reporting', port: 8082, settings: writeSettings, script: import.meta.filename },
+  async (service, settings) => {
+    const { PORT, HOST, WRITE_TOKEN } = settings
+    checkOpenWrites(settings, service.log)
+    const app = createApp({ ...service, counts: createViewCounts(), writeToken: WRITE_TOKEN })
     await using _ = await serve(app, service, { port: PORT, host: HOST })
     await stopped(service)
   },

@@ -16,6 +16,7 @@ import { fixed } from '../shared/discovery/static.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
+import { checkOpenWrites, writeSettings } from '../shared/http/write-guard.ts'
 import { serve } from '../shared/runtime/serve.ts'
 import { createService, runService, stopped } from '../shared/runtime/service.ts'
 import { catalogueTtl, dataDir } from '../shared/runtime/settings.ts'
@@ -29,26 +30,29 @@ await runService(
   {
     name: 'embedded',
     port: 8080,
-    settings: { DATA_DIR: dataDir, CATALOGUE_TTL: catalogueTtl },
+    settings: { DATA_DIR: dataDir, CATALOGUE_TTL: catalogueTtl, ...writeSettings },
     script: import.meta.filename,
   },
-  async ({ stopping, log, discovery }, { PORT, HOST, LOG_LEVEL, DATA_DIR, CATALOGUE_TTL }) => {
+  async ({ stopping, log, discovery }, settings) => {
+    const { PORT, HOST, LOG_LEVEL, DATA_DIR, CATALOGUE_TTL, WRITE_TOKEN: writeToken } = settings
+    checkOpenWrites(settings, log)
     const service = (name: string) => createService({ name, level: LOG_LEVEL, stopping, discovery })
     const at = (offset: number) => ({ port: PORT && PORT + offset, host: HOST })
-    const client = (name: string, { url }: { url: string }) => createServiceClient({ name, instances: fixed([url]) })
+    const client = (name: string, { url }: { url: string }) => 
+      createServiceClient({ name, instances: fixed([url]), token: writeToken })
     const changes = createLocalChanges()
     await using eventLog = createSqliteEventLog({ file: join(DATA_DIR, 'events.sqlite'), log })
 
     const metadata = service('metadata')
-    const metadataApp = createMetadata({ ...metadata, store: createMapStore(metadataSeed), changes })
+    const metadataApp = createMetadata({ ...metadata, store: createMapStore(metadataSeed), changes, writeToken })
     await using metadataServer = await serve(metadataApp, metadata, at(1))
 
     const cdnurl = service('cdnurl')
-    const cdnurlApp = createCdnurl({ ...cdnurl, store: createMapStore(cdnurlSeed), changes })
+    const cdnurlApp = createCdnurl({ ...cdnurl, store: createMapStore(cdnurlSeed), changes, writeToken })
     await using cdnurlServer = await serve(cdnurlApp, cdnurl, at(3))
 
     const reporting = service('reporting')
-    const reportingApp = createReporting({ ...reporting, counts: createViewCounts() })
+    const reportingApp = createReporting({ ...reporting, counts: createViewCounts(), writeToken })
     await using reportingServer = await serve(reportingApp, reporting, at(2))
 
     await using metadataClient = client('metadata', metadataServer)

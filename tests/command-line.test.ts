@@ -60,6 +60,26 @@ test.each(['play', 'queue-listener'])('%s needs NATS_URL', async (service) => {
   expect(lines).toEqual([expect.stringMatching(/^.*: NATS_URL is not set: it must be NATS servers/)])
 })
 
+describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', (service) => {
+  const beyond = { HOST: '0.0.0.0', PORT: '0' }
+
+  test('does not start where everybody could write', async () => {
+    const { status, lines } = await run(service, [], beyond)
+    expect(status).toBe(2)
+    expect(lines).toEqual([expect.stringMatching(/^\w+: HOST is "0\.0\.0\.0": .*set WRITE_TOKEN, or ALLOW_OPEN_WRITES=1/)])
+  })
+
+  test.each([
+    [{ ALLOW_OPEN_WRITES: '1' }, 1],
+    [{ WRITE_TOKEN: 'secret' }, 0],
+  ])('starts with %j', async (env, warnings) => {
+    await using child = startChild(process.execPath, [`${service}/main.ts`], { env: { ...beyond, ...env } })
+    await child.line((line) => line.includes('"listening"') || undefined)
+    expect(child.lines.filter((line) => line.includes('whoever reaches this service can write'))).toHaveLength(warnings)
+    expect(child.lines.join()).not.toContain('secret')
+  })
+})
+
 test.each(['metadata', 'play', 'queue-listener'])('%s listens while NATS is not there yet', async (service) => {
   await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], {
     env: { NATS_URL, DATA_DIR },

@@ -26,10 +26,11 @@ const goodIds = ['0', 'a.b_c@d~e-f', 'constructor', 'a'.repeat(128)]
 export function describeCatalogue<Fields extends object>({ createApp, name, path, examples }: Catalogue<Fields>) {
   const [fields, others] = examples
 
-  function open(initial: [string, Fields][] = [], store: Store<Fields> = createMapStore(initial)) {
+  function open(initial: [string, Fields][] = [], store: Store<Fields> = createMapStore(initial), writeToken?: string) {
     const changes: Change[] = []
     const service = createTestService(name)
-    const app = createApp({ ...service, store, changes: { publish: (change) => changes.push(change), subscribe() {} } })
+    const own = { publish: (change: Change) => changes.push(change), subscribe() {} }
+    const app = createApp({ ...service, store, changes: own, writeToken })
     return { app, changes, asset: async (id: string) => (await app.request(`${path}/asset/${id}`)).json() }
   }
 
@@ -97,6 +98,23 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       for (const init of [{}, jsonRequest(fields), { method: 'DELETE' }]) {
         await expectProblem(await app.request(`${path}/asset/${id}`, init), 400, ['assetId'])
       }
+    })
+
+    test('is written with the token alone, where there is one, and read by everybody', async () => {
+      const { app, asset, changes } = open([['8', fields]], undefined, 'secret')
+      for (const authorization of ['', 'Bearer', 'Bearer wrong', 'Bearer secrets', 'Basic secret', 'secret']) {
+        for (const init of [jsonRequest(fields, { authorization }), { method: 'DELETE', headers: { authorization } }]) {
+          const refused = await app.request(`${path}/asset/8`, init)
+          expect(refused.headers.get('www-authenticate')).toBe('Bearer')
+          await expectProblem(refused, 401, ['authorization'])
+        }
+      }
+      expect(changes).toEqual([])
+      expect(await asset('8')).toEqual({ id: '8', ...fields })
+      for (const authorization of ['Bearer secret', 'bearer secret']) {
+        expect((await app.request(`${path}/asset/9`, jsonRequest(others, { authorization }))).status).toBe(200)
+      }
+      expect(await asset('9')).toEqual({ id: '9', ...others })
     })
 
     test('has no other methods', async () => {

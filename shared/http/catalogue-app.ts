@@ -8,8 +8,14 @@ import type { Store } from '../stores/store.ts'
 import { createBaseApp } from './base-app.ts'
 import { BODY_PROBLEMS, describe } from './openapi.ts'
 import { jsonBody, validate } from './validate.ts'
+import { guardWrite } from './write-guard.ts'
 
-export type CatalogueDeps<Fields> = Service & { store: Store<Fields>; changes: Changes }
+export type CatalogueDeps<Fields> = Service & {
+  store: Store<Fields>
+  changes: Changes
+  /** What a write must bring; undefined lets everybody write. */
+  writeToken?: string | undefined
+}
 
 type Shape<Fields> = {
   /** The first part of the routes' paths, such as `/content`. */
@@ -23,7 +29,7 @@ type Shape<Fields> = {
 /** A service that keeps one kind of data of each asset: read, replaced, deleted and listed by the asset's id. */
 export function createCatalogueApp<Fields extends object>(
   { path, fields, entry }: Shape<Fields>,
-  { store, changes, ...service }: CatalogueDeps<Fields>,
+  { store, changes, writeToken, ...service }: CatalogueDeps<Fields>,
 ) {
   const asset = `${path}/asset/:assetId` as const
   const notFound = (id: string) => ({ id, status: 'Asset not found' as const })
@@ -42,7 +48,13 @@ export function createCatalogueApp<Fields extends object>(
     )
     .post(
       asset,
-      describe({ summary: 'Creates or replaces an asset', answers: { 200: Done }, problems: [...BODY_PROBLEMS, 503] }),
+      describe({
+        summary: 'Creates or replaces an asset',
+        answers: { 200: Done },
+        problems: [...BODY_PROBLEMS, 503],
+        isWrite: true,
+      }),
+      guardWrite(writeToken),
       validate('param', AssetParams),
       jsonBody(),
       validate('json', fields),
@@ -55,7 +67,13 @@ export function createCatalogueApp<Fields extends object>(
     )
     .delete(
       asset,
-      describe({ summary: 'Deletes an asset', answers: { 200: Done, 404: AssetNotFound }, problems: [400, 503] }),
+      describe({
+        summary: 'Deletes an asset',
+        answers: { 200: Done, 404: AssetNotFound },
+        problems: [400, 503],
+        isWrite: true,
+      }),
+      guardWrite(writeToken),
       validate('param', AssetParams),
       async (c) => {
         const { assetId } = c.req.valid('param')

@@ -5,12 +5,17 @@ import { generateSpecs } from 'hono-openapi'
 import absolutePath from 'swagger-ui-dist/absolute-path.js'
 import { version } from '../runtime/version.ts'
 import type { AppEnv } from './app-env.ts'
+import { WRITE_TOKEN_SCHEME } from './openapi.ts'
 
 /** `/openapi.json`, made from the routes of `app` when first asked for, and `/docs`, a page that shows it offline. */
 export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono {
   const make = () =>
     generateSpecs(app, {
-      documentation: { openapi: '3.1.0', info: { title: name, version, description: `The HTTP interface of ${name}` } },
+      documentation: {
+        openapi: '3.1.0',
+        info: { title: name, version, description: `The HTTP interface of ${name}` },
+        components: { securitySchemes: { [WRITE_TOKEN_SCHEME]: { type: 'http', scheme: 'bearer' } } },
+      },
       defaultValidationErrorResponse: false,
       exclude: ['/openapi.json', /^\/docs/],
     })

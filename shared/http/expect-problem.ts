@@ -3,6 +3,7 @@ import type { FieldError } from './errors.ts'
 
 const statusTexts: Record<number, string> = {
   400: 'Invalid request',
+  401: 'Unauthorized',
   404: 'Not found',
   405: 'Method not allowed',
   411: 'Length required',

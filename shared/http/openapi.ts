@@ -8,11 +8,14 @@ type Description = {
   answers: Record<number, z.ZodType>
   /** Statuses that are answered with a Problem. */
   problems?: number[]
+  /** Whether it needs the write token, where there is one. */
+  isWrite?: boolean
 }
 
 const meanings: Record<number, string> = {
   200: 'Done',
   400: 'The request is invalid; each bad field is named',
+  401: 'The write token is missing or wrong',
   404: 'There is no such thing',
   409: 'The state does not allow it',
   411: 'The request has no content-length',
@@ -21,17 +24,22 @@ const meanings: Record<number, string> = {
   503: 'Not now; retry-after says when',
 }
 
+/** The name of the write token in OpenAPI documents. */
+export const WRITE_TOKEN_SCHEME = 'writeToken'
+
 /** What a JSON body can get wrong. */
 export const BODY_PROBLEMS = [400, 411, 413, 415]
 
 /** A route's part of the OpenAPI document. */
-export function describe({ summary, answers, problems = [] }: Description) {
+export function describe({ summary, answers, problems = [], isWrite = false }: Description) {
+  const refusals = isWrite ? [401, ...problems] : problems
   const schemas: Record<number, z.ZodType> = {
-    ...Object.fromEntries(problems.map((status) => [status, Problem])),
+    ...Object.fromEntries(refusals.map((status) => [status, Problem])),
     ...answers,
   }
   return describeRoute({
     summary,
+    ...(isWrite && { security: [{ [WRITE_TOKEN_SCHEME]: [] }, {}] }),
     responses: Object.fromEntries(
       Object.entries(schemas).map(([status, schema]) => [
         status,

@@ -28,26 +28,42 @@ export type ServiceClient = AsyncDisposable & {
   state(): Promise<DependencyState>
 }
 
-type Request = { method: 'GET' | 'POST'; path: string; body: string | null }
+type Request = { method: 'GET' | 'POST'; path: string; body: string | null; headers?: Record<string, string> }
 
 const STATE_TIMEOUT_MS = 300
 /** How long one instance may take where another could be asked. A play's questions have half a second in all. */
 const ATTEMPT_MS = 150
 
-/** Spreads calls over the instances. One that fails is left out for a while, and an idempotent call goes to another. */
-export function createServiceClient({ name, instances }: { name: string; instances: Instances }): ServiceClient {
-  const balancer = createBalancer(instances)
+type Deps = {
+  name: string
+  instances: Instances
+  /** What the service asks of who writes. */
+  token?: string | undefined
+}
 
-  async function call(request: Request, { idempotent = request.method === 'GET', ...options }: CallOptions) {
+/** Spreads calls over the instances. One that fails is left out for a while, and an idempotent call goes to another. */
+export function createServiceClient({ name, instances, token }: Deps): ServiceClient {
+  const balancer = createBalancer(instances)
+  const authorization = token && { authorization: `Bearer ${token}` }
+
+  async function call(given: Request, { idempotent = given.method === 'GET', signal, requestId }: CallOptions) {
+    const request = {
+      ...given,
+      headers: {
+        ...(given.body && { 'content-type': 'application/json' }),
+        ...(requestId && { 'x-request-id': requestId }),
+        ...authorization,
+      },
+    }
     const tried: Instance[] = []
     for (;;) {
       const instance = balancer.pick(tried) as Instance
       tried.push(instance)
       const hasNext = idempotent && tried.length < balancer.size()
       try {
-        return await ask(instance, request, hasNext ? { ...options, signal: limited(options.signal) } : options)
+        return await ask(instance, request, hasNext ? limited(signal) : signal)
       } catch (cause) {
-        if (!hasNext || options.signal.aborted) {
+        if (!hasNext || signal.aborted) {
           throw new UpstreamError(`${name}: ${request.method} ${request.path} failed`, { cause })
         }
       }
@@ -69,14 +85,10 @@ export function createServiceClient({ name, instances }: { name: string; instanc
   }
 }
 
-async function ask(instance: Instance, request: Request, { signal, requestId }: CallOptions): Promise<Answer> {
+async function ask(instance: Instance, request: Request, signal: AbortSignal): Promise<Answer> {
   instance.underWay += 1
   try {
-    const headers = {
-      ...(request.body && { 'content-type': 'application/json' }),
-      ...(requestId && { 'x-request-id': requestId }),
-    }
-    const response = await instance.pool.request({ ...request, headers, signal })
+    const response = await instance.pool.request({ ...request, signal })
     const answer = { status: response.statusCode, body: await response.body.json() }
     if (answer.status >= 500) throw new Error(`it answered ${answer.status}`)
     instance.leftOutUntil = 0
