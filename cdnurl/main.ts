@@ -12,7 +12,12 @@ import { createApp } from './app.ts'
 import { seed } from './seed.ts'
 
 await runService(
-  { name: 'cdnurl', port: 8083, settings: { NATS_URL: natsUrl.optional(), ...writeSettings }, script: import.meta.filename },
+  {
+    name: 'cdnurl',
+    port: 8083,
+    settings: { NATS_URL: natsUrl.optional(), ...writeSettings },
+    script: import.meta.filename,
+  },
   async (service, settings) => {
     const { PORT, HOST, NATS_URL, WRITE_TOKEN } = settings
     checkOpenWrites(settings, service.log)

@@ -38,7 +38,7 @@ await runService(
     checkOpenWrites(settings, log)
     const service = (name: string) => createService({ name, level: LOG_LEVEL, stopping, discovery })
     const at = (offset: number) => ({ port: PORT && PORT + offset, host: HOST })
-    const client = (name: string, { url }: { url: string }) => 
+    const client = (name: string, { url }: { url: string }) =>
       createServiceClient({ name, instances: fixed([url]), token: writeToken })
     const changes = createLocalChanges()
     await using eventLog = createSqliteEventLog({ file: join(DATA_DIR, 'events.sqlite'), log })

@@ -66,7 +66,9 @@ describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', (servic
   test('does not start where everybody could write', async () => {
     const { status, lines } = await run(service, [], beyond)
     expect(status).toBe(2)
-    expect(lines).toEqual([expect.stringMatching(/^\w+: HOST is "0\.0\.0\.0": .*set WRITE_TOKEN, or ALLOW_OPEN_WRITES=1/)])
+    expect(lines).toEqual([
+      expect.stringMatching(/^\w+: HOST is "0\.0\.0\.0": .*set WRITE_TOKEN, or ALLOW_OPEN_WRITES=1/),
+    ])
   })
 
   test.each([

@@ -79,7 +79,12 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
   })
 
   test('an instance is registered at the address that it is to be found at', async () => {
-    await using other = await startService('reporting', { ...env, HOST: '0.0.0.0', ADVERTISE_HOST: 'localhost', ALLOW_OPEN_WRITES: '1' })
+    await using other = await startService('reporting', {
+      ...env,
+      HOST: '0.0.0.0',
+      ADVERTISE_HOST: 'localhost',
+      ALLOW_OPEN_WRITES: '1',
+    })
     const advertised = `http://localhost:${new URL(other.url).port}`
     await eventually(async () => expect(await healthy('reporting')).toContain(advertised))
   })

@@ -48,7 +48,9 @@ export function guardWrite(token: string | undefined): MiddlewareHandler<AppEnv>
     // Of equal length whatever was sent, and compared in constant time.
     if (!timingSafeEqual(digest(given.replace(/^bearer /i, 'Bearer ')), expected)) {
       c.header('www-authenticate', 'Bearer')
-      return problem(c, 401, [{ path: 'authorization', message: 'send the header authorization: Bearer and the token' }])
+      return problem(c, 401, [
+        { path: 'authorization', message: 'send the header authorization: Bearer and the token' },
+      ])
     }
     await next()
   }
