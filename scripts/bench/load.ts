@@ -24,7 +24,7 @@ type Load = { url: string; connections: number; seconds: number }
 const hasWrk = spawnSync('wrk', ['-v']).error === undefined
 
 /** What makes the load, named in the table: the load generator shares the machine, so its price matters. */
-export const loader = hasWrk ? 'wrk' : 'autocannon'
+export const loader = hasWrk ? 'wrk' : 'autocannon (latencies in whole milliseconds)'
 
 /** Plays assets at an edge over so many connections, each of which sends its next play once the last was answered. */
 export const playFor: (load: Load) => Promise<Round> = hasWrk ? playByWrk : playByAutocannon
