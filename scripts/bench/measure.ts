@@ -1,6 +1,6 @@
 import pidusage from 'pidusage'
 import { playFor, type Round } from './load.ts'
-import type { Target } from './targets.ts'
+import type { Target } from './target.ts'
 
 /** A target under so many connections: medians of its rounds, and CPU microseconds a play in each of its processes. */
 export type Measured = Round & { name: string; connections: number; cpu: Record<string, number> }

@@ -1,11 +1,8 @@
-import type { Child } from '../../tests/harness/child.ts'
 import { startProgram, startService } from '../../tests/harness/service-process.ts'
 import { type System, startSystem } from '../../tests/harness/system.ts'
 import { startGin } from './gin/start.ts'
 import { ASSETS } from './load.ts'
-
-/** Something that answers plays, and the processes that work for it, by the name of their column. */
-export type Target = { name: string; url: string; pids: Record<string, Child['pid']> }
+import type { Target } from './target.ts'
 
 export const SYSTEM = 'the system'
 export const BARE = 'bare Hono'

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { NatsServer } from '../../../tests/harness/nats-server.ts'
 import { type ServiceProcess, startCommand } from '../../../tests/harness/service-process.ts'
-import type { Target } from '../targets.ts'
+import type { Target } from '../target.ts'
 
 /** Where Debian's golang-github-gin-gonic-gin-dev and golang-github-nats-io-go-nats-dev put their code. */
 const DEBIAN_GOPATH = '/usr/share/gocode'
