@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { EventLog, NewView, Producer } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
+import { pause } from '../shared/runtime/pause.ts'
 import { createTeller } from '../shared/runtime/teller.ts'
 import type { Outbox, Waiting } from './outbox.ts'
 
@@ -65,7 +65,7 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
       try {
         await drainer.append(views, AbortSignal.any([closing.signal, AbortSignal.timeout(DRAIN_MS)]))
       } catch {
-        await pause()
+        await pause(retryMs, closing.signal)
         continue
       }
       tellLog()
@@ -94,12 +94,8 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
       return work()
     } catch (error) {
       tellOutbox(error as Error)
-      return pause().then(() => withOutbox(work))
+      return pause(retryMs, closing.signal).then(() => withOutbox(work))
     }
-  }
-
-  function pause(): Promise<void> {
-    return sleep(retryMs, undefined, { signal: closing.signal }).catch(() => undefined)
   }
 
   function startDraining(): void {

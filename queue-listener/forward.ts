@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Position } from '../shared/contracts/position.ts'
 import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
+import { pause } from '../shared/runtime/pause.ts'
 import type { Reporting } from './reporting.ts'
 
 const RETRY_MS = 100
@@ -111,8 +111,4 @@ async function standBy({ eventLog, reporting, log, standbyMs = STANDBY_MS }: Dep
 
 function isBefore(position: Position | undefined, end: Position): boolean {
   return position?.stream !== end.stream || position.sequence < end.sequence
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch(() => undefined)
 }

@@ -1,8 +1,9 @@
 import { Agent as HttpAgent } from 'node:http'
-import { setTimeout as sleep } from 'node:timers/promises'
 import Consul from 'consul'
 import type { DependencyState } from '../runtime/health.ts'
 import type { Logger } from '../runtime/log.ts'
+import { toOrigin } from '../runtime/origin.ts'
+import { pause } from '../runtime/pause.ts'
 import { createTeller } from '../runtime/teller.ts'
 import { version } from '../runtime/version.ts'
 import type { Discovery, Instances, Registration } from './discovery.ts'
@@ -166,14 +167,6 @@ function toOrigins(entries: HealthEntry[]): string[] {
   return entries.map(({ Node, Service }) => toOrigin(Service.Address || Node.Address, Service.Port)).toSorted()
 }
 
-function toOrigin(host: string, port: number): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-}
-
 function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::'
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch(() => undefined)
 }

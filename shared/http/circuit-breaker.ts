@@ -17,7 +17,7 @@ export type GuardedClient = ServiceClient & { circuit: () => Circuit }
 
 /**
  * A client that stops asking a service that does not answer: its calls then fail at once, with UpstreamError, and one
- * a second finds out whether it is back. Shown in the metrics as `circuit_breaker_state`.
+ * every half second finds out whether it is back. Shown in the metrics as `circuit_breaker_state`.
  */
 export function guard(client: ServiceClient, { log, metrics }: { log: Logger; metrics: Metrics }): GuardedClient {
   const breaker = new SamplingBreaker({ threshold: THRESHOLD, duration: SAMPLE_MS, minimumRps: MIN_CALLS_PER_SECOND })

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
+import { eventually } from '../../tests/harness/eventually.ts'
 import { fixed } from '../discovery/static.ts'
 import { createServiceClient, type ServiceClient, UpstreamError } from './service-client.ts'
 
@@ -21,11 +22,21 @@ test('instances share the calls', async () => {
   expect(Math.min(one.asked(), other.asked())).toBeGreaterThan(20)
 })
 
-test('of two instances the one that is slow gets fewer calls', async () => {
-  const [slow, quick] = [await startInstance((n) => (n > 1 ? 200 : 'hang')), await startInstance(() => 200)]
-  const { get } = clientOf(slow, quick)
-  await Promise.all(Array.from({ length: 20 }, () => get()))
-  expect(quick.asked()).toBeGreaterThan(slow.asked())
+test('an instance that is busy gets no call while the other is not', async () => {
+  const [busy, idle] = [await startInstance(() => 'hang'), await startInstance(() => 200)]
+  const { client } = clientOf(busy, idle)
+  const over = new AbortController()
+  const calls: Promise<unknown>[] = []
+  for (let n = 0; n < 30; n += 1) {
+    let settled = false
+    const before = busy.asked()
+    const call = client.post('/', {}, { signal: over.signal }).catch(() => undefined)
+    calls.push(call.then(() => (settled = true)))
+    await eventually(() => expect(settled || busy.asked() > before).toBe(true))
+  }
+  expect(busy.asked()).toBe(1)
+  over.abort()
+  await Promise.all(calls)
 })
 
 test.each([503, 500, 'cut', 'hang'] as const)('where one instance answers %s a GET goes to the other', async (sick) => {

@@ -56,18 +56,19 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
       },
     }
     const tried: Instance[] = []
-    for (;;) {
-      const instance = balancer.pick(tried) as Instance
-      tried.push(instance)
-      const hasNext = idempotent && tried.length < balancer.size()
+    let cause: unknown
+    let next = balancer.pick(tried)
+    while (next) {
+      tried.push(next)
+      const isLast = !idempotent || tried.length >= balancer.size()
       try {
-        return await ask(instance, request, hasNext ? limited(signal) : signal)
-      } catch (cause) {
-        if (!hasNext || signal.aborted) {
-          throw new UpstreamError(`${name}: ${request.method} ${request.path} failed`, { cause })
-        }
+        return await ask(next, request, isLast ? signal : limited(signal))
+      } catch (error) {
+        cause = error
       }
+      next = isLast || signal.aborted ? undefined : balancer.pick(tried)
     }
+    throw new UpstreamError(`${name}: ${request.method} ${request.path} failed`, { cause })
   }
 
   return {

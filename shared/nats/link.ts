@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type ConnectionOptions, connect, Events, type NatsConnection } from 'nats'
 import type { DependencyState } from '../runtime/health.ts'
 import type { Logger } from '../runtime/log.ts'
+import { pause } from '../runtime/pause.ts'
 import { reasonOf } from '../runtime/reason.ts'
 
 /** There is no connection to NATS at the moment. */
@@ -116,7 +116,7 @@ async function firstConnection(options: ConnectionOptions, log: Logger, closing:
       return await connect(options)
     } catch (err) {
       if (attempt === 0) log.warn({ reason: reasonOf(err), servers: options.servers }, 'NATS is not there yet')
-      await sleep(RECONNECT_WAIT_MS, undefined, { signal: closing }).catch(() => undefined)
+      await pause(RECONNECT_WAIT_MS, closing)
     }
   }
   return undefined

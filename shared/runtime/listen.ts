@@ -3,6 +3,7 @@ import type { Server } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Logger } from './log.ts'
+import { toOrigin } from './origin.ts'
 
 /** How long open requests may take to finish once the server closes. */
 const GRACE_MS = 5_000
@@ -43,7 +44,7 @@ export async function listen(app: App, at: { host: string; port: number; log: Lo
     throw new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${error.code}`)
   })
   const { port } = server.address() as AddressInfo
-  const url = `http://${at.host.includes(':') ? `[${at.host}]` : at.host}:${port}`
+  const url = toOrigin(at.host, port)
   at.log.info({ url }, 'listening')
   return {
     port,

@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { KV, KvEntry } from 'nats'
 import type { z } from 'zod'
 import { hasCode, WRONG_LAST_SEQUENCE } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { DependencyState } from '../runtime/health.ts'
 import type { Logger } from '../runtime/log.ts'
+import { pause } from '../runtime/pause.ts'
 import { reasonOf } from '../runtime/reason.ts'
 import { UnavailableError } from '../runtime/unavailable.ts'
 import { createMapStore } from './map-store.ts'
@@ -54,7 +54,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
         if (!closing.signal.aborted) log.warn({ bucket, reason: reasonOf(error) }, 'the bucket cannot be followed')
       }
       kv = undefined
-      await sleep(RETRY_MS, undefined, { signal: closing.signal }).catch(() => undefined)
+      await pause(RETRY_MS, closing.signal)
     }
   }
 

@@ -1,0 +1,4 @@
+/** The origin of an HTTP server, such as `http://127.0.0.1:8081` or `http://[::1]:8081`. */
+export function toOrigin(host: string, port: number): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
