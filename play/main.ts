@@ -2,13 +2,14 @@ import { join } from 'node:path'
 import { createNatsChanges } from '../shared/changes/nats-changes.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { guard } from '../shared/http/circuit-breaker.ts'
+import { measure } from '../shared/http/measured-client.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { choosePort } from '../shared/runtime/listen.ts'
 import { serve } from '../shared/runtime/serve.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
 import { createApp } from './app.ts'
-import { measureRecorder } from './metrics.ts'
+import { createPlayMetrics, showOutbox } from './metrics.ts'
 import { createOutbox } from './outbox.ts'
 import { createRecorder } from './recorder.ts'
 import { playSettings } from './settings.ts'
@@ -21,7 +22,10 @@ await runService(
     const { discovery, health, log } = service
     const without = settings.BENCH_WITHOUT
     const upstream = (name: string, configured: string[]) =>
-      guard(createServiceClient({ name, instances: discovery.instancesOf(name, configured) }), service)
+      measure(
+        guard(createServiceClient({ name, instances: discovery.instancesOf(name, configured) }), service),
+        service,
+      )
     await using nats = openNatsLink({ servers: settings.NATS_URL, ...service })
     await using metadata = upstream('metadata', settings.METADATA_URL)
     await using cdnurl = upstream('cdnurl', settings.CDNURL_URL)
@@ -36,13 +40,13 @@ await runService(
       health.watch(client.name, { state: client.state, circuit: client.circuit, required: false })
     }
 
+    const metrics = createPlayMetrics(service.metrics)
+    showOutbox(service.metrics, outbox)
     const changes = createNatsChanges(nats)
-    const sources = createSources({ metadata, cdnurl, reporting, changes, ttlMs: settings.CATALOGUE_TTL, log, without })
-    const record = measureRecorder(
-      service.metrics,
-      createRecorder(spooler, without.has('group-commit') ? 1 : undefined),
-      outbox,
-    )
+    const ttlMs = settings.CATALOGUE_TTL
+    const sources = createSources({ metadata, cdnurl, reporting, changes, ttlMs, log, metrics, without })
+    const append = metrics.measureAppend(spooler.append)
+    const record = createRecorder({ append }, without.has('group-commit') ? 1 : undefined)
     const app = createApp({ ...service, sources, record })
     await using _ = await serve(app, service, { port, host: settings.HOST })
     spooler.start()

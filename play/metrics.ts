@@ -1,31 +1,89 @@
-import { Counter, Gauge } from 'prom-client'
+import { Gauge, Histogram } from 'prom-client'
+import type { NewView } from '../shared/event-log/event-log.ts'
 import type { Metrics } from '../shared/runtime/metrics.ts'
+import { createTally } from '../shared/runtime/tally.ts'
 import type { Outbox } from './outbox.ts'
-import type { Recorder } from './recorder.ts'
+import type { ReadOutcome } from './read-once.ts'
+import type { Append } from './recorder.ts'
+import type { Recorded } from './spooler.ts'
 
-/** Shows in the metrics where views are recorded, and how many wait in the outbox. */
-export function measureRecorder(metrics: Metrics, record: Recorder, outbox: Pick<Outbox, 'size'>): Recorder {
+/** What play's metrics are told of its work. */
+export type PlayMetrics = {
+  /** How an asset was read of a source, for a function that is told each time. */
+  reads(source: 'metadata' | 'cdnurl'): (outcome: ReadOutcome) => void
+  /** So many plays had their counts looked up with one request. */
+  lookedUp(plays: number): void
+  /** Measures appends, and counts the views by where they went. */
+  measureAppend(append: Append): Append
+}
+
+export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   const registers = [metrics]
-  const views = new Counter({
+  const reads = createTally(metrics, {
+    name: 'catalogue_cache_reads_total',
+    help: 'Reads of an asset: fresh from memory (hit), as its owner says now (miss), as last read while the owner is down (stale), or not at all (error)',
+    labelNames: ['source', 'outcome'],
+  })
+  const views = createTally(metrics, {
     name: 'recorded_views_total',
     help: 'Views recorded, by where: in the log, or in the outbox from which they are brought to it',
     labelNames: ['place'],
+  })
+  const groups = new Histogram({
+    name: 'play_group_size',
+    help: 'Plays that shared one request for their counts (lookup) or one message of the log (append)',
+    labelNames: ['group'],
+    buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000],
     registers,
   })
+  const appends = new Histogram({
+    name: 'event_append_duration_seconds',
+    help: 'How long it took to record a group of views: confirmed by the log (log), on disk (outbox), or neither (failed)',
+    labelNames: ['outcome'],
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5],
+    registers,
+  })
+  const recorded = { log: views({ place: 'log' }), outbox: views({ place: 'outbox' }) }
+  for (const outcome of ['log', 'outbox', 'failed']) appends.zero({ outcome })
+
+  return {
+    reads(source) {
+      const counters: Record<ReadOutcome, () => void> = {
+        hit: reads({ source, outcome: 'hit' }),
+        miss: reads({ source, outcome: 'miss' }),
+        stale: reads({ source, outcome: 'stale' }),
+        error: reads({ source, outcome: 'error' }),
+      }
+      return (outcome) => counters[outcome]()
+    },
+    lookedUp: (plays) => groups.observe({ group: 'lookup' }, plays),
+    measureAppend: (append) =>
+      async function measured(group: readonly NewView[], signal: AbortSignal): Promise<Recorded> {
+        const end = appends.startTimer()
+        groups.observe({ group: 'append' }, group.length)
+        try {
+          const place = await append(group, signal)
+          recorded[place](group.length)
+          end({ outcome: place })
+          return place
+        } catch (error) {
+          end({ outcome: 'failed' })
+          throw error
+        }
+      },
+  }
+}
+
+/** Shows how many views wait in the outbox. */
+export function showOutbox(metrics: Metrics, outbox: Pick<Outbox, 'size'>): void {
   new Gauge({
     name: 'outbox_waiting_views',
     help: 'Views in the outbox that are not in the log yet',
-    registers,
+    registers: [metrics],
     collect() {
       this.set(sizeOf(outbox))
     },
   })
-  const counters = { log: views.labels('log'), outbox: views.labels('outbox') }
-  return async (play, requestId) => {
-    const recorded = await record(play, requestId)
-    counters[recorded].inc()
-    return recorded
-  }
 }
 
 /** Not a number where the disk does not say: no value is better than a wrong one. */

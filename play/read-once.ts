@@ -3,6 +3,9 @@ import { LRUCache } from 'lru-cache'
 /** What was read; `stale` where its owner could not be asked whether it still holds. */
 export type Held<Value> = { value: Value; stale: boolean }
 
+/** Fresh from memory, as its owner says now, as last read while the owner is down, or not at all. */
+export type ReadOutcome = 'hit' | 'miss' | 'stale' | 'error'
+
 /** A source of values that are read once and then kept for a while. */
 export type ReadOnce<Value> = {
   /**
@@ -90,6 +93,28 @@ export function createReadOnce<Value extends object>({ load, ttlMs, max }: Optio
     expireAll() {
       gaps += 1
       for (const id of [...cache.keys()]) expire(id)
+    },
+  }
+}
+
+/** Tells `observe` how each read came out. */
+export function observeReads<Value>(source: ReadOnce<Value>, observe: (outcome: ReadOutcome) => void): ReadOnce<Value> {
+  const ended = (held: Held<Value> | undefined, outcome: ReadOutcome) => {
+    observe(held?.stale ? 'stale' : outcome)
+    return held
+  }
+  return {
+    ...source,
+    read(id, requestId) {
+      const reading = source.read(id, requestId)
+      if (!(reading instanceof Promise)) return ended(reading, 'hit')
+      return reading.then(
+        (held) => ended(held, 'miss'),
+        (error) => {
+          observe('error')
+          throw error
+        },
+      )
     },
   }
 }

@@ -15,7 +15,8 @@ const MAX_VIEWS_PER_APPEND = 1_000
  */
 export type Recorder = (play: Play, requestId: string) => Promise<Recorded>
 
-type Append = (views: readonly NewView[], signal: AbortSignal) => Promise<Recorded>
+/** Records a group of views. */
+export type Append = (views: readonly NewView[], signal: AbortSignal) => Promise<Recorded>
 
 /** Group commit: views that come while an append is under way form the next one. */
 export function createRecorder({ append }: { append: Append }, maxItems = MAX_VIEWS_PER_APPEND): Recorder {

@@ -5,6 +5,7 @@ import { type Answer, type CallOptions, type ServiceClient, UpstreamError } from
 import { useFakeClock } from '../shared/runtime/fake-clock.ts'
 import { createTestService } from '../shared/runtime/test-service.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
+import { createPlayMetrics } from './metrics.ts'
 import { createSources } from './sources.ts'
 
 const TTL_MS = 5_000
@@ -212,8 +213,8 @@ function open() {
       listener = callbacks
     },
   }
-  const { log } = createTestService()
-  const sources = createSources({ ...services, changes, ttlMs: TTL_MS, log })
+  const { log, metrics } = createTestService()
+  const sources = createSources({ ...services, changes, ttlMs: TTL_MS, log, metrics: createPlayMetrics(metrics) })
   return {
     ...services,
     asked,

@@ -10,7 +10,8 @@ import { expectBody, type ServiceClient } from '../shared/http/service-client.ts
 import { createBatcher } from '../shared/runtime/batcher.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
-import { createReadAlways, createReadOnce, type Held, type ReadOnce } from './read-once.ts'
+import type { PlayMetrics } from './metrics.ts'
+import { createReadAlways, createReadOnce, type Held, observeReads, type ReadOnce } from './read-once.ts'
 import type { Idea } from './settings.ts'
 
 /** How long a play's questions may take. They are asked at once, so this bounds all of them together. */
@@ -44,18 +45,24 @@ type Deps = {
   changes: Changes
   ttlMs: number
   log: Logger
+  metrics: Pick<PlayMetrics, 'reads' | 'lookedUp'>
   without?: ReadonlySet<Idea>
 }
 
 export function createSources(deps: Deps): Sources {
-  const { metadata, cdnurl, reporting, changes, ttlMs, log, without } = deps
+  const { changes, ttlMs, log, without } = deps
   const createReader = without?.has('cache') ? createReadAlways : createReadOnce
   const kept = {
-    metadata: createReader({ load: assetLoader(metadata, '/content', Metadata), ttlMs, max: MAX_ASSETS_KEPT }),
-    cdnurl: createReader({ load: assetLoader(cdnurl, '/url', CdnUrl), ttlMs, max: MAX_ASSETS_KEPT }),
+    metadata: readerOf('metadata', '/content', Metadata),
+    cdnurl: readerOf('cdnurl', '/url', CdnUrl),
   }
-  const lookUp = without?.has('group-lookups') ? createSingleLookup(reporting) : createGroupLookup(reporting)
+  const lookUp = without?.has('group-lookups') ? createSingleLookup(deps) : createGroupLookup(deps)
   followChanges(changes, kept)
+
+  function readerOf<Schema extends z.ZodType<object>>(source: 'metadata' | 'cdnurl', path: string, schema: Schema) {
+    const reader = createReader({ load: assetLoader(deps[source], path, schema), ttlMs, max: MAX_ASSETS_KEPT })
+    return observeReads(reader, deps.metrics.reads(source))
+  }
 
   async function countsOf(play: Play, requestId: string): Promise<PlayCounts | undefined> {
     try {
@@ -99,15 +106,18 @@ function assetLoader<Schema extends z.ZodType>(service: ServiceClient, path: str
 type IdentifiedPlay = Play & { requestId: string }
 
 /** One request asks for the counts of all plays that came while the one before was under way. */
-function createGroupLookup(reporting: ServiceClient) {
+function createGroupLookup({ reporting, metrics }: Pick<Deps, 'reporting' | 'metrics'>) {
   return createBatcher<IdentifiedPlay, LookedUpCounts>({
     maxItems: MAX_PLAYS_PER_LOOKUP,
     budgetMs: GATHER_MS,
-    run: (plays, signal) => lookUpCounts(reporting, plays, signal),
+    run(plays, signal) {
+      metrics.lookedUp(plays.length)
+      return lookUpCounts(reporting, plays, signal)
+    },
   })
 }
 
-function createSingleLookup(reporting: ServiceClient) {
+function createSingleLookup({ reporting }: Pick<Deps, 'reporting'>) {
   return (play: IdentifiedPlay) => lookUpCounts(reporting, [play], AbortSignal.timeout(GATHER_MS))
 }
 

@@ -1,5 +1,6 @@
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
+import { measure } from '../shared/http/measured-client.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
 import { writeToken } from '../shared/http/write-guard.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
@@ -23,7 +24,7 @@ await runService(
     const { discovery, health, log, metrics, stopping } = service
     const instances = discovery.instancesOf('reporting', REPORTING_URL)
     await using nats = openNatsLink({ servers: NATS_URL, ...service })
-    await using client = createServiceClient({ name: 'reporting', instances, token: WRITE_TOKEN })
+    await using client = measure(createServiceClient({ name: 'reporting', instances, token: WRITE_TOKEN }), service)
     await using eventLog = createJetStreamEventLog({ nats, log, maxAgeMs: EVENTS_MAX_AGE })
     health.watch('nats', { state: nats.state, required: true })
     health.watch('reporting', { state: client.state, required: true })

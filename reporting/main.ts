@@ -2,6 +2,7 @@ import { checkOpenWrites, writeSettings } from '../shared/http/write-guard.ts'
 import { serve } from '../shared/runtime/serve.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
 import { createApp } from './app.ts'
+import { measureCounts } from './metrics.ts'
 import { createViewCounts } from './view-counts.ts'
 
 await runService(
@@ -9,7 +10,11 @@ await runService(
   async (service, settings) => {
     const { PORT, HOST, WRITE_TOKEN } = settings
     checkOpenWrites(settings, service.log)
-    const app = createApp({ ...service, counts: createViewCounts(), writeToken: WRITE_TOKEN })
+    const app = createApp({
+      ...service,
+      counts: measureCounts(service.metrics, createViewCounts()),
+      writeToken: WRITE_TOKEN,
+    })
     await using _ = await serve(app, service, { port: PORT, host: HOST })
     await stopped(service)
   },

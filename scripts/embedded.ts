@@ -4,17 +4,20 @@ import { seed as cdnurlSeed } from '../cdnurl/seed.ts'
 import { createApp as createMetadata } from '../metadata/app.ts'
 import { seed as metadataSeed } from '../metadata/seed.ts'
 import { createApp as createPlay } from '../play/app.ts'
+import { createPlayMetrics } from '../play/metrics.ts'
 import { createRecorder } from '../play/recorder.ts'
 import { createSources } from '../play/sources.ts'
 import { forward } from '../queue-listener/forward.ts'
 import { createProgress } from '../queue-listener/progress.ts'
 import { createReporting as createReportingClient } from '../queue-listener/reporting.ts'
 import { createApp as createReporting } from '../reporting/app.ts'
+import { measureCounts } from '../reporting/metrics.ts'
 import { createViewCounts } from '../reporting/view-counts.ts'
 import { createLocalChanges } from '../shared/changes/local-changes.ts'
 import { fixed } from '../shared/discovery/static.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
+import { measure } from '../shared/http/measured-client.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
 import { checkOpenWrites, writeSettings } from '../shared/http/write-guard.ts'
 import { serve } from '../shared/runtime/serve.ts'
@@ -52,7 +55,11 @@ await runService(
     await using cdnurlServer = await serve(cdnurlApp, cdnurl, at(3))
 
     const reporting = service('reporting')
-    const reportingApp = createReporting({ ...reporting, counts: createViewCounts(), writeToken })
+    const reportingApp = createReporting({
+      ...reporting,
+      counts: measureCounts(reporting.metrics, createViewCounts()),
+      writeToken,
+    })
     await using reportingServer = await serve(reportingApp, reporting, at(2))
 
     await using metadataClient = client('metadata', metadataServer)
@@ -62,7 +69,7 @@ await runService(
     const listener = service('queue-listener')
     listener.health.watch('reporting', { state: reportingClient.state, required: true })
     await using _listener = await serve(createBaseApp(listener), listener, at(4))
-    const counting = createReportingClient(reportingClient)
+    const counting = createReportingClient(measure(reportingClient, listener))
     const onForwarded = createProgress({ metrics: listener.metrics, eventLog, reporting: counting })
     const forwarding = forward({ eventLog, reporting: counting, log: listener.log, onForwarded }, stopping)
 
@@ -71,21 +78,22 @@ await runService(
     for (const client of [metadataClient, cdnurlClient, reportingClient]) {
       play.health.watch(client.name, { state: client.state, required: false })
     }
+    const metrics = createPlayMetrics(play.metrics)
     const sources = createSources({
-      metadata: metadataClient,
-      cdnurl: cdnurlClient,
-      reporting: reportingClient,
+      metadata: measure(metadataClient, play),
+      cdnurl: measure(cdnurlClient, play),
+      reporting: measure(reportingClient, play),
       changes,
       ttlMs: CATALOGUE_TTL,
       log: play.log,
+      metrics,
     })
     const producer = eventLog.producer()
-    const record = createRecorder({
-      async append(views, signal) {
-        await producer.append(views, signal)
-        return 'log'
-      },
+    const append = metrics.measureAppend(async (views, signal) => {
+      await producer.append(views, signal)
+      return 'log'
     })
+    const record = createRecorder({ append })
     const playApp = createPlay({ ...play, sources, record })
     await using _play = await serve(playApp, play, at(0))
 

@@ -3,29 +3,132 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { unlessCiNeeds } from './harness/ci-needs.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { play } from './harness/plays.ts'
+import { metric, play } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const hasPromtool = unlessCiNeeds('promtool', spawnSync('promtool', ['--version']).status === 0)
 
-describe.skipIf(!natsVersion || !hasPromtool)('metrics', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem()
-    await eventually(async () => expect((await play(system.play.url, '456', 'measured')).status).toBe(200))
+    system = await startSystem({ CATALOGUE_TTL: '100ms' })
+    await eventually(async () => expect((await playOnce()).status).toBe(200))
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test.each(['metadata', 'cdnurl', 'reporting', 'listener', 'play'] as const)(
+  const playOnce = () => play(system.play.url, '456', 'measured')
+
+  test.skipIf(!hasPromtool).each(['metadata', 'cdnurl', 'reporting', 'listener', 'play'] as const)(
     'promtool finds nothing in those of %s',
     async (name) => {
       const response = await fetch(`${system[name].url}/metrics`)
       expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
       const input = await response.text()
       expect(input).toContain('http_server_request_duration_seconds')
+      expect(input).toContain('nodejs_eventloop_lag_seconds')
+      expect(input).toContain('process_resident_memory_bytes')
+      expect(input).toContain('process_cpu_seconds_total')
       expect(input).not.toMatch(/measured|="456"/)
       const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' })
       expect({ status, found: stdout + stderr }).toEqual({ status: 0, found: '' })
     },
   )
+
+  test('a view is counted where it is recorded, forwarded and counted', async () => {
+    const { play, listener, reporting } = system
+    const counters = [
+      () => metric(play.url, /^recorded_views_total{place="log"}/),
+      () => metric(play.url, /^event_append_duration_seconds_count{outcome="log"}/),
+      () => metric(play.url, /^play_group_size_sum{group="append"}/),
+      () => metric(play.url, /^play_group_size_sum{group="lookup"}/),
+      () => metric(listener.url, /^forwarded_views_total/),
+      () =>
+        metric(listener.url, /^http_client_request_duration_seconds_count{upstream="reporting",outcome="answered"}/),
+      () => metric(reporting.url, /^counted_views_total{source="log"}/),
+      () => metric(reporting.url, /^event_batches_total{outcome="applied"}/),
+      () => metric(reporting.url, /^event_log_position/),
+    ]
+    const read = () => Promise.all(counters.map((counter) => counter()))
+    await eventually(async () => expect(await metric(listener.url, /^event_log_lag_messages/)).toBe(0))
+    const before = await read()
+    await playOnce()
+    await eventually(async () => {
+      const after = await read()
+      for (const [index, value] of after.entries()) expect(value).toBeGreaterThan(Number(before[index]))
+      expect(await metric(reporting.url, /^counted_views_total{source="log"}/)).toBe(Number(before[6]) + 1)
+    })
+  })
+
+  test('what is counted beside the log is told apart', async () => {
+    await fetch(`${system.reporting.url}/events/asset/1/user/1`, { method: 'POST' })
+    expect(await metric(system.reporting.url, /^counted_views_total{source="request"}/)).toBe(1)
+  })
+
+  test('a batch that does not start at the position is counted as refused', async () => {
+    const body = JSON.stringify({ stream: '2000-01-01T00:00:00Z', after: 7, through: 8, views: [] })
+    const headers = { 'content-type': 'application/json' }
+    const response = await fetch(`${system.reporting.url}/events`, { method: 'POST', headers, body })
+    expect(response.status).toBe(409)
+    expect(await metric(system.reporting.url, /^event_batches_total{outcome="refused"}/)).toBe(1)
+  })
+
+  test('reads of an asset are hits, misses, and stale while its owner is down', async () => {
+    const reads = (outcome: string) =>
+      metric(system.play.url, new RegExp(`^catalogue_cache_reads_total{source="metadata",outcome="${outcome}"}`))
+    const [hits, misses] = [await reads('hit'), await reads('miss')]
+    await eventually(async () => {
+      await playOnce()
+      expect(await reads('hit')).toBeGreaterThan(hits)
+      expect(await reads('miss')).toBeGreaterThan(misses)
+    })
+    expect(await reads('stale')).toBe(0)
+    await system.metadata.signal('SIGKILL')
+    await eventually(async () => {
+      await playOnce()
+      expect(await reads('stale')).toBeGreaterThan(0)
+    })
+    await play(system.play.url, 'never-read', 'measured')
+    expect(await reads('error')).toBeGreaterThan(0)
+    await system.metadata.start()
+  })
+
+  test('calls to a service that is gone fail, then are not made', async () => {
+    const calls = (outcome: string) =>
+      metric(
+        system.play.url,
+        new RegExp(`^http_client_request_duration_seconds_count{upstream="reporting",outcome="${outcome}"}`),
+      )
+    expect(await calls('answered')).toBeGreaterThan(0)
+    await system.reporting.signal('SIGKILL')
+    await eventually(async () => {
+      await playOnce()
+      expect(await calls('failed')).toBeGreaterThan(0)
+      expect(await calls('not_asked')).toBeGreaterThan(0)
+    })
+    await system.reporting.start()
+  })
+
+  test('a call to a service that hangs is timed out', async () => {
+    const timedOut = () =>
+      metric(system.play.url, /^http_client_request_duration_seconds_count{upstream="reporting",outcome="timed_out"}/)
+    await eventually(async () => expect((await playOnce()).body).not.toHaveProperty('degraded'))
+    const before = await timedOut()
+    await system.reporting.signal('SIGSTOP')
+    await playOnce()
+    expect(await timedOut()).toBeGreaterThan(before)
+    await system.reporting.start()
+  })
+
+  test('views in the outbox are shown until the log has them', async () => {
+    const waiting = () => metric(system.play.url, /^outbox_waiting_views/)
+    await system.nats.signal('SIGKILL')
+    await eventually(async () => {
+      await playOnce()
+      expect(await waiting()).toBeGreaterThan(0)
+    })
+    expect(await metric(system.play.url, /^recorded_views_total{place="outbox"}/)).toBeGreaterThan(0)
+    expect(await metric(system.play.url, /^event_append_duration_seconds_count{outcome="outbox"}/)).toBeGreaterThan(0)
+    await system.nats.start()
+    await eventually(async () => expect(await waiting()).toBe(0))
+  })
 })

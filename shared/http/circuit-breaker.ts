@@ -13,6 +13,11 @@ const MIN_CALLS_PER_SECOND = 1
 const TRY_AGAIN_MS = 500
 const TRIAL_MS = 150
 
+/** The circuit is open, or the caller's time was over before. */
+export class NotAskedError extends UpstreamError {
+  override name = 'NotAskedError'
+}
+
 export type GuardedClient = ServiceClient & { circuit: () => Circuit }
 
 /**
@@ -35,8 +40,9 @@ export function guard(client: ServiceClient, { log, metrics }: { log: Logger; me
 
   async function call(work: (options: CallOptions) => Promise<Answer>, options: CallOptions): Promise<Answer> {
     // Whose time was over before is no failure of the service.
-    if (options.signal.aborted)
-      throw new UpstreamError(`${client.name} was not asked`, { cause: options.signal.reason })
+    if (options.signal.aborted) {
+      throw new NotAskedError(`${client.name} was not asked`, { cause: options.signal.reason })
+    }
     try {
       return await policy.execute(() => {
         if (policy.state !== CircuitState.HalfOpen) return work(options)
@@ -44,7 +50,7 @@ export function guard(client: ServiceClient, { log, metrics }: { log: Logger; me
       })
     } catch (error) {
       if (error instanceof UpstreamError) throw error
-      throw new UpstreamError(`${client.name} is not asked`, { cause: error })
+      throw new NotAskedError(`${client.name} is not asked`, { cause: error })
     }
   }
 

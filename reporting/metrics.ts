@@ -1,0 +1,44 @@
+import { Counter, Gauge } from 'prom-client'
+import type { Metrics } from '../shared/runtime/metrics.ts'
+import type { ViewCounts } from './view-counts.ts'
+
+/** Shows in the metrics what is counted, and up to where. */
+export function measureCounts(metrics: Metrics, counts: ViewCounts): ViewCounts {
+  const registers = [metrics]
+  const views = new Counter({
+    name: 'counted_views_total',
+    help: 'Views counted, by where they came from: the log, or a request beside it',
+    labelNames: ['source'],
+    registers,
+  })
+  const batches = new Counter({
+    name: 'event_batches_total',
+    help: 'Batches of the log that started at the position and were counted (applied), or did not (refused)',
+    labelNames: ['outcome'],
+    registers,
+  })
+  new Gauge({
+    name: 'event_log_position',
+    help: 'Sequence of the last message counted',
+    registers,
+    collect() {
+      this.set(counts.position()?.sequence ?? 0)
+    },
+  })
+  for (const source of ['log', 'request']) views.inc({ source }, 0)
+  for (const outcome of ['applied', 'refused']) batches.inc({ outcome }, 0)
+
+  return {
+    ...counts,
+    count(play) {
+      views.inc({ source: 'request' })
+      return counts.count(play)
+    },
+    apply(batch) {
+      const applied = counts.apply(batch)
+      if (applied) views.inc({ source: 'log' }, batch.views.length)
+      batches.inc({ outcome: applied ? 'applied' : 'refused' })
+      return applied
+    },
+  }
+}
