@@ -144,12 +144,12 @@ function open({ gather = async () => found, record = async () => 'log' }: Fakes 
   const app = createApp({
     ...createTestService('play'),
     sources: {
-      gather(play, requestId) {
+      gather(play, { requestId }) {
         gathered.push({ ...play, requestId })
         return gather(play)
       },
     },
-    record(play, requestId) {
+    record(play, { requestId }) {
       recorded.push({ ...play, requestId })
       return record(play)
     },

@@ -29,10 +29,10 @@ export function createApp({ sources, record, ...service }: Deps) {
     validate('param', Play),
     async (c) => {
       const play = c.req.valid('param')
-      const requestId = c.get('requestId')
-      const found = await sources.gather(play, requestId)
+      const request = { requestId: c.get('requestId'), span: c.get('span') }
+      const found = await sources.gather(play, request)
       if (!found) return c.json({ id: play.assetId, status: 'Asset not found' }, 404)
-      const recorded = await record(play, requestId)
+      const recorded = await record(play, request)
       return c.json(toPlayback(found, recorded))
     },
   )

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { useFakeClock } from '../shared/runtime/fake-clock.ts'
+import { createTestRequest } from '../shared/runtime/test-service.ts'
 import { createReadOnce } from './read-once.ts'
 
 const TTL_MS = 1_000
@@ -20,7 +21,7 @@ test('each id is asked for by itself', async () => {
 
 test('the owner hears which request asked first', async () => {
   const { owner, values } = open()
-  await Promise.all([values.read('a', 'first'), values.read('a', 'second')])
+  await Promise.all([values.read('a', createTestRequest('first')), values.read('a', createTestRequest('second'))])
   expect(owner.requestIds).toEqual(['first'])
 })
 
@@ -165,12 +166,12 @@ function open({ ttlMs = TTL_MS, max = 10 } = {}) {
   const values = createReadOnce({
     ttlMs,
     max,
-    async load(id, requestId) {
+    async load(id, { requestId }) {
       owner.asked.push(id)
       owner.requestIds.push(requestId)
       if (owner.down) throw new Error('down')
       return owner.missing ? undefined : { id, version: owner.version }
     },
   })
-  return { owner, values, read: (id: string) => values.read(id, 'request') }
+  return { owner, values, read: (id: string) => values.read(id, createTestRequest()) }
 }

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
 
 /** What was read; `stale` where its owner could not be asked whether it still holds. */
 export type Held<Value> = { value: Value; stale: boolean }
@@ -13,14 +14,14 @@ export type ReadOnce<Value> = {
    * Undefined where the owner has no such thing.
    * @throws what loading throws, where it never was read
    */
-  read(id: string, requestId: string): Held<Value> | undefined | Promise<Held<Value> | undefined>
+  read(id: string, request: RequestContext): Held<Value> | undefined | Promise<Held<Value> | undefined>
   /** The owner says that it has changed: it is read again when next asked for. */
   expire(id: string): void
   expireAll(): void
 }
 
 type Options<Value> = {
-  load: (id: string, requestId: string) => Promise<Value | undefined>
+  load: (id: string, request: RequestContext) => Promise<Value | undefined>
   /** How long a value is fresh, in milliseconds. */
   ttlMs: number
   /** How many values are kept. */
@@ -30,8 +31,8 @@ type Options<Value> = {
 /** A source that asks the owner each time. */
 export function createReadAlways<Value extends object>({ load }: Pick<Options<Value>, 'load'>): ReadOnce<Value> {
   return {
-    async read(id, requestId) {
-      const value = await load(id, requestId)
+    async read(id, request) {
+      const value = await load(id, request)
       return value && { value, stale: false }
     },
     expire() {},
@@ -48,17 +49,17 @@ const RETRY_MS = 1
 /** Many callers for one id share one load. What has expired is kept for the time when its owner is down. */
 export function createReadOnce<Value extends object>({ load, ttlMs, max }: Options<Value>): ReadOnce<Value> {
   let gaps = 0
-  const cache = new LRUCache<string, Held<Value>, string>({
+  const cache = new LRUCache<string, Held<Value>, RequestContext>({
     max,
     ttl: Math.max(1, Math.round(ttlMs)),
     noDeleteOnStaleGet: true,
     // A value that changes while it is being read goes to those who wait for it, and is not kept.
     ignoreFetchAbort: true,
-    async fetchMethod(id, last, { options, context: requestId }) {
+    async fetchMethod(id, last, { options, context: request }) {
       const before = gaps
       let value: Value | undefined
       try {
-        value = await load(id, requestId)
+        value = await load(id, request)
       } catch (error) {
         if (!last) throw error
         options.ttl = RETRY_MS
@@ -76,9 +77,9 @@ export function createReadOnce<Value extends object>({ load, ttlMs, max }: Optio
     else cache.delete(id)
   }
 
-  async function fetch(id: string, requestId: string): Promise<Held<Value> | undefined> {
+  async function fetch(id: string, request: RequestContext): Promise<Held<Value> | undefined> {
     try {
-      return await cache.fetch(id, { context: requestId })
+      return await cache.fetch(id, { context: request })
     } catch (error) {
       if (!(error instanceof AbsentError)) throw error
       cache.delete(id)
@@ -88,7 +89,7 @@ export function createReadOnce<Value extends object>({ load, ttlMs, max }: Optio
 
   return {
     // The plain look-up first: fetch() allocates a promise and a status even for a hit.
-    read: (id, requestId) => cache.get(id) ?? fetch(id, requestId),
+    read: (id, request) => cache.get(id) ?? fetch(id, request),
     expire,
     expireAll() {
       gaps += 1
@@ -105,8 +106,8 @@ export function observeReads<Value>(source: ReadOnce<Value>, observe: (outcome: 
   }
   return {
     ...source,
-    read(id, requestId) {
-      const reading = source.read(id, requestId)
+    read(id, request) {
+      const reading = source.read(id, request)
       if (!(reading instanceof Promise)) return ended(reading, 'hit')
       return reading.then(
         (held) => ended(held, 'miss'),

@@ -3,6 +3,7 @@ import { expect, test, vi } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { TimedOutError } from '../shared/runtime/batcher.ts'
 import { useFakeClock } from '../shared/runtime/fake-clock.ts'
+import { createTestRequest } from '../shared/runtime/test-service.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createRecorder } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
@@ -10,7 +11,8 @@ import type { Recorded } from './spooler.ts'
 test('a view in the log says who played what, when, and by which request', async () => {
   const { appends, record } = open()
   vi.setSystemTime('2026-11-20T21:00:00.123Z')
-  void record({ assetId: '456', userId: '8' }, 'request-1')
+  const request = createTestRequest('request-1')
+  void record({ assetId: '456', userId: '8' }, request)
   await turn()
   expect(appends[0]?.views).toEqual([
     {
@@ -19,6 +21,7 @@ test('a view in the log says who played what, when, and by which request', async
       userId: '8',
       at: '2026-11-20T21:00:00.123Z',
       requestId: 'request-1',
+      traceparent: request.span.traceparent,
     },
   ])
 })
@@ -62,10 +65,10 @@ test('one append has at most a thousand views', async () => {
 
 test('where an append fails none of its views are recorded, and those after it are', async () => {
   const { fail, record, store } = open()
-  const views = ['1', '2'].map((userId) => record({ assetId: 'a', userId }, 'request'))
+  const views = ['1', '2'].map((userId) => record({ assetId: 'a', userId }, createTestRequest()))
   const recorded = Promise.allSettled(views)
   await turn()
-  const last = record({ assetId: 'a', userId: '3' }, 'request')
+  const last = record({ assetId: 'a', userId: '3' }, createTestRequest())
   await fail(0)
   await store(1)
   const reason = { name: UnavailableError.name, cause: { message: 'the disk is full' } }
@@ -93,7 +96,9 @@ function open() {
     },
   })
   const recordMany = (count: number) =>
-    Promise.all(Array.from({ length: count }, (_, n) => record({ assetId: 'a', userId: String(n) }, 'request')))
+    Promise.all(
+      Array.from({ length: count }, (_, n) => record({ assetId: 'a', userId: String(n) }, createTestRequest())),
+    )
   return {
     appends,
     record,

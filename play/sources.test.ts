@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest'
 import type { Change, Changes } from '../shared/changes/changes.ts'
 import { type Answer, type CallOptions, type ServiceClient, UpstreamError } from '../shared/http/service-client.ts'
 import { useFakeClock } from '../shared/runtime/fake-clock.ts'
-import { createTestService } from '../shared/runtime/test-service.ts'
+import { createTestRequest, createTestService } from '../shared/runtime/test-service.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createPlayMetrics } from './metrics.ts'
 import { createSources } from './sources.ts'
@@ -220,7 +220,8 @@ function open() {
     asked,
     change: (change: Change) => listener?.[0](change),
     gap: () => listener?.[1](),
-    gather: (assetId: string, userId = 'u') => sources.gather({ assetId, userId }, `request-${userId}`),
+    gather: (assetId: string, userId = 'u') =>
+      sources.gather({ assetId, userId }, createTestRequest(`request-${userId}`)),
     timesAsked: (path: string) => asked.filter((question) => question.path === path).length,
   }
 }

@@ -10,6 +10,7 @@ import { expectBody, type ServiceClient } from '../shared/http/service-client.ts
 import { createBatcher } from '../shared/runtime/batcher.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { PlayMetrics } from './metrics.ts'
 import { createReadAlways, createReadOnce, type Held, observeReads, type ReadOnce } from './read-once.ts'
 import type { Idea } from './settings.ts'
@@ -35,7 +36,7 @@ export type Sources = {
    * Asks all services at once. Undefined where metadata or cdnurl has no such asset.
    * @throws UnavailableError where one of them cannot be asked and never was
    */
-  gather(play: Play, requestId: string): Promise<Gathered | undefined>
+  gather(play: Play, request: RequestContext): Promise<Gathered | undefined>
 }
 
 type Deps = {
@@ -64,22 +65,25 @@ export function createSources(deps: Deps): Sources {
     return observeReads(reader, deps.metrics.reads(source))
   }
 
-  async function countsOf(play: Play, requestId: string): Promise<PlayCounts | undefined> {
+  async function countsOf({ assetId, userId }: Play, { requestId, span: cause }: RequestContext) {
+    const span = cause.child('look up counts')
     try {
-      const { users, assets } = await lookUp({ ...play, requestId })
-      return { userviews: users[play.userId] ?? 0, assetviews: assets[play.assetId] ?? 0 }
-    } catch (err) {
-      log.debug({ err, requestId }, 'counts not read')
+      const { users, assets } = await lookUp({ assetId, userId, requestId, span })
+      span.end()
+      return { userviews: users[userId] ?? 0, assetviews: assets[assetId] ?? 0 }
+    } catch (error) {
+      span.end({ error })
+      log.debug({ err: error, requestId, trace_id: span.traceId }, 'counts not read')
       return undefined
     }
   }
 
   return {
-    async gather(play, requestId) {
+    async gather(play, request) {
       const [metadata, cdnUrl, counts] = await Promise.all([
-        failureAsValue(kept.metadata.read(play.assetId, requestId)),
-        failureAsValue(kept.cdnurl.read(play.assetId, requestId)),
-        countsOf(play, requestId),
+        failureAsValue(kept.metadata.read(play.assetId, request)),
+        failureAsValue(kept.cdnurl.read(play.assetId, request)),
+        countsOf(play, request),
       ])
       if (!metadata || !cdnUrl) return undefined
       if (metadata instanceof Error) throw new UnavailableError('metadata was never read', { cause: metadata })
@@ -94,16 +98,16 @@ export function createSources(deps: Deps): Sources {
 }
 
 function assetLoader<Schema extends z.ZodType>(service: ServiceClient, path: string, schema: Schema) {
-  return async (assetId: string, requestId: string): Promise<z.output<Schema> | undefined> => {
+  return async (assetId: string, request: RequestContext): Promise<z.output<Schema> | undefined> => {
     const signal = AbortSignal.timeout(GATHER_MS)
-    const answer = await service.get(`${path}/asset/${assetId}`, { signal, requestId })
+    const answer = await service.get(`${path}/asset/${assetId}`, { signal, ...request })
     if (answer.status !== 404) return expectBody(answer, 200, schema)
     expectBody(answer, 404, AssetNotFound)
     return undefined
   }
 }
 
-type IdentifiedPlay = Play & { requestId: string }
+type IdentifiedPlay = Play & RequestContext
 
 /** One request asks for the counts of all plays that came while the one before was under way. */
 function createGroupLookup({ reporting, metrics }: Pick<Deps, 'reporting' | 'metrics'>) {
@@ -126,12 +130,15 @@ async function lookUpCounts(reporting: ServiceClient, plays: IdentifiedPlay[], s
     assets: [...new Set(plays.map(({ assetId }) => assetId))],
     users: [...new Set(plays.map(({ userId }) => userId))],
   }
-  const answer = await reporting.post('/events/lookup', ids, {
-    signal,
-    requestId: plays[0]?.requestId,
-    idempotent: true,
-  })
+  const answer = await reporting.post('/events/lookup', ids, { signal, idempotent: true, ...causeOf(plays) })
   return expectBody(answer, 200, LookedUpCounts)
+}
+
+/** One request serves many plays: it belongs to the first whose trace is recorded, and is linked to the others'. */
+function causeOf(plays: IdentifiedPlay[]) {
+  const recorded = plays.filter(({ span }) => span.isRecorded)
+  const { requestId, span } = (recorded[0] ?? plays[0]) as IdentifiedPlay
+  return { requestId, span, links: recorded.slice(1).map(({ span }) => span) }
 }
 
 function followChanges(changes: Changes, kept: Record<string, ReadOnce<object>>): void {

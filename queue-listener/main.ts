@@ -21,7 +21,7 @@ const settings = {
 await runService(
   { name: 'queue-listener', port: 8084, settings, script: import.meta.filename },
   async (service, { PORT, HOST, NATS_URL, REPORTING_URL, EVENTS_MAX_AGE, WRITE_TOKEN }) => {
-    const { discovery, health, log, metrics, stopping } = service
+    const { discovery, health, log, metrics, stopping, tracing } = service
     const instances = discovery.instancesOf('reporting', REPORTING_URL)
     await using nats = openNatsLink({ servers: NATS_URL, ...service })
     await using client = measure(createServiceClient({ name: 'reporting', instances, token: WRITE_TOKEN }), service)
@@ -30,7 +30,7 @@ await runService(
     health.watch('reporting', { state: client.state, required: true })
     await using _ = await serve(createBaseApp(service), service, { port: PORT, host: HOST })
 
-    const reporting = createReporting(client)
+    const reporting = createReporting(client, tracing)
     const onForwarded = createProgress({ metrics, eventLog, reporting })
     const forwarding = forward({ eventLog, reporting, log, onForwarded }, stopping)
     await stopped(service)

@@ -24,6 +24,7 @@ import { serve } from '../shared/runtime/serve.ts'
 import { createService, runService, stopped } from '../shared/runtime/service.ts'
 import { catalogueTtl, dataDir } from '../shared/runtime/settings.ts'
 import { createMapStore } from '../shared/stores/map-store.ts'
+import { openTracing } from '../shared/tracing/open.ts'
 
 /**
  * The five services in one process, with the event log in a SQLite file instead of NATS. They still talk HTTP to each
@@ -39,22 +40,26 @@ await runService(
   async ({ stopping, log, discovery }, settings) => {
     const { PORT, HOST, LOG_LEVEL, DATA_DIR, CATALOGUE_TTL, WRITE_TOKEN: writeToken } = settings
     checkOpenWrites(settings, log)
-    const service = (name: string) => createService({ name, level: LOG_LEVEL, stopping, discovery })
+    await using traces = new AsyncDisposableStack()
+    const service = async (name: string) => {
+      const tracing = traces.use(await openTracing(settings, { name, log }))
+      return createService({ name, level: LOG_LEVEL, stopping, discovery, tracing })
+    }
     const at = (offset: number) => ({ port: PORT && PORT + offset, host: HOST })
     const client = (name: string, { url }: { url: string }) =>
       createServiceClient({ name, instances: fixed([url]), token: writeToken })
     const changes = createLocalChanges()
     await using eventLog = createSqliteEventLog({ file: join(DATA_DIR, 'events.sqlite'), log })
 
-    const metadata = service('metadata')
+    const metadata = await service('metadata')
     const metadataApp = createMetadata({ ...metadata, store: createMapStore(metadataSeed), changes, writeToken })
     await using metadataServer = await serve(metadataApp, metadata, at(1))
 
-    const cdnurl = service('cdnurl')
+    const cdnurl = await service('cdnurl')
     const cdnurlApp = createCdnurl({ ...cdnurl, store: createMapStore(cdnurlSeed), changes, writeToken })
     await using cdnurlServer = await serve(cdnurlApp, cdnurl, at(3))
 
-    const reporting = service('reporting')
+    const reporting = await service('reporting')
     const reportingApp = createReporting({
       ...reporting,
       counts: measureCounts(reporting.metrics, createViewCounts()),
@@ -66,14 +71,14 @@ await runService(
     await using cdnurlClient = client('cdnurl', cdnurlServer)
     await using reportingClient = client('reporting', reportingServer)
 
-    const listener = service('queue-listener')
+    const listener = await service('queue-listener')
     listener.health.watch('reporting', { state: reportingClient.state, required: true })
     await using _listener = await serve(createBaseApp(listener), listener, at(4))
-    const counting = createReportingClient(measure(reportingClient, listener))
+    const counting = createReportingClient(measure(reportingClient, listener), listener.tracing)
     const onForwarded = createProgress({ metrics: listener.metrics, eventLog, reporting: counting })
     const forwarding = forward({ eventLog, reporting: counting, log: listener.log, onForwarded }, stopping)
 
-    const play = service('play')
+    const play = await service('play')
     play.health.watch('events', { state: eventLog.state, required: true })
     for (const client of [metadataClient, cdnurlClient, reportingClient]) {
       play.health.watch(client.name, { state: client.state, required: false })

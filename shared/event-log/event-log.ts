@@ -1,9 +1,10 @@
 import type { Position } from '../contracts/position.ts'
 import type { View } from '../contracts/view.ts'
 import type { DependencyState } from '../runtime/health.ts'
+import type { TraceContext } from '../tracing/trace-context.ts'
 
-/** A view on its way into the log, with the id of the request that caused it. */
-export type NewView = View & { requestId?: string }
+/** A view on its way into the log, with the id of the request that caused it, and its place in that one's trace. */
+export type NewView = View & { requestId?: string } & Partial<TraceContext>
 
 /** The views of the messages after `after`, up to and with `through`: none where those were all rejected. */
 export type LogBatch = {
@@ -11,6 +12,8 @@ export type LogBatch = {
   after: number
   through: number
   views: View[]
+  /** Where the views belong whose traces are recorded. */
+  traces: TraceContext[]
   /** How many messages of this stretch were no valid batch of views. They are skipped and kept aside. */
   rejected: number
   /** How many messages the log had after this stretch when it was read. */

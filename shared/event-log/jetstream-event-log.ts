@@ -1,6 +1,5 @@
 import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, millis, nanos } from 'nats'
 import type { Position } from '../contracts/position.ts'
-import type { View } from '../contracts/view.ts'
 import { jetStreamManager, nextMessage } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
@@ -10,7 +9,7 @@ import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
 import { createRejectedMessages, type RejectedMessages } from './rejected-messages.ts'
 import { ensureStream, type Retention, STREAM, VIEWS } from './stream.ts'
-import { decodeViews } from './view-events.ts'
+import { type DecodedViews, decodeViews } from './view-events.ts'
 
 /** How many messages may be on their way to a reader. */
 const FETCH_MESSAGES = 256
@@ -52,9 +51,10 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
           for await (const message of messages) {
             delivered += 1
             if (message.info.deliverySequence !== delivered) throw new Error('messages were lost on their way')
-            const views = await viewsOf(message, rejected)
-            if (!batch.hasRoom(message.data.length, views?.length ?? 0)) yield batch.take(message.info.pending + 1)
-            batch.add(message.seq, message.data.length, views)
+            const found = await viewsOf(message, rejected)
+            if (!batch.hasRoom(message.data.length, found?.views.length ?? 0))
+              yield batch.take(message.info.pending + 1)
+            batch.add(message.seq, message.data.length, found)
             pending = message.info.pending
             const isLastArrived = messages.getPending() <= 1
             if (pending === 0 && isLastArrived) yield batch.take(0)
@@ -115,7 +115,7 @@ function startingPoint(after: Position | undefined, end: Position): Position {
   throw new LogRolledBackError(`the log ends at ${end.sequence}, before the position ${after.sequence}`)
 }
 
-async function viewsOf(message: JsMsg, rejected: RejectedMessages): Promise<View[] | undefined> {
+async function viewsOf(message: JsMsg, rejected: RejectedMessages): Promise<DecodedViews | undefined> {
   try {
     return decodeViews(message.string(), storedAt(message))
   } catch (error) {

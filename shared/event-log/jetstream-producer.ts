@@ -67,7 +67,7 @@ export function createJetStreamProducer({ nats, retention, id = nuid.next() }: D
 
 function lastViewId(stored: StoredMsg): string | undefined {
   try {
-    return decodeViews(stored.string(), stored.timestamp).at(-1)?.id
+    return decodeViews(stored.string(), stored.timestamp).views.at(-1)?.id
   } catch {
     return undefined
   }

@@ -1,12 +1,11 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { DatabaseSync } from 'node:sqlite'
-import type { View } from '../contracts/view.ts'
 import type { Logger } from '../runtime/log.ts'
 import { openSqlite } from '../runtime/sqlite.ts'
 import { createBatchBuilder } from './batch-builder.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
-import { decodeViews, encodeViews } from './view-events.ts'
+import { type DecodedViews, decodeViews, encodeViews } from './view-events.ts'
 
 /** How many messages are read at a time: one query stays well below a millisecond. */
 const READ_MESSAGES = 256
@@ -37,7 +36,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
 
   const lastSequence = () => Number(last.get()?.sequence)
 
-  function viewsOf({ sequence, data, stored_at }: Message): View[] | undefined {
+  function viewsOf({ sequence, data, stored_at }: Message): DecodedViews | undefined {
     try {
       return decodeViews(data, stored_at)
     } catch (error) {
@@ -67,9 +66,9 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
       while (!signal.aborted) {
         const messages = next.all(read, READ_MESSAGES) as Message[]
         for (const message of messages) {
-          const views = viewsOf(message)
-          if (!batch.hasRoom(message.data.length, views?.length ?? 0)) yield batch.take(lastSequence() - read)
-          batch.add(message.sequence, message.data.length, views)
+          const found = viewsOf(message)
+          if (!batch.hasRoom(message.data.length, found?.views.length ?? 0)) yield batch.take(lastSequence() - read)
+          batch.add(message.sequence, message.data.length, found)
           read = message.sequence
         }
         if (read < lastSequence()) continue

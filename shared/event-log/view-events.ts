@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Play } from '../contracts/play.ts'
 import { MAX_VIEWS_PER_BATCH, View } from '../contracts/view.ts'
+import { parseTraceparent, type TraceContext } from '../tracing/trace-context.ts'
 import type { NewView } from './event-log.ts'
 
 /** The media type of a message of the log (CloudEvents 1.0, JSON batch format). */
@@ -14,6 +15,9 @@ export const ViewEvent = z.looseObject({
   type: z.literal('video.viewed'),
   time: View.shape.at.optional(),
   data: Play,
+  // The distributed tracing extension. A producer that gets it wrong loses its trace, not its view.
+  traceparent: z.string().optional().catch(undefined),
+  tracestate: z.string().optional().catch(undefined),
 })
 export type ViewEvent = z.infer<typeof ViewEvent>
 
@@ -22,7 +26,7 @@ const ViewEvents = z.array(ViewEvent).min(1).max(MAX_VIEWS_PER_BATCH)
 /** Views as the JSON of a CloudEvents batch. The same views always give the same text. */
 export function encodeViews(views: readonly NewView[], source: string): string {
   return JSON.stringify(
-    views.map(({ id, assetId, userId, at, requestId }) => ({
+    views.map(({ id, assetId, userId, at, requestId, traceparent, tracestate }) => ({
       specversion: '1.0',
       id,
       source,
@@ -30,24 +34,37 @@ export function encodeViews(views: readonly NewView[], source: string): string {
       subject: assetId,
       time: at,
       requestid: requestId,
+      traceparent,
+      tracestate,
       data: { assetId, userId },
     })),
   )
 }
+
+/** The views of a message, and where those of them belong whose traces are recorded. */
+export type DecodedViews = { views: View[]; traces: TraceContext[] }
 
 /**
  * The views of a message: a CloudEvents batch, or a single event.
  * @param storedAt the time of an event that names none (RFC 3339)
  * @throws Error whose message says what is wrong
  */
-export function decodeViews(text: string, storedAt: string): View[] {
+export function decodeViews(text: string, storedAt: string): DecodedViews {
   const json: unknown = JSON.parse(text)
   const events = ViewEvents.safeParse(Array.isArray(json) ? json : [json])
   if (!events.success) throw new Error(z.prettifyError(events.error).split('\n').slice(0, 4).join(' '))
-  return events.data.map(({ id, time, data }) => ({
-    id,
-    assetId: data.assetId,
-    userId: data.userId,
-    at: time ?? storedAt,
-  }))
+  return {
+    views: events.data.map(({ id, time, data }) => ({
+      id,
+      assetId: data.assetId,
+      userId: data.userId,
+      at: time ?? storedAt,
+    })),
+    traces: events.data.flatMap(recordedTrace),
+  }
+}
+
+function recordedTrace({ traceparent, tracestate }: ViewEvent): TraceContext[] {
+  if (traceparent === undefined || !parseTraceparent(traceparent)?.isSampled) return []
+  return [{ traceparent, tracestate }]
 }

@@ -5,6 +5,7 @@ import type { Logger } from '../runtime/log.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import { createSeldom } from '../runtime/seldom.ts'
 import type { AppEnv } from './app-env.ts'
+import { idsOf } from './request-context.ts'
 
 const SLOW_MS = 1_000
 const SUMMARY_EVERY_MS = 60_000
@@ -24,10 +25,12 @@ export function access({ log, metrics }: { log: Logger; metrics: Metrics }): Mid
     c.set('log', log)
     await next()
     const ms = performance.now() - started
-    observe(c, ms / 1_000)
+    const route = routePath(c, -1)
+    observe(c, route, ms / 1_000)
+    if (c.get('span').isRecorded) endSpan(c, route)
     summarize(ms, c.res.status)
     if (each || ms >= SLOW_MS) {
-      const line = { method: c.req.method, path: c.req.path, status: c.res.status, ms, requestId: c.get('requestId') }
+      const line = { method: c.req.method, path: c.req.path, status: c.res.status, ms, ...idsOf(c) }
       const times = ms >= SLOW_MS ? seldom('slow') : undefined
       if (times) log.warn({ ...line, times }, 'slow request')
       else log.debug(line, 'request')
@@ -45,9 +48,8 @@ function createDurations(metrics: Metrics) {
   })
   // prom-client looks labels up by hashing them; a held child costs half.
   const children = new Map<string, Histogram.Internal<string>>()
-  return (c: Context<AppEnv>, seconds: number) => {
+  return (c: Context<AppEnv>, route: string, seconds: number) => {
     const method = c.req.method
-    const route = routePath(c, -1)
     const status = c.res.status
     const key = `${method} ${route} ${status}`
     let child = children.get(key)
@@ -57,6 +59,19 @@ function createDurations(metrics: Metrics) {
     }
     child.observe(seconds)
   }
+}
+
+/** As OpenTelemetry names them: https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span */
+function endSpan(c: Context<AppEnv>, route: string): void {
+  const { status } = c.res
+  const attributes = {
+    'http.request.method': c.req.method,
+    'http.route': route,
+    'url.path': c.req.path,
+    'http.response.status_code': status,
+    ...(status >= 500 && { 'error.type': String(status) }),
+  }
+  c.get('span').end({ name: `${c.req.method} ${route}`, attributes, error: c.error })
 }
 
 /** No timer: the first request after a minute is over writes what it had. */

@@ -8,15 +8,15 @@ import type { AppEnv } from './app-env.ts'
 import { docs } from './docs.ts'
 import { createErrorHandler, problem } from './errors.ts'
 import { describe } from './openapi.ts'
-import { requestId } from './request-id.ts'
+import { requestContext } from './request-context.ts'
 
 const Alive = z.object({ status: z.literal('alive') })
 
 /** The routes and the behaviour that every service has; a service adds its own. */
-export function createBaseApp(service: Pick<Service, 'name' | 'log' | 'health' | 'metrics'>) {
-  const { name, log, health, metrics } = service
+export function createBaseApp(service: Pick<Service, 'name' | 'log' | 'health' | 'metrics' | 'tracing'>) {
+  const { name, log, health, metrics, tracing } = service
   const app = new Hono<AppEnv>()
-  app.use(access({ log, metrics }), requestId())
+  app.use(access({ log, metrics }), requestContext(tracing))
   app.notFound(notFound(app))
   app.onError(createErrorHandler())
   app.get('/healthz', describe({ summary: 'Whether the process is alive', answers: { 200: Alive } }), (c) =>

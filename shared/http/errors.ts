@@ -6,6 +6,7 @@ import { reasonOf } from '../runtime/reason.ts'
 import { createSeldom } from '../runtime/seldom.ts'
 import { UnavailableError } from '../runtime/unavailable.ts'
 import type { AppEnv } from './app-env.ts'
+import { idsOf } from './request-context.ts'
 
 /** What a client may be told about a field of what it sent. */
 export type FieldError = { path: string; message: string }
@@ -41,7 +42,7 @@ export function createErrorHandler(): ErrorHandler<AppEnv> {
   return (error, c) => {
     if (error instanceof UnavailableError) return unavailable(c, error)
     if (error instanceof HTTPException && error.status < 500) return refused(c, error)
-    c.get('log').error({ err: error, requestId: c.get('requestId'), path: c.req.path }, 'request failed')
+    c.get('log').error({ err: error, ...idsOf(c), path: c.req.path }, 'request failed')
     return problem(c, 500)
   }
 
@@ -49,7 +50,7 @@ export function createErrorHandler(): ErrorHandler<AppEnv> {
   function unavailable(c: Context<AppEnv>, error: Error) {
     const times = seldom(error.message)
     if (times) {
-      const line = { reason: reasonOf(error), times, requestId: c.get('requestId'), path: c.req.path }
+      const line = { reason: reasonOf(error), times, ...idsOf(c), path: c.req.path }
       c.get('log').warn(line, 'request not served')
     }
     return problem(c, 503)

@@ -1,6 +1,8 @@
 import type { z } from 'zod'
 import type { Instances } from '../discovery/discovery.ts'
 import type { DependencyState } from '../runtime/health.ts'
+import type { TraceContext } from '../tracing/trace-context.ts'
+import { beginUnrecorded, type RequestContext } from '../tracing/tracing.ts'
 import { createBalancer, type Instance, leaveOut } from './balancer.ts'
 
 /** Another service did not answer, not in time, or not with what it should. `cause` says how. */
@@ -8,9 +10,11 @@ export class UpstreamError extends Error {
   override name = 'UpstreamError'
 }
 
-export type CallOptions = {
+/** On whose behalf, if anybody's, and how. */
+export type CallOptions = Partial<RequestContext> & {
   signal: AbortSignal
-  requestId?: string | undefined
+  /** Other work that waits for the answer. */
+  links?: TraceContext[] | undefined
   /** Whether another instance may be asked where one fails. A GET always is. */
   idempotent?: boolean
 }
@@ -46,15 +50,32 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
   const balancer = createBalancer(instances)
   const authorization = token && { authorization: `Bearer ${token}` }
 
-  async function call(given: Request, { idempotent = given.method === 'GET', signal, requestId }: CallOptions) {
-    const request = {
-      ...given,
-      headers: {
-        ...(given.body && { 'content-type': 'application/json' }),
-        ...(requestId && { 'x-request-id': requestId }),
-        ...authorization,
-      },
+  async function call(given: Request, options: CallOptions): Promise<Answer> {
+    const { requestId, span: cause = beginUnrecorded(), links } = options
+    const { method } = given
+    const attributes = { 'http.request.method': method, 'url.path': given.path, 'peer.service': name }
+    const span = cause.child(`${method} ${name}`, { kind: 'client', attributes, links })
+    const headers = {
+      ...(given.body && { 'content-type': 'application/json' }),
+      ...(requestId && { 'x-request-id': requestId }),
+      traceparent: span.traceparent,
+      ...(span.tracestate && { tracestate: span.tracestate }),
+      ...authorization,
     }
+    try {
+      const answer = await askOneAfterAnother({ ...given, headers }, options)
+      span.end({ attributes: { 'http.response.status_code': answer.status } })
+      return answer
+    } catch (error) {
+      span.end({ error })
+      throw error
+    }
+  }
+
+  async function askOneAfterAnother(
+    request: Request,
+    { idempotent = request.method === 'GET', signal }: CallOptions,
+  ): Promise<Answer> {
     const tried: Instance[] = []
     let cause: unknown
     let next = balancer.pick(tried)

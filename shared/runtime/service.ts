@@ -3,6 +3,9 @@ import type { Discovery } from '../discovery/discovery.ts'
 import { openDiscovery } from '../discovery/open.ts'
 import { discoverySettings } from '../discovery/settings.ts'
 import { createStaticDiscovery } from '../discovery/static.ts'
+import { openTracing } from '../tracing/open.ts'
+import { tracingSettings } from '../tracing/settings.ts'
+import { passingOn, type Tracing } from '../tracing/tracing.ts'
 import { createHealth, type Health } from './health.ts'
 import { ListenError } from './listen.ts'
 import { createLog, type Logger } from './log.ts'
@@ -30,6 +33,7 @@ export type Service = {
   health: Health
   metrics: Metrics
   discovery: Discovery
+  tracing: Tracing
   /** Aborts on SIGTERM and SIGINT: time to finish. */
   stopping: AbortSignal
 }
@@ -55,8 +59,9 @@ export async function runService<Shape extends SettingsShape>(
     const settings = { ...loadSettings(common, source), ...loadSettings(own, source) }
     const service = createService({ name, level: settings.LOG_LEVEL, stopping: stopSignal() })
     {
+      await using tracing = await openTracing(settings, service)
       await using discovery = openDiscovery(settings, service)
-      await compose({ ...service, discovery }, settings)
+      await compose({ ...service, discovery, tracing }, settings)
     }
     service.log.info('stopped')
   } catch (error) {
@@ -67,7 +72,7 @@ export async function runService<Shape extends SettingsShape>(
 type CommonShape = ReturnType<typeof commonSettings>
 
 function commonSettings(defaultPort: number) {
-  return { PORT: port(defaultPort), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings }
+  return { PORT: port(defaultPort), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings, ...tracingSettings }
 }
 
 /** The parts of a service that need no settings but a name. Embedded mode makes several in one process. */
@@ -76,14 +81,16 @@ export function createService({
   level,
   stopping,
   discovery = createStaticDiscovery(),
+  tracing = passingOn,
 }: {
   name: string
   level: string
   stopping: AbortSignal
   discovery?: Discovery
+  tracing?: Tracing
 }): Service {
   const log = createLog({ name, level })
-  return { name, log, health: createHealth(stopping), metrics: createMetrics(), discovery, stopping }
+  return { name, log, health: createHealth(stopping), metrics: createMetrics(), discovery, tracing, stopping }
 }
 
 /** Resolves when the process was asked to stop. */

@@ -41,7 +41,16 @@ export async function startCommand(
 ): Promise<ServiceProcess> {
   const port = given ?? (await freePort())
   let child: Child
-  const own = { NATS_URL: '', METADATA_URL: '', CDNURL_URL: '', REPORTING_URL: '', CATALOGUE_TTL: '', HOST: '', ...env }
+  const own = {
+    NATS_URL: '',
+    METADATA_URL: '',
+    CDNURL_URL: '',
+    REPORTING_URL: '',
+    CATALOGUE_TTL: '',
+    HOST: '',
+    OTEL_EXPORTER_OTLP_ENDPOINT: '',
+    ...env,
+  }
 
   async function start(): Promise<string> {
     child = startChild(program, [...args, '--port', String(port)], { env: own })

@@ -1,0 +1,54 @@
+import { ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api'
+import { SamplingDecision } from '@opentelemetry/sdk-trace'
+import { expect, test, vi } from 'vitest'
+import { useFakeClock } from '../runtime/fake-clock.ts'
+import { createSampler } from './sampler.ts'
+import { createTraceIds } from './trace-context.ts'
+
+type Sampling = Parameters<typeof createSampler>[0]
+
+function taken(sampling: Sampling, times: number, parentFlags?: number): number {
+  const sampler = createSampler(sampling)
+  const decide = () => {
+    const { traceId, spanId } = createTraceIds()
+    const parent = { traceId, spanId, traceFlags: parentFlags ?? 0, isRemote: true }
+    const context = parentFlags === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent)
+    return sampler.shouldSample(context, traceId, 'work', SpanKind.SERVER, {}, []).decision
+  }
+  return Array.from({ length: times }, decide).filter((one) => one === SamplingDecision.RECORD_AND_SAMPLED).length
+}
+
+test('a hundred new traces a second are recorded', async () => {
+  useFakeClock()
+  const sampler = createSampler({ OTEL_TRACES_SAMPLER: undefined, OTEL_TRACES_SAMPLER_ARG: 1 })
+  const sampled = () =>
+    Array.from({ length: 500 }, () => sampler.shouldSample(ROOT_CONTEXT, '', 'work', SpanKind.SERVER, {}, [])).filter(
+      ({ decision }) => decision === SamplingDecision.RECORD_AND_SAMPLED,
+    ).length
+  expect([sampled(), sampled()]).toEqual([100, 0])
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(sampled()).toBe(100)
+})
+
+test('what a caller records is recorded, and what it does not is not', () => {
+  const sampling = { OTEL_TRACES_SAMPLER: undefined, OTEL_TRACES_SAMPLER_ARG: 1 }
+  expect(taken(sampling, 500, 1)).toBe(500)
+  expect(taken(sampling, 500, 0)).toBe(0)
+})
+
+test.each([
+  ['always_on', [500, 500, 500]],
+  ['always_off', [0, 0, 0]],
+  ['parentbased_always_on', [500, 500, 0]],
+  ['parentbased_always_off', [0, 500, 0]],
+] as const)('%s is as OpenTelemetry says', (OTEL_TRACES_SAMPLER, expected) => {
+  const sampling = { OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG: 1 }
+  expect([taken(sampling, 500), taken(sampling, 500, 1), taken(sampling, 500, 0)]).toEqual(expected)
+})
+
+test.each(['traceidratio', 'parentbased_traceidratio'] as const)('%s takes a part', (OTEL_TRACES_SAMPLER) => {
+  const part = (ratio: number) => taken({ OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG: ratio }, 2_000)
+  expect([part(0), part(1)]).toEqual([0, 2_000])
+  expect(part(0.5)).toBeGreaterThan(800)
+  expect(part(0.5)).toBeLessThan(1_200)
+})

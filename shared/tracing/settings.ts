@@ -1,0 +1,36 @@
+import { z } from 'zod'
+
+const samplers = [
+  'always_on',
+  'always_off',
+  'traceidratio',
+  'parentbased_always_on',
+  'parentbased_always_off',
+  'parentbased_traceidratio',
+] as const
+
+/**
+ * Named as OpenTelemetry does, whose SDK reads the others of its variables itself
+ * (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
+ */
+export const tracingSettings = {
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'must be an http(s) URL such as http://127.0.0.1:4318' })
+    .transform((url) => url.replace(/\/+$/, ''))
+    .optional()
+    .meta({ description: 'Where spans are sent, by OTLP over HTTP' }),
+  OTEL_TRACES_SAMPLER: z
+    .enum(samplers, { error: `must be one of ${samplers.join(', ')}` })
+    .optional()
+    .meta({
+      description: 'Which traces are recorded; none takes 100 new ones a second, and those that a caller records',
+    }),
+  OTEL_TRACES_SAMPLER_ARG: z
+    .string()
+    .regex(/^(0(\.\d+)?|1(\.0+)?)$/, { error: 'must be a number from 0 to 1' })
+    .transform(Number)
+    .default(1)
+    .meta({ description: 'The part of all traces that traceidratio takes' }),
+}
+
+export type TracingSettings = z.output<z.ZodObject<typeof tracingSettings>>

@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest'
+import { createTraceIds, parseTraceparent, toTraceparent } from './trace-context.ts'
+import { passingOn } from './tracing.ts'
+
+const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+const spanId = '00f067aa0ba902b7'
+
+test.each([
+  [`00-${traceId}-${spanId}-01`, true],
+  [`00-${traceId}-${spanId}-00`, false],
+  [`00-${traceId}-${spanId}-03`, true],
+  [`00-${traceId}-${spanId}-fe`, false],
+  [`01-${traceId}-${spanId}-01`, true],
+  [`cc-${traceId}-${spanId}-01-what-a-later-version-adds`, true],
+])('%s is a traceparent', (text, isSampled) => {
+  expect(parseTraceparent(text)).toEqual({ traceId, spanId, isSampled })
+})
+
+test.each([
+  '',
+  'text',
+  `00-${traceId}-${spanId}`,
+  `00-${traceId}-${spanId}-01-more`,
+  `00-${traceId}-${spanId}-1`,
+  `00-${traceId}-${spanId}-0x`,
+  `00-${traceId.toUpperCase()}-${spanId}-01`,
+  `00-${traceId.slice(1)}-${spanId}-01`,
+  `00-${'0'.repeat(32)}-${spanId}-01`,
+  `00-${traceId}-${'0'.repeat(16)}-01`,
+  `ff-${traceId}-${spanId}-01`,
+  ` 00-${traceId}-${spanId}-01`,
+  `00-${traceId}-${spanId}-01\n`,
+])('%j is none', (text) => {
+  expect(parseTraceparent(text)).toBeUndefined()
+})
+
+test('new ids are well formed, and no two are the same', () => {
+  const all = Array.from({ length: 1_000 }, () => createTraceIds())
+  for (const ids of all) expect(parseTraceparent(toTraceparent(ids))).toEqual(ids)
+  expect(new Set(all.map(({ traceId }) => traceId)).size).toBe(1_000)
+  expect(new Set(all.map(({ spanId }) => spanId)).size).toBe(1_000)
+})
+
+test('where nothing is recorded, a trace is passed on as it came', () => {
+  const given = { traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'vendor=1' }
+  const span = passingOn.start('work', given)
+  expect({ ...span.child('part') }).toMatchObject({ ...given, traceId, isRecorded: false })
+})
+
+test('where nothing is recorded, what comes without a trace, or with a bad one, gets one that says so', () => {
+  for (const traceparent of [undefined, 'text']) {
+    const span = passingOn.start('work', { traceparent, tracestate: 'vendor=1' })
+    expect(parseTraceparent(span.traceparent)).toMatchObject({ traceId: span.traceId, isSampled: false })
+    expect(span.tracestate).toBeUndefined()
+  }
+})

@@ -1,0 +1,43 @@
+import { randomFillSync } from 'node:crypto'
+
+/** Where work belongs, as it travels between processes: W3C Trace Context (https://www.w3.org/TR/trace-context/). */
+export type TraceContext = {
+  traceparent: string
+  /** What tracing systems add. Passed on as it came. */
+  tracestate?: string | undefined
+}
+
+/** What came of it from elsewhere. */
+export type GivenTrace = { [Part in keyof TraceContext]?: TraceContext[Part] | undefined }
+
+/** The parts of a traceparent: 32 and 16 hexadecimal digits. */
+export type TraceIds = { traceId: string; spanId: string; isSampled: boolean }
+
+const FORM = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/
+
+/** Undefined for what is no traceparent. Of a later version than ours the parts that we know are taken, as it asks. */
+export function parseTraceparent(text: string): TraceIds | undefined {
+  const [, version, traceId = '', spanId = '', flags = '', more] = FORM.exec(text) ?? []
+  if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return undefined
+  if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined
+  return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & 1) === 1 }
+}
+
+export function toTraceparent({ traceId, spanId, isSampled }: TraceIds): string {
+  return `00-${traceId}-${spanId}-${isSampled ? '01' : '00'}`
+}
+
+const ID_BYTES = 24
+const pool = Buffer.alloc(ID_BYTES * 256)
+let used = pool.length
+
+/** A trace of its own, that nobody records. */
+export function createTraceIds(): TraceIds {
+  if (used === pool.length) {
+    randomFillSync(pool)
+    used = 0
+  }
+  const hex = pool.toString('hex', used, used + ID_BYTES)
+  used += ID_BYTES
+  return { traceId: hex.slice(0, 32), spanId: hex.slice(32), isSampled: false }
+}
