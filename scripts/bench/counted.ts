@@ -1,13 +1,13 @@
 import { eventually } from '../../tests/harness/eventually.ts'
 import { metric } from '../../tests/harness/plays.ts'
 import { ASSETS } from './load.ts'
-import type { Targets } from './targets.ts'
+import type { Counted } from './targets.ts'
 
 const LIMIT_MS = 60_000
 const ANSWERED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*http_response_status_code="200"/
 
 /** Waits until every play that the edges answered is counted, and says how long that took; fails if it never is. */
-export async function expectAllCounted({ edges, reporting }: Targets): Promise<string> {
+export async function expectAllCounted({ edges, reporting }: Counted): Promise<string> {
   const since = performance.now()
   return eventually(async () => {
     const answered = await Promise.all(edges.map((edge) => metric(edge, ANSWERED)))

@@ -8,13 +8,14 @@ import { measureReplay } from './replay.ts'
 import { toTable } from './table.ts'
 import { startTargets } from './targets.ts'
 
-const USAGE = `Usage: npm run bench [-- --fsync] [-- --naive] [-- --gin] [-- --connections 1,32,128,512]
+const USAGE = `Usage: npm run bench [-- --fsync] [-- --naive] [-- --observed] [-- --gin] [-- --connections 1,32,128,512]
 
 Starts the system and a bare Hono app on free ports, plays at them in turn, and prints one table.
 Load is made by wrk where it is on the PATH, else by autocannon. Needs nats-server on the PATH.
 
   --fsync          the NATS server flushes every append to disk (deploy/nats.conf, nats-server 2.10 or later)
   --naive          also the system without the cache, without group look-ups, without group commit, without all three
+  --observed       also a system of its own that sends spans to a receiver and is scraped every second
   --gin            also the same pipeline in Go and gin, at most once (needs Go and Debian's packages; scripts/bench/gin)
   --connections N  how many connections, separated by commas (default: 1,32,128,512)
   --seconds N      how long a round takes (default: 5)
@@ -48,7 +49,7 @@ median of ${rounds} rounds of ${seconds} s; Node ${process.versions.node}\n`)
   {
     await using targets = await startTargets(options)
     print(toTable(await measure(targets.all, { connections, seconds, rounds })))
-    print(await expectAllCounted(targets))
+    for (const counted of targets.counted) print(await expectAllCounted(counted))
   }
   if (options.replay) print(await measureReplay())
 }
@@ -70,6 +71,7 @@ function parse() {
       options: {
         fsync: { type: 'boolean', default: false },
         naive: { type: 'boolean', default: false },
+        observed: { type: 'boolean', default: false },
         gin: { type: 'boolean', default: false },
         replay: { type: 'boolean', default: true },
         connections: { type: 'string', default: '1,32,128,512' },

@@ -2,10 +2,14 @@ import { startProgram, startService } from '../../tests/harness/service-process.
 import { type System, startSystem } from '../../tests/harness/system.ts'
 import { startGin } from './gin/start.ts'
 import { ASSETS } from './load.ts'
+import { startObserved } from './observed.ts'
 import type { Target } from './target.ts'
 
 export const SYSTEM = 'the system'
 export const BARE = 'bare Hono'
+
+/** The row of `--observed`. */
+const OBSERVED = 'traced, scraped'
 
 /** What `--naive` leaves out, by the name of its row. */
 const VARIANTS = {
@@ -15,17 +19,18 @@ const VARIANTS = {
   'without all three': 'cache,group-lookups,group-commit',
 }
 
-export type Targets = AsyncDisposable & {
-  all: Target[]
-  /** The edges whose plays are counted by `reporting`. */
-  edges: string[]
-  reporting: string
-}
+/** Edges whose plays are counted by one `reporting`. */
+export type Counted = { edges: string[]; reporting: string }
+
+export type Targets = AsyncDisposable & { all: Target[]; counted: Counted[] }
+
+type Options = { fsync: boolean; naive: boolean; observed: boolean; gin: boolean }
 
 /** Starts all that is to be measured, on free ports. */
-export async function startTargets(options: { fsync: boolean; naive: boolean; gin: boolean }): Promise<Targets> {
+export async function startTargets(options: Options): Promise<Targets> {
   await using stack = new AsyncDisposableStack()
-  const system = stack.use(await startSystem({}, options.fsync ? { config: 'deploy/nats.conf' } : {}))
+  const natsOptions = options.fsync ? { config: 'deploy/nats.conf' } : {}
+  const system = stack.use(await startSystem({}, natsOptions))
   await seed(system)
   const plays = [{ name: SYSTEM, process: system.play }]
   for (const [name, BENCH_WITHOUT] of options.naive ? Object.entries(VARIANTS) : []) {
@@ -36,14 +41,16 @@ export async function startTargets(options: { fsync: boolean; naive: boolean; gi
     ...plays.map(({ name, process }) => ({ name, url: process.url, pids: pidsOf(system, process) })),
     { name: BARE, url: bare.url, pids: { play: bare.pid() } },
   ]
+  const counted = [{ edges: plays.map(({ process }) => process.url), reporting: system.reporting.url }]
+  if (options.observed) {
+    const observed = stack.use(await startObserved(natsOptions))
+    await seed(observed)
+    all.push({ name: OBSERVED, url: observed.play.url, pids: pidsOf(observed, observed.play) })
+    counted.push({ edges: [observed.play.url], reporting: observed.reporting.url })
+  }
   if (options.gin) all.push(stack.use(await startGin(system.nats)))
   const started = stack.move()
-  return {
-    all,
-    edges: plays.map(({ process }) => process.url),
-    reporting: system.reporting.url,
-    [Symbol.asyncDispose]: () => started.disposeAsync(),
-  }
+  return { all, counted, [Symbol.asyncDispose]: () => started.disposeAsync() }
 }
 
 function pidsOf({ reporting, listener, nats }: System, play: System['play']): Target['pids'] {
