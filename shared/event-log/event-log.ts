@@ -54,6 +54,9 @@ export type EventLog = AsyncDisposable & {
   read(after: Position | undefined, signal: AbortSignal): AsyncIterable<LogBatch>
   /** The position of the last message. */
   end(): Promise<Position>
-  /** What a reader that stands at a position, or has read nothing, has still to read. Rejected messages may be among it. */
+  /**
+   * What a reader that stands at a position, or has read nothing, has still to read: nothing, where there is no log yet.
+   * Rejected messages may be among it.
+   */
   backlog(after: Position | undefined): Promise<Backlog>
 }

@@ -80,6 +80,15 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(await maxAge()).toBe(90e9)
   })
 
+  test('to ask what there is to read makes no log', async () => {
+    await using eventLog = await open()
+    expect(await eventLog.backlog(undefined)).toEqual({ messages: 0, since: undefined })
+    const names = await nats.use(async (connection) =>
+      (await (await connection.jetstreamManager()).streams.names().next()).toSorted(),
+    )
+    expect(names).not.toContain(STREAM)
+  })
+
   test('views of one producer and one append share a message', async () => {
     await using eventLog = await open('mine')
     await eventLog.append(someViews(100), never)

@@ -1,6 +1,6 @@
 import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, millis, nanos } from 'nats'
 import type { Position } from '../contracts/position.ts'
-import { jetStreamManager, nextMessage } from '../nats/jetstream.ts'
+import { jetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
 import { unlessAborted } from '../runtime/unless-aborted.ts'
@@ -9,6 +9,7 @@ import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
 import { createRejectedMessages, type RejectedMessages } from './rejected-messages.ts'
 import { ensureStream, type Retention, STREAM, VIEWS } from './stream.ts'
+import { streamBacklog } from './stream-status.ts'
 import { type DecodedViews, decodeViews } from './view-events.ts'
 
 /** How many messages may be on their way to a reader. */
@@ -75,11 +76,7 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
     },
 
     async backlog(after) {
-      const jsm = await jetStreamManager(nats)
-      const { created, state } = await ensureStream(jsm, retention)
-      const read = after?.stream === created ? after.sequence : 0
-      const first = await nextMessage(jsm, STREAM, VIEWS, read + 1)
-      return { messages: first ? state.last_seq - first.seq + 1 : 0, since: first?.time }
+      return streamBacklog(await jetStreamManager(nats), after)
     },
 
     async [Symbol.asyncDispose]() {},

@@ -6,7 +6,7 @@ import { REJECTED, STREAM } from './stream.ts'
 /** Headers of a rejected message: where it stood in the log, and what was wrong with it. */
 const SEQUENCE = 'Rejected-Sequence'
 const SUBJECT = 'Rejected-Subject'
-const REASON = 'Rejected-Reason'
+export const REASON = 'Rejected-Reason'
 
 const MAX_REASON = 500
 

@@ -24,6 +24,17 @@ export async function ensureStream(jsm: JetStreamManager, { maxAgeMs }: Retentio
   return jsm.streams.info(STREAM)
 }
 
+/** The stream as it is; undefined where there is none, which stays so. */
+export async function findStream(jsm: JetStreamManager): Promise<StreamInfo | undefined> {
+  try {
+    // Asked for by subject, the answer also says how many messages were rejected.
+    return await jsm.streams.info(STREAM, { subjects_filter: REJECTED })
+  } catch (error) {
+    if (hasCode(error, STREAM_NOT_FOUND)) return undefined
+    throw error
+  }
+}
+
 /** The server refuses a de-duplication window, which the log has no use for, that is longer than its messages live. */
 function limitsOf(maxAgeMs: number): Pick<StreamConfig, 'max_age' | 'duplicate_window'> {
   return { max_age: nanos(maxAgeMs), duplicate_window: nanos(Math.min(maxAgeMs, 120_000)) }

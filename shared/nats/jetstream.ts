@@ -8,8 +8,8 @@ export const WRONG_LAST_SEQUENCE = 10_071
 export const STREAM_NOT_FOUND = 10_059
 export const MESSAGE_NOT_FOUND = 10_037
 
-/** @throws NatsDownError */
-export function jetStreamManager(nats: NatsLink): Promise<JetStreamManager> {
+/** @throws NatsDownError where it is the link that is down */
+export function jetStreamManager(nats: Pick<NatsLink, 'connection'>): Promise<JetStreamManager> {
   return nats.connection().jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS })
 }
 

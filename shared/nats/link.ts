@@ -1,9 +1,10 @@
 import { once } from 'node:events'
-import { type ConnectionOptions, connect, Events, type NatsConnection } from 'nats'
+import { Events, type NatsConnection } from 'nats'
 import type { DependencyState } from '../runtime/health.ts'
 import type { Logger } from '../runtime/log.ts'
 import { pause } from '../runtime/pause.ts'
 import { reasonOf } from '../runtime/reason.ts'
+import { connectToNats, RECONNECT_WAIT_MS, withoutCredentials } from './connect.ts'
 
 /** There is no connection to NATS at the moment. */
 export class NatsDownError extends Error {
@@ -29,30 +30,15 @@ export type NatsLink = AsyncDisposable & {
   onUp(callback: (connection: NatsConnection) => void): void
 }
 
-const RECONNECT_WAIT_MS = 250
+type Options = { servers: string[]; name: string; log: Logger }
 
 /** Connects in the background, tries for ever, and reconnects for ever. */
-export function openNatsLink({ servers, name, log }: { servers: string[]; name: string; log: Logger }): NatsLink {
+export function openNatsLink({ servers, name, log }: Options): NatsLink {
   const closing = new AbortController()
   const events = new EventTarget()
   const callbacks: ((connection: NatsConnection) => void)[] = []
   let connection: NatsConnection | undefined
   let downSignal = abortedController()
-
-  const options: ConnectionOptions = {
-    servers: servers.map((server) => server.replace(/[^/@]+@/, '')),
-    ...credentialsOf(servers),
-    name,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_WAIT_MS,
-    reconnectJitter: RECONNECT_WAIT_MS,
-    timeout: 2_000,
-    // Notices a server that hangs within 20 s; one that closed is noticed at once.
-    pingInterval: 10_000,
-    maxPingOut: 1,
-    // A stack trace for each request would cost more than the request.
-    noAsyncTraces: true,
-  }
 
   function rise(current: NatsConnection): void {
     // Whoever waits for this one to go down must hear of it also where the news of that was missed.
@@ -78,7 +64,7 @@ export function openNatsLink({ servers, name, log }: { servers: string[]; name: 
     }
   }
 
-  const opening = firstConnection(options, log, closing.signal)
+  const opening = firstConnection({ servers, name, log }, closing.signal)
   void opening.then((current) => {
     if (!current) return
     rise(current)
@@ -110,24 +96,17 @@ export function openNatsLink({ servers, name, log }: { servers: string[]; name: 
   }
 }
 
-async function firstConnection(options: ConnectionOptions, log: Logger, closing: AbortSignal) {
+async function firstConnection({ servers, name, log }: Options, closing: AbortSignal) {
   for (let attempt = 0; !closing.aborted; attempt += 1) {
     try {
-      return await connect(options)
+      return await connectToNats({ servers, name })
     } catch (err) {
-      if (attempt === 0) log.warn({ reason: reasonOf(err), servers: options.servers }, 'NATS is not there yet')
+      const reason = reasonOf(err)
+      if (attempt === 0) log.warn({ reason, servers: servers.map(withoutCredentials) }, 'NATS is not there yet')
       await pause(RECONNECT_WAIT_MS, closing)
     }
   }
   return undefined
-}
-
-/** The client takes credentials apart from addresses, one for all servers. */
-function credentialsOf(servers: string[]): Pick<ConnectionOptions, 'user' | 'pass' | 'token'> {
-  const given = servers.map((server) => /([^/@]+)@/.exec(server)?.[1]).find((found) => found !== undefined)
-  if (given === undefined) return {}
-  const [user = '', pass] = given.split(':').map(decodeURIComponent)
-  return pass === undefined ? { token: user } : { user, pass }
 }
 
 function abortedController(): AbortController {
