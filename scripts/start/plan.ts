@@ -54,6 +54,16 @@ export function makePlan(edgePort: number, given: NodeJS.ProcessEnv, withConsul 
   }
 }
 
+/** Where what `npm start` starts finds each other, unless the environment says otherwise. */
+export function defaultAddresses(offset: number) {
+  return {
+    METADATA_URL: `http://127.0.0.1:${SERVICES.metadata + offset}`,
+    REPORTING_URL: `http://127.0.0.1:${SERVICES.reporting + offset}`,
+    CDNURL_URL: `http://127.0.0.1:${SERVICES.cdnurl + offset}`,
+    NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}`,
+  }
+}
+
 function addConsul(plan: Plan, offset: number): Plan {
   if (spawnSync('consul', ['version']).error) {
     throw new PlanError(
@@ -82,13 +92,7 @@ function portsNeeded(commands: Command[]): Plan['ports'] {
 
 function processPlan(offset: number, set: NodeJS.ProcessEnv): Pick<Plan, 'intro' | 'commands' | 'env'> | undefined {
   const commands = readProcfile('Procfile', offset)
-  const env = {
-    METADATA_URL: `http://127.0.0.1:${SERVICES.metadata + offset}`,
-    REPORTING_URL: `http://127.0.0.1:${SERVICES.reporting + offset}`,
-    CDNURL_URL: `http://127.0.0.1:${SERVICES.cdnurl + offset}`,
-    NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}`,
-    ...set,
-  }
+  const env = { ...defaultAddresses(offset), ...set }
   if (set.NATS_URL) {
     const intro = `five processes, with the NATS server at ${set.NATS_URL}`
     return { intro, commands: commands.filter(({ name }) => name !== 'nats'), env }

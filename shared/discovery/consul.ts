@@ -1,11 +1,10 @@
-import { Agent as HttpAgent } from 'node:http'
-import Consul from 'consul'
 import type { DependencyState } from '../runtime/health.ts'
 import type { Logger } from '../runtime/log.ts'
 import { toOrigin } from '../runtime/origin.ts'
 import { pause } from '../runtime/pause.ts'
 import { createTeller } from '../runtime/teller.ts'
 import { version } from '../runtime/version.ts'
+import { createConsulClient, type HealthEntry, limitedTo, toInstanceOrigin } from './consul-client.ts'
 import type { Discovery, Instances, Registration } from './discovery.ts'
 import type { ConsulAddress, DiscoverySettings } from './settings.ts'
 
@@ -17,7 +16,7 @@ const RENEW_MS = 1_000
 /** After a failure. */
 const RETRY_MS = 500
 /** Calls to the agent, other than those that wait for a change, have no time-out of their own. */
-const TIMEOUT_MS = 2_000
+const LIMITED = limitedTo(2_000)
 const CHECK = { interval: '2s', timeout: '1s', deregistercriticalserviceafter: '1m' }
 
 export type ConsulDiscovery = Discovery & { state: () => DependencyState }
@@ -31,7 +30,7 @@ type Deps = { address: ConsulAddress; settings: DiscoverySettings; log: Logger }
  * those that were known last stay in use.
  */
 export function createConsulDiscovery({ address, settings, log }: Deps): ConsulDiscovery {
-  const consul = createClient(address, settings)
+  const consul = createConsulClient(address, settings)
   const closing = new AbortController()
   /** What is being done with the agent, and whether it works. */
   const outcomes = new Map<string, 'up' | 'down'>()
@@ -62,7 +61,7 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
       closing.signal.addEventListener('abort', stop, { once: true })
       watching.on('change', (entries: HealthEntry[]) => {
         report(activity)
-        const found = toOrigins(entries)
+        const found = entries.map(toInstanceOrigin).toSorted()
         if (found.length === 0 || found.join() === origins.join()) return
         log.info({ service, origins: found }, 'instances found')
         origins = found
@@ -130,20 +129,6 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
   }
 }
 
-/** The library's types leave this option out. */
-const LIMITED = { timeout: TIMEOUT_MS } as object
-
-function createClient({ socketPath, ...address }: ConsulAddress, settings: DiscoverySettings): Consul {
-  const { CONSUL_HTTP_TOKEN: token, CONSUL_HTTP_SSL: ssl, CONSUL_NAMESPACE: namespace } = settings
-  return new Consul({
-    ...address,
-    secure: address.secure || ssl === true,
-    ...(token && { defaults: { token } }),
-    ...(namespace && { headers: { 'x-consul-namespace': namespace } }),
-    ...(socketPath && { agent: new HttpAgent({ keepAlive: true, socketPath } as object) }),
-  })
-}
-
 type Definition = ReturnType<typeof toDefinition>
 
 /** A service definition (https://developer.hashicorp.com/consul/api-docs/agent/service). */
@@ -158,13 +143,6 @@ function toDefinition({ name, host, port }: Registration, advertised: string | u
     tags: [`v${version}`],
     check: { name: `/readyz of ${name}`, http: `${toOrigin(address || '127.0.0.1', port)}/readyz`, ...CHECK },
   }
-}
-
-type HealthEntry = { Node: { Address: string }; Service: { Address: string; Port: number } }
-
-/** An instance without an address of its own is at that of its node. */
-function toOrigins(entries: HealthEntry[]): string[] {
-  return entries.map(({ Node, Service }) => toOrigin(Service.Address || Node.Address, Service.Port)).toSorted()
 }
 
 function isWildcard(host: string): boolean {
