@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { prettyFactory } from 'pino-pretty'
 import { PRETTY } from '../../shared/runtime/log.ts'
+import { isEdgePort, WRONG_EDGE_PORT } from './edge-port.ts'
 import { isFree } from './free-port.ts'
 import { greeting } from './greeting.ts'
 import { makePlan, type Plan, PlanError, SERVICES } from './plan.ts'
@@ -129,8 +130,8 @@ function readOptions(): { port: number; consul: boolean; help: boolean } | undef
       },
     })
     const port = Number(values.port)
-    if (Number.isInteger(port) && port >= 1_024 && port <= 60_000) return { ...values, port }
-    say(`--port is "${values.port}": it must be a port, 1024 to 60000`)
+    if (isEdgePort(port)) return { ...values, port }
+    say(`--port is "${values.port}": ${WRONG_EDGE_PORT}`)
   } catch (error) {
     say(`${(error as Error).message.split('. ')[0]}; --help lists the options`)
   }

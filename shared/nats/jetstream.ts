@@ -1,4 +1,4 @@
-import { type JetStreamManager, NatsError, type StoredMsg } from 'nats'
+import { ErrorCode, type JetStreamManager, NatsError, type StoredMsg } from 'nats'
 import type { NatsLink } from './link.ts'
 
 const API_TIMEOUT_MS = 2_000
@@ -7,6 +7,7 @@ const API_TIMEOUT_MS = 2_000
 export const WRONG_LAST_SEQUENCE = 10_071
 export const STREAM_NOT_FOUND = 10_059
 export const MESSAGE_NOT_FOUND = 10_037
+const NOT_ENABLED = [10_039, 10_076]
 
 /** @throws NatsDownError where it is the link that is down */
 export function jetStreamManager(nats: Pick<NatsLink, 'connection'>): Promise<JetStreamManager> {
@@ -15,6 +16,12 @@ export function jetStreamManager(nats: Pick<NatsLink, 'connection'>): Promise<Je
 
 export function hasCode(error: unknown, code: number): boolean {
   return error instanceof NatsError && error.api_error?.err_code === code
+}
+
+/** Whether a server, or the account that is used there, has no JetStream: then nobody answers, or that it is so. */
+export function isWithoutJetStream(error: unknown): boolean {
+  if (!(error instanceof NatsError)) return false
+  return error.code === ErrorCode.NoResponders || NOT_ENABLED.includes(error.api_error?.err_code ?? 0)
 }
 
 /** The first message on a subject at or after a sequence. The client does not know of this query, which servers have since 2.9. */
