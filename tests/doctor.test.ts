@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 30_000 }, () => {
         /^ok log the stream EVENTS has \d+ messages?, [\d.]+ kB, the first of 20.*Z, kept for ever$/,
       ),
       'ok counting all that is in the log is counted',
-      `ok outbox no view waits in that of ${system.play.url}`,
+      `ok outbox ${system.play.url} has no view waiting`,
       expect.stringMatching(/^ok node \d/),
       expect.stringMatching(/^(ok|warn) disk [\d,]+ MiB free for /),
       '',
@@ -119,7 +119,9 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 30_000 }, () => {
     expect(status).toBe(1)
     expect(of('nats')).toEqual([expect.stringMatching(/^FAIL .* does not answer \(CONNECTION_REFUSED\): start it/)])
     expect(of('play')).toEqual([`warn ${system.play.url} is ready, without nats: see there`])
-    expect(of('outbox')).toEqual([expect.stringContaining(`FAIL 2 views in that of ${system.play.url}, which the log`)])
+    expect(of('outbox')).toEqual([
+      expect.stringContaining(`FAIL ${system.play.url} has 2 views waiting, which the log`),
+    ])
     await expectNothingWrong()
   })
 

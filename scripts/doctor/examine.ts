@@ -55,7 +55,7 @@ async function lookAtAll(settings: DoctorSettings, instances: Instance[]) {
     }),
     lookAtMetrics(at('queue-listener')),
     Promise.all(at('play').map(examineOutbox)),
-    examineOutboxFiles(settings.DATA_DIR),
+    examineOutboxFiles(settings.DATA_DIR, at('play')),
     examineMachine(settings.DATA_DIR),
   ])
   return { seen, nats, embedded, outbox: [...outboxes.flat(), ...files], machine }

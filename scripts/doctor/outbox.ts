@@ -17,9 +17,9 @@ export async function examineOutbox(play: string): Promise<Line[]> {
   const look = async () => metricOf(await ask(play, '/metrics'), 'outbox_waiting_views')
   const { first, second } = await lookTwice(look, (waiting) => waiting !== undefined && waiting > 0)
   if (first === undefined) return []
-  if (!second) return [ok(NAME, `no view waits in that of ${play}`)]
-  const waits = `${many(second, 'view')} in that of ${play}`
-  if (second < first) return [warn(NAME, `${waits}, on the way to the log: wait`)]
+  if (!second) return [ok(NAME, `${play} has no view waiting`)]
+  const waits = `${play} has ${many(second, 'view')} waiting`
+  if (second < first) return [warn(NAME, `${waits}, on their way to the log: wait`)]
   return [fail(NAME, `${waits}, which the log does not take: see to NATS, and they are brought there by themselves`)]
 }
 
@@ -27,16 +27,18 @@ export async function examineOutbox(play: string): Promise<Line[]> {
  * Files of plays that do not run, and hold views. A play that runs has its file to itself. Others are looked at in a
  * copy, because SQLite writes beside a file that it only reads.
  */
-export async function examineOutboxFiles(folder: string): Promise<Line[]> {
+export async function examineOutboxFiles(folder: string, plays: string[]): Promise<Line[]> {
+  const hosts = ['127.0.0.1', ...plays.map((play) => new URL(play).hostname.replace(/^\[|\]$/g, ''))]
   const names = await readdir(folder).catch(() => [])
   const ports = names.flatMap((name) => /^outbox-(\d+)\.sqlite$/.exec(name)?.[1] ?? [])
-  const lines = await Promise.all(ports.map((port) => examineFile(folder, Number(port))))
+  const lines = await Promise.all(ports.map((port) => examineFile(folder, Number(port), hosts)))
   return lines.flat()
 }
 
-async function examineFile(folder: string, port: number): Promise<Line[]> {
+async function examineFile(folder: string, port: number, hosts: string[]): Promise<Line[]> {
   const file = join(folder, `outbox-${port}.sqlite`)
-  if (await isListening(port)) return []
+  const answers = await Promise.all([...new Set(hosts)].map((host) => isListening(host, port)))
+  if (answers.includes(true)) return []
   try {
     const waiting = await viewsIn(file)
     if (waiting === 0) return []
@@ -61,9 +63,9 @@ async function viewsIn(file: string): Promise<number> {
   }
 }
 
-function isListening(port: number): Promise<boolean> {
+function isListening(host: string, port: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
-  const socket = connect({ port, host: '127.0.0.1', timeout: CONNECT_MS })
+  const socket = connect({ host, port, timeout: CONNECT_MS })
   socket.on('connect', () => resolve(true))
   for (const event of ['error', 'timeout']) socket.on(event, () => resolve(false))
   return promise.finally(() => socket.destroy())
