@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { EventBatch } from '../shared/contracts/event-batch.ts'
+import type { Position } from '../shared/contracts/position.ts'
 import { version } from '../shared/runtime/version.ts'
 import { startChild } from './harness/child.ts'
 import { hasConsul, startConsulAgent } from './harness/consul-agent.ts'
@@ -48,6 +50,14 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 30_000 }, () => {
     await recovered()
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
+
+  /** Has reporting count a batch that the log does not have. */
+  const count = (batch: EventBatch) =>
+    fetch(`${system.reporting.url}/events`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${WRITE_TOKEN}` },
+      body: JSON.stringify(batch),
+    })
 
   /** Asked of the services themselves, which is cheaper than a process for each look. */
   const recovered = () =>
@@ -170,16 +180,27 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 30_000 }, () => {
 
   test('a log that ends before what is counted is told apart', async () => {
     const { stream, sequence } = (await getJson(`${system.reporting.url}/events/position`)) as Position
-    await fetch(`${system.reporting.url}/events`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${WRITE_TOKEN}` },
-      body: JSON.stringify({ stream, after: sequence, through: sequence + 100, views: [] }),
-    })
+    await count({ stream, after: sequence, through: sequence + 100, views: [] })
     const { status, of } = await doctor(env)
     expect(status).toBe(1)
     expect(of('counting')).toEqual([
       expect.stringMatching(`^FAIL the log ends at ${sequence}, before ${sequence + 100}, .*restart reporting`),
     ])
+    await system.reporting.signal('SIGKILL')
+    await system.reporting.start()
+    await recovered()
+  })
+
+  test('a log that is older than what is counted is told apart', async () => {
+    await count({ stream: '2099-01-01T00:00:00Z', after: 0, through: 7, views: [] })
+    await play(system.play.url, '456', 'older')
+    await eventually(async () => {
+      const { status, of } = await doctor(env)
+      expect(of('counting')).toEqual([
+        expect.stringMatching(/^FAIL reporting has counted a later log.*restart reporting/),
+      ])
+      expect(status).toBe(1)
+    })
     await system.reporting.signal('SIGKILL')
     await system.reporting.start()
     await recovered()
@@ -339,8 +360,6 @@ describe.skipIf(!hasConsul)('npm run doctor with Consul', { timeout: 30_000 }, (
     expect(text).not.toContain(CONSUL_HTTP_TOKEN)
   })
 })
-
-type Position = { stream: string; sequence: number }
 
 /** Arguments that send it to where nobody is. */
 async function nowhere(): Promise<string[]> {

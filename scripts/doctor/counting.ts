@@ -40,7 +40,8 @@ export function isWaiting(waiting: Waiting | undefined): boolean {
 /** Whether the log is counted, and as fast as it grows. */
 export function judgeCounting({ first, second }: Looks<Waiting | undefined>): Line[] {
   if (!first) return []
-  if (!second || second.messages === 0) return [ok(NAME, 'all that is in the log is counted')]
+  if (first.messages === 0 || second?.messages === 0) return [ok(NAME, 'all that is in the log is counted')]
+  if (!second) return []
   const waits = `${many(second.messages, 'message')} of the log wait to be counted, the first for ${Math.round(second.seconds)} s`
   const rests = first.position === second.position
   if (rests && second.seconds > STUCK_S) {

@@ -16,7 +16,8 @@ type LogSeen = {
   counted: Looks<Counted> | undefined
 }
 
-type Counted = Waiting & { at: Position | undefined }
+/** `end` was asked for after `at`, or a log that grows would seem to end before it. */
+type Counted = Waiting & { at: Position | undefined; end: Position | undefined }
 
 type Settings = { servers: string[]; maxAgeMs: number | undefined; askPosition: () => Promise<Position | undefined> }
 
@@ -26,7 +27,12 @@ export async function examineNats({ servers, maxAgeMs, askPosition }: Settings):
     const { server, stream, counted } = await lookAtLog(servers, askPosition)
     const lines = [ok('nats', `${server} answers`)]
     if (!stream) return [...lines, ok('log', 'there is no stream EVENTS: nobody has played yet')]
-    return [...lines, judgeStream(stream, maxAgeMs), ...judgeRejected(stream), ...judgeCounted(stream, counted)]
+    return [
+      ...lines,
+      judgeStream(stream, maxAgeMs),
+      ...judgeRejected(stream),
+      ...(counted ? judgeCounted(counted) : []),
+    ]
   } catch (error) {
     return [judgeFailure(servers.map(withoutCredentials).join(','), error)]
   }
@@ -38,9 +44,10 @@ async function lookAtLog(servers: string[], askPosition: Settings['askPosition']
     const jsm = await jetStreamManager({ connection: () => connection })
     const look = async (): Promise<Counted> => {
       const at = await askPosition()
+      const end = (await streamStatus(jsm))?.end
       const { messages, since } = await streamBacklog(jsm, at)
       const seconds = since ? Math.max(0, Date.now() - since.getTime()) / 1_000 : 0
-      return { at, messages, seconds, position: JSON.stringify(at) }
+      return { at, end, messages, seconds, position: JSON.stringify(at) }
     }
     return {
       server: `${connection.getServer()} (nats-server ${connection.info?.version})`,
@@ -83,17 +90,18 @@ function judgeRejected({ rejected: { count, lastReason = 'unknown' } }: StreamSt
   return [warn('log', `${text}: correct who sends them; none of them counts`)]
 }
 
-function judgeCounted({ end }: StreamStatus, counted: LogSeen['counted']): Line[] {
-  if (!counted) return []
-  const { at } = counted.first
-  if (at?.stream === end.stream && at.sequence > end.sequence) {
+function judgeCounted(counted: Looks<Counted>): Line[] {
+  const { at, end } = counted.first
+  if (!at || !end) return judgeCounting(counted)
+  if (at.stream === end.stream && at.sequence > end.sequence) {
     const text = `the log ends at ${end.sequence}, before ${at.sequence}, up to where reporting has counted: it lost what it had`
     return [
       fail('counting', `${text}, or was restored from a copy; restart reporting, which then counts what there is`),
     ]
   }
   const lines = judgeCounting(counted)
-  if (at && at.stream !== end.stream && lines.some(({ mark }) => mark === 'FAIL')) {
+  // Incarnations are named by their time of creation.
+  if (Date.parse(at.stream) > Date.parse(end.stream) && lines.some(({ mark }) => mark === 'FAIL')) {
     return [fail('counting', 'reporting has counted a later log than this one, and refuses it: restart reporting')]
   }
   return lines

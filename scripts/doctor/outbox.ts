@@ -17,9 +17,9 @@ export async function examineOutbox(play: string): Promise<Line[]> {
   const look = async () => metricOf(await ask(play, '/metrics'), 'outbox_waiting_views')
   const { first, second } = await lookTwice(look, (waiting) => waiting !== undefined && waiting > 0)
   if (first === undefined) return []
-  if (!second) return [ok(NAME, `${play} has no view waiting`)]
-  const waits = `${play} has ${many(second, 'view')} waiting`
-  if (second < first) return [warn(NAME, `${waits}, on their way to the log: wait`)]
+  if (first === 0 || second === 0) return [ok(NAME, `${play} has no view waiting`)]
+  const waits = `${play} has ${many(second ?? first, 'view')} waiting`
+  if (second !== undefined && second < first) return [warn(NAME, `${waits}, on their way to the log: wait`)]
   return [fail(NAME, `${waits}, which the log does not take: see to NATS, and they are brought there by themselves`)]
 }
 
