@@ -59,8 +59,8 @@ test('the view is recorded under the id of the request before the answer leaves'
   expect((await answer).status).toBe(200)
 })
 
-test('what was down is named in the answer', async () => {
-  const { play } = open({
+test('what was down is named in the answer, and told', async () => {
+  const { play, degraded } = open({
     gather: async () => ({ ...found, counts: undefined, degraded: ['metadata', 'reporting'] }),
   })
   expect(await (await play()).json()).toMatchObject({
@@ -68,6 +68,16 @@ test('what was down is named in the answer', async () => {
     assetviews: null,
     degraded: ['metadata', 'reporting'],
   })
+  expect(degraded).toEqual(['metadata', 'reporting'])
+})
+
+test('a view that went to the outbox is told as degraded; where nothing is down, nothing is told', async () => {
+  const outbox = open({ record: async () => 'outbox' })
+  await outbox.play()
+  expect(outbox.degraded).toEqual(['events'])
+  const well = open()
+  await well.play()
+  expect(well.degraded).toEqual([])
 })
 
 test('an unknown asset is a 404, and nothing is recorded', async () => {
@@ -141,6 +151,7 @@ type Fakes = {
 function open({ gather = async () => found, record = async () => 'log' }: Fakes = {}) {
   const gathered: object[] = []
   const recorded: object[] = []
+  const degraded: string[] = []
   const app = createApp({
     ...createTestService('play'),
     sources: {
@@ -153,8 +164,9 @@ function open({ gather = async () => found, record = async () => 'log' }: Fakes 
       recorded.push({ ...play, requestId })
       return record(play)
     },
+    onDegraded: (parts) => degraded.push(...parts),
   })
   const play = async (path = '/play/asset/456/user/8') =>
     app.request(path, { method: 'POST', headers: { 'x-request-id': 'request-1' } })
-  return { app, gathered, recorded, play }
+  return { app, gathered, recorded, degraded, play }
 }

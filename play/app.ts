@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from 'hono'
 import { Play } from '../shared/contracts/play.ts'
-import { Playback } from '../shared/contracts/playback.ts'
+import { type Degraded, Playback } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { describe } from '../shared/http/openapi.ts'
@@ -14,10 +14,15 @@ import type { Sources } from './sources.ts'
 /** Plays that may be under way at once. At full speed they are answered within a few tenths of a second. */
 const MAX_UNDER_WAY = 4_000
 
-type Deps = Service & { sources: Sources; record: Recorder }
+type Deps = Service & {
+  sources: Sources
+  record: Recorder
+  /** Told of what a play was answered without. */
+  onDegraded: (parts: readonly Degraded[]) => void
+}
 
 /** The edge: answers a play with all that the player needs, once the view is recorded. */
-export function createApp({ sources, record, ...service }: Deps) {
+export function createApp({ sources, record, onDegraded, ...service }: Deps) {
   return createBaseApp(service).post(
     '/play/asset/:assetId/user/:userId',
     describe({
@@ -33,7 +38,9 @@ export function createApp({ sources, record, ...service }: Deps) {
       const found = await sources.gather(play, request)
       if (!found) return c.json({ id: play.assetId, status: 'Asset not found' }, 404)
       const recorded = await record(play, request)
-      return c.json(toPlayback(found, recorded))
+      const playback = toPlayback(found, recorded)
+      if (playback.degraded) onDegraded(playback.degraded)
+      return c.json(playback)
     },
   )
 }

@@ -47,7 +47,7 @@ await runService(
     const sources = createSources({ metadata, cdnurl, reporting, changes, ttlMs, log, metrics, without })
     const append = metrics.measureAppend(spooler.append)
     const record = createRecorder({ append }, without.has('group-commit') ? 1 : undefined)
-    const app = createApp({ ...service, sources, record })
+    const app = createApp({ ...service, sources, record, onDegraded: metrics.degraded })
     await using _ = await serve(app, service, { port, host: settings.HOST })
     spooler.start()
     await stopped(service)

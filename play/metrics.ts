@@ -1,4 +1,5 @@
 import { Gauge, Histogram } from 'prom-client'
+import { Degraded } from '../shared/contracts/playback.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import type { Metrics } from '../shared/runtime/metrics.ts'
 import { createTally } from '../shared/runtime/tally.ts'
@@ -15,6 +16,8 @@ export type PlayMetrics = {
   lookedUp(plays: number): void
   /** Measures appends, and counts the views by where they went. */
   measureAppend(append: Append): Append
+  /** A play was answered without these parts, or with what was last read of them. */
+  degraded(parts: readonly Degraded[]): void
 }
 
 export function createPlayMetrics(metrics: Metrics): PlayMetrics {
@@ -28,6 +31,11 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     name: 'recorded_views_total',
     help: 'Views recorded, by where: in the log, or in the outbox from which they are brought to it',
     labelNames: ['place'],
+  })
+  const degraded = createTally(metrics, {
+    name: 'degraded_plays_total',
+    help: 'Plays answered although a part was missing, as last read, or (events) not yet in the log',
+    labelNames: ['part'],
   })
   const groups = new Histogram({
     name: 'play_group_size',
@@ -43,6 +51,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5],
     registers,
   })
+  const parts = new Map(Degraded.options.map((part) => [part, degraded({ part })]))
   const recorded = { log: views({ place: 'log' }), outbox: views({ place: 'outbox' }) }
   for (const outcome of ['log', 'outbox', 'failed']) appends.zero({ outcome })
 
@@ -55,6 +64,9 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
         error: reads({ source, outcome: 'error' }),
       }
       return (outcome) => counters[outcome]()
+    },
+    degraded(missing) {
+      for (const part of missing) parts.get(part)?.()
     },
     lookedUp: (plays) => groups.observe({ group: 'lookup' }, plays),
     measureAppend: (append) =>

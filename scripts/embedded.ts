@@ -99,7 +99,7 @@ await runService(
       return 'log'
     })
     const record = createRecorder({ append })
-    const playApp = createPlay({ ...play, sources, record })
+    const playApp = createPlay({ ...play, sources, record, onDegraded: metrics.degraded })
     await using _play = await serve(playApp, play, at(0))
 
     await stopped({ stopping })

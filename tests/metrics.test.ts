@@ -87,6 +87,8 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
       await playOnce()
       expect(await reads('stale')).toBeGreaterThan(0)
     })
+    expect(await metric(system.play.url, /^degraded_plays_total{part="metadata"}/)).toBeGreaterThan(0)
+    expect(await metric(system.play.url, /^degraded_plays_total{part="cdnurl"}/)).toBe(0)
     await play(system.play.url, 'never-read', 'measured')
     expect(await reads('error')).toBeGreaterThan(0)
     await system.metadata.start()
