@@ -1,12 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { unlessCiNeeds } from './harness/ci-needs.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { metric, play } from './harness/plays.ts'
+import { hasPromtool } from './harness/prometheus-server.ts'
 import { type System, startSystem } from './harness/system.ts'
-
-const hasPromtool = unlessCiNeeds('promtool', spawnSync('promtool', ['--version']).status === 0)
 
 describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
   let system: System
