@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Play } from '../shared/contracts/play.ts'
 import { expectProblem } from '../shared/http/expect-problem.ts'
+import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { createTestService } from '../shared/runtime/test-service.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { createApp } from './app.ts'
@@ -138,7 +139,10 @@ test('a play is a POST', async () => {
 test('openapi.json has the play and its answers', async () => {
   const document = await (await open().app.request('/openapi.json')).json()
   expect(document).toMatchObject({
-    paths: { '/play/asset/{assetId}/user/{userId}': { post: { responses: { 200: {}, 400: {}, 404: {}, 503: {} } } } },
+    paths: {
+      '/play/asset/{assetId}/user/{userId}': { post: { responses: { 200: {}, 400: {}, 404: {}, 503: {} } } },
+      '/live': { get: { responses: { 200: { content: { 'text/event-stream': {} } }, 503: {} } } },
+    },
   })
 })
 
@@ -152,8 +156,10 @@ function open({ gather = async () => found, record = async () => 'log' }: Fakes 
   const gathered: object[] = []
   const recorded: object[] = []
   const degraded: string[] = []
+  const service = createTestService('play')
   const app = createApp({
-    ...createTestService('play'),
+    ...service,
+    live: createLiveFeed({ ...service, source: () => () => {} }),
     sources: {
       gather(play, { requestId }) {
         gathered.push({ ...play, requestId })

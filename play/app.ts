@@ -1,10 +1,12 @@
 import type { MiddlewareHandler } from 'hono'
+import { LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { describe } from '../shared/http/openapi.ts'
 import { validate } from '../shared/http/validate.ts'
+import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/runtime/service.ts'
 import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { toPlayback } from './playback.ts'
@@ -17,32 +19,44 @@ const MAX_UNDER_WAY = 4_000
 type Deps = Service & {
   sources: Sources
   record: Recorder
+  live: LiveFeed
   /** Told of what a play was answered without. */
   onDegraded: (parts: readonly Degraded[]) => void
 }
 
 /** The edge: answers a play with all that the player needs, once the view is recorded. */
-export function createApp({ sources, record, onDegraded, ...service }: Deps) {
-  return createBaseApp(service).post(
-    '/play/asset/:assetId/user/:userId',
-    describe({
-      summary: 'Plays an asset, and counts the view',
-      answers: { 200: Playback, 404: AssetNotFound },
-      problems: [400, 503],
-    }),
-    admit(MAX_UNDER_WAY),
-    validate('param', Play),
-    async (c) => {
-      const play = c.req.valid('param')
-      const request = { requestId: c.get('requestId'), span: c.get('span') }
-      const found = await sources.gather(play, request)
-      if (!found) return c.json({ id: play.assetId, status: 'Asset not found' }, 404)
-      const recorded = await record(play, request)
-      const playback = toPlayback(found, recorded)
-      if (playback.degraded) onDegraded(playback.degraded)
-      return c.json(playback)
-    },
-  )
+export function createApp({ sources, record, live, onDegraded, ...service }: Deps) {
+  return createBaseApp(service)
+    .post(
+      '/play/asset/:assetId/user/:userId',
+      describe({
+        summary: 'Plays an asset, and counts the view',
+        answers: { 200: Playback, 404: AssetNotFound },
+        problems: [400, 503],
+      }),
+      admit(MAX_UNDER_WAY),
+      validate('param', Play),
+      async (c) => {
+        const play = c.req.valid('param')
+        const request = { requestId: c.get('requestId'), span: c.get('span') }
+        const found = await sources.gather(play, request)
+        if (!found) return c.json({ id: play.assetId, status: 'Asset not found' }, 404)
+        const recorded = await record(play, request)
+        const playback = toPlayback(found, recorded)
+        if (playback.degraded) onDegraded(playback.degraded)
+        return c.json(playback)
+      },
+    )
+    .get(
+      '/live',
+      describe({
+        summary: 'The counts as they change, as reporting tells them',
+        answers: { 200: LiveStream },
+        type: 'text/event-stream',
+        problems: [503],
+      }),
+      (c) => live.answer(c),
+    )
 }
 
 /** Bounds what waits in memory: who comes while so many are under way is told at once to come again. */

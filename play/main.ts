@@ -4,11 +4,13 @@ import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log
 import { guard } from '../shared/http/circuit-breaker.ts'
 import { measure } from '../shared/http/measured-client.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
+import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { choosePort } from '../shared/runtime/listen.ts'
 import { serve } from '../shared/runtime/serve.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
 import { createApp } from './app.ts'
+import { createLiveRelay } from './live-relay.ts'
 import { createPlayMetrics, showOutbox } from './metrics.ts'
 import { createOutbox } from './outbox.ts'
 import { createRecorder } from './recorder.ts'
@@ -47,7 +49,8 @@ await runService(
     const sources = createSources({ metadata, cdnurl, reporting, changes, ttlMs, log, metrics, without })
     const append = metrics.measureAppend(spooler.append)
     const record = createRecorder({ append }, without.has('group-commit') ? 1 : undefined)
-    const app = createApp({ ...service, sources, record, onDegraded: metrics.degraded })
+    const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
+    const app = createApp({ ...service, sources, record, live, onDegraded: metrics.degraded })
     await using _ = await serve(app, service, { port, host: settings.HOST })
     spooler.start()
     await stopped(service)

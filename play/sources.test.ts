@@ -256,6 +256,7 @@ function createFakeService(name: string, body: unknown, asked: object[]) {
       asked.push({ path, requestId, body })
       return respond(signal)
     },
+    stream: () => Promise.reject(new Error('a play has no stream')),
     state: async () => 'up' as const,
     async [Symbol.asyncDispose]() {},
   } satisfies ServiceClient & Record<string, unknown>

@@ -2,8 +2,10 @@ import { describe, expect, test } from 'vitest'
 import type { EventBatch } from '../shared/contracts/event-batch.ts'
 import { expectProblem } from '../shared/http/expect-problem.ts'
 import { jsonRequest } from '../shared/http/json-request.ts'
+import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { createTestService } from '../shared/runtime/test-service.ts'
 import { createApp } from './app.ts'
+import { createLiveCounts } from './live-counts.ts'
 import { createViewCounts } from './view-counts.ts'
 
 /** Ids that every object has as names of its own. */
@@ -225,6 +227,7 @@ test('openapi.json has every route', async () => {
       '/events/asset/{assetId}/user/{userId}',
       '/events/lookup',
       '/events/top',
+      '/events/live',
       '/events/position',
       '/events',
     ]),
@@ -232,7 +235,9 @@ test('openapi.json has every route', async () => {
 })
 
 function open(writeToken?: string) {
-  const app = createApp({ ...createTestService('reporting'), counts: createViewCounts(), writeToken })
+  const service = createTestService('reporting')
+  const counts = createLiveCounts(createViewCounts())
+  const app = createApp({ ...service, counts, live: createLiveFeed({ ...service, source: counts.follow }), writeToken })
   const ask = async (path: string, init?: RequestInit) => {
     const response = await app.request(path, init)
     return [response.status, await response.json()] as const

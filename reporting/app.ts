@@ -1,5 +1,6 @@
 import { EventBatch, PositionConflict } from '../shared/contracts/event-batch.ts'
 import { AssetParams, UserParams } from '../shared/contracts/ids.ts'
+import { LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { Position } from '../shared/contracts/position.ts'
 import { AssetNotFound, UserNotFound } from '../shared/contracts/status.ts'
@@ -15,17 +16,19 @@ import { createBaseApp } from '../shared/http/base-app.ts'
 import { BODY_PROBLEMS, describe } from '../shared/http/openapi.ts'
 import { BATCH_BODY, jsonBody, validate } from '../shared/http/validate.ts'
 import { guardWrite } from '../shared/http/write-guard.ts'
+import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/runtime/service.ts'
 import type { CountedBy, ViewCounts } from './view-counts.ts'
 
 type Deps = Service & {
   counts: ViewCounts
+  live: LiveFeed
   /** What a write must bring; undefined lets everybody write. */
   writeToken?: string | undefined
 }
 
 /** The views of each asset and each user. */
-export function createApp({ counts, writeToken, ...service }: Deps) {
+export function createApp({ counts, live, writeToken, ...service }: Deps) {
   const countsOf = (by: CountedBy, ids: string[]) =>
     Object.fromEntries(ids.map((id) => [id, counts.views(by, id) ?? 0]))
 
@@ -58,6 +61,16 @@ export function createApp({ counts, writeToken, ...service }: Deps) {
         const { by, limit } = c.req.valid('query')
         return c.json({ by, top: counts.top(by, limit) })
       },
+    )
+    .get(
+      '/events/live',
+      describe({
+        summary: 'The counts as they change',
+        answers: { 200: LiveStream },
+        type: 'text/event-stream',
+        problems: [503],
+      }),
+      (c) => live.answer(c),
     )
     .get(
       '/events/position',

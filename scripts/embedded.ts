@@ -4,6 +4,7 @@ import { seed as cdnurlSeed } from '../cdnurl/seed.ts'
 import { createApp as createMetadata } from '../metadata/app.ts'
 import { seed as metadataSeed } from '../metadata/seed.ts'
 import { createApp as createPlay } from '../play/app.ts'
+import { createLiveRelay } from '../play/live-relay.ts'
 import { createPlayMetrics } from '../play/metrics.ts'
 import { createRecorder } from '../play/recorder.ts'
 import { createSources } from '../play/sources.ts'
@@ -11,6 +12,7 @@ import { forward } from '../queue-listener/forward.ts'
 import { createProgress } from '../queue-listener/progress.ts'
 import { createReporting as createReportingClient } from '../queue-listener/reporting.ts'
 import { createApp as createReporting } from '../reporting/app.ts'
+import { createLiveCounts } from '../reporting/live-counts.ts'
 import { measureCounts } from '../reporting/metrics.ts'
 import { createViewCounts } from '../reporting/view-counts.ts'
 import { createLocalChanges } from '../shared/changes/local-changes.ts'
@@ -20,6 +22,7 @@ import { createBaseApp } from '../shared/http/base-app.ts'
 import { measure } from '../shared/http/measured-client.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
 import { checkOpenWrites, writeSettings } from '../shared/http/write-guard.ts'
+import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { serve } from '../shared/runtime/serve.ts'
 import { createService, runService, stopped } from '../shared/runtime/service.ts'
 import { catalogueTtl, dataDir } from '../shared/runtime/settings.ts'
@@ -60,11 +63,9 @@ await runService(
     await using cdnurlServer = await serve(cdnurlApp, cdnurl, at(3))
 
     const reporting = await service('reporting')
-    const reportingApp = createReporting({
-      ...reporting,
-      counts: measureCounts(reporting.metrics, createViewCounts()),
-      writeToken,
-    })
+    const counts = createLiveCounts(measureCounts(reporting.metrics, createViewCounts()))
+    const live = createLiveFeed({ ...reporting, source: counts.follow })
+    const reportingApp = createReporting({ ...reporting, counts, live, writeToken })
     await using reportingServer = await serve(reportingApp, reporting, at(2))
 
     await using metadataClient = client('metadata', metadataServer)
@@ -99,7 +100,8 @@ await runService(
       return 'log'
     })
     const record = createRecorder({ append })
-    const playApp = createPlay({ ...play, sources, record, onDegraded: metrics.degraded })
+    const relayed = createLiveFeed({ ...play, source: createLiveRelay({ reporting: reportingClient, log: play.log }) })
+    const playApp = createPlay({ ...play, sources, record, live: relayed, onDegraded: metrics.degraded })
     await using _play = await serve(playApp, play, at(0))
 
     await stopped({ stopping })

@@ -1,3 +1,4 @@
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Context, MiddlewareHandler } from 'hono'
 import { routePath } from 'hono/route'
 import { Histogram } from 'prom-client'
@@ -11,7 +12,7 @@ const SLOW_MS = 1_000
 const SUMMARY_EVERY_MS = 60_000
 
 /**
- * Measures every request: a histogram by method, route pattern and status; a line at `debug` for each, at `warn` for
+ * Measures every request but streams: a histogram by method, route pattern and status; a line at `debug` for each, at `warn` for
  * slow ones (one a second), and one at `info` for each minute in which there were any. Errors are logged where they are handled.
  */
 export function access({ log, metrics }: { log: Logger; metrics: Metrics }): MiddlewareHandler<AppEnv> {
@@ -24,6 +25,8 @@ export function access({ log, metrics }: { log: Logger; metrics: Metrics }): Mid
     const started = performance.now()
     c.set('log', log)
     await next()
+    // A stream goes on for as long as its reader stays: its duration says nothing of the service.
+    if (c.res === RESPONSE_ALREADY_SENT) return
     const ms = performance.now() - started
     const route = routePath(c, -1)
     observe(c, route, ms / 1_000)

@@ -8,6 +8,8 @@ type Description = {
   answers: Record<number, z.ZodType>
   /** Statuses that are answered with a Problem. */
   problems?: number[]
+  /** The content type of the answers; JSON where it is not said. */
+  type?: string
   /** Whether it needs the write token, where there is one. */
   isWrite?: boolean
 }
@@ -31,21 +33,21 @@ export const WRITE_TOKEN_SCHEME = 'writeToken'
 export const BODY_PROBLEMS = [400, 411, 413, 415]
 
 /** A route's part of the OpenAPI document. */
-export function describe({ summary, answers, problems = [], isWrite = false }: Description) {
+export function describe({ summary, answers, problems = [], type = 'application/json', isWrite = false }: Description) {
   const refusals = isWrite ? [401, ...problems] : problems
-  const schemas: Record<number, z.ZodType> = {
-    ...Object.fromEntries(refusals.map((status) => [status, Problem])),
-    ...answers,
+  const contents: Record<number, [type: string, schema: z.ZodType]> = {
+    ...Object.fromEntries(refusals.map((status) => [status, ['application/json', Problem]])),
+    ...Object.fromEntries(Object.entries(answers).map(([status, schema]) => [status, [type, schema]])),
   }
   return describeRoute({
     summary,
     ...(isWrite && { security: [{ [WRITE_TOKEN_SCHEME]: [] }, {}] }),
     responses: Object.fromEntries(
-      Object.entries(schemas).map(([status, schema]) => [
+      Object.entries(contents).map(([status, [type, schema]]) => [
         status,
         {
           description: meanings[Number(status)] ?? '',
-          content: { 'application/json': { schema: resolver(schema) } },
+          content: { [type]: { schema: resolver(schema) } },
         },
       ]),
     ),

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { z } from 'zod'
 import type { Instances } from '../discovery/discovery.ts'
 import type { DependencyState } from '../runtime/health.ts'
@@ -19,6 +20,13 @@ export type CallOptions = Partial<RequestContext> & {
   idempotent?: boolean
 }
 
+export type StreamOptions = {
+  signal: AbortSignal
+  headers: Record<string, string>
+  /** How long nothing may come before the other side is taken for dead. */
+  silenceMs: number
+}
+
 export type Answer = { status: number; body: unknown }
 
 /** HTTP to the instances of one service, over connections that stay open. */
@@ -28,6 +36,11 @@ export type ServiceClient = AsyncDisposable & {
   get(path: string, options: CallOptions): Promise<Answer>
   /** @throws UpstreamError where no answer below 500 came */
   post(path: string, body: unknown, options: CallOptions): Promise<Answer>
+  /**
+   * Opens an answer that goes on for as long as both sides want. Reading it throws where it breaks off.
+   * @throws UpstreamError where no answer 200 came
+   */
+  stream(path: string, options: StreamOptions): Promise<Readable>
   /** Asks `/healthz`. */
   state(): Promise<DependencyState>
 }
@@ -96,6 +109,15 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
     name,
     get: (path, options) => call({ method: 'GET', path, body: null }, options),
     post: (path, body, options) => call({ method: 'POST', path, body: JSON.stringify(body) }, options),
+    async stream(path, options) {
+      const instance = balancer.pick([])
+      try {
+        if (!instance) throw new Error('no instance is known')
+        return await openStream(instance, path, options)
+      } catch (cause) {
+        throw new UpstreamError(`${name}: no stream of ${path}`, { cause })
+      }
+    },
     async state() {
       const signal = AbortSignal.timeout(STATE_TIMEOUT_MS)
       return call({ method: 'GET', path: '/healthz', body: null }, { signal }).then(
@@ -121,6 +143,15 @@ async function ask(instance: Instance, request: Request, signal: AbortSignal): P
   } finally {
     instance.underWay -= 1
   }
+}
+
+async function openStream({ pool }: Instance, path: string, options: StreamOptions): Promise<Readable> {
+  const { signal, headers, silenceMs } = options
+  const timeouts = { headersTimeout: silenceMs, bodyTimeout: silenceMs }
+  const { statusCode, body } = await pool.request({ method: 'GET', path, headers, signal, ...timeouts })
+  if (statusCode === 200) return body
+  await body.dump()
+  throw new Error(`it answered ${statusCode}`)
 }
 
 function limited(signal: AbortSignal): AbortSignal {
