@@ -7,13 +7,12 @@ import {
 } from '../shared/contracts/live.ts'
 import type { Play } from '../shared/contracts/play.ts'
 import type { LiveSource } from '../shared/live/live-feed.ts'
+import { createPacer } from '../shared/runtime/pacer.ts'
 import { createRecentSeconds } from './recent-seconds.ts'
 import type { CountedBy, ViewCounts } from './view-counts.ts'
 
 /** The least time between two events. */
 const EVERY_MS = 250
-/** Telling takes at most this part of the time: where it is slow, because there is much to tell or many listen, it is rarer. */
-const TELLING_SHARE = 0.05
 
 export type LiveCounts = ViewCounts & {
   /** Publishes the counts, and what changes of them. One at a time may follow. */
@@ -29,18 +28,13 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
   function createFollower(publish: (event: LiveEvent) => void) {
     let changed = createChangedIds()
     let told = new Map(seconds.counts())
-    let earliest = performance.now() + EVERY_MS
-    let timer: NodeJS.Timeout | undefined
+    const pacer = createPacer(tell, EVERY_MS)
 
     function tell(): void {
-      timer = undefined
-      const started = performance.now()
       const event = changed.areTooMany() ? ({ event: 'snapshot', data: snapshot() } as const) : toChanges()
       changed = createChangedIds()
       told = new Map(seconds.counts())
       publish(event)
-      const now = performance.now()
-      earliest = now + Math.max(EVERY_MS, (now - started) / TELLING_SHARE)
     }
 
     function toChanges(): LiveEvent {
@@ -57,9 +51,9 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
     return {
       note(plays: readonly Play[]) {
         changed.add(plays)
-        timer ??= setTimeout(tell, Math.max(0, earliest - performance.now()))
+        pacer.request()
       },
-      end: () => clearTimeout(timer),
+      end: pacer.stop,
     }
   }
 
