@@ -6,7 +6,7 @@ const AHEAD_SECONDS = 5
 export type RecentSeconds = {
   /** Counts views in the seconds in which they were played (RFC 3339), as far as these are recent. */
   add(views: readonly { at: string }[]): void
-  /** The views of each second that had any, oldest first not promised. */
+  /** The views of each second that had any, in any order. */
   counts(): ReadonlyMap<number, number>
 }
 
@@ -44,9 +44,9 @@ function createSecondReader(): (at: string) => number {
   let known = 'none'
   let second = Number.NaN
   return (at) => {
-    if (at.startsWith(known) && at.endsWith('Z')) return second
+    if (at.slice(0, UP_TO_SECONDS) === known && at.endsWith('Z')) return second
     second = Math.floor(Date.parse(at) / 1_000)
-    known = at.endsWith('Z') && at.length > UP_TO_SECONDS ? at.slice(0, UP_TO_SECONDS) : 'none'
+    known = at.endsWith('Z') ? at.slice(0, UP_TO_SECONDS) : 'none'
     return second
   }
 }

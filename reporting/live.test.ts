@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { LiveChanges } from '../shared/contracts/live.ts'
+import { jsonRequest } from '../shared/http/json-request.ts'
+import { eventually } from '../tests/harness/eventually.ts'
+import { listenLive } from '../tests/harness/live-listener.ts'
+import { getJson } from '../tests/harness/plays.ts'
+import { type ServiceProcess, startService } from '../tests/harness/service-process.ts'
+
+let reporting: ServiceProcess
+beforeAll(async () => {
+  reporting = await startService('reporting')
+})
+afterAll(() => reporting?.[Symbol.asyncDispose]())
+
+let sequence = 0
+async function post(plays: [assetId: string, userId: string][], at = new Date().toISOString()) {
+  const views = plays.map(([assetId, userId]) => ({ id: 'x', assetId, userId, at }))
+  const batch = { stream: 's', after: sequence, through: sequence + 1, views }
+  expect((await fetch(`${reporting.url}/events`, jsonRequest(batch))).status).toBe(200)
+  sequence += 1
+}
+
+test('what is counted is told as it changes, and comes to the same top as is answered', async () => {
+  await post([['before', 'u']])
+  await using listener = await listenLive(`${reporting.url}/events/live`)
+  await eventually(() => expect(listener.seen()).toMatchObject({ views: 1, assets: [{ id: 'before', views: 1 }] }))
+  for (let n = 0; n < 50; n += 1) {
+    await post(Array.from({ length: 20 }, (_, m) => [`a${(n * m) % 37}`, `u${(n + m * m) % 91}`]))
+  }
+  await eventually(() => expect(listener.seen()?.views).toBe(1_001))
+  expect({ by: 'asset', top: listener.seen()?.assets }).toEqual(await getJson(`${reporting.url}/events/top?by=asset`))
+  expect({ by: 'user', top: listener.seen()?.users }).toEqual(await getJson(`${reporting.url}/events/top?by=user`))
+  const seconds = Object.values(listener.seen()?.seconds ?? {})
+  expect(seconds.reduce((sum, views) => sum + views, 0)).toBe(1_001)
+})
+
+test('who comes again within a moment gets what was counted meanwhile, also if nobody listened', async () => {
+  const listener = await listenLive(`${reporting.url}/events/live`)
+  await eventually(() => expect(listener.events).not.toHaveLength(0))
+  await listener[Symbol.asyncDispose]()
+  await post([['meanwhile', 'v']])
+  await using again = await listenLive(`${reporting.url}/events/live`, listener.events.at(-1)?.id)
+  await eventually(() => expect(again.events).not.toHaveLength(0))
+  expect(again.events[0]?.event).toBe('changes')
+  expect((JSON.parse(String(again.events[0]?.data)) as LiveChanges).assets).toEqual({ meanwhile: 1 })
+})
+
+test('a view that is counted beside the log is told too', async () => {
+  await using listener = await listenLive(`${reporting.url}/events/live`)
+  await fetch(`${reporting.url}/events/asset/beside/user/w`, { method: 'POST' })
+  await eventually(() => expect(listener.events.at(-1)?.data).toContain('"assets":{"beside":1}'))
+})
+
+test('a listener does not hold up the end of the process', async () => {
+  await using listener = await listenLive(`${reporting.url}/events/live`)
+  await eventually(() => expect(listener.events).not.toHaveLength(0))
+  const since = performance.now()
+  await reporting.signal('SIGTERM')
+  expect(await reporting.ended()).toBe(0)
+  expect(performance.now() - since).toBeLessThan(2_000)
+  await eventually(() => expect(listener.hasEnded()).toBe(true))
+})

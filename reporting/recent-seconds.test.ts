@@ -1,0 +1,48 @@
+import { expect, test, vi } from 'vitest'
+import { View } from '../shared/contracts/view.ts'
+import { useFakeClock } from '../shared/runtime/fake-clock.ts'
+import { createRecentSeconds } from './recent-seconds.ts'
+
+const NOW = Date.parse('2026-11-20T21:00:00Z')
+const now = NOW / 1_000
+
+test.each([
+  ['2026-11-20T21:00:00Z', 0],
+  ['2026-11-20T20:59:59.999Z', -1],
+  ['2026-11-20T20:59:59.999999999Z', -1],
+  ['2026-11-20T22:59:30+02:00', -30],
+  ['2026-11-20T15:29:58.5-05:30', -2],
+  ['2026-11-20T20:55:01Z', -299],
+  ['2026-11-20T21:00:05Z', 5],
+])('a view of %s is counted where it belongs', (at, second) => {
+  expect(countsOf([at])).toEqual({ [now + second]: 1 })
+})
+
+test.each(['2026-11-20T20:55:00Z', '2025-11-20T21:00:00Z', '2026-11-20T21:00:06Z', '2026-11-20T20:00:00-02:00'])(
+  'a view of %s is too old, or from a clock that is wrong',
+  (at) => expect(countsOf([at])).toEqual({}),
+)
+
+test('the same second is the same in whatever offset it is said, one after the other', () => {
+  const times = ['20:59:50Z', '20:59:50+02:00', '22:59:50.5+02:00', '20:59:50.250Z', '20:59:50.1+00:00']
+  expect(countsOf(times.map((time) => `2026-11-20T${time}`))).toEqual({ [now - 10]: 4 })
+})
+
+test('a second is forgotten after five minutes', () => {
+  useFakeClock()
+  vi.setSystemTime(NOW)
+  const seconds = createRecentSeconds()
+  seconds.add([{ at: '2026-11-20T21:00:00Z' }])
+  vi.setSystemTime(NOW + 299_999)
+  expect([...seconds.counts()]).toEqual([[now, 1]])
+  vi.setSystemTime(NOW + 300_000)
+  expect([...seconds.counts()]).toEqual([])
+})
+
+function countsOf(times: string[]) {
+  useFakeClock()
+  vi.setSystemTime(NOW)
+  const seconds = createRecentSeconds()
+  seconds.add(times.map((at) => ({ at: View.shape.at.parse(at) })))
+  return Object.fromEntries(seconds.counts())
+}

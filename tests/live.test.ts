@@ -1,0 +1,69 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from './harness/eventually.ts'
+import { listenLive } from './harness/live-listener.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { getJson, metric, play } from './harness/plays.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+describe.skipIf(!natsVersion)('live counts at the edge', { timeout: 30_000 }, () => {
+  let system: System
+  beforeAll(async () => {
+    system = await startSystem()
+    await eventually(async () =>
+      expect((await play(system.play.url, '456', 'warm')).body).not.toHaveProperty('degraded'),
+    )
+  }, 30_000)
+  afterAll(() => system?.[Symbol.asyncDispose]())
+
+  const listen = () => listenLive(`${system.play.url}/live`)
+  const reportingsListeners = () => metric(system.reporting.url, /^event_stream_listeners /)
+
+  test('a play is counted there within a second', async () => {
+    await using viewer = await listen()
+    await eventually(() => expect(viewer.seen()).toBeDefined())
+    await play(system.play.url, '123', 'watched')
+    const since = performance.now()
+    await eventually(() => expect(viewer.seen()?.users).toContainEqual({ id: 'watched', views: 1 }))
+    expect(performance.now() - since).toBeLessThan(1_000)
+    expect(viewer.seen()?.assets).toContainEqual({ id: '123', views: 1 })
+  })
+
+  test('any number of viewers take one connection to reporting', async () => {
+    await using one = await listen()
+    await using other = await listen()
+    await using third = await listen()
+    for (const viewer of [one, other, third]) await eventually(() => expect(viewer.seen()).toBeDefined())
+    expect(await reportingsListeners()).toBe(1)
+    expect(await metric(system.play.url, /^event_stream_listeners /)).toBe(3)
+  })
+
+  test('when reporting is killed viewers stay, others come, and all have the right counts once it is back', async () => {
+    await using one = await listen()
+    await using other = await listen()
+    for (const viewer of [one, other]) await eventually(() => expect(viewer.seen()).toBeDefined())
+    await system.reporting.signal('SIGKILL')
+    await using late = await listen()
+    await eventually(() => expect(late.seen()?.views).toBe(one.seen()?.views))
+    for (let n = 0; n < 30; n += 1) await play(system.play.url, '456', `again-${n % 3}`)
+    await system.reporting.start()
+    for (const viewer of [one, other, late]) {
+      await eventually(async () => {
+        const { top } = (await getJson(`${system.reporting.url}/events/top?by=user`)) as { top: object[] }
+        expect(top.slice(0, 3)).toEqual(['again-0', 'again-1', 'again-2'].map((id) => ({ id, views: 10 })))
+        expect(viewer.seen()?.users).toEqual(top)
+      })
+      expect(viewer.hasEnded()).toBe(false)
+    }
+    expect(await reportingsListeners()).toBe(1)
+  })
+
+  test('a viewer does not hold up the end of the edge', async () => {
+    await using viewer = await listen()
+    await eventually(() => expect(viewer.seen()).toBeDefined())
+    const since = performance.now()
+    await system.play.signal('SIGTERM')
+    expect(await system.play.ended()).toBe(0)
+    expect(performance.now() - since).toBeLessThan(2_000)
+    await eventually(() => expect(viewer.hasEnded()).toBe(true))
+  })
+})
