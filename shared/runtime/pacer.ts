@@ -1,4 +1,4 @@
-/** The part of the time that paced work may take, where it takes long. */
+/** The part of a core that paced work may take, where it takes much. */
 const SHARE = 0.1
 
 export type Pacer = {
@@ -8,7 +8,7 @@ export type Pacer = {
   stop(): void
 }
 
-/** Spaces work that gathers: at least `everyMs` pass between two times, and ten times as long as it took, where that is more. */
+/** Spaces work that gathers: at least `everyMs` from one time to the next, and ten times its CPU time, where that is more. */
 export function createPacer(work: () => void, everyMs: number): Pacer {
   let timer: NodeJS.Timeout | undefined
   let earliest = performance.now()
@@ -16,11 +16,13 @@ export function createPacer(work: () => void, everyMs: number): Pacer {
   function run(): void {
     timer = undefined
     const started = performance.now()
+    const before = process.threadCpuUsage()
     earliest = started + everyMs
     work()
     // Node puts what is written in a turn off to its end: that belongs to the work.
     process.nextTick(() => {
-      earliest = started + Math.max(everyMs, (performance.now() - started) / SHARE)
+      const { user, system } = process.threadCpuUsage(before)
+      earliest = started + Math.max(everyMs, (user + system) / 1_000 / SHARE)
     })
   }
 
