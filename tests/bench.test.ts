@@ -38,6 +38,8 @@ describe('npm run bench', { timeout: 60_000 }, () => {
     const sums = lines.flatMap((line) => [...line.matchAll(/^plays answered ([\d,]+) = views counted ([\d,]+),/g)])
     expect(sums).toHaveLength(2)
     for (const [, answered, counted] of sums) expect(counted).toBe(answered)
+    const live = /^live counts .* cost reporting -?[\d.]+ % of a core, .* [\d.]+ events\/s of [\d,]+ bytes to each$/m
+    expect(lines.join('\n')).toMatch(live)
   })
 
   test('an argument that is wrong ends it with status 2 and one line', async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './harness/eventually.ts'
+import { listenLive } from './harness/live-listener.ts'
 import { play, views } from './harness/plays.ts'
 import { freePortRange } from './harness/ports.ts'
 import { type ServiceProcess, startProgram } from './harness/service-process.ts'
@@ -45,6 +46,15 @@ describe('embedded mode', { timeout: 30_000 }, () => {
   test('all five services are ready on ports of their own', async () => {
     expect(Object.keys(urls).toSorted()).toEqual(['cdnurl', 'metadata', 'play', 'queue-listener', 'reporting'])
     for (const url of Object.values(urls)) expect((await fetch(`${url}/readyz`)).status).toBe(200)
+  })
+
+  test('the edge and reporting tell how counts change', async () => {
+    await using viewer = await listenLive(`${urls.play}/live`)
+    await using listener = await listenLive(`${urls.reporting}/events/live`)
+    await play(urls.play as string, '123', 'watched')
+    for (const { seen } of [viewer, listener]) {
+      await eventually(() => expect(seen()?.users).toContainEqual({ id: 'watched', views: 1 }))
+    }
   })
 
   test('a changed asset is played as it is now', async () => {

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { natsVersion } from '../../tests/harness/nats-server.ts'
 import { canFlushAlways } from '../nats-server.ts'
 import { expectAllCounted } from './counted.ts'
+import { measureLive } from './live.ts'
 import { loader } from './load.ts'
 import { measure } from './measure.ts'
 import { measureReplay } from './replay.ts'
@@ -21,6 +22,7 @@ Load is made by wrk where it is on the PATH, else by autocannon. Needs nats-serv
   --seconds N      how long a round takes (default: 5)
   --rounds N       rounds of each figure, of which the median is printed (default: 3)
   --no-replay      leaves out the replay of a log and the memory of counts
+  --no-live        leaves out what 1,000 listeners to live counts cost
 
   NATS_SERVER_BIN  the nats-server to use (default: the one on the PATH)`
 
@@ -52,6 +54,7 @@ median of ${rounds} rounds of ${seconds} s; Node ${process.versions.node}\n`)
     for (const counted of targets.counted) print(await expectAllCounted(counted))
   }
   if (options.replay) print(await measureReplay())
+  if (options.live) print(await measureLive(options))
 }
 
 function readArguments() {
@@ -74,6 +77,7 @@ function parse() {
         observed: { type: 'boolean', default: false },
         gin: { type: 'boolean', default: false },
         replay: { type: 'boolean', default: true },
+        live: { type: 'boolean', default: true },
         connections: { type: 'string', default: '1,32,128,512' },
         seconds: { type: 'string', default: '5' },
         rounds: { type: 'string', default: '3' },

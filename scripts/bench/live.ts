@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import pidusage from 'pidusage'
+import type { View } from '../../shared/contracts/view.ts'
+import { jsonRequest } from '../../shared/http/json-request.ts'
+import { startChild } from '../../tests/harness/child.ts'
+import { type ServiceProcess, startService } from '../../tests/harness/service-process.ts'
+
+const LISTENERS = 1_000
+const VIEWS_PER_SECOND = 1_000
+const VIEWS_PER_BATCH = 10
+const ASSETS = 500
+const USERS = 10_000
+
+/** What listeners to live counts cost reporting, beside what counting costs it. They are a process of their own. */
+export async function measureLive({ seconds }: { seconds: number }): Promise<string> {
+  await using reporting = await startService('reporting')
+  const url = `${reporting.url}/events/live`
+  const over = new AbortController()
+  const posting = postViews(reporting.url, over.signal)
+  try {
+    const counting = await coreShareOf(reporting, seconds)
+    await using listeners = startChild(process.execPath, ['scripts/bench/listeners.ts', url, String(LISTENERS)])
+    await listeners.line((line) => line === 'all listen' || undefined)
+    const received = receive(url, over.signal)
+    const both = await coreShareOf(reporting, seconds)
+    const { events, bytes } = received()
+    return `live counts at ${text(VIEWS_PER_SECOND)} views/s: ${text(LISTENERS)} listeners cost reporting \
+${(both - counting).toFixed(1)} % of a core, beside ${counting.toFixed(1)} % for counting; \
+${events.toFixed(1)} events/s of ${text(Math.round(bytes / events))} bytes to each`
+  } finally {
+    over.abort()
+    await posting
+  }
+}
+
+/** In percent, once it is warm. */
+async function coreShareOf(process: ServiceProcess, seconds: number): Promise<number> {
+  await sleep(seconds * 1_000)
+  const before = await pidusage(process.pid())
+  await sleep(seconds * 2_000)
+  const after = await pidusage(process.pid())
+  return ((after.ctime - before.ctime) / (after.timestamp - before.timestamp)) * 100
+}
+
+/** One listener more, which counts what comes in a second. */
+function receive(url: string, signal: AbortSignal): () => { events: number; bytes: number } {
+  let [events, bytes] = [0, 0]
+  const since = performance.now()
+  const read = async () => {
+    const { body } = await fetch(url, { signal })
+    for await (const chunk of body ?? []) {
+      events += Buffer.from(chunk).toString('latin1').split('event: ').length - 1
+      bytes += chunk.length
+    }
+  }
+  read().catch(() => undefined)
+  return () => {
+    const seconds = (performance.now() - since) / 1_000
+    return { events: events / seconds, bytes: bytes / seconds }
+  }
+}
+
+async function postViews(url: string, signal: AbortSignal): Promise<void> {
+  const since = performance.now()
+  for (let after = 0; !signal.aborted; after += 1) {
+    const due = since + (after * VIEWS_PER_BATCH * 1_000) / VIEWS_PER_SECOND
+    await sleep(Math.max(0, due - performance.now()))
+    const batch = { stream: 'bench', after, through: after + 1, views: someViews() }
+    const response = await fetch(`${url}/events`, jsonRequest(batch))
+    if (!response.ok) throw new Error(`reporting answered ${response.status}`)
+    await response.arrayBuffer()
+  }
+}
+
+function someViews(): View[] {
+  const draw = (count: number) => Math.floor(Math.random() * count)
+  const at = new Date().toISOString()
+  return Array.from({ length: VIEWS_PER_BATCH }, () => ({
+    id: crypto.randomUUID(),
+    assetId: `asset-${draw(ASSETS)}`,
+    userId: `user-${draw(USERS)}@example.com`,
+    at,
+  }))
+}
+
+function text(count: number): string {
+  return count.toLocaleString('en')
+}
