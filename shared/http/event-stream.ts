@@ -76,7 +76,8 @@ export function createEventStream(deps: Deps): EventStream {
 
   stopping.addEventListener('abort', () => {
     clearInterval(heartbeat)
-    for (const listener of listeners) listener.writableLength > 0 ? listener.destroy() : listener.end()
+    // Not end(), which waits for who does not read.
+    for (const listener of listeners) listener.destroy()
   })
 
   return {
@@ -85,7 +86,7 @@ export function createEventStream(deps: Deps): EventStream {
       const outgoing = c.env.outgoing
       if (!outgoing || stopping.aborted) throw new UnavailableError('no stream is opened now')
       if (listeners.size >= maxListeners) throw new UnavailableError('there are too many listeners')
-      open(outgoing as ServerResponse, first())
+      open(outgoing, first())
       return RESPONSE_ALREADY_SENT
     },
     send,

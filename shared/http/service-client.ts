@@ -145,13 +145,21 @@ async function ask(instance: Instance, request: Request, signal: AbortSignal): P
   }
 }
 
-async function openStream({ pool }: Instance, path: string, options: StreamOptions): Promise<Readable> {
+async function openStream(instance: Instance, path: string, options: StreamOptions): Promise<Readable> {
   const { signal, headers, silenceMs } = options
   const timeouts = { headersTimeout: silenceMs, bodyTimeout: silenceMs }
-  const { statusCode, body } = await pool.request({ method: 'GET', path, headers, signal, ...timeouts })
-  if (statusCode === 200) return body
-  await body.dump()
-  throw new Error(`it answered ${statusCode}`)
+  try {
+    const { statusCode, body } = await instance.pool.request({ method: 'GET', path, headers, signal, ...timeouts })
+    if (statusCode !== 200) {
+      await body.dump()
+      throw new Error(`it answered ${statusCode}`)
+    }
+    instance.leftOutUntil = 0
+    return body
+  } catch (error) {
+    leaveOut(instance)
+    throw error
+  }
 }
 
 function limited(signal: AbortSignal): AbortSignal {

@@ -60,7 +60,6 @@ export function createJournal(keepMs: number): Journal {
       number += 1
       taken = undefined
       if (changes) keep(changes)
-      else kept = []
       return toEvent(changes, current)
     },
     since(lastEventId = '') {
