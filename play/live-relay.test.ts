@@ -51,25 +51,18 @@ test.each([
 })
 
 test('one that has nothing to tell but heartbeats is not', async () => {
-  const { asked } = await open([
-    (response) => {
-      stream(event(1))(response)
-      const beat = setInterval(() => response.write(':\n\n'), SILENCE_MS / 4)
-      response.once('close', () => clearInterval(beat))
-      stack.defer(() => clearInterval(beat))
-    },
-  ])
+  const { asked } = await open([beat])
   const since = performance.now()
   await eventually(() => expect(performance.now() - since).toBeGreaterThan(SILENCE_MS * 3))
   expect(asked).toHaveLength(1)
 })
 
-test('once it ends nobody is asked any more, and the connection is closed', async () => {
+test('once it ends the connection is closed', async () => {
   const closed = Promise.withResolvers<void>()
   const { told, end, asked } = await open([
     (response) => {
       response.once('close', () => closed.resolve())
-      stream(event(1))(response)
+      beat(response)
     },
   ])
   await eventually(() => expect(told).toHaveLength(1))
@@ -100,6 +93,14 @@ async function open(treatments: ((response: ServerResponse) => unknown)[]) {
   const end = relay((event) => told.push(event))
   stack.defer(end)
   return { told, asked, end }
+}
+
+/** Tells of one event, and then of being alive. */
+function beat(response: ServerResponse) {
+  stream(event(1))(response)
+  const beating = setInterval(() => response.write(':\n\n'), SILENCE_MS / 4)
+  response.once('close', () => clearInterval(beating))
+  stack.defer(() => clearInterval(beating))
 }
 
 function stream(...texts: string[]) {

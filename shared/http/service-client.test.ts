@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { afterEach, expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { fixed } from '../discovery/static.ts'
@@ -87,6 +88,21 @@ test('calls go to the instances that there are now', async () => {
   expect(await get()).toMatchObject({ body: { port: next.port } })
   expect([old.asked(), next.asked()]).toEqual([1, 1])
 })
+
+test('a stream is read as it comes, from an instance that answers 200', async () => {
+  const { client } = clientOf(await startInstance(() => 200))
+  const stream = await client.stream('/', streaming())
+  expect(JSON.parse(await text(stream))).toEqual({ port: expect.any(Number) })
+})
+
+test.each([503, 404, 'cut', 'hang'] as const)('there is no stream of an instance that answers %s', async (sick) => {
+  const { client } = clientOf(await startInstance(() => sick))
+  await expect(client.stream('/', streaming())).rejects.toThrow(UpstreamError)
+})
+
+function streaming() {
+  return { signal: new AbortController().signal, headers: {}, silenceMs: 500 }
+}
 
 function clientOf(...instances: { origin: string }[]) {
   const client = createServiceClient({ name: 'test', instances: fixed(instances.map(({ origin }) => origin)) })

@@ -22,7 +22,7 @@ export function createJournal(keepMs: number): Journal {
   const epoch = randomBytes(4).toString('hex')
   let number = 0
   let current: LiveSnapshot | undefined
-  let taken: LiveChanges | 'too much' | undefined
+  let taken: LiveChanges | 'all' | undefined
   let kept: Kept[] = []
 
   function keep(changes: LiveChanges): void {
@@ -40,7 +40,7 @@ export function createJournal(keepMs: number): Journal {
   /** Changes, where they are few; else the snapshot that they led to. */
   function toEvent(changes: LiveChanges | undefined, snapshot: LiveSnapshot): NumberedEvent {
     const id = `${epoch}-${number}`
-    if (changes && isTold(changes)) return { id, event: 'changes', data: changes }
+    if (changes && areFew(changes)) return { id, event: 'changes', data: changes }
     return { id, event: 'snapshot', data: withoutOldSeconds(snapshot) }
   }
 
@@ -48,15 +48,15 @@ export function createJournal(keepMs: number): Journal {
     take({ event, data }) {
       if (event === 'snapshot') {
         current = data
-        taken = 'too much'
+        taken = 'all'
       } else if (current) {
         current = withoutOldSeconds(fold(current, data))
-        taken = gather(taken, data)
+        if (taken !== 'all') taken = taken ? merge(taken, data) : data
       }
     },
     next() {
       if (!taken || !current) return undefined
-      const changes = taken === 'too much' ? undefined : taken
+      const changes = taken === 'all' ? undefined : taken
       number += 1
       taken = undefined
       if (changes) keep(changes)
@@ -76,13 +76,6 @@ export function createJournal(keepMs: number): Journal {
   }
 }
 
-function gather(taken: LiveChanges | 'too much' | undefined, changes: LiveChanges): typeof taken {
-  if (taken === 'too much') return taken
-  const all = taken ? merge(taken, changes) : changes
-  return isTold(all) ? all : 'too much'
-}
-
-/** Whether changes are few enough for one event. */
-function isTold({ assets, users }: LiveChanges): boolean {
+function areFew({ assets, users }: LiveChanges): boolean {
   return Object.keys(assets).length + Object.keys(users).length <= MAX_LIVE_IDS
 }

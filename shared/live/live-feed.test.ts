@@ -8,7 +8,7 @@ import { serve } from '../runtime/serve.ts'
 import { createTestService } from '../runtime/test-service.ts'
 import { createLiveFeed } from './live-feed.ts'
 
-const KEEP_MS = 400
+const KEEP_MS = 1_000
 const HEARTBEAT_MS = 150
 
 let stack: AsyncDisposableStack
@@ -120,12 +120,13 @@ test('a heartbeat comes where nothing else does', async () => {
 })
 
 test('the source is followed once for all, from the first listener until a while after the last', async () => {
-  const { listen, source } = await open()
+  const { listen, source, url } = await open()
   expect(source).not.toHaveBeenCalled()
   const [one, other] = [await listen(), await listen()]
   expect(source).toHaveBeenCalledTimes(1)
   await one[Symbol.asyncDispose]()
   await other[Symbol.asyncDispose]()
+  await eventually(async () => expect(await metric(url, /^event_stream_listeners /)).toBe(0))
   await listen()
   expect(source).toHaveBeenCalledTimes(1)
   expect(source.ended).toBe(0)
