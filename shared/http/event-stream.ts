@@ -68,7 +68,7 @@ export function createEventStream(deps: Deps): EventStream {
       listeners.delete(listener)
       if (listeners.size === 0) onEmpty()
     })
-    // The end of the connection ends the stream: chunks would cost a third more, and say no more.
+    // The end of the connection ends the stream: chunks would cost half as much again, and say no more.
     listener.removeHeader('transfer-encoding')
     listener.writeHead(200, HEADERS)
     listener.write(first)
