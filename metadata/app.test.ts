@@ -47,24 +47,16 @@ describe('the limits of the fields', () => {
   test('are in openapi.json', async () => {
     const document = await (await open().request('/openapi.json')).json()
     expect(document).toMatchObject({
-      paths: {
-        '/content/asset/{assetId}': {
-          post: {
-            requestBody: {
-              content: {
-                'application/json': {
-                  schema: {
-                    properties: {
-                      title: { minLength: 1, maxLength: 300 },
-                      genre: { minLength: 1, maxLength: 300 },
-                      summary: { maxLength: 5_000 },
-                    },
-                    required: ['title', 'genre', 'summary'],
-                    additionalProperties: false,
-                  },
-                },
-              },
+      components: {
+        schemas: {
+          MetadataFields: {
+            properties: {
+              title: { minLength: 1, maxLength: 300 },
+              genre: { minLength: 1, maxLength: 300 },
+              summary: { maxLength: 5_000 },
             },
+            required: ['title', 'genre', 'summary'],
+            additionalProperties: false,
           },
         },
       },

@@ -1,5 +1,5 @@
 import type { MiddlewareHandler } from 'hono'
-import { LiveStream } from '../shared/contracts/live.ts'
+import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
@@ -30,7 +30,9 @@ export function createApp({ sources, record, live, onDegraded, ...service }: Dep
     .post(
       '/play/asset/:assetId/user/:userId',
       describe({
+        operationId: 'play',
         summary: 'Plays an asset, and counts the view',
+        description: 'The counts include this play. What could not be asked is named in `degraded`',
         answers: { 200: Playback, 404: AssetNotFound },
         problems: [400, 503],
       }),
@@ -50,9 +52,10 @@ export function createApp({ sources, record, live, onDegraded, ...service }: Dep
     .get(
       '/live',
       describe({
+        operationId: 'followCounts',
         summary: 'The counts as they change, as reporting tells them',
+        description: LIVE_DESCRIPTION,
         answers: { 200: LiveStream },
-        type: 'text/event-stream',
         problems: [503],
       }),
       (c) => live.answer(c),

@@ -1,6 +1,6 @@
 import { EventBatch, PositionConflict } from '../shared/contracts/event-batch.ts'
 import { AssetParams, UserParams } from '../shared/contracts/ids.ts'
-import { LiveStream } from '../shared/contracts/live.ts'
+import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { Position } from '../shared/contracts/position.ts'
 import { AssetNotFound, UserNotFound } from '../shared/contracts/status.ts'
@@ -35,7 +35,12 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
   return createBaseApp(service)
     .get(
       '/events/asset/:assetId',
-      describe({ summary: 'The views of an asset', answers: { 200: ViewCount, 404: AssetNotFound }, problems: [400] }),
+      describe({
+        operationId: 'getAssetViews',
+        summary: 'The views of an asset',
+        answers: { 200: ViewCount, 404: AssetNotFound },
+        problems: [400],
+      }),
       validate('param', AssetParams),
       (c) => {
         const id = c.req.valid('param').assetId
@@ -45,7 +50,12 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
     )
     .get(
       '/events/user/:userId',
-      describe({ summary: 'The views of a user', answers: { 200: ViewCount, 404: UserNotFound }, problems: [400] }),
+      describe({
+        operationId: 'getUserViews',
+        summary: 'The views of a user',
+        answers: { 200: ViewCount, 404: UserNotFound },
+        problems: [400],
+      }),
       validate('param', UserParams),
       (c) => {
         const id = c.req.valid('param').userId
@@ -55,7 +65,12 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
     )
     .get(
       '/events/top',
-      describe({ summary: 'The most viewed assets or users', answers: { 200: TopList }, problems: [400] }),
+      describe({
+        operationId: 'getTop',
+        summary: 'The most viewed assets or users',
+        answers: { 200: TopList },
+        problems: [400],
+      }),
       validate('query', TopQuery),
       (c) => {
         const { by, limit } = c.req.valid('query')
@@ -65,22 +80,30 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
     .get(
       '/events/live',
       describe({
+        operationId: 'followCounts',
         summary: 'The counts as they change',
+        description: LIVE_DESCRIPTION,
         answers: { 200: LiveStream },
-        type: 'text/event-stream',
         problems: [503],
       }),
       (c) => live.answer(c),
     )
     .get(
       '/events/position',
-      describe({ summary: 'Up to where the log is counted', answers: { 200: Position.nullable() } }),
+      describe({
+        operationId: 'getPosition',
+        summary: 'Up to where the log is counted',
+        description: 'null before the first batch',
+        answers: { 200: Position.nullable() },
+      }),
       (c) => c.json(counts.position() ?? null),
     )
     .post(
       '/events/asset/:assetId/user/:userId',
       describe({
+        operationId: 'countView',
         summary: 'Counts one view, beside the log',
+        description: 'A replay of the log does not bring it back',
         answers: { 200: PlayCounts },
         problems: [400],
         isWrite: true,
@@ -92,7 +115,9 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
     .post(
       '/events/lookup',
       describe({
+        operationId: 'lookUpCounts',
         summary: 'The counts of many assets and users',
+        description: '0 for those that nobody played',
         answers: { 200: LookedUpCounts },
         problems: BODY_PROBLEMS,
       }),
@@ -106,7 +131,9 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
     .post(
       '/events',
       describe({
+        operationId: 'countBatch',
         summary: 'Counts a batch of the log, if it starts at the position',
+        description: 'Answers with the new position, or with 409 and the position at which the next batch has to start',
         answers: { 200: Position, 409: PositionConflict },
         problems: BODY_PROBLEMS,
         isWrite: true,

@@ -7,13 +7,18 @@ const playableUrl = z
   .min(1)
   .max(2_048)
   .refine(isHttpOrRelative, { error: 'must be an http(s) URL or a relative path' })
+  .meta({ description: 'An http(s) URL or a relative path' })
 
 /** What cdnurl keeps of an asset, and what it takes in a POST. */
-export const CdnUrlFields = z.strictObject({ url: playableUrl }).meta({ example: { url: 'path/to/asset456.mp4' } })
+export const CdnUrlFields = z
+  .strictObject({ url: playableUrl })
+  .meta({ id: 'CdnUrlFields', examples: [{ url: 'path/to/asset456.mp4' }] })
 export type CdnUrlFields = z.infer<typeof CdnUrlFields>
 
 /** What cdnurl answers for an asset. */
-export const CdnUrl = z.object({ id: AssetId, ...CdnUrlFields.shape })
+export const CdnUrl = z
+  .object({ id: AssetId, ...CdnUrlFields.shape })
+  .meta({ id: 'CdnUrl', examples: [{ id: '456', url: 'path/to/asset456.mp4' }] })
 export type CdnUrl = z.infer<typeof CdnUrl>
 
 /**

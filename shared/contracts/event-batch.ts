@@ -11,12 +11,35 @@ export const EventBatch = z
     views: z.array(View).max(MAX_VIEWS_PER_BATCH),
   })
   .refine(({ after, through }) => through > after, { path: ['through'], error: 'must be greater than after' })
+  .meta({
+    id: 'EventBatch',
+    description: '`through` is greater than `after`',
+    examples: [
+      {
+        stream: '2026-11-20T21:00:00.123456789Z',
+        after: 0,
+        through: 1,
+        views: [{ id: 'Q1WAZ5Y7C8N3S9B2K4X6E0', assetId: '456', userId: '8', at: '2026-11-20T21:00:00.000Z' }],
+      },
+    ],
+  })
 export type EventBatch = z.infer<typeof EventBatch>
 
 /** The answer 409 to a batch that does not start at the position of its reader. */
-export const PositionConflict = z.object({
-  status: z.literal('Position mismatch'),
-  position: Position.nullable(),
-  requestId: z.string(),
-})
+export const PositionConflict = z
+  .object({
+    status: z.literal('Position mismatch'),
+    position: Position.nullable(),
+    requestId: z.string(),
+  })
+  .meta({
+    id: 'PositionConflict',
+    examples: [
+      {
+        status: 'Position mismatch',
+        position: { stream: '2026-11-20T21:00:00.123456789Z', sequence: 42 },
+        requestId: '0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90',
+      },
+    ],
+  })
 export type PositionConflict = z.infer<typeof PositionConflict>

@@ -5,10 +5,10 @@ const id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._@~-]{0,127}$/, {
   error: 'must be 1 to 128 of A-Z a-z 0-9 . _ @ ~ - and start with a letter or digit',
 })
 
-export const AssetId = id.meta({ description: 'The id of an asset', example: '456' })
+export const AssetId = id.meta({ description: 'The id of an asset', examples: ['456'] })
 export type AssetId = z.infer<typeof AssetId>
 
-export const UserId = id.meta({ description: 'The id of a user', example: '8' })
+export const UserId = id.meta({ description: 'The id of a user', examples: ['8'] })
 export type UserId = z.infer<typeof UserId>
 
 export const AssetParams = z.object({ assetId: AssetId })

@@ -8,9 +8,15 @@ export const MetadataFields = z
     genre: z.string().min(1).max(300),
     summary: z.string().max(5_000),
   })
-  .meta({ example: { title: 'Terminator', genre: 'action', summary: 'Summary for terminator' } })
+  .meta({
+    id: 'MetadataFields',
+    examples: [{ title: 'Terminator', genre: 'action', summary: 'Summary for terminator' }],
+  })
 export type MetadataFields = z.infer<typeof MetadataFields>
 
 /** What metadata answers for an asset. */
-export const Metadata = z.object({ id: AssetId, ...MetadataFields.shape })
+export const Metadata = z.object({ id: AssetId, ...MetadataFields.shape }).meta({
+  id: 'Metadata',
+  examples: [{ id: '456', title: 'Terminator', genre: 'action', summary: 'Summary for terminator' }],
+})
 export type Metadata = z.infer<typeof Metadata>

@@ -10,5 +10,6 @@ export type PageQuery = z.infer<typeof PageQuery>
 
 /** A page of a catalogue, by id. `next` is the `after` of the next page, null on the last. */
 export function pageOf<Entry extends z.ZodType>(entry: Entry) {
-  return z.object({ assets: z.array(entry), next: AssetId.nullable() })
+  const { examples: assets = [] } = entry.meta() ?? {}
+  return z.object({ assets: z.array(entry), next: AssetId.nullable() }).meta({ examples: [{ assets, next: null }] })
 }

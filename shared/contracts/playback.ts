@@ -19,14 +19,17 @@ export const Playback = z
     degraded: z.array(Degraded).optional(),
   })
   .meta({
-    example: {
-      id: '456',
-      title: 'Terminator',
-      genre: 'action',
-      summary: 'Summary for terminator',
-      url: 'path/to/asset456.mp4',
-      userviews: 1,
-      assetviews: 1,
-    },
+    id: 'Playback',
+    examples: [
+      {
+        id: '456',
+        title: 'Terminator',
+        genre: 'action',
+        summary: 'Summary for terminator',
+        url: 'path/to/asset456.mp4',
+        userviews: 1,
+        assetviews: 1,
+      },
+    ],
   })
 export type Playback = z.infer<typeof Playback>

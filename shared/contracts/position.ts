@@ -6,8 +6,15 @@ import { z } from 'zod'
  */
 export const Position = z
   .object({
-    stream: z.string().min(1).max(256).meta({ example: '2026-11-20T21:00:00.123456789Z' }),
-    sequence: z.int().nonnegative().meta({ example: 42 }),
+    stream: z
+      .string()
+      .min(1)
+      .max(256)
+      .meta({ examples: ['2026-11-20T21:00:00.123456789Z'] }),
+    sequence: z
+      .int()
+      .nonnegative()
+      .meta({ examples: [42] }),
   })
-  .meta({ id: 'Position' })
+  .meta({ id: 'Position', examples: [{ stream: '2026-11-20T21:00:00.123456789Z', sequence: 42 }] })
 export type Position = z.infer<typeof Position>

@@ -1,17 +1,21 @@
 import { z } from 'zod'
 import { AssetId, UserId } from './ids.ts'
 
-const views = z.int().nonnegative().meta({ example: 2 })
+const views = z.int().nonnegative()
 
 /** The most ids of each kind in one look-up. */
 export const MAX_LOOKUP_IDS = 10_000
 
 /** How often one asset was played, or how often one user played. */
-export const ViewCount = z.object({ id: z.string().meta({ example: '8' }), views }).meta({ id: 'ViewCount' })
+export const ViewCount = z
+  .object({ id: z.string(), views })
+  .meta({ id: 'ViewCount', examples: [{ id: '8', views: 2 }] })
 export type ViewCount = z.infer<typeof ViewCount>
 
 /** The two counts that a play shows. */
-export const PlayCounts = z.object({ userviews: views, assetviews: views })
+export const PlayCounts = z
+  .object({ userviews: views, assetviews: views })
+  .meta({ id: 'PlayCounts', examples: [{ userviews: 1, assetviews: 2 }] })
 export type PlayCounts = z.infer<typeof PlayCounts>
 
 /** `POST /events/lookup`: the counts of many assets and users at once. */
@@ -20,13 +24,13 @@ export const CountLookup = z
     assets: z.array(AssetId).max(MAX_LOOKUP_IDS).default([]),
     users: z.array(UserId).max(MAX_LOOKUP_IDS).default([]),
   })
-  .meta({ example: { assets: ['123', '456'], users: ['8'] } })
+  .meta({ id: 'CountLookup', examples: [{ assets: ['123', '456'], users: ['8'] }] })
 export type CountLookup = z.infer<typeof CountLookup>
 
 /** Every id that was asked for, with 0 for the unknown. */
 export const LookedUpCounts = z
   .object({ assets: z.record(z.string(), views), users: z.record(z.string(), views) })
-  .meta({ example: { assets: { '123': 0, '456': 2 }, users: { '8': 2 } } })
+  .meta({ id: 'LookedUpCounts', examples: [{ assets: { '123': 0, '456': 2 }, users: { '8': 2 } }] })
 export type LookedUpCounts = z.infer<typeof LookedUpCounts>
 
 export const TopQuery = z.object({
@@ -36,5 +40,7 @@ export const TopQuery = z.object({
 export type TopQuery = z.infer<typeof TopQuery>
 
 /** Most views first; equal counts by id. */
-export const TopList = z.object({ by: TopQuery.shape.by.unwrap(), top: z.array(ViewCount) })
+export const TopList = z
+  .object({ by: TopQuery.shape.by.unwrap(), top: z.array(ViewCount) })
+  .meta({ id: 'TopList', examples: [{ by: 'asset', top: [{ id: '456', views: 2 }] }] })
 export type TopList = z.infer<typeof TopList>

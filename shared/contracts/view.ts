@@ -7,10 +7,16 @@ export const MAX_VIEWS_PER_BATCH = 10_000
 /** One answered play, as it is counted. */
 export const View = z
   .strictObject({
-    id: z.string().min(1).max(256).meta({ description: 'Unique to this view', example: 'Q1WAZ5Y7C8N3S9B2K4X6E0' }),
+    id: z
+      .string()
+      .min(1)
+      .max(256)
+      .meta({ description: 'Unique to this view', examples: ['Q1WAZ5Y7C8N3S9B2K4X6E0'] }),
     assetId: AssetId,
     userId: UserId,
-    at: z.iso.datetime({ offset: true }).meta({ description: 'When it was played, RFC 3339' }),
+    at: z.iso
+      .datetime({ offset: true })
+      .meta({ description: 'When it was played, RFC 3339', examples: ['2026-11-20T21:00:00.000Z'] }),
   })
   .meta({ id: 'View' })
 export type View = z.infer<typeof View>

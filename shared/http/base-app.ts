@@ -8,9 +8,11 @@ import type { AppEnv } from './app-env.ts'
 import { docs } from './docs.ts'
 import { createErrorHandler, problem } from './errors.ts'
 import { describe } from './openapi.ts'
+import { OPERATIONS } from './openapi-document.ts'
 import { requestContext } from './request-context.ts'
 
-const Alive = z.object({ status: z.literal('alive') })
+const Alive = z.object({ status: z.literal('alive') }).meta({ id: 'Alive', examples: [{ status: 'alive' }] })
+const tags = [OPERATIONS]
 
 /** The routes and the behaviour that every service has; a service adds its own. */
 export function createBaseApp(service: Pick<Service, 'name' | 'log' | 'health' | 'metrics' | 'tracing'>) {
@@ -19,13 +21,17 @@ export function createBaseApp(service: Pick<Service, 'name' | 'log' | 'health' |
   app.use(access({ log, metrics }), requestContext(tracing))
   app.notFound(notFound(app))
   app.onError(createErrorHandler())
-  app.get('/healthz', describe({ summary: 'Whether the process is alive', answers: { 200: Alive } }), (c) =>
-    c.json({ status: 'alive' }),
+  app.get(
+    '/healthz',
+    describe({ operationId: 'getHealth', summary: 'Whether the process is alive', tags, answers: { 200: Alive } }),
+    (c) => c.json({ status: 'alive' }),
   )
   app.get(
     '/readyz',
     describe({
+      operationId: 'getReadiness',
       summary: "Whether it can serve, and each dependency's state",
+      tags,
       answers: { 200: Readiness, 503: Readiness },
     }),
     async (c) => {
@@ -33,7 +39,16 @@ export function createBaseApp(service: Pick<Service, 'name' | 'log' | 'health' |
       return c.json(readiness, readiness.status === 'ready' ? 200 : 503)
     },
   )
-  app.get('/metrics', async (c) => c.body(await metrics.metrics(), 200, { 'content-type': metrics.contentType }))
+  app.get(
+    '/metrics',
+    describe({
+      operationId: 'getMetrics',
+      summary: 'Metrics, as Prometheus reads them',
+      tags,
+      answers: { 200: { type: 'text/plain', example: 'nodejs_eventloop_lag_seconds 0.001\n' } },
+    }),
+    async (c) => c.body(await metrics.metrics(), 200, { 'content-type': metrics.contentType }),
+  )
   app.route('/', docs(app, { name }))
   return app
 }

@@ -226,11 +226,11 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     const answers = (route: string) =>
       Object.entries(paths[route] ?? {}).map(([method, { responses }]) => [method, ...Object.keys(responses)])
     expect(answers(`${path}/asset/{assetId}`)).toEqual([
-      ['get', '200', '400', '404', '503'],
-      ['post', '200', '400', '401', '411', '413', '415', '503'],
-      ['delete', '200', '400', '401', '404', '503'],
+      ['get', '200', '400', '404', '431', '503'],
+      ['post', '200', '400', '401', '411', '413', '415', '431', '503'],
+      ['delete', '200', '400', '401', '404', '431', '503'],
     ])
-    expect(answers(`${path}/assets`)).toEqual([['get', '200', '400', '503']])
+    expect(answers(`${path}/assets`)).toEqual([['get', '200', '400', '431', '503']])
   })
 }
 

@@ -38,7 +38,12 @@ export function createCatalogueApp<Fields extends object>(
   return createBaseApp(service)
     .get(
       asset,
-      describe({ summary: 'One asset', answers: { 200: entry, 404: AssetNotFound }, problems: [400, 503] }),
+      describe({
+        operationId: 'getAsset',
+        summary: 'One asset',
+        answers: { 200: entry, 404: AssetNotFound },
+        problems: [400, 503],
+      }),
       validate('param', AssetParams),
       (c) => {
         const { assetId } = c.req.valid('param')
@@ -49,6 +54,7 @@ export function createCatalogueApp<Fields extends object>(
     .post(
       asset,
       describe({
+        operationId: 'setAsset',
         summary: 'Creates or replaces an asset',
         answers: { 200: Done },
         problems: [...BODY_PROBLEMS, 503],
@@ -68,6 +74,7 @@ export function createCatalogueApp<Fields extends object>(
     .delete(
       asset,
       describe({
+        operationId: 'deleteAsset',
         summary: 'Deletes an asset',
         answers: { 200: Done, 404: AssetNotFound },
         problems: [400, 503],
@@ -84,7 +91,12 @@ export function createCatalogueApp<Fields extends object>(
     )
     .get(
       `${path}/assets`,
-      describe({ summary: 'All assets by id, in pages', answers: { 200: pageOf(entry) }, problems: [400, 503] }),
+      describe({
+        operationId: 'listAssets',
+        summary: 'All assets by id, in pages',
+        answers: { 200: pageOf(entry) },
+        problems: [400, 503],
+      }),
       validate('query', PageQuery),
       (c) => {
         const { entries, next } = store.list(c.req.valid('query'))

@@ -1,28 +1,16 @@
 import { join } from 'node:path'
 import { serveStatic } from '@hono/node-server/serve-static'
 import { Hono } from 'hono'
-import { generateSpecs } from 'hono-openapi'
 import absolutePath from 'swagger-ui-dist/absolute-path.js'
-import { version } from '../runtime/version.ts'
 import type { AppEnv } from './app-env.ts'
-import { WRITE_TOKEN_SCHEME } from './openapi.ts'
+import { createDocument } from './openapi-document.ts'
 
 /** `/openapi.json`, made from the routes of `app` when first asked for, and `/docs`, a page that shows it offline. */
 export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono {
-  const make = () =>
-    generateSpecs(app, {
-      documentation: {
-        openapi: '3.1.0',
-        info: { title: name, version, description: `The HTTP interface of ${name}` },
-        components: { securitySchemes: { [WRITE_TOKEN_SCHEME]: { type: 'http', scheme: 'bearer' } } },
-      },
-      defaultValidationErrorResponse: false,
-      exclude: ['/openapi.json', /^\/docs/],
-    })
-  let document: ReturnType<typeof make> | undefined
+  let document: ReturnType<typeof createDocument> | undefined
   return new Hono()
     .get('/openapi.json', async (c) => {
-      document ??= make()
+      document ??= createDocument(app, name)
       return c.json(await document)
     })
     .get('/docs', (c) => c.html(page(name)))

@@ -28,12 +28,17 @@ const statusTexts: Partial<Record<number, string>> = {
 /** Answers with the one shape that every error has. */
 export function problem(c: Context<AppEnv>, status: ContentfulStatusCode, errors?: FieldError[]) {
   const body: Problem = {
-    status: statusTexts[status] ?? (status < 500 ? 'Invalid request' : 'Internal error'),
+    status: statusTextOf(status),
     ...(errors && { errors }),
     requestId: c.get('requestId'),
   }
   if (status === 429 || status === 503) c.header('retry-after', String(RETRY_AFTER_S))
   return c.json(body, status)
+}
+
+/** What a Problem with this status begins with. */
+export function statusTextOf(status: number): string {
+  return statusTexts[status] ?? (status < 500 ? 'Invalid request' : 'Internal error')
 }
 
 /** The one place where a throw becomes an answer. What is behind a 5xx is logged, never told. */

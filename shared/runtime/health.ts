@@ -14,7 +14,7 @@ export const Readiness = z
     dependencies: z.record(z.string(), DependencyState),
     circuits: z.record(z.string(), Circuit).optional(),
   })
-  .meta({ id: 'Readiness', example: { status: 'ready', dependencies: { nats: 'up' } } })
+  .meta({ id: 'Readiness', examples: [{ status: 'ready', dependencies: { nats: 'up' } }] })
 export type Readiness = z.infer<typeof Readiness>
 
 export type Dependency = {
