@@ -1,0 +1,64 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { natsVersion } from './harness/nats-server.ts'
+import { loadOpenApi, type Media, type OpenApi, type Schema } from './harness/openapi.ts'
+import { getJson } from './harness/plays.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+const services = ['metadata', 'cdnurl', 'reporting', 'listener', 'play'] as const
+
+describe.skipIf(!natsVersion)('the documents', () => {
+  let system: System
+  let folder: string
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'contracts-'))
+    system = await startSystem()
+  }, 30_000)
+  afterAll(async () => {
+    await system?.[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  test.each(services)('lint finds nothing in that of %s', async (name) => {
+    const file = join(folder, `${name}.json`)
+    await writeFile(file, JSON.stringify(await getJson(`${system[name].url}/openapi.json`)))
+    await expectLintFindsNothing(file)
+  })
+
+  test.each(services)('that of %s has a valid example of all that is sent and answered', async (name) => {
+    const api = await loadOpenApi(system[name].url)
+    for (const operation of api.operations) {
+      const { id, parameters, requestBody, responses } = operation
+      for (const { name, schema } of parameters) expectExample(`${id}, ${name}`, { schema }, api)
+      const contents = [requestBody, ...Object.values(responses)].map((described) => described?.content ?? {})
+      for (const [type, media] of contents.flatMap(Object.entries<Media>)) expectExample(`${id}, ${type}`, media, api)
+    }
+  })
+})
+
+/** The rules that Redocly recommends, of which those that warn count as broken too. */
+async function expectLintFindsNothing(file: string): Promise<void> {
+  const env = { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }
+  const args = ['lint', '--extends=recommended-strict', '--format=stylish', file]
+  const found = await promisify(execFile)('node_modules/.bin/redocly', args, { env }).then(
+    () => '',
+    ({ stdout, stderr }) => stdout + stderr,
+  )
+  expect(found).toBe('')
+}
+
+function expectExample(place: string, { schema, example }: Media, api: OpenApi): void {
+  const examples = example === undefined ? examplesOf(schema, api) : [example]
+  expect(examples.length, place).toBeGreaterThan(0)
+  for (const one of examples) api.expectValid(schema, one)
+}
+
+/** A value that is one of few, or has a default, needs no example. */
+function examplesOf(schema: Schema, api: OpenApi): unknown[] {
+  const { examples, enum: values, default: fallback, anyOf = [] } = api.resolve(schema)
+  return examples ?? values ?? (fallback === undefined ? anyOf.flatMap((one) => examplesOf(one, api)) : [fallback])
+}

@@ -1,0 +1,77 @@
+import fc from 'fast-check'
+import type { OpenApi, Schema } from './openapi.ts'
+
+/**
+ * Values that a schema of the document allows, its examples among them.
+ * @throws Error for a schema that says what this cannot make
+ */
+export function arbitraryOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
+  if (schema.$ref) return arbitraryOf(api.resolve(schema), api)
+  const made = make(schema, api)
+  return schema.examples ? fc.oneof(fc.constantFrom(...schema.examples), made) : made
+}
+
+/** Values that differ in one place from what the schema allows, so that it does not allow them. */
+export function spoiledOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
+  return arbitraryOf(schema, api)
+    .map((value) => [...mutantsOf(value)].filter((mutant) => !api.accepts(schema, mutant)))
+    .chain((mutants) => fc.constantFrom(...mutants))
+}
+
+function make(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
+  if (schema.const !== undefined) return fc.constant(schema.const)
+  if (schema.enum) return fc.constantFrom(...schema.enum)
+  if (schema.anyOf) return fc.oneof(...schema.anyOf.map((one) => arbitraryOf(one, api)))
+  switch (schema.type) {
+    case 'null':
+      return fc.constant(null)
+    case 'boolean':
+      return fc.boolean()
+    case 'integer':
+      return fc.integer({ min: schema.minimum ?? -(2 ** 31), max: schema.maximum ?? 2 ** 31 })
+    case 'string':
+      return text(schema)
+    case 'array':
+      return fc.array(arbitraryOf(schema.items ?? {}, api), { maxLength: schema.maxItems ?? 10 })
+    case 'object':
+      return object(schema, api)
+    default:
+      throw new Error(`nothing is made of ${JSON.stringify(schema)}`)
+  }
+}
+
+function text({ format, pattern, minLength = 0, maxLength = 1_000 }: Schema): fc.Arbitrary<string> {
+  if (format === 'date-time') {
+    const years = { min: new Date('0001-01-01T00:00:00Z'), max: new Date('9999-12-31T00:00:00Z') }
+    return fc.date({ ...years, noInvalidDate: true }).map((date) => date.toISOString())
+  }
+  if (pattern) return fc.stringMatching(new RegExp(pattern))
+  const some = fc.string({ unit: 'binary', minLength, maxLength })
+  return fc.oneof({ arbitrary: some, weight: 8 }, fc.constantFrom('x'.repeat(maxLength), '😀'.repeat(maxLength)))
+}
+
+function object({ properties = {}, required = [], additionalProperties }: Schema, api: OpenApi) {
+  const known = Object.entries(properties).map(([name, schema]) => [name, arbitraryOf(schema, api)] as const)
+  const fields = fc.record(Object.fromEntries(known), { requiredKeys: required })
+  if (!additionalProperties) return fields
+  const others = fc.dictionary(fc.string(), arbitraryOf(additionalProperties, api))
+  return fc.tuple(others, fields).map(([other, field]) => ({ ...other, ...field }))
+}
+
+const OTHERS = [null, true, -1, 7.5, '', 'x'.repeat(10_000), [], {}]
+
+/** All that comes of one change to a value: a field more or less, or another value at any depth. */
+function* mutantsOf(value: unknown): Generator<unknown> {
+  yield* OTHERS
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) {
+      for (const mutant of mutantsOf(item)) yield value.with(index, mutant)
+    }
+  } else if (typeof value === 'object' && value !== null) {
+    yield { ...value, unknown: 1 }
+    for (const [name, field] of Object.entries(value)) {
+      yield Object.fromEntries(Object.entries(value).filter(([other]) => other !== name))
+      for (const mutant of mutantsOf(field)) yield { ...value, [name]: mutant }
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import { getJson } from './plays.ts'
+
+/** The part of JSON Schema that the documents use. */
+export type Schema = {
+  $ref?: string
+  type?: string
+  enum?: unknown[]
+  const?: unknown
+  anyOf?: Schema[]
+  minimum?: number
+  maximum?: number
+  minLength?: number
+  maxLength?: number
+  pattern?: string
+  format?: string
+  items?: Schema
+  maxItems?: number
+  properties?: Record<string, Schema>
+  required?: string[]
+  additionalProperties?: Schema | false
+  default?: unknown
+  examples?: unknown[]
+}
+
+export type Media = { schema: Schema; example?: unknown }
+type Content = Record<string, Media>
+type Described = { headers?: Record<string, { required?: boolean; schema: Schema }>; content?: Content }
+
+export type Parameter = { in: 'path' | 'query'; name: string; required?: boolean; schema: Schema }
+
+export type Operation = {
+  id: string
+  method: string
+  /** With its parameters in braces. */
+  path: string
+  parameters: Parameter[]
+  requestBody?: { content: Content }
+  responses: Record<string, Described>
+  security?: object[]
+}
+
+export type OpenApi = {
+  operations: Operation[]
+  /** Whether a value is as a schema of the document says. */
+  accepts(schema: Schema, value: unknown): boolean
+  /** @throws Error that says what is not */
+  expectValid(schema: Schema, value: unknown): void
+  /** The schema that a reference stands for, or the schema itself. */
+  resolve(schema: Schema): Schema
+}
+
+type Document = {
+  paths: Record<string, Record<string, Omit<Operation, 'id' | 'method' | 'path'>>>
+  components: { schemas: Record<string, Schema> }
+}
+
+/** Reads the document of a running service. */
+export async function loadOpenApi(origin: string): Promise<OpenApi> {
+  const { paths, components } = close((await getJson(`${origin}/openapi.json`)) as Document)
+  const ajv = new Ajv2020({ strict: true, allErrors: true })
+  addFormats.default(ajv)
+  ajv.addVocabulary(['components'])
+  const compiled = new Map<Schema, ValidateFunction>()
+
+  function validator(schema: Schema): ValidateFunction {
+    const validate = compiled.get(schema) ?? ajv.compile({ ...schema, components })
+    compiled.set(schema, validate)
+    return validate
+  }
+
+  return {
+    operations: Object.entries(paths).flatMap(([path, item]) =>
+      Object.entries(item).map(([method, operation]) => ({
+        ...operation,
+        id: `${method.toUpperCase()} ${path}`,
+        parameters: operation.parameters ?? [],
+        method: method.toUpperCase(),
+        path,
+      })),
+    ),
+    accepts: (schema, value) => validator(schema)(value),
+    expectValid(schema, value) {
+      const validate = validator(schema)
+      if (!validate(value)) throw new Error(`${ajv.errorsText(validate.errors)} in ${JSON.stringify(value)}`)
+    },
+    resolve(schema) {
+      const name = schema.$ref?.replace('#/components/schemas/', '')
+      return name === undefined ? schema : (components.schemas[name] as Schema)
+    },
+  }
+}
+
+/** Answers may grow, so the document does not forbid other fields. But what is answered today is to be in it. */
+function close<Node>(node: Node): Node {
+  if (typeof node !== 'object' || node === null) return node
+  if (Array.isArray(node)) return node.map(close) as Node
+  const closed = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, close(value)]))
+  return ('properties' in node ? { additionalProperties: false, ...closed } : closed) as Node
+}

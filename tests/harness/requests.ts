@@ -1,0 +1,121 @@
+import fc from 'fast-check'
+import type { z } from 'zod'
+import { CdnUrlFields } from '../../shared/contracts/cdn-url.ts'
+import { EventBatch } from '../../shared/contracts/event-batch.ts'
+import { arbitraryOf, spoiledOf } from './arbitrary.ts'
+import type { OpenApi, Operation, Parameter, Schema } from './openapi.ts'
+
+export type Request = {
+  method: string
+  path: string
+  headers: Values
+  body?: string
+  /** How many blanks are sent before the body. */
+  blanks?: number
+  /** Sent without a length. */
+  chunked?: boolean
+}
+
+/** Requests that are alike, and the status that they are to be answered with; undefined where they are right. */
+export type RequestKind = { name: string; status?: number; requests: fc.Arbitrary<Request>; runs?: number }
+
+type Values = Record<string, string>
+type Input = { path: Values; query: Values; body?: unknown }
+
+/** Schemas that ask for more than JSON Schema can say, by their names in the documents. */
+const REFINED: Record<string, z.ZodType> = { CdnUrlFields, EventBatch }
+
+/** One byte more than any route takes. */
+const TOO_LARGE = 4 * 2 ** 20 + 1
+
+/** Right requests for an operation first, then wrong ones of each kind that its description lets one think of. */
+export function requestKinds(
+  operation: Operation,
+  api: OpenApi,
+  authorization: string,
+): [RequestKind, ...RequestKind[]] {
+  const { parameters, security } = operation
+  const schema = operation.requestBody?.content['application/json']?.schema
+  const headers = { ...(security && { authorization }), ...(schema && { 'content-type': 'application/json' }) }
+  const bodies = schema && bodiesOf(schema, api)
+  const inputs = fc.record({
+    path: textsOf(operation, 'path', api),
+    query: textsOf(operation, 'query', api),
+    body: bodies?.right ?? fc.constant(undefined),
+  })
+  const right = inputs.map((input) => toRequest(operation, input, headers))
+  /** Right but for what `spoil` makes of it. */
+  const bad = <Part>(name: string, parts: fc.Arbitrary<Part>, spoil: (input: Input, part: Part) => Input) => {
+    const requests = fc.tuple(inputs, parts).map(([input, part]) => toRequest(operation, spoil(input, part), headers))
+    return { name: `with a bad ${name}`, status: 400, requests }
+  }
+  return [
+    { name: 'right', requests: right },
+    ...parameters.map((parameter) =>
+      bad(parameter.name, badTexts(parameter, api), (input, text) => replaced(input, parameter, text)),
+    ),
+    ...(bodies?.wrong.map((wrong) => bad('body', wrong, (input, body) => ({ ...input, body }))) ?? []),
+    withHeader(right, 'x-filler', 'x'.repeat(20_000), 431),
+    ...(security ? ['', `${authorization}x`].map((value) => withHeader(right, 'authorization', value, 401)) : []),
+    ...(schema ? unreadable(right) : []),
+  ]
+}
+
+/** Requests whose body is not taken, whatever the schema says. */
+function unreadable(right: fc.Arbitrary<Request>): RequestKind[] {
+  const changed = (name: string, status: number, change: Partial<Request>) => {
+    return { name, status, requests: right.map((request) => ({ ...request, ...change })), runs: 1 }
+  }
+  return [
+    ...['', '{', '{"a":}', 'nul', '"'].map((body) => changed(`with the body ${body}`, 400, { body })),
+    ...['', 'text/plain', 'application/jsonp'].map((type) => withHeader(right, 'content-type', type, 415)),
+    changed('without a length', 411, { chunked: true }),
+    changed('that is too large', 413, { blanks: TOO_LARGE }),
+  ]
+}
+
+function withHeader(right: fc.Arbitrary<Request>, name: string, value: string, status: number): RequestKind {
+  const requests = right.map((request) => ({ ...request, headers: { ...request.headers, [name]: value } }))
+  return { name: `with ${name}: ${value.slice(0, 40)}`, status, requests, runs: 1 }
+}
+
+/** Bodies that a schema allows, and those that it does not: by itself, and where zod asks for more. */
+function bodiesOf(schema: Schema, api: OpenApi) {
+  const allowed = arbitraryOf(schema, api)
+  const refined = REFINED[schema.$ref?.split('/').at(-1) ?? '']
+  if (!refined) return { right: allowed, wrong: [spoiledOf(schema, api)] }
+  const isRight = (body: unknown) => refined.safeParse(body).success
+  return { right: allowed.filter(isRight), wrong: [spoiledOf(schema, api), allowed.filter((body) => !isRight(body))] }
+}
+
+function textsOf({ parameters }: Operation, place: Parameter['in'], api: OpenApi): fc.Arbitrary<Values> {
+  const all = parameters.filter((parameter) => parameter.in === place)
+  const texts = all.map(({ name, schema }) => [name, arbitraryOf(schema, api).map(String)] as const)
+  const requiredKeys = all.filter(({ required }) => required).map(({ name }) => name)
+  return fc.record(Object.fromEntries(texts), { requiredKeys })
+}
+
+/** Texts that are no value of a parameter. A path's part is neither empty nor one that URLs resolve. */
+function badTexts({ in: place, schema }: Parameter, api: OpenApi): fc.Arbitrary<string> {
+  const isNumber = schema.type === 'integer' || schema.type === 'number'
+  const numbers = fc.oneof(fc.integer(), fc.double()).map(String)
+  return fc
+    .oneof(fc.string({ unit: 'binary' }), numbers, fc.constant('9'.repeat(200)))
+    .filter((text) => place === 'query' || !/^\.{0,2}$/.test(text))
+    .filter((text) => !api.accepts(schema, isNumber ? Number(text) : text))
+}
+
+function replaced(input: Input, { in: place, name }: Parameter, text: string): Input {
+  return { ...input, [place]: { ...input[place], [name]: text } }
+}
+
+function toRequest({ method, path }: Operation, { path: values, query, body }: Input, headers: Values): Request {
+  const filled = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(values[name] ?? ''))
+  const search = new URLSearchParams(query).toString()
+  return {
+    method,
+    path: search ? `${filled}?${search}` : filled,
+    headers,
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  }
+}
