@@ -4,6 +4,7 @@ import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
+import { allowOrigins } from '../shared/http/cors.ts'
 import { describe } from '../shared/http/openapi.ts'
 import { validate } from '../shared/http/validate.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
@@ -20,13 +21,15 @@ type Deps = Service & {
   sources: Sources
   record: Recorder
   live: LiveFeed
+  /** Whose pages may read the answers; none where it is not given. */
+  corsOrigins?: readonly string[] | undefined
   /** Told of what a play was answered without. */
   onDegraded: (parts: readonly Degraded[]) => void
 }
 
 /** The edge: answers a play with all that the player needs, once the view is recorded. */
-export function createApp({ sources, record, live, onDegraded, ...service }: Deps) {
-  return createBaseApp(service)
+export function createApp({ sources, record, live, onDegraded, corsOrigins = [], ...service }: Deps) {
+  return createBaseApp(service, ...allowOrigins(corsOrigins))
     .post(
       '/play/asset/:assetId/user/:userId',
       describe({

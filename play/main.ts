@@ -50,7 +50,8 @@ await runService(
     const append = metrics.measureAppend(spooler.append)
     const record = createRecorder({ append }, without.has('group-commit') ? 1 : undefined)
     const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
-    const app = createApp({ ...service, sources, record, live, onDegraded: metrics.degraded })
+    const corsOrigins = settings.CORS_ORIGINS
+    const app = createApp({ ...service, sources, record, live, corsOrigins, onDegraded: metrics.degraded })
     await using _ = await serve(app, service, { port, host: settings.HOST })
     spooler.start()
     await stopped(service)

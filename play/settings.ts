@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { catalogueTtl, dataDir, eventsMaxAge, natsUrl, origins } from '../shared/runtime/settings.ts'
+import { catalogueTtl, corsOrigins, dataDir, eventsMaxAge, natsUrl, origins } from '../shared/runtime/settings.ts'
 
 /** The ideas that make play fast. The benchmark leaves them out to show what each is worth. */
 const Idea = z.enum(['cache', 'group-lookups', 'group-commit'])
@@ -11,6 +11,7 @@ export const playSettings = {
   CDNURL_URL: origins('http://127.0.0.1:8083', 'Where cdnurl is'),
   REPORTING_URL: origins('http://127.0.0.1:8082', 'Where reporting is'),
   CATALOGUE_TTL: catalogueTtl,
+  CORS_ORIGINS: corsOrigins,
   DATA_DIR: dataDir,
   EVENTS_MAX_AGE: eventsMaxAge,
   BENCH_WITHOUT: z

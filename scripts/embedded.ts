@@ -25,7 +25,7 @@ import { checkOpenWrites, writeSettings } from '../shared/http/write-guard.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { serve } from '../shared/runtime/serve.ts'
 import { createService, runService, stopped } from '../shared/runtime/service.ts'
-import { catalogueTtl, dataDir } from '../shared/runtime/settings.ts'
+import { catalogueTtl, corsOrigins, dataDir } from '../shared/runtime/settings.ts'
 import { createMapStore } from '../shared/stores/map-store.ts'
 import { openTracing } from '../shared/tracing/open.ts'
 
@@ -37,7 +37,7 @@ await runService(
   {
     name: 'embedded',
     port: 8080,
-    settings: { DATA_DIR: dataDir, CATALOGUE_TTL: catalogueTtl, ...writeSettings },
+    settings: { DATA_DIR: dataDir, CATALOGUE_TTL: catalogueTtl, CORS_ORIGINS: corsOrigins, ...writeSettings },
     script: import.meta.filename,
   },
   async ({ stopping, log, discovery }, settings) => {
@@ -101,7 +101,14 @@ await runService(
     })
     const record = createRecorder({ append })
     const relayed = createLiveFeed({ ...play, source: createLiveRelay({ reporting: reportingClient, log: play.log }) })
-    const playApp = createPlay({ ...play, sources, record, live: relayed, onDegraded: metrics.degraded })
+    const playApp = createPlay({
+      ...play,
+      sources,
+      record,
+      live: relayed,
+      corsOrigins: settings.CORS_ORIGINS,
+      onDegraded: metrics.degraded,
+    })
     await using _play = await serve(playApp, play, at(0))
 
     await stopped({ stopping })

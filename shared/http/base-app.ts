@@ -1,4 +1,4 @@
-import { Hono, type NotFoundHandler } from 'hono'
+import { Hono, type MiddlewareHandler, type NotFoundHandler } from 'hono'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { z } from 'zod'
 import { Readiness } from '../runtime/health.ts'
@@ -7,6 +7,7 @@ import { access } from './access.ts'
 import type { AppEnv } from './app-env.ts'
 import { docs } from './docs.ts'
 import { createErrorHandler, problem } from './errors.ts'
+import { nosniff } from './nosniff.ts'
 import { describe } from './openapi.ts'
 import { OPERATIONS } from './openapi-document.ts'
 import { requestContext } from './request-context.ts'
@@ -14,11 +15,17 @@ import { requestContext } from './request-context.ts'
 const Alive = z.object({ status: z.literal('alive') }).meta({ id: 'Alive', examples: [{ status: 'alive' }] })
 const tags = [OPERATIONS]
 
-/** The routes and the behaviour that every service has; a service adds its own. */
-export function createBaseApp(service: Pick<Service, 'name' | 'log' | 'health' | 'metrics' | 'tracing'>) {
+/**
+ * The routes and the behaviour that every service has; a service adds its own.
+ * @param middleware runs before all routes
+ */
+export function createBaseApp(
+  service: Pick<Service, 'name' | 'log' | 'health' | 'metrics' | 'tracing'>,
+  ...middleware: MiddlewareHandler<AppEnv>[]
+) {
   const { name, log, health, metrics, tracing } = service
   const app = new Hono<AppEnv>()
-  app.use(access({ log, metrics }), requestContext(tracing))
+  app.use(access({ log, metrics }), requestContext(tracing), nosniff(), ...middleware)
   app.notFound(notFound(app))
   app.onError(createErrorHandler())
   app.get(

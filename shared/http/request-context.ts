@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Context, MiddlewareHandler } from 'hono'
 import { beginUnrecorded, type Span, type Tracing } from '../tracing/tracing.ts'
+import { setAnswerHeader } from './answer-header.ts'
 import type { AppEnv } from './app-env.ts'
 
 const REQUEST_ID = 'x-request-id'
@@ -13,17 +14,14 @@ const SERVER = { kind: 'server' } as const
  * Names a request by the `x-request-id` that it came with, or a new one, and answers with it; and puts it in the trace
  * of its `traceparent`, or a new one.
  *
- * Not Hono's own, which costs 2.9 µs a request (this: 1): a second header set in Hono makes a Headers
- * object of them all. So it goes to Node's response, where there is one.
+ * Not Hono's own, which costs 2.9 µs a request (this: 1).
  */
 export function requestContext(tracing: Tracing): MiddlewareHandler<AppEnv> {
   return function requestContext(c, next) {
     const given = headerOf(c, REQUEST_ID)
     const requestId = given !== undefined && FORM.test(given) ? given : randomUUID()
     c.set('requestId', requestId)
-    const outgoing = c.env?.outgoing
-    if (outgoing) outgoing.setHeader(REQUEST_ID, requestId)
-    else c.header(REQUEST_ID, requestId)
+    setAnswerHeader(c, REQUEST_ID, requestId)
     c.set('span', UNTRACED.has(c.req.path) ? beginUnrecorded() : startSpan(c, tracing))
     return next()
   }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
+  corsOrigins,
   describeSettings,
   duration,
   eventsMaxAge,
@@ -20,6 +21,7 @@ const shape = {
   NATS_URL: natsUrl.optional(),
   METADATA_URL: origins('http://127.0.0.1:8081', 'Where metadata is'),
   CATALOGUE_TTL: duration('5s', 'How long what was read is used'),
+  CORS_ORIGINS: corsOrigins,
 }
 
 test('what nobody sets has its default', () => {
@@ -61,6 +63,13 @@ test('instances are origins, separated by commas', () => {
   })
 })
 
+test('pages of no other origin may read answers, unless they are named', () => {
+  expect(load().CORS_ORIGINS).toBeUndefined()
+  expect(load({ CORS_ORIGINS: 'https://A.example:443, http://localhost:3000' })).toMatchObject({
+    CORS_ORIGINS: ['https://a.example', 'http://localhost:3000'],
+  })
+})
+
 test('NATS servers are separated by commas, with or without a scheme and a port', () => {
   expect(load({ NATS_URL: 'nats://a:4222, tls://b,c:1' })).toMatchObject({
     NATS_URL: ['nats://a:4222', 'tls://b', 'c:1'],
@@ -97,6 +106,9 @@ describe('one line names', () => {
     ['METADATA_URL', 'http://a/path'],
     ['METADATA_URL', 'http://a?query'],
     ['METADATA_URL', 'http://a,'],
+    ['CORS_ORIGINS', '*'],
+    ['CORS_ORIGINS', 'null'],
+    ['CORS_ORIGINS', 'http://a, http://b/page'],
     ['CATALOGUE_TTL', '5'],
     ['CATALOGUE_TTL', '-5s'],
     ['CATALOGUE_TTL', '5 s'],
@@ -145,6 +157,7 @@ test('--help lists every setting with what it means and its default', () => {
     '  NATS_URL       NATS servers, separated by commas (default: none)',
     '  METADATA_URL   Where metadata is (default: http://127.0.0.1:8081)',
     '  CATALOGUE_TTL  How long what was read is used (default: 5s)',
+    '  CORS_ORIGINS   Origins whose pages may read what play answers, separated by commas (default: none)',
   ])
 })
 

@@ -98,18 +98,22 @@ function toMilliseconds(text: string): number {
   return Number.parseFloat(text) * (units[text.replace(/[\d.]+/, '')] ?? 1)
 }
 
+const originList = z
+  .string()
+  .transform((text) => text.split(',').map((part) => part.trim()))
+  .refine((urls) => urls.every(isOrigin), {
+    error: 'must be http(s) URLs without a path, separated by commas, such as http://127.0.0.1:8081',
+  })
+  .transform((urls) => urls.map((url) => new URL(url).origin))
+
 /** Comma-separated http(s) URLs without a path, read as a list of origins. */
 export function origins(fallback: string, description: string) {
-  return z
-    .string()
-    .default(fallback)
-    .transform((text) => text.split(',').map((part) => part.trim()))
-    .refine((urls) => urls.every(isOrigin), {
-      error: 'must be http(s) URLs without a path, separated by commas, such as http://127.0.0.1:8081',
-    })
-    .transform((urls) => urls.map((url) => new URL(url).origin))
-    .meta({ description })
+  return z.string().default(fallback).pipe(originList).meta({ description })
 }
+
+export const corsOrigins = originList
+  .optional()
+  .meta({ description: 'Origins whose pages may read what play answers, separated by commas' })
 
 const NATS_FORM = 'must be NATS servers, separated by commas, such as nats://127.0.0.1:4222'
 

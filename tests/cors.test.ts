@@ -1,0 +1,89 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from './harness/eventually.ts'
+import { freePort, freePortRange } from './harness/ports.ts'
+import { type ServiceProcess, startProgram, startService } from './harness/service-process.ts'
+
+const origin = 'https://tv.example'
+const settings = { CORS_ORIGINS: `https://other.example, ${origin}` }
+
+describe('a page of an origin in CORS_ORIGINS', { timeout: 30_000 }, () => {
+  let folder: string
+  let embedded: ServiceProcess
+  let edge: string
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'cors-'))
+    const port = await freePortRange()
+    embedded = await startProgram('embedded', 'scripts/embedded.ts', { ...settings, DATA_DIR: folder }, port)
+    edge = `http://127.0.0.1:${port}`
+    await eventually(async () => expect((await fetch(`${edge}/readyz`)).status).toBe(200))
+  })
+  afterAll(async () => {
+    await embedded?.[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  test.each([
+    [200, 'POST', '/play/asset/456/user/8'],
+    [200, 'GET', '/healthz'],
+    [400, 'POST', '/play/asset/-/user/8'],
+    [404, 'POST', '/play/asset/unknown/user/8'],
+    [404, 'GET', '/nope'],
+    [405, 'GET', '/play/asset/456/user/8'],
+  ])('may read the %i to %s %s', async (status, method, path) => {
+    const answer = await fetch(edge + path, { method, headers: { origin } })
+    expect(answer.status).toBe(status)
+    expectReadable(answer)
+  })
+
+  test('may read a 503', async () => {
+    const nobody = `127.0.0.1:${await freePort()}`
+    await using play = await startService('play', { ...settings, NATS_URL: nobody, METADATA_URL: `http://${nobody}` })
+    const answer = await fetch(`${play.url}/play/asset/456/user/8`, { method: 'POST', headers: { origin } })
+    expect(answer.status).toBe(503)
+    expectReadable(answer)
+  })
+
+  test('is told beforehand that it may play', async () => {
+    const asks = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-request-id' }
+    const answer = await fetch(`${edge}/play/asset/456/user/8`, { method: 'OPTIONS', headers: { origin, ...asks } })
+    expect(answer.status).toBe(204)
+    expectReadable(answer)
+    expect(answer.headers.get('access-control-allow-methods')).toBe('GET,HEAD,POST')
+    expect(answer.headers.get('access-control-allow-headers')).toBe('x-request-id')
+    expect(answer.headers.get('access-control-max-age')).toBe('600')
+  })
+
+  test('is the only one that may', async () => {
+    for (const headers of [{ origin: 'https://tv.example.evil' }, {}]) {
+      for (const method of ['POST', 'OPTIONS']) {
+        const answer = await fetch(`${edge}/play/asset/456/user/8`, { method, headers })
+        expect(answer.headers.get('access-control-allow-origin')).toBeNull()
+        expect(answer.headers.get('vary')).toMatch(/\bOrigin\b/)
+      }
+    }
+  })
+
+  test('has to be named: without the setting no answer speaks of origins', async () => {
+    await using play = await startService('play', { NATS_URL: `127.0.0.1:${await freePort()}` })
+    for (const [method, status] of [
+      ['POST', 503],
+      ['OPTIONS', 405],
+      ['GET', 405],
+    ] as const) {
+      const answer = await fetch(`${play.url}/play/asset/456/user/8`, { method, headers: { origin } })
+      expect(answer.status).toBe(status)
+      expect([...answer.headers.keys()].filter((name) => /^(access-control-|vary$)/.test(name))).toEqual([])
+    }
+  })
+})
+
+function expectReadable({ headers }: Response): void {
+  expect(headers.get('access-control-allow-origin')).toBe(origin)
+  expect(headers.get('access-control-expose-headers')).toBe('x-request-id,retry-after')
+  expect(headers.get('vary')).toMatch(/\bOrigin\b/)
+  expect(headers.get('x-request-id')).toMatch(/./)
+  expect(headers.get('x-content-type-options')).toBe('nosniff')
+}
