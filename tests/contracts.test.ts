@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { expectLintFindsNothing } from './harness/lint.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { loadOpenApi, type Media, type OpenApi, type Schema } from './harness/openapi.ts'
 import { getJson } from './harness/plays.ts'
@@ -39,17 +38,6 @@ describe.skipIf(!natsVersion)('the documents', () => {
     }
   })
 })
-
-/** The rules that Redocly recommends, of which those that warn count as broken too. */
-async function expectLintFindsNothing(file: string): Promise<void> {
-  const env = { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }
-  const args = ['lint', '--extends=recommended-strict', '--format=stylish', file]
-  const found = await promisify(execFile)('node_modules/.bin/redocly', args, { env }).then(
-    () => '',
-    ({ stdout, stderr }) => stdout + stderr,
-  )
-  expect(found).toBe('')
-}
 
 function expectExample(place: string, { schema, example }: Media, api: OpenApi): void {
   const examples = example === undefined ? examplesOf(schema, api) : [example]

@@ -7,11 +7,17 @@ import type { NewView } from './event-log.ts'
 /** The media type of a message of the log (CloudEvents 1.0, JSON batch format). */
 export const BATCH_CONTENT_TYPE = 'application/cloudevents-batch+json'
 
-/** A view as a CloudEvents 1.0 event. Other attributes are allowed, as the specification asks, and ignored. */
+/**
+ * A view as a CloudEvents 1.0 event, as `docs/asyncapi.yaml` publishes it. Other attributes are allowed, as the
+ * specification asks, and ignored.
+ */
 export const ViewEvent = z.looseObject({
   specversion: z.literal('1.0'),
   id: View.shape.id,
-  source: z.string().min(1),
+  source: z
+    .string()
+    .min(1)
+    .meta({ description: 'Who appended it', examples: ['/play/Q1WAZ5Y7C8N3S9B2K4X6E0'] }),
   type: z.literal('video.viewed'),
   time: View.shape.at.optional(),
   data: Play,

@@ -1,0 +1,55 @@
+import { readFile } from 'node:fs/promises'
+import { Ajv } from 'ajv'
+import addFormats from 'ajv-formats'
+import { expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { MAX_VIEWS_PER_BATCH } from '../shared/contracts/view.ts'
+import { REJECTED, VIEWS } from '../shared/event-log/stream.ts'
+import { BATCH_CONTENT_TYPE, decodeViews, ViewEvent } from '../shared/event-log/view-events.ts'
+import { version } from '../shared/runtime/version.ts'
+import { expectLintFindsNothing } from './harness/lint.ts'
+
+const file = 'docs/asyncapi.yaml'
+const document = parse(await readFile(file, 'utf8'))
+const { messages, schemas } = document.components
+const now = '2026-11-20T21:00:00.000Z'
+
+test('lint finds nothing', () => expectLintFindsNothing(file))
+
+test('the schema of an event is the one that the log is read with', () => {
+  const { $schema, ...schema } = z.toJSONSchema(ViewEvent, { target: 'draft-07', io: 'input' })
+  expect(schemas.ViewEvent).toEqual(schema)
+  expect(messages.batch.payload).toEqual({
+    type: 'array',
+    items: { $ref: '#/components/schemas/ViewEvent' },
+    minItems: 1,
+    maxItems: MAX_VIEWS_PER_BATCH,
+  })
+})
+
+test('subjects, content type and version are those of the code', () => {
+  const { views, rejected, changes } = document.channels
+  expect(document.info.version).toBe(version)
+  expect(views.address).toBe(VIEWS.replace('>', '{producer}'))
+  expect(rejected.address).toBe(REJECTED)
+  expect(changes.address).toBe('changes.{service}.{id}')
+  expect([messages.batch.contentType, document.defaultContentType]).toEqual([BATCH_CONTENT_TYPE, BATCH_CONTENT_TYPE])
+})
+
+test.each(['batch', 'single'])('the examples of a %s are valid, and are read as views', (name) => {
+  const ajv = addFormats.default(new Ajv({ strict: true })).addVocabulary(['components'])
+  const isValid = ajv.compile({ ...messages[name].payload, components: document.components })
+  expect(messages[name].examples.length).toBeGreaterThan(0)
+  for (const { payload } of messages[name].examples) {
+    expect(isValid(payload)).toBe(true)
+    expect(decodeViews(JSON.stringify(payload), now)).toHaveLength([payload].flat().length)
+  }
+})
+
+test('the message in docs/events.md is read as a view', async () => {
+  const [, message = ''] = /^```json\n(.*?)^```/ms.exec(await readFile('docs/events.md', 'utf8')) ?? []
+  expect(decodeViews(message, '')).toEqual([
+    { id: '0b7a8a60-6d27-4a3c-9a3e-1f0c5d2b7e41', assetId: '456', userId: '8', at: now },
+  ])
+})

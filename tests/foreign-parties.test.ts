@@ -1,0 +1,128 @@
+import { readFile } from 'node:fs/promises'
+import { Ajv } from 'ajv'
+import addFormats from 'ajv-formats'
+import { CloudEvent, HTTP } from 'cloudevents'
+import { headers, type JsMsg, type MsgHdrs } from 'nats'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { play, views } from './harness/plays.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+/** Programs of others, which know of this one only what docs/events.md and docs/asyncapi.yaml say. */
+describe.skipIf(!natsVersion)('another program', { timeout: 30_000 }, () => {
+  let system: System
+  beforeAll(async () => {
+    system = await startSystem()
+    await eventually(async () =>
+      expect((await play(system.play.url, '456', 'warm')).body).not.toHaveProperty('degraded'),
+    )
+  }, 30_000)
+  afterAll(() => system?.[Symbol.asyncDispose]())
+
+  const expectViews = (user: string, expected: number) =>
+    eventually(async () => expect(await views(system.reporting.url, 'user', user)).toBe(expected))
+
+  test('appends a view, and it counts', async () => {
+    const { headers, body } = HTTP.structured(viewOf('alone'))
+    await append('events.view.alone', headers['content-type'], body, 0)
+    await expectViews('alone', 1)
+  })
+
+  test('appends a batch of views, and each counts', async () => {
+    const batch = JSON.stringify([viewOf('together'), viewOf('together'), viewOf('apart')])
+    await append('events.view.importer.today', 'application/cloudevents-batch+json', batch, 0)
+    await expectViews('together', 2)
+    await expectViews('apart', 1)
+  })
+
+  test('sends a view again when no acknowledgement came, and it counts once', async () => {
+    const subject = 'events.view.careful'
+    const sent = JSON.stringify(viewOf('once'))
+    const stored = await append(subject, 'application/cloudevents+json', sent, 0)
+    await expect(append(subject, 'application/cloudevents+json', sent, 0)).rejects.toMatchObject({
+      api_error: { err_code: 10_071 },
+    })
+    const last = await lastOn(subject)
+    expect([last.seq, last.string()]).toEqual([stored, sent])
+    await append(subject, 'application/cloudevents+json', JSON.stringify(viewOf('once-after')), stored)
+    await expectViews('once-after', 1)
+    expect(await views(system.reporting.url, 'user', 'once')).toBe(1)
+  })
+
+  test('appends what is no view, finds it in events.rejected, and holds nothing up', async () => {
+    const subject = 'events.view.mistaken'
+    const { body } = HTTP.structured(new CloudEvent({ source: 'urn:test', type: 'video.paused', data: {} }))
+    const sequence = await append(subject, 'application/cloudevents+json', body, 0)
+    await append(subject, 'application/cloudevents+json', JSON.stringify(viewOf('next')), sequence)
+    await expectViews('next', 1)
+    const kept = await lastOn('events.rejected')
+    expect(kept.string()).toBe(body)
+    expect(kept.header.get('Content-Type')).toBe('application/cloudevents+json')
+    expect(kept.header.get('Rejected-Sequence')).toBe(String(sequence))
+    expect(kept.header.get('Rejected-Subject')).toBe(subject)
+    expect(kept.header.get('Rejected-Reason')).toContain('video.viewed')
+  })
+
+  test('reads what play appends: CloudEvents with the attributes that are documented', async () => {
+    const { PlayEvent, ViewEvent } = parse(await readFile('docs/asyncapi.yaml', 'utf8')).components.schemas
+    const isValid = addFormats.default(new Ajv({ strict: true })).compile({ allOf: [ViewEvent, PlayEvent] })
+    const known = Object.keys({ ...ViewEvent.properties, ...PlayEvent.properties })
+    const users = Array.from({ length: 40 }, (_, index) => `read-${index}`)
+    await Promise.all(users.map((user) => play(system.play.url, '456', user)))
+
+    const ofPlay = (await readAll()).filter((message) => message.string().includes('"source":"/play/'))
+    const events = ofPlay.flatMap(eventsOf)
+    expect(events.every((event) => event.validate())).toBe(true)
+    for (const event of ofPlay.flatMap((message) => message.json<object[]>())) {
+      expect(known).toEqual(expect.arrayContaining(Object.keys(event)))
+      expect(isValid(event), JSON.stringify(isValid.errors)).toBe(true)
+      expect(event).toMatchObject({ subject: '456', data: { assetId: '456' } })
+    }
+    const seen = events.map(({ data }) => Object(data).userId)
+    expect(seen).toEqual(expect.arrayContaining(users))
+    expect(new Set(events.map(({ id }) => id)).size).toBe(events.length)
+  })
+
+  /** Appends a message if the subject's last one has the sequence that is expected, and gives its own. */
+  const append = (subject: string, type: unknown, body: unknown, lastSubjectSequence: number) =>
+    system.nats.use(async (connection) => {
+      const expected = { headers: contentType(type), expect: { lastSubjectSequence } }
+      return (await connection.jetstream().publish(subject, String(body), expected)).seq
+    })
+
+  const lastOn = (subject: string) =>
+    system.nats.use(async (connection) =>
+      (await connection.jetstreamManager()).streams.getMessage('EVENTS', { last_by_subj: subject }),
+    )
+
+  /** All messages with views that the log has. */
+  const readAll = () =>
+    system.nats.use(async (connection) => {
+      const consumer = await connection.jetstream().consumers.get('EVENTS', { filterSubjects: 'events.view.>' })
+      const read: JsMsg[] = []
+      const messages = await consumer.consume()
+      for await (const message of messages) {
+        read.push(message)
+        if (message.info.pending === 0) messages.stop()
+      }
+      return read
+    })
+})
+
+function viewOf(userId: string) {
+  return new CloudEvent({ source: 'https://importer.example', type: 'video.viewed', data: { assetId: '456', userId } })
+}
+
+/** As the SDK reads an HTTP message with the same headers and body; it validates each event. */
+function eventsOf(message: JsMsg): CloudEvent[] {
+  const type = message.headers?.get('Content-Type')
+  return [HTTP.toEvent({ headers: { 'content-type': type }, body: message.string() })].flat() as CloudEvent[]
+}
+
+function contentType(type: unknown): MsgHdrs {
+  const all = headers()
+  all.set('Content-Type', String(type))
+  return all
+}
