@@ -3,12 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { expectProblem } from '../shared/http/expect-problem.ts'
 import { jsonRequest } from '../shared/http/json-request.ts'
 import { expectDocumented, send } from './harness/answers.ts'
+import { type Services, startEmbedded } from './harness/embedded.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { loadOpenApi, type OpenApi, type Operation } from './harness/openapi.ts'
 import { freePort } from './harness/ports.ts'
 import { type RequestKind, requestKinds } from './harness/requests.ts'
 import { startService } from './harness/service-process.ts'
-import { type System, startSystem } from './harness/system.ts'
+import { startSystem } from './harness/system.ts'
 
 const SEED = Number(process.env.CONTRACT_SEED ?? 20_261_121)
 const RUNS = 25
@@ -16,14 +17,19 @@ const authorization = 'Bearer conforming'
 /** A right request may ask for what is not there, or come at another position. */
 const ACCEPTED = [200, 404, 409]
 
-describe.skipIf(!natsVersion)(`every operation (CONTRACT_SEED=${SEED})`, { timeout: 60_000 }, () => {
-  let system: System
+const modes = [
+  { mode: 'as processes', start: startSystem, skip: !natsVersion },
+  { mode: 'embedded', start: startEmbedded, skip: false },
+]
+
+describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, { timeout: 60_000 }, ({ start, skip }) => {
+  let system: Services
   beforeAll(async () => {
-    system = await startSystem({ WRITE_TOKEN: 'conforming' })
+    if (!skip) system = await start({ WRITE_TOKEN: 'conforming' })
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test.each(['metadata', 'cdnurl', 'reporting', 'listener', 'play'] as const)(
+  test.skipIf(skip).each(['metadata', 'cdnurl', 'reporting', 'listener', 'play'] as const)(
     '%s answers as its document says, and with every status that this names',
     async (name) => {
       const { url } = system[name]

@@ -2,33 +2,32 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Services, startEmbedded } from './harness/embedded.ts'
 import { expectLintFindsNothing } from './harness/lint.ts'
-import { natsVersion } from './harness/nats-server.ts'
 import { loadOpenApi, type Media, type OpenApi, type Schema } from './harness/openapi.ts'
 import { getJson } from './harness/plays.ts'
-import { type System, startSystem } from './harness/system.ts'
 
 const services = ['metadata', 'cdnurl', 'reporting', 'listener', 'play'] as const
 
-describe.skipIf(!natsVersion)('the documents', () => {
-  let system: System
+describe('the document', () => {
+  let system: Services
   let folder: string
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'contracts-'))
-    system = await startSystem()
+    system = await startEmbedded()
   }, 30_000)
   afterAll(async () => {
     await system?.[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
   })
 
-  test.each(services)('lint finds nothing in that of %s', async (name) => {
+  test.each(services)('of %s gives lint nothing to find', async (name) => {
     const file = join(folder, `${name}.json`)
     await writeFile(file, JSON.stringify(await getJson(`${system[name].url}/openapi.json`)))
     await expectLintFindsNothing(file)
   })
 
-  test.each(services)('that of %s has a valid example of all that is sent and answered', async (name) => {
+  test.each(services)('of %s has a valid example of all that is sent and answered', async (name) => {
     const api = await loadOpenApi(system[name].url)
     for (const operation of api.operations) {
       const { id, parameters, requestBody, responses } = operation

@@ -1,29 +1,19 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { eventually } from './harness/eventually.ts'
-import { freePort, freePortRange } from './harness/ports.ts'
-import { type ServiceProcess, startProgram, startService } from './harness/service-process.ts'
+import { type Services, startEmbedded } from './harness/embedded.ts'
+import { freePort } from './harness/ports.ts'
+import { startService } from './harness/service-process.ts'
 
 const origin = 'https://tv.example'
 const settings = { CORS_ORIGINS: `https://other.example, ${origin}` }
 
 describe('a page of an origin in CORS_ORIGINS', { timeout: 30_000 }, () => {
-  let folder: string
-  let embedded: ServiceProcess
+  let embedded: Services
   let edge: string
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'cors-'))
-    const port = await freePortRange()
-    embedded = await startProgram('embedded', 'scripts/embedded.ts', { ...settings, DATA_DIR: folder }, port)
-    edge = `http://127.0.0.1:${port}`
-    await eventually(async () => expect((await fetch(`${edge}/readyz`)).status).toBe(200))
+    embedded = await startEmbedded(settings)
+    edge = embedded.play.url
   })
-  afterAll(async () => {
-    await embedded?.[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true, force: true })
-  })
+  afterAll(() => embedded?.[Symbol.asyncDispose]())
 
   test.each([
     [200, 'POST', '/play/asset/456/user/8'],
