@@ -12,7 +12,7 @@ import { startService } from './harness/service-process.ts'
 import { startSystem } from './harness/system.ts'
 
 const SEED = Number(process.env.CONTRACT_SEED ?? 20_261_121)
-const RUNS = 25
+const RUNS = 15
 const authorization = 'Bearer conforming'
 /** A right request may ask for what is not there, or come at another position. */
 const ACCEPTED = [200, 404, 409]

@@ -34,27 +34,20 @@ export function requestKinds(
   api: OpenApi,
   authorization: string,
 ): [RequestKind, ...RequestKind[]] {
-  const { parameters, security } = operation
-  const schema = operation.requestBody?.content['application/json']?.schema
+  const { parameters, requestBody, security } = operation
+  const schema = requestBody?.content['application/json']?.schema
   const headers = { ...(security && { authorization }), ...(schema && { 'content-type': 'application/json' }) }
   const bodies = schema && bodiesOf(schema, api)
-  const inputs = fc.record({
-    path: textsOf(operation, 'path', api),
-    query: textsOf(operation, 'query', api),
-    body: bodies?.right ?? fc.constant(undefined),
-  })
-  const right = inputs.map((input) => toRequest(operation, input, headers))
-  /** Right but for what `spoil` makes of it. */
-  const bad = <Part>(name: string, parts: fc.Arbitrary<Part>, spoil: (input: Input, part: Part) => Input) => {
-    const requests = fc.tuple(inputs, parts).map(([input, part]) => toRequest(operation, spoil(input, part), headers))
-    return { name: `with a bad ${name}`, status: 400, requests }
+  const inputs = inputsOf(operation, bodies?.right ?? fc.constant(undefined), api)
+  const toRequests = (some: fc.Arbitrary<Input>) => some.map((input) => toRequest(operation, input, headers))
+  const bad = (name: string, some: fc.Arbitrary<Input>): RequestKind => {
+    return { name: `with a bad ${name}`, status: 400, requests: toRequests(some) }
   }
+  const right = toRequests(inputs)
   return [
     { name: 'right', requests: right },
-    ...parameters.map((parameter) =>
-      bad(parameter.name, badTexts(parameter, api), (input, text) => replaced(input, parameter, text)),
-    ),
-    ...(bodies?.wrong.map((wrong) => bad('body', wrong, (input, body) => ({ ...input, body }))) ?? []),
+    ...parameters.map((parameter) => bad(parameter.name, withBadText(inputs, parameter, api))),
+    ...(bodies?.wrong.map((wrong) => bad('body', withBody(inputs, wrong))) ?? []),
     withHeader(right, 'x-filler', 'x'.repeat(20_000), 431),
     ...(security ? ['', `${authorization}x`].map((value) => withHeader(right, 'authorization', value, 401)) : []),
     ...(schema ? unreadable(right) : []),
@@ -88,11 +81,24 @@ function bodiesOf(schema: Schema, api: OpenApi) {
   return { right: allowed.filter(isRight), wrong: [spoiledOf(schema, api), allowed.filter((body) => !isRight(body))] }
 }
 
-function textsOf({ parameters }: Operation, place: Parameter['in'], api: OpenApi): fc.Arbitrary<Values> {
-  const all = parameters.filter((parameter) => parameter.in === place)
-  const texts = all.map(({ name, schema }) => [name, arbitraryOf(schema, api).map(String)] as const)
-  const requiredKeys = all.filter(({ required }) => required).map(({ name }) => name)
-  return fc.record(Object.fromEntries(texts), { requiredKeys })
+function inputsOf({ parameters }: Operation, body: fc.Arbitrary<unknown>, api: OpenApi): fc.Arbitrary<Input> {
+  const textsIn = (place: Parameter['in']) => {
+    const all = parameters.filter((parameter) => parameter.in === place)
+    const texts = all.map(({ name, schema }) => [name, arbitraryOf(schema, api).map(String)] as const)
+    const requiredKeys = all.filter(({ required }) => required).map(({ name }) => name)
+    return fc.record(Object.fromEntries(texts), { requiredKeys })
+  }
+  return fc.record({ path: textsIn('path'), query: textsIn('query'), body })
+}
+
+function withBody(inputs: fc.Arbitrary<Input>, bodies: fc.Arbitrary<unknown>): fc.Arbitrary<Input> {
+  return fc.tuple(inputs, bodies).map(([input, body]) => ({ ...input, body }))
+}
+
+function withBadText(inputs: fc.Arbitrary<Input>, parameter: Parameter, api: OpenApi): fc.Arbitrary<Input> {
+  const { in: place, name } = parameter
+  const texts = badTexts(parameter, api)
+  return fc.tuple(inputs, texts).map(([input, text]) => ({ ...input, [place]: { ...input[place], [name]: text } }))
 }
 
 /** Texts that are no value of a parameter. A path's part is neither empty nor one that URLs resolve. */
@@ -103,10 +109,6 @@ function badTexts({ in: place, schema }: Parameter, api: OpenApi): fc.Arbitrary<
     .oneof(fc.string({ unit: 'binary' }), numbers, fc.constant('9'.repeat(200)))
     .filter((text) => place === 'query' || !/^\.{0,2}$/.test(text))
     .filter((text) => !api.accepts(schema, isNumber ? Number(text) : text))
-}
-
-function replaced(input: Input, { in: place, name }: Parameter, text: string): Input {
-  return { ...input, [place]: { ...input[place], [name]: text } }
 }
 
 function toRequest({ method, path }: Operation, { path: values, query, body }: Input, headers: Values): Request {
