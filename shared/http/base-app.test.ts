@@ -137,6 +137,11 @@ test.each(everyStatus)('%s is answered with the request id that was sent', async
   expect(notAllowed.headers.get('x-request-id')).toBe(id)
 })
 
+test.each(everyStatus)('%s is to be taken for what its content-type says', async (path) => {
+  const response = await createTestApp().request(path)
+  expect(response.headers.get('x-content-type-options')).toBe('nosniff')
+})
+
 test.each(['', 'a b', '<script>', '"', 'é', 'x'.repeat(129)])('the request id %j is replaced', async (id) => {
   const response = await createTestApp().request('/nope', { headers: { 'x-request-id': id } })
   expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
