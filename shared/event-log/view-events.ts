@@ -21,9 +21,6 @@ export const ViewEvent = z.looseObject({
   type: z.literal('video.viewed'),
   time: View.shape.at.optional(),
   data: Play,
-  // The distributed tracing extension. A producer that gets it wrong loses its trace, not its view.
-  traceparent: z.string().optional().catch(undefined),
-  tracestate: z.string().optional().catch(undefined),
 })
 export type ViewEvent = z.infer<typeof ViewEvent>
 
@@ -70,7 +67,8 @@ export function decodeViews(text: string, storedAt: string): DecodedViews {
   }
 }
 
+/** By the distributed tracing extension. A producer that gets it wrong loses its trace, not its view. */
 function recordedTrace({ traceparent, tracestate }: ViewEvent): TraceContext[] {
-  if (traceparent === undefined || !parseTraceparent(traceparent)?.isSampled) return []
-  return [{ traceparent, tracestate }]
+  if (typeof traceparent !== 'string' || !parseTraceparent(traceparent)?.isSampled) return []
+  return [{ traceparent, tracestate: typeof tracestate === 'string' ? tracestate : undefined }]
 }
