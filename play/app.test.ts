@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import { Hono } from 'hono'
 import { expect, test } from 'vitest'
 import type { Play } from '../shared/contracts/play.ts'
 import { expectProblem } from '../shared/http/expect-problem.ts'
@@ -159,6 +160,7 @@ function open({ gather = async () => found, record = async () => 'log' }: Fakes 
   const service = createTestService('play')
   const app = createApp({
     ...service,
+    console: new Hono(),
     live: createLiveFeed({ ...service, source: () => () => {} }),
     sources: {
       gather(play, { requestId }) {

@@ -1,11 +1,13 @@
-import type { MiddlewareHandler } from 'hono'
+import type { Hono, MiddlewareHandler } from 'hono'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
+import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { allowOrigins } from '../shared/http/cors.ts'
 import { describe } from '../shared/http/openapi.ts'
+import { requestOf } from '../shared/http/request-context.ts'
 import { validate } from '../shared/http/validate.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/runtime/service.ts'
@@ -21,6 +23,7 @@ type Deps = Service & {
   sources: Sources
   record: Recorder
   live: LiveFeed
+  console: Hono<AppEnv>
   /** Whose pages may read the answers; none where it is not given. */
   corsOrigins?: readonly string[] | undefined
   /** Told of what a play was answered without. */
@@ -28,8 +31,9 @@ type Deps = Service & {
 }
 
 /** The edge: answers a play with all that the player needs, once the view is recorded. */
-export function createApp({ sources, record, live, onDegraded, corsOrigins = [], ...service }: Deps) {
+export function createApp({ sources, record, live, console, onDegraded, corsOrigins = [], ...service }: Deps) {
   return createBaseApp(service, ...allowOrigins(corsOrigins))
+    .route('/', console)
     .post(
       '/play/asset/:assetId/user/:userId',
       describe({
@@ -43,7 +47,7 @@ export function createApp({ sources, record, live, onDegraded, corsOrigins = [],
       validate('param', Play),
       async (c) => {
         const play = c.req.valid('param')
-        const request = { requestId: c.get('requestId'), span: c.get('span') }
+        const request = requestOf(c)
         const found = await sources.gather(play, request)
         if (!found) return c.json({ id: play.assetId, status: 'Asset not found' }, 404)
         const recorded = await record(play, request)

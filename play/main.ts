@@ -10,6 +10,9 @@ import { choosePort } from '../shared/runtime/listen.ts'
 import { serve } from '../shared/runtime/serve.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
 import { createApp } from './app.ts'
+import { createCatalogue } from './console/catalogue.ts'
+import { createConsole } from './console/console.ts'
+import { createStatus } from './console/status.ts'
 import { createLiveRelay } from './live-relay.ts'
 import { createPlayMetrics, showOutbox } from './metrics.ts'
 import { createOutbox } from './outbox.ts'
@@ -50,8 +53,14 @@ await runService(
     const append = metrics.measureAppend(spooler.append)
     const record = createRecorder({ append }, without.has('group-commit') ? 1 : undefined)
     const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
+    const listenerInstances = discovery.instancesOf('queue-listener', settings.QUEUE_LISTENER_URL)
+    await using listener = createServiceClient({ name: 'queue-listener', instances: listenerInstances })
+    const console = createConsole({
+      catalogue: createCatalogue({ metadata, reporting, log }),
+      status: createStatus({ health, listener, changes, waiting: outbox.size }),
+    })
     const corsOrigins = settings.CORS_ORIGINS
-    const app = createApp({ ...service, sources, record, live, corsOrigins, onDegraded: metrics.degraded })
+    const app = createApp({ ...service, sources, record, live, console, corsOrigins, onDegraded: metrics.degraded })
     await using _ = await serve(app, service, { port, host: settings.HOST })
     spooler.start()
     await stopped(service)

@@ -10,6 +10,7 @@ export const playSettings = {
   METADATA_URL: origins('http://127.0.0.1:8081', 'Where metadata is'),
   CDNURL_URL: origins('http://127.0.0.1:8083', 'Where cdnurl is'),
   REPORTING_URL: origins('http://127.0.0.1:8082', 'Where reporting is'),
+  QUEUE_LISTENER_URL: origins('http://127.0.0.1:8084', 'Where queue-listener is, to show its health'),
   CATALOGUE_TTL: catalogueTtl,
   CORS_ORIGINS: corsOrigins,
   DATA_DIR: dataDir,

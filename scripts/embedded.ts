@@ -4,6 +4,9 @@ import { seed as cdnurlSeed } from '../cdnurl/seed.ts'
 import { createApp as createMetadata } from '../metadata/app.ts'
 import { seed as metadataSeed } from '../metadata/seed.ts'
 import { createApp as createPlay } from '../play/app.ts'
+import { createCatalogue } from '../play/console/catalogue.ts'
+import { createConsole } from '../play/console/console.ts'
+import { createStatus } from '../play/console/status.ts'
 import { createLiveRelay } from '../play/live-relay.ts'
 import { createPlayMetrics } from '../play/metrics.ts'
 import { createRecorder } from '../play/recorder.ts'
@@ -74,7 +77,8 @@ await runService(
 
     const listener = await service('queue-listener')
     listener.health.watch('reporting', { state: reportingClient.state, required: true })
-    await using _listener = await serve(createBaseApp(listener), listener, at(4))
+    await using listenerServer = await serve(createBaseApp(listener), listener, at(4))
+    await using listenerClient = client('queue-listener', listenerServer)
     const counting = createReportingClient(measure(reportingClient, listener), listener.tracing)
     const onForwarded = createProgress({ metrics: listener.metrics, eventLog, reporting: counting })
     const forwarding = forward({ eventLog, reporting: counting, log: listener.log, onForwarded }, stopping)
@@ -101,11 +105,16 @@ await runService(
     })
     const record = createRecorder({ append })
     const relayed = createLiveFeed({ ...play, source: createLiveRelay({ reporting: reportingClient, log: play.log }) })
+    const console = createConsole({
+      catalogue: createCatalogue({ metadata: metadataClient, reporting: reportingClient, log: play.log }),
+      status: createStatus({ health: play.health, listener: listenerClient, changes }),
+    })
     const playApp = createPlay({
       ...play,
       sources,
       record,
       live: relayed,
+      console,
       corsOrigins: settings.CORS_ORIGINS,
       onDegraded: metrics.degraded,
     })

@@ -13,7 +13,7 @@ const usage = `Usage: npm run doctor [-- --port N]
 Looks at what runs, and changes nothing: a line for each thing, with what to do about what is wrong. Exit status 1 where
 a line says FAIL; what says warn works, and wants a look. Settings: those of the services (see .env.example), and
 
-  PLAY_URL, QUEUE_LISTENER_URL   where those are (default: http://127.0.0.1:8080 and :8084)
+  PLAY_URL   where play is (default: http://127.0.0.1:8080)
 
   --port N   port of the edge (default: 8080); all other ports, that of NATS too, move by as much
 `

@@ -17,13 +17,12 @@ import { defaultAddresses, SERVICES } from '../start/plan.ts'
 function shapeAt(edgePort: number) {
   const offset = edgePort - SERVICES.play
   const usual = defaultAddresses(offset)
-  const local = (port: number) => `http://127.0.0.1:${port + offset}`
   return {
-    PLAY_URL: origins(local(SERVICES.play), 'Where play is'),
+    PLAY_URL: origins(`http://127.0.0.1:${edgePort}`, 'Where play is'),
     METADATA_URL: origins(usual.METADATA_URL, 'Where metadata is'),
     CDNURL_URL: origins(usual.CDNURL_URL, 'Where cdnurl is'),
     REPORTING_URL: origins(usual.REPORTING_URL, 'Where reporting is'),
-    QUEUE_LISTENER_URL: origins(local(SERVICES['queue-listener']), 'Where queue-listener is'),
+    QUEUE_LISTENER_URL: origins(usual.QUEUE_LISTENER_URL, 'Where queue-listener is'),
     NATS_URL: natsUrl.default(usual.NATS_URL.split(',')),
     DATA_DIR: dataDir,
     EVENTS_MAX_AGE: eventsMaxAge,

@@ -17,6 +17,7 @@ export function greeting({ mode, services, consul }: Pick<Plan, 'mode' | 'servic
 Ready.
 
 ${addresses}${mode === 'embedded' ? embedded : ''}
+See: http://localhost:${edge}/
 Try: curl -X POST localhost:${edge}/play/asset/456/user/8
 
 `

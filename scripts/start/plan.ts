@@ -60,6 +60,7 @@ export function defaultAddresses(offset: number) {
     METADATA_URL: `http://127.0.0.1:${SERVICES.metadata + offset}`,
     REPORTING_URL: `http://127.0.0.1:${SERVICES.reporting + offset}`,
     CDNURL_URL: `http://127.0.0.1:${SERVICES.cdnurl + offset}`,
+    QUEUE_LISTENER_URL: `http://127.0.0.1:${SERVICES['queue-listener'] + offset}`,
     NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}`,
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Context, MiddlewareHandler } from 'hono'
-import { beginUnrecorded, type Span, type Tracing } from '../tracing/tracing.ts'
+import { beginUnrecorded, type RequestContext, type Span, type Tracing } from '../tracing/tracing.ts'
 import { setAnswerHeader } from './answer-header.ts'
 import type { AppEnv } from './app-env.ts'
 
@@ -30,6 +30,11 @@ export function requestContext(tracing: Tracing): MiddlewareHandler<AppEnv> {
 function startSpan(c: Context<AppEnv>, tracing: Tracing): Span {
   const parent = { traceparent: headerOf(c, 'traceparent'), tracestate: headerOf(c, 'tracestate') }
   return tracing.start(c.req.method, parent, SERVER)
+}
+
+/** What is passed on to those who work for a request. */
+export function requestOf(c: Context<AppEnv>): RequestContext {
+  return { requestId: c.get('requestId'), span: c.get('span') }
 }
 
 /** What a log line says of the request that it belongs to; the trace as OpenTelemetry names it in logs. */

@@ -3,6 +3,17 @@ import { nodeFlagsOf, parseProcfile } from '../../scripts/start/procfile.ts'
 import { type Child, startChild } from './child.ts'
 import { freePort } from './ports.ts'
 
+const SETTINGS = [
+  'NATS_URL',
+  'METADATA_URL',
+  'CDNURL_URL',
+  'REPORTING_URL',
+  'QUEUE_LISTENER_URL',
+  'CATALOGUE_TTL',
+  'HOST',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
+]
+
 export type ServiceProcess = AsyncDisposable & {
   name: string
   url: string
@@ -41,16 +52,7 @@ export async function startCommand(
 ): Promise<ServiceProcess> {
   const port = given ?? (await freePort())
   let child: Child
-  const own = {
-    NATS_URL: '',
-    METADATA_URL: '',
-    CDNURL_URL: '',
-    REPORTING_URL: '',
-    CATALOGUE_TTL: '',
-    HOST: '',
-    OTEL_EXPORTER_OTLP_ENDPOINT: '',
-    ...env,
-  }
+  const own = { ...Object.fromEntries(SETTINGS.map((name) => [name, ''])), ...env }
 
   async function start(): Promise<string> {
     child = startChild(program, [...args, '--port', String(port)], { env: own })

@@ -28,9 +28,10 @@ export async function startSystem(settings: Record<string, string> = {}, natsOpt
     startService('reporting', common),
   ])
   for (const service of [metadata, cdnurl, reporting]) stack.use(service)
-  const env = { ...common, METADATA_URL: metadata.url, CDNURL_URL: cdnurl.url, REPORTING_URL: reporting.url }
-  const [listener, play] = await Promise.all([startService('queue-listener', env), startService('play', env)])
-  for (const service of [listener, play]) stack.use(service)
+  const addresses = { METADATA_URL: metadata.url, CDNURL_URL: cdnurl.url, REPORTING_URL: reporting.url }
+  const listener = stack.use(await startService('queue-listener', { ...common, ...addresses }))
+  const env = { ...common, ...addresses, QUEUE_LISTENER_URL: listener.url }
+  const play = stack.use(await startService('play', env))
   const all = stack.move()
   return { nats, metadata, cdnurl, reporting, listener, play, env, [Symbol.asyncDispose]: () => all.disposeAsync() }
 }

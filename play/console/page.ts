@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { extname, join } from 'node:path'
+import { type Context, Hono } from 'hono'
+import { describeRoute } from 'hono-openapi'
+import type { AppEnv } from '../../shared/http/app-env.ts'
+import { describe } from '../../shared/http/openapi.ts'
+
+const FOLDER = join(import.meta.dirname, 'page')
+
+const types: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+}
+
+/** Whatever a title holds, no text becomes markup or code: scripts are files of ours, and none may write HTML. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "connect-src 'self'",
+  "img-src 'self'",
+  'media-src http: https:',
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ')
+
+/** What the page consists of is nothing to call. */
+const undocumented = describeRoute({ hide: true })
+
+/** The console: `/`, and the files that it consists of, under `/console/`. What has no route of its own is not there. */
+export function createPage() {
+  const page = new Hono<AppEnv>()
+  page.get(
+    '/',
+    describe({
+      operationId: 'getConsole',
+      summary: 'The console, a page that plays and shows the counts move',
+      answers: { 200: { type: 'text/html', example: '<!doctype html>' } },
+    }),
+    answerFile(join(FOLDER, 'index.html')),
+  )
+  for (const [name, file] of files()) page.get(`/console/${name}`, undocumented, answerFile(file))
+  return page
+}
+
+function files(): [name: string, file: string][] {
+  const { resolve } = createRequire(import.meta.url)
+  const own = readdirSync(FOLDER).filter((name) => types[extname(name)] && name !== 'index.html')
+  return [
+    ...own.map((name): [string, string] => [name, join(FOLDER, name)]),
+    ['uplot.js', resolve('uplot/dist/uPlot.esm.js')],
+    ['uplot.css', resolve('uplot/dist/uPlot.min.css')],
+  ]
+}
+
+/** Browsers ask each time whether it is still the same: there is no build that would put a version into its name. */
+function answerFile(file: string) {
+  const content = readFileSync(file)
+  const etag = `"${createHash('sha256').update(content).digest('base64url')}"`
+  const headers = {
+    'content-type': types[extname(file)] ?? 'application/octet-stream',
+    'cache-control': 'no-cache',
+    etag,
+    'content-security-policy': POLICY,
+    'referrer-policy': 'no-referrer',
+  }
+  return (c: Context<AppEnv>) =>
+    c.req.header('if-none-match')?.includes(etag) ? c.body(null, 304, headers) : c.body(content, 200, headers)
+}
