@@ -1,0 +1,55 @@
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { postAsset } from './harness/assets.ts'
+import { hasChromium, startBrowser } from './harness/browser.ts'
+import { titlesOn, visitConsole } from './harness/console-page.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { type ServiceProcess, startService } from './harness/service-process.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+describe.skipIf(!natsVersion || !hasChromium)('the console of a catalogue that is', { timeout: 60_000 }, () => {
+  let system: System
+  let browser: Browser
+  let metadata: ServiceProcess
+  let edge: ServiceProcess
+  beforeAll(async () => {
+    ;[system, browser, metadata] = await Promise.all([startSystem(), startBrowser(), startService('metadata')])
+    edge = await startService('play', { ...system.env, METADATA_URL: metadata.url })
+    for (const id of ['123', '456']) await fetch(`${metadata.url}/content/asset/${id}`, { method: 'DELETE' })
+  }, 60_000)
+  afterAll(async () => {
+    await browser?.close()
+    for (const resource of [edge, metadata, system]) await resource?.[Symbol.asyncDispose]()
+  })
+
+  test('empty: it says how to fill it', async () => {
+    await using opened = await visitConsole(browser, edge.url)
+    await opened.page.getByText('The catalogue is empty. Fill it from a terminal: npm run seed').waitFor()
+  })
+
+  test('of 10,000 assets: it shows some at once and some more when told to, and finds each', async () => {
+    const ids = Array.from({ length: 10_000 }, (_, n) => `a${String(n).padStart(5, '0')}`)
+    const next = ids.values()
+    await Promise.all(
+      Array.from({ length: 32 }, async () => {
+        for (const id of next) {
+          await postAsset({ ...system, metadata }, { id, title: `Film ${id}`, genre: `genre ${id.at(-1)}` })
+        }
+      }),
+    )
+    await using opened = await visitConsole(browser, edge.url)
+    const { page } = opened
+    await page.getByText('60 shown of 10,000 assets').waitFor()
+    expect(await page.locator('.card').count()).toBe(60)
+    await page.getByRole('button', { name: 'Show more' }).click()
+    expect(await page.locator('.card').count()).toBe(120)
+    expect(await page.evaluate('document.activeElement.ariaLabel')).toBe('Play Film a00060')
+
+    await page.getByLabel('Search').fill('film a09999')
+    await eventually(async () => expect(await titlesOn(page)).toEqual(['Film a09999']))
+    await page.getByLabel('Search').fill('')
+    await page.getByLabel('Genre').selectOption('genre 7')
+    await page.getByText('60 shown of 1,000 of 10,000 assets').waitFor()
+  })
+})
