@@ -1,0 +1,80 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { parseArgs, promisify } from 'node:util'
+import { pino } from 'pino'
+import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
+import { openNatsLink } from '../shared/nats/link.ts'
+import { startBrowser } from '../tests/harness/browser.ts'
+import { openConsole } from '../tests/harness/console-page.ts'
+import { getJson, play } from '../tests/harness/plays.ts'
+import { createRandom } from '../tests/harness/random.ts'
+import { type System, startSystem } from '../tests/harness/system.ts'
+
+const SECONDS = 300
+const USERS = 20
+const VIEWPORT = { width: 1_360, height: 1_180 }
+
+/** Takes the README's picture: the console of a system of its own, with views of the last minutes, while others play. */
+const { values } = parseArgs({
+  options: {
+    file: { type: 'string', default: 'docs/console.png' },
+    dark: { type: 'boolean', default: false },
+    width: { type: 'string', default: String(VIEWPORT.width) },
+  },
+})
+const random = createRandom(8)
+await using system = await startSystem()
+await seed(system)
+const assets = await assetIds(system)
+await using browser = await startBrowser()
+await appendHistory(system)
+await takePicture()
+
+async function seed({ metadata, cdnurl }: System): Promise<void> {
+  const env = { ...process.env, METADATA_URL: metadata.url, CDNURL_URL: cdnurl.url }
+  await promisify(execFile)('bash', ['scripts/seed.sh'], { env })
+}
+
+async function assetIds({ metadata }: System): Promise<string[]> {
+  const { assets } = (await getJson(`${metadata.url}/content/assets?limit=1000`)) as { assets: { id: string }[] }
+  return assets.map(({ id }) => id)
+}
+
+/** Views as if they had been played in the last minutes, more of them lately, and some assets more often. */
+async function appendHistory({ nats: { url } }: System): Promise<void> {
+  const log = pino({ level: 'silent' })
+  await using nats = openNatsLink({ servers: [url], name: 'screenshot', log })
+  await using eventLog = createJetStreamEventLog({ nats, log })
+  const views = Array.from({ length: SECONDS }, (_, second) => {
+    const wave = 6 + 4 * Math.sin(second / 25) + second / 40
+    const at = new Date(Date.now() - (SECONDS - second) * 1_000).toISOString()
+    return Array.from({ length: Math.floor(wave * (0.6 + random())) }, () => ({ id: randomUUID(), at, ...anyPlay() }))
+  }).flat()
+  await nats.up(AbortSignal.timeout(5_000))
+  await eventLog.producer().append(views, AbortSignal.timeout(5_000))
+}
+
+function anyPlay() {
+  const assetId = assets[Math.floor(random() ** 2 * assets.length)] as string
+  return { assetId, userId: `user-${Math.floor(random() ** 2 * USERS) + 1}` }
+}
+
+async function takePicture(): Promise<void> {
+  const viewport = { width: Number(values.width), height: VIEWPORT.height }
+  const colorScheme = values.dark ? 'dark' : 'light'
+  await using opened = await openConsole(browser, system.play.url, { viewport, colorScheme, reducedMotion: 'reduce' })
+  const { page } = opened
+  await page.getByLabel('Play as user').fill('ada')
+  for (let n = 0; n < 100; n += 1) {
+    const { assetId, userId } = anyPlay()
+    await play(system.play.url, assetId, userId)
+    await page.waitForTimeout(30)
+  }
+  await page.getByRole('button', { name: 'Play Charade' }).click()
+  await page.getByText('Charade: answered').waitFor()
+  await page.evaluate('document.activeElement.blur(), scrollTo(0, 0)')
+  await page.mouse.move(0, 0)
+  // So that the cards have counted the last play too.
+  await page.waitForTimeout(1_000)
+  await page.screenshot({ path: values.file })
+}
