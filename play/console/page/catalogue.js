@@ -61,10 +61,9 @@ export function createCatalogue({ assets, onPlay }) {
    * @param {number} all
    */
   function noteOn(found, all) {
-    if (all > 0)
-      return found > 0
-        ? []
-        : ['Nothing matches. ', element('button', { type: 'button', class: 'quiet', onclick: clear }, 'Show all')]
+    if (found > 0) return []
+    const showAll = element('button', { type: 'button', class: 'quiet', onclick: clear }, 'Show all')
+    if (all > 0) return ['Nothing matches. ', showAll]
     if (assets.state() === 'loading') return ['Reading the catalogue …']
     if (assets.state() === 'away') return ['metadata does not answer. The catalogue shows here as soon as it does.']
     return ['The catalogue is empty. Fill it from a terminal: ', element('code', {}, 'npm run seed')]
