@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './harness/eventually.ts'
 import { listenLive } from './harness/live-listener.ts'
-import { play, views } from './harness/plays.ts'
+import { getJson, play, views } from './harness/plays.ts'
 import { freePortRange } from './harness/ports.ts'
 import { type ServiceProcess, startProgram } from './harness/service-process.ts'
 
@@ -55,6 +55,13 @@ describe('embedded mode', { timeout: 30_000 }, () => {
     for (const { seen } of [viewer, listener]) {
       await eventually(() => expect(seen()?.users).toContainEqual({ id: 'watched', views: 1 }))
     }
+  })
+
+  test('the console is there, and every part is up', async () => {
+    expect((await fetch(`${urls.play}/`)).headers.get('content-type')).toBe('text/html; charset=utf-8')
+    await eventually(async () => expect(await getJson(`${urls.play}/status`)).toMatchObject({ status: 'ready' }))
+    const { parts } = (await getJson(`${urls.play}/status`)) as { parts: object }
+    expect(Object.keys(parts).toSorted()).toEqual([...Object.keys(urls), 'events'].toSorted())
   })
 
   test('a changed asset is played as it is now', async () => {

@@ -8,7 +8,7 @@ import { type Child, startChild } from './harness/child.ts'
 import { hasConsul } from './harness/consul-agent.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion, pathWithNats } from './harness/nats-server.ts'
-import { play, views } from './harness/plays.ts'
+import { getJson, play, views } from './harness/plays.ts'
 import { freePortRange } from './harness/ports.ts'
 
 describe('npm start', { timeout: 60_000 }, () => {
@@ -37,7 +37,11 @@ describe('npm start', { timeout: 60_000 }, () => {
     await using child = start()
     await says(child, /^npm start: starting five processes, with nats-server/)
     await says(child, new RegExp(`^Try: curl -X POST localhost:${edge}/play/asset/456/user/8$`))
+    await says(child, new RegExp(`^See: http://localhost:${edge}/$`))
     await expectCountedPlays()
+    await eventually(async () =>
+      expect(await getJson(`http://127.0.0.1:${edge}/status`)).toMatchObject({ status: 'ready' }),
+    )
 
     process.kill(await pidOfService(child, 'reporting'), 'SIGKILL')
     await says(child, /^npm start: reporting ended \(SIGKILL\); the others go on; starting it again in 1 s$/)
