@@ -38,8 +38,12 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console', { timeout: 60_00
       await press(page, 'Terminator')
       await page.getByText('title, genre and summary are as play last read them').waitFor({ timeout: 500 })
     })
+    const listed = page.waitForRequest(/\/catalogue/, { timeout: 10_000 })
     await system.metadata.start()
     await expectState(page, 'metadata', 'up')
+    await page.getByText('metadata is back').waitFor({ state: 'attached' })
+    // It may have other assets now.
+    await listed
   })
 
   test('a hanging reporting is seen within two seconds; views that were played meanwhile are counted after', async () => {

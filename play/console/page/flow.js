@@ -14,7 +14,7 @@ const DEGRADED_MS = 5_000
 /**
  * The flow of a play as a picture, with the state of each part in it.
  * @param {{ onAnswer: (response: Response) => void, onChanges: () => void }} deps
- *   `onChanges` is called when assets have changed
+ *   `onChanges` is called when assets have changed, or may have
  */
 export function createFlow({ onAnswer, onChanges }) {
   const picture = byId('picture', HTMLElement)
@@ -27,14 +27,19 @@ export function createFlow({ onAnswer, onChanges }) {
 
   /** @param {SystemStatus | undefined} status undefined where the edge does not answer */
   function show(status) {
-    const news = [...parts].flatMap(([name, part]) =>
-      name === 'viewer' ? [] : showPart(name, part, status ? status.parts[name] : withoutEdge(name)),
-    )
-    if (news.length > 0) setText(byId('changes', HTMLElement), news.join(', '))
+    const before = downOf(parts)
+    for (const [name, part] of parts) {
+      if (name !== 'viewer') showPart(part, status ? status.parts[name] : withoutEdge(name))
+    }
+    const down = downOf(parts)
+    const gone = down.filter((name) => !before.includes(name))
+    const back = before.filter((name) => !down.includes(name))
+    announce(gone, back)
     degraded.now(status?.degraded ?? [])
     showOverall(status)
     lines.draw()
-    if (status && changes !== undefined && changes !== status.changes) onChanges()
+    // One that was away may have other assets now, and where its circuit is open this call finds out that it is back.
+    if (back.length > 0 || (status && changes !== undefined && changes !== status.changes)) onChanges()
     changes = status?.changes ?? changes
   }
 
@@ -88,20 +93,30 @@ function withoutEdge(name) {
 }
 
 /**
- * @param {string} name
  * @param {HTMLElement} part
  * @param {PartStatus | undefined} status undefined where there is no such part, as in embedded mode
- * @returns {string[]} what is to be told to who does not see it
  */
-function showPart(name, part, status) {
+function showPart(part, status) {
   part.hidden = !status
-  if (!status) return []
-  const before = part.dataset.state
+  if (!status) return
   part.dataset.state = status.state
   part.toggleAttribute('data-busy', Boolean(status.waiting))
   setText(part.querySelector('.state') ?? part, stateText(status))
-  const isNews = before && before !== status.state && [before, status.state].includes('down')
-  return isNews ? [`${name} is ${status.state}`] : []
+}
+
+/** @param {Map<string, HTMLElement>} parts */
+function downOf(parts) {
+  return [...parts].flatMap(([name, { dataset }]) => (dataset.state === 'down' ? [name] : []))
+}
+
+/**
+ * Tells who does not see the picture.
+ * @param {string[]} gone
+ * @param {string[]} back
+ */
+function announce(gone, back) {
+  const news = [...gone.map((name) => `${name} is down`), ...back.map((name) => `${name} is back`)]
+  if (news.length > 0) setText(byId('changes', HTMLElement), news.join(', '))
 }
 
 /** @param {PartStatus} status */
