@@ -1,8 +1,9 @@
-import type { Hono, MiddlewareHandler } from 'hono'
+import type { Hono } from 'hono'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
+import { admit } from '../shared/http/admit.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { allowOrigins } from '../shared/http/cors.ts'
@@ -11,7 +12,6 @@ import { requestOf } from '../shared/http/request-context.ts'
 import { validate } from '../shared/http/validate.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/runtime/service.ts'
-import { UnavailableError } from '../shared/runtime/unavailable.ts'
 import { toPlayback } from './playback.ts'
 import type { Recorder } from './recorder.ts'
 import type { Sources } from './sources.ts'
@@ -43,7 +43,7 @@ export function createApp({ sources, record, live, console, onDegraded, corsOrig
         answers: { 200: Playback, 404: AssetNotFound },
         problems: [400, 503],
       }),
-      admit(MAX_UNDER_WAY),
+      admit(MAX_UNDER_WAY, 'plays'),
       validate('param', Play),
       async (c) => {
         const play = c.req.valid('param')
@@ -67,18 +67,4 @@ export function createApp({ sources, record, live, console, onDegraded, corsOrig
       }),
       (c) => live.answer(c),
     )
-}
-
-/** Bounds what waits in memory: who comes while so many are under way is told at once to come again. */
-function admit(max: number): MiddlewareHandler {
-  let underWay = 0
-  return async function admit(_, next) {
-    if (underWay >= max) throw new UnavailableError('too many plays are under way')
-    underWay += 1
-    try {
-      await next()
-    } finally {
-      underWay -= 1
-    }
-  }
 }

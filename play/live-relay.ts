@@ -33,7 +33,8 @@ export function createLiveRelay({ reporting, log, silenceMs = SILENCE_MS }: Deps
       try {
         const headers = { ...(lastEventId && { 'last-event-id': lastEventId }) }
         const body = await reporting.stream('/events/live', { signal, silenceMs, headers })
-        const parser = createParser({ onEvent: take })
+        // Where nothing is new a heartbeat says that it goes on.
+        const parser = createParser({ onEvent: take, onComment: () => tell() })
         for await (const text of body.setEncoding('utf8')) parser.feed(text)
         throw new UpstreamError('the stream ended')
       } catch (error) {

@@ -4,6 +4,7 @@ import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log
 import { guard } from '../shared/http/circuit-breaker.ts'
 import { measure } from '../shared/http/measured-client.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
+import { warnWithoutToken } from '../shared/http/write-guard.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { choosePort } from '../shared/runtime/listen.ts'
@@ -26,6 +27,7 @@ await runService(
   async (service, settings) => {
     const { discovery, health, log } = service
     const without = settings.BENCH_WITHOUT
+    warnWithoutToken(settings, log)
     const upstream = (name: string, configured: string[]) =>
       measure(
         guard(createServiceClient({ name, instances: discovery.instancesOf(name, configured) }), service),

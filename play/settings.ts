@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { writeToken } from '../shared/http/write-guard.ts'
 import { catalogueTtl, corsOrigins, dataDir, eventsMaxAge, natsUrl, origins } from '../shared/runtime/settings.ts'
 
 /** The ideas that make play fast. The benchmark leaves them out to show what each is worth. */
@@ -12,6 +13,7 @@ export const playSettings = {
   REPORTING_URL: origins('http://127.0.0.1:8082', 'Where reporting is'),
   QUEUE_LISTENER_URL: origins('http://127.0.0.1:8084', 'Where queue-listener is, to show its health'),
   CATALOGUE_TTL: catalogueTtl,
+  WRITE_TOKEN: writeToken,
   CORS_ORIGINS: corsOrigins,
   DATA_DIR: dataDir,
   EVENTS_MAX_AGE: eventsMaxAge,

@@ -2,7 +2,7 @@ import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { measure } from '../shared/http/measured-client.ts'
 import { createServiceClient } from '../shared/http/service-client.ts'
-import { writeToken } from '../shared/http/write-guard.ts'
+import { warnWithoutToken, writeToken } from '../shared/http/write-guard.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { serve } from '../shared/runtime/serve.ts'
 import { runService, stopped } from '../shared/runtime/service.ts'
@@ -22,6 +22,7 @@ await runService(
   { name: 'queue-listener', port: 8084, settings, script: import.meta.filename },
   async (service, { PORT, HOST, NATS_URL, REPORTING_URL, EVENTS_MAX_AGE, WRITE_TOKEN }) => {
     const { discovery, health, log, metrics, stopping, tracing } = service
+    warnWithoutToken({ WRITE_TOKEN, HOST }, log)
     const instances = discovery.instancesOf('reporting', REPORTING_URL)
     await using nats = openNatsLink({ servers: NATS_URL, ...service })
     await using client = measure(createServiceClient({ name: 'reporting', instances, token: WRITE_TOKEN }), service)

@@ -23,12 +23,9 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
     registers,
   })
   const position = new Gauge({ name: 'event_log_position', help: 'Sequence of the last message counted', registers })
-  const seconds = new Gauge({
-    name: 'event_log_lag_seconds',
-    help: 'How long the first message that is not yet counted has been in the log',
-    registers,
-  })
   let counted: Position | undefined
+
+  let measuring: Promise<Backlog | undefined> | undefined
 
   async function measureLag(): Promise<Backlog> {
     const signal = AbortSignal.timeout(ASK_MS)
@@ -36,14 +33,30 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
     return unlessAborted(eventLog.backlog(counted), signal)
   }
 
+  /** Both gauges of one scrape are told the same; undefined where the log does not say. */
+  function lag(): Promise<Backlog | undefined> {
+    measuring ??= measureLag()
+      .catch(() => undefined)
+      .finally(() => {
+        measuring = undefined
+      })
+    return measuring
+  }
+
   new Gauge({
     name: 'event_log_lag_messages',
     help: 'Messages of the log not yet counted',
     registers,
     async collect() {
-      const lag = await measureLag().catch(() => undefined)
-      this.set(lag?.messages ?? Number.NaN)
-      seconds.set(lag ? ageOf(lag.since) : Number.NaN)
+      this.set((await lag())?.messages ?? Number.NaN)
+    },
+  })
+  new Gauge({
+    name: 'event_log_lag_seconds',
+    help: 'How long the first message that is not yet counted has been in the log',
+    registers,
+    async collect() {
+      this.set(secondsOf(await lag()))
     },
   })
 
@@ -55,7 +68,8 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
   }
 }
 
-/** In seconds. Not below 0 where the clocks of this machine and the log's differ. */
-function ageOf(since: Date | undefined): number {
-  return since ? Math.max(0, Date.now() - since.getTime()) / 1_000 : 0
+/** Not below 0 where the clocks of this machine and the log's differ. */
+function secondsOf(lag: Backlog | undefined): number {
+  if (!lag) return Number.NaN
+  return lag.since ? Math.max(0, Date.now() - lag.since.getTime()) / 1_000 : 0
 }

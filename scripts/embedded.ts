@@ -31,6 +31,7 @@ import { createService, runService, stopped } from '../shared/runtime/service.ts
 import { catalogueTtl, corsOrigins, dataDir } from '../shared/runtime/settings.ts'
 import { createMapStore } from '../shared/stores/map-store.ts'
 import { openTracing } from '../shared/tracing/open.ts'
+import type { Tracing } from '../shared/tracing/tracing.ts'
 
 /**
  * The five services in one process, with the event log in a SQLite file instead of NATS. They still talk HTTP to each
@@ -46,9 +47,12 @@ await runService(
   async ({ stopping, log, discovery }, settings) => {
     const { PORT, HOST, LOG_LEVEL, DATA_DIR, CATALOGUE_TTL, WRITE_TOKEN: writeToken } = settings
     checkOpenWrites(settings, log)
-    await using traces = new AsyncDisposableStack()
+    const traces: Tracing[] = []
+    // At once: each may take its time where nobody receives.
+    await using _traces = { [Symbol.asyncDispose]: () => closeAll(traces) }
     const service = async (name: string) => {
-      const tracing = traces.use(await openTracing(settings, { name, log }))
+      const tracing = await openTracing(settings, { name, log })
+      traces.push(tracing)
       return createService({ name, level: LOG_LEVEL, stopping, discovery, tracing })
     }
     const at = (offset: number) => ({ port: PORT && PORT + offset, host: HOST })
@@ -71,28 +75,29 @@ await runService(
     const reportingApp = createReporting({ ...reporting, counts, live, writeToken })
     await using reportingServer = await serve(reportingApp, reporting, at(2))
 
-    await using metadataClient = client('metadata', metadataServer)
-    await using cdnurlClient = client('cdnurl', cdnurlServer)
-    await using reportingClient = client('reporting', reportingServer)
+    const play = await service('play')
+    await using metadataClient = measure(client('metadata', metadataServer), play)
+    await using cdnurlClient = measure(client('cdnurl', cdnurlServer), play)
+    await using reportingClient = measure(client('reporting', reportingServer), play)
 
     const listener = await service('queue-listener')
-    listener.health.watch('reporting', { state: reportingClient.state, required: true })
+    await using countingClient = measure(client('reporting', reportingServer), listener)
+    listener.health.watch('reporting', { state: countingClient.state, required: true })
     await using listenerServer = await serve(createBaseApp(listener), listener, at(4))
     await using listenerClient = client('queue-listener', listenerServer)
-    const counting = createReportingClient(measure(reportingClient, listener), listener.tracing)
+    const counting = createReportingClient(countingClient, listener.tracing)
     const onForwarded = createProgress({ metrics: listener.metrics, eventLog, reporting: counting })
     const forwarding = forward({ eventLog, reporting: counting, log: listener.log, onForwarded }, stopping)
 
-    const play = await service('play')
     play.health.watch('events', { state: eventLog.state, required: true })
     for (const client of [metadataClient, cdnurlClient, reportingClient]) {
       play.health.watch(client.name, { state: client.state, required: false })
     }
     const metrics = createPlayMetrics(play.metrics)
     const sources = createSources({
-      metadata: measure(metadataClient, play),
-      cdnurl: measure(cdnurlClient, play),
-      reporting: measure(reportingClient, play),
+      metadata: metadataClient,
+      cdnurl: cdnurlClient,
+      reporting: reportingClient,
       changes,
       ttlMs: CATALOGUE_TTL,
       log: play.log,
@@ -124,3 +129,7 @@ await runService(
     await forwarding
   },
 )
+
+async function closeAll(all: AsyncDisposable[]): Promise<void> {
+  await Promise.all(all.map((one) => one[Symbol.asyncDispose]()))
+}

@@ -77,9 +77,21 @@ describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', (servic
   ])('starts with %j', async (env, warnings) => {
     await using child = startChild(process.execPath, [`${service}/main.ts`], { env: { ...beyond, ...env } })
     await child.line((line) => line.includes('"listening"') || undefined)
-    expect(child.lines.filter((line) => line.includes('whoever reaches this service can write'))).toHaveLength(warnings)
+    expect(child.lines.filter((line) => line.includes('beyond loopback without a WRITE_TOKEN'))).toHaveLength(warnings)
     expect(child.lines.join()).not.toContain('secret')
   })
+})
+
+test.each(['play', 'queue-listener'])('%s beyond loopback says that there is no token', async (service) => {
+  for (const [WRITE_TOKEN, warnings] of [
+    ['', 1],
+    ['secret', 0],
+  ] as const) {
+    const env = { HOST: '0.0.0.0', NATS_URL, DATA_DIR, WRITE_TOKEN }
+    await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], { env })
+    await child.line((line) => line.includes('"listening"') || undefined)
+    expect(child.lines.filter((line) => line.includes('beyond loopback without a WRITE_TOKEN'))).toHaveLength(warnings)
+  }
 })
 
 test.each(['metadata', 'play', 'queue-listener'])('%s listens while NATS is not there yet', async (service) => {

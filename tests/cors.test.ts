@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Services, startEmbedded } from './harness/embedded.ts'
+import { eventually } from './harness/eventually.ts'
+import { metric } from './harness/plays.ts'
 import { freePort } from './harness/ports.ts'
 import { startService } from './harness/service-process.ts'
 
@@ -18,6 +20,7 @@ describe('a page of an origin in CORS_ORIGINS', { timeout: 30_000 }, () => {
   test.each([
     [200, 'POST', '/play/asset/456/user/8'],
     [200, 'GET', '/healthz'],
+    [200, 'GET', '/catalogue'],
     [400, 'POST', '/play/asset/-/user/8'],
     [404, 'POST', '/play/asset/unknown/user/8'],
     [404, 'GET', '/nope'],
@@ -26,6 +29,22 @@ describe('a page of an origin in CORS_ORIGINS', { timeout: 30_000 }, () => {
     const answer = await fetch(edge + path, { method, headers: { origin } })
     expect(answer.status).toBe(status)
     expectReadable(answer)
+    await answer.body?.cancel()
+  })
+
+  test('may follow live counts, which are no request whose duration is measured', async () => {
+    const answer = await fetch(`${edge}/live`, { headers: { origin } })
+    expect(answer.status).toBe(200)
+    expect(answer.headers.get('access-control-allow-origin')).toBe(origin)
+    const reader = answer.body?.getReader()
+    expect(Buffer.from((await reader?.read())?.value ?? '').toString()).toMatch(/^retry: /)
+    await fetch(`${edge}/play/asset/456/user/followed`, { method: 'POST' })
+    await eventually(async () =>
+      expect(Buffer.from((await reader?.read())?.value ?? '').toString()).toMatch(/followed/),
+    )
+    await reader?.cancel()
+    await eventually(async () => expect(await metric(edge, /^event_stream_listeners /)).toBe(0))
+    expect(await metric(edge, /^http_server_request_duration_seconds_count\{.*"\/live"/)).toBe(0)
   })
 
   test('may read a 503', async () => {

@@ -1,9 +1,16 @@
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { toOrigin } from '../shared/runtime/origin.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from './harness/otlp-receiver.ts'
 import { play, views } from './harness/plays.ts'
-import { type ServiceProcess, startService } from './harness/service-process.ts'
+import { freePortRange } from './harness/ports.ts'
+import { type ServiceProcess, startProgram, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 /** Says on standard output what of OpenTelemetry a process loads. */
@@ -153,6 +160,20 @@ describe.skipIf(!natsVersion)('with a receiver that is away', { timeout: 30_000 
   })
 })
 
+test('with a receiver that hangs the embedded mode ends in time', { timeout: 30_000 }, async () => {
+  await using receiver = await startHangingServer()
+  const port = await freePortRange()
+  const settings = { DATA_DIR: await mkdtemp(join(tmpdir(), 'hanging-')), OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url }
+  await using embedded = await startProgram('embedded', 'scripts/embedded.ts', settings, port)
+  await eventually(async () => expect((await play(toOrigin('127.0.0.1', port), '456', 'u')).status).toBe(200))
+  await eventually(() => expect(receiver.connections()).toBeGreaterThan(0))
+  const asked = performance.now()
+  await embedded.signal('SIGTERM')
+  expect(await embedded.ended()).toBe(0)
+  expect(performance.now() - asked).toBeLessThan(6_000)
+  await rm(settings.DATA_DIR, { recursive: true })
+})
+
 describe.skipIf(!natsVersion)('without a receiver of spans', { timeout: 30_000 }, () => {
   let system: System
   beforeAll(async () => {
@@ -196,6 +217,34 @@ describe.skipIf(!natsVersion)('without a receiver of spans', { timeout: 30_000 }
     }
   })
 
+  test.each([
+    ['a long tracestate', { tracestate: 'a'.repeat(15_000) }],
+    ['one that is no ASCII', { tracestate: 'vendor=\u00e9' }],
+  ])('a play with %s is counted as every other', async (name, headers) => {
+    const user = `with-${name.length}`
+    const traceparent = `00-${'c'.repeat(32)}-${'b'.repeat(16)}-01`
+    const url = `${system.play.url}/play/asset/456/user/${user}`
+    expect((await fetch(url, { method: 'POST', headers: { traceparent, ...headers } })).status).toBe(200)
+    await eventually(async () => expect(await views(system.reporting.url, 'user', user)).toBe(1))
+  })
+
+  test('an event of another producer is counted, whatever it says of its trace', async () => {
+    const event = {
+      specversion: '1.0',
+      source: '/other',
+      type: 'video.viewed',
+      data: { assetId: '456', userId: 'other' },
+    }
+    const traceparent = `00-${'c'.repeat(32)}-${'b'.repeat(16)}-01`
+    const events = [
+      { ...event, id: '1', traceparent, tracestate: 'vendor=1\r\nx: y' },
+      { ...event, id: '2', traceparent, tracestate: 'a'.repeat(20_000) },
+      { ...event, id: '3', traceparent: 7, tracestate: {} },
+    ]
+    await system.nats.use((connection) => connection.jetstream().publish('events.view.other', JSON.stringify(events)))
+    await eventually(async () => expect(await views(system.reporting.url, 'user', 'other')).toBe(3))
+  })
+
   test('OpenTelemetry is not loaded', async () => {
     for (const name of services) expect(loadedBy(system[name])).toEqual([])
     const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', NODE_OPTIONS: tellLoaded }
@@ -203,6 +252,25 @@ describe.skipIf(!natsVersion)('without a receiver of spans', { timeout: 30_000 }
     expect(loadedBy(traced)).not.toEqual([])
   })
 })
+
+/** Takes connections and never answers. */
+async function startHangingServer(): Promise<AsyncDisposable & { url: string; connections: () => number }> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => socket.destroy())
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: toOrigin('127.0.0.1', (server.address() as AddressInfo).port),
+    connections: () => sockets.size,
+    async [Symbol.asyncDispose]() {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+      await once(server, 'close')
+    },
+  }
+}
 
 const kinds = ['', 'internal', 'server', 'client', 'producer', 'consumer']
 

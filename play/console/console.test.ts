@@ -88,6 +88,15 @@ test.each([
   await expectProblem(await open({ list, counts: {} }).app.request('/catalogue'), 503)
 })
 
+test('/catalogue puts together a few pages at once, and is a 503 to who comes meanwhile', async () => {
+  const { app } = open({ list: { assets: [it], next: null }, counts: {} })
+  const answers = await Promise.all(Array.from({ length: 20 }, () => app.request('/catalogue')))
+  const statuses = answers.map(({ status }) => status)
+  expect(statuses.filter((status) => status === 200)).toHaveLength(8)
+  expect(statuses.filter((status) => status === 503)).toHaveLength(12)
+  expect((await app.request('/catalogue')).status).toBe(200)
+})
+
 test.each(['limit=0', 'limit=1001', 'limit=x', 'after=a/b'])('/catalogue?%s is a 400', async (query) => {
   await expectProblem(await open().app.request(`/catalogue?${query}`), 400, [query.split('=')[0] as string])
 })

@@ -89,6 +89,15 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(names).not.toContain(STREAM)
   })
 
+  test('however long views are, they fit into messages that NATS takes', async () => {
+    await using eventLog = await open('n'.repeat(22))
+    const long = { assetId: 'a'.repeat(128), userId: 'u'.repeat(128), requestId: 'r'.repeat(128) }
+    const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: '"'.repeat(512) }
+    const views = someViews(1_000).map((view) => ({ ...view, ...long, ...trace }))
+    await eventLog.append(views, never)
+    expect(idsOf(await readViews(eventLog, undefined, 1_000))).toEqual(idsOfViews(views))
+  })
+
   test('views of one producer and one append share a message', async () => {
     await using eventLog = await open('mine')
     await eventLog.append(someViews(100), never)

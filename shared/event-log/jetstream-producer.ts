@@ -6,8 +6,8 @@ import type { NewView, Producer } from './event-log.ts'
 import { ensureStream, type Retention, STREAM } from './stream.ts'
 import { BATCH_CONTENT_TYPE, decodeViews, encodeViews } from './view-events.ts'
 
-/** Even with ids of full length, this many views stay below the 1 MiB that a NATS server takes in one message. */
-const MAX_VIEWS_PER_MESSAGE = 1_000
+/** Even with ids and a tracestate of full length, this many views stay below the 1 MiB that a NATS server takes in one message. */
+const MAX_VIEWS_PER_MESSAGE = 500
 
 type Deps = { nats: NatsLink; retention: Retention; id: string | undefined }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { Play } from '../contracts/play.ts'
 import { MAX_VIEWS_PER_BATCH, View } from '../contracts/view.ts'
-import { parseTraceparent, type TraceContext } from '../tracing/trace-context.ts'
+import { parseTraceparent, type TraceContext, toTracestate } from '../tracing/trace-context.ts'
 import type { NewView } from './event-log.ts'
 
 /** The media type of a message of the log (CloudEvents 1.0, JSON batch format). */
@@ -70,5 +70,5 @@ export function decodeViews(text: string, storedAt: string): DecodedViews {
 /** By the distributed tracing extension. A producer that gets it wrong loses its trace, not its view. */
 function recordedTrace({ traceparent, tracestate }: ViewEvent): TraceContext[] {
   if (typeof traceparent !== 'string' || !parseTraceparent(traceparent)?.isSampled) return []
-  return [{ traceparent, tracestate: typeof tracestate === 'string' ? tracestate : undefined }]
+  return [{ traceparent, tracestate: toTracestate(tracestate) }]
 }

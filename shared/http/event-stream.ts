@@ -56,12 +56,13 @@ export function createEventStream(deps: Deps): EventStream {
       if (listener.writableLength <= MAX_WAITING_BYTES) listener.write(bytes)
       else {
         dropped.inc()
+        listeners.delete(listener)
         listener.destroy()
       }
     }
   }
 
-  function open(listener: ServerResponse, first: string): void {
+  function open(listener: ServerResponse, headers: Record<string, string>, first: string): void {
     listeners.add(listener)
     listener.on('error', () => listener.destroy())
     listener.once('close', () => {
@@ -70,7 +71,7 @@ export function createEventStream(deps: Deps): EventStream {
     })
     // The end of the connection ends the stream: chunks would cost half as much again, and say no more.
     listener.removeHeader('transfer-encoding')
-    listener.writeHead(200, HEADERS)
+    listener.writeHead(200, headers)
     listener.write(first)
   }
 
@@ -84,9 +85,14 @@ export function createEventStream(deps: Deps): EventStream {
     answer(c, first) {
       if (c.req.method === 'HEAD') return c.body(null, 200, HEADERS)
       const outgoing = c.env.outgoing
-      if (!outgoing || stopping.aborted) throw new UnavailableError('no stream is opened now')
+      // Without a socket it waits behind another answer of its connection, and nobody would tell when that ends.
+      if (!outgoing?.socket || stopping.aborted) throw new UnavailableError('no stream is opened now')
       if (listeners.size >= maxListeners) throw new UnavailableError('there are too many listeners')
-      open(outgoing, first())
+      // What a middleware set, such as that of CORS, is in Hono's own answer, which is not sent.
+      open(outgoing, { ...Object.fromEntries(c.res.headers), ...HEADERS }, first())
+      // Hono would merge the two, and no longer know that one is sent.
+      c.res = undefined
+      c.res = RESPONSE_ALREADY_SENT
       return RESPONSE_ALREADY_SENT
     },
     send,

@@ -6,8 +6,8 @@ import type { AppEnv } from './app-env.ts'
 
 const REQUEST_ID = 'x-request-id'
 const FORM = /^[\w\-=]{1,128}$/
-/** Asked every few seconds by those who watch the service. */
-const UNTRACED = new Set(['/healthz', '/readyz', '/metrics'])
+/** Asked every few seconds by those who watch the service, or answered for as long as somebody listens. */
+const UNTRACED = new Set(['/healthz', '/readyz', '/metrics', '/status', '/live', '/events/live'])
 const SERVER = { kind: 'server' } as const
 
 /**

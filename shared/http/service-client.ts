@@ -150,16 +150,19 @@ async function openStream(instance: Instance, path: string, options: StreamOptio
   const timeouts = { headersTimeout: silenceMs, bodyTimeout: silenceMs }
   try {
     const { statusCode, body } = await instance.pool.request({ method: 'GET', path, headers, signal, ...timeouts })
-    if (statusCode !== 200) {
-      await body.dump()
-      throw new Error(`it answered ${statusCode}`)
-    }
     instance.leftOutUntil = 0
-    return body
+    if (statusCode === 200) return body
+    await body.dump()
+    throw new RefusedError(`it answered ${statusCode}`)
   } catch (error) {
-    leaveOut(instance)
+    // Who has listeners enough answers everything else.
+    if (!(error instanceof RefusedError)) leaveOut(instance)
     throw error
   }
+}
+
+class RefusedError extends Error {
+  override name = 'RefusedError'
 }
 
 function limited(signal: AbortSignal): AbortSignal {

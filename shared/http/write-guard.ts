@@ -30,13 +30,18 @@ type WriteSettings = z.output<z.ZodObject<typeof writeSettings>> & { HOST: strin
  * @throws SettingsError
  */
 export function checkOpenWrites({ WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST }: WriteSettings, log: Logger): void {
-  if (WRITE_TOKEN || isLoopback(HOST)) return
-  if (!ALLOW_OPEN_WRITES) {
+  if (!WRITE_TOKEN && !ALLOW_OPEN_WRITES && !isLoopback(HOST)) {
     throw new SettingsError(
       `HOST is "${HOST}": whoever reaches it could write; set WRITE_TOKEN, or ALLOW_OPEN_WRITES=1 to allow that`,
     )
   }
-  log.warn({ host: HOST }, 'whoever reaches this service can write: there is no WRITE_TOKEN')
+  warnWithoutToken({ WRITE_TOKEN, HOST }, log)
+}
+
+/** Says where others can reach the service that there is no token, which its neighbours on the same network need. */
+export function warnWithoutToken({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'ALLOW_OPEN_WRITES'>, log: Logger): void {
+  if (WRITE_TOKEN || isLoopback(HOST)) return
+  log.warn({ host: HOST }, 'beyond loopback without a WRITE_TOKEN: who reaches metadata, cdnurl or reporting can write')
 }
 
 /** Lets a write through that has the token (RFC 6750), where there is one; else answers 401. */

@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type LiveListener, listenLive } from '../../tests/harness/live-listener.ts'
@@ -153,6 +154,17 @@ test('who does not read is cut off, and the others go on', async () => {
   await eventually(() => expect(slow.hasEnded()).toBe(true))
   expect(quick.hasEnded()).toBe(false)
   expect(await metric(url, /^event_stream_listeners /)).toBe(1)
+})
+
+test('who asks on a connection that is busy with another stream is no listener, of whom nobody would know when he leaves', async () => {
+  const { url } = await open()
+  const listeners = () => metric(url, /^event_stream_listeners /)
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  socket.write('GET /live HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(2))
+  await eventually(async () => expect(await listeners()).toBe(1))
+  socket.destroy()
+  await eventually(async () => expect(await listeners()).toBe(0))
 })
 
 test('more listeners than there may be are told to come again', async () => {

@@ -20,7 +20,7 @@ import { createSeldom } from '../runtime/seldom.ts'
 import { version } from '../runtime/version.ts'
 import { createSampler } from './sampler.ts'
 import type { TracingSettings } from './settings.ts'
-import { parseTraceparent, type TraceContext, toTraceparent } from './trace-context.ts'
+import { parseTraceparent, type TraceContext, toTraceparent, toTracestate } from './trace-context.ts'
 import { passOn, type Span, type SpanOptions, type Tracing } from './tracing.ts'
 
 /** How often what has gathered is sent. */
@@ -90,8 +90,9 @@ function end(span: ApiSpan, { name, attributes, error }: NonNullable<Parameters<
   span.end()
 }
 
-function toSpanContext({ traceparent, tracestate }: TraceContext): SpanContext | undefined {
+function toSpanContext({ traceparent, tracestate: given }: TraceContext): SpanContext | undefined {
   const ids = parseTraceparent(traceparent)
+  const tracestate = toTracestate(given)
   if (!ids) return undefined
   const { traceId, spanId, isSampled } = ids
   const traceFlags = isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE
@@ -104,12 +105,12 @@ function toSpanContext({ traceparent, tracestate }: TraceContext): SpanContext |
   }
 }
 
-/** OTEL_RESOURCE_ATTRIBUTES may say more, and OTEL_SERVICE_NAME another name. */
+/** OTEL_RESOURCE_ATTRIBUTES may say more. Not another name: it would be the same for all services. */
 function resourceOf(name: string) {
   const own = resourceFromAttributes({ 'service.name': name, 'service.version': version })
   return defaultResource()
-    .merge(own)
     .merge(detectResources({ detectors: [envDetector] }))
+    .merge(own)
 }
 
 /** A receiver that is away would fill the log. */

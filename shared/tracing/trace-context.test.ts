@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createTraceIds, parseTraceparent, toTraceparent } from './trace-context.ts'
+import { createTraceIds, parseTraceparent, toTraceparent, toTracestate } from './trace-context.ts'
 import { passingOn } from './tracing.ts'
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
@@ -45,6 +45,18 @@ test('where nothing is recorded, a trace is passed on as it came', () => {
   const given = { traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'vendor=1' }
   const span = passingOn.start('work', given)
   expect({ ...span.child('part') }).toMatchObject({ ...given, traceId, isRecorded: false })
+})
+
+test.each(['a'.repeat(513), 'vendor=é', 'vendor=1\nx: y', 'vendor=\u0000', '', 7, undefined])(
+  '%j is no tracestate that could be passed on',
+  (text) => {
+    expect(toTracestate(text)).toBeUndefined()
+  },
+)
+
+test('where nothing is recorded, a tracestate that other servers would refuse is left out', () => {
+  const span = passingOn.start('work', { traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'a'.repeat(10_000) })
+  expect(span.tracestate).toBeUndefined()
 })
 
 test('where nothing is recorded, what comes without a trace, or with a bad one, gets one that says so', () => {

@@ -3,7 +3,7 @@ import { randomFillSync } from 'node:crypto'
 /** Where work belongs, as it travels between processes: W3C Trace Context (https://www.w3.org/TR/trace-context/). */
 export type TraceContext = {
   traceparent: string
-  /** What tracing systems add. Passed on as it came. */
+  /** What tracing systems add. */
   tracestate?: string | undefined
 }
 
@@ -21,6 +21,14 @@ export function parseTraceparent(text: string): TraceIds | undefined {
   if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return undefined
   if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined
   return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & 1) === 1 }
+}
+
+/** The specification asks to pass on at least 512 characters; more, or others, would have other servers refuse the request. */
+const TRACESTATE = /^[\x20-\x7e]{1,512}$/
+
+/** What of a tracestate is passed on: all, or nothing. */
+export function toTracestate(text: unknown): string | undefined {
+  return typeof text === 'string' && TRACESTATE.test(text) ? text : undefined
 }
 
 export function toTraceparent({ traceId, spanId, isSampled }: TraceIds): string {

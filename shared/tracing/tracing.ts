@@ -1,4 +1,11 @@
-import { createTraceIds, type GivenTrace, parseTraceparent, type TraceContext, toTraceparent } from './trace-context.ts'
+import {
+  createTraceIds,
+  type GivenTrace,
+  parseTraceparent,
+  type TraceContext,
+  toTraceparent,
+  toTracestate,
+} from './trace-context.ts'
 
 /** As OpenTelemetry names them: https://opentelemetry.io/docs/specs/otel/trace/api/#spankind */
 export type SpanKind = 'internal' | 'server' | 'client' | 'producer' | 'consumer'
@@ -35,7 +42,7 @@ export type RequestContext = { requestId: string; span: Span }
 export const passingOn: Tracing = {
   start(_, { traceparent, tracestate }) {
     const given = traceparent === undefined ? undefined : parseTraceparent(traceparent)
-    return given ? passOn(given.traceId, toTraceparent(given), tracestate) : beginUnrecorded()
+    return given ? passOn(given.traceId, toTraceparent(given), toTracestate(tracestate)) : beginUnrecorded()
   },
   async [Symbol.asyncDispose]() {},
 }
