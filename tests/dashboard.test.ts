@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { metricsIn, panelsOf, queriesOf, readDashboard, substitute, variableQueriesOf } from './harness/dashboard.ts'
 import { eventually } from './harness/eventually.ts'
+import { listenLive } from './harness/live-listener.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { play } from './harness/plays.ts'
 import { hasPrometheus, type PrometheusServer, startPrometheus } from './harness/prometheus-server.ts'
@@ -45,6 +46,7 @@ describe.skipIf(!natsVersion || !hasPrometheus)('of a system that went through o
     system = await startSystem({ CATALOGUE_TTL: '100ms' })
     await post(`${system.cdnurl.url}/url/asset/half-known`, { url: 'path/to/half-known.mp4' })
     prometheus = await startPrometheus({ config: await shippedConfig(system) })
+    await using _follower = await listenLive(`${system.play.url}/live`)
     const over = new AbortController()
     const players = ['123', '456', 'half-known'].map((assetId) => keepPlaying(system, assetId, over.signal))
     try {

@@ -16,7 +16,7 @@ Load is made by wrk where it is on the PATH, else by autocannon. Needs nats-serv
 
   --fsync          the NATS server flushes every append to disk (deploy/nats.conf, nats-server 2.10 or later)
   --naive          also the system without the cache, without group look-ups, without group commit, without all three
-  --observed       also a system of its own that sends spans to a receiver and is scraped every second
+  --observed       also a system of its own that sends spans to a receiver and is scraped every 5 s
   --gin            also the same pipeline in Go and gin, at most once (needs Go and Debian's packages; scripts/bench/gin)
   --connections N  how many connections, separated by commas (default: 1,32,128,512)
   --seconds N      how long a round takes (default: 5)

@@ -2,9 +2,9 @@ import type { NatsOptions } from '../../tests/harness/nats-server.ts'
 import { startOtlpReceiver } from '../../tests/harness/otlp-receiver.ts'
 import { type System, startSystem } from '../../tests/harness/system.ts'
 
-const SCRAPE_MS = 1_000
+const SCRAPE_MS = 5_000
 
-/** A system that sends its spans to a receiver, and whose metrics are scraped more often than is usual. */
+/** A system that sends its spans to a receiver, and whose metrics are scraped three times as often as deploy/prometheus.yml has it. */
 export async function startObserved(natsOptions: NatsOptions): Promise<System> {
   await using stack = new AsyncDisposableStack()
   const receiver = stack.use(await startOtlpReceiver())

@@ -8,8 +8,8 @@ import {
 } from '@opentelemetry/sdk-trace'
 import type { TracingSettings } from './settings.ts'
 
-/** New traces that are recorded in a second where nothing else is said. They cost a few percent of a core. */
-const MAX_PER_SECOND = 100
+/** New traces that are recorded in a second where nothing else is said. They cost a percent or two of a core. */
+const MAX_PER_SECOND = 25
 
 type Sampling = Pick<TracingSettings, 'OTEL_TRACES_SAMPLER' | 'OTEL_TRACES_SAMPLER_ARG'>
 

@@ -23,7 +23,7 @@ export const tracingSettings = {
     .enum(samplers, { error: `must be one of ${samplers.join(', ')}` })
     .optional()
     .meta({
-      description: 'Which traces are recorded; none takes 100 new ones a second, and those that a caller records',
+      description: 'Which traces are recorded; none takes 25 new ones a second, and those that a caller records',
     }),
   OTEL_TRACES_SAMPLER_ARG: z
     .string()
