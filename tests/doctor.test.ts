@@ -75,8 +75,8 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 30_000 }, () => {
     expect(text.split('\n').map((line) => line.replace(/ +/g, ' '))).toEqual([
       `ok play ${system.play.url} is ready`,
       `ok metadata ${system.metadata.url} is ready`,
-      `ok cdnurl ${system.cdnurl.url} is ready`,
       `ok reporting ${system.reporting.url} is ready`,
+      `ok cdnurl ${system.cdnurl.url} is ready`,
       `ok queue-listener ${system.listener.url} is ready`,
       `ok nats ${system.nats.url.replace('nats://', '')} (nats-server ${natsVersion}) answers`,
       expect.stringMatching(

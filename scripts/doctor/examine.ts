@@ -5,12 +5,14 @@ import { examineMachine } from './machine.ts'
 import { examineNats } from './nats.ts'
 import { examineOutbox, examineOutboxFiles } from './outbox.ts'
 import {
+  addressSetting,
   type Instance,
   isEmbedded,
   isOurs,
   judgeInstances,
   judgeService,
   lookAtService,
+  SERVICE_NAMES,
   type Seen,
   type ServiceName,
 } from './services.ts'
@@ -63,16 +65,9 @@ async function lookAtAll(settings: DoctorSettings, instances: Instance[]) {
 
 /** Where each service should be: where Consul finds it, else where the settings say. */
 function instancesOf(settings: DoctorSettings, registered: Instance[]): Instance[] {
-  const configured: [ServiceName, string[]][] = [
-    ['play', settings.PLAY_URL],
-    ['metadata', settings.METADATA_URL],
-    ['cdnurl', settings.CDNURL_URL],
-    ['reporting', settings.REPORTING_URL],
-    ['queue-listener', settings.QUEUE_LISTENER_URL],
-  ]
-  return configured.flatMap(([name, origins]) => {
+  return SERVICE_NAMES.flatMap((name) => {
     const found = registered.filter((instance) => instance.name === name)
-    return found.length > 0 ? found : origins.map((origin) => ({ name, origin }))
+    return found.length > 0 ? found : settings[addressSetting(name)].map((origin) => ({ name, origin }))
   })
 }
 

@@ -7,6 +7,7 @@ import { fail, type Line, ok, warn } from './line.ts'
 import { pinnedNode } from './machine.ts'
 
 export type ServiceName = keyof typeof SERVICES
+export const SERVICE_NAMES = Object.keys(SERVICES) as ServiceName[]
 export type Instance = { name: ServiceName; origin: string }
 
 /** What an instance says of itself; without `readiness` it is none of ours. */
@@ -16,6 +17,13 @@ export type Seen = Instance & {
   title: string | undefined
   version: string | undefined
   node: string | undefined
+}
+
+type Underscored<Name extends string> = Name extends `${infer One}-${infer Other}` ? `${One}_${Other}` : Name
+
+/** The setting that says where a service is. */
+export function addressSetting<Name extends ServiceName>(name: Name) {
+  return `${name.replace('-', '_').toUpperCase()}_URL` as `${Uppercase<Underscored<Name>>}_URL`
 }
 
 const Document = z.object({ info: z.object({ title: z.string(), version: z.string() }) })
@@ -51,12 +59,10 @@ const MEANWHILE: Record<ServiceName, string> = {
 
 /** What to do about a dependency that only the service itself finds to be down. */
 const REMEDIES: Record<string, string> = {
+  ...Object.fromEntries(SERVICE_NAMES.map((name) => [name, `correct its ${addressSetting(name)}`])),
   nats: 'correct its NATS_URL',
   outbox: 'make room on the disk of its DATA_DIR; its log says more',
   consul: 'correct its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',
-  metadata: 'correct its METADATA_URL',
-  cdnurl: 'correct its CDNURL_URL',
-  reporting: 'correct its REPORTING_URL',
 }
 
 /** Whether somebody answers who is what it should be. */
@@ -84,7 +90,7 @@ export function judgeService(seen: Seen, failing: ReadonlySet<string>): Line[] {
 }
 
 function judgeForeign({ name, origin, readiness, title }: Seen): Line {
-  const variable = `${name.toUpperCase().replace('-', '_')}_URL`
+  const variable = addressSetting(name)
   if (readiness && title) return fail(name, `${origin} is ${title}, not ${name}: correct ${variable}`)
   return fail(
     name,
