@@ -6,14 +6,12 @@ import {
 } from '../../shared/discovery/consul-client.ts'
 import { reasonOf } from '../../shared/runtime/reason.ts'
 import { unlessAborted } from '../../shared/runtime/unless-aborted.ts'
-import { SERVICES } from '../start/plan.ts'
 import { fail, type Line, ok } from './line.ts'
-import type { Instance, ServiceName } from './services.ts'
+import { type Instance, SERVICE_NAMES, type ServiceName } from './services.ts'
 import type { DoctorSettings } from './settings.ts'
 
 /** Short, because what it knows of is asked after it. */
 const LIMIT_MS = 700
-const NAMES = Object.keys(SERVICES) as ServiceName[]
 
 type Registered = { name: ServiceName; entries: HealthEntry[] }
 
@@ -38,7 +36,10 @@ async function lookAtConsul(address: NonNullable<DoctorSettings['CONSUL_HTTP_ADD
   const limited = limitedTo(LIMIT_MS)
   const look = Promise.all([
     consul.status.leader(limited),
-    ...NAMES.map(async (name) => ({ name, entries: await consul.health.service({ service: name, ...limited }) })),
+    ...SERVICE_NAMES.map(async (name) => ({
+      name,
+      entries: await consul.health.service({ service: name, ...limited }),
+    })),
   ])
   try {
     const [leader, ...registered] = await unlessAborted(look, AbortSignal.timeout(LIMIT_MS))

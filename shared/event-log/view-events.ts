@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { Play } from '../contracts/play.ts'
 import { MAX_VIEWS_PER_BATCH, View } from '../contracts/view.ts'
-import { parseTraceparent, type TraceContext, toTracestate } from '../tracing/trace-context.ts'
+import { isSampled, type TraceContext, toTracestate } from '../tracing/trace-context.ts'
 import type { NewView } from './event-log.ts'
 
 /** The media type of a message of the log (CloudEvents 1.0, JSON batch format). */
@@ -56,19 +56,19 @@ export function decodeViews(text: string, storedAt: string): DecodedViews {
   const json: unknown = JSON.parse(text)
   const events = ViewEvents.safeParse(Array.isArray(json) ? json : [json])
   if (!events.success) throw new Error(z.prettifyError(events.error).split('\n').slice(0, 4).join(' '))
-  return {
-    views: events.data.map(({ id, time, data }) => ({
-      id,
-      assetId: data.assetId,
-      userId: data.userId,
-      at: time ?? storedAt,
-    })),
-    traces: events.data.flatMap(recordedTrace),
+  const views: View[] = []
+  const traces: TraceContext[] = []
+  for (const event of events.data) {
+    const { id, time, data } = event
+    views.push({ id, assetId: data.assetId, userId: data.userId, at: time ?? storedAt })
+    const trace = recordedTrace(event)
+    if (trace) traces.push(trace)
   }
+  return { views, traces }
 }
 
 /** By the distributed tracing extension. A producer that gets it wrong loses its trace, not its view. */
-function recordedTrace({ traceparent, tracestate }: ViewEvent): TraceContext[] {
-  if (typeof traceparent !== 'string' || !parseTraceparent(traceparent)?.isSampled) return []
-  return [{ traceparent, tracestate: toTracestate(tracestate) }]
+function recordedTrace({ traceparent, tracestate }: ViewEvent): TraceContext | undefined {
+  if (typeof traceparent !== 'string' || !isSampled(traceparent)) return undefined
+  return { traceparent, tracestate: toTracestate(tracestate) }
 }

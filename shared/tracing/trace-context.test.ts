@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest'
-import { createTraceIds, parseTraceparent, toTraceparent, toTracestate } from './trace-context.ts'
+import {
+  createTraceIds,
+  parseTraceparent,
+  isSampled as tellSampled,
+  toTraceparent,
+  toTracestate,
+} from './trace-context.ts'
 import { passingOn } from './tracing.ts'
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
@@ -14,6 +20,7 @@ test.each([
   [`cc-${traceId}-${spanId}-01-what-a-later-version-adds`, true],
 ])('%s is a traceparent', (text, isSampled) => {
   expect(parseTraceparent(text)).toEqual({ traceId, spanId, isSampled })
+  expect(tellSampled(text)).toBe(isSampled)
 })
 
 test.each([
@@ -32,6 +39,7 @@ test.each([
   `00-${traceId}-${spanId}-01\n`,
 ])('%j is none', (text) => {
   expect(parseTraceparent(text)).toBeUndefined()
+  expect(tellSampled(text)).toBe(false)
 })
 
 test('new ids are well formed, and no two are the same', () => {

@@ -23,6 +23,14 @@ export function parseTraceparent(text: string): TraceIds | undefined {
   return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & 1) === 1 }
 }
 
+const FLAGS_AT = 53
+
+/** Whether somebody records the trace. Few are, so most are told by one look. */
+export function isSampled(traceparent: string): boolean {
+  if (traceparent.startsWith('00', FLAGS_AT)) return false
+  return parseTraceparent(traceparent)?.isSampled ?? false
+}
+
 /** The specification asks to pass on at least 512 characters; more, or others, would have other servers refuse the request. */
 const TRACESTATE = /^[\x20-\x7e]{1,512}$/
 
