@@ -44,7 +44,7 @@ export function toTraceparent({ traceId, spanId, isSampled }: TraceIds): string 
 }
 
 const ID_BYTES = 24
-const pool = Buffer.alloc(ID_BYTES * 256)
+const pool = Buffer.alloc(ID_BYTES * 1_024)
 let used = pool.length
 
 /** A trace of its own, that nobody records. */
