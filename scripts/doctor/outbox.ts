@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +10,8 @@ import { many } from './counting.ts'
 import { fail, type Line, ok, warn } from './line.ts'
 
 const NAME = 'outbox'
+/** What is copied into the temp folder, to be read there. It holds a million views and more. */
+const MAX_COPIED_BYTES = 512 * 1024 * 1024
 const CONNECT_MS = 500
 
 /** The outbox of a play that runs, as its metrics show it; its `/readyz` tells where the disk does not work. */
@@ -45,7 +47,12 @@ async function examineFile(folder: string, port: number, hosts: string[]): Promi
     const text = `${many(waiting, 'view')} in ${file}, and no play on its port`
     return [fail(NAME, `${text}: start one, which brings them to the log (node play/main.ts --port ${port})`)]
   } catch (error) {
-    return [warn(NAME, `${file} cannot be read (${reasonOf(error)}): see whether its disk and its owner are right`)]
+    return [
+      warn(
+        NAME,
+        `${file} cannot be read (${reasonOf(error)}): start a play on its port, or see whether its disk and its owner are right`,
+      ),
+    ]
   }
 }
 
@@ -53,6 +60,8 @@ async function viewsIn(file: string): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'doctor-'))
   try {
     const copy = join(folder, 'outbox.sqlite')
+    const { size } = await stat(file)
+    if (size > MAX_COPIED_BYTES) throw new Error(`it has ${Math.round(size / 2 ** 20)} MiB, too much to look into`)
     await copyFile(file, copy)
     // What a play that was killed wrote last is in its write-ahead log.
     await copyFile(`${file}-wal`, `${copy}-wal`).catch(() => undefined)

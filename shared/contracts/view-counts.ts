@@ -4,7 +4,7 @@ import { AssetId, UserId } from './ids.ts'
 const views = z.int().nonnegative()
 
 /** The most ids of each kind in one look-up. */
-export const MAX_LOOKUP_IDS = 10_000
+const MAX_LOOKUP_IDS = 10_000
 
 /** How often one asset was played, or how often one user played. */
 export const ViewCount = z

@@ -5,6 +5,7 @@ import type { DependencyState } from '../runtime/health.ts'
 import type { TraceContext } from '../tracing/trace-context.ts'
 import { beginUnrecorded, type RequestContext } from '../tracing/tracing.ts'
 import { createBalancer, type Instance, leaveOut } from './balancer.ts'
+import { openStream, type StreamOptions } from './upstream-stream.ts'
 
 /** Another service did not answer, not in time, or not with what it should. `cause` says how. */
 export class UpstreamError extends Error {
@@ -18,13 +19,6 @@ export type CallOptions = Partial<RequestContext> & {
   links?: TraceContext[] | undefined
   /** Whether another instance may be asked where one fails. A GET always is. */
   idempotent?: boolean
-}
-
-export type StreamOptions = {
-  signal: AbortSignal
-  headers: Record<string, string>
-  /** How long nothing may come before the other side is taken for dead. */
-  silenceMs: number
 }
 
 export type Answer = { status: number; body: unknown }
@@ -143,26 +137,6 @@ async function ask(instance: Instance, request: Request, signal: AbortSignal): P
   } finally {
     instance.underWay -= 1
   }
-}
-
-async function openStream(instance: Instance, path: string, options: StreamOptions): Promise<Readable> {
-  const { signal, headers, silenceMs } = options
-  const timeouts = { headersTimeout: silenceMs, bodyTimeout: silenceMs }
-  try {
-    const { statusCode, body } = await instance.pool.request({ method: 'GET', path, headers, signal, ...timeouts })
-    instance.leftOutUntil = 0
-    if (statusCode === 200) return body
-    await body.dump()
-    throw new RefusedError(`it answered ${statusCode}`)
-  } catch (error) {
-    // Who has listeners enough answers everything else.
-    if (!(error instanceof RefusedError)) leaveOut(instance)
-    throw error
-  }
-}
-
-class RefusedError extends Error {
-  override name = 'RefusedError'
 }
 
 function limited(signal: AbortSignal): AbortSignal {

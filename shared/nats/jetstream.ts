@@ -6,7 +6,7 @@ const API_TIMEOUT_MS = 2_000
 /** JetStream's error codes (`server/errors.json` of nats-server). */
 export const WRONG_LAST_SEQUENCE = 10_071
 export const STREAM_NOT_FOUND = 10_059
-export const MESSAGE_NOT_FOUND = 10_037
+const MESSAGE_NOT_FOUND = 10_037
 const NOT_ENABLED = [10_039, 10_076]
 
 /** @throws NatsDownError where it is the link that is down */

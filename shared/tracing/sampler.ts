@@ -34,7 +34,7 @@ export function createSampler({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_A
 }
 
 /** Takes the first so many of each second. */
-export function createRateLimitingSampler(maxPerSecond: number): Sampler {
+function createRateLimitingSampler(maxPerSecond: number): Sampler {
   let second = -1
   let taken = 0
   return {

@@ -2,6 +2,9 @@
 /** @typedef {import('../../../shared/contracts/catalogue-page.ts').CataloguePage} Page */
 /** @typedef {Entry & { searched: string }} Asset */
 
+/** An edge that hangs is asked again after this. */
+const PAGE_LIMIT_MS = 5_000
+
 /** The first page is what can be seen at once. */
 const FIRST_PAGE = 60
 const PAGE = 1_000
@@ -106,7 +109,8 @@ export function createAssets({ onChange }) {
  */
 async function readPage(after) {
   const query = after === null ? { limit: String(FIRST_PAGE) } : { limit: String(PAGE), after }
-  const response = await fetch(`/catalogue?${new URLSearchParams(query)}`)
+  const signal = AbortSignal.timeout(PAGE_LIMIT_MS)
+  const response = await fetch(`/catalogue?${new URLSearchParams(query)}`, { signal })
   if (!response.ok) throw new Error(`the catalogue is a ${response.status}`)
   return response.json()
 }
