@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -74,6 +75,19 @@ describe('npm start', { timeout: 60_000 }, () => {
     await expectCountedPlays()
     await child.signal('SIGTERM')
     expect(await child.ended).toBe(0)
+  })
+
+  test('what it started ends where nobody reads along any more, as when the terminal is closed', async () => {
+    // Without nats-server: one process is enough.
+    const line = `PATH= "$0" scripts/start/main.ts --port ${edge} | "$0" -e 'process.stdin.once("data", () => process.exit())'`
+    const env = { DATA_DIR: folder, NATS_URL: '' }
+    await using shell = startChild('bash', ['-c', line, process.execPath], { env })
+    try {
+      await shell.ended
+      await expect(fetch(`http://127.0.0.1:${edge + 1}/healthz`)).rejects.toThrow()
+    } finally {
+      spawnSync('pkill', ['-KILL', '-f', '--', `--port ${edge}`])
+    }
   })
 
   test('a port that is taken ends it with one line that names it', async () => {

@@ -76,6 +76,8 @@ async function run(plan: Plan): Promise<number> {
     end.resolve(0)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal)
+  // The terminal was closed, or who read along has gone: nobody is told any more, but what was started is ended.
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => end.resolve(0))
   void greetWhenReady(plan, ended.signal)
   const status = await end.promise
   ended.abort()
