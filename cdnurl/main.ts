@@ -1,7 +1,4 @@
-import { CdnUrlFields } from '../shared/contracts/cdn-url.ts'
-import { runCatalogue } from '../shared/http/run-catalogue.ts'
-import { createApp } from './app.ts'
-import { seed } from './seed.ts'
+import { runService } from '../shared/service/run-service.ts'
+import { cdnurl } from './service.ts'
 
-const script = import.meta.filename
-await runCatalogue({ name: 'cdnurl', port: 8083, fields: CdnUrlFields, seed, createApp, script })
+await runService(cdnurl)

@@ -1,6 +1,6 @@
 import type { CdnUrlFields } from '../shared/contracts/cdn-url.ts'
 
-/** What the service starts with. */
+/** The assets of a fresh installation. */
 export const seed: [id: string, fields: CdnUrlFields][] = [
   ['123', { url: 'path/to/asset123.mp4' }],
   ['456', { url: 'path/to/asset456.mp4' }],

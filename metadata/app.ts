@@ -1,5 +1,5 @@
+import { type CatalogueDeps, createCatalogueApp } from '../shared/catalogue/catalogue-app.ts'
 import { Metadata, MetadataFields } from '../shared/contracts/metadata.ts'
-import { type CatalogueDeps, createCatalogueApp } from '../shared/http/catalogue-app.ts'
 
 /** Title, genre and summary of each asset. */
 export function createApp(deps: CatalogueDeps<MetadataFields>) {

@@ -1,7 +1,4 @@
-import { MetadataFields } from '../shared/contracts/metadata.ts'
-import { runCatalogue } from '../shared/http/run-catalogue.ts'
-import { createApp } from './app.ts'
-import { seed } from './seed.ts'
+import { runService } from '../shared/service/run-service.ts'
+import { metadata } from './service.ts'
 
-const script = import.meta.filename
-await runCatalogue({ name: 'metadata', port: 8081, fields: MetadataFields, seed, createApp, script })
+await runService(metadata)

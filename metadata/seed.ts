@@ -1,6 +1,6 @@
 import type { MetadataFields } from '../shared/contracts/metadata.ts'
 
-/** What the service starts with. */
+/** The assets of a fresh installation. */
 export const seed: [id: string, fields: MetadataFields][] = [
   ['123', { title: 'It', genre: 'horror', summary: 'A very scary movie' }],
   ['456', { title: 'Terminator', genre: 'action', summary: 'Summary for terminator' }],

@@ -2,15 +2,15 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { Hono } from 'hono'
 import { expect, test } from 'vitest'
 import type { Play } from '../shared/contracts/play.ts'
-import { expectProblem } from '../shared/http/expect-problem.ts'
+import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
-import { createTestService } from '../shared/runtime/test-service.ts'
-import { UnavailableError } from '../shared/runtime/unavailable.ts'
+import { createTestService } from '../shared/testing/test-service.ts'
+import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { createApp } from './app.ts'
-import type { Gathered } from './sources.ts'
+import type { Aggregate } from './aggregate.ts'
 import type { Recorded } from './spooler.ts'
 
-const found: Gathered = {
+const found: Aggregate = {
   metadata: { id: '456', title: 'Terminator', genre: 'action', summary: 'Summary for terminator' },
   cdnUrl: { id: '456', url: 'path/to/asset456.mp4' },
   counts: { userviews: 2, assetviews: 6 },
@@ -106,12 +106,12 @@ test('a view that cannot be recorded is a 503', async () => {
 test('who comes while four thousand plays are under way is told at once to come again', async () => {
   const stored = Promise.withResolvers<Recorded>()
   const { play, recorded } = open({ record: () => stored.promise })
-  const underWay = Array.from({ length: 4_000 }, () => play())
+  const inFlight = Array.from({ length: 4_000 }, () => play())
   const refused = await play()
   expect(refused.headers.get('retry-after')).toBe('1')
   await expectProblem(refused, 503, [])
   stored.resolve('log')
-  for (const response of await Promise.all(underWay)) expect(response.status).toBe(200)
+  for (const response of await Promise.all(inFlight)) expect(response.status).toBe(200)
   expect((await play()).status).toBe(200)
   expect(recorded).toHaveLength(4_001)
 })
@@ -148,7 +148,7 @@ test('openapi.json has the play and its answers', async () => {
 })
 
 type Fakes = {
-  gather?: (play: Play) => Promise<Gathered | undefined>
+  gather?: (play: Play) => Promise<Aggregate | undefined>
   record?: (play: Play) => Promise<Recorded>
 }
 

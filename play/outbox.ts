@@ -1,28 +1,27 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { z } from 'zod'
+import type { DependencyState } from '../shared/contracts/readiness.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
-import type { DependencyState } from '../shared/runtime/health.ts'
 import { openSqlite } from '../shared/runtime/sqlite.ts'
 
-/** The outbox' disk does not take or give what it should. */
+/** The outbox cannot be read or written. */
 export class OutboxError extends Error {
   override name = 'OutboxError'
 }
 
-/** Views that wait for the log, in the order in which they came, under the id of the producer that is to append them. */
-export type Waiting = { through: number; producer: string; views: NewView[] }
+/** The oldest views in the outbox, in order, and the producer that must append them. */
+export type PendingBatch = { through: number; producer: string; views: NewView[] }
 
-/**
- * Keeps views on disk until the log has them. Everything throws OutboxError where the disk fails.
- */
+/** Keeps views on disk until the log has them. Every operation throws OutboxError if the disk fails. */
 export type Outbox = Disposable & {
   state: () => DependencyState
-  /** On disk when it returns. */
+  /** The views are on disk when it returns. */
   put(producer: string, views: readonly NewView[]): void
-  /** The first that wait, of one producer, as many as make a good append. */
-  first(): Waiting | undefined
-  /** Forgets what waits up to and with an entry. */
+  /** The oldest views of one producer, as many as make a good append; undefined if the outbox is empty. */
+  first(): PendingBatch | undefined
+  /** Deletes the views up to and including `through`. */
   drop(through: number): void
-  /** How many views wait. */
+  /** The number of views. */
   size(): number
 }
 
@@ -35,13 +34,13 @@ const schema = `
   ) STRICT;
 `
 
-type Entry = { sequence: number; producer: string; views: string; count: number }
+const Entries = z.array(z.object({ sequence: z.int(), producer: z.string(), views: z.string(), count: z.int() }))
 
-/** What first() gives at the most. */
+/** Limits of first(). */
 const MAX_ENTRIES = 500
 const MAX_VIEWS = 1_000
 
-/** An outbox in a SQLite file. A file that cannot be opened is tried again whenever it is needed. */
+/** An outbox in a SQLite file. If the file cannot be opened, each operation tries again. */
 export function createOutbox(file: string): Outbox {
   let db: DatabaseSync | undefined
 
@@ -69,25 +68,21 @@ export function createOutbox(file: string): Outbox {
       }
     },
     put(producer, views) {
-      use((db) =>
-        db
-          .prepare('INSERT INTO waiting (producer, views, count) VALUES (?, ?, ?)')
-          .run(producer, JSON.stringify(views), views.length),
-      )
+      const insert = 'INSERT INTO waiting (producer, views, count) VALUES (?, ?, ?)'
+      use((db) => db.prepare(insert).run(producer, JSON.stringify(views), views.length))
     },
     first() {
-      const rows = use((db) =>
-        db.prepare('SELECT * FROM waiting ORDER BY sequence LIMIT ?').all(MAX_ENTRIES),
-      ) as Entry[]
-      const [first] = rows
+      const select = 'SELECT * FROM waiting ORDER BY sequence LIMIT ?'
+      const entries = use((db) => Entries.parse(db.prepare(select).all(MAX_ENTRIES)))
+      const [first] = entries
       if (!first) return undefined
-      const waiting: Waiting = { through: 0, producer: first.producer, views: [] }
-      for (const { sequence, producer, views, count } of rows) {
-        if (producer !== first.producer || (waiting.through > 0 && waiting.views.length + count > MAX_VIEWS)) break
-        waiting.views.push(...JSON.parse(views))
-        waiting.through = sequence
+      const batch: PendingBatch = { through: 0, producer: first.producer, views: [] }
+      for (const { sequence, producer, views, count } of entries) {
+        if (producer !== first.producer || (batch.through > 0 && batch.views.length + count > MAX_VIEWS)) break
+        batch.views.push(...JSON.parse(views))
+        batch.through = sequence
       }
-      return waiting
+      return batch
     },
     drop(through) {
       use((db) => db.prepare('DELETE FROM waiting WHERE sequence <= ?').run(through))

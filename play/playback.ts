@@ -1,9 +1,9 @@
 import type { Degraded, Playback } from '../shared/contracts/playback.ts'
-import type { Gathered } from './sources.ts'
+import type { Aggregate } from './aggregate.ts'
 import type { Recorded } from './spooler.ts'
 
-/** What the player gets. Its counts include this play: those read before it was recorded, plus one. */
-export function toPlayback({ metadata, cdnUrl, counts, degraded: missing }: Gathered, recorded: Recorded): Playback {
+/** Composes the response. Its counts include this play: they are those before it was recorded, plus one. */
+export function toPlayback({ metadata, cdnUrl, counts, degraded: missing }: Aggregate, recorded: Recorded): Playback {
   const degraded: Degraded[] = recorded === 'log' ? missing : [...missing, 'events']
   return {
     id: metadata.id,

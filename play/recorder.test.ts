@@ -2,16 +2,16 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { TimedOutError } from '../shared/runtime/batcher.ts'
-import { useFakeClock } from '../shared/runtime/fake-clock.ts'
-import { createTestRequest } from '../shared/runtime/test-service.ts'
-import { UnavailableError } from '../shared/runtime/unavailable.ts'
+import { useFakeClock } from '../shared/testing/fake-clock.ts'
+import { createTestRequestContext } from '../shared/testing/test-service.ts'
+import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { createRecorder } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
 test('a view in the log says who played what, when, and by which request', async () => {
   const { appends, record } = open()
   vi.setSystemTime('2026-11-20T21:00:00.123Z')
-  const request = createTestRequest('request-1')
+  const request = createTestRequestContext('request-1')
   void record({ assetId: '456', userId: '8' }, request)
   await turn()
   expect(appends[0]?.views).toEqual([
@@ -65,10 +65,10 @@ test('one append has at most a thousand views', async () => {
 
 test('where an append fails none of its views are recorded, and those after it are', async () => {
   const { fail, record, store } = open()
-  const views = ['1', '2'].map((userId) => record({ assetId: 'a', userId }, createTestRequest()))
+  const views = ['1', '2'].map((userId) => record({ assetId: 'a', userId }, createTestRequestContext()))
   const recorded = Promise.allSettled(views)
   await turn()
-  const last = record({ assetId: 'a', userId: '3' }, createTestRequest())
+  const last = record({ assetId: 'a', userId: '3' }, createTestRequestContext())
   await fail(0)
   await store(1)
   const reason = { name: UnavailableError.name, cause: { message: 'the disk is full' } }
@@ -97,7 +97,7 @@ function open() {
   })
   const recordMany = (count: number) =>
     Promise.all(
-      Array.from({ length: count }, (_, n) => record({ assetId: 'a', userId: String(n) }, createTestRequest())),
+      Array.from({ length: count }, (_, n) => record({ assetId: 'a', userId: String(n) }, createTestRequestContext())),
     )
   return {
     appends,

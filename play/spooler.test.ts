@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { EventLog, NewView } from '../shared/event-log/event-log.ts'
-import { unlessAborted } from '../shared/runtime/unless-aborted.ts'
+import { raceAbort } from '../shared/runtime/race-abort.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createOutbox, type Outbox, OutboxError } from './outbox.ts'
 import { createSpooler, type Spooler } from './spooler.ts'
@@ -175,7 +175,7 @@ function createFakeLog(mode: Mode = 'confirms') {
   async function answer(signal: AbortSignal): Promise<void> {
     if (fake.mode === 'refuses') throw new Error('no connection')
     if (fake.mode !== 'hangs') return
-    await unlessAborted(goOn.promise, signal)
+    await raceAbort(goOn.promise, signal)
   }
   return fake
 }

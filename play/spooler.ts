@@ -1,117 +1,108 @@
 import type { EventLog, NewView, Producer } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
-import { pause } from '../shared/runtime/pause.ts'
-import { createTeller } from '../shared/runtime/teller.ts'
-import type { Outbox, Waiting } from './outbox.ts'
+import { retry } from '../shared/runtime/retry.ts'
+import { createTransitionLog } from '../shared/runtime/transition-log.ts'
+import { type Outbox, OutboxError } from './outbox.ts'
 
 const RETRY_MS = 100
-/** How long one append from the outbox may take; nobody waits for it. */
-const DRAIN_MS = 2_000
+
+/** Timeout of an append from the outbox. No request waits for it. */
+const DRAIN_TIMEOUT_MS = 2_000
+
+/** The `source` of this service's events. */
+export const SOURCE = '/play'
 
 /** Where a view is recorded. */
 export type Recorded = 'log' | 'outbox'
 
 export type Spooler = AsyncDisposable & {
   /**
-   * Appends views to the log, or, where it does not confirm them before `signal` aborts, puts them in the outbox.
-   * @throws OutboxError where neither works
+   * Appends views to the log. If the log does not confirm them before `signal` aborts, puts them in the outbox.
+   * @throws OutboxError if neither works
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<Recorded>
-  /** Brings to the log what an earlier process left in the outbox. Only to be called by who holds the port. */
+  /** Drains what an earlier process left in the outbox. Only the owner of the port may call it. */
   start(): void
 }
 
-type Deps = { eventLog: EventLog; outbox: Outbox; log: Logger; retryMs?: number }
+type Deps = { eventLog: Pick<EventLog, 'producer'>; outbox: Outbox; log: Logger; retryMs?: number }
 
 /**
- * The log with an outbox before it. While the log does not confirm, everything goes to the outbox, and so costs nobody
- * a time-out; one loop brings it to the log, and with its first success views go straight to the log again.
+ * The log with an outbox in front of it. While the log does not confirm, all views go to the outbox, so that no play waits
+ * for a timeout. A single loop drains the outbox; its first success routes views to the log again.
  *
- * A view is stored once because of one rule: what a producer has in the outbox is appended before anything else of that
- * producer. So whether a message was stored whose acknowledgement was lost, shows in what its producer's subject ends
- * with. To go on without waiting for the outbox takes a new producer.
+ * Exactly-once rests on one rule: what a producer has in the outbox is appended before anything else of that producer. So
+ * if an acknowledgement is lost, the end of the producer's subject shows whether the message was stored. Views that bypass
+ * the outbox again therefore get a new producer.
  */
 export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Deps): Spooler {
   const closing = new AbortController()
-  let producer = eventLog.producer()
-  let spooling = false
+  let producer = eventLog.producer(SOURCE)
+  let isSpooling = false
   let draining: Promise<void> | undefined
-  const tellLog = createTeller(log, 'the log does not confirm; views go to the outbox', 'the log confirms again')
-  const tellOutbox = createTeller(log, 'the outbox fails', 'the outbox works again')
+  const reportLog = createTransitionLog(log, {
+    failing: 'the log does not confirm; views go to the outbox',
+    recovered: 'the log confirms again',
+  })
+  const reportOutbox = createTransitionLog(log, { failing: 'the outbox fails', recovered: 'the outbox works again' })
 
-  function resume(): void {
-    if (!spooling) return
-    spooling = false
-    producer = eventLog.producer()
+  function stopSpooling(): void {
+    if (!isSpooling) return
+    isSpooling = false
+    producer = eventLog.producer(SOURCE)
   }
 
   function put(views: readonly NewView[]): void {
     try {
       outbox.put(producer.id, views)
-      tellOutbox()
+      reportOutbox()
     } catch (error) {
-      tellOutbox(error as Error)
-      // Nothing is left that would tell when the log is back, so the next views find out.
-      resume()
+      reportOutbox(error)
+      // The outbox may be empty, and then no drain would notice that the log is back: the next views must try it.
+      stopSpooling()
       throw error
     }
   }
 
   async function drain(): Promise<void> {
+    // After a failure it is unknown what was stored. A new producer with the same id finds out.
     let drainer: Producer | undefined
-    for (let next = await firstWaiting(); next; next = await firstWaiting()) {
-      const { producer: id, views } = next
-      drainer = drainer?.id === id ? drainer : eventLog.producer(id)
-      try {
-        await drainer.append(views, AbortSignal.any([closing.signal, AbortSignal.timeout(DRAIN_MS)]))
-      } catch {
-        await pause(retryMs, closing.signal)
-        continue
-      }
-      tellLog()
-      resume()
-      // What the log has must leave the outbox before anything of the same producer is appended.
-      await withOutbox(() => {
-        outbox.drop(next.through)
-        tellOutbox()
-      })
+    for (let batch = first(); batch; batch = first()) {
+      drainer = drainer?.id === batch.producer ? drainer : eventLog.producer(SOURCE, batch.producer)
+      await drainer.append(batch.views, AbortSignal.any([closing.signal, AbortSignal.timeout(DRAIN_TIMEOUT_MS)]))
+      reportLog()
+      stopSpooling()
+      outbox.drop(batch.through)
+      reportOutbox()
     }
   }
 
-  function firstWaiting(): Waiting | undefined | Promise<Waiting | undefined> {
-    return withOutbox(() => {
-      const first = outbox.first()
-      // In the same step, or a view that comes in between would wait for the next one.
-      if (!first) draining = undefined
-      return first
-    })
-  }
-
-  /** Tries until it works, or undefined when the process ends. Without waiting where it works at once. */
-  function withOutbox<Result>(work: () => Result): Result | undefined | Promise<Result | undefined> {
-    if (closing.signal.aborted) return undefined
-    try {
-      return work()
-    } catch (error) {
-      tellOutbox(error as Error)
-      return pause(retryMs, closing.signal).then(() => withOutbox(work))
-    }
+  function first() {
+    const batch = outbox.first()
+    // In the same step, or views that are put now would wait for the next drain.
+    if (!batch) draining = undefined
+    return batch
   }
 
   function startDraining(): void {
-    draining ??= Promise.resolve().then(drain)
+    draining ??= retry(drain, {
+      signal: closing.signal,
+      initialMs: retryMs,
+      maxMs: retryMs,
+      onFailure: (error) => (error instanceof OutboxError ? reportOutbox(error) : reportLog(error)),
+    })
   }
 
   return {
     async append(views, signal) {
-      if (!spooling) {
+      if (!isSpooling) {
         try {
           await producer.append(views, signal)
-          tellLog()
+          reportLog()
           return 'log'
         } catch (error) {
-          tellLog(error as Error)
-          spooling = true
+          reportLog(error)
+          isSpooling = true
         }
       }
       put(views)

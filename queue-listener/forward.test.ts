@@ -7,7 +7,7 @@ import type { EventLog, Producer } from '../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { forward } from './forward.ts'
-import type { Reporting } from './reporting.ts'
+import type { ReportingClient } from './reporting-client.ts'
 
 const log = pino({ level: 'silent' })
 let eventLog: EventLog
@@ -100,7 +100,7 @@ test('a reporting that counts another log is asked again, at intervals', async (
   expect(reporting.refused).toBeLessThan(10)
 })
 
-function listen(reporting: Reporting, until = stop): void {
+function listen(reporting: ReportingClient, until = stop): void {
   const running = forward({ eventLog, reporting, log, onForwarded() {}, standbyMs: 50, checkMs: 20 }, until.signal)
   stop.signal.addEventListener('abort', () => until.abort())
   forwarding.push(running)
@@ -130,7 +130,7 @@ function createFakeReporting() {
       if (fake.away) throw new Error('away')
       return fake.at
     },
-    async count({ stream, after, through, views }: Parameters<Reporting['count']>[0]) {
+    async count({ stream, after, through, views }: Parameters<ReportingClient['count']>[0]) {
       if (fake.away) throw new Error('away')
       if (fake.refusesAll || after !== (fake.at?.sequence ?? 0)) {
         fake.refused += 1

@@ -1,114 +1,122 @@
-import type { Position } from '../shared/contracts/position.ts'
+import type { LogPosition } from '../shared/contracts/position.ts'
 import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
-import { pause } from '../shared/runtime/pause.ts'
-import type { Reporting } from './reporting.ts'
+import { retry } from '../shared/runtime/retry.ts'
+import { sleep } from '../shared/runtime/sleep.ts'
+import type { ReportingClient } from './reporting-client.ts'
 
-const RETRY_MS = 100
-const MAX_RETRY_MS = 1_000
-/** How often a listener that stands by looks whether the other one works. */
+/** How often a standby checks whether the active listener makes progress. */
 const STANDBY_MS = 1_000
-/** How often a listener looks whether reporting still has what it counted. */
+
+/** How often to check whether reporting still has its counts. */
 const CHECK_MS = 500
+
 /**
- * Once the end of the log is reached, from one batch to the next. A view that comes alone is forwarded at once; under
- * load a hundred batches a second cost listener and reporting half of what a batch for each message does.
+ * Minimum interval between batches at the end of the log. A single view is forwarded at once. Under load, a hundred
+ * batches a second cost listener and reporting half the CPU time of one batch per message.
  */
 const PACE_MS = 10
 
 type Deps = {
   eventLog: EventLog
-  reporting: Reporting
+  reporting: ReportingClient
   log: Logger
-  /** Told of each batch that reporting counted. */
+  /** Called with each batch that reporting has counted. */
   onForwarded: (batch: LogBatch) => void
   standbyMs?: number
   checkMs?: number
 }
 
 /**
- * Brings the log to reporting until `signal` aborts: asks for the position, reads on from there, posts each batch.
- * Whatever goes wrong, it asks again and goes on from what reporting says; it keeps nothing itself.
+ * Forwards the log to reporting until `signal` aborts: reads on from reporting's position, and sends batch by batch. It
+ * has no state of its own: after any failure it continues from reporting's position.
  *
- * Several may run: a batch counts only if it starts at the position, so where two post the same one, one is refused.
- * That one stands by until the position rests although the log goes on.
+ * Several listeners may run. A batch counts only if it starts at the position, so if two send the same one, the second is
+ * refused. That listener becomes a standby until the position stalls while the log grows.
  */
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
-  let failures = 0
-  while (!signal.aborted) {
-    try {
-      for await (const conflict of forwardBatches(deps, signal)) {
-        failures = 0
-        if (conflict === 'overtaken') await standBy(deps, signal)
+  let isFailing = false
+  await retry(
+    async (resetBackoff) => {
+      while (!signal.aborted) {
+        for await (const outcome of forwardBatches(deps, signal)) {
+          resetBackoff()
+          isFailing = false
+          if (outcome === 'overtaken') await standBy(deps, signal)
+        }
       }
-    } catch (err) {
-      if (signal.aborted) return
-      if (failures === 0) deps.log.warn({ err }, 'forwarding interrupted')
-      await pause(Math.min(RETRY_MS * 2 ** failures, MAX_RETRY_MS), signal)
-      failures += 1
-    }
-  }
+    },
+    {
+      signal,
+      onFailure(err) {
+        if (!isFailing) deps.log.warn({ err }, 'forwarding interrupted; retrying')
+        isFailing = true
+      },
+    },
+  )
 }
 
 type Outcome = 'counted' | 'overtaken' | 'behind'
 
-/** Yields what came of each batch. Ends with the first that was not counted, and when reporting has lost its counts. */
+/** Yields the outcome of each batch. Ends after the first that was not counted, and when reporting has lost its counts. */
 async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<Outcome> {
   const { eventLog, reporting, onForwarded } = deps
   let position = await reporting.position(signal)
-  const over = new AbortController()
-  void untilBehind(deps, () => position, over.signal).then(() => over.abort())
+  const done = new AbortController()
+  void untilReportingIsBehind(deps, () => position, done.signal).then(() => done.abort())
   try {
-    for await (const batch of eventLog.read(position, AbortSignal.any([signal, over.signal]))) {
-      const since = performance.now()
+    for await (const batch of eventLog.read(position, AbortSignal.any([signal, done.signal]))) {
+      const started = performance.now()
       const conflict = await reporting.count(batch, signal)
-      if (conflict) return yield conflictOf(batch, conflict.position)
-      position = { stream: batch.stream, sequence: batch.through }
+      if (conflict) return yield toOutcome(batch, conflict.position)
+      position = { incarnation: batch.incarnation, sequence: batch.through }
       onForwarded(batch)
       yield 'counted'
-      const left = since + PACE_MS - performance.now()
-      if (batch.pending === 0 && left > 0) await pause(left, signal)
+      const waitMs = started + PACE_MS - performance.now()
+      if (batch.pending === 0 && waitMs > 0) await sleep(waitMs, signal)
     }
   } finally {
-    over.abort()
+    done.abort()
   }
 }
 
-/** While nobody plays no batch is refused, and only asking shows that reporting was restarted and wants its counts back. */
-async function untilBehind(
+/** While nobody plays no batch is refused, so only polling shows that reporting was restarted and needs a replay. */
+async function untilReportingIsBehind(
   { reporting, checkMs = CHECK_MS }: Deps,
-  known: () => Position | undefined,
+  known: () => LogPosition | undefined,
   signal: AbortSignal,
 ) {
   while (!signal.aborted) {
-    await pause(checkMs, signal)
+    await sleep(checkMs, signal)
     const expected = known()
-    // A reporting that is away is noticed too when it comes back.
+    // A reporting that is down now is checked again later.
     const position = await reporting.position(signal).catch(() => expected)
     if (expected && isBefore(position, expected)) return
   }
 }
 
-/** Ahead of the batch: another listener was faster. Behind it: reporting has lost its maps, and wants them back. */
-function conflictOf(batch: LogBatch, position: Position | undefined): Outcome {
-  if (position && position.stream !== batch.stream) {
-    throw new Error(`reporting counts another log, ${position.stream}, and refuses ${batch.stream}`)
+/** If reporting is ahead of the batch, another listener was faster. If it is behind, it has lost its counts. */
+function toOutcome(batch: LogBatch, position: LogPosition | undefined): Outcome {
+  if (position && position.incarnation !== batch.incarnation) {
+    throw new Error(`reporting counts another log, ${position.incarnation}, and refuses ${batch.incarnation}`)
   }
   return position && position.sequence > batch.after ? 'overtaken' : 'behind'
 }
 
 async function standBy({ eventLog, reporting, log, standbyMs = STANDBY_MS }: Deps, signal: AbortSignal): Promise<void> {
-  log.info('another listener works; standing by')
-  let seen = await reporting.position(signal)
+  log.info('another listener is active; standing by')
+  let last = await reporting.position(signal)
   while (!signal.aborted) {
-    await pause(standbyMs, signal)
+    await sleep(standbyMs, signal)
     const position = await reporting.position(signal)
-    const rests = position?.stream === seen?.stream && position?.sequence === seen?.sequence
-    if (rests && isBefore(position, await eventLog.end())) return log.info('the other listener rests; taking over')
-    seen = position
+    const isStalled = position?.incarnation === last?.incarnation && position?.sequence === last?.sequence
+    if (isStalled && isBefore(position, await eventLog.end())) {
+      return log.info('the active listener has stalled; taking over')
+    }
+    last = position
   }
 }
 
-function isBefore(position: Position | undefined, end: Position): boolean {
-  return position?.stream !== end.stream || position.sequence < end.sequence
+function isBefore(position: LogPosition | undefined, end: LogPosition): boolean {
+  return position?.incarnation !== end.incarnation || position.sequence < end.sequence
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Backlog } from '../shared/event-log/event-log.ts'
-import { createMetrics } from '../shared/runtime/metrics.ts'
+import { createMetrics } from '../shared/service/metrics.ts'
 import { createProgress } from './progress.ts'
 
 const position = { stream: '2026-11-20T21:00:00Z', sequence: 7 }

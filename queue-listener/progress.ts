@@ -1,41 +1,41 @@
 import { Counter, Gauge } from 'prom-client'
-import type { Position } from '../shared/contracts/position.ts'
+import type { LogPosition } from '../shared/contracts/position.ts'
 import type { Backlog, EventLog, LogBatch } from '../shared/event-log/event-log.ts'
-import type { Metrics } from '../shared/runtime/metrics.ts'
-import { unlessAborted } from '../shared/runtime/unless-aborted.ts'
-import type { Reporting } from './reporting.ts'
+import { raceAbort } from '../shared/runtime/race-abort.ts'
+import type { Metrics } from '../shared/service/metrics.ts'
+import type { ReportingClient } from './reporting-client.ts'
 
-/** A scrape does not wait any longer for those who are away. */
-const ASK_MS = 1_000
+/** Bounds how long an unreachable dependency delays a scrape. */
+const MEASURE_TIMEOUT_MS = 1_000
 
-type Deps = { metrics: Metrics; eventLog: Pick<EventLog, 'backlog'>; reporting: Pick<Reporting, 'position'> }
+type Deps = { metrics: Metrics; eventLog: Pick<EventLog, 'backlog'>; reporting: Pick<ReportingClient, 'position'> }
 
 /**
- * Shows in the metrics how far the log is counted. The lag is asked for with each scrape, of reporting and the log, so
- * that it grows also while nothing is forwarded; where the log does not say, it has no value.
+ * Exposes how far the log has been counted. Each scrape measures the lag, so that it grows even while nothing is
+ * forwarded. It is not a number while the log is unavailable.
+ * @returns a function to call with each batch that reporting has counted
  */
 export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: LogBatch) => void {
   const registers = [metrics]
   const views = new Counter({ name: 'forwarded_views_total', help: 'Views that reporting counted', registers })
-  const rejected = new Counter({
+  const deadLetters = new Counter({
     name: 'rejected_messages_total',
-    help: 'Messages of the log that were no valid batch of views',
+    help: 'Dead letters: messages of the log that were not a valid batch of views',
     registers,
   })
   const position = new Gauge({ name: 'event_log_position', help: 'Sequence of the last message counted', registers })
-  let counted: Position | undefined
-
+  let counted: LogPosition | undefined
   let measuring: Promise<Backlog | undefined> | undefined
 
-  async function measureLag(): Promise<Backlog> {
-    const signal = AbortSignal.timeout(ASK_MS)
+  async function measure(): Promise<Backlog> {
+    const signal = AbortSignal.timeout(MEASURE_TIMEOUT_MS)
     counted = await reporting.position(signal).catch(() => counted)
-    return unlessAborted(eventLog.backlog(counted), signal)
+    return raceAbort(eventLog.backlog(counted), signal)
   }
 
-  /** Both gauges of one scrape are told the same; undefined where the log does not say. */
+  /** Both gauges of a scrape share one measurement. Undefined while the log is unavailable. */
   function lag(): Promise<Backlog | undefined> {
-    measuring ??= measureLag()
+    measuring ??= measure()
       .catch(() => undefined)
       .finally(() => {
         measuring = undefined
@@ -45,7 +45,7 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
 
   new Gauge({
     name: 'event_log_lag_messages',
-    help: 'Messages of the log not yet counted',
+    help: 'Messages of the log that are not counted yet',
     registers,
     async collect() {
       this.set((await lag())?.messages ?? Number.NaN)
@@ -53,23 +53,23 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
   })
   new Gauge({
     name: 'event_log_lag_seconds',
-    help: 'How long the first message that is not yet counted has been in the log',
+    help: 'Age of the oldest message that is not counted yet',
     registers,
     async collect() {
-      this.set(secondsOf(await lag()))
+      this.set(toAge(await lag()))
     },
   })
 
   return (batch) => {
-    counted = { stream: batch.stream, sequence: batch.through }
+    counted = { incarnation: batch.incarnation, sequence: batch.through }
     views.inc(batch.views.length)
-    rejected.inc(batch.rejected)
+    deadLetters.inc(batch.deadLetters)
     position.set(batch.through)
   }
 }
 
-/** Not below 0 where the clocks of this machine and the log's differ. */
-function secondsOf(lag: Backlog | undefined): number {
+/** In seconds. Clock skew between this machine and the log must not make it negative. */
+function toAge(lag: Backlog | undefined): number {
   if (!lag) return Number.NaN
   return lag.since ? Math.max(0, Date.now() - lag.since.getTime()) / 1_000 : 0
 }

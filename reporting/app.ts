@@ -2,7 +2,7 @@ import { EventBatch, PositionConflict } from '../shared/contracts/event-batch.ts
 import { AssetParams, UserParams } from '../shared/contracts/ids.ts'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
-import { Position } from '../shared/contracts/position.ts'
+import { Position, toPosition } from '../shared/contracts/position.ts'
 import { AssetNotFound, UserNotFound } from '../shared/contracts/status.ts'
 import {
   CountLookup,
@@ -13,17 +13,17 @@ import {
   ViewCount,
 } from '../shared/contracts/view-counts.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
-import { BODY_PROBLEMS, describe } from '../shared/http/openapi.ts'
+import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
 import { BATCH_BODY, jsonBody, validate } from '../shared/http/validate.ts'
-import { guardWrite } from '../shared/http/write-guard.ts'
+import { requireWriteToken } from '../shared/http/write-token.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
-import type { Service } from '../shared/runtime/service.ts'
+import type { Service } from '../shared/service/service.ts'
 import type { CountedBy, ViewCounts } from './view-counts.ts'
 
 type Deps = Service & {
   counts: ViewCounts
   live: LiveFeed
-  /** What a write must bring; undefined lets everybody write. */
+  /** Required for writes; undefined leaves them open. */
   writeToken?: string | undefined
 }
 
@@ -32,43 +32,50 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
   const countsOf = (by: CountedBy, ids: string[]) =>
     Object.fromEntries(ids.map((id) => [id, counts.views(by, id) ?? 0]))
 
-  return createBaseApp(service)
+  function position(): Position | null {
+    const current = counts.position()
+    return current ? toPosition(current) : null
+  }
+
+  return createBaseApp(service, { untraced: ['/events/live'] })
     .get(
       '/events/asset/:assetId',
-      describe({
+      describeOperation({
         operationId: 'getAssetViews',
-        summary: 'The views of an asset',
-        answers: { 200: ViewCount, 404: AssetNotFound },
+        summary: 'Get the views of an asset',
+        responses: { 200: ViewCount, 404: AssetNotFound },
         problems: [400],
       }),
       validate('param', AssetParams),
       (c) => {
         const id = c.req.valid('param').assetId
         const views = counts.views('asset', id)
-        return views === undefined ? c.json({ id, status: 'Asset not found' }, 404) : c.json({ id, views })
+        if (views !== undefined) return c.json({ id, views })
+        return c.json({ id, status: 'Asset not found', requestId: c.get('requestId') }, 404)
       },
     )
     .get(
       '/events/user/:userId',
-      describe({
+      describeOperation({
         operationId: 'getUserViews',
-        summary: 'The views of a user',
-        answers: { 200: ViewCount, 404: UserNotFound },
+        summary: 'Get the views of a user',
+        responses: { 200: ViewCount, 404: UserNotFound },
         problems: [400],
       }),
       validate('param', UserParams),
       (c) => {
         const id = c.req.valid('param').userId
         const views = counts.views('user', id)
-        return views === undefined ? c.json({ id, status: 'User not found' }, 404) : c.json({ id, views })
+        if (views !== undefined) return c.json({ id, views })
+        return c.json({ id, status: 'User not found', requestId: c.get('requestId') }, 404)
       },
     )
     .get(
       '/events/top',
-      describe({
+      describeOperation({
         operationId: 'getTop',
-        summary: 'The most viewed assets or users',
-        answers: { 200: TopList },
+        summary: 'List the most viewed assets or the most active users',
+        responses: { 200: TopList },
         problems: [400],
       }),
       validate('query', TopQuery),
@@ -79,46 +86,46 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
     )
     .get(
       '/events/live',
-      describe({
+      describeOperation({
         operationId: 'followCounts',
-        summary: 'The counts as they change',
+        summary: 'Subscribe to the counts',
         description: LIVE_DESCRIPTION,
-        answers: { 200: LiveStream },
+        responses: { 200: LiveStream },
         problems: [503],
       }),
-      (c) => live.answer(c),
+      (c) => live.subscribe(c),
     )
     .get(
       '/events/position',
-      describe({
+      describeOperation({
         operationId: 'getPosition',
-        summary: 'Up to where the log is counted',
+        summary: 'Get the log position that the counts reflect',
         description: 'null before the first batch',
-        answers: { 200: Position.nullable() },
+        responses: { 200: Position.nullable() },
       }),
-      (c) => c.json(counts.position() ?? null),
+      (c) => c.json(position()),
     )
     .post(
       '/events/asset/:assetId/user/:userId',
-      describe({
+      describeOperation({
         operationId: 'countView',
-        summary: 'Counts one view, beside the log',
-        description: 'A replay of the log does not bring it back',
-        answers: { 200: PlayCounts },
+        summary: 'Count one view that is not in the log',
+        description: 'A replay of the log does not restore it',
+        responses: { 200: PlayCounts },
         problems: [400],
         isWrite: true,
       }),
-      guardWrite(writeToken),
+      requireWriteToken(writeToken),
       validate('param', Play),
       (c) => c.json(counts.count(c.req.valid('param'))),
     )
     .post(
       '/events/lookup',
-      describe({
+      describeOperation({
         operationId: 'lookUpCounts',
-        summary: 'The counts of many assets and users',
-        description: '0 for those that nobody played',
-        answers: { 200: LookedUpCounts },
+        summary: 'Look up the counts of many assets and users',
+        description: 'Unknown ids have 0. The body may have 4,194,304 bytes',
+        responses: { 200: LookedUpCounts },
         problems: BODY_PROBLEMS,
       }),
       jsonBody(BATCH_BODY),
@@ -130,22 +137,21 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
     )
     .post(
       '/events',
-      describe({
+      describeOperation({
         operationId: 'countBatch',
-        summary: 'Counts a batch of the log, if it starts at the position',
-        description: 'Answers with the new position, or with 409 and the position at which the next batch has to start',
-        answers: { 200: Position, 409: PositionConflict },
+        summary: 'Count a batch of the log that starts at the current position',
+        description: 'Returns the new position; if the batch starts elsewhere, 409 with the current one. The body may have 4,194,304 bytes',
+        responses: { 200: Position, 409: PositionConflict },
         problems: BODY_PROBLEMS,
         isWrite: true,
       }),
-      guardWrite(writeToken),
+      requireWriteToken(writeToken),
       jsonBody(BATCH_BODY),
       validate('json', EventBatch),
       (c) => {
-        const applied = counts.apply(c.req.valid('json'))
-        const position = counts.position() ?? null
-        if (applied) return c.json(position)
-        return c.json({ status: 'Position mismatch', position, requestId: c.get('requestId') }, 409)
+        const { stream: incarnation, ...batch } = c.req.valid('json')
+        if (counts.apply({ incarnation, ...batch })) return c.json(position())
+        return c.json({ status: 'Position mismatch', position: position(), requestId: c.get('requestId') }, 409)
       },
     )
 }

@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { LiveChanges, type LiveEvent, LiveSnapshot } from '../shared/contracts/live.ts'
 import type { Play } from '../shared/contracts/play.ts'
-import { fold, withoutOldSeconds } from '../shared/live/fold.ts'
-import { createJournal, type NumberedEvent } from '../shared/live/journal.ts'
-import { useFakeClock } from '../shared/runtime/fake-clock.ts'
+import { fold, withoutOldSeconds } from '../shared/live/reducer.ts'
+import { createReplayBuffer, type NumberedEvent } from '../shared/live/replay-buffer.ts'
+import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createLiveCounts, type LiveCounts } from './live-counts.ts'
 import { createViewCounts } from './view-counts.ts'
 
@@ -128,7 +128,7 @@ test('snapshot and changes come to the counts, whenever who listens was away', (
 /** Counts that a journal takes down, and a listener to it who is there at times. */
 function createWorld() {
   const counts = createLiveCounts(createViewCounts())
-  const journal = createJournal(1_000)
+  const journal = createReplayBuffer(1_000)
   let sequence = 0
   let state: LiveSnapshot | undefined
   let lastEventId: string | undefined

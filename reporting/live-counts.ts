@@ -1,59 +1,54 @@
-import {
-  LIVE_TOP,
-  type LiveChanges,
-  type LiveEvent,
-  type LiveSnapshot,
-  MAX_LIVE_IDS,
-} from '../shared/contracts/live.ts'
+import { LIVE_TOP, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../shared/contracts/live.ts'
 import type { Play } from '../shared/contracts/play.ts'
 import type { LiveSource } from '../shared/live/live-feed.ts'
-import { createPacer } from '../shared/runtime/pacer.ts'
+import { createThrottle } from '../shared/runtime/throttle.ts'
 import { createRecentSeconds } from './recent-seconds.ts'
 import type { CountedBy, ViewCounts } from './view-counts.ts'
 
-/** The least time between two events. */
+/** Minimum interval between two events. */
 const EVERY_MS = 250
 
 export type LiveCounts = ViewCounts & {
-  /** Publishes the counts, and what changes of them. One at a time may follow. */
+  /** Publishes the counts and their changes, to one subscriber at a time. */
   follow: LiveSource
 }
 
-/** Counts that can be followed. What changed is noted only while somebody does. */
+/** Counts that can be followed. Changes are tracked only while somebody follows. */
 export function createLiveCounts(counts: ViewCounts): LiveCounts {
   const seconds = createRecentSeconds()
   let views = 0
-  let follower: ReturnType<typeof createFollower> | undefined
+  let publisher: ReturnType<typeof createPublisher> | undefined
 
-  function createFollower(publish: (event: LiveEvent) => void) {
+  function createPublisher(publish: (event: LiveEvent) => void) {
     let changed = createChangedIds()
-    let told = new Map(seconds.counts())
-    const pacer = createPacer(tell, EVERY_MS)
+    let publishedSeconds = new Map(seconds.counts())
+    const throttle = createThrottle(publishChanges, EVERY_MS)
 
-    function tell(): void {
-      const event = changed.areTooMany() ? ({ event: 'snapshot', data: snapshot() } as const) : toChanges()
+    function publishChanges(): void {
+      const event: LiveEvent = changed.isFull()
+        ? { event: 'snapshot', data: snapshot() }
+        : { event: 'changes', data: changes() }
       changed = createChangedIds()
-      told = new Map(seconds.counts())
+      publishedSeconds = new Map(seconds.counts())
       publish(event)
     }
 
-    function toChanges(): LiveEvent {
-      const since = [...seconds.counts()].filter(([second, count]) => told.get(second) !== count)
-      const data: LiveChanges = {
+    function changes() {
+      const changedSeconds = [...seconds.counts()].filter(([second, n]) => publishedSeconds.get(second) !== n)
+      return {
         views,
         assets: countsOf('asset', changed.assets),
         users: countsOf('user', changed.users),
-        seconds: Object.fromEntries(since),
+        seconds: Object.fromEntries(changedSeconds),
       }
-      return { event: 'changes', data }
     }
 
     return {
-      note(plays: readonly Play[]) {
+      add(plays: readonly Play[]) {
         changed.add(plays)
-        pacer.request()
+        throttle.request()
       },
-      end: pacer.stop,
+      stop: throttle.cancel,
     }
   }
 
@@ -66,47 +61,48 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
     return { views, top, seconds: Object.fromEntries(seconds.counts()) }
   }
 
-  function note(plays: readonly (Play & { at: string })[]): void {
+  function track(plays: readonly (Play & { at: string })[]): void {
     views += plays.length
     seconds.add(plays)
-    if (plays.length > 0) follower?.note(plays)
+    if (plays.length > 0) publisher?.add(plays)
   }
 
   return {
     ...counts,
     count(play) {
       const counted = counts.count(play)
-      note([{ ...play, at: new Date().toISOString() }])
+      track([{ ...play, at: new Date().toISOString() }])
       return counted
     },
     apply(batch) {
       const applied = counts.apply(batch)
-      if (applied) note(batch.views)
+      if (applied) track(batch.views)
       return applied
     },
     follow(publish) {
       publish({ event: 'snapshot', data: snapshot() })
-      const own = createFollower(publish)
-      follower = own
+      const current = createPublisher(publish)
+      publisher = current
       return () => {
-        own.end()
-        follower = undefined
+        current.stop()
+        publisher = undefined
       }
     },
   }
 }
 
+/** The ids that changed since the last event. It stops collecting once it is full. */
 function createChangedIds() {
   const assets = new Set<string>()
   const users = new Set<string>()
-  const areTooMany = () => assets.size + users.size > MAX_LIVE_IDS
+  const isFull = () => assets.size + users.size > MAX_LIVE_IDS
   return {
     assets,
     users,
-    areTooMany,
+    isFull,
     add(plays: readonly Play[]) {
       for (const { assetId, userId } of plays) {
-        if (areTooMany()) return
+        if (isFull()) return
         assets.add(assetId)
         users.add(userId)
       }

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { LiveChanges } from '../shared/contracts/live.ts'
-import { jsonRequest } from '../shared/http/json-request.ts'
+import { jsonRequest } from '../shared/testing/json-request.ts'
 import { eventually } from '../tests/harness/eventually.ts'
-import { listenLive } from '../tests/harness/live-listener.ts'
+import { listenLive } from '../tests/harness/live-subscriber.ts'
 import { getJson } from '../tests/harness/plays.ts'
 import { type ServiceProcess, startService } from '../tests/harness/service-process.ts'
 

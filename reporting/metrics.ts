@@ -1,19 +1,19 @@
 import { Counter, Gauge } from 'prom-client'
-import type { Metrics } from '../shared/runtime/metrics.ts'
+import type { Metrics } from '../shared/service/metrics.ts'
 import type { ViewCounts } from './view-counts.ts'
 
-/** Shows in the metrics what is counted, and up to where. */
-export function measureCounts(metrics: Metrics, counts: ViewCounts): ViewCounts {
+/** Adds metrics to the counts. */
+export function instrumentCounts(metrics: Metrics, counts: ViewCounts): ViewCounts {
   const registers = [metrics]
   const views = new Counter({
     name: 'counted_views_total',
-    help: 'Views counted, by where they came from: the log, or a request beside it',
+    help: 'Views counted, by source: the log, or a direct request',
     labelNames: ['source'],
     registers,
   })
   const batches = new Counter({
     name: 'event_batches_total',
-    help: 'Batches of the log that started at the position and were counted (applied), or did not (refused)',
+    help: 'Batches of the log, by outcome: applied, or refused because they did not start at the position',
     labelNames: ['outcome'],
     registers,
   })
@@ -27,7 +27,6 @@ export function measureCounts(metrics: Metrics, counts: ViewCounts): ViewCounts 
   })
   for (const source of ['log', 'request']) views.inc({ source }, 0)
   for (const outcome of ['applied', 'refused']) batches.inc({ outcome }, 0)
-
   return {
     ...counts,
     count(play) {

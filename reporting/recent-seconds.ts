@@ -1,21 +1,21 @@
 import { LIVE_SECONDS } from '../shared/contracts/live.ts'
 
-/** How far another machine's clock may be ahead of ours. */
-const AHEAD_SECONDS = 5
+/** Tolerated clock skew of other machines. */
+const MAX_SKEW_SECONDS = 5
 
 export type RecentSeconds = {
-  /** Counts views in the seconds in which they were played (RFC 3339), as far as these are recent. */
+  /** Counts views in the seconds in which they were played (RFC 3339). Views outside the window are ignored. */
   add(views: readonly { at: string }[]): void
-  /** The views of each second that had any, in any order. */
+  /** Views by Unix time in seconds, unordered; seconds without views are absent. */
   counts(): ReadonlyMap<number, number>
 }
 
-/** Views by the second in which they were played, for the last 300 seconds. */
+/** Views per second over the last 300 seconds. */
 export function createRecentSeconds(): RecentSeconds {
   const counts = new Map<number, number>()
-  const toSecond = createSecondReader()
+  const toSecond = createSecondParser()
 
-  function forgetOld(now: number): void {
+  function dropOld(now: number): void {
     for (const second of counts.keys()) if (second <= now - LIVE_SECONDS) counts.delete(second)
   }
 
@@ -24,29 +24,29 @@ export function createRecentSeconds(): RecentSeconds {
       const now = Math.floor(Date.now() / 1_000)
       for (const { at } of views) {
         const second = toSecond(at)
-        if (second <= now - LIVE_SECONDS || second > now + AHEAD_SECONDS) continue
+        if (second <= now - LIVE_SECONDS || second > now + MAX_SKEW_SECONDS) continue
         const count = counts.get(second)
         counts.set(second, (count ?? 0) + 1)
-        if (count === undefined) forgetOld(now)
+        if (count === undefined) dropOld(now)
       }
     },
     counts() {
-      forgetOld(Math.floor(Date.now() / 1_000))
+      dropOld(Math.floor(Date.now() / 1_000))
       return counts
     },
   }
 }
 
-const UP_TO_SECONDS = 'yyyy-mm-ddThh:mm:ss'.length
+const PREFIX_LENGTH = 'yyyy-mm-ddThh:mm:ss'.length
 
-/** Views that follow each other were mostly played in the same second: then the same text says so, and is not parsed. */
-function createSecondReader(): (at: string) => number {
-  let known = 'none'
+/** Consecutive views mostly share their second, so the last parsed prefix is cached. */
+function createSecondParser(): (at: string) => number {
+  let prefix = 'none'
   let second = Number.NaN
   return (at) => {
-    if (at.slice(0, UP_TO_SECONDS) === known && at.endsWith('Z')) return second
+    if (at.slice(0, PREFIX_LENGTH) === prefix && at.endsWith('Z')) return second
     second = Math.floor(Date.parse(at) / 1_000)
-    known = at.endsWith('Z') ? at.slice(0, UP_TO_SECONDS) : 'none'
+    prefix = at.endsWith('Z') ? at.slice(0, PREFIX_LENGTH) : 'none'
     return second
   }
 }

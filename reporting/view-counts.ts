@@ -1,39 +1,42 @@
-import type { EventBatch } from '../shared/contracts/event-batch.ts'
+import type { LogPosition } from '../shared/contracts/position.ts'
 import type { Play } from '../shared/contracts/play.ts'
-import type { Position } from '../shared/contracts/position.ts'
+import type { View } from '../shared/contracts/view.ts'
 import type { PlayCounts, ViewCount } from '../shared/contracts/view-counts.ts'
 
 export type CountedBy = 'asset' | 'user'
 
+/** The views in the log's messages after `after`, up to and including `through`. */
+export type CountBatch = { incarnation: string; after: number; through: number; views: View[] }
+
 export type ViewCounts = {
-  /** The views of one asset or user; undefined where none was ever counted. */
+  /** The views of an asset or user; undefined if it has none. */
   views(by: CountedBy, id: string): number | undefined
-  /** The `limit` ids with the most views, most first; equal counts by id. */
+  /** The `limit` ids with the most views, in descending order, then by id. */
   top(by: CountedBy, limit: number): ViewCount[]
-  /** Counts one view that is not in the log. */
+  /** Counts a view that is not in the log. */
   count(play: Play): PlayCounts
-  /** Up to where the log is counted; undefined before the first batch. */
-  position(): Position | undefined
+  /** The log position that the counts reflect; undefined before the first batch. */
+  position(): LogPosition | undefined
   /**
-   * Counts the views of a batch, and takes on its end as the position, if it starts at the position; else does nothing.
-   * @returns whether it did
+   * Counts a batch and advances the position, if the batch starts at the position. Otherwise it changes nothing.
+   * @returns whether the batch was counted
    */
-  apply(batch: EventBatch): boolean
+  apply(batch: CountBatch): boolean
 }
 
 /**
- * The counts and the log position that they reflect. Both change in one step, so each view of the log counts once:
- * a batch that was sent twice, or out of turn, does not start at the position.
+ * The counts, and the log position that they reflect. Both change in one step, so each view of the log is counted exactly
+ * once: a batch that is sent twice, or out of order, does not start at the position.
  */
 export function createViewCounts(): ViewCounts {
   const counts = { asset: new Map<string, number>(), user: new Map<string, number>() }
-  /** Incarnations of the log that had a successor: a batch of theirs that comes late is not a new log's first. */
-  const left = new Set<string>()
-  let position: Position | undefined
+  /** Earlier incarnations of the log: a late batch from one of them must not look like the start of a new log. */
+  const superseded = new Set<string>()
+  let position: LogPosition | undefined
 
-  function follows({ stream, after }: EventBatch): boolean {
-    if (stream === position?.stream) return after === position.sequence
-    return after === 0 && !left.has(stream) && !isOlder(stream, position?.stream)
+  function startsAtPosition({ incarnation, after }: CountBatch): boolean {
+    if (incarnation === position?.incarnation) return after === position.sequence
+    return after === 0 && !superseded.has(incarnation) && !isOlder(incarnation, position?.incarnation)
   }
 
   function add({ assetId, userId }: Play): PlayCounts {
@@ -42,22 +45,22 @@ export function createViewCounts(): ViewCounts {
 
   return {
     views: (by, id) => counts[by].get(id),
-    top: (by, limit) => greatest(counts[by], limit),
+    top: (by, limit) => selectTop(counts[by], limit),
     count: add,
     position: () => position,
     apply(batch) {
-      if (!follows(batch)) return false
+      if (!startsAtPosition(batch)) return false
       for (const view of batch.views) add(view)
-      if (position && position.stream !== batch.stream) left.add(position.stream)
-      position = { stream: batch.stream, sequence: batch.through }
+      if (position && position.incarnation !== batch.incarnation) superseded.add(position.incarnation)
+      position = { incarnation: batch.incarnation, sequence: batch.through }
       return true
     },
   }
 }
 
-/** Incarnations are named by their time of creation. Names that are none say nothing of their order. */
-function isOlder(stream: string, than: string | undefined): boolean {
-  return than !== undefined && Date.parse(stream) < Date.parse(than)
+/** Incarnations are named by their creation time. Other names have no order. */
+function isOlder(incarnation: string, than: string | undefined): boolean {
+  return than !== undefined && Date.parse(incarnation) < Date.parse(than)
 }
 
 function increment(counts: Map<string, number>, id: string): number {
@@ -66,19 +69,19 @@ function increment(counts: Map<string, number>, id: string): number {
   return views
 }
 
-/** One pass that keeps the best so far in order: cheaper than sorting all, as `limit` is small. */
-function greatest(counts: Map<string, number>, limit: number): ViewCount[] {
-  const best: ViewCount[] = []
+/** One pass that keeps the best so far sorted: `limit` is small, so it is cheaper than sorting everything. */
+function selectTop(counts: Map<string, number>, limit: number): ViewCount[] {
+  const top: ViewCount[] = []
   for (const [id, views] of counts) {
-    const least = best.at(-1)
-    if (best.length === limit && least && !isBefore({ id, views }, least)) continue
-    const place = best.findIndex((other) => isBefore({ id, views }, other))
-    best.splice(place < 0 ? best.length : place, 0, { id, views })
-    if (best.length > limit) best.pop()
+    const last = top.at(-1)
+    if (top.length === limit && last && !ranksBefore({ id, views }, last)) continue
+    const index = top.findIndex((other) => ranksBefore({ id, views }, other))
+    top.splice(index < 0 ? top.length : index, 0, { id, views })
+    if (top.length > limit) top.pop()
   }
-  return best
+  return top
 }
 
-function isBefore(one: ViewCount, other: ViewCount): boolean {
+function ranksBefore(one: ViewCount, other: ViewCount): boolean {
   return one.views > other.views || (one.views === other.views && one.id < other.id)
 }

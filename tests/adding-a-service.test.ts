@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { jsonRequest } from '../shared/http/json-request.ts'
+import { jsonRequest } from '../shared/testing/json-request.ts'
 import { startChild } from './harness/child.ts'
 import { metric, play } from './harness/plays.ts'
 
@@ -41,7 +41,7 @@ describe('the guide to adding a service', { timeout: 60_000 }, () => {
   test('has play answer as it shows, with a metric of its reads, and keeps writes to those who have the token', async () => {
     await using project = await follow(guide)
     const env = { DATA_DIR: 'data', WRITE_TOKEN }
-    await using embedded = project.start(process.execPath, ['scripts/embedded.ts', '--port', '0'], env)
+    await using embedded = project.start(process.execPath, ['embedded/main.ts', '--port', '0'], env)
     const at = (name: string) => embedded.line((line) => urlOf(name, line))
     const [edge, ratings] = await Promise.all([at('play'), at('ratings')])
     expect(guide).toContain(`\n${JSON.stringify((await play(edge, '456', '8')).body)}\n`)

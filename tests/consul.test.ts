@@ -261,7 +261,7 @@ describe.skipIf(!hasConsul)('with a Consul that asks for tokens', { timeout: 60_
 
 type Entry = { Service: { ID: string; Address: string; Port: number; Tags: string[] }; Checks: object[] }
 
-/** Plays without a pause, four at a time, and keeps what was not answered as it should be. */
+/** Plays without a sleep, four at a time, and keeps what was not answered as it should be. */
 function startLoad(edge: ServiceProcess) {
   const stopped = new AbortController()
   const failures: unknown[] = []

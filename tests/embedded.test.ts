@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './harness/eventually.ts'
-import { listenLive } from './harness/live-listener.ts'
+import { listenLive } from './harness/live-subscriber.ts'
 import { getJson, play, views } from './harness/plays.ts'
 import { freePortRange } from './harness/ports.ts'
 import { type ServiceProcess, startProgram } from './harness/service-process.ts'
@@ -15,7 +15,7 @@ describe('embedded mode', { timeout: 30_000 }, () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'embedded-'))
-    embedded = await startProgram('embedded', 'scripts/embedded.ts', { DATA_DIR: folder }, await freePortRange())
+    embedded = await startProgram('embedded', 'embedded/main.ts', { DATA_DIR: folder }, await freePortRange())
     urls = await addresses()
   })
   afterAll(async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './harness/eventually.ts'
-import { listenLive } from './harness/live-listener.ts'
+import { listenLive } from './harness/live-subscriber.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'

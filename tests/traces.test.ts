@@ -164,7 +164,7 @@ test('with a receiver that hangs the embedded mode ends in time', { timeout: 30_
   await using receiver = await startHangingServer()
   const port = await freePortRange()
   const settings = { DATA_DIR: await mkdtemp(join(tmpdir(), 'hanging-')), OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url }
-  await using embedded = await startProgram('embedded', 'scripts/embedded.ts', settings, port)
+  await using embedded = await startProgram('embedded', 'embedded/main.ts', settings, port)
   await eventually(async () => expect((await play(toOrigin('127.0.0.1', port), '456', 'u')).status).toBe(200))
   await eventually(() => expect(receiver.connections()).toBeGreaterThan(0))
   const asked = performance.now()

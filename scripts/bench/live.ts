@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pidusage from 'pidusage'
 import type { View } from '../../shared/contracts/view.ts'
-import { jsonRequest } from '../../shared/http/json-request.ts'
+import { jsonRequest } from '../../shared/testing/json-request.ts'
 import { startChild } from '../../tests/harness/child.ts'
 import { type ServiceProcess, startService } from '../../tests/harness/service-process.ts'
 

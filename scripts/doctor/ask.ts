@@ -1,5 +1,5 @@
 import { request } from 'undici'
-import { reasonOf } from '../../shared/runtime/reason.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
 
 /** How long who hangs is waited for. */
 export const LIMIT_MS = 2_000
@@ -20,7 +20,7 @@ export async function ask(origin: string, path: string, limitMs = LIMIT_MS): Pro
     const { name, code = '' } = error as NodeJS.ErrnoException
     if (name === 'TimeoutError' || code === 'UND_ERR_CONNECT_TIMEOUT') return { came: 'silence' }
     if (name === 'HTTPParserError' || code === 'UND_ERR_SOCKET') return { came: 'foreign' }
-    return { came: 'nothing', reason: code || reasonOf(error) }
+    return { came: 'nothing', reason: code || toReason(error) }
   }
 }
 

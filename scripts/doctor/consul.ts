@@ -4,8 +4,8 @@ import {
   limitedTo,
   toInstanceOrigin,
 } from '../../shared/discovery/consul-client.ts'
-import { reasonOf } from '../../shared/runtime/reason.ts'
-import { unlessAborted } from '../../shared/runtime/unless-aborted.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
+import { raceAbort } from '../../shared/runtime/race-abort.ts'
 import { fail, type Line, ok } from './line.ts'
 import { type Instance, SERVICE_NAMES, type ServiceName } from './services.ts'
 import type { DoctorSettings } from './settings.ts'
@@ -42,7 +42,7 @@ async function lookAtConsul(address: NonNullable<DoctorSettings['CONSUL_HTTP_ADD
     })),
   ])
   try {
-    const [leader, ...registered] = await unlessAborted(look, AbortSignal.timeout(LIMIT_MS))
+    const [leader, ...registered] = await raceAbort(look, AbortSignal.timeout(LIMIT_MS))
     return { leader, registered: registered as Registered[] }
   } finally {
     consul.destroy()
@@ -68,9 +68,9 @@ function judgeConsul(place: string, leader: string, registered: Registered[]): L
 }
 
 function judgeFailure(place: string, error: unknown): Line {
-  if (/permission denied|acl not found|forbidden/i.test(reasonOf(error))) {
+  if (/permission denied|acl not found|forbidden/i.test(toReason(error))) {
     return fail('consul', `${place} refuses the token: correct CONSUL_HTTP_TOKEN (deploy/consul-policy.hcl is enough)`)
   }
-  const text = `${place} does not answer (${reasonOf(error)}): start the agent, or correct CONSUL_HTTP_ADDR`
+  const text = `${place} does not answer (${toReason(error)}): start the agent, or correct CONSUL_HTTP_ADDR`
   return fail('consul', `${text}; the last instances known are used meanwhile`)
 }

@@ -1,8 +1,8 @@
 import type { Position } from '../../shared/contracts/position.ts'
 import { type StreamStatus, streamBacklog, streamStatus } from '../../shared/event-log/stream-status.ts'
 import { connectToNats, withoutCredentials } from '../../shared/nats/connect.ts'
-import { isWithoutJetStream, jetStreamManager } from '../../shared/nats/jetstream.ts'
-import { reasonOf } from '../../shared/runtime/reason.ts'
+import { isWithoutJetStream, openJetStreamManager } from '../../shared/nats/jetstream.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
 import { type Looks, lookTwice } from './again.ts'
 import { isWaiting, judgeCounting, many, type Waiting } from './counting.ts'
 import { fail, type Line, ok, warn } from './line.ts'
@@ -21,7 +21,7 @@ type Counted = Waiting & { at: Position | undefined; end: Position | undefined }
 
 type Settings = { servers: string[]; maxAgeMs: number | undefined; askPosition: () => Promise<Position | undefined> }
 
-/** NATS, the log in it, and how far that is counted. Changes nothing there. */
+/** NATS, the log in it, and how far that is counted. Invalidations nothing there. */
 export async function examineNats({ servers, maxAgeMs, askPosition }: Settings): Promise<Line[]> {
   try {
     const { server, stream, counted } = await lookAtLog(servers, askPosition)
@@ -41,7 +41,7 @@ export async function examineNats({ servers, maxAgeMs, askPosition }: Settings):
 async function lookAtLog(servers: string[], askPosition: Settings['askPosition']): Promise<LogSeen> {
   const connection = await connectToNats({ servers, name: 'doctor', timeoutMs: LIMIT_MS })
   try {
-    const jsm = await jetStreamManager({ connection: () => connection })
+    const jsm = await openJetStreamManager({ connection: () => connection })
     const look = async (): Promise<Counted> => {
       const at = await askPosition()
       const end = (await streamStatus(jsm))?.end
@@ -67,10 +67,10 @@ function judgeFailure(servers: string, error: unknown): Line {
       `${servers} has no JetStream: start it with --jetstream, or enable it for this account; ${meanwhile}`,
     )
   }
-  if (/authorization|authentication/i.test(reasonOf(error))) {
+  if (/authorization|authentication/i.test(toReason(error))) {
     return fail('nats', `${servers} refuses who asks: correct the user and the password in NATS_URL; ${meanwhile}`)
   }
-  return fail('nats', `${servers} does not answer (${reasonOf(error)}): start it, or correct NATS_URL; ${meanwhile}`)
+  return fail('nats', `${servers} does not answer (${toReason(error)}): start it, or correct NATS_URL; ${meanwhile}`)
 }
 
 function judgeStream({ messages, bytes, since, maxAgeMs: kept }: StreamStatus, maxAgeMs: number | undefined): Line {

@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { reasonOf } from '../../shared/runtime/reason.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
 import { lookTwice } from './again.ts'
 import { ask, metricOf } from './ask.ts'
 import { many } from './counting.ts'
@@ -50,7 +50,7 @@ async function examineFile(folder: string, port: number, hosts: string[]): Promi
     return [
       warn(
         NAME,
-        `${file} cannot be read (${reasonOf(error)}): start a play on its port, or see whether its disk and its owner are right`,
+        `${file} cannot be read (${toReason(error)}): start a play on its port, or see whether its disk and its owner are right`,
       ),
     ]
   }

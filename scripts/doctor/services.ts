@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Readiness } from '../../shared/runtime/health.ts'
+import { Readiness } from '../../shared/service/health.ts'
 import { version } from '../../shared/runtime/version.ts'
 import { SERVICES } from '../start/plan.ts'
 import { type Asked, ask, jsonOf, LIMIT_MS } from './ask.ts'

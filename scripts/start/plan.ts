@@ -42,7 +42,7 @@ export function makePlan(edgePort: number, given: NodeJS.ProcessEnv, withConsul 
   }
   if (withConsul)
     throw new PlanError('there is no nats-server on the PATH; two instances of metadata need one to share')
-  const command = `exec node_modules/.bin/node scripts/embedded.ts --port ${edgePort}`
+  const command = `exec node_modules/.bin/node embedded/main.ts --port ${edgePort}`
   const commands = [{ name: 'embedded', command }]
   return {
     mode: 'embedded',

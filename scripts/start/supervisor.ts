@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { pause } from '../../shared/runtime/pause.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
 import type { Command } from './procfile.ts'
 
 const FIRST_DELAY_MS = 1_000
@@ -58,7 +58,7 @@ export function supervise({
         say(
           `${name} ended (${signal ?? `status ${status}`}); the others go on; starting it again in ${delay / 1_000} s`,
         )
-        await pause(delay, stopping.signal)
+        await sleep(delay, stopping.signal)
         delay = Math.min(delay * 2, MAX_DELAY_MS)
       }
     }

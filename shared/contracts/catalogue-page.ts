@@ -4,11 +4,11 @@ import { pageOf } from './page.ts'
 import { Degraded } from './playback.ts'
 import { ViewCount } from './view-counts.ts'
 
-/** An asset as the console lists it. Views are null while reporting is away. */
+/** An asset as the console lists it. Views are null while counts are unavailable. */
 export const CatalogueEntry = z.object({ ...Metadata.shape, views: ViewCount.shape.views.nullable() })
 export type CatalogueEntry = z.infer<typeof CatalogueEntry>
 
-/** `GET /catalogue` at the edge: a page of metadata's list, with views. */
+/** `GET /catalogue` at the edge: a page of assets with their views. */
 export const CataloguePage = pageOf(CatalogueEntry)
   .extend({ degraded: z.array(Degraded).optional() })
   .meta({

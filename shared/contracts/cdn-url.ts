@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { AssetId } from './ids.ts'
 
-/** An http(s) URL, or a path that the player resolves against its CDN. */
+/** An http(s) URL, or a relative path that the player resolves against its CDN. */
 const playableUrl = z
   .string()
   .min(1)
@@ -9,21 +9,21 @@ const playableUrl = z
   .refine(isHttpOrRelative, { error: 'must be an http(s) URL or a relative path' })
   .meta({ description: 'An http(s) URL or a relative path' })
 
-/** What cdnurl keeps of an asset, and what it takes in a POST. */
+/** What is stored of an asset's URL; the body of a POST. */
 export const CdnUrlFields = z
   .strictObject({ url: playableUrl })
   .meta({ id: 'CdnUrlFields', examples: [{ url: 'path/to/asset456.mp4' }] })
 export type CdnUrlFields = z.infer<typeof CdnUrlFields>
 
-/** What cdnurl answers for an asset. */
+/** The URL of an asset. */
 export const CdnUrl = z
   .object({ id: AssetId, ...CdnUrlFields.shape })
   .meta({ id: 'CdnUrl', examples: [{ id: '456', url: 'path/to/asset456.mp4' }] })
 export type CdnUrl = z.infer<typeof CdnUrl>
 
 /**
- * Relative is what stays below the player's base: `//host/x` names another host and `\` is read as `/` by browsers,
- * so neither is taken for a path. White space and control characters are refused because parsers drop some of them.
+ * A relative path must stay on the player's host: `//host/x` names another one, and browsers read `\` as `/`. Parsers
+ * drop some white space and control characters, so those are rejected.
  */
 function isHttpOrRelative(text: string): boolean {
   if (/[\s\p{Cc}\\]/u.test(text)) return false

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { Position } from './position.ts'
 import { MAX_VIEWS_PER_BATCH, View } from './view.ts'
 
-/** `POST /events`: the views of the log's messages after `after`, up to and with `through`. */
+/** `POST /events`: the views in the log's messages after `after`, up to and including `through`. */
 export const EventBatch = z
   .strictObject({
     stream: Position.shape.stream,
@@ -25,7 +25,7 @@ export const EventBatch = z
   })
 export type EventBatch = z.infer<typeof EventBatch>
 
-/** The answer 409 to a batch that does not start at the position of its reader. */
+/** The 409 response to a batch that does not start at the current position. */
 export const PositionConflict = z
   .object({
     status: z.literal('Position mismatch'),

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** What an id may be, once decoded. It keeps ids safe in URLs, in file names and in a terminal. */
+/** A decoded id. The pattern makes ids safe in URLs, file names and terminals. */
 const id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._@~-]{0,127}$/, {
   error: 'must be 1 to 128 of A-Z a-z 0-9 . _ @ ~ - and start with a letter or digit',
 })

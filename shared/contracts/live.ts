@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { ViewCount } from './view-counts.ts'
 
-/** How far back the views of each second go. */
+/** The window of views per second, in seconds. */
 export const LIVE_SECONDS = 300
-/** The most ids in one `changes` event. Where more changed, a `snapshot` is sent. */
+/** Maximum number of ids in a `changes` event. If more changed, a `snapshot` is sent instead. */
 export const MAX_LIVE_IDS = 1_000
 /** The length of the top lists. */
 export const LIVE_TOP = 10
@@ -12,7 +12,7 @@ const views = z.int().nonnegative()
 const countById = z.record(z.string(), views)
 const seconds = z
   .record(z.string().regex(/^\d+$/), views)
-  .meta({ description: 'Views by the second since 1970 in which they were played; those that have any' })
+  .meta({ description: 'Views by Unix time in seconds; seconds without views are absent' })
 
 const snapshotExample = {
   views: 3,
@@ -27,7 +27,7 @@ const snapshotExample = {
 }
 const changesExample = { views: 4, assets: { '123': 2 }, users: { '9': 1 }, seconds: { '1795244402': 3 } }
 
-/** `event: snapshot`: all views counted, the top of assets and users, and the views of the last 300 seconds. */
+/** `event: snapshot`: the total, the top assets and users, and the views of the last 300 seconds. */
 export const LiveSnapshot = z
   .object({
     views,
@@ -38,8 +38,8 @@ export const LiveSnapshot = z
 export type LiveSnapshot = z.infer<typeof LiveSnapshot>
 
 /**
- * `event: changes`: the counts, as they are now, of what changed since the event before. Counts never fall between two
- * snapshots, so what is in the top was in the top before, or is in here.
+ * `event: changes`: the new counts of everything that changed since the previous event. Counts never fall between two
+ * snapshots, so every member of the top was in the top before, or is in here.
  */
 export const LiveChanges = z
   .object({ views, assets: countById, users: countById, seconds })
@@ -48,10 +48,10 @@ export type LiveChanges = z.infer<typeof LiveChanges>
 
 export type LiveEvent = { event: 'snapshot'; data: LiveSnapshot } | { event: 'changes'; data: LiveChanges }
 
-/** The stream itself, for the OpenAPI document. */
+/** For the OpenAPI document. */
 export const LIVE_DESCRIPTION =
   'Server-sent events: a `snapshot`, then `changes`, at most 4 a second. ' +
-  '`Last-Event-ID` resumes within 15 s; a line that is a colon is sent where there is nothing to tell'
+  '`Last-Event-ID` resumes within 15 s; a comment line is sent as a heartbeat'
 export const LiveStream = {
   type: 'text/event-stream',
   example: [

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { AssetId } from './ids.ts'
 
-/** What metadata keeps of an asset, and what it takes in a POST. */
+/** What is stored of an asset's metadata; the body of a POST. */
 export const MetadataFields = z
   .strictObject({
     title: z.string().min(1).max(300),
@@ -14,7 +14,7 @@ export const MetadataFields = z
   })
 export type MetadataFields = z.infer<typeof MetadataFields>
 
-/** What metadata answers for an asset. */
+/** The metadata of an asset. */
 export const Metadata = z.object({ id: AssetId, ...MetadataFields.shape }).meta({
   id: 'Metadata',
   examples: [{ id: '456', title: 'Terminator', genre: 'action', summary: 'Summary for terminator' }],

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AssetId, UserId } from './ids.ts'
 
-/** One user plays one asset: the parameters of a play, and of a view counted beside the log. */
+/** One user plays one asset. */
 export const Play = z.object({ assetId: AssetId, userId: UserId })
 export type Play = z.infer<typeof Play>

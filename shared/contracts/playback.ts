@@ -4,11 +4,11 @@ import { AssetId } from './ids.ts'
 import { MetadataFields } from './metadata.ts'
 import { PlayCounts } from './view-counts.ts'
 
-/** What play can do without: each names what was down, or not confirmed, when the play was answered. */
+/** What a play can be served without: an upstream that was down, or a log that did not confirm the view. */
 export const Degraded = z.enum(['metadata', 'cdnurl', 'reporting', 'events'])
 export type Degraded = z.infer<typeof Degraded>
 
-/** What a player needs. Counts are null while reporting is away; `degraded` is absent when nothing is down. */
+/** What a player needs. Counts are null while they are unavailable; `degraded` is absent if nothing is. */
 export const Playback = z
   .object({
     id: AssetId,

@@ -1,25 +1,32 @@
 import { z } from 'zod'
 
-/** A write was done. */
+/** The response to a successful write. */
 export const Done = z.object({ status: z.literal('ok') }).meta({ id: 'Done', examples: [{ status: 'ok' }] })
 export type Done = z.infer<typeof Done>
 
-export const AssetNotFound = z
-  .object({ id: z.string(), status: z.literal('Asset not found') })
-  .meta({ id: 'AssetNotFound', examples: [{ id: '789', status: 'Asset not found' }] })
-export const UserNotFound = z
-  .object({ id: z.string(), status: z.literal('User not found') })
-  .meta({ id: 'UserNotFound', examples: [{ id: '9', status: 'User not found' }] })
+const REQUEST_ID = '0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90'
 
-/** Every other error: what is wrong, where it was seen in what was sent, and the id under which the log has the rest. */
+/** What every error response has. Some errors add fields, such as the `id` that was not found. */
 export const Problem = z
   .object({
-    status: z.string(),
+    status: z.string().meta({ description: 'What is wrong, for a person' }),
     errors: z
       .array(z.object({ path: z.string(), message: z.string() }))
       .optional()
-      .meta({ description: 'One entry a field' }),
-    requestId: z.string(),
+      .meta({ description: 'One entry per invalid field' }),
+    requestId: z.string().meta({ description: 'The id under which the logs have the details' }),
   })
   .meta({ id: 'Problem' })
 export type Problem = z.infer<typeof Problem>
+
+const requestId = Problem.shape.requestId
+
+export const AssetNotFound = z
+  .object({ id: z.string(), status: z.literal('Asset not found'), requestId })
+  .meta({ id: 'AssetNotFound', examples: [{ id: '789', status: 'Asset not found', requestId: REQUEST_ID }] })
+export type AssetNotFound = z.infer<typeof AssetNotFound>
+
+export const UserNotFound = z
+  .object({ id: z.string(), status: z.literal('User not found'), requestId })
+  .meta({ id: 'UserNotFound', examples: [{ id: '9', status: 'User not found', requestId: REQUEST_ID }] })
+export type UserNotFound = z.infer<typeof UserNotFound>

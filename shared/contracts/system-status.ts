@@ -1,24 +1,24 @@
 import { z } from 'zod'
-import { Circuit, DependencyState } from '../runtime/health.ts'
 import { Degraded } from './playback.ts'
+import { Circuit, DependencyState } from './readiness.ts'
 
-/** How a part of the system is, as the edge sees it. */
-export const PartStatus = z.object({
+/** The state of a service or a dependency, as the edge sees it. */
+export const ComponentStatus = z.object({
   state: DependencyState,
   circuit: Circuit.optional(),
   waiting: z.int().nonnegative().optional().meta({ description: 'Views in the outbox that are not in the log yet' }),
 })
-export type PartStatus = z.infer<typeof PartStatus>
+export type ComponentStatus = z.infer<typeof ComponentStatus>
 
-/** `GET /status` at the edge. `degraded` is what plays can not count on now, by the names that their answers have for it. */
+/** `GET /status` at the edge. `degraded` lists what plays are currently served without, as their own `degraded` does. */
 export const SystemStatus = z
   .object({
     status: z.enum(['ready', 'degraded', 'not ready']),
     degraded: z.array(Degraded),
-    parts: z.record(z.string(), PartStatus),
+    parts: z.record(z.string(), ComponentStatus),
     changes: z
       .int()
-      .meta({ description: 'Another number than before where assets have changed, so that a list is read again' }),
+      .meta({ description: 'Incremented whenever assets change, so that clients know when to reload the list' }),
   })
   .meta({
     examples: [

@@ -3,22 +3,22 @@ import { AssetId, UserId } from './ids.ts'
 
 const views = z.int().nonnegative()
 
-/** The most ids of each kind in one look-up. */
+/** Maximum number of ids of each kind in one lookup. */
 const MAX_LOOKUP_IDS = 10_000
 
-/** How often one asset was played, or how often one user played. */
+/** The views of one asset or one user. */
 export const ViewCount = z
   .object({ id: z.string(), views })
   .meta({ id: 'ViewCount', examples: [{ id: '8', views: 2 }] })
 export type ViewCount = z.infer<typeof ViewCount>
 
-/** The two counts that a play shows. */
+/** The counts in a play's response. */
 export const PlayCounts = z
   .object({ userviews: views, assetviews: views })
   .meta({ id: 'PlayCounts', examples: [{ userviews: 1, assetviews: 2 }] })
 export type PlayCounts = z.infer<typeof PlayCounts>
 
-/** `POST /events/lookup`: the counts of many assets and users at once. */
+/** `POST /events/lookup`: a batched lookup of counts. */
 export const CountLookup = z
   .strictObject({
     assets: z.array(AssetId).max(MAX_LOOKUP_IDS).default([]),
@@ -27,7 +27,7 @@ export const CountLookup = z
   .meta({ id: 'CountLookup', examples: [{ assets: ['123', '456'], users: ['8'] }] })
 export type CountLookup = z.infer<typeof CountLookup>
 
-/** Every id that was asked for, with 0 for the unknown. */
+/** All requested ids; unknown ones have 0. */
 export const LookedUpCounts = z
   .object({ assets: z.record(z.string(), views), users: z.record(z.string(), views) })
   .meta({ id: 'LookedUpCounts', examples: [{ assets: { '123': 0, '456': 2 }, users: { '8': 2 } }] })
@@ -39,7 +39,7 @@ export const TopQuery = z.object({
 })
 export type TopQuery = z.infer<typeof TopQuery>
 
-/** Most views first; equal counts by id. */
+/** Ordered by views, descending, then by id. */
 export const TopList = z
   .object({ by: TopQuery.shape.by.unwrap(), top: z.array(ViewCount) })
   .meta({ id: 'TopList', examples: [{ by: 'asset', top: [{ id: '456', views: 2 }] }] })

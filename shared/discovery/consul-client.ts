@@ -3,7 +3,7 @@ import Consul from 'consul'
 import { toOrigin } from '../runtime/origin.ts'
 import type { ConsulAddress, DiscoverySettings } from './settings.ts'
 
-/** A client of the agent at an address, with the token and the namespace of the settings. */
+/** A client for the agent at `address`, with the token and the namespace in the settings. */
 export function createConsulClient({ socketPath, ...address }: ConsulAddress, settings: DiscoverySettings): Consul {
   const { CONSUL_HTTP_TOKEN: token, CONSUL_HTTP_SSL: ssl, CONSUL_NAMESPACE: namespace } = settings
   return new Consul({
@@ -15,19 +15,19 @@ export function createConsulClient({ socketPath, ...address }: ConsulAddress, se
   })
 }
 
-/** The option that limits a call's time, which the library's types leave out. */
-export function limitedTo(ms: number): object {
+/** The option for a timeout, which the library's types lack. */
+export function withTimeout(ms: number): object {
   return { timeout: ms }
 }
 
-/** An instance as Consul answers for it (https://developer.hashicorp.com/consul/api-docs/health). */
+/** An instance in Consul's health API (https://developer.hashicorp.com/consul/api-docs/health). */
 export type HealthEntry = {
   Node: { Address: string }
   Service: { ID: string; Address: string; Port: number }
   Checks: { Status: 'passing' | 'warning' | 'critical' }[]
 }
 
-/** An instance without an address of its own is at that of its node. */
+/** An instance without an address of its own has that of its node. */
 export function toInstanceOrigin({ Node, Service }: HealthEntry): string {
   return toOrigin(Service.Address || Node.Address, Service.Port)
 }

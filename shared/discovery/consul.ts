@@ -1,22 +1,21 @@
-import type { DependencyState } from '../runtime/health.ts'
+import type { DependencyState } from '../contracts/readiness.ts'
 import type { Logger } from '../runtime/log.ts'
 import { toOrigin } from '../runtime/origin.ts'
-import { pause } from '../runtime/pause.ts'
-import { createTeller } from '../runtime/teller.ts'
+import { retry } from '../runtime/retry.ts'
+import { sleep } from '../runtime/sleep.ts'
+import { createTransitionLog } from '../runtime/transition-log.ts'
 import { version } from '../runtime/version.ts'
-import { createConsulClient, type HealthEntry, limitedTo, toInstanceOrigin } from './consul-client.ts'
+import { createConsulClient, type HealthEntry, toInstanceOrigin, withTimeout } from './consul-client.ts'
 import type { Discovery, Instances, Registration } from './discovery.ts'
 import type { ConsulAddress, DiscoverySettings } from './settings.ts'
 
-/** How long a service that starts may take to be ready before it registers as one that is not. */
-const START_LIMIT_MS = 2_000
-const START_EVERY_MS = 50
-/** How often a service looks whether the agent still knows it: one that was restarted has forgotten it. */
+/** How long to wait for a starting service to become ready before it is registered as critical. */
+const STARTUP_MS = 2_000
+const STARTUP_POLL_MS = 50
+/** How often to check that the agent still has the registration: a restarted agent has lost it. */
 const RENEW_MS = 1_000
-/** After a failure. */
-const RETRY_MS = 500
-/** Calls to the agent, other than those that wait for a change, have no time-out of their own. */
-const LIMITED = limitedTo(2_000)
+/** Calls other than blocking queries have no timeout of their own. */
+const TIMEOUT = withTimeout(2_000)
 const CHECK = { interval: '2s', timeout: '1s', deregistercriticalserviceafter: '1m' }
 
 export type ConsulDiscovery = Discovery & { state: () => DependencyState }
@@ -24,104 +23,107 @@ export type ConsulDiscovery = Discovery & { state: () => DependencyState }
 type Deps = { address: ConsulAddress; settings: DiscoverySettings; log: Logger }
 
 /**
- * Services find each other through a Consul agent: each registers itself, with a check on its `/readyz`, and follows
- * the healthy instances of those that it needs by blocking queries
- * (https://developer.hashicorp.com/consul/api-docs/features/blocking). While the agent is away, or knows no instance,
- * those that were known last stay in use.
+ * Discovery through a Consul agent. Each service registers itself with a check on its `/readyz`, and watches the healthy
+ * instances of its upstreams with blocking queries (https://developer.hashicorp.com/consul/api-docs/features/blocking).
+ * While the agent is unreachable or returns no instance, the last known ones stay in use.
  */
 export function createConsulDiscovery({ address, settings, log }: Deps): ConsulDiscovery {
   const consul = createConsulClient(address, settings)
   const closing = new AbortController()
-  /** What is being done with the agent, and whether it works. */
-  const outcomes = new Map<string, 'up' | 'down'>()
-  const tell = createTeller(log, 'Consul does not do what it is asked', 'Consul works again')
+  /** The state of the agent as each activity last saw it. */
+  const states = new Map<string, 'up' | 'down'>()
+  const logTransition = createTransitionLog(log, { failing: 'Consul is failing', recovered: 'Consul has recovered' })
 
-  function report(activity: string, error?: Error): void {
-    outcomes.set(activity, error ? 'down' : 'up')
-    if (error || state() === 'up') tell(error)
+  function report(activity: string, error?: unknown): void {
+    states.set(activity, error === undefined ? 'up' : 'down')
+    if (error !== undefined || state() === 'up') logTransition(error)
   }
 
   function state(): DependencyState {
-    const all = [...outcomes.values()]
+    const all = [...states.values()]
     if (all.includes('down')) return 'down'
     return all.length > 0 ? 'up' : 'unknown'
   }
 
-  function follow(service: string, configured: readonly string[]): Instances {
+  function instancesOf(service: string, configured: readonly string[]): Instances {
+    const activity = `watching ${service}`
     let origins = configured
-    const activity = `finding ${service}`
-    const watch = () => {
-      if (closing.signal.aborted) return
-      // Each watch begins without an index: that of an agent that was restarted would be one to wait for.
-      const watching = consul.watch({
-        method: consul.health.service,
-        options: { service, passing: true, wait: '30s' } as never,
-      })
-      const stop = () => watching.end()
-      closing.signal.addEventListener('abort', stop, { once: true })
-      watching.on('change', (entries: HealthEntry[]) => {
-        report(activity)
-        const found = entries.map(toInstanceOrigin).toSorted()
-        if (found.length === 0 || found.join() === origins.join()) return
-        log.info({ service, origins: found }, 'instances found')
-        origins = found
-      })
-      watching.on('error', (error) => {
-        report(activity, error)
-        stop()
-        closing.signal.removeEventListener('abort', stop)
-        setTimeout(watch, RETRY_MS).unref()
-      })
+    const update = (entries: HealthEntry[]) => {
+      report(activity)
+      const found = entries.map(toInstanceOrigin).toSorted()
+      if (found.length === 0 || found.join() === origins.join()) return
+      log.info({ service, origins: found }, 'instances found')
+      origins = found
     }
-    watch()
+    void retry(
+      (resetBackoff) =>
+        watchHealthy(service, (entries) => {
+          resetBackoff()
+          update(entries)
+        }),
+      { signal: closing.signal, onFailure: (error) => report(activity, error) },
+    )
     return () => origins
   }
 
-  /** Registers again whenever the agent has lost it. */
+  /** Watches until discovery closes. Each watch starts without an index: a restarted agent counts from the beginning. */
+  async function watchHealthy(service: string, onChange: (entries: HealthEntry[]) => void): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const options = { service, passing: 'true', wait: '30s' }
+    const watch = consul.watch({ method: consul.health.service, options })
+    watch.on('change', onChange)
+    watch.on('error', reject)
+    const stop = () => resolve()
+    closing.signal.addEventListener('abort', stop)
+    try {
+      await promise
+    } finally {
+      closing.signal.removeEventListener('abort', stop)
+      watch.end()
+    }
+  }
+
   async function keepRegistered(definition: Definition, isReady: () => Promise<boolean>, signal: AbortSignal) {
-    // Consul's own check would find out up to two seconds later.
-    for (let waited = 0; waited < START_LIMIT_MS && !signal.aborted && !(await isReady()); waited += START_EVERY_MS) {
-      await pause(START_EVERY_MS, signal)
+    // Consul's own check would notice readiness up to two seconds later.
+    for (let waited = 0; waited < STARTUP_MS && !signal.aborted && !(await isReady()); waited += STARTUP_POLL_MS) {
+      await sleep(STARTUP_POLL_MS, signal)
     }
     while (!signal.aborted) {
       try {
         if (!(await isRegistered(definition))) await register(definition, await isReady())
         report('registering')
       } catch (error) {
-        report('registering', error as Error)
+        report('registering', error)
       }
-      await pause(RENEW_MS, signal)
+      await sleep(RENEW_MS, signal)
     }
   }
 
   async function isRegistered({ id }: Definition): Promise<boolean> {
-    return id in (await consul.agent.service.list({ filter: `ID == "${id}"`, ...LIMITED }))
+    return id in (await consul.agent.service.list({ filter: `ID == "${id}"`, ...TIMEOUT }))
   }
 
-  function register(definition: Definition, ready: boolean): Promise<void> {
-    const check = { ...definition.check, status: ready ? 'passing' : 'critical' }
-    return consul.agent.service.register({ ...definition, ...LIMITED, check } as never)
+  function register(definition: Definition, isReady: boolean): Promise<void> {
+    const check = { ...definition.check, status: isReady ? 'passing' : 'critical' }
+    return consul.agent.service.register({ ...definition, ...TIMEOUT, check })
   }
 
   return {
     state,
-    instancesOf: follow,
-
+    instancesOf,
     register(registration) {
       const definition = toDefinition(registration, settings.ADVERTISE_HOST)
       const leaving = new AbortController()
-      const { signal } = leaving
-      const keeping = keepRegistered(definition, registration.isReady, signal)
+      const keeping = keepRegistered(definition, registration.isReady, leaving.signal)
       return {
         async [Symbol.asyncDispose]() {
           leaving.abort()
           await keeping
-          // An agent that is away finds out by itself.
-          await consul.agent.service.deregister({ id: definition.id, ...LIMITED }).catch(() => undefined)
+          // If the agent is unreachable, its check removes the instance later.
+          await consul.agent.service.deregister({ id: definition.id, ...TIMEOUT }).catch(() => undefined)
         },
       }
     },
-
     async [Symbol.asyncDispose]() {
       closing.abort()
       consul.destroy()
@@ -133,7 +135,7 @@ type Definition = ReturnType<typeof toDefinition>
 
 /** A service definition (https://developer.hashicorp.com/consul/api-docs/agent/service). */
 function toDefinition({ name, host, port }: Registration, advertised: string | undefined) {
-  // Who listens on all addresses is found at that of its agent, unless told otherwise.
+  // Without an address, Consul uses that of the agent: right for a process that listens on all addresses.
   const address = advertised ?? (isWildcard(host) ? '' : host)
   return {
     id: `${name}-${address || host}-${port}`,

@@ -1,23 +1,23 @@
-/** The origins of a service's instances as they are known now, such as `http://10.0.0.7:8081`. The same array until they change. */
+import type { DependencyState } from '../contracts/readiness.ts'
+
+/** The origins of a service's known instances, such as `http://10.0.0.7:8081`. The array is replaced when they change. */
 export type Instances = () => readonly string[]
 
-/** A process as others are to find it. */
 export type Registration = {
   name: string
-  /** The address that it is bound to. */
+  /** The address that the process is bound to. */
   host: string
   port: number
-  /** Whether it can serve, as it registers; later the check on `/readyz` tells. */
+  /** Determines the initial health state; afterwards the check on `/readyz` does. */
   isReady: () => Promise<boolean>
 }
 
 /** How services find each other. */
 export type Discovery = AsyncDisposable & {
-  /**
-   * Where a service is.
-   * @param configured origins that serve until more is known
-   */
+  /** State of the registry, if discovery depends on one. */
+  state?: () => DependencyState
+  /** @param configured origins to use until the registry has returned some */
   instancesOf(service: string, configured: readonly string[]): Instances
-  /** Makes a process known to the others; disposing takes it back. */
+  /** Registers a process; disposing deregisters it. */
   register(registration: Registration): AsyncDisposable
 }

@@ -1,35 +1,34 @@
 import { z } from 'zod'
 
-/** Where the Consul agent is, in the words of its client library. */
+/** The address of the Consul agent, as its client library takes it. */
 export type ConsulAddress = { host: string; port: number; secure: boolean; socketPath?: string }
 
 const FORM =
   'must be the address of a Consul agent, such as 127.0.0.1:8500, https://consul:8501 or unix:///run/consul.sock'
 
-/** `CONSUL_HTTP_ADDR` as Consul's own command line reads it. */
+/** `CONSUL_HTTP_ADDR`, in the forms that Consul's own CLI accepts. */
 const consulAddress = z
   .string()
   .transform(toAddress)
   .pipe(z.custom<ConsulAddress>((address) => address !== undefined, { error: FORM }))
 
-/** What Go's `strconv.ParseBool` takes, which is what Consul's own command line does. */
+/** The forms that Go's `strconv.ParseBool` accepts, as Consul's own CLI does. */
 const goBoolean = z
   .enum(['1', 't', 'T', 'TRUE', 'true', 'True', '0', 'f', 'F', 'FALSE', 'false', 'False'], {
     error: 'must be true or false',
   })
   .transform((text) => '1tTT'.includes(text.charAt(0)))
 
-/** How a service finds the others, and is found. */
 export const discoverySettings = {
-  CONSUL_HTTP_ADDR: consulAddress.optional().meta({ description: 'Consul agent: turns discovery on' }),
+  CONSUL_HTTP_ADDR: consulAddress.optional().meta({ description: 'Consul agent; enables discovery' }),
   CONSUL_HTTP_TOKEN: z.string().optional().meta({ description: 'Token for the Consul agent' }),
-  CONSUL_HTTP_SSL: goBoolean.optional().meta({ description: 'Whether the Consul agent is asked over HTTPS' }),
+  CONSUL_HTTP_SSL: goBoolean.optional().meta({ description: 'Whether to use HTTPS for the Consul agent' }),
   CONSUL_NAMESPACE: z.string().optional().meta({ description: 'Namespace in Consul Enterprise' }),
   ADVERTISE_HOST: z
     .string()
     .regex(/^[\w.:-]+$/, { error: 'must be a host name or an address' })
     .optional()
-    .meta({ description: 'Address that Consul tells the others; none tells the one that is listened on' }),
+    .meta({ description: 'Address to register in Consul; none registers HOST' }),
 }
 
 export type DiscoverySettings = z.output<z.ZodObject<typeof discoverySettings>>

@@ -1,14 +1,9 @@
-import type { Discovery, Instances } from './discovery.ts'
-
-/** Instances that stay what they are. */
-export function fixed(origins: readonly string[]): Instances {
-  return () => origins
-}
+import type { Discovery } from './discovery.ts'
 
 /** Services are where the settings say. */
 export function createStaticDiscovery(): Discovery {
   return {
-    instancesOf: (_, configured) => fixed(configured),
+    instancesOf: (_, configured) => () => configured,
     register: () => ({ async [Symbol.asyncDispose]() {} }),
     async [Symbol.asyncDispose]() {},
   }

@@ -1,43 +1,43 @@
-import type { Position } from '../contracts/position.ts'
+import type { LogPosition } from '../contracts/position.ts'
 import { MAX_VIEWS_PER_BATCH, type View } from '../contracts/view.ts'
 import type { TraceContext } from '../tracing/trace-context.ts'
 import type { LogBatch } from './event-log.ts'
 import type { DecodedViews } from './view-events.ts'
 
-/** What a batch may hold in bytes of messages. A view is shorter in `POST /events` than in the log, so 3 MiB stay below its 4 MiB. */
+/** Maximum size of a batch's messages. The JSON of a batch is smaller than its messages, so 3 MiB fit the 4 MiB body limit. */
 const MAX_BATCH_BYTES = 3 * 1024 * 1024
 
-/** Gathers messages of the log into batches that one `POST /events` can carry. */
-export function createBatchBuilder(from: Position) {
+/** Collects messages of the log into batches that fit one request. */
+export function createBatchBuilder(from: LogPosition) {
   let after = from.sequence
   let through = after
   let views: View[] = []
   let traces: TraceContext[] = []
   let bytes = 0
-  let rejected = 0
-
+  let deadLetters = 0
   return {
-    /** Whether a message of this size still goes into the batch; an empty batch takes any. */
+    /** Whether a message with this many bytes and views fits the batch. An empty batch takes any message. */
     hasRoom: (size: number, count: number) =>
       through === after || (bytes + size <= MAX_BATCH_BYTES && views.length + count <= MAX_VIEWS_PER_BATCH),
-    add(sequence: number, size: number, found: DecodedViews | undefined) {
+    /** @param decoded undefined for a dead letter */
+    add(sequence: number, size: number, decoded: DecodedViews | undefined) {
       through = sequence
       bytes += size
-      if (!found) rejected += 1
+      if (!decoded) deadLetters += 1
       else {
-        views.push(...found.views)
-        traces.push(...found.traces)
+        views.push(...decoded.views)
+        traces.push(...decoded.traces)
       }
     },
     isEmpty: () => through === after,
-    /** The batch so far; the builder then starts the next one. */
+    /** Returns the batch and starts the next one. */
     take(pending: number): LogBatch {
-      const batch = { stream: from.stream, after, through, views, traces, rejected, pending }
+      const batch = { incarnation: from.incarnation, after, through, views, traces, deadLetters, pending }
       after = through
       views = []
       traces = []
       bytes = 0
-      rejected = 0
+      deadLetters = 0
       return batch
     },
   }

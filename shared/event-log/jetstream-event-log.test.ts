@@ -11,7 +11,7 @@ import {
   idsOfViews,
   readViews,
   someViews,
-} from './event-log.test-suite.ts'
+} from '../testing/event-log.test-suite.ts'
 import type { NewView } from './event-log.ts'
 import { createJetStreamEventLog } from './jetstream-event-log.ts'
 import { REJECTED, STREAM } from './stream.ts'

@@ -1,44 +1,45 @@
 import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, millis, nanos } from 'nats'
-import type { Position } from '../contracts/position.ts'
-import { jetStreamManager } from '../nats/jetstream.ts'
+import type { LogPosition } from '../contracts/position.ts'
+import { openJetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
-import { unlessAborted } from '../runtime/unless-aborted.ts'
+import { raceAbort } from '../runtime/race-abort.ts'
+import { toReason } from '../runtime/reason.ts'
 import { createBatchBuilder } from './batch-builder.ts'
+import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
-import { createRejectedMessages, type RejectedMessages } from './rejected-messages.ts'
 import { ensureStream, type Retention, STREAM, VIEWS } from './stream.ts'
-import { streamBacklog } from './stream-status.ts'
+import { readBacklog } from './stream-status.ts'
 import { type DecodedViews, decodeViews } from './view-events.ts'
 
-/** How many messages may be on their way to a reader. */
+/** Messages per pull. */
 const FETCH_MESSAGES = 256
-/** A pull that a deleted consumer never answers is noticed after this: nobody says that the stream is gone. */
+/** A deleted consumer never responds to a pull, so this bounds how long a deleted stream goes unnoticed. */
 const FETCH_EXPIRES_MS = 2_000
-const READER_IDLE_MS = 60_000
+const CONSUMER_IDLE_MS = 60_000
 
 type Deps = Retention & { nats: NatsLink; log: Logger }
 
 /** The log as a JetStream stream in file storage. */
 export function createJetStreamEventLog({ nats, log, ...retention }: Deps): EventLog {
-  async function openReader(after: Position | undefined) {
-    const jsm = await jetStreamManager(nats)
+  async function openReader(after: LogPosition | undefined) {
+    const jsm = await openJetStreamManager(nats)
     const { created, state } = await ensureStream(jsm, retention)
-    const from = startingPoint(after, { stream: created, sequence: state.last_seq })
+    const from = startingPosition(after, { incarnation: created, sequence: state.last_seq })
     const consumer = await createConsumer(nats, jsm, from.sequence + 1)
-    const rejected = createRejectedMessages({ js: nats.connection().jetstream(), jsm, log })
-    return { from, consumer, rejected }
+    const deadLetters = createDeadLetters({ js: nats.connection().jetstream(), jsm, log })
+    return { from, consumer, deadLetters }
   }
 
   return {
+    name: 'nats',
     state: nats.state,
-    producer: (id) => createJetStreamProducer({ nats, retention, id }),
-
+    producer: (source, id) => createJetStreamProducer({ nats, retention, source, id }),
     async *read(after, signal) {
       await nats.up(signal)
       const ended = AbortSignal.any([signal, nats.down()])
-      const { from, consumer, rejected } = await unlessAborted(openReader(after), ended)
+      const { from, consumer, deadLetters } = await raceAbort(openReader(after), ended)
       const batch = createBatchBuilder(from)
       let delivered = 0
       let pending = 0
@@ -51,17 +52,18 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
           const before = delivered
           for await (const message of messages) {
             delivered += 1
-            if (message.info.deliverySequence !== delivered) throw new Error('messages were lost on their way')
-            const found = await viewsOf(message, rejected)
-            if (!batch.hasRoom(message.data.length, found?.views.length ?? 0))
+            if (message.info.deliverySequence !== delivered) throw new Error('messages were lost in delivery')
+            const decoded = await decode(message, deadLetters)
+            if (!batch.hasRoom(message.data.length, decoded?.views.length ?? 0)) {
               yield batch.take(message.info.pending + 1)
-            batch.add(message.seq, message.data.length, found)
+            }
+            batch.add(message.seq, message.data.length, decoded)
             pending = message.info.pending
-            const isLastArrived = messages.getPending() <= 1
-            if (pending === 0 && isLastArrived) yield batch.take(0)
+            const isLastReceived = messages.getPending() <= 1
+            if (pending === 0 && isLastReceived) yield batch.take(0)
           }
           ended.removeEventListener('abort', stop)
-          if (delivered === before && !ended.aborted) await expectNothingLost(consumer, delivered)
+          if (delivered === before && !ended.aborted) await assertNoneLost(consumer, delivered)
           if (!batch.isEmpty() && (pending === 0 || delivered === before)) yield batch.take(pending)
         }
       } finally {
@@ -69,28 +71,31 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
       }
       if (!signal.aborted) throw ended.reason
     },
-
     async end() {
-      const { created, state } = await ensureStream(await jetStreamManager(nats), retention)
-      return { stream: created, sequence: state.last_seq }
+      const { created, state } = await ensureStream(await openJetStreamManager(nats), retention)
+      return { incarnation: created, sequence: state.last_seq }
     },
-
     async backlog(after) {
-      return streamBacklog(await jetStreamManager(nats), after)
+      return readBacklog(await openJetStreamManager(nats), after)
     },
-
     async [Symbol.asyncDispose]() {},
   }
 }
 
-/** A consumer of this reader's own: nothing is acknowledged, and it goes when nobody asks it any more. */
+function startingPosition(after: LogPosition | undefined, end: LogPosition): LogPosition {
+  if (after?.incarnation !== end.incarnation) return { incarnation: end.incarnation, sequence: 0 }
+  if (after.sequence <= end.sequence) return after
+  throw new LogRolledBackError(`the log ends at ${end.sequence}, before the position ${after.sequence}`)
+}
+
+/** An ephemeral consumer for this reader. It acknowledges nothing, and the server removes it once it is idle. */
 async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequence: number): Promise<Consumer> {
   const { name } = await jsm.consumers.add(STREAM, {
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: startSequence,
     filter_subject: VIEWS,
     ack_policy: AckPolicy.None,
-    inactive_threshold: nanos(READER_IDLE_MS),
+    inactive_threshold: nanos(CONSUMER_IDLE_MS),
     mem_storage: true,
     num_replicas: 1,
   })
@@ -98,25 +103,19 @@ async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequen
 }
 
 /**
- * Messages that the server sent to a pull that nobody reads any more count as delivered and never come again. The next
- * one to arrive shows the gap; where none comes, only asking does.
+ * Messages that the server sent to an abandoned pull count as delivered and are never sent again. The next message
+ * reveals the gap; without a next message, only the server's delivery count does.
  */
-async function expectNothingLost(consumer: Consumer, delivered: number): Promise<void> {
+async function assertNoneLost(consumer: Consumer, delivered: number): Promise<void> {
   const info = await consumer.info()
-  if (info.delivered.consumer_seq !== delivered) throw new Error('messages were lost on their way')
+  if (info.delivered.consumer_seq !== delivered) throw new Error('messages were lost in delivery')
 }
 
-function startingPoint(after: Position | undefined, end: Position): Position {
-  if (after?.stream !== end.stream) return { stream: end.stream, sequence: 0 }
-  if (after.sequence <= end.sequence) return after
-  throw new LogRolledBackError(`the log ends at ${end.sequence}, before the position ${after.sequence}`)
-}
-
-async function viewsOf(message: JsMsg, rejected: RejectedMessages): Promise<DecodedViews | undefined> {
+async function decode(message: JsMsg, deadLetters: DeadLetters): Promise<DecodedViews | undefined> {
   try {
     return decodeViews(message.string(), storedAt(message))
   } catch (error) {
-    await rejected.keep(message, (error as Error).message)
+    await deadLetters.keep(message, toReason(error))
     return undefined
   }
 }

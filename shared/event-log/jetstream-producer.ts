@@ -1,44 +1,39 @@
 import { ErrorCode, headers, type MsgHdrs, NatsError, nuid, type StoredMsg } from 'nats'
-import { hasCode, jetStreamManager, lastMessage, WRONG_LAST_SEQUENCE } from '../nats/jetstream.ts'
+import { hasCode, lastMessage, openJetStreamManager, WRONG_LAST_SEQUENCE } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
-import { unlessAborted } from '../runtime/unless-aborted.ts'
+import { raceAbort } from '../runtime/race-abort.ts'
 import type { NewView, Producer } from './event-log.ts'
 import { ensureStream, type Retention, STREAM } from './stream.ts'
 import { BATCH_CONTENT_TYPE, decodeViews, encodeViews } from './view-events.ts'
 
-/** Even with ids and a tracestate of full length, this many views stay below the 1 MiB that a NATS server takes in one message. */
+/** Even with ids and a tracestate of maximum length, this many views fit a message of 1 MiB, the server's default limit. */
 const MAX_VIEWS_PER_MESSAGE = 500
 
-type Deps = { nats: NatsLink; retention: Retention; id: string | undefined }
+type Deps = { nats: NatsLink; retention: Retention; source: string; id: string | undefined }
 
 /**
- * Appends to a subject of its own, `events.view.<id>`, one message per append. Each message is sent with the sequence
- * that is expected last on the subject, so that a message whose acknowledgement was lost cannot be stored twice: what
- * the subject ends with tells whether it was stored.
+ * Appends to a subject of its own, `events.view.<id>`. Each message carries the sequence that is expected last on the
+ * subject, so that it cannot be stored twice if its acknowledgement is lost: the last message on the subject shows
+ * whether it was stored.
  */
-export function createJetStreamProducer({ nats, retention, id = nuid.next() }: Deps): Producer {
+export function createJetStreamProducer({ nats, retention, source, id = nuid.next() }: Deps): Producer {
   const subject = `events.view.${id}`
-  const source = `/play/${id}`
-  /** The sequence of the last message on `subject`; unknown at first and after each failure. */
+  /** The sequence of the last message on `subject`. Undefined at first and after a failure. */
   let last: number | undefined
 
-  /** Asks how the subject ends, and so which of `views` are stored already. */
-  async function settle(views: readonly NewView[]) {
-    const jsm = await jetStreamManager(nats)
+  /** Reads the end of the subject to find out which of `views` are already stored. */
+  async function resync(views: readonly NewView[]) {
+    const jsm = await openJetStreamManager(nats)
     await ensureStream(jsm, retention)
     const stored = await lastMessage(jsm, STREAM, subject)
     const lastStored = stored && lastViewId(stored)
     return { last: stored?.seq ?? 0, rest: views.slice(views.findIndex(({ id }) => id === lastStored) + 1) }
   }
 
-  async function publish(views: readonly NewView[], expected: number): Promise<number> {
-    const ack = await nats
-      .connection()
-      .jetstream()
-      .publish(subject, encodeViews(views, source), {
-        headers: contentType(),
-        expect: { lastSubjectSequence: expected },
-      })
+  async function publish(views: readonly NewView[], lastSubjectSequence: number): Promise<number> {
+    const js = nats.connection().jetstream()
+    const payload = encodeViews(views, `${source}/${id}`)
+    const ack = await js.publish(subject, payload, { headers: contentType(), expect: { lastSubjectSequence } })
     return ack.seq
   }
 
@@ -49,16 +44,16 @@ export function createJetStreamProducer({ nats, retention, id = nuid.next() }: D
       let rest = views
       while (rest.length > 0) {
         if (last === undefined) {
-          ;({ last, rest } = await unlessAborted(settle(rest), signal, down))
+          ;({ last, rest } = await raceAbort(resync(rest), signal, down))
           continue
         }
-        const group = rest.slice(0, MAX_VIEWS_PER_MESSAGE)
+        const chunk = rest.slice(0, MAX_VIEWS_PER_MESSAGE)
         try {
-          last = await unlessAborted(publish(group, last), signal, down)
-          rest = rest.slice(group.length)
+          last = await raceAbort(publish(chunk, last), signal, down)
+          rest = rest.slice(chunk.length)
         } catch (error) {
           last = undefined
-          if (!isRefused(error)) throw error
+          if (!isNotStored(error)) throw error
         }
       }
     },
@@ -79,7 +74,7 @@ function contentType(): MsgHdrs {
   return all
 }
 
-/** The log has surely not stored the message: the subject ends otherwise than expected, or there is no stream. */
-function isRefused(error: unknown): boolean {
+/** Whether the message is certainly not stored: the expected sequence was wrong, or there is no stream. */
+function isNotStored(error: unknown): boolean {
   return hasCode(error, WRONG_LAST_SEQUENCE) || (error instanceof NatsError && error.code === ErrorCode.NoResponders)
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { eventLogSuite, handleOn, idsOf, idsOfViews, readViews, someViews } from './event-log.test-suite.ts'
+import { eventLogSuite, handleOn, idsOf, idsOfViews, readViews, someViews } from '../testing/event-log.test-suite.ts'
 import { createSqliteEventLog } from './sqlite-event-log.ts'
 
 const never = new AbortController().signal

@@ -1,13 +1,15 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { DatabaseSync } from 'node:sqlite'
+import { z } from 'zod'
 import type { Logger } from '../runtime/log.ts'
+import { toReason } from '../runtime/reason.ts'
 import { openSqlite } from '../runtime/sqlite.ts'
 import { createBatchBuilder } from './batch-builder.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { type DecodedViews, decodeViews, encodeViews } from './view-events.ts'
 
-/** How many messages are read at a time: one query stays well below a millisecond. */
+/** Messages per query, which takes well below a millisecond. */
 const READ_MESSAGES = 256
 
 const schema = `
@@ -19,81 +21,80 @@ const schema = `
   CREATE TABLE IF NOT EXISTS incarnation (stream TEXT NOT NULL) STRICT;
 `
 
-type Message = { sequence: number; data: string; stored_at: string }
+const Messages = z.array(z.object({ sequence: z.int(), data: z.string(), stored_at: z.string() }))
+type Message = z.infer<typeof Messages>[number]
 
-/**
- * The log as a SQLite file, for the writer and the readers of one process. Every append is on disk before it resolves
- * (`synchronous=FULL`).
- */
+/** The log as a SQLite file, for one process. Each append is flushed to disk before it resolves. */
 export function createSqliteEventLog({ file, log }: { file: string; log: Logger }): EventLog {
   const db = openSqlite(file, schema)
-  const stream = incarnation(db)
+  const incarnation = readIncarnation(db)
   const insert = db.prepare('INSERT INTO messages (data, stored_at) VALUES (?, ?)')
-  const next = db.prepare('SELECT sequence, data, stored_at FROM messages WHERE sequence > ? ORDER BY sequence LIMIT ?')
-  const last = db.prepare("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) AS sequence")
-  const behind = db.prepare('SELECT count(*) AS messages, min(stored_at) AS since FROM messages WHERE sequence > ?')
-  const grown = new EventTarget()
+  const selectNext = db.prepare(
+    'SELECT sequence, data, stored_at FROM messages WHERE sequence > ? ORDER BY sequence LIMIT ?',
+  )
+  const selectLast = db.prepare(
+    "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) AS sequence",
+  )
+  const selectBacklog = db.prepare(
+    'SELECT count(*) AS messages, min(stored_at) AS since FROM messages WHERE sequence > ?',
+  )
+  const appended = new EventTarget()
+  const lastSequence = () => Number(selectLast.get()?.sequence)
 
-  const lastSequence = () => Number(last.get()?.sequence)
-
-  function viewsOf({ sequence, data, stored_at }: Message): DecodedViews | undefined {
+  function decode({ sequence, data, stored_at }: Message): DecodedViews | undefined {
     try {
       return decodeViews(data, stored_at)
     } catch (error) {
-      log.warn({ sequence, reason: (error as Error).message }, 'message rejected: no valid batch of views')
+      log.warn({ sequence, reason: toReason(error) }, 'dead letter: not a valid batch of views')
       return undefined
     }
   }
 
   return {
+    name: 'events',
     state: () => (db.isOpen ? 'up' : 'down'),
-
-    producer: (id = randomUUID()) => ({
+    producer: (source, id = randomUUID()) => ({
       id,
       async append(views) {
-        insert.run(encodeViews(views, `/play/${id}`), new Date().toISOString())
-        grown.dispatchEvent(new Event('grown'))
+        insert.run(encodeViews(views, `${source}/${id}`), new Date().toISOString())
+        appended.dispatchEvent(new Event('append'))
       },
     }),
-
     async *read(after, signal) {
-      const from = after?.stream === stream ? after : { stream, sequence: 0 }
+      const from = after?.incarnation === incarnation ? after : { incarnation, sequence: 0 }
       const end = lastSequence()
-      if (from.sequence > end)
+      if (from.sequence > end) {
         throw new LogRolledBackError(`the log ends at ${end}, before the position ${from.sequence}`)
+      }
       const batch = createBatchBuilder(from)
       let read = from.sequence
       while (!signal.aborted) {
-        const messages = next.all(read, READ_MESSAGES) as Message[]
-        for (const message of messages) {
-          const found = viewsOf(message)
-          if (!batch.hasRoom(message.data.length, found?.views.length ?? 0)) yield batch.take(lastSequence() - read)
-          batch.add(message.sequence, message.data.length, found)
+        for (const message of Messages.parse(selectNext.all(read, READ_MESSAGES))) {
+          const decoded = decode(message)
+          if (!batch.hasRoom(message.data.length, decoded?.views.length ?? 0)) yield batch.take(lastSequence() - read)
+          batch.add(message.sequence, message.data.length, decoded)
           read = message.sequence
         }
         if (read < lastSequence()) continue
         if (!batch.isEmpty()) yield batch.take(0)
-        else await once(grown, 'grown', { signal }).catch(() => undefined)
+        else await once(appended, 'append', { signal }).catch(() => undefined)
       }
     },
-
     async end() {
-      return { stream, sequence: lastSequence() }
+      return { incarnation, sequence: lastSequence() }
     },
-
     async backlog(after) {
-      const { messages, since } = behind.get(after?.stream === stream ? after.sequence : 0) ?? {}
-      return { messages: Number(messages), since: since ? new Date(String(since)) : undefined }
+      const row = selectBacklog.get(after?.incarnation === incarnation ? after.sequence : 0)
+      return { messages: Number(row?.messages), since: row?.since ? new Date(String(row.since)) : undefined }
     },
-
     async [Symbol.asyncDispose]() {
       db.close()
     },
   }
 }
 
-/** Made once with the file: its time of creation, in nanoseconds of which the last digits are chance. */
-function incarnation(db: DatabaseSync): string {
+/** Written once, when the file is created: that time, with nanoseconds of which the last six digits are random. */
+function readIncarnation(db: DatabaseSync): string {
   db.prepare('INSERT INTO incarnation SELECT ? WHERE NOT EXISTS (SELECT 1 FROM incarnation)').run(
     new Date().toISOString().replace('Z', `${String(randomInt(1_000_000)).padStart(6, '0')}Z`),
   )

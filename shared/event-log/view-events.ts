@@ -4,12 +4,12 @@ import { MAX_VIEWS_PER_BATCH, View } from '../contracts/view.ts'
 import { isSampled, type TraceContext, toTracestate } from '../tracing/trace-context.ts'
 import type { NewView } from './event-log.ts'
 
-/** The media type of a message of the log (CloudEvents 1.0, JSON batch format). */
+/** Media type of the log's messages: CloudEvents 1.0, JSON batch format. */
 export const BATCH_CONTENT_TYPE = 'application/cloudevents-batch+json'
 
 /**
- * A view as a CloudEvents 1.0 event, as `docs/asyncapi.yaml` publishes it. Other attributes are allowed, as the
- * specification asks, and ignored.
+ * A view as a CloudEvents 1.0 event; `docs/asyncapi.yaml` documents it. Unknown attributes are ignored, as the
+ * specification requires.
  */
 export const ViewEvent = z.looseObject({
   specversion: z.literal('1.0'),
@@ -17,7 +17,7 @@ export const ViewEvent = z.looseObject({
   source: z
     .string()
     .min(1)
-    .meta({ description: 'Who appended it', examples: ['/play/Q1WAZ5Y7C8N3S9B2K4X6E0'] }),
+    .meta({ description: 'The producer that appended it', examples: ['/play/Q1WAZ5Y7C8N3S9B2K4X6E0'] }),
   type: z.literal('video.viewed'),
   time: View.shape.at.optional(),
   data: Play,
@@ -26,7 +26,7 @@ export type ViewEvent = z.infer<typeof ViewEvent>
 
 const ViewEvents = z.array(ViewEvent).min(1).max(MAX_VIEWS_PER_BATCH)
 
-/** Views as the JSON of a CloudEvents batch. The same views always give the same text. */
+/** Encodes views as the JSON of a CloudEvents batch. Deterministic. */
 export function encodeViews(views: readonly NewView[], source: string): string {
   return JSON.stringify(
     views.map(({ id, assetId, userId, at, requestId, traceparent, tracestate }) => ({
@@ -44,13 +44,13 @@ export function encodeViews(views: readonly NewView[], source: string): string {
   )
 }
 
-/** The views of a message, and where those of them belong whose traces are recorded. */
+/** The views of a message, and the trace contexts of those whose traces are recorded. */
 export type DecodedViews = { views: View[]; traces: TraceContext[] }
 
 /**
- * The views of a message: a CloudEvents batch, or a single event.
- * @param storedAt the time of an event that names none (RFC 3339)
- * @throws Error whose message says what is wrong
+ * Decodes a message: a CloudEvents batch, or a single event.
+ * @param storedAt the time of events that have none (RFC 3339)
+ * @throws Error with a message that explains what is invalid
  */
 export function decodeViews(text: string, storedAt: string): DecodedViews {
   const json: unknown = JSON.parse(text)
@@ -67,7 +67,7 @@ export function decodeViews(text: string, storedAt: string): DecodedViews {
   return { views, traces }
 }
 
-/** By the distributed tracing extension. A producer that gets it wrong loses its trace, not its view. */
+/** CloudEvents' distributed tracing extension. A producer that gets it wrong loses its trace, not its view. */
 function recordedTrace({ traceparent, tracestate }: ViewEvent): TraceContext | undefined {
   if (typeof traceparent !== 'string' || !isSampled(traceparent)) return undefined
   return { traceparent, tracestate: toTracestate(tracestate) }

@@ -1,45 +1,60 @@
-import { Hono, type MiddlewareHandler, type NotFoundHandler } from 'hono'
+import { type Context, Hono, type MiddlewareHandler, type NotFoundHandler } from 'hono'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { z } from 'zod'
-import { Readiness } from '../runtime/health.ts'
-import type { Service } from '../runtime/service.ts'
-import { access } from './access.ts'
+import { Readiness } from '../contracts/readiness.ts'
+import type { Service } from '../service/service.ts'
+import { accessLog } from './access-log.ts'
 import type { AppEnv } from './app-env.ts'
 import { docs } from './docs.ts'
 import { createErrorHandler, problem } from './errors.ts'
-import { nosniff } from './nosniff.ts'
-import { describe } from './openapi.ts'
+import { describeOperation } from './openapi.ts'
 import { OPERATIONS } from './openapi-document.ts'
 import { requestContext } from './request-context.ts'
 
 const Alive = z.object({ status: z.literal('alive') }).meta({ id: 'Alive', examples: [{ status: 'alive' }] })
-const tags = [OPERATIONS]
 
-/**
- * The routes and the behaviour that every service has; a service adds its own.
- * @param middleware runs before all routes
- */
+const tags = [OPERATIONS]
+const PROBES = ['/healthz', '/readyz', '/metrics']
+
+type Options = {
+  /** Runs before all routes. */
+  middleware?: MiddlewareHandler<AppEnv>[]
+  /** Paths without spans, besides probes and metrics. */
+  untraced?: readonly string[]
+}
+
+/** The routes and behaviour that all services share; a service adds its own routes. */
 export function createBaseApp(
   service: Pick<Service, 'name' | 'log' | 'health' | 'metrics' | 'tracing'>,
-  ...middleware: MiddlewareHandler<AppEnv>[]
+  { middleware = [], untraced = [] }: Options = {},
 ) {
   const { name, log, health, metrics, tracing } = service
   const app = new Hono<AppEnv>()
-  app.use(access({ log, metrics }), requestContext(tracing), nosniff(), ...middleware)
+  app.use(
+    accessLog({ log, metrics }),
+    requestContext({ tracing, untraced: [...PROBES, ...untraced] }),
+    ...middleware,
+  )
   app.notFound(notFound(app))
   app.onError(createErrorHandler())
+
   app.get(
     '/healthz',
-    describe({ operationId: 'getHealth', summary: 'Whether the process is alive', tags, answers: { 200: Alive } }),
+    describeOperation({
+      operationId: 'getHealth',
+      summary: 'Liveness probe',
+      tags,
+      responses: { 200: Alive },
+    }),
     (c) => c.json({ status: 'alive' }),
   )
   app.get(
     '/readyz',
-    describe({
+    describeOperation({
       operationId: 'getReadiness',
-      summary: "Whether it can serve, and each dependency's state",
+      summary: 'Readiness probe, with the state of each dependency',
       tags,
-      answers: { 200: Readiness, 503: Readiness },
+      responses: { 200: Readiness, 503: Readiness },
     }),
     async (c) => {
       const readiness = await health.readiness()
@@ -48,11 +63,11 @@ export function createBaseApp(
   )
   app.get(
     '/metrics',
-    describe({
+    describeOperation({
       operationId: 'getMetrics',
-      summary: 'Metrics, as Prometheus reads them',
+      summary: 'Metrics in Prometheus text format',
       tags,
-      answers: { 200: { type: 'text/plain', example: 'nodejs_eventloop_lag_seconds 0.001\n' } },
+      responses: { 200: { type: 'text/plain', example: 'nodejs_eventloop_lag_seconds 0.001\n' } },
     }),
     async (c) => c.body(await metrics.metrics(), 200, { 'content-type': metrics.contentType }),
   )
@@ -60,18 +75,18 @@ export function createBaseApp(
   return app
 }
 
-/** A path that is there for other methods is a 405 that names them. Found out here, it costs nothing where a route was found. */
+/** Responds 405 if the path exists for other methods. As a not-found handler it costs matched routes nothing. */
 function notFound(app: Hono<AppEnv>): NotFoundHandler<AppEnv> {
-  const refuse = methodNotAllowed({
-    app: app as never,
+  const checkMethods = methodNotAllowed<AppEnv>({
+    app,
     onMethodNotAllowed(c, methods) {
       c.header('allow', methods.join(', '))
-      return problem(c as never, 405)
+      return problem(c, 405)
     },
   })
-  return async (c) => {
+  return async (c: Context<AppEnv>) => {
     c.res = problem(c, 404)
-    await refuse(c as never, async () => {})
+    await checkMethods(c, async () => {})
     return c.res
   }
 }

@@ -5,7 +5,7 @@ import absolutePath from 'swagger-ui-dist/absolute-path.js'
 import type { AppEnv } from './app-env.ts'
 import { createDocument } from './openapi-document.ts'
 
-/** `/openapi.json`, made from the routes of `app` when first asked for, and `/docs`, a page that shows it offline. */
+/** `/openapi.json`, generated from the routes of `app` on first use, and `/docs`, which renders it offline. */
 export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono {
   let document: ReturnType<typeof createDocument> | undefined
   return new Hono()
@@ -14,7 +14,7 @@ export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono {
       return c.json(await document)
     })
     .get('/docs', (c) => c.html(page(name)))
-    .get('/docs/start.js', (c) => c.body(start, 200, { 'content-type': 'text/javascript' }))
+    .get('/docs/start.js', (c) => c.body(START, 200, { 'content-type': 'text/javascript' }))
     .on(
       'GET',
       ['/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js'],
@@ -36,4 +36,4 @@ function page(name: string): string {
 `
 }
 
-const start = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs' })\n`
+const START = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs' })\n`

@@ -2,16 +2,15 @@ import type { Context, ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Problem } from '../contracts/status.ts'
-import { reasonOf } from '../runtime/reason.ts'
-import { createSeldom } from '../runtime/seldom.ts'
-import { UnavailableError } from '../runtime/unavailable.ts'
+import { createLogThrottle } from '../runtime/log-throttle.ts'
+import { toReason } from '../runtime/reason.ts'
+import { UnavailableError } from '../runtime/unavailable-error.ts'
 import type { AppEnv } from './app-env.ts'
 import { idsOf } from './request-context.ts'
 
-/** What a client may be told about a field of what it sent. */
+/** What is invalid about a field of the request. */
 export type FieldError = { path: string; message: string }
 
-/** How long a client should wait before it asks again what could not be served. */
 const RETRY_AFTER_S = 1
 
 const statusTexts: Partial<Record<number, string>> = {
@@ -25,10 +24,10 @@ const statusTexts: Partial<Record<number, string>> = {
   503: 'Service unavailable',
 }
 
-/** Answers with the one shape that every error has. */
+/** Responds with an error in the one shape that all errors have. */
 export function problem(c: Context<AppEnv>, status: ContentfulStatusCode, errors?: FieldError[]) {
   const body: Problem = {
-    status: statusTextOf(status),
+    status: toStatusText(status),
     ...(errors && { errors }),
     requestId: c.get('requestId'),
   }
@@ -36,33 +35,33 @@ export function problem(c: Context<AppEnv>, status: ContentfulStatusCode, errors
   return c.json(body, status)
 }
 
-/** What a Problem with this status begins with. */
-export function statusTextOf(status: number): string {
+/** The `status` of a Problem with this status code. */
+export function toStatusText(status: number): string {
   return statusTexts[status] ?? (status < 500 ? 'Invalid request' : 'Internal error')
 }
 
-/** The one place where a throw becomes an answer. What is behind a 5xx is logged, never told. */
+/** The one place where a throw becomes a response. The details of a 5xx are logged, never sent. */
 export function createErrorHandler(): ErrorHandler<AppEnv> {
-  const seldom = createSeldom()
+  const throttle = createLogThrottle()
   return (error, c) => {
-    if (error instanceof UnavailableError) return unavailable(c, error)
-    if (error instanceof HTTPException && error.status < 500) return refused(c, error)
+    if (error instanceof UnavailableError) return respondUnavailable(c, error)
+    if (error instanceof HTTPException && error.status < 500) return respondInvalid(c, error)
     c.get('log').error({ err: error, ...idsOf(c), path: c.req.path }, 'request failed')
     return problem(c, 500)
   }
 
-  /** Where one request is not served, thousands are: a line a second tells of them. */
-  function unavailable(c: Context<AppEnv>, error: Error) {
-    const times = seldom(error.message)
+  /** Throttled: under overload there are thousands of these a second. */
+  function respondUnavailable(c: Context<AppEnv>, error: Error) {
+    const times = throttle(error.message)
     if (times) {
-      const line = { reason: reasonOf(error), times, ...idsOf(c), path: c.req.path }
+      const line = { reason: toReason(error), times, ...idsOf(c), path: c.req.path }
       c.get('log').warn(line, 'request not served')
     }
     return problem(c, 503)
   }
 }
 
-/** Hono's own refusals are text: a body that is not JSON, above all. */
-function refused(c: Context<AppEnv>, { status, message }: HTTPException) {
-  return problem(c, status as ContentfulStatusCode, status === 400 ? [{ path: '', message }] : undefined)
+/** Hono's own errors, for instance for malformed JSON, have a plain-text body. */
+function respondInvalid(c: Context<AppEnv>, { status, message }: HTTPException) {
+  return problem(c, status, status === 400 ? [{ path: '', message }] : undefined)
 }

@@ -7,11 +7,12 @@ import { WRITE_TOKEN_SCHEME } from './openapi.ts'
 /** The tag of the routes that every service has. */
 export const OPERATIONS = 'operations'
 
-const CONVENTIONS = `Every answer but a 431 has the header \`x-request-id\`. Errors have one shape, \`Problem\`: also the 404 of a path \
-that is not there, the 405 of one that is there for other methods, which \`allow\` names, and a 500. A JSON body needs a \
-\`content-length\` of at most 65,536 bytes; \`POST /events\` and \`POST /events/lookup\` take 4,194,304.`
+const CONVENTIONS = `Every response except a 431 has the header \`x-request-id\`. All errors have one shape, \`Problem\`, \
+which some extend with fields of their own. That includes the 404 for an unknown path, the 405 for an unsupported method, \
+with the supported ones in \`allow\`, and a 500. A request with a body needs a \`content-length\`; a JSON body may have \
+65,536 bytes unless its operation says otherwise.`
 
-/** The OpenAPI document of the routes of `app`. */
+/** Generates the OpenAPI document of `app`. */
 export async function createDocument(app: Hono<AppEnv>, name: string) {
   const { components, ...document } = await generateSpecs(app, {
     documentation: {
@@ -22,22 +23,22 @@ export async function createDocument(app: Hono<AppEnv>, name: string) {
         description: `The HTTP interface of ${name}. ${CONVENTIONS}`,
         license: { name: 'MIT', identifier: 'MIT' },
       },
-      // Relative to the document: right wherever the service listens.
+      // Relative to the document, so that it is right wherever the service listens.
       servers: [{ url: '/' }],
       security: [],
       tags: [
-        { name, description: `What ${name} is there for` },
+        { name, description: `The operations of ${name}` },
         { name: OPERATIONS, description: 'Health and metrics' },
       ],
     },
     defaultOptions: { GET: { tags: [name] }, POST: { tags: [name] }, DELETE: { tags: [name] } },
     defaultValidationErrorResponse: false,
-    // A route that describes nothing is in the document too, where lint finds that it does not.
+    // Includes undocumented routes, so that linting finds them.
     includeEmptyPaths: true,
     exclude: ['/openapi.json', /^\/docs/],
   })
   const operations = Object.values(document.paths ?? {}).flatMap((path) => Object.values(path ?? {}))
-  const isGuarded = operations.some((operation) => typeof operation === 'object' && 'security' in operation)
-  const securitySchemes = isGuarded && { [WRITE_TOKEN_SCHEME]: { type: 'http', scheme: 'bearer' } }
+  const hasWrites = operations.some((operation) => typeof operation === 'object' && 'security' in operation)
+  const securitySchemes = hasWrites && { [WRITE_TOKEN_SCHEME]: { type: 'http', scheme: 'bearer' } }
   return { ...document, components: { ...components, ...(securitySchemes && { securitySchemes }) } }
 }

@@ -1,96 +1,100 @@
 import { describeRoute, resolver } from 'hono-openapi'
 import { z } from 'zod'
 import { Problem } from '../contracts/status.ts'
-import { statusTextOf } from './errors.ts'
+import { toStatusText } from './errors.ts'
 
-type Description = {
-  /** Unique within the service. Made from method and path where none is given. */
+type Operation = {
+  /** Unique within the service. By default made from method and path. */
   operationId?: string
   summary: string
   description?: string
-  /** The name of the service, where none are given. */
+  /** By default the name of the service. */
   tags?: string[]
-  /** Answers of this route's own, by status. */
-  answers: Record<number, z.ZodType | Text>
-  /** Statuses that are answered with a Problem. */
+  /** Responses by status. */
+  responses: Record<number, z.ZodType | TextResponse>
+  /** Statuses whose response is a plain Problem. */
   problems?: number[]
-  /** Whether it needs the write token, where there is one. */
+  /** Whether it requires the write token, if one is set. */
   isWrite?: boolean
 }
 
-/** An answer that is not JSON: its media type, and how it may look. */
-export type Text = { type: string; example: string }
+/** A response that is not JSON. */
+export type TextResponse = { type: string; example: string }
 
-const meanings: Record<number, string> = {
-  200: 'Done',
-  400: 'The request is invalid; each bad field is named',
+const descriptions: Record<number, string> = {
+  200: 'Success',
+  400: 'The request is invalid; `errors` names each invalid field',
   401: 'The write token is missing or wrong',
-  404: 'There is no such thing',
-  409: 'The state does not allow it',
+  404: 'Not found',
+  409: 'The request conflicts with the current state',
   411: 'The request has no content-length',
   413: 'The body is too large',
   415: 'The body is not JSON',
-  503: 'Not now',
+  503: 'Temporarily unavailable',
 }
 
 const text = { type: 'string' as const }
+
 const REQUEST_ID = {
-  description: 'The id of the request: the one that it came with in the same header, or a new one',
+  description: 'The id of the request: its own `x-request-id`, or a new one',
   required: true,
   schema: { ...text, examples: ['0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90'] },
 }
-/** Node's own answer, before a route is found. */
+
+/** Node responds by itself, before routing. */
 const HEADERS_TOO_LARGE = {
-  description: 'The headers are longer than 16 KiB. The answer has no body and no x-request-id',
+  description: 'The headers exceed 16 KiB. The response has no body and no x-request-id',
 }
 
-/** Headers of a Problem, by its status. */
 const problemHeaders: Record<number, object> = {
   401: { 'www-authenticate': { required: true, schema: { ...text, const: 'Bearer' } } },
   503: {
     'retry-after': {
-      description: 'Seconds to wait before asking again',
+      description: 'Seconds to wait before retrying',
       required: true,
       schema: { ...text, pattern: '^\\d+$', examples: ['1'] },
     },
   },
 }
 
-/** The name of the write token in OpenAPI documents. */
+/** The name of the write token's security scheme. */
 export const WRITE_TOKEN_SCHEME = 'writeToken'
 
-/** What a JSON body can get wrong. */
+/** What can be wrong with a JSON body. */
 export const BODY_PROBLEMS = [400, 411, 413, 415]
 
-/** A route's part of the OpenAPI document. */
-export function describe({ answers, problems = [], isWrite = false, ...words }: Description) {
-  const refusals = isWrite ? [401, ...problems] : problems
-  const responses = {
-    431: HEADERS_TOO_LARGE,
-    ...Object.fromEntries(refusals.map((status) => [status, problemResponse(status)])),
-    ...Object.fromEntries(
-      Object.entries(answers).map(([status, answer]) => [status, response(Number(status), answer)]),
-    ),
-  }
-  return describeRoute({ ...words, ...(isWrite && { security: [{ [WRITE_TOKEN_SCHEME]: [] }, {}] }), responses })
+/** Documents a route in the service's OpenAPI document. */
+export function describeOperation({ responses, problems = [], isWrite = false, ...rest }: Operation) {
+  const errors = isWrite ? [401, ...problems] : problems
+  return describeRoute({
+    ...rest,
+    ...(isWrite && { security: [{ [WRITE_TOKEN_SCHEME]: [] }, {}] }),
+    responses: {
+      431: HEADERS_TOO_LARGE,
+      ...Object.fromEntries(errors.map((status) => [status, toProblemResponse(status)])),
+      ...Object.fromEntries(
+        Object.entries(responses).map(([status, response]) => [status, toResponse(Number(status), response)]),
+      ),
+    },
+  })
 }
 
-function response(status: number, answer: z.ZodType | Text) {
+function toResponse(status: number, response: z.ZodType | TextResponse) {
   const content =
-    answer instanceof z.ZodType
-      ? { 'application/json': { schema: resolver(answer) } }
-      : { [answer.type]: { schema: text, example: answer.example } }
-  return { description: meanings[status] ?? '', headers: { 'x-request-id': REQUEST_ID }, content }
+    response instanceof z.ZodType
+      ? { 'application/json': { schema: resolver(response) } }
+      : { [response.type]: { schema: text, example: response.example } }
+  return { description: descriptions[status] ?? '', headers: { 'x-request-id': REQUEST_ID }, content }
 }
 
-function problemResponse(status: number) {
+function toProblemResponse(status: number) {
   const example: Problem = {
-    status: statusTextOf(status),
+    status: toStatusText(status),
     ...(status === 400 && { errors: [{ path: 'assetId', message: 'must start with a letter or digit' }] }),
     requestId: '0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90',
   }
   return {
-    description: meanings[status] ?? '',
+    description: descriptions[status] ?? '',
     headers: { 'x-request-id': REQUEST_ID, ...problemHeaders[status] },
     content: { 'application/json': { schema: resolver(Problem), example } },
   }

@@ -1,28 +1,35 @@
 import { randomUUID } from 'node:crypto'
 import type { Context, MiddlewareHandler } from 'hono'
-import { beginUnrecorded, type RequestContext, type Span, type Tracing } from '../tracing/tracing.ts'
-import { setAnswerHeader } from './answer-header.ts'
+import { type RequestContext, type Span, startNonRecordingSpan, type Tracing } from '../tracing/tracing.ts'
 import type { AppEnv } from './app-env.ts'
+import { setResponseHeader } from './response-header.ts'
 
 const REQUEST_ID = 'x-request-id'
-const FORM = /^[\w\-=]{1,128}$/
-/** Asked every few seconds by those who watch the service, or answered for as long as somebody listens. */
-const UNTRACED = new Set(['/healthz', '/readyz', '/metrics', '/status', '/live', '/events/live'])
+const VALID_ID = /^[\w\-=]{1,128}$/
 const SERVER = { kind: 'server' } as const
 
+type Options = {
+  tracing: Tracing
+  /** Paths that are polled, or that stay open: no spans. */
+  untraced: readonly string[]
+}
+
 /**
- * Names a request by the `x-request-id` that it came with, or a new one, and answers with it; and puts it in the trace
- * of its `traceparent`, or a new one.
+ * Gives each request an id, from its `x-request-id` or a new one, which the response returns; and a span, in the trace of
+ * its `traceparent` or a new one.
  *
- * Not Hono's own, which costs 2.9 µs a request (this: 1).
+ * Hono's own middleware costs 2.9 µs a request; this one costs 1 µs.
  */
-export function requestContext(tracing: Tracing): MiddlewareHandler<AppEnv> {
+export function requestContext({ tracing, untraced }: Options): MiddlewareHandler<AppEnv> {
+  const isUntraced = new Set(untraced)
   return function requestContext(c, next) {
     const given = headerOf(c, REQUEST_ID)
-    const requestId = given !== undefined && FORM.test(given) ? given : randomUUID()
+    const requestId = given !== undefined && VALID_ID.test(given) ? given : randomUUID()
     c.set('requestId', requestId)
-    setAnswerHeader(c, REQUEST_ID, requestId)
-    c.set('span', UNTRACED.has(c.req.path) ? beginUnrecorded() : startSpan(c, tracing))
+    setResponseHeader(c, REQUEST_ID, requestId)
+    // Tells browsers not to guess another content type.
+    setResponseHeader(c, 'x-content-type-options', 'nosniff')
+    c.set('span', isUntraced.has(c.req.path) ? startNonRecordingSpan() : startSpan(c, tracing))
     return next()
   }
 }
@@ -32,17 +39,17 @@ function startSpan(c: Context<AppEnv>, tracing: Tracing): Span {
   return tracing.start(c.req.method, parent, SERVER)
 }
 
-/** What is passed on to those who work for a request. */
-export function requestOf(c: Context<AppEnv>): RequestContext {
+/** What to propagate to calls on behalf of this request. */
+export function requestContextOf(c: Context<AppEnv>): RequestContext {
   return { requestId: c.get('requestId'), span: c.get('span') }
 }
 
-/** What a log line says of the request that it belongs to; the trace as OpenTelemetry names it in logs. */
+/** The ids for a log line about this request, with OpenTelemetry's name for the trace. */
 export function idsOf(c: Context<AppEnv>) {
   return { requestId: c.get('requestId'), trace_id: c.get('span').traceId }
 }
 
-/** From Node's request, where there is one: it costs less than the Headers object that Hono makes. */
+/** Reads Node's request if there is one, which is cheaper than Hono's Headers object. */
 function headerOf(c: Context<AppEnv>, name: string): string | undefined {
   const headers = c.env?.incoming?.headers
   if (!headers) return c.req.header(name)

@@ -11,17 +11,17 @@ export const BATCH_BODY = 4 * KIB * KIB
 
 type Target = 'param' | 'query' | 'json'
 
-/** Checks a part of the request against a schema, and answers 400 with each bad field named. */
+/** Validates a part of the request against a schema. Responds 400 with an error per invalid field. */
 export function validate<Name extends Target, Schema extends z.ZodType>(target: Name, schema: Schema) {
-  return validator(target, schema, (result, c) => {
+  return validator(target, schema, (result, c: Context<AppEnv, string>) => {
     if (result.success) return undefined
-    return problem(c as unknown as Context<AppEnv>, 400, result.error.flatMap(fieldErrors))
+    return problem(c, 400, result.error.flatMap(toFieldErrors))
   })
 }
 
 /**
- * Lets a request with a JSON body of at most `limit` bytes through: 415 for another type, 411 without a length,
- * 413 above it. The length is what the request says, which Node holds it to, so nothing is read to find out.
+ * Requires a JSON body of at most `limit` bytes: 415 for another content type, 411 without a content-length, 413 above the
+ * limit. Node enforces the declared length, so nothing has to be read to check it.
  */
 export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> {
   return async function jsonBody(c, next) {
@@ -33,16 +33,16 @@ export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> 
       return problem(c, 411, [{ path: 'content-length', message: 'send the header content-length' }])
     }
     if (Number(length) > limit) {
-      return problem(c, 413, [{ path: '', message: `a body may have ${limit} bytes, this one has ${length}` }])
+      return problem(c, 413, [{ path: '', message: `the body has ${length} bytes; at most ${limit} are allowed` }])
     }
     await next()
   }
 }
 
-/** An unknown field is reported under its own name, not under that of the object that has it. */
-function fieldErrors(issue: StandardSchemaV1.Issue): FieldError[] {
+/** Reports an unknown field under its own path instead of its parent's. */
+function toFieldErrors(issue: StandardSchemaV1.Issue): FieldError[] {
   const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part))
-  const unknown = 'keys' in issue && Array.isArray(issue.keys) ? (issue.keys as string[]) : []
+  const unknown = 'keys' in issue && Array.isArray(issue.keys) ? issue.keys.map(String) : []
   if (unknown.length === 0) return [{ path: path.join('.'), message: issue.message }]
   return unknown.map((key) => ({ path: [...path, key].join('.'), message: 'unknown field' }))
 }

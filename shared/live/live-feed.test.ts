@@ -1,12 +1,12 @@
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
-import { type LiveListener, listenLive } from '../../tests/harness/live-listener.ts'
+import { type LiveListener, listenLive } from '../../tests/harness/live-subscriber.ts'
 import { metric } from '../../tests/harness/plays.ts'
 import { type LiveChanges, type LiveEvent, LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { createBaseApp } from '../http/base-app.ts'
-import { serve } from '../runtime/serve.ts'
-import { createTestService } from '../runtime/test-service.ts'
+import { serve } from '../service/serve.ts'
+import { createTestService } from '../testing/test-service.ts'
 import { createLiveFeed } from './live-feed.ts'
 
 const KEEP_MS = 1_000
@@ -168,7 +168,7 @@ test('who asks on a connection that is busy with another stream is no listener, 
 })
 
 test('more listeners than there may be are told to come again', async () => {
-  const { listen } = await open({ maxListeners: 2 })
+  const { listen } = await open({ maxSubscribers: 2 })
   const [one] = [await listen(), await listen()]
   const refused = await listen()
   expect(refused.status).toBe(503)
@@ -208,7 +208,7 @@ test('a stream is no request whose duration is measured', async () => {
 })
 
 /** A feed of what the test publishes, over a real server. */
-async function open({ knows = true, maxListeners = 100 } = {}) {
+async function open({ knows = true, maxSubscribers = 100 } = {}) {
   const stopping = new AbortController()
   const service = createTestService('test', stopping.signal)
   let publish: (event: LiveEvent) => void = () => {}
@@ -220,7 +220,7 @@ async function open({ knows = true, maxListeners = 100 } = {}) {
     }
   })
   const source = Object.assign(follow, { ended: 0 })
-  const limits = { keepMs: KEEP_MS, heartbeatMs: HEARTBEAT_MS, maxListeners }
+  const limits = { keepMs: KEEP_MS, heartbeatMs: HEARTBEAT_MS, maxSubscribers }
   const feed = createLiveFeed({ ...service, source, ...limits })
   const app = createBaseApp(service).get('/live', (c) => feed.answer(c))
   const server = stack.use(await serve(app, service, { port: 0, host: '127.0.0.1' }))

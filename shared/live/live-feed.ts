@@ -1,67 +1,67 @@
 import type { Context } from 'hono'
 import type { LiveEvent } from '../contracts/live.ts'
 import type { AppEnv } from '../http/app-env.ts'
-import { createEventStream } from '../http/event-stream.ts'
-import { createPacer } from '../runtime/pacer.ts'
-import type { Service } from '../runtime/service.ts'
-import { createJournal, type NumberedEvent } from './journal.ts'
+import { createThrottle } from '../runtime/throttle.ts'
+import type { Service } from '../service/service.ts'
+import { createEventStream } from './event-stream.ts'
+import { createReplayBuffer, type NumberedEvent } from './replay-buffer.ts'
 
-/** How long changes are kept for who comes again, and the source is followed though nobody listens. */
+/** How long changes stay buffered, and how long the source is followed after the last subscriber has left. */
 const KEEP_MS = 15_000
 
-/** Begins to publish, a snapshot first, and returns what ends it. */
+/** Starts to publish, with a snapshot first. Returns a function that stops it. */
 export type LiveSource = (publish: (event: LiveEvent) => void) => () => void
 
 export type LiveFeed = {
   /**
-   * Answers with the events of the source: what is new to a client that names the last one it saw, else a snapshot.
+   * Subscribes the client of a request. It first receives what it has missed since `Last-Event-ID`, or a snapshot.
    * @throws UnavailableError
    */
-  answer(c: Context<AppEnv>): Response
+  subscribe(c: Context<AppEnv>): Response
 }
 
 type Deps = Pick<Service, 'metrics' | 'stopping'> & {
   source: LiveSource
   keepMs?: number
   heartbeatMs?: number
-  maxListeners?: number
+  maxSubscribers?: number
 }
 
-/** Brings live counts to any number of listeners. The source is followed from the first one on, until the last has left. */
+/** Broadcasts live counts. It follows the source only while there are subscribers. */
 export function createLiveFeed({ source, keepMs = KEEP_MS, ...deps }: Deps): LiveFeed {
-  const journal = createJournal(keepMs)
-  const stream = createEventStream({ ...deps, onEmpty: () => (ending = setTimeout(end, keepMs).unref()) })
-  // The source has its pace; this one is for the time that it takes to write to many.
-  const pacer = createPacer(tell, 0)
-  let unfollow: (() => void) | undefined
-  let ending: NodeJS.Timeout | undefined
-  deps.stopping.addEventListener('abort', end)
+  const buffer = createReplayBuffer(keepMs)
+  const stream = createEventStream({ ...deps, onEmpty: () => (stopTimer = setTimeout(stop, keepMs).unref()) })
+  // The source limits its own rate; this throttle bounds the CPU time of writing to many subscribers.
+  const throttle = createThrottle(broadcastNext, 0)
+  let stopSource: (() => void) | undefined
+  let stopTimer: NodeJS.Timeout | undefined
+  deps.stopping.addEventListener('abort', stop)
 
   function publish(event: LiveEvent): void {
-    journal.take(event)
-    if (stream.size() > 0) pacer.request()
-    else journal.next()
+    buffer.add(event)
+    if (stream.size() > 0) throttle.request()
+    else buffer.next()
   }
 
-  function tell(): void {
-    const next = journal.next()
-    if (next) stream.send(encode(next))
+  function broadcastNext(): void {
+    const next = buffer.next()
+    if (next) stream.broadcast(encode(next))
   }
 
-  function end(): void {
-    clearTimeout(ending)
-    pacer.stop()
-    unfollow?.()
-    unfollow = undefined
-    journal.clear()
+  function stop(): void {
+    clearTimeout(stopTimer)
+    throttle.cancel()
+    stopSource?.()
+    stopSource = undefined
+    buffer.clear()
   }
 
   return {
-    answer(c) {
-      return stream.answer(c, () => {
-        clearTimeout(ending)
-        unfollow ??= source(publish)
-        const first = journal.since(c.req.header('last-event-id'))
+    subscribe(c) {
+      return stream.subscribe(c, () => {
+        clearTimeout(stopTimer)
+        stopSource ??= source(publish)
+        const first = buffer.since(c.req.header('last-event-id'))
         return `retry: 1000\n\n${first ? encode(first) : ''}`
       })
     },

@@ -3,14 +3,14 @@ import type { NatsLink } from './link.ts'
 
 const API_TIMEOUT_MS = 2_000
 
-/** JetStream's error codes (`server/errors.json` of nats-server). */
+/** JetStream error codes (`server/errors.json` of nats-server). */
 export const WRONG_LAST_SEQUENCE = 10_071
 export const STREAM_NOT_FOUND = 10_059
 const MESSAGE_NOT_FOUND = 10_037
 const NOT_ENABLED = [10_039, 10_076]
 
-/** @throws NatsDownError where it is the link that is down */
-export function jetStreamManager(nats: Pick<NatsLink, 'connection'>): Promise<JetStreamManager> {
+/** @throws NatsDownError */
+export function openJetStreamManager(nats: Pick<NatsLink, 'connection'>): Promise<JetStreamManager> {
   return nats.connection().jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS })
 }
 
@@ -18,24 +18,24 @@ export function hasCode(error: unknown, code: number): boolean {
   return error instanceof NatsError && error.api_error?.err_code === code
 }
 
-/** Whether a server, or the account that is used there, has no JetStream: then nobody answers, or that it is so. */
+/** Whether the server, or the account in use, has JetStream disabled. */
 export function isWithoutJetStream(error: unknown): boolean {
   if (!(error instanceof NatsError)) return false
   return error.code === ErrorCode.NoResponders || NOT_ENABLED.includes(error.api_error?.err_code ?? 0)
 }
 
-/** The first message on a subject at or after a sequence. The client does not know of this query, which servers have since 2.9. */
+/** The first message on a subject at or after a sequence. Servers support this since 2.9; the client's types do not. */
 export function nextMessage(jsm: JetStreamManager, stream: string, subject: string, sequence: number) {
   const query = { seq: sequence, next_by_subj: subject }
-  return unlessMissing(jsm.streams.getMessage(stream, query))
+  return unlessNotFound(jsm.streams.getMessage(stream, query))
 }
 
-/** The last message on a subject, asked of the stream's leader: a direct get may be answered by a replica that is behind. */
+/** The last message on a subject, from the stream's leader: a direct get may read a replica that lags behind. */
 export function lastMessage(jsm: JetStreamManager, stream: string, subject: string) {
-  return unlessMissing(jsm.streams.getMessage(stream, { last_by_subj: subject }))
+  return unlessNotFound(jsm.streams.getMessage(stream, { last_by_subj: subject }))
 }
 
-async function unlessMissing(message: Promise<StoredMsg>): Promise<StoredMsg | undefined> {
+async function unlessNotFound(message: Promise<StoredMsg>): Promise<StoredMsg | undefined> {
   try {
     return await message
   } catch (error) {

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { Events, type NatsConnection } from 'nats'
-import type { DependencyState } from '../runtime/health.ts'
+import type { DependencyState } from '../contracts/readiness.ts'
 import type { Logger } from '../runtime/log.ts'
-import { pause } from '../runtime/pause.ts'
-import { reasonOf } from '../runtime/reason.ts'
+import { toReason } from '../runtime/reason.ts'
+import { retry } from '../runtime/retry.ts'
 import { connectToNats, RECONNECT_WAIT_MS, withoutCredentials } from './connect.ts'
 
 /** There is no connection to NATS at the moment. */
@@ -14,61 +14,58 @@ export class NatsDownError extends Error {
   }
 }
 
-/** A connection to NATS that is kept up for as long as the process lives. */
+/** A connection to NATS for the lifetime of the process: it connects in the background and reconnects for ever. */
 export type NatsLink = AsyncDisposable & {
   state: () => DependencyState
-  /**
-   * The connection, if it is up.
-   * @throws NatsDownError
-   */
+  /** @throws NatsDownError */
   connection(): NatsConnection
-  /** Resolves when the connection is up; rejects when `signal` aborts. */
+  /** Resolves once the connection is up; rejects if `signal` aborts. */
   up(signal: AbortSignal): Promise<NatsConnection>
-  /** Aborts when the connection that is up now goes down; aborted while it is down. */
+  /** Aborts when the current connection goes down; already aborted while there is none. */
   down(): AbortSignal
-  /** Calls back at once if the link is up, and each time that it comes up. */
+  /** Calls back on each transition to up, and immediately if the link is up. */
   onUp(callback: (connection: NatsConnection) => void): void
 }
 
 type Options = { servers: string[]; name: string; log: Logger }
 
-/** Connects in the background, tries for ever, and reconnects for ever. */
 export function openNatsLink({ servers, name, log }: Options): NatsLink {
   const closing = new AbortController()
   const events = new EventTarget()
   const callbacks: ((connection: NatsConnection) => void)[] = []
   let connection: NatsConnection | undefined
-  let downSignal = abortedController()
+  let down = new AbortController()
+  down.abort(new NatsDownError())
 
-  function rise(current: NatsConnection): void {
-    // Whoever waits for this one to go down must hear of it also where the news of that was missed.
-    fall()
+  function setUp(current: NatsConnection): void {
+    // The client may report a reconnect without the disconnect before it.
+    setDown()
     connection = current
-    downSignal = new AbortController()
+    down = new AbortController()
     log.info({ server: current.getServer() }, 'NATS is up')
     for (const callback of callbacks) callback(current)
     events.dispatchEvent(new Event('up'))
   }
 
-  function fall(): void {
+  function setDown(): void {
     if (!connection) return
     connection = undefined
-    downSignal.abort(new NatsDownError())
+    down.abort(new NatsDownError())
     if (!closing.signal.aborted) log.warn('NATS is down')
   }
 
-  async function follow(current: NatsConnection): Promise<void> {
+  async function watch(current: NatsConnection): Promise<void> {
     for await (const { type } of current.status()) {
-      if (type === Events.Disconnect) fall()
-      if (type === Events.Reconnect) rise(current)
+      if (type === Events.Disconnect) setDown()
+      if (type === Events.Reconnect) setUp(current)
     }
   }
 
-  const opening = firstConnection({ servers, name, log }, closing.signal)
+  const opening = connect({ servers, name, log }, closing.signal)
   void opening.then((current) => {
     if (!current) return
-    rise(current)
-    void follow(current)
+    setUp(current)
+    void watch(current)
   })
 
   return {
@@ -81,7 +78,7 @@ export function openNatsLink({ servers, name, log }: Options): NatsLink {
       while (!connection) await once(events, 'up', { signal })
       return connection
     },
-    down: () => downSignal.signal,
+    down: () => down.signal,
     onUp(callback) {
       callbacks.push(callback)
       if (connection) callback(connection)
@@ -89,28 +86,22 @@ export function openNatsLink({ servers, name, log }: Options): NatsLink {
     async [Symbol.asyncDispose]() {
       closing.abort()
       const opened = await opening
-      // drain() sends what is still to be sent. Where the server goes meanwhile it would go on reconnecting.
-      if (connection) await Promise.race([opened?.drain(), once(downSignal.signal, 'abort')]).catch(() => undefined)
+      // drain() flushes pending messages, but would reconnect for ever if the server went down meanwhile.
+      if (connection) await Promise.race([opened?.drain(), once(down.signal, 'abort')]).catch(() => undefined)
       await opened?.close()
     },
   }
 }
 
-async function firstConnection({ servers, name, log }: Options, closing: AbortSignal) {
-  for (let attempt = 0; !closing.aborted; attempt += 1) {
-    try {
-      return await connectToNats({ servers, name })
-    } catch (err) {
-      const reason = reasonOf(err)
-      if (attempt === 0) log.warn({ reason, servers: servers.map(withoutCredentials) }, 'NATS is not there yet')
-      await pause(RECONNECT_WAIT_MS, closing)
-    }
-  }
-  return undefined
-}
-
-function abortedController(): AbortController {
-  const controller = new AbortController()
-  controller.abort(new NatsDownError())
-  return controller
+function connect({ servers, name, log }: Options, closing: AbortSignal): Promise<NatsConnection | undefined> {
+  let isLogged = false
+  return retry(() => connectToNats({ servers, name }), {
+    signal: closing,
+    initialMs: RECONNECT_WAIT_MS,
+    onFailure(error) {
+      if (isLogged) return
+      isLogged = true
+      log.warn({ reason: toReason(error), servers: servers.map(withoutCredentials) }, 'cannot connect to NATS yet; retrying')
+    },
+  })
 }

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { createBatcher, TimedOutError } from './batcher.ts'
-import { useFakeClock } from './fake-clock.ts'
+import { useFakeClock } from '../testing/fake-clock.ts'
 
 test('a single item waits for no other', async () => {
   const { add, end, groups } = open()

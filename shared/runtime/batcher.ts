@@ -1,51 +1,53 @@
-/** What was asked for did not come in time. */
+/** No result within the time budget. */
 export class TimedOutError extends Error {
   override name = 'TimedOutError'
 }
 
 type Options<Item, Result> = {
-  /** Does one group. It ends soon after `signal` aborts: the next group starts when it has. The signal of a group that
-   * waited too long has aborted before. */
+  /**
+   * Processes one batch. It must settle soon after `signal` aborts, because the next batch waits for it. If a batch
+   * spent its whole budget in the queue, its signal is already aborted.
+   */
   run: (items: Item[], signal: AbortSignal) => Promise<Result>
-  /** The most items in one group. */
+  /** Maximum batch size. */
   maxItems: number
-  /** How long an item may take, from the call that added it, in milliseconds. */
+  /** Time budget of an item in milliseconds, from the call that added it. */
   budgetMs: number
 }
 
-type Group<Item, Result> = { items: Item[]; since: number; settled: PromiseWithResolvers<Result> }
+type Batch<Item, Result> = { items: Item[]; since: number; settled: PromiseWithResolvers<Result> }
 
 /**
- * Groups calls: one group is under way, and what comes meanwhile gathers for the next. So a hundred calls at once cost
- * one request or one append, and a single call waits for nothing. All calls of a group get the same result.
+ * Batches concurrent calls: while one batch is in flight, new items queue up for the next. A hundred concurrent calls
+ * cost one request or one append; a single call never waits. All items of a batch share one result.
  *
- * No timer runs per call: a group's time counts from its first item, so a group that had to wait has less left.
+ * There is no timer per item: the budget of a batch starts with its first item.
  *
  * @returns a function that adds an item; it rejects with what `run` throws
  */
 export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options<Item, Result>) {
-  const queue: Group<Item, Result>[] = []
-  let running = false
+  const queue: Batch<Item, Result>[] = []
+  let isRunning = false
 
-  async function work(): Promise<void> {
-    let settleLast = () => {}
-    for (let group = queue.shift(); group; group = queue.shift()) {
-      const outcome = outcomeOf(group)
-      // Only now that the next group is on its way: what those who waited do next would hold it up.
-      settleLast()
-      settleLast = await outcome
+  async function drainQueue(): Promise<void> {
+    let settlePrevious = () => {}
+    for (let batch = queue.shift(); batch; batch = queue.shift()) {
+      const running = runBatch(batch)
+      // Only now that the next batch is in flight: the continuations of the previous one would delay it.
+      settlePrevious()
+      settlePrevious = await running
     }
-    running = false
-    settleLast()
+    isRunning = false
+    settlePrevious()
   }
 
-  /** Runs a group. @returns what tells those who wait for it */
-  async function outcomeOf({ items, since, settled }: Group<Item, Result>): Promise<() => void> {
-    const left = since + budgetMs - performance.now()
+  /** @returns a function that settles the callers of the batch */
+  async function runBatch({ items, since, settled }: Batch<Item, Result>): Promise<() => void> {
+    const remainingMs = since + budgetMs - performance.now()
     const controller = new AbortController()
     const expire = () => controller.abort(new TimedOutError(`no result within ${budgetMs} ms`))
-    if (left <= 0) expire()
-    const timer = setTimeout(expire, left)
+    if (remainingMs <= 0) expire()
+    const timer = setTimeout(expire, remainingMs)
     try {
       const result = await run(items, controller.signal)
       return () => settled.resolve(result)
@@ -63,10 +65,10 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
       queue.push(last)
     }
     last.items.push(item)
-    if (!running) {
-      running = true
-      // What arrived together goes together: the rest of it is read before this runs.
-      setImmediate(work)
+    if (!isRunning) {
+      isRunning = true
+      // Requests that arrived in the same turn of the event loop join the same batch.
+      setImmediate(drainQueue)
     }
     return last.settled.promise
   }

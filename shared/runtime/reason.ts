@@ -1,5 +1,5 @@
-/** What went wrong, in one line: the message of an error and of its causes. */
-export function reasonOf(error: unknown): string {
+/** One line that says what went wrong: the message of an error, followed by those of its causes. */
+export function toReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  return error.cause === undefined ? error.message : `${error.message}: ${reasonOf(error.cause)}`
+  return error.cause === undefined ? error.message : `${error.message}: ${toReason(error.cause)}`
 }

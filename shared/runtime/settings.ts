@@ -1,60 +1,82 @@
 import { basename, dirname } from 'node:path'
-import { parseArgs } from 'node:util'
 import { z } from 'zod'
-
-/** A setting has an invalid value or a flag is unknown. The message is one line that names it. */
-export class SettingsError extends Error {
-  override name = 'SettingsError'
-}
+import { parseCommandLine, UsageError } from './command-line.ts'
 
 /** The settings of a service, keyed by the name of their environment variable. */
 export type SettingsShape = Record<string, z.ZodType>
 
 export type Settings<Shape extends SettingsShape> = z.output<z.ZodObject<Shape>>
 
-/** Where settings come from: a flag beats the environment, which beats the default. */
-export type SettingsSource = { argv: string[]; env: Record<string, string | undefined> }
+/** Flags take precedence over environment variables, which take precedence over defaults. */
+export type SettingsSource = { args: string[]; env: NodeJS.ProcessEnv }
 
-const flags = { port: 'PORT', host: 'HOST' } as const
+/** Every service has these flags. Each sets one environment variable. */
+const FLAGS: Record<string, string> = { port: 'PORT', host: 'HOST' }
 
 /**
- * Reads the settings that `shape` names.
- * @throws SettingsError for an unknown flag or an invalid value
+ * Reads the settings in `shape`. An empty value counts as unset.
+ * @throws UsageError for an unknown flag or an invalid value
  */
 export function loadSettings<Shape extends SettingsShape>(
   shape: Shape,
-  { argv, env }: SettingsSource,
+  { args, env }: SettingsSource,
 ): Settings<Shape> {
-  const flags = readFlags(argv)
-  const set = Object.fromEntries(Object.keys(shape).map((name) => [name, flags[name] || env[name] || undefined]))
-  const parsed = z.object(shape).safeParse(set)
+  const flags = readFlags(args)
+  const given = Object.fromEntries(Object.keys(shape).map((name) => [name, flags[name] || env[name] || undefined]))
+  const parsed = z.object(shape).safeParse(given)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   const name = String(issue?.path[0])
-  throw new SettingsError(
-    `${name} ${set[name] === undefined ? 'is not set: it' : `is ${quote(set[name])}: it`} ${issue?.message}`,
-  )
+  const value = given[name] === undefined ? 'is not set' : `is ${redact(given[name])}`
+  throw new UsageError(`${name} ${value}: it ${issue?.message}`)
 }
 
-/** What `--help` prints: every setting of `shape`, with its default and its description. */
+function readFlags(args: string[]): Record<string, string> {
+  const options = Object.fromEntries(Object.keys(FLAGS).map((flag) => [flag, { type: 'string' as const }]))
+  const values = parseCommandLine(args, options)
+  return Object.fromEntries(Object.entries(values).map(([flag, value]) => [FLAGS[flag], value]))
+}
+
+/** Quoted, and without the credentials that a URL may contain. */
+function redact(text: string): string {
+  return JSON.stringify(text.replaceAll(/[^\s/,@]+@/g, '…@'))
+}
+
+export function wantsHelp({ args }: SettingsSource): boolean {
+  return args.includes('--help') || args.includes('-h')
+}
+
+/** The text for `--help`: each setting of `shape` with its description and default. */
 export function describeSettings(script: string, shape: SettingsShape): string {
   const program = `node ${basename(dirname(script))}/${basename(script)}`
   const rows = Object.entries(shape).map(([name, schema]) => {
-    const fallback = defaultOf(schema)
-    return [withFlag(name), descriptionOf(schema), fallback ?? 'none'] as const
+    return [withFlag(name), descriptionOf(schema), defaultOf(schema) ?? 'none'] as const
   })
   const width = Math.max(...rows.map(([name]) => name.length))
   return [
     `Usage: ${program} [--port N] [--host ADDR] [--help]`,
     '',
-    'A flag beats the environment variable, which beats the default.',
+    'Flags take precedence over environment variables, which take precedence over defaults.',
     '',
     ...rows.map(([name, text, fallback]) => `  ${name.padEnd(width)}  ${text} (default: ${fallback})`),
   ].join('\n')
 }
 
-export function wantsHelp({ argv }: SettingsSource): boolean {
-  return argv.includes('--help') || argv.includes('-h')
+function withFlag(name: string): string {
+  const flag = Object.keys(FLAGS).find((flag) => FLAGS[flag] === name)
+  return flag ? `--${flag}, ${name}` : name
+}
+
+function defaultOf(schema: z.ZodType): string | undefined {
+  const fallback = schema.safeParse(undefined)
+  if (!fallback.success || fallback.data === undefined) return undefined
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).default?.toString()
+}
+
+/** `optional()` wraps a schema, and keeps the description on the wrapped one. */
+function descriptionOf(schema: z.ZodType): string {
+  const inner = schema instanceof z.ZodOptional ? schema.unwrap() : schema
+  return z.globalRegistry.get(schema)?.description ?? z.globalRegistry.get(inner)?.description ?? ''
 }
 
 export function port(fallback: number) {
@@ -65,37 +87,36 @@ export function port(fallback: number) {
     .default(String(fallback))
     .transform(Number)
     .refine((value) => value <= 65_535, { error })
-    .meta({ description: 'Port to listen on; 0 takes a free one' })
+    .meta({ description: 'Port to listen on; 0 picks a free one' })
 }
 
 export const host = z.string().default('127.0.0.1').meta({ description: 'Address to listen on' })
 
-export const logLevel = z
-  .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
-    error: 'must be one of trace, debug, info, warn, error, fatal, silent',
-  })
-  .default('info')
-  .meta({ description: 'Least level that is logged' })
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
-const units: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+export const logLevel = z
+  .enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` })
+  .default('info')
+  .meta({ description: 'Minimum log level' })
+
+const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 const durationText = z
   .string()
   .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, { error: 'must be a duration such as 500ms, 5s or 2m' })
 
-/** A duration such as `500ms`, `5s` or `2m`, read as milliseconds. */
+/** A duration such as `500ms`, `5s` or `90d`, parsed to milliseconds. */
 export function duration(fallback: string, description: string) {
   return durationText.default(fallback).transform(toMilliseconds).meta({ description })
 }
 
-/** How long the log keeps a view; it bounds what a reporting that was restarted can count again. */
-export const eventsMaxAge = durationText
-  .transform(toMilliseconds)
-  .optional()
-  .meta({ description: 'How long the log keeps a view, such as 90d; none keeps all' })
+/** A duration in milliseconds, or undefined if it is unset. */
+export function optionalDuration(description: string) {
+  return durationText.transform(toMilliseconds).optional().meta({ description })
+}
 
 function toMilliseconds(text: string): number {
-  return Number.parseFloat(text) * (units[text.replace(/[\d.]+/, '')] ?? 1)
+  return Number.parseFloat(text) * (UNITS[text.replace(/[\d.]+/, '')] ?? 1)
 }
 
 const originList = z
@@ -106,63 +127,14 @@ const originList = z
   })
   .transform((urls) => urls.map((url) => new URL(url).origin))
 
-/** Comma-separated http(s) URLs without a path, read as a list of origins. */
+/** Comma-separated http(s) URLs without a path, parsed to a list of origins. */
 export function origins(fallback: string, description: string) {
   return z.string().default(fallback).pipe(originList).meta({ description })
 }
 
-export const corsOrigins = originList
-  .optional()
-  .meta({ description: 'Origins whose pages may read what play answers, separated by commas' })
-
-const NATS_FORM = 'must be NATS servers, separated by commas, such as nats://127.0.0.1:4222'
-
-/** Comma-separated NATS servers. A user and password, or a token, may stand before the host, as in URLs. */
-export const natsUrl = z
-  .string({ error: NATS_FORM })
-  .transform((text) => text.split(',').map((part) => part.trim()))
-  .refine(
-    (urls) => urls.every((url) => /^((nats|tls):\/\/)?([^\s/@]+@)?(\[[\da-f:]+\]|[^\s/:@[\]]+)(:\d+)?$/i.test(url)),
-    {
-      error: NATS_FORM,
-    },
-  )
-  .meta({ description: 'NATS servers, separated by commas' })
-
-export const dataDir = z.string().default('./data').meta({ description: 'Where data is kept on disk' })
-
-export const catalogueTtl = duration('5s', 'How long what was read of an asset is used')
-
-function readFlags(argv: string[]): Record<string, string> {
-  try {
-    const { values } = parseArgs({ args: argv, options: { port: { type: 'string' }, host: { type: 'string' } } })
-    return Object.fromEntries(Object.entries(values).map(([flag, value]) => [flags[flag as keyof typeof flags], value]))
-  } catch (error) {
-    const [sentence] = (error as Error).message.split(/\.\s/)
-    throw new SettingsError(`${sentence}; --help lists the settings`)
-  }
-}
-
-function withFlag(name: string): string {
-  const flag = Object.entries(flags).find(([, variable]) => variable === name)?.[0]
-  return flag ? `--${flag}, ${name}` : name
-}
-
-function defaultOf(schema: z.ZodType): string | undefined {
-  const fallback = schema.safeParse(undefined)
-  if (!fallback.success || fallback.data === undefined) return undefined
-  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).default?.toString()
-}
-
-/** `optional()` leaves a description that was given before it with the schema that it wraps. */
-function descriptionOf(schema: z.ZodType): string {
-  const wrapped = schema instanceof z.ZodOptional ? (schema.unwrap() as z.ZodType) : undefined
-  return schema.meta()?.description ?? wrapped?.meta()?.description ?? ''
-}
-
-/** In quotes, and without a password that it may hold. */
-function quote(text: string): string {
-  return JSON.stringify(text.replaceAll(/[^\s/,@]+@/g, '…@'))
+/** A list of origins, or undefined if it is unset. */
+export function optionalOrigins(description: string) {
+  return originList.optional().meta({ description })
 }
 
 function isOrigin(text: string): boolean {
@@ -170,3 +142,5 @@ function isOrigin(text: string): boolean {
   const { pathname, search, hash, username } = new URL(text)
   return pathname === '/' && !search && !hash && !username
 }
+
+export const dataDir = z.string().default('./data').meta({ description: 'Directory for data on disk' })

@@ -3,9 +3,9 @@ import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /**
- * Opens a SQLite file, made with its folder where there is none, for this process alone. What is written is on disk
- * when the write returns.
- * @throws Error where it cannot be opened, or another process has it
+ * Opens a SQLite file exclusively, and creates it and its directory if they are missing. Writes are on disk when they
+ * return.
+ * @throws Error if the file cannot be opened, or another process has it open
  */
 export function openSqlite(file: string, schema: string): DatabaseSync {
   if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true })

@@ -1,26 +1,26 @@
 import type { KV, KvEntry } from 'nats'
 import type { z } from 'zod'
+import type { DependencyState } from '../contracts/readiness.ts'
 import { hasCode, WRONG_LAST_SEQUENCE } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
-import type { DependencyState } from '../runtime/health.ts'
 import type { Logger } from '../runtime/log.ts'
-import { pause } from '../runtime/pause.ts'
-import { reasonOf } from '../runtime/reason.ts'
-import { UnavailableError } from '../runtime/unavailable.ts'
+import { toReason } from '../runtime/reason.ts'
+import { retry } from '../runtime/retry.ts'
+import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createMapStore } from './map-store.ts'
 import type { Store } from './store.ts'
 
 const API_TIMEOUT_MS = 1_000
-const RETRY_MS = 250
-/** The key that says that the defaults were filled in. No id is encoded to it. */
-const FILLED = '_filled'
+
+/** The key that marks the bucket as initialized. No id encodes to it. */
+const INITIALIZED = '_filled'
 
 type Options<Value> = {
   nats: NatsLink
   /** The name of the bucket, one per service. */
   bucket: string
   schema: z.ZodType<Value>
-  /** What a new bucket is filled with, once: what is deleted of it later stays deleted. */
+  /** Written once, to a new bucket: a default that is deleted later stays deleted. */
   defaults: [id: string, value: Value][]
   log: Logger
 }
@@ -28,63 +28,61 @@ type Options<Value> = {
 export type KvStore<Value> = Store<Value> &
   AsyncDisposable & {
     state: () => DependencyState
-    /** Whether the bucket was read. Before, everything throws UnavailableError, for nobody knows what there is. */
+    /** Whether the bucket has been read once. Until then every operation throws UnavailableError. */
     isLoaded: () => boolean
   }
 
 /**
- * A map that follows a JetStream key-value bucket: reading stays in memory, a write resolves when the bucket has it, and
- * every instance sees it. While NATS is away reading goes on, and writing throws UnavailableError.
+ * A map that mirrors a JetStream key-value bucket. Reads are served from memory. A write resolves once the bucket has
+ * stored it, and reaches every instance. While NATS is down reads continue, and writes throw UnavailableError.
  */
 export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Options<Value>): KvStore<Value> {
   const closing = new AbortController()
   const values = createMapStore<Value>()
-  /** The revision of the last change that was seen of each key: what is told late must not undo it. */
+  /** The last revision seen of each key: an update that arrives late must not undo a newer one. */
   const revisions = new Map<string, number>()
   let incarnation: string | undefined
-  let loaded = false
+  let isLoaded = false
   let kv: KV | undefined
 
-  async function follow(): Promise<void> {
-    while (!closing.signal.aborted) {
-      try {
-        await nats.up(closing.signal)
-        await followUntilDown()
-      } catch (error) {
-        if (!closing.signal.aborted) log.warn({ bucket, reason: reasonOf(error) }, 'the bucket cannot be followed')
-      }
+  async function mirror(onLoaded: () => void): Promise<void> {
+    try {
+      await nats.up(closing.signal)
+      await watchUntilDown(onLoaded)
+    } finally {
       kv = undefined
-      await pause(RETRY_MS, closing.signal)
     }
+    throw new Error('the watch ended')
   }
 
-  async function followUntilDown(): Promise<void> {
+  async function watchUntilDown(onLoaded: () => void): Promise<void> {
     const down = AbortSignal.any([closing.signal, nats.down()])
     const opened = await nats.connection().jetstream({ timeout: API_TIMEOUT_MS }).views.kv(bucket, { history: 1 })
-    await fillOnce(opened)
-    await forgetOlder(opened)
-    const changes = await opened.watch()
-    const stop = () => changes.stop()
+    await initialize(opened)
+    await dropOtherIncarnation(opened)
+    const updates = await opened.watch()
+    const stop = () => updates.stop()
     down.addEventListener('abort', stop, { once: true })
     if (down.aborted) stop()
-    for await (const change of changes) {
-      apply(change)
-      // The bucket is never empty: at least it says that it was filled.
-      if (change.delta === 0 && !kv) {
+    for await (const update of updates) {
+      apply(update)
+      // The initial values end with delta 0. There is always one: the INITIALIZED key.
+      if (update.delta === 0 && !kv) {
         kv = opened
-        loaded = true
+        isLoaded = true
+        onLoaded()
       }
     }
   }
 
-  async function fillOnce(opened: KV): Promise<void> {
-    if (await opened.get(FILLED)) return
-    for (const [id, value] of defaults) await createIfNew(opened, keyOf(id), JSON.stringify(value))
-    await createIfNew(opened, FILLED, '')
+  async function initialize(opened: KV): Promise<void> {
+    if (await opened.get(INITIALIZED)) return
+    for (const [id, value] of defaults) await createIfMissing(opened, toKey(id), JSON.stringify(value))
+    await createIfMissing(opened, INITIALIZED, '')
   }
 
-  /** The revisions of a bucket that was deleted and made again say nothing of the new one, nor do its values. */
-  async function forgetOlder(opened: KV): Promise<void> {
+  /** The values and revisions of a bucket that was deleted and created again say nothing about the new one. */
+  async function dropOtherIncarnation(opened: KV): Promise<void> {
     const { created } = (await opened.status()).streamInfo
     if (incarnation !== undefined && incarnation !== created) {
       for (const id of [...revisions.keys()]) void values.delete(id)
@@ -95,55 +93,62 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
 
   function apply(entry: KvEntry): void {
     const { key, operation, revision } = entry
-    if (key === FILLED) return
-    const id = idOf(key)
+    if (key === INITIALIZED) return
+    const id = toId(key)
     if (revision <= (revisions.get(id) ?? 0)) return
     revisions.set(id, revision)
     if (operation !== 'PUT') return void values.delete(id)
     const parsed = schema.safeParse(parseJson(entry.string()))
     if (parsed.success) void values.set(id, parsed.data)
-    else log.warn({ bucket, key, reason: parsed.error.message }, 'an entry of the bucket is not valid; ignored')
+    else log.warn({ bucket, key, reason: parsed.error.message }, 'invalid entry in the bucket; ignored')
   }
 
-  /** Does a write and sees what came of it, or says that it cannot be done now. */
+  /** Writes, then reads the entry back so that this instance sees its own write at once. */
   async function write(id: string, work: (kv: KV, key: string) => Promise<unknown>): Promise<void> {
-    if (!kv || nats.state() !== 'up') throw new UnavailableError(`the bucket ${bucket} cannot be written`)
+    if (!kv || nats.state() !== 'up') throw new UnavailableError(`the bucket ${bucket} is not writable`)
     try {
-      await work(kv, keyOf(id))
-      const entry = await kv.get(keyOf(id))
+      await work(kv, toKey(id))
+      const entry = await kv.get(toKey(id))
       if (entry) apply(entry)
     } catch (cause) {
-      throw new UnavailableError(`the bucket ${bucket} does not confirm a write`, { cause })
+      throw new UnavailableError(`the bucket ${bucket} did not confirm a write`, { cause })
     }
   }
 
-  function read(): Store<Value> {
-    if (!loaded) throw new UnavailableError(`the bucket ${bucket} is not read yet`)
+  function loaded(): Store<Value> {
+    if (!isLoaded) throw new UnavailableError(`the bucket ${bucket} has not been read yet`)
     return values
   }
 
-  const following = follow()
+  const mirroring = retry(mirror, {
+    signal: closing.signal,
+    initialMs: 250,
+    onFailure(error) {
+      // The link logs its own transitions.
+      if (nats.state() === 'up') log.warn({ bucket, reason: toReason(error) }, 'cannot mirror the bucket; retrying')
+    },
+  })
   return {
     state: () => (kv && nats.state() === 'up' ? 'up' : 'down'),
-    isLoaded: () => loaded,
-    get: (id) => read().get(id),
-    list: (range) => read().list(range),
+    isLoaded: () => isLoaded,
+    get: (id) => loaded().get(id),
+    list: (range) => loaded().list(range),
     async set(id, value) {
       await write(id, (kv, key) => kv.put(key, JSON.stringify(value)))
     },
     async delete(id) {
-      if (read().get(id) === undefined) return false
+      if (loaded().get(id) === undefined) return false
       await write(id, (kv, key) => kv.delete(key))
       return true
     },
     async [Symbol.asyncDispose]() {
       closing.abort()
-      await following
+      await mirroring
     },
   }
 }
 
-async function createIfNew(kv: KV, key: string, value: string): Promise<void> {
+async function createIfMissing(kv: KV, key: string, value: string): Promise<void> {
   try {
     await kv.create(key, value)
   } catch (error) {
@@ -151,12 +156,12 @@ async function createIfNew(kv: KV, key: string, value: string): Promise<void> {
   }
 }
 
-/** A key may have fewer characters than an id, and no dots in a row: those are written as `=` and two hex digits. */
-function keyOf(id: string): string {
+/** Keys allow fewer characters than ids, and no consecutive dots. Others are encoded as `=` and two hex digits. */
+function toKey(id: string): string {
   return id.replaceAll(/[^\w-]/g, (character) => `=${character.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 
-function idOf(key: string): string {
+function toId(key: string): string {
   return key.replaceAll(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 

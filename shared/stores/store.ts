@@ -1,12 +1,12 @@
-/** A part of a store's entries, by id. `next` is the `after` of the next part, if there is one. */
+/** A page of entries, ordered by id. `next` is the `after` of the next page, undefined on the last. */
 export type Page<Value> = { entries: [id: string, value: Value][]; next: string | undefined }
 
-/** A map from ids to values. Reading never waits; a write resolves when it is kept. */
+/** A map from ids to values. Reads are synchronous; a write resolves once it is stored. */
 export type Store<Value> = {
   get(id: string): Value | undefined
   set(id: string, value: Value): Promise<void>
-  /** Resolves to whether there was such an entry. */
+  /** Resolves to whether the entry existed. */
   delete(id: string): Promise<boolean>
-  /** The first `limit` entries whose id comes after `after`, in the order of their UTF-16 code units. */
+  /** The first `limit` entries after the id `after`, in UTF-16 code unit order. */
   list(range: { limit: number; after?: string | undefined }): Page<Value>
 }

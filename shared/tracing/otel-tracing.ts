@@ -16,17 +16,17 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { defaultResource, detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import type { Logger } from '../runtime/log.ts'
-import { createSeldom } from '../runtime/seldom.ts'
+import { createLogThrottle } from '../runtime/log-throttle.ts'
 import { version } from '../runtime/version.ts'
 import { createSampler } from './sampler.ts'
 import type { TracingSettings } from './settings.ts'
 import { parseTraceparent, type TraceContext, toTraceparent, toTracestate } from './trace-context.ts'
-import { passOn, type Span, type SpanOptions, type Tracing } from './tracing.ts'
+import { nonRecordingSpan, type Span, type SpanOptions, type Tracing } from './tracing.ts'
 
-/** How often what has gathered is sent. */
-const SEND_EVERY_MS = 1_000
-/** How long sending may take before its spans are dropped. It bounds what a dead receiver adds to the end of the process. */
-const SEND_LIMIT_MS = 2_000
+/** Export interval. */
+const EXPORT_INTERVAL_MS = 1_000
+/** Spans are dropped after this. It also bounds how long an unreachable collector delays shutdown. */
+const EXPORT_TIMEOUT_MS = 2_000
 
 const kinds = {
   internal: SpanKind.INTERNAL,
@@ -36,21 +36,21 @@ const kinds = {
   consumer: SpanKind.CONSUMER,
 }
 
-/** Records spans, and sends them by OTLP over HTTP. What cannot be sent is dropped, and costs no request anything. */
+/** Records spans and exports them over OTLP/HTTP. Export failures drop spans and never delay a request. */
 export function createOtelTracing(
   settings: TracingSettings & { endpoint: string },
   { name, log }: { name: string; log: Logger },
 ): Tracing {
-  logProblems(log)
-  const exporter = new OTLPTraceExporter({ url: `${settings.endpoint}/v1/traces`, timeoutMillis: SEND_LIMIT_MS })
+  logDiagnostics(log)
+  const exporter = new OTLPTraceExporter({ url: `${settings.endpoint}/v1/traces`, timeoutMillis: EXPORT_TIMEOUT_MS })
   const provider = new TracerProvider({
     resource: resourceOf(name),
     sampler: createSampler(settings),
-    spanProcessors: [new BatchSpanProcessor({ exporter, scheduledDelayMillis: SEND_EVERY_MS })],
+    spanProcessors: [new BatchSpanProcessor({ exporter, scheduledDelayMillis: EXPORT_INTERVAL_MS })],
   })
   const tracer = provider.getTracer('video-edge-aggregator', version)
 
-  function begin(name: string, context: Context, { kind = 'internal', attributes, links }: SpanOptions = {}): Span {
+  function startSpan(name: string, context: Context, { kind = 'internal', attributes, links }: SpanOptions = {}): Span {
     const options: ApiSpanOptions = { kind: kinds[kind] }
     if (attributes) options.attributes = attributes
     if (links) options.links = links.flatMap((link) => toSpanContext(link) ?? []).map((context) => ({ context }))
@@ -58,13 +58,13 @@ export function createOtelTracing(
     const { traceId, spanId, traceState } = span.spanContext()
     const isRecorded = span.isRecording()
     const traceparent = toTraceparent({ traceId, spanId, isSampled: isRecorded })
-    if (!isRecorded) return passOn(traceId, traceparent, traceState?.serialize())
+    if (!isRecorded) return nonRecordingSpan(traceId, traceparent, traceState?.serialize())
     return {
       traceId,
       traceparent,
       tracestate: traceState?.serialize(),
       isRecorded,
-      child: (name, options) => begin(name, trace.setSpan(ROOT_CONTEXT, span), options),
+      child: (name, options) => startSpan(name, trace.setSpan(ROOT_CONTEXT, span), options),
       end: (outcome = {}) => end(span, outcome),
     }
   }
@@ -72,10 +72,10 @@ export function createOtelTracing(
   return {
     start(name, { traceparent = '', tracestate }, options) {
       const parent = toSpanContext({ traceparent, tracestate })
-      return begin(name, parent ? trace.setSpanContext(ROOT_CONTEXT, parent) : ROOT_CONTEXT, options)
+      return startSpan(name, parent ? trace.setSpanContext(ROOT_CONTEXT, parent) : ROOT_CONTEXT, options)
     },
     async [Symbol.asyncDispose]() {
-      await provider.shutdown().catch((err: unknown) => log.warn({ err }, 'the last spans were not sent'))
+      await provider.shutdown().catch((err: unknown) => log.warn({ err }, 'the last spans were not exported'))
     },
   }
 }
@@ -105,7 +105,7 @@ function toSpanContext({ traceparent, tracestate: given }: TraceContext): SpanCo
   }
 }
 
-/** OTEL_RESOURCE_ATTRIBUTES may say more. Not another name: it would be the same for all services. */
+/** OTEL_RESOURCE_ATTRIBUTES may add attributes, but not replace the name: all services share that variable. */
 function resourceOf(name: string) {
   const own = resourceFromAttributes({ 'service.name': name, 'service.version': version })
   return defaultResource()
@@ -113,16 +113,16 @@ function resourceOf(name: string) {
     .merge(own)
 }
 
-/** A receiver that is away would fill the log. */
-function logProblems(log: Logger): void {
-  const seldom = createSeldom(60_000)
-  const tell = (message: string) => {
-    const times = seldom('spans')
-    if (times) log.warn({ reason: message, times }, 'spans are not sent')
+/** Throttled: the SDK logs every failed export. */
+function logDiagnostics(log: Logger): void {
+  const throttle = createLogThrottle(60_000)
+  const report = (message: string) => {
+    const times = throttle('export')
+    if (times) log.warn({ reason: message, times }, 'span export failed')
   }
-  const ignore = () => {}
+  const noop = () => {}
   diag.setLogger(
-    { error: tell, warn: tell, info: ignore, debug: ignore, verbose: ignore },
+    { error: report, warn: report, info: noop, debug: noop, verbose: noop },
     { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   )
 }

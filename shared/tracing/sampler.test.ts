@@ -1,7 +1,7 @@
 import { ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api'
 import { SamplingDecision } from '@opentelemetry/sdk-trace'
 import { expect, test, vi } from 'vitest'
-import { useFakeClock } from '../runtime/fake-clock.ts'
+import { useFakeClock } from '../testing/fake-clock.ts'
 import { createSampler } from './sampler.ts'
 import { createTraceIds } from './trace-context.ts'
 

@@ -8,12 +8,12 @@ import {
 } from '@opentelemetry/sdk-trace'
 import type { TracingSettings } from './settings.ts'
 
-/** New traces that are recorded in a second where nothing else is said. They cost a percent or two of a core. */
+/** Default limit for new traces. At this rate recording costs one or two percent of a core. */
 const MAX_PER_SECOND = 25
 
 type Sampling = Pick<TracingSettings, 'OTEL_TRACES_SAMPLER' | 'OTEL_TRACES_SAMPLER_ARG'>
 
-/** The sampler that OpenTelemetry's variables name. Ours where they name none: all of little traffic, and little of much. */
+/** The sampler that OpenTelemetry's variables select. The default is rate limiting, which records light traffic in full. */
 export function createSampler({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: ratio }: Sampling): Sampler {
   switch (name) {
     case undefined:
@@ -33,7 +33,7 @@ export function createSampler({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_A
   }
 }
 
-/** Takes the first so many of each second. */
+/** Samples the first `maxPerSecond` traces of each second. */
 function createRateLimitingSampler(maxPerSecond: number): Sampler {
   let second = -1
   let taken = 0

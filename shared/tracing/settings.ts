@@ -10,7 +10,7 @@ const samplers = [
 ] as const
 
 /**
- * Named as OpenTelemetry does, whose SDK reads the others of its variables itself
+ * OpenTelemetry's own variables. Its SDK reads the rest of them itself
  * (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
  */
 export const tracingSettings = {
@@ -18,19 +18,19 @@ export const tracingSettings = {
     .url({ protocol: /^https?$/, error: 'must be an http(s) URL such as http://127.0.0.1:4318' })
     .transform((url) => url.replace(/\/+$/, ''))
     .optional()
-    .meta({ description: 'Where spans are sent, by OTLP over HTTP' }),
+    .meta({ description: 'OTLP/HTTP endpoint that spans are exported to' }),
   OTEL_TRACES_SAMPLER: z
     .enum(samplers, { error: `must be one of ${samplers.join(', ')}` })
     .optional()
     .meta({
-      description: 'Which traces are recorded; none takes 25 new ones a second, and those that a caller records',
+      description: 'Sampler; none records 25 new traces a second, and those that the caller samples',
     }),
   OTEL_TRACES_SAMPLER_ARG: z
     .string()
     .regex(/^(0(\.\d+)?|1(\.0+)?)$/, { error: 'must be a number from 0 to 1' })
     .transform(Number)
     .default(1)
-    .meta({ description: 'The part of all traces that traceidratio takes' }),
+    .meta({ description: 'Sampling ratio for traceidratio' }),
 }
 
 export type TracingSettings = z.output<z.ZodObject<typeof tracingSettings>>

@@ -6,7 +6,7 @@ import {
   toTraceparent,
   toTracestate,
 } from './trace-context.ts'
-import { passingOn } from './tracing.ts'
+import { nonRecordingTracing } from './tracing.ts'
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const spanId = '00f067aa0ba902b7'
@@ -51,7 +51,7 @@ test('new ids are well formed, and no two are the same', () => {
 
 test('where nothing is recorded, a trace is passed on as it came', () => {
   const given = { traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'vendor=1' }
-  const span = passingOn.start('work', given)
+  const span = nonRecordingTracing.start('work', given)
   expect({ ...span.child('part') }).toMatchObject({ ...given, traceId, isRecorded: false })
 })
 
@@ -63,13 +63,13 @@ test.each(['a'.repeat(513), 'vendor=é', 'vendor=1\nx: y', 'vendor=\u0000', '', 
 )
 
 test('where nothing is recorded, a tracestate that other servers would refuse is left out', () => {
-  const span = passingOn.start('work', { traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'a'.repeat(10_000) })
+  const span = nonRecordingTracing.start('work', { traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'a'.repeat(10_000) })
   expect(span.tracestate).toBeUndefined()
 })
 
 test('where nothing is recorded, what comes without a trace, or with a bad one, gets one that says so', () => {
   for (const traceparent of [undefined, 'text']) {
-    const span = passingOn.start('work', { traceparent, tracestate: 'vendor=1' })
+    const span = nonRecordingTracing.start('work', { traceparent, tracestate: 'vendor=1' })
     expect(parseTraceparent(span.traceparent)).toMatchObject({ traceId: span.traceId, isSampled: false })
     expect(span.tracestate).toBeUndefined()
   }

@@ -1,46 +1,42 @@
 import { randomFillSync } from 'node:crypto'
 
-/** Where work belongs, as it travels between processes: W3C Trace Context (https://www.w3.org/TR/trace-context/). */
-export type TraceContext = {
-  traceparent: string
-  /** What tracing systems add. */
-  tracestate?: string | undefined
-}
+/** W3C Trace Context (https://www.w3.org/TR/trace-context/), as it travels between processes. */
+export type TraceContext = { traceparent: string; tracestate?: string | undefined }
 
-/** What came of it from elsewhere. */
-export type GivenTrace = { [Part in keyof TraceContext]?: TraceContext[Part] | undefined }
+/** A trace context from outside: unvalidated, and possibly missing. */
+export type IncomingTrace = { traceparent?: string | undefined; tracestate?: string | undefined }
 
-/** The parts of a traceparent: 32 and 16 hexadecimal digits. */
+/** The fields of a traceparent: 32 and 16 hexadecimal digits. */
 export type TraceIds = { traceId: string; spanId: string; isSampled: boolean }
 
-const FORM = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/
+const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/
 
-/** Undefined for what is no traceparent. Of a later version than ours the parts that we know are taken, as it asks. */
+/** Undefined if malformed. Of a later version it reads the fields that version 00 has, as the specification requires. */
 export function parseTraceparent(text: string): TraceIds | undefined {
-  const [, version, traceId = '', spanId = '', flags = '', more] = FORM.exec(text) ?? []
+  const [, version, traceId = '', spanId = '', flags = '', more] = TRACEPARENT.exec(text) ?? []
   if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return undefined
   if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined
   return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & 1) === 1 }
 }
 
-const FLAGS_AT = 53
+const FLAGS_OFFSET = 53
 
-/** Whether somebody records the trace. Few are, so most are told by one look. */
+/** Whether the trace is recorded. Most are not, so the common case avoids parsing. */
 export function isSampled(traceparent: string): boolean {
-  if (traceparent.startsWith('00', FLAGS_AT)) return false
+  if (traceparent.startsWith('00', FLAGS_OFFSET)) return false
   return parseTraceparent(traceparent)?.isSampled ?? false
 }
 
-/** The specification asks to pass on at least 512 characters; more, or others, would have other servers refuse the request. */
+/** 512 characters is what the specification guarantees. A longer or non-ASCII header could make a server reject the request. */
 const TRACESTATE = /^[\x20-\x7e]{1,512}$/
 
-/** What of a tracestate is passed on: all, or nothing. */
+/** The tracestate to propagate: all of it, or undefined if it is not safe to send. */
 export function toTracestate(text: unknown): string | undefined {
   return typeof text === 'string' && TRACESTATE.test(text) ? text : undefined
 }
 
 export function toTraceparent({ traceId, spanId, isSampled }: TraceIds): string {
-  // Joined, because a concatenated string is a rope until it is read, and JSON.stringify takes its slow path for ropes.
+  // join() makes a flat string. Concatenation makes a rope, and JSON.stringify takes its slow path for ropes.
   return ['00', traceId, spanId, isSampled ? '01' : '00'].join('-')
 }
 
@@ -48,7 +44,7 @@ const ID_BYTES = 24
 const pool = Buffer.alloc(ID_BYTES * 1_024)
 let used = pool.length
 
-/** A trace of its own, that nobody records. */
+/** The ids of a new trace that is not sampled. Random bytes come from a pool: one system call per 1,024 traces. */
 export function createTraceIds(): TraceIds {
   if (used === pool.length) {
     randomFillSync(pool)

@@ -1,65 +1,65 @@
 import {
   createTraceIds,
-  type GivenTrace,
+  type IncomingTrace,
   parseTraceparent,
   type TraceContext,
   toTraceparent,
   toTracestate,
 } from './trace-context.ts'
 
-/** As OpenTelemetry names them: https://opentelemetry.io/docs/specs/otel/trace/api/#spankind */
+/** https://opentelemetry.io/docs/specs/otel/trace/api/#spankind */
 export type SpanKind = 'internal' | 'server' | 'client' | 'producer' | 'consumer'
 
-/** Named by OpenTelemetry's semantic conventions. */
+/** Names follow OpenTelemetry's semantic conventions. */
 export type Attributes = Record<string, string | number>
 
 export type SpanOptions = {
   kind?: SpanKind
   attributes?: Attributes
-  /** Other work that this is a part of. */
+  /** Other spans that caused this one. */
   links?: TraceContext[] | undefined
 }
 
-/** A piece of work in a trace. Its context is what is passed on to who does a part of it elsewhere. */
+/** One operation of a trace. Its context is propagated to the services that it calls. */
 export type Span = TraceContext & {
   traceId: string
-  /** Whether anybody will see it. What only shows in a span need not be found out where nobody does. */
+  /** If false, nobody sees the span: do not compute what only the span would show. */
   isRecorded: boolean
-  /** Begins a part of this work. */
   child(name: string, options?: SpanOptions): Span
   end(outcome?: { name?: string; attributes?: Attributes; error?: unknown }): void
 }
 
 export type Tracing = AsyncDisposable & {
-  /** Begins work in the trace of who asked for it, or, where that is none or not well formed, in a new one. */
-  start(name: string, parent: GivenTrace, options?: SpanOptions): Span
+  /** Starts a span in the caller's trace, or in a new one if `parent` is missing or malformed. */
+  start(name: string, parent: IncomingTrace, options?: SpanOptions): Span
 }
 
-/** On whose behalf something is done: the id of the request, under which the logs have it, and its place in a trace. */
+/** The request on whose behalf a call is made. */
 export type RequestContext = { requestId: string; span: Span }
 
-/** Records nothing: what comes is passed on as it came, and what comes without a trace gets one. */
-export const passingOn: Tracing = {
+/** Records nothing, but propagates incoming traces. */
+export const nonRecordingTracing: Tracing = {
   start(_, { traceparent, tracestate }) {
-    const given = traceparent === undefined ? undefined : parseTraceparent(traceparent)
-    return given ? passOn(given.traceId, toTraceparent(given), toTracestate(tracestate)) : beginUnrecorded()
+    const parent = traceparent === undefined ? undefined : parseTraceparent(traceparent)
+    if (!parent) return startNonRecordingSpan()
+    return nonRecordingSpan(parent.traceId, toTraceparent(parent), toTracestate(tracestate))
   },
   async [Symbol.asyncDispose]() {},
 }
 
-/** A trace that nobody records: for calls that only ask how things are. */
-export function beginUnrecorded(): Span {
+/** Starts a trace that is not recorded, for calls such as health checks. */
+export function startNonRecordingSpan(): Span {
   const ids = createTraceIds()
-  return passOn(ids.traceId, toTraceparent(ids), undefined)
+  return nonRecordingSpan(ids.traceId, toTraceparent(ids), undefined)
 }
 
-/** A span that is not recorded, and stands for all of its parts. */
-export function passOn(traceId: string, traceparent: string, tracestate: string | undefined): Span {
-  return { traceId, traceparent, tracestate, isRecorded: false, child: itself, end: ignore }
+/** A span that only propagates its context. It is its own child, so that it costs one allocation. */
+export function nonRecordingSpan(traceId: string, traceparent: string, tracestate: string | undefined): Span {
+  return { traceId, traceparent, tracestate, isRecorded: false, child: self, end: noop }
 }
 
-function itself(this: Span): Span {
+function self(this: Span): Span {
   return this
 }
 
-function ignore(): void {}
+function noop(): void {}

@@ -1,4 +1,4 @@
-import { jsonRequest } from '../../shared/http/json-request.ts'
+import { jsonRequest } from '../../shared/testing/json-request.ts'
 import { eventually } from './eventually.ts'
 import type { System } from './system.ts'
 

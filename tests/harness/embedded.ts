@@ -18,7 +18,7 @@ export async function startEmbedded(settings: Record<string, string> = {}): Prom
   const folder = await mkdtemp(join(tmpdir(), 'embedded-'))
   stack.defer(() => rm(folder, { recursive: true, force: true }))
   const port = await freePortRange()
-  stack.use(await startProgram('embedded', 'scripts/embedded.ts', { DATA_DIR: folder, ...settings }, port))
+  stack.use(await startProgram('embedded', 'embedded/main.ts', { DATA_DIR: folder, ...settings }, port))
   const at = (offset: number) => ({ url: toOrigin('127.0.0.1', port + offset) })
   const play = at(0)
   // The edge is the last to listen.

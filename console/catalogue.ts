@@ -1,0 +1,58 @@
+import type { z } from 'zod'
+import { expectBody, type ServiceClient } from '../shared/client/service-client.ts'
+import type { CataloguePage } from '../shared/contracts/catalogue-page.ts'
+import { Metadata } from '../shared/contracts/metadata.ts'
+import { type PageQuery, pageOf } from '../shared/contracts/page.ts'
+import { LookedUpCounts } from '../shared/contracts/view-counts.ts'
+import type { Logger } from '../shared/runtime/log.ts'
+import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
+
+/** A page of a thousand assets takes longer than the single asset of a play. */
+const LIST_TIMEOUT_MS = 1_000
+const LOOKUP_TIMEOUT_MS = 500
+
+const MetadataPage = pageOf(Metadata)
+type MetadataPage = z.infer<typeof MetadataPage>
+
+/**
+ * A page of all assets with their views, which are null while reporting is down.
+ * @throws UnavailableError if metadata is down
+ */
+export type Catalogue = (query: PageQuery, request: RequestContext) => Promise<CataloguePage>
+
+type Deps = { metadata: Pick<ServiceClient, 'get'>; reporting: Pick<ServiceClient, 'post'>; log: Logger }
+
+export function createCatalogue({ metadata, reporting, log }: Deps): Catalogue {
+  async function list({ limit, after }: PageQuery, request: RequestContext): Promise<MetadataPage> {
+    const query = new URLSearchParams({ limit: String(limit), ...(after && { after }) })
+    const signal = AbortSignal.timeout(LIST_TIMEOUT_MS)
+    try {
+      return expectBody(await metadata.get(`/content/assets?${query}`, { signal, ...request }), 200, MetadataPage)
+    } catch (cause) {
+      throw new UnavailableError('metadata did not list its assets', { cause })
+    }
+  }
+
+  async function lookUp(assets: string[], request: RequestContext): Promise<Record<string, number> | undefined> {
+    if (assets.length === 0) return {}
+    const options = { signal: AbortSignal.timeout(LOOKUP_TIMEOUT_MS), ...request, idempotent: true }
+    try {
+      return expectBody(await reporting.post('/events/lookup', { assets }, options), 200, LookedUpCounts).assets
+    } catch (err) {
+      log.debug({ err, requestId: request.requestId, trace_id: request.span.traceId }, 'counts unavailable')
+      return undefined
+    }
+  }
+
+  return async function getPage(query, request) {
+    const { assets, next } = await list(query, request)
+    const ids = assets.map(({ id }) => id)
+    const counts = await lookUp(ids, request)
+    return {
+      assets: assets.map((asset) => ({ ...asset, views: counts ? (counts[asset.id] ?? 0) : null })),
+      next,
+      ...(!counts && { degraded: ['reporting'] }),
+    }
+  }
+}

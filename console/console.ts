@@ -1,0 +1,45 @@
+import { Hono } from 'hono'
+import { CataloguePage } from '../shared/contracts/catalogue-page.ts'
+import { PageQuery } from '../shared/contracts/page.ts'
+import { SystemStatus } from '../shared/contracts/system-status.ts'
+import type { AppEnv } from '../shared/http/app-env.ts'
+import { limitConcurrency } from '../shared/http/limit-concurrency.ts'
+import { describeOperation } from '../shared/http/openapi.ts'
+import { requestContextOf } from '../shared/http/request-context.ts'
+import { validate } from '../shared/http/validate.ts'
+import type { Catalogue } from './catalogue.ts'
+import { createPage } from './page.ts'
+import type { Status } from './status.ts'
+
+/** Concurrency limit: a page of a thousand assets with long summaries takes some 10 MB of memory. */
+const MAX_PAGES_IN_FLIGHT = 8
+
+type Deps = { catalogue: Catalogue; status: Status }
+
+/** The page at `/`, and the routes that only it needs. */
+export function createConsole({ catalogue, status }: Deps) {
+  return new Hono<AppEnv>()
+    .route('/', createPage())
+    .get(
+      '/catalogue',
+      describeOperation({
+        operationId: 'listCatalogue',
+        summary: 'List all assets with their views, by id, in pages',
+        description: 'While counts are unavailable, views are null and `degraded` is `["reporting"]`',
+        responses: { 200: CataloguePage },
+        problems: [400, 503],
+      }),
+      limitConcurrency(MAX_PAGES_IN_FLIGHT, 'catalogue pages'),
+      validate('query', PageQuery),
+      async (c) => c.json(await catalogue(c.req.valid('query'), requestContextOf(c))),
+    )
+    .get(
+      '/status',
+      describeOperation({
+        operationId: 'getStatus',
+        summary: 'Get the state of every component of the system',
+        responses: { 200: SystemStatus },
+      }),
+      async (c) => c.json(await status()),
+    )
+}

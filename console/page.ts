@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { extname, join } from 'node:path'
+import { type Context, Hono } from 'hono'
+import { describeRoute } from 'hono-openapi'
+import type { AppEnv } from '../shared/http/app-env.ts'
+import { describeOperation } from '../shared/http/openapi.ts'
+
+const FOLDER = join(import.meta.dirname, 'page')
+
+const types: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+}
+
+/** No text, such as an asset's title, can become markup or code: scripts are our own files, and none may write HTML. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "connect-src 'self'",
+  "img-src 'self'",
+  'media-src http: https:',
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ')
+
+/** The page's files are not part of the API. */
+const undocumented = describeRoute({ hide: true })
+
+/** The console at `/`, and its files under `/console/`. Each file has a route of its own, so that no other can be read. */
+export function createPage() {
+  const page = new Hono<AppEnv>()
+  page.get(
+    '/',
+    describeOperation({
+      operationId: 'getConsole',
+      summary: 'The console, a page that plays and shows live counts',
+      responses: { 200: { type: 'text/html', example: '<!doctype html>' } },
+    }),
+    serveFile(join(FOLDER, 'index.html')),
+  )
+  for (const [name, file] of files()) page.get(`/console/${name}`, undocumented, serveFile(file))
+  return page
+}
+
+function files(): [name: string, file: string][] {
+  const { resolve } = createRequire(import.meta.url)
+  const own = readdirSync(FOLDER).filter((name) => types[extname(name)] && name !== 'index.html')
+  return [
+    ...own.map((name): [string, string] => [name, join(FOLDER, name)]),
+    ['uplot.js', resolve('uplot/dist/uPlot.esm.js')],
+    ['uplot.css', resolve('uplot/dist/uPlot.min.css')],
+  ]
+}
+
+/** Browsers revalidate on each load: without a build there is no version in the file name. */
+function serveFile(file: string) {
+  const content = readFileSync(file)
+  const etag = `"${createHash('sha256').update(content).digest('base64url')}"`
+  const headers = {
+    'content-type': types[extname(file)] ?? 'application/octet-stream',
+    'cache-control': 'no-cache',
+    etag,
+    'content-security-policy': POLICY,
+    'referrer-policy': 'no-referrer',
+  }
+  return (c: Context<AppEnv>) =>
+    c.req.header('if-none-match')?.includes(etag) ? c.body(null, 304, headers) : c.body(content, 200, headers)
+}

@@ -1,0 +1,66 @@
+import { join } from 'node:path'
+import { cdnurl } from '../cdnurl/service.ts'
+import { metadata } from '../metadata/service.ts'
+import { playSettings, startPlay } from '../play/service.ts'
+import { startQueueListener } from '../queue-listener/service.ts'
+import { reporting } from '../reporting/service.ts'
+import { type ServiceEntry, services } from '../services.ts'
+import { createLocalInvalidations } from '../shared/catalogue/local-invalidations.ts'
+import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
+import { writeSettings } from '../shared/http/write-token.ts'
+import { createLog } from '../shared/runtime/log.ts'
+import { dataDir } from '../shared/runtime/settings.ts'
+import type { ServiceSettings } from '../shared/service/run-service.ts'
+import { createService, type Service } from '../shared/service/service.ts'
+import { openTracing } from '../shared/tracing/open.ts'
+import type { Tracing } from '../shared/tracing/tracing.ts'
+
+const { CATALOGUE_TTL, CORS_ORIGINS } = playSettings
+const settings = { DATA_DIR: dataDir, CATALOGUE_TTL, CORS_ORIGINS, ...writeSettings }
+type EmbeddedSettings = ServiceSettings<typeof settings>
+
+/**
+ * All services in one process, with the event log in a SQLite file instead of NATS. They still communicate over HTTP.
+ * `--port` is the edge's; the ports of the others keep their distance from it.
+ */
+export const embedded = {
+  name: 'embedded',
+  port: services.play.port,
+  settings,
+  async start({ log, resources, stopping, discovery }: Service, settings: EmbeddedSettings) {
+    const eventLog = resources.use(createSqliteEventLog({ file: join(settings.DATA_DIR, 'events.sqlite'), log }))
+    const invalidations = createLocalInvalidations()
+
+    const tracings: Tracing[] = []
+    // In parallel, because each waits for a timeout if its collector is unreachable.
+    resources.defer(async () => {
+      await Promise.all(tracings.map((tracing) => tracing[Symbol.asyncDispose]()))
+    })
+
+    async function open({ name }: ServiceEntry): Promise<Service> {
+      const log = createLog({ name, level: settings.LOG_LEVEL })
+      const tracing = await openTracing(settings, { name, log })
+      tracings.push(tracing)
+      const service = createService({ name, log, stopping, discovery, tracing })
+      resources.use(service.resources)
+      return service
+    }
+    const at = ({ port }: ServiceEntry) => ({
+      ...settings,
+      NATS_URL: undefined,
+      PORT: settings.PORT && settings.PORT + port - services.play.port,
+    })
+
+    const content = await metadata.start(await open(services.metadata), at(services.metadata), invalidations)
+    const urls = await cdnurl.start(await open(services.cdnurl), at(services.cdnurl), invalidations)
+    const counts = await reporting.start(await open(services.reporting), at(services.reporting))
+    const upstreams = { METADATA_URL: [content.url], CDNURL_URL: [urls.url], REPORTING_URL: [counts.url] }
+    const entry = services['queue-listener']
+    const listener = await startQueueListener(await open(entry), { ...at(entry), ...upstreams }, { eventLog })
+    return startPlay(
+      await open(services.play),
+      { ...at(services.play), ...upstreams, QUEUE_LISTENER_URL: [listener.url] },
+      { eventLog, invalidations },
+    )
+  },
+}

@@ -1,0 +1,49 @@
+import type { CdnUrl } from '../shared/contracts/cdn-url.ts'
+import type { Metadata } from '../shared/contracts/metadata.ts'
+import type { Play } from '../shared/contracts/play.ts'
+import type { Degraded } from '../shared/contracts/playback.ts'
+import type { PlayCounts } from '../shared/contracts/view-counts.ts'
+import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
+import type { AssetCache } from './asset-cache.ts'
+import type { LookUpCounts } from './count-lookup.ts'
+
+/** What the upstreams know about a play. */
+export type Aggregate = {
+  metadata: Metadata
+  cdnUrl: CdnUrl
+  /** The counts before this play; undefined if they are unavailable. */
+  counts: PlayCounts | undefined
+  /** The upstreams whose data is missing or stale. */
+  degraded: Degraded[]
+}
+
+/**
+ * Fans out to all upstreams in parallel. Undefined if metadata or cdnurl has no such asset.
+ * @throws UnavailableError if one of them is down and the asset is not cached
+ */
+export type Aggregator = (play: Play, request: RequestContext) => Promise<Aggregate | undefined>
+
+type Deps = {
+  metadata: Pick<AssetCache<Metadata>, 'get'>
+  cdnUrls: Pick<AssetCache<CdnUrl>, 'get'>
+  lookUpCounts: LookUpCounts
+}
+
+export function createAggregator({ metadata, cdnUrls, lookUpCounts }: Deps): Aggregator {
+  return async function aggregate(play, request) {
+    const [content, url, counts] = await Promise.all([
+      metadata.get(play.assetId, request),
+      cdnUrls.get(play.assetId, request),
+      lookUpCounts(play, request),
+    ])
+    if (content.state === 'absent' || url.state === 'absent') return undefined
+    if (content.state === 'failed') throw new UnavailableError('metadata is not cached', { cause: content.error })
+    if (url.state === 'failed') throw new UnavailableError('the URL is not cached', { cause: url.error })
+    const degraded: Degraded[] = []
+    if (content.state === 'stale') degraded.push('metadata')
+    if (url.state === 'stale') degraded.push('cdnurl')
+    if (!counts) degraded.push('reporting')
+    return { metadata: content.value, cdnUrl: url.value, counts, degraded }
+  }
+}

@@ -1,0 +1,92 @@
+import { LRUCache } from 'lru-cache'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
+
+/** What a cache returns: a value, which is stale if its owner is down; or that there is none; or why it is unknown. */
+export type Cached<Value> =
+  | { state: 'fresh' | 'stale'; value: Value }
+  | { state: 'absent' }
+  | { state: 'failed'; error: unknown }
+
+export type CacheOutcome = 'hit' | 'miss' | 'stale' | 'error'
+
+/** A loading cache of one kind of data per asset. */
+export type AssetCache<Value> = {
+  get(id: string, request: RequestContext): Promise<Cached<Value>>
+  /** The next get() loads the asset again; until that succeeds, the old value is stale. */
+  expire(id: string): void
+  expireAll(): void
+}
+
+export type AssetCacheOptions<Value> = {
+  /** Loads an asset from its owner; undefined if there is none. */
+  load: (id: string, request: RequestContext) => Promise<Value | undefined>
+  /** How long a value is fresh, in milliseconds. */
+  ttlMs: number
+  /** Maximum number of assets. */
+  max: number
+  onRead: (outcome: CacheOutcome) => void
+}
+
+/** Anything but a fresh value is loaded again by the next request, but the requests of one burst share one load. */
+const RETRY_MS = 1
+
+/** Single-flight, with stale-if-error: an expired value is kept for as long as its owner is down. */
+export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCacheOptions<Value>): AssetCache<Value> {
+  let generation = 0
+  const cache = new LRUCache<string, Cached<Value>, RequestContext>({
+    max,
+    ttl: Math.max(1, Math.round(ttlMs)),
+    noDeleteOnStaleGet: true,
+    // A value that is invalidated while it loads still goes to those who wait for it, but is not cached.
+    ignoreFetchAbort: true,
+    async fetchMethod(id, last, { options, context: request }) {
+      const startedIn = generation
+      const loaded = await toCached(load(id, request))
+      if (loaded.state !== 'fresh' || generation !== startedIn) options.ttl = RETRY_MS
+      if (loaded.state === 'failed' && last && 'value' in last) return { state: 'stale', value: last.value }
+      return loaded
+    },
+  })
+
+  function expire(id: string): void {
+    const last = cache.peek(id, { allowStale: true })
+    if (last) cache.set(id, last, { start: performance.now() - ttlMs - 1 })
+    else cache.delete(id)
+  }
+
+  async function fetch(id: string, request: RequestContext): Promise<Cached<Value>> {
+    const loaded = (await cache.fetch(id, { context: request })) ?? { state: 'absent' }
+    if (!('value' in loaded)) cache.delete(id)
+    onRead(loaded.state === 'fresh' || loaded.state === 'absent' ? 'miss' : toOutcome(loaded))
+    return loaded
+  }
+
+  return {
+    async get(id, request) {
+      // The plain lookup first: fetch() allocates even for a hit.
+      const known = cache.get(id)
+      if (!known) return fetch(id, request)
+      onRead(known.state === 'fresh' ? 'hit' : toOutcome(known))
+      return known
+    },
+    expire,
+    expireAll() {
+      generation += 1
+      for (const id of [...cache.keys()]) expire(id)
+    },
+  }
+}
+
+/** A failure becomes a value, so that a play can decide once all of its reads have settled. */
+export async function toCached<Value>(loading: Promise<Value | undefined>): Promise<Cached<Value>> {
+  try {
+    const value = await loading
+    return value === undefined ? { state: 'absent' } : { state: 'fresh', value }
+  } catch (error) {
+    return { state: 'failed', error }
+  }
+}
+
+function toOutcome({ state }: Cached<unknown>): CacheOutcome {
+  return state === 'stale' ? 'stale' : 'error'
+}

@@ -1,0 +1,63 @@
+import { expectBody, type ServiceClient } from '../shared/client/service-client.ts'
+import type { Play } from '../shared/contracts/play.ts'
+import { LookedUpCounts, type PlayCounts } from '../shared/contracts/view-counts.ts'
+import { createBatcher } from '../shared/runtime/batcher.ts'
+import type { Logger } from '../shared/runtime/log.ts'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
+
+/** Maximum number of plays in one batched lookup. */
+const MAX_PLAYS = 1_000
+
+/** The counts before a play; undefined if they are unavailable. */
+export type LookUpCounts = (play: Play, request: RequestContext) => Promise<PlayCounts | undefined>
+
+export type CountLookupDeps = {
+  reporting: Pick<ServiceClient, 'post'>
+  timeoutMs: number
+  log: Logger
+  /** Called with the size of each batch. */
+  onBatch: (plays: number) => void
+  maxPlays?: number
+}
+
+type PlayRequest = Play & RequestContext
+
+/** Batched lookup: one request serves all plays that arrived while the previous one was in flight. */
+export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
+  const { reporting, timeoutMs, log, onBatch, maxPlays = MAX_PLAYS } = deps
+  const lookUp = createBatcher<PlayRequest, LookedUpCounts>({
+    maxItems: maxPlays,
+    budgetMs: timeoutMs,
+    async run(plays, signal) {
+      onBatch(plays.length)
+      const ids = {
+        assets: [...new Set(plays.map(({ assetId }) => assetId))],
+        users: [...new Set(plays.map(({ userId }) => userId))],
+      }
+      const options = { signal, idempotent: true, ...causeOf(plays) }
+      return expectBody(await reporting.post('/events/lookup', ids, options), 200, LookedUpCounts)
+    },
+  })
+
+  return async function lookUpCounts({ assetId, userId }, { requestId, span: parent }) {
+    const span = parent.child('look up counts')
+    try {
+      const { users, assets } = await lookUp({ assetId, userId, requestId, span })
+      span.end()
+      return { userviews: users[userId] ?? 0, assetviews: assets[assetId] ?? 0 }
+    } catch (err) {
+      span.end({ error: err })
+      log.debug({ err, requestId, trace_id: span.traceId }, 'counts unavailable')
+      return undefined
+    }
+  }
+}
+
+/** A batched request belongs to the first play whose trace is recorded, and links to those of the others. */
+function causeOf(plays: PlayRequest[]): Partial<RequestContext> & { links: PlayRequest['span'][] } {
+  const recorded = plays.filter(({ span }) => span.isRecorded)
+  const [first, ...others] = recorded
+  const cause = first ?? plays[0]
+  const links = others.map(({ span }) => span)
+  return cause ? { requestId: cause.requestId, span: cause.span, links } : { links }
+}

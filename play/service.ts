@@ -1,0 +1,151 @@
+import { join } from 'node:path'
+import type { z } from 'zod'
+import { createCatalogue } from '../console/catalogue.ts'
+import { createConsole } from '../console/console.ts'
+import { createStatus } from '../console/status.ts'
+import { type ServiceEntry, services, urlsOf } from '../services.ts'
+import type { Invalidations } from '../shared/catalogue/invalidations.ts'
+import { createNatsInvalidations } from '../shared/catalogue/nats-invalidations.ts'
+import { withCircuitBreaker } from '../shared/client/circuit-breaker.ts'
+import { instrumentClient } from '../shared/client/instrument-client.ts'
+import { createServiceClient, type ServiceClient } from '../shared/client/service-client.ts'
+import { CdnUrl } from '../shared/contracts/cdn-url.ts'
+import { Metadata } from '../shared/contracts/metadata.ts'
+import type { EventLog } from '../shared/event-log/event-log.ts'
+import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
+import { eventsMaxAge } from '../shared/event-log/settings.ts'
+import { warnIfUnprotected, writeToken } from '../shared/http/write-token.ts'
+import { createLiveFeed } from '../shared/live/live-feed.ts'
+import { openNatsLink } from '../shared/nats/link.ts'
+import { natsUrl } from '../shared/nats/settings.ts'
+import { dataDir, duration, optionalOrigins } from '../shared/runtime/settings.ts'
+import { choosePort } from '../shared/service/listen.ts'
+import type { ServiceSettings } from '../shared/service/run-service.ts'
+import { serve } from '../shared/service/serve.ts'
+import type { Service } from '../shared/service/service.ts'
+import { createAggregator } from './aggregate.ts'
+import { createApp } from './app.ts'
+import { type AssetCache, createAssetCache } from './asset-cache.ts'
+import { createAssetLoader } from './asset-loader.ts'
+import { createCountLookup } from './count-lookup.ts'
+import { createLiveRelay } from './live-relay.ts'
+import { createPlayMetrics, exposeOutbox } from './metrics.ts'
+import { createOutbox, type Outbox } from './outbox.ts'
+import { type Append, createRecorder } from './recorder.ts'
+import { createSpooler, SOURCE } from './spooler.ts'
+
+/** The deadline of a play's upstream calls. They run in parallel, so it bounds all of them together. */
+const UPSTREAM_TIMEOUT_MS = 500
+const MAX_CACHED_ASSETS = 10_000
+
+export const playSettings = {
+  METADATA_URL: urlsOf(services.metadata),
+  CDNURL_URL: urlsOf(services.cdnurl),
+  REPORTING_URL: urlsOf(services.reporting),
+  QUEUE_LISTENER_URL: urlsOf(services['queue-listener']),
+  CATALOGUE_TTL: duration('5s', 'How long cached data of an asset is fresh'),
+  WRITE_TOKEN: writeToken,
+  CORS_ORIGINS: optionalOrigins("Origins whose pages may read play's responses, separated by commas"),
+}
+const processSettings = { ...playSettings, NATS_URL: natsUrl, DATA_DIR: dataDir, EVENTS_MAX_AGE: eventsMaxAge }
+
+/** What play shares with the other services, besides HTTP. */
+export type Backbone = {
+  eventLog: EventLog
+  invalidations: Invalidations
+  /** Records views while the log does not. Without it such plays fail. */
+  outbox?: Outbox
+}
+
+/** What makes a play fast. The benchmark replaces each with a naive version to measure its worth. */
+const strategies = { createAssetCache, createCountLookup, createRecorder }
+
+/** Starts the edge on a given log. */
+export async function startPlay(
+  service: Service,
+  settings: ServiceSettings<typeof playSettings>,
+  { eventLog, invalidations, outbox }: Backbone,
+  { createAssetCache, createCountLookup, createRecorder } = strategies,
+) {
+  const { discovery, health, log, resources } = service
+  warnIfUnprotected(settings, log)
+  const metrics = createPlayMetrics(service.metrics)
+
+  function connect({ name }: ServiceEntry, urls: string[]) {
+    const client = createServiceClient({ name, instances: discovery.instancesOf(name, urls) })
+    return resources.use(client)
+  }
+  function connectUpstream(entry: ServiceEntry, urls: string[]) {
+    const client = withCircuitBreaker(connect(entry, urls), service)
+    health.watch(entry.name, { state: client.state, circuit: client.circuit, required: false })
+    return instrumentClient(client, service.metrics)
+  }
+  function cacheOf<Schema extends z.ZodType>(owner: ServiceClient, path: string, schema: Schema) {
+    const load = createAssetLoader(owner, { path, schema, timeoutMs: UPSTREAM_TIMEOUT_MS })
+    const onRead = metrics.reads(owner.name)
+    return createAssetCache({ load, ttlMs: settings.CATALOGUE_TTL, max: MAX_CACHED_ASSETS, onRead })
+  }
+
+  health.watch(eventLog.name, { state: eventLog.state, required: () => outbox?.state() !== 'up' })
+  if (outbox) health.watch('outbox', { state: outbox.state, required: false })
+  const metadata = connectUpstream(services.metadata, settings.METADATA_URL)
+  const cdnurl = connectUpstream(services.cdnurl, settings.CDNURL_URL)
+  const reporting = connectUpstream(services.reporting, settings.REPORTING_URL)
+  const listener = connect(services['queue-listener'], settings.QUEUE_LISTENER_URL)
+
+  const caches = {
+    metadata: cacheOf(metadata, '/content', Metadata),
+    cdnurl: cacheOf(cdnurl, '/url', CdnUrl),
+  }
+  expireOnInvalidation(caches, invalidations)
+  const lookUpCounts = createCountLookup({ reporting, timeoutMs: UPSTREAM_TIMEOUT_MS, log, onBatch: metrics.lookup })
+  const aggregate = createAggregator({ metadata: caches.metadata, cdnUrls: caches.cdnurl, lookUpCounts })
+
+  const spooler = outbox && resources.use(createSpooler({ eventLog, outbox, log }))
+  if (outbox) exposeOutbox(service.metrics, outbox)
+  const append = spooler?.append ?? createDirectAppend(eventLog)
+  const record = createRecorder({ append: metrics.instrumentAppend(append) })
+
+  const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
+  const catalogue = createCatalogue({ metadata, reporting, log })
+  const status = createStatus({ health, listener, invalidations, backlog: outbox?.size })
+  const console = createConsole({ catalogue, status })
+  const { CORS_ORIGINS: corsOrigins } = settings
+  const app = createApp({ ...service, aggregate, record, live, console, corsOrigins, onDegraded: metrics.degraded })
+  const address = await serve(app, service, settings)
+  spooler?.start()
+  return address
+}
+
+/** Without an outbox, a view that the log does not confirm is not recorded. */
+function createDirectAppend(eventLog: EventLog): Append {
+  const producer = eventLog.producer(SOURCE)
+  return async (views, signal) => {
+    await producer.append(views, signal)
+    return 'log'
+  }
+}
+
+function expireOnInvalidation(caches: Record<string, AssetCache<unknown>>, invalidations: Invalidations): void {
+  invalidations.subscribe(
+    ({ service, id }) => Object.hasOwn(caches, service) && caches[service]?.expire(id),
+    () => {
+      for (const cache of Object.values(caches)) cache.expireAll()
+    },
+  )
+}
+
+export const play = {
+  ...services.play,
+  settings: processSettings,
+  async start(service: Service, settings: ServiceSettings<typeof processSettings>) {
+    const { log, resources } = service
+    const { NATS_URL, HOST, DATA_DIR, EVENTS_MAX_AGE } = settings
+    const PORT = await choosePort(settings.PORT, HOST)
+    const nats = resources.use(openNatsLink({ servers: NATS_URL, ...service }))
+    const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs: EVENTS_MAX_AGE }))
+    const outbox = resources.use(createOutbox(join(DATA_DIR, `outbox-${PORT}.sqlite`)))
+    const invalidations = createNatsInvalidations(nats)
+    return startPlay(service, { ...settings, PORT }, { eventLog, invalidations, outbox })
+  },
+}

@@ -1,0 +1,54 @@
+import { services, urlsOf } from '../services.ts'
+import { instrumentClient } from '../shared/client/instrument-client.ts'
+import { createServiceClient } from '../shared/client/service-client.ts'
+import type { EventLog } from '../shared/event-log/event-log.ts'
+import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
+import { eventsMaxAge } from '../shared/event-log/settings.ts'
+import { createBaseApp } from '../shared/http/base-app.ts'
+import { warnIfUnprotected, writeToken } from '../shared/http/write-token.ts'
+import { openNatsLink } from '../shared/nats/link.ts'
+import { natsUrl } from '../shared/nats/settings.ts'
+import type { ServiceSettings } from '../shared/service/run-service.ts'
+import { serve } from '../shared/service/serve.ts'
+import type { Service } from '../shared/service/service.ts'
+import { forward } from './forward.ts'
+import { createProgress } from './progress.ts'
+import { createReportingClient } from './reporting-client.ts'
+
+const own = { WRITE_TOKEN: writeToken, REPORTING_URL: urlsOf(services.reporting) }
+const processSettings = { ...own, NATS_URL: natsUrl, EVENTS_MAX_AGE: eventsMaxAge }
+
+/** Starts forwarding a log to reporting. */
+export async function startQueueListener(
+  service: Service,
+  settings: ServiceSettings<typeof own>,
+  { eventLog }: { eventLog: EventLog },
+) {
+  const { discovery, health, log, metrics, resources, stopping, tracing } = service
+  const { REPORTING_URL, WRITE_TOKEN: token } = settings
+  warnIfUnprotected(settings, log)
+  const { name } = services.reporting
+  const client = resources.use(
+    createServiceClient({ name, instances: discovery.instancesOf(name, REPORTING_URL), token }),
+  )
+  health.watch(eventLog.name, { state: eventLog.state, required: true })
+  health.watch(name, { state: client.state, required: true })
+  const address = await serve(createBaseApp(service), service, settings)
+
+  const reporting = createReportingClient(instrumentClient(client, metrics), tracing)
+  const onForwarded = createProgress({ metrics, eventLog, reporting })
+  const forwarding = forward({ eventLog, reporting, log, onForwarded }, stopping)
+  resources.defer(() => forwarding)
+  return address
+}
+
+export const queueListener = {
+  ...services['queue-listener'],
+  settings: processSettings,
+  async start(service: Service, settings: ServiceSettings<typeof processSettings>) {
+    const { log, resources } = service
+    const nats = resources.use(openNatsLink({ servers: settings.NATS_URL, ...service }))
+    const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs: settings.EVENTS_MAX_AGE }))
+    return startQueueListener(service, settings, { eventLog })
+  },
+}

@@ -1,0 +1,107 @@
+import type { z } from 'zod'
+import { AssetParams } from '../contracts/ids.ts'
+import { PageQuery, pageOf } from '../contracts/page.ts'
+import { AssetNotFound, Done } from '../contracts/status.ts'
+import { createBaseApp } from '../http/base-app.ts'
+import { BODY_PROBLEMS, describeOperation } from '../http/openapi.ts'
+import { jsonBody, validate } from '../http/validate.ts'
+import { requireWriteToken } from '../http/write-token.ts'
+import type { Service } from '../service/service.ts'
+import type { Store } from '../stores/store.ts'
+import type { Invalidations } from './invalidations.ts'
+
+/** What a service keeps of an asset, and under which routes. */
+export type CatalogueDefinition<Fields> = {
+  /** The prefix of the routes, such as `/content`. */
+  path: string
+  /** What is stored of an asset; the body of a POST. */
+  fields: z.ZodType<Fields, Fields>
+  /** The response for an asset. */
+  entry: z.ZodType<{ id: string } & Fields>
+}
+
+export type CatalogueDeps<Fields> = Service & {
+  store: Store<Fields>
+  invalidations: Invalidations
+  /** Required for writes; undefined leaves them open. */
+  writeToken?: string | undefined
+}
+
+/** A service that stores one kind of data per asset: CRUD by the asset's id, and a list in pages. */
+export function createCatalogueApp<Fields extends object>(
+  { path, fields, entry }: CatalogueDefinition<Fields>,
+  { store, invalidations, writeToken, ...service }: CatalogueDeps<Fields>,
+) {
+  const asset = `${path}/asset/:assetId` as const
+  const notFound = (id: string, requestId: string): AssetNotFound => ({ id, status: 'Asset not found', requestId })
+  const invalidate = (id: string) => invalidations.publish({ service: service.name, id })
+
+  return createBaseApp(service)
+    .get(
+      asset,
+      describeOperation({
+        operationId: 'getAsset',
+        summary: 'Get an asset',
+        responses: { 200: entry, 404: AssetNotFound },
+        problems: [400, 503],
+      }),
+      validate('param', AssetParams),
+      (c) => {
+        const { assetId } = c.req.valid('param')
+        const found = store.get(assetId)
+        return found ? c.json({ id: assetId, ...found }) : c.json(notFound(assetId, c.get('requestId')), 404)
+      },
+    )
+    .post(
+      asset,
+      describeOperation({
+        operationId: 'setAsset',
+        summary: 'Create or replace an asset',
+        responses: { 200: Done },
+        problems: [...BODY_PROBLEMS, 503],
+        isWrite: true,
+      }),
+      requireWriteToken(writeToken),
+      validate('param', AssetParams),
+      jsonBody(),
+      validate('json', fields),
+      async (c) => {
+        const { assetId } = c.req.valid('param')
+        await store.set(assetId, c.req.valid('json'))
+        invalidate(assetId)
+        return c.json({ status: 'ok' })
+      },
+    )
+    .delete(
+      asset,
+      describeOperation({
+        operationId: 'deleteAsset',
+        summary: 'Delete an asset',
+        responses: { 200: Done, 404: AssetNotFound },
+        problems: [400, 503],
+        isWrite: true,
+      }),
+      requireWriteToken(writeToken),
+      validate('param', AssetParams),
+      async (c) => {
+        const { assetId } = c.req.valid('param')
+        if (!(await store.delete(assetId))) return c.json(notFound(assetId, c.get('requestId')), 404)
+        invalidate(assetId)
+        return c.json({ status: 'ok' })
+      },
+    )
+    .get(
+      `${path}/assets`,
+      describeOperation({
+        operationId: 'listAssets',
+        summary: 'List all assets by id, in pages',
+        responses: { 200: pageOf(entry) },
+        problems: [400, 503],
+      }),
+      validate('query', PageQuery),
+      (c) => {
+        const { entries, next } = store.list(c.req.valid('query'))
+        return c.json({ assets: entries.map(([id, fields]) => ({ id, ...fields })), next: next ?? null })
+      },
+    )
+}

@@ -1,0 +1,46 @@
+import type { z } from 'zod'
+import { assertWritesProtected, writeSettings } from '../http/write-token.ts'
+import { openNatsLink } from '../nats/link.ts'
+import { natsUrl } from '../nats/settings.ts'
+import type { Address, App } from '../service/listen.ts'
+import type { ServiceSettings } from '../service/run-service.ts'
+import { serve } from '../service/serve.ts'
+import type { Service } from '../service/service.ts'
+import { createKvStore } from '../stores/kv-store.ts'
+import { createMapStore } from '../stores/map-store.ts'
+import type { CatalogueDeps } from './catalogue-app.ts'
+import type { Invalidations } from './invalidations.ts'
+import { createLocalInvalidations } from './local-invalidations.ts'
+import { createNatsInvalidations } from './nats-invalidations.ts'
+
+const settings = { NATS_URL: natsUrl.optional(), ...writeSettings }
+type CatalogueSettings = ServiceSettings<typeof settings>
+
+type Options<Fields> = {
+  name: string
+  port: number
+  /** What is stored of an asset. */
+  fields: z.ZodType<Fields, Fields>
+  /** The assets that it starts with. */
+  seed: [id: string, fields: Fields][]
+  createApp: (deps: CatalogueDeps<Fields>) => App
+}
+
+/** A service that stores one kind of data per asset: in a map, or with NATS_URL in a replicated key-value bucket. */
+export function defineCatalogueService<Fields extends object>({ name, port, fields, seed, createApp }: Options<Fields>) {
+  /** @param shared invalidations to use instead of its own, in the embedded mode */
+  async function start(service: Service, settings: CatalogueSettings, shared?: Invalidations): Promise<Address> {
+    const { log, health, resources } = service
+    const { NATS_URL, WRITE_TOKEN: writeToken } = settings
+    assertWritesProtected(settings, log)
+    const nats = NATS_URL && resources.use(openNatsLink({ servers: NATS_URL, ...service }))
+    const kv =
+      nats && resources.use(createKvStore({ nats, bucket: name, schema: fields, defaults: seed, log }))
+    if (kv) health.watch('nats', { state: kv.state, required: () => !kv.isLoaded() })
+    const invalidations = shared ?? (nats ? createNatsInvalidations(nats) : createLocalInvalidations())
+    const store = kv ?? createMapStore(seed)
+    return serve(createApp({ ...service, store, invalidations, writeToken }), service, settings)
+  }
+
+  return { name, port, settings, start }
+}

@@ -1,0 +1,14 @@
+import type { Invalidation, Invalidations } from './invalidations.ts'
+
+/** Invalidations within one process: for the embedded mode, and for a service without NATS. */
+export function createLocalInvalidations(): Invalidations {
+  const subscribers: ((invalidation: Invalidation) => void)[] = []
+  return {
+    publish(invalidation) {
+      for (const subscriber of subscribers) subscriber(invalidation)
+    },
+    subscribe(onInvalidation) {
+      subscribers.push(onInvalidation)
+    },
+  }
+}

@@ -1,0 +1,71 @@
+import { Pool } from 'undici'
+import type { Instances } from '../discovery/discovery.ts'
+
+const CONNECTIONS = 64
+
+/** How long a failed instance is ejected. After that, one call probes it. */
+const EJECTION_MS = 1_000
+
+export type Instance = { origin: string; pool: Pool; inFlight: number; ejectedUntil: number }
+
+/** Balances calls over the instances of a service. */
+export type Balancer = AsyncDisposable & {
+  /**
+   * Power of two choices: of two random instances, the one with fewer calls in flight. Ejected instances are picked only
+   * if there is no other. Undefined if all were tried.
+   */
+  pick(tried: readonly Instance[]): Instance | undefined
+  /** The number of instances. */
+  size(): number
+}
+
+export function createBalancer(origins: Instances): Balancer {
+  let knownOrigins: readonly string[] = []
+  let instances: Instance[] = []
+
+  function current(): Instance[] {
+    const latest = origins()
+    if (latest !== knownOrigins) {
+      const next = latest.map((origin) => instances.find((known) => known.origin === origin) ?? createInstance(origin))
+      // Closing lets calls in flight finish.
+      for (const instance of instances) if (!next.includes(instance)) void instance.pool.close()
+      knownOrigins = latest
+      instances = next
+    }
+    return instances
+  }
+
+  return {
+    pick(tried) {
+      const untried = tried.length === 0 ? current() : current().filter((instance) => !tried.includes(instance))
+      const now = performance.now()
+      const healthy = untried.filter(({ ejectedUntil }) => ejectedUntil <= now)
+      const picked = powerOfTwoChoices(healthy.length > 0 ? healthy : untried)
+      // A probe is in flight now: other calls wait for its result.
+      if (picked && picked.ejectedUntil > 0) picked.ejectedUntil = now + EJECTION_MS
+      return picked
+    },
+    size: () => current().length,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(instances.map(({ pool }) => pool.destroy()))
+    },
+  }
+}
+
+function createInstance(origin: string): Instance {
+  return { origin, pool: new Pool(origin, { connections: CONNECTIONS }), inFlight: 0, ejectedUntil: 0 }
+}
+
+/** Outlier ejection: takes an instance out of rotation for a while. */
+export function eject(instance: Instance): void {
+  instance.ejectedUntil = performance.now() + EJECTION_MS
+}
+
+/** Nearly as even as least in-flight over all instances, without a herd on the least loaded one. */
+function powerOfTwoChoices(instances: Instance[]): Instance | undefined {
+  if (instances.length < 2) return instances[0]
+  const first = Math.floor(Math.random() * instances.length)
+  const second = (first + 1 + Math.floor(Math.random() * (instances.length - 1))) % instances.length
+  const [one, other] = [instances[first], instances[second]]
+  return one && other && other.inFlight < one.inFlight ? other : one
+}

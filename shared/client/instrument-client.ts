@@ -1,0 +1,44 @@
+import { Histogram } from 'prom-client'
+import type { Metrics } from '../service/metrics.ts'
+import { CircuitOpenError } from './circuit-breaker.ts'
+import type { CallOptions, ServiceClient, ServiceResponse } from './service-client.ts'
+
+/** `answered` is any status below 500; `not_asked` means that the circuit was open. */
+const OUTCOMES = ['answered', 'failed', 'timed_out', 'not_asked'] as const
+type Outcome = (typeof OUTCOMES)[number]
+
+const HISTOGRAM = {
+  name: 'http_client_request_duration_seconds',
+  help: 'Duration of HTTP requests to an upstream, by outcome',
+  labelNames: ['upstream', 'outcome'] as const,
+  buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
+}
+
+/** A client that records the duration of each call in the metrics. A call that failed over counts once. */
+export function instrumentClient<Client extends ServiceClient>(client: Client, metrics: Metrics): Client {
+  // All upstreams share one histogram.
+  const known = metrics.getSingleMetric(HISTOGRAM.name)
+  const histogram = known instanceof Histogram ? known : new Histogram({ ...HISTOGRAM, registers: [metrics] })
+  for (const outcome of OUTCOMES) histogram.zero({ upstream: client.name, outcome })
+
+  async function call(work: Promise<ServiceResponse>, { signal }: CallOptions): Promise<ServiceResponse> {
+    const started = performance.now()
+    const observe = (outcome: Outcome) =>
+      histogram.observe({ upstream: client.name, outcome }, (performance.now() - started) / 1_000)
+    try {
+      const response = await work
+      observe('answered')
+      return response
+    } catch (error) {
+      if (error instanceof CircuitOpenError) observe('not_asked')
+      else observe(signal.aborted ? 'timed_out' : 'failed')
+      throw error
+    }
+  }
+
+  return {
+    ...client,
+    get: (path, options) => call(client.get(path, options), options),
+    post: (path, body, options) => call(client.post(path, body, options), options),
+  }
+}

@@ -1,0 +1,159 @@
+import type { Readable } from 'node:stream'
+import type { z } from 'zod'
+import type { DependencyState } from '../contracts/readiness.ts'
+import type { Instances } from '../discovery/discovery.ts'
+import type { TraceContext } from '../tracing/trace-context.ts'
+import { type RequestContext, startNonRecordingSpan } from '../tracing/tracing.ts'
+import { createBalancer, eject, type Instance } from './balancer.ts'
+import { openStream, type StreamOptions } from './upstream-stream.ts'
+
+/** The call failed, timed out, or returned something unexpected; see `cause`. */
+export class UpstreamError extends Error {
+  override name = 'UpstreamError'
+}
+
+export type CallOptions = Partial<RequestContext> & {
+  signal: AbortSignal
+  /** Other requests that this call serves. */
+  links?: TraceContext[] | undefined
+  /** Whether the call may be retried on another instance. Default: true for GET. */
+  idempotent?: boolean
+}
+
+export type ServiceResponse = { status: number; body: unknown }
+
+/** HTTP to the instances of one service, over pooled connections. */
+export type ServiceClient = AsyncDisposable & {
+  name: string
+  /** @throws UpstreamError unless a response below 500 arrived */
+  get(path: string, options: CallOptions): Promise<ServiceResponse>
+  /** @throws UpstreamError unless a response below 500 arrived */
+  post(path: string, body: unknown, options: CallOptions): Promise<ServiceResponse>
+  /**
+   * Opens a streaming response. Reading it throws if it is cut off.
+   * @throws UpstreamError unless the status is 200
+   */
+  stream(path: string, options: StreamOptions): Promise<Readable>
+  /** Calls `/healthz`. */
+  state(): Promise<DependencyState>
+}
+
+type Request = { method: 'GET' | 'POST'; path: string; body: string | null; headers?: Record<string, string> }
+
+const STATE_TIMEOUT_MS = 300
+
+/** Timeout of an attempt if another instance can be tried after it. */
+const ATTEMPT_TIMEOUT_MS = 150
+
+type Deps = {
+  name: string
+  instances: Instances
+  /** Sent as bearer token. */
+  token?: string | undefined
+}
+
+/** Balances calls over the instances. A failed instance is ejected, and an idempotent call fails over to another. */
+export function createServiceClient({ name, instances, token }: Deps): ServiceClient {
+  const balancer = createBalancer(instances)
+  const authorization = token && { authorization: `Bearer ${token}` }
+
+  async function call(given: Request, options: CallOptions): Promise<ServiceResponse> {
+    const { requestId, span: parent = startNonRecordingSpan(), links } = options
+    const { method } = given
+    const attributes = { 'http.request.method': method, 'url.path': given.path, 'peer.service': name }
+    const span = parent.child(`${method} ${name}`, { kind: 'client', attributes, links })
+    const headers = {
+      ...(given.body && { 'content-type': 'application/json' }),
+      ...(requestId && { 'x-request-id': requestId }),
+      traceparent: span.traceparent,
+      ...(span.tracestate && { tracestate: span.tracestate }),
+      ...authorization,
+    }
+    try {
+      const response = await tryInstances({ ...given, headers }, options)
+      span.end({ attributes: { 'http.response.status_code': response.status } })
+      return response
+    } catch (error) {
+      span.end({ error })
+      throw error
+    }
+  }
+
+  async function tryInstances(
+    request: Request,
+    { idempotent = request.method === 'GET', signal }: CallOptions,
+  ): Promise<ServiceResponse> {
+    const tried: Instance[] = []
+    let cause: unknown
+    let next = balancer.pick(tried)
+    while (next) {
+      tried.push(next)
+      const isLast = !idempotent || tried.length >= balancer.size()
+      try {
+        return await send(next, request, isLast ? signal : withAttemptTimeout(signal))
+      } catch (error) {
+        cause = error
+      }
+      next = isLast || signal.aborted ? undefined : balancer.pick(tried)
+    }
+    throw new UpstreamError(`${name}: ${request.method} ${request.path} failed`, { cause })
+  }
+
+  return {
+    name,
+    get: (path, options) => call({ method: 'GET', path, body: null }, options),
+    post: (path, body, options) => call({ method: 'POST', path, body: JSON.stringify(body) }, options),
+    async stream(path, options) {
+      const instance = balancer.pick([])
+      try {
+        if (!instance) throw new Error('no instance is known')
+        return await openStream(instance, path, options)
+      } catch (cause) {
+        throw new UpstreamError(`${name}: streaming ${path} failed`, { cause })
+      }
+    },
+    async state() {
+      const signal = AbortSignal.timeout(STATE_TIMEOUT_MS)
+      return call({ method: 'GET', path: '/healthz', body: null }, { signal }).then(
+        () => 'up',
+        () => 'down',
+      )
+    },
+    [Symbol.asyncDispose]: () => balancer[Symbol.asyncDispose](),
+  }
+}
+
+async function send(instance: Instance, request: Request, signal: AbortSignal): Promise<ServiceResponse> {
+  instance.inFlight += 1
+  try {
+    const { statusCode: status, body } = await instance.pool.request({ ...request, signal })
+    const response = { status, body: await body.json() }
+    if (status >= 500) throw new Error(`it responded ${status}`)
+    instance.ejectedUntil = 0
+    return response
+  } catch (error) {
+    eject(instance)
+    throw error
+  } finally {
+    instance.inFlight -= 1
+  }
+}
+
+function withAttemptTimeout(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_TIMEOUT_MS)])
+}
+
+/**
+ * The parsed body of a response with the expected status.
+ * @throws UpstreamError for another status or an invalid body
+ */
+export function expectBody<Schema extends z.ZodType>(
+  { status, body }: ServiceResponse,
+  expected: number,
+  schema: Schema,
+): z.output<Schema> {
+  if (status !== expected) throw new UpstreamError(`responded ${status} instead of ${expected}`)
+  const parsed = schema.safeParse(body)
+  if (!parsed.success) throw new UpstreamError('responded with an invalid body', { cause: parsed.error })
+  return parsed.data
+}

@@ -1,0 +1,69 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { MiddlewareHandler } from 'hono'
+import { z } from 'zod'
+import { UsageError } from '../runtime/command-line.ts'
+import type { Logger } from '../runtime/log.ts'
+import type { AppEnv } from './app-env.ts'
+import { problem } from './errors.ts'
+
+/** The bearer token that a service requires for writes, or sends with its own. */
+export const writeToken = z
+  .string()
+  .regex(/^[\x21-\x7e]+$/, { error: 'must be printable ASCII without spaces' })
+  .optional()
+  .meta({ description: 'Token that writes need: authorization: Bearer …' })
+
+/** Settings of a service that accepts writes. */
+export const writeSettings = {
+  WRITE_TOKEN: writeToken,
+  ALLOW_OPEN_WRITES: z
+    .enum(['0', '1'], { error: 'must be 1 or 0' })
+    .default('0')
+    .transform((text) => text === '1')
+    .meta({ description: 'Whether it may listen beyond loopback without a WRITE_TOKEN' }),
+}
+
+type WriteSettings = z.output<z.ZodObject<typeof writeSettings>> & { HOST: string }
+
+/**
+ * Prevents writes from being open to a network by accident.
+ * @throws UsageError
+ */
+export function assertWritesProtected(settings: WriteSettings, log: Logger): void {
+  const { WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST } = settings
+  if (!WRITE_TOKEN && !ALLOW_OPEN_WRITES && !isLoopback(HOST)) {
+    throw new UsageError(
+      `HOST is "${HOST}": anyone who can reach it could write; set WRITE_TOKEN, or ALLOW_OPEN_WRITES=1 to allow that`,
+    )
+  }
+  warnIfUnprotected(settings, log)
+}
+
+/** Warns if the service listens beyond loopback and has no token, because then its upstreams have none either. */
+export function warnIfUnprotected({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'ALLOW_OPEN_WRITES'>, log: Logger): void {
+  if (WRITE_TOKEN || isLoopback(HOST)) return
+  log.warn({ host: HOST }, 'listening beyond loopback without a WRITE_TOKEN: anyone who can reach the services can write')
+}
+
+/** Requires the token (RFC 6750), if there is one; otherwise responds 401. */
+export function requireWriteToken(token: string | undefined): MiddlewareHandler<AppEnv> {
+  if (!token) return (_, next) => next()
+  const expected = digest(`Bearer ${token}`)
+  return async function requireWriteToken(c, next) {
+    const given = c.req.header('authorization') ?? ''
+    // Digests have equal length, which the constant-time comparison needs.
+    if (!timingSafeEqual(digest(given.replace(/^bearer /i, 'Bearer ')), expected)) {
+      c.header('www-authenticate', 'Bearer')
+      return problem(c, 401, [{ path: 'authorization', message: 'send the header authorization: Bearer <token>' }])
+    }
+    await next()
+  }
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}

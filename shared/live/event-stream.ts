@@ -1,0 +1,120 @@
+import type { ServerResponse } from 'node:http'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import type { Context } from 'hono'
+import { Counter, Gauge } from 'prom-client'
+import type { AppEnv } from '../http/app-env.ts'
+import { UnavailableError } from '../runtime/unavailable-error.ts'
+import type { Metrics } from '../service/metrics.ts'
+
+const MAX_SUBSCRIBERS = 10_000
+
+/** Unsent bytes per subscriber, beyond what the kernel buffers. */
+const MAX_BUFFERED_BYTES = 64 * 1024
+
+/** Shorter than the idle timeouts of proxies and browsers. */
+const HEARTBEAT_MS = 5_000
+
+const HEADERS = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+  connection: 'close',
+}
+
+export type EventStream = {
+  /**
+   * Subscribes the client of a request, and sends it `first`.
+   * @throws UnavailableError if there are too many subscribers, or the process is stopping
+   */
+  subscribe(c: Context<AppEnv>, first: () => string): Response
+  /** Broadcasts to all subscribers. Slow consumers are disconnected. */
+  broadcast(text: string): void
+  size(): number
+}
+
+type Deps = {
+  metrics: Metrics
+  stopping: AbortSignal
+  /** Called when the last subscriber has left. */
+  onEmpty: () => void
+  heartbeatMs?: number | undefined
+  maxSubscribers?: number | undefined
+}
+
+/**
+ * Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), broadcast to many subscribers.
+ * Each event is encoded once and written to Node's responses directly, which is cheaper than Hono's streams.
+ */
+export function createEventStream(deps: Deps): EventStream {
+  const { metrics, stopping, onEmpty, heartbeatMs = HEARTBEAT_MS, maxSubscribers = MAX_SUBSCRIBERS } = deps
+  const subscribers = new Set<ServerResponse>()
+  const dropped = createSubscriberMetrics(metrics, subscribers)
+  const heartbeat = setInterval(() => broadcast(':\n\n'), heartbeatMs).unref()
+
+  function broadcast(text: string): void {
+    heartbeat.refresh()
+    const bytes = Buffer.from(text)
+    for (const subscriber of subscribers) {
+      if (subscriber.writableLength <= MAX_BUFFERED_BYTES) subscriber.write(bytes)
+      else {
+        dropped.inc()
+        subscribers.delete(subscriber)
+        subscriber.destroy()
+      }
+    }
+  }
+
+  function open(subscriber: ServerResponse, headers: Record<string, string>, first: string): void {
+    subscribers.add(subscriber)
+    subscriber.on('error', () => subscriber.destroy())
+    subscriber.once('close', () => {
+      subscribers.delete(subscriber)
+      if (subscribers.size === 0) onEmpty()
+    })
+    // The stream ends with its connection. Chunked encoding would make each write half as expensive again.
+    subscriber.removeHeader('transfer-encoding')
+    subscriber.writeHead(200, headers)
+    subscriber.write(first)
+  }
+
+  stopping.addEventListener('abort', () => {
+    clearInterval(heartbeat)
+    // end() would wait for slow consumers.
+    for (const subscriber of subscribers) subscriber.destroy()
+  })
+
+  return {
+    subscribe(c, first) {
+      if (c.req.method === 'HEAD') return c.body(null, 200, HEADERS)
+      const outgoing = c.env.outgoing
+      // Without a socket it is queued behind another response (pipelining), and nothing would report its end.
+      if (!outgoing?.socket || stopping.aborted) throw new UnavailableError('no stream can be opened')
+      if (subscribers.size >= maxSubscribers) throw new UnavailableError('too many subscribers')
+      // Middleware, such as CORS, sets headers on Hono's response, which is not sent.
+      open(outgoing, { ...Object.fromEntries(c.res.headers), ...HEADERS }, first())
+      // Otherwise Hono would merge the two responses, and send the result a second time.
+      c.res = undefined
+      c.res = RESPONSE_ALREADY_SENT
+      return RESPONSE_ALREADY_SENT
+    },
+    broadcast,
+    size: () => subscribers.size,
+  }
+}
+
+function createSubscriberMetrics(metrics: Metrics, subscribers: ReadonlySet<unknown>) {
+  const registers = [metrics]
+  new Gauge({
+    name: 'event_stream_listeners',
+    help: 'Subscribers to server-sent events',
+    registers,
+    collect() {
+      this.set(subscribers.size)
+    },
+  })
+  return new Counter({
+    name: 'event_stream_listeners_dropped_total',
+    help: 'Subscribers disconnected as slow consumers',
+    registers,
+  })
+}

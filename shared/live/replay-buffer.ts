@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto'
+import { type LiveChanges, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
+import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
+
+/** The id is `<epoch>-<number>`. The epoch is random per process, so that no client resumes another process' stream. */
+export type NumberedEvent = LiveEvent & { id: string }
+
+export type ReplayBuffer = {
+  /** Adds an event from the source to the next one. */
+  add(event: LiveEvent): void
+  /** Everything added since the previous call, as one event. Undefined if there is nothing. */
+  next(): NumberedEvent | undefined
+  /**
+   * What a client that saw `lastEventId` has missed: changes if they are still buffered, otherwise a snapshot. Undefined
+   * if it has missed nothing.
+   */
+  since(lastEventId: string | undefined): NumberedEvent | undefined
+  clear(): void
+}
+
+type Buffered = { number: number; at: number; changes: LiveChanges }
+
+/** The current state, and the changes of the last `keepMs` milliseconds for clients that reconnect. */
+export function createReplayBuffer(keepMs: number): ReplayBuffer {
+  const epoch = randomBytes(4).toString('hex')
+  let number = 0
+  let current: LiveSnapshot | undefined
+  let pending: LiveChanges | 'snapshot' | undefined
+  let buffered: Buffered[] = []
+
+  function buffer(changes: LiveChanges): void {
+    const at = performance.now()
+    buffered = [...buffered.filter((older) => at - older.at < keepMs), { number, at, changes }]
+  }
+
+  /** Undefined if some of them are no longer buffered. */
+  function changesAfter(seen: number): LiveChanges | undefined {
+    const missed = buffered.filter((event) => event.number > seen)
+    if (missed.length === 0 || missed.length !== number - seen) return undefined
+    return missed.map(({ changes }) => changes).reduce(mergeChanges)
+  }
+
+  /** A `changes` event is bounded: for more ids than that, a snapshot is smaller. */
+  function toEvent(changes: LiveChanges | undefined, snapshot: LiveSnapshot): NumberedEvent {
+    const id = `${epoch}-${number}`
+    if (changes && isBounded(changes)) return { id, event: 'changes', data: changes }
+    return { id, event: 'snapshot', data: dropOldSeconds(snapshot) }
+  }
+
+  return {
+    add({ event, data }) {
+      if (event === 'snapshot') {
+        current = data
+        pending = 'snapshot'
+      } else if (current) {
+        current = dropOldSeconds(applyChanges(current, data))
+        if (pending !== 'snapshot') pending = pending ? mergeChanges(pending, data) : data
+      }
+    },
+    next() {
+      if (!pending || !current) return undefined
+      const changes = pending === 'snapshot' ? undefined : pending
+      number += 1
+      pending = undefined
+      if (changes) buffer(changes)
+      return toEvent(changes, current)
+    },
+    since(lastEventId = '') {
+      const [, eventEpoch, text] = /^([0-9a-f]+)-(\d{1,15})$/.exec(lastEventId) ?? []
+      const seen = eventEpoch === epoch ? Number(text) : undefined
+      if (seen === number || !current) return undefined
+      return toEvent(seen === undefined ? undefined : changesAfter(seen), current)
+    },
+    clear() {
+      current = undefined
+      pending = undefined
+      buffered = []
+    },
+  }
+}
+
+function isBounded({ assets, users }: LiveChanges): boolean {
+  return Object.keys(assets).length + Object.keys(users).length <= MAX_LIVE_IDS
+}

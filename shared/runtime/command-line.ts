@@ -1,0 +1,22 @@
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+
+/** Invalid usage: an unknown flag, or a setting with an invalid value. The message is one line that names it. */
+export class UsageError extends Error {
+  override name = 'UsageError'
+}
+
+/** The exit status after a UsageError: a retry with the same settings cannot succeed. */
+export const USAGE_STATUS = 2
+
+/**
+ * Parses flags, as `util.parseArgs` takes them.
+ * @throws UsageError
+ */
+export function parseCommandLine<Options extends ParseArgsOptionsConfig>(args: string[], options: Options) {
+  try {
+    return parseArgs({ args, options, allowNegative: true }).values
+  } catch (error) {
+    const [sentence] = String(error instanceof Error ? error.message : error).split(/\.\s/)
+    throw new UsageError(`${sentence}; --help lists the options`)
+  }
+}

@@ -1,0 +1,41 @@
+/** The share of one core that throttled work may use. */
+const MAX_CPU_SHARE = 0.1
+
+export type Throttle = {
+  /** Schedules the work. Calls before it runs are merged into one. */
+  request(): void
+  /** Cancels work that is scheduled. */
+  cancel(): void
+}
+
+/**
+ * Runs `work` at most once in `everyMs` milliseconds. Expensive work runs less often, so that it uses no more than a
+ * tenth of a core.
+ */
+export function createThrottle(work: () => void, everyMs: number): Throttle {
+  let timer: NodeJS.Timeout | undefined
+  let earliest = performance.now()
+
+  function run(): void {
+    timer = undefined
+    const started = performance.now()
+    const before = process.threadCpuUsage()
+    earliest = started + everyMs
+    work()
+    // Node flushes socket writes at the end of the turn; their CPU time belongs to the work.
+    process.nextTick(() => {
+      const { user, system } = process.threadCpuUsage(before)
+      earliest = started + Math.max(everyMs, (user + system) / 1_000 / MAX_CPU_SHARE)
+    })
+  }
+
+  return {
+    request() {
+      timer ??= setTimeout(run, Math.max(0, earliest - performance.now()))
+    },
+    cancel() {
+      clearTimeout(timer)
+      timer = undefined
+    },
+  }
+}

@@ -1,0 +1,15 @@
+import type { Logger } from './log.ts'
+import { toReason } from './reason.ts'
+
+/** Takes the outcome of each attempt: the error, or nothing on success. */
+export type TransitionLog = (error?: unknown) => void
+
+/** Logs on state transition only: `failing` when attempts begin to fail, `recovered` when they succeed again. */
+export function createTransitionLog(log: Logger, messages: { failing: string; recovered: string }): TransitionLog {
+  let isFailing = false
+  return (error) => {
+    if (error !== undefined && !isFailing) log.warn({ reason: toReason(error) }, messages.failing)
+    if (error === undefined && isFailing) log.info(messages.recovered)
+    isFailing = error !== undefined
+  }
+}

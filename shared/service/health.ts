@@ -1,0 +1,41 @@
+import type { Circuit, DependencyState, Readiness } from '../contracts/readiness.ts'
+
+export type Dependency = {
+  state: () => DependencyState | Promise<DependencyState>
+  /** Whether the service is not ready while the dependency is down. */
+  required: boolean | (() => boolean)
+  circuit?: () => Circuit
+}
+
+export type Health = {
+  /** Adds a dependency to `/readyz`. */
+  watch(name: string, dependency: Dependency): void
+  readiness(): Promise<Readiness>
+}
+
+/** A service is ready when it is not stopping and every required dependency is up. */
+export function createHealth(stopping: AbortSignal): Health {
+  const watched = new Map<string, Dependency>()
+  return {
+    watch(name, dependency) {
+      watched.set(name, dependency)
+    },
+    async readiness() {
+      const dependencies = await Promise.all(
+        [...watched].map(async ([name, { state, required, circuit }]) => ({
+          name,
+          isRequired: typeof required === 'function' ? required() : required,
+          state: await state(),
+          circuit: circuit?.(),
+        })),
+      )
+      const isReady = dependencies.every(({ isRequired, state }) => !isRequired || state === 'up')
+      const circuits = dependencies.flatMap(({ name, circuit }) => (circuit ? [[name, circuit] as const] : []))
+      return {
+        status: stopping.aborted ? 'stopping' : isReady ? 'ready' : 'not ready',
+        dependencies: Object.fromEntries(dependencies.map(({ name, state }) => [name, state])),
+        ...(circuits.length > 0 && { circuits: Object.fromEntries(circuits) }),
+      }
+    },
+  }
+}

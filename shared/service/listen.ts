@@ -1,0 +1,69 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { Server } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import type { Logger } from '../runtime/log.ts'
+import { toOrigin } from '../runtime/origin.ts'
+
+/** How long requests in flight may take once the server closes. */
+const GRACE_MS = 5_000
+
+/** Connections waiting to be accepted. With Node's default, 511, some of a burst of 2,000 wait a second to retry. */
+const BACKLOG = 4_096
+
+/** The address cannot be listened on. The message is one line that names it. */
+export class ListenError extends Error {
+  override name = 'ListenError'
+}
+
+export type App = { fetch: Parameters<typeof getRequestListener>[0] }
+export type Address = { port: number; url: string }
+export type Listening = AsyncDisposable & Address
+
+/** Returns `port`, or a free port if it is 0, for a caller that must know the port before it listens. */
+export async function choosePort(port: number, host: string): Promise<number> {
+  if (port !== 0) return port
+  const server = createServer().listen(0, host)
+  await once(server, 'listening')
+  const free = portOf(server)
+  server.close()
+  await once(server, 'close')
+  return free
+}
+
+/**
+ * Serves `app` over HTTP/1.1 with keep-alive. Disposing stops listening, lets requests in flight finish, and cuts what is
+ * left after a grace period.
+ * @throws ListenError
+ */
+export async function listen(app: App, at: { host: string; port: number; log: Logger }): Promise<Listening> {
+  const server = createServer(getRequestListener(app.fetch))
+  server.listen({ port: at.port, host: at.host, backlog: BACKLOG })
+  await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EADDRINUSE') throw new ListenError(`port ${at.port} on ${at.host} is already in use`)
+    throw new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${error.code}`)
+  })
+  const port = portOf(server)
+  const url = toOrigin(at.host, port)
+  at.log.info({ url }, 'listening')
+  return {
+    port,
+    url,
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, 'close')
+      server.close()
+      // A connection that was busy when close() was called becomes idle later, and would stay open until its timeout.
+      const sweep = setInterval(() => server.closeIdleConnections(), 50)
+      const cut = setTimeout(() => server.closeAllConnections(), GRACE_MS)
+      await closed
+      clearInterval(sweep)
+      clearTimeout(cut)
+    },
+  }
+}
+
+function portOf(server: Pick<Server, 'address'>): number {
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('the server has no port')
+  return address.port
+}

@@ -1,0 +1,78 @@
+import { discoverySettings } from '../discovery/settings.ts'
+import { openDiscovery } from '../discovery/open.ts'
+import { USAGE_STATUS, UsageError } from '../runtime/command-line.ts'
+import { createLog } from '../runtime/log.ts'
+import { describeSettings, host, loadSettings, logLevel, port, type Settings, type SettingsShape, wantsHelp } from '../runtime/settings.ts'
+import { openTracing } from '../tracing/open.ts'
+import { tracingSettings } from '../tracing/settings.ts'
+import { type Address, ListenError } from './listen.ts'
+import { createService, type Service, stopped } from './service.ts'
+
+/** Maximum duration of a graceful shutdown. */
+const SHUTDOWN_MS = 10_000
+
+type CommonShape = ReturnType<typeof commonSettings>
+export type ServiceSettings<Shape extends SettingsShape> = Settings<CommonShape> & Settings<Shape>
+
+/** A service that can run as a process: its own settings, and how it is composed from them. */
+export type ServiceDefinition<Shape extends SettingsShape> = {
+  name: string
+  port: number
+  settings: Shape
+  /** Opens what the service needs as its `resources`, and resolves once it listens. */
+  start(service: Service, settings: ServiceSettings<Shape>): Promise<Address>
+}
+
+/**
+ * Runs a service as this process until SIGTERM or SIGINT.
+ * Exit status: 0 stopped, 1 failed or did not stop in time, 2 invalid settings.
+ */
+export async function runService<Shape extends SettingsShape>(definition: ServiceDefinition<Shape>): Promise<void> {
+  const { name, settings: own, start } = definition
+  const common = commonSettings(definition.port)
+  const [, script = '', ...args] = process.argv
+  const source = { args, env: process.env }
+  if (wantsHelp(source)) {
+    process.stdout.write(`${describeSettings(script, { ...common, ...own })}\n`)
+    return
+  }
+  try {
+    const settings = { ...loadSettings(common, source), ...loadSettings(own, source) }
+    const log = createLog({ name, level: settings.LOG_LEVEL })
+    {
+      await using tracing = await openTracing(settings, { name, log })
+      await using discovery = openDiscovery(settings, log)
+      const service = createService({ name, log, stopping: stopSignal(), discovery, tracing })
+      await using _ = service.resources
+      await start(service, settings)
+      await stopped(service)
+    }
+    log.info('stopped')
+  } catch (error) {
+    reportFailure(name, error)
+  }
+}
+
+function commonSettings(defaultPort: number) {
+  return { PORT: port(defaultPort), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings, ...tracingSettings }
+}
+
+function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  const stop = () => {
+    // Ctrl-C may reach a process twice: from the terminal and from its supervisor.
+    if (controller.signal.aborted) return
+    controller.abort()
+    setTimeout(() => process.exit(1), SHUTDOWN_MS).unref()
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+  return controller.signal
+}
+
+function reportFailure(name: string, error: unknown): void {
+  const isExpected = error instanceof UsageError || error instanceof ListenError
+  const text = error instanceof Error ? (isExpected ? error.message : error.stack) : String(error)
+  process.stderr.write(`${name}: ${text}\n`)
+  process.exitCode = error instanceof UsageError ? USAGE_STATUS : 1
+}

@@ -1,0 +1,16 @@
+import { type Address, type App, listen } from './listen.ts'
+import type { Service } from './service.ts'
+
+type Settings = { PORT: number; HOST: string }
+
+/**
+ * Serves `app` and registers the service, both as its resources: it deregisters before it stops listening.
+ * @throws ListenError
+ */
+export async function serve(app: App, service: Service, { PORT, HOST }: Settings): Promise<Address> {
+  const { name, log, health, discovery, resources } = service
+  const { port, url } = resources.use(await listen(app, { host: HOST, port: PORT, log }))
+  const isReady = async () => (await health.readiness()).status === 'ready'
+  resources.use(discovery.register({ name, host: HOST, port, isReady }))
+  return { port, url }
+}

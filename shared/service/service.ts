@@ -1,0 +1,47 @@
+import { once } from 'node:events'
+import type { Discovery } from '../discovery/discovery.ts'
+import { createStaticDiscovery } from '../discovery/static.ts'
+import type { Logger } from '../runtime/log.ts'
+import { nonRecordingTracing, type Tracing } from '../tracing/tracing.ts'
+import { createHealth, type Health } from './health.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+
+/** What every service has. */
+export type Service = {
+  name: string
+  log: Logger
+  health: Health
+  metrics: Metrics
+  discovery: Discovery
+  tracing: Tracing
+  /** Aborts on SIGTERM and SIGINT: shut down gracefully. */
+  stopping: AbortSignal
+  /** What the service has opened. Closed in reverse order once it stops, or fails to start. */
+  resources: AsyncDisposableStack
+}
+
+type Options = {
+  name: string
+  log: Logger
+  stopping: AbortSignal
+  discovery?: Discovery
+  tracing?: Tracing
+}
+
+export function createService({
+  name,
+  log,
+  stopping,
+  discovery = createStaticDiscovery(),
+  tracing = nonRecordingTracing,
+}: Options): Service {
+  const health = createHealth(stopping)
+  if (discovery.state) health.watch('consul', { state: discovery.state, required: false })
+  const resources = new AsyncDisposableStack()
+  return { name, log, health, metrics: createMetrics(), discovery, tracing, stopping, resources }
+}
+
+/** Resolves once the process is asked to stop. */
+export async function stopped({ stopping }: Pick<Service, 'stopping'>): Promise<void> {
+  if (!stopping.aborted) await once(stopping, 'abort')
+}
