@@ -1,4 +1,4 @@
-# What the services may do in Consul, and no more: register themselves, and find each other.
+# The permissions that the services need in Consul: to register themselves and to discover each other.
 #
 #   consul acl policy create -name video-edge -rules @deploy/consul-policy.hcl
 #   consul acl token create -policy-name video-edge
@@ -9,5 +9,5 @@ service "reporting" { policy = "write" }
 service "play" { policy = "write" }
 service "queue-listener" { policy = "write" }
 
-# The nodes that instances are on: their addresses are part of the answer.
+# Health queries return node addresses, which requires read access to nodes.
 node_prefix "" { policy = "read" }
