@@ -28,6 +28,15 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { 
     await opened.page.getByText('The catalogue is empty. To fill it, run npm run seed').waitFor()
   })
 
+  test('a catalogue that fails to load is retried', async () => {
+    await using opened = await visitConsole(browser, edge.url)
+    const { page } = opened
+    await page.route('**/catalogue?*', (route) => route.fulfill({ status: 503 }), { times: 1 })
+    await page.reload()
+    await page.getByText('The catalogue is unavailable. Retrying…').waitFor()
+    await page.getByText('The catalogue is empty.').waitFor()
+  })
+
   test('10,000 assets are shown page by page, and search finds each', async () => {
     const ids = Array.from({ length: 10_000 }, (_, n) => `a${String(n).padStart(5, '0')}`)
     const next = ids.values()
@@ -48,6 +57,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { 
 
     await page.getByLabel('Search').fill('film a09999')
     await eventually(async () => expect(await cardTitles(page)).toEqual(['Film a09999']))
+    await page.getByText('1 of 10,000 assets', { exact: true }).waitFor()
     await page.getByLabel('Search').fill('')
     await page.getByLabel('Genre').selectOption('genre 7')
     await page.getByText('1,000 of 10,000 assets, showing the first 60').waitFor()
