@@ -14,7 +14,7 @@ const SECONDS = 300
 const USERS = 20
 const VIEWPORT = { width: 1_360, height: 1_180 }
 
-/** Takes the README's picture: the console of a system of its own, with views of the last minutes, while others play. */
+/** Takes the screenshot in the README: a fresh system with five minutes of views, while other users play. */
 const { values } = parseArgs({
   options: {
     file: { type: 'string', default: 'docs/console.png' },
@@ -28,7 +28,7 @@ await seed(system)
 const assets = await assetIds(system)
 await using browser = await startBrowser()
 await appendHistory(system)
-await takePicture()
+await takeScreenshot()
 
 async function seed({ metadata, cdnurl }: System): Promise<void> {
   const env = { ...process.env, METADATA_URL: metadata.url, CDNURL_URL: cdnurl.url }
@@ -40,7 +40,7 @@ async function assetIds({ metadata }: System): Promise<string[]> {
   return assets.map(({ id }) => id)
 }
 
-/** Views as if they had been played in the last minutes, more of them lately, and some assets more often. */
+/** Appends five minutes of past views, with a rising rate and some assets more popular than others. */
 async function appendHistory({ nats: { url } }: System): Promise<void> {
   const log = pino({ level: 'silent' })
   await using nats = openNatsLink({ servers: [url], name: 'screenshot', log })
@@ -48,33 +48,37 @@ async function appendHistory({ nats: { url } }: System): Promise<void> {
   const views = Array.from({ length: SECONDS }, (_, second) => {
     const wave = 6 + 4 * Math.sin(second / 25) + second / 40
     const at = new Date(Date.now() - (SECONDS - second) * 1_000).toISOString()
-    return Array.from({ length: Math.floor(wave * (0.6 + random())) }, () => ({ id: randomUUID(), at, ...anyPlay() }))
+    return Array.from({ length: Math.floor(wave * (0.6 + random())) }, () => ({
+      id: randomUUID(),
+      at,
+      ...randomPlay(),
+    }))
   }).flat()
   await nats.up(AbortSignal.timeout(5_000))
   await eventLog.producer().append(views, AbortSignal.timeout(5_000))
 }
 
-function anyPlay() {
+function randomPlay() {
   const assetId = assets[Math.floor(random() ** 2 * assets.length)] as string
   return { assetId, userId: `user-${Math.floor(random() ** 2 * USERS) + 1}` }
 }
 
-async function takePicture(): Promise<void> {
+async function takeScreenshot(): Promise<void> {
   const viewport = { width: Number(values.width), height: VIEWPORT.height }
   const colorScheme = values.dark ? 'dark' : 'light'
   await using opened = await openConsole(browser, system.play.url, { viewport, colorScheme, reducedMotion: 'reduce' })
   const { page } = opened
   await page.getByLabel('Play as user').fill('ada')
   for (let n = 0; n < 100; n += 1) {
-    const { assetId, userId } = anyPlay()
+    const { assetId, userId } = randomPlay()
     await play(system.play.url, assetId, userId)
     await page.waitForTimeout(30)
   }
   await page.getByRole('button', { name: 'Play Charade' }).click()
-  await page.getByText('Charade: answered').waitFor()
+  await page.getByText('Charade: 200 OK').waitFor()
   await page.evaluate('document.activeElement.blur(), scrollTo(0, 0)')
   await page.mouse.move(0, 0)
-  // So that the cards have counted the last play too.
+  // The last play reaches the cards with the next live update.
   await page.waitForTimeout(1_000)
   await page.screenshot({ path: values.file })
 }

@@ -2,13 +2,13 @@ import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { postAsset } from './harness/assets.ts'
 import { hasChromium, startBrowser } from './harness/browser.ts'
-import { titlesOn, visitConsole } from './harness/console-page.ts'
+import { cardTitles, visitConsole } from './harness/console-page.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion || !hasChromium)('the console of a catalogue that is', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { timeout: 60_000 }, () => {
   let system: System
   let browser: Browser
   let metadata: ServiceProcess
@@ -23,12 +23,21 @@ describe.skipIf(!natsVersion || !hasChromium)('the console of a catalogue that i
     for (const resource of [edge, metadata, system]) await resource?.[Symbol.asyncDispose]()
   })
 
-  test('empty: it says how to fill it', async () => {
+  test('an empty catalogue says how to fill it', async () => {
     await using opened = await visitConsole(browser, edge.url)
-    await opened.page.getByText('The catalogue is empty. Fill it from a terminal: npm run seed').waitFor()
+    await opened.page.getByText('The catalogue is empty. To fill it, run npm run seed').waitFor()
   })
 
-  test('of 10,000 assets: it shows some at once and some more when told to, and finds each', async () => {
+  test('a catalogue that fails to load is retried', async () => {
+    await using opened = await visitConsole(browser, edge.url)
+    const { page } = opened
+    await page.route('**/catalogue?*', (route) => route.fulfill({ status: 503 }), { times: 1 })
+    await page.reload()
+    await page.getByText('The catalogue is unavailable. Retrying…').waitFor()
+    await page.getByText('The catalogue is empty.').waitFor()
+  })
+
+  test('10,000 assets are shown page by page, and search finds each', async () => {
     const ids = Array.from({ length: 10_000 }, (_, n) => `a${String(n).padStart(5, '0')}`)
     const next = ids.values()
     await Promise.all(
@@ -40,16 +49,17 @@ describe.skipIf(!natsVersion || !hasChromium)('the console of a catalogue that i
     )
     await using opened = await visitConsole(browser, edge.url)
     const { page } = opened
-    await page.getByText('60 shown of 10,000 assets').waitFor()
+    await page.getByText('10,000 assets, showing the first 60').waitFor()
     expect(await page.locator('.card').count()).toBe(60)
     await page.getByRole('button', { name: 'Show more' }).click()
     expect(await page.locator('.card').count()).toBe(120)
     expect(await page.evaluate('document.activeElement.ariaLabel')).toBe('Play Film a00060')
 
     await page.getByLabel('Search').fill('film a09999')
-    await eventually(async () => expect(await titlesOn(page)).toEqual(['Film a09999']))
+    await eventually(async () => expect(await cardTitles(page)).toEqual(['Film a09999']))
+    await page.getByText('1 of 10,000 assets', { exact: true }).waitFor()
     await page.getByLabel('Search').fill('')
     await page.getByLabel('Genre').selectOption('genre 7')
-    await page.getByText('60 shown of 1,000 of 10,000 assets').waitFor()
+    await page.getByText('1,000 of 10,000 assets, showing the first 60').waitFor()
   })
 })

@@ -6,7 +6,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { postAsset } from './harness/assets.ts'
 import { hasChromium, startBrowser } from './harness/browser.ts'
-import { cardOf, openConsole, press, titlesOn, viewsOn } from './harness/console-page.ts'
+import { cardOf, cardTitles, cardViews, clickPlay, openConsole } from './harness/console-page.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { metric, play, views } from './harness/plays.ts'
@@ -24,7 +24,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     await postAsset(system, { id: 'witches', title: 'Häxan', genre: 'documentary', url: 'films/witches.mp4' })
     await postAsset(system, { ...markup, id: 'markup', url: '<i>.mp4' })
     await postAsset(system, { id: 'clip', title: 'A clip', url: `${system.play.url}/films/clip.webm` })
-    await postAsset(system, { id: 'no-url', title: 'Without an address' })
+    await postAsset(system, { id: 'no-url', title: 'No URL' })
   }, 60_000)
   afterAll(async () => {
     await browser?.close()
@@ -33,51 +33,51 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
 
   const open = (options?: BrowserContextOptions) => openConsole(browser, system.play.url, options)
 
-  test('play shows the answer as it came, how long it took, and a curl line that does the same', async () => {
+  test('play shows the raw response, its latency and a curl command that repeats the request', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Play as user').fill('curious')
-    await press(page, 'Terminator')
-    const answer = page.getByRole('region', { name: 'Last play' })
-    await answer.getByText(/^Terminator: answered in [\d.]+ ms$/).waitFor()
-    const shown = JSON.parse((await answer.locator('pre').first().textContent()) ?? '')
-    expect(shown).toMatchObject({ id: '456', title: 'Terminator', url: 'path/to/asset456.mp4', userviews: 1 })
+    await clickPlay(page, 'Terminator')
+    const panel = page.getByRole('region', { name: 'Last play' })
+    await panel.getByText(/^Terminator: 200 OK in [\d.]+ ms$/).waitFor()
+    const body = JSON.parse((await panel.locator('pre').first().textContent()) ?? '')
+    expect(body).toMatchObject({ id: '456', title: 'Terminator', url: 'path/to/asset456.mp4', userviews: 1 })
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'curious')).toBe(1))
 
-    const curl = (await answer.locator('pre').last().textContent()) ?? ''
+    const curl = (await panel.locator('pre').last().textContent()) ?? ''
     const { stdout } = await promisify(execFile)('bash', ['-c', curl])
-    expect(JSON.parse(stdout)).toEqual({ ...shown, userviews: 2, assetviews: shown.assetviews + 1 })
+    expect(JSON.parse(stdout)).toEqual({ ...body, userviews: 2, assetviews: body.assetviews + 1 })
   })
 
-  test('the curl line is copied', async () => {
+  test('the copy button copies the curl command', async () => {
     await using opened = await open({ permissions: ['clipboard-read', 'clipboard-write'] })
     const { page } = opened
     await page.getByLabel('Play as user').fill('copier')
-    await press(page, 'It')
+    await clickPlay(page, 'It')
     await page.getByRole('button', { name: 'Copy' }).click()
     await page.getByRole('button', { name: 'Copied' }).waitFor()
     const text = await page.evaluate('navigator.clipboard.readText()')
     expect(text).toBe(`curl -X POST '${system.play.url}/play/asset/123/user/copier'`)
   })
 
-  test('what others play moves on the cards, in the top lists and in the sum, without a reload', async () => {
+  test('plays by other clients update the cards, the top lists and the total without a reload', async () => {
     await using watching = await open()
     await using playing = await open()
     const { page } = watching
-    const before = await viewsOn(page, 'Häxan')
-    const sum = await sumOn(page)
+    const before = await cardViews(page, 'Häxan')
+    const totalBefore = await totalViews(page)
     for (let n = 1; n <= 3; n += 1) {
       await playing.page.getByLabel('Play as user').fill(`fan-${n}`)
-      await press(playing.page, 'Häxan')
-      await eventually(async () => expect(await viewsOn(page, 'Häxan')).toBe(before + n), 1_500)
+      await clickPlay(playing.page, 'Häxan')
+      await eventually(async () => expect(await cardViews(page, 'Häxan')).toBe(before + n), 1_500)
     }
-    expect(await sumOn(page)).toBeGreaterThanOrEqual(sum + 3)
+    expect(await totalViews(page)).toBeGreaterThanOrEqual(totalBefore + 3)
     await page.getByRole('region', { name: 'Most viewed' }).getByText('Häxan').waitFor()
     await page.getByRole('region', { name: 'Most active users' }).getByText('fan-2').waitFor()
-    await page.getByText(/^Views a second in the last 5 minutes: at most [1-9]/).waitFor()
+    await page.getByText(/^Views per second, last 5 minutes: peak [1-9]/).waitFor()
   })
 
-  test('an asset that is posted appears on the open page, and the focus stays where it is', async () => {
+  test('a new asset appears on the open page, and the focus stays where it is', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByRole('button', { name: 'Play Terminator' }).focus()
@@ -86,24 +86,24 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     expect(await page.evaluate('document.activeElement.ariaLabel')).toBe('Play Terminator')
   })
 
-  test('search finds without case and accents, and the filter by genre', async () => {
+  test('search ignores case and accents, and the genre filter works', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Search').fill('HAXAN')
     await expectTitles(page, ['Häxan'])
-    await page.getByLabel('Search').fill('nothing of that kind')
-    await page.getByText('Nothing matches.').waitFor()
-    await page.getByRole('button', { name: 'Show all' }).click()
+    await page.getByLabel('Search').fill('no such film')
+    await page.getByText('No assets match.').waitFor()
+    await page.getByRole('button', { name: 'Clear filters' }).click()
     await page.getByLabel('Genre').selectOption('horror')
     await expectTitles(page, ['It'])
   })
 
-  test('markup in a title is text, wherever it is shown', async () => {
+  test('markup in a title is shown as text everywhere', async () => {
     await using opened = await open()
     const { page, errors } = opened
-    expect(await titlesOn(page)).toContain(MARKUP)
-    await press(page, MARKUP)
-    await page.getByText(`${MARKUP}: answered`).waitFor()
+    expect(await cardTitles(page)).toContain(MARKUP)
+    await clickPlay(page, MARKUP)
+    await page.getByText(`${MARKUP}: 200 OK`).waitFor()
     await page.getByRole('region', { name: 'Most viewed' }).getByText(MARKUP).waitFor()
     expect(await page.locator('main img, main script, main i').count()).toBe(0)
     expect(await page.title()).toBe('Video edge aggregator')
@@ -112,99 +112,99 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     expect(errors.filter((error) => !error.includes('TrustedHTML'))).toEqual([])
   })
 
-  test('a video that the browser can play gets a player, and is not asked for before it is told to', async () => {
+  test('a playable video gets a player and is not requested before the user starts it', async () => {
     await using opened = await open()
-    const { page, foreign } = opened
-    await press(page, 'A clip')
+    const { page, thirdPartyRequests } = opened
+    await clickPlay(page, 'A clip')
     expect(await page.locator('video').getAttribute('src')).toBe(`${system.play.url}/films/clip.webm`)
-    await press(page, 'Terminator')
-    await page.getByText('Plays from path/to/asset456.mp4').waitFor()
+    await clickPlay(page, 'Terminator')
+    await page.getByText('URL: path/to/asset456.mp4').waitFor()
     expect(await page.locator('video').count()).toBe(0)
-    expect(foreign).toEqual([])
+    expect(thirdPartyRequests).toEqual([])
   })
 
-  test('an asset without an address is there, and says why it does not play', async () => {
+  test('an asset without a URL is listed, and playing it says why it fails', async () => {
     await using opened = await open()
-    await press(opened.page, 'Without an address')
-    await opened.page.getByText('cdnurl has no address for it').waitFor()
+    await clickPlay(opened.page, 'No URL')
+    await opened.page.getByText('cdnurl has no URL for it').waitFor()
   })
 
-  test('what cannot be a user plays nothing, and says what can; one that can is remembered', async () => {
+  test('an invalid user id plays nothing and shows the rule; a valid one survives a reload', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Play as user').fill('no spaces')
-    await page.getByText('1 to 128 of A-Z').waitFor()
-    await press(page, 'It')
+    await page.getByText('1 to 128 characters: A-Z').waitFor()
+    await clickPlay(page, 'It')
     expect(await page.evaluate('document.activeElement.id')).toBe('user')
-    expect(await page.locator('#answer-body pre').count()).toBe(0)
+    expect(await page.locator('#response-body pre').count()).toBe(0)
     await page.getByLabel('Play as user').fill('ada')
     await page.reload()
     expect(await page.getByLabel('Play as user').inputValue()).toBe('ada')
   })
 
-  test('it works where the browser refuses its storage', async () => {
+  test('the page works when the browser denies access to its storage', async () => {
     const context = await browser.newContext()
     await context.addInitScript(
-      'Object.defineProperty(window, "localStorage", { get() { throw new Error("refused") } })',
+      'Object.defineProperty(window, "localStorage", { get() { throw new Error("denied") } })',
     )
     const page = await context.newPage()
     await page.goto(system.play.url)
-    await press(page, 'Terminator')
-    await page.getByText('Terminator: answered').waitFor()
+    await clickPlay(page, 'Terminator')
+    await page.getByText('Terminator: 200 OK').waitFor()
     await context.close()
   })
 
-  test('the chart is right in a browser whose clock is wrong', async () => {
+  test('the chart is right when the browser clock is wrong', async () => {
     await using opened = await open()
     const { page } = opened
     await page.addInitScript('const now = Date.now; Date.now = () => now() - 3_600_000')
     await page.reload()
-    await press(page, 'It')
-    await page.getByText(/^Views a second in the last 5 minutes: at most [1-9]/).waitFor()
+    await clickPlay(page, 'It')
+    await page.getByText(/^Views per second, last 5 minutes: peak [1-9]/).waitFor()
   })
 
-  test('live counts that were refused are asked for again', async () => {
+  test('the page reconnects after a refused live stream', async () => {
     await using opened = await open()
     const { page } = opened
     await page.route('**/live', (route) => route.fulfill({ status: 503 }), { times: 1 })
     await page.reload()
-    await page.getByText('Reconnecting …').waitFor()
+    await page.getByText('Reconnecting…').waitFor()
     await page.getByText('Live', { exact: true }).waitFor()
   })
 
-  test('a page that is not seen follows nothing, and goes on when it is seen again', async () => {
+  test('a hidden page unsubscribes, and catches up when it is visible again', async () => {
     await using opened = await open()
     const { page } = opened
-    const listeners = () => metric(system.play.url, /^event_stream_listeners /)
-    await eventually(async () => expect(await listeners()).toBe(1))
+    const subscribers = () => metric(system.play.url, /^event_stream_listeners /)
+    await eventually(async () => expect(await subscribers()).toBe(1))
     const setHidden = (isHidden: boolean) =>
       page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${isHidden}, configurable: true })
         document.dispatchEvent(new Event('visibilitychange'))`)
     await setHidden(true)
-    await eventually(async () => expect(await listeners()).toBe(0))
-    await play(system.play.url, '123', 'unseen')
+    await eventually(async () => expect(await subscribers()).toBe(0))
+    await play(system.play.url, '123', 'hidden')
     await setHidden(false)
     await eventually(async () =>
-      expect(await viewsOn(page, 'It')).toBe(await views(system.reporting.url, 'asset', '123')),
+      expect(await cardViews(page, 'It')).toBe(await views(system.reporting.url, 'asset', '123')),
     )
   })
 
-  test('in ordinary use the browser has nothing to complain of, and asks nobody else', async () => {
+  test('normal use causes no browser errors and no third-party requests', async () => {
     await using opened = await open()
-    const { page, errors, foreign } = opened
-    await press(page, 'It')
-    await page.getByText('It: answered').waitFor()
-    await page.getByLabel('Order').selectOption('views')
+    const { page, errors, thirdPartyRequests } = opened
+    await clickPlay(page, 'It')
+    await page.getByText('It: 200 OK').waitFor()
+    await page.getByLabel('Sort by').selectOption('views')
     await page.getByLabel('Search').fill('term')
     await expectTitles(page, ['Terminator'])
-    expect({ errors, foreign }).toEqual({ errors: [], foreign: [] })
+    expect({ errors, thirdPartyRequests }).toEqual({ errors: [], thirdPartyRequests: [] })
   })
 
-  test('the keyboard is enough', async () => {
+  test('the page can be used with the keyboard alone', async () => {
     await using opened = await open()
     const { page } = opened
     await page.keyboard.press('Tab')
-    expect(await page.evaluate('document.activeElement.textContent')).toBe('Skip to the catalogue')
+    expect(await page.evaluate('document.activeElement.textContent')).toBe('Skip to catalogue')
     await page.keyboard.press('Enter')
     await page.keyboard.press('Tab')
     await page.keyboard.type('termi')
@@ -212,19 +212,19 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     const isOnPlay = async () => (await page.evaluate('document.activeElement.ariaLabel')) === 'Play Terminator'
     for (let n = 0; n < 5 && !(await isOnPlay()); n += 1) await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
-    await page.getByText('Terminator: answered').waitFor()
+    await page.getByText('Terminator: 200 OK').waitFor()
     expect(await isOnPlay()).toBe(true)
   })
 
-  describe.each(['light', 'dark'] as const)('in %s colours', (colorScheme) => {
+  describe.each(['light', 'dark'] as const)('in a %s colour scheme', (colorScheme) => {
     test.each([1_280, 360])(
-      'at a width of %d it does not scroll sideways, and axe finds nothing serious',
+      'at %d px it does not scroll horizontally and axe finds no serious violations',
       async (width) => {
         await using opened = await open({ colorScheme, viewport: { width, height: 780 }, reducedMotion: 'reduce' })
         const { page } = opened
-        await press(page, 'Terminator')
-        await page.getByText('Terminator: answered').waitFor()
-        await page.getByText(/^Views a second in the last 5 minutes: at most/).waitFor()
+        await clickPlay(page, 'Terminator')
+        await page.getByText('Terminator: 200 OK').waitFor()
+        await page.getByText(/^Views per second, last 5 minutes: peak/).waitFor()
         expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
         expect(await violations(page)).toEqual([])
         const background = await page.evaluate<string>('getComputedStyle(document.documentElement).backgroundColor')
@@ -235,14 +235,14 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
 })
 
 function expectTitles(page: Page, titles: string[]): Promise<void> {
-  return eventually(async () => expect(await titlesOn(page)).toEqual(titles))
+  return eventually(async () => expect(await cardTitles(page)).toEqual(titles))
 }
 
-async function sumOn(page: Page): Promise<number> {
-  return Number((await page.locator('#views').textContent())?.replace(',', ''))
+async function totalViews(page: Page): Promise<number> {
+  return Number((await page.locator('#total-views').textContent())?.replace(',', ''))
 }
 
-/** What axe (https://github.com/dequelabs/axe-core) finds, of the serious and the critical. */
+/** Serious and critical violations found by axe (https://github.com/dequelabs/axe-core). */
 async function violations(page: Page): Promise<string[]> {
   const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
   await page.evaluate(axe)

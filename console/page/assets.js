@@ -1,54 +1,52 @@
-/** @typedef {import('../../shared/contracts/catalogue-page.ts').CatalogueEntry} Entry */
-/** @typedef {import('../../shared/contracts/catalogue-page.ts').CataloguePage} Page */
-/** @typedef {Entry & { searched: string }} Asset */
+/** @typedef {import('../../shared/contracts/catalogue-page.ts').CatalogueEntry} CatalogueEntry */
+/** @typedef {import('../../shared/contracts/catalogue-page.ts').CataloguePage} CataloguePage */
+/** @typedef {CatalogueEntry & { searchText: string }} Asset */
 
-/** An edge that hangs is asked again after this. */
-const PAGE_LIMIT_MS = 5_000
-
-/** The first page is what can be seen at once. */
-const FIRST_PAGE = 60
-const PAGE = 1_000
-/** However often the list is to be read again, it is no more often than this. */
-const PAUSE_MS = 2_000
+const PAGE_TIMEOUT_MS = 5_000
+/** A small first page appears early. */
+const FIRST_PAGE_SIZE = 60
+const PAGE_SIZE = 1_000
+/** The shortest time between two reloads of the list. */
+const RELOAD_INTERVAL_MS = 2_000
 
 /**
- * All assets and their views. Reads them page by page; `onChange` is called after each, and when reading fails.
+ * All assets with their views, loaded page by page. `onChange` is called after each page and when loading fails.
  * @param {{ onChange: () => void }} deps
  */
 export function createAssets({ onChange }) {
   /** @type {Map<string, Asset>} */
   const assets = new Map()
   /**
-   * Counts that were told live. They never fall until `renew`, so of a count that was read and one that was told the higher is the later one.
+   * Live counts only rise until `resetCounts`, so the higher of a loaded and a live count is the newer one.
    * @type {Map<string, number>}
    */
-  const told = new Map()
-  let renewed = 0
-  /** @type {'loading' | 'complete' | 'away'} */
+  const liveCounts = new Map()
+  let resets = 0
+  /** @type {'loading' | 'loaded' | 'failed'} */
   let state = 'loading'
-  let wanted = false
-  let reading = false
+  let isRequested = false
+  let isLoading = false
 
   /**
-   * @param {Entry} entry
-   * @param {boolean} isCurrent whether the count was read after the last renewal
+   * @param {CatalogueEntry} entry
+   * @param {boolean} isCurrent whether its count was loaded since the last reset
    */
-  function take(entry, isCurrent) {
-    const before = assets.get(entry.id)
-    const read = isCurrent || !before ? entry.views : null
-    const views = read === null ? (before?.views ?? null) : Math.max(read, told.get(entry.id) ?? 0)
-    assets.set(entry.id, { ...entry, views, searched: toSearched(`${entry.title} ${entry.id} ${entry.summary}`) })
+  function merge(entry, isCurrent) {
+    const previous = assets.get(entry.id)
+    const loaded = isCurrent || !previous ? entry.views : null
+    const views = loaded === null ? (previous?.views ?? null) : Math.max(loaded, liveCounts.get(entry.id) ?? 0)
+    assets.set(entry.id, { ...entry, views, searchText: normalize(`${entry.title} ${entry.id} ${entry.summary}`) })
   }
 
-  async function readAll() {
+  async function loadAll() {
     const seen = new Set()
     /** @type {string | null} */
     let after = null
     do {
-      const since = renewed
-      const page = await readPage(after)
+      const resetsBefore = resets
+      const page = await fetchPage(after)
       for (const entry of page.assets) {
-        take(entry, renewed === since)
+        merge(entry, resets === resetsBefore)
         seen.add(entry.id)
       }
       after = page.next
@@ -57,68 +55,65 @@ export function createAssets({ onChange }) {
     for (const id of assets.keys()) if (!seen.has(id)) assets.delete(id)
   }
 
-  async function read() {
-    wanted = true
-    if (reading) return
-    reading = true
-    while (wanted) {
-      wanted = false
+  /** A call while the list is loading starts one more load afterwards. A failed load is retried. */
+  async function load() {
+    isRequested = true
+    if (isLoading) return
+    isLoading = true
+    while (isRequested) {
+      isRequested = false
       try {
-        await readAll()
-        state = 'complete'
+        await loadAll()
+        state = 'loaded'
       } catch {
-        state = 'away'
-        wanted = true
+        state = 'failed'
+        isRequested = true
       }
       onChange()
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+      await new Promise((resolve) => setTimeout(resolve, RELOAD_INTERVAL_MS))
     }
-    reading = false
+    isLoading = false
   }
 
   return {
-    read,
+    load,
     state: () => state,
     all: () => [...assets.values()],
-    size: () => assets.size,
     /** @param {string} id */
     titleOf: (id) => assets.get(id)?.title,
-    /**
-     * Takes counts that were told live.
-     * @param {Record<string, number>} counts
-     */
-    count(counts) {
+    /** @param {Record<string, number>} counts live counts by asset id */
+    updateCounts(counts) {
       for (const [id, views] of Object.entries(counts)) {
-        told.set(id, views)
+        liveCounts.set(id, views)
         const asset = assets.get(id)
         if (asset) asset.views = views
       }
     },
-    /** Counts may have fallen, or risen unseen: they are read again. */
-    renew() {
-      renewed += 1
-      told.clear()
-      return read()
+    /** Reloads all counts: those of a new snapshot may be lower. */
+    resetCounts() {
+      resets += 1
+      liveCounts.clear()
+      return load()
     },
   }
 }
 
 /**
  * @param {string | null} after
- * @returns {Promise<Page>}
+ * @returns {Promise<CataloguePage>}
  */
-async function readPage(after) {
-  const query = after === null ? { limit: String(FIRST_PAGE) } : { limit: String(PAGE), after }
-  const signal = AbortSignal.timeout(PAGE_LIMIT_MS)
+async function fetchPage(after) {
+  const query = after === null ? { limit: String(FIRST_PAGE_SIZE) } : { limit: String(PAGE_SIZE), after }
+  const signal = AbortSignal.timeout(PAGE_TIMEOUT_MS)
   const response = await fetch(`/catalogue?${new URLSearchParams(query)}`, { signal })
-  if (!response.ok) throw new Error(`the catalogue is a ${response.status}`)
+  if (!response.ok) throw new Error(`GET /catalogue returned ${response.status}`)
   return response.json()
 }
 
 /**
- * A text as it is searched: without case, and without accents.
+ * Removes case and accents.
  * @param {string} text
  */
-export function toSearched(text) {
+export function normalize(text) {
   return text.normalize('NFD').replaceAll(/\p{M}/gu, '').toLowerCase()
 }

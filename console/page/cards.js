@@ -1,10 +1,10 @@
 import { element, formatCount, highlight, setText } from './dom.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
-/** @typedef {{ root: HTMLLIElement, views: HTMLElement, unit: HTMLElement, button: HTMLButtonElement, text: string }} Card */
+/** @typedef {{ root: HTMLLIElement, counter: HTMLElement, views: HTMLElement, unit: HTMLElement, button: HTMLButtonElement, key: string }} Card */
 
 /**
- * The cards of some assets. A card stays the same element for as long as its texts are the same.
+ * A list of asset cards. An unchanged asset keeps its elements, and so its focus.
  * @param {HTMLUListElement} list
  * @param {(asset: Asset) => void} onPlay
  */
@@ -13,10 +13,10 @@ export function createCards(list, onPlay) {
   let cards = new Map()
 
   /** @param {Asset} asset */
-  function cardOf(asset) {
-    const text = JSON.stringify([asset.title, asset.genre, asset.summary])
-    const known = cards.get(asset.id)
-    const card = known?.text === text ? known : createCard(asset, text, onPlay)
+  function toCard(asset) {
+    const key = JSON.stringify([asset.title, asset.genre, asset.summary])
+    const existing = cards.get(asset.id)
+    const card = existing?.key === key ? existing : createCard(asset, key, onPlay)
     showViews(card, asset.views)
     return card
   }
@@ -24,41 +24,39 @@ export function createCards(list, onPlay) {
   return {
     /** @param {Asset[]} assets */
     render(assets) {
-      cards = new Map(assets.map((asset) => [asset.id, cardOf(asset)]))
-      const wanted = [...cards.values()].map(({ root }) => root)
-      if (wanted.length === list.children.length && wanted.every((root, n) => root === list.children[n])) return
+      cards = new Map(assets.map((asset) => [asset.id, toCard(asset)]))
+      const roots = [...cards.values()].map(({ root }) => root)
+      if (roots.length === list.children.length && roots.every((root, n) => root === list.children[n])) return
       const focused = document.activeElement
-      list.replaceChildren(...wanted)
+      list.replaceChildren(...roots)
       if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true })
     },
-    /**
-     * Shows counts that have moved.
-     * @param {Record<string, number>} counts
-     */
-    count(counts) {
+    /** @param {Record<string, number>} counts live counts by asset id */
+    updateCounts(counts) {
       for (const [id, views] of Object.entries(counts)) {
         const card = cards.get(id)
         if (!card || card.views.textContent === formatCount(views)) continue
         showViews(card, views)
-        if (card.views.parentElement) highlight(card.views.parentElement)
+        highlight(card.counter)
       }
     },
-    /** @param {number} n */
-    focus(n) {
-      ;[...cards.values()][n]?.button.focus()
+    /** @param {number} index */
+    focus(index) {
+      ;[...cards.values()][index]?.button.focus()
     },
   }
 }
 
 /**
  * @param {Asset} asset
- * @param {string} text
+ * @param {string} key
  * @param {(asset: Asset) => void} onPlay
  * @returns {Card}
  */
-function createCard(asset, text, onPlay) {
+function createCard(asset, key, onPlay) {
   const views = element('b')
   const unit = element('span')
+  const counter = element('p', { class: 'views' }, views, ' ', unit)
   const button = element(
     'button',
     { type: 'button', class: 'play', ariaLabel: `Play ${asset.title}`, onclick: () => onPlay(asset) },
@@ -66,14 +64,14 @@ function createCard(asset, text, onPlay) {
   )
   const root = element(
     'li',
-    { class: 'card', data: { id: asset.id } },
+    { class: 'card' },
     element('p', { class: 'genre' }, asset.genre),
     element('h3', {}, asset.title),
-    element('p', { class: 'about' }, asset.summary),
-    element('div', { class: 'foot' }, element('p', { class: 'views' }, views, ' ', unit), button),
+    element('p', { class: 'description' }, asset.summary),
+    element('div', { class: 'card-footer' }, counter, button),
   )
-  root.style.setProperty('--hue', String(hueOf(asset.genre)))
-  return { root, views, unit, button, text }
+  root.style.setProperty('--hue', String(toHue(asset.genre)))
+  return { root, counter, views, unit, button, key }
 }
 
 /**
@@ -86,10 +84,10 @@ function showViews({ views, unit }, count) {
 }
 
 /**
- * A genre has a colour of its own.
+ * Hashes a genre to a hue in degrees.
  * @param {string} genre
  */
-function hueOf(genre) {
+function toHue(genre) {
   let hash = 0
   for (const character of genre) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 3_600
   return hash / 10

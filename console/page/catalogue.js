@@ -1,126 +1,119 @@
-import { toSearched } from './assets.js'
+import { normalize } from './assets.js'
 import { createCards } from './cards.js'
 import { byId, element, formatCount, setText } from './dom.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
 
-/** How many cards are shown, and how many more each time that more are asked for. */
-const STEP = 60
+/** How many cards are shown at first, and how many "Show more" adds. */
+const PAGE_SIZE = 60
 
-/** @type {Record<string, (one: Asset, other: Asset) => number>} */
-const orders = {
-  id: (one, other) => compare(one.id, other.id),
-  title: (one, other) => one.title.localeCompare(other.title) || compare(one.id, other.id),
-  views: (one, other) => (other.views ?? 0) - (one.views ?? 0) || compare(one.id, other.id),
+/** @type {Record<string, (a: Asset, b: Asset) => number>} */
+const comparators = {
+  id: compareIds,
+  title: (a, b) => a.title.localeCompare(b.title) || compareIds(a, b),
+  views: (a, b) => (b.views ?? 0) - (a.views ?? 0) || compareIds(a, b),
 }
 
 /**
- * The catalogue with its search, filter and order. All of it is in memory; a part of it is shown.
+ * The catalogue. It searches, filters and sorts in memory and shows the first cards.
  * @param {{ assets: ReturnType<typeof import('./assets.js').createAssets>, onPlay: (asset: Asset) => void }} deps
  */
 export function createCatalogue({ assets, onPlay }) {
   const search = byId('search', HTMLInputElement)
   const genre = byId('genre', HTMLSelectElement)
-  const order = byId('order', HTMLSelectElement)
+  const sort = byId('sort', HTMLSelectElement)
   const more = byId('more', HTMLButtonElement)
   const cards = createCards(byId('cards', HTMLUListElement), onPlay)
-  let limit = STEP
+  let limit = PAGE_SIZE
 
   function render() {
     const all = assets.all()
-    offerGenres(genre, all)
-    const found = matching(all).sort(orders[order.value])
-    cards.render(found.slice(0, limit))
-    more.hidden = found.length <= limit
-    setText(byId('shown', HTMLElement), sizes(found.length, all.length))
-    showNote(noteOn(found.length, all.length))
+    updateGenres(genre, all)
+    const matches = all.filter(createFilter()).sort(comparators[sort.value])
+    cards.render(matches.slice(0, limit))
+    more.hidden = matches.length <= limit
+    setText(byId('result-count', HTMLElement), toResultCount(matches.length, all.length))
+    showEmptyState(matches.length > 0 ? [] : toEmptyState(all.length))
   }
 
-  /** @param {Asset[]} all */
-  function matching(all) {
-    const words = toSearched(search.value).split(/\s+/)
-    return all.filter(
-      (asset) =>
-        (genre.value === '' || asset.genre === genre.value) && words.every((word) => asset.searched.includes(word)),
-    )
+  function createFilter() {
+    const words = normalize(search.value).split(/\s+/)
+    return (/** @type {Asset} */ asset) =>
+      (genre.value === '' || asset.genre === genre.value) && words.every((word) => asset.searchText.includes(word))
   }
 
   /**
-   * @param {number} found
-   * @param {number} all
+   * @param {number} matches
+   * @param {number} total
    */
-  function sizes(found, all) {
-    if (all === 0) return ''
-    const shown = Math.min(found, limit)
-    const of = found === all ? '' : ` of ${formatCount(all)}`
-    return `${shown < found ? `${formatCount(shown)} shown of ` : ''}${formatCount(found)}${of} ${all === 1 ? 'asset' : 'assets'}`
+  function toResultCount(matches, total) {
+    if (total === 0) return ''
+    const found = matches === total ? '' : `${formatCount(matches)} of `
+    const shown = matches > limit ? `, showing the first ${formatCount(limit)}` : ''
+    return `${found}${formatCount(total)} ${total === 1 ? 'asset' : 'assets'}${shown}`
   }
 
-  /**
-   * @param {number} found
-   * @param {number} all
-   */
-  function noteOn(found, all) {
-    if (found > 0) return []
-    const showAll = element('button', { type: 'button', class: 'quiet', onclick: clear }, 'Show all')
-    if (all > 0) return ['Nothing matches. ', showAll]
-    if (assets.state() === 'loading') return ['Reading the catalogue …']
-    if (assets.state() === 'away') return ['metadata does not answer. The catalogue shows here as soon as it does.']
-    return ['The catalogue is empty. Fill it from a terminal: ', element('code', {}, 'npm run seed')]
+  /** @param {number} total */
+  function toEmptyState(total) {
+    if (total > 0) {
+      const button = element('button', { type: 'button', class: 'secondary', onclick: clearFilters }, 'Clear filters')
+      return ['No assets match. ', button]
+    }
+    if (assets.state() === 'loading') return ['Loading the catalogue…']
+    if (assets.state() === 'failed') return ['The catalogue is unavailable. Retrying…']
+    return ['The catalogue is empty. To fill it, run ', element('code', {}, 'npm run seed')]
   }
 
-  function again() {
-    limit = STEP
+  function renderFromTop() {
+    limit = PAGE_SIZE
     render()
   }
 
-  function clear() {
+  function clearFilters() {
     search.value = ''
     genre.value = ''
-    again()
+    renderFromTop()
     search.focus()
   }
 
-  for (const control of [search, genre, order]) control.addEventListener('input', again)
+  for (const control of [search, genre, sort]) control.addEventListener('input', renderFromTop)
   more.addEventListener('click', () => {
-    const first = limit
-    limit += STEP
+    const firstAdded = limit
+    limit += PAGE_SIZE
     render()
-    cards.focus(first)
+    cards.focus(firstAdded)
   })
 
-  return { render, count: cards.count }
+  return { render, updateCounts: cards.updateCounts }
 }
 
 /** @param {(Node | string)[]} content */
-function showNote(content) {
-  const note = byId('note', HTMLElement)
-  note.hidden = content.length === 0
-  const text = content.map((part) => (typeof part === 'string' ? part : part.textContent)).join('')
-  // What is the same stays, so that a button in it keeps the focus.
-  if (note.textContent !== text) note.replaceChildren(...content)
+function showEmptyState(content) {
+  const target = byId('empty-state', HTMLElement)
+  target.hidden = content.length === 0
+  const text = content.map((child) => (typeof child === 'string' ? child : child.textContent)).join('')
+  // Replacing equal content would take the focus from a button in it.
+  if (target.textContent !== text) target.replaceChildren(...content)
 }
 
 /**
- * @param {HTMLSelectElement} select
+ * @param {HTMLSelectElement} select its first option is "All genres"
  * @param {Asset[]} all
  */
-function offerGenres(select, all) {
-  const genres = [...new Set(all.map((asset) => asset.genre))].sort((one, other) => one.localeCompare(other))
-  const offered = [...select.options].slice(1).map((option) => option.value)
-  if (genres.length === offered.length && genres.every((genre, n) => genre === offered[n])) return
-  const chosen = select.value
-  select.replaceChildren(
-    ...[...select.options].slice(0, 1),
-    ...genres.map((genre) => element('option', { value: genre }, genre)),
-  )
-  select.value = genres.includes(chosen) ? chosen : ''
+function updateGenres(select, all) {
+  const genres = [...new Set(all.map((asset) => asset.genre))].sort((a, b) => a.localeCompare(b))
+  const current = [...select.options].slice(1).map((option) => option.value)
+  if (JSON.stringify(genres) === JSON.stringify(current)) return
+  const selected = select.value
+  select.length = 1
+  select.append(...genres.map((genre) => element('option', { value: genre }, genre)))
+  select.value = genres.includes(selected) ? selected : ''
 }
 
 /**
- * @param {string} one
- * @param {string} other
+ * @param {Asset} a
+ * @param {Asset} b
  */
-function compare(one, other) {
-  return one < other ? -1 : one > other ? 1 : 0
+function compareIds(a, b) {
+  return a.id < b.id ? -1 : 1
 }

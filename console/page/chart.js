@@ -1,65 +1,64 @@
 import uPlot from '/console/uplot.js'
-import { SECONDS } from './counts.js'
+import { HISTORY_SECONDS } from './counts.js'
 import { byId } from './dom.js'
 
-const X = Array.from({ length: SECONDS }, (_, n) => n - SECONDS + 1)
+/** Seconds before now, from -299 to 0. */
+const X_VALUES = Array.from({ length: HISTORY_SECONDS }, (_, n) => n - HISTORY_SECONDS + 1)
 
-/** Views a second over the last minutes. */
+/** The chart of views per second over the last five minutes. */
 export function createChart() {
-  const place = byId('chart', HTMLElement)
-  /** @type {number[]} */
-  let values = X.map(() => 0)
+  const container = byId('chart', HTMLElement)
+  let values = X_VALUES.map(() => 0)
   let plot = draw()
 
   function draw() {
-    return new uPlot(options(sizeOf(place)), [X, values], place)
+    return new uPlot(toOptions(container), [X_VALUES, values], container)
   }
 
-  function drawAgain() {
+  new ResizeObserver(() => plot.setSize(toSize(container))).observe(container)
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
     plot.destroy()
     plot = draw()
-  }
-
-  new ResizeObserver(() => {
-    plot.setSize(sizeOf(place))
-  }).observe(place)
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawAgain)
+  })
 
   return {
     /** @param {number[]} perSecond */
     show(perSecond) {
       values = perSecond
-      plot.setData([X, values])
+      plot.setData([X_VALUES, values])
     },
   }
 }
 
 /**
- * @param {{ width: number, height: number }} size
+ * @param {HTMLElement} container
  * @returns {uPlot.Options}
  */
-function options(size) {
-  const style = getComputedStyle(byId('chart', HTMLElement))
+function toOptions(container) {
+  const style = getComputedStyle(container)
   const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`)
   const axis = {
     stroke: colour('muted'),
     font: `11px ${style.fontFamily}`,
     ticks: { show: false },
-    grid: { stroke: colour('line'), width: 1 },
+    grid: { stroke: colour('border'), width: 1 },
   }
   return {
-    ...size,
+    ...toSize(container),
     padding: [8, 12, 0, 0],
     legend: { show: false },
     cursor: { show: false },
-    scales: { x: { time: false, range: [X[0] ?? 0, 0] }, y: { range: (_, __, most) => [0, Math.max(4, most * 1.15)] } },
+    scales: {
+      x: { time: false, range: [X_VALUES[0] ?? 0, 0] },
+      y: { range: (_, __, max) => [0, Math.max(4, max * 1.15)] },
+    },
     axes: [
       {
         ...axis,
         size: 26,
         grid: { show: false },
         splits: () => [-240, -180, -120, -60, 0],
-        values: (_, splits) => splits.map(toAgo),
+        values: (_, splits) => splits.map((second) => (second === 0 ? 'now' : `−${-second / 60} min`)),
       },
       {
         ...axis,
@@ -72,12 +71,7 @@ function options(size) {
   }
 }
 
-/** @param {number} second */
-function toAgo(second) {
-  return second === 0 ? 'now' : `−${-second / 60} min`
-}
-
-/** @param {HTMLElement} place */
-function sizeOf({ clientWidth, clientHeight }) {
+/** @param {HTMLElement} container */
+function toSize({ clientWidth, clientHeight }) {
   return { width: clientWidth, height: clientHeight }
 }

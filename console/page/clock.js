@@ -1,16 +1,16 @@
-/** A clock that is right to this is taken for right: a `date` header has whole seconds, and takes its time to come. */
-const SKEW_MS = 2_000
+/** Smaller differences are ignored: a `Date` header has a resolution of one second, and the response takes time. */
+const TOLERANCE_MS = 2_000
 
-/** The edge's time, by which views are told, also in a browser whose clock is wrong. */
+/** The edge's clock. Views carry its timestamps, and the browser's clock may be wrong. */
 export function createClock() {
-  let aheadMs = 0
+  let offsetMs = 0
   return {
     /** Seconds since 1970. */
-    now: () => (Date.now() + aheadMs) / 1_000,
+    now: () => (Date.now() + offsetMs) / 1_000,
     /** @param {Response} response */
-    hear(response) {
-      const difference = Date.parse(response.headers.get('date') ?? '') - Date.now()
-      aheadMs = Math.abs(difference) > SKEW_MS ? difference : 0
+    sync(response) {
+      const skewMs = Date.parse(response.headers.get('date') ?? '') - Date.now()
+      offsetMs = Math.abs(skewMs) > TOLERANCE_MS ? skewMs : 0
     },
   }
 }

@@ -5,23 +5,23 @@ import { createClock } from './clock.js'
 import { createCounts } from './counts.js'
 import { byId, formatCount, setText, whileVisible } from './dom.js'
 import { createFlow } from './flow.js'
-import { followLive } from './live.js'
+import { subscribeToCounts } from './live.js'
 import { createPlayer } from './player.js'
-import { createTopList } from './top.js'
+import { pollStatus, showOverall } from './status.js'
+import { createTopList } from './top-list.js'
 import { createUser } from './user.js'
 
-/** The rate that is shown is the mean of so many seconds. */
-const RATE_S = 5
+/** The rate is the mean of this many seconds. */
+const RATE_SECONDS = 5
 
-/** How long a snapshot may take to come. */
-const SNAPSHOT_MS = 300
+const SNAPSHOT_TIMEOUT_MS = 300
 
 const counts = createCounts()
 const chart = createChart()
 const clock = createClock()
 const assets = createAssets({ onChange: render })
-const flow = createFlow({ onAnswer: clock.hear, onChanges: () => void assets.read() })
-const player = createPlayer({ user: createUser(), onPlayed: flow.playedWithout })
+const flow = createFlow({ onCatalogueChange: () => void assets.load() })
+const player = createPlayer({ user: createUser(), onPlayed: flow.showDegraded })
 const catalogue = createCatalogue({ assets, onPlay: player.play })
 const showTopAssets = createTopList(byId('top-assets', HTMLElement), assets.titleOf)
 const showTopUsers = createTopList(byId('top-users', HTMLElement))
@@ -35,45 +35,53 @@ function showCounts() {
   const { assets, users } = counts.top()
   showTopAssets(assets)
   showTopUsers(users)
-  setText(byId('views', HTMLElement), formatCount(counts.views()))
+  setText(byId('total-views', HTMLElement), formatCount(counts.views()))
 }
 
-function showSeconds() {
+function showRate() {
   const perSecond = counts.perSecond(clock.now())
-  const rate = perSecond.slice(-RATE_S).reduce((sum, n) => sum + n, 0) / RATE_S
+  const rate = perSecond.slice(-RATE_SECONDS).reduce((sum, n) => sum + n, 0) / RATE_SECONDS
   chart.show(perSecond)
-  flow.move(rate > 0)
+  flow.animate(rate > 0)
   setText(byId('rate', HTMLElement), rate.toLocaleString('en', { maximumFractionDigits: rate < 10 ? 1 : 0 }))
   setText(
     byId('chart-caption', HTMLElement),
-    `Views a second in the last 5 minutes: at most ${formatCount(Math.max(...perSecond))}`,
+    `Views per second, last 5 minutes: peak ${formatCount(Math.max(...perSecond))}`,
   )
 }
 
-// The first snapshot has the catalogue read, so that no count is older; where none comes, it is read all the same.
-const reading = setTimeout(assets.read, SNAPSHOT_MS)
-whileVisible(flow.follow)
+// The catalogue loads after the first snapshot, so that its counts are no older. Without a snapshot it loads anyway.
+const snapshotTimeout = setTimeout(assets.load, SNAPSHOT_TIMEOUT_MS)
+whileVisible(() =>
+  pollStatus({
+    onResponse: clock.sync,
+    onStatus(status) {
+      flow.show(status)
+      showOverall(status)
+    },
+  }),
+)
 whileVisible(() => {
-  const timer = setInterval(showSeconds, 1_000)
+  const timer = setInterval(showRate, 1_000)
   return () => clearInterval(timer)
 })
 whileVisible(() =>
-  followLive({
+  subscribeToCounts({
     onSnapshot(snapshot) {
-      clearTimeout(reading)
-      counts.start(snapshot)
+      clearTimeout(snapshotTimeout)
+      counts.applySnapshot(snapshot)
       showCounts()
-      showSeconds()
-      void assets.renew()
+      showRate()
+      void assets.resetCounts()
     },
     onChanges(changes) {
-      counts.change(changes)
-      assets.count(changes.assets)
-      catalogue.count(changes.assets)
+      counts.applyChanges(changes)
+      assets.updateCounts(changes.assets)
+      catalogue.updateCounts(changes.assets)
       showCounts()
     },
     onConnection(isLive) {
-      setText(byId('connection', HTMLElement), isLive ? 'Live' : 'Reconnecting …')
+      setText(byId('connection', HTMLElement), isLive ? 'Live' : 'Reconnecting…')
     },
   }),
 )

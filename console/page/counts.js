@@ -2,13 +2,13 @@
 /** @typedef {import('../../shared/contracts/live.ts').LiveChanges} LiveChanges */
 /** @typedef {{ id: string, views: number }} ViewCount */
 
-/** How far back the chart goes, in seconds. */
-export const SECONDS = 300
-const TOP = 10
+/** How far back the chart goes. */
+export const HISTORY_SECONDS = 300
+const TOP_SIZE = 10
 
 /**
- * The counts as a snapshot and the changes since make them. Within these no count falls, so who is in the top was in
- * it before or has changed.
+ * The live counts: a snapshot and the changes since. Between snapshots counts only rise, so the new top consists of ids
+ * from the previous top and from the changes.
  */
 export function createCounts() {
   let views = 0
@@ -21,31 +21,30 @@ export function createCounts() {
 
   return {
     /** @param {LiveSnapshot} snapshot */
-    start(snapshot) {
+    applySnapshot(snapshot) {
       views = snapshot.views
       assets = snapshot.top.assets
       users = snapshot.top.users
       seconds = toSeconds(snapshot.seconds)
     },
     /** @param {LiveChanges} changes */
-    change(changes) {
+    applyChanges(changes) {
       views = changes.views
-      assets = topOf(assets, changes.assets)
-      users = topOf(users, changes.users)
+      assets = mergeTop(assets, changes.assets)
+      users = mergeTop(users, changes.users)
       for (const [second, n] of toSeconds(changes.seconds)) seconds.set(second, n)
       const newest = Math.max(...seconds.keys())
-      for (const second of seconds.keys()) if (second < newest - 2 * SECONDS) seconds.delete(second)
+      for (const second of seconds.keys()) if (second < newest - 2 * HISTORY_SECONDS) seconds.delete(second)
     },
     views: () => views,
     top: () => ({ assets, users }),
     /**
-     * The views of each second, the last one first complete.
+     * Views in each of the last `HISTORY_SECONDS` complete seconds, oldest first.
      * @param {number} now seconds since 1970
-     * @returns {number[]} of the last `SECONDS`, oldest first
      */
     perSecond(now) {
-      const last = Math.floor(now) - 1
-      return Array.from({ length: SECONDS }, (_, n) => seconds.get(last - SECONDS + 1 + n) ?? 0)
+      const first = Math.floor(now) - HISTORY_SECONDS
+      return Array.from({ length: HISTORY_SECONDS }, (_, n) => seconds.get(first + n) ?? 0)
     },
   }
 }
@@ -54,13 +53,13 @@ export function createCounts() {
  * @param {ViewCount[]} top
  * @param {Record<string, number>} changed
  */
-function topOf(top, changed) {
+function mergeTop(top, changed) {
   const counts = new Map(top.map(({ id, views }) => [id, views]))
   for (const [id, views] of Object.entries(changed)) counts.set(id, views)
   return [...counts]
     .map(([id, views]) => ({ id, views }))
-    .sort((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1))
-    .slice(0, TOP)
+    .sort((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1))
+    .slice(0, TOP_SIZE)
 }
 
 /** @param {Record<string, number>} seconds */

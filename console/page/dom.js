@@ -1,26 +1,25 @@
 /**
- * An element with its properties and children. Text becomes text, never markup; undefined children are left out.
+ * Creates an element. Strings become text nodes, never markup; undefined children are skipped.
  * @template {keyof HTMLElementTagNameMap} Name
  * @param {Name} name
- * @param {{ class?: string, data?: Record<string, string>, [property: string]: unknown }} [properties]
+ * @param {{ class?: string, [property: string]: unknown }} [properties]
  * @param {(Node | string | undefined)[]} children
  * @returns {HTMLElementTagNameMap[Name]}
  */
-export function element(name, { class: className = '', data = {}, ...properties } = {}, ...children) {
-  const made = document.createElement(name)
-  if (className) made.className = className
-  Object.assign(made.dataset, data)
-  Object.assign(made, properties)
-  made.append(...children.filter((child) => child !== undefined))
-  return made
+export function element(name, { class: className = '', ...properties } = {}, ...children) {
+  const created = document.createElement(name)
+  if (className) created.className = className
+  Object.assign(created, properties)
+  created.append(...children.filter((child) => child !== undefined))
+  return created
 }
 
 /**
- * The element of the page with an id.
  * @template {Element} Type
  * @param {string} id
  * @param {new () => Type} type
  * @returns {Type}
+ * @throws if the page has no such element of that type
  */
 export function byId(id, type) {
   const found = document.getElementById(id)
@@ -29,7 +28,7 @@ export function byId(id, type) {
 }
 
 /**
- * Sets the text of an element where it is another one, so that nothing is announced or laid out again for nothing.
+ * Sets the text of an element. Equal text is left alone, or screen readers would announce it again.
  * @param {Element} target
  * @param {string} text
  */
@@ -38,12 +37,12 @@ export function setText(target, text) {
 }
 
 /**
- * Lights an element up for a moment, because what it shows has moved.
+ * Flashes an element whose value has changed.
  * @param {HTMLElement} target
  */
 export function highlight(target) {
   if (matchMedia('(prefers-reduced-motion: reduce)').matches) return
-  target.animate([{ backgroundColor: 'var(--moved)' }, { backgroundColor: 'transparent' }], 1_200)
+  target.animate([{ backgroundColor: 'var(--highlight)' }, { backgroundColor: 'transparent' }], 1_200)
 }
 
 /** @param {number | null} count */
@@ -52,19 +51,19 @@ export function formatCount(count) {
 }
 
 /**
- * Runs `start` while the page can be seen, and what it returned when it no longer can.
+ * Calls `start` when the page becomes visible, and the function it returned when the page is hidden.
  * @param {() => () => void} start
  */
 export function whileVisible(start) {
   /** @type {(() => void) | undefined} */
   let stop
-  const adjust = () => {
+  const update = () => {
     if (!document.hidden) stop ??= start()
     else {
       stop?.()
       stop = undefined
     }
   }
-  document.addEventListener('visibilitychange', adjust)
-  adjust()
+  document.addEventListener('visibilitychange', update)
+  update()
 }

@@ -1,163 +1,107 @@
 import { byId, setText } from './dom.js'
 import { createLines } from './lines.js'
-import { showOverall } from './overall.js'
 
 /** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
-/** @typedef {import('../../shared/contracts/system-status.ts').PartStatus} PartStatus */
+/** @typedef {SystemStatus['parts'][string]} ComponentStatus */
 
-const EVERY_MS = 1_000
-/** A status takes a third of a second where a part hangs. */
-const LIMIT_MS = 900
-/** How long the picture shows what the last play had to do without. */
+/** How long the diagram marks what was degraded in the last play. */
 const DEGRADED_MS = 5_000
 
 /**
- * The flow of a play as a picture, with the state of each part in it.
- * @param {{ onAnswer: (response: Response) => void, onChanges: () => void }} deps
- *   `onChanges` is called when assets have changed, or may have
+ * The diagram of a play request, with the state of each service and data store in it.
+ * @param {{ onCatalogueChange: () => void }} deps called when assets have changed, or may have
  */
-export function createFlow({ onAnswer, onChanges }) {
-  const picture = byId('picture', HTMLElement)
+export function createFlow({ onCatalogueChange }) {
+  const diagram = byId('diagram', HTMLElement)
   /** @type {Map<string, HTMLElement>} */
-  const parts = new Map([...picture.querySelectorAll('li')].map((part) => [part.dataset.part ?? '', part]))
-  const lines = createLines(picture, parts)
-  const degraded = createDegraded(parts)
+  const components = new Map([...diagram.querySelectorAll('li')].map((li) => [li.dataset.component ?? '', li]))
+  const lines = createLines(diagram, components)
+  /** @type {string[]} */
+  let down = []
+  /** @type {string[]} */
+  let degradedNow = []
+  /** @type {string[]} */
+  let degradedInLastPlay = []
+  let timer = 0
   /** @type {number | undefined} */
   let changes
 
-  /** @param {SystemStatus | undefined} status undefined where the edge does not answer */
-  function show(status) {
-    const before = downOf(parts)
-    for (const [name, part] of parts) {
-      if (name !== 'viewer') showPart(part, status ? status.parts[name] : withoutEdge(name))
+  function markDegraded() {
+    for (const [name, component] of components) {
+      component.toggleAttribute('data-degraded', degradedNow.includes(name) || degradedInLastPlay.includes(name))
     }
-    const down = downOf(parts)
-    const gone = down.filter((name) => !before.includes(name))
-    const back = before.filter((name) => !down.includes(name))
-    announce(gone, back)
-    degraded.now(status?.degraded ?? [])
-    showOverall(status)
-    lines.draw()
-    // One that was away may have other assets now, and where its circuit is open this call finds out that it is back.
-    if (back.length > 0 || (status && changes !== undefined && changes !== status.changes)) onChanges()
-    changes = status?.changes ?? changes
   }
 
   return {
-    /** Asks for the status each second until what it returns is called. */
-    follow() {
-      let timer = 0
-      let isOver = false
-      async function ask() {
-        const since = performance.now()
-        const status = await readStatus(onAnswer)
-        if (isOver) return
-        show(status)
-        timer = setTimeout(ask, Math.max(0, since + EVERY_MS - performance.now()))
+    /** @param {SystemStatus | undefined} status undefined while the edge is unreachable */
+    show(status) {
+      for (const [name, component] of components) {
+        if (name !== 'viewer') showComponent(component, status ? status.parts[name] : withoutEdge(name))
       }
-      void ask()
-      return () => {
-        isOver = true
-        clearTimeout(timer)
-      }
+      const previous = down
+      down = [...components].flatMap(([name, { dataset }]) => (dataset.state === 'down' ? [name] : []))
+      const failed = down.filter((name) => !previous.includes(name))
+      const recovered = previous.filter((name) => !down.includes(name))
+      announce(failed, recovered)
+      degradedNow = status?.degraded ?? []
+      markDegraded()
+      lines.draw()
+      // A recovered service may have other assets. If its circuit is open, loading them is also the probe that closes it.
+      const isChanged = status && changes !== undefined && changes !== status.changes
+      if (recovered.length > 0 || isChanged) onCatalogueChange()
+      changes = status?.changes ?? changes
     },
-    playedWithout: degraded.lately,
-    /** @param {boolean} isMoving whether anybody plays */
-    move(isMoving) {
-      picture.toggleAttribute('data-moving', isMoving)
+    /** @param {string[]} names what was degraded in the last play */
+    showDegraded(names) {
+      clearTimeout(timer)
+      degradedInLastPlay = names
+      markDegraded()
+      timer = setTimeout(() => {
+        degradedInLastPlay = []
+        markDegraded()
+      }, DEGRADED_MS)
+    },
+    /** @param {boolean} isActive whether views are coming in */
+    animate(isActive) {
+      diagram.toggleAttribute('data-active', isActive)
     },
   }
 }
 
 /**
- * @param {(response: Response) => void} onAnswer
- * @returns {Promise<SystemStatus | undefined>}
- */
-async function readStatus(onAnswer) {
-  try {
-    const response = await fetch('/status', { signal: AbortSignal.timeout(LIMIT_MS) })
-    onAnswer(response)
-    return response.ok ? await response.json() : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/**
- * What is known of a part where the edge, that tells of them, does not answer.
+ * While the edge is unreachable, the state of everything behind it is unknown.
  * @param {string} name
- * @returns {PartStatus}
+ * @returns {ComponentStatus}
  */
 function withoutEdge(name) {
   return { state: name === 'play' ? 'down' : 'unknown' }
 }
 
 /**
- * @param {HTMLElement} part
- * @param {PartStatus | undefined} status undefined where there is no such part, as in embedded mode
+ * @param {HTMLElement} component
+ * @param {ComponentStatus | undefined} status undefined if it does not exist, as some do not in embedded mode
  */
-function showPart(part, status) {
-  part.hidden = !status
+function showComponent(component, status) {
+  component.hidden = !status
   if (!status) return
-  part.dataset.state = status.state
-  part.toggleAttribute('data-busy', Boolean(status.waiting))
-  setText(part.querySelector('.state') ?? part, stateText(status))
+  component.dataset.state = status.state
+  component.toggleAttribute('data-busy', Boolean(status.waiting))
+  setText(component.querySelector('.state') ?? component, toText(status))
 }
 
-/** @param {Map<string, HTMLElement>} parts */
-function downOf(parts) {
-  return [...parts].flatMap(([name, { dataset }]) => (dataset.state === 'down' ? [name] : []))
-}
-
-/**
- * Tells who does not see the picture.
- * @param {string[]} gone
- * @param {string[]} back
- */
-function announce(gone, back) {
-  const news = [...gone.map((name) => `${name} is down`), ...back.map((name) => `${name} is back`)]
-  if (news.length > 0) setText(byId('changes', HTMLElement), news.join(', '))
-}
-
-/** @param {PartStatus} status */
-function stateText({ state, circuit, waiting }) {
-  if (state === 'up' && waiting) return `${waiting} waiting`
+/** @param {ComponentStatus} status */
+function toText({ state, circuit, waiting }) {
+  if (state === 'up' && waiting) return `${waiting} pending`
   if (state === 'up' && circuit && circuit !== 'closed') return `up, circuit ${circuit}`
   return state
 }
 
 /**
- * Marks the parts that plays must do without, and those that the last play had to do without.
- * @param {Map<string, HTMLElement>} parts
+ * Announces state transitions to screen readers.
+ * @param {string[]} failed
+ * @param {string[]} recovered
  */
-function createDegraded(parts) {
-  /** @type {string[]} */
-  let present = []
-  /** @type {string[]} */
-  let past = []
-  let timer = 0
-
-  function show() {
-    for (const [name, part] of parts) {
-      part.toggleAttribute('data-degraded', present.includes(name) || past.includes(name))
-    }
-  }
-
-  return {
-    /** @param {string[]} names */
-    now(names) {
-      present = names
-      show()
-    },
-    /** @param {string[]} names */
-    lately(names) {
-      clearTimeout(timer)
-      past = names
-      show()
-      timer = setTimeout(() => {
-        past = []
-        show()
-      }, DEGRADED_MS)
-    },
-  }
+function announce(failed, recovered) {
+  const transitions = [...failed.map((name) => `${name} is down`), ...recovered.map((name) => `${name} is back up`)]
+  if (transitions.length > 0) setText(byId('announcement', HTMLElement), transitions.join(', '))
 }

@@ -1,13 +1,11 @@
 const SVG = 'http://www.w3.org/2000/svg'
 
-/** @typedef {[from: string, to: string, out: Side, into: Side]} Way */
+/** @typedef {'left' | 'right' | 'top' | 'bottom' | 'corner'} Side `corner` is the left end of the bottom side */
+/** @typedef {[from: string, to: string, start: Side, end: Side]} Line `start` and `end` are sides of `from` and `to` */
+/** @typedef {{ x: number, y: number, isHorizontal: boolean }} Point `isHorizontal` is the direction of the line there */
 
-/**
- * From where to where, and which sides of the two the line leaves and reaches.
- * @typedef {'left' | 'right' | 'top' | 'bottom' | 'corner'} Side `corner` is the left end of the lower side
- * @type {Way[]}
- */
-const WAYS = [
+/** @type {Line[]} */
+const LINES = [
   ['viewer', 'play', 'right', 'left'],
   ['play', 'metadata', 'right', 'left'],
   ['play', 'cdnurl', 'right', 'left'],
@@ -20,85 +18,78 @@ const WAYS = [
 ]
 
 /**
- * Draws the lines between the parts, wherever the page's width has put these.
- * @param {HTMLElement} picture
- * @param {Map<string, HTMLElement>} parts
+ * Draws the lines between the components, and again whenever the layout changes.
+ * @param {HTMLElement} diagram
+ * @param {Map<string, HTMLElement>} components
  */
-export function createLines(picture, parts) {
-  const svg = picture.querySelector('svg')
-  const lines = WAYS.map((way) => {
-    const paths = ['line', 'pulse'].map((name) => createPath(name, way))
+export function createLines(diagram, components) {
+  const svg = diagram.querySelector('svg')
+  const lines = LINES.map((line) => {
+    const paths = ['line', 'pulse'].map((name) => createPath(name, line))
     svg?.append(...paths)
-    return { way, paths }
+    return { line, paths }
   })
 
   function draw() {
-    const origin = picture.getBoundingClientRect()
-    for (const { way, paths } of lines) {
-      const [one, other] = [parts.get(way[0]), parts.get(way[1])]
-      if (one && other) for (const path of paths) drawWay(path, one, other, way, origin)
+    const origin = diagram.getBoundingClientRect()
+    for (const { line, paths } of lines) {
+      const [from, to] = [components.get(line[0]), components.get(line[1])]
+      if (from && to) for (const path of paths) drawLine(path, from, to, line, origin)
     }
   }
 
-  new ResizeObserver(draw).observe(picture)
+  new ResizeObserver(draw).observe(diagram)
   return { draw }
 }
 
 /**
  * @param {string} name
- * @param {Way} way
+ * @param {Line} line
  */
 function createPath(name, [from, to]) {
   const path = document.createElementNS(SVG, 'path')
   path.setAttribute('class', name)
-  path.dataset.way = `${from} ${to}`
+  path.dataset.line = `${from} ${to}`
   return path
 }
 
 /**
  * @param {SVGPathElement} path
- * @param {HTMLElement} one
- * @param {HTMLElement} other
- * @param {Way} way
+ * @param {HTMLElement} from
+ * @param {HTMLElement} to
+ * @param {Line} line
  * @param {DOMRect} origin
  */
-function drawWay(path, one, other, [, , out, into], origin) {
-  const ends = [one, other]
-  path.toggleAttribute(
-    'hidden',
-    ends.some(({ hidden }) => hidden),
-  )
-  path.toggleAttribute(
-    'data-busy',
-    ends.some((end) => end.hasAttribute('data-busy')),
-  )
-  path.dataset.state = ends.some(({ dataset }) => dataset.state === 'down') ? 'down' : 'up'
-  path.setAttribute('d', curve(pointAt(one, out, origin), pointAt(other, into, origin)))
+function drawLine(path, from, to, [, , start, end], origin) {
+  path.toggleAttribute('hidden', Boolean(from.hidden || to.hidden))
+  path.toggleAttribute('data-busy', 'busy' in from.dataset || 'busy' in to.dataset)
+  path.dataset.state = from.dataset.state === 'down' || to.dataset.state === 'down' ? 'down' : 'up'
+  path.setAttribute('d', toCurve(toPoint(from, start, origin), toPoint(to, end, origin)))
 }
 
-/** @typedef {{ x: number, y: number, isLevel: boolean }} Point `isLevel` where a line leaves it to the left or right */
-
 /**
- * @param {HTMLElement} part
+ * @param {HTMLElement} component
  * @param {Side} side
  * @param {DOMRect} origin
  * @returns {Point}
  */
-function pointAt(part, side, origin) {
-  const { left, right, top, bottom } = part.getBoundingClientRect()
-  const isLevel = side === 'left' || side === 'right'
-  const x = { left, right, top: (left + right) / 2, bottom: (left + right) / 2, corner: left + 16 }[side]
-  const y = isLevel ? (top + bottom) / 2 : side === 'top' ? top : bottom
-  return { x: x - origin.left, y: y - origin.top, isLevel }
+function toPoint(component, side, origin) {
+  const { left, right, top, bottom } = component.getBoundingClientRect()
+  const isHorizontal = side === 'left' || side === 'right'
+  const centre = (left + right) / 2
+  const x = { left, right, top: centre, bottom: centre, corner: left + 16 }[side]
+  const y = isHorizontal ? (top + bottom) / 2 : side === 'top' ? top : bottom
+  return { x: x - origin.left, y: y - origin.top, isHorizontal }
 }
 
 /**
+ * A cubic Bézier curve that leaves and reaches each side at a right angle.
  * @param {Point} from
  * @param {Point} to
  */
-function curve(from, to) {
+function toCurve(from, to) {
   const [x, y] = [(from.x + to.x) / 2, (from.y + to.y) / 2]
-  const one = from.isLevel ? `${to.isLevel ? x : to.x} ${from.y}` : `${from.x} ${y}`
-  const other = to.isLevel ? `${x} ${to.y}` : `${to.x} ${from.isLevel ? from.y : y}`
-  return `M${from.x} ${from.y}C${one} ${other} ${to.x} ${to.y}`
+  const startControl = from.isHorizontal ? `${to.isHorizontal ? x : to.x} ${from.y}` : `${from.x} ${y}`
+  const endControl = to.isHorizontal ? `${x} ${to.y}` : `${to.x} ${from.isHorizontal ? from.y : y}`
+  return `M${from.x} ${from.y}C${startControl} ${endControl} ${to.x} ${to.y}`
 }

@@ -1,34 +1,34 @@
 /** @typedef {import('../../shared/contracts/live.ts').LiveSnapshot} LiveSnapshot */
 /** @typedef {import('../../shared/contracts/live.ts').LiveChanges} LiveChanges */
 
-const AGAIN_MS = 1_000
+const RECONNECT_MS = 1_000
 
 /**
- * Follows the live counts until what it returns is called.
+ * Subscribes to the live counts. The returned function unsubscribes.
  * @param {{
  *   onSnapshot: (snapshot: LiveSnapshot) => void,
  *   onChanges: (changes: LiveChanges) => void,
  *   onConnection: (isLive: boolean) => void,
  * }} deps
  */
-export function followLive({ onSnapshot, onChanges, onConnection }) {
+export function subscribeToCounts({ onSnapshot, onChanges, onConnection }) {
   /** @type {EventSource} */
   let source
   let timer = 0
 
-  function open() {
+  function connect() {
     source = new EventSource('/live')
     source.addEventListener('snapshot', ({ data }) => onSnapshot(JSON.parse(data)))
     source.addEventListener('changes', ({ data }) => onChanges(JSON.parse(data)))
     source.addEventListener('open', () => onConnection(true))
     source.addEventListener('error', () => {
       onConnection(false)
-      // After a broken connection the browser comes again by itself, but not after an answer other than 200.
-      if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, AGAIN_MS)
+      // EventSource reconnects after a lost connection, but not after a response other than 200.
+      if (source.readyState === EventSource.CLOSED) timer = setTimeout(connect, RECONNECT_MS)
     })
   }
 
-  open()
+  connect()
   return () => {
     clearTimeout(timer)
     source.close()

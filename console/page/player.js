@@ -1,39 +1,41 @@
-import { details, evidence, playbackOf } from './answer.js'
 import { byId, setText } from './dom.js'
+import { renderExchange, renderPlayback } from './response.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
-/** @typedef {import('./answer.js').Answer} Answer */
+/** @typedef {import('./response.js').PlayResponse} PlayResponse */
 
 /**
- * Plays assets at the edge and shows what it answers.
+ * Plays assets at the edge and shows the responses.
  * @param {{ user: { id: () => string | undefined }, onPlayed: (degraded: string[]) => void }} deps
  */
 export function createPlayer({ user, onPlayed }) {
-  const panel = byId('answer', HTMLElement)
-  const summary = byId('answer-summary', HTMLElement)
-  const body = byId('answer-body', HTMLElement)
-  let last = 0
+  const panel = byId('response', HTMLElement)
+  const summary = byId('response-summary', HTMLElement)
+  const body = byId('response-body', HTMLElement)
+  const placeholder = summary.textContent
+  let latest = 0
 
   /** @param {Asset} asset */
   async function play(asset) {
     const userId = user.id()
     if (userId === undefined) return
-    last += 1
-    const mine = last
+    latest += 1
+    const sequence = latest
     const path = `/play/asset/${asset.id}/user/${userId}`
-    const answer = await post(path)
-    // Of several that are under way the last one pressed is shown.
-    if (mine !== last) return
+    const response = await post(path)
+    // With several requests in flight, only the latest one is shown.
+    if (sequence !== latest) return
+    const { playback } = response
     delete panel.dataset.empty
-    panel.dataset.ok = String(answer.status === 200)
-    setText(summary, sentenceOn(asset, answer))
-    body.replaceChildren(...details(answer, userId), ...evidence(answer, path))
-    onPlayed(answer.status === 200 ? (playbackOf(answer).degraded ?? []) : [])
+    panel.dataset.ok = String(Boolean(playback))
+    setText(summary, toSummary(asset, response))
+    body.replaceChildren(...(playback ? renderPlayback(playback, userId) : []), ...renderExchange(response, path))
+    onPlayed(playback?.degraded ?? [])
   }
 
-  byId('answer-close', HTMLButtonElement).addEventListener('click', () => {
+  byId('response-close', HTMLButtonElement).addEventListener('click', () => {
     panel.dataset.empty = ''
-    setText(summary, 'Press play on anything: the edge’s answer shows here.')
+    setText(summary, placeholder)
     body.replaceChildren()
   })
 
@@ -42,33 +44,29 @@ export function createPlayer({ user, onPlayed }) {
 
 /**
  * @param {string} path
- * @returns {Promise<Answer>}
+ * @returns {Promise<PlayResponse>}
  */
 async function post(path) {
-  const since = performance.now()
+  const startedAt = performance.now()
   try {
     const response = await fetch(path, { method: 'POST' })
     const body = await response.json()
-    return { status: response.status, body, ms: performance.now() - since }
+    const playback = response.status === 200 ? body : undefined
+    return { status: response.status, body, playback, ms: performance.now() - startedAt }
   } catch {
-    return { status: 0, body: undefined, ms: performance.now() - since }
+    return { status: 0, body: undefined, playback: undefined, ms: performance.now() - startedAt }
   }
 }
 
 /**
  * @param {Asset} asset
- * @param {Answer} answer
+ * @param {PlayResponse} response
  */
-function sentenceOn({ title }, { status, ms }) {
-  if (status === 200) return `${title}: answered in ${formatMs(ms)}`
-  if (status === 404) return `${title} cannot be played: cdnurl has no address for it, or metadata has it no longer.`
+function toSummary({ title }, { status, ms }) {
+  if (status === 200) return `${title}: 200 OK in ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
+  if (status === 404) return `${title} cannot be played: cdnurl has no URL for it, or metadata no longer has it.`
   if (status === 503)
-    return `${title} cannot be played now: what it needs was never read, or too much is going on. Try again in a moment.`
-  if (status === 0) return `${title} was not played: the edge does not answer. Try again in a moment.`
-  return `${title} was not played: the edge refused with ${status}.`
-}
-
-/** @param {number} ms */
-function formatMs(ms) {
-  return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
+    return `${title} cannot be played right now: a required service is down, or the edge is overloaded. Try again in a moment.`
+  if (status === 0) return `${title} was not played: the edge is unreachable. Try again in a moment.`
+  return `${title} was not played: the edge returned ${status}.`
 }

@@ -1,48 +1,46 @@
 import { byId } from './dom.js'
 
-const FORM = /^[A-Za-z0-9][A-Za-z0-9._@~-]{0,127}$/
-const KEY = 'user'
+const USER_ID = /^[A-Za-z0-9][A-Za-z0-9._@~-]{0,127}$/
+const STORAGE_KEY = 'user'
 
-/** The user to play as, remembered in this browser. */
+/** The input for the user to play as. The last valid id is stored in this browser. */
 export function createUser() {
   const input = byId('user', HTMLInputElement)
   const error = byId('user-error', HTMLElement)
-  input.value = remembered() ?? `guest-${Math.floor(Math.random() * 9_000) + 1_000}`
+  input.value = load() ?? `guest-${Math.floor(Math.random() * 9_000) + 1_000}`
 
-  function check() {
-    const isValid = FORM.test(input.value)
+  function validate() {
+    const isValid = USER_ID.test(input.value)
     error.hidden = isValid
     input.ariaInvalid = String(!isValid)
-    if (isValid) remember(input.value)
+    if (isValid) save(input.value)
     return isValid
   }
 
-  input.addEventListener('input', check)
-  check()
+  input.addEventListener('input', validate)
+  validate()
   return {
-    /** The user's id. Undefined where what was typed is none; the page then says so, and goes there. */
+    /** The user id. If it is invalid, shows the error, focuses the input and returns undefined. */
     id() {
-      if (check()) return input.value
+      if (validate()) return input.value
       input.focus()
       return undefined
     },
   }
 }
 
-/** A browser may refuse its storage. */
-function remembered() {
+/** A browser may deny access to its storage; the user is then not remembered. */
+function load() {
   try {
-    return localStorage.getItem(KEY)
+    return localStorage.getItem(STORAGE_KEY)
   } catch {
     return null
   }
 }
 
 /** @param {string} id */
-function remember(id) {
+function save(id) {
   try {
-    localStorage.setItem(KEY, id)
-  } catch {
-    // Then it is not remembered.
-  }
+    localStorage.setItem(STORAGE_KEY, id)
+  } catch {}
 }

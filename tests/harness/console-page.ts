@@ -2,13 +2,13 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 
 export type ConsolePage = AsyncDisposable & {
   page: Page
-  /** What the browser complained of. */
+  /** Errors and warnings in the browser's console, and uncaught exceptions. */
   errors: string[]
-  /** Where it asked besides the edge. */
-  foreign: string[]
+  /** URLs of requests to other origins than the edge. */
+  thirdPartyRequests: string[]
 }
 
-/** The console of an edge, in a browser that knows nothing of others. */
+/** Opens the console in a browser context of its own. */
 export async function visitConsole(
   browser: Browser,
   edge: string,
@@ -17,23 +17,23 @@ export async function visitConsole(
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options })
   const page = await context.newPage()
   const errors: string[] = []
-  const foreign: string[] = []
+  const thirdPartyRequests: string[] = []
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') errors.push(message.text())
   })
   page.on('pageerror', (error) => errors.push(error.message))
   page.on('request', (request) => {
-    if (new URL(request.url()).origin !== edge) foreign.push(request.url())
+    if (new URL(request.url()).origin !== edge) thirdPartyRequests.push(request.url())
   })
   await page.goto(edge)
-  return { page, errors, foreign, [Symbol.asyncDispose]: () => context.close() }
+  return { page, errors, thirdPartyRequests, [Symbol.asyncDispose]: () => context.close() }
 }
 
-/** The same at its usual: the catalogue is there, the counts are live, and every part is up. */
+/** Opens the console and waits until the catalogue is loaded, the counts are live and all services are up. */
 export async function openConsole(...visit: Parameters<typeof visitConsole>): Promise<ConsolePage> {
   const opened = await visitConsole(...visit)
   await opened.page.getByText('Live', { exact: true }).waitFor()
-  await opened.page.getByText('All parts up').waitFor()
+  await opened.page.getByText('All services up').waitFor()
   await cardOf(opened.page, 'Terminator').waitFor()
   return opened
 }
@@ -42,21 +42,22 @@ export function cardOf(page: Page, title: string) {
   return page.locator('.card').filter({ has: page.getByRole('heading', { name: title, exact: true }) })
 }
 
-/** The titles of all cards, in their order. */
-export function titlesOn(page: Page): Promise<string[]> {
+/** The titles of all cards, in the order shown. */
+export function cardTitles(page: Page): Promise<string[]> {
   return page.locator('.card h3').allTextContents()
 }
 
-/** The views that a card shows. */
-export async function viewsOn(page: Page, title: string): Promise<number> {
+/** The view count on a card. */
+export async function cardViews(page: Page, title: string): Promise<number> {
   return Number((await cardOf(page, title).locator('.views b').textContent())?.replace(',', ''))
 }
 
-/** Presses the button of a card. */
-export function press(page: Page, title: string): Promise<void> {
+/** Clicks the play button of a card. */
+export function clickPlay(page: Page, title: string): Promise<void> {
   return page.getByRole('button', { name: `Play ${title}`, exact: true }).click()
 }
 
-export function partOf(page: Page, name: string) {
-  return page.locator(`[data-part="${name}"]`)
+/** A service or data store in the diagram. */
+export function componentOf(page: Page, name: string) {
+  return page.locator(`[data-component="${name}"]`)
 }

@@ -1,0 +1,91 @@
+import { element, formatCount, setText } from './dom.js'
+
+/** @typedef {import('../../shared/contracts/playback.ts').Playback} Playback */
+
+/**
+ * The response to a play request. `status` is 0 when the edge is unreachable; `playback` is defined only for a 200.
+ * @typedef {{ status: number, body: unknown, playback: Playback | undefined, ms: number }} PlayResponse
+ */
+
+const degradedTexts = {
+  metadata: 'metadata is unavailable: title, genre and summary come from play’s cache and may be stale.',
+  cdnurl: 'cdnurl is unavailable: the URL comes from play’s cache and may be stale.',
+  reporting: 'reporting is unavailable: there are no counts. The view is recorded and will be counted later.',
+  events: 'The event log is unavailable: the view is in the outbox and will be counted once the log is back.',
+}
+
+/** @type {Record<string, string>} */
+const videoTypes = { mp4: 'video/mp4', m4v: 'video/mp4', webm: 'video/webm', ogv: 'video/ogg', mov: 'video/quicktime' }
+
+/**
+ * The counts and the video.
+ * @param {Playback} playback
+ * @param {string} userId
+ */
+export function renderPlayback({ url, userviews, assetviews, degraded = [] }, userId) {
+  const row = (/** @type {string} */ term, /** @type {string} */ text) =>
+    element('div', {}, element('dt', {}, term), element('dd', {}, text))
+  return [
+    ...degraded.map((name) => element('p', { class: 'degraded' }, degradedTexts[name])),
+    element(
+      'dl',
+      { class: 'facts' },
+      row('views of this asset', formatCount(assetviews)),
+      row(`views by ${userId}`, formatCount(userviews)),
+    ),
+    createVideo(url) ?? element('p', { class: 'url' }, 'URL: ', element('code', {}, url)),
+  ]
+}
+
+/**
+ * The response body as received, and the request as a curl command.
+ * @param {PlayResponse} response
+ * @param {string} path
+ */
+export function renderExchange({ status, body }, path) {
+  const curl = `curl -X POST ${quoteForShell(`${location.origin}${path}`)}`
+  return [
+    ...(status === 0
+      ? []
+      : [element('h3', {}, `Response ${status}`), element('pre', {}, JSON.stringify(body, undefined, 2))]),
+    element('div', { class: 'heading' }, element('h3', {}, 'curl command'), createCopyButton(curl)),
+    element('pre', {}, curl),
+  ]
+}
+
+/** @param {string} text */
+function createCopyButton(text) {
+  const button = element('button', { type: 'button', class: 'secondary', onclick: copy }, 'Copy')
+  async function copy() {
+    const copied = await navigator.clipboard?.writeText(text).then(
+      () => true,
+      () => false,
+    )
+    // Without clipboard access, select the command so that Ctrl+C copies it.
+    const command = button.parentElement?.nextElementSibling
+    if (!copied && command) getSelection()?.selectAllChildren(command)
+    setText(button, copied ? 'Copied' : 'Selected')
+    setTimeout(() => setText(button, 'Copy'), 1_500)
+  }
+  return button
+}
+
+/** @param {string} text */
+function quoteForShell(text) {
+  return `'${text.replaceAll("'", `'\\''`)}'`
+}
+
+/**
+ * Undefined unless the URL is absolute and this browser plays its type: the base of a relative URL is known only to
+ * the client's own CDN.
+ * @param {string} url
+ */
+function createVideo(url) {
+  if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) return undefined
+  const [, extension = ''] = /\.(\w+)$/.exec(new URL(url).pathname) ?? []
+  const type = videoTypes[extension.toLowerCase()]
+  const video = element('video', { controls: true, preload: 'none', ariaLabel: 'Video' })
+  if (!type || !video.canPlayType(type)) return undefined
+  video.src = url
+  return video
+}

@@ -1,0 +1,63 @@
+import { byId, setText } from './dom.js'
+
+/** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
+
+const POLL_INTERVAL_MS = 1_000
+/** The edge takes a third of a second when a service hangs. */
+const TIMEOUT_MS = 900
+
+/**
+ * Polls `GET /status` until the returned function is called. The status is undefined while the edge is unreachable.
+ * @param {{ onResponse: (response: Response) => void, onStatus: (status: SystemStatus | undefined) => void }} deps
+ */
+export function pollStatus({ onResponse, onStatus }) {
+  let timer = 0
+  let isStopped = false
+  async function poll() {
+    const startedAt = performance.now()
+    const status = await fetchStatus(onResponse)
+    if (isStopped) return
+    onStatus(status)
+    timer = setTimeout(poll, Math.max(0, startedAt + POLL_INTERVAL_MS - performance.now()))
+  }
+  void poll()
+  return () => {
+    isStopped = true
+    clearTimeout(timer)
+  }
+}
+
+/**
+ * Sums up the status in the page's header.
+ * @param {SystemStatus | undefined} status
+ */
+export function showOverall(status) {
+  const down = Object.entries(status?.parts ?? {}).flatMap(([name, { state }]) => (state === 'down' ? [name] : []))
+  const isServing = status && status.status !== 'not ready'
+  byId('overall', HTMLElement).dataset.state = !isServing ? 'down' : down.length > 0 ? 'degraded' : 'up'
+  setText(byId('overall-text', HTMLElement), toText(status, down))
+}
+
+/**
+ * @param {(response: Response) => void} onResponse
+ * @returns {Promise<SystemStatus | undefined>}
+ */
+async function fetchStatus(onResponse) {
+  try {
+    const response = await fetch('/status', { signal: AbortSignal.timeout(TIMEOUT_MS) })
+    onResponse(response)
+    return response.ok ? await response.json() : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * @param {SystemStatus | undefined} status
+ * @param {string[]} down
+ */
+function toText(status, down) {
+  if (!status) return 'Edge unreachable'
+  if (status.status === 'not ready') return `Not ready: ${down.join(', ')} down`
+  return down.length > 0 ? `${down.join(', ')} down` : 'All services up'
+}
