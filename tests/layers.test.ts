@@ -1,0 +1,83 @@
+import { execFile } from 'node:child_process'
+import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { serviceEntries } from '../services.ts'
+import layers from '../.dependency-cruiser.mjs'
+
+const PLACES = 'services.ts shared metadata cdnurl reporting play queue-listener console embedded scripts tests'.split(' ')
+
+/** A file that breaks each rule, and what it imports. */
+const violations: Record<string, [file: string, imports: string]> = {
+  'no-main': ['play/breach.ts', './main.ts'],
+  'shared-is-independent': ['shared/http/breach.ts', '../../services.ts'],
+  'services-are-independent': ['metadata/breach.ts', '../cdnurl/seed.ts'],
+  'console-is-independent': ['console/breach.ts', '../play/playback.ts'],
+  'embedded-is-on-top': ['scripts/breach.ts', '../embedded/service.ts'],
+  'apps-know-functions': ['reporting/app.ts', '../shared/nats/link.ts'],
+  'nats-in-shared': ['queue-listener/breach.ts', 'nats'],
+  'no-test-code': ['play/production.ts', '../shared/testing/json-request.ts'],
+  'no-circular': ['cdnurl/breach.ts', './breach.ts'],
+  'layer-runtime': ['shared/runtime/breach.ts', '../contracts/ids.ts'],
+  'layer-contracts': ['shared/contracts/breach.ts', '../runtime/sleep.ts'],
+  'layer-tracing': ['shared/tracing/breach.ts', '../nats/connect.ts'],
+  'layer-nats': ['shared/nats/breach.ts', '../tracing/tracing.ts'],
+  'layer-discovery': ['shared/discovery/breach.ts', '../service/service.ts'],
+  'layer-event-log': ['shared/event-log/breach.ts', '../stores/store.ts'],
+  'layer-stores': ['shared/stores/breach.ts', '../event-log/event-log.ts'],
+  'layer-service': ['shared/service/breach.ts', '../http/errors.ts'],
+  'layer-http': ['shared/http/other-breach.ts', '../client/balancer.ts'],
+  'layer-client': ['shared/client/breach.ts', '../http/errors.ts'],
+  'layer-live': ['shared/live/breach.ts', '../catalogue/invalidations.ts'],
+  'layer-catalogue': ['shared/catalogue/breach.ts', '../live/reducer.ts'],
+}
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'layers-'))
+  for (const place of [...PLACES, 'package.json', 'tsconfig.json', '.dependency-cruiser.mjs']) {
+    await cp(place, join(folder, place), { recursive: true })
+  }
+  await symlink(resolve('node_modules'), join(folder, 'node_modules'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+test('the code obeys every rule', async () => {
+  expect(await brokenRules()).toEqual([])
+})
+
+test('each rule is broken by an import against it', async () => {
+  expect(layers.forbidden.map(({ name }) => name).toSorted()).toEqual(Object.keys(violations).toSorted())
+  for (const [file, imports] of Object.values(violations)) {
+    const path = join(folder, file)
+    const code = await readFile(path, 'utf8').catch(() => '')
+    // A type import counts as well.
+    await writeFile(path, `import type {} from '${imports}'\n${code}`)
+  }
+  expect(await brokenRules()).toEqual(Object.keys(violations).toSorted())
+})
+
+test('shared/ names no service, and no route of one', async () => {
+  const names = serviceEntries.map(({ name }) => name).join('|')
+  const named = new RegExp(`(['"\`])[^'"\`\n]*\\b(${names}|/content|/url|/events)\\b[^'"\`\n]*\\1`)
+  // Contracts are what the services exchange, and tests use examples.
+  const files = (await readdir('shared', { recursive: true })).filter((file) => /^(?!contracts|testing).*(?<!\.test)\.ts$/.test(file))
+  const lines = files.map(async (file) => {
+    const code = (await readFile(join('shared', file), 'utf8')).split('\n')
+    return code.filter((line) => named.test(line) && !/\bexamples: /.test(line) && !/^\s*(\/?\*|\/\/|import )/.test(line)).map((line) => `${file}: ${line.trim()}`)
+  })
+  expect((await Promise.all(lines)).flat()).toEqual([])
+})
+
+async function brokenRules(): Promise<string[]> {
+  const depcruise = resolve('node_modules/.bin/depcruise')
+  const args = ['--config', '.dependency-cruiser.mjs', '--output-type', 'json', ...PLACES]
+  const options = { cwd: folder, maxBuffer: 64 * 2 ** 20 }
+  const run = promisify(execFile)(process.execPath, [depcruise, ...args], options)
+  // The exit status is the number of violations.
+  const { stdout } = await run.catch((error: { stdout: string }) => error)
+  const { summary } = JSON.parse(stdout) as { summary: { violations: { rule: { name: string } }[] } }
+  return [...new Set(summary.violations.map(({ rule }) => rule.name))].toSorted()
+}
