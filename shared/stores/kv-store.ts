@@ -97,21 +97,25 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     const { key, operation, revision } = entry
     if (key === FILLED) return
     const id = idOf(key)
-    if (revision <= (revisions.get(id) ?? 0)) return
-    revisions.set(id, revision)
+    if (!advance(id, revision)) return
     if (operation !== 'PUT') return void values.delete(id)
     const parsed = schema.safeParse(parseJson(entry.string()))
     if (parsed.success) void values.set(id, parsed.data)
     else log.warn({ bucket, key, reason: parsed.error.message }, 'an entry of the bucket is not valid; ignored')
   }
 
-  /** Does a write and sees what came of it, or says that it cannot be done now. */
+  /** @returns false where a later change of the entry is known */
+  function advance(id: string, revision: number): boolean {
+    if (revision <= (revisions.get(id) ?? 0)) return false
+    revisions.set(id, revision)
+    return true
+  }
+
+  /** Does a write, or says that it cannot be done now. */
   async function write(id: string, work: (kv: KV, key: string) => Promise<unknown>): Promise<void> {
     if (!kv || nats.state() !== 'up') throw new UnavailableError(`the bucket ${bucket} cannot be written`)
     try {
       await work(kv, keyOf(id))
-      const entry = await kv.get(keyOf(id))
-      if (entry) apply(entry)
     } catch (cause) {
       throw new UnavailableError(`the bucket ${bucket} does not confirm a write`, { cause })
     }
@@ -129,11 +133,19 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     get: (id) => read().get(id),
     list: (range) => read().list(range),
     async set(id, value) {
-      await write(id, (kv, key) => kv.put(key, JSON.stringify(value)))
+      await write(id, async (kv, key) => {
+        // The revision is in the acknowledgement: reading the entry back would double the time of a write.
+        const revision = await kv.put(key, JSON.stringify(value))
+        if (advance(id, revision)) await values.set(id, value)
+      })
     },
     async delete(id) {
       if (read().get(id) === undefined) return false
-      await write(id, (kv, key) => kv.delete(key))
+      await write(id, async (kv, key) => {
+        await kv.delete(key)
+        const entry = await kv.get(key)
+        if (entry) apply(entry)
+      })
       return true
     },
     async [Symbol.asyncDispose]() {
