@@ -6,6 +6,7 @@ import { AssetNotFound, Done } from '../contracts/status.ts'
 import type { Service } from '../runtime/service.ts'
 import type { Store } from '../stores/store.ts'
 import { createBaseApp } from './base-app.ts'
+import { createBulkWrite } from './bulk-write.ts'
 import { BODY_PROBLEMS, describe } from './openapi.ts'
 import { jsonBody, validate } from './validate.ts'
 import { guardWrite } from './write-guard.ts'
@@ -22,13 +23,15 @@ type Shape<Fields> = {
   path: string
   /** What is kept of an asset, and taken in a POST. */
   fields: z.ZodType<Fields, Fields>
+  /** The same, but without the fields that it does not name, where `fields` refuses them. */
+  knownFields: z.ZodType<Fields>
   /** What is answered for one. */
   entry: z.ZodType<{ id: string } & Fields>
 }
 
 /** A service that keeps one kind of data of each asset: read, replaced, deleted and listed by the asset's id. */
 export function createCatalogueApp<Fields extends object>(
-  { path, fields, entry }: Shape<Fields>,
+  { path, fields, knownFields, entry }: Shape<Fields>,
   { store, changes, writeToken, ...service }: CatalogueDeps<Fields>,
 ) {
   const asset = `${path}/asset/:assetId` as const
@@ -103,4 +106,5 @@ export function createCatalogueApp<Fields extends object>(
         return c.json({ assets: entries.map(([id, kept]) => ({ id, ...kept })), next: next ?? null })
       },
     )
+    .route('/', createBulkWrite({ path, entry, knownFields, store, changed, writeToken }))
 }

@@ -4,7 +4,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Problem } from '../contracts/status.ts'
 import { reasonOf } from '../runtime/reason.ts'
 import { createSeldom } from '../runtime/seldom.ts'
-import { UnavailableError } from '../runtime/unavailable.ts'
+import { type ErrorDetails, UnavailableError } from '../runtime/unavailable.ts'
 import type { AppEnv } from './app-env.ts'
 import { idsOf } from './request-context.ts'
 
@@ -26,14 +26,19 @@ const statusTexts: Partial<Record<number, string>> = {
 }
 
 /** Answers with the one shape that every error has. */
-export function problem(c: Context<AppEnv>, status: ContentfulStatusCode, errors?: FieldError[]) {
+export function problem(
+  c: Context<AppEnv>,
+  status: ContentfulStatusCode,
+  errors?: FieldError[],
+  details?: ErrorDetails,
+) {
   const body: Problem = {
     status: statusTextOf(status),
     ...(errors && { errors }),
     requestId: c.get('requestId'),
   }
   if (status === 429 || status === 503) c.header('retry-after', String(RETRY_AFTER_S))
-  return c.json(body, status)
+  return c.json({ ...body, ...details }, status)
 }
 
 /** What a Problem with this status begins with. */
@@ -52,13 +57,13 @@ export function createErrorHandler(): ErrorHandler<AppEnv> {
   }
 
   /** Where one request is not served, thousands are: a line a second tells of them. */
-  function unavailable(c: Context<AppEnv>, error: Error) {
+  function unavailable(c: Context<AppEnv>, error: UnavailableError) {
     const times = seldom(error.message)
     if (times) {
       const line = { reason: reasonOf(error), times, ...idsOf(c), path: c.req.path }
       c.get('log').warn(line, 'request not served')
     }
-    return problem(c, 503)
+    return problem(c, 503, undefined, error.details)
   }
 }
 

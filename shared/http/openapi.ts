@@ -1,4 +1,4 @@
-import { describeRoute, resolver } from 'hono-openapi'
+import { type DescribeRouteOptions, describeRoute, resolver } from 'hono-openapi'
 import { z } from 'zod'
 import { Problem } from '../contracts/status.ts'
 import { statusTextOf } from './errors.ts'
@@ -12,8 +12,12 @@ type Description = {
   tags?: string[]
   /** Answers of this route's own, by status. */
   answers: Record<number, z.ZodType | Text>
+  /** A body that no schema validates as a whole. */
+  requestBody?: NonNullable<DescribeRouteOptions['requestBody']>
   /** Statuses that are answered with a Problem. */
   problems?: number[]
+  /** By status, what is answered instead: a Problem with more fields. */
+  problemSchemas?: Record<number, z.ZodType>
   /** Whether it needs the write token, where there is one. */
   isWrite?: boolean
 }
@@ -29,7 +33,7 @@ const meanings: Record<number, string> = {
   409: 'The state does not allow it',
   411: 'The request has no content-length',
   413: 'The body is too large',
-  415: 'The body is not JSON',
+  415: 'The body has another media type',
   503: 'Not now',
 }
 
@@ -63,11 +67,11 @@ export const WRITE_TOKEN_SCHEME = 'writeToken'
 export const BODY_PROBLEMS = [400, 411, 413, 415]
 
 /** A route's part of the OpenAPI document. */
-export function describe({ answers, problems = [], isWrite = false, ...words }: Description) {
+export function describe({ answers, problems = [], problemSchemas, isWrite = false, ...words }: Description) {
   const refusals = isWrite ? [401, ...problems] : problems
   const responses = {
     431: HEADERS_TOO_LARGE,
-    ...Object.fromEntries(refusals.map((status) => [status, problemResponse(status)])),
+    ...Object.fromEntries(refusals.map((status) => [status, problemResponse(status, problemSchemas?.[status])])),
     ...Object.fromEntries(
       Object.entries(answers).map(([status, answer]) => [status, response(Number(status), answer)]),
     ),
@@ -83,7 +87,7 @@ function response(status: number, answer: z.ZodType | Text) {
   return { description: meanings[status] ?? '', headers: { 'x-request-id': REQUEST_ID }, content }
 }
 
-function problemResponse(status: number) {
+function problemResponse(status: number, schema?: z.ZodType) {
   const example: Problem = {
     status: statusTextOf(status),
     ...(status === 400 && { errors: [{ path: 'assetId', message: 'must start with a letter or digit' }] }),
@@ -92,6 +96,6 @@ function problemResponse(status: number) {
   return {
     description: meanings[status] ?? '',
     headers: { 'x-request-id': REQUEST_ID, ...problemHeaders[status] },
-    content: { 'application/json': { schema: resolver(Problem), example } },
+    content: { 'application/json': schema ? { schema: resolver(schema) } : { schema: resolver(Problem), example } },
   }
 }

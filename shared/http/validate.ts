@@ -24,9 +24,18 @@ export function validate<Name extends Target, Schema extends z.ZodType>(target: 
  * 413 above it. The length is what the request says, which Node holds it to, so nothing is read to find out.
  */
 export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> {
-  return async function jsonBody(c, next) {
-    if (!/^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) {
-      return problem(c, 415, [{ path: 'content-type', message: 'send the header content-type: application/json' }])
+  return bodyOf('application/json', /^application\/([\w.+-]+\+)?json\s*(;|$)/i, limit)
+}
+
+/** The same for a body of newline-delimited JSON. */
+export function ndjsonBody(limit: number): MiddlewareHandler<AppEnv> {
+  return bodyOf('application/x-ndjson', /^application\/x-ndjson\s*(;|$)/i, limit)
+}
+
+function bodyOf(type: string, accepted: RegExp, limit: number): MiddlewareHandler<AppEnv> {
+  return async function body(c, next) {
+    if (!accepted.test(c.req.header('content-type') ?? '')) {
+      return problem(c, 415, [{ path: 'content-type', message: `send the header content-type: ${type}` }])
     }
     const length = c.req.header('content-length')
     if (length === undefined) {
@@ -40,7 +49,7 @@ export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> 
 }
 
 /** An unknown field is reported under its own name, not under that of the object that has it. */
-function fieldErrors(issue: StandardSchemaV1.Issue): FieldError[] {
+export function fieldErrors(issue: StandardSchemaV1.Issue): FieldError[] {
   const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part))
   const unknown = 'keys' in issue && Array.isArray(issue.keys) ? (issue.keys as string[]) : []
   if (unknown.length === 0) return [{ path: path.join('.'), message: issue.message }]
