@@ -211,6 +211,23 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       expect((await send(line('a'), { authorization: 'Bearer secret' })).status).toBe(200)
     })
 
+    test('has many writes in flight, but not more than 64', async () => {
+      const map = createMapStore<Fields>()
+      let inFlight = 0
+      let most = 0
+      const set = async (id: string, value: Fields) => {
+        inFlight += 1
+        most = Math.max(most, inFlight)
+        await new Promise(setImmediate)
+        inFlight -= 1
+        await map.set(id, value)
+      }
+      const { send, stored } = open({ store: { ...map, set } })
+      await send(Array.from({ length: 1_000 }, (_, n) => line(`asset-${n}`)).join('\n'))
+      expect(stored()).toHaveLength(1_000)
+      expect(most).toBe(64)
+    })
+
     test('is a 503 that says how much is stored when the store fails midway, and can be repeated', async () => {
       const map = createMapStore<Fields>()
       let left = 150
