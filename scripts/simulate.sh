@@ -10,23 +10,26 @@ max_users=10000 # as many as reporting looks up at once
 parallel=16
 patience_s=10
 
-usage="Usage: npm run simulate [-- --views $views --users $users]
+usage="Usage: npm run simulate [-- --views $views --users $users --port N]
 
 Plays random assets as random users, user-1, user-2 and so on, waits until the views are counted, and shows the most
 viewed assets. Needs all services; npm run seed gives them something to play.
 
   --views N      how many plays, 1 to $max_views (default: $views)
   --users N      by how many users, 1 to $max_users (default: $users)
+  --port N       port of the edge, as for npm start: metadata listens on N+1, reporting on N+2
 
   PLAY_URL       where play is (default: http://127.0.0.1:8080)
   METADATA_URL   where metadata is (default: http://127.0.0.1:8081)
-  REPORTING_URL  where reporting is (default: http://127.0.0.1:8082)"
+  REPORTING_URL  where reporting is (default: http://127.0.0.1:8082)
+
+A flag beats the environment, which beats .env, which beats the default."
 
 main() {
   read_arguments "$@"
-  play=$(address_of PLAY_URL http://127.0.0.1:8080)
-  metadata=$(address_of METADATA_URL http://127.0.0.1:8081)
-  reporting=$(address_of REPORTING_URL http://127.0.0.1:8082)
+  play=$(address_of PLAY_URL 0)
+  metadata=$(address_of METADATA_URL 1)
+  reporting=$(address_of REPORTING_URL 2)
   require_up play "$play" metadata "$metadata" reporting "$reporting"
 
   list_assets
@@ -50,6 +53,11 @@ read_arguments() {
         users=$(number "$1" "${2-}" $max_users)
         shift
         ;;
+      --port)
+        read_port "${2-}"
+        shift
+        ;;
+      --port=*) read_port "${1#*=}" ;;
       --views=*) views=$(number --views "${1#*=}" $max_views) ;;
       --users=*) users=$(number --users "${1#*=}" $max_users) ;;
       --help | -h)
@@ -67,6 +75,14 @@ number() {
   local form='^[1-9][0-9]{0,8}$'
   [[ $2 =~ $form ]] && [ "$2" -le "$3" ] || usage_error "$1 is \"$2\": it must be a whole number, 1 to $3"
   echo "$2"
+}
+
+# require_up [NAME ADDRESS]…: exits unless each service responds.
+require_up() {
+  while [ $# -gt 0 ]; do
+    request --fail --output /dev/null "$2/healthz" || unreachable "$1" "$2" $?
+    shift 2
+  done
 }
 
 # Sets `assets` to all ids that metadata has.
@@ -164,10 +180,19 @@ show_top() {
 
   printf '\n%7s  %-*s  %s\n' views $width asset title
   while read -r views_of_one id; do
-    # Of the escapes only those of quotes and backslashes are undone: control characters are no good in a terminal.
-    title=$(request "$metadata/content/asset/$id" | json_strings title | sed 's/\\\(["\\]\)/\1/g')
+    title=$(request "$metadata/content/asset/$id" | json_strings title)
     printf '%7d  %-*s  %s\n' "$views_of_one" $width "$id" "$title"
   done <<<"$top"
+}
+
+# progress DONE TOTAL WHAT: on a terminal one line that is rewritten, elsewhere a line at each quarter.
+progress() {
+  if [ -t 1 ]; then
+    printf '\r\033[K%d of %d %s' "$1" "$2" "$3"
+    [ "$1" -lt "$2" ] || echo
+  elif (($1 * 4 / $2 > ($1 - 1) * 4 / $2)); then
+    printf '%d of %d %s\n' "$1" "$2" "$3"
+  fi
 }
 
 # ask NAME URL [ARGUMENT…]: prints the answer.
