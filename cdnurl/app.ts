@@ -3,8 +3,5 @@ import { type CatalogueDeps, createCatalogueApp } from '../shared/http/catalogue
 
 /** Where each asset plays. */
 export function createApp(deps: CatalogueDeps<CdnUrlFields>) {
-  return createCatalogueApp(
-    { path: '/url', fields: CdnUrlFields, knownFields: CdnUrlFields.strip(), entry: CdnUrl },
-    deps,
-  )
+  return createCatalogueApp({ path: '/url', fields: CdnUrlFields, entry: CdnUrl }, deps)
 }

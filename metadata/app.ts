@@ -3,8 +3,5 @@ import { type CatalogueDeps, createCatalogueApp } from '../shared/http/catalogue
 
 /** Title, genre and summary of each asset. */
 export function createApp(deps: CatalogueDeps<MetadataFields>) {
-  return createCatalogueApp(
-    { path: '/content', fields: MetadataFields, knownFields: MetadataFields.strip(), entry: Metadata },
-    deps,
-  )
+  return createCatalogueApp({ path: '/content', fields: MetadataFields, entry: Metadata }, deps)
 }

@@ -15,15 +15,18 @@ import { guardWrite } from './write-guard.ts'
 const MAX_BODY_BYTES = 16 * 1024 * 1024
 /** Each holds a body and what is parsed of it in memory. */
 const MAX_REQUESTS = 4
-/** Writes in flight per request: many, to hide the round trip, but few enough that a slow disk confirms each in time. */
-const MAX_WRITES = 64
+/** Writes in flight per request: they hide the round trip, and a disk that takes 15 ms to flush confirms each in time. */
+const MAX_WRITES = 32
+
+/** An object schema: it may refuse unknown fields, and has a variant that drops them. */
+export type Strippable<Fields> = { strip(): z.ZodType<Fields> }
 
 type Options<Fields> = {
   /** The first part of the route's path, such as `/content`. */
   path: string
+  fields: Strippable<Fields>
+  /** An asset as a line has it. */
   entry: z.ZodType<{ id: string } & Fields>
-  /** Validates the fields that the service keeps, and drops others. */
-  knownFields: z.ZodType<Fields>
   store: Store<Fields>
   /** Called with the id of each asset that is stored. */
   changed: (id: string) => void
@@ -35,7 +38,8 @@ type Options<Fields> = {
  * asset: one file feeds several services, and none of them knows the fields of the others.
  */
 export function createBulkWrite<Fields extends object>(options: Options<Fields>) {
-  const { path, entry, knownFields, store, changed, writeToken } = options
+  const { path, fields, entry, store, changed, writeToken } = options
+  const knownFields = fields.strip()
   return new Hono<AppEnv>().post(
     `${path}/assets`,
     describe({

@@ -6,7 +6,7 @@ import { AssetNotFound, Done } from '../contracts/status.ts'
 import type { Service } from '../runtime/service.ts'
 import type { Store } from '../stores/store.ts'
 import { createBaseApp } from './base-app.ts'
-import { createBulkWrite } from './bulk-write.ts'
+import { createBulkWrite, type Strippable } from './bulk-write.ts'
 import { BODY_PROBLEMS, describe } from './openapi.ts'
 import { jsonBody, validate } from './validate.ts'
 import { guardWrite } from './write-guard.ts'
@@ -22,16 +22,14 @@ type Shape<Fields> = {
   /** The first part of the routes' paths, such as `/content`. */
   path: string
   /** What is kept of an asset, and taken in a POST. */
-  fields: z.ZodType<Fields, Fields>
-  /** The same, but without the fields that it does not name, where `fields` refuses them. */
-  knownFields: z.ZodType<Fields>
+  fields: z.ZodType<Fields, Fields> & Strippable<Fields>
   /** What is answered for one. */
   entry: z.ZodType<{ id: string } & Fields>
 }
 
 /** A service that keeps one kind of data of each asset: read, replaced, deleted and listed by the asset's id. */
 export function createCatalogueApp<Fields extends object>(
-  { path, fields, knownFields, entry }: Shape<Fields>,
+  { path, fields, entry }: Shape<Fields>,
   { store, changes, writeToken, ...service }: CatalogueDeps<Fields>,
 ) {
   const asset = `${path}/asset/:assetId` as const
@@ -106,5 +104,5 @@ export function createCatalogueApp<Fields extends object>(
         return c.json({ assets: entries.map(([id, kept]) => ({ id, ...kept })), next: next ?? null })
       },
     )
-    .route('/', createBulkWrite({ path, entry, knownFields, store, changed, writeToken }))
+    .route('/', createBulkWrite({ path, fields, entry, store, changed, writeToken }))
 }
