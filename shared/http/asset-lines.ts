@@ -51,7 +51,7 @@ export async function parseAssetLines<Fields>(
   return { assets, errors }
 }
 
-/** @returns a function to await after each step of a long computation; it yields to the event loop when a slice is over */
+/** @returns a function to await after each step of a long computation; it yields to the event loop after each slice */
 export function createBreather(): () => Promise<void> | undefined {
   let until = performance.now() + SLICE_MS
   return () => (performance.now() < until ? undefined : breathe())

@@ -15,7 +15,7 @@ import { guardWrite } from './write-guard.ts'
 const MAX_BODY_BYTES = 16 * 1024 * 1024
 /** Each holds a body and what is parsed of it in memory. */
 const MAX_REQUESTS = 4
-/** Writes in flight per request: they hide the round trip, and a disk that takes 15 ms to flush confirms each in time. */
+/** Writes in flight per request: they hide the round trip; a disk that flushes in 15 ms confirms each in time. */
 const MAX_WRITES = 32
 
 /** An object schema: it may refuse unknown fields, and has a variant that drops them. */
