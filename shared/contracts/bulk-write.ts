@@ -9,7 +9,7 @@ export const BulkWriteDone = z
   .meta({ id: 'BulkWriteDone', examples: [{ status: 'ok', stored: 2 }] })
 export type BulkWriteDone = z.infer<typeof BulkWriteDone>
 
-/** Storing stopped; of the other assets it is unknown whether they are stored. */
+/** Storing stopped midway. Other assets may be stored too. */
 export const BulkWriteFailed = Problem.extend({
   stored: stored.meta({ description: 'Assets that are stored for certain' }),
 }).meta({

@@ -31,7 +31,7 @@ export async function parseAssetLines<Fields>(
 ): Promise<{ assets: Map<string, Fields>; errors: FieldError[] }> {
   const assets = new Map<string, Fields>()
   const errors: FieldError[] = []
-  const breathe = createBreather()
+  const yieldWhenDue = createYielder()
   let number = 0
   let badLines = 0
   for (const line of linesOf(body)) {
@@ -44,7 +44,7 @@ export async function parseAssetLines<Fields>(
     } else if (parsed) {
       assets.set(parsed.id, parsed.fields)
     }
-    await breathe()
+    await yieldWhenDue()
   }
   if (errors.length > 0) assets.clear()
   else if (assets.size === 0) errors.push({ path: '', message: 'the body has no assets' })
@@ -52,11 +52,11 @@ export async function parseAssetLines<Fields>(
 }
 
 /** @returns a function to await after each step of a long computation; it yields to the event loop after each slice */
-export function createBreather(): () => Promise<void> | undefined {
+export function createYielder(): () => Promise<void> | undefined {
   let until = performance.now() + SLICE_MS
-  return () => (performance.now() < until ? undefined : breathe())
+  return () => (performance.now() < until ? undefined : yieldNow())
 
-  async function breathe(): Promise<void> {
+  async function yieldNow(): Promise<void> {
     await scheduler.yield()
     until = performance.now() + SLICE_MS
   }

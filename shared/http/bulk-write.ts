@@ -6,7 +6,7 @@ import { UnavailableError } from '../runtime/unavailable.ts'
 import type { Store } from '../stores/store.ts'
 import { admit } from './admit.ts'
 import type { AppEnv } from './app-env.ts'
-import { createBreather, MAX_BAD_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-lines.ts'
+import { createYielder, MAX_BAD_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-lines.ts'
 import { problem } from './errors.ts'
 import { BODY_PROBLEMS, describe } from './openapi.ts'
 import { ndjsonBody } from './validate.ts'
@@ -25,7 +25,7 @@ type Options<Fields> = {
   /** The first part of the route's path, such as `/content`. */
   path: string
   fields: Strippable<Fields>
-  /** An asset as a line has it. */
+  /** The schema of a line in the OpenAPI document. */
   entry: z.ZodType<{ id: string } & Fields>
   store: Store<Fields>
   /** Called with the id of each asset that is stored. */
@@ -103,7 +103,7 @@ async function storeAll<Fields>(
   storeOne: (id: string, fields: Fields) => Promise<void>,
 ): Promise<void> {
   const queue = assets.entries()
-  const breathe = createBreather()
+  const yieldWhenDue = createYielder()
   let stored = 0
   let failure: { cause: unknown } | undefined
 
@@ -116,7 +116,7 @@ async function storeAll<Fields>(
       } catch (cause) {
         failure ??= { cause }
       }
-      await breathe()
+      await yieldWhenDue()
     }
   }
 
