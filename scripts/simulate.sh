@@ -1,32 +1,35 @@
 #!/usr/bin/env bash
-# Plays random assets at the edge as random users, waits until all views are counted, and shows the most viewed assets.
+# Plays random assets as random users, waits until all views are counted, and prints the most viewed assets.
 set -euo pipefail
 source "$(dirname "$0")/client.sh"
 
 views=200
 users=20
 max_views=100000
-max_users=10000 # as many as reporting looks up at once
+max_users=10000 # the limit of one lookup at reporting
 parallel=16
 patience_s=10
 
-usage="Usage: npm run simulate [-- --views $views --users $users]
+usage="Usage: npm run simulate [-- --views $views --users $users --port N]
 
-Plays random assets as random users, user-1, user-2 and so on, waits until the views are counted, and shows the most
-viewed assets. Needs all services; npm run seed gives them something to play.
+Plays random assets as random users, user-1, user-2 and so on, waits until all views are counted, and prints the most
+viewed assets. Needs all services; npm run seed provides more assets.
 
-  --views N      how many plays, 1 to $max_views (default: $views)
-  --users N      by how many users, 1 to $max_users (default: $users)
+  --views N      number of plays, 1 to $max_views (default: $views)
+  --users N      number of users, 1 to $max_users (default: $users)
+  --port N       port of the edge, as for npm start: metadata listens on N+1, reporting on N+2
 
   PLAY_URL       where play is (default: http://127.0.0.1:8080)
   METADATA_URL   where metadata is (default: http://127.0.0.1:8081)
-  REPORTING_URL  where reporting is (default: http://127.0.0.1:8082)"
+  REPORTING_URL  where reporting is (default: http://127.0.0.1:8082)
+
+A flag beats the environment, which beats .env, which beats the default."
 
 main() {
   read_arguments "$@"
-  play=$(address_of PLAY_URL http://127.0.0.1:8080)
-  metadata=$(address_of METADATA_URL http://127.0.0.1:8081)
-  reporting=$(address_of REPORTING_URL http://127.0.0.1:8082)
+  play=$(address_of PLAY_URL 0)
+  metadata=$(address_of METADATA_URL 1)
+  reporting=$(address_of REPORTING_URL 2)
   require_up play "$play" metadata "$metadata" reporting "$reporting"
 
   list_assets
@@ -50,6 +53,11 @@ read_arguments() {
         users=$(number "$1" "${2-}" $max_users)
         shift
         ;;
+      --port)
+        read_port "${2-}"
+        shift
+        ;;
+      --port=*) read_port "${1#*=}" ;;
       --views=*) views=$(number --views "${1#*=}" $max_views) ;;
       --users=*) users=$(number --users "${1#*=}" $max_users) ;;
       --help | -h)
@@ -69,21 +77,29 @@ number() {
   echo "$2"
 }
 
-# Sets `assets` to all ids that metadata has.
+# require_up [SERVICE ADDRESS]…: exits unless each service responds.
+require_up() {
+  while [ $# -gt 0 ]; do
+    request --fail --output /dev/null "$2/healthz" || unreachable "$1" "$2" $?
+    shift 2
+  done
+}
+
+# Sets `assets` to the ids of all assets in metadata.
 list_assets() {
   local query='' page id after
   assets=()
   while true; do
-    page=$(ask metadata "$metadata/content/assets$query")
+    page=$(call metadata "$metadata/content/assets$query")
     while read -r id; do assets+=("$id"); done < <(json_strings id <<<"$page")
     after=$(json_strings next <<<"$page")
     [ -n "$after" ] || break
     query="?after=$after"
   done
-  [ ${#assets[@]} -gt 0 ] || fail 'metadata has no assets; npm run seed gives it some'
+  [ ${#assets[@]} -gt 0 ] || fail 'metadata has no assets; npm run seed adds some'
 }
 
-# Sets `played`, `missing` and `failed` to how many plays ended so, and `last_failure`.
+# Sets `played`, `missing` and `failed` to the number of plays with that outcome, and `last_failure`.
 play_assets() {
   local status
   played=0 missing=0 failed=0 last_failure=''
@@ -91,12 +107,12 @@ play_assets() {
     case $status in
       200) played=$((played + 1)) ;;
       404) missing=$((missing + 1)) ;;
-      000) failed=$((failed + 1)) last_failure='no answer' ;;
+      000) failed=$((failed + 1)) last_failure='no response' ;;
       *) failed=$((failed + 1)) last_failure="status $status" ;;
     esac
     progress $((played + missing + failed)) "$views" 'assets played'
   done < <(
-    # --silent alone leaves the progress meter of --parallel.
+    # --silent alone does not hide the progress meter of --parallel.
     random_plays | request --no-progress-meter --parallel --parallel-max $parallel --request POST \
       --write-out '%{http_code}\n' --config -
   )
@@ -104,25 +120,25 @@ play_assets() {
   [ $played -gt 0 ] || fail "none of $views plays succeeded at $play${last_failure:+, the last with $last_failure}"
 }
 
-# As a configuration of curl, so that one process plays them all.
+# As a curl configuration, so that one process sends all plays.
 random_plays() {
   local i asset user
   for ((i = 0; i < views; i++)); do
-    # RANDOM alone ends at 32767.
+    # RANDOM has only 15 bits.
     asset=${assets[(RANDOM << 15 | RANDOM) % ${#assets[@]}]}
     user=user-$((RANDOM % users + 1))
     printf 'url = "%s/play/asset/%s/user/%s"\noutput = "/dev/null"\n' "$play" "$asset" "$user"
   done
 }
 
-# wait_until_counted BEFORE: until the users have as many views more than before as were played, or until their number
-# has stood still for a while.
+# wait_until_counted BEFORE: waits until the users have `played` more views than BEFORE, or until the count stalls for
+# `patience_s`.
 wait_until_counted() {
   local last=-1 since=$SECONDS
   while true; do
     count_views
     counted=$((counted - $1))
-    # Somebody else may be playing as the same users.
+    # Another simulation may be playing as the same users.
     [ $counted -le $played ] || counted=$played
     if [ $counted -ne $last ]; then
       progress $counted $played 'views counted'
@@ -133,17 +149,17 @@ wait_until_counted() {
   done
 }
 
-# Sets `counted` to the views of all simulated users.
+# Sets `counted` to the number of views of all simulated users.
 count_views() {
-  local answer views_of_one
-  answer=$(
+  local response views_of_one
+  response=$(
     simulated_users |
-      ask reporting "$reporting/events/lookup" --header 'content-type: application/json' --data-binary @-
+      call reporting "$reporting/events/lookup" --header 'content-type: application/json' --data-binary @-
   )
   counted=0
   while read -r views_of_one; do
     counted=$((counted + views_of_one))
-  done < <(grep -oE '":[0-9]+' <<<"$answer" | tr -d '":')
+  done < <(grep -oE '":[0-9]+' <<<"$response" | tr -d '":')
 }
 
 simulated_users() {
@@ -155,7 +171,7 @@ simulated_users() {
 
 show_top() {
   local top id views_of_one title width=5
-  top=$(ask reporting "$reporting/events/top?by=asset&limit=10")
+  top=$(call reporting "$reporting/events/top?by=asset&limit=10")
   top=$({ grep -oE '"id":"[^"]*","views":[0-9]+' <<<"$top" || true; } | sed -E 's/"id":"(.*)","views":(.*)/\2 \1/')
   [ -n "$top" ] || return 0
   while read -r views_of_one id; do
@@ -164,15 +180,24 @@ show_top() {
 
   printf '\n%7s  %-*s  %s\n' views $width asset title
   while read -r views_of_one id; do
-    # Of the escapes only those of quotes and backslashes are undone: control characters are no good in a terminal.
-    title=$(request "$metadata/content/asset/$id" | json_strings title | sed 's/\\\(["\\]\)/\1/g')
+    title=$(request "$metadata/content/asset/$id" | json_strings title)
     printf '%7d  %-*s  %s\n' "$views_of_one" $width "$id" "$title"
   done <<<"$top"
 }
 
-# ask NAME URL [ARGUMENT…]: prints the answer.
-ask() {
-  request --fail "${@:2}" || fail "$1 gives no good answer at $2"
+# progress DONE TOTAL WHAT: on a terminal one line that is rewritten, elsewhere a line at each quarter.
+progress() {
+  if [ -t 1 ]; then
+    printf '\r\033[K%d of %d %s' "$1" "$2" "$3"
+    [ "$1" -lt "$2" ] || echo
+  elif (($1 * 4 / $2 > ($1 - 1) * 4 / $2)); then
+    printf '%d of %d %s\n' "$1" "$2" "$3"
+  fi
+}
+
+# call SERVICE URL [ARGUMENT…]: prints the body of the response.
+call() {
+  request --fail "${@:2}" || fail "the request to $1 at $2 failed"
 }
 
 main "$@"

@@ -1,16 +1,17 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { parseEnv } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson } from './harness/plays.ts'
-import { freePort } from './harness/ports.ts'
+import { freePort, freePortRange } from './harness/ports.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
@@ -53,14 +54,13 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     expect(await urlOf(fields.id)).toEqual({ id: fields.id, url })
   }
 
-  test('posts a catalogue of films to both services, and says how far it is', async () => {
+  test('posts a catalogue of films to both services, and prints how many each stored', async () => {
     const { status, stdout, stderr } = await seed()
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     const films = (await readFile('scripts/catalogue.jsonl', 'utf8')).trim().split('\n')
     expect(films.length).toBeGreaterThanOrEqual(20)
     for (const line of films) await expectSeeded(JSON.parse(line))
-    expect(stdout.trim().split('\n')).toHaveLength(4)
-    expect(stdout).toMatch(new RegExp(`${films.length} of ${films.length} assets posted\n$`))
+    expect(stdout).toBe(`cdnurl: ${films.length} assets stored\nmetadata: ${films.length} assets stored\n`)
   })
 
   test('posts a file whose texts have quotes, backslashes, escapes and UTF-8', async () => {
@@ -81,50 +81,165 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     for (const asset of [odd, escaped, turned]) await expectSeeded(asset)
   })
 
-  test.each([
-    ['id,title,genre,summary,url', 'not a JSON object of five strings: id, title, genre, summary, url'],
-    ['{"id":"a","title":"t","genre":"g","summary":3,"url":"u"}', 'not a JSON object of five strings'],
-    ['{"id":"a","title":"t","genre":"g","summary":"","url":"u"', 'not a JSON object of five strings'],
-    ['{"id":"a","title":"t","genre":"g","summary":"","uri":"u"}', 'it has no "url"'],
-    ['{"id":"a","title":"t","genre":"g","summary":"","summary":""}', 'it has no "url"'],
-    ['{"id":"a/b","title":"t","genre":"g","summary":"","url":"u"}', 'the id "a/b" must be 1 to 128 of'],
-  ])('names a line that it cannot read, and posts none: %s', async (line, message) => {
-    const { status, stderr } = await seedLines(JSON.stringify(film({ id: 'unposted' })), '', line)
-    expect(status).toBe(1)
-    expect(stderr).toContain(`catalogue.jsonl, line 3: ${message}`)
-    expect(stderr.trim()).not.toContain('\n')
+  test('prints each invalid line, and stores nothing', async () => {
+    const lines = [film({ id: 'unposted' }), film({ id: 'a/"b"', url: '//elsewhere/film.mp4' })]
+    const { status, stdout, stderr } = await seedLines(...lines.map((line) => JSON.stringify(line)), '', '[]')
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+    expect(stderr).toBe(
+      [
+        `seed: cdnurl at ${cdnurl.url} responded 400 Invalid request`,
+        '  line 2: id: must be 1 to 128 of A-Z a-z 0-9 . _ @ ~ - and start with a letter or digit',
+        '  line 2: url: must be an http(s) URL or a relative path',
+        '  line 4: must be a JSON object',
+        '',
+      ].join('\n'),
+    )
+    expect(await urlOf('unposted')).toMatchObject({ status: 'Asset not found' })
     expect(await metadataOf('unposted')).toMatchObject({ status: 'Asset not found' })
   })
 
-  test.each([
-    ['metadata', film({ title: '' }), '"path":"title"'],
-    ['cdnurl', film({ url: '//elsewhere/film.mp4' }), '"path":"url"'],
-  ])('says what %s answers to a line that it refuses', async (service, asset, reason) => {
-    const { status, stderr } = await seedLines(JSON.stringify(film({ id: 'fine' })), JSON.stringify(asset))
+  test('prints what metadata refuses, after cdnurl stored it', async () => {
+    const { status, stdout, stderr } = await seedLines(JSON.stringify(film({ id: 'untitled', title: '' })))
+    expect({ status, stdout }).toEqual({ status: 1, stdout: 'cdnurl: 1 asset stored\n' })
+    expect(stderr).toMatch(
+      new RegExp(`^seed: metadata at ${metadata.url} responded 400 Invalid request\n  line 1: title: `),
+    )
+  })
+
+  test('prints the messages of a service as they are, but no control characters', async () => {
+    const errors = [
+      { path: 'line 7: \\"title\\"', message: 'has "quotes", \\ and \u001b[31m' },
+      { path: '', message: 'has no line' },
+    ]
+    await using service = await startFakeService(400, { status: 'Invalid request', errors, requestId: 'x' })
+    const { status, stderr } = await run('seed', [], addressesOf(service.url))
     expect(status).toBe(1)
-    expect(stderr).toContain(`catalogue.jsonl, line 2: ${service} answers 400 {"status":"Invalid request"`)
-    expect(stderr).toContain(reason)
+    expect(stderr).toBe(
+      `seed: cdnurl at ${service.url} responded 400 Invalid request\n` +
+        '  line 7: \\"title\\": has "quotes", \\ and \\u001b[31m\n  has no line\n',
+    )
   })
 
-  test('sends the token that writes need', async () => {
-    await using service = await startAcceptingService()
+  test('prints how many assets are stored when a service fails midway', async () => {
+    await using service = await startFakeService(503, { status: 'Service unavailable', stored: 12, requestId: 'x' })
+    const { status, stdout, stderr } = await run('seed', [], addressesOf(service.url))
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+    expect(stderr).toBe(`seed: cdnurl at ${service.url} responded 503 Service unavailable, 12 assets stored\n`)
+  })
+
+  test('fails if another server responds', async () => {
+    await using server = await startFakeService(200, { status: 'ok' })
+    expect(await run('seed', [], addressesOf(server.url))).toMatchObject({ status: 1, stdout: '' })
+  })
+
+  test('sends one request to each service, with the token that writes need', async () => {
+    await using service = await startFakeService()
     const file = await catalogueFile([JSON.stringify(film())])
-    const addresses = { METADATA_URL: `${service.url},http://other.invalid`, CDNURL_URL: service.url }
-    expect(await run('seed', [file], { ...addresses, WRITE_TOKEN: 'a "token"' })).toMatchObject({ status: 0 })
-    expect(await run('seed', [file], addresses)).toMatchObject({ status: 0 })
-    expect(service.writes).toEqual([
-      'POST /url/asset/film Bearer a "token"',
-      'POST /content/asset/film Bearer a "token"',
-      'POST /url/asset/film undefined',
-      'POST /content/asset/film undefined',
-    ])
+    const addresses = { METADATA_URL: `${service.url}/, http://other.invalid`, CDNURL_URL: service.url }
+    for (const WRITE_TOKEN of ['a "token"', '']) {
+      expect(await run('seed', [file], { ...addresses, WRITE_TOKEN })).toMatchObject({ status: 0 })
+    }
+    expect(service.requests).toEqual(
+      ['Bearer a "token"', undefined].flatMap((authorization) =>
+        ['/url/assets', '/content/assets'].map((path) => ({
+          path,
+          authorization,
+          type: 'application/x-ndjson',
+          body: JSON.stringify(film()),
+        })),
+      ),
+    )
   })
 
-  test('names a service that is not up', async () => {
+  test('shows the token to no other user of the machine', async () => {
+    const token = 'a-token-that-nobody-sees'
+    const arguments_: string[] = []
+    await using service = await startFakeService(200, { stored: 1 }, () => {
+      arguments_.push(spawnSync('ps', ['-A', '-o', 'args='], { encoding: 'utf8' }).stdout)
+    })
+    await run('seed', [], { ...addressesOf(service.url), WRITE_TOKEN: token })
+    expect(service.requests[0]?.authorization).toBe(`Bearer ${token}`)
+    expect(arguments_.join('\n')).toContain('/url/assets')
+    expect(arguments_.join('\n')).not.toContain(token)
+  })
+
+  test('names a service that is not reachable', async () => {
     const address = `http://127.0.0.1:${await freePort()}`
     const { status, stderr } = await run('seed', [], { METADATA_URL: metadata.url, CDNURL_URL: address })
     expect(status).toBe(1)
-    expect(stderr).toBe(`seed: cdnurl does not answer at ${address}; npm start starts all services\n`)
+    expect(stderr).toBe(`seed: cdnurl is not reachable at ${address}; npm start starts all services\n`)
+  })
+})
+
+describe('the settings of the scripts', { timeout: 30_000 }, () => {
+  const unset = { METADATA_URL: undefined, CDNURL_URL: undefined, WRITE_TOKEN: undefined }
+
+  async function seedWith(dotenv: string, args: string[] = [], env: Record<string, string> = {}) {
+    const cwd = await mkdtemp(join(folder, 'cwd-'))
+    await writeFile(join(cwd, '.env'), dotenv)
+    return { cwd, ...(await run('seed', args, { ...unset, ...env }, cwd)) }
+  }
+
+  test('come from .env', async () => {
+    await using service = await startFakeService()
+    const dotenv = `METADATA_URL=${service.url}\nCDNURL_URL=${service.url} # the same\nWRITE_TOKEN='a=b'\n`
+    expect(await seedWith(dotenv)).toMatchObject({ status: 0, stderr: '' })
+    expect(service.requests.map(({ path, authorization }) => [path, authorization])).toEqual([
+      ['/url/assets', 'Bearer a=b'],
+      ['/content/assets', 'Bearer a=b'],
+    ])
+  })
+
+  test.each([
+    'WRITE_TOKEN=plain',
+    'WRITE_TOKEN = spaced  ',
+    '  export WRITE_TOKEN=exported',
+    'WRITE_TOKEN="double quoted # not a comment" # a comment',
+    'WRITE_TOKEN=\'single "quoted"\'',
+    'WRITE_TOKEN=`back ticks`',
+    'WRITE_TOKEN=with=signs==',
+    'WRITE_TOKEN=commented # a comment',
+    'WRITE_TOKEN=tight#comment',
+    'WRITE_TOKEN="open',
+    'WRITE_TOKEN=windows\r',
+    'WRITE_TOKEN=first\nWRITE_TOKEN=last',
+    '# WRITE_TOKEN=no\nOTHER_WRITE_TOKEN=no\nWRITE_TOKEN_2=no',
+    'WRITE_TOKEN=',
+    'WRITE_TOKEN=""',
+  ])('are read from .env as Node reads them: %j', async (dotenv) => {
+    await using service = await startFakeService()
+    expect(await seedWith(`A=1\n${dotenv}\nB=2`, [], addressesOf(service.url))).toMatchObject({ status: 0 })
+    const { WRITE_TOKEN } = parseEnv(dotenv)
+    expect(service.requests[0]?.authorization).toBe(WRITE_TOKEN ? `Bearer ${WRITE_TOKEN}` : undefined)
+  })
+
+  test('are never run as code', async () => {
+    await using service = await startFakeService()
+    const code = '$(touch ran)`touch ran`;touch ran'
+    const { cwd } = await seedWith(`WRITE_TOKEN="${code}"\ntouch ran\n`, [], addressesOf(service.url))
+    expect(service.requests[0]?.authorization).toBe(`Bearer ${code}`)
+    expect(await readdir(cwd)).toEqual(['.env'])
+  })
+
+  test('come from the environment before .env, also if they are empty there', async () => {
+    await using service = await startFakeService()
+    const dotenv = 'METADATA_URL=http://other.invalid\nCDNURL_URL=http://other.invalid\nWRITE_TOKEN=other\n'
+    await seedWith(dotenv, [], { ...addressesOf(service.url), WRITE_TOKEN: '' })
+    expect(service.requests.map(({ path, authorization }) => [path, authorization])).toEqual([
+      ['/url/assets', undefined],
+      ['/content/assets', undefined],
+    ])
+  })
+
+  test.each([['--port', 'N'], ['--port=N']])('come from %s before both', async (...flag) => {
+    const port = await freePortRange()
+    await using metadata = await startFakeService(200, { stored: 1 }, undefined, port + 1)
+    await using cdnurl = await startFakeService(200, { stored: 1 }, undefined, port + 3)
+    const args = flag.map((text) => text.replace('N', String(port)))
+    const elsewhere = { METADATA_URL: 'http://other.invalid', CDNURL_URL: 'http://other.invalid' }
+    expect(await seedWith('CDNURL_URL=http://other.invalid', args, elsewhere)).toMatchObject({ status: 0 })
+    expect(metadata.requests.map(({ path }) => path)).toEqual(['/content/assets'])
+    expect(cdnurl.requests.map(({ path }) => path)).toEqual(['/url/assets'])
   })
 })
 
@@ -179,15 +294,27 @@ describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
     const address = `http://127.0.0.1:${await freePort()}`
     const { status, stderr } = await run('simulate', [], { ...system.env, PLAY_URL: address })
     expect(status).toBe(1)
-    expect(stderr).toBe(`simulate: play does not answer at ${address}; npm start starts all services\n`)
+    expect(stderr).toBe(`simulate: play is not reachable at ${address}; npm start starts all services\n`)
+  })
+
+  test('takes the port of the edge', async () => {
+    const port = await freePortRange()
+    const { status, stderr } = await simulate('--port', String(port))
+    expect(status).toBe(1)
+    expect(stderr).toBe(`simulate: play is not reachable at http://127.0.0.1:${port}; npm start starts all services\n`)
   })
 })
 
 describe('wrong use', { timeout: 30_000 }, () => {
   test.each([
     ['seed', ['--fast'], 'unknown flag --fast'],
-    ['seed', ['missing.jsonl'], 'there is no file "missing.jsonl" that can be read'],
-    ['seed', ['package.json', 'another'], 'there is one FILE at most, not also "another"'],
+    ['seed', ['missing.jsonl'], 'cannot read the file "missing.jsonl"'],
+    ['seed', ['scripts'], 'cannot read the file "scripts"'],
+    ['seed', ['package.json', 'another'], 'expected at most one FILE, not also "another"'],
+    ['seed', ['--port'], '--port is ""'],
+    ['seed', ['--port', '80'], '--port is "80": it must be a port, 1024 to 60000'],
+    ['seed', ['--port=60001'], '--port is "60001"'],
+    ['simulate', ['--port', '1e4'], '--port is "1e4"'],
     ['simulate', ['--fast'], 'unknown argument --fast'],
     ['simulate', ['--views'], '--views is ""'],
     ['simulate', ['--views', '0'], '--views is "0"'],
@@ -215,10 +342,11 @@ describe('wrong use', { timeout: 30_000 }, () => {
 
 const noSettings = { METADATA_URL: '', CDNURL_URL: '', REPORTING_URL: '', PLAY_URL: '', WRITE_TOKEN: '' }
 
-/** Runs a script as npm does, with nothing of the caller's settings. */
-async function run(script: string, args: string[], env: Record<string, string> = {}) {
-  const child = spawn('bash', [`scripts/${script}.sh`, ...args], {
+/** Runs a script as npm does, with nothing of the caller's settings. A variable that is undefined is unset. */
+async function run(script: string, args: string[], env: Record<string, string | undefined> = {}, cwd = '.') {
+  const child = spawn('bash', [resolve(`scripts/${script}.sh`), ...args], {
     env: { ...process.env, ...noSettings, ...env },
+    cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 25_000,
   })
@@ -254,16 +382,29 @@ async function post(url: string, body: object): Promise<void> {
   expect(response.status).toBe(200)
 }
 
-/** Answers 200 to everything and remembers each write with its authorization. */
-async function startAcceptingService() {
-  const writes: string[] = []
-  const server = createServer(({ method, url, headers }, response) => {
-    if (method === 'POST') writes.push(`${method} ${url} ${headers.authorization}`)
-    response.end('{"status":"ok"}')
-  }).listen(0, '127.0.0.1')
+function addressesOf(url: string) {
+  return { METADATA_URL: url, CDNURL_URL: url }
+}
+
+type Received = { path: string | undefined; type: string | undefined; authorization: string | undefined; body: string }
+
+/** Responds the same to each request, and keeps what it received. */
+async function startFakeService(status = 200, body: object = { stored: 1 }, onRequest = () => {}, port = 0) {
+  const requests: Received[] = []
+  const server = createServer(async (request, response) => {
+    const { url: path, headers } = request
+    onRequest()
+    requests.push({
+      path,
+      type: headers['content-type'],
+      authorization: headers.authorization,
+      body: await text(request),
+    })
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  }).listen(port, '127.0.0.1')
   await once(server, 'listening')
   return {
-    writes,
+    requests,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     async [Symbol.asyncDispose]() {
       server.close()

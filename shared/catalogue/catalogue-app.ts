@@ -8,6 +8,7 @@ import { jsonBody, validate } from '../http/validate.ts'
 import { requireWriteToken } from '../http/write-token.ts'
 import type { Service } from '../service/service.ts'
 import type { Store } from '../stores/store.ts'
+import { createBulkWrite, type Strippable } from './bulk-write.ts'
 import type { Invalidations } from './invalidations.ts'
 
 /** What a service keeps of an asset, and under which routes. */
@@ -15,7 +16,7 @@ export type CatalogueDefinition<Fields> = {
   /** The prefix of the routes, such as `/content`. */
   path: string
   /** What is stored of an asset; the body of a POST. */
-  fields: z.ZodType<Fields, Fields>
+  fields: z.ZodType<Fields, Fields> & Strippable<Fields>
   /** The response for an asset. */
   entry: z.ZodType<{ id: string } & Fields>
 }
@@ -104,4 +105,5 @@ export function createCatalogueApp<Fields extends object>(
         return c.json({ assets: entries.map(([id, fields]) => ({ id, ...fields })), next: next ?? null })
       },
     )
+    .route('/', createBulkWrite({ path, fields, entry, store, invalidate, writeToken }))
 }

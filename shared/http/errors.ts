@@ -4,7 +4,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Problem } from '../contracts/status.ts'
 import { createLogThrottle } from '../runtime/log-throttle.ts'
 import { toReason } from '../runtime/reason.ts'
-import { UnavailableError } from '../runtime/unavailable-error.ts'
+import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-error.ts'
 import type { AppEnv } from './app-env.ts'
 import { idsOf } from './request-context.ts'
 
@@ -25,14 +25,19 @@ const statusTexts: Partial<Record<number, string>> = {
 }
 
 /** Responds with an error in the one shape that all errors have. */
-export function problem(c: Context<AppEnv>, status: ContentfulStatusCode, errors?: FieldError[]) {
+export function problem(
+  c: Context<AppEnv>,
+  status: ContentfulStatusCode,
+  errors?: FieldError[],
+  details?: ErrorDetails,
+) {
   const body: Problem = {
     status: toStatusText(status),
     ...(errors && { errors }),
     requestId: c.get('requestId'),
   }
   if (status === 429 || status === 503) c.header('retry-after', String(RETRY_AFTER_S))
-  return c.json(body, status)
+  return c.json({ ...body, ...details }, status)
 }
 
 /** The `status` of a Problem with this status code. */
@@ -51,13 +56,13 @@ export function createErrorHandler(): ErrorHandler<AppEnv> {
   }
 
   /** Throttled: under overload there are thousands of these a second. */
-  function respondUnavailable(c: Context<AppEnv>, error: Error) {
+  function respondUnavailable(c: Context<AppEnv>, error: UnavailableError) {
     const times = throttle(error.message)
     if (times) {
       const line = { reason: toReason(error), times, ...idsOf(c), path: c.req.path }
       c.get('log').warn(line, 'request not served')
     }
-    return problem(c, 503)
+    return problem(c, 503, undefined, error.details)
   }
 }
 

@@ -1,14 +1,15 @@
 import type { MiddlewareHandler } from 'hono'
-import { UnavailableError } from '../runtime/unavailable-error.ts'
+import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-error.ts'
 
 /**
  * Admission control: rejects requests above a concurrency limit at once, with 503.
  * @param what is limited, in the plural, for the log
+ * @param details additional fields of the 503
  */
-export function limitConcurrency(max: number, what: string): MiddlewareHandler {
+export function limitConcurrency(max: number, what: string, details?: ErrorDetails): MiddlewareHandler {
   let inFlight = 0
   return async function limitConcurrency(_, next) {
-    if (inFlight >= max) throw new UnavailableError(`too many ${what} in flight`)
+    if (inFlight >= max) throw new UnavailableError(`too many ${what} in flight`, { details })
     inFlight += 1
     try {
       await next()

@@ -1,4 +1,4 @@
-import { describeRoute, resolver } from 'hono-openapi'
+import { type DescribeRouteOptions, describeRoute, resolver } from 'hono-openapi'
 import { z } from 'zod'
 import { Problem } from '../contracts/status.ts'
 import { toStatusText } from './errors.ts'
@@ -12,8 +12,12 @@ type Operation = {
   tags?: string[]
   /** Responses by status. */
   responses: Record<number, z.ZodType | TextResponse>
+  /** A body that no schema validates as a whole. */
+  requestBody?: NonNullable<DescribeRouteOptions['requestBody']>
   /** Statuses whose response is a plain Problem. */
   problems?: number[]
+  /** By status, the schema of a Problem with additional fields. */
+  problemSchemas?: Record<number, z.ZodType>
   /** Whether it requires the write token, if one is set. */
   isWrite?: boolean
 }
@@ -29,7 +33,7 @@ const descriptions: Record<number, string> = {
   409: 'The request conflicts with the current state',
   411: 'The request has no content-length',
   413: 'The body is too large',
-  415: 'The body is not JSON',
+  415: 'The body has an unsupported media type',
   503: 'Temporarily unavailable',
 }
 
@@ -60,18 +64,18 @@ const problemHeaders: Record<number, object> = {
 /** The name of the write token's security scheme. */
 export const WRITE_TOKEN_SCHEME = 'writeToken'
 
-/** What can be wrong with a JSON body. */
+/** What can be wrong with a body. */
 export const BODY_PROBLEMS = [400, 411, 413, 415]
 
 /** Documents a route in the service's OpenAPI document. */
-export function describeOperation({ responses, problems = [], isWrite = false, ...rest }: Operation) {
+export function describeOperation({ responses, problems = [], problemSchemas, isWrite = false, ...rest }: Operation) {
   const errors = isWrite ? [401, ...problems] : problems
   return describeRoute({
     ...rest,
     ...(isWrite && { security: [{ [WRITE_TOKEN_SCHEME]: [] }, {}] }),
     responses: {
       431: HEADERS_TOO_LARGE,
-      ...Object.fromEntries(errors.map((status) => [status, toProblemResponse(status)])),
+      ...Object.fromEntries(errors.map((status) => [status, toProblemResponse(status, problemSchemas?.[status])])),
       ...Object.fromEntries(
         Object.entries(responses).map(([status, response]) => [status, toResponse(Number(status), response)]),
       ),
@@ -87,7 +91,7 @@ function toResponse(status: number, response: z.ZodType | TextResponse) {
   return { description: descriptions[status] ?? '', headers: { 'x-request-id': REQUEST_ID }, content }
 }
 
-function toProblemResponse(status: number) {
+function toProblemResponse(status: number, schema?: z.ZodType) {
   const example: Problem = {
     status: toStatusText(status),
     ...(status === 400 && { errors: [{ path: 'assetId', message: 'must start with a letter or digit' }] }),
@@ -96,6 +100,6 @@ function toProblemResponse(status: number) {
   return {
     description: descriptions[status] ?? '',
     headers: { 'x-request-id': REQUEST_ID, ...problemHeaders[status] },
-    content: { 'application/json': { schema: resolver(Problem), example } },
+    content: { 'application/json': schema ? { schema: resolver(schema) } : { schema: resolver(Problem), example } },
   }
 }

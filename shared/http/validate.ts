@@ -24,9 +24,18 @@ export function validate<Name extends Target, Schema extends z.ZodType>(target: 
  * limit. Node enforces the declared length, so nothing has to be read to check it.
  */
 export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> {
-  return async function jsonBody(c, next) {
-    if (!/^application\/([\w.+-]+\+)?json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) {
-      return problem(c, 415, [{ path: 'content-type', message: 'send the header content-type: application/json' }])
+  return bodyOf('application/json', /^application\/([\w.+-]+\+)?json\s*(;|$)/i, limit)
+}
+
+/** The same for a body of newline-delimited JSON. */
+export function ndjsonBody(limit: number): MiddlewareHandler<AppEnv> {
+  return bodyOf('application/x-ndjson', /^application\/x-ndjson\s*(;|$)/i, limit)
+}
+
+function bodyOf(type: string, accepted: RegExp, limit: number): MiddlewareHandler<AppEnv> {
+  return async function body(c, next) {
+    if (!accepted.test(c.req.header('content-type') ?? '')) {
+      return problem(c, 415, [{ path: 'content-type', message: `send the header content-type: ${type}` }])
     }
     const length = c.req.header('content-length')
     if (length === undefined) {
@@ -40,7 +49,7 @@ export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> 
 }
 
 /** Reports an unknown field under its own path instead of its parent's. */
-function toFieldErrors(issue: StandardSchemaV1.Issue): FieldError[] {
+export function toFieldErrors(issue: StandardSchemaV1.Issue): FieldError[] {
   const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part))
   const unknown = 'keys' in issue && Array.isArray(issue.keys) ? issue.keys.map(String) : []
   if (unknown.length === 0) return [{ path: path.join('.'), message: issue.message }]

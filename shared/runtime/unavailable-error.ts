@@ -1,4 +1,15 @@
-/** A temporary failure: the client may retry. The message and `cause` are logged, never sent. */
+/** Fields of an error response besides those that every error has. */
+export type ErrorDetails = Record<string, number>
+
+type Options = ErrorOptions & { details?: ErrorDetails | undefined }
+
+/** A temporary failure: the client may retry. The message and `cause` are logged; only `details` are sent. */
 export class UnavailableError extends Error {
   override name = 'UnavailableError'
+  readonly details: ErrorDetails | undefined
+
+  constructor(message: string, { details, ...options }: Options = {}) {
+    super(message, options)
+    this.details = details
+  }
 }

@@ -86,6 +86,49 @@ describe.skipIf(!natsVersion)('a store in a key-value bucket', () => {
     expect(store.get('a')).toEqual(other)
   })
 
+  test('many writes in flight are all there, for the writer and for the next process', async () => {
+    const bucket = randomUUID()
+    const store = await open(bucket)
+    const entries = Array.from({ length: 2_000 }, (_, n): [string, typeof one] => [`a-${n}`, { title: `${n}` }])
+    await Promise.all(
+      entries.map(async ([id, value]) => {
+        await store.set(id, value)
+        expect(store.get(id)).toEqual(value)
+      }),
+    )
+    const sorted = entries.toSorted(([a], [b]) => (a < b ? -1 : 1))
+    expect(store.list({ limit: 9_999 }).entries).toEqual(sorted)
+    expect((await open(bucket)).list({ limit: 9_999 }).entries).toEqual(sorted)
+  })
+
+  test('two instances that write the same entries at once agree in the end', async () => {
+    const bucket = randomUUID()
+    const stores = [await open(bucket), await open(bucket)] as const
+    const ids = Array.from({ length: 200 }, (_, n) => `a-${n}`)
+    for (let round = 0; round < 5; round += 1) {
+      const writes = stores.flatMap((store, writer) => ids.map((id) => store.set(id, { title: `${round} ${writer}` })))
+      await Promise.all(writes)
+      const last = await open(bucket)
+      const expected = last.list({ limit: 999 }).entries
+      for (const store of stores) await eventually(() => expect(store.list({ limit: 999 }).entries).toEqual(expected))
+    }
+  })
+
+  test('writes that are in flight when the server dies are kept or refused', async () => {
+    const store = await open()
+    const writes = Array.from({ length: 2_000 }, (_, n) => store.set(`a-${n}`, one))
+    await writes[0]
+    await nats.signal('SIGKILL')
+    const outcomes = await Promise.allSettled(writes)
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
+    for (const { reason } of refused) expect(reason).toMatchObject({ name: 'UnavailableError' })
+    await nats.start()
+    await eventually(() => expect(store.state()).toBe('up'))
+    for (const [n, { status }] of outcomes.entries()) {
+      if (status === 'fulfilled') expect(store.get(`a-${n}`)).toEqual(one)
+    }
+  })
+
   test('while the server hangs a write is refused in time', async () => {
     const store = await open()
     await nats.signal('SIGSTOP')

@@ -95,21 +95,24 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     const { key, operation, revision } = entry
     if (key === INITIALIZED) return
     const id = toId(key)
-    if (revision <= (revisions.get(id) ?? 0)) return
-    revisions.set(id, revision)
+    if (!advance(id, revision)) return
     if (operation !== 'PUT') return void values.delete(id)
     const parsed = schema.safeParse(parseJson(entry.string()))
     if (parsed.success) void values.set(id, parsed.data)
     else log.warn({ bucket, key, reason: parsed.error.message }, 'invalid entry in the bucket; ignored')
   }
 
-  /** Writes, then reads the entry back so that this instance sees its own write at once. */
+  /** @returns false if a later update of the entry is known */
+  function advance(id: string, revision: number): boolean {
+    if (revision <= (revisions.get(id) ?? 0)) return false
+    revisions.set(id, revision)
+    return true
+  }
+
   async function write(id: string, work: (kv: KV, key: string) => Promise<unknown>): Promise<void> {
     if (!kv || nats.state() !== 'up') throw new UnavailableError(`the bucket ${bucket} is not writable`)
     try {
       await work(kv, toKey(id))
-      const entry = await kv.get(toKey(id))
-      if (entry) apply(entry)
     } catch (cause) {
       throw new UnavailableError(`the bucket ${bucket} did not confirm a write`, { cause })
     }
@@ -134,11 +137,19 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     get: (id) => loaded().get(id),
     list: (range) => loaded().list(range),
     async set(id, value) {
-      await write(id, (kv, key) => kv.put(key, JSON.stringify(value)))
+      await write(id, async (kv, key) => {
+        // The acknowledgement has the revision, so there is no need to read the entry back.
+        const revision = await kv.put(key, JSON.stringify(value))
+        if (advance(id, revision)) await values.set(id, value)
+      })
     },
     async delete(id) {
       if (loaded().get(id) === undefined) return false
-      await write(id, (kv, key) => kv.delete(key))
+      await write(id, async (kv, key) => {
+        await kv.delete(key)
+        const entry = await kv.get(key)
+        if (entry) apply(entry)
+      })
       return true
     },
     async [Symbol.asyncDispose]() {

@@ -7,10 +7,11 @@ import { createMapStore } from '../stores/map-store.ts'
 import type { Store } from '../stores/store.ts'
 import type { AppEnv } from '../http/app-env.ts'
 import type { CatalogueDeps } from '../catalogue/catalogue-app.ts'
+import { describeBulkWrite } from './bulk-write.test-suite.ts'
 import { expectProblem } from './expect-problem.ts'
 import { jsonRequest } from './json-request.ts'
 
-type Catalogue<Fields> = {
+export type Catalogue<Fields> = {
   createApp: (deps: CatalogueDeps<Fields>) => Hono<AppEnv, never>
   name: string
   /** The first part of its paths. */
@@ -27,7 +28,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
   const [fields, others] = examples
 
   function open(initial: [string, Fields][] = [], store: Store<Fields> = createMapStore(initial), writeToken?: string) {
-    const changes: Invalidation[] = []
+    const published: Invalidation[] = []
     const service = createTestService(name)
     const own = { publish: (change: Invalidation) => changes.push(change), subscribe() {} }
     const app = createApp({ ...service, store, changes: own, writeToken })
@@ -214,12 +215,14 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       await expectProblem(await open().app.request(`${path}/assets?after=${after}`), 400, ['after'])
     })
 
-    test('is not to be written', async () => {
-      const response = await open().app.request(`${path}/assets`, jsonRequest({}))
+    test('has no other methods than to be read and written', async () => {
+      const response = await open().app.request(`${path}/assets`, { method: 'PUT' })
       await expectProblem(response, 405)
-      expect(response.headers.get('allow')).toBe('GET, HEAD')
+      expect(response.headers.get('allow')).toBe('GET, HEAD, POST')
     })
   })
+
+  describeBulkWrite({ createApp, name, path, examples })
 
   test('openapi.json has every route and its answers', async () => {
     const { paths } = (await (await open().app.request('/openapi.json')).json()) as Document
@@ -230,7 +233,10 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       ['post', '200', '400', '401', '411', '413', '415', '431', '503'],
       ['delete', '200', '400', '401', '404', '431', '503'],
     ])
-    expect(answers(`${path}/assets`)).toEqual([['get', '200', '400', '431', '503']])
+    expect(answers(`${path}/assets`)).toEqual([
+      ['get', '200', '400', '431', '503'],
+      ['post', '200', '400', '401', '411', '413', '415', '431', '503'],
+    ])
   })
 }
 

@@ -24,7 +24,8 @@ export type Schema = {
   examples?: unknown[]
 }
 
-export type Media = { schema: Schema; example?: unknown }
+/** `x-itemSchema` is that of each line of a body of newline-delimited JSON. */
+export type Media = { schema: Schema; example?: unknown; 'x-itemSchema'?: Schema }
 type Content = Record<string, Media>
 type Described = { headers?: Record<string, { required?: boolean; schema: Schema }>; content?: Content }
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import type { z } from 'zod'
-import { CdnUrlFields } from '../../shared/contracts/cdn-url.ts'
+import { CdnUrl, CdnUrlFields } from '../../shared/contracts/cdn-url.ts'
 import { EventBatch } from '../../shared/contracts/event-batch.ts'
 import { arbitraryOf, spoiledOf } from './arbitrary.ts'
-import type { OpenApi, Operation, Parameter, Schema } from './openapi.ts'
+import type { Media, OpenApi, Operation, Parameter, Schema } from './openapi.ts'
 
 export type Request = {
   method: string
@@ -20,13 +20,16 @@ export type Request = {
 export type RequestKind = { name: string; status?: number; requests: fc.Arbitrary<Request>; runs?: number }
 
 type Values = Record<string, string>
-type Input = { path: Values; query: Values; body?: unknown }
+type Input = { path: Values; query: Values; body?: string | undefined }
+
+/** A body of a media type: texts that the schema allows, and those that it does not. */
+type Bodies = { type: string; tooLarge: number; right: fc.Arbitrary<string>; wrong: fc.Arbitrary<string>[] }
 
 /** Schemas that ask for more than JSON Schema can say, by their names in the documents. */
-const REFINED: Record<string, z.ZodType> = { CdnUrlFields, EventBatch }
+const REFINED: Record<string, z.ZodType> = { CdnUrl, CdnUrlFields, EventBatch }
 
-/** One byte more than any route takes. */
-const TOO_LARGE = 4 * 2 ** 20 + 1
+const MIB = 2 ** 20
+const NDJSON = 'application/x-ndjson'
 
 /** Right requests for an operation first, then wrong ones of each kind that its description lets one think of. */
 export function requestKinds(
@@ -35,9 +38,8 @@ export function requestKinds(
   authorization: string,
 ): [RequestKind, ...RequestKind[]] {
   const { parameters, requestBody, security } = operation
-  const schema = requestBody?.content['application/json']?.schema
-  const headers = { ...(security && { authorization }), ...(schema && { 'content-type': 'application/json' }) }
-  const bodies = schema && bodiesOf(schema, api)
+  const bodies = bodiesOf(requestBody?.content ?? {}, api)
+  const headers = { ...(security && { authorization }), ...(bodies && { 'content-type': bodies.type }) }
   const inputs = inputsOf(operation, bodies?.right ?? fc.constant(undefined), api)
   const toRequests = (some: fc.Arbitrary<Input>) => some.map((input) => toRequest(operation, input, headers))
   const bad = (name: string, some: fc.Arbitrary<Input>): RequestKind => {
@@ -50,12 +52,12 @@ export function requestKinds(
     ...(bodies?.wrong.map((wrong) => bad('body', withBody(inputs, wrong))) ?? []),
     withHeader(right, 'x-filler', 'x'.repeat(20_000), 431),
     ...(security ? ['', `${authorization}x`].map((value) => withHeader(right, 'authorization', value, 401)) : []),
-    ...(schema ? unreadable(right) : []),
+    ...(bodies ? unreadable(right, bodies) : []),
   ]
 }
 
 /** Requests whose body is not taken, whatever the schema says. */
-function unreadable(right: fc.Arbitrary<Request>): RequestKind[] {
+function unreadable(right: fc.Arbitrary<Request>, { tooLarge }: Bodies): RequestKind[] {
   const changed = (name: string, status: number, change: Partial<Request>) => {
     return { name, status, requests: right.map((request) => ({ ...request, ...change })), runs: 1 }
   }
@@ -63,7 +65,7 @@ function unreadable(right: fc.Arbitrary<Request>): RequestKind[] {
     ...['', '{', '{"a":}', 'nul', '"'].map((body) => changed(`with the body ${body}`, 400, { body })),
     ...['', 'text/plain', 'application/jsonp'].map((type) => withHeader(right, 'content-type', type, 415)),
     changed('without a length', 411, { chunked: true }),
-    changed('that is too large', 413, { blanks: TOO_LARGE }),
+    changed('that is too large', 413, { blanks: tooLarge }),
   ]
 }
 
@@ -72,8 +74,36 @@ function withHeader(right: fc.Arbitrary<Request>, name: string, value: string, s
   return { name: `with ${name}: ${value.slice(0, 40)}`, status, requests, runs: 1 }
 }
 
-/** Bodies that a schema allows, and those that it does not: by itself, and where zod asks for more. */
-function bodiesOf(schema: Schema, api: OpenApi) {
+function bodiesOf(content: Record<string, Media>, api: OpenApi): Bodies | undefined {
+  const schema = content['application/json']?.schema
+  if (schema) {
+    const { right, wrong } = valuesOf(schema, api)
+    const toText = (values: fc.Arbitrary<unknown>) => values.map((value) => JSON.stringify(value))
+    return { type: 'application/json', tooLarge: 4 * MIB + 1, right: toText(right), wrong: wrong.map(toText) }
+  }
+  const line = content[NDJSON]?.['x-itemSchema']
+  return line && { type: NDJSON, tooLarge: 16 * MIB + 1, ...linesOf(line, api) }
+}
+
+/** Texts of a few lines. Lines may have fields that the schema does not name. */
+function linesOf(schema: Schema, api: OpenApi): Pick<Bodies, 'right' | 'wrong'> {
+  const { right, wrong } = valuesOf(schema, api)
+  const others = fc.dictionary(fc.string(), fc.jsonValue())
+  const rightLine = fc.tuple(others, right).map(([other, asset]) => JSON.stringify({ ...other, ...Object(asset) }))
+  const rightLines = (minLength: number) => fc.array(rightLine, { minLength, maxLength: 3 })
+  const toText = (lines: fc.Arbitrary<string[]>) =>
+    fc.tuple(lines, fc.constantFrom('\n', '\r\n', '\n \n')).map(([some, separator]) => some.join(separator))
+  const wrongLine = (values: fc.Arbitrary<unknown>) =>
+    values.filter((value) => !('unknown' in Object(value))).map((value) => JSON.stringify(value))
+  const withWrongLine = (values: fc.Arbitrary<unknown>) =>
+    fc
+      .tuple(rightLines(0), wrongLine(values), rightLines(0))
+      .map(([before, line, after]) => [...before, line, ...after])
+  return { right: toText(rightLines(1)), wrong: wrong.map((values) => toText(withWrongLine(values))) }
+}
+
+/** Values that a schema allows, and those that it does not: by itself, and where zod asks for more. */
+function valuesOf(schema: Schema, api: OpenApi) {
   const allowed = arbitraryOf(schema, api)
   const refined = REFINED[schema.$ref?.split('/').at(-1) ?? '']
   if (!refined) return { right: allowed, wrong: [spoiledOf(schema, api)] }
@@ -81,7 +111,11 @@ function bodiesOf(schema: Schema, api: OpenApi) {
   return { right: allowed.filter(isRight), wrong: [spoiledOf(schema, api), allowed.filter((body) => !isRight(body))] }
 }
 
-function inputsOf({ parameters }: Operation, body: fc.Arbitrary<unknown>, api: OpenApi): fc.Arbitrary<Input> {
+function inputsOf(
+  { parameters }: Operation,
+  body: fc.Arbitrary<string | undefined>,
+  api: OpenApi,
+): fc.Arbitrary<Input> {
   const textsIn = (place: Parameter['in']) => {
     const all = parameters.filter((parameter) => parameter.in === place)
     const texts = all.map(({ name, schema }) => [name, arbitraryOf(schema, api).map(String)] as const)
@@ -91,7 +125,7 @@ function inputsOf({ parameters }: Operation, body: fc.Arbitrary<unknown>, api: O
   return fc.record({ path: textsIn('path'), query: textsIn('query'), body })
 }
 
-function withBody(inputs: fc.Arbitrary<Input>, bodies: fc.Arbitrary<unknown>): fc.Arbitrary<Input> {
+function withBody(inputs: fc.Arbitrary<Input>, bodies: fc.Arbitrary<string>): fc.Arbitrary<Input> {
   return fc.tuple(inputs, bodies).map(([input, body]) => ({ ...input, body }))
 }
 
@@ -118,6 +152,6 @@ function toRequest({ method, path }: Operation, { path: values, query, body }: I
     method,
     path: search ? `${filled}?${search}` : filled,
     headers,
-    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(body !== undefined && { body }),
   }
 }

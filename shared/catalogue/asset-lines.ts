@@ -1,0 +1,106 @@
+import { z } from 'zod'
+import { AssetId } from '../contracts/ids.ts'
+import type { FieldError } from '../http/errors.ts'
+import { SMALL_BODY, toFieldErrors } from '../http/validate.ts'
+import { createYielder } from '../runtime/yielder.ts'
+
+/** As long as the body of a single asset may be. It also bounds what one call of `JSON.parse` costs. */
+export const MAX_LINE_BYTES = SMALL_BODY
+export const MAX_BAD_LINES = 100
+
+const LINE_FEED = 0x0a
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
+const EMPTY = new Uint8Array()
+const BLANK = /^[ \t\r]*$/
+
+const Identified = z.object({ id: AssetId })
+
+type Asset<Fields> = { id: string; fields: Fields }
+type Refusal = { errors: FieldError[] }
+
+/**
+ * Parses newline-delimited JSON (https://github.com/ndjson/ndjson-spec), one asset a line. Blank lines are skipped; of
+ * lines with the same id the last one wins. If any line is invalid there are no assets, only the errors of the first `MAX_BAD_LINES` such lines.
+ */
+export async function parseAssetLines<Fields>(
+  body: Uint8Array,
+  schema: z.ZodType<Fields>,
+): Promise<{ assets: Map<string, Fields>; errors: FieldError[] }> {
+  const assets = new Map<string, Fields>()
+  const errors: FieldError[] = []
+  const yieldWhenDue = createYielder()
+  let number = 0
+  let badLines = 0
+  for (const line of linesOf(body)) {
+    number += 1
+    const parsed = parseLine(line, schema)
+    if (parsed && 'errors' in parsed) {
+      errors.push(...parsed.errors.map(({ path, message }) => ({ path: pathAt(number, path), message })))
+      badLines += 1
+      if (badLines === MAX_BAD_LINES) break
+    } else if (parsed) {
+      assets.set(parsed.id, parsed.fields)
+    }
+    await yieldWhenDue()
+  }
+  if (errors.length > 0) assets.clear()
+  else if (assets.size === 0) errors.push({ path: '', message: 'the body has no assets' })
+  return { assets, errors }
+}
+
+function* linesOf(body: Uint8Array): Generator<Uint8Array> {
+  const hasMark = BYTE_ORDER_MARK.every((byte, index) => body[index] === byte)
+  for (let start = hasMark ? BYTE_ORDER_MARK.length : 0; start < body.length; ) {
+    const found = body.indexOf(LINE_FEED, start)
+    const end = found === -1 ? body.length : found
+    // A body may be nothing but line feeds: a view of each would take longer than all the rest.
+    yield start === end ? EMPTY : body.subarray(start, end)
+    start = end + 1
+  }
+}
+
+/** @returns undefined for a blank line */
+function parseLine<Fields>(line: Uint8Array, schema: z.ZodType<Fields>): Asset<Fields> | Refusal | undefined {
+  if (line.length === 0) return undefined
+  if (line.length > MAX_LINE_BYTES) {
+    return refuse(`a line may have ${MAX_LINE_BYTES} bytes, this one has ${line.length}`)
+  }
+  const text = decode(line)
+  if (text === undefined) return refuse('must be UTF-8')
+  if (BLANK.test(text)) return undefined
+  const object = parseObject(text)
+  if (!object) return refuse('must be a JSON object')
+  const identified = Identified.safeParse(object)
+  const parsed = schema.safeParse(object)
+  if (identified.success && parsed.success) return { id: identified.data.id, fields: parsed.data }
+  const issues = [...(identified.error?.issues ?? []), ...(parsed.error?.issues ?? [])]
+  return { errors: issues.flatMap(toFieldErrors) }
+}
+
+function refuse(message: string): Refusal {
+  return { errors: [{ path: '', message }] }
+}
+
+function pathAt(number: number, path: string): string {
+  return path === '' ? `line ${number}` : `line ${number}: ${path}`
+}
+
+/** A byte order mark is dropped at the start of the body alone. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function decode(line: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(line)
+  } catch {
+    return undefined
+  }
+}
+
+function parseObject(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,128 @@
+import { type Context, Hono } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import type { z } from 'zod'
+import { BulkWriteDone, BulkWriteFailed } from '../contracts/bulk-write.ts'
+import type { AppEnv } from '../http/app-env.ts'
+import { problem } from '../http/errors.ts'
+import { limitConcurrency } from '../http/limit-concurrency.ts'
+import { BODY_PROBLEMS, describeOperation } from '../http/openapi.ts'
+import { ndjsonBody } from '../http/validate.ts'
+import { requireWriteToken } from '../http/write-token.ts'
+import { UnavailableError } from '../runtime/unavailable-error.ts'
+import { createYielder } from '../runtime/yielder.ts'
+import type { Store } from '../stores/store.ts'
+import { MAX_BAD_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-lines.ts'
+
+const MAX_BODY_BYTES = 16 * 1024 * 1024
+/** Each holds a body and what is parsed of it in memory. */
+const MAX_REQUESTS = 4
+/** Writes in flight per request: they hide the round trip; a disk that flushes in 15 ms confirms each in time. */
+const MAX_WRITES = 32
+
+/** An object schema: it may refuse unknown fields, and has a variant that drops them. */
+export type Strippable<Fields> = { strip(): z.ZodType<Fields> }
+
+type Options<Fields> = {
+  /** The prefix of the route, such as `/content`. */
+  path: string
+  fields: Strippable<Fields>
+  /** The schema of a line in the OpenAPI document. */
+  entry: z.ZodType<{ id: string } & Fields>
+  store: Store<Fields>
+  /** Called with the id of each asset that is stored. */
+  invalidate: (id: string) => void
+  writeToken: string | undefined
+}
+
+/**
+ * `POST <path>/assets`: creates or replaces many assets. Unknown fields are ignored, unlike in the body of a single
+ * asset: one file feeds several services, and none of them knows the fields of the others.
+ */
+export function createBulkWrite<Fields extends object>(options: Options<Fields>) {
+  const { path, fields, entry, store, invalidate, writeToken } = options
+  const knownFields = fields.strip()
+  return new Hono<AppEnv>().post(
+    `${path}/assets`,
+    describeOperation({
+      operationId: 'setAssets',
+      summary: 'Create or replace many assets',
+      description,
+      requestBody: toRequestBody(entry),
+      responses: { 200: BulkWriteDone },
+      problems: [...BODY_PROBLEMS, 503],
+      problemSchemas: { 503: BulkWriteFailed },
+      isWrite: true,
+    }),
+    requireWriteToken(writeToken),
+    ndjsonBody(MAX_BODY_BYTES),
+    limitConcurrency(MAX_REQUESTS, 'bulk writes', { stored: 0 }),
+    async (c) => {
+      const { assets, errors } = await parseAssetLines(await readBody(c), knownFields)
+      if (errors.length > 0) return problem(c, 400, errors)
+      await storeAll(assets, async (id, fields) => {
+        await store.set(id, fields)
+        invalidate(id)
+      })
+      return c.json({ status: 'ok', stored: assets.size })
+    },
+  )
+}
+
+const description = `One asset a line, as JSON. Blank lines are skipped. Fields that the service does not keep are \
+ignored, so that one file can feed several services. Of lines with the same id the last one wins. A line may have \
+${MAX_LINE_BYTES.toLocaleString('en')} bytes, the body ${MAX_BODY_BYTES.toLocaleString('en')}.
+
+All lines are validated before any asset is stored; a 400 names the first ${MAX_BAD_LINES} invalid lines. Storing is \
+not atomic: a 503 says how many assets are stored. The request can be repeated safely.`
+
+/** OpenAPI 3.1 cannot describe the lines of a body; 3.2 has `itemSchema` for them. */
+function toRequestBody(entry: z.ZodType) {
+  const { id, examples } = entry.meta() ?? {}
+  const lines = Array.isArray(examples) ? examples.map((example) => `${JSON.stringify(example)}\n`) : []
+  const content = {
+    schema: { type: 'string' as const },
+    example: lines.join(''),
+    'x-itemSchema': { $ref: `#/components/schemas/${id}` },
+  }
+  return { required: true, content: { 'application/x-ndjson': content } }
+}
+
+async function readBody(c: Context<AppEnv>): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await c.req.arrayBuffer())
+  } catch (cause) {
+    throw new HTTPException(400, { message: 'the body is incomplete', cause })
+  }
+}
+
+/**
+ * Stores all assets. After the first failure no other write is started.
+ * @throws UnavailableError that says how many are stored
+ */
+async function storeAll<Fields>(
+  assets: Map<string, Fields>,
+  storeOne: (id: string, fields: Fields) => Promise<void>,
+): Promise<void> {
+  const queue = assets.entries()
+  const yieldWhenDue = createYielder()
+  let stored = 0
+  let failure: { cause: unknown } | undefined
+
+  async function work(): Promise<void> {
+    for (const [id, fields] of queue) {
+      if (failure) return
+      try {
+        await storeOne(id, fields)
+        stored += 1
+      } catch (cause) {
+        failure ??= { cause }
+      }
+      await yieldWhenDue()
+    }
+  }
+
+  await Promise.all(Array.from({ length: MAX_WRITES }, work))
+  if (!failure) return
+  if (!(failure.cause instanceof UnavailableError)) throw failure.cause
+  throw new UnavailableError('not all assets are stored', { ...failure, details: { stored } })
+}

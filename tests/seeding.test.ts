@@ -1,0 +1,122 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { getJson, play } from './harness/plays.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+/** Less than a second on two idle cores; 155 s when each asset was two requests. */
+const SEED_LIMIT_MS = 10_000
+
+type Asset = { id: string; title: string; genre: string; summary: string; url: string }
+
+function assets(count: number, prefix: string): Asset[] {
+  return Array.from({ length: count }, (_, n) => ({
+    id: `${prefix}-${n}`,
+    title: `Title of ${prefix} ${n}`,
+    genre: 'drama',
+    summary: 'A summary of some length. '.repeat(8),
+    url: `films/${prefix}/${n}.mp4`,
+  }))
+}
+
+const toLines = (all: Asset[]) => all.map((asset) => `${JSON.stringify(asset)}\n`).join('')
+
+describe.skipIf(!natsVersion)('seeding a running system', { timeout: 60_000 }, () => {
+  let system: System
+  let folder: string
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'seeding-'))
+    // What play has read expires by invalidation alone.
+    system = await startSystem({ CATALOGUE_TTL: '1h' })
+    for (const { url } of [system.metadata, system.cdnurl, system.play]) {
+      await eventually(async () => expect(await getJson(`${url}/readyz`)).toMatchObject({ status: 'ready' }))
+    }
+  }, 60_000)
+  afterAll(async () => {
+    await system?.[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  /** Runs `npm run seed`. @returns what it printed, and how long it took */
+  async function seed(all: Asset[]) {
+    const file = join(folder, 'catalogue.jsonl')
+    await writeFile(file, toLines(all))
+    const { METADATA_URL, CDNURL_URL } = system.env
+    const started = performance.now()
+    const env = { ...process.env, METADATA_URL, CDNURL_URL, WRITE_TOKEN: '' }
+    const { stdout } = await promisify(execFile)('npm', ['run', '--silent', 'seed', '--', file], { env })
+    return { stdout, ms: performance.now() - started }
+  }
+
+  function bulkWrite(all: Asset[]) {
+    const headers = { 'content-type': 'application/x-ndjson' }
+    return fetch(`${system.metadata.url}/content/assets`, { method: 'POST', headers, body: toLines(all) })
+  }
+
+  test('5,000 assets are seeded in seconds', async () => {
+    const many = assets(5_000, 'many')
+    const { stdout, ms } = await seed(many)
+    expect(stdout).toBe('cdnurl: 5000 assets stored\nmetadata: 5000 assets stored\n')
+    expect(ms).toBeLessThan(SEED_LIMIT_MS)
+    for (const asset of [many[0], many[2_500], many[4_999]]) {
+      const { body } = await play(system.play.url, String(asset?.id), 'viewer')
+      expect(body).toMatchObject({ ...asset })
+    }
+  })
+
+  test('an edge that has read an asset serves what was seeded since', async () => {
+    const before = assets(20, 'cached')
+    await seed(before)
+    const played = async () => {
+      const plays = before.map(({ id }) => play(system.play.url, id, 'viewer'))
+      return (await Promise.all(plays)).map(({ body }) => body)
+    }
+    expect(await played()).toMatchObject(before)
+    const after = before.map((asset) => ({ ...asset, title: 'New', url: 'new.mp4' }))
+    await seed(after)
+    await eventually(async () => expect(await played()).toMatchObject(after))
+  })
+
+  test('two seeds at once store both', async () => {
+    const outputs = await Promise.all([seed(assets(500, 'one')), bulkWrite(assets(500, 'other'))])
+    expect(outputs[0].stdout).toContain('metadata: 500 assets stored\n')
+    expect(await outputs[1].json()).toEqual({ status: 'ok', stored: 500 })
+    for (const id of ['one-0', 'one-499', 'other-0', 'other-499']) {
+      expect((await fetch(`${system.metadata.url}/content/asset/${id}`)).status).toBe(200)
+    }
+  })
+
+  test('when NATS dies midway, the response says how much is stored, and it can be repeated', async () => {
+    const { nats, metadata } = system
+    const many = assets(50_000, 'midway')
+    const writing = bulkWrite(many)
+    await eventually(async () => {
+      const response = await fetch(`${metadata.url}/content/asset/midway-0`)
+      expect(response.status).toBe(200)
+    })
+    await nats.signal('SIGKILL')
+    const failed = await writing
+    const { stored, ...problem } = (await failed.json()) as { stored: number }
+    expect({ status: failed.status, problem }).toEqual({
+      status: 503,
+      problem: { status: 'Service unavailable', requestId: failed.headers.get('x-request-id') },
+    })
+    expect(failed.headers.get('retry-after')).toBe('1')
+    expect(stored).toBeGreaterThan(0)
+    expect(stored).toBeLessThan(many.length)
+
+    await nats.start()
+    await eventually(async () => {
+      const response = await bulkWrite(many.slice(0, 5_000))
+      expect(await response.json()).toEqual({ status: 'ok', stored: 5_000 })
+    })
+    for (let n = 0; n < stored; n += 1_000) {
+      expect((await fetch(`${metadata.url}/content/asset/midway-${n}`)).status).toBe(200)
+    }
+  })
+})
