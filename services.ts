@@ -18,7 +18,7 @@ export const services = {
     name: 'play',
     port: 8080,
     urlSetting: 'PLAY_URL',
-    role: 'serves and records plays',
+    role: 'aggregates and records',
     whenDown: 'nothing can be played',
   },
   metadata: {
@@ -46,7 +46,7 @@ export const services = {
     name: 'queue-listener',
     port: 8084,
     urlSetting: 'QUEUE_LISTENER_URL',
-    role: 'forwards views to reporting',
+    role: 'delivers views to reporting',
     whenDown: 'views stay in the log, and counts stall',
   },
 } as const satisfies Record<string, ServiceEntry>

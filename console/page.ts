@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { extname, join } from 'node:path'
 import { type Context, Hono } from 'hono'
 import { describeRoute } from 'hono-openapi'
+import { serviceEntries, services } from '../services.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
 
@@ -44,10 +45,21 @@ export function createPage() {
       summary: 'The console, a page that plays and shows live counts',
       responses: { 200: { type: 'text/html', example: '<!doctype html>' } },
     }),
-    serveFile(join(FOLDER, 'index.html')),
+    serveContent(toHtml(readFileSync(join(FOLDER, 'index.html'), 'utf8')), '.html'),
   )
-  for (const [name, file] of files()) page.get(`/console/${name}`, undocumented, serveFile(file))
+  for (const [name, file] of files())
+    page.get(`/console/${name}`, undocumented, serveContent(readFileSync(file), extname(file)))
   return page
+}
+
+/** The diagram shows every service. All but queue-listener are upstreams of play. */
+function toHtml(template: string): string {
+  const items = serviceEntries.map(({ name, role }) => {
+    const isUpstream = name !== services.play.name && name !== services['queue-listener'].name
+    return `<li class="component" data-component="${name}"${isUpstream ? ' data-upstream' : ''}>\
+<b>${name}</b><span class="role">${role}</span><span class="state"></span></li>`
+  })
+  return template.replace('<!-- services -->', items.join(''))
 }
 
 function files(): [name: string, file: string][] {
@@ -61,11 +73,10 @@ function files(): [name: string, file: string][] {
 }
 
 /** Browsers revalidate on each load: without a build there is no version in the file name. */
-function serveFile(file: string) {
-  const content = readFileSync(file)
+function serveContent(content: string | Buffer<ArrayBuffer>, extension: string) {
   const etag = `"${createHash('sha256').update(content).digest('base64url')}"`
   const headers = {
-    'content-type': types[extname(file)] ?? 'application/octet-stream',
+    'content-type': types[extension] ?? 'application/octet-stream',
     'cache-control': 'no-cache',
     etag,
     'content-security-policy': POLICY,

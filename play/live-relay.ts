@@ -40,7 +40,12 @@ export function createLiveRelay({ reporting, log, silenceMs = SILENCE_MS }: Deps
       throw new UpstreamError('the stream ended')
     }
 
-    void retry(relay, { signal: closing.signal, initialMs: RETRY_MS, maxMs: RETRY_MS, onFailure: (error) => report(error) })
+    void retry(relay, {
+      signal: closing.signal,
+      initialMs: RETRY_MS,
+      maxMs: RETRY_MS,
+      onFailure: (error) => report(error),
+    })
     return () => closing.abort()
   }
 }

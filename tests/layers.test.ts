@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { serviceEntries } from '../services.ts'
 import layers from '../.dependency-cruiser.mjs'
+import { serviceEntries } from '../services.ts'
 
-const PLACES = 'services.ts shared metadata cdnurl reporting play queue-listener console embedded scripts tests'.split(' ')
+const PLACES = 'services.ts shared metadata cdnurl reporting play queue-listener console embedded scripts tests'.split(
+  ' ',
+)
 
 /** A file that breaks each rule, and what it imports. */
 const violations: Record<string, [file: string, imports: string]> = {
@@ -63,10 +65,14 @@ test('shared/ names no service, and no route of one', async () => {
   const names = serviceEntries.map(({ name }) => name).join('|')
   const named = new RegExp(`(['"\`])[^'"\`\n]*\\b(${names}|/content|/url|/events)\\b[^'"\`\n]*\\1`)
   // Contracts are what the services exchange, and tests use examples.
-  const files = (await readdir('shared', { recursive: true })).filter((file) => /^(?!contracts|testing).*(?<!\.test)\.ts$/.test(file))
+  const files = (await readdir('shared', { recursive: true })).filter((file) =>
+    /^(?!contracts|testing).*(?<!\.test)\.ts$/.test(file),
+  )
   const lines = files.map(async (file) => {
     const code = (await readFile(join('shared', file), 'utf8')).split('\n')
-    return code.filter((line) => named.test(line) && !/\bexamples: /.test(line) && !/^\s*(\/?\*|\/\/|import )/.test(line)).map((line) => `${file}: ${line.trim()}`)
+    return code
+      .filter((line) => named.test(line) && !/\bexamples: /.test(line) && !/^\s*(\/?\*|\/\/|import )/.test(line))
+      .map((line) => `${file}: ${line.trim()}`)
   })
   expect((await Promise.all(lines)).flat()).toEqual([])
 })

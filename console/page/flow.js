@@ -15,6 +15,8 @@ export function createFlow({ onCatalogueChange }) {
   const diagram = byId('diagram', HTMLElement)
   /** @type {Map<string, HTMLElement>} */
   const components = new Map([...diagram.querySelectorAll('li')].map((li) => [li.dataset.component ?? '', li]))
+  const upstreams = diagram.querySelectorAll('[data-upstream]')
+  diagram.style.setProperty('--upstreams', String(upstreams.length))
   const lines = createLines(diagram, components)
   /** @type {string[]} */
   let down = []

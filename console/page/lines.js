@@ -4,12 +4,12 @@ const SVG = 'http://www.w3.org/2000/svg'
 /** @typedef {[from: string, to: string, start: Side, end: Side]} Line `start` and `end` are sides of `from` and `to` */
 /** @typedef {{ x: number, y: number, isHorizontal: boolean }} Point `isHorizontal` is the direction of the line there */
 
-/** @type {Line[]} */
+/**
+ * All lines except those from play to its upstreams.
+ * @type {Line[]}
+ */
 const LINES = [
   ['viewer', 'play', 'right', 'left'],
-  ['play', 'metadata', 'right', 'left'],
-  ['play', 'cdnurl', 'right', 'left'],
-  ['play', 'reporting', 'right', 'left'],
   ['play', 'events', 'bottom', 'top'],
   ['play', 'outbox', 'corner', 'right'],
   ['outbox', 'events', 'right', 'left'],
@@ -24,7 +24,11 @@ const LINES = [
  */
 export function createLines(diagram, components) {
   const svg = diagram.querySelector('svg')
-  const lines = LINES.map((line) => {
+  /** @type {Line[]} */
+  const toUpstreams = [...components].flatMap(([name, { dataset }]) =>
+    'upstream' in dataset ? [['play', name, 'right', 'left']] : [],
+  )
+  const lines = [...LINES, ...toUpstreams].map((line) => {
     const paths = ['line', 'pulse'].map((name) => createPath(name, line))
     svg?.append(...paths)
     return { line, paths }
