@@ -27,15 +27,20 @@ type Options<Fields> = {
 }
 
 /** A service that stores one kind of data per asset: in a map, or with NATS_URL in a replicated key-value bucket. */
-export function defineCatalogueService<Fields extends object>({ name, port, fields, seed, createApp }: Options<Fields>) {
+export function defineCatalogueService<Fields extends object>({
+  name,
+  port,
+  fields,
+  seed,
+  createApp,
+}: Options<Fields>) {
   /** @param shared invalidations to use instead of its own, in the embedded mode */
   async function start(service: Service, settings: CatalogueSettings, shared?: Invalidations): Promise<Address> {
     const { log, health, resources } = service
     const { NATS_URL, WRITE_TOKEN: writeToken } = settings
     assertWritesProtected(settings, log)
     const nats = NATS_URL && resources.use(openNatsLink({ servers: NATS_URL, ...service }))
-    const kv =
-      nats && resources.use(createKvStore({ nats, bucket: name, schema: fields, defaults: seed, log }))
+    const kv = nats && resources.use(createKvStore({ nats, bucket: name, schema: fields, defaults: seed, log }))
     if (kv) health.watch('nats', { state: kv.state, required: () => !kv.isLoaded() })
     const invalidations = shared ?? (nats ? createNatsInvalidations(nats) : createLocalInvalidations())
     const store = kv ?? createMapStore(seed)

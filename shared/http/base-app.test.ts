@@ -1,11 +1,11 @@
 import { HTTPException } from 'hono/http-exception'
 import { pino } from 'pino'
 import { expect, test, vi } from 'vitest'
+import { UnavailableError } from '../runtime/unavailable-error.ts'
+import { expectProblem } from '../testing/expect-problem.ts'
 import { useFakeClock } from '../testing/fake-clock.ts'
 import { createTestService } from '../testing/test-service.ts'
-import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createBaseApp } from './base-app.ts'
-import { expectProblem } from '../testing/expect-problem.ts'
 
 test('healthz says that the process is alive', async () => {
   const response = await createTestApp().request('/healthz')

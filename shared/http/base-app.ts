@@ -30,11 +30,7 @@ export function createBaseApp(
 ) {
   const { name, log, health, metrics, tracing } = service
   const app = new Hono<AppEnv>()
-  app.use(
-    accessLog({ log, metrics }),
-    requestContext({ tracing, untraced: [...PROBES, ...untraced] }),
-    ...middleware,
-  )
+  app.use(accessLog({ log, metrics }), requestContext({ tracing, untraced: [...PROBES, ...untraced] }), ...middleware)
   app.notFound(notFound(app))
   app.onError(createErrorHandler())
 

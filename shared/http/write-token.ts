@@ -42,7 +42,10 @@ export function assertWritesProtected(settings: WriteSettings, log: Logger): voi
 /** Warns if the service listens beyond loopback and has no token, because then its upstreams have none either. */
 export function warnIfUnprotected({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'ALLOW_OPEN_WRITES'>, log: Logger): void {
   if (WRITE_TOKEN || isLoopback(HOST)) return
-  log.warn({ host: HOST }, 'listening beyond loopback without a WRITE_TOKEN: anyone who can reach the services can write')
+  log.warn(
+    { host: HOST },
+    'listening beyond loopback without a WRITE_TOKEN: anyone who can reach the services can write',
+  )
 }
 
 /** Requires the token (RFC 6750), if there is one; otherwise responds 401. */

@@ -101,7 +101,10 @@ function connect({ servers, name, log }: Options, closing: AbortSignal): Promise
     onFailure(error) {
       if (isLogged) return
       isLogged = true
-      log.warn({ reason: toReason(error), servers: servers.map(withoutCredentials) }, 'cannot connect to NATS yet; retrying')
+      log.warn(
+        { reason: toReason(error), servers: servers.map(withoutCredentials) },
+        'cannot connect to NATS yet; retrying',
+      )
     },
   })
 }

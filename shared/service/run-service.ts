@@ -1,8 +1,17 @@
-import { discoverySettings } from '../discovery/settings.ts'
 import { openDiscovery } from '../discovery/open.ts'
+import { discoverySettings } from '../discovery/settings.ts'
 import { USAGE_STATUS, UsageError } from '../runtime/command-line.ts'
 import { createLog } from '../runtime/log.ts'
-import { describeSettings, host, loadSettings, logLevel, port, type Settings, type SettingsShape, wantsHelp } from '../runtime/settings.ts'
+import {
+  describeSettings,
+  host,
+  loadSettings,
+  logLevel,
+  port,
+  type Settings,
+  type SettingsShape,
+  wantsHelp,
+} from '../runtime/settings.ts'
 import { openTracing } from '../tracing/open.ts'
 import { tracingSettings } from '../tracing/settings.ts'
 import { type Address, ListenError } from './listen.ts'

@@ -5,8 +5,8 @@ import { z } from 'zod'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
 import { openNatsLink } from '../nats/link.ts'
-import { createKvStore } from './kv-store.ts'
 import { describeStore } from '../testing/store.test-suite.ts'
+import { createKvStore } from './kv-store.ts'
 
 const log = pino({ level: 'silent' })
 const Value = z.object({ title: z.string() })

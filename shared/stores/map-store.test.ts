@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { createMapStore } from './map-store.ts'
 import { describeStore } from '../testing/store.test-suite.ts'
+import { createMapStore } from './map-store.ts'
 
 describeStore(() => createMapStore())
 

@@ -1,14 +1,14 @@
 import type { Hono } from 'hono'
 import { describe, expect, test } from 'vitest'
+import type { CatalogueDeps } from '../catalogue/catalogue-app.ts'
 import type { Invalidation } from '../catalogue/invalidations.ts'
-import { createTestService } from './test-service.ts'
+import type { AppEnv } from '../http/app-env.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createMapStore } from '../stores/map-store.ts'
 import type { Store } from '../stores/store.ts'
-import type { AppEnv } from '../http/app-env.ts'
-import type { CatalogueDeps } from '../catalogue/catalogue-app.ts'
 import { expectProblem } from './expect-problem.ts'
 import { jsonRequest } from './json-request.ts'
+import { createTestService } from './test-service.ts'
 
 type Catalogue<Fields> = {
   createApp: (deps: CatalogueDeps<Fields>) => Hono<AppEnv, never>

@@ -63,7 +63,10 @@ test.each(['a'.repeat(513), 'vendor=é', 'vendor=1\nx: y', 'vendor=\u0000', '', 
 )
 
 test('where nothing is recorded, a tracestate that other servers would refuse is left out', () => {
-  const span = nonRecordingTracing.start('work', { traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'a'.repeat(10_000) })
+  const span = nonRecordingTracing.start('work', {
+    traceparent: `00-${traceId}-${spanId}-01`,
+    tracestate: 'a'.repeat(10_000),
+  })
   expect(span.tracestate).toBeUndefined()
 })
 
