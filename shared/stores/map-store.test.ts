@@ -4,7 +4,7 @@ import { createMapStore } from './map-store.ts'
 
 describeStore(() => createMapStore())
 
-test('a map store starts with what it is given', () => {
+test('a map store starts with its initial entries', () => {
   const store = createMapStore([
     ['b', 1],
     ['a', 2],
