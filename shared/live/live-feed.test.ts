@@ -198,6 +198,12 @@ test('a HEAD request receives the headers and no stream', async () => {
   expect(source).not.toHaveBeenCalled()
 })
 
+test('without a connection to stream to, the response is a 503', async () => {
+  const { app, source } = await open()
+  expect((await app.request('/live')).status).toBe(503)
+  expect(source).not.toHaveBeenCalled()
+})
+
 test('the duration of a stream is not measured', async () => {
   const { subscribe, url } = await open()
   const subscriber = await subscribeAndWait(subscribe)
@@ -226,6 +232,7 @@ async function open({ hasSnapshot = true, maxSubscribers = 100 } = {}) {
   stack.use(service.resources)
   const { url } = await serve(app, service, { PORT: 0, HOST: '127.0.0.1' })
   return {
+    app,
     url,
     source,
     publish: (event: LiveEvent) => publish(event),
