@@ -34,6 +34,7 @@ test('by default the first delay is around 100 ms and the maximum is a second', 
   const [first] = await delaysOf(1)
   expect(first).toBeGreaterThan(50)
   expect(first).toBeLessThan(150)
+  // Stands in for a thousand failures before this one.
   vi.spyOn(Math, 'random').mockReturnValue(1_000)
   expect(await delaysOf(1)).toEqual([1_000])
 })
