@@ -6,7 +6,7 @@ import type { AppEnv } from './app-env.ts'
 import { type FieldError, problem } from './errors.ts'
 
 const KIB = 1024
-export const SMALL_BODY = 64 * KIB
+const SMALL_BODY = 64 * KIB
 export const BATCH_BODY = 4 * KIB * KIB
 
 type Target = 'param' | 'query' | 'json'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseCommandLine, UsageError } from './command-line.ts'
+import { parseCommandLine, USAGE_STATUS, UsageError } from './command-line.ts'
 
 const options = { port: { type: 'string' }, consul: { type: 'boolean' } } as const
 
@@ -7,6 +7,10 @@ test('flags are parsed by their options', () => {
   expect(parseCommandLine(['--port', '1', '--consul'], options)).toEqual({ port: '1', consul: true })
   expect(parseCommandLine(['--port=1', '--no-consul'], options)).toEqual({ port: '1', consul: false })
   expect(parseCommandLine([], options)).toEqual({})
+})
+
+test('the exit status after a usage error is 2', () => {
+  expect(USAGE_STATUS).toBe(2)
 })
 
 test.each([
