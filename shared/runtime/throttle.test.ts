@@ -15,12 +15,26 @@ test('requests are merged, and the work runs at most once per interval', async (
 })
 
 test('expensive work uses at most a tenth of a core', async () => {
-  const { times, throttle } = open({ everyMs: 1, workMs: 20 })
+  const { times, cpuMs, throttle } = open({ everyMs: 1, workMs: 20 })
   while (times.length < 3) {
     throttle.request()
     await new Promise(setImmediate)
   }
-  for (const gap of gapsOf(times)) expect(gap).toBeGreaterThan(150)
+  for (const [n, gap] of gapsOf(times).entries()) {
+    expect(gap).toBeGreaterThan(9.5 * Number(cpuMs[n]))
+    expect(gap).toBeGreaterThan(150)
+  }
+})
+
+test('work that requests itself again waits for its interval', async () => {
+  const times: number[] = []
+  const throttle = createThrottle(() => {
+    times.push(performance.now())
+    if (times.length < 3) throttle.request()
+  }, 100)
+  throttle.request()
+  await eventually(() => expect(times).toHaveLength(3))
+  for (const gap of gapsOf(times)) expect(gap).toBeGreaterThan(95)
 })
 
 test('cancelled work does not run, and can be requested again', async () => {
@@ -38,12 +52,15 @@ test('cancelled work does not run, and can be requested again', async () => {
 /** Throttled work that keeps the thread busy for `workMs`. */
 function open({ everyMs, workMs = 0 }: { everyMs: number; workMs?: number }) {
   const times: number[] = []
+  const cpuMs: number[] = []
   const throttle = createThrottle(() => {
     times.push(performance.now())
     const before = process.threadCpuUsage()
     while (process.threadCpuUsage(before).user < workMs * 1_000);
+    const { user, system } = process.threadCpuUsage(before)
+    cpuMs.push((user + system) / 1_000)
   }, everyMs)
-  return { times, throttle }
+  return { times, cpuMs, throttle }
 }
 
 function gapsOf(times: number[]): number[] {
