@@ -2,7 +2,7 @@
 export type Invalidation = { service: string; id: string }
 
 export type Invalidations = {
-  /** Best effort: a lost invalidation is made good by the TTL of the cache. */
+  /** Best effort: if an invalidation is lost, the TTL of the cache bounds how long it is stale. */
   publish(invalidation: Invalidation): void
   /**
    * @param onInvalidation called for each invalidation

@@ -1,13 +1,21 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
+import { z } from 'zod'
 import { eventually } from '../../tests/harness/eventually.ts'
-import { fixed } from '../discovery/static.ts'
-import { createServiceClient, type ServiceClient, UpstreamError } from './service-client.ts'
+import { parseTraceparent } from '../tracing/trace-context.ts'
+import { nonRecordingTracing } from '../tracing/tracing.ts'
+import { createServiceClient, expectBody, type ServiceClient, UpstreamError } from './service-client.ts'
 
-type Treat = (asked: number) => number | 'hang' | 'cut'
+/** How an instance responds to its n-th request: with a status, not at all, or by closing the connection. */
+type Behaviour = (n: number) => number | 'hang' | 'cut'
+
+type Received = { method: string; headers: IncomingHttpHeaders; body: string }
+
+/** How long an instance is ejected. */
+const EJECTION_MS = 1_000
 
 let stack = new AsyncDisposableStack()
 afterEach(async () => {
@@ -15,70 +23,131 @@ afterEach(async () => {
   stack = new AsyncDisposableStack()
 })
 
-test('instances share the calls', async () => {
+test('calls are balanced over the instances', async () => {
   const [one, other] = [await startInstance(() => 200), await startInstance(() => 200)]
-  const { get } = clientOf(one, other)
+  const { get } = createClient(one, other)
   for (let n = 0; n < 100; n += 1) await get()
-  expect(one.asked() + other.asked()).toBe(100)
-  expect(Math.min(one.asked(), other.asked())).toBeGreaterThan(20)
+  expect(one.requests() + other.requests()).toBe(100)
+  expect(Math.min(one.requests(), other.requests())).toBeGreaterThan(20)
 })
 
-test('an instance that is busy gets no call while the other is not', async () => {
+test('of two instances, the one with fewer calls in flight is picked', async () => {
   const [busy, idle] = [await startInstance(() => 'hang'), await startInstance(() => 200)]
-  const { client } = clientOf(busy, idle)
+  const { client } = createClient(busy, idle)
   const over = new AbortController()
   const calls: Promise<unknown>[] = []
   for (let n = 0; n < 30; n += 1) {
     let settled = false
-    const before = busy.asked()
+    const before = busy.requests()
     const call = client.post('/', {}, { signal: over.signal }).catch(() => undefined)
     calls.push(call.then(() => (settled = true)))
-    await eventually(() => expect(settled || busy.asked() > before).toBe(true))
+    await eventually(() => expect(settled || busy.requests() > before).toBe(true))
   }
-  expect(busy.asked()).toBe(1)
+  expect(busy.requests()).toBe(1)
   over.abort()
   await Promise.all(calls)
 })
 
-test.each([503, 500, 'cut', 'hang'] as const)('where one instance answers %s a GET goes to the other', async (sick) => {
-  const [bad, good] = [await startInstance(() => sick), await startInstance(() => 200)]
-  const { get } = clientOf(bad, good)
+test.each([503, 500, 'cut', 'hang'] as const)('a GET fails over from an instance that responds %s', async (failure) => {
+  const [bad, good] = [await startInstance(() => failure), await startInstance(() => 200)]
+  const { get } = createClient(bad, good)
   for (let n = 0; n < 20; n += 1) expect(await get()).toEqual({ status: 200, body: { port: good.port } })
-  expect(bad.asked()).toBe(1)
+  expect(bad.requests()).toBe(1)
 })
 
-test('an instance that failed is tried again after a second', async () => {
-  const [back, good] = [await startInstance((n) => (n === 1 ? 503 : 200)), await startInstance(() => 200)]
-  const { get } = clientOf(back, good)
+test('a response below 500 is no failure', async () => {
+  const instance = await startInstance(() => 499)
+  expect(await createClient(instance).get()).toMatchObject({ status: 499 })
+})
+
+test('an ejected instance is called again after a second', async () => {
+  const [recovering, good] = [await startInstance((n) => (n === 1 ? 503 : 200)), await startInstance(() => 200)]
+  const { get } = createClient(recovering, good)
   const since = performance.now()
-  while (back.asked() < 2 && performance.now() - since < 5_000) await get()
+  while (recovering.requests() < 2 && performance.now() - since < 5_000) await get()
   expect(performance.now() - since).toBeGreaterThan(990)
-  expect(back.asked()).toBe(2)
+  expect(performance.now() - since).toBeLessThan(3_000)
+  expect(recovering.requests()).toBe(2)
 })
 
-test('a POST goes to another instance only where it may', async () => {
+test('an instance whose probe succeeds gets its share again at once', async () => {
+  const [recovering, good] = [await startInstance((n) => (n === 1 ? 503 : 200)), await startInstance(() => 200)]
+  const { get } = createClient(recovering, good)
+  await eventually(async () => {
+    await get()
+    expect(recovering.requests()).toBe(2)
+  })
+  for (let n = 0; n < 50; n += 1) await get()
+  expect(recovering.requests()).toBeGreaterThan(10)
+})
+
+test('after an ejection only one call at a time probes the instance', async () => {
+  const [hanging, good] = [await startInstance((n) => (n === 1 ? 503 : 'hang')), await startInstance(() => 200)]
+  const { client, get } = createClient(hanging, good)
+  await eventually(async () => {
+    await get()
+    expect(hanging.requests()).toBe(1)
+  })
+  await sleep(EJECTION_MS + 20)
+  const over = new AbortController()
+  const posts = Array.from({ length: 40 }, () => client.post('/', {}, { signal: over.signal }))
+  await eventually(() => expect(hanging.requests() + good.requests()).toBeGreaterThan(40))
+  expect(hanging.requests()).toBe(2)
+  over.abort()
+  await Promise.allSettled(posts)
+})
+
+test('if all instances are ejected they are called nevertheless', async () => {
+  const instance = await startInstance((n) => (n === 1 ? 503 : 200))
+  const { get } = createClient(instance)
+  await expect(get()).rejects.toThrow(UpstreamError)
+  expect(await get()).toMatchObject({ status: 200 })
+})
+
+test('a POST fails over only if it is idempotent', async () => {
   const [bad, good] = [await startInstance(() => 503), await startInstance(() => 200)]
-  const { client } = clientOf(bad, good)
+  const { client } = createClient(bad, good)
   const { signal } = new AbortController()
   const posts = await Promise.allSettled(Array.from({ length: 40 }, () => client.post('/', {}, { signal })))
-  expect(posts.filter(({ status }) => status === 'rejected')).toHaveLength(bad.asked())
-  expect(bad.asked()).toBeGreaterThan(0)
+  expect(posts.filter(({ status }) => status === 'rejected')).toHaveLength(bad.requests())
+  expect(bad.requests()).toBeGreaterThan(0)
 
   const [worse, better] = [await startInstance(() => 503), await startInstance(() => 200)]
-  const again = clientOf(worse, better)
+  const again = createClient(worse, better)
   const options = { signal, idempotent: true }
   for (let n = 0; n < 20; n += 1) expect(await again.client.post('/', {}, options)).toMatchObject({ status: 200 })
-  expect(worse.asked()).toBe(1)
+  expect(worse.requests()).toBe(1)
 })
 
-test('where all instances fail the call does, once each was asked', async () => {
+test('a call fails once every instance has failed', async () => {
   const instances = [await startInstance(() => 503), await startInstance(() => 'cut'), await startInstance(() => 500)]
-  const { get } = clientOf(...instances)
-  await expect(get()).rejects.toThrow(UpstreamError)
-  expect(instances.map(({ asked }) => asked())).toEqual([1, 1, 1])
+  const { get } = createClient(...instances)
+  for (let n = 1; n <= 5; n += 1) {
+    await expect(get()).rejects.toThrow(UpstreamError)
+    expect(instances.map(({ requests }) => requests())).toEqual([n, n, n])
+  }
 })
 
-test('calls go to the instances that there are now', async () => {
+test('a call that is aborted does not fail over', async () => {
+  const [one, other] = [await startInstance(() => 'hang'), await startInstance(() => 'hang')]
+  const { client } = createClient(one, other)
+  await expect(client.get('/', { signal: AbortSignal.timeout(50) })).rejects.toThrow(UpstreamError)
+  expect(one.requests() + other.requests()).toBe(1)
+})
+
+test('an attempt is given up early only if another instance can be tried after it', async () => {
+  const instances = [await startInstance(() => 200, { delayMs: 300 }), await startInstance(() => 200, { delayMs: 300 })]
+  expect(await createClient(...instances).get()).toMatchObject({ status: 200 })
+  expect(instances.map(({ requests }) => requests())).toEqual([1, 1])
+})
+
+test('a call fails without instances', async () => {
+  const { client, get } = createClient()
+  await expect(get()).rejects.toThrow('test: GET / failed')
+  await expect(client.stream('/', streamOptions())).rejects.toThrow('test: streaming / failed')
+})
+
+test('calls follow a change of the instances', async () => {
   const [old, next] = [await startInstance(() => 200), await startInstance(() => 200)]
   let origins = [old.origin]
   const client = stack.use(createServiceClient({ name: 'moving', instances: () => origins }))
@@ -86,49 +155,129 @@ test('calls go to the instances that there are now', async () => {
   await get()
   origins = [next.origin]
   expect(await get()).toMatchObject({ body: { port: next.port } })
-  expect([old.asked(), next.asked()]).toEqual([1, 1])
+  expect([old.requests(), next.requests()]).toEqual([1, 1])
 })
 
-test('a stream is read as it comes, from an instance that answers 200', async () => {
-  const { client } = clientOf(await startInstance(() => 200))
-  const stream = await client.stream('/', streaming())
+test('an instance stays ejected when others join', async () => {
+  const [bad, good] = [await startInstance(() => 503), await startInstance(() => 200)]
+  let origins = [bad.origin]
+  const client = stack.use(createServiceClient({ name: 'growing', instances: () => origins }))
+  const { get } = callsOf(client)
+  await expect(get()).rejects.toThrow(UpstreamError)
+  origins = [bad.origin, good.origin]
+  for (let n = 0; n < 20; n += 1) await get()
+  expect(bad.requests()).toBe(1)
+})
+
+test('a call carries its request id, its trace and the token', async () => {
+  const instance = await startInstance(() => 200)
+  const instances = () => origins
+  const origins = [instance.origin]
+  const client = stack.use(createServiceClient({ name: 'test', instances, token: 'secret' }))
+  const { signal } = new AbortController()
+  const parent = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: 'vendor=1' }
+  const span = nonRecordingTracing.start('work', parent)
+  await client.post('/', { a: 1 }, { signal, requestId: 'request-1', span })
+  expect(instance.last()).toMatchObject({
+    method: 'POST',
+    body: '{"a":1}',
+    headers: {
+      authorization: 'Bearer secret',
+      'content-type': 'application/json',
+      'x-request-id': 'request-1',
+      ...parent,
+    },
+  })
+  await client.get('/', { signal })
+  const { headers } = instance.last()
+  expect(parseTraceparent(String(headers.traceparent))).toMatchObject({ isSampled: false })
+  for (const name of ['content-type', 'x-request-id', 'tracestate']) expect(headers).not.toHaveProperty(name)
+})
+
+test('without a token a call has no authorization', async () => {
+  const instance = await startInstance(() => 200)
+  await createClient(instance).get()
+  expect(instance.last().headers).not.toHaveProperty('authorization')
+})
+
+test.each([
+  [200, 'up'],
+  [404, 'up'],
+  [503, 'down'],
+  ['hang', 'down'],
+] as const)('the state of a service that responds %s to /healthz is %s', async (behaviour, state) => {
+  const { client } = createClient(await startInstance(() => behaviour))
+  const started = performance.now()
+  expect(await client.state()).toBe(state)
+  expect(performance.now() - started).toBeLessThan(1_000)
+})
+
+test('a stream of an instance that responds 200 is read as it arrives', async () => {
+  const { client } = createClient(await startInstance(() => 200))
+  const stream = await client.stream('/', streamOptions())
   expect(JSON.parse(await text(stream))).toEqual({ port: expect.any(Number) })
 })
 
-test.each([503, 404, 'cut', 'hang'] as const)('there is no stream of an instance that answers %s', async (sick) => {
-  const { client } = clientOf(await startInstance(() => sick))
-  await expect(client.stream('/', streaming())).rejects.toThrow(UpstreamError)
+test.each([503, 404, 'cut', 'hang'] as const)('an instance that responds %s has no stream', async (failure) => {
+  const { client } = createClient(await startInstance(() => failure))
+  await expect(client.stream('/', streamOptions())).rejects.toThrow(UpstreamError)
 })
 
-function streaming() {
+test.each([
+  ['cut', 1],
+  [503, 10],
+] as const)('a stream that fails with %s is tried %d times of ten on that instance', async (failure, most) => {
+  const [bad, good] = [await startInstance(() => failure), await startInstance(() => 200)]
+  const { client } = createClient(bad, good)
+  for (let n = 0; n < 10; n += 1) {
+    const stream = await client.stream('/', streamOptions()).catch(() => undefined)
+    if (stream) await text(stream)
+  }
+  expect(bad.requests()).toBeLessThanOrEqual(most)
+  if (most > 1) expect(bad.requests()).toBeGreaterThan(1)
+})
+
+test('expectBody returns the parsed body of the expected status', () => {
+  const Body = z.object({ a: z.number() })
+  expect(expectBody({ status: 200, body: { a: 1, b: 2 } }, 200, Body)).toEqual({ a: 1 })
+  expect(() => expectBody({ status: 404, body: { a: 1 } }, 200, Body)).toThrow('responded 404 instead of 200')
+  expect(() => expectBody({ status: 200, body: {} }, 200, Body)).toThrow(UpstreamError)
+})
+
+function streamOptions() {
   return { signal: new AbortController().signal, headers: {}, silenceMs: 500 }
 }
 
-function clientOf(...instances: { origin: string }[]) {
-  const client = createServiceClient({ name: 'test', instances: fixed(instances.map(({ origin }) => origin)) })
-  return callsOf(stack.use(client))
+function createClient(...instances: { origin: string }[]) {
+  const origins = instances.map(({ origin }) => origin)
+  return callsOf(stack.use(createServiceClient({ name: 'test', instances: () => origins })))
 }
 
 function callsOf(client: ServiceClient) {
   return { client, get: () => client.get('/', { signal: new AbortController().signal }) }
 }
 
-/** An HTTP server that treats its n-th request as it is told to, and says which port it has. */
-async function startInstance(treat: Treat) {
-  let asked = 0
-  const server = createServer((request, response) => {
-    asked += 1
-    const treatment = treat(asked)
-    request.resume()
-    if (treatment === 'cut') request.socket.destroy()
-    if (typeof treatment === 'number') response.writeHead(treatment).end(JSON.stringify({ port }))
+/** An HTTP server that behaves as the test says, and responds with its port. */
+async function startInstance(behaviour: Behaviour, { delayMs = 0 } = {}) {
+  let requests = 0
+  let last: Received = { method: '', headers: {}, body: '' }
+  const server = createServer(async (request, response) => {
+    requests += 1
+    const behaves = behaviour(requests)
+    if (behaves === 'cut') return request.socket.destroy()
+    last = { method: String(request.method), headers: request.headers, body: await text(request) }
+    if (behaves === 'hang') return
+    if (delayMs > 0) await sleep(delayMs)
+    response.writeHead(behaves).end(JSON.stringify({ port: request.socket.localPort }))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('the server has no port')
   stack.defer(async () => {
     server.close()
     server.closeAllConnections()
     await once(server, 'close')
   })
-  return { origin: `http://127.0.0.1:${port}`, port, asked: () => asked }
+  const { port } = address
+  return { origin: `http://127.0.0.1:${port}`, port, requests: () => requests, last: () => last }
 }

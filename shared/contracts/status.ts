@@ -9,7 +9,7 @@ const REQUEST_ID = '0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90'
 /** What every error response has. Some errors add fields, such as the `id` that was not found. */
 export const Problem = z
   .object({
-    status: z.string().meta({ description: 'What is wrong, for a person' }),
+    status: z.string().meta({ description: 'Human-readable summary of the error' }),
     errors: z
       .array(z.object({ path: z.string(), message: z.string() }))
       .optional()

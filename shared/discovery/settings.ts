@@ -28,7 +28,7 @@ export const discoverySettings = {
     .string()
     .regex(/^[\w.:-]+$/, { error: 'must be a host name or an address' })
     .optional()
-    .meta({ description: 'Address to register in Consul; none registers HOST' }),
+    .meta({ description: 'Address to register in Consul; unset: HOST' }),
 }
 
 export type DiscoverySettings = z.output<z.ZodObject<typeof discoverySettings>>

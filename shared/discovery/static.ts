@@ -1,6 +1,6 @@
 import type { Discovery } from './discovery.ts'
 
-/** Services are where the settings say. */
+/** Discovery without a registry: the instances are those in the settings. */
 export function createStaticDiscovery(): Discovery {
   return {
     instancesOf: (_, configured) => () => configured,

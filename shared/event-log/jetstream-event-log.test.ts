@@ -4,17 +4,17 @@ import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
 import { openNatsLink } from '../nats/link.ts'
 import {
-  eventLogSuite,
+  createView,
+  createViews,
+  describeEventLog,
   type Handle,
-  handleOn,
   idsOf,
   idsOfViews,
+  openHandle,
   readViews,
-  someViews,
 } from '../testing/event-log.test-suite.ts'
-import type { NewView } from './event-log.ts'
 import { createJetStreamEventLog } from './jetstream-event-log.ts'
-import { REJECTED, STREAM } from './stream.ts'
+import { DEAD_LETTERS, STREAM } from './stream.ts'
 
 const log = pino({ level: 'silent' })
 const never = new AbortController().signal
@@ -30,10 +30,10 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     await wipe()
   })
 
-  async function open(producer?: string): Promise<Handle> {
+  async function open(producerId?: string): Promise<Handle> {
     const link = openNatsLink({ servers: [nats.url], name: 'test', log })
     await link.up(AbortSignal.timeout(5_000))
-    const handle = handleOn(createJetStreamEventLog({ nats: link, log }), producer)
+    const handle = openHandle(createJetStreamEventLog({ nats: link, log }), producerId)
     return { ...handle, [Symbol.asyncDispose]: () => link[Symbol.asyncDispose]() }
   }
 
@@ -44,28 +44,28 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     })
   }
 
-  /** Publishes as a foreign producer would. */
+  /** Publishes as another program would. */
   async function publish(subject: string, payload: string): Promise<void> {
     await nats.use((connection) => connection.jetstream().publish(subject, payload))
   }
 
-  const someoneReads = () =>
+  const waitForReader = () =>
     nats.use(async (connection) => {
       const jsm = await connection.jetstreamManager()
       await eventually(async () => expect((await jsm.streams.info(STREAM)).state.consumer_count).toBeGreaterThan(0))
     })
 
-  const rejectedMessages = () =>
+  const readDeadLetters = () =>
     nats.use(async (connection) => {
       const jsm = await connection.jetstreamManager()
-      const { state } = await jsm.streams.info(STREAM, { subjects_filter: REJECTED })
-      const last = await jsm.streams.getMessage(STREAM, { last_by_subj: REJECTED })
-      return { count: state.subjects?.[REJECTED], text: last.string(), reason: last.header.get('Rejected-Reason') }
+      const { state } = await jsm.streams.info(STREAM, { subjects_filter: DEAD_LETTERS })
+      const last = await jsm.streams.getMessage(STREAM, { last_by_subj: DEAD_LETTERS })
+      return { count: state.subjects?.[DEAD_LETTERS], text: last.string(), reason: last.header.get('Rejected-Reason') }
     })
 
-  eventLogSuite(() => ({ open: () => open(), wipe }))
+  describeEventLog(() => ({ open: () => open(), wipe }))
 
-  test('the log keeps views as long as it is told to', async () => {
+  test('the maximum age is set on the stream, and left alone if it is not configured', async () => {
     const maxAge = async (maxAgeMs?: number) => {
       await using link = openNatsLink({ servers: [nats.url], name: 'test', log })
       await link.up(AbortSignal.timeout(5_000))
@@ -80,7 +80,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(await maxAge()).toBe(90e9)
   })
 
-  test('to ask what there is to read makes no log', async () => {
+  test('reading the backlog does not create the stream', async () => {
     await using eventLog = await open()
     expect(await eventLog.backlog(undefined)).toEqual({ messages: 0, since: undefined })
     const names = await nats.use(async (connection) =>
@@ -89,18 +89,18 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(names).not.toContain(STREAM)
   })
 
-  test('however long views are, they fit into messages that NATS takes', async () => {
+  test('views of maximum length fit the maximum message size of NATS', async () => {
     await using eventLog = await open('n'.repeat(22))
     const long = { assetId: 'a'.repeat(128), userId: 'u'.repeat(128), requestId: 'r'.repeat(128) }
     const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: '"'.repeat(512) }
-    const views = someViews(1_000).map((view) => ({ ...view, ...long, ...trace }))
+    const views = createViews(1_000).map((view) => ({ ...view, ...long, ...trace }))
     await eventLog.append(views, never)
     expect(idsOf(await readViews(eventLog, undefined, 1_000))).toEqual(idsOfViews(views))
   })
 
-  test('views of one producer and one append share a message', async () => {
+  test('the views of one append share a message', async () => {
     await using eventLog = await open('mine')
-    await eventLog.append(someViews(100), never)
+    await eventLog.append(createViews(100), never)
     expect((await eventLog.end()).sequence).toBe(1)
     const message = await nats.use(async (connection) =>
       (await connection.jetstreamManager()).streams.getMessage(STREAM, { last_by_subj: 'events.view.mine' }),
@@ -109,7 +109,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(JSON.parse(message.string())[0]).toEqual({
       specversion: '1.0',
       id: expect.any(String),
-      source: '/play/mine',
+      source: '/test/mine',
       type: 'video.viewed',
       subject: 'asset-0',
       time: '2026-11-20T21:00:00.000Z',
@@ -118,9 +118,9 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     })
   })
 
-  test('a single event of a foreign producer is a view', async () => {
+  test('a single event of another program is a view', async () => {
     await using eventLog = await open()
-    await eventLog.append(someViews(1), never)
+    await eventLog.append(createViews(1), never)
     const data = { assetId: '456', userId: '8' }
     await publish(
       'events.view.tv',
@@ -131,10 +131,10 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
   })
 
   test.each([
-    ['text', 'not json'],
+    ['plain text', 'not json'],
     ['an event of another type', JSON.stringify({ specversion: '1.0', id: 'a', source: '/tv', type: 'video.paused' })],
     [
-      'a view with a bad id',
+      'a view with an invalid id',
       JSON.stringify({
         specversion: '1.0',
         id: 'a',
@@ -144,33 +144,33 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       }),
     ],
     ['an empty batch', '[]'],
-  ])('%s is skipped, counted, and kept once in events.rejected', async (_, payload) => {
+  ])('%s is skipped, counted, and kept once as a dead letter', async (_, payload) => {
     await using eventLog = await open()
-    const views = someViews(2)
+    const views = createViews(2)
     await eventLog.append(views.slice(0, 1), never)
     await publish('events.view.tv', payload)
     await eventLog.append(views.slice(1), never)
     for (let reading = 0; reading < 3; reading += 1) {
       const batches = await readViews(eventLog, undefined, 2)
       expect(idsOf(batches)).toEqual(idsOfViews(views))
-      expect(batches.reduce((sum, { rejected }) => sum + rejected, 0)).toBe(1)
+      expect(batches.reduce((sum, { deadLetters }) => sum + deadLetters, 0)).toBe(1)
     }
-    expect(await rejectedMessages()).toEqual({ count: 1, text: payload, reason: expect.stringMatching(/\w/) })
+    expect(await readDeadLetters()).toEqual({ count: 1, text: payload, reason: expect.stringMatching(/\w/) })
   })
 
-  test('a rejected message at the end moves the position on', async () => {
+  test('a dead letter at the end advances the position', async () => {
     await using eventLog = await open()
     await eventLog.end()
     await publish('events.view.tv', 'not json')
     for await (const batch of eventLog.read(undefined, never)) {
-      expect(batch).toMatchObject({ after: 0, through: 1, views: [], rejected: 1 })
+      expect(batch).toMatchObject({ after: 0, through: 1, views: [], deadLetters: 1 })
       break
     }
   })
 
-  test('after a lost acknowledgement the same views are not stored again', async () => {
+  test('views whose acknowledgement was lost are not stored again', async () => {
     await using eventLog = await open('mine')
-    const views = someViews(3)
+    const views = createViews(3)
     await eventLog.append(views.slice(0, 1), never)
     await nats.signal('SIGSTOP')
     const lost = eventLog.append(views.slice(1, 2), AbortSignal.timeout(200))
@@ -182,8 +182,8 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect((await eventLog.end()).sequence).toBe(3)
   })
 
-  test('what was stored of a longer append is not stored again', async () => {
-    const views = someViews(5)
+  test('an append that was stored in part continues after that part', async () => {
+    const views = createViews(5)
     {
       await using before = await open('mine')
       await before.append(views.slice(0, 2), never)
@@ -193,9 +193,9 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(idsOf(await readViews(after, undefined, 5))).toEqual(idsOfViews(views))
   })
 
-  test('an append that was abandoned cannot be stored after its successor', async () => {
+  test('an abandoned append cannot be stored after its successor', async () => {
     await using eventLog = await open('mine')
-    const [first, abandoned, next] = someViews(3) as [NewView, NewView, NewView]
+    const [first, abandoned, next] = [createView(), createView(), createView()]
     await eventLog.append([first], never)
     await nats.signal('SIGSTOP')
     await expect(eventLog.append([abandoned], AbortSignal.timeout(100))).rejects.toThrow()
@@ -206,38 +206,38 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(new Set(ids).size).toBe(ids.length)
   })
 
-  test('without a server an append fails at once, and works when it is back', async () => {
+  test('an append fails at once while the server is down, and succeeds when it is up again', async () => {
     await using eventLog = await open()
-    await eventLog.append(someViews(1), never)
+    await eventLog.append(createViews(1), never)
     await nats.signal('SIGKILL')
     await eventually(() => expect(eventLog.state()).toBe('down'))
-    await expect(eventLog.append(someViews(1), never)).rejects.toMatchObject({ name: 'NatsDownError' })
+    await expect(eventLog.append(createViews(1), never)).rejects.toMatchObject({ name: 'NatsDownError' })
     await nats.start()
-    await eventually(() => eventLog.append(someViews(1), never))
+    await eventually(() => eventLog.append(createViews(1), never))
     expect((await eventLog.end()).sequence).toBe(2)
   })
 
-  test('a reader that loses the server says so, and reads on from its position', async () => {
+  test('a reader throws when the server goes down, and can resume from its position', async () => {
     await using eventLog = await open()
-    await eventLog.append(someViews(1), never)
+    await eventLog.append(createViews(1), never)
     const position = await eventLog.end()
     const reading = readViews(eventLog, position, 1)
     const interrupted = expect(reading).rejects.toMatchObject({ name: 'NatsDownError' })
-    await someoneReads()
+    await waitForReader()
     await nats.signal('SIGKILL')
     await interrupted
     await nats.start()
-    const [view] = someViews(1) as [NewView]
+    const view = createView()
     await eventually(() => eventLog.append([view], never))
     expect(idsOf(await readViews(eventLog, position, 1))).toEqual([view.id])
   })
 
-  test('a reader notices that the stream was deleted', async () => {
+  test('a reader throws when the stream is deleted', async () => {
     await using eventLog = await open()
-    await eventLog.append(someViews(1), never)
+    await eventLog.append(createViews(1), never)
     const reading = readViews(eventLog, await eventLog.end(), 1)
     const interrupted = expect(reading).rejects.toThrow()
-    await someoneReads()
+    await waitForReader()
     await wipe()
     await interrupted
   })

@@ -4,7 +4,14 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { eventLogSuite, handleOn, idsOf, idsOfViews, readViews, someViews } from '../testing/event-log.test-suite.ts'
+import {
+  createViews,
+  describeEventLog,
+  idsOf,
+  idsOfViews,
+  openHandle,
+  readViews,
+} from '../testing/event-log.test-suite.ts'
 import { createSqliteEventLog } from './sqlite-event-log.ts'
 
 const never = new AbortController().signal
@@ -15,13 +22,13 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const open = () =>
-  handleOn(createSqliteEventLog({ file: join(folder, 'data', 'events.sqlite'), log: pino({ level: 'silent' }) }))
+  openHandle(createSqliteEventLog({ file: join(folder, 'data', 'events.sqlite'), log: pino({ level: 'silent' }) }))
 
 describe('the SQLite event log', () => {
-  eventLogSuite(() => ({ open, wipe: () => rm(join(folder, 'data'), { recursive: true }) }))
+  describeEventLog(() => ({ open, wipe: () => rm(join(folder, 'data'), { recursive: true }) }))
 
-  test('a message that is no batch of views is skipped and counted', async () => {
-    const views = someViews(2)
+  test('a message that is not a batch of views is skipped and counted', async () => {
+    const views = createViews(2)
     {
       await using log = open()
       await log.append(views.slice(0, 1), never)
@@ -33,11 +40,18 @@ describe('the SQLite event log', () => {
     await log.append(views.slice(1), never)
     const batches = await readViews(log, undefined, 2)
     expect(idsOf(batches)).toEqual(idsOfViews(views))
-    expect(batches).toMatchObject([{ after: 0, through: 3, rejected: 1 }])
+    expect(batches).toMatchObject([{ after: 0, through: 3, deadLetters: 1 }])
   })
 
-  test('a log that another process has open is refused', async () => {
+  test('a log that another process has open cannot be opened', async () => {
     await using _ = open()
     expect(open).toThrow('database is locked')
+  })
+
+  test('the log is up while it is open', async () => {
+    const log = open()
+    expect(log.state()).toBe('up')
+    await log[Symbol.asyncDispose]()
+    expect(log.state()).toBe('down')
   })
 })

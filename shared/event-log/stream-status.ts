@@ -11,7 +11,7 @@ export type StreamStatus = {
   bytes: number
   /** When the oldest message was stored. */
   since: Date | undefined
-  /** How long messages are kept; undefined means for ever. */
+  /** How long messages are kept; undefined means forever. */
   maxAgeMs: number | undefined
   deadLetters: { count: number; lastReason: string | undefined }
 }

@@ -67,7 +67,7 @@ export function decodeViews(text: string, storedAt: string): DecodedViews {
   return { views, traces }
 }
 
-/** CloudEvents' distributed tracing extension. A producer that gets it wrong loses its trace, not its view. */
+/** CloudEvents' distributed tracing extension. An invalid trace context is dropped; its view is kept. */
 function recordedTrace({ traceparent, tracestate }: ViewEvent): TraceContext | undefined {
   if (typeof traceparent !== 'string' || !isSampled(traceparent)) return undefined
   return { traceparent, tracestate: toTracestate(tracestate) }

@@ -1,19 +1,19 @@
 import { HTTPException } from 'hono/http-exception'
 import { pino } from 'pino'
 import { expect, test, vi } from 'vitest'
+import { UnavailableError } from '../runtime/unavailable-error.ts'
+import { expectProblem } from '../testing/expect-problem.ts'
 import { useFakeClock } from '../testing/fake-clock.ts'
 import { createTestService } from '../testing/test-service.ts'
-import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createBaseApp } from './base-app.ts'
-import { expectProblem } from '../testing/expect-problem.ts'
 
-test('healthz says that the process is alive', async () => {
+test('healthz responds while the process is alive', async () => {
   const response = await createTestApp().request('/healthz')
   expect(response.status).toBe(200)
   expect(await response.json()).toEqual({ status: 'alive' })
 })
 
-test('readyz answers 200 as long as what is required is up, and shows every state', async () => {
+test('readyz responds 200 while every required dependency is up, and shows the state of each', async () => {
   const service = createTestService()
   const app = createBaseApp(service)
   expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: {} }])
@@ -22,7 +22,7 @@ test('readyz answers 200 as long as what is required is up, and shows every stat
   expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: { nats: 'up', reporting: 'down' } }])
 })
 
-test.each(['down', 'unknown'] as const)('readyz answers 503 while something required is %s', async (state) => {
+test.each(['down', 'unknown'] as const)('readyz responds 503 while a required dependency is %s', async (state) => {
   const service = createTestService()
   service.health.watch('nats', { state: () => state, required: true })
   expect(await readinessOf(createBaseApp(service))).toEqual([
@@ -31,7 +31,7 @@ test.each(['down', 'unknown'] as const)('readyz answers 503 while something requ
   ])
 })
 
-test('readyz answers 503 once the service is stopping', async () => {
+test('readyz responds 503 once the service is stopping', async () => {
   const stopping = new AbortController()
   const service = createTestService('test', stopping.signal)
   service.health.watch('nats', { state: () => 'up', required: true })
@@ -39,21 +39,21 @@ test('readyz answers 503 once the service is stopping', async () => {
   expect(await readinessOf(createBaseApp(service))).toEqual([503, { status: 'stopping', dependencies: { nats: 'up' } }])
 })
 
-test('metrics count requests by route pattern and status, never by path', async () => {
+test('metrics label requests by route pattern and status, never by path', async () => {
   const app = createTestApp()
   for (const path of ['/things/apple', '/things/pear', '/fails', '/nope']) await app.request(path)
   const response = await app.request('/metrics')
   expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
   const text = await response.text()
-  const counted = (route: string, status: number) =>
+  const counter = (route: string, status: number) =>
     `http_server_request_duration_seconds_count{http_request_method="GET",http_route="${route}",http_response_status_code="${status}"}`
-  expect(text).toContain(`${counted('/things/:id', 200)} 2\n`)
-  expect(text).toContain(`${counted('/fails', 500)} 1\n`)
+  expect(text).toContain(`${counter('/things/:id', 200)} 2\n`)
+  expect(text).toContain(`${counter('/fails', 500)} 1\n`)
   expect(text).not.toMatch(/apple|pear|nope/)
   expect(text).toContain('process_cpu_seconds_total')
 })
 
-test('openapi.json is an OpenAPI 3.1 document of the described routes', async () => {
+test('openapi.json is an OpenAPI 3.1 document of the routes', async () => {
   const document = await (await createTestApp().request('/openapi.json')).json()
   expect(document).toMatchObject({
     openapi: expect.stringMatching(/^3\.1\./),
@@ -62,7 +62,7 @@ test('openapi.json is an OpenAPI 3.1 document of the described routes', async ()
   })
 })
 
-test('the docs page needs nothing from elsewhere', async () => {
+test('the docs page loads nothing from other hosts', async () => {
   const app = createTestApp()
   const page = await app.request('/docs')
   expect(page.headers.get('content-type')).toMatch(/^text\/html/)
@@ -77,20 +77,20 @@ test('the docs page needs nothing from elsewhere', async () => {
   expect(await (await app.request('/docs/start.js')).text()).toContain("'/openapi.json'")
 })
 
-test('an unknown route is a 404', async () => {
+test('an unknown path is a 404', async () => {
   const app = createTestApp()
   await expectProblem(await app.request('/nope'), 404)
   await expectProblem(await app.request('/docs/..%2f..%2fpackage.json'), 404)
   await expectProblem(await app.request('/nope', { method: 'POST' }), 404)
 })
 
-test('a method that a route does not have is a 405 that says which it has', async () => {
+test('an unsupported method is a 405 that lists the supported ones', async () => {
   const response = await createTestApp().request('/things/apple', { method: 'DELETE' })
   await expectProblem(response, 405)
   expect(response.headers.get('allow')).toBe('GET, HEAD, POST')
 })
 
-test('what went wrong inside stays in the log', async () => {
+test('the details of a 500 are logged and not sent', async () => {
   const lines: object[] = []
   const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line)) })
   const response = await createTestApp(log).request('/fails')
@@ -102,14 +102,14 @@ test('what went wrong inside stays in the log', async () => {
   ])
 })
 
-test('what cannot be served for now is a 503 that says when to come again', async () => {
+test('an UnavailableError is a 503 with retry-after, and its details are not sent', async () => {
   const response = await createTestApp().request('/unavailable')
   expect(response.headers.get('retry-after')).toBe('1')
   expect(await response.clone().text()).not.toContain('secret')
   await expectProblem(response, 503, [])
 })
 
-test('the log has one line a second for all that is not served, with how often', async () => {
+test('the log of 503 responses is throttled to one line a second, with their number', async () => {
   useFakeClock()
   const lines: object[] = []
   const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line)) })
@@ -121,7 +121,7 @@ test('the log has one line a second for all that is not served, with how often',
   expect(lines).toMatchObject([{ times: 1 }, { msg: 'request not served', times: 100 }])
 })
 
-test('a client that asks too often gets a 429 that says when to come again', async () => {
+test('a 429 has retry-after', async () => {
   const response = await createTestApp().request('/throttled')
   expect(response.headers.get('retry-after')).toBe('1')
   await expectProblem(response, 429, [])
@@ -129,7 +129,7 @@ test('a client that asks too often gets a 429 that says when to come again', asy
 
 const everyStatus = ['/healthz', '/docs/swagger-ui.css', '/nope', '/fails', '/unavailable', '/throttled']
 
-test.each(everyStatus)('%s is answered with the request id that was sent', async (path) => {
+test.each(everyStatus)('%s returns the request id of the request', async (path) => {
   const id = 'a-Z_0=9'.padEnd(128, 'x')
   const response = await createTestApp().request(path, { headers: { 'x-request-id': id } })
   expect(response.headers.get('x-request-id')).toBe(id)
@@ -137,12 +137,12 @@ test.each(everyStatus)('%s is answered with the request id that was sent', async
   expect(notAllowed.headers.get('x-request-id')).toBe(id)
 })
 
-test.each(everyStatus)('%s is to be taken for what its content-type says', async (path) => {
+test.each(everyStatus)('browsers do not guess the content type of %s', async (path) => {
   const response = await createTestApp().request(path)
   expect(response.headers.get('x-content-type-options')).toBe('nosniff')
 })
 
-test.each(['', 'a b', '<script>', '"', 'é', 'x'.repeat(129)])('the request id %j is replaced', async (id) => {
+test.each(['', 'a b', '<script>', '"', 'é', 'x'.repeat(129)])('the invalid request id %j is replaced', async (id) => {
   const response = await createTestApp().request('/nope', { headers: { 'x-request-id': id } })
   expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
   await expectProblem(response, 404)

@@ -15,7 +15,7 @@ export function allowOrigins(origins: readonly string[]): MiddlewareHandler<AppE
     async function allowOrigins(c, next) {
       const response = await allow(c, next)
       // Hono's middleware replaces the response to add its headers, also that of a stream that is already being sent.
-      if (c.env.outgoing?.headersSent) {
+      if (c.env?.outgoing?.headersSent) {
         c.res = undefined
         c.res = RESPONSE_ALREADY_SENT
       }

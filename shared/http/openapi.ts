@@ -4,7 +4,7 @@ import { Problem } from '../contracts/status.ts'
 import { toStatusText } from './errors.ts'
 
 type Operation = {
-  /** Unique within the service. By default made from method and path. */
+  /** Unique within the service. Derived from method and path by default. */
   operationId?: string
   summary: string
   description?: string
@@ -64,7 +64,7 @@ const problemHeaders: Record<number, object> = {
 /** The name of the write token's security scheme. */
 export const WRITE_TOKEN_SCHEME = 'writeToken'
 
-/** What can be wrong with a body. */
+/** The problems of a route with a body. */
 export const BODY_PROBLEMS = [400, 411, 413, 415]
 
 /** Documents a route in the service's OpenAPI document. */

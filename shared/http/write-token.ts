@@ -11,7 +11,7 @@ export const writeToken = z
   .string()
   .regex(/^[\x21-\x7e]+$/, { error: 'must be printable ASCII without spaces' })
   .optional()
-  .meta({ description: 'Token that writes need: authorization: Bearer …' })
+  .meta({ description: 'Token that writes require (authorization: Bearer …)' })
 
 /** Settings of a service that accepts writes. */
 export const writeSettings = {

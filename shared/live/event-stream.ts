@@ -86,7 +86,7 @@ export function createEventStream(deps: Deps): EventStream {
   return {
     subscribe(c, first) {
       if (c.req.method === 'HEAD') return c.body(null, 200, HEADERS)
-      const outgoing = c.env.outgoing
+      const outgoing = c.env?.outgoing
       // Without a socket it is queued behind another response (pipelining), and nothing would report its end.
       if (!outgoing?.socket || stopping.aborted) throw new UnavailableError('no stream can be opened')
       if (subscribers.size >= maxSubscribers) throw new UnavailableError('too many subscribers')

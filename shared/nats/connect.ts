@@ -5,7 +5,7 @@ export const RECONNECT_WAIT_MS = 250
 type Options = { servers: string[]; name: string; timeoutMs?: number }
 
 /**
- * Connects to the first server that responds. Once connected, the client reconnects for ever.
+ * Connects to the first server that responds. Once connected, the client reconnects forever.
  * @param timeoutMs connect timeout for each server
  */
 export function connectToNats({ servers, name, timeoutMs = 2_000 }: Options): Promise<NatsConnection> {

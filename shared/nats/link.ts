@@ -14,7 +14,7 @@ export class NatsDownError extends Error {
   }
 }
 
-/** A connection to NATS for the lifetime of the process: it connects in the background and reconnects for ever. */
+/** A connection to NATS for the lifetime of the process: it connects in the background and reconnects forever. */
 export type NatsLink = AsyncDisposable & {
   state: () => DependencyState
   /** @throws NatsDownError */
@@ -86,7 +86,7 @@ export function openNatsLink({ servers, name, log }: Options): NatsLink {
     async [Symbol.asyncDispose]() {
       closing.abort()
       const opened = await opening
-      // drain() flushes pending messages, but would reconnect for ever if the server went down meanwhile.
+      // drain() flushes pending messages, but would reconnect forever if the server went down meanwhile.
       if (connection) await Promise.race([opened?.drain(), once(down.signal, 'abort')]).catch(() => undefined)
       await opened?.close()
     },

@@ -1,73 +1,73 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
-import { createBatcher, TimedOutError } from './batcher.ts'
 import { useFakeClock } from '../testing/fake-clock.ts'
+import { createBatcher, TimedOutError } from './batcher.ts'
 
-test('a single item waits for no other', async () => {
-  const { add, end, groups } = open()
+test('a single item runs at once', async () => {
+  const { add, resolve, batches } = open()
   const added = add('a')
   await turn()
-  expect(groups()).toEqual(['a'])
-  await end(0, 'done')
+  expect(batches()).toEqual(['a'])
+  await resolve(0, 'done')
   expect(await added).toBe('done')
 })
 
-test('what comes at once goes together', async () => {
-  const { add, end, groups } = open()
+test('concurrent items share a batch', async () => {
+  const { add, resolve, batches } = open()
   const added = ['a', 'b', 'c'].map(add)
   await turn()
-  expect(groups()).toEqual(['abc'])
-  await end(0, 'done')
+  expect(batches()).toEqual(['abc'])
+  await resolve(0, 'done')
   expect(await Promise.all(added)).toEqual(['done', 'done', 'done'])
 })
 
-test('what comes while a group is under way forms the next, in order, with one result', async () => {
-  const { add, end, groups } = open()
+test('items added while a batch is in flight form the next one, in order, with one result', async () => {
+  const { add, resolve, batches } = open()
   const first = add('a')
   await turn()
   const added = ['b', 'c', 'd'].map(add)
   await turn()
-  expect(groups()).toEqual(['a'])
-  await end(0, 'first')
-  expect(groups()).toEqual(['a', 'bcd'])
-  await end(1, 'second')
+  expect(batches()).toEqual(['a'])
+  await resolve(0, 'first')
+  expect(batches()).toEqual(['a', 'bcd'])
+  await resolve(1, 'second')
   expect(await first).toBe('first')
   expect(await Promise.all(added)).toEqual(['second', 'second', 'second'])
   void add('e')
   await turn()
-  expect(groups()).toEqual(['a', 'bcd', 'e'])
+  expect(batches()).toEqual(['a', 'bcd', 'e'])
 })
 
-test('a group has no more items than it may', async () => {
-  const { add, end, groups } = open({ maxItems: 2 })
+test('a batch is at most maxItems long', async () => {
+  const { add, resolve, batches } = open({ maxItems: 2 })
   const added = ['a', 'b', 'c', 'd', 'e'].map(add)
   await turn()
-  for (const n of [0, 1, 2]) await end(n, String(n))
-  expect(groups()).toEqual(['ab', 'cd', 'e'])
+  for (const n of [0, 1, 2]) await resolve(n, String(n))
+  expect(batches()).toEqual(['ab', 'cd', 'e'])
   expect(await Promise.all(added)).toEqual(['0', '0', '1', '1', '2'])
 })
 
-test('the next group is on its way when those of the last hear of their result', async () => {
-  const { add, end, groups } = open()
-  const seen = add('a').then(groups)
+test('the next batch starts before the callers of the previous one settle', async () => {
+  const { add, resolve, batches } = open()
+  const seen = add('a').then(batches)
   await turn()
   void add('b')
-  await end(0, 'done')
+  await resolve(0, 'done')
   expect(await seen).toEqual(['a', 'b'])
 })
 
-test('a failure reaches all of a group, and the next goes on', async () => {
-  const { add, end, fail } = open()
+test('a failure rejects every item of its batch, and the next batch runs', async () => {
+  const { add, resolve, reject } = open()
   const added = Promise.allSettled(['a', 'b'].map(add))
   await turn()
   const last = add('c')
-  await fail(0)
-  await end(1, 'done')
+  await reject(0)
+  await resolve(1, 'done')
   expect(await added).toMatchObject([{ reason: { message: 'broken' } }, { reason: { message: 'broken' } }])
   expect(await last).toBe('done')
 })
 
-test('a run that throws at once fails like any other', async () => {
+test('a synchronous throw rejects like any other failure', async () => {
   const add = createBatcher<string, string>({
     ...limits,
     run([item]) {
@@ -82,91 +82,91 @@ test('a run that throws at once fails like any other', async () => {
   expect(await good).toBe('done')
 })
 
-test('a run that takes too long is told to end, and its items get what comes of it', async () => {
-  const { add, end, signal } = open()
+test('a batch that exceeds its budget is aborted, and its items still get its result', async () => {
+  const { add, resolve, signal } = open()
   const added = add('a')
   await turn()
   await vi.advanceTimersByTimeAsync(99)
   expect(signal(0)?.aborted).toBe(false)
   await vi.advanceTimersByTimeAsync(1)
   expect(signal(0)?.reason).toBeInstanceOf(TimedOutError)
-  await end(0, 'done otherwise')
-  expect(await added).toBe('done otherwise')
+  await resolve(0, 'late')
+  expect(await added).toBe('late')
 })
 
-test('the next group starts when the run has ended, not when its time is over', async () => {
-  const { add, end, fail, groups } = open()
+test('the next batch starts when the previous one has settled, not when its budget ends', async () => {
+  const { add, resolve, reject, batches } = open()
   const failed = expect(add('a')).rejects.toThrow()
   await turn()
   await vi.advanceTimersByTimeAsync(100)
   const added = add('b')
-  expect(groups()).toEqual(['a'])
-  await fail(0)
+  expect(batches()).toEqual(['a'])
+  await reject(0)
   await failed
-  await end(1, 'done')
+  await resolve(1, 'done')
   expect(await added).toBe('done')
 })
 
-test('the time that an item waits is part of its time', async () => {
-  const { add, end, signal } = open()
+test('the time in the queue counts against the budget', async () => {
+  const { add, resolve, signal } = open()
   void add('a')
   await turn()
   await vi.advanceTimersByTimeAsync(30)
   void add('b')
   await vi.advanceTimersByTimeAsync(60)
-  await end(0, 'done')
+  await resolve(0, 'done')
   await vi.advanceTimersByTimeAsync(39)
   expect(signal(1)?.aborted).toBe(false)
   await vi.advanceTimersByTimeAsync(1)
   expect(signal(1)?.aborted).toBe(true)
 })
 
-test('a group whose time is over before its turn is told so from the start', async () => {
-  const { add, end, signal } = open()
+test('a batch that spent its budget in the queue starts aborted', async () => {
+  const { add, resolve, signal } = open()
   void add('a')
   await turn()
   void add('b')
   await vi.advanceTimersByTimeAsync(100)
-  await end(0, 'done')
+  await resolve(0, 'done')
   expect(signal(1)?.reason).toBeInstanceOf(TimedOutError)
 })
 
-test('what is done leaves no timer', async () => {
-  const { add, end, fail } = open()
+test('settled batches leave no timers', async () => {
+  const { add, resolve, reject } = open()
   const first = add('a')
   await turn()
   const added = Promise.allSettled([first, add('b')])
-  await end(0, 'done')
-  await fail(1)
+  await resolve(0, 'done')
+  await reject(1)
   await added
   expect(vi.getTimerCount()).toBe(0)
 })
 
 const limits = { maxItems: 100, budgetMs: 100 }
 
-/** A batcher whose groups end when the test says so, under a clock that stands still. A group starts with a turn of the loop. */
+/** A batcher whose batches settle when the test says so, under a fake clock. */
 function open(options: Partial<typeof limits> = {}) {
   useFakeClock()
-  const runs: { items: string[]; signal: AbortSignal; ended: PromiseWithResolvers<string> }[] = []
+  const runs: { items: string[]; signal: AbortSignal; settled: PromiseWithResolvers<string> }[] = []
   const add = createBatcher<string, string>({
     ...limits,
     ...options,
     run(items, signal) {
-      const ended = Promise.withResolvers<string>()
-      runs.push({ items, signal, ended })
-      return ended.promise
+      const settled = Promise.withResolvers<string>()
+      runs.push({ items, signal, settled })
+      return settled.promise
     },
   })
   return {
     add,
-    groups: () => runs.map(({ items }) => items.join('')),
+    batches: () => runs.map(({ items }) => items.join('')),
     signal: (n: number) => runs[n]?.signal,
-    async end(n: number, result: string) {
-      runs[n]?.ended.resolve(result)
+    async resolve(n: number, result: string) {
+      runs[n]?.settled.resolve(result)
       await turn()
     },
-    async fail(n: number) {
-      runs[n]?.ended.reject(new Error('broken'))
+    async reject(n: number) {
+      runs[n]?.settled.reject(new Error('broken'))
       await turn()
     },
   }

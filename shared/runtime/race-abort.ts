@@ -4,7 +4,7 @@ export async function raceAbort<T>(work: Promise<T>, ...signals: AbortSignal[]):
   const listeners = signals.map((signal) => ({ signal, abort: () => reject(signal.reason) }))
   for (const { signal, abort } of listeners) {
     if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
+    signal.addEventListener('abort', abort)
   }
   try {
     return await Promise.race([work, aborted])

@@ -10,8 +10,8 @@ export type RetryOptions = {
 }
 
 /**
- * Calls `work` until it resolves or `signal` aborts. Delays grow exponentially, with decorrelated jitter
- * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+ * Calls `work` until it resolves or `signal` aborts. Delays grow exponentially up to `maxMs`, with decorrelated jitter
+ * (https://github.com/App-vNext/Polly/issues/530).
  *
  * `work` receives a function that resets the backoff: an attempt that made progress before it failed is not counted
  * against the next one.

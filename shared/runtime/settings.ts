@@ -68,8 +68,7 @@ function withFlag(name: string): string {
 }
 
 function defaultOf(schema: z.ZodType): string | undefined {
-  const fallback = schema.safeParse(undefined)
-  if (!fallback.success || fallback.data === undefined) return undefined
+  if (schema.safeParse(undefined).data === undefined) return undefined
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).default?.toString()
 }
 

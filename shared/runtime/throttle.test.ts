@@ -2,11 +2,11 @@ import { expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { createThrottle } from './throttle.ts'
 
-test('work that was requested often is done once, and not again before its time', async () => {
-  const { times, pacer } = open({ everyMs: 400 })
+test('requests are merged, and the work runs at most once per interval', async () => {
+  const { times, throttle } = open({ everyMs: 400 })
   const since = performance.now()
   while (times.length < 3) {
-    for (let n = 0; n < 10; n += 1) pacer.request()
+    for (let n = 0; n < 10; n += 1) throttle.request()
     await eventually(() => expect(times.length).toBeGreaterThan(0))
     await new Promise(setImmediate)
   }
@@ -14,34 +14,53 @@ test('work that was requested often is done once, and not again before its time'
   for (const gap of gapsOf(times)) expect(gap).toBeGreaterThan(390)
 })
 
-test('work that takes long is done more seldom: it has a tenth of the time', async () => {
-  const { times, pacer } = open({ everyMs: 1, workMs: 20 })
+test('expensive work uses at most a tenth of a core', async () => {
+  const { times, cpuMs, throttle } = open({ everyMs: 1, workMs: 20 })
   while (times.length < 3) {
-    pacer.request()
+    throttle.request()
     await new Promise(setImmediate)
   }
-  for (const gap of gapsOf(times)) expect(gap).toBeGreaterThan(150)
+  for (const [n, gap] of gapsOf(times).entries()) {
+    expect(gap).toBeGreaterThan(9.5 * Number(cpuMs[n]))
+    expect(gap).toBeGreaterThan(150)
+  }
 })
 
-test('what was requested before the stop is not done', async () => {
-  const { times, pacer } = open({ everyMs: 1 })
-  pacer.request()
-  pacer.stop()
+test('work that requests itself again waits for its interval', async () => {
+  const times: number[] = []
+  const throttle = createThrottle(() => {
+    times.push(performance.now())
+    if (times.length < 3) throttle.request()
+  }, 100)
+  throttle.request()
+  await eventually(() => expect(times).toHaveLength(3))
+  for (const gap of gapsOf(times)) expect(gap).toBeGreaterThan(95)
+})
+
+test('cancelled work does not run, and can be requested again', async () => {
+  const { times, throttle } = open({ everyMs: 1 })
+  throttle.request()
+  throttle.cancel()
   const other = open({ everyMs: 1 })
-  other.pacer.request()
+  other.throttle.request()
   await eventually(() => expect(other.times).toHaveLength(1))
   expect(times).toEqual([])
+  throttle.request()
+  await eventually(() => expect(times).toHaveLength(1))
 })
 
-/** Paced work that keeps the thread busy for a time. */
+/** Throttled work that keeps the thread busy for `workMs`. */
 function open({ everyMs, workMs = 0 }: { everyMs: number; workMs?: number }) {
   const times: number[] = []
-  const pacer = createThrottle(() => {
+  const cpuMs: number[] = []
+  const throttle = createThrottle(() => {
     times.push(performance.now())
     const before = process.threadCpuUsage()
     while (process.threadCpuUsage(before).user < workMs * 1_000);
+    const { user, system } = process.threadCpuUsage(before)
+    cpuMs.push((user + system) / 1_000)
   }, everyMs)
-  return { times, pacer }
+  return { times, cpuMs, throttle }
 }
 
 function gapsOf(times: number[]): number[] {

@@ -8,7 +8,7 @@ import { toOrigin } from '../runtime/origin.ts'
 /** How long requests in flight may take once the server closes. */
 const GRACE_MS = 5_000
 
-/** Connections waiting to be accepted. With Node's default, 511, some of a burst of 2,000 wait a second to retry. */
+/** Connections waiting to be accepted. With Node's default, 511, some of a burst of 2,000 are retried after a second. */
 const BACKLOG = 4_096
 
 /** The address cannot be listened on. The message is one line that names it. */
@@ -32,8 +32,8 @@ export async function choosePort(port: number, host: string): Promise<number> {
 }
 
 /**
- * Serves `app` over HTTP/1.1 with keep-alive. Disposing stops listening, lets requests in flight finish, and cuts what is
- * left after a grace period.
+ * Serves `app` over HTTP/1.1 with keep-alive. Disposing stops listening, lets requests in flight finish, and closes the
+ * connections that remain after a grace period.
  * @throws ListenError
  */
 export async function listen(app: App, at: { host: string; port: number; log: Logger }): Promise<Listening> {

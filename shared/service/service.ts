@@ -41,7 +41,7 @@ export function createService({
   return { name, log, health, metrics: createMetrics(), discovery, tracing, stopping, resources }
 }
 
-/** Resolves once the process is asked to stop. */
+/** Resolves when `stopping` aborts. */
 export async function stopped({ stopping }: Pick<Service, 'stopping'>): Promise<void> {
   if (!stopping.aborted) await once(stopping, 'abort')
 }

@@ -5,15 +5,15 @@ import { z } from 'zod'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
 import { openNatsLink } from '../nats/link.ts'
-import { createKvStore } from './kv-store.ts'
 import { describeStore } from '../testing/store.test-suite.ts'
+import { createKvStore } from './kv-store.ts'
 
 const log = pino({ level: 'silent' })
 const Value = z.object({ title: z.string() })
 const one = { title: 'one' }
 const other = { title: 'other' }
 
-describe.skipIf(!natsVersion)('a store in a key-value bucket', () => {
+describe.skipIf(!natsVersion)('the key-value store', () => {
   let nats: NatsServer
   let opened: AsyncDisposableStack
   beforeAll(async () => {
@@ -37,7 +37,7 @@ describe.skipIf(!natsVersion)('a store in a key-value bucket', () => {
 
   test('a second instance sees a write within 100 ms', async () => {
     const [first, second] = [await open('shared'), await open('shared')]
-    // The best of some, since the machine may be busy with other tests.
+    // The best of five, because the machine may be busy with other tests.
     const times: number[] = []
     for (let attempt = 0; attempt < 5; attempt += 1) {
       await first.set('a', one)
@@ -50,7 +50,7 @@ describe.skipIf(!natsVersion)('a store in a key-value bucket', () => {
     expect(Math.min(...times)).toBeLessThan(100)
   })
 
-  test('what was written is there for the next process, also after kill -9 of the server', async () => {
+  test('writes survive kill -9 of the server and are read by the next process', async () => {
     const before = await open('durable')
     await before.set('a', one)
     await nats.signal('SIGKILL')
@@ -59,7 +59,7 @@ describe.skipIf(!natsVersion)('a store in a key-value bucket', () => {
     expect(after.get('a')).toEqual(one)
   })
 
-  test('an empty bucket is filled with the defaults once, and a deleted default stays deleted', async () => {
+  test('a new bucket gets the defaults once, and a deleted default stays deleted', async () => {
     const bucket = randomUUID()
     const defaults: [string, typeof one][] = [
       ['1', one],
@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('a store in a key-value bucket', () => {
     expect(next.list({ limit: 9 }).entries).toEqual([['2', one]])
   })
 
-  test('while the server is dead reading goes on and writing is refused; afterwards both work', async () => {
+  test('reads continue and writes fail while the server is down, and both work once it is up again', async () => {
     const store = await open()
     await store.set('a', one)
     await nats.signal('SIGKILL')
@@ -129,7 +129,7 @@ describe.skipIf(!natsVersion)('a store in a key-value bucket', () => {
     }
   })
 
-  test('while the server hangs a write is refused in time', async () => {
+  test('a write fails within two seconds while the server hangs', async () => {
     const store = await open()
     await nats.signal('SIGSTOP')
     const started = performance.now()
@@ -139,20 +139,20 @@ describe.skipIf(!natsVersion)('a store in a key-value bucket', () => {
     await eventually(() => store.set('a', other))
   })
 
-  test('what others wrote while the server was away is there afterwards', async () => {
+  test('writes that were missed during an outage are read after it', async () => {
     const bucket = randomUUID()
     const store = await open(bucket)
     await store.set('gone', one)
     await nats.signal('SIGKILL')
     await eventually(() => expect(store.state()).toBe('down'))
     await nats.start()
-    const quick = await open(bucket)
-    await quick.set('new', one)
-    await quick.delete('gone')
+    const other = await open(bucket)
+    await other.set('new', one)
+    await other.delete('gone')
     await eventually(() => expect(store.list({ limit: 9 }).entries).toEqual([['new', one]]))
   })
 
-  test('a bucket that was deleted is made and filled anew', async () => {
+  test('a deleted bucket is created again with the defaults', async () => {
     const bucket = randomUUID()
     const store = await open(bucket, [['1', one]])
     await store.set('2', one)
@@ -162,11 +162,11 @@ describe.skipIf(!natsVersion)('a store in a key-value bucket', () => {
     await eventually(() => expect(store.list({ limit: 9 }).entries).toEqual([['1', one]]))
   })
 
-  test('before the bucket was read nobody is told that an entry is not there', async () => {
+  test('reads fail until the bucket has been read once', async () => {
     await nats.signal('SIGKILL')
     const link = opened.use(openNatsLink({ servers: [nats.url], name: 'test', log }))
     const store = opened.use(createKvStore({ nats: link, bucket: 'late', schema: Value, defaults: [['1', one]], log }))
-    expect(() => store.get('1')).toThrow('not read yet')
+    expect(() => store.get('1')).toThrow('has not been read yet')
     await nats.start()
     await eventually(() => expect(store.get('1')).toEqual(one))
   })

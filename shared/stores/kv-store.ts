@@ -81,7 +81,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     await createIfMissing(opened, INITIALIZED, '')
   }
 
-  /** The values and revisions of a bucket that was deleted and created again say nothing about the new one. */
+  /** A bucket that was deleted and created again starts over: drops the values and revisions of the old one. */
   async function dropOtherIncarnation(opened: KV): Promise<void> {
     const { created } = (await opened.status()).streamInfo
     if (incarnation !== undefined && incarnation !== created) {

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { createMapStore } from './map-store.ts'
 import { describeStore } from '../testing/store.test-suite.ts'
+import { createMapStore } from './map-store.ts'
 
 describeStore(() => createMapStore())
 
-test('a map store starts with what it is given', () => {
+test('a map store starts with its initial entries', () => {
   const store = createMapStore([
     ['b', 1],
     ['a', 2],

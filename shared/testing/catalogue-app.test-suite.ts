@@ -1,20 +1,21 @@
 import type { Hono } from 'hono'
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import type { CatalogueDeps } from '../catalogue/catalogue-app.ts'
 import type { Invalidation } from '../catalogue/invalidations.ts'
-import { createTestService } from './test-service.ts'
+import type { AppEnv } from '../http/app-env.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createMapStore } from '../stores/map-store.ts'
 import type { Store } from '../stores/store.ts'
-import type { AppEnv } from '../http/app-env.ts'
-import type { CatalogueDeps } from '../catalogue/catalogue-app.ts'
 import { describeBulkWrite } from './bulk-write.test-suite.ts'
 import { expectProblem } from './expect-problem.ts'
 import { jsonRequest } from './json-request.ts'
+import { createTestService } from './test-service.ts'
 
 export type Catalogue<Fields> = {
   createApp: (deps: CatalogueDeps<Fields>) => Hono<AppEnv, never>
   name: string
-  /** The first part of its paths. */
+  /** The prefix of its routes. */
   path: string
   /** Two sets of valid fields. */
   examples: [Fields, Fields]
@@ -23,16 +24,19 @@ export type Catalogue<Fields> = {
 const badIds = ['a%20b', 'a%2Fb', '%00', '-a', '_a', 'a%', '%zz', '%ff', '%E0%A4%A', '%C3%A9', 'a'.repeat(129)]
 const goodIds = ['0', 'a.b_c@d~e-f', 'constructor', 'a'.repeat(128)]
 
-/** What metadata and cdnurl have in common: every route and every error, whatever they keep of an asset. */
+/** The conformance suite of catalogue services: their routes and errors, whatever they store of an asset. */
 export function describeCatalogue<Fields extends object>({ createApp, name, path, examples }: Catalogue<Fields>) {
   const [fields, others] = examples
 
   function open(initial: [string, Fields][] = [], store: Store<Fields> = createMapStore(initial), writeToken?: string) {
     const published: Invalidation[] = []
     const service = createTestService(name)
-    const own = { publish: (change: Invalidation) => changes.push(change), subscribe() {} }
-    const app = createApp({ ...service, store, changes: own, writeToken })
-    return { app, changes, asset: async (id: string) => (await app.request(`${path}/asset/${id}`)).json() }
+    const invalidations = {
+      publish: (invalidation: Invalidation) => published.push(invalidation),
+      subscribe() {},
+    }
+    const app = createApp({ ...service, store, invalidations, writeToken })
+    return { app, published, asset: async (id: string) => (await app.request(`${path}/asset/${id}`)).json() }
   }
 
   describe('an asset', () => {
@@ -40,7 +44,8 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       const { app } = open()
       const response = await app.request(`${path}/asset/9`)
       expect(response.status).toBe(404)
-      expect(await response.json()).toEqual({ id: '9', status: 'Asset not found' })
+      expect(await response.json()).toEqual(notFound('9'))
+      expect(await (await app.request(`${path}/asset/9`, withId('abc'))).json()).toEqual(notFound('9', 'abc'))
     })
 
     test('is created, replaced and deleted', async () => {
@@ -54,63 +59,63 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       const deleted = await app.request(`${path}/asset/9`, { method: 'DELETE' })
       expect(deleted.status).toBe(200)
       expect(await deleted.json()).toEqual({ status: 'ok' })
-      expect(await asset('9')).toEqual({ id: '9', status: 'Asset not found' })
+      expect(await asset('9')).toEqual(notFound('9'))
       const again = await app.request(`${path}/asset/9`, { method: 'DELETE' })
       expect(again.status).toBe(404)
-      expect(await again.json()).toEqual({ id: '9', status: 'Asset not found' })
+      expect(await again.json()).toEqual(notFound('9', again.headers.get('x-request-id')))
     })
 
-    test('tells those who keep it of every change, and of nothing else', async () => {
-      const { app, changes } = open()
+    test('is invalidated by each successful write, and by nothing else', async () => {
+      const { app, published } = open()
       await app.request(`${path}/asset/9`, { method: 'DELETE' })
       await app.request(`${path}/asset/9`, jsonRequest({}))
-      expect(changes).toEqual([])
+      expect(published).toEqual([])
       await app.request(`${path}/asset/9`, jsonRequest(fields))
-      expect(changes).toEqual([{ service: name, id: '9' }])
+      expect(published).toEqual([{ service: name, id: '9' }])
       await app.request(`${path}/asset/9`, { method: 'DELETE' })
-      expect(changes).toEqual([
+      expect(published).toEqual([
         { service: name, id: '9' },
         { service: name, id: '9' },
       ])
     })
 
-    test('is a 503, and no change, where it cannot be kept', async () => {
-      const fail = () => Promise.reject(new UnavailableError('the store is away'))
-      const { app, changes } = open([], { ...createMapStore<Fields>(), set: fail, delete: fail })
+    test('a write that cannot be stored is a 503 and invalidates nothing', async () => {
+      const fail = () => Promise.reject(new UnavailableError('the store is down'))
+      const { app, published } = open([], { ...createMapStore<Fields>(), set: fail, delete: fail })
       await expectProblem(await app.request(`${path}/asset/9`, jsonRequest(fields)), 503)
       await expectProblem(await app.request(`${path}/asset/9`, { method: 'DELETE' }), 503)
-      expect(changes).toEqual([])
+      expect(published).toEqual([])
     })
 
-    test.each(goodIds)('may have the id %s', async (id) => {
+    test.each(goodIds)('accepts the id %s', async (id) => {
       const { app, asset } = open()
-      expect(await asset(id)).toEqual({ id, status: 'Asset not found' })
+      expect(await asset(id)).toEqual(notFound(id))
       await app.request(`${path}/asset/${id}`, jsonRequest(fields))
       expect(await asset(id)).toEqual({ id, ...fields })
     })
 
-    test('has the id that its percent-encoded form says', async () => {
+    test('is found by its percent-encoded id', async () => {
       const { asset } = open([['123', fields]])
       expect(await asset('%31%32%33')).toEqual({ id: '123', ...fields })
     })
 
-    test.each(badIds)('may not have the id %s', async (id) => {
+    test.each(badIds)('rejects the id %s', async (id) => {
       const { app } = open()
       for (const init of [{}, jsonRequest(fields), { method: 'DELETE' }]) {
         await expectProblem(await app.request(`${path}/asset/${id}`, init), 400, ['assetId'])
       }
     })
 
-    test('is written with the token alone, where there is one, and read by everybody', async () => {
-      const { app, asset, changes } = open([['8', fields]], undefined, 'secret')
+    test('requires the write token for writes and not for reads, if there is one', async () => {
+      const { app, asset, published } = open([['8', fields]], undefined, 'secret')
       for (const authorization of ['', 'Bearer', 'Bearer wrong', 'Bearer secrets', 'Basic secret', 'secret']) {
         for (const init of [jsonRequest(fields, { authorization }), { method: 'DELETE', headers: { authorization } }]) {
-          const refused = await app.request(`${path}/asset/8`, init)
-          expect(refused.headers.get('www-authenticate')).toBe('Bearer')
-          await expectProblem(refused, 401, ['authorization'])
+          const rejected = await app.request(`${path}/asset/8`, init)
+          expect(rejected.headers.get('www-authenticate')).toBe('Bearer')
+          await expectProblem(rejected, 401, ['authorization'])
         }
       }
-      expect(changes).toEqual([])
+      expect(published).toEqual([])
       expect(await asset('8')).toEqual({ id: '8', ...fields })
       for (const authorization of ['Bearer secret', 'bearer secret']) {
         expect((await app.request(`${path}/asset/9`, jsonRequest(others, { authorization }))).status).toBe(200)
@@ -118,7 +123,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       expect(await asset('9')).toEqual({ id: '9', ...others })
     })
 
-    test('has no other methods', async () => {
+    test('responds 405 to other methods', async () => {
       const { app } = open()
       const response = await app.request(`${path}/asset/9`, { method: 'PUT' })
       await expectProblem(response, 405)
@@ -130,25 +135,25 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     const send = (body: unknown, headers?: Record<string, string>) =>
       open().app.request(`${path}/asset/9`, jsonRequest(body, headers))
 
-    test('has each missing field named', async () => {
+    test('is rejected with an error per missing field', async () => {
       await expectProblem(await send({}), 400, Object.keys(fields))
     })
 
-    test('has each unknown field refused and named', async () => {
+    test('is rejected with an error per unknown field', async () => {
       await expectProblem(await send({ ...fields, id: '9', ['__proto__']: 1 }), 400, ['id', '__proto__'])
     })
 
-    test.each(['', '{', '{"a":1}}', 'null', '[]', '"text"'])('may not be %j', async (body) => {
+    test.each(['', '{', '{"a":1}}', 'null', '[]', '"text"'])('cannot be %j', async (body) => {
       await expectProblem(await send(body), 400, [''])
     })
 
-    test('changes nothing where it is refused', async () => {
+    test('changes nothing if it is rejected', async () => {
       const { app, asset } = open([['9', fields]])
       await app.request(`${path}/asset/9`, jsonRequest({ ...others, more: 1 }))
       expect(await asset('9')).toEqual({ id: '9', ...fields })
     })
 
-    test('may have 64 KiB', async () => {
+    test('may be up to 64 KiB long', async () => {
       const padded = (bytes: number) => JSON.stringify(fields).padEnd(bytes)
       expect((await send(padded(64 * 1024))).status).toBe(200)
       await expectProblem(await send(padded(64 * 1024 + 1)), 413)
@@ -162,7 +167,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     })
 
     test.each(['text/plain', 'application/x-www-form-urlencoded', 'application/jsonp'])(
-      'may not be %s',
+      'cannot have the content type %s',
       async (type) => {
         const [error] = await expectProblem(await send(fields, { 'content-type': type }), 415, ['content-type'])
         expect(error?.message).toContain('content-type: application/json')
@@ -170,7 +175,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     )
 
     test.each(['application/json; charset=utf-8', 'Application/JSON', 'application/merge-patch+json'])(
-      'may be %s',
+      'can have the content type %s',
       async (type) => expect((await send(fields, { 'content-type': type })).status).toBe(200),
     )
   })
@@ -181,41 +186,40 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       (await app.request(`${path}/assets${query}`)).json()
     const page = (some: string[], next: string | null) => ({ assets: some.map((id) => ({ id, ...fields })), next })
 
-    test('has every asset, by id', async () => {
+    test('holds every asset, ordered by id', async () => {
       expect(await list('')).toEqual(page(ids, null))
     })
 
-    test('is empty where there are none', async () => {
+    test('is empty if there are no assets', async () => {
       expect(await list('', open())).toEqual({ assets: [], next: null })
     })
 
-    test('comes in pages, each of which names the next but the last', async () => {
+    test('is paginated, and each page but the last says where the next one starts', async () => {
       expect(await list('?limit=2')).toEqual(page(['B', 'a'], 'a'))
       expect(await list('?limit=2&after=a')).toEqual(page(['a1', 'a10'], 'a10'))
       expect(await list('?limit=2&after=a10')).toEqual(page(['a2'], null))
       expect(await list('?limit=5')).toEqual(page(ids, null))
     })
 
-    test('goes on after an asset that is gone', async () => {
+    test('can continue after a deleted asset', async () => {
       expect(await list('?after=a11')).toEqual(page(['a2'], null))
       expect(await list('?after=zzz')).toEqual(page([], null))
     })
 
-    test('has pages of 100 where no limit is given', async () => {
+    test('has pages of 100 by default', async () => {
       const many = Array.from({ length: 101 }, (_, n): [string, Fields] => [String(n), fields])
-      const { assets } = (await list('', open(many))) as { assets: object[] }
-      expect(assets).toHaveLength(100)
+      expect(await list('', open(many))).toMatchObject({ assets: { length: 100 }, next: expect.any(String) })
     })
 
-    test.each(['', '0', '-1', '1.5', 'ten', '1001', '1&limit=2'])('may not have the limit %j', async (limit) => {
+    test.each(['', '0', '-1', '1.5', 'ten', '1001', '1&limit=2'])('rejects the limit %j', async (limit) => {
       await expectProblem(await open().app.request(`${path}/assets?limit=${limit}`), 400, ['limit'])
     })
 
-    test.each(['', '%2F'])('may not go on after %j', async (after) => {
+    test.each(['', '%2F'])('rejects the start %j', async (after) => {
       await expectProblem(await open().app.request(`${path}/assets?after=${after}`), 400, ['after'])
     })
 
-    test('has no other methods than to be read and written', async () => {
+    test('can be read and written', async () => {
       const response = await open().app.request(`${path}/assets`, { method: 'PUT' })
       await expectProblem(response, 405)
       expect(response.headers.get('allow')).toBe('GET, HEAD, POST')
@@ -224,20 +228,29 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
 
   describeBulkWrite({ createApp, name, path, examples })
 
-  test('openapi.json has every route and its answers', async () => {
-    const { paths } = (await (await open().app.request('/openapi.json')).json()) as Document
-    const answers = (route: string) =>
+  test('the OpenAPI document has every route and its responses', async () => {
+    const { paths } = Document.parse(await (await open().app.request('/openapi.json')).json())
+    const responses = (route: string) =>
       Object.entries(paths[route] ?? {}).map(([method, { responses }]) => [method, ...Object.keys(responses)])
-    expect(answers(`${path}/asset/{assetId}`)).toEqual([
+    expect(responses(`${path}/asset/{assetId}`)).toEqual([
       ['get', '200', '400', '404', '431', '503'],
       ['post', '200', '400', '401', '411', '413', '415', '431', '503'],
       ['delete', '200', '400', '401', '404', '431', '503'],
     ])
-    expect(answers(`${path}/assets`)).toEqual([
+    expect(responses(`${path}/assets`)).toEqual([
       ['get', '200', '400', '431', '503'],
       ['post', '200', '400', '401', '411', '413', '415', '431', '503'],
     ])
   })
 }
 
-type Document = { paths: Record<string, Record<string, { responses: object }>> }
+const Document = z.object({
+  paths: z.record(z.string(), z.record(z.string(), z.object({ responses: z.record(z.string(), z.unknown()) }))),
+})
+
+const withId = (id: string) => ({ headers: { 'x-request-id': id } })
+
+/** The body of a 404 for an asset. */
+function notFound(id: string, requestId: unknown = expect.any(String)) {
+  return { id, status: 'Asset not found', requestId }
+}

@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { Problem } from '../contracts/status.ts'
 import type { FieldError } from '../http/errors.ts'
 
 const statusTexts: Record<number, string> = {
@@ -14,18 +15,18 @@ const statusTexts: Record<number, string> = {
   503: 'Service unavailable',
 }
 
-/** Checks that an answer is an error in the one shape, with nothing else in it. Returns what it says of each field. */
+/** Checks that a response is a plain Problem, without other fields. Returns its field errors. */
 export async function expectProblem(response: Response, status: number, paths?: string[]): Promise<FieldError[]> {
-  const body = (await response.json()) as { errors?: FieldError[] }
-  const errors = body.errors ?? []
+  const body: unknown = await response.json()
+  const { errors } = Problem.parse(body)
   expect({ status: response.status, body }).toEqual({
     status,
     body: {
       status: statusTexts[status],
       requestId: response.headers.get('x-request-id'),
-      ...(body.errors && { errors: errors.map(() => ({ path: expect.any(String), message: expect.any(String) })) }),
+      ...(errors && { errors: errors.map(() => ({ path: expect.any(String), message: expect.any(String) })) }),
     },
   })
-  if (paths) expect(errors.map(({ path }) => path)).toEqual(paths)
-  return errors
+  if (paths) expect((errors ?? []).map(({ path }) => path)).toEqual(paths)
+  return errors ?? []
 }

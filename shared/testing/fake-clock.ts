@@ -1,8 +1,8 @@
 import { onTestFinished, vi } from 'vitest'
 
 /**
- * Stops the clock until the test moves it with `vi.advanceTimersByTimeAsync`. Two things follow that vitest's own fake
- * leaves alone: `AbortSignal.timeout`, and `performance.now` for who holds on to the object, as lru-cache does.
+ * Stops the clock until the test advances it with `vi.advanceTimersByTimeAsync`. Unlike vitest's own fake timers, it
+ * covers `AbortSignal.timeout`, and `performance.now` for code that keeps a reference to `performance`, as lru-cache does.
  */
 export function useFakeClock(): void {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] })

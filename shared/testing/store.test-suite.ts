@@ -5,14 +5,14 @@ import type { Store } from '../stores/store.ts'
 type Value = { title: string }
 
 /**
- * What every store does.
- * @param open makes a store of its own, empty, for each test
+ * The conformance suite of stores.
+ * @param open returns a new, empty store
  */
 export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) {
   const one = { title: 'one' }
   const other = { title: 'other' }
 
-  test('an entry is there once it is set, and gone once it is deleted', async () => {
+  test('an entry can be set, replaced and deleted', async () => {
     const store = await open()
     expect(store.get('a')).toBeUndefined()
     await store.set('a', one)
@@ -23,7 +23,7 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
     expect(store.get('a')).toBeUndefined()
   })
 
-  test('deleting says whether there was such an entry', async () => {
+  test('delete() resolves to whether the entry existed', async () => {
     const store = await open()
     expect(await store.delete('a')).toBe(false)
     await store.set('a', one)
@@ -31,7 +31,7 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
     expect(await store.delete('a')).toBe(false)
   })
 
-  test('ids are any that an asset may have, and differ by case', async () => {
+  test('every valid asset id is a distinct key', async () => {
     const store = await open()
     const ids = ['0', 'A', 'a', 'a.b_c@d~e-f', 'a..b.', 'constructor', 'toString', 'x'.repeat(128)]
     expect(ids.map((id) => store.get(id))).toEqual(ids.map(() => undefined))
@@ -42,7 +42,7 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
     expect(store.get('constructor')).toBeUndefined()
   })
 
-  test('a list is in the order of the ids, and follows every change', async () => {
+  test('a list is ordered by id and reflects every write', async () => {
     const store = await open()
     const ids = () => store.list({ limit: 100 }).entries.map(([id]) => id)
     expect(store.list({ limit: 100 })).toEqual({ entries: [], next: undefined })
@@ -59,7 +59,7 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
     ])
   })
 
-  test('a part of a list names the next, but the last does not', async () => {
+  test('each page but the last says where the next one starts', async () => {
     const store = await open()
     for (const id of ['a', 'b', 'c']) await store.set(id, one)
     expect(store.list({ limit: 2 }).next).toBe('b')
@@ -68,14 +68,14 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
     expect(store.list({ limit: 1, after: 'c' })).toEqual({ entries: [], next: undefined })
   })
 
-  test('a list goes on after an id that is no more', async () => {
+  test('a list can continue after a deleted id', async () => {
     const store = await open()
     for (const id of ['a', 'b', 'c']) await store.set(id, one)
     await store.delete('b')
     expect(store.list({ limit: 9, after: 'b' }).entries).toEqual([['c', one]])
   })
 
-  test('part by part a list has each entry once, whatever was written and however long the parts are', async () => {
+  test('the pages of a list hold each entry once, for any writes and any page size', async () => {
     const id = fc.stringMatching(/^[aB][aB.]{0,3}$/)
     const writes = fc.array(fc.record({ id, title: fc.option(fc.string(), { nil: undefined }) }), {
       maxLength: 30,

@@ -7,7 +7,7 @@ import { createTraceIds } from './trace-context.ts'
 
 type Sampling = Parameters<typeof createSampler>[0]
 
-function taken(sampling: Sampling, times: number, parentFlags?: number): number {
+function countRecorded(sampling: Sampling, times: number, parentFlags?: number): number {
   const sampler = createSampler(sampling)
   const decide = () => {
     const { traceId, spanId } = createTraceIds()
@@ -15,10 +15,11 @@ function taken(sampling: Sampling, times: number, parentFlags?: number): number 
     const context = parentFlags === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent)
     return sampler.shouldSample(context, traceId, 'work', SpanKind.SERVER, {}, []).decision
   }
-  return Array.from({ length: times }, decide).filter((one) => one === SamplingDecision.RECORD_AND_SAMPLED).length
+  return Array.from({ length: times }, decide).filter((decision) => decision === SamplingDecision.RECORD_AND_SAMPLED)
+    .length
 }
 
-test('the first new traces of each second are recorded', async () => {
+test('by default 25 new traces per second are recorded', async () => {
   useFakeClock()
   const sampler = createSampler({ OTEL_TRACES_SAMPLER: undefined, OTEL_TRACES_SAMPLER_ARG: 1 })
   const sampled = () =>
@@ -30,10 +31,10 @@ test('the first new traces of each second are recorded', async () => {
   expect(sampled()).toBe(25)
 })
 
-test('what a caller records is recorded, and what it does not is not', () => {
+test('by default the decision of the caller is followed', () => {
   const sampling = { OTEL_TRACES_SAMPLER: undefined, OTEL_TRACES_SAMPLER_ARG: 1 }
-  expect(taken(sampling, 500, 1)).toBe(500)
-  expect(taken(sampling, 500, 0)).toBe(0)
+  expect(countRecorded(sampling, 500, 1)).toBe(500)
+  expect(countRecorded(sampling, 500, 0)).toBe(0)
 })
 
 test.each([
@@ -41,14 +42,19 @@ test.each([
   ['always_off', [0, 0, 0]],
   ['parentbased_always_on', [500, 500, 0]],
   ['parentbased_always_off', [0, 500, 0]],
-] as const)('%s is as OpenTelemetry says', (OTEL_TRACES_SAMPLER, expected) => {
+] as const)('%s decides as OpenTelemetry specifies', (OTEL_TRACES_SAMPLER, expected) => {
   const sampling = { OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG: 1 }
-  expect([taken(sampling, 500), taken(sampling, 500, 1), taken(sampling, 500, 0)]).toEqual(expected)
+  expect([countRecorded(sampling, 500), countRecorded(sampling, 500, 1), countRecorded(sampling, 500, 0)]).toEqual(
+    expected,
+  )
 })
 
-test.each(['traceidratio', 'parentbased_traceidratio'] as const)('%s takes a part', (OTEL_TRACES_SAMPLER) => {
-  const part = (ratio: number) => taken({ OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG: ratio }, 2_000)
-  expect([part(0), part(1)]).toEqual([0, 2_000])
-  expect(part(0.5)).toBeGreaterThan(800)
-  expect(part(0.5)).toBeLessThan(1_200)
-})
+test.each(['traceidratio', 'parentbased_traceidratio'] as const)(
+  '%s records the configured ratio',
+  (OTEL_TRACES_SAMPLER) => {
+    const recordedAt = (ratio: number) => countRecorded({ OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG: ratio }, 2_000)
+    expect([recordedAt(0), recordedAt(1)]).toEqual([0, 2_000])
+    expect(recordedAt(0.5)).toBeGreaterThan(800)
+    expect(recordedAt(0.5)).toBeLessThan(1_200)
+  },
+)

@@ -23,7 +23,7 @@ export const tracingSettings = {
     .enum(samplers, { error: `must be one of ${samplers.join(', ')}` })
     .optional()
     .meta({
-      description: 'Sampler; none records 25 new traces a second, and those that the caller samples',
+      description: 'Sampler; unset: 25 new traces per second, and every trace that the caller samples',
     }),
   OTEL_TRACES_SAMPLER_ARG: z
     .string()

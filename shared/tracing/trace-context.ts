@@ -11,7 +11,7 @@ export type TraceIds = { traceId: string; spanId: string; isSampled: boolean }
 
 const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/
 
-/** Undefined if malformed. Of a later version it reads the fields that version 00 has, as the specification requires. */
+/** Undefined if malformed. Of later versions it reads only the fields of version 00, as the specification requires. */
 export function parseTraceparent(text: string): TraceIds | undefined {
   const [, version, traceId = '', spanId = '', flags = '', more] = TRACEPARENT.exec(text) ?? []
   if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return undefined

@@ -23,7 +23,7 @@ export type SpanOptions = {
 /** One operation of a trace. Its context is propagated to the services that it calls. */
 export type Span = TraceContext & {
   traceId: string
-  /** If false, nobody sees the span: do not compute what only the span would show. */
+  /** If false, the span is dropped: do not compute attributes for it. */
   isRecorded: boolean
   child(name: string, options?: SpanOptions): Span
   end(outcome?: { name?: string; attributes?: Attributes; error?: unknown }): void

@@ -1,0 +1,65 @@
+import { pino } from 'pino'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { eventually } from '../../tests/harness/eventually.ts'
+import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { openNatsLink } from '../nats/link.ts'
+import type { Invalidation } from './invalidations.ts'
+import { createLocalInvalidations } from './local-invalidations.ts'
+import { createNatsInvalidations } from './nats-invalidations.ts'
+
+const metadata = (id: string): Invalidation => ({ service: 'metadata', id })
+
+test('local invalidations reach every subscriber', () => {
+  const invalidations = createLocalInvalidations()
+  invalidations.publish(metadata('0'))
+  const [one, other] = [vi.fn(), vi.fn()]
+  invalidations.subscribe(one, vi.fn())
+  invalidations.subscribe(other, vi.fn())
+  invalidations.publish(metadata('1'))
+  expect([one.mock.calls, other.mock.calls]).toEqual([[[metadata('1')]], [[metadata('1')]]])
+})
+
+describe.skipIf(!natsVersion)('invalidations over NATS', () => {
+  const stack = new AsyncDisposableStack()
+  let nats: NatsServer
+  beforeAll(async () => {
+    nats = stack.use(await startNatsServer())
+  })
+  afterAll(() => stack.disposeAsync())
+
+  function open() {
+    const link = stack.use(openNatsLink({ servers: [nats.url], name: 'test', log: pino({ level: 'silent' }) }))
+    return { link, invalidations: createNatsInvalidations(link) }
+  }
+
+  test('reach other processes, whatever the id', async () => {
+    const [sender, receiver] = [open(), open()]
+    const [received, gaps] = [vi.fn(), vi.fn()]
+    receiver.invalidations.subscribe(received, gaps)
+    await sender.link.up(AbortSignal.timeout(5_000))
+    await receiver.link.up(AbortSignal.timeout(5_000))
+    await receiver.link.connection().flush()
+    const sent = ['1', 'a.b_c@d~e-f', 'a..b.', 'x'.repeat(128)].map(metadata)
+    for (const invalidation of sent) sender.invalidations.publish(invalidation)
+    await eventually(() => expect(received.mock.calls.map(([invalidation]) => invalidation)).toEqual(sent))
+    expect(gaps).not.toHaveBeenCalled()
+  })
+
+  test('report a gap after each reconnect, continue after it, and are dropped while NATS is down', async () => {
+    const { link, invalidations } = open()
+    const [received, gaps] = [vi.fn(), vi.fn()]
+    invalidations.subscribe(received, gaps)
+    await link.up(AbortSignal.timeout(5_000))
+    expect(gaps).not.toHaveBeenCalled()
+    await nats.signal('SIGKILL')
+    await eventually(() => expect(link.state()).toBe('down'))
+    invalidations.publish(metadata('lost'))
+    await nats.start()
+    await eventually(() => expect(gaps).toHaveBeenCalledTimes(1))
+    await eventually(() => {
+      invalidations.publish(metadata('1'))
+      expect(received).toHaveBeenCalled()
+    })
+    for (const [invalidation] of received.mock.calls) expect(invalidation).toEqual(metadata('1'))
+  })
+})

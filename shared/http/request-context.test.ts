@@ -1,0 +1,92 @@
+import { expect, test } from 'vitest'
+import { createTestService } from '../testing/test-service.ts'
+import type { IncomingTrace } from '../tracing/trace-context.ts'
+import { nonRecordingSpan, type Span, type SpanOptions, type Tracing } from '../tracing/tracing.ts'
+import { createBaseApp } from './base-app.ts'
+import { requestContextOf } from './request-context.ts'
+
+const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+const traceparent = `00-${traceId}-00f067aa0ba902b7-01`
+
+test('each request has a span in the trace of its caller', async () => {
+  const { app, started } = open()
+  await app.request('/things/1', { headers: { traceparent, tracestate: 'vendor=1' } })
+  await app.request('/things/1')
+  expect(started).toMatchObject([
+    { name: 'GET', parent: { traceparent, tracestate: 'vendor=1' }, options: { kind: 'server' } },
+    { name: 'GET', parent: { traceparent: undefined, tracestate: undefined } },
+  ])
+})
+
+test('a span ends with the route, the status and the error', async () => {
+  const { app, started } = open()
+  await app.request('/things/1')
+  await app.request('/fails')
+  await app.request('/nope')
+  expect(started.map(({ outcome }) => outcome)).toEqual([
+    {
+      name: 'GET /things/:id',
+      attributes: {
+        'http.request.method': 'GET',
+        'http.route': '/things/:id',
+        'url.path': '/things/1',
+        'http.response.status_code': 200,
+      },
+      error: undefined,
+    },
+    {
+      name: 'GET /fails',
+      attributes: {
+        'http.request.method': 'GET',
+        'http.route': '/fails',
+        'url.path': '/fails',
+        'http.response.status_code': 500,
+        'error.type': '500',
+      },
+      error: new Error('broken'),
+    },
+    { name: 'GET /*', attributes: expect.objectContaining({ 'http.response.status_code': 404 }), error: undefined },
+  ])
+})
+
+test('probes, metrics and the untraced paths of a service have no span', async () => {
+  const { app, started } = open()
+  for (const path of ['/healthz', '/readyz', '/metrics', '/polled']) await app.request(path)
+  expect(started).toEqual([])
+  await app.request('/docs')
+  expect(started).toHaveLength(1)
+})
+
+test('the context of a request can be propagated', async () => {
+  const { app } = open()
+  const response = await app.request('/context', { headers: { 'x-request-id': 'request-1' } })
+  expect(await response.json()).toEqual({ requestId: 'request-1', traceId })
+})
+
+type Started = { name: string; parent: IncomingTrace; options: SpanOptions | undefined; outcome?: unknown }
+
+function open() {
+  const started: Started[] = []
+  const tracing: Tracing = {
+    start(name, parent, options): Span {
+      const span: Started = { name, parent, options }
+      started.push(span)
+      const end: Span['end'] = (outcome) => {
+        span.outcome = outcome
+      }
+      return { ...nonRecordingSpan(traceId, traceparent, undefined), isRecorded: true, end }
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+  const app = createBaseApp({ ...createTestService(), tracing }, { untraced: ['/polled'] })
+    .get('/things/:id', (c) => c.body(null))
+    .get('/polled', (c) => c.body(null))
+    .get('/context', (c) => {
+      const { requestId, span } = requestContextOf(c)
+      return c.json({ requestId, traceId: span.traceId })
+    })
+    .get('/fails', () => {
+      throw new Error('broken')
+    })
+  return { app, started }
+}

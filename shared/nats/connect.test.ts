@@ -1,0 +1,82 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { describe, expect, test } from 'vitest'
+import { eventually } from '../../tests/harness/eventually.ts'
+import { natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { connectToNats, withoutCredentials } from './connect.ts'
+import { openNatsLink } from './link.ts'
+
+test.each([
+  ['nats://user:secret@a:4222', 'nats://a:4222'],
+  ['secret@a', 'a'],
+  ['tls://a', 'tls://a'],
+])('%s is logged as %s', (server, logged) => {
+  expect(withoutCredentials(server)).toBe(logged)
+})
+
+describe.skipIf(!natsVersion)('a connection to NATS', () => {
+  test.each([
+    ['user: "u", password: "p@:1"', 'u:p%40%3A1'],
+    ['token: "t@1"', 't%401'],
+  ])('a server that requires {%s} accepts %s@ and nothing else', async (authorization, credentials) => {
+    const folder = await mkdtemp(join(tmpdir(), 'nats-config-'))
+    await writeFile(join(folder, 'nats.conf'), `authorization { ${authorization} }`)
+    await using nats = await startNatsServer({ config: join(folder, 'nats.conf') })
+    const host = nats.url.replace('nats://', '')
+    const connection = await connectToNats({ servers: [`nats://${credentials}@${host}`], name: 'test' })
+    await connection.close()
+    for (const servers of [[nats.url], [`nats://wrong@${host}`]]) {
+      await expect(connectToNats({ servers, name: 'test' })).rejects.toThrow(/authorization violation/i)
+    }
+    await rm(folder, { recursive: true })
+  })
+
+  test('a link waits for the server, logs a failure once and reports each transition', async () => {
+    await using nats = await startNatsServer()
+    await nats.signal('SIGKILL')
+    const lines: { level: number; msg: string }[] = []
+    const log = pino({}, { write: (line) => lines.push(JSON.parse(line)) })
+    const transitions: string[] = []
+    {
+      const servers = [nats.url.replace('nats://', 'nats://user:secret@')]
+      await using link = openNatsLink({ servers, name: 'test', log })
+      link.onUp(() => transitions.push('up'))
+      expect(link.state()).toBe('down')
+      expect(() => link.connection()).toThrow('no connection to NATS')
+      expect(link.down().reason).toMatchObject({ name: 'NatsDownError' })
+      await expect(link.up(AbortSignal.timeout(20))).rejects.toThrow()
+      await eventually(() => expect(lines).toHaveLength(1))
+      const up = link.up(AbortSignal.timeout(10_000))
+      await nats.start()
+      expect(await up).toBe(link.connection())
+      expect(link.state()).toBe('up')
+      link.onUp(() => transitions.push('late'))
+      expect(transitions).toEqual(['up', 'late'])
+      const down = link.down()
+      expect(down.aborted).toBe(false)
+      await nats.signal('SIGKILL')
+      await eventually(() => expect(link.state()).toBe('down'))
+      expect(down.reason).toMatchObject({ name: 'NatsDownError' })
+      await nats.start()
+      await eventually(() => expect(link.state()).toBe('up'))
+      expect(transitions).toEqual(['up', 'late', 'up', 'late'])
+    }
+    expect(lines).toMatchObject([
+      { level: 40, msg: 'cannot connect to NATS yet; retrying', servers: [nats.url] },
+      { level: 30, msg: 'NATS is up' },
+      { level: 40, msg: 'NATS is down' },
+      { level: 30, msg: 'NATS is up' },
+    ])
+    expect(JSON.stringify(lines)).not.toContain('secret')
+  })
+
+  test('a link closes while the server is down', async () => {
+    const since = performance.now()
+    {
+      await using _ = openNatsLink({ servers: ['127.0.0.1:9'], name: 'test', log: pino({ level: 'silent' }) })
+    }
+    expect(performance.now() - since).toBeLessThan(5_000)
+  })
+})

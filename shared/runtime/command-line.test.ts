@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest'
+import { parseCommandLine, USAGE_STATUS, UsageError } from './command-line.ts'
+
+const options = { port: { type: 'string' }, consul: { type: 'boolean' } } as const
+
+test('flags are parsed by their options', () => {
+  expect(parseCommandLine(['--port', '1', '--consul'], options)).toEqual({ port: '1', consul: true })
+  expect(parseCommandLine(['--port=1', '--no-consul'], options)).toEqual({ port: '1', consul: false })
+  expect(parseCommandLine([], options)).toEqual({})
+})
+
+test('the exit status after a usage error is 2', () => {
+  expect(USAGE_STATUS).toBe(2)
+})
+
+test.each([
+  [['--verbose'], "Unknown option '--verbose'"],
+  [['--verbose', '1'], "Unknown option '--verbose'"],
+  [['extra'], "Unexpected argument 'extra'"],
+  [['--port'], "'--port <value>'"],
+  [['--consul=1'], "'--consul'"],
+])('%j is a usage error that names the flag in one line', (args, name) => {
+  expect(() => parseCommandLine(args, options)).toThrow(UsageError)
+  expect(() => parseCommandLine(args, options)).toThrow(name)
+  expect(() => parseCommandLine(args, options)).toThrow(/^[^\n.]+; --help lists the options$/)
+})

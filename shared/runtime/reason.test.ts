@@ -1,0 +1,9 @@
+import { expect, test } from 'vitest'
+import { toReason } from './reason.ts'
+
+test('a reason is the message of an error and those of its causes', () => {
+  const cause = new Error('second', { cause: new Error('third', { cause: 'fourth' }) })
+  expect(toReason(new Error('first', { cause }))).toBe('first: second: third: fourth')
+  expect(toReason(new Error('first'))).toBe('first')
+  expect(toReason('text')).toBe('text')
+})

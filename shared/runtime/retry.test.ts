@@ -1,0 +1,131 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterEach, expect, test, vi } from 'vitest'
+import { retry } from './retry.ts'
+
+const never = new AbortController().signal
+afterEach(() => vi.restoreAllMocks())
+
+test('the result of the first attempt that succeeds is returned', async () => {
+  const failures: unknown[] = []
+  let attempts = 0
+  const work = async () => {
+    attempts += 1
+    if (attempts < 4) throw new Error(`attempt ${attempts}`)
+    return 'done'
+  }
+  const onFailure = (error: unknown) => failures.push(error)
+  expect(await retry(work, { signal: never, initialMs: 1, onFailure })).toBe('done')
+  expect(attempts).toBe(4)
+  expect(failures).toMatchObject([{ message: 'attempt 1' }, { message: 'attempt 2' }, { message: 'attempt 3' }])
+})
+
+test('delays grow exponentially up to a maximum', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5)
+  const delays = await delaysOf(9, { initialMs: 1, maxMs: 20 })
+  for (const [n, later] of delays.slice(1).entries()) {
+    expect(later).toBeGreaterThanOrEqual(Math.min(20, 1.1 * Number(delays[n])))
+  }
+  expect(Number(delays[0])).toBeLessThan(2)
+  expect(delays.slice(-2)).toEqual([20, 20])
+})
+
+test('by default the first delay is around 100 ms and the maximum is a second', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5)
+  const [first] = await delaysOf(1)
+  expect(first).toBeGreaterThan(50)
+  expect(first).toBeLessThan(150)
+  // Stands in for a thousand failures before this one.
+  vi.spyOn(Math, 'random').mockReturnValue(1_000)
+  expect(await delaysOf(1)).toEqual([1_000])
+})
+
+test('delays are jittered within bounds', async () => {
+  const first = await Promise.all(Array.from({ length: 50 }, () => delaysOf(1, { initialMs: 10, maxMs: 100 })))
+  const delays = first.flat()
+  expect(new Set(delays).size).toBeGreaterThan(25)
+  for (const ms of delays) {
+    expect(ms).toBeGreaterThanOrEqual(0)
+    expect(ms).toBeLessThan(14)
+  }
+})
+
+test('each delay passes before the next attempt', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5)
+  const times: number[] = []
+  const delays: number[] = []
+  await retry(
+    async () => {
+      times.push(performance.now())
+      if (times.length < 4) throw new Error('broken')
+    },
+    { signal: never, initialMs: 20, maxMs: 100, onFailure: (_, ms) => delays.push(ms) },
+  )
+  // Node truncates delays to whole milliseconds, and its timers may be a millisecond early.
+  for (const [n, ms] of delays.entries()) {
+    expect(Number(times[n + 1]) - Number(times[n])).toBeGreaterThanOrEqual(Math.floor(ms) - 1)
+  }
+})
+
+test('progress resets the backoff', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5)
+  const delays: number[] = []
+  let attempts = 0
+  await retry(
+    async (resetBackoff) => {
+      attempts += 1
+      if (attempts === 4) resetBackoff()
+      if (attempts > 5) return
+      throw new Error('broken')
+    },
+    { signal: never, initialMs: 1, onFailure: (_, ms) => delays.push(ms) },
+  )
+  const [first, second, third, afterReset, last] = delays
+  expect(third).toBeGreaterThan(Number(second))
+  expect([afterReset, last]).toEqual([first, second])
+})
+
+test('an abort ends the wait at once, and there is no further attempt', async () => {
+  const stop = new AbortController()
+  const onFailure = vi.fn()
+  const work = vi.fn(() => Promise.reject(new Error('broken')))
+  const retrying = retry(work, { signal: stop.signal, initialMs: 60_000, maxMs: 60_000, onFailure })
+  await vi.waitFor(() => expect(onFailure).toHaveBeenCalledTimes(1))
+  const aborted = performance.now()
+  stop.abort()
+  expect(await retrying).toBeUndefined()
+  expect(performance.now() - aborted).toBeLessThan(1_000)
+  expect(work).toHaveBeenCalledTimes(1)
+})
+
+test('a failure after the abort is not reported', async () => {
+  const stop = new AbortController()
+  const onFailure = vi.fn()
+  const work = async () => {
+    await delay(5)
+    stop.abort()
+    throw new Error('aborted')
+  }
+  expect(await retry(work, { signal: stop.signal, onFailure })).toBeUndefined()
+  expect(onFailure).not.toHaveBeenCalled()
+})
+
+test('nothing is attempted once the signal has aborted', async () => {
+  const work = vi.fn(() => Promise.resolve('done'))
+  expect(await retry(work, { signal: AbortSignal.abort() })).toBeUndefined()
+  expect(work).not.toHaveBeenCalled()
+})
+
+/** The delays after the first `count` attempts, all of which fail. The last one is not waited for. */
+async function delaysOf(count: number, limits: { initialMs?: number; maxMs?: number } = {}): Promise<number[]> {
+  const stop = new AbortController()
+  const delays: number[] = []
+  await retry(() => Promise.reject(new Error('broken')), {
+    signal: stop.signal,
+    ...limits,
+    onFailure(_, ms) {
+      delays.push(ms)
+      if (delays.length === count) stop.abort()
+    },
+  })
+  return delays
+}
