@@ -211,6 +211,19 @@ describe('a read reports', () => {
     await get('a')
     expect(outcomes).toEqual(['error'])
   })
+
+  test('a miss for an absent asset, also in the turn in which the load settles', async () => {
+    const { get, outcomes, owner } = open()
+    owner.isMissing = true
+    const first = get('a')
+    const later: Promise<unknown>[] = []
+    for (let microtasks = 0; microtasks < 20; microtasks += 1) {
+      later.push(get('a'))
+      await Promise.resolve()
+    }
+    await Promise.all([first, ...later])
+    expect(new Set(outcomes)).toEqual(new Set(['miss']))
+  })
 })
 
 /** A cache of an owner whose values have a version, and the loads and outcomes of its reads. */
