@@ -2,12 +2,12 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { Hono } from 'hono'
 import { expect, test } from 'vitest'
 import type { Play } from '../shared/contracts/play.ts'
-import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
-import { createTestService } from '../shared/testing/test-service.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
-import { createApp } from './app.ts'
+import { expectProblem } from '../shared/testing/expect-problem.ts'
+import { createTestService } from '../shared/testing/test-service.ts'
 import type { Aggregate } from './aggregate.ts'
+import { createApp } from './app.ts'
 import type { Recorded } from './spooler.ts'
 
 const found: Aggregate = {
@@ -17,7 +17,7 @@ const found: Aggregate = {
   degraded: [],
 }
 
-test('a play is answered with all that the player needs, its counts with this play', async () => {
+test('a play returns what the player needs, and its counts include this play', async () => {
   const { play } = open()
   const response = await play()
   expect(response.status).toBe(200)
@@ -32,10 +32,10 @@ test('a play is answered with all that the player needs, its counts with this pl
   })
 })
 
-test('one who plays an asset three times in a row sees 1, 2, 3', async () => {
+test('three consecutive plays of a user return 1, 2 and 3 views', async () => {
   const recorded: Play[] = []
   const { play } = open({
-    gather: async () => ({ ...found, counts: { userviews: recorded.length, assetviews: recorded.length } }),
+    aggregate: async () => ({ ...found, counts: { userviews: recorded.length, assetviews: recorded.length } }),
     async record(play) {
       recorded.push(play)
       return 'log'
@@ -46,24 +46,24 @@ test('one who plays an asset three times in a row sees 1, 2, 3', async () => {
   }
 })
 
-test('the view is recorded under the id of the request before the answer leaves', async () => {
+test('the view is recorded, with the request id, before the response is sent', async () => {
   const stored = Promise.withResolvers<Recorded>()
   const { play, recorded } = open({ record: () => stored.promise })
-  let answered = false
-  const answer = play().then((response) => {
-    answered = true
+  let hasResponded = false
+  const responding = play().then((response) => {
+    hasResponded = true
     return response
   })
   await turn()
   expect(recorded).toEqual([{ assetId: '456', userId: '8', requestId: 'request-1' }])
-  expect(answered).toBe(false)
+  expect(hasResponded).toBe(false)
   stored.resolve('log')
-  expect((await answer).status).toBe(200)
+  expect((await responding).status).toBe(200)
 })
 
-test('what was down is named in the answer, and told', async () => {
+test('a degraded play names the upstreams whose data is missing or stale, and is reported', async () => {
   const { play, degraded } = open({
-    gather: async () => ({ ...found, counts: undefined, degraded: ['metadata', 'reporting'] }),
+    aggregate: async () => ({ ...found, counts: undefined, degraded: ['metadata', 'reporting'] }),
   })
   expect(await (await play()).json()).toMatchObject({
     userviews: null,
@@ -73,25 +73,25 @@ test('what was down is named in the answer, and told', async () => {
   expect(degraded).toEqual(['metadata', 'reporting'])
 })
 
-test('a view that went to the outbox is told as degraded; where nothing is down, nothing is told', async () => {
+test('a play whose view went to the outbox is degraded; a complete play is not reported', async () => {
   const outbox = open({ record: async () => 'outbox' })
   await outbox.play()
   expect(outbox.degraded).toEqual(['events'])
-  const well = open()
-  await well.play()
-  expect(well.degraded).toEqual([])
+  const complete = open()
+  await complete.play()
+  expect(complete.degraded).toEqual([])
 })
 
-test('an unknown asset is a 404, and nothing is recorded', async () => {
-  const { play, recorded } = open({ gather: async () => undefined })
+test('an unknown asset is a 404, and no view is recorded', async () => {
+  const { play, recorded } = open({ aggregate: async () => undefined })
   const response = await play()
   expect(response.status).toBe(404)
-  expect(await response.json()).toEqual({ id: '456', status: 'Asset not found' })
+  expect(await response.json()).toEqual({ id: '456', status: 'Asset not found', requestId: 'request-1' })
   expect(recorded).toEqual([])
 })
 
-test('what cannot be gathered for now is a 503, and nothing is recorded', async () => {
-  const { play, recorded } = open({ gather: () => Promise.reject(new UnavailableError('metadata was never read')) })
+test('a play whose upstreams are unavailable is a 503, and no view is recorded', async () => {
+  const { play, recorded } = open({ aggregate: () => Promise.reject(new UnavailableError('metadata is not cached')) })
   const response = await play()
   expect(response.headers.get('retry-after')).toBe('1')
   await expectProblem(response, 503, [])
@@ -99,25 +99,25 @@ test('what cannot be gathered for now is a 503, and nothing is recorded', async 
 })
 
 test('a view that cannot be recorded is a 503', async () => {
-  const { play } = open({ record: () => Promise.reject(new UnavailableError('the view is not recorded')) })
+  const { play } = open({ record: () => Promise.reject(new UnavailableError('the view could not be recorded')) })
   await expectProblem(await play(), 503, [])
 })
 
-test('who comes while four thousand plays are under way is told at once to come again', async () => {
+test('a play beyond 4,000 in flight is rejected at once, and can be retried', async () => {
   const stored = Promise.withResolvers<Recorded>()
   const { play, recorded } = open({ record: () => stored.promise })
   const inFlight = Array.from({ length: 4_000 }, () => play())
-  const refused = await play()
-  expect(refused.headers.get('retry-after')).toBe('1')
-  await expectProblem(refused, 503, [])
+  const rejected = await play()
+  expect(rejected.headers.get('retry-after')).toBe('1')
+  await expectProblem(rejected, 503, [])
   stored.resolve('log')
   for (const response of await Promise.all(inFlight)) expect(response.status).toBe(200)
   expect((await play()).status).toBe(200)
   expect(recorded).toHaveLength(4_001)
 })
 
-test('plays that fail make room like those that are answered', async () => {
-  const { play } = open({ gather: () => Promise.reject(new Error('broken')) })
+test('failed plays free their slots', async () => {
+  const { play } = open({ aggregate: () => Promise.reject(new Error('broken')) })
   for (let n = 0; n < 4_001; n += 1) expect((await play()).status).toBe(500)
 })
 
@@ -125,19 +125,19 @@ test.each([
   ['/play/asset/a%2Fb/user/8', ['assetId']],
   ['/play/asset/456/user/%zz', ['userId']],
   [`/play/asset/-/user/${'x'.repeat(129)}`, ['assetId', 'userId']],
-])('%s is a 400 that names each bad id, and nothing is asked or recorded', async (path, fields) => {
-  const { play, recorded, gathered } = open()
+])('%s is a 400 that names each invalid id, and no upstream is called', async (path, fields) => {
+  const { play, recorded, aggregated } = open()
   await expectProblem(await play(path), 400, fields)
-  expect([gathered, recorded]).toEqual([[], []])
+  expect([aggregated, recorded]).toEqual([[], []])
 })
 
-test('a play is a POST', async () => {
+test('a play requires POST', async () => {
   const response = await open().app.request('/play/asset/456/user/8')
   await expectProblem(response, 405)
   expect(response.headers.get('allow')).toBe('POST')
 })
 
-test('openapi.json has the play and its answers', async () => {
+test('openapi.json documents a play and the live stream', async () => {
   const document = await (await open().app.request('/openapi.json')).json()
   expect(document).toMatchObject({
     paths: {
@@ -148,13 +148,13 @@ test('openapi.json has the play and its answers', async () => {
 })
 
 type Fakes = {
-  gather?: (play: Play) => Promise<Aggregate | undefined>
+  aggregate?: (play: Play) => Promise<Aggregate | undefined>
   record?: (play: Play) => Promise<Recorded>
 }
 
-/** The edge over sources that find the asset and a log that takes every view, unless the test says otherwise. */
-function open({ gather = async () => found, record = async () => 'log' }: Fakes = {}) {
-  const gathered: object[] = []
+/** An edge that finds every asset and records every view, unless the test says otherwise. */
+function open({ aggregate = async () => found, record = async () => 'log' }: Fakes = {}) {
+  const aggregated: object[] = []
   const recorded: object[] = []
   const degraded: string[] = []
   const service = createTestService('play')
@@ -162,19 +162,17 @@ function open({ gather = async () => found, record = async () => 'log' }: Fakes 
     ...service,
     console: new Hono(),
     live: createLiveFeed({ ...service, source: () => () => {} }),
-    sources: {
-      gather(play, { requestId }) {
-        gathered.push({ ...play, requestId })
-        return gather(play)
-      },
+    aggregate(play, { requestId }) {
+      aggregated.push({ ...play, requestId })
+      return aggregate(play)
     },
     record(play, { requestId }) {
       recorded.push({ ...play, requestId })
       return record(play)
     },
-    onDegraded: (parts) => degraded.push(...parts),
+    onDegraded: (upstreams) => degraded.push(...upstreams),
   })
   const play = async (path = '/play/asset/456/user/8') =>
     app.request(path, { method: 'POST', headers: { 'x-request-id': 'request-1' } })
-  return { app, gathered, recorded, degraded, play }
+  return { app, aggregated, recorded, degraded, play }
 }

@@ -1,177 +1,248 @@
 import { describe, expect, test, vi } from 'vitest'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createTestRequestContext } from '../shared/testing/test-service.ts'
-import { createAssetCache } from './asset-cache.ts'
+import { type CacheOutcome, createAssetCache } from './asset-cache.ts'
 
 const TTL_MS = 1_000
-const fresh = (id: string, version: number) => ({ value: { id, version }, stale: false })
-const stale = (id: string, version: number) => ({ value: { id, version }, stale: true })
+const fresh = (id: string, version: number) => ({ state: 'fresh', value: { id, version } })
+const stale = (id: string, version: number) => ({ state: 'stale', value: { id, version } })
+const absent = { state: 'absent' }
+const failed = { state: 'failed', error: new Error('down') }
 
-test('many who wait for a value ask its owner once', async () => {
-  const { owner, read } = open()
-  const reads = Array.from({ length: 100 }, () => read('a'))
+test('concurrent requests for a value share one load', async () => {
+  const { get, owner } = open()
+  const reads = Array.from({ length: 100 }, () => get('a'))
   expect(await Promise.all(reads)).toEqual(Array(100).fill(fresh('a', 1)))
-  expect(owner.asked).toEqual(['a'])
+  expect(owner.loads).toEqual(['a'])
 })
 
-test('each id is asked for by itself', async () => {
-  const { read } = open()
-  expect(await Promise.all([read('a'), read('b')])).toEqual([fresh('a', 1), fresh('b', 1)])
+test('each id has a load of its own', async () => {
+  const { get, owner } = open()
+  expect(await Promise.all([get('a'), get('b')])).toEqual([fresh('a', 1), fresh('b', 1)])
+  expect(owner.loads).toEqual(['a', 'b'])
 })
 
-test('the owner hears which request asked first', async () => {
-  const { owner, values } = open()
-  await Promise.all([values.read('a', createTestRequestContext('first')), values.read('a', createTestRequestContext('second'))])
+test('a load belongs to the request that caused it', async () => {
+  const { cache, owner } = open()
+  await Promise.all(['first', 'second'].map((id) => cache.get('a', createTestRequestContext(id))))
   expect(owner.requestIds).toEqual(['first'])
 })
 
-test('a fresh value is there without waiting, until its time is over', async () => {
-  const { owner, read } = open()
-  await read('a')
+test('a value is served from the cache until its TTL expires', async () => {
+  const { get, owner } = open()
+  await get('a')
   owner.version = 2
   await vi.advanceTimersByTimeAsync(TTL_MS)
-  expect(read('a')).toEqual(fresh('a', 1))
+  expect(await get('a')).toEqual(fresh('a', 1))
+  expect(owner.loads).toEqual(['a'])
   await vi.advanceTimersByTimeAsync(1)
-  expect(await read('a')).toEqual(fresh('a', 2))
-  expect(owner.asked).toEqual(['a', 'a'])
+  expect(await get('a')).toEqual(fresh('a', 2))
+  expect(owner.loads).toEqual(['a', 'a'])
 })
 
-test.each([0, 0.5, 1_004.999])('a value may be fresh for %d ms', async (ttlMs) => {
-  const { owner, read } = open({ ttlMs })
-  await read('a')
+test.each([0, 0.5, 1_004.999])('a TTL may be %d ms', async (ttlMs) => {
+  const { get, owner } = open({ ttlMs })
+  await get('a')
   owner.version = 2
   await vi.advanceTimersByTimeAsync(ttlMs + 2)
-  expect(await read('a')).toEqual(fresh('a', 2))
+  expect(await get('a')).toEqual(fresh('a', 2))
 })
 
-test('no more values are kept than may be', async () => {
-  const { owner, read } = open({ max: 2 })
-  for (const id of ['a', 'b', 'c', 'a']) await read(id)
-  expect(owner.asked).toEqual(['a', 'b', 'c', 'a'])
+test('the least recently used value is evicted when the cache is full', async () => {
+  const { get, owner } = open({ max: 2 })
+  for (const id of ['a', 'b', 'c', 'a']) await get(id)
+  expect(owner.loads).toEqual(['a', 'b', 'c', 'a'])
 })
 
-describe('where the owner is down', () => {
-  test('what was never read is an error, each time', async () => {
-    const { owner, read } = open()
-    owner.down = true
-    await expect(read('a')).rejects.toThrow('down')
-    await expect(read('a')).rejects.toThrow('down')
-    owner.down = false
-    expect(await read('a')).toEqual(fresh('a', 1))
+describe('while the owner is down', () => {
+  test('a value that was never loaded is a failure, each time', async () => {
+    const { get, owner } = open()
+    owner.isDown = true
+    expect(await get('a')).toEqual(failed)
+    expect(await get('a')).toEqual(failed)
+    owner.isDown = false
+    expect(await get('a')).toEqual(fresh('a', 1))
   })
 
-  test('what was read last stands, as stale', async () => {
-    const { owner, read } = open()
-    await read('a')
-    owner.down = true
+  test('a failed load serves the stale value, however old it is', async () => {
+    const { get, owner } = open()
+    await get('a')
+    owner.isDown = true
     await vi.advanceTimersByTimeAsync(1_000 * TTL_MS)
-    expect(await read('a')).toEqual(stale('a', 1))
+    expect(await get('a')).toEqual(stale('a', 1))
+    await vi.advanceTimersByTimeAsync(1_000 * TTL_MS)
+    expect(await get('a')).toEqual(stale('a', 1))
   })
 
-  test('one burst asks once, the next one asks again', async () => {
-    const { owner, read } = open()
-    await read('a')
-    owner.down = true
+  test('the requests of one burst share one load, and the next burst loads again', async () => {
+    const { get, owner } = open()
+    await get('a')
+    owner.isDown = true
     await vi.advanceTimersByTimeAsync(TTL_MS + 1)
-    expect(await Promise.all([read('a'), read('a')])).toEqual([stale('a', 1), stale('a', 1)])
-    expect(owner.asked).toHaveLength(2)
-    owner.down = false
+    expect(await Promise.all([get('a'), get('a')])).toEqual([stale('a', 1), stale('a', 1)])
+    expect(await get('a')).toEqual(stale('a', 1))
+    expect(owner.loads).toHaveLength(2)
+    owner.isDown = false
     await vi.advanceTimersByTimeAsync(2)
-    expect(await read('a')).toEqual(fresh('a', 1))
+    expect(await get('a')).toEqual(fresh('a', 1))
   })
 })
 
-describe('what the owner does not have', () => {
-  test('is absent, and asked for each time', async () => {
-    const { owner, read } = open()
-    owner.missing = true
-    expect(await read('a')).toBeUndefined()
-    owner.missing = false
-    expect(await read('a')).toEqual(fresh('a', 1))
+describe('an asset that the owner does not have', () => {
+  test('is absent, and is looked up each time', async () => {
+    const { get, owner } = open()
+    owner.isMissing = true
+    expect(await get('a')).toEqual(absent)
+    owner.isMissing = false
+    expect(await get('a')).toEqual(fresh('a', 1))
   })
 
-  test('does not come back when the owner then goes down', async () => {
-    const { owner, read } = open()
-    await read('a')
+  test('does not reappear when the owner goes down', async () => {
+    const { get, owner } = open()
+    await get('a')
     await vi.advanceTimersByTimeAsync(TTL_MS + 1)
-    owner.missing = true
-    expect(await Promise.all([read('a'), read('a')])).toEqual([undefined, undefined])
-    owner.down = true
-    await expect(read('a')).rejects.toThrow('down')
+    owner.isMissing = true
+    expect(await Promise.all([get('a'), get('a')])).toEqual([absent, absent])
+    owner.isDown = true
+    expect(await get('a')).toEqual(failed)
   })
 })
 
-describe('a change', () => {
-  test('of one value has it read again, and no other', async () => {
-    const { owner, read, values } = open()
-    await Promise.all([read('a'), read('b')])
+describe('expiring', () => {
+  test('one value reloads it, and no other', async () => {
+    const { cache, get, owner } = open()
+    await Promise.all([get('a'), get('b')])
     owner.version = 2
-    values.expire('a')
-    values.expire('never read')
-    expect(await read('a')).toEqual(fresh('a', 2))
-    expect(read('b')).toEqual(fresh('b', 1))
+    cache.expire('a')
+    cache.expire('never loaded')
+    expect(await get('a')).toEqual(fresh('a', 2))
+    expect(await get('b')).toEqual(fresh('b', 1))
   })
 
-  test('of who knows what has everything read again', async () => {
-    const { owner, read, values } = open()
-    await Promise.all([read('a'), read('b')])
+  test('all values reloads them all', async () => {
+    const { cache, get, owner } = open()
+    await Promise.all([get('a'), get('b')])
     owner.version = 2
-    values.expireAll()
-    expect(await Promise.all([read('a'), read('b')])).toEqual([fresh('a', 2), fresh('b', 2)])
+    cache.expireAll()
+    expect(await Promise.all([get('a'), get('b')])).toEqual([fresh('a', 2), fresh('b', 2)])
   })
 
-  test('leaves what was read last for when the owner is down', async () => {
-    const { owner, read, values } = open()
-    await read('a')
-    owner.down = true
-    values.expire('a')
-    expect(await read('a')).toEqual(stale('a', 1))
-    values.expireAll()
-    expect(await read('a')).toEqual(stale('a', 1))
+  test('keeps the old value for while the owner is down', async () => {
+    const { cache, get, owner } = open()
+    await get('a')
+    owner.isDown = true
+    cache.expire('a')
+    expect(await get('a')).toEqual(stale('a', 1))
+    cache.expireAll()
+    expect(await get('a')).toEqual(stale('a', 1))
   })
 
-  const news = { 'of the value': 'expire', 'of who knows what': 'expireAll' } as const
-
-  describe.each(Object.entries(news))('%s while it is being read', (_, expire) => {
-    test.each(['for the first time', 'again'])('%s has it read once more', async (time) => {
-      const { owner, read, values } = open()
-      if (time === 'again') await read('a')
+  describe.each(['expire', 'expireAll'] as const)('with %s during', (expire) => {
+    test.each([
+      ['the first load', false],
+      ['a reload', true],
+    ])('%s discards what that load returns', async (_, isReload) => {
+      const { cache, get, owner } = open()
+      if (isReload) await get('a')
       await vi.advanceTimersByTimeAsync(TTL_MS + 1)
-      const reading = read('a')
-      values[expire]('a')
+      const reading = get('a')
+      cache[expire]('a')
       expect(await reading).toEqual(fresh('a', 1))
       owner.version = 2
       await vi.advanceTimersByTimeAsync(2)
-      expect(await read('a')).toEqual(fresh('a', 2))
+      expect(await get('a')).toEqual(fresh('a', 2))
     })
 
-    test.each(['for the first time', 'again'])('%s and found to be gone leaves nothing', async (time) => {
-      const { owner, read, values } = open()
-      if (time === 'again') await read('a')
+    test.each([
+      ['the first load', false],
+      ['a reload', true],
+    ])('%s of an asset that was deleted leaves nothing to serve', async (_, isReload) => {
+      const { cache, get, owner } = open()
+      if (isReload) await get('a')
       await vi.advanceTimersByTimeAsync(TTL_MS + 1)
-      owner.missing = true
-      const reading = read('a')
-      values[expire]('a')
-      expect(await reading).toBeUndefined()
-      owner.down = true
-      await expect(read('a')).rejects.toThrow('down')
+      owner.isMissing = true
+      const reading = get('a')
+      cache[expire]('a')
+      expect(await reading).toEqual(absent)
+      owner.isDown = true
+      expect(await get('a')).toEqual(failed)
     })
   })
 })
 
-/** An owner whose values have a version, and what was read of it. */
+describe('a read reports', () => {
+  test('a hit if the cached value is fresh, and a miss if it was loaded', async () => {
+    const { get, outcomes } = open()
+    await get('a')
+    expect(outcomes).toEqual(['miss'])
+    await get('a')
+    expect(outcomes).toEqual(['miss', 'hit'])
+    await vi.advanceTimersByTimeAsync(TTL_MS + 1)
+    await get('a')
+    expect(outcomes).toEqual(['miss', 'hit', 'miss'])
+  })
+
+  test('a miss for each request that shared a load', async () => {
+    const { get, outcomes } = open()
+    await Promise.all([get('a'), get('a')])
+    expect(outcomes).toEqual(['miss', 'miss'])
+  })
+
+  test('a miss if the owner has no such asset', async () => {
+    const { get, outcomes, owner } = open()
+    owner.isMissing = true
+    await get('a')
+    expect(outcomes).toEqual(['miss'])
+  })
+
+  test('stale for a stale value, whether or not this request tried to load it', async () => {
+    const { get, outcomes, owner } = open()
+    await get('a')
+    owner.isDown = true
+    await vi.advanceTimersByTimeAsync(TTL_MS + 1)
+    await get('a')
+    await get('a')
+    expect(outcomes).toEqual(['miss', 'stale', 'stale'])
+  })
+
+  test('an error if the load failed and nothing is cached', async () => {
+    const { get, outcomes, owner } = open()
+    owner.isDown = true
+    await get('a')
+    expect(outcomes).toEqual(['error'])
+  })
+
+  test('a miss for an absent asset, also in the turn in which the load settles', async () => {
+    const { get, outcomes, owner } = open()
+    owner.isMissing = true
+    const first = get('a')
+    const later: Promise<unknown>[] = []
+    for (let microtasks = 0; microtasks < 20; microtasks += 1) {
+      later.push(get('a'))
+      await Promise.resolve()
+    }
+    await Promise.all([first, ...later])
+    expect(new Set(outcomes)).toEqual(new Set(['miss']))
+  })
+})
+
+/** A cache of an owner whose values have a version, and the loads and outcomes of its reads. */
 function open({ ttlMs = TTL_MS, max = 10 } = {}) {
   useFakeClock()
-  const owner = { version: 1, down: false, missing: false, asked: [] as string[], requestIds: [] as string[] }
-  const values = createAssetCache({
+  const loads: string[] = []
+  const requestIds: string[] = []
+  const outcomes: CacheOutcome[] = []
+  const owner = { version: 1, isDown: false, isMissing: false, loads, requestIds }
+  const cache = createAssetCache({
     ttlMs,
     max,
     async load(id, { requestId }) {
-      owner.asked.push(id)
-      owner.requestIds.push(requestId)
-      if (owner.down) throw new Error('down')
-      return owner.missing ? undefined : { id, version: owner.version }
+      loads.push(id)
+      requestIds.push(requestId)
+      if (owner.isDown) throw failed.error
+      return owner.isMissing ? undefined : { id, version: owner.version }
     },
+    onRead: (outcome) => outcomes.push(outcome),
   })
-  return { owner, values, read: (id: string) => values.read(id, createTestRequestContext()) }
+  return { owner, cache, outcomes, get: (id: string) => cache.get(id, createTestRequestContext()) }
 }

@@ -55,9 +55,10 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
   }
 
   async function fetch(id: string, request: RequestContext): Promise<Cached<Value>> {
-    const loaded = (await cache.fetch(id, { context: request })) ?? { state: 'absent' }
+    const loaded = await cache.fetch(id, { context: request })
+    if (!loaded) throw new Error('lru-cache has dropped the load')
     if (!('value' in loaded)) cache.delete(id)
-    onRead(loaded.state === 'fresh' || loaded.state === 'absent' ? 'miss' : toOutcome(loaded))
+    onRead(toOutcome(loaded))
     return loaded
   }
 
@@ -88,5 +89,6 @@ export async function toCached<Value>(loading: Promise<Value | undefined>): Prom
 }
 
 function toOutcome({ state }: Cached<unknown>): CacheOutcome {
-  return state === 'stale' ? 'stale' : 'error'
+  if (state === 'stale') return 'stale'
+  return state === 'failed' ? 'error' : 'miss'
 }

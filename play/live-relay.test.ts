@@ -2,14 +2,13 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { LiveEvent } from '../shared/contracts/live.ts'
-import { fixed } from '../shared/discovery/static.ts'
 import { createServiceClient } from '../shared/client/service-client.ts'
+import type { LiveEvent } from '../shared/contracts/live.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createLiveRelay } from './live-relay.ts'
 
-const SILENCE_MS = 1_000
+const SILENCE_MS = 500
 
 let stack: AsyncDisposableStack
 beforeEach(() => {
@@ -17,66 +16,66 @@ beforeEach(() => {
 })
 afterEach(() => stack.disposeAsync())
 
-test('events are passed on as they come', async () => {
-  const { told } = await open([stream(event(1), event(2))])
-  await eventually(() => expect(told.map(({ data }) => data.views)).toEqual([1, 2]))
+test('events are relayed as they arrive', async () => {
+  const { events } = await open([stream(event(1), event(2))])
+  await eventually(() => expect(events.map(({ data }) => data.views)).toEqual([1, 2]))
 })
 
-test('a stream that ends is opened again, with the last event that was seen', async () => {
-  const { told, asked } = await open([end(event(1), event(2)), stream(event(3))])
-  await eventually(() => expect(told.map(({ data }) => data.views)).toEqual([1, 2, 3]))
-  expect(asked).toEqual([undefined, 'epoch-2'])
-})
-
-test.each([
-  ['answers 503', (response: ServerResponse) => response.writeHead(503).end('{}')],
-  ['answers 404', (response: ServerResponse) => response.writeHead(404).end('{}')],
-  ['cuts the connection', (response: ServerResponse) => response.destroy()],
-  ['sends what is no JSON', end('event: snapshot\ndata: {\n\n')],
-  ['sends another event', end('event: other\ndata: {}\n\n')],
-  ['sends other data', end('event: changes\nid: epoch-9\ndata: {"views":"many"}\n\n')],
-])('a reporting that %s is asked again', async (_, treat) => {
-  const { told, asked } = await open([treat, treat, stream(event(1))])
-  await eventually(() => expect(told.map(({ data }) => data.views)).toEqual([1]))
-  expect(asked).toEqual([undefined, undefined, undefined])
+test('a stream that ends is reopened after the last event received', async () => {
+  const { events, lastEventIds } = await open([end(event(1), event(2)), stream(event(3))])
+  await eventually(() => expect(events.map(({ data }) => data.views)).toEqual([1, 2, 3]))
+  expect(lastEventIds).toEqual([undefined, 'epoch-2'])
 })
 
 test.each([
-  ['never answers', () => {}],
-  ['answers and is silent', stream()],
+  ['responds 503', (response: ServerResponse) => response.writeHead(503).end('{}')],
+  ['responds 404', (response: ServerResponse) => response.writeHead(404).end('{}')],
+  ['closes the connection', (response: ServerResponse) => response.destroy()],
+  ['sends invalid JSON', end('event: snapshot\ndata: {\n\n')],
+  ['sends an event of unknown type', end('event: other\ndata: {}\n\n')],
+  ['sends invalid data', end('event: changes\nid: epoch-9\ndata: {"views":"many"}\n\n')],
+])('a reporting that %s is retried', async (_, handle) => {
+  const { events, lastEventIds } = await open([handle, handle, stream(event(1))])
+  await eventually(() => expect(events.map(({ data }) => data.views)).toEqual([1]))
+  expect(lastEventIds).toEqual([undefined, undefined, undefined])
+})
+
+test.each([
+  ['never responds', () => {}],
+  ['responds and stays silent', stream()],
   ['falls silent', stream('event: snap')],
-])('a reporting that %s is asked again', async (_, treat) => {
-  const { told } = await open([treat, stream(event(1))])
-  await eventually(() => expect(told).toHaveLength(1))
+])('a reporting that %s is retried', async (_, handle) => {
+  const { events } = await open([handle, stream(event(1))])
+  await eventually(() => expect(events).toHaveLength(1))
 })
 
-test('one that has nothing to tell but heartbeats is not', async () => {
-  const { asked } = await open([beat])
+test('a stream of heartbeats alone stays open', async () => {
+  const { lastEventIds } = await open([sendHeartbeats])
   const since = performance.now()
   await eventually(() => expect(performance.now() - since).toBeGreaterThan(SILENCE_MS * 3))
-  expect(asked).toHaveLength(1)
+  expect(lastEventIds).toHaveLength(1)
 })
 
-test('once it ends the connection is closed', async () => {
+test('stopping the relay closes the connection', async () => {
   const closed = Promise.withResolvers<void>()
-  const { told, end, asked } = await open([
+  const { events, stop, lastEventIds } = await open([
     (response) => {
       response.once('close', () => closed.resolve())
-      beat(response)
+      sendHeartbeats(response)
     },
   ])
-  await eventually(() => expect(told).toHaveLength(1))
-  end()
+  await eventually(() => expect(events).toHaveLength(1))
+  stop()
   await closed.promise
-  expect(asked).toHaveLength(1)
+  expect(lastEventIds).toHaveLength(1)
 })
 
-/** A relay of a server that treats its n-th request as it is told to, and the last and all after it alike. */
-async function open(treatments: ((response: ServerResponse) => unknown)[]) {
-  const asked: unknown[] = []
+/** A relay of a server. The n-th handler serves the n-th request; the last one serves all further requests. */
+async function open(handlers: ((response: ServerResponse) => unknown)[]) {
+  const lastEventIds: unknown[] = []
   const server = createServer((request, response) => {
-    asked.push(request.headers['last-event-id'])
-    treatments[Math.min(asked.length, treatments.length) - 1]?.(response)
+    lastEventIds.push(request.headers['last-event-id'])
+    handlers[Math.min(lastEventIds.length, handlers.length) - 1]?.(response)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   stack.defer(async () => {
@@ -85,22 +84,22 @@ async function open(treatments: ((response: ServerResponse) => unknown)[]) {
     await once(server, 'close')
   })
   const { port } = server.address() as AddressInfo
-  const reporting = stack.use(
-    createServiceClient({ name: 'reporting', instances: fixed([`http://127.0.0.1:${port}`]) }),
-  )
-  const told: LiveEvent[] = []
-  const relay = createLiveRelay({ reporting, log: createTestService().log, silenceMs: SILENCE_MS })
-  const end = relay((event) => told.push(event))
-  stack.defer(end)
-  return { told, asked, end }
+  const origins = [`http://127.0.0.1:${port}`]
+  const reporting = stack.use(createServiceClient({ name: 'reporting', instances: () => origins }))
+  const events: LiveEvent[] = []
+  const { log } = createTestService()
+  const relay = createLiveRelay({ reporting, log, silenceMs: SILENCE_MS, retryMs: 20 })
+  const stop = relay((event) => events.push(event))
+  stack.defer(stop)
+  return { events, lastEventIds, stop }
 }
 
-/** Tells of one event, and then of being alive. */
-function beat(response: ServerResponse) {
+/** Sends one event, and then heartbeats. */
+function sendHeartbeats(response: ServerResponse) {
   stream(event(1))(response)
-  const beating = setInterval(() => response.write(':\n\n'), SILENCE_MS / 4)
-  response.once('close', () => clearInterval(beating))
-  stack.defer(() => clearInterval(beating))
+  const heartbeat = setInterval(() => response.write(':\n\n'), SILENCE_MS / 4)
+  response.once('close', () => clearInterval(heartbeat))
+  stack.defer(() => clearInterval(heartbeat))
 }
 
 function stream(...texts: string[]) {

@@ -11,10 +11,10 @@ const RETRY_MS = 500
 /** More than two of reporting's heartbeats. */
 const SILENCE_MS = 11_000
 
-type Deps = { reporting: Pick<ServiceClient, 'stream'>; log: Logger; silenceMs?: number }
+type Deps = { reporting: Pick<ServiceClient, 'stream'>; log: Logger; silenceMs?: number; retryMs?: number }
 
 /** Relays the live counts of reporting over a single connection, which is reopened whenever it ends. */
-export function createLiveRelay({ reporting, log, silenceMs = SILENCE_MS }: Deps): LiveSource {
+export function createLiveRelay({ reporting, log, silenceMs = SILENCE_MS, retryMs = RETRY_MS }: Deps): LiveSource {
   const report = createTransitionLog(log, {
     failing: 'live counts stalled: reporting does not send them',
     recovered: 'live counts resumed',
@@ -42,8 +42,8 @@ export function createLiveRelay({ reporting, log, silenceMs = SILENCE_MS }: Deps
 
     void retry(relay, {
       signal: closing.signal,
-      initialMs: RETRY_MS,
-      maxMs: RETRY_MS,
+      initialMs: retryMs,
+      maxMs: retryMs,
       onFailure: (error) => report(error),
     })
     return () => closing.abort()

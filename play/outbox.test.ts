@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { createOutbox, OutboxError } from './outbox.ts'
 
@@ -13,7 +13,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const open = () => createOutbox(join(folder, 'data', 'outbox.sqlite'))
 
-test('what is put is there for the next process, in its order', () => {
+test('views survive a restart, in order', () => {
   {
     using outbox = open()
     outbox.put('p', someViews('a', 'b'))
@@ -24,7 +24,7 @@ test('what is put is there for the next process, in its order', () => {
   expect(outbox.size()).toBe(3)
 })
 
-test('what is dropped is gone, and what came after it stays', () => {
+test('drop() deletes views up to its position, and keeps later ones', () => {
   using outbox = open()
   outbox.put('p', someViews('a'))
   const first = outbox.first()
@@ -34,31 +34,54 @@ test('what is dropped is gone, and what came after it stays', () => {
   expect(outbox.size()).toBe(1)
 })
 
-test('an empty outbox has nothing first', () => {
+test('first() of an empty outbox is undefined', () => {
   using outbox = open()
   expect(outbox.first()).toBeUndefined()
   expect(outbox.size()).toBe(0)
 })
 
-test('what comes first is of one producer', () => {
-  using outbox = open()
-  outbox.put('p', someViews('a'))
-  outbox.put('q', someViews('b'))
-  outbox.put('p', someViews('c'))
-  expect(outbox.first()).toMatchObject({ producer: 'p', views: [{ id: 'a' }] })
+describe('first() returns', () => {
+  test('views up to the next producer, and the position of the last of them', () => {
+    using outbox = open()
+    outbox.put('p', someViews('a'))
+    outbox.put('p', someViews('b'))
+    outbox.put('q', someViews('c'))
+    outbox.put('p', someViews('d'))
+    expect(outbox.first()).toEqual({ through: 2, producer: 'p', views: someViews('a', 'b') })
+    outbox.drop(2)
+    expect(outbox.first()).toEqual({ through: 3, producer: 'q', views: someViews('c') })
+    outbox.drop(3)
+    expect(outbox.first()).toEqual({ through: 4, producer: 'p', views: someViews('d') })
+  })
+
+  test('at most 1,000 views, in whole entries', () => {
+    using outbox = open()
+    outbox.put('p', manyViews(400))
+    outbox.put('p', manyViews(600))
+    outbox.put('p', manyViews(1))
+    expect(outbox.first()).toMatchObject({ through: 2, views: { length: 1_000 } })
+    outbox.drop(2)
+    outbox.put('p', manyViews(1_000))
+    expect(outbox.first()).toMatchObject({ through: 3, views: { length: 1 } })
+  })
+
+  test('an entry with more than 1,000 views undivided, and alone', () => {
+    using outbox = open()
+    outbox.put('p', manyViews(1_500))
+    outbox.put('p', manyViews(1))
+    expect(outbox.first()).toMatchObject({ through: 1, views: { length: 1_500 } })
+  })
+
+  test('at most 500 entries', () => {
+    using outbox = open()
+    for (let entry = 0; entry < 501; entry += 1) outbox.put('p', someViews(`v${entry}`))
+    expect(outbox.first()).toMatchObject({ through: 500, views: { length: 500 } })
+    outbox.drop(500)
+    expect(outbox.first()).toEqual({ through: 501, producer: 'p', views: someViews('v500') })
+  })
 })
 
-test('what comes first makes one append of a thousand views at the most, but an entry is never parted', () => {
-  using outbox = open()
-  const many = (count: number) => someViews(...Array.from({ length: count }, (_, index) => `v${index}`))
-  for (let entry = 0; entry < 3; entry += 1) outbox.put('p', many(400))
-  expect(outbox.first()?.views).toHaveLength(800)
-  outbox.drop(3)
-  outbox.put('p', many(1_500))
-  expect(outbox.first()?.views).toHaveLength(1_500)
-})
-
-test('another process cannot open it', () => {
+test('a second process cannot open the file', () => {
   using outbox = open()
   outbox.put('p', someViews('a'))
   using other = open()
@@ -66,7 +89,7 @@ test('another process cannot open it', () => {
   expect(other.state()).toBe('down')
 })
 
-test('where the disk fails it says so, and works once it does not', async () => {
+test('an operation fails while the disk does, and works again afterwards', async () => {
   await mkdir(join(folder, 'data', 'outbox.sqlite'), { recursive: true })
   using outbox = open()
   expect(() => outbox.put('p', someViews('a'))).toThrow(OutboxError)
@@ -80,4 +103,8 @@ test('where the disk fails it says so, and works once it does not', async () => 
 
 function someViews(...ids: string[]): NewView[] {
   return ids.map((id) => ({ id, assetId: '456', userId: '8', at: '2026-11-20T21:00:00.000Z', requestId: 'request-1' }))
+}
+
+function manyViews(count: number): NewView[] {
+  return someViews(...Array.from({ length: count }, (_, index) => `v${index}`))
 }

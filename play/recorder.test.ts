@@ -2,13 +2,13 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { TimedOutError } from '../shared/runtime/batcher.ts'
+import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createTestRequestContext } from '../shared/testing/test-service.ts'
-import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { createRecorder } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
-test('a view in the log says who played what, when, and by which request', async () => {
+test('a view has the asset, the user, the time, the request and its trace', async () => {
   const { appends, record } = open()
   vi.setSystemTime('2026-11-20T21:00:00.123Z')
   const request = createTestRequestContext('request-1')
@@ -26,7 +26,7 @@ test('a view in the log says who played what, when, and by which request', async
   ])
 })
 
-test('a view is recorded once the log has it, and not before', async () => {
+test('recording a view resolves once it is appended, and no earlier', async () => {
   const { recordMany, store } = open()
   let recorded = false
   const recording = recordMany(1).then(() => {
@@ -38,7 +38,7 @@ test('a view is recorded once the log has it, and not before', async () => {
   await recording
 })
 
-test('a hundred views that come during an append are the next one', async () => {
+test('views that arrive during an append form the next one', async () => {
   const { appends, recordMany, store } = open()
   const first = recordMany(1)
   await turn()
@@ -54,7 +54,7 @@ test('a hundred views that come during an append are the next one', async () => 
   expect(new Set(views.map(({ id }) => id)).size).toBe(100)
 })
 
-test('one append has at most a thousand views', async () => {
+test('an append has at most 1,000 views', async () => {
   const { appends, recordMany, store } = open()
   const recorded = recordMany(2_001)
   await turn()
@@ -63,7 +63,7 @@ test('one append has at most a thousand views', async () => {
   expect(appends.map(({ views }) => views.length)).toEqual([1_000, 1_000, 1])
 })
 
-test('where an append fails none of its views are recorded, and those after it are', async () => {
+test('a failed append rejects all of its views and none of the next append', async () => {
   const { fail, record, store } = open()
   const views = ['1', '2'].map((userId) => record({ assetId: 'a', userId }, createTestRequestContext()))
   const recorded = Promise.allSettled(views)
@@ -76,15 +76,17 @@ test('where an append fails none of its views are recorded, and those after it a
   await last
 })
 
-test('an append is told to give up in less than half a second', async () => {
+test('an append is aborted after 300 ms', async () => {
   const { appends, recordMany } = open()
   void recordMany(1)
   await turn()
-  await vi.advanceTimersByTimeAsync(499)
+  await vi.advanceTimersByTimeAsync(299)
+  expect(appends[0]?.signal.aborted).toBe(false)
+  await vi.advanceTimersByTimeAsync(1)
   expect(appends[0]?.signal.reason).toBeInstanceOf(TimedOutError)
 })
 
-/** A recorder, and what it appends to a log that waits for the test to store it. */
+/** A recorder, and its appends, which stay in flight until the test settles them. */
 function open() {
   useFakeClock()
   const appends: { views: readonly NewView[]; signal: AbortSignal; stored: PromiseWithResolvers<Recorded> }[] = []

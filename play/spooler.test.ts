@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { EventLog, NewView } from '../shared/event-log/event-log.ts'
+import type { NewView } from '../shared/event-log/event-log.ts'
 import { raceAbort } from '../shared/runtime/race-abort.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createOutbox, type Outbox, OutboxError } from './outbox.ts'
@@ -17,27 +17,27 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-test('what the log confirms is in the log, and nothing is in the outbox', async () => {
+test('confirmed views are in the log, and the outbox stays empty', async () => {
   await using play = start(createFakeLog())
   expect(await play.append('a')).toBe('log')
   expect(play.fakeLog.stored).toEqual(['a'])
   expect(play.outbox.size()).toBe(0)
 })
 
-test('what the log does not confirm is on disk when it is recorded', async () => {
+test('views that the log does not confirm are on disk once they are recorded', async () => {
   await using play = start(createFakeLog('refuses'))
   expect(await play.append('a', 'b')).toBe('outbox')
   expect(play.outbox.size()).toBe(2)
 })
 
-test('while the log does not confirm nobody waits for it', async () => {
+test('while the log does not confirm, an append does not wait for it', async () => {
   await using play = start(createFakeLog('hangs'))
   await play.append('a')
-  // The signal never aborts, so this one would hang if the log were asked.
+  // This signal never aborts, so an append to the log would hang.
   expect(await play.spooler.append(someViews('b'), new AbortController().signal)).toBe('outbox')
 })
 
-test('when the log is back it gets all in order, and views go to it again', async () => {
+test('when the log recovers, the outbox is drained in order and views go to the log again', async () => {
   await using play = start(createFakeLog('refuses'))
   for (const id of ['a', 'b', 'c']) await play.append(id)
   play.fakeLog.mode = 'confirms'
@@ -47,7 +47,7 @@ test('when the log is back it gets all in order, and views go to it again', asyn
   expect(play.fakeLog.stored).toEqual(['a', 'b', 'c', 'd'])
 })
 
-test('views whose acknowledgement was lost are stored once', async () => {
+test('views whose acknowledgement was lost are stored exactly once', async () => {
   await using play = start(createFakeLog('loses acknowledgements'))
   expect(await play.append('a')).toBe('outbox')
   await play.append('b')
@@ -56,7 +56,7 @@ test('views whose acknowledgement was lost are stored once', async () => {
   expect(play.fakeLog.stored).toEqual(['a', 'b'])
 })
 
-test('what waited when the process ended is stored once by the next one', async () => {
+test('the backlog of an earlier process is stored exactly once by the next one', async () => {
   const fakeLog = createFakeLog('loses acknowledgements')
   {
     await using play = start(fakeLog)
@@ -71,7 +71,7 @@ test('what waited when the process ended is stored once by the next one', async 
   expect(fakeLog.stored.toSorted()).toEqual(['a', 'b', 'c'])
 })
 
-test('with the log and the outbox both failing nothing is recorded, and the log serves as soon as it is back', async () => {
+test('while both the log and the outbox fail, an append fails; the log is used as soon as it recovers', async () => {
   await using play = start(createFakeLog('refuses'))
   play.fails.put = true
   await expect(play.append('a')).rejects.toThrow(OutboxError)
@@ -80,7 +80,7 @@ test('with the log and the outbox both failing nothing is recorded, and the log 
   expect(play.fakeLog.stored).toEqual(['b'])
 })
 
-test('an outbox that cannot drop what the log has holds nobody up, and stores nothing twice', async () => {
+test('an outbox that cannot delete drained views blocks no append and duplicates no view', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using play = start(fakeLog)
@@ -95,7 +95,7 @@ test('an outbox that cannot drop what the log has holds nobody up, and stores no
   expect(fakeLog.stored).toEqual(['a', 'b'])
 })
 
-test('whatever fails when, every recorded view is stored once', { timeout: 60_000 }, async () => {
+test('every recorded view is stored exactly once, whatever fails and when', { timeout: 60_000 }, async () => {
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.constant('append' as const) },
     { weight: 3, arbitrary: fc.constantFrom<Mode>('confirms', 'refuses', 'loses acknowledgements', 'hangs') },
@@ -105,7 +105,7 @@ test('whatever fails when, every recorded view is stored once', { timeout: 60_00
     fc.asyncProperty(fc.array(step, { maxLength: 25, size: 'max' }), async (steps) => {
       const fakeLog = createFakeLog()
       const recorded: string[] = []
-      const refused: string[] = []
+      const failed: string[] = []
       rmSync(join(folder, 'outbox.sqlite'), { force: true })
       let play = start(fakeLog)
       for (const [index, name] of steps.entries()) {
@@ -113,7 +113,7 @@ test('whatever fails when, every recorded view is stored once', { timeout: 60_00
           const id = `v${index}`
           await play.append(id).then(
             () => recorded.push(id),
-            () => refused.push(id),
+            () => failed.push(id),
           )
         } else if (name === 'restart') {
           await play[Symbol.asyncDispose]()
@@ -127,7 +127,7 @@ test('whatever fails when, every recorded view is stored once', { timeout: 60_00
       play.fails.put = play.fails.drop = false
       await eventually(() => expect(play.outbox.size()).toBe(0))
       await play[Symbol.asyncDispose]()
-      const stored = fakeLog.stored.filter((id) => !refused.includes(id))
+      const stored = fakeLog.stored.filter((id) => !failed.includes(id))
       expect(stored.toSorted()).toEqual(recorded.toSorted())
       expect(new Set(fakeLog.stored).size).toBe(fakeLog.stored.length)
     }),
@@ -138,13 +138,13 @@ test('whatever fails when, every recorded view is stored once', { timeout: 60_00
 type Mode = 'confirms' | 'refuses' | 'loses acknowledgements' | 'hangs'
 
 /**
- * A model of the log: what it has stored, in order, and what each producer's subject ends with. A producer that is new, or
- * has failed, first asks for that, as the real one does. Where it hangs it goes on when its mode changes.
+ * A model of the log: the ids that it has stored, in order, and the last one of each producer. After a failure a producer
+ * skips what was stored, as the real one does. An append that hangs continues when the mode changes.
  */
 function createFakeLog(mode: Mode = 'confirms') {
   const ends = new Map<string, string>()
   let producers = 0
-  let goOn = Promise.withResolvers<void>()
+  let modeChanged = Promise.withResolvers<void>()
   let current = mode
   const fake = {
     get mode() {
@@ -152,16 +152,16 @@ function createFakeLog(mode: Mode = 'confirms') {
     },
     set mode(next: Mode) {
       current = next
-      goOn.resolve()
-      goOn = Promise.withResolvers()
+      modeChanged.resolve()
+      modeChanged = Promise.withResolvers()
     },
     stored: [] as string[],
-    producer(id = `producer-${producers++}`) {
+    producer(_source: string, id = `producer-${producers++}`) {
       let settled = false
       return {
         id,
         async append(views: readonly NewView[], signal: AbortSignal) {
-          await answer(signal)
+          await respond(signal)
           const rest = settled ? views : views.slice(views.findIndex((view) => view.id === ends.get(id)) + 1)
           settled = false
           fake.stored.push(...rest.map((view) => view.id))
@@ -172,33 +172,33 @@ function createFakeLog(mode: Mode = 'confirms') {
       }
     },
   }
-  async function answer(signal: AbortSignal): Promise<void> {
+  async function respond(signal: AbortSignal): Promise<void> {
     if (fake.mode === 'refuses') throw new Error('no connection')
     if (fake.mode !== 'hangs') return
-    await raceAbort(goOn.promise, signal)
+    await raceAbort(modeChanged.promise, signal)
   }
   return fake
 }
 
-/** A play process' spooler on the outbox file of the test, whose disk fails as told. */
+/** A spooler on the outbox file of the test, as a new process would open it. `fails` makes the disk fail. */
 function start(fakeLog: ReturnType<typeof createFakeLog>) {
   const fails = { put: false, drop: false }
   const file = createOutbox(join(folder, 'outbox.sqlite'))
-  const failing = (fail: boolean) => {
+  const throwIf = (fail: boolean) => {
     if (fail) throw new OutboxError('the disk is full')
   }
   const outbox: Outbox = {
     ...file,
     put(producer, views) {
-      failing(fails.put)
+      throwIf(fails.put)
       file.put(producer, views)
     },
     drop(through) {
-      failing(fails.drop)
+      throwIf(fails.drop)
       file.drop(through)
     },
   }
-  const spooler: Spooler = createSpooler({ eventLog: fakeLog as unknown as EventLog, outbox, log, retryMs: 2 })
+  const spooler: Spooler = createSpooler({ eventLog: fakeLog, outbox, log, retryMs: 2 })
   spooler.start()
   return {
     fakeLog,

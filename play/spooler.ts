@@ -39,7 +39,8 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
   const closing = new AbortController()
   let producer = eventLog.producer(SOURCE)
   let isSpooling = false
-  let draining: Promise<void> | undefined
+  let isDraining = false
+  let drained: Promise<void> | undefined
   const reportLog = createTransitionLog(log, {
     failing: 'the log does not confirm; views go to the outbox',
     recovered: 'the log confirms again',
@@ -80,12 +81,14 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
   function first() {
     const batch = outbox.first()
     // In the same step, or views that are put now would wait for the next drain.
-    if (!batch) draining = undefined
+    if (!batch) isDraining = false
     return batch
   }
 
   function startDraining(): void {
-    draining ??= retry(drain, {
+    if (isDraining) return
+    isDraining = true
+    drained = retry(drain, {
       signal: closing.signal,
       initialMs: retryMs,
       maxMs: retryMs,
@@ -112,7 +115,7 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
     start: startDraining,
     async [Symbol.asyncDispose]() {
       closing.abort()
-      await draining
+      await drained
     },
   }
 }

@@ -1,0 +1,208 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { describe, expect, test, vi } from 'vitest'
+import { type CallOptions, type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
+import type { LookedUpCounts } from '../shared/contracts/view-counts.ts'
+import { useFakeClock } from '../shared/testing/fake-clock.ts'
+import { createTestRequestContext, createTestService } from '../shared/testing/test-service.ts'
+import { nonRecordingSpan, type RequestContext, type Span } from '../shared/tracing/tracing.ts'
+import { createCountLookup } from './count-lookup.ts'
+
+const TIMEOUT_MS = 500
+
+test('a play has the counts of its asset and its user, looked up on behalf of the request', async () => {
+  const { calls, counts, lookUp } = open()
+  counts.assets = { a: 7 }
+  counts.users = { u: 2 }
+  expect(await lookUp('a', 'u', createTestRequestContext('request-1'))).toEqual({ assetviews: 7, userviews: 2 })
+  expect(calls).toMatchObject([
+    {
+      path: '/events/lookup',
+      body: { assets: ['a'], users: ['u'] },
+      options: { requestId: 'request-1', idempotent: true },
+    },
+  ])
+})
+
+test('an asset and a user without views have 0', async () => {
+  expect(await open().lookUp()).toEqual({ assetviews: 0, userviews: 0 })
+})
+
+test('counts are looked up again for each play', async () => {
+  const { counts, lookUp } = open()
+  for (const views of [0, 1, 2]) {
+    Object.assign(counts, { assets: { a: views }, users: { u: views } })
+    expect(await lookUp('a', 'u')).toEqual({ assetviews: views, userviews: views })
+  }
+})
+
+describe('concurrent plays', () => {
+  test('share one request that has each id once', async () => {
+    const { batches, calls, counts, lookUp } = open()
+    counts.assets = { a: 7 }
+    counts.users = { u0: 3, u49: 5 }
+    const found = await Promise.all(Array.from({ length: 100 }, (_, n) => lookUp('a', `u${n % 50}`)))
+    const users = Array.from({ length: 50 }, (_, n) => `u${n}`)
+    expect(calls.map(({ body }) => body)).toEqual([{ assets: ['a'], users }])
+    expect(batches).toEqual([100])
+    expect(found[50]).toEqual({ assetviews: 7, userviews: 3 })
+    expect(found[99]).toEqual({ assetviews: 7, userviews: 5 })
+  })
+
+  test('that arrive while a lookup is in flight form the next batch', async () => {
+    const { batches, lookUp, hang, recover } = open()
+    hang()
+    const first = lookUp('a', 'u')
+    await turn()
+    const others = [lookUp('a', 'v'), lookUp('b', 'w')]
+    await turn()
+    expect(batches).toEqual([1])
+    recover()
+    await Promise.all([first, ...others])
+    expect(batches).toEqual([1, 2])
+  })
+
+  test('are looked up at most a thousand at a time', async () => {
+    const { batches, lookUp } = open()
+    await Promise.all(Array.from({ length: 2_001 }, (_, n) => lookUp('a', String(n))))
+    expect(batches).toEqual([1_000, 1_000, 1])
+  })
+
+  test('are looked up in batches of the size that is given', async () => {
+    const { batches, lookUp } = open({ maxPlays: 1 })
+    await Promise.all([lookUp(), lookUp()])
+    expect(batches).toEqual([1, 1])
+  })
+})
+
+describe('the trace of a batch', () => {
+  test('is the first one that is recorded, with links to the other recorded ones', async () => {
+    const { calls, lookUp } = open()
+    const plays = ['unseen', 'first', 'second', 'third'].map((name) => createRequest(name, name !== 'unseen'))
+    await Promise.all(plays.map((request) => lookUp('a', 'u', request)))
+    const { requestId, span, links } = calls[0]?.options ?? {}
+    expect({ requestId, trace: span?.traceId }).toEqual({ requestId: 'first', trace: 'first' })
+    expect(links?.map(({ traceparent }) => traceparent)).toEqual(['second', 'third'])
+  })
+
+  test('is that of the first play if none is recorded', async () => {
+    const { calls, lookUp } = open()
+    await Promise.all(['first', 'second'].map((name) => lookUp('a', 'u', createRequest(name, false))))
+    expect(calls[0]?.options).toMatchObject({ requestId: 'first', span: { traceId: 'first' }, links: [] })
+  })
+
+  test('has a span for the lookup of each play, which ends with its outcome', async () => {
+    const { fail, lookUp } = open()
+    const request = createRequest('first', true)
+    await lookUp('a', 'u', request)
+    fail()
+    await lookUp('a', 'u', request)
+    expect(request.span.children).toEqual(['look up counts', 'look up counts'])
+    expect(request.span.outcomes).toEqual([undefined, { error: expect.any(UpstreamError) }])
+  })
+})
+
+describe('counts are unavailable', () => {
+  const invalid: [number, unknown][] = [
+    [200, undefined],
+    [200, { assets: { a: '1' }, users: { u: 1 } }],
+    [200, { assets: { a: -1 }, users: { u: 1 } }],
+    [202, { assets: { a: 1 }, users: { u: 1 } }],
+    [404, { status: 'Not found' }],
+    [413, { status: 'Content too large' }],
+  ]
+
+  test.each(invalid)('if reporting responds %i %j', async (status, body) => {
+    const { lookUp, respond } = open()
+    respond({ status, body })
+    expect(await lookUp()).toBeUndefined()
+  })
+
+  test('while reporting is down, and back as soon as it is', async () => {
+    const { fail, lookUp, recover } = open()
+    fail()
+    expect(await lookUp()).toBeUndefined()
+    recover()
+    expect(await lookUp()).toEqual({ assetviews: 0, userviews: 0 })
+  })
+
+  test('if reporting does not respond within the timeout', async () => {
+    useFakeClock()
+    const { hang, lookUp } = open()
+    hang()
+    const lookingUp = Promise.all([lookUp('a', 'u'), lookUp('b', 'v')])
+    await turn()
+    await vi.advanceTimersByTimeAsync(TIMEOUT_MS - 1)
+    expect(await Promise.race([lookingUp, 'pending'])).toBe('pending')
+    await vi.advanceTimersByTimeAsync(1)
+    expect(await lookingUp).toEqual([undefined, undefined])
+  })
+})
+
+/** A lookup at a reporting that does what the test says, and the requests that it receives. */
+function open(options: { maxPlays?: number } = {}) {
+  const calls: { path: string; body: unknown; options: CallOptions }[] = []
+  const batches: number[] = []
+  const counts: LookedUpCounts = { assets: {}, users: {} }
+  const normal = async (): Promise<ServiceResponse> => ({ status: 200, body: counts })
+  let responding: (signal: AbortSignal) => Promise<ServiceResponse> = normal
+  let recovered = Promise.withResolvers<void>()
+  const lookUpCounts = createCountLookup({
+    reporting: {
+      post(path, body, options) {
+        calls.push({ path, body, options })
+        return responding(options.signal)
+      },
+    },
+    timeoutMs: TIMEOUT_MS,
+    log: createTestService().log,
+    onBatch: (plays) => batches.push(plays),
+    ...options,
+  })
+  return {
+    batches,
+    calls,
+    counts,
+    lookUp: (assetId = 'a', userId = 'u', request: RequestContext = createTestRequestContext()) =>
+      lookUpCounts({ assetId, userId }, request),
+    respond(response: ServiceResponse) {
+      responding = async () => response
+    },
+    fail() {
+      responding = () => Promise.reject(new UpstreamError('reporting is down'))
+    },
+    /** Calls stay in flight until the test calls recover(). */
+    hang() {
+      recovered = Promise.withResolvers()
+      responding = (signal) => {
+        const { promise, resolve, reject } = Promise.withResolvers<ServiceResponse>()
+        signal.addEventListener('abort', () => reject(signal.reason))
+        void recovered.promise.then(() => resolve({ status: 200, body: counts }))
+        return promise
+      }
+    },
+    recover() {
+      responding = normal
+      recovered.resolve()
+    },
+  }
+}
+
+/** A request whose span keeps the names of its children, and how they ended. */
+function createRequest(name: string, isRecorded: boolean) {
+  const children: string[] = []
+  const outcomes: unknown[] = []
+  const span: Span = { ...nonRecordingSpan(name, name, undefined), isRecorded }
+  const child: Span = { ...span, end: (outcome) => void outcomes.push(outcome) }
+  return {
+    requestId: name,
+    span: {
+      ...span,
+      children,
+      outcomes,
+      child(name: string) {
+        children.push(name)
+        return child
+      },
+    },
+  }
+}
