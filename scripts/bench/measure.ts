@@ -7,11 +7,13 @@ export type Result = Round & { name: string; connections: number; cpu: Record<st
 
 type Options = { connections: number[]; seconds: number; rounds: number }
 
-const WARM_UP = { connections: 128, seconds: 3 }
+const WARM_UP_CONNECTIONS = 128
+const MAX_WARM_UP_SECONDS = 3
 
 /** Alternates between the targets, so that other load on the machine affects all of them alike. */
 export async function measure(targets: Target[], { connections, seconds, rounds }: Options): Promise<Result[]> {
-  for (const target of targets) await playFor({ url: target.url, ...WARM_UP })
+  const warmUp = { connections: WARM_UP_CONNECTIONS, seconds: Math.min(seconds, MAX_WARM_UP_SECONDS) }
+  for (const { url } of targets) await playFor({ url, ...warmUp })
   const results: Result[] = []
   for (const count of connections) {
     const roundsOf = new Map(targets.map((target): [Target, Result[]] => [target, []]))

@@ -32,21 +32,26 @@ type Options = { fsync: boolean; naive: boolean; observed: boolean; gin: boolean
 export async function startTargets(options: Options): Promise<Targets> {
   await using stack = new AsyncDisposableStack()
   const natsOptions = options.fsync ? { config: 'deploy/nats.conf' } : {}
-  const system = stack.use(await startSystem({}, natsOptions))
-  await seed(system)
-  const plays = [{ name: SYSTEM, process: system.play }]
-  for (const [name, strategies] of options.naive ? Object.entries(VARIANTS) : []) {
-    plays.push({ name, process: stack.use(await startNaivePlay(system, strategies)) })
-  }
-  const bare = stack.use(await startProgram(BARE, 'scripts/bench/bare-hono.ts', {}))
+  const [system, observed, bare] = await Promise.all([
+    startSystem({}, natsOptions),
+    options.observed ? startObserved(natsOptions) : undefined,
+    startProgram(BARE, 'scripts/bench/bare-hono.ts', {}),
+  ])
+  for (const started of [system, observed, bare]) stack.use(started)
+  const variants = await Promise.all(
+    (options.naive ? Object.entries(VARIANTS) : []).map(async ([name, strategies]) => {
+      return { name, process: await startNaivePlay(system, strategies) }
+    }),
+  )
+  for (const { process } of variants) stack.use(process)
+  await Promise.all([seed(system), observed && seed(observed)])
+  const plays = [{ name: SYSTEM, process: system.play }, ...variants]
   const all = [
     ...plays.map(({ name, process }) => ({ name, url: process.url, pids: pidsOf(system, process) })),
     { name: BARE, url: bare.url, pids: { play: bare.pid() } },
   ]
   const counted = [{ edges: plays.map(({ process }) => process.url), reporting: system.reporting.url }]
-  if (options.observed) {
-    const observed = stack.use(await startObserved(natsOptions))
-    await seed(observed)
+  if (observed) {
     all.push({ name: OBSERVED, url: observed.play.url, pids: pidsOf(observed, observed.play) })
     counted.push({ edges: [observed.play.url], reporting: observed.reporting.url })
   }
