@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import { startNaivePlay } from '../scripts/bench/targets.ts'
 import { startChild } from './harness/child.ts'
 import { natsVersion, pathWithNats } from './harness/nats-server.ts'
+import { metric, play } from './harness/plays.ts'
+import { startSystem } from './harness/system.ts'
 
 async function bench(...args: string[]) {
   const env = { PATH: pathWithNats }
@@ -41,6 +44,24 @@ describe('npm run bench', { timeout: 60_000 }, () => {
     for (const [, served, counted] of sums) expect(counted).toBe(served)
     const live = /^live counts .* cost reporting -?[\d.]+ % of a core, .* [\d.]+ events\/s of [\d,]+ bytes to each$/m
     expect(lines.join('\n')).toMatch(live)
+  })
+
+  test.skipIf(!natsVersion)('replaces the named strategies of play, and no other', async () => {
+    await using system = await startSystem()
+    const samples = {
+      cache: /^catalogue_cache_reads_total\{source="metadata",outcome="miss"/,
+      lookups: /^play_group_size_count\{group="lookup"/,
+      commit: /^play_group_size_count\{group="append"/,
+    }
+    for (const replaced of Object.keys(samples)) {
+      await using edge = await startNaivePlay(system, replaced)
+      await Promise.all(Array.from({ length: 20 }, (_, n) => play(edge.url, '456', `user-${n}`)))
+      for (const [strategy, sample] of Object.entries(samples)) {
+        const calls = await metric(edge.url, sample)
+        if (strategy === replaced) expect(calls, `${strategy} is naive`).toBe(20)
+        else expect(calls, `${strategy} beside a naive ${replaced}`).toBeLessThan(20)
+      }
+    }
   })
 
   test.each([['--rounds', 'many'], ['--connections', '1,'], ['--fast']])(

@@ -60,8 +60,8 @@ export async function startTargets(options: Options): Promise<Targets> {
   return { all, counted, [Symbol.asyncDispose]: () => started.disposeAsync() }
 }
 
-/** Gives Node the same flags as play has in the Procfile. */
-async function startNaivePlay({ env }: System, strategies: string): Promise<ServiceProcess> {
+/** Starts naive-play.ts on a system, with the flags for Node that play has in the Procfile. */
+export async function startNaivePlay({ env }: Pick<System, 'env'>, strategies: string): Promise<ServiceProcess> {
   const command = parseProcfile(await readFile('Procfile', 'utf8')).find(({ name }) => name === 'play')
   const flags = command ? nodeFlagsOf(command) : []
   const args = [...flags, 'scripts/bench/naive-play.ts']
