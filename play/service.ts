@@ -59,13 +59,14 @@ export type Backbone = {
 
 /** What makes a play fast. The benchmark replaces each with a naive version to measure its worth. */
 const strategies = { createAssetCache, createCountLookup, createRecorder }
+export type Strategies = typeof strategies
 
 /** Starts the edge on a given log. */
 export async function startPlay(
   service: Service,
   settings: ServiceSettings<typeof playSettings>,
   { eventLog, invalidations, outbox }: Backbone,
-  { createAssetCache, createCountLookup, createRecorder } = strategies,
+  { createAssetCache, createCountLookup, createRecorder }: Strategies = strategies,
 ) {
   const { discovery, health, log, resources } = service
   warnIfUnprotected(settings, log)
@@ -138,7 +139,7 @@ function expireOnInvalidation(caches: Record<string, AssetCache<unknown>>, inval
 export const play = {
   ...services.play,
   settings: processSettings,
-  async start(service: Service, settings: ServiceSettings<typeof processSettings>) {
+  async start(service: Service, settings: ServiceSettings<typeof processSettings>, replaced?: Partial<Strategies>) {
     const { log, resources } = service
     const { NATS_URL, HOST, DATA_DIR, EVENTS_MAX_AGE } = settings
     const PORT = await choosePort(settings.PORT, HOST)
@@ -146,6 +147,7 @@ export const play = {
     const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs: EVENTS_MAX_AGE }))
     const outbox = resources.use(createOutbox(join(DATA_DIR, `outbox-${PORT}.sqlite`)))
     const invalidations = createNatsInvalidations(nats)
-    return startPlay(service, { ...settings, PORT }, { eventLog, invalidations, outbox })
+    const backbone = { eventLog, invalidations, outbox }
+    return startPlay(service, { ...settings, PORT }, backbone, { ...strategies, ...replaced })
   },
 }

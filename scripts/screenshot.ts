@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { parseArgs, promisify } from 'node:util'
+import { promisify } from 'node:util'
 import { pino } from 'pino'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
+import { parseCommandLine } from '../shared/runtime/command-line.ts'
 import { startBrowser } from '../tests/harness/browser.ts'
 import { openConsole } from '../tests/harness/console-page.ts'
 import { getJson, play } from '../tests/harness/plays.ts'
@@ -15,12 +16,10 @@ const USERS = 20
 const VIEWPORT = { width: 1_360, height: 1_180 }
 
 /** Takes the screenshot in the README: a fresh system with five minutes of views, while other users play. */
-const { values } = parseArgs({
-  options: {
-    file: { type: 'string', default: 'docs/console.png' },
-    dark: { type: 'boolean', default: false },
-    width: { type: 'string', default: String(VIEWPORT.width) },
-  },
+const options = parseCommandLine(process.argv.slice(2), {
+  file: { type: 'string', default: 'docs/console.png' },
+  dark: { type: 'boolean', default: false },
+  width: { type: 'string', default: String(VIEWPORT.width) },
 })
 const random = createRandom(8)
 await using system = await startSystem()
@@ -55,7 +54,7 @@ async function appendHistory({ nats: { url } }: System): Promise<void> {
     }))
   }).flat()
   await nats.up(AbortSignal.timeout(5_000))
-  await eventLog.producer().append(views, AbortSignal.timeout(5_000))
+  await eventLog.producer('/screenshot').append(views, AbortSignal.timeout(5_000))
 }
 
 function randomPlay() {
@@ -64,8 +63,8 @@ function randomPlay() {
 }
 
 async function takeScreenshot(): Promise<void> {
-  const viewport = { width: Number(values.width), height: VIEWPORT.height }
-  const colorScheme = values.dark ? 'dark' : 'light'
+  const viewport = { width: Number(options.width), height: VIEWPORT.height }
+  const colorScheme = options.dark ? 'dark' : 'light'
   await using opened = await openConsole(browser, system.play.url, { viewport, colorScheme, reducedMotion: 'reduce' })
   const { page } = opened
   await page.getByLabel('Play as user').fill('ada')
@@ -80,5 +79,5 @@ async function takeScreenshot(): Promise<void> {
   await page.mouse.move(0, 0)
   // The last play reaches the cards with the next live update.
   await page.waitForTimeout(1_000)
-  await page.screenshot({ path: values.file })
+  await page.screenshot({ path: options.file })
 }

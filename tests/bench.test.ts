@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import { startNaivePlay } from '../scripts/bench/targets.ts'
 import { startChild } from './harness/child.ts'
 import { natsVersion, pathWithNats } from './harness/nats-server.ts'
+import { metric, play } from './harness/plays.ts'
+import { startSystem } from './harness/system.ts'
 
 async function bench(...args: string[]) {
   const env = { PATH: pathWithNats }
@@ -8,45 +11,65 @@ async function bench(...args: string[]) {
   return { status: await child.ended, lines: child.lines }
 }
 
+const SHORT = ['--seconds', '1', '--rounds', '1', '--connections', '4', '--no-replay']
+
 describe('npm run bench', { timeout: 60_000 }, () => {
-  test.skipIf(!natsVersion)('prints a table, and that every play that was answered is counted', async () => {
-    const { status, lines } = await bench(
-      '--seconds',
-      '1',
-      '--rounds',
-      '1',
-      '--connections',
-      '4',
-      '--no-replay',
-      '--observed',
+  test.skipIf(!natsVersion)('prints a table, and that every play is counted', async () => {
+    const { status, lines } = await bench(...SHORT, '--naive', '--observed')
+    expect(status, lines.join('\n')).toBe(0)
+    const rows = new Map(
+      lines.flatMap((line) => {
+        const [connections, name = '', ...cells] = line.trim().split(/ {2,}/)
+        return connections === '4' ? [[name, cells]] : []
+      }),
     )
-    expect(status).toBe(0)
-    const row = (name: string) =>
-      lines
-        .find((line) => line.includes(`4  ${name} `))
-        ?.trim()
-        .split(/ {2,}/) ?? []
-    const [, , plays, p50, p99, ratio, failed, ...cpu] = row('the system')
-    expect(Number(plays?.replaceAll(',', ''))).toBeGreaterThan(100)
-    expect(Number(p50)).toBeGreaterThanOrEqual(0)
-    expect(Number(p99)).toBeGreaterThanOrEqual(Number(p50))
-    expect(Number(ratio)).toBeGreaterThan(0)
-    expect(failed).toBe('0')
-    expect(cpu.map(Number).filter((microseconds) => microseconds > 0)).toHaveLength(4)
-    expect(row('bare Hono')[5]).toBe('1.00')
-    expect(Number(row('traced, scraped')[5])).toBeGreaterThan(0)
-    const sums = lines.flatMap((line) => [...line.matchAll(/^plays answered ([\d,]+) = views counted ([\d,]+),/g)])
+    const naive = ['without the cache', 'without batched lookups', 'without group commit', 'without all three']
+    expect([...rows.keys()]).toEqual(['the system', ...naive, 'bare Hono', 'traced, scraped'])
+
+    for (const name of ['the system', ...naive, 'traced, scraped']) {
+      const [plays = '', p50, p99, ratio, failed, ...cpu] = rows.get(name) ?? []
+      expect(Number(plays.replaceAll(',', '')), name).toBeGreaterThan(0)
+      expect(Number(p99), name).toBeGreaterThanOrEqual(Number(p50))
+      expect(Number(ratio), name).toBeGreaterThan(0)
+      expect(failed, name).toBe('0')
+      expect(
+        cpu.map(Number).filter((microseconds) => microseconds > 0),
+        name,
+      ).toHaveLength(4)
+    }
+    expect(rows.get('bare Hono')?.[3]).toBe('1.00')
+
+    const sums = lines.flatMap((line) => [...line.matchAll(/^plays served ([\d,]+) = views counted ([\d,]+),/g)])
     expect(sums).toHaveLength(2)
-    for (const [, answered, counted] of sums) expect(counted).toBe(answered)
+    for (const [, served, counted] of sums) expect(counted).toBe(served)
     const live = /^live counts .* cost reporting -?[\d.]+ % of a core, .* [\d.]+ events\/s of [\d,]+ bytes to each$/m
     expect(lines.join('\n')).toMatch(live)
   })
 
-  test('an argument that is wrong ends it with status 2 and one line', async () => {
-    for (const args of [['--rounds', 'many'], ['--connections', '1,'], ['--fast']]) {
+  test.skipIf(!natsVersion)('replaces the named strategies of play, and no other', async () => {
+    await using system = await startSystem()
+    const samples = {
+      cache: /^catalogue_cache_reads_total\{source="metadata",outcome="miss"/,
+      lookups: /^play_group_size_count\{group="lookup"/,
+      commit: /^play_group_size_count\{group="append"/,
+    }
+    for (const replaced of Object.keys(samples)) {
+      await using edge = await startNaivePlay(system, replaced)
+      await Promise.all(Array.from({ length: 20 }, (_, n) => play(edge.url, '456', `user-${n}`)))
+      for (const [strategy, sample] of Object.entries(samples)) {
+        const calls = await metric(edge.url, sample)
+        if (strategy === replaced) expect(calls, `${strategy} is naive`).toBe(20)
+        else expect(calls, `${strategy} beside a naive ${replaced}`).toBeLessThan(20)
+      }
+    }
+  })
+
+  test.each([['--rounds', 'many'], ['--connections', '1,'], ['--fast']])(
+    'rejects %s %s with status 2 and one line',
+    async (...args) => {
       const { status, lines } = await bench(...args)
       expect(status).toBe(2)
       expect(lines).toEqual([expect.stringContaining(String(args[0]))])
-    }
-  })
+    },
+  )
 })

@@ -1,26 +1,30 @@
 import { eventually } from '../../tests/harness/eventually.ts'
 import { metric } from '../../tests/harness/plays.ts'
 import { ASSETS } from './load.ts'
-import type { Counted } from './targets.ts'
+import type { CountedEdges } from './targets.ts'
 
 const LIMIT_MS = 60_000
-const ANSWERED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*http_response_status_code="200"/
+const SERVED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*http_response_status_code="200"/
 
-/** Waits until every play that the edges answered is counted, and says how long that took; fails if it never is. */
-export async function expectAllCounted({ edges, reporting }: Counted): Promise<string> {
+/**
+ * Waits until every play that the edges served is counted.
+ * @returns a line with both figures and the delay
+ * @throws if they still differ after a minute
+ */
+export async function expectAllCounted({ edges, reporting }: CountedEdges): Promise<string> {
   const since = performance.now()
   return eventually(async () => {
-    const answered = await Promise.all(edges.map((edge) => metric(edge, ANSWERED)))
-    const expected = answered.reduce((sum, count) => sum + count, 0)
-    const counted = await countedBy(reporting)
-    if (counted !== expected) throw new Error(`${expected} plays were answered, but ${counted} views counted`)
+    const servedByEdge = await Promise.all(edges.map((edge) => metric(edge, SERVED)))
+    const served = servedByEdge.reduce((sum, count) => sum + count, 0)
+    const counted = await viewsCounted(reporting)
+    if (counted !== served) throw new Error(`${served} plays were served, but ${counted} views counted`)
     const seconds = ((performance.now() - since) / 1_000).toFixed(1)
     const text = (count: number) => count.toLocaleString('en')
-    return `plays answered ${text(expected)} = views counted ${text(counted)}, ${seconds} s after the last play\n`
+    return `plays served ${text(served)} = views counted ${text(counted)}, ${seconds} s after the last play\n`
   }, LIMIT_MS)
 }
 
-async function countedBy(reporting: string): Promise<number> {
+async function viewsCounted(reporting: string): Promise<number> {
   const body = JSON.stringify({ assets: Array.from({ length: ASSETS }, (_, n) => `bench-${n}`) })
   const headers = { 'content-type': 'application/json' }
   const response = await fetch(`${reporting}/events/lookup`, { method: 'POST', headers, body })

@@ -1,39 +1,39 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import pidusage from 'pidusage'
 import type { View } from '../../shared/contracts/view.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
 import { jsonRequest } from '../../shared/testing/json-request.ts'
 import { startChild } from '../../tests/harness/child.ts'
 import { type ServiceProcess, startService } from '../../tests/harness/service-process.ts'
 
-const LISTENERS = 1_000
+const SUBSCRIBERS = 1_000
 const VIEWS_PER_SECOND = 1_000
 const VIEWS_PER_BATCH = 10
 const ASSETS = 500
 const USERS = 10_000
 
-/** What listeners to live counts cost reporting, beside what counting costs it. They are a process of their own. */
+/** Measures the CPU time that subscribers to live counts cost reporting. They run in a separate process. */
 export async function measureLive({ seconds }: { seconds: number }): Promise<string> {
   await using reporting = await startService('reporting')
   const url = `${reporting.url}/events/live`
-  const over = new AbortController()
-  const posting = postViews(reporting.url, over.signal)
+  const finished = new AbortController()
+  const posting = postViews(reporting.url, finished.signal)
   try {
     const counting = await coreShareOf(reporting, seconds)
-    await using listeners = startChild(process.execPath, ['scripts/bench/listeners.ts', url, String(LISTENERS)])
-    await listeners.line((line) => line === 'all listen' || undefined)
-    const received = receive(url, over.signal)
+    await using subscribers = startChild(process.execPath, ['scripts/bench/subscribers.ts', url, String(SUBSCRIBERS)])
+    await subscribers.line((line) => line === 'all subscribed' || undefined)
+    const receivedRate = subscribe(url, finished.signal)
     const both = await coreShareOf(reporting, seconds)
-    const { events, bytes } = received()
-    return `live counts at ${text(VIEWS_PER_SECOND)} views/s: ${text(LISTENERS)} listeners cost reporting \
-${(both - counting).toFixed(1)} % of a core, beside ${counting.toFixed(1)} % for counting; \
+    const { events, bytes } = receivedRate()
+    return `live counts at ${text(VIEWS_PER_SECOND)} views/s: ${text(SUBSCRIBERS)} subscribers cost reporting \
+${(both - counting).toFixed(1)} % of a core, on top of ${counting.toFixed(1)} % for counting; \
 ${events.toFixed(1)} events/s of ${text(Math.round(bytes / events))} bytes to each`
   } finally {
-    over.abort()
+    finished.abort()
     await posting
   }
 }
 
-/** In percent, once it is warm. */
+/** CPU time in percent of a core, after a warm-up. */
 async function coreShareOf(process: ServiceProcess, seconds: number): Promise<number> {
   await sleep(seconds * 1_000)
   const before = await pidusage(process.pid())
@@ -42,8 +42,11 @@ async function coreShareOf(process: ServiceProcess, seconds: number): Promise<nu
   return ((after.ctime - before.ctime) / (after.timestamp - before.timestamp)) * 100
 }
 
-/** One listener more, which counts what comes in a second. */
-function receive(url: string, signal: AbortSignal): () => { events: number; bytes: number } {
+/**
+ * Adds one subscriber that counts what it receives.
+ * @returns a function for the rates per second since the start
+ */
+function subscribe(url: string, signal: AbortSignal): () => { events: number; bytes: number } {
   let [events, bytes] = [0, 0]
   const since = performance.now()
   const read = async () => {
@@ -67,7 +70,7 @@ async function postViews(url: string, signal: AbortSignal): Promise<void> {
     await sleep(Math.max(0, due - performance.now()))
     const batch = { stream: 'bench', after, through: after + 1, views: someViews() }
     const response = await fetch(`${url}/events`, jsonRequest(batch))
-    if (!response.ok) throw new Error(`reporting answered ${response.status}`)
+    if (!response.ok) throw new Error(`reporting responded with ${response.status}`)
     await response.arrayBuffer()
   }
 }

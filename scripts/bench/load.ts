@@ -5,16 +5,16 @@ import { z } from 'zod'
 
 const run = promisify(execFile)
 
-/** What plays are drawn from: assets `bench-0` to `bench-99`, users `u0` to `u9999`. Said again in plays.lua. */
+/** Plays are drawn from assets `bench-0` to `bench-99` and users `u0` to `u9999`, as in plays.lua. */
 export const ASSETS = 100
 const USERS = 10_000
 
-/** What one round of load found. Latencies are in milliseconds. */
+/** The results of one round of load. Latencies are in milliseconds. */
 export const Round = z.object({
   perSecond: z.number(),
   p50: z.number(),
   p99: z.number(),
-  /** Answers other than 2xx, and requests that were cut off. */
+  /** Responses other than 2xx, and requests without a response. */
   failed: z.number(),
 })
 export type Round = z.infer<typeof Round>
@@ -23,10 +23,10 @@ type Load = { url: string; connections: number; seconds: number }
 
 const hasWrk = spawnSync('wrk', ['-v']).error === undefined
 
-/** What makes the load, named in the table: the load generator shares the machine, so its price matters. */
-export const loader = hasWrk ? 'wrk' : 'autocannon (latencies in whole milliseconds)'
+/** The load generator. The output names it, because it shares the machine with what it measures. */
+export const loadGenerator = hasWrk ? 'wrk' : 'autocannon (latencies in whole milliseconds)'
 
-/** Plays assets at an edge over so many connections, each of which sends its next play once the last was answered. */
+/** Closed-loop load: each connection sends its next play once it has the response to the previous one. */
 export const playFor: (load: Load) => Promise<Round> = hasWrk ? playByWrk : playByAutocannon
 
 async function playByWrk({ url, connections, seconds }: Load): Promise<Round> {
@@ -38,7 +38,7 @@ async function playByWrk({ url, connections, seconds }: Load): Promise<Round> {
 }
 
 async function playByAutocannon({ url, connections, seconds }: Load): Promise<Round> {
-  const setupRequest = (request: autocannon.Request) => ({ ...request, path: pathOfPlay() })
+  const setupRequest = (request: autocannon.Request) => ({ ...request, path: randomPath() })
   const result = await autocannon({ url, connections, duration: seconds, requests: [{ method: 'POST', setupRequest }] })
   return {
     perSecond: result.requests.total / result.duration,
@@ -48,7 +48,7 @@ async function playByAutocannon({ url, connections, seconds }: Load): Promise<Ro
   }
 }
 
-function pathOfPlay(): string {
+function randomPath(): string {
   const draw = (count: number) => Math.floor(Math.random() * count)
   return `/play/asset/bench-${draw(ASSETS)}/user/u${draw(USERS)}`
 }

@@ -2,28 +2,30 @@ import pidusage from 'pidusage'
 import { playFor, type Round } from './load.ts'
 import type { Target } from './target.ts'
 
-/** A target under so many connections: medians of its rounds, and CPU microseconds a play in each of its processes. */
-export type Measured = Round & { name: string; connections: number; cpu: Record<string, number> }
+/** One row: medians over the rounds, and CPU microseconds per play in each process. */
+export type Result = Round & { name: string; connections: number; cpu: Record<string, number> }
 
 type Options = { connections: number[]; seconds: number; rounds: number }
 
-const WARM_UP = { connections: 128, seconds: 3 }
+const WARM_UP_CONNECTIONS = 128
+const MAX_WARM_UP_SECONDS = 3
 
-/** Rounds of all targets in turn, so that what else the machine does meets them alike. */
-export async function measure(targets: Target[], { connections, seconds, rounds }: Options): Promise<Measured[]> {
-  for (const target of targets) await playFor({ url: target.url, ...WARM_UP })
-  const results: Measured[] = []
+/** Alternates between the targets, so that other load on the machine affects all of them alike. */
+export async function measure(targets: Target[], { connections, seconds, rounds }: Options): Promise<Result[]> {
+  const warmUp = { connections: WARM_UP_CONNECTIONS, seconds: Math.min(seconds, MAX_WARM_UP_SECONDS) }
+  for (const { url } of targets) await playFor({ url, ...warmUp })
+  const results: Result[] = []
   for (const count of connections) {
-    const found = new Map(targets.map((target) => [target, [] as Measured[]]))
+    const roundsOf = new Map(targets.map((target): [Target, Result[]] => [target, []]))
     for (let round = 0; round < rounds; round += 1) {
-      for (const [target, measured] of found) measured.push(await measureRound(target, count, seconds))
+      for (const [target, measured] of roundsOf) measured.push(await measureRound(target, count, seconds))
     }
-    results.push(...[...found.values()].map(toMedians))
+    results.push(...[...roundsOf.values()].map(toMedians))
   }
   return results
 }
 
-async function measureRound({ name, url, pids }: Target, connections: number, seconds: number): Promise<Measured> {
+async function measureRound({ name, url, pids }: Target, connections: number, seconds: number): Promise<Result> {
   const before = await cpuOf(pids)
   const round = await playFor({ url, connections, seconds })
   const after = await cpuOf(pids)
@@ -34,15 +36,15 @@ async function measureRound({ name, url, pids }: Target, connections: number, se
   return { ...round, name, connections, cpu }
 }
 
-/** The CPU time that each process has used so far, in milliseconds. */
+/** The CPU time of each process so far, in milliseconds. */
 async function cpuOf(pids: Target['pids']): Promise<Record<string, number>> {
   const usage = await pidusage(Object.values(pids))
   return Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, usage[pid]?.ctime ?? Number.NaN]))
 }
 
-function toMedians(rounds: Measured[]): Measured {
-  const [first] = rounds as [Measured]
-  const medianOf = (value: (round: Measured) => number) => median(rounds.map(value))
+function toMedians(rounds: Result[]): Result {
+  const [first] = rounds as [Result]
+  const medianOf = (value: (round: Result) => number) => median(rounds.map(value))
   return {
     name: first.name,
     connections: first.connections,

@@ -4,7 +4,7 @@ import { type System, startSystem } from '../../tests/harness/system.ts'
 
 const SCRAPE_MS = 5_000
 
-/** A system that sends its spans to a receiver, and whose metrics are scraped three times as often as deploy/prometheus.yml has it. */
+/** A system that exports spans and is scraped three times as often as in deploy/prometheus.yml. */
 export async function startObserved(natsOptions: NatsOptions): Promise<System> {
   await using stack = new AsyncDisposableStack()
   const receiver = stack.use(await startOtlpReceiver())

@@ -1,4 +1,4 @@
--- The load of `npm run bench` for wrk: plays of 100 assets by 10,000 users, and one line of JSON at the end.
+-- The load of `npm run bench` for wrk: plays of 100 assets by 10,000 users. Prints one line of JSON at the end.
 function init()
   math.randomseed(os.time())
 end

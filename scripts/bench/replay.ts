@@ -14,7 +14,7 @@ const VIEWS = 1_000_000
 const VIEWS_PER_MESSAGE = 100
 const LIMIT_MS = 120_000
 
-/** How fast a full log is counted by a reporting that lost its counts, and what its counts take in memory. */
+/** Measures how fast a reporting without counts replays a log, and the memory that its counts take. */
 export async function measureReplay(): Promise<string> {
   await using nats = await startNatsServer()
   const end = await fill(nats.url)
@@ -23,29 +23,29 @@ export async function measureReplay(): Promise<string> {
   await using _ = await startService('queue-listener', { NATS_URL: nats.url, REPORTING_URL: reporting.url })
   await eventually(async () => {
     const position = (await getJson(`${reporting.url}/events/position`)) as { sequence: number } | null
-    if (position?.sequence !== end) throw new Error(`reporting stands at ${position?.sequence}, the log ends at ${end}`)
+    if (position?.sequence !== end) throw new Error(`reporting is at ${position?.sequence}, the log ends at ${end}`)
   }, LIMIT_MS)
   const perSecond = VIEWS / ((performance.now() - since) / 1_000)
   return [
-    `replay of ${VIEWS.toLocaleString('en')} views in messages of ${VIEWS_PER_MESSAGE}, the listener's start included: \
+    `replay of ${VIEWS.toLocaleString('en')} views in messages of ${VIEWS_PER_MESSAGE}, including the start of queue-listener: \
 ${Math.round(perSecond).toLocaleString('en')} views/s`,
     `memory per counted user at ${VIEWS.toLocaleString('en')} users: ${Math.round(bytesPerUser())} bytes`,
   ].join('\n')
 }
 
-/** @returns the sequence of the last message */
+/** @returns the sequence number of the last message */
 async function fill(url: string): Promise<number> {
   const log = pino({ level: 'silent' })
   const { signal } = new AbortController()
   await using link = openNatsLink({ servers: [url], name: 'bench', log })
   await link.up(signal)
   await using eventLog = createJetStreamEventLog({ nats: link, log })
-  const producer = eventLog.producer()
+  const producer = eventLog.producer('/bench')
   for (let n = 0; n < VIEWS; n += VIEWS_PER_MESSAGE) await producer.append(someViews(n, VIEWS_PER_MESSAGE), signal)
   return (await eventLog.end()).sequence
 }
 
-/** Each by a user of its own. */
+/** Each view has a user of its own. */
 function someViews(from: number, count: number): View[] {
   const at = new Date().toISOString()
   return Array.from({ length: count }, (_, n) => ({
@@ -56,7 +56,7 @@ function someViews(from: number, count: number): View[] {
   }))
 }
 
-/** What the heap grows by when the users come as they do to reporting: as JSON, in batches. */
+/** Heap growth, with users that arrive as they do in reporting: as JSON, in batches. */
 function bytesPerUser(): number {
   const collectGarbage = exposeGarbageCollector()
   const counts = createViewCounts()
@@ -64,11 +64,11 @@ function bytesPerUser(): number {
   const before = process.memoryUsage().heapUsed
   for (let n = 0; n < VIEWS; n += 10_000) {
     const views = JSON.parse(JSON.stringify(someViews(n, 10_000)))
-    counts.apply({ stream: 'bench', after: n, through: n + 10_000, views })
+    counts.apply({ incarnation: 'bench', after: n, through: n + 10_000, views })
   }
   collectGarbage()
   const bytes = process.memoryUsage().heapUsed - before
-  // Used once more, or the counts themselves would be garbage.
+  // Without this use, the counts themselves would be garbage.
   if (counts.position()?.sequence !== VIEWS) throw new Error('not all views were counted')
   return bytes / VIEWS
 }

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 
-/** Listens to a stream of events over many connections, and does nothing with what comes. */
+/** Subscribes to an event stream over many connections, and discards what it receives. */
 const [url = '', count = '1'] = process.argv.slice(2)
 const { hostname, port, pathname, host } = new URL(url)
 let connected = 0
@@ -9,7 +9,7 @@ for (let n = 0; n < Number(count); n += 1) {
   socket.write(`GET ${pathname} HTTP/1.1\r\nhost: ${host}\r\n\r\n`)
   socket.once('data', () => {
     connected += 1
-    if (connected === Number(count)) process.stdout.write('all listen\n')
+    if (connected === Number(count)) process.stdout.write('all subscribed\n')
   })
   socket.resume()
 }

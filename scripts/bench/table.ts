@@ -1,22 +1,22 @@
-import type { Measured } from './measure.ts'
+import type { Result } from './measure.ts'
 import { BARE } from './targets.ts'
 
 const PROCESSES = ['play', 'reporting', 'queue-listener', 'nats-server']
-const HEADINGS = ['conn.', '', 'plays/s', 'p50 ms', 'p99 ms', 'of bare', 'failed', ...PROCESSES]
+const HEADINGS = ['conn.', '', 'plays/s', 'p50 ms', 'p99 ms', 'vs bare', 'failed', ...PROCESSES]
 
-/** The table of a bench. The last columns are CPU microseconds a play in each process. */
-export function toTable(measured: Measured[]): string {
-  const rows = [HEADINGS, ...measured.map((row) => toRow(row, measured))]
+/** Formats the results, one row per target and number of connections. */
+export function toTable(results: Result[]): string {
+  const rows = [HEADINGS, ...results.map((result) => toRow(result, results))]
   const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length)))
   const lines = rows.map((row) =>
     row.map((cell, column) =>
       column === 1 ? cell.padEnd(widths[1] as number) : cell.padStart(widths[column] as number),
     ),
   )
-  return `${lines.map((cells) => cells.join('  ').trimEnd()).join('\n')}\n(the last four: CPU microseconds a play)\n`
+  return `${lines.map((cells) => cells.join('  ').trimEnd()).join('\n')}\n(last four columns: CPU microseconds per play)\n`
 }
 
-function toRow({ connections, name, perSecond, p50, p99, failed, cpu }: Measured, all: Measured[]): string[] {
+function toRow({ connections, name, perSecond, p50, p99, failed, cpu }: Result, all: Result[]): string[] {
   const bare = all.find((other) => other.name === BARE && other.connections === connections)
   return [
     String(connections),

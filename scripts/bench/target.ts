@@ -1,2 +1,2 @@
-/** Something that answers plays, and the processes that work for it, by the name of their column. */
+/** Something that serves plays, and the processes behind it, keyed by their column in the table. */
 export type Target = { name: string; url: string; pids: Record<string, number> }

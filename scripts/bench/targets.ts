@@ -1,5 +1,7 @@
-import { startProgram, startService } from '../../tests/harness/service-process.ts'
+import { readFile } from 'node:fs/promises'
+import { type ServiceProcess, startCommand, startProgram } from '../../tests/harness/service-process.ts'
 import { type System, startSystem } from '../../tests/harness/system.ts'
+import { nodeFlagsOf, parseProcfile } from '../start/procfile.ts'
 import { startGin } from './gin/start.ts'
 import { ASSETS } from './load.ts'
 import { startObserved } from './observed.ts'
@@ -11,46 +13,59 @@ export const BARE = 'bare Hono'
 /** The row of `--observed`. */
 const OBSERVED = 'traced, scraped'
 
-/** What `--naive` leaves out, by the name of its row. */
+/** The rows of `--naive`, and the strategies of play that are naive in each (`NAIVE` of naive-play.ts). */
 const VARIANTS = {
   'without the cache': 'cache',
-  'without group look-ups': 'group-lookups',
-  'without group commit': 'group-commit',
-  'without all three': 'cache,group-lookups,group-commit',
+  'without batched lookups': 'lookups',
+  'without group commit': 'commit',
+  'without all three': 'cache,lookups,commit',
 }
 
-/** Edges whose plays are counted by one `reporting`. */
-export type Counted = { edges: string[]; reporting: string }
+/** Edges, and the reporting that counts their plays. */
+export type CountedEdges = { edges: string[]; reporting: string }
 
-export type Targets = AsyncDisposable & { all: Target[]; counted: Counted[] }
+export type Targets = AsyncDisposable & { all: Target[]; counted: CountedEdges[] }
 
 type Options = { fsync: boolean; naive: boolean; observed: boolean; gin: boolean }
 
-/** Starts all that is to be measured, on free ports. */
+/** Starts everything that is measured, on free ports. */
 export async function startTargets(options: Options): Promise<Targets> {
   await using stack = new AsyncDisposableStack()
   const natsOptions = options.fsync ? { config: 'deploy/nats.conf' } : {}
-  const system = stack.use(await startSystem({}, natsOptions))
-  await seed(system)
-  const plays = [{ name: SYSTEM, process: system.play }]
-  for (const [name, BENCH_WITHOUT] of options.naive ? Object.entries(VARIANTS) : []) {
-    plays.push({ name, process: stack.use(await startService('play', { ...system.env, BENCH_WITHOUT })) })
-  }
-  const bare = stack.use(await startProgram(BARE, 'scripts/bench/bare-hono.ts', {}))
+  const [system, observed, bare] = await Promise.all([
+    startSystem({}, natsOptions),
+    options.observed ? startObserved(natsOptions) : undefined,
+    startProgram(BARE, 'scripts/bench/bare-hono.ts', {}),
+  ])
+  for (const started of [system, observed, bare]) stack.use(started)
+  const variants = await Promise.all(
+    (options.naive ? Object.entries(VARIANTS) : []).map(async ([name, strategies]) => {
+      return { name, process: await startNaivePlay(system, strategies) }
+    }),
+  )
+  for (const { process } of variants) stack.use(process)
+  await Promise.all([seed(system), observed && seed(observed)])
+  const plays = [{ name: SYSTEM, process: system.play }, ...variants]
   const all = [
     ...plays.map(({ name, process }) => ({ name, url: process.url, pids: pidsOf(system, process) })),
     { name: BARE, url: bare.url, pids: { play: bare.pid() } },
   ]
   const counted = [{ edges: plays.map(({ process }) => process.url), reporting: system.reporting.url }]
-  if (options.observed) {
-    const observed = stack.use(await startObserved(natsOptions))
-    await seed(observed)
+  if (observed) {
     all.push({ name: OBSERVED, url: observed.play.url, pids: pidsOf(observed, observed.play) })
     counted.push({ edges: [observed.play.url], reporting: observed.reporting.url })
   }
   if (options.gin) all.push(stack.use(await startGin(system.nats)))
   const started = stack.move()
   return { all, counted, [Symbol.asyncDispose]: () => started.disposeAsync() }
+}
+
+/** Starts naive-play.ts on a system, with the flags for Node that play has in the Procfile. */
+export async function startNaivePlay({ env }: Pick<System, 'env'>, strategies: string): Promise<ServiceProcess> {
+  const command = parseProcfile(await readFile('Procfile', 'utf8')).find(({ name }) => name === 'play')
+  const flags = command ? nodeFlagsOf(command) : []
+  const args = [...flags, 'scripts/bench/naive-play.ts']
+  return startCommand('play', process.execPath, args, { ...env, NAIVE: strategies })
 }
 
 function pidsOf({ reporting, listener, nats }: System, play: System['play']): Target['pids'] {
@@ -72,5 +87,5 @@ async function seed({ metadata, cdnurl }: System): Promise<void> {
 async function post(url: string, body: object): Promise<void> {
   const headers = { 'content-type': 'application/json' }
   const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
-  if (!response.ok) throw new Error(`${url} answered ${response.status}`)
+  if (!response.ok) throw new Error(`${url} responded with ${response.status}`)
 }

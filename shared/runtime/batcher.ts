@@ -47,7 +47,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
     const controller = new AbortController()
     const expire = () => controller.abort(new TimedOutError(`no result within ${budgetMs} ms`))
     if (remainingMs <= 0) expire()
-    const timer = setTimeout(expire, remainingMs)
+    const timer = setTimeout(expire, Math.max(0, remainingMs))
     try {
       const result = await run(items, controller.signal)
       return () => settled.resolve(result)

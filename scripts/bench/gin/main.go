@@ -1,9 +1,9 @@
-// The pipeline that the system is measured against: the same services with gin, as such demos are written. One NATS
-// connection, pooled keep-alive HTTP, four reads in parallel, and a publish at most once.
+// The pipeline that the system is compared with: the same services with gin, as such demos are usually written. One
+// NATS connection, pooled keep-alive HTTP, four reads in parallel, and at-most-once publishing.
 //
 //	gin play|metadata|cdnurl|reporting|queue-listener PORT
 //
-// The addresses of the others are in NATS_URL, METADATA_URL, CDNURL_URL and REPORTING_URL.
+// The URLs of the other services are in NATS_URL, METADATA_URL, CDNURL_URL and REPORTING_URL.
 package main
 
 import (
@@ -139,7 +139,7 @@ func getJSON(url string, into any) error {
 	}
 	defer answer.Body.Close()
 	err = json.NewDecoder(answer.Body).Decode(into)
-	// Only a body that was read to its end gives its connection back.
+	// The connection is only reused if the body was read to its end.
 	_, _ = io.Copy(io.Discard, answer.Body)
 	return err
 }

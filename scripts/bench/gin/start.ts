@@ -6,10 +6,10 @@ import type { NatsServer } from '../../../tests/harness/nats-server.ts'
 import { type ServiceProcess, startCommand } from '../../../tests/harness/service-process.ts'
 import type { Target } from '../target.ts'
 
-/** Where Debian's golang-github-gin-gonic-gin-dev and golang-github-nats-io-go-nats-dev put their code. */
+/** Where Debian's golang-github-gin-gonic-gin-dev and golang-github-nats-io-go-nats-dev install their code. */
 const DEBIAN_GOPATH = '/usr/share/gocode'
 
-/** Builds and starts the pipeline in Go, its five services as processes, with the NATS server of the others. */
+/** Builds the pipeline in Go and starts its five services as processes, on the given NATS server. */
 export async function startGin(nats: NatsServer): Promise<Target & AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'gin-'))

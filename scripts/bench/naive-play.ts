@@ -1,0 +1,53 @@
+import { z } from 'zod'
+import { type AssetCache, type AssetCacheOptions, toCached } from '../../play/asset-cache.ts'
+import { type CountLookupDeps, createCountLookup, type LookUpCounts } from '../../play/count-lookup.ts'
+import { type Append, createRecorder } from '../../play/recorder.ts'
+import { play, type Strategies } from '../../play/service.ts'
+import { runService } from '../../shared/service/run-service.ts'
+
+/** The naive version of each strategy, by its name in `NAIVE`. */
+const naive = {
+  cache: { createAssetCache: createUncachedLoader },
+  lookups: { createCountLookup: createUnbatchedLookup },
+  commit: { createRecorder: createSingleAppender },
+} satisfies Record<string, Partial<Strategies>>
+
+const NAIVE = z
+  .string()
+  .default('')
+  .transform((text) => text.split(',').filter(Boolean))
+  .pipe(z.array(z.enum(['cache', 'lookups', 'commit']), { error: 'must be some of cache, lookups, commit' }))
+  .meta({ description: 'Strategies to replace with naive versions, separated by commas' })
+
+/** play as a process, without some of what makes it fast. */
+await runService({
+  ...play,
+  settings: { ...play.settings, NAIVE },
+  start(service, { NAIVE: names, ...settings }) {
+    const replaced: Partial<Strategies> = {}
+    for (const name of names) Object.assign(replaced, naive[name])
+    return play.start(service, settings, replaced)
+  },
+})
+
+/** Loads every asset for every play. */
+function createUncachedLoader<Value>({ load, onRead }: AssetCacheOptions<Value>): AssetCache<Value> {
+  return {
+    async get(id, request) {
+      onRead('miss')
+      return toCached(load(id, request))
+    },
+    expire() {},
+    expireAll() {},
+  }
+}
+
+/** One request per play, in parallel: each play has a batcher of its own. */
+function createUnbatchedLookup(deps: CountLookupDeps): LookUpCounts {
+  return (play, request) => createCountLookup(deps)(play, request)
+}
+
+/** One append per view, each after the previous one is confirmed. */
+function createSingleAppender({ append }: { append: Append }) {
+  return createRecorder({ append, maxViews: 1 })
+}
