@@ -85,12 +85,15 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
   }
 
   function startDraining(): void {
-    draining ??= retry(drain, {
-      signal: closing.signal,
-      initialMs: retryMs,
-      maxMs: retryMs,
-      onFailure: (error) => (error instanceof OutboxError ? reportOutbox(error) : reportLog(error)),
-    })
+    // Deferred: with an empty outbox drain() ends at once, and must clear `draining` after this assignment.
+    draining ??= Promise.resolve().then(() =>
+      retry(drain, {
+        signal: closing.signal,
+        initialMs: retryMs,
+        maxMs: retryMs,
+        onFailure: (error) => (error instanceof OutboxError ? reportOutbox(error) : reportLog(error)),
+      }),
+    )
   }
 
   return {
