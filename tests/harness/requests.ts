@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { z } from 'zod'
 import { CdnUrlFields } from '../../shared/contracts/cdn-url.ts'
 import { EventBatch } from '../../shared/contracts/event-batch.ts'
-import { arbitraryOf, spoiledOf } from './arbitrary.ts'
+import { arbitraryOf, invalidOf } from './arbitrary.ts'
 import type { OpenApi, Operation, Parameter, Schema } from './openapi.ts'
 
 export type Request = {
@@ -10,25 +10,25 @@ export type Request = {
   path: string
   headers: Values
   body?: string
-  /** How many blanks are sent before the body. */
-  blanks?: number
-  /** Sent without a length. */
+  /** Number of spaces to send before the body. */
+  padding?: number
+  /** Whether to send the body chunked, without a content-length. */
   chunked?: boolean
 }
 
-/** Requests that are alike, and the status that they are to be answered with; undefined where they are right. */
+/** Requests of one kind, with the status that they must get; undefined if they are valid. */
 export type RequestKind = { name: string; status?: number; requests: fc.Arbitrary<Request>; runs?: number }
 
 type Values = Record<string, string>
 type Input = { path: Values; query: Values; body?: unknown }
 
-/** Schemas that ask for more than JSON Schema can say, by their names in the documents. */
+/** Schemas with rules that JSON Schema cannot express, by their names in the documents. */
 const REFINED: Record<string, z.ZodType> = { CdnUrlFields, EventBatch }
 
-/** One byte more than any route takes. */
+/** One byte more than any route allows. */
 const TOO_LARGE = 4 * 2 ** 20 + 1
 
-/** Right requests for an operation first, then wrong ones of each kind that its description lets one think of. */
+/** Valid requests for an operation, then invalid ones of each kind that follows from its description. */
 export function requestKinds(
   operation: Operation,
   api: OpenApi,
@@ -38,47 +38,48 @@ export function requestKinds(
   const schema = requestBody?.content['application/json']?.schema
   const headers = { ...(security && { authorization }), ...(schema && { 'content-type': 'application/json' }) }
   const bodies = schema && bodiesOf(schema, api)
-  const inputs = inputsOf(operation, bodies?.right ?? fc.constant(undefined), api)
-  const toRequests = (some: fc.Arbitrary<Input>) => some.map((input) => toRequest(operation, input, headers))
-  const bad = (name: string, some: fc.Arbitrary<Input>): RequestKind => {
-    return { name: `with a bad ${name}`, status: 400, requests: toRequests(some) }
+  const inputs = inputsOf(operation, bodies?.valid ?? fc.constant(undefined), api)
+  const toRequests = (all: fc.Arbitrary<Input>) => all.map((input) => toRequest(operation, input, headers))
+  const invalid = (name: string, all: fc.Arbitrary<Input>): RequestKind => {
+    return { name: `with an invalid ${name}`, status: 400, requests: toRequests(all) }
   }
-  const right = toRequests(inputs)
+  const valid = toRequests(inputs)
   return [
-    { name: 'right', requests: right },
-    ...parameters.map((parameter) => bad(parameter.name, withBadText(inputs, parameter, api))),
-    ...(bodies?.wrong.map((wrong) => bad('body', withBody(inputs, wrong))) ?? []),
-    withHeader(right, 'x-filler', 'x'.repeat(20_000), 431),
-    ...(security ? ['', `${authorization}x`].map((value) => withHeader(right, 'authorization', value, 401)) : []),
-    ...(schema ? unreadable(right) : []),
+    { name: 'valid', requests: valid },
+    ...parameters.map((parameter) => invalid(parameter.name, withInvalidText(inputs, parameter, api))),
+    ...(bodies?.invalid.map((body) => invalid('body', withBody(inputs, body))) ?? []),
+    withHeader(valid, 'x-filler', 'x'.repeat(20_000), 431),
+    ...(security ? ['', `${authorization}x`].map((value) => withHeader(valid, 'authorization', value, 401)) : []),
+    ...(schema ? unreadable(valid) : []),
   ]
 }
 
-/** Requests whose body is not taken, whatever the schema says. */
-function unreadable(right: fc.Arbitrary<Request>): RequestKind[] {
+/** Requests whose body is rejected whatever the schema is. */
+function unreadable(valid: fc.Arbitrary<Request>): RequestKind[] {
   const changed = (name: string, status: number, change: Partial<Request>) => {
-    return { name, status, requests: right.map((request) => ({ ...request, ...change })), runs: 1 }
+    return { name, status, requests: valid.map((request) => ({ ...request, ...change })), runs: 1 }
   }
   return [
     ...['', '{', '{"a":}', 'nul', '"'].map((body) => changed(`with the body ${body}`, 400, { body })),
-    ...['', 'text/plain', 'application/jsonp'].map((type) => withHeader(right, 'content-type', type, 415)),
+    ...['', 'text/plain', 'application/jsonp'].map((type) => withHeader(valid, 'content-type', type, 415)),
     changed('without a length', 411, { chunked: true }),
-    changed('that is too large', 413, { blanks: TOO_LARGE }),
+    changed('that is too large', 413, { padding: TOO_LARGE }),
   ]
 }
 
-function withHeader(right: fc.Arbitrary<Request>, name: string, value: string, status: number): RequestKind {
-  const requests = right.map((request) => ({ ...request, headers: { ...request.headers, [name]: value } }))
+function withHeader(valid: fc.Arbitrary<Request>, name: string, value: string, status: number): RequestKind {
+  const requests = valid.map((request) => ({ ...request, headers: { ...request.headers, [name]: value } }))
   return { name: `with ${name}: ${value.slice(0, 40)}`, status, requests, runs: 1 }
 }
 
-/** Bodies that a schema allows, and those that it does not: by itself, and where zod asks for more. */
+/** Valid bodies, and invalid ones: those that do not match the schema, and those that only zod rejects. */
 function bodiesOf(schema: Schema, api: OpenApi) {
-  const allowed = arbitraryOf(schema, api)
+  const matching = arbitraryOf(schema, api)
   const refined = REFINED[schema.$ref?.split('/').at(-1) ?? '']
-  if (!refined) return { right: allowed, wrong: [spoiledOf(schema, api)] }
-  const isRight = (body: unknown) => refined.safeParse(body).success
-  return { right: allowed.filter(isRight), wrong: [spoiledOf(schema, api), allowed.filter((body) => !isRight(body))] }
+  if (!refined) return { valid: matching, invalid: [invalidOf(schema, api)] }
+  const isValid = (body: unknown) => refined.safeParse(body).success
+  const rejected = matching.filter((body) => !isValid(body))
+  return { valid: matching.filter(isValid), invalid: [invalidOf(schema, api), rejected] }
 }
 
 function inputsOf({ parameters }: Operation, body: fc.Arbitrary<unknown>, api: OpenApi): fc.Arbitrary<Input> {
@@ -95,14 +96,14 @@ function withBody(inputs: fc.Arbitrary<Input>, bodies: fc.Arbitrary<unknown>): f
   return fc.tuple(inputs, bodies).map(([input, body]) => ({ ...input, body }))
 }
 
-function withBadText(inputs: fc.Arbitrary<Input>, parameter: Parameter, api: OpenApi): fc.Arbitrary<Input> {
+function withInvalidText(inputs: fc.Arbitrary<Input>, parameter: Parameter, api: OpenApi): fc.Arbitrary<Input> {
   const { in: place, name } = parameter
-  const texts = badTexts(parameter, api)
+  const texts = invalidTexts(parameter, api)
   return fc.tuple(inputs, texts).map(([input, text]) => ({ ...input, [place]: { ...input[place], [name]: text } }))
 }
 
-/** Texts that are no value of a parameter. A path's part is neither empty nor one that URLs resolve. */
-function badTexts({ in: place, schema }: Parameter, api: OpenApi): fc.Arbitrary<string> {
+/** Invalid texts for a parameter. In a path, not the empty segment or dot segments, which URLs resolve. */
+function invalidTexts({ in: place, schema }: Parameter, api: OpenApi): fc.Arbitrary<string> {
   const isNumber = schema.type === 'integer' || schema.type === 'number'
   const numbers = fc.oneof(fc.integer(), fc.double()).map(String)
   return fc
