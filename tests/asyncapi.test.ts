@@ -5,19 +5,19 @@ import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { MAX_VIEWS_PER_BATCH } from '../shared/contracts/view.ts'
-import { REJECTED, VIEWS } from '../shared/event-log/stream.ts'
+import { DEAD_LETTERS, VIEWS } from '../shared/event-log/stream.ts'
 import { BATCH_CONTENT_TYPE, decodeViews, ViewEvent } from '../shared/event-log/view-events.ts'
 import { version } from '../shared/runtime/version.ts'
-import { expectLintFindsNothing } from './harness/lint.ts'
+import { expectNoLintFindings } from './harness/lint.ts'
 
 const file = 'docs/asyncapi.yaml'
 const document = parse(await readFile(file, 'utf8'))
 const { messages, schemas } = document.components
 const now = '2026-11-20T21:00:00.000Z'
 
-test('lint finds nothing', () => expectLintFindsNothing(file))
+test('lint has no findings', () => expectNoLintFindings(file))
 
-test('the schema of an event is the one that the log is read with', () => {
+test('the schema of an event is the one that the code parses the log with', () => {
   const { $schema, ...schema } = z.toJSONSchema(ViewEvent, { target: 'draft-07', io: 'input' })
   expect(schemas.ViewEvent).toEqual(schema)
   expect(messages.batch.payload).toEqual({
@@ -28,16 +28,16 @@ test('the schema of an event is the one that the log is read with', () => {
   })
 })
 
-test('subjects, content type and version are those of the code', () => {
+test('subjects, content type and version match the code', () => {
   const { views, rejected, changes } = document.channels
   expect(document.info.version).toBe(version)
   expect(views.address).toBe(VIEWS.replace('>', '{producer}'))
-  expect(rejected.address).toBe(REJECTED)
+  expect(rejected.address).toBe(DEAD_LETTERS)
   expect(changes.address).toBe('changes.{service}.{id}')
   expect([messages.batch.contentType, document.defaultContentType]).toEqual([BATCH_CONTENT_TYPE, BATCH_CONTENT_TYPE])
 })
 
-test.each(['batch', 'single'])('the examples of a %s are valid, and are read as views', (name) => {
+test.each(['batch', 'single'])('the examples of a %s are valid, and the code parses them as views', (name) => {
   const ajv = addFormats.default(new Ajv({ strict: true })).addVocabulary(['components'])
   const isValid = ajv.compile({ ...messages[name].payload, components: document.components })
   expect(messages[name].examples.length).toBeGreaterThan(0)
@@ -47,7 +47,7 @@ test.each(['batch', 'single'])('the examples of a %s are valid, and are read as 
   }
 })
 
-test('the message in docs/events.md is read as a view', async () => {
+test('the code parses the message in docs/events.md as a view', async () => {
   const [, message = ''] = /^```json\n(.*?)^```/ms.exec(await readFile('docs/events.md', 'utf8')) ?? []
   expect(decodeViews(message, '').views).toEqual([
     { id: '0b7a8a60-6d27-4a3c-9a3e-1f0c5d2b7e41', assetId: '456', userId: '8', at: now },

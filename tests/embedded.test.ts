@@ -1,34 +1,39 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { embedded } from '../embedded/service.ts'
+import type { ServiceName } from '../services.ts'
+import { discoverySettings } from '../shared/discovery/settings.ts'
+import { createStaticDiscovery } from '../shared/discovery/static.ts'
+import { createLog } from '../shared/runtime/log.ts'
+import { host, loadSettings, logLevel, port } from '../shared/runtime/settings.ts'
+import { createService } from '../shared/service/service.ts'
+import { jsonRequest } from '../shared/testing/json-request.ts'
+import { tracingSettings } from '../shared/tracing/settings.ts'
+import { mapServices, serviceNames } from './harness/each-service.ts'
+import { startEmbedded } from './harness/embedded.ts'
 import { eventually } from './harness/eventually.ts'
-import { listenLive } from './harness/live-subscriber.ts'
-import { getJson, play, views } from './harness/plays.ts'
-import { freePortRange } from './harness/ports.ts'
-import { type ServiceProcess, startProgram } from './harness/service-process.ts'
+import { subscribeLive } from './harness/live-subscriber.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { getJson, metric, play, views } from './harness/plays.ts'
+import { withResources } from './harness/resources.ts'
+import { startSocketServer } from './harness/socket-server.ts'
+import { startSystem } from './harness/system.ts'
+import { createTempFolder } from './harness/temp-folder.ts'
 
-describe('embedded mode', { timeout: 30_000 }, () => {
-  let folder: string
-  let embedded: ServiceProcess
-  let urls: Record<string, string>
+const ORIGIN = 'https://tv.example'
 
+describe('the embedded mode', { timeout: 30_000 }, () => {
+  let system: Awaited<ReturnType<typeof startEmbedded>>
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'embedded-'))
-    embedded = await startProgram('embedded', 'embedded/main.ts', { DATA_DIR: folder }, await freePortRange())
-    urls = await addresses()
-  })
-  afterAll(async () => {
-    await embedded?.[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true, force: true })
-  })
+    system = await startEmbedded({ CORS_ORIGINS: ORIGIN })
+  }, 30_000)
+  afterAll(() => system?.[Symbol.asyncDispose]())
 
   const expectViews = (user: string, expected: number) =>
-    eventually(async () => expect(await views(urls.reporting as string, 'user', user)).toBe(expected))
+    eventually(async () => expect(await views(system.reporting.url, 'user', user)).toBe(expected))
 
-  test('a play answers with what all services know, and counts', async () => {
+  test('a play returns the data of all services, and is counted', async () => {
     for (const count of [1, 2, 3]) {
-      const { status, body } = await play(urls.play as string, '456', 'first')
+      const { status, body } = await play(system.play.url, '456', 'first')
       expect(status).toBe(200)
       expect(body).toEqual({
         id: '456',
@@ -43,56 +48,169 @@ describe('embedded mode', { timeout: 30_000 }, () => {
     }
   })
 
-  test('all five services are ready on ports of their own', async () => {
-    expect(Object.keys(urls).toSorted()).toEqual(['cdnurl', 'metadata', 'play', 'queue-listener', 'reporting'])
-    for (const url of Object.values(urls)) expect((await fetch(`${url}/readyz`)).status).toBe(200)
+  test('every service is ready on a port of its own', async () => {
+    expect(new Set(serviceNames.map((name) => new URL(system[name].url).port)).size).toBe(serviceNames.length)
+    for (const name of serviceNames) {
+      const { title } = ((await getJson(`${system[name].url}/openapi.json`)) as { info: { title: string } }).info
+      expect(title).toBe(name)
+      expect((await fetch(`${system[name].url}/readyz`)).status).toBe(200)
+    }
   })
 
-  test('the edge and reporting tell how counts change', async () => {
-    await using viewer = await listenLive(`${urls.play}/live`)
-    await using listener = await listenLive(`${urls.reporting}/events/live`)
-    await play(urls.play as string, '123', 'watched')
-    for (const { seen } of [viewer, listener]) {
+  test.skipIf(!natsVersion)('every service has the same routes, metrics and circuits as its process', async () => {
+    await using processes = await startSystem()
+    await Promise.all([play(processes.play.url, '456', 'compared'), play(system.play.url, '456', 'compared')])
+    for (const name of serviceNames) {
+      const [own, other] = [system[name].url, processes[name].url]
+      expect(await getJson(`${own}/openapi.json`)).toEqual(await getJson(`${other}/openapi.json`))
+      // Without NATS, the log is the outbox.
+      const expected = (await metricNames(other)).filter((metric) => !metric.startsWith('outbox_'))
+      expect(await metricNames(own)).toEqual(expected)
+      const [{ circuits }, { circuits: expectedCircuits }] = [await readiness(own), await readiness(other)]
+      expect(circuits).toEqual(expectedCircuits)
+    }
+  })
+
+  test('play shows the circuit to each upstream, and counts the calls to it', async () => {
+    const { circuits } = await readiness(system.play.url)
+    expect(circuits).toEqual({ metadata: 'closed', cdnurl: 'closed', reporting: 'closed' })
+    await play(system.play.url, '123', 'measured')
+    for (const upstream of Object.keys(circuits ?? {})) {
+      expect(await metric(system.play.url, sample('circuit_breaker_state', { upstream, state: 'closed' }))).toBe(1)
+      const calls = sample('http_client_request_duration_seconds_count', { upstream, outcome: 'answered' })
+      expect(await metric(system.play.url, calls)).toBeGreaterThan(0)
+    }
+  })
+
+  test('each service has metrics of its own', async () => {
+    await play(system.play.url, '456', 'counted')
+    await expectViews('counted', 1)
+    const owners: Record<string, ServiceName> = {
+      recorded_views_total: 'play',
+      forwarded_views_total: 'queue-listener',
+      counted_views_total: 'reporting',
+    }
+    for (const [name, owner] of Object.entries(owners)) {
+      const values = await mapServices((service) => metric(system[service].url, new RegExp(`^${name}\\b`)))
+      expect(values[owner], name).toBeGreaterThan(0)
+      for (const other of serviceNames.filter((service) => service !== owner)) expect(values[other], name).toBe(0)
+    }
+    const requests = /^http_server_request_duration_seconds_count\{.*route="\/events\/lookup"/
+    const lookups = await mapServices((service) => metric(system[service].url, requests))
+    expect(lookups.reporting).toBeGreaterThan(0)
+    expect(lookups.play).toBe(0)
+  })
+
+  test('the edge and reporting push the counts to subscribers', async () => {
+    await using viewer = await subscribeLive(`${system.play.url}/live`)
+    await using subscriber = await subscribeLive(`${system.reporting.url}/events/live`)
+    await play(system.play.url, '123', 'watched')
+    for (const { seen } of [viewer, subscriber]) {
       await eventually(() => expect(seen()?.users).toContainEqual({ id: 'watched', views: 1 }))
     }
   })
 
-  test('the console is there, and every part is up', async () => {
-    expect((await fetch(`${urls.play}/`)).headers.get('content-type')).toBe('text/html; charset=utf-8')
-    await eventually(async () => expect(await getJson(`${urls.play}/status`)).toMatchObject({ status: 'ready' }))
-    const { parts } = (await getJson(`${urls.play}/status`)) as { parts: object }
-    expect(Object.keys(parts).toSorted()).toEqual([...Object.keys(urls), 'events'].toSorted())
+  test('a page of another origin in CORS_ORIGINS may read the responses of play', async () => {
+    const responses = await Promise.all(
+      [ORIGIN, 'https://other.example'].map((origin) =>
+        fetch(`${system.play.url}/play/asset/456/user/cors`, { method: 'POST', headers: { origin } }),
+      ),
+    )
+    expect(responses.map(({ headers }) => headers.get('access-control-allow-origin'))).toEqual([ORIGIN, null])
   })
 
-  test('a changed asset is played as it is now', async () => {
-    await play(urls.play as string, '123', 'reader')
-    await fetch(`${urls.metadata}/content/asset/123`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ title: 'It, again', genre: 'horror', summary: '' }),
-    })
-    expect((await play(urls.play as string, '123', 'reader')).body).toMatchObject({ title: 'It, again' })
+  test('the console is served, and all services are up', async () => {
+    const page = await fetch(`${system.play.url}/`)
+    expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    await eventually(async () => expect(await getJson(`${system.play.url}/status`)).toMatchObject({ status: 'ready' }))
+    const { parts } = (await getJson(`${system.play.url}/status`)) as { parts: object }
+    expect(Object.keys(parts).toSorted()).toEqual([...serviceNames, 'events'].toSorted())
   })
 
-  test('views are still counted after kill -9', async () => {
-    await Promise.all(Array.from({ length: 50 }, () => play(urls.play as string, '456', 'survivor')))
-    await embedded.signal('SIGKILL')
-    await embedded.start()
-    urls = await addresses()
+  test('an invalidation reaches the cache of play at once', async () => {
+    await play(system.play.url, '123', 'reader')
+    const fields = { title: 'It, again', genre: 'horror', summary: '' }
+    await fetch(`${system.metadata.url}/content/asset/123`, jsonRequest(fields))
+    expect((await play(system.play.url, '123', 'reader')).body).toMatchObject({ title: 'It, again' })
+  })
+
+  test('all views are counted after kill -9', async () => {
+    const plays = await Promise.all(Array.from({ length: 50 }, () => play(system.play.url, '456', 'survivor')))
+    expect(plays.map(({ status }) => status)).toEqual(plays.map(() => 200))
+    await system.process.signal('SIGKILL')
+    await system.process.start()
     await expectViews('survivor', 50)
   })
 
-  test('it ends with status 0 when it is told to', async () => {
-    await embedded.signal('SIGTERM')
-    expect(await embedded.ended()).toBe(0)
+  test('it ends with status 0 after SIGTERM', async () => {
+    await system.process.signal('SIGTERM')
+    expect(await system.process.ended()).toBe(0)
+    await system.process.start()
+  })
+})
+
+describe('the circuit breakers of the embedded mode', { timeout: 30_000 }, () => {
+  test('open when reporting hangs, so that plays are fast without counts', async () => {
+    await using reporting = await startSocketServer()
+    await using edge = await startEmbeddedWith({ reporting: reporting.url })
+    await eventually(async () => {
+      expect(await play(edge.url, '456', '8')).toMatchObject({ status: 200, body: { degraded: ['reporting'] } })
+      expect((await readiness(edge.url)).circuits).toMatchObject({ reporting: 'open', metadata: 'closed' })
+    })
+    expect(await metric(edge.url, sample('circuit_breaker_state', { upstream: 'reporting', state: 'open' }))).toBe(1)
+    const started = performance.now()
+    expect(await play(edge.url, '456', '8')).toMatchObject({ status: 200, body: { degraded: ['reporting'] } })
+    expect(performance.now() - started).toBeLessThan(300)
+    const rejected = sample('http_client_request_duration_seconds_count', { upstream: 'reporting', outcome: 'not_asked' })
+    expect(await metric(edge.url, rejected)).toBeGreaterThan(0)
   })
 
-  /** Where each service listens, as its log says. */
-  const addresses = () =>
-    eventually(() => {
-      const lines = embedded.lines().flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : []))
-      const listening = lines.filter(({ msg }) => msg === 'listening')
-      expect(listening).toHaveLength(5)
-      return Object.fromEntries(listening.map(({ name, url }) => [name, url]))
+  test('open when metadata fails', async () => {
+    await using metadata = await startSocketServer((socket) => socket.destroy())
+    await using edge = await startEmbeddedWith({ metadata: metadata.url })
+    await eventually(async () => {
+      expect((await play(edge.url, '456', '8')).status).toBe(503)
+      expect((await readiness(edge.url)).circuits).toMatchObject({ metadata: 'open', reporting: 'closed' })
     })
+  })
 })
+
+/** Starts the embedded mode in this process, with other upstreams than its own. */
+async function startEmbeddedWith(upstreams: Record<string, string>): Promise<AsyncDisposable & { url: string }> {
+  await using stack = new AsyncDisposableStack()
+  const folder = stack.use(await createTempFolder('embedded'))
+  const shape = { PORT: port(0), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings, ...tracingSettings }
+  const env = { DATA_DIR: folder.path, LOG_LEVEL: 'silent' }
+  const settings = loadSettings({ ...shape, ...embedded.settings }, { args: ['--port', '0'], env })
+  const stopping = new AbortController()
+  const discovery = {
+    ...createStaticDiscovery(),
+    instancesOf: (name: string, configured: readonly string[]) => {
+      const origins = upstreams[name] ? [upstreams[name]] : configured
+      return () => origins
+    },
+  }
+  const log = createLog({ name: 'embedded', level: 'silent' })
+  const service = createService({ name: 'embedded', log, stopping: stopping.signal, discovery })
+  stack.use(service.resources)
+  stack.defer(() => stopping.abort())
+  const { url } = await embedded.start(service, settings)
+  return withResources({ url }, stack)
+}
+
+type Readiness = { status: string; circuits?: Record<string, string> }
+
+async function readiness(origin: string): Promise<Readiness> {
+  return (await getJson(`${origin}/readyz`)) as Readiness
+}
+
+async function metricNames(origin: string): Promise<string[]> {
+  const text = await (await fetch(`${origin}/metrics`)).text()
+  return [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => String(name)).toSorted()
+}
+
+/** Matches the samples of a metric with these labels, in their order. */
+function sample(name: string, labels: Record<string, string>): RegExp {
+  const pairs = Object.entries(labels).map(([label, value]) => `${label}="${value}"`)
+  return new RegExp(`^${name}\\{.*${pairs.join(',')}`)
+}

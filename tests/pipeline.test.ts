@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { REJECTED, STREAM } from '../shared/event-log/stream.ts'
+import { DEAD_LETTERS, STREAM } from '../shared/event-log/stream.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
@@ -191,7 +191,7 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     await playUntilAnswered('after-junk')
     await expectViews('after-junk', 1)
     expect((await rejected()) - before).toBe(1)
-    expect(await lastMessage(REJECTED)).toBe('junk')
+    expect(await lastMessage(DEAD_LETTERS)).toBe('junk')
   })
 
   test('a foreign producer’s view counts', async () => {

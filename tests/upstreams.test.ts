@@ -1,29 +1,30 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { postAsset } from './harness/assets.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
+import { startSocketServer } from './harness/socket-server.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-/** What a sick neighbour does with a connection. */
-const sicknesses: [name: string, treat: (socket: Socket) => void][] = [
-  ['accepts and never answers', () => {}],
-  ['answers slowly, byte by byte', (socket) => void dribble(socket, answerOf('{"assets":{},"users":{}}'))],
-  ['answers garbage', (socket) => socket.once('data', () => socket.end('SSH-2.0-OpenSSH_9.9\r\n'))],
+/** The ways in which an upstream handles a connection badly. */
+const faults: [name: string, handle: (socket: Socket) => void][] = [
+  ['accepts and never responds', () => {}],
+  ['responds slowly, byte by byte', (socket) => void dribble(socket, toResponse('{"assets":{},"users":{}}'))],
+  ['responds with garbage', (socket) => socket.once('data', () => socket.end('SSH-2.0-OpenSSH_9.9\r\n'))],
   [
-    'answers with JSON that was not agreed',
-    (socket) => socket.on('data', () => socket.write(answerOf('{"views":"many"}'))),
+    'responds with JSON that violates the contract',
+    (socket) => socket.on('data', () => socket.write(toResponse('{"views":"many"}'))),
   ],
   [
-    'closes in the middle of its answer',
-    (socket) => socket.once('data', () => socket.end(answerOf('{"assets":{}}').slice(0, -5))),
+    'closes in the middle of its response',
+    (socket) => socket.once('data', () => socket.end(toResponse('{"assets":{}}').slice(0, -5))),
   ],
 ]
 
-describe.skipIf(!natsVersion)('sick neighbours', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '50ms' })
@@ -31,26 +32,26 @@ describe.skipIf(!natsVersion)('sick neighbours', { timeout: 60_000 }, () => {
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  describe.each(sicknesses)('reporting %s', (_, treat) => {
-    test('a play is answered in time without counts, and counts', async () => {
-      await using neighbour = await startNeighbour(treat)
-      await using edge = await startService('play', { ...system.env, REPORTING_URL: neighbour.url })
+  describe('a faulty reporting', () => {
+    const { edgeWith } = startFaultyEdges('REPORTING_URL')
+
+    test.concurrent.each(faults)('that %s: plays get a 200 in time, without counts, and are counted', async (fault) => {
+      const { edge, user } = edgeWith(fault)
       await eventually(async () => expect((await play(edge.url, '456', 'warm')).status).toBe(200))
-      const user = edge.url.replace(/\D+/g, '-')
       for (let count = 0; count < 5; count += 1) {
-        const { ms, body } = await timed(edge, '456', `u${user}`)
+        const { ms, body } = await timed(edge, '456', user)
         expect(body).toMatchObject({ title: 'Terminator', userviews: null, assetviews: null, degraded: ['reporting'] })
         expect(ms).toBeLessThan(1_000)
       }
-      await eventually(async () => expect(await views(system.reporting.url, 'user', `u${user}`)).toBe(5))
+      await eventually(async () => expect(await views(system.reporting.url, 'user', user)).toBe(5))
     })
   })
 
-  describe.each(sicknesses)('metadata %s', (_, treat) => {
-    test('a play of what was never read is refused in time, and does not count', async () => {
-      await using neighbour = await startNeighbour(treat)
-      await using edge = await startService('play', { ...system.env, METADATA_URL: neighbour.url })
-      const user = `refused${edge.url.replace(/\D+/g, '-')}`
+  describe('a faulty metadata', () => {
+    const { edgeWith } = startFaultyEdges('METADATA_URL')
+
+    test.concurrent.each(faults)('that %s: plays of an uncached asset get a 503 in time, and are not counted', async (fault) => {
+      const { edge, user } = edgeWith(fault)
       for (let count = 0; count < 3; count += 1) {
         const started = performance.now()
         expect((await play(edge.url, '456', user)).status).toBe(503)
@@ -62,7 +63,29 @@ describe.skipIf(!natsVersion)('sick neighbours', { timeout: 60_000 }, () => {
     })
   })
 
-  test('once the circuit of a hanging reporting is open, plays are quick, and it closes when reporting goes on', async () => {
+  /** Starts an edge for each fault of the upstream in `urlSetting`, all of them before the tests of the suite. */
+  function startFaultyEdges(urlSetting: string) {
+    const stack = new AsyncDisposableStack()
+    const edges = new Map<string, ServiceProcess>()
+    beforeAll(async () => {
+      const starts = faults.map(async ([fault, handle]) => {
+        const upstream = stack.use(await startSocketServer(handle))
+        edges.set(fault, stack.use(await startService('play', { ...system.env, [urlSetting]: upstream.url })))
+      })
+      await Promise.all(starts)
+    })
+    afterAll(() => stack.disposeAsync())
+    return {
+      /** The edge with this fault, and a user of its own. */
+      edgeWith(fault: string): { edge: ServiceProcess; user: string } {
+        const edge = edges.get(fault)
+        if (!edge) throw new Error(`no edge has an upstream that ${fault}`)
+        return { edge, user: `user-${new URL(edge.url).port}` }
+      },
+    }
+  }
+
+  test('while the circuit of a hanging reporting is open, plays are fast; it closes once reporting resumes', async () => {
     await system.reporting.signal('SIGSTOP')
     await eventually(async () => {
       await timed(system.play, '456', 'quick')
@@ -84,8 +107,10 @@ describe.skipIf(!natsVersion)('sick neighbours', { timeout: 60_000 }, () => {
 
   describe.each(['metadata', 'cdnurl'] as const)('%s', (name) => {
     test.each(['SIGSTOP', 'SIGKILL'] as const)(
-      'after %s plays go on with what was last read; what never was read is a 503',
+      'after %s, cached assets are played, and uncached ones get a 503',
       async (signal) => {
+        const uncached = `uncached-${name}-${signal}`
+        await postAsset(system, { id: uncached, title: 'Uncached', url: 'path/to/uncached.mp4' })
         await eventually(async () =>
           expect((await play(system.play.url, '456', 'reader')).body).not.toHaveProperty('degraded'),
         )
@@ -95,28 +120,28 @@ describe.skipIf(!natsVersion)('sick neighbours', { timeout: 60_000 }, () => {
           expect(body).toMatchObject({ title: 'Terminator', url: 'path/to/asset456.mp4', degraded: [name] })
           expect(ms).toBeLessThan(1_000)
         })
-        const unread = await fetch(`${system.play.url}/play/asset/never-read/user/reader`, { method: 'POST' })
-        // The other service may be asked, and knows of no such asset: that settles it.
-        expect(unread.status).toBe(404)
-        await using fresh = await startService('play', system.env)
-        const answer = await fetch(`${fresh.url}/play/asset/456/user/reader`, { method: 'POST' })
-        expect(answer.status).toBe(503)
-        expect(answer.headers.get('retry-after')).toBe('1')
-        expect(await answer.json()).toEqual({ status: 'Service unavailable', requestId: expect.any(String) })
+        // The other service has no such asset, and that decides it.
+        expect((await play(system.play.url, 'unknown', 'reader')).status).toBe(404)
+        const response = await fetch(`${system.play.url}/play/asset/${uncached}/user/reader`, { method: 'POST' })
+        expect(response.status).toBe(503)
+        expect(response.headers.get('retry-after')).toBe('1')
+        const requestId = response.headers.get('x-request-id')
+        expect(await response.json()).toEqual({ status: 'Service unavailable', requestId })
         await system[name].start()
       },
     )
   })
 
-  test('of two instances named by a setting one may be killed, and no play is the worse for it', async () => {
+  test('one of two configured instances can be killed without any degraded play', async () => {
     await using second = await startService('metadata', system.env)
     const METADATA_URL = `${system.metadata.url},${second.url}`
     await using edge = await startService('play', { ...system.env, METADATA_URL, CATALOGUE_TTL: '1ms' })
     await eventually(async () => expect((await play(edge.url, '456', 'spread')).status).toBe(200))
-    const asked = () => metric(second.url, /^http_server_request_duration_seconds_count\{.*\/content\/asset\/:assetId/)
+    const requests = () =>
+      metric(second.url, /^http_server_request_duration_seconds_count\{.*\/content\/asset\/:assetId/)
     await eventually(async () => {
       await play(edge.url, '456', 'spread')
-      expect(await asked()).toBeGreaterThan(5)
+      expect(await requests()).toBeGreaterThan(5)
     })
     await second.signal('SIGKILL')
     for (let count = 0; count < 50; count += 1) {
@@ -124,15 +149,15 @@ describe.skipIf(!natsVersion)('sick neighbours', { timeout: 60_000 }, () => {
     }
   })
 
-  test('with NATS and the disk of the outbox both away a play is a 503 that counts nothing', async () => {
+  test('while NATS is down and the outbox cannot be written, a play gets a 503 and is not counted', async () => {
     await using edge = await startService('play', { ...system.env, DATA_DIR: '/dev/null/outbox' })
     await eventually(async () => expect((await play(edge.url, '456', 'lost')).status).toBe(200))
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'lost')).toBeGreaterThan(0))
     const before = await views(system.reporting.url, 'user', 'lost')
     await system.nats.signal('SIGKILL')
-    const answer = await fetch(`${edge.url}/play/asset/456/user/lost`, { method: 'POST' })
-    expect(answer.status).toBe(503)
-    expect(answer.headers.get('retry-after')).toBe('1')
+    const response = await fetch(`${edge.url}/play/asset/456/user/lost`, { method: 'POST' })
+    expect(response.status).toBe(503)
+    expect(response.headers.get('retry-after')).toBe('1')
     expect(edge.lines().join('\n')).toContain('the outbox fails')
     expect((await fetch(`${edge.url}/readyz`)).status).toBe(503)
     await system.nats.start()
@@ -142,6 +167,7 @@ describe.skipIf(!natsVersion)('sick neighbours', { timeout: 60_000 }, () => {
   })
 })
 
+/** Plays an asset, which must succeed. */
 async function timed(edge: ServiceProcess, assetId: string, userId: string) {
   const started = performance.now()
   const { status, body } = await play(edge.url, assetId, userId)
@@ -154,27 +180,7 @@ async function circuit({ url }: ServiceProcess, upstream: string): Promise<strin
   return circuits[upstream]
 }
 
-/** A server that treats every connection as it is told to. */
-async function startNeighbour(treat: (socket: Socket) => void): Promise<AsyncDisposable & { url: string }> {
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket)
-    socket.on('error', () => socket.destroy())
-    socket.resume()
-    treat(socket)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.close()
-      for (const socket of sockets) socket.destroy()
-      await once(server, 'close')
-    },
-  }
-}
-
-function answerOf(body: string): string {
+function toResponse(body: string): string {
   return `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
 }
 

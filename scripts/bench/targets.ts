@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { type ServiceProcess, startCommand, startProgram } from '../../tests/harness/service-process.ts'
+import { type ServiceProcess, startCommand } from '../../tests/harness/service-process.ts'
 import { type System, startSystem } from '../../tests/harness/system.ts'
 import { nodeFlagsOf, parseProcfile } from '../start/procfile.ts'
 import { startGin } from './gin/start.ts'
@@ -35,7 +35,7 @@ export async function startTargets(options: Options): Promise<Targets> {
   const [system, observed, bare] = await Promise.all([
     startSystem({}, natsOptions),
     options.observed ? startObserved(natsOptions) : undefined,
-    startProgram(BARE, 'scripts/bench/bare-hono.ts', {}),
+    startCommand(BARE, process.execPath, ['scripts/bench/bare-hono.ts'], {}),
   ])
   for (const started of [system, observed, bare]) stack.use(started)
   const variants = await Promise.all(

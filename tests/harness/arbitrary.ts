@@ -2,23 +2,23 @@ import fc from 'fast-check'
 import type { OpenApi, Schema } from './openapi.ts'
 
 /**
- * Values that a schema of the document allows, its examples among them.
- * @throws Error for a schema that says what this cannot make
+ * Generates values that match a schema of the document, including its examples.
+ * @throws Error for an unsupported schema
  */
 export function arbitraryOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
   if (schema.$ref) return arbitraryOf(api.resolve(schema), api)
-  const made = make(schema, api)
-  return schema.examples ? fc.oneof(fc.constantFrom(...schema.examples), made) : made
+  const generated = generate(schema, api)
+  return schema.examples ? fc.oneof(fc.constantFrom(...schema.examples), generated) : generated
 }
 
-/** Values that differ in one place from what the schema allows, so that it does not allow them. */
-export function spoiledOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
+/** Generates values that differ from a valid one in a single place and do not match the schema. */
+export function invalidOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
   return arbitraryOf(schema, api)
     .map((value) => [...mutantsOf(value)].filter((mutant) => !api.accepts(schema, mutant)))
     .chain((mutants) => fc.constantFrom(...mutants))
 }
 
-function make(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
+function generate(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
   if (schema.const !== undefined) return fc.constant(schema.const)
   if (schema.enum) return fc.constantFrom(...schema.enum)
   if (schema.anyOf) return fc.oneof(...schema.anyOf.map((one) => arbitraryOf(one, api)))
@@ -36,7 +36,7 @@ function make(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
     case 'object':
       return object(schema, api)
     default:
-      throw new Error(`nothing is made of ${JSON.stringify(schema)}`)
+      throw new Error(`unsupported schema: ${JSON.stringify(schema)}`)
   }
 }
 
@@ -46,8 +46,8 @@ function text({ format, pattern, minLength = 0, maxLength = 1_000 }: Schema): fc
     return fc.date({ ...years, noInvalidDate: true }).map((date) => date.toISOString())
   }
   if (pattern) return fc.stringMatching(new RegExp(pattern))
-  const some = fc.string({ unit: 'binary', minLength, maxLength })
-  return fc.oneof({ arbitrary: some, weight: 8 }, fc.constantFrom('x'.repeat(maxLength), '😀'.repeat(maxLength)))
+  const random = fc.string({ unit: 'binary', minLength, maxLength })
+  return fc.oneof({ arbitrary: random, weight: 8 }, fc.constantFrom('x'.repeat(maxLength), '😀'.repeat(maxLength)))
 }
 
 function object({ properties = {}, required = [], additionalProperties }: Schema, api: OpenApi) {
@@ -58,11 +58,11 @@ function object({ properties = {}, required = [], additionalProperties }: Schema
   return fc.tuple(others, fields).map(([other, field]) => ({ ...other, ...field }))
 }
 
-const OTHERS = [null, true, -1, 7.5, '', 'x'.repeat(10_000), [], {}]
+const REPLACEMENTS = [null, true, -1, 7.5, '', 'x'.repeat(10_000), [], {}]
 
-/** All that comes of one change to a value: a field more or less, or another value at any depth. */
+/** All single changes to a value: a field added or removed, or a value replaced at any depth. */
 function* mutantsOf(value: unknown): Generator<unknown> {
-  yield* OTHERS
+  yield* REPLACEMENTS
   if (Array.isArray(value)) {
     for (const [index, item] of value.entries()) {
       for (const mutant of mutantsOf(item)) yield value.with(index, mutant)

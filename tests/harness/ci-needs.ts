@@ -1,9 +1,9 @@
 /**
- * Passes on whether a program is there, for tests to be skipped where it is not.
- * @throws Error where `.ci/run` says, in CI_NEEDS, that it installed the program: CI must not skip what needs it
+ * Returns `isInstalled`, for tests that are skipped if a program is missing.
+ * @throws Error if the program is missing although `.ci/run` installed it, as CI_NEEDS says: CI must not skip its tests
  */
-export function unlessCiNeeds(program: string, isThere: boolean): boolean {
-  const needed = process.env.CI_NEEDS?.split(' ').includes(program)
-  if (!isThere && needed) throw new Error(`${program} does not run, and CI must not skip what needs it`)
-  return isThere
+export function failIfCiNeeds(program: string, isInstalled: boolean): boolean {
+  const isNeeded = process.env.CI_NEEDS?.split(' ').includes(program)
+  if (!isInstalled && isNeeded) throw new Error(`${program} does not run, but CI must not skip the tests that need it`)
+  return isInstalled
 }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-/** What the tests look at of a Grafana dashboard (https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/). */
+/** The part of a Grafana dashboard that the tests read (https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/). */
 export type Dashboard = {
   panels: Panel[]
   templating: { list: { name: string; query: string | { query: string }; allValue?: string }[] }
@@ -20,7 +20,7 @@ export async function readDashboard(file: string): Promise<Dashboard> {
   return JSON.parse(await readFile(file, 'utf8'))
 }
 
-/** Those that show something: a row is only a heading. */
+/** All panels except rows, which are headings. */
 export function panelsOf({ panels }: Dashboard): Panel[] {
   return panels.filter(({ type }) => type !== 'row')
 }
@@ -33,14 +33,14 @@ export function queriesOf(dashboard: Dashboard): Query[] {
   )
 }
 
-/** An expression as Grafana sends it: with all services and instances, unless the variables say otherwise. */
+/** Substitutes the variables of an expression as Grafana does. A variable that is not given has its "All" value. */
 export function substitute(dashboard: Dashboard, expr: string, variables: Record<string, string>): string {
   const all = dashboard.templating.list.map(({ name, allValue }) => [name, allValue ?? ''] as const)
   const values = new Map([...all, ...Object.entries(variables)])
   return expr.replaceAll(/\$(\w+)/g, (variable, name) => values.get(name) ?? variable)
 }
 
-/** The names of the metrics that an expression reads: of its words, those that are no function, keyword or label. */
+/** The names of the metrics in an expression: its words, except functions, keywords and labels. */
 export function metricsIn(expr: string): string[] {
   const words = expr
     .replaceAll(/{[^}]*}|\[[^\]]*\]|"[^"]*"/g, ' ')
@@ -50,7 +50,7 @@ export function metricsIn(expr: string): string[] {
   return [...new Set([...words].map(([word]) => word))].filter((word) => !keywords.includes(word))
 }
 
-/** The variables that Prometheus is asked for, `label_values(<selector>, <label>)`. */
+/** The variables whose values come from Prometheus, by `label_values(<selector>, <label>)`. */
 export function variableQueriesOf(dashboard: Dashboard): { name: string; selector: string; label: string }[] {
   return dashboard.templating.list.flatMap(({ name, query }) => {
     const [, selector, label] =

@@ -1,29 +1,25 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import type { ServiceName } from '../../services.ts'
 import { toOrigin } from '../../shared/runtime/origin.ts'
+import { mapServices } from './each-service.ts'
 import { eventually } from './eventually.ts'
-import { freePortRange } from './ports.ts'
-import { startProgram } from './service-process.ts'
-import type { System } from './system.ts'
+import { freePortRange, portNextTo } from './ports.ts'
+import { withResources } from './resources.ts'
+import { type ServiceProcess, startService } from './service-process.ts'
+import { createTempFolder } from './temp-folder.ts'
 
-type Name = 'metadata' | 'cdnurl' | 'reporting' | 'listener' | 'play'
+/** The address of each service, whether it is a process of its own or not. */
+export type Services = AsyncDisposable & Record<ServiceName, Pick<ServiceProcess, 'url'>>
 
-/** Where each of the five services is. */
-export type Services = AsyncDisposable & { [name in Name]: Pick<System[name], 'url'> }
-
-/** All five services in one process, ready. */
-export async function startEmbedded(settings: Record<string, string> = {}): Promise<Services> {
+/** Starts all services in one process. */
+export async function startEmbedded(
+  settings: Record<string, string> = {},
+): Promise<Services & { process: ServiceProcess }> {
   await using stack = new AsyncDisposableStack()
-  const folder = await mkdtemp(join(tmpdir(), 'embedded-'))
-  stack.defer(() => rm(folder, { recursive: true, force: true }))
-  const port = await freePortRange()
-  stack.use(await startProgram('embedded', 'embedded/main.ts', { DATA_DIR: folder, ...settings }, port))
-  const at = (offset: number) => ({ url: toOrigin('127.0.0.1', port + offset) })
-  const play = at(0)
-  // The edge is the last to listen.
-  await eventually(() => fetch(`${play.url}/healthz`))
-  const all = stack.move()
-  const rest = { metadata: at(1), reporting: at(2), cdnurl: at(3), listener: at(4) }
-  return { play, ...rest, [Symbol.asyncDispose]: () => all.disposeAsync() }
+  const folder = stack.use(await createTempFolder('embedded'))
+  const edgePort = await freePortRange()
+  const process = stack.use(await startService('embedded', { DATA_DIR: folder.path, ...settings }, edgePort))
+  const services = await mapServices((name) => ({ url: toOrigin('127.0.0.1', portNextTo(edgePort, name)) }))
+  // play is the last to listen.
+  await eventually(() => fetch(`${services.play.url}/healthz`))
+  return withResources({ process, ...services }, stack)
 }

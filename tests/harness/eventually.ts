@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const EVERY_MS = 20
+const INTERVAL_MS = 20
 
 /**
- * Repeats `attempt` until it returns without throwing, and returns what it returned.
- * @param limitMs after which the last error is thrown
+ * Repeats `attempt` until it does not throw, and returns its result.
+ * @throws the last error, after `limitMs` milliseconds
  */
 export async function eventually<Result>(attempt: () => Result | Promise<Result>, limitMs = 10_000): Promise<Result> {
   const limit = performance.now() + limitMs
@@ -13,7 +13,7 @@ export async function eventually<Result>(attempt: () => Result | Promise<Result>
       return await attempt()
     } catch (error) {
       if (performance.now() > limit) throw error
-      await sleep(EVERY_MS)
+      await sleep(INTERVAL_MS)
     }
   }
 }

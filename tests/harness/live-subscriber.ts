@@ -3,23 +3,23 @@ import { get, type IncomingMessage } from 'node:http'
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import type { LiveChanges, LiveSnapshot } from '../../shared/contracts/live.ts'
 
-export type LiveListener = AsyncDisposable & {
+export type LiveSubscriber = AsyncDisposable & {
   status: number
   headers: IncomingMessage['headers']
   events: EventSourceMessage[]
   heartbeats: () => number
-  /** What a page makes of the events: all that it knows of views, most first; undefined before the first snapshot. */
+  /** The counts that a page would show, largest first; undefined before the first snapshot. */
   seen(): { views: number; assets: Top; users: Top; seconds: Record<string, number> } | undefined
   hasEnded: () => boolean
-  /** Stops reading, or goes on with it. */
+  /** Stops reading from the socket, as a slow consumer does. */
   pause(): void
   resume(): void
 }
 
 type Top = { id: string; views: number }[]
 
-/** Listens to server-sent events, as a browser does but for coming again. */
-export async function listenLive(url: string, lastEventId?: string): Promise<LiveListener> {
+/** Subscribes to server-sent events as a browser does, except that it does not reconnect. */
+export async function subscribeLive(url: string, lastEventId?: string): Promise<LiveSubscriber> {
   const request = get(url, { agent: false, headers: lastEventId ? { 'last-event-id': lastEventId } : {} })
   const [response] = (await once(request, 'response')) as [IncomingMessage]
   const events: EventSourceMessage[] = []
@@ -34,7 +34,7 @@ export async function listenLive(url: string, lastEventId?: string): Promise<Liv
     headers: response.headers,
     events,
     heartbeats: () => heartbeats,
-    seen: () => foldAll(events),
+    seen: () => toCounts(events),
     hasEnded: () => ended,
     pause: () => response.pause(),
     resume: () => response.resume(),
@@ -45,7 +45,7 @@ export async function listenLive(url: string, lastEventId?: string): Promise<Liv
   }
 }
 
-function foldAll(events: EventSourceMessage[]) {
+function toCounts(events: EventSourceMessage[]) {
   const last = events.findLastIndex(({ event }) => event === 'snapshot')
   if (last < 0) return undefined
   const { top, ...snapshot } = JSON.parse(String(events[last]?.data)) as LiveSnapshot
@@ -64,3 +64,6 @@ function sorted(counts: Record<string, number>): Top {
   const all = Object.entries(counts).map(([id, views]) => ({ id, views }))
   return all.sort((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1)).slice(0, 10)
 }
+
+/** The former names. */
+export { type LiveSubscriber as LiveListener, subscribeLive as listenLive }

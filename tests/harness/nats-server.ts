@@ -1,57 +1,57 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
-import { connect } from 'nats'
+import { delimiter, dirname } from 'node:path'
+import { connect, type NatsConnection } from 'nats'
 import { natsServerVersion } from '../../scripts/nats-server.ts'
-import { type Child, startChild } from './child.ts'
-import { unlessCiNeeds } from './ci-needs.ts'
+import { startChild } from './child.ts'
+import { failIfCiNeeds } from './ci-needs.ts'
 import { freePort } from './ports.ts'
+import { withResources } from './resources.ts'
+import { createTempFolder } from './temp-folder.ts'
 
-/** The server that tests use: NATS_SERVER_BIN, or the one on the PATH. */
+/** The server under test: NATS_SERVER_BIN, or the one on the PATH. */
 const program = process.env.NATS_SERVER_BIN || 'nats-server'
 
-/** The version of the server that tests use; undefined where there is none. */
+/** The version of the server under test; undefined if none is installed. */
 export const natsVersion = natsServerVersion(program)
-unlessCiNeeds('nats-server', natsVersion !== undefined)
+failIfCiNeeds('nats-server', natsVersion !== undefined)
 
-/** A PATH on which the tests' server is the first. */
+/** A PATH that finds the server under test first. */
 export const pathWithNats = [dirname(program), process.env.PATH].join(delimiter)
 
 export type NatsServer = AsyncDisposable & {
   url: string
   pid: () => number
   signal(signal: NodeJS.Signals): Promise<void>
-  /** Starts it again, with the same data, where it has ended; lets it go on where it was stopped. */
+  /** Restarts it with the same data if it has ended; resumes it if it is suspended. */
   start(): Promise<void>
-  /** Runs something with a connection of its own. */
-  use<Result>(work: (connection: Awaited<ReturnType<typeof connect>>) => Promise<Result>): Promise<Result>
+  /** Runs `work` with a new connection, and closes it. */
+  use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result>
 }
 
+/** `config` names a configuration file. */
 export type NatsOptions = { config?: string }
 
-/** A real nats-server with JetStream, on a free port, with data of its own, and a configuration file if one is named. */
+/** Starts a real nats-server with JetStream and no data, on a free port. */
 export async function startNatsServer({ config }: NatsOptions = {}): Promise<NatsServer> {
-  const folder = await mkdtemp(join(tmpdir(), 'nats-'))
+  await using stack = new AsyncDisposableStack()
+  const folder = stack.use(await createTempFolder('nats'))
   const port = await freePort()
-  const args = ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', folder]
+  const args = ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', folder.path]
   if (config) args.push('--config', config)
-  let child: Child | undefined
-
-  async function start(): Promise<void> {
-    if (child?.isRunning()) return child.signal('SIGCONT')
-    child = startChild(program, args)
-    await child.line((line) => line.includes('Server is ready') || undefined)
-  }
-
-  await start()
-  return {
+  const startOnce = () => startChild(program, args)
+  const ready = (line: string) => line.includes('Server is ready') || undefined
+  let child = startOnce()
+  stack.defer(() => child[Symbol.asyncDispose]())
+  await child.line(ready)
+  const server = {
     url: `nats://127.0.0.1:${port}`,
-    pid: () => child?.pid ?? 0,
-    start,
-    async signal(name) {
-      await child?.signal(name)
+    pid: () => child.pid,
+    signal: (name: NodeJS.Signals) => child.signal(name),
+    async start() {
+      if (child.isRunning()) return child.signal('SIGCONT')
+      child = startOnce()
+      await child.line(ready)
     },
-    async use(work) {
+    async use<Result>(work: (connection: NatsConnection) => Promise<Result>) {
       const connection = await connect({ servers: `127.0.0.1:${port}` })
       try {
         return await work(connection)
@@ -59,9 +59,6 @@ export async function startNatsServer({ config }: NatsOptions = {}): Promise<Nat
         await connection.close()
       }
     },
-    async [Symbol.asyncDispose]() {
-      await child?.[Symbol.asyncDispose]()
-      await rm(folder, { recursive: true, force: true })
-    },
   }
+  return withResources(server, stack)
 }

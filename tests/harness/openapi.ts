@@ -2,7 +2,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { getJson } from './plays.ts'
 
-/** The part of JSON Schema that the documents use. */
+/** The subset of JSON Schema that the documents use. */
 export type Schema = {
   $ref?: string
   type?: string
@@ -34,7 +34,7 @@ export type Parameter = { in: 'path' | 'query'; name: string; required?: boolean
 export type Operation = {
   id: string
   method: string
-  /** With its parameters in braces. */
+  /** With its parameters in braces, such as `/url/asset/{assetId}`. */
   path: string
   parameters: Parameter[]
   requestBody?: { content: Content }
@@ -44,11 +44,11 @@ export type Operation = {
 
 export type OpenApi = {
   operations: Operation[]
-  /** Whether a value is as a schema of the document says. */
+  /** Whether a value matches a schema of the document. */
   accepts(schema: Schema, value: unknown): boolean
-  /** @throws Error that says what is not */
+  /** @throws Error that names each mismatch */
   expectValid(schema: Schema, value: unknown): void
-  /** The schema that a reference stands for, or the schema itself. */
+  /** Resolves a reference. Returns other schemas as they are. */
   resolve(schema: Schema): Schema
 }
 
@@ -57,7 +57,7 @@ type Document = {
   components: { schemas: Record<string, Schema> }
 }
 
-/** Reads the document of a running service. */
+/** Loads the OpenAPI document of a running service. */
 export async function loadOpenApi(origin: string): Promise<OpenApi> {
   const { paths, components } = close((await getJson(`${origin}/openapi.json`)) as Document)
   const ajv = new Ajv2020({ strict: true, allErrors: true })
@@ -93,7 +93,7 @@ export async function loadOpenApi(origin: string): Promise<OpenApi> {
   }
 }
 
-/** Answers may grow, so the document does not forbid other fields. But what is answered today is to be in it. */
+/** The document allows unknown fields, so that responses can grow. The tests forbid them: every field must be documented. */
 function close<Node>(node: Node): Node {
   if (typeof node !== 'object' || node === null) return node
   if (Array.isArray(node)) return node.map(close) as Node

@@ -34,20 +34,20 @@ const ExportRequest = z.object({
   ),
 })
 
-/** A span as it was received, with the resource that sent it. */
+/** A span, with the attributes of the resource that sent it. */
 export type ReceivedSpan = z.output<typeof ReceivedSpan> & { resource: Record<string, unknown> }
 
 export type OtlpReceiver = AsyncDisposable & {
   url: string
   spans: ReceivedSpan[]
-  /** What was sent that could not be parsed. */
-  problems: unknown[]
+  /** Errors from requests that could not be parsed. */
+  errors: unknown[]
 }
 
-/** Takes what OTLP/HTTP exporters send, and parses it. */
+/** Receives spans from OTLP/HTTP exporters. */
 export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = []
-  const problems: unknown[] = []
+  const errors: unknown[] = []
   const server = createServer(async (request, response) => {
     try {
       if (request.method !== 'POST' || request.url !== '/v1/traces') throw new Error(`${request.method} ${request.url}`)
@@ -59,7 +59,7 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
       }
       response.setHeader('content-type', 'application/json').end('{}')
     } catch (error) {
-      problems.push(error)
+      errors.push(error)
       response.writeHead(400).end()
     }
   }).listen(0, '127.0.0.1')
@@ -67,7 +67,7 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     spans,
-    problems,
+    errors,
     async [Symbol.asyncDispose]() {
       server.close()
       server.closeAllConnections()

@@ -1,10 +1,10 @@
-/** Plays an asset at an edge, and gives the status and the body of its answer. */
+/** Plays an asset. Returns the status and the parsed body of the response. */
 export async function play(edge: string, assetId: string, userId: string) {
   const response = await fetch(`${edge}/play/asset/${assetId}/user/${userId}`, { method: 'POST' })
   return { status: response.status, body: await response.json() }
 }
 
-/** The views that reporting has for an asset or a user; 0 where it knows none. */
+/** The views that reporting has counted for an asset or a user. */
 export async function views(reporting: string, by: 'asset' | 'user', id: string): Promise<number> {
   const { views = 0 } = (await getJson(`${reporting}/events/${by}/${id}`)) as { views?: number }
   return views
@@ -15,7 +15,7 @@ export async function getJson(url: string): Promise<unknown> {
   return response.json()
 }
 
-/** The sum of the samples of `/metrics` whose line matches. */
+/** The sum of all samples in `/metrics` whose line matches. */
 export async function metric(service: string, line: RegExp): Promise<number> {
   const text = await (await fetch(`${service}/metrics`)).text()
   const values = text.split('\n').filter((sample) => line.test(sample))

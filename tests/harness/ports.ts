@@ -1,19 +1,33 @@
+import { readFileSync } from 'node:fs'
 import { isFree } from '../../scripts/start/free-port.ts'
+import { parseProcfile, portsOf } from '../../scripts/start/procfile.ts'
+import { type ServiceName, serviceEntries, services } from '../../services.ts'
+import { toOrigin } from '../../shared/runtime/origin.ts'
 
 /**
- * A port that nobody listens on. Below those that the system gives to outgoing connections, so that a process that was
- * killed finds it free when it is started again.
+ * A free port below the ephemeral range, so that no outgoing connection takes it while its process is down before a
+ * restart.
  */
 export function freePort(): Promise<number> {
   return freePortWith([0])
 }
 
-/** All ports of `npm start -- --port N --consul`, those of NATS and Consul among them, from that of the edge. */
-const STARTED = [8_080, 8_081, 8_082, 8_083, 8_084, 8_091, 4_222, 8_500, 8_301, 8_300].map((port) => port - 8_080)
-
-/** The first of ports that `npm start -- --port` takes, where all that move with it are free too. */
+/** A port for the edge such that all ports of `npm start -- --port N --consul` are free, those of NATS and Consul too. */
 export function freePortRange(): Promise<number> {
-  return freePortWith(STARTED)
+  const commands = ['Procfile', 'Procfile.consul'].flatMap((file) => parseProcfile(readFileSync(file, 'utf8')))
+  return freePortWith(commands.flatMap(portsOf).map((port) => port - services.play.port))
+}
+
+/** The port of a service whose edge listens on `edgePort`: all of them keep their distance from the default ports. */
+export function portNextTo(edgePort: number, name: ServiceName): number {
+  return services[name].port - services.play.port + edgePort
+}
+
+/** The URL settings of all services next to an edge on `edgePort`. */
+export function urlSettingsNextTo(edgePort: number): Record<string, string> {
+  return Object.fromEntries(
+    serviceEntries.map(({ name, urlSetting }) => [urlSetting, toOrigin('127.0.0.1', portNextTo(edgePort, name))]),
+  )
 }
 
 async function freePortWith(offsets: number[]): Promise<number> {

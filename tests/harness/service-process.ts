@@ -1,18 +1,7 @@
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 import { nodeFlagsOf, parseProcfile } from '../../scripts/start/procfile.ts'
 import { type Child, startChild } from './child.ts'
 import { freePort } from './ports.ts'
-
-const SETTINGS = [
-  'NATS_URL',
-  'METADATA_URL',
-  'CDNURL_URL',
-  'REPORTING_URL',
-  'QUEUE_LISTENER_URL',
-  'CATALOGUE_TTL',
-  'HOST',
-  'OTEL_EXPORTER_OTLP_ENDPOINT',
-]
 
 export type ServiceProcess = AsyncDisposable & {
   name: string
@@ -20,29 +9,23 @@ export type ServiceProcess = AsyncDisposable & {
   pid: () => number
   lines: () => string[]
   signal(signal: NodeJS.Signals): Promise<void>
-  /** Starts it again, on the same port, where it has ended; lets it go on where it was stopped. */
+  /** Restarts it on the same port if it has ended; resumes it if it is suspended. */
   start(): Promise<void>
-  /** The status that it ended with. */
+  /** Its exit status, or the signal that ended it. */
   ended: () => Child['ended']
 }
 
-/** `node <name>/main.ts` as the Procfile starts it, but on a free port, and with nothing of the caller's settings. */
-export async function startService(name: string, env: Record<string, string> = {}): Promise<ServiceProcess> {
-  const command = parseProcfile(await readFile('Procfile', 'utf8')).find((line) => line.name === name)
+/**
+ * Starts `node <name>/main.ts` with the flags of the Procfile, on a free port or the given one. It sees only the settings
+ * in `env`, none of the caller's.
+ */
+export function startService(name: string, env: Record<string, string> = {}, port?: number): Promise<ServiceProcess> {
+  const command = parseProcfile(readFileSync('Procfile', 'utf8')).find((line) => line.name === name)
   const flags = command ? nodeFlagsOf(command) : []
-  return startCommand(name, process.execPath, [...flags, `${name}/main.ts`], env)
+  return startCommand(name, process.execPath, [...flags, `${name}/main.ts`], env, port)
 }
 
-export function startProgram(
-  name: string,
-  script: string,
-  env: Record<string, string>,
-  port?: number,
-): Promise<ServiceProcess> {
-  return startCommand(name, process.execPath, [script], env, port)
-}
-
-/** A program that takes `--port` and says at which URL it listens. */
+/** Starts a program that takes `--port` and logs the URL that it listens on. */
 export async function startCommand(
   name: string,
   program: string,
@@ -51,16 +34,10 @@ export async function startCommand(
   given?: number,
 ): Promise<ServiceProcess> {
   const port = given ?? (await freePort())
-  let child: Child
-  const own = { ...Object.fromEntries(SETTINGS.map((name) => [name, ''])), ...env }
-
-  async function start(): Promise<string> {
-    child = startChild(program, [...args, '--port', String(port)], { env: own })
-    const url = await child.line(listeningAt)
-    return url
-  }
-
-  const url = await start()
+  const options = { env: { ...unsetSettings(), ...env } }
+  const startOnce = () => startChild(program, [...args, '--port', String(port)], options)
+  let child = startOnce()
+  const url = await child.line(listeningUrl)
   return {
     name,
     url,
@@ -68,15 +45,23 @@ export async function startCommand(
     lines: () => child.lines,
     signal: (signal) => child.signal(signal),
     async start() {
-      if (child.isRunning()) await child.signal('SIGCONT')
-      else await start()
+      if (child.isRunning()) return child.signal('SIGCONT')
+      child = startOnce()
+      await child.line(listeningUrl)
     },
     ended: () => child.ended,
     [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
   }
 }
 
-function listeningAt(line: string): string | undefined {
+/** Unsets every documented setting, except the log level. */
+function unsetSettings(): Record<string, string> {
+  const documented = [...readFileSync('.env.example', 'utf8').matchAll(/^# ?([A-Z_]+)=/gm)].map(([, name]) => name)
+  return Object.fromEntries(documented.filter((name) => name !== 'LOG_LEVEL').map((name) => [name, '']))
+}
+
+/** The URL in a log line that says that the program listens. */
+export function listeningUrl(line: string): string | undefined {
   if (!line.startsWith('{')) return undefined
   const { msg, url } = JSON.parse(line)
   return msg === 'listening' ? url : undefined

@@ -1,37 +1,29 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import type { ServiceName } from '../../services.ts'
+import { mapServices } from './each-service.ts'
 import { type NatsOptions, type NatsServer, startNatsServer } from './nats-server.ts'
+import { freePortRange, portNextTo, urlSettingsNextTo } from './ports.ts'
+import { withResources } from './resources.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
+import { createTempFolder } from './temp-folder.ts'
 
-export type System = AsyncDisposable & {
-  nats: NatsServer
-  metadata: ServiceProcess
-  cdnurl: ServiceProcess
-  reporting: ServiceProcess
-  listener: ServiceProcess
-  play: ServiceProcess
-  /** What it takes to start one more service, or another play. */
-  env: Record<string, string>
-}
+export type System = AsyncDisposable &
+  Record<ServiceName, ServiceProcess> & {
+    nats: NatsServer
+    /** The same as `queue-listener`. */
+    listener: ServiceProcess
+    /** The settings of another instance. */
+    env: Record<string, string>
+  }
 
-/** All five services as processes, against a real NATS server. */
+/** Starts all services as processes, with a real NATS server. */
 export async function startSystem(settings: Record<string, string> = {}, natsOptions?: NatsOptions): Promise<System> {
   await using stack = new AsyncDisposableStack()
+  const folder = stack.use(await createTempFolder('system'))
   const nats = stack.use(await startNatsServer(natsOptions))
-  const folder = await mkdtemp(join(tmpdir(), 'system-'))
-  stack.defer(() => rm(folder, { recursive: true, force: true }))
-  const common = { NATS_URL: nats.url, DATA_DIR: folder, ...settings }
-  const [metadata, cdnurl, reporting] = await Promise.all([
-    startService('metadata', common),
-    startService('cdnurl', common),
-    startService('reporting', common),
-  ])
-  for (const service of [metadata, cdnurl, reporting]) stack.use(service)
-  const addresses = { METADATA_URL: metadata.url, CDNURL_URL: cdnurl.url, REPORTING_URL: reporting.url }
-  const listener = stack.use(await startService('queue-listener', { ...common, ...addresses }))
-  const env = { ...common, ...addresses, QUEUE_LISTENER_URL: listener.url }
-  const play = stack.use(await startService('play', env))
-  const all = stack.move()
-  return { nats, metadata, cdnurl, reporting, listener, play, env, [Symbol.asyncDispose]: () => all.disposeAsync() }
+  const edgePort = await freePortRange()
+  const env = { NATS_URL: nats.url, DATA_DIR: folder.path, ...urlSettingsNextTo(edgePort), ...settings }
+  const services = await mapServices(async (name) =>
+    stack.use(await startService(name, env, portNextTo(edgePort, name))),
+  )
+  return withResources({ nats, listener: services['queue-listener'], env, ...services }, stack)
 }

@@ -1,0 +1,11 @@
+import { type ServiceName, serviceEntries } from '../../services.ts'
+
+export const serviceNames = serviceEntries.map(({ name }) => name)
+
+/** What `toValue` returns for each service, by its name. */
+export async function mapServices<Value>(
+  toValue: (name: ServiceName) => Value | Promise<Value>,
+): Promise<Record<ServiceName, Value>> {
+  const entries = serviceNames.map(async (name) => [name, await toValue(name)] as const)
+  return Object.fromEntries(await Promise.all(entries)) as Record<ServiceName, Value>
+}
