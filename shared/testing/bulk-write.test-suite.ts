@@ -3,7 +3,7 @@ import type { Invalidation } from '../catalogue/invalidations.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createMapStore } from '../stores/map-store.ts'
 import type { Store } from '../stores/store.ts'
-import type { Catalogue } from './catalogue-app.test-suite.ts'
+import type { Catalogue } from './catalogue.ts'
 import { expectProblem } from './expect-problem.ts'
 import { createTestService } from './test-service.ts'
 

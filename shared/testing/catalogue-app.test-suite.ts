@@ -8,18 +8,10 @@ import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createMapStore } from '../stores/map-store.ts'
 import type { Store } from '../stores/store.ts'
 import { describeBulkWrite } from './bulk-write.test-suite.ts'
+import type { Catalogue } from './catalogue.ts'
 import { expectProblem } from './expect-problem.ts'
 import { jsonRequest } from './json-request.ts'
 import { createTestService } from './test-service.ts'
-
-export type Catalogue<Fields> = {
-  createApp: (deps: CatalogueDeps<Fields>) => Hono<AppEnv, never>
-  name: string
-  /** The prefix of its routes. */
-  path: string
-  /** Two sets of valid fields. */
-  examples: [Fields, Fields]
-}
 
 const badIds = ['a%20b', 'a%2Fb', '%00', '-a', '_a', 'a%', '%zz', '%ff', '%E0%A4%A', '%C3%A9', 'a'.repeat(129)]
 const goodIds = ['0', 'a.b_c@d~e-f', 'constructor', 'a'.repeat(128)]
