@@ -43,6 +43,7 @@ test('metrics label requests by route pattern and status, never by path', async 
   const app = createTestApp()
   for (const path of ['/things/apple', '/things/pear', '/fails', '/nope']) await app.request(path)
   const response = await app.request('/metrics')
+  expect(response.status).toBe(200)
   expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
   const text = await response.text()
   const counter = (route: string, status: number) =>
