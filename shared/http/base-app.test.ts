@@ -91,15 +91,15 @@ test('an unsupported method is a 405 that lists the supported ones', async () =>
   expect(response.headers.get('allow')).toBe('GET, HEAD, POST')
 })
 
-test('the details of a 500 are logged and not sent', async () => {
+test.each(['/fails', '/fails/http'])('the details of the 500 of %s are logged and not sent', async (path) => {
   const lines: object[] = []
   const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line)) })
-  const response = await createTestApp(log).request('/fails')
+  const response = await createTestApp(log).request(path)
   expect(response.headers.get('content-type')).toBe('application/json')
   expect(await response.clone().text()).not.toContain('secret')
   await expectProblem(response, 500, [])
   expect(lines).toMatchObject([
-    { level: 50, err: { message: 'secret' }, path: '/fails', requestId: response.headers.get('x-request-id') },
+    { level: 50, err: { message: 'secret' }, path, requestId: response.headers.get('x-request-id') },
   ])
 })
 
@@ -155,6 +155,9 @@ function createTestApp(log = createTestService().log) {
     .post('/things/:id', (c) => c.body(null, 204))
     .get('/fails', () => {
       throw new Error('secret')
+    })
+    .get('/fails/http', () => {
+      throw new HTTPException(500, { message: 'secret' })
     })
     .get('/unavailable', () => {
       throw new UnavailableError('secret', { cause: new Error('secret too') })
