@@ -74,7 +74,8 @@ test.each([
 
 test('a snapshot has the seconds of the last five minutes', async () => {
   const buffer = open()
-  const now = Math.floor(Date.now() / 1_000)
+  const now = 1_795_244_400
+  vi.setSystemTime(now * 1_000)
   buffer.add(snapshot({ seconds: { [now - 300]: 1, [now - 299]: 2, [now]: 3 } }))
   expect(buffer.next()?.data.seconds).toEqual({ [now - 299]: 2, [now]: 3 })
   await vi.advanceTimersByTimeAsync(1_000)
