@@ -58,6 +58,9 @@ test('after half a second one call probes the service, and its success closes th
     { level: 40, upstream: 'test', msg: 'circuit opened' },
     { level: 30, upstream: 'test', msg: 'circuit closed' },
   ])
+  behave('fail')
+  for (let n = 0; n < 2; n += 1) await client.get('/', options()).catch(() => undefined)
+  expect(lines.slice(2)).toEqual([{ level: 40, upstream: 'test', msg: 'circuit opened' }])
 })
 
 test('a probe is given up after 150 ms, another call is not', async () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { listen } from '../service/listen.ts'
 import { createTestService } from '../testing/test-service.ts'
 import type { IncomingTrace } from '../tracing/trace-context.ts'
 import { nonRecordingSpan, type Span, type SpanOptions, type Tracing } from '../tracing/tracing.ts'
@@ -63,6 +64,18 @@ test('the context of a request can be propagated', async () => {
   expect(await response.json()).toEqual({ requestId: 'request-1', traceId })
 })
 
+test('behind a server the headers are those of its requests and responses', async () => {
+  const { app, started, log } = open()
+  await using server = await listen(app, { host: '127.0.0.1', port: 0, log })
+  const headers = { 'x-request-id': 'request-1', traceparent, tracestate: 'vendor=1' }
+  const response = await fetch(`${server.url}/things/1`, { headers })
+  expect(response.headers.get('x-request-id')).toBe('request-1')
+  expect(response.headers.get('x-content-type-options')).toBe('nosniff')
+  expect(started).toMatchObject([{ parent: { traceparent, tracestate: 'vendor=1' } }])
+  await fetch(`${server.url}/things/1`)
+  expect(started[1]?.parent).toEqual({ traceparent: undefined, tracestate: undefined })
+})
+
 type Started = { name: string; parent: IncomingTrace; options: SpanOptions | undefined; outcome?: unknown }
 
 function open() {
@@ -78,7 +91,8 @@ function open() {
     },
     async [Symbol.asyncDispose]() {},
   }
-  const app = createBaseApp({ ...createTestService(), tracing }, { untraced: ['/polled'] })
+  const service = createTestService()
+  const app = createBaseApp({ ...service, tracing }, { untraced: ['/polled'] })
     .get('/things/:id', (c) => c.body(null))
     .get('/polled', (c) => c.body(null))
     .get('/context', (c) => {
@@ -88,5 +102,5 @@ function open() {
     .get('/fails', () => {
       throw new Error('broken')
     })
-  return { app, started }
+  return { app, started, log: service.log }
 }

@@ -17,8 +17,11 @@ const never = new AbortController().signal
 test('the port 0 is replaced by a free one', async () => {
   expect(await choosePort(8_080, '127.0.0.1')).toBe(8_080)
   const port = await choosePort(0, '127.0.0.1')
+  const lines: object[] = []
+  const log = pino({}, { write: (line) => lines.push(JSON.parse(line)) })
   await using server = await listen(new Hono(), { host: '127.0.0.1', port, log })
   expect(server).toMatchObject({ port, url: `http://127.0.0.1:${port}` })
+  expect(lines).toMatchObject([{ level: 30, msg: 'listening', url: server.url }])
 })
 
 test('a port in use is an error that names it', async () => {
@@ -112,6 +115,12 @@ test('a service is registered with its readiness while it listens, and deregiste
   await service.resources.disposeAsync()
   expect(events).toEqual(['deregistered while it listened'])
   await expect(fetch(url)).rejects.toThrow()
+})
+
+test('a service is ready while the registry is down', async () => {
+  const discovery = { ...createStaticDiscovery(), state: () => 'down' as const }
+  const { health } = createService({ name: 'test', log, stopping: never, discovery })
+  expect(await health.readiness()).toEqual({ status: 'ready', dependencies: { consul: 'down' } })
 })
 
 test('a service has stopped once its signal aborts', async () => {

@@ -221,7 +221,8 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
   describeBulkWrite({ createApp, name, path, examples })
 
   test('the OpenAPI document has every route and its responses', async () => {
-    const { paths } = Document.parse(await (await open().app.request('/openapi.json')).json())
+    const { paths, components } = Document.parse(await (await open().app.request('/openapi.json')).json())
+    expect(components.securitySchemes).toEqual({ writeToken: { type: 'http', scheme: 'bearer' } })
     const responses = (route: string) =>
       Object.entries(paths[route] ?? {}).map(([method, { responses }]) => [method, ...Object.keys(responses)])
     expect(responses(`${path}/asset/{assetId}`)).toEqual([
@@ -237,6 +238,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
 }
 
 const Document = z.object({
+  components: z.object({ securitySchemes: z.unknown() }),
   paths: z.record(z.string(), z.record(z.string(), z.object({ responses: z.record(z.string(), z.unknown()) }))),
 })
 

@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest'
+import { MAX_VIEWS_PER_BATCH, type View } from '../contracts/view.ts'
+import { createBatchBuilder } from './batch-builder.ts'
+
+const MAX_BYTES = 3 * 1024 * 1024
+const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
+
+test('each batch starts empty, where the previous one ended', () => {
+  const batch = createBatchBuilder({ incarnation: 'x', sequence: 7 })
+  expect(batch.isEmpty()).toBe(true)
+  batch.add(8, 100, { views: createViews(2), traces: [{ traceparent }] })
+  batch.add(9, 100, undefined)
+  batch.add(11, 100, undefined)
+  expect(batch.isEmpty()).toBe(false)
+  expect(batch.take(5)).toMatchObject({
+    incarnation: 'x',
+    after: 7,
+    through: 11,
+    views: { length: 2 },
+    traces: [{ traceparent }],
+    deadLetters: 2,
+    pending: 5,
+  })
+  expect(batch.isEmpty()).toBe(true)
+  batch.add(12, 100, { views: createViews(1), traces: [] })
+  expect(batch.take(0)).toMatchObject({
+    after: 11,
+    through: 12,
+    views: { length: 1 },
+    traces: [],
+    deadLetters: 0,
+    pending: 0,
+  })
+})
+
+test('a batch has room up to its limits of bytes and views, and an empty one for any message', () => {
+  const batch = createBatchBuilder({ incarnation: 'x', sequence: 0 })
+  for (const sequence of [1, 2]) {
+    expect(batch.hasRoom(MAX_BYTES + 1, MAX_VIEWS_PER_BATCH + 1)).toBe(true)
+    batch.add(sequence, 100, { views: createViews(10), traces: [] })
+    expect(batch.hasRoom(MAX_BYTES - 100, MAX_VIEWS_PER_BATCH - 10)).toBe(true)
+    expect(batch.hasRoom(MAX_BYTES - 99, 0)).toBe(false)
+    expect(batch.hasRoom(0, MAX_VIEWS_PER_BATCH - 9)).toBe(false)
+    batch.take(0)
+  }
+})
+
+function createViews(count: number): View[] {
+  return Array.from({ length: count }, (_, n) => ({
+    id: String(n),
+    assetId: '456',
+    userId: '8',
+    at: '2026-11-20T21:00:00.000Z',
+  }))
+}
