@@ -1,33 +1,38 @@
-import { randomUUID } from 'node:crypto'
 import { pino } from 'pino'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Position } from '../shared/contracts/position.ts'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { LogPosition } from '../shared/contracts/position.ts'
 import type { View } from '../shared/contracts/view.ts'
-import type { EventLog, Producer } from '../shared/event-log/event-log.ts'
+import type { EventLog, LogBatch, Producer } from '../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { forward } from './forward.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
-const log = pino({ level: 'silent' })
+const STANDING_BY = 'another listener is active; standing by'
+const TAKING_OVER = 'the active listener has stalled; taking over'
+const INTERRUPTED = 'forwarding interrupted; retrying'
+
 let eventLog: EventLog
 let producer: Producer
 let stop: AbortController
 let forwarding: Promise<void>[]
+let logged: string[]
 
 beforeEach(() => {
-  eventLog = createSqliteEventLog({ file: ':memory:', log })
-  producer = eventLog.producer()
+  eventLog = createSqliteEventLog({ file: ':memory:', log: pino({ level: 'silent' }) })
+  producer = eventLog.producer('/test')
   stop = new AbortController()
   forwarding = []
+  logged = []
 })
 afterEach(async () => {
+  vi.restoreAllMocks()
   stop.abort()
   await Promise.all(forwarding)
   await eventLog[Symbol.asyncDispose]()
 })
 
-test('every view of the log is counted once, as the log grows', async () => {
+test('every view of the log is counted exactly once, as the log grows', async () => {
   const reporting = createFakeReporting()
   await append('a', 'b')
   listen(reporting)
@@ -36,7 +41,7 @@ test('every view of the log is counted once, as the log grows', async () => {
   await eventually(() => expect(reporting.counted).toEqual(['a', 'b', 'c']))
 })
 
-test('what reporting counted before is not sent again', async () => {
+test('forwarding starts at the position of reporting', async () => {
   const reporting = createFakeReporting()
   await append('a')
   reporting.at = await eventLog.end()
@@ -45,100 +50,315 @@ test('what reporting counted before is not sent again', async () => {
   await eventually(() => expect(reporting.counted).toEqual(['b']))
 })
 
-test('a reporting that is away gets the views when it is back', async () => {
+test('each counted batch is reported, and no rejected one', async () => {
   const reporting = createFakeReporting()
-  reporting.away = true
+  const forwarded: LogBatch[] = []
+  reporting.rejectsAll = { incarnation: 'another', sequence: 7 }
+  await append('a')
+  listen(reporting, { onForwarded: (batch) => forwarded.push(batch) })
+  await eventually(() => expect(reporting.rejected).toBeGreaterThan(0))
+  expect(forwarded).toEqual([])
+  reporting.rejectsAll = undefined
+  await eventually(() => expect(forwarded.flatMap(({ views }) => views.map(({ id }) => id))).toEqual(['a']))
+})
+
+test('a reporting that was down receives the views when it is back', async () => {
+  const reporting = createFakeReporting()
+  reporting.isDown = true
   await append('a')
   listen(reporting)
-  await eventually(() => expect(reporting.asked).toBeGreaterThan(1))
-  reporting.away = false
+  await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(1))
+  reporting.isDown = false
   await eventually(() => expect(reporting.counted).toEqual(['a']))
 })
 
-test('a batch whose answer was lost is not counted twice', async () => {
+test('a batch whose response was lost is counted exactly once', async () => {
   const reporting = createFakeReporting()
-  reporting.losesAnswers = true
+  reporting.losesResponses = true
   await append('a')
   listen(reporting)
   await eventually(() => expect(reporting.counted).toEqual(['a']))
-  reporting.losesAnswers = false
+  reporting.losesResponses = false
   await append('b')
   await eventually(() => expect(reporting.counted).toEqual(['a', 'b']))
 })
 
-test('a reporting that lost its counts has them back while nobody plays', async () => {
+test('a reporting that lost its counts has them replayed, even if nobody plays', async () => {
   const reporting = createFakeReporting()
   await append('a', 'b')
   listen(reporting)
   await eventually(() => expect(reporting.counted).toEqual(['a', 'b']))
   reporting.restart()
   await eventually(() => expect(reporting.counted).toEqual(['a', 'b']))
+  expect(logged).toEqual([])
 })
 
-test('of two listeners one works and the other stands by until the first one rests', async () => {
-  const reporting = createFakeReporting()
-  const first = new AbortController()
-  listen(reporting, first)
-  listen(reporting)
-  const ids = Array.from({ length: 50 }, (_, index) => `view-${index}`)
-  for (const id of ids) await append(id)
-  await eventually(() => expect(reporting.counted).toEqual(ids))
-  expect(reporting.refused).toBeLessThan(5)
-  first.abort()
-  await append('last')
-  await eventually(() => expect(reporting.counted).toEqual([...ids, 'last']))
-})
-
-test('a reporting that counts another log is asked again, at intervals', async () => {
+test('a reporting that lost its counts and refuses the next batch has them replayed at once', async () => {
   const reporting = createFakeReporting()
   await append('a')
-  listen(reporting)
-  reporting.refusesAll = { stream: 'another', sequence: 7 }
-  await eventually(() => expect(reporting.refused).toBeGreaterThan(0))
-  reporting.refusesAll = undefined
+  listen(reporting, { checkMs: 60_000, standbyMs: 60_000 })
   await eventually(() => expect(reporting.counted).toEqual(['a']))
-  expect(reporting.refused).toBeLessThan(10)
+  reporting.restart()
+  await append('b')
+  await eventually(() => expect(reporting.counted).toEqual(['a', 'b']))
+  expect(logged).toEqual([])
 })
 
-function listen(reporting: ReportingClient, until = stop): void {
-  const running = forward({ eventLog, reporting, log, onForwarded() {}, standbyMs: 50, checkMs: 20 }, until.signal)
-  stop.signal.addEventListener('abort', () => until.abort())
-  forwarding.push(running)
+test('the log is read on while reporting keeps its position', async () => {
+  const reporting = createFakeReporting()
+  const read = vi.spyOn(eventLog, 'read')
+  await append('a')
+  listen(reporting)
+  await eventually(() => expect(reporting.counted).toEqual(['a']))
+  const before = reporting.attempts.length
+  await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(before + 3))
+  expect(read).toHaveBeenCalledTimes(1)
+})
+
+test('views appended in a burst are forwarded in few batches', async () => {
+  const reporting = createFakeReporting()
+  const batches: LogBatch[] = []
+  listen(reporting, { onForwarded: (batch) => batches.push(batch) })
+  const ids = Array.from({ length: 100 }, (_, index) => `view-${index}`)
+  const started = performance.now()
+  for (const id of ids) await append(id)
+  await eventually(() => expect(reporting.counted).toEqual(ids))
+  // At most one batch per 10 ms, and as many again for the first one and for timers that fire early.
+  expect(batches.length).toBeLessThan(2 + (performance.now() - started) / 5)
+  expect(batches.length).toBeLessThan(ids.length)
+})
+
+test('a full backlog is forwarded without pauses', async () => {
+  const reporting = createFakeReporting()
+  const position: LogPosition = { incarnation: 'log', sequence: 0 }
+  const endless: EventLog = {
+    ...eventLog,
+    async *read() {
+      for (let after = 0; after < 1_000; after += 1) {
+        yield { ...position, after, through: after + 1, views: [], traces: [], deadLetters: 0, pending: 1 }
+      }
+      stop.abort()
+    },
+  }
+  const started = performance.now()
+  listen(reporting, { eventLog: endless })
+  await Promise.all(forwarding)
+  expect(reporting.at).toEqual({ incarnation: 'log', sequence: 1_000 })
+  // With a pause of 10 ms after each batch it would take 10 s.
+  expect(performance.now() - started).toBeLessThan(5_000)
+})
+
+describe('failed attempts', () => {
+  test('are retried with growing delays, which start anew after progress', async () => {
+    // Without jitter the delays are 90, 109, 203, 405, 807 and 1,000 ms.
+    vi.spyOn(Math, 'random').mockReturnValue(0.5)
+    const reporting = createFakeReporting()
+    reporting.isDown = true
+    await append('a')
+    listen(reporting, { checkMs: 60_000 })
+    const lastDelay = () => Number(reporting.attempts.at(-1)) - Number(reporting.attempts.at(-2))
+    await eventually(() => expect(lastDelay()).toBeGreaterThan(395))
+    expect(reporting.attempts).toHaveLength(5)
+    reporting.isDown = false
+    await eventually(() => expect(reporting.counted).toEqual(['a']))
+
+    const before = reporting.attempts.length
+    reporting.isDown = true
+    await append('b')
+    await eventually(() => expect(reporting.attempts.length).toBeGreaterThanOrEqual(before + 3))
+    const [first = 0, , third = 0] = reporting.attempts.slice(before)
+    expect(third - first).toBeLessThan(700)
+  })
+
+  test('are logged once, and again only after progress', async () => {
+    const reporting = createFakeReporting()
+    reporting.isDown = true
+    await append('a')
+    listen(reporting)
+    await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(3))
+    expect(logged).toEqual([INTERRUPTED])
+    reporting.isDown = false
+    await eventually(() => expect(reporting.counted).toEqual(['a']))
+    expect(logged).toEqual([INTERRUPTED])
+    reporting.isDown = true
+    await append('b')
+    await eventually(() => expect(logged).toEqual([INTERRUPTED, INTERRUPTED]))
+  })
+
+  test('against a reporting that counts another log are retried with delays', async () => {
+    const reporting = createFakeReporting()
+    await append('a')
+    reporting.rejectsAll = { incarnation: 'another', sequence: 7 }
+    listen(reporting)
+    await eventually(() => expect(reporting.rejected).toBeGreaterThan(1))
+    expect(logged).toEqual([INTERRUPTED])
+    reporting.rejectsAll = undefined
+    await eventually(() => expect(reporting.counted).toEqual(['a']))
+    expect(reporting.rejected).toBeLessThan(10)
+  })
+
+  test('end when forwarding is stopped', async () => {
+    const reporting = createFakeReporting()
+    reporting.isDown = true
+    listen(reporting)
+    await eventually(() => expect(reporting.attempts).not.toHaveLength(0))
+    stop.abort()
+    await Promise.all(forwarding)
+    expect(logged.length).toBeLessThanOrEqual(1)
+  })
+})
+
+describe('a standby', () => {
+  test('takes over from an active listener that stopped', async () => {
+    const reporting = createFakeReporting()
+    const first = new AbortController()
+    listen(reporting, {}, first)
+    listen(reporting)
+    const ids = Array.from({ length: 50 }, (_, index) => `view-${index}`)
+    for (const id of ids) await append(id)
+    await eventually(() => expect(reporting.counted).toEqual(ids))
+    expect(reporting.rejected).toBeLessThan(5)
+    first.abort()
+    await append('last')
+    await eventually(() => expect(reporting.counted).toEqual([...ids, 'last']))
+  })
+
+  test('sends nothing while the active listener makes progress, and takes over when that stalls', async () => {
+    const reporting = createFakeReporting()
+    await standBy(reporting)
+    for (let n = 0; n < 20; n += 1) await append(`view-${n}`)
+    const { incarnation } = await eventLog.end()
+    let steps = 0
+    reporting.beforePosition = () => {
+      if (steps >= 10) return
+      steps += 1
+      reporting.advance(incarnation)
+    }
+    await eventually(() => expect(steps).toBe(10))
+    expect([reporting.rejected, logged]).toEqual([1, [STANDING_BY]])
+    await eventually(() => expect(reporting.counted).toHaveLength(10))
+    expect(logged).toEqual([STANDING_BY, TAKING_OVER])
+    expect(reporting.at).toEqual(await eventLog.end())
+  })
+
+  test('does not take over while the position stalls at the end of the log', async () => {
+    const reporting = createFakeReporting()
+    await standBy(reporting)
+    const before = reporting.attempts.length
+    await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(before + 5))
+    expect([reporting.rejected, logged]).toEqual([1, [STANDING_BY]])
+    await append('last')
+    await eventually(() => expect(reporting.counted).toEqual(['last']))
+    expect(logged).toEqual([STANDING_BY, TAKING_OVER])
+  })
+
+  test('takes over when reporting counts an earlier incarnation of the log and stalls', async () => {
+    const reporting = createFakeReporting()
+    await standBy(reporting)
+    reporting.at = { incarnation: '2026-01-01T00:00:00Z', sequence: 1_000 }
+    await eventually(() => expect(logged.slice(0, 2)).toEqual([STANDING_BY, TAKING_OVER]))
+  })
+
+  test('does not take over while the active listener starts on new incarnations of the log', async () => {
+    const reporting = createFakeReporting()
+    await standBy(reporting)
+    await append('last')
+    let steps = 0
+    reporting.beforePosition = () => {
+      steps += 1
+      reporting.at = { incarnation: `log-${steps}`, sequence: 1 }
+    }
+    await eventually(() => expect(steps).toBeGreaterThan(5))
+    expect([reporting.rejected, logged]).toEqual([1, [STANDING_BY]])
+  })
+
+  test('checks the position no more often than its interval', async () => {
+    const reporting = createFakeReporting()
+    await standBy(reporting, 100)
+    const before = reporting.attempts.length
+    await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(before + 3))
+    const [first = 0, ...others] = reporting.attempts.slice(before)
+    for (const [index, time] of others.entries()) expect(time - first).toBeGreaterThan((index + 1) * 95)
+  })
+
+  /** Starts a listener, and has another one be faster with the first batch. */
+  async function standBy(reporting: FakeReporting, standbyMs = 30): Promise<void> {
+    await append('first')
+    reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
+    listen(reporting, { standbyMs, checkMs: 60_000 })
+    await eventually(() => expect(logged).toEqual([STANDING_BY]))
+    reporting.beforeCount = () => undefined
+  }
+})
+
+type Options = Partial<Pick<Parameters<typeof forward>[0], 'eventLog' | 'onForwarded' | 'standbyMs' | 'checkMs'>>
+
+function listen(reporting: FakeReporting, options: Options = {}, until = stop): void {
+  const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line).msg) })
+  const deps = { eventLog, reporting, log, onForwarded() {}, standbyMs: 50, checkMs: 20, ...options }
+  forwarding.push(forward(deps, AbortSignal.any([stop.signal, until.signal])))
 }
 
 async function append(...ids: string[]): Promise<void> {
-  const view = (id: string): View => ({ id, assetId: '456', userId: randomUUID(), at: '2026-11-20T21:00:00Z' })
+  const view = (id: string): View => ({ id, assetId: '456', userId: '8', at: '2026-11-20T21:00:00Z' })
   for (const id of ids) await producer.append([view(id)], stop.signal)
 }
 
-/** Counts as reporting does: a batch only if it starts at the position. Can be away, forget, and lose its answers. */
-function createFakeReporting() {
-  const fake = {
-    counted: [] as string[],
-    asked: 0,
-    refused: 0,
-    away: false,
-    losesAnswers: false,
-    at: undefined as Position | undefined,
-    refusesAll: undefined as Position | undefined,
+type FakeReporting = ReportingClient & {
+  /** The ids of the views counted. */
+  counted: string[]
+  /** When the position was read. */
+  attempts: number[]
+  /** How many batches were rejected. */
+  rejected: number
+  isDown: boolean
+  losesResponses: boolean
+  at: LogPosition | undefined
+  /** Rejects every batch with this position. */
+  rejectsAll: LogPosition | undefined
+  beforePosition: () => void
+  beforeCount: (batch: LogBatch) => void
+  restart(): void
+  /** Another listener has one more message of the log counted. */
+  advance(incarnation: string): void
+}
+
+/** Counts a batch only if it starts at the position, as reporting does. It can be down, restart and lose responses. */
+function createFakeReporting(): FakeReporting {
+  const fake: FakeReporting = {
+    counted: [],
+    attempts: [],
+    rejected: 0,
+    isDown: false,
+    losesResponses: false,
+    at: undefined,
+    rejectsAll: undefined,
+    beforePosition: () => undefined,
+    beforeCount: () => undefined,
     restart() {
       fake.counted = []
       fake.at = undefined
     },
+    advance(incarnation) {
+      fake.at = { incarnation, sequence: (fake.at?.sequence ?? 0) + 1 }
+    },
     async position() {
-      fake.asked += 1
-      if (fake.away) throw new Error('away')
+      fake.attempts.push(performance.now())
+      fake.beforePosition()
+      if (fake.isDown) throw new Error('reporting is down')
       return fake.at
     },
-    async count({ stream, after, through, views }: Parameters<ReportingClient['count']>[0]) {
-      if (fake.away) throw new Error('away')
-      if (fake.refusesAll || after !== (fake.at?.sequence ?? 0)) {
-        fake.refused += 1
-        return { position: fake.refusesAll ?? fake.at }
+    async count(batch) {
+      if (fake.isDown) throw new Error('reporting is down')
+      fake.beforeCount(batch)
+      const { incarnation, after, through, views } = batch
+      if (fake.rejectsAll || after !== (fake.at?.sequence ?? 0)) {
+        fake.rejected += 1
+        return { position: fake.rejectsAll ?? fake.at }
       }
       fake.counted.push(...views.map(({ id }) => id))
-      fake.at = { stream, sequence: through }
-      if (fake.losesAnswers) throw new Error('the answer was lost')
+      fake.at = { incarnation, sequence: through }
+      if (fake.losesResponses) throw new Error('the response was lost')
       return undefined
     },
   }

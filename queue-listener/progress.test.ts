@@ -1,49 +1,111 @@
-import { expect, test } from 'vitest'
-import type { Backlog } from '../shared/event-log/event-log.ts'
+import { describe, expect, test, vi } from 'vitest'
+import type { LogPosition } from '../shared/contracts/position.ts'
+import type { Backlog, LogBatch } from '../shared/event-log/event-log.ts'
 import { createMetrics } from '../shared/service/metrics.ts'
+import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createProgress } from './progress.ts'
 
-const position = { stream: '2026-11-20T21:00:00Z', sequence: 7 }
+const position: LogPosition = { incarnation: '2026-11-20T21:00:00Z', sequence: 7 }
 
-test('the first scrape says how much is not counted, and since when, of one look at the log', async () => {
-  const { asked, lag } = open(async () => ({ messages: 5, since: new Date(Date.now() - 60_000) }))
-  const { messages, seconds } = await lag()
-  expect(messages).toBe(5)
-  expect(seconds).toBeGreaterThanOrEqual(60)
-  expect(seconds).toBeLessThan(70)
-  expect(asked()).toBe(1)
-  await lag()
-  expect(asked()).toBe(2)
+describe('the lag', () => {
+  test('is the number of messages that are not counted and the age of the oldest, measured once per scrape', async () => {
+    const { lag, measuredAfter } = open({
+      backlog: async () => ({ messages: 5, since: new Date(Date.now() - 60_000) }),
+    })
+    const { messages, seconds } = await lag()
+    expect(messages).toBe(5)
+    expect(seconds).toBeGreaterThanOrEqual(60)
+    expect(seconds).toBeLessThan(70)
+    expect(measuredAfter).toEqual([position])
+    await lag()
+    expect(measuredAfter).toEqual([position, position])
+  })
+
+  test('is 0 if everything is counted', async () => {
+    const { lag } = open({ backlog: async () => ({ messages: 0, since: undefined }) })
+    expect(await lag()).toEqual({ messages: 0, seconds: 0 })
+  })
+
+  test('is not negative if the clock of the log is ahead', async () => {
+    const { lag } = open({ backlog: async () => ({ messages: 1, since: new Date(Date.now() + 60_000) }) })
+    expect(await lag()).toEqual({ messages: 1, seconds: 0 })
+  })
+
+  test('has no value while the log is unavailable', async () => {
+    const { lag } = open({ backlog: () => Promise.reject(new Error('down')) })
+    expect(await lag()).toEqual({ messages: Number.NaN, seconds: Number.NaN })
+  })
+
+  test('has no value if the log does not respond within a second', async () => {
+    useFakeClock()
+    const { lag } = open({ backlog: () => new Promise(() => undefined) })
+    const measuring = lag()
+    await vi.advanceTimersByTimeAsync(999)
+    expect(await Promise.race([measuring, 'pending'])).toBe('pending')
+    await vi.advanceTimersByTimeAsync(1)
+    expect(await measuring).toEqual({ messages: Number.NaN, seconds: Number.NaN })
+  })
+
+  test('is measured from the last known position while reporting is down', async () => {
+    let isDown = false
+    const { lag, measuredAfter, report } = open({
+      readPosition: () => (isDown ? Promise.reject(new Error('down')) : Promise.resolve(position)),
+    })
+    await lag()
+    isDown = true
+    await lag()
+    report({ through: 9 })
+    await lag()
+    expect(measuredAfter).toEqual([position, position, { ...position, sequence: 9 }])
+  })
 })
 
-test('where all is counted, nothing waits', async () => {
-  expect(await open(async () => ({ messages: 0, since: undefined })).lag()).toEqual({ messages: 0, seconds: 0 })
+test('counted batches add up to views, dead letters and a position', async () => {
+  const { report, sample } = open()
+  const view = { id: 'x', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
+  report({ through: 8, views: [view, view], deadLetters: 0 })
+  report({ through: 9, views: [view], deadLetters: 3 })
+  expect(await sample('forwarded_views_total')).toBe(3)
+  expect(await sample('rejected_messages_total')).toBe(3)
+  expect(await sample('event_log_position')).toBe(9)
 })
 
-test('where the log does not say, there is no value', async () => {
-  const { lag } = open(() => Promise.reject(new Error('down')))
-  expect(await lag()).toEqual({ messages: Number.NaN, seconds: Number.NaN })
-})
+type Fakes = { backlog?: () => Promise<Backlog>; readPosition?: () => Promise<LogPosition | undefined> }
 
-/** What the metrics say of a log with this backlog. */
-function open(backlog: () => Promise<Backlog>) {
+/** The metrics of a log with this backlog, and the positions after which it was measured. */
+function open({
+  backlog = async () => ({ messages: 0, since: undefined }),
+  readPosition = async () => position,
+}: Fakes = {}) {
   const metrics = createMetrics()
-  let asked = 0
-  createProgress({
+  const measuredAfter: (LogPosition | undefined)[] = []
+  const onForwarded = createProgress({
     metrics,
-    reporting: { position: async () => position },
+    reporting: { position: readPosition },
     eventLog: {
       backlog(after) {
-        asked += 1
-        expect(after).toEqual(position)
+        measuredAfter.push(after)
         return backlog()
       },
     },
   })
-  async function lag() {
+  async function samples(...names: string[]): Promise<number[]> {
     const text = await metrics.metrics()
-    const value = (name: string) => Number.parseFloat(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? '')
-    return { messages: value('event_log_lag_messages'), seconds: value('event_log_lag_seconds') }
+    return names.map((name) => Number.parseFloat(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? ''))
   }
-  return { lag, asked: () => asked }
+  return {
+    measuredAfter,
+    report(batch: Partial<LogBatch>) {
+      const { incarnation } = position
+      onForwarded({ incarnation, after: 0, through: 0, views: [], traces: [], deadLetters: 0, pending: 0, ...batch })
+    },
+    async sample(name: string) {
+      const [value] = await samples(name)
+      return value
+    },
+    async lag() {
+      const [messages, seconds] = await samples('event_log_lag_messages', 'event_log_lag_seconds')
+      return { messages, seconds }
+    },
+  }
 }

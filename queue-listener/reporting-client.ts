@@ -20,7 +20,10 @@ export type ReportingClient = {
 /** `position` is that of reporting. */
 export type Conflict = { position: LogPosition | undefined }
 
-export function createReportingClient(client: ServiceClient, tracing: Tracing): ReportingClient {
+export function createReportingClient(
+  client: Pick<ServiceClient, 'get' | 'post'>,
+  tracing: Pick<Tracing, 'start'>,
+): ReportingClient {
   const withTimeout = (signal: AbortSignal) => AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
   return {
     async position(signal) {

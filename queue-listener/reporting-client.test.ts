@@ -1,0 +1,129 @@
+import { describe, expect, test, vi } from 'vitest'
+import { type CallOptions, type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
+import type { LogBatch } from '../shared/event-log/event-log.ts'
+import { useFakeClock } from '../shared/testing/fake-clock.ts'
+import type { TraceContext } from '../shared/tracing/trace-context.ts'
+import { nonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
+import { createReportingClient } from './reporting-client.ts'
+
+const never = new AbortController().signal
+const view = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
+const batch: LogBatch = {
+  incarnation: 'log',
+  after: 3,
+  through: 5,
+  views: [view],
+  traces: [],
+  deadLetters: 1,
+  pending: 2,
+}
+
+describe('the position', () => {
+  test('is that of reporting', async () => {
+    const { calls, client } = open({ status: 200, body: { stream: 'log', sequence: 7 } })
+    expect(await client.position(never)).toEqual({ incarnation: 'log', sequence: 7 })
+    expect(calls.map(({ path }) => path)).toEqual(['/events/position'])
+  })
+
+  test('is undefined if reporting has counted nothing', async () => {
+    expect(await open({ status: 200, body: null }).client.position(never)).toBeUndefined()
+  })
+
+  test.each([
+    [404, null],
+    [200, {}],
+    [200, { stream: '', sequence: 1 }],
+  ])('is an upstream error if reporting responds %i %j', async (status, body) => {
+    await expect(open({ status, body }).client.position(never)).rejects.toThrow(UpstreamError)
+  })
+})
+
+describe('a batch', () => {
+  test('is sent with its range and its views', async () => {
+    const { calls, client } = open({ status: 200, body: { stream: 'log', sequence: 5 } })
+    expect(await client.count(batch, never)).toBeUndefined()
+    expect(calls).toMatchObject([{ path: '/events', body: { stream: 'log', after: 3, through: 5, views: [view] } }])
+    expect(Object.keys(calls[0]?.body ?? {})).toEqual(['stream', 'after', 'through', 'views'])
+  })
+
+  test.each([
+    [
+      { stream: 'log', sequence: 7 },
+      { incarnation: 'log', sequence: 7 },
+    ],
+    [null, undefined],
+  ])('that does not start at the position %j returns it', async (position, expected) => {
+    const { client } = open({ status: 409, body: { status: 'Position mismatch', position, requestId: 'request-1' } })
+    expect(await client.count(batch, never)).toEqual({ position: expected })
+  })
+
+  test.each([
+    [200, {}],
+    [202, { stream: 'log', sequence: 5 }],
+    [400, { status: 'Invalid request' }],
+    [409, { status: 'Conflict' }],
+  ])('is an upstream error if reporting responds %i %j', async (status, body) => {
+    await expect(open({ status, body }).client.count(batch, never)).rejects.toThrow(UpstreamError)
+  })
+
+  test('continues the first recorded trace, links the others, and ends each span, also if it fails', async () => {
+    for (const status of [200, 500]) {
+      const { calls, client, ended } = open({ status, body: { stream: 'log', sequence: 5 } })
+      const traces: TraceContext[] = ['one', 'two', 'three'].map((traceparent) => ({
+        traceparent,
+        tracestate: undefined,
+      }))
+      await client.count({ ...batch, traces }, never).catch(() => undefined)
+      const { span, links } = calls[0]?.options ?? {}
+      expect(span?.traceparent).toBe('process one')
+      expect(links?.map(({ traceparent }) => traceparent)).toEqual(['process two', 'process three'])
+      expect(ended).toEqual(['one', 'two', 'three'])
+    }
+  })
+})
+
+test.each(['position', 'count'] as const)('%s is aborted with its signal, or after five seconds', async (method) => {
+  useFakeClock()
+  const { calls, client } = open({ status: 200, body: { stream: 'log', sequence: 5 } })
+  const stop = new AbortController()
+  const call = () => (method === 'count' ? client.count(batch, stop.signal) : client.position(stop.signal))
+  await call()
+  await vi.advanceTimersByTimeAsync(4_999)
+  expect(calls[0]?.options.signal.aborted).toBe(false)
+  await vi.advanceTimersByTimeAsync(1)
+  expect(calls[0]?.options.signal.aborted).toBe(true)
+  await call()
+  expect(calls[1]?.options.signal.aborted).toBe(false)
+  stop.abort()
+  expect(calls[1]?.options.signal.aborted).toBe(true)
+})
+
+/** A client of a reporting that always sends this response. A status of 500 and above is a failure. */
+function open(response: ServiceResponse) {
+  const calls: { path: string; body?: unknown; options: CallOptions }[] = []
+  const ended: (string | undefined)[] = []
+  async function respond() {
+    if (response.status >= 500) throw new UpstreamError(`responded ${response.status}`)
+    return response
+  }
+  const tracing: Pick<Tracing, 'start'> = {
+    start: (_, { traceparent }) => ({
+      ...nonRecordingSpan(String(traceparent), `process ${traceparent}`, undefined),
+      end: () => void ended.push(traceparent),
+    }),
+  }
+  const client = createReportingClient(
+    {
+      get(path, options) {
+        calls.push({ path, options })
+        return respond()
+      },
+      post(path, body, options) {
+        calls.push({ path, body, options })
+        return respond()
+      },
+    },
+    tracing,
+  )
+  return { calls, client, ended }
+}
