@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import { createMapStore } from '../shared/stores/map-store.ts'
 import { describeCatalogue } from '../shared/testing/catalogue-app.test-suite.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
-import { createMapStore } from '../shared/stores/map-store.ts'
 import { createApp } from './app.ts'
 import { seed } from './seed.ts'
 
@@ -25,7 +25,7 @@ test('cdnurl starts with two assets', async () => {
   })
 })
 
-describe('a url', () => {
+describe('a URL', () => {
   const post = (url: unknown) => open().request('/url/asset/9', jsonRequest({ url }))
 
   test.each([
@@ -66,7 +66,7 @@ describe('a url', () => {
     await expectProblem(await post(url), 400, ['url'])
   })
 
-  test('may have 2048 characters', async () => {
+  test('may have up to 2,048 characters', async () => {
     for (const start of ['x', 'http://a/']) {
       expect((await post(start.padEnd(2_048, 'x'))).status).toBe(200)
       await expectProblem(await post(start.padEnd(2_049, 'x')), 400, ['url'])
@@ -75,6 +75,6 @@ describe('a url', () => {
 })
 
 function open() {
-  const changes = { publish() {}, subscribe() {} }
-  return createApp({ ...createTestService('cdnurl'), store: createMapStore(seed), changes })
+  const invalidations = { publish() {}, subscribe() {} }
+  return createApp({ ...createTestService('cdnurl'), store: createMapStore(seed), invalidations })
 }

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import { createMapStore } from '../shared/stores/map-store.ts'
 import { describeCatalogue } from '../shared/testing/catalogue-app.test-suite.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
-import { createMapStore } from '../shared/stores/map-store.ts'
 import { createApp } from './app.ts'
 import { seed } from './seed.ts'
 
@@ -27,24 +27,24 @@ test('metadata starts with two assets', async () => {
   })
 })
 
-describe('the limits of the fields', () => {
+describe('the fields', () => {
   const post = (fields: object) => open().request('/content/asset/9', jsonRequest({ ...alien, ...fields }))
 
   test.each([
     ['title', 1, 300],
     ['genre', 1, 300],
     ['summary', 0, 5_000],
-  ])('are for %s from %i to %i characters', async (field, least, most) => {
+  ])('accept a %s of %i to %i characters', async (field, least, most) => {
     for (const length of [least, most]) expect((await post({ [field]: 'x'.repeat(length) })).status).toBe(200)
     if (least > 0) await expectProblem(await post({ [field]: '' }), 400, [field])
     await expectProblem(await post({ [field]: 'x'.repeat(most + 1) }), 400, [field])
   })
 
-  test('name every bad field at once', async () => {
+  test('are all validated at once', async () => {
     await expectProblem(await post({ title: '', genre: 1, summary: null }), 400, ['title', 'genre', 'summary'])
   })
 
-  test('are in openapi.json', async () => {
+  test('have their limits in openapi.json', async () => {
     const document = await (await open().request('/openapi.json')).json()
     expect(document).toMatchObject({
       components: {
@@ -65,6 +65,6 @@ describe('the limits of the fields', () => {
 })
 
 function open() {
-  const changes = { publish() {}, subscribe() {} }
-  return createApp({ ...createTestService('metadata'), store: createMapStore(seed), changes })
+  const invalidations = { publish() {}, subscribe() {} }
+  return createApp({ ...createTestService('metadata'), store: createMapStore(seed), invalidations })
 }

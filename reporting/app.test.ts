@@ -1,21 +1,23 @@
 import { describe, expect, test } from 'vitest'
 import type { EventBatch } from '../shared/contracts/event-batch.ts'
+import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
-import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { createApp } from './app.ts'
 import { createLiveCounts } from './live-counts.ts'
 import { createViewCounts } from './view-counts.ts'
 
-/** Ids that every object has as names of its own. */
+/** Ids that are also properties of every object. */
 const inherited = ['constructor', 'toString', 'hasOwnProperty']
 
-describe('the views of one asset or user', () => {
-  test.each(['9', ...inherited])('are not found for %s before it has any', async (id) => {
+const requestId = expect.any(String)
+
+describe('the views of an asset or a user', () => {
+  test.each(['9', ...inherited])('are not found for %s before the first one', async (id) => {
     const { get } = open()
-    expect(await get(`/events/asset/${id}`)).toEqual([404, { id, status: 'Asset not found' }])
-    expect(await get(`/events/user/${id}`)).toEqual([404, { id, status: 'User not found' }])
+    expect(await get(`/events/asset/${id}`)).toEqual([404, { id, status: 'Asset not found', requestId }])
+    expect(await get(`/events/user/${id}`)).toEqual([404, { id, status: 'User not found', requestId }])
   })
 
   test.each(['9', ...inherited])('are counted for %s', async (id) => {
@@ -26,7 +28,7 @@ describe('the views of one asset or user', () => {
     expect(await get(`/events/user/${id}`)).toEqual([200, { id, views: 1 }])
   })
 
-  test('are counted for each by itself', async () => {
+  test('are counted separately for each id', async () => {
     const { get, post } = open()
     await post('/events/asset/a/user/u')
     expect(await post('/events/asset/a/user/v')).toEqual([200, { userviews: 1, assetviews: 2 }])
@@ -35,7 +37,7 @@ describe('the views of one asset or user', () => {
     expect(await get('/events/user/a')).toMatchObject([404, {}])
   })
 
-  test('are not asked for, or counted, under a bad id', async () => {
+  test('cannot be read or counted under an invalid id', async () => {
     const { app } = open()
     await expectProblem(await app.request('/events/asset/a%2Fb'), 400, ['assetId'])
     await expectProblem(await app.request('/events/user/%zz'), 400, ['userId'])
@@ -44,8 +46,8 @@ describe('the views of one asset or user', () => {
   })
 })
 
-describe('a look-up', () => {
-  test('has every id that was asked for, with 0 for the unknown', async () => {
+describe('a lookup', () => {
+  test('returns every requested id, with 0 for unknown ones', async () => {
     const { post } = open()
     await post('/events/asset/a/user/constructor')
     await post('/events/asset/a/user/u')
@@ -60,13 +62,13 @@ describe('a look-up', () => {
     )
   })
 
-  test('may leave out either kind', async () => {
+  test('may omit assets or users', async () => {
     const { post } = open()
     expect(await post('/events/lookup', { assets: ['a'] })).toEqual([200, { assets: { a: 0 }, users: {} }])
     expect(await post('/events/lookup', { users: ['u'] })).toEqual([200, { assets: {}, users: { u: 0 } }])
   })
 
-  test('has each bad id and unknown field named', async () => {
+  test('names each invalid id and unknown field', async () => {
     const response = await open().app.request(
       '/events/lookup',
       jsonRequest({ assets: ['a', '/'], users: [1], more: 1 }),
@@ -75,14 +77,14 @@ describe('a look-up', () => {
   })
 })
 
-describe('the top', () => {
+describe('the top list', () => {
   async function openWithViews() {
     const { get, post } = open()
     for (const [asset, user] of ['bu', 'av', 'cv', 'cw', 'cw']) await post(`/events/asset/${asset}/user/${user}`)
     return get
   }
 
-  test('has the most viewed first, equal ones by id', async () => {
+  test('is ordered by views, then by id', async () => {
     const get = await openWithViews()
     const assets = [
       { id: 'c', views: 3 },
@@ -101,17 +103,17 @@ describe('the top', () => {
     expect(await get('/events/top?by=user&limit=1')).toEqual([200, { by: 'user', top: users.slice(0, 1) }])
   })
 
-  test('is empty before there are views', async () => {
+  test('is empty before the first view', async () => {
     expect(await open().get('/events/top?by=user')).toEqual([200, { by: 'user', top: [] }])
   })
 
-  test('has ten where no limit is given', async () => {
+  test('has 10 entries by default', async () => {
     const { get, post } = open()
     for (let n = 0; n < 11; n += 1) await post(`/events/asset/${n}/user/u`)
     expect(await get('/events/top')).toMatchObject([200, { top: { length: 10 } }])
   })
 
-  test.each(['by=view', 'by=', 'limit=0', 'limit=1001', 'limit=x'])('may not be %s', async (query) => {
+  test.each(['by=view', 'by=', 'limit=0', 'limit=1001', 'limit=x'])('rejects %s', async (query) => {
     const [field] = query.split('=')
     await expectProblem(await open().app.request(`/events/top?${query}`), 400, [String(field)])
   })
@@ -120,14 +122,14 @@ describe('the top', () => {
 describe('a batch of the log', () => {
   const first = { stream: 's', after: 0, through: 3, views: [view('1', 'a', 'u'), view('2', 'a', 'v')] }
 
-  test('moves the position, which is null at first', async () => {
+  test('advances the position, which is null at first', async () => {
     const { get, post } = open()
     expect(await get('/events/position')).toEqual([200, null])
     expect(await post('/events', first)).toEqual([200, { stream: 's', sequence: 3 }])
     expect(await get('/events/position')).toEqual([200, { stream: 's', sequence: 3 }])
   })
 
-  test('is counted, and again is refused with the position', async () => {
+  test('is counted, and rejected with the position if it is sent again', async () => {
     const { get, post } = open()
     await post('/events', first)
     expect(await post('/events', first)).toEqual([409, conflict({ stream: 's', sequence: 3 })])
@@ -135,7 +137,7 @@ describe('a batch of the log', () => {
     expect(await get('/events/user/v')).toEqual([200, { id: 'v', views: 1 }])
   })
 
-  test('that leaves a gap is refused with the position', async () => {
+  test('that leaves a gap is rejected with the position', async () => {
     const { get, post } = open()
     const later = { ...first, after: 4, through: 5 }
     expect(await post('/events', later)).toEqual([409, conflict(null)])
@@ -149,7 +151,7 @@ describe('a batch of the log', () => {
     expect(await post('/events', { ...first, views: [] })).toEqual([200, { stream: 's', sequence: 3 }])
   })
 
-  test('counts beside the views that were counted directly', async () => {
+  test('adds to views that were counted directly', async () => {
     const { get, post } = open()
     await post('/events/asset/a/user/u')
     expect(await get('/events/position')).toEqual([200, null])
@@ -158,7 +160,7 @@ describe('a batch of the log', () => {
     expect(await get('/events/position')).toEqual([200, { stream: 's', sequence: 3 }])
   })
 
-  test('has each bad field named, and is then not counted at all', async () => {
+  test('with invalid fields is rejected as a whole, and each of them is named', async () => {
     const { app, get } = open()
     const views = [view('1', 'a', 'u'), { id: '', assetId: '/', at: 'noon', more: 1 }]
     const bad = { stream: '', after: -1, through: 1.5, views, more: 1 }
@@ -176,7 +178,7 @@ describe('a batch of the log', () => {
     expect(await get('/events/asset/a')).toMatchObject([404, {}])
   })
 
-  test('ends after it starts', async () => {
+  test('must end after it starts', async () => {
     await expectProblem(await open().app.request('/events', jsonRequest({ ...first, after: 3 })), 400, ['through'])
   })
 })
@@ -190,7 +192,7 @@ describe.each(['/events', '/events/lookup'])('the body of POST %s', (path) => {
     await expectProblem(await send(valid.padEnd(4 * 1024 * 1024 + 1)), 413)
   })
 
-  test('needs to be JSON of a known length', async () => {
+  test('must be JSON with a content-length', async () => {
     await expectProblem(await send('{'), 400, [''])
     const [error] = await expectProblem(await send(valid, { 'content-type': 'text/plain' }), 415)
     expect(error?.message).toContain('content-type: application/json')
@@ -198,14 +200,14 @@ describe.each(['/events', '/events/lookup'])('the body of POST %s', (path) => {
     await expectProblem(await open().app.request(path, { method: 'POST', body: valid, headers }), 411)
   })
 
-  test('is not asked for with GET', async () => {
+  test('is not accepted with GET', async () => {
     const response = await open().app.request(path)
     await expectProblem(response, 405)
     expect(response.headers.get('allow')).toBe('POST')
   })
 })
 
-test('views are counted for who has the token alone, where there is one, and counts are read by everybody', async () => {
+test('if there is a write token, counting a view requires it, and reading counts does not', async () => {
   const { app } = open('secret')
   const batch: EventBatch = { stream: 's', after: 0, through: 1, views: [view('1', 'a', 'u')] }
   const authorization = 'Bearer secret'
@@ -218,34 +220,34 @@ test('views are counted for who has the token alone, where there is one, and cou
   expect(await counted.json()).toEqual({ userviews: 2, assetviews: 2 })
 })
 
-test('openapi.json has every route', async () => {
+test('openapi.json documents every route', async () => {
   const [, document] = await open().get('/openapi.json')
-  expect(Object.keys((document as { paths: object }).paths)).toEqual(
-    expect.arrayContaining([
-      '/events/asset/{assetId}',
-      '/events/user/{userId}',
-      '/events/asset/{assetId}/user/{userId}',
-      '/events/lookup',
-      '/events/top',
-      '/events/live',
-      '/events/position',
-      '/events',
-    ]),
-  )
+  expect(document).toMatchObject({
+    paths: {
+      '/events/asset/{assetId}': { get: {} },
+      '/events/user/{userId}': { get: {} },
+      '/events/asset/{assetId}/user/{userId}': { post: {} },
+      '/events/lookup': { post: {} },
+      '/events/top': { get: {} },
+      '/events/live': { get: {} },
+      '/events/position': { get: {} },
+      '/events': { post: { responses: { 200: {}, 409: {} } } },
+    },
+  })
 })
 
 function open(writeToken?: string) {
   const service = createTestService('reporting')
   const counts = createLiveCounts(createViewCounts())
   const app = createApp({ ...service, counts, live: createLiveFeed({ ...service, source: counts.follow }), writeToken })
-  const ask = async (path: string, init?: RequestInit) => {
+  const request = async (path: string, init?: RequestInit) => {
     const response = await app.request(path, init)
     return [response.status, await response.json()] as const
   }
   return {
     app,
-    get: (path: string) => ask(path),
-    post: (path: string, body?: object) => ask(path, body ? jsonRequest(body) : { method: 'POST' }),
+    get: (path: string) => request(path),
+    post: (path: string, body?: object) => request(path, body ? jsonRequest(body) : { method: 'POST' }),
   }
 }
 
@@ -254,5 +256,5 @@ function view(id: string, assetId: string, userId: string): EventBatch['views'][
 }
 
 function conflict(position: object | null) {
-  return { status: 'Position mismatch', position, requestId: expect.any(String) }
+  return { status: 'Position mismatch', position, requestId }
 }

@@ -140,7 +140,8 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
       describeOperation({
         operationId: 'countBatch',
         summary: 'Count a batch of the log that starts at the current position',
-        description: 'Returns the new position; if the batch starts elsewhere, 409 with the current one. The body may have 4,194,304 bytes',
+        description:
+          'Returns the new position; if the batch starts elsewhere, 409 with the current one. The body may have 4,194,304 bytes',
         responses: { 200: Position, 409: PositionConflict },
         problems: BODY_PROBLEMS,
         isWrite: true,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { LiveChanges } from '../shared/contracts/live.ts'
+import { LiveChanges } from '../shared/contracts/live.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { listenLive } from '../tests/harness/live-subscriber.ts'
@@ -20,43 +20,43 @@ async function post(plays: [assetId: string, userId: string][], at = new Date().
   sequence += 1
 }
 
-test('what is counted is told as it changes, and comes to the same top as is answered', async () => {
+test('events add up to the same top lists as GET /events/top', async () => {
   await post([['before', 'u']])
-  await using listener = await listenLive(`${reporting.url}/events/live`)
-  await eventually(() => expect(listener.seen()).toMatchObject({ views: 1, assets: [{ id: 'before', views: 1 }] }))
+  await using subscriber = await listenLive(`${reporting.url}/events/live`)
+  await eventually(() => expect(subscriber.seen()).toMatchObject({ views: 1, assets: [{ id: 'before', views: 1 }] }))
   for (let n = 0; n < 50; n += 1) {
     await post(Array.from({ length: 20 }, (_, m) => [`a${(n * m) % 37}`, `u${(n + m * m) % 91}`]))
   }
-  await eventually(() => expect(listener.seen()?.views).toBe(1_001))
-  expect({ by: 'asset', top: listener.seen()?.assets }).toEqual(await getJson(`${reporting.url}/events/top?by=asset`))
-  expect({ by: 'user', top: listener.seen()?.users }).toEqual(await getJson(`${reporting.url}/events/top?by=user`))
-  const seconds = Object.values(listener.seen()?.seconds ?? {})
+  await eventually(() => expect(subscriber.seen()?.views).toBe(1_001))
+  expect({ by: 'asset', top: subscriber.seen()?.assets }).toEqual(await getJson(`${reporting.url}/events/top?by=asset`))
+  expect({ by: 'user', top: subscriber.seen()?.users }).toEqual(await getJson(`${reporting.url}/events/top?by=user`))
+  const seconds = Object.values(subscriber.seen()?.seconds ?? {})
   expect(seconds.reduce((sum, views) => sum + views, 0)).toBe(1_001)
 })
 
-test('who comes again within a moment gets what was counted meanwhile, also if nobody listened', async () => {
-  const listener = await listenLive(`${reporting.url}/events/live`)
-  await eventually(() => expect(listener.events).not.toHaveLength(0))
-  await listener[Symbol.asyncDispose]()
+test('a subscriber that reconnects soon receives what it missed, even if nobody else was subscribed', async () => {
+  const subscriber = await listenLive(`${reporting.url}/events/live`)
+  await eventually(() => expect(subscriber.events).not.toHaveLength(0))
+  await subscriber[Symbol.asyncDispose]()
   await post([['meanwhile', 'v']])
-  await using again = await listenLive(`${reporting.url}/events/live`, listener.events.at(-1)?.id)
+  await using again = await listenLive(`${reporting.url}/events/live`, subscriber.events.at(-1)?.id)
   await eventually(() => expect(again.events).not.toHaveLength(0))
   expect(again.events[0]?.event).toBe('changes')
-  expect((JSON.parse(String(again.events[0]?.data)) as LiveChanges).assets).toEqual({ meanwhile: 1 })
+  expect(LiveChanges.parse(JSON.parse(String(again.events[0]?.data))).assets).toEqual({ meanwhile: 1 })
 })
 
-test('a view that is counted beside the log is told too', async () => {
-  await using listener = await listenLive(`${reporting.url}/events/live`)
+test('a view that is counted directly is published too', async () => {
+  await using subscriber = await listenLive(`${reporting.url}/events/live`)
   await fetch(`${reporting.url}/events/asset/beside/user/w`, { method: 'POST' })
-  await eventually(() => expect(listener.events.at(-1)?.data).toContain('"assets":{"beside":1}'))
+  await eventually(() => expect(subscriber.events.at(-1)?.data).toContain('"assets":{"beside":1}'))
 })
 
-test('a listener does not hold up the end of the process', async () => {
-  await using listener = await listenLive(`${reporting.url}/events/live`)
-  await eventually(() => expect(listener.events).not.toHaveLength(0))
+test('a subscriber does not delay the shutdown of the process', async () => {
+  await using subscriber = await listenLive(`${reporting.url}/events/live`)
+  await eventually(() => expect(subscriber.events).not.toHaveLength(0))
   const since = performance.now()
   await reporting.signal('SIGTERM')
   expect(await reporting.ended()).toBe(0)
   expect(performance.now() - since).toBeLessThan(2_000)
-  await eventually(() => expect(listener.hasEnded()).toBe(true))
+  await eventually(() => expect(subscriber.hasEnded()).toBe(true))
 })

@@ -14,21 +14,21 @@ test.each([
   ['2026-11-20T15:29:58.5-05:30', -2],
   ['2026-11-20T20:55:01Z', -299],
   ['2026-11-20T21:00:05Z', 5],
-])('a view of %s is counted where it belongs', (at, second) => {
+])('a view of %s is counted in its second', (at, second) => {
   expect(countsOf([at])).toEqual({ [now + second]: 1 })
 })
 
 test.each(['2026-11-20T20:55:00Z', '2025-11-20T21:00:00Z', '2026-11-20T21:00:06Z', '2026-11-20T20:00:00-02:00'])(
-  'a view of %s is too old, or from a clock that is wrong',
+  'a view of %s is outside the window',
   (at) => expect(countsOf([at])).toEqual({}),
 )
 
-test('the same second is the same in whatever offset it is said, one after the other', () => {
+test('consecutive views are counted in the same second, whatever their offset from UTC', () => {
   const times = ['20:59:50Z', '20:59:50+02:00', '22:59:50.5+02:00', '20:59:50.250Z', '20:59:50.1+00:00']
   expect(countsOf(times.map((time) => `2026-11-20T${time}`))).toEqual({ [now - 10]: 4 })
 })
 
-test('a second is forgotten after five minutes', () => {
+test('a second leaves the window after five minutes', () => {
   useFakeClock()
   vi.setSystemTime(NOW)
   const seconds = createRecentSeconds()

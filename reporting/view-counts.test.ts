@@ -1,47 +1,60 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
-import type { EventBatch } from '../shared/contracts/event-batch.ts'
+import { describe, expect, test } from 'vitest'
 import type { Play } from '../shared/contracts/play.ts'
 import type { View } from '../shared/contracts/view.ts'
-import { createViewCounts, type ViewCounts } from './view-counts.ts'
+import { type CountBatch, createViewCounts, type ViewCounts } from './view-counts.ts'
 
 const assets = ['a', 'b']
 const users = ['u', 'v', 'constructor']
 const play = fc.record({ assetId: fc.constantFrom(...assets), userId: fc.constantFrom(...users) })
 
-test('each view of the log counts exactly once, whatever happens', () => {
+test('each view of the log is counted exactly once, in any sequence of events', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
-      const world = createWorld()
+      const model = createModel()
       for (const step of steps) {
-        world.take(step)
-        world.check()
+        model.take(step)
+        model.check()
       }
-      world.catchUp()
-      world.check()
+      model.catchUp()
+      model.check()
     }),
     { numRuns: 1_000 },
   )
 })
 
-test('counts stay and go on when the log was wiped', () => {
-  const counts = createViewCounts()
-  counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))
-  expect(counts.apply(batch('2026-02-01', 0, 1, ['a']))).toBe(true)
-  expect(counts.views('asset', 'a')).toBe(3)
-  expect(counts.position()).toEqual({ stream: '2026-02-01', sequence: 1 })
+describe('a new incarnation of the log', () => {
+  test('is counted from its start, on top of the earlier counts', () => {
+    const counts = createViewCounts()
+    counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))
+    expect(counts.apply(batch('2026-02-01', 0, 1, ['a']))).toBe(true)
+    expect(counts.views('asset', 'a')).toBe(3)
+    expect(counts.position()).toEqual({ incarnation: '2026-02-01', sequence: 1 })
+  })
+
+  test('is rejected if the batch does not begin at its start', () => {
+    const counts = createViewCounts()
+    counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))
+    expect(counts.apply(batch('2026-02-01', 2, 3, ['a']))).toBe(false)
+    expect(counts.position()).toEqual({ incarnation: '2026-01-01', sequence: 2 })
+  })
+
+  test.each([
+    ['are creation times', '2026-01-01', '2026-02-01'],
+    ['have no order', 'one', 'other'],
+  ])('makes batches of the previous one too late, if names %s', (_, previous, current) => {
+    const counts = createViewCounts()
+    counts.apply(batch(previous, 0, 2, ['a', 'a']))
+    expect(counts.apply(batch(current, 0, 1, ['a']))).toBe(true)
+    expect(counts.apply(batch(previous, 0, 2, ['a', 'a']))).toBe(false)
+    expect(counts.apply(batch(previous, 2, 3, ['a']))).toBe(false)
+    expect(counts.apply(batch(current, 1, 2, ['a']))).toBe(true)
+    expect(counts.views('asset', 'a')).toBe(4)
+    expect(counts.position()).toEqual({ incarnation: current, sequence: 2 })
+  })
 })
 
-test('a batch of a log that has a successor comes too late', () => {
-  const counts = createViewCounts()
-  counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))
-  counts.apply(batch('2026-02-01', 0, 1, ['a']))
-  expect(counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))).toBe(false)
-  expect(counts.apply(batch('2026-01-01', 2, 3, ['a']))).toBe(false)
-  expect(counts.views('asset', 'a')).toBe(3)
-})
-
-test('it comes too late also where reporting never counted that log, or has forgotten it', () => {
+test('a batch of an older incarnation is rejected, even if none of its batches were counted', () => {
   const counts = createViewCounts()
   counts.apply(batch('2026-02-01', 0, 1, ['a']))
   expect(counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))).toBe(false)
@@ -49,7 +62,7 @@ test('it comes too late also where reporting never counted that log, or has forg
   expect(counts.views('asset', 'a')).toBe(2)
 })
 
-test('the top is the start of all, sorted by views and then by id', () => {
+test('the top list is the start of all ids sorted by views, then by id', () => {
   const view = fc.record({ assetId: fc.nat(30).map(String), userId: fc.constant('u') })
   const plays = fc.array(view, { maxLength: 100, size: 'max' })
   fc.assert(
@@ -76,7 +89,7 @@ type Step =
 const listener = fc.nat({ max: 2 })
 const messages = fc.integer({ min: 1, max: 3 })
 
-/** Messages of the log carry any number of views: those that were rejected carry none. */
+/** A message of the log has any number of views: a dead letter has none. */
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ append: fc.array(play, { maxLength: 3 }) }) },
   { weight: 8, arbitrary: fc.record({ read: listener, messages }) },
@@ -88,11 +101,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 )
 
 /**
- * Logs, the last of which is the current one; three listeners, each of which holds what it read last, and may post it
- * again or late; and what reporting should make of it: a batch counts if it starts at the position, or is the start of
- * a log newer than that of the position.
+ * A model. It has the incarnations of the log, of which the last is the current one, and three listeners, which may post
+ * the batch that they read last again, or late. A batch counts if it starts at the position, or at the start of a newer
+ * incarnation.
  */
-function createWorld() {
+function createModel() {
   const logs: View[][][] = [[]]
   const held = new Map<number, { log: number; after: number; through: number }>()
   let counts = createViewCounts()
@@ -107,7 +120,7 @@ function createWorld() {
   function read(listener: number, messages: number) {
     const log = current()
     const from = counts.position()
-    const after = from?.stream === nameOf(log) ? from.sequence : 0
+    const after = from?.incarnation === nameOf(log) ? from.sequence : 0
     const through = Math.min(after + messages, lengthOf(log))
     if (through > after) held.set(listener, { log, after, through })
   }
@@ -115,7 +128,7 @@ function createWorld() {
   function post({ log, after, through }: { log: number; after: number; through: number }) {
     const views = logs[log]?.slice(after, through).flat() ?? []
     const isNext = log === position?.log ? after === position.sequence : after === 0 && log > (position?.log ?? -1)
-    expect(counts.apply({ stream: nameOf(log), after, through, views })).toBe(isNext)
+    expect(counts.apply({ incarnation: nameOf(log), after, through, views })).toBe(isNext)
     if (!isNext) return
     counted.push(...views)
     position = { log, sequence: through }
@@ -144,7 +157,7 @@ function createWorld() {
 
   return {
     take,
-    /** One listener works undisturbed until all is counted. */
+    /** One listener forwards alone until everything is counted. */
     catchUp() {
       if (lengthOf(current()) === 0) return
       while (position?.log !== current() || position.sequence < lengthOf(current())) {
@@ -157,7 +170,7 @@ function createWorld() {
     },
     check() {
       expect(new Set(counted.map(({ id }) => id)).size).toBe(counted.length)
-      expect(counts.position()).toEqual(position && { stream: nameOf(position.log), sequence: position.sequence })
+      expect(counts.position()).toEqual(position && { incarnation: nameOf(position.log), sequence: position.sequence })
       expect(viewsIn(counts)).toEqual({
         asset: assets.map((asset) => counted.filter(({ assetId }) => assetId === asset).length),
         user: users.map((user) => counted.filter(({ userId }) => userId === user).length),
@@ -166,7 +179,7 @@ function createWorld() {
   }
 }
 
-/** A log is named for its time of creation. */
+/** The name of an incarnation is its creation time. */
 function nameOf(log: number): string {
   return new Date(Date.UTC(2026, log)).toISOString()
 }
@@ -178,7 +191,7 @@ function viewsIn(counts: ViewCounts) {
   }
 }
 
-function batch(stream: string, after: number, through: number, assetIds: string[]): EventBatch {
+function batch(incarnation: string, after: number, through: number, assetIds: string[]): CountBatch {
   const views = assetIds.map((assetId) => ({ id: 'x', assetId, userId: 'u', at: '2026-11-20T21:00:00Z' }))
-  return { stream, after, through, views }
+  return { incarnation, after, through, views }
 }

@@ -1,5 +1,5 @@
-import type { LogPosition } from '../shared/contracts/position.ts'
 import type { Play } from '../shared/contracts/play.ts'
+import type { LogPosition } from '../shared/contracts/position.ts'
 import type { View } from '../shared/contracts/view.ts'
 import type { PlayCounts, ViewCount } from '../shared/contracts/view-counts.ts'
 

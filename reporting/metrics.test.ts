@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest'
+import { createMetrics } from '../shared/service/metrics.ts'
+import { instrumentCounts } from './metrics.ts'
+import { createViewCounts } from './view-counts.ts'
+
+const view = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
+
+test('every metric is exposed before the first view', async () => {
+  expect(await open().samples()).toEqual([
+    'counted_views_total{source="log"} 0',
+    'counted_views_total{source="request"} 0',
+    'event_batches_total{outcome="applied"} 0',
+    'event_batches_total{outcome="refused"} 0',
+    'event_log_position 0',
+  ])
+})
+
+test('views are counted by source, batches by outcome, and the position is that of the last batch', async () => {
+  const { counts, samples } = open()
+  const batch = { incarnation: 's', after: 0, through: 3, views: [view, view] }
+  expect(counts.count(view)).toEqual({ userviews: 1, assetviews: 1 })
+  expect(counts.apply(batch)).toBe(true)
+  expect(counts.apply(batch)).toBe(false)
+  expect(counts.views('asset', 'a')).toBe(3)
+  expect(await samples()).toEqual([
+    'counted_views_total{source="log"} 2',
+    'counted_views_total{source="request"} 1',
+    'event_batches_total{outcome="applied"} 1',
+    'event_batches_total{outcome="refused"} 1',
+    'event_log_position 3',
+  ])
+})
+
+function open() {
+  const metrics = createMetrics()
+  const counts = instrumentCounts(metrics, createViewCounts())
+  async function samples() {
+    const lines = (await metrics.metrics()).split('\n')
+    return lines.filter((line) => /^(counted_views|event_)/.test(line)).toSorted()
+  }
+  return { counts, samples }
+}
