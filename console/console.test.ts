@@ -1,11 +1,11 @@
 import type { Hono } from 'hono'
 import { expect, test } from 'vitest'
 import { createLocalInvalidations } from '../shared/catalogue/local-invalidations.ts'
+import { type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
+import type { DependencyState, Readiness } from '../shared/contracts/readiness.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
-import { type Answer, UpstreamError } from '../shared/client/service-client.ts'
-import type { DependencyState, Readiness } from '../shared/service/health.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { createCatalogue } from './catalogue.ts'
 import { createConsole } from './console.ts'
@@ -13,7 +13,7 @@ import { createStatus } from './status.ts'
 
 const it = { id: '123', title: 'It', genre: 'horror', summary: '' }
 
-test('the page allows no script, style or request but its own, and no markup made of text', async () => {
+test('the page allows only its own scripts, styles and requests, and no text that becomes markup', async () => {
   const response = await open().app.request('/')
   expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
   const policy = response.headers.get('content-security-policy')?.split('; ')
@@ -36,11 +36,11 @@ test.each([
   ['uplot.js', 'text/javascript; charset=utf-8'],
   ['uplot.css', 'text/css; charset=utf-8'],
   ['icon.svg', 'image/svg+xml'],
-])('/console/%s is %s, and sent once for as long as it is the same', async (name, type) => {
+])('/console/%s is %s, and is sent again only if it has changed', async (name, type) => {
   const { app } = open()
   const { status, headers } = await app.request(`/console/${name}`)
   expect([status, headers.get('content-type'), headers.get('x-content-type-options')]).toEqual([200, type, 'nosniff'])
-  const again = await app.request(`/console/${name}`, { headers: { 'if-none-match': headers.get('etag') ?? '' } })
+  const again = await app.request(`/console/${name}`, { headers: { 'if-none-match': String(headers.get('etag')) } })
   expect([again.status, await again.text()]).toEqual([304, ''])
 })
 
@@ -54,14 +54,14 @@ test.each([
   await expectProblem(await open().app.request(path), 404)
 })
 
-test('its routes leave the router one expression for all', async () => {
+test('the routes of the page keep the router on its single-expression path', async () => {
   const { app } = open()
   await app.request('/console/console.js')
   expect(app.router.name).toBe('SmartRouter + RegExpRouter')
 })
 
-test('/catalogue is a page of the assets that metadata lists, with their views', async () => {
-  const { app, asked } = open({ list: { assets: [it, { ...it, id: '456' }], next: '456' }, counts: { '123': 7 } })
+test('/catalogue is a page of the assets of metadata, with their views', async () => {
+  const { app, calls } = open({ list: { assets: [it, { ...it, id: '456' }], next: '456' }, counts: { '123': 7 } })
   expect(await (await app.request('/catalogue?limit=2&after=100')).json()).toEqual({
     assets: [
       { ...it, views: 7 },
@@ -69,10 +69,13 @@ test('/catalogue is a page of the assets that metadata lists, with their views',
     ],
     next: '456',
   })
-  expect(asked).toEqual(['/content/assets?limit=2&after=100', { assets: ['123', '456'] }])
+  expect(calls).toEqual([
+    { path: '/content/assets?limit=2&after=100' },
+    { path: '/events/lookup', body: { assets: ['123', '456'] }, idempotent: true },
+  ])
 })
 
-test('/catalogue has no views while reporting is away, and says so', async () => {
+test('/catalogue is degraded, without views, while reporting is down', async () => {
   const { app } = open({ list: { assets: [it], next: null } })
   expect(await (await app.request('/catalogue')).json()).toEqual({
     assets: [{ ...it, views: null }],
@@ -82,27 +85,27 @@ test('/catalogue has no views while reporting is away, and says so', async () =>
 })
 
 test.each([
-  ['is away', undefined],
-  ['answers what was not agreed', { assets: [{ id: '123' }], next: null }],
+  ['is down', undefined],
+  ['responds with invalid data', { assets: [{ id: '123' }], next: null }],
 ])('/catalogue is a 503 while metadata %s', async (_, list) => {
   await expectProblem(await open({ list, counts: {} }).app.request('/catalogue'), 503)
 })
 
-test('/catalogue puts together a few pages at once, and is a 503 to who comes meanwhile', async () => {
+test('/catalogue serves up to 8 pages at once, and rejects further requests with a 503', async () => {
   const { app } = open({ list: { assets: [it], next: null }, counts: {} })
-  const answers = await Promise.all(Array.from({ length: 20 }, () => app.request('/catalogue')))
-  const statuses = answers.map(({ status }) => status)
+  const responses = await Promise.all(Array.from({ length: 20 }, () => app.request('/catalogue')))
+  const statuses = responses.map(({ status }) => status)
   expect(statuses.filter((status) => status === 200)).toHaveLength(8)
   expect(statuses.filter((status) => status === 503)).toHaveLength(12)
   expect((await app.request('/catalogue')).status).toBe(200)
 })
 
 test.each(['limit=0', 'limit=1001', 'limit=x', 'after=a/b'])('/catalogue?%s is a 400', async (query) => {
-  await expectProblem(await open().app.request(`/catalogue?${query}`), 400, [query.split('=')[0] as string])
+  await expectProblem(await open().app.request(`/catalogue?${query}`), 400, [query.replace(/=.*/, '')])
 })
 
-test('/status has the state of every part', async () => {
-  const { app } = open({ waiting: () => 3 })
+test('/status has the state of every component', async () => {
+  const { app } = open({ backlog: () => 3 })
   expect(await (await app.request('/status')).json()).toEqual({
     status: 'ready',
     degraded: [],
@@ -117,7 +120,7 @@ test('/status has the state of every part', async () => {
   })
 })
 
-test('/status names what plays do without', async () => {
+test('/status names the upstreams that plays are served without', async () => {
   const dependencies = { nats: 'down', outbox: 'up', metadata: 'down', cdnurl: 'up' } as const
   const { app } = open({ readiness: { status: 'ready', dependencies } })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -127,35 +130,38 @@ test('/status names what plays do without', async () => {
   })
 })
 
-test('/status tells a listener that is away, which no play needs, and an edge that takes no plays', async () => {
-  const away = open({ listening: 'down' })
-  expect(await (await away.app.request('/status')).json()).toMatchObject({ status: 'degraded', degraded: [] })
+test('/status is degraded while queue-listener is down, and not ready while the edge is', async () => {
+  const withoutListener = open({ listener: 'down' })
+  expect(await (await withoutListener.app.request('/status')).json()).toMatchObject({
+    status: 'degraded',
+    degraded: [],
+  })
   const { app } = open({ readiness: { status: 'not ready', dependencies: { nats: 'down', outbox: 'down' } } })
   expect(await (await app.request('/status')).json()).toMatchObject({ status: 'not ready', degraded: ['events'] })
 })
 
-test('/status goes without the size of an outbox whose disk does not say', async () => {
+test('/status omits the size of the outbox if the disk fails', async () => {
   const { app } = open({
-    waiting: () => {
+    backlog: () => {
       throw new Error('disk I/O error')
     },
   })
   expect(await (await app.request('/status')).json()).toMatchObject({ parts: { outbox: { state: 'up' } } })
 })
 
-test('a hundred who ask for the status at once cost one question', async () => {
-  const { app, readinessAsked } = open()
+test('concurrent requests for the status share one check', async () => {
+  const { app, checks } = open()
   await Promise.all(Array.from({ length: 100 }, () => app.request('/status')))
-  expect(readinessAsked()).toBe(1)
+  expect(checks()).toBe(1)
 })
 
-test('/status shows that assets have changed', async () => {
-  const { app, changes } = open()
-  changes.publish({ service: 'metadata', id: '123' })
+test('/status counts the invalidations of assets', async () => {
+  const { app, invalidations } = open()
+  invalidations.publish({ service: 'metadata', id: '123' })
   expect(await (await app.request('/status')).json()).toMatchObject({ changes: 1 })
 })
 
-test('openapi.json has the page and what it asks', async () => {
+test('openapi.json documents the page and its routes', async () => {
   expect(await (await open().app.request('/openapi.json')).json()).toMatchObject({
     paths: {
       '/': { get: { responses: { 200: { content: { 'text/html': {} } } } } },
@@ -172,48 +178,48 @@ const ready: Readiness = {
 }
 
 type Fakes = {
-  /** What metadata answers; it is away without. */
+  /** What metadata lists; undefined if it is down. */
   list?: unknown
-  /** What reporting has counted; it is away without. */
+  /** What reporting has counted; undefined if it is down. */
   counts?: Record<string, number>
   readiness?: Readiness
-  listening?: DependencyState
-  waiting?: () => number
+  listener?: DependencyState
+  backlog?: () => number
 }
 
-function open({ list, counts, readiness = ready, listening = 'up', waiting = () => 0 }: Fakes = {}) {
+function open({ list, counts, readiness = ready, listener = 'up', backlog = () => 0 }: Fakes = {}) {
   const service = createTestService('play')
-  const changes = createLocalInvalidations()
-  const asked: unknown[] = []
-  let readinessAsked = 0
-  const answer = (body: unknown): Promise<Answer> =>
-    body ? Promise.resolve({ status: 200, body }) : Promise.reject(new UpstreamError('away'))
+  const invalidations = createLocalInvalidations()
+  const calls: unknown[] = []
+  let checks = 0
+  const respond = (body: unknown): Promise<ServiceResponse> =>
+    body ? Promise.resolve({ status: 200, body }) : Promise.reject(new UpstreamError('down'))
   const catalogue = createCatalogue({
     ...service,
     metadata: {
       get(path) {
-        asked.push(path)
-        return answer(list)
+        calls.push({ path })
+        return respond(list)
       },
     },
     reporting: {
-      post(_, body) {
-        asked.push(body)
-        return answer(counts && { assets: counts, users: {} })
+      post(path, body, { idempotent }) {
+        calls.push({ path, body, idempotent })
+        return respond(counts && { assets: counts, users: {} })
       },
     },
   })
   const status = createStatus({
     health: {
       async readiness() {
-        readinessAsked += 1
+        checks += 1
         return readiness
       },
     },
-    listener: { state: async () => listening },
-    changes,
-    waiting,
+    listener: { state: async () => listener },
+    invalidations,
+    backlog,
   })
   const app: Hono<AppEnv> = createBaseApp(service).route('/', createConsole({ catalogue, status }))
-  return { app, asked, changes, readinessAsked: () => readinessAsked }
+  return { app, calls, invalidations, checks: () => checks }
 }
