@@ -1,0 +1,245 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Invalidations } from '../shared/catalogue/invalidations.ts'
+import { discoverySettings } from '../shared/discovery/settings.ts'
+import type { EventLog, NewView, Producer } from '../shared/event-log/event-log.ts'
+import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
+import { host, loadSettings, logLevel, port } from '../shared/runtime/settings.ts'
+import { createTestService } from '../shared/testing/test-service.ts'
+import { tracingSettings } from '../shared/tracing/settings.ts'
+import { createOutbox, type Outbox } from './outbox.ts'
+import { playSettings, startPlay } from './service.ts'
+
+const content = { id: 'a', title: 'Alien', genre: 'horror', summary: '' }
+const paths = { metadata: '/content/asset/a', cdnurl: '/url/asset/a' } as const
+const owners = ['metadata', 'cdnurl'] as const
+
+let stack: AsyncDisposableStack
+beforeEach(() => {
+  stack = new AsyncDisposableStack()
+})
+afterEach(() => stack.disposeAsync())
+
+test('a play has the data of all upstreams, and its view is in the log', async () => {
+  const { play, appended } = await start()
+  expect(await play()).toEqual([200, { ...content, url: 'path/to/a.mp4', userviews: 3, assetviews: 8 }])
+  expect(appended()).toMatchObject([{ assetId: 'a', userId: 'u' }])
+})
+
+describe('cached data of an asset is loaded again', () => {
+  test('from the owner that invalidated it, and only from that one', async () => {
+    const { play, invalidate, requests } = await start()
+    await play()
+    invalidate({ service: 'metadata', id: 'a' })
+    invalidate({ service: 'cdnurl', id: 'b' })
+    await play()
+    expect([requests(paths.metadata), requests(paths.cdnurl)]).toEqual([2, 1])
+    invalidate({ service: 'cdnurl', id: 'a' })
+    await play()
+    expect([requests(paths.metadata), requests(paths.cdnurl)]).toEqual([2, 2])
+  })
+
+  test('from both owners if invalidations may have been missed', async () => {
+    const { play, reportGap, requests } = await start()
+    await play()
+    reportGap()
+    await play()
+    expect([requests(paths.metadata), requests(paths.cdnurl)]).toEqual([2, 2])
+  })
+
+  test.each(['reporting', 'constructor'])('from no owner if %s has changed', async (service) => {
+    const { play, invalidate, requests } = await start()
+    await play()
+    invalidate({ service, id: 'a' })
+    await play()
+    expect([requests(paths.metadata), requests(paths.cdnurl)]).toEqual([1, 1])
+  })
+})
+
+describe.each(owners)('while %s does not respond', (owner) => {
+  test('a play is served with the cached data within a second', async () => {
+    const { play, handlers, reportGap } = await start()
+    await play()
+    handlers[paths[owner]] = () => undefined
+    reportGap()
+    const started = performance.now()
+    expect(await play()).toMatchObject([200, { ...content, url: 'path/to/a.mp4', degraded: [owner] }])
+    expect(performance.now() - started).toBeLessThan(1_000)
+  })
+
+  test('a play of an asset that is not cached is a 503', async () => {
+    const { play, handlers, appended } = await start()
+    handlers[paths[owner]] = (response) => response.destroy()
+    expect(await play()).toMatchObject([503, {}])
+    expect(appended()).toEqual([])
+  })
+
+  test('its circuit opens after repeated failures, and calls to it stop', async () => {
+    const { play, handlers, request, requests } = await start()
+    handlers[paths[owner]] = (response) => response.writeHead(500).end()
+    for (let plays = 0; plays < 20; plays += 1) await play()
+    expect(requests(paths[owner])).toBeLessThan(20)
+    expect(await request('/readyz')).toMatchObject([200, { status: 'ready', circuits: { [owner]: 'open' } }])
+  })
+})
+
+test('while reporting is down a play has no counts', async () => {
+  const { play, handlers } = await start()
+  handlers['/events/lookup'] = (response) => response.destroy()
+  expect(await play()).toMatchObject([200, { userviews: null, assetviews: null, degraded: ['reporting'] }])
+})
+
+describe('while the log does not confirm', () => {
+  const failing: Producer = { id: 'p', append: () => Promise.reject(new Error('no connection')) }
+
+  test('a play is a 503 if there is no outbox', async () => {
+    const { play } = await start({ producer: () => failing })
+    expect(await play()).toMatchObject([503, {}])
+  })
+
+  test('a view goes to the outbox if there is one', async () => {
+    const outbox = openOutbox()
+    const { play, request } = await start({ producer: () => failing }, outbox)
+    expect(await play()).toMatchObject([200, { degraded: ['events'] }])
+    expect(outbox.size()).toBe(1)
+    expect(await request('/status')).toMatchObject([200, { parts: { outbox: { state: 'up', waiting: 1 } } }])
+    expect(await request('/metrics')).toMatchObject([200, expect.stringContaining('outbox_waiting_views 1\n')])
+  })
+})
+
+test('the backlog of the outbox is drained at startup', async () => {
+  const outbox = openOutbox()
+  outbox.put('earlier', [{ id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }])
+  const { appended } = await start({}, outbox)
+  await expect.poll(() => outbox.size()).toBe(0)
+  expect(appended()).toMatchObject([{ id: '1' }])
+})
+
+describe('readiness', () => {
+  const down = () => 'down' as const
+
+  test('has the state of each dependency and of each circuit', async () => {
+    const { request } = await start({}, openOutbox())
+    expect(await request('/readyz')).toEqual([
+      200,
+      {
+        status: 'ready',
+        dependencies: { events: 'up', outbox: 'up', metadata: 'up', cdnurl: 'up', reporting: 'up' },
+        circuits: { metadata: 'closed', cdnurl: 'closed', reporting: 'closed' },
+      },
+    ])
+  })
+
+  test('requires the log, unless the outbox takes the views', async () => {
+    expect(await (await start({ state: down })).request('/readyz')).toMatchObject([503, { status: 'not ready' }])
+    const outbox = openOutbox()
+    expect(await (await start({ state: down }, outbox)).request('/readyz')).toMatchObject([200, { status: 'ready' }])
+    const broken: Outbox = { ...outbox, state: down }
+    expect(await (await start({ state: down }, broken)).request('/readyz')).toMatchObject([
+      503,
+      { status: 'not ready' },
+    ])
+  })
+})
+
+type Handler = (response: ServerResponse) => unknown
+
+/** A play over a server that has all upstreams, and over a log in memory. */
+async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox) {
+  const handlers: Record<string, Handler> = {
+    [paths.metadata]: respond(content),
+    [paths.cdnurl]: respond({ id: 'a', url: 'path/to/a.mp4' }),
+    '/events/lookup': respond({ assets: { a: 7 }, users: { u: 2 } }),
+    '/healthz': respond({ status: 'ok' }),
+  }
+  const { origin, requests } = await serveUpstreams(handlers)
+  const service = createTestService('play')
+  stack.use(service.resources)
+  const { log } = service
+  const memory = stack.use(createSqliteEventLog({ file: ':memory:', log }))
+  const appended: NewView[] = []
+  const eventLog: EventLog = {
+    ...memory,
+    producer(source, id) {
+      const producer = memory.producer(source, id)
+      return {
+        ...producer,
+        async append(views, signal) {
+          await producer.append(views, signal)
+          appended.push(...views)
+        },
+      }
+    },
+    ...eventLogOverrides,
+  }
+  let subscriber: Parameters<Invalidations['subscribe']> | undefined
+  const invalidations: Invalidations = {
+    publish() {},
+    subscribe(...callbacks) {
+      // The console follows the invalidations too, as the last subscriber.
+      subscriber ??= callbacks
+    },
+  }
+  const address = await startPlay(service, settingsWith(origin), {
+    eventLog,
+    invalidations,
+    ...(outbox && { outbox }),
+  })
+
+  async function request(path: string, init?: RequestInit) {
+    const response = await fetch(`${address.url}${path}`, init)
+    const isJson = response.headers.get('content-type')?.startsWith('application/json')
+    return [response.status, isJson ? await response.json() : await response.text()]
+  }
+  return {
+    handlers,
+    requests,
+    request,
+    play: () => request('/play/asset/a/user/u', { method: 'POST' }),
+    appended: () => appended,
+    invalidate: (...invalidation: Parameters<Invalidations['publish']>) => subscriber?.[0](...invalidation),
+    reportGap: () => subscriber?.[1](),
+  }
+}
+
+function settingsWith(origin: string) {
+  const common = { PORT: port(0), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings, ...tracingSettings }
+  const env = { METADATA_URL: origin, CDNURL_URL: origin, REPORTING_URL: origin, QUEUE_LISTENER_URL: origin }
+  return loadSettings({ ...common, ...playSettings }, { args: [], env: { ...env, CATALOGUE_TTL: '1h' } })
+}
+
+/** A server with these handlers by path. The test may replace them while it runs. */
+async function serveUpstreams(handlers: Record<string, Handler>) {
+  const seen: (string | undefined)[] = []
+  const server = createServer((request, response) => {
+    seen.push(request.url)
+    const handle = handlers[request.url ?? ''] ?? ((response) => response.writeHead(404).end())
+    handle(response)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  stack.defer(async () => {
+    server.close()
+    server.closeAllConnections()
+    await once(server, 'close')
+  })
+  const address = server.address()
+  if (!address || typeof address === 'string') throw new Error('the server has no port')
+  return {
+    origin: `http://127.0.0.1:${address.port}`,
+    requests: (path: string) => seen.filter((url) => url === path).length,
+  }
+}
+
+function respond(body: object): Handler {
+  return (response) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+}
+
+function openOutbox(): Outbox {
+  const folder = mkdtempSync(join(tmpdir(), 'play-'))
+  stack.defer(() => rmSync(folder, { recursive: true, force: true }))
+  return stack.use(createOutbox(join(folder, 'outbox.sqlite')))
+}
