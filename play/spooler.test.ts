@@ -3,16 +3,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { pino } from 'pino'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { raceAbort } from '../shared/runtime/race-abort.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createOutbox, type Outbox, OutboxError } from './outbox.ts'
 import { createSpooler, type Spooler } from './spooler.ts'
 
-const log = pino({ level: 'silent' })
 let folder: string
+let logged: string[]
 beforeEach(() => {
+  logged = []
   folder = mkdtempSync(join(tmpdir(), 'spooler-'))
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
@@ -93,6 +94,38 @@ test('an outbox that cannot delete drained views blocks no append and duplicates
   await using play = start(fakeLog)
   await eventually(() => expect(play.outbox.size()).toBe(0))
   expect(fakeLog.stored).toEqual(['a', 'b'])
+})
+
+describe('an outage is logged once, and so is the recovery,', () => {
+  const outage = ['the log does not confirm; views go to the outbox', 'the log confirms again']
+
+  test('if the backlog is drained', async () => {
+    await using play = start(createFakeLog('refuses'))
+    for (const id of ['a', 'b']) await play.append(id)
+    expect(logged).toEqual(outage.slice(0, 1))
+    play.fakeLog.mode = 'confirms'
+    await eventually(() => expect(play.outbox.size()).toBe(0))
+    expect(logged).toEqual(outage)
+  })
+
+  test('if the log confirms an append', async () => {
+    await using play = start(createFakeLog('refuses'))
+    play.fails.put = true
+    for (const id of ['a', 'b']) await expect(play.append(id)).rejects.toThrow(OutboxError)
+    expect(logged).toEqual([outage[0], 'the outbox fails'])
+    play.fakeLog.mode = 'confirms'
+    await play.append('c')
+    expect(logged).toEqual([outage[0], 'the outbox fails', outage[1]])
+  })
+
+  test('if the outbox works again', async () => {
+    await using play = start(createFakeLog('refuses'))
+    play.fails.put = true
+    await expect(play.append('a')).rejects.toThrow(OutboxError)
+    play.fails.put = false
+    await play.append('b')
+    expect(logged).toEqual([outage[0], 'the outbox fails', 'the outbox works again'])
+  })
 })
 
 test('every recorded view is stored exactly once, whatever fails and when', { timeout: 60_000 }, async () => {
@@ -201,6 +234,7 @@ function start(fakeLog: ReturnType<typeof createFakeLog>) {
       file.drop(through)
     },
   }
+  const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line).msg) })
   const spooler: Spooler = createSpooler({ eventLog: fakeLog, outbox, log, retryMs: 2 })
   spooler.start()
   return {
