@@ -35,7 +35,7 @@ const POLICY = [
 /** The page's files are not part of the API. */
 const undocumented = describeRoute({ hide: true })
 
-/** The console at `/`, and its files under `/console/`. Each file has a route of its own, so that no other can be read. */
+/** The console at `/`, and its files under `/console/`. Only these files have routes, so no other can be read. */
 export function createPage() {
   const page = new Hono<AppEnv>()
   page.get(

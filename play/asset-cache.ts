@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 
-/** What a cache returns: a value, which is stale if its owner is down; or that there is none; or why it is unknown. */
+/** The result of a read. A stale value is served because its owner is down; `absent` means that the owner has none. */
 export type Cached<Value> =
   | { state: 'fresh' | 'stale'; value: Value }
   | { state: 'absent' }
@@ -27,7 +27,7 @@ export type AssetCacheOptions<Value> = {
   onRead: (outcome: CacheOutcome) => void
 }
 
-/** Anything but a fresh value is loaded again by the next request, but the requests of one burst share one load. */
+/** How long a stale value is served before the next request loads it again. The requests of a burst share one load. */
 const RETRY_MS = 1
 
 /** Single-flight, with stale-if-error: an expired value is kept for as long as its owner is down. */
@@ -37,7 +37,7 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
     max,
     ttl: Math.max(1, Math.round(ttlMs)),
     noDeleteOnStaleGet: true,
-    // A value that is invalidated while it loads still goes to those who wait for it, but is not cached.
+    // A value that is invalidated while it loads is returned to the waiting requests, but not cached.
     ignoreFetchAbort: true,
     async fetchMethod(id, last, { options, context: request }) {
       const startedIn = generation

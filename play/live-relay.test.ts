@@ -1,6 +1,5 @@
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createServiceClient } from '../shared/client/service-client.ts'
 import type { LiveEvent } from '../shared/contracts/live.ts'
@@ -83,8 +82,9 @@ async function open(handlers: ((response: ServerResponse) => unknown)[]) {
     server.closeAllConnections()
     await once(server, 'close')
   })
-  const { port } = server.address() as AddressInfo
-  const origins = [`http://127.0.0.1:${port}`]
+  const address = server.address()
+  if (!address || typeof address === 'string') throw new Error('the server has no port')
+  const origins = [`http://127.0.0.1:${address.port}`]
   const reporting = stack.use(createServiceClient({ name: 'reporting', instances: () => origins }))
   const events: LiveEvent[] = []
   const { log } = createTestService()

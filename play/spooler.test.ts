@@ -3,16 +3,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { pino } from 'pino'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { raceAbort } from '../shared/runtime/race-abort.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createOutbox, type Outbox, OutboxError } from './outbox.ts'
 import { createSpooler, type Spooler } from './spooler.ts'
 
-const log = pino({ level: 'silent' })
 let folder: string
+let logged: string[]
 beforeEach(() => {
+  logged = []
   folder = mkdtempSync(join(tmpdir(), 'spooler-'))
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
@@ -95,10 +96,45 @@ test('an outbox that cannot delete drained views blocks no append and duplicates
   expect(fakeLog.stored).toEqual(['a', 'b'])
 })
 
+describe('an outage is logged once, and so is the recovery,', () => {
+  const outage = ['the log does not confirm; views go to the outbox', 'the log confirms again']
+
+  test('if the backlog is drained', async () => {
+    await using play = start(createFakeLog('refuses'))
+    for (const id of ['a', 'b']) await play.append(id)
+    expect(logged).toEqual(outage.slice(0, 1))
+    play.fakeLog.mode = 'confirms'
+    await eventually(() => expect(play.outbox.size()).toBe(0))
+    expect(logged).toEqual(outage)
+  })
+
+  test('if the log confirms an append', async () => {
+    await using play = start(createFakeLog('refuses'))
+    play.fails.put = true
+    for (const id of ['a', 'b']) await expect(play.append(id)).rejects.toThrow(OutboxError)
+    expect(logged).toEqual([outage[0], 'the outbox fails'])
+    play.fakeLog.mode = 'confirms'
+    await play.append('c')
+    expect(logged).toEqual([outage[0], 'the outbox fails', outage[1]])
+  })
+
+  test('if the outbox works again', async () => {
+    await using play = start(createFakeLog('refuses'))
+    play.fails.put = true
+    await expect(play.append('a')).rejects.toThrow(OutboxError)
+    play.fails.put = false
+    await play.append('b')
+    expect(logged).toEqual([outage[0], 'the outbox fails', 'the outbox works again'])
+  })
+})
+
 test('every recorded view is stored exactly once, whatever fails and when', { timeout: 60_000 }, async () => {
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.constant('append' as const) },
-    { weight: 3, arbitrary: fc.constantFrom<Mode>('confirms', 'refuses', 'loses acknowledgements', 'hangs') },
+    {
+      weight: 3,
+      arbitrary: fc.record({ mode: fc.constantFrom<Mode>('confirms', 'refuses', 'loses acknowledgements', 'hangs') }),
+    },
     { weight: 2, arbitrary: fc.constantFrom('put fails', 'put works', 'drop fails', 'drop works', 'restart', 'turn') },
   )
   await fc.assert(
@@ -108,20 +144,20 @@ test('every recorded view is stored exactly once, whatever fails and when', { ti
       const failed: string[] = []
       rmSync(join(folder, 'outbox.sqlite'), { force: true })
       let play = start(fakeLog)
-      for (const [index, name] of steps.entries()) {
-        if (name === 'append') {
+      for (const [index, step] of steps.entries()) {
+        if (typeof step === 'object') fakeLog.mode = step.mode
+        else if (step === 'append') {
           const id = `v${index}`
           await play.append(id).then(
             () => recorded.push(id),
             () => failed.push(id),
           )
-        } else if (name === 'restart') {
+        } else if (step === 'restart') {
           await play[Symbol.asyncDispose]()
           play = start(fakeLog)
-        } else if (name === 'turn') await new Promise((resolve) => setImmediate(resolve))
-        else if (name.startsWith('put')) play.fails.put = name === 'put fails'
-        else if (name.startsWith('drop')) play.fails.drop = name === 'drop fails'
-        else fakeLog.mode = name as Mode
+        } else if (step === 'turn') await new Promise((resolve) => setImmediate(resolve))
+        else if (step === 'put fails' || step === 'put works') play.fails.put = step === 'put fails'
+        else play.fails.drop = step === 'drop fails'
       }
       fakeLog.mode = 'confirms'
       play.fails.put = play.fails.drop = false
@@ -198,6 +234,7 @@ function start(fakeLog: ReturnType<typeof createFakeLog>) {
       file.drop(through)
     },
   }
+  const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line).msg) })
   const spooler: Spooler = createSpooler({ eventLog: fakeLog, outbox, log, retryMs: 2 })
   spooler.start()
   return {

@@ -59,7 +59,7 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
       reportOutbox()
     } catch (error) {
       reportOutbox(error)
-      // The outbox may be empty, and then no drain would notice that the log is back: the next views must try it.
+      // If the outbox is empty, no drain notices that the log has recovered: the next append must try it.
       stopSpooling()
       throw error
     }
@@ -80,7 +80,7 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
 
   function first() {
     const batch = outbox.first()
-    // In the same step, or views that are put now would wait for the next drain.
+    // In the same step as the read: views that are put later must start a new drain.
     if (!batch) isDraining = false
     return batch
   }

@@ -4,6 +4,7 @@ import type { LogPosition } from '../shared/contracts/position.ts'
 import type { View } from '../shared/contracts/view.ts'
 import type { EventLog, LogBatch, Producer } from '../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
+import { sleep } from '../shared/runtime/sleep.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { forward } from './forward.ts'
 import type { ReportingClient } from './reporting-client.ts'
@@ -146,6 +147,19 @@ test('a full backlog is forwarded without pauses', async () => {
   expect(reporting.at).toEqual({ incarnation: 'log', sequence: 1_000 })
   // With a pause of 10 ms after each batch it would take 10 s.
   expect(performance.now() - started).toBeLessThan(5_000)
+})
+
+test('once forwarding has ended, reporting is not called any more', async () => {
+  const reporting = createFakeReporting()
+  await append('a')
+  listen(reporting)
+  await eventually(() => expect(reporting.counted).toEqual(['a']))
+  stop.abort()
+  await Promise.all(forwarding)
+  const { length } = reporting.attempts
+  await sleep(100)
+  // A check may have been in flight.
+  expect(reporting.attempts.length).toBeLessThan(length + 2)
 })
 
 describe('failed attempts', () => {

@@ -28,8 +28,8 @@ type Deps = {
 }
 
 /**
- * Forwards the log to reporting until `signal` aborts: reads on from reporting's position, and sends batch by batch. It
- * has no state of its own: after any failure it continues from reporting's position.
+ * Forwards the log to reporting until `signal` aborts: reads from reporting's position, and sends batch by batch. It has
+ * no state of its own: after any failure it continues from reporting's position.
  *
  * Several listeners may run. A batch counts only if it starts at the position, so if two send the same one, the second is
  * refused. That listener becomes a standby until the position stalls while the log grows.
@@ -89,7 +89,7 @@ async function untilReportingIsBehind(
   while (!signal.aborted) {
     await sleep(checkMs, signal)
     const expected = known()
-    // A reporting that is down now is checked again later.
+    // If reporting is down now, the next check compares again.
     const position = await reporting.position(signal).catch(() => expected)
     if (expected && isBefore(position, expected)) return
   }

@@ -12,7 +12,7 @@ type Deps = { metrics: Metrics; eventLog: Pick<EventLog, 'backlog'>; reporting: 
 
 /**
  * Exposes how far the log has been counted. Each scrape measures the lag, so that it grows even while nothing is
- * forwarded. It is not a number while the log is unavailable.
+ * forwarded. It is NaN while the log is unavailable.
  * @returns a function to call with each batch that reporting has counted
  */
 export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: LogBatch) => void {

@@ -9,7 +9,7 @@ const TIMEOUT_MS = 5_000
 
 const PROCESS = { kind: 'consumer', attributes: { 'messaging.operation.type': 'process' } } as const
 
-/** Everything rejects with UpstreamError if the call fails. */
+/** The methods reject with UpstreamError if the call fails. */
 export type ReportingClient = {
   /** The position up to which reporting has counted; undefined if it has counted nothing. */
   position(signal: AbortSignal): Promise<LogPosition | undefined>

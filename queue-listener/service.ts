@@ -37,8 +37,13 @@ export async function startQueueListener(
 
   const reporting = createReportingClient(instrumentClient(client, metrics), tracing)
   const onForwarded = createProgress({ metrics, eventLog, reporting })
-  const forwarding = forward({ eventLog, reporting, log, onForwarded }, stopping)
-  resources.defer(() => forwarding)
+  const closing = new AbortController()
+  const forwarding = forward({ eventLog, reporting, log, onForwarded }, AbortSignal.any([stopping, closing.signal]))
+  resources.defer(async () => {
+    // If another service of the same process fails to start, this one closes without `stopping`.
+    closing.abort()
+    await forwarding
+  })
   return address
 }
 

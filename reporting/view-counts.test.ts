@@ -23,6 +23,12 @@ test('each view of the log is counted exactly once, in any sequence of events', 
   )
 })
 
+test('counting a view returns the counts of its user and its asset, which include it', () => {
+  const counts = createViewCounts()
+  counts.count({ assetId: 'a', userId: 'u' })
+  expect(counts.count({ assetId: 'a', userId: 'v' })).toEqual({ userviews: 1, assetviews: 2 })
+})
+
 describe('a new incarnation of the log', () => {
   test('is counted from its start, on top of the earlier counts', () => {
     const counts = createViewCounts()

@@ -1,0 +1,94 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { json } from 'node:stream/consumers'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { EventBatch } from '../shared/contracts/event-batch.ts'
+import { discoverySettings } from '../shared/discovery/settings.ts'
+import type { EventLog } from '../shared/event-log/event-log.ts'
+import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
+import { host, loadSettings, logLevel, port } from '../shared/runtime/settings.ts'
+import { createTestService } from '../shared/testing/test-service.ts'
+import { tracingSettings } from '../shared/tracing/settings.ts'
+import { eventually } from '../tests/harness/eventually.ts'
+import { queueListener, startQueueListener } from './service.ts'
+
+let stack: AsyncDisposableStack
+beforeEach(() => {
+  stack = new AsyncDisposableStack()
+})
+afterEach(() => stack.disposeAsync())
+
+test('views of the log are posted to reporting, with the write token', async () => {
+  const { batches, metrics, tokens } = await start()
+  await eventually(() => expect(batches.flatMap(({ views }) => views)).toMatchObject([{ id: '1' }]))
+  expect(tokens).toEqual(['Bearer secret'])
+  await eventually(async () => expect(await metrics()).toContain('forwarded_views_total 1\n'))
+})
+
+test('readiness requires the log', async () => {
+  const { readiness } = await start({ state: () => 'down' })
+  expect(await readiness()).toMatchObject([503, { dependencies: { events: 'down', reporting: 'up' } }])
+})
+
+test('readiness requires reporting', async () => {
+  const { readiness, stopReporting } = await start()
+  expect(await readiness()).toEqual([200, { status: 'ready', dependencies: { events: 'up', reporting: 'up' } }])
+  await stopReporting()
+  expect(await readiness()).toMatchObject([503, { dependencies: { events: 'up', reporting: 'down' } }])
+})
+
+test('closing the service ends forwarding, even if the process is not stopping', async () => {
+  const { batches, close } = await start()
+  await eventually(() => expect(batches).toHaveLength(1))
+  await close()
+})
+
+/** A listener that forwards a log with one view to an HTTP server. */
+async function start(eventLogOverrides: Partial<EventLog> = {}) {
+  const reporting = await serveReporting()
+  const service = createTestService('queue-listener')
+  const memory = stack.use(createSqliteEventLog({ file: ':memory:', log: service.log }))
+  stack.use(service.resources)
+  const view = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
+  await memory.producer('/test').append([view], AbortSignal.timeout(1_000))
+  const common = { PORT: port(0), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings, ...tracingSettings }
+  const env = { REPORTING_URL: reporting.origin, WRITE_TOKEN: 'secret', NATS_URL: 'nats://127.0.0.1' }
+  const settings = loadSettings({ ...common, ...queueListener.settings }, { args: [], env })
+  const { url } = await startQueueListener(service, settings, { eventLog: { ...memory, ...eventLogOverrides } })
+  return {
+    ...reporting,
+    close: () => service.resources.disposeAsync(),
+    metrics: async () => (await fetch(`${url}/metrics`)).text(),
+    async readiness() {
+      const response = await fetch(`${url}/readyz`)
+      return [response.status, await response.json()]
+    },
+  }
+}
+
+/** A reporting that counts every batch. */
+async function serveReporting() {
+  const batches: EventBatch[] = []
+  const tokens: (string | undefined)[] = []
+  let position: object | null = null
+  const server = createServer(async (request, response) => {
+    if (request.method === 'POST') {
+      const batch = EventBatch.parse(await json(request))
+      batches.push(batch)
+      tokens.push(request.headers.authorization)
+      position = { stream: batch.stream, sequence: batch.through }
+    }
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(position))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (!address || typeof address === 'string') throw new Error('the server has no port')
+  async function stopReporting() {
+    if (!server.listening) return
+    server.close()
+    server.closeAllConnections()
+    await once(server, 'close')
+  }
+  stack.defer(stopReporting)
+  return { batches, tokens, stopReporting, origin: `http://127.0.0.1:${address.port}` }
+}
