@@ -4,6 +4,7 @@ import { createServer, type ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { serviceEntries } from '../services.ts'
 import type { Invalidations } from '../shared/catalogue/invalidations.ts'
 import { discoverySettings } from '../shared/discovery/settings.ts'
 import type { EventLog, NewView, Producer } from '../shared/event-log/event-log.ts'
@@ -208,8 +209,8 @@ async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox)
 
 function settingsWith(origin: string) {
   const common = { PORT: port(0), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings, ...tracingSettings }
-  const env = { METADATA_URL: origin, CDNURL_URL: origin, REPORTING_URL: origin, QUEUE_LISTENER_URL: origin }
-  return loadSettings({ ...common, ...playSettings }, { args: [], env: { ...env, CATALOGUE_TTL: '1h' } })
+  const urls = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, origin]))
+  return loadSettings({ ...common, ...playSettings }, { args: [], env: { ...urls, CATALOGUE_TTL: '1h' } })
 }
 
 /** A server with these handlers by path. The test may replace them while it runs. */

@@ -1,52 +1,73 @@
 import { execFile } from 'node:child_process'
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { delimiter, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { startChild } from './harness/child.ts'
 import { metric, play } from './harness/plays.ts'
 
-/**
- * The guide, followed to the letter in a copy of the project. A block of TypeScript or a diff belongs to the file that
- * the line before it ends with.
- */
-const guide = await readFile('docs/adding-a-service.md', 'utf8')
+/** The blocks of TypeScript and the diffs in the guide. Each belongs to the file that the line before it ends with. */
 const BLOCK = /`([^`\n]+)`:\n\n```(ts|diff)\n(.*?)^```$/gms
 const WRITE_TOKEN = 'the-token'
 
-describe('the guide to adding a service', { timeout: 60_000 }, () => {
-  test('says of each block which file it is', () => {
-    expect([...guide.matchAll(BLOCK)].length).toBe(guide.match(/^```(ts|diff)$/gm)?.length)
-  })
+const guide = await readFile('docs/adding-a-service.md', 'utf8')
+const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
 
+/** Tests that depend on the list of services or on what a play calls, except those that take minutes. */
+const AFFECTED = [
+  ...['ratings/', 'play/', 'console/', 'scripts/'],
+  ...['contracts', 'metrics', 'embedded', 'alerts', 'dashboard', 'traces', 'doctor', 'console'].map(
+    (name) => `tests/${name}.test.ts`,
+  ),
+]
+
+test('the guide names the file of each block', () => {
+  expect([...guide.matchAll(BLOCK)].length).toBe(guide.match(/^```(ts|diff)$/gm)?.length)
+})
+
+test('the guide changes at most eight existing files to add a service', async () => {
+  const part = guide.slice(0, guide.indexOf('## Have play show it'))
+  const changed = [...part.matchAll(BLOCK)].flatMap(([, file = '', kind]) => (kind === 'diff' ? [file] : []))
+  expect(changed.length).toBeLessThanOrEqual(8)
+  const [, listed = ''] = /This takes \w+ existing files: (.*?)\.\n\n/s.exec(part) ?? []
+  expect([...listed.matchAll(/`([^`]+)`/g)].map(([, file]) => file)).toEqual(expect.arrayContaining(changed))
+})
+
+describe('the first part of the guide', { timeout: 120_000 }, () => {
   test('adds a service that passes the check and its tests', async () => {
     await using project = await follow(guide.slice(0, guide.indexOf('## Have play show it')))
-    await project.passes('tsc')
-    await project.passes('biome', 'check', '--error-on-warnings', '.')
-    // The copy shares node_modules, where the cache is, and is not there for long.
-    await project.passes('vitest', 'run', 'ratings', '--cache=false', '--fsModuleCache=false')
+    await project.passesCheck()
+    await project.passesTests('ratings')
   })
+})
 
-  test('leaves nothing to correct but the tests that it names', async () => {
-    await using project = await follow(guide)
-    const { output } = await project.run('tsc', '--pretty', 'false')
-    const files = new Set(output.match(/^[^\s(]+(?=\()/gm))
-    expect(files, output).toEqual(new Set(['play/app.test.ts', 'play/playback.test.ts', 'play/sources.test.ts']))
-    for (const file of files) expect(guide).toContain(`\`${file}\``)
-    await project.passes('biome', 'check', '--error-on-warnings', '.')
+describe('the whole guide', { timeout: 240_000 }, () => {
+  let project: Awaited<ReturnType<typeof follow>>
+  beforeAll(async () => {
+    project = await follow(guide)
   })
+  afterAll(() => project?.[Symbol.asyncDispose]())
 
-  test('has play answer as it shows, with a metric of its reads, and keeps writes to those who have the token', async () => {
-    await using project = await follow(guide)
+  test('passes the check', () => project.passesCheck())
+
+  test('passes the tests', () => project.passesTests(...AFFECTED))
+
+  test('has play respond as it shows, counts cache reads, and protects writes', async () => {
     const env = { DATA_DIR: 'data', WRITE_TOKEN }
     await using embedded = project.start(process.execPath, ['embedded/main.ts', '--port', '0'], env)
-    const at = (name: string) => embedded.line((line) => urlOf(name, line))
-    const [edge, ratings] = await Promise.all([at('play'), at('ratings')])
-    expect(guide).toContain(`\n${JSON.stringify((await play(edge, '456', '8')).body)}\n`)
+    const urlOf = (name: string) => embedded.line((line) => listeningUrl(name, line))
+    const [edge, ratings] = await Promise.all([urlOf('play'), urlOf('ratings')])
+    const [, command = '', body = ''] = /asset\/456 .* -d '(.*?)'\ncurl .*\n(\{.*\})\n/.exec(guide) ?? []
+    const rate = (authorization: string) => {
+      const request = jsonRequest(JSON.parse(command))
+      return fetch(`${ratings}/rating/asset/456`, { ...request, headers: { ...request.headers, authorization } })
+    }
+    expect((await rate('')).status).toBe(401)
+    expect((await rate(`Bearer ${WRITE_TOKEN}`)).status).toBe(200)
+    expect((await play(edge, '456', '8')).body).toEqual(JSON.parse(body))
     expect(await metric(edge, /^catalogue_cache_reads_total\{source="ratings",outcome="miss"/)).toBe(1)
-    expect((await fetch(`${ratings}/rating/asset/456`, jsonRequest({ stars: 1 }))).status).toBe(401)
   })
 })
 
@@ -62,18 +83,19 @@ async function follow(part: string) {
     await writeFile(path, kind === 'ts' ? text : applyDiff(file, await readFile(path, 'utf8'), text))
   }
   const start = (program: string, args: string[], env = {}) => startChild(program, args, { cwd: folder, env })
-  async function run(program: string, ...args: string[]) {
-    await using child = start(`node_modules/.bin/${program}`, args)
-    return { status: await child.ended, output: child.lines.join('\n') }
+  async function passes(command: string) {
+    const env = { PATH: [join(folder, 'node_modules/.bin'), process.env.PATH].join(delimiter) }
+    await using child = start('bash', ['-c', command], env)
+    const status = await child.ended
+    expect(status, child.lines.join('\n')).toBe(0)
   }
   const all = stack.move()
   return {
     start,
-    run,
-    async passes(program: string, ...args: string[]) {
-      const { status, output } = await run(program, ...args)
-      expect(status, output).toBe(0)
-    },
+    /** The copy shares node_modules, so it must not install. */
+    passesCheck: () => passes(scripts.check.replace('bash scripts/install.sh && ', '')),
+    /** Without caches: they are in node_modules, and the copy is temporary. */
+    passesTests: (...files: string[]) => passes(`vitest run ${files.join(' ')} --cache=false --fsModuleCache=false`),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }
@@ -84,19 +106,20 @@ async function copyProject(folder: string): Promise<void> {
   await symlink(resolve('node_modules'), join(folder, 'node_modules'))
 }
 
-/** Each hunk must be for exactly one place, so that the guide's readers find it too. */
+/** Each hunk must match exactly one place, so that readers find it too. */
 function applyDiff(file: string, text: string, diff: string): string {
   const hunks = diff.split(/^@@\n/m).slice(1)
   return hunks.reduce((before, hunk) => {
     const lines = hunk.match(/^.*\n/gm) ?? []
     const without = (mark: string) => lines.flatMap((line) => (line[0] === mark ? [] : [line.slice(1)])).join('')
     const [head, tail, ...more] = before.split(without('+'))
-    if (tail === undefined || more.length > 0) throw new Error(`${file} has not one place for this hunk:\n${hunk}`)
+    if (tail === undefined || more.length > 0)
+      throw new Error(`not exactly one place in ${file} matches this hunk:\n${hunk}`)
     return head + without('-') + tail
   }, text)
 }
 
-function urlOf(name: string, line: string): string | undefined {
+function listeningUrl(name: string, line: string): string | undefined {
   if (!line.startsWith('{')) return undefined
   const { name: service, msg, url } = JSON.parse(line)
   return service === name && msg === 'listening' ? url : undefined
