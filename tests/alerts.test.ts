@@ -17,8 +17,10 @@ test.skipIf(!hasPromtool).each([
   expect({ status, output: stdout + stderr }).toEqual({ status: 0, output: expect.stringContaining('SUCCESS') })
 })
 
+test('there are alerts to test', () => expect(alerts).not.toEqual([]))
+
 test.each(alerts)(
-  '%s has cases in which it fires and in which it does not, and a line that says what to do',
+  '%s has test cases in which it fires and in which it does not, and a runbook',
   (name) => {
     const expected = cases.split('- alertname: ').filter((text) => text.startsWith(`${name}\n`))
     const firing = expected.filter((text) => text.includes('exp_alerts'))
