@@ -1,4 +1,4 @@
-import { startProgram, startService } from '../../tests/harness/service-process.ts'
+import { startCommand, startService } from '../../tests/harness/service-process.ts'
 import { type System, startSystem } from '../../tests/harness/system.ts'
 import { startGin } from './gin/start.ts'
 import { ASSETS } from './load.ts'
@@ -36,7 +36,7 @@ export async function startTargets(options: Options): Promise<Targets> {
   for (const [name, BENCH_WITHOUT] of options.naive ? Object.entries(VARIANTS) : []) {
     plays.push({ name, process: stack.use(await startService('play', { ...system.env, BENCH_WITHOUT })) })
   }
-  const bare = stack.use(await startProgram(BARE, 'scripts/bench/bare-hono.ts', {}))
+  const bare = stack.use(await startCommand(BARE, process.execPath, ['scripts/bench/bare-hono.ts'], {}))
   const all = [
     ...plays.map(({ name, process }) => ({ name, url: process.url, pids: pidsOf(system, process) })),
     { name: BARE, url: bare.url, pids: { play: bare.pid() } },
