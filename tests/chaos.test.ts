@@ -106,7 +106,11 @@ async function expectSettled(system: System): Promise<void> {
   }, SETTLE_MS)
 }
 
-async function expectCounted({ reporting }: System, by: 'asset' | 'user', outcomes: Map<string, Outcomes>): Promise<void> {
+async function expectCounted(
+  { reporting }: System,
+  by: 'asset' | 'user',
+  outcomes: Map<string, Outcomes>,
+): Promise<void> {
   for (const [id, { served, cutOff }] of outcomes) {
     const counted = await views(reporting.url, by, id)
     const what = `views of ${by} ${id}: ${served} plays with a 200, ${cutOff} cut off`

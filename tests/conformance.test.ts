@@ -17,7 +17,7 @@ const authorization = 'Bearer conforming'
 /** A valid request may name an unknown id, or conflict with the current position. */
 const ACCEPTED = [200, 404, 409]
 
-/** The views of a play move reporting's position, and then it rejects the batch in its own examples. */
+/** Views move reporting's position; afterwards it rejects the batch in its examples. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]
 
 const modes = [

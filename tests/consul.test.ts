@@ -106,7 +106,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
   test('two instances share the load', async () => {
     await using second = await startService('metadata', env)
     await eventually(async () => expect(await healthy('metadata')).toHaveLength(2))
-    await using load = startLoad(services.play)
+    await using _load = startLoad(services.play)
     await eventually(async () => expect(await assetRequests(second)).toBeGreaterThan(0))
     const instances = [services.metadata, second]
     const requests = () => Promise.all(instances.map(assetRequests))
@@ -193,7 +193,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     await eventually(async () => expect(await healthy('cdnurl')).toContain(other.url))
     await using slow = await startSlowRequest(other.url)
     const ending = other.signal('SIGTERM')
-    // Much sooner than the grace period that the request in flight has.
+    // Before the grace period of the request in flight is over.
     await eventually(async () => expect(await registered('cdnurl')).not.toContain(other.url), 2_000)
     expect(slow.isOpen()).toBe(true)
     await slow[Symbol.asyncDispose]()

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { metricsIn, panelsOf, queriesOf, readDashboard, substitute, variableQueriesOf } from './harness/dashboard.ts'
 import { serviceEntries } from '../services.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
+import { metricsIn, panelsOf, queriesOf, readDashboard, substitute, variableQueriesOf } from './harness/dashboard.ts'
 import { eventually } from './harness/eventually.ts'
 import { subscribeLive } from './harness/live-subscriber.ts'
 import { natsVersion } from './harness/nats-server.ts'
@@ -42,60 +42,67 @@ test('every query selects the chosen services and instances, and rates use the i
   }
 })
 
-describe.skipIf(!natsVersion || !hasPrometheus)('the dashboard of a system after several outages', { timeout: 30_000 }, () => {
-  let system: System
-  let prometheus: PrometheusServer
+describe.skipIf(!natsVersion || !hasPrometheus)(
+  'the dashboard of a system after several outages',
+  { timeout: 30_000 },
+  () => {
+    let system: System
+    let prometheus: PrometheusServer
 
-  beforeAll(async () => {
-    system = await startSystem({ CATALOGUE_TTL: '100ms' })
-    // Without metadata, so that its plays fail.
-    await fetch(`${system.cdnurl.url}/url/asset/half-known`, jsonRequest({ url: 'path/to/half-known.mp4' }))
-    prometheus = await startPrometheus({ config: await shippedConfig(system) })
-    await using _subscriber = await subscribeLive(`${system.play.url}/live`)
-    const over = new AbortController()
-    const players = ['123', '456', 'half-known'].map((assetId) => keepPlaying(system, assetId, over.signal))
-    try {
-      await shows(`sum(up) == ${serviceEntries.length} and sum(rate(counted_views_total[2s])) > 0`)
-      await eventually(async () => expect(await prometheus.query('ALERTS')).toEqual([]))
-      await breakThings(system, shows)
-    } finally {
-      over.abort()
-      await Promise.all(players)
-    }
-  }, 60_000)
-  afterAll(async () => {
-    await prometheus?.[Symbol.asyncDispose]()
-    await system?.[Symbol.asyncDispose]()
-  })
+    beforeAll(async () => {
+      system = await startSystem({ CATALOGUE_TTL: '100ms' })
+      // Without metadata, so that its plays fail.
+      await fetch(`${system.cdnurl.url}/url/asset/half-known`, jsonRequest({ url: 'path/to/half-known.mp4' }))
+      prometheus = await startPrometheus({ config: await shippedConfig(system) })
+      await using _subscriber = await subscribeLive(`${system.play.url}/live`)
+      const over = new AbortController()
+      const players = ['123', '456', 'half-known'].map((assetId) => keepPlaying(system, assetId, over.signal))
+      try {
+        await shows(`sum(up) == ${serviceEntries.length} and sum(rate(counted_views_total[2s])) > 0`)
+        await eventually(async () => expect(await prometheus.query('ALERTS')).toEqual([]))
+        await breakThings(system, shows)
+      } finally {
+        over.abort()
+        await Promise.all(players)
+      }
+    }, 60_000)
+    afterAll(async () => {
+      await prometheus?.[Symbol.asyncDispose]()
+      await system?.[Symbol.asyncDispose]()
+    })
 
-  const shows = (expr: string) => eventually(async () => expect(await prometheus.query(expr), expr).not.toEqual([]))
+    const shows = (expr: string) => eventually(async () => expect(await prometheus.query(expr), expr).not.toEqual([]))
 
-  test.each(queriesOf(dashboard))('$panel shows $legendFormat', async ({ expr, legendFormat }) => {
-    const series = await prometheus.queryAll(substitute(dashboard, expr, variables))
-    expect(series.flatMap(({ values }) => values).filter((value) => value > 0)).not.toEqual([])
-    const shown = [...legendFormat.matchAll(/{{(\w+)}}/g)].map(([, label]) => label)
-    for (const { labels } of series) expect(Object.keys(labels)).toEqual(expect.arrayContaining(shown))
-  })
+    test.each(queriesOf(dashboard))('$panel shows $legendFormat', async ({ expr, legendFormat }) => {
+      const series = await prometheus.queryAll(substitute(dashboard, expr, variables))
+      expect(series.flatMap(({ values }) => values).filter((value) => value > 0)).not.toEqual([])
+      const shown = [...legendFormat.matchAll(/{{(\w+)}}/g)].map(([, label]) => label)
+      for (const { labels } of series) expect(Object.keys(labels)).toEqual(expect.arrayContaining(shown))
+    })
 
-  test.each(variableQueriesOf(dashboard))('the variable $name has a value for each service', async ({ selector, label }) => {
-    const series = await prometheus.query(substitute(dashboard, selector, variables))
-    expect(new Set(series.map(({ labels }) => labels[label])).size).toBe(serviceEntries.length)
-  })
+    test.each(variableQueriesOf(dashboard))(
+      'the variable $name has a value for each service',
+      async ({ selector, label }) => {
+        const series = await prometheus.query(substitute(dashboard, selector, variables))
+        expect(new Set(series.map(({ labels }) => labels[label])).size).toBe(serviceEntries.length)
+      },
+    )
 
-  test('the outages triggered their alerts', async () => {
-    const alerts = await prometheus.queryAll('ALERTS')
-    expect(alerts.map(({ labels }) => labels.alertname)).toEqual(expect.arrayContaining(OUTAGE_ALERTS))
-  })
+    test('the outages triggered their alerts', async () => {
+      const alerts = await prometheus.queryAll('ALERTS')
+      expect(alerts.map(({ labels }) => labels.alertname)).toEqual(expect.arrayContaining(OUTAGE_ALERTS))
+    })
 
-  test('every rule can be evaluated, and every metric in it exists', async () => {
-    const rules = await rulesOf(prometheus)
-    expect(rules.length).toBeGreaterThan(0)
-    for (const { name, query, health, lastError } of rules) {
-      expect({ name, health, lastError }).toEqual({ name, health: 'ok', lastError: undefined })
-      for (const metric of metricsIn(query)) expect(await prometheus.queryAll(metric), metric).not.toEqual([])
-    }
-  })
-})
+    test('every rule can be evaluated, and every metric in it exists', async () => {
+      const rules = await rulesOf(prometheus)
+      expect(rules.length).toBeGreaterThan(0)
+      for (const { name, query, health, lastError } of rules) {
+        expect({ name, health, lastError }).toEqual({ name, health: 'ok', lastError: undefined })
+        for (const metric of metricsIn(query)) expect(await prometheus.queryAll(metric), metric).not.toEqual([])
+      }
+    })
+  },
+)
 
 /** The configuration in deploy/, with the targets of the system and a shorter scrape interval. */
 async function shippedConfig(system: System): Promise<string> {

@@ -28,10 +28,17 @@ const own: Case[] = [
   ['reporting', 404, 'GET', '/events/user/unknown', {}, { id: 'unknown', status: 'User not found' }],
   ['reporting', 401, 'POST', '/events/asset/456/user/8', {}, { status: 'Unauthorized', errors }],
   ...bodyErrors('reporting', '/events'),
-  ['reporting', 409, 'POST', '/events', jsonRequest(batchAt(7), { authorization }), {
-    status: 'Position mismatch',
-    position: expect.toSatisfy((position) => position === null || position.stream !== undefined),
-  }],
+  [
+    'reporting',
+    409,
+    'POST',
+    '/events',
+    jsonRequest(batchAt(7), { authorization }),
+    {
+      status: 'Position mismatch',
+      position: expect.toSatisfy((position) => position === null || position.stream !== undefined),
+    },
+  ],
   ...catalogueErrors('metadata', '/content'),
   ...catalogueErrors('cdnurl', '/url'),
 ]
@@ -59,11 +66,25 @@ function bodyErrors(name: ServiceName, path: string): Case[] {
     [name, 400, 'POST', path, jsonRequest({ unknown: 1 }, { authorization }), invalid],
     [name, 401, 'POST', path, jsonRequest({}), { status: 'Unauthorized', errors }],
     [name, 411, 'POST', path, chunked, { status: 'Length required', errors }],
-    [name, 413, 'POST', path, jsonRequest(' '.repeat(4 * 2 ** 20 + 1), { authorization }), { status: 'Content too large', errors }],
-    [name, 415, 'POST', path, jsonRequest({}, { authorization, 'content-type': 'text/plain' }), {
-      status: 'Unsupported media type',
-      errors,
-    }],
+    [
+      name,
+      413,
+      'POST',
+      path,
+      jsonRequest(' '.repeat(4 * 2 ** 20 + 1), { authorization }),
+      { status: 'Content too large', errors },
+    ],
+    [
+      name,
+      415,
+      'POST',
+      path,
+      jsonRequest({}, { authorization, 'content-type': 'text/plain' }),
+      {
+        status: 'Unsupported media type',
+        errors,
+      },
+    ],
   ]
 }
 

@@ -18,21 +18,18 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
 
   const playOnce = () => play(system.play.url, '456', 'measured')
 
-  test.skipIf(!hasPromtool).each(serviceNames)(
-    'promtool has no findings in the metrics of %s',
-    async (name) => {
-      const response = await fetch(`${system[name].url}/metrics`)
-      expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
-      const input = await response.text()
-      expect(input).toContain('http_server_request_duration_seconds')
-      expect(input).toContain('nodejs_eventloop_lag_seconds')
-      expect(input).toContain('process_resident_memory_bytes')
-      expect(input).toContain('process_cpu_seconds_total')
-      expect(input).not.toMatch(/measured|="456"/)
-      const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' })
-      expect({ status, findings: stdout + stderr }).toEqual({ status: 0, findings: '' })
-    },
-  )
+  test.skipIf(!hasPromtool).each(serviceNames)('promtool has no findings in the metrics of %s', async (name) => {
+    const response = await fetch(`${system[name].url}/metrics`)
+    expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
+    const input = await response.text()
+    expect(input).toContain('http_server_request_duration_seconds')
+    expect(input).toContain('nodejs_eventloop_lag_seconds')
+    expect(input).toContain('process_resident_memory_bytes')
+    expect(input).toContain('process_cpu_seconds_total')
+    expect(input).not.toMatch(/measured|="456"/)
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' })
+    expect({ status, findings: stdout + stderr }).toEqual({ status: 0, findings: '' })
+  })
 
   test('each step of a view increments its metric: recorded, forwarded, counted', async () => {
     const { play, listener, reporting } = system

@@ -43,9 +43,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     await says(child, new RegExp(`^Try: curl -X POST localhost:${edge}/play/asset/456/user/8$`))
     await says(child, new RegExp(`^See: http://localhost:${edge}/$`))
     await expectCountedPlays()
-    await eventually(async () =>
-      expect(await getJson(`${urlOf('play')}/status`)).toMatchObject({ status: 'ready' }),
-    )
+    await eventually(async () => expect(await getJson(`${urlOf('play')}/status`)).toMatchObject({ status: 'ready' }))
 
     process.kill(await pidOfService(child, 'reporting'), 'SIGKILL')
     await says(child, /^npm start: reporting ended \(SIGKILL\); the others go on; starting it again in 1 s$/)
@@ -96,7 +94,7 @@ describe('npm start', { timeout: 60_000 }, () => {
       expect((await fetch(`${urlOf('metadata')}/healthz`)).status).toBe(200)
       expect(pids.size).toBe(1)
       child.stdout.destroy()
-      // Its next line fails.
+      // The next log line fails to be written.
       const requests = eventually(() => expect(fetch(`${urlOf('metadata')}/content/asset/456`)).rejects.toThrow())
       await Promise.all([ended, requests])
     } finally {
