@@ -3,13 +3,15 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { services } from '../services.ts'
 import { startChild } from './harness/child.ts'
+import { serviceNames } from './harness/each-service.ts'
+import { listeningUrl } from './harness/service-process.ts'
 
-const services = ['metadata', 'cdnurl', 'reporting', 'play', 'queue-listener']
 const NATS_URL = 'nats://127.0.0.1:1'
 const DATA_DIR = join(tmpdir(), 'command-line-test')
 
-/** Runs a service until it ends by itself. */
+/** Runs a service until it exits by itself. */
 async function run(service: string, args: string[], env: Record<string, string> = {}) {
   await using child = startChild(process.execPath, [`${service}/main.ts`, ...args], {
     env: { NATS_URL, DATA_DIR, ...env },
@@ -17,33 +19,33 @@ async function run(service: string, args: string[], env: Record<string, string> 
   return { status: await child.ended, lines: child.lines }
 }
 
-describe.each(services)('%s', (service) => {
-  test('an unknown flag ends it with status 2 and one line that names it', async () => {
+describe.each(serviceNames)('%s', { concurrent: true }, (service) => {
+  test('exits with status 2 and one line about an unknown flag', async () => {
     const { status, lines } = await run(service, ['--colour'])
     expect(status).toBe(2)
     expect(lines).toEqual([expect.stringMatching(new RegExp(`^${service}: .*--colour`))])
   })
 
-  test('an invalid port ends it with status 2 and one line that names it', async () => {
+  test('exits with status 2 and one line about an invalid port', async () => {
     const { status, lines } = await run(service, ['--port', 'http'])
     expect(status).toBe(2)
     expect(lines).toEqual([`${service}: PORT is "http": it must be a port, 0 to 65535`])
   })
 
-  test('an invalid variable ends it with status 2 and one line that names it', async () => {
+  test('exits with status 2 and one line about an invalid variable', async () => {
     const { status, lines } = await run(service, [], { LOG_LEVEL: 'loud' })
     expect(status).toBe(2)
     expect(lines).toEqual([expect.stringContaining('LOG_LEVEL is "loud"')])
   })
 
-  test('--help lists its settings', async () => {
+  test('lists its settings with --help', async () => {
     const { status, lines } = await run(service, ['--help'])
     expect(status).toBe(0)
-    expect(lines.join('\n')).toMatch(/--port, PORT .*\(default: 80\d\d\)/)
+    expect(lines.join('\n')).toMatch(new RegExp(`--port, PORT .*\\(default: ${services[service].port}\\)`))
     expect(lines.join('\n')).toContain('--host, HOST')
   })
 
-  test('a port that is taken ends it with status 1 and one line that names it', async () => {
+  test('exits with status 1 and one line about a port in use', async () => {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as { port: number }
@@ -54,16 +56,16 @@ describe.each(services)('%s', (service) => {
   })
 })
 
-test.each(['play', 'queue-listener'])('%s needs NATS_URL', async (service) => {
+test.concurrent.each(['play', 'queue-listener'])('%s requires NATS_URL', async (service) => {
   const { status, lines } = await run(service, [], { NATS_URL: '' })
   expect(status).toBe(2)
   expect(lines).toEqual([expect.stringMatching(/^.*: NATS_URL is not set: it must be NATS servers/)])
 })
 
-describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', (service) => {
+describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', { concurrent: true }, (service) => {
   const beyond = { HOST: '0.0.0.0', PORT: '0' }
 
-  test('does not start where everybody could write', async () => {
+  test('does not start with open writes', async () => {
     const { status, lines } = await run(service, [], beyond)
     expect(status).toBe(2)
     expect(lines).toEqual([
@@ -76,29 +78,29 @@ describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', (servic
     [{ WRITE_TOKEN: 'secret' }, 0],
   ])('starts with %j', async (env, warnings) => {
     await using child = startChild(process.execPath, [`${service}/main.ts`], { env: { ...beyond, ...env } })
-    await child.line((line) => line.includes('"listening"') || undefined)
+    await child.line(listeningUrl)
     expect(child.lines.filter((line) => line.includes('beyond loopback without a WRITE_TOKEN'))).toHaveLength(warnings)
     expect(child.lines.join()).not.toContain('secret')
   })
 })
 
-test.each(['play', 'queue-listener'])('%s beyond loopback says that there is no token', async (service) => {
+test.concurrent.each(['play', 'queue-listener'])('%s beyond loopback warns if there is no token', async (service) => {
   for (const [WRITE_TOKEN, warnings] of [
     ['', 1],
     ['secret', 0],
   ] as const) {
     const env = { HOST: '0.0.0.0', NATS_URL, DATA_DIR, WRITE_TOKEN }
     await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], { env })
-    await child.line((line) => line.includes('"listening"') || undefined)
+    await child.line(listeningUrl)
     expect(child.lines.filter((line) => line.includes('beyond loopback without a WRITE_TOKEN'))).toHaveLength(warnings)
   }
 })
 
-test.each(['metadata', 'play', 'queue-listener'])('%s listens while NATS is not there yet', async (service) => {
+test.concurrent.each(['metadata', 'play', 'queue-listener'])('%s listens while NATS is down', async (service) => {
   await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], {
     env: { NATS_URL, DATA_DIR },
   })
-  const url = await child.line((line) => JSON.parse(line).url as string | undefined)
+  const url = await child.line(listeningUrl)
   expect((await fetch(`${url}/healthz`)).status).toBe(200)
   expect(await (await fetch(`${url}/readyz`)).json()).toMatchObject({ dependencies: { nats: 'down' } })
 })

@@ -8,7 +8,7 @@ import { startService } from './harness/service-process.ts'
 const origin = 'https://tv.example'
 const settings = { CORS_ORIGINS: `https://other.example, ${origin}` }
 
-describe('a page of an origin in CORS_ORIGINS', { timeout: 30_000 }, () => {
+describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
   let embedded: Services
   let edge: string
   beforeAll(async () => {
@@ -26,22 +26,23 @@ describe('a page of an origin in CORS_ORIGINS', { timeout: 30_000 }, () => {
     [404, 'GET', '/nope'],
     [405, 'GET', '/play/asset/456/user/8'],
   ])('may read the %i to %s %s', async (status, method, path) => {
-    const answer = await fetch(edge + path, { method, headers: { origin } })
-    expect(answer.status).toBe(status)
-    expectReadable(answer)
-    await answer.body?.cancel()
+    const response = await fetch(edge + path, { method, headers: { origin } })
+    expect(response.status).toBe(status)
+    expectReadable(response)
+    await response.body?.cancel()
   })
 
-  test('may follow live counts, which are no request whose duration is measured', async () => {
-    const answer = await fetch(`${edge}/live`, { headers: { origin } })
-    expect(answer.status).toBe(200)
-    expect(answer.headers.get('access-control-allow-origin')).toBe(origin)
-    const reader = answer.body?.getReader()
+  test('may subscribe to live counts; a stream has no request duration', async () => {
+    const response = await fetch(`${edge}/live`, { headers: { origin } })
+    expect(response.status).toBe(200)
+    expect(response.headers.get('access-control-allow-origin')).toBe(origin)
+    const reader = response.body?.getReader()
     expect(Buffer.from((await reader?.read())?.value ?? '').toString()).toMatch(/^retry: /)
     await fetch(`${edge}/play/asset/456/user/followed`, { method: 'POST' })
     await eventually(async () =>
       expect(Buffer.from((await reader?.read())?.value ?? '').toString()).toMatch(/followed/),
     )
+    expect(await metric(edge, /^event_stream_listeners /)).toBe(1)
     await reader?.cancel()
     await eventually(async () => expect(await metric(edge, /^event_stream_listeners /)).toBe(0))
     expect(await metric(edge, /^http_server_request_duration_seconds_count\{.*"\/live"/)).toBe(0)
@@ -49,42 +50,45 @@ describe('a page of an origin in CORS_ORIGINS', { timeout: 30_000 }, () => {
 
   test('may read a 503', async () => {
     const nobody = `127.0.0.1:${await freePort()}`
-    await using play = await startService('play', { ...settings, NATS_URL: nobody, METADATA_URL: `http://${nobody}` })
-    const answer = await fetch(`${play.url}/play/asset/456/user/8`, { method: 'POST', headers: { origin } })
-    expect(answer.status).toBe(503)
-    expectReadable(answer)
+    const env = { NATS_URL: nobody, METADATA_URL: `http://${nobody}`, DATA_DIR: '/dev/null/none' }
+    await using play = await startService('play', { ...settings, ...env })
+    const response = await fetch(`${play.url}/play/asset/456/user/8`, { method: 'POST', headers: { origin } })
+    expect(response.status).toBe(503)
+    expectReadable(response)
   })
 
-  test('is told beforehand that it may play', async () => {
-    const asks = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-request-id' }
-    const answer = await fetch(`${edge}/play/asset/456/user/8`, { method: 'OPTIONS', headers: { origin, ...asks } })
-    expect(answer.status).toBe(204)
-    expectReadable(answer)
-    expect(answer.headers.get('access-control-allow-methods')).toBe('GET,HEAD,POST')
-    expect(answer.headers.get('access-control-allow-headers')).toBe('x-request-id')
-    expect(answer.headers.get('access-control-max-age')).toBe('600')
+  test('gets permission to play in the preflight request', async () => {
+    const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-request-id' }
+    const init = { method: 'OPTIONS', headers: { origin, ...preflight } }
+    const response = await fetch(`${edge}/play/asset/456/user/8`, init)
+    expect(response.status).toBe(204)
+    expectReadable(response)
+    expect(response.headers.get('access-control-allow-methods')).toBe('GET,HEAD,POST')
+    expect(response.headers.get('access-control-allow-headers')).toBe('x-request-id')
+    expect(response.headers.get('access-control-max-age')).toBe('600')
   })
 
-  test('is the only one that may', async () => {
+  test('is the only one that may read responses', async () => {
     for (const headers of [{ origin: 'https://tv.example.evil' }, {}]) {
       for (const method of ['POST', 'OPTIONS']) {
-        const answer = await fetch(`${edge}/play/asset/456/user/8`, { method, headers })
-        expect(answer.headers.get('access-control-allow-origin')).toBeNull()
-        expect(answer.headers.get('vary')).toMatch(/\bOrigin\b/)
+        const response = await fetch(`${edge}/play/asset/456/user/8`, { method, headers })
+        expect(response.headers.get('access-control-allow-origin')).toBeNull()
+        expect(response.headers.get('vary')).toMatch(/\bOrigin\b/)
       }
     }
   })
 
-  test('has to be named: without the setting no answer speaks of origins', async () => {
-    await using play = await startService('play', { NATS_URL: `127.0.0.1:${await freePort()}` })
+  test('must be configured: without the setting, no response has CORS headers', async () => {
+    const env = { NATS_URL: `127.0.0.1:${await freePort()}`, DATA_DIR: '/dev/null/none' }
+    await using play = await startService('play', { ...env, METADATA_URL: `http://${env.NATS_URL}` })
     for (const [method, status] of [
       ['POST', 503],
       ['OPTIONS', 405],
       ['GET', 405],
     ] as const) {
-      const answer = await fetch(`${play.url}/play/asset/456/user/8`, { method, headers: { origin } })
-      expect(answer.status).toBe(status)
-      expect([...answer.headers.keys()].filter((name) => /^(access-control-|vary$)/.test(name))).toEqual([])
+      const response = await fetch(`${play.url}/play/asset/456/user/8`, { method, headers: { origin } })
+      expect(response.status).toBe(status)
+      expect([...response.headers.keys()].filter((name) => /^(access-control-|vary$)/.test(name))).toEqual([])
     }
   })
 })

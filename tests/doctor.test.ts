@@ -14,7 +14,7 @@ import { eventually } from './harness/eventually.ts'
 import { natsVersion, startNatsServer } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 import { freePort, freePortRange } from './harness/ports.ts'
-import { startProgram, startService } from './harness/service-process.ts'
+import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const WRITE_TOKEN = 'the-token'
@@ -288,7 +288,7 @@ describe('npm run doctor', { timeout: 20_000 }, () => {
   test('the embedded mode is recognised, and misses no NATS', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'doctor-embedded-'))
     const edge = await freePortRange()
-    await using embedded = await startProgram('embedded', 'embedded/main.ts', { DATA_DIR: folder }, edge)
+    await using embedded = await startService('embedded', { DATA_DIR: folder }, edge)
     const reporting = `http://127.0.0.1:${edge + 2}`
     await eventually(async () => expect((await play(`http://127.0.0.1:${edge}`, '456', '8')).status).toBe(200))
     await eventually(async () => expect(await views(reporting, 'user', '8')).toBe(1))

@@ -63,7 +63,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     for (const name of serviceNames) {
       const [own, other] = [system[name].url, processes[name].url]
       expect(await getJson(`${own}/openapi.json`)).toEqual(await getJson(`${other}/openapi.json`))
-      // Without NATS, the log is the outbox.
+      // The embedded log needs no outbox.
       const expected = (await metricNames(other)).filter((metric) => !metric.startsWith('outbox_'))
       expect(await metricNames(own)).toEqual(expected)
       const [{ circuits }, { circuits: expectedCircuits }] = [await readiness(own), await readiness(other)]
@@ -161,7 +161,10 @@ describe('the circuit breakers of the embedded mode', { timeout: 30_000 }, () =>
     const started = performance.now()
     expect(await play(edge.url, '456', '8')).toMatchObject({ status: 200, body: { degraded: ['reporting'] } })
     expect(performance.now() - started).toBeLessThan(300)
-    const rejected = sample('http_client_request_duration_seconds_count', { upstream: 'reporting', outcome: 'not_asked' })
+    const rejected = sample('http_client_request_duration_seconds_count', {
+      upstream: 'reporting',
+      outcome: 'not_asked',
+    })
     expect(await metric(edge.url, rejected)).toBeGreaterThan(0)
   })
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './harness/eventually.ts'
-import { listenLive } from './harness/live-subscriber.ts'
+import { subscribeLive } from './harness/live-subscriber.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
@@ -15,34 +15,34 @@ describe.skipIf(!natsVersion)('live counts at the edge', { timeout: 30_000 }, ()
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  const listen = () => listenLive(`${system.play.url}/live`)
-  const reportingsListeners = () => metric(system.reporting.url, /^event_stream_listeners /)
+  const subscribe = () => subscribeLive(`${system.play.url}/live`)
+  const subscribersOfReporting = () => metric(system.reporting.url, /^event_stream_listeners /)
 
-  test('a play is counted there within a second', async () => {
-    await using viewer = await listen()
+  test('subscribers get the count of a play within a second', async () => {
+    await using viewer = await subscribe()
     await eventually(() => expect(viewer.seen()).toBeDefined())
     await play(system.play.url, '123', 'watched')
-    const since = performance.now()
+    const started = performance.now()
     await eventually(() => expect(viewer.seen()?.users).toContainEqual({ id: 'watched', views: 1 }))
-    expect(performance.now() - since).toBeLessThan(1_000)
+    expect(performance.now() - started).toBeLessThan(1_000)
     expect(viewer.seen()?.assets).toContainEqual({ id: '123', views: 1 })
   })
 
-  test('any number of viewers take one connection to reporting', async () => {
-    await using one = await listen()
-    await using other = await listen()
-    await using third = await listen()
+  test('all subscribers of the edge share one connection to reporting', async () => {
+    await using one = await subscribe()
+    await using other = await subscribe()
+    await using third = await subscribe()
     for (const viewer of [one, other, third]) await eventually(() => expect(viewer.seen()).toBeDefined())
-    expect(await reportingsListeners()).toBe(1)
+    expect(await subscribersOfReporting()).toBe(1)
     expect(await metric(system.play.url, /^event_stream_listeners /)).toBe(3)
   })
 
-  test('when reporting is killed viewers stay, others come, and all have the right counts once it is back', async () => {
-    await using one = await listen()
-    await using other = await listen()
+  test('while reporting is down, subscribers stay and new ones are accepted; after its restart all get the counts', async () => {
+    await using one = await subscribe()
+    await using other = await subscribe()
     for (const viewer of [one, other]) await eventually(() => expect(viewer.seen()).toBeDefined())
     await system.reporting.signal('SIGKILL')
-    await using late = await listen()
+    await using late = await subscribe()
     await eventually(() => expect(late.seen()?.views).toBe(one.seen()?.views))
     for (let n = 0; n < 30; n += 1) await play(system.play.url, '456', `again-${n % 3}`)
     await system.reporting.start()
@@ -54,16 +54,16 @@ describe.skipIf(!natsVersion)('live counts at the edge', { timeout: 30_000 }, ()
       })
       expect(viewer.hasEnded()).toBe(false)
     }
-    expect(await reportingsListeners()).toBe(1)
+    expect(await subscribersOfReporting()).toBe(1)
   })
 
-  test('a viewer does not hold up the end of the edge', async () => {
-    await using viewer = await listen()
+  test('a subscriber does not delay the shutdown of the edge', async () => {
+    await using viewer = await subscribe()
     await eventually(() => expect(viewer.seen()).toBeDefined())
-    const since = performance.now()
+    const started = performance.now()
     await system.play.signal('SIGTERM')
     expect(await system.play.ended()).toBe(0)
-    expect(performance.now() - since).toBeLessThan(2_000)
+    expect(performance.now() - started).toBeLessThan(2_000)
     await eventually(() => expect(viewer.hasEnded()).toBe(true))
   })
 })

@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { jsonRequest } from '../shared/testing/json-request.ts'
+import { serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { metric, play } from './harness/plays.ts'
@@ -16,23 +18,20 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
 
   const playOnce = () => play(system.play.url, '456', 'measured')
 
-  test.skipIf(!hasPromtool).each(['metadata', 'cdnurl', 'reporting', 'listener', 'play'] as const)(
-    'promtool finds nothing in those of %s',
-    async (name) => {
-      const response = await fetch(`${system[name].url}/metrics`)
-      expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
-      const input = await response.text()
-      expect(input).toContain('http_server_request_duration_seconds')
-      expect(input).toContain('nodejs_eventloop_lag_seconds')
-      expect(input).toContain('process_resident_memory_bytes')
-      expect(input).toContain('process_cpu_seconds_total')
-      expect(input).not.toMatch(/measured|="456"/)
-      const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' })
-      expect({ status, found: stdout + stderr }).toEqual({ status: 0, found: '' })
-    },
-  )
+  test.skipIf(!hasPromtool).each(serviceNames)('promtool has no findings in the metrics of %s', async (name) => {
+    const response = await fetch(`${system[name].url}/metrics`)
+    expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
+    const input = await response.text()
+    expect(input).toContain('http_server_request_duration_seconds')
+    expect(input).toContain('nodejs_eventloop_lag_seconds')
+    expect(input).toContain('process_resident_memory_bytes')
+    expect(input).toContain('process_cpu_seconds_total')
+    expect(input).not.toMatch(/measured|="456"/)
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' })
+    expect({ status, findings: stdout + stderr }).toEqual({ status: 0, findings: '' })
+  })
 
-  test('a view is counted where it is recorded, forwarded and counted', async () => {
+  test('each step of a view increments its metric: recorded, forwarded, counted', async () => {
     const { play, listener, reporting } = system
     const counters = [
       () => metric(play.url, /^recorded_views_total{place="log"}/),
@@ -53,24 +52,23 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
     await eventually(async () => {
       const after = await read()
       for (const [index, value] of after.entries()) expect(value).toBeGreaterThan(Number(before[index]))
-      expect(await metric(reporting.url, /^counted_views_total{source="log"}/)).toBe(Number(before[6]) + 1)
     })
+    expect(await metric(reporting.url, /^counted_views_total{source="log"}/)).toBe(Number(before[6]) + 1)
   })
 
-  test('what is counted beside the log is told apart', async () => {
+  test('a view that bypasses the log has a label of its own', async () => {
     await fetch(`${system.reporting.url}/events/asset/1/user/1`, { method: 'POST' })
     expect(await metric(system.reporting.url, /^counted_views_total{source="request"}/)).toBe(1)
   })
 
-  test('a batch that does not start at the position is counted as refused', async () => {
-    const body = JSON.stringify({ stream: '2000-01-01T00:00:00Z', after: 7, through: 8, views: [] })
-    const headers = { 'content-type': 'application/json' }
-    const response = await fetch(`${system.reporting.url}/events`, { method: 'POST', headers, body })
+  test('a batch that does not start at the current position is counted as refused', async () => {
+    const batch = { stream: '2000-01-01T00:00:00Z', after: 7, through: 8, views: [] }
+    const response = await fetch(`${system.reporting.url}/events`, jsonRequest(batch))
     expect(response.status).toBe(409)
     expect(await metric(system.reporting.url, /^event_batches_total{outcome="refused"}/)).toBe(1)
   })
 
-  test('reads of an asset are hits, misses, and stale while its owner is down', async () => {
+  test('cache reads of an asset are hits, misses, and stale while metadata is down', async () => {
     const reads = (outcome: string) =>
       metric(system.play.url, new RegExp(`^catalogue_cache_reads_total{source="metadata",outcome="${outcome}"}`))
     const [hits, misses] = [await reads('hit'), await reads('miss')]
@@ -92,7 +90,7 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
     await system.metadata.start()
   })
 
-  test('calls to a service that is gone fail, then are not made', async () => {
+  test('calls to a dead service fail, and later ones are not sent', async () => {
     const calls = (outcome: string) =>
       metric(
         system.play.url,
@@ -108,7 +106,7 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
     await system.reporting.start()
   })
 
-  test('a call to a service that hangs is timed out', async () => {
+  test('a call to a hanging service times out', async () => {
     const timedOut = () =>
       metric(system.play.url, /^http_client_request_duration_seconds_count{upstream="reporting",outcome="timed_out"}/)
     await eventually(async () => expect((await playOnce()).body).not.toHaveProperty('degraded'))
@@ -119,16 +117,16 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
     await system.reporting.start()
   })
 
-  test('views in the outbox are shown until the log has them', async () => {
-    const waiting = () => metric(system.play.url, /^outbox_waiting_views/)
+  test('the backlog of the outbox is shown until it is drained', async () => {
+    const backlog = () => metric(system.play.url, /^outbox_waiting_views/)
     await system.nats.signal('SIGKILL')
     await eventually(async () => {
       await playOnce()
-      expect(await waiting()).toBeGreaterThan(0)
+      expect(await backlog()).toBeGreaterThan(0)
     })
     expect(await metric(system.play.url, /^recorded_views_total{place="outbox"}/)).toBeGreaterThan(0)
     expect(await metric(system.play.url, /^event_append_duration_seconds_count{outcome="outbox"}/)).toBeGreaterThan(0)
     await system.nats.start()
-    await eventually(async () => expect(await waiting()).toBe(0))
+    await eventually(async () => expect(await backlog()).toBe(0))
   })
 })

@@ -6,7 +6,7 @@ import { metric, play, views } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const CONNECTIONS = 2_000
-/** Far more than is answered in a second, so that some of what comes must be refused. */
+/** Together far above the concurrency limit of play, so that it must shed load. */
 const PLAYS_PER_CONNECTION = 4
 const SECONDS = 6
 const MEBIBYTE = 2 ** 20
@@ -19,7 +19,7 @@ describe.skipIf(!natsVersion)('overload', { timeout: 60_000 }, () => {
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('what is too much is refused at once, memory stays bounded, and each answered play counts', async () => {
+  test('excess plays get a 503 at once, memory stays bounded, and every served play is counted', async () => {
     const { url } = system.play
     const load = autocannon({
       url: `${url}/play/asset/456/user/crowd`,
@@ -28,23 +28,24 @@ describe.skipIf(!natsVersion)('overload', { timeout: 60_000 }, () => {
       pipelining: PLAYS_PER_CONNECTION,
       duration: SECONDS,
     })
-    await eventually(async () => expect(await answered(503)).toBeGreaterThan(0), SECONDS * 1_000)
+    await eventually(async () => expect(await responses(503)).toBeGreaterThan(0), SECONDS * 1_000)
     expect((await fetch(`${url}/healthz`)).status).toBe(200)
     await load
-    expect(await answered(200)).toBeGreaterThan(1_000)
+    expect(await responses(200)).toBeGreaterThan(1_000)
     expect(await metric(url, /^process_resident_memory_bytes /)).toBeLessThan(512 * MEBIBYTE)
 
     await eventually(async () => expect((await timedPlay()).status).toBe(200), 1_000)
     const { status, ms } = await timedPlay()
     expect(status).toBe(200)
     expect(ms).toBeLessThan(500)
-    const all = await answered(200)
-    await eventually(async () => expect(await views(system.reporting.url, 'asset', '456')).toBe(all))
-    const refusals = system.play.lines().filter((line) => line.includes('request not served'))
-    expect(refusals.length).toBeLessThan(3 * SECONDS)
+    const served = await responses(200)
+    await eventually(async () => expect(await views(system.reporting.url, 'asset', '456')).toBe(served))
+    const lines = system.play.lines().filter((line) => line.includes('request not served'))
+    expect(lines.length).toBeGreaterThan(0)
+    expect(lines.length).toBeLessThan(3 * SECONDS)
   })
 
-  const answered = (status: number) =>
+  const responses = (status: number) =>
     metric(system.play.url, new RegExp(`^http_server_request_duration_seconds_count.*/play/.*status_code="${status}"`))
 
   async function timedPlay() {

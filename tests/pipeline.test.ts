@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ViewCount } from '../shared/contracts/view-counts.ts'
 import { DEAD_LETTERS, STREAM } from '../shared/event-log/stream.ts'
+import { jsonRequest } from '../shared/testing/json-request.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server', { timeout: 30_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
@@ -18,12 +20,12 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
   const expectViews = (user: string, expected: number) =>
     eventually(async () => expect(await views(system.reporting.url, 'user', user)).toBe(expected))
 
-  /** Plays until it is answered 200, as a player would. Only an answered play counts. */
-  const playUntilAnswered = (user: string) =>
+  /** Retries until the play gets its 200, as a player would. A play that fails is not counted. */
+  const playUntilServed = (user: string) =>
     eventually(async () => expect(await play(system.play.url, '456', user)).toMatchObject({ status: 200 }))
 
-  test('a play answers with what all services know, and counts', async () => {
-    const answer = {
+  test('a play returns the data of all services, and is counted', async () => {
+    const asset = {
       id: '456',
       title: 'Terminator',
       genre: 'action',
@@ -33,24 +35,24 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     for (const count of [1, 2, 3]) {
       expect(await play(system.play.url, '456', 'first')).toEqual({
         status: 200,
-        body: { ...answer, userviews: count, assetviews: count },
+        body: { ...asset, userviews: count, assetviews: count },
       })
       await expectViews('first', count)
     }
     expect(await getJson(`${system.reporting.url}/events/user/first`)).toEqual({ id: 'first', views: 3 })
   })
 
-  test('a play of an unknown asset is a 404 and counts nothing', async () => {
+  test('a play of an unknown asset gets a 404 and is not counted', async () => {
     expect(await play(system.play.url, 'unknown', 'nobody')).toEqual({
       status: 404,
-      body: { id: 'unknown', status: 'Asset not found' },
+      body: { id: 'unknown', status: 'Asset not found', requestId: expect.stringMatching(/./) },
     })
     await play(system.play.url, '456', 'somebody')
     await expectViews('somebody', 1)
     expect(await views(system.reporting.url, 'user', 'nobody')).toBe(0)
   })
 
-  test('a changed asset is played as it is now', async () => {
+  test('a play returns a changed asset within two seconds', async () => {
     await play(system.play.url, '123', 'reader')
     const fields = { title: 'It, again', genre: 'horror', summary: '' }
     await post(`${system.metadata.url}/content/asset/123`, fields)
@@ -60,7 +62,7 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     }, 2_000)
   })
 
-  test('an id with a dot, which parts a NATS subject, changes too', async () => {
+  test('an id with dots, the separator of NATS subjects, is invalidated too', async () => {
     const titled = (title: string) =>
       post(`${system.metadata.url}/content/asset/a..b.`, { title, genre: 'g', summary: '' })
     await titled('before')
@@ -72,7 +74,7 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     }, 2_000)
   })
 
-  test('a hundred plays at once cost few requests to reporting', async () => {
+  test('a hundred plays at once take few requests to reporting', async () => {
     const lookups = () => metric(system.reporting.url, /^http_server_request_duration_seconds_count.*\/events\/lookup/)
     const before = await lookups()
     await Promise.all(Array.from({ length: 100 }, () => play(system.play.url, '456', 'crowd')))
@@ -80,7 +82,7 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     await expectViews('crowd', 100)
   })
 
-  test('the request id goes with the view into the log', async () => {
+  test('the event in the log has the request id', async () => {
     await fetch(`${system.play.url}/play/asset/456/user/traced`, {
       method: 'POST',
       headers: { 'x-request-id': 'trace-me' },
@@ -91,32 +93,36 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     })
   })
 
-  test('a reporting that was killed has its counts back', async () => {
+  test('a killed reporting recovers the counts from before, and counts the views meanwhile', async () => {
     const users = ['r1', 'r2', 'r3']
-    for (const user of users) await playUntilAnswered(user)
-    await expectViews('r3', 1)
-    const top = await getJson(`${system.reporting.url}/events/top?by=asset`)
+    for (const user of users) await playUntilServed(user)
+    for (const user of users) await expectViews(user, 1)
+    const total = await views(system.reporting.url, 'asset', '456')
+    const top = await topUsers()
     await system.reporting.signal('SIGKILL')
     for (const user of users) {
-      const { status, body } = await play(system.play.url, '456', user)
-      expect({ status, body }).toMatchObject({
+      expect(await play(system.play.url, '456', user)).toMatchObject({
         status: 200,
         body: { userviews: null, assetviews: null, degraded: ['reporting'] },
       })
     }
     await system.reporting.start()
     for (const user of users) await expectViews(user, 2)
-    expect(top).toMatchObject({ by: 'asset' })
+    expect(await views(system.reporting.url, 'asset', '456')).toBe(total + users.length)
+    const expected = top.map(({ id, views }) => ({ id, views: users.includes(id) ? views + 1 : views }))
+    expect(await topUsers()).toEqual(
+      expected.toSorted((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1)),
+    )
   })
 
-  test('the lag grows while reporting is away, and is gone once it has caught up', async () => {
-    await playUntilAnswered('late')
+  test('the lag grows while reporting is down, and returns to 0 once it has caught up', async () => {
+    await playUntilServed('late')
     await expectViews('late', 1)
     const lag = (unit: string) => metric(system.listener.url, new RegExp(`^event_log_lag_${unit} `))
     await eventually(async () => expect([await lag('messages'), await lag('seconds')]).toEqual([0, 0]))
     await system.reporting.signal('SIGKILL')
-    await playUntilAnswered('late')
-    await playUntilAnswered('late')
+    await playUntilServed('late')
+    await playUntilServed('late')
     expect(await lag('messages')).toBe(2)
     const seconds = await lag('seconds')
     await eventually(async () => expect(await lag('seconds')).toBeGreaterThan(seconds))
@@ -125,26 +131,26 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     await eventually(async () => expect([await lag('messages'), await lag('seconds')]).toEqual([0, 0]))
   })
 
-  test('it has them back too while nobody plays', async () => {
+  test('a killed reporting recovers its counts without any play', async () => {
     const before = await views(system.reporting.url, 'asset', '456')
     await system.reporting.signal('SIGKILL')
     await system.reporting.start()
     await eventually(async () => expect(await views(system.reporting.url, 'asset', '456')).toBe(before))
   })
 
-  test('a listener that was killed goes on where it stopped', async () => {
+  test('a killed queue-listener continues where it stopped', async () => {
     await system.listener.signal('SIGKILL')
-    for (let count = 0; count < 5; count += 1) await playUntilAnswered('unheard')
+    for (let count = 0; count < 5; count += 1) await playUntilServed('unheard')
     await system.listener.start()
     await expectViews('unheard', 5)
   })
 
-  test('plays are answered while the NATS server is dead, and count once when it is back', async () => {
-    await playUntilAnswered('patient')
+  test('plays are served while NATS is down, and counted exactly once after it is back', async () => {
+    await playUntilServed('patient')
     await system.nats.signal('SIGKILL')
     for (let count = 0; count < 3; count += 1) {
-      const answer = { status: 200, body: { degraded: ['events'] } }
-      expect(await play(system.play.url, '456', 'patient')).toMatchObject(answer)
+      const degraded = { status: 200, body: { degraded: ['events'] } }
+      expect(await play(system.play.url, '456', 'patient')).toMatchObject(degraded)
     }
     await system.nats.start()
     await expectViews('patient', 4)
@@ -153,16 +159,16 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     )
   })
 
-  test('what waits in the outbox survives kill -9 of play', async () => {
+  test('the outbox survives kill -9 of play', async () => {
     await system.nats.signal('SIGKILL')
-    for (let count = 0; count < 3; count += 1) await playUntilAnswered('survivor')
+    for (let count = 0; count < 3; count += 1) await playUntilServed('survivor')
     await system.play.signal('SIGKILL')
     await system.nats.start()
     await system.play.start()
     await expectViews('survivor', 3)
   })
 
-  test('a play takes less than a second while the NATS server hangs, and counts once when it goes on', async () => {
+  test('a play takes less than a second while NATS hangs, and is counted exactly once after it resumes', async () => {
     await system.nats.signal('SIGSTOP')
     for (let count = 0; count < 10; count += 1) {
       const started = performance.now()
@@ -173,28 +179,28 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     await expectViews('hanging', 10)
   })
 
-  test('two listeners count each view once, and one goes on when the other is killed', async () => {
+  test('with two queue-listeners each view is counted once, and one continues when the other is killed', async () => {
     await using second = await startService('queue-listener', system.env)
     await ready(second)
-    for (let count = 0; count < 20; count += 1) await playUntilAnswered('double')
+    for (let count = 0; count < 20; count += 1) await playUntilServed('double')
     await expectViews('double', 20)
     await system.listener.signal('SIGKILL')
-    for (let count = 0; count < 5; count += 1) await playUntilAnswered('double')
+    for (let count = 0; count < 5; count += 1) await playUntilServed('double')
     await expectViews('double', 25)
     await system.listener.start()
   })
 
-  test('a message that is no batch of views is skipped, counted, and kept', async () => {
-    const rejected = () => metric(system.listener.url, /^rejected_messages_total/)
-    const before = await rejected()
+  test('a message that is not a batch of views becomes a dead letter', async () => {
+    const deadLetters = () => metric(system.listener.url, /^rejected_messages_total/)
+    const before = await deadLetters()
     await system.nats.use((connection) => connection.jetstream().publish('events.view.foreign', 'junk'))
-    await playUntilAnswered('after-junk')
+    await playUntilServed('after-junk')
     await expectViews('after-junk', 1)
-    expect((await rejected()) - before).toBe(1)
+    expect((await deadLetters()) - before).toBe(1)
     expect(await lastMessage(DEAD_LETTERS)).toBe('junk')
   })
 
-  test('a foreign producer’s view counts', async () => {
+  test('a view from another producer is counted', async () => {
     const event = {
       specversion: '1.0',
       id: 'tv-1',
@@ -206,15 +212,15 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
     await expectViews('tv', 1)
   })
 
-  test('counts stay when the stream is wiped, and go on', async () => {
-    await playUntilAnswered('keeper')
+  test('counts survive the deletion of the stream, and keep growing', async () => {
+    await playUntilServed('keeper')
     await expectViews('keeper', 1)
     await system.nats.use(async (connection) => (await connection.jetstreamManager()).streams.delete(STREAM))
-    await playUntilAnswered('keeper')
+    await playUntilServed('keeper')
     await expectViews('keeper', 2)
   })
 
-  test('every service ends with status 0 when it is told to', async () => {
+  test('every service ends with status 0 after SIGTERM', async () => {
     for (const service of [system.play, system.listener, system.reporting, system.cdnurl, system.metadata]) {
       const started = performance.now()
       await service.signal('SIGTERM')
@@ -222,6 +228,11 @@ describe.skipIf(!natsVersion)('five processes and a NATS server', { timeout: 30_
       expect(performance.now() - started).toBeLessThan(10_000)
     }
   })
+
+  const topUsers = async () => {
+    const { top } = (await getJson(`${system.reporting.url}/events/top?by=user&limit=100`)) as { top: ViewCount[] }
+    return top
+  }
 
   const lastMessage = (subject: string) =>
     system.nats.use(async (connection) => {
@@ -235,7 +246,5 @@ async function ready({ url }: ServiceProcess): Promise<void> {
 }
 
 async function post(url: string, body: unknown): Promise<void> {
-  const headers = { 'content-type': 'application/json' }
-  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
-  expect(response.status).toBe(200)
+  expect((await fetch(url, jsonRequest(body))).status).toBe(200)
 }

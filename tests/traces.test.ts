@@ -42,7 +42,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
   describe.concurrent('receives spans', () => {
     let turn: Promise<void> = Promise.resolve()
 
-    /** Plays once the views of the plays before are counted: plays in flight at the same time share lookups and batches. */
+    /** Waits until the views of earlier calls are counted: concurrent plays would share lookups and batches. */
     function playInTurn(user: string, ...requests: Record<string, string>[]): Promise<void> {
       turn = turn.then(async () => {
         await Promise.all(requests.map((headers) => playIn(system.play, headers, user)))
@@ -77,7 +77,14 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
       expect(paths).toContainEqual(['bbbbbbbbbbbbbbbb', 'play', 'play', 'metadata'])
       expect(paths).toContainEqual(['bbbbbbbbbbbbbbbb', 'play', 'play', 'cdnurl'])
       expect(paths).toContainEqual(['bbbbbbbbbbbbbbbb', 'play', 'play', 'play', 'reporting'])
-      expect(paths).toContainEqual(['bbbbbbbbbbbbbbbb', 'play', 'play', 'queue-listener', 'queue-listener', 'reporting'])
+      expect(paths).toContainEqual([
+        'bbbbbbbbbbbbbbbb',
+        'play',
+        'play',
+        'queue-listener',
+        'queue-listener',
+        'reporting',
+      ])
       for (const span of spans) {
         expect(span.traceState).toBe(tracestate)
         expect(BigInt(span.endTimeUnixNano)).toBeGreaterThanOrEqual(BigInt(span.startTimeUnixNano))
@@ -281,7 +288,7 @@ async function playIn({ url }: ServiceProcess, headers: Record<string, string> =
   await response.body?.cancel()
 }
 
-/** Without the API package: prom-client loads it, and it does nothing by itself. */
+/** Except the API package, which prom-client loads and which does nothing by itself. */
 function loadedBy(service: ServiceProcess): string[] {
   return service.lines().filter((line) => /^loaded .*@opentelemetry\/(?!api\/)/.test(line))
 }

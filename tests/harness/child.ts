@@ -6,7 +6,7 @@ import { eventually } from './eventually.ts'
 
 const STOP_LIMIT_MS = 15_000
 
-/** Halves the start of a Node process: services compile the same modules each time. */
+/** Nearly halves the startup time of services, which load the same modules each time. */
 const COMPILE_CACHE = resolve('node_modules/.cache/node-compile-cache')
 
 /** A process that a test started. It never outlives the process of the test. */

@@ -65,5 +65,5 @@ function sorted(counts: Record<string, number>): Top {
   return all.sort((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1)).slice(0, 10)
 }
 
-/** The former names. */
+/** Former names, for tests that still import them. */
 export { type LiveSubscriber as LiveListener, subscribeLive as listenLive }

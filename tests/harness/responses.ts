@@ -45,3 +45,11 @@ export function expectDocumented({ status, headers, text }: RawResponse, operati
   if (!content[type] && (type || text)) throw new Error(`the document has no ${status} response of type ${type}`)
   if (type === 'application/json') api.expectValid(content[type]?.schema ?? {}, JSON.parse(text))
 }
+
+/** Checks the shape that all errors have. Node's own response to large headers has no body. */
+export function expectProblemShape({ status, headers, text }: RawResponse): void {
+  if (status === HEADERS_TOO_LARGE) return
+  const requestId = headers['x-request-id']
+  expect(requestId).toMatch(/./)
+  expect(JSON.parse(text)).toMatchObject({ status: expect.stringMatching(/./), requestId })
+}
