@@ -10,8 +10,6 @@ const TIMEOUT_MS = 700
 
 const { ok, fail } = about('consul')
 
-type Registration = { service: ServiceEntry; entries: HealthEntry[] }
-
 /** Whether Consul has healthy instances of each service, and where. Nothing without CONSUL_HTTP_ADDR. */
 export async function checkConsul(settings: DiscoverySettings) {
   const origins = new Map<ServiceEntry, string[]>()
@@ -20,13 +18,13 @@ export async function checkConsul(settings: DiscoverySettings) {
   if (!address) return { findings, origins }
   const agent = address.socketPath ?? `${address.host}:${address.port}`
   const consul = createConsulClient(address, settings)
-  const reading = serviceEntries.map(async (service): Promise<Registration> => {
-    return { service, entries: await consul.health.service(service.name) }
+  const checking = serviceEntries.map(async (service) => {
+    const entries: HealthEntry[] = await consul.health.service(service.name)
+    origins.set(service, entries.map(toInstanceOrigin))
+    return [...diagnoseEntries(service, entries)]
   })
   try {
-    const registrations = await raceAbort(Promise.all(reading), AbortSignal.timeout(TIMEOUT_MS))
-    for (const { service, entries } of registrations) origins.set(service, entries.map(toInstanceOrigin))
-    findings.push(...registrations.flatMap((one) => [...diagnoseRegistration(one)]))
+    findings.push(...(await raceAbort(Promise.all(checking), AbortSignal.timeout(TIMEOUT_MS))).flat())
     if (findings.length === 0) findings.push(ok(`${agent} knows every service`))
   } catch (error) {
     findings.push(fail(`${agent} ${diagnoseError(toReason(error))}`))
@@ -35,7 +33,7 @@ export async function checkConsul(settings: DiscoverySettings) {
   return { findings, origins }
 }
 
-function* diagnoseRegistration({ service: { name }, entries }: Registration) {
+function* diagnoseEntries({ name }: ServiceEntry, entries: HealthEntry[]) {
   if (entries.length === 0) {
     yield fail(`${name} is not registered: start it with this CONSUL_HTTP_ADDR and a token that may register it`)
   }

@@ -65,14 +65,9 @@ async function readProgress(jsm: JetStreamManager, reporting: string[]) {
   const counted = position ? toLogPosition(position) : undefined
   // Read after the position: otherwise a growing log would seem to end before it.
   const end = (await readStreamStatus(jsm))?.end
-  const { messages, since = new Date() } = await readBacklog(jsm, counted)
-  return {
-    backlog: messages,
-    seconds: (Date.now() - since.getTime()) / 1_000,
-    position: JSON.stringify(position),
-    counted,
-    end,
-  }
+  const { messages: backlog, since = new Date() } = await readBacklog(jsm, counted)
+  const seconds = (Date.now() - since.getTime()) / 1_000
+  return { backlog, seconds, position: JSON.stringify(position), counted, end }
 }
 
 function* diagnoseProgress(progress: Samples<Awaited<ReturnType<typeof readProgress>>>): Generator<Finding> {

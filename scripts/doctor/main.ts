@@ -6,7 +6,7 @@ import { about, plural, toText } from './finding.ts'
 import { checkMetrics, checkNats } from './log.ts'
 import { checkMachine } from './machine.ts'
 import { checkOutbox, checkOutboxFiles } from './outbox.ts'
-import { diagnoseInstances, diagnoseReplicas, hasDependency, inspect } from './services.ts'
+import { diagnoseInstances, diagnoseReplicas, inspect } from './services.ts'
 import { loadDoctorSettings } from './settings.ts'
 
 const usage = `Usage: npm run doctor [-- --port N]
@@ -45,11 +45,11 @@ async function examine(settings: ReturnType<typeof loadDoctorSettings>) {
     Array.fromAsync(checkNats({ servers, maxAgeMs, reporting: originsOf(services.reporting) })),
     Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
     Promise.all(plays.map((play) => Array.fromAsync(checkOutbox(play)))),
-    Array.fromAsync(checkOutboxFiles(DATA_DIR, plays)),
+    checkOutboxFiles(DATA_DIR, plays),
     Array.fromAsync(checkMachine(DATA_DIR)),
   ])
 
-  const uses = (dependency: string) => inspected.some((one) => hasDependency(one, dependency))
+  const uses = (dependency: string) => inspected.some(({ dependencies }) => dependency in dependencies)
   const embedded = about('log').ok('embedded mode: a file in DATA_DIR, without NATS')
   const log = uses('events') ? [embedded, ...metrics] : nats
   const unset = about('consul').warn('the services use Consul: set CONSUL_HTTP_ADDR here too, to have it checked')

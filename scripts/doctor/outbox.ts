@@ -22,14 +22,17 @@ export async function* checkOutbox(play: string): AsyncGenerator<Finding> {
 }
 
 /** Views in the outboxes of plays that do not run. */
-export async function* checkOutboxFiles(directory: string, plays: string[]): AsyncGenerator<Finding> {
+export async function checkOutboxFiles(directory: string, plays: string[]): Promise<Finding[]> {
   const hosts = new Set(['127.0.0.1', ...plays.map((play) => new URL(play).hostname)])
-  for (const name of await readdir(directory).catch(() => [])) {
+  const names = await readdir(directory).catch(() => [])
+  const checking = names.map(async (name) => {
     const port = /^outbox-(\d+)\.sqlite$/.exec(name)?.[1]
-    if (!port) continue
+    if (!port) return []
     const probes = await Promise.all([...hosts].map((host) => probe(`http://${host}:${port}`, '/healthz', 500)))
-    if (probes.every(({ outcome }) => outcome === 'unreachable')) yield* checkFile(join(directory, name), port)
-  }
+    const isRunning = probes.some(({ outcome }) => outcome !== 'unreachable')
+    return isRunning ? [] : Array.fromAsync(checkFile(join(directory, name), port))
+  })
+  return (await Promise.all(checking)).flat()
 }
 
 async function* checkFile(file: string, port: string): AsyncGenerator<Finding> {

@@ -8,39 +8,35 @@ import { probe, toJson } from './probe.ts'
 
 const Document = z.object({ info: z.object({ title: z.string(), version: z.string() }) })
 
-/** What an instance reports about itself. Another program has no readiness or no title. */
+/** What an instance reports about itself. Another program has no status or no title. */
 export async function inspect(service: ServiceEntry, origin: string) {
   const get = (path: string) => probe(origin, path)
   const [ready, document, metrics] = await Promise.all([get('/readyz'), get('/openapi.json'), get('/metrics')])
-  const readiness = Readiness.safeParse(toJson(ready)).data
-  const info = Document.safeParse(toJson(document)).data?.info
+  const { status, dependencies = {}, circuits = {} } = Readiness.safeParse(toJson(ready)).data ?? {}
+  const { title, version } = Document.safeParse(toJson(document)).data?.info ?? {}
   const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics.text)?.[1]
-  return { service, origin, ready, ...readiness, ...info, node }
+  return { service, origin, ready, status, dependencies, circuits, title, version, node }
 }
 export type Inspected = Awaited<ReturnType<typeof inspect>>
 
-export function hasDependency({ dependencies = {} }: Inspected, name: string): boolean {
-  return name in dependencies
-}
-
 /** What is wrong with each instance, or that it is ready. `others` are findings about its dependencies. */
 export function diagnoseInstances(inspected: Inspected[], others: Finding[]): Finding[] {
-  const missing = inspected.map((one) => [...diagnoseMissing(one)])
-  const failing = new Set(
-    [...missing.flat(), ...others.filter(({ severity }) => severity === 'FAIL')].map(({ name }) => name),
-  )
+  const missing = inspected.map((one) => [...diagnoseIdentity(one)])
+  const failures = [...missing.flat(), ...others].filter(({ severity }) => severity === 'FAIL')
+  const failing = new Set(failures.map(({ name }) => name))
   return inspected.flatMap((one, n) => {
-    const problems = missing[n]?.length ? missing[n] : [...diagnoseState(one, failing)]
-    return problems.length > 0 ? problems : [about(one.service.name).ok(`${one.origin} is ready`)]
+    const findings = missing[n]?.length ? missing[n] : [...diagnoseState(one, failing)]
+    return findings.length > 0 ? findings : [about(one.service.name).ok(`${one.origin} is ready`)]
   })
 }
 
 /** Why an instance is not the expected service. */
-function* diagnoseMissing({ service, origin, ready, status, title }: Inspected) {
-  const { name, port, urlSetting, whenDown } = service
+function* diagnoseIdentity({ service, origin, ready, status, title }: Inspected) {
+  const { name, port: usual, urlSetting, whenDown } = service
   const { fail } = about(name)
   if (ready.outcome !== 'response') {
-    const command = `node ${name}/main.ts --port ${new URL(origin).port}`.replace(` --port ${port}`, '')
+    const port = Number(new URL(origin).port || 80)
+    const command = `node ${name}/main.ts${port === usual ? '' : ` --port ${port}`}`
     const remedy = `${ready.outcome === 'timeout' ? 'it hangs, so kill it, then ' : ''}start it (${command})`
     yield fail(`${origin} is unreachable (${ready.text}): ${remedy}; until then, ${whenDown}`)
   } else if (!status || !title) {
@@ -58,7 +54,7 @@ const REMEDIES: Record<string, string> = {
 
 /** What is wrong with the expected service. `failing` has the names with a FAIL finding of their own. */
 function* diagnoseState(inspected: Inspected, failing: Set<string>): Generator<Finding> {
-  const { service, origin, status, dependencies = {}, circuits = {}, node = pinnedNode } = inspected
+  const { service, origin, status, dependencies, circuits, version: running, node = pinnedNode } = inspected
   const { warn, fail } = about(service.name)
   const down = Object.keys(dependencies).filter((name) => dependencies[name] === 'down')
   const open = Object.keys(circuits).filter((name) => circuits[name] !== 'closed' && !down.includes(name))
@@ -70,7 +66,6 @@ function* diagnoseState(inspected: Inspected, failing: Set<string>): Generator<F
     yield finding(`${origin} is ${status}, with ${name} down: ${remedy}`)
   }
   for (const name of open) yield warn(`${origin} opened its circuit to ${name}: the next play probes it; see its log`)
-  const running = inspected.version
   if (running !== version) yield warn(`${origin} is version ${running}, not ${version}: restart it from this checkout`)
   if (node !== pinnedNode) yield warn(`${origin} runs on Node ${node}: start it with the pinned version, ${pinnedNode}`)
 }
@@ -78,7 +73,7 @@ function* diagnoseState(inspected: Inspected, failing: Set<string>): Generator<F
 /** Instances of a service share their data through the event log or NATS, or not at all. */
 export function* diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[]): Generator<Finding> {
   const running = inspected.filter(({ service, status }) => service.name === name && status)
-  if (running.length < 2 || running.every((one) => hasDependency(one, 'nats') || hasDependency(one, 'events'))) return
+  if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return
   const remedy = name === services.reporting.name ? 'keep only one of them' : 'set NATS_URL for each of them'
   yield about(name).fail(`its ${running.length} instances do not share their data: ${remedy}`)
 }
