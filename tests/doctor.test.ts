@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serviceEntries, services } from '../services.ts'
 import type { EventBatch } from '../shared/contracts/event-batch.ts'
@@ -32,9 +32,10 @@ type Report = { status: unknown; text: string; ms: number; of: (name: string) =>
  * Runs the doctor with these settings and no others. `of` returns its findings about one thing. On a loaded machine, a
  * service may be late and so be reported: repeat a run that expects others to respond.
  */
-async function doctor(env: Record<string, string>, args: string[] = []): Promise<Report> {
+async function doctor(env: Record<string, string>, args: string[] = [], cwd = '.'): Promise<Report> {
   const started = performance.now()
-  await using child = startChild(process.execPath, ['scripts/doctor/main.ts', ...args], {
+  await using child = startChild(process.execPath, [resolve('scripts/doctor/main.ts'), ...args], {
+    cwd,
     env: { ...UNSET, NATS_URL: '', EVENTS_MAX_AGE: '', CONSUL_HTTP_ADDR: '', DATA_DIR: '/nowhere', ...env },
   })
   const status = await child.ended
@@ -335,6 +336,13 @@ describe('npm run doctor without NATS', { timeout: 20_000 }, () => {
     const { status, text } = await doctor(env, args)
     expect({ status, text }).toEqual({ status: 2, text: expect.stringContaining(`npm run doctor: ${message}`) })
     expect(text).not.toContain('\n')
+  })
+
+  test('reads settings from .env', async () => {
+    await using folder = await temporaryFolder()
+    await writeFile(join(folder.path, '.env'), 'CONSUL_HTTP_SSL=perhaps\n')
+    const { status, text } = await doctor({}, [], folder.path)
+    expect({ status, text }).toEqual({ status: 2, text: expect.stringContaining('CONSUL_HTTP_SSL is "perhaps"') })
   })
 
   test('--help ends it with status 0', async () => {

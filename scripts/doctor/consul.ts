@@ -5,9 +5,6 @@ import { raceAbort } from '../../shared/runtime/race-abort.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { about, type Finding } from './finding.ts'
 
-/** Short, because the instances are probed afterwards. */
-const TIMEOUT_MS = 700
-
 const { ok, fail } = about('consul')
 
 /** Whether Consul has healthy instances of each service, and where. Nothing without CONSUL_HTTP_ADDR. */
@@ -24,7 +21,8 @@ export async function checkConsul(settings: DiscoverySettings) {
     return [...diagnoseEntries(service, entries)]
   })
   try {
-    findings.push(...(await raceAbort(Promise.all(checking), AbortSignal.timeout(TIMEOUT_MS))).flat())
+    // Short, because the instances are probed afterwards.
+    findings.push(...(await raceAbort(Promise.all(checking), AbortSignal.timeout(700))).flat())
     if (findings.length === 0) findings.push(ok(`${agent} knows every service`))
   } catch (error) {
     findings.push(fail(`${agent} ${diagnoseError(toReason(error))}`))

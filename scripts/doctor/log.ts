@@ -42,6 +42,8 @@ function diagnoseError(error: unknown): string {
 
 function* diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Generator<Finding> {
   const { ok, warn } = about('log')
+  const toDuration = (milliseconds: number) => Temporal.Duration.from({ milliseconds }).round({ largestUnit: 'days' })
+  const toRetention = (ms: number | undefined) => (ms ? `for ${toDuration(ms).toLocaleString('en')}` : 'for ever')
   const size = `${(stream.bytes / 1e3).toLocaleString('en', { maximumFractionDigits: 1 })} kB`
   const since = stream.since ? ` since ${stream.since.toISOString().slice(0, 19)}Z` : ''
   const text = `stream EVENTS: ${plural(stream.messages, 'message')}, ${size}${since}, kept ${toRetention(stream.maxAgeMs)}`
@@ -51,11 +53,6 @@ function* diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Ge
   const { count, lastReason = 'unknown' } = stream.deadLetters
   const letters = `${plural(count, 'dead letter')} in events.rejected, the last one because: ${lastReason}`
   if (count > 0) yield warn(`${letters}: fix the producer; dead letters are not counted`)
-}
-
-function toRetention(milliseconds: number | undefined): string {
-  if (milliseconds === undefined) return 'for ever'
-  return `for ${Temporal.Duration.from({ milliseconds }).round({ largestUnit: 'days' }).toLocaleString('en')}`
 }
 
 /** Throws if reporting does not respond. */
