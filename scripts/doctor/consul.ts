@@ -1,76 +1,49 @@
-import {
-  createConsulClient,
-  type HealthEntry,
-  limitedTo,
-  toInstanceOrigin,
-} from '../../shared/discovery/consul-client.ts'
-import { toReason } from '../../shared/runtime/reason.ts'
+import { type ServiceEntry, serviceEntries } from '../../services.ts'
+import { createConsulClient, type HealthEntry, toInstanceOrigin } from '../../shared/discovery/consul-client.ts'
+import type { DiscoverySettings } from '../../shared/discovery/settings.ts'
 import { raceAbort } from '../../shared/runtime/race-abort.ts'
-import { fail, type Line, ok } from './line.ts'
-import { type Instance, SERVICE_NAMES, type ServiceName } from './services.ts'
-import type { DoctorSettings } from './settings.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
+import { about, type Finding } from './finding.ts'
 
-/** Short, because what it knows of is asked after it. */
-const LIMIT_MS = 700
+const { ok, fail } = about('consul')
 
-type Registered = { name: ServiceName; entries: HealthEntry[] }
-
-/** Whether each service is found by Consul, and where: what it knows of may be anywhere. Nothing where it is not used. */
-export async function examineConsul(settings: DoctorSettings): Promise<{ lines: Line[]; instances: Instance[] }> {
+/** Whether Consul has healthy instances of each service, and where. Nothing without CONSUL_HTTP_ADDR. */
+export async function checkConsul(settings: DiscoverySettings) {
+  const origins = new Map<ServiceEntry, string[]>()
+  const findings: Finding[] = []
   const address = settings.CONSUL_HTTP_ADDR
-  if (!address) return { lines: [], instances: [] }
-  const place = address.socketPath ?? `${address.host}:${address.port}`
-  try {
-    const { leader, registered } = await lookAtConsul(address, settings)
-    const instances = registered.flatMap(({ name, entries }) =>
-      entries.map((entry) => ({ name, origin: toInstanceOrigin(entry) })),
-    )
-    return { lines: judgeConsul(place, leader, registered), instances }
-  } catch (error) {
-    return { lines: [judgeFailure(place, error)], instances: [] }
-  }
-}
-
-async function lookAtConsul(address: NonNullable<DoctorSettings['CONSUL_HTTP_ADDR']>, settings: DoctorSettings) {
+  if (!address) return { findings, origins }
+  const agent = address.socketPath ?? `${address.host}:${address.port}`
   const consul = createConsulClient(address, settings)
-  const limited = limitedTo(LIMIT_MS)
-  const look = Promise.all([
-    consul.status.leader(limited),
-    ...SERVICE_NAMES.map(async (name) => ({
-      name,
-      entries: await consul.health.service({ service: name, ...limited }),
-    })),
-  ])
+  const checking = serviceEntries.map(async (service) => {
+    const entries: HealthEntry[] = await consul.health.service(service.name)
+    origins.set(service, entries.map(toInstanceOrigin))
+    return [...diagnoseEntries(service, entries)]
+  })
   try {
-    const [leader, ...registered] = await raceAbort(look, AbortSignal.timeout(LIMIT_MS))
-    return { leader, registered: registered as Registered[] }
-  } finally {
-    consul.destroy()
+    // Short, because the instances are probed afterwards.
+    findings.push(...(await raceAbort(Promise.all(checking), AbortSignal.timeout(700))).flat())
+    if (findings.length === 0) findings.push(ok(`${agent} knows every service`))
+  } catch (error) {
+    findings.push(fail(`${agent} ${diagnoseError(toReason(error))}`))
+  }
+  consul.destroy()
+  return { findings, origins }
+}
+
+function* diagnoseEntries({ name }: ServiceEntry, entries: HealthEntry[]) {
+  if (entries.length === 0) {
+    yield fail(`${name} is not registered: start it with this CONSUL_HTTP_ADDR and a token that may register it`)
+  }
+  for (const entry of entries.filter(({ Checks }) => Checks.some(({ Status }) => Status !== 'passing'))) {
+    const remedy = 'make its /readyz reachable for the agent, or wait a minute until Consul removes it'
+    yield fail(`the health check of ${name} at ${toInstanceOrigin(entry)} fails: ${remedy}`)
   }
 }
 
-function judgeConsul(place: string, leader: string, registered: Registered[]): Line[] {
-  if (!leader) return [fail('consul', `${place} has no leader: wait, or see to the servers of its cluster`)]
-  const missing = registered.filter(({ entries }) => entries.length === 0).map(({ name }) => name)
-  const lines = missing.map((name) =>
-    fail('consul', `${name} is not registered: start it with this CONSUL_HTTP_ADDR, and a token that may register it`),
-  )
-  for (const { name, entries } of registered) {
-    const failing = entries.filter(({ Checks }) => Checks.some(({ Status }) => Status !== 'passing'))
-    for (const entry of failing) {
-      const text = `${name} at ${toInstanceOrigin(entry)} is registered, and its check fails`
-      lines.push(
-        fail('consul', `${text}: the agent must reach its /readyz there; who is gone is forgotten in a minute`),
-      )
-    }
-  }
-  return lines.length > 0 ? lines : [ok('consul', `${place} has a leader, and finds every service`)]
-}
-
-function judgeFailure(place: string, error: unknown): Line {
-  if (/permission denied|acl not found|forbidden/i.test(toReason(error))) {
-    return fail('consul', `${place} refuses the token: correct CONSUL_HTTP_TOKEN (deploy/consul-policy.hcl is enough)`)
-  }
-  const text = `${place} does not answer (${toReason(error)}): start the agent, or correct CONSUL_HTTP_ADDR`
-  return fail('consul', `${text}; the last instances known are used meanwhile`)
+function diagnoseError(reason: string): string {
+  if (/no cluster leader/i.test(reason)) return 'has no leader: wait, or check the servers of its cluster'
+  const isRejected = /permission denied|acl not found|forbidden/i.test(reason)
+  if (isRejected) return 'rejects the token: correct CONSUL_HTTP_TOKEN (see deploy/consul-policy.hcl)'
+  return `is unreachable (${reason}): start it, or correct CONSUL_HTTP_ADDR; until then, the last known instances are used`
 }

@@ -1,29 +1,22 @@
-import { readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
-import { type Line, ok, warn } from './line.ts'
+import manifest from '../../package.json' with { type: 'json' }
+import { about, type Finding } from './finding.ts'
 
-/** The Node that the project runs on, from its package.json. */
-export const pinnedNode: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  .devDependencies.node
+export const pinnedNode = manifest.devDependencies.node
 
-/** NATS stops taking views some time before its disk is full. */
-const LEAST_FREE_BYTES = 1024 ** 3
+/** NATS rejects appends before its disk is full. */
+const MIN_FREE_MIB = 1_024
 
-export async function examineMachine(folder: string): Promise<Line[]> {
-  return [judgeNode(process.versions.node), ...(await examineDisk(folder))]
-}
+/** The Node version, and the disk of a directory if that exists. */
+export async function* checkMachine(directory: string): AsyncGenerator<Finding> {
+  const { node } = process.versions
+  if (node === pinnedNode) yield about('node').ok(`${node}, as pinned`)
+  else yield about('node').warn(`${node}, but the project is tested on ${pinnedNode}: npm run doctor uses that version`)
 
-function judgeNode(running: string): Line {
-  if (running === pinnedNode) return ok('node', `${running}, as pinned`)
-  return warn('node', `${running}, and the project is tested on ${pinnedNode}: npm run doctor takes that`)
-}
-
-/** Nothing where the folder is not there yet. */
-async function examineDisk(folder: string): Promise<Line[]> {
-  const disk = await statfs(folder).catch(() => undefined)
-  if (!disk) return []
-  const free = disk.bavail * disk.bsize
-  const text = `${Math.round(free / 1024 ** 2).toLocaleString('en')} MiB free for ${folder}`
-  if (free > LEAST_FREE_BYTES) return [ok('disk', text)]
-  return [warn('disk', `${text}: make room, or set EVENTS_MAX_AGE, before the log and the outbox take no more`)]
+  const disk = await statfs(directory).catch(() => undefined)
+  if (!disk) return
+  const freeMib = Math.round((disk.bavail * disk.bsize) / 2 ** 20)
+  const text = `${freeMib.toLocaleString('en')} MiB free for ${directory}`
+  if (freeMib > MIN_FREE_MIB) yield about('disk').ok(text)
+  else yield about('disk').warn(`${text}: free space or set EVENTS_MAX_AGE before the log and the outbox are full`)
 }

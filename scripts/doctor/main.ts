@@ -1,45 +1,64 @@
-import { existsSync } from 'node:fs'
-import { SettingsError } from '../../shared/runtime/settings.ts'
-import { many } from './counting.ts'
-import { type Examined, examine } from './examine.ts'
-import { toText } from './line.ts'
-import { loadDoctorSettings, readArguments } from './settings.ts'
-
-/** Connections to who hangs need not be waited for once all is said. */
-const LAST_RESORT_MS = 100
+import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
+import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
+import { needsEmbedded } from '../start/plan.ts'
+import { checkConsul } from './consul.ts'
+import { about, plural, toText } from './finding.ts'
+import { checkMetrics, checkNats } from './log.ts'
+import { checkMachine } from './machine.ts'
+import { checkOutbox, checkOutboxFiles } from './outbox.ts'
+import { diagnoseInstances, diagnoseReplicas, inspect } from './services.ts'
+import { loadDoctorSettings } from './settings.ts'
 
 const usage = `Usage: npm run doctor [-- --port N]
 
-Looks at what runs, and changes nothing: a line for each thing, with what to do about what is wrong. Exit status 1 where
-a line says FAIL; what says warn works, and wants a look. Settings: those of the services (see .env.example), and
+Checks the running system without changing it, and prints one line per check, with a fix for each problem. FAIL: something
+does not work, and the exit status is 1. warn: everything works, but something needs attention. Settings: those of the
+services (see .env.example), and
 
-  PLAY_URL   where play is (default: http://127.0.0.1:8080)
+  PLAY_URL   URLs of play, separated by commas (default: http://127.0.0.1:${services.play.port})
 
-  --port N   port of the edge (default: 8080); all other ports, that of NATS too, move by as much
-`
+  --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, move by the same offset`
 
-process.exitCode = await main()
-setTimeout(() => process.exit(), LAST_RESORT_MS).unref()
+await runCommand({ name: 'npm run doctor', usage, options: edgePortOption, dotEnv: true }, async ({ port }) => {
+  const { findings, nothingRuns } = await examine(loadDoctorSettings(toEdgePort(port), process.env))
+  const failures = findings.filter(({ severity }) => severity === 'FAIL').length
+  const summary = failures === 0 ? 'Nothing is wrong.' : `${plural(failures, 'problem')}.`
+  const hint = nothingRuns ? ' Nothing is running: `npm start` starts everything.' : ''
+  process.stdout.write(`${toText(findings)}\n${summary}${hint}\n`)
+  return failures === 0 ? 0 : 1
+})
+// Connections to a process that hangs would delay the exit.
+setTimeout(() => process.exit(), 100).unref()
 
-/** @returns the exit status */
-async function main(): Promise<number> {
-  if (existsSync('.env')) process.loadEnvFile('.env')
-  try {
-    const { port, help } = readArguments(process.argv.slice(2))
-    if (!help) return report(await examine(loadDoctorSettings(port, process.env)))
-    process.stdout.write(usage)
-    return 0
-  } catch (error) {
-    if (!(error instanceof SettingsError)) throw error
-    process.stderr.write(`npm run doctor: ${error.message}\n`)
-    return 2
+async function examine(settings: ReturnType<typeof loadDoctorSettings>) {
+  const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, DATA_DIR, CONSUL_HTTP_ADDR } = settings
+  const consul = await checkConsul(settings)
+  const originsOf = (service: ServiceEntry) => {
+    const registered = consul.origins.get(service) ?? []
+    return registered.length > 0 ? registered : settings.originsOf(service)
   }
-}
+  const plays = originsOf(services.play)
 
-function report({ lines, nothingRuns }: Examined): number {
-  const wrong = lines.filter(({ mark }) => mark === 'FAIL').length
-  const sum = wrong === 0 ? 'Nothing is wrong.' : `${many(wrong, 'thing')} wrong.`
-  const hint = nothingRuns ? ' Nothing runs here: `npm start` starts everything.' : ''
-  process.stdout.write(`${toText(lines, process.stdout.isTTY)}\n${sum}${hint}\n`)
-  return wrong === 0 ? 0 : 1
+  // In parallel, so that several timeouts take no longer than one.
+  const [inspected, nats, metrics, outboxes, files, machine] = await Promise.all([
+    Promise.all(serviceEntries.flatMap((service) => originsOf(service).map((origin) => inspect(service, origin)))),
+    Array.fromAsync(checkNats({ servers, maxAgeMs, reporting: originsOf(services.reporting) })),
+    Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
+    Promise.all(plays.map((play) => Array.fromAsync(checkOutbox(play)))),
+    checkOutboxFiles(DATA_DIR, plays),
+    Array.fromAsync(checkMachine(DATA_DIR)),
+  ])
+
+  const uses = (dependency: string) => inspected.some(({ dependencies }) => dependency in dependencies)
+  const embedded = about('log').ok('embedded mode: a file in DATA_DIR, without NATS')
+  const log = uses('events') ? [embedded, ...metrics] : nats
+  const unset = about('consul').warn('the services use Consul: set CONSUL_HTTP_ADDR here too, to have it checked')
+  const discovery = uses('consul') && !CONSUL_HTTP_ADDR ? [unset] : consul.findings
+  const instances = diagnoseInstances(inspected, [...log, ...discovery])
+  const replicas = serviceEntries.flatMap((service) => [...diagnoseReplicas(service, inspected)])
+  const nothingRuns = inspected.every(({ ready }) => ready.outcome === 'unreachable')
+  // If nothing runs and `npm start` would not need NATS, nothing misses it.
+  const neededLog = nothingRuns && needsEmbedded(process.env) ? [] : log
+  const findings = [...instances, ...replicas, ...neededLog, ...outboxes.flat(), ...files, ...discovery, ...machine]
+  return { findings, nothingRuns }
 }

@@ -1,152 +1,79 @@
 import { z } from 'zod'
-import { Readiness } from '../../shared/service/health.ts'
+import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
+import { Readiness } from '../../shared/contracts/readiness.ts'
 import { version } from '../../shared/runtime/version.ts'
-import { SERVICES } from '../start/plan.ts'
-import { type Asked, ask, jsonOf, LIMIT_MS } from './ask.ts'
-import { fail, type Line, ok, warn } from './line.ts'
+import { about, type Finding } from './finding.ts'
 import { pinnedNode } from './machine.ts'
-
-export type ServiceName = keyof typeof SERVICES
-export const SERVICE_NAMES = Object.keys(SERVICES) as ServiceName[]
-export type Instance = { name: ServiceName; origin: string }
-
-/** What an instance says of itself; without `readiness` it is none of ours. */
-export type Seen = Instance & {
-  asked: Asked
-  readiness: Readiness | undefined
-  title: string | undefined
-  version: string | undefined
-  node: string | undefined
-}
-
-type Underscored<Name extends string> = Name extends `${infer One}-${infer Other}` ? `${One}_${Other}` : Name
-
-/** The setting that says where a service is. */
-export function addressSetting<Name extends ServiceName>(name: Name) {
-  return `${name.replace('-', '_').toUpperCase()}_URL` as `${Uppercase<Underscored<Name>>}_URL`
-}
+import { probe, toJson } from './probe.ts'
 
 const Document = z.object({ info: z.object({ title: z.string(), version: z.string() }) })
 
-export async function lookAtService({ name, origin }: Instance): Promise<Seen> {
-  const [ready, document, metrics] = (await Promise.all(
-    ['/readyz', '/openapi.json', '/metrics'].map((path) => ask(origin, path)),
-  )) as [Asked, Asked, Asked]
-  const info = Document.safeParse(jsonOf(document)).data?.info
-  return {
-    name,
-    origin,
-    asked: ready,
-    readiness: Readiness.safeParse(jsonOf(ready)).data,
-    title: info?.title,
-    version: info?.version,
-    node: metrics.came === 'answer' ? /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics.text)?.[1] : undefined,
-  }
+/** What an instance reports about itself. Another program has no status or no title. */
+export async function inspect(service: ServiceEntry, origin: string) {
+  const get = (path: string) => probe(origin, path)
+  const [ready, document, metrics] = await Promise.all([get('/readyz'), get('/openapi.json'), get('/metrics')])
+  const { status, dependencies = {}, circuits = {} } = Readiness.safeParse(toJson(ready)).data ?? {}
+  const { title, version } = Document.safeParse(toJson(document)).data?.info ?? {}
+  const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics.text)?.[1]
+  return { service, origin, ready, status, dependencies, circuits, title, version, node }
 }
+export type Inspected = Awaited<ReturnType<typeof inspect>>
 
-/** Whether it runs in the one process of the embedded mode. */
-export function isEmbedded({ name, readiness }: Seen): boolean {
-  return name === 'play' && readiness !== undefined && 'events' in readiness.dependencies
-}
-
-const MEANWHILE: Record<ServiceName, string> = {
-  play: 'nobody can play meanwhile',
-  metadata: 'plays go on with what was last read meanwhile',
-  cdnurl: 'plays go on with what was last read meanwhile',
-  reporting: 'plays go on with null counts meanwhile',
-  'queue-listener': 'views stay in the log, and counts stand still meanwhile',
-}
-
-/** What to do about a dependency that only the service itself finds to be down. */
-const REMEDIES: Record<string, string> = {
-  ...Object.fromEntries(SERVICE_NAMES.map((name) => [name, `correct its ${addressSetting(name)}`])),
-  nats: 'correct its NATS_URL',
-  outbox: 'make room on the disk of its DATA_DIR; its log says more',
-  consul: 'correct its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',
-}
-
-/** Whether somebody answers who is what it should be. */
-export function isOurs({ name, readiness, title }: Seen): boolean {
-  return readiness !== undefined && title === name
-}
-
-/**
- * A line for each thing that is wrong with an instance, or one that it is well.
- * @param failing what has a line of its own that says FAIL
- */
-export function judgeService(seen: Seen, failing: ReadonlySet<string>): Line[] {
-  const { name, origin, asked, readiness } = seen
-  if (asked.came === 'nothing') {
-    const reason = asked.reason === 'ECONNREFUSED' ? '' : ` (${asked.reason})`
-    return [fail(name, `${origin} does not answer${reason}: start it (${commandOf(seen)}); ${MEANWHILE[name]}`)]
-  }
-  if (asked.came === 'silence') {
-    const text = `${origin} does not answer within ${LIMIT_MS / 1_000} s`
-    return [fail(name, `${text}: it hangs, so end it and start it again; ${MEANWHILE[name]}`)]
-  }
-  if (!readiness || !isOurs(seen)) return [judgeForeign(seen)]
-  const lines = [...judgeReadiness(seen, readiness, failing), ...judgeCircuits(seen, readiness), ...judgeVersions(seen)]
-  return lines.length > 0 ? lines : [ok(name, `${origin} is ready`)]
-}
-
-function judgeForeign({ name, origin, readiness, title }: Seen): Line {
-  const variable = addressSetting(name)
-  if (readiness && title) return fail(name, `${origin} is ${title}, not ${name}: correct ${variable}`)
-  return fail(
-    name,
-    `${origin} is another program: end it, or let ${name} listen elsewhere (--port) and set ${variable}`,
-  )
-}
-
-function judgeReadiness({ name, origin }: Seen, readiness: Readiness, failing: ReadonlySet<string>): Line[] {
-  const { status } = readiness
-  if (status === 'stopping') return [fail(name, `${origin} is stopping: start it again once it has`)]
-  const down = downOf(readiness)
-  if (status === 'not ready' && down.length === 0) return [fail(name, `${origin} is not ready: its log says why`)]
-  return down.map((dependency) => {
-    const text = `${origin} is ${status}, without ${dependency}`
-    if (!failing.has(dependency)) return fail(name, `${text}: ${REMEDIES[dependency] ?? 'its log says why'}`)
-    return status === 'ready' ? warn(name, `${text}: see there`) : fail(name, `${text}: see there`)
+/** What is wrong with each instance, or that it is ready. `others` are findings about its dependencies. */
+export function diagnoseInstances(inspected: Inspected[], others: Finding[]): Finding[] {
+  const missing = inspected.map((one) => [...diagnoseIdentity(one)])
+  const failures = [...missing.flat(), ...others].filter(({ severity }) => severity === 'FAIL')
+  const failing = new Set(failures.map(({ name }) => name))
+  return inspected.flatMap((one, n) => {
+    const findings = missing[n]?.length ? missing[n] : [...diagnoseState(one, failing)]
+    return findings.length > 0 ? findings : [about(one.service.name).ok(`${one.origin} is ready`)]
   })
 }
 
-function judgeCircuits({ name, origin }: Seen, { circuits = {}, ...readiness }: Readiness): Line[] {
-  const down = downOf(readiness)
-  const open = Object.keys(circuits).filter((upstream) => circuits[upstream] !== 'closed' && !down.includes(upstream))
-  return open.map((upstream) =>
-    warn(name, `${origin} does not ask ${upstream}, whose answers failed: the next play tries it; its log says more`),
-  )
+/** Why an instance is not the expected service. */
+function* diagnoseIdentity({ service, origin, ready, status, title }: Inspected) {
+  const { name, port: usual, urlSetting, whenDown } = service
+  const { fail } = about(name)
+  if (ready.outcome !== 'response') {
+    const port = Number(new URL(origin).port || 80)
+    const command = `node ${name}/main.ts${port === usual ? '' : ` --port ${port}`}`
+    const remedy = `${ready.outcome === 'timeout' ? 'it hangs, so kill it, then ' : ''}start it (${command})`
+    yield fail(`${origin} is unreachable (${ready.text}): ${remedy}; until then, ${whenDown}`)
+  } else if (!status || !title) {
+    yield fail(`${origin} is another program: stop it, or start ${name} with another --port and set ${urlSetting}`)
+  } else if (title !== name) yield fail(`${origin} is ${title}, not ${name}: correct ${urlSetting}`)
 }
 
-function downOf({ dependencies }: Readiness): string[] {
-  return Object.keys(dependencies).filter((dependency) => dependencies[dependency] === 'down')
+/** What to do about a dependency that only the service itself sees as down. */
+const REMEDIES: Record<string, string> = {
+  ...Object.fromEntries(serviceEntries.map(({ name, urlSetting }) => [name, `correct its ${urlSetting}`])),
+  nats: 'correct its NATS_URL',
+  outbox: 'free space on the disk of its DATA_DIR; see its log',
+  consul: 'correct its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',
 }
 
-function judgeVersions({ name, origin, node, version: running }: Seen): Line[] {
-  const lines: Line[] = []
-  if (running !== version)
-    lines.push(warn(name, `${origin} is version ${running}, and this checkout is ${version}: restart it from here`))
-  if (node && node !== pinnedNode)
-    lines.push(warn(name, `${origin} runs on Node ${node}: start it with the Node of this project, ${pinnedNode}`))
-  return lines
+/** What is wrong with the expected service. `failing` has the names with a FAIL finding of their own. */
+function* diagnoseState(inspected: Inspected, failing: Set<string>): Generator<Finding> {
+  const { service, origin, status, dependencies, circuits, version: running, node = pinnedNode } = inspected
+  const { warn, fail } = about(service.name)
+  const down = Object.keys(dependencies).filter((name) => dependencies[name] === 'down')
+  const open = Object.keys(circuits).filter((name) => circuits[name] !== 'closed' && !down.includes(name))
+  if (status === 'stopping') return yield fail(`${origin} is stopping: start it again once it has stopped`)
+  if (status === 'not ready' && down.length === 0) yield fail(`${origin} is not ready: see its log`)
+  for (const name of down) {
+    const remedy = failing.has(name) ? `see ${name}` : (REMEDIES[name] ?? 'see its log')
+    const finding = failing.has(name) && status === 'ready' ? warn : fail
+    yield finding(`${origin} is ${status}, with ${name} down: ${remedy}`)
+  }
+  for (const name of open) yield warn(`${origin} opened its circuit to ${name}: the next play probes it; see its log`)
+  if (running !== version) yield warn(`${origin} is version ${running}, not ${version}: restart it from this checkout`)
+  if (node !== pinnedNode) yield warn(`${origin} runs on Node ${node}: start it with the pinned version, ${pinnedNode}`)
 }
 
-/** What several instances of a service cannot do: two that count, or two maps that share nothing. */
-export function judgeInstances(seen: Seen[]): Line[] {
-  const alive = (name: ServiceName) => seen.filter((one) => one.name === name && one.readiness)
-  const catalogues = (['metadata', 'cdnurl'] as const).filter(
-    (name) =>
-      alive(name).length > 1 && alive(name).some(({ readiness }) => !('nats' in (readiness?.dependencies ?? {}))),
-  )
-  return [
-    ...catalogues.map((name) => fail(name, `its instances do not share their assets: set NATS_URL for each of them`)),
-    ...(alive('reporting').length > 1
-      ? [fail('reporting', `of ${alive('reporting').length} instances each counts for itself: keep one of them`)]
-      : []),
-  ]
-}
-
-function commandOf({ name, origin }: Instance): string {
-  const { port } = new URL(origin)
-  return `node ${name}/main.ts${port === '' || Number(port) === SERVICES[name] ? '' : ` --port ${port}`}`
+/** Instances of a service share their data through the event log or NATS, or not at all. */
+export function* diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[]): Generator<Finding> {
+  const running = inspected.filter(({ service, status }) => service.name === name && status)
+  if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return
+  const remedy = name === services.reporting.name ? 'keep only one of them' : 'set NATS_URL for each of them'
+  yield about(name).fail(`its ${running.length} instances do not share their data: ${remedy}`)
 }

@@ -1,85 +1,78 @@
-import { existsSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { prettyFactory } from 'pino-pretty'
+import { services } from '../../services.ts'
+import { USAGE_STATUS } from '../../shared/runtime/command-line.ts'
 import { PRETTY } from '../../shared/runtime/log.ts'
-import { isEdgePort, WRONG_EDGE_PORT } from './edge-port.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
+import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { isFree } from './free-port.ts'
 import { greeting } from './greeting.ts'
-import { makePlan, type Plan, PlanError, SERVICES } from './plan.ts'
+import { makePlan, type Plan, PlanError } from './plan.ts'
 import { supervise } from './supervisor.ts'
 
 const READY_LIMIT_MS = 30_000
 const READY_EVERY_MS = 100
 const SECOND_SIGNAL_AFTER_MS = 500
 
+const NAME = 'npm start'
+
 const usage = `Usage: npm start [-- --port N] [-- --consul]
 
-Starts everything. Where NATS_URL is set or nats-server is installed, the processes of the Procfile; otherwise one
-process, with the event log in a file. Settings: see .env.example.
+Starts everything: the processes of the Procfile if NATS_URL is set or nats-server is installed; otherwise one process,
+with the event log in a file. Settings: see .env.example.
 
-  --port N   port of the edge (default: ${SERVICES.play}); all other ports, that of NATS too, move by as much
-  --consul   also a Consul agent in development mode, by which the services find each other, and a second metadata
-             (npm run start:consul)
-`
+  --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, move by the same offset
+  --consul   also start a Consul agent in development mode, through which the services find each other, and a second
+             metadata instance (npm run start:consul)`
 
-process.exitCode = await main()
+const options = { ...edgePortOption, consul: { type: 'boolean', default: false } } as const
 
-/** @returns the exit status */
-async function main(): Promise<number> {
-  if (existsSync('.env')) process.loadEnvFile('.env')
-  const options = readOptions()
-  if (!options) return 2
-  if (options.help) {
-    process.stdout.write(usage)
-    return 0
-  }
-  const plan = planFor(options)
-  if (!plan) return 1
-  const taken = await firstTaken(plan.ports)
-  if (taken) {
-    say(`port ${taken.port}, which ${taken.name} needs, is already in use; npm start -- --port N takes others`)
-    return 1
-  }
-  say(`starting ${plan.intro}`)
-  return run(plan)
-}
-
-function planFor({ port, consul }: { port: number; consul: boolean }): Plan | undefined {
+await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, consul }) => {
   try {
-    return makePlan(port, process.env, consul)
+    const plan = makePlan(toEdgePort(port), process.env, consul)
+    await assertFree(plan.ports)
+    say(`starting ${plan.intro}`)
+    return await run(plan)
   } catch (error) {
     if (!(error instanceof PlanError)) throw error
     say(error.message)
-    return undefined
+    return 1
+  }
+})
+
+/** @throws PlanError */
+async function assertFree(ports: Plan['ports']): Promise<void> {
+  for (const { name, port } of ports) {
+    if (await isFree(port)) continue
+    throw new PlanError(`port ${port}, which ${name} needs, is already in use; npm start -- --port N uses other ports`)
   }
 }
 
+/** @returns the exit status */
 async function run(plan: Plan): Promise<number> {
-  const end = Promise.withResolvers<number>()
+  const ending = Promise.withResolvers<number>()
   const ended = new AbortController()
   await using processes = supervise({
     commands: plan.commands,
     env: plan.env,
     onLine: createPrinter(),
     say,
-    onWrongSettings(name) {
-      say(`${name} does not start with these settings`)
-      end.resolve(2)
+    onInvalidSettings(name) {
+      say(`${name} cannot start with these settings`)
+      ending.resolve(USAGE_STATUS)
     },
   })
-  let asked: number | undefined
+  let firstSignal: number | undefined
   const onSignal = () => {
-    asked ??= performance.now()
-    // One Ctrl-C comes twice, from the terminal and from npm; a second one means at once.
-    if (performance.now() - asked > SECOND_SIGNAL_AFTER_MS) processes.kill()
-    end.resolve(0)
+    firstSignal ??= performance.now()
+    // One Ctrl-C arrives twice, from the terminal and from npm; a later one means that the user will not wait.
+    if (performance.now() - firstSignal > SECOND_SIGNAL_AFTER_MS) processes.kill()
+    ending.resolve(0)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal)
-  // The terminal was closed, or who read along has gone: nobody is told any more, but what was started is ended.
-  for (const output of [process.stdout, process.stderr]) output.on('error', () => end.resolve(0))
+  // The terminal was closed, or the reader of the pipe is gone.
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => ending.resolve(0))
   void greetWhenReady(plan, ended.signal)
-  const status = await end.promise
+  const status = await ending.promise
   ended.abort()
   if (status === 0) say('stopping')
   return status
@@ -89,25 +82,25 @@ async function greetWhenReady(plan: Plan, ended: AbortSignal): Promise<void> {
   const limit = performance.now() + READY_LIMIT_MS
   while (!(await areReady(plan))) {
     if (ended.aborted) return
-    if (performance.now() > limit) return say(`not ready after ${READY_LIMIT_MS / 1_000} s; the lines above say why`)
+    if (performance.now() > limit) return say(`not ready after ${READY_LIMIT_MS / 1_000} s; see the lines above`)
     await sleep(READY_EVERY_MS)
   }
   if (!ended.aborted) process.stdout.write(greeting(plan))
 }
 
 async function areReady({ services }: Plan): Promise<boolean> {
-  const answers = services.map(({ port }) => fetch(`http://127.0.0.1:${port}/readyz`))
-  return Promise.all(answers).then(
+  const responses = services.map(({ port }) => fetch(`http://127.0.0.1:${port}/readyz`))
+  return Promise.all(responses).then(
     (all) => all.every(({ ok }) => ok),
     () => false,
   )
 }
 
-/** Readable lines for a person; for a program the services' own JSON, and the rest with its process' name. */
+/** On a terminal, readable lines; otherwise the services' own JSON, and other lines with the name of their process. */
 function createPrinter(): (name: string, line: string) => void {
   const pretty = prettyFactory({ ...PRETTY, colorize: process.stdout.isTTY })
   return (name, line) => {
-    // Both servers tell at length how they start.
+    // Both servers are verbose when they start.
     if (name === 'nats' && line.includes('[INF]')) return
     if (name === 'consul' && !/\[(WARN|ERROR)\]/.test(line)) return
     if (!line.startsWith('{')) process.stdout.write(`${name}: ${line}\n`)
@@ -115,31 +108,6 @@ function createPrinter(): (name: string, line: string) => void {
   }
 }
 
-async function firstTaken(ports: Plan['ports']): Promise<Plan['ports'][number] | undefined> {
-  for (const needed of ports) {
-    if (!(await isFree(needed.port))) return needed
-  }
-  return undefined
-}
-
-function readOptions(): { port: number; consul: boolean; help: boolean } | undefined {
-  try {
-    const { values } = parseArgs({
-      options: {
-        port: { type: 'string', default: String(SERVICES.play) },
-        consul: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    })
-    const port = Number(values.port)
-    if (isEdgePort(port)) return { ...values, port }
-    say(`--port is "${values.port}": ${WRONG_EDGE_PORT}`)
-  } catch (error) {
-    say(`${(error as Error).message.split('. ')[0]}; --help lists the options`)
-  }
-  return undefined
-}
-
 function say(text: string): void {
-  process.stdout.write(`npm start: ${text}\n`)
+  process.stdout.write(`${NAME}: ${text}\n`)
 }

@@ -1,82 +1,110 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { serviceEntries, services } from '../../services.ts'
 import { canFlushAlways, natsServerVersion } from '../nats-server.ts'
 import { type Command, movePorts, parseProcfile, portsOf } from './procfile.ts'
 
-/** The services and their ports, where the edge has its default one. */
-export const SERVICES = { play: 8080, metadata: 8081, reporting: 8082, cdnurl: 8083, 'queue-listener': 8084 }
 const NATS_PORT = 4222
 const CONSUL_PORT = 8500
 
-/** What is to be started: who needs which port, the commands, and their environment. */
+type PortUse = { name: string; port: number }
+
+/** What to start: the commands, their environment, and the ports that they need. */
 export type Plan = {
   mode: 'processes' | 'embedded'
-  /** The port of the Consul agent, where one is started. */
+  /** The port of the Consul agent, if it is started. */
   consul?: number
   intro: string
   commands: Command[]
   env: NodeJS.ProcessEnv
-  services: { name: string; port: number }[]
-  ports: { name: string; port: number }[]
+  services: PortUse[]
+  ports: PortUse[]
 }
 
-/** What is asked for cannot be started here. The message says what is missing, and how to get it. */
+/** The plan cannot run on this machine. The message says what is missing and how to get it. */
 export class PlanError extends Error {
   override name = 'PlanError'
 }
 
 /**
- * The Procfile's processes where there is a NATS server for them, else all services in one process.
- * @param edgePort where play is to listen; every other port moves by as much as this differs from 8080
- * @param withConsul whether those of Procfile.consul are started too, and find each other by Consul
+ * The processes of the Procfile if there is a NATS server for them; otherwise all services in one process.
+ * @param edgePort port of play; all other ports keep their distance from it
+ * @param withConsul also start the processes of Procfile.consul, and let the services discover each other through Consul
  * @throws PlanError
  */
 export function makePlan(edgePort: number, given: NodeJS.ProcessEnv, withConsul = false): Plan {
-  const offset = edgePort - SERVICES.play
-  const services = Object.entries(SERVICES).map(([name, port]) => ({ name, port: port + offset }))
-  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ''))
-  const processes = processPlan(offset, set)
+  const offset = edgePort - services.play.port
+  const moved = serviceEntries.map(({ name, port }) => ({ name, port: port + offset }))
+  const processes = planProcesses(offset, given)
   if (processes) {
-    const plan: Plan = { mode: 'processes', ...processes, services, ports: portsNeeded(processes.commands) }
+    const env = environmentAt(edgePort, given)
+    const plan = {
+      mode: 'processes' as const,
+      ...processes,
+      env,
+      services: moved,
+      ports: portsNeeded(processes.commands),
+    }
     return withConsul ? addConsul(plan, offset) : plan
   }
   if (withConsul)
-    throw new PlanError('there is no nats-server on the PATH; two instances of metadata need one to share')
-  const command = `exec node_modules/.bin/node embedded/main.ts --port ${edgePort}`
-  const commands = [{ name: 'embedded', command }]
+    throw new PlanError('nats-server is not on the PATH; the two instances of metadata share their data in it')
   return {
     mode: 'embedded',
-    intro: 'embedded, one process without NATS',
-    commands,
-    env: set,
-    services,
-    ports: services,
+    intro: 'all services in one process, without NATS',
+    commands: [{ name: 'embedded', command: `exec node_modules/.bin/node embedded/main.ts --port ${edgePort}` }],
+    env: withoutEmpty(given),
+    services: moved,
+    ports: moved,
   }
 }
 
-/** Where what `npm start` starts finds each other, unless the environment says otherwise. */
-export function defaultAddresses(offset: number) {
+/** The environment of the processes: where they find each other, unless `given` says otherwise. */
+export function environmentAt(edgePort: number, given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const offset = edgePort - services.play.port
+  const urls = serviceEntries.map(({ urlSetting, port }) => [urlSetting, `http://127.0.0.1:${port + offset}`])
+  return { ...Object.fromEntries(urls), NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}`, ...withoutEmpty(given) }
+}
+
+/** Whether there is no NATS server for the processes. */
+export function needsEmbedded(given: NodeJS.ProcessEnv): boolean {
+  return !given.NATS_URL && natsServerVersion() === undefined
+}
+
+/** An empty variable counts as unset. */
+function withoutEmpty(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+}
+
+function planProcesses(offset: number, given: NodeJS.ProcessEnv): Pick<Plan, 'intro' | 'commands'> | undefined {
+  const commands = readProcfile('Procfile', offset)
+  const intro = 'one process per service, with'
+  if (given.NATS_URL) {
+    const own = commands.filter(({ name }) => name !== 'nats')
+    return { intro: `${intro} the NATS server at ${given.NATS_URL}`, commands: own }
+  }
+  const version = natsServerVersion()
+  if (!version) return undefined
+  if (!canFlushAlways(version)) return { intro: `${intro} nats-server ${version}`, commands }
   return {
-    METADATA_URL: `http://127.0.0.1:${SERVICES.metadata + offset}`,
-    REPORTING_URL: `http://127.0.0.1:${SERVICES.reporting + offset}`,
-    CDNURL_URL: `http://127.0.0.1:${SERVICES.cdnurl + offset}`,
-    QUEUE_LISTENER_URL: `http://127.0.0.1:${SERVICES['queue-listener'] + offset}`,
-    NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}`,
+    intro: `${intro} nats-server ${version}, which flushes every append to disk`,
+    commands: commands.map(({ name, command }) => ({
+      name,
+      command: name === 'nats' ? `${command} --config deploy/nats.conf` : command,
+    })),
   }
 }
 
 function addConsul(plan: Plan, offset: number): Plan {
   if (spawnSync('consul', ['version']).error) {
-    throw new PlanError(
-      'there is no consul on the PATH: install it from https://developer.hashicorp.com/consul/install',
-    )
+    throw new PlanError('consul is not on the PATH: install it from https://developer.hashicorp.com/consul/install')
   }
   const added = readProcfile('Procfile.consul', offset)
   const consul = CONSUL_PORT + offset
   return {
     ...plan,
     consul,
-    intro: `${plan.intro}, Consul and a second metadata`,
+    intro: `${plan.intro}, Consul and a second metadata instance`,
     commands: [...added, ...plan.commands],
     env: { ...plan.env, CONSUL_HTTP_ADDR: `127.0.0.1:${consul}` },
     ports: [...plan.ports, ...portsNeeded(added)],
@@ -87,25 +115,6 @@ function readProcfile(file: string, offset: number): Command[] {
   return parseProcfile(readFileSync(file, 'utf8')).map((command) => movePorts(command, offset))
 }
 
-function portsNeeded(commands: Command[]): Plan['ports'] {
+function portsNeeded(commands: Command[]): PortUse[] {
   return commands.flatMap((command) => portsOf(command).map((port) => ({ name: command.name, port })))
-}
-
-function processPlan(offset: number, set: NodeJS.ProcessEnv): Pick<Plan, 'intro' | 'commands' | 'env'> | undefined {
-  const commands = readProcfile('Procfile', offset)
-  const env = { ...defaultAddresses(offset), ...set }
-  if (set.NATS_URL) {
-    const intro = `five processes, with the NATS server at ${set.NATS_URL}`
-    return { intro, commands: commands.filter(({ name }) => name !== 'nats'), env }
-  }
-  const version = natsServerVersion()
-  if (!version) return undefined
-  if (!canFlushAlways(version)) return { intro: `five processes, with nats-server ${version}`, commands, env }
-  return {
-    intro: `five processes, with nats-server ${version} that flushes every append to disk`,
-    commands: commands.map(({ name, command }) =>
-      name === 'nats' ? { name, command: `${command} --config deploy/nats.conf` } : { name, command },
-    ),
-    env,
-  }
 }

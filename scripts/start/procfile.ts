@@ -1,23 +1,20 @@
 export type Command = { name: string; command: string }
 
-/** The lines `name: command` of a Procfile, in their order. */
+/** The lines `name: command` of a Procfile, in order. */
 export function parseProcfile(text: string): Command[] {
-  return [...text.matchAll(/^([\w-]+):\s*(.+)$/gm)].map(([, name, command]) => ({
-    name: name as string,
-    command: command as string,
-  }))
+  return [...text.matchAll(/^([\w-]+):\s*(.+)$/gm)].map(([, name = '', command = '']) => ({ name, command }))
 }
 
-/** The same command with its ports, such as `--port N`, moved. */
-export function movePorts({ name, command }: Command, by: number): Command {
-  return { name, command: command.replace(/port (\d+)/g, (_, port) => `port ${Number(port) + by}`) }
-}
-
-/** What a command gives to Node itself, such as `--max-old-space-size=320`. */
-export function nodeFlagsOf({ command }: Command): string[] {
-  return /\/node ((?:--\S+ )*)/.exec(command)?.[1]?.split(' ').filter(Boolean) ?? []
+/** Adds an offset to each port in a command, as in `--port N`. */
+export function movePorts({ name, command }: Command, offset: number): Command {
+  return { name, command: command.replace(/port (\d+)/g, (_, port) => `port ${Number(port) + offset}`) }
 }
 
 export function portsOf({ command }: Command): number[] {
   return [...command.matchAll(/port (\d+)/g)].map(([, port]) => Number(port))
+}
+
+/** The options of Node itself in a command, such as `--max-old-space-size=320`. */
+export function nodeFlagsOf({ command }: Command): string[] {
+  return /\/node ((?:--\S+ )*)/.exec(command)?.[1]?.split(' ').filter(Boolean) ?? []
 }

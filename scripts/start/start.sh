@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, then starts everything. `npm start -- --help` says more.
+# Installs dependencies if needed, then starts everything. See `npm start -- --help`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bash scripts/install.sh

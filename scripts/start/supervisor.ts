@@ -1,87 +1,87 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { sleep } from '../../shared/runtime/sleep.ts'
+import { USAGE_STATUS } from '../../shared/runtime/command-line.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
+import { retry } from '../../shared/runtime/retry.ts'
 import type { Command } from './procfile.ts'
 
-const FIRST_DELAY_MS = 1_000
-const MAX_DELAY_MS = 16_000
-/** Who has lived this long was well: its next death is its first. */
-const WELL_AFTER_MS = 30_000
-/** A little more than a service gives itself. */
+const RESTART = { initialMs: 1_000, maxMs: 16_000 }
+/** A process that ran this long is healthy: its next exit resets the backoff. */
+const HEALTHY_MS = 30_000
+/** Longer than the graceful shutdown of a service. */
 const STOP_LIMIT_MS = 12_000
-/** The exit status of a service whose settings are wrong: starting it again would not help. */
-const WRONG_SETTINGS = 2
 
 type Options = {
   commands: Command[]
   env: NodeJS.ProcessEnv
-  /** Gets every line that a process writes. */
+  /** Called with each line that a process writes. */
   onLine: (name: string, line: string) => void
-  /** Gets what the supervisor has to say. */
+  /** Called with each message of the supervisor itself. */
   say: (text: string) => void
-  /** Told when a process cannot run with its settings. */
-  onWrongSettings: (name: string) => void
+  /** Called when a process exits because of invalid settings. It is not restarted. */
+  onInvalidSettings: (name: string) => void
+}
+
+export type Supervisor = AsyncDisposable & {
+  /** Kills all processes at once. */
+  kill(): void
 }
 
 /**
- * Keeps processes running: one that dies takes no other down, and is started again at growing intervals. Disposing ends
- * them one by one, last started first, so that each one's dependencies outlive it.
+ * Keeps processes running: one that exits is restarted with exponential backoff, and the others keep running. Disposing
+ * stops them one by one, last started first, so that each process stops before its dependencies.
  */
-export function supervise({
-  commands,
-  env,
-  onLine,
-  say,
-  onWrongSettings,
-}: Options): AsyncDisposable & { kill(): void } {
+export function supervise({ commands, ...options }: Options): Supervisor {
   const stopping = new AbortController()
-  const processes = commands.map(({ name, command }) => keepRunning(name, command))
-
-  function keepRunning(name: string, command: string) {
-    let child: ChildProcess | undefined
-    const done = run()
-
-    async function run(): Promise<void> {
-      let delay = FIRST_DELAY_MS
-      while (!stopping.signal.aborted) {
-        const started = performance.now()
-        // In a group of its own, so that Ctrl-C reaches the supervisor alone, which then ends them in order.
-        child = spawn('/bin/sh', ['-c', command], { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
-        for (const stream of [child.stdout, child.stderr]) {
-          if (stream) createInterface({ input: stream }).on('line', (line) => onLine(name, line))
-        }
-        const [status, signal] = (await once(child, 'close')) as [number | null, string | null]
-        if (stopping.signal.aborted) return
-        if (status === WRONG_SETTINGS) return onWrongSettings(name)
-        if (performance.now() - started > WELL_AFTER_MS) delay = FIRST_DELAY_MS
-        say(
-          `${name} ended (${signal ?? `status ${status}`}); the others go on; starting it again in ${delay / 1_000} s`,
-        )
-        await sleep(delay, stopping.signal)
-        delay = Math.min(delay * 2, MAX_DELAY_MS)
-      }
-    }
-
-    return {
-      async end(): Promise<void> {
-        child?.kill('SIGTERM')
-        const late = setTimeout(() => child?.kill('SIGKILL'), STOP_LIMIT_MS)
-        await done
-        clearTimeout(late)
-      },
-      kill: () => child?.kill('SIGKILL'),
-    }
-  }
-
+  const processes = commands.map((command) => keepRunning(command, options, stopping.signal))
   return {
     async [Symbol.asyncDispose]() {
       stopping.abort()
-      for (const process of processes.toReversed()) await process.end()
+      for (const process of processes.toReversed()) await process.stop()
     },
-    /** Ends all at once. */
     kill() {
       for (const process of processes) process.kill()
     },
+  }
+}
+
+function keepRunning(
+  { name, command }: Command,
+  { env, onLine, say, onInvalidSettings }: Omit<Options, 'commands'>,
+  signal: AbortSignal,
+) {
+  let child: ChildProcess | undefined
+
+  async function run(resetBackoff: () => void): Promise<void> {
+    const started = performance.now()
+    // In its own process group, so that Ctrl-C reaches only the supervisor, which stops the processes in order.
+    child = spawn('/bin/sh', ['-c', command], { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream) createInterface({ input: stream }).on('line', (line) => onLine(name, line))
+    }
+    const [status, killedBy] = await once(child, 'close')
+    if (status === USAGE_STATUS) return onInvalidSettings(name)
+    if (performance.now() - started > HEALTHY_MS) resetBackoff()
+    throw new Error(killedBy ?? `status ${status}`)
+  }
+
+  const done = retry(run, {
+    ...RESTART,
+    signal,
+    onFailure(error, delayMs) {
+      const delay = `${(delayMs / 1_000).toFixed(1)} s`
+      say(`${name} exited (${toReason(error)}); restarting in ${delay}; the other processes keep running`)
+    },
+  })
+
+  return {
+    async stop() {
+      child?.kill('SIGTERM')
+      const timer = setTimeout(() => child?.kill('SIGKILL'), STOP_LIMIT_MS)
+      await done
+      clearTimeout(timer)
+    },
+    kill: () => child?.kill('SIGKILL'),
   }
 }

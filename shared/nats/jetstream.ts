@@ -1,6 +1,8 @@
 import { ErrorCode, type JetStreamManager, NatsError, type StoredMsg } from 'nats'
 import type { NatsLink } from './link.ts'
 
+export type { JetStreamManager } from 'nats'
+
 const API_TIMEOUT_MS = 2_000
 
 /** JetStream error codes (`server/errors.json` of nats-server). */

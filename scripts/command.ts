@@ -1,0 +1,52 @@
+import { existsSync } from 'node:fs'
+import type { ParseArgsOptionsConfig } from 'node:util'
+import { services } from '../services.ts'
+import { parseCommandLine, USAGE_STATUS, UsageError } from '../shared/runtime/command-line.ts'
+import { wantsHelp } from '../shared/runtime/settings.ts'
+
+type Command<Options extends ParseArgsOptionsConfig> = {
+  /** As the user runs it, such as `npm run doctor`. */
+  name: string
+  /** The text for `--help`. */
+  usage: string
+  /** As `util.parseArgs` takes them. */
+  options: Options
+  /** Whether it also reads settings from `.env`. Variables that are already set take precedence. */
+  dotEnv?: boolean
+}
+
+/**
+ * Runs a command with its parsed options. `run` returns the exit status; nothing means 0. A UsageError is printed as one
+ * line and ends the command with status 2.
+ */
+export async function runCommand<Options extends ParseArgsOptionsConfig>(
+  { name, usage, options, dotEnv = false }: Command<Options>,
+  run: (values: ReturnType<typeof parseCommandLine<Options>>) => Promise<number> | Promise<void>,
+): Promise<void> {
+  const source = { args: process.argv.slice(2), env: process.env }
+  if (wantsHelp(source)) {
+    process.stdout.write(`${usage}\n`)
+    return
+  }
+  try {
+    if (dotEnv && existsSync('.env')) process.loadEnvFile('.env')
+    process.exitCode = (await run(parseCommandLine(source.args, options))) ?? 0
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    process.stderr.write(`${name}: ${error.message}\n`)
+    process.exitCode = USAGE_STATUS
+  }
+}
+
+/** The option `--port N`: the port of the edge. */
+export const edgePortOption = { port: { type: 'string', default: String(services.play.port) } } as const
+
+/**
+ * Parses the port of the edge. All other ports, including that of NATS, move with it and must be valid as well.
+ * @throws UsageError
+ */
+export function toEdgePort(text: string): number {
+  const port = Number(text)
+  if (Number.isInteger(port) && port >= 1_024 && port <= 60_000) return port
+  throw new UsageError(`--port is "${text}": it must be a port, 1024 to 60000`)
+}

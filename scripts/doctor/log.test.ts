@@ -1,0 +1,19 @@
+import { expect, test } from 'vitest'
+import { diagnoseCounting, type Lag } from './log.ts'
+
+const lag = (backlog: number, seconds: number, position: string): Lag => ({ backlog, seconds, position })
+
+test.each([
+  ['an empty backlog is ok', [lag(0, 0, 'a')], ['ok']],
+  ['a backlog that is counted a second later is ok', [lag(9, 60, 'a'), lag(0, 0, 'b')], ['ok']],
+  ['a new message without progress is ok', [lag(1, 0, 'a'), lag(1, 1, 'a')], ['ok']],
+  ['no progress for longer than a retry takes is a failure', [lag(1, 4, 'a'), lag(1, 5, 'a')], ['FAIL']],
+  ['a large backlog that is not late is ok', [lag(5_000, 8, 'a'), lag(6_000, 9, 'b')], ['ok']],
+  ['a late backlog that shrinks is a warning', [lag(9_000, 60, 'a'), lag(5_000, 50, 'b')], ['warn']],
+  ['a late backlog that grows is a failure', [lag(9_000, 60, 'a'), lag(9_500, 60, 'b')], ['FAIL']],
+  ['an unknown backlog has no finding', [lag(Number.NaN, Number.NaN, 'a')], []],
+  ['a backlog that becomes unknown has no finding', [lag(9, 60, 'a'), lag(Number.NaN, Number.NaN, 'b')], []],
+] as const)('%s', (_, [first, second], severities) => {
+  const findings = [...diagnoseCounting({ first, ...(second && { second }) })]
+  expect(findings.map(({ severity }) => severity)).toEqual(severities)
+})

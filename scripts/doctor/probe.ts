@@ -1,0 +1,43 @@
+import { request } from 'undici'
+import { toReason } from '../../shared/runtime/reason.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
+
+/** The outcome of a request. `text` is the body of a response, or the reason why there is none. */
+export type Probe = { outcome: 'response' | 'timeout' | 'unreachable'; text: string }
+
+/** Sends a GET request to a program that may be another one, hang, or not run. Never throws. */
+export async function probe(origin: string, path: string, timeoutMs = 2_000): Promise<Probe> {
+  try {
+    const { body } = await request(`${origin}${path}`, { signal: AbortSignal.timeout(timeoutMs) })
+    return { outcome: 'response', text: await body.text() }
+  } catch (error) {
+    const { name, code } = error as NodeJS.ErrnoException
+    if (name === 'TimeoutError') return { outcome: 'timeout', text: `no response within ${timeoutMs / 1_000} s` }
+    // A response that is not HTTP.
+    if (name === 'HTTPParserError' || name === 'SocketError') return { outcome: 'response', text: '' }
+    return { outcome: 'unreachable', text: code ?? toReason(error) }
+  }
+}
+
+export function toJson({ text }: Probe): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** The value of a metric without labels; NaN if it is unknown. */
+export function toMetric({ text }: Probe, name: string): number {
+  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
+}
+
+export type Samples<Sample> = { first: Sample; second?: Sample }
+
+/** Samples a backlog. If there is one, samples it again a second later, which shows whether it shrinks. */
+export async function sampleTwice<T extends { backlog: number }>(take: () => Promise<T>): Promise<Samples<T>> {
+  const first = await take()
+  if (!(first.backlog > 0)) return { first }
+  await sleep(1_000)
+  return { first, second: await take() }
+}
