@@ -5,6 +5,7 @@ import { TimedOutError } from '../shared/runtime/batcher.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createTestRequestContext } from '../shared/testing/test-service.ts'
+import { nonRecordingSpan, type Span } from '../shared/tracing/tracing.ts'
 import { createRecorder } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
@@ -74,6 +75,21 @@ test('a failed append rejects all of its views and none of the next append', asy
   const reason = { name: UnavailableError.name, cause: { message: 'the disk is full' } }
   expect(await recorded).toMatchObject([{ reason }, { reason }])
   await last
+})
+
+test('the span of a view ends with the outcome of its append', async () => {
+  const { fail, record, store } = open()
+  const outcomes: unknown[] = []
+  const span = nonRecordingSpan('trace', 'traceparent', undefined)
+  const child: Span = { ...span, end: (outcome) => void outcomes.push(outcome) }
+  const request = { requestId: 'request-1', span: { ...span, child: () => child } }
+  for (const settle of [store, fail]) {
+    const recorded = record({ assetId: 'a', userId: 'u' }, request).catch(() => undefined)
+    await turn()
+    await settle(outcomes.length)
+    await recorded
+  }
+  expect(outcomes).toEqual([undefined, { error: new Error('the disk is full') }])
 })
 
 test('an append is aborted after 300 ms', async () => {
