@@ -15,13 +15,17 @@ const WRITE_TOKEN = 'the-token'
 const guide = await readFile('docs/adding-a-service.md', 'utf8')
 const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
 
-/** Tests that depend on the list of services or on what a play calls, except those that take minutes. */
+/** Test files that depend on the list of services or on what a play calls. */
 const AFFECTED = [
-  ...['ratings/', 'play/', 'console/', 'scripts/'],
-  ...['contracts', 'metrics', 'embedded', 'alerts', 'dashboard', 'traces', 'doctor', 'console'].map(
-    (name) => `tests/${name}.test.ts`,
-  ),
+  ...['ratings/', 'play/aggregate', 'play/app', 'play/playback', 'play/service', 'console/'],
+  ...['contracts', 'metrics', 'embedded', 'alerts', 'dashboard', 'traces'].map((name) => `tests/${name}.test.ts`),
 ]
+
+/** Such tests in files that take too long to run as a whole. */
+const AFFECTED_TESTS = {
+  doctor: ['if the system is healthy', 'names services that are not registered'],
+  console: ['in a light colour scheme'],
+}
 
 test('the guide names the file of each block', () => {
   expect([...guide.matchAll(BLOCK)].length).toBe(guide.match(/^```(ts|diff)$/gm)?.length)
@@ -52,7 +56,13 @@ describe('the whole guide', { timeout: 240_000 }, () => {
 
   test('passes the check', () => project.passesCheck())
 
-  test('passes the tests', () => project.passesTests(...AFFECTED))
+  test('passes the tests', async () => {
+    await project.passesTests(...AFFECTED)
+    const files = Object.keys(AFFECTED_TESTS).map((name) => `tests/${name}.test.ts`)
+    const names = Object.values(AFFECTED_TESTS).flat()
+    const lines = await project.passesTests(...files, '--reporter=verbose', `--testNamePattern='${names.join('|')}'`)
+    for (const name of names) expect(lines).toContainEqual(expect.stringMatching(`[✓↓].*${name}`))
+  })
 
   test('has play respond as it shows, counts cache reads, and protects writes', async () => {
     const env = { DATA_DIR: 'data', WRITE_TOKEN }
@@ -88,6 +98,7 @@ async function follow(part: string) {
     await using child = start('bash', ['-c', command], env)
     const status = await child.ended
     expect(status, child.lines.join('\n')).toBe(0)
+    return child.lines
   }
   const all = stack.move()
   return {
@@ -95,7 +106,7 @@ async function follow(part: string) {
     /** The copy shares node_modules, so it must not install. */
     passesCheck: () => passes(scripts.check.replace('bash scripts/install.sh && ', '')),
     /** Without caches: they are in node_modules, and the copy is temporary. */
-    passesTests: (...files: string[]) => passes(`vitest run ${files.join(' ')} --cache=false --fsModuleCache=false`),
+    passesTests: (...args: string[]) => passes(`vitest run ${args.join(' ')} --cache=false --fsModuleCache=false`),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }
