@@ -71,19 +71,7 @@ export function createOutbox(file: string): Outbox {
       const insert = 'INSERT INTO waiting (producer, views, count) VALUES (?, ?, ?)'
       use((db) => db.prepare(insert).run(producer, JSON.stringify(views), views.length))
     },
-    first() {
-      const select = 'SELECT * FROM waiting ORDER BY sequence LIMIT ?'
-      const entries = use((db) => Entries.parse(db.prepare(select).all(MAX_ENTRIES)))
-      const [first] = entries
-      if (!first) return undefined
-      const batch: PendingBatch = { through: 0, producer: first.producer, views: [] }
-      for (const { sequence, producer, views, count } of entries) {
-        if (producer !== first.producer || (batch.through > 0 && batch.views.length + count > MAX_VIEWS)) break
-        batch.views.push(...JSON.parse(views))
-        batch.through = sequence
-      }
-      return batch
-    },
+    first: () => use(readFirst),
     drop(through) {
       use((db) => db.prepare('DELETE FROM waiting WHERE sequence <= ?').run(through))
     },
@@ -91,4 +79,18 @@ export function createOutbox(file: string): Outbox {
       db?.close()
     },
   }
+}
+
+function readFirst(db: DatabaseSync): PendingBatch | undefined {
+  const rows = db.prepare('SELECT * FROM waiting ORDER BY sequence LIMIT ?').all(MAX_ENTRIES)
+  const entries = Entries.parse(rows)
+  const [first] = entries
+  if (!first) return undefined
+  const batch: PendingBatch = { through: 0, producer: first.producer, views: [] }
+  for (const { sequence, producer, views, count } of entries) {
+    if (producer !== first.producer || (batch.through > 0 && batch.views.length + count > MAX_VIEWS)) break
+    batch.views.push(...JSON.parse(views))
+    batch.through = sequence
+  }
+  return batch
 }
