@@ -71,12 +71,12 @@ describe('npm start', { timeout: 60_000 }, () => {
   test('--consul without nats-server exits with one line about what is missing', async () => {
     await using child = start({ PATH: '' }, ['--consul'])
     expect(await child.ended).toBe(1)
-    expect(child.lines).toEqual([expect.stringContaining('there is no nats-server on the PATH')])
+    expect(child.lines).toEqual([expect.stringContaining('nats-server is not on the PATH')])
   })
 
   test('without nats-server, starts all services in one process and prints how to install NATS', async () => {
     await using child = start({ PATH: '' })
-    await says(child, /^npm start: starting embedded, one process without NATS$/)
+    await says(child, /^npm start: starting all services in one process, without NATS$/)
     await says(child, /^For the full system, install NATS/)
     await says(child, /^Try: curl/)
     await expectCountedPlays()
