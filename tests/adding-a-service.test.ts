@@ -25,6 +25,7 @@ const AFFECTED = [
 const AFFECTED_TESTS = {
   doctor: ['if the system is healthy', 'names services that are not registered'],
   console: ['in a light colour scheme'],
+  conformance: ['ratings responds as its OpenAPI document says'],
 }
 
 test('the guide names the file of each block', () => {
