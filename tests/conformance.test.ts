@@ -58,8 +58,14 @@ describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, { timeout: 60_000 }, (
     const post = async (url: string, body: object) => {
       expect((await fetch(url, jsonRequest(body, { authorization }))).status).toBe(200)
     }
-    await post(`${system.metadata.url}/content/asset/456`, { title: 'Terminator', genre: 'action', summary: '' })
-    await post(`${system.cdnurl.url}/url/asset/456`, { url: 'path/to/asset456.mp4' })
+    for (const name of serviceNames) {
+      const { operations, resolve } = await loadOpenApi(system[name].url)
+      const setAsset = operations.find(({ id }) => /^POST \/[^/]+\/asset\/\{assetId\}$/.test(id))
+      if (!setAsset) continue
+      const { schema = {} } = setAsset.requestBody?.content['application/json'] ?? {}
+      const [example] = resolve(schema).examples ?? []
+      await post(`${system[name].url}${setAsset.path.replace('{assetId}', '456')}`, Object(example))
+    }
     await post(`${system.reporting.url}/events/asset/456/user/8`, {})
   }
 })
