@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { postAsset } from '../../tests/harness/assets.ts'
 import { type ServiceProcess, startCommand } from '../../tests/harness/service-process.ts'
 import { type System, startSystem } from '../../tests/harness/system.ts'
 import { nodeFlagsOf, parseProcfile } from '../start/procfile.ts'
@@ -72,20 +73,11 @@ function pidsOf({ reporting, listener, nats }: System, play: System['play']): Ta
   return { play: play.pid(), reporting: reporting.pid(), 'queue-listener': listener.pid(), 'nats-server': nats.pid() }
 }
 
-async function seed({ metadata, cdnurl }: System): Promise<void> {
+async function seed(system: System): Promise<void> {
+  const summary = 'A summary that says in a sentence or two what happens, as that of a film does.'
   for (let n = 0; n < ASSETS; n += 1) {
-    const summary = 'A summary that says in a sentence or two what happens, as that of a film does.'
-    await post(`${metadata.url}/content/asset/bench-${n}`, {
-      title: 'A title of usual length',
-      genre: 'drama',
-      summary,
-    })
-    await post(`${cdnurl.url}/url/asset/bench-${n}`, { url: `https://cdn.example.com/bench-${n}.mp4` })
+    const id = `bench-${n}`
+    const url = `https://cdn.example.com/${id}.mp4`
+    await postAsset(system, { id, title: 'A title of usual length', summary, url })
   }
-}
-
-async function post(url: string, body: object): Promise<void> {
-  const headers = { 'content-type': 'application/json' }
-  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })
-  if (!response.ok) throw new Error(`${url} responded with ${response.status}`)
 }
