@@ -31,9 +31,10 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { 
   test('a catalogue that fails to load is retried', async () => {
     await using opened = await visitConsole(browser, edge.url)
     const { page } = opened
-    await page.route('**/catalogue?*', (route) => route.fulfill({ status: 503 }), { times: 1 })
+    await page.route('**/catalogue?*', (route) => route.fulfill({ status: 503 }))
     await page.reload()
     await page.getByText('The catalogue is unavailable. Retrying…').waitFor()
+    await page.unroute('**/catalogue?*')
     await page.getByText('The catalogue is empty.').waitFor()
   })
 
