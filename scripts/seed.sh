@@ -5,10 +5,10 @@ source "$(dirname "$0")/client.sh"
 
 file="$(dirname "$0")/catalogue.jsonl"
 
-usage='Usage: npm run seed [-- --port N] [-- FILE]
+usage='Usage: npm run seed [-- [--port N] [FILE]]
 
 Posts the assets of FILE (default: scripts/catalogue.jsonl) to cdnurl and metadata; an asset that exists is replaced.
-FILE has one asset a line, as JSON, and at most 16 MiB:
+FILE has one JSON object per line, one asset each, and at most 16 MiB:
 
   {"id":"123","title":"It","genre":"horror","summary":"A very scary movie","url":"path/to/asset123.mp4"}
 
@@ -16,11 +16,11 @@ Each service validates all lines before it stores any. It is safe to seed again,
 
   --port N      port of the edge, as for npm start: metadata listens on N+1, cdnurl on N+3
 
-  METADATA_URL  where metadata is (default: http://127.0.0.1:8081)
-  CDNURL_URL    where cdnurl is (default: http://127.0.0.1:8083)
-  WRITE_TOKEN   the token that both require for writes (default: none)
+  METADATA_URL  URL of metadata (default: http://127.0.0.1:8081)
+  CDNURL_URL    URL of cdnurl (default: http://127.0.0.1:8083)
+  WRITE_TOKEN   token that both require for writes (default: none)
 
-A flag beats the environment, which beats .env, which beats the default.'
+Flags take precedence over environment variables, those over .env, and those over defaults.'
 
 main() {
   read_arguments "$@"
@@ -45,6 +45,7 @@ read_arguments() {
         echo "$usage"
         exit 0
         ;;
+      --) ;;
       -*) usage_error "unknown flag $1" ;;
       *)
         [ -z "$given" ] || usage_error "expected at most one FILE, not also \"$1\""

@@ -19,11 +19,11 @@ viewed assets. Needs all services; npm run seed provides more assets.
   --users N      number of users, 1 to $max_users (default: $users)
   --port N       port of the edge, as for npm start: metadata listens on N+1, reporting on N+2
 
-  PLAY_URL       where play is (default: http://127.0.0.1:8080)
-  METADATA_URL   where metadata is (default: http://127.0.0.1:8081)
-  REPORTING_URL  where reporting is (default: http://127.0.0.1:8082)
+  PLAY_URL       URL of play (default: http://127.0.0.1:8080)
+  METADATA_URL   URL of metadata (default: http://127.0.0.1:8081)
+  REPORTING_URL  URL of reporting (default: http://127.0.0.1:8082)
 
-A flag beats the environment, which beats .env, which beats the default."
+Flags take precedence over environment variables, those over .env, and those over defaults."
 
 main() {
   read_arguments "$@"
