@@ -1,10 +1,11 @@
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
-import { listenLive, type LiveListener as Subscriber } from '../../tests/harness/live-subscriber.ts'
+import { type LiveSubscriber as Subscriber, subscribeLive } from '../../tests/harness/live-subscriber.ts'
 import { metric } from '../../tests/harness/plays.ts'
 import { LiveChanges, type LiveEvent, LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { createBaseApp } from '../http/base-app.ts'
+import { sleep } from '../runtime/sleep.ts'
 import { serve } from '../service/serve.ts'
 import { createTestService } from '../testing/test-service.ts'
 import { createLiveFeed } from './live-feed.ts'
@@ -142,6 +143,19 @@ test('after that, a new subscriber starts the source again', async () => {
   expect(source).toHaveBeenCalledTimes(2)
 })
 
+test('after several slow consumers were disconnected together, a new subscriber keeps receiving', async () => {
+  const { subscribe, publish, source, url } = await open()
+  const slow = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
+  for (const one of slow) one.pause()
+  await eventually(async () => {
+    publish(changes(many('x'.repeat(100), MAX_LIVE_IDS)))
+    expect(await metric(url, /^event_stream_listeners_dropped_total/)).toBe(2)
+  })
+  await subscribeAndWait(subscribe)
+  await sleep(1.5 * KEEP_MS)
+  expect(source.ended).toBe(0)
+})
+
 test('a slow consumer is disconnected, and the other subscribers are not', async () => {
   const { subscribe, publish, url } = await open()
   const [slow, quick] = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
@@ -236,7 +250,7 @@ async function open({ hasSnapshot = true, maxSubscribers = 100 } = {}) {
     url,
     source,
     publish: (event: LiveEvent) => publish(event),
-    subscribe: async (lastEventId?: string) => stack.use(await listenLive(`${url}/live`, lastEventId)),
+    subscribe: async (lastEventId?: string) => stack.use(await subscribeLive(`${url}/live`, lastEventId)),
     stop: () => stopping.abort(),
     close: () => service.resources.disposeAsync(),
   }

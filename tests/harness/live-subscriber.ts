@@ -64,6 +64,3 @@ function sorted(counts: Record<string, number>): Top {
   const all = Object.entries(counts).map(([id, views]) => ({ id, views }))
   return all.sort((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1)).slice(0, 10)
 }
-
-/** Former names, for tests that still import them. */
-export { type LiveSubscriber as LiveListener, subscribeLive as listenLive }
