@@ -20,7 +20,7 @@ Each service validates all lines before it stores any. It is safe to seed again,
   CDNURL_URL    where cdnurl is (default: http://127.0.0.1:8083)
   WRITE_TOKEN   the token that both require for writes (default: none)
 
-A flag beats the environment, which beats .env, which beats the default.'
+Flags override the environment, which overrides .env, which overrides the defaults.'
 
 main() {
   read_arguments "$@"

@@ -23,7 +23,7 @@ viewed assets. Needs all services; npm run seed provides more assets.
   METADATA_URL   where metadata is (default: http://127.0.0.1:8081)
   REPORTING_URL  where reporting is (default: http://127.0.0.1:8082)
 
-A flag beats the environment, which beats .env, which beats the default."
+Flags override the environment, which overrides .env, which overrides the defaults."
 
 main() {
   read_arguments "$@"
