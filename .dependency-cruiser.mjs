@@ -81,6 +81,12 @@ const rules = [
     from: {},
     to: { circular: true },
   },
+  {
+    name: 'layer-unknown',
+    comment: 'Every folder of shared/ is in LAYERS; shared/ has no files of its own.',
+    from: { path: '^shared/', pathNot: `${isTest}|^shared/${anyOf(LAYERS.flat())}/` },
+    to: {},
+  },
   ...layerRules,
 ]
 

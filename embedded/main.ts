@@ -1,4 +1,12 @@
+import { createStaticDiscovery } from '../shared/discovery/static.ts'
 import { runService } from '../shared/service/run-service.ts'
 import { embedded } from './service.ts'
 
-await runService(embedded)
+/** With Consul the services register, but call only each other: no other instance knows the log of this process. */
+const { instancesOf } = createStaticDiscovery()
+
+await runService({
+  ...embedded,
+  start: (service, settings) =>
+    embedded.start({ ...service, discovery: { ...service.discovery, instancesOf } }, settings),
+})

@@ -170,6 +170,20 @@ describe('expiring', () => {
   })
 })
 
+test('a load that fails after a later one has succeeded leaves its value', async () => {
+  const { cache, get, owner } = open()
+  const slow = Promise.withResolvers<void>()
+  owner.ready = slow.promise
+  const overtaken = get('a')
+  cache.expire('a')
+  owner.ready = Promise.resolve()
+  expect(await get('a')).toEqual(fresh('a', 1))
+  owner.isDown = true
+  slow.resolve()
+  expect(await overtaken).toEqual(failed)
+  expect(await get('a')).toEqual(fresh('a', 1))
+})
+
 describe('a read reports', () => {
   test('a hit if the cached value is fresh, and a miss if it was loaded', async () => {
     const { get, outcomes } = open()
@@ -232,13 +246,14 @@ function open({ ttlMs = TTL_MS, max = 10 } = {}) {
   const loads: string[] = []
   const requestIds: string[] = []
   const outcomes: CacheOutcome[] = []
-  const owner = { version: 1, isDown: false, isMissing: false, loads, requestIds }
+  const owner = { version: 1, isDown: false, isMissing: false, ready: Promise.resolve(), loads, requestIds }
   const cache = createAssetCache({
     ttlMs,
     max,
     async load(id, { requestId }) {
       loads.push(id)
       requestIds.push(requestId)
+      await owner.ready
       if (owner.isDown) throw failed.error
       return owner.isMissing ? undefined : { id, version: owner.version }
     },

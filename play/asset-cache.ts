@@ -57,7 +57,9 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
   async function fetch(id: string, request: RequestContext): Promise<Cached<Value>> {
     const loaded = await cache.fetch(id, { context: request })
     if (!loaded) throw new Error('lru-cache has dropped the load')
-    if (!('value' in loaded)) cache.delete(id)
+    if (loaded.state === 'absent') cache.delete(id)
+    // A load that an invalidation has overtaken must not delete what a later one has found.
+    if (loaded.state === 'failed' && cache.peek(id, { allowStale: true }) === loaded) cache.delete(id)
     onRead(toOutcome(loaded))
     return loaded
   }

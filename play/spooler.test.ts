@@ -6,6 +6,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { raceAbort } from '../shared/runtime/race-abort.ts'
+import { sleep } from '../shared/runtime/sleep.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createOutbox, type Outbox, OutboxError } from './outbox.ts'
 import { createSpooler, type Spooler } from './spooler.ts'
@@ -126,6 +127,21 @@ describe('an outage is logged once, and so is the recovery,', () => {
     await play.append('b')
     expect(logged).toEqual([outage[0], 'the outbox fails', 'the outbox works again'])
   })
+})
+
+test('a backlog that the log rejects is no outage while the log confirms other views', async () => {
+  const fakeLog = createFakeLog()
+  const producer: typeof fakeLog.producer = (source, id) =>
+    id === 'rejected' ? { id, append: () => Promise.reject(new Error('too large')) } : fakeLog.producer(source, id)
+  await using play = start({ ...fakeLog, producer })
+  play.outbox.put('rejected', someViews('a'))
+  for (const id of ['b', 'c', 'd']) {
+    play.spooler.start()
+    await sleep(10)
+    expect(await play.append(id)).toBe('log')
+  }
+  expect(logged).toEqual([])
+  expect(play.outbox.size()).toBe(1)
 })
 
 test('every recorded view is stored exactly once, whatever fails and when', { timeout: 60_000 }, async () => {

@@ -1,5 +1,6 @@
 import type { EventLog, NewView, Producer } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
+import { toReason } from '../shared/runtime/reason.ts'
 import { retry } from '../shared/runtime/retry.ts'
 import { createTransitionLog } from '../shared/runtime/transition-log.ts'
 import { type Outbox, OutboxError } from './outbox.ts'
@@ -92,7 +93,11 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
       signal: closing.signal,
       initialMs: retryMs,
       maxMs: retryMs,
-      onFailure: (error) => (error instanceof OutboxError ? reportOutbox(error) : reportLog(error)),
+      onFailure(error) {
+        if (error instanceof OutboxError) reportOutbox(error)
+        // An outage of the log is reported by append(). Here the log may confirm all but this batch.
+        else log.debug({ reason: toReason(error) }, 'the outbox cannot be drained yet; retrying')
+      },
     })
   }
 

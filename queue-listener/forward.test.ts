@@ -199,6 +199,18 @@ describe('failed attempts', () => {
     await eventually(() => expect(logged).toEqual([INTERRUPTED, INTERRUPTED]))
   })
 
+  test('of another kind are logged as well: a rolled-back log shows also after an outage of reporting', async () => {
+    const reporting = createFakeReporting()
+    reporting.isDown = true
+    await append('a')
+    listen(reporting)
+    await eventually(() => expect(logged).toEqual([INTERRUPTED]))
+    reporting.at = { incarnation: (await eventLog.end()).incarnation, sequence: 7 }
+    reporting.isDown = false
+    await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(5))
+    expect(logged).toEqual([INTERRUPTED, INTERRUPTED])
+  })
+
   test('against a reporting that counts another log are retried with delays', async () => {
     const reporting = createFakeReporting()
     await append('a')

@@ -35,13 +35,14 @@ type Deps = {
  * refused. That listener becomes a standby until the position stalls while the log grows.
  */
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
-  let isFailing = false
+  /** Kinds of failures since the last progress. Each is logged once: one that lasts must not hide another. */
+  const failures = new Set<string>()
   await retry(
     async (resetBackoff) => {
       while (!signal.aborted) {
         for await (const outcome of forwardBatches(deps, signal)) {
           resetBackoff()
-          isFailing = false
+          failures.clear()
           if (outcome === 'overtaken') await standBy(deps, signal)
         }
       }
@@ -49,8 +50,9 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
     {
       signal,
       onFailure(err) {
-        if (!isFailing) deps.log.warn({ err }, 'forwarding interrupted; retrying')
-        isFailing = true
+        const kind = err instanceof Error ? err.name : String(err)
+        if (!failures.has(kind)) deps.log.warn({ err }, 'forwarding interrupted; retrying')
+        failures.add(kind)
       },
     },
   )

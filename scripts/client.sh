@@ -6,7 +6,7 @@ export LC_ALL=C
 
 edge_port=''
 
-# fail TEXT [STATUS]: prints the text and exits. Inside $(…) it ends only the subshell, so assign plainly (x=$(…), never
+# fail TEXT [STATUS]: prints the text and exits. Inside $(…) it exits only the subshell, so assign plainly (x=$(…), never
 # local x=$(…) or a longer word): `set -e` then ends the script.
 fail() {
   # On a terminal, the cursor may be at the end of a progress line.

@@ -58,7 +58,7 @@ async function appendHistory({ nats: { url } }: System): Promise<void> {
 }
 
 function randomPlay() {
-  const assetId = assets[Math.floor(random() ** 2 * assets.length)] as string
+  const assetId = String(assets[Math.floor(random() ** 2 * assets.length)])
   return { assetId, userId: `user-${Math.floor(random() ** 2 * USERS) + 1}` }
 }
 

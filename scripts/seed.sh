@@ -20,7 +20,7 @@ Each service validates all lines before it stores any. It is safe to seed again,
   CDNURL_URL    URL of cdnurl (default: http://127.0.0.1:8083)
   WRITE_TOKEN   token that both require for writes (default: none)
 
-Flags take precedence over environment variables, those over .env, and those over defaults.'
+Flags override the environment, which overrides .env, which overrides the defaults.'
 
 main() {
   read_arguments "$@"

@@ -23,7 +23,7 @@ viewed assets. Needs all services; npm run seed provides more assets.
   METADATA_URL   URL of metadata (default: http://127.0.0.1:8081)
   REPORTING_URL  URL of reporting (default: http://127.0.0.1:8082)
 
-Flags take precedence over environment variables, those over .env, and those over defaults."
+Flags override the environment, which overrides .env, which overrides the defaults."
 
 main() {
   read_arguments "$@"

@@ -8,6 +8,7 @@ import { host, loadSettings, logLevel, port } from '../shared/runtime/settings.t
 import { createService } from '../shared/service/service.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { tracingSettings } from '../shared/tracing/settings.ts'
+import { hasConsul, startConsulAgent } from './harness/consul-agent.ts'
 import { mapServices, serviceNames } from './harness/each-service.ts'
 import { startEmbedded } from './harness/embedded.ts'
 import { eventually } from './harness/eventually.ts'
@@ -147,6 +148,23 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     expect(await system.process.ended()).toBe(0)
     await system.process.start()
   })
+})
+
+test.skipIf(!hasConsul)('with Consul, the embedded services register and call only each other', async () => {
+  await using agent = await startConsulAgent()
+  await using other = await startSocketServer()
+  const body = { Name: 'reporting', ID: 'other', Address: '127.0.0.1', Port: Number(new URL(other.url).port) }
+  await agent.call('/agent/service/register', { method: 'PUT', body })
+  await using system = await startEmbedded({ CONSUL_HTTP_ADDR: agent.address })
+  await eventually(async () => {
+    expect(await agent.call('/health/service/reporting?passing')).toHaveLength(2)
+    expect(await agent.call('/health/service/play?passing')).toHaveLength(1)
+  })
+  for (const count of [1, 2, 3]) {
+    expect((await play(system.play.url, '456', '8')).body).toMatchObject({ userviews: count })
+    await eventually(async () => expect(await views(system.reporting.url, 'user', '8')).toBe(count))
+  }
+  expect(other.connections()).toBe(0)
 })
 
 describe('the circuit breakers of the embedded mode', { timeout: 30_000 }, () => {

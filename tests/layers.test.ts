@@ -21,6 +21,7 @@ const violations: Record<string, [file: string, imports: string]> = {
   'nats-in-shared': ['queue-listener/breach.ts', 'nats'],
   'no-test-code': ['play/production.ts', '../shared/testing/json-request.ts'],
   'no-circular': ['cdnurl/breach.ts', './breach.ts'],
+  'layer-unknown': ['shared/breach.ts', './runtime/sleep.ts'],
   'layer-runtime': ['shared/runtime/breach.ts', '../contracts/ids.ts'],
   'layer-contracts': ['shared/contracts/breach.ts', '../runtime/sleep.ts'],
   'layer-tracing': ['shared/tracing/breach.ts', '../nats/connect.ts'],

@@ -125,6 +125,12 @@ describe('npm start', { timeout: 60_000 }, () => {
     expect(child.lines.join('\n')).toContain('CATALOGUE_TTL is "soon": it must be a duration such as 500ms, 5s or 2m')
   })
 
+  test.skipIf(!natsVersion)('a setting that is invalid for all services is reported for the first only', async () => {
+    await using child = start({ LOG_LEVEL: 'loud' })
+    expect(await child.ended).toBe(2)
+    expect(child.lines.filter((line) => line.includes('cannot start with these settings'))).toHaveLength(1)
+  })
+
   test('an unknown flag makes it exit with status 2', async () => {
     await using child = start({}, ['--colour'])
     expect(await child.ended).toBe(2)

@@ -1,3 +1,4 @@
+import { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { metric } from '../../tests/harness/plays.ts'
 import { ASSETS } from './load.ts'
@@ -28,6 +29,6 @@ async function viewsCounted(reporting: string): Promise<number> {
   const body = JSON.stringify({ assets: Array.from({ length: ASSETS }, (_, n) => `bench-${n}`) })
   const headers = { 'content-type': 'application/json' }
   const response = await fetch(`${reporting}/events/lookup`, { method: 'POST', headers, body })
-  const { assets } = (await response.json()) as { assets: Record<string, number> }
+  const { assets } = LookedUpCounts.parse(await response.json())
   return Object.values(assets).reduce((sum, views) => sum + views, 0)
 }

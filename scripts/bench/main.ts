@@ -1,5 +1,6 @@
-import { parseCommandLine, USAGE_STATUS, UsageError } from '../../shared/runtime/command-line.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
 import { natsVersion } from '../../tests/harness/nats-server.ts'
+import { runCommand } from '../command.ts'
 import { canFlushAlways } from '../nats-server.ts'
 import { expectAllCounted } from './counted.ts'
 import { measureLive } from './live.ts'
@@ -9,7 +10,7 @@ import { measureReplay } from './replay.ts'
 import { toTable } from './table.ts'
 import { startTargets } from './targets.ts'
 
-const USAGE = `Usage: npm run bench [-- --fsync] [-- --naive] [-- --observed] [-- --gin] [-- --connections 1,32,128,512]
+const usage = `Usage: npm run bench [-- --fsync] [-- --naive] [-- --observed] [-- --gin] [-- --connections 1,32,128,512]
 
 Starts the system and a bare Hono app on free ports, loads them in turn, and prints one table.
 The load comes from wrk if it is on the PATH, otherwise from autocannon. Needs nats-server.
@@ -29,52 +30,36 @@ The load comes from wrk if it is on the PATH, otherwise from autocannon. Needs n
 // process.exit() runs the handlers that kill the child processes; the default action of a signal does not.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 
-try {
-  await bench(readArguments())
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error
-  process.stderr.write(`npm run bench: ${error.message}\n`)
-  process.exitCode = USAGE_STATUS
-}
+const options = {
+  fsync: { type: 'boolean', default: false },
+  naive: { type: 'boolean', default: false },
+  observed: { type: 'boolean', default: false },
+  gin: { type: 'boolean', default: false },
+  replay: { type: 'boolean', default: true },
+  live: { type: 'boolean', default: true },
+  connections: { type: 'string', default: '1,32,128,512' },
+  seconds: { type: 'string', default: '5' },
+  rounds: { type: 'string', default: '3' },
+} as const
 
-async function bench(options: ReturnType<typeof readArguments>): Promise<void> {
-  if (options.help) return print(USAGE)
+await runCommand({ name: 'npm run bench', usage, options }, async (values) => {
+  const connections = values.connections.split(',').map((text) => toCount('connections', text))
+  const seconds = toCount('seconds', values.seconds)
+  const rounds = toCount('rounds', values.rounds)
   if (!natsVersion) throw new UsageError('nats-server is not on the PATH; the README says how to get it')
-  if (options.fsync && !canFlushAlways(natsVersion)) {
+  if (values.fsync && !canFlushAlways(natsVersion)) {
     throw new UsageError(`nats-server ${natsVersion} cannot flush every append; 2.10 and later can`)
   }
-  const { connections, seconds, rounds } = options
-  print(`Load by ${loadGenerator}; nats-server ${natsVersion}${options.fsync ? ', every append flushed to disk' : ''}; \
+  print(`Load by ${loadGenerator}; nats-server ${natsVersion}${values.fsync ? ', every append flushed to disk' : ''}; \
 median of ${rounds} rounds of ${seconds} s; Node ${process.versions.node}\n`)
   {
-    await using targets = await startTargets(options)
+    await using targets = await startTargets(values)
     print(toTable(await measure(targets.all, { connections, seconds, rounds })))
     for (const edges of targets.counted) print(await expectAllCounted(edges))
   }
-  if (options.replay) print(await measureReplay())
-  if (options.live) print(await measureLive(options))
-}
-
-function readArguments() {
-  const values = parseCommandLine(process.argv.slice(2), {
-    fsync: { type: 'boolean', default: false },
-    naive: { type: 'boolean', default: false },
-    observed: { type: 'boolean', default: false },
-    gin: { type: 'boolean', default: false },
-    replay: { type: 'boolean', default: true },
-    live: { type: 'boolean', default: true },
-    connections: { type: 'string', default: '1,32,128,512' },
-    seconds: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '3' },
-    help: { type: 'boolean', short: 'h', default: false },
-  })
-  return {
-    ...values,
-    connections: values.connections.split(',').map((text) => toCount('connections', text)),
-    seconds: toCount('seconds', values.seconds),
-    rounds: toCount('rounds', values.rounds),
-  }
-}
+  if (values.replay) print(await measureReplay())
+  if (values.live) print(await measureLive({ seconds }))
+})
 
 function toCount(name: string, text: string): number {
   if (!/^[1-9]\d{0,4}$/.test(text)) throw new UsageError(`--${name} is "${text}": it must be a whole number`)

@@ -2,8 +2,11 @@ import pidusage from 'pidusage'
 import { playFor, type Round } from './load.ts'
 import type { Target } from './target.ts'
 
-/** One row: medians over the rounds, and CPU microseconds per play in each process. */
-export type Result = Round & { name: string; connections: number; cpu: Record<string, number> }
+/** A round, with the CPU microseconds per play in each process. */
+type Measured = Round & { cpu: Record<string, number> }
+
+/** One row: medians over the rounds. */
+export type Result = Measured & { name: string; connections: number }
 
 type Options = { connections: number[]; seconds: number; rounds: number }
 
@@ -16,16 +19,16 @@ export async function measure(targets: Target[], { connections, seconds, rounds 
   for (const { url } of targets) await playFor({ url, ...warmUp })
   const results: Result[] = []
   for (const count of connections) {
-    const roundsOf = new Map(targets.map((target): [Target, Result[]] => [target, []]))
+    const roundsOf = new Map(targets.map((target): [Target, Measured[]] => [target, []]))
     for (let round = 0; round < rounds; round += 1) {
       for (const [target, measured] of roundsOf) measured.push(await measureRound(target, count, seconds))
     }
-    results.push(...[...roundsOf.values()].map(toMedians))
+    results.push(...[...roundsOf].map(([target, measured]) => toMedians(target, count, measured)))
   }
   return results
 }
 
-async function measureRound({ name, url, pids }: Target, connections: number, seconds: number): Promise<Result> {
+async function measureRound({ url, pids }: Target, connections: number, seconds: number): Promise<Measured> {
   const before = await cpuOf(pids)
   const round = await playFor({ url, connections, seconds })
   const after = await cpuOf(pids)
@@ -33,7 +36,7 @@ async function measureRound({ name, url, pids }: Target, connections: number, se
   const cpu = Object.fromEntries(
     Object.keys(pids).map((process) => [process, ((Number(after[process]) - Number(before[process])) * 1_000) / plays]),
   )
-  return { ...round, name, connections, cpu }
+  return { ...round, cpu }
 }
 
 /** The CPU time of each process so far, in milliseconds. */
@@ -42,20 +45,19 @@ async function cpuOf(pids: Target['pids']): Promise<Record<string, number>> {
   return Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, usage[pid]?.ctime ?? Number.NaN]))
 }
 
-function toMedians(rounds: Result[]): Result {
-  const [first] = rounds as [Result]
-  const medianOf = (value: (round: Result) => number) => median(rounds.map(value))
+function toMedians({ name, pids }: Target, connections: number, rounds: Measured[]): Result {
+  const medianOf = (value: (round: Measured) => number) => median(rounds.map(value))
   return {
-    name: first.name,
-    connections: first.connections,
+    name,
+    connections,
     perSecond: medianOf(({ perSecond }) => perSecond),
     p50: medianOf(({ p50 }) => p50),
     p99: medianOf(({ p99 }) => p99),
     failed: rounds.reduce((sum, { failed }) => sum + failed, 0),
-    cpu: Object.fromEntries(Object.keys(first.cpu).map((name) => [name, medianOf(({ cpu }) => Number(cpu[name]))])),
+    cpu: Object.fromEntries(Object.keys(pids).map((process) => [process, medianOf(({ cpu }) => Number(cpu[process]))])),
   }
 }
 
 function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }

@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { pino } from 'pino'
 import { createViewCounts } from '../../reporting/view-counts.ts'
+import { Position } from '../../shared/contracts/position.ts'
 import type { View } from '../../shared/contracts/view.ts'
 import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'
 import { openNatsLink } from '../../shared/nats/link.ts'
@@ -22,7 +23,7 @@ export async function measureReplay(): Promise<string> {
   const since = performance.now()
   await using _ = await startService('queue-listener', { NATS_URL: nats.url, REPORTING_URL: reporting.url })
   await eventually(async () => {
-    const position = (await getJson(`${reporting.url}/events/position`)) as { sequence: number } | null
+    const position = Position.nullable().parse(await getJson(`${reporting.url}/events/position`))
     if (position?.sequence !== end) throw new Error(`reporting is at ${position?.sequence}, the log ends at ${end}`)
   }, LIMIT_MS)
   const perSecond = VIEWS / ((performance.now() - since) / 1_000)

@@ -7,11 +7,12 @@ const HEADINGS = ['conn.', '', 'plays/s', 'p50 ms', 'p99 ms', 'vs bare', 'failed
 /** Formats the results, one row per target and number of connections. */
 export function toTable(results: Result[]): string {
   const rows = [HEADINGS, ...results.map((result) => toRow(result, results))]
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] as string).length)))
+  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   const lines = rows.map((row) =>
-    row.map((cell, column) =>
-      column === 1 ? cell.padEnd(widths[1] as number) : cell.padStart(widths[column] as number),
-    ),
+    row.map((cell, column) => {
+      const width = widths[column] ?? 0
+      return column === 1 ? cell.padEnd(width) : cell.padStart(width)
+    }),
   )
   return `${lines.map((cells) => cells.join('  ').trimEnd()).join('\n')}\n(last four columns: CPU microseconds per play)\n`
 }

@@ -8,7 +8,7 @@ import { ASSETS } from './load.ts'
 import { startObserved } from './observed.ts'
 import type { Target } from './target.ts'
 
-export const SYSTEM = 'the system'
+const SYSTEM = 'the system'
 export const BARE = 'bare Hono'
 
 /** The row of `--observed`. */

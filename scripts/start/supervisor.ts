@@ -61,7 +61,7 @@ function keepRunning(
       if (stream) createInterface({ input: stream }).on('line', (line) => onLine(name, line))
     }
     const [status, killedBy] = await once(child, 'close')
-    if (status === USAGE_STATUS) return onInvalidSettings(name)
+    if (status === USAGE_STATUS && !signal.aborted) return onInvalidSettings(name)
     if (performance.now() - started > HEALTHY_MS) resetBackoff()
     throw new Error(killedBy ?? `status ${status}`)
   }

@@ -4,7 +4,7 @@ import type { FieldError } from '../http/errors.ts'
 import { SMALL_BODY, toFieldErrors } from '../http/validate.ts'
 import { createYielder } from '../runtime/yielder.ts'
 
-/** As long as the body of a single asset may be. It also bounds what one call of `JSON.parse` costs. */
+/** The limit for the body of a single asset. It also bounds the cost of one call of `JSON.parse`. */
 export const MAX_LINE_BYTES = SMALL_BODY
 export const MAX_BAD_LINES = 100
 
@@ -53,7 +53,7 @@ function* linesOf(body: Uint8Array): Generator<Uint8Array> {
   for (let start = hasMark ? BYTE_ORDER_MARK.length : 0; start < body.length; ) {
     const found = body.indexOf(LINE_FEED, start)
     const end = found === -1 ? body.length : found
-    // A body may be nothing but line feeds: a view of each would take longer than all the rest.
+    // A body may consist of line feeds only: creating a view for each would dominate the cost.
     yield start === end ? EMPTY : body.subarray(start, end)
     start = end + 1
   }
@@ -85,7 +85,7 @@ function pathAt(number: number, path: string): string {
   return path === '' ? `line ${number}` : `line ${number}: ${path}`
 }
 
-/** A byte order mark is dropped at the start of the body alone. */
+/** Keeps byte order marks: only one at the start of the body is dropped. */
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function decode(line: Uint8Array): string | undefined {

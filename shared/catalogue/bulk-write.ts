@@ -14,12 +14,12 @@ import type { Store } from '../stores/store.ts'
 import { MAX_BAD_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-lines.ts'
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024
-/** Each holds a body and what is parsed of it in memory. */
+/** Concurrency limit: each request holds its body and the parsed assets in memory. */
 const MAX_REQUESTS = 4
-/** Writes in flight per request: they hide the round trip; a disk that flushes in 15 ms confirms each in time. */
+/** Writes in flight per request. More would time out on a disk that takes 15 ms per flush. */
 const MAX_WRITES = 32
 
-/** An object schema: it may refuse unknown fields, and has a variant that drops them. */
+/** An object schema, which may be strict. `strip()` returns a variant that drops unknown fields. */
 export type Strippable<Fields> = { strip(): z.ZodType<Fields> }
 
 type Options<Fields> = {

@@ -35,7 +35,7 @@ export type EventStream = {
 type Deps = {
   metrics: Metrics
   stopping: AbortSignal
-  /** Called when the last subscriber has left. */
+  /** Called when no subscriber is left; more than once if several leave together. */
   onEmpty: () => void
   heartbeatMs?: number | undefined
   maxSubscribers?: number | undefined

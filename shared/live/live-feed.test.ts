@@ -5,6 +5,7 @@ import { type LiveSubscriber as Subscriber, subscribeLive } from '../../tests/ha
 import { metric } from '../../tests/harness/plays.ts'
 import { LiveChanges, type LiveEvent, LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { createBaseApp } from '../http/base-app.ts'
+import { sleep } from '../runtime/sleep.ts'
 import { serve } from '../service/serve.ts'
 import { createTestService } from '../testing/test-service.ts'
 import { createLiveFeed } from './live-feed.ts'
@@ -140,6 +141,19 @@ test('after that, a new subscriber starts the source again', async () => {
   await eventually(() => expect(source.ended).toBe(1))
   expect(await receivedAtOnce(subscribe, first.events[0]?.id)).toEqual(['snapshot'])
   expect(source).toHaveBeenCalledTimes(2)
+})
+
+test('after several slow consumers were disconnected together, a new subscriber keeps receiving', async () => {
+  const { subscribe, publish, source, url } = await open()
+  const slow = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
+  for (const one of slow) one.pause()
+  await eventually(async () => {
+    publish(changes(many('x'.repeat(100), MAX_LIVE_IDS)))
+    expect(await metric(url, /^event_stream_listeners_dropped_total/)).toBe(2)
+  })
+  await subscribeAndWait(subscribe)
+  await sleep(1.5 * KEEP_MS)
+  expect(source.ended).toBe(0)
 })
 
 test('a slow consumer is disconnected, and the other subscribers are not', async () => {

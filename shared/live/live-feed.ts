@@ -30,7 +30,7 @@ type Deps = Pick<Service, 'metrics' | 'stopping'> & {
 /** Broadcasts live counts. It follows the source only while there are subscribers. */
 export function createLiveFeed({ source, keepMs = KEEP_MS, ...deps }: Deps): LiveFeed {
   const buffer = createReplayBuffer(keepMs)
-  const stream = createEventStream({ ...deps, onEmpty: () => (stopTimer = setTimeout(stop, keepMs).unref()) })
+  const stream = createEventStream({ ...deps, onEmpty: stopLater })
   // The source limits its own rate; this throttle bounds the CPU time of writing to many subscribers.
   const throttle = createThrottle(broadcastNext, 0)
   let stopSource: (() => void) | undefined
@@ -46,6 +46,11 @@ export function createLiveFeed({ source, keepMs = KEEP_MS, ...deps }: Deps): Liv
   function broadcastNext(): void {
     const next = buffer.next()
     if (next) stream.broadcast(encode(next))
+  }
+
+  function stopLater(): void {
+    clearTimeout(stopTimer)
+    stopTimer = setTimeout(stop, keepMs).unref()
   }
 
   function stop(): void {

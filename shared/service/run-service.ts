@@ -48,10 +48,12 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
   try {
     const settings = { ...loadSettings(common, source), ...loadSettings(own, source) }
     const log = createLog({ name, level: settings.LOG_LEVEL })
+    // Before anything is opened: from here on, a signal is a graceful stop.
+    const stopping = stopSignal()
     {
       await using tracing = await openTracing(settings, { name, log })
       await using discovery = openDiscovery(settings, log)
-      const service = createService({ name, log, stopping: stopSignal(), discovery, tracing })
+      const service = createService({ name, log, stopping, discovery, tracing })
       await using _ = service.resources
       await start(service, settings)
       await stopped(service)
