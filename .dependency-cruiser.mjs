@@ -3,7 +3,7 @@ import { services } from './services.ts'
 const anyOf = (names) => `(${names.join('|')})`
 const service = anyOf(Object.keys(services))
 
-/** The folders of shared/, lowest layer first. A folder imports only folders of lower layers. */
+/** The directories of shared/, lowest layer first. A directory imports only directories of lower layers. */
 const LAYERS = [
   ['runtime', 'contracts'],
   ['tracing', 'nats', 'discovery'],
@@ -16,13 +16,13 @@ const isTest = '(\\.test\\.ts$|^tests/|^shared/testing/)'
 /** The benchmark and the screenshot start whole systems, as the tests do. */
 const usesHarness = '^scripts/(bench/|screenshot\\.ts$)'
 
-const layerRules = LAYERS.flatMap((folders, height) =>
-  folders.map((folder) => ({
-    name: `layer-${folder}`,
-    comment: `shared/${folder} imports only lower layers of shared: ${LAYERS.slice(0, height).flat().join(', ') || 'none'}.`,
+const layerRules = LAYERS.flatMap((directories, height) =>
+  directories.map((directory) => ({
+    name: `layer-${directory}`,
+    comment: `shared/${directory} imports only lower layers of shared: ${LAYERS.slice(0, height).flat().join(', ') || 'none'}.`,
     severity: 'error',
-    from: { path: `^shared/${folder}/`, pathNot: isTest },
-    to: { path: '^shared/', pathNot: `^shared/${anyOf([folder, ...LAYERS.slice(0, height).flat()])}/` },
+    from: { path: `^shared/${directory}/`, pathNot: isTest },
+    to: { path: '^shared/', pathNot: `^shared/${anyOf([directory, ...LAYERS.slice(0, height).flat()])}/` },
   })),
 )
 

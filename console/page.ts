@@ -8,7 +8,7 @@ import { serviceEntries, services } from '../services.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
 
-const FOLDER = join(import.meta.dirname, 'page')
+const DIRECTORY = join(import.meta.dirname, 'page')
 
 const types: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
@@ -45,7 +45,7 @@ export function createPage() {
       summary: 'The console, a page that plays and shows live counts',
       responses: { 200: { type: 'text/html', example: '<!doctype html>' } },
     }),
-    serveContent(toHtml(readFileSync(join(FOLDER, 'index.html'), 'utf8')), '.html'),
+    serveContent(toHtml(readFileSync(join(DIRECTORY, 'index.html'), 'utf8')), '.html'),
   )
   for (const [name, file] of files())
     page.get(`/console/${name}`, undocumented, serveContent(readFileSync(file), extname(file)))
@@ -64,9 +64,9 @@ function toHtml(template: string): string {
 
 function files(): [name: string, file: string][] {
   const { resolve } = createRequire(import.meta.url)
-  const own = readdirSync(FOLDER).filter((name) => types[extname(name)] && name !== 'index.html')
+  const own = readdirSync(DIRECTORY).filter((name) => types[extname(name)] && name !== 'index.html')
   return [
-    ...own.map((name): [string, string] => [name, join(FOLDER, name)]),
+    ...own.map((name): [string, string] => [name, join(DIRECTORY, name)]),
     ['uplot.js', resolve('uplot/dist/uPlot.esm.js')],
     ['uplot.css', resolve('uplot/dist/uPlot.min.css')],
   ]

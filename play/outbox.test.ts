@@ -5,13 +5,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { createOutbox, OutboxError } from './outbox.ts'
 
-let folder: string
+let directory: string
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'outbox-'))
+  directory = await mkdtemp(join(tmpdir(), 'outbox-'))
 })
-afterEach(() => rm(folder, { recursive: true, force: true }))
+afterEach(() => rm(directory, { recursive: true, force: true }))
 
-const open = () => createOutbox(join(folder, 'data', 'outbox.sqlite'))
+const open = () => createOutbox(join(directory, 'data', 'outbox.sqlite'))
 
 test('views survive a restart, in order', () => {
   {
@@ -90,12 +90,12 @@ test('a second process cannot open the file', () => {
 })
 
 test('an operation fails while the disk does, and works again afterwards', async () => {
-  await mkdir(join(folder, 'data', 'outbox.sqlite'), { recursive: true })
+  await mkdir(join(directory, 'data', 'outbox.sqlite'), { recursive: true })
   using outbox = open()
   expect(() => outbox.put('p', someViews('a'))).toThrow(OutboxError)
   expect(() => outbox.size()).toThrow(/outbox\.sqlite fails/)
   expect(outbox.state()).toBe('down')
-  await rm(join(folder, 'data'), { recursive: true })
+  await rm(join(directory, 'data'), { recursive: true })
   outbox.put('p', someViews('a'))
   expect(outbox.state()).toBe('up')
   expect(outbox.size()).toBe(1)

@@ -240,7 +240,7 @@ function respond(body: object): Handler {
 }
 
 function openOutbox(): Outbox {
-  const folder = mkdtempSync(join(tmpdir(), 'play-'))
-  stack.defer(() => rmSync(folder, { recursive: true, force: true }))
-  return stack.use(createOutbox(join(folder, 'outbox.sqlite')))
+  const directory = mkdtempSync(join(tmpdir(), 'play-'))
+  stack.defer(() => rmSync(directory, { recursive: true, force: true }))
+  return stack.use(createOutbox(join(directory, 'outbox.sqlite')))
 }

@@ -10,13 +10,13 @@ import { eventually } from '../tests/harness/eventually.ts'
 import { createOutbox, type Outbox, OutboxError } from './outbox.ts'
 import { createSpooler, type Spooler } from './spooler.ts'
 
-let folder: string
+let directory: string
 let logged: string[]
 beforeEach(() => {
   logged = []
-  folder = mkdtempSync(join(tmpdir(), 'spooler-'))
+  directory = mkdtempSync(join(tmpdir(), 'spooler-'))
 })
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
+afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
 test('confirmed views are in the log, and the outbox stays empty', async () => {
   await using play = start(createFakeLog())
@@ -142,7 +142,7 @@ test('every recorded view is stored exactly once, whatever fails and when', { ti
       const fakeLog = createFakeLog()
       const recorded: string[] = []
       const failed: string[] = []
-      rmSync(join(folder, 'outbox.sqlite'), { force: true })
+      rmSync(join(directory, 'outbox.sqlite'), { force: true })
       let play = start(fakeLog)
       for (const [index, step] of steps.entries()) {
         if (typeof step === 'object') fakeLog.mode = step.mode
@@ -219,7 +219,7 @@ function createFakeLog(mode: Mode = 'confirms') {
 /** A spooler on the outbox file of the test, as a new process would open it. `fails` makes the disk fail. */
 function start(fakeLog: ReturnType<typeof createFakeLog>) {
   const fails = { put: false, drop: false }
-  const file = createOutbox(join(folder, 'outbox.sqlite'))
+  const file = createOutbox(join(directory, 'outbox.sqlite'))
   const throwIf = (fail: boolean) => {
     if (fail) throw new OutboxError('the disk is full')
   }

@@ -84,17 +84,17 @@ describe('the whole guide', { timeout: 240_000 }, () => {
 /** A copy of the project, changed by the blocks of a part of the guide. */
 async function follow(part: string) {
   await using stack = new AsyncDisposableStack()
-  const folder = await mkdtemp(join(tmpdir(), 'adding-a-service-'))
-  stack.defer(() => rm(folder, { recursive: true, force: true }))
-  await copyProject(folder)
+  const directory = await mkdtemp(join(tmpdir(), 'adding-a-service-'))
+  stack.defer(() => rm(directory, { recursive: true, force: true }))
+  await copyProject(directory)
   for (const [, file = '', kind, text = ''] of part.matchAll(BLOCK)) {
-    const path = join(folder, file)
+    const path = join(directory, file)
     await mkdir(dirname(path), { recursive: true })
     await writeFile(path, kind === 'ts' ? text : applyDiff(file, await readFile(path, 'utf8'), text))
   }
-  const start = (program: string, args: string[], env = {}) => startChild(program, args, { cwd: folder, env })
+  const start = (program: string, args: string[], env = {}) => startChild(program, args, { cwd: directory, env })
   async function passes(command: string) {
-    const env = { PATH: [join(folder, 'node_modules/.bin'), process.env.PATH].join(delimiter) }
+    const env = { PATH: [join(directory, 'node_modules/.bin'), process.env.PATH].join(delimiter) }
     await using child = start('bash', ['-c', command], env)
     const status = await child.ended
     expect(status, child.lines.join('\n')).toBe(0)
@@ -111,10 +111,10 @@ async function follow(part: string) {
   }
 }
 
-async function copyProject(folder: string): Promise<void> {
+async function copyProject(directory: string): Promise<void> {
   const { stdout } = await promisify(execFile)('git', ['ls-files', '-z'])
-  await Promise.all(stdout.split('\0').map((file) => file && cp(file, join(folder, file))))
-  await symlink(resolve('node_modules'), join(folder, 'node_modules'))
+  await Promise.all(stdout.split('\0').map((file) => file && cp(file, join(directory, file))))
+  await symlink(resolve('node_modules'), join(directory, 'node_modules'))
 }
 
 /** Each hunk must match exactly one place, so that readers find it too. */

@@ -9,7 +9,7 @@ import { eventually } from './harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
-import { createTempFolder } from './harness/temp-folder.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
 
 /** An address where nothing listens: only Consul can find the upstreams. */
 const NOWHERE = 'http://127.0.0.1:9'
@@ -23,14 +23,14 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
   let services: Record<ServiceName, ServiceProcess>
 
   beforeAll(async () => {
-    const folder = stack.use(await createTempFolder('consul-test'))
+    const directory = stack.use(await createTempDirectory('consul-test'))
     ;[consul, nats] = await Promise.all([startConsulAgent(), startNatsServer()])
     stack.use(consul)
     stack.use(nats)
     env = {
       ...nowhere,
       NATS_URL: nats.url,
-      DATA_DIR: folder.path,
+      DATA_DIR: directory.path,
       CONSUL_HTTP_ADDR: consul.address,
       // Each play calls metadata and cdnurl, so that it notices changes at once.
       CATALOGUE_TTL: '1ms',

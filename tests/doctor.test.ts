@@ -171,8 +171,8 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     })
 
     test('a service that another one cannot reach is wrong, though both run', async () => {
-      await using folder = await temporaryFolder()
-      const settings = { ...system.env, DATA_DIR: folder.path, REPORTING_URL: 'http://127.0.0.1:9' }
+      await using directory = await temporaryDirectory()
+      const settings = { ...system.env, DATA_DIR: directory.path, REPORTING_URL: 'http://127.0.0.1:9' }
       await using lost = await startService('play', settings)
       await eventually(async () => {
         const { status, of } = await doctor({ ...env, PLAY_URL: lost.url })
@@ -233,9 +233,9 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     })
 
     test('views in an outbox are found while NATS is down, whether its play runs or not', async () => {
-      await using folder = await temporaryFolder()
+      await using directory = await temporaryDirectory()
       await using nats = await startNatsServer()
-      const own = { DATA_DIR: folder.path, NATS_URL: nats.url }
+      const own = { DATA_DIR: directory.path, NATS_URL: nats.url }
       await using edge = await startService('play', { ...system.env, ...own })
       const settings = { ...env, ...own, PLAY_URL: edge.url }
       await eventually(async () => expect((await play(edge.url, '456', 'a')).body).not.toHaveProperty('degraded'))
@@ -253,14 +253,14 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       ])
 
       await edge.signal('SIGKILL')
-      const files = await readdir(folder.path)
+      const files = await readdir(directory.path)
       const { port } = new URL(edge.url)
       expect((await doctor(settings)).of('outbox')).toEqual([
         expect.stringMatching(
           `^FAIL 2 views in .*outbox-${port}.sqlite, and no play .*node play/main.ts --port ${port}\\)$`,
         ),
       ])
-      expect(await readdir(folder.path)).toEqual(files)
+      expect(await readdir(directory.path)).toEqual(files)
 
       await Promise.all([nats.start(), edge.start()])
       await eventually(async () => expect(await metric(edge.url, /^outbox_waiting_views/)).toBe(0))
@@ -279,8 +279,8 @@ describe.skipIf(!natsVersion)('npm run doctor and NATS alone', { timeout: 60_000
   })
 
   test('an account without JetStream and a wrong password are told apart', { concurrent: true }, async () => {
-    await using folder = await temporaryFolder()
-    const config = join(folder.path, 'accounts.conf')
+    await using directory = await temporaryDirectory()
+    const config = join(directory.path, 'accounts.conf')
     await writeFile(config, 'accounts { PLAIN { users = [{ user: me, password: right }] } }')
     await using nats = await startNatsServer({ config })
     const at = (credentials: string) => ({ NATS_URL: nats.url.replace('//', `//${credentials}@`) })
@@ -294,9 +294,9 @@ describe.skipIf(!natsVersion)('npm run doctor and NATS alone', { timeout: 60_000
 
 describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
   test('the embedded mode is recognised and misses no NATS', { concurrent: true }, async () => {
-    await using folder = await temporaryFolder()
+    await using directory = await temporaryDirectory()
     const edge = await freePortRange()
-    await using _ = await startService('embedded', { DATA_DIR: folder.path }, edge)
+    await using _ = await startService('embedded', { DATA_DIR: directory.path }, edge)
     const reporting = `http://127.0.0.1:${edge + 2}`
     await eventually(async () => expect((await play(`http://127.0.0.1:${edge}`, '456', '8')).status).toBe(200))
     await eventually(async () => expect(await views(reporting, 'user', '8')).toBe(1))
@@ -339,9 +339,9 @@ describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
   })
 
   test('reads settings from .env', async () => {
-    await using folder = await temporaryFolder()
-    await writeFile(join(folder.path, '.env'), 'CONSUL_HTTP_SSL=perhaps\n')
-    const { status, text } = await doctor({}, [], folder.path)
+    await using directory = await temporaryDirectory()
+    await writeFile(join(directory.path, '.env'), 'CONSUL_HTTP_SSL=perhaps\n')
+    const { status, text } = await doctor({}, [], directory.path)
     expect({ status, text }).toEqual({ status: 2, text: expect.stringContaining('CONSUL_HTTP_SSL is "perhaps"') })
   })
 
@@ -402,7 +402,7 @@ async function nowhere(): Promise<string[]> {
   return ['--port', String(await freePortRange())]
 }
 
-async function temporaryFolder(): Promise<AsyncDisposable & { path: string }> {
+async function temporaryDirectory(): Promise<AsyncDisposable & { path: string }> {
   const path = await mkdtemp(join(tmpdir(), 'doctor-test-'))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }

@@ -17,7 +17,7 @@ import { getJson, metric, play, views } from './harness/plays.ts'
 import { withResources } from './harness/resources.ts'
 import { startSocketServer } from './harness/socket-server.ts'
 import { startSystem } from './harness/system.ts'
-import { createTempFolder } from './harness/temp-folder.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
 
 const ORIGIN = 'https://tv.example'
 
@@ -181,9 +181,9 @@ describe('the circuit breakers of the embedded mode', { timeout: 30_000 }, () =>
 /** Starts the embedded mode in this process, with other upstreams than its own. */
 async function startEmbeddedWith(upstreams: Record<string, string>): Promise<AsyncDisposable & { url: string }> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await createTempFolder('embedded'))
+  const directory = stack.use(await createTempDirectory('embedded'))
   const shape = { PORT: port(0), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings, ...tracingSettings }
-  const env = { DATA_DIR: folder.path, LOG_LEVEL: 'silent' }
+  const env = { DATA_DIR: directory.path, LOG_LEVEL: 'silent' }
   const settings = loadSettings({ ...shape, ...embedded.settings }, { args: ['--port', '0'], env })
   const stopping = new AbortController()
   const discovery = {

@@ -35,15 +35,15 @@ const violations: Record<string, [file: string, imports: string]> = {
   'layer-catalogue': ['shared/catalogue/breach.ts', '../live/reducer.ts'],
 }
 
-let folder: string
+let directory: string
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'layers-'))
+  directory = await mkdtemp(join(tmpdir(), 'layers-'))
   for (const place of [...PLACES, 'package.json', 'tsconfig.json', '.dependency-cruiser.mjs']) {
-    await cp(place, join(folder, place), { recursive: true })
+    await cp(place, join(directory, place), { recursive: true })
   }
-  await symlink(resolve('node_modules'), join(folder, 'node_modules'))
+  await symlink(resolve('node_modules'), join(directory, 'node_modules'))
 })
-afterAll(() => rm(folder, { recursive: true, force: true }))
+afterAll(() => rm(directory, { recursive: true, force: true }))
 
 test('the code obeys every rule', async () => {
   const { rules, broken } = await cruise()
@@ -53,7 +53,7 @@ test('the code obeys every rule', async () => {
 
 test('each rule is broken by an import against it', async () => {
   for (const [file, imports] of Object.values(violations)) {
-    const path = join(folder, file)
+    const path = join(directory, file)
     const code = await readFile(path, 'utf8').catch(() => '')
     // A type import counts as well.
     await writeFile(path, `import type {} from '${imports}'\n${code}`)
@@ -83,7 +83,7 @@ type Summary = { violations: { rule: Rule }[]; ruleSetUsed: { forbidden: Rule[] 
 async function cruise() {
   const depcruise = resolve('node_modules/.bin/depcruise')
   const args = ['--config', '.dependency-cruiser.mjs', '--output-type', 'json', ...PLACES]
-  const options = { cwd: folder, maxBuffer: 64 * 2 ** 20 }
+  const options = { cwd: directory, maxBuffer: 64 * 2 ** 20 }
   const run = promisify(execFile)(process.execPath, [depcruise, ...args], options)
   // The exit status is the number of violations.
   const { stdout } = await run.catch((error: { stdout: string }) => error)

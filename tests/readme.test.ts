@@ -29,23 +29,23 @@ const modes = [
 ]
 
 describe.each(modes)('the README, $mode', ({ path, args, blocks, skip }) => {
-  let folder: string
+  let directory: string
   let edge: number
   let child: Child
 
   beforeAll(async () => {
     if (skip) return
-    folder = await mkdtemp(join(tmpdir(), 'readme-'))
+    directory = await mkdtemp(join(tmpdir(), 'readme-'))
     edge = await freePortRange()
     child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edge), ...args], {
-      env: { DATA_DIR: folder, NATS_URL: '', PATH: path },
+      env: { DATA_DIR: directory, NATS_URL: '', PATH: path },
     })
     await child.line((line) => line.startsWith('Try: ') || undefined)
   })
   afterAll(async () => {
     if (skip) return
     await child[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true, force: true })
+    await rm(directory, { recursive: true, force: true })
   })
 
   test.skipIf(skip)('every command prints what the README shows', { timeout: 60_000 }, async () => {

@@ -26,11 +26,11 @@ const film = (fields: Partial<Asset> = {}): Asset => ({
   ...fields,
 })
 
-let folder: string
+let directory: string
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'scripts-'))
+  directory = await mkdtemp(join(tmpdir(), 'scripts-'))
 })
-afterAll(() => rm(folder, { recursive: true, force: true }))
+afterAll(() => rm(directory, { recursive: true, force: true }))
 
 describe('npm run seed', { timeout: 30_000 }, () => {
   let metadata: ServiceProcess
@@ -175,7 +175,7 @@ describe('the settings of the scripts', { timeout: 30_000 }, () => {
   const unset = { METADATA_URL: undefined, CDNURL_URL: undefined, WRITE_TOKEN: undefined }
 
   async function seedWith(dotenv: string, args: string[] = [], env: Record<string, string> = {}) {
-    const cwd = await mkdtemp(join(folder, 'cwd-'))
+    const cwd = await mkdtemp(join(directory, 'cwd-'))
     await writeFile(join(cwd, '.env'), dotenv)
     return { cwd, ...(await run('seed', args, { ...unset, ...env }, cwd)) }
   }
@@ -355,7 +355,7 @@ async function run(script: string, args: string[], env: Record<string, string | 
 }
 
 async function catalogueFile(lines: string[]): Promise<string> {
-  const path = join(folder, 'catalogue.jsonl')
+  const path = join(directory, 'catalogue.jsonl')
   // No line end at the end, as editors may leave it.
   await writeFile(path, lines.join('\n'))
   return path

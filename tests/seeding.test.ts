@@ -28,9 +28,9 @@ const toLines = (all: Asset[]) => all.map((asset) => `${JSON.stringify(asset)}\n
 
 describe.skipIf(!natsVersion)('seeding a running system', { timeout: 60_000 }, () => {
   let system: System
-  let folder: string
+  let directory: string
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'seeding-'))
+    directory = await mkdtemp(join(tmpdir(), 'seeding-'))
     // What play has read expires by invalidation alone.
     system = await startSystem({ CATALOGUE_TTL: '1h' })
     for (const { url } of [system.metadata, system.cdnurl, system.play]) {
@@ -39,12 +39,12 @@ describe.skipIf(!natsVersion)('seeding a running system', { timeout: 60_000 }, (
   }, 60_000)
   afterAll(async () => {
     await system?.[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true, force: true })
+    await rm(directory, { recursive: true, force: true })
   })
 
   /** Runs `npm run seed`. @returns what it printed, and how long it took */
   async function seed(all: Asset[]) {
-    const file = join(folder, 'catalogue.jsonl')
+    const file = join(directory, 'catalogue.jsonl')
     await writeFile(file, toLines(all))
     const { METADATA_URL, CDNURL_URL } = system.env
     const started = performance.now()

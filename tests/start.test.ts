@@ -11,22 +11,22 @@ import { eventually } from './harness/eventually.ts'
 import { natsVersion, pathWithNats } from './harness/nats-server.ts'
 import { getJson, play, views } from './harness/plays.ts'
 import { freePortRange, portNextTo } from './harness/ports.ts'
-import { createTempFolder } from './harness/temp-folder.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
 
 describe('npm start', { timeout: 60_000 }, () => {
-  let folder: Awaited<ReturnType<typeof createTempFolder>>
+  let directory: Awaited<ReturnType<typeof createTempDirectory>>
   let edge: number
   beforeEach(async () => {
-    folder = await createTempFolder('start')
+    directory = await createTempDirectory('start')
     edge = await freePortRange()
   })
-  afterEach(() => folder[Symbol.asyncDispose]())
+  afterEach(() => directory[Symbol.asyncDispose]())
 
   const urlOf = (name: ServiceName) => toOrigin('127.0.0.1', portNextTo(edge, name))
 
   const start = (env: Record<string, string> = {}, args: string[] = []) =>
     startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edge), ...args], {
-      env: { DATA_DIR: folder.path, NATS_URL: '', PATH: pathWithNats, ...env },
+      env: { DATA_DIR: directory.path, NATS_URL: '', PATH: pathWithNats, ...env },
     })
 
   const expectCountedPlays = async () => {
@@ -81,7 +81,7 @@ describe('npm start', { timeout: 60_000 }, () => {
   test('everything it started ends once its output is closed, as when a terminal closes', async () => {
     // Without nats-server, one process is enough.
     const child = spawn(process.execPath, ['scripts/start/main.ts', '--port', String(edge)], {
-      env: { ...process.env, PATH: '', DATA_DIR: folder.path, NATS_URL: '', LOG_LEVEL: 'debug' },
+      env: { ...process.env, PATH: '', DATA_DIR: directory.path, NATS_URL: '', LOG_LEVEL: 'debug' },
       stdio: ['ignore', 'pipe', 'ignore'],
     })
     const ended = once(child, 'close')

@@ -21,16 +21,16 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     ['user: "u", password: "p@:1"', 'u:p%40%3A1'],
     ['token: "t@1"', 't%401'],
   ])('a server that requires {%s} accepts %s@ and nothing else', async (authorization, credentials) => {
-    const folder = await mkdtemp(join(tmpdir(), 'nats-config-'))
-    await writeFile(join(folder, 'nats.conf'), `authorization { ${authorization} }`)
-    await using nats = await startNatsServer({ config: join(folder, 'nats.conf') })
+    const directory = await mkdtemp(join(tmpdir(), 'nats-config-'))
+    await writeFile(join(directory, 'nats.conf'), `authorization { ${authorization} }`)
+    await using nats = await startNatsServer({ config: join(directory, 'nats.conf') })
     const host = nats.url.replace('nats://', '')
     const connection = await connectToNats({ servers: [`nats://${credentials}@${host}`], name: 'test' })
     await connection.close()
     for (const servers of [[nats.url], [`nats://wrong@${host}`]]) {
       await expect(connectToNats({ servers, name: 'test' })).rejects.toThrow(/authorization violation/i)
     }
-    await rm(folder, { recursive: true })
+    await rm(directory, { recursive: true })
   })
 
   test('a link waits for the server, logs a failure once and reports each transition', async () => {

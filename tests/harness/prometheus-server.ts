@@ -6,7 +6,7 @@ import { failIfCiNeeds } from './ci-needs.ts'
 import { eventually } from './eventually.ts'
 import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
-import { createTempFolder } from './temp-folder.ts'
+import { createTempDirectory } from './temp-directory.ts'
 
 /** Whether Prometheus is installed. */
 export const hasPrometheus = failIfCiNeeds('prometheus', spawnSync('prometheus', ['--version']).status === 0)
@@ -29,11 +29,15 @@ export type PrometheusServer = AsyncDisposable & {
 /** Starts a real Prometheus server without data, on a free port. */
 export async function startPrometheus({ config }: { config: string }): Promise<PrometheusServer> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await createTempFolder('prometheus'))
-  const file = join(folder.path, 'prometheus.yml')
+  const directory = stack.use(await createTempDirectory('prometheus'))
+  const file = join(directory.path, 'prometheus.yml')
   await writeFile(file, config)
   const address = `127.0.0.1:${await freePort()}`
-  const flags = { 'config.file': file, 'storage.tsdb.path': join(folder.path, 'data'), 'web.listen-address': address }
+  const flags = {
+    'config.file': file,
+    'storage.tsdb.path': join(directory.path, 'data'),
+    'web.listen-address': address,
+  }
   const started = Date.now()
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`)
   const child = stack.use(startChild('prometheus', args))

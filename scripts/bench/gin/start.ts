@@ -12,9 +12,9 @@ const DEBIAN_GOPATH = '/usr/share/gocode'
 /** Builds the pipeline in Go and starts its five services as processes, on the given NATS server. */
 export async function startGin(nats: NatsServer): Promise<Target & AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
-  const folder = await mkdtemp(join(tmpdir(), 'gin-'))
-  stack.defer(() => rm(folder, { recursive: true, force: true }))
-  const program = join(folder, 'gin')
+  const directory = await mkdtemp(join(tmpdir(), 'gin-'))
+  stack.defer(() => rm(directory, { recursive: true, force: true }))
+  const program = join(directory, 'gin')
   build(program)
   const start = async (name: string, env: Record<string, string> = {}): Promise<ServiceProcess> =>
     stack.use(await startCommand(name, program, [name], { NATS_URL: nats.url, ...env }))
