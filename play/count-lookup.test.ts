@@ -111,7 +111,7 @@ describe('counts are unavailable', () => {
     [413, { status: 'Content too large' }],
   ]
 
-  test.each(invalid)('if reporting responds %i %j', async (status, body) => {
+  test.each(invalid)('if reporting returns %i %j', async (status, body) => {
     const { lookUp, respond } = open()
     respond({ status, body })
     expect(await lookUp()).toBeUndefined()

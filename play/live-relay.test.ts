@@ -7,7 +7,7 @@ import { createTestService } from '../shared/testing/test-service.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createLiveRelay } from './live-relay.ts'
 
-const SILENCE_MS = 500
+const IDLE_TIMEOUT_MS = 500
 
 let stack: AsyncDisposableStack
 beforeEach(() => {
@@ -27,8 +27,8 @@ test('a stream that ends is reopened after the last event received', async () =>
 })
 
 test.each([
-  ['responds 503', (response: ServerResponse) => response.writeHead(503).end('{}')],
-  ['responds 404', (response: ServerResponse) => response.writeHead(404).end('{}')],
+  ['returns 503', (response: ServerResponse) => response.writeHead(503).end('{}')],
+  ['returns 404', (response: ServerResponse) => response.writeHead(404).end('{}')],
   ['closes the connection', (response: ServerResponse) => response.destroy()],
   ['sends invalid JSON', end('event: snapshot\ndata: {\n\n')],
   ['sends an event of unknown type', end('event: other\ndata: {}\n\n')],
@@ -51,7 +51,7 @@ test.each([
 test('a stream of heartbeats alone stays open', async () => {
   const { lastEventIds } = await open([sendHeartbeats])
   const since = performance.now()
-  await eventually(() => expect(performance.now() - since).toBeGreaterThan(SILENCE_MS * 3))
+  await eventually(() => expect(performance.now() - since).toBeGreaterThan(IDLE_TIMEOUT_MS * 3))
   expect(lastEventIds).toHaveLength(1)
 })
 
@@ -88,7 +88,7 @@ async function open(handlers: ((response: ServerResponse) => unknown)[]) {
   const reporting = stack.use(createServiceClient({ name: 'reporting', instances: () => origins }))
   const events: LiveEvent[] = []
   const { log } = createTestService()
-  const relay = createLiveRelay({ reporting, log, silenceMs: SILENCE_MS, retryMs: 20 })
+  const relay = createLiveRelay({ reporting, log, idleTimeoutMs: IDLE_TIMEOUT_MS, retryMs: 20 })
   const stop = relay((event) => events.push(event))
   stack.defer(stop)
   return { events, lastEventIds, stop }
@@ -97,7 +97,7 @@ async function open(handlers: ((response: ServerResponse) => unknown)[]) {
 /** Sends one event, and then heartbeats. */
 function sendHeartbeats(response: ServerResponse) {
   stream(event(1))(response)
-  const heartbeat = setInterval(() => response.write(':\n\n'), SILENCE_MS / 4)
+  const heartbeat = setInterval(() => response.write(':\n\n'), IDLE_TIMEOUT_MS / 4)
   response.once('close', () => clearInterval(heartbeat))
   stack.defer(() => clearInterval(heartbeat))
 }

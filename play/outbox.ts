@@ -44,7 +44,7 @@ const MAX_VIEWS = 1_000
 export function createOutbox(file: string): Outbox {
   let db: DatabaseSync | undefined
 
-  function use<Result>(work: (db: DatabaseSync) => Result): Result {
+  function withDatabase<Result>(work: (db: DatabaseSync) => Result): Result {
     try {
       db ??= openSqlite(file, schema)
       return work(db)
@@ -54,7 +54,7 @@ export function createOutbox(file: string): Outbox {
   }
 
   function size(): number {
-    return use((db) => Number(db.prepare('SELECT coalesce(sum(count), 0) AS size FROM waiting').get()?.size))
+    return withDatabase((db) => Number(db.prepare('SELECT coalesce(sum(count), 0) AS size FROM waiting').get()?.size))
   }
 
   return {
@@ -69,11 +69,11 @@ export function createOutbox(file: string): Outbox {
     },
     put(producer, views) {
       const insert = 'INSERT INTO waiting (producer, views, count) VALUES (?, ?, ?)'
-      use((db) => db.prepare(insert).run(producer, JSON.stringify(views), views.length))
+      withDatabase((db) => db.prepare(insert).run(producer, JSON.stringify(views), views.length))
     },
-    first: () => use(readFirst),
+    first: () => withDatabase(readFirst),
     drop(through) {
-      use((db) => db.prepare('DELETE FROM waiting WHERE sequence <= ?').run(through))
+      withDatabase((db) => db.prepare('DELETE FROM waiting WHERE sequence <= ?').run(through))
     },
     [Symbol.dispose]() {
       db?.close()

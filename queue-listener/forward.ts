@@ -6,16 +6,16 @@ import { sleep } from '../shared/runtime/sleep.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
 /** How often a standby checks whether the active listener makes progress. */
-const STANDBY_MS = 1_000
+const STANDBY_POLL_MS = 1_000
 
 /** How often to check whether reporting still has its counts. */
-const CHECK_MS = 500
+const POSITION_POLL_MS = 500
 
 /**
  * Minimum interval between batches at the end of the log. A single view is forwarded at once. Under load, a hundred
  * batches a second cost listener and reporting half the CPU time of one batch per message.
  */
-const PACE_MS = 10
+const MIN_BATCH_INTERVAL_MS = 10
 
 type Deps = {
   eventLog: EventLog
@@ -72,7 +72,7 @@ async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<
       position = { incarnation: batch.incarnation, sequence: batch.through }
       onForwarded(batch)
       yield 'counted'
-      const waitMs = started + PACE_MS - performance.now()
+      const waitMs = started + MIN_BATCH_INTERVAL_MS - performance.now()
       if (batch.pending === 0 && waitMs > 0) await sleep(waitMs, signal)
     }
   } finally {
@@ -82,7 +82,7 @@ async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<
 
 /** While nobody plays no batch is refused, so only polling shows that reporting was restarted and needs a replay. */
 async function untilReportingIsBehind(
-  { reporting, checkMs = CHECK_MS }: Deps,
+  { reporting, checkMs = POSITION_POLL_MS }: Deps,
   known: () => LogPosition | undefined,
   signal: AbortSignal,
 ) {
@@ -103,7 +103,10 @@ function toOutcome(batch: LogBatch, position: LogPosition | undefined): Outcome 
   return position && position.sequence > batch.after ? 'overtaken' : 'behind'
 }
 
-async function standBy({ eventLog, reporting, log, standbyMs = STANDBY_MS }: Deps, signal: AbortSignal): Promise<void> {
+async function standBy(
+  { eventLog, reporting, log, standbyMs = STANDBY_POLL_MS }: Deps,
+  signal: AbortSignal,
+): Promise<void> {
   log.info('another listener is active; standing by')
   let last = await reporting.position(signal)
   while (!signal.aborted) {

@@ -33,7 +33,7 @@ describe('the position', () => {
     [404, null],
     [200, {}],
     [200, { stream: '', sequence: 1 }],
-  ])('is an upstream error if reporting responds %i %j', async (status, body) => {
+  ])('is an upstream error if reporting returns %i %j', async (status, body) => {
     await expect(open({ status, body }).client.position(never)).rejects.toThrow(UpstreamError)
   })
 })
@@ -62,7 +62,7 @@ describe('a batch', () => {
     [202, { stream: 'log', sequence: 5 }],
     [400, { status: 'Invalid request' }],
     [409, { status: 'Conflict' }],
-  ])('is an upstream error if reporting responds %i %j', async (status, body) => {
+  ])('is an upstream error if reporting returns %i %j', async (status, body) => {
     await expect(open({ status, body }).client.count(batch, never)).rejects.toThrow(UpstreamError)
   })
 
@@ -103,7 +103,7 @@ function open(response: ServiceResponse) {
   const calls: { path: string; body?: unknown; options: CallOptions }[] = []
   const ended: (string | undefined)[] = []
   async function respond() {
-    if (response.status >= 500) throw new UpstreamError(`responded ${response.status}`)
+    if (response.status >= 500) throw new UpstreamError(`returned ${response.status}`)
     return response
   }
   const tracing: Pick<Tracing, 'start'> = {

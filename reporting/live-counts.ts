@@ -6,7 +6,7 @@ import { createRecentSeconds } from './recent-seconds.ts'
 import type { CountedBy, ViewCounts } from './view-counts.ts'
 
 /** Minimum interval between two events. */
-const EVERY_MS = 250
+const MIN_INTERVAL_MS = 250
 
 export type LiveCounts = ViewCounts & {
   /** Publishes the counts and their changes, to one subscriber at a time. */
@@ -22,7 +22,7 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
   function createPublisher(publish: (event: LiveEvent) => void) {
     let changed = createChangedIds()
     let publishedSeconds = new Map(seconds.counts())
-    const throttle = createThrottle(publishChanges, EVERY_MS)
+    const throttle = createThrottle(publishChanges, MIN_INTERVAL_MS)
 
     function publishChanges(): void {
       const event: LiveEvent = changed.isFull()

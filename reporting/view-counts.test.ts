@@ -77,7 +77,7 @@ test('the top list is the start of all ids sorted by views, then by id', () => {
       for (const play of plays) counts.count(play)
       const all = Object.entries(Object.groupBy(plays, ({ assetId }) => assetId))
         .map(([id, some = []]) => ({ id, views: some.length }))
-        .sort((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1))
+        .sort((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1))
       expect(counts.top('asset', limit)).toEqual(all.slice(0, limit))
     }),
   )

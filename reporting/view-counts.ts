@@ -82,6 +82,6 @@ function selectTop(counts: Map<string, number>, limit: number): ViewCount[] {
   return top
 }
 
-function ranksBefore(one: ViewCount, other: ViewCount): boolean {
-  return one.views > other.views || (one.views === other.views && one.id < other.id)
+function ranksBefore(a: ViewCount, b: ViewCount): boolean {
+  return a.views > b.views || (a.views === b.views && a.id < b.id)
 }

@@ -72,7 +72,7 @@ seed() {
     return
   fi
   problems=$(problems_in "$body")
-  fail "$1 at $2 responded $status $(json_strings status <<<"$body")${stored:+, $(assets "$stored") stored}${problems:+
+  fail "$1 at $2 returned $status $(json_strings status <<<"$body")${stored:+, $(assets "$stored") stored}${problems:+
 $problems}"
 }
 

@@ -74,7 +74,7 @@ describe('without any dependency', () => {
   // reporting has no dependency.
   const dependent = serviceNames.filter((name) => name !== 'reporting')
 
-  test.each(dependent)('%s responds 503 on every route that documents it', async (name) => {
+  test.each(dependent)('%s returns 503 on every route that documents it', async (name) => {
     const { url } = isolated[name]
     const api = await loadOpenApi(url)
     // A stream stays open while it waits for data.

@@ -87,7 +87,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
     expect(stderr).toBe(
       [
-        `seed: cdnurl at ${cdnurl.url} responded 400 Invalid request`,
+        `seed: cdnurl at ${cdnurl.url} returned 400 Invalid request`,
         '  line 2: id: must be 1 to 128 of A-Z a-z 0-9 . _ @ ~ - and start with a letter or digit',
         '  line 2: url: must be an http(s) URL or a relative path',
         '  line 4: must be a JSON object',
@@ -102,7 +102,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     const { status, stdout, stderr } = await seedLines(JSON.stringify(film({ id: 'untitled', title: '' })))
     expect({ status, stdout }).toEqual({ status: 1, stdout: 'cdnurl: 1 asset stored\n' })
     expect(stderr).toMatch(
-      new RegExp(`^seed: metadata at ${metadata.url} responded 400 Invalid request\n  line 1: title: `),
+      new RegExp(`^seed: metadata at ${metadata.url} returned 400 Invalid request\n  line 1: title: `),
     )
   })
 
@@ -115,7 +115,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     const { status, stderr } = await run('seed', [], addressesOf(service.url))
     expect(status).toBe(1)
     expect(stderr).toBe(
-      `seed: cdnurl at ${service.url} responded 400 Invalid request\n` +
+      `seed: cdnurl at ${service.url} returned 400 Invalid request\n` +
         '  line 7: \\"title\\": has "quotes", \\ and \\u001b[31m\n  has no line\n',
     )
   })
@@ -124,7 +124,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     await using service = await startFakeService(503, { status: 'Service unavailable', stored: 12, requestId: 'x' })
     const { status, stdout, stderr } = await run('seed', [], addressesOf(service.url))
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
-    expect(stderr).toBe(`seed: cdnurl at ${service.url} responded 503 Service unavailable, 12 assets stored\n`)
+    expect(stderr).toBe(`seed: cdnurl at ${service.url} returned 503 Service unavailable, 12 assets stored\n`)
   })
 
   test('fails if another server responds', async () => {

@@ -3,7 +3,7 @@ import { metric } from '../../tests/harness/plays.ts'
 import { ASSETS } from './load.ts'
 import type { CountedEdges } from './targets.ts'
 
-const LIMIT_MS = 60_000
+const TIMEOUT_MS = 60_000
 const SERVED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*http_response_status_code="200"/
 
 /**
@@ -21,7 +21,7 @@ export async function expectAllCounted({ edges, reporting }: CountedEdges): Prom
     const seconds = ((performance.now() - since) / 1_000).toFixed(1)
     const text = (count: number) => count.toLocaleString('en')
     return `plays served ${text(served)} = views counted ${text(counted)}, ${seconds} s after the last play\n`
-  }, LIMIT_MS)
+  }, TIMEOUT_MS)
 }
 
 async function viewsCounted(reporting: string): Promise<number> {

@@ -68,14 +68,14 @@ async function postViews(url: string, signal: AbortSignal): Promise<void> {
   for (let after = 0; !signal.aborted; after += 1) {
     const due = since + (after * VIEWS_PER_BATCH * 1_000) / VIEWS_PER_SECOND
     await sleep(Math.max(0, due - performance.now()))
-    const batch = { stream: 'bench', after, through: after + 1, views: someViews() }
+    const batch = { stream: 'bench', after, through: after + 1, views: randomViews() }
     const response = await fetch(`${url}/events`, jsonRequest(batch))
     if (!response.ok) throw new Error(`reporting responded with ${response.status}`)
     await response.arrayBuffer()
   }
 }
 
-function someViews(): View[] {
+function randomViews(): View[] {
   const draw = (count: number) => Math.floor(Math.random() * count)
   const at = new Date().toISOString()
   return Array.from({ length: VIEWS_PER_BATCH }, () => ({

@@ -12,7 +12,7 @@ import { startService } from '../../tests/harness/service-process.ts'
 
 const VIEWS = 1_000_000
 const VIEWS_PER_MESSAGE = 100
-const LIMIT_MS = 120_000
+const TIMEOUT_MS = 120_000
 
 /** Measures how fast a reporting without counts replays a log, and the memory that its counts take. */
 export async function measureReplay(): Promise<string> {
@@ -24,7 +24,7 @@ export async function measureReplay(): Promise<string> {
   await eventually(async () => {
     const position = (await getJson(`${reporting.url}/events/position`)) as { sequence: number } | null
     if (position?.sequence !== end) throw new Error(`reporting is at ${position?.sequence}, the log ends at ${end}`)
-  }, LIMIT_MS)
+  }, TIMEOUT_MS)
   const perSecond = VIEWS / ((performance.now() - since) / 1_000)
   return [
     `replay of ${VIEWS.toLocaleString('en')} views in messages of ${VIEWS_PER_MESSAGE}, including the start of queue-listener: \
@@ -41,12 +41,12 @@ async function fill(url: string): Promise<number> {
   await link.up(signal)
   await using eventLog = createJetStreamEventLog({ nats: link, log })
   const producer = eventLog.producer('/bench')
-  for (let n = 0; n < VIEWS; n += VIEWS_PER_MESSAGE) await producer.append(someViews(n, VIEWS_PER_MESSAGE), signal)
+  for (let n = 0; n < VIEWS; n += VIEWS_PER_MESSAGE) await producer.append(createViews(n, VIEWS_PER_MESSAGE), signal)
   return (await eventLog.end()).sequence
 }
 
 /** Each view has a user of its own. */
-function someViews(from: number, count: number): View[] {
+function createViews(from: number, count: number): View[] {
   const at = new Date().toISOString()
   return Array.from({ length: count }, (_, n) => ({
     id: `view-${from + n}`,
@@ -63,7 +63,7 @@ function bytesPerUser(): number {
   collectGarbage()
   const before = process.memoryUsage().heapUsed
   for (let n = 0; n < VIEWS; n += 10_000) {
-    const views = JSON.parse(JSON.stringify(someViews(n, 10_000)))
+    const views = JSON.parse(JSON.stringify(createViews(n, 10_000)))
     counts.apply({ incarnation: 'bench', after: n, through: n + 10_000, views })
   }
   collectGarbage()

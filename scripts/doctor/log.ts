@@ -42,7 +42,7 @@ function diagnoseError(error: unknown): string {
 function* diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Generator<Finding> {
   const { ok, warn } = about('log')
   const toDuration = (milliseconds: number) => Temporal.Duration.from({ milliseconds }).round({ largestUnit: 'days' })
-  const toRetention = (ms: number | undefined) => (ms ? `for ${toDuration(ms).toLocaleString('en')}` : 'for ever')
+  const toRetention = (ms: number | undefined) => (ms ? `for ${toDuration(ms).toLocaleString('en')}` : 'forever')
   const size = `${(stream.bytes / 1e3).toLocaleString('en', { maximumFractionDigits: 1 })} kB`
   const since = stream.since ? ` since ${stream.since.toISOString().slice(0, 19)}Z` : ''
   const text = `stream EVENTS: ${plural(stream.messages, 'message')}, ${size}${since}, kept ${toRetention(stream.maxAgeMs)}`
@@ -57,7 +57,7 @@ function* diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Ge
 /** Throws if reporting does not respond. */
 async function readProgress(jsm: JetStreamManager, reporting: string[]) {
   const probes = reporting.map((origin) => probe(origin, '/events/position', 1_000))
-  const position = await Promise.any(probes.map(async (one) => Position.nullable().parse(toJson(await one))))
+  const position = await Promise.any(probes.map(async (response) => Position.nullable().parse(toJson(await response))))
   const counted = position ? toLogPosition(position) : undefined
   // Read after the position: otherwise a growing log would seem to end before it.
   const end = (await readStreamStatus(jsm))?.end

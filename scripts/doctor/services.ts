@@ -21,12 +21,12 @@ export type Inspected = Awaited<ReturnType<typeof inspect>>
 
 /** What is wrong with each instance, or that it is ready. `others` are findings about its dependencies. */
 export function diagnoseInstances(inspected: Inspected[], others: Finding[]): Finding[] {
-  const missing = inspected.map((one) => [...diagnoseIdentity(one)])
+  const missing = inspected.map((instance) => [...diagnoseIdentity(instance)])
   const failures = [...missing.flat(), ...others].filter(({ severity }) => severity === 'FAIL')
   const failing = new Set(failures.map(({ name }) => name))
-  return inspected.flatMap((one, n) => {
-    const findings = missing[n]?.length ? missing[n] : [...diagnoseState(one, failing)]
-    return findings.length > 0 ? findings : [about(one.service.name).ok(`${one.origin} is ready`)]
+  return inspected.flatMap((instance, n) => {
+    const findings = missing[n]?.length ? missing[n] : [...diagnoseState(instance, failing)]
+    return findings.length > 0 ? findings : [about(instance.service.name).ok(`${instance.origin} is ready`)]
   })
 }
 

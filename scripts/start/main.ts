@@ -9,8 +9,8 @@ import { greeting } from './greeting.ts'
 import { makePlan, type Plan, PlanError } from './plan.ts'
 import { supervise } from './supervisor.ts'
 
-const READY_LIMIT_MS = 30_000
-const READY_EVERY_MS = 100
+const READY_TIMEOUT_MS = 30_000
+const READY_POLL_MS = 100
 const SECOND_SIGNAL_AFTER_MS = 500
 
 const NAME = 'npm start'
@@ -79,11 +79,11 @@ async function run(plan: Plan): Promise<number> {
 }
 
 async function greetWhenReady(plan: Plan, ended: AbortSignal): Promise<void> {
-  const limit = performance.now() + READY_LIMIT_MS
+  const limit = performance.now() + READY_TIMEOUT_MS
   while (!(await areReady(plan))) {
     if (ended.aborted) return
-    if (performance.now() > limit) return say(`not ready after ${READY_LIMIT_MS / 1_000} s; see the lines above`)
-    await sleep(READY_EVERY_MS)
+    if (performance.now() > limit) return say(`not ready after ${READY_TIMEOUT_MS / 1_000} s; see the lines above`)
+    await sleep(READY_POLL_MS)
   }
   if (!ended.aborted) process.stdout.write(greeting(plan))
 }

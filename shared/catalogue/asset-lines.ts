@@ -6,7 +6,7 @@ import { createYielder } from '../runtime/yielder.ts'
 
 /** As long as the body of a single asset may be. It also bounds what one call of `JSON.parse` costs. */
 export const MAX_LINE_BYTES = SMALL_BODY
-export const MAX_BAD_LINES = 100
+export const MAX_INVALID_LINES = 100
 
 const LINE_FEED = 0x0a
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
@@ -16,11 +16,11 @@ const BLANK = /^[ \t\r]*$/
 const Identified = z.object({ id: AssetId })
 
 type Asset<Fields> = { id: string; fields: Fields }
-type Refusal = { errors: FieldError[] }
+type InvalidLine = { errors: FieldError[] }
 
 /**
  * Parses newline-delimited JSON (https://github.com/ndjson/ndjson-spec), one asset a line. Blank lines are skipped; of
- * lines with the same id the last one wins. If any line is invalid there are no assets, only the errors of the first `MAX_BAD_LINES` such lines.
+ * lines with the same id the last one wins. If any line is invalid there are no assets, only the errors of the first `MAX_INVALID_LINES` such lines.
  */
 export async function parseAssetLines<Fields>(
   body: Uint8Array,
@@ -30,14 +30,14 @@ export async function parseAssetLines<Fields>(
   const errors: FieldError[] = []
   const yieldWhenDue = createYielder()
   let number = 0
-  let badLines = 0
+  let invalidLines = 0
   for (const line of linesOf(body)) {
     number += 1
     const parsed = parseLine(line, schema)
     if (parsed && 'errors' in parsed) {
       errors.push(...parsed.errors.map(({ path, message }) => ({ path: pathAt(number, path), message })))
-      badLines += 1
-      if (badLines === MAX_BAD_LINES) break
+      invalidLines += 1
+      if (invalidLines === MAX_INVALID_LINES) break
     } else if (parsed) {
       assets.set(parsed.id, parsed.fields)
     }
@@ -60,16 +60,16 @@ function* linesOf(body: Uint8Array): Generator<Uint8Array> {
 }
 
 /** @returns undefined for a blank line */
-function parseLine<Fields>(line: Uint8Array, schema: z.ZodType<Fields>): Asset<Fields> | Refusal | undefined {
+function parseLine<Fields>(line: Uint8Array, schema: z.ZodType<Fields>): Asset<Fields> | InvalidLine | undefined {
   if (line.length === 0) return undefined
   if (line.length > MAX_LINE_BYTES) {
-    return refuse(`a line may have ${MAX_LINE_BYTES} bytes, this one has ${line.length}`)
+    return invalid(`a line may have ${MAX_LINE_BYTES} bytes, this one has ${line.length}`)
   }
   const text = decode(line)
-  if (text === undefined) return refuse('must be UTF-8')
+  if (text === undefined) return invalid('must be UTF-8')
   if (BLANK.test(text)) return undefined
   const object = parseObject(text)
-  if (!object) return refuse('must be a JSON object')
+  if (!object) return invalid('must be a JSON object')
   const identified = Identified.safeParse(object)
   const parsed = schema.safeParse(object)
   if (identified.success && parsed.success) return { id: identified.data.id, fields: parsed.data }
@@ -77,7 +77,7 @@ function parseLine<Fields>(line: Uint8Array, schema: z.ZodType<Fields>): Asset<F
   return { errors: issues.flatMap(toFieldErrors) }
 }
 
-function refuse(message: string): Refusal {
+function invalid(message: string): InvalidLine {
   return { errors: [{ path: '', message }] }
 }
 

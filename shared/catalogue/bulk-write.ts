@@ -11,7 +11,7 @@ import { requireWriteToken } from '../http/write-token.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createYielder } from '../runtime/yielder.ts'
 import type { Store } from '../stores/store.ts'
-import { MAX_BAD_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-lines.ts'
+import { MAX_INVALID_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-lines.ts'
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024
 /** Each holds a body and what is parsed of it in memory. */
@@ -72,7 +72,7 @@ const description = `One asset a line, as JSON. Blank lines are skipped. Fields 
 ignored, so that one file can feed several services. Of lines with the same id the last one wins. A line may have \
 ${MAX_LINE_BYTES.toLocaleString('en')} bytes, the body ${MAX_BODY_BYTES.toLocaleString('en')}.
 
-All lines are validated before any asset is stored; a 400 names the first ${MAX_BAD_LINES} invalid lines. Storing is \
+All lines are validated before any asset is stored; a 400 names the first ${MAX_INVALID_LINES} invalid lines. Storing is \
 not atomic: a 503 says how many assets are stored. The request can be repeated safely.`
 
 /** OpenAPI 3.1 cannot describe the lines of a body; 3.2 has `itemSchema` for them. */

@@ -66,6 +66,6 @@ function powerOfTwoChoices(instances: Instance[]): Instance | undefined {
   if (instances.length < 2) return instances[0]
   const first = Math.floor(Math.random() * instances.length)
   const second = (first + 1 + Math.floor(Math.random() * (instances.length - 1))) % instances.length
-  const [one, other] = [instances[first], instances[second]]
-  return one && other && other.inFlight < one.inFlight ? other : one
+  const [a, b] = [instances[first], instances[second]]
+  return a && b && b.inFlight < a.inFlight ? b : a
 }

@@ -48,7 +48,7 @@ test('of two instances, the one with fewer calls in flight is picked', async () 
   await Promise.all(calls)
 })
 
-test.each([503, 500, 'cut', 'hang'] as const)('a GET fails over from an instance that responds %s', async (failure) => {
+test.each([503, 500, 'cut', 'hang'] as const)('a GET fails over from an instance that returns %s', async (failure) => {
   const [bad, good] = [await startInstance(() => failure), await startInstance(() => 200)]
   const { get } = createClient(bad, good)
   for (let n = 0; n < 20; n += 1) expect(await get()).toEqual({ status: 200, body: { port: good.port } })
@@ -205,20 +205,20 @@ test.each([
   [404, 'up'],
   [503, 'down'],
   ['hang', 'down'],
-] as const)('the state of a service that responds %s to /healthz is %s', async (behaviour, state) => {
+] as const)('the state of a service that returns %s to /healthz is %s', async (behaviour, state) => {
   const { client } = createClient(await startInstance(() => behaviour))
   const started = performance.now()
   expect(await client.state()).toBe(state)
   expect(performance.now() - started).toBeLessThan(1_000)
 })
 
-test('a stream of an instance that responds 200 is read as it arrives', async () => {
+test('a stream of an instance that returns 200 is read as it arrives', async () => {
   const { client } = createClient(await startInstance(() => 200))
   const stream = await client.stream('/', streamOptions())
   expect(JSON.parse(await text(stream))).toEqual({ port: expect.any(Number) })
 })
 
-test.each([503, 404, 'cut', 'hang'] as const)('an instance that responds %s has no stream', async (failure) => {
+test.each([503, 404, 'cut', 'hang'] as const)('an instance that returns %s has no stream', async (failure) => {
   const { client } = createClient(await startInstance(() => failure))
   await expect(client.stream('/', streamOptions())).rejects.toThrow(UpstreamError)
 })
@@ -240,12 +240,12 @@ test.each([
 test('expectBody returns the parsed body of the expected status', () => {
   const Body = z.object({ a: z.number() })
   expect(expectBody({ status: 200, body: { a: 1, b: 2 } }, 200, Body)).toEqual({ a: 1 })
-  expect(() => expectBody({ status: 404, body: { a: 1 } }, 200, Body)).toThrow('responded 404 instead of 200')
+  expect(() => expectBody({ status: 404, body: { a: 1 } }, 200, Body)).toThrow('returned 404 instead of 200')
   expect(() => expectBody({ status: 200, body: {} }, 200, Body)).toThrow(UpstreamError)
 })
 
 function streamOptions() {
-  return { signal: new AbortController().signal, headers: {}, silenceMs: 500 }
+  return { signal: new AbortController().signal, headers: {}, idleTimeoutMs: 500 }
 }
 
 function createClient(...instances: { origin: string }[]) {

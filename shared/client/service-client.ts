@@ -128,7 +128,7 @@ async function send(instance: Instance, request: Request, signal: AbortSignal): 
   try {
     const { statusCode: status, body } = await instance.pool.request({ ...request, signal })
     const response = { status, body: await body.json() }
-    if (status >= 500) throw new Error(`it responded ${status}`)
+    if (status >= 500) throw new Error(`it returned ${status}`)
     instance.ejectedUntil = 0
     return response
   } catch (error) {
@@ -152,7 +152,7 @@ export function expectBody<Schema extends z.ZodType>(
   expected: number,
   schema: Schema,
 ): z.output<Schema> {
-  if (status !== expected) throw new UpstreamError(`responded ${status} instead of ${expected}`)
+  if (status !== expected) throw new UpstreamError(`returned ${status} instead of ${expected}`)
   const parsed = schema.safeParse(body)
   if (!parsed.success) throw new UpstreamError('responded with an invalid body', { cause: parsed.error })
   return parsed.data

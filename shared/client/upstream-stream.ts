@@ -5,7 +5,7 @@ export type StreamOptions = {
   signal: AbortSignal
   headers: Record<string, string>
   /** How long the stream may be silent before its connection counts as dead. */
-  silenceMs: number
+  idleTimeoutMs: number
 }
 
 /** The instance responded, but not with a stream. It may have reached its limit of subscribers, and is not ejected. */
@@ -15,14 +15,14 @@ class RefusedError extends Error {
 
 /** The body of a streaming 200 response. Throws if there is none; reading it throws if it is cut off. */
 export async function openStream(instance: Instance, path: string, options: StreamOptions): Promise<Readable> {
-  const { signal, headers, silenceMs } = options
-  const timeouts = { headersTimeout: silenceMs, bodyTimeout: silenceMs }
+  const { signal, headers, idleTimeoutMs } = options
+  const timeouts = { headersTimeout: idleTimeoutMs, bodyTimeout: idleTimeoutMs }
   try {
     const { statusCode, body } = await instance.pool.request({ method: 'GET', path, headers, signal, ...timeouts })
     instance.ejectedUntil = 0
     if (statusCode === 200) return body
     await body.dump()
-    throw new RefusedError(`it responded ${statusCode}`)
+    throw new RefusedError(`it returned ${statusCode}`)
   } catch (error) {
     if (!(error instanceof RefusedError)) eject(instance)
     throw error

@@ -9,7 +9,7 @@ import type { AppEnv } from './app-env.ts'
 import { idsOf } from './request-context.ts'
 
 const SLOW_MS = 1_000
-const SUMMARY_EVERY_MS = 60_000
+const SUMMARY_INTERVAL_MS = 60_000
 
 /**
  * Observes every request except streams: a histogram by method, route pattern and status. Logs each request at `debug`,
@@ -87,7 +87,7 @@ function createSummary(log: Logger) {
     if (status >= 500) failed += 1
     if (ms > slowestMs) slowestMs = ms
     const now = performance.now()
-    if (now - since < SUMMARY_EVERY_MS) return
+    if (now - since < SUMMARY_INTERVAL_MS) return
     log.info({ requests, failed, slowestMs, seconds: (now - since) / 1_000 }, 'requests served')
     since = now
     requests = failed = slowestMs = 0

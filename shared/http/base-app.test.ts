@@ -13,7 +13,7 @@ test('healthz responds while the process is alive', async () => {
   expect(await response.json()).toEqual({ status: 'alive' })
 })
 
-test('readyz responds 200 while every required dependency is up, and shows the state of each', async () => {
+test('readyz returns 200 while every required dependency is up, and shows the state of each', async () => {
   const service = createTestService()
   const app = createBaseApp(service)
   expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: {} }])
@@ -22,7 +22,7 @@ test('readyz responds 200 while every required dependency is up, and shows the s
   expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: { nats: 'up', reporting: 'down' } }])
 })
 
-test.each(['down', 'unknown'] as const)('readyz responds 503 while a required dependency is %s', async (state) => {
+test.each(['down', 'unknown'] as const)('readyz returns 503 while a required dependency is %s', async (state) => {
   const service = createTestService()
   service.health.watch('nats', { state: () => state, required: true })
   expect(await readinessOf(createBaseApp(service))).toEqual([
@@ -31,7 +31,7 @@ test.each(['down', 'unknown'] as const)('readyz responds 503 while a required de
   ])
 })
 
-test('readyz responds 503 once the service is stopping', async () => {
+test('readyz returns 503 once the service is stopping', async () => {
   const stopping = new AbortController()
   const service = createTestService('test', stopping.signal)
   service.health.watch('nats', { state: () => 'up', required: true })

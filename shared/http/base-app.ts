@@ -71,7 +71,7 @@ export function createBaseApp(
   return app
 }
 
-/** Responds 405 if the path exists for other methods. As a not-found handler it costs matched routes nothing. */
+/** Returns 405 if the path exists for other methods. As a not-found handler it costs matched routes nothing. */
 function notFound(app: Hono<AppEnv>): NotFoundHandler<AppEnv> {
   const checkMethods = methodNotAllowed<AppEnv>({
     app,

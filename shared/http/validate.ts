@@ -11,7 +11,7 @@ export const BATCH_BODY = 4 * KIB * KIB
 
 type Target = 'param' | 'query' | 'json'
 
-/** Validates a part of the request against a schema. Responds 400 with an error per invalid field. */
+/** Validates a part of the request against a schema. Returns 400 with an error per invalid field. */
 export function validate<Name extends Target, Schema extends z.ZodType>(target: Name, schema: Schema) {
   return validator(target, schema, (result, c: Context<AppEnv, string>) => {
     if (result.success) return undefined

@@ -48,7 +48,7 @@ export function warnIfUnprotected({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'AL
   )
 }
 
-/** Requires the token (RFC 6750), if there is one; otherwise responds 401. */
+/** Requires the token (RFC 6750), if there is one; otherwise returns 401. */
 export function requireWriteToken(token: string | undefined): MiddlewareHandler<AppEnv> {
   if (!token) return (_, next) => next()
   const expected = digest(`Bearer ${token}`)

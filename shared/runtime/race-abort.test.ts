@@ -23,7 +23,7 @@ test('it rejects if a signal has aborted before', async () => {
   await expect(raceAbort(pending, never, AbortSignal.abort(new Error('before')))).rejects.toThrow('before')
 })
 
-test('it leaves no listeners behind', async () => {
+test('it removes its abort handlers', async () => {
   const { signal } = new AbortController()
   await raceAbort(Promise.resolve(), signal)
   await raceAbort(Promise.reject(new Error('broken')), signal).catch(() => undefined)

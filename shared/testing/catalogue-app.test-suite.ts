@@ -112,7 +112,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       expect(await asset('9')).toEqual({ id: '9', ...others })
     })
 
-    test('responds 405 to other methods', async () => {
+    test('returns 405 to other methods', async () => {
       const { app } = open()
       const response = await app.request(`${path}/asset/9`, { method: 'PUT' })
       await expectProblem(response, 405)

@@ -15,6 +15,6 @@ export async function postAsset({ metadata, cdnurl }: Pick<System, 'metadata' | 
 async function post(url: string, body: unknown): Promise<void> {
   await eventually(async () => {
     const { status } = await fetch(url, jsonRequest(body))
-    if (status !== 200) throw new Error(`${url} responded ${status}`)
+    if (status !== 200) throw new Error(`${url} returned ${status}`)
   })
 }

@@ -52,7 +52,7 @@ export async function startConsulAgent({ managementToken }: Options = {}): Promi
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
     const text = await response.text()
-    if (!response.ok) throw new Error(`Consul responded ${response.status} to ${path}: ${text}`)
+    if (!response.ok) throw new Error(`Consul returned ${response.status} to ${path}: ${text}`)
     return text === '' ? undefined : JSON.parse(text)
   }
 

@@ -49,7 +49,7 @@ export async function startPrometheus({ config }: { config: string }): Promise<P
   const call: PrometheusServer['call'] = async (path, parameters = {}) => {
     const response = await fetch(`http://${address}/api/v1${path}?${new URLSearchParams(parameters)}`)
     const { data, error } = (await response.json()) as { data?: unknown; error?: string }
-    if (error) throw new Error(`prometheus responded ${response.status} to ${JSON.stringify(parameters)}: ${error}`)
+    if (error) throw new Error(`prometheus returned ${response.status} to ${JSON.stringify(parameters)}: ${error}`)
     return data
   }
 
