@@ -15,7 +15,7 @@ const WRITE_TOKEN = 'the-token'
 const guide = await readFile('docs/adding-a-service.md', 'utf8')
 const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
 
-/** Test files that depend on the list of services or on what a play calls. */
+/** Test files that depend on the list of services or on the calls of a play. */
 const AFFECTED = [
   ...['ratings/', 'play/aggregate', 'play/app', 'play/playback', 'play/service', 'console/'],
   ...['contracts', 'metrics', 'embedded', 'alerts', 'dashboard', 'traces'].map((name) => `tests/${name}.test.ts`),
@@ -32,16 +32,16 @@ test('the guide names the file of each block', () => {
 })
 
 test('the guide changes at most eight existing files to add a service', async () => {
-  const part = guide.slice(0, guide.indexOf('## Have play show it'))
+  const part = guide.slice(0, guide.indexOf("## Add it to play's response"))
   const changed = [...part.matchAll(BLOCK)].flatMap(([, file = '', kind]) => (kind === 'diff' ? [file] : []))
   expect(changed.length).toBeLessThanOrEqual(8)
-  const [, listed = ''] = /This takes \w+ existing files: (.*?)\.\n\n/s.exec(part) ?? []
+  const [, listed = ''] = /This changes \w+ existing files: (.*?)\.\n\n/s.exec(part) ?? []
   expect([...listed.matchAll(/`([^`]+)`/g)].map(([, file]) => file)).toEqual(expect.arrayContaining(changed))
 })
 
-describe('the first part of the guide', { timeout: 120_000 }, () => {
+describe('the new service alone', { timeout: 120_000 }, () => {
   test('adds a service that passes the check and its tests', async () => {
-    await using project = await follow(guide.slice(0, guide.indexOf('## Have play show it')))
+    await using project = await follow(guide.slice(0, guide.indexOf("## Add it to play's response")))
     await project.passesCheck()
     await project.passesTests('ratings')
   })
@@ -64,7 +64,7 @@ describe('the whole guide', { timeout: 240_000 }, () => {
     for (const name of names) expect(lines).toContainEqual(expect.stringMatching(`[✓↓].*${name}`))
   })
 
-  test('has play respond as it shows, counts cache reads, and protects writes', async () => {
+  test('adds stars to the response of a play, counts cache reads, and protects writes', async () => {
     const env = { DATA_DIR: 'data', WRITE_TOKEN }
     await using embedded = project.start(process.execPath, ['embedded/main.ts', '--port', '0'], env)
     const urlOf = (name: string) => embedded.line((line) => listeningUrl(name, line))

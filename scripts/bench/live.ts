@@ -25,7 +25,7 @@ export async function measureLive({ seconds }: { seconds: number }): Promise<str
     const both = await coreShareOf(reporting, seconds)
     const { events, bytes } = receivedRate()
     return `live counts at ${text(VIEWS_PER_SECOND)} views/s: ${text(SUBSCRIBERS)} subscribers cost reporting \
-${(both - counting).toFixed(1)} % of a core, on top of ${counting.toFixed(1)} % for counting; \
+${(both - counting).toFixed(1)}% of a core, on top of ${counting.toFixed(1)}% for counting; \
 ${events.toFixed(1)} events/s of ${text(Math.round(bytes / events))} bytes to each`
   } finally {
     finished.abort()
