@@ -3,7 +3,7 @@ import { services } from './services.ts'
 const anyOf = (names) => `(${names.join('|')})`
 const service = anyOf(Object.keys(services))
 
-/** The directories of shared/, lowest layer first. A directory imports only directories of lower layers. */
+/** The directories of shared/, lowest layer first. Each imports only from lower layers. */
 const LAYERS = [
   ['runtime', 'contracts'],
   ['tracing', 'nats', 'discovery'],
@@ -13,7 +13,7 @@ const LAYERS = [
 ]
 
 const isTest = '(\\.test\\.ts$|^tests/|^shared/testing/)'
-/** The benchmark and the screenshot start whole systems, as the tests do. */
+/** The benchmark and the screenshot start the whole system with the test harness. */
 const usesHarness = '^scripts/(bench/|screenshot\\.ts$)'
 
 const layerRules = LAYERS.flatMap((directories, height) =>
@@ -29,19 +29,19 @@ const layerRules = LAYERS.flatMap((directories, height) =>
 const rules = [
   {
     name: 'no-main',
-    comment: 'A main.ts runs a process; nothing imports it.',
+    comment: 'main.ts files are entry points; nothing imports them.',
     from: {},
     to: { path: '(^|/)main\\.ts$' },
   },
   {
     name: 'shared-is-independent',
-    comment: 'shared/ knows no service, nor the list of them.',
+    comment: 'shared/ depends neither on a service nor on services.ts.',
     from: { path: '^shared/', pathNot: isTest },
     to: { pathNot: '^(shared|node_modules)/', dependencyTypesNot: ['core'] },
   },
   {
     name: 'services-are-independent',
-    comment: 'No service imports another; what two of them need is in shared/.',
+    comment: 'No service imports another; code that two services need belongs in shared/.',
     from: { path: `^${service}/` },
     to: { path: `^${service}/`, pathNot: '^$1/' },
   },
@@ -58,14 +58,14 @@ const rules = [
     to: { path: '^embedded/' },
   },
   {
-    name: 'apps-know-functions',
-    comment: 'app.ts knows functions; HTTP clients, NATS and discovery meet in service.ts.',
+    name: 'no-clients-in-apps',
+    comment: 'app.ts takes plain functions; service.ts connects them to HTTP clients, NATS and discovery.',
     from: { path: '/app\\.ts$' },
     to: { path: '^shared/(client|nats|discovery|event-log)/|^node_modules/(undici|nats|consul)/' },
   },
   {
     name: 'nats-in-shared',
-    comment: 'Only shared/ uses the NATS client, so that replacing it is one change.',
+    comment: 'Only shared/ uses the NATS client, so that it can be replaced in one place.',
     from: { pathNot: `^shared/|${isTest}` },
     to: { path: '^node_modules/nats/' },
   },
@@ -77,20 +77,20 @@ const rules = [
   },
   {
     name: 'no-circular',
-    comment: 'No circle of files.',
+    comment: 'No circular dependencies.',
     from: {},
     to: { circular: true },
   },
   ...layerRules,
 ]
 
-/** Checks the layers; `npm run check` runs it, and tests/layers.test.ts breaks each rule. */
+/** `npm run check` enforces these rules; tests/layers.test.ts violates each of them once. */
 export default {
   forbidden: rules.map((rule) => ({ severity: 'error', ...rule })),
   options: {
     doNotFollow: { path: 'node_modules' },
     preserveSymlinks: true,
-    // Type imports count.
+    // Check type-only imports too.
     tsPreCompilationDeps: true,
     enhancedResolveOptions: {
       extensions: ['.ts', '.js'],

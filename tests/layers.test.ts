@@ -17,7 +17,7 @@ const violations: Record<string, [file: string, imports: string]> = {
   'services-are-independent': ['metadata/breach.ts', '../cdnurl/seed.ts'],
   'console-is-independent': ['console/breach.ts', '../play/playback.ts'],
   'embedded-is-on-top': ['scripts/breach.ts', '../embedded/service.ts'],
-  'apps-know-functions': ['reporting/app.ts', '../shared/nats/link.ts'],
+  'no-clients-in-apps': ['reporting/app.ts', '../shared/nats/link.ts'],
   'nats-in-shared': ['queue-listener/breach.ts', 'nats'],
   'no-test-code': ['play/production.ts', '../shared/testing/json-request.ts'],
   'no-circular': ['cdnurl/breach.ts', './breach.ts'],
