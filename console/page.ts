@@ -17,7 +17,9 @@ const types: Record<string, string> = {
   '.svg': 'image/svg+xml',
 }
 
-/** No text, such as an asset's title, can become markup or code: scripts are our own files, and none may write HTML. */
+/**
+ * Blocks XSS: scripts load only from this origin, and Trusted Types prevent text, such as a title, from becoming HTML.
+ */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -35,14 +37,14 @@ const POLICY = [
 /** The page's files are not part of the API. */
 const undocumented = describeRoute({ hide: true })
 
-/** The console at `/`, and its files under `/console/`. Only these files have routes, so no other can be read. */
+/** The console at `/`, and its files under `/console/`. Each file has its own route, so no other file can be read. */
 export function createPage() {
   const page = new Hono<AppEnv>()
   page.get(
     '/',
     describeOperation({
       operationId: 'getConsole',
-      summary: 'The console, a page that plays and shows live counts',
+      summary: 'The console: a page that plays assets and shows live counts',
       responses: { 200: { type: 'text/html', example: '<!doctype html>' } },
     }),
     serveContent(toHtml(readFileSync(join(DIRECTORY, 'index.html'), 'utf8')), '.html'),
@@ -72,7 +74,7 @@ function files(): [name: string, file: string][] {
   ]
 }
 
-/** Browsers revalidate on each load: without a build there is no version in the file name. */
+/** Browsers revalidate on each load, because file names have no version without a build. */
 function serveContent(content: string | Buffer<ArrayBuffer>, extension: string) {
   const etag = `"${createHash('sha256').update(content).digest('base64url')}"`
   const headers = {

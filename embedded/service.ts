@@ -21,7 +21,7 @@ type EmbeddedSettings = ServiceSettings<typeof settings>
 
 /**
  * All services in one process, with the event log in a SQLite file instead of NATS. They still communicate over HTTP.
- * `--port` is the edge's; the ports of the others keep their distance from it.
+ * `--port` sets the port of the edge; all other ports are relative to it.
  */
 export const embedded = {
   name: 'embedded',
@@ -32,7 +32,7 @@ export const embedded = {
     const invalidations = createLocalInvalidations()
 
     const tracings: Tracing[] = []
-    // In parallel, because each waits for a timeout if its collector is unreachable.
+    // In parallel, because each one waits for its timeout if the collector is unreachable.
     resources.defer(async () => {
       await Promise.all(tracings.map((tracing) => tracing[Symbol.asyncDispose]()))
     })
