@@ -8,12 +8,12 @@ import { createTransitionLog } from '../shared/runtime/transition-log.ts'
 
 const RETRY_MS = 500
 
-/** More than two of reporting's heartbeats. */
+/** More than two of reporting's heartbeat intervals. */
 const IDLE_TIMEOUT_MS = 11_000
 
 type Deps = { reporting: Pick<ServiceClient, 'stream'>; log: Logger; idleTimeoutMs?: number; retryMs?: number }
 
-/** Relays the live counts of reporting over a single connection, which is reopened whenever it ends. */
+/** Relays the live counts of reporting over a single connection, and reconnects whenever it ends. */
 export function createLiveRelay({
   reporting,
   log,
@@ -21,7 +21,7 @@ export function createLiveRelay({
   retryMs = RETRY_MS,
 }: Deps): LiveSource {
   const report = createTransitionLog(log, {
-    failing: 'live counts stalled: reporting does not send them',
+    failing: 'live counts stalled: reporting is not sending events',
     recovered: 'live counts resumed',
   })
 

@@ -12,12 +12,12 @@ export class OutboxError extends Error {
 /** The oldest views in the outbox, in order, and the producer that must append them. */
 export type PendingBatch = { through: number; producer: string; views: NewView[] }
 
-/** Keeps views on disk until the log has them. Every operation throws OutboxError if the disk fails. */
+/** Keeps views on disk until they are in the log. Every operation throws OutboxError if the disk fails. */
 export type Outbox = Disposable & {
   state: () => DependencyState
-  /** The views are on disk when it returns. */
+  /** Returns once the views are on disk. */
   put(producer: string, views: readonly NewView[]): void
-  /** The oldest views of one producer, as many as make a good append; undefined if the outbox is empty. */
+  /** The oldest views, all of one producer, up to the size of one append; undefined if the outbox is empty. */
   first(): PendingBatch | undefined
   /** Deletes the views up to and including `through`. */
   drop(through: number): void
@@ -40,7 +40,7 @@ const Entries = z.array(z.object({ sequence: z.int(), producer: z.string(), view
 const MAX_ENTRIES = 500
 const MAX_VIEWS = 1_000
 
-/** An outbox in a SQLite file. If the file cannot be opened, each operation tries again. */
+/** An outbox in a SQLite file. If the file cannot be opened, each operation retries. */
 export function createOutbox(file: string): Outbox {
   let db: DatabaseSync | undefined
 
@@ -49,7 +49,7 @@ export function createOutbox(file: string): Outbox {
       db ??= openSqlite(file, schema)
       return work(db)
     } catch (cause) {
-      throw new OutboxError(`the outbox ${file} fails`, { cause })
+      throw new OutboxError(`the outbox ${file} is unavailable`, { cause })
     }
   }
 

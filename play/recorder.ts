@@ -6,7 +6,7 @@ import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Recorded } from './spooler.ts'
 
-/** How long the log may take to confirm a view. Together with the lookups and the outbox, a play stays below a second. */
+/** Timeout of an append. Together with the lookups and the outbox, it keeps a play below one second. */
 const APPEND_TIMEOUT_MS = 300
 
 const MAX_VIEWS_PER_APPEND = 1_000
@@ -14,8 +14,8 @@ const MAX_VIEWS_PER_APPEND = 1_000
 const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send' } } as const
 
 /**
- * Resolves once the view is recorded, with where.
- * @throws UnavailableError if it is not, or that is unknown
+ * Records a view. Resolves to the place where it is recorded.
+ * @throws UnavailableError if the view may not be recorded
  */
 export type Recorder = (play: Play, request: RequestContext) => Promise<Recorded>
 

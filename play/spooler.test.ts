@@ -97,7 +97,7 @@ test('an outbox that cannot delete drained views blocks no append and duplicates
 })
 
 describe('an outage is logged once, and so is the recovery,', () => {
-  const outage = ['the log does not confirm; views go to the outbox', 'the log confirms again']
+  const outage = ['event log unavailable; writing views to the outbox', 'event log recovered']
 
   test('if the backlog is drained', async () => {
     await using play = start(createFakeLog('refuses'))
@@ -112,10 +112,10 @@ describe('an outage is logged once, and so is the recovery,', () => {
     await using play = start(createFakeLog('refuses'))
     play.fails.put = true
     for (const id of ['a', 'b']) await expect(play.append(id)).rejects.toThrow(OutboxError)
-    expect(logged).toEqual([outage[0], 'the outbox fails'])
+    expect(logged).toEqual([outage[0], 'outbox unavailable'])
     play.fakeLog.mode = 'confirms'
     await play.append('c')
-    expect(logged).toEqual([outage[0], 'the outbox fails', outage[1]])
+    expect(logged).toEqual([outage[0], 'outbox unavailable', outage[1]])
   })
 
   test('if the outbox works again', async () => {
@@ -124,7 +124,7 @@ describe('an outage is logged once, and so is the recovery,', () => {
     await expect(play.append('a')).rejects.toThrow(OutboxError)
     play.fails.put = false
     await play.append('b')
-    expect(logged).toEqual([outage[0], 'the outbox fails', 'the outbox works again'])
+    expect(logged).toEqual([outage[0], 'outbox unavailable', 'outbox recovered'])
   })
 })
 
@@ -174,8 +174,8 @@ test('every recorded view is stored exactly once, whatever fails and when', { ti
 type Mode = 'confirms' | 'refuses' | 'loses acknowledgements' | 'hangs'
 
 /**
- * A model of the log: the ids that it has stored, in order, and the last one of each producer. After a failure a producer
- * skips what was stored, as the real one does. An append that hangs continues when the mode changes.
+ * A model of the log: the ids that it has stored, in order, and the last one of each producer. After a failure a
+ * producer skips what was stored, as the real one does. An append that hangs continues when the mode changes.
  */
 function createFakeLog(mode: Mode = 'confirms') {
   const ends = new Map<string, string>()

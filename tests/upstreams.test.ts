@@ -161,7 +161,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
     const response = await fetch(`${edge.url}/play/asset/456/user/lost`, { method: 'POST' })
     expect(response.status).toBe(503)
     expect(response.headers.get('retry-after')).toBe('1')
-    expect(edge.lines().join('\n')).toContain('the outbox fails')
+    expect(edge.lines().join('\n')).toContain('outbox unavailable')
     expect((await fetch(`${edge.url}/readyz`)).status).toBe(503)
     await system.nats.start()
     await eventually(async () => expect((await play(edge.url, '456', 'found')).status).toBe(200))
