@@ -9,8 +9,8 @@ import { eventually } from '../tests/harness/eventually.ts'
 import { forward } from './forward.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
-const STANDING_BY = 'another listener is active; standing by'
-const TAKING_OVER = 'the active listener has stalled; taking over'
+const STANDING_BY = 'another instance is active; standing by'
+const TAKING_OVER = 'the active instance has stalled; taking over'
 const INTERRUPTED = 'forwarding interrupted; retrying'
 
 let eventLog: EventLog
