@@ -9,11 +9,11 @@ import type { CountedBy, ViewCounts } from './view-counts.ts'
 const MIN_INTERVAL_MS = 250
 
 export type LiveCounts = ViewCounts & {
-  /** Publishes the counts and their changes, to one subscriber at a time. */
+  /** Publishes the counts and their changes to one subscriber at a time. */
   follow: LiveSource
 }
 
-/** Counts that can be followed. Changes are tracked only while somebody follows. */
+/** Counts with a change feed. Changes are tracked only while there is a subscriber. */
 export function createLiveCounts(counts: ViewCounts): LiveCounts {
   const seconds = createRecentSeconds()
   let views = 0
@@ -91,7 +91,7 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
   }
 }
 
-/** The ids that changed since the last event. It stops collecting once it is full. */
+/** The ids that changed since the last event. Stops collecting when full: a snapshot is sent then. */
 function createChangedIds() {
   const assets = new Set<string>()
   const users = new Set<string>()

@@ -42,7 +42,7 @@ describe('npm run bench', { timeout: 60_000 }, () => {
     const sums = lines.flatMap((line) => [...line.matchAll(/^plays served ([\d,]+) = views counted ([\d,]+),/g)])
     expect(sums).toHaveLength(2)
     for (const [, served, counted] of sums) expect(counted).toBe(served)
-    const live = /^live counts .* cost reporting -?[\d.]+ % of a core, .* [\d.]+ events\/s of [\d,]+ bytes to each$/m
+    const live = /^live counts .* cost reporting -?[\d.]+% of a core, .* [\d.]+ events\/s of [\d,]+ bytes to each$/m
     expect(lines.join('\n')).toMatch(live)
   })
 
