@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Kills and stops the parts of a running system at random for a while, and checks that plays answered are views counted.
+# Kills and suspends random processes of a running system, and verifies that every successful play is counted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 usage='Usage: npm run chaos [-- --minutes 10]
 
-  --minutes N      how long (default: 10)
+  --minutes N      duration (default: 10)
 
-  CHAOS_SEED       draws the order again that this seed drew before (default: one that is printed)
+  CHAOS_SEED       random seed, to reproduce an earlier run (default: random; printed)
   NATS_SERVER_BIN  the nats-server to use (default: the one on the PATH)'
 
 minutes=10
@@ -16,7 +16,7 @@ case ${1-} in
   --minutes) minutes=${2-} ;;
   --minutes=*) minutes=${1#*=} ;;
   --help | -h) echo "$usage"; exit 0 ;;
-  *) echo "npm run chaos: unknown argument $1; --help lists what there is" >&2; exit 2 ;;
+  *) echo "npm run chaos: unknown argument $1; --help shows the usage" >&2; exit 2 ;;
 esac
 [[ $minutes =~ ^[1-9][0-9]{0,3}$ ]] || { echo "npm run chaos: --minutes is \"$minutes\": it must be a whole number" >&2; exit 2; }
 

@@ -7,27 +7,27 @@ file="$(dirname "$0")/catalogue.jsonl"
 
 usage='Usage: npm run seed [-- --port N] [-- FILE]
 
-Posts the assets of FILE (default: scripts/catalogue.jsonl) to cdnurl and metadata; an asset that exists is replaced.
-FILE has one asset a line, as JSON, and at most 16 MiB:
+Posts the assets of FILE (default: scripts/catalogue.jsonl) to cdnurl and metadata; existing assets are replaced.
+FILE has one JSON object per line, one per asset, and at most 16 MiB:
 
   {"id":"123","title":"It","genre":"horror","summary":"A very scary movie","url":"path/to/asset123.mp4"}
 
-Each service validates all lines before it stores any. It is safe to seed again, also after a failure.
+Each service validates all lines before it stores any. It is safe to run this again, for example after a failure.
 
   --port N      port of the edge, as for npm start: metadata listens on N+1, cdnurl on N+3
 
-  METADATA_URL  where metadata is (default: http://127.0.0.1:8081)
-  CDNURL_URL    where cdnurl is (default: http://127.0.0.1:8083)
+  METADATA_URL  URL of metadata (default: http://127.0.0.1:8081)
+  CDNURL_URL    URL of cdnurl (default: http://127.0.0.1:8083)
   WRITE_TOKEN   the token that both require for writes (default: none)
 
-A flag beats the environment, which beats .env, which beats the default.'
+Flags override environment variables, which override .env, which overrides the defaults.'
 
 main() {
   read_arguments "$@"
   local cdnurl metadata
   cdnurl=$(address_of CDNURL_URL 3)
   metadata=$(address_of METADATA_URL 1)
-  # cdnurl first: what metadata lists can then be played, even if metadata fails.
+  # cdnurl first, so that every asset that metadata lists can be played, even if a request fails.
   seed cdnurl "$cdnurl" /url/assets
   seed metadata "$metadata" /content/assets
 }
@@ -64,7 +64,7 @@ seed() {
     request --max-time 600 --header 'content-type: application/x-ndjson' --header @<(authorization) \
       --data-binary "@$file" --write-out '\n%{http_code}' "$2$3"
   ) || unreachable "$1" "$2" $?
-  # The body, then the status on a line of its own.
+  # The body, then the status on a separate line.
   status=${response##*$'\n'} body=${response%$'\n'*}
   stored=$(json_number stored <<<"$body")
   if [ "$status" = 200 ] && [ -n "$stored" ]; then
@@ -80,14 +80,14 @@ assets() {
   if [ "$1" = 1 ]; then echo "1 asset"; else echo "$1 assets"; fi
 }
 
-# In a file, not among curl's arguments, which every user of the machine can see.
+# Passed to curl as a file, because its arguments are visible to all users of the machine.
 authorization() {
   local token
   token=$(setting WRITE_TOKEN)
   [ -z "$token" ] || printf 'authorization: Bearer %s\n' "$token"
 }
 
-# problems_in BODY: each entry of `errors` on a line of its own.
+# problems_in BODY: the entries of `errors`, one per line.
 problems_in() {
   local string='"([^"\\]|\\.)*"'
   { grep -oE "\{\"path\":$string,\"message\":$string\}" <<<"$1" || true; } |

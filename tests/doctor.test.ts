@@ -83,12 +83,12 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
         ...serviceEntries.map(({ name }) => `ok ${name} ${system[name].url} is ready`),
         `ok nats ${system.nats.url.replace('nats://', '')} (nats-server ${natsVersion}) is up`,
         expect.stringMatching(/^ok log stream EVENTS: \d+ messages?, [\d.]+ kB since 20\S+Z, kept forever$/),
-        'ok counting every message in the log is counted',
+        'ok counting all messages in the log are counted',
         `ok outbox ${system.play.url} has no views in its outbox`,
         expect.stringMatching(/^ok node \d/),
         expect.stringMatching(/^(ok|warn) disk [\d,]+ MiB free for /),
         '',
-        'Nothing is wrong.',
+        'No problems found.',
       ])
       expect(status).toBe(0)
     }, PATIENCE_MS)
@@ -140,16 +140,16 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       const { status, of } = await doctor({ ...env, METADATA_URL: stranger.url, CDNURL_URL: system.metadata.url })
       expect(status).toBe(1)
       expect(of('metadata')).toEqual([
-        `FAIL ${stranger.url} is another program: stop it, or start metadata with another --port and set METADATA_URL`,
+        `FAIL ${stranger.url} is a different program: stop it, or start metadata with another --port and set METADATA_URL`,
       ])
-      expect(of('cdnurl')).toEqual([`FAIL ${system.metadata.url} is metadata, not cdnurl: correct CDNURL_URL`])
+      expect(of('cdnurl')).toEqual([`FAIL ${system.metadata.url} is metadata, not cdnurl: fix CDNURL_URL`])
     })
 
     test('another version, another Node and an open circuit are warnings', { concurrent: true }, async () => {
       await using old = await startOldReporting()
       const { of } = await doctor({ ...env, REPORTING_URL: old.url })
       expect(of('reporting')).toEqual([
-        expect.stringMatching(`^warn ${old.url} opened its circuit to cdnurl`),
+        expect.stringMatching(`^warn ${old.url} has an open circuit to cdnurl`),
         `warn ${old.url} is version 0.0.1, not ${version}: restart it from this checkout`,
         expect.stringMatching(`^warn ${old.url} runs on Node 18.0.0: `),
       ])
@@ -177,7 +177,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       await eventually(async () => {
         const { status, of } = await doctor({ ...env, PLAY_URL: lost.url })
         expect(status).toBe(1)
-        expect(of('play')).toEqual([`FAIL ${lost.url} is ready, with reporting down: correct its REPORTING_URL`])
+        expect(of('play')).toEqual([`FAIL ${lost.url} is ready, with reporting down: fix its REPORTING_URL`])
       }, PATIENCE_MS)
     })
 
@@ -249,7 +249,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       ])
       expect(running.of('play')).toEqual([`warn ${edge.url} is ready, with nats down: see nats`])
       expect(running.of('outbox')).toEqual([
-        expect.stringContaining(`FAIL ${edge.url} has 2 views in its outbox, and the log does not take them`),
+        expect.stringContaining(`FAIL ${edge.url} has 2 views in its outbox, and it is not draining`),
       ])
 
       await edge.signal('SIGKILL')
@@ -257,7 +257,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       const { port } = new URL(edge.url)
       expect((await doctor(settings)).of('outbox')).toEqual([
         expect.stringMatching(
-          `^FAIL 2 views in .*outbox-${port}.sqlite, and no play .*node play/main.ts --port ${port}\\)$`,
+          `^FAIL 2 views in .*outbox-${port}.sqlite, but no play .*node play/main.ts --port ${port}\\)$`,
         ),
       ])
       expect(await readdir(directory.path)).toEqual(files)
@@ -273,7 +273,7 @@ describe.skipIf(!natsVersion)('npm run doctor and NATS alone', { timeout: 60_000
   test('without a stream it says that nothing has been played, and creates none', { concurrent: true }, async () => {
     await using nats = await startNatsServer()
     const { of } = await doctor({ NATS_URL: nats.url }, await nowhere())
-    expect(of('log')).toEqual(['ok there is no stream EVENTS yet: nothing has been played'])
+    expect(of('log')).toEqual(['ok the stream EVENTS does not exist yet: nothing has been played'])
     const streams = nats.use(async (connection) => (await connection.jetstreamManager()).streams.list().next())
     expect(await streams).toEqual([])
   })
@@ -285,7 +285,9 @@ describe.skipIf(!natsVersion)('npm run doctor and NATS alone', { timeout: 60_000
     await using nats = await startNatsServer({ config })
     const at = (credentials: string) => ({ NATS_URL: nats.url.replace('//', `//${credentials}@`) })
     const plain = await doctor(at('me:right'), await nowhere())
-    expect(plain.of('nats')).toEqual([expect.stringMatching(/^FAIL \S+ has no JetStream: start it with --jetstream/)])
+    expect(plain.of('nats')).toEqual([
+      expect.stringMatching(/^FAIL \S+ does not have JetStream enabled: start it with --jetstream/),
+    ])
     const rejected = await doctor(at('me:wrong'), await nowhere())
     expect(rejected.of('nats')).toEqual([expect.stringMatching(/^FAIL \S+ rejects the credentials: /)])
     expect(rejected.text).not.toContain('wrong@')
@@ -304,7 +306,7 @@ describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
       const { status, of, text } = await doctor({}, ['--port', String(edge)])
       expect(text).not.toMatch(/^(FAIL|warn)/m)
       expect(of('log')).toEqual([expect.stringContaining('ok embedded mode')])
-      expect(of('counting')).toEqual(['ok every message in the log is counted'])
+      expect(of('counting')).toEqual(['ok all messages in the log are counted'])
       expect(of('nats')).toEqual([])
       expect(status).toBe(0)
     }, PATIENCE_MS)
@@ -386,7 +388,7 @@ describe.skipIf(!hasConsul)('npm run doctor with Consul', { timeout: 60_000 }, (
     await using consul = await startConsulAgent({ managementToken: '11111111-1111-4111-8111-111111111111' })
     const CONSUL_HTTP_TOKEN = '22222222-2222-4222-8222-222222222222'
     const { of, text } = await doctor({ CONSUL_HTTP_ADDR: consul.address, CONSUL_HTTP_TOKEN }, await nowhere())
-    expect(of('consul')).toEqual([expect.stringMatching(/^FAIL \S+ rejects the token: correct CONSUL_HTTP_TOKEN/)])
+    expect(of('consul')).toEqual([expect.stringMatching(/^FAIL \S+ rejects the token: fix CONSUL_HTTP_TOKEN/)])
     expect(text).not.toContain(CONSUL_HTTP_TOKEN)
   })
 

@@ -7,8 +7,8 @@ const TIMEOUT_MS = 60_000
 const SERVED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*http_response_status_code="200"/
 
 /**
- * Waits until every play that the edges served is counted.
- * @returns a line with both figures and the delay
+ * Waits until every play served by the edges is counted.
+ * @returns a line with both numbers and the delay
  * @throws if they still differ after a minute
  */
 export async function expectAllCounted({ edges, reporting }: CountedEdges): Promise<string> {

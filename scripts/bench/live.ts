@@ -43,8 +43,8 @@ async function coreShareOf(process: ServiceProcess, seconds: number): Promise<nu
 }
 
 /**
- * Adds one subscriber that counts what it receives.
- * @returns a function for the rates per second since the start
+ * Adds one subscriber that counts the events and bytes it receives.
+ * @returns a function that returns the rates per second since the start
  */
 function subscribe(url: string, signal: AbortSignal): () => { events: number; bytes: number } {
   let [events, bytes] = [0, 0]

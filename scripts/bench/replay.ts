@@ -14,7 +14,7 @@ const VIEWS = 1_000_000
 const VIEWS_PER_MESSAGE = 100
 const TIMEOUT_MS = 120_000
 
-/** Measures how fast a reporting without counts replays a log, and the memory that its counts take. */
+/** Measures how fast an empty reporting replays a log, and the memory that its counts use. */
 export async function measureReplay(): Promise<string> {
   await using nats = await startNatsServer()
   const end = await fill(nats.url)
@@ -45,7 +45,7 @@ async function fill(url: string): Promise<number> {
   return (await eventLog.end()).sequence
 }
 
-/** Each view has a user of its own. */
+/** Creates views that each have a different user. */
 function createViews(from: number, count: number): View[] {
   const at = new Date().toISOString()
   return Array.from({ length: count }, (_, n) => ({
@@ -56,7 +56,7 @@ function createViews(from: number, count: number): View[] {
   }))
 }
 
-/** Heap growth, with users that arrive as they do in reporting: as JSON, in batches. */
+/** Heap growth per user. As in reporting, the views are parsed from JSON in batches. */
 function bytesPerUser(): number {
   const collectGarbage = exposeGarbageCollector()
   const counts = createViewCounts()
@@ -68,7 +68,7 @@ function bytesPerUser(): number {
   }
   collectGarbage()
   const bytes = process.memoryUsage().heapUsed - before
-  // Without this use, the counts themselves would be garbage.
+  // Keeps `counts` reachable during the second collection.
   if (counts.position()?.sequence !== VIEWS) throw new Error('not all views were counted')
   return bytes / VIEWS
 }

@@ -8,7 +8,7 @@ For the full system, install NATS and start again: apt install nats-server, brew
 or https://github.com/nats-io/nats-server/releases. Or set NATS_URL.
 `
 
-/** What to print once everything is ready. */
+/** The message to print once everything is ready. */
 export function greeting({ mode, services: started, consul }: Pick<Plan, 'mode' | 'services' | 'consul'>): string {
   const line = (name: string, url: string) => `  ${name.padEnd(15)} ${url}\n`
   const addresses = started.map(({ name, port }) => line(name, `http://localhost:${port}`))

@@ -17,7 +17,7 @@ type Options = {
   env: NodeJS.ProcessEnv
   /** Called with each line that a process writes. */
   onLine: (name: string, line: string) => void
-  /** Called with each message of the supervisor itself. */
+  /** Called with each message from the supervisor itself. */
   say: (text: string) => void
   /** Called when a process exits because of invalid settings. It is not restarted. */
   onInvalidSettings: (name: string) => void
