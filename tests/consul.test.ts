@@ -167,7 +167,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     )
     expect((await fetch(`${services.play.url}/readyz`)).status).toBe(200)
     for (let count = 0; count < 20; count += 1) expect((await playOnce()).body).not.toHaveProperty('degraded')
-    expect(services.play.lines().filter((line) => line.includes('Consul is failing'))).toHaveLength(1)
+    expect(services.play.lines().filter((line) => line.includes('Consul is unavailable'))).toHaveLength(1)
 
     await consul.start()
     await using load = startLoad(services.play)

@@ -4,7 +4,7 @@ import type { FieldError } from '../http/errors.ts'
 import { SMALL_BODY, toFieldErrors } from '../http/validate.ts'
 import { createYielder } from '../runtime/yielder.ts'
 
-/** As long as the body of a single asset may be. It also bounds what one call of `JSON.parse` costs. */
+/** The same limit as for the body of a single asset. It also bounds the cost of one `JSON.parse` call. */
 export const MAX_LINE_BYTES = SMALL_BODY
 export const MAX_INVALID_LINES = 100
 
@@ -19,8 +19,9 @@ type Asset<Fields> = { id: string; fields: Fields }
 type InvalidLine = { errors: FieldError[] }
 
 /**
- * Parses newline-delimited JSON (https://github.com/ndjson/ndjson-spec), one asset a line. Blank lines are skipped; of
- * lines with the same id the last one wins. If any line is invalid there are no assets, only the errors of the first `MAX_INVALID_LINES` such lines.
+ * Parses newline-delimited JSON (https://github.com/ndjson/ndjson-spec), one asset per line. Skips blank lines; if an
+ * id occurs more than once, the last line wins. If any line is invalid, returns no assets, but the errors of the first
+ * `MAX_INVALID_LINES` invalid lines.
  */
 export async function parseAssetLines<Fields>(
   body: Uint8Array,
@@ -53,7 +54,7 @@ function* linesOf(body: Uint8Array): Generator<Uint8Array> {
   for (let start = hasMark ? BYTE_ORDER_MARK.length : 0; start < body.length; ) {
     const found = body.indexOf(LINE_FEED, start)
     const end = found === -1 ? body.length : found
-    // A body may be nothing but line feeds: a view of each would take longer than all the rest.
+    // Fast path for a body of millions of empty lines: avoids creating a subarray for each.
     yield start === end ? EMPTY : body.subarray(start, end)
     start = end + 1
   }
@@ -63,7 +64,7 @@ function* linesOf(body: Uint8Array): Generator<Uint8Array> {
 function parseLine<Fields>(line: Uint8Array, schema: z.ZodType<Fields>): Asset<Fields> | InvalidLine | undefined {
   if (line.length === 0) return undefined
   if (line.length > MAX_LINE_BYTES) {
-    return invalid(`a line may have ${MAX_LINE_BYTES} bytes, this one has ${line.length}`)
+    return invalid(`the line has ${line.length} bytes; at most ${MAX_LINE_BYTES} are allowed`)
   }
   const text = decode(line)
   if (text === undefined) return invalid('must be UTF-8')
@@ -85,7 +86,7 @@ function pathAt(number: number, path: string): string {
   return path === '' ? `line ${number}` : `line ${number}: ${path}`
 }
 
-/** A byte order mark is dropped at the start of the body alone. */
+/** `ignoreBOM` keeps byte order marks: only the one at the start of the body is dropped. */
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function decode(line: Uint8Array): string | undefined {

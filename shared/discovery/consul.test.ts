@@ -64,7 +64,7 @@ test('a failed watch is retried without its index, and the failure is logged onc
   expect(discovery.state()).toBe('up')
   expect(lines.map(({ msg }) => msg)).toEqual([
     'instances found',
-    'Consul is failing',
+    'Consul is unavailable',
     'Consul has recovered',
     'instances found',
   ])
@@ -82,7 +82,7 @@ test('a failure of one activity shows until that activity has recovered', async 
   agent.failService('cdnurl', false)
   await eventually(() => expect(discovery.state()).toBe('up'))
   expect(lines.filter(({ msg }) => msg !== 'instances found').map(({ msg }) => msg)).toEqual([
-    'Consul is failing',
+    'Consul is unavailable',
     'Consul has recovered',
   ])
 })

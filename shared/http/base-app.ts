@@ -23,7 +23,7 @@ type Options = {
   untraced?: readonly string[]
 }
 
-/** The routes and behaviour that all services share; a service adds its own routes. */
+/** The routes and middleware that all services share. Each service adds its own routes. */
 export function createBaseApp(
   service: Pick<Service, 'name' | 'log' | 'health' | 'metrics' | 'tracing'>,
   { middleware = [], untraced = [] }: Options = {},

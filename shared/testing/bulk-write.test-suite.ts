@@ -153,7 +153,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
         ['b', fields],
       ])
       const [error] = await expectRefused(`${line('b')}\n${padded(64 * 1024 + 1)}\n`, ['line 2'])
-      expect(error?.message).toBe('a line may have 65536 bytes, this one has 65537')
+      expect(error?.message).toBe('the line has 65537 bytes; at most 65536 are allowed')
     })
 
     test('takes a body of 16 MiB', async () => {
