@@ -65,7 +65,7 @@ describe('first() returns', () => {
     expect(outbox.first()).toMatchObject({ through: 3, views: { length: 1 } })
   })
 
-  test('an entry with more than 1,000 views undivided, and alone', () => {
+  test('an entry with more than 1,000 views unsplit, and alone', () => {
     using outbox = open()
     outbox.put('p', manyViews(1_500))
     outbox.put('p', manyViews(1))
@@ -89,7 +89,7 @@ test('a second process cannot open the file', () => {
   expect(other.state()).toBe('down')
 })
 
-test('an operation fails while the disk does, and works again afterwards', async () => {
+test('operations fail while the disk fails, and work again afterwards', async () => {
   await mkdir(join(directory, 'data', 'outbox.sqlite'), { recursive: true })
   using outbox = open()
   expect(() => outbox.put('p', someViews('a'))).toThrow(OutboxError)

@@ -18,27 +18,27 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-test('confirmed views are in the log, and the outbox stays empty', async () => {
+test('acknowledged views are in the log, and the outbox stays empty', async () => {
   await using play = start(createFakeLog())
   expect(await play.append('a')).toBe('log')
   expect(play.fakeLog.stored).toEqual(['a'])
   expect(play.outbox.size()).toBe(0)
 })
 
-test('views that the log does not confirm are on disk once they are recorded', async () => {
+test('views that the log does not acknowledge are written to disk before they count as recorded', async () => {
   await using play = start(createFakeLog('refuses'))
   expect(await play.append('a', 'b')).toBe('outbox')
   expect(play.outbox.size()).toBe(2)
 })
 
-test('while the log does not confirm, an append does not wait for it', async () => {
+test('while the log is unavailable, appends do not wait for it', async () => {
   await using play = start(createFakeLog('hangs'))
   await play.append('a')
   // This signal never aborts, so an append to the log would hang.
   expect(await play.spooler.append(someViews('b'), new AbortController().signal)).toBe('outbox')
 })
 
-test('when the log recovers, the outbox is drained in order and views go to the log again', async () => {
+test('when the log recovers, the outbox drains in order, and new views go to the log', async () => {
   await using play = start(createFakeLog('refuses'))
   for (const id of ['a', 'b', 'c']) await play.append(id)
   play.fakeLog.mode = 'confirms'
@@ -72,7 +72,7 @@ test('the backlog of an earlier process is stored exactly once by the next one',
   expect(fakeLog.stored.toSorted()).toEqual(['a', 'b', 'c'])
 })
 
-test('while both the log and the outbox fail, an append fails; the log is used as soon as it recovers', async () => {
+test('while both the log and the outbox fail, appends fail; the log is used as soon as it recovers', async () => {
   await using play = start(createFakeLog('refuses'))
   play.fails.put = true
   await expect(play.append('a')).rejects.toThrow(OutboxError)
@@ -108,7 +108,7 @@ describe('an outage is logged once, and so is the recovery,', () => {
     expect(logged).toEqual(outage)
   })
 
-  test('if the log confirms an append', async () => {
+  test('if the log acknowledges an append', async () => {
     await using play = start(createFakeLog('refuses'))
     play.fails.put = true
     for (const id of ['a', 'b']) await expect(play.append(id)).rejects.toThrow(OutboxError)
@@ -216,7 +216,7 @@ function createFakeLog(mode: Mode = 'confirms') {
   return fake
 }
 
-/** A spooler on the outbox file of the test, as a new process would open it. `fails` makes the disk fail. */
+/** Opens a spooler on the outbox file of the test, as a new process would. `fails` makes the disk fail. */
 function start(fakeLog: ReturnType<typeof createFakeLog>) {
   const fails = { put: false, drop: false }
   const file = createOutbox(join(directory, 'outbox.sqlite'))
