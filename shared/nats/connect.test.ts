@@ -33,7 +33,7 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     await rm(directory, { recursive: true })
   })
 
-  test('a link waits for the server, logs a failure once and reports each transition', async () => {
+  test('a link waits for the server, logs the first failure and reports each transition', async () => {
     await using nats = await startNatsServer()
     await nats.signal('SIGKILL')
     const lines: { level: number; msg: string }[] = []
@@ -72,7 +72,7 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     expect(JSON.stringify(lines)).not.toContain('secret')
   })
 
-  test('a link closes while the server is down', async () => {
+  test('a link can be closed while the server is down', async () => {
     const since = performance.now()
     {
       await using _ = openNatsLink({ servers: ['127.0.0.1:9'], name: 'test', log: pino({ level: 'silent' }) })
