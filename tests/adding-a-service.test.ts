@@ -8,7 +8,7 @@ import { jsonRequest } from '../shared/testing/json-request.ts'
 import { startChild } from './harness/child.ts'
 import { metric, play } from './harness/plays.ts'
 
-/** The blocks of TypeScript and the diffs in the guide. Each belongs to the file that the line before it ends with. */
+/** The TypeScript and diff blocks in the guide. The line before each block ends with its file name. */
 const BLOCK = /`([^`\n]+)`:\n\n```(ts|diff)\n(.*?)^```$/gms
 const WRITE_TOKEN = 'the-token'
 
@@ -21,13 +21,13 @@ const AFFECTED = [
   ...['contracts', 'metrics', 'embedded', 'alerts', 'dashboard', 'traces'].map((name) => `tests/${name}.test.ts`),
 ]
 
-/** Such tests in files that take too long to run as a whole. */
+/** Such tests in files that take too long to run completely. */
 const AFFECTED_TESTS = {
-  doctor: ['if the system is healthy', 'names services that are not registered'],
+  doctor: ['if the system is healthy', 'reports services that are not registered'],
   console: ['in a light colour scheme'],
 }
 
-test('the guide names the file of each block', () => {
+test('every block in the guide has a file name', () => {
   expect([...guide.matchAll(BLOCK)].length).toBe(guide.match(/^```(ts|diff)$/gm)?.length)
 })
 
@@ -81,7 +81,7 @@ describe('the whole guide', { timeout: 240_000 }, () => {
   })
 })
 
-/** A copy of the project, changed by the blocks of a part of the guide. */
+/** A copy of the project with the blocks of a section of the guide applied. */
 async function follow(part: string) {
   await using stack = new AsyncDisposableStack()
   const directory = await mkdtemp(join(tmpdir(), 'adding-a-service-'))
@@ -103,9 +103,9 @@ async function follow(part: string) {
   const all = stack.move()
   return {
     start,
-    /** The copy shares node_modules, so it must not install. */
+    /** Does not install dependencies, because the copy shares node_modules. */
     passesCheck: () => passes(scripts.check.replace('bash scripts/install.sh && ', '')),
-    /** Without caches: they are in node_modules, and the copy is temporary. */
+    /** Disables caches, which are in the shared node_modules. */
     passesTests: (...args: string[]) => passes(`vitest run ${args.join(' ')} --cache=false --fsModuleCache=false`),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
@@ -117,7 +117,7 @@ async function copyProject(directory: string): Promise<void> {
   await symlink(resolve('node_modules'), join(directory, 'node_modules'))
 }
 
-/** Each hunk must match exactly one place, so that readers find it too. */
+/** Each hunk must match exactly once, so that readers can find the place too. */
 function applyDiff(file: string, text: string, diff: string): string {
   const hunks = diff.split(/^@@\n/m).slice(1)
   return hunks.reduce((before, hunk) => {

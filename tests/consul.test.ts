@@ -11,7 +11,7 @@ import { getJson, metric, play, views } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** An address where nothing listens: only Consul can find the upstreams. */
+/** An unused address, so that upstreams are found only through Consul. */
 const NOWHERE = 'http://127.0.0.1:9'
 const nowhere = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, NOWHERE]))
 
@@ -32,7 +32,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
       NATS_URL: nats.url,
       DATA_DIR: directory.path,
       CONSUL_HTTP_ADDR: consul.address,
-      // Each play calls metadata and cdnurl, so that it notices changes at once.
+      // Makes each play call metadata and cdnurl, so that changes take effect immediately.
       CATALOGUE_TTL: '1ms',
     }
     services = await mapServices(async (name) => stack.use(await startService(name, env)))
@@ -88,7 +88,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     await eventually(async () => expect(await healthy('reporting')).toContain(advertised))
   })
 
-  test('plays are served and counted by services that only Consul can find', async () => {
+  test('plays are served and counted by services that are found through Consul', async () => {
     const before = await views(services.reporting.url, 'user', 'found')
     expect(await play(services.play.url, '456', 'found')).toMatchObject({
       status: 200,
@@ -103,7 +103,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     }
   })
 
-  test('two instances share the load', async () => {
+  test('the load is balanced across two instances', async () => {
     await using second = await startService('metadata', env)
     await eventually(async () => expect(await healthy('metadata')).toHaveLength(2))
     await using _load = startLoad(services.play)
@@ -160,7 +160,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     await eventually(async () => expect((await playOnce()).body).not.toHaveProperty('degraded'), 1_000)
   })
 
-  test('plays continue while the agent is down, and all services register again after it restarts without data', async () => {
+  test('plays continue while the agent is down, and all services re-register after it restarts without data', async () => {
     await consul.signal('SIGKILL')
     await eventually(async () =>
       expect(await getJson(`${services.play.url}/readyz`)).toMatchObject({ dependencies: { consul: 'down' } }),
@@ -181,7 +181,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     expect(load.failures).toEqual([])
   })
 
-  test('an instance that moves after the agent restarted is found too', async () => {
+  test('an instance that moves after the agent restarts is found too', async () => {
     const moved = stack.use(await startService('cdnurl', env))
     await services.cdnurl.signal('SIGTERM')
     services.cdnurl = moved
@@ -193,7 +193,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     await eventually(async () => expect(await healthy('cdnurl')).toContain(other.url))
     await using slow = await startSlowRequest(other.url)
     const ending = other.signal('SIGTERM')
-    // Before the grace period of the request in flight is over.
+    // Before the grace period for the request in flight ends.
     await eventually(async () => expect(await registered('cdnurl')).not.toContain(other.url), 2_000)
     expect(slow.isOpen()).toBe(true)
     await slow[Symbol.asyncDispose]()
@@ -207,7 +207,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
   })
 })
 
-describe.skipIf(!hasConsul)('with a Consul that requires tokens', { timeout: 60_000 }, () => {
+describe.skipIf(!hasConsul)('with ACLs in Consul', { timeout: 60_000 }, () => {
   const managementToken = '11111111-1111-4111-8111-111111111111'
   let consul: ConsulAgent
   beforeAll(async () => {
@@ -273,7 +273,7 @@ async function startSlowRequest(origin: string): Promise<AsyncDisposable & { isO
   }
 }
 
-/** Plays without pause, four at a time, and collects failed and degraded plays. */
+/** Plays continuously, four at a time, and collects failed and degraded plays. */
 function startLoad(edge: ServiceProcess) {
   const stopped = new AbortController()
   const failures: unknown[] = []
@@ -292,7 +292,7 @@ function startLoad(edge: ServiceProcess) {
   return {
     failures,
     slowestMs: () => slowest,
-    /** Resolves after so many more plays. */
+    /** Resolves after `count` more plays. */
     async more(plays: number) {
       const goal = finished + plays
       await eventually(() => expect(finished).toBeGreaterThan(goal), 20_000)

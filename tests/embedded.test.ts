@@ -48,7 +48,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     }
   })
 
-  test('every service is ready on a port of its own', async () => {
+  test('every service is ready on its own port', async () => {
     expect(new Set(serviceNames.map((name) => new URL(system[name].url).port)).size).toBe(serviceNames.length)
     for (const name of serviceNames) {
       const { title } = ((await getJson(`${system[name].url}/openapi.json`)) as { info: { title: string } }).info
@@ -57,19 +57,22 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     }
   })
 
-  test.skipIf(!natsVersion)('every service has the same routes, metrics and circuits as its process', async () => {
-    await using processes = await startSystem()
-    await Promise.all([play(processes.play.url, '456', 'compared'), play(system.play.url, '456', 'compared')])
-    for (const name of serviceNames) {
-      const [own, other] = [system[name].url, processes[name].url]
-      expect(await getJson(`${own}/openapi.json`)).toEqual(await getJson(`${other}/openapi.json`))
-      // The embedded log needs no outbox.
-      const expected = (await metricNames(other)).filter((metric) => !metric.startsWith('outbox_'))
-      expect(await metricNames(own)).toEqual(expected)
-      const [{ circuits }, { circuits: expectedCircuits }] = [await readiness(own), await readiness(other)]
-      expect(circuits).toEqual(expectedCircuits)
-    }
-  })
+  test.skipIf(!natsVersion)(
+    'every service has the same routes, metrics and circuits as in its own process',
+    async () => {
+      await using processes = await startSystem()
+      await Promise.all([play(processes.play.url, '456', 'compared'), play(system.play.url, '456', 'compared')])
+      for (const name of serviceNames) {
+        const [own, other] = [system[name].url, processes[name].url]
+        expect(await getJson(`${own}/openapi.json`)).toEqual(await getJson(`${other}/openapi.json`))
+        // The embedded log needs no outbox.
+        const expected = (await metricNames(other)).filter((metric) => !metric.startsWith('outbox_'))
+        expect(await metricNames(own)).toEqual(expected)
+        const [{ circuits }, { circuits: expectedCircuits }] = [await readiness(own), await readiness(other)]
+        expect(circuits).toEqual(expectedCircuits)
+      }
+    },
+  )
 
   test('play shows the circuit to each upstream, and counts the calls to it', async () => {
     const { circuits } = await readiness(system.play.url)
@@ -82,7 +85,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     }
   })
 
-  test('each service has metrics of its own', async () => {
+  test('each service has its own metrics', async () => {
     await play(system.play.url, '456', 'counted')
     await expectViews('counted', 1)
     const owners: Record<string, ServiceName> = {
@@ -101,7 +104,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     expect(lookups.play).toBe(0)
   })
 
-  test('the edge and reporting push the counts to subscribers', async () => {
+  test('the edge and reporting push counts to subscribers', async () => {
     await using viewer = await subscribeLive(`${system.play.url}/live`)
     await using subscriber = await subscribeLive(`${system.reporting.url}/events/live`)
     await play(system.play.url, '123', 'watched')
@@ -110,7 +113,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     }
   })
 
-  test('a page of another origin in CORS_ORIGINS may read the responses of play', async () => {
+  test('a page from an origin in CORS_ORIGINS may read the responses of play', async () => {
     const responses = await Promise.all(
       [ORIGIN, 'https://other.example'].map((origin) =>
         fetch(`${system.play.url}/play/asset/456/user/cors`, { method: 'POST', headers: { origin } }),
@@ -127,7 +130,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     expect(Object.keys(parts).toSorted()).toEqual([...serviceNames, 'events'].toSorted())
   })
 
-  test('an invalidation reaches the cache of play at once', async () => {
+  test('an invalidation reaches the cache of play immediately', async () => {
     await play(system.play.url, '123', 'reader')
     const fields = { title: 'It, again', genre: 'horror', summary: '' }
     await fetch(`${system.metadata.url}/content/asset/123`, jsonRequest(fields))
@@ -142,7 +145,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     await expectViews('survivor', 50)
   })
 
-  test('it ends with status 0 after SIGTERM', async () => {
+  test('it exits with status 0 after SIGTERM', async () => {
     await system.process.signal('SIGTERM')
     expect(await system.process.ended()).toBe(0)
     await system.process.start()
@@ -150,7 +153,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
 })
 
 describe('the circuit breakers of the embedded mode', { timeout: 30_000 }, () => {
-  test('open when reporting hangs, so that plays are fast without counts', async () => {
+  test('open when reporting hangs, so that plays are fast, without counts', async () => {
     await using reporting = await startSocketServer()
     await using edge = await startEmbeddedWith({ reporting: reporting.url })
     await eventually(async () => {
@@ -178,7 +181,7 @@ describe('the circuit breakers of the embedded mode', { timeout: 30_000 }, () =>
   })
 })
 
-/** Starts the embedded mode in this process, with other upstreams than its own. */
+/** Starts embedded mode in this process, with different upstreams. */
 async function startEmbeddedWith(upstreams: Record<string, string>): Promise<AsyncDisposable & { url: string }> {
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await createTempDirectory('embedded'))

@@ -10,7 +10,7 @@ const PLACES = 'services.ts shared metadata cdnurl reporting play queue-listener
   ' ',
 )
 
-/** A file that breaks each rule, and what it imports. */
+/** For each rule, a file that violates it, and the import. */
 const violations: Record<string, [file: string, imports: string]> = {
   'no-main': ['play/breach.ts', './main.ts'],
   'shared-is-independent': ['shared/http/breach.ts', '../../services.ts'],
@@ -45,26 +45,26 @@ beforeAll(async () => {
 })
 afterAll(() => rm(directory, { recursive: true, force: true }))
 
-test('the code obeys every rule', async () => {
+test('the code follows every rule', async () => {
   const { rules, broken } = await cruise()
   expect(rules).toEqual(Object.keys(violations).toSorted())
   expect(broken).toEqual([])
 })
 
-test('each rule is broken by an import against it', async () => {
+test('each rule is violated by a forbidden import', async () => {
   for (const [file, imports] of Object.values(violations)) {
     const path = join(directory, file)
     const code = await readFile(path, 'utf8').catch(() => '')
-    // A type import counts as well.
+    // Type-only imports are checked too.
     await writeFile(path, `import type {} from '${imports}'\n${code}`)
   }
   expect((await cruise()).broken).toEqual(Object.keys(violations).toSorted())
 })
 
-test('shared/ names no service, and no route of one', async () => {
+test('shared/ mentions no service and no service route', async () => {
   const names = serviceEntries.map(({ name }) => name).join('|')
   const named = new RegExp(`(['"\`])[^'"\`\n]*\\b(${names}|/content|/url|/events)\\b[^'"\`\n]*\\1`)
-  // Contracts are what the services exchange, and tests use examples.
+  // Contracts and tests may mention services.
   const files = (await readdir('shared', { recursive: true })).filter((file) =>
     /^(?!contracts|testing).*(?<!\.test)\.ts$/.test(file),
   )

@@ -37,7 +37,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     }
   }
 
-  test.skipIf(!natsVersion)('starts five processes, restarts one that dies, and ends with status 0', async () => {
+  test.skipIf(!natsVersion)('starts five processes, restarts one that dies, and exits with status 0', async () => {
     await using child = start()
     await says(child, /^npm start: starting five processes, with nats-server/)
     await says(child, new RegExp(`^Try: curl -X POST localhost:${edge}/play/asset/456/user/8$`))
@@ -54,13 +54,16 @@ describe('npm start', { timeout: 60_000 }, () => {
     await expect(play(urlOf('play'), '456', '8')).rejects.toThrow()
   })
 
-  test.skipIf(!natsVersion || !hasConsul)('with --consul, also starts an agent and a second metadata', async () => {
-    await using child = start({}, ['--consul'])
-    await says(child, new RegExp(`^ {2}Consul +http://localhost:${edge + 420}/ui$`))
-    await expectCountedPlays()
-    await child.signal('SIGINT')
-    expect(await child.ended).toBe(0)
-  })
+  test.skipIf(!natsVersion || !hasConsul)(
+    'with --consul, also starts an agent and a second metadata instance',
+    async () => {
+      await using child = start({}, ['--consul'])
+      await says(child, new RegExp(`^ {2}Consul +http://localhost:${edge + 420}/ui$`))
+      await expectCountedPlays()
+      await child.signal('SIGINT')
+      expect(await child.ended).toBe(0)
+    },
+  )
 
   test('--consul without nats-server exits with one line about what is missing', async () => {
     await using child = start({ PATH: '' }, ['--consul'])
@@ -78,7 +81,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     expect(await child.ended).toBe(0)
   })
 
-  test('everything it started ends once its output is closed, as when a terminal closes', async () => {
+  test('stops everything when its output is closed, as when a terminal closes', async () => {
     // Without nats-server, one process is enough.
     const child = spawn(process.execPath, ['scripts/start/main.ts', '--port', String(edge)], {
       env: { ...process.env, PATH: '', DATA_DIR: directory.path, NATS_URL: '', LOG_LEVEL: 'debug' },
@@ -94,7 +97,7 @@ describe('npm start', { timeout: 60_000 }, () => {
       expect((await fetch(`${urlOf('metadata')}/healthz`)).status).toBe(200)
       expect(pids.size).toBe(1)
       child.stdout.destroy()
-      // The next log line fails to be written.
+      // Writing the next log line fails.
       const requests = eventually(() => expect(fetch(`${urlOf('metadata')}/content/asset/456`)).rejects.toThrow())
       await Promise.all([ended, requests])
     } finally {
@@ -139,6 +142,6 @@ function endIfRunning(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It has ended.
+    // It has exited.
   }
 }

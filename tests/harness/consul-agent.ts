@@ -14,7 +14,7 @@ export const hasConsul = failIfCiNeeds('consul', spawnSync('consul', ['version']
 export type ConsulAgent = AsyncDisposable & {
   /** For CONSUL_HTTP_ADDR. */
   address: string
-  /** The Unix socket that the agent listens on as well. */
+  /** The Unix socket that the agent also listens on. */
   socket: string
   signal(signal: NodeJS.Signals): Promise<void>
   /** Restarts it, without its data. */

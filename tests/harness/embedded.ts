@@ -7,7 +7,7 @@ import { withResources } from './resources.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** The address of each service, whether it is a process of its own or not. */
+/** The address of each service, whether or not it runs in its own process. */
 export type Services = AsyncDisposable & Record<ServiceName, Pick<ServiceProcess, 'url'>>
 
 /** Starts all services in one process. */

@@ -8,7 +8,7 @@ export type LiveSubscriber = AsyncDisposable & {
   headers: IncomingMessage['headers']
   events: EventSourceMessage[]
   heartbeats: () => number
-  /** The counts that a page would show, largest first; undefined before the first snapshot. */
+  /** The top counts that a page would show; undefined before the first snapshot. */
   seen(): { views: number; assets: Top; users: Top; seconds: Record<string, number> } | undefined
   hasEnded: () => boolean
   /** Stops reading from the socket, as a slow consumer does. */

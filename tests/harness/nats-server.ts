@@ -14,14 +14,14 @@ const program = process.env.NATS_SERVER_BIN || 'nats-server'
 export const natsVersion = natsServerVersion(program)
 failIfCiNeeds('nats-server', natsVersion !== undefined)
 
-/** A PATH that finds the server under test first. */
+/** A PATH on which the server under test comes first. */
 export const pathWithNats = [dirname(program), process.env.PATH].join(delimiter)
 
 export type NatsServer = AsyncDisposable & {
   url: string
   pid: () => number
   signal(signal: NodeJS.Signals): Promise<void>
-  /** Restarts it with the same data if it has ended; resumes it if it is suspended. */
+  /** Restarts it with the same data if it has exited; resumes it if it is suspended. */
   start(): Promise<void>
   /** Runs `work` with a new connection, and closes it. */
   use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result>

@@ -9,9 +9,9 @@ import { createTempDirectory } from './temp-directory.ts'
 export type System = AsyncDisposable &
   Record<ServiceName, ServiceProcess> & {
     nats: NatsServer
-    /** The same as `queue-listener`. */
+    /** An alias for `queue-listener`. */
     listener: ServiceProcess
-    /** The settings of another instance. */
+    /** The settings for additional instances. */
     env: Record<string, string>
   }
 
