@@ -42,7 +42,7 @@ export function createStatus({ health, listener, invalidations, backlog }: Deps)
 }
 
 function toComponents({ dependencies, circuits = {} }: Readiness, listener: DependencyState): SystemStatus['parts'] {
-  // The log is one component, whether it is in NATS or, in the embedded mode, in a file.
+  // The log is one component, whether it is in NATS or, in embedded mode, in a file.
   const { nats, events = nats ?? 'unknown', ...others } = dependencies
   const states: Record<string, DependencyState> = {
     [services.play.name]: 'up',

@@ -9,7 +9,7 @@ import { createCountLookup } from './count-lookup.ts'
 
 const TIMEOUT_MS = 500
 
-test('a play has the counts of its asset and its user, looked up with the context of the request', async () => {
+test('a play gets the counts of its asset and its user, looked up with the context of the request', async () => {
   const { calls, counts, lookUp } = open()
   counts.assets = { a: 7 }
   counts.users = { u: 2 }

@@ -54,7 +54,7 @@ describe('first() returns', () => {
     expect(outbox.first()).toEqual({ through: 4, producer: 'p', views: someViews('d') })
   })
 
-  test('at most 1,000 views, in whole entries', () => {
+  test('at most 1,000 views, without splitting entries', () => {
     using outbox = open()
     outbox.put('p', manyViews(400))
     outbox.put('p', manyViews(600))

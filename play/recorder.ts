@@ -15,7 +15,7 @@ const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send
 
 /**
  * Records a view. Resolves to the place where it is recorded.
- * @throws UnavailableError if the view may not be recorded
+ * @throws UnavailableError if the view could not be recorded
  */
 export type Recorder = (play: Play, request: RequestContext) => Promise<Recorded>
 

@@ -33,7 +33,7 @@ afterEach(async () => {
   await eventLog[Symbol.asyncDispose]()
 })
 
-test('every view of the log is counted exactly once, as the log grows', async () => {
+test('every view in the log is counted exactly once, as the log grows', async () => {
   const reporting = createFakeReporting()
   await append('a', 'b')
   listen(reporting)

@@ -119,7 +119,7 @@ describe('the top list', () => {
   })
 })
 
-describe('a batch of the log', () => {
+describe('a batch from the log', () => {
   const first = { stream: 's', after: 0, through: 3, views: [view('1', 'a', 'u'), view('2', 'a', 'v')] }
 
   test('advances the position, which is null at first', async () => {

@@ -139,7 +139,7 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
       '/events',
       describeOperation({
         operationId: 'countBatch',
-        summary: 'Count a batch of the log that starts at the current position',
+        summary: 'Count a batch from the log that starts at the current position',
         description:
           'Returns the new position, or 409 with the current one if the batch starts elsewhere. Maximum body size: 4,194,304 bytes',
         responses: { 200: Position, 409: PositionConflict },

@@ -15,7 +15,7 @@ beforeEach(() => {
   vi.setSystemTime(NOW)
 })
 
-test('a burst of views is one event', () => {
+test('a burst of views is published as one event', () => {
   const { count, events } = open()
   for (let n = 0; n < 100; n += 1) count(views({ count: 1, asset: `a${n % 2}`, ago: n % 3 }))
   vi.advanceTimersByTime(1_000)

@@ -95,7 +95,7 @@ type Step =
 const listener = fc.nat({ max: 2 })
 const messages = fc.integer({ min: 1, max: 3 })
 
-/** A message of the log has any number of views: a dead letter has none. */
+/** A message in the log has any number of views; a dead letter has none. */
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ append: fc.array(play, { maxLength: 3 }) }) },
   { weight: 8, arbitrary: fc.record({ read: listener, messages }) },

@@ -47,7 +47,7 @@ read_arguments() {
         ;;
       -*) usage_error "unknown flag $1" ;;
       *)
-        [ -z "$given" ] || usage_error "expected at most one FILE, not also \"$1\""
+        [ -z "$given" ] || usage_error "expected at most one FILE, but got another: \"$1\""
         given=$1
         ;;
     esac

@@ -33,7 +33,7 @@ test('every panel has a unique id and position, a title, a description and a uni
   }
 })
 
-test('every query selects the chosen services and instances, and rates use the interval of Grafana', () => {
+test('every query filters by the selected services and instances, and rates use $__rate_interval', () => {
   for (const { expr } of queriesOf(dashboard)) {
     const selectors = expr.match(/{[^}]*}/g)?.length ?? 0
     expect(selectors, expr).toBeGreaterThan(0)

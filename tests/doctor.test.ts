@@ -272,7 +272,9 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
 })
 
 describe.skipIf(!natsVersion)('npm run doctor with only NATS', { timeout: 60_000 }, () => {
-  test('without a stream it reports that nothing has been played, and creates none', { concurrent: true }, async () => {
+  test('without a stream it reports that nothing has been played, and does not create one', {
+    concurrent: true,
+  }, async () => {
     await using nats = await startNatsServer()
     const { of } = await doctor({ NATS_URL: nats.url }, await nowhere())
     expect(of('log')).toEqual(['ok the stream EVENTS does not exist yet: nothing has been played'])

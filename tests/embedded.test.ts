@@ -21,7 +21,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const ORIGIN = 'https://tv.example'
 
-describe('the embedded mode', { timeout: 30_000 }, () => {
+describe('embedded mode', { timeout: 30_000 }, () => {
   let system: Awaited<ReturnType<typeof startEmbedded>>
   beforeAll(async () => {
     system = await startEmbedded({ CORS_ORIGINS: ORIGIN })
@@ -152,7 +152,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
   })
 })
 
-describe('the circuit breakers of the embedded mode', { timeout: 30_000 }, () => {
+describe('the circuit breakers of embedded mode', { timeout: 30_000 }, () => {
   test('open when reporting hangs, so that plays are fast, without counts', async () => {
     await using reporting = await startSocketServer()
     await using edge = await startEmbeddedWith({ reporting: reporting.url })

@@ -310,7 +310,7 @@ describe('invalid usage', { timeout: 30_000 }, () => {
     ['seed', ['--fast'], 'unknown flag --fast'],
     ['seed', ['missing.jsonl'], 'cannot read the file "missing.jsonl"'],
     ['seed', ['scripts'], 'cannot read the file "scripts"'],
-    ['seed', ['package.json', 'another'], 'expected at most one FILE, not also "another"'],
+    ['seed', ['package.json', 'another'], 'expected at most one FILE, but got another: "another"'],
     ['seed', ['--port'], '--port is ""'],
     ['seed', ['--port', '80'], '--port is "80": it must be a port, 1024 to 60000'],
     ['seed', ['--port=60001'], '--port is "60001"'],

@@ -17,7 +17,7 @@ export async function* checkOutbox(play: string): AsyncGenerator<Finding> {
   const { first, second } = await sampleTwice(sample)
   const text = `${play} has ${plural(first.backlog, 'view')} in its outbox`
   if (first.backlog === 0 || second?.backlog === 0) yield ok(`${play} has no views in its outbox`)
-  else if (second && second.backlog < first.backlog) yield warn(`${text}, which is draining: wait`)
+  else if (second && second.backlog < first.backlog) yield warn(`${text}, which is draining: wait until it is empty`)
   else if (second) yield fail(`${text}, and it is not draining: fix NATS; the outbox then drains automatically`)
 }
 

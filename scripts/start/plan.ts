@@ -71,7 +71,7 @@ export function needsEmbedded(given: NodeJS.ProcessEnv): boolean {
   return !given.NATS_URL && natsServerVersion() === undefined
 }
 
-/** An empty variable counts as unset. */
+/** An empty variable is treated as unset. */
 function withoutEmpty(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
 }

@@ -20,7 +20,7 @@ type InvalidLine = { errors: FieldError[] }
 
 /**
  * Parses newline-delimited JSON (https://github.com/ndjson/ndjson-spec), one asset per line. Skips blank lines; if an
- * id occurs more than once, the last line wins. If any line is invalid, returns no assets, but the errors of the first
+ * id occurs more than once, the last line wins. If any line is invalid, returns no assets, only the errors of the first
  * `MAX_INVALID_LINES` invalid lines.
  */
 export async function parseAssetLines<Fields>(

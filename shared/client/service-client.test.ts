@@ -194,7 +194,7 @@ test('a call has the headers for its request id, its trace and the token', async
   for (const name of ['content-type', 'x-request-id', 'tracestate']) expect(headers).not.toHaveProperty(name)
 })
 
-test('without a token a call has no authorization', async () => {
+test('without a token, calls have no authorization header', async () => {
   const instance = await startInstance(() => 200)
   await createClient(instance).get()
   expect(instance.last().headers).not.toHaveProperty('authorization')

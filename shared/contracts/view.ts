@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { AssetId, UserId } from './ids.ts'
 
-/** Maximum number of views in one message of the log, and in one `POST /events`. */
+/** Maximum number of views in one message in the log, and in one `POST /events`. */
 export const MAX_VIEWS_PER_BATCH = 10_000
 
 /** A recorded play. */

@@ -23,7 +23,7 @@ test('the configured instances are used until the agent returns some', async () 
   await eventually(() => expect(instances()).toEqual(['http://10.0.0.1:1', 'http://10.9.9.9:2']))
 })
 
-test('only healthy instances of the service are requested, and an unchanged list keeps its identity', async () => {
+test('only healthy instances of the service are requested, and an unchanged list is the same array', async () => {
   const { agent, discovery } = await open()
   agent.setInstances([entry('10.0.0.2', 1), entry('10.0.0.1', 1)])
   const instances = discovery.instancesOf('metadata', [])

@@ -43,7 +43,7 @@ describe('the SQLite event log', () => {
     expect(batches).toMatchObject([{ after: 0, through: 3, deadLetters: 1 }])
   })
 
-  test('a log that another process has open cannot be opened', async () => {
+  test('a log cannot be opened while another process has it open', async () => {
     await using _ = open()
     expect(open).toThrow('database is locked')
   })

@@ -23,7 +23,7 @@ test('a slow request is logged with its ids', async () => {
   ])
 })
 
-test('slow requests are logged once per second, with their number', async () => {
+test('slow requests are logged at most once per second, with a count', async () => {
   const { lines, app, takes } = open('info')
   const concurrent = Array.from({ length: 20 }, () => app.request('/sleeps/1500'))
   await vi.advanceTimersByTimeAsync(1_500)

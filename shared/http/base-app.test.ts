@@ -111,7 +111,7 @@ test('an UnavailableError returns 503 with retry-after, without its message', as
   await expectProblem(response, 503, [])
 })
 
-test('the log of 503 responses is throttled to one line per second, with their number', async () => {
+test('the log of 503 responses is throttled to one line per second, with a count', async () => {
   useFakeClock()
   const lines: object[] = []
   const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line)) })
@@ -139,7 +139,7 @@ test.each(everyStatus)('%s returns the request id of the request', async (path) 
   expect(notAllowed.headers.get('x-request-id')).toBe(id)
 })
 
-test.each(everyStatus)('browsers may not sniff the content type of %s', async (path) => {
+test.each(everyStatus)('%s is sent with x-content-type-options: nosniff', async (path) => {
   const response = await createTestApp().request(path)
   expect(response.headers.get('x-content-type-options')).toBe('nosniff')
 })

@@ -13,7 +13,7 @@ test('there is no event before the first snapshot', () => {
   expect([buffer.next(), buffer.since(undefined)]).toEqual([undefined, undefined])
 })
 
-test('everything added since the last event is one event', () => {
+test('all changes since the last event are merged into one event', () => {
   const buffer = open()
   buffer.add(snapshot({ views: 1 }))
   buffer.add(changes({ views: 2, assets: { a: 1 } }))

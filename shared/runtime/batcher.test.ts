@@ -121,7 +121,7 @@ test('the time in the queue counts against the budget', async () => {
   expect(signal(1)?.aborted).toBe(true)
 })
 
-test('a batch that spent its budget in the queue starts aborted', async () => {
+test('a batch that spent its budget in the queue starts with an aborted signal', async () => {
   const { add, resolve, signal } = open()
   void add('a')
   await turn()

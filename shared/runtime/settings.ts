@@ -14,7 +14,7 @@ export type SettingsSource = { args: string[]; env: NodeJS.ProcessEnv }
 const FLAGS: Record<string, string> = { port: 'PORT', host: 'HOST' }
 
 /**
- * Reads the settings in `shape`. An empty value counts as unset.
+ * Reads the settings in `shape`. An empty value is treated as unset.
  * @throws UsageError for an unknown flag or an invalid value
  */
 export function loadSettings<Shape extends SettingsShape>(

@@ -75,7 +75,7 @@ export function describeEventLog(context: () => Context) {
     await log.append([createView()], never)
     const backlog = await log.backlog(after)
     expect(backlog.messages).toBe(2)
-    // The log's clock and this one may differ by the fraction of a millisecond that a Date drops.
+    // The timestamp may be off by the fraction of a millisecond that Date truncates.
     expect(backlog.since?.getTime()).toBeGreaterThan(before - 2)
     expect(backlog.since?.getTime()).toBeLessThan(Date.now() + 2)
     expect(await log.backlog(await log.end())).toEqual({ messages: 0, since: undefined })

@@ -60,7 +60,7 @@ function unsetSettings(): Record<string, string> {
   return Object.fromEntries(documented.filter((name) => name !== 'LOG_LEVEL').map((name) => [name, '']))
 }
 
-/** The URL in a log line that says that the program listens. */
+/** The URL in the log line of a program that has started listening. */
 export function listeningUrl(line: string): string | undefined {
   if (!line.startsWith('{')) return undefined
   const { msg, url } = JSON.parse(line)
