@@ -39,14 +39,17 @@ describe('npm start', { timeout: 60_000 }, () => {
 
   test.skipIf(!natsVersion)('starts five processes, restarts one that dies, and exits with status 0', async () => {
     await using child = start()
-    await says(child, /^npm start: starting five processes, with nats-server/)
+    await says(child, /^npm start: starting one process per service, with nats-server/)
     await says(child, new RegExp(`^Try: curl -X POST localhost:${edge}/play/asset/456/user/8$`))
     await says(child, new RegExp(`^See: http://localhost:${edge}/$`))
     await expectCountedPlays()
     await eventually(async () => expect(await getJson(`${urlOf('play')}/status`)).toMatchObject({ status: 'ready' }))
 
     process.kill(await pidOfService(child, 'reporting'), 'SIGKILL')
-    await says(child, /^npm start: reporting ended \(SIGKILL\); the others go on; starting it again in 1 s$/)
+    await says(
+      child,
+      /^npm start: reporting exited \(SIGKILL\); restarting in [\d.]+ s; the other processes keep running$/,
+    )
     await eventually(async () => expect(await views(urlOf('reporting'), 'user', '8')).toBe(2))
 
     await child.signal('SIGINT')
@@ -68,13 +71,13 @@ describe('npm start', { timeout: 60_000 }, () => {
   test('--consul without nats-server exits with one line about what is missing', async () => {
     await using child = start({ PATH: '' }, ['--consul'])
     expect(await child.ended).toBe(1)
-    expect(child.lines).toEqual([expect.stringContaining('there is no nats-server on the PATH')])
+    expect(child.lines).toEqual([expect.stringContaining('nats-server is not on the PATH')])
   })
 
   test('without nats-server, starts all services in one process and prints how to install NATS', async () => {
     await using child = start({ PATH: '' })
-    await says(child, /^npm start: starting embedded, one process without NATS$/)
-    await says(child, /^For the real thing install NATS/)
+    await says(child, /^npm start: starting all services in one process, without NATS$/)
+    await says(child, /^For the full system, install NATS/)
     await says(child, /^Try: curl/)
     await expectCountedPlays()
     await child.signal('SIGTERM')
