@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { LiveChanges } from '../shared/contracts/live.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { eventually } from '../tests/harness/eventually.ts'
-import { listenLive } from '../tests/harness/live-subscriber.ts'
+import { subscribeLive } from '../tests/harness/live-subscriber.ts'
 import { getJson } from '../tests/harness/plays.ts'
 import { type ServiceProcess, startService } from '../tests/harness/service-process.ts'
 
@@ -22,7 +22,7 @@ async function post(plays: [assetId: string, userId: string][], at = new Date().
 
 test('events add up to the same top lists as GET /events/top', async () => {
   await post([['before', 'u']])
-  await using subscriber = await listenLive(`${reporting.url}/events/live`)
+  await using subscriber = await subscribeLive(`${reporting.url}/events/live`)
   await eventually(() => expect(subscriber.seen()).toMatchObject({ views: 1, assets: [{ id: 'before', views: 1 }] }))
   for (let n = 0; n < 50; n += 1) {
     await post(Array.from({ length: 20 }, (_, m) => [`a${(n * m) % 37}`, `u${(n + m * m) % 91}`]))
@@ -35,24 +35,24 @@ test('events add up to the same top lists as GET /events/top', async () => {
 })
 
 test('a subscriber that reconnects soon receives what it missed, even if nobody else was subscribed', async () => {
-  const subscriber = await listenLive(`${reporting.url}/events/live`)
+  const subscriber = await subscribeLive(`${reporting.url}/events/live`)
   await eventually(() => expect(subscriber.events).not.toHaveLength(0))
   await subscriber[Symbol.asyncDispose]()
   await post([['meanwhile', 'v']])
-  await using again = await listenLive(`${reporting.url}/events/live`, subscriber.events.at(-1)?.id)
+  await using again = await subscribeLive(`${reporting.url}/events/live`, subscriber.events.at(-1)?.id)
   await eventually(() => expect(again.events).not.toHaveLength(0))
   expect(again.events[0]?.event).toBe('changes')
   expect(LiveChanges.parse(JSON.parse(String(again.events[0]?.data))).assets).toEqual({ meanwhile: 1 })
 })
 
 test('a view that is counted directly is published too', async () => {
-  await using subscriber = await listenLive(`${reporting.url}/events/live`)
+  await using subscriber = await subscribeLive(`${reporting.url}/events/live`)
   await fetch(`${reporting.url}/events/asset/beside/user/w`, { method: 'POST' })
   await eventually(() => expect(subscriber.events.at(-1)?.data).toContain('"assets":{"beside":1}'))
 })
 
 test('a subscriber does not delay the shutdown of the process', async () => {
-  await using subscriber = await listenLive(`${reporting.url}/events/live`)
+  await using subscriber = await subscribeLive(`${reporting.url}/events/live`)
   await eventually(() => expect(subscriber.events).not.toHaveLength(0))
   const since = performance.now()
   await reporting.signal('SIGTERM')

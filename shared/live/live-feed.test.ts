@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
-import { listenLive, type LiveListener as Subscriber } from '../../tests/harness/live-subscriber.ts'
+import { type LiveSubscriber as Subscriber, subscribeLive } from '../../tests/harness/live-subscriber.ts'
 import { metric } from '../../tests/harness/plays.ts'
 import { LiveChanges, type LiveEvent, LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { createBaseApp } from '../http/base-app.ts'
@@ -236,7 +236,7 @@ async function open({ hasSnapshot = true, maxSubscribers = 100 } = {}) {
     url,
     source,
     publish: (event: LiveEvent) => publish(event),
-    subscribe: async (lastEventId?: string) => stack.use(await listenLive(`${url}/live`, lastEventId)),
+    subscribe: async (lastEventId?: string) => stack.use(await subscribeLive(`${url}/live`, lastEventId)),
     stop: () => stopping.abort(),
     close: () => service.resources.disposeAsync(),
   }

@@ -62,8 +62,5 @@ function toCounts(events: EventSourceMessage[]) {
 
 function sorted(counts: Record<string, number>): Top {
   const all = Object.entries(counts).map(([id, views]) => ({ id, views }))
-  return all.sort((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1)).slice(0, 10)
+  return all.sort((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1)).slice(0, 10)
 }
-
-/** Former names, for tests that still import them. */
-export { type LiveSubscriber as LiveListener, subscribeLive as listenLive }
