@@ -139,7 +139,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     await eventually(() => store.set('a', other))
   })
 
-  test('writes missed during an outage are read after it', async () => {
+  test('updates missed during an outage are read afterwards', async () => {
     const bucket = randomUUID()
     const store = await open(bucket)
     await store.set('gone', one)
