@@ -13,7 +13,7 @@ import { hasPrometheus, type PrometheusServer, startPrometheus } from './harness
 import { type System, startSystem } from './harness/system.ts'
 
 const SCRAPE_INTERVAL = '500ms'
-/** Four scrape intervals, as Grafana uses. */
+/** Four scrape intervals, as in Grafana. */
 const variables = { __rate_interval: '2s' }
 
 const dashboard = await readDashboard('deploy/grafana/play.json')

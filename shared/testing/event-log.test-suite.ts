@@ -41,7 +41,7 @@ export function describeEventLog(context: () => Context) {
     expect(batch?.views).toEqual([counted])
   })
 
-  test('only sampled traces are read, but the views of all traces', async () => {
+  test('every view is read, but only sampled trace contexts', async () => {
     await using log = await context().open()
     const traceparent = (flags: string) => `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}`
     const recorded = { ...createView(), traceparent: traceparent('01'), tracestate: 'vendor=1' }
