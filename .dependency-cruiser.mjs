@@ -3,7 +3,7 @@ import { services } from './services.ts'
 const anyOf = (names) => `(${names.join('|')})`
 const service = anyOf(Object.keys(services))
 
-/** The folders of shared/, lowest layer first. A folder imports only folders of lower layers. */
+/** The directories of shared/, lowest layer first. Each imports only from lower layers. */
 const LAYERS = [
   ['runtime', 'contracts'],
   ['tracing', 'nats', 'discovery'],
@@ -13,35 +13,35 @@ const LAYERS = [
 ]
 
 const isTest = '(\\.test\\.ts$|^tests/|^shared/testing/)'
-/** The benchmark and the screenshot start whole systems, as the tests do. */
+/** The benchmark and the screenshot start the whole system with the test harness. */
 const usesHarness = '^scripts/(bench/|screenshot\\.ts$)'
 
-const layerRules = LAYERS.flatMap((folders, height) =>
-  folders.map((folder) => ({
-    name: `layer-${folder}`,
-    comment: `shared/${folder} imports only lower layers of shared: ${LAYERS.slice(0, height).flat().join(', ') || 'none'}.`,
+const layerRules = LAYERS.flatMap((directories, height) =>
+  directories.map((directory) => ({
+    name: `layer-${directory}`,
+    comment: `shared/${directory} imports only lower layers of shared: ${LAYERS.slice(0, height).flat().join(', ') || 'none'}.`,
     severity: 'error',
-    from: { path: `^shared/${folder}/`, pathNot: isTest },
-    to: { path: '^shared/', pathNot: `^shared/${anyOf([folder, ...LAYERS.slice(0, height).flat()])}/` },
+    from: { path: `^shared/${directory}/`, pathNot: isTest },
+    to: { path: '^shared/', pathNot: `^shared/${anyOf([directory, ...LAYERS.slice(0, height).flat()])}/` },
   })),
 )
 
 const rules = [
   {
     name: 'no-main',
-    comment: 'A main.ts runs a process; nothing imports it.',
+    comment: 'main.ts files are entry points; nothing imports them.',
     from: {},
     to: { path: '(^|/)main\\.ts$' },
   },
   {
     name: 'shared-is-independent',
-    comment: 'shared/ knows no service, nor the list of them.',
+    comment: 'shared/ depends neither on a service nor on services.ts.',
     from: { path: '^shared/', pathNot: isTest },
     to: { pathNot: '^(shared|node_modules)/', dependencyTypesNot: ['core'] },
   },
   {
     name: 'services-are-independent',
-    comment: 'No service imports another; what two of them need is in shared/.',
+    comment: 'No service imports another; code that two services need belongs in shared/.',
     from: { path: `^${service}/` },
     to: { path: `^${service}/`, pathNot: '^$1/' },
   },
@@ -58,14 +58,14 @@ const rules = [
     to: { path: '^embedded/' },
   },
   {
-    name: 'apps-know-functions',
-    comment: 'app.ts knows functions; HTTP clients, NATS and discovery meet in service.ts.',
+    name: 'no-clients-in-apps',
+    comment: 'app.ts takes plain functions; service.ts connects them to HTTP clients, NATS and discovery.',
     from: { path: '/app\\.ts$' },
     to: { path: '^shared/(client|nats|discovery|event-log)/|^node_modules/(undici|nats|consul)/' },
   },
   {
     name: 'nats-in-shared',
-    comment: 'Only shared/ uses the NATS client, so that replacing it is one change.',
+    comment: 'Only shared/ uses the NATS client, so that it can be replaced in one place.',
     from: { pathNot: `^shared/|${isTest}` },
     to: { path: '^node_modules/nats/' },
   },
@@ -77,7 +77,7 @@ const rules = [
   },
   {
     name: 'no-circular',
-    comment: 'No circle of files.',
+    comment: 'No circular dependencies.',
     from: {},
     to: { circular: true },
   },
@@ -90,13 +90,13 @@ const rules = [
   ...layerRules,
 ]
 
-/** Checks the layers; `npm run check` runs it, and tests/layers.test.ts breaks each rule. */
+/** `npm run check` enforces these rules; tests/layers.test.ts violates each of them once. */
 export default {
   forbidden: rules.map((rule) => ({ severity: 'error', ...rule })),
   options: {
     doNotFollow: { path: 'node_modules' },
     preserveSymlinks: true,
-    // Type imports count.
+    // Check type-only imports too.
     tsPreCompilationDeps: true,
     enhancedResolveOptions: {
       extensions: ['.ts', '.js'],

@@ -4,15 +4,15 @@ export type ServiceEntry = {
   name: string
   /** Default port. `npm start -- --port N` shifts all of them. */
   port: number
-  /** The setting with the URLs of its instances. */
+  /** The setting for the URLs of its instances. */
   urlSetting: string
-  /** What it does, for the console. */
+  /** A short description for the console. */
   role: string
-  /** What is lost while it is down. */
+  /** The effect of an outage, for the doctor. */
   whenDown: string
 }
 
-/** Every service once: the start plan, the doctor, the console, the tests and the services themselves read this. */
+/** The list of services, for `npm start`, the doctor, the console, the tests and the services themselves. */
 export const services = {
   play: {
     name: 'play',

@@ -27,7 +27,7 @@ function createDurationReporter(): Reporter {
     onTestRunEnd(files) {
       const byProject = Map.groupBy(files, ({ project }) => project.name)
       const totals = [...byProject].map(([name, own]) => `${toSeconds(durationOf(own))}  ${name}, ${own.length} files`)
-      const slowest = files.toSorted((one, other) => durationOf([other]) - durationOf([one])).slice(0, SLOWEST)
+      const slowest = files.toSorted((a, b) => durationOf([b]) - durationOf([a])).slice(0, SLOWEST)
       const lines = slowest.map((file) => `${toSeconds(durationOf([file]))}  ${relative('.', file.moduleId)}`)
       console.log([' Time in tests:', ...totals, ` Slowest files:`, ...lines, ''].join('\n'))
     },

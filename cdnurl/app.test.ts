@@ -36,7 +36,7 @@ describe('a URL', () => {
     './path/to/9.mp4',
     'path/with:colon/9.mp4',
     'video/é%20.mp4',
-  ])('may be %s', async (url) => expect((await post(url)).status).toBe(200))
+  ])('accepts %s', async (url) => expect((await post(url)).status).toBe(200))
 
   test.each([
     '',
@@ -62,11 +62,11 @@ describe('a URL', () => {
     'java\nscript:alert(1)',
     '\u0000javascript:alert(1)',
     '\tpath/9.mp4',
-  ])('may not be %j', async (url) => {
+  ])('rejects %j', async (url) => {
     await expectProblem(await post(url), 400, ['url'])
   })
 
-  test('may have up to 2,048 characters', async () => {
+  test('has at most 2,048 characters', async () => {
     for (const start of ['x', 'http://a/']) {
       expect((await post(start.padEnd(2_048, 'x'))).status).toBe(200)
       await expectProblem(await post(start.padEnd(2_049, 'x')), 400, ['url'])

@@ -13,7 +13,7 @@ import { createStatus } from './status.ts'
 
 const it = { id: '123', title: 'It', genre: 'horror', summary: '' }
 
-test('the page allows only its own scripts, styles and requests, and no text that becomes markup', async () => {
+test('the CSP of the page allows only its own scripts, styles and requests, and requires Trusted Types', async () => {
   const response = await open().app.request('/')
   expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
   const policy = response.headers.get('content-security-policy')?.split('; ')
@@ -36,7 +36,7 @@ test.each([
   ['uplot.js', 'text/javascript; charset=utf-8'],
   ['uplot.css', 'text/css; charset=utf-8'],
   ['icon.svg', 'image/svg+xml'],
-])('/console/%s is %s, and is sent again only if it has changed', async (name, type) => {
+])('/console/%s is served as %s, and revalidated by its ETag', async (name, type) => {
   const { app } = open()
   const { status, headers } = await app.request(`/console/${name}`)
   expect([status, headers.get('content-type'), headers.get('x-content-type-options')]).toEqual([200, type, 'nosniff'])
@@ -50,17 +50,17 @@ test.each([
   '/console/index.html',
   '/console/..%2Fpage.ts',
   '/console/../page.ts',
-])('%s is a 404', async (path) => {
+])('%s returns 404', async (path) => {
   await expectProblem(await open().app.request(path), 404)
 })
 
-test('the routes of the page keep the router on its single-expression path', async () => {
+test('the routes of the page do not prevent Hono from compiling all routes into one expression', async () => {
   const { app } = open()
   await app.request('/console/console.js')
   expect(app.router.name).toBe('SmartRouter + RegExpRouter')
 })
 
-test('/catalogue is a page of the assets of metadata, with their views', async () => {
+test('/catalogue returns a page of assets with their views', async () => {
   const { app, calls } = open({ list: { assets: [it, { ...it, id: '456' }], next: '456' }, counts: { '123': 7 } })
   expect(await (await app.request('/catalogue?limit=2&after=100')).json()).toEqual({
     assets: [
@@ -87,11 +87,11 @@ test('/catalogue is degraded, without views, while reporting is down', async () 
 test.each([
   ['is down', undefined],
   ['responds with invalid data', { assets: [{ id: '123' }], next: null }],
-])('/catalogue is a 503 while metadata %s', async (_, list) => {
+])('/catalogue returns 503 while metadata %s', async (_, list) => {
   await expectProblem(await open({ list, counts: {} }).app.request('/catalogue'), 503)
 })
 
-test('/catalogue serves up to 8 pages at once, and rejects further requests with a 503', async () => {
+test('/catalogue serves up to 8 concurrent requests, and rejects others with 503', async () => {
   const { app } = open({ list: { assets: [it], next: null }, counts: {} })
   const responses = await Promise.all(Array.from({ length: 20 }, () => app.request('/catalogue')))
   const statuses = responses.map(({ status }) => status)
@@ -100,11 +100,11 @@ test('/catalogue serves up to 8 pages at once, and rejects further requests with
   expect((await app.request('/catalogue')).status).toBe(200)
 })
 
-test.each(['limit=0', 'limit=1001', 'limit=x', 'after=a/b'])('/catalogue?%s is a 400', async (query) => {
+test.each(['limit=0', 'limit=1001', 'limit=x', 'after=a/b'])('/catalogue?%s returns 400', async (query) => {
   await expectProblem(await open().app.request(`/catalogue?${query}`), 400, [query.replace(/=.*/, '')])
 })
 
-test('/status has the state of every component', async () => {
+test('/status returns the state of every component', async () => {
   const { app } = open({ backlog: () => 3 })
   expect(await (await app.request('/status')).json()).toEqual({
     status: 'ready',
@@ -120,7 +120,7 @@ test('/status has the state of every component', async () => {
   })
 })
 
-test('/status names the upstreams that plays are served without', async () => {
+test('/status lists the upstreams that plays are served without', async () => {
   const dependencies = { nats: 'down', outbox: 'up', metadata: 'down', cdnurl: 'up' } as const
   const { app } = open({ readiness: { status: 'ready', dependencies } })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -130,7 +130,7 @@ test('/status names the upstreams that plays are served without', async () => {
   })
 })
 
-test('/status is degraded while queue-listener is down, and not ready while the edge is', async () => {
+test('/status is degraded while queue-listener is down, and not ready while the edge is not ready', async () => {
   const withoutListener = open({ listener: 'down' })
   expect(await (await withoutListener.app.request('/status')).json()).toMatchObject({
     status: 'degraded',
@@ -149,7 +149,7 @@ test('/status omits the size of the outbox if the disk fails', async () => {
   expect(await (await app.request('/status')).json()).toMatchObject({ parts: { outbox: { state: 'up' } } })
 })
 
-test('concurrent requests for the status share one check', async () => {
+test('concurrent status requests share one check', async () => {
   const { app, checks } = open()
   await Promise.all(Array.from({ length: 100 }, () => app.request('/status')))
   expect(checks()).toBe(1)
@@ -178,9 +178,9 @@ const ready: Readiness = {
 }
 
 type Fakes = {
-  /** What metadata lists; undefined if it is down. */
+  /** The assets in metadata; undefined if it is down. */
   list?: unknown
-  /** What reporting has counted; undefined if it is down. */
+  /** The counts in reporting; undefined if it is down. */
   counts?: Record<string, number>
   readiness?: Readiness
   listener?: DependencyState

@@ -11,12 +11,12 @@ import type { Catalogue } from './catalogue.ts'
 import { createPage } from './page.ts'
 import type { Status } from './status.ts'
 
-/** Concurrency limit: a page of a thousand assets with long summaries takes some 10 MB of memory. */
+/** Concurrency limit: a page of a thousand assets with long summaries takes about 10 MB of memory. */
 const MAX_PAGES_IN_FLIGHT = 8
 
 type Deps = { catalogue: Catalogue; status: Status }
 
-/** The page at `/`, and the routes that only it needs. */
+/** The page at `/`, and the API routes that only the page uses. */
 export function createConsole({ catalogue, status }: Deps) {
   return new Hono<AppEnv>()
     .route('/', createPage())

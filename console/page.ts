@@ -8,7 +8,7 @@ import { serviceEntries, services } from '../services.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
 
-const FOLDER = join(import.meta.dirname, 'page')
+const DIRECTORY = join(import.meta.dirname, 'page')
 
 const types: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
@@ -17,7 +17,9 @@ const types: Record<string, string> = {
   '.svg': 'image/svg+xml',
 }
 
-/** No text, such as an asset's title, can become markup or code: scripts are our own files, and none may write HTML. */
+/**
+ * Blocks XSS: scripts load only from this origin, and Trusted Types prevent text, such as a title, from becoming HTML.
+ */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -35,17 +37,17 @@ const POLICY = [
 /** The page's files are not part of the API. */
 const undocumented = describeRoute({ hide: true })
 
-/** The console at `/`, and its files under `/console/`. Only these files have routes, so no other can be read. */
+/** The console at `/`, and its files under `/console/`. Each file has its own route, so no other file can be read. */
 export function createPage() {
   const page = new Hono<AppEnv>()
   page.get(
     '/',
     describeOperation({
       operationId: 'getConsole',
-      summary: 'The console, a page that plays and shows live counts',
+      summary: 'The console: a page that plays assets and shows live counts',
       responses: { 200: { type: 'text/html', example: '<!doctype html>' } },
     }),
-    serveContent(toHtml(readFileSync(join(FOLDER, 'index.html'), 'utf8')), '.html'),
+    serveContent(toHtml(readFileSync(join(DIRECTORY, 'index.html'), 'utf8')), '.html'),
   )
   for (const [name, file] of files())
     page.get(`/console/${name}`, undocumented, serveContent(readFileSync(file), extname(file)))
@@ -64,15 +66,15 @@ function toHtml(template: string): string {
 
 function files(): [name: string, file: string][] {
   const { resolve } = createRequire(import.meta.url)
-  const own = readdirSync(FOLDER).filter((name) => types[extname(name)] && name !== 'index.html')
+  const own = readdirSync(DIRECTORY).filter((name) => types[extname(name)] && name !== 'index.html')
   return [
-    ...own.map((name): [string, string] => [name, join(FOLDER, name)]),
+    ...own.map((name): [string, string] => [name, join(DIRECTORY, name)]),
     ['uplot.js', resolve('uplot/dist/uPlot.esm.js')],
     ['uplot.css', resolve('uplot/dist/uPlot.min.css')],
   ]
 }
 
-/** Browsers revalidate on each load: without a build there is no version in the file name. */
+/** Browsers revalidate on each load, because file names have no version without a build. */
 function serveContent(content: string | Buffer<ArrayBuffer>, extension: string) {
   const etag = `"${createHash('sha256').update(content).digest('base64url')}"`
   const headers = {

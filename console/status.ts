@@ -6,7 +6,7 @@ import type { DependencyState, Readiness } from '../shared/contracts/readiness.t
 import type { ComponentStatus, SystemStatus } from '../shared/contracts/system-status.ts'
 import type { Health } from '../shared/service/health.ts'
 
-/** Requests within this time share one result, so that more viewers of the console cause no more calls. */
+/** Requests within this time share one result, so that the number of calls does not grow with the number of viewers. */
 const CACHE_MS = 250
 
 /** The current state of every component of the system. */
@@ -42,7 +42,7 @@ export function createStatus({ health, listener, invalidations, backlog }: Deps)
 }
 
 function toComponents({ dependencies, circuits = {} }: Readiness, listener: DependencyState): SystemStatus['parts'] {
-  // The log is one component, whether it is in NATS or, in the embedded mode, in a file.
+  // The log is one component, whether it is in NATS or, in embedded mode, in a file.
   const { nats, events = nats ?? 'unknown', ...others } = dependencies
   const states: Record<string, DependencyState> = {
     [services.play.name]: 'up',
@@ -58,7 +58,7 @@ function toComponents({ dependencies, circuits = {} }: Readiness, listener: Depe
   )
 }
 
-/** Empty if the disk fails. */
+/** Omitted if the disk fails. */
 function toBacklog(backlog: () => number): Pick<ComponentStatus, 'waiting'> {
   try {
     return { waiting: backlog() }

@@ -21,7 +21,7 @@ type EmbeddedSettings = ServiceSettings<typeof settings>
 
 /**
  * All services in one process, with the event log in a SQLite file instead of NATS. They still communicate over HTTP.
- * `--port` is the edge's; the ports of the others keep their distance from it.
+ * `--port` sets the port of the edge; all other ports are relative to it.
  */
 export const embedded = {
   name: 'embedded',
@@ -32,7 +32,7 @@ export const embedded = {
     const invalidations = createLocalInvalidations()
 
     const tracings: Tracing[] = []
-    // In parallel, because each waits for a timeout if its collector is unreachable.
+    // In parallel, because each one waits for its timeout if the collector is unreachable.
     resources.defer(async () => {
       await Promise.all(tracings.map((tracing) => tracing[Symbol.asyncDispose]()))
     })
@@ -45,21 +45,21 @@ export const embedded = {
       resources.use(service.resources)
       return service
     }
-    const at = ({ port }: ServiceEntry) => ({
+    const settingsOf = ({ port }: ServiceEntry) => ({
       ...settings,
       NATS_URL: undefined,
       PORT: settings.PORT && settings.PORT + port - services.play.port,
     })
 
-    const content = await metadata.start(await open(services.metadata), at(services.metadata), invalidations)
-    const urls = await cdnurl.start(await open(services.cdnurl), at(services.cdnurl), invalidations)
-    const counts = await reporting.start(await open(services.reporting), at(services.reporting))
+    const content = await metadata.start(await open(services.metadata), settingsOf(services.metadata), invalidations)
+    const urls = await cdnurl.start(await open(services.cdnurl), settingsOf(services.cdnurl), invalidations)
+    const counts = await reporting.start(await open(services.reporting), settingsOf(services.reporting))
     const upstreams = { METADATA_URL: [content.url], CDNURL_URL: [urls.url], REPORTING_URL: [counts.url] }
     const entry = services['queue-listener']
-    const listener = await startQueueListener(await open(entry), { ...at(entry), ...upstreams }, { eventLog })
+    const listener = await startQueueListener(await open(entry), { ...settingsOf(entry), ...upstreams }, { eventLog })
     return startPlay(
       await open(services.play),
-      { ...at(services.play), ...upstreams, QUEUE_LISTENER_URL: [listener.url] },
+      { ...settingsOf(services.play), ...upstreams, QUEUE_LISTENER_URL: [listener.url] },
       { eventLog, invalidations },
     )
   },

@@ -14,11 +14,11 @@ const counts: PlayCounts = { assetviews: 7, userviews: 2 }
 const absent = { state: 'absent' } as const
 const failed = { state: 'failed', error: new Error('the owner is down') } as const
 
-test('a play has the data of all upstreams', async () => {
+test('a play aggregates the data of all upstreams', async () => {
   expect(await open().aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [] })
 })
 
-test('all upstreams are called at once, on behalf of the request', async () => {
+test('all upstreams are called in parallel, with the context of the request', async () => {
   const content = Promise.withResolvers<Cached<Metadata>>()
   const { aggregate, calls } = open({ metadata: () => content.promise })
   const aggregating = aggregate()
@@ -40,7 +40,7 @@ describe.each(['metadata', 'cdnurl'] as const)('%s', (owner) => {
     expect(await aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [owner] })
   })
 
-  test('that has no such asset makes the play not found, even if the other owner is down', async () => {
+  test('without the asset makes the play not found, even if the other upstream is down', async () => {
     expect(await open({ [owner]: async () => absent }).aggregate()).toBeUndefined()
     expect(await open({ [owner]: async () => absent, [other]: async () => failed }).aggregate()).toBeUndefined()
   })
@@ -78,7 +78,7 @@ const stale: typeof fresh = {
 
 type Upstreams = typeof fresh & { counts: PlayCounts | undefined }
 
-/** An aggregator of fresh data, unless the test says otherwise, and the calls that it makes. */
+/** An aggregator whose upstreams return fresh data unless overridden, and its calls. */
 function open(overrides: Partial<Upstreams> = {}) {
   const upstreams: Upstreams = { ...fresh, counts, ...overrides }
   const calls: object[] = []

@@ -8,7 +8,7 @@ import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { AssetCache } from './asset-cache.ts'
 import type { LookUpCounts } from './count-lookup.ts'
 
-/** What the upstreams know about a play. */
+/** The data of all upstreams for one play. */
 export type Aggregate = {
   metadata: Metadata
   cdnUrl: CdnUrl
@@ -38,8 +38,10 @@ export function createAggregator({ metadata, cdnUrls, lookUpCounts }: Deps): Agg
       lookUpCounts(play, request),
     ])
     if (content.state === 'absent' || url.state === 'absent') return undefined
-    if (content.state === 'failed') throw new UnavailableError('metadata is not cached', { cause: content.error })
-    if (url.state === 'failed') throw new UnavailableError('the URL is not cached', { cause: url.error })
+    if (content.state === 'failed')
+      throw new UnavailableError('metadata is down and the asset is not cached', { cause: content.error })
+    if (url.state === 'failed')
+      throw new UnavailableError('cdnurl is down and the asset is not cached', { cause: url.error })
     const degraded: Degraded[] = []
     if (content.state === 'stale') degraded.push('metadata')
     if (url.state === 'stale') degraded.push('cdnurl')

@@ -17,7 +17,7 @@ const found: Aggregate = {
   degraded: [],
 }
 
-test('a play returns what the player needs, and its counts include this play', async () => {
+test('a play returns everything the player needs, and its counts include this play', async () => {
   const { play } = open()
   const response = await play()
   expect(response.status).toBe(200)
@@ -82,7 +82,7 @@ test('a play whose view went to the outbox is degraded; a complete play is not r
   expect(complete.degraded).toEqual([])
 })
 
-test('an unknown asset is a 404, and no view is recorded', async () => {
+test('an unknown asset returns 404, and no view is recorded', async () => {
   const { play, recorded } = open({ aggregate: async () => undefined })
   const response = await play()
   expect(response.status).toBe(404)
@@ -90,7 +90,7 @@ test('an unknown asset is a 404, and no view is recorded', async () => {
   expect(recorded).toEqual([])
 })
 
-test('a play whose upstreams are unavailable is a 503, and no view is recorded', async () => {
+test('a play returns 503 if its upstreams are unavailable, and no view is recorded', async () => {
   const { play, recorded } = open({ aggregate: () => Promise.reject(new UnavailableError('metadata is not cached')) })
   const response = await play()
   expect(response.headers.get('retry-after')).toBe('1')
@@ -98,12 +98,12 @@ test('a play whose upstreams are unavailable is a 503, and no view is recorded',
   expect(recorded).toEqual([])
 })
 
-test('a view that cannot be recorded is a 503', async () => {
+test('a play returns 503 if its view cannot be recorded', async () => {
   const { play } = open({ record: () => Promise.reject(new UnavailableError('the view could not be recorded')) })
   await expectProblem(await play(), 503, [])
 })
 
-test('a play beyond 4,000 in flight is rejected at once, and can be retried', async () => {
+test('plays beyond 4,000 in flight are rejected immediately, and can be retried', async () => {
   const stored = Promise.withResolvers<Recorded>()
   const { play, recorded } = open({ record: () => stored.promise })
   const inFlight = Array.from({ length: 4_000 }, () => play())
@@ -125,7 +125,7 @@ test.each([
   ['/play/asset/a%2Fb/user/8', ['assetId']],
   ['/play/asset/456/user/%zz', ['userId']],
   [`/play/asset/-/user/${'x'.repeat(129)}`, ['assetId', 'userId']],
-])('%s is a 400 that names each invalid id, and no upstream is called', async (path, fields) => {
+])('%s returns 400 with each invalid id, and no upstream is called', async (path, fields) => {
   const { play, recorded, aggregated } = open()
   await expectProblem(await play(path), 400, fields)
   expect([aggregated, recorded]).toEqual([[], []])
@@ -152,7 +152,7 @@ type Fakes = {
   record?: (play: Play) => Promise<Recorded>
 }
 
-/** An edge that finds every asset and records every view, unless the test says otherwise. */
+/** An edge that finds every asset and records every view, unless overridden. */
 function open({ aggregate = async () => found, record = async () => 'log' }: Fakes = {}) {
   const aggregated: object[] = []
   const recorded: object[] = []

@@ -16,7 +16,7 @@ import type { Aggregator } from './aggregate.ts'
 import { toPlayback } from './playback.ts'
 import type { Recorder } from './recorder.ts'
 
-/** Concurrency limit. At full throughput this many plays take a few tenths of a second. */
+/** Concurrency limit: the number of plays that take a few tenths of a second at full throughput. */
 const MAX_IN_FLIGHT = 4_000
 
 type Deps = Service & {
@@ -30,7 +30,7 @@ type Deps = Service & {
   onDegraded: (upstreams: readonly Degraded[]) => void
 }
 
-/** The edge: responds to a play with all that the player needs, once the view is recorded. */
+/** The edge: records a view, then responds with everything the player needs. */
 export function createApp({ aggregate, record, live, console, onDegraded, corsOrigins = [], ...service }: Deps) {
   return createBaseApp(service, { middleware: allowOrigins(corsOrigins), untraced: ['/live', '/status'] })
     .route('/', console)

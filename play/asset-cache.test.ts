@@ -16,13 +16,13 @@ test('concurrent requests for a value share one load', async () => {
   expect(owner.loads).toEqual(['a'])
 })
 
-test('each id has a load of its own', async () => {
+test('each id is loaded separately', async () => {
   const { get, owner } = open()
   expect(await Promise.all([get('a'), get('b')])).toEqual([fresh('a', 1), fresh('b', 1)])
   expect(owner.loads).toEqual(['a', 'b'])
 })
 
-test('a load belongs to the request that caused it', async () => {
+test('a load has the context of the request that caused it', async () => {
   const { cache, owner } = open()
   await Promise.all(['first', 'second'].map((id) => cache.get('a', createTestRequestContext(id))))
   expect(owner.requestIds).toEqual(['first'])
@@ -54,8 +54,8 @@ test('the least recently used value is evicted when the cache is full', async ()
   expect(owner.loads).toEqual(['a', 'b', 'c', 'a'])
 })
 
-describe('while the owner is down', () => {
-  test('a value that was never loaded is a failure, each time', async () => {
+describe('while the upstream is down', () => {
+  test('a read of an uncached value fails, each time', async () => {
     const { get, owner } = open()
     owner.isDown = true
     expect(await get('a')).toEqual(failed)
@@ -74,7 +74,7 @@ describe('while the owner is down', () => {
     expect(await get('a')).toEqual(stale('a', 1))
   })
 
-  test('the requests of one burst share one load, and the next burst loads again', async () => {
+  test('the requests of one burst share one load attempt, and the next burst retries', async () => {
     const { get, owner } = open()
     await get('a')
     owner.isDown = true
@@ -88,7 +88,7 @@ describe('while the owner is down', () => {
   })
 })
 
-describe('an asset that the owner does not have', () => {
+describe('an asset that the upstream does not have', () => {
   test('is absent, and is looked up each time', async () => {
     const { get, owner } = open()
     owner.isMissing = true
@@ -97,7 +97,7 @@ describe('an asset that the owner does not have', () => {
     expect(await get('a')).toEqual(fresh('a', 1))
   })
 
-  test('does not reappear when the owner goes down', async () => {
+  test('does not reappear when the upstream goes down', async () => {
     const { get, owner } = open()
     await get('a')
     await vi.advanceTimersByTimeAsync(TTL_MS + 1)
@@ -119,7 +119,7 @@ describe('expiring', () => {
     expect(await get('b')).toEqual(fresh('b', 1))
   })
 
-  test('all values reloads them all', async () => {
+  test('all values reloads each of them', async () => {
     const { cache, get, owner } = open()
     await Promise.all([get('a'), get('b')])
     owner.version = 2
@@ -127,7 +127,7 @@ describe('expiring', () => {
     expect(await Promise.all([get('a'), get('b')])).toEqual([fresh('a', 2), fresh('b', 2)])
   })
 
-  test('keeps the old value for while the owner is down', async () => {
+  test('keeps the old value as a fallback while the upstream is down', async () => {
     const { cache, get, owner } = open()
     await get('a')
     owner.isDown = true
@@ -141,7 +141,7 @@ describe('expiring', () => {
     test.each([
       ['the first load', false],
       ['a reload', true],
-    ])('%s discards what that load returns', async (_, isReload) => {
+    ])('%s discards the result of the load', async (_, isReload) => {
       const { cache, get, owner } = open()
       if (isReload) await get('a')
       await vi.advanceTimersByTimeAsync(TTL_MS + 1)
@@ -202,7 +202,7 @@ describe('a read reports', () => {
     expect(outcomes).toEqual(['miss', 'miss'])
   })
 
-  test('a miss if the owner has no such asset', async () => {
+  test('a miss if the upstream has no such asset', async () => {
     const { get, outcomes, owner } = open()
     owner.isMissing = true
     await get('a')
@@ -226,7 +226,7 @@ describe('a read reports', () => {
     expect(outcomes).toEqual(['error'])
   })
 
-  test('a miss for an absent asset, also in the turn in which the load settles', async () => {
+  test('a miss for an absent asset, even in the tick in which the load settles', async () => {
     const { get, outcomes, owner } = open()
     owner.isMissing = true
     const first = get('a')
@@ -240,7 +240,7 @@ describe('a read reports', () => {
   })
 })
 
-/** A cache of an owner whose values have a version, and the loads and outcomes of its reads. */
+/** A cache with versioned values, and the loads and outcomes of its reads. */
 function open({ ttlMs = TTL_MS, max = 10 } = {}) {
   useFakeClock()
   const loads: string[] = []

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 
-/** The result of a read. A stale value is served because its owner is down; `absent` means that the owner has none. */
+/** The result of a read: `stale` if the upstream is down, `absent` if the upstream has no such asset. */
 export type Cached<Value> =
   | { state: 'fresh' | 'stale'; value: Value }
   | { state: 'absent' }
@@ -9,7 +9,7 @@ export type Cached<Value> =
 
 export type CacheOutcome = 'hit' | 'miss' | 'stale' | 'error'
 
-/** A loading cache of one kind of data per asset. */
+/** A loading cache for one kind of data per asset. */
 export type AssetCache<Value> = {
   get(id: string, request: RequestContext): Promise<Cached<Value>>
   /** The next get() loads the asset again; until that succeeds, the old value is stale. */
@@ -18,7 +18,7 @@ export type AssetCache<Value> = {
 }
 
 export type AssetCacheOptions<Value> = {
-  /** Loads an asset from its owner; undefined if there is none. */
+  /** Loads an asset from its upstream; undefined if there is none. */
   load: (id: string, request: RequestContext) => Promise<Value | undefined>
   /** How long a value is fresh, in milliseconds. */
   ttlMs: number
@@ -27,17 +27,17 @@ export type AssetCacheOptions<Value> = {
   onRead: (outcome: CacheOutcome) => void
 }
 
-/** How long a stale value is served before the next request loads it again. The requests of a burst share one load. */
+/** Minimum interval between load attempts for a stale value. The requests of a burst share one attempt. */
 const RETRY_MS = 1
 
-/** Single-flight, with stale-if-error: an expired value is kept for as long as its owner is down. */
+/** Single-flight, with stale-if-error: expired values are kept while the upstream is down. */
 export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCacheOptions<Value>): AssetCache<Value> {
   let generation = 0
   const cache = new LRUCache<string, Cached<Value>, RequestContext>({
     max,
     ttl: Math.max(1, Math.round(ttlMs)),
     noDeleteOnStaleGet: true,
-    // A value that is invalidated while it loads is returned to the waiting requests, but not cached.
+    // A value that is invalidated during its load is returned to the waiting requests but not cached.
     ignoreFetchAbort: true,
     async fetchMethod(id, last, { options, context: request }) {
       const startedIn = generation
@@ -56,7 +56,7 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
 
   async function fetch(id: string, request: RequestContext): Promise<Cached<Value>> {
     const loaded = await cache.fetch(id, { context: request })
-    if (!loaded) throw new Error('lru-cache has dropped the load')
+    if (!loaded) throw new Error('lru-cache aborted the load')
     if (loaded.state === 'absent') cache.delete(id)
     // A load that an invalidation has overtaken must not delete what a later one has found.
     if (loaded.state === 'failed' && cache.peek(id, { allowStale: true }) === loaded) cache.delete(id)
@@ -66,7 +66,7 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
 
   return {
     async get(id, request) {
-      // The plain lookup first: fetch() allocates even for a hit.
+      // Fast path: fetch() allocates even on a hit.
       const known = cache.get(id)
       if (!known) return fetch(id, request)
       onRead(known.state === 'fresh' ? 'hit' : toOutcome(known))
@@ -80,7 +80,7 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
   }
 }
 
-/** A failure becomes a value, so that a play can decide once all of its reads have settled. */
+/** Turns a failure into a value, so that the aggregator can decide once all reads have settled. */
 export async function toCached<Value>(loading: Promise<Value | undefined>): Promise<Cached<Value>> {
   try {
     const value = await loading

@@ -13,7 +13,7 @@ const owners = {
   cdnurl: { path: '/url', schema: CdnUrl, valid: { id: 'a', url: 'path/to/a.mp4' } },
 }
 
-test('an asset is loaded from its owner, on behalf of the request', async () => {
+test('an asset is loaded from its upstream, with the context of the request', async () => {
   const { calls, load } = open(owners.metadata, { status: 200, body: owners.metadata.valid })
   const request = createTestRequestContext('request-1')
   expect(await load('a', request)).toEqual(owners.metadata.valid)
@@ -23,7 +23,7 @@ test('an asset is loaded from its owner, on behalf of the request', async () => 
 test.each([
   ['this release', { id: 'a', status: 'Asset not found', requestId: 'request-1' }],
   ['the previous release', { id: 'a', status: 'Asset not found' }],
-])('the 404 of an owner of %s means that there is no such asset', async (_, body) => {
+])('a 404 from an upstream of %s means that there is no such asset', async (_, body) => {
   expect(await open(owners.metadata, { status: 404, body }).load('a')).toBeUndefined()
 })
 
@@ -40,7 +40,7 @@ const invalid = Object.entries(owners).flatMap(([name, owner]) =>
   ].map((response) => ({ name, owner, ...response })),
 )
 
-test.each(invalid)('the response $status $body of $name is an upstream error', async ({ owner, status, body }) => {
+test.each(invalid)('the response $status $body from $name is an upstream error', async ({ owner, status, body }) => {
   await expect(open(owner, { status, body }).load('a')).rejects.toThrow(UpstreamError)
 })
 
@@ -54,7 +54,7 @@ test('a call is aborted at its timeout', async () => {
   expect(calls[0]?.options.signal.reason).toMatchObject({ name: 'TimeoutError' })
 })
 
-/** A loader of assets from an owner that always sends this response, and the calls that it makes. */
+/** A loader for an upstream that always returns this response, and its calls. */
 function open({ path, schema }: (typeof owners)['metadata' | 'cdnurl'], response: ServiceResponse) {
   const calls: { path: string; options: CallOptions }[] = []
   const load = createAssetLoader(

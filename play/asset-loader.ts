@@ -3,10 +3,10 @@ import { expectBody, type ServiceClient } from '../shared/client/service-client.
 import { AssetNotFound } from '../shared/contracts/status.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 
-/** An owner of the previous release sends no `requestId`. */
+/** The previous release of the services sends no `requestId`. */
 const NotFound = AssetNotFound.omit({ requestId: true })
 
-/** @returns a function that loads an asset from its owner; undefined if there is none. It throws UpstreamError. */
+/** Returns a function that loads an asset from its upstream; undefined if there is none. It throws UpstreamError. */
 export function createAssetLoader<Schema extends z.ZodType>(
   owner: Pick<ServiceClient, 'get'>,
   { path, schema, timeoutMs }: { path: string; schema: Schema; timeoutMs: number },

@@ -9,7 +9,7 @@ import { createCountLookup } from './count-lookup.ts'
 
 const TIMEOUT_MS = 500
 
-test('a play has the counts of its asset and its user, looked up on behalf of the request', async () => {
+test('a play gets the counts of its asset and its user, looked up with the context of the request', async () => {
   const { calls, counts, lookUp } = open()
   counts.assets = { a: 7 }
   counts.users = { u: 2 }
@@ -23,7 +23,7 @@ test('a play has the counts of its asset and its user, looked up on behalf of th
   ])
 })
 
-test('an asset and a user without views have 0', async () => {
+test('the counts of an asset and a user without views are 0', async () => {
   expect(await open().lookUp()).toEqual({ assetviews: 0, userviews: 0 })
 })
 
@@ -36,7 +36,7 @@ test('counts are looked up again for each play', async () => {
 })
 
 describe('concurrent plays', () => {
-  test('share one request that has each id once', async () => {
+  test('share one request that contains each id once', async () => {
     const { batches, calls, counts, lookUp } = open()
     counts.assets = { a: 7 }
     counts.users = { u0: 3, u49: 5 }
@@ -67,7 +67,7 @@ describe('concurrent plays', () => {
     expect(batches).toEqual([1_000, 1_000, 1])
   })
 
-  test('are looked up in batches of the size that is given', async () => {
+  test('are looked up in batches of the given size', async () => {
     const { batches, lookUp } = open({ maxPlays: 1 })
     await Promise.all([lookUp(), lookUp()])
     expect(batches).toEqual([1, 1])
@@ -111,13 +111,13 @@ describe('counts are unavailable', () => {
     [413, { status: 'Content too large' }],
   ]
 
-  test.each(invalid)('if reporting responds %i %j', async (status, body) => {
+  test.each(invalid)('if reporting returns %i %j', async (status, body) => {
     const { lookUp, respond } = open()
     respond({ status, body })
     expect(await lookUp()).toBeUndefined()
   })
 
-  test('while reporting is down, and back as soon as it is', async () => {
+  test('while reporting is down, and available again once it recovers', async () => {
     const { fail, lookUp, recover } = open()
     fail()
     expect(await lookUp()).toBeUndefined()
@@ -138,7 +138,7 @@ describe('counts are unavailable', () => {
   })
 })
 
-/** A lookup at a reporting that does what the test says, and the requests that it receives. */
+/** A lookup with a fake reporting service, and the requests that it receives. */
 function open(options: { maxPlays?: number } = {}) {
   const calls: { path: string; body: unknown; options: CallOptions }[] = []
   const batches: number[] = []
@@ -170,7 +170,7 @@ function open(options: { maxPlays?: number } = {}) {
     fail() {
       responding = () => Promise.reject(new UpstreamError('reporting is down'))
     },
-    /** Calls stay in flight until the test calls recover(). */
+    /** Calls hang until the test calls recover(). */
     hang() {
       recovered = Promise.withResolvers()
       responding = (signal) => {
@@ -187,7 +187,7 @@ function open(options: { maxPlays?: number } = {}) {
   }
 }
 
-/** A request whose span keeps the names of its children, and how they ended. */
+/** A request whose span records the names and outcomes of its children. */
 function createRequest(name: string, isRecorded: boolean) {
   const children: string[] = []
   const outcomes: unknown[] = []

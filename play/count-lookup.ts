@@ -53,7 +53,7 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
   }
 }
 
-/** A batched request belongs to the first play whose trace is recorded, and links to those of the others. */
+/** The span of a batched request belongs to the first recorded trace, with links to the others. */
 function causeOf(plays: PlayRequest[]): Partial<RequestContext> & { links: PlayRequest['span'][] } {
   const recorded = plays.filter(({ span }) => span.isRecorded)
   const [first, ...others] = recorded

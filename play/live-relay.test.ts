@@ -7,7 +7,7 @@ import { createTestService } from '../shared/testing/test-service.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createLiveRelay } from './live-relay.ts'
 
-const SILENCE_MS = 500
+const IDLE_TIMEOUT_MS = 500
 
 let stack: AsyncDisposableStack
 beforeEach(() => {
@@ -20,20 +20,20 @@ test('events are relayed as they arrive', async () => {
   await eventually(() => expect(events.map(({ data }) => data.views)).toEqual([1, 2]))
 })
 
-test('a stream that ends is reopened after the last event received', async () => {
+test('a stream that ends is resumed after the last event received', async () => {
   const { events, lastEventIds } = await open([end(event(1), event(2)), stream(event(3))])
   await eventually(() => expect(events.map(({ data }) => data.views)).toEqual([1, 2, 3]))
   expect(lastEventIds).toEqual([undefined, 'epoch-2'])
 })
 
 test.each([
-  ['responds 503', (response: ServerResponse) => response.writeHead(503).end('{}')],
-  ['responds 404', (response: ServerResponse) => response.writeHead(404).end('{}')],
+  ['returns 503', (response: ServerResponse) => response.writeHead(503).end('{}')],
+  ['returns 404', (response: ServerResponse) => response.writeHead(404).end('{}')],
   ['closes the connection', (response: ServerResponse) => response.destroy()],
   ['sends invalid JSON', end('event: snapshot\ndata: {\n\n')],
   ['sends an event of unknown type', end('event: other\ndata: {}\n\n')],
   ['sends invalid data', end('event: changes\nid: epoch-9\ndata: {"views":"many"}\n\n')],
-])('a reporting that %s is retried', async (_, handle) => {
+])('a reporting service that %s is retried', async (_, handle) => {
   const { events, lastEventIds } = await open([handle, handle, stream(event(1))])
   await eventually(() => expect(events.map(({ data }) => data.views)).toEqual([1]))
   expect(lastEventIds).toEqual([undefined, undefined, undefined])
@@ -43,15 +43,15 @@ test.each([
   ['never responds', () => {}],
   ['responds and stays silent', stream()],
   ['falls silent', stream('event: snap')],
-])('a reporting that %s is retried', async (_, handle) => {
+])('a reporting service that %s is retried', async (_, handle) => {
   const { events } = await open([handle, stream(event(1))])
   await eventually(() => expect(events).toHaveLength(1))
 })
 
-test('a stream of heartbeats alone stays open', async () => {
+test('a stream with only heartbeats stays open', async () => {
   const { lastEventIds } = await open([sendHeartbeats])
   const since = performance.now()
-  await eventually(() => expect(performance.now() - since).toBeGreaterThan(SILENCE_MS * 3))
+  await eventually(() => expect(performance.now() - since).toBeGreaterThan(IDLE_TIMEOUT_MS * 3))
   expect(lastEventIds).toHaveLength(1)
 })
 
@@ -69,7 +69,7 @@ test('stopping the relay closes the connection', async () => {
   expect(lastEventIds).toHaveLength(1)
 })
 
-/** A relay of a server. The n-th handler serves the n-th request; the last one serves all further requests. */
+/** A relay of a fake server. The n-th handler serves the n-th request; the last one serves all later requests. */
 async function open(handlers: ((response: ServerResponse) => unknown)[]) {
   const lastEventIds: unknown[] = []
   const server = createServer((request, response) => {
@@ -88,7 +88,7 @@ async function open(handlers: ((response: ServerResponse) => unknown)[]) {
   const reporting = stack.use(createServiceClient({ name: 'reporting', instances: () => origins }))
   const events: LiveEvent[] = []
   const { log } = createTestService()
-  const relay = createLiveRelay({ reporting, log, silenceMs: SILENCE_MS, retryMs: 20 })
+  const relay = createLiveRelay({ reporting, log, idleTimeoutMs: IDLE_TIMEOUT_MS, retryMs: 20 })
   const stop = relay((event) => events.push(event))
   stack.defer(stop)
   return { events, lastEventIds, stop }
@@ -97,7 +97,7 @@ async function open(handlers: ((response: ServerResponse) => unknown)[]) {
 /** Sends one event, and then heartbeats. */
 function sendHeartbeats(response: ServerResponse) {
   stream(event(1))(response)
-  const heartbeat = setInterval(() => response.write(':\n\n'), SILENCE_MS / 4)
+  const heartbeat = setInterval(() => response.write(':\n\n'), IDLE_TIMEOUT_MS / 4)
   response.once('close', () => clearInterval(heartbeat))
   stack.defer(() => clearInterval(heartbeat))
 }

@@ -8,15 +8,20 @@ import { createTransitionLog } from '../shared/runtime/transition-log.ts'
 
 const RETRY_MS = 500
 
-/** More than two of reporting's heartbeats. */
-const SILENCE_MS = 11_000
+/** More than two of reporting's heartbeat intervals. */
+const IDLE_TIMEOUT_MS = 11_000
 
-type Deps = { reporting: Pick<ServiceClient, 'stream'>; log: Logger; silenceMs?: number; retryMs?: number }
+type Deps = { reporting: Pick<ServiceClient, 'stream'>; log: Logger; idleTimeoutMs?: number; retryMs?: number }
 
-/** Relays the live counts of reporting over a single connection, which is reopened whenever it ends. */
-export function createLiveRelay({ reporting, log, silenceMs = SILENCE_MS, retryMs = RETRY_MS }: Deps): LiveSource {
+/** Relays the live counts of reporting over a single connection, and reconnects whenever it ends. */
+export function createLiveRelay({
+  reporting,
+  log,
+  idleTimeoutMs = IDLE_TIMEOUT_MS,
+  retryMs = RETRY_MS,
+}: Deps): LiveSource {
   const report = createTransitionLog(log, {
-    failing: 'live counts stalled: reporting does not send them',
+    failing: 'live counts stalled: reporting is not sending events',
     recovered: 'live counts resumed',
   })
 
@@ -26,7 +31,7 @@ export function createLiveRelay({ reporting, log, silenceMs = SILENCE_MS, retryM
 
     async function relay(): Promise<void> {
       const headers = { ...(lastEventId && { 'last-event-id': lastEventId }) }
-      const body = await reporting.stream('/events/live', { signal: closing.signal, silenceMs, headers })
+      const body = await reporting.stream('/events/live', { signal: closing.signal, idleTimeoutMs, headers })
       const parser = createParser({
         onEvent(message) {
           publish(toLiveEvent(message))

@@ -68,7 +68,7 @@ test('every outcome of an append is exposed from the start', async () => {
   ])
 })
 
-test('the size of the outbox has no value while the disk fails', async () => {
+test('the size of the outbox is NaN while the disk fails', async () => {
   const { metrics } = open()
   let isFailing = false
   exposeOutbox(metrics, {

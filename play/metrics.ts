@@ -9,13 +9,13 @@ import type { Append } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
 export type PlayMetrics = {
-  /** @returns a function to call with the outcome of each read of the source's cache */
+  /** @returns a function that counts a read of the cache of `source` by outcome */
   reads(source: string): (outcome: CacheOutcome) => void
   /** Observes the size of a batched lookup. */
   lookup(plays: number): void
   /** Adds metrics to appends. */
   instrumentAppend(append: Append): Append
-  /** Counts a play that was served without, or with stale data of, these upstreams. */
+  /** Counts a play for which the data of these upstreams was missing or stale. */
   degraded(upstreams: readonly Degraded[]): void
 }
 
@@ -23,29 +23,29 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   const registers = [metrics]
   const reads = createFastCounter(metrics, {
     name: 'catalogue_cache_reads_total',
-    help: 'Reads of the asset cache, by outcome: fresh (hit), loaded (miss), stale because the owner is down (stale), or failed (error)',
+    help: 'Reads of the asset cache, by outcome: fresh (hit), loaded (miss), stale because the upstream is down (stale), or failed (error)',
     labelNames: ['source', 'outcome'],
   })
   const views = createFastCounter(metrics, {
     name: 'recorded_views_total',
-    help: 'Views recorded, by place: in the log, or in the outbox, which is drained to the log',
+    help: 'Views recorded, by place: the log, or the outbox, which drains to the log',
     labelNames: ['place'],
   })
   const degraded = createFastCounter(metrics, {
     name: 'degraded_plays_total',
-    help: 'Plays served degraded, by the upstream whose data was missing or stale; events: recorded in the outbox',
+    help: 'Degraded plays, by upstream whose data was missing or stale; events: the view was recorded in the outbox',
     labelNames: ['part'],
   })
   const batches = new Histogram({
     name: 'play_group_size',
-    help: 'Plays per batch: batched lookups of counts (lookup), and messages of the log (append)',
+    help: 'Plays per batch: batched lookups of counts (lookup) and appends to the log (append)',
     labelNames: ['group'],
     buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000],
     registers,
   })
   const appends = new Histogram({
     name: 'event_append_duration_seconds',
-    help: 'Time to record a batch of views, by outcome: confirmed by the log (log), on disk (outbox), or neither (failed)',
+    help: 'Time to record a batch of views, by outcome: acknowledged by the log (log), on disk (outbox), or neither (failed)',
     labelNames: ['outcome'],
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5],
     registers,
@@ -100,7 +100,7 @@ export function exposeOutbox(metrics: Metrics, outbox: Pick<Outbox, 'size'>): vo
   })
 }
 
-/** Not a number if the disk fails: no value is better than a wrong one. */
+/** NaN if the disk fails, because no value is better than a wrong one. */
 function sizeOf(outbox: Pick<Outbox, 'size'>): number {
   try {
     return outbox.size()

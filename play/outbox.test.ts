@@ -5,13 +5,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { createOutbox, OutboxError } from './outbox.ts'
 
-let folder: string
+let directory: string
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'outbox-'))
+  directory = await mkdtemp(join(tmpdir(), 'outbox-'))
 })
-afterEach(() => rm(folder, { recursive: true, force: true }))
+afterEach(() => rm(directory, { recursive: true, force: true }))
 
-const open = () => createOutbox(join(folder, 'data', 'outbox.sqlite'))
+const open = () => createOutbox(join(directory, 'data', 'outbox.sqlite'))
 
 test('views survive a restart, in order', () => {
   {
@@ -54,7 +54,7 @@ describe('first() returns', () => {
     expect(outbox.first()).toEqual({ through: 4, producer: 'p', views: someViews('d') })
   })
 
-  test('at most 1,000 views, in whole entries', () => {
+  test('at most 1,000 views, without splitting entries', () => {
     using outbox = open()
     outbox.put('p', manyViews(400))
     outbox.put('p', manyViews(600))
@@ -65,7 +65,7 @@ describe('first() returns', () => {
     expect(outbox.first()).toMatchObject({ through: 3, views: { length: 1 } })
   })
 
-  test('an entry with more than 1,000 views undivided, and alone', () => {
+  test('an entry with more than 1,000 views unsplit, and alone', () => {
     using outbox = open()
     outbox.put('p', manyViews(1_500))
     outbox.put('p', manyViews(1))
@@ -89,13 +89,13 @@ test('a second process cannot open the file', () => {
   expect(other.state()).toBe('down')
 })
 
-test('an operation fails while the disk does, and works again afterwards', async () => {
-  await mkdir(join(folder, 'data', 'outbox.sqlite'), { recursive: true })
+test('operations fail while the disk fails, and work again afterwards', async () => {
+  await mkdir(join(directory, 'data', 'outbox.sqlite'), { recursive: true })
   using outbox = open()
   expect(() => outbox.put('p', someViews('a'))).toThrow(OutboxError)
   expect(() => outbox.size()).toThrow(/outbox\.sqlite fails/)
   expect(outbox.state()).toBe('down')
-  await rm(join(folder, 'data'), { recursive: true })
+  await rm(join(directory, 'data'), { recursive: true })
   outbox.put('p', someViews('a'))
   expect(outbox.state()).toBe('up')
   expect(outbox.size()).toBe(1)

@@ -12,12 +12,12 @@ export class OutboxError extends Error {
 /** The oldest views in the outbox, in order, and the producer that must append them. */
 export type PendingBatch = { through: number; producer: string; views: NewView[] }
 
-/** Keeps views on disk until the log has them. Every operation throws OutboxError if the disk fails. */
+/** Keeps views on disk until they are in the log. Every operation throws OutboxError if the disk fails. */
 export type Outbox = Disposable & {
   state: () => DependencyState
-  /** The views are on disk when it returns. */
+  /** Returns once the views are on disk. */
   put(producer: string, views: readonly NewView[]): void
-  /** The oldest views of one producer, as many as make a good append; undefined if the outbox is empty. */
+  /** The oldest views, all of one producer, up to the size of one append; undefined if the outbox is empty. */
   first(): PendingBatch | undefined
   /** Deletes the views up to and including `through`. */
   drop(through: number): void
@@ -40,21 +40,21 @@ const Entries = z.array(z.object({ sequence: z.int(), producer: z.string(), view
 const MAX_ENTRIES = 500
 const MAX_VIEWS = 1_000
 
-/** An outbox in a SQLite file. If the file cannot be opened, each operation tries again. */
+/** An outbox in a SQLite file. If the file cannot be opened, each operation retries. */
 export function createOutbox(file: string): Outbox {
   let db: DatabaseSync | undefined
 
-  function use<Result>(work: (db: DatabaseSync) => Result): Result {
+  function withDatabase<Result>(work: (db: DatabaseSync) => Result): Result {
     try {
       db ??= openSqlite(file, schema)
       return work(db)
     } catch (cause) {
-      throw new OutboxError(`the outbox ${file} fails`, { cause })
+      throw new OutboxError(`the outbox ${file} is unavailable`, { cause })
     }
   }
 
   function size(): number {
-    return use((db) => Number(db.prepare('SELECT coalesce(sum(count), 0) AS size FROM waiting').get()?.size))
+    return withDatabase((db) => Number(db.prepare('SELECT coalesce(sum(count), 0) AS size FROM waiting').get()?.size))
   }
 
   return {
@@ -69,11 +69,11 @@ export function createOutbox(file: string): Outbox {
     },
     put(producer, views) {
       const insert = 'INSERT INTO waiting (producer, views, count) VALUES (?, ?, ?)'
-      use((db) => db.prepare(insert).run(producer, JSON.stringify(views), views.length))
+      withDatabase((db) => db.prepare(insert).run(producer, JSON.stringify(views), views.length))
     },
-    first: () => use(readFirst),
+    first: () => withDatabase(readFirst),
     drop(through) {
-      use((db) => db.prepare('DELETE FROM waiting WHERE sequence <= ?').run(through))
+      withDatabase((db) => db.prepare('DELETE FROM waiting WHERE sequence <= ?').run(through))
     },
     [Symbol.dispose]() {
       db?.close()

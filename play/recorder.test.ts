@@ -27,7 +27,7 @@ test('a view has the asset, the user, the time, the request and its trace', asyn
   ])
 })
 
-test('recording a view resolves once it is appended, and no earlier', async () => {
+test('recording a view resolves only once it is appended', async () => {
   const { recordMany, store } = open()
   let recorded = false
   const recording = recordMany(1).then(() => {
@@ -102,7 +102,7 @@ test('an append is aborted after 300 ms', async () => {
   expect(appends[0]?.signal.reason).toBeInstanceOf(TimedOutError)
 })
 
-/** A recorder, and its appends, which stay in flight until the test settles them. */
+/** A recorder, and its appends, which hang until the test settles them. */
 function open() {
   useFakeClock()
   const appends: { views: readonly NewView[]; signal: AbortSignal; stored: PromiseWithResolvers<Recorded> }[] = []

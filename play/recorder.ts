@@ -6,16 +6,16 @@ import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Recorded } from './spooler.ts'
 
-/** How long the log may take to confirm a view. Together with the lookups and the outbox, a play stays below a second. */
-const CONFIRM_MS = 300
+/** Timeout of an append. Together with the lookups and the outbox, it keeps a play below one second. */
+const APPEND_TIMEOUT_MS = 300
 
 const MAX_VIEWS_PER_APPEND = 1_000
 
 const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send' } } as const
 
 /**
- * Resolves once the view is recorded, with where.
- * @throws UnavailableError if it is not, or that is unknown
+ * Records a view. Resolves to the place where it is recorded.
+ * @throws UnavailableError if the view could not be recorded
  */
 export type Recorder = (play: Play, request: RequestContext) => Promise<Recorded>
 
@@ -24,7 +24,7 @@ export type Append = (views: readonly NewView[], signal: AbortSignal) => Promise
 
 /** Group commit: views that arrive while an append is in flight form the next one. */
 export function createRecorder({ append, maxViews = MAX_VIEWS_PER_APPEND }: { append: Append; maxViews?: number }) {
-  const add = createBatcher<NewView, Recorded>({ run: append, maxItems: maxViews, budgetMs: CONFIRM_MS })
+  const add = createBatcher<NewView, Recorded>({ run: append, maxItems: maxViews, budgetMs: APPEND_TIMEOUT_MS })
 
   return async function record({ assetId, userId }: Play, { requestId, span: parent }: RequestContext) {
     const span = parent.child('send video.viewed', SEND)

@@ -25,14 +25,14 @@ beforeEach(() => {
 })
 afterEach(() => stack.disposeAsync())
 
-test('a play has the data of all upstreams, and its view is in the log', async () => {
+test('a play returns the data of all upstreams, and its view is in the log', async () => {
   const { play, appended } = await start()
   expect(await play()).toEqual([200, { ...content, url: 'path/to/a.mp4', userviews: 3, assetviews: 8 }])
   expect(appended()).toMatchObject([{ assetId: 'a', userId: 'u' }])
 })
 
-describe('cached data of an asset is loaded again', () => {
-  test('from the owner that invalidated it, and only from that one', async () => {
+describe('cached data of an asset is reloaded', () => {
+  test('only from the service that invalidated it', async () => {
     const { play, invalidate, requests } = await start()
     await play()
     invalidate({ service: 'metadata', id: 'a' })
@@ -44,7 +44,7 @@ describe('cached data of an asset is loaded again', () => {
     expect([requests(paths.metadata), requests(paths.cdnurl)]).toEqual([2, 2])
   })
 
-  test('from both owners if invalidations may have been missed', async () => {
+  test('from both services if invalidations may have been missed', async () => {
     const { play, reportGap, requests } = await start()
     await play()
     reportGap()
@@ -52,7 +52,7 @@ describe('cached data of an asset is loaded again', () => {
     expect([requests(paths.metadata), requests(paths.cdnurl)]).toEqual([2, 2])
   })
 
-  test.each(['reporting', 'constructor'])('from no owner if %s has changed', async (service) => {
+  test.each(['reporting', 'constructor'])('from neither service if %s has changed', async (service) => {
     const { play, invalidate, requests } = await start()
     await play()
     invalidate({ service, id: 'a' })
@@ -72,7 +72,7 @@ describe.each(owners)('while %s does not respond', (owner) => {
     expect(performance.now() - started).toBeLessThan(1_000)
   })
 
-  test('a play of an asset that is not cached is a 503', async () => {
+  test('a play of an uncached asset returns 503', async () => {
     const { play, handlers, appended } = await start()
     handlers[paths[owner]] = (response) => response.destroy()
     expect(await play()).toMatchObject([503, {}])
@@ -94,10 +94,10 @@ test('while reporting is down a play has no counts', async () => {
   expect(await play()).toMatchObject([200, { userviews: null, assetviews: null, degraded: ['reporting'] }])
 })
 
-describe('while the log does not confirm', () => {
+describe('while the log is unavailable', () => {
   const failing: Producer = { id: 'p', append: () => Promise.reject(new Error('no connection')) }
 
-  test('a play is a 503 if there is no outbox', async () => {
+  test('a play returns 503 if there is no outbox', async () => {
     const { play } = await start({ producer: () => failing })
     expect(await play()).toMatchObject([503, {}])
   })
@@ -123,7 +123,7 @@ test('the backlog of the outbox is drained at startup', async () => {
 describe('readiness', () => {
   const down = () => 'down' as const
 
-  test('has the state of each dependency and of each circuit', async () => {
+  test('contains the state of each dependency and circuit', async () => {
     const { request } = await start({}, openOutbox())
     expect(await request('/readyz')).toEqual([
       200,
@@ -135,7 +135,7 @@ describe('readiness', () => {
     ])
   })
 
-  test('requires the log, unless the outbox takes the views', async () => {
+  test('requires the log, unless the outbox works', async () => {
     expect(await (await start({ state: down })).request('/readyz')).toMatchObject([503, { status: 'not ready' }])
     const outbox = openOutbox()
     expect(await (await start({ state: down }, outbox)).request('/readyz')).toMatchObject([200, { status: 'ready' }])
@@ -149,7 +149,7 @@ describe('readiness', () => {
 
 type Handler = (response: ServerResponse) => unknown
 
-/** A play over a server that has all upstreams, and over a log in memory. */
+/** The play service with a fake server for all upstreams, and an in-memory log. */
 async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox) {
   const handlers: Record<string, Handler> = {
     [paths.metadata]: respond(content),
@@ -181,7 +181,7 @@ async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox)
   const invalidations: Invalidations = {
     publish() {},
     subscribe(...callbacks) {
-      // The console follows the invalidations too, as the last subscriber.
+      // The console subscribes to invalidations too, as the last subscriber.
       subscriber ??= callbacks
     },
   }
@@ -213,7 +213,7 @@ function settingsWith(origin: string) {
   return loadSettings({ ...common, ...playSettings }, { args: [], env: { ...urls, CATALOGUE_TTL: '1h' } })
 }
 
-/** A server with these handlers by path. The test may replace them while it runs. */
+/** A server with handlers by path, which the test may replace at any time. */
 async function serveUpstreams(handlers: Record<string, Handler>) {
   const seen: (string | undefined)[] = []
   const server = createServer((request, response) => {
@@ -240,7 +240,7 @@ function respond(body: object): Handler {
 }
 
 function openOutbox(): Outbox {
-  const folder = mkdtempSync(join(tmpdir(), 'play-'))
-  stack.defer(() => rmSync(folder, { recursive: true, force: true }))
-  return stack.use(createOutbox(join(folder, 'outbox.sqlite')))
+  const directory = mkdtempSync(join(tmpdir(), 'play-'))
+  stack.defer(() => rmSync(directory, { recursive: true, force: true }))
+  return stack.use(createOutbox(join(directory, 'outbox.sqlite')))
 }

@@ -34,7 +34,7 @@ import { createOutbox, type Outbox } from './outbox.ts'
 import { type Append, createRecorder } from './recorder.ts'
 import { createSpooler, SOURCE } from './spooler.ts'
 
-/** The deadline of a play's upstream calls. They run in parallel, so it bounds all of them together. */
+/** The deadline for all upstream calls of a play, which run in parallel. */
 const UPSTREAM_TIMEOUT_MS = 500
 const MAX_CACHED_ASSETS = 10_000
 
@@ -43,21 +43,21 @@ export const playSettings = {
   CDNURL_URL: urlsOf(services.cdnurl),
   REPORTING_URL: urlsOf(services.reporting),
   QUEUE_LISTENER_URL: urlsOf(services['queue-listener']),
-  CATALOGUE_TTL: duration('5s', 'How long cached data of an asset is fresh'),
+  CATALOGUE_TTL: duration('5s', 'How long cached data of an asset stays fresh'),
   WRITE_TOKEN: writeToken,
   CORS_ORIGINS: optionalOrigins("Origins whose pages may read play's responses, separated by commas"),
 }
 const processSettings = { ...playSettings, NATS_URL: natsUrl, DATA_DIR: dataDir, EVENTS_MAX_AGE: eventsMaxAge }
 
-/** What play shares with the other services, besides HTTP. */
+/** The connections to other services besides HTTP. */
 export type Backbone = {
   eventLog: EventLog
   invalidations: Invalidations
-  /** Records views while the log does not. Without it such plays fail. */
+  /** Records views while the log is unavailable. Without an outbox, such plays fail. */
   outbox?: Outbox
 }
 
-/** What makes a play fast. The benchmark replaces each with a naive version to measure its worth. */
+/** The optimizations. The benchmark replaces each one with a naive version to measure its effect. */
 const strategies = { createAssetCache, createCountLookup, createRecorder }
 export type Strategies = typeof strategies
 
@@ -118,7 +118,7 @@ export async function startPlay(
   return address
 }
 
-/** Without an outbox, a view that the log does not confirm is not recorded. */
+/** Appends without an outbox: a view that the log does not acknowledge is not recorded. */
 function createDirectAppend(eventLog: EventLog): Append {
   const producer = eventLog.producer(SOURCE)
   return async (views, signal) => {

@@ -11,35 +11,35 @@ import { eventually } from '../tests/harness/eventually.ts'
 import { createOutbox, type Outbox, OutboxError } from './outbox.ts'
 import { createSpooler, type Spooler } from './spooler.ts'
 
-let folder: string
+let directory: string
 let logged: string[]
 beforeEach(() => {
   logged = []
-  folder = mkdtempSync(join(tmpdir(), 'spooler-'))
+  directory = mkdtempSync(join(tmpdir(), 'spooler-'))
 })
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
+afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-test('confirmed views are in the log, and the outbox stays empty', async () => {
+test('acknowledged views are in the log, and the outbox stays empty', async () => {
   await using play = start(createFakeLog())
   expect(await play.append('a')).toBe('log')
   expect(play.fakeLog.stored).toEqual(['a'])
   expect(play.outbox.size()).toBe(0)
 })
 
-test('views that the log does not confirm are on disk once they are recorded', async () => {
+test('views that the log does not acknowledge are written to disk before they count as recorded', async () => {
   await using play = start(createFakeLog('refuses'))
   expect(await play.append('a', 'b')).toBe('outbox')
   expect(play.outbox.size()).toBe(2)
 })
 
-test('while the log does not confirm, an append does not wait for it', async () => {
+test('while the log is unavailable, appends do not wait for it', async () => {
   await using play = start(createFakeLog('hangs'))
   await play.append('a')
   // This signal never aborts, so an append to the log would hang.
   expect(await play.spooler.append(someViews('b'), new AbortController().signal)).toBe('outbox')
 })
 
-test('when the log recovers, the outbox is drained in order and views go to the log again', async () => {
+test('when the log recovers, the outbox drains in order, and new views go to the log', async () => {
   await using play = start(createFakeLog('refuses'))
   for (const id of ['a', 'b', 'c']) await play.append(id)
   play.fakeLog.mode = 'confirms'
@@ -73,7 +73,7 @@ test('the backlog of an earlier process is stored exactly once by the next one',
   expect(fakeLog.stored.toSorted()).toEqual(['a', 'b', 'c'])
 })
 
-test('while both the log and the outbox fail, an append fails; the log is used as soon as it recovers', async () => {
+test('while both the log and the outbox fail, appends fail; the log is used as soon as it recovers', async () => {
   await using play = start(createFakeLog('refuses'))
   play.fails.put = true
   await expect(play.append('a')).rejects.toThrow(OutboxError)
@@ -98,7 +98,7 @@ test('an outbox that cannot delete drained views blocks no append and duplicates
 })
 
 describe('an outage is logged once, and so is the recovery,', () => {
-  const outage = ['the log does not confirm; views go to the outbox', 'the log confirms again']
+  const outage = ['event log unavailable; writing views to the outbox', 'event log recovered']
 
   test('if the backlog is drained', async () => {
     await using play = start(createFakeLog('refuses'))
@@ -109,14 +109,14 @@ describe('an outage is logged once, and so is the recovery,', () => {
     expect(logged).toEqual(outage)
   })
 
-  test('if the log confirms an append', async () => {
+  test('if the log acknowledges an append', async () => {
     await using play = start(createFakeLog('refuses'))
     play.fails.put = true
     for (const id of ['a', 'b']) await expect(play.append(id)).rejects.toThrow(OutboxError)
-    expect(logged).toEqual([outage[0], 'the outbox fails'])
+    expect(logged).toEqual([outage[0], 'outbox unavailable'])
     play.fakeLog.mode = 'confirms'
     await play.append('c')
-    expect(logged).toEqual([outage[0], 'the outbox fails', outage[1]])
+    expect(logged).toEqual([outage[0], 'outbox unavailable', outage[1]])
   })
 
   test('if the outbox works again', async () => {
@@ -125,7 +125,7 @@ describe('an outage is logged once, and so is the recovery,', () => {
     await expect(play.append('a')).rejects.toThrow(OutboxError)
     play.fails.put = false
     await play.append('b')
-    expect(logged).toEqual([outage[0], 'the outbox fails', 'the outbox works again'])
+    expect(logged).toEqual([outage[0], 'outbox unavailable', 'outbox recovered'])
   })
 })
 
@@ -158,7 +158,7 @@ test('every recorded view is stored exactly once, whatever fails and when', { ti
       const fakeLog = createFakeLog()
       const recorded: string[] = []
       const failed: string[] = []
-      rmSync(join(folder, 'outbox.sqlite'), { force: true })
+      rmSync(join(directory, 'outbox.sqlite'), { force: true })
       let play = start(fakeLog)
       for (const [index, step] of steps.entries()) {
         if (typeof step === 'object') fakeLog.mode = step.mode
@@ -190,8 +190,8 @@ test('every recorded view is stored exactly once, whatever fails and when', { ti
 type Mode = 'confirms' | 'refuses' | 'loses acknowledgements' | 'hangs'
 
 /**
- * A model of the log: the ids that it has stored, in order, and the last one of each producer. After a failure a producer
- * skips what was stored, as the real one does. An append that hangs continues when the mode changes.
+ * A model of the log: the ids that it has stored, in order, and the last one of each producer. After a failure a
+ * producer skips what was stored, as the real one does. An append that hangs continues when the mode changes.
  */
 function createFakeLog(mode: Mode = 'confirms') {
   const ends = new Map<string, string>()
@@ -232,10 +232,10 @@ function createFakeLog(mode: Mode = 'confirms') {
   return fake
 }
 
-/** A spooler on the outbox file of the test, as a new process would open it. `fails` makes the disk fail. */
+/** Opens a spooler on the outbox file of the test, as a new process would. `fails` makes the disk fail. */
 function start(fakeLog: ReturnType<typeof createFakeLog>) {
   const fails = { put: false, drop: false }
-  const file = createOutbox(join(folder, 'outbox.sqlite'))
+  const file = createOutbox(join(directory, 'outbox.sqlite'))
   const throwIf = (fail: boolean) => {
     if (fail) throw new OutboxError('the disk is full')
   }

@@ -18,23 +18,23 @@ export type Recorded = 'log' | 'outbox'
 
 export type Spooler = AsyncDisposable & {
   /**
-   * Appends views to the log. If the log does not confirm them before `signal` aborts, puts them in the outbox.
-   * @throws OutboxError if neither works
+   * Appends views to the log. If the log does not acknowledge them before `signal` aborts, puts them in the outbox.
+   * @throws OutboxError if both fail
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<Recorded>
-  /** Drains what an earlier process left in the outbox. Only the owner of the port may call it. */
+  /** Drains the backlog of an earlier process. Call it only after the port is bound: that guards the outbox file. */
   start(): void
 }
 
 type Deps = { eventLog: Pick<EventLog, 'producer'>; outbox: Outbox; log: Logger; retryMs?: number }
 
 /**
- * The log with an outbox in front of it. While the log does not confirm, all views go to the outbox, so that no play waits
- * for a timeout. A single loop drains the outbox; its first success routes views to the log again.
+ * The log with an outbox as fallback. While the log is unavailable, all views go straight to the outbox, so that no
+ * play waits for a timeout. A single loop drains the outbox; its first success switches back to the log.
  *
- * Exactly-once rests on one rule: what a producer has in the outbox is appended before anything else of that producer. So
- * if an acknowledgement is lost, the end of the producer's subject shows whether the message was stored. Views that bypass
- * the outbox again therefore get a new producer.
+ * Invariant: the views of a producer in the outbox are appended before any other views of that producer. So if an
+ * acknowledgement is lost, the last message of the producer shows whether the append was stored. Hence, after an
+ * outage, new views get a new producer.
  */
 export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Deps): Spooler {
   const closing = new AbortController()
@@ -43,10 +43,10 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
   let isDraining = false
   let drained: Promise<void> | undefined
   const reportLog = createTransitionLog(log, {
-    failing: 'the log does not confirm; views go to the outbox',
-    recovered: 'the log confirms again',
+    failing: 'event log unavailable; writing views to the outbox',
+    recovered: 'event log recovered',
   })
-  const reportOutbox = createTransitionLog(log, { failing: 'the outbox fails', recovered: 'the outbox works again' })
+  const reportOutbox = createTransitionLog(log, { failing: 'outbox unavailable', recovered: 'outbox recovered' })
 
   function stopSpooling(): void {
     if (!isSpooling) return
@@ -60,14 +60,15 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
       reportOutbox()
     } catch (error) {
       reportOutbox(error)
-      // If the outbox is empty, no drain notices that the log has recovered: the next append must try it.
+      // If the outbox is empty, nothing is drained that would detect the recovery of the log: the next append must try
+      // it.
       stopSpooling()
       throw error
     }
   }
 
   async function drain(): Promise<void> {
-    // After a failure it is unknown what was stored. A new producer with the same id finds out.
+    // After a failure it is unknown which views were stored. A new producer with the same id reads that from the log.
     let drainer: Producer | undefined
     for (let batch = first(); batch; batch = first()) {
       drainer = drainer?.id === batch.producer ? drainer : eventLog.producer(SOURCE, batch.producer)
@@ -81,7 +82,7 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
 
   function first() {
     const batch = outbox.first()
-    // In the same step as the read: views that are put later must start a new drain.
+    // In the same tick as the read, so that views that are put later start a new drain.
     if (!batch) isDraining = false
     return batch
   }

@@ -9,8 +9,8 @@ import { eventually } from '../tests/harness/eventually.ts'
 import { forward } from './forward.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
-const STANDING_BY = 'another listener is active; standing by'
-const TAKING_OVER = 'the active listener has stalled; taking over'
+const STANDING_BY = 'another instance is active; standing by'
+const TAKING_OVER = 'the active instance has stalled; taking over'
 const INTERRUPTED = 'forwarding interrupted; retrying'
 
 let eventLog: EventLog
@@ -33,7 +33,7 @@ afterEach(async () => {
   await eventLog[Symbol.asyncDispose]()
 })
 
-test('every view of the log is counted exactly once, as the log grows', async () => {
+test('every view in the log is counted exactly once, as the log grows', async () => {
   const reporting = createFakeReporting()
   await append('a', 'b')
   listen(reporting)
@@ -51,7 +51,7 @@ test('forwarding starts at the position of reporting', async () => {
   await eventually(() => expect(reporting.counted).toEqual(['b']))
 })
 
-test('each counted batch is reported, and no rejected one', async () => {
+test('counted batches are reported, rejected ones are not', async () => {
   const reporting = createFakeReporting()
   const forwarded: LogBatch[] = []
   reporting.rejectsAll = { incarnation: 'another', sequence: 7 }
@@ -63,7 +63,7 @@ test('each counted batch is reported, and no rejected one', async () => {
   await eventually(() => expect(forwarded.flatMap(({ views }) => views.map(({ id }) => id))).toEqual(['a']))
 })
 
-test('a reporting that was down receives the views when it is back', async () => {
+test('reporting receives the views once it is back up', async () => {
   const reporting = createFakeReporting()
   reporting.isDown = true
   await append('a')
@@ -84,7 +84,7 @@ test('a batch whose response was lost is counted exactly once', async () => {
   await eventually(() => expect(reporting.counted).toEqual(['a', 'b']))
 })
 
-test('a reporting that lost its counts has them replayed, even if nobody plays', async () => {
+test('the log is replayed if reporting lost its counts, even without traffic', async () => {
   const reporting = createFakeReporting()
   await append('a', 'b')
   listen(reporting)
@@ -94,7 +94,7 @@ test('a reporting that lost its counts has them replayed, even if nobody plays',
   expect(logged).toEqual([])
 })
 
-test('a reporting that lost its counts and refuses the next batch has them replayed at once', async () => {
+test('the log is replayed immediately if reporting lost its counts and rejects the next batch', async () => {
   const reporting = createFakeReporting()
   await append('a')
   listen(reporting, { checkMs: 60_000, standbyMs: 60_000 })
@@ -105,7 +105,7 @@ test('a reporting that lost its counts and refuses the next batch has them repla
   expect(logged).toEqual([])
 })
 
-test('the log is read on while reporting keeps its position', async () => {
+test('reading continues while reporting keeps its position', async () => {
   const reporting = createFakeReporting()
   const read = vi.spyOn(eventLog, 'read')
   await append('a')
@@ -124,7 +124,7 @@ test('views appended in a burst are forwarded in few batches', async () => {
   const started = performance.now()
   for (const id of ids) await append(id)
   await eventually(() => expect(reporting.counted).toEqual(ids))
-  // At most one batch per 10 ms, and as many again for the first one and for timers that fire early.
+  // At most one batch per 10 ms, with a margin of 100% for the first one and for timers that fire early.
   expect(batches.length).toBeLessThan(2 + (performance.now() - started) / 5)
   expect(batches.length).toBeLessThan(ids.length)
 })
@@ -149,7 +149,7 @@ test('a full backlog is forwarded without pauses', async () => {
   expect(performance.now() - started).toBeLessThan(5_000)
 })
 
-test('once forwarding has ended, reporting is not called any more', async () => {
+test('reporting is no longer called once forwarding has ended', async () => {
   const reporting = createFakeReporting()
   await append('a')
   listen(reporting)
@@ -163,7 +163,7 @@ test('once forwarding has ended, reporting is not called any more', async () => 
 })
 
 describe('failed attempts', () => {
-  test('are retried with growing delays, which start anew after progress', async () => {
+  test('are retried with growing delays, which reset after progress', async () => {
     // Without jitter the delays are 90, 109, 203, 405, 807 and 1,000 ms.
     vi.spyOn(Math, 'random').mockReturnValue(0.5)
     const reporting = createFakeReporting()
@@ -199,7 +199,7 @@ describe('failed attempts', () => {
     await eventually(() => expect(logged).toEqual([INTERRUPTED, INTERRUPTED]))
   })
 
-  test('of another kind are logged as well: a rolled-back log shows also after an outage of reporting', async () => {
+  test('of another kind are logged as well, such as a rolled-back log after an outage of reporting', async () => {
     const reporting = createFakeReporting()
     reporting.isDown = true
     await append('a')
@@ -211,7 +211,7 @@ describe('failed attempts', () => {
     expect(logged).toEqual([INTERRUPTED, INTERRUPTED])
   })
 
-  test('against a reporting that counts another log are retried with delays', async () => {
+  test('are retried with delays if reporting counts another log', async () => {
     const reporting = createFakeReporting()
     await append('a')
     reporting.rejectsAll = { incarnation: 'another', sequence: 7 }
@@ -235,7 +235,7 @@ describe('failed attempts', () => {
 })
 
 describe('a standby', () => {
-  test('takes over from an active listener that stopped', async () => {
+  test('takes over from an active instance that stopped', async () => {
     const reporting = createFakeReporting()
     const first = new AbortController()
     listen(reporting, {}, first)
@@ -249,7 +249,7 @@ describe('a standby', () => {
     await eventually(() => expect(reporting.counted).toEqual([...ids, 'last']))
   })
 
-  test('sends nothing while the active listener makes progress, and takes over when that stalls', async () => {
+  test('sends nothing while the active instance makes progress, and takes over when it stalls', async () => {
     const reporting = createFakeReporting()
     await standBy(reporting)
     for (let n = 0; n < 20; n += 1) await append(`view-${n}`)
@@ -285,7 +285,7 @@ describe('a standby', () => {
     await eventually(() => expect(logged.slice(0, 2)).toEqual([STANDING_BY, TAKING_OVER]))
   })
 
-  test('does not take over while the active listener starts on new incarnations of the log', async () => {
+  test('does not take over while the active instance starts on new incarnations of the log', async () => {
     const reporting = createFakeReporting()
     await standBy(reporting)
     await append('last')
@@ -307,7 +307,7 @@ describe('a standby', () => {
     for (const [index, time] of others.entries()) expect(time - first).toBeGreaterThan((index + 1) * 95)
   })
 
-  /** Starts a listener, and has another one be faster with the first batch. */
+  /** Starts an instance that loses the race for the first batch to another one. */
   async function standBy(reporting: FakeReporting, standbyMs = 30): Promise<void> {
     await append('first')
     reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
@@ -331,11 +331,11 @@ async function append(...ids: string[]): Promise<void> {
 }
 
 type FakeReporting = ReportingClient & {
-  /** The ids of the views counted. */
+  /** The ids of the counted views. */
   counted: string[]
-  /** When the position was read. */
+  /** The times at which the position was read. */
   attempts: number[]
-  /** How many batches were rejected. */
+  /** The number of rejected batches. */
   rejected: number
   isDown: boolean
   losesResponses: boolean
@@ -345,11 +345,13 @@ type FakeReporting = ReportingClient & {
   beforePosition: () => void
   beforeCount: (batch: LogBatch) => void
   restart(): void
-  /** Another listener has one more message of the log counted. */
+  /** Another instance forwards one more message. */
   advance(incarnation: string): void
 }
 
-/** Counts a batch only if it starts at the position, as reporting does. It can be down, restart and lose responses. */
+/**
+ * A fake reporting service: counts a batch only if it starts at the position. Can be down, restart and lose responses.
+ */
 function createFakeReporting(): FakeReporting {
   const fake: FakeReporting = {
     counted: [],

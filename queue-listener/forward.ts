@@ -5,17 +5,17 @@ import { retry } from '../shared/runtime/retry.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
-/** How often a standby checks whether the active listener makes progress. */
-const STANDBY_MS = 1_000
+/** How often a standby checks whether the active instance makes progress. */
+const STANDBY_POLL_MS = 1_000
 
-/** How often to check whether reporting still has its counts. */
-const CHECK_MS = 500
+/** How often to check whether reporting has lost its counts. */
+const POSITION_POLL_MS = 500
 
 /**
- * Minimum interval between batches at the end of the log. A single view is forwarded at once. Under load, a hundred
- * batches a second cost listener and reporting half the CPU time of one batch per message.
+ * Minimum interval between batches at the end of the log. A single view is forwarded immediately. Under load, this
+ * halves the CPU time of queue-listener and reporting, compared with one batch per message.
  */
-const PACE_MS = 10
+const MIN_BATCH_INTERVAL_MS = 10
 
 type Deps = {
   eventLog: EventLog
@@ -28,11 +28,12 @@ type Deps = {
 }
 
 /**
- * Forwards the log to reporting until `signal` aborts: reads from reporting's position, and sends batch by batch. It has
- * no state of its own: after any failure it continues from reporting's position.
+ * Forwards the log to reporting, batch by batch, until `signal` aborts. It is stateless: it starts at reporting's
+ * position, and resumes there after any failure.
  *
- * Several listeners may run. A batch counts only if it starts at the position, so if two send the same one, the second is
- * refused. That listener becomes a standby until the position stalls while the log grows.
+ * Multiple instances may run. reporting rejects a batch that does not start at its position, so if two instances send
+ * the same batch, the second one is rejected. That instance becomes a standby until the position stalls while the log
+ * grows.
  */
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
   /** Kinds of failures since the last progress. Each is logged once: one that lasts must not hide another. */
@@ -60,7 +61,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
 
 type Outcome = 'counted' | 'overtaken' | 'behind'
 
-/** Yields the outcome of each batch. Ends after the first that was not counted, and when reporting has lost its counts. */
+/** Yields the outcome of each batch. Ends after a batch is rejected, and when reporting has lost its counts. */
 async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<Outcome> {
   const { eventLog, reporting, onForwarded } = deps
   let position = await reporting.position(signal)
@@ -74,7 +75,7 @@ async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<
       position = { incarnation: batch.incarnation, sequence: batch.through }
       onForwarded(batch)
       yield 'counted'
-      const waitMs = started + PACE_MS - performance.now()
+      const waitMs = started + MIN_BATCH_INTERVAL_MS - performance.now()
       if (batch.pending === 0 && waitMs > 0) await sleep(waitMs, signal)
     }
   } finally {
@@ -82,38 +83,41 @@ async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<
   }
 }
 
-/** While nobody plays no batch is refused, so only polling shows that reporting was restarted and needs a replay. */
+/** Without traffic no batch is rejected, so only polling reveals that reporting was restarted and needs a replay. */
 async function untilReportingIsBehind(
-  { reporting, checkMs = CHECK_MS }: Deps,
+  { reporting, checkMs = POSITION_POLL_MS }: Deps,
   known: () => LogPosition | undefined,
   signal: AbortSignal,
 ) {
   while (!signal.aborted) {
     await sleep(checkMs, signal)
     const expected = known()
-    // If reporting is down now, the next check compares again.
+    // If reporting is down, retry at the next check.
     const position = await reporting.position(signal).catch(() => expected)
     if (expected && isBefore(position, expected)) return
   }
 }
 
-/** If reporting is ahead of the batch, another listener was faster. If it is behind, it has lost its counts. */
+/** If reporting is ahead of the batch, another instance was faster. If it is behind, it has lost its counts. */
 function toOutcome(batch: LogBatch, position: LogPosition | undefined): Outcome {
   if (position && position.incarnation !== batch.incarnation) {
-    throw new Error(`reporting counts another log, ${position.incarnation}, and refuses ${batch.incarnation}`)
+    throw new Error(`reporting is at incarnation ${position.incarnation} of the log and rejects ${batch.incarnation}`)
   }
   return position && position.sequence > batch.after ? 'overtaken' : 'behind'
 }
 
-async function standBy({ eventLog, reporting, log, standbyMs = STANDBY_MS }: Deps, signal: AbortSignal): Promise<void> {
-  log.info('another listener is active; standing by')
+async function standBy(
+  { eventLog, reporting, log, standbyMs = STANDBY_POLL_MS }: Deps,
+  signal: AbortSignal,
+): Promise<void> {
+  log.info('another instance is active; standing by')
   let last = await reporting.position(signal)
   while (!signal.aborted) {
     await sleep(standbyMs, signal)
     const position = await reporting.position(signal)
     const isStalled = position?.incarnation === last?.incarnation && position?.sequence === last?.sequence
     if (isStalled && isBefore(position, await eventLog.end())) {
-      return log.info('the active listener has stalled; taking over')
+      return log.info('the active instance has stalled; taking over')
     }
     last = position
   }

@@ -31,12 +31,12 @@ describe('the lag', () => {
     expect(await lag()).toEqual({ messages: 1, seconds: 0 })
   })
 
-  test('has no value while the log is unavailable', async () => {
+  test('is NaN while the log is unavailable', async () => {
     const { lag } = open({ backlog: () => Promise.reject(new Error('down')) })
     expect(await lag()).toEqual({ messages: Number.NaN, seconds: Number.NaN })
   })
 
-  test('has no value if the log does not respond within a second', async () => {
+  test('is NaN if the log does not respond within a second', async () => {
     useFakeClock()
     const { lag } = open({ backlog: () => new Promise(() => undefined) })
     const measuring = lag()
@@ -72,7 +72,7 @@ test('counted batches add up to views, dead letters and a position', async () =>
 
 type Fakes = { backlog?: () => Promise<Backlog>; readPosition?: () => Promise<LogPosition | undefined> }
 
-/** The metrics of a log with this backlog, and the positions after which it was measured. */
+/** The metrics for a log with this backlog, and the positions from which it was measured. */
 function open({
   backlog = async () => ({ messages: 0, since: undefined }),
   readPosition = async () => position,

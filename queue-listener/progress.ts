@@ -11,7 +11,7 @@ const MEASURE_TIMEOUT_MS = 1_000
 type Deps = { metrics: Metrics; eventLog: Pick<EventLog, 'backlog'>; reporting: Pick<ReportingClient, 'position'> }
 
 /**
- * Exposes how far the log has been counted. Each scrape measures the lag, so that it grows even while nothing is
+ * Exposes counting progress and lag. The lag is measured on each scrape, so that it grows even while nothing is
  * forwarded. It is NaN while the log is unavailable.
  * @returns a function to call with each batch that reporting has counted
  */
@@ -20,7 +20,7 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
   const views = new Counter({ name: 'forwarded_views_total', help: 'Views that reporting counted', registers })
   const deadLetters = new Counter({
     name: 'rejected_messages_total',
-    help: 'Dead letters: messages of the log that were not a valid batch of views',
+    help: 'Dead letters: messages in the log that are not a valid batch of views',
     registers,
   })
   const position = new Gauge({ name: 'event_log_position', help: 'Sequence of the last message counted', registers })
@@ -45,7 +45,7 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
 
   new Gauge({
     name: 'event_log_lag_messages',
-    help: 'Messages of the log that are not counted yet',
+    help: 'Messages in the log that are not counted yet',
     registers,
     async collect() {
       this.set((await lag())?.messages ?? Number.NaN)
@@ -68,7 +68,7 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
   }
 }
 
-/** In seconds. Clock skew between this machine and the log must not make it negative. */
+/** In seconds. Clamped, because clock skew between this machine and the log could make it negative. */
 function toAge(lag: Backlog | undefined): number {
   if (!lag) return Number.NaN
   return lag.since ? Math.max(0, Date.now() - lag.since.getTime()) / 1_000 : 0

@@ -33,7 +33,7 @@ describe('the position', () => {
     [404, null],
     [200, {}],
     [200, { stream: '', sequence: 1 }],
-  ])('is an upstream error if reporting responds %i %j', async (status, body) => {
+  ])('is an upstream error if reporting returns %i %j', async (status, body) => {
     await expect(open({ status, body }).client.position(never)).rejects.toThrow(UpstreamError)
   })
 })
@@ -62,11 +62,11 @@ describe('a batch', () => {
     [202, { stream: 'log', sequence: 5 }],
     [400, { status: 'Invalid request' }],
     [409, { status: 'Conflict' }],
-  ])('is an upstream error if reporting responds %i %j', async (status, body) => {
+  ])('is an upstream error if reporting returns %i %j', async (status, body) => {
     await expect(open({ status, body }).client.count(batch, never)).rejects.toThrow(UpstreamError)
   })
 
-  test('continues the first recorded trace, links the others, and ends each span, also if it fails', async () => {
+  test('continues the first recorded trace, links the others, and ends each span, even on failure', async () => {
     for (const status of [200, 500]) {
       const { calls, client, ended } = open({ status, body: { stream: 'log', sequence: 5 } })
       const traces: TraceContext[] = ['one', 'two', 'three'].map((traceparent) => ({
@@ -98,12 +98,12 @@ test.each(['position', 'count'] as const)('%s is aborted with its signal, or aft
   expect(calls[1]?.options.signal.aborted).toBe(true)
 })
 
-/** A client of a reporting that always sends this response. A status of 500 and above is a failure. */
+/** A client of a fake reporting service that always returns this response. Statuses of 500 and above are failures. */
 function open(response: ServiceResponse) {
   const calls: { path: string; body?: unknown; options: CallOptions }[] = []
   const ended: (string | undefined)[] = []
   async function respond() {
-    if (response.status >= 500) throw new UpstreamError(`responded ${response.status}`)
+    if (response.status >= 500) throw new UpstreamError(`returned ${response.status}`)
     return response
   }
   const tracing: Pick<Tracing, 'start'> = {

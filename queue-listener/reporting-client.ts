@@ -4,7 +4,7 @@ import { type LogPosition, Position, toLogPosition } from '../shared/contracts/p
 import type { LogBatch } from '../shared/event-log/event-log.ts'
 import { startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
 
-/** Far longer than a full batch takes. */
+/** Much longer than reporting takes for a full batch. */
 const TIMEOUT_MS = 5_000
 
 const PROCESS = { kind: 'consumer', attributes: { 'messaging.operation.type': 'process' } } as const
@@ -17,7 +17,7 @@ export type ReportingClient = {
   count(batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined>
 }
 
-/** `position` is that of reporting. */
+/** `position` is the current position of reporting. */
 export type Conflict = { position: LogPosition | undefined }
 
 export function createReportingClient(

@@ -18,7 +18,7 @@ beforeEach(() => {
 })
 afterEach(() => stack.disposeAsync())
 
-test('views of the log are posted to reporting, with the write token', async () => {
+test('views in the log are posted to reporting, with the write token', async () => {
   const { batches, metrics, tokens } = await start()
   await eventually(() => expect(batches.flatMap(({ views }) => views)).toMatchObject([{ id: '1' }]))
   expect(tokens).toEqual(['Bearer secret'])
@@ -43,7 +43,7 @@ test('closing the service ends forwarding, even if the process is not stopping',
   await close()
 })
 
-/** A listener that forwards a log with one view to an HTTP server. */
+/** The queue-listener service, with one view in the log and an HTTP server as reporting. */
 async function start(eventLogOverrides: Partial<EventLog> = {}) {
   const reporting = await serveReporting()
   const service = createTestService('queue-listener')
@@ -66,7 +66,7 @@ async function start(eventLogOverrides: Partial<EventLog> = {}) {
   }
 }
 
-/** A reporting that counts every batch. */
+/** A fake reporting service that counts every batch. */
 async function serveReporting() {
   const batches: EventBatch[] = []
   const tokens: (string | undefined)[] = []

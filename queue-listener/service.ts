@@ -40,7 +40,7 @@ export async function startQueueListener(
   const closing = new AbortController()
   const forwarding = forward({ eventLog, reporting, log, onForwarded }, AbortSignal.any([stopping, closing.signal]))
   resources.defer(async () => {
-    // If another service of the same process fails to start, this one closes without `stopping`.
+    // If another service in the same process fails to start, this one is disposed without `stopping`.
     closing.abort()
     await forwarding
   })

@@ -8,13 +8,13 @@ import { createApp } from './app.ts'
 import { createLiveCounts } from './live-counts.ts'
 import { createViewCounts } from './view-counts.ts'
 
-/** Ids that are also properties of every object. */
+/** Ids that are also property names of every object. */
 const inherited = ['constructor', 'toString', 'hasOwnProperty']
 
 const requestId = expect.any(String)
 
 describe('the views of an asset or a user', () => {
-  test.each(['9', ...inherited])('are not found for %s before the first one', async (id) => {
+  test.each(['9', ...inherited])('are not found for %s before the first view', async (id) => {
     const { get } = open()
     expect(await get(`/events/asset/${id}`)).toEqual([404, { id, status: 'Asset not found', requestId }])
     expect(await get(`/events/user/${id}`)).toEqual([404, { id, status: 'User not found', requestId }])
@@ -68,7 +68,7 @@ describe('a lookup', () => {
     expect(await post('/events/lookup', { users: ['u'] })).toEqual([200, { assets: {}, users: { u: 0 } }])
   })
 
-  test('names each invalid id and unknown field', async () => {
+  test('rejects each invalid id and unknown field', async () => {
     const response = await open().app.request(
       '/events/lookup',
       jsonRequest({ assets: ['a', '/'], users: [1], more: 1 }),
@@ -119,7 +119,7 @@ describe('the top list', () => {
   })
 })
 
-describe('a batch of the log', () => {
+describe('a batch from the log', () => {
   const first = { stream: 's', after: 0, through: 3, views: [view('1', 'a', 'u'), view('2', 'a', 'v')] }
 
   test('advances the position, which is null at first', async () => {
@@ -129,7 +129,7 @@ describe('a batch of the log', () => {
     expect(await get('/events/position')).toEqual([200, { stream: 's', sequence: 3 }])
   })
 
-  test('is counted, and rejected with the position if it is sent again', async () => {
+  test('is counted once, and rejected with the current position if it is sent again', async () => {
     const { get, post } = open()
     await post('/events', first)
     expect(await post('/events', first)).toEqual([409, conflict({ stream: 's', sequence: 3 })])
@@ -137,7 +137,7 @@ describe('a batch of the log', () => {
     expect(await get('/events/user/v')).toEqual([200, { id: 'v', views: 1 }])
   })
 
-  test('that leaves a gap is rejected with the position', async () => {
+  test('that would leave a gap is rejected with the current position', async () => {
     const { get, post } = open()
     const later = { ...first, after: 4, through: 5 }
     expect(await post('/events', later)).toEqual([409, conflict(null)])
@@ -160,7 +160,7 @@ describe('a batch of the log', () => {
     expect(await get('/events/position')).toEqual([200, { stream: 's', sequence: 3 }])
   })
 
-  test('with invalid fields is rejected as a whole, and each of them is named', async () => {
+  test('with invalid fields is rejected as a whole, with an error for each field', async () => {
     const { app, get } = open()
     const views = [view('1', 'a', 'u'), { id: '', assetId: '/', at: 'noon', more: 1 }]
     const bad = { stream: '', after: -1, through: 1.5, views, more: 1 }
@@ -207,7 +207,7 @@ describe.each(['/events', '/events/lookup'])('the body of POST %s', (path) => {
   })
 })
 
-test('if there is a write token, counting a view requires it, and reading counts does not', async () => {
+test('counting a view requires the write token, if one is set, and reading counts does not', async () => {
   const { app } = open('secret')
   const batch: EventBatch = { stream: 's', after: 0, through: 1, views: [view('1', 'a', 'u')] }
   const authorization = 'Bearer secret'

@@ -109,8 +109,8 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
       '/events/asset/:assetId/user/:userId',
       describeOperation({
         operationId: 'countView',
-        summary: 'Count one view that is not in the log',
-        description: 'A replay of the log does not restore it',
+        summary: 'Count one view without recording it in the log',
+        description: 'It is lost when the counts are replayed from the log',
         responses: { 200: PlayCounts },
         problems: [400],
         isWrite: true,
@@ -124,7 +124,7 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
       describeOperation({
         operationId: 'lookUpCounts',
         summary: 'Look up the counts of many assets and users',
-        description: 'Unknown ids have 0. The body may have 4,194,304 bytes',
+        description: 'Returns 0 for unknown ids. Maximum body size: 4,194,304 bytes',
         responses: { 200: LookedUpCounts },
         problems: BODY_PROBLEMS,
       }),
@@ -139,9 +139,9 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
       '/events',
       describeOperation({
         operationId: 'countBatch',
-        summary: 'Count a batch of the log that starts at the current position',
+        summary: 'Count a batch from the log that starts at the current position',
         description:
-          'Returns the new position; if the batch starts elsewhere, 409 with the current one. The body may have 4,194,304 bytes',
+          'Returns the new position, or 409 with the current one if the batch starts elsewhere. Maximum body size: 4,194,304 bytes',
         responses: { 200: Position, 409: PositionConflict },
         problems: BODY_PROBLEMS,
         isWrite: true,

@@ -15,7 +15,7 @@ beforeEach(() => {
   vi.setSystemTime(NOW)
 })
 
-test('a burst of views is one event', () => {
+test('a burst of views is published as one event', () => {
   const { count, events } = open()
   for (let n = 0; n < 100; n += 1) count(views({ count: 1, asset: `a${n % 2}`, ago: n % 3 }))
   vi.advanceTimersByTime(1_000)
@@ -32,7 +32,7 @@ test('a burst of views is one event', () => {
   ])
 })
 
-test('an event has what changed, and without changes there is none', () => {
+test('an event contains only changes, and without changes there is no event', () => {
   const { count, events } = open()
   count(views({ asset: 'a', ago: 2 }))
   vi.advanceTimersByTime(1_000)
@@ -57,7 +57,7 @@ test('there are at most 4 events per second', async () => {
   for (const [n, time] of changes.slice(4).entries()) expect(time - Number(changes[n])).toBeGreaterThanOrEqual(1_000)
 })
 
-test('the snapshot has the views that were counted before it was requested', () => {
+test('the snapshot includes the views counted before the subscription', () => {
   const counts = createLiveCounts(createViewCounts())
   counts.count({ assetId: 'a', userId: 'u' })
   const events: LiveEvent[] = []
@@ -77,7 +77,7 @@ test('a rejected batch publishes nothing', () => {
   expect(events).toHaveLength(1)
 })
 
-test('a snapshot replaces changes of more than 1,000 ids', () => {
+test('a snapshot is sent instead if more than 1,000 ids changed', () => {
   const { count, events } = open()
   count(Array.from({ length: 600 }, (_, n) => view({ assetId: `a${n}`, userId: `u${n}` }, 0)))
   vi.advanceTimersByTime(1_000)
@@ -86,7 +86,7 @@ test('a snapshot replaces changes of more than 1,000 ids', () => {
   expect(events.map(({ event }) => event)).toEqual(['snapshot', 'snapshot', 'changes'])
 })
 
-test('nothing is published after the end', () => {
+test('nothing is published after the subscription ends', () => {
   const { count, events, end } = open()
   count(views({}))
   end()
@@ -125,7 +125,7 @@ test('a snapshot and changes add up to the counts, whenever the subscriber was d
   )
 })
 
-/** Counts, a replay buffer that follows them, and a subscriber that is connected at times. */
+/** Counts, a replay buffer that subscribes to them, and a subscriber that disconnects at times. */
 function createModel() {
   const counts = createLiveCounts(createViewCounts())
   const buffer = createReplayBuffer(1_000)
@@ -178,7 +178,7 @@ function apply(state: LiveSnapshot | undefined, { event, data }: LiveEvent): Liv
   return applyChanges(state, LiveChanges.parse(JSON.parse(JSON.stringify(data))))
 }
 
-/** Counts that are followed from the start, and the events that they publish. */
+/** Counts with a subscription from the start, and the events that they publish. */
 function open() {
   const counts = createLiveCounts(createViewCounts())
   const events: LiveEvent[] = []

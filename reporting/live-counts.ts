@@ -6,14 +6,14 @@ import { createRecentSeconds } from './recent-seconds.ts'
 import type { CountedBy, ViewCounts } from './view-counts.ts'
 
 /** Minimum interval between two events. */
-const EVERY_MS = 250
+const MIN_INTERVAL_MS = 250
 
 export type LiveCounts = ViewCounts & {
-  /** Publishes the counts and their changes, to one subscriber at a time. */
+  /** Publishes the counts and their changes to one subscriber at a time. */
   follow: LiveSource
 }
 
-/** Counts that can be followed. Changes are tracked only while somebody follows. */
+/** Counts with a change feed. Changes are tracked only while there is a subscriber. */
 export function createLiveCounts(counts: ViewCounts): LiveCounts {
   const seconds = createRecentSeconds()
   let views = 0
@@ -22,7 +22,7 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
   function createPublisher(publish: (event: LiveEvent) => void) {
     let changed = createChangedIds()
     let publishedSeconds = new Map(seconds.counts())
-    const throttle = createThrottle(publishChanges, EVERY_MS)
+    const throttle = createThrottle(publishChanges, MIN_INTERVAL_MS)
 
     function publishChanges(): void {
       const event: LiveEvent = changed.isFull()
@@ -91,7 +91,7 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
   }
 }
 
-/** The ids that changed since the last event. It stops collecting once it is full. */
+/** The ids that changed since the last event. Stops collecting when full: a snapshot is sent then. */
 function createChangedIds() {
   const assets = new Set<string>()
   const users = new Set<string>()

@@ -13,7 +13,7 @@ export function instrumentCounts(metrics: Metrics, counts: ViewCounts): ViewCoun
   })
   const batches = new Counter({
     name: 'event_batches_total',
-    help: 'Batches of the log, by outcome: applied, or refused because they did not start at the position',
+    help: 'Batches from the log, by outcome: applied, or refused because they did not start at the current position',
     labelNames: ['outcome'],
     registers,
   })

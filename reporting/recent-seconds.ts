@@ -1,10 +1,10 @@
 import { LIVE_SECONDS } from '../shared/contracts/live.ts'
 
-/** Tolerated clock skew of other machines. */
+/** Tolerated clock skew between machines. */
 const MAX_SKEW_SECONDS = 5
 
 export type RecentSeconds = {
-  /** Counts views in the seconds in which they were played (RFC 3339). Views outside the window are ignored. */
+  /** Counts each view in the second of its `at` (RFC 3339). Ignores views outside the window. */
   add(views: readonly { at: string }[]): void
   /** Views by Unix time in seconds, unordered; seconds without views are absent. */
   counts(): ReadonlyMap<number, number>
@@ -39,7 +39,7 @@ export function createRecentSeconds(): RecentSeconds {
 
 const PREFIX_LENGTH = 'yyyy-mm-ddThh:mm:ss'.length
 
-/** Consecutive views mostly share their second, so the last parsed prefix is cached. */
+/** Caches the last parsed prefix, because consecutive views mostly fall in the same second. */
 function createSecondParser(): (at: string) => number {
   let prefix = 'none'
   let second = Number.NaN

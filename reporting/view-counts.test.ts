@@ -8,7 +8,7 @@ const assets = ['a', 'b']
 const users = ['u', 'v', 'constructor']
 const play = fc.record({ assetId: fc.constantFrom(...assets), userId: fc.constantFrom(...users) })
 
-test('each view of the log is counted exactly once, in any sequence of events', () => {
+test('each view in the log is counted exactly once, for any sequence of events', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
       const model = createModel()
@@ -38,7 +38,7 @@ describe('a new incarnation of the log', () => {
     expect(counts.position()).toEqual({ incarnation: '2026-02-01', sequence: 1 })
   })
 
-  test('is rejected if the batch does not begin at its start', () => {
+  test('is rejected if the batch does not start at its beginning', () => {
     const counts = createViewCounts()
     counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))
     expect(counts.apply(batch('2026-02-01', 2, 3, ['a']))).toBe(false)
@@ -48,7 +48,7 @@ describe('a new incarnation of the log', () => {
   test.each([
     ['are creation times', '2026-01-01', '2026-02-01'],
     ['have no order', 'one', 'other'],
-  ])('makes batches of the previous one too late, if names %s', (_, previous, current) => {
+  ])('supersedes the previous one, if their names %s', (_, previous, current) => {
     const counts = createViewCounts()
     counts.apply(batch(previous, 0, 2, ['a', 'a']))
     expect(counts.apply(batch(current, 0, 1, ['a']))).toBe(true)
@@ -68,7 +68,7 @@ test('a batch of an older incarnation is rejected, even if none of its batches w
   expect(counts.views('asset', 'a')).toBe(2)
 })
 
-test('the top list is the start of all ids sorted by views, then by id', () => {
+test('the top list contains the first ids, sorted by views, then by id', () => {
   const view = fc.record({ assetId: fc.nat(30).map(String), userId: fc.constant('u') })
   const plays = fc.array(view, { maxLength: 100, size: 'max' })
   fc.assert(
@@ -77,7 +77,7 @@ test('the top list is the start of all ids sorted by views, then by id', () => {
       for (const play of plays) counts.count(play)
       const all = Object.entries(Object.groupBy(plays, ({ assetId }) => assetId))
         .map(([id, some = []]) => ({ id, views: some.length }))
-        .sort((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1))
+        .sort((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1))
       expect(counts.top('asset', limit)).toEqual(all.slice(0, limit))
     }),
   )
@@ -95,7 +95,7 @@ type Step =
 const listener = fc.nat({ max: 2 })
 const messages = fc.integer({ min: 1, max: 3 })
 
-/** A message of the log has any number of views: a dead letter has none. */
+/** A message in the log has any number of views; a dead letter has none. */
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ append: fc.array(play, { maxLength: 3 }) }) },
   { weight: 8, arbitrary: fc.record({ read: listener, messages }) },
@@ -107,8 +107,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 )
 
 /**
- * A model. It has the incarnations of the log, of which the last is the current one, and three listeners, which may post
- * the batch that they read last again, or late. A batch counts if it starts at the position, or at the start of a newer
+ * A model with the incarnations of the log, of which the last one is current, and three queue-listeners, which may post
+ * their last batch again, or late. A batch is counted if it starts at the position, or at the start of a newer
  * incarnation.
  */
 function createModel() {
@@ -163,7 +163,7 @@ function createModel() {
 
   return {
     take,
-    /** One listener forwards alone until everything is counted. */
+    /** A single queue-listener forwards until everything is counted. */
     catchUp() {
       if (lengthOf(current()) === 0) return
       while (position?.log !== current() || position.sequence < lengthOf(current())) {

@@ -5,7 +5,7 @@ import type { PlayCounts, ViewCount } from '../shared/contracts/view-counts.ts'
 
 export type CountedBy = 'asset' | 'user'
 
-/** The views in the log's messages after `after`, up to and including `through`. */
+/** The views in the log between the sequences `after` (exclusive) and `through` (inclusive). */
 export type CountBatch = { incarnation: string; after: number; through: number; views: View[] }
 
 export type ViewCounts = {
@@ -25,12 +25,12 @@ export type ViewCounts = {
 }
 
 /**
- * The counts, and the log position that they reflect. Both change in one step, so each view of the log is counted exactly
- * once: a batch that is sent twice, or out of order, does not start at the position.
+ * The counts, and the log position that they reflect. Both are updated atomically, so that each view in the log is
+ * counted exactly once: a duplicate or out-of-order batch does not start at the position, and is rejected.
  */
 export function createViewCounts(): ViewCounts {
   const counts = { asset: new Map<string, number>(), user: new Map<string, number>() }
-  /** Earlier incarnations of the log: a late batch from one of them must not look like the start of a new log. */
+  /** Earlier incarnations of the log: a late batch from one of them must not be taken for the start of a new log. */
   const superseded = new Set<string>()
   let position: LogPosition | undefined
 
@@ -69,7 +69,7 @@ function increment(counts: Map<string, number>, id: string): number {
   return views
 }
 
-/** One pass that keeps the best so far sorted: `limit` is small, so it is cheaper than sorting everything. */
+/** A single pass that keeps a sorted top list, because `limit` is small compared with the number of ids. */
 function selectTop(counts: Map<string, number>, limit: number): ViewCount[] {
   const top: ViewCount[] = []
   for (const [id, views] of counts) {
@@ -82,6 +82,6 @@ function selectTop(counts: Map<string, number>, limit: number): ViewCount[] {
   return top
 }
 
-function ranksBefore(one: ViewCount, other: ViewCount): boolean {
-  return one.views > other.views || (one.views === other.views && one.id < other.id)
+function ranksBefore(a: ViewCount, b: ViewCount): boolean {
+  return a.views > b.views || (a.views === b.views && a.id < b.id)
 }

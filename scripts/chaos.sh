@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kills and suspends the processes of a system at random, and verifies that every successful play is counted.
+# Kills and suspends random processes of a running system, and verifies that every successful play is counted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,7 +7,7 @@ usage='Usage: npm run chaos [-- --minutes 10]
 
   --minutes N      duration (default: 10)
 
-  CHAOS_SEED       repeats the faults of an earlier run, which printed its seed (default: a random one)
+  CHAOS_SEED       random seed, to reproduce an earlier run (default: random; printed)
   NATS_SERVER_BIN  the nats-server to use (default: the one on the PATH)'
 
 minutes=10

@@ -1,13 +1,13 @@
-# What seed.sh and simulate.sh share: settings, addresses, requests and errors.
-# All of it runs in bash 3.2, which macOS has: no associative arrays, no mapfile.
+# Shared by seed.sh and simulate.sh: settings, addresses, requests and errors.
+# Compatible with bash 3.2, the version on macOS: no associative arrays, no mapfile.
 
-# Bytes instead of characters: [a-z] means the same everywhere, and UTF-8 passes every tool unchanged.
+# Makes [a-z] mean the same in every locale, and lets UTF-8 pass through every tool unchanged.
 export LC_ALL=C
 
 edge_port=''
 
-# fail TEXT [STATUS]: prints the text and exits. Inside $(…) it exits only the subshell, so assign plainly (x=$(…), never
-# local x=$(…) or a longer word): `set -e` then ends the script.
+# fail TEXT [STATUS]: prints the text and exits. Inside $(…) it exits only the subshell, so use a plain assignment
+# (x=$(…), never local x=$(…)): `set -e` then exits the script.
 fail() {
   # On a terminal, the cursor may be at the end of a progress line.
   if [ -t 2 ]; then printf '\r\033[K' >&2; fi
@@ -36,8 +36,8 @@ read_port() {
   edge_port=$1
 }
 
-# address_of VARIABLE OFFSET: where a service is whose port is this much greater than that of the edge. A variable may
-# have several addresses, separated by commas; the first one counts.
+# address_of VARIABLE OFFSET: the URL of the service at this offset from the port of the edge. If the variable lists
+# multiple URLs, separated by commas, the first one is used.
 address_of() {
   local address form='^https?://[^/"\[:space:]]+$'
   if [ -z "$edge_port" ]; then address=$(setting "$1"); fi
@@ -50,8 +50,8 @@ address_of() {
   echo "$address"
 }
 
-# setting VARIABLE: its value in the environment, else in .env, which is never run as code. It is read as Node reads it:
-# the last assignment counts, quotes are removed, and outside of quotes # starts a comment.
+# setting VARIABLE: its value in the environment, else in .env. The file is never executed; it is parsed as Node does:
+# the last assignment wins, quotes are removed, and outside of quotes # starts a comment.
 setting() {
   if [ -n "${!1+set}" ]; then
     printf '%s' "${!1}"
@@ -72,15 +72,15 @@ setting() {
   printf '%s' "$value"
 }
 
-# request ARGUMENT…: curl with what both scripts need. No ~/.curlrc (--disable, which must come first) and no proxy, as
-# the services use none to reach each other; no patterns in URLs.
+# request ARGUMENT…: curl with common options. Ignores ~/.curlrc (--disable, which must come first) and proxies, which
+# the services do not use either, and disables URL globbing.
 request() {
   curl --disable --silent --noproxy '*' --globoff --connect-timeout 3 --max-time 10 "$@"
 }
 
-# json_strings KEY <JSON: each string with this key, one a line, without escapes of quotes and backslashes; control
-# characters stay escaped, so that none reaches the terminal. Exact, because a quote inside a JSON string has a
-# backslash before it: "key": occurs nowhere but where a key is.
+# json_strings KEY <JSON: all strings with this key, one per line, with quotes and backslashes unescaped. Control
+# characters stay escaped, so that none reaches the terminal. Reliable because quotes inside JSON strings are escaped,
+# so "key": can only be a key.
 json_strings() {
   { grep -oE "\"$1\" *: *\"([^\"\\\\]|\\\\.)*\"" || true; } | sed -E 's/^"[^"]*" *: *"(.*)"$/\1/; s/\\(["\\])/\1/g'
 }

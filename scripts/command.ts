@@ -5,19 +5,19 @@ import { parseCommandLine, USAGE_STATUS, UsageError } from '../shared/runtime/co
 import { wantsHelp } from '../shared/runtime/settings.ts'
 
 type Command<Options extends ParseArgsOptionsConfig> = {
-  /** As the user runs it, such as `npm run doctor`. */
+  /** The command that the user types, such as `npm run doctor`. */
   name: string
-  /** The text for `--help`. */
+  /** The output of `--help`. */
   usage: string
-  /** As `util.parseArgs` takes them. */
+  /** The options of `util.parseArgs`. */
   options: Options
   /** Whether it also reads settings from `.env`. Variables that are already set take precedence. */
   dotEnv?: boolean
 }
 
 /**
- * Runs a command with its parsed options. `run` returns the exit status; nothing means 0. A UsageError is printed as one
- * line and ends the command with status 2.
+ * Runs a command with its parsed options. `run` returns the exit status, 0 by default. On a UsageError, prints one line
+ * and exits with status 2.
  */
 export async function runCommand<Options extends ParseArgsOptionsConfig>(
   { name, usage, options, dotEnv = false }: Command<Options>,
@@ -42,7 +42,7 @@ export async function runCommand<Options extends ParseArgsOptionsConfig>(
 export const edgePortOption = { port: { type: 'string', default: String(services.play.port) } } as const
 
 /**
- * Parses the port of the edge. All other ports, including that of NATS, move with it and must be valid as well.
+ * Parses the port of the edge. All other ports, including that of NATS, are relative to it and must be valid too.
  * @throws UsageError
  */
 export function toEdgePort(text: string): number {

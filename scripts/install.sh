@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what package-lock.json asks for, unless it is there already.
+# Installs the dependencies in package-lock.json unless they are up to date.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,6 +8,6 @@ want=$(cksum <package-lock.json)
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && [ -x node_modules/.bin/node ] && exit 0
 
 echo 'Installing dependencies …' >&2
-# The development dependencies include the Node that everything runs on.
+# The development dependencies include the pinned Node version.
 npm ci --include=dev --no-audit --no-fund --loglevel=error >&2
 echo "$want" >"$stamp"

@@ -77,7 +77,7 @@ async function takeScreenshot(): Promise<void> {
   await page.getByText('Charade: 200 OK').waitFor()
   await page.evaluate('document.activeElement.blur(), scrollTo(0, 0)')
   await page.mouse.move(0, 0)
-  // The last play reaches the cards with the next live update.
+  // Wait for the live update with the last play.
   await page.waitForTimeout(1_000)
   await page.screenshot({ path: options.file })
 }

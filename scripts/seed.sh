@@ -7,12 +7,12 @@ file="$(dirname "$0")/catalogue.jsonl"
 
 usage='Usage: npm run seed [-- [--port N] [FILE]]
 
-Posts the assets of FILE (default: scripts/catalogue.jsonl) to cdnurl and metadata; an asset that exists is replaced.
-FILE has one JSON object per line, one asset each, and at most 16 MiB:
+Posts the assets of FILE (default: scripts/catalogue.jsonl) to cdnurl and metadata; existing assets are replaced.
+FILE has one JSON object per line, one per asset, and at most 16 MiB:
 
   {"id":"123","title":"It","genre":"horror","summary":"A very scary movie","url":"path/to/asset123.mp4"}
 
-Each service validates all lines before it stores any. It is safe to seed again, also after a failure.
+Each service validates all lines before it stores any. It is safe to run this again, for example after a failure.
 
   --port N      port of the edge, as for npm start: metadata listens on N+1, cdnurl on N+3
 
@@ -20,14 +20,14 @@ Each service validates all lines before it stores any. It is safe to seed again,
   CDNURL_URL    URL of cdnurl (default: http://127.0.0.1:8083)
   WRITE_TOKEN   token that both require for writes (default: none)
 
-Flags override the environment, which overrides .env, which overrides the defaults.'
+Flags override environment variables, which override .env, which overrides the defaults.'
 
 main() {
   read_arguments "$@"
   local cdnurl metadata
   cdnurl=$(address_of CDNURL_URL 3)
   metadata=$(address_of METADATA_URL 1)
-  # cdnurl first: what metadata lists can then be played, even if metadata fails.
+  # cdnurl first, so that every asset that metadata lists can be played, even if a request fails.
   seed cdnurl "$cdnurl" /url/assets
   seed metadata "$metadata" /content/assets
 }
@@ -48,7 +48,7 @@ read_arguments() {
       --) ;;
       -*) usage_error "unknown flag $1" ;;
       *)
-        [ -z "$given" ] || usage_error "expected at most one FILE, not also \"$1\""
+        [ -z "$given" ] || usage_error "expected at most one FILE, but got another: \"$1\""
         given=$1
         ;;
     esac
@@ -65,7 +65,7 @@ seed() {
     request --max-time 600 --header 'content-type: application/x-ndjson' --header @<(authorization) \
       --data-binary "@$file" --write-out '\n%{http_code}' "$2$3"
   ) || unreachable "$1" "$2" $?
-  # The body, then the status on a line of its own.
+  # The body, then the status on a separate line.
   status=${response##*$'\n'} body=${response%$'\n'*}
   stored=$(json_number stored <<<"$body")
   if [ "$status" = 200 ] && [ -n "$stored" ]; then
@@ -73,7 +73,7 @@ seed() {
     return
   fi
   problems=$(problems_in "$body")
-  fail "$1 at $2 responded $status $(json_strings status <<<"$body")${stored:+, $(assets "$stored") stored}${problems:+
+  fail "$1 at $2 returned $status $(json_strings status <<<"$body")${stored:+, $(assets "$stored") stored}${problems:+
 $problems}"
 }
 
@@ -81,14 +81,14 @@ assets() {
   if [ "$1" = 1 ]; then echo "1 asset"; else echo "$1 assets"; fi
 }
 
-# In a file, not among curl's arguments, which every user of the machine can see.
+# Passed to curl as a file, because its arguments are visible to all users of the machine.
 authorization() {
   local token
   token=$(setting WRITE_TOKEN)
   [ -z "$token" ] || printf 'authorization: Bearer %s\n' "$token"
 }
 
-# problems_in BODY: each entry of `errors` on a line of its own.
+# problems_in BODY: the entries of `errors`, one per line.
 problems_in() {
   local string='"([^"\\]|\\.)*"'
   { grep -oE "\{\"path\":$string,\"message\":$string\}" <<<"$1" || true; } |

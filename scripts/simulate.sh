@@ -6,7 +6,7 @@ source "$(dirname "$0")/client.sh"
 views=200
 users=20
 max_views=100000
-max_users=10000 # the limit of one lookup at reporting
+max_users=10000 # the limit of a lookup in reporting
 parallel=16
 patience_s=10
 
@@ -23,7 +23,7 @@ viewed assets. Needs all services; npm run seed provides more assets.
   METADATA_URL   URL of metadata (default: http://127.0.0.1:8081)
   REPORTING_URL  URL of reporting (default: http://127.0.0.1:8082)
 
-Flags override the environment, which overrides .env, which overrides the defaults."
+Flags override environment variables, which override .env, which overrides the defaults."
 
 main() {
   read_arguments "$@"
@@ -96,7 +96,7 @@ list_assets() {
     [ -n "$after" ] || break
     query="?after=$after"
   done
-  [ ${#assets[@]} -gt 0 ] || fail 'metadata has no assets; npm run seed adds some'
+  [ ${#assets[@]} -gt 0 ] || fail 'metadata has no assets; run npm run seed to add some'
 }
 
 # Sets `played`, `missing` and `failed` to the number of plays with that outcome, and `last_failure`.
@@ -120,7 +120,7 @@ play_assets() {
   [ $played -gt 0 ] || fail "none of $views plays succeeded at $play${last_failure:+, the last with $last_failure}"
 }
 
-# As a curl configuration, so that one process sends all plays.
+# Prints a curl configuration, so that one process sends all plays.
 random_plays() {
   local i asset user
   for ((i = 0; i < views; i++)); do
@@ -185,7 +185,7 @@ show_top() {
   done <<<"$top"
 }
 
-# progress DONE TOTAL WHAT: on a terminal one line that is rewritten, elsewhere a line at each quarter.
+# progress DONE TOTAL LABEL: on a terminal, rewrites one line; otherwise, prints a line at each quarter.
 progress() {
   if [ -t 1 ]; then
     printf '\r\033[K%d of %d %s' "$1" "$2" "$3"

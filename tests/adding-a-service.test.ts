@@ -8,41 +8,41 @@ import { jsonRequest } from '../shared/testing/json-request.ts'
 import { startChild } from './harness/child.ts'
 import { metric, play } from './harness/plays.ts'
 
-/** The blocks of TypeScript and the diffs in the guide. Each belongs to the file that the line before it ends with. */
+/** The TypeScript and diff blocks in the guide. The line before each block ends with its file name. */
 const BLOCK = /`([^`\n]+)`:\n\n```(ts|diff)\n(.*?)^```$/gms
 const WRITE_TOKEN = 'the-token'
 
 const guide = await readFile('docs/adding-a-service.md', 'utf8')
 const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
 
-/** Test files that depend on the list of services or on what a play calls. */
+/** Test files that depend on the list of services or on the calls of a play. */
 const AFFECTED = [
   ...['ratings/', 'play/aggregate', 'play/app', 'play/playback', 'play/service', 'console/'],
   ...['contracts', 'metrics', 'embedded', 'alerts', 'dashboard', 'traces'].map((name) => `tests/${name}.test.ts`),
 ]
 
-/** Such tests in files that take too long to run as a whole. */
+/** Such tests in files that take too long to run completely. */
 const AFFECTED_TESTS = {
-  doctor: ['if the system is healthy', 'names services that are not registered'],
+  doctor: ['if the system is healthy', 'reports services that are not registered'],
   console: ['in a light colour scheme'],
   conformance: ['ratings responds as its OpenAPI document says'],
 }
 
-test('the guide names the file of each block', () => {
+test('every block in the guide has a file name', () => {
   expect([...guide.matchAll(BLOCK)].length).toBe(guide.match(/^```(ts|diff)$/gm)?.length)
 })
 
 test('the guide changes at most eight existing files to add a service', async () => {
-  const part = guide.slice(0, guide.indexOf('## Have play show it'))
+  const part = guide.slice(0, guide.indexOf("## Add it to play's response"))
   const changed = [...part.matchAll(BLOCK)].flatMap(([, file = '', kind]) => (kind === 'diff' ? [file] : []))
   expect(changed.length).toBeLessThanOrEqual(8)
-  const [, listed = ''] = /This takes \w+ existing files: (.*?)\.\n\n/s.exec(part) ?? []
+  const [, listed = ''] = /This changes \w+ existing files: (.*?)\.\n\n/s.exec(part) ?? []
   expect([...listed.matchAll(/`([^`]+)`/g)].map(([, file]) => file)).toEqual(expect.arrayContaining(changed))
 })
 
-describe('the first part of the guide', { timeout: 120_000 }, () => {
+describe('the new service alone', { timeout: 120_000 }, () => {
   test('adds a service that passes the check and its tests', async () => {
-    await using project = await follow(guide.slice(0, guide.indexOf('## Have play show it')))
+    await using project = await follow(guide.slice(0, guide.indexOf("## Add it to play's response")))
     await project.passesCheck()
     await project.passesTests('ratings')
   })
@@ -65,7 +65,7 @@ describe('the whole guide', { timeout: 240_000 }, () => {
     for (const name of names) expect(lines).toContainEqual(expect.stringMatching(`[✓↓].*${name}`))
   })
 
-  test('has play respond as it shows, counts cache reads, and protects writes', async () => {
+  test('adds stars to the response of a play, counts cache reads, and protects writes', async () => {
     const env = { DATA_DIR: 'data', WRITE_TOKEN }
     await using embedded = project.start(process.execPath, ['embedded/main.ts', '--port', '0'], env)
     const urlOf = (name: string) => embedded.line((line) => listeningUrl(name, line))
@@ -82,20 +82,20 @@ describe('the whole guide', { timeout: 240_000 }, () => {
   })
 })
 
-/** A copy of the project, changed by the blocks of a part of the guide. */
+/** A copy of the project with the blocks of a section of the guide applied. */
 async function follow(part: string) {
   await using stack = new AsyncDisposableStack()
-  const folder = await mkdtemp(join(tmpdir(), 'adding-a-service-'))
-  stack.defer(() => rm(folder, { recursive: true, force: true }))
-  await copyProject(folder)
+  const directory = await mkdtemp(join(tmpdir(), 'adding-a-service-'))
+  stack.defer(() => rm(directory, { recursive: true, force: true }))
+  await copyProject(directory)
   for (const [, file = '', kind, text = ''] of part.matchAll(BLOCK)) {
-    const path = join(folder, file)
+    const path = join(directory, file)
     await mkdir(dirname(path), { recursive: true })
     await writeFile(path, kind === 'ts' ? text : applyDiff(file, await readFile(path, 'utf8'), text))
   }
-  const start = (program: string, args: string[], env = {}) => startChild(program, args, { cwd: folder, env })
+  const start = (program: string, args: string[], env = {}) => startChild(program, args, { cwd: directory, env })
   async function passes(command: string) {
-    const env = { PATH: [join(folder, 'node_modules/.bin'), process.env.PATH].join(delimiter) }
+    const env = { PATH: [join(directory, 'node_modules/.bin'), process.env.PATH].join(delimiter) }
     await using child = start('bash', ['-c', command], env)
     const status = await child.ended
     expect(status, child.lines.join('\n')).toBe(0)
@@ -104,21 +104,21 @@ async function follow(part: string) {
   const all = stack.move()
   return {
     start,
-    /** The copy shares node_modules, so it must not install. */
+    /** Does not install dependencies, because the copy shares node_modules. */
     passesCheck: () => passes(scripts.check.replace('bash scripts/install.sh && ', '')),
-    /** Without caches: they are in node_modules, and the copy is temporary. */
+    /** Disables caches, which are in the shared node_modules. */
     passesTests: (...args: string[]) => passes(`vitest run ${args.join(' ')} --cache=false --fsModuleCache=false`),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }
 
-async function copyProject(folder: string): Promise<void> {
+async function copyProject(directory: string): Promise<void> {
   const { stdout } = await promisify(execFile)('git', ['ls-files', '-z'])
-  await Promise.all(stdout.split('\0').map((file) => file && cp(file, join(folder, file))))
-  await symlink(resolve('node_modules'), join(folder, 'node_modules'))
+  await Promise.all(stdout.split('\0').map((file) => file && cp(file, join(directory, file))))
+  await symlink(resolve('node_modules'), join(directory, 'node_modules'))
 }
 
-/** Each hunk must match exactly one place, so that readers find it too. */
+/** Each hunk must match exactly once, so that readers can find the place too. */
 function applyDiff(file: string, text: string, diff: string): string {
   const hunks = diff.split(/^@@\n/m).slice(1)
   return hunks.reduce((before, hunk) => {

@@ -17,7 +17,7 @@ const now = '2026-11-20T21:00:00.000Z'
 
 test('lint has no findings', () => expectNoLintFindings(file))
 
-test('the schema of an event is the one that the code parses the log with', () => {
+test('the schema of an event matches the schema that parses the log', () => {
   const { $schema, ...schema } = z.toJSONSchema(ViewEvent, { target: 'draft-07', io: 'input' })
   expect(schemas.ViewEvent).toEqual(schema)
   expect(messages.batch.payload).toEqual({
@@ -37,7 +37,7 @@ test('subjects, content type and version match the code', () => {
   expect([messages.batch.contentType, document.defaultContentType]).toEqual([BATCH_CONTENT_TYPE, BATCH_CONTENT_TYPE])
 })
 
-test.each(['batch', 'single'])('the examples of a %s are valid, and the code parses them as views', (name) => {
+test.each(['batch', 'single'])('the examples of a %s are valid and parse as views', (name) => {
   const ajv = addFormats.default(new Ajv({ strict: true })).addVocabulary(['components'])
   const isValid = ajv.compile({ ...messages[name].payload, components: document.components })
   expect(messages[name].examples.length).toBeGreaterThan(0)
@@ -47,7 +47,7 @@ test.each(['batch', 'single'])('the examples of a %s are valid, and the code par
   }
 })
 
-test('the code parses the message in docs/events.md as a view', async () => {
+test('the message in docs/events.md parses as a view', async () => {
   const [, message = ''] = /^```json\n(.*?)^```/ms.exec(await readFile('docs/events.md', 'utf8')) ?? []
   expect(decodeViews(message, '').views).toEqual([
     { id: '0b7a8a60-6d27-4a3c-9a3e-1f0c5d2b7e41', assetId: '456', userId: '8', at: now },

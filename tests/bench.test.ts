@@ -14,7 +14,7 @@ async function bench(...args: string[]) {
 const SHORT = ['--seconds', '1', '--rounds', '1', '--connections', '4', '--no-replay']
 
 describe('npm run bench', { timeout: 60_000 }, () => {
-  test.skipIf(!natsVersion)('prints a table, and that every play is counted', async () => {
+  test.skipIf(!natsVersion)('prints a table, and checks that every play is counted', async () => {
     const { status, lines } = await bench(...SHORT, '--naive', '--observed')
     expect(status, lines.join('\n')).toBe(0)
     const rows = new Map(
@@ -42,11 +42,11 @@ describe('npm run bench', { timeout: 60_000 }, () => {
     const sums = lines.flatMap((line) => [...line.matchAll(/^plays served ([\d,]+) = views counted ([\d,]+),/g)])
     expect(sums).toHaveLength(2)
     for (const [, served, counted] of sums) expect(counted).toBe(served)
-    const live = /^live counts .* cost reporting -?[\d.]+ % of a core, .* [\d.]+ events\/s of [\d,]+ bytes to each$/m
+    const live = /^live counts .* cost reporting -?[\d.]+% of a core, .* [\d.]+ events\/s of [\d,]+ bytes to each$/m
     expect(lines.join('\n')).toMatch(live)
   })
 
-  test.skipIf(!natsVersion)('replaces the named strategies of play, and no other', async () => {
+  test.skipIf(!natsVersion)('replaces only the selected strategies of play', async () => {
     await using system = await startSystem()
     const samples = {
       cache: /^catalogue_cache_reads_total\{source="metadata",outcome="miss"/,

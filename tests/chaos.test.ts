@@ -14,7 +14,7 @@ const seconds = Number(process.env.CHAOS_SECONDS || 20)
 const PLAYERS = 24
 const SETTLE_MS = 60_000
 
-/** Plays by outcome. A play that was cut off by a crash may be counted or not. */
+/** Plays by outcome. A play that was interrupted by a crash may or may not be counted. */
 type Outcomes = { served: number; cutOff: number; rejected: number }
 
 describe.skipIf(!natsVersion)('chaos', () => {
@@ -40,8 +40,8 @@ describe.skipIf(!natsVersion)('chaos', () => {
 })
 
 /**
- * Kills or suspends one or two processes at a time, for up to 3 s. The seed determines the order. In the end
- * all of them are up.
+ * Kills or suspends one or two processes at a time, for up to 3 s. The seed determines the order. At the end, all
+ * processes are up.
  */
 async function breakThings(system: System, over: AbortController): Promise<number> {
   const random = createRandom(seed)
@@ -74,7 +74,7 @@ async function keepPlaying({ play }: System, player: number, over: AbortSignal) 
     const outcome = await playOnce(`${play.url}/play/asset/${asset}/user/${user}`, agent)
     outcomesOf(users, user)[outcome] += 1
     outcomesOf(assets, asset)[outcome] += 1
-    // A viewer does not retry at once.
+    // Viewers do not retry immediately.
     await sleep(outcome === 'served' ? random() * 10 : 50)
   }
   return { users, assets }
@@ -87,14 +87,14 @@ async function playOnce(url: string, dispatcher: Agent): Promise<keyof Outcomes>
     status = response.statusCode
     await response.body.dump()
   } catch (error) {
-    // A refused connection never carried the request.
+    // A refused connection never transmitted the request.
     return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED' ? 'rejected' : 'cutOff'
   }
   expect([200, 503]).toContain(status)
   return status === 200 ? 'served' : 'rejected'
 }
 
-/** Waits until nothing is in flight: the outbox is empty, and the log is counted to its end. */
+/** Waits until the outbox is empty and all messages in the log are counted. */
 async function expectSettled(system: System): Promise<void> {
   await eventually(async () => {
     expect(await metric(system.play.url, /^outbox_waiting_views /)).toBe(0)

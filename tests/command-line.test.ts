@@ -11,7 +11,7 @@ import { listeningUrl } from './harness/service-process.ts'
 const NATS_URL = 'nats://127.0.0.1:1'
 const DATA_DIR = join(tmpdir(), 'command-line-test')
 
-/** Runs a service until it exits by itself. */
+/** Runs a service until it exits. */
 async function run(service: string, args: string[], env: Record<string, string> = {}) {
   await using child = startChild(process.execPath, [`${service}/main.ts`, ...args], {
     env: { NATS_URL, DATA_DIR, ...env },

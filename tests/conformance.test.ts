@@ -14,10 +14,10 @@ import { startSystem } from './harness/system.ts'
 const SEED = Number(process.env.CONTRACT_SEED ?? 20_261_121)
 const RUNS = 15
 const authorization = 'Bearer conforming'
-/** A valid request may name an unknown id, or conflict with the current position. */
+/** Valid requests may use an unknown id, or conflict with the current position. */
 const ACCEPTED = [200, 404, 409]
 
-/** Views move reporting's position; afterwards it rejects the batch in its examples. */
+/** Counting a batch advances reporting's position, so that it then rejects the batch in its examples. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]
 
 const modes = [
@@ -45,7 +45,7 @@ describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, { timeout: 60_000 }, (
           for (const status of await statusesOf(kind, operation, api, url)) statuses.add(status)
         }
         const documented = Object.keys(operation.responses).map(Number)
-        // A request alone does not cause a 503.
+        // No request on its own causes a 503.
         const expected = documented.filter((status) => status !== 503)
         expect([operation.id, ...statuses].toSorted()).toEqual([operation.id, ...expected].toSorted())
       }
@@ -53,7 +53,7 @@ describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, { timeout: 60_000 }, (
     },
   )
 
-  /** Creates what the examples in the documents refer to. */
+  /** Creates the data that the examples in the documents refer to. */
   async function restoreExamples(): Promise<void> {
     const post = async (url: string, body: object) => {
       expect((await fetch(url, jsonRequest(body, { authorization }))).status).toBe(200)
@@ -77,10 +77,10 @@ describe('without any dependency', () => {
   }, 30_000)
   afterAll(() => isolated?.[Symbol.asyncDispose]())
 
-  // reporting has no dependency.
+  // reporting has no dependencies.
   const dependent = serviceNames.filter((name) => name !== 'reporting')
 
-  test.each(dependent)('%s responds 503 on every route that documents it', async (name) => {
+  test.each(dependent)('%s returns 503 on every route that documents 503', async (name) => {
     const { url } = isolated[name]
     const api = await loadOpenApi(url)
     // A stream stays open while it waits for data.
@@ -98,7 +98,7 @@ function isStream({ 200: done }: Operation['responses']): boolean {
   return done?.content?.['text/event-stream'] !== undefined
 }
 
-/** Every documented path rejects undocumented methods, and lists those that it allows. */
+/** Every documented path rejects undocumented methods, and lists the allowed ones. */
 async function expectOtherMethodsRejected({ operations }: OpenApi, origin: string): Promise<void> {
   for (const [path, known] of Map.groupBy(operations, (operation) => operation.path)) {
     const allowed = known.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
@@ -110,7 +110,7 @@ async function expectOtherMethodsRejected({ operations }: OpenApi, origin: strin
   }
 }
 
-/** Sends requests of a kind, checks each response, and returns the statuses that occurred. */
+/** Sends the requests, checks each response, and returns the observed statuses. */
 async function statusesOf(kind: RequestKind, operation: Operation, api: OpenApi, origin: string): Promise<Set<number>> {
   const statuses = new Set<number>()
   const property = fc.asyncProperty(kind.requests, async (request) => {
@@ -118,7 +118,7 @@ async function statusesOf(kind: RequestKind, operation: Operation, api: OpenApi,
     statuses.add(response.status)
     expect(kind.status ? [kind.status] : ACCEPTED).toContain(response.status)
     expectDocumented(response, operation, api)
-    // A readiness probe reports its state with a 503, which is not an error.
+    // The 503 of a readiness probe is not an error.
     if (response.status >= 400 && operation.path !== '/readyz') expectProblemShape(response)
   })
   await fc.assert(property, { seed: SEED, numRuns: kind.runs ?? RUNS }).catch((cause) => {

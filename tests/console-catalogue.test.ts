@@ -23,7 +23,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { 
     for (const resource of [edge, metadata, system]) await resource?.[Symbol.asyncDispose]()
   })
 
-  test('an empty catalogue says how to fill it', async () => {
+  test('an empty catalogue shows how to fill it', async () => {
     await using opened = await visitConsole(browser, edge.url)
     await opened.page.getByText('The catalogue is empty. To fill it, run npm run seed').waitFor()
   })
@@ -38,7 +38,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { 
     await page.getByText('The catalogue is empty.').waitFor()
   })
 
-  test('10,000 assets are shown page by page, and search finds each', async () => {
+  test('10,000 assets are shown page by page, and search covers all of them', async () => {
     const ids = Array.from({ length: 10_000 }, (_, n) => `a${String(n).padStart(5, '0')}`)
     const next = ids.values()
     await Promise.all(

@@ -7,7 +7,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { play } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-/** How soon the console must show an outage and a recovery. */
+/** The maximum delay before the console shows an outage or a recovery. */
 const SHOWN_MS = 2_000
 
 describe.skipIf(!natsVersion || !hasChromium)('outages on the console', { timeout: 60_000 }, () => {
@@ -45,7 +45,7 @@ describe.skipIf(!natsVersion || !hasChromium)('outages on the console', { timeou
     await reloaded
   })
 
-  test('a hung reporting is shown within two seconds, and views played meanwhile are counted afterwards', async () => {
+  test('a hung reporting service is shown within two seconds, and views in the meantime are counted afterwards', async () => {
     await using opened = await open()
     const { page } = opened
     const before = await cardViews(page, 'It')
@@ -58,7 +58,7 @@ describe.skipIf(!natsVersion || !hasChromium)('outages on the console', { timeou
     await eventually(async () => expect(await cardViews(page, 'It')).toBe(before + 1))
   })
 
-  test('after a restart of reporting the page shows its counts, even lower ones', async () => {
+  test('after reporting restarts, the page shows its counts, even lower ones', async () => {
     await using opened = await open()
     const { page } = opened
     const before = await cardViews(page, 'Terminator')

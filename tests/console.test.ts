@@ -77,7 +77,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     await page.getByText(/^Views per second, last 5 minutes: peak [1-9]/).waitFor()
   })
 
-  test('a new asset appears on the open page, and the focus stays where it is', async () => {
+  test('a new asset appears on the open page without moving the focus', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByRole('button', { name: 'Play Terminator' }).focus()
@@ -123,13 +123,13 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     expect(thirdPartyRequests).toEqual([])
   })
 
-  test('an asset without a URL is listed, and playing it says why it fails', async () => {
+  test('an asset without a URL is listed, and playing it shows why it fails', async () => {
     await using opened = await open()
     await clickPlay(opened.page, 'No URL')
     await opened.page.getByText('cdnurl has no URL for it').waitFor()
   })
 
-  test('an invalid user id plays nothing and shows the rule; a valid one survives a reload', async () => {
+  test('an invalid user id plays nothing and shows the allowed format; a valid one survives a reload', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Play as user').fill('no spaces')
@@ -154,7 +154,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     await context.close()
   })
 
-  test('the chart is right when the browser clock is wrong', async () => {
+  test('the chart is correct even if the browser clock is wrong', async () => {
     await using opened = await open()
     const { page } = opened
     await page.addInitScript('const now = Date.now; Date.now = () => now() - 3_600_000')
@@ -163,7 +163,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     await page.getByText(/^Views per second, last 5 minutes: peak [1-9]/).waitFor()
   })
 
-  test('the page reconnects after a refused live stream', async () => {
+  test('the page reconnects after the live stream is rejected', async () => {
     await using opened = await open()
     const { page } = opened
     await page.route('**/live', (route) => route.fulfill({ status: 503 }), { times: 1 })
@@ -200,7 +200,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     expect({ errors, thirdPartyRequests }).toEqual({ errors: [], thirdPartyRequests: [] })
   })
 
-  test('the page can be used with the keyboard alone', async () => {
+  test('the page can be used with only the keyboard', async () => {
     await using opened = await open()
     const { page } = opened
     await page.keyboard.press('Tab')

@@ -9,9 +9,9 @@ import { eventually } from './harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
-import { createTempFolder } from './harness/temp-folder.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** An address where nothing listens: only Consul can find the upstreams. */
+/** An unused address, so that upstreams are found only through Consul. */
 const NOWHERE = 'http://127.0.0.1:9'
 const nowhere = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, NOWHERE]))
 
@@ -23,16 +23,16 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
   let services: Record<ServiceName, ServiceProcess>
 
   beforeAll(async () => {
-    const folder = stack.use(await createTempFolder('consul-test'))
+    const directory = stack.use(await createTempDirectory('consul-test'))
     ;[consul, nats] = await Promise.all([startConsulAgent(), startNatsServer()])
     stack.use(consul)
     stack.use(nats)
     env = {
       ...nowhere,
       NATS_URL: nats.url,
-      DATA_DIR: folder.path,
+      DATA_DIR: directory.path,
       CONSUL_HTTP_ADDR: consul.address,
-      // Each play calls metadata and cdnurl, so that it notices changes at once.
+      // Makes each play call metadata and cdnurl, so that changes take effect immediately.
       CATALOGUE_TTL: '1ms',
     }
     services = await mapServices(async (name) => stack.use(await startService(name, env)))
@@ -88,7 +88,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     await eventually(async () => expect(await healthy('reporting')).toContain(advertised))
   })
 
-  test('plays are served and counted by services that only Consul can find', async () => {
+  test('plays are served and counted by services that are found through Consul', async () => {
     const before = await views(services.reporting.url, 'user', 'found')
     expect(await play(services.play.url, '456', 'found')).toMatchObject({
       status: 200,
@@ -103,7 +103,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     }
   })
 
-  test('two instances share the load', async () => {
+  test('the load is balanced across two instances', async () => {
     await using second = await startService('metadata', env)
     await eventually(async () => expect(await healthy('metadata')).toHaveLength(2))
     await using _load = startLoad(services.play)
@@ -160,14 +160,14 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     await eventually(async () => expect((await playOnce()).body).not.toHaveProperty('degraded'), 1_000)
   })
 
-  test('plays continue while the agent is down, and all services register again after it restarts without data', async () => {
+  test('plays continue while the agent is down, and all services re-register after it restarts without data', async () => {
     await consul.signal('SIGKILL')
     await eventually(async () =>
       expect(await getJson(`${services.play.url}/readyz`)).toMatchObject({ dependencies: { consul: 'down' } }),
     )
     expect((await fetch(`${services.play.url}/readyz`)).status).toBe(200)
     for (let count = 0; count < 20; count += 1) expect((await playOnce()).body).not.toHaveProperty('degraded')
-    expect(services.play.lines().filter((line) => line.includes('Consul is failing'))).toHaveLength(1)
+    expect(services.play.lines().filter((line) => line.includes('Consul is unavailable'))).toHaveLength(1)
 
     await consul.start()
     await using load = startLoad(services.play)
@@ -181,7 +181,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     expect(load.failures).toEqual([])
   })
 
-  test('an instance that moves after the agent restarted is found too', async () => {
+  test('an instance that moves after the agent restarts is found too', async () => {
     const moved = stack.use(await startService('cdnurl', env))
     await services.cdnurl.signal('SIGTERM')
     services.cdnurl = moved
@@ -193,7 +193,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     await eventually(async () => expect(await healthy('cdnurl')).toContain(other.url))
     await using slow = await startSlowRequest(other.url)
     const ending = other.signal('SIGTERM')
-    // Before the grace period of the request in flight is over.
+    // Before the grace period for the request in flight ends.
     await eventually(async () => expect(await registered('cdnurl')).not.toContain(other.url), 2_000)
     expect(slow.isOpen()).toBe(true)
     await slow[Symbol.asyncDispose]()
@@ -207,7 +207,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
   })
 })
 
-describe.skipIf(!hasConsul)('with a Consul that requires tokens', { timeout: 60_000 }, () => {
+describe.skipIf(!hasConsul)('with ACLs in Consul', { timeout: 60_000 }, () => {
   const managementToken = '11111111-1111-4111-8111-111111111111'
   let consul: ConsulAgent
   beforeAll(async () => {
@@ -273,7 +273,7 @@ async function startSlowRequest(origin: string): Promise<AsyncDisposable & { isO
   }
 }
 
-/** Plays without pause, four at a time, and collects failed and degraded plays. */
+/** Plays continuously, four at a time, and collects failed and degraded plays. */
 function startLoad(edge: ServiceProcess) {
   const stopped = new AbortController()
   const failures: unknown[] = []
@@ -292,7 +292,7 @@ function startLoad(edge: ServiceProcess) {
   return {
     failures,
     slowestMs: () => slowest,
-    /** Resolves after so many more plays. */
+    /** Resolves after `count` more plays. */
     async more(plays: number) {
       const goal = finished + plays
       await eventually(() => expect(finished).toBeGreaterThan(goal), 20_000)

@@ -57,7 +57,7 @@ describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
     expectReadable(response)
   })
 
-  test('gets permission to play in the preflight request', async () => {
+  test('may play according to the preflight response', async () => {
     const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-request-id' }
     const init = { method: 'OPTIONS', headers: { origin, ...preflight } }
     const response = await fetch(`${edge}/play/asset/456/user/8`, init)
@@ -78,7 +78,7 @@ describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
     }
   })
 
-  test('must be configured: without the setting, no response has CORS headers', async () => {
+  test('must be configured: by default, no response has CORS headers', async () => {
     const env = { NATS_URL: `127.0.0.1:${await freePort()}`, DATA_DIR: '/dev/null/none' }
     await using play = await startService('play', { ...env, METADATA_URL: `http://${env.NATS_URL}` })
     for (const [method, status] of [

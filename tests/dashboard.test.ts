@@ -33,7 +33,7 @@ test('every panel has a unique id and position, a title, a description and a uni
   }
 })
 
-test('every query selects the chosen services and instances, and rates use the interval of Grafana', () => {
+test('every query filters by the selected services and instances, and rates use $__rate_interval', () => {
   for (const { expr } of queriesOf(dashboard)) {
     const selectors = expr.match(/{[^}]*}/g)?.length ?? 0
     expect(selectors, expr).toBeGreaterThan(0)
@@ -51,7 +51,7 @@ describe.skipIf(!natsVersion || !hasPrometheus)(
 
     beforeAll(async () => {
       system = await startSystem({ CATALOGUE_TTL: '100ms' })
-      // Without metadata, so that its plays fail.
+      // Without metadata, so that plays fail.
       await fetch(`${system.cdnurl.url}/url/asset/half-known`, jsonRequest({ url: 'path/to/half-known.mp4' }))
       prometheus = await startPrometheus({ config: await shippedConfig(system) })
       await using _subscriber = await subscribeLive(`${system.play.url}/live`)
@@ -104,7 +104,7 @@ describe.skipIf(!natsVersion || !hasPrometheus)(
   },
 )
 
-/** The configuration in deploy/, with the targets of the system and a shorter scrape interval. */
+/** The configuration in deploy/ with the targets of the test system and a shorter scrape interval. */
 async function shippedConfig(system: System): Promise<string> {
   const hosts = new Map(
     serviceEntries.map(({ name, port }) => [`127.0.0.1:${port}`, new URL(system[name].url).host] as const),
@@ -123,10 +123,10 @@ async function keepPlaying(system: System, assetId: string, over: AbortSignal): 
   }
 }
 
-/** Pending or firing: Prometheus has both as ALERTS. */
+/** Pending or firing: the ALERTS series includes both. */
 const OUTAGE_ALERTS = ['CircuitOpen', 'ErrorsOverOnePercent', 'OutboxNotDraining', 'RejectedMessages', 'ServiceDown']
 
-/** Causes everything that panels and alerts show, and waits each time until Prometheus has scraped it. */
+/** Causes each condition that panels and alerts show, and waits until Prometheus has scraped it. */
 async function breakThings(system: System, shows: (expr: string) => Promise<void>): Promise<void> {
   await system.nats.use((connection) => connection.jetstream().publish('events.view.broken', 'not a batch of views'))
   const conflicting = { stream: '2000-01-01T00:00:00Z', after: 7, through: 8, views: [] }

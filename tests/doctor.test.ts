@@ -18,11 +18,11 @@ import { freePort, freePortRange } from './harness/ports.ts'
 import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-// Nearly halves the CPU time of each process.
+// The compile cache nearly halves the CPU time of each process.
 process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'doctor-test-compile-cache')
 
 const WRITE_TOKEN = 'the-token'
-/** The doctor takes 3 s if everything hangs; allow as much again on a loaded machine. */
+/** The doctor takes 3 s if everything hangs. Allow twice that on a loaded machine. */
 const LIMIT_MS = 6_000
 const PATIENCE_MS = 30_000
 const UNSET = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, '']))
@@ -30,8 +30,8 @@ const UNSET = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSett
 type Report = { status: unknown; text: string; ms: number; of: (name: string) => string[] }
 
 /**
- * Runs the doctor with these settings and no others. `of` returns its findings about one thing. On a loaded machine, a
- * service may be late and so be reported: repeat a run that expects others to respond.
+ * Runs the doctor with only these settings. `of` returns the findings with a given name. On a loaded machine, a slow
+ * service may be reported as hung, so repeat runs that expect services to respond.
  */
 async function doctor(env: Record<string, string>, args: string[] = [], cwd = '.'): Promise<Report> {
   const started = performance.now()
@@ -73,28 +73,28 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       expect(await metric(listener.url, /^event_log_lag_messages/)).toBe(0)
     }, 20_000)
 
-  /** Until a message that is not counted is stuck, not just new. */
+  /** How long to wait until an uncounted message is considered stuck. */
   const firstViewIsOld = () => eventually(() => expect(Date.now() - playedAt).toBeGreaterThan(3_000))
 
-  test('has a line for each check and exits with status 0 if the system is healthy', async () => {
+  test('prints a line for each check and exits with status 0 if the system is healthy', async () => {
     await eventually(async () => {
       const { status, text } = await doctor(env)
       expect(text.split('\n').map((line) => line.replace(/ +/g, ' '))).toEqual([
         ...serviceEntries.map(({ name }) => `ok ${name} ${system[name].url} is ready`),
         `ok nats ${system.nats.url.replace('nats://', '')} (nats-server ${natsVersion}) is up`,
-        expect.stringMatching(/^ok log stream EVENTS: \d+ messages?, [\d.]+ kB since 20\S+Z, kept for ever$/),
-        'ok counting every message in the log is counted',
+        expect.stringMatching(/^ok log stream EVENTS: \d+ messages?, [\d.]+ kB since 20\S+Z, kept forever$/),
+        'ok counting all messages in the log are counted',
         `ok outbox ${system.play.url} has no views in its outbox`,
         expect.stringMatching(/^ok node \d/),
         expect.stringMatching(/^(ok|warn) disk [\d,]+ MiB free for /),
         '',
-        'Nothing is wrong.',
+        'No problems found.',
       ])
       expect(status).toBe(0)
     }, PATIENCE_MS)
   })
 
-  test('a service that was killed is named, with how to start it and what is lost without it', async () => {
+  test('a killed service is reported, with the command to start it and the effect of the outage', async () => {
     await system.reporting.signal('SIGKILL')
     const { status, of } = await doctor(env)
     await system.reporting.start()
@@ -111,7 +111,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     ])
   })
 
-  test('dead letters are a warning with the reason', async () => {
+  test('dead letters are reported as a warning, with the reason', async () => {
     await system.nats.use((connection) => connection.jetstream().publish('events.view.tv', 'not json'))
     await eventually(async () => {
       const { status, of } = await doctor(env)
@@ -123,9 +123,9 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     })
   })
 
-  // Concurrent tests only wait, and read the system that they share.
+  // Concurrent tests only read the system that they share.
   describe('services', () => {
-    test('a service that hangs is named within seconds', { concurrent: true }, async () => {
+    test('a hung service is reported within seconds', { concurrent: true }, async () => {
       await using hanging = await startHanging()
       const { status, ms, of } = await doctor({ ...env, METADATA_URL: `http://${hanging.address}` })
       expect(status).toBe(1)
@@ -135,21 +135,23 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       expect(ms).toBeLessThan(LIMIT_MS)
     })
 
-    test('another program on the port of a service is told apart from it', { concurrent: true }, async () => {
+    test('a different program on the port of a service is recognized', { concurrent: true }, async () => {
       await using stranger = await startFake({ '/readyz': 'It works!' })
       const { status, of } = await doctor({ ...env, METADATA_URL: stranger.url, CDNURL_URL: system.metadata.url })
       expect(status).toBe(1)
       expect(of('metadata')).toEqual([
-        `FAIL ${stranger.url} is another program: stop it, or start metadata with another --port and set METADATA_URL`,
+        `FAIL ${stranger.url} is a different program: stop it, or start metadata with another --port and set METADATA_URL`,
       ])
-      expect(of('cdnurl')).toEqual([`FAIL ${system.metadata.url} is metadata, not cdnurl: correct CDNURL_URL`])
+      expect(of('cdnurl')).toEqual([`FAIL ${system.metadata.url} is metadata, not cdnurl: fix CDNURL_URL`])
     })
 
-    test('another version, another Node and an open circuit are warnings', { concurrent: true }, async () => {
+    test('a different version, a different Node version and an open circuit are warnings', {
+      concurrent: true,
+    }, async () => {
       await using old = await startOldReporting()
       const { of } = await doctor({ ...env, REPORTING_URL: old.url })
       expect(of('reporting')).toEqual([
-        expect.stringMatching(`^warn ${old.url} opened its circuit to cdnurl`),
+        expect.stringMatching(`^warn ${old.url} has an open circuit to cdnurl`),
         `warn ${old.url} is version 0.0.1, not ${version}: restart it from this checkout`,
         expect.stringMatching(`^warn ${old.url} runs on Node 18.0.0: `),
       ])
@@ -157,7 +159,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
   })
 
   describe('instances and settings', () => {
-    test('instances that do not share their data are wrong', async () => {
+    test('instances that do not share their data are a failure', async () => {
       await using reporting = await startOldReporting()
       await using metadata = await startService('metadata')
       const { status, of } = await doctor({
@@ -170,28 +172,28 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       expect(status).toBe(1)
     })
 
-    test('a service that another one cannot reach is wrong, though both run', async () => {
-      await using folder = await temporaryFolder()
-      const settings = { ...system.env, DATA_DIR: folder.path, REPORTING_URL: 'http://127.0.0.1:9' }
+    test('a service that cannot reach another one is reported, even though both are up', async () => {
+      await using directory = await temporaryDirectory()
+      const settings = { ...system.env, DATA_DIR: directory.path, REPORTING_URL: 'http://127.0.0.1:9' }
       await using lost = await startService('play', settings)
       await eventually(async () => {
         const { status, of } = await doctor({ ...env, PLAY_URL: lost.url })
         expect(status).toBe(1)
-        expect(of('play')).toEqual([`FAIL ${lost.url} is ready, with reporting down: correct its REPORTING_URL`])
+        expect(of('play')).toEqual([`FAIL ${lost.url} is ready, with reporting down: fix its REPORTING_URL`])
       }, PATIENCE_MS)
     })
 
-    test('a retention other than EVENTS_MAX_AGE is a warning', async () => {
+    test('a retention that differs from EVENTS_MAX_AGE is a warning', async () => {
       await eventually(async () => {
         const { status, of } = await doctor({ ...env, EVENTS_MAX_AGE: '90d' })
-        expect(of('log')[0]).toMatch(/^warn .* kept for ever, not for 90 days: .* EVENTS_MAX_AGE/)
+        expect(of('log')[0]).toMatch(/^warn .* kept forever, not for 90 days: .* EVENTS_MAX_AGE/)
         expect(status).toBe(0)
       }, PATIENCE_MS)
     })
   })
 
   describe('views that are not counted', () => {
-    test('a queue-listener whose writes are rejected is found by what it does not count', {
+    test('a queue-listener whose writes are rejected is detected by the lag', {
       concurrent: true,
     }, async () => {
       await using reporting = await startService('reporting', system.env)
@@ -206,7 +208,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       }, PATIENCE_MS)
     })
 
-    test('a log that ends before the position of reporting is told apart', { concurrent: true }, async () => {
+    test('a log that ends before the position of reporting is detected', { concurrent: true }, async () => {
       await using reporting = await startService('reporting', system.env)
       const { stream, sequence } = (await getJson(`${system.reporting.url}/events/position`)) as Position
       await count(reporting.url, { stream, after: 0, through: sequence + 100, views: [] })
@@ -219,7 +221,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       }, PATIENCE_MS)
     })
 
-    test('a log that is older than what reporting has counted is told apart', { concurrent: true }, async () => {
+    test('a log that is older than the one that reporting has counted is detected', { concurrent: true }, async () => {
       await using reporting = await startService('reporting', system.env)
       await count(reporting.url, { stream: '2099-01-01T00:00:00Z', after: 0, through: 7, views: [] })
       await firstViewIsOld()
@@ -232,10 +234,10 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       }, PATIENCE_MS)
     })
 
-    test('views in an outbox are found while NATS is down, whether its play runs or not', async () => {
-      await using folder = await temporaryFolder()
+    test('views in an outbox are detected while NATS is down, whether play is running or not', async () => {
+      await using directory = await temporaryDirectory()
       await using nats = await startNatsServer()
-      const own = { DATA_DIR: folder.path, NATS_URL: nats.url }
+      const own = { DATA_DIR: directory.path, NATS_URL: nats.url }
       await using edge = await startService('play', { ...system.env, ...own })
       const settings = { ...env, ...own, PLAY_URL: edge.url }
       await eventually(async () => expect((await play(edge.url, '456', 'a')).body).not.toHaveProperty('degraded'))
@@ -249,18 +251,18 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       ])
       expect(running.of('play')).toEqual([`warn ${edge.url} is ready, with nats down: see nats`])
       expect(running.of('outbox')).toEqual([
-        expect.stringContaining(`FAIL ${edge.url} has 2 views in its outbox, and the log does not take them`),
+        expect.stringContaining(`FAIL ${edge.url} has 2 views in its outbox, and it is not draining`),
       ])
 
       await edge.signal('SIGKILL')
-      const files = await readdir(folder.path)
+      const files = await readdir(directory.path)
       const { port } = new URL(edge.url)
       expect((await doctor(settings)).of('outbox')).toEqual([
         expect.stringMatching(
-          `^FAIL 2 views in .*outbox-${port}.sqlite, and no play .*node play/main.ts --port ${port}\\)$`,
+          `^FAIL 2 views in .*outbox-${port}.sqlite, but no play .*node play/main.ts --port ${port}\\)$`,
         ),
       ])
-      expect(await readdir(folder.path)).toEqual(files)
+      expect(await readdir(directory.path)).toEqual(files)
 
       await Promise.all([nats.start(), edge.start()])
       await eventually(async () => expect(await metric(edge.url, /^outbox_waiting_views/)).toBe(0))
@@ -269,23 +271,27 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
   })
 })
 
-describe.skipIf(!natsVersion)('npm run doctor and NATS alone', { timeout: 60_000 }, () => {
-  test('without a stream it says that nothing has been played, and creates none', { concurrent: true }, async () => {
+describe.skipIf(!natsVersion)('npm run doctor with only NATS', { timeout: 60_000 }, () => {
+  test('without a stream it reports that nothing has been played, and does not create one', {
+    concurrent: true,
+  }, async () => {
     await using nats = await startNatsServer()
     const { of } = await doctor({ NATS_URL: nats.url }, await nowhere())
-    expect(of('log')).toEqual(['ok there is no stream EVENTS yet: nothing has been played'])
+    expect(of('log')).toEqual(['ok the stream EVENTS does not exist yet: nothing has been played'])
     const streams = nats.use(async (connection) => (await connection.jetstreamManager()).streams.list().next())
     expect(await streams).toEqual([])
   })
 
-  test('an account without JetStream and a wrong password are told apart', { concurrent: true }, async () => {
-    await using folder = await temporaryFolder()
-    const config = join(folder.path, 'accounts.conf')
+  test('an account without JetStream and a wrong password are distinguished', { concurrent: true }, async () => {
+    await using directory = await temporaryDirectory()
+    const config = join(directory.path, 'accounts.conf')
     await writeFile(config, 'accounts { PLAIN { users = [{ user: me, password: right }] } }')
     await using nats = await startNatsServer({ config })
     const at = (credentials: string) => ({ NATS_URL: nats.url.replace('//', `//${credentials}@`) })
     const plain = await doctor(at('me:right'), await nowhere())
-    expect(plain.of('nats')).toEqual([expect.stringMatching(/^FAIL \S+ has no JetStream: start it with --jetstream/)])
+    expect(plain.of('nats')).toEqual([
+      expect.stringMatching(/^FAIL \S+ does not have JetStream enabled: start it with --jetstream/),
+    ])
     const rejected = await doctor(at('me:wrong'), await nowhere())
     expect(rejected.of('nats')).toEqual([expect.stringMatching(/^FAIL \S+ rejects the credentials: /)])
     expect(rejected.text).not.toContain('wrong@')
@@ -293,10 +299,10 @@ describe.skipIf(!natsVersion)('npm run doctor and NATS alone', { timeout: 60_000
 })
 
 describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
-  test('the embedded mode is recognised and misses no NATS', { concurrent: true }, async () => {
-    await using folder = await temporaryFolder()
+  test('embedded mode is recognized, and NATS is not required', { concurrent: true }, async () => {
+    await using directory = await temporaryDirectory()
     const edge = await freePortRange()
-    await using _ = await startService('embedded', { DATA_DIR: folder.path }, edge)
+    await using _ = await startService('embedded', { DATA_DIR: directory.path }, edge)
     const reporting = `http://127.0.0.1:${edge + 2}`
     await eventually(async () => expect((await play(`http://127.0.0.1:${edge}`, '456', '8')).status).toBe(200))
     await eventually(async () => expect(await views(reporting, 'user', '8')).toBe(1))
@@ -304,13 +310,13 @@ describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
       const { status, of, text } = await doctor({}, ['--port', String(edge)])
       expect(text).not.toMatch(/^(FAIL|warn)/m)
       expect(of('log')).toEqual([expect.stringContaining('ok embedded mode')])
-      expect(of('counting')).toEqual(['ok every message in the log is counted'])
+      expect(of('counting')).toEqual(['ok all messages in the log are counted'])
       expect(of('nats')).toEqual([])
       expect(status).toBe(0)
     }, PATIENCE_MS)
   })
 
-  test('ends within seconds if everything hangs', { concurrent: true }, async () => {
+  test('finishes within seconds if everything hangs', { concurrent: true }, async () => {
     await using hanging = await startHanging()
     const origin = `http://${hanging.address}`
     const urls = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, origin]))
@@ -321,7 +327,7 @@ describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
     expect(ms).toBeLessThan(LIMIT_MS)
   })
 
-  test('says how to start everything if nothing runs', async () => {
+  test('shows how to start everything if nothing is running', async () => {
     const { status, text } = await doctor({}, await nowhere())
     expect(status).toBe(1)
     expect(text).toMatch(/Nothing is running: `npm start` starts everything\.$/)
@@ -332,26 +338,26 @@ describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
     [['--colour'], {}, "Unknown option '--colour'"],
     [['--port', '80'], {}, '--port is "80": it must be a port'],
     [[], { NATS_URL: 'http://nats' }, 'NATS_URL is "http://nats"'],
-  ])('%j with %j ends it with status 2 and one line that names it', async (args, env, message) => {
+  ])('%j with %j makes it exit with status 2 and one line that names the setting', async (args, env, message) => {
     const { status, text } = await doctor(env, args)
     expect({ status, text }).toEqual({ status: 2, text: expect.stringContaining(`npm run doctor: ${message}`) })
     expect(text).not.toContain('\n')
   })
 
   test('reads settings from .env', async () => {
-    await using folder = await temporaryFolder()
-    await writeFile(join(folder.path, '.env'), 'CONSUL_HTTP_SSL=perhaps\n')
-    const { status, text } = await doctor({}, [], folder.path)
+    await using directory = await temporaryDirectory()
+    await writeFile(join(directory.path, '.env'), 'CONSUL_HTTP_SSL=perhaps\n')
+    const { status, text } = await doctor({}, [], directory.path)
     expect({ status, text }).toEqual({ status: 2, text: expect.stringContaining('CONSUL_HTTP_SSL is "perhaps"') })
   })
 
-  test('--help ends it with status 0', async () => {
+  test('--help makes it exit with status 0', async () => {
     expect(await doctor({}, ['--help'])).toMatchObject({ status: 0, text: expect.stringContaining('--port N') })
   })
 })
 
 describe.skipIf(!hasConsul)('npm run doctor with Consul', { timeout: 60_000 }, () => {
-  test('names services that are not registered, and checks those that are', { concurrent: true }, async () => {
+  test('reports services that are not registered, and checks registered ones', { concurrent: true }, async () => {
     await using consul = await startConsulAgent()
     const CONSUL_HTTP_ADDR = consul.address
     const starting = ['metadata', 'reporting'].map((name) => startService(name, { CONSUL_HTTP_ADDR }))
@@ -382,32 +388,32 @@ describe.skipIf(!hasConsul)('npm run doctor with Consul', { timeout: 60_000 }, (
     expect(of('consul')).toEqual([expect.stringContaining(`FAIL ${consul.address} is unreachable`)])
   })
 
-  test('a token that is rejected is named', { concurrent: true }, async () => {
+  test('a rejected token is reported', { concurrent: true }, async () => {
     await using consul = await startConsulAgent({ managementToken: '11111111-1111-4111-8111-111111111111' })
     const CONSUL_HTTP_TOKEN = '22222222-2222-4222-8222-222222222222'
     const { of, text } = await doctor({ CONSUL_HTTP_ADDR: consul.address, CONSUL_HTTP_TOKEN }, await nowhere())
-    expect(of('consul')).toEqual([expect.stringMatching(/^FAIL \S+ rejects the token: correct CONSUL_HTTP_TOKEN/)])
+    expect(of('consul')).toEqual([expect.stringMatching(/^FAIL \S+ rejects the token: fix CONSUL_HTTP_TOKEN/)])
     expect(text).not.toContain(CONSUL_HTTP_TOKEN)
   })
 
-  test('a cluster without a leader is named', { concurrent: true }, async () => {
+  test('a cluster without a leader is reported', { concurrent: true }, async () => {
     await using fake = await startFake({}, { status: 500, text: 'No cluster leader' })
     const { of } = await doctor({ CONSUL_HTTP_ADDR: new URL(fake.url).host }, await nowhere())
     expect(of('consul')).toEqual([expect.stringMatching(/^FAIL \S+ has no leader: wait/)])
   })
 })
 
-/** Arguments for ports where nothing listens. */
+/** Arguments that select unused ports. */
 async function nowhere(): Promise<string[]> {
   return ['--port', String(await freePortRange())]
 }
 
-async function temporaryFolder(): Promise<AsyncDisposable & { path: string }> {
+async function temporaryDirectory(): Promise<AsyncDisposable & { path: string }> {
   const path = await mkdtemp(join(tmpdir(), 'doctor-test-'))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
 
-/** Makes a reporting count a batch that the log does not have. */
+/** Makes reporting count a batch that is not in the log. */
 function count(reporting: string, batch: EventBatch): Promise<Response> {
   return fetch(`${reporting}/events`, {
     method: 'POST',
@@ -424,7 +430,7 @@ function startOldReporting() {
   })
 }
 
-/** A program that responds to each path with a text or JSON. */
+/** A program that responds to each path with text or JSON. */
 async function startFake(responses: Record<string, unknown>, fallback = { status: 200, text: '{}' }) {
   const server = createHttpServer((request, response) => {
     const body = responses[request.url ?? '']

@@ -18,11 +18,11 @@ import { getJson, metric, play, views } from './harness/plays.ts'
 import { withResources } from './harness/resources.ts'
 import { startSocketServer } from './harness/socket-server.ts'
 import { startSystem } from './harness/system.ts'
-import { createTempFolder } from './harness/temp-folder.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
 
 const ORIGIN = 'https://tv.example'
 
-describe('the embedded mode', { timeout: 30_000 }, () => {
+describe('embedded mode', { timeout: 30_000 }, () => {
   let system: Awaited<ReturnType<typeof startEmbedded>>
   beforeAll(async () => {
     system = await startEmbedded({ CORS_ORIGINS: ORIGIN })
@@ -49,7 +49,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     }
   })
 
-  test('every service is ready on a port of its own', async () => {
+  test('every service is ready on its own port', async () => {
     expect(new Set(serviceNames.map((name) => new URL(system[name].url).port)).size).toBe(serviceNames.length)
     for (const name of serviceNames) {
       const { title } = ((await getJson(`${system[name].url}/openapi.json`)) as { info: { title: string } }).info
@@ -58,19 +58,22 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     }
   })
 
-  test.skipIf(!natsVersion)('every service has the same routes, metrics and circuits as its process', async () => {
-    await using processes = await startSystem()
-    await Promise.all([play(processes.play.url, '456', 'compared'), play(system.play.url, '456', 'compared')])
-    for (const name of serviceNames) {
-      const [own, other] = [system[name].url, processes[name].url]
-      expect(await getJson(`${own}/openapi.json`)).toEqual(await getJson(`${other}/openapi.json`))
-      // The embedded log needs no outbox.
-      const expected = (await metricNames(other)).filter((metric) => !metric.startsWith('outbox_'))
-      expect(await metricNames(own)).toEqual(expected)
-      const [{ circuits }, { circuits: expectedCircuits }] = [await readiness(own), await readiness(other)]
-      expect(circuits).toEqual(expectedCircuits)
-    }
-  })
+  test.skipIf(!natsVersion)(
+    'every service has the same routes, metrics and circuits as in its own process',
+    async () => {
+      await using processes = await startSystem()
+      await Promise.all([play(processes.play.url, '456', 'compared'), play(system.play.url, '456', 'compared')])
+      for (const name of serviceNames) {
+        const [own, other] = [system[name].url, processes[name].url]
+        expect(await getJson(`${own}/openapi.json`)).toEqual(await getJson(`${other}/openapi.json`))
+        // The embedded log needs no outbox.
+        const expected = (await metricNames(other)).filter((metric) => !metric.startsWith('outbox_'))
+        expect(await metricNames(own)).toEqual(expected)
+        const [{ circuits }, { circuits: expectedCircuits }] = [await readiness(own), await readiness(other)]
+        expect(circuits).toEqual(expectedCircuits)
+      }
+    },
+  )
 
   test('play shows the circuit to each upstream, and counts the calls to it', async () => {
     const { circuits } = await readiness(system.play.url)
@@ -83,7 +86,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     }
   })
 
-  test('each service has metrics of its own', async () => {
+  test('each service has its own metrics', async () => {
     await play(system.play.url, '456', 'counted')
     await expectViews('counted', 1)
     const owners: Record<string, ServiceName> = {
@@ -102,7 +105,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     expect(lookups.play).toBe(0)
   })
 
-  test('the edge and reporting push the counts to subscribers', async () => {
+  test('the edge and reporting push counts to subscribers', async () => {
     await using viewer = await subscribeLive(`${system.play.url}/live`)
     await using subscriber = await subscribeLive(`${system.reporting.url}/events/live`)
     await play(system.play.url, '123', 'watched')
@@ -111,7 +114,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     }
   })
 
-  test('a page of another origin in CORS_ORIGINS may read the responses of play', async () => {
+  test('a page from an origin in CORS_ORIGINS may read the responses of play', async () => {
     const responses = await Promise.all(
       [ORIGIN, 'https://other.example'].map((origin) =>
         fetch(`${system.play.url}/play/asset/456/user/cors`, { method: 'POST', headers: { origin } }),
@@ -128,7 +131,7 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     expect(Object.keys(parts).toSorted()).toEqual([...serviceNames, 'events'].toSorted())
   })
 
-  test('an invalidation reaches the cache of play at once', async () => {
+  test('an invalidation reaches the cache of play immediately', async () => {
     await play(system.play.url, '123', 'reader')
     const fields = { title: 'It, again', genre: 'horror', summary: '' }
     await fetch(`${system.metadata.url}/content/asset/123`, jsonRequest(fields))
@@ -143,14 +146,14 @@ describe('the embedded mode', { timeout: 30_000 }, () => {
     await expectViews('survivor', 50)
   })
 
-  test('it ends with status 0 after SIGTERM', async () => {
+  test('it exits with status 0 after SIGTERM', async () => {
     await system.process.signal('SIGTERM')
     expect(await system.process.ended()).toBe(0)
     await system.process.start()
   })
 })
 
-test.skipIf(!hasConsul)('with Consul, the embedded services register and call only each other', async () => {
+test.skipIf(!hasConsul)('with Consul, embedded services register and call only each other', async () => {
   await using agent = await startConsulAgent()
   await using other = await startSocketServer()
   const body = { Name: 'reporting', ID: 'other', Address: '127.0.0.1', Port: Number(new URL(other.url).port) }
@@ -167,8 +170,8 @@ test.skipIf(!hasConsul)('with Consul, the embedded services register and call on
   expect(other.connections()).toBe(0)
 })
 
-describe('the circuit breakers of the embedded mode', { timeout: 30_000 }, () => {
-  test('open when reporting hangs, so that plays are fast without counts', async () => {
+describe('the circuit breakers of embedded mode', { timeout: 30_000 }, () => {
+  test('open when reporting hangs, so that plays are fast, without counts', async () => {
     await using reporting = await startSocketServer()
     await using edge = await startEmbeddedWith({ reporting: reporting.url })
     await eventually(async () => {
@@ -196,12 +199,12 @@ describe('the circuit breakers of the embedded mode', { timeout: 30_000 }, () =>
   })
 })
 
-/** Starts the embedded mode in this process, with other upstreams than its own. */
+/** Starts embedded mode in this process, with different upstreams. */
 async function startEmbeddedWith(upstreams: Record<string, string>): Promise<AsyncDisposable & { url: string }> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await createTempFolder('embedded'))
+  const directory = stack.use(await createTempDirectory('embedded'))
   const shape = { PORT: port(0), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings, ...tracingSettings }
-  const env = { DATA_DIR: folder.path, LOG_LEVEL: 'silent' }
+  const env = { DATA_DIR: directory.path, LOG_LEVEL: 'silent' }
   const settings = loadSettings({ ...shape, ...embedded.settings }, { args: ['--port', '0'], env })
   const stopping = new AbortController()
   const discovery = {

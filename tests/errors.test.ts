@@ -13,7 +13,7 @@ const unavailable = { status: 'Service unavailable' }
 
 type Case = [service: ServiceName, status: number, method: string, path: string, init: RequestInit, body: object]
 
-/** Errors that every service has. */
+/** Errors common to all services. */
 const common: Case[] = serviceNames.flatMap((name): Case[] => [
   [name, 404, 'GET', '/unknown', {}, { status: 'Not found' }],
   [name, 405, 'DELETE', '/healthz', {}, { status: 'Method not allowed' }],
@@ -92,7 +92,7 @@ function batchAt(after: number) {
   return { stream: '2000-01-01T00:00:00Z', after, through: after + 1, views: [] }
 }
 
-/** Errors while everything that the service depends on is down. */
+/** Errors while all dependencies of the service are down. */
 const outages: Case[] = [
   ['play', 503, 'POST', '/play/asset/456/user/8', {}, unavailable],
   ['play', 503, 'GET', '/catalogue', {}, unavailable],
@@ -102,7 +102,7 @@ const outages: Case[] = [
   ['cdnurl', 503, 'GET', '/url/assets', {}, unavailable],
 ]
 
-describe('every error has one shape', { timeout: 30_000 }, () => {
+describe('all errors have the same shape', { timeout: 30_000 }, () => {
   let system: Services
   let isolated: Services
   beforeAll(async () => {
@@ -117,7 +117,7 @@ describe('every error has one shape', { timeout: 30_000 }, () => {
   )
 })
 
-/** Sends a request with a request id, which the error must return in its header and its body. */
+/** Sends a request with a request id, which the error must return in its headers and body. */
 async function expectError(
   origin: string,
   status: number,

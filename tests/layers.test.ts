@@ -10,14 +10,14 @@ const PLACES = 'services.ts shared metadata cdnurl reporting play queue-listener
   ' ',
 )
 
-/** A file that breaks each rule, and what it imports. */
+/** For each rule, a file that violates it, and the import. */
 const violations: Record<string, [file: string, imports: string]> = {
   'no-main': ['play/breach.ts', './main.ts'],
   'shared-is-independent': ['shared/http/breach.ts', '../../services.ts'],
   'services-are-independent': ['metadata/breach.ts', '../cdnurl/seed.ts'],
   'console-is-independent': ['console/breach.ts', '../play/playback.ts'],
   'embedded-is-on-top': ['scripts/breach.ts', '../embedded/service.ts'],
-  'apps-know-functions': ['reporting/app.ts', '../shared/nats/link.ts'],
+  'no-clients-in-apps': ['reporting/app.ts', '../shared/nats/link.ts'],
   'nats-in-shared': ['queue-listener/breach.ts', 'nats'],
   'no-test-code': ['play/production.ts', '../shared/testing/json-request.ts'],
   'no-circular': ['cdnurl/breach.ts', './breach.ts'],
@@ -36,36 +36,36 @@ const violations: Record<string, [file: string, imports: string]> = {
   'layer-catalogue': ['shared/catalogue/breach.ts', '../live/reducer.ts'],
 }
 
-let folder: string
+let directory: string
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'layers-'))
+  directory = await mkdtemp(join(tmpdir(), 'layers-'))
   for (const place of [...PLACES, 'package.json', 'tsconfig.json', '.dependency-cruiser.mjs']) {
-    await cp(place, join(folder, place), { recursive: true })
+    await cp(place, join(directory, place), { recursive: true })
   }
-  await symlink(resolve('node_modules'), join(folder, 'node_modules'))
+  await symlink(resolve('node_modules'), join(directory, 'node_modules'))
 })
-afterAll(() => rm(folder, { recursive: true, force: true }))
+afterAll(() => rm(directory, { recursive: true, force: true }))
 
-test('the code obeys every rule', async () => {
+test('the code follows every rule', async () => {
   const { rules, broken } = await cruise()
   expect(rules).toEqual(Object.keys(violations).toSorted())
   expect(broken).toEqual([])
 })
 
-test('each rule is broken by an import against it', async () => {
+test('each rule is violated by a forbidden import', async () => {
   for (const [file, imports] of Object.values(violations)) {
-    const path = join(folder, file)
+    const path = join(directory, file)
     const code = await readFile(path, 'utf8').catch(() => '')
-    // A type import counts as well.
+    // Type-only imports are checked too.
     await writeFile(path, `import type {} from '${imports}'\n${code}`)
   }
   expect((await cruise()).broken).toEqual(Object.keys(violations).toSorted())
 })
 
-test('shared/ names no service, and no route of one', async () => {
+test('shared/ mentions no service and no service route', async () => {
   const names = serviceEntries.map(({ name }) => name).join('|')
   const named = new RegExp(`(['"\`])[^'"\`\n]*\\b(${names}|/content|/url|/events)\\b[^'"\`\n]*\\1`)
-  // Contracts are what the services exchange, and tests use examples.
+  // Contracts and tests may mention services.
   const files = (await readdir('shared', { recursive: true })).filter((file) =>
     /^(?!contracts|testing).*(?<!\.test)\.ts$/.test(file),
   )
@@ -84,7 +84,7 @@ type Summary = { violations: { rule: Rule }[]; ruleSetUsed: { forbidden: Rule[] 
 async function cruise() {
   const depcruise = resolve('node_modules/.bin/depcruise')
   const args = ['--config', '.dependency-cruiser.mjs', '--output-type', 'json', ...PLACES]
-  const options = { cwd: folder, maxBuffer: 64 * 2 ** 20 }
+  const options = { cwd: directory, maxBuffer: 64 * 2 ** 20 }
   const run = promisify(execFile)(process.execPath, [depcruise, ...args], options)
   // The exit status is the number of violations.
   const { stdout } = await run.catch((error: { stdout: string }) => error)

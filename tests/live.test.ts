@@ -18,7 +18,7 @@ describe.skipIf(!natsVersion)('live counts at the edge', { timeout: 30_000 }, ()
   const subscribe = () => subscribeLive(`${system.play.url}/live`)
   const subscribersOfReporting = () => metric(system.reporting.url, /^event_stream_listeners /)
 
-  test('subscribers get the count of a play within a second', async () => {
+  test('subscribers receive the count of a play within a second', async () => {
     await using viewer = await subscribe()
     await eventually(() => expect(viewer.seen()).toBeDefined())
     await play(system.play.url, '123', 'watched')
@@ -37,7 +37,7 @@ describe.skipIf(!natsVersion)('live counts at the edge', { timeout: 30_000 }, ()
     expect(await metric(system.play.url, /^event_stream_listeners /)).toBe(3)
   })
 
-  test('while reporting is down, subscribers stay and new ones are accepted; after its restart all get the counts', async () => {
+  test('while reporting is down, subscribers stay connected and new ones are accepted; after it restarts, all receive the counts', async () => {
     await using one = await subscribe()
     await using other = await subscribe()
     for (const viewer of [one, other]) await eventually(() => expect(viewer.seen()).toBeDefined())

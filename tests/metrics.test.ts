@@ -56,7 +56,7 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
     expect(await metric(reporting.url, /^counted_views_total{source="log"}/)).toBe(Number(before[6]) + 1)
   })
 
-  test('a view that bypasses the log has a label of its own', async () => {
+  test('a view that bypasses the log has its own label', async () => {
     await fetch(`${system.reporting.url}/events/asset/1/user/1`, { method: 'POST' })
     expect(await metric(system.reporting.url, /^counted_views_total{source="request"}/)).toBe(1)
   })
@@ -90,7 +90,7 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
     await system.metadata.start()
   })
 
-  test('calls to a dead service fail, and later ones are not sent', async () => {
+  test('calls to a dead service fail, and later calls are not sent', async () => {
     const calls = (outcome: string) =>
       metric(
         system.play.url,
@@ -117,7 +117,7 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
     await system.reporting.start()
   })
 
-  test('the backlog of the outbox is shown until it is drained', async () => {
+  test('the backlog of the outbox is exposed until it is drained', async () => {
     const backlog = () => metric(system.play.url, /^outbox_waiting_views/)
     await system.nats.signal('SIGKILL')
     await eventually(async () => {

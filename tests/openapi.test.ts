@@ -6,20 +6,20 @@ import { type Services, startEmbedded } from './harness/embedded.ts'
 import { expectNoLintFindings } from './harness/lint.ts'
 import { loadOpenApi, type Media, type OpenApi, type Schema } from './harness/openapi.ts'
 import { getJson } from './harness/plays.ts'
-import { createTempFolder } from './harness/temp-folder.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
 
 describe('the OpenAPI document', () => {
   const stack = new AsyncDisposableStack()
   let system: Services
-  let folder: string
+  let directory: string
   beforeAll(async () => {
-    folder = stack.use(await createTempFolder('contracts')).path
+    directory = stack.use(await createTempDirectory('contracts')).path
     system = stack.use(await startEmbedded())
   }, 30_000)
   afterAll(() => stack.disposeAsync())
 
   test.concurrent.each(serviceNames)('of %s has no lint findings', async (name) => {
-    const file = join(folder, `${name}.json`)
+    const file = join(directory, `${name}.json`)
     await writeFile(file, JSON.stringify(await getJson(`${system[name].url}/openapi.json`)))
     await expectNoLintFindings(file)
   })

@@ -6,7 +6,7 @@ import { metric, play, views } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const CONNECTIONS = 2_000
-/** Together far above the concurrency limit of play, so that it must shed load. */
+/** Far above the concurrency limit of play in total, so that it must shed load. */
 const PLAYS_PER_CONNECTION = 4
 const SECONDS = 6
 const MEBIBYTE = 2 ** 20
@@ -19,7 +19,7 @@ describe.skipIf(!natsVersion)('overload', { timeout: 60_000 }, () => {
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('excess plays get a 503 at once, memory stays bounded, and every served play is counted', async () => {
+  test('excess plays get a 503 immediately, memory stays bounded, and every served play is counted', async () => {
     const { url } = system.play
     const load = autocannon({
       url: `${url}/play/asset/456/user/crowd`,

@@ -20,7 +20,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
   const expectViews = (user: string, expected: number) =>
     eventually(async () => expect(await views(system.reporting.url, 'user', user)).toBe(expected))
 
-  /** Retries until the play gets its 200, as a player would. A play that fails is not counted. */
+  /** Retries until the play returns 200, as a player would. Failed plays are not counted. */
   const playUntilServed = (user: string) =>
     eventually(async () => expect(await play(system.play.url, '456', user)).toMatchObject({ status: 200 }))
 
@@ -62,7 +62,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     }, 2_000)
   })
 
-  test('an id with dots, the separator of NATS subjects, is invalidated too', async () => {
+  test('an id with dots, which separate the tokens of NATS subjects, is invalidated too', async () => {
     const titled = (title: string) =>
       post(`${system.metadata.url}/content/asset/a..b.`, { title, genre: 'g', summary: '' })
     await titled('before')
@@ -74,7 +74,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     }, 2_000)
   })
 
-  test('a hundred plays at once take few requests to reporting', async () => {
+  test('a hundred concurrent plays cause only a few requests to reporting', async () => {
     const lookups = () => metric(system.reporting.url, /^http_server_request_duration_seconds_count.*\/events\/lookup/)
     const before = await lookups()
     await Promise.all(Array.from({ length: 100 }, () => play(system.play.url, '456', 'crowd')))
@@ -95,7 +95,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     })
   })
 
-  test('a killed reporting recovers the counts from before, and counts the views meanwhile', async () => {
+  test('after reporting is killed, it recovers its counts, and counts the views in the meantime', async () => {
     const users = ['r1', 'r2', 'r3']
     for (const user of users) await playUntilServed(user)
     for (const user of users) await expectViews(user, 1)
@@ -133,7 +133,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     await eventually(async () => expect([await lag('messages'), await lag('seconds')]).toEqual([0, 0]))
   })
 
-  test('a killed reporting recovers its counts without any play', async () => {
+  test('after reporting is killed, it recovers its counts without any play', async () => {
     await playUntilServed('before-restart')
     await expectViews('before-restart', 1)
     const before = await views(system.reporting.url, 'asset', '456')
@@ -142,14 +142,14 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     await eventually(async () => expect(await views(system.reporting.url, 'asset', '456')).toBe(before))
   })
 
-  test('a killed queue-listener continues where it stopped', async () => {
+  test('after queue-listener is killed, it continues where it stopped', async () => {
     await system.listener.signal('SIGKILL')
     for (let count = 0; count < 5; count += 1) await playUntilServed('unheard')
     await system.listener.start()
     await expectViews('unheard', 5)
   })
 
-  test('plays are served while NATS is down, and counted exactly once after it is back', async () => {
+  test('plays are served while NATS is down, and counted exactly once after it recovers', async () => {
     await playUntilServed('patient')
     await system.nats.signal('SIGKILL')
     for (let count = 0; count < 3; count += 1) {
@@ -183,7 +183,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     await expectViews('hanging', 10)
   })
 
-  test('with two queue-listeners each view is counted once, and one continues when the other is killed', async () => {
+  test('with two queue-listeners, each view is counted once, and one continues when the other is killed', async () => {
     await using second = await startService('queue-listener', system.env)
     await ready(second)
     for (let count = 0; count < 20; count += 1) await playUntilServed('double')
@@ -224,7 +224,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     await expectViews('keeper', 2)
   })
 
-  test('every service ends with status 0 after SIGTERM', async () => {
+  test('every service exits with status 0 after SIGTERM', async () => {
     for (const service of [system.play, system.listener, system.reporting, system.cdnurl, system.metadata]) {
       const started = performance.now()
       await service.signal('SIGTERM')

@@ -11,8 +11,8 @@ import { natsVersion, pathWithNats } from './harness/nats-server.ts'
 import { freePortRange } from './harness/ports.ts'
 
 /**
- * The README's commands, run in their order; `…` in their output stands for anything. Those of a block that is marked
- * `console consul` are for what `npm run start:consul` starts.
+ * The commands in the README, run in order; `…` in their output matches anything. Blocks marked `console consul` are
+ * run with `npm run start:consul`.
  */
 const readme = await readFile('README.md', 'utf8')
 
@@ -29,23 +29,23 @@ const modes = [
 ]
 
 describe.each(modes)('the README, $mode', ({ path, args, blocks, skip }) => {
-  let folder: string
+  let directory: string
   let edge: number
   let child: Child
 
   beforeAll(async () => {
     if (skip) return
-    folder = await mkdtemp(join(tmpdir(), 'readme-'))
+    directory = await mkdtemp(join(tmpdir(), 'readme-'))
     edge = await freePortRange()
     child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edge), ...args], {
-      env: { DATA_DIR: folder, NATS_URL: '', PATH: path },
+      env: { DATA_DIR: directory, NATS_URL: '', PATH: path },
     })
     await child.line((line) => line.startsWith('Try: ') || undefined)
   })
   afterAll(async () => {
     if (skip) return
     await child[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true, force: true })
+    await rm(directory, { recursive: true, force: true })
   })
 
   test.skipIf(skip)('every command prints what the README shows', { timeout: 60_000 }, async () => {
@@ -53,7 +53,7 @@ describe.each(modes)('the README, $mode', ({ path, args, blocks, skip }) => {
     expect(commands.length).toBeGreaterThan(1)
     for (const { command, output } of commands) {
       const run = async () => expect(await runAt(edge, command)).toMatch(patternOf(output))
-      // A count follows its view in a moment: what only reads is asked again.
+      // Counts lag slightly behind views, so retry commands that only read.
       if (/POST|npm/.test(command)) await run()
       else await eventually(run)
     }
@@ -77,7 +77,7 @@ function commandsOf(block: string): Command[] {
     })
 }
 
-/** Runs a command with the README's ports moved to where the system is. */
+/** Runs a command with the ports in the README replaced by those of the system. */
 async function runAt(edge: number, command: string): Promise<string> {
   const moved = command.replace(/localhost:(8\d{3})/g, (_, port) => `localhost:${edge + Number(port) - 8_080}`)
   const urls = { PLAY_URL: edge, METADATA_URL: edge + 1, REPORTING_URL: edge + 2, CDNURL_URL: edge + 3 }

@@ -26,11 +26,11 @@ const film = (fields: Partial<Asset> = {}): Asset => ({
   ...fields,
 })
 
-let folder: string
+let directory: string
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'scripts-'))
+  directory = await mkdtemp(join(tmpdir(), 'scripts-'))
 })
-afterAll(() => rm(folder, { recursive: true, force: true }))
+afterAll(() => rm(directory, { recursive: true, force: true }))
 
 describe('npm run seed', { timeout: 30_000 }, () => {
   let metadata: ServiceProcess
@@ -54,7 +54,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     expect(await urlOf(fields.id)).toEqual({ id: fields.id, url })
   }
 
-  test('posts a catalogue of films to both services, and prints how many each stored', async () => {
+  test('posts a catalogue of films to both services, and prints how many assets each stored', async () => {
     const { status, stdout, stderr } = await seed()
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     const films = (await readFile('scripts/catalogue.jsonl', 'utf8')).trim().split('\n')
@@ -63,7 +63,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     expect(stdout).toBe(`cdnurl: ${films.length} assets stored\nmetadata: ${films.length} assets stored\n`)
   })
 
-  test('posts a file whose texts have quotes, backslashes, escapes and UTF-8', async () => {
+  test('posts a file with quotes, backslashes, escapes and UTF-8', async () => {
     const odd = film({
       id: 'odd~1.x_y@z-',
       title: '"Quoted", \\"both\\\\ {"id":"x"} Häxan 映画 😀 $HOME `id` %s \n\t\u001b',
@@ -87,7 +87,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
     expect(stderr).toBe(
       [
-        `seed: cdnurl at ${cdnurl.url} responded 400 Invalid request`,
+        `seed: cdnurl at ${cdnurl.url} returned 400 Invalid request`,
         '  line 2: id: must be 1 to 128 of A-Z a-z 0-9 . _ @ ~ - and start with a letter or digit',
         '  line 2: url: must be an http(s) URL or a relative path',
         '  line 4: must be a JSON object',
@@ -98,15 +98,15 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     expect(await metadataOf('unposted')).toMatchObject({ status: 'Asset not found' })
   })
 
-  test('prints what metadata refuses, after cdnurl stored it', async () => {
+  test('prints the lines that metadata rejects, after cdnurl has stored them', async () => {
     const { status, stdout, stderr } = await seedLines(JSON.stringify(film({ id: 'untitled', title: '' })))
     expect({ status, stdout }).toEqual({ status: 1, stdout: 'cdnurl: 1 asset stored\n' })
     expect(stderr).toMatch(
-      new RegExp(`^seed: metadata at ${metadata.url} responded 400 Invalid request\n  line 1: title: `),
+      new RegExp(`^seed: metadata at ${metadata.url} returned 400 Invalid request\n  line 1: title: `),
     )
   })
 
-  test('prints the messages of a service as they are, but no control characters', async () => {
+  test('prints error messages of a service verbatim, but no control characters', async () => {
     const errors = [
       { path: 'line 7: \\"title\\"', message: 'has "quotes", \\ and \u001b[31m' },
       { path: '', message: 'has no line' },
@@ -115,7 +115,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     const { status, stderr } = await run('seed', [], addressesOf(service.url))
     expect(status).toBe(1)
     expect(stderr).toBe(
-      `seed: cdnurl at ${service.url} responded 400 Invalid request\n` +
+      `seed: cdnurl at ${service.url} returned 400 Invalid request\n` +
         '  line 7: \\"title\\": has "quotes", \\ and \\u001b[31m\n  has no line\n',
     )
   })
@@ -124,7 +124,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     await using service = await startFakeService(503, { status: 'Service unavailable', stored: 12, requestId: 'x' })
     const { status, stdout, stderr } = await run('seed', [], addressesOf(service.url))
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
-    expect(stderr).toBe(`seed: cdnurl at ${service.url} responded 503 Service unavailable, 12 assets stored\n`)
+    expect(stderr).toBe(`seed: cdnurl at ${service.url} returned 503 Service unavailable, 12 assets stored\n`)
   })
 
   test('fails if another server responds', async () => {
@@ -132,7 +132,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     expect(await run('seed', [], addressesOf(server.url))).toMatchObject({ status: 1, stdout: '' })
   })
 
-  test('sends one request to each service, with the token that writes need', async () => {
+  test('sends one request to each service, with the write token', async () => {
     await using service = await startFakeService()
     const file = await catalogueFile([JSON.stringify(film())])
     const addresses = { METADATA_URL: `${service.url}/, http://other.invalid`, CDNURL_URL: service.url }
@@ -151,7 +151,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     )
   })
 
-  test('shows the token to no other user of the machine', async () => {
+  test('does not expose the token to other users of the machine', async () => {
     const token = 'a-token-that-nobody-sees'
     const arguments_: string[] = []
     await using service = await startFakeService(200, { stored: 1 }, () => {
@@ -163,7 +163,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     expect(arguments_.join('\n')).not.toContain(token)
   })
 
-  test('names a service that is not reachable', async () => {
+  test('reports an unreachable service', async () => {
     const address = `http://127.0.0.1:${await freePort()}`
     const { status, stderr } = await run('seed', [], { METADATA_URL: metadata.url, CDNURL_URL: address })
     expect(status).toBe(1)
@@ -175,12 +175,12 @@ describe('the settings of the scripts', { timeout: 30_000 }, () => {
   const unset = { METADATA_URL: undefined, CDNURL_URL: undefined, WRITE_TOKEN: undefined }
 
   async function seedWith(dotenv: string, args: string[] = [], env: Record<string, string> = {}) {
-    const cwd = await mkdtemp(join(folder, 'cwd-'))
+    const cwd = await mkdtemp(join(directory, 'cwd-'))
     await writeFile(join(cwd, '.env'), dotenv)
     return { cwd, ...(await run('seed', args, { ...unset, ...env }, cwd)) }
   }
 
-  test('come from .env', async () => {
+  test('are read from .env', async () => {
     await using service = await startFakeService()
     const dotenv = `METADATA_URL=${service.url}\nCDNURL_URL=${service.url} # the same\nWRITE_TOKEN='a=b'\n`
     expect(await seedWith(dotenv)).toMatchObject({ status: 0, stderr: '' })
@@ -206,14 +206,14 @@ describe('the settings of the scripts', { timeout: 30_000 }, () => {
     '# WRITE_TOKEN=no\nOTHER_WRITE_TOKEN=no\nWRITE_TOKEN_2=no',
     'WRITE_TOKEN=',
     'WRITE_TOKEN=""',
-  ])('are read from .env as Node reads them: %j', async (dotenv) => {
+  ])('are read from .env exactly as by Node: %j', async (dotenv) => {
     await using service = await startFakeService()
     expect(await seedWith(`A=1\n${dotenv}\nB=2`, [], addressesOf(service.url))).toMatchObject({ status: 0 })
     const { WRITE_TOKEN } = parseEnv(dotenv)
     expect(service.requests[0]?.authorization).toBe(WRITE_TOKEN ? `Bearer ${WRITE_TOKEN}` : undefined)
   })
 
-  test('are never run as code', async () => {
+  test('are never executed as code', async () => {
     await using service = await startFakeService()
     const code = '$(touch ran)`touch ran`;touch ran'
     const { cwd } = await seedWith(`WRITE_TOKEN="${code}"\ntouch ran\n`, [], addressesOf(service.url))
@@ -221,7 +221,7 @@ describe('the settings of the scripts', { timeout: 30_000 }, () => {
     expect(await readdir(cwd)).toEqual(['.env'])
   })
 
-  test('come from the environment before .env, also if they are empty there', async () => {
+  test('are read from the environment before .env, even if empty', async () => {
     await using service = await startFakeService()
     const dotenv = 'METADATA_URL=http://other.invalid\nCDNURL_URL=http://other.invalid\nWRITE_TOKEN=other\n'
     await seedWith(dotenv, [], { ...addressesOf(service.url), WRITE_TOKEN: '' })
@@ -231,7 +231,7 @@ describe('the settings of the scripts', { timeout: 30_000 }, () => {
     ])
   })
 
-  test.each([['--port', 'N'], ['--port=N']])('come from %s before both', async (...flag) => {
+  test.each([['--port', 'N'], ['--port=N']])('are overridden by %s', async (...flag) => {
     const port = await freePortRange()
     await using metadata = await startFakeService(200, { stored: 1 }, undefined, port + 1)
     await using cdnurl = await startFakeService(200, { stored: 1 }, undefined, port + 3)
@@ -259,8 +259,8 @@ describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
     return top
   }
 
-  test('plays what is seeded, and prints the top list that reporting has once all is counted', async () => {
-    // More than one page of metadata's list.
+  test('plays seeded assets, and prints the top list of reporting once all views are counted', async () => {
+    // More than one page of assets.
     const films = Array.from({ length: 120 }, (_, n) => film({ id: `film-${1_000 + n}`, title: `"Häxan" \\ ${n}` }))
     await Promise.all(films.map((asset) => publish(system, asset)))
     const { status, stdout, stderr } = await simulate('--views', '300', '--users=3')
@@ -281,7 +281,7 @@ describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
     expect(tableIn(stdout)).toEqual(assets.slice(0, 10).map(({ id, views }) => ({ id, views, title: titles.get(id) })))
   })
 
-  test('says how many plays found no asset, and waits for the others alone', async () => {
+  test('reports how many plays found no asset, and waits only for the others', async () => {
     const unplayable = Array.from({ length: 120 }, (_, n) => `${system.metadata.url}/content/asset/unplayable-${n}`)
     await Promise.all(unplayable.map((url) => post(url, { title: 'Unplayable', genre: 'drama', summary: '' })))
     const { status, stdout } = await simulate('--views', '100')
@@ -290,14 +290,14 @@ describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
     expect(stdout).toContain(`${100 - missing} of ${100 - missing} views counted\n`)
   })
 
-  test('names a service that is not up', async () => {
+  test('reports a service that is down', async () => {
     const address = `http://127.0.0.1:${await freePort()}`
     const { status, stderr } = await run('simulate', [], { ...system.env, PLAY_URL: address })
     expect(status).toBe(1)
     expect(stderr).toBe(`simulate: play is not reachable at ${address}; npm start starts all services\n`)
   })
 
-  test('takes the port of the edge', async () => {
+  test('accepts the port of the edge', async () => {
     const port = await freePortRange()
     const { status, stderr } = await simulate('--port', String(port))
     expect(status).toBe(1)
@@ -305,12 +305,12 @@ describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
   })
 })
 
-describe('wrong use', { timeout: 30_000 }, () => {
+describe('invalid usage', { timeout: 30_000 }, () => {
   test.each([
     ['seed', ['--fast'], 'unknown flag --fast'],
     ['seed', ['missing.jsonl'], 'cannot read the file "missing.jsonl"'],
     ['seed', ['scripts'], 'cannot read the file "scripts"'],
-    ['seed', ['package.json', 'another'], 'expected at most one FILE, not also "another"'],
+    ['seed', ['package.json', 'another'], 'expected at most one FILE, but got another: "another"'],
     ['seed', ['--port'], '--port is ""'],
     ['seed', ['--port', '80'], '--port is "80": it must be a port, 1024 to 60000'],
     ['seed', ['--port=60001'], '--port is "60001"'],
@@ -320,14 +320,14 @@ describe('wrong use', { timeout: 30_000 }, () => {
     ['simulate', ['--views', '0'], '--views is "0"'],
     ['simulate', ['--views=1e3'], '--views is "1e3"'],
     ['simulate', ['--users', '10001'], '--users is "10001": it must be a whole number, 1 to 10000'],
-  ])('%s %j ends with status 2 and one line that names it', async (script, args, message) => {
+  ])('%s %j exits with status 2 and one line that names the argument', async (script, args, message) => {
     const { status, stdout, stderr } = await run(script, args)
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
     expect(stderr).toMatch(/^.+\n$/)
     expect(stderr).toContain(`${script}: ${message}`)
   })
 
-  test.each(['seed', 'simulate'])('%s names an address that is none', async (script) => {
+  test.each(['seed', 'simulate'])('%s reports an invalid address', async (script) => {
     const { status, stderr } = await run(script, [], { METADATA_URL: 'localhost' })
     expect(status).toBe(2)
     expect(stderr).toContain('METADATA_URL is "localhost"')
@@ -342,7 +342,7 @@ describe('wrong use', { timeout: 30_000 }, () => {
 
 const noSettings = { METADATA_URL: '', CDNURL_URL: '', REPORTING_URL: '', PLAY_URL: '', WRITE_TOKEN: '' }
 
-/** Runs a script as npm does, with nothing of the caller's settings. A variable that is undefined is unset. */
+/** Runs a script as npm does, without the caller's settings. An undefined variable is unset. */
 async function run(script: string, args: string[], env: Record<string, string | undefined> = {}, cwd = '.') {
   const child = spawn('bash', [resolve(`scripts/${script}.sh`), ...args], {
     env: { ...process.env, ...noSettings, ...env },
@@ -355,8 +355,8 @@ async function run(script: string, args: string[], env: Record<string, string | 
 }
 
 async function catalogueFile(lines: string[]): Promise<string> {
-  const path = join(folder, 'catalogue.jsonl')
-  // No line end at the end, as editors may leave it.
+  const path = join(directory, 'catalogue.jsonl')
+  // No newline at the end, as some editors leave it.
   await writeFile(path, lines.join('\n'))
   return path
 }
@@ -388,7 +388,7 @@ function addressesOf(url: string) {
 
 type Received = { path: string | undefined; type: string | undefined; authorization: string | undefined; body: string }
 
-/** Responds the same to each request, and keeps what it received. */
+/** Sends the same response to each request, and records the requests. */
 async function startFakeService(status = 200, body: object = { stored: 1 }, onRequest = () => {}, port = 0) {
   const requests: Received[] = []
   const server = createServer(async (request, response) => {

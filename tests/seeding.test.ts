@@ -9,7 +9,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { getJson, play } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-/** Less than a second on two idle cores; 155 s when each asset was two requests. */
+/** Takes less than a second on two idle cores. With two requests per asset it took 155 s. */
 const SEED_LIMIT_MS = 10_000
 
 type Asset = { id: string; title: string; genre: string; summary: string; url: string }
@@ -28,10 +28,10 @@ const toLines = (all: Asset[]) => all.map((asset) => `${JSON.stringify(asset)}\n
 
 describe.skipIf(!natsVersion)('seeding a running system', { timeout: 60_000 }, () => {
   let system: System
-  let folder: string
+  let directory: string
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'seeding-'))
-    // What play has read expires by invalidation alone.
+    directory = await mkdtemp(join(tmpdir(), 'seeding-'))
+    // Cached assets expire only through invalidation.
     system = await startSystem({ CATALOGUE_TTL: '1h' })
     for (const { url } of [system.metadata, system.cdnurl, system.play]) {
       await eventually(async () => expect(await getJson(`${url}/readyz`)).toMatchObject({ status: 'ready' }))
@@ -39,12 +39,12 @@ describe.skipIf(!natsVersion)('seeding a running system', { timeout: 60_000 }, (
   }, 60_000)
   afterAll(async () => {
     await system?.[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true, force: true })
+    await rm(directory, { recursive: true, force: true })
   })
 
-  /** Runs `npm run seed`. @returns what it printed, and how long it took */
+  /** Runs `npm run seed`. @returns its output and duration */
   async function seed(all: Asset[]) {
-    const file = join(folder, 'catalogue.jsonl')
+    const file = join(directory, 'catalogue.jsonl')
     await writeFile(file, toLines(all))
     const { METADATA_URL, CDNURL_URL } = system.env
     const started = performance.now()
@@ -69,7 +69,7 @@ describe.skipIf(!natsVersion)('seeding a running system', { timeout: 60_000 }, (
     }
   })
 
-  test('an edge that has read an asset serves what was seeded since', async () => {
+  test('an edge that has cached an asset serves the seeded version', async () => {
     const before = assets(20, 'cached')
     await seed(before)
     const played = async () => {
@@ -82,7 +82,7 @@ describe.skipIf(!natsVersion)('seeding a running system', { timeout: 60_000 }, (
     await eventually(async () => expect(await played()).toMatchObject(after))
   })
 
-  test('two seeds at once store both', async () => {
+  test('two concurrent seeds store both catalogues', async () => {
     const outputs = await Promise.all([seed(assets(500, 'one')), bulkWrite(assets(500, 'other'))])
     expect(outputs[0].stdout).toContain('metadata: 500 assets stored\n')
     expect(await outputs[1].json()).toEqual({ status: 'ok', stored: 500 })
@@ -91,7 +91,7 @@ describe.skipIf(!natsVersion)('seeding a running system', { timeout: 60_000 }, (
     }
   })
 
-  test('when NATS dies midway, the response says how much is stored, and it can be repeated', async () => {
+  test('when NATS dies midway, the response has the number of stored assets, and the request can be repeated', async () => {
     const { nats, metadata } = system
     const many = assets(50_000, 'midway')
     const writing = bulkWrite(many)

@@ -11,22 +11,22 @@ import { eventually } from './harness/eventually.ts'
 import { natsVersion, pathWithNats } from './harness/nats-server.ts'
 import { getJson, play, views } from './harness/plays.ts'
 import { freePortRange, portNextTo } from './harness/ports.ts'
-import { createTempFolder } from './harness/temp-folder.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
 
 describe('npm start', { timeout: 60_000 }, () => {
-  let folder: Awaited<ReturnType<typeof createTempFolder>>
+  let directory: Awaited<ReturnType<typeof createTempDirectory>>
   let edge: number
   beforeEach(async () => {
-    folder = await createTempFolder('start')
+    directory = await createTempDirectory('start')
     edge = await freePortRange()
   })
-  afterEach(() => folder[Symbol.asyncDispose]())
+  afterEach(() => directory[Symbol.asyncDispose]())
 
   const urlOf = (name: ServiceName) => toOrigin('127.0.0.1', portNextTo(edge, name))
 
   const start = (env: Record<string, string> = {}, args: string[] = []) =>
     startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edge), ...args], {
-      env: { DATA_DIR: folder.path, NATS_URL: '', PATH: pathWithNats, ...env },
+      env: { DATA_DIR: directory.path, NATS_URL: '', PATH: pathWithNats, ...env },
     })
 
   const expectCountedPlays = async () => {
@@ -38,7 +38,7 @@ describe('npm start', { timeout: 60_000 }, () => {
   }
 
   test.skipIf(!natsVersion)(
-    'starts a process per service, restarts one that dies, and ends with status 0',
+    'starts a process per service, restarts one that dies, and exits with status 0',
     async () => {
       await using child = start()
       await says(child, /^npm start: starting one process per service, with nats-server/)
@@ -60,13 +60,16 @@ describe('npm start', { timeout: 60_000 }, () => {
     },
   )
 
-  test.skipIf(!natsVersion || !hasConsul)('with --consul, also starts an agent and a second metadata', async () => {
-    await using child = start({}, ['--consul'])
-    await says(child, new RegExp(`^ {2}Consul +http://localhost:${edge + 420}/ui$`))
-    await expectCountedPlays()
-    await child.signal('SIGINT')
-    expect(await child.ended).toBe(0)
-  })
+  test.skipIf(!natsVersion || !hasConsul)(
+    'with --consul, also starts an agent and a second metadata instance',
+    async () => {
+      await using child = start({}, ['--consul'])
+      await says(child, new RegExp(`^ {2}Consul +http://localhost:${edge + 420}/ui$`))
+      await expectCountedPlays()
+      await child.signal('SIGINT')
+      expect(await child.ended).toBe(0)
+    },
+  )
 
   test('--consul without nats-server exits with one line about what is missing', async () => {
     await using child = start({ PATH: '' }, ['--consul'])
@@ -84,10 +87,10 @@ describe('npm start', { timeout: 60_000 }, () => {
     expect(await child.ended).toBe(0)
   })
 
-  test('everything it started ends once its output is closed, as when a terminal closes', async () => {
+  test('stops everything when its output is closed, as when a terminal closes', async () => {
     // Without nats-server, one process is enough.
     const child = spawn(process.execPath, ['scripts/start/main.ts', '--port', String(edge)], {
-      env: { ...process.env, PATH: '', DATA_DIR: folder.path, NATS_URL: '', LOG_LEVEL: 'debug' },
+      env: { ...process.env, PATH: '', DATA_DIR: directory.path, NATS_URL: '', LOG_LEVEL: 'debug' },
       stdio: ['ignore', 'pipe', 'ignore'],
     })
     const ended = once(child, 'close')
@@ -100,7 +103,7 @@ describe('npm start', { timeout: 60_000 }, () => {
       expect((await fetch(`${urlOf('metadata')}/healthz`)).status).toBe(200)
       expect(pids.size).toBe(1)
       child.stdout.destroy()
-      // The next log line fails to be written.
+      // Writing the next log line fails.
       const requests = eventually(() => expect(fetch(`${urlOf('metadata')}/content/asset/456`)).rejects.toThrow())
       await Promise.all([ended, requests])
     } finally {
@@ -151,6 +154,6 @@ function endIfRunning(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It has ended.
+    // It has exited.
   }
 }

@@ -10,7 +10,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { play, views } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-/** Clients that know only docs/events.md and docs/asyncapi.yaml. */
+/** Clients that are based only on docs/events.md and docs/asyncapi.yaml. */
 describe.skipIf(!natsVersion)('a third-party client', { timeout: 30_000 }, () => {
   let system: System
   beforeAll(async () => {
@@ -86,7 +86,7 @@ describe.skipIf(!natsVersion)('a third-party client', { timeout: 30_000 }, () =>
     expect(new Set(events.map(({ id }) => id)).size).toBe(events.length)
   })
 
-  /** Appends a message if the last one on the subject has the given sequence. Returns its own sequence. */
+  /** Appends a message if the last one on the subject has the given sequence. Returns the new sequence. */
   const append = (subject: string, type: unknown, body: unknown, lastSubjectSequence: number) =>
     system.nats.use(async (connection) => {
       const expected = { headers: contentType(type), expect: { lastSubjectSequence } }

@@ -38,11 +38,11 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
     expect(new Set(services)).toEqual(new Set(serviceNames))
   }
 
-  /** Spans arrive up to a second after a play, so these tests wait together. */
+  /** Concurrent, because spans arrive up to a second after a play. */
   describe.concurrent('receives spans', () => {
     let turn: Promise<void> = Promise.resolve()
 
-    /** Waits until the views of earlier calls are counted: concurrent plays would share lookups and batches. */
+    /** Waits until earlier views are counted, because concurrent plays would share lookups and batches. */
     function playInTurn(user: string, ...requests: Record<string, string>[]): Promise<void> {
       turn = turn.then(async () => {
         await Promise.all(requests.map((headers) => playIn(system.play, headers, user)))
@@ -118,7 +118,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
       expect(spansOf(traceId)).toEqual([])
     })
 
-    test('of plays that share a batched lookup, as a trace each, with links from the lookup to all of them', async () => {
+    test('of plays that share a batched lookup, as separate traces, with links from the lookup to all of them', async () => {
       const ids = Array.from({ length: 8 }, (_, n) => String(n + 1).repeat(32))
       await playInTurn('batched', ...ids.map((id) => ({ traceparent: `00-${id}-${'b'.repeat(16)}-01` })))
       await eventually(() => {
@@ -158,7 +158,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
     })
   })
 
-  test('a process exports its last spans before it ends', async () => {
+  test('a process exports its last spans before it exits', async () => {
     const traceId = '9'.repeat(31).concat('a')
     await playIn(system.play, { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` })
     await system.play.signal('SIGTERM')
@@ -175,7 +175,7 @@ describe.concurrent('shutdown', { timeout: 30_000 }, () => {
     await expectStopWithin(system.play, 5_000)
   })
 
-  test('of the embedded mode is in time if the collector hangs', async () => {
+  test('of embedded mode is in time if the collector hangs', async () => {
     await using collector = await startSocketServer()
     await using embedded = await startEmbedded({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })
     await eventually(async () => expect((await play(embedded.play.url, '456', 'u')).status).toBe(200))
@@ -202,7 +202,7 @@ describe.skipIf(!natsVersion)('without a collector', { timeout: 30_000 }, () => 
     })
   })
 
-  test('the event has the trace context, as in the distributed tracing extension of CloudEvents', async () => {
+  test('the event has the trace context, as specified by the distributed tracing extension of CloudEvents', async () => {
     const context = { traceparent: `00-${'c'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: 'vendor=opaque' }
     const stored = system.nats.use(async (connection) => {
       const views = connection.subscribe('events.view.*', { max: 1 })
@@ -213,7 +213,7 @@ describe.skipIf(!natsVersion)('without a collector', { timeout: 30_000 }, () => 
     expect(await stored).toEqual([expect.objectContaining(context)])
   })
 
-  test('a play with no or an invalid trace context gets a new one', async () => {
+  test('a play with a missing or invalid trace context gets a new one', async () => {
     for (const headers of [{}, { traceparent: `00-${'0'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: 'vendor=1' }]) {
       const stored = system.nats.use(async (connection) => {
         const views = connection.subscribe('events.view.*', { max: 1 })
@@ -288,7 +288,7 @@ async function playIn({ url }: ServiceProcess, headers: Record<string, string> =
   await response.body?.cancel()
 }
 
-/** Except the API package, which prom-client loads and which does nothing by itself. */
+/** Excludes the API package, which prom-client loads and which does nothing on its own. */
 function loadedBy(service: ServiceProcess): string[] {
   return service.lines().filter((line) => /^loaded .*@opentelemetry\/(?!api\/)/.test(line))
 }

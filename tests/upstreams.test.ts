@@ -9,7 +9,7 @@ import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { startSocketServer } from './harness/socket-server.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-/** The ways in which an upstream handles a connection badly. */
+/** The ways in which an upstream can misbehave. */
 const faults: [name: string, handle: (socket: Socket) => void][] = [
   ['accepts and never responds', () => {}],
   ['responds slowly, byte by byte', (socket) => void dribble(socket, toResponse('{"assets":{},"users":{}}'))],
@@ -32,7 +32,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  describe('a faulty reporting', () => {
+  describe('a faulty reporting service', () => {
     const { edgeWith } = startFaultyEdges('REPORTING_URL')
 
     test.concurrent.each(faults)('that %s: plays get a 200 in time, without counts, and are counted', async (fault) => {
@@ -47,7 +47,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
     })
   })
 
-  describe('a faulty metadata', () => {
+  describe('a faulty metadata service', () => {
     const { edgeWith } = startFaultyEdges('METADATA_URL')
 
     test.concurrent.each(faults)(
@@ -79,7 +79,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
     })
     afterAll(() => stack.disposeAsync())
     return {
-      /** The edge with this fault, and a user of its own. */
+      /** The edge with this fault, and a separate user. */
       edgeWith(fault: string): { edge: ServiceProcess; user: string } {
         const edge = edges.get(fault)
         if (!edge) throw new Error(`no edge has an upstream that ${fault}`)
@@ -161,7 +161,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
     const response = await fetch(`${edge.url}/play/asset/456/user/lost`, { method: 'POST' })
     expect(response.status).toBe(503)
     expect(response.headers.get('retry-after')).toBe('1')
-    expect(edge.lines().join('\n')).toContain('the outbox fails')
+    expect(edge.lines().join('\n')).toContain('outbox unavailable')
     expect((await fetch(`${edge.url}/readyz`)).status).toBe(503)
     await system.nats.start()
     await eventually(async () => expect((await play(edge.url, '456', 'found')).status).toBe(200))
@@ -170,7 +170,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
   })
 })
 
-/** Plays an asset, which must succeed. */
+/** Plays an asset, and expects success. */
 async function timed(edge: ServiceProcess, assetId: string, userId: string) {
   const started = performance.now()
   const { status, body } = await play(edge.url, assetId, userId)

@@ -3,10 +3,10 @@
 /** @typedef {CatalogueEntry & { searchText: string }} Asset */
 
 const PAGE_TIMEOUT_MS = 5_000
-/** A small first page appears early. */
+/** Small, so that the first cards render sooner. */
 const FIRST_PAGE_SIZE = 60
 const PAGE_SIZE = 1_000
-/** The shortest time between two reloads of the list. */
+/** Minimum time between two reloads of the list. */
 const RELOAD_INTERVAL_MS = 2_000
 
 /**
@@ -55,7 +55,7 @@ export function createAssets({ onChange }) {
     for (const id of assets.keys()) if (!seen.has(id)) assets.delete(id)
   }
 
-  /** A call while the list is loading starts one more load afterwards. A failed load is retried. */
+  /** A call during a load schedules one more load after it. A failed load is retried. */
   async function load() {
     isRequested = true
     if (isLoading) return
@@ -89,7 +89,7 @@ export function createAssets({ onChange }) {
         if (asset) asset.views = views
       }
     },
-    /** Reloads all counts: those of a new snapshot may be lower. */
+    /** Reloads all counts, because the counts of a new snapshot may be lower. */
     resetCounts() {
       resets += 1
       liveCounts.clear()

@@ -4,7 +4,7 @@ import { byId, element, formatCount, setText } from './dom.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
 
-/** How many cards are shown at first, and how many "Show more" adds. */
+/** Number of cards shown initially, and added by each "Show more". */
 const PAGE_SIZE = 60
 
 /** @type {Record<string, (a: Asset, b: Asset) => number>} */
@@ -15,7 +15,7 @@ const comparators = {
 }
 
 /**
- * The catalogue. It searches, filters and sorts in memory and shows the first cards.
+ * The catalogue. Searches, filters and sorts all assets in memory, and renders the first cards.
  * @param {{ assets: ReturnType<typeof import('./assets.js').createAssets>, onPlay: (asset: Asset) => void }} deps
  */
 export function createCatalogue({ assets, onPlay }) {
@@ -92,7 +92,7 @@ function showEmptyState(content) {
   const target = byId('empty-state', HTMLElement)
   target.hidden = content.length === 0
   const text = content.map((child) => (typeof child === 'string' ? child : child.textContent)).join('')
-  // Replacing equal content would take the focus from a button in it.
+  // Replacing unchanged content would blur a focused button.
   if (target.textContent !== text) target.replaceChildren(...content)
 }
 

@@ -11,7 +11,7 @@ import { pollStatus, showOverall } from './status.js'
 import { createTopList } from './top-list.js'
 import { createUser } from './user.js'
 
-/** The rate is the mean of this many seconds. */
+/** The displayed rate is the average over this many seconds. */
 const RATE_SECONDS = 5
 
 const SNAPSHOT_TIMEOUT_MS = 300
@@ -50,7 +50,7 @@ function showRate() {
   )
 }
 
-// The catalogue loads after the first snapshot, so that its counts are no older. Without a snapshot it loads anyway.
+// Load the catalogue after the first snapshot, so that its counts are not older; without a snapshot, after the timeout.
 const snapshotTimeout = setTimeout(assets.load, SNAPSHOT_TIMEOUT_MS)
 whileVisible(() =>
   pollStatus({

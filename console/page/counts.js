@@ -2,13 +2,13 @@
 /** @typedef {import('../../shared/contracts/live.ts').LiveChanges} LiveChanges */
 /** @typedef {{ id: string, views: number }} ViewCount */
 
-/** How far back the chart goes. */
+/** The time range of the chart. */
 export const HISTORY_SECONDS = 300
 const TOP_SIZE = 10
 
 /**
- * The live counts: a snapshot and the changes since. Between snapshots counts only rise, so the new top consists of ids
- * from the previous top and from the changes.
+ * The live counts: a snapshot and the changes since. Between snapshots, counts only rise, so every id in the new top
+ * list is in the previous list or in the changes.
  */
 export function createCounts() {
   let views = 0

@@ -28,7 +28,7 @@ export function byId(id, type) {
 }
 
 /**
- * Sets the text of an element. Equal text is left alone, or screen readers would announce it again.
+ * Sets the text of an element. Skips unchanged text, which screen readers would announce again.
  * @param {Element} target
  * @param {string} text
  */

@@ -4,7 +4,7 @@ import { createLines } from './lines.js'
 /** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
 /** @typedef {SystemStatus['parts'][string]} ComponentStatus */
 
-/** How long the diagram marks what was degraded in the last play. */
+/** How long the diagram marks the components that were degraded in the last play. */
 const DEGRADED_MS = 5_000
 
 /**
@@ -48,12 +48,12 @@ export function createFlow({ onCatalogueChange }) {
       degradedNow = status?.degraded ?? []
       markDegraded()
       lines.draw()
-      // A recovered service may have other assets. If its circuit is open, loading them is also the probe that closes it.
+      // A recovered service may have different assets. If its circuit is open, loading them also serves as the probe.
       const isChanged = status && changes !== undefined && changes !== status.changes
       if (recovered.length > 0 || isChanged) onCatalogueChange()
       changes = status?.changes ?? changes
     },
-    /** @param {string[]} names what was degraded in the last play */
+    /** @param {string[]} names the components that were degraded in the last play */
     showDegraded(names) {
       clearTimeout(timer)
       degradedInLastPlay = names
@@ -81,7 +81,7 @@ function withoutEdge(name) {
 
 /**
  * @param {HTMLElement} component
- * @param {ComponentStatus | undefined} status undefined if it does not exist, as some do not in embedded mode
+ * @param {ComponentStatus | undefined} status undefined if the component does not exist, such as the outbox in embedded mode
  */
 function showComponent(component, status) {
   component.hidden = !status

@@ -2,7 +2,9 @@ const SVG = 'http://www.w3.org/2000/svg'
 
 /** @typedef {'left' | 'right' | 'top' | 'bottom' | 'corner'} Side `corner` is the left end of the bottom side */
 /** @typedef {[from: string, to: string, start: Side, end: Side]} Line `start` and `end` are sides of `from` and `to` */
-/** @typedef {{ x: number, y: number, isHorizontal: boolean }} Point `isHorizontal` is the direction of the line there */
+/**
+ * @typedef {{ x: number, y: number, isHorizontal: boolean }} Point `isHorizontal` is the direction of the line there
+ */
 
 /**
  * All lines except those from play to its upstreams.
@@ -87,7 +89,7 @@ function toPoint(component, side, origin) {
 }
 
 /**
- * A cubic Bézier curve that leaves and reaches each side at a right angle.
+ * A cubic Bézier curve that is perpendicular to the component side at both ends.
  * @param {Point} from
  * @param {Point} to
  */

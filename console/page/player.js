@@ -23,7 +23,7 @@ export function createPlayer({ user, onPlayed }) {
     const sequence = latest
     const path = `/play/asset/${asset.id}/user/${userId}`
     const response = await post(path)
-    // With several requests in flight, only the latest one is shown.
+    // With multiple requests in flight, show only the latest one.
     if (sequence !== latest) return
     const { playback } = response
     delete panel.dataset.empty

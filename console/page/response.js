@@ -76,8 +76,8 @@ function quoteForShell(text) {
 }
 
 /**
- * Undefined unless the URL is absolute and this browser plays its type: the base of a relative URL is known only to
- * the client's own CDN.
+ * Undefined unless the URL is absolute and the browser can play its type. Relative URLs are resolved by the player, so
+ * their base is unknown here.
  * @param {string} url
  */
 function createVideo(url) {

@@ -3,7 +3,7 @@ import { byId, setText } from './dom.js'
 /** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
 
 const POLL_INTERVAL_MS = 1_000
-/** The edge takes a third of a second when a service hangs. */
+/** `GET /status` takes a third of a second while a service hangs. */
 const TIMEOUT_MS = 900
 
 /**
@@ -28,7 +28,7 @@ export function pollStatus({ onResponse, onStatus }) {
 }
 
 /**
- * Sums up the status in the page's header.
+ * Shows a summary of the status in the page header.
  * @param {SystemStatus | undefined} status
  */
 export function showOverall(status) {

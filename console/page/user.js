@@ -3,7 +3,7 @@ import { byId } from './dom.js'
 const USER_ID = /^[A-Za-z0-9][A-Za-z0-9._@~-]{0,127}$/
 const STORAGE_KEY = 'user'
 
-/** The input for the user to play as. The last valid id is stored in this browser. */
+/** The input for the user id. Persists the last valid id in the browser. */
 export function createUser() {
   const input = byId('user', HTMLInputElement)
   const error = byId('user-error', HTMLElement)
@@ -20,7 +20,7 @@ export function createUser() {
   input.addEventListener('input', validate)
   validate()
   return {
-    /** The user id. If it is invalid, shows the error, focuses the input and returns undefined. */
+    /** Returns the user id. If it is invalid, focuses the input and returns undefined. */
     id() {
       if (validate()) return input.value
       input.focus()
@@ -29,7 +29,7 @@ export function createUser() {
   }
 }
 
-/** A browser may deny access to its storage; the user is then not remembered. */
+/** Browsers may deny access to storage; the user id is then not persisted. */
 function load() {
   try {
     return localStorage.getItem(STORAGE_KEY)

@@ -4,12 +4,12 @@ import { metric } from '../../tests/harness/plays.ts'
 import { ASSETS } from './load.ts'
 import type { CountedEdges } from './targets.ts'
 
-const LIMIT_MS = 60_000
+const TIMEOUT_MS = 60_000
 const SERVED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*http_response_status_code="200"/
 
 /**
- * Waits until every play that the edges served is counted.
- * @returns a line with both figures and the delay
+ * Waits until every play served by the edges is counted.
+ * @returns a line with both numbers and the delay
  * @throws if they still differ after a minute
  */
 export async function expectAllCounted({ edges, reporting }: CountedEdges): Promise<string> {
@@ -22,7 +22,7 @@ export async function expectAllCounted({ edges, reporting }: CountedEdges): Prom
     const seconds = ((performance.now() - since) / 1_000).toFixed(1)
     const text = (count: number) => count.toLocaleString('en')
     return `plays served ${text(served)} = views counted ${text(counted)}, ${seconds} s after the last play\n`
-  }, LIMIT_MS)
+  }, TIMEOUT_MS)
 }
 
 async function viewsCounted(reporting: string): Promise<number> {

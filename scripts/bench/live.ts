@@ -25,7 +25,7 @@ export async function measureLive({ seconds }: { seconds: number }): Promise<str
     const both = await coreShareOf(reporting, seconds)
     const { events, bytes } = receivedRate()
     return `live counts at ${text(VIEWS_PER_SECOND)} views/s: ${text(SUBSCRIBERS)} subscribers cost reporting \
-${(both - counting).toFixed(1)} % of a core, on top of ${counting.toFixed(1)} % for counting; \
+${(both - counting).toFixed(1)}% of a core, on top of ${counting.toFixed(1)}% for counting; \
 ${events.toFixed(1)} events/s of ${text(Math.round(bytes / events))} bytes to each`
   } finally {
     finished.abort()
@@ -43,8 +43,8 @@ async function coreShareOf(process: ServiceProcess, seconds: number): Promise<nu
 }
 
 /**
- * Adds one subscriber that counts what it receives.
- * @returns a function for the rates per second since the start
+ * Adds one subscriber that counts the events and bytes it receives.
+ * @returns a function that returns the rates per second since the start
  */
 function subscribe(url: string, signal: AbortSignal): () => { events: number; bytes: number } {
   let [events, bytes] = [0, 0]
@@ -68,14 +68,14 @@ async function postViews(url: string, signal: AbortSignal): Promise<void> {
   for (let after = 0; !signal.aborted; after += 1) {
     const due = since + (after * VIEWS_PER_BATCH * 1_000) / VIEWS_PER_SECOND
     await sleep(Math.max(0, due - performance.now()))
-    const batch = { stream: 'bench', after, through: after + 1, views: someViews() }
+    const batch = { stream: 'bench', after, through: after + 1, views: randomViews() }
     const response = await fetch(`${url}/events`, jsonRequest(batch))
     if (!response.ok) throw new Error(`reporting responded with ${response.status}`)
     await response.arrayBuffer()
   }
 }
 
-function someViews(): View[] {
+function randomViews(): View[] {
   const draw = (count: number) => Math.floor(Math.random() * count)
   const at = new Date().toISOString()
   return Array.from({ length: VIEWS_PER_BATCH }, () => ({

@@ -23,10 +23,10 @@ type Load = { url: string; connections: number; seconds: number }
 
 const hasWrk = spawnSync('wrk', ['-v']).error === undefined
 
-/** The load generator. The output names it, because it shares the machine with what it measures. */
+/** The load generator. Printed with the results, because it competes with the system for CPU time. */
 export const loadGenerator = hasWrk ? 'wrk' : 'autocannon (latencies in whole milliseconds)'
 
-/** Closed-loop load: each connection sends its next play once it has the response to the previous one. */
+/** Closed-loop load: each connection sends its next play after the response to the previous one. */
 export const playFor: (load: Load) => Promise<Round> = hasWrk ? playByWrk : playByAutocannon
 
 async function playByWrk({ url, connections, seconds }: Load): Promise<Round> {

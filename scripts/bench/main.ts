@@ -12,8 +12,8 @@ import { startTargets } from './targets.ts'
 
 const usage = `Usage: npm run bench [-- --fsync] [-- --naive] [-- --observed] [-- --gin] [-- --connections 1,32,128,512]
 
-Starts the system and a bare Hono app on free ports, loads them in turn, and prints one table.
-The load comes from wrk if it is on the PATH, otherwise from autocannon. Needs nats-server.
+Starts the system and a bare Hono app on free ports, puts load on them in turn, and prints one table.
+Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs nats-server.
 
   --fsync          the NATS server flushes every append to disk (deploy/nats.conf, nats-server 2.10 or later)
   --naive          also measure the system without the cache, batched lookups, group commit, and all three
@@ -22,7 +22,7 @@ The load comes from wrk if it is on the PATH, otherwise from autocannon. Needs n
   --connections N  numbers of connections, separated by commas (default: 1,32,128,512)
   --seconds N      duration of a round (default: 5)
   --rounds N       rounds per figure; the table shows their median (default: 3)
-  --no-replay      skip the replay of a log and the memory of counts
+  --no-replay      skip the replay of a log and the memory use of counts
   --no-live        skip the cost of 1,000 subscribers to live counts
 
   NATS_SERVER_BIN  the nats-server to use (default: the one on the PATH)`
@@ -46,7 +46,10 @@ await runCommand({ name: 'npm run bench', usage, options }, async (values) => {
   const connections = values.connections.split(',').map((text) => toCount('connections', text))
   const seconds = toCount('seconds', values.seconds)
   const rounds = toCount('rounds', values.rounds)
-  if (!natsVersion) throw new UsageError('nats-server is not on the PATH; the README says how to get it')
+  if (!natsVersion)
+    throw new UsageError(
+      'nats-server is not on the PATH; install it from https://github.com/nats-io/nats-server/releases',
+    )
   if (values.fsync && !canFlushAlways(natsVersion)) {
     throw new UsageError(`nats-server ${natsVersion} cannot flush every append; 2.10 and later can`)
   }

@@ -13,7 +13,7 @@ type Options = { connections: number[]; seconds: number; rounds: number }
 const WARM_UP_CONNECTIONS = 128
 const MAX_WARM_UP_SECONDS = 3
 
-/** Alternates between the targets, so that other load on the machine affects all of them alike. */
+/** Alternates between the targets, so that other load on the machine affects all of them equally. */
 export async function measure(targets: Target[], { connections, seconds, rounds }: Options): Promise<Result[]> {
   const warmUp = { connections: WARM_UP_CONNECTIONS, seconds: Math.min(seconds, MAX_WARM_UP_SECONDS) }
   for (const { url } of targets) await playFor({ url, ...warmUp })

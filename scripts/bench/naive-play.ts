@@ -5,7 +5,7 @@ import { type Append, createRecorder } from '../../play/recorder.ts'
 import { play, type Strategies } from '../../play/service.ts'
 import { runService } from '../../shared/service/run-service.ts'
 
-/** The naive version of each strategy, by its name in `NAIVE`. */
+/** The naive version of each strategy, keyed by its name in `NAIVE`. */
 const naive = {
   cache: { createAssetCache: createUncachedLoader },
   lookups: { createCountLookup: createUnbatchedLookup },
@@ -16,10 +16,10 @@ const NAIVE = z
   .string()
   .default('')
   .transform((text) => text.split(',').filter(Boolean))
-  .pipe(z.array(z.enum(['cache', 'lookups', 'commit']), { error: 'must be some of cache, lookups, commit' }))
+  .pipe(z.array(z.enum(['cache', 'lookups', 'commit']), { error: 'must be a list of cache, lookups and commit' }))
   .meta({ description: 'Strategies to replace with naive versions, separated by commas' })
 
-/** play as a process, without some of what makes it fast. */
+/** The play service with some of its optimizations replaced. */
 await runService({
   ...play,
   settings: { ...play.settings, NAIVE },
@@ -30,7 +30,7 @@ await runService({
   },
 })
 
-/** Loads every asset for every play. */
+/** Loads the asset on every play. */
 function createUncachedLoader<Value>({ load, onRead }: AssetCacheOptions<Value>): AssetCache<Value> {
   return {
     async get(id, request) {
@@ -42,12 +42,12 @@ function createUncachedLoader<Value>({ load, onRead }: AssetCacheOptions<Value>)
   }
 }
 
-/** One request per play, in parallel: each play has a batcher of its own. */
+/** One request per play, in parallel: each play has its own batcher. */
 function createUnbatchedLookup(deps: CountLookupDeps): LookUpCounts {
   return (play, request) => createCountLookup(deps)(play, request)
 }
 
-/** One append per view, each after the previous one is confirmed. */
+/** One append per view, each after the previous one is acknowledged. */
 function createSingleAppender({ append }: { append: Append }) {
   return createRecorder({ append, maxViews: 1 })
 }

@@ -13,9 +13,9 @@ import { startService } from '../../tests/harness/service-process.ts'
 
 const VIEWS = 1_000_000
 const VIEWS_PER_MESSAGE = 100
-const LIMIT_MS = 120_000
+const TIMEOUT_MS = 120_000
 
-/** Measures how fast a reporting without counts replays a log, and the memory that its counts take. */
+/** Measures how fast an empty reporting replays a log, and the memory that its counts use. */
 export async function measureReplay(): Promise<string> {
   await using nats = await startNatsServer()
   const end = await fill(nats.url)
@@ -25,7 +25,7 @@ export async function measureReplay(): Promise<string> {
   await eventually(async () => {
     const position = Position.nullable().parse(await getJson(`${reporting.url}/events/position`))
     if (position?.sequence !== end) throw new Error(`reporting is at ${position?.sequence}, the log ends at ${end}`)
-  }, LIMIT_MS)
+  }, TIMEOUT_MS)
   const perSecond = VIEWS / ((performance.now() - since) / 1_000)
   return [
     `replay of ${VIEWS.toLocaleString('en')} views in messages of ${VIEWS_PER_MESSAGE}, including the start of queue-listener: \
@@ -42,12 +42,12 @@ async function fill(url: string): Promise<number> {
   await link.up(signal)
   await using eventLog = createJetStreamEventLog({ nats: link, log })
   const producer = eventLog.producer('/bench')
-  for (let n = 0; n < VIEWS; n += VIEWS_PER_MESSAGE) await producer.append(someViews(n, VIEWS_PER_MESSAGE), signal)
+  for (let n = 0; n < VIEWS; n += VIEWS_PER_MESSAGE) await producer.append(createViews(n, VIEWS_PER_MESSAGE), signal)
   return (await eventLog.end()).sequence
 }
 
-/** Each view has a user of its own. */
-function someViews(from: number, count: number): View[] {
+/** Creates views that each have a different user. */
+function createViews(from: number, count: number): View[] {
   const at = new Date().toISOString()
   return Array.from({ length: count }, (_, n) => ({
     id: `view-${from + n}`,
@@ -57,19 +57,19 @@ function someViews(from: number, count: number): View[] {
   }))
 }
 
-/** Heap growth, with users that arrive as they do in reporting: as JSON, in batches. */
+/** Heap growth per user. As in reporting, the views are parsed from JSON in batches. */
 function bytesPerUser(): number {
   const collectGarbage = exposeGarbageCollector()
   const counts = createViewCounts()
   collectGarbage()
   const before = process.memoryUsage().heapUsed
   for (let n = 0; n < VIEWS; n += 10_000) {
-    const views = JSON.parse(JSON.stringify(someViews(n, 10_000)))
+    const views = JSON.parse(JSON.stringify(createViews(n, 10_000)))
     counts.apply({ incarnation: 'bench', after: n, through: n + 10_000, views })
   }
   collectGarbage()
   const bytes = process.memoryUsage().heapUsed - before
-  // Without this use, the counts themselves would be garbage.
+  // Keeps `counts` reachable during the second collection.
   if (counts.position()?.sequence !== VIEWS) throw new Error('not all views were counted')
   return bytes / VIEWS
 }

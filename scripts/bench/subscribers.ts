@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 
-/** Subscribes to an event stream over many connections, and discards what it receives. */
+/** Subscribes to an event stream over many connections, and discards all data. */
 const [url = '', count = '1'] = process.argv.slice(2)
 const { hostname, port, pathname, host } = new URL(url)
 let connected = 0

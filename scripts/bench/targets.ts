@@ -14,7 +14,7 @@ export const BARE = 'bare Hono'
 /** The row of `--observed`. */
 const OBSERVED = 'traced, scraped'
 
-/** The rows of `--naive`, and the strategies of play that are naive in each (`NAIVE` of naive-play.ts). */
+/** The rows of `--naive`, and the `NAIVE` setting of each (naive-play.ts). */
 const VARIANTS = {
   'without the cache': 'cache',
   'without batched lookups': 'lookups',
@@ -22,14 +22,14 @@ const VARIANTS = {
   'without all three': 'cache,lookups,commit',
 }
 
-/** Edges, and the reporting that counts their plays. */
+/** Edges, and the reporting instance that counts their plays. */
 export type CountedEdges = { edges: string[]; reporting: string }
 
 export type Targets = AsyncDisposable & { all: Target[]; counted: CountedEdges[] }
 
 type Options = { fsync: boolean; naive: boolean; observed: boolean; gin: boolean }
 
-/** Starts everything that is measured, on free ports. */
+/** Starts all targets on free ports. */
 export async function startTargets(options: Options): Promise<Targets> {
   await using stack = new AsyncDisposableStack()
   const natsOptions = options.fsync ? { config: 'deploy/nats.conf' } : {}
@@ -61,7 +61,7 @@ export async function startTargets(options: Options): Promise<Targets> {
   return { all, counted, [Symbol.asyncDispose]: () => started.disposeAsync() }
 }
 
-/** Starts naive-play.ts on a system, with the flags for Node that play has in the Procfile. */
+/** Starts naive-play.ts next to a system, with the Node flags of play in the Procfile. */
 export async function startNaivePlay({ env }: Pick<System, 'env'>, strategies: string): Promise<ServiceProcess> {
   const command = parseProcfile(await readFile('Procfile', 'utf8')).find(({ name }) => name === 'play')
   const flags = command ? nodeFlagsOf(command) : []

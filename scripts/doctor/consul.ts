@@ -7,7 +7,10 @@ import { about, type Finding } from './finding.ts'
 
 const { ok, fail } = about('consul')
 
-/** Whether Consul has healthy instances of each service, and where. Nothing without CONSUL_HTTP_ADDR. */
+/**
+ * Checks that Consul has healthy instances of each service, and returns their origins. Skipped without
+ * CONSUL_HTTP_ADDR.
+ */
 export async function checkConsul(settings: DiscoverySettings) {
   const origins = new Map<ServiceEntry, string[]>()
   const findings: Finding[] = []
@@ -21,7 +24,7 @@ export async function checkConsul(settings: DiscoverySettings) {
     return [...diagnoseEntries(service, entries)]
   })
   try {
-    // Short, because the instances are probed afterwards.
+    // Short, to leave time for probing the instances.
     findings.push(...(await raceAbort(Promise.all(checking), AbortSignal.timeout(700))).flat())
     if (findings.length === 0) findings.push(ok(`${agent} knows every service`))
   } catch (error) {
@@ -33,17 +36,17 @@ export async function checkConsul(settings: DiscoverySettings) {
 
 function* diagnoseEntries({ name }: ServiceEntry, entries: HealthEntry[]) {
   if (entries.length === 0) {
-    yield fail(`${name} is not registered: start it with this CONSUL_HTTP_ADDR and a token that may register it`)
+    yield fail(`${name} is not registered: start it with this CONSUL_HTTP_ADDR and a token that allows it to register`)
   }
   for (const entry of entries.filter(({ Checks }) => Checks.some(({ Status }) => Status !== 'passing'))) {
-    const remedy = 'make its /readyz reachable for the agent, or wait a minute until Consul removes it'
+    const remedy = 'make its /readyz reachable from the agent, or wait a minute until Consul removes it'
     yield fail(`the health check of ${name} at ${toInstanceOrigin(entry)} fails: ${remedy}`)
   }
 }
 
 function diagnoseError(reason: string): string {
-  if (/no cluster leader/i.test(reason)) return 'has no leader: wait, or check the servers of its cluster'
+  if (/no cluster leader/i.test(reason)) return 'has no leader: wait, or check the servers in its cluster'
   const isRejected = /permission denied|acl not found|forbidden/i.test(reason)
-  if (isRejected) return 'rejects the token: correct CONSUL_HTTP_TOKEN (see deploy/consul-policy.hcl)'
-  return `is unreachable (${reason}): start it, or correct CONSUL_HTTP_ADDR; until then, the last known instances are used`
+  if (isRejected) return 'rejects the token: fix CONSUL_HTTP_TOKEN (see deploy/consul-policy.hcl)'
+  return `is unreachable (${reason}): start it, or fix CONSUL_HTTP_ADDR; until then, the last known instances are used`
 }

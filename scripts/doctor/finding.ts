@@ -1,9 +1,9 @@
 import { styleText } from 'node:util'
 
-/** FAIL: something does not work, and the exit status is 1. warn: everything works, but something needs attention. */
+/** FAIL: something is broken, and the exit status is 1. warn: everything works, but something needs attention. */
 export type Finding = { severity: 'ok' | 'warn' | 'FAIL'; name: string; text: string }
 
-/** Creates findings about one thing. Each text says what is wrong and how to fix it. */
+/** Creates findings for one check. The text describes the problem and the fix. */
 export function about(name: string) {
   const withSeverity = (severity: Finding['severity']) => (text: string) => ({ severity, name, text })
   return { ok: withSeverity('ok'), warn: withSeverity('warn'), fail: withSeverity('FAIL') }
@@ -11,7 +11,7 @@ export function about(name: string) {
 
 const COLOURS = { ok: 'green', warn: 'yellow', FAIL: 'red' } as const
 
-/** One line per finding, in columns; coloured if standard output is a terminal. */
+/** Formats findings as a table, one line each; in colour if standard output is a terminal. */
 export function toText(findings: Finding[]): string {
   const width = Math.max(...findings.map(({ name }) => name.length))
   const toLine = ({ severity, name, text }: Finding) =>

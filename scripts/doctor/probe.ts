@@ -2,10 +2,10 @@ import { request } from 'undici'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 
-/** The outcome of a request. `text` is the body of a response, or the reason why there is none. */
+/** The outcome of a request. `text` is the response body, or the reason for the failure. */
 export type Probe = { outcome: 'response' | 'timeout' | 'unreachable'; text: string }
 
-/** Sends a GET request to a program that may be another one, hang, or not run. Never throws. */
+/** Sends a GET request to an instance that may hang, be down, or be a different program. Never throws. */
 export async function probe(origin: string, path: string, timeoutMs = 2_000): Promise<Probe> {
   try {
     const { body } = await request(`${origin}${path}`, { signal: AbortSignal.timeout(timeoutMs) })
@@ -13,7 +13,7 @@ export async function probe(origin: string, path: string, timeoutMs = 2_000): Pr
   } catch (error) {
     const { name, code } = error as NodeJS.ErrnoException
     if (name === 'TimeoutError') return { outcome: 'timeout', text: `no response within ${timeoutMs / 1_000} s` }
-    // A response that is not HTTP.
+    // The response is not HTTP.
     if (name === 'HTTPParserError' || name === 'SocketError') return { outcome: 'response', text: '' }
     return { outcome: 'unreachable', text: code ?? toReason(error) }
   }
@@ -34,7 +34,7 @@ export function toMetric({ text }: Probe, name: string): number {
 
 export type Samples<Sample> = { first: Sample; second?: Sample }
 
-/** Samples a backlog. If there is one, samples it again a second later, which shows whether it shrinks. */
+/** Samples a backlog, and if it is not empty, samples it again a second later to see whether it shrinks. */
 export async function sampleTwice<T extends { backlog: number }>(take: () => Promise<T>): Promise<Samples<T>> {
   const first = await take()
   if (!(first.backlog > 0)) return { first }

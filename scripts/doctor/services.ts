@@ -8,7 +8,7 @@ import { probe, toJson } from './probe.ts'
 
 const Document = z.object({ info: z.object({ title: z.string(), version: z.string() }) })
 
-/** What an instance reports about itself. Another program has no status or no title. */
+/** Reads the state of an instance from its endpoints. `status` or `title` is undefined for a different program. */
 export async function inspect(service: ServiceEntry, origin: string) {
   const get = (path: string) => probe(origin, path)
   const [ready, document, metrics] = await Promise.all([get('/readyz'), get('/openapi.json'), get('/metrics')])
@@ -19,18 +19,18 @@ export async function inspect(service: ServiceEntry, origin: string) {
 }
 export type Inspected = Awaited<ReturnType<typeof inspect>>
 
-/** What is wrong with each instance, or that it is ready. `others` are findings about its dependencies. */
+/** Findings for each instance. `others` are the findings for its dependencies. */
 export function diagnoseInstances(inspected: Inspected[], others: Finding[]): Finding[] {
-  const missing = inspected.map((one) => [...diagnoseIdentity(one)])
+  const missing = inspected.map((instance) => [...diagnoseIdentity(instance)])
   const failures = [...missing.flat(), ...others].filter(({ severity }) => severity === 'FAIL')
   const failing = new Set(failures.map(({ name }) => name))
-  return inspected.flatMap((one, n) => {
-    const findings = missing[n]?.length ? missing[n] : [...diagnoseState(one, failing)]
-    return findings.length > 0 ? findings : [about(one.service.name).ok(`${one.origin} is ready`)]
+  return inspected.flatMap((instance, n) => {
+    const findings = missing[n]?.length ? missing[n] : [...diagnoseState(instance, failing)]
+    return findings.length > 0 ? findings : [about(instance.service.name).ok(`${instance.origin} is ready`)]
   })
 }
 
-/** Why an instance is not the expected service. */
+/** Findings if the instance is down or is not the expected service. */
 function* diagnoseIdentity({ service, origin, ready, status, title }: Inspected) {
   const { name, port: usual, urlSetting, whenDown } = service
   const { fail } = about(name)
@@ -40,37 +40,38 @@ function* diagnoseIdentity({ service, origin, ready, status, title }: Inspected)
     const remedy = `${ready.outcome === 'timeout' ? 'it hangs, so kill it, then ' : ''}start it (${command})`
     yield fail(`${origin} is unreachable (${ready.text}): ${remedy}; until then, ${whenDown}`)
   } else if (!status || !title) {
-    yield fail(`${origin} is another program: stop it, or start ${name} with another --port and set ${urlSetting}`)
-  } else if (title !== name) yield fail(`${origin} is ${title}, not ${name}: correct ${urlSetting}`)
+    yield fail(`${origin} is a different program: stop it, or start ${name} with another --port and set ${urlSetting}`)
+  } else if (title !== name) yield fail(`${origin} is ${title}, not ${name}: fix ${urlSetting}`)
 }
 
-/** What to do about a dependency that only the service itself sees as down. */
+/** The fix for a dependency that is up but unreachable from the service. */
 const REMEDIES: Record<string, string> = {
-  ...Object.fromEntries(serviceEntries.map(({ name, urlSetting }) => [name, `correct its ${urlSetting}`])),
-  nats: 'correct its NATS_URL',
-  outbox: 'free space on the disk of its DATA_DIR; see its log',
-  consul: 'correct its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',
+  ...Object.fromEntries(serviceEntries.map(({ name, urlSetting }) => [name, `fix its ${urlSetting}`])),
+  nats: 'fix its NATS_URL',
+  outbox: 'free space on the disk of its DATA_DIR; check its log',
+  consul: 'fix its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',
 }
 
-/** What is wrong with the expected service. `failing` has the names with a FAIL finding of their own. */
+/** Findings for the state of the expected service. `failing` contains the names that have a FAIL finding themselves. */
 function* diagnoseState(inspected: Inspected, failing: Set<string>): Generator<Finding> {
   const { service, origin, status, dependencies, circuits, version: running, node = pinnedNode } = inspected
   const { warn, fail } = about(service.name)
   const down = Object.keys(dependencies).filter((name) => dependencies[name] === 'down')
   const open = Object.keys(circuits).filter((name) => circuits[name] !== 'closed' && !down.includes(name))
   if (status === 'stopping') return yield fail(`${origin} is stopping: start it again once it has stopped`)
-  if (status === 'not ready' && down.length === 0) yield fail(`${origin} is not ready: see its log`)
+  if (status === 'not ready' && down.length === 0) yield fail(`${origin} is not ready: check its log`)
   for (const name of down) {
-    const remedy = failing.has(name) ? `see ${name}` : (REMEDIES[name] ?? 'see its log')
+    const remedy = failing.has(name) ? `see ${name}` : (REMEDIES[name] ?? 'check its log')
     const finding = failing.has(name) && status === 'ready' ? warn : fail
     yield finding(`${origin} is ${status}, with ${name} down: ${remedy}`)
   }
-  for (const name of open) yield warn(`${origin} opened its circuit to ${name}: the next play probes it; see its log`)
+  for (const name of open)
+    yield warn(`${origin} has an open circuit to ${name}: the next play probes it; check its log`)
   if (running !== version) yield warn(`${origin} is version ${running}, not ${version}: restart it from this checkout`)
   if (node !== pinnedNode) yield warn(`${origin} runs on Node ${node}: start it with the pinned version, ${pinnedNode}`)
 }
 
-/** Instances of a service share their data through the event log or NATS, or not at all. */
+/** Instances of a service share data only through the event log or NATS. */
 export function* diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[]): Generator<Finding> {
   const running = inspected.filter(({ service, status }) => service.name === name && status)
   if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return

@@ -8,7 +8,10 @@ import { environmentAt } from '../start/plan.ts'
 const shape = { NATS_URL: natsUrl, DATA_DIR: dataDir, EVENTS_MAX_AGE: eventsMaxAge, ...discoverySettings }
 const urlShape = Object.fromEntries(serviceEntries.map((service) => [service.urlSetting, urlsOf(service)]))
 
-/** The settings that `npm start` gives to the services. Throws UsageError. */
+/**
+ * The settings that `npm start` passes to the services.
+ * @throws UsageError
+ */
 export function loadDoctorSettings(edgePort: number, given: NodeJS.ProcessEnv) {
   const source = { args: [], env: environmentAt(edgePort, given) }
   const urls = loadSettings(urlShape, source)

@@ -2,13 +2,13 @@ import { services } from '../../services.ts'
 import type { Plan } from './plan.ts'
 
 const EMBEDDED = `
-This is the embedded mode: nats-server was not found, so all services share one process, and the event log is a file.
+Running in embedded mode: nats-server was not found, so all services share one process, and the event log is a file.
 Each view is still counted exactly once, but the services cannot fail or scale independently.
 For the full system, install NATS and start again: apt install nats-server, brew install nats-server,
 or https://github.com/nats-io/nats-server/releases. Or set NATS_URL.
 `
 
-/** What to print once everything is ready. */
+/** The message to print once everything is ready. */
 export function greeting({ mode, services: started, consul }: Pick<Plan, 'mode' | 'services' | 'consul'>): string {
   const line = (name: string, url: string) => `  ${name.padEnd(15)} ${url}\n`
   const addresses = started.map(({ name, port }) => line(name, `http://localhost:${port}`))

@@ -9,8 +9,8 @@ import { greeting } from './greeting.ts'
 import { makePlan, type Plan, PlanError } from './plan.ts'
 import { supervise } from './supervisor.ts'
 
-const READY_LIMIT_MS = 30_000
-const READY_EVERY_MS = 100
+const READY_TIMEOUT_MS = 30_000
+const READY_POLL_MS = 100
 const SECOND_SIGNAL_AFTER_MS = 500
 
 const NAME = 'npm start'
@@ -20,7 +20,7 @@ const usage = `Usage: npm start [-- --port N] [-- --consul]
 Starts everything: the processes of the Procfile if NATS_URL is set or nats-server is installed; otherwise one process,
 with the event log in a file. Settings: see .env.example.
 
-  --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, move by the same offset
+  --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
   --consul   also start a Consul agent in development mode, through which the services find each other, and a second
              metadata instance (npm run start:consul)`
 
@@ -64,12 +64,13 @@ async function run(plan: Plan): Promise<number> {
   let firstSignal: number | undefined
   const onSignal = () => {
     firstSignal ??= performance.now()
-    // One Ctrl-C arrives twice, from the terminal and from npm; a later one means that the user will not wait.
+    // A single Ctrl-C arrives twice, from the terminal and from npm. A later one means that the user does not want to
+    // wait.
     if (performance.now() - firstSignal > SECOND_SIGNAL_AFTER_MS) processes.kill()
     ending.resolve(0)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal)
-  // The terminal was closed, or the reader of the pipe is gone.
+  // The terminal or the reading end of the pipe was closed.
   for (const output of [process.stdout, process.stderr]) output.on('error', () => ending.resolve(0))
   void greetWhenReady(plan, ended.signal)
   const status = await ending.promise
@@ -79,11 +80,11 @@ async function run(plan: Plan): Promise<number> {
 }
 
 async function greetWhenReady(plan: Plan, ended: AbortSignal): Promise<void> {
-  const limit = performance.now() + READY_LIMIT_MS
+  const limit = performance.now() + READY_TIMEOUT_MS
   while (!(await areReady(plan))) {
     if (ended.aborted) return
-    if (performance.now() > limit) return say(`not ready after ${READY_LIMIT_MS / 1_000} s; see the lines above`)
-    await sleep(READY_EVERY_MS)
+    if (performance.now() > limit) return say(`not ready after ${READY_TIMEOUT_MS / 1_000} s; see the lines above`)
+    await sleep(READY_POLL_MS)
   }
   if (!ended.aborted) process.stdout.write(greeting(plan))
 }
@@ -96,11 +97,14 @@ async function areReady({ services }: Plan): Promise<boolean> {
   )
 }
 
-/** On a terminal, readable lines; otherwise the services' own JSON, and other lines with the name of their process. */
+/**
+ * Pretty-prints JSON lines on a terminal, and passes them through otherwise. Prefixes other lines with the process
+ * name.
+ */
 function createPrinter(): (name: string, line: string) => void {
   const pretty = prettyFactory({ ...PRETTY, colorize: process.stdout.isTTY })
   return (name, line) => {
-    // Both servers are verbose when they start.
+    // Both servers log verbosely at startup.
     if (name === 'nats' && line.includes('[INF]')) return
     if (name === 'consul' && !/\[(WARN|ERROR)\]/.test(line)) return
     if (!line.startsWith('{')) process.stdout.write(`${name}: ${line}\n`)

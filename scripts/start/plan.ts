@@ -9,7 +9,7 @@ const CONSUL_PORT = 8500
 
 type PortUse = { name: string; port: number }
 
-/** What to start: the commands, their environment, and the ports that they need. */
+/** The commands to start, their environment, and the ports that they need. */
 export type Plan = {
   mode: 'processes' | 'embedded'
   /** The port of the Consul agent, if it is started. */
@@ -21,14 +21,14 @@ export type Plan = {
   ports: PortUse[]
 }
 
-/** The plan cannot run on this machine. The message says what is missing and how to get it. */
+/** The plan cannot run on this machine. The message names the missing program and how to install it. */
 export class PlanError extends Error {
   override name = 'PlanError'
 }
 
 /**
  * The processes of the Procfile if there is a NATS server for them; otherwise all services in one process.
- * @param edgePort port of play; all other ports keep their distance from it
+ * @param edgePort port of play; all other ports are relative to it
  * @param withConsul also start the processes of Procfile.consul, and let the services discover each other through Consul
  * @throws PlanError
  */
@@ -48,7 +48,7 @@ export function makePlan(edgePort: number, given: NodeJS.ProcessEnv, withConsul 
     return withConsul ? addConsul(plan, offset) : plan
   }
   if (withConsul)
-    throw new PlanError('nats-server is not on the PATH; the two instances of metadata share their data in it')
+    throw new PlanError('nats-server is not on the PATH; the two instances of metadata need it to share their data')
   return {
     mode: 'embedded',
     intro: 'all services in one process, without NATS',
@@ -59,19 +59,19 @@ export function makePlan(edgePort: number, given: NodeJS.ProcessEnv, withConsul 
   }
 }
 
-/** The environment of the processes: where they find each other, unless `given` says otherwise. */
+/** The environment of the processes, with their URLs unless `given` sets them. */
 export function environmentAt(edgePort: number, given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const offset = edgePort - services.play.port
   const urls = serviceEntries.map(({ urlSetting, port }) => [urlSetting, `http://127.0.0.1:${port + offset}`])
   return { ...Object.fromEntries(urls), NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}`, ...withoutEmpty(given) }
 }
 
-/** Whether there is no NATS server for the processes. */
+/** Whether `npm start` falls back to embedded mode because there is no NATS server. */
 export function needsEmbedded(given: NodeJS.ProcessEnv): boolean {
   return !given.NATS_URL && natsServerVersion() === undefined
 }
 
-/** An empty variable counts as unset. */
+/** An empty variable is treated as unset. */
 function withoutEmpty(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
 }

@@ -14,7 +14,7 @@ export function portsOf({ command }: Command): number[] {
   return [...command.matchAll(/port (\d+)/g)].map(([, port]) => Number(port))
 }
 
-/** The options of Node itself in a command, such as `--max-old-space-size=320`. */
+/** The Node options in a command, such as `--max-old-space-size=320`. */
 export function nodeFlagsOf({ command }: Command): string[] {
   return /\/node ((?:--\S+ )*)/.exec(command)?.[1]?.split(' ').filter(Boolean) ?? []
 }

@@ -10,14 +10,14 @@ const RESTART = { initialMs: 1_000, maxMs: 16_000 }
 /** A process that ran this long is healthy: its next exit resets the backoff. */
 const HEALTHY_MS = 30_000
 /** Longer than the graceful shutdown of a service. */
-const STOP_LIMIT_MS = 12_000
+const STOP_TIMEOUT_MS = 12_000
 
 type Options = {
   commands: Command[]
   env: NodeJS.ProcessEnv
   /** Called with each line that a process writes. */
   onLine: (name: string, line: string) => void
-  /** Called with each message of the supervisor itself. */
+  /** Called with each message from the supervisor itself. */
   say: (text: string) => void
   /** Called when a process exits because of invalid settings. It is not restarted. */
   onInvalidSettings: (name: string) => void
@@ -78,7 +78,7 @@ function keepRunning(
   return {
     async stop() {
       child?.kill('SIGTERM')
-      const timer = setTimeout(() => child?.kill('SIGKILL'), STOP_LIMIT_MS)
+      const timer = setTimeout(() => child?.kill('SIGKILL'), STOP_TIMEOUT_MS)
       await done
       clearTimeout(timer)
     },

@@ -4,9 +4,9 @@ import type { FieldError } from '../http/errors.ts'
 import { SMALL_BODY, toFieldErrors } from '../http/validate.ts'
 import { createYielder } from '../runtime/yielder.ts'
 
-/** The limit for the body of a single asset. It also bounds the cost of one call of `JSON.parse`. */
+/** The same limit as for the body of a single asset. It also bounds the cost of one `JSON.parse` call. */
 export const MAX_LINE_BYTES = SMALL_BODY
-export const MAX_BAD_LINES = 100
+export const MAX_INVALID_LINES = 100
 
 const LINE_FEED = 0x0a
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
@@ -16,11 +16,12 @@ const BLANK = /^[ \t\r]*$/
 const Identified = z.object({ id: AssetId })
 
 type Asset<Fields> = { id: string; fields: Fields }
-type Refusal = { errors: FieldError[] }
+type InvalidLine = { errors: FieldError[] }
 
 /**
- * Parses newline-delimited JSON (https://github.com/ndjson/ndjson-spec), one asset a line. Blank lines are skipped; of
- * lines with the same id the last one wins. If any line is invalid there are no assets, only the errors of the first `MAX_BAD_LINES` such lines.
+ * Parses newline-delimited JSON (https://github.com/ndjson/ndjson-spec), one asset per line. Skips blank lines; if an
+ * id occurs more than once, the last line wins. If any line is invalid, returns no assets, only the errors of the first
+ * `MAX_INVALID_LINES` invalid lines.
  */
 export async function parseAssetLines<Fields>(
   body: Uint8Array,
@@ -30,14 +31,14 @@ export async function parseAssetLines<Fields>(
   const errors: FieldError[] = []
   const yieldWhenDue = createYielder()
   let number = 0
-  let badLines = 0
+  let invalidLines = 0
   for (const line of linesOf(body)) {
     number += 1
     const parsed = parseLine(line, schema)
     if (parsed && 'errors' in parsed) {
       errors.push(...parsed.errors.map(({ path, message }) => ({ path: pathAt(number, path), message })))
-      badLines += 1
-      if (badLines === MAX_BAD_LINES) break
+      invalidLines += 1
+      if (invalidLines === MAX_INVALID_LINES) break
     } else if (parsed) {
       assets.set(parsed.id, parsed.fields)
     }
@@ -53,23 +54,23 @@ function* linesOf(body: Uint8Array): Generator<Uint8Array> {
   for (let start = hasMark ? BYTE_ORDER_MARK.length : 0; start < body.length; ) {
     const found = body.indexOf(LINE_FEED, start)
     const end = found === -1 ? body.length : found
-    // A body may consist of line feeds only: creating a view for each would dominate the cost.
+    // Fast path for a body of millions of empty lines: avoids creating a subarray for each.
     yield start === end ? EMPTY : body.subarray(start, end)
     start = end + 1
   }
 }
 
 /** @returns undefined for a blank line */
-function parseLine<Fields>(line: Uint8Array, schema: z.ZodType<Fields>): Asset<Fields> | Refusal | undefined {
+function parseLine<Fields>(line: Uint8Array, schema: z.ZodType<Fields>): Asset<Fields> | InvalidLine | undefined {
   if (line.length === 0) return undefined
   if (line.length > MAX_LINE_BYTES) {
-    return refuse(`a line may have ${MAX_LINE_BYTES} bytes, this one has ${line.length}`)
+    return invalid(`the line has ${line.length} bytes; at most ${MAX_LINE_BYTES} are allowed`)
   }
   const text = decode(line)
-  if (text === undefined) return refuse('must be UTF-8')
+  if (text === undefined) return invalid('must be UTF-8')
   if (BLANK.test(text)) return undefined
   const object = parseObject(text)
-  if (!object) return refuse('must be a JSON object')
+  if (!object) return invalid('must be a JSON object')
   const identified = Identified.safeParse(object)
   const parsed = schema.safeParse(object)
   if (identified.success && parsed.success) return { id: identified.data.id, fields: parsed.data }
@@ -77,7 +78,7 @@ function parseLine<Fields>(line: Uint8Array, schema: z.ZodType<Fields>): Asset<F
   return { errors: issues.flatMap(toFieldErrors) }
 }
 
-function refuse(message: string): Refusal {
+function invalid(message: string): InvalidLine {
   return { errors: [{ path: '', message }] }
 }
 
@@ -85,7 +86,7 @@ function pathAt(number: number, path: string): string {
   return path === '' ? `line ${number}` : `line ${number}: ${path}`
 }
 
-/** Keeps byte order marks: only one at the start of the body is dropped. */
+/** `ignoreBOM` keeps byte order marks: only the one at the start of the body is dropped. */
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function decode(line: Uint8Array): string | undefined {

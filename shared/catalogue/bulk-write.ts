@@ -11,15 +11,17 @@ import { requireWriteToken } from '../http/write-token.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createYielder } from '../runtime/yielder.ts'
 import type { Store } from '../stores/store.ts'
-import { MAX_BAD_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-lines.ts'
+import { MAX_INVALID_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-lines.ts'
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024
-/** Concurrency limit: each request holds its body and the parsed assets in memory. */
+/** Limits memory use: each request holds its body and the parsed assets in memory. */
 const MAX_REQUESTS = 4
-/** Writes in flight per request. More would time out on a disk that takes 15 ms per flush. */
+/**
+ * Concurrent writes per request, which hide the latency of the store. Few enough that none times out on a slow disk.
+ */
 const MAX_WRITES = 32
 
-/** An object schema, which may be strict. `strip()` returns a variant that drops unknown fields. */
+/** An object schema with a variant that drops unknown fields instead of rejecting them. */
 export type Strippable<Fields> = { strip(): z.ZodType<Fields> }
 
 type Options<Fields> = {
@@ -35,8 +37,8 @@ type Options<Fields> = {
 }
 
 /**
- * `POST <path>/assets`: creates or replaces many assets. Unknown fields are ignored, unlike in the body of a single
- * asset: one file feeds several services, and none of them knows the fields of the others.
+ * `POST <path>/assets`: creates or replaces many assets. Unlike in the body of a single asset, unknown fields are
+ * ignored, so that the same file can be posted to multiple services.
  */
 export function createBulkWrite<Fields extends object>(options: Options<Fields>) {
   const { path, fields, entry, store, invalidate, writeToken } = options
@@ -68,12 +70,12 @@ export function createBulkWrite<Fields extends object>(options: Options<Fields>)
   )
 }
 
-const description = `One asset a line, as JSON. Blank lines are skipped. Fields that the service does not keep are \
-ignored, so that one file can feed several services. Of lines with the same id the last one wins. A line may have \
-${MAX_LINE_BYTES.toLocaleString('en')} bytes, the body ${MAX_BODY_BYTES.toLocaleString('en')}.
+const description = `One JSON object per line, one per asset. Blank lines are skipped. Unknown fields are ignored, so that the same \
+file can be posted to multiple services. If an id occurs more than once, the last line wins. Maximum size: \
+${MAX_LINE_BYTES.toLocaleString('en')} bytes per line, ${MAX_BODY_BYTES.toLocaleString('en')} bytes for the body.
 
-All lines are validated before any asset is stored; a 400 names the first ${MAX_BAD_LINES} invalid lines. Storing is \
-not atomic: a 503 says how many assets are stored. The request can be repeated safely.`
+All lines are validated before any asset is stored; a 400 lists the first ${MAX_INVALID_LINES} invalid lines. The \
+write is not atomic: a 503 returns the number of assets stored. The request is safe to repeat.`
 
 /** OpenAPI 3.1 cannot describe the lines of a body; 3.2 has `itemSchema` for them. */
 function toRequestBody(entry: z.ZodType) {
@@ -96,8 +98,8 @@ async function readBody(c: Context<AppEnv>): Promise<Uint8Array> {
 }
 
 /**
- * Stores all assets. After the first failure no other write is started.
- * @throws UnavailableError that says how many are stored
+ * Stores all assets. Starts no further writes after the first failure.
+ * @throws UnavailableError with the number of assets stored
  */
 async function storeAll<Fields>(
   assets: Map<string, Fields>,

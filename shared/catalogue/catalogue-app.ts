@@ -11,11 +11,11 @@ import type { Store } from '../stores/store.ts'
 import { createBulkWrite, type Strippable } from './bulk-write.ts'
 import type { Invalidations } from './invalidations.ts'
 
-/** What a service keeps of an asset, and under which routes. */
+/** The data that a service stores per asset, and its routes. */
 export type CatalogueDefinition<Fields> = {
   /** The prefix of the routes, such as `/content`. */
   path: string
-  /** What is stored of an asset; the body of a POST. */
+  /** The stored fields of an asset; also the body of a POST. */
   fields: z.ZodType<Fields, Fields> & Strippable<Fields>
   /** The response for an asset. */
   entry: z.ZodType<{ id: string } & Fields>

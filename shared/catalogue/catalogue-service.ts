@@ -19,14 +19,16 @@ type CatalogueSettings = ServiceSettings<typeof settings>
 type Options<Fields> = {
   name: string
   port: number
-  /** What is stored of an asset. */
+  /** The stored fields of an asset. */
   fields: z.ZodType<Fields, Fields>
-  /** The assets that it starts with. */
+  /** The initial assets. */
   seed: [id: string, fields: Fields][]
   createApp: (deps: CatalogueDeps<Fields>) => App
 }
 
-/** A service that stores one kind of data per asset: in a map, or with NATS_URL in a replicated key-value bucket. */
+/**
+ * A service that stores one kind of data per asset: in memory, or in a replicated key-value bucket if NATS_URL is set.
+ */
 export function defineCatalogueService<Fields extends object>({
   name,
   port,
@@ -34,7 +36,7 @@ export function defineCatalogueService<Fields extends object>({
   seed,
   createApp,
 }: Options<Fields>) {
-  /** @param shared invalidations to use instead of its own, in the embedded mode */
+  /** @param shared invalidations shared by all services, in embedded mode */
   async function start(service: Service, settings: CatalogueSettings, shared?: Invalidations): Promise<Address> {
     const { log, health, resources } = service
     const { NATS_URL, WRITE_TOKEN: writeToken } = settings

@@ -32,7 +32,7 @@ describe.skipIf(!natsVersion)('invalidations over NATS', () => {
     return { link, invalidations: createNatsInvalidations(link) }
   }
 
-  test('reach other processes, whatever the id', async () => {
+  test('reach other processes, for any id', async () => {
     const [sender, receiver] = [open(), open()]
     const [received, gaps] = [vi.fn(), vi.fn()]
     receiver.invalidations.subscribe(received, gaps)

@@ -1,8 +1,8 @@
-/** Says that a service has created, replaced or deleted an asset's entry: cached copies are out of date. */
+/** A service has created, replaced or deleted its data for an asset, so cached copies are stale. */
 export type Invalidation = { service: string; id: string }
 
 export type Invalidations = {
-  /** Best effort: if an invalidation is lost, the TTL of the cache bounds how long it is stale. */
+  /** Best effort: if an invalidation is lost, the TTL of the cache bounds the staleness. */
   publish(invalidation: Invalidation): void
   /**
    * @param onInvalidation called for each invalidation

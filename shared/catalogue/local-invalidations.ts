@@ -1,6 +1,6 @@
 import type { Invalidation, Invalidations } from './invalidations.ts'
 
-/** Invalidations within one process: for the embedded mode, and for a service without NATS. */
+/** Invalidations within one process, for embedded mode and for services without NATS. */
 export function createLocalInvalidations(): Invalidations {
   const subscribers: ((invalidation: Invalidation) => void)[] = []
   return {

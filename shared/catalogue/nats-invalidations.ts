@@ -13,7 +13,7 @@ export function createNatsInvalidations(nats: NatsLink): Invalidations {
     subscribe(onInvalidation, onGap) {
       let isSubscribed = false
       nats.onUp((connection) => {
-        // The client resubscribes by itself after a reconnect, but messages published meanwhile are lost.
+        // The client resubscribes automatically after a reconnect, but messages published in the meantime are lost.
         if (isSubscribed) return onGap()
         isSubscribed = true
         connection.subscribe('changes.*.*', {

@@ -3,16 +3,16 @@ import type { Instances } from '../discovery/discovery.ts'
 
 const CONNECTIONS = 64
 
-/** How long a failed instance is ejected. After that, one call probes it. */
+/** How long a failed instance stays ejected. After that, one call probes it. */
 const EJECTION_MS = 1_000
 
 export type Instance = { origin: string; pool: Pool; inFlight: number; ejectedUntil: number }
 
-/** Balances calls over the instances of a service. */
+/** Load-balances calls across the instances of a service. */
 export type Balancer = AsyncDisposable & {
   /**
-   * Power of two choices: of two random instances, the one with fewer calls in flight. Ejected instances are picked only
-   * if there is no other. Undefined if all were tried.
+   * Power of two choices: of two random instances, the one with fewer calls in flight. Ejected instances are picked
+   * only if there are no others. Undefined if all instances were tried.
    */
   pick(tried: readonly Instance[]): Instance | undefined
   /** The number of instances. */
@@ -27,7 +27,7 @@ export function createBalancer(origins: Instances): Balancer {
     const latest = origins()
     if (latest !== knownOrigins) {
       const next = latest.map((origin) => instances.find((known) => known.origin === origin) ?? createInstance(origin))
-      // Closing lets calls in flight finish.
+      // close() lets calls in flight finish.
       for (const instance of instances) if (!next.includes(instance)) void instance.pool.close()
       knownOrigins = latest
       instances = next
@@ -41,7 +41,7 @@ export function createBalancer(origins: Instances): Balancer {
       const now = performance.now()
       const healthy = untried.filter(({ ejectedUntil }) => ejectedUntil <= now)
       const picked = powerOfTwoChoices(healthy.length > 0 ? healthy : untried)
-      // A probe is in flight now: other calls wait for its result.
+      // Keep the instance ejected for other calls while this one probes it.
       if (picked && picked.ejectedUntil > 0) picked.ejectedUntil = now + EJECTION_MS
       return picked
     },
@@ -56,16 +56,16 @@ function createInstance(origin: string): Instance {
   return { origin, pool: new Pool(origin, { connections: CONNECTIONS }), inFlight: 0, ejectedUntil: 0 }
 }
 
-/** Outlier ejection: takes an instance out of rotation for a while. */
+/** Outlier ejection: takes an instance out of rotation temporarily. */
 export function eject(instance: Instance): void {
   instance.ejectedUntil = performance.now() + EJECTION_MS
 }
 
-/** Nearly as even as least in-flight over all instances, without a herd on the least loaded one. */
+/** Balances almost as evenly as choosing the least loaded instance, without a thundering herd on it. */
 function powerOfTwoChoices(instances: Instance[]): Instance | undefined {
   if (instances.length < 2) return instances[0]
   const first = Math.floor(Math.random() * instances.length)
   const second = (first + 1 + Math.floor(Math.random() * (instances.length - 1))) % instances.length
-  const [one, other] = [instances[first], instances[second]]
-  return one && other && other.inFlight < one.inFlight ? other : one
+  const [a, b] = [instances[first], instances[second]]
+  return a && b && b.inFlight < a.inFlight ? b : a
 }

@@ -37,7 +37,7 @@ test('the circuit opens when more than half of the calls have failed', async () 
   }
 })
 
-test('after half a second one call probes the service, and its success closes the circuit', async () => {
+test('after half a second, one call probes the service, and its success closes the circuit', async () => {
   const { client, calls, behave, lines } = await opened()
   behave('hang')
   await vi.advanceTimersByTimeAsync(499)
@@ -63,7 +63,7 @@ test('after half a second one call probes the service, and its success closes th
   expect(lines.slice(2)).toEqual([{ level: 40, upstream: 'test', msg: 'circuit opened' }])
 })
 
-test('a probe is given up after 150 ms, another call is not', async () => {
+test('a probe times out after 150 ms, other calls do not', async () => {
   const closed = open()
   closed.behave('hang')
   const stop = new AbortController()
@@ -83,7 +83,7 @@ test('a probe is given up after 150 ms, another call is not', async () => {
   await probe
 })
 
-test('a call whose deadline has passed is not sent, and is no failure of the service', async () => {
+test('a call whose deadline has passed is not sent, and does not count as a failure', async () => {
   const { client, calls } = open()
   const signal = AbortSignal.abort(new Error('deadline'))
   for (let n = 0; n < 5; n += 1) {
@@ -156,7 +156,7 @@ function options(): CallOptions {
   return { signal: new AbortController().signal }
 }
 
-/** A client whose service behaves as the test says, behind a circuit breaker and under a fake clock. */
+/** A circuit breaker around a fake client, with a fake clock. */
 function open() {
   useFakeClock()
   let behaviour: Behaviour = 'succeed'

@@ -5,7 +5,7 @@ import type { Logger } from '../runtime/log.ts'
 import type { Metrics } from '../service/metrics.ts'
 import { type CallOptions, type ServiceClient, type ServiceResponse, UpstreamError } from './service-client.ts'
 
-/** The circuit opens when more than half of the calls in this window have failed, out of at least two. */
+/** The circuit opens when more than half of the calls in this window failed, with a minimum of two calls. */
 const SAMPLE_MS = 2_000
 const THRESHOLD = 0.5
 const MIN_CALLS_PER_SECOND = 1
@@ -23,8 +23,8 @@ export class CircuitOpenError extends UpstreamError {
 export type CircuitBreakerClient = ServiceClient & { circuit: () => Circuit }
 
 /**
- * A client that stops calling a service that fails: calls then fail at once with CircuitOpenError, and a probe every half
- * second finds out whether the service has recovered. The metric `circuit_breaker_state` shows its state.
+ * A client that stops calling a failing service: calls fail immediately with CircuitOpenError, and every half second
+ * one call probes the service. The metric `circuit_breaker_state` exposes the state.
  */
 export function withCircuitBreaker(
   client: ServiceClient,
@@ -47,7 +47,7 @@ export function withCircuitBreaker(
     work: (options: CallOptions) => Promise<ServiceResponse>,
     options: CallOptions,
   ): Promise<ServiceResponse> {
-    // A deadline that passed before the call is not the service's failure.
+    // Do not blame the service for a deadline that had already passed.
     if (options.signal.aborted) {
       throw new CircuitOpenError(`${client.name} was not called`, { cause: options.signal.reason })
     }

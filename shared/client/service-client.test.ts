@@ -9,12 +9,12 @@ import { parseTraceparent } from '../tracing/trace-context.ts'
 import { nonRecordingTracing } from '../tracing/tracing.ts'
 import { createServiceClient, expectBody, type ServiceClient, UpstreamError } from './service-client.ts'
 
-/** How an instance responds to its n-th request: with a status, not at all, or by closing the connection. */
+/** The behaviour of an instance on its n-th request: returns a status, hangs, or closes the connection. */
 type Behaviour = (n: number) => number | 'hang' | 'cut'
 
 type Received = { method: string; headers: IncomingHttpHeaders; body: string }
 
-/** How long an instance is ejected. */
+/** The duration of an ejection. */
 const EJECTION_MS = 1_000
 
 let stack = new AsyncDisposableStack()
@@ -23,7 +23,7 @@ afterEach(async () => {
   stack = new AsyncDisposableStack()
 })
 
-test('calls are balanced over the instances', async () => {
+test('calls are load-balanced across the instances', async () => {
   const [one, other] = [await startInstance(() => 200), await startInstance(() => 200)]
   const { get } = createClient(one, other)
   for (let n = 0; n < 100; n += 1) await get()
@@ -48,14 +48,14 @@ test('of two instances, the one with fewer calls in flight is picked', async () 
   await Promise.all(calls)
 })
 
-test.each([503, 500, 'cut', 'hang'] as const)('a GET fails over from an instance that responds %s', async (failure) => {
+test.each([503, 500, 'cut', 'hang'] as const)('a GET fails over from an instance that returns %s', async (failure) => {
   const [bad, good] = [await startInstance(() => failure), await startInstance(() => 200)]
   const { get } = createClient(bad, good)
   for (let n = 0; n < 20; n += 1) expect(await get()).toEqual({ status: 200, body: { port: good.port } })
   expect(bad.requests()).toBe(1)
 })
 
-test('a response below 500 is no failure', async () => {
+test('a response below 500 is not a failure', async () => {
   const instance = await startInstance(() => 499)
   expect(await createClient(instance).get()).toMatchObject({ status: 499 })
 })
@@ -70,7 +70,7 @@ test('an ejected instance is called again after a second', async () => {
   expect(recovering.requests()).toBe(2)
 })
 
-test('an instance whose probe succeeds gets its share again at once', async () => {
+test('an instance gets its share of calls again as soon as its probe succeeds', async () => {
   const [recovering, good] = [await startInstance((n) => (n === 1 ? 503 : 200)), await startInstance(() => 200)]
   const { get } = createClient(recovering, good)
   await eventually(async () => {
@@ -97,7 +97,7 @@ test('after an ejection only one call at a time probes the instance', async () =
   await Promise.allSettled(posts)
 })
 
-test('if all instances are ejected they are called nevertheless', async () => {
+test('ejected instances are called if there are no others', async () => {
   const instance = await startInstance((n) => (n === 1 ? 503 : 200))
   const { get } = createClient(instance)
   await expect(get()).rejects.toThrow(UpstreamError)
@@ -135,19 +135,19 @@ test('a call that is aborted does not fail over', async () => {
   expect(one.requests() + other.requests()).toBe(1)
 })
 
-test('an attempt is given up early only if another instance can be tried after it', async () => {
+test('an attempt has a shorter timeout only if another instance is left to try', async () => {
   const instances = [await startInstance(() => 200, { delayMs: 300 }), await startInstance(() => 200, { delayMs: 300 })]
   expect(await createClient(...instances).get()).toMatchObject({ status: 200 })
   expect(instances.map(({ requests }) => requests())).toEqual([1, 1])
 })
 
-test('a call fails without instances', async () => {
+test('a call fails if there are no instances', async () => {
   const { client, get } = createClient()
   await expect(get()).rejects.toThrow('test: GET / failed')
   await expect(client.stream('/', streamOptions())).rejects.toThrow('test: streaming / failed')
 })
 
-test('calls follow a change of the instances', async () => {
+test('calls go to the new instances after a change', async () => {
   const [old, next] = [await startInstance(() => 200), await startInstance(() => 200)]
   let origins = [old.origin]
   const client = stack.use(createServiceClient({ name: 'moving', instances: () => origins }))
@@ -169,7 +169,7 @@ test('an instance stays ejected when others join', async () => {
   expect(bad.requests()).toBe(1)
 })
 
-test('a call carries its request id, its trace and the token', async () => {
+test('a call has the headers for its request id, its trace and the token', async () => {
   const instance = await startInstance(() => 200)
   const instances = () => origins
   const origins = [instance.origin]
@@ -194,7 +194,7 @@ test('a call carries its request id, its trace and the token', async () => {
   for (const name of ['content-type', 'x-request-id', 'tracestate']) expect(headers).not.toHaveProperty(name)
 })
 
-test('without a token a call has no authorization', async () => {
+test('without a token, calls have no authorization header', async () => {
   const instance = await startInstance(() => 200)
   await createClient(instance).get()
   expect(instance.last().headers).not.toHaveProperty('authorization')
@@ -205,20 +205,20 @@ test.each([
   [404, 'up'],
   [503, 'down'],
   ['hang', 'down'],
-] as const)('the state of a service that responds %s to /healthz is %s', async (behaviour, state) => {
+] as const)('the state of a service that returns %s to /healthz is %s', async (behaviour, state) => {
   const { client } = createClient(await startInstance(() => behaviour))
   const started = performance.now()
   expect(await client.state()).toBe(state)
   expect(performance.now() - started).toBeLessThan(1_000)
 })
 
-test('a stream of an instance that responds 200 is read as it arrives', async () => {
+test('a stream of an instance that returns 200 is read as it arrives', async () => {
   const { client } = createClient(await startInstance(() => 200))
   const stream = await client.stream('/', streamOptions())
   expect(JSON.parse(await text(stream))).toEqual({ port: expect.any(Number) })
 })
 
-test.each([503, 404, 'cut', 'hang'] as const)('an instance that responds %s has no stream', async (failure) => {
+test.each([503, 404, 'cut', 'hang'] as const)('a stream fails if the instance returns %s', async (failure) => {
   const { client } = createClient(await startInstance(() => failure))
   await expect(client.stream('/', streamOptions())).rejects.toThrow(UpstreamError)
 })
@@ -226,7 +226,7 @@ test.each([503, 404, 'cut', 'hang'] as const)('an instance that responds %s has 
 test.each([
   ['cut', 1],
   [503, 10],
-] as const)('a stream that fails with %s is tried %d times of ten on that instance', async (failure, most) => {
+] as const)('of ten streams, an instance that fails with %s gets at most %d', async (failure, most) => {
   const [bad, good] = [await startInstance(() => failure), await startInstance(() => 200)]
   const { client } = createClient(bad, good)
   for (let n = 0; n < 10; n += 1) {
@@ -240,12 +240,12 @@ test.each([
 test('expectBody returns the parsed body of the expected status', () => {
   const Body = z.object({ a: z.number() })
   expect(expectBody({ status: 200, body: { a: 1, b: 2 } }, 200, Body)).toEqual({ a: 1 })
-  expect(() => expectBody({ status: 404, body: { a: 1 } }, 200, Body)).toThrow('responded 404 instead of 200')
+  expect(() => expectBody({ status: 404, body: { a: 1 } }, 200, Body)).toThrow('returned 404 instead of 200')
   expect(() => expectBody({ status: 200, body: {} }, 200, Body)).toThrow(UpstreamError)
 })
 
 function streamOptions() {
-  return { signal: new AbortController().signal, headers: {}, silenceMs: 500 }
+  return { signal: new AbortController().signal, headers: {}, idleTimeoutMs: 500 }
 }
 
 function createClient(...instances: { origin: string }[]) {
@@ -257,7 +257,7 @@ function callsOf(client: ServiceClient) {
   return { client, get: () => client.get('/', { signal: new AbortController().signal }) }
 }
 
-/** An HTTP server that behaves as the test says, and responds with its port. */
+/** An HTTP server with scripted behaviour, which responds with its port. */
 async function startInstance(behaviour: Behaviour, { delayMs = 0 } = {}) {
   let requests = 0
   let last: Received = { method: '', headers: {}, body: '' }

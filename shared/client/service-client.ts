@@ -14,7 +14,7 @@ export class UpstreamError extends Error {
 
 export type CallOptions = Partial<RequestContext> & {
   signal: AbortSignal
-  /** Other requests that this call serves. */
+  /** Spans of the other requests in the batch. */
   links?: TraceContext[] | undefined
   /** Whether the call may be retried on another instance. Default: true for GET. */
   idempotent?: boolean
@@ -22,15 +22,15 @@ export type CallOptions = Partial<RequestContext> & {
 
 export type ServiceResponse = { status: number; body: unknown }
 
-/** HTTP to the instances of one service, over pooled connections. */
+/** An HTTP client for the instances of one service, with pooled connections. */
 export type ServiceClient = AsyncDisposable & {
   name: string
-  /** @throws UpstreamError unless a response below 500 arrived */
+  /** @throws UpstreamError if the call fails or returns a 5xx */
   get(path: string, options: CallOptions): Promise<ServiceResponse>
-  /** @throws UpstreamError unless a response below 500 arrived */
+  /** @throws UpstreamError if the call fails or returns a 5xx */
   post(path: string, body: unknown, options: CallOptions): Promise<ServiceResponse>
   /**
-   * Opens a streaming response. Reading it throws if it is cut off.
+   * Opens a streaming response. Reading it throws if the connection is lost.
    * @throws UpstreamError unless the status is 200
    */
   stream(path: string, options: StreamOptions): Promise<Readable>
@@ -42,17 +42,17 @@ type Request = { method: 'GET' | 'POST'; path: string; body: string | null; head
 
 const STATE_TIMEOUT_MS = 300
 
-/** Timeout of an attempt if another instance can be tried after it. */
+/** Timeout of an attempt if there is another instance left to try. */
 const ATTEMPT_TIMEOUT_MS = 150
 
 type Deps = {
   name: string
   instances: Instances
-  /** Sent as bearer token. */
+  /** Sent as a bearer token. */
   token?: string | undefined
 }
 
-/** Balances calls over the instances. A failed instance is ejected, and an idempotent call fails over to another. */
+/** Load-balances calls. A failed instance is ejected, and idempotent calls fail over to another instance. */
 export function createServiceClient({ name, instances, token }: Deps): ServiceClient {
   const balancer = createBalancer(instances)
   const authorization = token && { authorization: `Bearer ${token}` }
@@ -106,7 +106,7 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
     async stream(path, options) {
       const instance = balancer.pick([])
       try {
-        if (!instance) throw new Error('no instance is known')
+        if (!instance) throw new Error('no known instances')
         return await openStream(instance, path, options)
       } catch (cause) {
         throw new UpstreamError(`${name}: streaming ${path} failed`, { cause })
@@ -128,7 +128,7 @@ async function send(instance: Instance, request: Request, signal: AbortSignal): 
   try {
     const { statusCode: status, body } = await instance.pool.request({ ...request, signal })
     const response = { status, body: await body.json() }
-    if (status >= 500) throw new Error(`it responded ${status}`)
+    if (status >= 500) throw new Error(`it returned ${status}`)
     instance.ejectedUntil = 0
     return response
   } catch (error) {
@@ -152,7 +152,7 @@ export function expectBody<Schema extends z.ZodType>(
   expected: number,
   schema: Schema,
 ): z.output<Schema> {
-  if (status !== expected) throw new UpstreamError(`responded ${status} instead of ${expected}`)
+  if (status !== expected) throw new UpstreamError(`returned ${status} instead of ${expected}`)
   const parsed = schema.safeParse(body)
   if (!parsed.success) throw new UpstreamError('responded with an invalid body', { cause: parsed.error })
   return parsed.data

@@ -4,7 +4,7 @@ import { pageOf } from './page.ts'
 import { Degraded } from './playback.ts'
 import { ViewCount } from './view-counts.ts'
 
-/** An asset as the console lists it. Views are null while counts are unavailable. */
+/** An asset in the console. `views` is null while counts are unavailable. */
 export const CatalogueEntry = z.object({ ...Metadata.shape, views: ViewCount.shape.views.nullable() })
 export type CatalogueEntry = z.infer<typeof CatalogueEntry>
 

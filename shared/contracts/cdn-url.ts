@@ -9,7 +9,7 @@ const playableUrl = z
   .refine(isHttpOrRelative, { error: 'must be an http(s) URL or a relative path' })
   .meta({ description: 'An http(s) URL or a relative path' })
 
-/** What is stored of an asset's URL; the body of a POST. */
+/** The stored fields of an asset's URL; also the body of a POST. */
 export const CdnUrlFields = z
   .strictObject({ url: playableUrl })
   .meta({ id: 'CdnUrlFields', examples: [{ url: 'path/to/asset456.mp4' }] })
@@ -22,8 +22,8 @@ export const CdnUrl = z
 export type CdnUrl = z.infer<typeof CdnUrl>
 
 /**
- * A relative path must stay on the player's host: `//host/x` names another one, and browsers read `\` as `/`. Parsers
- * drop some white space and control characters, so those are rejected.
+ * A relative path must not leave the CDN's host: `//host/x` names another host, and browsers treat `\` as `/`.
+ * Whitespace and control characters are rejected because URL parsers drop some of them.
  */
 function isHttpOrRelative(text: string): boolean {
   if (/[\s\p{Cc}\\]/u.test(text)) return false

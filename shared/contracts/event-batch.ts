@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { Position } from './position.ts'
 import { MAX_VIEWS_PER_BATCH, View } from './view.ts'
 
-/** `POST /events`: the views in the log's messages after `after`, up to and including `through`. */
+/** `POST /events`: the views in the log between the sequences `after` (exclusive) and `through` (inclusive). */
 export const EventBatch = z
   .strictObject({
     stream: Position.shape.stream,

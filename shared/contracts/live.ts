@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { ViewCount } from './view-counts.ts'
 
-/** The window of views per second, in seconds. */
+/** The length of the views-per-second window. */
 export const LIVE_SECONDS = 300
 /** Maximum number of ids in a `changes` event. If more changed, a `snapshot` is sent instead. */
 export const MAX_LIVE_IDS = 1_000
@@ -38,8 +38,8 @@ export const LiveSnapshot = z
 export type LiveSnapshot = z.infer<typeof LiveSnapshot>
 
 /**
- * `event: changes`: the new counts of everything that changed since the previous event. Counts never fall between two
- * snapshots, so every member of the top was in the top before, or is in here.
+ * `event: changes`: the counts that changed since the previous event. Between snapshots, counts only rise, so every id
+ * in the new top list is in the previous list or in this event.
  */
 export const LiveChanges = z
   .object({ views, assets: countById, users: countById, seconds })
@@ -50,7 +50,7 @@ export type LiveEvent = { event: 'snapshot'; data: LiveSnapshot } | { event: 'ch
 
 /** For the OpenAPI document. */
 export const LIVE_DESCRIPTION =
-  'Server-sent events: a `snapshot`, then `changes`, at most 4 a second. ' +
+  'Server-sent events: a `snapshot`, then `changes`, at most 4 per second. ' +
   '`Last-Event-ID` resumes within 15 s; a comment line is sent as a heartbeat'
 export const LiveStream = {
   type: 'text/event-stream',

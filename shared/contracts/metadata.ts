@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { AssetId } from './ids.ts'
 
-/** What is stored of an asset's metadata; the body of a POST. */
+/** The stored metadata of an asset; also the body of a POST. */
 export const MetadataFields = z
   .strictObject({
     title: z.string().min(1).max(300),

@@ -8,7 +8,7 @@ export const PageQuery = z.object({
 })
 export type PageQuery = z.infer<typeof PageQuery>
 
-/** A page of assets, ordered by id. `next` is the `after` of the next page, null on the last. */
+/** A page of assets, ordered by id. `next` is the `after` of the next page, or null on the last page. */
 export function pageOf<Entry extends z.ZodType>(entry: Entry) {
   const { examples: assets = [] } = entry.meta() ?? {}
   return z.object({ assets: z.array(entry), next: AssetId.nullable() }).meta({ examples: [{ assets, next: null }] })

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AssetId, UserId } from './ids.ts'
 
-/** One user plays one asset. */
+/** A user plays an asset. */
 export const Play = z.object({ assetId: AssetId, userId: UserId })
 export type Play = z.infer<typeof Play>

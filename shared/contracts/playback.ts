@@ -4,11 +4,11 @@ import { AssetId } from './ids.ts'
 import { MetadataFields } from './metadata.ts'
 import { PlayCounts } from './view-counts.ts'
 
-/** What a play can be served without: an upstream that was down, or a log that did not confirm the view. */
+/** The dependencies that a play can be served without. `events` is the log: the view is in the outbox. */
 export const Degraded = z.enum(['metadata', 'cdnurl', 'reporting', 'events'])
 export type Degraded = z.infer<typeof Degraded>
 
-/** What a player needs. Counts are null while they are unavailable; `degraded` is absent if nothing is. */
+/** The response to a play. Counts are null while they are unavailable; `degraded` is absent if nothing is degraded. */
 export const Playback = z
   .object({
     id: AssetId,

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 
 /**
- * A position in the event log, as it travels in JSON. `stream` identifies the incarnation of the log: a position in a
- * log that was deleted means nothing in its successor. `sequence` is that of the last message read, 0 before the first.
+ * A position in the event log, in JSON. `stream` identifies the incarnation of the log, because positions are
+ * meaningless after the log is recreated. `sequence` is the sequence of the last message read, or 0 before the first
+ * one.
  */
 export const Position = z
   .object({
@@ -19,7 +20,7 @@ export const Position = z
   .meta({ id: 'Position', examples: [{ stream: '2026-11-20T21:00:00.123456789Z', sequence: 42 }] })
 export type Position = z.infer<typeof Position>
 
-/** A position in the event log, as the services use it. */
+/** A position in the event log, in the code. */
 export type LogPosition = { incarnation: string; sequence: number }
 
 export function toPosition({ incarnation, sequence }: LogPosition): Position {

@@ -6,7 +6,7 @@ export type Done = z.infer<typeof Done>
 
 const REQUEST_ID = '0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90'
 
-/** What every error response has. Some errors add fields, such as the `id` that was not found. */
+/** The fields of every error response. Some errors add fields, such as the `id` that was not found. */
 export const Problem = z
   .object({
     status: z.string().meta({ description: 'Human-readable summary of the error' }),
@@ -14,7 +14,7 @@ export const Problem = z
       .array(z.object({ path: z.string(), message: z.string() }))
       .optional()
       .meta({ description: 'One entry per invalid field' }),
-    requestId: z.string().meta({ description: 'The id under which the logs have the details' }),
+    requestId: z.string().meta({ description: 'The id of the request in the logs' }),
   })
   .meta({ id: 'Problem' })
 export type Problem = z.infer<typeof Problem>

@@ -10,7 +10,7 @@ export const ComponentStatus = z.object({
 })
 export type ComponentStatus = z.infer<typeof ComponentStatus>
 
-/** `GET /status` at the edge. `degraded` lists what plays are currently served without, as their own `degraded` does. */
+/** `GET /status` at the edge. `degraded` has the same values as in the response to a play. */
 export const SystemStatus = z
   .object({
     status: z.enum(['ready', 'degraded', 'not ready']),

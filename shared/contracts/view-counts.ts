@@ -27,7 +27,7 @@ export const CountLookup = z
   .meta({ id: 'CountLookup', examples: [{ assets: ['123', '456'], users: ['8'] }] })
 export type CountLookup = z.infer<typeof CountLookup>
 
-/** All requested ids; unknown ones have 0. */
+/** The counts of all requested ids; 0 for unknown ids. */
 export const LookedUpCounts = z
   .object({ assets: z.record(z.string(), views), users: z.record(z.string(), views) })
   .meta({ id: 'LookedUpCounts', examples: [{ assets: { '123': 0, '456': 2 }, users: { '8': 2 } }] })

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { AssetId, UserId } from './ids.ts'
 
-/** Maximum number of views in one message of the log, and in one `POST /events`. */
+/** Maximum number of views in one message in the log, and in one `POST /events`. */
 export const MAX_VIEWS_PER_BATCH = 10_000
 
-/** A play that received a 200, as it is counted. */
+/** A recorded play. */
 export const View = z
   .strictObject({
     id: z

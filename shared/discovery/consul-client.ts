@@ -15,7 +15,7 @@ export function createConsulClient({ socketPath, ...address }: ConsulAddress, se
   })
 }
 
-/** The option for a timeout, which the library's types lack. */
+/** The timeout option, which is missing from the library's types. */
 export function withTimeout(ms: number): object {
   return { timeout: ms }
 }

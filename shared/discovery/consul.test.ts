@@ -11,7 +11,7 @@ beforeEach(() => {
 })
 afterEach(() => stack.disposeAsync())
 
-test('the configured instances are used until the agent has returned some', async () => {
+test('the configured instances are used until the agent returns some', async () => {
   const { agent, discovery } = await open()
   const configured = ['http://127.0.0.1:1']
   const instances = discovery.instancesOf('metadata', configured)
@@ -23,7 +23,7 @@ test('the configured instances are used until the agent has returned some', asyn
   await eventually(() => expect(instances()).toEqual(['http://10.0.0.1:1', 'http://10.9.9.9:2']))
 })
 
-test('only healthy instances of the service are requested, and an unchanged list keeps its identity', async () => {
+test('only healthy instances of the service are requested, and an unchanged list is the same array', async () => {
   const { agent, discovery } = await open()
   agent.setInstances([entry('10.0.0.2', 1), entry('10.0.0.1', 1)])
   const instances = discovery.instancesOf('metadata', [])
@@ -64,13 +64,13 @@ test('a failed watch is retried without its index, and the failure is logged onc
   expect(discovery.state()).toBe('up')
   expect(lines.map(({ msg }) => msg)).toEqual([
     'instances found',
-    'Consul is failing',
+    'Consul is unavailable',
     'Consul has recovered',
     'instances found',
   ])
 })
 
-test('a failure of one activity shows until that activity has recovered', async () => {
+test('a failure of one activity is reported until that activity recovers', async () => {
   const { agent, discovery, lines } = await open()
   agent.failService('cdnurl', true)
   discovery.instancesOf('metadata', [])
@@ -82,7 +82,7 @@ test('a failure of one activity shows until that activity has recovered', async 
   agent.failService('cdnurl', false)
   await eventually(() => expect(discovery.state()).toBe('up'))
   expect(lines.filter(({ msg }) => msg !== 'instances found').map(({ msg }) => msg)).toEqual([
-    'Consul is failing',
+    'Consul is unavailable',
     'Consul has recovered',
   ])
 })
@@ -99,7 +99,7 @@ test('a watch ends when discovery closes', async () => {
   expect(agent.watches()).toHaveLength(length)
 })
 
-test('a service is registered with its readiness, again if the agent has lost it, and deregistered', async () => {
+test('a service is registered with its readiness, re-registered if the agent loses it, and deregistered', async () => {
   const { agent, discovery } = await open()
   let isReady = false
   const registered = discovery.register({
@@ -160,7 +160,7 @@ async function open() {
   return { agent, discovery, lines }
 }
 
-/** The part of a Consul agent's HTTP API that discovery uses, with blocking queries. */
+/** A fake Consul agent with the HTTP API that discovery uses, including blocking queries. */
 async function startAgent() {
   let entries: Entry[] = []
   let index = 1

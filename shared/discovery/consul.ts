@@ -12,9 +12,9 @@ import type { ConsulAddress, DiscoverySettings } from './settings.ts'
 /** How long to wait for a starting service to become ready before it is registered as critical. */
 const STARTUP_MS = 2_000
 const STARTUP_POLL_MS = 50
-/** How often to check that the agent still has the registration: a restarted agent has lost it. */
+/** How often to check that the agent still has the registration, which is lost when the agent restarts. */
 const RENEW_MS = 1_000
-/** Calls other than blocking queries have no timeout of their own. */
+/** The library sets no timeout on calls other than blocking queries. */
 const TIMEOUT = withTimeout(2_000)
 const CHECK = { interval: '2s', timeout: '1s', deregistercriticalserviceafter: '1m' }
 
@@ -23,16 +23,20 @@ export type ConsulDiscovery = Discovery & { state: () => DependencyState }
 type Deps = { address: ConsulAddress; settings: DiscoverySettings; log: Logger }
 
 /**
- * Discovery through a Consul agent. Each service registers itself with a check on its `/readyz`, and watches the healthy
- * instances of its upstreams with blocking queries (https://developer.hashicorp.com/consul/api-docs/features/blocking).
- * While the agent is unreachable or returns no instance, the last known ones stay in use.
+ * Discovery through a Consul agent. Each service registers itself with a check on its `/readyz`, and watches the
+ * healthy instances of its upstreams with blocking queries
+ * (https://developer.hashicorp.com/consul/api-docs/features/blocking). While the agent is unreachable or returns no
+ * instances, the last known ones stay in use.
  */
 export function createConsulDiscovery({ address, settings, log }: Deps): ConsulDiscovery {
   const consul = createConsulClient(address, settings)
   const closing = new AbortController()
-  /** The state of the agent as each activity last saw it. */
+  /** The last known state of the agent, by activity. */
   const states = new Map<string, 'up' | 'down'>()
-  const logTransition = createTransitionLog(log, { failing: 'Consul is failing', recovered: 'Consul has recovered' })
+  const logTransition = createTransitionLog(log, {
+    failing: 'Consul is unavailable',
+    recovered: 'Consul has recovered',
+  })
 
   function report(activity: string, error?: unknown): void {
     states.set(activity, error === undefined ? 'up' : 'down')
@@ -66,7 +70,7 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
     return () => origins
   }
 
-  /** Watches until discovery closes. Each watch starts without an index: a restarted agent counts from the beginning. */
+  /** Watches until discovery closes. Each watch starts without an index, because a restarted agent resets it. */
   async function watchHealthy(service: string, onChange: (entries: HealthEntry[]) => void): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const options = { service, passing: 'true', wait: '30s' }
@@ -84,7 +88,7 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
   }
 
   async function keepRegistered(definition: Definition, isReady: () => Promise<boolean>, signal: AbortSignal) {
-    // Consul's own check would notice readiness up to two seconds later.
+    // Consul's health check would notice readiness up to two seconds later.
     for (let waited = 0; waited < STARTUP_MS && !signal.aborted && !(await isReady()); waited += STARTUP_POLL_MS) {
       await sleep(STARTUP_POLL_MS, signal)
     }
@@ -119,7 +123,7 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
         async [Symbol.asyncDispose]() {
           leaving.abort()
           await keeping
-          // If the agent is unreachable, its check removes the instance later.
+          // If the agent is unreachable, the failing health check removes the instance later.
           await consul.agent.service.deregister({ id: definition.id, ...TIMEOUT }).catch(() => undefined)
         },
       }
@@ -135,7 +139,7 @@ type Definition = ReturnType<typeof toDefinition>
 
 /** A service definition (https://developer.hashicorp.com/consul/api-docs/agent/service). */
 function toDefinition({ name, host, port }: Registration, advertised: string | undefined) {
-  // Without an address, Consul uses that of the agent: right for a process that listens on all addresses.
+  // Without an address, Consul uses that of the agent, which is correct for a process that listens on all addresses.
   const address = advertised ?? (isWildcard(host) ? '' : host)
   return {
     id: `${name}-${address || host}-${port}`,

@@ -1,6 +1,8 @@
 import type { DependencyState } from '../contracts/readiness.ts'
 
-/** The origins of a service's known instances, such as `http://10.0.0.7:8081`. The array is replaced when they change. */
+/**
+ * The origins of a service's known instances, such as `http://10.0.0.7:8081`. The array is replaced when they change.
+ */
 export type Instances = () => readonly string[]
 
 export type Registration = {
@@ -8,15 +10,15 @@ export type Registration = {
   /** The address that the process is bound to. */
   host: string
   port: number
-  /** Determines the initial health state; afterwards the check on `/readyz` does. */
+  /** Determines the initial health state, before the first check of `/readyz`. */
   isReady: () => Promise<boolean>
 }
 
-/** How services find each other. */
+/** Service discovery. */
 export type Discovery = AsyncDisposable & {
   /** State of the registry, if discovery depends on one. */
   state?: () => DependencyState
-  /** @param configured origins to use until the registry has returned some */
+  /** @param configured origins to use until the registry returns some */
   instancesOf(service: string, configured: readonly string[]): Instances
   /** Registers a process; disposing deregisters it. */
   register(registration: Registration): AsyncDisposable

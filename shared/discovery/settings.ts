@@ -1,18 +1,18 @@
 import { z } from 'zod'
 
-/** The address of the Consul agent, as its client library takes it. */
+/** The address of the Consul agent, as the client library expects it. */
 export type ConsulAddress = { host: string; port: number; secure: boolean; socketPath?: string }
 
 const FORM =
   'must be the address of a Consul agent, such as 127.0.0.1:8500, https://consul:8501 or unix:///run/consul.sock'
 
-/** `CONSUL_HTTP_ADDR`, in the forms that Consul's own CLI accepts. */
+/** `CONSUL_HTTP_ADDR`, in the forms that the Consul CLI accepts. */
 const consulAddress = z
   .string()
   .transform(toAddress)
   .pipe(z.custom<ConsulAddress>((address) => address !== undefined, { error: FORM }))
 
-/** The forms that Go's `strconv.ParseBool` accepts, as Consul's own CLI does. */
+/** The values that Go's `strconv.ParseBool` accepts, as in the Consul CLI. */
 const goBoolean = z
   .enum(['1', 't', 'T', 'TRUE', 'true', 'True', '0', 'f', 'F', 'FALSE', 'false', 'False'], {
     error: 'must be true or false',

@@ -4,10 +4,13 @@ import type { TraceContext } from '../tracing/trace-context.ts'
 import type { LogBatch } from './event-log.ts'
 import type { DecodedViews } from './view-events.ts'
 
-/** Maximum size of a batch's messages. The JSON of a batch is smaller than its messages, so 3 MiB fit the 4 MiB body limit. */
+/**
+ * Maximum size of a batch's messages. The JSON of a batch is smaller than its messages, so 3 MiB fits into the 4 MiB
+ * body limit.
+ */
 const MAX_BATCH_BYTES = 3 * 1024 * 1024
 
-/** Collects messages of the log into batches that fit one request. */
+/** Collects messages from the log into batches that fit into one request. */
 export function createBatchBuilder(from: LogPosition) {
   let after = from.sequence
   let through = after
@@ -16,7 +19,7 @@ export function createBatchBuilder(from: LogPosition) {
   let bytes = 0
   let deadLetters = 0
   return {
-    /** Whether a message with this many bytes and views fits the batch. An empty batch takes any message. */
+    /** Whether a message with this many bytes and views fits into the batch. An empty batch accepts any message. */
     hasRoom: (size: number, count: number) =>
       through === after || (bytes + size <= MAX_BATCH_BYTES && views.length + count <= MAX_VIEWS_PER_BATCH),
     /** @param decoded undefined for a dead letter */

@@ -18,8 +18,8 @@ export type DeadLetters = {
 type Deps = { js: JetStreamClient; jsm: JetStreamManager; log: Logger }
 
 /**
- * Dead letters are kept in the order of the log, because every reader meets them in that order. So a message is new if
- * it comes after the last one kept.
+ * Dead letters are stored in log order, because every reader encounters them in that order. So a message is new if its
+ * sequence is greater than that of the last dead letter.
  */
 export function createDeadLetters({ js, jsm, log }: Deps): DeadLetters {
   async function readLast() {

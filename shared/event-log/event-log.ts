@@ -6,7 +6,7 @@ import type { TraceContext } from '../tracing/trace-context.ts'
 /** A view to append, with the id and the trace context of the request that caused it. */
 export type NewView = View & { requestId?: string } & Partial<TraceContext>
 
-/** The views in the messages after `after`, up to and including `through`. Empty if all of those were dead letters. */
+/** The views in the messages after `after`, up to and including `through`. None if all messages were dead letters. */
 export type LogBatch = {
   incarnation: string
   after: number
@@ -14,16 +14,16 @@ export type LogBatch = {
   views: View[]
   /** The trace contexts of those views whose traces are recorded. */
   traces: TraceContext[]
-  /** How many messages in the range were not valid batches of views. They are skipped and kept as dead letters. */
+  /** Number of messages in the range that were not valid batches of views. They are skipped. */
   deadLetters: number
-  /** How many messages the log had after `through` when the batch was read. */
+  /** Number of messages after `through` when the batch was read. */
   pending: number
 }
 
-/** What follows a position: the number of messages, and when the first of them was stored. */
+/** The messages after a position: their number, and when the first one was stored. */
 export type Backlog = { messages: number; since: Date | undefined }
 
-/** The log ends before its reader's position: it lost messages that it had confirmed, or was restored from an old copy. */
+/** The log ends before the reader's position: it lost acknowledged messages, or was restored from a backup. */
 export class LogRolledBackError extends Error {
   override name = 'LogRolledBackError'
 }
@@ -34,9 +34,9 @@ export type Producer = {
   /**
    * Appends views in order, and resolves once the log has stored them. Calls must not overlap.
    *
-   * After a failure it is unknown whether the views were stored. Append the same ones first: those that were stored
-   * are not stored again.
-   * @param signal aborting it makes the append reject soon
+   * After a failure it is unknown whether the views were stored. Retry the same views before others: views that were
+   * stored are not stored again.
+   * @param signal rejects the append promptly when it aborts
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<void>
 }
@@ -48,18 +48,18 @@ export type EventLog = AsyncDisposable & {
   state: () => DependencyState
   /**
    * @param source the CloudEvents `source` of its events is `<source>/<id>`
-   * @param id of an earlier producer that it continues; by default it is a new one
+   * @param id the id of an earlier producer to resume; by default, a new one
    */
   producer(source: string, id?: string): Producer
   /**
-   * Reads what follows a position, then follows the log as it grows. Each batch holds all views that are available, up to
-   * MAX_VIEWS_PER_BATCH. Without a position, or with one in another incarnation of the log, it reads from the start.
-   * It ends when `signal` aborts. Any interruption is thrown: read again from the last known position.
+   * Reads the log after a position, and then tails it. Each batch contains all available views, up to
+   * MAX_VIEWS_PER_BATCH. Without a position, or with one from another incarnation of the log, reads from the start.
+   * Ends when `signal` aborts, and throws on any interruption: then read again from the last known position.
    * @throws LogRolledBackError
    */
   read(after: LogPosition | undefined, signal: AbortSignal): AsyncIterable<LogBatch>
   /** The position of the last message. */
   end(): Promise<LogPosition>
-  /** What a reader at this position has not read yet, dead letters included. Empty if there is no log yet. */
+  /** The backlog of a reader at this position, dead letters included. Empty if the log does not exist yet. */
   backlog(after: LogPosition | undefined): Promise<Backlog>
 }

@@ -65,7 +65,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
 
   describeEventLog(() => ({ open: () => open(), wipe }))
 
-  test('the maximum age is set on the stream, and left alone if it is not configured', async () => {
+  test('the maximum age is set on the stream, and unchanged if it is not configured', async () => {
     const maxAge = async (maxAgeMs?: number) => {
       await using link = openNatsLink({ servers: [nats.url], name: 'test', log })
       await link.up(AbortSignal.timeout(5_000))
@@ -89,7 +89,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(names).not.toContain(STREAM)
   })
 
-  test('views of maximum length fit the maximum message size of NATS', async () => {
+  test('views of maximum length fit into the maximum message size of NATS', async () => {
     await using eventLog = await open('n'.repeat(22))
     const long = { assetId: 'a'.repeat(128), userId: 'u'.repeat(128), requestId: 'r'.repeat(128) }
     const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: '"'.repeat(512) }
@@ -118,7 +118,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     })
   })
 
-  test('a single event of another program is a view', async () => {
+  test('a single event from another program is a view', async () => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
     const data = { assetId: '456', userId: '8' }
@@ -144,7 +144,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       }),
     ],
     ['an empty batch', '[]'],
-  ])('%s is skipped, counted, and kept once as a dead letter', async (_, payload) => {
+  ])('%s is skipped, counted, and stored once as a dead letter', async (_, payload) => {
     await using eventLog = await open()
     const views = createViews(2)
     await eventLog.append(views.slice(0, 1), never)
@@ -182,7 +182,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect((await eventLog.end()).sequence).toBe(3)
   })
 
-  test('an append that was stored in part continues after that part', async () => {
+  test('a partially stored append continues where it stopped', async () => {
     const views = createViews(5)
     {
       await using before = await open('mine')
@@ -206,7 +206,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(new Set(ids).size).toBe(ids.length)
   })
 
-  test('an append fails at once while the server is down, and succeeds when it is up again', async () => {
+  test('an append fails immediately while the server is down, and succeeds once it is back up', async () => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
     await nats.signal('SIGKILL')

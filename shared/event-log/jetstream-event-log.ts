@@ -15,7 +15,7 @@ import { type DecodedViews, decodeViews } from './view-events.ts'
 
 /** Messages per pull. */
 const FETCH_MESSAGES = 256
-/** A deleted consumer never responds to a pull, so this bounds how long a deleted stream goes unnoticed. */
+/** Bounds how long a deleted stream goes unnoticed, because pulls from a deleted consumer get no response. */
 const FETCH_EXPIRES_MS = 2_000
 const CONSUMER_IDLE_MS = 60_000
 
@@ -88,7 +88,7 @@ function startingPosition(after: LogPosition | undefined, end: LogPosition): Log
   throw new LogRolledBackError(`the log ends at ${end.sequence}, before the position ${after.sequence}`)
 }
 
-/** An ephemeral consumer for this reader. It acknowledges nothing, and the server removes it once it is idle. */
+/** An ephemeral consumer without acknowledgements. The server removes it once it is idle. */
 async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequence: number): Promise<Consumer> {
   const { name } = await jsm.consumers.add(STREAM, {
     deliver_policy: DeliverPolicy.StartSequence,
@@ -103,8 +103,8 @@ async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequen
 }
 
 /**
- * Messages that the server sent to an abandoned pull count as delivered and are never sent again. The next message
- * reveals the gap; without a next message, only the server's delivery count does.
+ * Without acknowledgements, messages that the server sent to an abandoned pull are never redelivered. The next message
+ * reveals the gap; if there is none, only the server's delivery count does.
  */
 async function assertNoneLost(consumer: Consumer, delivered: number): Promise<void> {
   const info = await consumer.info()

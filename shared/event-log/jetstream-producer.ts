@@ -6,15 +6,15 @@ import type { NewView, Producer } from './event-log.ts'
 import { ensureStream, type Retention, STREAM } from './stream.ts'
 import { BATCH_CONTENT_TYPE, decodeViews, encodeViews } from './view-events.ts'
 
-/** Even with ids and a tracestate of maximum length, this many views fit a message of 1 MiB, the server's default limit. */
+/** Fits into 1 MiB, the server's default limit, even with ids and a tracestate of maximum length. */
 const MAX_VIEWS_PER_MESSAGE = 500
 
 type Deps = { nats: NatsLink; retention: Retention; source: string; id: string | undefined }
 
 /**
- * Appends to a subject of its own, `events.view.<id>`. Each message carries the sequence that is expected last on the
- * subject, so that it cannot be stored twice if its acknowledgement is lost: the last message on the subject shows
- * whether it was stored.
+ * Appends to its own subject, `events.view.<id>`, with optimistic concurrency: each message has the expected last
+ * sequence of the subject, so that it cannot be stored twice. If an acknowledgement is lost, the last message on the
+ * subject shows whether the message was stored.
  */
 export function createJetStreamProducer({ nats, retention, source, id = nuid.next() }: Deps): Producer {
   const subject = `events.view.${id}`
@@ -74,7 +74,7 @@ function contentType(): MsgHdrs {
   return all
 }
 
-/** Whether the message is certainly not stored: the expected sequence was wrong, or there is no stream. */
+/** Whether it is certain that the message was not stored: wrong expected sequence, or no stream. */
 function isNotStored(error: unknown): boolean {
   return hasCode(error, WRONG_LAST_SEQUENCE) || (error instanceof NatsError && error.code === ErrorCode.NoResponders)
 }

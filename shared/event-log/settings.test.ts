@@ -4,7 +4,7 @@ import { eventsMaxAge } from './settings.ts'
 
 const shape = { EVENTS_MAX_AGE: eventsMaxAge }
 
-test('the maximum age of events is a duration, and none by default', () => {
+test('the maximum age of events is a duration, unlimited by default', () => {
   expect(loadSettings(shape, { args: [], env: { EVENTS_MAX_AGE: '90d' } })).toEqual({ EVENTS_MAX_AGE: 7_776_000_000 })
   expect(loadSettings(shape, { args: [], env: {} }).EVENTS_MAX_AGE).toBeUndefined()
 })

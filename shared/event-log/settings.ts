@@ -1,4 +1,4 @@
 import { optionalDuration } from '../runtime/settings.ts'
 
-/** Also bounds what a restarted reader of the log can count again. */
+/** Views that have expired are missing from the counts after a replay. */
 export const eventsMaxAge = optionalDuration('How long the log retains a view, such as 90d; unset: forever')

@@ -15,17 +15,17 @@ import {
 import { createSqliteEventLog } from './sqlite-event-log.ts'
 
 const never = new AbortController().signal
-let folder: string
+let directory: string
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'event-log-'))
+  directory = await mkdtemp(join(tmpdir(), 'event-log-'))
 })
-afterEach(() => rm(folder, { recursive: true, force: true }))
+afterEach(() => rm(directory, { recursive: true, force: true }))
 
 const open = () =>
-  openHandle(createSqliteEventLog({ file: join(folder, 'data', 'events.sqlite'), log: pino({ level: 'silent' }) }))
+  openHandle(createSqliteEventLog({ file: join(directory, 'data', 'events.sqlite'), log: pino({ level: 'silent' }) }))
 
 describe('the SQLite event log', () => {
-  describeEventLog(() => ({ open, wipe: () => rm(join(folder, 'data'), { recursive: true }) }))
+  describeEventLog(() => ({ open, wipe: () => rm(join(directory, 'data'), { recursive: true }) }))
 
   test('a message that is not a batch of views is skipped and counted', async () => {
     const views = createViews(2)
@@ -33,7 +33,7 @@ describe('the SQLite event log', () => {
       await using log = open()
       await log.append(views.slice(0, 1), never)
     }
-    const tampered = new DatabaseSync(join(folder, 'data', 'events.sqlite'))
+    const tampered = new DatabaseSync(join(directory, 'data', 'events.sqlite'))
     tampered.exec("INSERT INTO messages (data, stored_at) VALUES ('not json', '2026-11-20T21:00:00Z')")
     tampered.close()
     await using log = open()
@@ -43,7 +43,7 @@ describe('the SQLite event log', () => {
     expect(batches).toMatchObject([{ after: 0, through: 3, deadLetters: 1 }])
   })
 
-  test('a log that another process has open cannot be opened', async () => {
+  test('a log cannot be opened while another process has it open', async () => {
     await using _ = open()
     expect(open).toThrow('database is locked')
   })

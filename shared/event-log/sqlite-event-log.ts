@@ -9,7 +9,7 @@ import { createBatchBuilder } from './batch-builder.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { type DecodedViews, decodeViews, encodeViews } from './view-events.ts'
 
-/** Messages per query, which takes well below a millisecond. */
+/** Messages per query. Such a query takes well under a millisecond. */
 const READ_MESSAGES = 256
 
 const schema = `
@@ -24,7 +24,7 @@ const schema = `
 const Messages = z.array(z.object({ sequence: z.int(), data: z.string(), stored_at: z.string() }))
 type Message = z.infer<typeof Messages>[number]
 
-/** The log as a SQLite file, for one process. Each append is flushed to disk before it resolves. */
+/** The log in a SQLite file, for a single process. Each append is flushed to disk before it resolves. */
 export function createSqliteEventLog({ file, log }: { file: string; log: Logger }): EventLog {
   const db = openSqlite(file, schema)
   const incarnation = readIncarnation(db)
@@ -93,7 +93,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
   }
 }
 
-/** Written once, when the file is created: that time, with nanoseconds of which the last six digits are random. */
+/** Set once, to the creation time of the file. The last six digits of its nanoseconds are random. */
 function readIncarnation(db: DatabaseSync): string {
   db.prepare('INSERT INTO incarnation SELECT ? WHERE NOT EXISTS (SELECT 1 FROM incarnation)').run(
     new Date().toISOString().replace('Z', `${String(randomInt(1_000_000)).padStart(6, '0')}Z`),

@@ -11,7 +11,7 @@ export type StreamStatus = {
   bytes: number
   /** When the oldest message was stored. */
   since: Date | undefined
-  /** How long messages are kept; undefined means forever. */
+  /** How long messages are kept; undefined: forever. */
   maxAgeMs: number | undefined
   deadLetters: { count: number; lastReason: string | undefined }
 }
@@ -33,7 +33,7 @@ export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamSta
   }
 }
 
-/** See EventLog's `backlog`. It must not create the stream: every scrape of the metrics calls it. */
+/** Implements `backlog` of EventLog. Must not create the stream, because every scrape calls it. */
 export async function readBacklog(jsm: JetStreamManager, after: LogPosition | undefined): Promise<Backlog> {
   const stream = await findStream(jsm)
   if (!stream) return { messages: 0, since: undefined }

@@ -6,7 +6,7 @@ export const STREAM = 'EVENTS'
 export const VIEWS = 'events.view.>'
 export const DEAD_LETTERS = 'events.rejected'
 
-/** How long the log keeps a message, in milliseconds. Undefined leaves the stream as it is; a new one keeps all. */
+/** How long the log keeps a message, in milliseconds. If undefined, an existing stream keeps its setting. */
 export type Retention = { maxAgeMs?: number | undefined }
 
 /** Creates the stream if it is missing, and updates its retention if that differs. */
@@ -20,7 +20,7 @@ export async function ensureStream(jsm: JetStreamManager, { maxAgeMs }: Retentio
     if (!hasCode(error, STREAM_NOT_FOUND)) throw error
     await jsm.streams.add({ name: STREAM, subjects: [VIEWS, DEAD_LETTERS], storage: StorageType.File, ...limits })
   }
-  // The responses above may carry another creation time than later ones, and that time identifies the incarnation.
+  // Later responses may have a different creation time, which identifies the incarnation.
   return jsm.streams.info(STREAM)
 }
 

@@ -4,7 +4,7 @@ import { MAX_VIEWS_PER_BATCH, View } from '../contracts/view.ts'
 import { isSampled, type TraceContext, toTracestate } from '../tracing/trace-context.ts'
 import type { NewView } from './event-log.ts'
 
-/** Media type of the log's messages: CloudEvents 1.0, JSON batch format. */
+/** Media type of messages in the log: CloudEvents 1.0, JSON batch format. */
 export const BATCH_CONTENT_TYPE = 'application/cloudevents-batch+json'
 
 /**
@@ -26,7 +26,7 @@ export type ViewEvent = z.infer<typeof ViewEvent>
 
 const ViewEvents = z.array(ViewEvent).min(1).max(MAX_VIEWS_PER_BATCH)
 
-/** Encodes views as the JSON of a CloudEvents batch. Deterministic. */
+/** Encodes views as a CloudEvents batch in JSON. Deterministic. */
 export function encodeViews(views: readonly NewView[], source: string): string {
   return JSON.stringify(
     views.map(({ id, assetId, userId, at, requestId, traceparent, tracestate }) => ({
@@ -49,7 +49,7 @@ export type DecodedViews = { views: View[]; traces: TraceContext[] }
 
 /**
  * Decodes a message: a CloudEvents batch, or a single event.
- * @param storedAt the time of events that have none (RFC 3339)
+ * @param storedAt the default `time` of events (RFC 3339)
  * @throws Error with a message that explains what is invalid
  */
 export function decodeViews(text: string, storedAt: string): DecodedViews {
@@ -67,7 +67,7 @@ export function decodeViews(text: string, storedAt: string): DecodedViews {
   return { views, traces }
 }
 
-/** CloudEvents' distributed tracing extension. An invalid trace context is dropped; its view is kept. */
+/** CloudEvents' distributed tracing extension. An invalid trace context is ignored; the view is still counted. */
 function recordedTrace({ traceparent, tracestate }: ViewEvent): TraceContext | undefined {
   if (typeof traceparent !== 'string' || !isSampled(traceparent)) return undefined
   return { traceparent, tracestate: toTracestate(tracestate) }

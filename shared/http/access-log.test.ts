@@ -7,7 +7,7 @@ import { createBaseApp } from './base-app.ts'
 test.each([
   [999, []],
   [1_000, [{ level: 40, method: 'GET', path: '/takes/1000', status: 200, ms: 1_000, times: 1 }]],
-] as const)('of requests that take a second or more, %d ms logs %j', async (ms, expected) => {
+] as const)('a request that takes %d ms logs %j', async (ms, expected) => {
   const { lines, takes } = open('info')
   await takes(ms)
   const slow = lines.filter(({ msg }) => msg === 'slow request')
@@ -23,7 +23,7 @@ test('a slow request is logged with its ids', async () => {
   ])
 })
 
-test('slow requests are logged once a second, with their number', async () => {
+test('slow requests are logged at most once per second, with a count', async () => {
   const { lines, app, takes } = open('info')
   const concurrent = Array.from({ length: 20 }, () => app.request('/sleeps/1500'))
   await vi.advanceTimersByTimeAsync(1_500)
@@ -33,7 +33,7 @@ test('slow requests are logged once a second, with their number', async () => {
   expect(lines).toMatchObject([{ times: 1 }, { msg: 'slow request', times: 20 }])
 })
 
-test('each request is logged at debug, and slow ones that are throttled too', async () => {
+test('each request is logged at debug, including throttled slow ones', async () => {
   const { lines, app } = open('debug')
   await app.request('/takes/1')
   expect(lines).toMatchObject([
@@ -75,7 +75,7 @@ function summaries(lines: Line[]): Line[] {
     .map(({ level, requests, failed, slowestMs, seconds }) => ({ level, requests, failed, slowestMs, seconds }))
 }
 
-/** An app under a fake clock. `/takes/N` advances the clock by N ms; `/sleeps/N` waits until the test has. */
+/** An app with a fake clock. `/takes/N` advances the clock by N ms; `/sleeps/N` waits until the test advances it. */
 function open(level: 'info' | 'debug') {
   useFakeClock()
   const lines: Line[] = []

@@ -9,11 +9,12 @@ import type { AppEnv } from './app-env.ts'
 import { idsOf } from './request-context.ts'
 
 const SLOW_MS = 1_000
-const SUMMARY_EVERY_MS = 60_000
+const SUMMARY_INTERVAL_MS = 60_000
 
 /**
  * Observes every request except streams: a histogram by method, route pattern and status. Logs each request at `debug`,
- * slow ones at `warn` (throttled), and a summary at `info` for each minute with requests. The error handler logs errors.
+ * slow ones at `warn` (throttled), and a summary at `info` for each minute with requests. The error handler logs
+ * errors.
  */
 export function accessLog({ log, metrics }: { log: Logger; metrics: Metrics }): MiddlewareHandler<AppEnv> {
   const observe = createDurations(metrics)
@@ -24,7 +25,7 @@ export function accessLog({ log, metrics }: { log: Logger; metrics: Metrics }): 
     const started = performance.now()
     c.set('log', log)
     await next()
-    // The duration of a stream is up to its subscriber.
+    // The duration of a stream depends on the subscriber.
     if (c.res === RESPONSE_ALREADY_SENT) return
     const ms = performance.now() - started
     const route = routePath(c, -1)
@@ -48,7 +49,7 @@ function createDurations(metrics: Metrics) {
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
     registers: [metrics],
   })
-  // prom-client hashes labels on every call; keeping the children halves the cost.
+  // prom-client hashes the labels on every call; caching the children halves the cost.
   const children = new Map<string, Histogram.Internal<string>>()
   return (c: Context<AppEnv>, route: string, seconds: number) => {
     const method = c.req.method
@@ -63,7 +64,7 @@ function createDurations(metrics: Metrics) {
   }
 }
 
-/** Attributes by https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span */
+/** Attributes: https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span */
 function endSpan(c: Context<AppEnv>, route: string): void {
   const { status } = c.res
   const attributes = {
@@ -76,7 +77,7 @@ function endSpan(c: Context<AppEnv>, route: string): void {
   c.get('span').end({ name: `${c.req.method} ${route}`, attributes, error: c.error })
 }
 
-/** Needs no timer: the first request after a minute logs the summary of that minute. */
+/** Uses no timer: the first request after a minute logs the summary. */
 function createSummary(log: Logger) {
   let since = performance.now()
   let requests = 0
@@ -87,7 +88,7 @@ function createSummary(log: Logger) {
     if (status >= 500) failed += 1
     if (ms > slowestMs) slowestMs = ms
     const now = performance.now()
-    if (now - since < SUMMARY_EVERY_MS) return
+    if (now - since < SUMMARY_INTERVAL_MS) return
     log.info({ requests, failed, slowestMs, seconds: (now - since) / 1_000 }, 'requests served')
     since = now
     requests = failed = slowestMs = 0

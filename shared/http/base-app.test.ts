@@ -7,13 +7,13 @@ import { useFakeClock } from '../testing/fake-clock.ts'
 import { createTestService } from '../testing/test-service.ts'
 import { createBaseApp } from './base-app.ts'
 
-test('healthz responds while the process is alive', async () => {
+test('healthz responds as long as the process runs', async () => {
   const response = await createTestApp().request('/healthz')
   expect(response.status).toBe(200)
   expect(await response.json()).toEqual({ status: 'alive' })
 })
 
-test('readyz responds 200 while every required dependency is up, and shows the state of each', async () => {
+test('readyz returns 200 while every required dependency is up, with the state of each', async () => {
   const service = createTestService()
   const app = createBaseApp(service)
   expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: {} }])
@@ -22,7 +22,7 @@ test('readyz responds 200 while every required dependency is up, and shows the s
   expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: { nats: 'up', reporting: 'down' } }])
 })
 
-test.each(['down', 'unknown'] as const)('readyz responds 503 while a required dependency is %s', async (state) => {
+test.each(['down', 'unknown'] as const)('readyz returns 503 while a required dependency is %s', async (state) => {
   const service = createTestService()
   service.health.watch('nats', { state: () => state, required: true })
   expect(await readinessOf(createBaseApp(service))).toEqual([
@@ -31,7 +31,7 @@ test.each(['down', 'unknown'] as const)('readyz responds 503 while a required de
   ])
 })
 
-test('readyz responds 503 once the service is stopping', async () => {
+test('readyz returns 503 once the service is stopping', async () => {
   const stopping = new AbortController()
   const service = createTestService('test', stopping.signal)
   service.health.watch('nats', { state: () => 'up', required: true })
@@ -79,20 +79,20 @@ test('the docs page loads nothing from other hosts', async () => {
   expect(await (await app.request('/docs/start.js')).text()).toContain("'/openapi.json'")
 })
 
-test('an unknown path is a 404', async () => {
+test('an unknown path returns 404', async () => {
   const app = createTestApp()
   await expectProblem(await app.request('/nope'), 404)
   await expectProblem(await app.request('/docs/..%2f..%2fpackage.json'), 404)
   await expectProblem(await app.request('/nope', { method: 'POST' }), 404)
 })
 
-test('an unsupported method is a 405 that lists the supported ones', async () => {
+test('an unsupported method returns 405 with the supported ones', async () => {
   const response = await createTestApp().request('/things/apple', { method: 'DELETE' })
   await expectProblem(response, 405)
   expect(response.headers.get('allow')).toBe('GET, HEAD, POST')
 })
 
-test.each(['/fails', '/fails/http'])('the details of the 500 of %s are logged and not sent', async (path) => {
+test.each(['/fails', '/fails/http'])('the details of a 500 from %s are logged, not sent', async (path) => {
   const lines: object[] = []
   const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line)) })
   const response = await createTestApp(log).request(path)
@@ -104,14 +104,14 @@ test.each(['/fails', '/fails/http'])('the details of the 500 of %s are logged an
   ])
 })
 
-test('an UnavailableError is a 503 with retry-after, and its details are not sent', async () => {
+test('an UnavailableError returns 503 with retry-after, without its message', async () => {
   const response = await createTestApp().request('/unavailable')
   expect(response.headers.get('retry-after')).toBe('1')
   expect(await response.clone().text()).not.toContain('secret')
   await expectProblem(response, 503, [])
 })
 
-test('the log of 503 responses is throttled to one line a second, with their number', async () => {
+test('the log of 503 responses is throttled to one line per second, with a count', async () => {
   useFakeClock()
   const lines: object[] = []
   const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line)) })
@@ -139,7 +139,7 @@ test.each(everyStatus)('%s returns the request id of the request', async (path) 
   expect(notAllowed.headers.get('x-request-id')).toBe(id)
 })
 
-test.each(everyStatus)('browsers do not guess the content type of %s', async (path) => {
+test.each(everyStatus)('%s is sent with x-content-type-options: nosniff', async (path) => {
   const response = await createTestApp().request(path)
   expect(response.headers.get('x-content-type-options')).toBe('nosniff')
 })

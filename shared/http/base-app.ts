@@ -23,7 +23,7 @@ type Options = {
   untraced?: readonly string[]
 }
 
-/** The routes and behaviour that all services share; a service adds its own routes. */
+/** The routes and middleware that all services share. Each service adds its own routes. */
 export function createBaseApp(
   service: Pick<Service, 'name' | 'log' | 'health' | 'metrics' | 'tracing'>,
   { middleware = [], untraced = [] }: Options = {},
@@ -71,7 +71,7 @@ export function createBaseApp(
   return app
 }
 
-/** Responds 405 if the path exists for other methods. As a not-found handler it costs matched routes nothing. */
+/** Returns 405 if the path exists for other methods. As a not-found handler it costs matched routes nothing. */
 function notFound(app: Hono<AppEnv>): NotFoundHandler<AppEnv> {
   const checkMethods = methodNotAllowed<AppEnv>({
     app,

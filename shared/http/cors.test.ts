@@ -6,7 +6,7 @@ import { allowOrigins } from './cors.ts'
 const open = (...origins: string[]) => createBaseApp(createTestService(), { middleware: allowOrigins(origins) })
 const from = (origin: string, init: RequestInit = {}) => ({ ...init, headers: { ...init.headers, origin } })
 
-test('pages of the allowed origins can read responses and their request ids', async () => {
+test('pages from the allowed origins can read responses and their request ids', async () => {
   const app = open('https://a.example', 'https://b.example')
   for (const origin of ['https://a.example', 'https://b.example']) {
     const { status, headers } = await app.request('/healthz', from(origin))

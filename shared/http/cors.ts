@@ -6,7 +6,7 @@ import type { AppEnv } from './app-env.ts'
 /** How long browsers cache a preflight response. */
 const MAX_AGE_S = 600
 
-/** Lets pages of these origins read responses. Without origins there is no middleware, so that it costs nothing. */
+/** Lets pages from these origins read responses. Without origins, returns no middleware, so that it adds no cost. */
 export function allowOrigins(origins: readonly string[]): MiddlewareHandler<AppEnv>[] {
   if (origins.length === 0) return []
   const exposeHeaders = ['x-request-id', 'retry-after']
@@ -14,7 +14,7 @@ export function allowOrigins(origins: readonly string[]): MiddlewareHandler<AppE
   return [
     async function allowOrigins(c, next) {
       const response = await allow(c, next)
-      // Hono's middleware replaces the response to add its headers, also that of a stream that is already being sent.
+      // Hono's middleware replaces the response to add headers, even that of a stream that is already being sent.
       if (c.env?.outgoing?.headersSent) {
         c.res = undefined
         c.res = RESPONSE_ALREADY_SENT

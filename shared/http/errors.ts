@@ -8,7 +8,7 @@ import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-erro
 import type { AppEnv } from './app-env.ts'
 import { idsOf } from './request-context.ts'
 
-/** What is invalid about a field of the request. */
+/** A validation error of one field. */
 export type FieldError = { path: string; message: string }
 
 const RETRY_AFTER_S = 1
@@ -24,7 +24,7 @@ const statusTexts: Partial<Record<number, string>> = {
   503: 'Service unavailable',
 }
 
-/** Responds with an error in the one shape that all errors have. */
+/** Responds with a Problem, the shape of all errors. */
 export function problem(
   c: Context<AppEnv>,
   status: ContentfulStatusCode,
@@ -45,7 +45,7 @@ export function toStatusText(status: number): string {
   return statusTexts[status] ?? (status < 500 ? 'Invalid request' : 'Internal error')
 }
 
-/** The one place where a throw becomes a response. The details of a 5xx are logged, never sent. */
+/** Turns thrown errors into responses. The details of a 5xx are logged, never sent. */
 export function createErrorHandler(): ErrorHandler<AppEnv> {
   const throttle = createLogThrottle()
   return (error, c) => {
@@ -55,7 +55,7 @@ export function createErrorHandler(): ErrorHandler<AppEnv> {
     return problem(c, 500)
   }
 
-  /** Throttled: under overload there are thousands of these a second. */
+  /** Throttled, because under overload there are thousands of these per second. */
   function respondUnavailable(c: Context<AppEnv>, error: UnavailableError) {
     const times = throttle(error.message)
     if (times) {
@@ -66,7 +66,7 @@ export function createErrorHandler(): ErrorHandler<AppEnv> {
   }
 }
 
-/** Hono's own errors, for instance for malformed JSON, have a plain-text body. */
+/** Converts Hono's errors, for example for malformed JSON, which have a plain-text body. */
 function respondInvalid(c: Context<AppEnv>, { status, message }: HTTPException) {
   return problem(c, status, status === 400 ? [{ path: '', message }] : undefined)
 }

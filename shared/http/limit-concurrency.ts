@@ -2,9 +2,9 @@ import type { MiddlewareHandler } from 'hono'
 import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-error.ts'
 
 /**
- * Admission control: rejects requests above a concurrency limit at once, with 503.
- * @param what is limited, in the plural, for the log
- * @param details additional fields of the 503
+ * Admission control: rejects requests above a concurrency limit immediately with 503.
+ * @param what the limited resource, in the plural, for the log
+ * @param details additional fields in the 503
  */
 export function limitConcurrency(max: number, what: string, details?: ErrorDetails): MiddlewareHandler {
   let inFlight = 0

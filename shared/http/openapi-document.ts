@@ -4,13 +4,13 @@ import { version } from '../runtime/version.ts'
 import type { AppEnv } from './app-env.ts'
 import { WRITE_TOKEN_SCHEME } from './openapi.ts'
 
-/** The tag of the routes that every service has. */
+/** The tag of the common routes. */
 export const OPERATIONS = 'operations'
 
-const CONVENTIONS = `Every response except a 431 has the header \`x-request-id\`. All errors have one shape, \`Problem\`, \
-which some extend with fields of their own. That includes the 404 for an unknown path, the 405 for an unsupported method, \
-with the supported ones in \`allow\`, and a 500. A request with a body needs a \`content-length\`; a JSON body may have \
-65,536 bytes unless its operation says otherwise.`
+const CONVENTIONS = `Every response except a 431 has the header \`x-request-id\`. All errors have the shape \`Problem\`, \
+some with additional fields. That includes the 404 for an unknown path, the 405 for an unsupported method, \
+with the supported ones in \`allow\`, and a 500. A request with a body needs a \`content-length\`; the maximum size of a JSON \
+body is 65,536 bytes unless its operation says otherwise.`
 
 /** Generates the OpenAPI document of `app`. */
 export async function createDocument(app: Hono<AppEnv>, name: string) {
@@ -23,7 +23,7 @@ export async function createDocument(app: Hono<AppEnv>, name: string) {
         description: `The HTTP interface of ${name}. ${CONVENTIONS}`,
         license: { name: 'MIT', identifier: 'MIT' },
       },
-      // Relative to the document, so that it is right wherever the service listens.
+      // Relative to the document, so that it is correct wherever the service listens.
       servers: [{ url: '/' }],
       security: [],
       tags: [
@@ -33,7 +33,7 @@ export async function createDocument(app: Hono<AppEnv>, name: string) {
     },
     defaultOptions: { GET: { tags: [name] }, POST: { tags: [name] }, DELETE: { tags: [name] } },
     defaultValidationErrorResponse: false,
-    // Includes undocumented routes, so that linting finds them.
+    // Include undocumented routes, so that linting reports them.
     includeEmptyPaths: true,
     exclude: ['/openapi.json', /^\/docs/],
   })

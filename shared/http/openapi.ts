@@ -8,15 +8,15 @@ type Operation = {
   operationId?: string
   summary: string
   description?: string
-  /** By default the name of the service. */
+  /** Default: the name of the service. */
   tags?: string[]
   /** Responses by status. */
   responses: Record<number, z.ZodType | TextResponse>
-  /** A body that no schema validates as a whole. */
+  /** For a body that is not validated by a single schema. */
   requestBody?: NonNullable<DescribeRouteOptions['requestBody']>
   /** Statuses whose response is a plain Problem. */
   problems?: number[]
-  /** By status, the schema of a Problem with additional fields. */
+  /** Schemas of Problems with additional fields, by status. */
   problemSchemas?: Record<number, z.ZodType>
   /** Whether it requires the write token, if one is set. */
   isWrite?: boolean
@@ -40,12 +40,12 @@ const descriptions: Record<number, string> = {
 const text = { type: 'string' as const }
 
 const REQUEST_ID = {
-  description: 'The id of the request: its own `x-request-id`, or a new one',
+  description: 'The `x-request-id` of the request, or a generated one',
   required: true,
   schema: { ...text, examples: ['0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90'] },
 }
 
-/** Node responds by itself, before routing. */
+/** Sent by Node itself, before routing. */
 const HEADERS_TOO_LARGE = {
   description: 'The headers exceed 16 KiB. The response has no body and no x-request-id',
 }
@@ -64,7 +64,7 @@ const problemHeaders: Record<number, object> = {
 /** The name of the write token's security scheme. */
 export const WRITE_TOKEN_SCHEME = 'writeToken'
 
-/** The problems of a route with a body. */
+/** The errors of a route with a body. */
 export const BODY_PROBLEMS = [400, 411, 413, 415]
 
 /** Documents a route in the service's OpenAPI document. */

@@ -64,7 +64,7 @@ test('the context of a request can be propagated', async () => {
   expect(await response.json()).toEqual({ requestId: 'request-1', traceId })
 })
 
-test('behind a server the headers are those of its requests and responses', async () => {
+test('behind a server, headers are read from and written to the objects of Node', async () => {
   const { app, started, log } = open()
   await using server = await listen(app, { host: '127.0.0.1', port: 0, log })
   const headers = { 'x-request-id': 'request-1', traceparent, tracestate: 'vendor=1' }

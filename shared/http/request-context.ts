@@ -9,15 +9,15 @@ const SERVER = { kind: 'server' } as const
 
 type Options = {
   tracing: Tracing
-  /** Paths that are polled, or that stay open: no spans. */
+  /** Paths without spans, because they are polled or stay open. */
   untraced: readonly string[]
 }
 
 /**
- * Gives each request an id, from its `x-request-id` or a new one, which the response returns; and a span, in the trace of
- * its `traceparent` or a new one.
+ * Assigns each request an id, from its `x-request-id` header or generated, which is returned in the response, and a
+ * span, in the trace of its `traceparent` header or a new one.
  *
- * Hono's own middleware costs 2.9 µs a request; this one costs 1 µs.
+ * Hono's middleware costs 2.9 µs per request; this one costs 1 µs.
  */
 export function requestContext({ tracing, untraced }: Options): MiddlewareHandler<AppEnv> {
   const isUntraced = new Set(untraced)
@@ -26,7 +26,7 @@ export function requestContext({ tracing, untraced }: Options): MiddlewareHandle
     const requestId = given !== undefined && VALID_ID.test(given) ? given : randomUUID()
     c.set('requestId', requestId)
     setResponseHeader(c, REQUEST_ID, requestId)
-    // Tells browsers not to guess another content type.
+    // Prevents browsers from sniffing the content type.
     setResponseHeader(c, 'x-content-type-options', 'nosniff')
     c.set('span', isUntraced.has(c.req.path) ? startNonRecordingSpan() : startSpan(c, tracing))
     return next()
@@ -38,19 +38,19 @@ function startSpan(c: Context<AppEnv>, tracing: Tracing): Span {
   return tracing.start(c.req.method, parent, SERVER)
 }
 
-/** What to propagate to calls on behalf of this request. */
+/** The context to propagate to upstream calls. */
 export function requestContextOf(c: Context<AppEnv>): RequestContext {
   return { requestId: c.get('requestId'), span: c.get('span') }
 }
 
-/** The ids for a log line about this request, with OpenTelemetry's name for the trace. */
+/** The ids for log lines about this request. `trace_id` is OpenTelemetry's name. */
 export function idsOf(c: Context<AppEnv>) {
   return { requestId: c.get('requestId'), trace_id: c.get('span').traceId }
 }
 
 /**
- * Sets a header before the response exists. It sets it on Node's response if there is one: a second header in Hono
- * makes it build a Headers object, which is slow.
+ * Sets a header before the response exists: on Node's response if there is one, because a second header makes Hono
+ * build a Headers object, which is slow.
  */
 function setResponseHeader(c: Context<AppEnv>, name: string, value: string): void {
   const outgoing = c.env?.outgoing
@@ -58,7 +58,7 @@ function setResponseHeader(c: Context<AppEnv>, name: string, value: string): voi
   else c.header(name, value)
 }
 
-/** Reads Node's request if there is one, which is cheaper than Hono's Headers object. */
+/** Reads from Node's request if there is one, which is cheaper than Hono's Headers object. */
 function headerOf(c: Context<AppEnv>, name: string): string | undefined {
   const headers = c.env?.incoming?.headers
   if (!headers) return c.req.header(name)

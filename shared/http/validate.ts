@@ -11,7 +11,7 @@ export const BATCH_BODY = 4 * KIB * KIB
 
 type Target = 'param' | 'query' | 'json'
 
-/** Validates a part of the request against a schema. Responds 400 with an error per invalid field. */
+/** Validates a part of the request against a schema. Returns 400 with an error per invalid field. */
 export function validate<Name extends Target, Schema extends z.ZodType>(target: Name, schema: Schema) {
   return validator(target, schema, (result, c: Context<AppEnv, string>) => {
     if (result.success) return undefined
@@ -20,8 +20,8 @@ export function validate<Name extends Target, Schema extends z.ZodType>(target: 
 }
 
 /**
- * Requires a JSON body of at most `limit` bytes: 415 for another content type, 411 without a content-length, 413 above the
- * limit. Node enforces the declared length, so nothing has to be read to check it.
+ * Requires a JSON body of at most `limit` bytes: 415 for another content type, 411 without a content-length, 413 above
+ * the limit. Node enforces the declared length, so the body need not be read to check it.
  */
 export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> {
   return bodyOf('application/json', /^application\/([\w.+-]+\+)?json\s*(;|$)/i, limit)

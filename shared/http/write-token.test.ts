@@ -6,7 +6,7 @@ import { assertWritesProtected, warnIfUnprotected, writeSettings } from './write
 
 const load = (env: Record<string, string>) => loadSettings(writeSettings, { args: [], env })
 
-test('writes are open by default, and only to loopback', () => {
+test('writes are open by default, but only on loopback', () => {
   expect(load({})).toEqual({ ALLOW_OPEN_WRITES: false })
   expect(load({ ALLOW_OPEN_WRITES: '1', WRITE_TOKEN: 'a~!' })).toEqual({ ALLOW_OPEN_WRITES: true, WRITE_TOKEN: 'a~!' })
 })
@@ -20,7 +20,7 @@ test.each([
 })
 
 test.each([
-  // host, token, allowed: refused, warned
+  // host, token, allowed: rejected, warned
   ['127.0.0.1', undefined, false, false, false],
   ['127.1.2.3', undefined, false, false, false],
   ['localhost', undefined, false, false, false],

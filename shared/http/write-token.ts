@@ -6,14 +6,14 @@ import type { Logger } from '../runtime/log.ts'
 import type { AppEnv } from './app-env.ts'
 import { problem } from './errors.ts'
 
-/** The bearer token that a service requires for writes, or sends with its own. */
+/** The bearer token that a service requires for writes, or sends with its own writes. */
 export const writeToken = z
   .string()
   .regex(/^[\x21-\x7e]+$/, { error: 'must be printable ASCII without spaces' })
   .optional()
   .meta({ description: 'Token that writes require (authorization: Bearer …)' })
 
-/** Settings of a service that accepts writes. */
+/** Settings for services that accept writes. */
 export const writeSettings = {
   WRITE_TOKEN: writeToken,
   ALLOW_OPEN_WRITES: z
@@ -39,7 +39,7 @@ export function assertWritesProtected(settings: WriteSettings, log: Logger): voi
   warnIfUnprotected(settings, log)
 }
 
-/** Warns if the service listens beyond loopback and has no token, because then its upstreams have none either. */
+/** Warns if the service listens beyond loopback without a token, because then its upstreams have none either. */
 export function warnIfUnprotected({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'ALLOW_OPEN_WRITES'>, log: Logger): void {
   if (WRITE_TOKEN || isLoopback(HOST)) return
   log.warn(
@@ -48,13 +48,13 @@ export function warnIfUnprotected({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'AL
   )
 }
 
-/** Requires the token (RFC 6750), if there is one; otherwise responds 401. */
+/** Requires the token (RFC 6750), if there is one; otherwise returns 401. */
 export function requireWriteToken(token: string | undefined): MiddlewareHandler<AppEnv> {
   if (!token) return (_, next) => next()
   const expected = digest(`Bearer ${token}`)
   return async function requireWriteToken(c, next) {
     const given = c.req.header('authorization') ?? ''
-    // Digests have equal length, which the constant-time comparison needs.
+    // The constant-time comparison requires inputs of equal length.
     if (!timingSafeEqual(digest(given.replace(/^bearer /i, 'Bearer ')), expected)) {
       c.header('www-authenticate', 'Bearer')
       return problem(c, 401, [{ path: 'authorization', message: 'send the header authorization: Bearer <token>' }])

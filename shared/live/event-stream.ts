@@ -8,7 +8,7 @@ import type { Metrics } from '../service/metrics.ts'
 
 const MAX_SUBSCRIBERS = 10_000
 
-/** Unsent bytes per subscriber, beyond what the kernel buffers. */
+/** Unsent bytes per subscriber, not including kernel buffers. */
 const MAX_BUFFERED_BYTES = 64 * 1024
 
 /** Shorter than the idle timeouts of proxies and browsers. */
@@ -35,7 +35,7 @@ export type EventStream = {
 type Deps = {
   metrics: Metrics
   stopping: AbortSignal
-  /** Called when no subscriber is left; more than once if several leave together. */
+  /** Called when no subscriber is left; more than once if several disconnect together. */
   onEmpty: () => void
   heartbeatMs?: number | undefined
   maxSubscribers?: number | undefined
@@ -71,7 +71,7 @@ export function createEventStream(deps: Deps): EventStream {
       subscribers.delete(subscriber)
       if (subscribers.size === 0) onEmpty()
     })
-    // The stream ends with its connection. Chunked encoding would make each write half as expensive again.
+    // The stream ends when the connection closes. Chunked encoding would make each write 50% more expensive.
     subscriber.removeHeader('transfer-encoding')
     subscriber.writeHead(200, headers)
     subscriber.write(first)
@@ -87,12 +87,12 @@ export function createEventStream(deps: Deps): EventStream {
     subscribe(c, first) {
       if (c.req.method === 'HEAD') return c.body(null, 200, HEADERS)
       const outgoing = c.env?.outgoing
-      // Without a socket it is queued behind another response (pipelining), and nothing would report its end.
+      // A pipelined response has no socket yet, and no event would report its end.
       if (!outgoing?.socket || stopping.aborted) throw new UnavailableError('no stream can be opened')
       if (subscribers.size >= maxSubscribers) throw new UnavailableError('too many subscribers')
       // Middleware, such as CORS, sets headers on Hono's response, which is not sent.
       open(outgoing, { ...Object.fromEntries(c.res.headers), ...HEADERS }, first())
-      // Otherwise Hono would merge the two responses, and send the result a second time.
+      // Without the reset, Hono would merge both responses and send the result again.
       c.res = undefined
       c.res = RESPONSE_ALREADY_SENT
       return RESPONSE_ALREADY_SENT

@@ -73,7 +73,7 @@ describe('a subscriber that reconnects', () => {
     expect(await receivedAtOnce(subscribe, first.events[0]?.id)).toEqual(['snapshot'])
   })
 
-  test('receives a snapshot if it missed too many ids for one event', async () => {
+  test('receives a snapshot if too many ids changed for one event', async () => {
     const { subscribe, publish } = await open()
     const first = await subscribeAndWait(subscribe)
     for (const prefix of ['x', 'y']) await publishTo(first, publish, changes(many(prefix, MAX_LIVE_IDS - 1)))
@@ -121,7 +121,7 @@ test('heartbeats are sent while there are no events', async () => {
   expect(received(subscriber)).toEqual(['snapshot'])
 })
 
-test('the source is followed once, from the first subscriber until a while after the last', async () => {
+test('the source has one subscription, from the first subscriber until a while after the last', async () => {
   const { subscribe, source, url } = await open()
   expect(source).not.toHaveBeenCalled()
   const [one, other] = [await subscribe(), await subscribe()]
@@ -134,7 +134,7 @@ test('the source is followed once, from the first subscriber until a while after
   expect(source.ended).toBe(0)
 })
 
-test('after that, a new subscriber starts the source again', async () => {
+test('afterwards, a new subscriber restarts the source', async () => {
   const { subscribe, source } = await open()
   const first = await subscribeAndWait(subscribe)
   await first[Symbol.asyncDispose]()
@@ -156,7 +156,7 @@ test('after several slow consumers were disconnected together, a new subscriber 
   expect(source.ended).toBe(0)
 })
 
-test('a slow consumer is disconnected, and the other subscribers are not', async () => {
+test('a slow consumer is disconnected, other subscribers are not', async () => {
   const { subscribe, publish, url } = await open()
   const [slow, quick] = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
   slow.pause()
@@ -191,7 +191,7 @@ test('subscribers above the limit receive a 503 with retry-after', async () => {
   await eventually(async () => expect((await subscribe()).status).toBe(200))
 })
 
-test('when the service stops, all streams end at once, even those of slow consumers, and none can be opened', async () => {
+test('when the service stops, all streams end immediately, even those of slow consumers, and none can be opened', async () => {
   const { subscribe, publish, stop, close } = await open()
   const [one, unread] = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
   unread.pause()
@@ -227,7 +227,7 @@ test('the duration of a stream is not measured', async () => {
   expect(await metric(url, /^http_server_request_duration_seconds_count\{.*"\/live"/)).toBe(0)
 })
 
-/** A feed of what the test publishes, behind a real server. */
+/** A feed behind a real server. The test publishes the events. */
 async function open({ hasSnapshot = true, maxSubscribers = 100 } = {}) {
   const stopping = new AbortController()
   const service = createTestService('test', stopping.signal)
@@ -269,7 +269,7 @@ async function subscribeAndWait(subscribe: Subscribe): Promise<Subscriber> {
   return subscriber
 }
 
-/** What a new subscriber receives before the first heartbeat. */
+/** The events that a new subscriber receives before the first heartbeat. */
 async function receivedAtOnce(subscribe: Subscribe, lastEventId?: string): Promise<unknown[]> {
   const subscriber = await subscribe(lastEventId)
   await eventually(() => expect(subscriber.heartbeats()).toBeGreaterThan(0))

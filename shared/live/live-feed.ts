@@ -6,15 +6,15 @@ import type { Service } from '../service/service.ts'
 import { createEventStream } from './event-stream.ts'
 import { createReplayBuffer, type NumberedEvent } from './replay-buffer.ts'
 
-/** How long changes stay buffered, and how long the source is followed after the last subscriber has left. */
+/** How long changes are buffered, and how long the source stays open after the last subscriber has disconnected. */
 const KEEP_MS = 15_000
 
-/** Starts to publish, with a snapshot first. Returns a function that stops it. */
+/** Starts publishing, with a snapshot first. Returns a function that stops it. */
 export type LiveSource = (publish: (event: LiveEvent) => void) => () => void
 
 export type LiveFeed = {
   /**
-   * Subscribes the client of a request. It first receives what it has missed since `Last-Event-ID`, or a snapshot.
+   * Subscribes the client of a request. The first event contains the changes since `Last-Event-ID`, or a snapshot.
    * @throws UnavailableError
    */
   subscribe(c: Context<AppEnv>): Response
@@ -27,7 +27,7 @@ type Deps = Pick<Service, 'metrics' | 'stopping'> & {
   maxSubscribers?: number
 }
 
-/** Broadcasts live counts. It follows the source only while there are subscribers. */
+/** Broadcasts live counts. Subscribes to the source only while there are subscribers. */
 export function createLiveFeed({ source, keepMs = KEEP_MS, ...deps }: Deps): LiveFeed {
   const buffer = createReplayBuffer(keepMs)
   const stream = createEventStream({ ...deps, onEmpty: stopLater })

@@ -31,6 +31,6 @@ function applyToTop(top: ViewCount[], changed: Record<string, number>): ViewCoun
   const counts = { ...Object.fromEntries(top.map(({ id, views }) => [id, views])), ...changed }
   return Object.entries(counts)
     .map(([id, views]) => ({ id, views }))
-    .sort((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1))
+    .sort((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1))
     .slice(0, LIVE_TOP)
 }

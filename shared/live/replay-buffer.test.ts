@@ -13,7 +13,7 @@ test('there is no event before the first snapshot', () => {
   expect([buffer.next(), buffer.since(undefined)]).toEqual([undefined, undefined])
 })
 
-test('everything added since the last event is one event', () => {
+test('all changes since the last event are merged into one event', () => {
   const buffer = open()
   buffer.add(snapshot({ views: 1 }))
   buffer.add(changes({ views: 2, assets: { a: 1 } }))
@@ -33,7 +33,7 @@ test('everything added since the last event is one event', () => {
   expect(buffer.next()).toMatchObject({ event: 'snapshot', data: { views: 9 } })
 })
 
-test('ids are numbered within a random epoch', () => {
+test('event ids have a random epoch and a sequence number', () => {
   const [buffer, other] = [open(), open()]
   const ids = [buffer, other].map((one) => {
     one.add(snapshot())
@@ -45,7 +45,7 @@ test('ids are numbered within a random epoch', () => {
   expect(elsewhere?.[0]).not.toBe(first?.[0])
 })
 
-test('changes are replayed for as long as they are kept', async () => {
+test('changes are replayed as long as they are buffered', async () => {
   const buffer = open()
   buffer.add(snapshot())
   const first = buffer.next()?.id
@@ -72,7 +72,7 @@ test.each([
   expect(buffer.next()?.event).toBe(event)
 })
 
-test('a snapshot has the seconds of the last five minutes', async () => {
+test('a snapshot covers the last five minutes', async () => {
   const buffer = open()
   const now = 1_795_244_400
   vi.setSystemTime(now * 1_000)
@@ -82,7 +82,7 @@ test('a snapshot has the seconds of the last five minutes', async () => {
   expect(buffer.since(undefined)?.data.seconds).toEqual({ [now]: 3 })
 })
 
-test('a cleared buffer starts over, and its ids continue', () => {
+test('a cleared buffer starts over, but its ids continue', () => {
   const buffer = open()
   buffer.add(snapshot())
   const first = buffer.next()?.id
@@ -96,7 +96,7 @@ test('a cleared buffer starts over, and its ids continue', () => {
   expect(buffer.since(first)?.event).toBe('snapshot')
 })
 
-test('the top holds the ten highest counts, and equal counts ordered by id', () => {
+test('the top list has the ten highest counts, with ties ordered by id', () => {
   const ids = ['b', 'a', 'k', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j']
   const counts = Object.fromEntries(ids.map((id) => [id, 1]))
   const { top } = applyChanges(snapshot().data, changes({ assets: { ...counts, z: 2 }, users: { u: 1 } }).data)

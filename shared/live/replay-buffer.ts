@@ -2,7 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { type LiveChanges, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
 
-/** The id is `<epoch>-<number>`. The epoch is random per process, so that no client resumes another process' stream. */
+/**
+ * The id is `<epoch>-<number>`. The epoch is random per process, so that clients cannot resume the stream of another
+ * process.
+ */
 export type NumberedEvent = LiveEvent & { id: string }
 
 export type ReplayBuffer = {
@@ -11,8 +14,8 @@ export type ReplayBuffer = {
   /** Everything added since the previous call, as one event. Undefined if there is nothing. */
   next(): NumberedEvent | undefined
   /**
-   * What a client that saw `lastEventId` has missed: changes if they are still buffered, otherwise a snapshot. Undefined
-   * if it has missed nothing.
+   * The events after `lastEventId` as one event: changes if they are still buffered, otherwise a snapshot. Undefined if
+   * there are none.
    */
   since(lastEventId: string | undefined): NumberedEvent | undefined
   clear(): void
@@ -33,14 +36,14 @@ export function createReplayBuffer(keepMs: number): ReplayBuffer {
     buffered = [...buffered.filter((older) => at - older.at < keepMs), { number, at, changes }]
   }
 
-  /** Undefined if some of them are no longer buffered. */
+  /** Undefined if some changes are no longer buffered. */
   function changesAfter(seen: number): LiveChanges | undefined {
     const missed = buffered.filter((event) => event.number > seen)
     if (missed.length === 0 || missed.length !== number - seen) return undefined
     return missed.map(({ changes }) => changes).reduce(mergeChanges)
   }
 
-  /** A `changes` event is bounded: for more ids than that, a snapshot is smaller. */
+  /** Falls back to a snapshot, which is smaller, if too many ids have changed. */
   function toEvent(changes: LiveChanges | undefined, snapshot: LiveSnapshot): NumberedEvent {
     const id = `${epoch}-${number}`
     if (changes && isBounded(changes)) return { id, event: 'changes', data: changes }

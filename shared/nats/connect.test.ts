@@ -21,19 +21,19 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     ['user: "u", password: "p@:1"', 'u:p%40%3A1'],
     ['token: "t@1"', 't%401'],
   ])('a server that requires {%s} accepts %s@ and nothing else', async (authorization, credentials) => {
-    const folder = await mkdtemp(join(tmpdir(), 'nats-config-'))
-    await writeFile(join(folder, 'nats.conf'), `authorization { ${authorization} }`)
-    await using nats = await startNatsServer({ config: join(folder, 'nats.conf') })
+    const directory = await mkdtemp(join(tmpdir(), 'nats-config-'))
+    await writeFile(join(directory, 'nats.conf'), `authorization { ${authorization} }`)
+    await using nats = await startNatsServer({ config: join(directory, 'nats.conf') })
     const host = nats.url.replace('nats://', '')
     const connection = await connectToNats({ servers: [`nats://${credentials}@${host}`], name: 'test' })
     await connection.close()
     for (const servers of [[nats.url], [`nats://wrong@${host}`]]) {
       await expect(connectToNats({ servers, name: 'test' })).rejects.toThrow(/authorization violation/i)
     }
-    await rm(folder, { recursive: true })
+    await rm(directory, { recursive: true })
   })
 
-  test('a link waits for the server, logs a failure once and reports each transition', async () => {
+  test('a link waits for the server, logs the first failure and reports each transition', async () => {
     await using nats = await startNatsServer()
     await nats.signal('SIGKILL')
     const lines: { level: number; msg: string }[] = []
@@ -72,7 +72,7 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     expect(JSON.stringify(lines)).not.toContain('secret')
   })
 
-  test('a link closes while the server is down', async () => {
+  test('a link can be closed while the server is down', async () => {
     const since = performance.now()
     {
       await using _ = openNatsLink({ servers: ['127.0.0.1:9'], name: 'test', log: pino({ level: 'silent' }) })

@@ -17,20 +17,20 @@ export function connectToNats({ servers, name, timeoutMs = 2_000 }: Options): Pr
     reconnectTimeWait: RECONNECT_WAIT_MS,
     reconnectJitter: RECONNECT_WAIT_MS,
     timeout: timeoutMs,
-    // Detects a server that hangs within 20 s; a closed connection is detected at once.
+    // Detects a hung server within 20 s; a closed connection is detected immediately.
     pingInterval: 10_000,
     maxPingOut: 1,
-    // A stack trace per request costs more than the request.
+    // Capturing a stack trace costs more than the request itself.
     noAsyncTraces: true,
   })
 }
 
-/** The address of a server, safe to log. */
+/** The address of a server without credentials, safe to log. */
 export function withoutCredentials(server: string): string {
   return server.replace(/[^/@]+@/, '')
 }
 
-/** The client takes one set of credentials for all servers, separate from their addresses. */
+/** The client expects one set of credentials for all servers, separate from the addresses. */
 function toCredentials(servers: string[]): Pick<ConnectionOptions, 'user' | 'pass' | 'token'> {
   const given = servers.map((server) => /([^/@]+)@/.exec(server)?.[1]).find((found) => found !== undefined)
   if (given === undefined) return {}

@@ -20,7 +20,7 @@ export function hasCode(error: unknown, code: number): boolean {
   return error instanceof NatsError && error.api_error?.err_code === code
 }
 
-/** Whether the server, or the account in use, has JetStream disabled. */
+/** Whether JetStream is disabled on the server or for the account. */
 export function isWithoutJetStream(error: unknown): boolean {
   if (!(error instanceof NatsError)) return false
   return error.code === ErrorCode.NoResponders || NOT_ENABLED.includes(error.api_error?.err_code ?? 0)

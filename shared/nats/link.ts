@@ -6,7 +6,7 @@ import { toReason } from '../runtime/reason.ts'
 import { retry } from '../runtime/retry.ts'
 import { connectToNats, RECONNECT_WAIT_MS, withoutCredentials } from './connect.ts'
 
-/** There is no connection to NATS at the moment. */
+/** There is currently no connection to NATS. */
 export class NatsDownError extends Error {
   override name = 'NatsDownError'
   constructor() {
@@ -23,7 +23,7 @@ export type NatsLink = AsyncDisposable & {
   up(signal: AbortSignal): Promise<NatsConnection>
   /** Aborts when the current connection goes down; already aborted while there is none. */
   down(): AbortSignal
-  /** Calls back on each transition to up, and immediately if the link is up. */
+  /** Calls `callback` each time the connection comes up, and immediately if it is up. */
   onUp(callback: (connection: NatsConnection) => void): void
 }
 
@@ -38,7 +38,7 @@ export function openNatsLink({ servers, name, log }: Options): NatsLink {
   down.abort(new NatsDownError())
 
   function setUp(current: NatsConnection): void {
-    // The client may report a reconnect without the disconnect before it.
+    // The client may report a reconnect without a preceding disconnect.
     setDown()
     connection = current
     down = new AbortController()
@@ -86,7 +86,7 @@ export function openNatsLink({ servers, name, log }: Options): NatsLink {
     async [Symbol.asyncDispose]() {
       closing.abort()
       const opened = await opening
-      // drain() flushes pending messages, but would reconnect forever if the server went down meanwhile.
+      // drain() flushes pending messages, but would try to reconnect forever if the server went down in the meantime.
       if (connection) await Promise.race([opened?.drain(), once(down.signal, 'abort')]).catch(() => undefined)
       await opened?.close()
     },

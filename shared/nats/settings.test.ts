@@ -13,16 +13,16 @@ test('a server may have credentials and be an IPv6 address', () => {
   expect(load('nats://user:password@[::1]:4222,token@a')).toEqual(['nats://user:password@[::1]:4222', 'token@a'])
 })
 
-test.each(['http://a', 'a b', 'a,', 'nats://a/path', 'a:port', '[::1', 'user@host@a'])('%j is not accepted', (text) => {
+test.each(['http://a', 'a b', 'a,', 'nats://a/path', 'a:port', '[::1', 'user@host@a'])('%j is rejected', (text) => {
   expect(() => load(text)).toThrow(UsageError)
   expect(() => load(text)).toThrow(/^NATS_URL is "[^\n]*": it must be [^\n]+$/)
 })
 
-test('the error shows no credentials', () => {
+test('the error contains no credentials', () => {
   expect(() => load('nats://user:secret@a/path')).toThrow('NATS_URL is "nats://…@a/path"')
 })
 
-test.each([undefined, ''])('the error for %j says that the setting is not set', (text) => {
+test.each([undefined, ''])('the error for %j states that the setting is not set', (text) => {
   expect(() => load(text)).toThrow(UsageError)
   expect(() => load(text)).toThrow(/^NATS_URL is not set: it must be [^\n]+$/)
 })

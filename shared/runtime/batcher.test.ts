@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest'
 import { useFakeClock } from '../testing/fake-clock.ts'
 import { createBatcher, TimedOutError } from './batcher.ts'
 
-test('a single item runs at once', async () => {
+test('a single item runs immediately', async () => {
   const { add, resolve, batches } = open()
   const added = add('a')
   await turn()
@@ -121,7 +121,7 @@ test('the time in the queue counts against the budget', async () => {
   expect(signal(1)?.aborted).toBe(true)
 })
 
-test('a batch that spent its budget in the queue starts aborted', async () => {
+test('a batch that spent its budget in the queue starts with an aborted signal', async () => {
   const { add, resolve, signal } = open()
   void add('a')
   await turn()
@@ -144,7 +144,7 @@ test('settled batches leave no timers', async () => {
 
 const limits = { maxItems: 100, budgetMs: 100 }
 
-/** A batcher whose batches settle when the test says so, under a fake clock. */
+/** A batcher with a fake clock, whose batches are settled by the test. */
 function open(options: Partial<typeof limits> = {}) {
   useFakeClock()
   const runs: { items: string[]; signal: AbortSignal; settled: PromiseWithResolvers<string> }[] = []

@@ -1,4 +1,4 @@
-/** No result within the time budget. */
+/** There was no result within the time budget. */
 export class TimedOutError extends Error {
   override name = 'TimedOutError'
 }
@@ -11,19 +11,19 @@ type Options<Item, Result> = {
   run: (items: Item[], signal: AbortSignal) => Promise<Result>
   /** Maximum batch size. */
   maxItems: number
-  /** Time budget of an item in milliseconds, from the call that added it. */
+  /** Time budget per item in milliseconds, from the time it was added. */
   budgetMs: number
 }
 
 type Batch<Item, Result> = { items: Item[]; since: number; settled: PromiseWithResolvers<Result> }
 
 /**
- * Batches concurrent calls: while one batch is in flight, new items queue up for the next. A hundred concurrent calls
- * cost one request or one append; a single call never waits. All items of a batch share one result.
+ * Batches concurrent calls: while one batch is in flight, new items queue up for the next one. A single call never
+ * waits. All items in a batch share one result.
  *
  * There is no timer per item: the budget of a batch starts with its first item.
  *
- * @returns a function that adds an item; it rejects with what `run` throws
+ * @returns a function that adds an item; it rejects with the error that `run` throws
  */
 export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options<Item, Result>) {
   const queue: Batch<Item, Result>[] = []
@@ -33,7 +33,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
     let settlePrevious = () => {}
     for (let batch = queue.shift(); batch; batch = queue.shift()) {
       const running = runBatch(batch)
-      // Only now that the next batch is in flight: the continuations of the previous one would delay it.
+      // Settle only after the next batch has started, which the continuations of the callers would delay.
       settlePrevious()
       settlePrevious = await running
     }
@@ -67,7 +67,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
     last.items.push(item)
     if (!isRunning) {
       isRunning = true
-      // Requests that arrived in the same turn of the event loop join the same batch.
+      // Items that are added in the same turn of the event loop join the same batch.
       setImmediate(drainQueue)
     }
     return last.settled.promise

@@ -3,7 +3,7 @@ import { parseCommandLine, USAGE_STATUS, UsageError } from './command-line.ts'
 
 const options = { port: { type: 'string' }, consul: { type: 'boolean' } } as const
 
-test('flags are parsed by their options', () => {
+test('flags are parsed according to the options', () => {
   expect(parseCommandLine(['--port', '1', '--consul'], options)).toEqual({ port: '1', consul: true })
   expect(parseCommandLine(['--port=1', '--no-consul'], options)).toEqual({ port: '1', consul: false })
   expect(parseCommandLine([], options)).toEqual({})
@@ -19,7 +19,7 @@ test.each([
   [['extra'], "Unexpected argument 'extra'"],
   [['--port'], "'--port <value>'"],
   [['--consul=1'], "'--consul'"],
-])('%j is a usage error that names the flag in one line', (args, name) => {
+])('%j is a usage error with one line that names the flag', (args, name) => {
   expect(() => parseCommandLine(args, options)).toThrow(UsageError)
   expect(() => parseCommandLine(args, options)).toThrow(name)
   expect(() => parseCommandLine(args, options)).toThrow(/^[^\n.]+; --help lists the options$/)

@@ -1,6 +1,9 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 
-/** Invalid usage: an unknown flag, or a setting with an invalid value. The message is one line that names it. */
+/**
+ * Invalid usage: an unknown flag, or a setting with an invalid value. The message is one line that names the flag or
+ * setting.
+ */
 export class UsageError extends Error {
   override name = 'UsageError'
 }
@@ -9,7 +12,7 @@ export class UsageError extends Error {
 export const USAGE_STATUS = 2
 
 /**
- * Parses flags, as `util.parseArgs` takes them.
+ * Parses flags with `util.parseArgs`.
  * @throws UsageError
  */
 export function parseCommandLine<Options extends ParseArgsOptionsConfig>(args: string[], options: Options) {

@@ -16,7 +16,7 @@ test('a line is due once per interval, with the number of events since the last 
   expect(throttle('a')).toBe(1)
 })
 
-test('each key is throttled by itself', () => {
+test('each key is throttled separately', () => {
   useFakeClock()
   const throttle = createLogThrottle()
   expect([throttle('a'), throttle('b'), throttle('a'), throttle('b')]).toEqual([1, 1, undefined, undefined])

@@ -19,18 +19,18 @@ test('it rejects with the reason of the first signal that aborts', async () => {
   await expect(racing).rejects.toThrow('the other')
 })
 
-test('it rejects if a signal has aborted before', async () => {
+test('it rejects if a signal is already aborted', async () => {
   await expect(raceAbort(pending, never, AbortSignal.abort(new Error('before')))).rejects.toThrow('before')
 })
 
-test('it leaves no listeners behind', async () => {
+test('it removes its abort handlers', async () => {
   const { signal } = new AbortController()
   await raceAbort(Promise.resolve(), signal)
   await raceAbort(Promise.reject(new Error('broken')), signal).catch(() => undefined)
   expect(getEventListeners(signal, 'abort')).toEqual([])
 })
 
-test('work that fails after the abort is no unhandled rejection', async () => {
+test('work that fails after the abort causes no unhandled rejection', async () => {
   const work = Promise.withResolvers<void>()
   await expect(raceAbort(work.promise, AbortSignal.abort(new Error('before')))).rejects.toThrow('before')
   work.reject(new Error('late'))

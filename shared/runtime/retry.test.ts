@@ -34,7 +34,7 @@ test('by default the first delay is around 100 ms and the maximum is a second', 
   const [first] = await delaysOf(1)
   expect(first).toBeGreaterThan(50)
   expect(first).toBeLessThan(150)
-  // Stands in for a thousand failures before this one.
+  // Simulates a thousand earlier failures.
   vi.spyOn(Math, 'random').mockReturnValue(1_000)
   expect(await delaysOf(1)).toEqual([1_000])
 })
@@ -49,7 +49,7 @@ test('delays are jittered within bounds', async () => {
   }
 })
 
-test('each delay passes before the next attempt', async () => {
+test('each attempt waits for the previous delay', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5)
   const times: number[] = []
   const delays: number[] = []
@@ -84,7 +84,7 @@ test('progress resets the backoff', async () => {
   expect([afterReset, last]).toEqual([first, second])
 })
 
-test('an abort ends the wait at once, and there is no further attempt', async () => {
+test('an abort ends the wait immediately, without another attempt', async () => {
   const stop = new AbortController()
   const onFailure = vi.fn()
   const work = vi.fn(() => Promise.reject(new Error('broken')))
@@ -115,7 +115,7 @@ test('nothing is attempted once the signal has aborted', async () => {
   expect(work).not.toHaveBeenCalled()
 })
 
-/** The delays after the first `count` attempts, all of which fail. The last one is not waited for. */
+/** The delays after the first `count` attempts, all of which fail. Does not wait for the last delay. */
 async function delaysOf(count: number, limits: { initialMs?: number; maxMs?: number } = {}): Promise<number[]> {
   const stop = new AbortController()
   const delays: number[] = []

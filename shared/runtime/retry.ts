@@ -13,8 +13,7 @@ export type RetryOptions = {
  * Calls `work` until it resolves or `signal` aborts. Delays grow exponentially up to `maxMs`, with decorrelated jitter
  * (https://github.com/App-vNext/Polly/issues/530).
  *
- * `work` receives a function that resets the backoff: an attempt that made progress before it failed is not counted
- * against the next one.
+ * `work` receives a function that resets the backoff, for an attempt that made progress before it failed.
  * @returns undefined if `signal` aborted
  */
 export async function retry<Result>(

@@ -43,7 +43,7 @@ test('flags take precedence over environment variables, which take precedence ov
   expect(load({}, '--port=0')).toMatchObject({ PORT: 0 })
 })
 
-test('an empty value counts as unset', () => {
+test('an empty value is treated as unset', () => {
   expect(load({ PORT: '', HOST: '', CACHE_TTL: '', MAX_AGE: '', CORS_ORIGINS: '' })).toEqual(load())
   expect(load({ PORT: '1' }, '--port=')).toMatchObject({ PORT: 1 })
 })
@@ -77,7 +77,7 @@ test('optional origins are undefined unless they are set', () => {
   })
 })
 
-describe('the error is one line that names', () => {
+describe('the error is one line that contains', () => {
   test.each([
     ['--verbose'],
     ['--verbose', '1'],
@@ -117,11 +117,11 @@ describe('the error is one line that names', () => {
     expect(errorOf({ [name]: value })).toContain(`${name} is ${JSON.stringify(value)}`)
   })
 
-  test('a value without the password in it', () => {
+  test('an invalid value, with the password redacted', () => {
     expect(errorOf({ UPSTREAM_URL: 'http://user:secret@a' })).toContain('UPSTREAM_URL is "http://…@a"')
   })
 
-  test('the environment variable of a flag with an invalid value', () => {
+  test('the environment variable for a flag with an invalid value', () => {
     expect(errorOf({}, '--port', 'x')).toBe('PORT is "x": it must be a port, 0 to 65535')
   })
 })

@@ -10,11 +10,11 @@ export type Settings<Shape extends SettingsShape> = z.output<z.ZodObject<Shape>>
 /** Flags take precedence over environment variables, which take precedence over defaults. */
 export type SettingsSource = { args: string[]; env: NodeJS.ProcessEnv }
 
-/** Every service has these flags. Each sets one environment variable. */
+/** The flags of every service, and the environment variables that they override. */
 const FLAGS: Record<string, string> = { port: 'PORT', host: 'HOST' }
 
 /**
- * Reads the settings in `shape`. An empty value counts as unset.
+ * Reads the settings in `shape`. An empty value is treated as unset.
  * @throws UsageError for an unknown flag or an invalid value
  */
 export function loadSettings<Shape extends SettingsShape>(
@@ -37,7 +37,7 @@ function readFlags(args: string[]): Record<string, string> {
   return Object.fromEntries(Object.entries(values).map(([flag, value]) => [FLAGS[flag], value]))
 }
 
-/** Quoted, and without the credentials that a URL may contain. */
+/** Quotes the value, and hides credentials in URLs. */
 function redact(text: string): string {
   return JSON.stringify(text.replaceAll(/[^\s/,@]+@/g, '…@'))
 }
@@ -46,7 +46,7 @@ export function wantsHelp({ args }: SettingsSource): boolean {
   return args.includes('--help') || args.includes('-h')
 }
 
-/** The text for `--help`: each setting of `shape` with its description and default. */
+/** The output of `--help`: each setting of `shape` with its description and default. */
 export function describeSettings(script: string, shape: SettingsShape): string {
   const program = `node ${basename(dirname(script))}/${basename(script)}`
   const rows = Object.entries(shape).map(([name, schema]) => {
@@ -72,7 +72,7 @@ function defaultOf(schema: z.ZodType): string | undefined {
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).default?.toString()
 }
 
-/** `optional()` wraps a schema, and keeps the description on the wrapped one. */
+/** `optional()` wraps a schema, and the description stays on the inner one. */
 function descriptionOf(schema: z.ZodType): string {
   const inner = schema instanceof z.ZodOptional ? schema.unwrap() : schema
   return z.globalRegistry.get(schema)?.description ?? z.globalRegistry.get(inner)?.description ?? ''

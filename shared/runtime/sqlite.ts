@@ -3,8 +3,8 @@ import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /**
- * Opens a SQLite file exclusively, and creates it and its directory if they are missing. Writes are on disk when they
- * return.
+ * Opens a SQLite file exclusively, and creates it and its directory if they do not exist. Writes are flushed to disk
+ * before they return.
  * @throws Error if the file cannot be opened, or another process has it open
  */
 export function openSqlite(file: string, schema: string): DatabaseSync {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { createThrottle } from './throttle.ts'
 
-test('requests are merged, and the work runs at most once per interval', async () => {
+test('requests are coalesced, and the work runs at most once per interval', async () => {
   const { times, throttle } = open({ everyMs: 400 })
   const since = performance.now()
   while (times.length < 3) {
@@ -26,7 +26,7 @@ test('expensive work uses at most a tenth of a core', async () => {
   }
 })
 
-test('work that requests itself again waits for its interval', async () => {
+test('work that reschedules itself waits for the interval', async () => {
   const times: number[] = []
   const throttle = createThrottle(() => {
     times.push(performance.now())
@@ -49,7 +49,7 @@ test('cancelled work does not run, and can be requested again', async () => {
   await eventually(() => expect(times).toHaveLength(1))
 })
 
-/** Throttled work that keeps the thread busy for `workMs`. */
+/** Throttled work that blocks the thread for `workMs`. */
 function open({ everyMs, workMs = 0 }: { everyMs: number; workMs?: number }) {
   const times: number[] = []
   const cpuMs: number[] = []

@@ -2,9 +2,9 @@
 const MAX_CPU_SHARE = 0.1
 
 export type Throttle = {
-  /** Schedules the work. Calls before it runs are merged into one. */
+  /** Schedules the work. Calls before it runs are coalesced. */
   request(): void
-  /** Cancels work that is scheduled. */
+  /** Cancels scheduled work. */
   cancel(): void
 }
 
@@ -22,7 +22,7 @@ export function createThrottle(work: () => void, everyMs: number): Throttle {
     const before = process.threadCpuUsage()
     earliest = started + everyMs
     work()
-    // Node flushes socket writes at the end of the turn; their CPU time belongs to the work.
+    // Node flushes socket writes at the end of the tick; include their CPU time.
     process.nextTick(() => {
       const { user, system } = process.threadCpuUsage(before)
       earliest = started + Math.max(everyMs, (user + system) / 1_000 / MAX_CPU_SHARE)

@@ -1,10 +1,10 @@
 import type { Logger } from './log.ts'
 import { toReason } from './reason.ts'
 
-/** Takes the outcome of each attempt: the error, or nothing on success. */
+/** Reports the outcome of an attempt: the error, or nothing on success. */
 export type TransitionLog = (error?: unknown) => void
 
-/** Logs on state transition only: `failing` when attempts begin to fail, `recovered` when they succeed again. */
+/** Logs state transitions only: `failing` when attempts begin to fail, `recovered` when they succeed again. */
 export function createTransitionLog(log: Logger, messages: { failing: string; recovered: string }): TransitionLog {
   let isFailing = false
   return (error) => {

@@ -1,9 +1,9 @@
-/** Fields of an error response besides those that every error has. */
+/** Additional fields of an error response. */
 export type ErrorDetails = Record<string, number>
 
 type Options = ErrorOptions & { details?: ErrorDetails | undefined }
 
-/** A temporary failure: the client may retry. The message and `cause` are logged; only `details` are sent. */
+/** A temporary failure: the client may retry. The message and `cause` are logged; only `details` is sent. */
 export class UnavailableError extends Error {
   override name = 'UnavailableError'
   readonly details: ErrorDetails | undefined

@@ -3,7 +3,7 @@ import { scheduler } from 'node:timers/promises'
 /** How long one slice may block the event loop. */
 const SLICE_MS = 10
 
-/** @returns a function to await after each step of a long computation; it yields to the event loop after each slice */
+/** @returns a function to await after each step of a long computation; it yields to the event loop every 10 ms */
 export function createYielder(): () => Promise<void> | undefined {
   let until = performance.now() + SLICE_MS
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createFastCounter } from './fast-counter.ts'
 import { createMetrics } from './metrics.ts'
 
-test('each labelled counter starts at 0 and counts by itself', async () => {
+test('each labelled counter starts at 0 and counts separately', async () => {
   const metrics = createMetrics()
   const counter = createFastCounter(metrics, { name: 'reads_total', help: 'Reads', labelNames: ['result'] })
   const [hit, miss] = [counter({ result: 'hit' }), counter({ result: 'miss' })]
@@ -16,7 +16,7 @@ test('each labelled counter starts at 0 and counts by itself', async () => {
   }
 })
 
-test('metrics whose names promtool rejects are left out', async () => {
+test('metrics whose names promtool rejects are omitted', async () => {
   const names = (await createMetrics().getMetricsAsJSON()).filter(({ type }) => String(type) === 'gauge')
   expect(names.filter(({ name }) => name.endsWith('_total'))).toEqual([])
 })

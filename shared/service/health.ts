@@ -2,7 +2,7 @@ import type { Circuit, DependencyState, Readiness } from '../contracts/readiness
 
 export type Dependency = {
   state: () => DependencyState | Promise<DependencyState>
-  /** Whether the service is not ready while the dependency is down. */
+  /** Whether readiness requires the dependency to be up. */
   required: boolean | (() => boolean)
   circuit?: () => Circuit
 }

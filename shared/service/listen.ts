@@ -5,13 +5,15 @@ import { getRequestListener } from '@hono/node-server'
 import type { Logger } from '../runtime/log.ts'
 import { toOrigin } from '../runtime/origin.ts'
 
-/** How long requests in flight may take once the server closes. */
+/** How long to wait for requests in flight when the server closes. */
 const GRACE_MS = 5_000
 
-/** Connections waiting to be accepted. With Node's default, 511, some of a burst of 2,000 are retried after a second. */
+/**
+ * Maximum number of pending connections. With Node's default, 511, some of a burst of 2,000 are retried after a second.
+ */
 const BACKLOG = 4_096
 
-/** The address cannot be listened on. The message is one line that names it. */
+/** The server cannot listen on the address. The message is one line that names the address. */
 export class ListenError extends Error {
   override name = 'ListenError'
 }
@@ -52,7 +54,7 @@ export async function listen(app: App, at: { host: string; port: number; log: Lo
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close')
       server.close()
-      // A connection that was busy when close() was called becomes idle later, and would stay open until its timeout.
+      // close() does not close busy connections; once idle, they would stay open until their timeout.
       const sweep = setInterval(() => server.closeIdleConnections(), 50)
       const cut = setTimeout(() => server.closeAllConnections(), GRACE_MS)
       await closed

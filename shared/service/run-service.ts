@@ -23,12 +23,12 @@ const SHUTDOWN_MS = 10_000
 type CommonShape = ReturnType<typeof commonSettings>
 export type ServiceSettings<Shape extends SettingsShape> = Settings<CommonShape> & Settings<Shape>
 
-/** A service that can run as a process: its own settings, and how it is composed from them. */
+/** A service: its settings, and a function that starts it with them. */
 export type ServiceDefinition<Shape extends SettingsShape> = {
   name: string
   port: number
   settings: Shape
-  /** Opens what the service needs as its `resources`, and resolves once it listens. */
+  /** Opens the `resources` of the service, and resolves once it listens. */
   start(service: Service, settings: ServiceSettings<Shape>): Promise<Address>
 }
 

@@ -14,7 +14,7 @@ import { createService, stopped } from './service.ts'
 const log = pino({ level: 'silent' })
 const never = new AbortController().signal
 
-test('the port 0 is replaced by a free one', async () => {
+test('port 0 selects a free port', async () => {
   expect(await choosePort(8_080, '127.0.0.1')).toBe(8_080)
   const port = await choosePort(0, '127.0.0.1')
   const lines: object[] = []
@@ -24,20 +24,20 @@ test('the port 0 is replaced by a free one', async () => {
   expect(lines).toMatchObject([{ level: 30, msg: 'listening', url: server.url }])
 })
 
-test('a port in use is an error that names it', async () => {
+test('listening on a port in use throws an error with the port', async () => {
   await using server = await listen(new Hono(), { host: '127.0.0.1', port: 0, log })
   const listening = listen(new Hono(), { host: '127.0.0.1', port: server.port, log })
   await expect(listening).rejects.toThrow(ListenError)
   await expect(listening).rejects.toThrow(`port ${server.port} on 127.0.0.1 is already in use`)
 })
 
-test('an address of another machine is an error that names it', async () => {
+test('listening on an address of another machine throws an error with the address', async () => {
   await expect(listen(new Hono(), { host: '192.0.2.1', port: 1, log })).rejects.toThrow(
     'cannot listen on 192.0.2.1, port 1: EADDRNOTAVAIL',
   )
 })
 
-test('closing a server lets requests in flight finish, and closes idle connections at once', async () => {
+test('closing a server lets requests in flight finish, and closes idle connections immediately', async () => {
   const finish = Promise.withResolvers<void>()
   let inFlight = 0
   const app = new Hono()
@@ -123,7 +123,7 @@ test('a service is ready while the registry is down', async () => {
   expect(await health.readiness()).toEqual({ status: 'ready', dependencies: { consul: 'down' } })
 })
 
-test('a service has stopped once its signal aborts', async () => {
+test('a service stops when its signal aborts', async () => {
   const stopping = new AbortController()
   let isStopped = false
   const waiting = stopped({ stopping: stopping.signal }).then(() => (isStopped = true))
@@ -134,7 +134,7 @@ test('a service has stopped once its signal aborts', async () => {
   await stopped({ stopping: stopping.signal })
 })
 
-test('a dependency is required as long as its function says so, and shows its circuit', async () => {
+test('a dependency may be required conditionally, and may have a circuit', async () => {
   const { health } = createService({ name: 'test', log, stopping: never })
   let isRequired = true
   health.watch('nats', { state: () => 'down', required: () => isRequired, circuit: () => 'half-open' })

@@ -4,7 +4,7 @@ import type { Service } from './service.ts'
 type Settings = { PORT: number; HOST: string }
 
 /**
- * Serves `app` and registers the service, both as its resources: it deregisters before it stops listening.
+ * Serves `app` and registers the service. On shutdown, the service deregisters before it stops listening.
  * @throws ListenError
  */
 export async function serve(app: App, service: Service, { PORT, HOST }: Settings): Promise<Address> {

@@ -6,7 +6,7 @@ import { nonRecordingTracing, type Tracing } from '../tracing/tracing.ts'
 import { createHealth, type Health } from './health.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 
-/** What every service has. */
+/** The common dependencies of every service. */
 export type Service = {
   name: string
   log: Logger
@@ -16,7 +16,7 @@ export type Service = {
   tracing: Tracing
   /** Aborts on SIGTERM and SIGINT: shut down gracefully. */
   stopping: AbortSignal
-  /** What the service has opened. Closed in reverse order once it stops, or fails to start. */
+  /** Disposed in reverse order when the service stops or fails to start. */
   resources: AsyncDisposableStack
 }
 

@@ -37,7 +37,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
 
   test('a second instance sees a write within 100 ms', async () => {
     const [first, second] = [await open('shared'), await open('shared')]
-    // The best of five, because the machine may be busy with other tests.
+    // Best of five, because other tests may keep the machine busy.
     const times: number[] = []
     for (let attempt = 0; attempt < 5; attempt += 1) {
       await first.set('a', one)
@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     expect(next.list({ limit: 9 }).entries).toEqual([['2', one]])
   })
 
-  test('reads continue and writes fail while the server is down, and both work once it is up again', async () => {
+  test('reads continue and writes fail while the server is down, and both work once it is back up', async () => {
     const store = await open()
     await store.set('a', one)
     await nats.signal('SIGKILL')
@@ -86,7 +86,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     expect(store.get('a')).toEqual(other)
   })
 
-  test('many writes in flight are all there, for the writer and for the next process', async () => {
+  test('concurrent writes are all stored, for the writer and for the next process', async () => {
     const bucket = randomUUID()
     const store = await open(bucket)
     const entries = Array.from({ length: 2_000 }, (_, n): [string, typeof one] => [`a-${n}`, { title: `${n}` }])
@@ -101,7 +101,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     expect((await open(bucket)).list({ limit: 9_999 }).entries).toEqual(sorted)
   })
 
-  test('two instances that write the same entries at once agree in the end', async () => {
+  test('two instances that write the same entries concurrently converge', async () => {
     const bucket = randomUUID()
     const stores = [await open(bucket), await open(bucket)] as const
     const ids = Array.from({ length: 200 }, (_, n) => `a-${n}`)
@@ -114,7 +114,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     }
   })
 
-  test('writes that are in flight when the server dies are kept or refused', async () => {
+  test('writes in flight when the server dies are either stored or rejected', async () => {
     const store = await open()
     const writes = Array.from({ length: 2_000 }, (_, n) => store.set(`a-${n}`, one))
     await writes[0]
@@ -139,7 +139,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     await eventually(() => store.set('a', other))
   })
 
-  test('writes that were missed during an outage are read after it', async () => {
+  test('updates missed during an outage are read afterwards', async () => {
     const bucket = randomUUID()
     const store = await open(bucket)
     await store.set('gone', one)
@@ -152,7 +152,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     await eventually(() => expect(store.list({ limit: 9 }).entries).toEqual([['new', one]]))
   })
 
-  test('a deleted bucket is created again with the defaults', async () => {
+  test('a deleted bucket is recreated with the defaults', async () => {
     const bucket = randomUUID()
     const store = await open(bucket, [['1', one]])
     await store.set('2', one)

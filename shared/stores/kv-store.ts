@@ -12,7 +12,7 @@ import type { Store } from './store.ts'
 
 const API_TIMEOUT_MS = 1_000
 
-/** The key that marks the bucket as initialized. No id encodes to it. */
+/** The key that marks the bucket as initialized. It is not the encoding of any id. */
 const INITIALIZED = '_filled'
 
 type Options<Value> = {
@@ -20,7 +20,7 @@ type Options<Value> = {
   /** The name of the bucket, one per service. */
   bucket: string
   schema: z.ZodType<Value>
-  /** Written once, to a new bucket: a default that is deleted later stays deleted. */
+  /** Written only to a new bucket, so that a deleted default stays deleted. */
   defaults: [id: string, value: Value][]
   log: Logger
 }
@@ -33,13 +33,14 @@ export type KvStore<Value> = Store<Value> &
   }
 
 /**
- * A map that mirrors a JetStream key-value bucket. Reads are served from memory. A write resolves once the bucket has
- * stored it, and reaches every instance. While NATS is down reads continue, and writes throw UnavailableError.
+ * Mirrors a JetStream key-value bucket in memory. Reads are served from memory. Writes resolve once the bucket has
+ * stored them, and are replicated to every instance. While NATS is down, reads continue and writes throw
+ * UnavailableError.
  */
 export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Options<Value>): KvStore<Value> {
   const closing = new AbortController()
   const values = createMapStore<Value>()
-  /** The last revision seen of each key: an update that arrives late must not undo a newer one. */
+  /** The last known revision of each id, so that a late update does not overwrite a newer one. */
   const revisions = new Map<string, number>()
   let incarnation: string | undefined
   let isLoaded = false
@@ -66,7 +67,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     if (down.aborted) stop()
     for await (const update of updates) {
       apply(update)
-      // The initial values end with delta 0. There is always one: the INITIALIZED key.
+      // The last initial value has delta 0. There is always one: the INITIALIZED key.
       if (update.delta === 0 && !kv) {
         kv = opened
         isLoaded = true
@@ -81,7 +82,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     await createIfMissing(opened, INITIALIZED, '')
   }
 
-  /** A bucket that was deleted and created again starts over: drops the values and revisions of the old one. */
+  /** If the bucket was deleted and recreated, drops the values and revisions of the old one. */
   async function dropOtherIncarnation(opened: KV): Promise<void> {
     const { created } = (await opened.status()).streamInfo
     if (incarnation !== undefined && incarnation !== created) {
@@ -102,7 +103,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     else log.warn({ bucket, key, reason: parsed.error.message }, 'invalid entry in the bucket; ignored')
   }
 
-  /** @returns false if a later update of the entry is known */
+  /** @returns false if a newer revision is known */
   function advance(id: string, revision: number): boolean {
     if (revision <= (revisions.get(id) ?? 0)) return false
     revisions.set(id, revision)
@@ -114,7 +115,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     try {
       await work(kv, toKey(id))
     } catch (cause) {
-      throw new UnavailableError(`the bucket ${bucket} did not confirm a write`, { cause })
+      throw new UnavailableError(`the bucket ${bucket} did not acknowledge a write`, { cause })
     }
   }
 
@@ -127,7 +128,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     signal: closing.signal,
     initialMs: 250,
     onFailure(error) {
-      // The link logs its own transitions.
+      // While NATS is down, the link has already logged it.
       if (nats.state() === 'up') log.warn({ bucket, reason: toReason(error) }, 'cannot mirror the bucket; retrying')
     },
   })

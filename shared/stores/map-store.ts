@@ -3,7 +3,7 @@ import type { Store } from './store.ts'
 /** A store in memory. */
 export function createMapStore<Value>(initial: Iterable<readonly [string, Value]> = []): Store<Value> {
   const values = new Map(initial)
-  /** All ids in order. Built by the first list() after an id was added or removed. */
+  /** All ids in order. Rebuilt by the first list() after an id is added or removed. */
   let sortedIds: string[] | undefined
   return {
     get: (id) => values.get(id),

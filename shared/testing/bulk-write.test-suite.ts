@@ -9,7 +9,7 @@ import { createTestService } from './test-service.ts'
 
 const MIB = 2 ** 20
 
-/** The bulk write of a catalogue, whatever its fields are. */
+/** Conformance tests for bulk writes, independent of the fields of the service. */
 export function describeBulkWrite<Fields extends object>({ createApp, name, path, examples }: Catalogue<Fields>) {
   const [fields, others] = examples
   const route = `${path}/assets`
@@ -65,26 +65,26 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       ['a byte order mark at the start', `\ufeff${line('a')}\n${line('b')}\n`],
       ['a blank first line after a byte order mark', `\ufeff\n${line('a')}\n${line('b')}\n`],
       ['line separators of Unicode in a text', `${line('a')}\n${line('b', { ...fields, more: '\u2028\u2029\u0085' })}`],
-    ])('may have %s', async (_, body) => {
+    ])('accepts %s', async (_, body) => {
       await expectStored(body, [
         ['a', fields],
         ['b', fields],
       ])
     })
 
-    test('ignores unknown fields, as one file feeds several services', async () => {
+    test('ignores unknown fields, because several services take the same file', async () => {
       const all = { title: 'A', genre: 'b', summary: 'c', url: 'd', year: 1927, deep: { list: [1, {}] }, ...fields }
       await expectStored(line('a', { ...all, ['__proto__']: { [field]: 1 } }), [['a', fields]])
     })
 
-    test('takes the last of several lines with the same id, and counts them once', async () => {
+    test('stores the last of several lines with the same id, and counts them once', async () => {
       await expectStored([line('a'), line('b'), line('a', others)].join('\n'), [
         ['a', others],
         ['b', fields],
       ])
     })
 
-    test('takes every id that an asset may have', async () => {
+    test('accepts every valid id', async () => {
       const ids = ['0', 'constructor', 'a.b_c@d~e-f', 'a'.repeat(128)]
       await expectStored(
         ids.map((id) => line(id)).join('\n'),
@@ -92,7 +92,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       )
     })
 
-    test('names each invalid field with its line, and stores nothing', async () => {
+    test('reports each invalid field with its line, and stores nothing', async () => {
       const body = [line('a'), '', line('b', without), line('-', { ...fields, [field]: null }), line('c')].join('\n')
       const errors = await expectRefused(body, [`line 3: ${field}`, 'line 4: id', `line 4: ${field}`])
       expect(errors[1]?.message).toContain('must be 1 to 128 of')
@@ -113,7 +113,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       `\ufeff${line('a')}`,
       '['.repeat(60_000),
       `${'['.repeat(30_000)}${']'.repeat(30_000)}`,
-    ])('refuses a line that is no JSON object: %.20s', async (text) => {
+    ])('rejects a line that is not a JSON object: %.20s', async (text) => {
       const [error] = await expectRefused(`${line('z')}\n${text}\n`, ['line 2'])
       expect(error?.message).toBe('must be a JSON object')
     })
@@ -125,19 +125,19 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       },
     )
 
-    test('refuses a line that is not UTF-8', async () => {
+    test('rejects a line that is not UTF-8', async () => {
       const latin1 = Buffer.from(`${line('a')}\n${line('b', { ...fields, more: 'Häxan' })}\n`, 'latin1')
       const [error] = await expectRefused(new Uint8Array(latin1), ['line 2'])
       expect(error?.message).toBe('must be UTF-8')
       await expectRefused(new Uint8Array(Buffer.from(`\ufeff${line('a')}`, 'utf16le')), ['line 1'])
     })
 
-    test.each(['', '\n', '\r\n \n\t', '\ufeff'])('refuses a body without assets: %j', async (body) => {
+    test.each(['', '\n', '\r\n \n\t', '\ufeff'])('rejects a body without assets: %j', async (body) => {
       const [error] = await expectRefused(body, [''])
       expect(error?.message).toBe('the body has no assets')
     })
 
-    test('names the first 100 invalid lines', async () => {
+    test('reports the first 100 invalid lines', async () => {
       const body = Array.from({ length: 150 }, () => `${line('a')}\n{}\n`).join('')
       const { send } = open()
       const paths = (await expectProblem(await send(body), 400)).map(({ path }) => path)
@@ -146,17 +146,17 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       expect(paths).toHaveLength(100 * (Object.keys(fields).length + 1))
     })
 
-    test('takes a line of 64 KiB', async () => {
+    test('accepts a line of 64 KiB', async () => {
       const padded = (bytes: number) => line('a').padEnd(bytes)
       await expectStored(`${padded(64 * 1024)}\n${line('b')}`, [
         ['a', fields],
         ['b', fields],
       ])
       const [error] = await expectRefused(`${line('b')}\n${padded(64 * 1024 + 1)}\n`, ['line 2'])
-      expect(error?.message).toBe('a line may have 65536 bytes, this one has 65537')
+      expect(error?.message).toBe('the line has 65537 bytes; at most 65536 are allowed')
     })
 
-    test('takes a body of 16 MiB', async () => {
+    test('accepts a body of 16 MiB', async () => {
       const { send, stored } = open()
       const body = `${line('a')}\n`.padEnd(16 * MIB, '\n')
       expect((await send(body)).status).toBe(200)
@@ -164,7 +164,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       await expectProblem(await send(`${body}\n`), 413)
     })
 
-    test('lets other requests pass while it parses', async () => {
+    test('does not block other requests while it parses', async () => {
       const { app, send } = open()
       const body = Array.from({ length: 150_000 }, (_, n) => line(`asset-${n}`)).join('\n')
       let isWritten = false
@@ -182,7 +182,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
     })
 
     test.each(['', 'application/json', 'text/plain', 'application/x-ndjsonp', 'application/jsonl'])(
-      'may not have the type %j',
+      'rejects the content type %j',
       async (type) => {
         const [error] = await expectProblem(await open().send(line('a'), { 'content-type': type }), 415, [
           'content-type',
@@ -191,11 +191,14 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       },
     )
 
-    test.each(['application/x-ndjson; charset=utf-8', 'Application/X-NDJSON'])('may have the type %s', async (type) => {
-      expect((await open().send(line('a'), { 'content-type': type })).status).toBe(200)
-    })
+    test.each(['application/x-ndjson; charset=utf-8', 'Application/X-NDJSON'])(
+      'accepts the content type %s',
+      async (type) => {
+        expect((await open().send(line('a'), { 'content-type': type })).status).toBe(200)
+      },
+    )
 
-    test('is a 400 if the body breaks off', async () => {
+    test('returns 400 if the body is incomplete', async () => {
       const body = new ReadableStream({
         start(controller) {
           controller.enqueue(Buffer.from(line('a')))
@@ -208,13 +211,13 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       expect(stored()).toEqual([])
     })
 
-    test('needs a content-length', async () => {
+    test('requires a content-length', async () => {
       const headers = { 'content-type': 'application/x-ndjson' }
       const response = await open().app.request(route, { method: 'POST', body: line('a'), headers })
       await expectProblem(response, 411, ['content-length'])
     })
 
-    test('needs the write token, if there is one', async () => {
+    test('requires the write token, if one is set', async () => {
       const { send, stored } = open({ writeToken: 'secret' })
       for (const authorization of ['', 'Bearer wrong']) {
         await expectProblem(await send(line('a'), { authorization }), 401, ['authorization'])
@@ -223,7 +226,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       expect((await send(line('a'), { authorization: 'Bearer secret' })).status).toBe(200)
     })
 
-    test('has many writes in flight, but not more than 32', async () => {
+    test('has at most 32 writes in flight', async () => {
       const map = createMapStore<Fields>()
       let inFlight = 0
       let most = 0
@@ -240,12 +243,12 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       expect(most).toBe(32)
     })
 
-    test('is a 503 that says how much is stored when the store fails midway, and can be repeated', async () => {
+    test('returns 503 with the number of stored assets when the store fails midway, and can be repeated', async () => {
       const map = createMapStore<Fields>()
       let left = 150
       const set = async (id: string, value: Fields) => {
         left -= 1
-        // Confirmed after a while, as over a network, so that several writes are in flight.
+        // Acknowledged with a delay, as over a network, so that several writes are in flight.
         await new Promise(setImmediate)
         if (left < 0) throw new UnavailableError('the store is down')
         await map.set(id, value)
@@ -261,7 +264,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       expect(stored().length).toBeGreaterThan(0)
       expect(stored().length).toBeLessThanOrEqual(150)
       expect(published).toHaveLength(stored().length)
-      // Nothing is written after the first failure but what was in flight.
+      // After the first failure, only writes in flight complete.
       expect(left).toBeGreaterThan(-100)
 
       left = Number.POSITIVE_INFINITY
@@ -269,13 +272,13 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       expect(stored()).toHaveLength(1_000)
     })
 
-    test('is a 500 when the store fails for another reason', async () => {
+    test('returns 500 when the store fails for another reason', async () => {
       const set = () => Promise.reject(new Error('a bug'))
       const { send } = open({ store: { ...createMapStore<Fields>(), set } })
       await expectProblem(await send(line('a')), 500)
     })
 
-    test('is a 503 while four others are in flight', async () => {
+    test('returns 503 while four others are in flight', async () => {
       const confirmed = Promise.withResolvers<void>()
       const { send } = open({ store: { ...createMapStore<Fields>(), set: () => confirmed.promise } })
       const first = Array.from({ length: 4 }, () => send(line('a')))

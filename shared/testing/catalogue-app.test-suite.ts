@@ -13,7 +13,7 @@ import { createTestService } from './test-service.ts'
 const badIds = ['a%20b', 'a%2Fb', '%00', '-a', '_a', 'a%', '%zz', '%ff', '%E0%A4%A', '%C3%A9', 'a'.repeat(129)]
 const goodIds = ['0', 'a.b_c@d~e-f', 'constructor', 'a'.repeat(128)]
 
-/** The conformance suite of catalogue services: their routes and errors, whatever they store of an asset. */
+/** The conformance suite of catalogue services: their routes and errors, independent of their fields. */
 export function describeCatalogue<Fields extends object>({ createApp, name, path, examples }: Catalogue<Fields>) {
   const [fields, others] = examples
 
@@ -68,7 +68,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       ])
     })
 
-    test('a write that cannot be stored is a 503 and invalidates nothing', async () => {
+    test('a failed write returns 503 and invalidates nothing', async () => {
       const fail = () => Promise.reject(new UnavailableError('the store is down'))
       const { app, published } = open([], { ...createMapStore<Fields>(), set: fail, delete: fail })
       await expectProblem(await app.request(`${path}/asset/9`, jsonRequest(fields)), 503)
@@ -95,7 +95,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       }
     })
 
-    test('requires the write token for writes and not for reads, if there is one', async () => {
+    test('requires the write token for writes but not for reads, if one is set', async () => {
       const { app, asset, published } = open([['8', fields]], undefined, 'secret')
       for (const authorization of ['', 'Bearer', 'Bearer wrong', 'Bearer secrets', 'Basic secret', 'secret']) {
         for (const init of [jsonRequest(fields, { authorization }), { method: 'DELETE', headers: { authorization } }]) {
@@ -112,7 +112,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       expect(await asset('9')).toEqual({ id: '9', ...others })
     })
 
-    test('responds 405 to other methods', async () => {
+    test('returns 405 to other methods', async () => {
       const { app } = open()
       const response = await app.request(`${path}/asset/9`, { method: 'PUT' })
       await expectProblem(response, 405)
@@ -124,11 +124,11 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     const send = (body: unknown, headers?: Record<string, string>) =>
       open().app.request(`${path}/asset/9`, jsonRequest(body, headers))
 
-    test('is rejected with an error per missing field', async () => {
+    test('is rejected with an error for each missing field', async () => {
       await expectProblem(await send({}), 400, Object.keys(fields))
     })
 
-    test('is rejected with an error per unknown field', async () => {
+    test('is rejected with an error for each unknown field', async () => {
       await expectProblem(await send({ ...fields, id: '9', ['__proto__']: 1 }), 400, ['id', '__proto__'])
     })
 
@@ -148,7 +148,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       await expectProblem(await send(padded(64 * 1024 + 1)), 413)
     })
 
-    test('needs a content-length', async () => {
+    test('requires a content-length', async () => {
       const body = JSON.stringify(fields)
       const headers = { 'content-type': 'application/json' }
       const response = await open().app.request(`${path}/asset/9`, { method: 'POST', body, headers })
@@ -175,7 +175,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       (await app.request(`${path}/assets${query}`)).json()
     const page = (some: string[], next: string | null) => ({ assets: some.map((id) => ({ id, ...fields })), next })
 
-    test('holds every asset, ordered by id', async () => {
+    test('contains every asset, ordered by id', async () => {
       expect(await list('')).toEqual(page(ids, null))
     })
 
@@ -183,7 +183,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       expect(await list('', open())).toEqual({ assets: [], next: null })
     })
 
-    test('is paginated, and each page but the last says where the next one starts', async () => {
+    test('is paginated, and each page but the last points to the next one', async () => {
       expect(await list('?limit=2')).toEqual(page(['B', 'a'], 'a'))
       expect(await list('?limit=2&after=a')).toEqual(page(['a1', 'a10'], 'a10'))
       expect(await list('?limit=2&after=a10')).toEqual(page(['a2'], null))
@@ -204,7 +204,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       await expectProblem(await open().app.request(`${path}/assets?limit=${limit}`), 400, ['limit'])
     })
 
-    test.each(['', '%2F'])('rejects the start %j', async (after) => {
+    test.each(['', '%2F'])('rejects %j as the start', async (after) => {
       await expectProblem(await open().app.request(`${path}/assets?after=${after}`), 400, ['after'])
     })
 

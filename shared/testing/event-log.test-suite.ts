@@ -22,7 +22,7 @@ type Context = {
 
 /** The conformance suite of event logs. */
 export function describeEventLog(context: () => Context) {
-  test('views are read in the order in which they were appended, with the positions in between', async () => {
+  test('views are read in the order in which they were appended, with contiguous positions', async () => {
     await using log = await context().open()
     const views = createViews(3)
     for (const view of views) await log.append([view], never)
@@ -41,7 +41,7 @@ export function describeEventLog(context: () => Context) {
     expect(batch?.views).toEqual([counted])
   })
 
-  test('only the traces that are recorded are read, and the views of all', async () => {
+  test('every view is read, but only sampled trace contexts', async () => {
     await using log = await context().open()
     const traceparent = (flags: string) => `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}`
     const recorded = { ...createView(), traceparent: traceparent('01'), tracestate: 'vendor=1' }
@@ -75,7 +75,7 @@ export function describeEventLog(context: () => Context) {
     await log.append([createView()], never)
     const backlog = await log.backlog(after)
     expect(backlog.messages).toBe(2)
-    // The log's clock and this one may differ by the fraction of a millisecond that a Date drops.
+    // The timestamp may be off by the fraction of a millisecond that Date truncates.
     expect(backlog.since?.getTime()).toBeGreaterThan(before - 2)
     expect(backlog.since?.getTime()).toBeLessThan(Date.now() + 2)
     expect(await log.backlog(await log.end())).toEqual({ messages: 0, since: undefined })
@@ -99,7 +99,7 @@ export function describeEventLog(context: () => Context) {
     expect(batches[0]?.pending).toBe(0)
   })
 
-  test('a batch has no more views than one request may carry, and says how many messages follow it', async () => {
+  test('a batch is limited to one request, and has the number of pending messages', async () => {
     await using log = await context().open()
     const views = createViews(MAX_VIEWS_PER_BATCH + 2_500)
     for (let start = 0; start < views.length; start += 500) await log.append(views.slice(start, start + 500), never)
@@ -111,7 +111,7 @@ export function describeEventLog(context: () => Context) {
     for (const { through, pending } of batches) expect(pending).toBe(sequence - through)
   })
 
-  test('a batch whose messages are large is split before it exceeds a request body', async () => {
+  test('a batch of large messages is split before it exceeds the body limit', async () => {
     await using log = await context().open()
     const long = { assetId: 'a'.repeat(128), userId: 'u'.repeat(128), requestId: 'r'.repeat(128) }
     const views = createViews(8_000).map((view) => ({ ...view, ...long }))
@@ -138,7 +138,7 @@ export function describeEventLog(context: () => Context) {
     for (const batches of await Promise.all(reading)) expect(idsOf(batches)).toEqual(idsOfViews(views))
   })
 
-  test('another handle continues the same log', async () => {
+  test('another handle reads and appends to the same log', async () => {
     const [one, other] = [createView(), createView()]
     let position: LogPosition
     {
@@ -161,7 +161,7 @@ export function describeEventLog(context: () => Context) {
     })
   })
 
-  test('a wiped log is another incarnation, which is read from its start', async () => {
+  test('a deleted log is recreated as a new incarnation, which is read from its start', async () => {
     const { open, wipe } = context()
     let before: LogPosition
     {
@@ -179,7 +179,7 @@ export function describeEventLog(context: () => Context) {
     expect(batches[0]?.incarnation).not.toBe(before.incarnation)
   })
 
-  test('reading ends when its signal aborts, also while it waits for more', async () => {
+  test('reading ends when its signal aborts, even while it waits for new messages', async () => {
     await using log = await context().open()
     await log.append(createViews(1), never)
     const stop = new AbortController()
@@ -208,7 +208,7 @@ export function createView(index = 0): NewView {
   }
 }
 
-/** Reads batches until they hold `count` views. */
+/** Reads batches until they contain `count` views. */
 export async function readViews(log: EventLog, after: LogPosition | undefined, count: number): Promise<LogBatch[]> {
   const batches: LogBatch[] = []
   let read = 0

@@ -59,7 +59,7 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
     ])
   })
 
-  test('each page but the last says where the next one starts', async () => {
+  test('each page but the last points to the next one', async () => {
     const store = await open()
     for (const id of ['a', 'b', 'c']) await store.set(id, one)
     expect(store.list({ limit: 2 }).next).toBe('b')
@@ -75,7 +75,7 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
     expect(store.list({ limit: 9, after: 'b' }).entries).toEqual([['c', one]])
   })
 
-  test('the pages of a list hold each entry once, for any writes and any page size', async () => {
+  test('the pages of a list contain each entry once, for any writes and any page size', async () => {
     const id = fc.stringMatching(/^[aB][aB.]{0,3}$/)
     const writes = fc.array(fc.record({ id, title: fc.option(fc.string(), { nil: undefined }) }), {
       maxLength: 30,

@@ -25,7 +25,7 @@ import { nonRecordingSpan, type Span, type SpanOptions, type Tracing } from './t
 
 /** Export interval. */
 const EXPORT_INTERVAL_MS = 1_000
-/** Spans are dropped after this. It also bounds how long an unreachable collector delays shutdown. */
+/** Also bounds how long an unreachable collector delays shutdown. Spans are dropped after the timeout. */
 const EXPORT_TIMEOUT_MS = 2_000
 
 const kinds = {
@@ -105,7 +105,7 @@ function toSpanContext({ traceparent, tracestate: given }: TraceContext): SpanCo
   }
 }
 
-/** OTEL_RESOURCE_ATTRIBUTES may add attributes, but not replace the name: all services share that variable. */
+/** OTEL_RESOURCE_ATTRIBUTES cannot override the service name, because all services may share the variable. */
 function resourceOf(name: string) {
   const own = resourceFromAttributes({ 'service.name': name, 'service.version': version })
   return defaultResource()

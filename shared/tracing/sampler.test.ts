@@ -19,7 +19,7 @@ function countRecorded(sampling: Sampling, times: number, parentFlags?: number):
     .length
 }
 
-test('by default 25 new traces per second are recorded', async () => {
+test('by default 25 new traces per second are sampled', async () => {
   useFakeClock()
   const sampler = createSampler({ OTEL_TRACES_SAMPLER: undefined, OTEL_TRACES_SAMPLER_ARG: 1 })
   const sampled = () =>
@@ -31,7 +31,7 @@ test('by default 25 new traces per second are recorded', async () => {
   expect(sampled()).toBe(25)
 })
 
-test('by default the decision of the caller is followed', () => {
+test('by default the sampling decision of the caller is respected', () => {
   const sampling = { OTEL_TRACES_SAMPLER: undefined, OTEL_TRACES_SAMPLER_ARG: 1 }
   expect(countRecorded(sampling, 500, 1)).toBe(500)
   expect(countRecorded(sampling, 500, 0)).toBe(0)
@@ -42,7 +42,7 @@ test.each([
   ['always_off', [0, 0, 0]],
   ['parentbased_always_on', [500, 500, 0]],
   ['parentbased_always_off', [0, 500, 0]],
-] as const)('%s decides as OpenTelemetry specifies', (OTEL_TRACES_SAMPLER, expected) => {
+] as const)('%s samples as specified by OpenTelemetry', (OTEL_TRACES_SAMPLER, expected) => {
   const sampling = { OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG: 1 }
   expect([countRecorded(sampling, 500), countRecorded(sampling, 500, 1), countRecorded(sampling, 500, 0)]).toEqual(
     expected,

@@ -8,12 +8,14 @@ import {
 } from '@opentelemetry/sdk-trace'
 import type { TracingSettings } from './settings.ts'
 
-/** Default limit for new traces. At this rate recording costs one or two percent of a core. */
+/** Default limit for new traces. At this rate, recording takes one to two percent of a core. */
 const MAX_PER_SECOND = 25
 
 type Sampling = Pick<TracingSettings, 'OTEL_TRACES_SAMPLER' | 'OTEL_TRACES_SAMPLER_ARG'>
 
-/** The sampler that OpenTelemetry's variables select. The default is rate limiting, which records light traffic in full. */
+/**
+ * The sampler selected by OpenTelemetry's variables. The default is rate-limited, so that all light traffic is sampled.
+ */
 export function createSampler({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: ratio }: Sampling): Sampler {
   switch (name) {
     case undefined:

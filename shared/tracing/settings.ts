@@ -10,7 +10,7 @@ const samplers = [
 ] as const
 
 /**
- * OpenTelemetry's own variables. Its SDK reads the rest of them itself
+ * OpenTelemetry's standard variables. The SDK reads others directly
  * (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
  */
 export const tracingSettings = {

@@ -43,7 +43,7 @@ test('new ids are valid and unique', () => {
   expect(new Set(all.map(({ spanId }) => spanId)).size).toBe(1_000)
 })
 
-test('a span that is not recorded propagates the trace of its caller', () => {
+test('a non-recording span propagates the trace of its caller', () => {
   const given = { traceparent: `00-${traceId}-${spanId}-01`, tracestate: 'vendor=1' }
   const span = nonRecordingTracing.start('work', given)
   expect({ ...span.child('part') }).toMatchObject({ ...given, traceId, isRecorded: false })
@@ -56,7 +56,7 @@ test.each(['a'.repeat(513), 'vendor=é', 'vendor=1\nx: y', 'vendor=\u0000', '', 
   },
 )
 
-test('a span that is not recorded drops a tracestate that other servers could reject', () => {
+test('a non-recording span drops a tracestate that other servers could reject', () => {
   const span = nonRecordingTracing.start('work', {
     traceparent: `00-${traceId}-${spanId}-01`,
     tracestate: 'a'.repeat(10_000),
@@ -64,7 +64,7 @@ test('a span that is not recorded drops a tracestate that other servers could re
   expect(span.tracestate).toBeUndefined()
 })
 
-test('without a valid traceparent a span that is not recorded starts a new trace', () => {
+test('without a valid traceparent, a non-recording span starts a new trace', () => {
   for (const traceparent of [undefined, 'text']) {
     const span = nonRecordingTracing.start('work', { traceparent, tracestate: 'vendor=1' })
     expect(parseTraceparent(span.traceparent)).toMatchObject({ traceId: span.traceId, isSampled: false })

@@ -1,9 +1,9 @@
 import { randomFillSync } from 'node:crypto'
 
-/** W3C Trace Context (https://www.w3.org/TR/trace-context/), as it travels between processes. */
+/** W3C Trace Context (https://www.w3.org/TR/trace-context/), as propagated between processes. */
 export type TraceContext = { traceparent: string; tracestate?: string | undefined }
 
-/** A trace context from outside: unvalidated, and possibly missing. */
+/** An incoming trace context: not validated, and possibly missing. */
 export type IncomingTrace = { traceparent?: string | undefined; tracestate?: string | undefined }
 
 /** The fields of a traceparent: 32 and 16 hexadecimal digits. */
@@ -11,7 +11,7 @@ export type TraceIds = { traceId: string; spanId: string; isSampled: boolean }
 
 const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/
 
-/** Undefined if malformed. Of later versions it reads only the fields of version 00, as the specification requires. */
+/** Undefined if malformed. For later versions, reads only the fields of version 00, as the specification requires. */
 export function parseTraceparent(text: string): TraceIds | undefined {
   const [, version, traceId = '', spanId = '', flags = '', more] = TRACEPARENT.exec(text) ?? []
   if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return undefined
@@ -21,13 +21,13 @@ export function parseTraceparent(text: string): TraceIds | undefined {
 
 const FLAGS_OFFSET = 53
 
-/** Whether the trace is recorded. Most are not, so the common case avoids parsing. */
+/** Whether the trace is sampled. Most are not, so the common case avoids parsing. */
 export function isSampled(traceparent: string): boolean {
   if (traceparent.startsWith('00', FLAGS_OFFSET)) return false
   return parseTraceparent(traceparent)?.isSampled ?? false
 }
 
-/** 512 characters is what the specification guarantees. A longer or non-ASCII header could make a server reject the request. */
+/** The specification guarantees 512 characters. Servers may reject requests with a longer or non-ASCII header. */
 const TRACESTATE = /^[\x20-\x7e]{1,512}$/
 
 /** The tracestate to propagate: all of it, or undefined if it is not safe to send. */
@@ -44,7 +44,7 @@ const ID_BYTES = 24
 const pool = Buffer.alloc(ID_BYTES * 1_024)
 let used = pool.length
 
-/** The ids of a new trace that is not sampled. Random bytes come from a pool: one system call per 1,024 traces. */
+/** The ids of a new trace that is not sampled. Random bytes come from a pool, with one system call per 1,024 traces. */
 export function createTraceIds(): TraceIds {
   if (used === pool.length) {
     randomFillSync(pool)

@@ -20,7 +20,7 @@ export type SpanOptions = {
   links?: TraceContext[] | undefined
 }
 
-/** One operation of a trace. Its context is propagated to the services that it calls. */
+/** One operation in a trace. Its context is propagated to upstream calls. */
 export type Span = TraceContext & {
   traceId: string
   /** If false, the span is dropped: do not compute attributes for it. */

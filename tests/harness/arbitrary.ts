@@ -11,7 +11,7 @@ export function arbitraryOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown>
   return schema.examples ? fc.oneof(fc.constantFrom(...schema.examples), generated) : generated
 }
 
-/** Generates values that differ from a valid one in a single place and do not match the schema. */
+/** Generates invalid values that differ from a valid one in a single place. */
 export function invalidOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
   return arbitraryOf(schema, api)
     .map((value) => [...mutantsOf(value)].filter((mutant) => !api.accepts(schema, mutant)))
@@ -60,7 +60,7 @@ function object({ properties = {}, required = [], additionalProperties }: Schema
 
 const REPLACEMENTS = [null, true, -1, 7.5, '', 'x'.repeat(10_000), [], {}]
 
-/** All single changes to a value: a field added or removed, or a value replaced at any depth. */
+/** All single mutations of a value: a field added or removed, or a value replaced, at any depth. */
 function* mutantsOf(value: unknown): Generator<unknown> {
   yield* REPLACEMENTS
   if (Array.isArray(value)) {

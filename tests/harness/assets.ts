@@ -4,17 +4,17 @@ import type { System } from './system.ts'
 
 export type Asset = { id: string; title: string; genre?: string; summary?: string; url?: string }
 
-/** Creates an asset, with its URL if it has one. */
+/** Creates an asset, with a URL if given. */
 export async function postAsset({ metadata, cdnurl }: Pick<System, 'metadata' | 'cdnurl'>, asset: Asset) {
   const { id, url, title, genre = 'drama', summary = '' } = asset
   if (url) await post(`${cdnurl.url}/url/asset/${id}`, { url })
   await post(`${metadata.url}/content/asset/${id}`, { title, genre, summary })
 }
 
-/** Retries: right after their start, metadata and cdnurl may not be connected to NATS yet. */
+/** Retries, because right after startup metadata and cdnurl may not be connected to NATS yet. */
 async function post(url: string, body: unknown): Promise<void> {
   await eventually(async () => {
     const { status } = await fetch(url, jsonRequest(body))
-    if (status !== 200) throw new Error(`${url} responded ${status}`)
+    if (status !== 200) throw new Error(`${url} returned ${status}`)
   })
 }

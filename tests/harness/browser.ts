@@ -4,7 +4,7 @@ import { failIfCiNeeds } from './ci-needs.ts'
 
 const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
 
-/** The browser under test: CHROMIUM_BIN, or the one that the system has installed. */
+/** The browser under test: CHROMIUM_BIN, or the installed one. */
 const program = process.env.CHROMIUM_BIN || (CANDIDATES.find((file) => existsSync(file)) ?? '')
 
 /** Whether a browser is installed. */

@@ -6,23 +6,23 @@ import { eventually } from './eventually.ts'
 
 const STOP_LIMIT_MS = 15_000
 
-/** Nearly halves the startup time of services, which load the same modules each time. */
+/** Caching compiled modules nearly halves the startup time of services. */
 const COMPILE_CACHE = resolve('node_modules/.cache/node-compile-cache')
 
-/** A process that a test started. It never outlives the process of the test. */
+/** A process started by a test. It never outlives the test process. */
 export type Child = AsyncDisposable & {
   pid: number
   isRunning(): boolean
   /** Its output so far, line by line. */
   lines: string[]
   /**
-   * Resolves with the first result of `find` other than undefined, over past and future lines.
-   * @throws Error if the process ends before that
+   * Resolves to the first result of `find` that is not undefined, for past and future lines.
+   * @throws Error if the process exits first
    */
   line<Result>(find: (line: string) => Result | undefined): Promise<Result>
-  /** Sends a signal and waits for its effect: the process has ended, or is suspended after SIGSTOP. */
+  /** Sends a signal and waits until the process has exited, or is suspended after SIGSTOP. */
   signal(signal: NodeJS.Signals): Promise<void>
-  /** Resolves with the exit status, or with the signal that ended the process. */
+  /** Resolves to the exit status, or to the signal that killed the process. */
   ended: Promise<number | NodeJS.Signals | null>
 }
 
@@ -89,7 +89,7 @@ export function startChild(
   }
 }
 
-/** The kernel suspends a process shortly after it was sent SIGSTOP. */
+/** The kernel suspends a process shortly after SIGSTOP. */
 function assertSuspended(pid: number | undefined): void {
   const { stdout } = spawnSync('ps', ['-o', 'state=', '-p', String(pid)], { encoding: 'utf8' })
   if (!stdout.startsWith('T')) throw new Error(`process ${pid} is in state ${stdout}`)

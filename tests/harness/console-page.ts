@@ -4,11 +4,11 @@ export type ConsolePage = AsyncDisposable & {
   page: Page
   /** Errors and warnings in the browser's console, and uncaught exceptions. */
   errors: string[]
-  /** URLs of requests to other origins than the edge. */
+  /** URLs of requests to origins other than the edge. */
   thirdPartyRequests: string[]
 }
 
-/** Opens the console in a browser context of its own. */
+/** Opens the console in its own browser context. */
 export async function visitConsole(
   browser: Browser,
   edge: string,

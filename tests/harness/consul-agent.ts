@@ -6,7 +6,7 @@ import { failIfCiNeeds } from './ci-needs.ts'
 import { eventually } from './eventually.ts'
 import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
-import { createTempFolder } from './temp-folder.ts'
+import { createTempDirectory } from './temp-directory.ts'
 
 /** Whether Consul is installed. */
 export const hasConsul = failIfCiNeeds('consul', spawnSync('consul', ['version']).status === 0)
@@ -14,7 +14,7 @@ export const hasConsul = failIfCiNeeds('consul', spawnSync('consul', ['version']
 export type ConsulAgent = AsyncDisposable & {
   /** For CONSUL_HTTP_ADDR. */
   address: string
-  /** The Unix socket that the agent listens on as well. */
+  /** The Unix socket that the agent also listens on. */
   socket: string
   signal(signal: NodeJS.Signals): Promise<void>
   /** Restarts it, without its data. */
@@ -31,9 +31,9 @@ type Options = {
 /** Starts a real Consul agent in development mode, on free ports. */
 export async function startConsulAgent({ managementToken }: Options = {}): Promise<ConsulAgent> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await createTempFolder('consul'))
+  const directory = stack.use(await createTempDirectory('consul'))
   const [http, serf, server] = [await freePort(), await freePort(), await freePort()]
-  const socket = join(folder.path, 'http.sock')
+  const socket = join(directory.path, 'http.sock')
   const config = {
     addresses: { http: `127.0.0.1 unix://${socket}` },
     ports: { http, serf_lan: serf, serf_wan: -1, server, dns: -1, grpc: -1 },
@@ -41,7 +41,7 @@ export async function startConsulAgent({ managementToken }: Options = {}): Promi
       acl: { enabled: true, default_policy: 'deny', tokens: { master: managementToken, agent: managementToken } },
     }),
   }
-  const configFile = join(folder.path, 'agent.json')
+  const configFile = join(directory.path, 'agent.json')
   await writeFile(configFile, JSON.stringify(config))
   const address = `127.0.0.1:${http}`
 
@@ -52,7 +52,7 @@ export async function startConsulAgent({ managementToken }: Options = {}): Promi
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
     const text = await response.text()
-    if (!response.ok) throw new Error(`Consul responded ${response.status} to ${path}: ${text}`)
+    if (!response.ok) throw new Error(`Consul returned ${response.status} to ${path}: ${text}`)
     return text === '' ? undefined : JSON.parse(text)
   }
 

@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises'
 
-/** The part of a Grafana dashboard that the tests read (https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/). */
+/**
+ * The part of a Grafana dashboard that the tests read
+ * (https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/).
+ */
 export type Dashboard = {
   panels: Panel[]
   templating: { list: { name: string; query: string | { query: string }; allValue?: string }[] }
@@ -33,7 +36,7 @@ export function queriesOf(dashboard: Dashboard): Query[] {
   )
 }
 
-/** Substitutes the variables of an expression as Grafana does. A variable that is not given has its "All" value. */
+/** Substitutes the variables of an expression as Grafana does. Variables that are not given have their "All" value. */
 export function substitute(dashboard: Dashboard, expr: string, variables: Record<string, string>): string {
   const all = dashboard.templating.list.map(({ name, allValue }) => [name, allValue ?? ''] as const)
   const values = new Map([...all, ...Object.entries(variables)])

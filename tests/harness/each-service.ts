@@ -2,7 +2,7 @@ import { type ServiceName, serviceEntries } from '../../services.ts'
 
 export const serviceNames = serviceEntries.map(({ name }) => name)
 
-/** What `toValue` returns for each service, by its name. */
+/** The results of `toValue` for each service, keyed by name. */
 export async function mapServices<Value>(
   toValue: (name: ServiceName) => Value | Promise<Value>,
 ): Promise<Record<ServiceName, Value>> {

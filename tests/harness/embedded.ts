@@ -5,9 +5,9 @@ import { eventually } from './eventually.ts'
 import { freePortRange, portNextTo } from './ports.ts'
 import { withResources } from './resources.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
-import { createTempFolder } from './temp-folder.ts'
+import { createTempDirectory } from './temp-directory.ts'
 
-/** The address of each service, whether it is a process of its own or not. */
+/** The address of each service, whether or not it runs in its own process. */
 export type Services = AsyncDisposable & Record<ServiceName, Pick<ServiceProcess, 'url'>>
 
 /** Starts all services in one process. */
@@ -15,9 +15,9 @@ export async function startEmbedded(
   settings: Record<string, string> = {},
 ): Promise<Services & { process: ServiceProcess }> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await createTempFolder('embedded'))
+  const directory = stack.use(await createTempDirectory('embedded'))
   const edgePort = await freePortRange()
-  const process = stack.use(await startService('embedded', { DATA_DIR: folder.path, ...settings }, edgePort))
+  const process = stack.use(await startService('embedded', { DATA_DIR: directory.path, ...settings }, edgePort))
   const services = await mapServices((name) => ({ url: toOrigin('127.0.0.1', portNextTo(edgePort, name)) }))
   // play is the last to listen.
   await eventually(() => fetch(`${services.play.url}/healthz`))

@@ -8,7 +8,7 @@ export type LiveSubscriber = AsyncDisposable & {
   headers: IncomingMessage['headers']
   events: EventSourceMessage[]
   heartbeats: () => number
-  /** The counts that a page would show, largest first; undefined before the first snapshot. */
+  /** The top counts that a page would show; undefined before the first snapshot. */
   seen(): { views: number; assets: Top; users: Top; seconds: Record<string, number> } | undefined
   hasEnded: () => boolean
   /** Stops reading from the socket, as a slow consumer does. */
@@ -62,5 +62,5 @@ function toCounts(events: EventSourceMessage[]) {
 
 function sorted(counts: Record<string, number>): Top {
   const all = Object.entries(counts).map(([id, views]) => ({ id, views }))
-  return all.sort((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1)).slice(0, 10)
+  return all.sort((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1)).slice(0, 10)
 }

@@ -5,7 +5,7 @@ import { startChild } from './child.ts'
 import { failIfCiNeeds } from './ci-needs.ts'
 import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
-import { createTempFolder } from './temp-folder.ts'
+import { createTempDirectory } from './temp-directory.ts'
 
 /** The server under test: NATS_SERVER_BIN, or the one on the PATH. */
 const program = process.env.NATS_SERVER_BIN || 'nats-server'
@@ -14,14 +14,14 @@ const program = process.env.NATS_SERVER_BIN || 'nats-server'
 export const natsVersion = natsServerVersion(program)
 failIfCiNeeds('nats-server', natsVersion !== undefined)
 
-/** A PATH that finds the server under test first. */
+/** A PATH on which the server under test comes first. */
 export const pathWithNats = [dirname(program), process.env.PATH].join(delimiter)
 
 export type NatsServer = AsyncDisposable & {
   url: string
   pid: () => number
   signal(signal: NodeJS.Signals): Promise<void>
-  /** Restarts it with the same data if it has ended; resumes it if it is suspended. */
+  /** Restarts it with the same data if it has exited; resumes it if it is suspended. */
   start(): Promise<void>
   /** Runs `work` with a new connection, and closes it. */
   use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result>
@@ -33,9 +33,9 @@ export type NatsOptions = { config?: string }
 /** Starts a real nats-server with JetStream and no data, on a free port. */
 export async function startNatsServer({ config }: NatsOptions = {}): Promise<NatsServer> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await createTempFolder('nats'))
+  const directory = stack.use(await createTempDirectory('nats'))
   const port = await freePort()
-  const args = ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', folder.path]
+  const args = ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', directory.path]
   if (config) args.push('--config', config)
   const startOnce = () => startChild(program, args)
   const ready = (line: string) => line.includes('Server is ready') || undefined

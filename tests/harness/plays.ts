@@ -15,7 +15,7 @@ export async function getJson(url: string): Promise<unknown> {
   return response.json()
 }
 
-/** The sum of all samples in `/metrics` whose line matches. */
+/** The sum of all matching samples in `/metrics`. */
 export async function metric(service: string, line: RegExp): Promise<number> {
   const text = await (await fetch(`${service}/metrics`)).text()
   const values = text.split('\n').filter((sample) => line.test(sample))

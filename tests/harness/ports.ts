@@ -5,25 +5,27 @@ import { type ServiceName, serviceEntries, services } from '../../services.ts'
 import { toOrigin } from '../../shared/runtime/origin.ts'
 
 /**
- * A free port below the ephemeral range, so that no outgoing connection takes it while its process is down before a
- * restart.
+ * A free port below the ephemeral range, so that no outgoing connection takes it while its process restarts.
  */
 export function freePort(): Promise<number> {
   return freePortWith([0])
 }
 
-/** A port for the edge such that all ports of `npm start -- --port N --consul` are free, those of NATS and Consul too. */
+/**
+ * A port for the edge such that all ports of `npm start -- --port N --consul` are free, including those of NATS and
+ * Consul.
+ */
 export function freePortRange(): Promise<number> {
   const commands = ['Procfile', 'Procfile.consul'].flatMap((file) => parseProcfile(readFileSync(file, 'utf8')))
   return freePortWith(commands.flatMap(portsOf).map((port) => port - services.play.port))
 }
 
-/** The port of a service whose edge listens on `edgePort`: all of them keep their distance from the default ports. */
+/** The port of a service whose edge listens on `edgePort`: all ports shift by the same amount. */
 export function portNextTo(edgePort: number, name: ServiceName): number {
   return services[name].port - services.play.port + edgePort
 }
 
-/** The URL settings of all services next to an edge on `edgePort`. */
+/** The URL settings of all services for an edge on `edgePort`. */
 export function urlSettingsNextTo(edgePort: number): Record<string, string> {
   return Object.fromEntries(
     serviceEntries.map(({ name, urlSetting }) => [urlSetting, toOrigin('127.0.0.1', portNextTo(edgePort, name))]),

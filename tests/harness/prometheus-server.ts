@@ -6,7 +6,7 @@ import { failIfCiNeeds } from './ci-needs.ts'
 import { eventually } from './eventually.ts'
 import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
-import { createTempFolder } from './temp-folder.ts'
+import { createTempDirectory } from './temp-directory.ts'
 
 /** Whether Prometheus is installed. */
 export const hasPrometheus = failIfCiNeeds('prometheus', spawnSync('prometheus', ['--version']).status === 0)
@@ -14,13 +14,13 @@ export const hasPrometheus = failIfCiNeeds('prometheus', spawnSync('prometheus',
 /** Whether promtool is installed, which checks metrics, configurations and rules. */
 export const hasPromtool = failIfCiNeeds('promtool', spawnSync('promtool', ['--version']).status === 0)
 
-/** A series that a query returned, with its values in order of time. NaN is possible. */
+/** A series returned by a query, with its values in chronological order, which may include NaN. */
 export type Series = { labels: Record<string, string>; values: number[] }
 
 export type PrometheusServer = AsyncDisposable & {
   /** Evaluates an expression at the current time. */
   query(expr: string): Promise<Series[]>
-  /** Evaluates an expression as a panel does: for each quarter of a second since the server started. */
+  /** Evaluates an expression over time, as a panel does: every 250 ms since the server started. */
   queryAll(expr: string): Promise<Series[]>
   /** Calls its HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/). */
   call(path: string, parameters?: Record<string, string>): Promise<unknown>
@@ -29,11 +29,15 @@ export type PrometheusServer = AsyncDisposable & {
 /** Starts a real Prometheus server without data, on a free port. */
 export async function startPrometheus({ config }: { config: string }): Promise<PrometheusServer> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await createTempFolder('prometheus'))
-  const file = join(folder.path, 'prometheus.yml')
+  const directory = stack.use(await createTempDirectory('prometheus'))
+  const file = join(directory.path, 'prometheus.yml')
   await writeFile(file, config)
   const address = `127.0.0.1:${await freePort()}`
-  const flags = { 'config.file': file, 'storage.tsdb.path': join(folder.path, 'data'), 'web.listen-address': address }
+  const flags = {
+    'config.file': file,
+    'storage.tsdb.path': join(directory.path, 'data'),
+    'web.listen-address': address,
+  }
   const started = Date.now()
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`)
   const child = stack.use(startChild('prometheus', args))
@@ -45,7 +49,7 @@ export async function startPrometheus({ config }: { config: string }): Promise<P
   const call: PrometheusServer['call'] = async (path, parameters = {}) => {
     const response = await fetch(`http://${address}/api/v1${path}?${new URLSearchParams(parameters)}`)
     const { data, error } = (await response.json()) as { data?: unknown; error?: string }
-    if (error) throw new Error(`prometheus responded ${response.status} to ${JSON.stringify(parameters)}: ${error}`)
+    if (error) throw new Error(`Prometheus returned ${response.status} for ${JSON.stringify(parameters)}: ${error}`)
     return data
   }
 

@@ -1,4 +1,4 @@
-/** A random number generator for [0, 1) that repeats its sequence for the same seed (mulberry32). */
+/** A seeded random number generator for [0, 1) (mulberry32). */
 export function createRandom(seed: number): () => number {
   let state = seed >>> 0
   return () => {

@@ -16,22 +16,22 @@ export type Request = {
   chunked?: boolean
 }
 
-/** Requests of one kind, with the status that they must get; undefined if they are valid. */
+/** Requests with the same expected status; undefined if they are valid. */
 export type RequestKind = { name: string; status?: number; requests: fc.Arbitrary<Request>; runs?: number }
 
 type Values = Record<string, string>
 type Input = { path: Values; query: Values; body?: string | undefined }
 
-/** Bodies of a media type, valid and invalid ones. */
+/** Valid and invalid bodies of a media type. */
 type Bodies = { type: string; tooLarge: number; valid: fc.Arbitrary<string>; invalid: fc.Arbitrary<string>[] }
 
-/** Schemas with rules that JSON Schema cannot express, by their names in the documents. */
+/** Schemas with rules that JSON Schema cannot express, keyed by schema name. */
 const REFINED: Record<string, z.ZodType> = { CdnUrl, CdnUrlFields, EventBatch }
 
 const MIB = 2 ** 20
 const NDJSON = 'application/x-ndjson'
 
-/** Valid requests for an operation, then invalid ones of each kind that follows from its description. */
+/** Valid requests for an operation, then all kinds of invalid ones that its description implies. */
 export function requestKinds(
   operation: Operation,
   api: OpenApi,
@@ -56,7 +56,7 @@ export function requestKinds(
   ]
 }
 
-/** Requests whose body is rejected whatever the schema is. */
+/** Requests whose body is invalid under any schema. */
 function unreadable(valid: fc.Arbitrary<Request>, { tooLarge }: Bodies): RequestKind[] {
   const changed = (name: string, status: number, change: Partial<Request>) => {
     return { name, status, requests: valid.map((request) => ({ ...request, ...change })), runs: 1 }
@@ -85,7 +85,7 @@ function bodiesOf(content: Record<string, Media>, api: OpenApi): Bodies | undefi
   return line && { type: NDJSON, tooLarge: 16 * MIB + 1, ...linesOf(line, api) }
 }
 
-/** Texts of a few lines. Lines may have fields that the schema does not name. */
+/** A few lines of NDJSON, possibly with unknown fields. */
 function linesOf(schema: Schema, api: OpenApi): Pick<Bodies, 'valid' | 'invalid'> {
   const { valid, invalid } = valuesOf(schema, api)
   const others = fc.dictionary(fc.string(), fc.jsonValue())
@@ -102,7 +102,7 @@ function linesOf(schema: Schema, api: OpenApi): Pick<Bodies, 'valid' | 'invalid'
   return { valid: toText(validLines(1)), invalid: invalid.map((values) => toText(withInvalidLine(values))) }
 }
 
-/** Valid values, and invalid ones: those that do not match the schema, and those that only zod rejects. */
+/** Valid values, and values that the schema rejects or that only zod rejects. */
 function valuesOf(schema: Schema, api: OpenApi) {
   const matching = arbitraryOf(schema, api)
   const refined = REFINED[schema.$ref?.split('/').at(-1) ?? '']
@@ -136,7 +136,7 @@ function withInvalidText(inputs: fc.Arbitrary<Input>, parameter: Parameter, api:
   return fc.tuple(inputs, texts).map(([input, text]) => ({ ...input, [place]: { ...input[place], [name]: text } }))
 }
 
-/** Invalid texts for a parameter. In a path, not the empty segment or dot segments, which URLs resolve. */
+/** Invalid values for a parameter. Excludes empty and dot segments in paths, because URL parsers resolve them. */
 function invalidTexts({ in: place, schema }: Parameter, api: OpenApi): fc.Arbitrary<string> {
   const isNumber = schema.type === 'integer' || schema.type === 'number'
   const numbers = fc.oneof(fc.integer(), fc.double()).map(String)

@@ -6,7 +6,7 @@ import type { Request } from './requests.ts'
 
 export type RawResponse = { status: number; headers: Record<string, string>; text: string }
 
-/** Sends a request unchanged, where `fetch` would normalize it. Reads only the head of an event stream. */
+/** Sends a request as is, without the normalization of `fetch`. Reads only the headers of an event stream. */
 export async function send(
   origin: string,
   { method, path, headers, body, padding = 0, chunked }: Request,
@@ -27,7 +27,7 @@ export async function send(
   return { ...head, text: '' }
 }
 
-/** Node itself rejects headers that are too large; its response has none of the service's headers. */
+/** Node itself rejects oversized headers, with a response that lacks the service's headers. */
 const HEADERS_TOO_LARGE = 431
 
 /** Checks the status, headers, media type and JSON of a response against the description of its operation. */
@@ -46,7 +46,7 @@ export function expectDocumented({ status, headers, text }: RawResponse, operati
   if (type === 'application/json') api.expectValid(content[type]?.schema ?? {}, JSON.parse(text))
 }
 
-/** Checks the shape that all errors have. Node's own response to large headers has no body. */
+/** Checks the common shape of errors. Node's response to oversized headers has no body. */
 export function expectProblemShape({ status, headers, text }: RawResponse): void {
   if (status === HEADERS_TOO_LARGE) return
   const requestId = headers['x-request-id']

@@ -9,15 +9,15 @@ export type ServiceProcess = AsyncDisposable & {
   pid: () => number
   lines: () => string[]
   signal(signal: NodeJS.Signals): Promise<void>
-  /** Restarts it on the same port if it has ended; resumes it if it is suspended. */
+  /** Restarts it on the same port if it has exited; resumes it if it is suspended. */
   start(): Promise<void>
-  /** Its exit status, or the signal that ended it. */
+  /** Its exit status, or the signal that killed it. */
   ended: () => Child['ended']
 }
 
 /**
- * Starts `node <name>/main.ts` with the flags of the Procfile, on a free port or the given one. It sees only the settings
- * in `env`, none of the caller's.
+ * Starts `node <name>/main.ts` with the flags of the Procfile, on a free port or the given one. It inherits no
+ * settings: only those in `env` are set.
  */
 export function startService(name: string, env: Record<string, string> = {}, port?: number): Promise<ServiceProcess> {
   const command = parseProcfile(readFileSync('Procfile', 'utf8')).find((line) => line.name === name)
@@ -60,7 +60,7 @@ function unsetSettings(): Record<string, string> {
   return Object.fromEntries(documented.filter((name) => name !== 'LOG_LEVEL').map((name) => [name, '']))
 }
 
-/** The URL in a log line that says that the program listens. */
+/** The URL in the log line of a program that has started listening. */
 export function listeningUrl(line: string): string | undefined {
   if (!line.startsWith('{')) return undefined
   const { msg, url } = JSON.parse(line)

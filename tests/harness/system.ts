@@ -4,24 +4,24 @@ import { type NatsOptions, type NatsServer, startNatsServer } from './nats-serve
 import { freePortRange, portNextTo, urlSettingsNextTo } from './ports.ts'
 import { withResources } from './resources.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
-import { createTempFolder } from './temp-folder.ts'
+import { createTempDirectory } from './temp-directory.ts'
 
 export type System = AsyncDisposable &
   Record<ServiceName, ServiceProcess> & {
     nats: NatsServer
-    /** The same as `queue-listener`. */
+    /** An alias for `queue-listener`. */
     listener: ServiceProcess
-    /** The settings of another instance. */
+    /** The settings for additional instances. */
     env: Record<string, string>
   }
 
 /** Starts all services as processes, with a real NATS server. */
 export async function startSystem(settings: Record<string, string> = {}, natsOptions?: NatsOptions): Promise<System> {
   await using stack = new AsyncDisposableStack()
-  const folder = stack.use(await createTempFolder('system'))
+  const directory = stack.use(await createTempDirectory('system'))
   const nats = stack.use(await startNatsServer(natsOptions))
   const edgePort = await freePortRange()
-  const env = { NATS_URL: nats.url, DATA_DIR: folder.path, ...urlSettingsNextTo(edgePort), ...settings }
+  const env = { NATS_URL: nats.url, DATA_DIR: directory.path, ...urlSettingsNextTo(edgePort), ...settings }
   const services = await mapServices(async (name) =>
     stack.use(await startService(name, env, portNextTo(edgePort, name))),
   )

@@ -1,4 +1,4 @@
-// The pipeline that the system is compared with: the same services with gin, as such demos are usually written. One
+// The baseline for the benchmark: the same services with gin, written the way such demos usually are. One
 // NATS connection, pooled keep-alive HTTP, four reads in parallel, and at-most-once publishing.
 //
 //	gin play|metadata|cdnurl|reporting|queue-listener PORT

@@ -6,15 +6,15 @@ import type { NatsServer } from '../../../tests/harness/nats-server.ts'
 import { type ServiceProcess, startCommand } from '../../../tests/harness/service-process.ts'
 import type { Target } from '../target.ts'
 
-/** Where Debian's golang-github-gin-gonic-gin-dev and golang-github-nats-io-go-nats-dev install their code. */
+/** The GOPATH of Debian's golang-github-gin-gonic-gin-dev and golang-github-nats-io-go-nats-dev packages. */
 const DEBIAN_GOPATH = '/usr/share/gocode'
 
 /** Builds the pipeline in Go and starts its five services as processes, on the given NATS server. */
 export async function startGin(nats: NatsServer): Promise<Target & AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
-  const folder = await mkdtemp(join(tmpdir(), 'gin-'))
-  stack.defer(() => rm(folder, { recursive: true, force: true }))
-  const program = join(folder, 'gin')
+  const directory = await mkdtemp(join(tmpdir(), 'gin-'))
+  stack.defer(() => rm(directory, { recursive: true, force: true }))
+  const program = join(directory, 'gin')
   build(program)
   const start = async (name: string, env: Record<string, string> = {}): Promise<ServiceProcess> =>
     stack.use(await startCommand(name, program, [name], { NATS_URL: nats.url, ...env }))
@@ -36,5 +36,5 @@ function build(program: string): void {
     encoding: 'utf8',
     env,
   })
-  if (status !== 0) throw new Error(`the pipeline in Go does not build: ${error?.message ?? stderr}`)
+  if (status !== 0) throw new Error(`the Go pipeline does not build: ${error?.message ?? stderr}`)
 }

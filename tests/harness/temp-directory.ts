@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** An empty folder that is deleted with its contents once it is disposed. */
-export async function createTempFolder(name: string): Promise<AsyncDisposable & { path: string }> {
+/** An empty directory that is deleted with its contents once it is disposed. */
+export async function createTempDirectory(name: string): Promise<AsyncDisposable & { path: string }> {
   const path = await mkdtemp(join(tmpdir(), `${name}-`))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
