@@ -1,4 +1,4 @@
-import { ExponentialBackoff } from 'cockatiel'
+import { ExponentialBackoff, halfJitterGenerator } from 'cockatiel'
 import { sleep } from './sleep.ts'
 
 export type RetryOptions = {
@@ -10,8 +10,8 @@ export type RetryOptions = {
 }
 
 /**
- * Calls `work` until it resolves or `signal` aborts. Delays grow exponentially up to `maxMs`, with decorrelated jitter
- * (https://github.com/App-vNext/Polly/issues/530).
+ * Calls `work` until it resolves or `signal` aborts. Delays grow exponentially from `initialMs` to `maxMs`, with half
+ * jitter: each is between half and all of that (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
  *
  * `work` receives a function that resets the backoff, for an attempt that made progress before it failed.
  * @returns undefined if `signal` aborted
@@ -20,7 +20,8 @@ export async function retry<Result>(
   work: (resetBackoff: () => void) => Promise<Result>,
   { signal, onFailure, initialMs = 100, maxMs = 1_000 }: RetryOptions,
 ): Promise<Result | undefined> {
-  const backoff = new ExponentialBackoff({ initialDelay: initialMs, maxDelay: maxMs })
+  const generator = halfJitterGenerator
+  const backoff = new ExponentialBackoff({ generator, initialDelay: initialMs, maxDelay: maxMs })
   let delay = backoff.next()
   const resetBackoff = () => {
     delay = backoff.next()
