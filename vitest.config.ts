@@ -12,7 +12,14 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['**/*.test.ts'], exclude: ['node_modules/**', 'data/**', 'tests/**'] },
+        test: {
+          name: 'unit',
+          include: ['**/*.test.ts'],
+          exclude: ['node_modules/**', 'data/**', 'tests/**'],
+          // They mostly wait for timers, and leave no state behind.
+          isolate: false,
+          maxWorkers: 4,
+        },
       },
       { extends: true, test: { name: 'system', include: ['tests/**/*.test.ts'] } },
     ],
