@@ -19,9 +19,10 @@ export default defineConfig({
           // They mostly wait for timers, and leave no state behind.
           isolate: false,
           maxWorkers: 4,
+          sequence: { groupOrder: 0 },
         },
       },
-      { extends: true, test: { name: 'system', include: ['tests/**/*.test.ts'] } },
+      { extends: true, test: { name: 'system', include: ['tests/**/*.test.ts'], sequence: { groupOrder: 1 } } },
     ],
   },
 })
