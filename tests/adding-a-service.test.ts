@@ -18,7 +18,7 @@ const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
 /** Test files that depend on the list of services or on the calls of a play. */
 const AFFECTED = [
   ...['ratings/', 'play/aggregate', 'play/app', 'play/playback', 'play/service', 'console/'],
-  ...['contracts', 'metrics', 'embedded', 'alerts', 'dashboard', 'traces'].map((name) => `tests/${name}.test.ts`),
+  ...['openapi', 'metrics', 'embedded', 'alerts', 'errors'].map((name) => `tests/${name}.test.ts`),
 ]
 
 /** Such tests in files that take too long to run completely. */
