@@ -129,6 +129,34 @@ test('views appended in a burst are forwarded in few batches', async () => {
   expect(batches.length).toBeLessThan(ids.length)
 })
 
+test.each([['bad'], ['bad', 'c'], ['a', 'bad'], ['a', 'b', 'bad', 'd', 'bad', 'f', 'g']])(
+  'of the messages %s, the bad ones become dead letters and the others are counted',
+  async (...ids) => {
+    const reporting = createFakeReporting()
+    const reject = vi.spyOn(eventLog, 'reject')
+    reporting.isInvalid = ({ views }) => views.some(({ id }) => id === 'bad')
+    for (const id of ids) await append(id)
+    listen(reporting)
+    await eventually(() => expect(reporting.at?.sequence).toBe(ids.length))
+    expect(reporting.counted).toEqual(ids.filter((id) => id !== 'bad'))
+    const bad = ids.flatMap((id, n) => (id === 'bad' ? [[n + 1, 'reporting returned 400']] : []))
+    expect(reject.mock.calls).toEqual(bad)
+    expect(logged).toEqual([])
+  },
+)
+
+test('nothing becomes a dead letter while reporting refuses valid batches too', async () => {
+  const reporting = createFakeReporting()
+  const reject = vi.spyOn(eventLog, 'reject')
+  reporting.isInvalid = () => true
+  for (const id of ['a', 'b']) await append(id)
+  listen(reporting)
+  await eventually(() => expect(logged).toEqual([INTERRUPTED]))
+  reporting.isInvalid = () => false
+  await eventually(() => expect(reporting.counted).toEqual(['a', 'b']))
+  expect(reject).not.toHaveBeenCalled()
+})
+
 test('a full backlog is forwarded without pauses', async () => {
   const reporting = createFakeReporting()
   const position: LogPosition = { incarnation: 'log', sequence: 0 }
@@ -136,7 +164,16 @@ test('a full backlog is forwarded without pauses', async () => {
     ...eventLog,
     async *read() {
       for (let after = 0; after < 1_000; after += 1) {
-        yield { ...position, after, through: after + 1, views: [], traces: [], deadLetters: 0, pending: 1 }
+        yield {
+          ...position,
+          after,
+          through: after + 1,
+          views: [],
+          traces: [],
+          messages: [],
+          deadLetters: 0,
+          pending: 1,
+        }
       }
       stop.abort()
     },
@@ -344,6 +381,8 @@ type FakeReporting = ReportingClient & {
   rejectsAll: LogPosition | undefined
   beforePosition: () => void
   beforeCount: (batch: LogBatch) => void
+  /** Whether it refuses the content of a batch. */
+  isInvalid: (batch: LogBatch) => boolean
   restart(): void
   /** Another instance forwards one more message. */
   advance(incarnation: string): void
@@ -363,6 +402,7 @@ function createFakeReporting(): FakeReporting {
     rejectsAll: undefined,
     beforePosition: () => undefined,
     beforeCount: () => undefined,
+    isInvalid: () => false,
     restart() {
       fake.counted = []
       fake.at = undefined
@@ -380,14 +420,15 @@ function createFakeReporting(): FakeReporting {
       if (fake.isDown) throw new Error('reporting is down')
       fake.beforeCount(batch)
       const { incarnation, after, through, views } = batch
+      if (fake.isInvalid(batch)) return { outcome: 'invalid', reason: 'reporting returned 400' }
       if (fake.rejectsAll || after !== (fake.at?.sequence ?? 0)) {
         fake.rejected += 1
-        return { position: fake.rejectsAll ?? fake.at }
+        return { outcome: 'conflict', position: fake.rejectsAll ?? fake.at }
       }
       fake.counted.push(...views.map(({ id }) => id))
       fake.at = { incarnation, sequence: through }
       if (fake.losesResponses) throw new Error('the response was lost')
-      return undefined
+      return { outcome: 'counted' }
     },
   }
   return fake

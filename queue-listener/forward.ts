@@ -1,4 +1,5 @@
 import type { LogPosition } from '../shared/contracts/position.ts'
+import { splitBatch } from '../shared/event-log/batch-builder.ts'
 import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { retry } from '../shared/runtime/retry.ts'
@@ -63,17 +64,16 @@ type Outcome = 'counted' | 'overtaken' | 'behind'
 
 /** Yields the outcome of each batch. Ends after a batch is rejected, and when reporting has lost its counts. */
 async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<Outcome> {
-  const { eventLog, reporting, onForwarded } = deps
+  const { eventLog, reporting } = deps
   let position = await reporting.position(signal)
   const done = new AbortController()
   void untilReportingIsBehind(deps, () => position, done.signal).then(() => done.abort())
   try {
     for await (const batch of eventLog.read(position, AbortSignal.any([signal, done.signal]))) {
       const started = performance.now()
-      const conflict = await reporting.count(batch, signal)
-      if (conflict) return yield toOutcome(batch, conflict.position)
+      const conflict = await deliver(deps, batch, signal)
+      if (conflict) return yield toOutcome(conflict.batch, conflict.position)
       position = { incarnation: batch.incarnation, sequence: batch.through }
-      onForwarded(batch)
       yield 'counted'
       const waitMs = started + MIN_BATCH_INTERVAL_MS - performance.now()
       if (batch.pending === 0 && waitMs > 0) await sleep(waitMs, signal)
@@ -81,6 +81,53 @@ async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<
   } finally {
     done.abort()
   }
+}
+
+type Conflict = { batch: LogBatch; position: LogPosition | undefined }
+
+/**
+ * Sends a batch. If reporting refuses its content, bisects it to the messages that are at fault, which become dead
+ * letters, so that they do not block those behind them.
+ */
+async function deliver(deps: Deps, batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined> {
+  const { reporting, onForwarded } = deps
+  const response = await reporting.count(batch, signal)
+  if (response.outcome === 'conflict') return { batch, position: response.position }
+  if (response.outcome === 'counted') {
+    onForwarded(batch)
+    return undefined
+  }
+  const halves = splitBatch(batch) ?? [await withoutViews(deps, batch, response.reason, signal)]
+  for (const half of halves) {
+    const conflict = await deliver(deps, half, signal)
+    if (conflict) return conflict
+  }
+  return undefined
+}
+
+/**
+ * Makes the only message of a refused batch a dead letter. First proves that the message is at fault: a reporting that
+ * refuses a good batch too would make every message a dead letter.
+ */
+async function withoutViews(
+  { eventLog, reporting }: Deps,
+  batch: LogBatch,
+  reason: string,
+  signal: AbortSignal,
+): Promise<LogBatch> {
+  const [message] = batch.messages
+  const probe = await reporting.count(toProbe(batch), signal)
+  if (!message || probe.outcome !== 'conflict') throw new Error(`reporting refuses a valid batch: ${reason}`)
+  await eventLog.reject(message.sequence, reason)
+  return { ...batch, views: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1 }
+}
+
+/** A valid batch that does not start at the position, so that it is never counted. */
+function toProbe({ incarnation, through }: LogBatch): LogBatch {
+  const view = { id: 'probe', assetId: 'probe', userId: 'probe', at: new Date(0).toISOString() }
+  const after = through + 1
+  const messages = [{ sequence: after + 1, views: 1 }]
+  return { incarnation, after, through: after + 1, views: [view], traces: [], messages, deadLetters: 0, pending: 0 }
 }
 
 /** Without traffic no batch is rejected, so only polling reveals that reporting was restarted and needs a replay. */

@@ -97,7 +97,17 @@ function open({
     measuredAfter,
     report(batch: Partial<LogBatch>) {
       const { incarnation } = position
-      onForwarded({ incarnation, after: 0, through: 0, views: [], traces: [], deadLetters: 0, pending: 0, ...batch })
+      onForwarded({
+        incarnation,
+        after: 0,
+        through: 0,
+        views: [],
+        traces: [],
+        messages: [],
+        deadLetters: 0,
+        pending: 0,
+        ...batch,
+      })
     },
     async sample(name: string) {
       const [value] = await samples(name)

@@ -14,6 +14,7 @@ const batch: LogBatch = {
   through: 5,
   views: [view],
   traces: [],
+  messages: [{ sequence: 4, views: 1 }],
   deadLetters: 1,
   pending: 2,
 }
@@ -41,7 +42,7 @@ describe('the position', () => {
 describe('a batch', () => {
   test('is sent with its range and its views', async () => {
     const { calls, client } = open({ status: 200, body: { stream: 'log', sequence: 5 } })
-    expect(await client.count(batch, never)).toBeUndefined()
+    expect(await client.count(batch, never)).toEqual({ outcome: 'counted' })
     expect(calls).toMatchObject([{ path: '/events', body: { stream: 'log', after: 3, through: 5, views: [view] } }])
     expect(Object.keys(calls[0]?.body ?? {})).toEqual(['stream', 'after', 'through', 'views'])
   })
@@ -54,17 +55,28 @@ describe('a batch', () => {
     [null, undefined],
   ])('that does not start at the position %j returns it', async (position, expected) => {
     const { client } = open({ status: 409, body: { status: 'Position mismatch', position, requestId: 'request-1' } })
-    expect(await client.count(batch, never)).toEqual({ position: expected })
+    expect(await client.count(batch, never)).toEqual({ outcome: 'conflict', position: expected })
   })
 
   test.each([
     [200, {}],
     [202, { stream: 'log', sequence: 5 }],
-    [400, { status: 'Invalid request' }],
+    [401, { status: 'Unauthorized' }],
+    [429, { status: 'Too many requests' }],
     [409, { status: 'Conflict' }],
   ])('is an upstream error if reporting returns %i %j', async (status, body) => {
     await expect(open({ status, body }).client.count(batch, never)).rejects.toThrow(UpstreamError)
   })
+
+  test.each([400, 413, 422])(
+    'whose content reporting refuses with a %i is invalid, with the reason',
+    async (status) => {
+      const errors = [{ path: 'views.0.id', message: 'Too big' }]
+      const { client } = open({ status, body: { status: 'Invalid request', errors, requestId: 'request-1' } })
+      const reason = `reporting responded ${status} Invalid request: views.0.id Too big`
+      expect(await client.count(batch, never)).toEqual({ outcome: 'invalid', reason })
+    },
+  )
 
   test('continues the first recorded trace, links the others, and ends each span, even on failure', async () => {
     for (const status of [200, 500]) {

@@ -1,6 +1,7 @@
-import { expectBody, type ServiceClient } from '../shared/client/service-client.ts'
+import { expectBody, type ServiceClient, type ServiceResponse } from '../shared/client/service-client.ts'
 import { type EventBatch, PositionConflict } from '../shared/contracts/event-batch.ts'
 import { type LogPosition, Position, toLogPosition } from '../shared/contracts/position.ts'
+import { Problem } from '../shared/contracts/status.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
 import { startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
 
@@ -13,12 +14,20 @@ const PROCESS = { kind: 'consumer', attributes: { 'messaging.operation.type': 'p
 export type ReportingClient = {
   /** The position up to which reporting has counted; undefined if it has counted nothing. */
   position(signal: AbortSignal): Promise<LogPosition | undefined>
-  /** Sends a batch. If it does not start at the current position, it is not counted, and the conflict is returned. */
-  count(batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined>
+  count(batch: LogBatch, signal: AbortSignal): Promise<CountOutcome>
 }
 
-/** `position` is the current position of reporting. */
-export type Conflict = { position: LogPosition | undefined }
+/**
+ * `conflict`: the batch does not start at the position, which is returned. `invalid`: reporting refuses its content, and
+ * would refuse it again.
+ */
+export type CountOutcome =
+  | { outcome: 'counted' }
+  | { outcome: 'conflict'; position: LogPosition | undefined }
+  | { outcome: 'invalid'; reason: string }
+
+/** Statuses that say that the batch itself is at fault. Any other failure is retried. */
+const INVALID = [400, 413, 422]
 
 export function createReportingClient(
   client: Pick<ServiceClient, 'get' | 'post'>,
@@ -39,12 +48,21 @@ export function createReportingClient(
         for (const span of spans) span.end()
       })
       if (response.status === 409) {
-        return { position: fromNullable(expectBody(response, 409, PositionConflict).position) }
+        const { position } = expectBody(response, 409, PositionConflict)
+        return { outcome: 'conflict', position: fromNullable(position) }
       }
+      if (INVALID.includes(response.status)) return { outcome: 'invalid', reason: toReason(response) }
       expectBody(response, 200, Position)
-      return undefined
+      return { outcome: 'counted' }
     },
   }
+}
+
+/** The status and the first field error of a Problem. */
+function toReason({ status, body }: ServiceResponse): string {
+  const problem = Problem.safeParse(body).data
+  const [error] = problem?.errors ?? []
+  return `reporting responded ${status} ${problem?.status ?? ''}: ${error ? `${error.path} ${error.message}` : ''}`
 }
 
 function fromNullable(position: Position | null): LogPosition | undefined {

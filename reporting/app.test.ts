@@ -183,13 +183,16 @@ describe('a batch from the log', () => {
   })
 })
 
-describe.each(['/events', '/events/lookup'])('the body of POST %s', (path) => {
+describe.each([
+  ['/events', 20],
+  ['/events/lookup', 4],
+])('the body of POST %s', (path, maxMib) => {
   const valid = JSON.stringify(path === '/events' ? { stream: 's', after: 0, through: 1, views: [] } : {})
   const send = (body: string, headers?: Record<string, string>) => open().app.request(path, jsonRequest(body, headers))
 
-  test('may have 4 MiB', async () => {
-    expect((await send(valid.padEnd(4 * 1024 * 1024))).status).toBe(200)
-    await expectProblem(await send(valid.padEnd(4 * 1024 * 1024 + 1)), 413)
+  test(`may have ${maxMib} MiB`, async () => {
+    expect((await send(valid.padEnd(maxMib * 1024 * 1024))).status).toBe(200)
+    await expectProblem(await send(valid.padEnd(maxMib * 1024 * 1024 + 1)), 413)
   })
 
   test('must be JSON with a content-length', async () => {

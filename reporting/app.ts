@@ -14,7 +14,7 @@ import {
 } from '../shared/contracts/view-counts.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
-import { BATCH_BODY, jsonBody, validate } from '../shared/http/validate.ts'
+import { BATCH_BODY, jsonBody, LOOKUP_BODY, validate } from '../shared/http/validate.ts'
 import { requireWriteToken } from '../shared/http/write-token.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/service/service.ts'
@@ -128,7 +128,7 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
         responses: { 200: LookedUpCounts },
         problems: BODY_PROBLEMS,
       }),
-      jsonBody(BATCH_BODY),
+      jsonBody(LOOKUP_BODY),
       validate('json', CountLookup),
       (c) => {
         const { assets, users } = c.req.valid('json')
@@ -141,7 +141,7 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
         operationId: 'countBatch',
         summary: 'Count a batch from the log that starts at the current position',
         description:
-          'Returns the new position, or 409 with the current one if the batch starts elsewhere. Maximum body size: 4,194,304 bytes',
+          'Returns the new position, or 409 with the current one if the batch starts elsewhere. Maximum body size: 20,971,520 bytes',
         responses: { 200: Position, 409: PositionConflict },
         problems: BODY_PROBLEMS,
         isWrite: true,

@@ -43,13 +43,13 @@ test.each(['batch', 'single'])('the examples of a %s are valid and parse as view
   expect(messages[name].examples.length).toBeGreaterThan(0)
   for (const { payload } of messages[name].examples) {
     expect(isValid(payload)).toBe(true)
-    expect(decodeViews(JSON.stringify(payload), now).views).toHaveLength([payload].flat().length)
+    expect(decodeViews(Buffer.from(JSON.stringify(payload)), now).views).toHaveLength([payload].flat().length)
   }
 })
 
 test('the message in docs/events.md parses as a view', async () => {
   const [, message = ''] = /^```json\n(.*?)^```/ms.exec(await readFile('docs/events.md', 'utf8')) ?? []
-  expect(decodeViews(message, '').views).toEqual([
+  expect(decodeViews(Buffer.from(message), '').views).toEqual([
     { id: '0b7a8a60-6d27-4a3c-9a3e-1f0c5d2b7e41', assetId: '456', userId: '8', at: now },
   ])
 })

@@ -1,47 +1,69 @@
 import type { LogPosition } from '../contracts/position.ts'
-import { MAX_VIEWS_PER_BATCH, type View } from '../contracts/view.ts'
-import type { TraceContext } from '../tracing/trace-context.ts'
+import { MAX_VIEWS_PER_BATCH } from '../contracts/view.ts'
 import type { LogBatch } from './event-log.ts'
 import type { DecodedViews } from './view-events.ts'
 
-/**
- * Maximum size of a batch's messages. The JSON of a batch is smaller than its messages, so 3 MiB fits into the 4 MiB
- * body limit.
- */
+/** Maximum size of a batch's messages. The JSON of a batch is never larger than its messages. */
 const MAX_BATCH_BYTES = 3 * 1024 * 1024
 
-/** Collects messages from the log into batches that fit into one request. */
+/** Collects messages of the log into batches that fit one request. A single message of any size makes a batch. */
 export function createBatchBuilder(from: LogPosition) {
-  let after = from.sequence
-  let through = after
-  let views: View[] = []
-  let traces: TraceContext[] = []
   let bytes = 0
-  let deadLetters = 0
+  let batch = emptyBatch(from.sequence)
+
+  function emptyBatch(after: number): LogBatch {
+    const { incarnation } = from
+    return { incarnation, after, through: after, views: [], traces: [], messages: [], deadLetters: 0, pending: 0 }
+  }
+
+  const isEmpty = () => batch.through === batch.after
+
   return {
     /** Whether a message with this many bytes and views fits into the batch. An empty batch accepts any message. */
     hasRoom: (size: number, count: number) =>
-      through === after || (bytes + size <= MAX_BATCH_BYTES && views.length + count <= MAX_VIEWS_PER_BATCH),
+      isEmpty() || (bytes + size <= MAX_BATCH_BYTES && batch.views.length + count <= MAX_VIEWS_PER_BATCH),
     /** @param decoded undefined for a dead letter */
     add(sequence: number, size: number, decoded: DecodedViews | undefined) {
-      through = sequence
+      batch.through = sequence
       bytes += size
-      if (!decoded) deadLetters += 1
-      else {
-        views.push(...decoded.views)
-        traces.push(...decoded.traces)
+      if (!decoded) {
+        batch.deadLetters += 1
+        return
       }
+      batch.messages.push({ sequence, views: decoded.views.length })
+      // Not push(...): a message may have more views than a call may have arguments.
+      for (const view of decoded.views) batch.views.push(view)
+      for (const trace of decoded.traces) batch.traces.push(trace)
     },
-    isEmpty: () => through === after,
+    isEmpty,
     /** Returns the batch and starts the next one. */
     take(pending: number): LogBatch {
-      const batch = { incarnation: from.incarnation, after, through, views, traces, deadLetters, pending }
-      after = through
-      views = []
-      traces = []
+      const taken = { ...batch, pending }
+      batch = emptyBatch(taken.through)
       bytes = 0
-      deadLetters = 0
-      return batch
+      return taken
     },
   }
+}
+
+/** Splits a batch between two messages, as evenly as possible. Undefined if it has only one. */
+export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
+  const { messages, views } = batch
+  const middle = messages.length >> 1
+  const last = messages[middle - 1]
+  if (!last) return undefined
+  const count = messages.slice(0, middle).reduce((sum, message) => sum + message.views, 0)
+  const traces: LogBatch['traces'] = []
+  return [
+    {
+      ...batch,
+      through: last.sequence,
+      views: views.slice(0, count),
+      messages: messages.slice(0, middle),
+      traces,
+      deadLetters: 0,
+      pending: batch.pending + messages.length - middle,
+    },
+    { ...batch, after: last.sequence, views: views.slice(count), messages: messages.slice(middle), traces },
+  ]
 }

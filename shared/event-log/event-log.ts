@@ -14,6 +14,8 @@ export type LogBatch = {
   views: View[]
   /** The trace contexts of those views whose traces are recorded. */
   traces: TraceContext[]
+  /** The messages that the views came from, in order, with the number of views of each. */
+  messages: { sequence: number; views: number }[]
   /** Number of messages in the range that were not valid batches of views. They are skipped. */
   deadLetters: number
   /** Number of messages after `through` when the batch was read. */
@@ -58,6 +60,11 @@ export type EventLog = AsyncDisposable & {
    * @throws LogRolledBackError
    */
   read(after: LogPosition | undefined, signal: AbortSignal): AsyncIterable<LogBatch>
+  /**
+   * Keeps the message at a sequence as a dead letter, because its views were refused. Idempotent.
+   * @param reason one line for a person
+   */
+  reject(sequence: number, reason: string): Promise<void>
   /** The position of the last message. */
   end(): Promise<LogPosition>
   /** The backlog of a reader at this position, dead letters included. Empty if the log does not exist yet. */

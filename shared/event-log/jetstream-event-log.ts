@@ -6,7 +6,7 @@ import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { toReason } from '../runtime/reason.ts'
 import { createBatchBuilder } from './batch-builder.ts'
-import { createDeadLetters, type DeadLetters } from './dead-letters.ts'
+import { createDeadLetters, type DeadLetters, type KnownDeadLetters } from './dead-letters.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
 import { ensureStream, type Retention, STREAM, VIEWS } from './stream.ts'
@@ -18,18 +18,28 @@ const FETCH_MESSAGES = 256
 /** Bounds how long a deleted stream goes unnoticed, because pulls from a deleted consumer get no response. */
 const FETCH_EXPIRES_MS = 2_000
 const CONSUMER_IDLE_MS = 60_000
+/** Of a server that does not say. */
+const DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
 type Deps = Retention & { nats: NatsLink; log: Logger }
 
 /** The log as a JetStream stream in file storage. */
 export function createJetStreamEventLog({ nats, log, ...retention }: Deps): EventLog {
+  let known: KnownDeadLetters = { incarnation: '', upTo: 0, originals: new Set() }
+
+  function openDeadLetters(jsm: JetStreamManager, incarnation: string): DeadLetters {
+    if (known.incarnation !== incarnation) known = { incarnation, upTo: 0, originals: new Set() }
+    const connection = nats.connection()
+    const maxPayload = connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD
+    return createDeadLetters({ js: connection.jetstream(), jsm, maxPayload, known, log })
+  }
+
   async function openReader(after: LogPosition | undefined) {
     const jsm = await openJetStreamManager(nats)
     const { created, state } = await ensureStream(jsm, retention)
     const from = startingPosition(after, { incarnation: created, sequence: state.last_seq })
     const consumer = await createConsumer(nats, jsm, from.sequence + 1)
-    const deadLetters = createDeadLetters({ js: nats.connection().jetstream(), jsm, log })
-    return { from, consumer, deadLetters }
+    return { from, consumer, deadLetters: openDeadLetters(jsm, created) }
   }
 
   return {
@@ -53,23 +63,39 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
           for await (const message of messages) {
             delivered += 1
             if (message.info.deliverySequence !== delivered) throw new Error('messages were lost in delivery')
-            const decoded = await decode(message, deadLetters)
+            const decoded = decode(message, deadLetters)
             if (!batch.hasRoom(message.data.length, decoded?.views.length ?? 0)) {
+              await deadLetters.flush()
               yield batch.take(message.info.pending + 1)
             }
             batch.add(message.seq, message.data.length, decoded)
             pending = message.info.pending
             const isLastReceived = messages.getPending() <= 1
-            if (pending === 0 && isLastReceived) yield batch.take(0)
+            if (pending === 0 && isLastReceived) {
+              await deadLetters.flush()
+              yield batch.take(0)
+            }
           }
           ended.removeEventListener('abort', stop)
           if (delivered === before && !ended.aborted) await assertNoneLost(consumer, delivered)
-          if (!batch.isEmpty() && (pending === 0 || delivered === before)) yield batch.take(pending)
+          if (!batch.isEmpty() && (pending === 0 || delivered === before)) {
+            await deadLetters.flush()
+            yield batch.take(pending)
+          }
         }
       } finally {
         if (!nats.down().aborted) await consumer.delete().catch(() => false)
       }
       if (!signal.aborted) throw ended.reason
+    },
+    async reject(sequence, reason) {
+      const jsm = await openJetStreamManager(nats)
+      const { created } = await ensureStream(jsm, retention)
+      const message = await jsm.streams.getMessage(STREAM, { seq: sequence })
+      const deadLetters = openDeadLetters(jsm, created)
+      const { subject, data } = message
+      deadLetters.add({ sequence, subject, data, reason, headers: () => message.header })
+      await deadLetters.flush()
     },
     async end() {
       const { created, state } = await ensureStream(await openJetStreamManager(nats), retention)
@@ -111,11 +137,12 @@ async function assertNoneLost(consumer: Consumer, delivered: number): Promise<vo
   if (info.delivered.consumer_seq !== delivered) throw new Error('messages were lost in delivery')
 }
 
-async function decode(message: JsMsg, deadLetters: DeadLetters): Promise<DecodedViews | undefined> {
+function decode(message: JsMsg, deadLetters: DeadLetters): DecodedViews | undefined {
+  const { seq: sequence, subject, data } = message
   try {
-    return decodeViews(message.string(), storedAt(message))
+    return decodeViews(data, storedAt(message))
   } catch (error) {
-    await deadLetters.keep(message, toReason(error))
+    deadLetters.add({ sequence, subject, data, reason: toReason(error), headers: () => message.headers })
     return undefined
   }
 }

@@ -62,7 +62,7 @@ export function createJetStreamProducer({ nats, retention, source, id = nuid.nex
 
 function lastViewId(stored: StoredMsg): string | undefined {
   try {
-    return decodeViews(stored.string(), stored.timestamp).views.at(-1)?.id
+    return decodeViews(stored.data, stored.timestamp).views.at(-1)?.id
   } catch {
     return undefined
   }

@@ -43,7 +43,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
 
   function decode({ sequence, data, stored_at }: Message): DecodedViews | undefined {
     try {
-      return decodeViews(data, stored_at)
+      return decodeViews(Buffer.from(data), stored_at)
     } catch (error) {
       log.warn({ sequence, reason: toReason(error) }, 'dead letter: not a valid batch of views')
       return undefined
@@ -79,6 +79,9 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
         if (!batch.isEmpty()) yield batch.take(0)
         else await once(appended, 'append', { signal }).catch(() => undefined)
       }
+    },
+    async reject(sequence, reason) {
+      log.warn({ sequence, reason }, 'dead letter: not a valid batch of views')
     },
     async end() {
       return { incarnation, sequence: lastSequence() }

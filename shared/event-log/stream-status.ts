@@ -1,7 +1,7 @@
 import { type JetStreamManager, millis } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { lastMessage, nextMessage } from '../nats/jetstream.ts'
-import { REASON } from './dead-letters.ts'
+import { reasonOf } from './dead-letters.ts'
 import type { Backlog } from './event-log.ts'
 import { DEAD_LETTERS, findStream, STREAM, VIEWS } from './stream.ts'
 
@@ -29,7 +29,7 @@ export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamSta
     bytes: state.bytes,
     since: state.messages > 0 ? new Date(state.first_ts) : undefined,
     maxAgeMs: config.max_age > 0 ? millis(config.max_age) : undefined,
-    deadLetters: { count, lastReason: last?.header.get(REASON) },
+    deadLetters: { count, lastReason: last && reasonOf(last) },
   }
 }
 

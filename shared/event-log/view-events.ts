@@ -47,14 +47,21 @@ export function encodeViews(views: readonly NewView[], source: string): string {
 /** The views of a message, and the trace contexts of those whose traces are recorded. */
 export type DecodedViews = { views: View[]; traces: TraceContext[] }
 
+/** Strict: a replacement character would be a different id, and three times as long as an invalid byte. */
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
 /**
  * Decodes a message: a CloudEvents batch, or a single event.
  * @param storedAt the default `time` of events (RFC 3339)
  * @throws Error with a message that explains what is invalid
  */
-export function decodeViews(text: string, storedAt: string): DecodedViews {
-  const json: unknown = JSON.parse(text)
-  const events = ViewEvents.safeParse(Array.isArray(json) ? json : [json])
+export function decodeViews(data: Uint8Array, storedAt: string): DecodedViews {
+  const json: unknown = JSON.parse(decoder.decode(data))
+  const batch = Array.isArray(json) ? json : [json]
+  // Checked first: the schema would validate every item of a batch of any length.
+  if (batch.length > MAX_VIEWS_PER_BATCH)
+    throw new Error(`${batch.length} events; at most ${MAX_VIEWS_PER_BATCH} are allowed`)
+  const events = ViewEvents.safeParse(batch)
   if (!events.success) throw new Error(z.prettifyError(events.error).split('\n').slice(0, 4).join(' '))
   const views: View[] = []
   const traces: TraceContext[] = []

@@ -7,7 +7,10 @@ import { type FieldError, problem } from './errors.ts'
 
 const KIB = 1024
 export const SMALL_BODY = 64 * KIB
-export const BATCH_BODY = 4 * KIB * KIB
+/** For a lookup of the maximum number of ids. */
+export const LOOKUP_BODY = 4 * KIB * KIB
+/** For a batch of the maximum number of views, each with the longest ids, escaped. */
+export const BATCH_BODY = 20 * KIB * KIB
 
 type Target = 'param' | 'query' | 'json'
 

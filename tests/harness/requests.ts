@@ -79,7 +79,7 @@ function bodiesOf(content: Record<string, Media>, api: OpenApi): Bodies | undefi
   if (schema) {
     const { valid, invalid } = valuesOf(schema, api)
     const toText = (values: fc.Arbitrary<unknown>) => values.map((value) => JSON.stringify(value))
-    return { type: 'application/json', tooLarge: 4 * MIB + 1, valid: toText(valid), invalid: invalid.map(toText) }
+    return { type: 'application/json', tooLarge: 20 * MIB + 1, valid: toText(valid), invalid: invalid.map(toText) }
   }
   const line = content[NDJSON]?.['x-itemSchema']
   return line && { type: NDJSON, tooLarge: 16 * MIB + 1, ...linesOf(line, api) }

@@ -1,0 +1,174 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { DEAD_LETTERS, STREAM } from '../shared/event-log/stream.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { play, views } from './harness/plays.ts'
+import { createRandom } from './harness/random.ts'
+import { connectRaw, type RawPublisher } from './harness/raw-nats.ts'
+import { type System, startSystem } from './harness/system.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
+
+const SEED = Number(process.env.POISON_SEED ?? 1)
+const MAX_PAYLOAD = 8 * 2 ** 20
+/** Ample for a busy machine; an idle one needs less than 2 s. */
+const LIMIT_MS = Number(process.env.POISON_LIMIT_MS || 10_000)
+const MESSAGES = 10_000
+const ROUNDS = 20
+
+describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { timeout: 120_000 }, () => {
+  let directory: Awaited<ReturnType<typeof createTempDirectory>>
+  let system: System
+  let raw: RawPublisher
+  let played = 0
+
+  beforeAll(async () => {
+    directory = await createTempDirectory('poison')
+    const config = join(directory.path, 'nats.conf')
+    await writeFile(config, `max_payload: ${MAX_PAYLOAD}\n`)
+    system = await startSystem({}, { config })
+    await expectNextViewCounted()
+    raw = await connectRaw(system.nats.url)
+  }, 60_000)
+  afterAll(async () => {
+    await raw?.[Symbol.asyncDispose]()
+    await system?.[Symbol.asyncDispose]()
+    await directory?.[Symbol.asyncDispose]()
+  })
+
+  test.each([
+    ['a malformed body of almost max_payload', 'x'.repeat(MAX_PAYLOAD - 50), undefined],
+    ['a body of the wrong schema of almost max_payload', `[${'1,'.repeat(MAX_PAYLOAD / 2 - 40)}1]`, undefined],
+    ['a header name with a space', '{}', 'a b: 1'],
+    ['a header name that is not ASCII', '{}', Buffer.from([0xff, 0xfe, 0x3a, 0x20, 0x31])],
+    ['a header value with a bare line feed', '{}', 'a: 1\nb: 2'],
+    ['headers of the maximum size', 'x'.repeat(MAX_PAYLOAD - 70_000), `a: ${'x'.repeat(60_000)}`],
+    [
+      'ids of invalid UTF-8',
+      Buffer.concat([
+        Buffer.from('[{"specversion":"1.0","id":"'),
+        Buffer.alloc(200, 0xff),
+        Buffer.from('","source":"/x","type":"video.viewed","data":{"assetId":"456","userId":"8"}}]'),
+      ]),
+      undefined,
+    ],
+    ['an empty body', '', undefined],
+  ])('%s becomes a dead letter, once, and the next view is counted', async (_, body, headers) => {
+    const before = await deadLetters()
+    raw.publish('events.view.poison', Buffer.from(body), headers === undefined ? undefined : Buffer.from(headers))
+    await raw.flush()
+    await expectNextViewCounted()
+    expect(await deadLetters()).toBe(before + 1)
+    await restartReporting()
+    await expectNextViewCounted()
+    expect(await deadLetters()).toBe(before + 1)
+  })
+
+  test('a valid message larger than a batch is counted, also by a replay', async () => {
+    const events = Array.from({ length: 10_000 }, (_, n) => ({
+      specversion: '1.0',
+      id: `${n}`.padEnd(256, 'x'),
+      source: '/big',
+      type: 'video.viewed',
+      data: { assetId: 'big'.padEnd(128, 'a'), userId: 'big'.padEnd(128, 'u') },
+    }))
+    raw.publish('events.view.big', Buffer.from(JSON.stringify(events)))
+    await raw.flush()
+    const id = 'big'.padEnd(128, 'a')
+    await eventually(async () => expect(await views(system.reporting.url, 'asset', id)).toBe(10_000), LIMIT_MS)
+    await restartReporting()
+    await eventually(async () => expect(await views(system.reporting.url, 'asset', id)).toBe(10_000), 10_000)
+  })
+
+  test.each(['999999999', 'NaN', '-1', '1e9'])('a forged dead letter of %s hides no real one', async (sequence) => {
+    raw.publish(DEAD_LETTERS, Buffer.from('{}'), Buffer.from(`Rejected-Sequence: ${sequence}`))
+    const before = (await deadLetters()) + 1
+    raw.publish('events.view.poison', Buffer.from('not JSON'))
+    await raw.flush()
+    await expectNextViewCounted()
+    expect(await deadLetters()).toBe(before + 1)
+  })
+
+  test(`${MESSAGES} random messages delay no view, live or in a replay`, async () => {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      for (let n = 0; n < MESSAGES / ROUNDS; n += 1) {
+        raw.publish(pick(['events.view.poison', 'events.view.a.b', DEAD_LETTERS]), randomBody(), randomHeaders())
+      }
+      await raw.flush()
+      await expectNextViewCounted()
+      if (round % 2 === 0) continue
+      await restartReporting()
+      await expectNextViewCounted()
+    }
+    expect(system.listener.lines().join('\n')).not.toContain('reporting refuses a valid batch')
+  })
+
+  /** Plays, and waits until this play and all before it are counted. */
+  async function expectNextViewCounted(): Promise<void> {
+    played += 1
+    await eventually(async () => expect((await play(system.play.url, '456', 'good')).status).toBe(200))
+    await eventually(async () => expect(await views(system.reporting.url, 'user', 'good')).toBe(played), LIMIT_MS)
+  }
+
+  async function restartReporting(): Promise<void> {
+    await system.reporting.signal('SIGKILL')
+    await system.reporting.start()
+  }
+
+  async function deadLetters(): Promise<number> {
+    return system.nats.use(async (connection) => {
+      const jsm = await connection.jetstreamManager()
+      const { state } = await jsm.streams.info(STREAM, { subjects_filter: DEAD_LETTERS })
+      return state.subjects?.[DEAD_LETTERS] ?? 0
+    })
+  }
+})
+
+const random = createRandom(SEED)
+const below = (limit: number) => Math.floor(random() * limit)
+const pick = <Item>(items: readonly Item[]) => items[below(items.length)] as Item
+const randomBytes = (max: number) => Buffer.from(Array.from({ length: below(max) }, () => below(256)))
+
+function randomBody(): Buffer {
+  return pick([
+    () => randomBytes(500),
+    () => Buffer.alloc(below(20_000), pick([0, 0x5b, 0x22, 0xff])),
+    () => Buffer.from(JSON.stringify(randomEvent())),
+    () => Buffer.from(JSON.stringify(Array.from({ length: below(20) }, randomEvent))),
+    () => {
+      const bytes = Buffer.from(JSON.stringify([randomEvent()]))
+      bytes[below(bytes.length)] = below(256)
+      return bytes
+    },
+  ])()
+}
+
+/** An event that is valid, or almost. A valid one is a view of another user. */
+function randomEvent(): object {
+  const odd = () => pick([null, 8, '', 'x'.repeat(300), '\u0000', '../..', {}, [], '🎬', '2026-11-20'])
+  const mostly = (value: unknown) => (below(10) > 0 ? value : odd())
+  return {
+    specversion: mostly('1.0'),
+    id: mostly(`poison-${below(1_000_000)}`),
+    source: mostly('/poison'),
+    type: mostly('video.viewed'),
+    time: pick([undefined, '2026-11-20T21:00:00Z', `2026-11-20T21:00:00.${'0'.repeat(below(10_000))}Z`, odd()]),
+    traceparent: pick([undefined, `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, odd()]),
+    tracestate: pick([undefined, 'x'.repeat(below(20_000)), '\n']),
+    data: mostly({ assetId: mostly('other'), userId: mostly('other') }),
+  }
+}
+
+function randomHeaders(): Buffer | undefined {
+  return pick([
+    () => undefined,
+    () => randomBytes(200),
+    () => Buffer.from(`a: ${'x'.repeat(below(60_000))}`),
+    () => Buffer.from('a b: c\nd'),
+    () =>
+      Buffer.from(
+        `Rejected-Sequence: ${pick(['9999999999', '-1', 'NaN', '1'])}\r\nNats-Msg-Id: dead-letter-${below(100)}`,
+      ),
+  ])()
+}
