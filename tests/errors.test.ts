@@ -71,7 +71,7 @@ function bodyErrors(name: ServiceName, path: string): Case[] {
       413,
       'POST',
       path,
-      jsonRequest(' '.repeat(4 * 2 ** 20 + 1), { authorization }),
+      jsonRequest(' '.repeat(20 * 2 ** 20 + 1), { authorization }),
       { status: 'Content too large', errors },
     ],
     [
