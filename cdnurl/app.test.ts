@@ -15,7 +15,7 @@ describeCatalogue({
 })
 
 test('cdnurl starts with two assets', async () => {
-  const response = await open().request('/url/assets')
+  const response = await setUp().request('/url/assets')
   expect(await response.json()).toEqual({
     assets: [
       { id: '123', url: 'path/to/asset123.mp4' },
@@ -26,7 +26,7 @@ test('cdnurl starts with two assets', async () => {
 })
 
 describe('a URL', () => {
-  const post = (url: unknown) => open().request('/url/asset/9', jsonRequest({ url }))
+  const post = (url: unknown) => setUp().request('/url/asset/9', jsonRequest({ url }))
 
   test.each([
     'http://a',
@@ -74,7 +74,7 @@ describe('a URL', () => {
   })
 })
 
-function open() {
+function setUp() {
   const invalidations = { publish() {}, subscribe() {} }
   return createApp({ ...createTestService('cdnurl'), store: createMapStore(seed), invalidations })
 }

@@ -8,7 +8,7 @@ import type { Logger } from '../shared/runtime/log.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 
-/** A page of a thousand assets takes longer than the single asset of a play. */
+/** Fetching a page of a thousand assets takes longer than fetching the one asset of a play. */
 const LIST_TIMEOUT_MS = 1_000
 const LOOKUP_TIMEOUT_MS = 500
 

@@ -14,7 +14,7 @@ import { createStatus } from './status.ts'
 const it = { id: '123', title: 'It', genre: 'horror', summary: '' }
 
 test('the CSP of the page allows only its own scripts, styles and requests, and requires Trusted Types', async () => {
-  const response = await open().app.request('/')
+  const response = await setUp().app.request('/')
   expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
   const policy = response.headers.get('content-security-policy')?.split('; ')
   expect(policy).toEqual(
@@ -37,7 +37,7 @@ test.each([
   ['uplot.css', 'text/css; charset=utf-8'],
   ['icon.svg', 'image/svg+xml'],
 ])('/console/%s is served as %s, and revalidated by its ETag', async (name, type) => {
-  const { app } = open()
+  const { app } = setUp()
   const { status, headers } = await app.request(`/console/${name}`)
   expect([status, headers.get('content-type'), headers.get('x-content-type-options')]).toEqual([200, type, 'nosniff'])
   const again = await app.request(`/console/${name}`, { headers: { 'if-none-match': String(headers.get('etag')) } })
@@ -51,17 +51,17 @@ test.each([
   '/console/..%2Fpage.ts',
   '/console/../page.ts',
 ])('%s returns 404', async (path) => {
-  await expectProblem(await open().app.request(path), 404)
+  await expectProblem(await setUp().app.request(path), 404)
 })
 
 test('the routes of the page do not prevent Hono from compiling all routes into one expression', async () => {
-  const { app } = open()
+  const { app } = setUp()
   await app.request('/console/console.js')
   expect(app.router.name).toBe('SmartRouter + RegExpRouter')
 })
 
 test('/catalogue returns a page of assets with their views', async () => {
-  const { app, calls } = open({ list: { assets: [it, { ...it, id: '456' }], next: '456' }, counts: { '123': 7 } })
+  const { app, calls } = setUp({ list: { assets: [it, { ...it, id: '456' }], next: '456' }, counts: { '123': 7 } })
   expect(await (await app.request('/catalogue?limit=2&after=100')).json()).toEqual({
     assets: [
       { ...it, views: 7 },
@@ -76,7 +76,7 @@ test('/catalogue returns a page of assets with their views', async () => {
 })
 
 test('/catalogue is degraded, without views, while reporting is down', async () => {
-  const { app } = open({ list: { assets: [it], next: null } })
+  const { app } = setUp({ list: { assets: [it], next: null } })
   expect(await (await app.request('/catalogue')).json()).toEqual({
     assets: [{ ...it, views: null }],
     next: null,
@@ -88,11 +88,11 @@ test.each([
   ['is down', undefined],
   ['responds with invalid data', { assets: [{ id: '123' }], next: null }],
 ])('/catalogue returns 503 while metadata %s', async (_, list) => {
-  await expectProblem(await open({ list, counts: {} }).app.request('/catalogue'), 503)
+  await expectProblem(await setUp({ list, counts: {} }).app.request('/catalogue'), 503)
 })
 
 test('/catalogue serves up to 8 concurrent requests, and rejects others with 503', async () => {
-  const { app } = open({ list: { assets: [it], next: null }, counts: {} })
+  const { app } = setUp({ list: { assets: [it], next: null }, counts: {} })
   const responses = await Promise.all(Array.from({ length: 20 }, () => app.request('/catalogue')))
   const statuses = responses.map(({ status }) => status)
   expect(statuses.filter((status) => status === 200)).toHaveLength(8)
@@ -101,11 +101,11 @@ test('/catalogue serves up to 8 concurrent requests, and rejects others with 503
 })
 
 test.each(['limit=0', 'limit=1001', 'limit=x', 'after=a/b'])('/catalogue?%s returns 400', async (query) => {
-  await expectProblem(await open().app.request(`/catalogue?${query}`), 400, [query.replace(/=.*/, '')])
+  await expectProblem(await setUp().app.request(`/catalogue?${query}`), 400, [query.replace(/=.*/, '')])
 })
 
 test('/status returns the state of every component', async () => {
-  const { app } = open({ backlog: () => 3 })
+  const { app } = setUp({ backlog: () => 3 })
   expect(await (await app.request('/status')).json()).toEqual({
     status: 'ready',
     degraded: [],
@@ -122,7 +122,7 @@ test('/status returns the state of every component', async () => {
 
 test('/status lists the upstreams that plays are served without', async () => {
   const dependencies = { nats: 'down', outbox: 'up', metadata: 'down', cdnurl: 'up' } as const
-  const { app } = open({ readiness: { status: 'ready', dependencies } })
+  const { app } = setUp({ readiness: { status: 'ready', dependencies } })
   expect(await (await app.request('/status')).json()).toMatchObject({
     status: 'degraded',
     degraded: ['metadata', 'events'],
@@ -131,17 +131,17 @@ test('/status lists the upstreams that plays are served without', async () => {
 })
 
 test('/status is degraded while queue-listener is down, and not ready while the edge is not ready', async () => {
-  const withoutListener = open({ listener: 'down' })
+  const withoutListener = setUp({ listener: 'down' })
   expect(await (await withoutListener.app.request('/status')).json()).toMatchObject({
     status: 'degraded',
     degraded: [],
   })
-  const { app } = open({ readiness: { status: 'not ready', dependencies: { nats: 'down', outbox: 'down' } } })
+  const { app } = setUp({ readiness: { status: 'not ready', dependencies: { nats: 'down', outbox: 'down' } } })
   expect(await (await app.request('/status')).json()).toMatchObject({ status: 'not ready', degraded: ['events'] })
 })
 
 test('/status omits the size of the outbox if the disk fails', async () => {
-  const { app } = open({
+  const { app } = setUp({
     backlog: () => {
       throw new Error('disk I/O error')
     },
@@ -150,19 +150,19 @@ test('/status omits the size of the outbox if the disk fails', async () => {
 })
 
 test('concurrent status requests share one check', async () => {
-  const { app, checks } = open()
+  const { app, checks } = setUp()
   await Promise.all(Array.from({ length: 100 }, () => app.request('/status')))
   expect(checks()).toBe(1)
 })
 
 test('/status counts the invalidations of assets', async () => {
-  const { app, invalidations } = open()
+  const { app, invalidations } = setUp()
   invalidations.publish({ service: 'metadata', id: '123' })
   expect(await (await app.request('/status')).json()).toMatchObject({ changes: 1 })
 })
 
 test('openapi.json documents the page and its routes', async () => {
-  expect(await (await open().app.request('/openapi.json')).json()).toMatchObject({
+  expect(await (await setUp().app.request('/openapi.json')).json()).toMatchObject({
     paths: {
       '/': { get: { responses: { 200: { content: { 'text/html': {} } } } } },
       '/catalogue': { get: { responses: { 200: {}, 400: {}, 503: {} } } },
@@ -187,7 +187,7 @@ type Fakes = {
   backlog?: () => number
 }
 
-function open({ list, counts, readiness = ready, listener = 'up', backlog = () => 0 }: Fakes = {}) {
+function setUp({ list, counts, readiness = ready, listener = 'up', backlog = () => 0 }: Fakes = {}) {
   const service = createTestService('play')
   const invalidations = createLocalInvalidations()
   const calls: unknown[] = []

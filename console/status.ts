@@ -58,7 +58,7 @@ function toComponents({ dependencies, circuits = {} }: Readiness, listener: Depe
   )
 }
 
-/** Omitted if the disk fails. */
+/** Omits `waiting` if the outbox cannot be read. */
 function toBacklog(backlog: () => number): Pick<ComponentStatus, 'waiting'> {
   try {
     return { waiting: backlog() }

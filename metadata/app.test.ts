@@ -17,7 +17,7 @@ describeCatalogue({
 })
 
 test('metadata starts with two assets', async () => {
-  const response = await open().request('/content/assets')
+  const response = await setUp().request('/content/assets')
   expect(await response.json()).toEqual({
     assets: [
       { id: '123', title: 'It', genre: 'horror', summary: 'A very scary movie' },
@@ -28,7 +28,7 @@ test('metadata starts with two assets', async () => {
 })
 
 describe('the fields', () => {
-  const post = (fields: object) => open().request('/content/asset/9', jsonRequest({ ...alien, ...fields }))
+  const post = (fields: object) => setUp().request('/content/asset/9', jsonRequest({ ...alien, ...fields }))
 
   test.each([
     ['title', 1, 300],
@@ -45,7 +45,7 @@ describe('the fields', () => {
   })
 
   test('have their limits in openapi.json', async () => {
-    const document = await (await open().request('/openapi.json')).json()
+    const document = await (await setUp().request('/openapi.json')).json()
     expect(document).toMatchObject({
       components: {
         schemas: {
@@ -64,7 +64,7 @@ describe('the fields', () => {
   })
 })
 
-function open() {
+function setUp() {
   const invalidations = { publish() {}, subscribe() {} }
   return createApp({ ...createTestService('metadata'), store: createMapStore(seed), invalidations })
 }

@@ -15,12 +15,12 @@ const absent = { state: 'absent' } as const
 const failed = { state: 'failed', error: new Error('the owner is down') } as const
 
 test('a play aggregates the data of all upstreams', async () => {
-  expect(await open().aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [] })
+  expect(await setUp().aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [] })
 })
 
 test('all upstreams are called in parallel, with the context of the request', async () => {
   const content = Promise.withResolvers<Cached<Metadata>>()
-  const { aggregate, calls } = open({ metadata: () => content.promise })
+  const { aggregate, calls } = setUp({ metadata: () => content.promise })
   const aggregating = aggregate()
   await turn()
   expect(calls).toEqual([
@@ -36,29 +36,29 @@ describe.each(['metadata', 'cdnurl'] as const)('%s', (owner) => {
   const other = owner === 'metadata' ? 'cdnurl' : 'metadata'
 
   test('is degraded if its data is stale', async () => {
-    const { aggregate } = open({ [owner]: stale[owner] })
+    const { aggregate } = setUp({ [owner]: stale[owner] })
     expect(await aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [owner] })
   })
 
   test('without the asset makes the play not found, even if the other upstream is down', async () => {
-    expect(await open({ [owner]: async () => absent }).aggregate()).toBeUndefined()
-    expect(await open({ [owner]: async () => absent, [other]: async () => failed }).aggregate()).toBeUndefined()
+    expect(await setUp({ [owner]: async () => absent }).aggregate()).toBeUndefined()
+    expect(await setUp({ [owner]: async () => absent, [other]: async () => failed }).aggregate()).toBeUndefined()
   })
 
   test('that is down makes the play unavailable if its data is not cached', async () => {
-    const aggregating = open({ [owner]: async () => failed }).aggregate()
+    const aggregating = setUp({ [owner]: async () => failed }).aggregate()
     await expect(aggregating).rejects.toThrow(UnavailableError)
     await expect(aggregating).rejects.toMatchObject({ cause: failed.error })
   })
 })
 
 test('counts that are unavailable are undefined, and reporting is degraded', async () => {
-  const { aggregate } = open({ counts: undefined })
+  const { aggregate } = setUp({ counts: undefined })
   expect(await aggregate()).toEqual({ metadata, cdnUrl, counts: undefined, degraded: ['reporting'] })
 })
 
 test('with all upstreams down, cached data is served and each upstream is degraded', async () => {
-  const { aggregate } = open({ ...stale, counts: undefined })
+  const { aggregate } = setUp({ ...stale, counts: undefined })
   expect(await aggregate()).toEqual({
     metadata,
     cdnUrl,
@@ -79,7 +79,7 @@ const stale: typeof fresh = {
 type Upstreams = typeof fresh & { counts: PlayCounts | undefined }
 
 /** An aggregator whose upstreams return fresh data unless overridden, and its calls. */
-function open(overrides: Partial<Upstreams> = {}) {
+function setUp(overrides: Partial<Upstreams> = {}) {
   const upstreams: Upstreams = { ...fresh, counts, ...overrides }
   const calls: object[] = []
   const aggregate = createAggregator({

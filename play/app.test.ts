@@ -18,7 +18,7 @@ const found: Aggregate = {
 }
 
 test('a play returns everything the player needs, and its counts include this play', async () => {
-  const { play } = open()
+  const { play } = setUp()
   const response = await play()
   expect(response.status).toBe(200)
   expect(await response.json()).toEqual({
@@ -34,7 +34,7 @@ test('a play returns everything the player needs, and its counts include this pl
 
 test('three consecutive plays of a user return 1, 2 and 3 views', async () => {
   const recorded: Play[] = []
-  const { play } = open({
+  const { play } = setUp({
     aggregate: async () => ({ ...found, counts: { userviews: recorded.length, assetviews: recorded.length } }),
     async record(play) {
       recorded.push(play)
@@ -48,7 +48,7 @@ test('three consecutive plays of a user return 1, 2 and 3 views', async () => {
 
 test('the view is recorded, with the request id, before the response is sent', async () => {
   const stored = Promise.withResolvers<Recorded>()
-  const { play, recorded } = open({ record: () => stored.promise })
+  const { play, recorded } = setUp({ record: () => stored.promise })
   let hasResponded = false
   const responding = play().then((response) => {
     hasResponded = true
@@ -62,7 +62,7 @@ test('the view is recorded, with the request id, before the response is sent', a
 })
 
 test('a degraded play names the upstreams whose data is missing or stale, and is reported', async () => {
-  const { play, degraded } = open({
+  const { play, degraded } = setUp({
     aggregate: async () => ({ ...found, counts: undefined, degraded: ['metadata', 'reporting'] }),
   })
   expect(await (await play()).json()).toMatchObject({
@@ -74,16 +74,16 @@ test('a degraded play names the upstreams whose data is missing or stale, and is
 })
 
 test('a play whose view went to the outbox is degraded; a complete play is not reported', async () => {
-  const outbox = open({ record: async () => 'outbox' })
+  const outbox = setUp({ record: async () => 'outbox' })
   await outbox.play()
   expect(outbox.degraded).toEqual(['events'])
-  const complete = open()
+  const complete = setUp()
   await complete.play()
   expect(complete.degraded).toEqual([])
 })
 
 test('an unknown asset returns 404, and no view is recorded', async () => {
-  const { play, recorded } = open({ aggregate: async () => undefined })
+  const { play, recorded } = setUp({ aggregate: async () => undefined })
   const response = await play()
   expect(response.status).toBe(404)
   expect(await response.json()).toEqual({ id: '456', status: 'Asset not found', requestId: 'request-1' })
@@ -91,7 +91,7 @@ test('an unknown asset returns 404, and no view is recorded', async () => {
 })
 
 test('a play returns 503 if its upstreams are unavailable, and no view is recorded', async () => {
-  const { play, recorded } = open({ aggregate: () => Promise.reject(new UnavailableError('metadata is not cached')) })
+  const { play, recorded } = setUp({ aggregate: () => Promise.reject(new UnavailableError('metadata is not cached')) })
   const response = await play()
   expect(response.headers.get('retry-after')).toBe('1')
   await expectProblem(response, 503, [])
@@ -99,13 +99,13 @@ test('a play returns 503 if its upstreams are unavailable, and no view is record
 })
 
 test('a play returns 503 if its view cannot be recorded', async () => {
-  const { play } = open({ record: () => Promise.reject(new UnavailableError('the view could not be recorded')) })
+  const { play } = setUp({ record: () => Promise.reject(new UnavailableError('the view could not be recorded')) })
   await expectProblem(await play(), 503, [])
 })
 
 test('plays beyond 4,000 in flight are rejected immediately, and can be retried', async () => {
   const stored = Promise.withResolvers<Recorded>()
-  const { play, recorded } = open({ record: () => stored.promise })
+  const { play, recorded } = setUp({ record: () => stored.promise })
   const inFlight = Array.from({ length: 4_000 }, () => play())
   const rejected = await play()
   expect(rejected.headers.get('retry-after')).toBe('1')
@@ -117,7 +117,7 @@ test('plays beyond 4,000 in flight are rejected immediately, and can be retried'
 })
 
 test('failed plays free their slots', async () => {
-  const { play } = open({ aggregate: () => Promise.reject(new Error('broken')) })
+  const { play } = setUp({ aggregate: () => Promise.reject(new Error('broken')) })
   for (let n = 0; n < 4_001; n += 1) expect((await play()).status).toBe(500)
 })
 
@@ -126,19 +126,19 @@ test.each([
   ['/play/asset/456/user/%zz', ['userId']],
   [`/play/asset/-/user/${'x'.repeat(129)}`, ['assetId', 'userId']],
 ])('%s returns 400 with each invalid id, and no upstream is called', async (path, fields) => {
-  const { play, recorded, aggregated } = open()
+  const { play, recorded, aggregated } = setUp()
   await expectProblem(await play(path), 400, fields)
   expect([aggregated, recorded]).toEqual([[], []])
 })
 
 test('a play requires POST', async () => {
-  const response = await open().app.request('/play/asset/456/user/8')
+  const response = await setUp().app.request('/play/asset/456/user/8')
   await expectProblem(response, 405)
   expect(response.headers.get('allow')).toBe('POST')
 })
 
 test('openapi.json documents a play and the live stream', async () => {
-  const document = await (await open().app.request('/openapi.json')).json()
+  const document = await (await setUp().app.request('/openapi.json')).json()
   expect(document).toMatchObject({
     paths: {
       '/play/asset/{assetId}/user/{userId}': { post: { responses: { 200: {}, 400: {}, 404: {}, 503: {} } } },
@@ -153,7 +153,7 @@ type Fakes = {
 }
 
 /** An edge that finds every asset and records every view, unless overridden. */
-function open({ aggregate = async () => found, record = async () => 'log' }: Fakes = {}) {
+function setUp({ aggregate = async () => found, record = async () => 'log' }: Fakes = {}) {
   const aggregated: object[] = []
   const recorded: object[] = []
   const degraded: string[] = []

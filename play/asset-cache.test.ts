@@ -10,26 +10,26 @@ const absent = { state: 'absent' }
 const failed = { state: 'failed', error: new Error('down') }
 
 test('concurrent requests for a value share one load', async () => {
-  const { get, owner } = open()
+  const { get, owner } = setUp()
   const reads = Array.from({ length: 100 }, () => get('a'))
   expect(await Promise.all(reads)).toEqual(Array(100).fill(fresh('a', 1)))
   expect(owner.loads).toEqual(['a'])
 })
 
 test('each id is loaded separately', async () => {
-  const { get, owner } = open()
+  const { get, owner } = setUp()
   expect(await Promise.all([get('a'), get('b')])).toEqual([fresh('a', 1), fresh('b', 1)])
   expect(owner.loads).toEqual(['a', 'b'])
 })
 
 test('a load has the context of the request that caused it', async () => {
-  const { cache, owner } = open()
+  const { cache, owner } = setUp()
   await Promise.all(['first', 'second'].map((id) => cache.get('a', createTestRequestContext(id))))
   expect(owner.requestIds).toEqual(['first'])
 })
 
 test('a value is served from the cache until its TTL expires', async () => {
-  const { get, owner } = open()
+  const { get, owner } = setUp()
   await get('a')
   owner.version = 2
   await vi.advanceTimersByTimeAsync(TTL_MS)
@@ -41,7 +41,7 @@ test('a value is served from the cache until its TTL expires', async () => {
 })
 
 test.each([0, 0.5, 1_004.999])('a TTL may be %d ms', async (ttlMs) => {
-  const { get, owner } = open({ ttlMs })
+  const { get, owner } = setUp({ ttlMs })
   await get('a')
   owner.version = 2
   await vi.advanceTimersByTimeAsync(ttlMs + 2)
@@ -49,14 +49,14 @@ test.each([0, 0.5, 1_004.999])('a TTL may be %d ms', async (ttlMs) => {
 })
 
 test('the least recently used value is evicted when the cache is full', async () => {
-  const { get, owner } = open({ max: 2 })
+  const { get, owner } = setUp({ max: 2 })
   for (const id of ['a', 'b', 'c', 'a']) await get(id)
   expect(owner.loads).toEqual(['a', 'b', 'c', 'a'])
 })
 
 describe('while the upstream is down', () => {
   test('a read of an uncached value fails, each time', async () => {
-    const { get, owner } = open()
+    const { get, owner } = setUp()
     owner.isDown = true
     expect(await get('a')).toEqual(failed)
     expect(await get('a')).toEqual(failed)
@@ -65,7 +65,7 @@ describe('while the upstream is down', () => {
   })
 
   test('a failed load serves the stale value, however old it is', async () => {
-    const { get, owner } = open()
+    const { get, owner } = setUp()
     await get('a')
     owner.isDown = true
     await vi.advanceTimersByTimeAsync(1_000 * TTL_MS)
@@ -75,7 +75,7 @@ describe('while the upstream is down', () => {
   })
 
   test('the requests of one burst share one load attempt, and the next burst retries', async () => {
-    const { get, owner } = open()
+    const { get, owner } = setUp()
     await get('a')
     owner.isDown = true
     await vi.advanceTimersByTimeAsync(TTL_MS + 1)
@@ -90,7 +90,7 @@ describe('while the upstream is down', () => {
 
 describe('an asset that the upstream does not have', () => {
   test('is absent, and is looked up each time', async () => {
-    const { get, owner } = open()
+    const { get, owner } = setUp()
     owner.isMissing = true
     expect(await get('a')).toEqual(absent)
     owner.isMissing = false
@@ -98,7 +98,7 @@ describe('an asset that the upstream does not have', () => {
   })
 
   test('does not reappear when the upstream goes down', async () => {
-    const { get, owner } = open()
+    const { get, owner } = setUp()
     await get('a')
     await vi.advanceTimersByTimeAsync(TTL_MS + 1)
     owner.isMissing = true
@@ -110,7 +110,7 @@ describe('an asset that the upstream does not have', () => {
 
 describe('expiring', () => {
   test('one value reloads it, and no other', async () => {
-    const { cache, get, owner } = open()
+    const { cache, get, owner } = setUp()
     await Promise.all([get('a'), get('b')])
     owner.version = 2
     cache.expire('a')
@@ -120,7 +120,7 @@ describe('expiring', () => {
   })
 
   test('all values reloads each of them', async () => {
-    const { cache, get, owner } = open()
+    const { cache, get, owner } = setUp()
     await Promise.all([get('a'), get('b')])
     owner.version = 2
     cache.expireAll()
@@ -128,7 +128,7 @@ describe('expiring', () => {
   })
 
   test('keeps the old value as a fallback while the upstream is down', async () => {
-    const { cache, get, owner } = open()
+    const { cache, get, owner } = setUp()
     await get('a')
     owner.isDown = true
     cache.expire('a')
@@ -142,7 +142,7 @@ describe('expiring', () => {
       ['the first load', false],
       ['a reload', true],
     ])('%s discards the result of the load', async (_, isReload) => {
-      const { cache, get, owner } = open()
+      const { cache, get, owner } = setUp()
       if (isReload) await get('a')
       await vi.advanceTimersByTimeAsync(TTL_MS + 1)
       const reading = get('a')
@@ -157,7 +157,7 @@ describe('expiring', () => {
       ['the first load', false],
       ['a reload', true],
     ])('%s of an asset that was deleted leaves nothing to serve', async (_, isReload) => {
-      const { cache, get, owner } = open()
+      const { cache, get, owner } = setUp()
       if (isReload) await get('a')
       await vi.advanceTimersByTimeAsync(TTL_MS + 1)
       owner.isMissing = true
@@ -171,7 +171,7 @@ describe('expiring', () => {
 })
 
 test('a load that fails after a later one has succeeded leaves its value', async () => {
-  const { cache, get, owner } = open()
+  const { cache, get, owner } = setUp()
   const slow = Promise.withResolvers<void>()
   owner.ready = slow.promise
   const overtaken = get('a')
@@ -186,7 +186,7 @@ test('a load that fails after a later one has succeeded leaves its value', async
 
 describe('a read reports', () => {
   test('a hit if the cached value is fresh, and a miss if it was loaded', async () => {
-    const { get, outcomes } = open()
+    const { get, outcomes } = setUp()
     await get('a')
     expect(outcomes).toEqual(['miss'])
     await get('a')
@@ -197,20 +197,20 @@ describe('a read reports', () => {
   })
 
   test('a miss for each request that shared a load', async () => {
-    const { get, outcomes } = open()
+    const { get, outcomes } = setUp()
     await Promise.all([get('a'), get('a')])
     expect(outcomes).toEqual(['miss', 'miss'])
   })
 
   test('a miss if the upstream has no such asset', async () => {
-    const { get, outcomes, owner } = open()
+    const { get, outcomes, owner } = setUp()
     owner.isMissing = true
     await get('a')
     expect(outcomes).toEqual(['miss'])
   })
 
   test('stale for a stale value, whether or not this request tried to load it', async () => {
-    const { get, outcomes, owner } = open()
+    const { get, outcomes, owner } = setUp()
     await get('a')
     owner.isDown = true
     await vi.advanceTimersByTimeAsync(TTL_MS + 1)
@@ -220,14 +220,14 @@ describe('a read reports', () => {
   })
 
   test('an error if the load failed and nothing is cached', async () => {
-    const { get, outcomes, owner } = open()
+    const { get, outcomes, owner } = setUp()
     owner.isDown = true
     await get('a')
     expect(outcomes).toEqual(['error'])
   })
 
   test('a miss for an absent asset, even in the tick in which the load settles', async () => {
-    const { get, outcomes, owner } = open()
+    const { get, outcomes, owner } = setUp()
     owner.isMissing = true
     const first = get('a')
     const later: Promise<unknown>[] = []
@@ -241,7 +241,7 @@ describe('a read reports', () => {
 })
 
 /** A cache with versioned values, and the loads and outcomes of its reads. */
-function open({ ttlMs = TTL_MS, max = 10 } = {}) {
+function setUp({ ttlMs = TTL_MS, max = 10 } = {}) {
   useFakeClock()
   const loads: string[] = []
   const requestIds: string[] = []

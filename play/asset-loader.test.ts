@@ -14,7 +14,7 @@ const owners = {
 }
 
 test('an asset is loaded from its upstream, with the context of the request', async () => {
-  const { calls, load } = open(owners.metadata, { status: 200, body: owners.metadata.valid })
+  const { calls, load } = setUp(owners.metadata, { status: 200, body: owners.metadata.valid })
   const request = createTestRequestContext('request-1')
   expect(await load('a', request)).toEqual(owners.metadata.valid)
   expect(calls).toEqual([{ path: '/content/asset/a', options: { signal: expect.any(AbortSignal), ...request } }])
@@ -24,7 +24,7 @@ test.each([
   ['this release', { id: 'a', status: 'Asset not found', requestId: 'request-1' }],
   ['the previous release', { id: 'a', status: 'Asset not found' }],
 ])('a 404 from an upstream of %s means that there is no such asset', async (_, body) => {
-  expect(await open(owners.metadata, { status: 404, body }).load('a')).toBeUndefined()
+  expect(await setUp(owners.metadata, { status: 404, body }).load('a')).toBeUndefined()
 })
 
 const invalid = Object.entries(owners).flatMap(([name, owner]) =>
@@ -41,12 +41,12 @@ const invalid = Object.entries(owners).flatMap(([name, owner]) =>
 )
 
 test.each(invalid)('the response $status $body from $name is an upstream error', async ({ owner, status, body }) => {
-  await expect(open(owner, { status, body }).load('a')).rejects.toThrow(UpstreamError)
+  await expect(setUp(owner, { status, body }).load('a')).rejects.toThrow(UpstreamError)
 })
 
 test('a call is aborted at its timeout', async () => {
   useFakeClock()
-  const { calls, load } = open(owners.metadata, { status: 200, body: owners.metadata.valid })
+  const { calls, load } = setUp(owners.metadata, { status: 200, body: owners.metadata.valid })
   await load('a')
   await vi.advanceTimersByTimeAsync(TIMEOUT_MS - 1)
   expect(calls[0]?.options.signal.aborted).toBe(false)
@@ -55,7 +55,7 @@ test('a call is aborted at its timeout', async () => {
 })
 
 /** A loader for an upstream that always returns this response, and its calls. */
-function open({ path, schema }: (typeof owners)['metadata' | 'cdnurl'], response: ServiceResponse) {
+function setUp({ path, schema }: (typeof owners)['metadata' | 'cdnurl'], response: ServiceResponse) {
   const calls: { path: string; options: CallOptions }[] = []
   const load = createAssetLoader(
     {

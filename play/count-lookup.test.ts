@@ -10,7 +10,7 @@ import { createCountLookup } from './count-lookup.ts'
 const TIMEOUT_MS = 500
 
 test('a play gets the counts of its asset and its user, looked up with the context of the request', async () => {
-  const { calls, counts, lookUp } = open()
+  const { calls, counts, lookUp } = setUp()
   counts.assets = { a: 7 }
   counts.users = { u: 2 }
   expect(await lookUp('a', 'u', createTestRequestContext('request-1'))).toEqual({ assetviews: 7, userviews: 2 })
@@ -24,11 +24,11 @@ test('a play gets the counts of its asset and its user, looked up with the conte
 })
 
 test('the counts of an asset and a user without views are 0', async () => {
-  expect(await open().lookUp()).toEqual({ assetviews: 0, userviews: 0 })
+  expect(await setUp().lookUp()).toEqual({ assetviews: 0, userviews: 0 })
 })
 
 test('counts are looked up again for each play', async () => {
-  const { counts, lookUp } = open()
+  const { counts, lookUp } = setUp()
   for (const views of [0, 1, 2]) {
     Object.assign(counts, { assets: { a: views }, users: { u: views } })
     expect(await lookUp('a', 'u')).toEqual({ assetviews: views, userviews: views })
@@ -37,7 +37,7 @@ test('counts are looked up again for each play', async () => {
 
 describe('concurrent plays', () => {
   test('share one request that contains each id once', async () => {
-    const { batches, calls, counts, lookUp } = open()
+    const { batches, calls, counts, lookUp } = setUp()
     counts.assets = { a: 7 }
     counts.users = { u0: 3, u49: 5 }
     const found = await Promise.all(Array.from({ length: 100 }, (_, n) => lookUp('a', `u${n % 50}`)))
@@ -49,7 +49,7 @@ describe('concurrent plays', () => {
   })
 
   test('that arrive while a lookup is in flight form the next batch', async () => {
-    const { batches, lookUp, hang, recover } = open()
+    const { batches, lookUp, hang, recover } = setUp()
     hang()
     const first = lookUp('a', 'u')
     await turn()
@@ -62,13 +62,13 @@ describe('concurrent plays', () => {
   })
 
   test('are looked up at most a thousand at a time', async () => {
-    const { batches, lookUp } = open()
+    const { batches, lookUp } = setUp()
     await Promise.all(Array.from({ length: 2_001 }, (_, n) => lookUp('a', String(n))))
     expect(batches).toEqual([1_000, 1_000, 1])
   })
 
   test('are looked up in batches of the given size', async () => {
-    const { batches, lookUp } = open({ maxPlays: 1 })
+    const { batches, lookUp } = setUp({ maxPlays: 1 })
     await Promise.all([lookUp(), lookUp()])
     expect(batches).toEqual([1, 1])
   })
@@ -76,7 +76,7 @@ describe('concurrent plays', () => {
 
 describe('the trace of a batch', () => {
   test('is the first one that is recorded, with links to the other recorded ones', async () => {
-    const { calls, lookUp } = open()
+    const { calls, lookUp } = setUp()
     const plays = ['unseen', 'first', 'second', 'third'].map((name) => createRequest(name, name !== 'unseen'))
     await Promise.all(plays.map((request) => lookUp('a', 'u', request)))
     const { requestId, span, links } = calls[0]?.options ?? {}
@@ -85,13 +85,13 @@ describe('the trace of a batch', () => {
   })
 
   test('is that of the first play if none is recorded', async () => {
-    const { calls, lookUp } = open()
+    const { calls, lookUp } = setUp()
     await Promise.all(['first', 'second'].map((name) => lookUp('a', 'u', createRequest(name, false))))
     expect(calls[0]?.options).toMatchObject({ requestId: 'first', span: { traceId: 'first' }, links: [] })
   })
 
   test('has a span for the lookup of each play, which ends with its outcome', async () => {
-    const { fail, lookUp } = open()
+    const { fail, lookUp } = setUp()
     const request = createRequest('first', true)
     await lookUp('a', 'u', request)
     fail()
@@ -112,13 +112,13 @@ describe('counts are unavailable', () => {
   ]
 
   test.each(invalid)('if reporting returns %i %j', async (status, body) => {
-    const { lookUp, respond } = open()
+    const { lookUp, respond } = setUp()
     respond({ status, body })
     expect(await lookUp()).toBeUndefined()
   })
 
   test('while reporting is down, and available again once it recovers', async () => {
-    const { fail, lookUp, recover } = open()
+    const { fail, lookUp, recover } = setUp()
     fail()
     expect(await lookUp()).toBeUndefined()
     recover()
@@ -127,7 +127,7 @@ describe('counts are unavailable', () => {
 
   test('if reporting does not respond within the timeout', async () => {
     useFakeClock()
-    const { hang, lookUp } = open()
+    const { hang, lookUp } = setUp()
     hang()
     const lookingUp = Promise.all([lookUp('a', 'u'), lookUp('b', 'v')])
     await turn()
@@ -139,7 +139,7 @@ describe('counts are unavailable', () => {
 })
 
 /** A lookup with a fake reporting service, and the requests that it receives. */
-function open(options: { maxPlays?: number } = {}) {
+function setUp(options: { maxPlays?: number } = {}) {
   const calls: { path: string; body: unknown; options: CallOptions }[] = []
   const batches: number[] = []
   const counts: LookedUpCounts = { assets: {}, users: {} }

@@ -16,12 +16,12 @@ beforeEach(() => {
 afterEach(() => stack.disposeAsync())
 
 test('events are relayed as they arrive', async () => {
-  const { events } = await open([stream(event(1), event(2))])
+  const { events } = await setUp([stream(event(1), event(2))])
   await eventually(() => expect(events.map(({ data }) => data.views)).toEqual([1, 2]))
 })
 
 test('a stream that ends is resumed after the last event received', async () => {
-  const { events, lastEventIds } = await open([end(event(1), event(2)), stream(event(3))])
+  const { events, lastEventIds } = await setUp([end(event(1), event(2)), stream(event(3))])
   await eventually(() => expect(events.map(({ data }) => data.views)).toEqual([1, 2, 3]))
   expect(lastEventIds).toEqual([undefined, 'epoch-2'])
 })
@@ -34,7 +34,7 @@ test.each([
   ['sends an event of unknown type', end('event: other\ndata: {}\n\n')],
   ['sends invalid data', end('event: changes\nid: epoch-9\ndata: {"views":"many"}\n\n')],
 ])('a reporting service that %s is retried', async (_, handle) => {
-  const { events, lastEventIds } = await open([handle, handle, stream(event(1))])
+  const { events, lastEventIds } = await setUp([handle, handle, stream(event(1))])
   await eventually(() => expect(events.map(({ data }) => data.views)).toEqual([1]))
   expect(lastEventIds).toEqual([undefined, undefined, undefined])
 })
@@ -44,12 +44,12 @@ test.each([
   ['responds and stays silent', stream()],
   ['falls silent', stream('event: snap')],
 ])('a reporting service that %s is retried', async (_, handle) => {
-  const { events } = await open([handle, stream(event(1))])
+  const { events } = await setUp([handle, stream(event(1))])
   await eventually(() => expect(events).toHaveLength(1))
 })
 
 test('a stream with only heartbeats stays open', async () => {
-  const { lastEventIds } = await open([sendHeartbeats])
+  const { lastEventIds } = await setUp([sendHeartbeats])
   const since = performance.now()
   await eventually(() => expect(performance.now() - since).toBeGreaterThan(IDLE_TIMEOUT_MS * 3))
   expect(lastEventIds).toHaveLength(1)
@@ -57,7 +57,7 @@ test('a stream with only heartbeats stays open', async () => {
 
 test('stopping the relay closes the connection', async () => {
   const closed = Promise.withResolvers<void>()
-  const { events, stop, lastEventIds } = await open([
+  const { events, stop, lastEventIds } = await setUp([
     (response) => {
       response.once('close', () => closed.resolve())
       sendHeartbeats(response)
@@ -70,7 +70,7 @@ test('stopping the relay closes the connection', async () => {
 })
 
 /** A relay of a fake server. The n-th handler serves the n-th request; the last one serves all later requests. */
-async function open(handlers: ((response: ServerResponse) => unknown)[]) {
+async function setUp(handlers: ((response: ServerResponse) => unknown)[]) {
   const lastEventIds: unknown[] = []
   const server = createServer((request, response) => {
     lastEventIds.push(request.headers['last-event-id'])

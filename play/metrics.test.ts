@@ -8,7 +8,7 @@ const signal = new AbortController().signal
 const view: NewView = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
 
 test('reads of a cache are counted by source and outcome', async () => {
-  const { metrics, play } = open()
+  const { metrics, play } = setUp()
   const onRead = play.reads('metadata')
   for (const outcome of ['hit', 'hit', 'miss', 'stale', 'error'] as const) onRead(outcome)
   expect(await samples(metrics, 'catalogue_cache_reads_total')).toEqual([
@@ -20,7 +20,7 @@ test('reads of a cache are counted by source and outcome', async () => {
 })
 
 test('degraded plays are counted by upstream, and each upstream is exposed from the start', async () => {
-  const { metrics, play } = open()
+  const { metrics, play } = setUp()
   play.degraded(['metadata', 'events'])
   play.degraded(['events'])
   expect(await samples(metrics, 'degraded_plays_total')).toEqual([
@@ -32,7 +32,7 @@ test('degraded plays are counted by upstream, and each upstream is exposed from 
 })
 
 test('appends are observed by outcome, and their views counted by place', async () => {
-  const { metrics, play } = open()
+  const { metrics, play } = setUp()
   expect(await play.instrumentAppend(async () => 'log')([view, view], signal)).toBe('log')
   expect(await play.instrumentAppend(async () => 'outbox')([view], signal)).toBe('outbox')
   const failing = play.instrumentAppend(() => Promise.reject(new OutboxError('the disk is full')))
@@ -49,7 +49,7 @@ test('appends are observed by outcome, and their views counted by place', async 
 })
 
 test('batches are observed by kind and size', async () => {
-  const { metrics, play } = open()
+  const { metrics, play } = setUp()
   play.lookup(3)
   await play.instrumentAppend(async () => 'log')([view, view], signal)
   expect(await samples(metrics, 'play_group_size_(sum|count)')).toEqual([
@@ -61,7 +61,7 @@ test('batches are observed by kind and size', async () => {
 })
 
 test('every outcome of an append is exposed from the start', async () => {
-  expect(await samples(open().metrics, 'event_append_duration_seconds_count')).toEqual([
+  expect(await samples(setUp().metrics, 'event_append_duration_seconds_count')).toEqual([
     'event_append_duration_seconds_count{outcome="failed"} 0',
     'event_append_duration_seconds_count{outcome="log"} 0',
     'event_append_duration_seconds_count{outcome="outbox"} 0',
@@ -69,7 +69,7 @@ test('every outcome of an append is exposed from the start', async () => {
 })
 
 test('the size of the outbox is NaN while the disk fails', async () => {
-  const { metrics } = open()
+  const { metrics } = setUp()
   let isFailing = false
   exposeOutbox(metrics, {
     size() {
@@ -82,7 +82,7 @@ test('the size of the outbox is NaN while the disk fails', async () => {
   expect(await samples(metrics, 'outbox_waiting_views')).toEqual(['outbox_waiting_views Nan'])
 })
 
-function open() {
+function setUp() {
   const metrics = createMetrics()
   return { metrics, play: createPlayMetrics(metrics) }
 }

@@ -10,7 +10,7 @@ import { createRecorder } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
 test('a view has the asset, the user, the time, the request and its trace', async () => {
-  const { appends, record } = open()
+  const { appends, record } = setUp()
   vi.setSystemTime('2026-11-20T21:00:00.123Z')
   const request = createTestRequestContext('request-1')
   void record({ assetId: '456', userId: '8' }, request)
@@ -28,7 +28,7 @@ test('a view has the asset, the user, the time, the request and its trace', asyn
 })
 
 test('recording a view resolves only once it is appended', async () => {
-  const { recordMany, store } = open()
+  const { recordMany, store } = setUp()
   let recorded = false
   const recording = recordMany(1).then(() => {
     recorded = true
@@ -40,7 +40,7 @@ test('recording a view resolves only once it is appended', async () => {
 })
 
 test('views that arrive during an append form the next one', async () => {
-  const { appends, recordMany, store } = open()
+  const { appends, recordMany, store } = setUp()
   const first = recordMany(1)
   await turn()
   const recorded = recordMany(99)
@@ -56,7 +56,7 @@ test('views that arrive during an append form the next one', async () => {
 })
 
 test('an append has at most 1,000 views', async () => {
-  const { appends, recordMany, store } = open()
+  const { appends, recordMany, store } = setUp()
   const recorded = recordMany(2_001)
   await turn()
   for (const n of [0, 1, 2]) await store(n)
@@ -65,7 +65,7 @@ test('an append has at most 1,000 views', async () => {
 })
 
 test('a failed append rejects all of its views and none of the next append', async () => {
-  const { fail, record, store } = open()
+  const { fail, record, store } = setUp()
   const views = ['1', '2'].map((userId) => record({ assetId: 'a', userId }, createTestRequestContext()))
   const recorded = Promise.allSettled(views)
   await turn()
@@ -78,7 +78,7 @@ test('a failed append rejects all of its views and none of the next append', asy
 })
 
 test('the span of a view ends with the outcome of its append', async () => {
-  const { fail, record, store } = open()
+  const { fail, record, store } = setUp()
   const outcomes: unknown[] = []
   const span = nonRecordingSpan('trace', 'traceparent', undefined)
   const child: Span = { ...span, end: (outcome) => void outcomes.push(outcome) }
@@ -93,7 +93,7 @@ test('the span of a view ends with the outcome of its append', async () => {
 })
 
 test('an append is aborted after 300 ms', async () => {
-  const { appends, recordMany } = open()
+  const { appends, recordMany } = setUp()
   void recordMany(1)
   await turn()
   await vi.advanceTimersByTimeAsync(299)
@@ -103,7 +103,7 @@ test('an append is aborted after 300 ms', async () => {
 })
 
 /** A recorder, and its appends, which hang until the test settles them. */
-function open() {
+function setUp() {
   useFakeClock()
   const appends: { views: readonly NewView[]; signal: AbortSignal; stored: PromiseWithResolvers<Recorded> }[] = []
   const record = createRecorder({

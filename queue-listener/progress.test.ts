@@ -9,7 +9,7 @@ const position: LogPosition = { incarnation: '2026-11-20T21:00:00Z', sequence: 7
 
 describe('the lag', () => {
   test('is the number of messages that are not counted and the age of the oldest, measured once per scrape', async () => {
-    const { lag, measuredAfter } = open({
+    const { lag, measuredAfter } = setUp({
       backlog: async () => ({ messages: 5, since: new Date(Date.now() - 60_000) }),
     })
     const { messages, seconds } = await lag()
@@ -22,23 +22,23 @@ describe('the lag', () => {
   })
 
   test('is 0 if everything is counted', async () => {
-    const { lag } = open({ backlog: async () => ({ messages: 0, since: undefined }) })
+    const { lag } = setUp({ backlog: async () => ({ messages: 0, since: undefined }) })
     expect(await lag()).toEqual({ messages: 0, seconds: 0 })
   })
 
   test('is not negative if the clock of the log is ahead', async () => {
-    const { lag } = open({ backlog: async () => ({ messages: 1, since: new Date(Date.now() + 60_000) }) })
+    const { lag } = setUp({ backlog: async () => ({ messages: 1, since: new Date(Date.now() + 60_000) }) })
     expect(await lag()).toEqual({ messages: 1, seconds: 0 })
   })
 
   test('is NaN while the log is unavailable', async () => {
-    const { lag } = open({ backlog: () => Promise.reject(new Error('down')) })
+    const { lag } = setUp({ backlog: () => Promise.reject(new Error('down')) })
     expect(await lag()).toEqual({ messages: Number.NaN, seconds: Number.NaN })
   })
 
   test('is NaN if the log does not respond within a second', async () => {
     useFakeClock()
-    const { lag } = open({ backlog: () => new Promise(() => undefined) })
+    const { lag } = setUp({ backlog: () => new Promise(() => undefined) })
     const measuring = lag()
     await vi.advanceTimersByTimeAsync(999)
     expect(await Promise.race([measuring, 'pending'])).toBe('pending')
@@ -48,7 +48,7 @@ describe('the lag', () => {
 
   test('is measured from the last known position while reporting is down', async () => {
     let isDown = false
-    const { lag, measuredAfter, report } = open({
+    const { lag, measuredAfter, report } = setUp({
       readPosition: () => (isDown ? Promise.reject(new Error('down')) : Promise.resolve(position)),
     })
     await lag()
@@ -61,7 +61,7 @@ describe('the lag', () => {
 })
 
 test('counted batches add up to views, dead letters and a position', async () => {
-  const { report, sample } = open()
+  const { report, sample } = setUp()
   const view = { id: 'x', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
   report({ through: 8, views: [view, view], deadLetters: 0 })
   report({ through: 9, views: [view], deadLetters: 3 })
@@ -73,7 +73,7 @@ test('counted batches add up to views, dead letters and a position', async () =>
 type Fakes = { backlog?: () => Promise<Backlog>; readPosition?: () => Promise<LogPosition | undefined> }
 
 /** The metrics for a log with this backlog, and the positions from which it was measured. */
-function open({
+function setUp({
   backlog = async () => ({ messages: 0, since: undefined }),
   readPosition = async () => position,
 }: Fakes = {}) {

@@ -21,13 +21,13 @@ const batch: LogBatch = {
 
 describe('the position', () => {
   test('is that of reporting', async () => {
-    const { calls, client } = open({ status: 200, body: { stream: 'log', sequence: 7 } })
+    const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 7 } })
     expect(await client.position(never)).toEqual({ incarnation: 'log', sequence: 7 })
     expect(calls.map(({ path }) => path)).toEqual(['/events/position'])
   })
 
   test('is undefined if reporting has counted nothing', async () => {
-    expect(await open({ status: 200, body: null }).client.position(never)).toBeUndefined()
+    expect(await setUp({ status: 200, body: null }).client.position(never)).toBeUndefined()
   })
 
   test.each([
@@ -35,13 +35,13 @@ describe('the position', () => {
     [200, {}],
     [200, { stream: '', sequence: 1 }],
   ])('is an upstream error if reporting returns %i %j', async (status, body) => {
-    await expect(open({ status, body }).client.position(never)).rejects.toThrow(UpstreamError)
+    await expect(setUp({ status, body }).client.position(never)).rejects.toThrow(UpstreamError)
   })
 })
 
 describe('a batch', () => {
   test('is sent with its range and its views', async () => {
-    const { calls, client } = open({ status: 200, body: { stream: 'log', sequence: 5 } })
+    const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
     expect(await client.count(batch, never)).toEqual({ outcome: 'counted' })
     expect(calls).toMatchObject([{ path: '/events', body: { stream: 'log', after: 3, through: 5, views: [view] } }])
     expect(Object.keys(calls[0]?.body ?? {})).toEqual(['stream', 'after', 'through', 'views'])
@@ -54,7 +54,7 @@ describe('a batch', () => {
     ],
     [null, undefined],
   ])('that does not start at the position %j returns it', async (position, expected) => {
-    const { client } = open({ status: 409, body: { status: 'Position mismatch', position, requestId: 'request-1' } })
+    const { client } = setUp({ status: 409, body: { status: 'Position mismatch', position, requestId: 'request-1' } })
     expect(await client.count(batch, never)).toEqual({ outcome: 'conflict', position: expected })
   })
 
@@ -65,14 +65,14 @@ describe('a batch', () => {
     [429, { status: 'Too many requests' }],
     [409, { status: 'Conflict' }],
   ])('is an upstream error if reporting returns %i %j', async (status, body) => {
-    await expect(open({ status, body }).client.count(batch, never)).rejects.toThrow(UpstreamError)
+    await expect(setUp({ status, body }).client.count(batch, never)).rejects.toThrow(UpstreamError)
   })
 
   test.each([400, 413, 422])(
     'whose content reporting refuses with a %i is invalid, with the reason',
     async (status) => {
       const errors = [{ path: 'views.0.id', message: 'Too big' }]
-      const { client } = open({ status, body: { status: 'Invalid request', errors, requestId: 'request-1' } })
+      const { client } = setUp({ status, body: { status: 'Invalid request', errors, requestId: 'request-1' } })
       const reason = `reporting responded ${status} Invalid request: views.0.id Too big`
       expect(await client.count(batch, never)).toEqual({ outcome: 'invalid', reason })
     },
@@ -80,7 +80,7 @@ describe('a batch', () => {
 
   test('continues the first recorded trace, links the others, and ends each span, even on failure', async () => {
     for (const status of [200, 500]) {
-      const { calls, client, ended } = open({ status, body: { stream: 'log', sequence: 5 } })
+      const { calls, client, ended } = setUp({ status, body: { stream: 'log', sequence: 5 } })
       const traces: TraceContext[] = ['one', 'two', 'three'].map((traceparent) => ({
         traceparent,
         tracestate: undefined,
@@ -96,7 +96,7 @@ describe('a batch', () => {
 
 test.each(['position', 'count'] as const)('%s is aborted with its signal, or after five seconds', async (method) => {
   useFakeClock()
-  const { calls, client } = open({ status: 200, body: { stream: 'log', sequence: 5 } })
+  const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
   const stop = new AbortController()
   const call = () => (method === 'count' ? client.count(batch, stop.signal) : client.position(stop.signal))
   await call()
@@ -111,7 +111,7 @@ test.each(['position', 'count'] as const)('%s is aborted with its signal, or aft
 })
 
 /** A client of a fake reporting service that always returns this response. Statuses of 500 and above are failures. */
-function open(response: ServiceResponse) {
+function setUp(response: ServiceResponse) {
   const calls: { path: string; body?: unknown; options: CallOptions }[] = []
   const ended: (string | undefined)[] = []
   async function respond() {

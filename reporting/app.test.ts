@@ -15,13 +15,13 @@ const requestId = expect.any(String)
 
 describe('the views of an asset or a user', () => {
   test.each(['9', ...inherited])('are not found for %s before the first view', async (id) => {
-    const { get } = open()
+    const { get } = setUp()
     expect(await get(`/events/asset/${id}`)).toEqual([404, { id, status: 'Asset not found', requestId }])
     expect(await get(`/events/user/${id}`)).toEqual([404, { id, status: 'User not found', requestId }])
   })
 
   test.each(['9', ...inherited])('are counted for %s', async (id) => {
-    const { get, post } = open()
+    const { get, post } = setUp()
     expect(await post(`/events/asset/${id}/user/u`)).toEqual([200, { userviews: 1, assetviews: 1 }])
     expect(await post(`/events/asset/a/user/${id}`)).toEqual([200, { userviews: 1, assetviews: 1 }])
     expect(await get(`/events/asset/${id}`)).toEqual([200, { id, views: 1 }])
@@ -29,7 +29,7 @@ describe('the views of an asset or a user', () => {
   })
 
   test('are counted separately for each id', async () => {
-    const { get, post } = open()
+    const { get, post } = setUp()
     await post('/events/asset/a/user/u')
     expect(await post('/events/asset/a/user/v')).toEqual([200, { userviews: 1, assetviews: 2 }])
     expect(await post('/events/asset/b/user/v')).toEqual([200, { userviews: 2, assetviews: 1 }])
@@ -38,7 +38,7 @@ describe('the views of an asset or a user', () => {
   })
 
   test('cannot be read or counted under an invalid id', async () => {
-    const { app } = open()
+    const { app } = setUp()
     await expectProblem(await app.request('/events/asset/a%2Fb'), 400, ['assetId'])
     await expectProblem(await app.request('/events/user/%zz'), 400, ['userId'])
     const both = await app.request('/events/asset/-a/user/-u', { method: 'POST' })
@@ -48,7 +48,7 @@ describe('the views of an asset or a user', () => {
 
 describe('a lookup', () => {
   test('returns every requested id, with 0 for unknown ones', async () => {
-    const { post } = open()
+    const { post } = setUp()
     await post('/events/asset/a/user/constructor')
     await post('/events/asset/a/user/u')
     expect(await post('/events/lookup', { assets: ['a', 'x', ...inherited], users: ['u', 'a', ...inherited] })).toEqual(
@@ -63,13 +63,13 @@ describe('a lookup', () => {
   })
 
   test('may omit assets or users', async () => {
-    const { post } = open()
+    const { post } = setUp()
     expect(await post('/events/lookup', { assets: ['a'] })).toEqual([200, { assets: { a: 0 }, users: {} }])
     expect(await post('/events/lookup', { users: ['u'] })).toEqual([200, { assets: {}, users: { u: 0 } }])
   })
 
   test('rejects each invalid id and unknown field', async () => {
-    const response = await open().app.request(
+    const response = await setUp().app.request(
       '/events/lookup',
       jsonRequest({ assets: ['a', '/'], users: [1], more: 1 }),
     )
@@ -79,7 +79,7 @@ describe('a lookup', () => {
 
 describe('the top list', () => {
   async function openWithViews() {
-    const { get, post } = open()
+    const { get, post } = setUp()
     for (const [asset, user] of ['bu', 'av', 'cv', 'cw', 'cw']) await post(`/events/asset/${asset}/user/${user}`)
     return get
   }
@@ -104,18 +104,18 @@ describe('the top list', () => {
   })
 
   test('is empty before the first view', async () => {
-    expect(await open().get('/events/top?by=user')).toEqual([200, { by: 'user', top: [] }])
+    expect(await setUp().get('/events/top?by=user')).toEqual([200, { by: 'user', top: [] }])
   })
 
   test('has 10 entries by default', async () => {
-    const { get, post } = open()
+    const { get, post } = setUp()
     for (let n = 0; n < 11; n += 1) await post(`/events/asset/${n}/user/u`)
     expect(await get('/events/top')).toMatchObject([200, { top: { length: 10 } }])
   })
 
   test.each(['by=view', 'by=', 'limit=0', 'limit=1001', 'limit=x'])('rejects %s', async (query) => {
     const [field] = query.split('=')
-    await expectProblem(await open().app.request(`/events/top?${query}`), 400, [String(field)])
+    await expectProblem(await setUp().app.request(`/events/top?${query}`), 400, [String(field)])
   })
 })
 
@@ -123,14 +123,14 @@ describe('a batch from the log', () => {
   const first = { stream: 's', after: 0, through: 3, views: [view('1', 'a', 'u'), view('2', 'a', 'v')] }
 
   test('advances the position, which is null at first', async () => {
-    const { get, post } = open()
+    const { get, post } = setUp()
     expect(await get('/events/position')).toEqual([200, null])
     expect(await post('/events', first)).toEqual([200, { stream: 's', sequence: 3 }])
     expect(await get('/events/position')).toEqual([200, { stream: 's', sequence: 3 }])
   })
 
   test('is counted once, and rejected with the current position if it is sent again', async () => {
-    const { get, post } = open()
+    const { get, post } = setUp()
     await post('/events', first)
     expect(await post('/events', first)).toEqual([409, conflict({ stream: 's', sequence: 3 })])
     expect(await get('/events/asset/a')).toEqual([200, { id: 'a', views: 2 }])
@@ -138,7 +138,7 @@ describe('a batch from the log', () => {
   })
 
   test('that would leave a gap is rejected with the current position', async () => {
-    const { get, post } = open()
+    const { get, post } = setUp()
     const later = { ...first, after: 4, through: 5 }
     expect(await post('/events', later)).toEqual([409, conflict(null)])
     await post('/events', first)
@@ -147,12 +147,12 @@ describe('a batch from the log', () => {
   })
 
   test('may have no views', async () => {
-    const { post } = open()
+    const { post } = setUp()
     expect(await post('/events', { ...first, views: [] })).toEqual([200, { stream: 's', sequence: 3 }])
   })
 
   test('adds to views that were counted directly', async () => {
-    const { get, post } = open()
+    const { get, post } = setUp()
     await post('/events/asset/a/user/u')
     expect(await get('/events/position')).toEqual([200, null])
     await post('/events', first)
@@ -161,7 +161,7 @@ describe('a batch from the log', () => {
   })
 
   test('with invalid fields is rejected as a whole, with an error for each field', async () => {
-    const { app, get } = open()
+    const { app, get } = setUp()
     const views = [view('1', 'a', 'u'), { id: '', assetId: '/', at: 'noon', more: 1 }]
     const bad = { stream: '', after: -1, through: 1.5, views, more: 1 }
     await expectProblem(await app.request('/events', jsonRequest(bad)), 400, [
@@ -179,7 +179,7 @@ describe('a batch from the log', () => {
   })
 
   test('must end after it starts', async () => {
-    await expectProblem(await open().app.request('/events', jsonRequest({ ...first, after: 3 })), 400, ['through'])
+    await expectProblem(await setUp().app.request('/events', jsonRequest({ ...first, after: 3 })), 400, ['through'])
   })
 })
 
@@ -188,7 +188,7 @@ describe.each([
   ['/events/lookup', 4],
 ])('the body of POST %s', (path, maxMib) => {
   const valid = JSON.stringify(path === '/events' ? { stream: 's', after: 0, through: 1, views: [] } : {})
-  const send = (body: string, headers?: Record<string, string>) => open().app.request(path, jsonRequest(body, headers))
+  const send = (body: string, headers?: Record<string, string>) => setUp().app.request(path, jsonRequest(body, headers))
 
   test(`may have ${maxMib} MiB`, async () => {
     expect((await send(valid.padEnd(maxMib * 1024 * 1024))).status).toBe(200)
@@ -200,18 +200,18 @@ describe.each([
     const [error] = await expectProblem(await send(valid, { 'content-type': 'text/plain' }), 415)
     expect(error?.message).toContain('content-type: application/json')
     const headers = { 'content-type': 'application/json' }
-    await expectProblem(await open().app.request(path, { method: 'POST', body: valid, headers }), 411)
+    await expectProblem(await setUp().app.request(path, { method: 'POST', body: valid, headers }), 411)
   })
 
   test('is not accepted with GET', async () => {
-    const response = await open().app.request(path)
+    const response = await setUp().app.request(path)
     await expectProblem(response, 405)
     expect(response.headers.get('allow')).toBe('POST')
   })
 })
 
 test('counting a view requires the write token, if one is set, and reading counts does not', async () => {
-  const { app } = open('secret')
+  const { app } = setUp('secret')
   const batch: EventBatch = { stream: 's', after: 0, through: 1, views: [view('1', 'a', 'u')] }
   const authorization = 'Bearer secret'
   const single = '/events/asset/a/user/u'
@@ -224,7 +224,7 @@ test('counting a view requires the write token, if one is set, and reading count
 })
 
 test('openapi.json documents every route', async () => {
-  const [, document] = await open().get('/openapi.json')
+  const [, document] = await setUp().get('/openapi.json')
   expect(document).toMatchObject({
     paths: {
       '/events/asset/{assetId}': { get: {} },
@@ -239,7 +239,7 @@ test('openapi.json documents every route', async () => {
   })
 })
 
-function open(writeToken?: string) {
+function setUp(writeToken?: string) {
   const service = createTestService('reporting')
   const counts = createLiveCounts(createViewCounts())
   const app = createApp({ ...service, counts, live: createLiveFeed({ ...service, source: counts.follow }), writeToken })

@@ -16,7 +16,7 @@ beforeEach(() => {
 })
 
 test('a burst of views is published as one event', () => {
-  const { count, events } = open()
+  const { count, events } = setUp()
   for (let n = 0; n < 100; n += 1) count(views({ count: 1, asset: `a${n % 2}`, ago: n % 3 }))
   vi.advanceTimersByTime(1_000)
   expect(events.slice(1)).toEqual([
@@ -33,7 +33,7 @@ test('a burst of views is published as one event', () => {
 })
 
 test('an event contains only changes, and without changes there is no event', () => {
-  const { count, events } = open()
+  const { count, events } = setUp()
   count(views({ asset: 'a', ago: 2 }))
   vi.advanceTimersByTime(1_000)
   count(views({ asset: 'b', ago: 1 }))
@@ -47,7 +47,7 @@ test('an event contains only changes, and without changes there is no event', ()
 })
 
 test('there are at most 4 events per second', async () => {
-  const { count, times } = open()
+  const { count, times } = setUp()
   for (let ms = 0; ms < 1_900; ms += 10) {
     count(views({}))
     await vi.advanceTimersByTimeAsync(10)
@@ -71,14 +71,14 @@ test('the snapshot includes the views counted before the subscription', () => {
 })
 
 test('a rejected batch publishes nothing', () => {
-  const { apply, events } = open()
+  const { apply, events } = setUp()
   expect(apply({ incarnation: 's', after: 5, through: 6, views: views({}) })).toBe(false)
   vi.advanceTimersByTime(1_000)
   expect(events).toHaveLength(1)
 })
 
 test('a snapshot is sent instead if more than 1,000 ids changed', () => {
-  const { count, events } = open()
+  const { count, events } = setUp()
   count(Array.from({ length: 600 }, (_, n) => view({ assetId: `a${n}`, userId: `u${n}` }, 0)))
   vi.advanceTimersByTime(1_000)
   count(Array.from({ length: 500 }, (_, n) => view({ assetId: `a${n}`, userId: `u${n}` }, 0)))
@@ -87,7 +87,7 @@ test('a snapshot is sent instead if more than 1,000 ids changed', () => {
 })
 
 test('nothing is published after the subscription ends', () => {
-  const { count, events, end } = open()
+  const { count, events, end } = setUp()
   count(views({}))
   end()
   count(views({}))
@@ -179,7 +179,7 @@ function apply(state: LiveSnapshot | undefined, { event, data }: LiveEvent): Liv
 }
 
 /** Counts with a subscription from the start, and the events that they publish. */
-function open() {
+function setUp() {
   const counts = createLiveCounts(createViewCounts())
   const events: LiveEvent[] = []
   const times: number[] = []

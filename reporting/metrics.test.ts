@@ -6,7 +6,7 @@ import { createViewCounts } from './view-counts.ts'
 const view = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
 
 test('every metric is exposed before the first view', async () => {
-  expect(await open().samples()).toEqual([
+  expect(await setUp().samples()).toEqual([
     'counted_views_total{source="log"} 0',
     'counted_views_total{source="request"} 0',
     'event_batches_total{outcome="applied"} 0',
@@ -16,7 +16,7 @@ test('every metric is exposed before the first view', async () => {
 })
 
 test('views are counted by source, batches by outcome, and the position is that of the last batch', async () => {
-  const { counts, samples } = open()
+  const { counts, samples } = setUp()
   const batch = { incarnation: 's', after: 0, through: 3, views: [view, view] }
   expect(counts.count(view)).toEqual({ userviews: 1, assetviews: 1 })
   expect(counts.apply(batch)).toBe(true)
@@ -31,7 +31,7 @@ test('views are counted by source, batches by outcome, and the position is that 
   ])
 })
 
-function open() {
+function setUp() {
   const metrics = createMetrics()
   const counts = instrumentCounts(metrics, createViewCounts())
   async function samples() {

@@ -127,7 +127,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     expect(stderr).toBe(`seed: cdnurl at ${service.url} returned 503 Service unavailable, 12 assets stored\n`)
   })
 
-  test('fails if another server responds', async () => {
+  test('fails if a different server responds', async () => {
     await using server = await startFakeService(200, { status: 'ok' })
     expect(await run('seed', [], addressesOf(server.url))).toMatchObject({ status: 1, stdout: '' })
   })

@@ -27,13 +27,13 @@ describe.skipIf(!natsVersion)('invalidations over NATS', () => {
   })
   afterAll(() => stack.disposeAsync())
 
-  function open() {
+  function setUp() {
     const link = stack.use(openNatsLink({ servers: [nats.url], name: 'test', log: pino({ level: 'silent' }) }))
     return { link, invalidations: createNatsInvalidations(link) }
   }
 
   test('reach other processes, for any id', async () => {
-    const [sender, receiver] = [open(), open()]
+    const [sender, receiver] = [setUp(), setUp()]
     const [received, gaps] = [vi.fn(), vi.fn()]
     receiver.invalidations.subscribe(received, gaps)
     await sender.link.up(AbortSignal.timeout(5_000))
@@ -46,7 +46,7 @@ describe.skipIf(!natsVersion)('invalidations over NATS', () => {
   })
 
   test('report a gap after each reconnect, continue after it, and are dropped while NATS is down', async () => {
-    const { link, invalidations } = open()
+    const { link, invalidations } = setUp()
     const [received, gaps] = [vi.fn(), vi.fn()]
     invalidations.subscribe(received, gaps)
     await link.up(AbortSignal.timeout(5_000))

@@ -9,7 +9,7 @@ import { type CallOptions, type ServiceClient, type ServiceResponse, UpstreamErr
 type Behaviour = 'succeed' | 'fail' | 'hang'
 
 test('the circuit opens after two failures, and calls then fail without being sent', async () => {
-  const { client, calls, behave } = open()
+  const { client, calls, behave } = setUp()
   behave('fail')
   await expect(client.get('/', options())).rejects.toThrow('broken')
   expect(client.circuit()).toBe('closed')
@@ -21,7 +21,7 @@ test('the circuit opens after two failures, and calls then fail without being se
 })
 
 test('the circuit opens when more than half of the calls have failed', async () => {
-  const { client, behave } = open()
+  const { client, behave } = setUp()
   for (const [behaviour, circuit] of [
     ['succeed', 'closed'],
     ['succeed', 'closed'],
@@ -64,7 +64,7 @@ test('after half a second, one call probes the service, and its success closes t
 })
 
 test('a probe times out after 150 ms, other calls do not', async () => {
-  const closed = open()
+  const closed = setUp()
   closed.behave('hang')
   const stop = new AbortController()
   const call = expect(closed.client.get('/', { signal: stop.signal })).rejects.toThrow('aborted')
@@ -84,7 +84,7 @@ test('a probe times out after 150 ms, other calls do not', async () => {
 })
 
 test('a call whose deadline has passed is not sent, and does not count as a failure', async () => {
-  const { client, calls } = open()
+  const { client, calls } = setUp()
   const signal = AbortSignal.abort(new Error('deadline'))
   for (let n = 0; n < 5; n += 1) {
     await expect(client.get('/', { signal })).rejects.toMatchObject({
@@ -119,7 +119,7 @@ test('the gauge shows the state of each circuit', async () => {
 })
 
 test('the duration of calls is measured by outcome', async () => {
-  const { client, metrics, behave } = open()
+  const { client, metrics, behave } = setUp()
   const measured = instrumentClient(client, metrics)
   instrumentClient({ ...client, name: 'other' }, metrics)
   const count = async (outcome: string, upstream = 'test') => {
@@ -157,7 +157,7 @@ function options(): CallOptions {
 }
 
 /** A circuit breaker around a fake client, with a fake clock. */
-function open() {
+function setUp() {
   useFakeClock()
   let behaviour: Behaviour = 'succeed'
   let calls = 0
@@ -198,7 +198,7 @@ function open() {
 
 /** The same with an open circuit, after two calls. */
 async function opened() {
-  const all = open()
+  const all = setUp()
   all.behave('fail')
   for (let n = 0; n < 2; n += 1) await all.client.get('/', options()).catch(() => undefined)
   expect(all.client.circuit()).toBe('open')

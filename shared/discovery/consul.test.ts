@@ -12,7 +12,7 @@ beforeEach(() => {
 afterEach(() => stack.disposeAsync())
 
 test('the configured instances are used until the agent returns some', async () => {
-  const { agent, discovery } = await open()
+  const { agent, discovery } = await setUp()
   const configured = ['http://127.0.0.1:1']
   const instances = discovery.instancesOf('metadata', configured)
   expect(instances()).toBe(configured)
@@ -24,7 +24,7 @@ test('the configured instances are used until the agent returns some', async () 
 })
 
 test('only healthy instances of the service are requested, and an unchanged list is the same array', async () => {
-  const { agent, discovery } = await open()
+  const { agent, discovery } = await setUp()
   agent.setInstances([entry('10.0.0.2', 1), entry('10.0.0.1', 1)])
   const instances = discovery.instancesOf('metadata', [])
   await eventually(() => expect(instances()).toEqual(['http://10.0.0.1:1', 'http://10.0.0.2:1']))
@@ -38,7 +38,7 @@ test('only healthy instances of the service are requested, and an unchanged list
 })
 
 test('the last known instances stay in use while the agent returns none', async () => {
-  const { agent, discovery } = await open()
+  const { agent, discovery } = await setUp()
   agent.setInstances([entry('10.0.0.1', 1)])
   const instances = discovery.instancesOf('metadata', [])
   await eventually(() => expect(instances()).toHaveLength(1))
@@ -48,7 +48,7 @@ test('the last known instances stay in use while the agent returns none', async 
 })
 
 test('a failed watch is retried without its index, and the failure is logged once', async () => {
-  const { agent, discovery, lines } = await open()
+  const { agent, discovery, lines } = await setUp()
   agent.setInstances([entry('10.0.0.1', 1)])
   const instances = discovery.instancesOf('metadata', [])
   await eventually(() => expect(instances()).toHaveLength(1))
@@ -71,7 +71,7 @@ test('a failed watch is retried without its index, and the failure is logged onc
 })
 
 test('a failure of one activity is reported until that activity recovers', async () => {
-  const { agent, discovery, lines } = await open()
+  const { agent, discovery, lines } = await setUp()
   agent.failService('cdnurl', true)
   discovery.instancesOf('metadata', [])
   discovery.instancesOf('cdnurl', [])
@@ -88,7 +88,7 @@ test('a failure of one activity is reported until that activity recovers', async
 })
 
 test('a watch ends when discovery closes', async () => {
-  const { agent, discovery } = await open()
+  const { agent, discovery } = await setUp()
   discovery.instancesOf('metadata', [])
   await eventually(() => expect(agent.held()).toBe(1))
   await discovery[Symbol.asyncDispose]()
@@ -100,7 +100,7 @@ test('a watch ends when discovery closes', async () => {
 })
 
 test('a service is registered with its readiness, re-registered if the agent loses it, and deregistered', async () => {
-  const { agent, discovery } = await open()
+  const { agent, discovery } = await setUp()
   let isReady = false
   const registered = discovery.register({
     name: 'metadata',
@@ -128,7 +128,7 @@ test('a service is registered with its readiness, re-registered if the agent los
 })
 
 test('a service that does not become ready is registered as critical after two seconds', async () => {
-  const { agent, discovery } = await open()
+  const { agent, discovery } = await setUp()
   const since = performance.now()
   discovery.register({ name: 'metadata', host: '0.0.0.0', port: 81, isReady: async () => false })
   await eventually(() => expect(agent.registered()).toHaveLength(1))
@@ -150,7 +150,7 @@ function entry(address: string, port: number): Entry {
   }
 }
 
-async function open() {
+async function setUp() {
   const agent = await startAgent()
   const lines: { msg: string }[] = []
   const log = pino({ base: null }, { write: (line) => lines.push(JSON.parse(line)) })

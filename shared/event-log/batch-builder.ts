@@ -46,7 +46,7 @@ export function createBatchBuilder(from: LogPosition) {
   }
 }
 
-/** Splits a batch between two messages, as evenly as possible. Undefined if it has only one. */
+/** Splits a batch in two at a message boundary, as evenly as possible. Undefined for a batch of one message. */
 export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
   const { messages, views } = batch
   const middle = messages.length >> 1

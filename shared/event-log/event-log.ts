@@ -36,8 +36,8 @@ export type Producer = {
   /**
    * Appends views in order, and resolves once the log has stored them. Calls must not overlap.
    *
-   * After a failure it is unknown whether the views were stored. Retry the same views before others: views that were
-   * stored are not stored again.
+   * After a failure it is unknown whether the views were stored. Retry the same views before appending others:
+   * views that were stored are not stored again.
    * @param signal rejects the append promptly when it aborts
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<void>

@@ -8,7 +8,7 @@ test.each([
   [999, []],
   [1_000, [{ level: 40, method: 'GET', path: '/takes/1000', status: 200, ms: 1_000, times: 1 }]],
 ] as const)('a request that takes %d ms logs %j', async (ms, expected) => {
-  const { lines, takes } = open('info')
+  const { lines, takes } = setUp('info')
   await takes(ms)
   const slow = lines.filter(({ msg }) => msg === 'slow request')
   expect(slow).toMatchObject(expected)
@@ -16,7 +16,7 @@ test.each([
 })
 
 test('a slow request is logged with its ids', async () => {
-  const { lines, takes } = open('info')
+  const { lines, takes } = setUp('info')
   const response = await takes(1_000)
   expect(lines).toMatchObject([
     { requestId: response.headers.get('x-request-id'), trace_id: expect.stringMatching(/^[\da-f]{32}$/) },
@@ -24,7 +24,7 @@ test('a slow request is logged with its ids', async () => {
 })
 
 test('slow requests are logged at most once per second, with a count', async () => {
-  const { lines, app, takes } = open('info')
+  const { lines, app, takes } = setUp('info')
   const concurrent = Array.from({ length: 20 }, () => app.request('/sleeps/1500'))
   await vi.advanceTimersByTimeAsync(1_500)
   await Promise.all(concurrent)
@@ -34,7 +34,7 @@ test('slow requests are logged at most once per second, with a count', async () 
 })
 
 test('each request is logged at debug, including throttled slow ones', async () => {
-  const { lines, app } = open('debug')
+  const { lines, app } = setUp('debug')
   await app.request('/takes/1')
   expect(lines).toMatchObject([
     { level: 20, msg: 'request', method: 'GET', path: '/takes/1', status: 200, ms: 1, requestId: expect.any(String) },
@@ -46,13 +46,13 @@ test('each request is logged at debug, including throttled slow ones', async () 
 })
 
 test('at info there is no line per request', async () => {
-  const { lines, takes } = open('info')
+  const { lines, takes } = setUp('info')
   await takes(1)
   expect(lines).toEqual([])
 })
 
 test('each minute with requests is summarized by the first request after it', async () => {
-  const { lines, app, takes } = open('info')
+  const { lines, app, takes } = setUp('info')
   await takes(300)
   await takes(700)
   await takes(200)
@@ -76,7 +76,7 @@ function summaries(lines: Line[]): Line[] {
 }
 
 /** An app with a fake clock. `/takes/N` advances the clock by N ms; `/sleeps/N` waits until the test advances it. */
-function open(level: 'info' | 'debug') {
+function setUp(level: 'info' | 'debug') {
   useFakeClock()
   const lines: Line[] = []
   const log = pino({ level }, { write: (line) => lines.push(JSON.parse(line)) })

@@ -3,11 +3,11 @@ import { createTestService } from '../testing/test-service.ts'
 import { createBaseApp } from './base-app.ts'
 import { allowOrigins } from './cors.ts'
 
-const open = (...origins: string[]) => createBaseApp(createTestService(), { middleware: allowOrigins(origins) })
+const setUp = (...origins: string[]) => createBaseApp(createTestService(), { middleware: allowOrigins(origins) })
 const from = (origin: string, init: RequestInit = {}) => ({ ...init, headers: { ...init.headers, origin } })
 
 test('pages from the allowed origins can read responses and their request ids', async () => {
-  const app = open('https://a.example', 'https://b.example')
+  const app = setUp('https://a.example', 'https://b.example')
   for (const origin of ['https://a.example', 'https://b.example']) {
     const { status, headers } = await app.request('/healthz', from(origin))
     expect(status).toBe(200)
@@ -20,7 +20,7 @@ test('pages from the allowed origins can read responses and their request ids', 
 
 test('a preflight response lists the methods and can be cached for ten minutes', async () => {
   const preflight = { method: 'OPTIONS', headers: { 'access-control-request-method': 'POST' } }
-  const response = await open('https://a.example').request('/healthz', from('https://a.example', preflight))
+  const response = await setUp('https://a.example').request('/healthz', from('https://a.example', preflight))
   expect(response.status).toBe(204)
   expect(response.headers.get('access-control-allow-methods')).toBe('GET,HEAD,POST')
   expect(response.headers.get('access-control-max-age')).toBe('600')

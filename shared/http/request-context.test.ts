@@ -10,7 +10,7 @@ const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const traceparent = `00-${traceId}-00f067aa0ba902b7-01`
 
 test('each request has a span in the trace of its caller', async () => {
-  const { app, started } = open()
+  const { app, started } = setUp()
   await app.request('/things/1', { headers: { traceparent, tracestate: 'vendor=1' } })
   await app.request('/things/1')
   expect(started).toMatchObject([
@@ -20,7 +20,7 @@ test('each request has a span in the trace of its caller', async () => {
 })
 
 test('a span ends with the route, the status and the error', async () => {
-  const { app, started } = open()
+  const { app, started } = setUp()
   await app.request('/things/1')
   await app.request('/fails')
   await app.request('/nope')
@@ -51,7 +51,7 @@ test('a span ends with the route, the status and the error', async () => {
 })
 
 test('probes, metrics and the untraced paths of a service have no span', async () => {
-  const { app, started } = open()
+  const { app, started } = setUp()
   for (const path of ['/healthz', '/readyz', '/metrics', '/polled']) await app.request(path)
   expect(started).toEqual([])
   await app.request('/docs')
@@ -59,13 +59,13 @@ test('probes, metrics and the untraced paths of a service have no span', async (
 })
 
 test('the context of a request can be propagated', async () => {
-  const { app } = open()
+  const { app } = setUp()
   const response = await app.request('/context', { headers: { 'x-request-id': 'request-1' } })
   expect(await response.json()).toEqual({ requestId: 'request-1', traceId })
 })
 
 test('behind a server, headers are read from and written to the objects of Node', async () => {
-  const { app, started, log } = open()
+  const { app, started, log } = setUp()
   await using server = await listen(app, { host: '127.0.0.1', port: 0, log })
   const headers = { 'x-request-id': 'request-1', traceparent, tracestate: 'vendor=1' }
   const response = await fetch(`${server.url}/things/1`, { headers })
@@ -78,7 +78,7 @@ test('behind a server, headers are read from and written to the objects of Node'
 
 type Started = { name: string; parent: IncomingTrace; options: SpanOptions | undefined; outcome?: unknown }
 
-function open() {
+function setUp() {
   const started: Started[] = []
   const tracing: Tracing = {
     start(name, parent, options): Span {

@@ -20,7 +20,7 @@ beforeEach(() => {
 afterEach(() => stack.disposeAsync())
 
 test('a subscriber receives a snapshot, then changes', async () => {
-  const { subscribe, publish } = await open()
+  const { subscribe, publish } = await setUp()
   const subscriber = await subscribe()
   await eventually(() => expect(received(subscriber)).toEqual(['snapshot']))
   publish(changes({ a: 2 }))
@@ -29,7 +29,7 @@ test('a subscriber receives a snapshot, then changes', async () => {
 })
 
 test('proxies neither buffer nor cache the response', async () => {
-  const { subscribe } = await open()
+  const { subscribe } = await setUp()
   const { status, headers } = await subscribe()
   expect(status).toBe(200)
   expect(headers).toMatchObject({
@@ -41,7 +41,7 @@ test('proxies neither buffer nor cache the response', async () => {
 })
 
 test('a later subscriber receives a snapshot that includes all changes so far', async () => {
-  const { subscribe, publish } = await open()
+  const { subscribe, publish } = await setUp()
   await subscribe()
   publish(changes({ a: 2, b: 1 }))
   publish(changes({ b: 5 }))
@@ -55,7 +55,7 @@ test('a later subscriber receives a snapshot that includes all changes so far', 
 
 describe('a subscriber that reconnects', () => {
   test('receives exactly what it missed, as one event', async () => {
-    const { subscribe, publish } = await open()
+    const { subscribe, publish } = await setUp()
     const first = await subscribeAndWait(subscribe)
     for (const counts of [{ a: 1 }, { a: 2, b: 1 }, { b: 2, c: 1 }]) await publishTo(first, publish, changes(counts))
     const [, one, two, three] = first.events.map(({ id }) => id)
@@ -67,14 +67,14 @@ describe('a subscriber that reconnects', () => {
   })
 
   test('receives a snapshot if it missed one', async () => {
-    const { subscribe, publish } = await open()
+    const { subscribe, publish } = await setUp()
     const first = await subscribeAndWait(subscribe)
     await publishTo(first, publish, snapshot())
     expect(await receivedAtOnce(subscribe, first.events[0]?.id)).toEqual(['snapshot'])
   })
 
   test('receives a snapshot if too many ids changed for one event', async () => {
-    const { subscribe, publish } = await open()
+    const { subscribe, publish } = await setUp()
     const first = await subscribeAndWait(subscribe)
     for (const prefix of ['x', 'y']) await publishTo(first, publish, changes(many(prefix, MAX_LIVE_IDS - 1)))
     expect(await receivedAtOnce(subscribe, first.events[0]?.id)).toEqual(['snapshot'])
@@ -82,7 +82,7 @@ describe('a subscriber that reconnects', () => {
   })
 
   test('receives a snapshot if what it missed is no longer buffered', async () => {
-    const { subscribe, publish } = await open()
+    const { subscribe, publish } = await setUp()
     const first = await subscribeAndWait(subscribe)
     await publishTo(first, publish, changes({ a: 1 }))
     await eventually(async () => {
@@ -94,20 +94,20 @@ describe('a subscriber that reconnects', () => {
   test.each(['00000000-1', 'x', '-1', '1-', `${'9'.repeat(4_000)}-${'9'.repeat(4_000)}`, 'a-1e9', '%00'])(
     'receives a snapshot for the last event id %s',
     async (id) => {
-      const { subscribe } = await open()
+      const { subscribe } = await setUp()
       expect(await receivedAtOnce(subscribe, id)).toEqual(['snapshot'])
     },
   )
 
   test('receives a snapshot for the id of a future event', async () => {
-    const { subscribe } = await open()
+    const { subscribe } = await setUp()
     const [{ id } = { id: '' }] = (await subscribeAndWait(subscribe)).events
     expect(await receivedAtOnce(subscribe, `${id?.split('-')[0]}-7`)).toEqual(['snapshot'])
   })
 })
 
 test('a subscriber that arrives before the first snapshot receives it when it is published', async () => {
-  const { subscribe, publish } = await open({ hasSnapshot: false })
+  const { subscribe, publish } = await setUp({ hasSnapshot: false })
   const subscriber = await subscribe()
   publish(changes({ a: 1 }))
   publish(snapshot())
@@ -115,14 +115,14 @@ test('a subscriber that arrives before the first snapshot receives it when it is
 })
 
 test('heartbeats are sent while there are no events', async () => {
-  const { subscribe } = await open()
+  const { subscribe } = await setUp()
   const subscriber = await subscribe()
   await eventually(() => expect(subscriber.heartbeats()).toBeGreaterThan(2))
   expect(received(subscriber)).toEqual(['snapshot'])
 })
 
 test('the source has one subscription, from the first subscriber until a while after the last', async () => {
-  const { subscribe, source, url } = await open()
+  const { subscribe, source, url } = await setUp()
   expect(source).not.toHaveBeenCalled()
   const [one, other] = [await subscribe(), await subscribe()]
   expect(source).toHaveBeenCalledTimes(1)
@@ -135,7 +135,7 @@ test('the source has one subscription, from the first subscriber until a while a
 })
 
 test('afterwards, a new subscriber restarts the source', async () => {
-  const { subscribe, source } = await open()
+  const { subscribe, source } = await setUp()
   const first = await subscribeAndWait(subscribe)
   await first[Symbol.asyncDispose]()
   await eventually(() => expect(source.ended).toBe(1))
@@ -144,7 +144,7 @@ test('afterwards, a new subscriber restarts the source', async () => {
 })
 
 test('after several slow consumers were disconnected together, a new subscriber keeps receiving', async () => {
-  const { subscribe, publish, source, url } = await open()
+  const { subscribe, publish, source, url } = await setUp()
   const slow = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
   for (const one of slow) one.pause()
   await eventually(async () => {
@@ -157,7 +157,7 @@ test('after several slow consumers were disconnected together, a new subscriber 
 })
 
 test('a slow consumer is disconnected, other subscribers are not', async () => {
-  const { subscribe, publish, url } = await open()
+  const { subscribe, publish, url } = await setUp()
   const [slow, quick] = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
   slow.pause()
   await eventually(async () => {
@@ -171,7 +171,7 @@ test('a slow consumer is disconnected, other subscribers are not', async () => {
 })
 
 test('a pipelined request behind a stream does not become a subscriber', async () => {
-  const { url } = await open()
+  const { url } = await setUp()
   const subscribers = () => metric(url, /^event_stream_listeners /)
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
@@ -182,7 +182,7 @@ test('a pipelined request behind a stream does not become a subscriber', async (
 })
 
 test('subscribers above the limit receive a 503 with retry-after', async () => {
-  const { subscribe } = await open({ maxSubscribers: 2 })
+  const { subscribe } = await setUp({ maxSubscribers: 2 })
   const [one] = [await subscribe(), await subscribe()]
   const rejected = await subscribe()
   expect(rejected.status).toBe(503)
@@ -192,7 +192,7 @@ test('subscribers above the limit receive a 503 with retry-after', async () => {
 })
 
 test('when the service stops, all streams end immediately, even those of slow consumers, and none can be opened', async () => {
-  const { subscribe, publish, stop, close } = await open()
+  const { subscribe, publish, stop, close } = await setUp()
   const [one, unread] = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
   unread.pause()
   for (let n = 0; n < 50; n += 1) await publishMuch(publish, one)
@@ -205,7 +205,7 @@ test('when the service stops, all streams end immediately, even those of slow co
 })
 
 test('a HEAD request receives the headers and no stream', async () => {
-  const { url, source } = await open()
+  const { url, source } = await setUp()
   const response = await fetch(`${url}/live`, { method: 'HEAD' })
   expect(response.status).toBe(200)
   expect(response.headers.get('content-type')).toBe('text/event-stream')
@@ -213,13 +213,13 @@ test('a HEAD request receives the headers and no stream', async () => {
 })
 
 test('without a connection to stream to, the response is a 503', async () => {
-  const { app, source } = await open()
+  const { app, source } = await setUp()
   expect((await app.request('/live')).status).toBe(503)
   expect(source).not.toHaveBeenCalled()
 })
 
 test('the duration of a stream is not measured', async () => {
-  const { subscribe, url } = await open()
+  const { subscribe, url } = await setUp()
   const subscriber = await subscribeAndWait(subscribe)
   await subscriber[Symbol.asyncDispose]()
   await eventually(async () => expect(await metric(url, /^event_stream_listeners /)).toBe(0))
@@ -228,7 +228,7 @@ test('the duration of a stream is not measured', async () => {
 })
 
 /** A feed behind a real server. The test publishes the events. */
-async function open({ hasSnapshot = true, maxSubscribers = 100 } = {}) {
+async function setUp({ hasSnapshot = true, maxSubscribers = 100 } = {}) {
   const stopping = new AbortController()
   const service = createTestService('test', stopping.signal)
   let publish: (event: LiveEvent) => void = () => {}

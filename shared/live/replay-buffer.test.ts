@@ -7,14 +7,14 @@ import { createReplayBuffer, type ReplayBuffer } from './replay-buffer.ts'
 const KEEP_MS = 15_000
 
 test('there is no event before the first snapshot', () => {
-  const buffer = open()
+  const buffer = setUp()
   expect([buffer.next(), buffer.since(undefined)]).toEqual([undefined, undefined])
   buffer.add(changes({ assets: { a: 1 } }))
   expect([buffer.next(), buffer.since(undefined)]).toEqual([undefined, undefined])
 })
 
 test('all changes since the last event are merged into one event', () => {
-  const buffer = open()
+  const buffer = setUp()
   buffer.add(snapshot({ views: 1 }))
   buffer.add(changes({ views: 2, assets: { a: 1 } }))
   expect(buffer.next()).toMatchObject({
@@ -34,7 +34,7 @@ test('all changes since the last event are merged into one event', () => {
 })
 
 test('event ids have a random epoch and a sequence number', () => {
-  const [buffer, other] = [open(), open()]
+  const [buffer, other] = [setUp(), setUp()]
   const ids = [buffer, other].map((one) => {
     one.add(snapshot())
     return [one.next()?.id, publish(one, {})?.id].map((id) => String(id).split('-'))
@@ -46,7 +46,7 @@ test('event ids have a random epoch and a sequence number', () => {
 })
 
 test('changes are replayed as long as they are buffered', async () => {
-  const buffer = open()
+  const buffer = setUp()
   buffer.add(snapshot())
   const first = buffer.next()?.id
   const second = publish(buffer, { a: 1 })?.id
@@ -64,7 +64,7 @@ test.each([
   [MAX_LIVE_IDS, 'changes'],
   [MAX_LIVE_IDS + 1, 'snapshot'],
 ] as const)('%d changed ids are sent as %s', (count, event) => {
-  const buffer = open()
+  const buffer = setUp()
   buffer.add(snapshot())
   buffer.next()
   const assets = Object.fromEntries(Array.from({ length: count - 1 }, (_, n) => [`a${n}`, 1]))
@@ -73,7 +73,7 @@ test.each([
 })
 
 test('a snapshot covers the last five minutes', async () => {
-  const buffer = open()
+  const buffer = setUp()
   const now = 1_795_244_400
   vi.setSystemTime(now * 1_000)
   buffer.add(snapshot({ seconds: { [now - 300]: 1, [now - 299]: 2, [now]: 3 } }))
@@ -83,7 +83,7 @@ test('a snapshot covers the last five minutes', async () => {
 })
 
 test('a cleared buffer starts over, but its ids continue', () => {
-  const buffer = open()
+  const buffer = setUp()
   buffer.add(snapshot())
   const first = buffer.next()?.id
   publish(buffer, { a: 1 })
@@ -104,7 +104,7 @@ test('the top list has the ten highest counts, with ties ordered by id', () => {
   expect(top.users).toEqual([{ id: 'u', views: 1 }])
 })
 
-function open(): ReplayBuffer {
+function setUp(): ReplayBuffer {
   useFakeClock()
   return createReplayBuffer(KEEP_MS)
 }

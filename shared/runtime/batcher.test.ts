@@ -4,7 +4,7 @@ import { useFakeClock } from '../testing/fake-clock.ts'
 import { createBatcher, TimedOutError } from './batcher.ts'
 
 test('a single item runs immediately', async () => {
-  const { add, resolve, batches } = open()
+  const { add, resolve, batches } = setUp()
   const added = add('a')
   await turn()
   expect(batches()).toEqual(['a'])
@@ -13,7 +13,7 @@ test('a single item runs immediately', async () => {
 })
 
 test('concurrent items share a batch', async () => {
-  const { add, resolve, batches } = open()
+  const { add, resolve, batches } = setUp()
   const added = ['a', 'b', 'c'].map(add)
   await turn()
   expect(batches()).toEqual(['abc'])
@@ -22,7 +22,7 @@ test('concurrent items share a batch', async () => {
 })
 
 test('items added while a batch is in flight form the next one, in order, with one result', async () => {
-  const { add, resolve, batches } = open()
+  const { add, resolve, batches } = setUp()
   const first = add('a')
   await turn()
   const added = ['b', 'c', 'd'].map(add)
@@ -39,7 +39,7 @@ test('items added while a batch is in flight form the next one, in order, with o
 })
 
 test('a batch is at most maxItems long', async () => {
-  const { add, resolve, batches } = open({ maxItems: 2 })
+  const { add, resolve, batches } = setUp({ maxItems: 2 })
   const added = ['a', 'b', 'c', 'd', 'e'].map(add)
   await turn()
   for (const n of [0, 1, 2]) await resolve(n, String(n))
@@ -48,7 +48,7 @@ test('a batch is at most maxItems long', async () => {
 })
 
 test('the next batch starts before the callers of the previous one settle', async () => {
-  const { add, resolve, batches } = open()
+  const { add, resolve, batches } = setUp()
   const seen = add('a').then(batches)
   await turn()
   void add('b')
@@ -57,7 +57,7 @@ test('the next batch starts before the callers of the previous one settle', asyn
 })
 
 test('a failure rejects every item of its batch, and the next batch runs', async () => {
-  const { add, resolve, reject } = open()
+  const { add, resolve, reject } = setUp()
   const added = Promise.allSettled(['a', 'b'].map(add))
   await turn()
   const last = add('c')
@@ -83,7 +83,7 @@ test('a synchronous throw rejects like any other failure', async () => {
 })
 
 test('a batch that exceeds its budget is aborted, and its items still get its result', async () => {
-  const { add, resolve, signal } = open()
+  const { add, resolve, signal } = setUp()
   const added = add('a')
   await turn()
   await vi.advanceTimersByTimeAsync(99)
@@ -95,7 +95,7 @@ test('a batch that exceeds its budget is aborted, and its items still get its re
 })
 
 test('the next batch starts when the previous one has settled, not when its budget ends', async () => {
-  const { add, resolve, reject, batches } = open()
+  const { add, resolve, reject, batches } = setUp()
   const failed = expect(add('a')).rejects.toThrow()
   await turn()
   await vi.advanceTimersByTimeAsync(100)
@@ -108,7 +108,7 @@ test('the next batch starts when the previous one has settled, not when its budg
 })
 
 test('the time in the queue counts against the budget', async () => {
-  const { add, resolve, signal } = open()
+  const { add, resolve, signal } = setUp()
   void add('a')
   await turn()
   await vi.advanceTimersByTimeAsync(30)
@@ -122,7 +122,7 @@ test('the time in the queue counts against the budget', async () => {
 })
 
 test('a batch that spent its budget in the queue starts with an aborted signal', async () => {
-  const { add, resolve, signal } = open()
+  const { add, resolve, signal } = setUp()
   void add('a')
   await turn()
   void add('b')
@@ -132,7 +132,7 @@ test('a batch that spent its budget in the queue starts with an aborted signal',
 })
 
 test('settled batches leave no timers', async () => {
-  const { add, resolve, reject } = open()
+  const { add, resolve, reject } = setUp()
   const first = add('a')
   await turn()
   const added = Promise.allSettled([first, add('b')])
@@ -145,7 +145,7 @@ test('settled batches leave no timers', async () => {
 const limits = { maxItems: 100, budgetMs: 100 }
 
 /** A batcher with a fake clock, whose batches are settled by the test. */
-function open(options: Partial<typeof limits> = {}) {
+function setUp(options: Partial<typeof limits> = {}) {
   useFakeClock()
   const runs: { items: string[]; signal: AbortSignal; settled: PromiseWithResolvers<string> }[] = []
   const add = createBatcher<string, string>({

@@ -3,7 +3,7 @@ import { eventually } from '../../tests/harness/eventually.ts'
 import { createThrottle } from './throttle.ts'
 
 test('requests are coalesced, and the work runs at most once per interval', async () => {
-  const { times, throttle } = open({ everyMs: 400 })
+  const { times, throttle } = setUp({ everyMs: 400 })
   const since = performance.now()
   while (times.length < 3) {
     for (let n = 0; n < 10; n += 1) throttle.request()
@@ -15,7 +15,7 @@ test('requests are coalesced, and the work runs at most once per interval', asyn
 })
 
 test('expensive work uses at most a tenth of a core', async () => {
-  const { times, cpuMs, throttle } = open({ everyMs: 1, workMs: 20 })
+  const { times, cpuMs, throttle } = setUp({ everyMs: 1, workMs: 20 })
   while (times.length < 3) {
     throttle.request()
     await new Promise(setImmediate)
@@ -38,10 +38,10 @@ test('work that reschedules itself waits for the interval', async () => {
 })
 
 test('cancelled work does not run, and can be requested again', async () => {
-  const { times, throttle } = open({ everyMs: 1 })
+  const { times, throttle } = setUp({ everyMs: 1 })
   throttle.request()
   throttle.cancel()
-  const other = open({ everyMs: 1 })
+  const other = setUp({ everyMs: 1 })
   other.throttle.request()
   await eventually(() => expect(other.times).toHaveLength(1))
   expect(times).toEqual([])
@@ -50,7 +50,7 @@ test('cancelled work does not run, and can be requested again', async () => {
 })
 
 /** Throttled work that blocks the thread for `workMs`. */
-function open({ everyMs, workMs = 0 }: { everyMs: number; workMs?: number }) {
+function setUp({ everyMs, workMs = 0 }: { everyMs: number; workMs?: number }) {
   const times: number[] = []
   const cpuMs: number[] = []
   const throttle = createThrottle(() => {

@@ -17,7 +17,13 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
   const [field = ''] = Object.keys(fields)
   const without = Object.fromEntries(Object.entries(fields).filter(([key]) => key !== field))
 
-  function open({ store = createMapStore<Fields>(), writeToken }: { store?: Store<Fields>; writeToken?: string } = {}) {
+  function setUp({
+    store = createMapStore<Fields>(),
+    writeToken,
+  }: {
+    store?: Store<Fields>
+    writeToken?: string
+  } = {}) {
     const published: Invalidation[] = []
     const invalidations = { publish: (one: Invalidation) => published.push(one), subscribe() {} }
     const app = createApp({ ...createTestService(name), store, invalidations, writeToken })
@@ -27,7 +33,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
   }
 
   async function expectStored(body: string | Uint8Array<ArrayBuffer>, entries: [string, Fields][]) {
-    const { send, stored } = open()
+    const { send, stored } = setUp()
     const response = await send(body)
     expect({ status: response.status, body: await response.json() }).toEqual({
       status: 200,
@@ -37,7 +43,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
   }
 
   async function expectRefused(body: string | Uint8Array<ArrayBuffer>, paths: string[]) {
-    const { send, stored, published } = open()
+    const { send, stored, published } = setUp()
     const errors = await expectProblem(await send(body), 400, paths)
     expect({ stored: stored(), published }).toEqual({ stored: [], published: [] })
     return errors
@@ -46,7 +52,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
   describe('a bulk write', () => {
     test('creates and replaces assets, and publishes an invalidation for each', async () => {
       const store = createMapStore([['b', others]])
-      const { send, stored, published } = open({ store })
+      const { send, stored, published } = setUp({ store })
       const response = await send(`${line('a')}\n${line('b')}\n${line('c', others)}\n`)
       expect(await response.json()).toEqual({ status: 'ok', stored: 3 })
       expect(stored()).toEqual([
@@ -139,7 +145,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
 
     test('reports the first 100 invalid lines', async () => {
       const body = Array.from({ length: 150 }, () => `${line('a')}\n{}\n`).join('')
-      const { send } = open()
+      const { send } = setUp()
       const paths = (await expectProblem(await send(body), 400)).map(({ path }) => path)
       const [first = '', last = ''] = [paths[0], paths.at(-1)]
       expect([first.split(':')[0], last.split(':')[0]]).toEqual(['line 2', 'line 200'])
@@ -157,7 +163,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
     })
 
     test('accepts a body of 16 MiB', async () => {
-      const { send, stored } = open()
+      const { send, stored } = setUp()
       const body = `${line('a')}\n`.padEnd(16 * MIB, '\n')
       expect((await send(body)).status).toBe(200)
       expect(stored()).toHaveLength(1)
@@ -165,7 +171,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
     })
 
     test('does not block other requests while it parses', async () => {
-      const { app, send } = open()
+      const { app, send } = setUp()
       const body = Array.from({ length: 150_000 }, (_, n) => line(`asset-${n}`)).join('\n')
       let isWritten = false
       const writing = Promise.resolve(send(body)).finally(() => {
@@ -184,7 +190,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
     test.each(['', 'application/json', 'text/plain', 'application/x-ndjsonp', 'application/jsonl'])(
       'rejects the content type %j',
       async (type) => {
-        const [error] = await expectProblem(await open().send(line('a'), { 'content-type': type }), 415, [
+        const [error] = await expectProblem(await setUp().send(line('a'), { 'content-type': type }), 415, [
           'content-type',
         ])
         expect(error?.message).toContain('content-type: application/x-ndjson')
@@ -194,7 +200,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
     test.each(['application/x-ndjson; charset=utf-8', 'Application/X-NDJSON'])(
       'accepts the content type %s',
       async (type) => {
-        expect((await open().send(line('a'), { 'content-type': type })).status).toBe(200)
+        expect((await setUp().send(line('a'), { 'content-type': type })).status).toBe(200)
       },
     )
 
@@ -206,19 +212,19 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
         },
       })
       const headers = { 'content-type': 'application/x-ndjson', 'content-length': '1000' }
-      const { app, stored } = open()
+      const { app, stored } = setUp()
       await expectProblem(await app.request(route, { method: 'POST', body, headers, duplex: 'half' }), 400, [''])
       expect(stored()).toEqual([])
     })
 
     test('requires a content-length', async () => {
       const headers = { 'content-type': 'application/x-ndjson' }
-      const response = await open().app.request(route, { method: 'POST', body: line('a'), headers })
+      const response = await setUp().app.request(route, { method: 'POST', body: line('a'), headers })
       await expectProblem(response, 411, ['content-length'])
     })
 
     test('requires the write token, if one is set', async () => {
-      const { send, stored } = open({ writeToken: 'secret' })
+      const { send, stored } = setUp({ writeToken: 'secret' })
       for (const authorization of ['', 'Bearer wrong']) {
         await expectProblem(await send(line('a'), { authorization }), 401, ['authorization'])
       }
@@ -237,7 +243,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
         inFlight -= 1
         await map.set(id, value)
       }
-      const { send, stored } = open({ store: { ...map, set } })
+      const { send, stored } = setUp({ store: { ...map, set } })
       await send(Array.from({ length: 1_000 }, (_, n) => line(`asset-${n}`)).join('\n'))
       expect(stored()).toHaveLength(1_000)
       expect(most).toBe(32)
@@ -253,7 +259,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
         if (left < 0) throw new UnavailableError('the store is down')
         await map.set(id, value)
       }
-      const { send, stored, published } = open({ store: { ...map, set } })
+      const { send, stored, published } = setUp({ store: { ...map, set } })
       const body = Array.from({ length: 1_000 }, (_, n) => line(`asset-${n}`)).join('\n')
       const failed = await send(body)
       expect(failed.headers.get('retry-after')).toBe('1')
@@ -274,13 +280,13 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
 
     test('returns 500 when the store fails for another reason', async () => {
       const set = () => Promise.reject(new Error('a bug'))
-      const { send } = open({ store: { ...createMapStore<Fields>(), set } })
+      const { send } = setUp({ store: { ...createMapStore<Fields>(), set } })
       await expectProblem(await send(line('a')), 500)
     })
 
     test('returns 503 while four others are in flight', async () => {
       const confirmed = Promise.withResolvers<void>()
-      const { send } = open({ store: { ...createMapStore<Fields>(), set: () => confirmed.promise } })
+      const { send } = setUp({ store: { ...createMapStore<Fields>(), set: () => confirmed.promise } })
       const first = Array.from({ length: 4 }, () => send(line('a')))
       const fifth = await send(line('a'))
       expect({ status: fifth.status, body: await fifth.json() }).toMatchObject({ status: 503, body: { stored: 0 } })

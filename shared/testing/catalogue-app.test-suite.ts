@@ -17,7 +17,11 @@ const goodIds = ['0', 'a.b_c@d~e-f', 'constructor', 'a'.repeat(128)]
 export function describeCatalogue<Fields extends object>({ createApp, name, path, examples }: Catalogue<Fields>) {
   const [fields, others] = examples
 
-  function open(initial: [string, Fields][] = [], store: Store<Fields> = createMapStore(initial), writeToken?: string) {
+  function setUp(
+    initial: [string, Fields][] = [],
+    store: Store<Fields> = createMapStore(initial),
+    writeToken?: string,
+  ) {
     const published: Invalidation[] = []
     const service = createTestService(name)
     const invalidations = {
@@ -30,7 +34,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
 
   describe('an asset', () => {
     test('is not found before it is created', async () => {
-      const { app } = open()
+      const { app } = setUp()
       const response = await app.request(`${path}/asset/9`)
       expect(response.status).toBe(404)
       expect(await response.json()).toEqual(notFound('9'))
@@ -38,7 +42,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     })
 
     test('is created, replaced and deleted', async () => {
-      const { app, asset } = open()
+      const { app, asset } = setUp()
       for (const body of [fields, others]) {
         const written = await app.request(`${path}/asset/9`, jsonRequest(body))
         expect(written.status).toBe(200)
@@ -55,7 +59,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     })
 
     test('is invalidated by each successful write, and by nothing else', async () => {
-      const { app, published } = open()
+      const { app, published } = setUp()
       await app.request(`${path}/asset/9`, { method: 'DELETE' })
       await app.request(`${path}/asset/9`, jsonRequest({}))
       expect(published).toEqual([])
@@ -70,33 +74,33 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
 
     test('a failed write returns 503 and invalidates nothing', async () => {
       const fail = () => Promise.reject(new UnavailableError('the store is down'))
-      const { app, published } = open([], { ...createMapStore<Fields>(), set: fail, delete: fail })
+      const { app, published } = setUp([], { ...createMapStore<Fields>(), set: fail, delete: fail })
       await expectProblem(await app.request(`${path}/asset/9`, jsonRequest(fields)), 503)
       await expectProblem(await app.request(`${path}/asset/9`, { method: 'DELETE' }), 503)
       expect(published).toEqual([])
     })
 
     test.each(goodIds)('accepts the id %s', async (id) => {
-      const { app, asset } = open()
+      const { app, asset } = setUp()
       expect(await asset(id)).toEqual(notFound(id))
       await app.request(`${path}/asset/${id}`, jsonRequest(fields))
       expect(await asset(id)).toEqual({ id, ...fields })
     })
 
     test('is found by its percent-encoded id', async () => {
-      const { asset } = open([['123', fields]])
+      const { asset } = setUp([['123', fields]])
       expect(await asset('%31%32%33')).toEqual({ id: '123', ...fields })
     })
 
     test.each(badIds)('rejects the id %s', async (id) => {
-      const { app } = open()
+      const { app } = setUp()
       for (const init of [{}, jsonRequest(fields), { method: 'DELETE' }]) {
         await expectProblem(await app.request(`${path}/asset/${id}`, init), 400, ['assetId'])
       }
     })
 
     test('requires the write token for writes but not for reads, if one is set', async () => {
-      const { app, asset, published } = open([['8', fields]], undefined, 'secret')
+      const { app, asset, published } = setUp([['8', fields]], undefined, 'secret')
       for (const authorization of ['', 'Bearer', 'Bearer wrong', 'Bearer secrets', 'Basic secret', 'secret']) {
         for (const init of [jsonRequest(fields, { authorization }), { method: 'DELETE', headers: { authorization } }]) {
           const rejected = await app.request(`${path}/asset/8`, init)
@@ -113,7 +117,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     })
 
     test('returns 405 to other methods', async () => {
-      const { app } = open()
+      const { app } = setUp()
       const response = await app.request(`${path}/asset/9`, { method: 'PUT' })
       await expectProblem(response, 405)
       expect(response.headers.get('allow')).toBe('GET, HEAD, POST, DELETE')
@@ -122,7 +126,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
 
   describe('a body', () => {
     const send = (body: unknown, headers?: Record<string, string>) =>
-      open().app.request(`${path}/asset/9`, jsonRequest(body, headers))
+      setUp().app.request(`${path}/asset/9`, jsonRequest(body, headers))
 
     test('is rejected with an error for each missing field', async () => {
       await expectProblem(await send({}), 400, Object.keys(fields))
@@ -137,7 +141,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     })
 
     test('changes nothing if it is rejected', async () => {
-      const { app, asset } = open([['9', fields]])
+      const { app, asset } = setUp([['9', fields]])
       await app.request(`${path}/asset/9`, jsonRequest({ ...others, more: 1 }))
       expect(await asset('9')).toEqual({ id: '9', ...fields })
     })
@@ -151,7 +155,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     test('requires a content-length', async () => {
       const body = JSON.stringify(fields)
       const headers = { 'content-type': 'application/json' }
-      const response = await open().app.request(`${path}/asset/9`, { method: 'POST', body, headers })
+      const response = await setUp().app.request(`${path}/asset/9`, { method: 'POST', body, headers })
       await expectProblem(response, 411, ['content-length'])
     })
 
@@ -171,7 +175,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
 
   describe('the list', () => {
     const ids = ['B', 'a', 'a1', 'a10', 'a2']
-    const list = async (query: string, { app } = open(ids.toReversed().map((id) => [id, fields]))) =>
+    const list = async (query: string, { app } = setUp(ids.toReversed().map((id) => [id, fields]))) =>
       (await app.request(`${path}/assets${query}`)).json()
     const page = (some: string[], next: string | null) => ({ assets: some.map((id) => ({ id, ...fields })), next })
 
@@ -180,7 +184,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     })
 
     test('is empty if there are no assets', async () => {
-      expect(await list('', open())).toEqual({ assets: [], next: null })
+      expect(await list('', setUp())).toEqual({ assets: [], next: null })
     })
 
     test('is paginated, and each page but the last points to the next one', async () => {
@@ -197,19 +201,19 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
 
     test('has pages of 100 by default', async () => {
       const many = Array.from({ length: 101 }, (_, n): [string, Fields] => [String(n), fields])
-      expect(await list('', open(many))).toMatchObject({ assets: { length: 100 }, next: expect.any(String) })
+      expect(await list('', setUp(many))).toMatchObject({ assets: { length: 100 }, next: expect.any(String) })
     })
 
     test.each(['', '0', '-1', '1.5', 'ten', '1001', '1&limit=2'])('rejects the limit %j', async (limit) => {
-      await expectProblem(await open().app.request(`${path}/assets?limit=${limit}`), 400, ['limit'])
+      await expectProblem(await setUp().app.request(`${path}/assets?limit=${limit}`), 400, ['limit'])
     })
 
     test.each(['', '%2F'])('rejects %j as the start', async (after) => {
-      await expectProblem(await open().app.request(`${path}/assets?after=${after}`), 400, ['after'])
+      await expectProblem(await setUp().app.request(`${path}/assets?after=${after}`), 400, ['after'])
     })
 
     test('can be read and written', async () => {
-      const response = await open().app.request(`${path}/assets`, { method: 'PUT' })
+      const response = await setUp().app.request(`${path}/assets`, { method: 'PUT' })
       await expectProblem(response, 405)
       expect(response.headers.get('allow')).toBe('GET, HEAD, POST')
     })
@@ -218,7 +222,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
   describeBulkWrite({ createApp, name, path, examples })
 
   test('the OpenAPI document has every route and its responses', async () => {
-    const { paths, components } = Document.parse(await (await open().app.request('/openapi.json')).json())
+    const { paths, components } = Document.parse(await (await setUp().app.request('/openapi.json')).json())
     expect(components.securitySchemes).toEqual({ writeToken: { type: 'http', scheme: 'bearer' } })
     const responses = (route: string) =>
       Object.entries(paths[route] ?? {}).map(([method, { responses }]) => [method, ...Object.keys(responses)])
