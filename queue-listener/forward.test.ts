@@ -116,7 +116,7 @@ test('reading continues while reporting keeps its position', async () => {
   expect(read).toHaveBeenCalledTimes(1)
 })
 
-test('views appended in a burst are forwarded in few batches', async () => {
+test('views appended in a burst are forwarded in only a few batches', async () => {
   const reporting = createFakeReporting()
   const batches: LogBatch[] = []
   listen(reporting, { onForwarded: (batch) => batches.push(batch) })

@@ -60,7 +60,7 @@ describe('the lag', () => {
   })
 })
 
-test('counted batches add up to views, dead letters and a position', async () => {
+test('the metrics show total views, total dead letters and the latest position', async () => {
   const { report, sample } = setUp()
   const view = { id: 'x', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
   report({ through: 8, views: [view, view], deadLetters: 0 })

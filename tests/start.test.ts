@@ -128,7 +128,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     expect(child.lines.join('\n')).toContain('CATALOGUE_TTL is "soon": it must be a duration such as 500ms, 5s or 2m')
   })
 
-  test.skipIf(!natsVersion)('a setting that is invalid for all services is reported for the first only', async () => {
+  test.skipIf(!natsVersion)('a setting that is invalid for all services is reported only once', async () => {
     await using child = start({ LOG_LEVEL: 'loud' })
     expect(await child.ended).toBe(2)
     expect(child.lines.filter((line) => line.includes('cannot start with these settings'))).toHaveLength(1)

@@ -123,7 +123,7 @@ function eventsOf(message: JsMsg): CloudEvent[] {
 }
 
 function contentType(type: unknown): MsgHdrs {
-  const all = headers()
-  all.set('Content-Type', String(type))
-  return all
+  const messageHeaders = headers()
+  messageHeaders.set('Content-Type', String(type))
+  return messageHeaders
 }

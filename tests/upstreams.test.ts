@@ -152,7 +152,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
     }
   })
 
-  test('while NATS is down and the outbox cannot be written, a play gets a 503 and is not counted', async () => {
+  test('while NATS is down and the outbox is not writable, a play gets a 503 and is not counted', async () => {
     await using edge = await startService('play', { ...system.env, DATA_DIR: '/dev/null/outbox' })
     await eventually(async () => expect((await play(edge.url, '456', 'lost')).status).toBe(200))
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'lost')).toBeGreaterThan(0))

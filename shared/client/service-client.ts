@@ -145,7 +145,7 @@ function withAttemptTimeout(signal: AbortSignal): AbortSignal {
 
 /**
  * The parsed body of a response with the expected status.
- * @throws UpstreamError for another status or an invalid body
+ * @throws UpstreamError if the status differs or the body is invalid
  */
 export function expectBody<Schema extends z.ZodType>(
   { status, body }: ServiceResponse,

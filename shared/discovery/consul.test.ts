@@ -99,7 +99,7 @@ test('a watch ends when discovery closes', async () => {
   expect(agent.watches()).toHaveLength(length)
 })
 
-test('a service is registered with its readiness, re-registered if the agent loses it, and deregistered', async () => {
+test('a service is registered once ready, re-registered if the agent loses it, and deregistered on disposal', async () => {
   const { agent, discovery } = await setUp()
   let isReady = false
   const registered = discovery.register({

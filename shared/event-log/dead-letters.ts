@@ -121,15 +121,15 @@ async function refresh(js: JetStreamClient, jsm: JetStreamManager, known: KnownD
 
 /** Those of the original that fit and have no meaning for the server; none if they are malformed. */
 function originalHeaders(message: RejectedMessage, maxBytes: number): MsgHdrs {
-  const all = headers()
+  const kept = headers()
   try {
     let bytes = 0
     for (const name of message.headers()?.keys() ?? []) {
       const value = message.headers()?.get(name) ?? ''
       bytes += Buffer.byteLength(`${name}: ${value}\r\n`)
-      if (!/^nats-/i.test(name) && bytes <= maxBytes) all.set(name, value)
+      if (!/^nats-/i.test(name) && bytes <= maxBytes) kept.set(name, value)
     }
-    return all
+    return kept
   } catch {
     return headers()
   }

@@ -69,9 +69,9 @@ function lastViewId(stored: StoredMsg): string | undefined {
 }
 
 function contentType(): MsgHdrs {
-  const all = headers()
-  all.set('Content-Type', BATCH_CONTENT_TYPE)
-  return all
+  const messageHeaders = headers()
+  messageHeaders.set('Content-Type', BATCH_CONTENT_TYPE)
+  return messageHeaders
 }
 
 /** Whether it is certain that the message was not stored: wrong expected sequence, or no stream. */

@@ -58,7 +58,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 export function decodeViews(data: Uint8Array, storedAt: string): DecodedViews {
   const json: unknown = JSON.parse(decoder.decode(data))
   const batch = Array.isArray(json) ? json : [json]
-  // Checked first: the schema would validate every item of a batch of any length.
+  // Checked first, because the schema would validate every item, however long the batch is.
   if (batch.length > MAX_VIEWS_PER_BATCH)
     throw new Error(`${batch.length} events; at most ${MAX_VIEWS_PER_BATCH} are allowed`)
   const events = ViewEvents.safeParse(batch)

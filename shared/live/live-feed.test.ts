@@ -73,7 +73,7 @@ describe('a subscriber that reconnects', () => {
     expect(await receivedAtOnce(subscribe, first.events[0]?.id)).toEqual(['snapshot'])
   })
 
-  test('receives a snapshot if too many ids changed for one event', async () => {
+  test('receives a snapshot if more ids changed than fit in one event', async () => {
     const { subscribe, publish } = await setUp()
     const first = await subscribeAndWait(subscribe)
     for (const prefix of ['x', 'y']) await publishTo(first, publish, changes(many(prefix, MAX_LIVE_IDS - 1)))
@@ -146,7 +146,7 @@ test('afterwards, a new subscriber restarts the source', async () => {
 test('after several slow consumers were disconnected together, a new subscriber keeps receiving', async () => {
   const { subscribe, publish, source, url } = await setUp()
   const slow = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
-  for (const one of slow) one.pause()
+  for (const subscriber of slow) subscriber.pause()
   await eventually(async () => {
     publish(changes(many('x'.repeat(100), MAX_LIVE_IDS)))
     expect(await metric(url, /^event_stream_listeners_dropped_total/)).toBe(2)

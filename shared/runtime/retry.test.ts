@@ -45,7 +45,7 @@ test('each delay is jittered between half and all of it', async () => {
   }
 })
 
-test('each attempt waits for the previous delay', async () => {
+test('each retry waits for the delay passed to onFailure', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(0.5)
   const times: number[] = []
   const delays: number[] = []

@@ -85,7 +85,7 @@ test('closing a server closes connections that are still busy after five seconds
   await Promise.all([closing, busy])
 })
 
-test('a service is registered with its readiness while it listens, and deregistered before it stops', async () => {
+test('a service is registered once it listens, and deregistered before it stops', async () => {
   const registrations: Registration[] = []
   const events: string[] = []
   const discovery = {

@@ -14,7 +14,7 @@ export type Service = {
   metrics: Metrics
   discovery: Discovery
   tracing: Tracing
-  /** Aborts on SIGTERM and SIGINT: shut down gracefully. */
+  /** Aborted on SIGTERM or SIGINT, to request a graceful shutdown. */
   stopping: AbortSignal
   /** Disposed in reverse order when the service stops or fails to start. */
   resources: AsyncDisposableStack
