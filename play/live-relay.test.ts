@@ -1,8 +1,8 @@
-import { once } from 'node:events'
-import { createServer, type ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createServiceClient } from '../shared/client/service-client.ts'
 import type { LiveEvent } from '../shared/contracts/live.ts'
+import { startHttpServer } from '../shared/testing/http-server.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createLiveRelay } from './live-relay.ts'
@@ -72,20 +72,12 @@ test('stopping the relay closes the connection', async () => {
 /** A relay of a fake server. The n-th handler serves the n-th request; the last one serves all later requests. */
 async function setUp(handlers: ((response: ServerResponse) => unknown)[]) {
   const lastEventIds: unknown[] = []
-  const server = createServer((request, response) => {
+  const server = await startHttpServer((request, response) => {
     lastEventIds.push(request.headers['last-event-id'])
     handlers[Math.min(lastEventIds.length, handlers.length) - 1]?.(response)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  stack.defer(async () => {
-    server.close()
-    server.closeAllConnections()
-    await once(server, 'close')
   })
-  const address = server.address()
-  if (!address || typeof address === 'string') throw new Error('the server has no port')
-  const origins = [`http://127.0.0.1:${address.port}`]
-  const reporting = stack.use(createServiceClient({ name: 'reporting', instances: () => origins }))
+  stack.use(server)
+  const reporting = stack.use(createServiceClient({ name: 'reporting', instances: () => [server.url] }))
   const events: LiveEvent[] = []
   const { log } = createTestService()
   const relay = createLiveRelay({ reporting, log, idleTimeoutMs: IDLE_TIMEOUT_MS, retryMs: 20 })

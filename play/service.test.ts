@@ -1,6 +1,5 @@
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -10,6 +9,7 @@ import { discoverySettings } from '../shared/discovery/settings.ts'
 import type { EventLog, NewView, Producer } from '../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { host, loadSettings, logLevel, port } from '../shared/runtime/settings.ts'
+import { startHttpServer } from '../shared/testing/http-server.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { tracingSettings } from '../shared/tracing/settings.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
@@ -216,21 +216,14 @@ function settingsWith(origin: string) {
 /** A server with handlers by path, which the test may replace at any time. */
 async function serveUpstreams(handlers: Record<string, Handler>) {
   const seen: (string | undefined)[] = []
-  const server = createServer((request, response) => {
+  const server = await startHttpServer((request, response) => {
     seen.push(request.url)
     const handle = handlers[request.url ?? ''] ?? ((response) => response.writeHead(404).end())
     handle(response)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  stack.defer(async () => {
-    server.close()
-    server.closeAllConnections()
-    await once(server, 'close')
   })
-  const address = server.address()
-  if (!address || typeof address === 'string') throw new Error('the server has no port')
+  stack.use(server)
   return {
-    origin: `http://127.0.0.1:${address.port}`,
+    origin: server.url,
     requests: (path: string) => seen.filter((url) => url === path).length,
   }
 }

@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { EventBatch } from '../shared/contracts/event-batch.ts'
@@ -7,6 +5,7 @@ import { discoverySettings } from '../shared/discovery/settings.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { host, loadSettings, logLevel, port } from '../shared/runtime/settings.ts'
+import { startHttpServer } from '../shared/testing/http-server.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { tracingSettings } from '../shared/tracing/settings.ts'
 import { eventually } from '../tests/harness/eventually.ts'
@@ -71,7 +70,7 @@ async function serveReporting() {
   const batches: EventBatch[] = []
   const tokens: (string | undefined)[] = []
   let position: object | null = null
-  const server = createServer(async (request, response) => {
+  const server = await startHttpServer(async (request, response) => {
     if (request.method === 'POST') {
       const batch = EventBatch.parse(await json(request))
       batches.push(batch)
@@ -79,16 +78,8 @@ async function serveReporting() {
       position = { stream: batch.stream, sequence: batch.through }
     }
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(position))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (!address || typeof address === 'string') throw new Error('the server has no port')
-  async function stopReporting() {
-    if (!server.listening) return
-    server.close()
-    server.closeAllConnections()
-    await once(server, 'close')
-  }
-  stack.defer(stopReporting)
-  return { batches, tokens, stopReporting, origin: `http://127.0.0.1:${address.port}` }
+  })
+  stack.use(server)
+  const stopReporting = () => server[Symbol.asyncDispose]()
+  return { batches, tokens, stopReporting, origin: server.url }
 }

@@ -1,13 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { parseEnv } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startHttpServer } from '../shared/testing/http-server.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson } from './harness/plays.ts'
@@ -391,7 +390,7 @@ type Received = { path: string | undefined; type: string | undefined; authorizat
 /** Sends the same response to each request, and records the requests. */
 async function startFakeService(status = 200, body: object = { stored: 1 }, onRequest = () => {}, port = 0) {
   const requests: Received[] = []
-  const server = createServer(async (request, response) => {
+  const server = await startHttpServer(async (request, response) => {
     const { url: path, headers } = request
     onRequest()
     requests.push({
@@ -401,14 +400,9 @@ async function startFakeService(status = 200, body: object = { stored: 1 }, onRe
       body: await text(request),
     })
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-  }).listen(port, '127.0.0.1')
-  await once(server, 'listening')
+  }, port)
   return {
+    ...server,
     requests,
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      server.close()
-      await once(server, 'close')
-    },
   }
 }

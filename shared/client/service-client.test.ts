@@ -1,10 +1,10 @@
-import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../../tests/harness/eventually.ts'
+import { startHttpServer } from '../testing/http-server.ts'
 import { parseTraceparent } from '../tracing/trace-context.ts'
 import { nonRecordingTracing } from '../tracing/tracing.ts'
 import { createServiceClient, expectBody, type ServiceClient, UpstreamError } from './service-client.ts'
@@ -261,23 +261,16 @@ function callsOf(client: ServiceClient) {
 async function startInstance(behaviour: Behaviour, { delayMs = 0 } = {}) {
   let requests = 0
   let last: Received = { method: '', headers: {}, body: '' }
-  const server = createServer(async (request, response) => {
-    requests += 1
-    const behaves = behaviour(requests)
-    if (behaves === 'cut') return request.socket.destroy()
-    last = { method: String(request.method), headers: request.headers, body: await text(request) }
-    if (behaves === 'hang') return
-    if (delayMs > 0) await sleep(delayMs)
-    response.writeHead(behaves).end(JSON.stringify({ port: request.socket.localPort }))
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('the server has no port')
-  stack.defer(async () => {
-    server.close()
-    server.closeAllConnections()
-    await once(server, 'close')
-  })
-  const { port } = address
-  return { origin: `http://127.0.0.1:${port}`, port, requests: () => requests, last: () => last }
+  const { port, url } = stack.use(
+    await startHttpServer(async (request, response) => {
+      requests += 1
+      const behaves = behaviour(requests)
+      if (behaves === 'cut') return request.socket.destroy()
+      last = { method: String(request.method), headers: request.headers, body: await text(request) }
+      if (behaves === 'hang') return
+      if (delayMs > 0) await sleep(delayMs)
+      response.writeHead(behaves).end(JSON.stringify({ port: request.socket.localPort }))
+    }),
+  )
+  return { origin: url, port, requests: () => requests, last: () => last }
 }

@@ -1,8 +1,8 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
+import { startHttpServer } from '../testing/http-server.ts'
 import { createConsulDiscovery } from './consul.ts'
 
 let stack: AsyncDisposableStack
@@ -203,21 +203,13 @@ async function startAgent() {
     respond(response, 200, '')
   }
 
-  const server = createServer((request, response) => void handle(request, response)).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('the server has no port')
-  stack.defer(async () => {
-    server.close()
-    server.closeAllConnections()
-    await once(server, 'close')
-  })
+  const { port } = stack.use(await startHttpServer((request, response) => void handle(request, response)))
   const release = () => {
     index += 1
     for (const send of [...held]) send()
   }
   return {
-    port: address.port,
+    port,
     watches: () => watches,
     held: () => held.size,
     index: () => String(index),
