@@ -92,7 +92,7 @@ test('the span of a view ends with the outcome of its append', async () => {
   expect(outcomes).toEqual([undefined, { error: new Error('the disk is full') }])
 })
 
-test('an append is aborted after 300 ms', async () => {
+test('an append is aborted after its timeout', async () => {
   const { appends, recordMany } = setUp()
   void recordMany(1)
   await turn()
@@ -107,6 +107,7 @@ function setUp() {
   useFakeClock()
   const appends: { views: readonly NewView[]; signal: AbortSignal; stored: PromiseWithResolvers<Recorded> }[] = []
   const record = createRecorder({
+    timeoutMs: 300,
     append(views, signal) {
       const stored = Promise.withResolvers<Recorded>()
       appends.push({ views, signal, stored })

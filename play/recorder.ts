@@ -6,9 +6,6 @@ import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Recorded } from './spooler.ts'
 
-/** Timeout of an append. Together with the lookups and the outbox, it keeps a play below one second. */
-const APPEND_TIMEOUT_MS = 300
-
 const MAX_VIEWS_PER_APPEND = 1_000
 
 const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send' } } as const
@@ -22,9 +19,11 @@ export type Recorder = (play: Play, request: RequestContext) => Promise<Recorded
 /** Records a batch of views. */
 export type Append = (views: readonly NewView[], signal: AbortSignal) => Promise<Recorded>
 
+type Deps = { append: Append; timeoutMs: number; maxViews?: number }
+
 /** Group commit: views that arrive while an append is in flight form the next one. */
-export function createRecorder({ append, maxViews = MAX_VIEWS_PER_APPEND }: { append: Append; maxViews?: number }) {
-  const add = createBatcher<NewView, Recorded>({ run: append, maxItems: maxViews, budgetMs: APPEND_TIMEOUT_MS })
+export function createRecorder({ append, timeoutMs, maxViews = MAX_VIEWS_PER_APPEND }: Deps) {
+  const add = createBatcher<NewView, Recorded>({ run: append, maxItems: maxViews, budgetMs: timeoutMs })
 
   return async function record({ assetId, userId }: Play, { requestId, span: parent }: RequestContext) {
     const span = parent.child('send video.viewed', SEND)

@@ -32,11 +32,14 @@ import { createLiveRelay } from './live-relay.ts'
 import { createPlayMetrics, exposeOutbox } from './metrics.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { type Append, createRecorder } from './recorder.ts'
+import { createSerials } from './serials.ts'
 import { createSpooler, SOURCE } from './spooler.ts'
 
 /** The deadline for all upstream calls of a play, which run in parallel. */
 const UPSTREAM_TIMEOUT_MS = 500
 const MAX_CACHED_ASSETS = 10_000
+/** Together with the upstream calls and the outbox, it keeps a play below one second. */
+const APPEND_TIMEOUT_MS = 300
 
 export const playSettings = {
   METADATA_URL: urlsOf(services.metadata),
@@ -47,7 +50,16 @@ export const playSettings = {
   WRITE_TOKEN: writeToken,
   CORS_ORIGINS: optionalOrigins("Origins whose pages may read play's responses, separated by commas"),
 }
-const processSettings = { ...playSettings, NATS_URL: natsUrl, DATA_DIR: dataDir, EVENTS_MAX_AGE: eventsMaxAge }
+const processSettings = {
+  ...playSettings,
+  NATS_URL: natsUrl,
+  DATA_DIR: dataDir,
+  EVENTS_MAX_AGE: eventsMaxAge,
+  APPEND_TIMEOUT: duration(
+    `${APPEND_TIMEOUT_MS}ms`,
+    'How long a play waits for the log before its view goes to the outbox; at least twice the round trip to NATS',
+  ),
+}
 
 /** The connections to other services besides HTTP. */
 export type Backbone = {
@@ -55,6 +67,8 @@ export type Backbone = {
   invalidations: Invalidations
   /** Records views while the log is unavailable. Without an outbox, such plays fail. */
   outbox?: Outbox
+  /** The time budget of a view for its append to the log. */
+  appendTimeoutMs?: number
 }
 
 /** The optimizations. The benchmark replaces each one with a naive version to measure its effect. */
@@ -65,7 +79,7 @@ export type Strategies = typeof strategies
 export async function startPlay(
   service: Service,
   settings: ServiceSettings<typeof playSettings>,
-  { eventLog, invalidations, outbox }: Backbone,
+  { eventLog, invalidations, outbox, appendTimeoutMs = APPEND_TIMEOUT_MS }: Backbone,
   { createAssetCache, createCountLookup, createRecorder }: Strategies = strategies,
 ) {
   const { discovery, health, log, resources } = service
@@ -102,10 +116,10 @@ export async function startPlay(
   const lookUpCounts = createCountLookup({ reporting, timeoutMs: UPSTREAM_TIMEOUT_MS, log, onBatch: metrics.lookup })
   const aggregate = createAggregator({ metadata: caches.metadata, cdnUrls: caches.cdnurl, lookUpCounts })
 
-  const spooler = outbox && resources.use(createSpooler({ eventLog, outbox, log }))
+  const spooler = outbox && resources.use(createSpooler({ eventLog, outbox, log, appendTimeoutMs }))
   if (outbox) exposeOutbox(service.metrics, outbox)
   const append = spooler?.append ?? createDirectAppend(eventLog)
-  const record = createRecorder({ append: metrics.instrumentAppend(append) })
+  const record = createRecorder({ append: metrics.instrumentAppend(append), timeoutMs: appendTimeoutMs })
 
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })
@@ -121,8 +135,11 @@ export async function startPlay(
 /** Appends without an outbox: a view that the log does not acknowledge is not recorded. */
 function createDirectAppend(eventLog: EventLog): Append {
   const producer = eventLog.producer(SOURCE)
-  return async (views, signal) => {
+  const serials = createSerials()
+  return async (unnumbered, signal) => {
+    const views = serials.number(unnumbered)
     await producer.append(views, signal)
+    serials.record(views)
     return 'log'
   }
 }
@@ -141,13 +158,13 @@ export const play = {
   settings: processSettings,
   async start(service: Service, settings: ServiceSettings<typeof processSettings>, replaced?: Partial<Strategies>) {
     const { log, resources } = service
-    const { NATS_URL, HOST, DATA_DIR, EVENTS_MAX_AGE } = settings
+    const { NATS_URL, HOST, DATA_DIR, EVENTS_MAX_AGE: maxAgeMs, APPEND_TIMEOUT: appendTimeoutMs } = settings
     const PORT = await choosePort(settings.PORT, HOST)
     const nats = resources.use(openNatsLink({ servers: NATS_URL, ...service }))
-    const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs: EVENTS_MAX_AGE }))
+    const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs }))
     const outbox = resources.use(createOutbox(join(DATA_DIR, `outbox-${PORT}.sqlite`)))
     const invalidations = createNatsInvalidations(nats)
-    const backbone = { eventLog, invalidations, outbox }
+    const backbone = { eventLog, invalidations, outbox, appendTimeoutMs }
     return startPlay(service, { ...settings, PORT }, backbone, { ...strategies, ...replaced })
   },
 }

@@ -144,6 +144,59 @@ test('a backlog that the log rejects is no outage while the log confirms other v
   expect(play.outbox.size()).toBe(1)
 })
 
+test('views that follow an outage name the producer that had the last acknowledged view, and its serial', async () => {
+  await using play = start(createFakeLog())
+  await play.append('a', 'b')
+  play.fakeLog.mode = 'refuses'
+  await play.append('c')
+  play.fakeLog.mode = 'confirms'
+  await eventually(() => expect(play.outbox.size()).toBe(0))
+  await play.append('d')
+  await play.append('e')
+  expect(play.fakeLog.storedViews).toMatchObject([
+    { producer: 'producer-0', serial: 1 },
+    { producer: 'producer-0', serial: 2 },
+    { producer: 'producer-0', serial: 3 },
+    { producer: 'producer-1', serial: 1, predecessor: { producer: 'producer-0', serial: 3 } },
+    { producer: 'producer-1', serial: 2 },
+  ])
+  expect(play.fakeLog.storedViews.at(-1)?.predecessor).toBeUndefined()
+})
+
+test('the backlog of an earlier process is named by the next view', async () => {
+  const fakeLog = createFakeLog('refuses')
+  {
+    await using play = start(fakeLog)
+    await play.append('a', 'b')
+  }
+  fakeLog.mode = 'confirms'
+  await using play = start(fakeLog)
+  await eventually(() => expect(play.outbox.size()).toBe(0))
+  await play.append('c')
+  expect(fakeLog.storedViews.at(-1)).toMatchObject({ serial: 1, predecessor: { producer: 'producer-0', serial: 2 } })
+})
+
+test('while the log takes longer than a play may wait, views go to the outbox and keep their producer', async () => {
+  const fakeLog = createFakeLog()
+  const producer: typeof fakeLog.producer = (source, id) => {
+    const producer = fakeLog.producer(source, id)
+    return {
+      ...producer,
+      async append(views, signal) {
+        await raceAbort(sleep(30, signal), signal)
+        await producer.append(views, signal)
+      },
+    }
+  }
+  await using play = start({ ...fakeLog, producer }, { appendTimeoutMs: 10 })
+  for (const id of ['a', 'b', 'c']) {
+    expect(await play.spooler.append(someViews(id), AbortSignal.timeout(10))).toBe('outbox')
+    await eventually(() => expect(play.outbox.size()).toBe(0))
+  }
+  expect(fakeLog.storedViews).toMatchObject([1, 2, 3].map((serial) => ({ producer: 'producer-0', serial })))
+  expect(logged).toEqual(['event log unavailable; writing views to the outbox'])
+})
+
 test('every recorded view is stored exactly once, whatever fails and when', { timeout: 60_000 }, async () => {
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.constant('append' as const) },
@@ -179,6 +232,7 @@ test('every recorded view is stored exactly once, whatever fails and when', { ti
       play.fails.put = play.fails.drop = false
       await eventually(() => expect(play.outbox.size()).toBe(0))
       await play[Symbol.asyncDispose]()
+      expectConsecutive(fakeLog.storedViews)
       const stored = fakeLog.stored.filter((id) => !failed.includes(id))
       expect(stored.toSorted()).toEqual(recorded.toSorted())
       expect(new Set(fakeLog.stored).size).toBe(fakeLog.stored.length)
@@ -208,6 +262,7 @@ function createFakeLog(mode: Mode = 'confirms') {
       modeChanged = Promise.withResolvers()
     },
     stored: [] as string[],
+    storedViews: [] as (NewView & { producer: string })[],
     producer(_source: string, id = `producer-${producers++}`) {
       let settled = false
       return {
@@ -217,6 +272,7 @@ function createFakeLog(mode: Mode = 'confirms') {
           const rest = settled ? views : views.slice(views.findIndex((view) => view.id === ends.get(id)) + 1)
           settled = false
           fake.stored.push(...rest.map((view) => view.id))
+          fake.storedViews.push(...rest.map((view) => ({ ...view, producer: id })))
           ends.set(id, views.at(-1)?.id ?? '')
           if (fake.mode === 'loses acknowledgements') throw new Error('no acknowledgement')
           settled = true
@@ -233,7 +289,7 @@ function createFakeLog(mode: Mode = 'confirms') {
 }
 
 /** Opens a spooler on the outbox file of the test, as a new process would. `fails` makes the disk fail. */
-function start(fakeLog: ReturnType<typeof createFakeLog>) {
+function start(fakeLog: ReturnType<typeof createFakeLog>, { appendTimeoutMs = 200 } = {}) {
   const fails = { put: false, drop: false }
   const file = createOutbox(join(directory, 'outbox.sqlite'))
   const throwIf = (fail: boolean) => {
@@ -251,7 +307,7 @@ function start(fakeLog: ReturnType<typeof createFakeLog>) {
     },
   }
   const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line).msg) })
-  const spooler: Spooler = createSpooler({ eventLog: fakeLog, outbox, log, retryMs: 2 })
+  const spooler: Spooler = createSpooler({ eventLog: fakeLog, outbox, log, appendTimeoutMs, retryMs: 2 })
   spooler.start()
   return {
     fakeLog,
@@ -263,6 +319,16 @@ function start(fakeLog: ReturnType<typeof createFakeLog>) {
       await spooler[Symbol.asyncDispose]()
       file[Symbol.dispose]()
     },
+  }
+}
+
+/** The serials of each producer start at 1 and have no gaps, and its predecessors are stored as far as it says. */
+function expectConsecutive(views: readonly (NewView & { producer: string })[]): void {
+  const last = new Map<string, number>()
+  for (const { producer, serial = 0, predecessor } of views) {
+    expect(serial).toBe((last.get(producer) ?? 0) + 1)
+    last.set(producer, serial)
+    if (predecessor) expect(last.get(predecessor.producer)).toBeGreaterThanOrEqual(predecessor.serial)
   }
 }
 

@@ -1,9 +1,11 @@
+import type { Predecessor } from '../shared/contracts/view.ts'
 import type { EventLog, NewView, Producer } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { toReason } from '../shared/runtime/reason.ts'
 import { retry } from '../shared/runtime/retry.ts'
 import { createTransitionLog } from '../shared/runtime/transition-log.ts'
 import { type Outbox, OutboxError } from './outbox.ts'
+import { createSerials } from './serials.ts'
 
 const RETRY_MS = 100
 
@@ -26,7 +28,13 @@ export type Spooler = AsyncDisposable & {
   start(): void
 }
 
-type Deps = { eventLog: Pick<EventLog, 'producer'>; outbox: Outbox; log: Logger; retryMs?: number }
+type Deps = {
+  eventLog: Pick<EventLog, 'producer'>
+  outbox: Outbox
+  log: Logger
+  appendTimeoutMs: number
+  retryMs?: number
+}
 
 /**
  * The log with an outbox as fallback. While the log is unavailable, all views go straight to the outbox, so that no
@@ -34,11 +42,11 @@ type Deps = { eventLog: Pick<EventLog, 'producer'>; outbox: Outbox; log: Logger;
  *
  * Invariant: the views of a producer in the outbox are appended before any other views of that producer. So if an
  * acknowledgement is lost, the last message of the producer shows whether the append was stored. Hence, after an
- * outage, new views get a new producer.
+ * outage, new views get a new producer. It names its predecessor, so that a loss of its last views shows.
  */
-export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Deps): Spooler {
+export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs = RETRY_MS }: Deps): Spooler {
   const closing = new AbortController()
-  let producer = eventLog.producer(SOURCE)
+  let current = openNumbered()
   let isSpooling = false
   let isDraining = false
   let drained: Promise<void> | undefined
@@ -48,15 +56,27 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
   })
   const reportOutbox = createTransitionLog(log, { failing: 'outbox unavailable', recovered: 'outbox recovered' })
 
+  function openNumbered(predecessor?: Predecessor) {
+    return { producer: eventLog.producer(SOURCE), serials: createSerials(predecessor), acknowledged: predecessor }
+  }
+
+  function acknowledge(producer: string, views: readonly NewView[]): void {
+    const serial = views.at(-1)?.serial
+    if (serial === undefined) return
+    if (producer === current.producer.id) current.acknowledged = { producer, serial }
+    else current.serials.name({ producer, serial })
+  }
+
   function stopSpooling(): void {
     if (!isSpooling) return
     isSpooling = false
-    producer = eventLog.producer(SOURCE)
+    current = openNumbered(current.acknowledged)
   }
 
   function put(views: readonly NewView[]): void {
     try {
-      outbox.put(producer.id, views)
+      outbox.put(current.producer.id, views)
+      current.serials.record(views)
       reportOutbox()
     } catch (error) {
       reportOutbox(error)
@@ -72,9 +92,14 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
     let drainer: Producer | undefined
     for (let batch = first(); batch; batch = first()) {
       drainer = drainer?.id === batch.producer ? drainer : eventLog.producer(SOURCE, batch.producer)
+      const since = performance.now()
       await drainer.append(batch.views, AbortSignal.any([closing.signal, AbortSignal.timeout(DRAIN_TIMEOUT_MS)]))
-      reportLog()
-      stopSpooling()
+      acknowledge(batch.producer, batch.views)
+      // A log that is too slow for plays would fail them again.
+      if (performance.now() - since <= appendTimeoutMs) {
+        reportLog()
+        stopSpooling()
+      }
       outbox.drop(batch.through)
       reportOutbox()
     }
@@ -103,10 +128,13 @@ export function createSpooler({ eventLog, outbox, log, retryMs = RETRY_MS }: Dep
   }
 
   return {
-    async append(views, signal) {
+    async append(unnumbered, signal) {
+      const views = current.serials.number(unnumbered)
       if (!isSpooling) {
         try {
-          await producer.append(views, signal)
+          await current.producer.append(views, signal)
+          current.serials.record(views)
+          acknowledge(current.producer.id, views)
           reportLog()
           return 'log'
         } catch (error) {

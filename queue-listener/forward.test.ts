@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { LogPosition } from '../shared/contracts/position.ts'
 import type { View } from '../shared/contracts/view.ts'
+import { emptyBatch } from '../shared/event-log/batch-builder.ts'
 import type { EventLog, LogBatch, Producer } from '../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
@@ -159,21 +160,11 @@ test('nothing becomes a dead letter while reporting refuses valid batches too', 
 
 test('a full backlog is forwarded without pauses', async () => {
   const reporting = createFakeReporting()
-  const position: LogPosition = { incarnation: 'log', sequence: 0 }
   const endless: EventLog = {
     ...eventLog,
     async *read() {
       for (let after = 0; after < 1_000; after += 1) {
-        yield {
-          ...position,
-          after,
-          through: after + 1,
-          views: [],
-          traces: [],
-          messages: [],
-          deadLetters: 0,
-          pending: 1,
-        }
+        yield { ...emptyBatch({ incarnation: 'log', after, first: 1 }), through: after + 1, pending: 1 }
       }
       stop.abort()
     },

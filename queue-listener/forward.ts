@@ -1,6 +1,7 @@
 import type { LogPosition } from '../shared/contracts/position.ts'
-import { splitBatch } from '../shared/event-log/batch-builder.ts'
+import { emptyBatch, splitBatch } from '../shared/event-log/batch-builder.ts'
 import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
+import { toSerialRange } from '../shared/event-log/view-events.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { retry } from '../shared/runtime/retry.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
@@ -119,15 +120,22 @@ async function withoutViews(
   const probe = await reporting.count(toProbe(batch), signal)
   if (!message || probe.outcome !== 'conflict') throw new Error(`reporting refuses a valid batch: ${reason}`)
   await eventLog.reject(message.sequence, reason)
-  return { ...batch, views: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1 }
+  const rejected = [...batch.rejected, ...serialsOf(batch.views)]
+  return { ...batch, views: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1, rejected }
+}
+
+/** The serials of the views of one message. */
+function serialsOf(views: LogBatch['views']): LogBatch['rejected'] {
+  const serials = views.flatMap(({ serial }) => serial ?? [])
+  const range = toSerialRange(views[0]?.producer ?? '', serials)
+  return range ? [range] : []
 }
 
 /** A valid batch that does not start at the position, so that it is never counted. */
 function toProbe({ incarnation, through }: LogBatch): LogBatch {
   const view = { id: 'probe', assetId: 'probe', userId: 'probe', at: new Date(0).toISOString() }
   const after = through + 1
-  const messages = [{ sequence: after + 1, views: 1 }]
-  return { incarnation, after, through: after + 1, views: [view], traces: [], messages, deadLetters: 0, pending: 0 }
+  return { ...emptyBatch({ incarnation, after, first: 0 }), through: after + 1, views: [view] }
 }
 
 /** Without traffic no batch is rejected, so only polling reveals that reporting was restarted and needs a replay. */

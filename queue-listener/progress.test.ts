@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import type { LogPosition } from '../shared/contracts/position.ts'
+import { emptyBatch } from '../shared/event-log/batch-builder.ts'
 import type { Backlog, LogBatch } from '../shared/event-log/event-log.ts'
 import { createMetrics } from '../shared/service/metrics.ts'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
@@ -97,17 +98,7 @@ function setUp({
     measuredAfter,
     report(batch: Partial<LogBatch>) {
       const { incarnation } = position
-      onForwarded({
-        incarnation,
-        after: 0,
-        through: 0,
-        views: [],
-        traces: [],
-        messages: [],
-        deadLetters: 0,
-        pending: 0,
-        ...batch,
-      })
+      onForwarded({ ...emptyBatch({ incarnation, after: 0, first: 1 }), ...batch })
     },
     async sample(name: string) {
       const [value] = await samples(name)

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { type CallOptions, type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
+import { emptyBatch } from '../shared/event-log/batch-builder.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import type { TraceContext } from '../shared/tracing/trace-context.ts'
@@ -9,11 +10,9 @@ import { createReportingClient } from './reporting-client.ts'
 const never = new AbortController().signal
 const view = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
 const batch: LogBatch = {
-  incarnation: 'log',
-  after: 3,
+  ...emptyBatch({ incarnation: 'log', after: 3, first: 1 }),
   through: 5,
   views: [view],
-  traces: [],
   messages: [{ sequence: 4, views: 1 }],
   deadLetters: 1,
   pending: 2,
@@ -30,6 +29,12 @@ describe('the position', () => {
     expect(await setUp({ status: 200, body: null }).client.position(never)).toBeUndefined()
   })
 
+  test('names the position that it leaves', async () => {
+    const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
+    await client.count({ ...batch, leaving: { incarnation: 'old', sequence: 9 } }, never)
+    expect(calls).toMatchObject([{ body: { leaving: { stream: 'old', sequence: 9 } } }])
+  })
+
   test.each([
     [404, null],
     [200, {}],
@@ -44,7 +49,7 @@ describe('a batch', () => {
     const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
     expect(await client.count(batch, never)).toEqual({ outcome: 'counted' })
     expect(calls).toMatchObject([{ path: '/events', body: { stream: 'log', after: 3, through: 5, views: [view] } }])
-    expect(Object.keys(calls[0]?.body ?? {})).toEqual(['stream', 'after', 'through', 'views'])
+    expect(Object.keys(calls[0]?.body ?? {})).toEqual(['stream', 'after', 'through', 'views', 'first', 'rejected'])
   })
 
   test.each([

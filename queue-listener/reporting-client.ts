@@ -1,6 +1,6 @@
 import { expectBody, type ServiceClient, type ServiceResponse } from '../shared/client/service-client.ts'
 import { type EventBatch, PositionConflict } from '../shared/contracts/event-batch.ts'
-import { type LogPosition, Position, toLogPosition } from '../shared/contracts/position.ts'
+import { type LogPosition, Position, toLogPosition, toPosition } from '../shared/contracts/position.ts'
 import { Problem } from '../shared/contracts/status.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
 import { startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
@@ -39,8 +39,9 @@ export function createReportingClient(
       const response = await client.get('/events/position', { signal: withTimeout(signal) })
       return fromNullable(expectBody(response, 200, Position.nullable()))
     },
-    async count({ incarnation, after, through, views, traces }, signal) {
-      const batch: EventBatch = { stream: incarnation, after, through, views }
+    async count({ incarnation, leaving, traces, after, through, first, views, rejected }, signal) {
+      const batch: EventBatch = { stream: incarnation, after, through, views, first, rejected }
+      if (leaving) batch.leaving = toPosition(leaving)
       const spans = traces.map((trace) => tracing.start('process video.viewed', trace, PROCESS))
       const [span = startNonRecordingSpan(), ...links] = spans
       const posting = client.post('/events', batch, { signal: withTimeout(signal), span, links })

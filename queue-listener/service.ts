@@ -53,7 +53,9 @@ export const queueListener = {
   async start(service: Service, settings: ServiceSettings<typeof processSettings>) {
     const { log, resources } = service
     const nats = resources.use(openNatsLink({ servers: settings.NATS_URL, ...service }))
-    const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs: settings.EVENTS_MAX_AGE }))
+    const eventLog = resources.use(
+      createJetStreamEventLog({ nats, log, maxAgeMs: settings.EVENTS_MAX_AGE, isOwner: true }),
+    )
     return startQueueListener(service, settings, { eventLog })
   },
 }

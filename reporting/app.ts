@@ -1,8 +1,9 @@
 import { EventBatch, PositionConflict } from '../shared/contracts/event-batch.ts'
 import { AssetParams, UserParams } from '../shared/contracts/ids.ts'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
+import { LostViews } from '../shared/contracts/lost-views.ts'
 import { Play } from '../shared/contracts/play.ts'
-import { Position, toPosition } from '../shared/contracts/position.ts'
+import { Position, toLogPosition, toPosition } from '../shared/contracts/position.ts'
 import { AssetNotFound, UserNotFound } from '../shared/contracts/status.ts'
 import {
   CountLookup,
@@ -105,6 +106,16 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
       }),
       (c) => c.json(position()),
     )
+    .get(
+      '/events/lost',
+      describeOperation({
+        operationId: 'getLostViews',
+        summary: 'List the views that the log acknowledged and lost',
+        description: 'They show as gaps in the serials of their producers, which docs/events.md explains',
+        responses: { 200: LostViews },
+      }),
+      (c) => c.json(counts.lost()),
+    )
     .post(
       '/events/asset/:assetId/user/:userId',
       describeOperation({
@@ -150,8 +161,9 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
       jsonBody(BATCH_BODY),
       validate('json', EventBatch),
       (c) => {
-        const { stream: incarnation, ...batch } = c.req.valid('json')
-        if (counts.apply({ incarnation, ...batch })) return c.json(position())
+        const { stream: incarnation, leaving, ...batch } = c.req.valid('json')
+        if (counts.apply({ incarnation, leaving: leaving && toLogPosition(leaving), ...batch }))
+          return c.json(position())
         return c.json({ status: 'Position mismatch', position: position(), requestId: c.get('requestId') }, 409)
       },
     )

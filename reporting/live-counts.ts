@@ -76,7 +76,7 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
     },
     apply(batch) {
       const applied = counts.apply(batch)
-      if (applied) track(batch.views)
+      if (applied) track(applied.views)
       return applied
     },
     follow(publish) {

@@ -1,3 +1,4 @@
+import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { createMetrics } from '../shared/service/metrics.ts'
 import { instrumentCounts } from './metrics.ts'
@@ -9,9 +10,11 @@ test('every metric is exposed before the first view', async () => {
   expect(await setUp().samples()).toEqual([
     'counted_views_total{source="log"} 0',
     'counted_views_total{source="request"} 0',
+    'duplicate_views_total 0',
     'event_batches_total{outcome="applied"} 0',
     'event_batches_total{outcome="refused"} 0',
     'event_log_position 0',
+    'lost_views_total 0',
   ])
 })
 
@@ -19,24 +22,38 @@ test('views are counted by source, batches by outcome, and the position is that 
   const { counts, samples } = setUp()
   const batch = { incarnation: 's', after: 0, through: 3, views: [view, view] }
   expect(counts.count(view)).toEqual({ userviews: 1, assetviews: 1 })
-  expect(counts.apply(batch)).toBe(true)
-  expect(counts.apply(batch)).toBe(false)
+  expect(counts.apply(batch)).toEqual({ views: batch.views, gaps: [] })
+  expect(counts.apply(batch)).toBeUndefined()
   expect(counts.views('asset', 'a')).toBe(3)
   expect(await samples()).toEqual([
     'counted_views_total{source="log"} 2',
     'counted_views_total{source="request"} 1',
+    'duplicate_views_total 0',
     'event_batches_total{outcome="applied"} 1',
     'event_batches_total{outcome="refused"} 1',
     'event_log_position 3',
+    'lost_views_total 0',
   ])
+})
+
+test('duplicate and lost views are counted, and a loss is logged with its producer and serials', async () => {
+  const { counts, logged, samples } = setUp()
+  const views = [1, 1, 4].map((serial) => ({ ...view, producer: 'p', serial }))
+  counts.apply({ incarnation: 's', after: 0, through: 3, views })
+  expect(await samples()).toEqual(
+    expect.arrayContaining(['counted_views_total{source="log"} 2', 'duplicate_views_total 1', 'lost_views_total 2']),
+  )
+  expect(logged).toMatchObject([{ level: 50, producer: 'p', from: 2, to: 3 }])
 })
 
 function setUp() {
   const metrics = createMetrics()
-  const counts = instrumentCounts(metrics, createViewCounts())
+  const logged: object[] = []
+  const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line)) })
+  const counts = instrumentCounts({ metrics, log }, createViewCounts())
   async function samples() {
     const lines = (await metrics.metrics()).split('\n')
-    return lines.filter((line) => /^(counted_views|event_)/.test(line)).toSorted()
+    return lines.filter((line) => /^(counted_views|duplicate|lost|event_)/.test(line)).toSorted()
   }
-  return { counts, samples }
+  return { counts, logged, samples }
 }

@@ -1,9 +1,10 @@
 import { Counter, Gauge } from 'prom-client'
+import type { Logger } from '../shared/runtime/log.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 import type { ViewCounts } from './view-counts.ts'
 
-/** Adds metrics to the counts. */
-export function instrumentCounts(metrics: Metrics, counts: ViewCounts): ViewCounts {
+/** Adds metrics to the counts, and logs losses. */
+export function instrumentCounts({ metrics, log }: { metrics: Metrics; log: Logger }, counts: ViewCounts): ViewCounts {
   const registers = [metrics]
   const views = new Counter({
     name: 'counted_views_total',
@@ -15,6 +16,16 @@ export function instrumentCounts(metrics: Metrics, counts: ViewCounts): ViewCoun
     name: 'event_batches_total',
     help: 'Batches from the log, by outcome: applied, or refused because they did not start at the current position',
     labelNames: ['outcome'],
+    registers,
+  })
+  const duplicates = new Counter({
+    name: 'duplicate_views_total',
+    help: 'Views that the log contains more than once; each is counted once',
+    registers,
+  })
+  const lost = new Counter({
+    name: 'lost_views_total',
+    help: 'Views that the log acknowledged and lost, shown by gaps in the serials of their producers',
     registers,
   })
   new Gauge({
@@ -35,8 +46,14 @@ export function instrumentCounts(metrics: Metrics, counts: ViewCounts): ViewCoun
     },
     apply(batch) {
       const applied = counts.apply(batch)
-      if (applied) views.inc({ source: 'log' }, batch.views.length)
       batches.inc({ outcome: applied ? 'applied' : 'refused' })
+      if (!applied) return undefined
+      views.inc({ source: 'log' }, applied.views.length)
+      duplicates.inc(batch.views.length - applied.views.length)
+      for (const gap of applied.gaps) {
+        lost.inc(gap.to - gap.from + 1)
+        log.error(gap, 'the log lost acknowledged views: they are not counted')
+      }
       return applied
     },
   }

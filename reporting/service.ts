@@ -14,7 +14,7 @@ export const reporting = {
   settings: writeSettings,
   async start(service: Service, settings: ServiceSettings<typeof writeSettings>) {
     assertWritesProtected(settings, service.log)
-    const counts = createLiveCounts(instrumentCounts(service.metrics, createViewCounts()))
+    const counts = createLiveCounts(instrumentCounts(service, createViewCounts()))
     const live = createLiveFeed({ ...service, source: counts.follow })
     return serve(createApp({ ...service, counts, live, writeToken: settings.WRITE_TOKEN }), service, settings)
   },

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Play } from '../shared/contracts/play.ts'
+import type { LogPosition } from '../shared/contracts/position.ts'
 import type { View } from '../shared/contracts/view.ts'
 import { type CountBatch, createViewCounts, type ViewCounts } from './view-counts.ts'
 
@@ -30,42 +31,55 @@ test('counting a view returns the counts of its user and its asset, which includ
 })
 
 describe('a new incarnation of the log', () => {
+  const left = { incarnation: 'old', sequence: 2 }
+
   test('is counted from its start, on top of the earlier counts', () => {
-    const counts = createViewCounts()
-    counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))
-    expect(counts.apply(batch('2026-02-01', 0, 1, ['a']))).toBe(true)
+    const counts = createOldCounts()
+    expect(counts.apply({ ...batch('new', 0, 1, ['a']), leaving: left })).toBeDefined()
     expect(counts.views('asset', 'a')).toBe(3)
-    expect(counts.position()).toEqual({ incarnation: '2026-02-01', sequence: 1 })
+    expect(counts.position()).toEqual({ incarnation: 'new', sequence: 1 })
   })
 
   test('is rejected if the batch does not start at its beginning', () => {
-    const counts = createViewCounts()
-    counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))
-    expect(counts.apply(batch('2026-02-01', 2, 3, ['a']))).toBe(false)
-    expect(counts.position()).toEqual({ incarnation: '2026-01-01', sequence: 2 })
+    const counts = createOldCounts()
+    expect(counts.apply({ ...batch('new', 2, 3, ['a']), leaving: left })).toBeUndefined()
+    expect(counts.position()).toEqual(left)
   })
 
-  test.each([
-    ['are creation times', '2026-01-01', '2026-02-01'],
-    ['have no order', 'one', 'other'],
-  ])('supersedes the previous one, if their names %s', (_, previous, current) => {
-    const counts = createViewCounts()
-    counts.apply(batch(previous, 0, 2, ['a', 'a']))
-    expect(counts.apply(batch(current, 0, 1, ['a']))).toBe(true)
-    expect(counts.apply(batch(previous, 0, 2, ['a', 'a']))).toBe(false)
-    expect(counts.apply(batch(previous, 2, 3, ['a']))).toBe(false)
-    expect(counts.apply(batch(current, 1, 2, ['a']))).toBe(true)
+  test.each([undefined, { incarnation: 'old', sequence: 1 }, { incarnation: 'older', sequence: 2 }])(
+    'is rejected if the batch leaves %j instead of the current position',
+    (leaving) => {
+      const counts = createOldCounts()
+      expect(counts.apply({ ...batch('new', 0, 1, ['a']), leaving })).toBeUndefined()
+      expect(counts.position()).toEqual(left)
+    },
+  )
+
+  test('supersedes the previous one', () => {
+    const counts = createOldCounts()
+    counts.apply({ ...batch('new', 0, 1, ['a']), leaving: left })
+    expect(counts.apply(batch('old', 0, 2, ['a', 'a']))).toBeUndefined()
+    expect(counts.apply(batch('old', 2, 3, ['a']))).toBeUndefined()
+    expect(counts.apply(batch('new', 1, 2, ['a']))).toBeDefined()
     expect(counts.views('asset', 'a')).toBe(4)
-    expect(counts.position()).toEqual({ incarnation: current, sequence: 2 })
   })
+
+  function createOldCounts(): ViewCounts {
+    const counts = createViewCounts()
+    counts.apply(batch('old', 0, 2, ['a', 'a']))
+    return counts
+  }
 })
 
-test('a batch of an older incarnation is rejected, even if none of its batches were counted', () => {
+test('lost views are summed, with the last 100 gaps', () => {
   const counts = createViewCounts()
-  counts.apply(batch('2026-02-01', 0, 1, ['a']))
-  expect(counts.apply(batch('2026-01-01', 0, 2, ['a', 'a']))).toBe(false)
-  expect(counts.apply(batch('2026-02-01', 1, 2, ['a']))).toBe(true)
-  expect(counts.views('asset', 'a')).toBe(2)
+  for (let n = 1; n <= 101; n += 1) {
+    const view = { id: 'x', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z', producer: 'p', serial: n * 3 }
+    counts.apply({ incarnation: 'log', after: n - 1, through: n, views: [view] })
+  }
+  expect(counts.lost().views).toBe(202)
+  expect(counts.lost().gaps).toHaveLength(100)
+  expect(counts.lost().gaps.at(-1)).toEqual({ producer: 'p', from: 301, to: 302 })
 })
 
 test('the top list contains the first ids, sorted by views, then by id', () => {
@@ -106,14 +120,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant('restart reporting' as const) },
 )
 
+type Held = { log: number; after: number; through: number; leaving: LogPosition | undefined }
+
 /**
  * A model with the incarnations of the log, of which the last one is current, and three queue-listeners, which may post
- * their last batch again, or late. A batch is counted if it starts at the position, or at the start of a newer
- * incarnation.
+ * their last batch again, or late. A batch is counted if it starts at the position, or at the start of another
+ * incarnation, if it names the position that it leaves.
  */
 function createModel() {
   const logs: View[][][] = [[]]
-  const held = new Map<number, { log: number; after: number; through: number }>()
+  const held = new Map<number, Held>()
   let counts = createViewCounts()
   let position: { log: number; sequence: number } | undefined
   let counted: View[] = []
@@ -128,13 +144,16 @@ function createModel() {
     const from = counts.position()
     const after = from?.incarnation === nameOf(log) ? from.sequence : 0
     const through = Math.min(after + messages, lengthOf(log))
-    if (through > after) held.set(listener, { log, after, through })
+    const leaving = from?.incarnation === nameOf(log) ? undefined : from
+    if (through > after) held.set(listener, { log, after, through, leaving })
   }
 
-  function post({ log, after, through }: { log: number; after: number; through: number }) {
+  function post({ log, after, through, leaving }: Held) {
     const views = logs[log]?.slice(after, through).flat() ?? []
-    const isNext = log === position?.log ? after === position.sequence : after === 0 && log > (position?.log ?? -1)
-    expect(counts.apply({ incarnation: nameOf(log), after, through, views })).toBe(isNext)
+    const isLeft = JSON.stringify(leaving) === JSON.stringify(counts.position())
+    const isNext = log === position?.log ? after === position.sequence : after === 0 && isLeft
+    const applied = counts.apply({ incarnation: nameOf(log), after, through, views, leaving })
+    expect(applied).toEqual(isNext ? { views, gaps: [] } : undefined)
     if (!isNext) return
     counted.push(...views)
     position = { log, sequence: through }
@@ -154,7 +173,7 @@ function createModel() {
     } else if ('forge' in step) {
       const { log, after, messages } = step.forge
       const through = Math.min(after + messages, lengthOf(log))
-      if (through > after) post({ log, after, through })
+      if (through > after && log <= current()) post({ log, after, through, leaving: undefined })
     } else {
       counts.count(step.countDirectly)
       counted.push(toView(step.countDirectly))
@@ -185,9 +204,8 @@ function createModel() {
   }
 }
 
-/** The name of an incarnation is its creation time. */
 function nameOf(log: number): string {
-  return new Date(Date.UTC(2026, log)).toISOString()
+  return `log-${log}`
 }
 
 function viewsIn(counts: ViewCounts) {

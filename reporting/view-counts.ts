@@ -1,12 +1,18 @@
+import type { SerialRange } from '../shared/contracts/event-batch.ts'
+import type { LostViews } from '../shared/contracts/lost-views.ts'
 import type { Play } from '../shared/contracts/play.ts'
 import type { LogPosition } from '../shared/contracts/position.ts'
-import type { View } from '../shared/contracts/view.ts'
 import type { PlayCounts, ViewCount } from '../shared/contracts/view-counts.ts'
+import { createDeduplicator, type Deduplicated, type NumberedBatch } from './deduplicator.ts'
 
 export type CountedBy = 'asset' | 'user'
 
 /** The views in the log between the sequences `after` (exclusive) and `through` (inclusive). */
-export type CountBatch = { incarnation: string; after: number; through: number; views: View[] }
+export type CountBatch = NumberedBatch & {
+  incarnation: string
+  /** The current position, if the batch starts a new incarnation of the log. */
+  leaving?: LogPosition | undefined
+}
 
 export type ViewCounts = {
   /** The views of an asset or user; undefined if it has none. */
@@ -18,11 +24,17 @@ export type ViewCounts = {
   /** The log position that the counts reflect; undefined before the first batch. */
   position(): LogPosition | undefined
   /**
-   * Counts a batch and advances the position, if the batch starts at the position. Otherwise it changes nothing.
-   * @returns whether the batch was counted
+   * Counts a batch without its duplicates and advances the position, if the batch starts at the position. Otherwise it
+   * changes nothing.
+   * @returns what was counted; undefined if the batch starts elsewhere
    */
-  apply(batch: CountBatch): boolean
+  apply(batch: CountBatch): Deduplicated | undefined
+  /** The views that the log acknowledged and lost. */
+  lost(): LostViews
 }
+
+/** Maximum number of gaps in lost(). */
+const MAX_GAPS = 100
 
 /**
  * The counts, and the log position that they reflect. Both are updated atomically, so that each view in the log is
@@ -30,17 +42,24 @@ export type ViewCounts = {
  */
 export function createViewCounts(): ViewCounts {
   const counts = { asset: new Map<string, number>(), user: new Map<string, number>() }
-  /** Earlier incarnations of the log: a late batch from one of them must not be taken for the start of a new log. */
-  const superseded = new Set<string>()
+  const deduplicate = createDeduplicator()
+  const lost: LostViews = { views: 0, gaps: [] }
   let position: LogPosition | undefined
 
-  function startsAtPosition({ incarnation, after }: CountBatch): boolean {
+  /** A new incarnation replaces exactly the position that the batch names: a late batch of an older one does not. */
+  function startsAtPosition({ incarnation, after, leaving }: CountBatch): boolean {
     if (incarnation === position?.incarnation) return after === position.sequence
-    return after === 0 && !superseded.has(incarnation) && !isOlder(incarnation, position?.incarnation)
+    return after === 0 && isSamePosition(leaving, position)
   }
 
   function add({ assetId, userId }: Play): PlayCounts {
     return { userviews: increment(counts.user, userId), assetviews: increment(counts.asset, assetId) }
+  }
+
+  function addGap(gap: SerialRange): void {
+    lost.views += gap.to - gap.from + 1
+    lost.gaps.push(gap)
+    if (lost.gaps.length > MAX_GAPS) lost.gaps.shift()
   }
 
   return {
@@ -49,18 +68,19 @@ export function createViewCounts(): ViewCounts {
     count: add,
     position: () => position,
     apply(batch) {
-      if (!startsAtPosition(batch)) return false
-      for (const view of batch.views) add(view)
-      if (position && position.incarnation !== batch.incarnation) superseded.add(position.incarnation)
+      if (!startsAtPosition(batch)) return undefined
+      const deduplicated = deduplicate(batch)
+      for (const view of deduplicated.views) add(view)
+      for (const gap of deduplicated.gaps) addGap(gap)
       position = { incarnation: batch.incarnation, sequence: batch.through }
-      return true
+      return deduplicated
     },
+    lost: () => lost,
   }
 }
 
-/** Incarnations are named by their creation time. Other names have no order. */
-function isOlder(incarnation: string, than: string | undefined): boolean {
-  return than !== undefined && Date.parse(incarnation) < Date.parse(than)
+function isSamePosition(a: LogPosition | undefined, b: LogPosition | undefined): boolean {
+  return a?.incarnation === b?.incarnation && a?.sequence === b?.sequence
 }
 
 function increment(counts: Map<string, number>, id: string): number {

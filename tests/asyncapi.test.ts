@@ -50,6 +50,13 @@ test.each(['batch', 'single'])('the examples of a %s are valid and parse as view
 test('the message in docs/events.md parses as a view', async () => {
   const [, message = ''] = /^```json\n(.*?)^```/ms.exec(await readFile('docs/events.md', 'utf8')) ?? []
   expect(decodeViews(Buffer.from(message), '').views).toEqual([
-    { id: '0b7a8a60-6d27-4a3c-9a3e-1f0c5d2b7e41', assetId: '456', userId: '8', at: now },
+    {
+      id: '0b7a8a60-6d27-4a3c-9a3e-1f0c5d2b7e41',
+      assetId: '456',
+      userId: '8',
+      at: now,
+      producer: 'Q1WAZ5Y7C8N3S9B2K4X6E0',
+      serial: 42,
+    },
   ])
 })

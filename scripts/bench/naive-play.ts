@@ -48,6 +48,6 @@ function createUnbatchedLookup(deps: CountLookupDeps): LookUpCounts {
 }
 
 /** One append per view, each after the previous one is acknowledged. */
-function createSingleAppender({ append }: { append: Append }) {
-  return createRecorder({ append, maxViews: 1 })
+function createSingleAppender(deps: { append: Append; timeoutMs: number }) {
+  return createRecorder({ ...deps, maxViews: 1 })
 }

@@ -1,6 +1,13 @@
 import { z } from 'zod'
 import { Position } from './position.ts'
-import { MAX_VIEWS_PER_BATCH, View } from './view.ts'
+import { MAX_VIEWS_PER_BATCH, Serial, View } from './view.ts'
+
+/** Consecutive serials of a producer, both ends inclusive. */
+export const SerialRange = z.object({ producer: z.string().min(1), from: Serial, to: Serial }).meta({
+  id: 'SerialRange',
+  examples: [{ producer: 'Q1WAZ5Y7C8N3S9B2K4X6E0', from: 43, to: 44 }],
+})
+export type SerialRange = z.infer<typeof SerialRange>
 
 /** `POST /events`: the views in the log between the sequences `after` (exclusive) and `through` (inclusive). */
 export const EventBatch = z
@@ -9,6 +16,20 @@ export const EventBatch = z
     after: z.int().nonnegative(),
     through: z.int().positive(),
     views: z.array(View).max(MAX_VIEWS_PER_BATCH),
+    first: z
+      .int()
+      .nonnegative()
+      .optional()
+      .meta({ description: 'The sequence of the oldest message that the log retains' }),
+    leaving: Position.optional().meta({
+      description:
+        'Required if the batch starts a new incarnation of the log: the current position, in the previous one',
+    }),
+    rejected: z
+      .array(SerialRange)
+      .max(MAX_VIEWS_PER_BATCH)
+      .optional()
+      .meta({ description: 'Serials in dead letters: not counted, but not lost' }),
   })
   .refine(({ after, through }) => through > after, { path: ['through'], error: 'must be greater than after' })
   .meta({

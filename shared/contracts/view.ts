@@ -4,6 +4,13 @@ import { AssetId, UserId } from './ids.ts'
 /** Maximum number of views in one message in the log, and in one `POST /events`. */
 export const MAX_VIEWS_PER_BATCH = 10_000
 
+/** The position of a view among the views of its producer: 1 for the first one. */
+export const Serial = z.int().positive()
+
+/** An earlier producer of the same program, and the last of its serials that the log acknowledged. */
+export const Predecessor = z.strictObject({ producer: z.string().min(1).max(4_096), serial: Serial })
+export type Predecessor = z.infer<typeof Predecessor>
+
 /** A recorded play. */
 export const View = z
   .strictObject({
@@ -17,6 +24,13 @@ export const View = z
     at: z.iso
       .datetime({ offset: true })
       .meta({ description: 'When it was played (RFC 3339)', examples: ['2026-11-20T21:00:00.000Z'] }),
+    producer: z.string().min(1).optional().meta({
+      description: 'The producer, or without a serial, the CloudEvents `source`. Views without it are not deduplicated',
+    }),
+    serial: Serial.optional().meta({ description: 'Consecutive numbers of the views of a producer, starting at 1' }),
+    predecessor: Predecessor.optional().meta({
+      description: 'An earlier producer of the same program, and its last acknowledged serial',
+    }),
   })
   .meta({ id: 'View' })
 export type View = z.infer<typeof View>

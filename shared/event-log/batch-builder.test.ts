@@ -5,12 +5,14 @@ import { createBatchBuilder } from './batch-builder.ts'
 const MAX_BYTES = 3 * 1024 * 1024
 const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
 
+const leaving = { incarnation: 'w', sequence: 5 }
+
 test('each batch starts empty, where the previous one ended', () => {
-  const batch = createBatchBuilder({ incarnation: 'x', sequence: 7 })
+  const batch = createBatchBuilder({ incarnation: 'x', after: 7, first: 3, leaving })
   expect(batch.isEmpty()).toBe(true)
   batch.add(8, 100, { views: createViews(2), traces: [{ traceparent }] })
-  batch.add(9, 100, undefined)
-  batch.add(11, 100, undefined)
+  batch.addDeadLetter(9, 100, undefined)
+  batch.addDeadLetter(11, 100, { producer: 'p', from: 3, to: 4 })
   expect(batch.isEmpty()).toBe(false)
   expect(batch.take(5)).toMatchObject({
     incarnation: 'x',
@@ -19,6 +21,9 @@ test('each batch starts empty, where the previous one ended', () => {
     views: { length: 2 },
     traces: [{ traceparent }],
     deadLetters: 2,
+    rejected: [{ producer: 'p', from: 3, to: 4 }],
+    first: 3,
+    leaving,
     pending: 5,
   })
   expect(batch.isEmpty()).toBe(true)
@@ -29,12 +34,15 @@ test('each batch starts empty, where the previous one ended', () => {
     views: { length: 1 },
     traces: [],
     deadLetters: 0,
+    rejected: [],
+    first: 3,
+    leaving: undefined,
     pending: 0,
   })
 })
 
 test('a batch has room up to its limits of bytes and views, and an empty batch for any message', () => {
-  const batch = createBatchBuilder({ incarnation: 'x', sequence: 0 })
+  const batch = createBatchBuilder({ incarnation: 'x', after: 0, first: 1 })
   for (const sequence of [1, 2]) {
     expect(batch.hasRoom(MAX_BYTES + 1, MAX_VIEWS_PER_BATCH + 1)).toBe(true)
     batch.add(sequence, 100, { views: createViews(10), traces: [] })
@@ -43,6 +51,15 @@ test('a batch has room up to its limits of bytes and views, and an empty batch f
     expect(batch.hasRoom(0, MAX_VIEWS_PER_BATCH - 9)).toBe(false)
     batch.take(0)
   }
+})
+
+test('a batch has room for 1,000 dead letters', () => {
+  const batch = createBatchBuilder({ incarnation: 'x', after: 0, first: 1 })
+  for (let sequence = 1; sequence <= 1_000; sequence += 1) {
+    expect(batch.hasRoom(0, 0)).toBe(true)
+    batch.addDeadLetter(sequence, 0, undefined)
+  }
+  expect(batch.hasRoom(0, 0)).toBe(false)
 })
 
 function createViews(count: number): View[] {

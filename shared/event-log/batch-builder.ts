@@ -1,4 +1,4 @@
-import type { LogPosition } from '../contracts/position.ts'
+import type { SerialRange } from '../contracts/event-batch.ts'
 import { MAX_VIEWS_PER_BATCH } from '../contracts/view.ts'
 import type { LogBatch } from './event-log.ts'
 import type { DecodedViews } from './view-events.ts'
@@ -6,30 +6,36 @@ import type { DecodedViews } from './view-events.ts'
 /** Maximum size of a batch's messages. The JSON of a batch is never larger than its messages. */
 const MAX_BATCH_BYTES = 3 * 1024 * 1024
 
-/** Collects messages of the log into batches that fit one request. A single message of any size makes a batch. */
-export function createBatchBuilder(from: LogPosition) {
-  let bytes = 0
-  let batch = emptyBatch(from.sequence)
+/** Maximum number of dead letters in a batch. */
+const MAX_DEAD_LETTERS = 1_000
 
-  function emptyBatch(after: number): LogBatch {
-    const { incarnation } = from
-    return { incarnation, after, through: after, views: [], traces: [], messages: [], deadLetters: 0, pending: 0 }
-  }
+/** Where a batch starts. */
+export type BatchStart = Pick<LogBatch, 'incarnation' | 'after' | 'first' | 'leaving'>
+
+/** Collects messages of the log into batches that fit one request. A single message of any size makes a batch. */
+export function createBatchBuilder(start: BatchStart) {
+  let bytes = 0
+  let batch = emptyBatch(start)
 
   const isEmpty = () => batch.through === batch.after
 
   return {
     /** Whether a message with this many bytes and views fits into the batch. An empty batch accepts any message. */
     hasRoom: (size: number, count: number) =>
-      isEmpty() || (bytes + size <= MAX_BATCH_BYTES && batch.views.length + count <= MAX_VIEWS_PER_BATCH),
-    /** @param decoded undefined for a dead letter */
-    add(sequence: number, size: number, decoded: DecodedViews | undefined) {
+      isEmpty() ||
+      (bytes + size <= MAX_BATCH_BYTES &&
+        batch.views.length + count <= MAX_VIEWS_PER_BATCH &&
+        batch.deadLetters < MAX_DEAD_LETTERS),
+    /** @param serials those in the dead letter, if they are known */
+    addDeadLetter(sequence: number, size: number, serials: SerialRange | undefined) {
       batch.through = sequence
       bytes += size
-      if (!decoded) {
-        batch.deadLetters += 1
-        return
-      }
+      batch.deadLetters += 1
+      if (serials) batch.rejected.push(serials)
+    },
+    add(sequence: number, size: number, decoded: DecodedViews) {
+      batch.through = sequence
+      bytes += size
       batch.messages.push({ sequence, views: decoded.views.length })
       // Not push(...): a message may have more views than a call may have arguments.
       for (const view of decoded.views) batch.views.push(view)
@@ -39,11 +45,17 @@ export function createBatchBuilder(from: LogPosition) {
     /** Returns the batch and starts the next one. */
     take(pending: number): LogBatch {
       const taken = { ...batch, pending }
-      batch = emptyBatch(taken.through)
+      batch = emptyBatch({ ...start, after: taken.through, leaving: undefined })
       bytes = 0
       return taken
     },
   }
+}
+
+/** A batch without messages. */
+export function emptyBatch(start: BatchStart): LogBatch {
+  const { after } = start
+  return { ...start, through: after, views: [], traces: [], messages: [], deadLetters: 0, rejected: [], pending: 0 }
 }
 
 /** Splits a batch in two at a message boundary, as evenly as possible. Undefined for a batch of one message. */
@@ -62,6 +74,7 @@ export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
       messages: messages.slice(0, middle),
       traces,
       deadLetters: 0,
+      rejected: [],
       pending: batch.pending + messages.length - middle,
     },
     { ...batch, after: last.sequence, views: views.slice(count), messages: messages.slice(middle), traces },

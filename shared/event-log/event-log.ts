@@ -1,16 +1,21 @@
+import type { SerialRange } from '../contracts/event-batch.ts'
 import type { LogPosition } from '../contracts/position.ts'
 import type { DependencyState } from '../contracts/readiness.ts'
 import type { View } from '../contracts/view.ts'
 import type { TraceContext } from '../tracing/trace-context.ts'
 
 /** A view to append, with the id and the trace context of the request that caused it. */
-export type NewView = View & { requestId?: string } & Partial<TraceContext>
+export type NewView = Omit<View, 'producer'> & { requestId?: string } & Partial<TraceContext>
 
 /** The views in the messages after `after`, up to and including `through`. None if all messages were dead letters. */
 export type LogBatch = {
   incarnation: string
   after: number
   through: number
+  /** The sequence of the oldest message that the log retained when the reader started. */
+  first: number
+  /** The position of the reader in the previous incarnation of the log, if this batch starts a new one. */
+  leaving?: LogPosition | undefined
   views: View[]
   /** The trace contexts of those views whose traces are recorded. */
   traces: TraceContext[]
@@ -18,6 +23,8 @@ export type LogBatch = {
   messages: { sequence: number; views: number }[]
   /** Number of messages in the range that were not valid batches of views. They are skipped. */
   deadLetters: number
+  /** The serials in these messages, as far as they can be read. */
+  rejected: SerialRange[]
   /** Number of messages after `through` when the batch was read. */
   pending: number
 }

@@ -14,9 +14,17 @@ import {
   readViews,
 } from '../testing/event-log.test-suite.ts'
 import { createJetStreamEventLog } from './jetstream-event-log.ts'
-import { DEAD_LETTERS, STREAM } from './stream.ts'
+import { DEAD_LETTERS, STREAM, VIEWS } from './stream.ts'
 
 const log = pino({ level: 'silent' })
+const TV_EVENT = {
+  specversion: '1.0',
+  id: 'a',
+  source: '/tv',
+  type: 'video.viewed',
+  data: { assetId: '456', userId: '8' },
+}
+
 const never = new AbortController().signal
 
 describe.skipIf(!natsVersion)('the JetStream event log', () => {
@@ -65,16 +73,17 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
 
   describeEventLog(() => ({ open: () => open(), wipe }))
 
-  test('the maximum age is set on the stream, and unchanged if it is not configured', async () => {
-    const maxAge = async (maxAgeMs?: number) => {
+  test('the owner sets the maximum age of the stream; without a setting, it stays unchanged', async () => {
+    const maxAge = async (maxAgeMs?: number, isOwner = true) => {
       await using link = openNatsLink({ servers: [nats.url], name: 'test', log })
       await link.up(AbortSignal.timeout(5_000))
-      await createJetStreamEventLog({ nats: link, log, maxAgeMs }).end()
+      await createJetStreamEventLog({ nats: link, log, maxAgeMs, isOwner }).end()
       return nats.use(
         async (connection) => (await (await connection.jetstreamManager()).streams.info(STREAM)).config.max_age,
       )
     }
     expect(await maxAge()).toBe(0)
+    expect(await maxAge(60_000, false)).toBe(0)
     expect(await maxAge(60_000)).toBe(60e9)
     expect(await maxAge(90_000)).toBe(90e9)
     expect(await maxAge()).toBe(90e9)
@@ -121,13 +130,54 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
   test('a single event from another program is a view', async () => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
-    const data = { assetId: '456', userId: '8' }
-    await publish(
-      'events.view.tv',
-      JSON.stringify({ specversion: '1.0', id: 'a', source: '/tv', type: 'video.viewed', data }),
-    )
+    await publish('events.view.tv', JSON.stringify(TV_EVENT))
     const [batch] = await readViews(eventLog, undefined, 2)
-    expect(batch?.views[1]).toEqual({ id: 'a', ...data, at: expect.stringMatching(/^20\d\d-.*Z$/) })
+    expect(batch?.views[1]).toEqual({
+      id: 'a',
+      ...TV_EVENT.data,
+      at: expect.stringMatching(/^20\d\d-.*Z$/),
+      producer: '/tv',
+    })
+  })
+
+  test.each([
+    ['the serials of another producer', { source: '/tv/other', serial: '1' }],
+    ['a serial of a producer with a longer name', { source: '/tv/x.tv', serial: '1' }],
+    ['a serial that is not a decimal number', { source: '/tv/tv', serial: '01' }],
+    ['a serial that a number cannot represent', { source: '/tv/tv', serial: '9'.repeat(16) }],
+    ['a serial that is a number', { source: '/tv/tv', serial: 1 }],
+  ])('an event with %s is a dead letter', async (_, attributes) => {
+    await using eventLog = await open()
+    await eventLog.append(createViews(1), never)
+    await publish('events.view.tv', JSON.stringify({ ...TV_EVENT, ...attributes }))
+    const [batch] = await readViews(eventLog, undefined, 1)
+    expect(batch).toMatchObject({ deadLetters: 1, rejected: [] })
+  })
+
+  test('a dead letter accounts for the serials that it holds', async () => {
+    await using eventLog = await open()
+    await eventLog.append(createViews(1), never)
+    const events = ['3', '4'].map((serial) => ({ ...TV_EVENT, source: '/tv/tv', serial, data: {} }))
+    await publish('events.view.tv', JSON.stringify(events))
+    const [batch] = await readViews(eventLog, undefined, 1)
+    expect(batch).toMatchObject({ deadLetters: 1, rejected: [{ producer: 'tv', from: 3, to: 4 }] })
+  })
+
+  test('processes that create the stream at the same time agree on its incarnation', async () => {
+    const logs = await Promise.all([open(), open(), open()])
+    const incarnations = await Promise.all(logs.map(async (eventLog) => (await eventLog.end()).incarnation))
+    expect(new Set(incarnations).size).toBe(1)
+    for (const eventLog of logs) await eventLog[Symbol.asyncDispose]()
+  })
+
+  test('a stream without an id is identified by its creation time', async () => {
+    await using eventLog = await open()
+    const created = await nats.use(async (connection) => {
+      const jsm = await connection.jetstreamManager()
+      return (await jsm.streams.add({ name: STREAM, subjects: [VIEWS, DEAD_LETTERS] })).created
+    })
+    await eventLog.append(createViews(1), never)
+    expect((await eventLog.end()).incarnation).toBe(created)
   })
 
   test.each([

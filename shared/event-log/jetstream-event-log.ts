@@ -5,13 +5,13 @@ import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { toReason } from '../runtime/reason.ts'
-import { createBatchBuilder } from './batch-builder.ts'
+import { type BatchStart, createBatchBuilder } from './batch-builder.ts'
 import { createDeadLetters, type DeadLetters, type KnownDeadLetters } from './dead-letters.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
-import { ensureStream, type Retention, STREAM, VIEWS } from './stream.ts'
+import { endOf, ensureStream, producerOf, STREAM, type StreamOptions, VIEWS } from './stream.ts'
 import { readBacklog } from './stream-status.ts'
-import { type DecodedViews, decodeViews } from './view-events.ts'
+import { type DecodedViews, decodeViews, serialsIn } from './view-events.ts'
 
 /** Messages per pull. */
 const FETCH_MESSAGES = 256
@@ -21,10 +21,10 @@ const CONSUMER_IDLE_MS = 60_000
 /** Of a server that does not say. */
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
-type Deps = Retention & { nats: NatsLink; log: Logger }
+type Deps = StreamOptions & { nats: NatsLink; log: Logger }
 
 /** The log as a JetStream stream in file storage. */
-export function createJetStreamEventLog({ nats, log, ...retention }: Deps): EventLog {
+export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventLog {
   let known: KnownDeadLetters = { incarnation: '', upTo: 0, originals: new Set() }
 
   function openDeadLetters(jsm: JetStreamManager, incarnation: string): DeadLetters {
@@ -36,21 +36,21 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
 
   async function openReader(after: LogPosition | undefined) {
     const jsm = await openJetStreamManager(nats)
-    const { created, state } = await ensureStream(jsm, retention)
-    const from = startingPosition(after, { incarnation: created, sequence: state.last_seq })
-    const consumer = await createConsumer(nats, jsm, from.sequence + 1)
-    return { from, consumer, deadLetters: openDeadLetters(jsm, created) }
+    const stream = await ensureStream(jsm, options)
+    const start = { ...startingPosition(after, endOf(stream)), first: stream.state.first_seq }
+    const consumer = await createConsumer(nats, jsm, start.after + 1)
+    return { start, consumer, deadLetters: openDeadLetters(jsm, start.incarnation) }
   }
 
   return {
     name: 'nats',
     state: nats.state,
-    producer: (source, id) => createJetStreamProducer({ nats, retention, source, id }),
+    producer: (source, resumed) => createJetStreamProducer({ nats, options, source, resumed }),
     async *read(after, signal) {
       await nats.up(signal)
       const ended = AbortSignal.any([signal, nats.down()])
-      const { from, consumer, deadLetters } = await raceAbort(openReader(after), ended)
-      const batch = createBatchBuilder(from)
+      const { start, consumer, deadLetters } = await raceAbort(openReader(after), ended)
+      const batch = createBatchBuilder(start)
       let delivered = 0
       let pending = 0
       try {
@@ -68,7 +68,13 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
               await deadLetters.flush()
               yield batch.take(message.info.pending + 1)
             }
-            batch.add(message.seq, message.data.length, decoded)
+            if (decoded) batch.add(message.seq, message.data.length, decoded)
+            else
+              batch.addDeadLetter(
+                message.seq,
+                message.data.length,
+                serialsIn(message.data, producerOf(message.subject)),
+              )
             pending = message.info.pending
             const isLastReceived = messages.getPending() <= 1
             if (pending === 0 && isLastReceived) {
@@ -90,16 +96,15 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
     },
     async reject(sequence, reason) {
       const jsm = await openJetStreamManager(nats)
-      const { created } = await ensureStream(jsm, retention)
+      const { incarnation } = endOf(await ensureStream(jsm, options))
       const message = await jsm.streams.getMessage(STREAM, { seq: sequence })
-      const deadLetters = openDeadLetters(jsm, created)
+      const deadLetters = openDeadLetters(jsm, incarnation)
       const { subject, data } = message
       deadLetters.add({ sequence, subject, data, reason, headers: () => message.header })
       await deadLetters.flush()
     },
     async end() {
-      const { created, state } = await ensureStream(await openJetStreamManager(nats), retention)
-      return { incarnation: created, sequence: state.last_seq }
+      return endOf(await ensureStream(await openJetStreamManager(nats), options))
     },
     async backlog(after) {
       return readBacklog(await openJetStreamManager(nats), after)
@@ -108,9 +113,10 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
   }
 }
 
-function startingPosition(after: LogPosition | undefined, end: LogPosition): LogPosition {
-  if (after?.incarnation !== end.incarnation) return { incarnation: end.incarnation, sequence: 0 }
-  if (after.sequence <= end.sequence) return after
+function startingPosition(after: LogPosition | undefined, end: LogPosition): Omit<BatchStart, 'first'> {
+  const { incarnation } = end
+  if (after?.incarnation !== incarnation) return { incarnation, after: 0, leaving: after }
+  if (after.sequence <= end.sequence) return { incarnation, after: after.sequence }
   throw new LogRolledBackError(`the log ends at ${end.sequence}, before the position ${after.sequence}`)
 }
 
@@ -140,7 +146,7 @@ async function assertNoneLost(consumer: Consumer, delivered: number): Promise<vo
 function decode(message: JsMsg, deadLetters: DeadLetters): DecodedViews | undefined {
   const { seq: sequence, subject, data } = message
   try {
-    return decodeViews(data, storedAt(message))
+    return decodeViews(data, storedAt(message), producerOf(subject))
   } catch (error) {
     deadLetters.add({ sequence, subject, data, reason: toReason(error), headers: () => message.headers })
     return undefined

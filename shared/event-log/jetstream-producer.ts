@@ -1,30 +1,31 @@
 import { ErrorCode, headers, type MsgHdrs, NatsError, nuid, type StoredMsg } from 'nats'
-import { hasCode, lastMessage, openJetStreamManager, WRONG_LAST_SEQUENCE } from '../nats/jetstream.ts'
+import { isWrongLastSequence, lastMessage, openJetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import type { NewView, Producer } from './event-log.ts'
-import { ensureStream, type Retention, STREAM } from './stream.ts'
+import { ensureStream, producerOf, STREAM, type StreamOptions } from './stream.ts'
 import { BATCH_CONTENT_TYPE, decodeViews, encodeViews } from './view-events.ts'
 
 /** Fits into 1 MiB, the server's default limit, even with ids and a tracestate of maximum length. */
 const MAX_VIEWS_PER_MESSAGE = 500
 
-type Deps = { nats: NatsLink; retention: Retention; source: string; id: string | undefined }
+type Deps = { nats: NatsLink; options: StreamOptions; source: string; resumed: string | undefined }
 
 /**
  * Appends to its own subject, `events.view.<id>`, with optimistic concurrency: each message has the expected last
  * sequence of the subject, so that it cannot be stored twice. If an acknowledgement is lost, the last message on the
  * subject shows whether the message was stored.
  */
-export function createJetStreamProducer({ nats, retention, source, id = nuid.next() }: Deps): Producer {
+export function createJetStreamProducer({ nats, options, source, resumed }: Deps): Producer {
+  const id = resumed ?? nuid.next()
   const subject = `events.view.${id}`
-  /** The sequence of the last message on `subject`. Undefined at first and after a failure. */
-  let last: number | undefined
+  /** The sequence of the last message on `subject`. Undefined after a failure, and for a resumed producer at first. */
+  let last = resumed === undefined ? 0 : undefined
 
   /** Reads the end of the subject to find out which of `views` are already stored. */
   async function resync(views: readonly NewView[]) {
     const jsm = await openJetStreamManager(nats)
-    await ensureStream(jsm, retention)
+    await ensureStream(jsm, options)
     const stored = await lastMessage(jsm, STREAM, subject)
     const lastStored = stored && lastViewId(stored)
     return { last: stored?.seq ?? 0, rest: views.slice(views.findIndex(({ id }) => id === lastStored) + 1) }
@@ -62,7 +63,7 @@ export function createJetStreamProducer({ nats, retention, source, id = nuid.nex
 
 function lastViewId(stored: StoredMsg): string | undefined {
   try {
-    return decodeViews(stored.data, stored.timestamp).views.at(-1)?.id
+    return decodeViews(stored.data, stored.timestamp, producerOf(stored.subject)).views.at(-1)?.id
   } catch {
     return undefined
   }
@@ -76,5 +77,5 @@ function contentType(): MsgHdrs {
 
 /** Whether it is certain that the message was not stored: wrong expected sequence, or no stream. */
 function isNotStored(error: unknown): boolean {
-  return hasCode(error, WRONG_LAST_SEQUENCE) || (error instanceof NatsError && error.code === ErrorCode.NoResponders)
+  return isWrongLastSequence(error) || (error instanceof NatsError && error.code === ErrorCode.NoResponders)
 }

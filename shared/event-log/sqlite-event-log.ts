@@ -61,18 +61,17 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
       },
     }),
     async *read(after, signal) {
-      const from = after?.incarnation === incarnation ? after : { incarnation, sequence: 0 }
+      const isNew = after?.incarnation !== incarnation
+      let read = isNew ? 0 : after.sequence
       const end = lastSequence()
-      if (from.sequence > end) {
-        throw new LogRolledBackError(`the log ends at ${end}, before the position ${from.sequence}`)
-      }
-      const batch = createBatchBuilder(from)
-      let read = from.sequence
+      if (read > end) throw new LogRolledBackError(`the log ends at ${end}, before the position ${read}`)
+      const batch = createBatchBuilder({ incarnation, after: read, first: 1, leaving: isNew ? after : undefined })
       while (!signal.aborted) {
         for (const message of Messages.parse(selectNext.all(read, READ_MESSAGES))) {
           const decoded = decode(message)
           if (!batch.hasRoom(message.data.length, decoded?.views.length ?? 0)) yield batch.take(lastSequence() - read)
-          batch.add(message.sequence, message.data.length, decoded)
+          if (decoded) batch.add(message.sequence, message.data.length, decoded)
+          else batch.addDeadLetter(message.sequence, message.data.length, undefined)
           read = message.sequence
         }
         if (read < lastSequence()) continue

@@ -3,7 +3,7 @@ import type { LogPosition } from '../contracts/position.ts'
 import { lastMessage, nextMessage } from '../nats/jetstream.ts'
 import { reasonOf } from './dead-letters.ts'
 import type { Backlog } from './event-log.ts'
-import { DEAD_LETTERS, findStream, STREAM, VIEWS } from './stream.ts'
+import { DEAD_LETTERS, endOf, findStream, STREAM, VIEWS } from './stream.ts'
 
 export type StreamStatus = {
   end: LogPosition
@@ -20,11 +20,11 @@ export type StreamStatus = {
 export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamStatus | undefined> {
   const stream = await findStream(jsm)
   if (!stream) return undefined
-  const { created, state, config } = stream
+  const { state, config } = stream
   const count = state.subjects?.[DEAD_LETTERS] ?? 0
   const last = count > 0 ? await lastMessage(jsm, STREAM, DEAD_LETTERS) : undefined
   return {
-    end: { incarnation: created, sequence: state.last_seq },
+    end: endOf(stream),
     messages: state.messages,
     bytes: state.bytes,
     since: state.messages > 0 ? new Date(state.first_ts) : undefined,
@@ -37,7 +37,7 @@ export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamSta
 export async function readBacklog(jsm: JetStreamManager, after: LogPosition | undefined): Promise<Backlog> {
   const stream = await findStream(jsm)
   if (!stream) return { messages: 0, since: undefined }
-  const read = after?.incarnation === stream.created ? after.sequence : 0
+  const read = after?.incarnation === endOf(stream).incarnation ? after.sequence : 0
   const first = await nextMessage(jsm, STREAM, VIEWS, read + 1)
   return { messages: first ? stream.state.last_seq - first.seq + 1 : 0, since: first?.time }
 }

@@ -1,27 +1,63 @@
-import { type JetStreamManager, nanos, StorageType, type StreamConfig, type StreamInfo } from 'nats'
-import { hasCode, STREAM_NOT_FOUND } from '../nats/jetstream.ts'
+import { type JetStreamManager, nanos, nuid, StorageType, type StreamConfig, type StreamInfo } from 'nats'
+import type { LogPosition } from '../contracts/position.ts'
+import { hasCode, STREAM_NAME_IN_USE, STREAM_NOT_FOUND } from '../nats/jetstream.ts'
 
 /** The JetStream stream of the log, and its subjects. */
 export const STREAM = 'EVENTS'
 export const VIEWS = 'events.view.>'
 export const DEAD_LETTERS = 'events.rejected'
 
-/** How long the log keeps a message, in milliseconds. If undefined, an existing stream keeps its setting. */
-export type Retention = { maxAgeMs?: number | undefined }
+export type StreamOptions = {
+  /** How long the log keeps a message, in milliseconds. If undefined, an existing stream keeps its setting. */
+  maxAgeMs?: number | undefined
+  /** Updates the retention of an existing stream. Only one service may do so. */
+  isOwner?: boolean
+}
 
-/** Creates the stream if it is missing, and updates its retention if that differs. */
-export async function ensureStream(jsm: JetStreamManager, { maxAgeMs }: Retention): Promise<StreamInfo> {
+/** Creates the stream if it is missing. The owner updates its retention if that differs. */
+export async function ensureStream(jsm: JetStreamManager, { maxAgeMs, isOwner }: StreamOptions): Promise<StreamInfo> {
   const limits: Partial<StreamConfig> = maxAgeMs === undefined ? {} : toLimits(maxAgeMs)
   try {
     const stream = await jsm.streams.info(STREAM)
-    if (limits.max_age === undefined || stream.config.max_age === limits.max_age) return stream
+    if (!isOwner || limits.max_age === undefined || stream.config.max_age === limits.max_age) return stream
     await jsm.streams.update(STREAM, limits)
   } catch (error) {
     if (!hasCode(error, STREAM_NOT_FOUND)) throw error
-    await jsm.streams.add({ name: STREAM, subjects: [VIEWS, DEAD_LETTERS], storage: StorageType.File, ...limits })
+    await create(jsm, limits)
   }
-  // Later responses may have a different creation time, which identifies the incarnation.
+  // Later responses may have a different creation time, which identifies the incarnation of an older stream.
   return jsm.streams.info(STREAM)
+}
+
+async function create(jsm: JetStreamManager, limits: Partial<StreamConfig>): Promise<void> {
+  const description = `${INCARNATION}${nuid.next()}`
+  try {
+    await jsm.streams.add({
+      name: STREAM,
+      subjects: [VIEWS, DEAD_LETTERS],
+      description,
+      storage: StorageType.File,
+      ...limits,
+    })
+  } catch (error) {
+    // Another process created it at the same time.
+    if (!hasCode(error, STREAM_NAME_IN_USE)) throw error
+  }
+}
+
+/** Precedes the id of the incarnation in the description of the stream: nats-server 2.9 has no stream metadata. */
+const INCARNATION = 'Views of videos. Incarnation: '
+
+/** The position of the last message. The incarnation of a stream without an id is its creation time. */
+export function endOf({ created, config, state }: StreamInfo): LogPosition {
+  const { description = '' } = config
+  const id = description.startsWith(INCARNATION) ? description.slice(INCARNATION.length) : ''
+  return { incarnation: id || created, sequence: state.last_seq }
+}
+
+/** The producer to whose subject a message was appended. */
+export function producerOf(subject: string): string {
+  return subject.slice(VIEWS.length - 1)
 }
 
 /** The stream, or undefined if there is none. Never creates it. */

@@ -1,11 +1,14 @@
 import { z } from 'zod'
+import type { SerialRange } from '../contracts/event-batch.ts'
 import { Play } from '../contracts/play.ts'
-import { MAX_VIEWS_PER_BATCH, View } from '../contracts/view.ts'
+import { MAX_VIEWS_PER_BATCH, Predecessor, View } from '../contracts/view.ts'
 import { isSampled, type TraceContext, toTracestate } from '../tracing/trace-context.ts'
 import type { NewView } from './event-log.ts'
 
 /** Media type of messages in the log: CloudEvents 1.0, JSON batch format. */
 export const BATCH_CONTENT_TYPE = 'application/cloudevents-batch+json'
+
+const SerialText = z.string().regex(/^[1-9]\d{0,14}$/, { error: 'must be a decimal number of at most 15 digits' })
 
 /**
  * A view as a CloudEvents 1.0 event; `docs/asyncapi.yaml` documents it. Unknown attributes are ignored, as the
@@ -20,22 +23,37 @@ export const ViewEvent = z.looseObject({
     .meta({ description: 'The producer that appended it', examples: ['/play/Q1WAZ5Y7C8N3S9B2K4X6E0'] }),
   type: z.literal('video.viewed'),
   time: View.shape.at.optional(),
+  serial: SerialText.optional().meta({
+    description:
+      'Consecutive numbers of the events of a producer, starting at 1. Requires a source that ends with the producer',
+    examples: ['1'],
+  }),
+  predecessor: Predecessor.shape.producer
+    .optional()
+    .meta({ description: 'An earlier producer of the same program; requires a serial' }),
+  predecessorserial: SerialText.optional().meta({
+    description: 'The last serial of the predecessor that the log acknowledged',
+  }),
   data: Play,
 })
 export type ViewEvent = z.infer<typeof ViewEvent>
 
+const NumberedEvent = z.looseObject({ source: z.string(), serial: SerialText })
 const ViewEvents = z.array(ViewEvent).min(1).max(MAX_VIEWS_PER_BATCH)
 
 /** Encodes views as a CloudEvents batch in JSON. Deterministic. */
 export function encodeViews(views: readonly NewView[], source: string): string {
   return JSON.stringify(
-    views.map(({ id, assetId, userId, at, requestId, traceparent, tracestate }) => ({
+    views.map(({ id, assetId, userId, at, requestId, serial, predecessor, traceparent, tracestate }) => ({
       specversion: '1.0',
       id,
       source,
       type: 'video.viewed',
       subject: assetId,
       time: at,
+      serial: serial?.toString(),
+      predecessor: predecessor?.producer,
+      predecessorserial: predecessor?.serial.toString(),
       requestid: requestId,
       traceparent,
       tracestate,
@@ -53,11 +71,11 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 /**
  * Decodes a message: a CloudEvents batch, or a single event.
  * @param storedAt the default `time` of events (RFC 3339)
+ * @param producer the producer to whose subject the message was appended; by default, the one in each source
  * @throws Error with a message that explains what is invalid
  */
-export function decodeViews(data: Uint8Array, storedAt: string): DecodedViews {
-  const json: unknown = JSON.parse(decoder.decode(data))
-  const batch = Array.isArray(json) ? json : [json]
+export function decodeViews(data: Uint8Array, storedAt: string, producer?: string): DecodedViews {
+  const batch = parseBatch(data)
   // Checked first, because the schema would validate every item, however long the batch is.
   if (batch.length > MAX_VIEWS_PER_BATCH)
     throw new Error(`${batch.length} events; at most ${MAX_VIEWS_PER_BATCH} are allowed`)
@@ -66,12 +84,55 @@ export function decodeViews(data: Uint8Array, storedAt: string): DecodedViews {
   const views: View[] = []
   const traces: TraceContext[] = []
   for (const event of events.data) {
-    const { id, time, data } = event
-    views.push({ id, assetId: data.assetId, userId: data.userId, at: time ?? storedAt })
+    views.push(toView(event, storedAt, producer))
     const trace = recordedTrace(event)
     if (trace) traces.push(trace)
   }
   return { views, traces }
+}
+
+function parseBatch(data: Uint8Array): unknown[] {
+  const json: unknown = JSON.parse(decoder.decode(data))
+  return Array.isArray(json) ? json : [json]
+}
+
+/** A serial needs a matching source: otherwise a message could claim the serials of another producer. */
+function toView(event: ViewEvent, storedAt: string, appendedBy: string | undefined): View {
+  const { id, source, serial, time: at = storedAt, data, predecessor, predecessorserial } = event
+  const { assetId, userId } = data
+  if (serial === undefined) return { id, assetId, userId, at, producer: source }
+  const producer = appendedBy ?? source.slice(source.lastIndexOf('/') + 1)
+  if (!isSourceOf(source, producer)) throw new Error(`the source must end with /${producer}, because it has a serial`)
+  const view: View = { id, assetId, userId, at, producer, serial: Number(serial) }
+  if (predecessor && predecessorserial) {
+    view.predecessor = { producer: predecessor, serial: Number(predecessorserial) }
+  }
+  return view
+}
+
+function isSourceOf(source: string, producer: string): boolean {
+  return source.endsWith(`/${producer}`)
+}
+
+/** The serials in a message that cannot be decoded; undefined if they cannot be read either. */
+export function serialsIn(data: Uint8Array, producer: string): SerialRange | undefined {
+  try {
+    const serials = parseBatch(data).map((event) => {
+      const { source, serial } = NumberedEvent.parse(event)
+      if (!isSourceOf(source, producer)) throw new Error('the serials are those of another producer')
+      return Number(serial)
+    })
+    return toSerialRange(producer, serials)
+  } catch {
+    return undefined
+  }
+}
+
+/** Undefined if there are no serials, or if they are not consecutive. */
+export function toSerialRange(producer: string, serials: readonly number[]): SerialRange | undefined {
+  const [from] = serials
+  if (from === undefined || serials.some((serial, index) => serial !== from + index)) return undefined
+  return { producer, from, to: from + serials.length - 1 }
 }
 
 /** CloudEvents' distributed tracing extension. An invalid trace context is ignored; the view is still counted. */

@@ -6,8 +6,9 @@ export type { JetStreamManager } from 'nats'
 const API_TIMEOUT_MS = 2_000
 
 /** JetStream error codes (`server/errors.json` of nats-server). */
-export const WRONG_LAST_SEQUENCE = 10_071
 export const STREAM_NOT_FOUND = 10_059
+export const STREAM_NAME_IN_USE = 10_058
+const WRONG_LAST_SEQUENCE = [10_071, 10_164]
 const MESSAGE_NOT_FOUND = 10_037
 const NOT_ENABLED = [10_039, 10_076]
 
@@ -18,6 +19,11 @@ export function openJetStreamManager(nats: Pick<NatsLink, 'connection'>): Promis
 
 export function hasCode(error: unknown, code: number): boolean {
   return error instanceof NatsError && error.api_error?.err_code === code
+}
+
+/** The message was not stored, because the last sequence differs from the expected one. */
+export function isWrongLastSequence(error: unknown): boolean {
+  return WRONG_LAST_SEQUENCE.some((code) => hasCode(error, code))
 }
 
 /** Whether JetStream is disabled on the server or for the account. */

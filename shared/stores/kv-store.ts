@@ -1,7 +1,7 @@
 import type { KV, KvEntry } from 'nats'
 import type { z } from 'zod'
 import type { DependencyState } from '../contracts/readiness.ts'
-import { hasCode, WRONG_LAST_SEQUENCE } from '../nats/jetstream.ts'
+import { isWrongLastSequence } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
 import { toReason } from '../runtime/reason.ts'
@@ -164,7 +164,7 @@ async function createIfMissing(kv: KV, key: string, value: string): Promise<void
   try {
     await kv.create(key, value)
   } catch (error) {
-    if (!hasCode(error, WRONG_LAST_SEQUENCE)) throw error
+    if (!isWrongLastSequence(error)) throw error
   }
 }
 

@@ -38,7 +38,27 @@ export function describeEventLog(context: () => Context) {
     await log.append([view], never)
     const [batch] = await readViews(log, undefined, 1)
     const { requestId, ...counted } = view
-    expect(batch?.views).toEqual([counted])
+    expect(batch?.views).toEqual([{ ...counted, producer: expect.stringMatching(/^\/test\/./) }])
+  })
+
+  test('a view with a serial is read with its producer and predecessor', async () => {
+    await using log = await context().open()
+    const producer = log.producer('/test')
+    const view = { ...createView(), serial: 1, predecessor: { producer: 'earlier', serial: 7 } }
+    await producer.append([view], never)
+    const [batch] = await readViews(log, undefined, 1)
+    const { requestId, ...counted } = view
+    expect(batch?.views).toEqual([{ ...counted, producer: producer.id }])
+  })
+
+  test('the first batch of another incarnation names the position that it leaves', async () => {
+    await using log = await context().open()
+    await log.append(createViews(1), never)
+    const left = { incarnation: 'another', sequence: 9 }
+    const [batch] = await readViews(log, left, 1)
+    expect(batch).toMatchObject({ after: 0, first: 1, leaving: left })
+    const [next] = await readViews(log, undefined, 1)
+    expect(next?.leaving).toBeUndefined()
   })
 
   test('every view is read, but only sampled trace contexts', async () => {

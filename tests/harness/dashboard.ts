@@ -49,7 +49,7 @@ export function metricsIn(expr: string): string[] {
     .replaceAll(/{[^}]*}|\[[^\]]*\]|"[^"]*"/g, ' ')
     .replaceAll(/\b(by|on|without|ignoring|group_left|group_right)\s*\([^)]*\)/g, ' ')
     .matchAll(/(?<![\w$])[a-z]\w*(?!\w|\s*\()/g)
-  const keywords = ['and', 'or', 'unless', 'bool']
+  const keywords = ['and', 'or', 'unless', 'bool', 'offset']
   return [...new Set([...words].map(([word]) => word))].filter((word) => !keywords.includes(word))
 }
 

@@ -1,0 +1,106 @@
+import type { SerialRange } from '../shared/contracts/event-batch.ts'
+import type { Predecessor, View } from '../shared/contracts/view.ts'
+import { createKnownIds } from './known-ids.ts'
+
+/** A play has a new producer after each start and each outage. */
+const MAX_PRODUCERS = 100_000
+
+/** The views between two positions of the log, and what the reader knows about the log. */
+export type NumberedBatch = {
+  after: number
+  through: number
+  views: View[]
+  /** The sequence of the oldest message that the log retains. */
+  first?: number | undefined
+  /** The serials in dead letters. */
+  rejected?: SerialRange[] | undefined
+}
+
+export type Deduplicated = {
+  /** The views that are not duplicates. */
+  views: View[]
+  /** Serials that the log acknowledged and lost. */
+  gaps: SerialRange[]
+}
+
+export type Deduplicate = (batch: NumberedBatch) => Deduplicated
+
+/** The last serial of a producer, and the log position at which it was read. */
+type Last = { serial: number; sequence: number }
+
+/**
+ * Drops duplicates, whatever the broker stores twice. The serials of a producer are consecutive: one that is not larger
+ * than the last shows a duplicate, and one that is larger than the next shows that the log lost acknowledged views.
+ * Views without a serial are unique by source and id.
+ */
+export function createDeduplicator(maxProducers = MAX_PRODUCERS): Deduplicate {
+  const knownIds = createKnownIds()
+  /** Whether an unknown producer must start at serial 1. Not if its first messages may have expired or been forgotten. */
+  let isComplete = true
+  /** In the order of their last message. */
+  const lasts = new Map<string, Last>()
+
+  function lastOf(producer: string, firstSerial: number, sequence: number): Last {
+    const last = lasts.get(producer) ?? { serial: isComplete ? 0 : firstSerial - 1, sequence: -1 }
+    if (last.sequence === sequence) return last
+    last.sequence = sequence
+    lasts.delete(producer)
+    lasts.set(producer, last)
+    return last
+  }
+
+  /** Forgets producers whose last message has expired, and the oldest ones beyond the maximum. */
+  function forgetBefore(first: number): void {
+    for (const [producer, { sequence }] of lasts) {
+      if (sequence >= first && lasts.size <= maxProducers) return
+      lasts.delete(producer)
+      isComplete = false
+    }
+  }
+
+  return function deduplicate({ after, through, views, first = 1, rejected = [] }) {
+    const gaps: SerialRange[] = []
+    if (after === 0 && first > 1) isComplete = false
+
+    /** @returns whether the serials are new */
+    function advance(producer: string, from: number, to: number): boolean {
+      const last = lastOf(producer, from, through)
+      if (to <= last.serial) return false
+      if (from > last.serial + 1) gaps.push({ producer, from: last.serial + 1, to: from - 1 })
+      last.serial = to
+      return true
+    }
+    function end({ producer, serial }: Predecessor): void {
+      const last = lastOf(producer, serial + 1, through)
+      if (serial <= last.serial) return
+      gaps.push({ producer, from: last.serial + 1, to: serial })
+      last.serial = serial
+    }
+    function isNew({ producer, id, serial, predecessor }: View): boolean {
+      if (producer === undefined) return true
+      if (serial === undefined) return knownIds.add(producer, id)
+      if (!advance(producer, serial, serial)) return false
+      if (predecessor) end(predecessor)
+      return true
+    }
+
+    const counted = views.filter(isNew)
+    for (const { producer, from, to } of rejected) advance(producer, from, to)
+    forgetBefore(first)
+    return { views: counted, gaps: gaps.flatMap((gap) => subtract(gap, rejected)) }
+  }
+}
+
+/** The parts of a range that are in none of the others. */
+function subtract(range: SerialRange, others: readonly SerialRange[]): SerialRange[] {
+  return others.reduce(
+    (rest, other) =>
+      rest.flatMap((part) => {
+        if (other.producer !== part.producer || other.to < part.from || other.from > part.to) return part
+        const before = { ...part, to: other.from - 1 }
+        const behind = { ...part, from: other.to + 1 }
+        return [before, behind].filter(({ from, to }) => from <= to)
+      }),
+    [range],
+  )
+}

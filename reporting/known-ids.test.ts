@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest'
+import { createKnownIds } from './known-ids.ts'
+
+test('an id is new once per source', () => {
+  const ids = createKnownIds()
+  expect([ids.add('/a', '1'), ids.add('/a', '1'), ids.add('/b', '1'), ids.add('/a1', ''), ids.add('/', 'a1')]).toEqual([
+    true,
+    false,
+    true,
+    true,
+    true,
+  ])
+})
+
+test('at least the last ids are known, and at most twice as many', () => {
+  const ids = createKnownIds(10)
+  const isNew = (id: number) => ids.add('/a', String(id))
+  for (let id = 1; id <= 25; id += 1) {
+    expect(isNew(id)).toBe(true)
+    for (let recent = Math.max(1, id - 9); recent <= id; recent += 1) expect(isNew(recent)).toBe(false)
+  }
+  expect(isNew(5)).toBe(true)
+})

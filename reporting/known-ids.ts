@@ -1,0 +1,30 @@
+import { hash } from 'node:crypto'
+
+/** How many of the last ids are known for certain. */
+const KNOWN_IDS = 1_000_000
+
+export type KnownIds = {
+  /** @returns false if it was added before */
+  add(source: string, id: string): boolean
+}
+
+/**
+ * The last ids of events without serials, by source. Two generations hold between one and two times that many: dropping
+ * a whole generation costs less than evicting single ids. An id is stored as 16 bytes of its SHA-256.
+ */
+export function createKnownIds(max = KNOWN_IDS): KnownIds {
+  let current = new Set<string>()
+  let previous = new Set<string>()
+  return {
+    add(source, id) {
+      const key = hash('sha256', `${source.length} ${source}${id}`, 'buffer').toString('latin1', 0, 16)
+      if (current.has(key) || previous.has(key)) return false
+      if (current.size === max) {
+        previous = current
+        current = new Set()
+      }
+      current.add(key)
+      return true
+    },
+  }
+}
