@@ -2,6 +2,8 @@ import type { Play } from '../shared/contracts/play.ts'
 import type { LogPosition } from '../shared/contracts/position.ts'
 import type { View } from '../shared/contracts/view.ts'
 import type { PlayCounts, ViewCount } from '../shared/contracts/view-counts.ts'
+import { assertRoom, type Capacity, unlimited } from './capacity.ts'
+import { createCountMap } from './count-map.ts'
 
 export type CountedBy = 'asset' | 'user'
 
@@ -11,15 +13,21 @@ export type CountBatch = { incarnation: string; after: number; through: number; 
 export type ViewCounts = {
   /** The views of an asset or user; undefined if it has none. */
   views(by: CountedBy, id: string): number | undefined
-  /** The `limit` ids with the most views, in descending order, then by id. */
+  /** The number of assets or users with views. */
+  size(by: CountedBy): number
+  /** The `limit` ids with the most views, in descending order, then by id. `limit` is at most MAX_TOP. */
   top(by: CountedBy, limit: number): ViewCount[]
-  /** Counts a view that is not in the log. */
+  /**
+   * Counts a view that is not in the log.
+   * @throws CountsFullError
+   */
   count(play: Play): PlayCounts
   /** The log position that the counts reflect; undefined before the first batch. */
   position(): LogPosition | undefined
   /**
    * Counts a batch and advances the position, if the batch starts at the position. Otherwise it changes nothing.
    * @returns whether the batch was counted
+   * @throws CountsFullError if its new ids exceed the capacity; nothing is changed
    */
   apply(batch: CountBatch): boolean
 }
@@ -28,8 +36,8 @@ export type ViewCounts = {
  * The counts, and the log position that they reflect. Both are updated atomically, so that each view in the log is
  * counted exactly once: a duplicate or out-of-order batch does not start at the position, and is rejected.
  */
-export function createViewCounts(): ViewCounts {
-  const counts = { asset: new Map<string, number>(), user: new Map<string, number>() }
+export function createViewCounts(capacity: Capacity = unlimited): ViewCounts {
+  const counts = { asset: createCountMap(), user: createCountMap() }
   /** Earlier incarnations of the log: a late batch from one of them must not be taken for the start of a new log. */
   const superseded = new Set<string>()
   let position: LogPosition | undefined
@@ -40,16 +48,21 @@ export function createViewCounts(): ViewCounts {
   }
 
   function add({ assetId, userId }: Play): PlayCounts {
-    return { userviews: increment(counts.user, userId), assetviews: increment(counts.asset, assetId) }
+    return { userviews: counts.user.increment(userId), assetviews: counts.asset.increment(assetId) }
   }
 
   return {
     views: (by, id) => counts[by].get(id),
-    top: (by, limit) => selectTop(counts[by], limit),
-    count: add,
+    size: (by) => counts[by].size(),
+    top: (by, limit) => counts[by].top(limit),
+    count(play) {
+      assertRoom(capacity, counts, [play])
+      return add(play)
+    },
     position: () => position,
     apply(batch) {
       if (!startsAtPosition(batch)) return false
+      assertRoom(capacity, counts, batch.views)
       for (const view of batch.views) add(view)
       if (position && position.incarnation !== batch.incarnation) superseded.add(position.incarnation)
       position = { incarnation: batch.incarnation, sequence: batch.through }
@@ -61,27 +74,4 @@ export function createViewCounts(): ViewCounts {
 /** Incarnations are named by their creation time. Other names have no order. */
 function isOlder(incarnation: string, than: string | undefined): boolean {
   return than !== undefined && Date.parse(incarnation) < Date.parse(than)
-}
-
-function increment(counts: Map<string, number>, id: string): number {
-  const views = (counts.get(id) ?? 0) + 1
-  counts.set(id, views)
-  return views
-}
-
-/** A single pass that keeps a sorted top list, because `limit` is small compared with the number of ids. */
-function selectTop(counts: Map<string, number>, limit: number): ViewCount[] {
-  const top: ViewCount[] = []
-  for (const [id, views] of counts) {
-    const last = top.at(-1)
-    if (top.length === limit && last && !ranksBefore({ id, views }, last)) continue
-    const index = top.findIndex((other) => ranksBefore({ id, views }, other))
-    top.splice(index < 0 ? top.length : index, 0, { id, views })
-    if (top.length > limit) top.pop()
-  }
-  return top
-}
-
-function ranksBefore(a: ViewCount, b: ViewCount): boolean {
-  return a.views > b.views || (a.views === b.views && a.id < b.id)
 }
