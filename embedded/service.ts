@@ -7,7 +7,6 @@ import { reporting } from '../reporting/service.ts'
 import { type ServiceEntry, services } from '../services.ts'
 import { createLocalInvalidations } from '../shared/catalogue/local-invalidations.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
-import { writeSettings } from '../shared/http/write-token.ts'
 import { createLog } from '../shared/runtime/log.ts'
 import { dataDir } from '../shared/runtime/settings.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
@@ -16,7 +15,7 @@ import { openTracing } from '../shared/tracing/open.ts'
 import type { Tracing } from '../shared/tracing/tracing.ts'
 
 const { CATALOGUE_TTL, CORS_ORIGINS } = playSettings
-const settings = { DATA_DIR: dataDir, CATALOGUE_TTL, CORS_ORIGINS, ...writeSettings }
+const settings = { DATA_DIR: dataDir, CATALOGUE_TTL, CORS_ORIGINS, ...reporting.settings }
 type EmbeddedSettings = ServiceSettings<typeof settings>
 
 /**

@@ -123,7 +123,7 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
         summary: 'Count one view without recording it in the log',
         description: 'It is lost when the counts are replayed from the log',
         responses: { 200: PlayCounts },
-        problems: [400],
+        problems: [400, 507],
         isWrite: true,
       }),
       requireWriteToken(writeToken),
@@ -154,7 +154,7 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
         description:
           'Returns the new position, or 409 with the current one if the batch starts elsewhere. Maximum body size: 20,971,520 bytes',
         responses: { 200: Position, 409: PositionConflict },
-        problems: BODY_PROBLEMS,
+        problems: [...BODY_PROBLEMS, 507],
         isWrite: true,
       }),
       requireWriteToken(writeToken),

@@ -1,10 +1,13 @@
 import { Counter, Gauge } from 'prom-client'
 import type { Logger } from '../shared/runtime/log.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
+import { unlimited } from './capacity.ts'
 import type { ViewCounts } from './view-counts.ts'
 
+type Deps = { metrics: Metrics; log: Logger }
+
 /** Adds metrics to the counts, and logs losses. */
-export function instrumentCounts({ metrics, log }: { metrics: Metrics; log: Logger }, counts: ViewCounts): ViewCounts {
+export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, capacity = unlimited): ViewCounts {
   const registers = [metrics]
   const views = new Counter({
     name: 'counted_views_total',
@@ -36,13 +39,34 @@ export function instrumentCounts({ metrics, log }: { metrics: Metrics; log: Logg
       this.set(counts.position()?.sequence ?? 0)
     },
   })
+  new Gauge({
+    name: 'counted_ids',
+    help: 'Assets and users with counts',
+    labelNames: ['by'],
+    registers,
+    collect() {
+      for (const by of ['asset', 'user'] as const) this.set({ by }, counts.size(by))
+    },
+  })
+  new Gauge({ name: 'counted_ids_max', help: 'Maximum of assets, and of users, with counts', registers }).set(
+    capacity.maxIds,
+  )
+  new Gauge({
+    name: 'counts_heap_full',
+    help: '1 if the heap has no room for the counts of new ids, otherwise 0',
+    registers,
+    collect() {
+      this.set(Number(capacity.isHeapFull()))
+    },
+  })
   for (const source of ['log', 'request']) views.inc({ source }, 0)
   for (const outcome of ['applied', 'refused']) batches.inc({ outcome }, 0)
   return {
     ...counts,
     count(play) {
+      const counted = counts.count(play)
       views.inc({ source: 'request' })
-      return counts.count(play)
+      return counted
     },
     apply(batch) {
       const applied = counts.apply(batch)

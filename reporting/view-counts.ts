@@ -3,6 +3,8 @@ import type { LostViews } from '../shared/contracts/lost-views.ts'
 import type { Play } from '../shared/contracts/play.ts'
 import type { LogPosition } from '../shared/contracts/position.ts'
 import type { PlayCounts, ViewCount } from '../shared/contracts/view-counts.ts'
+import { assertRoom, type Capacity, unlimited } from './capacity.ts'
+import { createCountMap } from './count-map.ts'
 import { createDeduplicator, type Deduplicated, type NumberedBatch } from './deduplicator.ts'
 
 export type CountedBy = 'asset' | 'user'
@@ -17,9 +19,14 @@ export type CountBatch = NumberedBatch & {
 export type ViewCounts = {
   /** The views of an asset or user; undefined if it has none. */
   views(by: CountedBy, id: string): number | undefined
-  /** The `limit` ids with the most views, in descending order, then by id. */
+  /** The number of assets or users with views. */
+  size(by: CountedBy): number
+  /** The `limit` ids with the most views, in descending order, then by id. `limit` is at most MAX_TOP. */
   top(by: CountedBy, limit: number): ViewCount[]
-  /** Counts a view that is not in the log. */
+  /**
+   * Counts a view that is not in the log.
+   * @throws CountsFullError
+   */
   count(play: Play): PlayCounts
   /** The log position that the counts reflect; undefined before the first batch. */
   position(): LogPosition | undefined
@@ -27,6 +34,7 @@ export type ViewCounts = {
    * Counts a batch without its duplicates and advances the position, if the batch starts at the position. Otherwise it
    * changes nothing.
    * @returns what was counted; undefined if the batch starts elsewhere
+   * @throws CountsFullError if its new ids exceed the capacity; nothing is changed
    */
   apply(batch: CountBatch): Deduplicated | undefined
   /** The views that the log acknowledged and lost. */
@@ -40,8 +48,8 @@ const MAX_GAPS = 100
  * The counts, and the log position that they reflect. Both are updated atomically, so that each view in the log is
  * counted exactly once: a duplicate or out-of-order batch does not start at the position, and is rejected.
  */
-export function createViewCounts(): ViewCounts {
-  const counts = { asset: new Map<string, number>(), user: new Map<string, number>() }
+export function createViewCounts(capacity: Capacity = unlimited): ViewCounts {
+  const counts = { asset: createCountMap(), user: createCountMap() }
   const deduplicate = createDeduplicator()
   const lost: LostViews = { views: 0, gaps: [] }
   let position: LogPosition | undefined
@@ -53,7 +61,7 @@ export function createViewCounts(): ViewCounts {
   }
 
   function add({ assetId, userId }: Play): PlayCounts {
-    return { userviews: increment(counts.user, userId), assetviews: increment(counts.asset, assetId) }
+    return { userviews: counts.user.increment(userId), assetviews: counts.asset.increment(assetId) }
   }
 
   function addGap(gap: SerialRange): void {
@@ -64,11 +72,16 @@ export function createViewCounts(): ViewCounts {
 
   return {
     views: (by, id) => counts[by].get(id),
-    top: (by, limit) => selectTop(counts[by], limit),
-    count: add,
+    size: (by) => counts[by].size(),
+    top: (by, limit) => counts[by].top(limit),
+    count(play) {
+      assertRoom(capacity, counts, [play])
+      return add(play)
+    },
     position: () => position,
     apply(batch) {
       if (!startsAtPosition(batch)) return undefined
+      assertRoom(capacity, counts, batch.views)
       const deduplicated = deduplicate(batch)
       for (const view of deduplicated.views) add(view)
       for (const gap of deduplicated.gaps) addGap(gap)
@@ -81,27 +94,4 @@ export function createViewCounts(): ViewCounts {
 
 function isSamePosition(a: LogPosition | undefined, b: LogPosition | undefined): boolean {
   return a?.incarnation === b?.incarnation && a?.sequence === b?.sequence
-}
-
-function increment(counts: Map<string, number>, id: string): number {
-  const views = (counts.get(id) ?? 0) + 1
-  counts.set(id, views)
-  return views
-}
-
-/** A single pass that keeps a sorted top list, because `limit` is small compared with the number of ids. */
-function selectTop(counts: Map<string, number>, limit: number): ViewCount[] {
-  const top: ViewCount[] = []
-  for (const [id, views] of counts) {
-    const last = top.at(-1)
-    if (top.length === limit && last && !ranksBefore({ id, views }, last)) continue
-    const index = top.findIndex((other) => ranksBefore({ id, views }, other))
-    top.splice(index < 0 ? top.length : index, 0, { id, views })
-    if (top.length > limit) top.pop()
-  }
-  return top
-}
-
-function ranksBefore(a: ViewCount, b: ViewCount): boolean {
-  return a.views > b.views || (a.views === b.views && a.id < b.id)
 }

@@ -5,6 +5,8 @@ const views = z.int().nonnegative()
 
 /** Maximum number of ids of each kind in one lookup. */
 const MAX_LOOKUP_IDS = 10_000
+/** Maximum length of a top list. */
+export const MAX_TOP = 1_000
 
 /** The views of one asset or one user. */
 export const ViewCount = z
@@ -35,7 +37,7 @@ export type LookedUpCounts = z.infer<typeof LookedUpCounts>
 
 export const TopQuery = z.object({
   by: z.enum(['asset', 'user']).default('asset'),
-  limit: z.coerce.number().int().min(1).max(1_000).default(10),
+  limit: z.coerce.number().int().min(1).max(MAX_TOP).default(10),
 })
 export type TopQuery = z.infer<typeof TopQuery>
 

@@ -22,6 +22,7 @@ const statusTexts: Partial<Record<number, string>> = {
   415: 'Unsupported media type',
   429: 'Too many requests',
   503: 'Service unavailable',
+  507: 'Insufficient storage',
 }
 
 /** Responds with a Problem, the shape of all errors. */
@@ -62,7 +63,7 @@ export function createErrorHandler(): ErrorHandler<AppEnv> {
       const line = { reason: toReason(error), times, ...idsOf(c), path: c.req.path }
       c.get('log').warn(line, 'request not served')
     }
-    return problem(c, 503, undefined, error.details)
+    return problem(c, error.status, undefined, error.details)
   }
 }
 

@@ -35,6 +35,7 @@ const descriptions: Record<number, string> = {
   413: 'The body is too large',
   415: 'The body has an unsupported media type',
   503: 'Temporarily unavailable',
+  507: 'There is no room for new ids',
 }
 
 const text = { type: 'string' as const }

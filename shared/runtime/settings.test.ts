@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { UsageError } from './command-line.ts'
 import {
+  count,
   dataDir,
   describeSettings,
   duration,
@@ -46,6 +47,13 @@ test('flags take precedence over environment variables, which take precedence ov
 test('an empty value is treated as unset', () => {
   expect(load({ PORT: '', HOST: '', CACHE_TTL: '', MAX_AGE: '', CORS_ORIGINS: '' })).toEqual(load())
   expect(load({ PORT: '1' }, '--port=')).toMatchObject({ PORT: 1 })
+})
+
+test('a count is a positive integer up to its maximum', () => {
+  const shape = { MAX: count(5, 'Maximum', 1_000) }
+  const load = (MAX?: string) => loadSettings(shape, { args: [], env: { MAX } })
+  expect([load(), load('1'), load('1000')]).toEqual([{ MAX: 5 }, { MAX: 1 }, { MAX: 1_000 }])
+  for (const value of ['0', '1001', '-1', '1.5', 'many']) expect(() => load(value)).toThrow('a number, 1 to 1000')
 })
 
 test('the highest port is 65535', () => {

@@ -91,6 +91,18 @@ export function port(fallback: number) {
 
 export const host = z.string().default('127.0.0.1').meta({ description: 'Address to listen on' })
 
+/** A positive integer up to `max`. */
+export function count(fallback: number, description: string, max: number) {
+  const error = `must be a number, 1 to ${max}`
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, { error })
+    .default(String(fallback))
+    .transform(Number)
+    .refine((value) => value >= 1 && value <= max, { error })
+    .meta({ description })
+}
+
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 export const logLevel = z

@@ -1,0 +1,74 @@
+import { constants, PerformanceObserver } from 'node:perf_hooks'
+import { getHeapStatistics } from 'node:v8'
+import type { Play } from '../shared/contracts/play.ts'
+import { count } from '../shared/runtime/settings.ts'
+import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
+import type { CountMap } from './count-map.ts'
+
+/** The default takes 3 GB of heap. At 10^9 ids, each Map of the counts would have a quarter of the entries that V8 allows. */
+export const maxUsers = count(50_000_000, 'Maximum number of users, and of assets, with counts', 1_000_000_000)
+
+/** The share of the heap limit that live data may use: the rest is for requests and garbage. */
+const MAX_HEAP_SHARE = 0.8
+/** Node's default for the young generation, which the heap limit includes. */
+const YOUNG_GENERATION_BYTES = 96 * 2 ** 20
+
+export type Capacity = {
+  /** Maximum number of users, and of assets. */
+  maxIds: number
+  isHeapFull: () => boolean
+}
+
+export const unlimited: Capacity = { maxIds: Number.POSITIVE_INFINITY, isHeapFull: () => false }
+
+/** A view has a new id, and there is no room for it. The client may retry after an operator has made room. */
+export class CountsFullError extends UnavailableError {
+  override name = 'CountsFullError'
+  override readonly status = 507
+}
+
+type Counts = Record<'asset' | 'user', Pick<CountMap, 'get' | 'size'>>
+
+/**
+ * Verifies that all ids in `plays` fit.
+ * @throws CountsFullError
+ */
+export function assertRoom({ maxIds, isHeapFull }: Capacity, { asset, user }: Counts, plays: readonly Play[]): void {
+  const isFull = isHeapFull()
+  if (!isFull && Math.max(asset.size(), user.size()) + plays.length <= maxIds) return
+  const assets = newIds(
+    asset,
+    plays.map(({ assetId }) => assetId),
+  )
+  const users = newIds(
+    user,
+    plays.map(({ userId }) => userId),
+  )
+  if (isFull && assets + users > 0) {
+    throw new CountsFullError('the counts use nearly all of the heap: raise --max-old-space-size')
+  }
+  if (user.size() + users > maxIds) throw new CountsFullError(`there are counts of ${maxIds} users: raise MAX_USERS`)
+  if (asset.size() + assets > maxIds) throw new CountsFullError(`there are counts of ${maxIds} assets: raise MAX_USERS`)
+}
+
+function newIds(counts: Pick<CountMap, 'get'>, ids: string[]): number {
+  return new Set(ids.filter((id) => counts.get(id) === undefined)).size
+}
+
+/** Tracks the heap in use after each full garbage collection: before one, most of it may be garbage. */
+export function watchHeap(): Disposable & Pick<Capacity, 'isHeapFull'> {
+  const max = MAX_HEAP_SHARE * (getHeapStatistics().heap_size_limit - YOUNG_GENERATION_BYTES)
+  let live = 0
+  const observer = new PerformanceObserver((list) => {
+    if (list.getEntries().some(isFullCollection)) live = getHeapStatistics().used_heap_size
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  return {
+    isHeapFull: () => live > max,
+    [Symbol.dispose]: () => observer.disconnect(),
+  }
+}
+
+function isFullCollection(entry: { detail?: unknown; name: string }): boolean {
+  return Object(entry.detail).kind === constants.NODE_PERFORMANCE_GC_MAJOR
+}

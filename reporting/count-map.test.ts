@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest'
+import { createCountMap, createShardSelector } from './count-map.ts'
+
+test('an id has the number of its increments as its count', () => {
+  const counts = createCountMap()
+  expect(counts.get('a')).toBeUndefined()
+  expect([counts.increment('a'), counts.increment('a'), counts.increment('constructor')]).toEqual([1, 2, 1])
+  expect([counts.get('a'), counts.get('constructor'), counts.get('b')]).toEqual([2, 1, undefined])
+  expect(counts.size()).toBe(2)
+})
+
+test.each([
+  ['uniform', () => Math.floor(Math.random() * 6_000)],
+  ['skewed', () => Math.floor(Math.random() ** 4 * 6_000)],
+  ['rising', (step: number) => Math.floor(step / 10)],
+  ['falling', (step: number) => 10_000 - Math.floor(step / 10)],
+])('the top 1,000 of 6,000 ids are exact after every 5,000 increments, if the ids are %s', (_, draw) => {
+  const counts = createCountMap()
+  const model = new Map<string, number>()
+  for (let step = 1; step <= 60_000; step += 1) {
+    const id = `id-${draw(step)}`
+    model.set(id, (model.get(id) ?? 0) + 1)
+    expect(counts.increment(id)).toBe(model.get(id))
+    if (step % 5_000 !== 0) continue
+    const sorted = Array.from(model, ([id, views]) => ({ id, views })).sort(
+      (a, b) => b.views - a.views || (a.id < b.id ? -1 : 1),
+    )
+    expect(counts.top(1_000)).toEqual(sorted.slice(0, 1_000))
+    expect(counts.top(3)).toEqual(sorted.slice(0, 3))
+  }
+})
+
+/** V8 limits a Map to 2^24 entries, and MAX_USERS is at most 10^9. */
+test.each([
+  ['numbers', (index: number) => String(index)],
+  ['a long common prefix and suffix', (index: number) => `${'user-'.repeat(10)}${index}@${'example.'.repeat(5)}com`],
+  [
+    'the same bits at the end of each character',
+    (index: number) => index.toString(2).padStart(20, '0').replaceAll('1', 'p'),
+  ],
+])('ids that are %s spread evenly over 256 shards', (_, toId) => {
+  const toShard = createShardSelector()
+  const sizes = new Map<number, number>()
+  const ids = 200_000
+  for (let index = 0; index < ids; index += 1) {
+    const shard = toShard(toId(index))
+    sizes.set(shard, (sizes.get(shard) ?? 0) + 1)
+  }
+  expect(sizes.size).toBe(256)
+  expect(Math.max(...sizes.values())).toBeLessThan((2 * ids) / 256)
+})

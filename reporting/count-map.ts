@@ -1,0 +1,90 @@
+import { MAX_TOP, type ViewCount } from '../shared/contracts/view-counts.ts'
+
+/**
+ * The counts are in 2^8 Maps, because V8 limits a Map to 2^24 entries, and growing a large one blocks the event loop.
+ * With 50,000,000 ids, each Map has 200,000 entries.
+ */
+const SHARD_BITS = 8
+
+export type CountMap = {
+  /** The count of an id; undefined if it was never incremented. */
+  get(id: string): number | undefined
+  /** Adds one, and returns the new count. */
+  increment(id: string): number
+  /** The number of ids. */
+  size(): number
+  /** The `limit` ids with the highest counts, in descending order, then by id. `limit` is at most MAX_TOP. */
+  top(limit: number): ViewCount[]
+}
+
+/** Counts by id, for tens of millions of ids. Counts only rise, so that the top list can be kept up to date. */
+export function createCountMap(): CountMap {
+  const shards: Map<string, number>[] = []
+  const toIndex = createShardSelector()
+  const top = createTop((id) => shardOf(id).get(id) ?? 0)
+  let size = 0
+
+  function shardOf(id: string): Map<string, number> {
+    const index = toIndex(id)
+    const shard = shards[index] ?? new Map()
+    shards[index] = shard
+    return shard
+  }
+
+  return {
+    get: (id) => shardOf(id).get(id),
+    increment(id) {
+      const shard = shardOf(id)
+      const before = shard.get(id)
+      if (before === undefined) size += 1
+      const views = (before ?? 0) + 1
+      shard.set(id, views)
+      top.add(id, views)
+      return views
+    },
+    size: () => size,
+    top: (limit) => top.list().slice(0, limit),
+  }
+}
+
+/** FNV-1a (https://datatracker.ietf.org/doc/html/rfc9923) with a random seed: no client can fill a shard on purpose. */
+export function createShardSelector(): (id: string) => number {
+  const seed = Math.floor(Math.random() * 2 ** 32)
+  return (id) => {
+    let hash = seed
+    for (let index = 0; index < id.length; index += 1) hash = Math.imul(hash ^ id.charCodeAt(index), 0x01000193)
+    return hash >>> (32 - SHARD_BITS)
+  }
+}
+
+/**
+ * Keeps candidates for the top list. An id becomes one when it ranks before the last of the previous cut. A cut leaves
+ * the first MAX_TOP. Since counts only rise, no id that was left out can be among them unless it rises again.
+ */
+function createTop(countOf: (id: string) => number) {
+  let candidates = new Set<string>()
+  let last: ViewCount | undefined
+
+  function list(): ViewCount[] {
+    const sorted = Array.from(candidates, (id) => ({ id, views: countOf(id) })).sort(byRank)
+    if (sorted.length < MAX_TOP) return sorted
+    const first = sorted.slice(0, MAX_TOP)
+    candidates = new Set(first.map(({ id }) => id))
+    last = first.at(-1)
+    return first
+  }
+
+  return {
+    list,
+    add(id: string, views: number) {
+      const rankedAt = last ? last.views + Number(id > last.id) : 1
+      if (views !== rankedAt) return
+      candidates.add(id)
+      if (candidates.size > 2 * MAX_TOP) list()
+    },
+  }
+}
+
+function byRank(a: ViewCount, b: ViewCount): number {
+  return b.views - a.views || (a.id < b.id ? -1 : 1)
+}
