@@ -6,7 +6,7 @@ import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Recorded } from './spooler.ts'
 
-/** Timeout of an append. Together with the lookups and the outbox, it keeps a play below one second. */
+/** Timeout of an append. Leaves enough of the one second that a play may take for the lookups and the outbox. */
 const APPEND_TIMEOUT_MS = 300
 
 const MAX_VIEWS_PER_APPEND = 1_000
@@ -14,7 +14,7 @@ const MAX_VIEWS_PER_APPEND = 1_000
 const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send' } } as const
 
 /**
- * Records a view. Resolves to the place where it is recorded.
+ * Records a view in the log or the outbox, and resolves to that place.
  * @throws UnavailableError if the view could not be recorded
  */
 export type Recorder = (play: Play, request: RequestContext) => Promise<Recorded>

@@ -103,7 +103,7 @@ describe('npm start', { timeout: 60_000 }, () => {
       expect((await fetch(`${urlOf('metadata')}/healthz`)).status).toBe(200)
       expect(pids.size).toBe(1)
       child.stdout.destroy()
-      // Writing the next log line fails.
+      // The supervisor fails to write the next log line.
       const requests = eventually(() => expect(fetch(`${urlOf('metadata')}/content/asset/456`)).rejects.toThrow())
       await Promise.all([ended, requests])
     } finally {

@@ -5,7 +5,7 @@ import { raceAbort } from '../../shared/runtime/race-abort.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, fail, ok } from './finding.ts'
 
-/** Checks that Consul has healthy instances of each service, and sets their `origins`. Skipped without CONSUL_HTTP_ADDR. */
+/** Checks that Consul has healthy instances of each service, and fills `origins`. Skipped without CONSUL_HTTP_ADDR. */
 export async function checkConsul(settings: DiscoverySettings, origins: Map<ServiceEntry, string[]>) {
   const address = settings.CONSUL_HTTP_ADDR
   if (!address) return []

@@ -6,7 +6,7 @@ import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, fail, ok, plural, warn } from './finding.ts'
 import { probe, type Samples, sampleTwice, toMetric } from './probe.ts'
 
-/** An older uncounted message is stuck: by then, an interrupted batch has been retried. */
+/** The age at which an uncounted message is stuck. An interrupted batch is retried sooner. */
 const STUCK_S = 3
 const LATE_S = 10
 
@@ -90,7 +90,7 @@ export function* diagnoseCounting({ first, second = first }: Samples<Lag>): Gene
   if (Number.isNaN(second.backlog)) return
   const lag = `${plural(second.backlog, 'message')} not counted yet, the oldest for ${Math.round(second.seconds)} s`
   const isStuck = first.position === second.position && second.seconds > STUCK_S
-  // An incarnation is named by its creation time.
+  // The name of an incarnation is its creation time.
   const isOlder = counted && end && Date.parse(counted.incarnation) > Date.parse(end.incarnation)
   const listener = 'check the log of queue-listener; its WRITE_TOKEN may be missing or wrong'
   const capacity = 'see docs/performance.md for the capacity of reporting'

@@ -9,7 +9,7 @@ import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
 export type NumberedEvent = LiveEvent & { id: string }
 
 export type ReplayBuffer = {
-  /** Adds an event from the source to the next one. */
+  /** Merges an event from the source into the next event. */
   add(event: LiveEvent): void
   /** Everything added since the previous call, as one event. Undefined if there is nothing. */
   next(): NumberedEvent | undefined
