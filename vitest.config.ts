@@ -16,7 +16,7 @@ export default defineConfig({
           name: 'unit',
           include: ['**/*.test.ts'],
           exclude: ['node_modules/**', 'data/**', 'tests/**'],
-          // They mostly wait for timers, and leave no state behind.
+          // Unit tests mostly wait for timers, and leave no state behind.
           isolate: false,
           maxWorkers: 4,
           sequence: { groupOrder: 0 },

@@ -31,7 +31,7 @@ export const embedded = {
     const invalidations = createLocalInvalidations()
 
     const tracings: Tracing[] = []
-    // In parallel, because each one waits for its timeout if the collector is unreachable.
+    // In parallel, because each exporter waits for its timeout if the collector is unreachable.
     resources.defer(async () => {
       await Promise.all(tracings.map((tracing) => tracing[Symbol.asyncDispose]()))
     })

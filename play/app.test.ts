@@ -61,7 +61,7 @@ test('the view is recorded, with the request id, before the response is sent', a
   expect((await responding).status).toBe(200)
 })
 
-test('a degraded play names the upstreams whose data is missing or stale, and is reported', async () => {
+test('a degraded play names the upstreams whose data is missing or stale, and passes them to onDegraded', async () => {
   const { play, degraded } = setUp({
     aggregate: async () => ({ ...found, counts: undefined, degraded: ['metadata', 'reporting'] }),
   })
@@ -73,7 +73,7 @@ test('a degraded play names the upstreams whose data is missing or stale, and is
   expect(degraded).toEqual(['metadata', 'reporting'])
 })
 
-test('a play whose view went to the outbox is degraded; a complete play is not reported', async () => {
+test('onDegraded is called for a play whose view went to the outbox, but not for a complete play', async () => {
   const outbox = setUp({ record: async () => 'outbox' })
   await outbox.play()
   expect(outbox.degraded).toEqual(['events'])

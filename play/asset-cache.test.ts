@@ -170,7 +170,7 @@ describe('expiring', () => {
   })
 })
 
-test('a load that fails after a later one has succeeded leaves its value', async () => {
+test('a load that fails after a later load has succeeded keeps the later value', async () => {
   const { cache, get, owner } = setUp()
   const slow = Promise.withResolvers<void>()
   owner.ready = slow.promise
@@ -240,7 +240,7 @@ describe('a read reports', () => {
   })
 })
 
-/** A cache with versioned values, and the loads and outcomes of its reads. */
+/** A cache with versioned values, with a record of its loads and of the outcomes of its reads. */
 function setUp({ ttlMs = TTL_MS, max = 10 } = {}) {
   useFakeClock()
   const loads: string[] = []

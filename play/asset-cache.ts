@@ -58,7 +58,7 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
     const loaded = await cache.fetch(id, { context: request })
     if (!loaded) throw new Error('lru-cache aborted the load')
     if (loaded.state === 'absent') cache.delete(id)
-    // A load that an invalidation has overtaken must not delete what a later one has found.
+    // A load that began before an invalidation must not delete the result of a later load.
     if (loaded.state === 'failed' && cache.peek(id, { allowStale: true }) === loaded) cache.delete(id)
     onRead(toOutcome(loaded))
     return loaded

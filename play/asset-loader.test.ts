@@ -54,7 +54,7 @@ test('a call is aborted at its timeout', async () => {
   expect(calls[0]?.options.signal.reason).toMatchObject({ name: 'TimeoutError' })
 })
 
-/** A loader for an upstream that always returns this response, and its calls. */
+/** A loader for an upstream that always returns this response, with a record of the calls to it. */
 function setUp({ path, schema }: (typeof owners)['metadata' | 'cdnurl'], response: ServiceResponse) {
   const calls: { path: string; options: CallOptions }[] = []
   const load = createAssetLoader(

@@ -13,7 +13,7 @@ const IDLE_TIMEOUT_MS = 11_000
 
 type Deps = { reporting: Pick<ServiceClient, 'stream'>; log: Logger; idleTimeoutMs?: number; retryMs?: number }
 
-/** Relays the live counts of reporting over a single connection, and reconnects whenever it ends. */
+/** Relays the live counts of reporting over a single connection, and reconnects whenever the connection ends. */
 export function createLiveRelay({
   reporting,
   log,

@@ -100,7 +100,7 @@ export function exposeOutbox(metrics: Metrics, outbox: Pick<Outbox, 'size'>): vo
   })
 }
 
-/** NaN if the disk fails, because no value is better than a wrong one. */
+/** NaN if the disk fails: a missing value is better than a wrong one. */
 function sizeOf(outbox: Pick<Outbox, 'size'>): number {
   try {
     return outbox.size()

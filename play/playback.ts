@@ -2,7 +2,7 @@ import type { Degraded, Playback } from '../shared/contracts/playback.ts'
 import type { Aggregate } from './aggregate.ts'
 import type { Recorded } from './spooler.ts'
 
-/** Composes the response. The looked-up counts exclude this play, so it adds one. */
+/** Composes the response. The looked-up counts exclude this play, so add one. */
 export function toPlayback({ metadata, cdnUrl, counts, degraded: missing }: Aggregate, recorded: Recorded): Playback {
   const degraded: Degraded[] = recorded === 'log' ? missing : [...missing, 'events']
   return {

@@ -38,7 +38,7 @@ import { createSpooler, SOURCE } from './spooler.ts'
 /** The deadline for all upstream calls of a play, which run in parallel. */
 const UPSTREAM_TIMEOUT_MS = 500
 const MAX_CACHED_ASSETS = 10_000
-/** Together with the upstream calls and the outbox, it keeps a play below one second. */
+/** Leaves enough of the one second that a play may take for the upstream calls and the outbox. */
 const APPEND_TIMEOUT_MS = 300
 
 export const playSettings = {

@@ -11,7 +11,7 @@ type Command<Options extends ParseArgsOptionsConfig> = {
   usage: string
   /** The options of `util.parseArgs`. */
   options: Options
-  /** Whether it also reads settings from `.env`. Variables that are already set take precedence. */
+  /** If true, settings are also read from `.env`. Variables that are already set take precedence. */
   dotEnv?: boolean
 }
 

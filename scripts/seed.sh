@@ -65,7 +65,7 @@ seed() {
     request --max-time 600 --header 'content-type: application/x-ndjson' --header @<(authorization) \
       --data-binary "@$file" --write-out '\n%{http_code}' "$2$3"
   ) || unreachable "$1" "$2" $?
-  # The body, then the status on a separate line.
+  # The response is the body, followed by the status on a separate line.
   status=${response##*$'\n'} body=${response%$'\n'*}
   stored=$(json_number stored <<<"$body")
   if [ "$status" = 200 ] && [ -n "$stored" ]; then
@@ -81,7 +81,7 @@ assets() {
   if [ "$1" = 1 ]; then echo "1 asset"; else echo "$1 assets"; fi
 }
 
-# Passed to curl as a file, because its arguments are visible to all users of the machine.
+# Prints the header with the token. curl reads it from a file, because command-line arguments are visible to all users.
 authorization() {
   local token
   token=$(setting WRITE_TOKEN)

@@ -6,7 +6,7 @@ source "$(dirname "$0")/client.sh"
 views=200
 users=20
 max_views=100000
-max_users=10000 # the limit of a lookup in reporting
+max_users=10000 # reporting looks up at most this many users at once
 parallel=16
 patience_s=10
 

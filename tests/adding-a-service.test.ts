@@ -21,7 +21,7 @@ const AFFECTED = [
   ...['openapi', 'metrics', 'embedded', 'alerts', 'errors'].map((name) => `tests/${name}.test.ts`),
 ]
 
-/** Such tests in files that take too long to run completely. */
+/** The names of affected tests in files that take too long to run completely. */
 const AFFECTED_TESTS = {
   doctor: ['if the system is healthy', 'reports services that are not registered'],
   console: ['in a light colour scheme'],

@@ -51,7 +51,7 @@ describe.skipIf(!natsVersion || !hasPrometheus)(
 
     beforeAll(async () => {
       system = await startSystem({ CATALOGUE_TTL: '100ms' })
-      // Without metadata, so that plays fail.
+      // Plays of this asset fail, because it has no metadata.
       await fetch(`${system.cdnurl.url}/url/asset/half-known`, jsonRequest({ url: 'path/to/half-known.mp4' }))
       prometheus = await startPrometheus({ config: await shippedConfig(system) })
       await using _subscriber = await subscribeLive(`${system.play.url}/live`)

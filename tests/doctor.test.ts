@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       expect(await metric(listener.url, /^event_log_lag_messages/)).toBe(0)
     }, 20_000)
 
-  /** How long to wait until an uncounted message is considered stuck. */
+  /** Waits until the doctor would consider the first view stuck if it were not counted. */
   const firstViewIsOld = () => eventually(() => expect(Date.now() - playedAt).toBeGreaterThan(3_000))
 
   test('prints a line for each check and exits with status 0 if the system is healthy', async () => {
@@ -301,13 +301,13 @@ describe.skipIf(!natsVersion)('npm run doctor with only NATS', { timeout: 60_000
 describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
   test('embedded mode is recognized, and NATS is not required', { concurrent: true }, async () => {
     await using directory = await temporaryDirectory()
-    const edge = await freePortRange()
-    await using _ = await startService('embedded', { DATA_DIR: directory.path }, edge)
-    const reporting = `http://127.0.0.1:${edge + 2}`
-    await eventually(async () => expect((await play(`http://127.0.0.1:${edge}`, '456', '8')).status).toBe(200))
+    const edgePort = await freePortRange()
+    await using _ = await startService('embedded', { DATA_DIR: directory.path }, edgePort)
+    const reporting = `http://127.0.0.1:${edgePort + 2}`
+    await eventually(async () => expect((await play(`http://127.0.0.1:${edgePort}`, '456', '8')).status).toBe(200))
     await eventually(async () => expect(await views(reporting, 'user', '8')).toBe(1))
     await eventually(async () => {
-      const { status, of, text } = await doctor({}, ['--port', String(edge)])
+      const { status, of, text } = await doctor({}, ['--port', String(edgePort)])
       expect(text).not.toMatch(/^(FAIL|warn)/m)
       expect(of('log')).toEqual([expect.stringContaining('ok embedded mode')])
       expect(of('counting')).toEqual(['ok all messages in the log are counted'])

@@ -146,7 +146,7 @@ describe('embedded mode', { timeout: 30_000 }, () => {
     await expectViews('survivor', 50)
   })
 
-  test('it exits with status 0 after SIGTERM', async () => {
+  test('the process exits with status 0 after SIGTERM', async () => {
     await system.process.signal('SIGTERM')
     expect(await system.process.ended()).toBe(0)
     await system.process.start()

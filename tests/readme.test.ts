@@ -30,14 +30,14 @@ const modes = [
 
 describe.each(modes)('the README, $mode', ({ path, args, blocks, skip }) => {
   let directory: string
-  let edge: number
+  let edgePort: number
   let child: Child
 
   beforeAll(async () => {
     if (skip) return
     directory = await mkdtemp(join(tmpdir(), 'readme-'))
-    edge = await freePortRange()
-    child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edge), ...args], {
+    edgePort = await freePortRange()
+    child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort), ...args], {
       env: { DATA_DIR: directory, NATS_URL: '', PATH: path },
     })
     await child.line((line) => line.startsWith('Try: ') || undefined)
@@ -52,7 +52,7 @@ describe.each(modes)('the README, $mode', ({ path, args, blocks, skip }) => {
     const commands = commandsIn(blocks)
     expect(commands.length).toBeGreaterThan(1)
     for (const { command, output } of commands) {
-      const run = async () => expect(await runAt(edge, command)).toMatch(patternOf(output))
+      const run = async () => expect(await runAt(edgePort, command)).toMatch(patternOf(output))
       // Counts lag slightly behind views, so retry commands that only read.
       if (/POST|npm/.test(command)) await run()
       else await eventually(run)
@@ -78,9 +78,9 @@ function commandsOf(block: string): Command[] {
 }
 
 /** Runs a command with the ports in the README replaced by those of the system. */
-async function runAt(edge: number, command: string): Promise<string> {
-  const moved = command.replace(/localhost:(8\d{3})/g, (_, port) => `localhost:${edge + Number(port) - 8_080}`)
-  const urls = { PLAY_URL: edge, METADATA_URL: edge + 1, REPORTING_URL: edge + 2, CDNURL_URL: edge + 3 }
+async function runAt(edgePort: number, command: string): Promise<string> {
+  const moved = command.replace(/localhost:(8\d{3})/g, (_, port) => `localhost:${edgePort + Number(port) - 8_080}`)
+  const urls = { PLAY_URL: edgePort, METADATA_URL: edgePort + 1, REPORTING_URL: edgePort + 2, CDNURL_URL: edgePort + 3 }
   const env = Object.fromEntries(Object.entries(urls).map(([name, port]) => [name, `http://127.0.0.1:${port}`]))
   const silent = moved.replace('npm run', 'npm run --silent').replace(/^curl/, 'curl --silent')
   const { stdout } = await promisify(execFile)('bash', ['-c', silent], { env: { ...process.env, ...env } })

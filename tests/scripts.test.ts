@@ -341,7 +341,7 @@ describe('invalid usage', { timeout: 30_000 }, () => {
 
 const noSettings = { METADATA_URL: '', CDNURL_URL: '', REPORTING_URL: '', PLAY_URL: '', WRITE_TOKEN: '' }
 
-/** Runs a script as npm does, without the caller's settings. An undefined variable is unset. */
+/** Runs a script as npm does, without the caller's settings. Variables in `env` that are undefined are not set. */
 async function run(script: string, args: string[], env: Record<string, string | undefined> = {}, cwd = '.') {
   const child = spawn('bash', [resolve(`scripts/${script}.sh`), ...args], {
     env: { ...process.env, ...noSettings, ...env },

@@ -15,17 +15,17 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 describe('npm start', { timeout: 60_000 }, () => {
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
-  let edge: number
+  let edgePort: number
   beforeEach(async () => {
     directory = await createTempDirectory('start')
-    edge = await freePortRange()
+    edgePort = await freePortRange()
   })
   afterEach(() => directory[Symbol.asyncDispose]())
 
-  const urlOf = (name: ServiceName) => toOrigin('127.0.0.1', portNextTo(edge, name))
+  const urlOf = (name: ServiceName) => toOrigin('127.0.0.1', portNextTo(edgePort, name))
 
   const start = (env: Record<string, string> = {}, args: string[] = []) =>
-    startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edge), ...args], {
+    startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort), ...args], {
       env: { DATA_DIR: directory.path, NATS_URL: '', PATH: pathWithNats, ...env },
     })
 
@@ -42,8 +42,8 @@ describe('npm start', { timeout: 60_000 }, () => {
     async () => {
       await using child = start()
       await says(child, /^npm start: starting one process per service, with nats-server/)
-      await says(child, new RegExp(`^Try: curl -X POST localhost:${edge}/play/asset/456/user/8$`))
-      await says(child, new RegExp(`^See: http://localhost:${edge}/$`))
+      await says(child, new RegExp(`^Try: curl -X POST localhost:${edgePort}/play/asset/456/user/8$`))
+      await says(child, new RegExp(`^See: http://localhost:${edgePort}/$`))
       await expectCountedPlays()
       await eventually(async () => expect(await getJson(`${urlOf('play')}/status`)).toMatchObject({ status: 'ready' }))
 
@@ -64,7 +64,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     'with --consul, also starts an agent and a second metadata instance',
     async () => {
       await using child = start({}, ['--consul'])
-      await says(child, new RegExp(`^ {2}Consul +http://localhost:${edge + 420}/ui$`))
+      await says(child, new RegExp(`^ {2}Consul +http://localhost:${edgePort + 420}/ui$`))
       await expectCountedPlays()
       await child.signal('SIGINT')
       expect(await child.ended).toBe(0)
@@ -89,7 +89,7 @@ describe('npm start', { timeout: 60_000 }, () => {
 
   test('stops everything when its output is closed, as when a terminal closes', async () => {
     // Without nats-server, one process is enough.
-    const child = spawn(process.execPath, ['scripts/start/main.ts', '--port', String(edge)], {
+    const child = spawn(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort)], {
       env: { ...process.env, PATH: '', DATA_DIR: directory.path, NATS_URL: '', LOG_LEVEL: 'debug' },
       stdio: ['ignore', 'pipe', 'ignore'],
     })
@@ -103,7 +103,7 @@ describe('npm start', { timeout: 60_000 }, () => {
       expect((await fetch(`${urlOf('metadata')}/healthz`)).status).toBe(200)
       expect(pids.size).toBe(1)
       child.stdout.destroy()
-      // Writing the next log line fails.
+      // The supervisor fails to write the next log line.
       const requests = eventually(() => expect(fetch(`${urlOf('metadata')}/content/asset/456`)).rejects.toThrow())
       await Promise.all([ended, requests])
     } finally {
@@ -113,12 +113,12 @@ describe('npm start', { timeout: 60_000 }, () => {
   })
 
   test('a port in use makes it exit with one line that names the port', async () => {
-    const server = createServer().listen(portNextTo(edge, 'cdnurl'), '127.0.0.1')
+    const server = createServer().listen(portNextTo(edgePort, 'cdnurl'), '127.0.0.1')
     await once(server, 'listening')
     await using child = start()
     expect(await child.ended).toBe(1)
     server.close()
-    const port = portNextTo(edge, 'cdnurl')
+    const port = portNextTo(edgePort, 'cdnurl')
     expect(child.lines).toEqual([expect.stringContaining(`port ${port}, which cdnurl needs, is already in use`)])
   })
 

@@ -110,7 +110,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
       })
     })
 
-    test('but none of a play whose caller does not sample it', async () => {
+    test('only of plays that their caller samples', async () => {
       const traceId = 'c'.repeat(32)
       await playInTurn('unsampled', { traceparent: `00-${traceId}-${'b'.repeat(16)}-00` })
       await playInTurn('sampled', { traceparent: `00-${'d'.repeat(32)}-${'b'.repeat(16)}-01` })
@@ -133,7 +133,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
       })
     })
 
-    test('but none of probes, metrics and position polling', async () => {
+    test('of no probe, scrape or position poll', async () => {
       for (const path of ['/healthz', '/readyz', '/metrics']) {
         await mapServices((name) => fetch(system[name].url + path))
       }
@@ -175,7 +175,7 @@ describe.concurrent('shutdown', { timeout: 30_000 }, () => {
     await expectStopWithin(system.play, 5_000)
   })
 
-  test('of embedded mode is in time if the collector hangs', async () => {
+  test('of embedded mode takes a few seconds at most if the collector hangs', async () => {
     await using collector = await startSocketServer()
     await using embedded = await startEmbedded({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })
     await eventually(async () => expect((await play(embedded.play.url, '456', 'u')).status).toBe(200))

@@ -42,12 +42,12 @@ function createUncachedLoader<Value>({ load, onRead }: AssetCacheOptions<Value>)
   }
 }
 
-/** One request per play, in parallel: each play has its own batcher. */
+/** Sends one request per play, in parallel, because each play has its own batcher. */
 function createUnbatchedLookup(deps: CountLookupDeps): LookUpCounts {
   return (play, request) => createCountLookup(deps)(play, request)
 }
 
-/** One append per view, each after the previous one is acknowledged. */
+/** Appends one view at a time, each after the previous one is acknowledged. */
 function createSingleAppender(deps: { append: Append; timeoutMs: number }) {
   return createRecorder({ ...deps, maxViews: 1 })
 }

@@ -74,7 +74,7 @@ function pidsOf({ reporting, listener, nats }: System, play: System['play']): Ta
 }
 
 async function seed(system: System): Promise<void> {
-  const summary = 'A summary that says in a sentence or two what happens, as that of a film does.'
+  const summary = 'A summary of one or two sentences, about as long as that of a film usually is.'
   for (let n = 0; n < ASSETS; n += 1) {
     const id = `bench-${n}`
     const url = `https://cdn.example.com/${id}.mp4`

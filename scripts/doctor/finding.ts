@@ -1,13 +1,14 @@
 import { styleText } from 'node:util'
 
-/** FAIL: something is broken, and the exit status is 1. warn: everything works, but something needs attention. */
+/**
+ * FAIL: something is broken, and the exit status is 1. warn: everything works, but something needs attention. The text
+ * describes the problem and the fix.
+ */
 export type Finding = { severity: 'ok' | 'warn' | 'FAIL'; name: string; text: string }
 
-/** Creates findings for one check. The text describes the problem and the fix. */
-export function about(name: string) {
-  const withSeverity = (severity: Finding['severity']) => (text: string) => ({ severity, name, text })
-  return { ok: withSeverity('ok'), warn: withSeverity('warn'), fail: withSeverity('FAIL') }
-}
+export const ok = (name: string, text: string): Finding => ({ severity: 'ok', name, text })
+export const warn = (name: string, text: string): Finding => ({ severity: 'warn', name, text })
+export const fail = (name: string, text: string): Finding => ({ severity: 'FAIL', name, text })
 
 const COLOURS = { ok: 'green', warn: 'yellow', FAIL: 'red' } as const
 

@@ -1,13 +1,23 @@
-import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
+import { statfs } from 'node:fs/promises'
+import { type ServiceEntry, serviceEntries, services, urlsOf } from '../../services.ts'
+import { discoverySettings } from '../../shared/discovery/settings.ts'
+import { eventsMaxAge } from '../../shared/event-log/settings.ts'
+import { natsUrl } from '../../shared/nats/settings.ts'
+import { dataDir, loadSettings } from '../../shared/runtime/settings.ts'
+import { pinnedNode } from '../../shared/runtime/version.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
-import { needsEmbedded } from '../start/plan.ts'
+import { environmentAt, needsEmbedded } from '../start/plan.ts'
 import { checkConsul } from './consul.ts'
-import { about, plural, toText } from './finding.ts'
+import { type Finding, ok, plural, toText, warn } from './finding.ts'
 import { checkMetrics, checkNats } from './log.ts'
-import { checkMachine } from './machine.ts'
-import { checkOutbox, checkOutboxFiles } from './outbox.ts'
+import { checkOutboxes } from './outbox.ts'
 import { diagnoseInstances, diagnoseReplicas, inspect } from './services.ts'
-import { loadDoctorSettings } from './settings.ts'
+
+/** NATS rejects appends before its disk is full. */
+const MIN_FREE_MIB = 1_024
+
+const shape = { NATS_URL: natsUrl, DATA_DIR: dataDir, EVENTS_MAX_AGE: eventsMaxAge, ...discoverySettings }
+const urlShape = Object.fromEntries(serviceEntries.map((service) => [service.urlSetting, urlsOf(service)]))
 
 const usage = `Usage: npm run doctor [-- --port N]
 
@@ -20,7 +30,7 @@ services (see .env.example), and
   --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount`
 
 await runCommand({ name: 'npm run doctor', usage, options: edgePortOption, dotEnv: true }, async ({ port }) => {
-  const { findings, isNothingRunning } = await examine(loadDoctorSettings(toEdgePort(port), process.env))
+  const { findings, isNothingRunning } = await examine(toEdgePort(port))
   const failures = findings.filter(({ severity }) => severity === 'FAIL').length
   const summary = failures === 0 ? 'No problems found.' : `${plural(failures, 'problem')}.`
   const hint = isNothingRunning ? ' Nothing is running: `npm start` starts everything.' : ''
@@ -30,35 +40,48 @@ await runCommand({ name: 'npm run doctor', usage, options: edgePortOption, dotEn
 // Connections to a hung process would delay the exit.
 setTimeout(() => process.exit(), 100).unref()
 
-async function examine(settings: ReturnType<typeof loadDoctorSettings>) {
-  const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, DATA_DIR, CONSUL_HTTP_ADDR } = settings
-  const consul = await checkConsul(settings)
-  const originsOf = (service: ServiceEntry) => {
-    const registered = consul.origins.get(service) ?? []
-    return registered.length > 0 ? registered : settings.originsOf(service)
-  }
-  const plays = originsOf(services.play)
+/** @throws UsageError */
+async function examine(edgePort: number) {
+  const source = { args: [], env: environmentAt(edgePort, process.env) }
+  const urls = loadSettings(urlShape, source)
+  const settings = loadSettings(shape, source)
+  const { NATS_URL, EVENTS_MAX_AGE, DATA_DIR, CONSUL_HTTP_ADDR } = settings
+  const registered = new Map<ServiceEntry, string[]>()
+  const consul = await checkConsul(settings, registered)
+  const originsOf = (service: ServiceEntry) => registered.get(service) ?? urls[service.urlSetting] ?? []
 
   // In parallel, so that multiple timeouts take no longer than one.
-  const [inspected, nats, metrics, outboxes, files, machine] = await Promise.all([
+  const [inspected, nats, metrics, outboxes, machine] = await Promise.all([
     Promise.all(serviceEntries.flatMap((service) => originsOf(service).map((origin) => inspect(service, origin)))),
-    Array.fromAsync(checkNats({ servers, maxAgeMs, reporting: originsOf(services.reporting) })),
+    Array.fromAsync(checkNats(NATS_URL, originsOf(services.reporting), EVENTS_MAX_AGE)),
     Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
-    Promise.all(plays.map((play) => Array.fromAsync(checkOutbox(play)))),
-    checkOutboxFiles(DATA_DIR, plays),
+    checkOutboxes(originsOf(services.play), DATA_DIR),
     Array.fromAsync(checkMachine(DATA_DIR)),
   ])
 
   const uses = (dependency: string) => inspected.some(({ dependencies }) => dependency in dependencies)
-  const embedded = about('log').ok('embedded mode: a file in DATA_DIR, without NATS')
-  const log = uses('events') ? [embedded, ...metrics] : nats
-  const unset = about('consul').warn('the services use Consul: set CONSUL_HTTP_ADDR here too, so that it is checked')
-  const discovery = uses('consul') && !CONSUL_HTTP_ADDR ? [unset] : consul.findings
+  const log = uses('events') ? [ok('log', 'embedded mode: a file in DATA_DIR, without NATS'), ...metrics] : nats
+  const unset = warn('consul', 'the services use Consul: set CONSUL_HTTP_ADDR here too, so that it is checked')
+  const discovery = uses('consul') && !CONSUL_HTTP_ADDR ? [unset] : consul
   const instances = diagnoseInstances(inspected, [...log, ...discovery])
   const replicas = serviceEntries.flatMap((service) => [...diagnoseReplicas(service, inspected)])
   const isNothingRunning = inspected.every(({ ready }) => ready.outcome === 'unreachable')
   // If nothing is running and `npm start` would use embedded mode, NATS is not needed.
   const neededLog = isNothingRunning && needsEmbedded(process.env) ? [] : log
-  const findings = [...instances, ...replicas, ...neededLog, ...outboxes.flat(), ...files, ...discovery, ...machine]
+  const findings = [...instances, ...replicas, ...neededLog, ...outboxes, ...discovery, ...machine]
   return { findings, isNothingRunning }
+}
+
+/** Checks the Node version, and the free disk space for a directory if it exists. */
+async function* checkMachine(directory: string): AsyncGenerator<Finding> {
+  const { node } = process.versions
+  if (node === pinnedNode) yield ok('node', `${node}, as pinned`)
+  else yield warn('node', `${node}, but the project is tested with ${pinnedNode}: npm run doctor uses that version`)
+
+  const disk = await statfs(directory).catch(() => undefined)
+  if (!disk) return
+  const freeMib = Math.round((disk.bavail * disk.bsize) / 2 ** 20)
+  const text = `${freeMib.toLocaleString('en')} MiB free for ${directory}`
+  const free = 'free some space, or set EVENTS_MAX_AGE, before the log and the outbox run out of space'
+  yield freeMib > MIN_FREE_MIB ? ok('disk', text) : warn('disk', `${text}: ${free}`)
 }

@@ -1,47 +1,45 @@
 import { copyFile, mkdtempDisposable, readdir, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { toReason } from '../../shared/runtime/reason.ts'
-import { about, type Finding, plural } from './finding.ts'
+import { type Finding, fail, ok, plural, warn } from './finding.ts'
 import { probe, sampleTwice, toMetric } from './probe.ts'
 
 /** Enough for a million views. */
 const MAX_COPY_MIB = 512
 
-const { ok, warn, fail } = about('outbox')
+/** Checks the outboxes of running play instances, and the files of instances that are not running. */
+export async function checkOutboxes(plays: string[], directory: string): Promise<Finding[]> {
+  const hosts = [...new Set(['127.0.0.1', ...plays.map((play) => new URL(play).hostname)])]
+  const files = await readdir(directory).catch(() => [])
+  const checks = [...plays.map(checkRunning), ...files.map((file) => checkFile(join(directory, file), hosts))]
+  return (await Promise.all(checks.map((check) => Array.fromAsync(check)))).flat()
+}
 
-/** Checks the outbox of a running play instance. A failing disk shows in the readiness of play. */
-export async function* checkOutbox(play: string): AsyncGenerator<Finding> {
+/** A failing disk shows in the readiness of play. */
+async function* checkRunning(play: string): AsyncGenerator<Finding> {
   const sample = async () => ({ backlog: toMetric(await probe(play, '/metrics'), 'outbox_waiting_views') })
-  const { first, second } = await sampleTwice(sample)
+  const { first, second = first } = await sampleTwice(sample)
   const text = `${play} has ${plural(first.backlog, 'view')} in its outbox`
-  if (first.backlog === 0 || second?.backlog === 0) yield ok(`${play} has no views in its outbox`)
-  else if (second && second.backlog < first.backlog) yield warn(`${text}, which is draining: wait until it is empty`)
-  else if (second) yield fail(`${text}, and it is not draining: fix NATS; the outbox then drains automatically`)
+  const drain = 'fix NATS; the outbox then drains automatically'
+  if (second.backlog === 0) yield ok('outbox', `${play} has no views in its outbox`)
+  else if (second.backlog < first.backlog) yield warn('outbox', `${text}, which is draining: wait until it is empty`)
+  else if (first.backlog > 0) yield fail('outbox', `${text}, and it is not draining: ${drain}`)
 }
 
-/** Checks for views in the outboxes of play instances that are not running. */
-export async function checkOutboxFiles(directory: string, plays: string[]): Promise<Finding[]> {
-  const hosts = new Set(['127.0.0.1', ...plays.map((play) => new URL(play).hostname)])
-  const names = await readdir(directory).catch(() => [])
-  const checking = names.map(async (name) => {
-    const port = /^outbox-(\d+)\.sqlite$/.exec(name)?.[1]
-    if (!port) return []
-    const probes = await Promise.all([...hosts].map((host) => probe(`http://${host}:${port}`, '/healthz', 500)))
-    const isRunning = probes.some(({ outcome }) => outcome !== 'unreachable')
-    return isRunning ? [] : Array.fromAsync(checkFile(join(directory, name), port))
-  })
-  return (await Promise.all(checking)).flat()
-}
-
-async function* checkFile(file: string, port: string): AsyncGenerator<Finding> {
+async function* checkFile(file: string, hosts: string[]): AsyncGenerator<Finding> {
+  const port = /^outbox-(\d+)\.sqlite$/.exec(basename(file))?.[1]
+  if (!port) return
+  const probes = await Promise.all(hosts.map((host) => probe(`http://${host}:${port}`, '/healthz', 500)))
+  if (probes.some(({ outcome }) => outcome !== 'unreachable')) return
   try {
     const views = await countViews(file)
     const text = `${plural(views, 'view')} in ${file}, but no play on its port`
-    if (views > 0) yield fail(`${text}: start one to drain it (node play/main.ts --port ${port})`)
+    if (views > 0) yield fail('outbox', `${text}: start one to drain it (node play/main.ts --port ${port})`)
   } catch (error) {
-    yield warn(`${file} is unreadable (${toReason(error)}): start a play on its port, or check its disk and owner`)
+    const remedy = 'start a play on its port, or check its disk and owner'
+    yield warn('outbox', `${file} is unreadable (${toReason(error)}): ${remedy}`)
   }
 }
 

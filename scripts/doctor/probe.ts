@@ -2,28 +2,22 @@ import { request } from 'undici'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 
-/** The outcome of a request. `text` is the response body, or the reason for the failure. */
-export type Probe = { outcome: 'response' | 'timeout' | 'unreachable'; text: string }
+/** `text` is the response body, or the reason for the failure; `json` is the body if it is JSON. */
+export type Probe = { outcome: 'response' | 'timeout' | 'unreachable'; text: string; json?: unknown }
 
 /** Sends a GET request to an instance that may hang, be down, or be a different program. Never throws. */
 export async function probe(origin: string, path: string, timeoutMs = 2_000): Promise<Probe> {
   try {
     const { body } = await request(`${origin}${path}`, { signal: AbortSignal.timeout(timeoutMs) })
-    return { outcome: 'response', text: await body.text() }
+    const text = await body.text()
+    const json = await Promise.try(() => JSON.parse(text)).catch(() => undefined)
+    return { outcome: 'response', text, json }
   } catch (error) {
     const { name, code } = error as NodeJS.ErrnoException
     if (name === 'TimeoutError') return { outcome: 'timeout', text: `no response within ${timeoutMs / 1_000} s` }
     // The response is not HTTP.
     if (name === 'HTTPParserError' || name === 'SocketError') return { outcome: 'response', text: '' }
     return { outcome: 'unreachable', text: code ?? toReason(error) }
-  }
-}
-
-export function toJson({ text }: Probe): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
   }
 }
 

@@ -30,13 +30,13 @@ export async function parseAssetLines<Fields>(
   const assets = new Map<string, Fields>()
   const errors: FieldError[] = []
   const yieldWhenDue = createYielder()
-  let number = 0
+  let lineNumber = 0
   let invalidLines = 0
   for (const line of linesOf(body)) {
-    number += 1
+    lineNumber += 1
     const parsed = parseLine(line, schema)
     if (parsed && 'errors' in parsed) {
-      errors.push(...parsed.errors.map(({ path, message }) => ({ path: pathAt(number, path), message })))
+      errors.push(...parsed.errors.map(({ path, message }) => ({ path: pathAt(lineNumber, path), message })))
       invalidLines += 1
       if (invalidLines === MAX_INVALID_LINES) break
     } else if (parsed) {
@@ -82,8 +82,8 @@ function invalid(message: string): InvalidLine {
   return { errors: [{ path: '', message }] }
 }
 
-function pathAt(number: number, path: string): string {
-  return path === '' ? `line ${number}` : `line ${number}: ${path}`
+function pathAt(lineNumber: number, path: string): string {
+  return path === '' ? `line ${lineNumber}` : `line ${lineNumber}: ${path}`
 }
 
 /** `ignoreBOM` keeps byte order marks: only the one at the start of the body is dropped. */

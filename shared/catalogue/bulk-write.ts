@@ -28,7 +28,7 @@ type Options<Fields> = {
   /** The prefix of the route, such as `/content`. */
   path: string
   fields: Strippable<Fields>
-  /** The schema of a line in the OpenAPI document. */
+  /** The schema that the OpenAPI document shows for a line. */
   entry: z.ZodType<{ id: string } & Fields>
   store: Store<Fields>
   /** Called with the id of each asset that is stored. */

@@ -24,7 +24,7 @@ export type CatalogueDefinition<Fields> = {
 export type CatalogueDeps<Fields> = Service & {
   store: Store<Fields>
   invalidations: Invalidations
-  /** Required for writes; undefined leaves them open. */
+  /** The token that writes require. If undefined, writes are open. */
   writeToken?: string | undefined
 }
 

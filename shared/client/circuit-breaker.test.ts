@@ -196,7 +196,7 @@ function setUp() {
   }
 }
 
-/** The same with an open circuit, after two calls. */
+/** A circuit breaker whose circuit is open after two failed calls. */
 async function opened() {
   const all = setUp()
   all.behave('fail')

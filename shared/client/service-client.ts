@@ -16,7 +16,7 @@ export type CallOptions = Partial<RequestContext> & {
   signal: AbortSignal
   /** Spans of the other requests in the batch. */
   links?: TraceContext[] | undefined
-  /** Whether the call may be retried on another instance. Default: true for GET. */
+  /** If true, the call may be retried on another instance. Default: true for GET. */
   idempotent?: boolean
 }
 

@@ -13,7 +13,7 @@ test('healthz responds as long as the process runs', async () => {
   expect(await response.json()).toEqual({ status: 'alive' })
 })
 
-test('readyz returns 200 while every required dependency is up, with the state of each', async () => {
+test('readyz returns 200 and the state of each dependency while every required one is up', async () => {
   const service = createTestService()
   const app = createBaseApp(service)
   expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: {} }])

@@ -71,7 +71,7 @@ export function createBaseApp(
   return app
 }
 
-/** Returns 405 if the path exists for other methods. As a not-found handler it costs matched routes nothing. */
+/** Returns 405 if the path exists for other methods. Other requests do not pay for this check. */
 function notFound(app: Hono<AppEnv>): NotFoundHandler<AppEnv> {
   const checkMethods = methodNotAllowed<AppEnv>({
     app,

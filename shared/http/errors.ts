@@ -56,7 +56,7 @@ export function createErrorHandler(): ErrorHandler<AppEnv> {
     return problem(c, 500)
   }
 
-  /** Throttled, because under overload there are thousands of these per second. */
+  /** Throttled, because under overload there are thousands of these errors per second. */
   function respondUnavailable(c: Context<AppEnv>, error: UnavailableError) {
     const times = throttle(error.message)
     if (times) {

@@ -8,17 +8,17 @@ type Operation = {
   operationId?: string
   summary: string
   description?: string
-  /** Default: the name of the service. */
+  /** By default, the name of the service. */
   tags?: string[]
   /** Responses by status. */
   responses: Record<number, z.ZodType | TextResponse>
-  /** For a body that is not validated by a single schema. */
+  /** Describes a body that is not validated by a single schema. */
   requestBody?: NonNullable<DescribeRouteOptions['requestBody']>
   /** Statuses whose response is a plain Problem. */
   problems?: number[]
   /** Schemas of Problems with additional fields, by status. */
   problemSchemas?: Record<number, z.ZodType>
-  /** Whether it requires the write token, if one is set. */
+  /** If true, the route requires the write token, if one is set. */
   isWrite?: boolean
 }
 

@@ -64,7 +64,7 @@ test('the context of a request can be propagated', async () => {
   expect(await response.json()).toEqual({ requestId: 'request-1', traceId })
 })
 
-test('behind a server, headers are read from and written to the objects of Node', async () => {
+test('with a server, headers are read from and written to the request and response of Node', async () => {
   const { app, started, log } = setUp()
   await using server = await listen(app, { host: '127.0.0.1', port: 0, log })
   const headers = { 'x-request-id': 'request-1', traceparent, tracestate: 'vendor=1' }

@@ -7,9 +7,9 @@ import { type FieldError, problem } from './errors.ts'
 
 const KIB = 1024
 export const SMALL_BODY = 64 * KIB
-/** For a lookup of the maximum number of ids. */
+/** Fits a lookup of the maximum number of ids. */
 export const LOOKUP_BODY = 4 * KIB * KIB
-/** For a batch of the maximum number of views, each with the longest ids, escaped. */
+/** Fits a batch of the maximum number of views with ids of the maximum length, even if every character is escaped. */
 export const BATCH_BODY = 20 * KIB * KIB
 
 type Target = 'param' | 'query' | 'json'
@@ -30,7 +30,7 @@ export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> 
   return bodyOf('application/json', /^application\/([\w.+-]+\+)?json\s*(;|$)/i, limit)
 }
 
-/** The same for a body of newline-delimited JSON. */
+/** Requires a body of newline-delimited JSON, with the same limits and errors as `jsonBody`. */
 export function ndjsonBody(limit: number): MiddlewareHandler<AppEnv> {
   return bodyOf('application/x-ndjson', /^application\/x-ndjson\s*(;|$)/i, limit)
 }

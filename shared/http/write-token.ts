@@ -20,7 +20,7 @@ export const writeSettings = {
     .enum(['0', '1'], { error: 'must be 1 or 0' })
     .default('0')
     .transform((text) => text === '1')
-    .meta({ description: 'Whether to allow listening beyond loopback without a WRITE_TOKEN' }),
+    .meta({ description: 'Allow listening beyond loopback without a WRITE_TOKEN' }),
 }
 
 type WriteSettings = z.output<z.ZodObject<typeof writeSettings>> & { HOST: string }

@@ -121,7 +121,7 @@ test('heartbeats are sent while there are no events', async () => {
   expect(received(subscriber)).toEqual(['snapshot'])
 })
 
-test('the source has one subscription, from the first subscriber until a while after the last', async () => {
+test('all subscribers share one source, which keeps running for a while after the last one leaves', async () => {
   const { subscribe, source, url } = await setUp()
   expect(source).not.toHaveBeenCalled()
   const [one, other] = [await subscribe(), await subscribe()]
@@ -134,7 +134,7 @@ test('the source has one subscription, from the first subscriber until a while a
   expect(source.ended).toBe(0)
 })
 
-test('afterwards, a new subscriber restarts the source', async () => {
+test('a subscriber that connects after the source has stopped restarts it', async () => {
   const { subscribe, source } = await setUp()
   const first = await subscribeAndWait(subscribe)
   await first[Symbol.asyncDispose]()

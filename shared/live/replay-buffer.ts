@@ -3,13 +3,13 @@ import { type LiveChanges, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } fro
 import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
 
 /**
- * The id is `<epoch>-<number>`. The epoch is random per process, so that clients cannot resume the stream of another
+ * The id is `<epoch>-<event number>`. The epoch is random per process, so that clients cannot resume the stream of another
  * process.
  */
 export type NumberedEvent = LiveEvent & { id: string }
 
 export type ReplayBuffer = {
-  /** Adds an event from the source to the next one. */
+  /** Merges an event from the source into the next event. */
   add(event: LiveEvent): void
   /** Everything added since the previous call, as one event. Undefined if there is nothing. */
   next(): NumberedEvent | undefined
@@ -21,31 +21,31 @@ export type ReplayBuffer = {
   clear(): void
 }
 
-type Buffered = { number: number; at: number; changes: LiveChanges }
+type Buffered = { eventNumber: number; at: number; changes: LiveChanges }
 
 /** The current state, and the changes of the last `keepMs` milliseconds for clients that reconnect. */
 export function createReplayBuffer(keepMs: number): ReplayBuffer {
   const epoch = randomBytes(4).toString('hex')
-  let number = 0
+  let eventNumber = 0
   let current: LiveSnapshot | undefined
   let pending: LiveChanges | 'snapshot' | undefined
   let buffered: Buffered[] = []
 
   function buffer(changes: LiveChanges): void {
     const at = performance.now()
-    buffered = [...buffered.filter((older) => at - older.at < keepMs), { number, at, changes }]
+    buffered = [...buffered.filter((older) => at - older.at < keepMs), { eventNumber, at, changes }]
   }
 
   /** Undefined if some changes are no longer buffered. */
   function changesAfter(seen: number): LiveChanges | undefined {
-    const missed = buffered.filter((event) => event.number > seen)
-    if (missed.length === 0 || missed.length !== number - seen) return undefined
+    const missed = buffered.filter((event) => event.eventNumber > seen)
+    if (missed.length === 0 || missed.length !== eventNumber - seen) return undefined
     return missed.map(({ changes }) => changes).reduce(mergeChanges)
   }
 
   /** Falls back to a snapshot, which is smaller, if too many ids have changed. */
   function toEvent(changes: LiveChanges | undefined, snapshot: LiveSnapshot): NumberedEvent {
-    const id = `${epoch}-${number}`
+    const id = `${epoch}-${eventNumber}`
     if (changes && isBounded(changes)) return { id, event: 'changes', data: changes }
     return { id, event: 'snapshot', data: dropOldSeconds(snapshot) }
   }
@@ -63,7 +63,7 @@ export function createReplayBuffer(keepMs: number): ReplayBuffer {
     next() {
       if (!pending || !current) return undefined
       const changes = pending === 'snapshot' ? undefined : pending
-      number += 1
+      eventNumber += 1
       pending = undefined
       if (changes) buffer(changes)
       return toEvent(changes, current)
@@ -71,7 +71,7 @@ export function createReplayBuffer(keepMs: number): ReplayBuffer {
     since(lastEventId = '') {
       const [, eventEpoch, text] = /^([0-9a-f]+)-(\d{1,15})$/.exec(lastEventId) ?? []
       const seen = eventEpoch === epoch ? Number(text) : undefined
-      if (seen === number || !current) return undefined
+      if (seen === eventNumber || !current) return undefined
       return toEvent(seen === undefined ? undefined : changesAfter(seen), current)
     },
     clear() {

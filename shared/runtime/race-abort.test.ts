@@ -5,13 +5,13 @@ import { raceAbort } from './race-abort.ts'
 const never = new AbortController().signal
 const pending = new Promise<string>(() => {})
 
-test('without an abort it settles as the work does', async () => {
+test('without an abort, raceAbort settles as the work does', async () => {
   expect(await raceAbort(Promise.resolve('done'), never)).toBe('done')
   expect(await raceAbort(Promise.resolve('done'))).toBe('done')
   await expect(raceAbort(Promise.reject(new Error('broken')), never)).rejects.toThrow('broken')
 })
 
-test('it rejects with the reason of the first signal that aborts', async () => {
+test('raceAbort rejects with the reason of the first signal that aborts', async () => {
   const [one, other] = [new AbortController(), new AbortController()]
   const racing = raceAbort(pending, one.signal, other.signal)
   other.abort(new Error('the other'))
@@ -19,11 +19,11 @@ test('it rejects with the reason of the first signal that aborts', async () => {
   await expect(racing).rejects.toThrow('the other')
 })
 
-test('it rejects if a signal is already aborted', async () => {
+test('raceAbort rejects if a signal is already aborted', async () => {
   await expect(raceAbort(pending, never, AbortSignal.abort(new Error('before')))).rejects.toThrow('before')
 })
 
-test('it removes its abort handlers', async () => {
+test('raceAbort removes its abort handlers', async () => {
   const { signal } = new AbortController()
   await raceAbort(Promise.resolve(), signal)
   await raceAbort(Promise.reject(new Error('broken')), signal).catch(() => undefined)

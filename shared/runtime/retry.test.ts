@@ -35,7 +35,7 @@ test('by default the first delay is up to 100 ms and the maximum is a second', a
   expect(await delays).toEqual([100, 200, 400, 800, 1_000, 1_000])
 })
 
-test('each delay is jittered between half and all of it', async () => {
+test('each delay is random, between half of the backoff and all of it', async () => {
   const first = await Promise.all(Array.from({ length: 50 }, () => delaysOf(1, { initialMs: 100, maxMs: 100 })))
   const delays = first.flat()
   expect(new Set(delays).size).toBeGreaterThan(15)

@@ -2,7 +2,7 @@
 const MAX_CPU_SHARE = 0.1
 
 export type Throttle = {
-  /** Schedules the work. Calls before it runs are coalesced. */
+  /** Schedules the work. Requests made before the work runs are coalesced. */
   request(): void
   /** Cancels scheduled work. */
   cancel(): void

@@ -2,8 +2,8 @@ import { Counter } from 'prom-client'
 import type { Metrics } from './metrics.ts'
 
 /**
- * A counter for the hot path. It holds plain numbers, which prom-client reads on each scrape: prom-client's own `inc()`
- * hashes the labels on every call.
+ * A counter for the hot path. prom-client's own `inc()` hashes the labels on every call, so this counter holds plain
+ * numbers, which prom-client reads on each scrape.
  * @returns a function that registers labels, with value 0, and returns their increment function
  */
 export function createFastCounter<Label extends string>(

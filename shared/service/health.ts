@@ -2,7 +2,7 @@ import type { Circuit, DependencyState, Readiness } from '../contracts/readiness
 
 export type Dependency = {
   state: () => DependencyState | Promise<DependencyState>
-  /** Whether readiness requires the dependency to be up. */
+  /** If true, the service is ready only while the dependency is up. */
   required: boolean | (() => boolean)
   circuit?: () => Circuit
 }

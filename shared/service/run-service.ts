@@ -48,7 +48,7 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
   try {
     const settings = { ...loadSettings(common, source), ...loadSettings(own, source) }
     const log = createLog({ name, level: settings.LOG_LEVEL })
-    // Before anything is opened: from here on, a signal is a graceful stop.
+    // Created before anything is opened, so that a signal always causes a graceful shutdown.
     const stopping = stopSignal()
     {
       await using tracing = await openTracing(settings, { name, log })

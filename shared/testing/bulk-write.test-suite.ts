@@ -254,7 +254,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       let left = 150
       const set = async (id: string, value: Fields) => {
         left -= 1
-        // Acknowledged with a delay, as over a network, so that several writes are in flight.
+        // Delay the acknowledgement, as a network does, so that several writes are in flight.
         await new Promise(setImmediate)
         if (left < 0) throw new UnavailableError('the store is down')
         await map.set(id, value)
@@ -284,7 +284,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       await expectProblem(await send(line('a')), 500)
     })
 
-    test('returns 503 while four others are in flight', async () => {
+    test('returns 503 while four other bulk writes are in flight', async () => {
       const confirmed = Promise.withResolvers<void>()
       const { send } = setUp({ store: { ...createMapStore<Fields>(), set: () => confirmed.promise } })
       const first = Array.from({ length: 4 }, () => send(line('a')))

@@ -113,7 +113,7 @@ function resourceOf(name: string) {
     .merge(own)
 }
 
-/** Throttled: the SDK logs every failed export. */
+/** Throttled, because the SDK logs every failed export. */
 function logDiagnostics(log: Logger): void {
   const throttle = createLogThrottle(60_000)
   const report = (message: string) => {

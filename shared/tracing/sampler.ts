@@ -13,9 +13,7 @@ const MAX_PER_SECOND = 25
 
 type Sampling = Pick<TracingSettings, 'OTEL_TRACES_SAMPLER' | 'OTEL_TRACES_SAMPLER_ARG'>
 
-/**
- * The sampler selected by OpenTelemetry's variables. The default is rate-limited, so that all light traffic is sampled.
- */
+/** The sampler that OpenTelemetry's environment variables select. By default, it samples all of light traffic. */
 export function createSampler({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: ratio }: Sampling): Sampler {
   switch (name) {
     case undefined:

@@ -21,7 +21,7 @@ export function parseTraceparent(text: string): TraceIds | undefined {
 
 const FLAGS_OFFSET = 53
 
-/** Whether the trace is sampled. Most are not, so the common case avoids parsing. */
+/** Returns true if the trace is sampled. Most traces are not, so the common case avoids parsing. */
 export function isSampled(traceparent: string): boolean {
   if (traceparent.startsWith('00', FLAGS_OFFSET)) return false
   return parseTraceparent(traceparent)?.isSampled ?? false

@@ -53,7 +53,7 @@ export function startNonRecordingSpan(): Span {
   return nonRecordingSpan(ids.traceId, toTraceparent(ids), undefined)
 }
 
-/** A span that only propagates its context. It is its own child, so that it costs one allocation. */
+/** A span that only propagates its context. The span is its own child, which saves allocations. */
 export function nonRecordingSpan(traceId: string, traceparent: string, tracestate: string | undefined): Span {
   return { traceId, traceparent, tracestate, isRecorded: false, child: self, end: noop }
 }

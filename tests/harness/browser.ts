@@ -4,10 +4,10 @@ import { failIfCiNeeds } from './ci-needs.ts'
 
 const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
 
-/** The browser under test: CHROMIUM_BIN, or the installed one. */
+/** The browser under test: CHROMIUM_BIN, or an installed Chromium. */
 const program = process.env.CHROMIUM_BIN || (CANDIDATES.find((file) => existsSync(file)) ?? '')
 
-/** Whether a browser is installed. */
+/** True if a browser is installed. */
 export const hasChromium = failIfCiNeeds('chromium', existsSync(program))
 
 /** Starts a headless browser, without its sandbox: containers lack the privileges for it. */

@@ -8,7 +8,7 @@ import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** Whether Consul is installed. */
+/** True if Consul is installed. */
 export const hasConsul = failIfCiNeeds('consul', spawnSync('consul', ['version']).status === 0)
 
 export type ConsulAgent = AsyncDisposable & {
@@ -19,7 +19,7 @@ export type ConsulAgent = AsyncDisposable & {
   signal(signal: NodeJS.Signals): Promise<void>
   /** Restarts it, without its data. */
   start(): Promise<void>
-  /** Calls its HTTP API (https://developer.hashicorp.com/consul/api-docs). */
+  /** Calls the HTTP API of the agent (https://developer.hashicorp.com/consul/api-docs). */
   call(path: string, options?: { method?: string; body?: unknown; token?: string }): Promise<unknown>
 }
 

@@ -44,11 +44,11 @@ export type Operation = {
 
 export type OpenApi = {
   operations: Operation[]
-  /** Whether a value matches a schema of the document. */
+  /** Returns true if a value matches a schema of the document. */
   accepts(schema: Schema, value: unknown): boolean
   /** @throws Error that names each mismatch */
   expectValid(schema: Schema, value: unknown): void
-  /** Resolves a reference. Returns other schemas as they are. */
+  /** Resolves a reference. Returns a schema that is not a reference unchanged. */
   resolve(schema: Schema): Schema
 }
 

@@ -8,10 +8,10 @@ import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** Whether Prometheus is installed. */
+/** True if Prometheus is installed. */
 export const hasPrometheus = failIfCiNeeds('prometheus', spawnSync('prometheus', ['--version']).status === 0)
 
-/** Whether promtool is installed, which checks metrics, configurations and rules. */
+/** True if promtool is installed. promtool checks metrics, configurations and rules. */
 export const hasPromtool = failIfCiNeeds('promtool', spawnSync('promtool', ['--version']).status === 0)
 
 /** A series returned by a query, with its values in chronological order, which may include NaN. */
@@ -22,7 +22,7 @@ export type PrometheusServer = AsyncDisposable & {
   query(expr: string): Promise<Series[]>
   /** Evaluates an expression over time, as a panel does: every 250 ms since the server started. */
   queryAll(expr: string): Promise<Series[]>
-  /** Calls its HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/). */
+  /** Calls the HTTP API of Prometheus (https://prometheus.io/docs/prometheus/latest/querying/api/). */
   call(path: string, parameters?: Record<string, string>): Promise<unknown>
 }
 

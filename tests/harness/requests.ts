@@ -12,7 +12,7 @@ export type Request = {
   body?: string
   /** Number of spaces to send before the body. */
   padding?: number
-  /** Whether to send the body chunked, without a content-length. */
+  /** If true, the body is sent chunked, without a content-length. */
   chunked?: boolean
 }
 

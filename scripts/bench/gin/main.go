@@ -40,7 +40,7 @@ func main() {
 	case "metadata":
 		router.GET("/content/asset/:asset", func(c *gin.Context) {
 			c.JSON(200, gin.H{"id": c.Param("asset"), "title": "A title of usual length", "genre": "drama",
-				"summary": "A summary that says in a sentence or two what happens, as that of a film does."})
+				"summary": "A summary of one or two sentences, about as long as that of a film usually is."})
 		})
 	case "cdnurl":
 		router.GET("/url/asset/:asset", func(c *gin.Context) {
