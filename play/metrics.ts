@@ -108,3 +108,10 @@ function sizeOf(outbox: Pick<Outbox, 'size'>): number {
     return Number.NaN
   }
 }
+
+/** Exposes EVENTS_MAX_AGE, for the doctor: only that of queue-listener applies. */
+export function exposeMaxAge(metrics: Metrics, maxAgeMs: number | undefined): void {
+  if (maxAgeMs === undefined) return
+  const help = 'EVENTS_MAX_AGE of this process; absent if it is unset'
+  new Gauge({ name: 'events_max_age_seconds', help, registers: [metrics] }).set(maxAgeMs / 1_000)
+}

@@ -29,7 +29,7 @@ import { type AssetCache, createAssetCache } from './asset-cache.ts'
 import { createAssetLoader } from './asset-loader.ts'
 import { createCountLookup } from './count-lookup.ts'
 import { createLiveRelay } from './live-relay.ts'
-import { createPlayMetrics, exposeOutbox } from './metrics.ts'
+import { createPlayMetrics, exposeMaxAge, exposeOutbox } from './metrics.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { type Append, createRecorder } from './recorder.ts'
 import { createSerials } from './serials.ts'
@@ -159,6 +159,7 @@ export const play = {
   async start(service: Service, settings: ServiceSettings<typeof processSettings>, replaced?: Partial<Strategies>) {
     const { log, resources } = service
     const { NATS_URL, HOST, DATA_DIR, EVENTS_MAX_AGE: maxAgeMs, APPEND_TIMEOUT: appendTimeoutMs } = settings
+    exposeMaxAge(service.metrics, maxAgeMs)
     const PORT = await choosePort(settings.PORT, HOST)
     const nats = resources.use(openNatsLink({ servers: NATS_URL, ...service }))
     const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs }))

@@ -221,16 +221,27 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       }, PATIENCE_MS)
     })
 
-    test('a log that is older than the one that reporting has counted is detected', { concurrent: true }, async () => {
+    test('views that the log lost are detected', { concurrent: true }, async () => {
       await using reporting = await startService('reporting', system.env)
-      await count(reporting.url, { stream: '2099-01-01T00:00:00Z', after: 0, through: 7, views: [] })
-      await firstViewIsOld()
+      const { stream, sequence } = (await getJson(`${system.reporting.url}/events/position`)) as Position
+      const view = { id: 'x', assetId: '456', userId: '8', at: '2026-11-20T21:00:00Z', producer: 'P', serial: 3 }
+      await count(reporting.url, { stream, after: 0, through: sequence, views: [view, { ...view, serial: 5 }] })
       await eventually(async () => {
         const { status, of } = await doctor({ ...env, REPORTING_URL: reporting.url })
-        expect(of('counting')).toEqual([
-          expect.stringMatching(/^FAIL reporting has counted a newer log.*restart reporting/),
-        ])
+        expect(of('log')).toContainEqual(
+          expect.stringMatching(/^FAIL it lost 3 acknowledged views: 1 to 2 of P, 4 to 4 of P; repair the storage/),
+        )
         expect(status).toBe(1)
+      }, PATIENCE_MS)
+    })
+
+    test('a play with another retention than queue-listener is a warning', { concurrent: true }, async () => {
+      await using edge = await startService('play', { ...system.env, EVENTS_MAX_AGE: '90d' })
+      await eventually(async () => {
+        const { of } = await doctor({ ...env, PLAY_URL: edge.url })
+        expect(of('log')).toContainEqual(
+          expect.stringMatching(/^warn .* would keep views for 90 days, but the log keeps them forever: set the same/),
+        )
       }, PATIENCE_MS)
     })
 

@@ -1,3 +1,4 @@
+import { LostViews } from '../../shared/contracts/lost-views.ts'
 import { type LogPosition, Position, toLogPosition } from '../../shared/contracts/position.ts'
 import { readBacklog, readStreamStatus, type StreamStatus } from '../../shared/event-log/stream-status.ts'
 import { connectToNats, withoutCredentials } from '../../shared/nats/connect.ts'
@@ -9,9 +10,13 @@ import { probe, type Samples, sampleTwice, toMetric } from './probe.ts'
 /** The age at which an uncounted message is stuck. An interrupted batch is retried sooner. */
 const STUCK_S = 3
 const LATE_S = 10
+/** Maximum number of gaps to print. */
+const MAX_GAPS = 5
+
+type Options = { servers: string[]; plays: string[]; reporting: string[]; maxAgeMs: number | undefined }
 
 /** Checks NATS, the log, and how far reporting has counted it. Read-only. */
-export async function* checkNats(servers: string[], reporting: string[], maxAgeMs?: number): AsyncGenerator<Finding> {
+export async function* checkNats({ servers, plays, reporting, maxAgeMs }: Options): AsyncGenerator<Finding> {
   try {
     using stack = new DisposableStack()
     const connection = await connectToNats({ servers, name: 'doctor', timeoutMs: 1_000 })
@@ -21,6 +26,7 @@ export async function* checkNats(servers: string[], reporting: string[], maxAgeM
     yield ok('nats', `${connection.getServer()} (nats-server ${connection.info?.version}) is up`)
     if (!stream) return yield ok('log', 'the stream EVENTS does not exist yet: nothing has been played')
     yield* diagnoseStream(stream, maxAgeMs)
+    yield* checkMaxAges(plays, stream)
     const lag = await sampleTwice(() => readLag(jsm, reporting)).catch(() => undefined)
     if (lag) yield* diagnoseCounting(lag)
   } catch (error) {
@@ -37,13 +43,16 @@ function diagnoseError(error: unknown): string {
   return `is unreachable (${reason}): start it, or fix NATS_URL`
 }
 
+function toRetention(milliseconds: number | undefined): string {
+  if (!milliseconds) return 'forever'
+  return `for ${Temporal.Duration.from({ milliseconds }).round({ largestUnit: 'days' }).toLocaleString('en')}`
+}
+
 function* diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Generator<Finding> {
-  const toDuration = (milliseconds: number) => Temporal.Duration.from({ milliseconds }).round({ largestUnit: 'days' })
-  const toRetention = (ms: number | undefined) => (ms ? `for ${toDuration(ms).toLocaleString('en')}` : 'forever')
   const size = `${(stream.bytes / 1e3).toLocaleString('en', { maximumFractionDigits: 1 })} kB`
   const since = stream.since ? ` since ${stream.since.toISOString().slice(0, 19)}Z` : ''
   const text = `stream EVENTS: ${plural(stream.messages, 'message')}, ${size}${since}, kept ${toRetention(stream.maxAgeMs)}`
-  const restart = 'restart play and queue-listener with this EVENTS_MAX_AGE'
+  const restart = 'restart queue-listener with this EVENTS_MAX_AGE'
   if (wantedMs === undefined || wantedMs === stream.maxAgeMs) yield ok('log', text)
   else yield warn('log', `${text}, not ${toRetention(wantedMs)}: ${restart}`)
 
@@ -61,6 +70,27 @@ async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag>
   const end = (await readStreamStatus(jsm))?.end
   const { messages: backlog, since = new Date() } = await readBacklog(jsm, counted)
   return { backlog, seconds: (Date.now() - since.getTime()) / 1_000, position: JSON.stringify(position), counted, end }
+}
+
+/** Only the EVENTS_MAX_AGE of queue-listener changes the stream. */
+async function* checkMaxAges(plays: string[], { maxAgeMs }: StreamStatus): AsyncGenerator<Finding> {
+  for (const origin of plays) {
+    const ownMs = toMetric(await probe(origin, '/metrics'), 'events_max_age_seconds') * 1_000
+    if (Number.isNaN(ownMs) || ownMs === maxAgeMs) continue
+    const text = `${origin} would keep views ${toRetention(ownMs)}, but the log keeps them ${toRetention(maxAgeMs)}`
+    yield warn('log', `${text}: set the same EVENTS_MAX_AGE for play and queue-listener`)
+  }
+}
+
+/** Checks whether reporting has noticed that the log lost views. */
+export async function* checkLosses(reporting: string[]): AsyncGenerator<Finding> {
+  for (const origin of reporting) {
+    const lost = LostViews.safeParse((await probe(origin, '/events/lost')).json).data
+    if (!lost?.views) continue
+    const gaps = lost.gaps.slice(-MAX_GAPS).map(({ producer, from, to }) => `${from} to ${to} of ${producer}`)
+    const text = `it lost ${plural(lost.views, 'acknowledged view')}: ${gaps.join(', ')}`
+    yield fail('log', `${text}; repair the storage of NATS, and see GET /events/lost of reporting`)
+  }
 }
 
 /** Reads the lag from the metrics of queue-listener: embedded mode has no other source. */
@@ -90,14 +120,11 @@ export function* diagnoseCounting({ first, second = first }: Samples<Lag>): Gene
   if (Number.isNaN(second.backlog)) return
   const lag = `${plural(second.backlog, 'message')} not counted yet, the oldest for ${Math.round(second.seconds)} s`
   const isStuck = first.position === second.position && second.seconds > STUCK_S
-  // The name of an incarnation is its creation time.
-  const isOlder = counted && end && Date.parse(counted.incarnation) > Date.parse(end.incarnation)
   const listener = 'check the log of queue-listener; its WRITE_TOKEN may be missing or wrong'
   const capacity = 'see docs/performance.md for the capacity of reporting'
   if (!isStuck && second.seconds <= LATE_S) yield ok('counting', lag)
   else if (!isStuck && second.backlog < first.backlog)
     yield warn('counting', `${lag}, but the backlog is shrinking: wait`)
-  else if (isOlder) yield fail('counting', 'reporting has counted a newer log and rejects this one: restart reporting')
   else if (isStuck) yield fail('counting', `${lag}, without progress: ${listener}`)
   else yield fail('counting', `${lag}, and the backlog is not shrinking: ${capacity}`)
 }

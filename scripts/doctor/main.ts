@@ -9,7 +9,7 @@ import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { environmentAt, needsEmbedded } from '../start/plan.ts'
 import { checkConsul } from './consul.ts'
 import { type Finding, ok, plural, toText, warn } from './finding.ts'
-import { checkMetrics, checkNats } from './log.ts'
+import { checkLosses, checkMetrics, checkNats } from './log.ts'
 import { checkOutboxes } from './outbox.ts'
 import { diagnoseInstances, diagnoseReplicas, inspect } from './services.ts'
 
@@ -45,17 +45,19 @@ async function examine(edgePort: number) {
   const source = { args: [], env: environmentAt(edgePort, process.env) }
   const urls = loadSettings(urlShape, source)
   const settings = loadSettings(shape, source)
-  const { NATS_URL, EVENTS_MAX_AGE, DATA_DIR, CONSUL_HTTP_ADDR } = settings
+  const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, DATA_DIR, CONSUL_HTTP_ADDR } = settings
   const registered = new Map<ServiceEntry, string[]>()
   const consul = await checkConsul(settings, registered)
   const originsOf = (service: ServiceEntry) => registered.get(service) ?? urls[service.urlSetting] ?? []
+  const [plays, reporting] = [originsOf(services.play), originsOf(services.reporting)]
 
   // In parallel, so that multiple timeouts take no longer than one.
-  const [inspected, nats, metrics, outboxes, machine] = await Promise.all([
+  const [inspected, nats, losses, metrics, outboxes, machine] = await Promise.all([
     Promise.all(serviceEntries.flatMap((service) => originsOf(service).map((origin) => inspect(service, origin)))),
-    Array.fromAsync(checkNats(NATS_URL, originsOf(services.reporting), EVENTS_MAX_AGE)),
+    Array.fromAsync(checkNats({ servers, plays, reporting, maxAgeMs })),
+    Array.fromAsync(checkLosses(reporting)),
     Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
-    checkOutboxes(originsOf(services.play), DATA_DIR),
+    checkOutboxes(plays, DATA_DIR),
     Array.fromAsync(checkMachine(DATA_DIR)),
   ])
 
@@ -68,7 +70,7 @@ async function examine(edgePort: number) {
   const isNothingRunning = inspected.every(({ ready }) => ready.outcome === 'unreachable')
   // If nothing is running and `npm start` would use embedded mode, NATS is not needed.
   const neededLog = isNothingRunning && needsEmbedded(process.env) ? [] : log
-  const findings = [...instances, ...replicas, ...neededLog, ...outboxes, ...discovery, ...machine]
+  const findings = [...instances, ...replicas, ...neededLog, ...losses, ...outboxes, ...discovery, ...machine]
   return { findings, isNothingRunning }
 }
 
