@@ -1,16 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { StoredMsg } from 'nats'
 import { Agent, request } from 'undici'
 import { describe, expect, test } from 'vitest'
+import { LostViews } from '../shared/contracts/lost-views.ts'
 import { STREAM, VIEWS } from '../shared/event-log/stream.ts'
 import { serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, views } from './harness/plays.ts'
+import { createPoison } from './harness/poison.ts'
 import { createRandom } from './harness/random.ts'
+import { connectRaw } from './harness/raw-nats.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const seed = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 1_000_000))
-const seconds = Number(process.env.CHAOS_SECONDS || 20)
+const seconds = Number(process.env.CHAOS_SECONDS || 30)
 const PLAYERS = 24
 const SETTLE_MS = 60_000
 
@@ -18,9 +22,9 @@ const SETTLE_MS = 60_000
 type Outcomes = { served: number; cutOff: number; rejected: number }
 
 describe.skipIf(!natsVersion)('chaos', () => {
-  const name = `every play with a 200 is counted, whatever is killed or suspended (CHAOS_SEED=${seed}, ${seconds} s)`
+  const name = `every play with a 200 is counted, whatever is killed, suspended, cut off, poisoned or stored twice (CHAOS_SEED=${seed}, ${seconds} s)`
   test(name, { timeout: seconds * 1_000 + SETTLE_MS * 2 }, async () => {
-    await using system = await startSystem()
+    await using system = await startSystem({}, { proxied: {} })
     await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).ok).toBe(true))
     const over = new AbortController()
     const players = Array.from({ length: PLAYERS }, (_, player) => keepPlaying(system, player, over.signal))
@@ -30,37 +34,82 @@ describe.skipIf(!natsVersion)('chaos', () => {
 
     const total = sum(outcomes.users)
     console.log(
-      `chaos: seed ${seed}, ${actions} kills and suspensions in ${seconds} s, nats-server ${natsVersion}: ` +
+      `chaos: seed ${seed}, ${actions} faults in ${seconds} s, nats-server ${natsVersion}: ` +
         `${total.served} plays with a 200, ${total.cutOff} cut off, ${total.rejected} rejected`,
     )
     expect(total.served).toBeGreaterThan(100)
     await expectCounted(system, 'user', outcomes.users)
     await expectCounted(system, 'asset', outcomes.assets)
+    const { gaps } = LostViews.parse(await getJson(`${system.reporting.url}/events/lost`))
+    expect(gaps.filter(({ producer }) => producer !== 'poison')).toEqual([])
+    expect(system.listener.lines().join('\n')).not.toContain('reporting refuses a valid batch')
   })
 })
 
 /**
- * Kills or suspends one or two processes at a time, for up to 3 s. The seed determines the order. At the end, all
- * processes are up.
+ * Injects one fault after the other: kills or suspends one or two processes for up to 3 s, suspends NATS for 5 to 30 s,
+ * cuts connections in the middle of a batch, appends random messages, or stores messages twice. The seed determines the
+ * order. At the end, all processes are up.
  */
 async function breakThings(system: System, over: AbortController): Promise<number> {
   const random = createRandom(seed)
-  const pick = <Value>(values: Value[]) => values[Math.floor(random() * values.length)] as Value
+  const { pick, randomBody, randomHeaders } = createPoison(random)
   const processes = [system.nats, ...serviceNames.map((name) => system[name])]
   const end = performance.now() + seconds * 1_000
-  let actions = 0
-  while (performance.now() < end) {
-    const victims = new Set(random() < 0.5 ? [pick(processes)] : [pick(processes), pick(processes)])
-    for (const victim of victims) {
-      await victim.signal(pick(['SIGKILL', 'SIGSTOP']))
-      actions += 1
-    }
+  const remainingMs = () => Math.max(0, end - performance.now())
+
+  async function breakProcesses(victims: Set<Pick<System['nats'], 'signal' | 'start'>>): Promise<void> {
+    for (const victim of victims) await victim.signal(pick(['SIGKILL', 'SIGSTOP']))
     await sleep(random() * 3_000)
     for (const victim of victims) await victim.start()
+  }
+  async function suspendNats(): Promise<void> {
+    await system.nats.signal('SIGSTOP')
+    await sleep(Math.min(5_000 + random() * 25_000, Math.max(5_000, remainingMs())))
+    await system.nats.start()
+  }
+  async function cutConnections(): Promise<void> {
+    for (let cuts = 0; cuts < 10; cuts += 1) {
+      for (const proxy of system.proxies) proxy.cut()
+      await sleep(random() * 200)
+    }
+  }
+  /** Also on the subject of the last producer, and its last message again. */
+  async function poison(): Promise<void> {
+    const last = await readLastMessage(system)
+    await using raw = await connectRaw(system.nats.url)
+    for (let n = 0; n < 100; n += 1)
+      raw.publish(pick(['events.view.poison', last.subject]), randomBody(), randomHeaders())
+    raw.publish(last.subject, last.data)
+    await raw.flush()
+  }
+  const faults = [
+    () => breakProcesses(new Set([pick(processes)])),
+    () => breakProcesses(new Set([pick(processes), pick(processes)])),
+    cutConnections,
+    poison,
+  ]
+
+  let actions = 1
+  const suspendAfter = random() * (seconds - 5) * 1_000
+  let isSuspended = false
+  while (remainingMs() > 0) {
+    if (!isSuspended && seconds * 1_000 - remainingMs() >= suspendAfter) {
+      isSuspended = true
+      await suspendNats()
+    } else await pick(faults)()
+    actions += 1
     await sleep(random() * 1_000)
   }
   over.abort()
   return actions
+}
+
+function readLastMessage({ nats }: System): Promise<StoredMsg> {
+  return nats.use(async (connection) => {
+    const jsm = await connection.jetstreamManager()
+    return jsm.streams.getMessage(STREAM, { last_by_subj: VIEWS })
+  })
 }
 
 async function keepPlaying({ play }: System, player: number, over: AbortSignal) {
@@ -98,11 +147,8 @@ async function playOnce(url: string, dispatcher: Agent): Promise<keyof Outcomes>
 async function expectSettled(system: System): Promise<void> {
   await eventually(async () => {
     expect(await metric(system.play.url, /^outbox_waiting_views /)).toBe(0)
-    const last = await system.nats.use(async (connection) => {
-      const jsm = await connection.jetstreamManager()
-      return jsm.streams.getMessage(STREAM, { last_by_subj: VIEWS })
-    })
-    expect(await getJson(`${system.reporting.url}/events/position`)).toMatchObject({ sequence: last.seq })
+    const { seq } = await readLastMessage(system)
+    expect(await getJson(`${system.reporting.url}/events/position`)).toMatchObject({ sequence: seq })
   }, SETTLE_MS)
 }
 

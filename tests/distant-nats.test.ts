@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { eventually } from './harness/eventually.ts'
-import { natsVersion, startNatsServer } from './harness/nats-server.ts'
+import { natsVersion } from './harness/nats-server.ts'
 import { metric, play } from './harness/plays.ts'
 import { startSystem } from './harness/system.ts'
-import { startTcpProxy } from './harness/tcp-proxy.ts'
 
 const PLAYS = 8
 
@@ -12,10 +11,8 @@ describe.skipIf(!natsVersion)('with a round trip of 400 ms to NATS,', { timeout:
     ['views are appended to the log, if APPEND_TIMEOUT allows it', { APPEND_TIMEOUT: '2s' }, 'log'],
     ['views go to the outbox and keep their producer, if it does not', {}, 'outbox'],
   ])('%s', async (_, settings, place) => {
-    await using nats = await startNatsServer()
-    await using proxy = await startTcpProxy(Number(new URL(nats.url).port), { delayMs: 200 })
-    await using system = await startSystem({ NATS_URL: `nats://127.0.0.1:${proxy.port}`, ...settings })
-    const { play: edge, reporting } = system
+    await using system = await startSystem(settings, { proxied: { delayMs: 200 } })
+    const { play: edge, reporting, nats } = system
     await eventually(async () => expect((await fetch(`${edge.url}/readyz`)).ok).toBe(true), 20_000)
     await eventually(async () => expect((await play(edge.url, '456', 'warm')).status).toBe(200), 20_000)
     const recorded = () => metric(edge.url, new RegExp(`^recorded_views_total\\{place="${place}"\\}`))

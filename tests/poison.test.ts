@@ -5,6 +5,7 @@ import { DEAD_LETTERS, STREAM } from '../shared/event-log/stream.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { play, views } from './harness/plays.ts'
+import { createPoison } from './harness/poison.ts'
 import { createRandom } from './harness/random.ts'
 import { connectRaw, type RawPublisher } from './harness/raw-nats.ts'
 import { type System, startSystem } from './harness/system.ts'
@@ -16,6 +17,8 @@ const MAX_PAYLOAD = 8 * 2 ** 20
 const LIMIT_MS = Number(process.env.POISON_LIMIT_MS || 10_000)
 const MESSAGES = 10_000
 const ROUNDS = 20
+
+const { pick, randomBody, randomHeaders } = createPoison(createRandom(SEED))
 
 describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { timeout: 120_000 }, () => {
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
@@ -124,51 +127,3 @@ describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { t
     })
   }
 })
-
-const random = createRandom(SEED)
-const below = (limit: number) => Math.floor(random() * limit)
-const pick = <Item>(items: readonly Item[]) => items[below(items.length)] as Item
-const randomBytes = (max: number) => Buffer.from(Array.from({ length: below(max) }, () => below(256)))
-
-function randomBody(): Buffer {
-  return pick([
-    () => randomBytes(500),
-    () => Buffer.alloc(below(20_000), pick([0, 0x5b, 0x22, 0xff])),
-    () => Buffer.from(JSON.stringify(randomEvent())),
-    () => Buffer.from(JSON.stringify(Array.from({ length: below(20) }, randomEvent))),
-    () => {
-      const bytes = Buffer.from(JSON.stringify([randomEvent()]))
-      bytes[below(bytes.length)] = below(256)
-      return bytes
-    },
-  ])()
-}
-
-/** An event that is valid or nearly valid. A valid event is a view of a user whose views no test counts. */
-function randomEvent(): object {
-  const odd = () => pick([null, 8, '', 'x'.repeat(300), '\u0000', '../..', {}, [], '🎬', '2026-11-20'])
-  const mostly = (value: unknown) => (below(10) > 0 ? value : odd())
-  return {
-    specversion: mostly('1.0'),
-    id: mostly(`poison-${below(1_000_000)}`),
-    source: mostly('/poison'),
-    type: mostly('video.viewed'),
-    time: pick([undefined, '2026-11-20T21:00:00Z', `2026-11-20T21:00:00.${'0'.repeat(below(10_000))}Z`, odd()]),
-    traceparent: pick([undefined, `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, odd()]),
-    tracestate: pick([undefined, 'x'.repeat(below(20_000)), '\n']),
-    data: mostly({ assetId: mostly('other'), userId: mostly('other') }),
-  }
-}
-
-function randomHeaders(): Buffer | undefined {
-  return pick([
-    () => undefined,
-    () => randomBytes(200),
-    () => Buffer.from(`a: ${'x'.repeat(below(60_000))}`),
-    () => Buffer.from('a b: c\nd'),
-    () =>
-      Buffer.from(
-        `Rejected-Sequence: ${pick(['9999999999', '-1', 'NaN', '1'])}\r\nNats-Msg-Id: dead-letter-${below(100)}`,
-      ),
-  ])()
-}

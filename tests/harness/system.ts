@@ -4,26 +4,40 @@ import { type NatsOptions, type NatsServer, startNatsServer } from './nats-serve
 import { freePortRange, portNextTo, urlSettingsNextTo } from './ports.ts'
 import { withResources } from './resources.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
+import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
 export type System = AsyncDisposable &
   Record<ServiceName, ServiceProcess> & {
     nats: NatsServer
+    /** The connections to NATS and reporting, if they are proxied. */
+    proxies: TcpProxy[]
     /** An alias for `queue-listener`. */
     listener: ServiceProcess
     /** The settings for additional instances. */
     env: Record<string, string>
   }
 
+/** `proxied` puts a TCP proxy in front of NATS and reporting, whose chunks arrive `delayMs` later. */
+type Options = NatsOptions & { proxied?: { delayMs?: number } }
+
 /** Starts all services as processes, with a real NATS server. */
-export async function startSystem(settings: Record<string, string> = {}, natsOptions?: NatsOptions): Promise<System> {
+export async function startSystem(settings: Record<string, string> = {}, options: Options = {}): Promise<System> {
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await createTempDirectory('system'))
-  const nats = stack.use(await startNatsServer(natsOptions))
+  const nats = stack.use(await startNatsServer(options))
   const edgePort = await freePortRange()
-  const env = { NATS_URL: nats.url, DATA_DIR: directory.path, ...urlSettingsNextTo(edgePort), ...settings }
+  const urls: Record<string, string> = { NATS_URL: nats.url, ...urlSettingsNextTo(edgePort) }
+  const proxies: TcpProxy[] = []
+  for (const name of options.proxied ? ['NATS_URL', 'REPORTING_URL'] : []) {
+    const { protocol, port } = new URL(urls[name] ?? '')
+    const proxy = stack.use(await startTcpProxy(Number(port), options.proxied?.delayMs))
+    urls[name] = `${protocol}//127.0.0.1:${proxy.port}`
+    proxies.push(proxy)
+  }
+  const env = { DATA_DIR: directory.path, ...urls, ...settings }
   const services = await mapServices(async (name) =>
     stack.use(await startService(name, env, portNextTo(edgePort, name))),
   )
-  return withResources({ nats, listener: services['queue-listener'], env, ...services }, stack)
+  return withResources({ nats, proxies, listener: services['queue-listener'], env, ...services }, stack)
 }
