@@ -53,7 +53,7 @@ const processSettings = { ...playSettings, NATS_URL: natsUrl, DATA_DIR: dataDir,
 export type Backbone = {
   eventLog: EventLog
   invalidations: Invalidations
-  /** Records views while the log is unavailable. Without an outbox, such plays fail. */
+  /** Records views while the log is unavailable. Without an outbox, plays then fail. */
   outbox?: Outbox
 }
 

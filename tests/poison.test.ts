@@ -144,7 +144,7 @@ function randomBody(): Buffer {
   ])()
 }
 
-/** An event that is valid or nearly valid. A valid event is a view of a user whose views no test counts. */
+/** An event that is valid or nearly valid. A valid event is a view of a user that no test checks. */
 function randomEvent(): object {
   const odd = () => pick([null, 8, '', 'x'.repeat(300), '\u0000', '../..', {}, [], '🎬', '2026-11-20'])
   const mostly = (value: unknown) => (below(10) > 0 ? value : odd())
