@@ -240,7 +240,7 @@ describe('a read reports', () => {
   })
 })
 
-/** A cache with versioned values, with a record of its loads and of the outcomes of its reads. */
+/** A cache with versioned values, and a record of its loads and of the outcomes of its reads. */
 function setUp({ ttlMs = TTL_MS, max = 10 } = {}) {
   useFakeClock()
   const loads: string[] = []

@@ -65,7 +65,7 @@ const processSettings = {
 export type Backbone = {
   eventLog: EventLog
   invalidations: Invalidations
-  /** Records views while the log is unavailable. Without an outbox, such plays fail. */
+  /** Records views while the log is unavailable. Without an outbox, plays then fail. */
   outbox?: Outbox
   /** The time budget of a view for its append to the log. */
   appendTimeoutMs?: number

@@ -4,7 +4,7 @@ import { hasChromium, startBrowser } from './harness/browser.ts'
 import { cardViews, clickPlay, componentOf, openConsole } from './harness/console-page.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { play } from './harness/plays.ts'
+import { warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 /** The maximum delay before the console shows an outage or a recovery. */
@@ -15,7 +15,7 @@ describe.skipIf(!natsVersion || !hasChromium)('outages on the console', { timeou
   let browser: Browser
   beforeAll(async () => {
     ;[system, browser] = await Promise.all([startSystem({ CATALOGUE_TTL: '1s' }), startBrowser()])
-    await eventually(async () => expect((await play(system.play.url, '456', 'warm')).status).toBe(200))
+    await warmUp(system.play.url)
   }, 60_000)
   afterAll(async () => {
     await browser?.close()

@@ -9,7 +9,7 @@ import { hasChromium, startBrowser } from './harness/browser.ts'
 import { cardOf, cardTitles, cardViews, clickPlay, openConsole } from './harness/console-page.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { metric, play, views } from './harness/plays.ts'
+import { metric, play, views, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const MARKUP = '<img src=x onerror="document.title=\'markup\'">'
@@ -20,7 +20,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
   let browser: Browser
   beforeAll(async () => {
     ;[system, browser] = await Promise.all([startSystem({ CATALOGUE_TTL: '1s' }), startBrowser()])
-    await eventually(async () => expect((await play(system.play.url, '456', 'warm')).status).toBe(200))
+    await warmUp(system.play.url)
     await postAsset(system, { id: 'witches', title: 'Häxan', genre: 'documentary', url: 'films/witches.mp4' })
     await postAsset(system, { ...markup, id: 'markup', url: '<i>.mp4' })
     await postAsset(system, { id: 'clip', title: 'A clip', url: `${system.play.url}/films/clip.webm` })

@@ -349,11 +349,14 @@ describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
     [['--colour'], {}, "Unknown option '--colour'"],
     [['--port', '80'], {}, '--port is "80": it must be a port'],
     [[], { NATS_URL: 'http://nats' }, 'NATS_URL is "http://nats"'],
-  ])('%j with %j makes it exit with status 2 and one line that names the setting', async (args, env, message) => {
-    const { status, text } = await doctor(env, args)
-    expect({ status, text }).toEqual({ status: 2, text: expect.stringContaining(`npm run doctor: ${message}`) })
-    expect(text).not.toContain('\n')
-  })
+  ])(
+    'with the arguments %j and the settings %j, exits with status 2 and one line that names the setting',
+    async (args, env, message) => {
+      const { status, text } = await doctor(env, args)
+      expect({ status, text }).toEqual({ status: 2, text: expect.stringContaining(`npm run doctor: ${message}`) })
+      expect(text).not.toContain('\n')
+    },
+  )
 
   test('reads settings from .env', async () => {
     await using directory = await temporaryDirectory()
@@ -362,7 +365,7 @@ describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
     expect({ status, text }).toEqual({ status: 2, text: expect.stringContaining('CONSUL_HTTP_SSL is "perhaps"') })
   })
 
-  test('--help makes it exit with status 0', async () => {
+  test('exits with status 0 after --help', async () => {
     expect(await doctor({}, ['--help'])).toMatchObject({ status: 0, text: expect.stringContaining('--port N') })
   })
 })

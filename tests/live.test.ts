@@ -2,16 +2,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './harness/eventually.ts'
 import { subscribeLive } from './harness/live-subscriber.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { getJson, metric, play } from './harness/plays.ts'
+import { getJson, metric, play, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 describe.skipIf(!natsVersion)('live counts at the edge', { timeout: 30_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
-    await eventually(async () =>
-      expect((await play(system.play.url, '456', 'warm')).body).not.toHaveProperty('degraded'),
-    )
+    await warmUp(system.play.url)
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 

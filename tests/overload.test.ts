@@ -2,7 +2,7 @@ import autocannon from 'autocannon'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { metric, play, views } from './harness/plays.ts'
+import { metric, play, views, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const CONNECTIONS = 2_000
@@ -15,7 +15,7 @@ describe.skipIf(!natsVersion)('overload', { timeout: 60_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
-    await eventually(async () => expect((await play(system.play.url, '456', 'warm')).status).toBe(200))
+    await warmUp(system.play.url)
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 

@@ -112,7 +112,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     }
   })
 
-  test('a port in use makes it exit with one line that names the port', async () => {
+  test('exits with one line that names the port if a port is in use', async () => {
     const server = createServer().listen(portNextTo(edgePort, 'cdnurl'), '127.0.0.1')
     await once(server, 'listening')
     await using child = start()
@@ -122,7 +122,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     expect(child.lines).toEqual([expect.stringContaining(`port ${port}, which cdnurl needs, is already in use`)])
   })
 
-  test('an invalid setting makes it exit with status 2', async () => {
+  test('exits with status 2 if a setting is invalid', async () => {
     await using child = start({ CATALOGUE_TTL: 'soon', PATH: '' })
     expect(await child.ended).toBe(2)
     expect(child.lines.join('\n')).toContain('CATALOGUE_TTL is "soon": it must be a duration such as 500ms, 5s or 2m')
@@ -134,7 +134,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     expect(child.lines.filter((line) => line.includes('cannot start with these settings'))).toHaveLength(1)
   })
 
-  test('an unknown flag makes it exit with status 2', async () => {
+  test('exits with status 2 if a flag is unknown', async () => {
     await using child = start({}, ['--colour'])
     expect(await child.ended).toBe(2)
     expect(child.lines).toEqual([expect.stringContaining('--colour')])

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { postAsset } from './harness/assets.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { getJson, metric, play, views } from './harness/plays.ts'
+import { getJson, metric, play, views, warmUp } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { startSocketServer } from './harness/socket-server.ts'
 import { type System, startSystem } from './harness/system.ts'
@@ -28,7 +28,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '50ms' })
-    await eventually(async () => expect((await play(system.play.url, '456', 'warm')).status).toBe(200))
+    await warmUp(system.play.url)
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
@@ -37,7 +37,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
 
     test.concurrent.each(faults)('that %s: plays get a 200 in time, without counts, and are counted', async (fault) => {
       const { edge, user } = edgeWith(fault)
-      await eventually(async () => expect((await play(edge.url, '456', 'warm')).status).toBe(200))
+      await warmUp(edge.url, ['reporting'])
       for (let count = 0; count < 5; count += 1) {
         const { ms, body } = await timed(edge, '456', user)
         expect(body).toMatchObject({ title: 'Terminator', userviews: null, assetviews: null, degraded: ['reporting'] })
@@ -114,9 +114,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
       async (signal) => {
         const uncached = `uncached-${name}-${signal}`
         await postAsset(system, { id: uncached, title: 'Uncached', url: 'path/to/uncached.mp4' })
-        await eventually(async () =>
-          expect((await play(system.play.url, '456', 'reader')).body).not.toHaveProperty('degraded'),
-        )
+        await warmUp(system.play.url)
         await system[name].signal(signal)
         await eventually(async () => {
           const { ms, body } = await timed(system.play, '456', 'reader')

@@ -2,7 +2,7 @@ import pidusage from 'pidusage'
 import { playFor, type Round } from './load.ts'
 import type { Target } from './target.ts'
 
-/** A round, with the CPU microseconds per play in each process. */
+/** The results of a round, and the CPU time per play in each process, in microseconds. */
 type Measured = Round & { cpu: Record<string, number> }
 
 /** One row: medians over the rounds. */

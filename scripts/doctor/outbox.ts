@@ -17,7 +17,7 @@ export async function checkOutboxes(plays: string[], directory: string): Promise
   return (await Promise.all(checks.map((check) => Array.fromAsync(check)))).flat()
 }
 
-/** A failing disk shows in the readiness of play. */
+/** Does not check the disk, which the readiness of play includes. */
 async function* checkRunning(play: string): AsyncGenerator<Finding> {
   const sample = async () => ({ backlog: toMetric(await probe(play, '/metrics'), 'outbox_waiting_views') })
   const { first, second = first } = await sampleTwice(sample)

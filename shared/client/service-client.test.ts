@@ -147,7 +147,7 @@ test('a call fails if there are no instances', async () => {
   await expect(client.stream('/', streamOptions())).rejects.toThrow('test: streaming / failed')
 })
 
-test('calls go to the new instances after a change', async () => {
+test('calls go to the current instances after the list changes', async () => {
   const [old, next] = [await startInstance(() => 200), await startInstance(() => 200)]
   let origins = [old.origin]
   const client = stack.use(createServiceClient({ name: 'moving', instances: () => origins }))

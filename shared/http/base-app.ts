@@ -71,7 +71,7 @@ export function createBaseApp(
   return app
 }
 
-/** Returns 405 if the path exists for other methods. Other requests do not pay for this check. */
+/** Returns 405 if the path exists for other methods. Runs only when no route matches, so matched routes cost no more. */
 function notFound(app: Hono<AppEnv>): NotFoundHandler<AppEnv> {
   const checkMethods = methodNotAllowed<AppEnv>({
     app,

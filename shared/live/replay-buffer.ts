@@ -11,7 +11,7 @@ export type NumberedEvent = LiveEvent & { id: string }
 export type ReplayBuffer = {
   /** Merges an event from the source into the next event. */
   add(event: LiveEvent): void
-  /** Everything added since the previous call, as one event. Undefined if there is nothing. */
+  /** Everything added since the previous call, as one event. Undefined if nothing was added. */
   next(): NumberedEvent | undefined
   /**
    * The events after `lastEventId` as one event: changes if they are still buffered, otherwise a snapshot. Undefined if

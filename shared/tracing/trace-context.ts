@@ -27,7 +27,7 @@ export function isSampled(traceparent: string): boolean {
   return parseTraceparent(traceparent)?.isSampled ?? false
 }
 
-/** The specification guarantees 512 characters. Servers may reject requests with a longer or non-ASCII header. */
+/** The specification requires support for 512 characters. Servers may reject longer or non-ASCII headers. */
 const TRACESTATE = /^[\x20-\x7e]{1,512}$/
 
 /** The tracestate to propagate: all of it, or undefined if it is not safe to send. */

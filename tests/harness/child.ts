@@ -20,6 +20,11 @@ export type Child = AsyncDisposable & {
    * @throws Error if the process exits first
    */
   line<Result>(find: (line: string) => Result | undefined): Promise<Result>
+  /**
+   * Repeats `check` until it does not throw.
+   * @throws Error with the output as soon as the process has exited
+   */
+  ready(check: () => Promise<unknown>, limitMs?: number): Promise<void>
   /** Sends a signal and waits until the process has exited, or is suspended after SIGSTOP. */
   signal(signal: NodeJS.Signals): Promise<void>
   /** Resolves to the exit status, or to the signal that killed the process. */
@@ -56,6 +61,8 @@ export function startChild(
     return status ?? signal
   })
 
+  const endedError = () => new Error(`${program} ${args.join(' ')} ended:\n${lines.join('\n')}`)
+
   async function signal(name: NodeJS.Signals): Promise<void> {
     child.kill(name)
     if (name === 'SIGSTOP') await eventually(() => assertSuspended(child.pid))
@@ -75,9 +82,16 @@ export function startChild(
           const result = find(line)
           if (result !== undefined) return result
         }
-        if (!running.has(child)) throw new Error(`${program} ${args.join(' ')} ended:\n${lines.join('\n')}`)
+        if (!running.has(child)) throw endedError()
         await once(changes, 'change')
       }
+    },
+    async ready(check, limitMs) {
+      const isRunning = await eventually(async () => {
+        if (running.has(child)) await Promise.race([check(), ended])
+        return running.has(child)
+      }, limitMs)
+      if (!isRunning) throw endedError()
     },
     async [Symbol.asyncDispose]() {
       if (!running.has(child)) return

@@ -3,7 +3,6 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startChild } from './child.ts'
 import { failIfCiNeeds } from './ci-needs.ts'
-import { eventually } from './eventually.ts'
 import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
@@ -29,7 +28,17 @@ type Options = {
 }
 
 /** Starts a real Consul agent in development mode, on free ports. */
-export async function startConsulAgent({ managementToken }: Options = {}): Promise<ConsulAgent> {
+export async function startConsulAgent(options: Options = {}, attempts = 3): Promise<ConsulAgent> {
+  try {
+    return await startOnce(options)
+  } catch (error) {
+    // A port may be taken between the check that it is free and its use, or be chosen twice.
+    if (attempts === 1 || !/already (in use|configured)/.test(String(error))) throw error
+    return startConsulAgent(options, attempts - 1)
+  }
+}
+
+async function startOnce({ managementToken }: Options): Promise<ConsulAgent> {
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await createTempDirectory('consul'))
   const [http, serf, server] = [await freePort(), await freePort(), await freePort()]
@@ -56,19 +65,19 @@ export async function startConsulAgent({ managementToken }: Options = {}): Promi
     return text === '' ? undefined : JSON.parse(text)
   }
 
-  const startOnce = () => startChild('consul', ['agent', '-dev', '-config-file', configFile])
-  let child = startOnce()
+  const startProcess = () => startChild('consul', ['agent', '-dev', '-config-file', configFile])
+  let child = startProcess()
   stack.defer(() => child[Symbol.asyncDispose]())
 
   const elected = () =>
-    eventually(async () => {
+    child.ready(async () => {
       if ((await call('/status/leader')) === '') throw new Error('Consul has no leader yet')
     }, 20_000)
 
   async function start(): Promise<void> {
     if (child.isRunning()) return child.signal('SIGCONT')
     await rm(socket, { force: true })
-    child = startOnce()
+    child = startProcess()
     await elected()
   }
 

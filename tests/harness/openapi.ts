@@ -34,7 +34,7 @@ export type Parameter = { in: 'path' | 'query'; name: string; required?: boolean
 export type Operation = {
   id: string
   method: string
-  /** With its parameters in braces, such as `/url/asset/{assetId}`. */
+  /** The path, with its parameters in braces, such as `/url/asset/{assetId}`. */
   path: string
   parameters: Parameter[]
   requestBody?: { content: Content }
@@ -48,7 +48,7 @@ export type OpenApi = {
   accepts(schema: Schema, value: unknown): boolean
   /** @throws Error that names each mismatch */
   expectValid(schema: Schema, value: unknown): void
-  /** Resolves a reference. Returns a schema that is not a reference unchanged. */
+  /** Resolves a reference. Returns any other schema unchanged. */
   resolve(schema: Schema): Schema
 }
 

@@ -1,7 +1,22 @@
+import { isDeepStrictEqual } from 'node:util'
+import { eventually } from './eventually.ts'
+
 /** Plays an asset. Returns the status and the parsed body of the response. */
 export async function play(edge: string, assetId: string, userId: string) {
   const response = await fetch(`${edge}/play/asset/${assetId}/user/${userId}`, { method: 'POST' })
   return { status: response.status, body: await response.json() }
+}
+
+/**
+ * Plays until the response is 200 with exactly this degradation. Right after startup, an edge may not be connected to
+ * its upstreams and NATS yet.
+ */
+export async function warmUp(edge: string, degraded?: string[]): Promise<void> {
+  await eventually(async () => {
+    const { status, body } = await play(edge, '456', 'warm')
+    const isExpected = status === 200 && isDeepStrictEqual((body as { degraded?: string[] }).degraded, degraded)
+    if (!isExpected) throw new Error(`a play returned ${status} ${JSON.stringify(body)}`)
+  })
 }
 
 /** The views that reporting has counted for an asset or a user. */

@@ -3,7 +3,6 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startChild } from './child.ts'
 import { failIfCiNeeds } from './ci-needs.ts'
-import { eventually } from './eventually.ts'
 import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
@@ -41,8 +40,7 @@ export async function startPrometheus({ config }: { config: string }): Promise<P
   const started = Date.now()
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`)
   const child = stack.use(startChild('prometheus', args))
-  await eventually(async () => {
-    if (!child.isRunning()) throw new Error(`prometheus ended:\n${child.lines.join('\n')}`)
+  await child.ready(async () => {
     if (!(await fetch(`http://${address}/-/ready`)).ok) throw new Error('prometheus is not ready')
   })
 
