@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { createOutbox, OutboxError } from './outbox.ts'
@@ -100,6 +101,59 @@ test('operations fail while the disk fails, and work again afterwards', async ()
   expect(outbox.state()).toBe('up')
   expect(outbox.size()).toBe(1)
 })
+
+test('the size is exact after a restart, and after writes that fail', () => {
+  {
+    using outbox = open()
+    outbox.put('p', manyViews(3))
+    outbox.put('p', manyViews(4))
+    outbox.drop(1)
+    expect(outbox.size()).toBe(4)
+  }
+  // Two entries fit, and the last one cannot be deleted.
+  withFile((db) =>
+    db.exec(`
+      CREATE TRIGGER full BEFORE INSERT ON waiting WHEN (SELECT count(*) FROM waiting) = 2
+      BEGIN SELECT RAISE(ABORT, 'disk full'); END;
+      CREATE TRIGGER broken AFTER DELETE ON waiting WHEN OLD.sequence = 3
+      BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END;
+    `),
+  )
+  using outbox = open()
+  expect(outbox.size()).toBe(4)
+  outbox.put('p', manyViews(5))
+  expect(() => outbox.put('p', manyViews(6))).toThrow(OutboxError)
+  expect(outbox.size()).toBe(9)
+  expect(() => outbox.drop(3)).toThrow(OutboxError)
+  expect(outbox.size()).toBe(9)
+  outbox.drop(2)
+  expect(outbox.size()).toBe(5)
+})
+
+test('100 reads of the size and the state of 200,000 entries take less than a second', () => {
+  {
+    using outbox = open()
+    outbox.put('p', someViews('a'))
+  }
+  withFile((db) => {
+    db.exec(`
+      WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 200000)
+      INSERT INTO waiting (producer, views, count) SELECT 'p', '[${'x'.repeat(200)}]', 1 FROM numbers
+    `)
+  })
+  using outbox = open()
+  expect(outbox.size()).toBe(200_001)
+  const started = performance.now()
+  for (let times = 0; times < 100; times += 1) expect([outbox.size(), outbox.state()]).toEqual([200_001, 'up'])
+  expect(performance.now() - started).toBeLessThan(1_000)
+})
+
+/** Changes the file while no outbox has it open. */
+function withFile(work: (db: DatabaseSync) => void): void {
+  const db = new DatabaseSync(join(directory, 'data', 'outbox.sqlite'))
+  work(db)
+  db.close()
+}
 
 function someViews(...ids: string[]): NewView[] {
   return ids.map((id) => ({ id, assetId: '456', userId: '8', at: '2026-11-20T21:00:00.000Z', requestId: 'request-1' }))

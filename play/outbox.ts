@@ -1,4 +1,3 @@
-import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
 import type { DependencyState } from '../shared/contracts/readiness.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
@@ -42,20 +41,18 @@ const MAX_VIEWS = 1_000
 
 /** An outbox in a SQLite file. If the file cannot be opened, each operation retries. */
 export function createOutbox(file: string): Outbox {
-  let db: DatabaseSync | undefined
+  let database: OutboxDatabase | undefined
 
-  function withDatabase<Result>(work: (db: DatabaseSync) => Result): Result {
+  function withDatabase<Result>(work: (database: OutboxDatabase) => Result): Result {
     try {
-      db ??= openSqlite(file, schema)
-      return work(db)
+      database ??= openDatabase(file)
+      return work(database)
     } catch (cause) {
       throw new OutboxError(`the outbox ${file} is unavailable`, { cause })
     }
   }
 
-  function size(): number {
-    return withDatabase((db) => Number(db.prepare('SELECT coalesce(sum(count), 0) AS size FROM waiting').get()?.size))
-  }
+  const size = () => withDatabase((database) => database.size())
 
   return {
     size,
@@ -67,23 +64,49 @@ export function createOutbox(file: string): Outbox {
         return 'down'
       }
     },
-    put(producer, views) {
-      const insert = 'INSERT INTO waiting (producer, views, count) VALUES (?, ?, ?)'
-      withDatabase((db) => db.prepare(insert).run(producer, JSON.stringify(views), views.length))
-    },
-    first: () => withDatabase(readFirst),
-    drop(through) {
-      withDatabase((db) => db.prepare('DELETE FROM waiting WHERE sequence <= ?').run(through))
-    },
+    put: (producer, views) => withDatabase((database) => database.put(producer, views)),
+    first: () => withDatabase((database) => database.first()),
+    drop: (through) => withDatabase((database) => database.drop(through)),
     [Symbol.dispose]() {
-      db?.close()
+      database?.[Symbol.dispose]()
     },
   }
 }
 
-function readFirst(db: DatabaseSync): PendingBatch | undefined {
-  const rows = db.prepare('SELECT * FROM waiting ORDER BY sequence LIMIT ?').all(MAX_ENTRIES)
-  const entries = Entries.parse(rows)
+type OutboxDatabase = Omit<Outbox, 'state'>
+
+/** Statements are prepared once. The size is read once, and then counted: a failed statement changes nothing. */
+function openDatabase(file: string): OutboxDatabase {
+  const db = openSqlite(file, schema)
+  try {
+    const insert = db.prepare('INSERT INTO waiting (producer, views, count) VALUES (?, ?, ?)')
+    const selectFirst = db.prepare('SELECT * FROM waiting ORDER BY sequence LIMIT ?')
+    const remove = db.prepare('DELETE FROM waiting WHERE sequence <= ? RETURNING count')
+    const probe = db.prepare('SELECT max(sequence) FROM waiting')
+    let size = Number(db.prepare('SELECT coalesce(sum(count), 0) AS size FROM waiting').get()?.size)
+    return {
+      put(producer, views) {
+        insert.run(producer, JSON.stringify(views), views.length)
+        size += views.length
+      },
+      first: () => toBatch(Entries.parse(selectFirst.all(MAX_ENTRIES))),
+      drop(through) {
+        for (const { count } of remove.all(through)) size -= Number(count)
+      },
+      size() {
+        // Fails if the file cannot be read.
+        probe.get()
+        return size
+      },
+      [Symbol.dispose]: () => db.close(),
+    }
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+function toBatch(entries: z.infer<typeof Entries>): PendingBatch | undefined {
   const [first] = entries
   if (!first) return undefined
   const batch: PendingBatch = { through: 0, producer: first.producer, views: [] }

@@ -51,12 +51,12 @@ export function createBulkWrite<Fields extends object>(options: Options<Fields>)
       description,
       requestBody: toRequestBody(entry),
       responses: { 200: BulkWriteDone },
-      problems: [...BODY_PROBLEMS, 503],
+      problems: BODY_PROBLEMS,
       problemSchemas: { 503: BulkWriteFailed },
       isWrite: true,
     }),
     requireWriteToken(writeToken),
-    ndjsonBody(MAX_BODY_BYTES),
+    ndjsonBody(MAX_BODY_BYTES, { stored: 0 }),
     limitConcurrency(MAX_REQUESTS, 'bulk writes', { stored: 0 }),
     async (c) => {
       const { assets, errors } = await parseAssetLines(await readBody(c), knownFields)

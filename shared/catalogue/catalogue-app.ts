@@ -3,6 +3,7 @@ import { AssetParams } from '../contracts/ids.ts'
 import { PageQuery, pageOf } from '../contracts/page.ts'
 import { AssetNotFound, Done } from '../contracts/status.ts'
 import { createBaseApp } from '../http/base-app.ts'
+import { limitConcurrency } from '../http/limit-concurrency.ts'
 import { BODY_PROBLEMS, describeOperation } from '../http/openapi.ts'
 import { jsonBody, validate } from '../http/validate.ts'
 import { requireWriteToken } from '../http/write-token.ts'
@@ -10,6 +11,9 @@ import type { Service } from '../service/service.ts'
 import type { Store } from '../stores/store.ts'
 import { createBulkWrite, type Strippable } from './bulk-write.ts'
 import type { Invalidations } from './invalidations.ts'
+
+/** Maximum number of writes of single assets that wait for the store. */
+const MAX_WRITES = 1_000
 
 /** The data that a service stores per asset, and its routes. */
 export type CatalogueDefinition<Fields> = {
@@ -37,6 +41,8 @@ export function createCatalogueApp<Fields extends object>(
   const notFound = (id: string, requestId: string): AssetNotFound => ({ id, status: 'Asset not found', requestId })
   const invalidate = (id: string) => invalidations.publish({ service: service.name, id })
 
+  const limitWrites = limitConcurrency(MAX_WRITES, 'writes')
+
   return createBaseApp(service)
     .get(
       asset,
@@ -59,13 +65,14 @@ export function createCatalogueApp<Fields extends object>(
         operationId: 'setAsset',
         summary: 'Create or replace an asset',
         responses: { 200: Done },
-        problems: [...BODY_PROBLEMS, 503],
+        problems: BODY_PROBLEMS,
         isWrite: true,
       }),
       requireWriteToken(writeToken),
       validate('param', AssetParams),
       jsonBody(),
       validate('json', fields),
+      limitWrites,
       async (c) => {
         const { assetId } = c.req.valid('param')
         await store.set(assetId, c.req.valid('json'))
@@ -84,6 +91,7 @@ export function createCatalogueApp<Fields extends object>(
       }),
       requireWriteToken(writeToken),
       validate('param', AssetParams),
+      limitWrites,
       async (c) => {
         const { assetId } = c.req.valid('param')
         if (!(await store.delete(assetId))) return c.json(notFound(assetId, c.get('requestId')), 404)

@@ -19,6 +19,31 @@ export const Problem = z
   .meta({ id: 'Problem' })
 export type Problem = z.infer<typeof Problem>
 
+export function toProblem(status: number, requestId: string, errors?: Problem['errors']): Problem {
+  return { status: toStatusText(status), ...(errors && { errors }), requestId }
+}
+
+const statusTexts: Partial<Record<number, string>> = {
+  401: 'Unauthorized',
+  404: 'Not found',
+  405: 'Method not allowed',
+  408: 'Request timeout',
+  411: 'Length required',
+  413: 'Content too large',
+  415: 'Unsupported media type',
+  416: 'Range not satisfiable',
+  417: 'Expectation failed',
+  429: 'Too many requests',
+  431: 'Headers too large',
+  503: 'Service unavailable',
+  507: 'Insufficient storage',
+}
+
+/** The `status` of a Problem with this status code. */
+export function toStatusText(status: number): string {
+  return statusTexts[status] ?? (status < 500 ? 'Invalid request' : 'Internal error')
+}
+
 const requestId = Problem.shape.requestId
 
 export const AssetNotFound = z

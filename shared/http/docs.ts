@@ -3,23 +3,27 @@ import { serveStatic } from '@hono/node-server/serve-static'
 import { Hono } from 'hono'
 import absolutePath from 'swagger-ui-dist/absolute-path.js'
 import type { AppEnv } from './app-env.ts'
+import { problem } from './errors.ts'
 import { createDocument } from './openapi-document.ts'
 
 /** `/openapi.json`, generated from the routes of `app` on first use, and `/docs`, which renders it offline. */
-export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono {
+export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono<AppEnv> {
   let document: ReturnType<typeof createDocument> | undefined
-  return new Hono()
+  const serve = serveStatic<AppEnv>({
+    root: '/',
+    rewriteRequestPath: (path) => join(absolutePath(), path.replace('/docs/', '')),
+  })
+  return new Hono<AppEnv>()
     .get('/openapi.json', async (c) => {
       document ??= createDocument(app, name)
       return c.json(await document)
     })
     .get('/docs', (c) => c.html(page(name)))
     .get('/docs/start.js', (c) => c.body(START, 200, { 'content-type': 'text/javascript' }))
-    .on(
-      'GET',
-      ['/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js'],
-      serveStatic({ root: '/', rewriteRequestPath: (path) => join(absolutePath(), path.replace('/docs/', '')) }),
-    )
+    .on('GET', ['/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js'], async (c, next) => {
+      const response = await serve(c, next)
+      return response?.status === 416 ? problem(c, 416) : response
+    })
 }
 
 function page(name: string): string {

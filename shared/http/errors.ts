@@ -1,7 +1,7 @@
 import type { Context, ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
-import type { Problem } from '../contracts/status.ts'
+import { toProblem } from '../contracts/status.ts'
 import { createLogThrottle } from '../runtime/log-throttle.ts'
 import { toReason } from '../runtime/reason.ts'
 import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-error.ts'
@@ -13,18 +13,6 @@ export type FieldError = { path: string; message: string }
 
 const RETRY_AFTER_S = 1
 
-const statusTexts: Partial<Record<number, string>> = {
-  401: 'Unauthorized',
-  404: 'Not found',
-  405: 'Method not allowed',
-  411: 'Length required',
-  413: 'Content too large',
-  415: 'Unsupported media type',
-  429: 'Too many requests',
-  503: 'Service unavailable',
-  507: 'Insufficient storage',
-}
-
 /** Responds with a Problem, the shape of all errors. */
 export function problem(
   c: Context<AppEnv>,
@@ -32,18 +20,10 @@ export function problem(
   errors?: FieldError[],
   details?: ErrorDetails,
 ) {
-  const body: Problem = {
-    status: toStatusText(status),
-    ...(errors && { errors }),
-    requestId: c.get('requestId'),
-  }
   if (status === 429 || status === 503) c.header('retry-after', String(RETRY_AFTER_S))
-  return c.json({ ...body, ...details }, status)
-}
-
-/** The `status` of a Problem with this status code. */
-export function toStatusText(status: number): string {
-  return statusTexts[status] ?? (status < 500 ? 'Invalid request' : 'Internal error')
+  // The rest of the body is not read.
+  if (status === 408) c.header('connection', 'close')
+  return c.json({ ...toProblem(status, c.get('requestId'), errors), ...details }, status)
 }
 
 /** Turns thrown errors into responses. The details of a 5xx are logged, never sent. */

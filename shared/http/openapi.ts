@@ -1,7 +1,6 @@
 import { type DescribeRouteOptions, describeRoute, resolver } from 'hono-openapi'
 import { z } from 'zod'
-import { Problem } from '../contracts/status.ts'
-import { toStatusText } from './errors.ts'
+import { Problem, toStatusText } from '../contracts/status.ts'
 
 type Operation = {
   /** Unique within the service. Derived from method and path by default. */
@@ -30,10 +29,12 @@ const descriptions: Record<number, string> = {
   400: 'The request is invalid; `errors` names each invalid field',
   401: 'The write token is missing or wrong',
   404: 'Not found',
+  408: 'The body took more than 10 s to arrive',
   409: 'The request conflicts with the current state',
   411: 'The request has no content-length',
   413: 'The body is too large',
   415: 'The body has an unsupported media type',
+  431: 'The headers exceed 16 KiB',
   503: 'Temporarily unavailable',
   507: 'There is no room for new ids',
 }
@@ -44,11 +45,6 @@ const REQUEST_ID = {
   description: 'The `x-request-id` of the request, or a generated one',
   required: true,
   schema: { ...text, examples: ['0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90'] },
-}
-
-/** Sent by Node itself, before routing. */
-const HEADERS_TOO_LARGE = {
-  description: 'The headers exceed 16 KiB. The response has no body and no x-request-id',
 }
 
 const problemHeaders: Record<number, object> = {
@@ -66,7 +62,7 @@ const problemHeaders: Record<number, object> = {
 export const WRITE_TOKEN_SCHEME = 'writeToken'
 
 /** The errors of a route with a body. */
-export const BODY_PROBLEMS = [400, 411, 413, 415]
+export const BODY_PROBLEMS = [400, 408, 411, 413, 415, 503]
 
 /** Documents a route in the service's OpenAPI document. */
 export function describeOperation({ responses, problems = [], problemSchemas, isWrite = false, ...rest }: Operation) {
@@ -75,7 +71,7 @@ export function describeOperation({ responses, problems = [], problemSchemas, is
     ...rest,
     ...(isWrite && { security: [{ [WRITE_TOKEN_SCHEME]: [] }, {}] }),
     responses: {
-      431: HEADERS_TOO_LARGE,
+      431: toProblemResponse(431),
       ...Object.fromEntries(errors.map((status) => [status, toProblemResponse(status, problemSchemas?.[status])])),
       ...Object.fromEntries(
         Object.entries(responses).map(([status, response]) => [status, toResponse(Number(status), response)]),

@@ -1,10 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import type { Context, MiddlewareHandler } from 'hono'
+import { REQUEST_ID, toRequestId } from '../runtime/request-id.ts'
 import { type RequestContext, type Span, startNonRecordingSpan, type Tracing } from '../tracing/tracing.ts'
 import type { AppEnv } from './app-env.ts'
 
-const REQUEST_ID = 'x-request-id'
-const VALID_ID = /^[\w\-=]{1,128}$/
 const SERVER = { kind: 'server' } as const
 
 type Options = {
@@ -22,8 +20,7 @@ type Options = {
 export function requestContext({ tracing, untraced }: Options): MiddlewareHandler<AppEnv> {
   const isUntraced = new Set(untraced)
   return function requestContext(c, next) {
-    const given = headerOf(c, REQUEST_ID)
-    const requestId = given !== undefined && VALID_ID.test(given) ? given : randomUUID()
+    const requestId = toRequestId(headerOf(c, REQUEST_ID))
     c.set('requestId', requestId)
     setResponseHeader(c, REQUEST_ID, requestId)
     // Prevents browsers from sniffing the content type.

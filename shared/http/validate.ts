@@ -2,8 +2,10 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Context, MiddlewareHandler } from 'hono'
 import { validator } from 'hono-openapi'
 import type { z } from 'zod'
+import type { ErrorDetails } from '../runtime/unavailable-error.ts'
 import type { AppEnv } from './app-env.ts'
 import { type FieldError, problem } from './errors.ts'
+import { createBodyReceiver } from './receive-body.ts'
 
 const KIB = 1024
 export const SMALL_BODY = 64 * KIB
@@ -11,6 +13,9 @@ export const SMALL_BODY = 64 * KIB
 export const LOOKUP_BODY = 4 * KIB * KIB
 /** Fits a batch of the maximum number of views with ids of the maximum length, even if every character is escaped. */
 export const BATCH_BODY = 20 * KIB * KIB
+
+/** Memory for the bodies in flight on a route: that of four of the largest, and at least this. */
+const MIN_BODIES_IN_FLIGHT = 4 * KIB * KIB
 
 type Target = 'param' | 'query' | 'json'
 
@@ -24,18 +29,23 @@ export function validate<Name extends Target, Schema extends z.ZodType>(target: 
 
 /**
  * Requires a JSON body of at most `limit` bytes: 415 for another content type, 411 without a content-length, 413 above
- * the limit. Node enforces the declared length, so the body need not be read to check it.
+ * the limit. Node enforces the declared length, so the body need not be read to check it. 408 if the body takes more
+ * than 10 s to arrive, and 503 if the bodies in flight on this route take too much memory.
  */
 export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> {
   return bodyOf('application/json', /^application\/([\w.+-]+\+)?json\s*(;|$)/i, limit)
 }
 
-/** Requires a body of newline-delimited JSON, with the same limits and errors as `jsonBody`. */
-export function ndjsonBody(limit: number): MiddlewareHandler<AppEnv> {
-  return bodyOf('application/x-ndjson', /^application\/x-ndjson\s*(;|$)/i, limit)
+/**
+ * Requires a body of newline-delimited JSON, with the same limits and errors as `jsonBody`.
+ * @param details additional fields in the 503
+ */
+export function ndjsonBody(limit: number, details?: ErrorDetails): MiddlewareHandler<AppEnv> {
+  return bodyOf('application/x-ndjson', /^application\/x-ndjson\s*(;|$)/i, limit, details)
 }
 
-function bodyOf(type: string, accepted: RegExp, limit: number): MiddlewareHandler<AppEnv> {
+function bodyOf(type: string, accepted: RegExp, limit: number, details?: ErrorDetails): MiddlewareHandler<AppEnv> {
+  const receive = createBodyReceiver(Math.max(4 * limit, MIN_BODIES_IN_FLIGHT), details)
   return async function body(c, next) {
     if (!accepted.test(c.req.header('content-type') ?? '')) {
       return problem(c, 415, [{ path: 'content-type', message: `send the header content-type: ${type}` }])
@@ -47,6 +57,11 @@ function bodyOf(type: string, accepted: RegExp, limit: number): MiddlewareHandle
     if (Number(length) > limit) {
       return problem(c, 413, [{ path: '', message: `the body has ${length} bytes; at most ${limit} are allowed` }])
     }
+    const { incoming } = c.env ?? {}
+    if (!incoming) return next()
+    using received = await receive(incoming)
+    // Hono's adapter reads the body from here.
+    Object.assign(incoming, { rawBody: received.body })
     await next()
   }
 }

@@ -3,6 +3,7 @@ import type { MiddlewareHandler } from 'hono'
 import { z } from 'zod'
 import { UsageError } from '../runtime/command-line.ts'
 import type { Logger } from '../runtime/log.ts'
+import { isLoopback } from '../runtime/loopback.ts'
 import type { AppEnv } from './app-env.ts'
 import { problem } from './errors.ts'
 
@@ -65,8 +66,4 @@ export function requireWriteToken(token: string | undefined): MiddlewareHandler<
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }

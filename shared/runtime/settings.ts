@@ -91,17 +91,23 @@ export function port(fallback: number) {
 
 export const host = z.string().default('127.0.0.1').meta({ description: 'Address to listen on' })
 
-/** A positive integer up to `max`. */
-export function count(fallback: number, description: string, max: number) {
+function countUpTo(max: number) {
   const error = `must be a number, 1 to ${max}`
   return z
     .string()
     .regex(/^\d{1,15}$/, { error })
-    .default(String(fallback))
-    .transform(Number)
-    .refine((value) => value >= 1 && value <= max, { error })
-    .meta({ description })
+    .refine((text) => Number(text) >= 1 && Number(text) <= max, { error })
 }
+
+/** A positive integer up to `max`. */
+export function count(fallback: number, description: string, max: number) {
+  return countUpTo(max).default(String(fallback)).transform(Number).meta({ description })
+}
+
+export const clientConnections = countUpTo(1_000_000).transform(Number).optional().meta({
+  description:
+    'Maximum number of connections per client address, except from loopback; not for a service behind a proxy, whose clients share its address',
+})
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 

@@ -1,9 +1,11 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import type { Server } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Logger } from '../runtime/log.ts'
 import { toOrigin } from '../runtime/origin.ts'
+import { limitConnections } from './limit-connections.ts'
+import { handleServerErrors, respondRejected } from './server-errors.ts'
 
 /** How long to wait for requests in flight when the server closes. */
 const GRACE_MS = 5_000
@@ -13,6 +15,17 @@ const GRACE_MS = 5_000
  */
 const BACKLOG = 4_096
 
+const LIMITS = {
+  /** How long headers may take to arrive. */
+  headersTimeout: 10_000,
+  /** A backstop: routes with a body have their own, shorter limit. */
+  requestTimeout: 15_000,
+  /** How often Node checks both. */
+  connectionsCheckingInterval: 1_000,
+  // Hono's adapter checks it, so that the response has the shape of all errors.
+  requireHostHeader: false,
+}
+
 /** The server cannot listen on the address. The message is one line that names the address. */
 export class ListenError extends Error {
   override name = 'ListenError'
@@ -20,6 +33,13 @@ export class ListenError extends Error {
 
 export type App = { fetch: Parameters<typeof getRequestListener>[0] }
 export type Address = { port: number; url: string }
+type Options = {
+  host: string
+  port: number
+  log: Logger
+  /** Maximum number of connections per client address; unlimited if undefined. */
+  clientConnections?: number | undefined
+}
 export type Listening = AsyncDisposable & Address
 
 /** Returns `port`, or a free port if it is 0, for a caller that must know the port before it listens. */
@@ -38,8 +58,10 @@ export async function choosePort(port: number, host: string): Promise<number> {
  * connections that remain after a grace period.
  * @throws ListenError
  */
-export async function listen(app: App, at: { host: string; port: number; log: Logger }): Promise<Listening> {
-  const server = createServer(getRequestListener(app.fetch))
+export async function listen(app: App, at: Options): Promise<Listening> {
+  const server = createServer(LIMITS, createListener(app))
+  handleServerErrors(server, at.log)
+  if (at.clientConnections) limitConnections(server, at.clientConnections, at.log)
   server.listen({ port: at.port, host: at.host, backlog: BACKLOG })
   await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'EADDRINUSE') throw new ListenError(`port ${at.port} on ${at.host} is already in use`)
@@ -61,6 +83,19 @@ export async function listen(app: App, at: { host: string; port: number; log: Lo
       clearInterval(sweep)
       clearTimeout(cut)
     },
+  }
+}
+
+/** Hono's adapter rejects a request before its first `await`, but does not pass it to the error handler. */
+function createListener({ fetch }: App): RequestListener {
+  let current: IncomingMessage | undefined
+  const listener = getRequestListener(fetch, {
+    errorHandler: (error) => respondRejected(error, current ?? { headers: {} }),
+  })
+  return (incoming, outgoing) => {
+    current = incoming
+    void listener(incoming, outgoing)
+    current = undefined
   }
 }
 

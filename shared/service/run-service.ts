@@ -3,6 +3,7 @@ import { discoverySettings } from '../discovery/settings.ts'
 import { USAGE_STATUS, UsageError } from '../runtime/command-line.ts'
 import { createLog } from '../runtime/log.ts'
 import {
+  clientConnections,
   describeSettings,
   host,
   loadSettings,
@@ -65,7 +66,14 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
 }
 
 function commonSettings(defaultPort: number) {
-  return { PORT: port(defaultPort), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings, ...tracingSettings }
+  return {
+    PORT: port(defaultPort),
+    HOST: host,
+    LOG_LEVEL: logLevel,
+    CLIENT_CONNECTIONS: clientConnections,
+    ...discoverySettings,
+    ...tracingSettings,
+  }
 }
 
 function stopSignal(): AbortSignal {

@@ -1,15 +1,19 @@
 import { type Address, type App, listen } from './listen.ts'
 import type { Service } from './service.ts'
 
-type Settings = { PORT: number; HOST: string }
+type Settings = { PORT: number; HOST: string; CLIENT_CONNECTIONS?: number | undefined }
 
 /**
  * Serves `app` and registers the service. On shutdown, the service deregisters before it stops listening.
  * @throws ListenError
  */
-export async function serve(app: App, service: Service, { PORT, HOST }: Settings): Promise<Address> {
+export async function serve(
+  app: App,
+  service: Service,
+  { PORT, HOST, CLIENT_CONNECTIONS: clientConnections }: Settings,
+): Promise<Address> {
   const { name, log, health, discovery, resources } = service
-  const { port, url } = resources.use(await listen(app, { host: HOST, port: PORT, log }))
+  const { port, url } = resources.use(await listen(app, { host: HOST, port: PORT, log, clientConnections }))
   const isReady = async () => (await health.readiness()).status === 'ready'
   resources.use(discovery.register({ name, host: HOST, port, isReady }))
   return { port, url }

@@ -228,12 +228,12 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       Object.entries(paths[route] ?? {}).map(([method, { responses }]) => [method, ...Object.keys(responses)])
     expect(responses(`${path}/asset/{assetId}`)).toEqual([
       ['get', '200', '400', '404', '431', '503'],
-      ['post', '200', '400', '401', '411', '413', '415', '431', '503'],
+      ['post', '200', '400', '401', '408', '411', '413', '415', '431', '503'],
       ['delete', '200', '400', '401', '404', '431', '503'],
     ])
     expect(responses(`${path}/assets`)).toEqual([
       ['get', '200', '400', '431', '503'],
-      ['post', '200', '400', '401', '411', '413', '415', '431', '503'],
+      ['post', '200', '400', '401', '408', '411', '413', '415', '431', '503'],
     ])
   })
 }

@@ -1,0 +1,73 @@
+import type { IncomingMessage } from 'node:http'
+import { HTTPException } from 'hono/http-exception'
+import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-error.ts'
+
+/** How long a body may take to arrive. */
+const BODY_TIMEOUT_MS = 10_000
+/** The memory of a chunk besides its data: a body may arrive byte by byte. */
+const CHUNK_OVERHEAD_BYTES = 256
+
+export type ReceivedBody = Disposable & { body: Buffer }
+
+/**
+ * Receives bodies that take up to `maxBytes` of memory in total. Only bytes that have arrived count, until the body is
+ * disposed. When there is no room, the body that has been arriving for the longest time is refused, so that slow
+ * senders do not keep others out.
+ *
+ * The returned function throws HTTPException with 408 if the body takes too long, or with 400 if the client aborts it,
+ * and UnavailableError with `details` if it is refused.
+ */
+export function createBodyReceiver(
+  maxBytes: number,
+  details?: ErrorDetails,
+): (incoming: IncomingMessage) => Promise<ReceivedBody> {
+  const arriving = new Set<(error: Error) => void>()
+  let held = 0
+
+  function makeRoom(bytes: number): void {
+    held += bytes
+    for (const refuse of arriving) {
+      if (held <= maxBytes) return
+      refuse(new UnavailableError('too many bytes of bodies in flight', { details }))
+    }
+  }
+
+  return async (incoming) => {
+    const received = Promise.withResolvers<Buffer>()
+    const chunks: Buffer[] = []
+    let own = 0
+
+    function release(): void {
+      held -= own
+      own = 0
+    }
+    function refuse(error: Error): void {
+      incoming.off('data', onData)
+      arriving.delete(refuse)
+      chunks.length = 0
+      release()
+      received.reject(error)
+    }
+    function onData(chunk: Buffer): void {
+      const bytes = chunk.length + CHUNK_OVERHEAD_BYTES
+      chunks.push(chunk)
+      own += bytes
+      makeRoom(bytes)
+    }
+    const onClose = () => refuse(new HTTPException(400, { message: 'the body is incomplete' }))
+
+    arriving.add(refuse)
+    const timer = setTimeout(() => refuse(new HTTPException(408)), BODY_TIMEOUT_MS)
+    incoming.on('data', onData)
+    incoming.once('end', () => received.resolve(Buffer.concat(chunks)))
+    incoming.once('close', onClose)
+    if (incoming.destroyed) onClose()
+    try {
+      return { body: await received.promise, [Symbol.dispose]: release }
+    } finally {
+      clearTimeout(timer)
+      arriving.delete(refuse)
+      incoming.off('close', onClose)
+    }
+  }
+}
