@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { DependencyState } from '../shared/contracts/readiness.ts'
+import { Predecessor } from '../shared/contracts/view.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { openSqlite } from '../shared/runtime/sqlite.ts'
 
@@ -22,6 +23,10 @@ export type Outbox = Disposable & {
   drop(through: number): void
   /** The number of views. */
   size(): number
+  /** Remembers the last acknowledged serial of the producer of a process that stops. */
+  setPredecessor(predecessor: Predecessor): void
+  /** What the previous process remembered. */
+  predecessor(): Predecessor | undefined
 }
 
 const schema = `
@@ -30,6 +35,11 @@ const schema = `
     producer TEXT NOT NULL,
     views TEXT NOT NULL,
     count INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS predecessor (
+    row INTEGER PRIMARY KEY CHECK (row = 1),
+    producer TEXT NOT NULL,
+    serial INTEGER NOT NULL
   ) STRICT;
 `
 
@@ -67,6 +77,8 @@ export function createOutbox(file: string): Outbox {
     put: (producer, views) => withDatabase((database) => database.put(producer, views)),
     first: () => withDatabase((database) => database.first()),
     drop: (through) => withDatabase((database) => database.drop(through)),
+    setPredecessor: (predecessor) => withDatabase((database) => database.setPredecessor(predecessor)),
+    predecessor: () => withDatabase((database) => database.predecessor()),
     [Symbol.dispose]() {
       database?.[Symbol.dispose]()
     },
@@ -82,6 +94,8 @@ function openDatabase(file: string): OutboxDatabase {
     const insert = db.prepare('INSERT INTO waiting (producer, views, count) VALUES (?, ?, ?)')
     const selectFirst = db.prepare('SELECT * FROM waiting ORDER BY sequence LIMIT ?')
     const remove = db.prepare('DELETE FROM waiting WHERE sequence <= ? RETURNING count')
+    const replacePredecessor = db.prepare('REPLACE INTO predecessor VALUES (1, ?, ?)')
+    const selectPredecessor = db.prepare('SELECT producer, serial FROM predecessor')
     const probe = db.prepare('SELECT max(sequence) FROM waiting')
     let size = Number(db.prepare('SELECT coalesce(sum(count), 0) AS size FROM waiting').get()?.size)
     return {
@@ -98,6 +112,10 @@ function openDatabase(file: string): OutboxDatabase {
         probe.get()
         return size
       },
+      setPredecessor({ producer, serial }) {
+        replacePredecessor.run(producer, serial)
+      },
+      predecessor: () => Predecessor.optional().parse(selectPredecessor.get()),
       [Symbol.dispose]: () => db.close(),
     }
   } catch (error) {

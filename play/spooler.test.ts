@@ -163,6 +163,24 @@ test('views that follow an outage name the producer that had the last acknowledg
   expect(play.fakeLog.storedViews.at(-1)?.predecessor).toBeUndefined()
 })
 
+test('the first view of a process names the last acknowledged one of the process before', async () => {
+  const fakeLog = createFakeLog()
+  for (const id of ['a', 'b']) {
+    await using play = start(fakeLog)
+    await play.append(id)
+  }
+  {
+    await using _ = start(fakeLog)
+  }
+  await using play = start(fakeLog)
+  await play.append('c')
+  expect(fakeLog.storedViews).toMatchObject([
+    { producer: 'producer-0', serial: 1 },
+    { producer: 'producer-1', serial: 1, predecessor: { producer: 'producer-0', serial: 1 } },
+    { producer: 'producer-3', serial: 1, predecessor: { producer: 'producer-1', serial: 1 } },
+  ])
+})
+
 test('the backlog of an earlier process is named by the next view', async () => {
   const fakeLog = createFakeLog('refuses')
   {

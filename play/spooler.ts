@@ -112,6 +112,15 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
     return batch
   }
 
+  /** Plays go on without it: only a loss of the last views of the previous process would not show. */
+  function tryOutbox(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      reportOutbox(error)
+    }
+  }
+
   function startDraining(): void {
     if (isDraining) return
     isDraining = true
@@ -146,10 +155,19 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       startDraining()
       return 'outbox'
     },
-    start: startDraining,
+    start() {
+      tryOutbox(() => {
+        const predecessor = outbox.predecessor()
+        if (predecessor) current.serials.name(predecessor)
+      })
+      startDraining()
+    },
     async [Symbol.asyncDispose]() {
       closing.abort()
       await drained
+      tryOutbox(() => {
+        if (current.acknowledged) outbox.setPredecessor(current.acknowledged)
+      })
     },
   }
 }
