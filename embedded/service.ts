@@ -16,7 +16,8 @@ import { openTracing } from '../shared/tracing/open.ts'
 import type { Tracing } from '../shared/tracing/tracing.ts'
 
 const { CATALOGUE_TTL, CORS_ORIGINS } = playSettings
-const settings = { DATA_DIR: dataDir, CATALOGUE_TTL, CORS_ORIGINS, ...writeSettings }
+const { MAX_LAG } = reporting.settings
+const settings = { DATA_DIR: dataDir, CATALOGUE_TTL, CORS_ORIGINS, MAX_LAG, ...writeSettings }
 type EmbeddedSettings = ServiceSettings<typeof settings>
 
 /**
@@ -48,6 +49,7 @@ export const embedded = {
     const settingsOf = ({ port }: ServiceEntry) => ({
       ...settings,
       NATS_URL: undefined,
+      FED_BY_LOG: true,
       PORT: settings.PORT && settings.PORT + port - services.play.port,
     })
 

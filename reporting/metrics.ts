@@ -1,5 +1,6 @@
 import { Counter, Gauge } from 'prom-client'
 import type { Metrics } from '../shared/service/metrics.ts'
+import type { Currentness } from './currentness.ts'
 import type { ViewCounts } from './view-counts.ts'
 
 /** Adds metrics to the counts. */
@@ -40,4 +41,15 @@ export function instrumentCounts(metrics: Metrics, counts: ViewCounts): ViewCoun
       return applied
     },
   }
+}
+
+export function exposeCurrentness(metrics: Metrics, { isCurrent }: Pick<Currentness, 'isCurrent'>): void {
+  new Gauge({
+    name: 'counts_current',
+    help: '1 while the counts reflect the log and are served, 0 while they are behind',
+    registers: [metrics],
+    collect() {
+      this.set(isCurrent() ? 1 : 0)
+    },
+  })
 }

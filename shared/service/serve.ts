@@ -1,3 +1,4 @@
+import { canServe } from './health.ts'
 import { type Address, type App, listen } from './listen.ts'
 import type { Service } from './service.ts'
 
@@ -10,7 +11,7 @@ type Settings = { PORT: number; HOST: string }
 export async function serve(app: App, service: Service, { PORT, HOST }: Settings): Promise<Address> {
   const { name, log, health, discovery, resources } = service
   const { port, url } = resources.use(await listen(app, { host: HOST, port: PORT, log }))
-  const isReady = async () => (await health.readiness()).status === 'ready'
+  const isReady = async () => canServe(await health.readiness())
   resources.use(discovery.register({ name, host: HOST, port, isReady }))
   return { port, url }
 }
