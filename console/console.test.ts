@@ -2,7 +2,7 @@ import type { Hono } from 'hono'
 import { expect, test } from 'vitest'
 import { createLocalInvalidations } from '../shared/catalogue/local-invalidations.ts'
 import { type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
-import type { DependencyState, Readiness } from '../shared/contracts/readiness.ts'
+import type { Readiness } from '../shared/contracts/readiness.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
@@ -131,7 +131,7 @@ test('/status lists the upstreams that plays are served without', async () => {
 })
 
 test('/status is degraded while queue-listener is down, and not ready while the edge is not ready', async () => {
-  const withoutListener = setUp({ listener: 'down' })
+  const withoutListener = setUp({ listener: [undefined] })
   expect(await (await withoutListener.app.request('/status')).json()).toMatchObject({
     status: 'degraded',
     degraded: [],
@@ -183,11 +183,14 @@ type Fakes = {
   /** The counts in reporting; undefined if it is down. */
   counts?: Record<string, number>
   readiness?: Readiness
-  listener?: DependencyState
+  /** The readiness of each instance of queue-listener; undefined for one that is down. */
+  listener?: (Readiness | undefined)[]
+  /** The same of other services. */
+  services?: Record<string, (Readiness | undefined)[]>
   backlog?: () => number
 }
 
-function setUp({ list, counts, readiness = ready, listener = 'up', backlog = () => 0 }: Fakes = {}) {
+function setUp({ list, counts, readiness = ready, listener = [ready], services = {}, backlog = () => 0 }: Fakes = {}) {
   const service = createTestService('play')
   const invalidations = createLocalInvalidations()
   const calls: unknown[] = []
@@ -216,7 +219,10 @@ function setUp({ list, counts, readiness = ready, listener = 'up', backlog = () 
         return readiness
       },
     },
-    listener: { state: async () => listener },
+    upstreams: Object.entries({ ...services, 'queue-listener': listener }).map(([name, instances]) => ({
+      name,
+      instances: async () => instances.map((readiness, n) => ({ url: `http://127.0.0.1:${n}`, readiness })),
+    })),
     invalidations,
     backlog,
   })
