@@ -12,10 +12,10 @@ const Document = z.object({ info: z.object({ title: z.string(), version: z.strin
 export async function inspect(service: ServiceEntry, origin: string) {
   const get = (path: string) => probe(origin, path)
   const [ready, document, metrics] = await Promise.all([get('/readyz'), get('/openapi.json'), get('/metrics')])
-  const { status, dependencies = {}, circuits = {} } = Readiness.safeParse(toJson(ready)).data ?? {}
+  const { status, dependencies = {}, circuits = {}, counting } = Readiness.safeParse(toJson(ready)).data ?? {}
   const { title, version } = Document.safeParse(toJson(document)).data?.info ?? {}
   const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics.text)?.[1]
-  return { service, origin, ready, status, dependencies, circuits, title, version, node }
+  return { service, origin, ready, status, dependencies, circuits, counting, title, version, node }
 }
 export type Inspected = Awaited<ReturnType<typeof inspect>>
 
@@ -54,7 +54,7 @@ const REMEDIES: Record<string, string> = {
 
 /** Findings for the state of the expected service. `failing` contains the names that have a FAIL finding themselves. */
 function* diagnoseState(inspected: Inspected, failing: Set<string>): Generator<Finding> {
-  const { service, origin, status, dependencies, circuits, version: running, node = pinnedNode } = inspected
+  const { service, origin, status, dependencies, circuits, counting, version: running, node = pinnedNode } = inspected
   const { warn, fail } = about(service.name)
   const down = Object.keys(dependencies).filter((name) => dependencies[name] === 'down')
   const open = Object.keys(circuits).filter((name) => circuits[name] !== 'closed' && !down.includes(name))
@@ -62,11 +62,16 @@ function* diagnoseState(inspected: Inspected, failing: Set<string>): Generator<F
   if (status === 'not ready' && down.length === 0) yield fail(`${origin} is not ready: check its log`)
   for (const name of down) {
     const remedy = failing.has(name) ? `see ${name}` : (REMEDIES[name] ?? 'check its log')
-    const finding = failing.has(name) && status === 'ready' ? warn : fail
+    const finding = failing.has(name) && status !== 'not ready' ? warn : fail
     yield finding(`${origin} is ${status}, with ${name} down: ${remedy}`)
   }
   for (const name of open)
     yield warn(`${origin} has an open circuit to ${name}: the next play probes it; check its log`)
+  if (counting && counting.state !== 'current') {
+    const percent = Math.floor(counting.progress * 100)
+    const remedy = counting.state === 'unknown' ? 'start queue-listener, or check its log' : 'wait, or see counting'
+    yield warn(`${origin} has counted ${percent}% of the log, so that plays have null counts: ${remedy}`)
+  }
   if (running !== version) yield warn(`${origin} is version ${running}, not ${version}: restart it from this checkout`)
   if (node !== pinnedNode) yield warn(`${origin} runs on Node ${node}: start it with the pinned version, ${pinnedNode}`)
 }
