@@ -140,6 +140,42 @@ test('/status is degraded while queue-listener is down, and not ready while the 
   expect(await (await app.request('/status')).json()).toMatchObject({ status: 'not ready', degraded: ['events'] })
 })
 
+test('/status shows a replay of reporting, without which plays have no counts', async () => {
+  const counting = { state: 'replaying', progress: 0.4 } as const
+  const { app } = setUp({ services: { reporting: [{ ...ready, counting }] } })
+  expect(await (await app.request('/status')).json()).toMatchObject({
+    status: 'degraded',
+    degraded: ['reporting'],
+    parts: { reporting: { state: 'degraded', counting } },
+  })
+})
+
+test('/status is degraded while queue-listener has stalled', async () => {
+  const forwarding = { state: 'stalled', waiting: 7 } as const
+  const { app } = setUp({ listener: [{ ...ready, status: 'degraded', forwarding }] })
+  expect(await (await app.request('/status')).json()).toMatchObject({
+    status: 'degraded',
+    degraded: [],
+    parts: { 'queue-listener': { state: 'degraded', waiting: 7, stalled: true } },
+  })
+})
+
+test.each([
+  ['up', [true, true], 'ready'],
+  ['degraded', [true, false], 'degraded'],
+  ['down', [false, false], 'degraded'],
+])('/status shows all instances of a service, which is then %s', async (state, areUp, status) => {
+  const cdnurl = areUp.map((isUp) => (isUp ? ready : undefined))
+  const { app } = setUp({ services: { cdnurl } })
+  const instances = cdnurl.map((readiness, n) => ({ url: `http://127.0.0.1:${n}`, state: readiness ? 'up' : 'down' }))
+  const degraded = state === 'down' ? ['cdnurl'] : []
+  expect(await (await app.request('/status')).json()).toMatchObject({
+    status,
+    degraded,
+    parts: { cdnurl: { state, instances } },
+  })
+})
+
 test('/status omits the size of the outbox if the disk fails', async () => {
   const { app } = setUp({
     backlog: () => {
