@@ -1,9 +1,9 @@
 import type { z } from 'zod'
-import { expectBody, type ServiceClient } from '../shared/client/service-client.ts'
+import { expectBody, type ServiceClient, UpstreamError } from '../shared/client/service-client.ts'
 import type { CataloguePage } from '../shared/contracts/catalogue-page.ts'
 import { Metadata } from '../shared/contracts/metadata.ts'
 import { type PageQuery, pageOf } from '../shared/contracts/page.ts'
-import { LookedUpCounts } from '../shared/contracts/view-counts.ts'
+import { LookupResponse } from '../shared/contracts/view-counts.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
@@ -16,7 +16,7 @@ const MetadataPage = pageOf(Metadata)
 type MetadataPage = z.infer<typeof MetadataPage>
 
 /**
- * A page of all assets with their views, which are null while reporting is down.
+ * A page of all assets with their views, which are null while reporting is down or behind the log.
  * @throws UnavailableError if metadata is down
  */
 export type Catalogue = (query: PageQuery, request: RequestContext) => Promise<CataloguePage>
@@ -38,7 +38,9 @@ export function createCatalogue({ metadata, reporting, log }: Deps): Catalogue {
     if (assets.length === 0) return {}
     const options = { signal: AbortSignal.timeout(LOOKUP_TIMEOUT_MS), ...request, idempotent: true }
     try {
-      return expectBody(await reporting.post('/events/lookup', { assets }, options), 200, LookedUpCounts).assets
+      const found = expectBody(await reporting.post('/events/lookup', { assets }, options), 200, LookupResponse)
+      if ('status' in found) throw new UpstreamError('reporting is behind the log')
+      return found.assets
     } catch (err) {
       log.debug({ err, requestId: request.requestId, trace_id: request.span.traceId }, 'counts unavailable')
       return undefined

@@ -2,7 +2,7 @@ import type { Hono } from 'hono'
 import { expect, test } from 'vitest'
 import { createLocalInvalidations } from '../shared/catalogue/local-invalidations.ts'
 import { type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
-import type { DependencyState, Readiness } from '../shared/contracts/readiness.ts'
+import type { Readiness } from '../shared/contracts/readiness.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
@@ -131,13 +131,49 @@ test('/status lists the upstreams that plays are served without', async () => {
 })
 
 test('/status is degraded while queue-listener is down, and not ready while the edge is not ready', async () => {
-  const withoutListener = setUp({ listener: 'down' })
+  const withoutListener = setUp({ listener: [undefined] })
   expect(await (await withoutListener.app.request('/status')).json()).toMatchObject({
     status: 'degraded',
     degraded: [],
   })
   const { app } = setUp({ readiness: { status: 'not ready', dependencies: { nats: 'down', outbox: 'down' } } })
   expect(await (await app.request('/status')).json()).toMatchObject({ status: 'not ready', degraded: ['events'] })
+})
+
+test('/status shows a replay of reporting, without which plays have no counts', async () => {
+  const counting = { state: 'replaying', progress: 0.4 } as const
+  const { app } = setUp({ services: { reporting: [{ ...ready, counting }] } })
+  expect(await (await app.request('/status')).json()).toMatchObject({
+    status: 'degraded',
+    degraded: ['reporting'],
+    parts: { reporting: { state: 'degraded', counting } },
+  })
+})
+
+test('/status is degraded while queue-listener has stalled', async () => {
+  const forwarding = { state: 'stalled', waiting: 7 } as const
+  const { app } = setUp({ listener: [{ ...ready, status: 'degraded', forwarding }] })
+  expect(await (await app.request('/status')).json()).toMatchObject({
+    status: 'degraded',
+    degraded: [],
+    parts: { 'queue-listener': { state: 'degraded', waiting: 7, stalled: true } },
+  })
+})
+
+test.each([
+  ['up', [true, true], 'ready'],
+  ['degraded', [true, false], 'degraded'],
+  ['down', [false, false], 'degraded'],
+])('/status shows all instances of a service, which is then %s', async (state, areUp, status) => {
+  const cdnurl = areUp.map((isUp) => (isUp ? ready : undefined))
+  const { app } = setUp({ services: { cdnurl } })
+  const instances = cdnurl.map((readiness, n) => ({ url: `http://127.0.0.1:${n}`, state: readiness ? 'up' : 'down' }))
+  const degraded = state === 'down' ? ['cdnurl'] : []
+  expect(await (await app.request('/status')).json()).toMatchObject({
+    status,
+    degraded,
+    parts: { cdnurl: { state, instances } },
+  })
 })
 
 test('/status omits the size of the outbox if the disk fails', async () => {
@@ -183,11 +219,14 @@ type Fakes = {
   /** The counts in reporting; undefined if it is down. */
   counts?: Record<string, number>
   readiness?: Readiness
-  listener?: DependencyState
+  /** The readiness of each instance of queue-listener; undefined for one that is down. */
+  listener?: (Readiness | undefined)[]
+  /** The same of other services. */
+  services?: Record<string, (Readiness | undefined)[]>
   backlog?: () => number
 }
 
-function setUp({ list, counts, readiness = ready, listener = 'up', backlog = () => 0 }: Fakes = {}) {
+function setUp({ list, counts, readiness = ready, listener = [ready], services = {}, backlog = () => 0 }: Fakes = {}) {
   const service = createTestService('play')
   const invalidations = createLocalInvalidations()
   const calls: unknown[] = []
@@ -216,7 +255,10 @@ function setUp({ list, counts, readiness = ready, listener = 'up', backlog = () 
         return readiness
       },
     },
-    listener: { state: async () => listener },
+    upstreams: Object.entries({ ...services, 'queue-listener': listener }).map(([name, instances]) => ({
+      name,
+      instances: async () => instances.map((readiness, n) => ({ url: `http://127.0.0.1:${n}`, readiness })),
+    })),
     invalidations,
     backlog,
   })

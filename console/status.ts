@@ -1,9 +1,9 @@
 import { services } from '../services.ts'
 import type { Invalidations } from '../shared/catalogue/invalidations.ts'
-import type { ServiceClient } from '../shared/client/service-client.ts'
+import type { InstanceReadiness, ServiceClient } from '../shared/client/service-client.ts'
 import { Degraded } from '../shared/contracts/playback.ts'
 import type { DependencyState, Readiness } from '../shared/contracts/readiness.ts'
-import type { ComponentStatus, SystemStatus } from '../shared/contracts/system-status.ts'
+import type { ComponentStatus, InstanceStatus, SystemStatus } from '../shared/contracts/system-status.ts'
 import type { Health } from '../shared/service/health.ts'
 
 /** Requests within this time share one result, so that the number of calls does not grow with the number of viewers. */
@@ -14,13 +14,14 @@ export type Status = () => Promise<SystemStatus>
 
 type Deps = {
   health: Pick<Health, 'readiness'>
-  listener: Pick<ServiceClient, 'state'>
+  /** The other services. */
+  upstreams: readonly Pick<ServiceClient, 'name' | 'instances'>[]
   invalidations: Pick<Invalidations, 'subscribe'>
   /** The number of views in the outbox, if there is one. It may throw. */
   backlog?: (() => number) | undefined
 }
 
-export function createStatus({ health, listener, invalidations, backlog }: Deps): Status {
+export function createStatus({ health, upstreams, invalidations, backlog }: Deps): Status {
   let changes = 0
   const onChange = () => {
     changes += 1
@@ -28,34 +29,65 @@ export function createStatus({ health, listener, invalidations, backlog }: Deps)
   invalidations.subscribe(onChange, onChange)
 
   return cacheFor(CACHE_MS, async () => {
-    const [readiness, listenerState] = await Promise.all([health.readiness(), listener.state()])
-    const parts = toComponents(readiness, listenerState)
+    const checks = upstreams.map(async ({ name, instances }) => [name, toService(await instances())] as const)
+    const [readiness, ...others] = await Promise.all([health.readiness(), ...checks])
+    const parts = toComponents(readiness, Object.fromEntries(others))
     if (parts.outbox && backlog) Object.assign(parts.outbox, toBacklog(backlog))
     const allUp = Object.values(parts).every(({ state }) => state === 'up')
     return {
       status: readiness.status !== 'ready' ? 'not ready' : allUp ? 'ready' : 'degraded',
-      degraded: Degraded.options.filter((name) => parts[name]?.state === 'down'),
+      degraded: Degraded.options.filter((name) => isMissing(parts[name])),
       parts,
       changes,
     }
   })
 }
 
-function toComponents({ dependencies, circuits = {} }: Readiness, listener: DependencyState): SystemStatus['parts'] {
+/** Whether plays are served without a component. */
+function isMissing(part: ComponentStatus | undefined): boolean {
+  return part?.state === 'down' || (part?.counting !== undefined && part.counting.state !== 'current')
+}
+
+function toComponents(
+  { dependencies, circuits = {} }: Readiness,
+  others: Record<string, ComponentStatus>,
+): SystemStatus['parts'] {
   // The log is one component, whether it is in NATS or, in embedded mode, in a file.
-  const { nats, events = nats ?? 'unknown', ...others } = dependencies
-  const states: Record<string, DependencyState> = {
-    [services.play.name]: 'up',
-    ...others,
-    events,
-    [services['queue-listener'].name]: listener,
-  }
-  return Object.fromEntries(
-    Object.entries(states).map(([name, state]) => {
-      const circuit = circuits[name]
-      return [name, { state, ...(circuit && { circuit }) }]
-    }),
+  const { nats, events = nats ?? 'unknown', ...own } = dependencies
+  const states: Record<string, DependencyState> = { [services.play.name]: 'up', ...own, events }
+  const parts: SystemStatus['parts'] = Object.fromEntries(
+    Object.entries(states).map(([name, state]) => [name, { state }]),
   )
+  for (const [name, status] of Object.entries({ ...parts, ...others })) {
+    const circuit = circuits[name]
+    parts[name] = { ...status, ...(circuit && { circuit }) }
+  }
+  return parts
+}
+
+/** A service is up if all of its instances are, and down if none responds. */
+function toService(instances: InstanceReadiness[]): ComponentStatus {
+  const all = instances.map(({ url, readiness }) => ({ url, state: toState(readiness) }))
+  const states = new Set(all.map(({ state }) => state))
+  const [state = 'down'] = states
+  const readinesses = instances.flatMap(({ readiness }) => readiness ?? [])
+  const counting = readinesses.find((readiness) => readiness.counting)?.counting
+  const forwarding = readinesses.flatMap((readiness) => readiness.forwarding ?? [])
+  return {
+    state: states.size > 1 ? 'degraded' : state,
+    ...(counting && { counting }),
+    ...(forwarding.length > 0 && {
+      waiting: Math.max(...forwarding.map(({ waiting }) => waiting)),
+      stalled: forwarding.some((each) => each.state === 'stalled'),
+    }),
+    ...(all.length > 1 && { instances: all }),
+  }
+}
+
+function toState(readiness: Readiness | undefined): InstanceStatus['state'] {
+  if (!readiness) return 'down'
+  const { status, counting = { state: 'current' } } = readiness
+  return status === 'ready' && counting.state === 'current' ? 'up' : 'degraded'
 }
 
 /** Omits `waiting` if the outbox cannot be read. */

@@ -15,7 +15,8 @@ import { openTracing } from '../shared/tracing/open.ts'
 import type { Tracing } from '../shared/tracing/tracing.ts'
 
 const { CATALOGUE_TTL, CORS_ORIGINS } = playSettings
-const settings = { DATA_DIR: dataDir, CATALOGUE_TTL, CORS_ORIGINS, ...reporting.settings }
+const { FED_BY_LOG: _, ...reportingSettings } = reporting.settings
+const settings = { DATA_DIR: dataDir, CATALOGUE_TTL, CORS_ORIGINS, ...reportingSettings }
 type EmbeddedSettings = ServiceSettings<typeof settings>
 
 /**
@@ -47,6 +48,7 @@ export const embedded = {
     const settingsOf = ({ port }: ServiceEntry) => ({
       ...settings,
       NATS_URL: undefined,
+      FED_BY_LOG: true,
       PORT: settings.PORT && settings.PORT + port - services.play.port,
     })
 

@@ -1,7 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { type CallOptions, type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
-import type { LookedUpCounts } from '../shared/contracts/view-counts.ts'
+import type { LookupBehind } from '../shared/contracts/counting.ts'
+import { LookedUpCounts } from '../shared/contracts/view-counts.ts'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createTestRequestContext, createTestService } from '../shared/testing/test-service.ts'
 import { nonRecordingSpan, type RequestContext, type Span } from '../shared/tracing/tracing.ts'
@@ -109,12 +110,18 @@ describe('counts are unavailable', () => {
     [202, { assets: { a: 1 }, users: { u: 1 } }],
     [404, { status: 'Not found' }],
     [413, { status: 'Content too large' }],
+    [200, { status: 'Counts are behind', progress: 0.4 }],
   ]
 
   test.each(invalid)('if reporting returns %i %j', async (status, body) => {
     const { lookUp, respond } = setUp()
     respond({ status, body })
     expect(await lookUp()).toBeUndefined()
+  })
+
+  test('to a play of the release before too, if reporting is behind the log', () => {
+    const behind: LookupBehind = { status: 'Counts are behind', progress: 0.4 }
+    expect(LookedUpCounts.safeParse(behind).success).toBe(false)
   })
 
   test('while reporting is down, and available again once it recovers', async () => {

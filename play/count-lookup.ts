@@ -1,6 +1,6 @@
-import { expectBody, type ServiceClient } from '../shared/client/service-client.ts'
+import { expectBody, type ServiceClient, UpstreamError } from '../shared/client/service-client.ts'
 import type { Play } from '../shared/contracts/play.ts'
-import { LookedUpCounts, type PlayCounts } from '../shared/contracts/view-counts.ts'
+import { type LookedUpCounts, LookupResponse, type PlayCounts } from '../shared/contracts/view-counts.ts'
 import { createBatcher } from '../shared/runtime/batcher.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
@@ -35,7 +35,9 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
         users: [...new Set(plays.map(({ userId }) => userId))],
       }
       const options = { signal, idempotent: true, ...causeOf(plays) }
-      return expectBody(await reporting.post('/events/lookup', ids, options), 200, LookedUpCounts)
+      const found = expectBody(await reporting.post('/events/lookup', ids, options), 200, LookupResponse)
+      if ('status' in found) throw new UpstreamError('reporting is behind the log')
+      return found
     },
   })
 

@@ -1,6 +1,7 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { type ServiceClient, UpstreamError } from '../shared/client/service-client.ts'
-import { LiveChanges, type LiveEvent, LiveSnapshot } from '../shared/contracts/live.ts'
+import { Counting } from '../shared/contracts/counting.ts'
+import { type CountingEvent, LiveChanges, type LiveEvent, LiveSnapshot } from '../shared/contracts/live.ts'
 import type { LiveSource } from '../shared/live/live-feed.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { retry } from '../shared/runtime/retry.ts'
@@ -31,11 +32,11 @@ export function createLiveRelay({
 
     async function relay(): Promise<void> {
       const headers = { ...(lastEventId && { 'last-event-id': lastEventId }) }
-      const body = await reporting.stream('/events/live', { signal: closing.signal, idleTimeoutMs, headers })
+      const body = await reporting.stream('/events/live?counting=1', { signal: closing.signal, idleTimeoutMs, headers })
       const parser = createParser({
         onEvent(message) {
           publish(toLiveEvent(message))
-          lastEventId = message.id
+          lastEventId = message.id ?? lastEventId
           report()
         },
         // A heartbeat: the stream is alive, even if nothing has changed.
@@ -56,9 +57,10 @@ export function createLiveRelay({
 }
 
 /** @throws UpstreamError */
-function toLiveEvent({ event, data }: EventSourceMessage): LiveEvent {
+function toLiveEvent({ event, data }: EventSourceMessage): LiveEvent | CountingEvent {
   try {
     if (event === 'snapshot') return { event, data: LiveSnapshot.parse(JSON.parse(data)) }
+    if (event === 'counting') return { event, data: Counting.parse(JSON.parse(data)) }
     if (event === 'changes') return { event, data: LiveChanges.parse(JSON.parse(data)) }
   } catch (cause) {
     throw new UpstreamError('sent an invalid event', { cause })

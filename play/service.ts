@@ -123,7 +123,8 @@ export async function startPlay(
 
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })
-  const status = createStatus({ health, listener, invalidations, backlog: outbox?.size })
+  const upstreams = [metadata, cdnurl, reporting, listener]
+  const status = createStatus({ health, upstreams, invalidations, backlog: outbox?.size })
   const console = createConsole({ catalogue, status })
   const { CORS_ORIGINS: corsOrigins } = settings
   const app = createApp({ ...service, aggregate, record, live, console, corsOrigins, onDegraded: metrics.degraded })

@@ -407,6 +407,7 @@ function createFakeReporting(): FakeReporting {
       if (fake.isDown) throw new Error('reporting is down')
       return fake.at
     },
+    report: (_, signal) => fake.position(signal),
     async count(batch) {
       if (fake.isDown) throw new Error('reporting is down')
       fake.beforeCount(batch)

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { type CallOptions, type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
+import { EventBatch } from '../shared/contracts/event-batch.ts'
 import { emptyBatch } from '../shared/event-log/batch-builder.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
@@ -45,11 +46,21 @@ describe('the position', () => {
 })
 
 describe('a batch', () => {
-  test('is sent with its range and its views', async () => {
+  test('is sent with its range, its views and the end of the log', async () => {
     const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
     expect(await client.count(batch, never)).toEqual({ outcome: 'counted' })
-    expect(calls).toMatchObject([{ path: '/events', body: { stream: 'log', after: 3, through: 5, views: [view] } }])
-    expect(Object.keys(calls[0]?.body ?? {})).toEqual(['stream', 'after', 'through', 'views', 'first', 'rejected'])
+    expect(calls).toMatchObject([
+      { path: '/events', body: { stream: 'log', after: 3, through: 5, views: [view], end: 7 } },
+    ])
+    expect(Object.keys(calls[0]?.body ?? {})).toEqual([
+      'stream',
+      'after',
+      'through',
+      'views',
+      'first',
+      'rejected',
+      'end',
+    ])
   })
 
   test.each([
@@ -96,6 +107,25 @@ describe('a batch', () => {
       expect(links?.map(({ traceparent }) => traceparent)).toEqual(['process two', 'process three'])
       expect(ended).toEqual(['one', 'two', 'three'])
     }
+  })
+})
+
+describe('a report', () => {
+  const report = { end: { incarnation: 'log', sequence: 9 }, counted: 5, oldest: new Date('2026-11-20T21:00:00Z') }
+
+  test('is a batch without views that tells the end of the log, and returns the position', async () => {
+    const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 7 } })
+    expect(await client.report(report, never)).toEqual({ incarnation: 'log', sequence: 7 })
+    const oldest = '2026-11-20T21:00:00.000Z'
+    const body = { stream: 'log', after: 5, through: 5, views: [], end: 9, oldest }
+    expect(calls).toMatchObject([{ path: '/events', body }])
+    expect(EventBatch.safeParse(calls[0]?.body).success).toBe(true)
+  })
+
+  test('is a read of the position if reporting is of the release before, which refuses it', async () => {
+    const { calls, client } = setUp({ status: 400, body: { status: 'Invalid request', requestId: 'request-1' } })
+    await expect(client.report(report, never)).rejects.toThrow(UpstreamError)
+    expect(calls.map(({ path }) => path)).toEqual(['/events', '/events/position'])
   })
 })
 

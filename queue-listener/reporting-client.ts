@@ -15,7 +15,12 @@ export type ReportingClient = {
   /** The position up to which reporting has counted; undefined if it has counted nothing. */
   position(signal: AbortSignal): Promise<LogPosition | undefined>
   count(batch: LogBatch, signal: AbortSignal): Promise<CountOutcome>
+  /** Tells the end of the log without counting anything. Returns the position, as `position` does. */
+  report(report: LogReport, signal: AbortSignal): Promise<LogPosition | undefined>
 }
+
+/** The end of the log, the last known position of reporting in it, and when the oldest uncounted message was stored. */
+export type LogReport = { end: LogPosition; counted: number; oldest: Date | undefined }
 
 /**
  * `conflict`: the batch does not start at the position, which is returned. `invalid`: reporting refuses its content, and
@@ -34,13 +39,26 @@ export function createReportingClient(
   tracing: Pick<Tracing, 'start'>,
 ): ReportingClient {
   const withTimeout = (signal: AbortSignal) => AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
+
+  async function position(signal: AbortSignal) {
+    const response = await client.get('/events/position', { signal: withTimeout(signal) })
+    return fromNullable(expectBody(response, 200, Position.nullable()))
+  }
+
   return {
-    async position(signal) {
-      const response = await client.get('/events/position', { signal: withTimeout(signal) })
+    position,
+    async report({ end, counted, oldest }, signal) {
+      const { incarnation: stream, sequence } = end
+      const report: EventBatch = { stream, after: counted, through: counted, views: [], end: sequence }
+      const body = { ...report, ...(oldest && { oldest: oldest.toISOString() }) }
+      const response = await client.post('/events', body, { signal: withTimeout(signal) })
+      // A reporting of the release before takes it for an invalid batch.
+      if (response.status === 400) return position(signal)
       return fromNullable(expectBody(response, 200, Position.nullable()))
     },
-    async count({ incarnation, leaving, traces, after, through, first, views, rejected }, signal) {
-      const batch: EventBatch = { stream: incarnation, after, through, views, first, rejected }
+    async count({ incarnation, leaving, traces, after, through, first, views, rejected, pending }, signal) {
+      const end = through + pending
+      const batch: EventBatch = { stream: incarnation, after, through, views, first, rejected, end }
       if (leaving) batch.leaving = toPosition(leaving)
       const spans = traces.map((trace) => tracing.start('process video.viewed', trace, PROCESS))
       const [span = startNonRecordingSpan(), ...links] = spans

@@ -1,6 +1,6 @@
 import { json } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { EventBatch } from '../shared/contracts/event-batch.ts'
+import { EventBatch, isReport } from '../shared/contracts/event-batch.ts'
 import { discoverySettings } from '../shared/discovery/settings.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
@@ -20,7 +20,7 @@ afterEach(() => stack.disposeAsync())
 test('views in the log are posted to reporting, with the write token', async () => {
   const { batches, metrics, tokens } = await start()
   await eventually(() => expect(batches.flatMap(({ views }) => views)).toMatchObject([{ id: '1' }]))
-  expect(tokens).toEqual(['Bearer secret'])
+  expect([...tokens]).toEqual(['Bearer secret'])
   await eventually(async () => expect(await metrics()).toContain('forwarded_views_total 1\n'))
 })
 
@@ -31,7 +31,13 @@ test('readiness requires the log', async () => {
 
 test('readiness requires reporting', async () => {
   const { readiness, stopReporting } = await start()
-  expect(await readiness()).toEqual([200, { status: 'ready', dependencies: { events: 'up', reporting: 'up' } }])
+  const dependencies = { events: 'up', reporting: 'up' }
+  await eventually(async () => {
+    expect(await readiness()).toEqual([
+      200,
+      { status: 'ready', dependencies, forwarding: { state: 'running', waiting: 0 } },
+    ])
+  })
   await stopReporting()
   expect(await readiness()).toMatchObject([503, { dependencies: { events: 'up', reporting: 'down' } }])
 })
@@ -68,14 +74,16 @@ async function start(eventLogOverrides: Partial<EventLog> = {}) {
 /** A fake reporting service that counts every batch. */
 async function serveReporting() {
   const batches: EventBatch[] = []
-  const tokens: (string | undefined)[] = []
+  const tokens = new Set<string | undefined>()
   let position: object | null = null
   const server = await startHttpServer(async (request, response) => {
     if (request.method === 'POST') {
       const batch = EventBatch.parse(await json(request))
-      batches.push(batch)
-      tokens.push(request.headers.authorization)
-      position = { stream: batch.stream, sequence: batch.through }
+      tokens.add(request.headers.authorization)
+      if (!isReport(batch)) {
+        batches.push(batch)
+        position = { stream: batch.stream, sequence: batch.through }
+      }
     }
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(position))
   })

@@ -14,6 +14,7 @@ import type { Service } from '../shared/service/service.ts'
 import { forward } from './forward.ts'
 import { createProgress } from './progress.ts'
 import { createReportingClient } from './reporting-client.ts'
+import { watchForStall } from './stall.ts'
 
 const own = { WRITE_TOKEN: writeToken, REPORTING_URL: urlsOf(services.reporting) }
 const processSettings = { ...own, NATS_URL: natsUrl, EVENTS_MAX_AGE: eventsMaxAge }
@@ -38,11 +39,13 @@ export async function startQueueListener(
   const reporting = createReportingClient(instrumentClient(client, metrics), tracing)
   const onForwarded = createProgress({ metrics, eventLog, reporting })
   const closing = new AbortController()
-  const forwarding = forward({ eventLog, reporting, log, onForwarded }, AbortSignal.any([stopping, closing.signal]))
+  const ending = AbortSignal.any([stopping, closing.signal])
+  const forwarding = forward({ eventLog, reporting, log, onForwarded }, ending)
+  const watching = watchForStall({ eventLog, reporting, log, metrics, health }, ending)
   resources.defer(async () => {
     // If another service in the same process fails to start, this one is disposed without `stopping`.
     closing.abort()
-    await forwarding
+    await Promise.all([forwarding, watching])
   })
   return address
 }

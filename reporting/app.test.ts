@@ -5,6 +5,7 @@ import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { createApp } from './app.ts'
+import { createCurrentness } from './currentness.ts'
 import { createLiveCounts } from './live-counts.ts'
 import { createViewCounts } from './view-counts.ts'
 
@@ -239,10 +240,56 @@ test('openapi.json documents every route', async () => {
   })
 })
 
-function setUp(writeToken?: string) {
+describe('counts that are behind the log', () => {
+  const batch = { stream: 's', after: 0, through: 4, views: [view('1', 'a', 'u')] }
+
+  test.each(['/events/asset/a', '/events/user/u', '/events/top'])('%s responds 503 with the progress', async (path) => {
+    const { app, post } = setUp(undefined, true)
+    expect(await post('/events', { ...batch, end: 10 })).toEqual([200, { stream: 's', sequence: 4 }])
+    const response = await app.request(path)
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1'])
+    expect(await response.json()).toEqual({ status: 'Counts are behind', progress: 0.4, requestId })
+    await post('/events', { ...batch, after: 4, through: 10, end: 10 })
+    expect((await app.request(path)).status).toBe(200)
+  })
+
+  test('are missing from a lookup, which says so', async () => {
+    const { post } = setUp(undefined, true)
+    await post('/events', { ...batch, end: 10 })
+    const lookup = { assets: ['a'], users: ['u'] }
+    expect(await post('/events/lookup', lookup)).toEqual([200, { status: 'Counts are behind', progress: 0.4 }])
+    await post('/events', { ...batch, after: 4, through: 10, end: 10 })
+    expect(await post('/events/lookup', lookup)).toEqual([200, { assets: { a: 2 }, users: { u: 2 } }])
+  })
+})
+
+describe('a report', () => {
+  const report = { stream: 's', after: 0, through: 0, views: [], end: 0 }
+
+  test('returns the position, and counts nothing', async () => {
+    const { post, get } = setUp()
+    expect(await post('/events', report)).toEqual([200, null])
+    expect(await get('/events/position')).toEqual([200, null])
+    await post('/events', { stream: 's', after: 0, through: 1, views: [view('1', 'a', 'u')], end: 1 })
+    expect(await post('/events', { ...report, end: 1 })).toEqual([200, { stream: 's', sequence: 1 }])
+    expect(await get('/events/asset/a')).toEqual([200, { id: 'a', views: 1 }])
+  })
+
+  test.each([
+    ['without the end of the log', { ...report, end: undefined }],
+    ['with views', { ...report, views: [view('1', 'a', 'u')] }],
+  ])('%s is an invalid batch', async (_, body) => {
+    const { app } = setUp()
+    await expectProblem(await app.request('/events', jsonRequest(body)), 400, ['through'])
+  })
+})
+
+function setUp(writeToken?: string, isFedByLog = false) {
   const service = createTestService('reporting')
   const counts = createLiveCounts(createViewCounts())
-  const app = createApp({ ...service, counts, live: createLiveFeed({ ...service, source: counts.follow }), writeToken })
+  const currentness = createCurrentness({ maxLagMs: 10_000, isFedByLog })
+  const live = createLiveFeed({ ...service, source: counts.follow })
+  const app = createApp({ ...service, counts, currentness, live, writeToken })
   const request = async (path: string, init?: RequestInit) => {
     const response = await app.request(path, init)
     return [response.status, await response.json()] as const

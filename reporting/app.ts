@@ -1,35 +1,41 @@
-import { EventBatch, PositionConflict } from '../shared/contracts/event-batch.ts'
+import { createMiddleware } from 'hono/factory'
+import { CountsBehind, type LookupBehind } from '../shared/contracts/counting.ts'
+import { EventBatch, isReport, PositionConflict } from '../shared/contracts/event-batch.ts'
 import { AssetParams, UserParams } from '../shared/contracts/ids.ts'
-import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
+import { LIVE_DESCRIPTION, LiveQuery, LiveStream } from '../shared/contracts/live.ts'
 import { LostViews } from '../shared/contracts/lost-views.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { Position, toLogPosition, toPosition } from '../shared/contracts/position.ts'
 import { AssetNotFound, UserNotFound } from '../shared/contracts/status.ts'
 import {
   CountLookup,
-  LookedUpCounts,
+  type LookedUpCounts,
+  LookupResponse,
   PlayCounts,
   TopList,
   TopQuery,
   ViewCount,
 } from '../shared/contracts/view-counts.ts'
+import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
 import { BATCH_BODY, jsonBody, LOOKUP_BODY, validate } from '../shared/http/validate.ts'
 import { requireWriteToken } from '../shared/http/write-token.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/service/service.ts'
+import type { Currentness } from './currentness.ts'
 import type { CountedBy, ViewCounts } from './view-counts.ts'
 
 type Deps = Service & {
   counts: ViewCounts
+  currentness: Currentness
   live: LiveFeed
   /** Required for writes; undefined leaves them open. */
   writeToken?: string | undefined
 }
 
 /** The views of each asset and each user. */
-export function createApp({ counts, live, writeToken, ...service }: Deps) {
+export function createApp({ counts, currentness, live, writeToken, ...service }: Deps) {
   const countsOf = (by: CountedBy, ids: string[]) =>
     Object.fromEntries(ids.map((id) => [id, counts.views(by, id) ?? 0]))
 
@@ -38,6 +44,15 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
     return current ? toPosition(current) : null
   }
 
+  /** Refuses to serve counts that would be too low. */
+  const requireCurrent = createMiddleware<AppEnv>(async (c, next) => {
+    if (currentness.isCurrent()) return next()
+    const { progress } = currentness.counting()
+    c.header('retry-after', '1')
+    const body: CountsBehind = { status: 'Counts are behind', progress, requestId: c.get('requestId') }
+    return c.json(body, 503)
+  })
+
   return createBaseApp(service, { untraced: ['/events/live'] })
     .get(
       '/events/asset/:assetId',
@@ -45,9 +60,11 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
         operationId: 'getAssetViews',
         summary: 'Get the views of an asset',
         responses: { 200: ViewCount, 404: AssetNotFound },
-        problems: [400],
+        problems: [400, 503],
+        problemSchemas: { 503: CountsBehind },
       }),
       validate('param', AssetParams),
+      requireCurrent,
       (c) => {
         const id = c.req.valid('param').assetId
         const views = counts.views('asset', id)
@@ -61,9 +78,11 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
         operationId: 'getUserViews',
         summary: 'Get the views of a user',
         responses: { 200: ViewCount, 404: UserNotFound },
-        problems: [400],
+        problems: [400, 503],
+        problemSchemas: { 503: CountsBehind },
       }),
       validate('param', UserParams),
+      requireCurrent,
       (c) => {
         const id = c.req.valid('param').userId
         const views = counts.views('user', id)
@@ -77,9 +96,11 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
         operationId: 'getTop',
         summary: 'List the most viewed assets or the most active users',
         responses: { 200: TopList },
-        problems: [400],
+        problems: [400, 503],
+        problemSchemas: { 503: CountsBehind },
       }),
       validate('query', TopQuery),
+      requireCurrent,
       (c) => {
         const { by, limit } = c.req.valid('query')
         return c.json({ by, top: counts.top(by, limit) })
@@ -92,8 +113,9 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
         summary: 'Subscribe to the counts',
         description: LIVE_DESCRIPTION,
         responses: { 200: LiveStream },
-        problems: [503],
+        problems: [400, 503],
       }),
+      validate('query', LiveQuery),
       (c) => live.subscribe(c),
     )
     .get(
@@ -135,15 +157,22 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
       describeOperation({
         operationId: 'lookUpCounts',
         summary: 'Look up the counts of many assets and users',
-        description: 'Returns 0 for unknown ids. Maximum body size: 4,194,304 bytes',
-        responses: { 200: LookedUpCounts },
+        description:
+          'Returns 0 for unknown ids, and no counts at all while they are behind. Maximum body size: 4,194,304 bytes',
+        responses: { 200: LookupResponse },
         problems: BODY_PROBLEMS,
       }),
       jsonBody(LOOKUP_BODY),
       validate('json', CountLookup),
       (c) => {
+        // Not a 503, which would open the circuit of play: reporting is up.
+        if (!currentness.isCurrent()) {
+          const { progress } = currentness.counting()
+          return c.json({ status: 'Counts are behind', progress } satisfies LookupBehind)
+        }
         const { assets, users } = c.req.valid('json')
-        return c.json({ assets: countsOf('asset', assets), users: countsOf('user', users) })
+        const found = { assets: countsOf('asset', assets), users: countsOf('user', users) }
+        return c.json(found satisfies LookedUpCounts)
       },
     )
     .post(
@@ -152,8 +181,8 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
         operationId: 'countBatch',
         summary: 'Count a batch from the log that starts at the current position',
         description:
-          'Returns the new position, or 409 with the current one if the batch starts elsewhere. Maximum body size: 20,971,520 bytes',
-        responses: { 200: Position, 409: PositionConflict },
+          'Returns the new position, or 409 with the current one if the batch starts elsewhere. A report, which has no views, always returns the position, which is null before the first batch. Maximum body size: 20,971,520 bytes',
+        responses: { 200: Position.nullable(), 409: PositionConflict },
         problems: [...BODY_PROBLEMS, 507],
         isWrite: true,
       }),
@@ -161,9 +190,12 @@ export function createApp({ counts, live, writeToken, ...service }: Deps) {
       jsonBody(BATCH_BODY),
       validate('json', EventBatch),
       (c) => {
-        const { stream: incarnation, leaving, ...batch } = c.req.valid('json')
-        if (counts.apply({ incarnation, leaving: leaving && toLogPosition(leaving), ...batch }))
+        const batch = c.req.valid('json')
+        const { stream: incarnation, leaving, ...rest } = batch
+        if (isReport(batch) || counts.apply({ incarnation, leaving: leaving && toLogPosition(leaving), ...rest })) {
+          currentness.hear(batch, counts.position())
           return c.json(position())
+        }
         return c.json({ status: 'Position mismatch', position: position(), requestId: c.get('requestId') }, 409)
       },
     )

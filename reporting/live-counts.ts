@@ -1,6 +1,5 @@
 import { LIVE_TOP, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../shared/contracts/live.ts'
 import type { Play } from '../shared/contracts/play.ts'
-import type { LiveSource } from '../shared/live/live-feed.ts'
 import { createThrottle } from '../shared/runtime/throttle.ts'
 import { createRecentSeconds } from './recent-seconds.ts'
 import type { CountedBy, ViewCounts } from './view-counts.ts'
@@ -9,8 +8,8 @@ import type { CountedBy, ViewCounts } from './view-counts.ts'
 const MIN_INTERVAL_MS = 250
 
 export type LiveCounts = ViewCounts & {
-  /** Publishes the counts and their changes to one subscriber at a time. */
-  follow: LiveSource
+  /** Publishes the counts and their changes to one subscriber at a time. Returns a function that stops it. */
+  follow: (publish: (event: LiveEvent) => void) => () => void
 }
 
 /** Counts with a change feed. Changes are tracked only while there is a subscriber. */

@@ -2,6 +2,7 @@ import { Counter, Gauge } from 'prom-client'
 import type { Logger } from '../shared/runtime/log.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 import { unlimited } from './capacity.ts'
+import type { Currentness } from './currentness.ts'
 import type { ViewCounts } from './view-counts.ts'
 
 type Deps = { metrics: Metrics; log: Logger }
@@ -81,4 +82,15 @@ export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, cap
       return applied
     },
   }
+}
+
+export function exposeCurrentness(metrics: Metrics, { isCurrent }: Pick<Currentness, 'isCurrent'>): void {
+  new Gauge({
+    name: 'counts_current',
+    help: '1 while the counts reflect the log and are served, 0 while they are behind',
+    registers: [metrics],
+    collect() {
+      this.set(isCurrent() ? 1 : 0)
+    },
+  })
 }

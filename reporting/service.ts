@@ -1,25 +1,39 @@
 import { services } from '../services.ts'
 import { assertWritesProtected, writeSettings } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
+import { natsUrl } from '../shared/nats/settings.ts'
+import { duration, optionalFlag } from '../shared/runtime/settings.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
 import { createApp } from './app.ts'
 import { maxUsers, watchHeap } from './capacity.ts'
+import { whileCurrent } from './current-live.ts'
+import { createCurrentness } from './currentness.ts'
 import { createLiveCounts } from './live-counts.ts'
-import { instrumentCounts } from './metrics.ts'
+import { exposeCurrentness, instrumentCounts } from './metrics.ts'
 import { createViewCounts } from './view-counts.ts'
 
-const own = { MAX_USERS: maxUsers, ...writeSettings }
+const ownSettings = {
+  ...writeSettings,
+  NATS_URL: natsUrl.optional().meta({ description: 'If set, a log feeds reporting; it does not connect to it' }),
+  FED_BY_LOG: optionalFlag('1: no counts before queue-listener reports the log; default: 1 if NATS_URL is set'),
+  MAX_USERS: maxUsers,
+  MAX_LAG: duration('10s', 'How far the counts may be behind the log, and still be served'),
+}
 
 export const reporting = {
   ...services.reporting,
-  settings: own,
-  async start(service: Service, settings: ServiceSettings<typeof own>) {
+  settings: ownSettings,
+  async start(service: Service, settings: ServiceSettings<typeof ownSettings>) {
+    const { NATS_URL, FED_BY_LOG = NATS_URL !== undefined, MAX_LAG: maxLagMs, WRITE_TOKEN: writeToken } = settings
     assertWritesProtected(settings, service.log)
     const capacity = { maxIds: settings.MAX_USERS, ...service.resources.use(watchHeap()) }
     const counts = createLiveCounts(instrumentCounts(service, createViewCounts(capacity), capacity))
-    const live = createLiveFeed({ ...service, source: counts.follow })
-    return serve(createApp({ ...service, counts, live, writeToken: settings.WRITE_TOKEN }), service, settings)
+    const currentness = createCurrentness({ maxLagMs, isFedByLog: FED_BY_LOG })
+    service.health.describe(() => ({ counting: currentness.counting() }))
+    exposeCurrentness(service.metrics, currentness)
+    const live = createLiveFeed({ ...service, source: whileCurrent(counts.follow, currentness) })
+    return serve(createApp({ ...service, counts, currentness, live, writeToken }), service, settings)
   },
 }

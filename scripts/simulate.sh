@@ -33,7 +33,7 @@ main() {
   require_up play "$play" metadata "$metadata" reporting "$reporting"
 
   list_assets
-  count_views
+  wait_for_counts
   local before=$counted
   play_assets
   wait_until_counted "$before"
@@ -136,8 +136,8 @@ random_plays() {
 wait_until_counted() {
   local last=-1 since=$SECONDS
   while true; do
-    count_views
-    counted=$((counted - $1))
+    # While reporting is behind the log, it has no counts.
+    if count_views; then counted=$((counted - $1)); else counted=$((last < 0 ? 0 : last)); fi
     # Another simulation may be playing as the same users.
     [ $counted -le $played ] || counted=$played
     if [ $counted -ne $last ]; then
@@ -149,13 +149,22 @@ wait_until_counted() {
   done
 }
 
-# Sets `counted` to the number of views of all simulated users.
+wait_for_counts() {
+  local since=$SECONDS
+  until count_views; do
+    [ $((SECONDS - since)) -lt $patience_s ] || fail "reporting is behind the log; is queue-listener up?"
+    sleep 0.1
+  done
+}
+
+# Sets `counted` to the number of views of all simulated users. Fails while reporting is behind the log.
 count_views() {
   local response views_of_one
   response=$(
     simulated_users |
       call reporting "$reporting/events/lookup" --header 'content-type: application/json' --data-binary @-
-  )
+  ) || exit 1
+  [[ $response != *'Counts are behind'* ]] || return 1
   counted=0
   while read -r views_of_one; do
     counted=$((counted + views_of_one))

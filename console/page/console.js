@@ -80,8 +80,8 @@ whileVisible(() =>
       catalogue.updateCounts(changes.assets)
       showCounts()
     },
-    onConnection(isLive) {
-      setText(byId('connection', HTMLElement), isLive ? 'Live' : 'Reconnecting…')
+    onConnection(text) {
+      setText(byId('connection', HTMLElement), text)
     },
   }),
 )

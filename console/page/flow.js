@@ -1,5 +1,6 @@
-import { byId, setText } from './dom.js'
+import { byId, element, setText } from './dom.js'
 import { createLines } from './lines.js'
+import { describeCounting } from './live.js'
 
 /** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
 /** @typedef {SystemStatus['parts'][string]} ComponentStatus */
@@ -86,16 +87,40 @@ function withoutEdge(name) {
 function showComponent(component, status) {
   component.hidden = !status
   if (!status) return
-  component.dataset.state = status.state
-  component.toggleAttribute('data-busy', Boolean(status.waiting))
+  const isBusy = Boolean(status.waiting)
+  component.dataset.state = status.state === 'up' && isBusy ? 'busy' : status.state
+  component.toggleAttribute('data-busy', isBusy)
   setText(component.querySelector('.state') ?? component, toText(status))
+  showInstances(component, status)
+}
+
+/**
+ * Lists the instances of a service that has several.
+ * @param {HTMLElement} component
+ * @param {ComponentStatus} status
+ */
+function showInstances(component, { instances = [] }) {
+  const existing = component.querySelector('.instances')
+  if (instances.length === 0) return existing?.remove()
+  const items = instances.map(({ url, state }) => {
+    const item = element('li', {}, element('span', { class: 'state' }, state), ` ${new URL(url).host}`)
+    item.dataset.state = state
+    return item
+  })
+  const list = existing ?? component.appendChild(element('ul', { class: 'instances' }))
+  list.replaceChildren(...items)
 }
 
 /** @param {ComponentStatus} status */
-function toText({ state, circuit, waiting }) {
-  if (state === 'up' && waiting) return `${waiting} pending`
-  if (state === 'up' && circuit && circuit !== 'closed') return `up, circuit ${circuit}`
-  return state
+function toText({ state, circuit, waiting, stalled, counting, instances = [] }) {
+  if (state === 'down' || state === 'unknown') return state
+  if (stalled) return `stalled, ${waiting} pending`
+  if (counting && counting.state !== 'current') return describeCounting(counting)
+  if (waiting) return `${waiting} pending`
+  if (circuit && circuit !== 'closed') return `${state}, circuit ${circuit}`
+  if (state === 'up') return state
+  const up = instances.filter((instance) => instance.state === 'up').length
+  return instances.length > 0 ? `${up} of ${instances.length} up` : 'not ready'
 }
 
 /**

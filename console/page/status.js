@@ -32,10 +32,9 @@ export function pollStatus({ onResponse, onStatus }) {
  * @param {SystemStatus | undefined} status
  */
 export function showOverall(status) {
-  const down = Object.entries(status?.parts ?? {}).flatMap(([name, { state }]) => (state === 'down' ? [name] : []))
   const isServing = status && status.status !== 'not ready'
-  byId('overall', HTMLElement).dataset.state = !isServing ? 'down' : down.length > 0 ? 'degraded' : 'up'
-  setText(byId('overall-text', HTMLElement), toText(status, down))
+  byId('overall', HTMLElement).dataset.state = !isServing ? 'down' : status.status === 'ready' ? 'up' : 'degraded'
+  setText(byId('overall-text', HTMLElement), toText(status))
 }
 
 /**
@@ -52,12 +51,14 @@ async function fetchStatus(onResponse) {
   }
 }
 
-/**
- * @param {SystemStatus | undefined} status
- * @param {string[]} down
- */
-function toText(status, down) {
+/** @param {SystemStatus | undefined} status */
+function toText(status) {
   if (!status) return 'Edge unreachable'
-  if (status.status === 'not ready') return `Not ready: ${down.join(', ')} down`
-  return down.length > 0 ? `${down.join(', ')} down` : 'All services up'
+  const parts = Object.entries(status.parts)
+  const troubles = ['down', 'degraded', 'unknown'].flatMap((trouble) => {
+    const names = parts.flatMap(([name, { state }]) => (state === trouble ? [name] : []))
+    return names.length > 0 ? [`${names.join(', ')} ${trouble}`] : []
+  })
+  if (status.status === 'not ready') return `Not ready: ${troubles.join('; ')}`
+  return troubles.length > 0 ? troubles.join('; ') : 'All services up'
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
+import type { Counting } from '../../shared/contracts/counting.ts'
 import { Readiness } from '../../shared/contracts/readiness.ts'
 import { pinnedNode, version } from '../../shared/runtime/version.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
@@ -11,10 +12,10 @@ const Document = z.object({ info: z.object({ title: z.string(), version: z.strin
 export async function inspect(service: ServiceEntry, origin: string) {
   const get = (path: string) => probe(origin, path)
   const [ready, document, metrics] = await Promise.all([get('/readyz'), get('/openapi.json'), get('/metrics')])
-  const { status, dependencies = {}, circuits = {} } = Readiness.safeParse(ready.json).data ?? {}
+  const { status, dependencies = {}, circuits = {}, counting } = Readiness.safeParse(ready.json).data ?? {}
   const { title, version } = Document.safeParse(document.json).data?.info ?? {}
   const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics.text)?.[1]
-  return { service, origin, ready, status, dependencies, circuits, title, version, node }
+  return { service, origin, ready, status, dependencies, circuits, counting, title, version, node }
 }
 type Inspected = Awaited<ReturnType<typeof inspect>>
 
@@ -50,25 +51,31 @@ const REMEDIES: Record<string, string> = {
 
 /** Findings for the state of the expected service. `failing` contains the names that have a FAIL finding themselves. */
 function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): Finding[] {
-  const { origin, status, dependencies, circuits, version: running, node = pinnedNode } = inspected
+  const { origin, status, dependencies, circuits, counting, version: running, node = pinnedNode } = inspected
   const { name } = inspected.service
   if (status === 'stopping') return [fail(name, `${origin} is stopping: start it again once it has stopped`)]
   const down = Object.keys(dependencies).filter((key) => dependencies[key] === 'down')
   const open = Object.keys(circuits).filter((key) => circuits[key] !== 'closed' && !down.includes(key))
   const diagnoseDown = (dependency: string) => {
     const remedy = failing.has(dependency) ? `see ${dependency}` : (REMEDIES[dependency] ?? 'check its log')
-    const finding = failing.has(dependency) && status === 'ready' ? warn : fail
+    const finding = failing.has(dependency) && status !== 'not ready' ? warn : fail
     return finding(name, `${origin} is ${status}, with ${dependency} down: ${remedy}`)
   }
   const findings = [
     status === 'not ready' && down.length === 0 && fail(name, `${origin} is not ready: check its log`),
     ...down.map(diagnoseDown),
     ...open.map((key) => warn(name, `${origin} has an open circuit to ${key}: the next play probes it; check its log`)),
+    counting !== undefined && counting.state !== 'current' && warn(name, `${origin} ${diagnoseCounts(counting)}`),
     running !== version && warn(name, `${origin} is version ${running}, not ${version}: restart it from this checkout`),
     node !== pinnedNode &&
       warn(name, `${origin} runs on Node ${node}: start it with the pinned version, ${pinnedNode}`),
   ].filter((finding) => finding !== false)
   return findings.length > 0 ? findings : [ok(name, `${origin} is ready`)]
+}
+
+function diagnoseCounts({ state, progress }: Counting): string {
+  const remedy = state === 'unknown' ? 'start queue-listener, or check its log' : 'wait, or see counting'
+  return `has counted ${Math.floor(progress * 100)}% of the log, so that plays have null counts: ${remedy}`
 }
 
 /** Instances of a service share data only through the event log or NATS. */

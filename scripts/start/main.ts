@@ -1,5 +1,6 @@
 import { prettyFactory } from 'pino-pretty'
 import { services } from '../../services.ts'
+import { Readiness } from '../../shared/contracts/readiness.ts'
 import { USAGE_STATUS } from '../../shared/runtime/command-line.ts'
 import { PRETTY } from '../../shared/runtime/log.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
@@ -81,20 +82,27 @@ async function run(plan: Plan): Promise<number> {
 
 async function greetWhenReady(plan: Plan, ended: AbortSignal): Promise<void> {
   const limit = performance.now() + READY_TIMEOUT_MS
-  while (!(await areReady(plan))) {
-    if (ended.aborted) return
-    if (performance.now() > limit) return say(`not ready after ${READY_TIMEOUT_MS / 1_000} s; see the lines above`)
+  let progress = await readProgress(plan)
+  while (progress !== 'ready' && performance.now() < limit) {
     await sleep(READY_POLL_MS)
+    if (ended.aborted) return
+    progress = await readProgress(plan)
   }
-  if (!ended.aborted) process.stdout.write(greeting(plan))
+  if (progress === 'starting') return say(`not ready after ${READY_TIMEOUT_MS / 1_000} s; see the lines above`)
+  if (progress === 'replaying') say('reporting still replays the log; until it has caught up, counts are null')
+  process.stdout.write(greeting(plan))
 }
 
-async function areReady({ services }: Plan): Promise<boolean> {
-  const responses = services.map(({ port }) => fetch(`http://127.0.0.1:${port}/readyz`))
-  return Promise.all(responses).then(
-    (all) => all.every(({ ok }) => ok),
-    () => false,
-  )
+/** `replaying`: everything is ready, but the counts are not current yet. */
+async function readProgress({ services }: Plan): Promise<'starting' | 'replaying' | 'ready'> {
+  const readings = services.map(async ({ port }) => {
+    const response = await fetch(`http://127.0.0.1:${port}/readyz`)
+    const { counting } = Readiness.parse(await response.json())
+    return { isReady: response.ok, isCurrent: !counting || counting.state === 'current' }
+  })
+  const all = await Promise.all(readings).catch(() => [])
+  if (all.length === 0 || !all.every(({ isReady }) => isReady)) return 'starting'
+  return all.every(({ isCurrent }) => isCurrent) ? 'ready' : 'replaying'
 }
 
 /**

@@ -17,6 +17,7 @@ export type Balancer = AsyncDisposable & {
   pick(tried: readonly Instance[]): Instance | undefined
   /** The number of instances. */
   size(): number
+  all(): readonly Instance[]
 }
 
 export function createBalancer(origins: Instances): Balancer {
@@ -46,6 +47,7 @@ export function createBalancer(origins: Instances): Balancer {
       return picked
     },
     size: () => current().length,
+    all: current,
     async [Symbol.asyncDispose]() {
       await Promise.all(instances.map(({ pool }) => pool.destroy()))
     },

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
-import type { DependencyState } from '../contracts/readiness.ts'
+import { type DependencyState, Readiness } from '../contracts/readiness.ts'
 import type { Instances } from '../discovery/discovery.ts'
 import type { TraceContext } from '../tracing/trace-context.ts'
 import { type RequestContext, startNonRecordingSpan } from '../tracing/tracing.ts'
@@ -36,11 +36,18 @@ export type ServiceClient = AsyncDisposable & {
   stream(path: string, options: StreamOptions): Promise<Readable>
   /** Calls `/healthz`. */
   state(): Promise<DependencyState>
+  /** Calls `/readyz` of every known instance. */
+  instances(): Promise<InstanceReadiness[]>
 }
+
+/** `readiness` is undefined if the instance did not respond. */
+export type InstanceReadiness = { url: string; readiness: Readiness | undefined }
 
 type Request = { method: 'GET' | 'POST'; path: string; body: string | null; headers?: Record<string, string> }
 
 const STATE_TIMEOUT_MS = 300
+/** Longer, because an instance checks its own dependencies first. */
+const READINESS_TIMEOUT_MS = 600
 
 /** Timeout of an attempt if there is another instance left to try. */
 const ATTEMPT_TIMEOUT_MS = 150
@@ -119,7 +126,18 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
         () => 'down',
       )
     },
+    instances: () => Promise.all(balancer.all().map(readReadiness)),
     [Symbol.asyncDispose]: () => balancer[Symbol.asyncDispose](),
+  }
+}
+
+async function readReadiness({ origin, pool }: Instance): Promise<InstanceReadiness> {
+  const signal = AbortSignal.timeout(READINESS_TIMEOUT_MS)
+  try {
+    const { body } = await pool.request({ method: 'GET', path: '/readyz', signal })
+    return { url: origin, readiness: Readiness.parse(await body.json()) }
+  } catch {
+    return { url: origin, readiness: undefined }
   }
 }
 

@@ -9,12 +9,15 @@ export const SerialRange = z.object({ producer: z.string().min(1), from: Serial,
 })
 export type SerialRange = z.infer<typeof SerialRange>
 
-/** `POST /events`: the views in the log between the sequences `after` (exclusive) and `through` (inclusive). */
+/**
+ * `POST /events`: the views in the log between the sequences `after` (exclusive) and `through` (inclusive). Without
+ * views, and with `through` equal to `after`, it is a report: it only tells the end of the log.
+ */
 export const EventBatch = z
   .strictObject({
     stream: Position.shape.stream,
     after: z.int().nonnegative(),
-    through: z.int().positive(),
+    through: z.int().nonnegative(),
     views: z.array(View).max(MAX_VIEWS_PER_BATCH),
     first: z
       .int()
@@ -30,11 +33,20 @@ export const EventBatch = z
       .max(MAX_VIEWS_PER_BATCH)
       .optional()
       .meta({ description: 'Serials in dead letters: not counted, but not lost' }),
+    end: z.int().nonnegative().optional().meta({ description: 'Sequence of the last message in the log' }),
+    oldest: z.iso
+      .datetime({ offset: true })
+      .optional()
+      .meta({ description: 'When the oldest message that is not counted yet was stored (RFC 3339)' }),
   })
-  .refine(({ after, through }) => through > after, { path: ['through'], error: 'must be greater than after' })
+  .refine((batch) => batch.through > batch.after || isReport(batch), {
+    path: ['through'],
+    error: 'must be greater than after',
+  })
   .meta({
     id: 'EventBatch',
-    description: '`through` is greater than `after`',
+    description:
+      '`through` is greater than `after`, or equal to it in a report: a batch with `end` and without views, which only tells the end of the log',
     examples: [
       {
         stream: '2026-11-20T21:00:00.123456789Z',
@@ -45,6 +57,13 @@ export const EventBatch = z
     ],
   })
 export type EventBatch = z.infer<typeof EventBatch>
+
+type Range = { after: number; through: number; views: readonly View[]; end?: number | undefined }
+
+/** Whether a batch only tells the end of the log. */
+export function isReport({ after, through, views, end }: Range): boolean {
+  return through === after && views.length === 0 && end !== undefined
+}
 
 /** The 409 response to a batch that does not start at the current position. */
 export const PositionConflict = z

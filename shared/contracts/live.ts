@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Counting } from './counting.ts'
 import { ViewCount } from './view-counts.ts'
 
 /** The length of the views-per-second window. */
@@ -48,10 +49,19 @@ export type LiveChanges = z.infer<typeof LiveChanges>
 
 export type LiveEvent = { event: 'snapshot'; data: LiveSnapshot } | { event: 'changes'; data: LiveChanges }
 
+/** `event: counting`: whether the counts are current. A heartbeat of counting, at least every second. */
+export type CountingEvent = { event: 'counting'; data: Counting }
+
+/** `counting=1` subscribes to `counting` events too, which other clients would have to ignore. */
+export const LiveQuery = z.object({ counting: z.enum(['0', '1']).optional() })
+export type LiveQuery = z.infer<typeof LiveQuery>
+
 /** For the OpenAPI document. */
 export const LIVE_DESCRIPTION =
   'Server-sent events: a `snapshot`, then `changes`, at most 4 per second. ' +
-  '`Last-Event-ID` resumes within 15 s; a comment line is sent as a heartbeat'
+  '`Last-Event-ID` resumes within 15 s; a comment line is sent as a heartbeat. ' +
+  'While counts are behind the log, no counts are sent. ' +
+  'With `counting=1`, a `counting` event says every second whether they are current'
 export const LiveStream = {
   type: 'text/event-stream',
   example: [

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Counting } from './counting.ts'
 
 /** `unknown` until the dependency is first used. */
 export const DependencyState = z.enum(['up', 'down', 'unknown'])
@@ -8,12 +9,26 @@ export type DependencyState = z.infer<typeof DependencyState>
 export const Circuit = z.enum(['closed', 'open', 'half-open'])
 export type Circuit = z.infer<typeof Circuit>
 
-/** `GET /readyz`: whether the service can serve, and the state of its dependencies. */
+/** How far the log is forwarded. `stalled`: the lag is over 5 s, and the backlog does not shrink. */
+export const Forwarding = z
+  .object({
+    state: z.enum(['running', 'stalled', 'unknown']),
+    waiting: z.int().nonnegative().meta({ description: 'Messages in the log that have not been counted for a second' }),
+  })
+  .meta({ id: 'Forwarding', examples: [{ state: 'running', waiting: 0 }] })
+export type Forwarding = z.infer<typeof Forwarding>
+
+/**
+ * `GET /readyz`: whether the service can serve, and the state of its dependencies. A `degraded` service can serve, but
+ * does not do all of its work.
+ */
 export const Readiness = z
   .object({
-    status: z.enum(['ready', 'not ready', 'stopping']),
+    status: z.enum(['ready', 'degraded', 'not ready', 'stopping']),
     dependencies: z.record(z.string(), DependencyState),
     circuits: z.record(z.string(), Circuit).optional(),
+    counting: Counting.optional(),
+    forwarding: Forwarding.optional(),
   })
   .meta({ id: 'Readiness', examples: [{ status: 'ready', dependencies: { nats: 'up' } }] })
 export type Readiness = z.infer<typeof Readiness>

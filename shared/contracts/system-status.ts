@@ -1,12 +1,25 @@
 import { z } from 'zod'
+import { Counting } from './counting.ts'
 import { Degraded } from './playback.ts'
 import { Circuit, DependencyState } from './readiness.ts'
 
+/** `degraded`: it responds, but is not ready, has stalled, is behind, or has an instance that is down. */
+const ComponentState = z.enum([...DependencyState.options, 'degraded'])
+
+/** The state of one instance of a service. */
+export const InstanceStatus = z.object({ url: z.string(), state: ComponentState })
+export type InstanceStatus = z.infer<typeof InstanceStatus>
+
 /** The state of a service or a dependency, as the edge sees it. */
 export const ComponentStatus = z.object({
-  state: DependencyState,
+  state: ComponentState,
   circuit: Circuit.optional(),
-  waiting: z.int().nonnegative().optional().meta({ description: 'Views in the outbox that are not in the log yet' }),
+  waiting: z.int().nonnegative().optional().meta({
+    description: 'Work that waits: views in the outbox, or for queue-listener, messages that are not counted yet',
+  }),
+  stalled: z.boolean().optional().meta({ description: 'Whether queue-listener makes no progress' }),
+  counting: Counting.optional(),
+  instances: z.array(InstanceStatus).optional().meta({ description: 'All instances, if there is more than one' }),
 })
 export type ComponentStatus = z.infer<typeof ComponentStatus>
 
@@ -27,7 +40,7 @@ export const SystemStatus = z
         degraded: ['reporting'],
         parts: {
           play: { state: 'up' },
-          reporting: { state: 'down', circuit: 'open' },
+          reporting: { state: 'degraded', circuit: 'closed', counting: { state: 'replaying', progress: 0.4 } },
           outbox: { state: 'up', waiting: 0 },
         },
         changes: 0,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { LookupBehind } from './counting.ts'
 import { AssetId, UserId } from './ids.ts'
 
 const views = z.int().nonnegative()
@@ -34,6 +35,10 @@ export const LookedUpCounts = z
   .object({ assets: z.record(z.string(), views), users: z.record(z.string(), views) })
   .meta({ id: 'LookedUpCounts', examples: [{ assets: { '123': 0, '456': 2 }, users: { '8': 2 } }] })
 export type LookedUpCounts = z.infer<typeof LookedUpCounts>
+
+/** The response to a lookup. */
+export const LookupResponse = z.union([LookedUpCounts, LookupBehind])
+export type LookupResponse = z.infer<typeof LookupResponse>
 
 export const TopQuery = z.object({
   by: z.enum(['asset', 'user']).default('asset'),

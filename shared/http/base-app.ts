@@ -2,6 +2,7 @@ import { type Context, Hono, type MiddlewareHandler, type NotFoundHandler } from
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { z } from 'zod'
 import { Readiness } from '../contracts/readiness.ts'
+import { canServe } from '../service/health.ts'
 import type { Service } from '../service/service.ts'
 import { accessLog } from './access-log.ts'
 import type { AppEnv } from './app-env.ts'
@@ -54,7 +55,7 @@ export function createBaseApp(
     }),
     async (c) => {
       const readiness = await health.readiness()
-      return c.json(readiness, readiness.status === 'ready' ? 200 : 503)
+      return c.json(readiness, canServe(readiness) ? 200 : 503)
     },
   )
   app.get(

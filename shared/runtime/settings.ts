@@ -136,6 +136,15 @@ function toMilliseconds(text: string): number {
   return Number.parseFloat(text) * (UNITS[text.replace(/[\d.]+/, '')] ?? 1)
 }
 
+/** `1` or `0`, parsed to a boolean, or undefined if it is unset. */
+export function optionalFlag(description: string) {
+  return z
+    .enum(['0', '1'], { error: 'must be 1 or 0' })
+    .transform((text) => text === '1')
+    .optional()
+    .meta({ description })
+}
+
 const originList = z
   .string()
   .transform((text) => text.split(',').map((part) => part.trim()))

@@ -10,13 +10,26 @@ export type Dependency = {
 export type Health = {
   /** Adds a dependency to `/readyz`. */
   watch(name: string, dependency: Dependency): void
+  /** Adds the progress of the service's own work to `/readyz`. */
+  describe(work: () => Work): void
   readiness(): Promise<Readiness>
 }
 
-/** A service is ready when it is not stopping and every required dependency is up. */
+type Work = Pick<Readiness, 'counting' | 'forwarding'>
+
+/** Whether a service can serve. */
+export function canServe({ status }: Readiness): boolean {
+  return status === 'ready' || status === 'degraded'
+}
+
+/** A service is ready when it is not stopping and every required dependency is up; degraded if its work then stalls. */
 export function createHealth(stopping: AbortSignal): Health {
   const watched = new Map<string, Dependency>()
+  let work: () => Work = () => ({})
   return {
+    describe(described) {
+      work = described
+    },
     watch(name, dependency) {
       watched.set(name, dependency)
     },
@@ -30,12 +43,18 @@ export function createHealth(stopping: AbortSignal): Health {
         })),
       )
       const isReady = dependencies.every(({ isRequired, state }) => !isRequired || state === 'up')
+      const current = work()
       const circuits = dependencies.flatMap(({ name, circuit }) => (circuit ? [[name, circuit] as const] : []))
       return {
-        status: stopping.aborted ? 'stopping' : isReady ? 'ready' : 'not ready',
+        status: stopping.aborted ? 'stopping' : isReady ? toStatus(current) : 'not ready',
         dependencies: Object.fromEntries(dependencies.map(({ name, state }) => [name, state])),
         ...(circuits.length > 0 && { circuits: Object.fromEntries(circuits) }),
+        ...current,
       }
     },
   }
+}
+
+function toStatus({ forwarding }: Work): Readiness['status'] {
+  return forwarding?.state === 'stalled' ? 'degraded' : 'ready'
 }

@@ -1,3 +1,4 @@
+import { canServe } from './health.ts'
 import { type Address, type App, listen } from './listen.ts'
 import type { Service } from './service.ts'
 
@@ -14,7 +15,7 @@ export async function serve(
 ): Promise<Address> {
   const { name, log, health, discovery, resources } = service
   const { port, url } = resources.use(await listen(app, { host: HOST, port: PORT, log, clientConnections }))
-  const isReady = async () => (await health.readiness()).status === 'ready'
+  const isReady = async () => canServe(await health.readiness())
   resources.use(discovery.register({ name, host: HOST, port, isReady }))
   return { port, url }
 }

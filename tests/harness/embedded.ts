@@ -1,5 +1,6 @@
 import type { ServiceName } from '../../services.ts'
 import { toOrigin } from '../../shared/runtime/origin.ts'
+import { expectCurrent } from './counting.ts'
 import { mapServices } from './each-service.ts'
 import { eventually } from './eventually.ts'
 import { freePortRange, portNextTo } from './ports.ts'
@@ -21,5 +22,6 @@ export async function startEmbedded(
   const services = await mapServices((name) => ({ url: toOrigin('127.0.0.1', portNextTo(edgePort, name)) }))
   // play is the last to listen.
   await eventually(() => fetch(`${services.play.url}/healthz`))
+  await expectCurrent(services.reporting.url)
   return withResources({ process, ...services }, stack)
 }

@@ -1,4 +1,5 @@
 import type { ServiceName } from '../../services.ts'
+import { expectCurrent } from './counting.ts'
 import { mapServices } from './each-service.ts'
 import { type NatsOptions, type NatsServer, startNatsServer } from './nats-server.ts'
 import { freePortRange, portNextTo, urlSettingsNextTo } from './ports.ts'
@@ -21,7 +22,7 @@ export type System = AsyncDisposable &
 /** `proxied` puts a TCP proxy in front of NATS and reporting, whose chunks arrive `delayMs` later. */
 type Options = NatsOptions & { proxied?: { delayMs?: number } }
 
-/** Starts all services as processes, with a real NATS server. */
+/** Starts all services as processes, with a real NATS server, and waits until the counts are current. */
 export async function startSystem(settings: Record<string, string> = {}, options: Options = {}): Promise<System> {
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await createTempDirectory('system'))
@@ -39,5 +40,6 @@ export async function startSystem(settings: Record<string, string> = {}, options
   const services = await mapServices(async (name) =>
     stack.use(await startService(name, env, portNextTo(edgePort, name))),
   )
+  await expectCurrent(services.reporting.url)
   return withResources({ nats, proxies, listener: services['queue-listener'], env, ...services }, stack)
 }

@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest'
+import { createStallDetector } from './stall.ts'
+
+test('nothing is known before the first measurement', () => {
+  expect(setUp().state()).toBe('unknown')
+})
+
+test('counting stalls when nothing is counted for 5 s while messages wait', () => {
+  const { measure, state, forwarding } = setUp()
+  measure(10, 0)
+  measure(10, 3)
+  for (let n = 0; n < 8; n += 1) measure(10, 3)
+  expect(state()).toBe('running')
+  measure(10, 4)
+  measure(10, 5)
+  expect(forwarding()).toEqual({ state: 'stalled', waiting: 5 })
+  measure(15, 0)
+  expect(forwarding()).toEqual({ state: 'running', waiting: 0 })
+})
+
+test('counting stalls when it is slower than the log grows', () => {
+  const { measure, state } = setUp()
+  for (let n = 0; n < 30; n += 1) measure(n * 10, n * 100)
+  expect(state()).toBe('stalled')
+})
+
+test('a replay has not stalled, because its backlog shrinks', () => {
+  const { measure, state } = setUp()
+  for (let n = 0; n < 60; n += 1) {
+    measure(n * 100, 1_000_000 - n * 100)
+    expect(state()).toBe('running')
+  }
+})
+
+test('under steady load counting has not stalled, and nothing waits, though some messages are always in flight', () => {
+  const { measure, forwarding } = setUp()
+  measure(0, 0)
+  for (let n = 1; n < 60; n += 1) {
+    measure(n * 1_000, 5 + (n % 3))
+    expect(forwarding()).toEqual({ state: 'running', waiting: 0 })
+  }
+})
+
+test('an idle log has not stalled', () => {
+  const { measure, state } = setUp()
+  for (let n = 0; n < 30; n += 1) measure(10, 0)
+  expect(state()).toBe('running')
+})
+
+/** Measures every half second. */
+function setUp() {
+  let now = 0
+  const { observe, forwarding } = createStallDetector(() => now)
+  return {
+    forwarding,
+    state: () => forwarding().state,
+    measure(counted: number, messages: number) {
+      observe(counted, messages)
+      now += 500
+    },
+  }
+}

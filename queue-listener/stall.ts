@@ -1,0 +1,89 @@
+import { Gauge } from 'prom-client'
+import type { LogPosition } from '../shared/contracts/position.ts'
+import type { Forwarding } from '../shared/contracts/readiness.ts'
+import type { EventLog } from '../shared/event-log/event-log.ts'
+import { createLagMeter } from '../shared/event-log/lag-meter.ts'
+import type { Logger } from '../shared/runtime/log.ts'
+import { raceAbort } from '../shared/runtime/race-abort.ts'
+import { sleep } from '../shared/runtime/sleep.ts'
+import type { Health } from '../shared/service/health.ts'
+import type { Metrics } from '../shared/service/metrics.ts'
+import type { ReportingClient } from './reporting-client.ts'
+
+const MEASURE_MS = 500
+/** For each of the two calls. A stall must show within 7 s, even if reporting hangs. */
+const MEASURE_TIMEOUT_MS = 500
+
+/** The lag from which on a projection whose backlog does not shrink has stalled. */
+const STALLED_MS = 5_000
+/** A message that is counted sooner does not wait. */
+const WAITING_MS = 1_000
+
+type StallDetector = {
+  /** @param messages the number of messages after the sequence `counted` */
+  observe(counted: number, messages: number): void
+  forwarding(): Forwarding
+}
+
+/**
+ * The projection has stalled if it lags by more than 5 s, and the backlog has not become smaller for as long. During a
+ * replay the lag may be longer, but the backlog shrinks.
+ */
+export function createStallDetector(now: () => number = () => performance.now()): StallDetector {
+  const lag = createLagMeter(now)
+  let waiting: number | undefined
+  let smallest = { messages: Number.POSITIVE_INFINITY, at: now() }
+
+  function state(): Forwarding['state'] {
+    if (waiting === undefined) return 'unknown'
+    const isGrowing = now() - smallest.at >= STALLED_MS
+    return waiting > 0 && isGrowing && lag.lagMs() >= STALLED_MS ? 'stalled' : 'running'
+  }
+
+  return {
+    observe(counted, messages) {
+      lag.observe(counted, counted + messages)
+      if (messages === 0 || messages < smallest.messages) smallest = { messages, at: now() }
+      waiting = messages
+    },
+    forwarding: () => ({ state: state(), waiting: waiting && lag.lagMs() >= WAITING_MS ? waiting : 0 }),
+  }
+}
+
+type Deps = {
+  eventLog: Pick<EventLog, 'backlog'>
+  reporting: Pick<ReportingClient, 'position'>
+  log: Logger
+  metrics: Metrics
+  health: Pick<Health, 'describe'>
+}
+
+/**
+ * Measures the backlog until `signal` aborts, independently of the forwarding. Shows a stall in `/readyz`, in a metric
+ * and in the log.
+ */
+export async function watchForStall({ eventLog, reporting, log, metrics, health }: Deps, signal: AbortSignal) {
+  const { observe, forwarding } = createStallDetector()
+  health.describe(() => ({ forwarding: forwarding() }))
+  new Gauge({
+    name: 'event_log_stalled',
+    help: '1 while counting has stalled: the lag is over 5 s, and the backlog does not shrink',
+    registers: [metrics],
+    collect() {
+      this.set(forwarding().state === 'stalled' ? 1 : 0)
+    },
+  })
+  let counted: LogPosition | undefined
+  let wasStalled = false
+  while (!signal.aborted) {
+    const withTimeout = () => AbortSignal.any([signal, AbortSignal.timeout(MEASURE_TIMEOUT_MS)])
+    counted = await reporting.position(withTimeout()).catch(() => counted)
+    const backlog = await raceAbort(eventLog.backlog(counted), withTimeout()).catch(() => undefined)
+    if (backlog) observe(counted?.sequence ?? 0, backlog.messages)
+    const isStalled = forwarding().state === 'stalled'
+    if (isStalled && !wasStalled) log.error(forwarding(), 'counting has stalled')
+    if (!isStalled && wasStalled) log.info('counting has resumed')
+    wasStalled = isStalled
+    await sleep(MEASURE_MS, signal)
+  }
+}

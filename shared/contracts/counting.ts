@@ -1,0 +1,35 @@
+import { z } from 'zod'
+
+/**
+ * `unknown`: nothing is known about the end of the log, since the start or for too long. `replaying`: the counts have
+ * not caught up with the log since the start. `behind`: they were current, and no longer are.
+ */
+export const CountingState = z.enum(['current', 'replaying', 'behind', 'unknown'])
+export type CountingState = z.infer<typeof CountingState>
+
+const progress = z
+  .number()
+  .min(0)
+  .max(1)
+  .meta({ description: 'The share of the log that is counted', examples: [0.4] })
+
+/** Whether the counts reflect the log. They are served only while they are current. */
+export const Counting = z
+  .object({ state: CountingState, progress })
+  .meta({ id: 'Counting', examples: [{ state: 'replaying', progress: 0.4 }] })
+export type Counting = z.infer<typeof Counting>
+
+const status = z.literal('Counts are behind')
+
+/** The 503 response to a read of counts that are not current. */
+export const CountsBehind = z.object({ status, progress, requestId: z.string() }).meta({
+  id: 'CountsBehind',
+  examples: [{ status: 'Counts are behind', progress: 0.4, requestId: '0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90' }],
+})
+export type CountsBehind = z.infer<typeof CountsBehind>
+
+/** The response to a lookup of counts that are not current. It has no counts, so nobody mistakes it for low counts. */
+export const LookupBehind = z
+  .object({ status, progress })
+  .meta({ id: 'LookupBehind', examples: [{ status: 'Counts are behind', progress: 0.4 }] })
+export type LookupBehind = z.infer<typeof LookupBehind>

@@ -1,0 +1,123 @@
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hasChromium, startBrowser } from './harness/browser.ts'
+import { clickPlay, componentOf, openConsole } from './harness/console-page.ts'
+import { expectCurrent, readinessOf } from './harness/counting.ts'
+import { eventually } from './harness/eventually.ts'
+import { appendViews } from './harness/long-log.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { play } from './harness/plays.ts'
+import { startService } from './harness/service-process.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+const FILLER = 200_000
+
+describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeout: 60_000 }, () => {
+  let system: System
+  let browser: Browser
+  beforeAll(async () => {
+    ;[system, browser] = await Promise.all([startSystem({ MAX_LAG: '6s' }), startBrowser()])
+    await eventually(async () => expect((await play(system.play.url, '456', 'warm')).status).toBe(200))
+  }, 60_000)
+  afterAll(async () => {
+    await browser?.close()
+    await system?.[Symbol.asyncDispose]()
+  })
+
+  const open = () => openConsole(browser, system.play.url)
+
+  test('the counts are live only as long as counting is heard of', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await system.reporting.signal('SIGSTOP')
+    await expectConnection(page, 'Not live: counting is silent', 4_000)
+    await system.reporting.start()
+    await expectConnection(page, 'Live')
+  })
+
+  test('while queue-listener is down, the counts are not live', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await system.listener.signal('SIGKILL')
+    await expectConnection(page, 'Waiting for the log')
+    await expectState(page, 'reporting', 'degraded', 'waiting for the log')
+    await page.getByText('queue-listener down; reporting degraded', { exact: true }).waitFor()
+    await system.listener.start()
+    await expectConnection(page, 'Live')
+    await page.getByText('All services up').waitFor()
+  })
+
+  test('a replay is shown with its progress, and the total stays until the counts are current', async () => {
+    const { nats, reporting, listener } = system
+    await using opened = await open()
+    const { page } = opened
+    await appendViews(nats, FILLER)
+    await eventually(async () => expect(await total(page)).toBeGreaterThanOrEqual(FILLER), 30_000)
+    const before = await total(page)
+    await reporting.signal('SIGKILL')
+    await reporting.start()
+    await eventually(async () => {
+      const { counting } = await readinessOf(reporting.url)
+      expect(counting?.progress).toBeGreaterThan(0)
+      expect(counting?.state).toBe('replaying')
+    })
+    await listener.signal('SIGSTOP')
+    const percent = Math.floor(Number((await readinessOf(reporting.url)).counting?.progress) * 100)
+    await expectConnection(page, `Replaying, ${percent} %`)
+    await expectState(page, 'reporting', 'degraded', `replaying, ${percent} %`)
+    expect(await total(page)).toBe(before)
+    await listener.start()
+    await expectConnection(page, 'Live')
+    await expectCurrent(reporting.url)
+    expect(await total(page)).toBe(before)
+  })
+
+  test('a component with work waiting is not shown as up', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await system.nats.signal('SIGSTOP')
+    await eventually(async () => {
+      await clickPlay(page, 'It')
+      await expectState(page, 'outbox', 'busy', /^\d+ pending$/, 1_000)
+    })
+    await system.nats.start()
+    await expectState(page, 'outbox', 'up', 'up')
+
+    await system.reporting.signal('SIGSTOP')
+    await clickPlay(page, 'It')
+    await expectState(page, 'queue-listener', 'degraded', /^stalled, \d+ pending$/, 15_000)
+    await system.reporting.start()
+    await expectState(page, 'queue-listener', 'up', 'up')
+  })
+
+  test('all instances of a service are shown, each with its state', async () => {
+    const { env, metadata } = system
+    await using second = await startService('metadata', env)
+    await using edge = await startService('play', { ...env, METADATA_URL: `${metadata.url},${second.url}` })
+    await using opened = await openConsole(browser, edge.url)
+    const { page } = opened
+    const instances = componentOf(page, 'metadata').locator('.instances li')
+    const texts = (state: string) => [`up ${new URL(metadata.url).host}`, `${state} ${new URL(second.url).host}`]
+    await eventually(async () => expect(await instances.allTextContents()).toEqual(texts('up')))
+    await second.signal('SIGKILL')
+    await eventually(async () => expect(await instances.allTextContents()).toEqual(texts('down')))
+    await expectState(page, 'metadata', 'degraded', '1 of 2 up')
+    await page.getByText('metadata degraded', { exact: true }).waitFor()
+  })
+})
+
+function expectConnection(page: Page, text: string, limitMs?: number): Promise<void> {
+  return eventually(async () => expect(await page.locator('#connection').textContent()).toBe(text), limitMs)
+}
+
+function expectState(page: Page, name: string, state: string, text: string | RegExp, limitMs?: number): Promise<void> {
+  const component = componentOf(page, name)
+  return eventually(async () => {
+    expect(await component.locator('.state').first().textContent()).toMatch(text)
+    expect(await component.getAttribute('data-state')).toBe(state)
+  }, limitMs)
+}
+
+async function total(page: Page): Promise<number> {
+  return Number((await page.locator('#total-views').textContent())?.replaceAll(',', ''))
+}
