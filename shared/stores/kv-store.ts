@@ -148,11 +148,15 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     received = Math.max(received, revision)
     if (key === INITIALIZED || !advance(key, revision)) return
     const id = toId(key)
-    if (id === undefined) return log.warn({ bucket, key }, 'not the key of an id; ignored')
-    if (operation !== 'PUT') return void values.delete(id)
+    if (id === undefined) log.warn({ bucket, key }, 'not the key of an id; ignored')
+    else if (operation === 'PUT') applyValue(id, entry)
+    else void values.delete(id)
+  }
+
+  function applyValue(id: string, entry: KvEntry): void {
     const parsed = schema.safeParse(parseJson(entry.string()))
     if (parsed.success) void values.set(id, parsed.data)
-    else log.warn({ bucket, key, reason: parsed.error.message }, 'invalid entry in the bucket; ignored')
+    else log.warn({ bucket, key: entry.key, reason: parsed.error.message }, 'invalid entry in the bucket; ignored')
   }
 
   /** @returns false if a newer revision is known */
