@@ -14,6 +14,10 @@ export const Readiness = z
     status: z.enum(['ready', 'not ready', 'stopping']),
     dependencies: z.record(z.string(), DependencyState),
     circuits: z.record(z.string(), Circuit).optional(),
+    reasons: z
+      .record(z.string(), z.string())
+      .optional()
+      .meta({ description: 'Why a dependency is not up, in one line for a person' }),
   })
   .meta({ id: 'Readiness', examples: [{ status: 'ready', dependencies: { nats: 'up' } }] })
 export type Readiness = z.infer<typeof Readiness>

@@ -1,5 +1,5 @@
-import { ErrorCode, headers, type MsgHdrs, NatsError, nuid, type StoredMsg } from 'nats'
-import { hasCode, lastMessage, openJetStreamManager, WRONG_LAST_SEQUENCE } from '../nats/jetstream.ts'
+import { headers, type MsgHdrs, nuid, type StoredMsg } from 'nats'
+import { hasCode, isNoResponders, lastMessage, openJetStreamManager, WRONG_LAST_SEQUENCE } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import type { NewView, Producer } from './event-log.ts'
@@ -76,5 +76,5 @@ function contentType(): MsgHdrs {
 
 /** Whether it is certain that the message was not stored: wrong expected sequence, or no stream. */
 function isNotStored(error: unknown): boolean {
-  return hasCode(error, WRONG_LAST_SEQUENCE) || (error instanceof NatsError && error.code === ErrorCode.NoResponders)
+  return hasCode(error, WRONG_LAST_SEQUENCE) || isNoResponders(error)
 }

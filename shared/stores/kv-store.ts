@@ -1,10 +1,10 @@
 import type { KV, KvEntry } from 'nats'
 import type { z } from 'zod'
 import type { DependencyState } from '../contracts/readiness.ts'
+import { toJetStreamReason } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
-import { toReason } from '../runtime/reason.ts'
 import { retry } from '../runtime/retry.ts'
 import { sleep } from '../runtime/sleep.ts'
 import { createTransitionLog } from '../runtime/transition-log.ts'
@@ -138,7 +138,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
       await write
       writeFailure = undefined
     } catch (error) {
-      writeFailure = toReason(error)
+      writeFailure = toJetStreamReason(error)
       throw error
     }
   }
@@ -194,7 +194,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     signal: closing.signal,
     initialMs: 250,
     onFailure(error) {
-      watchFailure = toReason(error)
+      watchFailure = toJetStreamReason(error)
       // While NATS is down, the link has already logged it.
       if (nats.state() === 'up') reportWatch(error)
     },
