@@ -46,7 +46,7 @@ export function defineCatalogueService<Fields extends object>({
     if (kv) health.watch('nats', { state: kv.state, reason: kv.reason, required: () => !kv.isLoaded() })
     const invalidations = shared ?? (nats ? createNatsInvalidations(nats) : createLocalInvalidations())
     const store = kv ?? createMapStore(seed)
-    return serve(createApp({ ...service, store, invalidations, writeToken }), service, settings)
+    return serve(createApp({ ...service, store, loaded: kv?.loaded, invalidations, writeToken }), service, settings)
   }
 
   return { name, port, settings, start }

@@ -5,7 +5,6 @@ import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { toReason } from '../runtime/reason.ts'
 import { retry } from '../runtime/retry.ts'
-import { sleep } from '../runtime/sleep.ts'
 import { connectToNats, withoutCredentials } from './connect.ts'
 import { untilLost } from './liveness.ts'
 
@@ -70,7 +69,8 @@ export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }
     announced = current.info?.connect_urls ?? []
     setDown(lost)
     if (performance.now() - since > STABLE_MS) resetBackoff()
-    if (closing.signal.aborted) await Promise.race([current.flush(), sleep(FLUSH_TIMEOUT_MS)]).catch(() => undefined)
+    if (closing.signal.aborted)
+      await raceAbort(current.flush(), AbortSignal.timeout(FLUSH_TIMEOUT_MS)).catch(() => undefined)
     await current.close()
     throw new Error(lost)
   }

@@ -37,6 +37,8 @@ export type KvStore<Value> = Store<Value> &
     reason: () => string | undefined
     /** Whether the bucket has been read once. Until then every operation throws UnavailableError. */
     isLoaded: () => boolean
+    /** Resolves once the bucket has been read. */
+    loaded: Promise<void>
   }
 
 /**
@@ -53,6 +55,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
   /** The last revision received. */
   let received = 0
   let incarnation: string | undefined
+  const loading = Promise.withResolvers<void>()
   let isLoaded = false
   let kv: KV | undefined
   let watchFailure: string | undefined
@@ -111,6 +114,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
         if (update.delta !== 0 || kv || stop.signal.aborted) continue
         kv = opened
         isLoaded = true
+        loading.resolve()
         watchFailure = undefined
         reportWatch()
         onLoaded()
@@ -185,7 +189,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     }
   }
 
-  function loaded(): Store<Value> {
+  function readable(): Store<Value> {
     if (!isLoaded) throw new UnavailableError(`the bucket ${bucket} has not been read yet`)
     return values
   }
@@ -204,8 +208,9 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     state: () => (reason() === undefined && nats.state() === 'up' ? 'up' : 'down'),
     reason,
     isLoaded: () => isLoaded,
-    get: (id) => loaded().get(id),
-    list: (range) => loaded().list(range),
+    loaded: loading.promise,
+    get: (id) => readable().get(id),
+    list: (range) => readable().list(range),
     async set(id, value) {
       await write(id, async (kv, key) => {
         // The acknowledgement has the revision, so there is no need to read the entry back.
@@ -214,7 +219,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
       })
     },
     async delete(id) {
-      if (loaded().get(id) === undefined) return false
+      if (readable().get(id) === undefined) return false
       await write(id, async (kv, key) => {
         await kv.delete(key)
         const entry = await kv.get(key)
