@@ -58,8 +58,8 @@ export type EventLog = AsyncDisposable & {
   /**
    * Reads the log after a position, and then tails it. Each batch contains all available views, up to
    * MAX_VIEWS_PER_BATCH. Without a position, or with one from another incarnation of the log, reads from the start.
-   * Ends when `signal` aborts or the server has removed the reader, and throws on any interruption: then read again
-   * from the last known position.
+   * Ends when `signal` aborts or the connection is lost, and throws on any other interruption: then read again from
+   * the last known position.
    * @throws LogRolledBackError
    */
   read(after: LogPosition | undefined, signal: AbortSignal): AsyncIterable<LogBatch>

@@ -1,6 +1,6 @@
 import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, millis, nanos } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
-import { CONSUMER_NOT_FOUND, hasCode, openJetStreamManager } from '../nats/jetstream.ts'
+import { isConsumerGone, openJetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
@@ -55,8 +55,15 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
     },
     async *read(after, signal) {
       await nats.up(signal)
-      const ended = AbortSignal.any([signal, nats.down()])
-      const { from, consumer, deadLetters } = await health.observe(raceAbort(openReader(after), ended))
+      const lost = nats.down()
+      const ended = AbortSignal.any([signal, lost])
+      // The link reports a lost connection.
+      const throwUnlessLost = (error: unknown) => {
+        if (!lost.aborted) throw error
+      }
+      const reader = await health.observe(raceAbort(openReader(after), ended)).catch(throwUnlessLost)
+      if (!reader) return
+      const { from, consumer, deadLetters } = reader
       const batch = createBatchBuilder(from)
       let delivered = 0
       let pending = 0
@@ -93,12 +100,10 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
         }
       } catch (error) {
         // After a long pause of this process, the server has removed the consumer.
-        if (hasCode(error, CONSUMER_NOT_FOUND)) return
-        throw error
+        if (!isConsumerGone(error)) throwUnlessLost(error)
       } finally {
         await raceAbort(consumer.delete(), nats.down(), AbortSignal.timeout(CLOSE_TIMEOUT_MS)).catch(() => false)
       }
-      if (!signal.aborted) throw ended.reason
     },
     async reject(sequence, reason) {
       const jsm = await openJetStreamManager(nats)

@@ -9,7 +9,7 @@ const API_TIMEOUT_MS = 2_000
 /** JetStream error codes (`server/errors.json` of nats-server). */
 export const WRONG_LAST_SEQUENCE = 10_071
 export const STREAM_NOT_FOUND = 10_059
-export const CONSUMER_NOT_FOUND = 10_014
+const CONSUMER_NOT_FOUND = 10_014
 const MESSAGE_NOT_FOUND = 10_037
 const NOT_ENABLED = [10_039, 10_076]
 
@@ -26,6 +26,11 @@ export function hasCode(error: unknown, code: number): boolean {
 export function isNoResponders(error: unknown): boolean {
   // A full disk is a 503 too, with an error of the API.
   return error instanceof NatsError && error.code === ErrorCode.NoResponders && !error.api_error
+}
+
+/** Whether a pull failed because the server has removed the consumer. From 2.10 on, nothing receives such a pull. */
+export function isConsumerGone(error: unknown): boolean {
+  return hasCode(error, CONSUMER_NOT_FOUND) || isNoResponders(error)
 }
 
 /** Whether JetStream is disabled on the server or for the account. */
