@@ -95,6 +95,7 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
     const services = [metadata, cdnurl, reporting, listener, edge]
     await seed(3_000)
     const linesBefore = services.map((service) => service.lines().length)
+    const logged = () => services.flatMap((service, index) => service.lines().slice(linesBefore[index]))
     for (const service of services) await service.signal('SIGSTOP')
     // Changes that the paused services miss.
     await nats.use(async (connection) => {
@@ -104,6 +105,10 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
     await sleep(5_000)
     for (const service of services) await service.signal('SIGCONT')
     const resumed = performance.now()
+    await eventually(() => {
+      const isBack = (line: string) => line.includes('"NATS is up"')
+      expect(logged().filter(isBack)).toHaveLength(usersOfNats().length)
+    }, RECOVER_MS)
     await expectStates('up', RECOVER_MS)
     for (const { url, path, body } of [
       { url: metadata.url, path: '/content/asset/after', body: fields },
@@ -121,8 +126,7 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
       expect(await play(edge.url, 'after', 'woken')).toMatchObject({ status: 200, body: { title: fields.title } })
     }, RECOVER_MS)
     expect(performance.now() - resumed).toBeLessThan(RECOVER_MS)
-    const logged = services.flatMap((service, index) => service.lines().slice(linesBefore[index]))
-    expect(logged.filter((line) => !isStateChange(line))).toEqual([])
+    expect(logged().filter((line) => !isStateChange(line))).toEqual([])
     for (const service of services.toReversed()) {
       const since = performance.now()
       await service.signal('SIGTERM')

@@ -1,14 +1,13 @@
 import type { NatsConnection } from 'nats'
 
-const TICK_MS = 200
-/** One ping per second. */
+const TICK_MS = 100
 const PING_EVERY_TICKS = 5
 /** A server that returns nothing for this long, neither messages nor the response to a ping, hangs. */
-const MAX_SILENT_TICKS = 3
+const MAX_SILENT_TICKS = 5
 
 /**
  * Resolves with the reason once the connection is lost: it is closed, or nothing comes back over it any more, which
- * takes at most 1.8 s to detect. Counts ticks rather than time: after a pause of this process, timers fire before the
+ * takes at most a second to detect. Counts ticks rather than time: after a pause of this process, timers fire before the
  * socket is read, and the time that passed says nothing about the server.
  */
 export async function untilLost(connection: NatsConnection, signal: AbortSignal): Promise<string> {
