@@ -101,7 +101,11 @@ export async function startPlay(
     return createAssetCache({ load, ttlMs: settings.CATALOGUE_TTL, max: MAX_CACHED_ASSETS, onRead })
   }
 
-  health.watch(eventLog.name, { state: eventLog.state, required: () => outbox?.state() !== 'up' })
+  health.watch(eventLog.name, {
+    state: eventLog.state,
+    reason: eventLog.reason,
+    required: () => outbox?.state() !== 'up',
+  })
   if (outbox) health.watch('outbox', { state: outbox.state, required: false })
   const metadata = connectUpstream(services.metadata, settings.METADATA_URL)
   const cdnurl = connectUpstream(services.cdnurl, settings.CDNURL_URL)

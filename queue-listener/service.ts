@@ -32,7 +32,7 @@ export async function startQueueListener(
   const client = resources.use(
     createServiceClient({ name, instances: discovery.instancesOf(name, REPORTING_URL), token }),
   )
-  health.watch(eventLog.name, { state: eventLog.state, required: true })
+  health.watch(eventLog.name, { state: eventLog.state, reason: eventLog.reason, required: true })
   health.watch(name, { state: client.state, required: true })
   const address = await serve(createBaseApp(service), service, settings)
 

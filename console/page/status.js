@@ -2,7 +2,7 @@ import { byId, setText } from './dom.js'
 
 /** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
 
-const POLL_INTERVAL_MS = 1_000
+const POLL_INTERVAL_MS = 500
 /** `GET /status` takes a third of a second while a service hangs. */
 const TIMEOUT_MS = 900
 

@@ -78,6 +78,8 @@ function keepRunning(
   return {
     async stop() {
       child?.kill('SIGTERM')
+      // A suspended process would otherwise not exit.
+      child?.kill('SIGCONT')
       const timer = setTimeout(() => child?.kill('SIGKILL'), STOP_TIMEOUT_MS)
       await done
       clearTimeout(timer)

@@ -1,3 +1,4 @@
+import type { MiddlewareHandler } from 'hono'
 import type { z } from 'zod'
 import { AssetParams } from '../contracts/ids.ts'
 import { PageQuery, pageOf } from '../contracts/page.ts'
@@ -7,6 +8,7 @@ import { limitConcurrency } from '../http/limit-concurrency.ts'
 import { BODY_PROBLEMS, describeOperation } from '../http/openapi.ts'
 import { jsonBody, validate } from '../http/validate.ts'
 import { requireWriteToken } from '../http/write-token.ts'
+import { sleep } from '../runtime/sleep.ts'
 import type { Service } from '../service/service.ts'
 import type { Store } from '../stores/store.ts'
 import { createBulkWrite, type Strippable } from './bulk-write.ts'
@@ -14,6 +16,9 @@ import type { Invalidations } from './invalidations.ts'
 
 /** Maximum number of writes of single assets that wait for the store. */
 const MAX_WRITES = 1_000
+
+/** How long a request waits for the store on a cold start. Less than the deadline of the edge. */
+const LOAD_WAIT_MS = 400
 
 /** The data that a service stores per asset, and its routes. */
 export type CatalogueDefinition<Fields> = {
@@ -27,6 +32,8 @@ export type CatalogueDefinition<Fields> = {
 
 export type CatalogueDeps<Fields> = Service & {
   store: Store<Fields>
+  /** Resolves once the store can be read; requests wait for it briefly. */
+  loaded?: Promise<void> | undefined
   invalidations: Invalidations
   /** The token that writes require. If undefined, writes are open. */
   writeToken?: string | undefined
@@ -35,7 +42,7 @@ export type CatalogueDeps<Fields> = Service & {
 /** A service that stores one kind of data per asset: CRUD by the asset's id, and a list in pages. */
 export function createCatalogueApp<Fields extends object>(
   { path, fields, entry }: CatalogueDefinition<Fields>,
-  { store, invalidations, writeToken, ...service }: CatalogueDeps<Fields>,
+  { store, loaded, invalidations, writeToken, ...service }: CatalogueDeps<Fields>,
 ) {
   const asset = `${path}/asset/:assetId` as const
   const notFound = (id: string, requestId: string): AssetNotFound => ({ id, status: 'Asset not found', requestId })
@@ -43,7 +50,7 @@ export function createCatalogueApp<Fields extends object>(
 
   const limitWrites = limitConcurrency(MAX_WRITES, 'writes')
 
-  return createBaseApp(service)
+  return createBaseApp(service, { middleware: loaded === undefined ? [] : [waitFor(loaded, path)] })
     .get(
       asset,
       describeOperation({
@@ -114,4 +121,15 @@ export function createCatalogueApp<Fields extends object>(
       },
     )
     .route('/', createBulkWrite({ path, fields, entry, store, invalidate, writeToken }))
+}
+
+function waitFor(loaded: Promise<void>, path: string): MiddlewareHandler {
+  let isLoaded = false
+  void loaded.then(() => {
+    isLoaded = true
+  })
+  return async function waitForStore(c, next) {
+    if (!isLoaded && c.req.path.startsWith(`${path}/`)) await Promise.race([loaded, sleep(LOAD_WAIT_MS)])
+    await next()
+  }
 }

@@ -43,10 +43,10 @@ export function defineCatalogueService<Fields extends object>({
     assertWritesProtected(settings, log)
     const nats = NATS_URL && resources.use(openNatsLink({ servers: NATS_URL, ...service }))
     const kv = nats && resources.use(createKvStore({ nats, bucket: name, schema: fields, defaults: seed, log }))
-    if (kv) health.watch('nats', { state: kv.state, required: () => !kv.isLoaded() })
+    if (kv) health.watch('nats', { state: kv.state, reason: kv.reason, required: () => !kv.isLoaded() })
     const invalidations = shared ?? (nats ? createNatsInvalidations(nats) : createLocalInvalidations())
     const store = kv ?? createMapStore(seed)
-    return serve(createApp({ ...service, store, invalidations, writeToken }), service, settings)
+    return serve(createApp({ ...service, store, loaded: kv?.loaded, invalidations, writeToken }), service, settings)
   }
 
   return { name, port, settings, start }

@@ -11,17 +11,17 @@ export function createNatsInvalidations(nats: NatsLink): Invalidations {
       if (nats.state() === 'up') nats.connection().publish(`changes.${service}.${id.replaceAll('.', '%2E')}`)
     },
     subscribe(onInvalidation, onGap) {
-      let isSubscribed = false
+      let isFirst = true
       nats.onUp((connection) => {
-        // The client resubscribes automatically after a reconnect, but messages published in the meantime are lost.
-        if (isSubscribed) return onGap()
-        isSubscribed = true
         connection.subscribe('changes.*.*', {
           callback: (error, { subject }) => {
             const [, service, id] = subject.split('.')
             if (!error && service && id) onInvalidation({ service, id: id.replaceAll('%2E', '.') })
           },
         })
+        // Messages published between two connections are lost.
+        if (!isFirst) onGap()
+        isFirst = false
       })
     },
   }

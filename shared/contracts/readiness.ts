@@ -29,6 +29,10 @@ export const Readiness = z
     circuits: z.record(z.string(), Circuit).optional(),
     counting: Counting.optional(),
     forwarding: Forwarding.optional(),
+    reasons: z
+      .record(z.string(), z.string())
+      .optional()
+      .meta({ description: 'Why a dependency is not up, in one line for a person' }),
   })
   .meta({ id: 'Readiness', examples: [{ status: 'ready', dependencies: { nats: 'up' } }] })
 export type Readiness = z.infer<typeof Readiness>

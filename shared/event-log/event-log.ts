@@ -55,6 +55,8 @@ export type EventLog = AsyncDisposable & {
   /** Its name as a dependency in `/readyz`. */
   name: string
   state: () => DependencyState
+  /** Why it is not up. */
+  reason?: () => string | undefined
   /**
    * @param source the CloudEvents `source` of its events is `<source>/<id>`
    * @param id the id of an earlier producer to resume; by default, a new one
@@ -63,7 +65,8 @@ export type EventLog = AsyncDisposable & {
   /**
    * Reads the log after a position, and then tails it. Each batch contains all available views, up to
    * MAX_VIEWS_PER_BATCH. Without a position, or with one from another incarnation of the log, reads from the start.
-   * Ends when `signal` aborts, and throws on any interruption: then read again from the last known position.
+   * Ends when `signal` aborts or the connection is lost, and throws on any other interruption: then read again from
+   * the last known position.
    * @throws LogRolledBackError
    */
   read(after: LogPosition | undefined, signal: AbortSignal): AsyncIterable<LogBatch>

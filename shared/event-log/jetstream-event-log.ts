@@ -1,6 +1,6 @@
 import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, millis, nanos } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
-import { openJetStreamManager } from '../nats/jetstream.ts'
+import { isConsumerGone, openJetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
@@ -9,6 +9,7 @@ import { type BatchStart, createBatchBuilder } from './batch-builder.ts'
 import { createDeadLetters, type DeadLetters, type KnownDeadLetters } from './dead-letters.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
+import { createLogHealth } from './log-health.ts'
 import { endOf, ensureStream, producerOf, STREAM, type StreamOptions, VIEWS } from './stream.ts'
 import { readBacklog } from './stream-status.ts'
 import { type DecodedViews, decodeViews, serialsIn } from './view-events.ts'
@@ -18,6 +19,7 @@ const FETCH_MESSAGES = 256
 /** Bounds how long a deleted stream goes unnoticed, because pulls from a deleted consumer get no response. */
 const FETCH_EXPIRES_MS = 2_000
 const CONSUMER_IDLE_MS = 60_000
+const CLOSE_TIMEOUT_MS = 500
 /** Of a server that does not say. */
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
@@ -25,6 +27,7 @@ type Deps = StreamOptions & { nats: NatsLink; log: Logger }
 
 /** The log as a JetStream stream in file storage. */
 export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventLog {
+  const health = createLogHealth(nats)
   let known: KnownDeadLetters = { incarnation: '', upTo: 0, originals: new Set() }
 
   function openDeadLetters(jsm: JetStreamManager, incarnation: string): DeadLetters {
@@ -44,12 +47,23 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
 
   return {
     name: 'nats',
-    state: nats.state,
-    producer: (source, resumed) => createJetStreamProducer({ nats, options, source, resumed }),
+    state: health.state,
+    reason: health.reason,
+    producer(source, resumed) {
+      const producer = createJetStreamProducer({ nats, options, source, resumed })
+      return { id: producer.id, append: (views, signal) => health.observe(producer.append(views, signal)) }
+    },
     async *read(after, signal) {
       await nats.up(signal)
-      const ended = AbortSignal.any([signal, nats.down()])
-      const { start, consumer, deadLetters } = await raceAbort(openReader(after), ended)
+      const lost = nats.down()
+      const ended = AbortSignal.any([signal, lost])
+      // The link reports a lost connection.
+      const throwUnlessLost = (error: unknown) => {
+        if (!lost.aborted) throw error
+      }
+      const reader = await health.observe(raceAbort(openReader(after), ended)).catch(throwUnlessLost)
+      if (!reader) return
+      const { start, consumer, deadLetters } = reader
       const batch = createBatchBuilder(start)
       let delivered = 0
       let pending = 0
@@ -83,16 +97,19 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
             }
           }
           ended.removeEventListener('abort', stop)
-          if (delivered === before && !ended.aborted) await assertNoneLost(consumer, delivered)
+          if (delivered === before && !ended.aborted) await health.observe(assertNoneLost(consumer, delivered))
+          health.note()
           if (!batch.isEmpty() && (pending === 0 || delivered === before)) {
             await deadLetters.flush()
             yield batch.take(pending)
           }
         }
+      } catch (error) {
+        // After a long pause of this process, the server has removed the consumer.
+        if (!isConsumerGone(error)) throwUnlessLost(error)
       } finally {
-        if (!nats.down().aborted) await consumer.delete().catch(() => false)
+        await raceAbort(consumer.delete(), nats.down(), AbortSignal.timeout(CLOSE_TIMEOUT_MS)).catch(() => false)
       }
-      if (!signal.aborted) throw ended.reason
     },
     async reject(sequence, reason) {
       const jsm = await openJetStreamManager(nats)
@@ -109,7 +126,7 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
     async backlog(after) {
       return readBacklog(await openJetStreamManager(nats), after)
     },
-    async [Symbol.asyncDispose]() {},
+    [Symbol.asyncDispose]: () => health[Symbol.asyncDispose](),
   }
 }
 

@@ -1,5 +1,5 @@
-import { ErrorCode, headers, type MsgHdrs, NatsError, nuid, type StoredMsg } from 'nats'
-import { isWrongLastSequence, lastMessage, openJetStreamManager } from '../nats/jetstream.ts'
+import { headers, type MsgHdrs, nuid, type StoredMsg } from 'nats'
+import { isNoResponders, isWrongLastSequence, lastMessage, openJetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import type { NewView, Producer } from './event-log.ts'
@@ -77,5 +77,5 @@ function contentType(): MsgHdrs {
 
 /** Whether it is certain that the message was not stored: wrong expected sequence, or no stream. */
 function isNotStored(error: unknown): boolean {
-  return isWrongLastSequence(error) || (error instanceof NatsError && error.code === ErrorCode.NoResponders)
+  return isWrongLastSequence(error) || isNoResponders(error)
 }

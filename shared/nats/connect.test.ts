@@ -41,7 +41,7 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     const transitions: string[] = []
     {
       const servers = [nats.url.replace('nats://', 'nats://user:secret@')]
-      await using link = openNatsLink({ servers, name: 'test', log })
+      await using link = openNatsLink({ servers, name: 'test', log, coldStartMs: 0 })
       link.onUp(() => transitions.push('up'))
       expect(link.state()).toBe('down')
       expect(() => link.connection()).toThrow('no connection to NATS')

@@ -1,28 +1,34 @@
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats'
-
-export const RECONNECT_WAIT_MS = 250
+import { awaitGreeting } from './greeting.ts'
 
 type Options = { servers: string[]; name: string; timeoutMs?: number }
 
 /**
- * Connects to the first server that responds. Once connected, the client reconnects forever.
+ * Connects to the first server that responds, in random order. The connection ends with its socket: after a
+ * disconnect, connect again. The client's own reconnect lets the reader of the old socket feed the parser of the new
+ * one, which prints raw protocol, stops reading, and keeps the connection open.
  * @param timeoutMs connect timeout for each server
  */
-export function connectToNats({ servers, name, timeoutMs = 2_000 }: Options): Promise<NatsConnection> {
-  return connect({
-    servers: servers.map(withoutCredentials),
-    ...toCredentials(servers),
-    name,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_WAIT_MS,
-    reconnectJitter: RECONNECT_WAIT_MS,
-    timeout: timeoutMs,
-    // Detects a hung server within 20 s; a closed connection is detected immediately.
-    pingInterval: 10_000,
-    maxPingOut: 1,
-    // Capturing a stack trace costs more than the request itself.
-    noAsyncTraces: true,
-  })
+export async function connectToNats({ servers, name, timeoutMs = 2_000 }: Options): Promise<NatsConnection> {
+  const credentials = toCredentials(servers)
+  let failure: unknown
+  for (const server of shuffle(servers.map(withoutCredentials))) {
+    try {
+      await awaitGreeting(server, timeoutMs)
+      return await connect({ servers: server, ...credentials, ...OPTIONS, name, timeout: timeoutMs })
+    } catch (error) {
+      failure = error
+    }
+  }
+  throw failure
+}
+
+const OPTIONS: ConnectionOptions = {
+  reconnect: false,
+  // The link detects a server that hangs, sooner than the client would.
+  pingInterval: 24 * 3_600_000,
+  // Capturing a stack trace costs more than the request itself.
+  noAsyncTraces: true,
 }
 
 /** The address of a server without credentials, safe to log. */
@@ -36,4 +42,11 @@ function toCredentials(servers: string[]): Pick<ConnectionOptions, 'user' | 'pas
   if (given === undefined) return {}
   const [user = '', pass] = given.split(':').map(decodeURIComponent)
   return pass === undefined ? { token: user } : { user, pass }
+}
+
+function shuffle<Item>(items: Item[]): Item[] {
+  return items
+    .map((item) => ({ item, order: Math.random() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ item }) => item)
 }

@@ -1,4 +1,5 @@
 import { ErrorCode, type JetStreamManager, NatsError, type StoredMsg } from 'nats'
+import { toReason } from '../runtime/reason.ts'
 import type { NatsLink } from './link.ts'
 
 export type { JetStreamManager } from 'nats'
@@ -9,6 +10,7 @@ const API_TIMEOUT_MS = 2_000
 export const STREAM_NOT_FOUND = 10_059
 export const STREAM_NAME_IN_USE = 10_058
 const WRONG_LAST_SEQUENCE = [10_071, 10_164]
+const CONSUMER_NOT_FOUND = 10_014
 const MESSAGE_NOT_FOUND = 10_037
 const NOT_ENABLED = [10_039, 10_076]
 
@@ -26,10 +28,28 @@ export function isWrongLastSequence(error: unknown): boolean {
   return WRONG_LAST_SEQUENCE.some((code) => hasCode(error, code))
 }
 
+/** Whether nothing receives the request: there is no such stream, or no JetStream. */
+export function isNoResponders(error: unknown): boolean {
+  // A full disk is a 503 too, with an error of the API.
+  return error instanceof NatsError && error.code === ErrorCode.NoResponders && !error.api_error
+}
+
+/** Whether a pull failed because the server has removed the consumer. From 2.10 on, nothing receives such a pull. */
+export function isConsumerGone(error: unknown): boolean {
+  return hasCode(error, CONSUMER_NOT_FOUND) || isNoResponders(error)
+}
+
 /** Whether JetStream is disabled on the server or for the account. */
 export function isWithoutJetStream(error: unknown): boolean {
-  if (!(error instanceof NatsError)) return false
-  return error.code === ErrorCode.NoResponders || NOT_ENABLED.includes(error.api_error?.err_code ?? 0)
+  return isNoResponders(error) || NOT_ENABLED.some((code) => hasCode(error, code))
+}
+
+/** Formats an error of JetStream as one line. */
+export function toJetStreamReason(error: unknown): string {
+  if (isNoResponders(error)) return 'JetStream is not available'
+  if (error instanceof NatsError && error.code === ErrorCode.Timeout) return 'JetStream did not respond in time'
+  if (error instanceof NatsError && error.api_error) return error.api_error.description
+  return toReason(error)
 }
 
 /** The first message on a subject at or after a sequence. Servers support this since 2.9; the client's types do not. */

@@ -1,10 +1,23 @@
 import { once } from 'node:events'
-import { Events, type NatsConnection } from 'nats'
+import { type NatsConnection, NatsError } from 'nats'
 import type { DependencyState } from '../contracts/readiness.ts'
 import type { Logger } from '../runtime/log.ts'
+import { raceAbort } from '../runtime/race-abort.ts'
 import { toReason } from '../runtime/reason.ts'
 import { retry } from '../runtime/retry.ts'
-import { connectToNats, RECONNECT_WAIT_MS, withoutCredentials } from './connect.ts'
+import { connectToNats, withoutCredentials } from './connect.ts'
+import { untilLost } from './liveness.ts'
+
+const RECONNECT_WAIT_MS = 250
+
+/** A connection that lasted this long resets the backoff. */
+const STABLE_MS = 5_000
+
+/** On a cold start, NATS may start a few seconds later than the services. */
+const COLD_START_MS = 5_000
+
+/** Bounds the flush of pending messages on close. */
+const FLUSH_TIMEOUT_MS = 500
 
 /** There is currently no connection to NATS. */
 export class NatsDownError extends Error {
@@ -14,97 +27,120 @@ export class NatsDownError extends Error {
   }
 }
 
-/** A connection to NATS for the lifetime of the process: it connects in the background and reconnects forever. */
+/**
+ * A connection to NATS for the lifetime of the process: it connects in the background, and replaces a connection that
+ * is lost by a new one.
+ */
 export type NatsLink = AsyncDisposable & {
   state: () => DependencyState
+  /** Why it is down. */
+  reason: () => string | undefined
   /** @throws NatsDownError */
   connection(): NatsConnection
   /** Resolves once the connection is up; rejects if `signal` aborts. */
   up(signal: AbortSignal): Promise<NatsConnection>
   /** Aborts when the current connection goes down; already aborted while there is none. */
   down(): AbortSignal
-  /** Calls `callback` each time the connection comes up, and immediately if it is up. */
+  /** Calls `callback` with each new connection, and immediately if there is one. */
   onUp(callback: (connection: NatsConnection) => void): void
 }
 
-type Options = { servers: string[]; name: string; log: Logger }
+type Options = { servers: string[]; name: string; log: Logger; coldStartMs?: number }
 
-export function openNatsLink({ servers, name, log }: Options): NatsLink {
+export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }: Options): NatsLink {
   const closing = new AbortController()
   const events = new EventTarget()
   const callbacks: ((connection: NatsConnection) => void)[] = []
+  const opened = performance.now()
+  /** Servers of the same cluster that the last one announced. */
+  let announced: string[] = []
   let connection: NatsConnection | undefined
+  let reason: string | undefined = 'not connected yet'
+  /** After the first connection, each state change is logged instead. */
+  let isFailureLogged = false
   let down = new AbortController()
   down.abort(new NatsDownError())
 
+  async function live(resetBackoff: () => void): Promise<never> {
+    const current = await connect()
+    const since = performance.now()
+    setUp(current)
+    const lost = await untilLost(current, closing.signal)
+    announced = current.info?.connect_urls ?? []
+    setDown(lost)
+    if (performance.now() - since > STABLE_MS) resetBackoff()
+    if (closing.signal.aborted)
+      await raceAbort(current.flush(), AbortSignal.timeout(FLUSH_TIMEOUT_MS)).catch(() => undefined)
+    await current.close()
+    throw new Error(lost)
+  }
+
+  async function connect(): Promise<NatsConnection> {
+    const connecting = connectToNats({ servers: [...new Set([...servers, ...announced])], name })
+    try {
+      return await raceAbort(connecting, closing.signal)
+    } catch (error) {
+      connecting.then(
+        (late) => late.close(),
+        () => undefined,
+      )
+      throw error
+    }
+  }
+
   function setUp(current: NatsConnection): void {
-    // The client may report a reconnect without a preceding disconnect.
-    setDown()
     connection = current
+    reason = undefined
     down = new AbortController()
+    isFailureLogged = true
     log.info({ server: current.getServer() }, 'NATS is up')
     for (const callback of callbacks) callback(current)
     events.dispatchEvent(new Event('up'))
   }
 
-  function setDown(): void {
-    if (!connection) return
+  function setDown(lost: string): void {
     connection = undefined
+    reason = lost
     down.abort(new NatsDownError())
-    if (!closing.signal.aborted) log.warn('NATS is down')
+    if (!closing.signal.aborted) log.warn({ reason }, 'NATS is down')
   }
 
-  async function watch(current: NatsConnection): Promise<void> {
-    for await (const { type } of current.status()) {
-      if (type === Events.Disconnect) setDown()
-      if (type === Events.Reconnect) setUp(current)
-    }
+  function onFailure(error: unknown): void {
+    reason = toReason(error)
+    const isStarting = performance.now() - opened < coldStartMs && !(error instanceof NatsError)
+    if (isFailureLogged || isStarting) return
+    isFailureLogged = true
+    log.warn({ reason, servers: servers.map(withoutCredentials) }, 'cannot connect to NATS yet; retrying')
   }
 
-  const opening = connect({ servers, name, log }, closing.signal)
-  void opening.then((current) => {
-    if (!current) return
-    setUp(current)
-    void watch(current)
-  })
+  const running = retry(live, { signal: closing.signal, initialMs: RECONNECT_WAIT_MS, onFailure })
+
+  /** The client closes a connection a few microtasks before it says so. */
+  const usable = () => (connection?.isClosed() ? undefined : connection)
 
   return {
-    state: () => (connection ? 'up' : 'down'),
+    state: () => (usable() ? 'up' : 'down'),
+    reason: () => reason,
     connection() {
-      if (!connection) throw new NatsDownError()
-      return connection
+      const current = usable()
+      if (!current) throw new NatsDownError()
+      return current
     },
     async up(signal) {
-      while (!connection) await once(events, 'up', { signal })
-      return connection
+      for (let current = usable(); ; current = usable()) {
+        if (current) return current
+        await once(events, 'up', { signal })
+      }
     },
     down: () => down.signal,
     onUp(callback) {
       callbacks.push(callback)
-      if (connection) callback(connection)
+      const current = usable()
+      if (current) callback(current)
     },
     async [Symbol.asyncDispose]() {
       closing.abort()
-      const opened = await opening
-      // drain() flushes pending messages, but would try to reconnect forever if the server went down in the meantime.
-      if (connection) await Promise.race([opened?.drain(), once(down.signal, 'abort')]).catch(() => undefined)
-      await opened?.close()
+      await running
     },
   }
-}
-
-function connect({ servers, name, log }: Options, closing: AbortSignal): Promise<NatsConnection | undefined> {
-  let isLogged = false
-  return retry(() => connectToNats({ servers, name }), {
-    signal: closing,
-    initialMs: RECONNECT_WAIT_MS,
-    onFailure(error) {
-      if (isLogged) return
-      isLogged = true
-      log.warn(
-        { reason: toReason(error), servers: servers.map(withoutCredentials) },
-        'cannot connect to NATS yet; retrying',
-      )
-    },
-  })
 }

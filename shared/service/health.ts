@@ -5,6 +5,8 @@ export type Dependency = {
   /** If true, the service is ready only while the dependency is up. */
   required: boolean | (() => boolean)
   circuit?: () => Circuit
+  /** Why it is not up, in one line for a person. */
+  reason?: (() => string | undefined) | undefined
 }
 
 export type Health = {
@@ -35,21 +37,26 @@ export function createHealth(stopping: AbortSignal): Health {
     },
     async readiness() {
       const dependencies = await Promise.all(
-        [...watched].map(async ([name, { state, required, circuit }]) => ({
+        [...watched].map(async ([name, { state, required, circuit, reason }]) => ({
           name,
           isRequired: typeof required === 'function' ? required() : required,
           state: await state(),
           circuit: circuit?.(),
+          reason: reason?.(),
         })),
       )
       const isReady = dependencies.every(({ isRequired, state }) => !isRequired || state === 'up')
       const current = work()
       const circuits = dependencies.flatMap(({ name, circuit }) => (circuit ? [[name, circuit] as const] : []))
+      const reasons = dependencies.flatMap(({ name, state, reason }) =>
+        state !== 'up' && reason ? [[name, reason]] : [],
+      )
       return {
         status: stopping.aborted ? 'stopping' : isReady ? toStatus(current) : 'not ready',
         dependencies: Object.fromEntries(dependencies.map(({ name, state }) => [name, state])),
         ...(circuits.length > 0 && { circuits: Object.fromEntries(circuits) }),
         ...current,
+        ...(reasons.length > 0 && { reasons: Object.fromEntries(reasons) }),
       }
     },
   }

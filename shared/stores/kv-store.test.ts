@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { NatsConnection } from 'nats'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -7,8 +8,9 @@ import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harne
 import { openNatsLink } from '../nats/link.ts'
 import { describeStore } from '../testing/store.test-suite.ts'
 import { createKvStore } from './kv-store.ts'
+import type { Store } from './store.ts'
 
-const log = pino({ level: 'silent' })
+const silent = pino({ level: 'silent' })
 const Value = z.object({ title: z.string() })
 const one = { title: 'one' }
 const other = { title: 'other' }
@@ -26,7 +28,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
   })
   afterEach(() => opened.disposeAsync())
 
-  async function open(bucket: string = randomUUID(), defaults: [string, typeof one][] = []) {
+  async function open(bucket: string = randomUUID(), defaults: [string, typeof one][] = [], log = silent) {
     const link = opened.use(openNatsLink({ servers: [nats.url], name: 'test', log }))
     const store = opened.use(createKvStore({ nats: link, bucket, schema: Value, defaults, log }))
     await eventually(() => expect(store.state()).toBe('up'))
@@ -152,20 +154,99 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     await eventually(() => expect(store.list({ limit: 9 }).entries).toEqual([['new', one]]))
   })
 
-  test('a deleted bucket is recreated with the defaults', async () => {
+  const entriesOf = (store: Store<typeof one>) => store.list({ limit: 9_999 }).entries
+  const deleteBucket = (bucket: string) =>
+    nats.use(async (connection) => (await connection.jetstreamManager()).streams.delete(`KV_${bucket}`))
+  const openBucket = (connection: NatsConnection, bucket: string) => connection.jetstream().views.kv(bucket)
+
+  test('a deleted bucket is restored by its instances within 5 s, and a deleted default stays deleted', async () => {
     const bucket = randomUUID()
-    const store = await open(bucket, [['1', one]])
-    await store.set('2', one)
-    await nats.use(async (connection) => (await connection.jetstreamManager()).streams.delete(`KV_${bucket}`))
+    const defaults: [string, typeof one][] = [
+      ['0', one],
+      ['1', one],
+    ]
+    const stores = [await open(bucket, defaults), await open(bucket, defaults)] as const
+    const [first, second] = stores
+    await first.delete('0')
+    await first.set('1', other)
+    for (let start = 0; start < 3_000; start += 100) {
+      await Promise.all(Array.from({ length: 100 }, (_, n) => first.set(`a-${start + n}`, one)))
+    }
+    const expected = entriesOf(first)
+    await eventually(() => expect(entriesOf(second)).toEqual(expected))
+    await deleteBucket(bucket)
+    await eventually(() => expect(first.state()).toBe('down'), 5_000)
+    await eventually(() => first.set('after', one), 5_000)
+    await eventually(() => expect(second.get('after')).toEqual(one))
+    await eventually(() => second.set('after', other), 5_000)
+    await eventually(() => expect(first.get('after')).toEqual(other))
+    for (const store of [...stores, await open(bucket, defaults)]) {
+      expect(entriesOf(store)).toEqual([...expected, ['after', other]])
+    }
+  })
+
+  test('a new instance that recreates a deleted bucket does not overwrite what the others hold', async () => {
+    const bucket = randomUUID()
+    const defaults: [string, typeof one][] = [
+      ['0', one],
+      ['1', one],
+    ]
+    const holder = await open(bucket, defaults)
+    await holder.delete('0')
+    await holder.set('1', other)
+    await holder.set('2', other)
+    await deleteBucket(bucket)
+    const starting = await open(bucket, defaults)
+    const expected = [
+      ['1', other],
+      ['2', other],
+    ]
+    await eventually(() => {
+      expect(entriesOf(starting)).toEqual(expected)
+      expect(holder.state()).toBe('up')
+    }, 5_000)
+    expect(entriesOf(holder)).toEqual(expected)
+  })
+
+  test('a bucket that is emptied key by key stays empty', async () => {
+    const bucket = randomUUID()
+    const stores = [await open(bucket, [['1', one]]), await open(bucket, [['1', one]])]
+    await nats.use(async (connection) => {
+      const kv = await openBucket(connection, bucket)
+      for (const key of ['1', '_filled']) await kv.delete(key)
+    })
+    for (const store of stores) await eventually(() => expect(entriesOf(store)).toEqual([]))
     await nats.signal('SIGKILL')
     await nats.start()
-    await eventually(() => expect(store.list({ limit: 9 }).entries).toEqual([['1', one]]))
+    stores.push(await open(bucket, [['1', one]]))
+    for (const store of stores) await eventually(() => expect(store.state()).toBe('up'))
+    expect(stores.map(entriesOf)).toEqual([[], [], []])
   })
+
+  test.each(['=zz', 'a.b', '=2', '_a', 'x'.repeat(129), '=00'])(
+    'an entry with the key %j, which no id has, is ignored and logged once',
+    async (key) => {
+      const bucket = randomUUID()
+      const lines: { key?: string }[] = []
+      const log = pino({ level: 'warn' }, { write: (line) => lines.push(JSON.parse(line)) })
+      const store = await open(bucket, [], log)
+      await nats.use(async (connection) => (await openBucket(connection, bucket)).put(key, JSON.stringify(one)))
+      await store.set('after', one)
+      await eventually(() => expect(lines).toMatchObject([{ key, msg: 'not the key of an id; ignored' }]))
+      await nats.signal('SIGKILL')
+      await nats.start()
+      await eventually(() => expect(store.state()).toBe('up'))
+      expect(entriesOf(store)).toEqual([['after', one]])
+      expect(lines.filter((line) => line.key === key)).toHaveLength(1)
+    },
+  )
 
   test('reads fail until the bucket has been read once', async () => {
     await nats.signal('SIGKILL')
-    const link = opened.use(openNatsLink({ servers: [nats.url], name: 'test', log }))
-    const store = opened.use(createKvStore({ nats: link, bucket: 'late', schema: Value, defaults: [['1', one]], log }))
+    const link = opened.use(openNatsLink({ servers: [nats.url], name: 'test', log: silent }))
+    const store = opened.use(
+      createKvStore({ nats: link, bucket: 'late', schema: Value, defaults: [['1', one]], log: silent }),
+    )
     expect(() => store.get('1')).toThrow('has not been read yet')
     await nats.start()
     await eventually(() => expect(store.get('1')).toEqual(one))

@@ -1,19 +1,23 @@
 import type { KV, KvEntry } from 'nats'
 import type { z } from 'zod'
 import type { DependencyState } from '../contracts/readiness.ts'
-import { isWrongLastSequence } from '../nats/jetstream.ts'
+import { toJetStreamReason } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
-import { toReason } from '../runtime/reason.ts'
+import { raceAbort } from '../runtime/race-abort.ts'
 import { retry } from '../runtime/retry.ts'
+import { sleep } from '../runtime/sleep.ts'
+import { createTransitionLog } from '../runtime/transition-log.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
+import { type Entries, INITIALIZED, initialize, probeWrite, restore } from './kv-bucket.ts'
+import { toId, toKey } from './kv-keys.ts'
 import { createMapStore } from './map-store.ts'
 import type { Store } from './store.ts'
 
 const API_TIMEOUT_MS = 1_000
 
-/** The key that marks the bucket as initialized. It is not the encoding of any id. */
-const INITIALIZED = '_filled'
+/** How often to check that the bucket still exists and that the watch receives its updates. */
+const CHECK_MS = 1_000
 
 type Options<Value> = {
   nats: NatsLink
@@ -27,99 +31,165 @@ type Options<Value> = {
 
 export type KvStore<Value> = Store<Value> &
   AsyncDisposable & {
+    /** Up while updates are received, and the last write was stored. */
     state: () => DependencyState
+    /** Why it is not up. */
+    reason: () => string | undefined
     /** Whether the bucket has been read once. Until then every operation throws UnavailableError. */
     isLoaded: () => boolean
+    /** Resolves once the bucket has been read. */
+    loaded: Promise<void>
   }
 
 /**
  * Mirrors a JetStream key-value bucket in memory. Reads are served from memory. Writes resolve once the bucket has
  * stored them, and are replicated to every instance. While NATS is down, reads continue and writes throw
- * UnavailableError.
+ * UnavailableError. If the bucket is deleted, every instance restores what it holds.
  */
 export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Options<Value>): KvStore<Value> {
   const closing = new AbortController()
-  const values = createMapStore<Value>()
-  /** The last known revision of each id, so that a late update does not overwrite a newer one. */
+  let values = createMapStore<Value>()
+  const defaultEntries: Entries = new Map(defaults.map(([id, value]) => [id, JSON.stringify(value)]))
+  /** The last known revision of each key, so that a late update does not overwrite a newer one. */
   const revisions = new Map<string, number>()
+  /** The last revision received. */
+  let received = 0
   let incarnation: string | undefined
+  const loading = Promise.withResolvers<void>()
   let isLoaded = false
   let kv: KV | undefined
+  let watchFailure: string | undefined
+  const reportWatch = createTransitionLog(log.child({ bucket }), {
+    failing: 'cannot mirror the bucket; retrying',
+    recovered: 'mirroring the bucket again',
+  })
+  let writeFailure: string | undefined
 
-  async function mirror(onLoaded: () => void): Promise<void> {
+  async function mirror(onLoaded: () => void): Promise<never> {
+    await nats.up(closing.signal)
+    const ended = AbortSignal.any([closing.signal, nats.down()])
     try {
-      await nats.up(closing.signal)
-      await watchUntilDown(onLoaded)
+      const opened = await raceAbort(open(), ended)
+      await follow(opened, ended, onLoaded)
     } finally {
       kv = undefined
     }
     throw new Error('the watch ended')
   }
 
-  async function watchUntilDown(onLoaded: () => void): Promise<void> {
-    const down = AbortSignal.any([closing.signal, nats.down()])
-    const opened = await nats.connection().jetstream({ timeout: API_TIMEOUT_MS }).views.kv(bucket, { history: 1 })
-    await initialize(opened)
-    await dropOtherIncarnation(opened)
-    const updates = await opened.watch()
-    const stop = () => updates.stop()
-    down.addEventListener('abort', stop, { once: true })
-    if (down.aborted) stop()
-    for await (const update of updates) {
-      apply(update)
-      // The last initial value has delta 0. There is always one: the INITIALIZED key.
-      if (update.delta === 0 && !kv) {
+  /** Opens the bucket; creates it if it is missing, with what this instance holds, or else with the defaults. */
+  async function open(): Promise<KV> {
+    const js = nats.connection().jetstream({ timeout: API_TIMEOUT_MS })
+    const opened = await js.views.kv(bucket, { history: 1 })
+    const { created, state } = (await opened.status()).streamInfo
+    const isNew = incarnation !== created || state.messages === 0
+    if (!isLoaded) {
+      values = createMapStore()
+      await initialize(opened, defaultEntries)
+    } else if (isNew) {
+      const held = toEntries()
+      await restore(opened, held, defaultEntries)
+      log.warn({ bucket, entries: held.size }, 'the bucket was deleted; restored from memory')
+    }
+    if (isNew) revisions.clear()
+    incarnation = created
+    received = (await opened.status()).streamInfo.state.last_seq
+    return opened
+  }
+
+  async function follow(opened: KV, ended: AbortSignal, onLoaded: () => void): Promise<void> {
+    const updates = await raceAbort(opened.watch(), ended)
+    const stop = new AbortController()
+    try {
+      await Promise.race([applyAll(), check(opened, AbortSignal.any([ended, stop.signal]))])
+    } finally {
+      stop.abort()
+      updates.stop()
+    }
+
+    async function applyAll(): Promise<void> {
+      for await (const update of updates) {
+        apply(update)
+        // The last initial value has delta 0. There is always one: the INITIALIZED key.
+        if (update.delta !== 0 || kv || stop.signal.aborted) continue
         kv = opened
         isLoaded = true
+        loading.resolve()
+        watchFailure = undefined
+        reportWatch()
         onLoaded()
       }
     }
   }
 
-  async function initialize(opened: KV): Promise<void> {
-    if (await opened.get(INITIALIZED)) return
-    for (const [id, value] of defaults) await createIfMissing(opened, toKey(id), JSON.stringify(value))
-    await createIfMissing(opened, INITIALIZED, '')
+  /** Returns once `signal` aborts. Throws if the bucket no longer exists, or if its updates are not received. */
+  async function check(opened: KV, signal: AbortSignal): Promise<void> {
+    let end = 0
+    for (;;) {
+      await sleep(CHECK_MS, signal)
+      if (signal.aborted) return
+      const { created, state } = (await opened.status()).streamInfo
+      if (created !== incarnation || state.messages === 0) throw new Error('the bucket was deleted')
+      if (received < end) throw new Error('updates are not received')
+      end = state.last_seq
+      if (writeFailure !== undefined) await attempt(probeWrite(opened)).catch(() => undefined)
+    }
   }
 
-  /** If the bucket was deleted and recreated, drops the values and revisions of the old one. */
-  async function dropOtherIncarnation(opened: KV): Promise<void> {
-    const { created } = (await opened.status()).streamInfo
-    if (incarnation !== undefined && incarnation !== created) {
-      for (const id of [...revisions.keys()]) void values.delete(id)
-      revisions.clear()
+  /** Notes the outcome of a write, as the state of the bucket. */
+  async function attempt(write: Promise<unknown>): Promise<void> {
+    try {
+      await write
+      writeFailure = undefined
+    } catch (error) {
+      writeFailure = toJetStreamReason(error)
+      throw error
     }
-    incarnation = created
   }
 
   function apply(entry: KvEntry): void {
     const { key, operation, revision } = entry
-    if (key === INITIALIZED) return
+    received = Math.max(received, revision)
+    if (key === INITIALIZED || !advance(key, revision)) return
     const id = toId(key)
-    if (!advance(id, revision)) return
-    if (operation !== 'PUT') return void values.delete(id)
+    if (id === undefined) log.warn({ bucket, key }, 'not the key of an id; ignored')
+    else if (operation === 'PUT') applyValue(id, entry)
+    else void values.delete(id)
+  }
+
+  function applyValue(id: string, entry: KvEntry): void {
     const parsed = schema.safeParse(parseJson(entry.string()))
     if (parsed.success) void values.set(id, parsed.data)
-    else log.warn({ bucket, key, reason: parsed.error.message }, 'invalid entry in the bucket; ignored')
+    else log.warn({ bucket, key: entry.key, reason: parsed.error.message }, 'invalid entry in the bucket; ignored')
   }
 
   /** @returns false if a newer revision is known */
-  function advance(id: string, revision: number): boolean {
-    if (revision <= (revisions.get(id) ?? 0)) return false
-    revisions.set(id, revision)
+  function advance(key: string, revision: number): boolean {
+    if (revision <= (revisions.get(key) ?? 0)) return false
+    revisions.set(key, revision)
     return true
   }
 
-  async function write(id: string, work: (kv: KV, key: string) => Promise<unknown>): Promise<void> {
-    if (!kv || nats.state() !== 'up') throw new UnavailableError(`the bucket ${bucket} is not writable`)
+  function toEntries(): Entries {
+    const { entries } = values.list({ limit: Number.POSITIVE_INFINITY })
+    return new Map(entries.map(([id, value]) => [id, JSON.stringify(value)]))
+  }
+
+  /** @param work returns what to do once the write is stored, unless the bucket was replaced in the meantime */
+  async function write(id: string, work: (kv: KV, key: string) => Promise<() => void>): Promise<void> {
+    const current = kv
+    if (!current || nats.state() !== 'up') throw new UnavailableError(`the bucket ${bucket} is not writable`)
     try {
-      await work(kv, toKey(id))
+      const writing = raceAbort(work(current, toKey(id)), nats.down())
+      await attempt(writing)
+      const onStored = await writing
+      if (kv === current) onStored()
     } catch (cause) {
       throw new UnavailableError(`the bucket ${bucket} did not acknowledge a write`, { cause })
     }
   }
 
-  function loaded(): Store<Value> {
+  function readable(): Store<Value> {
     if (!isLoaded) throw new UnavailableError(`the bucket ${bucket} has not been read yet`)
     return values
   }
@@ -128,28 +198,32 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     signal: closing.signal,
     initialMs: 250,
     onFailure(error) {
+      watchFailure = toJetStreamReason(error)
       // While NATS is down, the link has already logged it.
-      if (nats.state() === 'up') log.warn({ bucket, reason: toReason(error) }, 'cannot mirror the bucket; retrying')
+      if (nats.state() === 'up') reportWatch(error)
     },
   })
+  const reason = () => nats.reason() ?? writeFailure ?? (kv ? undefined : (watchFailure ?? 'not read yet'))
   return {
-    state: () => (kv && nats.state() === 'up' ? 'up' : 'down'),
+    state: () => (reason() === undefined && nats.state() === 'up' ? 'up' : 'down'),
+    reason,
     isLoaded: () => isLoaded,
-    get: (id) => loaded().get(id),
-    list: (range) => loaded().list(range),
+    loaded: loading.promise,
+    get: (id) => readable().get(id),
+    list: (range) => readable().list(range),
     async set(id, value) {
       await write(id, async (kv, key) => {
         // The acknowledgement has the revision, so there is no need to read the entry back.
         const revision = await kv.put(key, JSON.stringify(value))
-        if (advance(id, revision)) await values.set(id, value)
+        return () => advance(key, revision) && void values.set(id, value)
       })
     },
     async delete(id) {
-      if (loaded().get(id) === undefined) return false
+      if (readable().get(id) === undefined) return false
       await write(id, async (kv, key) => {
         await kv.delete(key)
         const entry = await kv.get(key)
-        if (entry) apply(entry)
+        return () => entry && apply(entry)
       })
       return true
     },
@@ -158,23 +232,6 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
       await mirroring
     },
   }
-}
-
-async function createIfMissing(kv: KV, key: string, value: string): Promise<void> {
-  try {
-    await kv.create(key, value)
-  } catch (error) {
-    if (!isWrongLastSequence(error)) throw error
-  }
-}
-
-/** Keys allow fewer characters than ids, and no consecutive dots. Others are encoded as `=` and two hex digits. */
-function toKey(id: string): string {
-  return id.replaceAll(/[^\w-]/g, (character) => `=${character.charCodeAt(0).toString(16).toUpperCase()}`)
-}
-
-function toId(key: string): string {
-  return key.replaceAll(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 
 function parseJson(text: string): unknown {

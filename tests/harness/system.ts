@@ -31,9 +31,8 @@ export async function startSystem(settings: Record<string, string> = {}, options
   const urls: Record<string, string> = { NATS_URL: nats.url, ...urlSettingsNextTo(edgePort) }
   const proxies: TcpProxy[] = []
   for (const name of options.proxied ? ['NATS_URL', 'REPORTING_URL'] : []) {
-    const { protocol, port } = new URL(urls[name] ?? '')
-    const proxy = stack.use(await startTcpProxy(Number(port), options.proxied?.delayMs))
-    urls[name] = `${protocol}//127.0.0.1:${proxy.port}`
+    const proxy = stack.use(await startTcpProxy(urls[name] ?? '', options.proxied?.delayMs))
+    urls[name] = proxy.url
     proxies.push(proxy)
   }
   const env = { DATA_DIR: directory.path, ...urls, ...settings }

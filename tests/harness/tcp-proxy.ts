@@ -1,51 +1,95 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { withResources } from './resources.ts'
+import { type SocketServer, startSocketServer } from './socket-server.ts'
 
+/** A TCP proxy that can fail as networks do. */
 export type TcpProxy = AsyncDisposable & {
-  port: number
-  /** Closes each connection in the middle of its next chunk. New connections work. */
+  url: string
+  /** The number of connections that the client has not closed. */
+  open: () => number
+  /** From now on, loses all data of the open connections, and keeps them open. */
+  silence(): void
+  /** Withholds what the server sends over connections that are opened from now on. */
+  hold(): void
+  /** Delivers what is withheld, and soon closes these connections, as a server does that gets no response. */
+  release(): void
+  /** Closes the open connections. */
+  close(): void
+  /** Closes each open connection in the middle of the next data that the client or the server sends. */
   cut(): void
 }
 
+type Connection = { client: Socket; server: Socket; isSilent: boolean; isDoomed: boolean; held: Buffer[] | undefined }
+
+const CLOSE_AFTER_MS = 1_000
+
 /**
- * Forwards connections to a local port.
- * @param delayMs how much later each chunk arrives, in each direction
+ * @param target the URL of the server
+ * @param delayMs how much later data arrives, in each direction
  */
-export async function startTcpProxy(target: number, delayMs = 0): Promise<TcpProxy> {
-  const sockets = new Set<Socket>()
-  let doomed = new Set<Socket>()
+export async function startTcpProxy(target: string, delayMs = 0): Promise<TcpProxy> {
+  await using stack = new AsyncDisposableStack()
+  const { protocol, hostname, port } = new URL(target)
+  const connections = new Set<Connection>()
+  let isHolding = false
 
-  function forward(from: Socket, to: Socket): void {
-    sockets.add(from)
-    from.on('error', () => undefined)
-    from.on('close', () => {
-      sockets.delete(from)
-      to.destroy()
-    })
-    from.on('data', async (chunk: Buffer) => {
-      // Timers with the same delay fire in order.
-      if (delayMs > 0) await sleep(delayMs)
-      if (!doomed.has(from)) return to.write(chunk)
-      to.write(chunk.subarray(0, chunk.length / 2), () => to.destroy())
-    })
+  async function send({ client, isDoomed }: Connection, to: Socket, data: Buffer): Promise<void> {
+    // Timers with the same delay fire in order.
+    if (delayMs > 0) await sleep(delayMs)
+    if (isDoomed) to.write(data.subarray(0, data.length / 2), () => client.destroy())
+    else to.write(data)
   }
 
-  const server = createServer((client) => {
-    const upstream = connect(target, '127.0.0.1')
-    forward(client, upstream)
-    forward(upstream, client)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    port: (server.address() as AddressInfo).port,
-    cut() {
-      doomed = new Set(sockets)
+  const proxy: SocketServer = stack.use(
+    await startSocketServer((client) => {
+      const server = connect(Number(port), hostname)
+      const connection: Connection = {
+        client,
+        server,
+        isSilent: false,
+        isDoomed: false,
+        held: isHolding ? [] : undefined,
+      }
+      connections.add(connection)
+      client.on('data', (data: Buffer) => connection.isSilent || send(connection, server, data))
+      server.on('data', (data: Buffer) => {
+        if (connection.held) connection.held.push(data)
+        else if (!connection.isSilent) void send(connection, client, data)
+      })
+      client.on('close', () => {
+        connections.delete(connection)
+        server.destroy()
+      })
+      server.on('close', () => connection.isSilent || client.destroy()).on('error', () => client.destroy())
+    }),
+  )
+  const { url } = proxy
+  return withResources(
+    {
+      url: url.replace('http:', protocol),
+      open: () => connections.size,
+      silence() {
+        for (const connection of connections) connection.isSilent = true
+      },
+      hold() {
+        isHolding = true
+      },
+      release() {
+        isHolding = false
+        for (const { client, held } of connections) {
+          if (!held) continue
+          for (const data of held) client.write(data)
+          setTimeout(() => client.destroy(), CLOSE_AFTER_MS)
+        }
+      },
+      close() {
+        for (const { client } of connections) client.destroy()
+      },
+      cut() {
+        for (const connection of connections) connection.isDoomed = true
+      },
     },
-    async [Symbol.asyncDispose]() {
-      server.close()
-      for (const socket of sockets) socket.destroy()
-      await once(server, 'close')
-    },
-  }
+    stack,
+  )
 }

@@ -1,0 +1,77 @@
+import type { DependencyState } from '../contracts/readiness.ts'
+import { openJetStreamManager, toJetStreamReason } from '../nats/jetstream.ts'
+import { NatsDownError, type NatsLink } from '../nats/link.ts'
+import { sleep } from '../runtime/sleep.ts'
+import { findStream } from './stream.ts'
+
+/** How often to check that JetStream responds, while neither appends nor pulls show it. */
+const PROBE_MS = 1_000
+
+/** A failed append is retried much sooner. Without a retry, the failure says nothing any more. */
+const FORGET_MS = 5_000
+
+/** The state of the log, derived from what appends and pulls bring back. */
+export type LogHealth = AsyncDisposable & {
+  state: () => DependencyState
+  /** Why the log is not up. */
+  reason: () => string | undefined
+  /** Notes the outcome of an append or a pull: the error, or nothing on success. */
+  note(error?: unknown): void
+  /** Notes the outcome of `work`, and returns it. */
+  observe<Result>(work: Promise<Result>): Promise<Result>
+}
+
+export function createLogHealth(nats: NatsLink): LogHealth {
+  const closing = new AbortController()
+  let notedAt = 0
+  let failure: string | undefined
+  let probeFailure: string | undefined
+
+  function note(error?: unknown): void {
+    // The link reports it, and its end.
+    if (error instanceof NatsDownError) return
+    notedAt = performance.now()
+    failure = error === undefined ? undefined : toJetStreamReason(error)
+    if (error === undefined) probeFailure = undefined
+  }
+
+  async function probe(): Promise<void> {
+    const idleMs = performance.now() - notedAt
+    if (nats.state() !== 'up' || idleMs < PROBE_MS) return
+    try {
+      await findStream(await openJetStreamManager(nats))
+      probeFailure = undefined
+      if (idleMs > FORGET_MS) failure = undefined
+    } catch (error) {
+      probeFailure = toJetStreamReason(error)
+    }
+  }
+
+  const probing = (async () => {
+    while (!closing.signal.aborted) {
+      await probe()
+      await sleep(PROBE_MS, closing.signal)
+    }
+  })()
+
+  const reason = () => nats.reason() ?? failure ?? probeFailure
+  return {
+    state: () => (nats.state() === 'up' && reason() === undefined ? 'up' : 'down'),
+    reason,
+    note,
+    async observe(work) {
+      try {
+        const result = await work
+        note()
+        return result
+      } catch (error) {
+        note(error)
+        throw error
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort()
+      await probing
+    },
+  }
+}

@@ -1,0 +1,23 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+
+const DEFAULT_PORT = 4222
+
+/**
+ * Resolves once a NATS server sends the first bytes of its INFO. The client itself never closes the socket of an
+ * attempt that times out before INFO, so that a server that hangs would cost one socket per attempt.
+ * @param server an address without credentials, with or without a scheme and a port
+ * @throws the connection error, or a TimeoutError
+ */
+export async function awaitGreeting(server: string, timeoutMs: number): Promise<void> {
+  const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`)
+  const host = hostname.replace(/^\[(.*)\]$/, '$1')
+  const socket = connect({ host, port: port === '' ? DEFAULT_PORT : Number(port) })
+  try {
+    await once(socket, 'data', { signal: AbortSignal.timeout(timeoutMs) })
+  } catch (error) {
+    throw error instanceof Error && error.name === 'AbortError' ? new Error(`no response from ${host}`) : error
+  } finally {
+    socket.destroy()
+  }
+}

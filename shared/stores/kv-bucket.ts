@@ -1,0 +1,68 @@
+import type { KV } from 'nats'
+import { isWrongLastSequence } from '../nats/jetstream.ts'
+import { toKey } from './kv-keys.ts'
+
+/** The key that marks a bucket as initialized. It is not the encoding of any id. */
+export const INITIALIZED = '_filled'
+
+/** Entries that are written at the same time. */
+const BATCH = 256
+
+/** Entries by id, as JSON. */
+export type Entries = Map<string, string>
+
+/**
+ * Writes the defaults to a new bucket. INITIALIZED is last, so that an interrupted initialization is continued. A key
+ * that was ever written keeps its value, and stays deleted if it was deleted: instances may do this concurrently.
+ */
+export async function initialize(kv: KV, defaults: Entries): Promise<void> {
+  if (await kv.get(INITIALIZED)) return
+  await createAll(kv, defaults)
+  await createIfMissing(kv, INITIALIZED, '')
+}
+
+/**
+ * Writes what this instance holds to a bucket that has replaced a deleted one. What is already in the new bucket wins,
+ * except for the defaults of an instance that started without knowing the old bucket.
+ */
+export async function restore(kv: KV, held: Entries, defaults: Entries): Promise<void> {
+  await createAll(kv, held)
+  await createIfMissing(kv, INITIALIZED, '')
+  for (const [id, value] of defaults) if (held.get(id) !== value) await replaceDefault(kv, id, value, held.get(id))
+}
+
+/** Throws unless the bucket stores a write. */
+export async function probeWrite(kv: KV): Promise<void> {
+  const marker = await kv.get(INITIALIZED)
+  // A bucket that was recreated in the meantime must not be marked before it is filled.
+  await kv.put(INITIALIZED, '', { previousSeq: marker?.revision ?? 0 })
+}
+
+async function createAll(kv: KV, entries: Entries): Promise<void> {
+  const queue = [...entries]
+  while (queue.length > 0) {
+    await Promise.all(queue.splice(0, BATCH).map(([id, value]) => createIfMissing(kv, toKey(id), value)))
+  }
+}
+
+function createIfMissing(kv: KV, key: string, value: string): Promise<void> {
+  // Unlike create(), this does not recreate a deleted key.
+  return unlessOutdated(kv.put(key, value, { previousSeq: 0 }))
+}
+
+async function replaceDefault(kv: KV, id: string, value: string, held: string | undefined): Promise<void> {
+  const key = toKey(id)
+  const entry = await kv.get(key)
+  if (entry?.operation !== 'PUT' || entry.string() !== value) return
+  const previousSeq = entry.revision
+  await unlessOutdated(held === undefined ? kv.delete(key, { previousSeq }) : kv.put(key, held, { previousSeq }))
+}
+
+/** Ignores that another write was first. */
+async function unlessOutdated(write: Promise<unknown>): Promise<void> {
+  try {
+    await write
+  } catch (error) {
+    if (!isWrongLastSequence(error)) throw error
+  }
+}

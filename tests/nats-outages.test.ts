@@ -1,0 +1,195 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { sleep } from '../shared/runtime/sleep.ts'
+import { jsonRequest } from '../shared/testing/json-request.ts'
+import { postAsset } from './harness/assets.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { getJson, play, views } from './harness/plays.ts'
+import { type System, startSystem } from './harness/system.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
+
+/** How long an outage may go unnoticed. */
+const DETECT_MS = 2_000
+
+/** How long recovery may take. */
+const RECOVER_MS = 5_000
+
+const fields = { title: 'Metropolis', genre: 'drama', summary: '' }
+
+describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
+  let stack: AsyncDisposableStack
+  let system: System
+  afterEach(() => stack?.disposeAsync())
+
+  async function start(natsConfig = '') {
+    stack = new AsyncDisposableStack()
+    const { path } = stack.use(await createTempDirectory('nats-config'))
+    const config = join(path, 'nats.conf')
+    await writeFile(config, natsConfig)
+    system = stack.use(await startSystem({}, { config }))
+    await expectStates('up', RECOVER_MS)
+  }
+
+  const usersOfNats = () => [system.play, system.metadata, system.cdnurl, system.listener]
+
+  /** The state of NATS as each service and the console show it. */
+  async function expectStates(state: 'up' | 'down', limitMs: number): Promise<void> {
+    await Promise.all([
+      ...usersOfNats().map(({ url }) =>
+        eventually(
+          async () => expect(await getJson(`${url}/readyz`)).toMatchObject({ dependencies: { nats: state } }),
+          limitMs,
+        ),
+      ),
+      eventually(
+        async () => expect(await getJson(`${system.play.url}/status`)).toMatchObject({ parts: { events: { state } } }),
+        limitMs,
+      ),
+    ])
+  }
+
+  const expectViews = (userId: string, count: number) =>
+    eventually(async () => expect(await views(system.reporting.url, 'user', userId)).toBe(count))
+
+  test('a NATS server that hangs is shown as down within 2 s, without plays, and all plays are counted', async () => {
+    await start()
+    await system.nats.signal('SIGSTOP')
+    await expectStates('down', DETECT_MS)
+    for (let count = 0; count < 5; count += 1) {
+      const since = performance.now()
+      expect(await play(system.play.url, '456', 'hanging')).toMatchObject({
+        body: { degraded: ['events'] },
+        status: 200,
+      })
+      expect(performance.now() - since).toBeLessThan(500)
+    }
+    await system.nats.signal('SIGCONT')
+    await expectStates('up', RECOVER_MS)
+    await expectViews('hanging', 5)
+  })
+
+  test('a log and buckets that are full are shown with the reason, and used again once there is room', async () => {
+    await start('jetstream { max_file_store: 1MB }')
+    const write = () => fetch(`${system.metadata.url}/content/asset/789`, jsonRequest(fields))
+    const reasonOf = async (url: string) => ((await getJson(`${url}/readyz`)) as { reasons?: object }).reasons
+    const full = { nats: 'insufficient resources' }
+    await fillStorage(system)
+    expect(await play(system.play.url, '456', 'full')).toMatchObject({ status: 200, body: { degraded: ['events'] } })
+    expect((await write()).status).toBe(503)
+    for (const { url } of [system.play, system.metadata]) expect(await reasonOf(url)).toEqual(full)
+    expect(await getJson(`${system.metadata.url}/readyz`)).toMatchObject({ dependencies: { nats: 'down' } })
+    await sleep(2_000)
+    for (const { url } of [system.play, system.metadata]) expect(await reasonOf(url)).toEqual(full)
+    await system.nats.use(async (connection) => (await connection.jetstreamManager()).streams.delete('FILLER'))
+    await expectStates('up', RECOVER_MS)
+    for (const { url } of usersOfNats()) expect(await reasonOf(url)).toBeUndefined()
+    expect((await write()).status).toBe(200)
+    await expectViews('full', 1)
+  })
+
+  test('after a pause in which the server gave up on all services, everything recovers within 5 s', async () => {
+    await start('ping_interval: "1s", ping_max: 1, write_deadline: "1s"')
+    const { metadata, cdnurl, reporting, listener, play: edge, nats } = system
+    const services = [metadata, cdnurl, reporting, listener, edge]
+    await seed(3_000)
+    const linesBefore = services.map((service) => service.lines().length)
+    const logged = () => services.flatMap((service, index) => service.lines().slice(linesBefore[index]))
+    for (const service of services) await service.signal('SIGSTOP')
+    // Changes that the paused services miss.
+    await nats.use(async (connection) => {
+      const kv = await connection.jetstream().views.kv('metadata')
+      for (let n = 0; n < 1_000; n += 1) await kv.put(`asset-${n}`, JSON.stringify({ ...fields, title: `new ${n}` }))
+    })
+    await sleep(5_000)
+    for (const service of services) await service.signal('SIGCONT')
+    const resumed = performance.now()
+    await eventually(() => {
+      const isBack = (line: string) => line.includes('"NATS is up"')
+      expect(logged().filter(isBack)).toHaveLength(usersOfNats().length)
+    }, RECOVER_MS)
+    await expectStates('up', RECOVER_MS)
+    for (const { url, path, body } of [
+      { url: metadata.url, path: '/content/asset/after', body: fields },
+      { url: cdnurl.url, path: '/url/asset/after', body: { url: 'path/after.mp4' } },
+    ]) {
+      await eventually(
+        async () => expect((await fetch(`${url}${path}`, jsonRequest(body))).status).toBe(200),
+        RECOVER_MS,
+      )
+    }
+    await eventually(async () => {
+      expect(await getJson(`${metadata.url}/content/asset/asset-999`)).toMatchObject({ title: 'new 999' })
+    }, RECOVER_MS)
+    await eventually(async () => {
+      expect(await play(edge.url, 'after', 'woken')).toMatchObject({ status: 200, body: { title: fields.title } })
+    }, RECOVER_MS)
+    expect(performance.now() - resumed).toBeLessThan(RECOVER_MS)
+    expect(logged().filter((line) => !isStateChange(line))).toEqual([])
+    for (const service of services.toReversed()) {
+      const since = performance.now()
+      await service.signal('SIGTERM')
+      expect(performance.now() - since).toBeLessThan(DETECT_MS)
+    }
+  })
+
+  test('services stop within 2 s while NATS hangs', async () => {
+    await start()
+    await system.nats.signal('SIGSTOP')
+    for (const service of [system.play, system.listener, system.cdnurl, system.metadata]) {
+      const since = performance.now()
+      await service.signal('SIGTERM')
+      expect(performance.now() - since).toBeLessThan(DETECT_MS)
+      expect(await service.ended()).toBe(0)
+    }
+  })
+
+  test('an entry whose key no id has does not appear in the catalogue', async () => {
+    await start()
+    await system.nats.use(async (connection) => {
+      const kv = await connection.jetstream().views.kv('metadata')
+      for (const key of ['=zz', 'a.b', '_x']) await kv.put(key, JSON.stringify(fields))
+    })
+    await postAsset(system, { id: 'last', title: 'Last' })
+    await eventually(async () => {
+      expect(await getJson(`${system.play.url}/catalogue`)).toMatchObject({
+        assets: [{ id: '123' }, { id: '456' }, { id: 'last' }],
+      })
+    })
+  })
+
+  async function seed(count: number): Promise<void> {
+    const lines = Array.from(
+      { length: count },
+      (_, n) => `${JSON.stringify({ id: `asset-${n}`, url: 'a.mp4', ...fields })}\n`,
+    )
+    for (const url of [`${system.cdnurl.url}/url/assets`, `${system.metadata.url}/content/assets`]) {
+      const headers = { 'content-type': 'application/x-ndjson' }
+      await eventually(async () =>
+        expect((await fetch(url, { method: 'POST', headers, body: lines.join('') })).status).toBe(200),
+      )
+    }
+  }
+})
+
+async function fillStorage({ nats }: System): Promise<void> {
+  await nats.use(async (connection) => {
+    await (await connection.jetstreamManager()).streams.add({ name: 'FILLER', subjects: ['filler'] })
+    const js = connection.jetstream()
+    for (const size of [8_000, 100]) {
+      await expect(
+        (async () => {
+          for (;;) await js.publish('filler', 'x'.repeat(size))
+        })(),
+      ).rejects.toThrow()
+    }
+  })
+}
+
+/** Info lines, and the one warning that announces an outage. */
+function isStateChange(line: string): boolean {
+  if (!line.startsWith('{')) return false
+  const { level, msg } = JSON.parse(line)
+  return level <= 30 || msg === 'NATS is down'
+}
