@@ -1,17 +1,22 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { isFree } from '../scripts/start/free-port.ts'
 import type { ServiceName } from '../services.ts'
 import { toOrigin } from '../shared/runtime/origin.ts'
 import { type Child, startChild } from './harness/child.ts'
 import { hasConsul } from './harness/consul-agent.ts'
+import { serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion, pathWithNats } from './harness/nats-server.ts'
 import { getJson, play, views } from './harness/plays.ts'
 import { freePortRange, portNextTo } from './harness/ports.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
+
+/** From the port of play to that of NATS. */
+const NATS_OFFSET = 4222 - 8080
 
 describe('npm start', { timeout: 60_000 }, () => {
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
@@ -59,6 +64,25 @@ describe('npm start', { timeout: 60_000 }, () => {
       await expect(play(urlOf('play'), '456', '8')).rejects.toThrow()
     },
   )
+
+  test.each([
+    { mode: 'with nats-server', path: pathWithNats, skip: !natsVersion },
+    { mode: 'in one process', path: '', skip: false },
+  ])('leaves no process behind when it is killed, $mode', async ({ path, skip }) => {
+    if (skip) return
+    await using child = start({ PATH: path })
+    await says(child, /^Try: curl/)
+    const pids = childrenOf(child.pid)
+    expect(pids.length).toBe(path ? serviceNames.length + 1 : 1)
+    const ports = [...serviceNames.map((name) => portNextTo(edge, name)), ...(path ? [edge + NATS_OFFSET] : [])]
+    try {
+      await child.signal('SIGKILL')
+      await eventually(async () => expect(await Promise.all(ports.map((port) => isFree(port)))).not.toContain(false))
+      await eventually(() => expect(pids.filter(isRunning)).toEqual([]))
+    } finally {
+      for (const pid of pids) endIfRunning(pid)
+    }
+  })
 
   test.skipIf(!natsVersion || !hasConsul)(
     'with --consul, also starts an agent and a second metadata instance',
@@ -148,6 +172,19 @@ function says(child: Child, text: RegExp): Promise<string> {
 async function pidOfService(child: Child, name: string): Promise<number> {
   const line = await child.line((text) => (text.includes(`"name":"${name}"`) ? text : undefined))
   return JSON.parse(line).pid
+}
+
+function childrenOf(pid: number): number[] {
+  const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
+  return stdout.trim().split(/\s+/).map(Number)
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
 }
 
 function endIfRunning(pid: number): void {

@@ -12,6 +12,21 @@ const HEALTHY_MS = 30_000
 /** Longer than the graceful shutdown of a service. */
 const STOP_TIMEOUT_MS = 12_000
 
+/**
+ * Runs before each command, in its process group: a job that reads a pipe whose other end only the supervisor has. If
+ * the supervisor is killed, the pipe closes, and the job stops the group. So nothing depends on the parent's pid, and a
+ * command that is started in another way is not affected.
+ */
+const GUARD = `(
+  trap '' TERM
+  read -r _ <&3
+  kill -s TERM -- -$$
+  for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do kill -s 0 $$ && /bin/sleep 1 || exit; done
+  kill -s KILL -- -$$
+) >/dev/null 2>&1 &
+exec 3<&-
+`
+
 type Options = {
   commands: Command[]
   env: NodeJS.ProcessEnv
@@ -30,7 +45,8 @@ export type Supervisor = AsyncDisposable & {
 
 /**
  * Keeps processes running: one that exits is restarted with exponential backoff, and the others keep running. Disposing
- * stops them one by one, last started first, so that each process stops before its dependencies.
+ * stops them one by one, last started first, so that each process stops before its dependencies. They also stop if the
+ * supervisor is killed.
  */
 export function supervise({ commands, ...options }: Options): Supervisor {
   const stopping = new AbortController()
@@ -56,7 +72,10 @@ function keepRunning(
   async function run(resetBackoff: () => void): Promise<void> {
     const started = performance.now()
     // In its own process group, so that Ctrl-C reaches only the supervisor, which stops the processes in order.
-    child = spawn('/bin/sh', ['-c', command], { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    const stdio = ['ignore', 'pipe', 'pipe', 'pipe'] as const
+    child = spawn('/bin/sh', ['-c', GUARD + command], { env, detached: true, stdio: [...stdio] })
+    const [, , , guard] = child.stdio
+    child.once('exit', () => guard?.destroy())
     for (const stream of [child.stdout, child.stderr]) {
       if (stream) createInterface({ input: stream }).on('line', (line) => onLine(name, line))
     }
