@@ -1,5 +1,10 @@
 import { Position, toLogPosition } from '../../shared/contracts/position.ts'
-import { readBacklog, readStreamStatus, type StreamStatus } from '../../shared/event-log/stream-status.ts'
+import {
+  readBacklog,
+  readDeadLetterStatus,
+  readStreamStatus,
+  type StreamStatus,
+} from '../../shared/event-log/stream-status.ts'
 import { connectToNats, withoutCredentials } from '../../shared/nats/connect.ts'
 import { isWithoutJetStream, type JetStreamManager, openJetStreamManager } from '../../shared/nats/jetstream.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
@@ -24,6 +29,8 @@ export async function* checkNats({ servers, maxAgeMs, reporting }: Options): Asy
     yield ok(`${connection.getServer()} (nats-server ${connection.info?.version}) is up`)
     if (!stream) return yield about('log').ok('the stream EVENTS does not exist yet: nothing has been played')
     yield* diagnoseStream(stream, maxAgeMs)
+    const { count, lastReason = 'unknown' } = await readDeadLetterStatus({ connection: () => connection })
+    yield* diagnoseDeadLetters(count, ` in events.rejected, the last one because: ${lastReason}`)
     const progress = await sampleTwice(() => readProgress(jsm, reporting)).catch(() => undefined)
     if (progress) yield* diagnoseProgress(progress)
   } catch (error) {
@@ -49,10 +56,11 @@ function* diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Ge
   const text = `stream EVENTS: ${plural(stream.messages, 'message')}, ${size}${since}, kept ${toRetention(stream.maxAgeMs)}`
   if (wantedMs === undefined || wantedMs === stream.maxAgeMs) yield ok(text)
   else yield warn(`${text}, not ${toRetention(wantedMs)}: restart play and queue-listener with this EVENTS_MAX_AGE`)
+}
 
-  const { count, lastReason = 'unknown' } = stream.deadLetters
-  const letters = `${plural(count, 'dead letter')} in events.rejected, the last one because: ${lastReason}`
-  if (count > 0) yield warn(`${letters}: fix the producer; dead letters are not counted`)
+function* diagnoseDeadLetters(count: number, where: string): Generator<Finding> {
+  const fix = 'fix its producer; then npm run dead-letters shows, replays and deletes what is not counted'
+  if (count > 0) yield about('log').warn(`${plural(count, 'dead letter')}${where}: ${fix}`)
 }
 
 /** @throws if reporting does not respond */
@@ -86,6 +94,7 @@ function* diagnoseProgress(progress: Samples<Awaited<ReturnType<typeof readProgr
 
 /** Reads the lag from the metrics of queue-listener: embedded mode has no other source. */
 export async function* checkMetrics([listener = '']: string[]): AsyncGenerator<Finding> {
+  yield* diagnoseDeadLetters(toMetric(await probe(listener, '/metrics'), 'dead_letters'), '')
   const samples = await sampleTwice(async () => {
     const metrics = await probe(listener, '/metrics')
     const read = (name: string) => toMetric(metrics, `event_log_${name}`)

@@ -6,8 +6,10 @@ import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { toReason } from '../runtime/reason.ts'
 import { createBatchBuilder } from './batch-builder.ts'
-import { createDeadLetters, type DeadLetters, type KnownDeadLetters } from './dead-letters.ts'
+import { createDeadLetterIndex, type DeadLetterIndex, isDeletion } from './dead-letter-index.ts'
+import { createDeadLetterWriter, type DeadLetterWriter } from './dead-letters.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
+import { createJetStreamDeadLetters } from './jetstream-dead-letters.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
 import { ensureStream, type Retention, STREAM, VIEWS } from './stream.ts'
 import { readBacklog } from './stream-status.ts'
@@ -25,13 +27,11 @@ type Deps = Retention & { nats: NatsLink; log: Logger }
 
 /** The log as a JetStream stream in file storage. */
 export function createJetStreamEventLog({ nats, log, ...retention }: Deps): EventLog {
-  let known: KnownDeadLetters = { incarnation: '', upTo: 0, originals: new Set() }
+  const index = createDeadLetterIndex(nats)
+  const maxPayload = () => nats.connection().info?.max_payload ?? DEFAULT_MAX_PAYLOAD
 
-  function openDeadLetters(jsm: JetStreamManager, incarnation: string): DeadLetters {
-    if (known.incarnation !== incarnation) known = { incarnation, upTo: 0, originals: new Set() }
-    const connection = nats.connection()
-    const maxPayload = connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD
-    return createDeadLetters({ js: connection.jetstream(), jsm, maxPayload, known, log })
+  function openWriter(): DeadLetterWriter {
+    return createDeadLetterWriter({ js: nats.connection().jetstream(), maxPayload: maxPayload(), index, log })
   }
 
   async function openReader(after: LogPosition | undefined) {
@@ -39,7 +39,9 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
     const { created, state } = await ensureStream(jsm, retention)
     const from = startingPosition(after, { incarnation: created, sequence: state.last_seq })
     const consumer = await createConsumer(nats, jsm, from.sequence + 1)
-    return { from, consumer, deadLetters: openDeadLetters(jsm, created) }
+    await index.refresh()
+    await index.cleanUp()
+    return { from, consumer, deadLetters: openWriter() }
   }
 
   return {
@@ -63,7 +65,7 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
           for await (const message of messages) {
             delivered += 1
             if (message.info.deliverySequence !== delivered) throw new Error('messages were lost in delivery')
-            const decoded = decode(message, deadLetters)
+            const decoded = decode(message, index, deadLetters)
             if (!batch.hasRoom(message.data.length, decoded?.views.length ?? 0)) {
               await deadLetters.flush()
               yield batch.take(message.info.pending + 1)
@@ -90,13 +92,13 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
     },
     async reject(sequence, reason) {
       const jsm = await openJetStreamManager(nats)
-      const { created } = await ensureStream(jsm, retention)
       const message = await jsm.streams.getMessage(STREAM, { seq: sequence })
-      const deadLetters = openDeadLetters(jsm, created)
+      const deadLetters = openWriter()
       const { subject, data } = message
       deadLetters.add({ sequence, subject, data, reason, headers: () => message.header })
       await deadLetters.flush()
     },
+    deadLetters: createJetStreamDeadLetters({ nats, index, maxPayload }),
     async end() {
       const { created, state } = await ensureStream(await openJetStreamManager(nats), retention)
       return { incarnation: created, sequence: state.last_seq }
@@ -137,8 +139,11 @@ async function assertNoneLost(consumer: Consumer, delivered: number): Promise<vo
   if (info.delivered.consumer_seq !== delivered) throw new Error('messages were lost in delivery')
 }
 
-function decode(message: JsMsg, deadLetters: DeadLetters): DecodedViews | undefined {
+/** The views of a message; undefined for a dead letter, even if it is valid by now: its replay may be in the log. */
+function decode(message: JsMsg, index: DeadLetterIndex, deadLetters: DeadLetterWriter): DecodedViews | undefined {
   const { seq: sequence, subject, data } = message
+  if (index.resolutionOf(sequence) || isDeletion(message)) return { views: [], traces: [] }
+  if (index.copyOf(sequence) !== undefined) return undefined
   try {
     return decodeViews(data, storedAt(message))
   } catch (error) {
