@@ -4,12 +4,15 @@ import { toLine, toPrintable } from '../../shared/runtime/printable.ts'
 const SUBJECT_WIDTH = 24
 const MIN_REASON_WIDTH = 20
 
+/** Their width, with the gaps. */
+const OTHER_COLUMNS = 9 + 19 + 8 + SUBJECT_WIDTH + 4 * 2
+
 /** The heading of the table of dead letters. */
 export const heading = toRow('sequence', 'since', 'size', 'subject', 'reason')
 
 /** Rows of at most `width` characters, unless even a short reason does not fit. */
 export function toRows(letters: DeadLetter[], width: number): string {
-  const reasonWidth = Math.max(MIN_REASON_WIDTH, width - toRow('', '', '', '', '').length)
+  const reasonWidth = Math.max(MIN_REASON_WIDTH, width - OTHER_COLUMNS)
   const rows = letters.map(({ sequence, at, size, subject = '-', reason }) => {
     const since = toLine(at, 19).replace('T', ' ')
     return toRow(String(sequence), since, String(size), shorten(subject, SUBJECT_WIDTH), shorten(reason, reasonWidth))

@@ -58,8 +58,9 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
     // Expired or purged: only reading all of them again shows which.
     if (state.incarnation !== stream?.created || stored < state.stored) state = emptyState(stream?.created ?? '')
     if (!stream) return
-    for await (const message of scan(nats, jsm, REPLAYS, state.readUpTo.resolutions + 1)) addResolution(message)
+    // In this order: a copy is removed after its dead letter is resolved, so one of the two is always found.
     for await (const message of scan(nats, jsm, DEAD_LETTERS, state.readUpTo.copies + 1)) addCopy(message)
+    for await (const message of scan(nats, jsm, REPLAYS, state.readUpTo.resolutions + 1)) addResolution(message)
   }
 
   function addResolution(message: JsMsg): void {
