@@ -71,12 +71,22 @@ test('the metrics show total views, total dead letters and the latest position',
   expect(await sample('event_log_position')).toBe(9)
 })
 
-type Fakes = { backlog?: () => Promise<Backlog>; readPosition?: () => Promise<LogPosition | undefined> }
+test('the metrics show the dead letters that are not resolved, and NaN while the log is unavailable', async () => {
+  expect(await setUp({ count: async () => 2 }).sample('dead_letters')).toBe(2)
+  expect(await setUp({ count: () => Promise.reject(new Error('down')) }).sample('dead_letters')).toBe(Number.NaN)
+})
+
+type Fakes = {
+  backlog?: () => Promise<Backlog>
+  readPosition?: () => Promise<LogPosition | undefined>
+  count?: () => Promise<number>
+}
 
 /** The metrics for a log with this backlog, and the positions from which it was measured. */
 function setUp({
   backlog = async () => ({ messages: 0, since: undefined }),
   readPosition = async () => position,
+  count = async () => 0,
 }: Fakes = {}) {
   const metrics = createMetrics()
   const measuredAfter: (LogPosition | undefined)[] = []
@@ -88,6 +98,7 @@ function setUp({
         measuredAfter.push(after)
         return backlog()
       },
+      deadLetters: { count },
     },
   })
   async function samples(...names: string[]): Promise<number[]> {

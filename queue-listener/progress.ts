@@ -1,6 +1,6 @@
 import { Counter, Gauge } from 'prom-client'
 import type { LogPosition } from '../shared/contracts/position.ts'
-import type { Backlog, EventLog, LogBatch } from '../shared/event-log/event-log.ts'
+import type { Backlog, DeadLetters, EventLog, LogBatch } from '../shared/event-log/event-log.ts'
 import { raceAbort } from '../shared/runtime/race-abort.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 import type { ReportingClient } from './reporting-client.ts'
@@ -8,7 +8,11 @@ import type { ReportingClient } from './reporting-client.ts'
 /** Bounds how long an unreachable dependency delays a scrape. */
 const MEASURE_TIMEOUT_MS = 1_000
 
-type Deps = { metrics: Metrics; eventLog: Pick<EventLog, 'backlog'>; reporting: Pick<ReportingClient, 'position'> }
+type Deps = {
+  metrics: Metrics
+  eventLog: Pick<EventLog, 'backlog'> & { deadLetters: Pick<DeadLetters, 'count'> }
+  reporting: Pick<ReportingClient, 'position'>
+}
 
 /**
  * Exposes counting progress and lag. The lag is measured on each scrape, so that it grows even while nothing is
@@ -57,6 +61,15 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
     registers,
     async collect() {
       this.set(toAge(await lag()))
+    },
+  })
+  new Gauge({
+    name: 'dead_letters',
+    help: 'Dead letters that are neither replayed nor deleted',
+    registers,
+    async collect() {
+      const counting = raceAbort(eventLog.deadLetters.count(), AbortSignal.timeout(MEASURE_TIMEOUT_MS))
+      this.set(await counting.catch(() => Number.NaN))
     },
   })
 

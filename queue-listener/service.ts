@@ -4,19 +4,19 @@ import { createServiceClient } from '../shared/client/service-client.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
-import { createBaseApp } from '../shared/http/base-app.ts'
-import { warnIfUnprotected, writeToken } from '../shared/http/write-token.ts'
+import { privateToken, warnIfUnprotected, writeSettings } from '../shared/http/write-token.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { natsUrl } from '../shared/nats/settings.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
+import { createQueueListenerApp } from './app.ts'
 import { forward } from './forward.ts'
 import { createProgress } from './progress.ts'
 import { createReportingClient } from './reporting-client.ts'
 import { watchForStall } from './stall.ts'
 
-const own = { WRITE_TOKEN: writeToken, REPORTING_URL: urlsOf(services.reporting) }
+const own = { ...writeSettings, REPORTING_URL: urlsOf(services.reporting) }
 const processSettings = { ...own, NATS_URL: natsUrl, EVENTS_MAX_AGE: eventsMaxAge }
 
 /** Starts forwarding a log to reporting. */
@@ -34,7 +34,9 @@ export async function startQueueListener(
   )
   health.watch(eventLog.name, { state: eventLog.state, reason: eventLog.reason, required: true })
   health.watch(name, { state: client.state, required: true })
-  const address = await serve(createBaseApp(service), service, settings)
+  const { deadLetters } = eventLog
+  const app = createQueueListenerApp({ ...service, deadLetters, writeToken: privateToken(settings) })
+  const address = await serve(app, service, settings)
 
   const reporting = createReportingClient(instrumentClient(client, metrics), tracing)
   const onForwarded = createProgress({ metrics, eventLog, reporting })

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { ParseArgsOptionsConfig } from 'node:util'
 import { services } from '../services.ts'
-import { parseCommandLine, USAGE_STATUS, UsageError } from '../shared/runtime/command-line.ts'
+import { parseArguments, type parseCommandLine, USAGE_STATUS, UsageError } from '../shared/runtime/command-line.ts'
 import { wantsHelp } from '../shared/runtime/settings.ts'
 
 type Command<Options extends ParseArgsOptionsConfig> = {
@@ -13,15 +13,17 @@ type Command<Options extends ParseArgsOptionsConfig> = {
   options: Options
   /** If true, settings are also read from `.env`. Variables that are already set take precedence. */
   dotEnv?: boolean
+  /** Whether it takes arguments besides options. */
+  takesArguments?: boolean
 }
 
 /**
- * Runs a command with its parsed options. `run` returns the exit status, 0 by default. On a UsageError, prints one line
+ * Runs a command with its parsed options, and its arguments if it takes any. `run` returns the exit status, 0 by default. On a UsageError, prints one line
  * and exits with status 2.
  */
 export async function runCommand<Options extends ParseArgsOptionsConfig>(
-  { name, usage, options, dotEnv = false }: Command<Options>,
-  run: (values: ReturnType<typeof parseCommandLine<Options>>) => Promise<number> | Promise<void>,
+  { name, usage, options, dotEnv = false, takesArguments = false }: Command<Options>,
+  run: (values: ReturnType<typeof parseCommandLine<Options>>, given: string[]) => Promise<number> | Promise<void>,
 ): Promise<void> {
   const source = { args: process.argv.slice(2), env: process.env }
   if (wantsHelp(source)) {
@@ -30,7 +32,8 @@ export async function runCommand<Options extends ParseArgsOptionsConfig>(
   }
   try {
     if (dotEnv && existsSync('.env')) process.loadEnvFile('.env')
-    process.exitCode = (await run(parseCommandLine(source.args, options))) ?? 0
+    const { values, positionals } = parseArguments(source.args, options, takesArguments)
+    process.exitCode = (await run(values, positionals)) ?? 0
   } catch (error) {
     if (!(error instanceof UsageError)) throw error
     process.stderr.write(`${name}: ${error.message}\n`)

@@ -1,12 +1,15 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { DeadLetterPage } from '../shared/contracts/dead-letter.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { serviceNames } from './harness/each-service.ts'
 import { type Services, startEmbedded } from './harness/embedded.ts'
+import { eventually } from './harness/eventually.ts'
 import { startIsolated } from './harness/isolated.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { loadOpenApi, type OpenApi, type Operation } from './harness/openapi.ts'
+import { insertRaw, publishRaw } from './harness/raw-messages.ts'
 import { type RequestKind, requestKinds } from './harness/requests.ts'
 import { expectDocumented, expectProblemShape, send } from './harness/responses.ts'
 import { startSystem } from './harness/system.ts'
@@ -22,15 +25,39 @@ const CONDITIONAL = [408, 503, 507]
 /** Counting a batch advances reporting's position, so that it then rejects the batch in its examples. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]
 
+/** So many that the last ones are beyond the small numbers that fast-check prefers. */
+const DEAD_LETTERS = 320
+const invalid = Array.from({ length: DEAD_LETTERS }, () => 'not json')
+
 const modes = [
-  { mode: 'as processes', start: startSystem, skip: !natsVersion },
-  { mode: 'embedded', start: startEmbedded, skip: false },
+  { mode: 'as processes', start: startSystemWithDeadLetters, skip: !natsVersion },
+  { mode: 'embedded', start: startEmbeddedWithDeadLetters, skip: false },
 ]
+
+async function startSystemWithDeadLetters(settings: Record<string, string>): Promise<Services> {
+  const system = await startSystem(settings)
+  await publishRaw(system.nats, invalid)
+  return system
+}
+
+function startEmbeddedWithDeadLetters(settings: Record<string, string>): Promise<Services> {
+  return startEmbedded(settings, (dataDir) => insertRaw(dataDir, invalid))
+}
 
 describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, { timeout: 60_000 }, ({ start, skip }) => {
   let system: Services
+  let sequences: number[]
   beforeAll(async () => {
-    if (!skip) system = await start({ WRITE_TOKEN: 'conforming' })
+    if (skip) return
+    system = await start({ WRITE_TOKEN: 'conforming' })
+    await eventually(async () => {
+      const letters = await fetch(`${system['queue-listener'].url}/dead-letters?limit=1000`, {
+        headers: { authorization },
+      })
+      const { deadLetters } = DeadLetterPage.parse(await letters.json())
+      expect(deadLetters).toHaveLength(DEAD_LETTERS)
+      sequences = deadLetters.map(({ sequence }) => sequence).toReversed()
+    })
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
@@ -40,7 +67,7 @@ describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, { timeout: 60_000 }, (
       const { url } = system[name]
       const api = await loadOpenApi(url)
       expect(api.operations.length).toBeGreaterThan(2)
-      for (const operation of api.operations) {
+      for (const operation of api.operations.map((one, index) => withDeadLetter(one, sequences[index]))) {
         await restoreExamples()
         const statuses = new Set<number>()
         for (const kind of requestKinds(operation, api, authorization)) {
@@ -94,6 +121,14 @@ describe('without any dependency', () => {
     }
   })
 })
+
+/** Makes the example of a `sequence` a dead letter that no other operation uses, because each is resolved once. */
+function withDeadLetter(operation: Operation, sequence = 0): Operation {
+  const parameters = operation.parameters.map((parameter) =>
+    parameter.name === 'sequence' ? { ...parameter, schema: { ...parameter.schema, examples: [sequence] } } : parameter,
+  )
+  return { ...operation, parameters }
+}
 
 function isStream({ 200: done }: Operation['responses']): boolean {
   return done?.content?.['text/event-stream'] !== undefined

@@ -74,7 +74,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     await says(child, /^Try: curl/)
     const pids = childrenOf(child.pid)
     expect(pids.length).toBe(path ? serviceNames.length + 1 : 1)
-    const ports = [...serviceNames.map((name) => portNextTo(edge, name)), ...(path ? [edge + NATS_OFFSET] : [])]
+    const ports = [...serviceNames.map((name) => portNextTo(edgePort, name)), ...(path ? [edgePort + NATS_OFFSET] : [])]
     try {
       await child.signal('SIGKILL')
       await eventually(async () => expect(await Promise.all(ports.map((port) => isFree(port)))).not.toContain(false))

@@ -1,6 +1,11 @@
 import { LostViews } from '../../shared/contracts/lost-views.ts'
 import { type LogPosition, Position, toLogPosition } from '../../shared/contracts/position.ts'
-import { readBacklog, readStreamStatus, type StreamStatus } from '../../shared/event-log/stream-status.ts'
+import {
+  readBacklog,
+  readDeadLetterStatus,
+  readStreamStatus,
+  type StreamStatus,
+} from '../../shared/event-log/stream-status.ts'
 import { connectToNats, withoutCredentials } from '../../shared/nats/connect.ts'
 import { isWithoutJetStream, type JetStreamManager, openJetStreamManager } from '../../shared/nats/jetstream.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
@@ -27,6 +32,8 @@ export async function* checkNats({ servers, plays, reporting, maxAgeMs }: Option
     if (!stream) return yield ok('log', 'the stream EVENTS does not exist yet: nothing has been played')
     yield* diagnoseStream(stream, maxAgeMs)
     yield* checkMaxAges(plays, stream)
+    const { count, lastReason = 'unknown' } = await readDeadLetterStatus({ connection: () => connection })
+    yield* diagnoseDeadLetters(count, ` in events.rejected, the last one because: ${lastReason}`)
     const lag = await sampleTwice(() => readLag(jsm, reporting)).catch(() => undefined)
     if (lag) yield* diagnoseCounting(lag)
   } catch (error) {
@@ -55,10 +62,11 @@ function* diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Ge
   const restart = 'restart queue-listener with this EVENTS_MAX_AGE'
   if (wantedMs === undefined || wantedMs === stream.maxAgeMs) yield ok('log', text)
   else yield warn('log', `${text}, not ${toRetention(wantedMs)}: ${restart}`)
+}
 
-  const { count, lastReason = 'unknown' } = stream.deadLetters
-  const letters = `${plural(count, 'dead letter')} in events.rejected, the last one because: ${lastReason}`
-  if (count > 0) yield warn('log', `${letters}: fix the producer; dead letters are not counted`)
+function* diagnoseDeadLetters(count: number, where: string): Generator<Finding> {
+  const fix = 'fix its producer; then npm run dead-letters shows, replays and deletes what is not counted'
+  if (count > 0) yield warn('log', `${plural(count, 'dead letter')}${where}: ${fix}`)
 }
 
 /** @throws if reporting does not respond */
@@ -95,6 +103,7 @@ export async function* checkLosses(reporting: string[]): AsyncGenerator<Finding>
 
 /** Reads the lag from the metrics of queue-listener: embedded mode has no other source. */
 export async function* checkMetrics([listener = '']: string[]): AsyncGenerator<Finding> {
+  yield* diagnoseDeadLetters(toMetric(await probe(listener, '/metrics'), 'dead_letters'), '')
   const lag = await sampleTwice(async () => {
     const metrics = await probe(listener, '/metrics')
     const read = (name: string) => toMetric(metrics, `event_log_${name}`)

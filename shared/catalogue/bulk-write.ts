@@ -1,12 +1,11 @@
-import { type Context, Hono } from 'hono'
-import { HTTPException } from 'hono/http-exception'
+import { Hono } from 'hono'
 import type { z } from 'zod'
 import { BulkWriteDone, BulkWriteFailed } from '../contracts/bulk-write.ts'
 import type { AppEnv } from '../http/app-env.ts'
 import { problem } from '../http/errors.ts'
 import { limitConcurrency } from '../http/limit-concurrency.ts'
 import { BODY_PROBLEMS, describeOperation } from '../http/openapi.ts'
-import { ndjsonBody } from '../http/validate.ts'
+import { ndjsonBody, readBody } from '../http/validate.ts'
 import { requireWriteToken } from '../http/write-token.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createYielder } from '../runtime/yielder.ts'
@@ -87,14 +86,6 @@ function toRequestBody(entry: z.ZodType) {
     'x-itemSchema': { $ref: `#/components/schemas/${id}` },
   }
   return { required: true, content: { 'application/x-ndjson': content } }
-}
-
-async function readBody(c: Context<AppEnv>): Promise<Uint8Array> {
-  try {
-    return new Uint8Array(await c.req.arrayBuffer())
-  } catch (cause) {
-    throw new HTTPException(400, { message: 'the body is incomplete', cause })
-  }
 }
 
 /**

@@ -5,14 +5,15 @@ import { createBatchBuilder } from './batch-builder.ts'
 const MAX_BYTES = 3 * 1024 * 1024
 const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
 
+const rejected = { producer: 'p', from: 3, to: 4 }
 const leaving = { incarnation: 'w', sequence: 5 }
 
 test('each batch starts empty, where the previous one ended', () => {
   const batch = createBatchBuilder({ incarnation: 'x', after: 7, first: 3, leaving })
   expect(batch.isEmpty()).toBe(true)
   batch.add(8, 100, { views: createViews(2), traces: [{ traceparent }] })
-  batch.addDeadLetter(9, 100, undefined)
-  batch.addDeadLetter(11, 100, { producer: 'p', from: 3, to: 4 })
+  batch.add(9, 100, { views: [], traces: [], isDeadLetter: true })
+  batch.add(11, 100, { views: [], traces: [], isDeadLetter: true, rejected })
   expect(batch.isEmpty()).toBe(false)
   expect(batch.take(5)).toMatchObject({
     incarnation: 'x',
@@ -21,7 +22,7 @@ test('each batch starts empty, where the previous one ended', () => {
     views: { length: 2 },
     traces: [{ traceparent }],
     deadLetters: 2,
-    rejected: [{ producer: 'p', from: 3, to: 4 }],
+    rejected: [rejected],
     first: 3,
     leaving,
     pending: 5,
@@ -53,11 +54,11 @@ test('a batch has room up to its limits of bytes and views, and an empty batch f
   }
 })
 
-test('a batch has room for 1,000 dead letters', () => {
+test('a batch has room for 1,000 dead letters with serials', () => {
   const batch = createBatchBuilder({ incarnation: 'x', after: 0, first: 1 })
   for (let sequence = 1; sequence <= 1_000; sequence += 1) {
     expect(batch.hasRoom(0, 0)).toBe(true)
-    batch.addDeadLetter(sequence, 0, undefined)
+    batch.add(sequence, 0, { views: [], traces: [], isDeadLetter: true, rejected })
   }
   expect(batch.hasRoom(0, 0)).toBe(false)
 })

@@ -1,4 +1,3 @@
-import type { SerialRange } from '../contracts/event-batch.ts'
 import { MAX_VIEWS_PER_BATCH } from '../contracts/view.ts'
 import type { LogBatch } from './event-log.ts'
 import type { DecodedViews } from './view-events.ts'
@@ -6,8 +5,8 @@ import type { DecodedViews } from './view-events.ts'
 /** Maximum size of a batch's messages. The JSON of a batch is never larger than its messages. */
 const MAX_BATCH_BYTES = 3 * 1024 * 1024
 
-/** Maximum number of dead letters in a batch. */
-const MAX_DEAD_LETTERS = 1_000
+/** Maximum number of messages in a batch whose serials are not counted. */
+const MAX_REJECTED = 1_000
 
 /** Where a batch starts. */
 export type BatchStart = Pick<LogBatch, 'incarnation' | 'after' | 'first' | 'leaving'>
@@ -25,21 +24,16 @@ export function createBatchBuilder(start: BatchStart) {
       isEmpty() ||
       (bytes + size <= MAX_BATCH_BYTES &&
         batch.views.length + count <= MAX_VIEWS_PER_BATCH &&
-        batch.deadLetters < MAX_DEAD_LETTERS),
-    /** @param serials those in the dead letter, if they are known */
-    addDeadLetter(sequence: number, size: number, serials: SerialRange | undefined) {
+        batch.rejected.length < MAX_REJECTED),
+    add(sequence: number, size: number, { views, traces, isDeadLetter, rejected }: DecodedViews) {
       batch.through = sequence
       bytes += size
-      batch.deadLetters += 1
-      if (serials) batch.rejected.push(serials)
-    },
-    add(sequence: number, size: number, decoded: DecodedViews) {
-      batch.through = sequence
-      bytes += size
-      batch.messages.push({ sequence, views: decoded.views.length })
+      if (isDeadLetter) batch.deadLetters += 1
+      if (rejected) batch.rejected.push(rejected)
+      if (views.length > 0) batch.messages.push({ sequence, views: views.length })
       // Not push(...): a message may have more views than a call may have arguments.
-      for (const view of decoded.views) batch.views.push(view)
-      for (const trace of decoded.traces) batch.traces.push(trace)
+      for (const view of views) batch.views.push(view)
+      for (const trace of traces) batch.traces.push(trace)
     },
     isEmpty,
     /** Returns the batch and starts the next one. */

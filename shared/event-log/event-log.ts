@@ -1,3 +1,4 @@
+import type { DeadLetter, DeadLetterPage } from '../contracts/dead-letter.ts'
 import type { SerialRange } from '../contracts/event-batch.ts'
 import type { LogPosition } from '../contracts/position.ts'
 import type { DependencyState } from '../contracts/readiness.ts'
@@ -7,7 +8,7 @@ import type { TraceContext } from '../tracing/trace-context.ts'
 /** A view to append, with the id and the trace context of the request that caused it. */
 export type NewView = Omit<View, 'producer'> & { requestId?: string } & Partial<TraceContext>
 
-/** The views in the messages after `after`, up to and including `through`. None if all messages were dead letters. */
+/** The views in the messages after `after`, up to and including `through`. None if all messages were skipped. */
 export type LogBatch = {
   incarnation: string
   after: number
@@ -21,7 +22,7 @@ export type LogBatch = {
   traces: TraceContext[]
   /** The messages that the views came from, in order, with the number of views of each. */
   messages: { sequence: number; views: number }[]
-  /** Number of messages in the range that were not valid batches of views. They are skipped. */
+  /** Number of messages in the range that are dead letters, neither replayed nor deleted. They are skipped. */
   deadLetters: number
   /** The serials in these messages, as far as they can be read. */
   rejected: SerialRange[]
@@ -50,6 +51,40 @@ export type Producer = {
   append(views: readonly NewView[], signal: AbortSignal): Promise<void>
 }
 
+/** How a dead letter was resolved, and when (RFC 3339). */
+export type Resolution = { action: 'replayed' | 'deleted'; at: string }
+
+/**
+ * `resolved`: done now, by the message at `sequence` of the log (0 if none was needed); `views` were appended.
+ * `already resolved`: done before, possibly by another process. `invalid`: refused, and nothing is changed.
+ */
+export type Resolved =
+  | { outcome: 'resolved'; sequence: number; views: number }
+  | { outcome: 'already resolved'; resolution: Resolution }
+  | { outcome: 'invalid'; reason: string }
+  | { outcome: 'not found' }
+
+/** A dead letter with its headers and, unless the log no longer has it, its body. */
+export type DeadLetterDetails = DeadLetter & { headers: Record<string, string[]>; body: Uint8Array | undefined }
+
+/**
+ * The messages that are not counted until they are repaired. Each is named by its sequence in the log, and is replayed
+ * or deleted once; the original stays in the log and is skipped. The methods throw UnavailableError if the log is
+ * unavailable.
+ */
+export type DeadLetters = {
+  list(page: { after?: number | undefined; limit: number }): Promise<DeadLetterPage>
+  get(sequence: number): Promise<DeadLetterDetails | undefined>
+  /**
+   * Appends the views of a dead letter exactly once, with their ids, to `events.view.dead-letter.<sequence>`.
+   * @param corrected replaces the body; may not have other event ids
+   */
+  replay(sequence: number, corrected?: Uint8Array): Promise<Resolved>
+  delete(sequence: number): Promise<Resolved>
+  /** Number of dead letters that are neither replayed nor deleted. */
+  count(): Promise<number>
+}
+
 /** One ordered, durable log of views. */
 export type EventLog = AsyncDisposable & {
   /** Its name as a dependency in `/readyz`. */
@@ -75,6 +110,7 @@ export type EventLog = AsyncDisposable & {
    * @param reason one line for a person
    */
   reject(sequence: number, reason: string): Promise<void>
+  deadLetters: DeadLetters
   /** The position of the last message. */
   end(): Promise<LogPosition>
   /** The backlog of a reader at this position, dead letters included. Empty if the log does not exist yet. */

@@ -1,8 +1,10 @@
+import { headers } from 'nats'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
 import { openNatsLink } from '../nats/link.ts'
+import { describeDeadLetters, eventOf, readToEnd, sequencesOf, toBody } from '../testing/dead-letters.test-suite.ts'
 import {
   createView,
   createViews,
@@ -16,7 +18,9 @@ import {
 import { createJetStreamEventLog } from './jetstream-event-log.ts'
 import { DEAD_LETTERS, STREAM, VIEWS } from './stream.ts'
 
-const log = pino({ level: 'silent' })
+let lines: string[] = []
+const log = pino({ level: 'warn' }, { write: (line) => lines.push(line) })
+
 const TV_EVENT = {
   specversion: '1.0',
   id: 'a',
@@ -36,6 +40,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
   beforeEach(async () => {
     await nats.start()
     await wipe()
+    lines = []
   })
 
   async function open(producerId?: string): Promise<Handle> {
@@ -72,6 +77,11 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     })
 
   describeEventLog(() => ({ open: () => open(), wipe }))
+  describeDeadLetters(() => ({
+    open: () => open(),
+    appendRaw: (body) => publish('events.view.tv', body),
+    lines: () => lines,
+  }))
 
   test('the owner sets the maximum age of the stream; without a setting, it stays unchanged', async () => {
     const maxAge = async (maxAgeMs?: number, isOwner = true) => {
@@ -290,5 +300,204 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     await waitForReader()
     await wipe()
     await interrupted
+  })
+
+  describe('dead letters', () => {
+    /** Publishes with headers; an array has several values of one. Returns the sequence. */
+    async function publishWith(subject: string, body: string, values: Record<string, string | string[]>) {
+      const all = headers()
+      for (const [name, value] of Object.entries(values)) for (const one of [value].flat()) all.append(name, one)
+      return nats.use(async (connection) => (await connection.jetstream().publish(subject, body, { headers: all })).seq)
+    }
+
+    const countOn = (subject: string) =>
+      nats.use(async (connection) => {
+        const jsm = await connection.jetstreamManager()
+        const { state } = await jsm.streams.info(STREAM, { subjects_filter: subject })
+        return state.subjects?.[subject] ?? 0
+      })
+
+    /** The headers of a message that resolves a dead letter. */
+    const resolving = (sequence: number, action: 'Replayed' | 'Deleted') => ({
+      'Rejected-Sequence': String(sequence),
+      'Rejected-Subject': 'events.view.tv',
+      'Rejected-Reason': 'invalid',
+      [`Rejected-${action}`]: 'true',
+    })
+
+    async function openWithLetter(): Promise<Handle> {
+      const eventLog = await open()
+      await eventLog.end()
+      await publish('events.view.tv', 'not json')
+      await readToEnd(eventLog)
+      return eventLog
+    }
+
+    test('has the subject and all values of each header of the original', async () => {
+      await using eventLog = await open()
+      await eventLog.end()
+      await publishWith('events.view.tv', 'not json', { Via: ['a', 'b'], 'X-Id': '1' })
+      await readToEnd(eventLog)
+      expect(await eventLog.deadLetters.get(1)).toMatchObject({
+        subject: 'events.view.tv',
+        headers: { Via: ['a', 'b'], 'X-Id': ['1'] },
+      })
+      const copy = await nats.use(async (connection) =>
+        (await connection.jetstreamManager()).streams.getMessage(STREAM, { last_by_subj: DEAD_LETTERS }),
+      )
+      expect(copy.header.values('Via')).toEqual(['a', 'b'])
+    })
+
+    test('of an original that was removed is replayed from its copy', async () => {
+      await using eventLog = await open()
+      await eventLog.append([createView()], never)
+      await eventLog.reject(1, 'reporting responded 400')
+      const original = await eventLog.deadLetters.get(1)
+      await nats.use(async (connection) => (await connection.jetstreamManager()).streams.deleteMessage(STREAM, 1))
+      const headers = { 'Content-Type': ['application/cloudevents-batch+json'] }
+      expect(await eventLog.deadLetters.get(1)).toEqual({ ...original, headers })
+      expect(await eventLog.deadLetters.replay(1)).toMatchObject({ outcome: 'resolved', views: 1 })
+    })
+
+    test('is replayed as CloudEvents of its own producer, with serials and its other attributes', async () => {
+      await using eventLog = await open()
+      const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
+      await eventLog.append([{ ...createView(), traceparent }, createView()], never)
+      await eventLog.reject(1, 'reporting responded 400')
+      await eventLog.deadLetters.replay(1)
+      const message = await nats.use(async (connection) =>
+        (await connection.jetstreamManager()).streams.getMessage(STREAM, { last_by_subj: 'events.view.dead-letter.1' }),
+      )
+      expect(message.header.get('Content-Type')).toBe('application/cloudevents-batch+json')
+      const source = '/dead-letters/dead-letter.1'
+      expect(JSON.parse(message.string())).toMatchObject([
+        { source, serial: '1', traceparent, requestid: 'request-1', subject: 'asset-0' },
+        { source, serial: '2' },
+      ])
+    })
+
+    test('is removed from events.rejected once it is replayed or deleted', async () => {
+      await using eventLog = await openWithLetter()
+      expect(await countOn(DEAD_LETTERS)).toBe(1)
+      await eventLog.deadLetters.delete(1)
+      expect(await countOn(DEAD_LETTERS)).toBe(0)
+    })
+
+    test.each(['list', 'replay', 'delete', 'read'])(
+      'whose copy was left behind after it was resolved is removed by the next %s',
+      async (call) => {
+        await using eventLog = await openWithLetter()
+        await publishWith('events.view.dead-letter.1', '', resolving(1, 'Deleted'))
+        if (call === 'list') expect(await sequencesOf(eventLog)).toEqual([])
+        if (call === 'replay')
+          expect(await eventLog.deadLetters.replay(1)).toMatchObject({ outcome: 'already resolved' })
+        if (call === 'delete')
+          expect(await eventLog.deadLetters.delete(1)).toMatchObject({ outcome: 'already resolved' })
+        if (call === 'read') await readToEnd(eventLog)
+        expect(await countOn(DEAD_LETTERS)).toBe(0)
+      },
+    )
+
+    test('that another process resolved is not resolved again', async () => {
+      await using one = await openWithLetter()
+      await using other = await open()
+      expect(await sequencesOf(other)).toEqual([1])
+      await one.deadLetters.replay(1, toBody(eventOf('a')))
+      const resolution = { action: 'replayed', at: expect.any(String) }
+      expect(await other.deadLetters.delete(1)).toEqual({ outcome: 'already resolved', resolution })
+      expect(await sequencesOf(other)).toEqual([])
+    })
+
+    test('is listed no more once it is purged', async () => {
+      await using eventLog = await openWithLetter()
+      await nats.use(async (connection) =>
+        (await connection.jetstreamManager()).streams.purge(STREAM, { filter: DEAD_LETTERS }),
+      )
+      expect(await eventLog.deadLetters.count()).toBe(0)
+      expect(await sequencesOf(eventLog)).toEqual([])
+    })
+
+    test.each([
+      ['views of another program', () => ({ body: JSON.stringify(eventOf('foreign')), headers: {} })],
+      ['an invalid message', () => ({ body: 'garbage', headers: {} })],
+      ['a deletion with a body', () => ({ body: 'garbage', headers: resolving(1, 'Deleted') })],
+      ['a deletion of another dead letter', () => ({ body: '', headers: resolving(2, 'Deleted') })],
+      ['a deletion without a reason', () => ({ body: '', headers: { 'Rejected-Deleted': 'true' } })],
+    ])('stays unresolved while its subject holds %s, and can still be replayed', async (_, create) => {
+      await using eventLog = await openWithLetter()
+      const { body, headers } = create()
+      await publishWith('events.view.dead-letter.1', body, headers)
+      await readToEnd(eventLog)
+      expect(await sequencesOf(eventLog)).toContain(1)
+      expect(await eventLog.deadLetters.replay(1, toBody(eventOf('a')))).toMatchObject({ outcome: 'resolved' })
+      expect(await sequencesOf(eventLog)).not.toContain(1)
+      expect(idsOf(await readToEnd(eventLog)).filter((id) => id === 'a')).toHaveLength(1)
+    })
+
+    test('is not resolved by a message that is older than its original', async () => {
+      await using eventLog = await open()
+      await eventLog.end()
+      await publishWith('events.view.dead-letter.2', '', resolving(2, 'Deleted'))
+      await publish('events.view.tv', 'not json')
+      await readToEnd(eventLog)
+      expect(await sequencesOf(eventLog)).toEqual([1, 2])
+    })
+
+    test('is a garbage message on the subject of a replay, too', async () => {
+      await using eventLog = await open()
+      await eventLog.end()
+      await publish('events.view.dead-letter.1', 'garbage')
+      await readToEnd(eventLog)
+      expect(await sequencesOf(eventLog)).toEqual([1])
+      await eventLog.deadLetters.replay(1, toBody(eventOf('a')))
+      expect(idsOf(await readToEnd(eventLog))).toEqual(['a'])
+      expect(await sequencesOf(eventLog)).toEqual([])
+    })
+
+    test('that is forged hides no valid message', async () => {
+      await using eventLog = await open()
+      const view = createView()
+      await eventLog.append([view], never)
+      await publishWith(DEAD_LETTERS, '{}', { 'Rejected-Sequence': '1' })
+      expect(idsOf(await readToEnd(eventLog))).toEqual([view.id])
+      expect(await sequencesOf(eventLog)).toEqual([])
+    })
+
+    test('whose subject is as long and wide as NATS allows is stored', async () => {
+      await using eventLog = await open()
+      await eventLog.end()
+      const subject = `events.view.${'€'.repeat(1_000)}`
+      await publish(subject, 'x'.repeat(1_024 * 1_024 - 4_096))
+      await readToEnd(eventLog)
+      expect(await sequencesOf(eventLog)).toEqual([1])
+    })
+
+    test('that would be larger than a message may be is refused, and stays', async () => {
+      await using eventLog = await open()
+      await eventLog.append(createViews(1), never)
+      await eventLog.reject(1, 'reporting responded 400')
+      const { data, ...event } = eventOf((await readIdOf(eventLog)) ?? '')
+      const corrected = toBody({ ...event, data, vendor: 'x'.repeat(1_024 * 1_024) })
+      expect(await eventLog.deadLetters.replay(1, corrected)).toEqual({
+        outcome: 'invalid',
+        reason: expect.stringContaining('max_payload'),
+      })
+      expect(await sequencesOf(eventLog)).toEqual([1])
+    })
+
+    test('cannot be listed while the server is down', async () => {
+      await using eventLog = await openWithLetter()
+      await nats.signal('SIGKILL')
+      await eventually(() => expect(eventLog.state()).toBe('down'))
+      const { list, get, replay, delete: remove, count } = eventLog.deadLetters
+      for (const call of [() => list({ limit: 1 }), () => get(1), () => replay(1), () => remove(1), count]) {
+        await expect(call()).rejects.toMatchObject({ name: 'UnavailableError' })
+      }
+    })
+
+    async function readIdOf(eventLog: Handle): Promise<string | undefined> {
+      const letter = await eventLog.deadLetters.get(1)
+      return JSON.parse(Buffer.from(letter?.body ?? []).toString())[0].id
+    }
   })
 })

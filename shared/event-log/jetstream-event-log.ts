@@ -6,13 +6,15 @@ import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { toReason } from '../runtime/reason.ts'
 import { type BatchStart, createBatchBuilder } from './batch-builder.ts'
-import { createDeadLetters, type DeadLetters, type KnownDeadLetters } from './dead-letters.ts'
+import { createDeadLetterIndex, type DeadLetterIndex, isDeletion } from './dead-letter-index.ts'
+import { createDeadLetterWriter, type DeadLetterWriter } from './dead-letters.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
+import { createJetStreamDeadLetters } from './jetstream-dead-letters.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
 import { createLogHealth } from './log-health.ts'
 import { endOf, ensureStream, producerOf, STREAM, type StreamOptions, VIEWS } from './stream.ts'
 import { readBacklog } from './stream-status.ts'
-import { type DecodedViews, decodeViews, serialsIn } from './view-events.ts'
+import { type DecodedViews, decodeViews, skipped } from './view-events.ts'
 
 /** Messages per pull. */
 const FETCH_MESSAGES = 256
@@ -28,13 +30,11 @@ type Deps = StreamOptions & { nats: NatsLink; log: Logger }
 /** The log as a JetStream stream in file storage. */
 export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventLog {
   const health = createLogHealth(nats)
-  let known: KnownDeadLetters = { incarnation: '', upTo: 0, originals: new Set() }
+  const index = createDeadLetterIndex(nats)
+  const maxPayload = () => nats.connection().info?.max_payload ?? DEFAULT_MAX_PAYLOAD
 
-  function openDeadLetters(jsm: JetStreamManager, incarnation: string): DeadLetters {
-    if (known.incarnation !== incarnation) known = { incarnation, upTo: 0, originals: new Set() }
-    const connection = nats.connection()
-    const maxPayload = connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD
-    return createDeadLetters({ js: connection.jetstream(), jsm, maxPayload, known, log })
+  function openWriter(): DeadLetterWriter {
+    return createDeadLetterWriter({ js: nats.connection().jetstream(), maxPayload: maxPayload(), index, log })
   }
 
   async function openReader(after: LogPosition | undefined) {
@@ -42,7 +42,9 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
     const stream = await ensureStream(jsm, options)
     const start = { ...startingPosition(after, endOf(stream)), first: stream.state.first_seq }
     const consumer = await createConsumer(nats, jsm, start.after + 1)
-    return { start, consumer, deadLetters: openDeadLetters(jsm, start.incarnation) }
+    await index.refresh()
+    await index.cleanUp()
+    return { start, consumer, deadLetters: openWriter() }
   }
 
   return {
@@ -77,18 +79,12 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
           for await (const message of messages) {
             delivered += 1
             if (message.info.deliverySequence !== delivered) throw new Error('messages were lost in delivery')
-            const decoded = decode(message, deadLetters)
-            if (!batch.hasRoom(message.data.length, decoded?.views.length ?? 0)) {
+            const decoded = decode(message, index, deadLetters)
+            if (!batch.hasRoom(message.data.length, decoded.views.length)) {
               await deadLetters.flush()
               yield batch.take(message.info.pending + 1)
             }
-            if (decoded) batch.add(message.seq, message.data.length, decoded)
-            else
-              batch.addDeadLetter(
-                message.seq,
-                message.data.length,
-                serialsIn(message.data, producerOf(message.subject)),
-              )
+            batch.add(message.seq, message.data.length, decoded)
             pending = message.info.pending
             const isLastReceived = messages.getPending() <= 1
             if (pending === 0 && isLastReceived) {
@@ -113,13 +109,13 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
     },
     async reject(sequence, reason) {
       const jsm = await openJetStreamManager(nats)
-      const { incarnation } = endOf(await ensureStream(jsm, options))
       const message = await jsm.streams.getMessage(STREAM, { seq: sequence })
-      const deadLetters = openDeadLetters(jsm, incarnation)
+      const deadLetters = openWriter()
       const { subject, data } = message
       deadLetters.add({ sequence, subject, data, reason, headers: () => message.header })
       await deadLetters.flush()
     },
+    deadLetters: createJetStreamDeadLetters({ nats, index, maxPayload }),
     async end() {
       return endOf(await ensureStream(await openJetStreamManager(nats), options))
     },
@@ -160,13 +156,17 @@ async function assertNoneLost(consumer: Consumer, delivered: number): Promise<vo
   if (info.delivered.consumer_seq !== delivered) throw new Error('messages were lost in delivery')
 }
 
-function decode(message: JsMsg, deadLetters: DeadLetters): DecodedViews | undefined {
+/** A dead letter is skipped, even if it is valid by now: its replay may be in the log. */
+function decode(message: JsMsg, index: DeadLetterIndex, deadLetters: DeadLetterWriter): DecodedViews {
   const { seq: sequence, subject, data } = message
+  const producer = producerOf(subject)
+  if (index.resolutionOf(sequence) || isDeletion(message)) return skipped(data, producer)
+  if (index.copyOf(sequence) !== undefined) return { ...skipped(data, producer), isDeadLetter: true }
   try {
-    return decodeViews(data, storedAt(message), producerOf(subject))
+    return decodeViews(data, storedAt(message), producer)
   } catch (error) {
     deadLetters.add({ sequence, subject, data, reason: toReason(error), headers: () => message.headers })
-    return undefined
+    return { ...skipped(data, producer), isDeadLetter: true }
   }
 }
 

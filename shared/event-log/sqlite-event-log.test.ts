@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describeDeadLetters } from '../testing/dead-letters.test-suite.ts'
 import {
   createViews,
   describeEventLog,
@@ -18,14 +19,26 @@ const never = new AbortController().signal
 let directory: string
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'event-log-'))
+  lines = []
 })
 afterEach(() => rm(directory, { recursive: true, force: true }))
 
-const open = () =>
-  openHandle(createSqliteEventLog({ file: join(directory, 'data', 'events.sqlite'), log: pino({ level: 'silent' }) }))
+let lines: string[] = []
+const file = () => join(directory, 'data', 'events.sqlite')
+const open = () => {
+  const log = pino({ level: 'warn' }, { write: (line) => lines.push(line) })
+  return openHandle(createSqliteEventLog({ file: file(), log }))
+}
+
+async function appendRaw(body: string): Promise<void> {
+  const tampered = new DatabaseSync(file())
+  tampered.prepare('INSERT INTO messages (data, stored_at) VALUES (?, ?)').run(body, new Date().toISOString())
+  tampered.close()
+}
 
 describe('the SQLite event log', () => {
   describeEventLog(() => ({ open, wipe: () => rm(join(directory, 'data'), { recursive: true }) }))
+  describeDeadLetters(() => ({ open, appendRaw, lines: () => lines }))
 
   test('a message that is not a batch of views is skipped and counted', async () => {
     const views = createViews(2)
@@ -33,9 +46,7 @@ describe('the SQLite event log', () => {
       await using log = open()
       await log.append(views.slice(0, 1), never)
     }
-    const tampered = new DatabaseSync(join(directory, 'data', 'events.sqlite'))
-    tampered.exec("INSERT INTO messages (data, stored_at) VALUES ('not json', '2026-11-20T21:00:00Z')")
-    tampered.close()
+    await appendRaw('not json')
     await using log = open()
     await log.append(views.slice(1), never)
     const batches = await readViews(log, undefined, 2)

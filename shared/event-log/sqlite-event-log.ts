@@ -7,7 +7,8 @@ import { toReason } from '../runtime/reason.ts'
 import { openSqlite } from '../runtime/sqlite.ts'
 import { createBatchBuilder } from './batch-builder.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
-import { type DecodedViews, decodeViews, encodeViews } from './view-events.ts'
+import { createSqliteDeadLetters, deadLetterSchema } from './sqlite-dead-letters.ts'
+import { type DecodedViews, decodeViews, encodeViews, skipped } from './view-events.ts'
 
 /** Messages per query. Such a query takes well under a millisecond. */
 const READ_MESSAGES = 256
@@ -19,9 +20,17 @@ const schema = `
     stored_at TEXT NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS incarnation (stream TEXT NOT NULL) STRICT;
+  ${deadLetterSchema}
 `
 
-const Messages = z.array(z.object({ sequence: z.int(), data: z.string(), stored_at: z.string() }))
+const Messages = z.array(
+  z.object({
+    sequence: z.int(),
+    data: z.string(),
+    stored_at: z.string(),
+    letter: z.enum(['replayed', 'deleted', 'unresolved']).nullable(),
+  }),
+)
 type Message = z.infer<typeof Messages>[number]
 
 /** The log in a SQLite file, for a single process. Each append is flushed to disk before it resolves. */
@@ -29,9 +38,12 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
   const db = openSqlite(file, schema)
   const incarnation = readIncarnation(db)
   const insert = db.prepare('INSERT INTO messages (data, stored_at) VALUES (?, ?)')
-  const selectNext = db.prepare(
-    'SELECT sequence, data, stored_at FROM messages WHERE sequence > ? ORDER BY sequence LIMIT ?',
-  )
+  const selectNext = db.prepare(`
+    SELECT messages.sequence, data, stored_at,
+      CASE WHEN letter.sequence IS NOT NULL THEN coalesce(resolution, 'unresolved') END AS letter
+    FROM messages LEFT JOIN dead_letters AS letter USING (sequence)
+    WHERE messages.sequence > ? ORDER BY messages.sequence LIMIT ?
+  `)
   const selectLast = db.prepare(
     "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) AS sequence",
   )
@@ -41,12 +53,23 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
   const appended = new EventTarget()
   const lastSequence = () => Number(selectLast.get()?.sequence)
 
-  function decode({ sequence, data, stored_at }: Message): DecodedViews | undefined {
+  function append(data: string): number {
+    const { lastInsertRowid } = insert.run(data, new Date().toISOString())
+    appended.dispatchEvent(new Event('append'))
+    return Number(lastInsertRowid)
+  }
+
+  const letters = createSqliteDeadLetters({ db, log, append })
+
+  /** A dead letter is skipped, even if it is valid by now: its replay may be in the log. */
+  function decode({ sequence, data, stored_at, letter }: Message): DecodedViews {
+    const bytes = Buffer.from(data)
+    if (letter) return { ...skipped(bytes), isDeadLetter: letter === 'unresolved' }
     try {
-      return decodeViews(Buffer.from(data), stored_at)
+      return decodeViews(bytes, stored_at)
     } catch (error) {
-      log.warn({ sequence, reason: toReason(error) }, 'dead letter: not a valid batch of views')
-      return undefined
+      letters.add(sequence, toReason(error))
+      return { ...skipped(bytes), isDeadLetter: true }
     }
   }
 
@@ -56,8 +79,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
     producer: (source, id = randomUUID()) => ({
       id,
       async append(views) {
-        insert.run(encodeViews(views, `${source}/${id}`), new Date().toISOString())
-        appended.dispatchEvent(new Event('append'))
+        append(encodeViews(views, `${source}/${id}`))
       },
     }),
     async *read(after, signal) {
@@ -69,9 +91,8 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
       while (!signal.aborted) {
         for (const message of Messages.parse(selectNext.all(read, READ_MESSAGES))) {
           const decoded = decode(message)
-          if (!batch.hasRoom(message.data.length, decoded?.views.length ?? 0)) yield batch.take(lastSequence() - read)
-          if (decoded) batch.add(message.sequence, message.data.length, decoded)
-          else batch.addDeadLetter(message.sequence, message.data.length, undefined)
+          if (!batch.hasRoom(message.data.length, decoded.views.length)) yield batch.take(lastSequence() - read)
+          batch.add(message.sequence, message.data.length, decoded)
           read = message.sequence
         }
         if (read < lastSequence()) continue
@@ -80,8 +101,9 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
       }
     },
     async reject(sequence, reason) {
-      log.warn({ sequence, reason }, 'dead letter: not a valid batch of views')
+      letters.add(sequence, reason)
     },
+    deadLetters: letters.deadLetters,
     async end() {
       return { incarnation, sequence: lastSequence() }
     },

@@ -1,9 +1,10 @@
 import { type JetStreamManager, millis } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
-import { lastMessage, nextMessage } from '../nats/jetstream.ts'
-import { reasonOf } from './dead-letters.ts'
+import { nextMessage } from '../nats/jetstream.ts'
+import type { NatsLink } from '../nats/link.ts'
+import { createDeadLetterIndex } from './dead-letter-index.ts'
 import type { Backlog } from './event-log.ts'
-import { DEAD_LETTERS, endOf, findStream, STREAM, VIEWS } from './stream.ts'
+import { endOf, findStream, STREAM, VIEWS } from './stream.ts'
 
 export type StreamStatus = {
   end: LogPosition
@@ -13,7 +14,6 @@ export type StreamStatus = {
   since: Date | undefined
   /** How long messages are kept; undefined: forever. */
   maxAgeMs: number | undefined
-  deadLetters: { count: number; lastReason: string | undefined }
 }
 
 /** The state of the stream, or undefined if there is none. Read-only. */
@@ -21,16 +21,21 @@ export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamSta
   const stream = await findStream(jsm)
   if (!stream) return undefined
   const { state, config } = stream
-  const count = state.subjects?.[DEAD_LETTERS] ?? 0
-  const last = count > 0 ? await lastMessage(jsm, STREAM, DEAD_LETTERS) : undefined
   return {
     end: endOf(stream),
     messages: state.messages,
     bytes: state.bytes,
     since: state.messages > 0 ? new Date(state.first_ts) : undefined,
     maxAgeMs: config.max_age > 0 ? millis(config.max_age) : undefined,
-    deadLetters: { count, lastReason: last && reasonOf(last) },
   }
+}
+
+/** The number of dead letters that are neither replayed nor deleted, and why the last of them is not counted. */
+export async function readDeadLetterStatus(nats: Pick<NatsLink, 'connection'>) {
+  const index = createDeadLetterIndex(nats)
+  await index.refresh()
+  const [last] = await index.heads(index.unresolved().slice(-1))
+  return { count: index.count(), lastReason: last?.reason }
 }
 
 /** Implements `backlog` of EventLog. Must not create the stream, because every scrape calls it. */

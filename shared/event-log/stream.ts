@@ -7,6 +7,14 @@ export const STREAM = 'EVENTS'
 export const VIEWS = 'events.view.>'
 export const DEAD_LETTERS = 'events.rejected'
 
+/** The subjects of replayed dead letters, which are views like any others. */
+export const REPLAYS = 'events.view.dead-letter.*'
+
+/** The first message on it decides what happens to a dead letter. */
+export function replaySubject(sequence: number): string {
+  return `events.view.dead-letter.${sequence}`
+}
+
 export type StreamOptions = {
   /** How long the log keeps a message, in milliseconds. If undefined, an existing stream keeps its setting. */
   maxAgeMs?: number | undefined

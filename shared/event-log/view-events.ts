@@ -63,7 +63,13 @@ export function encodeViews(views: readonly NewView[], source: string): string {
 }
 
 /** The views of a message, and the trace contexts of those whose traces are recorded. */
-export type DecodedViews = { views: View[]; traces: TraceContext[] }
+export type DecodedViews = {
+  views: View[]
+  traces: TraceContext[]
+  isDeadLetter?: boolean
+  /** The serials in a message whose views are not counted. */
+  rejected?: SerialRange | undefined
+}
 
 /** Strict: a replacement character would be a different id, and three times as long as an invalid byte. */
 const decoder = new TextDecoder('utf-8', { fatal: true })
@@ -101,7 +107,7 @@ function toView(event: ViewEvent, storedAt: string, appendedBy: string | undefin
   const { id, source, serial, time: at = storedAt, data, predecessor, predecessorserial } = event
   const { assetId, userId } = data
   if (serial === undefined) return { id, assetId, userId, at, producer: source }
-  const producer = appendedBy ?? source.slice(source.lastIndexOf('/') + 1)
+  const producer = appendedBy ?? producerIn(source)
   if (!isSourceOf(source, producer)) throw new Error(`the source must end with /${producer}, because it has a serial`)
   const view: View = { id, assetId, userId, at, producer, serial: Number(serial) }
   if (predecessor && predecessorserial) {
@@ -114,18 +120,28 @@ function isSourceOf(source: string, producer: string): boolean {
   return source.endsWith(`/${producer}`)
 }
 
-/** The serials in a message that cannot be decoded; undefined if they cannot be read either. */
-export function serialsIn(data: Uint8Array, producer: string): SerialRange | undefined {
+/** A message whose views are not counted: it is invalid, or was refused, replayed or deleted. */
+export function skipped(data: Uint8Array, producer?: string): DecodedViews {
+  return { views: [], traces: [], rejected: serialsIn(data, producer) }
+}
+
+/** The serials in a message that may be invalid; undefined if they cannot be read. */
+function serialsIn(data: Uint8Array, appendedBy: string | undefined): SerialRange | undefined {
   try {
-    const serials = parseBatch(data).map((event) => {
-      const { source, serial } = NumberedEvent.parse(event)
-      if (!isSourceOf(source, producer)) throw new Error('the serials are those of another producer')
-      return Number(serial)
-    })
-    return toSerialRange(producer, serials)
+    const events = z.array(NumberedEvent).parse(parseBatch(data))
+    const producer = appendedBy ?? producerIn(events[0]?.source ?? '')
+    if (!events.every(({ source }) => isSourceOf(source, producer))) return undefined
+    return toSerialRange(
+      producer,
+      events.map(({ serial }) => Number(serial)),
+    )
   } catch {
     return undefined
   }
+}
+
+function producerIn(source: string): string {
+  return source.slice(source.lastIndexOf('/') + 1)
 }
 
 /** Undefined if there are no serials, or if they are not consecutive. */

@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Context, MiddlewareHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
 import { validator } from 'hono-openapi'
 import type { z } from 'zod'
 import type { ErrorDetails } from '../runtime/unavailable-error.ts'
@@ -34,6 +35,28 @@ export function validate<Name extends Target, Schema extends z.ZodType>(target: 
  */
 export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> {
   return bodyOf('application/json', /^application\/([\w.+-]+\+)?json\s*(;|$)/i, limit)
+}
+
+/** Like jsonBody, for a body that may be missing: without a content-type and without content. */
+export function optionalJsonBody(limit: number): MiddlewareHandler<AppEnv> {
+  const requireJson = jsonBody(limit)
+  return function optionalBody(c, next) {
+    return hasBody(c) ? requireJson(c, next) : next()
+  }
+}
+
+export function hasBody({ req }: Context<AppEnv>): boolean {
+  if (req.header('content-type') !== undefined || req.header('transfer-encoding') !== undefined) return true
+  return Number(req.header('content-length') ?? 0) > 0
+}
+
+/** @throws HTTPException with status 400 if the client ends it early */
+export async function readBody(c: Context<AppEnv>): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await c.req.arrayBuffer())
+  } catch (cause) {
+    throw new HTTPException(400, { message: 'the body is incomplete', cause })
+  }
 }
 
 /**

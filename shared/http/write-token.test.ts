@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { UsageError } from '../runtime/command-line.ts'
 import { loadSettings } from '../runtime/settings.ts'
-import { assertWritesProtected, warnIfUnprotected, writeSettings } from './write-token.ts'
+import { assertWritesProtected, privateToken, warnIfUnprotected, writeSettings } from './write-token.ts'
 
 const load = (env: Record<string, string>) => loadSettings(writeSettings, { args: [], env })
 
@@ -51,4 +51,15 @@ test('a service whose upstreams are open warns if it listens beyond loopback', (
   expect(lines).toEqual([])
   warnIfUnprotected({ HOST: '0.0.0.0', WRITE_TOKEN: undefined }, log)
   expect(lines).toMatchObject([{ level: 40, host: '0.0.0.0' }])
+})
+
+test('private data is open on loopback, and where open writes are allowed; elsewhere nobody has the token', () => {
+  const tokenOf = (HOST: string, WRITE_TOKEN?: string, ALLOW_OPEN_WRITES = false) =>
+    privateToken({ HOST, WRITE_TOKEN, ALLOW_OPEN_WRITES })
+  expect(tokenOf('127.0.0.1')).toBeUndefined()
+  expect(tokenOf('0.0.0.0', undefined, true)).toBeUndefined()
+  expect(tokenOf('0.0.0.0', 'secret')).toBe('secret')
+  expect(tokenOf('127.0.0.1', 'secret')).toBe('secret')
+  expect(tokenOf('0.0.0.0')).toMatch(/.{36}/)
+  expect(tokenOf('0.0.0.0')).not.toBe(tokenOf('0.0.0.0'))
 })

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { MiddlewareHandler } from 'hono'
 import { z } from 'zod'
 import { UsageError } from '../runtime/command-line.ts'
@@ -38,6 +38,14 @@ export function assertWritesProtected(settings: WriteSettings, log: Logger): voi
     )
   }
   warnIfUnprotected(settings, log)
+}
+
+/**
+ * The token that reading private data requires: WRITE_TOKEN, or one that nobody has if the data would otherwise be open
+ * to a network. For services that start nevertheless.
+ */
+export function privateToken({ WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST }: WriteSettings): string | undefined {
+  return WRITE_TOKEN ?? (ALLOW_OPEN_WRITES || isLoopback(HOST) ? undefined : randomUUID())
 }
 
 /** Warns if the service listens beyond loopback without a token, because then its upstreams have none either. */

@@ -63,6 +63,11 @@ export function lastMessage(jsm: JetStreamManager, stream: string, subject: stri
   return unlessNotFound(jsm.streams.getMessage(stream, { last_by_subj: subject }))
 }
 
+/** The message at a sequence. */
+export function messageAt(jsm: JetStreamManager, stream: string, sequence: number) {
+  return unlessNotFound(jsm.streams.getMessage(stream, { seq: sequence }))
+}
+
 async function unlessNotFound(message: Promise<StoredMsg>): Promise<StoredMsg | undefined> {
   try {
     return await message

@@ -16,8 +16,17 @@ export const USAGE_STATUS = 2
  * @throws UsageError
  */
 export function parseCommandLine<Options extends ParseArgsOptionsConfig>(args: string[], options: Options) {
+  return parseArguments(args, options, false).values
+}
+
+/** The same, with the arguments besides flags if they are allowed. */
+export function parseArguments<Options extends ParseArgsOptionsConfig>(
+  args: string[],
+  options: Options,
+  allowPositionals: boolean,
+) {
   try {
-    return parseArgs({ args, options, allowNegative: true }).values
+    return parseArgs({ args, options, allowNegative: true, allowPositionals })
   } catch (error) {
     const [sentence] = String(error instanceof Error ? error.message : error).split(/\.\s/)
     throw new UsageError(`${sentence}; --help lists the options`)

@@ -21,6 +21,7 @@ export function invalidOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
 function generate(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
   if (schema.const !== undefined) return fc.constant(schema.const)
   if (schema.enum) return fc.constantFrom(...schema.enum)
+  if (Object.keys(schema).length === 0) return fc.jsonValue()
   if (schema.anyOf) return fc.oneof(...schema.anyOf.map((one) => arbitraryOf(one, api)))
   switch (schema.type) {
     case 'null':

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import type { z } from 'zod'
+import { CorrectedViews } from '../../queue-listener/dead-letters.ts'
 import { CdnUrl, CdnUrlFields } from '../../shared/contracts/cdn-url.ts'
 import { EventBatch } from '../../shared/contracts/event-batch.ts'
 import { arbitraryOf, invalidOf } from './arbitrary.ts'
@@ -26,7 +27,7 @@ type Input = { path: Values; query: Values; body?: string | undefined }
 type Bodies = { type: string; tooLarge: number; valid: fc.Arbitrary<string>; invalid: fc.Arbitrary<string>[] }
 
 /** Schemas with rules that JSON Schema cannot express, keyed by schema name. */
-const REFINED: Record<string, z.ZodType> = { CdnUrl, CdnUrlFields, EventBatch }
+const REFINED: Record<string, z.ZodType> = { CdnUrl, CdnUrlFields, CorrectedViews, EventBatch }
 
 const MIB = 2 ** 20
 const NDJSON = 'application/x-ndjson'

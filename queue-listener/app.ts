@@ -1,0 +1,10 @@
+import { createBaseApp } from '../shared/http/base-app.ts'
+import type { Service } from '../shared/service/service.ts'
+import { createDeadLetterRoutes } from './dead-letters.ts'
+
+type Deps = Service & Parameters<typeof createDeadLetterRoutes>[0]
+
+/** The common routes, and those of the dead letters. */
+export function createQueueListenerApp({ deadLetters, writeToken, ...service }: Deps) {
+  return createBaseApp(service).route('/', createDeadLetterRoutes({ deadLetters, writeToken }))
+}

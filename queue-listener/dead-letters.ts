@@ -1,0 +1,162 @@
+import { type Context, Hono } from 'hono'
+import { resolver } from 'hono-openapi'
+import { z } from 'zod'
+import {
+  DeadLetterContent,
+  DeadLetterNotFound,
+  DeadLetterPage,
+  DeadLetterParams,
+  DeadLetterQuery,
+  DeadLetterReplayed,
+  DeadLetterResolved,
+} from '../shared/contracts/dead-letter.ts'
+import { Done } from '../shared/contracts/status.ts'
+import { MAX_VIEWS_PER_BATCH } from '../shared/contracts/view.ts'
+import type { DeadLetters, Resolved } from '../shared/event-log/event-log.ts'
+import { ViewEvent } from '../shared/event-log/view-events.ts'
+import type { AppEnv } from '../shared/http/app-env.ts'
+import { problem } from '../shared/http/errors.ts'
+import { limitConcurrency } from '../shared/http/limit-concurrency.ts'
+import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
+import { BATCH_BODY, hasBody, optionalJsonBody, readBody, validate } from '../shared/http/validate.ts'
+import { requireWriteToken } from '../shared/http/write-token.ts'
+
+/** Limits memory use: each request holds the bodies of a dead letter and of its correction in memory. */
+const MAX_REQUESTS = 4
+
+const letter = '/dead-letters/:sequence'
+
+type Options = {
+  deadLetters: DeadLetters
+  /** Required for all routes, also for reading, because dead letters contain user ids; undefined leaves them open. */
+  writeToken: string | undefined
+}
+
+/** The routes that list, repair, replay and delete the dead letters of the log. */
+export function createDeadLetterRoutes({ deadLetters, writeToken }: Options) {
+  const requireToken = requireWriteToken(writeToken)
+  const limitMemory = limitConcurrency(MAX_REQUESTS, 'dead letters')
+  return new Hono<AppEnv>()
+    .get(
+      '/dead-letters',
+      describeOperation({
+        operationId: 'listDeadLetters',
+        summary: 'List the dead letters that are neither replayed nor deleted, by sequence, in pages',
+        responses: { 200: DeadLetterPage },
+        problems: [400, 503],
+        isWrite: true,
+      }),
+      requireToken,
+      validate('query', DeadLetterQuery),
+      async (c) => c.json(await deadLetters.list(c.req.valid('query'))),
+    )
+    .get(
+      letter,
+      describeOperation({
+        operationId: 'getDeadLetter',
+        summary: 'Get a dead letter with its headers and body',
+        responses: { 200: DeadLetterContent, 404: DeadLetterNotFound },
+        problems: [400, 503],
+        isWrite: true,
+      }),
+      requireToken,
+      validate('param', DeadLetterParams),
+      limitMemory,
+      async (c) => {
+        const { sequence } = c.req.valid('param')
+        const found = await deadLetters.get(sequence)
+        return found ? c.json({ ...found, ...toText(found.body) }) : notFound(c, sequence)
+      },
+    )
+    .post(
+      `${letter}/replay`,
+      describeOperation({
+        operationId: 'replayDeadLetter',
+        summary: 'Append the views of a dead letter to the log, once',
+        description,
+        requestBody: { required: false, content: { 'application/json': { schema: resolver(CorrectedViews) } } },
+        responses: { 200: DeadLetterReplayed, 404: DeadLetterNotFound, 409: DeadLetterResolved },
+        problems: [...BODY_PROBLEMS, 503],
+        isWrite: true,
+      }),
+      requireToken,
+      validate('param', DeadLetterParams),
+      optionalJsonBody(BATCH_BODY),
+      limitMemory,
+      async (c) => {
+        const { sequence } = c.req.valid('param')
+        const resolved = await deadLetters.replay(sequence, hasBody(c) ? await readBody(c) : undefined)
+        if (resolved.outcome !== 'resolved') return refuse(c, sequence, resolved)
+        return c.json({ status: 'ok', sequence: resolved.sequence, views: resolved.views })
+      },
+    )
+    .delete(
+      letter,
+      describeOperation({
+        operationId: 'deleteDeadLetter',
+        summary: 'Delete a dead letter, whose views are then never counted',
+        responses: { 200: Done, 404: DeadLetterNotFound, 409: DeadLetterResolved },
+        problems: [400, 503],
+        isWrite: true,
+      }),
+      requireToken,
+      validate('param', DeadLetterParams),
+      async (c) => {
+        const { sequence } = c.req.valid('param')
+        const resolved = await deadLetters.delete(sequence)
+        return resolved.outcome === 'resolved' ? c.json({ status: 'ok' }) : refuse(c, sequence, resolved)
+      },
+    )
+}
+
+const description = `Without a body, the original message is validated again and replayed: it may have been refused for a \
+reason that has since been fixed. With a body, those events are replayed instead: an array of CloudEvents, or a single \
+one, of at most ${BATCH_BODY.toLocaleString('en')} bytes. They keep the ids of the original events; some may be left \
+out, none may be added. \`source\` and \`serial\` are replaced.
+
+A dead letter is replayed or deleted once. After a 409, or after a 503, whose outcome is unknown, the request is safe to \
+repeat.`
+
+/** Like ViewEvent, without the attributes that a replay replaces. */
+const CorrectedEvent = z.looseObject({
+  specversion: ViewEvent.shape.specversion,
+  id: ViewEvent.shape.id,
+  type: ViewEvent.shape.type,
+  time: ViewEvent.shape.time,
+  data: ViewEvent.shape.data,
+})
+
+/** Documents the body of a replay; the log validates it, as strictly as any message. */
+export const CorrectedViews = z.union([z.array(CorrectedEvent).min(1).max(MAX_VIEWS_PER_BATCH), CorrectedEvent]).meta({
+  id: 'CorrectedViews',
+  examples: [[{ specversion: '1.0', id: 'a', type: 'video.viewed', data: { assetId: '456', userId: '8' } }]],
+})
+
+function refuse(c: Context<AppEnv>, sequence: number, refusal: Exclude<Resolved, { outcome: 'resolved' }>) {
+  if (refusal.outcome === 'not found') return notFound(c, sequence)
+  if (refusal.outcome === 'invalid') return problem(c, 400, [{ path: '', message: refusal.reason }])
+  const { action, at } = refusal.resolution
+  const body: DeadLetterResolved = {
+    sequence,
+    status: `Dead letter already ${action}`,
+    at,
+    requestId: c.get('requestId'),
+  }
+  return c.json(body, 409)
+}
+
+function notFound(c: Context<AppEnv>, sequence: number) {
+  const body: DeadLetterNotFound = { sequence, status: 'Dead letter not found', requestId: c.get('requestId') }
+  return c.json(body, 404)
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Text if it is valid UTF-8, which keeps every byte; otherwise base64. */
+function toText(body: Uint8Array | undefined): Pick<DeadLetterContent, 'body' | 'encoding'> {
+  try {
+    return { body: body && decoder.decode(body), encoding: 'utf-8' }
+  } catch {
+    return { body: body && Buffer.from(body).toString('base64'), encoding: 'base64' }
+  }
+}

@@ -1,0 +1,85 @@
+import { request } from 'undici'
+import type { z } from 'zod'
+import { DeadLetterContent, DeadLetterPage, DeadLetterReplayed } from '../../shared/contracts/dead-letter.ts'
+import { Done, Problem } from '../../shared/contracts/status.ts'
+import { toLine } from '../../shared/runtime/printable.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
+
+const TIMEOUT_MS = 30_000
+const PAGE = 1_000
+const MAX_TEXT = 500
+
+/** A request failed. The message is printable, and says what to do. */
+export class CallError extends Error {
+  override name = 'CallError'
+}
+
+type Options = { origin: string; token: string | undefined }
+
+/** Calls queue-listener. The methods throw CallError. */
+export function createDeadLetterClient({ origin, token }: Options) {
+  async function call<Schema extends z.ZodType>(
+    schema: Schema,
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: Uint8Array,
+  ): Promise<z.infer<Schema>> {
+    const { status, text } = await send(method, path, body)
+    const parsed = schema.safeParse(toJson(text))
+    if (status === 200 && parsed.success) return parsed.data
+    throw new CallError(`queue-listener at ${origin} returned ${describeFailure(status, text)}`)
+  }
+
+  async function send(method: 'GET' | 'POST' | 'DELETE', path: string, body: Uint8Array | undefined) {
+    const headers = {
+      ...(token && { authorization: `Bearer ${token}` }),
+      ...(body && { 'content-type': 'application/json' }),
+    }
+    try {
+      const signal = AbortSignal.timeout(TIMEOUT_MS)
+      const response = await request(`${origin}${path}`, { method, headers, signal, body: body ?? null })
+      return { status: response.statusCode, text: await response.body.text() }
+    } catch (error) {
+      const { name, code } = error as NodeJS.ErrnoException
+      if (name === 'TimeoutError') throw new CallError(`queue-listener at ${origin} did not respond in time`)
+      const reason = toLine(code ?? toReason(error), MAX_TEXT)
+      throw new CallError(`queue-listener is not reachable at ${origin} (${reason}); npm start starts all services`)
+    }
+  }
+
+  return {
+    async *pages(): AsyncGenerator<DeadLetterPage['deadLetters']> {
+      for (let after: number | null = 0; after !== null; ) {
+        const page: DeadLetterPage = await call(DeadLetterPage, 'GET', `/dead-letters?limit=${PAGE}&after=${after}`)
+        yield page.deadLetters
+        after = page.next
+      }
+    },
+    get: (sequence: number) => call(DeadLetterContent, 'GET', `/dead-letters/${sequence}`),
+    replay: (sequence: number, corrected: Uint8Array | undefined) =>
+      call(DeadLetterReplayed, 'POST', `/dead-letters/${sequence}/replay`, corrected),
+    delete: (sequence: number) => call(Done, 'DELETE', `/dead-letters/${sequence}`),
+  }
+}
+
+/** The status, and one line per error. */
+function describeFailure(status: number, text: string): string {
+  const problem = Problem.safeParse(toJson(text)).data
+  if (!problem) return `${status} and no Problem: it may be a different program`
+  const hint = status === 401 ? '; set WRITE_TOKEN to the token of queue-listener' : ''
+  const errors = (problem.errors ?? []).map(({ path, message }) => `\n  ${path ? `${path}: ` : ''}${message}`)
+  return [`${status} ${problem.status}${hint}`, ...errors].map(toPrintableLine).join('\n')
+}
+
+function toPrintableLine(text: string): string {
+  const indent = text.startsWith('\n  ') ? '  ' : ''
+  return indent + toLine(text.trim(), MAX_TEXT)
+}
+
+function toJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,130 @@
+import { readFile } from 'node:fs/promises'
+import { buffer } from 'node:stream/consumers'
+import { services, urlsOf } from '../../services.ts'
+import { writeToken } from '../../shared/http/write-token.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
+import { loadSettings } from '../../shared/runtime/settings.ts'
+import { runCommand, toEdgePort } from '../command.ts'
+import { plural } from '../doctor/finding.ts'
+import { CallError, createDeadLetterClient } from './client.ts'
+import { heading, toBody, toDetails, toRows } from './table.ts'
+
+const name = 'npm run dead-letters'
+const entry = services['queue-listener']
+const DEFAULT_WIDTH = 100
+
+const usage = `Usage: npm run dead-letters [-- COMMAND]
+
+Dead letters are messages in the log that are not counted, because they are not valid views.
+
+  list               lists those that are neither replayed nor deleted (default)
+  show N             prints the dead letter with sequence N; --body prints only its body, to edit it in a file
+  replay N [FILE]    appends its views to the log, once; with a FILE, or - for standard input, the corrected ones
+  delete N           deletes it; its views are never counted
+
+A corrected body is an array of CloudEvents, or a single one, with the ids of the original events. An example:
+
+  npm run --silent dead-letters -- show 7 --body >letter.json
+  npm run dead-letters -- replay 7 letter.json
+
+  --port N            port of the edge, as for npm start: queue-listener listens on N+${entry.port - services.play.port}
+
+  QUEUE_LISTENER_URL  URL of queue-listener (default: http://127.0.0.1:${entry.port})
+  WRITE_TOKEN         token that it requires (default: none)
+
+Flags override environment variables, which override .env, which overrides the defaults.`
+
+const options = { port: { type: 'string' }, body: { type: 'boolean', default: false } } as const
+type Flags = { port?: string | undefined; body: boolean }
+type Client = ReturnType<typeof createDeadLetterClient>
+
+await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, async (flags, [command, ...rest]) => {
+  const work = toWork(command ?? 'list', rest, flags)
+  try {
+    await work(createDeadLetterClient(loadTarget(flags)))
+    return 0
+  } catch (error) {
+    if (!(error instanceof CallError)) throw error
+    process.stderr.write(`${name}: ${error.message}\n`)
+    return 1
+  }
+})
+
+/** @throws UsageError */
+function toWork(command: string, given: string[], { body: bodyOnly }: Flags): (client: Client) => Promise<void> {
+  if (bodyOnly && command !== 'show') throw new UsageError('only show has the flag --body')
+  const [first, file] = given
+  switch (command) {
+    case 'list':
+      expectAtMost(0, given)
+      return list
+    case 'show': {
+      const sequence = toSequence(first, given, 1)
+      return async (client) => {
+        const letter = await client.get(sequence)
+        process.stdout.write(bodyOnly ? toBody(letter) : toDetails(letter))
+      }
+    }
+    case 'replay': {
+      const sequence = toSequence(first, given, 2)
+      return async (client) => {
+        const { views, sequence: stored } = await client.replay(sequence, await readCorrected(file))
+        process.stdout.write(`Replayed ${sequence}: ${plural(views, 'view')}, at sequence ${stored} of the log.\n`)
+      }
+    }
+    case 'delete': {
+      const sequence = toSequence(first, given, 1)
+      return async (client) => {
+        await client.delete(sequence)
+        process.stdout.write(`Deleted ${sequence}. Its views are not counted.\n`)
+      }
+    }
+    default:
+      throw new UsageError(`unknown command ${JSON.stringify(command)}; --help lists the commands`)
+  }
+}
+
+async function list(client: Client): Promise<void> {
+  const width = process.stdout.columns ?? (Number(process.env.COLUMNS) || DEFAULT_WIDTH)
+  let count = 0
+  for await (const letters of client.pages()) {
+    if (count === 0 && letters.length > 0) process.stdout.write(heading)
+    process.stdout.write(toRows(letters, width))
+    count += letters.length
+  }
+  process.stdout.write(count === 0 ? 'No dead letters.\n' : `${plural(count, 'dead letter')}.\n`)
+}
+
+function expectAtMost(max: number, given: string[]): void {
+  if (given.length > max)
+    throw new UsageError(`unexpected argument ${JSON.stringify(given[max])}; --help shows the usage`)
+}
+
+function toSequence(text: string | undefined, given: string[], maxArguments: number): number {
+  expectAtMost(maxArguments, given)
+  const sequence = /^\d{1,16}$/.test(text ?? '') ? Number(text) : 0
+  if (sequence >= 1 && Number.isSafeInteger(sequence)) return sequence
+  throw new UsageError(
+    `${text === undefined ? 'the sequence is missing' : `${JSON.stringify(text)} is not a sequence`}; list prints them`,
+  )
+}
+
+/** @throws UsageError if the file cannot be read */
+async function readCorrected(file: string | undefined): Promise<Uint8Array | undefined> {
+  if (file === undefined) return undefined
+  if (file === '-') return buffer(process.stdin)
+  try {
+    return await readFile(file)
+  } catch {
+    throw new UsageError(`cannot read the file ${JSON.stringify(file)}`)
+  }
+}
+
+/** `--port` overrides the URL. @throws UsageError */
+function loadTarget({ port }: Flags) {
+  const shape = { QUEUE_LISTENER_URL: urlsOf(entry), WRITE_TOKEN: writeToken }
+  const { QUEUE_LISTENER_URL, WRITE_TOKEN: token } = loadSettings(shape, { args: [], env: process.env })
+  const offset = entry.port - services.play.port
+  const origin = port === undefined ? QUEUE_LISTENER_URL[0] : `http://127.0.0.1:${toEdgePort(port) + offset}`
+  return { origin: origin ?? '', token }
+}

@@ -1,0 +1,53 @@
+import type { DeadLetter, DeadLetterContent } from '../../shared/contracts/dead-letter.ts'
+import { toLine, toPrintable } from '../../shared/runtime/printable.ts'
+
+const SUBJECT_WIDTH = 24
+const MIN_REASON_WIDTH = 20
+
+/** Their width, with the gaps. */
+const OTHER_COLUMNS = 9 + 19 + 8 + SUBJECT_WIDTH + 4 * 2
+
+/** The heading of the table of dead letters. */
+export const heading = toRow('sequence', 'since', 'size', 'subject', 'reason')
+
+/** Rows of at most `width` characters, unless even a short reason does not fit. */
+export function toRows(letters: DeadLetter[], width: number): string {
+  const reasonWidth = Math.max(MIN_REASON_WIDTH, width - OTHER_COLUMNS)
+  const rows = letters.map(({ sequence, at, size, subject = '-', reason }) => {
+    const since = toLine(at, 19).replace('T', ' ')
+    return toRow(String(sequence), since, String(size), shorten(subject, SUBJECT_WIDTH), shorten(reason, reasonWidth))
+  })
+  return rows.join('')
+}
+
+function toRow(sequence: string, since: string, size: string, subject: string, reason: string): string {
+  const columns = [sequence.padStart(9), since.padEnd(19), size.padStart(8), subject.padEnd(SUBJECT_WIDTH), reason]
+  return `${columns.join('  ').trimEnd()}\n`
+}
+
+function shorten(text: string, max: number): string {
+  const line = toLine(text, max + 1)
+  return line.length > max ? `${line.slice(0, max - 1)}…` : line
+}
+
+/** All that is known of a dead letter; the body last. */
+export function toDetails(letter: DeadLetterContent): string {
+  const { sequence, subject = '-', reason, at, size, headers, encoding } = letter
+  const fields = [
+    ['sequence', String(sequence)],
+    ['subject', subject],
+    ['reason', reason],
+    ['since', at],
+    ['size', `${size} bytes${encoding === 'base64' ? ', not valid UTF-8, below in base64' : ''}`],
+    ...Object.entries(headers).flatMap(([name, values]) => values.map((value) => ['header', `${name}: ${value}`])),
+  ]
+  const lines = fields.map(
+    ([name = '', value = '']) => `${name.padEnd(8)}  ${toLine(value, Number.POSITIVE_INFINITY)}\n`,
+  )
+  return `${lines.join('')}\n${toBody(letter)}`
+}
+
+/** The body, with a line break at its end. What a terminal would interpret is escaped as in JSON. */
+export function toBody({ body }: DeadLetterContent): string {
+  return body === undefined ? '(the log no longer has the body)\n' : `${toPrintable(body).replace(/\n$/, '')}\n`
+}

@@ -1,0 +1,27 @@
+/** Control and format characters (such as ANSI escapes and bidirectional overrides), separators, and invalid text. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu
+
+/**
+ * One line of printable ASCII, for headers, logs and terminals. Other characters are escaped as in JSON.
+ * @param max maximum length of the result
+ */
+export function toLine(text: string, max: number): string {
+  return text
+    .slice(0, max)
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll(/[^\x20-\x7e]/gu, escapeCharacter)
+    .slice(0, max)
+}
+
+/** Text that is safe to print on a terminal. Keeps line breaks and tabs; escapes as in JSON, so JSON keeps its meaning. */
+export function toPrintable(text: string): string {
+  return text.replaceAll(UNPRINTABLE, (character) =>
+    /[\n\t]/.test(character) ? character : escapeCharacter(character),
+  )
+}
+
+/** Every UTF-16 code unit, because that is what an escape in JSON stands for. */
+function escapeCharacter(character: string): string {
+  const escapeUnit = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return character.split('').map(escapeUnit).join('')
+}
