@@ -32,6 +32,18 @@ describe('slow clients', { timeout: 60_000, concurrent: true }, () => {
     for (const sender of senders) sender[Symbol.dispose]()
   })
 
+  test('bodies that were handled or aborted free their memory', async () => {
+    await using reporting = await startService('reporting')
+    for (let times = 0; times < 6; times += 1) {
+      const body = JSON.stringify({ assets: ['a'] }).padEnd(4 * MIB)
+      expect((await fetch(`${reporting.url}/events/lookup`, jsonRequest(body))).status).toBe(200)
+      const aborted = await sendBody(reporting, '/events/lookup', 4 * MIB, 4 * MIB - 1)
+      await sleep(100)
+      aborted[Symbol.dispose]()
+    }
+    expect(reporting.lines().join('\n')).not.toContain('too many bytes')
+  })
+
   test.each([
     ['metadata', '/content/assets'],
     ['cdnurl', '/url/assets'],

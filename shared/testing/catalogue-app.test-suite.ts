@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Invalidation } from '../catalogue/invalidations.ts'
+import { sleep } from '../runtime/sleep.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createMapStore } from '../stores/map-store.ts'
 import type { Store } from '../stores/store.ts'
@@ -70,6 +71,20 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
         { service: name, id: '9' },
         { service: name, id: '9' },
       ])
+    })
+
+    test('a write beyond 1,000 in flight returns 503, and a read does not', async () => {
+      const stored = Promise.withResolvers<void>()
+      const { app } = setUp([], { ...createMapStore<Fields>([]), set: () => stored.promise })
+      const write = () => app.request(`${path}/asset/9`, jsonRequest(fields))
+      const first = Array.from({ length: 1_000 }, write)
+      const next = await Promise.race([write(), sleep(2_000)])
+      const removed = await app.request(`${path}/asset/9`, { method: 'DELETE' })
+      const read = await app.request(`${path}/asset/9`)
+      stored.resolve()
+      expect([next?.status, removed.status, read.status]).toEqual([503, 503, 404])
+      for (const response of await Promise.all(first)) expect(response.status).toBe(200)
+      expect((await write()).status).toBe(200)
     })
 
     test('a failed write returns 503 and invalidates nothing', async () => {
