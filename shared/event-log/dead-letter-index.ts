@@ -1,13 +1,11 @@
-import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, millis, nanos } from 'nats'
-import { nextMessage, openJetStreamManager } from '../nats/jetstream.ts'
+import type { JsMsg } from 'nats'
+import { openJetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import type { Resolution } from './event-log.ts'
-import { BODY_OMITTED, DELETED, headerOf, REPLAYED, type Rejected, readRejected } from './rejected-headers.ts'
-import { DEAD_LETTERS, endOf, findStream, REPLAYS, replaySubject, STREAM } from './stream.ts'
-
-const FETCH_MESSAGES = 1_000
-const FETCH_EXPIRES_MS = 2_000
-const CONSUMER_IDLE_MS = 10_000
+import { readRejected } from './rejected-headers.ts'
+import { type DeadLetterHead, readResolution, toHead } from './resolution.ts'
+import { scan } from './scan.ts'
+import { DEAD_LETTERS, endOf, findStream, REPLAYS, STREAM } from './stream.ts'
 
 type State = {
   incarnation: string
@@ -21,8 +19,6 @@ type State = {
   stored: number
   readUpTo: { copies: number; resolutions: number }
 }
-
-export type DeadLetterHead = Rejected & { copy: number; at: string; size: number; bodyOmitted: boolean }
 
 export type DeadLetterIndex = {
   /** Reads what was stored since the last call, possibly by another process. Never creates the stream. */
@@ -57,32 +53,15 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
     const stored = stream?.state.subjects?.[DEAD_LETTERS] ?? 0
     // Expired or purged: only reading all of them again shows which.
     const incarnation = stream ? endOf(stream).incarnation : ''
-    if (state.incarnation !== incarnation || stored < state.stored) state = emptyState(incarnation)
-    if (!stream) return
-    // In this order: a copy is removed after its dead letter is resolved, so one of the two is always found.
-    for await (const message of scan(nats, jsm, DEAD_LETTERS, state.readUpTo.copies + 1)) addCopy(message)
-    for await (const message of scan(nats, jsm, REPLAYS, state.readUpTo.resolutions + 1)) addResolution(message)
-  }
-
-  function addResolution(message: JsMsg): void {
-    state.readUpTo.resolutions = message.seq
-    const found = readResolution(message)
-    if (!found || state.resolutions.has(found.sequence)) return
-    state.resolutions.set(found.sequence, found.resolution)
-    const copy = state.copies.get(found.sequence)
-    if (copy === undefined) return
-    state.copies.delete(found.sequence)
-    state.superfluous.add(copy)
-  }
-
-  function addCopy(message: JsMsg): void {
-    state.readUpTo.copies = message.seq
-    state.stored += 1
-    const rejected = readRejected(() => message.headers, message.seq)
-    if (!rejected) return
-    const { sequence } = rejected
-    if (state.resolutions.has(sequence) || state.copies.has(sequence)) state.superfluous.add(message.seq)
-    else state.copies.set(sequence, message.seq)
+    const isStale = state.incarnation !== incarnation || stored < state.stored
+    const next = isStale ? emptyState(incarnation) : state
+    if (stream) {
+      // In this order: a copy is removed after its dead letter is resolved, so one of the two is always found.
+      for await (const message of scan(nats, jsm, DEAD_LETTERS, next.readUpTo.copies + 1)) addCopy(next, message)
+      for await (const message of scan(nats, jsm, REPLAYS, next.readUpTo.resolutions + 1)) addResolution(next, message)
+    }
+    // Only once it is complete, because others read it meanwhile.
+    state = next
   }
 
   const unresolved = () => [...state.copies.keys()].toSorted((a, b) => a - b)
@@ -101,7 +80,7 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
     copyOf: (sequence) => state.copies.get(sequence),
     resolutionOf: (sequence) => state.resolutions.get(sequence),
     async heads(sequences) {
-      const wanted = new Set(sequences.map((sequence) => state.copies.get(sequence) ?? 0))
+      const wanted = new Set(sequences.flatMap((sequence) => state.copies.get(sequence) ?? []))
       const heads: DeadLetterHead[] = []
       if (wanted.size === 0) return heads
       const jsm = await openJetStreamManager(nats)
@@ -136,80 +115,23 @@ function emptyState(incarnation: string): State {
   }
 }
 
-/** Yields the messages on a subject from a sequence up to the current end, without their bodies. */
-async function* scan(
-  nats: Pick<NatsLink, 'connection'>,
-  jsm: JetStreamManager,
-  subject: string,
-  from: number,
-): AsyncGenerator<JsMsg> {
-  // Creating a consumer costs more, and usually there is nothing new.
-  if (!(await nextMessage(jsm, STREAM, subject, from))) return
-  const { name } = await jsm.consumers.add(STREAM, {
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: from,
-    filter_subject: subject,
-    ack_policy: AckPolicy.None,
-    inactive_threshold: nanos(CONSUMER_IDLE_MS),
-    headers_only: true,
-    mem_storage: true,
-    num_replicas: 1,
-  })
-  try {
-    yield* readAll(await nats.connection().jetstream().consumers.get(STREAM, name))
-  } finally {
-    await jsm.consumers.delete(STREAM, name).catch(() => false)
-  }
-}
-
-async function* readAll(consumer: Consumer): AsyncGenerator<JsMsg> {
-  for (let pending = (await consumer.info(true)).num_pending; pending > 0; ) {
-    const max_messages = Math.min(pending, FETCH_MESSAGES)
-    const messages = await consumer.fetch({ max_messages, expires: FETCH_EXPIRES_MS })
-    let isEmpty = true
-    for await (const message of messages) {
-      isEmpty = false
-      pending = message.info.pending
-      yield message
-    }
-    if (!isEmpty) continue
-    // Those that were counted may have been removed.
-    pending = (await consumer.info()).num_pending
-    if (pending > 0) throw new Error('the dead letters were not delivered')
-  }
-}
-
-/** Whether a message deletes a dead letter. It is no dead letter itself. */
-export function isDeletion(message: JsMsg): boolean {
-  return readResolution(message)?.resolution.action === 'deleted'
-}
-
-function readResolution(message: JsMsg): { sequence: number; resolution: Resolution } | undefined {
-  const { seq, subject, info } = message
-  const read = () => message.headers
-  const rejected = readRejected(read, seq)
-  if (!rejected || subject !== replaySubject(rejected.sequence)) return undefined
-  const isDeleted = headerOf(read, DELETED) !== undefined && sizeOf(message) === 0
-  if (!isDeleted && headerOf(read, REPLAYED) === undefined) return undefined
-  const at = toTime(info.timestampNanos)
-  return { sequence: rejected.sequence, resolution: { action: isDeleted ? 'deleted' : 'replayed', at } }
-}
-
-function toHead(message: JsMsg): DeadLetterHead | undefined {
+function addCopy(state: State, message: JsMsg): void {
+  state.readUpTo.copies = message.seq
+  state.stored += 1
   const rejected = readRejected(() => message.headers, message.seq)
-  if (!rejected) return undefined
-  const bodyOmitted = headerOf(() => message.headers, BODY_OMITTED) !== undefined
-  const at = toTime(message.info.timestampNanos)
-  return { ...rejected, copy: message.seq, at, size: rejected.size ?? sizeOf(message), bodyOmitted }
+  if (!rejected) return
+  const { sequence } = rejected
+  if (state.resolutions.has(sequence) || state.copies.has(sequence)) state.superfluous.add(message.seq)
+  else state.copies.set(sequence, message.seq)
 }
 
-/** To a reader of headers only, the server appends the size as the last header of this name. */
-function sizeOf({ data, headers }: Pick<JsMsg, 'data' | 'headers'>): number {
-  if (data.length > 0) return data.length
-  const size = Number(headers?.values('Nats-Msg-Size').at(-1) ?? 0)
-  return Number.isSafeInteger(size) && size >= 0 ? size : 0
-}
-
-function toTime(timestampNanos: number): string {
-  return new Date(millis(timestampNanos)).toISOString()
+function addResolution(state: State, message: JsMsg): void {
+  state.readUpTo.resolutions = message.seq
+  const found = readResolution(message)
+  if (!found || state.resolutions.has(found.sequence)) return
+  state.resolutions.set(found.sequence, found.resolution)
+  const copy = state.copies.get(found.sequence)
+  if (copy === undefined) return
+  state.copies.delete(found.sequence)
+  state.superfluous.add(copy)
 }

@@ -4,10 +4,11 @@ import { isWrongLastSequence, lastMessage, messageAt, openJetStreamManager } fro
 import type { NatsLink } from '../nats/link.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
-import type { DeadLetterHead, DeadLetterIndex } from './dead-letter-index.ts'
+import type { DeadLetterIndex } from './dead-letter-index.ts'
 import type { DeadLetters, Resolved } from './event-log.ts'
 import { copyHeaders, DELETED, REPLAYED, setRejected, toRecord } from './rejected-headers.ts'
 import { encodeReplay, InvalidReplayError, refuseInvalid, validateReplay } from './replay.ts'
+import type { DeadLetterHead } from './resolution.ts'
 import { replaySubject, STREAM } from './stream.ts'
 import { BATCH_CONTENT_TYPE } from './view-events.ts'
 

@@ -1,0 +1,44 @@
+import { type JsMsg, millis } from 'nats'
+import type { Resolution } from './event-log.ts'
+import { BODY_OMITTED, DELETED, headerOf, REPLAYED, type Rejected, readRejected } from './rejected-headers.ts'
+import { replaySubject } from './stream.ts'
+
+/** What a copy says about a dead letter: the sequence of the copy, when it was stored (RFC 3339), and its size in bytes. */
+export type DeadLetterHead = Rejected & { copy: number; at: string; size: number; bodyOmitted: boolean }
+
+/** Whether a message deletes a dead letter. It is no dead letter itself. */
+export function isDeletion(message: JsMsg): boolean {
+  return readResolution(message)?.resolution.action === 'deleted'
+}
+
+/** Undefined for any other message. */
+export function readResolution(message: JsMsg): { sequence: number; resolution: Resolution } | undefined {
+  const { seq, subject, info } = message
+  const read = () => message.headers
+  const rejected = readRejected(read, seq)
+  if (!rejected || subject !== replaySubject(rejected.sequence)) return undefined
+  const isDeleted = headerOf(read, DELETED) !== undefined && sizeOf(message) === 0
+  if (!isDeleted && headerOf(read, REPLAYED) === undefined) return undefined
+  const at = toTime(info.timestampNanos)
+  return { sequence: rejected.sequence, resolution: { action: isDeleted ? 'deleted' : 'replayed', at } }
+}
+
+/** Undefined if the message is no dead letter. */
+export function toHead(message: JsMsg): DeadLetterHead | undefined {
+  const rejected = readRejected(() => message.headers, message.seq)
+  if (!rejected) return undefined
+  const bodyOmitted = headerOf(() => message.headers, BODY_OMITTED) !== undefined
+  const at = toTime(message.info.timestampNanos)
+  return { ...rejected, copy: message.seq, at, size: rejected.size ?? sizeOf(message), bodyOmitted }
+}
+
+/** To a reader of headers only, the server appends the size as the last header of this name. */
+function sizeOf({ data, headers }: Pick<JsMsg, 'data' | 'headers'>): number {
+  if (data.length > 0) return data.length
+  const size = Number(headers?.values('Nats-Msg-Size').at(-1) ?? 0)
+  return Number.isSafeInteger(size) && size >= 0 ? size : 0
+}
+
+function toTime(timestampNanos: number): string {
+  return new Date(millis(timestampNanos)).toISOString()
+}
