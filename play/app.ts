@@ -1,5 +1,5 @@
 import type { Hono } from 'hono'
-import { LIVE_DESCRIPTION, LiveQuery, LiveStream } from '../shared/contracts/live.ts'
+import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
@@ -65,9 +65,8 @@ export function createApp({ aggregate, record, live, console, onDegraded, corsOr
         summary: 'Subscribe to the counts',
         description: LIVE_DESCRIPTION,
         responses: { 200: LiveStream },
-        problems: [400, 503],
+        problems: [503],
       }),
-      validate('query', LiveQuery),
       (c) => live.subscribe(c),
     )
 }

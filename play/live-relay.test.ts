@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createServiceClient } from '../shared/client/service-client.ts'
-import type { CountingEvent, LiveEvent } from '../shared/contracts/live.ts'
+import type { LiveEvent } from '../shared/contracts/live.ts'
 import { startHttpServer } from '../shared/testing/http-server.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { eventually } from '../tests/harness/eventually.ts'
@@ -48,14 +48,6 @@ test.each([
   await eventually(() => expect(events).toHaveLength(1))
 })
 
-test('heartbeats of counting are relayed, and do not affect where the stream is resumed', async () => {
-  const counting = { state: 'replaying', progress: 0.4 }
-  const heartbeat = `event: counting\ndata: ${JSON.stringify(counting)}\n\n`
-  const { heartbeats, lastEventIds } = await setUp([end(event(1), heartbeat), stream(event(2))])
-  await eventually(() => expect(lastEventIds).toEqual([undefined, 'epoch-1']))
-  expect(heartbeats).toEqual([{ event: 'counting', data: counting }])
-})
-
 test('a stream with only heartbeats stays open', async () => {
   const { lastEventIds } = await setUp([sendHeartbeats])
   const since = performance.now()
@@ -87,12 +79,11 @@ async function setUp(handlers: ((response: ServerResponse) => unknown)[]) {
   stack.use(server)
   const reporting = stack.use(createServiceClient({ name: 'reporting', instances: () => [server.url] }))
   const events: LiveEvent[] = []
-  const heartbeats: CountingEvent[] = []
   const { log } = createTestService()
   const relay = createLiveRelay({ reporting, log, idleTimeoutMs: IDLE_TIMEOUT_MS, retryMs: 20 })
-  const stop = relay((event) => (event.event === 'counting' ? heartbeats.push(event) : events.push(event)))
+  const stop = relay((event) => events.push(event))
   stack.defer(stop)
-  return { events, heartbeats, lastEventIds, stop }
+  return { events, lastEventIds, stop }
 }
 
 /** Sends one event, and then heartbeats. */

@@ -1,7 +1,6 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { type ServiceClient, UpstreamError } from '../shared/client/service-client.ts'
-import { Counting } from '../shared/contracts/counting.ts'
-import { type CountingEvent, LiveChanges, type LiveEvent, LiveSnapshot } from '../shared/contracts/live.ts'
+import { LiveChanges, type LiveEvent, LiveSnapshot } from '../shared/contracts/live.ts'
 import type { LiveSource } from '../shared/live/live-feed.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { retry } from '../shared/runtime/retry.ts'
@@ -32,11 +31,11 @@ export function createLiveRelay({
 
     async function relay(): Promise<void> {
       const headers = { ...(lastEventId && { 'last-event-id': lastEventId }) }
-      const body = await reporting.stream('/events/live?counting=1', { signal: closing.signal, idleTimeoutMs, headers })
+      const body = await reporting.stream('/events/live', { signal: closing.signal, idleTimeoutMs, headers })
       const parser = createParser({
         onEvent(message) {
           publish(toLiveEvent(message))
-          lastEventId = message.id ?? lastEventId
+          lastEventId = message.id
           report()
         },
         // A heartbeat: the stream is alive, even if nothing has changed.
@@ -57,10 +56,9 @@ export function createLiveRelay({
 }
 
 /** @throws UpstreamError */
-function toLiveEvent({ event, data }: EventSourceMessage): LiveEvent | CountingEvent {
+function toLiveEvent({ event, data }: EventSourceMessage): LiveEvent {
   try {
     if (event === 'snapshot') return { event, data: LiveSnapshot.parse(JSON.parse(data)) }
-    if (event === 'counting') return { event, data: Counting.parse(JSON.parse(data)) }
     if (event === 'changes') return { event, data: LiveChanges.parse(JSON.parse(data)) }
   } catch (cause) {
     throw new UpstreamError('sent an invalid event', { cause })

@@ -2,7 +2,7 @@ import { createMiddleware } from 'hono/factory'
 import { CountsBehind, type LookupBehind } from '../shared/contracts/counting.ts'
 import { EventBatch, isReport, PositionConflict } from '../shared/contracts/event-batch.ts'
 import { AssetParams, UserParams } from '../shared/contracts/ids.ts'
-import { LIVE_DESCRIPTION, LiveQuery, LiveStream } from '../shared/contracts/live.ts'
+import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { LostViews } from '../shared/contracts/lost-views.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { Position, toLogPosition, toPosition } from '../shared/contracts/position.ts'
@@ -113,9 +113,8 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         summary: 'Subscribe to the counts',
         description: LIVE_DESCRIPTION,
         responses: { 200: LiveStream },
-        problems: [400, 503],
+        problems: [503],
       }),
-      validate('query', LiveQuery),
       (c) => live.subscribe(c),
     )
     .get(

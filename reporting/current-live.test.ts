@@ -1,54 +1,64 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
-import type { CountingState } from '../shared/contracts/counting.ts'
 import type { LiveEvent } from '../shared/contracts/live.ts'
 import { whileCurrent } from './current-live.ts'
 
 test('the counts are followed only while they are current', async () => {
-  const { published, become } = setUp('replaying')
-  await vi.advanceTimersByTimeAsync(500)
-  expect(published()).toEqual(['replaying'])
-  await become('current')
-  expect(published()).toEqual(['replaying', 'snapshot', 'current'])
-  await become('behind')
-  expect(published()).toEqual(['replaying', 'snapshot', 'current', 'stopped', 'behind'])
-  await become('current')
-  expect(published().slice(5)).toEqual(['snapshot', 'current'])
+  const { published, become } = setUp(false)
+  await vi.advanceTimersByTimeAsync(5_000)
+  expect(published).toEqual([])
+  await become(true)
+  expect(published).toEqual(['snapshot'])
+  await become(false)
+  expect(published).toEqual(['snapshot', 'stopped'])
+  await vi.advanceTimersByTimeAsync(5_000)
+  await become(true)
+  expect(published).toEqual(['snapshot', 'stopped', 'snapshot'])
 })
 
-test('the state is announced once a second', async () => {
-  const { published } = setUp('current')
-  await vi.advanceTimersByTimeAsync(3_000)
-  expect(published()).toEqual(['snapshot', 'current', 'current', 'current', 'current'])
+test('while they are current, there is an event every second, if need be without changes', async () => {
+  const { published, change } = setUp(true)
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(published).toEqual(['snapshot', { views: 7, assets: {} }])
+  await vi.advanceTimersByTimeAsync(900)
+  change()
+  await vi.advanceTimersByTimeAsync(900)
+  expect(published.slice(2)).toEqual([{ views: 8, assets: { a: 8 } }])
+  await vi.advanceTimersByTimeAsync(100)
+  expect(published.slice(3)).toEqual([{ views: 8, assets: {} }])
 })
 
 test('nothing is published after the end', async () => {
-  const { published, stop } = setUp('current')
+  const { published, stop } = setUp(true)
   stop()
   await vi.advanceTimersByTimeAsync(3_000)
-  expect(published()).toEqual(['snapshot', 'current', 'stopped'])
+  expect(published).toEqual(['snapshot', 'stopped'])
 })
 
-/** Records the names of the published events, the announced states, and `stopped` when following ends. */
-function setUp(initial: CountingState) {
+/** Records the published events, and `stopped` when following ends. */
+function setUp(initial: boolean) {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
   onTestFinished(() => void vi.useRealTimers())
-  const published: string[] = []
-  let state = initial
-  const snapshot: LiveEvent = { event: 'snapshot', data: { views: 0, top: { assets: [], users: [] }, seconds: {} } }
+  const published: unknown[] = []
+  let isCurrent = initial
+  let follower: (event: LiveEvent) => void = () => undefined
   const source = whileCurrent(
     (publish) => {
-      publish(snapshot)
+      follower = publish
+      publish({ event: 'snapshot', data: { views: 7, top: { assets: [], users: [] }, seconds: {} } })
       return () => void published.push('stopped')
     },
-    { isCurrent: () => state === 'current', counting: () => ({ state, progress: 1 }), hear: () => undefined },
+    () => isCurrent,
   )
-  const stop = source((event) => void published.push(event.event === 'counting' ? event.data.state : event.event))
+  const stop = source(({ event, data }) => {
+    published.push('assets' in data ? { views: data.views, assets: data.assets } : event)
+  })
   onTestFinished(stop)
   return {
     stop,
-    published: () => published,
-    async become(next: CountingState) {
-      state = next
+    published,
+    change: () => follower({ event: 'changes', data: { views: 8, assets: { a: 8 }, users: {}, seconds: {} } }),
+    async become(next: boolean) {
+      isCurrent = next
       await vi.advanceTimersByTimeAsync(100)
     },
   }

@@ -1,38 +1,43 @@
+import type { LiveEvent } from '../shared/contracts/live.ts'
 import type { LiveSource } from '../shared/live/live-feed.ts'
-import type { Currentness } from './currentness.ts'
 import type { LiveCounts } from './live-counts.ts'
 
 const CHECK_MS = 100
-/** The heartbeat of counting. */
-const ANNOUNCE_MS = 1_000
+const HEARTBEAT_MS = 1_000
 
 /**
- * Follows the counts only while they are current, so that nobody sees them rise during a replay. Announces whether they
- * are, when that changes and once a second.
+ * Follows the counts only while they are current, so that nobody sees them rise during a replay. A second after the
+ * last event, an event without changes is the heartbeat of counting.
  */
-export function whileCurrent(follow: LiveCounts['follow'], { isCurrent, counting }: Currentness): LiveSource {
+export function whileCurrent(follow: LiveCounts['follow'], isCurrent: () => boolean): LiveSource {
   return (publish) => {
     let unfollow: (() => void) | undefined
-    let announced = { state: '', at: 0 }
+    let views = 0
+    let publishedAt = 0
+
+    function pass(event: LiveEvent) {
+      views = event.data.views
+      publishedAt = performance.now()
+      publish(event)
+    }
+
+    function stop() {
+      unfollow?.()
+      unfollow = undefined
+    }
 
     function check() {
-      if (isCurrent()) unfollow ??= follow(publish)
-      else {
-        unfollow?.()
-        unfollow = undefined
-      }
-      const data = counting()
-      const at = performance.now()
-      if (data.state === announced.state && at - announced.at < ANNOUNCE_MS) return
-      announced = { state: data.state, at }
-      publish({ event: 'counting', data })
+      if (!isCurrent()) return stop()
+      unfollow ??= follow(pass)
+      if (performance.now() - publishedAt < HEARTBEAT_MS) return
+      pass({ event: 'changes', data: { views, assets: {}, users: {}, seconds: {} } })
     }
 
     check()
     const timer = setInterval(check, CHECK_MS)
     return () => {
       clearInterval(timer)
-      unfollow?.()
+      stop()
     }
   }
 }

@@ -33,7 +33,7 @@ export const reporting = {
     const currentness = createCurrentness({ maxLagMs, isFedByLog: FED_BY_LOG })
     service.health.describe(() => ({ counting: currentness.counting() }))
     exposeCurrentness(service.metrics, currentness)
-    const live = createLiveFeed({ ...service, source: whileCurrent(counts.follow, currentness) })
+    const live = createLiveFeed({ ...service, source: whileCurrent(counts.follow, currentness.isCurrent) })
     return serve(createApp({ ...service, counts, currentness, live, writeToken }), service, settings)
   },
 }

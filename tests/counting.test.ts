@@ -22,7 +22,9 @@ describe.skipIf(!natsVersion)('counts are served only while they are current', {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ MAX_LAG: '2s' })
-    for (let n = 0; n < 5; n += 1) await play(system.play.url, '456', USER)
+    for (let n = 0; n < 5; n += 1) {
+      await eventually(async () => expect((await play(system.play.url, '456', USER)).status).toBe(200))
+    }
     await eventually(async () => expect(await views(system.reporting.url, 'user', USER)).toBe(5))
   }, 60_000)
   afterAll(() => system?.[Symbol.asyncDispose]())

@@ -5,7 +5,7 @@ import { createClock } from './clock.js'
 import { createCounts } from './counts.js'
 import { byId, formatCount, setText, whileVisible } from './dom.js'
 import { createFlow } from './flow.js'
-import { subscribeToCounts } from './live.js'
+import { describeConnection, subscribeToCounts } from './live.js'
 import { createPlayer } from './player.js'
 import { pollStatus, showOverall } from './status.js'
 import { createTopList } from './top-list.js'
@@ -25,6 +25,9 @@ const player = createPlayer({ user: createUser(), onPlayed: flow.showDegraded })
 const catalogue = createCatalogue({ assets, onPlay: player.play })
 const showTopAssets = createTopList(byId('top-assets', HTMLElement), assets.titleOf)
 const showTopUsers = createTopList(byId('top-users', HTMLElement))
+
+/** @type {import('../../shared/contracts/counting.ts').Counting | undefined} */
+let counting
 
 function render() {
   catalogue.render()
@@ -56,6 +59,7 @@ whileVisible(() =>
   pollStatus({
     onResponse: clock.sync,
     onStatus(status) {
+      counting = status?.parts.reporting?.counting
       flow.show(status)
       showOverall(status)
     },
@@ -80,8 +84,8 @@ whileVisible(() =>
       catalogue.updateCounts(changes.assets)
       showCounts()
     },
-    onConnection(text) {
-      setText(byId('connection', HTMLElement), text)
+    onConnection(connection) {
+      setText(byId('connection', HTMLElement), describeConnection(connection, counting))
     },
   }),
 )

@@ -2,52 +2,62 @@
 /** @typedef {import('../../shared/contracts/live.ts').LiveChanges} LiveChanges */
 
 /** @typedef {import('../../shared/contracts/counting.ts').Counting} Counting */
+/** @typedef {'live' | 'silent' | 'lost'} Connection `silent`: the stream is open, but nothing is heard of counting */
 
 const RECONNECT_MS = 1_000
-/** The counts are live only if counting was heard of within this time. */
+/** The counts are live only if a change or a heartbeat of counting arrived within this time. */
 const LIVE_MS = 2_000
 const CHECK_MS = 250
 
 /**
- * Subscribes to the live counts. `onConnection` is called regularly. The returned function unsubscribes.
+ * Subscribes to the live counts. `onConnection` is called several times a second, once it is known. The returned function unsubscribes.
  * @param {{
  *   onSnapshot: (snapshot: LiveSnapshot) => void,
  *   onChanges: (changes: LiveChanges) => void,
- *   onConnection: (text: string) => void,
+ *   onConnection: (connection: Connection) => void,
  * }} deps
  */
 export function subscribeToCounts({ onSnapshot, onChanges, onConnection }) {
   /** @type {EventSource} */
   let source
   let timer = 0
-  let heardAt = 0
-  /** @type {Counting | undefined} undefined until the first heartbeat of the connection */
-  let counting
+  let openedAt = 0
+  let heardAt = Number.NEGATIVE_INFINITY
+  /** The first event of a connection may come from the buffer of the edge, and says nothing about counting now. */
+  let isFirst = true
 
   function connect() {
-    source = new EventSource('/live?counting=1')
-    source.addEventListener('snapshot', ({ data }) => onSnapshot(JSON.parse(data)))
-    source.addEventListener('changes', ({ data }) => {
-      onChanges(JSON.parse(data))
-      // The first changes may be older: those that were missed while the page was disconnected.
-      if (counting) heardAt = performance.now()
+    source = new EventSource('/live')
+    source.addEventListener('snapshot', ({ data }) => {
+      hear()
+      onSnapshot(JSON.parse(data))
     })
-    source.addEventListener('counting', ({ data }) => {
-      counting = JSON.parse(data)
-      heardAt = performance.now()
-      check()
+    source.addEventListener('changes', ({ data }) => {
+      hear()
+      onChanges(JSON.parse(data))
+    })
+    source.addEventListener('open', () => {
+      openedAt = performance.now()
     })
     source.addEventListener('error', () => {
-      counting = undefined
+      isFirst = true
       check()
       // EventSource reconnects after a lost connection, but not after a response other than 200.
       if (source.readyState === EventSource.CLOSED) timer = setTimeout(connect, RECONNECT_MS)
     })
   }
 
+  function hear() {
+    if (!isFirst) heardAt = performance.now()
+    isFirst = false
+    check()
+  }
+
   function check() {
-    const isFresh = performance.now() - heardAt < LIVE_MS
-    onConnection(source.readyState === EventSource.OPEN ? toText(isFresh ? counting : undefined) : 'Reconnecting…')
+    const now = performance.now()
+    if (source.readyState !== EventSource.OPEN) onConnection('lost')
+    else if (now - heardAt < LIVE_MS) onConnection('live')
+    else if (now - openedAt > LIVE_MS) onConnection('silent')
   }
 
   connect()
@@ -59,10 +69,14 @@ export function subscribeToCounts({ onSnapshot, onChanges, onConnection }) {
   }
 }
 
-/** @param {Counting | undefined} counting undefined if nothing was heard of it */
-function toText(counting) {
-  if (!counting) return 'Not live: counting is silent'
-  if (counting.state === 'current') return 'Live'
+/**
+ * @param {Connection} connection
+ * @param {Counting | undefined} counting the last known state of counting
+ */
+export function describeConnection(connection, counting) {
+  if (connection === 'live') return 'Live'
+  if (connection === 'lost') return 'Reconnecting…'
+  if (!counting || counting.state === 'current') return 'Not live: counting is silent'
   const text = describeCounting(counting)
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}`
 }

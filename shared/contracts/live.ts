@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import type { Counting } from './counting.ts'
 import { ViewCount } from './view-counts.ts'
 
 /** The length of the views-per-second window. */
@@ -39,7 +38,7 @@ export const LiveSnapshot = z
 export type LiveSnapshot = z.infer<typeof LiveSnapshot>
 
 /**
- * `event: changes`: the counts that changed since the previous event. Between snapshots, counts only rise, so every id
+ * `event: changes`: the counts that changed since the previous event; none in a heartbeat of counting. Between snapshots, counts only rise, so every id
  * in the new top list is in the previous list or in this event.
  */
 export const LiveChanges = z
@@ -49,19 +48,12 @@ export type LiveChanges = z.infer<typeof LiveChanges>
 
 export type LiveEvent = { event: 'snapshot'; data: LiveSnapshot } | { event: 'changes'; data: LiveChanges }
 
-/** `event: counting`: whether the counts are current. A heartbeat of counting, at least every second. */
-export type CountingEvent = { event: 'counting'; data: Counting }
-
-/** `counting=1` subscribes to `counting` events too, which other clients would have to ignore. */
-export const LiveQuery = z.object({ counting: z.enum(['0', '1']).optional() })
-export type LiveQuery = z.infer<typeof LiveQuery>
-
 /** For the OpenAPI document. */
 export const LIVE_DESCRIPTION =
   'Server-sent events: a `snapshot`, then `changes`, at most 4 per second. ' +
   '`Last-Event-ID` resumes within 15 s; a comment line is sent as a heartbeat. ' +
-  'While counts are behind the log, no counts are sent. ' +
-  'With `counting=1`, a `counting` event says every second whether they are current'
+  'While counts are current, there is an event at least every second, if need be without changes; ' +
+  'while they are behind the log, there is none'
 export const LiveStream = {
   type: 'text/event-stream',
   example: [

@@ -24,12 +24,11 @@ const HEADERS = {
 export type EventStream = {
   /**
    * Subscribes the client of a request, and sends it `first`.
-   * @param wantsNotices whether it also receives notices
    * @throws UnavailableError if there are too many subscribers, or the process is stopping
    */
-  subscribe(c: Context<AppEnv>, first: () => string, wantsNotices?: boolean): Response
-  /** Broadcasts `text` to all subscribers, and `notice` to those who want it. Slow consumers are disconnected. */
-  broadcast(text: string, notice?: string): void
+  subscribe(c: Context<AppEnv>, first: () => string): Response
+  /** Broadcasts to all subscribers. Slow consumers are disconnected. */
+  broadcast(text: string): void
   size(): number
 }
 
@@ -49,18 +48,14 @@ type Deps = {
 export function createEventStream(deps: Deps): EventStream {
   const { metrics, stopping, onEmpty, heartbeatMs = HEARTBEAT_MS, maxSubscribers = MAX_SUBSCRIBERS } = deps
   const subscribers = new Set<ServerResponse>()
-  const noticed = new WeakSet<ServerResponse>()
   const dropped = createSubscriberMetrics(metrics, subscribers)
   const heartbeat = setInterval(() => broadcast(':\n\n'), heartbeatMs).unref()
 
-  function broadcast(text: string, notice = ''): void {
-    if (text) heartbeat.refresh()
+  function broadcast(text: string): void {
+    heartbeat.refresh()
     const bytes = Buffer.from(text)
-    const withNotice = Buffer.from(text + notice)
     for (const subscriber of subscribers) {
-      const bytesFor = noticed.has(subscriber) ? withNotice : bytes
-      if (bytesFor.length === 0) continue
-      if (subscriber.writableLength <= MAX_BUFFERED_BYTES) subscriber.write(bytesFor)
+      if (subscriber.writableLength <= MAX_BUFFERED_BYTES) subscriber.write(bytes)
       else {
         dropped.inc()
         subscribers.delete(subscriber)
@@ -89,13 +84,12 @@ export function createEventStream(deps: Deps): EventStream {
   })
 
   return {
-    subscribe(c, first, wantsNotices = false) {
+    subscribe(c, first) {
       if (c.req.method === 'HEAD') return c.body(null, 200, HEADERS)
       const outgoing = c.env?.outgoing
       // A pipelined response has no socket yet, and no event would report its end.
       if (!outgoing?.socket || stopping.aborted) throw new UnavailableError('no stream can be opened')
       if (subscribers.size >= maxSubscribers) throw new UnavailableError('too many subscribers')
-      if (wantsNotices) noticed.add(outgoing)
       // Middleware, such as CORS, sets headers on Hono's response, which is not sent.
       open(outgoing, { ...Object.fromEntries(c.res.headers), ...HEADERS }, first())
       // Without the reset, Hono would merge both responses and send the result again.

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type LiveSubscriber as Subscriber, subscribeLive } from '../../tests/harness/live-subscriber.ts'
 import { metric } from '../../tests/harness/plays.ts'
-import { type CountingEvent, LiveChanges, type LiveEvent, LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
+import { LiveChanges, type LiveEvent, LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { createBaseApp } from '../http/base-app.ts'
 import { sleep } from '../runtime/sleep.ts'
 import { serve } from '../service/serve.ts'
@@ -51,22 +51,6 @@ test('a later subscriber receives a snapshot that includes all changes so far', 
     { id: 'b', views: 5 },
     { id: 'a', views: 2 },
   ])
-})
-
-test('heartbeats of counting reach only those who want them, and are never repeated', async () => {
-  const { url, subscribe, publish } = await setUp()
-  const other = await subscribe()
-  const asking = stack.use(await subscribeLive(`${url}/live?counting=1`))
-  await eventually(() => expect(received(asking)).toEqual(['snapshot']))
-  publish({ event: 'counting', data: { state: 'current', progress: 1 } })
-  await eventually(() => expect(received(asking)).toEqual(['snapshot', 'counting']))
-  expect(asking.events.at(-1)).toMatchObject({ id: undefined, data: '{"state":"current","progress":1}' })
-  publish(changes({ a: 2 }))
-  await eventually(() => expect(received(asking)).toEqual(['snapshot', 'counting', { a: 2 }]))
-  await eventually(() => expect(received(other)).toEqual(['snapshot', { a: 2 }]))
-  const late = stack.use(await subscribeLive(`${url}/live?counting=1`))
-  await eventually(() => expect(late.heartbeats()).toBeGreaterThan(0))
-  expect(received(late)).toEqual(['snapshot'])
 })
 
 describe('a subscriber that reconnects', () => {
@@ -247,7 +231,7 @@ test('the duration of a stream is not measured', async () => {
 async function setUp({ hasSnapshot = true, maxSubscribers = 100 } = {}) {
   const stopping = new AbortController()
   const service = createTestService('test', stopping.signal)
-  let publish: (event: LiveEvent | CountingEvent) => void = () => {}
+  let publish: (event: LiveEvent) => void = () => {}
   const follow = vi.fn((given: typeof publish) => {
     publish = given
     if (hasSnapshot) publish(snapshot())
@@ -265,7 +249,7 @@ async function setUp({ hasSnapshot = true, maxSubscribers = 100 } = {}) {
     app,
     url,
     source,
-    publish: (event: LiveEvent | CountingEvent) => publish(event),
+    publish: (event: LiveEvent) => publish(event),
     subscribe: async (lastEventId?: string) => stack.use(await subscribeLive(`${url}/live`, lastEventId)),
     stop: () => stopping.abort(),
     close: () => service.resources.disposeAsync(),

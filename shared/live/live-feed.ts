@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import type { CountingEvent, LiveEvent } from '../contracts/live.ts'
+import type { LiveEvent } from '../contracts/live.ts'
 import type { AppEnv } from '../http/app-env.ts'
 import { createThrottle } from '../runtime/throttle.ts'
 import type { Service } from '../service/service.ts'
@@ -9,13 +9,12 @@ import { createReplayBuffer, type NumberedEvent } from './replay-buffer.ts'
 /** How long changes are buffered, and how long the source stays open after the last subscriber has disconnected. */
 const KEEP_MS = 15_000
 
-/** Starts publishing, with a snapshot first if the counts are current. Returns a function that stops it. */
-export type LiveSource = (publish: (event: LiveEvent | CountingEvent) => void) => () => void
+/** Starts publishing, with a snapshot first. Returns a function that stops it. */
+export type LiveSource = (publish: (event: LiveEvent) => void) => () => void
 
 export type LiveFeed = {
   /**
    * Subscribes the client of a request. The first event contains the changes since `Last-Event-ID`, or a snapshot.
-   * `counting` events are passed on as they arrive, to clients that want them: they are never repeated.
    * @throws UnavailableError
    */
   subscribe(c: Context<AppEnv>): Response
@@ -34,22 +33,19 @@ export function createLiveFeed({ source, keepMs = KEEP_MS, ...deps }: Deps): Liv
   const stream = createEventStream({ ...deps, onEmpty: stopLater })
   // The source limits its own rate; this throttle bounds the CPU time of writing to many subscribers.
   const throttle = createThrottle(broadcastNext, 0)
-  let counting: CountingEvent | undefined
   let stopSource: (() => void) | undefined
   let stopTimer: NodeJS.Timeout | undefined
   deps.stopping.addEventListener('abort', stop)
 
-  function publish(event: LiveEvent | CountingEvent): void {
-    if (event.event !== 'counting') buffer.add(event)
-    else if (stream.size() > 0) counting = event
+  function publish(event: LiveEvent): void {
+    buffer.add(event)
     if (stream.size() > 0) throttle.request()
     else buffer.next()
   }
 
   function broadcastNext(): void {
     const next = buffer.next()
-    stream.broadcast(next ? encode(next) : '', counting && encode(counting))
-    counting = undefined
+    if (next) stream.broadcast(encode(next))
   }
 
   function stopLater(): void {
@@ -63,23 +59,20 @@ export function createLiveFeed({ source, keepMs = KEEP_MS, ...deps }: Deps): Liv
     stopSource?.()
     stopSource = undefined
     buffer.clear()
-    counting = undefined
   }
 
   return {
     subscribe(c) {
-      const first = () => {
+      return stream.subscribe(c, () => {
         clearTimeout(stopTimer)
         stopSource ??= source(publish)
-        const missed = buffer.since(c.req.header('last-event-id'))
-        return `retry: 1000\n\n${missed ? encode(missed) : ''}`
-      }
-      return stream.subscribe(c, first, c.req.query('counting') === '1')
+        const first = buffer.since(c.req.header('last-event-id'))
+        return `retry: 1000\n\n${first ? encode(first) : ''}`
+      })
     },
   }
 }
 
-function encode(event: NumberedEvent | CountingEvent): string {
-  const id = 'id' in event ? `id: ${event.id}\n` : ''
-  return `${id}event: ${event.event}\ndata: ${JSON.stringify(event.data)}\n\n`
+function encode({ id, event, data }: NumberedEvent): string {
+  return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 }
