@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StoredMsg } from 'nats'
-import { Agent, request } from 'undici'
 import { describe, expect, test } from 'vitest'
 import { LostViews } from '../shared/contracts/lost-views.ts'
 import { STREAM, VIEWS } from '../shared/event-log/stream.ts'
 import { serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { getJson, metric, views } from './harness/plays.ts'
+import { expectCounted, startPlayers, sum } from './harness/players.ts'
+import { getJson, metric } from './harness/plays.ts'
 import { createPoison } from './harness/poison.ts'
 import { createRandom } from './harness/random.ts'
 import { connectRaw } from './harness/raw-nats.ts'
@@ -18,18 +18,14 @@ const seconds = Number(process.env.CHAOS_SECONDS || 30)
 const PLAYERS = 24
 const SETTLE_MS = 60_000
 
-/** Plays by outcome. A play that was interrupted by a crash may or may not be counted. */
-type Outcomes = { served: number; cutOff: number; rejected: number }
-
 describe.skipIf(!natsVersion)('chaos', () => {
   const name = `every play with a 200 is counted, whatever is killed, suspended, cut off, poisoned or stored twice (CHAOS_SEED=${seed}, ${seconds} s)`
   test(name, { timeout: seconds * 1_000 + SETTLE_MS * 2 }, async () => {
     await using system = await startSystem({}, { proxied: {} })
     await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).ok).toBe(true))
-    const over = new AbortController()
-    const players = Array.from({ length: PLAYERS }, (_, player) => keepPlaying(system, player, over.signal))
-    const actions = await breakThings(system, over)
-    const outcomes = mergeOutcomes(await Promise.all(players))
+    const players = startPlayers(system.play.url, { count: PLAYERS, seed })
+    const actions = await breakThings(system)
+    const outcomes = await players.stop()
     await expectSettled(system)
 
     const total = sum(outcomes.users)
@@ -38,8 +34,8 @@ describe.skipIf(!natsVersion)('chaos', () => {
         `${total.served} plays with a 200, ${total.cutOff} cut off, ${total.rejected} rejected`,
     )
     expect(total.served).toBeGreaterThan(100)
-    await expectCounted(system, 'user', outcomes.users)
-    await expectCounted(system, 'asset', outcomes.assets)
+    await expectCounted(system.reporting.url, 'user', outcomes.users)
+    await expectCounted(system.reporting.url, 'asset', outcomes.assets)
     const { gaps } = LostViews.parse(await getJson(`${system.reporting.url}/events/lost`))
     expect(gaps.filter(({ producer }) => producer !== 'poison')).toEqual([])
     expect(system.listener.lines().join('\n')).not.toContain('reporting refuses a valid batch')
@@ -51,7 +47,7 @@ describe.skipIf(!natsVersion)('chaos', () => {
  * cuts connections in the middle of a batch, appends random messages, or stores messages twice. The seed determines the
  * order. At the end, all processes are up.
  */
-async function breakThings(system: System, over: AbortController): Promise<number> {
+async function breakThings(system: System): Promise<number> {
   const random = createRandom(seed)
   const { pick, randomBody, randomHeaders } = createPoison(random)
   const processes = [system.nats, ...serviceNames.map((name) => system[name])]
@@ -101,7 +97,6 @@ async function breakThings(system: System, over: AbortController): Promise<numbe
     actions += 1
     await sleep(random() * 1_000)
   }
-  over.abort()
   return actions
 }
 
@@ -112,37 +107,6 @@ function readLastMessage({ nats }: System): Promise<StoredMsg> {
   })
 }
 
-async function keepPlaying({ play }: System, player: number, over: AbortSignal) {
-  const random = createRandom(seed + player + 1)
-  const users = new Map<string, Outcomes>()
-  const assets = new Map<string, Outcomes>()
-  await using agent = closing(new Agent({ connections: 1 }))
-  while (!over.aborted) {
-    const asset = random() < 0.5 ? '123' : '456'
-    const user = random() < 0.5 ? `player-${player}` : 'everybody'
-    const outcome = await playOnce(`${play.url}/play/asset/${asset}/user/${user}`, agent)
-    outcomesOf(users, user)[outcome] += 1
-    outcomesOf(assets, asset)[outcome] += 1
-    // Viewers do not retry immediately.
-    await sleep(outcome === 'served' ? random() * 10 : 50)
-  }
-  return { users, assets }
-}
-
-async function playOnce(url: string, dispatcher: Agent): Promise<keyof Outcomes> {
-  let status: number
-  try {
-    const response = await request(url, { method: 'POST', dispatcher })
-    status = response.statusCode
-    await response.body.dump()
-  } catch (error) {
-    // A refused connection never transmitted the request.
-    return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED' ? 'rejected' : 'cutOff'
-  }
-  expect([200, 503]).toContain(status)
-  return status === 200 ? 'served' : 'rejected'
-}
-
 /** Waits until the outbox is empty and all messages in the log are counted. */
 async function expectSettled(system: System): Promise<void> {
   await eventually(async () => {
@@ -150,49 +114,4 @@ async function expectSettled(system: System): Promise<void> {
     const { seq } = await readLastMessage(system)
     expect(await getJson(`${system.reporting.url}/events/position`)).toMatchObject({ sequence: seq })
   }, SETTLE_MS)
-}
-
-async function expectCounted(
-  { reporting }: System,
-  by: 'asset' | 'user',
-  outcomes: Map<string, Outcomes>,
-): Promise<void> {
-  for (const [id, { served, cutOff }] of outcomes) {
-    const counted = await views(reporting.url, by, id)
-    const what = `views of ${by} ${id}: ${served} plays with a 200, ${cutOff} cut off`
-    expect(counted, what).toBeGreaterThanOrEqual(served)
-    expect(counted, what).toBeLessThanOrEqual(served + cutOff)
-  }
-}
-
-function outcomesOf(byId: Map<string, Outcomes>, id: string): Outcomes {
-  const outcomes = byId.get(id) ?? { served: 0, cutOff: 0, rejected: 0 }
-  byId.set(id, outcomes)
-  return outcomes
-}
-
-function mergeOutcomes(all: { users: Map<string, Outcomes>; assets: Map<string, Outcomes> }[]) {
-  return { users: merge(all.map(({ users }) => users)), assets: merge(all.map(({ assets }) => assets)) }
-}
-
-function merge(all: Map<string, Outcomes>[]): Map<string, Outcomes> {
-  const merged = new Map<string, Outcomes>()
-  for (const [id, outcomes] of all.flatMap((byId) => [...byId])) add(outcomesOf(merged, id), outcomes)
-  return merged
-}
-
-function sum(byId: Map<string, Outcomes>): Outcomes {
-  const total: Outcomes = { served: 0, cutOff: 0, rejected: 0 }
-  for (const outcomes of byId.values()) add(total, outcomes)
-  return total
-}
-
-function add(to: Outcomes, outcomes: Outcomes): void {
-  to.served += outcomes.served
-  to.cutOff += outcomes.cutOff
-  to.rejected += outcomes.rejected
-}
-
-function closing(agent: Agent): Agent & AsyncDisposable {
-  return Object.assign(agent, { [Symbol.asyncDispose]: () => agent.destroy() })
 }

@@ -8,14 +8,14 @@ import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
 /** The server under test: NATS_SERVER_BIN, or the one on the PATH. */
-const program = process.env.NATS_SERVER_BIN || 'nats-server'
+export const natsProgram = process.env.NATS_SERVER_BIN || 'nats-server'
 
 /** The version of the server under test; undefined if none is installed. */
-export const natsVersion = natsServerVersion(program)
+export const natsVersion = natsServerVersion(natsProgram)
 failIfCiNeeds('nats-server', natsVersion !== undefined)
 
 /** A PATH on which the server under test comes first. */
-export const pathWithNats = [dirname(program), process.env.PATH].join(delimiter)
+export const pathWithNats = [dirname(natsProgram), process.env.PATH].join(delimiter)
 
 export type NatsServer = AsyncDisposable & {
   url: string
@@ -37,7 +37,7 @@ export async function startNatsServer({ config }: NatsOptions = {}): Promise<Nat
   const port = await freePort()
   const args = ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', directory.path]
   if (config) args.push('--config', config)
-  const startOnce = () => startChild(program, args)
+  const startOnce = () => startChild(natsProgram, args)
   const ready = (line: string) => line.includes('Server is ready') || undefined
   let child = startOnce()
   stack.defer(() => child[Symbol.asyncDispose]())

@@ -1,0 +1,55 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect, type NatsConnection } from 'nats'
+import { type Child, startChild } from './child.ts'
+import { eventually } from './eventually.ts'
+import { natsProgram } from './nats-server.ts'
+import { freePort } from './ports.ts'
+import { withResources } from './resources.ts'
+import { createTempDirectory } from './temp-directory.ts'
+
+export type NatsCluster = AsyncDisposable & {
+  /** The addresses of all servers, separated by commas. */
+  url: string
+  servers: Pick<Child, 'signal'>[]
+  use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result>
+}
+
+/** Starts a cluster of three real nats-servers with JetStream. */
+export async function startNatsCluster(): Promise<NatsCluster> {
+  await using stack = new AsyncDisposableStack()
+  const directory = stack.use(await createTempDirectory('nats-cluster'))
+  const names = ['a', 'b', 'c']
+  const ports = await Promise.all(names.map(freePort))
+  const routes = await Promise.all(names.map(freePort))
+  const servers: Child[] = []
+  for (const [n, name] of names.entries()) {
+    const folder = join(directory.path, name)
+    await mkdir(folder)
+    const config = {
+      server_name: name,
+      host: '127.0.0.1',
+      port: ports[n],
+      jetstream: { store_dir: folder },
+      cluster: {
+        name: 'test',
+        host: '127.0.0.1',
+        port: routes[n],
+        routes: routes.map((port) => `nats://127.0.0.1:${port}`),
+      },
+    }
+    await writeFile(join(folder, 'nats.conf'), JSON.stringify(config))
+    servers.push(stack.use(startChild(natsProgram, ['--config', join(folder, 'nats.conf')])))
+  }
+  const url = ports.map((port) => `nats://127.0.0.1:${port}`).join(',')
+  async function use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result> {
+    const connection = await connect({ servers: url.split(',') })
+    try {
+      return await work(connection)
+    } finally {
+      await connection.close()
+    }
+  }
+  await eventually(() => use(async (connection) => (await connection.jetstreamManager()).getAccountInfo()), 30_000)
+  return withResources({ url, servers, use }, stack)
+}

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Agent, request } from 'undici'
+import { expect } from 'vitest'
+import { views } from './plays.ts'
+import { createRandom } from './random.ts'
+
+/** Plays by outcome. A play that was interrupted by a crash may or may not be counted. */
+export type Outcomes = { served: number; cutOff: number; rejected: number }
+type OutcomesById = Map<string, Outcomes>
+
+/** Starts players that play until stop(), which returns the outcomes of their plays. */
+export function startPlayers(edge: string, { count, seed }: { count: number; seed: number }) {
+  const over = new AbortController()
+  const playing = Array.from({ length: count }, (_, player) => keepPlaying(edge, { player, seed }, over.signal))
+  return {
+    async stop() {
+      over.abort()
+      const all = await Promise.all(playing)
+      return { users: merge(all.map(({ users }) => users)), assets: merge(all.map(({ assets }) => assets)) }
+    },
+  }
+}
+
+async function keepPlaying(edge: string, { player, seed }: { player: number; seed: number }, over: AbortSignal) {
+  const random = createRandom(seed + player + 1)
+  const users = new Map<string, Outcomes>()
+  const assets = new Map<string, Outcomes>()
+  await using agent = closing(new Agent({ connections: 1 }))
+  while (!over.aborted) {
+    const asset = random() < 0.5 ? '123' : '456'
+    const user = random() < 0.5 ? `player-${player}` : 'everybody'
+    const outcome = await playOnce(`${edge}/play/asset/${asset}/user/${user}`, agent)
+    outcomesOf(users, user)[outcome] += 1
+    outcomesOf(assets, asset)[outcome] += 1
+    // Viewers do not retry immediately.
+    await sleep(outcome === 'served' ? random() * 10 : 50)
+  }
+  return { users, assets }
+}
+
+async function playOnce(url: string, dispatcher: Agent): Promise<keyof Outcomes> {
+  let status: number
+  try {
+    const response = await request(url, { method: 'POST', dispatcher })
+    status = response.statusCode
+    await response.body.dump()
+  } catch (error) {
+    // A refused connection never transmitted the request.
+    return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED' ? 'rejected' : 'cutOff'
+  }
+  expect([200, 503]).toContain(status)
+  return status === 200 ? 'served' : 'rejected'
+}
+
+/** Verifies that every play with a 200 is counted once, except at most `lost` of them. */
+export async function expectCounted(
+  reporting: string,
+  by: 'asset' | 'user',
+  outcomes: OutcomesById,
+  lost = 0,
+): Promise<void> {
+  for (const [id, { served, cutOff }] of outcomes) {
+    const counted = await views(reporting, by, id)
+    const what = `views of ${by} ${id}: ${served} plays with a 200, ${cutOff} cut off`
+    expect(counted, what).toBeGreaterThanOrEqual(served - lost)
+    expect(counted, what).toBeLessThanOrEqual(served + cutOff)
+  }
+}
+
+function outcomesOf(byId: OutcomesById, id: string): Outcomes {
+  const outcomes = byId.get(id) ?? { served: 0, cutOff: 0, rejected: 0 }
+  byId.set(id, outcomes)
+  return outcomes
+}
+
+function merge(all: OutcomesById[]): OutcomesById {
+  const merged: OutcomesById = new Map()
+  for (const [id, outcomes] of all.flatMap((byId) => [...byId])) add(outcomesOf(merged, id), outcomes)
+  return merged
+}
+
+/** The outcomes of all plays. */
+export function sum(byId: OutcomesById): Outcomes {
+  const total: Outcomes = { served: 0, cutOff: 0, rejected: 0 }
+  for (const outcomes of byId.values()) add(total, outcomes)
+  return total
+}
+
+function add(to: Outcomes, outcomes: Outcomes): void {
+  to.served += outcomes.served
+  to.cutOff += outcomes.cutOff
+  to.rejected += outcomes.rejected
+}
+
+function closing(agent: Agent): Agent & AsyncDisposable {
+  return Object.assign(agent, { [Symbol.asyncDispose]: () => agent.destroy() })
+}
