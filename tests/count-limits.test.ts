@@ -82,8 +82,8 @@ describe('the limits of the counts', { timeout: 120_000 }, () => {
       const top = await getJson(`${reporting.url}/events/top?by=user&limit=1000`)
       expect(top).toMatchObject({ top: { length: 1_000, 0: { id: 'user-8000001', views: 1 } } })
     }
-    // 5 ms on an idle machine, beyond the 10 ms that the metric measures without any work.
-    expect(await maxLag()).toBeLessThan(0.1)
+    // On an idle machine, a list takes less than 1 ms. A scan of all users takes seconds in the worst case.
+    expect(await maxLag()).toBeLessThan(0.5)
   })
 })
 

@@ -50,8 +50,8 @@ describe('a malformed request gets an error of the common shape', () => {
   test.concurrent('headers that take more than 10 s to arrive get a 408', { timeout: 30_000 }, async () => {
     using client = await connectHttp(system.play.url, `GET /healthz HTTP/1.1\r\n${host}\r\n`)
     const started = performance.now()
-    const { status, headers, body } = await client.response(20_000)
-    expect(performance.now() - started).toBeLessThan(14_000)
+    const { status, headers, body } = await client.response(25_000)
+    expect(performance.now() - started).toBeLessThan(20_000)
     expect({ status, body: JSON.parse(body) }).toEqual({
       status: 408,
       body: { status: 'Request timeout', requestId: headers['x-request-id'] },
