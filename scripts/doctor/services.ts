@@ -67,6 +67,7 @@ function* diagnoseState(inspected: Inspected, failing: Set<string>): Generator<F
   }
   for (const name of open)
     yield warn(`${origin} has an open circuit to ${name}: the next play probes it; check its log`)
+  if (status === 'degraded') yield warn(`${origin} is degraded, because counting has stalled: see counting`)
   if (counting && counting.state !== 'current') {
     const percent = Math.floor(counting.progress * 100)
     const remedy = counting.state === 'unknown' ? 'start queue-listener, or check its log' : 'wait, or see counting'
