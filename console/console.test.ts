@@ -255,7 +255,7 @@ function setUp({ list, counts, readiness = ready, listener = [ready], services =
         return readiness
       },
     },
-    upstreams: Object.entries({ ...services, 'queue-listener': listener }).map(([name, instances]) => ({
+    others: Object.entries({ ...services, 'queue-listener': listener }).map(([name, instances]) => ({
       name,
       instances: async () => instances.map((readiness, n) => ({ url: `http://127.0.0.1:${n}`, readiness })),
     })),

@@ -15,13 +15,13 @@ export type Status = () => Promise<SystemStatus>
 type Deps = {
   health: Pick<Health, 'readiness'>
   /** The other services. */
-  upstreams: readonly Pick<ServiceClient, 'name' | 'instances'>[]
+  others: readonly Pick<ServiceClient, 'name' | 'instances'>[]
   invalidations: Pick<Invalidations, 'subscribe'>
   /** The number of views in the outbox, if there is one. It may throw. */
   backlog?: (() => number) | undefined
 }
 
-export function createStatus({ health, upstreams, invalidations, backlog }: Deps): Status {
+export function createStatus({ health, others, invalidations, backlog }: Deps): Status {
   let changes = 0
   const onChange = () => {
     changes += 1
@@ -29,9 +29,9 @@ export function createStatus({ health, upstreams, invalidations, backlog }: Deps
   invalidations.subscribe(onChange, onChange)
 
   return cacheFor(CACHE_MS, async () => {
-    const checks = upstreams.map(async ({ name, instances }) => [name, toService(await instances())] as const)
-    const [readiness, ...others] = await Promise.all([health.readiness(), ...checks])
-    const parts = toComponents(readiness, Object.fromEntries(others))
+    const checks = others.map(async ({ name, instances }) => [name, toService(await instances())] as const)
+    const [readiness, ...checked] = await Promise.all([health.readiness(), ...checks])
+    const parts = toComponents(readiness, Object.fromEntries(checked))
     if (parts.outbox && backlog) Object.assign(parts.outbox, toBacklog(backlog))
     const allUp = Object.values(parts).every(({ state }) => state === 'up')
     return {
@@ -55,14 +55,16 @@ function toComponents(
   // The log is one component, whether it is in NATS or, in embedded mode, in a file.
   const { nats, events = nats ?? 'unknown', ...own } = dependencies
   const states: Record<string, DependencyState> = { [services.play.name]: 'up', ...own, events }
-  const parts: SystemStatus['parts'] = Object.fromEntries(
-    Object.entries(states).map(([name, state]) => [name, { state }]),
-  )
-  for (const [name, status] of Object.entries({ ...parts, ...others })) {
-    const circuit = circuits[name]
-    parts[name] = { ...status, ...(circuit && { circuit }) }
+  const parts: SystemStatus['parts'] = {
+    ...Object.fromEntries(Object.entries(states).map(([name, state]) => [name, { state }])),
+    ...others,
   }
-  return parts
+  return Object.fromEntries(
+    Object.entries(parts).map(([name, status]) => {
+      const circuit = circuits[name]
+      return [name, { ...status, ...(circuit && { circuit }) }]
+    }),
+  )
 }
 
 /** A service is up if all of its instances are, and down if none responds. */

@@ -86,9 +86,11 @@ export async function startPlay(
   warnIfUnprotected(settings, log)
   const metrics = createPlayMetrics(service.metrics)
 
+  const others: ServiceClient[] = []
   function connect({ name }: ServiceEntry, urls: string[]) {
-    const client = createServiceClient({ name, instances: discovery.instancesOf(name, urls) })
-    return resources.use(client)
+    const client = resources.use(createServiceClient({ name, instances: discovery.instancesOf(name, urls) }))
+    others.push(client)
+    return client
   }
   function connectUpstream(entry: ServiceEntry, urls: string[]) {
     const client = withCircuitBreaker(connect(entry, urls), service)
@@ -110,7 +112,7 @@ export async function startPlay(
   const metadata = connectUpstream(services.metadata, settings.METADATA_URL)
   const cdnurl = connectUpstream(services.cdnurl, settings.CDNURL_URL)
   const reporting = connectUpstream(services.reporting, settings.REPORTING_URL)
-  const listener = connect(services['queue-listener'], settings.QUEUE_LISTENER_URL)
+  connect(services['queue-listener'], settings.QUEUE_LISTENER_URL)
 
   const caches = {
     metadata: cacheOf(metadata, '/content', Metadata),
@@ -127,8 +129,7 @@ export async function startPlay(
 
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })
-  const upstreams = [metadata, cdnurl, reporting, listener]
-  const status = createStatus({ health, upstreams, invalidations, backlog: outbox?.size })
+  const status = createStatus({ health, others, invalidations, backlog: outbox?.size })
   const console = createConsole({ catalogue, status })
   const { CORS_ORIGINS: corsOrigins } = settings
   const app = createApp({ ...service, aggregate, record, live, console, corsOrigins, onDegraded: metrics.degraded })

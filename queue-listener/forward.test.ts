@@ -8,7 +8,7 @@ import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { forward } from './forward.ts'
-import type { ReportingClient } from './reporting-client.ts'
+import type { LogReport, ReportingClient } from './reporting-client.ts'
 
 const STANDING_BY = 'another instance is active; standing by'
 const TAKING_OVER = 'the active instance has stalled; taking over'
@@ -115,6 +115,52 @@ test('reading continues while reporting keeps its position', async () => {
   const before = reporting.attempts.length
   await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(before + 3))
   expect(read).toHaveBeenCalledTimes(1)
+})
+
+describe('the end of the log is reported', () => {
+  test('at once and again, with the position', async () => {
+    const reporting = createFakeReporting()
+    await append('a', 'b')
+    const end = await eventLog.end()
+    listen(reporting)
+    await eventually(() => expect(reporting.reports.at(-1)).toEqual({ end, counted: 2, oldest: undefined }))
+    const { length } = reporting.reports
+    await eventually(() => expect(reporting.reports.length).toBeGreaterThan(length + 3))
+  })
+
+  test('while batches fail, with the time of the oldest message that is not counted', async () => {
+    const reporting = createFakeReporting()
+    reporting.beforeCount = () => {
+      throw new Error('reporting cannot count')
+    }
+    const before = Date.now()
+    await append('a', 'b')
+    const end = await eventLog.end()
+    listen(reporting)
+    const oldest = expect.any(Date)
+    await eventually(() => expect(reporting.reports.at(-1)).toEqual({ end, counted: 0, oldest }))
+    expect(Number(reporting.reports.at(-1)?.oldest)).toBeGreaterThanOrEqual(before)
+  })
+
+  test('by a standby, which may be the only one that is left', async () => {
+    const reporting = createFakeReporting()
+    await append('first')
+    reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
+    listen(reporting, { checkMs: 60_000 })
+    await eventually(() => expect(logged).toEqual([STANDING_BY]))
+    const { length } = reporting.reports
+    await eventually(() => expect(reporting.reports.length).toBeGreaterThan(length + 3))
+    expect(reporting.reports.at(-1)).toEqual({ end: await eventLog.end(), counted: 1, oldest: undefined })
+  })
+
+  test('never of a log that was rolled back behind the position', async () => {
+    const reporting = createFakeReporting()
+    await append('a')
+    reporting.at = { ...(await eventLog.end()), sequence: 7 }
+    listen(reporting)
+    await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(5))
+    expect(reporting.reports).toEqual([])
+  })
 })
 
 test('views appended in a burst are forwarded in only a few batches', async () => {
@@ -363,6 +409,7 @@ type FakeReporting = ReportingClient & {
   counted: string[]
   /** The times at which the position was read. */
   attempts: number[]
+  reports: LogReport[]
   /** The number of rejected batches. */
   rejected: number
   isDown: boolean
@@ -387,6 +434,7 @@ function createFakeReporting(): FakeReporting {
     counted: [],
     attempts: [],
     rejected: 0,
+    reports: [],
     isDown: false,
     losesResponses: false,
     at: undefined,
@@ -407,7 +455,10 @@ function createFakeReporting(): FakeReporting {
       if (fake.isDown) throw new Error('reporting is down')
       return fake.at
     },
-    report: (_, signal) => fake.position(signal),
+    report(report, signal) {
+      fake.reports.push(report)
+      return fake.position(signal)
+    },
     async count(batch) {
       if (fake.isDown) throw new Error('reporting is down')
       fake.beforeCount(batch)

@@ -183,8 +183,8 @@ function startFailingProxy(reporting: string) {
   })
 }
 
-describe('a reporting that no log feeds', () => {
-  test('serves the views that it was sent, from its start', async () => {
+describe('a reporting without queue-listener', () => {
+  test('serves the views that it was sent, from its start, by default', async () => {
     await using reporting = await startService('reporting')
     const counted = await fetch(`${reporting.url}/events/asset/456/user/8`, { method: 'POST' })
     expect(await counted.json()).toEqual({ userviews: 1, assetviews: 1 })
@@ -196,7 +196,7 @@ describe('a reporting that no log feeds', () => {
   })
 
   test.each([{ FED_BY_LOG: '1' }, { NATS_URL: 'nats://127.0.0.1:1' }])(
-    'is another one than with %j, which waits for queue-listener',
+    'with %j, serves no counts before it hears from queue-listener',
     async (settings) => {
       await using reporting = await startService('reporting', settings)
       const response = await fetch(`${reporting.url}/events/user/8`)

@@ -158,6 +158,30 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     })
   })
 
+  test('counts that are behind, and a queue-listener that has stalled, are warnings', {
+    concurrent: true,
+  }, async () => {
+    const counting = { state: 'replaying', progress: 0.4 }
+    const forwarding = { state: 'stalled', waiting: 7 }
+    await using reporting = await startFake({
+      '/readyz': { status: 'ready', dependencies: {}, counting },
+      '/openapi.json': { info: { title: 'reporting', version } },
+      '/metrics': '',
+    })
+    await using listener = await startFake({
+      '/readyz': { status: 'degraded', dependencies: {}, forwarding },
+      '/openapi.json': { info: { title: 'queue-listener', version } },
+      '/metrics': '',
+    })
+    const { of } = await doctor({ ...env, REPORTING_URL: reporting.url, QUEUE_LISTENER_URL: listener.url })
+    expect(of('reporting')).toEqual([
+      `warn ${reporting.url} has counted 40% of the log, so that plays have null counts: wait, or see counting`,
+    ])
+    expect(of('queue-listener')).toEqual([
+      `warn ${listener.url} is degraded, because counting has stalled: see counting`,
+    ])
+  })
+
   describe('instances and settings', () => {
     test('instances that do not share their data are a failure', async () => {
       await using reporting = await startOldReporting()

@@ -65,6 +65,7 @@ function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): 
     status === 'not ready' && down.length === 0 && fail(name, `${origin} is not ready: check its log`),
     ...down.map(diagnoseDown),
     ...open.map((key) => warn(name, `${origin} has an open circuit to ${key}: the next play probes it; check its log`)),
+    status === 'degraded' && warn(name, `${origin} is degraded, because counting has stalled: see counting`),
     counting !== undefined && counting.state !== 'current' && warn(name, `${origin} ${diagnoseCounts(counting)}`),
     running !== version && warn(name, `${origin} is version ${running}, not ${version}: restart it from this checkout`),
     node !== pinnedNode &&
