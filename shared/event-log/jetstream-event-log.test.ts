@@ -359,6 +359,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
 
     test('is listed no more once it is purged', async () => {
       await using eventLog = await openWithLetter()
+      expect(await sequencesOf(eventLog)).toEqual([1])
       await nats.use(async (connection) =>
         (await connection.jetstreamManager()).streams.purge(STREAM, { filter: DEAD_LETTERS }),
       )
@@ -381,6 +382,16 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await eventLog.deadLetters.replay(1, toBody(eventOf('a')))).toMatchObject({ outcome: 'resolved' })
       expect(await sequencesOf(eventLog)).not.toContain(1)
       expect(idsOf(await readToEnd(eventLog)).filter((id) => id === 'a')).toHaveLength(1)
+    })
+
+    test('is not resolved by a message on the subject of another one', async () => {
+      await using eventLog = await openWithLetter()
+      await publish('events.view.tv', 'not json')
+      await readToEnd(eventLog)
+      const [first = 0, second = 0] = await sequencesOf(eventLog)
+      await publishWith(`events.view.dead-letter.${second}`, '', resolving(first, 'Deleted'))
+      await readToEnd(eventLog)
+      expect(await sequencesOf(eventLog)).toEqual(expect.arrayContaining([first, second]))
     })
 
     test('is not resolved by a message that is older than its original', async () => {
