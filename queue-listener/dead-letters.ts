@@ -22,7 +22,7 @@ import { BATCH_BODY, hasBody, optionalJsonBody, readBody, validate } from '../sh
 import { requireWriteToken } from '../shared/http/write-token.ts'
 
 /** Limits memory use: each request holds the bodies of a dead letter and of its correction in memory. */
-const MAX_REQUESTS = 4
+const MAX_REQUESTS = 8
 
 const letter = '/dead-letters/:sequence'
 
