@@ -149,6 +149,7 @@ wait_until_counted() {
   done
 }
 
+# Waits while reporting is behind the log, as after its start.
 wait_for_counts() {
   local since=$SECONDS
   until count_views; do
