@@ -187,9 +187,11 @@ async function fillStorage({ nats }: System): Promise<void> {
   })
 }
 
-/** Info lines, and the one warning that announces an outage. */
+const OUTAGES = ['NATS is down', 'event log unavailable; writing views to the outbox']
+
+/** Info lines, and the warnings that announce an outage. */
 function isStateChange(line: string): boolean {
   if (!line.startsWith('{')) return false
   const { level, msg } = JSON.parse(line)
-  return level <= 30 || msg === 'NATS is down'
+  return level <= 30 || OUTAGES.includes(msg)
 }

@@ -101,7 +101,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     const updates = await raceAbort(opened.watch(), ended)
     const stop = new AbortController()
     try {
-      await Promise.race([applyAll(), check(opened, AbortSignal.any([ended, stop.signal]))])
+      await raceAbort(Promise.race([applyAll(), check(opened, AbortSignal.any([ended, stop.signal]))]), ended)
     } finally {
       stop.abort()
       updates.stop()
