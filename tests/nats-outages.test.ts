@@ -134,6 +134,20 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
     }
   })
 
+  test('a cold start on which NATS starts 2 s later than the services logs no warning', async () => {
+    await start()
+    const services = [system.metadata, system.cdnurl, system.reporting, system.listener, system.play]
+    for (const process of [...services, system.nats]) await process.signal('SIGKILL')
+    const starting = Promise.all(services.map((service) => service.start()))
+    await sleep(2_000)
+    await system.nats.start()
+    await starting
+    await expectStates('up', RECOVER_MS)
+    expect(await play(system.play.url, '456', 'first')).toMatchObject({ status: 200 })
+    const lines = services.flatMap((service) => service.lines())
+    expect(lines.filter((line) => JSON.parse(line).level > 30)).toEqual([])
+  })
+
   test('services stop within 2 s while NATS hangs', async () => {
     await start()
     await system.nats.signal('SIGSTOP')
