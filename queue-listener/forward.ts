@@ -1,6 +1,7 @@
 import type { LogPosition } from '../shared/contracts/position.ts'
 import { splitBatch } from '../shared/event-log/batch-builder.ts'
-import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
+import { type EventLog, type LogBatch, ReadInterruptedError } from '../shared/event-log/event-log.ts'
+import { NatsDownError } from '../shared/nats/link.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { retry } from '../shared/runtime/retry.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
@@ -52,6 +53,8 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
     {
       signal,
       onFailure(err) {
+        // The link logs its state, and a reader that the server removed is replaced.
+        if (err instanceof NatsDownError || err instanceof ReadInterruptedError) return
         const kind = err instanceof Error ? err.name : String(err)
         if (!failures.has(kind)) deps.log.warn({ err }, 'forwarding interrupted; retrying')
         failures.add(kind)

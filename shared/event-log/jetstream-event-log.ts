@@ -7,7 +7,7 @@ import { raceAbort } from '../runtime/race-abort.ts'
 import { toReason } from '../runtime/reason.ts'
 import { createBatchBuilder } from './batch-builder.ts'
 import { createDeadLetters, type DeadLetters, type KnownDeadLetters } from './dead-letters.ts'
-import { type EventLog, LogRolledBackError } from './event-log.ts'
+import { type EventLog, LogRolledBackError, ReadInterruptedError } from './event-log.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
 import { createLogHealth } from './log-health.ts'
 import { ensureStream, type Retention, STREAM, VIEWS } from './stream.ts'
@@ -57,13 +57,7 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
       await nats.up(signal)
       const lost = nats.down()
       const ended = AbortSignal.any([signal, lost])
-      // The link reports a lost connection.
-      const throwUnlessLost = (error: unknown) => {
-        if (!lost.aborted) throw error
-      }
-      const reader = await health.observe(raceAbort(openReader(after), ended)).catch(throwUnlessLost)
-      if (!reader) return
-      const { from, consumer, deadLetters } = reader
+      const { from, consumer, deadLetters } = await health.observe(raceAbort(openReader(after), ended))
       const batch = createBatchBuilder(from)
       let delivered = 0
       let pending = 0
@@ -98,12 +92,14 @@ export function createJetStreamEventLog({ nats, log, ...retention }: Deps): Even
             yield batch.take(pending)
           }
         }
-      } catch (error) {
-        // After a long pause of this process, the server has removed the consumer.
-        if (!isConsumerGone(error)) throwUnlessLost(error)
+      } catch (cause) {
+        if (lost.aborted) throw lost.reason
+        if (isConsumerGone(cause)) throw new ReadInterruptedError('the consumer is gone', { cause })
+        throw cause
       } finally {
         await raceAbort(consumer.delete(), nats.down(), AbortSignal.timeout(CLOSE_TIMEOUT_MS)).catch(() => false)
       }
+      if (!signal.aborted) throw ended.reason
     },
     async reject(sequence, reason) {
       const jsm = await openJetStreamManager(nats)

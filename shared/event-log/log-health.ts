@@ -1,7 +1,6 @@
 import type { DependencyState } from '../contracts/readiness.ts'
 import { openJetStreamManager, toJetStreamReason } from '../nats/jetstream.ts'
 import { NatsDownError, type NatsLink } from '../nats/link.ts'
-import { sleep } from '../runtime/sleep.ts'
 import { findStream } from './stream.ts'
 
 /** How often to check that JetStream responds, while neither appends nor pulls show it. */
@@ -22,7 +21,6 @@ export type LogHealth = AsyncDisposable & {
 }
 
 export function createLogHealth(nats: NatsLink): LogHealth {
-  const closing = new AbortController()
   let notedAt = 0
   /** The connection over which something came back. */
   let proven: AbortSignal | undefined
@@ -53,14 +51,7 @@ export function createLogHealth(nats: NatsLink): LogHealth {
     }
   }
 
-  async function keepProbing(): Promise<void> {
-    while (!closing.signal.aborted) {
-      await probe()
-      await sleep(PROBE_MS, closing.signal)
-    }
-  }
-
-  void keepProbing()
+  const timer = setInterval(() => void probe(), PROBE_MS).unref()
   nats.onUp(() => void probe())
   const unproven = () => (proven === nats.down() ? undefined : 'not verified yet')
   const reason = () => nats.reason() ?? failure ?? probeFailure ?? unproven()
@@ -79,7 +70,7 @@ export function createLogHealth(nats: NatsLink): LogHealth {
       }
     },
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      clearInterval(timer)
     },
   }
 }

@@ -180,7 +180,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     const current = kv
     if (!current || nats.state() !== 'up') throw new UnavailableError(`the bucket ${bucket} is not writable`)
     try {
-      const writing = raceAbort(work(current, toKey(id)), nats.down())
+      const writing = work(current, toKey(id))
       await attempt(writing)
       const onStored = await writing
       if (kv === current) onStored()
