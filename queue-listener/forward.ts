@@ -1,7 +1,8 @@
 import type { LogPosition } from '../shared/contracts/position.ts'
 import { emptyBatch, splitBatch } from '../shared/event-log/batch-builder.ts'
-import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
+import { type EventLog, type LogBatch, ReadInterruptedError } from '../shared/event-log/event-log.ts'
 import { toSerialRange } from '../shared/event-log/view-events.ts'
+import { NatsDownError } from '../shared/nats/link.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { raceAbort } from '../shared/runtime/race-abort.ts'
 import { retry } from '../shared/runtime/retry.ts'
@@ -56,6 +57,8 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
     {
       signal,
       onFailure(err) {
+        // The link logs its state, and a reader that the server removed is replaced.
+        if (err instanceof NatsDownError || err instanceof ReadInterruptedError) return
         const kind = err instanceof Error ? err.name : String(err)
         if (!failures.has(kind)) deps.log.warn({ err }, 'forwarding interrupted; retrying')
         failures.add(kind)

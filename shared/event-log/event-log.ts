@@ -38,6 +38,11 @@ export class LogRolledBackError extends Error {
   override name = 'LogRolledBackError'
 }
 
+/** The server has removed the reader, as it does after a long pause of this process. Nothing is lost. */
+export class ReadInterruptedError extends Error {
+  override name = 'ReadInterruptedError'
+}
+
 /** Appends to a log. Ids are unique: two live producers never share one. */
 export type Producer = {
   id: string
@@ -100,9 +105,8 @@ export type EventLog = AsyncDisposable & {
   /**
    * Reads the log after a position, and then tails it. Each batch contains all available views, up to
    * MAX_VIEWS_PER_BATCH. Without a position, or with one from another incarnation of the log, reads from the start.
-   * Ends when `signal` aborts or the connection is lost, and throws on any other interruption: then read again from
-   * the last known position.
-   * @throws LogRolledBackError
+   * Ends when `signal` aborts, and throws on any interruption: then read again from the last known position.
+   * @throws LogRolledBackError, ReadInterruptedError
    */
   read(after: LogPosition | undefined, signal: AbortSignal): AsyncIterable<LogBatch>
   /**

@@ -8,7 +8,7 @@ import { toReason } from '../runtime/reason.ts'
 import { type BatchStart, createBatchBuilder } from './batch-builder.ts'
 import { createDeadLetterIndex, type DeadLetterIndex } from './dead-letter-index.ts'
 import { createDeadLetterWriter, type DeadLetterWriter } from './dead-letters.ts'
-import { type EventLog, LogRolledBackError } from './event-log.ts'
+import { type EventLog, LogRolledBackError, ReadInterruptedError } from './event-log.ts'
 import { createJetStreamDeadLetters } from './jetstream-dead-letters.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
 import { createLogHealth } from './log-health.ts'
@@ -60,13 +60,7 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
       await nats.up(signal)
       const lost = nats.down()
       const ended = AbortSignal.any([signal, lost])
-      // The link reports a lost connection.
-      const throwUnlessLost = (error: unknown) => {
-        if (!lost.aborted) throw error
-      }
-      const reader = await health.observe(raceAbort(openReader(after), ended)).catch(throwUnlessLost)
-      if (!reader) return
-      const { start, consumer, deadLetters } = reader
+      const { start, consumer, deadLetters } = await health.observe(raceAbort(openReader(after), ended))
       const batch = createBatchBuilder(start)
       let delivered = 0
       let pending = 0
@@ -101,12 +95,14 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
             yield batch.take(pending)
           }
         }
-      } catch (error) {
-        // After a long pause of this process, the server has removed the consumer.
-        if (!isConsumerGone(error)) throwUnlessLost(error)
+      } catch (cause) {
+        if (lost.aborted) throw lost.reason
+        if (isConsumerGone(cause)) throw new ReadInterruptedError('the consumer is gone', { cause })
+        throw cause
       } finally {
         await raceAbort(consumer.delete(), nats.down(), AbortSignal.timeout(CLOSE_TIMEOUT_MS)).catch(() => false)
       }
+      if (!signal.aborted) throw ended.reason
     },
     async reject(sequence, reason) {
       const jsm = await openJetStreamManager(nats)

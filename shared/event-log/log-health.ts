@@ -1,7 +1,6 @@
 import type { DependencyState } from '../contracts/readiness.ts'
 import { openJetStreamManager, toJetStreamReason } from '../nats/jetstream.ts'
 import { NatsDownError, type NatsLink } from '../nats/link.ts'
-import { sleep } from '../runtime/sleep.ts'
 import { findStream } from './stream.ts'
 
 /** How often to check that JetStream responds, while neither appends nor pulls show it. */
@@ -22,8 +21,9 @@ export type LogHealth = AsyncDisposable & {
 }
 
 export function createLogHealth(nats: NatsLink): LogHealth {
-  const closing = new AbortController()
   let notedAt = 0
+  /** The connection over which something came back. */
+  let proven: AbortSignal | undefined
   let failure: string | undefined
   let probeFailure: string | undefined
 
@@ -32,14 +32,18 @@ export function createLogHealth(nats: NatsLink): LogHealth {
     if (error instanceof NatsDownError) return
     notedAt = performance.now()
     failure = error === undefined ? undefined : toJetStreamReason(error)
-    if (error === undefined) probeFailure = undefined
+    if (error !== undefined) return
+    proven = nats.down()
+    probeFailure = undefined
   }
 
   async function probe(): Promise<void> {
     const idleMs = performance.now() - notedAt
-    if (nats.state() !== 'up' || idleMs < PROBE_MS) return
+    const connection = nats.down()
+    if (nats.state() !== 'up' || (idleMs < PROBE_MS && proven === connection)) return
     try {
       await findStream(await openJetStreamManager(nats))
+      proven = connection
       probeFailure = undefined
       if (idleMs > FORGET_MS) failure = undefined
     } catch (error) {
@@ -47,14 +51,10 @@ export function createLogHealth(nats: NatsLink): LogHealth {
     }
   }
 
-  const probing = (async () => {
-    while (!closing.signal.aborted) {
-      await probe()
-      await sleep(PROBE_MS, closing.signal)
-    }
-  })()
-
-  const reason = () => nats.reason() ?? failure ?? probeFailure
+  const timer = setInterval(() => void probe(), PROBE_MS).unref()
+  nats.onUp(() => void probe())
+  const unproven = () => (proven === nats.down() ? undefined : 'not verified yet')
+  const reason = () => nats.reason() ?? failure ?? probeFailure ?? unproven()
   return {
     state: () => (nats.state() === 'up' && reason() === undefined ? 'up' : 'down'),
     reason,
@@ -70,8 +70,7 @@ export function createLogHealth(nats: NatsLink): LogHealth {
       }
     },
     async [Symbol.asyncDispose]() {
-      closing.abort()
-      await probing
+      clearInterval(timer)
     },
   }
 }

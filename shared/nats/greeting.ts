@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { ErrorCode, NatsError } from 'nats'
 
 const DEFAULT_PORT = 4222
 
@@ -7,7 +8,7 @@ const DEFAULT_PORT = 4222
  * Resolves once a NATS server sends the first bytes of its INFO. The client itself never closes the socket of an
  * attempt that times out before INFO, so that a server that hangs would cost one socket per attempt.
  * @param server an address without credentials, with or without a scheme and a port
- * @throws the connection error, or a TimeoutError
+ * @throws the error with which the client would fail
  */
 export async function awaitGreeting(server: string, timeoutMs: number): Promise<void> {
   const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`)
@@ -16,8 +17,15 @@ export async function awaitGreeting(server: string, timeoutMs: number): Promise<
   try {
     await once(socket, 'data', { signal: AbortSignal.timeout(timeoutMs) })
   } catch (error) {
-    throw error instanceof Error && error.name === 'AbortError' ? new Error(`no response from ${host}`) : error
+    throw toNatsError(error)
   } finally {
     socket.destroy()
   }
+}
+
+function toNatsError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  if (error.name === 'AbortError') return NatsError.errorForCode(ErrorCode.Timeout)
+  const isRefused = 'code' in error && error.code === 'ECONNREFUSED'
+  return isRefused ? NatsError.errorForCode(ErrorCode.ConnectionRefused, error) : error
 }

@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { startSocketServer } from '../../tests/harness/socket-server.ts'
 import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import { sleep } from '../runtime/sleep.ts'
 import { openNatsLink } from './link.ts'
@@ -91,6 +92,18 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     expect(messages()).toEqual(['NATS is up', 'NATS is down', 'NATS is up'])
     expect(print).not.toHaveBeenCalled()
     print.mockRestore()
+  })
+
+  test('a server that takes connections and then hangs is logged twice, not at each attempt', async () => {
+    await using server = await startSocketServer((socket) => {
+      socket.write('INFO {"server_id":"x","version":"2.9.0","max_payload":1048576}\r\n')
+      socket.once('data', () => socket.write('PONG\r\n'))
+    })
+    const link = open(server.url.replace('http:', 'nats:'))
+    // A greeting and a connection per attempt.
+    await eventually(() => expect(server.connections()).toBeGreaterThan(10), 15_000)
+    await link[Symbol.asyncDispose]()
+    expect(messages()).toEqual(['NATS is up', 'NATS is down', 'NATS is up', 'NATS is down'])
   })
 
   test('a pause of this process neither takes a healthy link down nor logs anything', async () => {

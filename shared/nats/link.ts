@@ -7,11 +7,9 @@ import { toReason } from '../runtime/reason.ts'
 import { retry } from '../runtime/retry.ts'
 import { connectToNats, withoutCredentials } from './connect.ts'
 import { untilLost } from './liveness.ts'
+import { createTransitions } from './transitions.ts'
 
 const RECONNECT_WAIT_MS = 250
-
-/** A connection that lasted this long resets the backoff. */
-const STABLE_MS = 5_000
 
 /** On a cold start, NATS may start a few seconds later than the services. */
 const COLD_START_MS = 5_000
@@ -52,6 +50,7 @@ export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }
   const events = new EventTarget()
   const callbacks: ((connection: NatsConnection) => void)[] = []
   const opened = performance.now()
+  const transitions = createTransitions(log)
   /** Servers of the same cluster that the last one announced. */
   let announced: string[] = []
   let connection: NatsConnection | undefined
@@ -63,12 +62,10 @@ export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }
 
   async function live(resetBackoff: () => void): Promise<never> {
     const current = await connect()
-    const since = performance.now()
     setUp(current)
     const lost = await untilLost(current, closing.signal)
     announced = current.info?.connect_urls ?? []
-    setDown(lost)
-    if (performance.now() - since > STABLE_MS) resetBackoff()
+    if (setDown(lost)) resetBackoff()
     if (closing.signal.aborted)
       await raceAbort(current.flush(), AbortSignal.timeout(FLUSH_TIMEOUT_MS)).catch(() => undefined)
     await current.close()
@@ -93,21 +90,22 @@ export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }
     reason = undefined
     down = new AbortController()
     isFailureLogged = true
-    log.info({ server: current.getServer() }, 'NATS is up')
+    transitions.up(current.getServer())
     for (const callback of callbacks) callback(current)
     events.dispatchEvent(new Event('up'))
   }
 
-  function setDown(lost: string): void {
+  function setDown(lost: string): boolean {
     connection = undefined
     reason = lost
     down.abort(new NatsDownError())
-    if (!closing.signal.aborted) log.warn({ reason }, 'NATS is down')
+    return transitions.down(lost, closing.signal.aborted)
   }
 
   function onFailure(error: unknown): void {
     reason = toReason(error)
-    const isStarting = performance.now() - opened < coldStartMs && !(error instanceof NatsError)
+    const isRejected = error instanceof NatsError && error.isAuthError()
+    const isStarting = performance.now() - opened < coldStartMs && !isRejected
     if (isFailureLogged || isStarting) return
     isFailureLogged = true
     log.warn({ reason, servers: servers.map(withoutCredentials) }, 'cannot connect to NATS yet; retrying')

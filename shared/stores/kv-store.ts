@@ -101,7 +101,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     const updates = await raceAbort(opened.watch(), ended)
     const stop = new AbortController()
     try {
-      await Promise.race([applyAll(), check(opened, AbortSignal.any([ended, stop.signal]))])
+      await raceAbort(Promise.race([applyAll(), check(opened, AbortSignal.any([ended, stop.signal]))]), ended)
     } finally {
       stop.abort()
       updates.stop()
@@ -180,7 +180,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     const current = kv
     if (!current || nats.state() !== 'up') throw new UnavailableError(`the bucket ${bucket} is not writable`)
     try {
-      const writing = raceAbort(work(current, toKey(id)), nats.down())
+      const writing = work(current, toKey(id))
       await attempt(writing)
       const onStored = await writing
       if (kv === current) onStored()

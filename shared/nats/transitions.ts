@@ -1,0 +1,39 @@
+import type { Logger } from '../runtime/log.ts'
+
+/** A connection that lasted this long is stable. */
+export const STABLE_MS = 5_000
+
+/** This many connections in a row that are not stable are logged. */
+const MAX_LOGGED_FLAPS = 2
+
+/**
+ * Logs when the connection comes up and goes down. A server that accepts connections and then hangs takes each new one
+ * down within a second: after a few, an up is logged only once it is stable, and a down only after a logged up.
+ */
+export function createTransitions(log: Logger) {
+  let flaps = 0
+  let upSince = 0
+  let isLogged = false
+  let timer: NodeJS.Timeout | undefined
+
+  return {
+    up(server: string): void {
+      upSince = performance.now()
+      const logUp = () => {
+        isLogged = true
+        log.info({ server }, 'NATS is up')
+      }
+      if (flaps < MAX_LOGGED_FLAPS) logUp()
+      else timer = setTimeout(logUp, STABLE_MS)
+    },
+    /** @returns whether the connection was stable */
+    down(reason: string, isClosing: boolean): boolean {
+      clearTimeout(timer)
+      const isStable = performance.now() - upSince > STABLE_MS
+      flaps = isStable ? 0 : flaps + 1
+      if (isLogged && !isClosing) log.warn({ reason }, 'NATS is down')
+      isLogged = false
+      return isStable
+    },
+  }
+}
