@@ -125,16 +125,18 @@ export function skipped(data: Uint8Array, producer?: string): DecodedViews {
   return { views: [], traces: [], rejected: serialsIn(data, producer) }
 }
 
-/** The serials in a message that may be invalid; undefined if they cannot be read. */
+/** The serials in a message that may be invalid; undefined if they cannot be read. Stops at the first invalid event. */
 function serialsIn(data: Uint8Array, appendedBy: string | undefined): SerialRange | undefined {
   try {
-    const events = z.array(NumberedEvent).parse(parseBatch(data))
-    const producer = appendedBy ?? producerIn(events[0]?.source ?? '')
-    if (!events.every(({ source }) => isSourceOf(source, producer))) return undefined
-    return toSerialRange(
-      producer,
-      events.map(({ serial }) => Number(serial)),
-    )
+    let producer = appendedBy
+    const serials: number[] = []
+    for (const event of parseBatch(data)) {
+      const { source, serial } = NumberedEvent.parse(event)
+      producer ??= producerIn(source)
+      if (!isSourceOf(source, producer)) return undefined
+      serials.push(Number(serial))
+    }
+    return toSerialRange(producer ?? '', serials)
   } catch {
     return undefined
   }
