@@ -15,6 +15,8 @@ import { forward } from './forward.ts'
 import { createProgress } from './progress.ts'
 import { createReportingClient } from './reporting-client.ts'
 
+const COLD_START_MS = 5_000
+
 const own = { WRITE_TOKEN: writeToken, REPORTING_URL: urlsOf(services.reporting) }
 const processSettings = { ...own, NATS_URL: natsUrl, EVENTS_MAX_AGE: eventsMaxAge }
 
@@ -38,7 +40,10 @@ export async function startQueueListener(
   const reporting = createReportingClient(instrumentClient(client, metrics), tracing)
   const onForwarded = createProgress({ metrics, eventLog, reporting })
   const closing = new AbortController()
-  const forwarding = forward({ eventLog, reporting, log, onForwarded }, AbortSignal.any([stopping, closing.signal]))
+  const forwarding = forward(
+    { eventLog, reporting, log, onForwarded, coldStartMs: COLD_START_MS },
+    AbortSignal.any([stopping, closing.signal]),
+  )
   resources.defer(async () => {
     // If another service in the same process fails to start, this one is disposed without `stopping`.
     closing.abort()
