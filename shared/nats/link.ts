@@ -15,7 +15,7 @@ const RECONNECT_WAIT_MS = 250
 const COLD_START_MS = 5_000
 
 /** Bounds the flush of pending messages on close. */
-const FLUSH_TIMEOUT_MS = 500
+const FLUSH_TIMEOUT_MS = 200
 
 /** There is currently no connection to NATS. */
 export class NatsDownError extends Error {
