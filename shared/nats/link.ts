@@ -73,7 +73,8 @@ export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }
   }
 
   async function connect(): Promise<NatsConnection> {
-    const connecting = connectToNats({ servers: [...new Set([...servers, ...announced])], name })
+    const candidates = [...new Set([...servers, ...announced])]
+    const connecting = connectToNats({ servers: candidates, name, signal: closing.signal })
     try {
       return await raceAbort(connecting, closing.signal)
     } catch (error) {
