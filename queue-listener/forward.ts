@@ -29,6 +29,8 @@ type Deps = {
   log: Logger
   /** Called with each batch that reporting has counted. */
   onForwarded: (batch: LogBatch) => void
+  /** How long after the start a failure is not logged, because the other services may still be starting. */
+  coldStartMs?: number
   standbyMs?: number
   checkMs?: number
 }
@@ -44,6 +46,7 @@ type Deps = {
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
   /** Kinds of failures since the last progress. Each is logged once: one that lasts must not hide another. */
   const failures = new Set<string>()
+  const started = performance.now()
   await retry(
     async (resetBackoff) => {
       while (!signal.aborted) {
@@ -59,6 +62,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
       onFailure(err) {
         // The link logs its state, and a reader that the server removed is replaced.
         if (err instanceof NatsDownError || err instanceof ReadInterruptedError) return
+        if (performance.now() - started < (deps.coldStartMs ?? 0)) return
         const kind = err instanceof Error ? err.name : String(err)
         if (!failures.has(kind)) deps.log.warn({ err }, 'forwarding interrupted; retrying')
         failures.add(kind)

@@ -16,6 +16,8 @@ import { createProgress } from './progress.ts'
 import { createReportingClient } from './reporting-client.ts'
 import { watchForStall } from './stall.ts'
 
+const COLD_START_MS = 5_000
+
 const own = { ...writeSettings, REPORTING_URL: urlsOf(services.reporting) }
 const processSettings = { ...own, NATS_URL: natsUrl, EVENTS_MAX_AGE: eventsMaxAge }
 
@@ -42,7 +44,7 @@ export async function startQueueListener(
   const onForwarded = createProgress({ metrics, eventLog, reporting })
   const closing = new AbortController()
   const ending = AbortSignal.any([stopping, closing.signal])
-  const forwarding = forward({ eventLog, reporting, log, onForwarded }, ending)
+  const forwarding = forward({ eventLog, reporting, log, onForwarded, coldStartMs: COLD_START_MS }, ending)
   const watching = watchForStall({ eventLog, reporting, log, metrics, health }, ending)
   resources.defer(async () => {
     // If another service in the same process fails to start, this one is disposed without `stopping`.

@@ -19,6 +19,7 @@ const MAX_WRITES = 1_000
 
 /** How long a request waits for the store on a cold start. Less than the deadline of the edge. */
 const LOAD_WAIT_MS = 400
+const COLD_START_MS = 5_000
 
 /** The data that a service stores per asset, and its routes. */
 export type CatalogueDefinition<Fields> = {
@@ -32,7 +33,7 @@ export type CatalogueDefinition<Fields> = {
 
 export type CatalogueDeps<Fields> = Service & {
   store: Store<Fields>
-  /** Resolves once the store can be read; requests wait for it briefly. */
+  /** Resolves once the store can be read; on a cold start, requests wait for it briefly. */
   loaded?: Promise<void> | undefined
   invalidations: Invalidations
   /** The token that writes require. If undefined, writes are open. */
@@ -124,12 +125,14 @@ export function createCatalogueApp<Fields extends object>(
 }
 
 function waitFor(loaded: Promise<void>, path: string): MiddlewareHandler {
-  let isLoaded = false
-  void loaded.then(() => {
-    isLoaded = true
-  })
+  let isWaiting = true
+  const stopWaiting = () => {
+    isWaiting = false
+  }
+  void loaded.then(stopWaiting)
+  setTimeout(stopWaiting, COLD_START_MS).unref()
   return async function waitForStore(c, next) {
-    if (!isLoaded && c.req.path.startsWith(`${path}/`)) await Promise.race([loaded, sleep(LOAD_WAIT_MS)])
+    if (isWaiting && c.req.path.startsWith(`${path}/`)) await Promise.race([loaded, sleep(LOAD_WAIT_MS)])
     await next()
   }
 }

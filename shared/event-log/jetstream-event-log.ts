@@ -22,7 +22,7 @@ const FETCH_MESSAGES = 256
 /** Bounds how long a deleted stream goes unnoticed, because pulls from a deleted consumer get no response. */
 const FETCH_EXPIRES_MS = 2_000
 const CONSUMER_IDLE_MS = 60_000
-const CLOSE_TIMEOUT_MS = 500
+const CLOSE_TIMEOUT_MS = 200
 /** Of a server that does not say. */
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024
 

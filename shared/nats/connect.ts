@@ -1,20 +1,22 @@
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats'
 import { awaitGreeting } from './greeting.ts'
 
-type Options = { servers: string[]; name: string; timeoutMs?: number }
+type Options = { servers: string[]; name: string; timeoutMs?: number; signal?: AbortSignal }
 
 /**
  * Connects to the first server that responds, in random order. The connection ends with its socket: after a
  * disconnect, connect again. The client's own reconnect lets the reader of the old socket feed the parser of the new
  * one, which prints raw protocol, stops reading, and keeps the connection open.
  * @param timeoutMs connect timeout for each server
+ * @param signal ends the attempt
  */
-export async function connectToNats({ servers, name, timeoutMs = 2_000 }: Options): Promise<NatsConnection> {
+export async function connectToNats({ servers, name, timeoutMs = 2_000, signal }: Options): Promise<NatsConnection> {
   const credentials = toCredentials(servers)
   let failure: unknown
   for (const server of shuffle(servers.map(withoutCredentials))) {
     try {
-      await awaitGreeting(server, timeoutMs)
+      const timeout = AbortSignal.timeout(timeoutMs)
+      await awaitGreeting(server, signal ? AbortSignal.any([timeout, signal]) : timeout)
       return await connect({ servers: server, ...credentials, ...OPTIONS, name, timeout: timeoutMs })
     } catch (error) {
       failure = error

@@ -10,12 +10,12 @@ const DEFAULT_PORT = 4222
  * @param server an address without credentials, with or without a scheme and a port
  * @throws the error with which the client would fail
  */
-export async function awaitGreeting(server: string, timeoutMs: number): Promise<void> {
+export async function awaitGreeting(server: string, signal: AbortSignal): Promise<void> {
   const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`)
   const host = hostname.replace(/^\[(.*)\]$/, '$1')
   const socket = connect({ host, port: port === '' ? DEFAULT_PORT : Number(port) })
   try {
-    await once(socket, 'data', { signal: AbortSignal.timeout(timeoutMs) })
+    await once(socket, 'data', { signal })
   } catch (error) {
     throw toNatsError(error)
   } finally {

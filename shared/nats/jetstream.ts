@@ -44,10 +44,15 @@ export function isWithoutJetStream(error: unknown): boolean {
   return isNoResponders(error) || NOT_ENABLED.some((code) => hasCode(error, code))
 }
 
+function isTimeout(error: unknown): boolean {
+  if (error instanceof NatsError) return error.code === ErrorCode.Timeout
+  return error instanceof Error && error.name === 'TimeoutError'
+}
+
 /** Formats an error of JetStream as one line. */
 export function toJetStreamReason(error: unknown): string {
   if (isNoResponders(error)) return 'JetStream is not available'
-  if (error instanceof NatsError && error.code === ErrorCode.Timeout) return 'JetStream did not respond in time'
+  if (isTimeout(error)) return 'JetStream did not respond in time'
   if (error instanceof NatsError && error.api_error) return error.api_error.description
   return toReason(error)
 }

@@ -15,7 +15,7 @@ const RECONNECT_WAIT_MS = 250
 const COLD_START_MS = 5_000
 
 /** Bounds the flush of pending messages on close. */
-const FLUSH_TIMEOUT_MS = 500
+const FLUSH_TIMEOUT_MS = 200
 
 /** There is currently no connection to NATS. */
 export class NatsDownError extends Error {
@@ -73,7 +73,8 @@ export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }
   }
 
   async function connect(): Promise<NatsConnection> {
-    const connecting = connectToNats({ servers: [...new Set([...servers, ...announced])], name })
+    const candidates = [...new Set([...servers, ...announced])]
+    const connecting = connectToNats({ servers: candidates, name, signal: closing.signal })
     try {
       return await raceAbort(connecting, closing.signal)
     } catch (error) {
