@@ -130,15 +130,15 @@ async function withoutViews(
   const probe = await reporting.count(toProbe(batch), signal)
   if (!message || probe.outcome !== 'conflict') throw new Error(`reporting refuses a valid batch: ${reason}`)
   await eventLog.reject(message.sequence, reason)
-  const rejected = [...batch.rejected, ...serialsOf(batch.views)]
+  const rejected = [...batch.rejected, ...serialsOf(message.sequence, batch.views)]
   return { ...batch, views: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1, rejected }
 }
 
 /** The serials of the views of one message. */
-function serialsOf(views: LogBatch['views']): LogBatch['rejected'] {
+function serialsOf(sequence: number, views: LogBatch['views']): LogBatch['rejected'] {
   const serials = views.flatMap(({ serial }) => serial ?? [])
   const range = toSerialRange(views[0]?.producer ?? '', serials)
-  return range ? [range] : []
+  return range ? [{ ...range, sequence }] : []
 }
 
 /** A valid batch that does not start at the position, so that it is never counted. */

@@ -1,5 +1,5 @@
 import { expectBody, type ServiceClient, type ServiceResponse } from '../shared/client/service-client.ts'
-import { type EventBatch, PositionConflict } from '../shared/contracts/event-batch.ts'
+import { type EventBatch, PositionConflict, type SerialRange } from '../shared/contracts/event-batch.ts'
 import { type LogPosition, Position, toLogPosition, toPosition } from '../shared/contracts/position.ts'
 import { Problem } from '../shared/contracts/status.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
@@ -58,7 +58,15 @@ export function createReportingClient(
     },
     async count({ incarnation, leaving, traces, after, through, first, views, rejected, pending }, signal) {
       const end = through + pending
-      const batch: EventBatch = { stream: incarnation, after, through, views, first, rejected, end }
+      const batch: EventBatch = {
+        stream: incarnation,
+        after,
+        through,
+        views,
+        first,
+        rejected: rejected.map(toRange),
+        end,
+      }
       if (leaving) batch.leaving = toPosition(leaving)
       const spans = traces.map((trace) => tracing.start('process video.viewed', trace, PROCESS))
       const [span = startNonRecordingSpan(), ...links] = spans
@@ -86,4 +94,8 @@ function toReason({ status, body }: ServiceResponse): string {
 
 function fromNullable(position: Position | null): LogPosition | undefined {
   return position ? toLogPosition(position) : undefined
+}
+
+function toRange({ producer, from, to }: SerialRange): SerialRange {
+  return { producer, from, to }
 }

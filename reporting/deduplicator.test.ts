@@ -40,6 +40,14 @@ describe('views with serials', () => {
     expect(log.gaps).toHaveLength(1)
   })
 
+  test('are counted even if another program names a predecessor with a larger serial', () => {
+    const log = read()
+    log.views(view(1, 'p'))
+    log.views(view(1, 'forged', { producer: 'p', serial: 1_000 }))
+    expect(log.views(view(2, 'p'), view(3, 'p'))).toEqual([2, 3])
+    expect(log.gaps).toEqual([{ producer: 'p', from: 2, to: 1_000 }])
+  })
+
   test('are no gap if the log has them, or a dead letter does', () => {
     const log = read()
     log.apply({ views: [view(1), view(4)], rejected: [{ producer: 'p', from: 2, to: 3 }] })

@@ -26,7 +26,12 @@ export type Deduplicated = {
 export type Deduplicate = (batch: NumberedBatch) => Deduplicated
 
 /** The last serial of a producer, and the log position at which it was read. */
-type Last = { serial: number; sequence: number }
+type Last = {
+  serial: number
+  sequence: number
+  /** Up to this serial, missing views have been reported, because a successor named the producer. */
+  reported: number
+}
 
 /**
  * Drops duplicates, whatever the broker stores twice. The serials of a producer are consecutive: one that is not larger
@@ -41,7 +46,7 @@ export function createDeduplicator(maxProducers = MAX_PRODUCERS): Deduplicate {
   const lasts = new Map<string, Last>()
 
   function lastOf(producer: string, firstSerial: number, sequence: number): Last {
-    const last = lasts.get(producer) ?? { serial: isComplete ? 0 : firstSerial - 1, sequence: -1 }
+    const last = lasts.get(producer) ?? { serial: isComplete ? 0 : firstSerial - 1, sequence: -1, reported: 0 }
     if (last.sequence === sequence) return last
     last.sequence = sequence
     lasts.delete(producer)
@@ -62,19 +67,23 @@ export function createDeduplicator(maxProducers = MAX_PRODUCERS): Deduplicate {
     const gaps: SerialRange[] = []
     if (after === 0 && first > 1) isComplete = false
 
-    /** @returns whether the serials are new */
+    function reportGap(producer: string, last: Last, to: number): void {
+      const from = Math.max(last.serial, last.reported) + 1
+      if (from <= to) gaps.push({ producer, from, to })
+    }
+    /** @returns true if the serials are new */
     function advance(producer: string, from: number, to: number): boolean {
       const last = lastOf(producer, from, through)
       if (to <= last.serial) return false
-      if (from > last.serial + 1) gaps.push({ producer, from: last.serial + 1, to: from - 1 })
+      reportGap(producer, last, from - 1)
       last.serial = to
       return true
     }
+    /** Any program may name a predecessor, so this reports a loss, but uses up no serials. */
     function end({ producer, serial }: Predecessor): void {
       const last = lastOf(producer, serial + 1, through)
-      if (serial <= last.serial) return
-      gaps.push({ producer, from: last.serial + 1, to: serial })
-      last.serial = serial
+      reportGap(producer, last, serial)
+      last.reported = Math.max(last.reported, serial)
     }
     function isNew({ producer, id, serial, predecessor }: View): boolean {
       if (producer === undefined) return true
@@ -87,16 +96,17 @@ export function createDeduplicator(maxProducers = MAX_PRODUCERS): Deduplicate {
     const counted = views.filter(isNew)
     for (const { producer, from, to } of rejected) advance(producer, from, to)
     forgetBefore(first)
-    return { views: counted, gaps: gaps.flatMap((gap) => subtract(gap, rejected)) }
+    const rejectedBy = Map.groupBy(rejected, ({ producer }) => producer)
+    return { views: counted, gaps: gaps.flatMap((gap) => subtract(gap, rejectedBy.get(gap.producer) ?? [])) }
   }
 }
 
-/** The parts of a range that are in none of the others. */
+/** The parts of a range that are in none of the other ranges of the same producer. */
 function subtract(range: SerialRange, others: readonly SerialRange[]): SerialRange[] {
   return others.reduce(
     (rest, other) =>
       rest.flatMap((part) => {
-        if (other.producer !== part.producer || other.to < part.from || other.from > part.to) return part
+        if (other.to < part.from || other.from > part.to) return part
         const before = { ...part, to: other.from - 1 }
         const behind = { ...part, from: other.to + 1 }
         return [before, behind].filter(({ from, to }) => from <= to)

@@ -43,7 +43,7 @@ test('duplicate and lost views are counted, and a loss is logged with its produc
   expect(await samples()).toEqual(
     expect.arrayContaining(['counted_views_total{source="log"} 2', 'duplicate_views_total 1', 'lost_views_total 2']),
   )
-  expect(logged).toMatchObject([{ level: 50, producer: 'p', from: 2, to: 3 }])
+  expect(logged).toMatchObject([{ level: 50, views: 2, gaps: [{ producer: 'p', from: 2, to: 3 }] }])
 })
 
 function setUp() {

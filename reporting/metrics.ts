@@ -1,9 +1,12 @@
 import { Counter, Gauge } from 'prom-client'
+import type { SerialRange } from '../shared/contracts/event-batch.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 import { unlimited } from './capacity.ts'
 import type { Currentness } from './currentness.ts'
 import type { ViewCounts } from './view-counts.ts'
+
+const MAX_LOGGED_GAPS = 5
 
 type Deps = { metrics: Metrics; log: Logger }
 
@@ -75,9 +78,11 @@ export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, cap
       if (!applied) return undefined
       views.inc({ source: 'log' }, applied.views.length)
       duplicates.inc(batch.views.length - applied.views.length)
-      for (const gap of applied.gaps) {
-        lost.inc(gap.to - gap.from + 1)
-        log.error(gap, 'the log lost acknowledged views: they are not counted')
+      const lostViews = sizeOf(applied.gaps)
+      lost.inc(lostViews)
+      if (lostViews > 0) {
+        const gaps = applied.gaps.slice(0, MAX_LOGGED_GAPS)
+        log.error({ views: lostViews, gaps }, 'the log lost acknowledged views: they are not counted')
       }
       return applied
     },
@@ -93,4 +98,8 @@ export function exposeCurrentness(metrics: Metrics, { isCurrent }: Pick<Currentn
       this.set(isCurrent() ? 1 : 0)
     },
   })
+}
+
+function sizeOf(gaps: readonly SerialRange[]): number {
+  return gaps.reduce((sum, { from, to }) => sum + to - from + 1, 0)
 }

@@ -65,7 +65,8 @@ export function createViewCounts(capacity: Capacity = unlimited): ViewCounts {
   }
 
   function addGap(gap: SerialRange): void {
-    lost.views += gap.to - gap.from + 1
+    // Forged serials may name any number.
+    lost.views = Math.min(lost.views + gap.to - gap.from + 1, Number.MAX_SAFE_INTEGER)
     lost.gaps.push(gap)
     if (lost.gaps.length > MAX_GAPS) lost.gaps.shift()
   }

@@ -24,6 +24,7 @@ describe.skipIf(!natsVersion)('chaos', () => {
     await using system = await startSystem({}, { proxied: {} })
     await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).ok).toBe(true))
     const players = startPlayers(system.play.url, { count: PLAYERS, seed })
+    await eventually(() => readLastMessage(system))
     const actions = await breakThings(system)
     const outcomes = await players.stop()
     await expectSettled(system)

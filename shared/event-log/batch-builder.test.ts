@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { MAX_VIEWS_PER_BATCH, type View } from '../contracts/view.ts'
-import { createBatchBuilder } from './batch-builder.ts'
+import { createBatchBuilder, splitBatch } from './batch-builder.ts'
 
 const MAX_BYTES = 3 * 1024 * 1024
 const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
@@ -22,7 +22,7 @@ test('each batch starts empty, where the previous one ended', () => {
     views: { length: 2 },
     traces: [{ traceparent }],
     deadLetters: 2,
-    rejected: [rejected],
+    rejected: [{ ...rejected, sequence: 11 }],
     first: 3,
     leaving,
     pending: 5,
@@ -54,13 +54,27 @@ test('a batch has room up to its limits of bytes and views, and an empty batch f
   }
 })
 
-test('a batch has room for 1,000 dead letters with serials', () => {
+test.each([undefined, rejected])('a batch has room for 1,000 dead letters, with the serials %j', (rejected) => {
   const batch = createBatchBuilder({ incarnation: 'x', after: 0, first: 1 })
   for (let sequence = 1; sequence <= 1_000; sequence += 1) {
     expect(batch.hasRoom(0, 0)).toBe(true)
     batch.add(sequence, 0, { views: [], traces: [], isDeadLetter: true, rejected })
   }
   expect(batch.hasRoom(0, 0)).toBe(false)
+})
+
+test('each half of a split batch has the serials of its own dead letters', () => {
+  const batch = createBatchBuilder({ incarnation: 'x', after: 0, first: 1 })
+  const skipped = (from: number) => ({ views: [], traces: [], isDeadLetter: true, rejected: { ...rejected, from } })
+  batch.add(1, 100, skipped(1))
+  batch.add(2, 100, { views: createViews(1), traces: [] })
+  batch.add(3, 100, skipped(3))
+  batch.add(4, 100, { views: createViews(1), traces: [] })
+  const halves = splitBatch(batch.take(0))
+  expect(halves?.map(({ after, through, rejected }) => [after, through, rejected.map(({ from }) => from)])).toEqual([
+    [0, 2, [1]],
+    [2, 4, [3]],
+  ])
 })
 
 function createViews(count: number): View[] {

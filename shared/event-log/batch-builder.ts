@@ -5,8 +5,8 @@ import type { DecodedViews } from './view-events.ts'
 /** Maximum size of a batch's messages. The JSON of a batch is never larger than its messages. */
 const MAX_BATCH_BYTES = 3 * 1024 * 1024
 
-/** Maximum number of messages in a batch whose serials are not counted. */
-const MAX_REJECTED = 1_000
+/** Maximum number of dead letters in a batch, and of other messages whose serials are skipped. */
+const MAX_SKIPPED = 1_000
 
 /** Where a batch starts. */
 export type BatchStart = Pick<LogBatch, 'incarnation' | 'after' | 'first' | 'leaving'>
@@ -24,12 +24,12 @@ export function createBatchBuilder(start: BatchStart) {
       isEmpty() ||
       (bytes + size <= MAX_BATCH_BYTES &&
         batch.views.length + count <= MAX_VIEWS_PER_BATCH &&
-        batch.rejected.length < MAX_REJECTED),
+        Math.max(batch.deadLetters, batch.rejected.length) < MAX_SKIPPED),
     add(sequence: number, size: number, { views, traces, isDeadLetter, rejected }: DecodedViews) {
       batch.through = sequence
       bytes += size
       if (isDeadLetter) batch.deadLetters += 1
-      if (rejected) batch.rejected.push(rejected)
+      if (rejected) batch.rejected.push({ ...rejected, sequence })
       if (views.length > 0) batch.messages.push({ sequence, views: views.length })
       // Not push(...): a message may have more views than a call may have arguments.
       for (const view of views) batch.views.push(view)
@@ -60,6 +60,8 @@ export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
   if (!last) return undefined
   const count = messages.slice(0, middle).reduce((sum, message) => sum + message.views, 0)
   const traces: LogBatch['traces'] = []
+  const isInFirst = ({ sequence }: { sequence: number }) => sequence <= last.sequence
+  const rejected = batch.rejected.filter(isInFirst)
   return [
     {
       ...batch,
@@ -68,9 +70,16 @@ export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
       messages: messages.slice(0, middle),
       traces,
       deadLetters: 0,
-      rejected: [],
+      rejected,
       pending: batch.pending + messages.length - middle,
     },
-    { ...batch, after: last.sequence, views: views.slice(count), messages: messages.slice(middle), traces },
+    {
+      ...batch,
+      after: last.sequence,
+      views: views.slice(count),
+      messages: messages.slice(middle),
+      traces,
+      rejected: batch.rejected.slice(rejected.length),
+    },
   ]
 }

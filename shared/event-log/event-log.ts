@@ -25,7 +25,7 @@ export type LogBatch = {
   /** Number of messages in the range that are dead letters, neither replayed nor deleted. They are skipped. */
   deadLetters: number
   /** The serials in these messages, as far as they can be read. */
-  rejected: SerialRange[]
+  rejected: (SerialRange & { sequence: number })[]
   /** Number of messages after `through` when the batch was read. */
   pending: number
 }
