@@ -119,9 +119,10 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
   test('writes in flight when the server dies are either stored or rejected', async () => {
     const store = await open()
     const writes = Array.from({ length: 2_000 }, (_, n) => store.set(`a-${n}`, one))
+    const settled = Promise.allSettled(writes)
     await writes[0]
     await nats.signal('SIGKILL')
-    const outcomes = await Promise.allSettled(writes)
+    const outcomes = await settled
     const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
     for (const { reason } of refused) expect(reason).toMatchObject({ name: 'UnavailableError' })
     await nats.start()

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent, request } from 'undici'
 import { expect } from 'vitest'
+import { eventually } from './eventually.ts'
 import { views } from './plays.ts'
 import { createRandom } from './random.ts'
 
@@ -60,7 +61,7 @@ export async function expectCounted(
   lost = 0,
 ): Promise<void> {
   for (const [id, { served, cutOff }] of outcomes) {
-    const counted = await views(reporting, by, id)
+    const counted = await eventually(() => views(reporting, by, id))
     const what = `views of ${by} ${id}: ${served} plays with a 200, ${cutOff} cut off`
     expect(counted, what).toBeGreaterThanOrEqual(served - lost)
     expect(counted, what).toBeLessThanOrEqual(served + cutOff)

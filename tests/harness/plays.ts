@@ -19,9 +19,14 @@ export async function warmUp(edge: string, degraded?: string[]): Promise<void> {
   })
 }
 
-/** The views that reporting has counted for an asset or a user. */
+/**
+ * The views that reporting has counted for an asset or a user.
+ * @throws Error while the counts are behind the log
+ */
 export async function views(reporting: string, by: 'asset' | 'user', id: string): Promise<number> {
-  const { views = 0 } = (await getJson(`${reporting}/events/${by}/${id}`)) as { views?: number }
+  const response = await fetch(`${reporting}/events/${by}/${id}`)
+  if (response.status === 503) throw new Error('the counts are behind the log')
+  const { views = 0 } = (await response.json()) as { views?: number }
   return views
 }
 
