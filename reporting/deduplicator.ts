@@ -89,7 +89,7 @@ export function createDeduplicator(maxProducers = MAX_PRODUCERS): Deduplicate {
       if (producer === undefined) return true
       if (serial === undefined) return knownIds.add(producer, id)
       if (!advance(producer, serial, serial)) return false
-      if (predecessor) end(predecessor)
+      if (predecessor !== undefined) end(predecessor)
       return true
     }
 

@@ -87,10 +87,11 @@ export function decodeViews(data: Uint8Array, storedAt: string, producer?: strin
     throw new Error(`${batch.length} events; at most ${MAX_VIEWS_PER_BATCH} are allowed`)
   const events = ViewEvents.safeParse(batch)
   if (!events.success) throw new Error(z.prettifyError(events.error).split('\n').slice(0, 4).join(' '))
+  const toView = createViewReader(storedAt, producer)
   const views: View[] = []
   const traces: TraceContext[] = []
   for (const event of events.data) {
-    views.push(toView(event, storedAt, producer))
+    views.push(toView(event))
     const trace = recordedTrace(event)
     if (trace) traces.push(trace)
   }
@@ -102,18 +103,31 @@ function parseBatch(data: Uint8Array): unknown[] {
   return Array.isArray(json) ? json : [json]
 }
 
-/** A serial needs a matching source: otherwise a message could claim the serials of another producer. */
-function toView(event: ViewEvent, storedAt: string, appendedBy: string | undefined): View {
-  const { id, source, serial, time: at = storedAt, data, predecessor, predecessorserial } = event
-  const { assetId, userId } = data
-  if (serial === undefined) return { id, assetId, userId, at, producer: source }
-  const producer = appendedBy ?? producerIn(source)
-  if (!isSourceOf(source, producer)) throw new Error(`the source must end with /${producer}, because it has a serial`)
-  const view: View = { id, assetId, userId, at, producer, serial: Number(serial) }
-  if (predecessor && predecessorserial) {
-    view.predecessor = { producer: predecessor, serial: Number(predecessorserial) }
+/** Converts the events of one message to views. */
+function createViewReader(storedAt: string, appendedBy: string | undefined) {
+  /** Usually, all events of a message have the same source. */
+  let verified: { source: string; producer: string } | undefined
+
+  /** A serial needs a matching source: otherwise a message could claim the serials of another producer. */
+  function producerOf(source: string): string {
+    if (source === verified?.source) return verified.producer
+    const producer = appendedBy ?? producerIn(source)
+    if (!isSourceOf(source, producer)) throw new Error(`the source must end with /${producer}, because it has a serial`)
+    verified = { source, producer }
+    return producer
   }
-  return view
+
+  return function toView(event: ViewEvent): View {
+    const { id, source, serial } = event
+    const at = event.time ?? storedAt
+    const { assetId, userId } = event.data
+    if (serial === undefined) return { id, assetId, userId, at, producer: source }
+    const view: View = { id, assetId, userId, at, producer: producerOf(source), serial: Number(serial) }
+    if (event.predecessor !== undefined && event.predecessorserial !== undefined) {
+      view.predecessor = { producer: event.predecessor, serial: Number(event.predecessorserial) }
+    }
+    return view
+  }
 }
 
 function isSourceOf(source: string, producer: string): boolean {
