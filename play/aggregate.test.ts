@@ -78,7 +78,7 @@ const stale: typeof fresh = {
 
 type Upstreams = typeof fresh & { counts: PlayCounts | undefined }
 
-/** An aggregator whose upstreams return fresh data unless overridden, with a record of the calls to them. */
+/** An aggregator whose upstreams return fresh data unless overridden, and a record of the calls to the upstreams. */
 function setUp(overrides: Partial<Upstreams> = {}) {
   const upstreams: Upstreams = { ...fresh, counts, ...overrides }
   const calls: object[] = []

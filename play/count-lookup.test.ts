@@ -119,7 +119,7 @@ describe('counts are unavailable', () => {
     expect(await lookUp()).toBeUndefined()
   })
 
-  test('to a play of the release before too, if reporting is behind the log', () => {
+  test('for a play instance from the previous release too, if reporting is behind the log', () => {
     const behind: LookupBehind = { status: 'Counts are behind', progress: 0.4 }
     expect(LookedUpCounts.safeParse(behind).success).toBe(false)
   })

@@ -15,7 +15,7 @@ import { getJson, play, views } from './harness/plays.ts'
 import { freePortRange, portNextTo } from './harness/ports.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** From the port of play to that of NATS. */
+/** The difference between the ports of NATS and play. */
 const NATS_OFFSET = 4222 - 8080
 
 describe('npm start', { timeout: 60_000 }, () => {
