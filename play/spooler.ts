@@ -41,8 +41,8 @@ type Deps = {
  * play waits for a timeout. A single loop drains the outbox; its first success switches back to the log.
  *
  * Invariant: the views of a producer in the outbox are appended before any other views of that producer. So if an
- * acknowledgement is lost, the last message of the producer shows whether the append was stored. Hence, after an
- * outage, new views get a new producer. It names its predecessor, so that a loss of its last views shows.
+ * acknowledgement is lost, the last message of the producer shows whether the append was stored. After an outage, new
+ * views therefore use a new producer. It names the old producer as its predecessor, which reveals lost last views.
  */
 export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs = RETRY_MS }: Deps): Spooler {
   const closing = new AbortController()
@@ -80,8 +80,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       reportOutbox()
     } catch (error) {
       reportOutbox(error)
-      // If the outbox is empty, nothing is drained that would detect the recovery of the log: the next append must try
-      // it.
+      // If the outbox is empty, no drain detects that the log has recovered, so the next append must try the log.
       stopSpooling()
       throw error
     }
@@ -95,7 +94,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       const since = performance.now()
       await drainer.append(batch.views, AbortSignal.any([closing.signal, AbortSignal.timeout(DRAIN_TIMEOUT_MS)]))
       acknowledge(batch.producer, batch.views)
-      // A log that is too slow for plays would fail them again.
+      // If the log is still too slow for plays, their appends would time out again.
       if (performance.now() - since <= appendTimeoutMs) {
         reportLog()
         stopSpooling()
@@ -112,7 +111,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
     return batch
   }
 
-  /** Plays go on without it: only a loss of the last views of the previous process would not show. */
+  /** Plays continue if this fails. Then only a loss of the previous process's last views would go unnoticed. */
   function tryOutbox(work: () => void): void {
     try {
       work()

@@ -16,7 +16,7 @@ type Deps = {
 
 /**
  * Exposes counting progress and lag. The lag is measured on each scrape, so that it grows even while nothing is
- * forwarded. It is NaN while the log is unavailable.
+ * forwarded. The lag is NaN while the log is unavailable.
  * @returns a function to call with each batch that reporting has counted
  */
 export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: LogBatch) => void {

@@ -15,7 +15,7 @@ export type ReportingClient = {
   /** The position up to which reporting has counted; undefined if it has counted nothing. */
   position(signal: AbortSignal): Promise<LogPosition | undefined>
   count(batch: LogBatch, signal: AbortSignal): Promise<CountOutcome>
-  /** Tells the end of the log without counting anything. Returns the position, as `position` does. */
+  /** Reports the end of the log without counting anything. Returns the position, as `position` does. */
   report(report: LogReport, signal: AbortSignal): Promise<LogPosition | undefined>
 }
 
@@ -23,8 +23,8 @@ export type ReportingClient = {
 export type LogReport = { end: LogPosition; counted: number; oldest: Date | undefined }
 
 /**
- * `conflict`: the batch does not start at the position, which is returned. `invalid`: reporting refuses its content, and
- * would refuse it again.
+ * `conflict`: the batch does not start at the position, which is returned. `invalid`: reporting refuses its content,
+ * and would refuse it again.
  */
 export type CountOutcome =
   | { outcome: 'counted' }
@@ -52,7 +52,7 @@ export function createReportingClient(
       const report: EventBatch = { stream, after: counted, through: counted, views: [], end: sequence }
       const body = { ...report, ...(oldest && { oldest: oldest.toISOString() }) }
       const response = await client.post('/events', body, { signal: withTimeout(signal) })
-      // A reporting of the release before takes it for an invalid batch.
+      // A reporting instance from the previous release rejects a report as an invalid batch.
       if (response.status === 400) return position(signal)
       return fromNullable(expectBody(response, 200, Position.nullable()))
     },

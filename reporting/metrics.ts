@@ -7,7 +7,7 @@ import type { ViewCounts } from './view-counts.ts'
 
 type Deps = { metrics: Metrics; log: Logger }
 
-/** Adds metrics to the counts, and logs losses. */
+/** Wraps the counts with metrics, and logs lost views. */
 export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, capacity = unlimited): ViewCounts {
   const registers = [metrics]
   const views = new Counter({
@@ -49,7 +49,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, cap
       for (const by of ['asset', 'user'] as const) this.set({ by }, counts.size(by))
     },
   })
-  new Gauge({ name: 'counted_ids_max', help: 'Maximum of assets, and of users, with counts', registers }).set(
+  new Gauge({ name: 'counted_ids_max', help: 'Maximum number of assets, and of users, with counts', registers }).set(
     capacity.maxIds,
   )
   new Gauge({
@@ -77,7 +77,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, cap
       duplicates.inc(batch.views.length - applied.views.length)
       for (const gap of applied.gaps) {
         lost.inc(gap.to - gap.from + 1)
-        log.error(gap, 'the log lost acknowledged views: they are not counted')
+        log.error(gap, 'the log lost acknowledged views; they are not counted')
       }
       return applied
     },

@@ -44,7 +44,7 @@ export function createSqliteDeadLetters({ db, log, append }: Deps) {
 
   const find = (sequence: number) => Row.optional().parse(selectOne.get(sequence))
 
-  /** In one transaction, so that it happens once, also if the process is killed. */
+  /** Resolves in one transaction, so that it happens exactly once even if the process is killed. */
   function resolve(sequence: number, action: Resolution['action'], replayOf?: (row: Row) => Replay): Resolved {
     const row = find(sequence)
     if (!row) return { outcome: 'not found' }

@@ -7,10 +7,10 @@ export const STREAM = 'EVENTS'
 export const VIEWS = 'events.view.>'
 export const DEAD_LETTERS = 'events.rejected'
 
-/** The subjects of replayed dead letters, which are views like any others. */
+/** The subjects of replayed dead letters, whose views are like any other views. */
 export const REPLAYS = 'events.view.dead-letter.*'
 
-/** The first message on it decides what happens to a dead letter. */
+/** The subject of the message that resolves a dead letter. */
 export function replaySubject(sequence: number): string {
   return `events.view.dead-letter.${sequence}`
 }
@@ -48,7 +48,7 @@ async function create(jsm: JetStreamManager, limits: Partial<StreamConfig>): Pro
       ...limits,
     })
   } catch (error) {
-    // Another process created it at the same time.
+    // Another process created the stream at the same time.
     if (!hasCode(error, STREAM_NAME_IN_USE)) throw error
   }
 }
