@@ -14,10 +14,10 @@ export type Status = () => Promise<SystemStatus>
 
 type Deps = {
   health: Pick<Health, 'readiness'>
-  /** The other services. */
+  /** The clients of the services other than play. */
   others: readonly Pick<ServiceClient, 'name' | 'instances'>[]
   invalidations: Pick<Invalidations, 'subscribe'>
-  /** The number of views in the outbox, if there is one. It may throw. */
+  /** The number of views in the outbox, if there is one. The function may throw. */
   backlog?: (() => number) | undefined
 }
 

@@ -85,7 +85,7 @@ describe('the trace of a batch', () => {
     expect(links?.map(({ traceparent }) => traceparent)).toEqual(['second', 'third'])
   })
 
-  test('is that of the first play if none is recorded', async () => {
+  test('belongs to the first play if no trace is recorded', async () => {
     const { calls, lookUp } = setUp()
     await Promise.all(['first', 'second'].map((name) => lookUp('a', 'u', createRequest(name, false))))
     expect(calls[0]?.options).toMatchObject({ requestId: 'first', span: { traceId: 'first' }, links: [] })

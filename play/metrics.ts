@@ -112,6 +112,6 @@ function sizeOf(outbox: Pick<Outbox, 'size'>): number {
 /** Exposes EVENTS_MAX_AGE, so that the doctor can compare it with the setting of queue-listener, which applies. */
 export function exposeMaxAge(metrics: Metrics, maxAgeMs: number | undefined): void {
   if (maxAgeMs === undefined) return
-  const help = 'EVENTS_MAX_AGE of this process in seconds; absent if it is unset'
+  const help = 'EVENTS_MAX_AGE of this process; absent if it is unset'
   new Gauge({ name: 'events_max_age_seconds', help, registers: [metrics] }).set(maxAgeMs / 1_000)
 }

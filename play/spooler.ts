@@ -9,13 +9,13 @@ import { createSerials } from './serials.ts'
 
 const RETRY_MS = 100
 
-/** Timeout of an append from the outbox. No request waits for it. */
+/** Timeout of an append from the outbox. No request waits for this append. */
 const DRAIN_TIMEOUT_MS = 2_000
 
 /** The `source` of this service's events. */
 export const SOURCE = '/play'
 
-/** Where a view is recorded. */
+/** The place where a view is recorded. */
 export type Recorded = 'log' | 'outbox'
 
 export type Spooler = AsyncDisposable & {
@@ -106,7 +106,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
 
   function first() {
     const batch = outbox.first()
-    // In the same tick as the read, so that views that are put later start a new drain.
+    // Reset in the same tick as the read, so that views that are put later start a new drain.
     if (!batch) isDraining = false
     return batch
   }
@@ -129,7 +129,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       maxMs: retryMs,
       onFailure(error) {
         if (error instanceof OutboxError) reportOutbox(error)
-        // An outage of the log is reported by append(). Here the log may confirm all but this batch.
+        // This failure is logged separately, because the log may accept every view except this batch.
         else log.debug({ reason: toReason(error) }, 'the outbox cannot be drained yet; retrying')
       },
     })

@@ -422,7 +422,7 @@ type FakeReporting = ReportingClient & {
   /** If it returns true, reporting refuses the content of the batch. */
   isInvalid: (batch: LogBatch) => boolean
   restart(): void
-  /** Another instance forwards one more message. */
+  /** Advances the position as if another instance had forwarded one more message. */
   advance(incarnation: string): void
 }
 

@@ -137,7 +137,7 @@ function serialsOf(views: LogBatch['views']): LogBatch['rejected'] {
   return range ? [range] : []
 }
 
-/** A valid batch that does not start at the position, so that it is never counted. */
+/** Creates a valid batch that is never counted, because it does not start at reporting's position. */
 function toProbe({ incarnation, through }: LogBatch): LogBatch {
   const view = { id: 'probe', assetId: 'probe', userId: 'probe', at: new Date(0).toISOString() }
   const after = through + 1
@@ -157,7 +157,7 @@ async function untilReportingIsBehind(deps: Deps, known: () => LogPosition | und
       if (expected && isBefore(position, expected)) return
       await sleep(checkMs, signal)
     } catch {
-      // reporting or the log is down.
+      // The report failed, because reporting or the log is down.
       await sleep(REPORT_RETRY_MS, signal)
     }
   }

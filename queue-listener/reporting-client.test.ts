@@ -20,7 +20,7 @@ const batch: LogBatch = {
 }
 
 describe('the position', () => {
-  test('is that of reporting', async () => {
+  test('is read from reporting', async () => {
     const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 7 } })
     expect(await client.position(never)).toEqual({ incarnation: 'log', sequence: 7 })
     expect(calls.map(({ path }) => path)).toEqual(['/events/position'])

@@ -5,7 +5,7 @@ import { Problem } from '../shared/contracts/status.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
 import { startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
 
-/** Much longer than reporting takes for a full batch. */
+/** The timeout of a call, much longer than reporting takes for a full batch. */
 const TIMEOUT_MS = 5_000
 
 const PROCESS = { kind: 'consumer', attributes: { 'messaging.operation.type': 'process' } } as const
@@ -31,7 +31,7 @@ export type CountOutcome =
   | { outcome: 'conflict'; position: LogPosition | undefined }
   | { outcome: 'invalid'; reason: string }
 
-/** Statuses that say that the batch itself is at fault. Any other failure is retried. */
+/** Statuses that mean that the batch itself is invalid. After any other failure, the batch is retried. */
 const INVALID = [400, 413, 422]
 
 export function createReportingClient(

@@ -9,7 +9,7 @@ const CAUGHT_UP_MS = 1_000
 export type Currentness = {
   /** Takes what a batch or a report says about the end of the log. `position` is reporting's position afterwards. */
   hear(batch: Pick<EventBatch, 'stream' | 'end' | 'oldest'>, position: LogPosition | undefined): void
-  /** Returns true if the counts may be served. Only a single comparison, because every lookup calls it. */
+  /** Returns true if the counts may be served. Makes a single comparison, because every lookup calls this function. */
   isCurrent(): boolean
   counting(): Counting
 }

@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { t
     expect(await deadLetters()).toBe(before + 1)
   })
 
-  test('a valid message larger than a batch is counted, also by a replay', async () => {
+  test('a valid message larger than a batch is counted, even during a replay', async () => {
     const events = Array.from({ length: 10_000 }, (_, n) => ({
       specversion: '1.0',
       id: `${n}`.padEnd(256, 'x'),
@@ -107,7 +107,7 @@ describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { t
     expect(system.listener.lines().join('\n')).not.toContain('reporting refuses a valid batch')
   })
 
-  /** Plays, and waits until this play and all before it are counted. */
+  /** Sends a play, and waits until this play and all earlier ones are counted. */
   async function expectNextViewCounted(): Promise<void> {
     played += 1
     await eventually(async () => expect((await play(system.play.url, '456', 'good')).status).toBe(200))

@@ -52,7 +52,7 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
     const jsm = await openJetStreamManager(nats)
     const stream = await findStream(jsm)
     const stored = stream?.state.subjects?.[DEAD_LETTERS] ?? 0
-    // Some copies have expired or were purged. Reading all of them again is the only way to find out which.
+    // Some copies have expired or were purged. To find out which copies are left, read all of them again.
     const incarnation = stream ? endOf(stream).incarnation : ''
     const isStale = state.incarnation !== incarnation || stored < state.stored
     const next = isStale ? emptyState(incarnation) : state

@@ -10,12 +10,12 @@ const MAX_LOGGED = 1_000
 export type RejectedMessage = Pick<JsMsg, 'subject' | 'data'> & {
   sequence: number
   reason: string
-  /** Throws if they are malformed. */
+  /** Returns the headers of the message. Throws if they are malformed. */
   headers: () => MsgHdrs | undefined
 }
 
 export type DeadLetterWriter = {
-  /** Adds a message to those that flush() copies to the dead-letter subject. */
+  /** Adds a message to the messages that flush() copies to the dead-letter subject. */
   add(message: RejectedMessage): void
   /** Resolves once every added message is stored. Messages that are already stored or resolved are not stored again. */
   flush(): Promise<void>

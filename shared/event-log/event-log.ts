@@ -120,6 +120,6 @@ export type EventLog = AsyncDisposable & {
   deadLetters: DeadLetters
   /** The position of the last message. */
   end(): Promise<LogPosition>
-  /** The backlog of a reader at this position, dead letters included. Empty if the log does not exist yet. */
+  /** Returns the backlog of a reader at this position, including dead letters. Empty if the log does not exist yet. */
   backlog(after: LogPosition | undefined): Promise<Backlog>
 }

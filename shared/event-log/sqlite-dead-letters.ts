@@ -94,7 +94,7 @@ function toDeadLetter({ sequence, reason, rejected_at, data }: Row): DeadLetter 
   return { sequence, reason, at: rejected_at, size: Buffer.byteLength(data) }
 }
 
-/** @throws UnavailableError if it cannot be committed */
+/** @throws UnavailableError if the transaction cannot be committed */
 function inTransaction<Result>(db: DatabaseSync, work: () => Result): Result {
   db.exec('BEGIN')
   try {

@@ -22,7 +22,7 @@ export type StreamOptions = {
   isOwner?: boolean
 }
 
-/** Creates the stream if it is missing. The owner updates its retention if that differs. */
+/** Creates the stream if it is missing. If the retention of an existing stream differs, the owner updates it. */
 export async function ensureStream(jsm: JetStreamManager, { maxAgeMs, isOwner }: StreamOptions): Promise<StreamInfo> {
   const limits: Partial<StreamConfig> = maxAgeMs === undefined ? {} : toLimits(maxAgeMs)
   try {
@@ -68,7 +68,7 @@ export function producerOf(subject: string): string {
   return subject.slice(VIEWS.length - 1)
 }
 
-/** The stream, or undefined if there is none. Never creates it. */
+/** Returns the stream, or undefined if it does not exist. Never creates the stream. */
 export async function findStream(jsm: JetStreamManager): Promise<StreamInfo | undefined> {
   try {
     // The subject filter makes the response include the number of dead letters.

@@ -62,7 +62,7 @@ export function encodeViews(views: readonly NewView[], source: string): string {
   )
 }
 
-/** The views of a message, and the trace contexts of those whose traces are recorded. */
+/** The views of a message, and the trace contexts of the views whose traces are recorded. */
 export type DecodedViews = {
   views: View[]
   traces: TraceContext[]
@@ -120,7 +120,7 @@ function isSourceOf(source: string, producer: string): boolean {
   return source.endsWith(`/${producer}`)
 }
 
-/** A message whose views are not counted: it is invalid, or was refused, replayed or deleted. */
+/** The result for a message that is skipped because it is invalid, or was refused, replayed or deleted. */
 export function skipped(data: Uint8Array, producer?: string): DecodedViews {
   return { views: [], traces: [], rejected: serialsIn(data, producer) }
 }

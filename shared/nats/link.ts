@@ -17,7 +17,7 @@ const COLD_START_MS = 5_000
 /** Bounds the flush of pending messages on close. */
 const FLUSH_TIMEOUT_MS = 500
 
-/** There is currently no connection to NATS. */
+/** Thrown while there is no connection to NATS. */
 export class NatsDownError extends Error {
   override name = 'NatsDownError'
   constructor() {

@@ -199,7 +199,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     initialMs: 250,
     onFailure(error) {
       watchFailure = toJetStreamReason(error)
-      // While NATS is down, the link has already logged it.
+      // While NATS is down, there is nothing to log, because the link has already logged the outage.
       if (nats.state() === 'up') reportWatch(error)
     },
   })
