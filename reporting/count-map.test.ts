@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createCountMap, createShardSelector } from './count-map.ts'
 
-test('an id has the number of its increments as its count', () => {
+test('the count of an id is the number of its increments', () => {
   const counts = createCountMap()
   expect(counts.get('a')).toBeUndefined()
   expect([counts.increment('a'), counts.increment('a'), counts.increment('constructor')]).toEqual([1, 2, 1])

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createKnownIds } from './known-ids.ts'
 
-test('an id is new once per source', () => {
+test('an id is new only once per source', () => {
   const ids = createKnownIds()
   expect([ids.add('/a', '1'), ids.add('/a', '1'), ids.add('/b', '1'), ids.add('/a1', ''), ids.add('/', 'a1')]).toEqual([
     true,

@@ -25,7 +25,7 @@ const CONDITIONAL = [408, 503, 507]
 /** Counting a batch advances reporting's position, so that it then rejects the batch in its examples. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]
 
-/** Enough that the last sequences are larger than the small numbers that fast-check prefers. */
+/** Enough dead letters that the last sequences exceed the small numbers that fast-check prefers. */
 const DEAD_LETTERS = 320
 const invalid = Array.from({ length: DEAD_LETTERS }, () => 'not json')
 

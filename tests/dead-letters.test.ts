@@ -107,7 +107,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
     expect(await viewsOf('twice')).toBe(1)
   })
 
-  test('of a concurrent replay and deletion, one succeeds, and the response to the other names it', async () => {
+  test('of a concurrent replay and deletion, one succeeds, and the other response says which one', async () => {
     for (let round = 0; round < 5; round += 1) {
       const user = `raced-${round}`
       await publishRaw(system.nats, ['not json'])

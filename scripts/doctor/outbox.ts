@@ -6,7 +6,7 @@ import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, fail, ok, plural, warn } from './finding.ts'
 import { probe, sampleTwice, toMetric } from './probe.ts'
 
-/** Enough for a million views. */
+/** Maximum size of an outbox file to copy: enough for a million views. */
 const MAX_COPY_MIB = 512
 
 /** Checks the outboxes of running play instances, and the files of instances that are not running. */

@@ -52,8 +52,8 @@ export type LiveEvent = { event: 'snapshot'; data: LiveSnapshot } | { event: 'ch
 export const LIVE_DESCRIPTION =
   'Server-sent events: a `snapshot`, then `changes`, at most 4 per second. ' +
   '`Last-Event-ID` resumes within 15 s; a comment line is sent as a heartbeat. ' +
-  'While counts are current, an event is sent at least every second, even without changes; ' +
-  'while they are behind the log, none is sent'
+  'While counts are current, an event is sent at least every second, even without changes. ' +
+  'While counts are behind the log, no event is sent'
 export const LiveStream = {
   type: 'text/event-stream',
   example: [

@@ -155,7 +155,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     ['a serial and a source that ends with a longer producer name', { source: '/tv/x.tv', serial: '1' }],
     ['a serial that is not a decimal number', { source: '/tv/tv', serial: '01' }],
     ['a serial that a number cannot represent', { source: '/tv/tv', serial: '9'.repeat(16) }],
-    ['a serial that is a number', { source: '/tv/tv', serial: 1 }],
+    ['a serial that is a JSON number', { source: '/tv/tv', serial: 1 }],
   ])('an event with %s is a dead letter', async (_, attributes) => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)

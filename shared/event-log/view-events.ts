@@ -82,7 +82,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
  */
 export function decodeViews(data: Uint8Array, storedAt: string, producer?: string): DecodedViews {
   const batch = parseBatch(data)
-  // Checked first, because the schema would validate every item, however long the batch is.
+  // The length is checked first, because the schema would validate every item, however long the batch is.
   if (batch.length > MAX_VIEWS_PER_BATCH)
     throw new Error(`${batch.length} events; at most ${MAX_VIEWS_PER_BATCH} are allowed`)
   const events = ViewEvents.safeParse(batch)

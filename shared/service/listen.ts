@@ -18,7 +18,7 @@ const BACKLOG = 4_096
 const LIMITS = {
   /** How long headers may take to arrive. */
   headersTimeout: 10_000,
-  /** Only a backstop, because routes with a body have their own, shorter limit. */
+  /** How long a whole request may take to arrive. Routes with a body have their own, shorter limit. */
   requestTimeout: 15_000,
   /** How often Node checks these two limits. */
   connectionsCheckingInterval: 1_000,
