@@ -40,7 +40,7 @@ describe.each(['metadata', 'cdnurl'] as const)('%s', (owner) => {
     expect(await aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [owner] })
   })
 
-  test('without the asset makes the play not found, even if the other upstream is down', async () => {
+  test('that does not have the asset makes the play not found, even if the other upstream is down', async () => {
     expect(await setUp({ [owner]: async () => absent }).aggregate()).toBeUndefined()
     expect(await setUp({ [owner]: async () => absent, [other]: async () => failed }).aggregate()).toBeUndefined()
   })

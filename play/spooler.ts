@@ -24,7 +24,10 @@ export type Spooler = AsyncDisposable & {
    * @throws OutboxError if both fail
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<Recorded>
-  /** Drains the backlog of an earlier process. Call it only after the port is bound: that guards the outbox file. */
+  /**
+   * Drains the backlog of an earlier process. Call this only after the port is bound, because the port guards the
+   * outbox file.
+   */
   start(): void
 }
 

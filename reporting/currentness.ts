@@ -30,7 +30,9 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
   const caughtUpMs = Math.min(CAUGHT_UP_MS, maxLagMs)
   let currentUntil = isFedByLog ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   let heardAt = Number.NEGATIVE_INFINITY
-  /** `isServing`: the last batch or report left the counts current. `hasServed`: at least one did. */
+  /**
+   * `isServing`: the last batch or report left the counts current. `hasServed`: the counts have been current before.
+   */
   let isServing = false
   let hasServed = false
   let progress = isFedByLog ? 0 : 1
