@@ -41,8 +41,8 @@ export function assertWritesProtected(settings: WriteSettings, log: Logger): voi
 }
 
 /**
- * The token that reading private data requires. Without WRITE_TOKEN, a service that listens beyond loopback gets a
- * random token that nobody knows, so that the data is not open to the network.
+ * The token that reading private data requires. Without WRITE_TOKEN and ALLOW_OPEN_WRITES, a service that listens
+ * beyond loopback gets a random token that nobody knows, so that the data is not open to the network.
  */
 export function privateToken({ WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST }: WriteSettings): string | undefined {
   return WRITE_TOKEN ?? (ALLOW_OPEN_WRITES || isLoopback(HOST) ? undefined : randomUUID())
