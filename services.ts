@@ -4,7 +4,7 @@ export type ServiceEntry = {
   name: string
   /** Default port. `npm start -- --port N` shifts all of them. */
   port: number
-  /** The setting for the URLs of its instances. */
+  /** The setting for the URLs of the service's instances. */
   urlSetting: string
   /** A short description for the console. */
   role: string

@@ -140,7 +140,7 @@ test('/status is degraded while queue-listener is down, and not ready while the 
   expect(await (await app.request('/status')).json()).toMatchObject({ status: 'not ready', degraded: ['events'] })
 })
 
-test('/status shows a replay of reporting, without which plays have no counts', async () => {
+test('/status shows that reporting replays the log, and that plays have no counts meanwhile', async () => {
   const counting = { state: 'replaying', progress: 0.4 } as const
   const { app } = setUp({ services: { reporting: [{ ...ready, counting }] } })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -150,7 +150,7 @@ test('/status shows a replay of reporting, without which plays have no counts', 
   })
 })
 
-test('/status is degraded while queue-listener has stalled', async () => {
+test('/status is degraded while queue-listener is stalled', async () => {
   const forwarding = { state: 'stalled', waiting: 7 } as const
   const { app } = setUp({ listener: [{ ...ready, status: 'degraded', forwarding }] })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -164,7 +164,7 @@ test.each([
   ['up', [true, true], 'ready'],
   ['degraded', [true, false], 'degraded'],
   ['down', [false, false], 'degraded'],
-])('/status shows all instances of a service, which is then %s', async (state, areUp, status) => {
+])('/status shows all instances of a service, and that the service is %s', async (state, areUp, status) => {
   const cdnurl = areUp.map((isUp) => (isUp ? ready : undefined))
   const { app } = setUp({ services: { cdnurl } })
   const instances = cdnurl.map((readiness, n) => ({ url: `http://127.0.0.1:${n}`, state: readiness ? 'up' : 'down' }))
@@ -219,9 +219,9 @@ type Fakes = {
   /** The counts in reporting; undefined if it is down. */
   counts?: Record<string, number>
   readiness?: Readiness
-  /** The readiness of each instance of queue-listener; undefined for one that is down. */
+  /** The readiness of each queue-listener instance; undefined for an instance that is down. */
   listener?: (Readiness | undefined)[]
-  /** The same of other services. */
+  /** The readiness of each instance of the other services. */
   services?: Record<string, (Readiness | undefined)[]>
   backlog?: () => number
 }

@@ -14,10 +14,10 @@ export type Status = () => Promise<SystemStatus>
 
 type Deps = {
   health: Pick<Health, 'readiness'>
-  /** The other services. */
+  /** The clients of the services other than play. */
   others: readonly Pick<ServiceClient, 'name' | 'instances'>[]
   invalidations: Pick<Invalidations, 'subscribe'>
-  /** The number of views in the outbox, if there is one. It may throw. */
+  /** The number of views in the outbox, if there is one. The function may throw. */
   backlog?: (() => number) | undefined
 }
 
@@ -43,7 +43,7 @@ export function createStatus({ health, others, invalidations, backlog }: Deps): 
   })
 }
 
-/** Whether plays are served without a component. */
+/** Returns true if plays are currently served without this component. */
 function isMissing(part: ComponentStatus | undefined): boolean {
   return part?.state === 'down' || (part?.counting !== undefined && part.counting.state !== 'current')
 }
@@ -67,10 +67,10 @@ function toComponents(
   )
 }
 
-/** A service is up if all of its instances are, and down if none responds. */
+/** A service is up if all of its instances are up, and down if none responds. */
 function toService(instances: InstanceReadiness[]): ComponentStatus {
-  const all = instances.map(({ url, readiness }) => ({ url, state: toState(readiness) }))
-  const states = new Set(all.map(({ state }) => state))
+  const instanceStates = instances.map(({ url, readiness }) => ({ url, state: toState(readiness) }))
+  const states = new Set(instanceStates.map(({ state }) => state))
   const [state = 'down'] = states
   const readinesses = instances.flatMap(({ readiness }) => readiness ?? [])
   const counting = readinesses.find((readiness) => readiness.counting)?.counting
@@ -82,7 +82,7 @@ function toService(instances: InstanceReadiness[]): ComponentStatus {
       waiting: Math.max(...forwarding.map(({ waiting }) => waiting)),
       stalled: forwarding.some((each) => each.state === 'stalled'),
     }),
-    ...(all.length > 1 && { instances: all }),
+    ...(instanceStates.length > 1 && { instances: instanceStates }),
   }
 }
 

@@ -40,7 +40,7 @@ describe.each(['metadata', 'cdnurl'] as const)('%s', (owner) => {
     expect(await aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [owner] })
   })
 
-  test('without the asset makes the play not found, even if the other upstream is down', async () => {
+  test('that does not have the asset makes the play not found, even if the other upstream is down', async () => {
     expect(await setUp({ [owner]: async () => absent }).aggregate()).toBeUndefined()
     expect(await setUp({ [owner]: async () => absent, [other]: async () => failed }).aggregate()).toBeUndefined()
   })
@@ -78,7 +78,7 @@ const stale: typeof fresh = {
 
 type Upstreams = typeof fresh & { counts: PlayCounts | undefined }
 
-/** An aggregator whose upstreams return fresh data unless overridden, with a record of the calls to them. */
+/** An aggregator whose upstreams return fresh data unless overridden, and a record of the calls to the upstreams. */
 function setUp(overrides: Partial<Upstreams> = {}) {
   const upstreams: Upstreams = { ...fresh, counts, ...overrides }
   const calls: object[] = []

@@ -16,7 +16,7 @@ import type { Aggregator } from './aggregate.ts'
 import { toPlayback } from './playback.ts'
 import type { Recorder } from './recorder.ts'
 
-/** Concurrency limit: at full throughput, this many plays take a few tenths of a second. */
+/** Concurrency limit. At full throughput, play completes this many plays in a few tenths of a second. */
 const MAX_IN_FLIGHT = 4_000
 
 type Deps = Service & {

@@ -109,7 +109,7 @@ describe('an asset that the upstream does not have', () => {
 })
 
 describe('expiring', () => {
-  test('one value reloads it, and no other', async () => {
+  test('one value reloads only that value', async () => {
     const { cache, get, owner } = setUp()
     await Promise.all([get('a'), get('b')])
     owner.version = 2
@@ -119,7 +119,7 @@ describe('expiring', () => {
     expect(await get('b')).toEqual(fresh('b', 1))
   })
 
-  test('all values reloads each of them', async () => {
+  test('all values reloads every value', async () => {
     const { cache, get, owner } = setUp()
     await Promise.all([get('a'), get('b')])
     owner.version = 2

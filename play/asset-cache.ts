@@ -66,7 +66,7 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
 
   return {
     async get(id, request) {
-      // Fast path: fetch() allocates even on a hit.
+      // A fast path for hits, because fetch() allocates even on a hit.
       const known = cache.get(id)
       if (!known) return fetch(id, request)
       onRead(known.state === 'fresh' ? 'hit' : toOutcome(known))

@@ -85,7 +85,7 @@ describe('the trace of a batch', () => {
     expect(links?.map(({ traceparent }) => traceparent)).toEqual(['second', 'third'])
   })
 
-  test('is that of the first play if none is recorded', async () => {
+  test('belongs to the first play if no trace is recorded', async () => {
     const { calls, lookUp } = setUp()
     await Promise.all(['first', 'second'].map((name) => lookUp('a', 'u', createRequest(name, false))))
     expect(calls[0]?.options).toMatchObject({ requestId: 'first', span: { traceId: 'first' }, links: [] })
@@ -119,7 +119,7 @@ describe('counts are unavailable', () => {
     expect(await lookUp()).toBeUndefined()
   })
 
-  test('to a play of the release before too, if reporting is behind the log', () => {
+  test('for a play instance from the previous release too, if reporting is behind the log', () => {
     const behind: LookupBehind = { status: 'Counts are behind', progress: 0.4 }
     expect(LookedUpCounts.safeParse(behind).success).toBe(false)
   })

@@ -100,7 +100,7 @@ export function exposeOutbox(metrics: Metrics, outbox: Pick<Outbox, 'size'>): vo
   })
 }
 
-/** NaN if the disk fails: a missing value is better than a wrong one. */
+/** NaN if the disk fails, because a missing value is better than a wrong one. */
 function sizeOf(outbox: Pick<Outbox, 'size'>): number {
   try {
     return outbox.size()
@@ -109,7 +109,7 @@ function sizeOf(outbox: Pick<Outbox, 'size'>): number {
   }
 }
 
-/** Exposes EVENTS_MAX_AGE, for the doctor: only that of queue-listener applies. */
+/** Exposes EVENTS_MAX_AGE, so that the doctor can compare it with the setting of queue-listener, which applies. */
 export function exposeMaxAge(metrics: Metrics, maxAgeMs: number | undefined): void {
   if (maxAgeMs === undefined) return
   const help = 'EVENTS_MAX_AGE of this process; absent if it is unset'

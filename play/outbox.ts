@@ -23,9 +23,9 @@ export type Outbox = Disposable & {
   drop(through: number): void
   /** The number of views. */
   size(): number
-  /** Remembers the last acknowledged serial of the producer of a process that stops. */
+  /** Saves the last acknowledged serial of the producer before the process stops. */
   setPredecessor(predecessor: Predecessor): void
-  /** What the previous process remembered. */
+  /** Returns the predecessor that the previous process saved. */
   predecessor(): Predecessor | undefined
 }
 
@@ -87,7 +87,7 @@ export function createOutbox(file: string): Outbox {
 
 type OutboxDatabase = Omit<Outbox, 'state'>
 
-/** Statements are prepared once. The size is read once, and then counted: a failed statement changes nothing. */
+/** Prepares the statements. Reads the size once and then keeps count of it; a failed statement changes nothing. */
 function openDatabase(file: string): OutboxDatabase {
   const db = openSqlite(file, schema)
   try {

@@ -102,7 +102,7 @@ test('an append is aborted after its timeout', async () => {
   expect(appends[0]?.signal.reason).toBeInstanceOf(TimedOutError)
 })
 
-/** A recorder with a list of its appends, which hang until the test settles them. */
+/** A recorder, and a list of its appends, which hang until the test settles them. */
 function setUp() {
   useFakeClock()
   const appends: { views: readonly NewView[]; signal: AbortSignal; stored: PromiseWithResolvers<Recorded> }[] = []

@@ -11,7 +11,7 @@ const MAX_VIEWS_PER_APPEND = 1_000
 const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send' } } as const
 
 /**
- * Records a view in the log or the outbox, and resolves to that place.
+ * Records a view in the log or the outbox, and resolves to the place where it is recorded.
  * @throws UnavailableError if the view could not be recorded
  */
 export type Recorder = (play: Play, request: RequestContext) => Promise<Recorded>

@@ -2,15 +2,15 @@ import type { Predecessor } from '../shared/contracts/view.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
 
 export type Serials = {
-  /** Numbers views consecutively, after the last recorded one. The first of them names the predecessor. */
+  /** Numbers views consecutively, after the last recorded view. The first numbered view names the predecessor. */
   number(views: readonly NewView[]): NewView[]
-  /** The numbered views are recorded. Until then, their serials are not used up. */
+  /** Confirms that the numbered views are recorded. Until then, their serials may be assigned again. */
   record(views: readonly NewView[]): void
-  /** Names an earlier producer and its last acknowledged serial once, so that a loss of its last views shows, too. */
+  /** Makes the next view name an earlier producer and its last acknowledged serial, which reveals lost last views. */
   name(predecessor: Predecessor): void
 }
 
-/** The serials of a producer, which show whether the log loses or duplicates its views. */
+/** The serials of a producer, which reveal views that the log lost or duplicated. */
 export function createSerials(predecessor?: Predecessor): Serials {
   let last = 0
   let unnamed = predecessor

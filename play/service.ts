@@ -38,7 +38,7 @@ import { createSpooler, SOURCE } from './spooler.ts'
 /** The deadline for all upstream calls of a play, which run in parallel. */
 const UPSTREAM_TIMEOUT_MS = 500
 const MAX_CACHED_ASSETS = 10_000
-/** Leaves enough of the one second that a play may take for the upstream calls and the outbox. */
+/** Short enough to leave time for the upstream calls and the outbox within the one second that a play may take. */
 const APPEND_TIMEOUT_MS = 300
 
 export const playSettings = {
@@ -67,7 +67,7 @@ export type Backbone = {
   invalidations: Invalidations
   /** Records views while the log is unavailable. Without an outbox, plays then fail. */
   outbox?: Outbox
-  /** The time budget of a view for its append to the log. */
+  /** How long a play waits for its view to be appended to the log. */
   appendTimeoutMs?: number
 }
 

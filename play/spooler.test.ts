@@ -144,7 +144,7 @@ test('a backlog that the log rejects is no outage while the log confirms other v
   expect(play.outbox.size()).toBe(1)
 })
 
-test('views that follow an outage name the producer that had the last acknowledged view, and its serial', async () => {
+test('the first view after an outage names the last acknowledged view: its producer and serial', async () => {
   await using play = start(createFakeLog())
   await play.append('a', 'b')
   play.fakeLog.mode = 'refuses'
@@ -163,7 +163,7 @@ test('views that follow an outage name the producer that had the last acknowledg
   expect(play.fakeLog.storedViews.at(-1)?.predecessor).toBeUndefined()
 })
 
-test('the first view of a process names the last acknowledged one of the process before', async () => {
+test('the first view of a process names the last acknowledged view of the previous process', async () => {
   const fakeLog = createFakeLog()
   for (const id of ['a', 'b']) {
     await using play = start(fakeLog)
@@ -181,7 +181,7 @@ test('the first view of a process names the last acknowledged one of the process
   ])
 })
 
-test('the backlog of an earlier process is named by the next view', async () => {
+test('after the backlog of an earlier process is drained, the next view names its last view', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using play = start(fakeLog)
@@ -194,7 +194,7 @@ test('the backlog of an earlier process is named by the next view', async () => 
   expect(fakeLog.storedViews.at(-1)).toMatchObject({ serial: 1, predecessor: { producer: 'producer-0', serial: 2 } })
 })
 
-test('while the log takes longer than a play may wait, views go to the outbox and keep their producer', async () => {
+test('while an append takes longer than a play may wait, views go to the outbox and keep their producer', async () => {
   const fakeLog = createFakeLog()
   const producer: typeof fakeLog.producer = (source, id) => {
     const producer = fakeLog.producer(source, id)
@@ -262,8 +262,8 @@ test('every recorded view is stored exactly once, whatever fails and when', { ti
 type Mode = 'confirms' | 'refuses' | 'loses acknowledgements' | 'hangs'
 
 /**
- * A model of the log: the ids that it has stored, in order, and the last one of each producer. After a failure a
- * producer skips what was stored, as the real one does. An append that hangs continues when the mode changes.
+ * A model of the log: the ids that it has stored, in order, and the last one of each producer. After a failure, the
+ * producer skips views that were stored, like the real producer. An append that hangs continues when the mode changes.
  */
 function createFakeLog(mode: Mode = 'confirms') {
   const ends = new Map<string, string>()
@@ -306,7 +306,7 @@ function createFakeLog(mode: Mode = 'confirms') {
   return fake
 }
 
-/** Opens a spooler on the outbox file of the test, as a new process would. `fails` makes the disk fail. */
+/** Opens a spooler on the test's outbox file, as a new process would. The flags in `fails` make the disk fail. */
 function start(fakeLog: ReturnType<typeof createFakeLog>, { appendTimeoutMs = 200 } = {}) {
   const fails = { put: false, drop: false }
   const file = createOutbox(join(directory, 'outbox.sqlite'))
@@ -340,7 +340,7 @@ function start(fakeLog: ReturnType<typeof createFakeLog>, { appendTimeoutMs = 20
   }
 }
 
-/** The serials of each producer start at 1 and have no gaps, and its predecessors are stored as far as it says. */
+/** Verifies that the serials of each producer start at 1 without gaps, and that each named predecessor is stored. */
 function expectConsecutive(views: readonly (NewView & { producer: string })[]): void {
   const last = new Map<string, number>()
   for (const { producer, serial = 0, predecessor } of views) {

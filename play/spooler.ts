@@ -9,13 +9,13 @@ import { createSerials } from './serials.ts'
 
 const RETRY_MS = 100
 
-/** Timeout of an append from the outbox. No request waits for it. */
+/** Timeout of an append from the outbox. No request waits for this append. */
 const DRAIN_TIMEOUT_MS = 2_000
 
 /** The `source` of this service's events. */
 export const SOURCE = '/play'
 
-/** Where a view is recorded. */
+/** The place where a view is recorded. */
 export type Recorded = 'log' | 'outbox'
 
 export type Spooler = AsyncDisposable & {
@@ -24,7 +24,10 @@ export type Spooler = AsyncDisposable & {
    * @throws OutboxError if both fail
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<Recorded>
-  /** Drains the backlog of an earlier process. Call it only after the port is bound: that guards the outbox file. */
+  /**
+   * Drains the backlog of an earlier process. Call this only after the port is bound, because the port guards the
+   * outbox file.
+   */
   start(): void
 }
 
@@ -41,8 +44,8 @@ type Deps = {
  * play waits for a timeout. A single loop drains the outbox; its first success switches back to the log.
  *
  * Invariant: the views of a producer in the outbox are appended before any other views of that producer. So if an
- * acknowledgement is lost, the last message of the producer shows whether the append was stored. Hence, after an
- * outage, new views get a new producer. It names its predecessor, so that a loss of its last views shows.
+ * acknowledgement is lost, the last message of the producer shows whether the append was stored. After an outage, new
+ * views therefore use a new producer. It names the old producer as its predecessor, which reveals lost last views.
  */
 export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs = RETRY_MS }: Deps): Spooler {
   const closing = new AbortController()
@@ -80,8 +83,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       reportOutbox()
     } catch (error) {
       reportOutbox(error)
-      // If the outbox is empty, nothing is drained that would detect the recovery of the log: the next append must try
-      // it.
+      // If the outbox is empty, no drain detects that the log has recovered, so the next append must try the log.
       stopSpooling()
       throw error
     }
@@ -95,7 +97,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       const since = performance.now()
       await drainer.append(batch.views, AbortSignal.any([closing.signal, AbortSignal.timeout(DRAIN_TIMEOUT_MS)]))
       acknowledge(batch.producer, batch.views)
-      // A log that is too slow for plays would fail them again.
+      // If the log is still too slow for plays, their appends would time out again.
       if (performance.now() - since <= appendTimeoutMs) {
         reportLog()
         stopSpooling()
@@ -107,12 +109,12 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
 
   function first() {
     const batch = outbox.first()
-    // In the same tick as the read, so that views that are put later start a new drain.
+    // Reset in the same tick as the read, so that views that are put later start a new drain.
     if (!batch) isDraining = false
     return batch
   }
 
-  /** Plays go on without it: only a loss of the last views of the previous process would not show. */
+  /** Plays continue if this fails. Then only a loss of the previous process's last views would go unnoticed. */
   function tryOutbox(work: () => void): void {
     try {
       work()
@@ -130,7 +132,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       maxMs: retryMs,
       onFailure(error) {
         if (error instanceof OutboxError) reportOutbox(error)
-        // An outage of the log is reported by append(). Here the log may confirm all but this batch.
+        // This failure is logged separately, because the log may accept every view except this batch.
         else log.debug({ reason: toReason(error) }, 'the outbox cannot be drained yet; retrying')
       },
     })

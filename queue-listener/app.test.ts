@@ -44,7 +44,7 @@ test('dead letters are listed in pages', async () => {
   })
 })
 
-test.each(['limit=0', 'limit=1001', 'after=-1', 'after=x'])('the page %s is refused', async (query) => {
+test.each(['limit=0', 'limit=1001', 'after=-1', 'after=x'])('a list request with %s is refused', async (query) => {
   await expectProblem(await open().request(`/dead-letters?${query}`), 400, [query.split('=')[0] ?? ''])
 })
 
@@ -53,7 +53,7 @@ test('a dead letter is returned with its headers, and with its body as text', as
   expect(body).toMatchObject({ sequence: 1, headers: {}, encoding: 'utf-8', body: expect.stringContaining('"id":"a"') })
 })
 
-test('a body that is not UTF-8 is returned as base64, and says so', async () => {
+test('a body that is not UTF-8 is returned as base64, with that encoding', async () => {
   const bytes = Buffer.from([0xff, 0x22])
   const letter = { sequence: 1, reason: 'invalid', at: '2026-11-20T21:00:00Z', size: 2, headers: {}, body: bytes }
   const { body } = await get('/dead-letters/1', open({ deadLetters: { get: async () => letter } }))
@@ -84,8 +84,8 @@ test('a replay with a body appends the corrected views', async () => {
 
 test.each([
   ['that is not JSON', '{'],
-  ['without an event', '[]'],
-  ['with another id', { ...event, id: 'other' }],
+  ['without events', '[]'],
+  ['with a different id', { ...event, id: 'other' }],
   ['with an invalid asset', { ...event, data: { assetId: '/', userId: '8' } }],
 ])('a replay with a body %s is refused, and changes nothing', async (_, body) => {
   const [error] = await expectProblem(await open().request('/dead-letters/1/replay', jsonRequest(body)), 400)
@@ -93,7 +93,7 @@ test.each([
   expect((await get('/dead-letters/1')).status).toBe(200)
 })
 
-test('a deleted dead letter is gone, and cannot be replayed', async () => {
+test('a deleted dead letter is no longer listed, and cannot be replayed', async () => {
   const app = open()
   expect(await (await app.request('/dead-letters/1', { method: 'DELETE' })).json()).toEqual({ status: 'ok' })
   expect((await get('/dead-letters/1')).status).toBe(404)

@@ -21,14 +21,17 @@ import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
 import { BATCH_BODY, hasBody, optionalJsonBody, readBody, validate } from '../shared/http/validate.ts'
 import { requireWriteToken } from '../shared/http/write-token.ts'
 
-/** Limits memory use: each request holds the bodies of a dead letter and of its correction in memory. */
+/** Limits memory use, because each request holds the bodies of a dead letter and its correction in memory. */
 const MAX_REQUESTS = 8
 
 const letter = '/dead-letters/:sequence'
 
 type Options = {
   deadLetters: DeadLetters
-  /** Required for all routes, also for reading, because dead letters contain user ids; undefined leaves them open. */
+  /**
+   * The token that all routes require, even for reading, because dead letters contain user ids. If undefined, the
+   * routes are open.
+   */
   writeToken: string | undefined
 }
 
@@ -94,7 +97,7 @@ export function createDeadLetterRoutes({ deadLetters, writeToken }: Options) {
       letter,
       describeOperation({
         operationId: 'deleteDeadLetter',
-        summary: 'Delete a dead letter, whose views are then never counted',
+        summary: 'Delete a dead letter, so that its views are never counted',
         responses: { 200: Done, 404: DeadLetterNotFound, 409: DeadLetterResolved },
         problems: [400, 503],
         isWrite: true,
@@ -110,12 +113,12 @@ export function createDeadLetterRoutes({ deadLetters, writeToken }: Options) {
 }
 
 const description = `Without a body, the original message is validated again and replayed: it may have been refused for a \
-reason that has since been fixed. With a body, those events are replayed instead: an array of CloudEvents, or a single \
-one, of at most ${BATCH_BODY.toLocaleString('en')} bytes. They keep the ids of the original events; some may be left \
-out, none may be added. \`source\` and \`serial\` are replaced.
+reason that has since been fixed. With a body, the events in the body are replayed instead: an array of CloudEvents, or \
+a single one, of at most ${BATCH_BODY.toLocaleString('en')} bytes. They keep the ids of the original events; events may be \
+left out, but none may be added. \`source\` and \`serial\` are replaced.
 
-A dead letter is replayed or deleted once. After a 409, or after a 503, whose outcome is unknown, the request is safe to \
-repeat.`
+A dead letter is replayed or deleted once. The request is safe to repeat, for example after a 503, which leaves the \
+outcome unknown.`
 
 /** Like ViewEvent, without the attributes that a replay replaces. */
 const CorrectedEvent = z.looseObject({
@@ -126,7 +129,7 @@ const CorrectedEvent = z.looseObject({
   data: ViewEvent.shape.data,
 })
 
-/** Documents the body of a replay; the log validates it, as strictly as any message. */
+/** For documentation only: the log itself validates the body of a replay, as strictly as any other message. */
 export const CorrectedViews = z.union([z.array(CorrectedEvent).min(1).max(MAX_VIEWS_PER_BATCH), CorrectedEvent]).meta({
   id: 'CorrectedViews',
   examples: [[{ specversion: '1.0', id: 'a', type: 'video.viewed', data: { assetId: '456', userId: '8' } }]],
@@ -152,7 +155,7 @@ function notFound(c: Context<AppEnv>, sequence: number) {
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Text if it is valid UTF-8, which keeps every byte; otherwise base64. */
+/** Returns the body as text if it is valid UTF-8, which preserves every byte, otherwise as base64. */
 function toText(body: Uint8Array | undefined): Pick<DeadLetterContent, 'body' | 'encoding'> {
   try {
     return { body: body && decoder.decode(body), encoding: 'utf-8' }

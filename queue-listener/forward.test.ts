@@ -118,7 +118,7 @@ test('reading continues while reporting keeps its position', async () => {
 })
 
 describe('the end of the log is reported', () => {
-  test('at once and again, with the position', async () => {
+  test('immediately and repeatedly, with the position', async () => {
     const reporting = createFakeReporting()
     await append('a', 'b')
     const end = await eventLog.end()
@@ -142,7 +142,7 @@ describe('the end of the log is reported', () => {
     expect(Number(reporting.reports.at(-1)?.oldest)).toBeGreaterThanOrEqual(before)
   })
 
-  test('by a standby, which may be the only one that is left', async () => {
+  test('by a standby as well, because the active instance may have died', async () => {
     const reporting = createFakeReporting()
     await append('first')
     reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
@@ -153,7 +153,7 @@ describe('the end of the log is reported', () => {
     expect(reporting.reports.at(-1)).toEqual({ end: await eventLog.end(), counted: 1, oldest: undefined })
   })
 
-  test('never of a log that was rolled back behind the position', async () => {
+  test('unless the log was rolled back to before the position', async () => {
     const reporting = createFakeReporting()
     await append('a')
     reporting.at = { ...(await eventLog.end()), sequence: 7 }
@@ -171,7 +171,7 @@ test('views appended in a burst are forwarded in only a few batches', async () =
   const started = performance.now()
   for (const id of ids) await append(id)
   await eventually(() => expect(reporting.counted).toEqual(ids))
-  // At most one batch per 10 ms, with a margin of 100% for the first one and for timers that fire early.
+  // At most one batch per 10 ms, with a margin of 100% for the first batch and for timers that fire early.
   expect(batches.length).toBeLessThan(2 + (performance.now() - started) / 5)
   expect(batches.length).toBeLessThan(ids.length)
 })
@@ -273,7 +273,7 @@ describe('failed attempts', () => {
     await eventually(() => expect(logged).toEqual([INTERRUPTED, INTERRUPTED]))
   })
 
-  test('of another kind are logged as well, such as a rolled-back log after an outage of reporting', async () => {
+  test('of a different kind are logged as well, such as a rolled-back log after an outage of reporting', async () => {
     const reporting = createFakeReporting()
     reporting.isDown = true
     await append('a')
@@ -381,7 +381,7 @@ describe('a standby', () => {
     for (const [index, time] of others.entries()) expect(time - first).toBeGreaterThan((index + 1) * 95)
   })
 
-  /** Starts an instance that loses the race for the first batch to another one. */
+  /** Starts an instance that loses the race for the first batch to another instance. */
   async function standBy(reporting: FakeReporting, standbyMs = 30): Promise<void> {
     await append('first')
     reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
@@ -419,10 +419,10 @@ type FakeReporting = ReportingClient & {
   rejectsAll: LogPosition | undefined
   beforePosition: () => void
   beforeCount: (batch: LogBatch) => void
-  /** Whether it refuses the content of a batch. */
+  /** If it returns true, reporting refuses the content of the batch. */
   isInvalid: (batch: LogBatch) => boolean
   restart(): void
-  /** Another instance forwards one more message. */
+  /** Advances the position as if another instance had forwarded one more message. */
   advance(incarnation: string): void
 }
 

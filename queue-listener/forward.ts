@@ -12,9 +12,9 @@ import type { ReportingClient } from './reporting-client.ts'
 /** How often a standby checks whether the active instance makes progress. */
 const STANDBY_POLL_MS = 1_000
 
-/** How often to report the end of the log to reporting, and to check whether it has lost its counts. */
+/** How often to report the end of the log to reporting, and to check that reporting still has its counts. */
 const REPORT_MS = 500
-/** Sooner, so that a reporting that has just started soon knows whether its counts are current. */
+/** Shorter than REPORT_MS, so that reporting soon knows after its start that its counts are current. */
 const REPORT_RETRY_MS = 100
 
 /**
@@ -36,15 +36,15 @@ type Deps = {
 }
 
 /**
- * Forwards the log to reporting, batch by batch, until `signal` aborts. It is stateless: it starts at reporting's
- * position, and resumes there after any failure.
+ * Forwards the log to reporting, batch by batch, until `signal` aborts. Forwarding is stateless: it starts at
+ * reporting's position, and resumes there after any failure.
  *
  * Multiple instances may run. reporting rejects a batch that does not start at its position, so if two instances send
  * the same batch, the second one is rejected. That instance becomes a standby until the position stalls while the log
  * grows.
  */
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
-  /** Kinds of failures since the last progress. Each is logged once: one that lasts must not hide another. */
+  /** Kinds of failures since the last progress. Each kind is logged once, so that a lasting failure hides no other. */
   const failures = new Set<string>()
   const started = performance.now()
   await retry(
@@ -60,7 +60,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
     {
       signal,
       onFailure(err) {
-        // The link logs its state, and a reader that the server removed is replaced.
+        // The link logs its own state, and a reader that the server removed is simply replaced.
         if (err instanceof NatsDownError || err instanceof ReadInterruptedError) return
         if (performance.now() - started < (deps.coldStartMs ?? 0)) return
         const kind = err instanceof Error ? err.name : String(err)
@@ -73,7 +73,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
 
 type Outcome = 'counted' | 'overtaken' | 'behind'
 
-/** Yields the outcome of each batch. Ends after a batch is rejected, and when reporting has lost its counts. */
+/** Yields the outcome of each batch. Ends after a batch is rejected, and when reporting loses its counts. */
 async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<Outcome> {
   const { eventLog, reporting } = deps
   let position = await reporting.position(signal)
@@ -97,8 +97,8 @@ async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<
 type Conflict = { batch: LogBatch; position: LogPosition | undefined }
 
 /**
- * Sends a batch. If reporting refuses its content, bisects it to the messages that are at fault, which become dead
- * letters, so that they do not block those behind them.
+ * Sends a batch. If reporting refuses the content of a batch, bisects the batch to find the invalid messages. They
+ * become dead letters, so that they do not block the messages behind them.
  */
 async function deliver(deps: Deps, batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined> {
   const { reporting, onForwarded } = deps
@@ -117,8 +117,8 @@ async function deliver(deps: Deps, batch: LogBatch, signal: AbortSignal): Promis
 }
 
 /**
- * Makes the only message of a refused batch a dead letter. First proves that the message is at fault: a reporting that
- * refuses a good batch too would make every message a dead letter.
+ * Makes the only message of a refused batch a dead letter. First proves that the message is at fault: if
+ * reporting refused valid batches too, every message would become a dead letter.
  */
 async function withoutViews(
   { eventLog, reporting }: Deps,
@@ -141,7 +141,7 @@ function serialsOf(sequence: number, views: LogBatch['views']): LogBatch['reject
   return range ? [{ ...range, sequence }] : []
 }
 
-/** A valid batch that does not start at the position, so that it is never counted. */
+/** Creates a valid batch that is never counted, because it does not start at reporting's position. */
 function toProbe({ incarnation, through }: LogBatch): LogBatch {
   const view = { id: 'probe', assetId: 'probe', userId: 'probe', at: new Date(0).toISOString() }
   const after = through + 1
@@ -150,7 +150,7 @@ function toProbe({ incarnation, through }: LogBatch): LogBatch {
 
 /**
  * Reports the end of the log, because reporting serves its counts only while it knows that they are current. Without
- * traffic no batch is rejected, so only a report reveals that reporting was restarted and needs a replay.
+ * traffic, no batch is rejected, so only a report reveals that reporting was restarted and needs a replay.
  */
 async function untilReportingIsBehind(deps: Deps, known: () => LogPosition | undefined, signal: AbortSignal) {
   const { checkMs = REPORT_MS } = deps
@@ -161,15 +161,16 @@ async function untilReportingIsBehind(deps: Deps, known: () => LogPosition | und
       if (expected && isBefore(position, expected)) return
       await sleep(checkMs, signal)
     } catch {
-      // reporting or the log is down.
+      // The report failed, because reporting or the log is down.
       await sleep(REPORT_RETRY_MS, signal)
     }
   }
 }
 
 /**
- * Reports the end of the log, and returns the position of reporting. A standby may report too: it tells what it has
- * just read, and reporting judges for itself. Of a log that ends before the position nothing is reported.
+ * Reports the end of the log, and returns the position of reporting. A standby may report too: it sends what it has
+ * just read, and reporting compares that with its own position. If the log ends before the position, nothing is
+ * reported.
  */
 async function report(
   { eventLog, reporting }: Deps,
@@ -180,12 +181,15 @@ async function report(
   const counted = known && known.incarnation === incarnation ? known.sequence : 0
   if (counted > last) return reporting.position(signal)
   const { messages, since: oldest } = await raceAbort(eventLog.backlog(known), signal)
-  // Messages that are not views, such as dead letters, may follow the last one that counts.
+  // The last message with views may be followed by other messages, such as dead letters.
   const sequence = messages > 0 ? last : counted
   return reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
 }
 
-/** If reporting is ahead of the batch, another instance was faster. If it is behind, it has lost its counts. */
+/**
+ * If reporting is ahead of the batch, another instance was faster. If reporting is behind the batch, it has lost its
+ * counts.
+ */
 function toOutcome(batch: LogBatch, position: LogPosition | undefined): Outcome {
   if (position && position.incarnation !== batch.incarnation) {
     throw new Error(`reporting is at incarnation ${position.incarnation} of the log and rejects ${batch.incarnation}`)

@@ -71,7 +71,7 @@ test('the metrics show total views, total dead letters and the latest position',
   expect(await sample('event_log_position')).toBe(9)
 })
 
-test('the metrics show the dead letters that are not resolved, and NaN while the log is unavailable', async () => {
+test('dead_letters counts the unresolved dead letters, and is NaN while the log is unavailable', async () => {
   expect(await setUp({ count: async () => 2 }).sample('dead_letters')).toBe(2)
   expect(await setUp({ count: () => Promise.reject(new Error('down')) }).sample('dead_letters')).toBe(Number.NaN)
 })

@@ -16,7 +16,7 @@ type Deps = {
 
 /**
  * Exposes counting progress and lag. The lag is measured on each scrape, so that it grows even while nothing is
- * forwarded. It is NaN while the log is unavailable.
+ * forwarded. The lag is NaN while the log is unavailable.
  * @returns a function to call with each batch that reporting has counted
  */
 export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: LogBatch) => void {
@@ -81,7 +81,10 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
   }
 }
 
-/** In seconds. Clamped, because clock skew between this machine and the log could make it negative. */
+/**
+ * Returns the age in seconds. It is at least 0, because clock skew between this machine and the log could make it
+ * negative.
+ */
 function toAge(lag: Backlog | undefined): number {
   if (!lag) return Number.NaN
   return lag.since ? Math.max(0, Date.now() - lag.since.getTime()) / 1_000 : 0

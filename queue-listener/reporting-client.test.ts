@@ -20,7 +20,7 @@ const batch: LogBatch = {
 }
 
 describe('the position', () => {
-  test('is that of reporting', async () => {
+  test('is read from reporting', async () => {
     const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 7 } })
     expect(await client.position(never)).toEqual({ incarnation: 'log', sequence: 7 })
     expect(calls.map(({ path }) => path)).toEqual(['/events/position'])
@@ -30,7 +30,7 @@ describe('the position', () => {
     expect(await setUp({ status: 200, body: null }).client.position(never)).toBeUndefined()
   })
 
-  test('names the position that it leaves', async () => {
+  test('names the position in the previous incarnation', async () => {
     const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
     await client.count({ ...batch, leaving: { incarnation: 'old', sequence: 9 } }, never)
     expect(calls).toMatchObject([{ body: { leaving: { stream: 'old', sequence: 9 } } }])
@@ -113,7 +113,7 @@ describe('a batch', () => {
 describe('a report', () => {
   const report = { end: { incarnation: 'log', sequence: 9 }, counted: 5, oldest: new Date('2026-11-20T21:00:00Z') }
 
-  test('is a batch without views that tells the end of the log, and returns the position', async () => {
+  test('is a batch without views that reports the end of the log, and returns the position', async () => {
     const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 7 } })
     expect(await client.report(report, never)).toEqual({ incarnation: 'log', sequence: 7 })
     const oldest = '2026-11-20T21:00:00.000Z'
@@ -122,7 +122,7 @@ describe('a report', () => {
     expect(EventBatch.safeParse(calls[0]?.body).success).toBe(true)
   })
 
-  test('is a read of the position if reporting is of the release before, which refuses it', async () => {
+  test('is replaced by a read of the position if a reporting instance from the previous release refuses it', async () => {
     const { calls, client } = setUp({ status: 400, body: { status: 'Invalid request', requestId: 'request-1' } })
     await expect(client.report(report, never)).rejects.toThrow(UpstreamError)
     expect(calls.map(({ path }) => path)).toEqual(['/events', '/events/position'])

@@ -5,7 +5,7 @@ import { Problem } from '../shared/contracts/status.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
 import { startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
 
-/** Much longer than reporting takes for a full batch. */
+/** The timeout of a call, much longer than reporting takes for a full batch. */
 const TIMEOUT_MS = 5_000
 
 const PROCESS = { kind: 'consumer', attributes: { 'messaging.operation.type': 'process' } } as const
@@ -15,7 +15,7 @@ export type ReportingClient = {
   /** The position up to which reporting has counted; undefined if it has counted nothing. */
   position(signal: AbortSignal): Promise<LogPosition | undefined>
   count(batch: LogBatch, signal: AbortSignal): Promise<CountOutcome>
-  /** Tells the end of the log without counting anything. Returns the position, as `position` does. */
+  /** Reports the end of the log without counting anything. Returns the position, as `position` does. */
   report(report: LogReport, signal: AbortSignal): Promise<LogPosition | undefined>
 }
 
@@ -23,15 +23,15 @@ export type ReportingClient = {
 export type LogReport = { end: LogPosition; counted: number; oldest: Date | undefined }
 
 /**
- * `conflict`: the batch does not start at the position, which is returned. `invalid`: reporting refuses its content, and
- * would refuse it again.
+ * `conflict`: the batch does not start at the position, which is returned. `invalid`: reporting refuses its content,
+ * and would refuse it again.
  */
 export type CountOutcome =
   | { outcome: 'counted' }
   | { outcome: 'conflict'; position: LogPosition | undefined }
   | { outcome: 'invalid'; reason: string }
 
-/** Statuses that say that the batch itself is at fault. Any other failure is retried. */
+/** Statuses that mean that the batch itself is invalid. After any other failure, the batch is retried. */
 const INVALID = [400, 413, 422]
 
 export function createReportingClient(
@@ -52,7 +52,7 @@ export function createReportingClient(
       const report: EventBatch = { stream, after: counted, through: counted, views: [], end: sequence }
       const body = { ...report, ...(oldest && { oldest: oldest.toISOString() }) }
       const response = await client.post('/events', body, { signal: withTimeout(signal) })
-      // A reporting of the release before takes it for an invalid batch.
+      // A reporting instance from the previous release rejects a report as an invalid batch.
       if (response.status === 400) return position(signal)
       return fromNullable(expectBody(response, 200, Position.nullable()))
     },

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createStallDetector } from './stall.ts'
 
-test('nothing is known before the first measurement', () => {
+test('the state is unknown before the first measurement', () => {
   expect(setUp().state()).toBe('unknown')
 })
 
@@ -24,7 +24,7 @@ test('counting stalls when it is slower than the log grows', () => {
   expect(state()).toBe('stalled')
 })
 
-test('a replay has not stalled, because its backlog shrinks', () => {
+test('a replay is not a stall, because its backlog shrinks', () => {
   const { measure, state } = setUp()
   for (let n = 0; n < 60; n += 1) {
     measure(n * 100, 1_000_000 - n * 100)
@@ -32,7 +32,7 @@ test('a replay has not stalled, because its backlog shrinks', () => {
   }
 })
 
-test('under steady load counting has not stalled, and nothing waits, though some messages are always in flight', () => {
+test('under steady load, counting is not stalled and no message waits, although some are always in flight', () => {
   const { measure, forwarding } = setUp()
   measure(0, 0)
   for (let n = 1; n < 60; n += 1) {
@@ -41,7 +41,7 @@ test('under steady load counting has not stalled, and nothing waits, though some
   }
 })
 
-test('an idle log has not stalled', () => {
+test('an idle log is not a stall', () => {
   const { measure, state } = setUp()
   for (let n = 0; n < 30; n += 1) measure(10, 0)
   expect(state()).toBe('running')

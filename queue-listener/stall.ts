@@ -11,12 +11,12 @@ import type { Metrics } from '../shared/service/metrics.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
 const MEASURE_MS = 500
-/** For each of the two calls. A stall must show within 7 s, even if reporting hangs. */
+/** The timeout of each of the two calls. A stall must be visible within 7 s, even if reporting hangs. */
 const MEASURE_TIMEOUT_MS = 500
 
-/** The lag from which on a projection whose backlog does not shrink has stalled. */
+/** Above this lag, a projection whose backlog does not shrink is stalled. */
 const STALLED_MS = 5_000
-/** A message that is counted sooner does not wait. */
+/** A message that is counted within this time is not waiting. */
 const WAITING_MS = 1_000
 
 type StallDetector = {
@@ -26,7 +26,7 @@ type StallDetector = {
 }
 
 /**
- * The projection has stalled if it lags by more than 5 s, and the backlog has not become smaller for as long. During a
+ * The projection is stalled if it lags by more than 5 s and the backlog has not shrunk for 5 s. During a
  * replay the lag may be longer, but the backlog shrinks.
  */
 export function createStallDetector(now: () => number = () => performance.now()): StallDetector {
@@ -59,7 +59,7 @@ type Deps = {
 }
 
 /**
- * Measures the backlog until `signal` aborts, independently of the forwarding. Shows a stall in `/readyz`, in a metric
+ * Measures the backlog until `signal` aborts, independently of forwarding. Reports a stall in `/readyz`, as a metric
  * and in the log.
  */
 export async function watchForStall({ eventLog, reporting, log, metrics, health }: Deps, signal: AbortSignal) {

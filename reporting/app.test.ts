@@ -138,7 +138,7 @@ describe('a batch from the log', () => {
     expect(await get('/events/user/v')).toEqual([200, { id: 'v', views: 1 }])
   })
 
-  test('that would leave a gap is rejected with the current position', async () => {
+  test('is rejected with the current position if it would leave a gap', async () => {
     const { get, post } = setUp()
     const later = { ...first, after: 4, through: 5 }
     expect(await post('/events', later)).toEqual([409, conflict(null)])
@@ -253,7 +253,7 @@ describe('counts that are behind the log', () => {
     expect((await app.request(path)).status).toBe(200)
   })
 
-  test('are missing from a lookup, which says so', async () => {
+  test('are omitted from the response to a lookup, which has a status instead', async () => {
     const { post } = setUp(undefined, true)
     await post('/events', { ...batch, end: 10 })
     const lookup = { assets: ['a'], users: ['u'] }
@@ -266,7 +266,7 @@ describe('counts that are behind the log', () => {
 describe('a report', () => {
   const report = { stream: 's', after: 0, through: 0, views: [], end: 0 }
 
-  test('returns the position, and counts nothing', async () => {
+  test('returns the position and counts nothing', async () => {
     const { post, get } = setUp()
     expect(await post('/events', report)).toEqual([200, null])
     expect(await get('/events/position')).toEqual([200, null])

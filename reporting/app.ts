@@ -30,7 +30,7 @@ type Deps = Service & {
   counts: ViewCounts
   currentness: Currentness
   live: LiveFeed
-  /** Required for writes; undefined leaves them open. */
+  /** The token that writes require. If undefined, writes are open. */
   writeToken?: string | undefined
 }
 
@@ -44,7 +44,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
     return current ? toPosition(current) : null
   }
 
-  /** Refuses to serve counts that would be too low. */
+  /** Responds 503 while the counts are too low to be served. */
   const requireCurrent = createMiddleware<AppEnv>(async (c, next) => {
     if (currentness.isCurrent()) return next()
     const { progress } = currentness.counting()
@@ -132,7 +132,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       describeOperation({
         operationId: 'getLostViews',
         summary: 'List the views that the log acknowledged and lost',
-        description: 'They show as gaps in the serials of their producers, which docs/events.md explains',
+        description: 'Lost views are gaps in the serials of their producers; see docs/events.md',
         responses: { 200: LostViews },
       }),
       (c) => c.json(counts.lost()),
@@ -157,14 +157,14 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         operationId: 'lookUpCounts',
         summary: 'Look up the counts of many assets and users',
         description:
-          'Returns 0 for unknown ids, and no counts at all while they are behind. Maximum body size: 4,194,304 bytes',
+          'Returns 0 for unknown ids, and no counts at all while they are behind the log. Maximum body size: 4,194,304 bytes',
         responses: { 200: LookupResponse },
         problems: BODY_PROBLEMS,
       }),
       jsonBody(LOOKUP_BODY),
       validate('json', CountLookup),
       (c) => {
-        // Not a 503, which would open the circuit of play: reporting is up.
+        // A 503 would open the circuit of play, although reporting is up.
         if (!currentness.isCurrent()) {
           const { progress } = currentness.counting()
           return c.json({ status: 'Counts are behind', progress } satisfies LookupBehind)
@@ -180,7 +180,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         operationId: 'countBatch',
         summary: 'Count a batch from the log that starts at the current position',
         description:
-          'Returns the new position, or 409 with the current one if the batch starts elsewhere. A report, which has no views, always returns the position, which is null before the first batch. Maximum body size: 20,971,520 bytes',
+          'Returns the new position, or 409 with the current one if the batch starts elsewhere. A report has no views; it always returns the position, which is null before the first batch. Maximum body size: 20,971,520 bytes',
         responses: { 200: Position.nullable(), 409: PositionConflict },
         problems: [...BODY_PROBLEMS, 507],
         isWrite: true,

@@ -5,23 +5,23 @@ import { count } from '../shared/runtime/settings.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { CountMap } from './count-map.ts'
 
-/** The default takes 3 GB of heap. At 10^9 ids, each Map of the counts would have a quarter of the entries that V8 allows. */
+/** The default takes 3 GB of heap. With 10^9 ids, each Map would have a quarter of the entries that V8 allows. */
 export const maxUsers = count(50_000_000, 'Maximum number of users, and of assets, with counts', 1_000_000_000)
 
-/** The share of the heap limit that live data may use: the rest is for requests and garbage. */
+/** The share of the heap limit that live data may use. The rest is for requests and garbage. */
 const MAX_HEAP_SHARE = 0.8
 /** Node's default for the young generation, which the heap limit includes. */
 const YOUNG_GENERATION_BYTES = 96 * 2 ** 20
 
 export type Capacity = {
-  /** Maximum number of users, and of assets. */
+  /** Maximum number of users, and maximum number of assets. */
   maxIds: number
   isHeapFull: () => boolean
 }
 
 export const unlimited: Capacity = { maxIds: Number.POSITIVE_INFINITY, isHeapFull: () => false }
 
-/** A view has a new id, and there is no room for it. The client may retry after an operator has made room. */
+/** There is no room for the new ids of a view or batch. The client may retry after an operator has made room. */
 export class CountsFullError extends UnavailableError {
   override name = 'CountsFullError'
   override readonly status = 507
@@ -55,7 +55,7 @@ function newIds(counts: Pick<CountMap, 'get'>, ids: string[]): number {
   return new Set(ids.filter((id) => counts.get(id) === undefined)).size
 }
 
-/** Tracks the heap in use after each full garbage collection: before one, most of it may be garbage. */
+/** Tracks the heap in use after each full garbage collection. Before a collection, most of the heap may be garbage. */
 export function watchHeap(): Disposable & Pick<Capacity, 'isHeapFull'> {
   const max = MAX_HEAP_SHARE * (getHeapStatistics().heap_size_limit - YOUNG_GENERATION_BYTES)
   let live = 0

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createCountMap, createShardSelector } from './count-map.ts'
 
-test('an id has the number of its increments as its count', () => {
+test('the count of an id is the number of its increments', () => {
   const counts = createCountMap()
   expect(counts.get('a')).toBeUndefined()
   expect([counts.increment('a'), counts.increment('a'), counts.increment('constructor')]).toEqual([1, 2, 1])
@@ -14,7 +14,7 @@ test.each([
   ['skewed', () => Math.floor(Math.random() ** 4 * 6_000)],
   ['rising', (step: number) => Math.floor(step / 10)],
   ['falling', (step: number) => 10_000 - Math.floor(step / 10)],
-])('the top 1,000 of 6,000 ids are exact after every 5,000 increments, if the ids are %s', (_, draw) => {
+])('the top 1,000 of 6,000 ids are exact after every 5,000 increments, with ids that are %s', (_, draw) => {
   const counts = createCountMap()
   const model = new Map<string, number>()
   for (let step = 1; step <= 60_000; step += 1) {

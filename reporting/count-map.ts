@@ -1,8 +1,8 @@
 import { MAX_TOP, type ViewCount } from '../shared/contracts/view-counts.ts'
 
 /**
- * The counts are in 2^8 Maps, because V8 limits a Map to 2^24 entries, and growing a large one blocks the event loop.
- * With 50,000,000 ids, each Map has 200,000 entries.
+ * The counts are spread over 2^8 Maps, because V8 limits a Map to 2^24 entries, and growing a large Map blocks the
+ * event loop. With 50,000,000 ids, each Map has 200,000 entries.
  */
 const SHARD_BITS = 8
 
@@ -11,7 +11,7 @@ export type CountMap = {
   get(id: string): number | undefined
   /** Adds one, and returns the new count. */
   increment(id: string): number
-  /** The number of ids. */
+  /** The number of ids that have a count. */
   size(): number
   /** The `limit` ids with the highest counts, in descending order, then by id. `limit` is at most MAX_TOP. */
   top(limit: number): ViewCount[]
@@ -47,7 +47,7 @@ export function createCountMap(): CountMap {
   }
 }
 
-/** FNV-1a (https://datatracker.ietf.org/doc/html/rfc9923) with a random seed: no client can fill a shard on purpose. */
+/** FNV-1a (https://datatracker.ietf.org/doc/html/rfc9923) with a random seed, so that no client can fill one shard. */
 export function createShardSelector(): (id: string) => number {
   const seed = Math.floor(Math.random() * 2 ** 32)
   return (id) => {
@@ -58,8 +58,9 @@ export function createShardSelector(): (id: string) => number {
 }
 
 /**
- * Keeps candidates for the top list. An id becomes one when it ranks before the last of the previous cut. A cut leaves
- * the first MAX_TOP. Since counts only rise, no id that was left out can be among them unless it rises again.
+ * Keeps candidates for the top list. From time to time, the candidates are cut to the first MAX_TOP. An id becomes a
+ * candidate when it passes the last id of the previous cut. Counts only rise, so an id that was cut cannot return to
+ * the top unless its own count rises.
  */
 function createTop(countOf: (id: string) => number) {
   let candidates = new Set<string>()

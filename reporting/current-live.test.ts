@@ -15,7 +15,7 @@ test('the counts are followed only while they are current', async () => {
   expect(published).toEqual(['snapshot', 'stopped', 'snapshot'])
 })
 
-test('while they are current, there is an event every second, if need be without changes', async () => {
+test('while the counts are current, an event is published every second, even without changes', async () => {
   const { published, change } = setUp(true)
   await vi.advanceTimersByTimeAsync(1_000)
   expect(published).toEqual(['snapshot', { views: 7, assets: {} }])
@@ -27,7 +27,7 @@ test('while they are current, there is an event every second, if need be without
   expect(published.slice(3)).toEqual([{ views: 8, assets: {} }])
 })
 
-test('nothing is published after the end', async () => {
+test('nothing is published after following has ended', async () => {
   const { published, stop } = setUp(true)
   stop()
   await vi.advanceTimersByTimeAsync(3_000)

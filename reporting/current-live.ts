@@ -6,8 +6,8 @@ const CHECK_MS = 100
 const HEARTBEAT_MS = 1_000
 
 /**
- * Follows the counts only while they are current, so that nobody sees them rise during a replay. A second after the
- * last event, an event without changes is the heartbeat of counting.
+ * Follows the counts only while they are current, so that nobody sees them rise during a replay. One second after the
+ * last event, sends an event without changes as a heartbeat.
  */
 export function whileCurrent(follow: LiveCounts['follow'], isCurrent: () => boolean): LiveSource {
   return (publish) => {

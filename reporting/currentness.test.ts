@@ -9,7 +9,7 @@ test('counts that no log feeds are current', () => {
   expect(counting()).toEqual({ state: 'current', progress: 1 })
 })
 
-test('counts that a log feeds are not current before anything is known about the log', () => {
+test('counts that a log feeds are not current before the end of the log is known', () => {
   const { counting, wait } = setUp()
   wait(60_000)
   expect(counting()).toEqual({ state: 'unknown', progress: 0 })
@@ -21,13 +21,13 @@ test('counts of an empty log are current at once', () => {
   expect(counting()).toEqual({ state: 'current', progress: 1 })
 })
 
-test('even an unfed instance is behind when it turns out that a log feeds it', () => {
+test('an instance with FED_BY_LOG=0 is behind, too, once a report shows that a log feeds it', () => {
   const { counting, hear } = setUp({ isFedByLog: false })
   hear(10, 100)
   expect(counting()).toEqual({ state: 'replaying', progress: 0.1 })
 })
 
-test('during a replay the counts are not current, however quick it is', () => {
+test('the counts are not current during a replay, however quick the replay is', () => {
   const { counting, hear, wait } = setUp()
   for (const counted of [100, 400, 999]) {
     hear(counted, 1_000)
@@ -38,7 +38,7 @@ test('during a replay the counts are not current, however quick it is', () => {
   expect(counting().state).toBe('current')
 })
 
-test('a replay under load ends when the lag is below a second, though the log always has more', () => {
+test('a replay under load ends when the lag is below a second, although the log keeps growing', () => {
   const { counting, hear, wait } = setUp()
   hear(0, 10_000)
   wait(3_000)
@@ -50,7 +50,7 @@ test('a replay under load ends when the lag is below a second, though the log al
 })
 
 describe('counts that were current', () => {
-  test('stay so under steady load', () => {
+  test('stay current under steady load', () => {
     const { counting, hear, wait } = setUp()
     hear(0, 0)
     for (let n = 1; n < 1_000; n += 1) {
@@ -78,7 +78,7 @@ describe('counts that were current', () => {
     expect(counting().state).toBe('current')
   })
 
-  test('are unknown after a silence, and have to catch up after it', () => {
+  test('are in the state `unknown` after a silence, and then have to catch up again', () => {
     const { counting, hear, wait } = setUp()
     hear(10, 10)
     wait(MAX_LAG_MS - 1)
@@ -91,7 +91,7 @@ describe('counts that were current', () => {
     expect(counting().state).toBe('current')
   })
 
-  test('are behind the whole new log when the log was recreated', () => {
+  test('are behind after the log is recreated, until they have caught up with the new log', () => {
     const { hear, counting } = setUp({ stream: 'old' })
     hear(10, 10)
     hear(10, 5, { stream: 'new' })
@@ -102,7 +102,7 @@ describe('counts that were current', () => {
 describe('the age of the oldest message', () => {
   const old = () => new Date(Date.now() - 60_000).toISOString()
 
-  test('makes the counts not current before the lag has been measured for as long', () => {
+  test('makes the counts behind before the lag has been measured for as long', () => {
     const { counting, hear, wait } = setUp()
     hear(10, 10)
     hear(10, 20)
@@ -111,7 +111,7 @@ describe('the age of the oldest message', () => {
     expect(counting().state).toBe('behind')
   })
 
-  test('is not believed while the counts keep up, because it may come from a wrong clock', () => {
+  test('is ignored while the counts keep up, because it may come from a wrong clock', () => {
     const { counting, hear, wait } = setUp()
     hear(10, 10)
     for (let n = 11; n < 100; n += 1) {
@@ -122,7 +122,7 @@ describe('the age of the oldest message', () => {
   })
 })
 
-test('a queue-listener of the release before does not tell the end of the log, and the counts are served', () => {
+test('the counts are served if a queue-listener from the previous release does not report the end of the log', () => {
   const { counting, hear } = setUp()
   hear(10, undefined)
   expect(counting().state).toBe('current')

@@ -3,41 +3,43 @@ import type { EventBatch } from '../shared/contracts/event-batch.ts'
 import type { LogPosition } from '../shared/contracts/position.ts'
 import { createLagMeter } from '../shared/event-log/lag-meter.ts'
 
-/** Counts that are behind are current again once their lag is below this. */
+/** Counts that are behind become current again once their lag is below this limit. */
 const CAUGHT_UP_MS = 1_000
 
 export type Currentness = {
-  /** Takes what a batch or a report says about the end of the log. `position` is the one after it was counted. */
+  /** Takes what a batch or a report says about the end of the log. `position` is reporting's position afterwards. */
   hear(batch: Pick<EventBatch, 'stream' | 'end' | 'oldest'>, position: LogPosition | undefined): void
-  /** Whether the counts may be served. A single comparison, because every lookup calls it. */
+  /** Returns true if the counts may be served. Makes a single comparison, because every lookup calls this function. */
   isCurrent(): boolean
   counting(): Counting
 }
 
 type Options = {
   maxLagMs: number
-  /** Whether a log feeds the counts. If not, they are current until the first batch or report. */
+  /** True if a log feeds the counts. If false, they are current until the first batch or report. */
   isFedByLog: boolean
   now?: () => number
 }
 
 /**
- * Decides whether the counts reflect the log. They do not until they have caught up with it after a start, while they
- * lag by more than `maxLagMs`, and when nothing has been heard about the log for as long.
+ * Decides if the counts reflect the log. They are not current before they have caught up with the log after a start,
+ * while they lag by more than `maxLagMs`, and when the end of the log has not been reported for that long.
  */
 export function createCurrentness({ maxLagMs, isFedByLog, now = () => performance.now() }: Options): Currentness {
   let lag = createLagMeter(now)
   const caughtUpMs = Math.min(CAUGHT_UP_MS, maxLagMs)
   let currentUntil = isFedByLog ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   let heardAt = Number.NEGATIVE_INFINITY
-  /** Whether the last batch or report left the counts current, and whether any did. */
+  /**
+   * `isServing`: the last batch or report left the counts current. `hasServed`: the counts have been current before.
+   */
   let isServing = false
   let hasServed = false
   let progress = isFedByLog ? 0 : 1
 
   const isCurrent = () => now() < currentUntil
 
-  /** Without corroboration by the lag, an old timestamp may be the fault of a clock. */
+  /** An old timestamp may come from a wrong clock, so it counts only if the lag confirms it. */
   function isTooOld(oldest: string | undefined): boolean {
     return oldest !== undefined && lag.lagMs() >= caughtUpMs && Date.now() - Date.parse(oldest) > maxLagMs
   }
@@ -51,13 +53,13 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
   return {
     isCurrent,
     hear({ stream, end, oldest }, position) {
-      // A queue-listener of the release before does not tell the end of the log.
+      // A queue-listener from the previous release does not report the end of the log.
       if (end === undefined) {
         currentUntil = Number.POSITIVE_INFINITY
         return
       }
       const counted = position && position.incarnation === stream ? position.sequence : 0
-      // Nothing is known about the log during the silence, so that the counts have to catch up again.
+      // The log may have grown during the silence, so the counts have to catch up again.
       if (isServing && !isCurrent()) {
         isServing = false
         lag = createLagMeter(now)

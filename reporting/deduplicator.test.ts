@@ -18,20 +18,20 @@ describe('views with serials', () => {
     expect(log.gaps).toEqual([])
   })
 
-  test('that are missing are a gap, which is reported once', () => {
+  test('that are missing are reported once as a gap', () => {
     const log = read()
     log.views(view(1), view(4))
     log.views(view(4), view(5))
     expect(log.gaps).toEqual([{ producer: 'p', from: 2, to: 3 }])
   })
 
-  test('that are missing before the first one of a producer are a gap', () => {
+  test('that are missing before the first view of a producer are a gap', () => {
     const log = read()
     log.views(view(3))
     expect(log.gaps).toEqual([{ producer: 'p', from: 1, to: 2 }])
   })
 
-  test('that are missing at the end of a producer are a gap once a successor names it', () => {
+  test('that are missing at the end of a producer are a gap once its successor names the producer', () => {
     const log = read()
     log.views(view(1, 'p'))
     log.views(view(1, 'q', { producer: 'p', serial: 3 }), view(1, 'r', { producer: 'p', serial: 3 }))
@@ -48,7 +48,7 @@ describe('views with serials', () => {
     expect(log.gaps).toEqual([{ producer: 'p', from: 2, to: 1_000 }])
   })
 
-  test('are no gap if the log has them, or a dead letter does', () => {
+  test('are not a gap if the log or a dead letter has them', () => {
     const log = read()
     log.apply({ views: [view(1), view(4)], rejected: [{ producer: 'p', from: 2, to: 3 }] })
     log.apply({ views: [], rejected: [{ producer: 'p', from: 5, to: 6 }] })
@@ -70,7 +70,7 @@ describe('a log whose oldest messages have expired', () => {
     expect(log.gaps).toEqual([{ producer: 'p', from: 8, to: 8 }])
   })
 
-  test('has a gap if they were not counted', () => {
+  test('has a gap if the expired views were not counted', () => {
     const log = read()
     log.views(view(1))
     log.apply({ views: [view(5)], first: 100, through: 101 })
@@ -87,7 +87,7 @@ test('a producer whose last message has expired is forgotten', () => {
   expect(log.counted).toEqual([1, 1, 1])
 })
 
-test('the producers beyond the maximum that have been silent for the longest time are forgotten', () => {
+test('above the maximum number of producers, those that have been silent the longest are forgotten', () => {
   const log = read(2)
   for (const producer of ['p', 'q', 'p', 'r']) log.views(view(1, producer))
   log.counted.length = 0
@@ -95,7 +95,7 @@ test('the producers beyond the maximum that have been silent for the longest tim
   expect(log.counted).toEqual([1])
 })
 
-test('views without serials are unique by source and id; without a source, all are counted', () => {
+test('views without a serial are deduplicated by source and id; views without a source are all counted', () => {
   const log = read()
   const foreign = { ...view(1, '/importer'), serial: undefined }
   const old = { ...foreign, producer: undefined }
@@ -127,7 +127,7 @@ function view(serial: number, producer = 'p', predecessor?: Predecessor): View {
   return { id: `${producer}-${serial}`, assetId: 'a', userId: 'u', at, producer, serial, predecessor }
 }
 
-/** A reader of a log, which counts each batch. */
+/** A reader of the log that counts each batch. */
 function read(maxProducers?: number) {
   const deduplicate = createDeduplicator(maxProducers)
   const counted: number[] = []

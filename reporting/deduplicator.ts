@@ -2,10 +2,10 @@ import type { SerialRange } from '../shared/contracts/event-batch.ts'
 import type { Predecessor, View } from '../shared/contracts/view.ts'
 import { createKnownIds } from './known-ids.ts'
 
-/** A play has a new producer after each start and each outage. */
+/** A play instance uses a new producer after each start and each outage. */
 const MAX_PRODUCERS = 100_000
 
-/** The views between two positions of the log, and what the reader knows about the log. */
+/** The views between two positions in the log, and what the reader knows about the log. */
 export type NumberedBatch = {
   after: number
   through: number
@@ -19,7 +19,7 @@ export type NumberedBatch = {
 export type Deduplicated = {
   /** The views that are not duplicates. */
   views: View[]
-  /** Serials that the log acknowledged and lost. */
+  /** Serials of views that the log acknowledged and lost. */
   gaps: SerialRange[]
 }
 
@@ -34,31 +34,35 @@ type Last = {
 }
 
 /**
- * Drops duplicates, whatever the broker stores twice. The serials of a producer are consecutive: one that is not larger
- * than the last shows a duplicate, and one that is larger than the next shows that the log lost acknowledged views.
- * Views without a serial are unique by source and id.
+ * Drops duplicates, including messages that the broker itself stored twice. The serials of a producer are consecutive.
+ * A serial that is not larger than the last one is a duplicate. A serial that is larger than the next expected one
+ * shows that the log lost acknowledged views. Views without a serial are unique by source and id.
  */
 export function createDeduplicator(maxProducers = MAX_PRODUCERS): Deduplicate {
   const knownIds = createKnownIds()
-  /** Whether an unknown producer must start at serial 1. Not if its first messages may have expired or been forgotten. */
+  /**
+   * True if an unknown producer must start at serial 1. False once messages have expired or producers were forgotten.
+   */
   let isComplete = true
-  /** In the order of their last message. */
-  const lasts = new Map<string, Last>()
+  /** The last serials by producer, in the order of the producers' last messages. */
+  const lastByProducer = new Map<string, Last>()
 
   function lastOf(producer: string, firstSerial: number, sequence: number): Last {
-    const last = lasts.get(producer) ?? { serial: isComplete ? 0 : firstSerial - 1, sequence: -1, reported: 0 }
+    const last = lastByProducer.get(producer) ?? { serial: isComplete ? 0 : firstSerial - 1, sequence: -1, reported: 0 }
     if (last.sequence === sequence) return last
     last.sequence = sequence
-    lasts.delete(producer)
-    lasts.set(producer, last)
+    lastByProducer.delete(producer)
+    lastByProducer.set(producer, last)
     return last
   }
 
-  /** Forgets producers whose last message has expired, and the oldest ones beyond the maximum. */
+  /**
+   * Forgets producers whose last message has expired. Above the maximum, forgets those that have been silent longest.
+   */
   function forgetBefore(first: number): void {
-    for (const [producer, { sequence }] of lasts) {
-      if (sequence >= first && lasts.size <= maxProducers) return
-      lasts.delete(producer)
+    for (const [producer, { sequence }] of lastByProducer) {
+      if (sequence >= first && lastByProducer.size <= maxProducers) return
+      lastByProducer.delete(producer)
       isComplete = false
     }
   }
@@ -101,7 +105,7 @@ export function createDeduplicator(maxProducers = MAX_PRODUCERS): Deduplicate {
   }
 }
 
-/** The parts of a range that are in none of the other ranges of the same producer. */
+/** Returns the parts of a range that no other range of the same producer contains. */
 function subtract(range: SerialRange, others: readonly SerialRange[]): SerialRange[] {
   return others.reduce(
     (rest, other) =>

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createKnownIds } from './known-ids.ts'
 
-test('an id is new once per source', () => {
+test('an id is new only once per source', () => {
   const ids = createKnownIds()
   expect([ids.add('/a', '1'), ids.add('/a', '1'), ids.add('/b', '1'), ids.add('/a1', ''), ids.add('/', 'a1')]).toEqual([
     true,
@@ -12,7 +12,7 @@ test('an id is new once per source', () => {
   ])
 })
 
-test('at least the last ids are known, and at most twice as many', () => {
+test('at least the guaranteed number of most recent ids is known, and at most twice that number', () => {
   const ids = createKnownIds(10)
   const isNew = (id: number) => ids.add('/a', String(id))
   for (let id = 1; id <= 25; id += 1) {

@@ -1,16 +1,16 @@
 import { hash } from 'node:crypto'
 
-/** How many of the last ids are known for certain. */
+/** The number of most recent ids that are certainly known. */
 const KNOWN_IDS = 1_000_000
 
 export type KnownIds = {
-  /** @returns false if it was added before */
+  /** @returns false if the id is already known */
   add(source: string, id: string): boolean
 }
 
 /**
- * The last ids of events without serials, by source. Two generations hold between one and two times that many: dropping
- * a whole generation costs less than evicting single ids. An id is stored as 16 bytes of its SHA-256.
+ * The last ids of events without serials, by source. Two generations hold one to two times the guaranteed number of
+ * ids: dropping a whole generation costs less than evicting single ids. An id is stored as 16 bytes of its SHA-256.
  */
 export function createKnownIds(max = KNOWN_IDS): KnownIds {
   let current = new Set<string>()

@@ -8,7 +8,7 @@ import type { CountedBy, ViewCounts } from './view-counts.ts'
 const MIN_INTERVAL_MS = 250
 
 export type LiveCounts = ViewCounts & {
-  /** Publishes the counts and their changes to one subscriber at a time. Returns a function that stops it. */
+  /** Publishes the counts and their changes to one subscriber at a time. Returns a function that stops publishing. */
   follow: (publish: (event: LiveEvent) => void) => () => void
 }
 
@@ -90,7 +90,7 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
   }
 }
 
-/** The ids that changed since the last event. Stops collecting when full: a snapshot is sent then. */
+/** The ids that changed since the last event. Stops collecting once full, because a snapshot is then sent instead. */
 function createChangedIds() {
   const assets = new Set<string>()
   const users = new Set<string>()

@@ -18,7 +18,7 @@ test('every metric is exposed before the first view', async () => {
   ])
 })
 
-test('views are counted by source, batches by outcome, and the position is that of the last batch', async () => {
+test('views are counted by source, batches by outcome, and the position is the end of the last batch', async () => {
   const { counts, samples } = setUp()
   const batch = { incarnation: 's', after: 0, through: 3, views: [view, view] }
   expect(counts.count(view)).toEqual({ userviews: 1, assetviews: 1 })

@@ -10,7 +10,7 @@ const MAX_LOGGED_GAPS = 5
 
 type Deps = { metrics: Metrics; log: Logger }
 
-/** Adds metrics to the counts, and logs losses. */
+/** Wraps the counts with metrics, and logs lost views. */
 export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, capacity = unlimited): ViewCounts {
   const registers = [metrics]
   const views = new Counter({
@@ -52,7 +52,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, cap
       for (const by of ['asset', 'user'] as const) this.set({ by }, counts.size(by))
     },
   })
-  new Gauge({ name: 'counted_ids_max', help: 'Maximum of assets, and of users, with counts', registers }).set(
+  new Gauge({ name: 'counted_ids_max', help: 'Maximum number of assets, and of users, with counts', registers }).set(
     capacity.maxIds,
   )
   new Gauge({
@@ -82,7 +82,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, cap
       lost.inc(lostViews)
       if (lostViews > 0) {
         const gaps = applied.gaps.slice(0, MAX_LOGGED_GAPS)
-        log.error({ views: lostViews, gaps }, 'the log lost acknowledged views: they are not counted')
+        log.error({ views: lostViews, gaps }, 'the log lost acknowledged views; they are not counted')
       }
       return applied
     },

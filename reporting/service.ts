@@ -17,9 +17,11 @@ import { createViewCounts } from './view-counts.ts'
 const ownSettings = {
   ...writeSettings,
   NATS_URL: natsUrl.optional().meta({ description: 'If set, a log feeds reporting; it does not connect to it' }),
-  FED_BY_LOG: optionalFlag('1: no counts before queue-listener reports the log; default: 1 if NATS_URL is set'),
+  FED_BY_LOG: optionalFlag(
+    '1: serve no counts before queue-listener reports the end of the log; default: 1 if NATS_URL is set',
+  ),
   MAX_USERS: maxUsers,
-  MAX_LAG: duration('10s', 'How far the counts may be behind the log, and still be served'),
+  MAX_LAG: duration('10s', 'How far the counts may be behind the log before they are no longer served'),
 }
 
 export const reporting = {

@@ -47,7 +47,7 @@ describe('a new incarnation of the log', () => {
   })
 
   test.each([undefined, { incarnation: 'old', sequence: 1 }, { incarnation: 'older', sequence: 2 }])(
-    'is rejected if the batch leaves %j instead of the current position',
+    'is rejected if the batch names %j as the position it replaces, not the current one',
     (leaving) => {
       const counts = createOldCounts()
       expect(counts.apply({ ...batch('new', 0, 1, ['a']), leaving })).toBeUndefined()

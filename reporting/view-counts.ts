@@ -31,13 +31,13 @@ export type ViewCounts = {
   /** The log position that the counts reflect; undefined before the first batch. */
   position(): LogPosition | undefined
   /**
-   * Counts a batch without its duplicates and advances the position, if the batch starts at the position. Otherwise it
-   * changes nothing.
-   * @returns what was counted; undefined if the batch starts elsewhere
+   * Counts the views of a batch that are not duplicates and advances the position, if the batch starts at the position.
+   * Otherwise changes nothing.
+   * @returns the counted views and the gaps; undefined if the batch starts elsewhere
    * @throws CountsFullError if its new ids exceed the capacity; nothing is changed
    */
   apply(batch: CountBatch): Deduplicated | undefined
-  /** The views that the log acknowledged and lost. */
+  /** Returns the views that the log acknowledged and lost. */
   lost(): LostViews
 }
 
@@ -54,7 +54,7 @@ export function createViewCounts(capacity: Capacity = unlimited): ViewCounts {
   const lost: LostViews = { views: 0, gaps: [] }
   let position: LogPosition | undefined
 
-  /** A new incarnation replaces exactly the position that the batch names: a late batch of an older one does not. */
+  /** The first batch of a new incarnation must name the current position, so a late batch of an old one is rejected. */
   function startsAtPosition({ incarnation, after, leaving }: CountBatch): boolean {
     if (incarnation === position?.incarnation) return after === position.sequence
     return after === 0 && isSamePosition(leaving, position)

@@ -13,13 +13,13 @@ type Command<Options extends ParseArgsOptionsConfig> = {
   options: Options
   /** If true, settings are also read from `.env`. Variables that are already set take precedence. */
   dotEnv?: boolean
-  /** Whether it takes arguments besides options. */
+  /** If true, the command takes arguments in addition to options. */
   takesArguments?: boolean
 }
 
 /**
- * Runs a command with its parsed options, and its arguments if it takes any. `run` returns the exit status, 0 by default. On a UsageError, prints one line
- * and exits with status 2.
+ * Runs a command with its parsed options and arguments. `run` returns the exit status, 0 by default. On a UsageError,
+ * prints one line and exits with status 2.
  */
 export async function runCommand<Options extends ParseArgsOptionsConfig>(
   { name, usage, options, dotEnv = false, takesArguments = false }: Command<Options>,

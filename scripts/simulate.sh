@@ -149,7 +149,7 @@ wait_until_counted() {
   done
 }
 
-# Waits while reporting is behind the log, as after its start.
+# Waits while reporting is behind the log, which it always is after it has started.
 wait_for_counts() {
   local since=$SECONDS
   until count_views; do
@@ -158,7 +158,7 @@ wait_for_counts() {
   done
 }
 
-# Sets `counted` to the number of views of all simulated users. Fails while reporting is behind the log.
+# Sets `counted` to the total number of views of all simulated users. Fails while reporting is behind the log.
 count_views() {
   local response views_of_one
   response=$(

@@ -44,7 +44,7 @@ describe.skipIf(!natsVersion)('chaos', () => {
 })
 
 /**
- * Injects one fault after the other: kills or suspends one or two processes for up to 3 s, suspends NATS for 5 to 30 s,
+ * Injects one fault after another: kills or suspends one or two processes for up to 3 s, suspends NATS for 5 to 30 s,
  * cuts connections in the middle of a batch, appends random messages, or stores messages twice. The seed determines the
  * order. At the end, all processes are up.
  */
@@ -71,7 +71,7 @@ async function breakThings(system: System): Promise<number> {
       await sleep(random() * 200)
     }
   }
-  /** Also on the subject of the last producer, and its last message again. */
+  /** Appends random messages, some on the subject of the last producer, and repeats that producer's last message. */
   async function poison(): Promise<void> {
     const last = await readLastMessage(system)
     await using raw = await connectRaw(system.nats.url)

@@ -14,7 +14,7 @@ const seed = Number(process.env.CHAOS_SEED || 1)
 const FAULTS = 4
 
 describe.skipIf(!natsVersion)('on a replicated cluster of NATS servers', () => {
-  test(`every play with a 200 is counted once, also if the stream has no quorum (CHAOS_SEED=${seed})`, {
+  test(`every play with a 200 is counted once, even if the stream loses its quorum (CHAOS_SEED=${seed})`, {
     timeout: 240_000,
   }, async () => {
     await using nats = await startNatsCluster()
@@ -59,7 +59,7 @@ describe.skipIf(!natsVersion)('on a replicated cluster of NATS servers', () => {
       `cluster: ${total.served} plays with a 200, ${duplicates} duplicates in the log, ${lost.views} views lost`,
     )
     expect(total.served).toBeGreaterThan(100)
-    // nats-server 2.9 may lose views that it acknowledged. Then they are reported, and the others are counted.
+    // nats-server 2.9 may lose views that it acknowledged. Lost views are reported, and all others are counted.
     await expectCounted(reporting.url, 'user', outcomes.users, lost.views)
     await expectCounted(reporting.url, 'asset', outcomes.assets, lost.views)
   })

@@ -19,17 +19,17 @@ const RUNS = 15
 const authorization = 'Bearer conforming'
 /** Valid requests may use an unknown id, or conflict with the current position. */
 const ACCEPTED = [200, 404, 409]
-/** Statuses that no request causes on its own. */
+/** Statuses that no single request can cause. */
 const CONDITIONAL = [408, 503, 507]
 
 /** Counting a batch advances reporting's position, so that it then rejects the batch in its examples. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]
 
-/** So many that the last ones are beyond the small numbers that fast-check prefers. */
+/** Enough dead letters that the last sequences exceed the small numbers that fast-check prefers. */
 const DEAD_LETTERS = 320
 const invalid = Array.from({ length: DEAD_LETTERS }, () => 'not json')
 
-/** Dead letters advance reporting's position too, so they are in a log of their own. */
+/** Dead letters advance reporting's position too, so they get a separate system with its own log. */
 const [listener, others] = ['queue-listener' as const, playLast.filter((name) => name !== 'queue-listener')]
 const modes = [
   { mode: 'as processes', start: startSystem, names: others, skip: !natsVersion },
@@ -127,7 +127,9 @@ describe('without any dependency', () => {
   })
 })
 
-/** Makes the example of a `sequence` a dead letter that no other operation uses, because each is resolved once. */
+/**
+ * Sets the example of `sequence` to a dead letter that no other operation uses, because it can be resolved only once.
+ */
 function withDeadLetter(operation: Operation, sequence = 0): Operation {
   const parameters = operation.parameters.map((parameter) =>
     parameter.name === 'sequence' ? { ...parameter, schema: { ...parameter.schema, examples: [sequence] } } : parameter,

@@ -26,7 +26,7 @@ describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeo
 
   const open = () => openConsole(browser, system.play.url)
 
-  test('the counts are live only as long as counting is heard of', async () => {
+  test('the counts are shown as live only while heartbeats of reporting arrive', async () => {
     await using opened = await open()
     const { page } = opened
     await system.reporting.signal('SIGSTOP')
@@ -47,7 +47,7 @@ describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeo
     await page.getByText('All services up').waitFor()
   })
 
-  test('a replay is shown with its progress, and the total stays until the counts are current', async () => {
+  test('a replay is shown with its progress, and the old total stays visible until the counts are current', async () => {
     const { nats, reporting, listener } = system
     await using opened = await open()
     const { page } = opened

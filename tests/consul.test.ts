@@ -193,7 +193,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     await eventually(async () => expect(await healthy('cdnurl')).toContain(other.url))
     await using slow = await startSlowRequest(other.url)
     const ending = other.signal('SIGTERM')
-    // Before the grace period for the request in flight ends.
+    // The instance is deregistered before the grace period for the request in flight ends.
     await eventually(async () => expect(await registered('cdnurl')).not.toContain(other.url), 2_000)
     expect(slow.isOpen()).toBe(true)
     await slow[Symbol.asyncDispose]()

@@ -53,7 +53,7 @@ describe('the limits of the counts', { timeout: 120_000 }, () => {
     expect(await views(reporting.url, 'asset', 'a')).toBe(5)
   })
 
-  test('new users are refused before the heap is exhausted, and known ones are still counted', async () => {
+  test('new users are refused before the heap is exhausted, and views of known users are still counted', async () => {
     await using reporting = await startService('reporting', { NODE_OPTIONS: '--max-old-space-size=64' })
     let after = 0
     let refused = 0
@@ -69,14 +69,14 @@ describe('the limits of the counts', { timeout: 120_000 }, () => {
     expect(await views(reporting.url, 'user', 'user-9000000')).toBe(2)
   })
 
-  test('the top 1,000 of 1,000,000 users do not block the event loop', async () => {
+  test('reading the top 1,000 of 1,000,000 users does not block the event loop', async () => {
     await using reporting = await startService('reporting')
     for (let after = 0; after < 1_000_000 / BATCH; after += 1) {
       const response = await fetch(`${reporting.url}/events`, jsonRequest(batchOf(after, manyUsers(after * BATCH))))
       expect(response.status).toBe(200)
     }
     const maxLag = () => metric(reporting.url, /^nodejs_eventloop_lag_max_seconds/)
-    // The metric is that of the interval since the last scrape.
+    // The metric covers the interval since the last scrape.
     await maxLag()
     for (let times = 0; times < 20; times += 1) {
       const top = await getJson(`${reporting.url}/events/top?by=user&limit=1000`)
@@ -92,7 +92,7 @@ function batchOf(after: number, users: string[]) {
   return { stream: 's', after, through: after + 1, views }
 }
 
-/** Each id ranks before all earlier ones, which is the worst case for a top list. */
+/** Views in which each id ranks before all earlier ids, which is the worst case for a top list. */
 function manyUsers(from: number): string[] {
   return Array.from({ length: BATCH }, (_, index) => `user-${9_000_000 - from - index}`)
 }

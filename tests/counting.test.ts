@@ -31,7 +31,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current', {
 
   const statusOf = async () => (await getJson(`${system.play.url}/status`)) as SystemStatus
 
-  test('while a long log is replayed after a restart, no read and no play has a count that is too low', async () => {
+  test('while a long log is replayed after a restart, no read and no play returns a count that is too low', async () => {
     const { reporting, nats } = system
     await appendViews(nats, 300_000)
     await eventually(async () => expect(await views(reporting.url, 'asset', 'filler')).toBe(300_000), 30_000)
@@ -61,7 +61,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current', {
       expect(status).toBe('ready')
       states.add(String(counting?.state))
     }
-    // The progress rises, and a replay takes long enough to see it.
+    // The replay takes long enough to observe rising progress.
     expect(refused.size).toBeGreaterThan(2)
     expect([...states]).toContain('replaying')
     expect(Math.max(...refused)).toBeLessThan(1)
@@ -118,7 +118,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current', {
     await listener.start()
   })
 
-  test('a projection that hangs makes queue-listener and the status degraded within 7 s', async () => {
+  test('if reporting hangs, queue-listener and the status are degraded within 7 s', async () => {
     const { reporting, listener } = system
     await reporting.signal('SIGSTOP')
     const stoppedAt = performance.now()
@@ -138,7 +138,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current', {
   })
 })
 
-describe.skipIf(!natsVersion)('a reporting that fails every batch', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('a reporting instance that fails every batch', { timeout: 60_000 }, () => {
   test('makes queue-listener and the status degraded within 7 s, although it is up', async () => {
     await using system = await startSystem()
     await using proxy = await startFailingProxy(system.reporting.url)
@@ -171,7 +171,7 @@ function portOf({ listener }: System): number {
   return Number(new URL(listener.url).port)
 }
 
-/** Passes everything on to reporting, except batches with views, which get a 500. */
+/** A proxy that forwards all requests to reporting, except batches with views, which get a 500. */
 function startFailingProxy(reporting: string) {
   return startHttpServer(async (request, response) => {
     const body = request.method === 'POST' ? await text(request) : undefined
@@ -183,8 +183,8 @@ function startFailingProxy(reporting: string) {
   })
 }
 
-describe('a reporting without queue-listener', () => {
-  test('serves the views that it was sent, from its start, by default', async () => {
+describe('a reporting instance without queue-listener', () => {
+  test('by default, serves the views that it was sent, right from its start', async () => {
     await using reporting = await startService('reporting')
     const counted = await fetch(`${reporting.url}/events/asset/456/user/8`, { method: 'POST' })
     expect(await counted.json()).toEqual({ userviews: 1, assetviews: 1 })
@@ -196,7 +196,7 @@ describe('a reporting without queue-listener', () => {
   })
 
   test.each([{ FED_BY_LOG: '1' }, { NATS_URL: 'nats://127.0.0.1:1' }])(
-    'with %j, serves no counts before it hears from queue-listener',
+    'with %j, serves no counts before queue-listener sends a report',
     async (settings) => {
       await using reporting = await startService('reporting', settings)
       const response = await fetch(`${reporting.url}/events/user/8`)

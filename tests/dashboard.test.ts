@@ -123,7 +123,7 @@ async function keepPlaying(system: System, assetId: string, over: AbortSignal): 
   }
 }
 
-/** Pending or firing: the ALERTS series includes both. */
+/** Alerts that must be pending or firing: the ALERTS series includes both states. */
 const OUTAGE_ALERTS = ['CircuitOpen', 'ErrorsOverOnePercent', 'OutboxNotDraining', 'RejectedMessages', 'ServiceDown']
 
 /** Causes each condition that panels and alerts show, and waits until Prometheus has scraped it. */

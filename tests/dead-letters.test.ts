@@ -70,7 +70,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
   const viewsOf = (user: string) => views(system.reporting.url, 'user', user)
   const expectViews = (user: string, count: number) => eventually(async () => expect(await viewsOf(user)).toBe(count))
 
-  /** Plays, and waits until this play and everything before it is counted. */
+  /** Sends a play, and waits until this play and all earlier ones are counted. */
   async function expectAllCounted(): Promise<void> {
     const before = await viewsOf('next')
     await play(system.play.url, '456', 'next')
@@ -90,7 +90,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
     await eventually(async () => expect(await metric(system.listener.url, /^event_log_lag_messages/)).toBe(0), 20_000)
   }
 
-  test('concurrent replays through two listeners are counted once, also after reporting has restarted', async () => {
+  test('concurrent replays through two queue-listener instances are counted once, even after reporting restarts', async () => {
     await using other = await startService('queue-listener', system.env)
     await publishRaw(system.nats, ['not json'])
     const sequence = await onlyLetter(system.listener.url)
@@ -107,7 +107,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
     expect(await viewsOf('twice')).toBe(1)
   })
 
-  test('of a replay and a deletion at the same time, one is done, and the other says which', async () => {
+  test('of a concurrent replay and deletion, one succeeds, and the other response says which one', async () => {
     for (let round = 0; round < 5; round += 1) {
       const user = `raced-${round}`
       await publishRaw(system.nats, ['not json'])
@@ -124,9 +124,9 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
     }
   })
 
-  test('a resolved dead letter stays so after restarts, and each was logged once', async () => {
+  test('a resolved dead letter stays resolved after restarts, and each dead letter is logged once', async () => {
     const { url } = system.listener
-    /** By the current process. */
+    /** The dead letters that the current process has logged. */
     const logged = () => system.listener.lines().filter((line) => line.includes(LOGGED)).length
     const before = logged()
     await publishRaw(system.nats, ['replayed', 'deleted', 'unresolved'])
@@ -150,7 +150,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
     expect(logged()).toBe(0)
   })
 
-  test('the doctor warns until every dead letter is resolved, and prints nothing that a terminal interprets', async () => {
+  test('the doctor warns until every dead letter is resolved, and prints no control characters', async () => {
     const env = { ...system.env, PLAY_URL: system.play.url }
     await publishRaw(system.nats, ['not json'])
     const sequence = await onlyLetter(system.listener.url)
@@ -174,7 +174,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
   describe('npm run dead-letters', () => {
     const env = () => ({ QUEUE_LISTENER_URL: system.listener.url })
 
-    test('lists, shows, repairs and replays a dead letter, and says what happened to it', async () => {
+    test('lists, shows, repairs and replays a dead letter, and then reports it as replayed', async () => {
       const directory = await createTempDirectory('dead-letters')
       await using _ = directory
       expect(await runDeadLetters(env())).toMatchObject({ status: 0, lines: ['No dead letters.'] })
@@ -220,7 +220,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
       expect(await sequencesAt(system.listener.url)).toEqual([])
     })
 
-    test('prints nothing that a terminal interprets, and rows that fit its width', async () => {
+    test('prints no control characters, and prints rows that fit the terminal', async () => {
       await using raw = await connectRaw(system.nats.url)
       raw.publish(`events.view.${HOSTILE}`, Buffer.from(`[1,"${HOSTILE}`), Buffer.from(`X: ${HOSTILE}`))
       await raw.flush()
@@ -264,7 +264,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
 })
 
 describe.skipIf(!natsVersion)('a queue-listener with a write token', { timeout: 60_000 }, () => {
-  test('shows dead letters only to those who have it', async () => {
+  test('shows dead letters only to clients that send the token', async () => {
     await using system = await startSystem({ WRITE_TOKEN: 'the-token' })
     await publishRaw(system.nats, ['not json'])
     const env = { QUEUE_LISTENER_URL: system.listener.url }
@@ -277,51 +277,57 @@ describe.skipIf(!natsVersion)('a queue-listener with a write token', { timeout: 
   })
 })
 
-describe.skipIf(!natsVersion)('a queue-listener that is killed after the decision', { timeout: 60_000 }, () => {
-  let directory: Awaited<ReturnType<typeof createTempDirectory>>
-  beforeEach(async () => {
-    directory = await createTempDirectory('killed')
-  })
-  afterEach(() => directory[Symbol.asyncDispose]())
+describe.skipIf(!natsVersion)(
+  'a queue-listener that is killed after it has stored a replay',
+  { timeout: 60_000 },
+  () => {
+    let directory: Awaited<ReturnType<typeof createTempDirectory>>
+    beforeEach(async () => {
+      directory = await createTempDirectory('killed')
+    })
+    afterEach(() => directory[Symbol.asyncDispose]())
 
-  /** Whether clients may remove messages from the stream, which removing the copy of a dead letter needs. */
-  async function configure(mayRemove: boolean): Promise<string> {
-    const file = join(directory.path, 'nats.conf')
-    const denied = mayRemove ? 'nothing' : `$JS.API.STREAM.MSG.DELETE.${STREAM}`
-    const permissions = `{ publish: { deny: ["${denied}"] } }`
-    const users = `users: [{ user: u, password: p, permissions: ${permissions} }]`
-    await writeFile(file, `authorization { ${users} }\nno_auth_user: u\n`)
-    return file
-  }
+    /**
+     * Allows or forbids clients to delete messages from the stream, which removing the copy of a dead letter requires.
+     */
+    async function configure(mayRemove: boolean): Promise<string> {
+      const file = join(directory.path, 'nats.conf')
+      const denied = mayRemove ? 'nothing' : `$JS.API.STREAM.MSG.DELETE.${STREAM}`
+      const permissions = `{ publish: { deny: ["${denied}"] } }`
+      const users = `users: [{ user: u, password: p, permissions: ${permissions} }]`
+      await writeFile(file, `authorization { ${users} }\nno_auth_user: u\n`)
+      return file
+    }
 
-  test('before the copy is removed leaves no dead letter behind, once it is restarted', async () => {
-    await using system = await startSystem({}, { config: await configure(false) })
-    const { url } = system.listener
-    await publishRaw(system.nats, ['not json'])
-    const sequence = await onlyLetter(url)
-    const copies = () =>
-      system.nats.use(async (connection) => {
-        const jsm = await connection.jetstreamManager()
-        const { state } = await jsm.streams.info(STREAM, { subjects_filter: '>' })
-        return [state.subjects?.[DEAD_LETTERS] ?? 0, state.subjects?.[replaySubject(sequence)] ?? 0]
-      })
-    const replaying = replay(url, sequence, eventOf('killed')).catch(() => undefined)
-    await eventually(async () => expect(await copies()).toEqual([1, 1]))
-    await system.listener.signal('SIGKILL')
-    await replaying
-    await configure(true)
-    await system.nats.signal('SIGKILL')
-    await system.nats.start()
-    await system.listener.start()
-    await eventually(async () => expect(await copies()).toEqual([0, 1]))
-    await eventually(async () => expect(await views(system.reporting.url, 'user', 'killed')).toBe(1))
-    expect((await replay(url, sequence, eventOf('killed'))).status).toBe(409)
-    expect(await sequencesAt(url)).toEqual([])
-  })
-})
+    test('removes the copy of the dead letter after a restart', async () => {
+      await using system = await startSystem({}, { config: await configure(false) })
+      const { url } = system.listener
+      await publishRaw(system.nats, ['not json'])
+      const sequence = await onlyLetter(url)
+      const copies = () =>
+        system.nats.use(async (connection) => {
+          const jsm = await connection.jetstreamManager()
+          const { state } = await jsm.streams.info(STREAM, { subjects_filter: '>' })
+          return [state.subjects?.[DEAD_LETTERS] ?? 0, state.subjects?.[replaySubject(sequence)] ?? 0]
+        })
+      const replaying = replay(url, sequence, eventOf('killed')).catch(() => undefined)
+      await eventually(async () => expect(await copies()).toEqual([1, 1]))
+      await system.listener.signal('SIGKILL')
+      await replaying
+      await configure(true)
+      await system.nats.signal('SIGKILL')
+      await system.nats.start()
+      await system.listener.start()
+      await eventually(async () => expect(await copies()).toEqual([0, 1]))
+      await eventually(async () => expect(await views(system.reporting.url, 'user', 'killed')).toBe(1))
+      expect((await replay(url, sequence, eventOf('killed'))).status).toBe(409)
+      expect(await sequencesAt(url)).toEqual([])
+    })
+  },
+)
 
 describe('dead letters in embedded mode', { timeout: 60_000 }, () => {
-  test('are logged once, replayed once, and deleted, also after restarts', async () => {
+  test('are logged once, and stay replayed or deleted after restarts', async () => {
     const invalid = ['not json', `"${HOSTILE}"`]
     await using system = await startEmbedded({}, (dataDir) => insertRaw(dataDir, invalid))
     const { url } = system['queue-listener']

@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       expect(await metric(listener.url, /^event_log_lag_messages/)).toBe(0)
     }, 20_000)
 
-  /** Waits until the doctor would consider the first view stuck if it were not counted. */
+  /** Waits so long that the doctor would report the first view as stuck if it were not counted. */
   const firstViewIsOld = () => eventually(() => expect(Date.now() - playedAt).toBeGreaterThan(3_000))
 
   test('prints a line for each check and exits with status 0 if the system is healthy', async () => {
@@ -158,7 +158,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     })
   })
 
-  test('counts that are behind, and a queue-listener that has stalled, are warnings', {
+  test('the doctor warns about counts that are behind, and about a stalled queue-listener', {
     concurrent: true,
   }, async () => {
     const counting = { state: 'replaying', progress: 0.4 }
@@ -259,7 +259,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       }, PATIENCE_MS)
     })
 
-    test('a play with another retention than queue-listener is a warning', { concurrent: true }, async () => {
+    test('the doctor warns if play has a different retention than queue-listener', { concurrent: true }, async () => {
       await using edge = await startService('play', { ...system.env, EVENTS_MAX_AGE: '90d' })
       await eventually(async () => {
         const { of } = await doctor({ ...env, PLAY_URL: edge.url })

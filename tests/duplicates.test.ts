@@ -18,7 +18,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', { timeout
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('a message that the log contains three times is counted once, also in a replay', async () => {
+  test('a message that the log contains three times is counted once, even in a replay', async () => {
     await playOnce()
     const { subject, data } = await lastMessage()
     for (const _ of [1, 2]) await publish(subject, data)
@@ -29,7 +29,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', { timeout
     await expectCounted(2)
   })
 
-  test('an event of another program is counted once, also without a serial', async () => {
+  test('an event from another program is counted once, even without a serial', async () => {
     const event = {
       specversion: '1.0',
       id: `import-${user}`,
@@ -44,7 +44,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', { timeout
     await expectCounted(2)
   })
 
-  test('an acknowledged view that the log loses is reported with its producer and serial, also after a replay', async () => {
+  test('an acknowledged view that the log loses is reported with its producer and serial, even after a replay', async () => {
     const before = await lost()
     await system.listener.signal('SIGKILL')
     await playOnce()

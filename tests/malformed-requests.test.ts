@@ -41,7 +41,7 @@ describe('a malformed request gets an error of the common shape', () => {
     })
   })
 
-  test('an unsatisfiable range is answered with the size of the file', async () => {
+  test('the response to an unsatisfiable range has the size of the file', async () => {
     const response = await fetch(`${system.play.url}/docs/swagger-ui.css`, { headers: { range: 'bytes=99999999-' } })
     expect(response.status).toBe(416)
     expect(response.headers.get('content-range')).toMatch(/^bytes \*\/\d+$/)

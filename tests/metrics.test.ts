@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
     expect(await metric(system.reporting.url, /^event_batches_total{outcome="refused"}/)).toBe(1)
   })
 
-  test('cache reads of an asset are hits, misses, and stale while metadata is down', async () => {
+  test('cache reads are counted as hits and misses, and as stale while metadata is down', async () => {
     const reads = (outcome: string) =>
       metric(system.play.url, new RegExp(`^catalogue_cache_reads_total{source="metadata",outcome="${outcome}"}`))
     const [hits, misses] = [await reads('hit'), await reads('miss')]

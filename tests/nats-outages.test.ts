@@ -10,10 +10,10 @@ import { getJson, play, views } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** How long an outage may go unnoticed. */
+/** The maximum time until an outage is noticed. */
 const DETECT_MS = 2_000
 
-/** How long recovery may take. */
+/** The maximum time that recovery may take. */
 const RECOVER_MS = 5_000
 
 const fields = { title: 'Metropolis', genre: 'drama', summary: '' }
@@ -34,7 +34,7 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
 
   const usersOfNats = () => [system.play, system.metadata, system.cdnurl, system.listener]
 
-  /** The state of NATS as each service and the console show it. */
+  /** Returns the state of NATS as each service and the console report it. */
   async function expectStates(state: 'up' | 'down', limitMs: number): Promise<void> {
     await Promise.all([
       ...usersOfNats().map(({ url }) =>
@@ -70,7 +70,7 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
     await expectViews('hanging', 5)
   })
 
-  test('a log and buckets that are full are shown with the reason, and used again once there is room', async () => {
+  test('a full log and full buckets are shown with the reason, and used again once there is room', async () => {
     await start('jetstream { max_file_store: 1MB }')
     const write = () => fetch(`${system.metadata.url}/content/asset/789`, jsonRequest(fields))
     const reasonOf = async (url: string) => ((await getJson(`${url}/readyz`)) as { reasons?: object }).reasons
@@ -89,7 +89,7 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
     await expectViews('full', 1)
   })
 
-  test('after a pause in which the server gave up on all services, everything recovers within 5 s', async () => {
+  test('after a pause in which the server closed all connections, everything recovers within 5 s', async () => {
     await start('ping_interval: "1s", ping_max: 1, write_deadline: "1s"')
     const { metadata, cdnurl, reporting, listener, play: edge, nats } = system
     const services = [metadata, cdnurl, reporting, listener, edge]
@@ -97,7 +97,7 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
     const linesBefore = services.map((service) => service.lines().length)
     const logged = () => services.flatMap((service, index) => service.lines().slice(linesBefore[index]))
     for (const service of services) await service.signal('SIGSTOP')
-    // Changes that the paused services miss.
+    // The paused services miss these changes.
     await nats.use(async (connection) => {
       const kv = await connection.jetstream().views.kv('metadata')
       for (let n = 0; n < 1_000; n += 1) await kv.put(`asset-${n}`, JSON.stringify({ ...fields, title: `new ${n}` }))
@@ -134,7 +134,7 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
     }
   })
 
-  test('a cold start on which NATS starts 2 s later than the services logs no warning', async () => {
+  test('no warning is logged on a cold start if NATS starts 2 s after the services', async () => {
     await start()
     const services = [system.metadata, system.cdnurl, system.reporting, system.listener, system.play]
     for (const process of [...services, system.nats]) await process.signal('SIGKILL')
@@ -159,7 +159,7 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
     }
   })
 
-  test('an entry whose key no id has does not appear in the catalogue', async () => {
+  test('an entry whose key encodes no id does not appear in the catalogue', async () => {
     await start()
     await system.nats.use(async (connection) => {
       const kv = await connection.jetstream().views.kv('metadata')
@@ -203,7 +203,7 @@ async function fillStorage({ nats }: System): Promise<void> {
 
 const OUTAGES = ['NATS is down', 'event log unavailable; writing views to the outbox']
 
-/** Info lines, and the warnings that announce an outage. */
+/** Selects info lines, and the warnings that report an outage. */
 function isStateChange(line: string): boolean {
   if (!line.startsWith('{')) return false
   const { level, msg } = JSON.parse(line)

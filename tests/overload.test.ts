@@ -6,7 +6,7 @@ import { metric, play, views, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const CONNECTIONS = 2_000
-/** Far above the concurrency limit of play in total, so that it must shed load. */
+/** Over all connections, far more plays than the concurrency limit of play, so that play must shed load. */
 const PLAYS_PER_CONNECTION = 4
 const SECONDS = 6
 const MEBIBYTE = 2 ** 20

@@ -13,7 +13,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const SEED = Number(process.env.POISON_SEED ?? 1)
 const MAX_PAYLOAD = 8 * 2 ** 20
-/** Ample for a busy machine; an idle one needs less than 2 s. */
+/** Enough for a busy machine; an idle machine needs less than 2 s. */
 const LIMIT_MS = Number(process.env.POISON_LIMIT_MS || 10_000)
 const MESSAGES = 10_000
 const ROUNDS = 20
@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { t
     expect(await deadLetters()).toBe(before + 1)
   })
 
-  test('a valid message larger than a batch is counted, also by a replay', async () => {
+  test('a valid message larger than a batch is counted, even during a replay', async () => {
     const events = Array.from({ length: 10_000 }, (_, n) => ({
       specversion: '1.0',
       id: `${n}`.padEnd(256, 'x'),
@@ -84,14 +84,17 @@ describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { t
     await eventually(async () => expect(await views(system.reporting.url, 'asset', id)).toBe(10_000), 10_000)
   })
 
-  test.each(['999999999', 'NaN', '-1', '1e9'])('a forged dead letter of %s hides no real one', async (sequence) => {
-    raw.publish(DEAD_LETTERS, Buffer.from('{}'), Buffer.from(`Rejected-Sequence: ${sequence}`))
-    const before = (await deadLetters()) + 1
-    raw.publish('events.view.poison', Buffer.from('not JSON'))
-    await raw.flush()
-    await expectNextViewCounted()
-    expect(await deadLetters()).toBe(before + 1)
-  })
+  test.each(['999999999', 'NaN', '-1', '1e9'])(
+    'a forged dead letter with the sequence %s does not hide a real one',
+    async (sequence) => {
+      raw.publish(DEAD_LETTERS, Buffer.from('{}'), Buffer.from(`Rejected-Sequence: ${sequence}`))
+      const before = (await deadLetters()) + 1
+      raw.publish('events.view.poison', Buffer.from('not JSON'))
+      await raw.flush()
+      await expectNextViewCounted()
+      expect(await deadLetters()).toBe(before + 1)
+    },
+  )
 
   test(`${MESSAGES} random messages delay no view, live or in a replay`, async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -107,7 +110,7 @@ describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { t
     expect(system.listener.lines().join('\n')).not.toContain('reporting refuses a valid batch')
   })
 
-  /** Plays, and waits until this play and all before it are counted. */
+  /** Sends a play, and waits until this play and all earlier ones are counted. */
   async function expectNextViewCounted(): Promise<void> {
     played += 1
     await eventually(async () => expect((await play(system.play.url, '456', 'good')).status).toBe(200))

@@ -9,7 +9,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { getJson, play } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-/** Takes less than a second on two idle cores. Two requests per asset took 155 s. */
+/** Seeding takes less than a second on two idle cores. With two requests per asset, it took 155 s. */
 const SEED_LIMIT_MS = 10_000
 
 type Asset = { id: string; title: string; genre: string; summary: string; url: string }

@@ -15,7 +15,7 @@ import { getJson, play, views } from './harness/plays.ts'
 import { freePortRange, portNextTo } from './harness/ports.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** From the port of play to that of NATS. */
+/** The difference between the ports of NATS and play. */
 const NATS_OFFSET = 4222 - 8080
 
 describe('npm start', { timeout: 60_000 }, () => {
@@ -85,7 +85,7 @@ describe('npm start', { timeout: 60_000 }, () => {
   })
 
   test.skipIf(!natsVersion || !hasConsul)(
-    'with --consul, also starts an agent and a second metadata instance',
+    'with --consul, starts a Consul agent and a second metadata instance too',
     async () => {
       await using child = start({}, ['--consul'])
       await says(child, new RegExp(`^ {2}Consul +http://localhost:${edgePort + 420}/ui$`))
@@ -191,6 +191,6 @@ function endIfRunning(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It has exited.
+    // The process has already exited.
   }
 }

@@ -133,7 +133,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
       })
     })
 
-    test('of no probe, scrape or position poll', async () => {
+    test('but not of probes, scrapes or position polls', async () => {
       for (const path of ['/healthz', '/readyz', '/metrics']) {
         await mapServices((name) => fetch(system[name].url + path))
       }

@@ -79,7 +79,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
     })
     afterAll(() => stack.disposeAsync())
     return {
-      /** The edge with this fault, and a separate user. */
+      /** Returns an edge whose upstream has this fault, and a user of its own. */
       edgeWith(fault: string): { edge: ServiceProcess; user: string } {
         const edge = edges.get(fault)
         if (!edge) throw new Error(`no edge has an upstream that ${fault}`)

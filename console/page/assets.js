@@ -29,7 +29,7 @@ export function createAssets({ onChange }) {
 
   /**
    * @param {CatalogueEntry} entry
-   * @param {boolean} isCurrent whether its count was loaded since the last reset
+   * @param {boolean} isCurrent true if the entry's count was loaded since the last reset
    */
   function merge(entry, isCurrent) {
     const previous = assets.get(entry.id)
@@ -111,7 +111,7 @@ async function fetchPage(after) {
 }
 
 /**
- * Removes case and accents.
+ * Lowercases the text and strips accents.
  * @param {string} text
  */
 export function normalize(text) {

@@ -64,7 +64,7 @@ export function createFlow({ onCatalogueChange }) {
         markDegraded()
       }, DEGRADED_MS)
     },
-    /** @param {boolean} isActive whether views are coming in */
+    /** @param {boolean} isActive true while views arrive */
     animate(isActive) {
       diagram.toggleAttribute('data-active', isActive)
     },
@@ -82,7 +82,8 @@ function withoutEdge(name) {
 
 /**
  * @param {HTMLElement} component
- * @param {ComponentStatus | undefined} status undefined if the component does not exist, such as the outbox in embedded mode
+ * @param {ComponentStatus | undefined} status undefined if the component does not exist, such as the outbox in embedded
+ * mode
  */
 function showComponent(component, status) {
   component.hidden = !status
@@ -95,7 +96,7 @@ function showComponent(component, status) {
 }
 
 /**
- * Lists the instances of a service that has several.
+ * Lists the instances of a service if it has more than one.
  * @param {HTMLElement} component
  * @param {ComponentStatus} status
  */

@@ -2,15 +2,16 @@
 /** @typedef {import('../../shared/contracts/live.ts').LiveChanges} LiveChanges */
 
 /** @typedef {import('../../shared/contracts/counting.ts').Counting} Counting */
-/** @typedef {'live' | 'silent' | 'lost'} Connection `silent`: the stream is open, but nothing is heard of counting */
+/** @typedef {'live' | 'silent' | 'lost'} Connection `silent`: the stream is open, but no change or heartbeat of the counts arrives */
 
 const RECONNECT_MS = 1_000
-/** The counts are live only if a change or a heartbeat of counting arrived within this time. */
+/** The counts are live only if a change or a heartbeat arrived within this time. */
 const LIVE_MS = 2_000
 const CHECK_MS = 250
 
 /**
- * Subscribes to the live counts. `onConnection` is called several times a second, once it is known. The returned function unsubscribes.
+ * Subscribes to the live counts. Calls `onConnection` several times a second once the state of the
+ * connection is known. The returned function unsubscribes.
  * @param {{
  *   onSnapshot: (snapshot: LiveSnapshot) => void,
  *   onChanges: (changes: LiveChanges) => void,
@@ -23,7 +24,7 @@ export function subscribeToCounts({ onSnapshot, onChanges, onConnection }) {
   let timer = 0
   let openedAt = 0
   let heardAt = Number.NEGATIVE_INFINITY
-  /** The first event of a connection may come from the buffer of the edge, and says nothing about counting now. */
+  /** The first event of a connection may come from the edge's buffer, so it does not show that counting works now. */
   let isFirst = true
 
   function connect() {
@@ -71,7 +72,7 @@ export function subscribeToCounts({ onSnapshot, onChanges, onConnection }) {
 
 /**
  * @param {Connection} connection
- * @param {Counting | undefined} counting the last known state of counting
+ * @param {Counting | undefined} counting the last known state of counting in reporting
  */
 export function describeConnection(connection, counting) {
   if (connection === 'live') return 'Live'
@@ -82,7 +83,7 @@ export function describeConnection(connection, counting) {
 }
 
 /**
- * Why there are no counts, in a few words.
+ * Explains in a few words why there are no counts.
  * @param {Counting} counting
  */
 export function describeCounting({ state, progress }) {

@@ -7,7 +7,7 @@ const app = new Hono().post('/play/asset/:assetId/user/:userId', (c) =>
     id: c.req.param('assetId'),
     title: 'A title of usual length',
     genre: 'drama',
-    summary: 'A summary of one or two sentences, about as long as that of a film usually is.',
+    summary: 'A summary of one or two sentences, about as long as the summary of a film usually is.',
     url: `https://cdn.example.com/${c.req.param('assetId')}.mp4`,
     userviews: 1,
     assetviews: 1,

@@ -74,7 +74,7 @@ function pidsOf({ reporting, listener, nats }: System, play: System['play']): Ta
 }
 
 async function seed(system: System): Promise<void> {
-  const summary = 'A summary of one or two sentences, about as long as that of a film usually is.'
+  const summary = 'A summary of one or two sentences, about as long as the summary of a film usually is.'
   for (let n = 0; n < ASSETS; n += 1) {
     const id = `bench-${n}`
     const url = `https://cdn.example.com/${id}.mp4`

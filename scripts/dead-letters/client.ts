@@ -9,7 +9,7 @@ const TIMEOUT_MS = 30_000
 const PAGE = 1_000
 const MAX_TEXT = 500
 
-/** A request failed. The message is printable, and says what to do. */
+/** A request failed. The message is safe to print, and says what to do. */
 export class CallError extends Error {
   override name = 'CallError'
 }
@@ -65,7 +65,7 @@ export function createDeadLetterClient({ origin, token }: Options) {
 /** The status, and one line per error. */
 function describeFailure(status: number, text: string): string {
   const problem = Problem.safeParse(toJson(text)).data
-  if (!problem) return `${status} and no Problem: it may be a different program`
+  if (!problem) return `${status} without a Problem; it may be a different program`
   const hint = status === 401 ? '; set WRITE_TOKEN to the token of queue-listener' : ''
   const errors = (problem.errors ?? []).map(({ path, message }) => `\n  ${path ? `${path}: ` : ''}${message}`)
   return [`${status} ${problem.status}${hint}`, ...errors].map(toPrintableLine).join('\n')

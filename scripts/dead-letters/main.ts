@@ -52,7 +52,7 @@ await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, a
 
 /** @throws UsageError */
 function toWork(command: string, given: string[], { body: bodyOnly }: Flags): (client: Client) => Promise<void> {
-  if (bodyOnly && command !== 'show') throw new UsageError('only show has the flag --body')
+  if (bodyOnly && command !== 'show') throw new UsageError('only the command show has the flag --body')
   const [first, file] = given
   switch (command) {
     case 'list':
@@ -105,7 +105,7 @@ function toSequence(text: string | undefined, given: string[], maxArguments: num
   const sequence = /^\d{1,16}$/.test(text ?? '') ? Number(text) : 0
   if (sequence >= 1 && Number.isSafeInteger(sequence)) return sequence
   throw new UsageError(
-    `${text === undefined ? 'the sequence is missing' : `${JSON.stringify(text)} is not a sequence`}; list prints them`,
+    `${text === undefined ? 'the sequence is missing' : `${JSON.stringify(text)} is not a sequence`}; list prints the sequences`,
   )
 }
 

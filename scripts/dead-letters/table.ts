@@ -4,7 +4,7 @@ import { toLine, toPrintable } from '../../shared/runtime/printable.ts'
 const SUBJECT_WIDTH = 24
 const MIN_REASON_WIDTH = 20
 
-/** Their width, with the gaps. */
+/** The total width of these columns, with the gaps. */
 const OTHER_COLUMNS = 9 + 19 + 8 + SUBJECT_WIDTH + 4 * 2
 
 /** The heading of the table of dead letters. */
@@ -30,7 +30,7 @@ function shorten(text: string, max: number): string {
   return line.length > max ? `${line.slice(0, max - 1)}…` : line
 }
 
-/** All that is known of a dead letter; the body last. */
+/** Everything that is known about a dead letter, with the body last. */
 export function toDetails(letter: DeadLetterContent): string {
   const { sequence, subject = '-', reason, at, size, headers, encoding } = letter
   const fields = [
@@ -47,7 +47,7 @@ export function toDetails(letter: DeadLetterContent): string {
   return `${lines.join('')}\n${toBody(letter)}`
 }
 
-/** The body, with a line break at its end. What a terminal would interpret is escaped as in JSON. */
+/** The body, with a line break at its end. Characters that a terminal would interpret are escaped as in JSON. */
 export function toBody({ body }: DeadLetterContent): string {
   return body === undefined ? '(the log no longer has the body)\n' : `${toPrintable(body).replace(/\n$/, '')}\n`
 }

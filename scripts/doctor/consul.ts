@@ -28,7 +28,7 @@ export async function checkConsul(settings: DiscoverySettings, origins: Map<Serv
 }
 
 function* diagnoseEntries({ name }: ServiceEntry, entries: HealthEntry[]): Generator<Finding> {
-  const start = 'start it with this CONSUL_HTTP_ADDR and a token that allows it to register'
+  const start = 'start it with this CONSUL_HTTP_ADDR and a token that allows registration'
   if (entries.length === 0) yield fail('consul', `${name} is not registered: ${start}`)
   const repair = 'make its /readyz reachable from the agent, or wait a minute until Consul removes it'
   for (const entry of entries.filter(({ Checks }) => Checks.some(({ Status }) => Status !== 'passing')))

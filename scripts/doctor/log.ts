@@ -12,7 +12,7 @@ import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, fail, ok, plural, warn } from './finding.ts'
 import { probe, type Samples, sampleTwice, toMetric } from './probe.ts'
 
-/** The age at which an uncounted message is stuck. An interrupted batch is retried sooner. */
+/** An uncounted message of this age is stuck. An interrupted batch is retried sooner. */
 const STUCK_S = 3
 const LATE_S = 10
 /** Maximum number of gaps to print. */
@@ -65,7 +65,7 @@ function* diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Ge
 }
 
 function* diagnoseDeadLetters(count: number, where: string): Generator<Finding> {
-  const fix = 'fix its producer; then npm run dead-letters shows, replays and deletes what is not counted'
+  const fix = 'fix its producer; then resolve the dead letters with npm run dead-letters'
   if (count > 0) yield warn('log', `${plural(count, 'dead letter')}${where}: ${fix}`)
 }
 
@@ -80,7 +80,7 @@ async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag>
   return { backlog, seconds: (Date.now() - since.getTime()) / 1_000, position: JSON.stringify(position), counted, end }
 }
 
-/** Only the EVENTS_MAX_AGE of queue-listener changes the stream. */
+/** Warns if play has a different EVENTS_MAX_AGE, because only the setting of queue-listener changes the stream. */
 async function* checkMaxAges(plays: string[], { maxAgeMs }: StreamStatus): AsyncGenerator<Finding> {
   for (const origin of plays) {
     const ownMs = toMetric(await probe(origin, '/metrics'), 'events_max_age_seconds') * 1_000
@@ -90,7 +90,7 @@ async function* checkMaxAges(plays: string[], { maxAgeMs }: StreamStatus): Async
   }
 }
 
-/** Checks whether reporting has noticed that the log lost views. */
+/** Checks that the log has lost no views, according to reporting. */
 export async function* checkLosses(reporting: string[]): AsyncGenerator<Finding> {
   for (const origin of reporting) {
     const lost = LostViews.safeParse((await probe(origin, '/events/lost')).json).data

@@ -13,7 +13,7 @@ import { checkLosses, checkMetrics, checkNats } from './log.ts'
 import { checkOutboxes } from './outbox.ts'
 import { diagnoseInstances, diagnoseReplicas, inspect } from './services.ts'
 
-/** NATS rejects appends before its disk is full. */
+/** Warn early, because NATS rejects appends before its disk is completely full. */
 const MIN_FREE_MIB = 1_024
 
 const shape = { NATS_URL: natsUrl, DATA_DIR: dataDir, EVENTS_MAX_AGE: eventsMaxAge, ...discoverySettings }

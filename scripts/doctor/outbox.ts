@@ -6,7 +6,7 @@ import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, fail, ok, plural, warn } from './finding.ts'
 import { probe, sampleTwice, toMetric } from './probe.ts'
 
-/** Enough for a million views. */
+/** Maximum size of an outbox file to copy: enough for a million views. */
 const MAX_COPY_MIB = 512
 
 /** Checks the outboxes of running play instances, and the files of instances that are not running. */
@@ -17,7 +17,7 @@ export async function checkOutboxes(plays: string[], directory: string): Promise
   return (await Promise.all(checks.map((check) => Array.fromAsync(check)))).flat()
 }
 
-/** Does not check the disk, which the readiness of play includes. */
+/** Does not check the disk, because the readiness of play includes it. */
 async function* checkRunning(play: string): AsyncGenerator<Finding> {
   const sample = async () => ({ backlog: toMetric(await probe(play, '/metrics'), 'outbox_waiting_views') })
   const { first, second = first } = await sampleTwice(sample)
@@ -36,9 +36,9 @@ async function* checkFile(file: string, hosts: string[]): AsyncGenerator<Finding
   try {
     const views = await countViews(file)
     const text = `${plural(views, 'view')} in ${file}, but no play on its port`
-    if (views > 0) yield fail('outbox', `${text}: start one to drain it (node play/main.ts --port ${port})`)
+    if (views > 0) yield fail('outbox', `${text}: start one to drain the outbox (node play/main.ts --port ${port})`)
   } catch (error) {
-    const remedy = 'start a play on its port, or check its disk and owner'
+    const remedy = 'start a play instance on its port, or check its disk and owner'
     yield warn('outbox', `${file} is unreadable (${toReason(error)}): ${remedy}`)
   }
 }

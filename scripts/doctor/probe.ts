@@ -2,7 +2,7 @@ import { request } from 'undici'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 
-/** `text` is the response body, or the reason for the failure; `json` is the body if it is JSON. */
+/** `text` is the response body, or the reason for the failure. `json` is the parsed body if the body is JSON. */
 export type Probe = { outcome: 'response' | 'timeout' | 'unreachable'; text: string; json?: unknown }
 
 /** Sends a GET request to an instance that may hang, be down, or be a different program. Never throws. */

@@ -27,7 +27,7 @@ export function diagnoseInstances(inspected: Inspected[], others: Finding[]): Fi
   return inspected.flatMap((instance, n) => unusable[n] ?? diagnoseState(instance, failing))
 }
 
-/** The finding if the instance is down or is not the expected service. */
+/** Returns a finding if the instance is down or is not the expected service. */
 function diagnoseIdentity({ service, origin, ready, status, title }: Inspected): Finding | undefined {
   const { name, port: usual, urlSetting, whenDown } = service
   if (ready.outcome !== 'response') {

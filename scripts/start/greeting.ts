@@ -13,13 +13,13 @@ export function greeting({ mode, services: started, consul }: Pick<Plan, 'mode' 
   const line = (name: string, url: string) => `  ${name.padEnd(15)} ${url}\n`
   const addresses = started.map(({ name, port }) => line(name, `http://localhost:${port}`))
   if (consul) addresses.push(line('Consul', `http://localhost:${consul}/ui`))
-  const edge = started.find(({ name }) => name === services.play.name)?.port
+  const edgePort = started.find(({ name }) => name === services.play.name)?.port
   return `
 Ready.
 
 ${addresses.join('')}${mode === 'embedded' ? EMBEDDED : ''}
-See: http://localhost:${edge}/
-Try: curl -X POST localhost:${edge}/play/asset/456/user/8
+See: http://localhost:${edgePort}/
+Try: curl -X POST localhost:${edgePort}/play/asset/456/user/8
 
 `
 }

@@ -89,20 +89,20 @@ async function greetWhenReady(plan: Plan, ended: AbortSignal): Promise<void> {
     progress = await readProgress(plan)
   }
   if (progress === 'starting') return say(`not ready after ${READY_TIMEOUT_MS / 1_000} s; see the lines above`)
-  if (progress === 'replaying') say('reporting still replays the log; until it has caught up, counts are null')
+  if (progress === 'replaying') say('reporting is still replaying the log; until it has caught up, counts are null')
   process.stdout.write(greeting(plan))
 }
 
-/** `replaying`: everything is ready, but the counts are not current yet. */
+/** Returns `replaying` if all services are ready but the counts are not current yet. */
 async function readProgress({ services }: Plan): Promise<'starting' | 'replaying' | 'ready'> {
   const readings = services.map(async ({ port }) => {
     const response = await fetch(`http://127.0.0.1:${port}/readyz`)
     const { counting } = Readiness.parse(await response.json())
     return { isReady: response.ok, isCurrent: !counting || counting.state === 'current' }
   })
-  const all = await Promise.all(readings).catch(() => [])
-  if (all.length === 0 || !all.every(({ isReady }) => isReady)) return 'starting'
-  return all.every(({ isCurrent }) => isCurrent) ? 'ready' : 'replaying'
+  const instances = await Promise.all(readings).catch(() => [])
+  if (instances.length === 0 || !instances.every(({ isReady }) => isReady)) return 'starting'
+  return instances.every(({ isCurrent }) => isCurrent) ? 'ready' : 'replaying'
 }
 
 /**

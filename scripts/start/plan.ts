@@ -29,7 +29,8 @@ export class PlanError extends Error {
 /**
  * The processes of the Procfile if there is a NATS server for them; otherwise all services in one process.
  * @param edgePort port of play; all other ports are relative to it
- * @param withConsul also start the processes of Procfile.consul, and let the services discover each other through Consul
+ * @param withConsul also start the processes of Procfile.consul, and let the services discover each other through
+ * Consul
  * @throws PlanError
  */
 export function makePlan(edgePort: number, given: NodeJS.ProcessEnv, withConsul = false): Plan {
@@ -66,7 +67,7 @@ export function environmentAt(edgePort: number, given: NodeJS.ProcessEnv): NodeJ
   return { ...Object.fromEntries(urls), NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}`, ...withoutEmpty(given) }
 }
 
-/** Whether `npm start` falls back to embedded mode because there is no NATS server. */
+/** Returns true if `npm start` falls back to embedded mode because there is no NATS server. */
 export function needsEmbedded(given: NodeJS.ProcessEnv): boolean {
   return !given.NATS_URL && natsServerVersion() === undefined
 }

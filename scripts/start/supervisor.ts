@@ -13,9 +13,9 @@ const HEALTHY_MS = 30_000
 const STOP_TIMEOUT_MS = 12_000
 
 /**
- * Runs before each command, in its process group: a job that reads a pipe whose other end only the supervisor has. If
- * the supervisor is killed, the pipe closes, and the job stops the group. So nothing depends on the parent's pid, and a
- * command that is started in another way is not affected.
+ * A background job that runs in the process group of each command. It reads a pipe whose other end only the supervisor
+ * has. If the supervisor is killed, the pipe closes, and the job stops the group. So nothing depends on the parent's
+ * pid, and commands that are started without the supervisor are not affected.
  */
 const GUARD = `(
   trap '' TERM
@@ -97,7 +97,7 @@ function keepRunning(
   return {
     async stop() {
       child?.kill('SIGTERM')
-      // A suspended process would otherwise not exit.
+      // Without SIGCONT, a suspended process would not exit.
       child?.kill('SIGCONT')
       const timer = setTimeout(() => child?.kill('SIGKILL'), STOP_TIMEOUT_MS)
       await done

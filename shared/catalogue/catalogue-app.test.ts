@@ -40,7 +40,7 @@ test('a request during a cold start waits until the store is loaded', async () =
   expect(await (await response).json()).toEqual({ id: '1', title: 'one' })
 })
 
-test('a request fails in time for the edge if the store is not loaded, and probes do not wait', async () => {
+test('while the store is not loaded, a request fails before the deadline of the edge, and probes do not wait', async () => {
   const { app } = setUp()
   const since = performance.now()
   expect((await app.request('/healthz')).status).toBe(200)

@@ -17,7 +17,7 @@ import type { Invalidations } from './invalidations.ts'
 /** Maximum number of writes of single assets that wait for the store. */
 const MAX_WRITES = 1_000
 
-/** How long a request waits for the store on a cold start. Less than the deadline of the edge. */
+/** How long a request waits for the store on a cold start. Shorter than the edge's deadline. */
 const LOAD_WAIT_MS = 400
 const COLD_START_MS = 5_000
 

@@ -45,7 +45,7 @@ describe.skipIf(!natsVersion)('invalidations over NATS', () => {
     expect(gaps).not.toHaveBeenCalled()
   })
 
-  test('are dropped while NATS is down, which each reconnect reports as a gap', async () => {
+  test('are dropped while NATS is down, and each reconnect reports a gap', async () => {
     const { link, invalidations } = setUp()
     const [received, gaps] = [vi.fn(), vi.fn()]
     invalidations.subscribe(received, gaps)

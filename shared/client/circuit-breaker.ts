@@ -12,7 +12,7 @@ const MIN_CALLS_PER_SECOND = 1
 
 /** How long the circuit stays open before one call probes the service. */
 const HALF_OPEN_AFTER_MS = 500
-/** Short, because all other calls wait for the probe. */
+/** The probe's timeout is short, because all other calls wait for the probe. */
 const PROBE_TIMEOUT_MS = 150
 
 /** The call was not sent: the circuit is open, or the caller's deadline had passed. */

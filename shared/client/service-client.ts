@@ -40,13 +40,13 @@ export type ServiceClient = AsyncDisposable & {
   instances(): Promise<InstanceReadiness[]>
 }
 
-/** `readiness` is undefined if the instance did not respond. */
+/** The readiness of one instance; undefined if the instance did not respond. */
 export type InstanceReadiness = { url: string; readiness: Readiness | undefined }
 
 type Request = { method: 'GET' | 'POST'; path: string; body: string | null; headers?: Record<string, string> }
 
 const STATE_TIMEOUT_MS = 300
-/** Longer, because an instance checks its own dependencies first. */
+/** Longer than the timeout of other calls, because an instance checks its own dependencies first. */
 const READINESS_TIMEOUT_MS = 600
 
 /** Timeout of an attempt if there is another instance left to try. */

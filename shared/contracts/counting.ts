@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
 /**
- * `unknown`: nothing is known about the end of the log, since the start or for too long. `replaying`: the counts have
- * not caught up with the log since the start. `behind`: they were current, and no longer are.
+ * `unknown`: the end of the log has not been reported since the start, or for too long. `replaying`: the counts have
+ * not caught up with the log since the start. `behind`: the counts were current, but no longer are.
  */
 export const CountingState = z.enum(['current', 'replaying', 'behind', 'unknown'])
 export type CountingState = z.infer<typeof CountingState>
@@ -11,9 +11,9 @@ const progress = z
   .number()
   .min(0)
   .max(1)
-  .meta({ description: 'The share of the log that is counted', examples: [0.4] })
+  .meta({ description: 'The counted share of the log, from 0 to 1', examples: [0.4] })
 
-/** Whether the counts reflect the log. They are served only while they are current. */
+/** How far the counts reflect the log. They are served only while they are current. */
 export const Counting = z
   .object({ state: CountingState, progress })
   .meta({ id: 'Counting', examples: [{ state: 'replaying', progress: 0.4 }] })
@@ -28,7 +28,10 @@ export const CountsBehind = z.object({ status, progress, requestId: z.string() }
 })
 export type CountsBehind = z.infer<typeof CountsBehind>
 
-/** The response to a lookup of counts that are not current. It has no counts, so nobody mistakes it for low counts. */
+/**
+ * The response to a lookup of counts that are not current. It omits the counts, so that no client uses counts that are
+ * too low.
+ */
 export const LookupBehind = z
   .object({ status, progress })
   .meta({ id: 'LookupBehind', examples: [{ status: 'Counts are behind', progress: 0.4 }] })

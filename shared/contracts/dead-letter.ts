@@ -8,7 +8,7 @@ export const DeadLetterParams = z.object({
   sequence: toNumber.min(1).meta({ description: 'The sequence of the original message in the log', examples: [7] }),
 })
 
-/** The first `limit` dead letters after the sequence `after`. */
+/** Selects the first `limit` dead letters after the sequence `after`. */
 export const DeadLetterQuery = z.object({
   limit: PageQuery.shape.limit,
   after: toNumber
@@ -29,19 +29,21 @@ const EXAMPLE = {
 export const DeadLetter = z
   .object({
     sequence: z.int().min(1).meta({ description: 'The sequence of the original message in the log' }),
-    subject: z.string().optional().meta({ description: 'The subject of the message; embedded mode has none' }),
-    reason: z.string().meta({ description: 'Why it is not counted, in printable ASCII' }),
-    at: z.iso.datetime({ offset: true }).meta({ description: 'When it became a dead letter (RFC 3339)' }),
-    size: z.int().min(0).meta({ description: 'Size of the body in bytes' }),
-    bodyOmitted: z
-      .literal(true)
+    subject: z
+      .string()
       .optional()
-      .meta({ description: 'The copy has no body, because it did not fit; only the original in the log has it' }),
+      .meta({ description: 'The subject of the message; absent in embedded mode, which has no subjects' }),
+    reason: z.string().meta({ description: 'Why the message is not counted, in printable ASCII' }),
+    at: z.iso.datetime({ offset: true }).meta({ description: 'When the message became a dead letter (RFC 3339)' }),
+    size: z.int().min(0).meta({ description: 'Size of the body in bytes' }),
+    bodyOmitted: z.literal(true).optional().meta({
+      description: 'True if the copy has no body because the body did not fit. Only the original in the log has it',
+    }),
   })
   .meta({ id: 'DeadLetter', examples: [EXAMPLE] })
 export type DeadLetter = z.infer<typeof DeadLetter>
 
-/** In the order of their sequences. `next` is the `after` of the next page, or null on the last page. */
+/** A page of dead letters in ascending order of their sequences. `next` is the `after` of the next page, or null. */
 export const DeadLetterPage = z
   .object({ deadLetters: z.array(DeadLetter), next: z.int().nullable() })
   .meta({ id: 'DeadLetterPage', examples: [{ deadLetters: [EXAMPLE], next: null }] })
@@ -51,8 +53,10 @@ export const DeadLetterContent = DeadLetter.extend({
   headers: z
     .record(z.string(), z.array(z.string()))
     .meta({ description: 'The headers of the message; empty if they are malformed' }),
-  body: z.string().optional().meta({ description: 'Absent if the log no longer has it' }),
-  encoding: z.enum(['utf-8', 'base64']).meta({ description: 'Of `body`: base64 if it is not valid UTF-8' }),
+  body: z.string().optional().meta({ description: 'Absent if the log no longer has the body' }),
+  encoding: z
+    .enum(['utf-8', 'base64'])
+    .meta({ description: 'The encoding of `body`: base64 if the original is not valid UTF-8' }),
 }).meta({ id: 'DeadLetterContent', examples: [{ ...EXAMPLE, headers: {}, body: 'not json', encoding: 'utf-8' }] })
 export type DeadLetterContent = z.infer<typeof DeadLetterContent>
 
@@ -76,12 +80,12 @@ export const DeadLetterNotFound = z
   })
 export type DeadLetterNotFound = z.infer<typeof DeadLetterNotFound>
 
-/** It was replayed or deleted before, and neither can be repeated. */
+/** The 409 response for a dead letter that has already been replayed or deleted. Neither can be repeated. */
 export const DeadLetterResolved = z
   .object({
     sequence: z.int(),
     status: z.enum(['Dead letter already replayed', 'Dead letter already deleted']),
-    at: z.iso.datetime({ offset: true }).meta({ description: 'When that happened (RFC 3339)' }),
+    at: z.iso.datetime({ offset: true }).meta({ description: 'When it was replayed or deleted (RFC 3339)' }),
     requestId,
   })
   .meta({

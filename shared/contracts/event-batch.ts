@@ -10,8 +10,8 @@ export const SerialRange = z.object({ producer: z.string().min(1), from: Serial,
 export type SerialRange = z.infer<typeof SerialRange>
 
 /**
- * `POST /events`: the views in the log between the sequences `after` (exclusive) and `through` (inclusive). Without
- * views, and with `through` equal to `after`, it is a report: it only tells the end of the log.
+ * `POST /events`: the views in the log between the sequences `after` (exclusive) and `through` (inclusive). A body
+ * without views whose `through` equals `after` is a report: it only reports the end of the log.
  */
 export const EventBatch = z
   .strictObject({
@@ -32,7 +32,7 @@ export const EventBatch = z
       .array(SerialRange)
       .max(MAX_VIEWS_PER_BATCH)
       .optional()
-      .meta({ description: 'Serials in dead letters: not counted, but not lost' }),
+      .meta({ description: 'Serials in dead letters: their views are not counted, but they are not lost' }),
     end: z.int().nonnegative().optional().meta({ description: 'Sequence of the last message in the log' }),
     oldest: z.iso
       .datetime({ offset: true })
@@ -46,7 +46,7 @@ export const EventBatch = z
   .meta({
     id: 'EventBatch',
     description:
-      '`through` is greater than `after`, or equal to it in a report: a batch with `end` and without views, which only tells the end of the log',
+      '`through` is greater than `after`, or equal to `after` in a report: a batch with `end` and without views, which only reports the end of the log',
     examples: [
       {
         stream: '2026-11-20T21:00:00.123456789Z',
@@ -60,7 +60,7 @@ export type EventBatch = z.infer<typeof EventBatch>
 
 type Range = { after: number; through: number; views: readonly View[]; end?: number | undefined }
 
-/** Whether a batch only tells the end of the log. */
+/** Returns true if a batch only reports the end of the log. */
 export function isReport({ after, through, views, end }: Range): boolean {
   return through === after && views.length === 0 && end !== undefined
 }

@@ -38,8 +38,8 @@ export const LiveSnapshot = z
 export type LiveSnapshot = z.infer<typeof LiveSnapshot>
 
 /**
- * `event: changes`: the counts that changed since the previous event; none in a heartbeat of counting. Between snapshots, counts only rise, so every id
- * in the new top list is in the previous list or in this event.
+ * `event: changes`: the counts that changed since the previous event; a heartbeat has none. Between snapshots, counts
+ * only rise, so every id in the new top list is in the previous list or in this event.
  */
 export const LiveChanges = z
   .object({ views, assets: countById, users: countById, seconds })
@@ -52,8 +52,8 @@ export type LiveEvent = { event: 'snapshot'; data: LiveSnapshot } | { event: 'ch
 export const LIVE_DESCRIPTION =
   'Server-sent events: a `snapshot`, then `changes`, at most 4 per second. ' +
   '`Last-Event-ID` resumes within 15 s; a comment line is sent as a heartbeat. ' +
-  'While counts are current, there is an event at least every second, if need be without changes; ' +
-  'while they are behind the log, there is none'
+  'While counts are current, an event is sent at least every second, even without changes. ' +
+  'While counts are behind the log, no event is sent'
 export const LiveStream = {
   type: 'text/event-stream',
   example: [

@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import { SerialRange } from './event-batch.ts'
 
-/** `GET /events/lost`: the views that the log acknowledged and lost, as far as reporting has counted it. */
+/**
+ * `GET /events/lost`: the views that the log acknowledged and lost, in the part of the log that reporting has counted.
+ */
 export const LostViews = z
   .object({
     views: z.int().nonnegative(),

@@ -9,7 +9,7 @@ export type DependencyState = z.infer<typeof DependencyState>
 export const Circuit = z.enum(['closed', 'open', 'half-open'])
 export type Circuit = z.infer<typeof Circuit>
 
-/** How far the log is forwarded. `stalled`: the lag is over 5 s, and the backlog does not shrink. */
+/** The progress of queue-listener. `stalled`: the lag is over 5 s, and the backlog does not shrink. */
 export const Forwarding = z
   .object({
     state: z.enum(['running', 'stalled', 'unknown']),
@@ -19,8 +19,8 @@ export const Forwarding = z
 export type Forwarding = z.infer<typeof Forwarding>
 
 /**
- * `GET /readyz`: whether the service can serve, and the state of its dependencies. A `degraded` service can serve, but
- * does not do all of its work.
+ * `GET /readyz`: the readiness of the service and the state of its dependencies. A `degraded` service can serve
+ * requests, but does not do all of its work.
  */
 export const Readiness = z
   .object({
@@ -32,7 +32,7 @@ export const Readiness = z
     reasons: z
       .record(z.string(), z.string())
       .optional()
-      .meta({ description: 'Why a dependency is not up, in one line for a person' }),
+      .meta({ description: 'Why each dependency that is not up has failed, in one line for a person' }),
   })
   .meta({ id: 'Readiness', examples: [{ status: 'ready', dependencies: { nats: 'up' } }] })
 export type Readiness = z.infer<typeof Readiness>

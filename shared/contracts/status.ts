@@ -39,7 +39,7 @@ const statusTexts: Partial<Record<number, string>> = {
   507: 'Insufficient storage',
 }
 
-/** The `status` of a Problem with this status code. */
+/** Returns the `status` text of a Problem with this HTTP status code. */
 export function toStatusText(status: number): string {
   return statusTexts[status] ?? (status < 500 ? 'Invalid request' : 'Internal error')
 }

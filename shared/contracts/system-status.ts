@@ -3,7 +3,9 @@ import { Counting } from './counting.ts'
 import { Degraded } from './playback.ts'
 import { Circuit, DependencyState } from './readiness.ts'
 
-/** `degraded`: it responds, but is not ready, has stalled, is behind, or has an instance that is down. */
+/**
+ * `degraded`: the component responds, but is not ready, is stalled, is behind the log, or has an instance that is down.
+ */
 const ComponentState = z.enum([...DependencyState.options, 'degraded'])
 
 /** The state of one instance of a service. */
@@ -15,9 +17,9 @@ export const ComponentStatus = z.object({
   state: ComponentState,
   circuit: Circuit.optional(),
   waiting: z.int().nonnegative().optional().meta({
-    description: 'Work that waits: views in the outbox, or for queue-listener, messages that are not counted yet',
+    description: 'Size of the backlog: views in the outbox; for queue-listener, messages that are not counted yet',
   }),
-  stalled: z.boolean().optional().meta({ description: 'Whether queue-listener makes no progress' }),
+  stalled: z.boolean().optional().meta({ description: 'True while queue-listener makes no progress' }),
   counting: Counting.optional(),
   instances: z.array(InstanceStatus).optional().meta({ description: 'All instances, if there is more than one' }),
 })

@@ -36,7 +36,7 @@ export const LookedUpCounts = z
   .meta({ id: 'LookedUpCounts', examples: [{ assets: { '123': 0, '456': 2 }, users: { '8': 2 } }] })
 export type LookedUpCounts = z.infer<typeof LookedUpCounts>
 
-/** The response to a lookup. */
+/** The response to a batched lookup of counts. */
 export const LookupResponse = z.union([LookedUpCounts, LookupBehind])
 export type LookupResponse = z.infer<typeof LookupResponse>
 

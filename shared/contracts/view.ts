@@ -23,11 +23,14 @@ export const View = z
     userId: UserId,
     at: z.iso
       .datetime({ offset: true })
-      .meta({ description: 'When it was played (RFC 3339)', examples: ['2026-11-20T21:00:00.000Z'] }),
+      .meta({ description: 'Time of the play (RFC 3339)', examples: ['2026-11-20T21:00:00.000Z'] }),
     producer: z.string().min(1).optional().meta({
-      description: 'The producer, or without a serial, the CloudEvents `source`. Views without it are not deduplicated',
+      description:
+        'The producer; for a view without a serial, the CloudEvents `source`. Views without this field are not deduplicated',
     }),
-    serial: Serial.optional().meta({ description: 'Consecutive numbers of the views of a producer, starting at 1' }),
+    serial: Serial.optional().meta({
+      description: 'Number of this view among the views of its producer, starting at 1',
+    }),
     predecessor: Predecessor.optional().meta({
       description: 'An earlier producer of the same program, and its last acknowledged serial',
     }),

@@ -139,7 +139,7 @@ type Definition = ReturnType<typeof toDefinition>
 
 /** A service definition (https://developer.hashicorp.com/consul/api-docs/agent/service). */
 function toDefinition({ name, host, port }: Registration, advertised: string | undefined) {
-  // Without an address, Consul uses that of the agent, which is correct for a process that listens on all addresses.
+  // By default, Consul uses the agent's address, which is correct for a process that listens on all addresses.
   const address = advertised ?? (isWildcard(host) ? '' : host)
   return {
     id: `${name}-${address || host}-${port}`,

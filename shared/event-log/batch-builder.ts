@@ -19,7 +19,9 @@ export function createBatchBuilder(start: BatchStart) {
   const isEmpty = () => batch.through === batch.after
 
   return {
-    /** Whether a message with this many bytes and views fits into the batch. An empty batch accepts any message. */
+    /**
+     * Returns true if a message with this many bytes and views fits into the batch. An empty batch accepts any message.
+     */
     hasRoom: (size: number, count: number) =>
       isEmpty() ||
       (bytes + size <= MAX_BATCH_BYTES &&
@@ -52,7 +54,7 @@ export function emptyBatch(start: BatchStart): LogBatch {
   return { ...start, through: after, views: [], traces: [], messages: [], deadLetters: 0, rejected: [], pending: 0 }
 }
 
-/** Splits a batch in two at a message boundary, as evenly as possible. Undefined for a batch of one message. */
+/** Splits a batch in two at a message boundary, as evenly as possible. Returns undefined for a batch of one message. */
 export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
   const { messages, views } = batch
   const middle = messages.length >> 1

@@ -9,13 +9,13 @@ import { DEAD_LETTERS, endOf, findStream, REPLAYS, STREAM } from './stream.ts'
 
 type State = {
   incarnation: string
-  /** The sequence of the copy of each dead letter, by that of its original. */
+  /** The sequence of the copy of each dead letter, by the sequence of the original. */
   copies: Map<number, number>
   /** How dead letters were resolved, by the sequence of the original. */
   resolutions: Map<number, Resolution>
-  /** Copies of dead letters that have another copy, or were resolved by a process that ended before it removed them. */
+  /** Sequences of copies to remove: a second copy, or one whose dead letter is resolved but was not cleaned up. */
   superfluous: Set<number>
-  /** Number of messages on the subject of the dead letters, including those that are none. */
+  /** Number of messages on the subject of the dead letters, including messages that are not dead letters. */
   stored: number
   readUpTo: { copies: number; resolutions: number }
 }
@@ -30,18 +30,19 @@ export type DeadLetterIndex = {
   /** The sequence of the copy of an unresolved dead letter. */
   copyOf(sequence: number): number | undefined
   resolutionOf(sequence: number): Resolution | undefined
-  /** What the copies say about these unresolved dead letters. Omits those that were removed in the meantime. */
+  /** Reads the copies of these unresolved dead letters. Omits copies that were removed in the meantime. */
   heads(sequences: readonly number[]): Promise<DeadLetterHead[]>
   /** Removes superfluous copies. */
   cleanUp(): Promise<void>
 }
 
 /**
- * Which messages of the log are dead letters, and which of those are resolved. It holds two numbers for each; readers
- * share it, so that each is read once.
+ * An index of the dead letters in the log, and of their resolutions. It holds two numbers per dead letter. All readers
+ * share it, so that each dead letter is read once.
  *
  * A dead letter is resolved by the first message on `events.view.dead-letter.<sequence>` that follows the original and
- * has the headers of a replay or, without a body, of a deletion. Any other message there is like one of any producer.
+ * has the headers of a replay or, without a body, of a deletion. Any other message on that subject is an ordinary
+ * message.
  */
 export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadLetterIndex {
   let state = emptyState('')
@@ -51,16 +52,16 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
     const jsm = await openJetStreamManager(nats)
     const stream = await findStream(jsm)
     const stored = stream?.state.subjects?.[DEAD_LETTERS] ?? 0
-    // Expired or purged: only reading all of them again shows which.
+    // Some copies have expired or were purged. To find out which copies are left, read all of them again.
     const incarnation = stream ? endOf(stream).incarnation : ''
     const isStale = state.incarnation !== incarnation || stored < state.stored
     const next = isStale ? emptyState(incarnation) : state
     if (stream) {
-      // In this order: a copy is removed after its dead letter is resolved, so one of the two is always found.
+      // Copies first: a copy is removed only after its dead letter is resolved, so one of the two is always found.
       for await (const message of scan(nats, jsm, DEAD_LETTERS, next.readUpTo.copies + 1)) addCopy(next, message)
       for await (const message of scan(nats, jsm, REPLAYS, next.readUpTo.resolutions + 1)) addResolution(next, message)
     }
-    // Only once it is complete, because others read it meanwhile.
+    // Replace the index only once the new one is complete, because others read it in the meantime.
     state = next
   }
 
@@ -68,7 +69,7 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
 
   return {
     refresh() {
-      // One after the other: each continues where the previous one ended.
+      // Refreshes run one after another, because each continues where the previous one ended.
       const refreshed = lastRefresh.catch(() => undefined).then(update)
       lastRefresh = refreshed
       refreshed.catch(() => undefined)
@@ -96,7 +97,7 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
       if (current.superfluous.size === 0) return
       const jsm = await openJetStreamManager(nats)
       for (const copy of current.superfluous) {
-        // If it fails, another process has removed it, or the next call will.
+        // If the removal fails, another process has removed the copy, or the next call will.
         const isRemoved = await jsm.streams.deleteMessage(STREAM, copy).catch(() => false)
         if (isRemoved && current.superfluous.delete(copy)) current.stored -= 1
       }

@@ -10,14 +10,14 @@ const MAX_LOGGED = 1_000
 export type RejectedMessage = Pick<JsMsg, 'subject' | 'data'> & {
   sequence: number
   reason: string
-  /** Throws if they are malformed. */
+  /** Returns the headers of the message. Throws if they are malformed. */
   headers: () => MsgHdrs | undefined
 }
 
 export type DeadLetterWriter = {
-  /** Adds a message to those that flush() copies to the dead-letter subject. */
+  /** Adds a message to the messages that flush() copies to the dead-letter subject. */
   add(message: RejectedMessage): void
-  /** Resolves once every added message is stored. Those that were stored or resolved before are not stored again. */
+  /** Resolves once every added message is stored. Messages that are already stored or resolved are not stored again. */
   flush(): Promise<void>
 }
 
@@ -32,11 +32,11 @@ export function createDeadLetterWriter({ js, maxPayload, index, log }: Deps): De
     if (index.copyOf(sequence) !== undefined || index.resolutionOf(sequence)) return
     const room = maxPayload - OWN_HEADER_BYTES
     const fits = data.length <= room
-    const all = copyHeaders(message.headers, fits ? room - data.length : room)
-    setRejected(all, { sequence, subject, reason, size: data.length })
-    if (!fits) all.set(BODY_OMITTED, 'too-large')
-    // Deduplicates the letters of two listeners that read the same message at the same time.
-    const options = { headers: all, msgID: `dead-letter-${index.incarnation()}-${sequence}` }
+    const copied = copyHeaders(message.headers, fits ? room - data.length : room)
+    setRejected(copied, { sequence, subject, reason, size: data.length })
+    if (!fits) copied.set(BODY_OMITTED, 'too-large')
+    // Deduplicates the copies if two listeners read the same message at the same time.
+    const options = { headers: copied, msgID: `dead-letter-${index.incarnation()}-${sequence}` }
     const { duplicate } = await js.publish(DEAD_LETTERS, fits ? data : new Uint8Array(), options)
     if (duplicate) return
     const line = { subject: toLine(subject, MAX_LOGGED), sequence, reason: toLine(reason, MAX_LOGGED) }

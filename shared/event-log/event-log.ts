@@ -8,7 +8,9 @@ import type { TraceContext } from '../tracing/trace-context.ts'
 /** A view to append, with the id and the trace context of the request that caused it. */
 export type NewView = Omit<View, 'producer'> & { requestId?: string } & Partial<TraceContext>
 
-/** The views in the messages after `after`, up to and including `through`. None if all messages were skipped. */
+/**
+ * The views in the messages after `after`, up to and including `through`. It has no views if all messages were skipped.
+ */
 export type LogBatch = {
   incarnation: string
   after: number
@@ -22,9 +24,9 @@ export type LogBatch = {
   traces: TraceContext[]
   /** The messages that the views came from, in order, with the number of views of each. */
   messages: { sequence: number; views: number }[]
-  /** Number of messages in the range that are dead letters, neither replayed nor deleted. They are skipped. */
+  /** Number of unresolved dead letters in the range. They are skipped. */
   deadLetters: number
-  /** The serials in these messages, as far as they can be read. */
+  /** The serials in skipped messages, as far as they can be read. */
   rejected: (SerialRange & { sequence: number })[]
   /** Number of messages after `through` when the batch was read. */
   pending: number
@@ -38,7 +40,7 @@ export class LogRolledBackError extends Error {
   override name = 'LogRolledBackError'
 }
 
-/** The server has removed the reader, as it does after a long pause of this process. Nothing is lost. */
+/** The server removed the idle reader, for example after a long pause of this process. No message is lost. */
 export class ReadInterruptedError extends Error {
   override name = 'ReadInterruptedError'
 }
@@ -60,8 +62,9 @@ export type Producer = {
 export type Resolution = { action: 'replayed' | 'deleted'; at: string }
 
 /**
- * `resolved`: done now, by the message at `sequence` of the log (0 if none was needed); `views` were appended.
- * `already resolved`: done before, possibly by another process. `invalid`: refused, and nothing is changed.
+ * `resolved`: resolved by this call, with the message at `sequence` in the log (0 if none was needed), which has
+ * `views` views. `already resolved`: resolved earlier, possibly by another process. `invalid`: refused; nothing was
+ * changed.
  */
 export type Resolved =
   | { outcome: 'resolved'; sequence: number; views: number }
@@ -73,16 +76,16 @@ export type Resolved =
 export type DeadLetterDetails = DeadLetter & { headers: Record<string, string[]>; body: Uint8Array | undefined }
 
 /**
- * The messages that are not counted until they are repaired. Each is named by its sequence in the log, and is replayed
- * or deleted once; the original stays in the log and is skipped. The methods throw UnavailableError if the log is
- * unavailable.
+ * The messages that are not counted until they are repaired. A dead letter is identified by its sequence in the log,
+ * and is replayed or deleted once. The original stays in the log and is skipped. The methods throw UnavailableError if
+ * the log is unavailable.
  */
 export type DeadLetters = {
   list(page: { after?: number | undefined; limit: number }): Promise<DeadLetterPage>
   get(sequence: number): Promise<DeadLetterDetails | undefined>
   /**
    * Appends the views of a dead letter exactly once, with their ids, to `events.view.dead-letter.<sequence>`.
-   * @param corrected replaces the body; may not have other event ids
+   * @param corrected replaces the body; must not contain new event ids
    */
   replay(sequence: number, corrected?: Uint8Array): Promise<Resolved>
   delete(sequence: number): Promise<Resolved>
@@ -92,10 +95,10 @@ export type DeadLetters = {
 
 /** One ordered, durable log of views. */
 export type EventLog = AsyncDisposable & {
-  /** Its name as a dependency in `/readyz`. */
+  /** The name of the log in `/readyz`. */
   name: string
   state: () => DependencyState
-  /** Why it is not up. */
+  /** Why the log is not up. */
   reason?: () => string | undefined
   /**
    * @param source the CloudEvents `source` of its events is `<source>/<id>`
@@ -117,6 +120,6 @@ export type EventLog = AsyncDisposable & {
   deadLetters: DeadLetters
   /** The position of the last message. */
   end(): Promise<LogPosition>
-  /** The backlog of a reader at this position, dead letters included. Empty if the log does not exist yet. */
+  /** Returns the backlog of a reader at this position, including dead letters. Empty if the log does not exist yet. */
   backlog(after: LogPosition | undefined): Promise<Backlog>
 }

@@ -12,16 +12,16 @@ import type { DeadLetterHead } from './resolution.ts'
 import { replaySubject, STREAM } from './stream.ts'
 import { BATCH_CONTENT_TYPE } from './view-events.ts'
 
-/** Room for the headers of a replay beside its body. */
+/** Room for the headers of a replay, in addition to its body. */
 const HEADER_BYTES = 4 * 1024
-/** Each attempt fails only because another process resolved the letter, or published on the subject of its replay. */
+/** Maximum attempts. One fails only if another process resolved the letter, or published on the replay's subject. */
 const MAX_ATTEMPTS = 5
 
 type Deps = { nats: NatsLink; index: DeadLetterIndex; maxPayload: () => number }
 
 /** The dead letters of the log in JetStream. */
 export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): DeadLetters {
-  /** Reads the index, and removes what a process that ended left behind. */
+  /** Reads the index, and removes copies that a process left behind when it was killed. */
   async function refresh(): Promise<void> {
     await index.refresh()
     await index.cleanUp()
@@ -37,19 +37,19 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
   }
 
   /**
-   * Publishes the message that decides what happens to a dead letter, unless there is one. The expected sequence makes
-   * that atomic: 0, or that of a message which other programs published there.
+   * Publishes the message that resolves a dead letter, unless it is already resolved. The expected sequence makes this
+   * atomic: it is 0, or the sequence of the last message that another program published on the subject.
    */
   async function decide(sequence: number, encode: (found: Found) => Decision): Promise<Resolved> {
     const jsm = await openJetStreamManager(nats)
     const subject = replaySubject(sequence)
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      // Before the index is read, so that it covers all messages up to this one.
+      // Read the last message before the index, so that the index covers all messages up to it.
       const lastSubjectSequence = (await lastMessage(jsm, STREAM, subject))?.seq ?? 0
       const found = await find(sequence)
       const resolution = index.resolutionOf(sequence)
       if (resolution) return { outcome: 'already resolved', resolution }
-      // Otherwise the copy was removed after the index was read, because another process resolved it.
+      // If the index has a copy that was not found, another process has resolved the dead letter: try again.
       if (!found && index.copyOf(sequence) === undefined) return { outcome: 'not found' }
       if (!found) continue
       const { data, headers: own, views } = encode(found)
@@ -65,7 +65,9 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
     throw new Error(`other programs keep changing ${subject}`)
   }
 
-  /** The decision stands once it is stored; if the copy cannot be removed now, the next call removes it. */
+  /**
+   * The dead letter is resolved once the message is stored. If the copy cannot be removed now, the next call does it.
+   */
   async function resolve(sequence: number, encode: (found: Found) => Decision): Promise<Resolved> {
     const resolved = await decide(sequence, encode)
     if (resolved.outcome === 'resolved') await refresh().catch(() => undefined)
@@ -91,7 +93,7 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
       }),
     replay: (sequence, corrected) =>
       refuseInvalid(async () => {
-        // Before the look-up: an invalid body is invalid for any dead letter.
+        // Validate before the look-up, because an invalid body is invalid for any dead letter.
         if (corrected) validateReplay(corrected, sequence, new Date().toISOString())
         return available(nats, () => resolve(sequence, (found) => toReplay(found, corrected, maxPayload())))
       }),
@@ -117,12 +119,12 @@ function toReplay(found: Found, corrected: Uint8Array | undefined, maxPayload: n
   const { data, views } = encodeReplay({ sequence: head.sequence, body: bodyOf(found), storedAt }, corrected)
   const size = Buffer.byteLength(data) + HEADER_BYTES
   if (size > maxPayload) {
-    throw new InvalidReplayError(`it would have ${size} bytes, and the maximum of NATS (max_payload) is ${maxPayload}`)
+    throw new InvalidReplayError(`it would have ${size} bytes, but NATS allows at most ${maxPayload} (max_payload)`)
   }
   return { data, views, headers: withHeaders({ 'Content-Type': BATCH_CONTENT_TYPE, [REPLAYED]: 'true' }) }
 }
 
-/** That of the original, or of its copy once the original has expired. */
+/** The body of the original, or of its copy once the original has expired. */
 function bodyOf({ head, original, copy }: Found): Uint8Array | undefined {
   return original?.data ?? (head.bodyOmitted ? undefined : copy?.data)
 }
@@ -132,12 +134,12 @@ function toDeadLetter({ sequence, subject, reason, at, size, bodyOmitted }: Dead
 }
 
 function withHeaders(values: Record<string, string>): MsgHdrs {
-  const all = headers()
-  for (const [name, value] of Object.entries(values)) all.set(name, value)
-  return all
+  const messageHeaders = headers()
+  for (const [name, value] of Object.entries(values)) messageHeaders.set(name, value)
+  return messageHeaders
 }
 
-/** @throws UnavailableError if the log is unavailable, unless `work` finds the replay invalid */
+/** @throws InvalidReplayError from `work`; UnavailableError for any other failure */
 async function available<Result>(nats: NatsLink, work: () => Promise<Result>): Promise<Result> {
   try {
     nats.connection()

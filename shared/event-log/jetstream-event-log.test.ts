@@ -83,7 +83,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     lines: () => lines,
   }))
 
-  test('the owner sets the maximum age of the stream; without a setting, it stays unchanged', async () => {
+  test('the owner sets the maximum age of the stream; without a setting, the maximum age stays unchanged', async () => {
     const maxAge = async (maxAgeMs?: number, isOwner = true) => {
       await using link = openNatsLink({ servers: [nats.url], name: 'test', log })
       await link.up(AbortSignal.timeout(5_000))
@@ -152,10 +152,10 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
 
   test.each([
     ['the serials of another producer', { source: '/tv/other', serial: '1' }],
-    ['a serial of a producer with a longer name', { source: '/tv/x.tv', serial: '1' }],
+    ['a serial and a source that ends with a longer producer name', { source: '/tv/x.tv', serial: '1' }],
     ['a serial that is not a decimal number', { source: '/tv/tv', serial: '01' }],
     ['a serial that a number cannot represent', { source: '/tv/tv', serial: '9'.repeat(16) }],
-    ['a serial that is a number', { source: '/tv/tv', serial: 1 }],
+    ['a serial that is a JSON number', { source: '/tv/tv', serial: 1 }],
   ])('an event with %s is a dead letter', async (_, attributes) => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
@@ -164,7 +164,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(batch).toMatchObject({ deadLetters: 1, rejected: [] })
   })
 
-  test('a dead letter accounts for the serials that it holds', async () => {
+  test('a batch contains the serials in a dead letter, so that they do not count as lost', async () => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
     const events = ['3', '4'].map((serial) => ({ ...TV_EVENT, source: '/tv/tv', serial, data: {} }))
@@ -303,11 +303,14 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
   })
 
   describe('dead letters', () => {
-    /** Publishes with headers; an array has several values of one. Returns the sequence. */
+    /** Publishes a message with headers, which may have several values each. Returns the sequence. */
     async function publishWith(subject: string, body: string, values: Record<string, string | string[]>) {
-      const all = headers()
-      for (const [name, value] of Object.entries(values)) for (const one of [value].flat()) all.append(name, one)
-      return nats.use(async (connection) => (await connection.jetstream().publish(subject, body, { headers: all })).seq)
+      const messageHeaders = headers()
+      for (const [name, value] of Object.entries(values))
+        for (const one of [value].flat()) messageHeaders.append(name, one)
+      return nats.use(
+        async (connection) => (await connection.jetstream().publish(subject, body, { headers: messageHeaders })).seq,
+      )
     }
 
     const countOn = (subject: string) =>
@@ -384,7 +387,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     })
 
     test.each(['list', 'replay', 'delete', 'read'])(
-      'whose copy was left behind after it was resolved is removed by the next %s',
+      'that is resolved, but whose copy was left behind, is removed from events.rejected by the next %s',
       async (call) => {
         await using eventLog = await openWithLetter()
         await publishWith('events.view.dead-letter.1', '', resolving(1, 'Deleted'))
@@ -408,7 +411,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await sequencesOf(other)).toEqual([])
     })
 
-    test('is listed no more once it is purged', async () => {
+    test('is no longer listed once it is purged', async () => {
       await using eventLog = await openWithLetter()
       expect(await sequencesOf(eventLog)).toEqual([1])
       await nats.use(async (connection) =>
@@ -435,7 +438,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(idsOf(await readToEnd(eventLog)).filter((id) => id === 'a')).toHaveLength(1)
     })
 
-    test('is not resolved by a message on the subject of another one', async () => {
+    test('is not resolved by a message on the subject of another dead letter', async () => {
       await using eventLog = await openWithLetter()
       await publish('events.view.tv', 'not json')
       await readToEnd(eventLog)
@@ -454,7 +457,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await sequencesOf(eventLog)).toEqual([1, 2])
     })
 
-    test('is a garbage message on the subject of a replay, too', async () => {
+    test('may also be an invalid message on the subject of a replay', async () => {
       await using eventLog = await open()
       await eventLog.end()
       await publish('events.view.dead-letter.1', 'garbage')
@@ -465,7 +468,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await sequencesOf(eventLog)).toEqual([])
     })
 
-    test('that is forged hides no valid message', async () => {
+    test('that another program forged does not hide a valid message', async () => {
       await using eventLog = await open()
       const view = createView()
       await eventLog.append([view], never)
@@ -474,7 +477,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await sequencesOf(eventLog)).toEqual([])
     })
 
-    test('whose subject is as long and wide as NATS allows is stored', async () => {
+    test('is stored even if it is as large as NATS allows and its subject is long and not ASCII', async () => {
       await using eventLog = await open()
       await eventLog.end()
       const subject = `events.view.${'€'.repeat(1_000)}`
@@ -483,7 +486,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await sequencesOf(eventLog)).toEqual([1])
     })
 
-    test('that would be larger than a message may be is refused, and stays', async () => {
+    test('stays unresolved if its replay would be larger than NATS allows', async () => {
       await using eventLog = await open()
       await eventLog.append(createViews(1), never)
       await eventLog.reject(1, 'reporting responded 400')

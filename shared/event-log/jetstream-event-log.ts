@@ -23,7 +23,7 @@ const FETCH_MESSAGES = 256
 const FETCH_EXPIRES_MS = 2_000
 const CONSUMER_IDLE_MS = 60_000
 const CLOSE_TIMEOUT_MS = 200
-/** Of a server that does not say. */
+/** Assumed if the server does not announce its `max_payload`. */
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
 type Deps = StreamOptions & { nats: NatsLink; log: Logger }
@@ -130,7 +130,7 @@ function startingPosition(after: LogPosition | undefined, end: LogPosition): Omi
   throw new LogRolledBackError(`the log ends at ${end.sequence}, before the position ${after.sequence}`)
 }
 
-/** An ephemeral consumer without acknowledgements. The server removes it once it is idle. */
+/** An ephemeral consumer without acknowledgements. The server removes an idle consumer. */
 async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequence: number): Promise<Consumer> {
   const { name } = await jsm.consumers.add(STREAM, {
     deliver_policy: DeliverPolicy.StartSequence,
@@ -146,7 +146,7 @@ async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequen
 
 /**
  * Without acknowledgements, messages that the server sent to an abandoned pull are never redelivered. The next message
- * reveals the gap; if there is none, only the server's delivery count does.
+ * reveals the gap; if no message follows, only the server's delivery count reveals it.
  */
 async function assertNoneLost(consumer: Consumer, delivered: number): Promise<void> {
   const info = await consumer.info()

@@ -12,7 +12,7 @@ const MAX_VIEWS_PER_MESSAGE = 500
 type Deps = { nats: NatsLink; options: StreamOptions; source: string; resumed: string | undefined }
 
 /**
- * Appends to its own subject, `events.view.<id>`, with optimistic concurrency: each message has the expected last
+ * Appends to its own subject, `events.view.<id>`, with optimistic concurrency: each message names the expected last
  * sequence of the subject, so that it cannot be stored twice. If an acknowledgement is lost, the last message on the
  * subject shows whether the message was stored.
  */
@@ -75,7 +75,7 @@ function contentType(): MsgHdrs {
   return messageHeaders
 }
 
-/** Whether it is certain that the message was not stored: wrong expected sequence, or no stream. */
+/** Returns true if the message was certainly not stored: the expected sequence was wrong, or there is no stream. */
 function isNotStored(error: unknown): boolean {
   return isWrongLastSequence(error) || isNoResponders(error)
 }

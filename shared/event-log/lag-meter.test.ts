@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { createLagMeter } from './lag-meter.ts'
 
-test('the lag is infinite until the reader has counted what the log held at the first observation', () => {
+test('the lag is infinite until the reader has counted all messages that the log had at the first observation', () => {
   const { lag, at } = setUp()
   at(0, 10, 100)
   at(500, 99, 200)
@@ -16,7 +16,7 @@ test('the lag is zero once everything is counted', () => {
   expect(lag()).toBe(0)
 })
 
-test('the lag grows while the reader stands still, also if the log does not grow', () => {
+test('the lag grows while the reader makes no progress, even if the log does not grow', () => {
   const { lag, at } = setUp()
   at(0, 10, 10)
   at(1_000, 10, 11)

@@ -1,15 +1,15 @@
 export type LagMeter = {
-  /** The sequence up to which the reader has counted, and the sequence of the last message in the log. */
+  /** Takes the sequence up to which the reader has counted, and the sequence of the last message in the log. */
   observe(counted: number, end: number): void
-  /** How long the reader takes to count what the log holds, in milliseconds. Infinite until it has done so once. */
+  /** The lag in milliseconds. Infinite until the reader has reached a mark for the first time. */
   lagMs(): number
-  /** From when on the lag has been growing; undefined if the reader has counted everything. */
+  /** When the lag started to grow; undefined if the reader has counted everything. */
   laggingSince(): number | undefined
 }
 
 /**
- * Measures the lag of a reader: it marks the end of the log, and takes the time until the reader is there. It needs no
- * clock but its own, which may differ from the one that dates the messages.
+ * Measures the lag of a reader: it marks the end of the log and measures how long the reader takes to get there. It
+ * uses only its own clock, which may differ from the one that timestamps the messages.
  */
 export function createLagMeter(now: () => number = () => performance.now()): LagMeter {
   let mark: { end: number; at: number } | undefined

@@ -3,32 +3,32 @@ import { openJetStreamManager, toJetStreamReason } from '../nats/jetstream.ts'
 import { NatsDownError, type NatsLink } from '../nats/link.ts'
 import { findStream } from './stream.ts'
 
-/** How often to check that JetStream responds, while neither appends nor pulls show it. */
+/** How often to check that JetStream responds while there are no appends or pulls. */
 const PROBE_MS = 1_000
 
-/** A failed append is retried much sooner. Without a retry, the failure says nothing any more. */
+/** A failure this long ago is dropped once a probe succeeds. A failed append is normally retried much sooner. */
 const FORGET_MS = 5_000
 
-/** The state of the log, derived from what appends and pulls bring back. */
+/** The state of the log, derived from the outcomes of appends and pulls. */
 export type LogHealth = AsyncDisposable & {
   state: () => DependencyState
   /** Why the log is not up. */
   reason: () => string | undefined
-  /** Notes the outcome of an append or a pull: the error, or nothing on success. */
+  /** Notes the outcome of an append or a pull: the error, or undefined on success. */
   note(error?: unknown): void
-  /** Notes the outcome of `work`, and returns it. */
+  /** Runs `work`, notes its outcome, and returns its result. */
   observe<Result>(work: Promise<Result>): Promise<Result>
 }
 
 export function createLogHealth(nats: NatsLink): LogHealth {
   let notedAt = 0
-  /** The connection over which something came back. */
+  /** The connection over which an append, pull or probe has succeeded. */
   let proven: AbortSignal | undefined
   let failure: string | undefined
   let probeFailure: string | undefined
 
   function note(error?: unknown): void {
-    // The link reports it, and its end.
+    // The link itself reports when NATS goes down and comes back.
     if (error instanceof NatsDownError) return
     notedAt = performance.now()
     failure = error === undefined ? undefined : toJetStreamReason(error)

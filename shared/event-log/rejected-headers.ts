@@ -5,32 +5,37 @@ import { toLine } from '../runtime/printable.ts'
 const SEQUENCE = 'Rejected-Sequence'
 const SUBJECT = 'Rejected-Subject'
 const REASON = 'Rejected-Reason'
-/** The size of the original body in bytes. Letters of earlier versions lack it. */
+/** The size of the original body in bytes. Dead letters of earlier versions lack this header. */
 const SIZE = 'Rejected-Size'
-/** Present if the body is missing because it did not fit beside the headers. The original in the log has it. */
+/**
+ * Present if the body was omitted because it did not fit alongside the headers. The original in the log has the body.
+ */
 export const BODY_OMITTED = 'Rejected-Body-Omitted'
-/** Headers of the message that resolves a dead letter, beside those above. */
+/** Additional headers of the message that resolves a dead letter. */
 export const REPLAYED = 'Rejected-Replayed'
 export const DELETED = 'Rejected-Deleted'
 
 const MAX_REASON = 500
 const MAX_SUBJECT = 1_000
 
-/** More than the headers above can have. */
+/** Upper bound for the total size of the headers above. */
 export const OWN_HEADER_BYTES = 4 * 1024
 
-/** What the headers say about a rejected message. */
+/** A rejected message, as described by these headers. */
 export type Rejected = { sequence: number; subject: string; reason: string; size?: number | undefined }
 
 /** Sets the headers of a dead letter, escaped and bounded. */
-export function setRejected(all: MsgHdrs, { sequence, subject, reason, size }: Rejected): void {
-  all.set(SEQUENCE, String(sequence))
-  all.set(SUBJECT, toLine(subject, MAX_SUBJECT))
-  all.set(REASON, toLine(reason, MAX_REASON))
-  if (size !== undefined) all.set(SIZE, String(size))
+export function setRejected(target: MsgHdrs, { sequence, subject, reason, size }: Rejected): void {
+  target.set(SEQUENCE, String(sequence))
+  target.set(SUBJECT, toLine(subject, MAX_SUBJECT))
+  target.set(REASON, toLine(reason, MAX_REASON))
+  if (size !== undefined) target.set(SIZE, String(size))
 }
 
-/** Undefined unless all of them are there, and the sequence is below `limit`: any client may have forged the message. */
+/**
+ * Returns undefined if a required header is missing, or if the sequence is not below `limit`: any client may have
+ * forged the message.
+ */
 export function readRejected(read: () => MsgHdrs | undefined, limit: number): Rejected | undefined {
   const sequence = Number(headerOf(read, SEQUENCE))
   const subject = headerOf(read, SUBJECT)
@@ -45,7 +50,10 @@ export function readRejected(read: () => MsgHdrs | undefined, limit: number): Re
   }
 }
 
-/** Those of the original that fit and have no meaning for the server or this log; none if they are malformed. */
+/**
+ * Copies the headers of the original that fit and mean nothing to the server or this log. Returns no headers if those
+ * of the original are malformed.
+ */
 export function copyHeaders(read: () => MsgHdrs | undefined, maxBytes: number): MsgHdrs {
   const kept = headers()
   let bytes = 0
@@ -62,7 +70,7 @@ export function copyHeaders(read: () => MsgHdrs | undefined, maxBytes: number): 
   }
 }
 
-/** All values by name; none if the headers are malformed. */
+/** All header values by name; empty if the headers are malformed. */
 export function toRecord(read: () => MsgHdrs | undefined): Record<string, string[]> {
   try {
     return Object.fromEntries(entriesOf(read))
@@ -72,11 +80,11 @@ export function toRecord(read: () => MsgHdrs | undefined): Record<string, string
 }
 
 function entriesOf(read: () => MsgHdrs | undefined): (readonly [string, string[]])[] {
-  const all = read()
-  return all ? all.keys().map((name) => [name, all.values(name)] as const) : []
+  const source = read()
+  return source ? source.keys().map((name) => [name, source.values(name)] as const) : []
 }
 
-/** Undefined if there is no such header, or the headers are malformed: any client may have published the message. */
+/** Returns undefined without such a header, or if the headers are malformed: any client may have published them. */
 export function headerOf(read: () => MsgHdrs | undefined, name: string): string | undefined {
   try {
     return read()?.get(name) || undefined

@@ -5,7 +5,7 @@ import { decodeViews } from './view-events.ts'
 
 const MAX_REASON = 500
 
-/** The views of a dead letter cannot be replayed. The message says what is invalid, or names the limit. */
+/** The views of a dead letter cannot be replayed. The error message says what is invalid or which limit is exceeded. */
 export class InvalidReplayError extends Error {
   override name = 'InvalidReplayError'
 }
@@ -22,8 +22,8 @@ export type Original = { sequence: number; body: Uint8Array | undefined; storedA
 export type Replay = { data: string; views: number }
 
 /**
- * Encodes the views of a dead letter for its replay, from the original or from a corrected body. They keep their ids,
- * their times and all attributes except those that name the producer.
+ * Encodes the views of a dead letter for its replay, from the original or from a corrected body. The events keep their
+ * ids, times and all other attributes, except `source` and `serial`.
  * @throws InvalidReplayError
  */
 export function encodeReplay({ sequence, body, storedAt }: Original, corrected?: Uint8Array): Replay {
@@ -60,7 +60,7 @@ export async function refuseInvalid(replay: () => Promise<Resolved>): Promise<Re
   }
 }
 
-/** Makes an event one of the replay's producer: its serials start at 1, in the order of the events. */
+/** Assigns an event to the replay's producer, whose serials start at 1 and follow the order of the events. */
 function withProducer(
   event: unknown,
   { sequence, index, storedAt }: { sequence: number; index: number; storedAt: string },
@@ -71,7 +71,7 @@ function withProducer(
 }
 
 /**
- * A correction may drop an event, but adds none. Nothing is known about an original in which an event has no id.
+ * A correction may omit events, but must not add any. If an event of the original has no id, this cannot be checked.
  * @throws InvalidReplayError
  */
 function assertSameIds(original: unknown[] = [undefined], corrected: unknown[] = []): void {

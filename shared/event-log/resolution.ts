@@ -3,15 +3,15 @@ import type { Resolution } from './event-log.ts'
 import { BODY_OMITTED, DELETED, headerOf, REPLAYED, type Rejected, readRejected } from './rejected-headers.ts'
 import { replaySubject } from './stream.ts'
 
-/** What a copy says about a dead letter: the sequence of the copy, when it was stored (RFC 3339), and its size in bytes. */
+/** A copy of a dead letter: its sequence, when it was stored (RFC 3339), and the size of the body in bytes. */
 export type DeadLetterHead = Rejected & { copy: number; at: string; size: number; bodyOmitted: boolean }
 
-/** Whether a message deletes a dead letter. It is no dead letter itself. */
+/** Returns true if a message deletes a dead letter. Such a message is not a dead letter itself. */
 export function isDeletion(message: JsMsg): boolean {
   return readResolution(message)?.resolution.action === 'deleted'
 }
 
-/** Undefined for any other message. */
+/** Returns undefined if the message does not resolve a dead letter. */
 export function readResolution(message: JsMsg): { sequence: number; resolution: Resolution } | undefined {
   const { seq, subject, info } = message
   const read = () => message.headers
@@ -23,7 +23,7 @@ export function readResolution(message: JsMsg): { sequence: number; resolution: 
   return { sequence: rejected.sequence, resolution: { action: isDeleted ? 'deleted' : 'replayed', at } }
 }
 
-/** Undefined if the message is no dead letter. */
+/** Returns undefined if the message is not a dead letter. */
 export function toHead(message: JsMsg): DeadLetterHead | undefined {
   const rejected = readRejected(() => message.headers, message.seq)
   if (!rejected) return undefined
@@ -32,7 +32,7 @@ export function toHead(message: JsMsg): DeadLetterHead | undefined {
   return { ...rejected, copy: message.seq, at, size: rejected.size ?? sizeOf(message), bodyOmitted }
 }
 
-/** To a reader of headers only, the server appends the size as the last header of this name. */
+/** If only headers are requested, the server appends the size of the body as the last header of this name. */
 function sizeOf({ data, headers }: Pick<JsMsg, 'data' | 'headers'>): number {
   if (data.length > 0) return data.length
   const size = Number(headers?.values('Nats-Msg-Size').at(-1) ?? 0)

@@ -14,7 +14,7 @@ export async function* scan(
   subject: string,
   from: number,
 ): AsyncGenerator<JsMsg> {
-  // Creating a consumer costs more, and usually there is nothing new.
+  // Creating a consumer costs more than this check, and usually there are no new messages.
   if (!(await nextMessage(jsm, STREAM, subject, from))) return
   const { name } = await jsm.consumers.add(STREAM, {
     deliver_policy: DeliverPolicy.StartSequence,
@@ -44,7 +44,7 @@ async function* readAll(consumer: Consumer): AsyncGenerator<JsMsg> {
       yield message
     }
     if (!isEmpty) continue
-    // Those that were counted may have been removed.
+    // Messages that were pending at the start may have been removed since.
     pending = (await consumer.info()).num_pending
     if (pending > 0) throw new Error('the dead letters were not delivered')
   }

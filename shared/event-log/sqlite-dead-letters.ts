@@ -44,7 +44,7 @@ export function createSqliteDeadLetters({ db, log, append }: Deps) {
 
   const find = (sequence: number) => Row.optional().parse(selectOne.get(sequence))
 
-  /** In one transaction, so that it happens once, also if the process is killed. */
+  /** Resolves in one transaction, so that it happens exactly once even if the process is killed. */
   function resolve(sequence: number, action: Resolution['action'], replayOf?: (row: Row) => Replay): Resolved {
     const row = find(sequence)
     if (!row) return { outcome: 'not found' }
@@ -94,7 +94,7 @@ function toDeadLetter({ sequence, reason, rejected_at, data }: Row): DeadLetter 
   return { sequence, reason, at: rejected_at, size: Buffer.byteLength(data) }
 }
 
-/** @throws UnavailableError if it cannot be committed */
+/** @throws UnavailableError if the transaction cannot be committed */
 function inTransaction<Result>(db: DatabaseSync, work: () => Result): Result {
   db.exec('BEGIN')
   try {

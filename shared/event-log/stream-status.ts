@@ -30,7 +30,7 @@ export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamSta
   }
 }
 
-/** The number of dead letters that are neither replayed nor deleted, and why the last of them is not counted. */
+/** The number of dead letters that are neither replayed nor deleted, and the reason why the last one is not counted. */
 export async function readDeadLetterStatus(nats: Pick<NatsLink, 'connection'>) {
   const index = createDeadLetterIndex(nats)
   await index.refresh()

@@ -7,10 +7,10 @@ export const STREAM = 'EVENTS'
 export const VIEWS = 'events.view.>'
 export const DEAD_LETTERS = 'events.rejected'
 
-/** The subjects of replayed dead letters, which are views like any others. */
+/** The subjects of replayed dead letters, whose views are like any other views. */
 export const REPLAYS = 'events.view.dead-letter.*'
 
-/** The first message on it decides what happens to a dead letter. */
+/** The subject of the message that resolves a dead letter. */
 export function replaySubject(sequence: number): string {
   return `events.view.dead-letter.${sequence}`
 }
@@ -22,7 +22,7 @@ export type StreamOptions = {
   isOwner?: boolean
 }
 
-/** Creates the stream if it is missing. The owner updates its retention if that differs. */
+/** Creates the stream if it is missing. If the retention of an existing stream differs, the owner updates it. */
 export async function ensureStream(jsm: JetStreamManager, { maxAgeMs, isOwner }: StreamOptions): Promise<StreamInfo> {
   const limits: Partial<StreamConfig> = maxAgeMs === undefined ? {} : toLimits(maxAgeMs)
   try {
@@ -48,7 +48,7 @@ async function create(jsm: JetStreamManager, limits: Partial<StreamConfig>): Pro
       ...limits,
     })
   } catch (error) {
-    // Another process created it at the same time.
+    // Another process created the stream at the same time.
     if (!hasCode(error, STREAM_NAME_IN_USE)) throw error
   }
 }
@@ -68,7 +68,7 @@ export function producerOf(subject: string): string {
   return subject.slice(VIEWS.length - 1)
 }
 
-/** The stream, or undefined if there is none. Never creates it. */
+/** Returns the stream, or undefined if it does not exist. Never creates the stream. */
 export async function findStream(jsm: JetStreamManager): Promise<StreamInfo | undefined> {
   try {
     // The subject filter makes the response include the number of dead letters.

@@ -20,12 +20,12 @@ export const ViewEvent = z.looseObject({
   source: z
     .string()
     .min(1)
-    .meta({ description: 'The producer that appended it', examples: ['/play/Q1WAZ5Y7C8N3S9B2K4X6E0'] }),
+    .meta({ description: 'The producer that appended the event', examples: ['/play/Q1WAZ5Y7C8N3S9B2K4X6E0'] }),
   type: z.literal('video.viewed'),
   time: View.shape.at.optional(),
   serial: SerialText.optional().meta({
     description:
-      'Consecutive numbers of the events of a producer, starting at 1. Requires a source that ends with the producer',
+      'Number of this event among the events of its producer, starting at 1. Requires a source that ends with the producer',
     examples: ['1'],
   }),
   predecessor: Predecessor.shape.producer
@@ -62,12 +62,12 @@ export function encodeViews(views: readonly NewView[], source: string): string {
   )
 }
 
-/** The views of a message, and the trace contexts of those whose traces are recorded. */
+/** The views of a message, and the trace contexts of the views whose traces are recorded. */
 export type DecodedViews = {
   views: View[]
   traces: TraceContext[]
   isDeadLetter?: boolean
-  /** The serials in a message whose views are not counted. */
+  /** The serials in a message whose views are not counted; undefined if there are none. */
   rejected?: SerialRange | undefined
 }
 
@@ -77,12 +77,12 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 /**
  * Decodes a message: a CloudEvents batch, or a single event.
  * @param storedAt the default `time` of events (RFC 3339)
- * @param producer the producer to whose subject the message was appended; by default, the one in each source
+ * @param producer the producer to whose subject the message was appended; by default, the one in each `source`
  * @throws Error with a message that explains what is invalid
  */
 export function decodeViews(data: Uint8Array, storedAt: string, producer?: string): DecodedViews {
   const batch = parseBatch(data)
-  // Checked first, because the schema would validate every item, however long the batch is.
+  // The length is checked first, because the schema would validate every item, however long the batch is.
   if (batch.length > MAX_VIEWS_PER_BATCH)
     throw new Error(`${batch.length} events; at most ${MAX_VIEWS_PER_BATCH} are allowed`)
   const events = ViewEvents.safeParse(batch)
@@ -134,7 +134,7 @@ function isSourceOf(source: string, producer: string): boolean {
   return source.endsWith(`/${producer}`)
 }
 
-/** A message whose views are not counted: it is invalid, or was refused, replayed or deleted. */
+/** The result for a message that is skipped because it is invalid, or was refused, replayed or deleted. */
 export function skipped(data: Uint8Array, producer?: string): DecodedViews {
   return { views: [], traces: [], rejected: serialsIn(data, producer) }
 }
@@ -160,7 +160,7 @@ function producerIn(source: string): string {
   return source.slice(source.lastIndexOf('/') + 1)
 }
 
-/** Undefined if there are no serials, or if they are not consecutive. */
+/** Returns undefined if there are no serials, or if they are not consecutive. */
 export function toSerialRange(producer: string, serials: readonly number[]): SerialRange | undefined {
   const [from] = serials
   if (from === undefined || serials.some((serial, index) => serial !== from + index)) return undefined

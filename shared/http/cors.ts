@@ -14,7 +14,8 @@ export function allowOrigins(origins: readonly string[]): MiddlewareHandler<AppE
   return [
     async function allowOrigins(c, next) {
       const response = await allow(c, next)
-      // Hono's middleware replaces the response to add headers, even that of a stream that is already being sent.
+      // Hono's middleware replaces the response to add headers, even if the response is a stream that is already being
+      // sent.
       if (c.env?.outgoing?.headersSent) {
         c.res = undefined
         c.res = RESPONSE_ALREADY_SENT

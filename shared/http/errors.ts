@@ -21,7 +21,7 @@ export function problem(
   details?: ErrorDetails,
 ) {
   if (status === 429 || status === 503) c.header('retry-after', String(RETRY_AFTER_S))
-  // The rest of the body is not read.
+  // The rest of the body has not been read, so the connection cannot be reused.
   if (status === 408) c.header('connection', 'close')
   return c.json({ ...toProblem(status, c.get('requestId'), errors), ...details }, status)
 }

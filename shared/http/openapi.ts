@@ -7,7 +7,7 @@ type Operation = {
   operationId?: string
   summary: string
   description?: string
-  /** By default, the name of the service. */
+  /** The tags of the operation. Default: the name of the service. */
   tags?: string[]
   /** Responses by status. */
   responses: Record<number, z.ZodType | TextResponse>
@@ -36,7 +36,7 @@ const descriptions: Record<number, string> = {
   415: 'The body has an unsupported media type',
   431: 'The headers exceed 16 KiB',
   503: 'Temporarily unavailable',
-  507: 'There is no room for new ids',
+  507: 'There is no room for the counts of new ids',
 }
 
 const text = { type: 'string' as const }

@@ -4,15 +4,15 @@ import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-erro
 
 /** How long a body may take to arrive. */
 const BODY_TIMEOUT_MS = 10_000
-/** The memory of a chunk besides its data: a body may arrive byte by byte. */
+/** The memory that a chunk takes in addition to its data. It matters because a body may arrive byte by byte. */
 const CHUNK_OVERHEAD_BYTES = 256
 
 export type ReceivedBody = Disposable & { body: Buffer }
 
 /**
- * Receives bodies that take up to `maxBytes` of memory in total. Only bytes that have arrived count, until the body is
- * disposed. When there is no room, the body that has been arriving for the longest time is refused, so that slow
- * senders do not keep others out.
+ * Receives bodies that take up to `maxBytes` of memory in total. Only bytes that have arrived count, and only until the
+ * body is disposed. When there is no room, the body that has been arriving for the longest time is refused, so that
+ * slow senders do not keep others out.
  *
  * The returned function throws HTTPException with 408 if the body takes too long, or with 400 if the client aborts it,
  * and UnavailableError with `details` if it is refused.

@@ -12,8 +12,8 @@ type Options = {
 }
 
 /**
- * Assigns each request an id and a span. The id is that of the `x-request-id` header, or a new one; the response returns
- * it. The span belongs to the trace of the `traceparent` header, or to a new one.
+ * Assigns each request an id and a span. The id comes from the `x-request-id` header, or is a new one; the response
+ * returns it. The span belongs to the trace of the `traceparent` header, or to a new one.
  *
  * Hono's middleware costs 2.9 µs per request; this one costs 1 µs.
  */

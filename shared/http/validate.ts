@@ -10,12 +10,14 @@ import { createBodyReceiver } from './receive-body.ts'
 
 const KIB = 1024
 export const SMALL_BODY = 64 * KIB
-/** Fits a lookup of the maximum number of ids. */
+/** Large enough for a lookup of the maximum number of ids. */
 export const LOOKUP_BODY = 4 * KIB * KIB
-/** Fits a batch of the maximum number of views with ids of the maximum length, even if every character is escaped. */
+/** Large enough for the maximum number of views with ids of maximum length, even if every character is escaped. */
 export const BATCH_BODY = 20 * KIB * KIB
 
-/** Memory for the bodies in flight on a route: that of four of the largest, and at least this. */
+/**
+ * The bodies in flight on a route may take this much memory, or as much as four of its largest bodies if that is more.
+ */
 const MIN_BODIES_IN_FLIGHT = 4 * KIB * KIB
 
 type Target = 'param' | 'query' | 'json'
@@ -29,15 +31,16 @@ export function validate<Name extends Target, Schema extends z.ZodType>(target: 
 }
 
 /**
- * Requires a JSON body of at most `limit` bytes: 415 for another content type, 411 without a content-length, 413 above
- * the limit. Node enforces the declared length, so the body need not be read to check it. 408 if the body takes more
- * than 10 s to arrive, and 503 if the bodies in flight on this route take too much memory.
+ * Requires a JSON body of at most `limit` bytes. Returns 415 for a different content type, 411 without a
+ * content-length, and 413 above the limit. Node enforces the declared length, so the body need not be read to check it.
+ * Returns 408 if the body takes more than 10 s to arrive, and 503 if the bodies in flight on this route take too much
+ * memory.
  */
 export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> {
   return bodyOf('application/json', /^application\/([\w.+-]+\+)?json\s*(;|$)/i, limit)
 }
 
-/** Like jsonBody, for a body that may be missing: without a content-type and without content. */
+/** Like jsonBody, but the request may have neither a body nor a content-type. */
 export function optionalJsonBody(limit: number): MiddlewareHandler<AppEnv> {
   const requireJson = jsonBody(limit)
   return function optionalBody(c, next) {
@@ -50,7 +53,7 @@ export function hasBody({ req }: Context<AppEnv>): boolean {
   return Number(req.header('content-length') ?? 0) > 0
 }
 
-/** @throws HTTPException with status 400 if the client ends it early */
+/** @throws HTTPException with status 400 if the client closes the connection before the body is complete */
 export async function readBody(c: Context<AppEnv>): Promise<Uint8Array> {
   try {
     return new Uint8Array(await c.req.arrayBuffer())

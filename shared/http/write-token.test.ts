@@ -53,7 +53,7 @@ test('a service whose upstreams are open warns if it listens beyond loopback', (
   expect(lines).toMatchObject([{ level: 40, host: '0.0.0.0' }])
 })
 
-test('private data is open on loopback, and where open writes are allowed; elsewhere nobody has the token', () => {
+test('without WRITE_TOKEN, private data is open on loopback or if open writes are allowed, and closed otherwise', () => {
   const tokenOf = (HOST: string, WRITE_TOKEN?: string, ALLOW_OPEN_WRITES = false) =>
     privateToken({ HOST, WRITE_TOKEN, ALLOW_OPEN_WRITES })
   expect(tokenOf('127.0.0.1')).toBeUndefined()

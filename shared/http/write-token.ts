@@ -41,14 +41,14 @@ export function assertWritesProtected(settings: WriteSettings, log: Logger): voi
 }
 
 /**
- * The token that reading private data requires: WRITE_TOKEN, or one that nobody has if the data would otherwise be open
- * to a network. For services that start nevertheless.
+ * The token that reading private data requires. Without WRITE_TOKEN and ALLOW_OPEN_WRITES, a service that listens
+ * beyond loopback gets a random token that nobody knows, so that the data is not open to the network.
  */
 export function privateToken({ WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST }: WriteSettings): string | undefined {
   return WRITE_TOKEN ?? (ALLOW_OPEN_WRITES || isLoopback(HOST) ? undefined : randomUUID())
 }
 
-/** Warns if the service listens beyond loopback without a token, because then its upstreams have none either. */
+/** Warns if the service listens beyond loopback without a token. Its upstreams then have no token either. */
 export function warnIfUnprotected({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'ALLOW_OPEN_WRITES'>, log: Logger): void {
   if (WRITE_TOKEN || isLoopback(HOST)) return
   log.warn(

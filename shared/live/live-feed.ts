@@ -9,7 +9,7 @@ import { createReplayBuffer, type NumberedEvent } from './replay-buffer.ts'
 /** How long changes are buffered, and how long the source stays open after the last subscriber has disconnected. */
 const KEEP_MS = 15_000
 
-/** Starts publishing, with a snapshot first. Returns a function that stops it. */
+/** Starts publishing, with a snapshot first. Returns a function that stops publishing. */
 export type LiveSource = (publish: (event: LiveEvent) => void) => () => void
 
 export type LiveFeed = {

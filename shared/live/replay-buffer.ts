@@ -3,19 +3,19 @@ import { type LiveChanges, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } fro
 import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
 
 /**
- * The id is `<epoch>-<event number>`. The epoch is random per process, so that clients cannot resume the stream of another
- * process.
+ * The id is `<epoch>-<event number>`. The epoch is random per process, so that clients cannot resume the stream of
+ * another process.
  */
 export type NumberedEvent = LiveEvent & { id: string }
 
 export type ReplayBuffer = {
   /** Merges an event from the source into the next event. */
   add(event: LiveEvent): void
-  /** Everything added since the previous call, as one event. Undefined if nothing was added. */
+  /** Returns everything added since the previous call as one event, or undefined if nothing was added. */
   next(): NumberedEvent | undefined
   /**
-   * The events after `lastEventId` as one event: changes if they are still buffered, otherwise a snapshot. Undefined if
-   * there are none.
+   * Returns the events after `lastEventId` as one event: changes if they are still buffered, otherwise a snapshot.
+   * Returns undefined if there are none.
    */
   since(lastEventId: string | undefined): NumberedEvent | undefined
   clear(): void

@@ -4,9 +4,9 @@ import { awaitGreeting } from './greeting.ts'
 type Options = { servers: string[]; name: string; timeoutMs?: number; signal?: AbortSignal }
 
 /**
- * Connects to the first server that responds, in random order. The connection ends with its socket: after a
- * disconnect, connect again. The client's own reconnect lets the reader of the old socket feed the parser of the new
- * one, which prints raw protocol, stops reading, and keeps the connection open.
+ * Connects to the first server that responds, in random order. The connection ends when its socket closes; to
+ * reconnect, call this again. With the client's own reconnect, the old socket would feed the parser of the new one,
+ * which prints raw protocol, stops reading, and keeps the connection open.
  * @param timeoutMs connect timeout for each server
  * @param signal ends the attempt
  */
@@ -27,7 +27,7 @@ export async function connectToNats({ servers, name, timeoutMs = 2_000, signal }
 
 const OPTIONS: ConnectionOptions = {
   reconnect: false,
-  // The link detects a server that hangs, sooner than the client would.
+  // The link detects a server that hangs sooner than the client would.
   pingInterval: 24 * 3_600_000,
   // Capturing a stack trace costs more than the request itself.
   noAsyncTraces: true,

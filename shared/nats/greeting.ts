@@ -5,10 +5,10 @@ import { ErrorCode, NatsError } from 'nats'
 const DEFAULT_PORT = 4222
 
 /**
- * Resolves once a NATS server sends the first bytes of its INFO. The client itself never closes the socket of an
- * attempt that times out before INFO, so that a server that hangs would cost one socket per attempt.
+ * Resolves once a NATS server sends the first bytes of its INFO message. Call it before connecting: the client never
+ * closes the socket of an attempt that times out before INFO, so a server that hangs would leak a socket per attempt.
  * @param server an address without credentials, with or without a scheme and a port
- * @throws the error with which the client would fail
+ * @throws the same error as the client
  */
 export async function awaitGreeting(server: string, signal: AbortSignal): Promise<void> {
   const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`)

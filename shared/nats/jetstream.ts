@@ -28,18 +28,20 @@ export function isWrongLastSequence(error: unknown): boolean {
   return WRONG_LAST_SEQUENCE.some((code) => hasCode(error, code))
 }
 
-/** Whether nothing receives the request: there is no such stream, or no JetStream. */
+/** Returns true if nothing receives the request, because the stream does not exist or JetStream is disabled. */
 export function isNoResponders(error: unknown): boolean {
-  // A full disk is a 503 too, with an error of the API.
+  // A full disk causes a 503 too, but with an API error.
   return error instanceof NatsError && error.code === ErrorCode.NoResponders && !error.api_error
 }
 
-/** Whether a pull failed because the server has removed the consumer. From 2.10 on, nothing receives such a pull. */
+/**
+ * Returns true if a pull failed because the server removed the consumer. From 2.10 on, nothing receives such a pull.
+ */
 export function isConsumerGone(error: unknown): boolean {
   return hasCode(error, CONSUMER_NOT_FOUND) || isNoResponders(error)
 }
 
-/** Whether JetStream is disabled on the server or for the account. */
+/** Returns true if JetStream is disabled on the server or for the account. */
 export function isWithoutJetStream(error: unknown): boolean {
   return isNoResponders(error) || NOT_ENABLED.some((code) => hasCode(error, code))
 }
@@ -49,7 +51,7 @@ function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === 'TimeoutError'
 }
 
-/** Formats an error of JetStream as one line. */
+/** Formats a JetStream error as one line. */
 export function toJetStreamReason(error: unknown): string {
   if (isNoResponders(error)) return 'JetStream is not available'
   if (isTimeout(error)) return 'JetStream did not respond in time'
@@ -68,7 +70,7 @@ export function lastMessage(jsm: JetStreamManager, stream: string, subject: stri
   return unlessNotFound(jsm.streams.getMessage(stream, { last_by_subj: subject }))
 }
 
-/** The message at a sequence. */
+/** Returns the message at a sequence, or undefined. */
 export function messageAt(jsm: JetStreamManager, stream: string, sequence: number) {
   return unlessNotFound(jsm.streams.getMessage(stream, { seq: sequence }))
 }

@@ -7,7 +7,7 @@ import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import { sleep } from '../runtime/sleep.ts'
 import { openNatsLink } from './link.ts'
 
-/** How long a hang may go unnoticed. */
+/** The maximum time until a hang is noticed. */
 const DETECT_MS = 2_000
 
 describe.skipIf(!natsVersion)('a link to NATS', () => {
@@ -54,7 +54,7 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     expect(performance.now() - since).toBeLessThan(DETECT_MS)
   })
 
-  test('a connection over which nothing comes back is replaced and closed', async () => {
+  test('a connection on which the server returns nothing is closed and replaced', async () => {
     await using proxy = await startTcpProxy(nats.url)
     const link = await openUp(proxy.url)
     const lost = link.connection()
@@ -76,7 +76,7 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     })
     proxy.hold()
     proxy.close()
-    // The deadline of an attempt is 2 s.
+    // An attempt to connect times out after 2 s.
     await sleep(3_000)
     proxy.release()
     await link.up(AbortSignal.timeout(5_000))
@@ -94,13 +94,13 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     print.mockRestore()
   })
 
-  test('a server that takes connections and then hangs is logged twice, not at each attempt', async () => {
+  test('a server that accepts connections and then hangs is logged twice, not at each attempt', async () => {
     await using server = await startSocketServer((socket) => {
       socket.write('INFO {"server_id":"x","version":"2.9.0","max_payload":1048576}\r\n')
       socket.once('data', () => socket.write('PONG\r\n'))
     })
     const link = open(server.url.replace('http:', 'nats:'))
-    // A greeting and a connection per attempt.
+    // Each attempt opens two sockets, one for the greeting and one for the connection.
     await eventually(() => expect(server.connections()).toBeGreaterThan(10), 15_000)
     await link[Symbol.asyncDispose]()
     expect(messages()).toEqual(['NATS is up', 'NATS is down', 'NATS is up', 'NATS is down'])
@@ -128,7 +128,7 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     expect(connection.isClosed()).toBe(true)
   })
 
-  test('what was published before the link is closed arrives', async () => {
+  test('messages that were published before the link is closed are delivered', async () => {
     const received: string[] = []
     const receiver = await openUp(nats.url)
     receiver.connection().subscribe('last', { callback: (_, message) => received.push(message.string()) })
@@ -140,7 +140,7 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     await eventually(() => expect(received).toEqual(['word']))
   })
 
-  test('a server that starts a few seconds late is not a warning', async () => {
+  test('no warning is logged if the server starts a few seconds late', async () => {
     await nats.signal('SIGKILL')
     const link = open(nats.url)
     await sleep(1_500)

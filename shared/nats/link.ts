@@ -17,7 +17,7 @@ const COLD_START_MS = 5_000
 /** Bounds the flush of pending messages on close. */
 const FLUSH_TIMEOUT_MS = 200
 
-/** There is currently no connection to NATS. */
+/** Thrown while there is no connection to NATS. */
 export class NatsDownError extends Error {
   override name = 'NatsDownError'
   constructor() {
@@ -26,12 +26,12 @@ export class NatsDownError extends Error {
 }
 
 /**
- * A connection to NATS for the lifetime of the process: it connects in the background, and replaces a connection that
- * is lost by a new one.
+ * A connection to NATS for the lifetime of the process: it connects in the background, and replaces a lost connection
+ * with a new one.
  */
 export type NatsLink = AsyncDisposable & {
   state: () => DependencyState
-  /** Why it is down. */
+  /** Why the link is down. */
   reason: () => string | undefined
   /** @throws NatsDownError */
   connection(): NatsConnection
@@ -51,11 +51,11 @@ export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }
   const callbacks: ((connection: NatsConnection) => void)[] = []
   const opened = performance.now()
   const transitions = createTransitions(log)
-  /** Servers of the same cluster that the last one announced. */
+  /** Other servers of the cluster, as announced by the last server. */
   let announced: string[] = []
   let connection: NatsConnection | undefined
   let reason: string | undefined = 'not connected yet'
-  /** After the first connection, each state change is logged instead. */
+  /** Warns once if the cold start takes too long. After the first connection, each state change is logged instead. */
   let isFailureLogged = false
   let down = new AbortController()
   down.abort(new NatsDownError())
@@ -114,7 +114,7 @@ export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }
 
   const running = retry(live, { signal: closing.signal, initialMs: RECONNECT_WAIT_MS, onFailure })
 
-  /** The client closes a connection a few microtasks before it says so. */
+  /** The client closes a connection a few microtasks before it reports the close. */
   const usable = () => (connection?.isClosed() ? undefined : connection)
 
   return {

@@ -2,13 +2,13 @@ import type { NatsConnection } from 'nats'
 
 const TICK_MS = 100
 const PING_EVERY_TICKS = 5
-/** A server that returns nothing for this long, neither messages nor the response to a ping, hangs. */
+/** If a server returns neither a message nor the response to a ping for this long, it hangs. */
 const MAX_SILENT_TICKS = 5
 
 /**
- * Resolves with the reason once the connection is lost: it is closed, or nothing comes back over it any more, which
- * takes at most a second to detect. Counts ticks rather than time: after a pause of this process, timers fire before the
- * socket is read, and the time that passed says nothing about the server.
+ * Resolves with the reason once the connection is lost: it is closed, or the server stops responding, which takes at
+ * most a second to detect. Counts ticks rather than time: after a pause of this process, timers fire before the socket
+ * is read, so the time that has passed says nothing about the server.
  */
 export async function untilLost(connection: NatsConnection, signal: AbortSignal): Promise<string> {
   const silent = Promise.withResolvers<string>()

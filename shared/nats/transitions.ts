@@ -3,12 +3,13 @@ import type { Logger } from '../runtime/log.ts'
 /** A connection that lasted this long is stable. */
 export const STABLE_MS = 5_000
 
-/** This many connections in a row that are not stable are logged. */
+/** After this many consecutive unstable connections, further ones are not logged. */
 const MAX_LOGGED_FLAPS = 2
 
 /**
- * Logs when the connection comes up and goes down. A server that accepts connections and then hangs takes each new one
- * down within a second: after a few, an up is logged only once it is stable, and a down only after a logged up.
+ * Logs when the connection comes up and goes down. If a server accepts connections and then hangs, each new
+ * connection goes down within a second. So after a few of them, "up" is logged only once a connection is stable, and
+ * "down" only after a logged "up".
  */
 export function createTransitions(log: Logger) {
   let flaps = 0
@@ -26,7 +27,7 @@ export function createTransitions(log: Logger) {
       if (flaps < MAX_LOGGED_FLAPS) logUp()
       else timer = setTimeout(logUp, STABLE_MS)
     },
-    /** @returns whether the connection was stable */
+    /** @returns true if the connection was stable */
     down(reason: string, isClosing: boolean): boolean {
       clearTimeout(timer)
       const isStable = performance.now() - upSince > STABLE_MS

@@ -19,7 +19,7 @@ export function parseCommandLine<Options extends ParseArgsOptionsConfig>(args: s
   return parseArguments(args, options, false).values
 }
 
-/** The same, with the arguments besides flags if they are allowed. */
+/** Parses flags like parseCommandLine, and positional arguments if they are allowed. */
 export function parseArguments<Options extends ParseArgsOptionsConfig>(
   args: string[],
   options: Options,

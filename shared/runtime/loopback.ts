@@ -1,4 +1,4 @@
-/** Whether a host name or an IP address is of this machine only. */
+/** Returns true if a host name or IP address is reachable only from this machine. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }

@@ -2,7 +2,7 @@
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu
 
 /**
- * One line of printable ASCII, for headers, logs and terminals. Other characters are escaped as in JSON.
+ * Converts text to one line of printable ASCII, for headers, logs and terminals. Escapes other characters as JSON does.
  * @param max maximum length of the result
  */
 export function toLine(text: string, max: number): string {
@@ -13,14 +13,17 @@ export function toLine(text: string, max: number): string {
     .slice(0, max)
 }
 
-/** Text that is safe to print on a terminal. Keeps line breaks and tabs; escapes as in JSON, so JSON keeps its meaning. */
+/**
+ * Makes text safe to print on a terminal. Keeps line breaks and tabs. Escapes other characters as JSON does, so that
+ * JSON keeps its meaning.
+ */
 export function toPrintable(text: string): string {
   return text.replaceAll(UNPRINTABLE, (character) =>
     /[\n\t]/.test(character) ? character : escapeCharacter(character),
   )
 }
 
-/** Every UTF-16 code unit, because that is what an escape in JSON stands for. */
+/** Escapes each UTF-16 code unit separately, as JSON does. */
 function escapeCharacter(character: string): string {
   const escapeUnit = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
   return character.split('').map(escapeUnit).join('')

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 
-/** The header with the id of a request. */
+/** The header that carries the id of a request. */
 export const REQUEST_ID = 'x-request-id'
 const VALID_ID = /^[\w\-=]{1,128}$/
 
-/** The id in the header of a request, or a generated one if it has no valid id. */
+/** Returns the id from the header of a request, or a generated id if the header has no valid one. */
 export function toRequestId(given: string | string[] | undefined): string {
   return typeof given === 'string' && VALID_ID.test(given) ? given : randomUUID()
 }

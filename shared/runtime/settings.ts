@@ -106,7 +106,7 @@ export function count(fallback: number, description: string, max: number) {
 
 export const clientConnections = countUpTo(1_000_000).transform(Number).optional().meta({
   description:
-    'Maximum number of connections per client address, except from loopback; not for a service behind a proxy, whose clients share its address',
+    'Maximum number of connections per client address, except from loopback; do not set it behind a proxy, because all clients then share its address',
 })
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -136,7 +136,7 @@ function toMilliseconds(text: string): number {
   return Number.parseFloat(text) * (UNITS[text.replace(/[\d.]+/, '')] ?? 1)
 }
 
-/** `1` or `0`, parsed to a boolean, or undefined if it is unset. */
+/** A setting that is `1` or `0`, parsed to a boolean; undefined if it is unset. */
 export function optionalFlag(description: string) {
   return z
     .enum(['0', '1'], { error: 'must be 1 or 0' })

@@ -6,7 +6,7 @@ type Options = ErrorOptions & { details?: ErrorDetails | undefined }
 /** A temporary failure: the client may retry. The message and `cause` are logged; only `details` is sent. */
 export class UnavailableError extends Error {
   override name = 'UnavailableError'
-  /** Insufficient storage (507) persists until an operator acts. */
+  /** The HTTP status. 507 (insufficient storage) persists until an operator acts. */
   readonly status: 503 | 507 = 503
   readonly details: ErrorDetails | undefined
 

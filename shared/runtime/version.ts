@@ -5,5 +5,5 @@ const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.me
 /** The version in package.json. */
 export const version: string = manifest.version
 
-/** The version of Node that the project is tested with. */
+/** The Node version that the project is tested with. */
 export const pinnedNode: string = manifest.devDependencies.node

@@ -5,7 +5,7 @@ export type Dependency = {
   /** If true, the service is ready only while the dependency is up. */
   required: boolean | (() => boolean)
   circuit?: () => Circuit
-  /** Why it is not up, in one line for a person. */
+  /** Why the dependency is not up, in one line for a person. */
   reason?: (() => string | undefined) | undefined
 }
 
@@ -19,12 +19,12 @@ export type Health = {
 
 type Work = Pick<Readiness, 'counting' | 'forwarding'>
 
-/** Whether a service can serve. */
+/** Returns true if a service with this status can serve requests. */
 export function canServe({ status }: Readiness): boolean {
   return status === 'ready' || status === 'degraded'
 }
 
-/** A service is ready when it is not stopping and every required dependency is up; degraded if its work then stalls. */
+/** A service is ready if it is not stopping and every required dependency is up. If its work stalls, it is degraded. */
 export function createHealth(stopping: AbortSignal): Health {
   const watched = new Map<string, Dependency>()
   let work: () => Work = () => ({})

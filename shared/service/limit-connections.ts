@@ -3,7 +3,7 @@ import type { Logger } from '../runtime/log.ts'
 import { createLogThrottle } from '../runtime/log-throttle.ts'
 import { isLoopback } from '../runtime/loopback.ts'
 
-/** Closes connections above `max` of the same client address. Those from this machine are exempt. */
+/** Closes new connections from a client address that already has `max`. Connections from loopback are exempt. */
 export function limitConnections(server: Server, max: number, log: Logger): void {
   const connections = new Map<string, number>()
   const throttle = createLogThrottle()
@@ -25,6 +25,6 @@ export function limitConnections(server: Server, max: number, log: Logger): void
     }
     socket.destroy()
     const times = throttle('refused')
-    if (times) log.warn({ address, max, times }, 'too many connections of a client; closed')
+    if (times) log.warn({ address, max, times }, 'too many connections from one client; closing the new one')
   })
 }

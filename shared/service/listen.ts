@@ -18,11 +18,11 @@ const BACKLOG = 4_096
 const LIMITS = {
   /** How long headers may take to arrive. */
   headersTimeout: 10_000,
-  /** A backstop: routes with a body have their own, shorter limit. */
+  /** How long a whole request may take to arrive. Routes with a body have their own, shorter limit. */
   requestTimeout: 15_000,
-  /** How often Node checks both. */
+  /** How often Node checks these two limits. */
   connectionsCheckingInterval: 1_000,
-  // Hono's adapter checks it, so that the response has the shape of all errors.
+  // Hono's adapter checks the header instead, so that the error response has the common shape.
   requireHostHeader: false,
 }
 

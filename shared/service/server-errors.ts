@@ -12,7 +12,7 @@ const STATUS_BY_CODE: Record<string, number> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 }
 
-/** Gives the shape of all errors to the responses that Node sends by itself, before a request reaches the app. */
+/** Gives the common error shape to the responses that Node itself sends before a request reaches the app. */
 export function handleServerErrors(server: Server, log: Logger): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable || isResponding(socket)) return socket.destroy()
@@ -36,7 +36,7 @@ export function respondRejected(error: unknown, { headers }: Pick<IncomingMessag
   return Response.json(toProblem(status, requestId, errors), { status, headers: headersOf(requestId) })
 }
 
-/** Node's own handler reads this field: bytes that follow the start of a response would corrupt it. */
+/** Node's own handler reads this field: writing an error after the start of a response would corrupt the response. */
 function isResponding(socket: Duplex): boolean {
   return Boolean(Object(Reflect.get(socket, '_httpMessage')).headersSent)
 }

@@ -2,18 +2,18 @@ import type { KV } from 'nats'
 import { isWrongLastSequence } from '../nats/jetstream.ts'
 import { toKey } from './kv-keys.ts'
 
-/** The key that marks a bucket as initialized. It is not the encoding of any id. */
+/** The key that marks a bucket as initialized. No id is encoded as this key. */
 export const INITIALIZED = '_filled'
 
-/** Entries that are written at the same time. */
+/** Number of entries that are written concurrently. */
 const BATCH = 256
 
 /** Entries by id, as JSON. */
 export type Entries = Map<string, string>
 
 /**
- * Writes the defaults to a new bucket. INITIALIZED is last, so that an interrupted initialization is continued. A key
- * that was ever written keeps its value, and stays deleted if it was deleted: instances may do this concurrently.
+ * Writes the defaults to a new bucket. Writes INITIALIZED last, so that an interrupted initialization is continued. A
+ * key that was ever written keeps its value, or stays deleted, so instances may initialize a bucket concurrently.
  */
 export async function initialize(kv: KV, defaults: Entries): Promise<void> {
   if (await kv.get(INITIALIZED)) return
@@ -22,8 +22,8 @@ export async function initialize(kv: KV, defaults: Entries): Promise<void> {
 }
 
 /**
- * Writes what this instance holds to a bucket that has replaced a deleted one. What is already in the new bucket wins,
- * except for the defaults of an instance that started without knowing the old bucket.
+ * Writes what this instance holds to a bucket that has replaced a deleted one. Values that are already in the new
+ * bucket take precedence, except for defaults that were written by an instance without knowledge of the old bucket.
  */
 export async function restore(kv: KV, held: Entries, defaults: Entries): Promise<void> {
   await createAll(kv, held)
@@ -31,10 +31,10 @@ export async function restore(kv: KV, held: Entries, defaults: Entries): Promise
   for (const [id, value] of defaults) if (held.get(id) !== value) await replaceDefault(kv, id, value, held.get(id))
 }
 
-/** Throws unless the bucket stores a write. */
+/** Checks that the bucket stores writes; throws if it does not. */
 export async function probeWrite(kv: KV): Promise<void> {
   const marker = await kv.get(INITIALIZED)
-  // A bucket that was recreated in the meantime must not be marked before it is filled.
+  // The expected revision ensures that a bucket that was just recreated is not marked before it is filled.
   await kv.put(INITIALIZED, '', { previousSeq: marker?.revision ?? 0 })
 }
 
@@ -58,7 +58,7 @@ async function replaceDefault(kv: KV, id: string, value: string, held: string | 
   await unlessOutdated(held === undefined ? kv.delete(key, { previousSeq }) : kv.put(key, held, { previousSeq }))
 }
 
-/** Ignores that another write was first. */
+/** Ignores the error if another write came first. */
 async function unlessOutdated(write: Promise<unknown>): Promise<void> {
   try {
     await write

@@ -1,11 +1,14 @@
 import { AssetId } from '../contracts/ids.ts'
 
-/** Keys allow fewer characters than ids, and no consecutive dots. Others are encoded as `=` and two hex digits. */
+/**
+ * Keys may use a smaller set of characters than ids, and must not contain consecutive dots. Other characters are
+ * encoded as `=` and two hex digits.
+ */
 export function toKey(id: string): string {
   return id.replaceAll(/[^\w-]/g, (character) => `=${character.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 
-/** The id that a key encodes; undefined if no id has that key, because any client can write any key. */
+/** Returns the id that a key encodes, or undefined if the key encodes no id: other clients can write any key. */
 export function toId(key: string): string | undefined {
   const id = key.replaceAll(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)))
   return AssetId.safeParse(id).success && toKey(id) === key ? id : undefined

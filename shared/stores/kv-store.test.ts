@@ -186,7 +186,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     }
   })
 
-  test('a new instance that recreates a deleted bucket does not overwrite what the others hold', async () => {
+  test('a new instance that recreates a deleted bucket does not overwrite the entries of the others', async () => {
     const bucket = randomUUID()
     const defaults: [string, typeof one][] = [
       ['0', one],
@@ -225,7 +225,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
   })
 
   test.each(['=zz', 'a.b', '=2', '_a', 'x'.repeat(129), '=00'])(
-    'an entry with the key %j, which no id has, is ignored and logged once',
+    'an entry with the key %j, which encodes no id, is ignored and logged once',
     async (key) => {
       const bucket = randomUUID()
       const lines: { key?: string }[] = []

@@ -31,11 +31,11 @@ type Options<Value> = {
 
 export type KvStore<Value> = Store<Value> &
   AsyncDisposable & {
-    /** Up while updates are received, and the last write was stored. */
+    /** Up while updates are received and the last write was stored. */
     state: () => DependencyState
-    /** Why it is not up. */
+    /** Why the store is not up. */
     reason: () => string | undefined
-    /** Whether the bucket has been read once. Until then every operation throws UnavailableError. */
+    /** True once the bucket has been read. Until then, every operation throws UnavailableError. */
     isLoaded: () => boolean
     /** Resolves once the bucket has been read. */
     loaded: Promise<void>
@@ -44,7 +44,7 @@ export type KvStore<Value> = Store<Value> &
 /**
  * Mirrors a JetStream key-value bucket in memory. Reads are served from memory. Writes resolve once the bucket has
  * stored them, and are replicated to every instance. While NATS is down, reads continue and writes throw
- * UnavailableError. If the bucket is deleted, every instance restores what it holds.
+ * UnavailableError. If the bucket is deleted, every instance writes back the entries that it holds.
  */
 export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Options<Value>): KvStore<Value> {
   const closing = new AbortController()
@@ -77,7 +77,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     throw new Error('the watch ended')
   }
 
-  /** Opens the bucket; creates it if it is missing, with what this instance holds, or else with the defaults. */
+  /** Opens the bucket. If it is missing, creates it with the entries that this instance holds, or with the defaults. */
   async function open(): Promise<KV> {
     const js = nats.connection().jetstream({ timeout: API_TIMEOUT_MS })
     const opened = await js.views.kv(bucket, { history: 1 })
@@ -110,7 +110,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     async function applyAll(): Promise<void> {
       for await (const update of updates) {
         apply(update)
-        // The last initial value has delta 0. There is always one: the INITIALIZED key.
+        // The last initial value has delta 0. The bucket always has at least one key, INITIALIZED.
         if (update.delta !== 0 || kv || stop.signal.aborted) continue
         kv = opened
         isLoaded = true
@@ -136,7 +136,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     }
   }
 
-  /** Notes the outcome of a write, as the state of the bucket. */
+  /** Notes the outcome of a write, which determines the state of the bucket. */
   async function attempt(write: Promise<unknown>): Promise<void> {
     try {
       await write
@@ -199,7 +199,7 @@ export function createKvStore<Value>({ nats, bucket, schema, defaults, log }: Op
     initialMs: 250,
     onFailure(error) {
       watchFailure = toJetStreamReason(error)
-      // While NATS is down, the link has already logged it.
+      // While NATS is down, there is nothing to log, because the link has already logged the outage.
       if (nats.state() === 'up') reportWatch(error)
     },
   })

@@ -6,7 +6,7 @@ import type { AppEnv } from '../http/app-env.ts'
 export type Catalogue<Fields> = {
   createApp: (deps: CatalogueDeps<Fields>) => Hono<AppEnv, never>
   name: string
-  /** The prefix of its routes. */
+  /** The path prefix of the service's routes. */
   path: string
   /** Two sets of valid fields. */
   examples: [Fields, Fields]

@@ -10,13 +10,13 @@ const AT = '2026-11-20T21:00:00.000Z'
 type Context = {
   /** Opens another handle on the same log, as another process would. */
   open: () => Handle | Promise<Handle>
-  /** Appends a body as another program would. No handle is open meanwhile. */
+  /** Appends a body as another program would, while no handle is open. */
   appendRaw: (body: string) => Promise<void>
   /** The log lines of all handles so far. */
   lines: () => string[]
 }
 
-/** The attributes of the first view in the replay of the first message. */
+/** Returns the attributes of the first view in the replay of the first message. */
 const REPLAYED = { producer: 'dead-letter.1', serial: 1 }
 
 /** The conformance suite of the dead letters of event logs. */
@@ -38,7 +38,7 @@ export function describeDeadLetters(context: () => Context) {
       .lines()
       .filter((line) => line.includes('dead letter:'))
 
-  test('an invalid message is one dead letter, logged once, after any number of readings and restarts', async () => {
+  test('an invalid message becomes one dead letter, logged once, however often it is read, even after restarts', async () => {
     {
       await using log = await openWith('not json')
       await readToEnd(log)
@@ -82,7 +82,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(letter).toMatchObject({ sequence: 1, size: 8, headers: {} })
   })
 
-  test('a sequence without a dead letter is not found, also if its message is valid', async () => {
+  test('a sequence without a dead letter is not found, even if it has a valid message', async () => {
     await using log = await openWith('not json')
     await log.append(createViews(1), never)
     const { sequence } = await log.end()
@@ -102,7 +102,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(await sequencesOf(log)).toEqual([1])
   })
 
-  test('a corrected dead letter is read once, and its original is skipped', async () => {
+  test('the correction of a dead letter is read once, and the original is skipped', async () => {
     const [view, ...others] = createViews(3)
     await using log = await openWith('not json')
     await log.append(others, never)
@@ -137,7 +137,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(await sequencesOf(log)).toEqual([1])
   })
 
-  test('a correction keeps the ids of the events: it may drop an event, but add none', async () => {
+  test('a correction may omit events of the original, but must not add any', async () => {
     const invalid = [{ ...eventOf('a'), data: { assetId: '/', userId: '8' } }, eventOf('b')]
     await using log = await openWith(JSON.stringify(invalid))
     for (const ids of [['c'], ['a', 'c'], ['a', 'a'], ['a', 'b', 'b']]) {
@@ -157,7 +157,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(idsOf(await readToEnd(log))).toEqual(['c', 'd'])
   })
 
-  test('views that reporting refused are skipped from then on, and are read once after their replay', async () => {
+  test('refused views are skipped from then on, and are read once after their replay', async () => {
     const [refused, other] = [createView(), createView()]
     {
       await using log = await context().open()
@@ -200,7 +200,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(deadLettersIn(batches)).toBe(0)
   })
 
-  test('a resolved dead letter cannot be resolved again, and the refusal says what happened', async () => {
+  test('a resolved dead letter cannot be resolved again, and the refusal names the earlier resolution', async () => {
     await using log = await openWith('a', 'b')
     const [first = 0, second = 0] = await sequencesOf(log)
     await log.deadLetters.replay(first, toBody(eventOf('a')))
@@ -218,7 +218,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(await log.end()).toEqual(end)
   })
 
-  test('of concurrent replays and deletions, one is done', async () => {
+  test('of concurrent replays and deletions, exactly one succeeds', async () => {
     await using log = await openWith('not json')
     const attempts = [1, 2, 3, 4].flatMap(() => [
       log.deadLetters.replay(1, toBody(eventOf('a'))),
@@ -247,7 +247,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(logged()).toEqual(before)
   })
 
-  test('a replay that is refused is a dead letter itself, and can be replayed', async () => {
+  test('a replay that is refused becomes a dead letter itself, and can be replayed', async () => {
     await using log = await openWith('not json')
     const replayed = await log.deadLetters.replay(1, toBody(eventOf('a')))
     const sequence = replayed.outcome === 'resolved' ? replayed.sequence : 0

@@ -51,7 +51,7 @@ export function describeEventLog(context: () => Context) {
     expect(batch?.views).toEqual([{ ...counted, producer: producer.id }])
   })
 
-  test('the first batch of another incarnation names the position that it leaves', async () => {
+  test('the first batch of a new incarnation names the position in the previous one', async () => {
     await using log = await context().open()
     await log.append(createViews(1), never)
     const left = { incarnation: 'another', sequence: 9 }

@@ -16,7 +16,7 @@ export type Attributes = Record<string, string | number>
 export type SpanOptions = {
   kind?: SpanKind
   attributes?: Attributes
-  /** Other spans that caused this one. */
+  /** Other spans that caused this span. */
   links?: TraceContext[] | undefined
 }
 

@@ -13,7 +13,7 @@ const COMPILE_CACHE = resolve('node_modules/.cache/node-compile-cache')
 export type Child = AsyncDisposable & {
   pid: number
   isRunning(): boolean
-  /** Its output so far, line by line. */
+  /** The output of the process so far, line by line. */
   lines: string[]
   /**
    * Resolves to the first result of `find` that is not undefined, for past and future lines.

@@ -11,12 +11,12 @@ import { createTempDirectory } from './temp-directory.ts'
 export const hasConsul = failIfCiNeeds('consul', spawnSync('consul', ['version']).status === 0)
 
 export type ConsulAgent = AsyncDisposable & {
-  /** For CONSUL_HTTP_ADDR. */
+  /** The value for CONSUL_HTTP_ADDR. */
   address: string
   /** The Unix socket that the agent also listens on. */
   socket: string
   signal(signal: NodeJS.Signals): Promise<void>
-  /** Restarts it, without its data. */
+  /** Restarts the agent without its data. */
   start(): Promise<void>
   /** Calls the HTTP API of the agent (https://developer.hashicorp.com/consul/api-docs). */
   call(path: string, options?: { method?: string; body?: unknown; token?: string }): Promise<unknown>

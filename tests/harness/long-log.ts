@@ -17,7 +17,7 @@ export async function appendViews(nats: NatsServer, count: number): Promise<void
   await publisher.flush()
 }
 
-/** In the structured mode of CloudEvents. */
+/** Encodes a view as a CloudEvent in structured mode. */
 function event(n: number): object {
   return {
     specversion: '1.0',

@@ -21,7 +21,7 @@ export type NatsServer = AsyncDisposable & {
   url: string
   pid: () => number
   signal(signal: NodeJS.Signals): Promise<void>
-  /** Restarts it with the same data if it has exited; resumes it if it is suspended. */
+  /** Restarts the server with the same data if it has exited, or resumes it if it is suspended. */
   start(): Promise<void>
   /** Runs `work` with a new connection, and closes it. */
   use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result>

@@ -24,7 +24,7 @@ export type Schema = {
   examples?: unknown[]
 }
 
-/** `x-itemSchema` is that of each line of a body of newline-delimited JSON. */
+/** `x-itemSchema` is the schema of each line in a body of newline-delimited JSON. */
 export type Media = { schema: Schema; example?: unknown; 'x-itemSchema'?: Schema }
 type Content = Record<string, Media>
 type Described = { headers?: Record<string, { required?: boolean; schema: Schema }>; content?: Content }
@@ -93,7 +93,10 @@ export async function loadOpenApi(origin: string): Promise<OpenApi> {
   }
 }
 
-/** The document allows unknown fields, so that responses can grow. The tests forbid them: every field must be documented. */
+/**
+ * The document allows unknown fields, so that responses can grow. The tests forbid them: every field must be
+ * documented.
+ */
 function close<Node>(node: Node): Node {
   if (typeof node !== 'object' || node === null) return node
   if (Array.isArray(node)) return node.map(close) as Node

@@ -5,7 +5,7 @@ import { eventually } from './eventually.ts'
 import { views } from './plays.ts'
 import { createRandom } from './random.ts'
 
-/** Plays by outcome. A play that was interrupted by a crash may or may not be counted. */
+/** Number of plays by outcome. A play that was cut off by a crash may or may not be counted. */
 export type Outcomes = { served: number; cutOff: number; rejected: number }
 type OutcomesById = Map<string, Outcomes>
 
@@ -53,7 +53,7 @@ async function playOnce(url: string, dispatcher: Agent): Promise<keyof Outcomes>
   return status === 200 ? 'served' : 'rejected'
 }
 
-/** Verifies that every play with a 200 is counted once, except at most `lost` of them. */
+/** Verifies that every play with a 200 is counted once, except for at most `lost` plays. */
 export async function expectCounted(
   reporting: string,
   by: 'asset' | 'user',

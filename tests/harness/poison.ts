@@ -1,4 +1,6 @@
-/** Random messages for the log: most are invalid, some almost valid, a few valid views of the user `other`. */
+/**
+ * Random messages for the log. Most are invalid, some are almost valid, and a few are valid views of the user `other`.
+ */
 export function createPoison(random: () => number) {
   const below = (limit: number) => Math.floor(random() * limit)
   const pick = <Item>(items: readonly Item[]) => items[below(items.length)] as Item

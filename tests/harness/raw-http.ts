@@ -4,12 +4,12 @@ import { eventually } from './eventually.ts'
 
 export type RawHttpResponse = { status: number; headers: Record<string, string>; body: string }
 
-/** A connection to an HTTP server, to send bytes that no client library would send. */
+/** A connection to an HTTP server that can send bytes that no client library would send. */
 export type RawHttp = Disposable & {
   socket: Socket
   isClosed(): boolean
   received(): string
-  /** The first response, once it is complete. */
+  /** Resolves with the first response once it is complete. */
   response(limitMs?: number): Promise<RawHttpResponse>
 }
 

@@ -16,7 +16,7 @@ export function publishRaw(nats: NatsServer, bodies: string[], subject = 'events
 /** Appends bodies to the log of embedded mode in a DATA_DIR that no process uses. */
 export async function insertRaw(dataDir: string, bodies: string[]): Promise<void> {
   const file = join(dataDir, 'events.sqlite')
-  // Creates the tables.
+  // Opening the log creates its tables.
   await createSqliteEventLog({ file, log: pino({ level: 'silent' }) })[Symbol.asyncDispose]()
   const db = new DatabaseSync(file)
   const insert = db.prepare('INSERT INTO messages (data, stored_at) VALUES (?, ?)')

@@ -9,9 +9,9 @@ export type ServiceProcess = AsyncDisposable & {
   pid: () => number
   lines: () => string[]
   signal(signal: NodeJS.Signals): Promise<void>
-  /** Restarts it on the same port if it has exited; resumes it if it is suspended. */
+  /** Restarts the process on the same port if it has exited, or resumes it if it is suspended. */
   start(): Promise<void>
-  /** Its exit status, or the signal that killed it. */
+  /** Resolves with the exit status of the process, or the signal that killed it. */
   ended: () => Child['ended']
 }
 

@@ -11,7 +11,7 @@ import { createTempDirectory } from './temp-directory.ts'
 export type System = AsyncDisposable &
   Record<ServiceName, ServiceProcess> & {
     nats: NatsServer
-    /** The connections to NATS and reporting, if they are proxied. */
+    /** The TCP proxies in front of NATS and reporting, if they were requested. */
     proxies: TcpProxy[]
     /** An alias for `queue-listener`. */
     listener: ServiceProcess
@@ -19,7 +19,7 @@ export type System = AsyncDisposable &
     env: Record<string, string>
   }
 
-/** `proxied` puts a TCP proxy in front of NATS and reporting, whose chunks arrive `delayMs` later. */
+/** If set, TCP proxies in front of NATS and reporting delay all data by `delayMs`. */
 type Options = NatsOptions & { proxied?: { delayMs?: number } }
 
 /** Starts all services as processes, with a real NATS server, and waits until the counts are current. */

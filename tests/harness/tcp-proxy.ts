@@ -3,16 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { withResources } from './resources.ts'
 import { type SocketServer, startSocketServer } from './socket-server.ts'
 
-/** A TCP proxy that can fail as networks do. */
+/** A TCP proxy that can fail in the ways in which networks fail. */
 export type TcpProxy = AsyncDisposable & {
   url: string
   /** The number of connections that the client has not closed. */
   open: () => number
-  /** From now on, loses all data of the open connections, and keeps them open. */
+  /** Drops all further data of the open connections, and keeps the connections open. */
   silence(): void
-  /** Withholds what the server sends over connections that are opened from now on. */
+  /** Holds back the data that the server sends over connections that are opened from now on. */
   hold(): void
-  /** Delivers what is withheld, and soon closes these connections, as a server does that gets no response. */
+  /** Delivers the held-back data, then closes these connections, like a server that gets no response. */
   release(): void
   /** Closes the open connections. */
   close(): void
@@ -26,7 +26,7 @@ const CLOSE_AFTER_MS = 1_000
 
 /**
  * @param target the URL of the server
- * @param delayMs how much later data arrives, in each direction
+ * @param delayMs delay of the data in each direction
  */
 export async function startTcpProxy(target: string, delayMs = 0): Promise<TcpProxy> {
   await using stack = new AsyncDisposableStack()

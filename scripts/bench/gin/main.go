@@ -40,7 +40,7 @@ func main() {
 	case "metadata":
 		router.GET("/content/asset/:asset", func(c *gin.Context) {
 			c.JSON(200, gin.H{"id": c.Param("asset"), "title": "A title of usual length", "genre": "drama",
-				"summary": "A summary of one or two sentences, about as long as that of a film usually is."})
+				"summary": "A summary of one or two sentences, about as long as the summary of a film usually is."})
 		})
 	case "cdnurl":
 		router.GET("/url/asset/:asset", func(c *gin.Context) {
