@@ -4,18 +4,11 @@ import { type EventLog, type LogBatch, ReadInterruptedError } from '../shared/ev
 import { toSerialRange } from '../shared/event-log/view-events.ts'
 import { NatsDownError } from '../shared/nats/link.ts'
 import type { Logger } from '../shared/runtime/log.ts'
-import { raceAbort } from '../shared/runtime/race-abort.ts'
 import { retry } from '../shared/runtime/retry.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
+import { reportUntilBehind } from './log-report.ts'
 import type { ReportingClient } from './reporting-client.ts'
-
-/** How often a standby checks whether the active instance makes progress. */
-const STANDBY_POLL_MS = 1_000
-
-/** How often to report the end of the log to reporting, and to check whether it has lost its counts. */
-const REPORT_MS = 500
-/** Sooner, so that a reporting that has just started soon knows whether its counts are current. */
-const REPORT_RETRY_MS = 100
+import { standBy } from './standby.ts'
 
 /**
  * Minimum interval between batches at the end of the log. A single view is forwarded immediately. Under load, this
@@ -78,7 +71,7 @@ async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<
   const { eventLog, reporting } = deps
   let position = await reporting.position(signal)
   const done = new AbortController()
-  void untilReportingIsBehind(deps, () => position, done.signal).then(() => done.abort())
+  void reportUntilBehind(deps, () => position, done.signal).then(() => done.abort())
   try {
     for await (const batch of eventLog.read(position, AbortSignal.any([signal, done.signal]))) {
       const started = performance.now()
@@ -148,66 +141,10 @@ function toProbe({ incarnation, through }: LogBatch): LogBatch {
   return { ...emptyBatch({ incarnation, after, first: 0 }), through: after + 1, views: [view] }
 }
 
-/**
- * Reports the end of the log, because reporting serves its counts only while it knows that they are current. Without
- * traffic no batch is rejected, so only a report reveals that reporting was restarted and needs a replay.
- */
-async function untilReportingIsBehind(deps: Deps, known: () => LogPosition | undefined, signal: AbortSignal) {
-  const { checkMs = REPORT_MS } = deps
-  while (!signal.aborted) {
-    const expected = known()
-    try {
-      const position = await report(deps, expected, signal)
-      if (expected && isBefore(position, expected)) return
-      await sleep(checkMs, signal)
-    } catch {
-      // reporting or the log is down.
-      await sleep(REPORT_RETRY_MS, signal)
-    }
-  }
-}
-
-/**
- * Reports the end of the log, and returns the position of reporting. A standby may report too: it tells what it has
- * just read, and reporting judges for itself. Of a log that ends before the position nothing is reported.
- */
-async function report(
-  { eventLog, reporting }: Deps,
-  known: LogPosition | undefined,
-  signal: AbortSignal,
-): Promise<LogPosition | undefined> {
-  const { incarnation, sequence: last } = await raceAbort(eventLog.end(), signal)
-  const counted = known && known.incarnation === incarnation ? known.sequence : 0
-  if (counted > last) return reporting.position(signal)
-  const { messages, since: oldest } = await raceAbort(eventLog.backlog(known), signal)
-  // Messages that are not views, such as dead letters, may follow the last one that counts.
-  const sequence = messages > 0 ? last : counted
-  return reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
-}
-
 /** If reporting is ahead of the batch, another instance was faster. If it is behind, it has lost its counts. */
 function toOutcome(batch: LogBatch, position: LogPosition | undefined): Outcome {
   if (position && position.incarnation !== batch.incarnation) {
     throw new Error(`reporting is at incarnation ${position.incarnation} of the log and rejects ${batch.incarnation}`)
   }
   return position && position.sequence > batch.after ? 'overtaken' : 'behind'
-}
-
-async function standBy(deps: Deps, signal: AbortSignal): Promise<void> {
-  const { eventLog, reporting, log, standbyMs = STANDBY_POLL_MS } = deps
-  log.info('another instance is active; standing by')
-  let last = await reporting.position(signal)
-  while (!signal.aborted) {
-    await sleep(standbyMs, signal)
-    const position = await report(deps, last, signal)
-    const isStalled = position?.incarnation === last?.incarnation && position?.sequence === last?.sequence
-    if (isStalled && isBefore(position, await eventLog.end())) {
-      return log.info('the active instance has stalled; taking over')
-    }
-    last = position
-  }
-}
-
-function isBefore(position: LogPosition | undefined, end: LogPosition): boolean {
-  return position?.incarnation !== end.incarnation || position.sequence < end.sequence
 }

@@ -1,0 +1,60 @@
+import type { LogPosition } from '../shared/contracts/position.ts'
+import type { EventLog } from '../shared/event-log/event-log.ts'
+import { raceAbort } from '../shared/runtime/race-abort.ts'
+import { sleep } from '../shared/runtime/sleep.ts'
+import type { ReportingClient } from './reporting-client.ts'
+
+/** How often to report the end of the log to reporting, and to check whether it has lost its counts. */
+const REPORT_MS = 500
+/** Sooner, so that a reporting that has just started soon knows whether its counts are current. */
+const REPORT_RETRY_MS = 100
+
+type Deps = {
+  eventLog: Pick<EventLog, 'end' | 'backlog'>
+  reporting: Pick<ReportingClient, 'position' | 'report'>
+}
+
+/**
+ * Reports the end of the log, because reporting serves its counts only while it knows that they are current. Without
+ * traffic no batch is rejected, so only a report reveals that reporting was restarted and needs a replay.
+ */
+export async function reportUntilBehind(
+  deps: Deps & { checkMs?: number },
+  known: () => LogPosition | undefined,
+  signal: AbortSignal,
+) {
+  const { checkMs = REPORT_MS } = deps
+  while (!signal.aborted) {
+    const expected = known()
+    try {
+      const position = await reportEnd(deps, expected, signal)
+      if (expected && isBefore(position, expected)) return
+      await sleep(checkMs, signal)
+    } catch {
+      // reporting or the log is down.
+      await sleep(REPORT_RETRY_MS, signal)
+    }
+  }
+}
+
+/**
+ * Reports the end of the log, and returns the position of reporting. A standby may report too: it reports what it has
+ * just read, and reporting judges for itself. Of a log that ends before the position nothing is reported.
+ */
+export async function reportEnd(
+  { eventLog, reporting }: Deps,
+  known: LogPosition | undefined,
+  signal: AbortSignal,
+): Promise<LogPosition | undefined> {
+  const { incarnation, sequence: last } = await raceAbort(eventLog.end(), signal)
+  const counted = known && known.incarnation === incarnation ? known.sequence : 0
+  if (counted > last) return reporting.position(signal)
+  const { messages, since: oldest } = await raceAbort(eventLog.backlog(known), signal)
+  // Messages that are not views, such as dead letters, may follow the last one that counts.
+  const sequence = messages > 0 ? last : counted
+  return reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
+}
+
+export function isBefore(position: LogPosition | undefined, end: LogPosition): boolean {
+  return position?.incarnation !== end.incarnation || position.sequence < end.sequence
+}
