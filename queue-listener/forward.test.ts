@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { UpstreamError } from '../shared/client/service-client.ts'
 import { emptyBatch } from '../shared/event-log/batch-builder.ts'
 import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
@@ -205,7 +206,7 @@ describe('failed attempts', () => {
     const reporting = createFakeReporting()
     reporting.isDown = true
     await append('a')
-    listen(reporting)
+    listen(reporting, { checkMs: 60_000 })
     await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(3))
     expect(logged).toEqual([INTERRUPTED])
     reporting.isDown = false
@@ -226,6 +227,29 @@ describe('failed attempts', () => {
     reporting.isDown = false
     await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(5))
     expect(logged).toEqual([INTERRUPTED, INTERRUPTED])
+  })
+
+  test('of an upstream are logged by cause: refused connections, then a wrong token, then a full reporting', async () => {
+    const reporting = createFakeReporting()
+    let error: Error | undefined
+    reporting.beforePosition = () => {
+      if (error) throw error
+    }
+    const cause = (text: string) =>
+      new UpstreamError('reporting: GET /events/position failed', { cause: new Error(text) })
+    const errors = [
+      cause('connect ECONNREFUSED'),
+      new UpstreamError('returned 401 instead of 200'),
+      cause('it returned 507'),
+    ]
+    error = errors[0]
+    listen(reporting)
+    for (const [index, next] of errors.entries()) {
+      error = next
+      const before = reporting.attempts.length
+      await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(before + 2))
+      expect(logged).toEqual(errors.slice(0, index + 1).map(() => INTERRUPTED))
+    }
   })
 
   test('are retried with delays if reporting counts another log', async () => {

@@ -1,11 +1,14 @@
+import { UpstreamError } from '../shared/client/service-client.ts'
 import type { LogPosition } from '../shared/contracts/position.ts'
 import { emptyBatch, splitBatch } from '../shared/event-log/batch-builder.ts'
 import { type EventLog, type LogBatch, ReadInterruptedError } from '../shared/event-log/event-log.ts'
 import { toSerialRange } from '../shared/event-log/view-events.ts'
 import { NatsDownError } from '../shared/nats/link.ts'
 import type { Logger } from '../shared/runtime/log.ts'
+import { toReason } from '../shared/runtime/reason.ts'
 import { retry } from '../shared/runtime/retry.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
+import { createTransitionLog, type TransitionLog } from '../shared/runtime/transition-log.ts'
 import { reportUntilBehind } from './log-report.ts'
 import type { ReportingClient } from './reporting-client.ts'
 import { standBy } from './standby.ts'
@@ -37,37 +40,62 @@ type Deps = {
  * grows.
  */
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
-  /** Kinds of failures since the last progress. Each is logged once: one that lasts must not hide another. */
+  const { log, coldStartMs = 0 } = deps
+  /** Causes of failures since the last progress. Each is logged once: one that lasts must not hide another. */
   const failures = new Set<string>()
   const started = performance.now()
+  const logReport = createTransitionLog(log, {
+    failing: 'reporting the end of the log fails; retrying',
+    recovered: 'reporting the end of the log recovered',
+  })
+
+  function isExpected(error: unknown): boolean {
+    // The link logs its state, and a reader that the server removed is replaced.
+    if (error instanceof NatsDownError || error instanceof ReadInterruptedError) return true
+    return performance.now() - started < coldStartMs
+  }
+
+  function logOutcome(error?: unknown): void {
+    if (error === undefined || !isExpected(error)) logReport(error)
+  }
+
   await retry(
     async (resetBackoff) => {
       while (!signal.aborted) {
-        for await (const outcome of forwardBatches(deps, signal)) {
+        let last: Outcome | undefined
+        for await (last of forwardBatches({ ...deps, logOutcome }, signal)) {
           resetBackoff()
           failures.clear()
-          if (outcome === 'overtaken') await standBy(deps, signal)
         }
+        // After the loop, which has ended the reader and the reports of the active instance.
+        if (last === 'overtaken') await standBy(deps, signal)
       }
     },
     {
       signal,
       onFailure(err) {
-        // The link logs its state, and a reader that the server removed is replaced.
-        if (err instanceof NatsDownError || err instanceof ReadInterruptedError) return
-        if (performance.now() - started < (deps.coldStartMs ?? 0)) return
-        const kind = err instanceof Error ? err.name : String(err)
-        if (!failures.has(kind)) deps.log.warn({ err }, 'forwarding interrupted; retrying')
-        failures.add(kind)
+        if (isExpected(err)) return
+        const cause = causeOf(err)
+        if (!failures.has(cause)) log.warn({ err }, 'forwarding interrupted; retrying')
+        failures.add(cause)
       },
     },
   )
 }
 
+/** An upstream fails in several ways: refused connections, timeouts, and each unexpected status. */
+function causeOf(error: unknown): string {
+  if (error instanceof UpstreamError || !(error instanceof Error)) return toReason(error)
+  return error.name
+}
+
 type Outcome = 'counted' | 'overtaken' | 'behind'
 
 /** Yields the outcome of each batch. Ends after a batch is rejected, and when reporting has lost its counts. */
-async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<Outcome> {
+async function* forwardBatches(
+  deps: Deps & { logOutcome: TransitionLog },
+  signal: AbortSignal,
+): AsyncGenerator<Outcome> {
   const { eventLog, reporting } = deps
   let position = await reporting.position(signal)
   const done = new AbortController()

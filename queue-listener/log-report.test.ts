@@ -1,9 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { UpstreamError } from '../shared/client/service-client.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
+import { sleep } from '../shared/runtime/sleep.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createFakeReporting, type ForwardingTest, openForwarding } from '../tests/harness/forwarding.ts'
 
 const STANDING_BY = 'another instance is active; standing by'
+const FAILING = 'reporting the end of the log fails; retrying'
+const RECOVERED = 'reporting the end of the log recovered'
 
 let setUp: ForwardingTest
 let eventLog: EventLog
@@ -60,5 +64,63 @@ describe('the end of the log is reported', () => {
     listen(reporting)
     await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(5))
     expect(reporting.reports).toEqual([])
+  })
+})
+
+describe('a report that fails', () => {
+  test.each([
+    ['wrong token', new UpstreamError('returned 401 instead of 200', { status: 401 })],
+    ['down', new UpstreamError('reporting: POST /events failed')],
+  ])('is logged once, and its recovery too: %s', async (_, error) => {
+    const reporting = createFakeReporting()
+    const { report } = reporting
+    let failures = 0
+    reporting.report = () => {
+      failures += 1
+      return Promise.reject(error)
+    }
+    listen(reporting)
+    await eventually(() => expect(failures).toBeGreaterThan(3))
+    expect(logged).toEqual([FAILING])
+    reporting.report = report
+    await eventually(() => expect(logged).toEqual([FAILING, RECOVERED]))
+  })
+
+  test('is logged if only the backlog cannot be read', async () => {
+    const reporting = createFakeReporting()
+    await append('a')
+    const fail = () => Promise.reject(new Error('the log is slow'))
+    listen(reporting, { eventLog: { ...eventLog, backlog: fail } })
+    await eventually(() => expect(logged).toEqual([FAILING]))
+    expect(reporting.counted).toEqual(['a'])
+  })
+
+  test('is retried soon, unless reporting refuses it', async () => {
+    const reporting = createFakeReporting()
+    let status = 503
+    let failures = 0
+    reporting.report = () => {
+      failures += 1
+      return Promise.reject(new UpstreamError(`returned ${status}`, { status }))
+    }
+    listen(reporting, { checkMs: 60_000 })
+    await eventually(() => expect(failures).toBeGreaterThan(2))
+    status = 401
+    const before = failures
+    await eventually(() => expect(failures).toBe(before + 1))
+    await sleep(300)
+    expect(failures).toBe(before + 1)
+  })
+
+  test('is not logged while the other services may still be starting', async () => {
+    const reporting = createFakeReporting()
+    let failures = 0
+    reporting.report = () => {
+      failures += 1
+      return Promise.reject(new UpstreamError('reporting: POST /events failed'))
+    }
+    listen(reporting, { coldStartMs: 60_000 })
+    await eventually(() => expect(failures).toBeGreaterThan(3))
+    expect(logged).toEqual([])
   })
 })

@@ -1,7 +1,9 @@
+import { UpstreamError } from '../shared/client/service-client.ts'
 import type { LogPosition } from '../shared/contracts/position.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { raceAbort } from '../shared/runtime/race-abort.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
+import type { TransitionLog } from '../shared/runtime/transition-log.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
 /** How often to report the end of the log to reporting, and to check whether it has lost its counts. */
@@ -14,27 +16,40 @@ type Deps = {
   reporting: Pick<ReportingClient, 'position' | 'report'>
 }
 
+type PeriodicDeps = Deps & {
+  /** Called with the outcome of each report. */
+  logOutcome: TransitionLog
+  checkMs?: number
+}
+
 /**
  * Reports the end of the log, because reporting serves its counts only while it knows that they are current. Without
  * traffic no batch is rejected, so only a report reveals that reporting was restarted and needs a replay.
  */
 export async function reportUntilBehind(
-  deps: Deps & { checkMs?: number },
+  { logOutcome, checkMs = REPORT_MS, ...deps }: PeriodicDeps,
   known: () => LogPosition | undefined,
   signal: AbortSignal,
-) {
-  const { checkMs = REPORT_MS } = deps
+): Promise<void> {
   while (!signal.aborted) {
     const expected = known()
     try {
       const position = await reportEnd(deps, expected, signal)
+      logOutcome()
       if (expected && isBefore(position, expected)) return
       await sleep(checkMs, signal)
-    } catch {
-      // reporting or the log is down.
-      await sleep(REPORT_RETRY_MS, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      logOutcome(error)
+      await sleep(isRefused(error) ? checkMs : REPORT_RETRY_MS, signal)
     }
   }
+}
+
+/** A refused report, such as one with a wrong token, does not succeed any sooner if it is retried soon. */
+function isRefused(error: unknown): boolean {
+  const { status = 0 } = error instanceof UpstreamError ? error : {}
+  return status >= 400 && status < 500
 }
 
 /**
@@ -55,6 +70,6 @@ export async function reportEnd(
   return reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
 }
 
-export function isBefore(position: LogPosition | undefined, end: LogPosition): boolean {
+function isBefore(position: LogPosition | undefined, end: LogPosition): boolean {
   return position?.incarnation !== end.incarnation || position.sequence < end.sequence
 }

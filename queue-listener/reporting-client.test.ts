@@ -113,7 +113,7 @@ describe('a batch', () => {
 describe('a report', () => {
   const report = { end: { incarnation: 'log', sequence: 9 }, counted: 5, oldest: new Date('2026-11-20T21:00:00Z') }
 
-  test('is a batch without views that tells the end of the log, and returns the position', async () => {
+  test('is a batch without views that reports the end of the log, and returns the position', async () => {
     const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 7 } })
     expect(await client.report(report, never)).toEqual({ incarnation: 'log', sequence: 7 })
     const oldest = '2026-11-20T21:00:00.000Z'

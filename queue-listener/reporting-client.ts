@@ -15,7 +15,7 @@ export type ReportingClient = {
   /** The position up to which reporting has counted; undefined if it has counted nothing. */
   position(signal: AbortSignal): Promise<LogPosition | undefined>
   count(batch: LogBatch, signal: AbortSignal): Promise<CountOutcome>
-  /** Tells the end of the log without counting anything. Returns the position, as `position` does. */
+  /** Reports the end of the log without counting anything. Returns the position, as `position` does. */
   report(report: LogReport, signal: AbortSignal): Promise<LogPosition | undefined>
 }
 

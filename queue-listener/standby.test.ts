@@ -1,5 +1,8 @@
+import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { EventLog } from '../shared/event-log/event-log.ts'
+import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
+import { openNatsLink } from '../shared/nats/link.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import {
   createFakeReporting,
@@ -7,6 +10,7 @@ import {
   type ForwardingTest,
   openForwarding,
 } from '../tests/harness/forwarding.ts'
+import { natsVersion, startNatsServer } from '../tests/harness/nats-server.ts'
 
 const STANDING_BY = 'another instance is active; standing by'
 const TAKING_OVER = 'the active instance has stalled; taking over'
@@ -67,6 +71,22 @@ describe('a standby', () => {
     expect(logged).toEqual([STANDING_BY, TAKING_OVER])
   })
 
+  test('reports the position of reporting only, not the one at which it became a standby', async () => {
+    const reporting = createFakeReporting()
+    await append('first')
+    reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
+    listen(reporting)
+    await eventually(() => expect(logged).toEqual([STANDING_BY]))
+    for (let n = 0; n < 5; n += 1) await append(`view-${n}`)
+    const end = await eventLog.end()
+    reporting.at = end
+    const current = { end, counted: 6, oldest: undefined }
+    await eventually(() => expect(reporting.reports.at(-1)).toEqual(current))
+    const { length } = reporting.reports
+    await eventually(() => expect(reporting.reports.length).toBeGreaterThan(length + 5))
+    expect(new Set(reporting.reports.slice(length).map(({ counted }) => counted))).toEqual(new Set([6]))
+  })
+
   test('takes over when reporting counts an earlier incarnation of the log and stalls', async () => {
     const reporting = createFakeReporting()
     await standBy(reporting)
@@ -104,4 +124,26 @@ describe('a standby', () => {
     await eventually(() => expect(logged).toEqual([STANDING_BY]))
     reporting.beforeCount = () => undefined
   }
+})
+
+describe.skipIf(!natsVersion)('a standby on a JetStream log', () => {
+  test('does not take over while the log ends with dead letters, which nobody counts', async () => {
+    await using nats = await startNatsServer()
+    const log = pino({ level: 'silent' })
+    await using link = openNatsLink({ servers: [nats.url], name: 'test', log })
+    await link.up(AbortSignal.timeout(5_000))
+    await using forwarding = openForwarding(createJetStreamEventLog({ nats: link, log }))
+    const reporting = createFakeReporting()
+    await forwarding.append('first')
+    reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
+    forwarding.listen(reporting)
+    await eventually(() => expect(forwarding.logged).toEqual([STANDING_BY]))
+    await forwarding.eventLog.reject(1, 'reporting refused it')
+    expect((await forwarding.eventLog.end()).sequence).toBe(2)
+    const { length } = reporting.reports
+    await eventually(() => expect(reporting.reports.length).toBeGreaterThan(length + 5))
+    expect(forwarding.logged).toEqual([STANDING_BY])
+    await forwarding.append('last')
+    await eventually(() => expect(forwarding.logged).toEqual([STANDING_BY, TAKING_OVER]))
+  })
 })

@@ -1,7 +1,7 @@
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
-import { isBefore, reportEnd } from './log-report.ts'
+import { reportEnd } from './log-report.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
 /** How often a standby checks whether the active instance makes progress. */
@@ -26,7 +26,8 @@ export async function standBy(deps: Deps, signal: AbortSignal): Promise<void> {
     await sleep(standbyMs, signal)
     const position = await reportEnd(deps, last, signal)
     const isStalled = position?.incarnation === last?.incarnation && position?.sequence === last?.sequence
-    if (isStalled && isBefore(position, await eventLog.end())) {
+    // Dead letters may follow the last view in the log; they are not part of the backlog.
+    if (isStalled && (await eventLog.backlog(position)).messages > 0) {
       return log.info('the active instance has stalled; taking over')
     }
     last = position

@@ -6,7 +6,8 @@ import type { View } from '../../shared/contracts/view.ts'
 import type { EventLog, LogBatch } from '../../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../../shared/event-log/sqlite-event-log.ts'
 
-type Options = Partial<Pick<Parameters<typeof forward>[0], 'eventLog' | 'onForwarded' | 'standbyMs' | 'checkMs'>>
+type Deps = Parameters<typeof forward>[0]
+type Options = Partial<Pick<Deps, 'eventLog' | 'onForwarded' | 'standbyMs' | 'checkMs' | 'coldStartMs'>>
 
 export type ForwardingTest = ReturnType<typeof openForwarding>
 
