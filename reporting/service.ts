@@ -14,12 +14,18 @@ import { createLiveCounts } from './live-counts.ts'
 import { exposeCurrentness, instrumentCounts } from './metrics.ts'
 import { createViewCounts } from './view-counts.ts'
 
+/** queue-listener reports the end of the log every 500 ms. */
+const MIN_MAX_LAG_MS = 1_000
+
 const ownSettings = {
   ...writeSettings,
   NATS_URL: natsUrl.optional().meta({ description: 'If set, a log feeds reporting; it does not connect to it' }),
   FED_BY_LOG: optionalFlag('1: no counts before queue-listener reports the log; default: 1 if NATS_URL is set'),
   MAX_USERS: maxUsers,
-  MAX_LAG: duration('10s', 'How far the counts may be behind the log, and still be served'),
+  MAX_LAG: duration('10s', 'How far the counts may be behind the log, and still be served; at least 1s').refine(
+    (ms) => ms >= MIN_MAX_LAG_MS,
+    { error: 'must be at least 1s' },
+  ),
 }
 
 export const reporting = {
