@@ -1,37 +1,26 @@
-import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { LogPosition } from '../shared/contracts/position.ts'
-import type { View } from '../shared/contracts/view.ts'
+import { UpstreamError } from '../shared/client/service-client.ts'
 import { emptyBatch } from '../shared/event-log/batch-builder.ts'
-import type { EventLog, LogBatch, Producer } from '../shared/event-log/event-log.ts'
-import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
+import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 import { eventually } from '../tests/harness/eventually.ts'
-import { forward } from './forward.ts'
-import type { LogReport, ReportingClient } from './reporting-client.ts'
+import { createFakeReporting, type ForwardingTest, openForwarding } from '../tests/harness/forwarding.ts'
 
-const STANDING_BY = 'another instance is active; standing by'
-const TAKING_OVER = 'the active instance has stalled; taking over'
 const INTERRUPTED = 'forwarding interrupted; retrying'
 
+let setUp: ForwardingTest
 let eventLog: EventLog
-let producer: Producer
-let stop: AbortController
-let forwarding: Promise<void>[]
+let append: ForwardingTest['append']
+let listen: ForwardingTest['listen']
 let logged: string[]
 
 beforeEach(() => {
-  eventLog = createSqliteEventLog({ file: ':memory:', log: pino({ level: 'silent' }) })
-  producer = eventLog.producer('/test')
-  stop = new AbortController()
-  forwarding = []
-  logged = []
+  setUp = openForwarding()
+  ;({ eventLog, append, listen, logged } = setUp)
 })
 afterEach(async () => {
   vi.restoreAllMocks()
-  stop.abort()
-  await Promise.all(forwarding)
-  await eventLog[Symbol.asyncDispose]()
+  await setUp[Symbol.asyncDispose]()
 })
 
 test('every view in the log is counted exactly once, as the log grows', async () => {
@@ -117,52 +106,6 @@ test('reading continues while reporting keeps its position', async () => {
   expect(read).toHaveBeenCalledTimes(1)
 })
 
-describe('the end of the log is reported', () => {
-  test('immediately and repeatedly, with the position', async () => {
-    const reporting = createFakeReporting()
-    await append('a', 'b')
-    const end = await eventLog.end()
-    listen(reporting)
-    await eventually(() => expect(reporting.reports.at(-1)).toEqual({ end, counted: 2, oldest: undefined }))
-    const { length } = reporting.reports
-    await eventually(() => expect(reporting.reports.length).toBeGreaterThan(length + 3))
-  })
-
-  test('while batches fail, with the time of the oldest message that is not counted', async () => {
-    const reporting = createFakeReporting()
-    reporting.beforeCount = () => {
-      throw new Error('reporting cannot count')
-    }
-    const before = Date.now()
-    await append('a', 'b')
-    const end = await eventLog.end()
-    listen(reporting)
-    const oldest = expect.any(Date)
-    await eventually(() => expect(reporting.reports.at(-1)).toEqual({ end, counted: 0, oldest }))
-    expect(Number(reporting.reports.at(-1)?.oldest)).toBeGreaterThanOrEqual(before)
-  })
-
-  test('by a standby as well, because the active instance may have died', async () => {
-    const reporting = createFakeReporting()
-    await append('first')
-    reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
-    listen(reporting, { checkMs: 60_000 })
-    await eventually(() => expect(logged).toEqual([STANDING_BY]))
-    const { length } = reporting.reports
-    await eventually(() => expect(reporting.reports.length).toBeGreaterThan(length + 3))
-    expect(reporting.reports.at(-1)).toEqual({ end: await eventLog.end(), counted: 1, oldest: undefined })
-  })
-
-  test('unless the log was rolled back to before the position', async () => {
-    const reporting = createFakeReporting()
-    await append('a')
-    reporting.at = { ...(await eventLog.end()), sequence: 7 }
-    listen(reporting)
-    await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(5))
-    expect(reporting.reports).toEqual([])
-  })
-})
-
 test('views appended in a burst are forwarded in only a few batches', async () => {
   const reporting = createFakeReporting()
   const batches: LogBatch[] = []
@@ -206,18 +149,20 @@ test('nothing becomes a dead letter while reporting refuses valid batches too', 
 
 test('a full backlog is forwarded without pauses', async () => {
   const reporting = createFakeReporting()
+  const end = new AbortController()
   const endless: EventLog = {
     ...eventLog,
     async *read() {
       for (let after = 0; after < 1_000; after += 1) {
         yield { ...emptyBatch({ incarnation: 'log', after, first: 1 }), through: after + 1, pending: 1 }
       }
-      stop.abort()
+      end.abort()
     },
   }
   const started = performance.now()
-  listen(reporting, { eventLog: endless })
-  await Promise.all(forwarding)
+  listen(reporting, { eventLog: endless }, end)
+  await eventually(() => expect(end.signal.aborted).toBe(true))
+  await setUp.stop()
   expect(reporting.at).toEqual({ incarnation: 'log', sequence: 1_000 })
   // With a pause of 10 ms after each batch it would take 10 s.
   expect(performance.now() - started).toBeLessThan(5_000)
@@ -228,8 +173,7 @@ test('reporting is no longer called once forwarding has ended', async () => {
   await append('a')
   listen(reporting)
   await eventually(() => expect(reporting.counted).toEqual(['a']))
-  stop.abort()
-  await Promise.all(forwarding)
+  await setUp.stop()
   const { length } = reporting.attempts
   await sleep(100)
   // A check may have been in flight.
@@ -262,7 +206,7 @@ describe('failed attempts', () => {
     const reporting = createFakeReporting()
     reporting.isDown = true
     await append('a')
-    listen(reporting)
+    listen(reporting, { checkMs: 60_000 })
     await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(3))
     expect(logged).toEqual([INTERRUPTED])
     reporting.isDown = false
@@ -285,6 +229,29 @@ describe('failed attempts', () => {
     expect(logged).toEqual([INTERRUPTED, INTERRUPTED])
   })
 
+  test('of an upstream are logged by cause: refused connections, then a wrong token, then a full reporting', async () => {
+    const reporting = createFakeReporting()
+    let error: Error | undefined
+    reporting.beforePosition = () => {
+      if (error) throw error
+    }
+    const cause = (text: string) =>
+      new UpstreamError('reporting: GET /events/position failed', { cause: new Error(text) })
+    const errors = [
+      cause('connect ECONNREFUSED'),
+      new UpstreamError('returned 401 instead of 200'),
+      cause('it returned 507'),
+    ]
+    error = errors[0]
+    listen(reporting)
+    for (const [index, next] of errors.entries()) {
+      error = next
+      const before = reporting.attempts.length
+      await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(before + 2))
+      expect(logged).toEqual(errors.slice(0, index + 1).map(() => INTERRUPTED))
+    }
+  })
+
   test('are retried with delays if reporting counts another log', async () => {
     const reporting = createFakeReporting()
     await append('a')
@@ -302,177 +269,7 @@ describe('failed attempts', () => {
     reporting.isDown = true
     listen(reporting)
     await eventually(() => expect(reporting.attempts).not.toHaveLength(0))
-    stop.abort()
-    await Promise.all(forwarding)
+    await setUp.stop()
     expect(logged.length).toBeLessThanOrEqual(1)
   })
 })
-
-describe('a standby', () => {
-  test('takes over from an active instance that stopped', async () => {
-    const reporting = createFakeReporting()
-    const first = new AbortController()
-    listen(reporting, {}, first)
-    listen(reporting)
-    const ids = Array.from({ length: 50 }, (_, index) => `view-${index}`)
-    for (const id of ids) await append(id)
-    await eventually(() => expect(reporting.counted).toEqual(ids))
-    expect(reporting.rejected).toBeLessThan(5)
-    first.abort()
-    await append('last')
-    await eventually(() => expect(reporting.counted).toEqual([...ids, 'last']))
-  })
-
-  test('sends nothing while the active instance makes progress, and takes over when it stalls', async () => {
-    const reporting = createFakeReporting()
-    await standBy(reporting)
-    for (let n = 0; n < 20; n += 1) await append(`view-${n}`)
-    const { incarnation } = await eventLog.end()
-    let steps = 0
-    reporting.beforePosition = () => {
-      if (steps >= 10) return
-      steps += 1
-      reporting.advance(incarnation)
-    }
-    await eventually(() => expect(steps).toBe(10))
-    expect([reporting.rejected, logged]).toEqual([1, [STANDING_BY]])
-    await eventually(() => expect(reporting.counted).toHaveLength(10))
-    expect(logged).toEqual([STANDING_BY, TAKING_OVER])
-    expect(reporting.at).toEqual(await eventLog.end())
-  })
-
-  test('does not take over while the position stalls at the end of the log', async () => {
-    const reporting = createFakeReporting()
-    await standBy(reporting)
-    const before = reporting.attempts.length
-    await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(before + 5))
-    expect([reporting.rejected, logged]).toEqual([1, [STANDING_BY]])
-    await append('last')
-    await eventually(() => expect(reporting.counted).toEqual(['last']))
-    expect(logged).toEqual([STANDING_BY, TAKING_OVER])
-  })
-
-  test('takes over when reporting counts an earlier incarnation of the log and stalls', async () => {
-    const reporting = createFakeReporting()
-    await standBy(reporting)
-    reporting.at = { incarnation: '2026-01-01T00:00:00Z', sequence: 1_000 }
-    await eventually(() => expect(logged.slice(0, 2)).toEqual([STANDING_BY, TAKING_OVER]))
-  })
-
-  test('does not take over while the active instance starts on new incarnations of the log', async () => {
-    const reporting = createFakeReporting()
-    await standBy(reporting)
-    await append('last')
-    let steps = 0
-    reporting.beforePosition = () => {
-      steps += 1
-      reporting.at = { incarnation: `log-${steps}`, sequence: 1 }
-    }
-    await eventually(() => expect(steps).toBeGreaterThan(5))
-    expect([reporting.rejected, logged]).toEqual([1, [STANDING_BY]])
-  })
-
-  test('checks the position no more often than its interval', async () => {
-    const reporting = createFakeReporting()
-    await standBy(reporting, 100)
-    const before = reporting.attempts.length
-    await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(before + 3))
-    const [first = 0, ...others] = reporting.attempts.slice(before)
-    for (const [index, time] of others.entries()) expect(time - first).toBeGreaterThan((index + 1) * 95)
-  })
-
-  /** Starts an instance that loses the race for the first batch to another instance. */
-  async function standBy(reporting: FakeReporting, standbyMs = 30): Promise<void> {
-    await append('first')
-    reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
-    listen(reporting, { standbyMs, checkMs: 60_000 })
-    await eventually(() => expect(logged).toEqual([STANDING_BY]))
-    reporting.beforeCount = () => undefined
-  }
-})
-
-type Options = Partial<Pick<Parameters<typeof forward>[0], 'eventLog' | 'onForwarded' | 'standbyMs' | 'checkMs'>>
-
-function listen(reporting: FakeReporting, options: Options = {}, until = stop): void {
-  const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line).msg) })
-  const deps = { eventLog, reporting, log, onForwarded() {}, standbyMs: 50, checkMs: 20, ...options }
-  forwarding.push(forward(deps, AbortSignal.any([stop.signal, until.signal])))
-}
-
-async function append(...ids: string[]): Promise<void> {
-  const view = (id: string): View => ({ id, assetId: '456', userId: '8', at: '2026-11-20T21:00:00Z' })
-  for (const id of ids) await producer.append([view(id)], stop.signal)
-}
-
-type FakeReporting = ReportingClient & {
-  /** The ids of the counted views. */
-  counted: string[]
-  /** The times at which the position was read. */
-  attempts: number[]
-  reports: LogReport[]
-  /** The number of rejected batches. */
-  rejected: number
-  isDown: boolean
-  losesResponses: boolean
-  at: LogPosition | undefined
-  /** Rejects every batch with this position. */
-  rejectsAll: LogPosition | undefined
-  beforePosition: () => void
-  beforeCount: (batch: LogBatch) => void
-  /** If it returns true, reporting refuses the content of the batch. */
-  isInvalid: (batch: LogBatch) => boolean
-  restart(): void
-  /** Advances the position as if another instance had forwarded one more message. */
-  advance(incarnation: string): void
-}
-
-/**
- * A fake reporting service: counts a batch only if it starts at the position. Can be down, restart and lose responses.
- */
-function createFakeReporting(): FakeReporting {
-  const fake: FakeReporting = {
-    counted: [],
-    attempts: [],
-    rejected: 0,
-    reports: [],
-    isDown: false,
-    losesResponses: false,
-    at: undefined,
-    rejectsAll: undefined,
-    beforePosition: () => undefined,
-    beforeCount: () => undefined,
-    isInvalid: () => false,
-    restart() {
-      fake.counted = []
-      fake.at = undefined
-    },
-    advance(incarnation) {
-      fake.at = { incarnation, sequence: (fake.at?.sequence ?? 0) + 1 }
-    },
-    async position() {
-      fake.attempts.push(performance.now())
-      fake.beforePosition()
-      if (fake.isDown) throw new Error('reporting is down')
-      return fake.at
-    },
-    report(report, signal) {
-      fake.reports.push(report)
-      return fake.position(signal)
-    },
-    async count(batch) {
-      if (fake.isDown) throw new Error('reporting is down')
-      fake.beforeCount(batch)
-      const { incarnation, after, through, views } = batch
-      if (fake.isInvalid(batch)) return { outcome: 'invalid', reason: 'reporting returned 400' }
-      if (fake.rejectsAll || after !== (fake.at?.sequence ?? 0)) {
-        fake.rejected += 1
-        return { outcome: 'conflict', position: fake.rejectsAll ?? fake.at }
-      }
-      fake.counted.push(...views.map(({ id }) => id))
-      fake.at = { incarnation, sequence: through }
-      if (fake.losesResponses) throw new Error('the response was lost')
-      return { outcome: 'counted' }
-    },
-  }
-  return fake
-}

@@ -1,21 +1,17 @@
+import { UpstreamError } from '../shared/client/service-client.ts'
 import type { LogPosition } from '../shared/contracts/position.ts'
 import { emptyBatch, splitBatch } from '../shared/event-log/batch-builder.ts'
 import { type EventLog, type LogBatch, ReadInterruptedError } from '../shared/event-log/event-log.ts'
 import { toSerialRange } from '../shared/event-log/view-events.ts'
 import { NatsDownError } from '../shared/nats/link.ts'
 import type { Logger } from '../shared/runtime/log.ts'
-import { raceAbort } from '../shared/runtime/race-abort.ts'
+import { toReason } from '../shared/runtime/reason.ts'
 import { retry } from '../shared/runtime/retry.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
+import { createTransitionLog, type TransitionLog } from '../shared/runtime/transition-log.ts'
+import { reportUntilBehind } from './log-report.ts'
 import type { ReportingClient } from './reporting-client.ts'
-
-/** How often a standby checks whether the active instance makes progress. */
-const STANDBY_POLL_MS = 1_000
-
-/** How often to report the end of the log to reporting, and to check that reporting still has its counts. */
-const REPORT_MS = 500
-/** Shorter than REPORT_MS, so that reporting soon knows after its start that its counts are current. */
-const REPORT_RETRY_MS = 100
+import { standBy } from './standby.ts'
 
 /**
  * Minimum interval between batches at the end of the log. A single view is forwarded immediately. Under load, this
@@ -44,41 +40,66 @@ type Deps = {
  * grows.
  */
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
-  /** Kinds of failures since the last progress. Each kind is logged once, so that a lasting failure hides no other. */
+  const { log, coldStartMs = 0 } = deps
+  /** Causes of failures since the last progress. Each cause is logged once, so that a lasting failure hides no other. */
   const failures = new Set<string>()
   const started = performance.now()
+  const logReport = createTransitionLog(log, {
+    failing: 'reporting the end of the log fails; retrying',
+    recovered: 'reporting the end of the log recovered',
+  })
+
+  function isExpected(error: unknown): boolean {
+    // The link logs its own state, and a reader that the server removed is simply replaced.
+    if (error instanceof NatsDownError || error instanceof ReadInterruptedError) return true
+    return performance.now() - started < coldStartMs
+  }
+
+  function logOutcome(error?: unknown): void {
+    if (error === undefined || !isExpected(error)) logReport(error)
+  }
+
   await retry(
     async (resetBackoff) => {
       while (!signal.aborted) {
-        for await (const outcome of forwardBatches(deps, signal)) {
+        let last: Outcome | undefined
+        for await (last of forwardBatches({ ...deps, logOutcome }, signal)) {
           resetBackoff()
           failures.clear()
-          if (outcome === 'overtaken') await standBy(deps, signal)
         }
+        // After the loop, which has ended the reader and the reports of the active instance.
+        if (last === 'overtaken') await standBy(deps, signal)
       }
     },
     {
       signal,
       onFailure(err) {
-        // The link logs its own state, and a reader that the server removed is simply replaced.
-        if (err instanceof NatsDownError || err instanceof ReadInterruptedError) return
-        if (performance.now() - started < (deps.coldStartMs ?? 0)) return
-        const kind = err instanceof Error ? err.name : String(err)
-        if (!failures.has(kind)) deps.log.warn({ err }, 'forwarding interrupted; retrying')
-        failures.add(kind)
+        if (isExpected(err)) return
+        const cause = causeOf(err)
+        if (!failures.has(cause)) log.warn({ err }, 'forwarding interrupted; retrying')
+        failures.add(cause)
       },
     },
   )
 }
 
+/** Distinguishes the failures of an upstream: refused connections, timeouts, and each unexpected status. */
+function causeOf(error: unknown): string {
+  if (error instanceof UpstreamError || !(error instanceof Error)) return toReason(error)
+  return error.name
+}
+
 type Outcome = 'counted' | 'overtaken' | 'behind'
 
 /** Yields the outcome of each batch. Ends after a batch is rejected, and when reporting loses its counts. */
-async function* forwardBatches(deps: Deps, signal: AbortSignal): AsyncGenerator<Outcome> {
+async function* forwardBatches(
+  deps: Deps & { logOutcome: TransitionLog },
+  signal: AbortSignal,
+): AsyncGenerator<Outcome> {
   const { eventLog, reporting } = deps
   let position = await reporting.position(signal)
   const done = new AbortController()
-  void untilReportingIsBehind(deps, () => position, done.signal).then(() => done.abort())
+  void reportUntilBehind(deps, () => position, done.signal).then(() => done.abort())
   try {
     for await (const batch of eventLog.read(position, AbortSignal.any([signal, done.signal]))) {
       const started = performance.now()
@@ -149,44 +170,6 @@ function toProbe({ incarnation, through }: LogBatch): LogBatch {
 }
 
 /**
- * Reports the end of the log, because reporting serves its counts only while it knows that they are current. Without
- * traffic, no batch is rejected, so only a report reveals that reporting was restarted and needs a replay.
- */
-async function untilReportingIsBehind(deps: Deps, known: () => LogPosition | undefined, signal: AbortSignal) {
-  const { checkMs = REPORT_MS } = deps
-  while (!signal.aborted) {
-    const expected = known()
-    try {
-      const position = await report(deps, expected, signal)
-      if (expected && isBefore(position, expected)) return
-      await sleep(checkMs, signal)
-    } catch {
-      // The report failed, because reporting or the log is down.
-      await sleep(REPORT_RETRY_MS, signal)
-    }
-  }
-}
-
-/**
- * Reports the end of the log, and returns the position of reporting. A standby may report too: it sends what it has
- * just read, and reporting compares that with its own position. If the log ends before the position, nothing is
- * reported.
- */
-async function report(
-  { eventLog, reporting }: Deps,
-  known: LogPosition | undefined,
-  signal: AbortSignal,
-): Promise<LogPosition | undefined> {
-  const { incarnation, sequence: last } = await raceAbort(eventLog.end(), signal)
-  const counted = known && known.incarnation === incarnation ? known.sequence : 0
-  if (counted > last) return reporting.position(signal)
-  const { messages, since: oldest } = await raceAbort(eventLog.backlog(known), signal)
-  // The last message with views may be followed by other messages, such as dead letters.
-  const sequence = messages > 0 ? last : counted
-  return reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
-}
-
-/**
  * If reporting is ahead of the batch, another instance was faster. If reporting is behind the batch, it has lost its
  * counts.
  */
@@ -195,23 +178,4 @@ function toOutcome(batch: LogBatch, position: LogPosition | undefined): Outcome 
     throw new Error(`reporting is at incarnation ${position.incarnation} of the log and rejects ${batch.incarnation}`)
   }
   return position && position.sequence > batch.after ? 'overtaken' : 'behind'
-}
-
-async function standBy(deps: Deps, signal: AbortSignal): Promise<void> {
-  const { eventLog, reporting, log, standbyMs = STANDBY_POLL_MS } = deps
-  log.info('another instance is active; standing by')
-  let last = await reporting.position(signal)
-  while (!signal.aborted) {
-    await sleep(standbyMs, signal)
-    const position = await report(deps, last, signal)
-    const isStalled = position?.incarnation === last?.incarnation && position?.sequence === last?.sequence
-    if (isStalled && isBefore(position, await eventLog.end())) {
-      return log.info('the active instance has stalled; taking over')
-    }
-    last = position
-  }
-}
-
-function isBefore(position: LogPosition | undefined, end: LogPosition): boolean {
-  return position?.incarnation !== end.incarnation || position.sequence < end.sequence
 }

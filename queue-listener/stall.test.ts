@@ -24,7 +24,15 @@ test('counting stalls when it is slower than the log grows', () => {
   expect(state()).toBe('stalled')
 })
 
-test('a replay is not a stall, because its backlog shrinks', () => {
+test('counting stalls when it is slower than the log grows, though the backlog shrinks after each batch', () => {
+  const { measure, state } = setUp()
+  for (let n = 0; n < 60; n += 1) {
+    measure(n * 10, n * 100 + (n % 3) * 500)
+    if (n > 15) expect(state()).toBe('stalled')
+  }
+})
+
+test('a replay has not stalled, because its backlog shrinks', () => {
   const { measure, state } = setUp()
   for (let n = 0; n < 60; n += 1) {
     measure(n * 100, 1_000_000 - n * 100)
@@ -32,7 +40,38 @@ test('a replay is not a stall, because its backlog shrinks', () => {
   }
 })
 
-test('under steady load, counting is not stalled and no message waits, although some are always in flight', () => {
+test('idle, then a replay: counting has not stalled while the backlog shrinks', () => {
+  const { measure, state } = setUp()
+  for (let n = 0; n < 10; n += 1) measure(1_000_000, 0)
+  for (let n = 0; n < 20; n += 1) {
+    measure(n * 50_000, 1_000_000 - n * 50_000)
+    expect(state()).toBe('running')
+  }
+})
+
+test('idle, then an outbox is drained for two seconds: counting has not stalled while the backlog shrinks', () => {
+  const { measure, state } = setUp()
+  for (let n = 0; n < 10; n += 1) measure(0, 0)
+  for (let n = 1; n <= 4; n += 1) measure(n * 10, n * 1_000)
+  for (let n = 1; n <= 60; n += 1) {
+    measure(40 + n * 10, 4_000 - n * 10)
+    expect(state()).toBe('running')
+  }
+})
+
+test('counting stalls when a replay stops', () => {
+  const { measure, state } = setUp()
+  measure(1_000, 0)
+  for (let n = 0; n < 20; n += 1) measure(n * 10, 1_000 - n * 10)
+  for (let n = 0; n < 10; n += 1) {
+    expect(state()).toBe('running')
+    measure(200, 800)
+  }
+  measure(200, 800)
+  expect(state()).toBe('stalled')
+})
+
+test('under steady load counting has not stalled, and nothing waits, though some messages are always in flight', () => {
   const { measure, forwarding } = setUp()
   measure(0, 0)
   for (let n = 1; n < 60; n += 1) {

@@ -31,19 +31,30 @@ type StallDetector = {
  */
 export function createStallDetector(now: () => number = () => performance.now()): StallDetector {
   const lag = createLagMeter(now)
+  let measured: { messages: number; at: number }[] = []
+  let startedAt: number | undefined
   let waiting: number | undefined
-  let smallest = { messages: Number.POSITIVE_INFINITY, at: now() }
+
+  /** The largest backlog of a period. Between batches the backlog fluctuates, and its peaks do not. */
+  function peak(from: number, to: number): number {
+    return Math.max(...measured.filter(({ at }) => at >= from && at < to).map(({ messages }) => messages))
+  }
 
   function state(): Forwarding['state'] {
-    if (waiting === undefined) return 'unknown'
-    const isGrowing = now() - smallest.at >= STALLED_MS
-    return waiting > 0 && isGrowing && lag.lagMs() >= STALLED_MS ? 'stalled' : 'running'
+    if (waiting === undefined || startedAt === undefined) return 'unknown'
+    const start = now() - STALLED_MS
+    const middle = now() - STALLED_MS / 2
+    const isShrinking = Math.max(waiting, peak(middle, Number.POSITIVE_INFINITY)) < peak(start, middle)
+    const isStalled = waiting > 0 && startedAt <= start && !isShrinking && lag.lagMs() >= STALLED_MS
+    return isStalled ? 'stalled' : 'running'
   }
 
   return {
     observe(counted, messages) {
+      const at = now()
       lag.observe(counted, counted + messages)
-      if (messages === 0 || messages < smallest.messages) smallest = { messages, at: now() }
+      measured = [...measured.filter((older) => at - older.at <= STALLED_MS), { messages, at }]
+      startedAt ??= at
       waiting = messages
     },
     forwarding: () => ({ state: state(), waiting: waiting && lag.lagMs() >= WAITING_MS ? waiting : 0 }),

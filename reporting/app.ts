@@ -192,7 +192,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         const batch = c.req.valid('json')
         const { stream: incarnation, leaving, ...rest } = batch
         if (isReport(batch) || counts.apply({ incarnation, leaving: leaving && toLogPosition(leaving), ...rest })) {
-          currentness.hear(batch, counts.position())
+          currentness.observe(batch, counts.position())
           return c.json(position())
         }
         return c.json({ status: 'Position mismatch', position: position(), requestId: c.get('requestId') }, 409)

@@ -16,85 +16,85 @@ test('counts that a log feeds are not current before the end of the log is known
 })
 
 test('counts of an empty log are current at once', () => {
-  const { counting, hear } = setUp()
-  hear(0, 0)
+  const { counting, observe } = setUp()
+  observe(0, 0)
   expect(counting()).toEqual({ state: 'current', progress: 1 })
 })
 
-test('an instance with FED_BY_LOG=0 is behind, too, once a report shows that a log feeds it', () => {
-  const { counting, hear } = setUp({ isFedByLog: false })
-  hear(10, 100)
+test('even an unfed instance is behind when it turns out that a log feeds it', () => {
+  const { counting, observe } = setUp({ isFedByLog: false })
+  observe(10, 100)
   expect(counting()).toEqual({ state: 'replaying', progress: 0.1 })
 })
 
-test('the counts are not current during a replay, however quick the replay is', () => {
-  const { counting, hear, wait } = setUp()
+test('during a replay the counts are not current, however quick it is', () => {
+  const { counting, observe, wait } = setUp()
   for (const counted of [100, 400, 999]) {
-    hear(counted, 1_000)
+    observe(counted, 1_000)
     wait(5)
     expect(counting()).toEqual({ state: 'replaying', progress: counted / 1_000 })
   }
-  hear(1_000, 1_000)
+  observe(1_000, 1_000)
   expect(counting().state).toBe('current')
 })
 
-test('a replay under load ends when the lag is below a second, although the log keeps growing', () => {
-  const { counting, hear, wait } = setUp()
-  hear(0, 10_000)
+test('a replay under load ends when the lag is below a second, though the log always has more', () => {
+  const { counting, observe, wait } = setUp()
+  observe(0, 10_000)
   wait(3_000)
-  hear(10_000, 10_500)
+  observe(10_000, 10_500)
   expect(counting().state).toBe('replaying')
   wait(200)
-  hear(10_500, 10_600)
+  observe(10_500, 10_600)
   expect(counting().state).toBe('current')
 })
 
 describe('counts that were current', () => {
-  test('stay current under steady load', () => {
-    const { counting, hear, wait } = setUp()
-    hear(0, 0)
+  test('stay so under steady load', () => {
+    const { counting, observe, wait } = setUp()
+    observe(0, 0)
     for (let n = 1; n < 1_000; n += 1) {
       wait(100)
-      hear(n * 10, n * 10 + 15)
+      observe(n * 10, n * 10 + 15)
       expect(counting().state).toBe('current')
     }
   })
 
   test('are behind when the lag exceeds the maximum, until it is below a second again', () => {
-    const { counting, hear, wait } = setUp()
-    hear(10, 10)
+    const { counting, observe, wait } = setUp()
+    observe(10, 10)
     for (let n = 0; n < 20; n += 1) {
       expect(counting().state).toBe('current')
-      hear(10, 20 + n)
+      observe(10, 20 + n)
       wait(500)
     }
     expect(counting()).toEqual({ state: 'behind', progress: 10 / 39 })
-    hear(30, 40)
+    observe(30, 40)
     wait(5_000)
-    hear(40, 80)
+    observe(40, 80)
     expect(counting().state).toBe('behind')
     wait(100)
-    hear(80, 80)
+    observe(80, 80)
     expect(counting().state).toBe('current')
   })
 
-  test('are in the state `unknown` after a silence, and then have to catch up again', () => {
-    const { counting, hear, wait } = setUp()
-    hear(10, 10)
+  test('are unknown after a silence, and have to catch up after it', () => {
+    const { counting, observe, wait } = setUp()
+    observe(10, 10)
     wait(MAX_LAG_MS - 1)
     expect(counting().state).toBe('current')
     wait(1)
     expect(counting().state).toBe('unknown')
-    hear(10, 1_000)
+    observe(10, 1_000)
     expect(counting()).toEqual({ state: 'behind', progress: 0.01 })
-    hear(1_000, 1_000)
+    observe(1_000, 1_000)
     expect(counting().state).toBe('current')
   })
 
-  test('are behind after the log is recreated, until they have caught up with the new log', () => {
-    const { hear, counting } = setUp({ stream: 'old' })
-    hear(10, 10)
-    hear(10, 5, { stream: 'new' })
+  test('are behind the whole new log when the log was recreated', () => {
+    const { observe, counting } = setUp({ stream: 'old' })
+    observe(10, 10)
+    observe(10, 5, { stream: 'new' })
     expect(counting().state).toBe('current')
   })
 })
@@ -102,39 +102,39 @@ describe('counts that were current', () => {
 describe('the age of the oldest message', () => {
   const old = () => new Date(Date.now() - 60_000).toISOString()
 
-  test('makes the counts behind before the lag has been measured for as long', () => {
-    const { counting, hear, wait } = setUp()
-    hear(10, 10)
-    hear(10, 20)
+  test('makes the counts not current before the lag has been measured for as long', () => {
+    const { counting, observe, wait } = setUp()
+    observe(10, 10)
+    observe(10, 20)
     wait(2_000)
-    hear(10, 20, { oldest: old() })
+    observe(10, 20, { oldest: old() })
     expect(counting().state).toBe('behind')
   })
 
-  test('is ignored while the counts keep up, because it may come from a wrong clock', () => {
-    const { counting, hear, wait } = setUp()
-    hear(10, 10)
+  test('is not believed while the counts keep up, because it may come from a wrong clock', () => {
+    const { counting, observe, wait } = setUp()
+    observe(10, 10)
     for (let n = 11; n < 100; n += 1) {
       wait(100)
-      hear(n, n + 1, { oldest: old() })
+      observe(n, n + 1, { oldest: old() })
       expect(counting().state).toBe('current')
     }
   })
 })
 
 test('the counts are served if a queue-listener from the previous release does not report the end of the log', () => {
-  const { counting, hear } = setUp()
-  hear(10, undefined)
+  const { counting, observe } = setUp()
+  observe(10, undefined)
   expect(counting().state).toBe('current')
 })
 
 function setUp({ isFedByLog = true, stream = 's' } = {}) {
   let now = 1_000_000
-  const { hear, counting } = createCurrentness({ maxLagMs: MAX_LAG_MS, isFedByLog, now: () => now })
+  const currentness = createCurrentness({ maxLagMs: MAX_LAG_MS, isFedByLog, now: () => now })
   return {
-    counting,
-    hear(counted: number, end: number | undefined, batch: { stream?: string; oldest?: string } = {}) {
-      hear({ stream, end, ...batch }, { incarnation: stream, sequence: counted })
+    counting: currentness.counting,
+    observe(counted: number, end: number | undefined, batch: { stream?: string; oldest?: string } = {}) {
+      currentness.observe({ stream, end, ...batch }, { incarnation: stream, sequence: counted })
     },
     wait(ms: number) {
       now += ms

@@ -8,13 +8,14 @@ const CAUGHT_UP_MS = 1_000
 
 export type Currentness = {
   /** Takes what a batch or a report says about the end of the log. `position` is reporting's position afterwards. */
-  hear(batch: Pick<EventBatch, 'stream' | 'end' | 'oldest'>, position: LogPosition | undefined): void
+  observe(batch: Pick<EventBatch, 'stream' | 'end' | 'oldest'>, position: LogPosition | undefined): void
   /** Returns true if the counts may be served. Makes a single comparison, because every lookup calls this function. */
   isCurrent(): boolean
   counting(): Counting
 }
 
 type Options = {
+  /** At least a second. */
   maxLagMs: number
   /** True if a log feeds the counts. If false, they are current until the first batch or report. */
   isFedByLog: boolean
@@ -27,9 +28,8 @@ type Options = {
  */
 export function createCurrentness({ maxLagMs, isFedByLog, now = () => performance.now() }: Options): Currentness {
   let lag = createLagMeter(now)
-  const caughtUpMs = Math.min(CAUGHT_UP_MS, maxLagMs)
   let currentUntil = isFedByLog ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
-  let heardAt = Number.NEGATIVE_INFINITY
+  let observedAt = Number.NEGATIVE_INFINITY
   /**
    * `isServing`: the last batch or report left the counts current. `hasServed`: the counts have been current before.
    */
@@ -41,18 +41,18 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
 
   /** An old timestamp may come from a wrong clock, so it counts only if the lag confirms it. */
   function isTooOld(oldest: string | undefined): boolean {
-    return oldest !== undefined && lag.lagMs() >= caughtUpMs && Date.now() - Date.parse(oldest) > maxLagMs
+    return oldest !== undefined && lag.lagMs() >= CAUGHT_UP_MS && Date.now() - Date.parse(oldest) > maxLagMs
   }
 
   function state(): CountingState {
     if (isCurrent()) return 'current'
-    if (now() - heardAt >= maxLagMs) return 'unknown'
+    if (now() - observedAt >= maxLagMs) return 'unknown'
     return hasServed ? 'behind' : 'replaying'
   }
 
   return {
     isCurrent,
-    hear({ stream, end, oldest }, position) {
+    observe({ stream, end, oldest }, position) {
       // A queue-listener from the previous release does not report the end of the log.
       if (end === undefined) {
         currentUntil = Number.POSITIVE_INFINITY
@@ -64,12 +64,12 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
         isServing = false
         lag = createLagMeter(now)
       }
-      heardAt = now()
+      observedAt = now()
       lag.observe(counted, end)
       progress = counted < end ? counted / end : 1
-      isServing = lag.lagMs() <= (isServing ? maxLagMs : caughtUpMs) && !isTooOld(oldest)
+      isServing = lag.lagMs() <= (isServing ? maxLagMs : CAUGHT_UP_MS) && !isTooOld(oldest)
       hasServed ||= isServing
-      currentUntil = isServing ? (lag.laggingSince() ?? heardAt) + maxLagMs : Number.NEGATIVE_INFINITY
+      currentUntil = isServing ? (lag.laggingSince() ?? observedAt) + maxLagMs : Number.NEGATIVE_INFINITY
     },
     counting() {
       return { state: state(), progress: isCurrent() ? 1 : progress }

@@ -14,6 +14,9 @@ import { createLiveCounts } from './live-counts.ts'
 import { exposeCurrentness, instrumentCounts } from './metrics.ts'
 import { createViewCounts } from './view-counts.ts'
 
+/** queue-listener reports the end of the log every 500 ms. */
+const MIN_MAX_LAG_MS = 1_000
+
 const ownSettings = {
   ...writeSettings,
   NATS_URL: natsUrl.optional().meta({ description: 'If set, a log feeds reporting; it does not connect to it' }),
@@ -21,7 +24,10 @@ const ownSettings = {
     '1: serve no counts before queue-listener reports the end of the log; default: 1 if NATS_URL is set',
   ),
   MAX_USERS: maxUsers,
-  MAX_LAG: duration('10s', 'How far the counts may be behind the log before they are no longer served'),
+  MAX_LAG: duration(
+    '10s',
+    'How far the counts may be behind the log before they are no longer served; at least 1s',
+  ).refine((ms) => ms >= MIN_MAX_LAG_MS, { error: 'must be at least 1s' }),
 }
 
 export const reporting = {

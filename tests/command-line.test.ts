@@ -56,6 +56,15 @@ describe.each(serviceNames)('%s', { concurrent: true }, (service) => {
   })
 })
 
+test.concurrent.each(['0s', '300ms', '0.999s'])(
+  'reporting refuses a MAX_LAG of %s, below a second',
+  async (MAX_LAG) => {
+    const { status, lines } = await run('reporting', [], { MAX_LAG })
+    expect(status).toBe(2)
+    expect(lines).toEqual([`reporting: MAX_LAG is "${MAX_LAG}": it must be at least 1s`])
+  },
+)
+
 test.concurrent.each(['play', 'queue-listener'])('%s requires NATS_URL', async (service) => {
   const { status, lines } = await run(service, [], { NATS_URL: '' })
   expect(status).toBe(2)

@@ -26,11 +26,11 @@ describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeo
 
   const open = () => openConsole(browser, system.play.url)
 
-  test('the counts are shown as live only while heartbeats of reporting arrive', async () => {
+  test('the counts are live only as long as updates arrive', async () => {
     await using opened = await open()
     const { page } = opened
     await system.reporting.signal('SIGSTOP')
-    await expectConnection(page, 'Not live: counting is silent', 4_000)
+    await expectConnection(page, 'Not live: no updates', 4_000)
     await system.reporting.start()
     await expectConnection(page, 'Live')
   })

@@ -2,7 +2,7 @@
 /** @typedef {import('../../shared/contracts/live.ts').LiveChanges} LiveChanges */
 
 /** @typedef {import('../../shared/contracts/counting.ts').Counting} Counting */
-/** @typedef {'live' | 'silent' | 'lost'} Connection `silent`: the stream is open, but no change or heartbeat of the counts arrives */
+/** @typedef {'live' | 'stale' | 'lost'} Connection `stale`: the stream is open, but no update arrives */
 
 const RECONNECT_MS = 1_000
 /** The counts are live only if a change or a heartbeat arrived within this time. */
@@ -23,18 +23,18 @@ export function subscribeToCounts({ onSnapshot, onChanges, onConnection }) {
   let source
   let timer = 0
   let openedAt = 0
-  let heardAt = Number.NEGATIVE_INFINITY
-  /** The first event of a connection may come from the edge's buffer, so it does not show that counting works now. */
+  let updatedAt = Number.NEGATIVE_INFINITY
+  /** The first event of a connection may come from the buffer of the edge, and says nothing about counting now. */
   let isFirst = true
 
   function connect() {
     source = new EventSource('/live')
     source.addEventListener('snapshot', ({ data }) => {
-      hear()
+      onUpdate()
       onSnapshot(JSON.parse(data))
     })
     source.addEventListener('changes', ({ data }) => {
-      hear()
+      onUpdate()
       onChanges(JSON.parse(data))
     })
     source.addEventListener('open', () => {
@@ -48,8 +48,8 @@ export function subscribeToCounts({ onSnapshot, onChanges, onConnection }) {
     })
   }
 
-  function hear() {
-    if (!isFirst) heardAt = performance.now()
+  function onUpdate() {
+    if (!isFirst) updatedAt = performance.now()
     isFirst = false
     check()
   }
@@ -57,8 +57,8 @@ export function subscribeToCounts({ onSnapshot, onChanges, onConnection }) {
   function check() {
     const now = performance.now()
     if (source.readyState !== EventSource.OPEN) onConnection('lost')
-    else if (now - heardAt < LIVE_MS) onConnection('live')
-    else if (now - openedAt > LIVE_MS) onConnection('silent')
+    else if (now - updatedAt < LIVE_MS) onConnection('live')
+    else if (now - openedAt > LIVE_MS) onConnection('stale')
   }
 
   connect()
@@ -77,7 +77,7 @@ export function subscribeToCounts({ onSnapshot, onChanges, onConnection }) {
 export function describeConnection(connection, counting) {
   if (connection === 'live') return 'Live'
   if (connection === 'lost') return 'Reconnecting…'
-  if (!counting || counting.state === 'current') return 'Not live: counting is silent'
+  if (!counting || counting.state === 'current') return 'Not live: no updates'
   const text = describeCounting(counting)
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}`
 }

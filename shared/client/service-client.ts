@@ -10,6 +10,13 @@ import { openStream, type StreamOptions } from './upstream-stream.ts'
 /** The call failed, timed out, or returned something unexpected; see `cause`. */
 export class UpstreamError extends Error {
   override name = 'UpstreamError'
+  /** The unexpected status of the response; undefined if the call failed or returned a 5xx. */
+  readonly status: number | undefined
+
+  constructor(message: string, { status, ...options }: ErrorOptions & { status?: number } = {}) {
+    super(message, options)
+    this.status = status
+  }
 }
 
 export type CallOptions = Partial<RequestContext> & {
@@ -170,7 +177,7 @@ export function expectBody<Schema extends z.ZodType>(
   expected: number,
   schema: Schema,
 ): z.output<Schema> {
-  if (status !== expected) throw new UpstreamError(`returned ${status} instead of ${expected}`)
+  if (status !== expected) throw new UpstreamError(`returned ${status} instead of ${expected}`, { status })
   const parsed = schema.safeParse(body)
   if (!parsed.success) throw new UpstreamError('responded with an invalid body', { cause: parsed.error })
   return parsed.data

@@ -114,6 +114,31 @@ test('a subscriber that arrives before the first snapshot receives it when it is
   await eventually(() => expect(received(subscriber)).toEqual(['snapshot']))
 })
 
+describe('while the source has sent nothing for longer than a heartbeat', () => {
+  const STALE_MS = 300
+
+  test('a new subscriber receives no snapshot', async () => {
+    const { subscribe } = await setUp({ staleMs: STALE_MS })
+    const first = await subscribeAndWait(subscribe)
+    await sleep(1.5 * STALE_MS)
+    expect(await receivedAtOnce(subscribe)).toEqual([])
+    expect(await receivedAtOnce(subscribe, first.events[0]?.id)).toEqual([])
+  })
+
+  test('a new subscriber receives a snapshot once the source sends changes again', async () => {
+    const { subscribe, publish } = await setUp({ staleMs: STALE_MS })
+    const first = await subscribeAndWait(subscribe)
+    await sleep(1.5 * STALE_MS)
+    const late = await subscribe()
+    publish(changes({ a: 2 }))
+    await eventually(() => expect(received(first)).toEqual(['snapshot', 'snapshot']))
+    await eventually(() => expect(received(late)).toEqual(['snapshot']))
+    expect(late.seen()).toMatchObject({ assets: [{ id: 'a', views: 2 }] })
+    publish(changes({ a: 3 }))
+    await eventually(() => expect(received(late)).toEqual(['snapshot', { a: 3 }]))
+  })
+})
+
 test('heartbeats are sent while there are no events', async () => {
   const { subscribe } = await setUp()
   const subscriber = await subscribe()
@@ -228,7 +253,7 @@ test('the duration of a stream is not measured', async () => {
 })
 
 /** A feed behind a real server. The test publishes the events. */
-async function setUp({ hasSnapshot = true, maxSubscribers = 100 } = {}) {
+async function setUp({ hasSnapshot = true, maxSubscribers = 100, staleMs = 2_000 } = {}) {
   const stopping = new AbortController()
   const service = createTestService('test', stopping.signal)
   let publish: (event: LiveEvent) => void = () => {}
@@ -240,7 +265,7 @@ async function setUp({ hasSnapshot = true, maxSubscribers = 100 } = {}) {
     }
   })
   const source = Object.assign(follow, { ended: 0 })
-  const limits = { keepMs: KEEP_MS, heartbeatMs: HEARTBEAT_MS, maxSubscribers }
+  const limits = { keepMs: KEEP_MS, staleMs, heartbeatMs: HEARTBEAT_MS, maxSubscribers }
   const feed = createLiveFeed({ ...service, source, ...limits })
   const app = createBaseApp(service).get('/live', (c) => feed.subscribe(c))
   stack.use(service.resources)

@@ -23,13 +23,14 @@ export type LiveFeed = {
 type Deps = Pick<Service, 'metrics' | 'stopping'> & {
   source: LiveSource
   keepMs?: number
+  staleMs?: number
   heartbeatMs?: number
   maxSubscribers?: number
 }
 
 /** Broadcasts live counts. Subscribes to the source only while there are subscribers. */
-export function createLiveFeed({ source, keepMs = KEEP_MS, ...deps }: Deps): LiveFeed {
-  const buffer = createReplayBuffer(keepMs)
+export function createLiveFeed({ source, keepMs = KEEP_MS, staleMs, ...deps }: Deps): LiveFeed {
+  const buffer = createReplayBuffer(keepMs, staleMs)
   const stream = createEventStream({ ...deps, onEmpty: stopLater })
   // The source limits its own rate; this throttle bounds the CPU time of writing to many subscribers.
   const throttle = createThrottle(broadcastNext, 0)

@@ -106,7 +106,7 @@ test('the top list has the ten highest counts, with ties ordered by id', () => {
 
 function setUp(): ReplayBuffer {
   useFakeClock()
-  return createReplayBuffer(KEEP_MS)
+  return createReplayBuffer(KEEP_MS, KEEP_MS)
 }
 
 function publish(buffer: ReplayBuffer, assets: Record<string, number>) {

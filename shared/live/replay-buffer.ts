@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { type LiveChanges, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
 
+/** More than the heartbeat of counting. What was added longer ago may be out of date. */
+const STALE_MS = 2_000
+
 /**
  * The id is `<epoch>-<event number>`. The epoch is random per process, so that clients cannot resume the stream of
  * another process.
@@ -14,8 +17,8 @@ export type ReplayBuffer = {
   /** Returns everything added since the previous call as one event, or undefined if nothing was added. */
   next(): NumberedEvent | undefined
   /**
-   * Returns the events after `lastEventId` as one event: changes if they are still buffered, otherwise a snapshot.
-   * Returns undefined if there are none.
+   * The events after `lastEventId` as one event: changes if they are still buffered, otherwise a snapshot. Undefined if
+   * there are none, or if nothing was added for `staleMs`; the next event is then a snapshot.
    */
   since(lastEventId: string | undefined): NumberedEvent | undefined
   clear(): void
@@ -24,12 +27,14 @@ export type ReplayBuffer = {
 type Buffered = { eventNumber: number; at: number; changes: LiveChanges }
 
 /** The current state, and the changes of the last `keepMs` milliseconds for clients that reconnect. */
-export function createReplayBuffer(keepMs: number): ReplayBuffer {
+export function createReplayBuffer(keepMs: number, staleMs = STALE_MS): ReplayBuffer {
   const epoch = randomBytes(4).toString('hex')
   let eventNumber = 0
   let current: LiveSnapshot | undefined
   let pending: LiveChanges | 'snapshot' | undefined
   let buffered: Buffered[] = []
+  let addedAt = Number.NEGATIVE_INFINITY
+  const isStale = () => performance.now() - addedAt > staleMs
 
   function buffer(changes: LiveChanges): void {
     const at = performance.now()
@@ -57,8 +62,10 @@ export function createReplayBuffer(keepMs: number): ReplayBuffer {
         pending = 'snapshot'
       } else if (current) {
         current = dropOldSeconds(applyChanges(current, data))
+        if (isStale()) pending = 'snapshot'
         if (pending !== 'snapshot') pending = pending ? mergeChanges(pending, data) : data
       }
+      addedAt = performance.now()
     },
     next() {
       if (!pending || !current) return undefined
@@ -71,7 +78,7 @@ export function createReplayBuffer(keepMs: number): ReplayBuffer {
     since(lastEventId = '') {
       const [, eventEpoch, text] = /^([0-9a-f]+)-(\d{1,15})$/.exec(lastEventId) ?? []
       const seen = eventEpoch === epoch ? Number(text) : undefined
-      if (seen === eventNumber || !current) return undefined
+      if (seen === eventNumber || !current || isStale()) return undefined
       return toEvent(seen === undefined ? undefined : changesAfter(seen), current)
     },
     clear() {

@@ -1,0 +1,76 @@
+import { UpstreamError } from '../shared/client/service-client.ts'
+import type { LogPosition } from '../shared/contracts/position.ts'
+import type { EventLog } from '../shared/event-log/event-log.ts'
+import { raceAbort } from '../shared/runtime/race-abort.ts'
+import { sleep } from '../shared/runtime/sleep.ts'
+import type { TransitionLog } from '../shared/runtime/transition-log.ts'
+import type { ReportingClient } from './reporting-client.ts'
+
+/** How often to report the end of the log to reporting, and to check that reporting still has its counts. */
+const REPORT_MS = 500
+/** Shorter than REPORT_MS, so that reporting soon knows after its start that its counts are current. */
+const REPORT_RETRY_MS = 100
+
+type Deps = {
+  eventLog: Pick<EventLog, 'end' | 'backlog'>
+  reporting: Pick<ReportingClient, 'position' | 'report'>
+}
+
+type PeriodicDeps = Deps & {
+  /** Called with the outcome of each report. */
+  logOutcome: TransitionLog
+  checkMs?: number
+}
+
+/**
+ * Reports the end of the log, because reporting serves its counts only while it knows that they are current. Without
+ * traffic no batch is rejected, so only a report reveals that reporting was restarted and needs a replay.
+ */
+export async function reportUntilBehind(
+  { logOutcome, checkMs = REPORT_MS, ...deps }: PeriodicDeps,
+  known: () => LogPosition | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    const expected = known()
+    try {
+      const position = await reportEnd(deps, expected, signal)
+      logOutcome()
+      if (expected && isBefore(position, expected)) return
+      await sleep(checkMs, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      logOutcome(error)
+      await sleep(isRefused(error) ? checkMs : REPORT_RETRY_MS, signal)
+    }
+  }
+}
+
+/** Returns true if retrying soon is pointless: a report with a wrong token, for example, is refused again. */
+function isRefused(error: unknown): boolean {
+  const { status = 0 } = error instanceof UpstreamError ? error : {}
+  return status >= 400 && status < 500
+}
+
+/**
+ * Reports the end of the log, and returns the position of reporting. A standby may report too: it sends what it has
+ * just read, and reporting compares that with its own position. If the log ends before the position, nothing is
+ * reported.
+ */
+export async function reportEnd(
+  { eventLog, reporting }: Deps,
+  known: LogPosition | undefined,
+  signal: AbortSignal,
+): Promise<LogPosition | undefined> {
+  const { incarnation, sequence: last } = await raceAbort(eventLog.end(), signal)
+  const counted = known && known.incarnation === incarnation ? known.sequence : 0
+  if (counted > last) return reporting.position(signal)
+  const { messages, since: oldest } = await raceAbort(eventLog.backlog(known), signal)
+  // The last message with views may be followed by other messages, such as dead letters.
+  const sequence = messages > 0 ? last : counted
+  return reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
+}
+
+function isBefore(position: LogPosition | undefined, end: LogPosition): boolean {
+  return position?.incarnation !== end.incarnation || position.sequence < end.sequence
+}
