@@ -129,6 +129,16 @@ describe('every route', () => {
     expect((await app.request(path, { method, headers })).status).toBe(200)
   })
 
+  test('shares a limit of 8 requests in flight: beyond it, each returns 503', async () => {
+    const done = Promise.withResolvers<undefined>()
+    const app = open({ deadLetters: { get: () => done.promise } })
+    const first = Array.from({ length: 8 }, () => app.request('/dead-letters/9'))
+    for (const [method, path] of routes) await expectProblem(await app.request(path, { method }), 503)
+    done.resolve(undefined)
+    for (const response of await Promise.all(first)) expect(response.status).toBe(404)
+    expect((await app.request('/dead-letters')).status).toBe(200)
+  })
+
   test.each(routes)('returns 503 while the log is down: %s %s', async (method, path) => {
     const fail = () => Promise.reject(new UnavailableError('the log is unavailable'))
     const app = open({ deadLetters: { list: fail, get: fail, replay: fail, delete: fail } })

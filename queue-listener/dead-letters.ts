@@ -21,7 +21,10 @@ import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
 import { BATCH_BODY, hasBody, optionalJsonBody, readBody, validate } from '../shared/http/validate.ts'
 import { requireWriteToken } from '../shared/http/write-token.ts'
 
-/** Limits memory use, because each request holds the bodies of a dead letter and its correction in memory. */
+/**
+ * Limits memory use, because each request holds the bodies of a dead letter and its correction in memory, and waiting,
+ * because the requests read the log one after the other.
+ */
 const MAX_REQUESTS = 8
 
 const letter = '/dead-letters/:sequence'
@@ -38,7 +41,7 @@ type Options = {
 /** The routes that list, repair, replay and delete the dead letters of the log. */
 export function createDeadLetterRoutes({ deadLetters, writeToken }: Options) {
   const requireToken = requireWriteToken(writeToken)
-  const limitMemory = limitConcurrency(MAX_REQUESTS, 'dead letters')
+  const limitRequests = limitConcurrency(MAX_REQUESTS, 'requests for dead letters')
   return new Hono<AppEnv>()
     .get(
       '/dead-letters',
@@ -51,6 +54,7 @@ export function createDeadLetterRoutes({ deadLetters, writeToken }: Options) {
       }),
       requireToken,
       validate('query', DeadLetterQuery),
+      limitRequests,
       async (c) => c.json(await deadLetters.list(c.req.valid('query'))),
     )
     .get(
@@ -64,7 +68,7 @@ export function createDeadLetterRoutes({ deadLetters, writeToken }: Options) {
       }),
       requireToken,
       validate('param', DeadLetterParams),
-      limitMemory,
+      limitRequests,
       async (c) => {
         const { sequence } = c.req.valid('param')
         const found = await deadLetters.get(sequence)
@@ -85,7 +89,7 @@ export function createDeadLetterRoutes({ deadLetters, writeToken }: Options) {
       requireToken,
       validate('param', DeadLetterParams),
       optionalJsonBody(BATCH_BODY),
-      limitMemory,
+      limitRequests,
       async (c) => {
         const { sequence } = c.req.valid('param')
         const resolved = await deadLetters.replay(sequence, hasBody(c) ? await readBody(c) : undefined)
@@ -104,6 +108,7 @@ export function createDeadLetterRoutes({ deadLetters, writeToken }: Options) {
       }),
       requireToken,
       validate('param', DeadLetterParams),
+      limitRequests,
       async (c) => {
         const { sequence } = c.req.valid('param')
         const resolved = await deadLetters.delete(sequence)

@@ -26,7 +26,7 @@ export type LogReport = { end: LogPosition; counted: number; oldest: Date | unde
  * `conflict`: the batch does not start at the position, which is returned. `invalid`: reporting refuses its content,
  * and would refuse it again.
  */
-export type CountOutcome =
+type CountOutcome =
   | { outcome: 'counted' }
   | { outcome: 'conflict'; position: LogPosition | undefined }
   | { outcome: 'invalid'; reason: string }

@@ -1,5 +1,6 @@
 import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
+import { z } from 'zod'
 import type { Play } from '../shared/contracts/play.ts'
 import { count } from '../shared/runtime/settings.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
@@ -12,6 +13,8 @@ export const maxUsers = count(50_000_000, 'Maximum number of users, and of asset
 const MAX_HEAP_SHARE = 0.8
 /** Node's default for the young generation, which the heap limit includes. */
 const YOUNG_GENERATION_BYTES = 96 * 2 ** 20
+
+const FullCollection = z.object({ detail: z.object({ kind: z.literal(constants.NODE_PERFORMANCE_GC_MAJOR) }) })
 
 export type Capacity = {
   /** Maximum number of users, and maximum number of assets. */
@@ -60,15 +63,12 @@ export function watchHeap(): Disposable & Pick<Capacity, 'isHeapFull'> {
   const max = MAX_HEAP_SHARE * (getHeapStatistics().heap_size_limit - YOUNG_GENERATION_BYTES)
   let live = 0
   const observer = new PerformanceObserver((list) => {
-    if (list.getEntries().some(isFullCollection)) live = getHeapStatistics().used_heap_size
+    const isFull = list.getEntries().some((entry) => FullCollection.safeParse(entry).success)
+    if (isFull) live = getHeapStatistics().used_heap_size
   })
   observer.observe({ entryTypes: ['gc'] })
   return {
     isHeapFull: () => live > max,
     [Symbol.dispose]: () => observer.disconnect(),
   }
-}
-
-function isFullCollection(entry: { detail?: unknown; name: string }): boolean {
-  return Object(entry.detail).kind === constants.NODE_PERFORMANCE_GC_MAJOR
 }

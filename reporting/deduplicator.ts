@@ -23,7 +23,7 @@ export type Deduplicated = {
   gaps: SerialRange[]
 }
 
-export type Deduplicate = (batch: NumberedBatch) => Deduplicated
+type Deduplicate = (batch: NumberedBatch) => Deduplicated
 
 /** The last serial of a producer, and the log position at which it was read. */
 type Last = {

@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 /** The number of most recent ids that are certainly known. */
 const KNOWN_IDS = 1_000_000
 
-export type KnownIds = {
+type KnownIds = {
   /** @returns false if the id is already known */
   add(source: string, id: string): boolean
 }

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { DeadLetterPage } from '../shared/contracts/dead-letter.ts'
@@ -137,7 +137,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
     })
     expect((await replay(url, first, eventOf('restarted'))).status).toBe(200)
     expect((await remove(url, second)).status).toBe(200)
-    expect(logged()).toBe(before + 3)
+    await eventually(() => expect(logged()).toBe(before + 3))
     await system.listener.signal('SIGKILL')
     await system.listener.start()
     for (let restart = 0; restart < 2; restart += 1) {
@@ -208,6 +208,44 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
       const again = await runDeadLetters(env(), 'delete', String(sequence))
       expect(again).toMatchObject({ status: 1, text: expect.stringContaining('409 Dead letter already replayed') })
       expect(await runDeadLetters(env())).toMatchObject({ lines: ['No dead letters.'] })
+    })
+
+    test('writes the bytes of a body that is not UTF-8 to a file', async () => {
+      await using directory = await createTempDirectory('dead-letters')
+      const bytes = Buffer.from([0x5b, 0xff, 0x00, 0x0a])
+      await using raw = await connectRaw(system.nats.url)
+      raw.publish('events.view.tv', bytes)
+      await raw.flush()
+      const sequence = await onlyLetter(system.listener.url)
+      const file = join(directory.path, 'letter')
+      const redirect = 'exec "$0" scripts/dead-letters/main.ts show "$1" --body >"$2"'
+      await using child = startChild('sh', ['-c', redirect, process.execPath, String(sequence), file], { env: env() })
+      expect([await child.ended, child.lines]).toEqual([0, []])
+      expect(await readFile(file)).toEqual(bytes)
+    })
+
+    test('writes no body if the log no longer has it', async () => {
+      const sequence = await system.nats.use(async (connection) => {
+        const { seq } = await connection.jetstream().publish(DEAD_LETTERS, 'no dead letter')
+        await (await connection.jetstreamManager()).streams.deleteMessage(STREAM, seq)
+        return seq
+      })
+      const rejected = [
+        `Sequence: ${sequence}`,
+        'Subject: events.view.tv',
+        'Reason: invalid',
+        'Body-Omitted: too-large',
+      ]
+      await using raw = await connectRaw(system.nats.url)
+      raw.publish(DEAD_LETTERS, Buffer.of(), Buffer.from(rejected.map((line) => `Rejected-${line}`).join('\r\n')))
+      await raw.flush()
+      expect(await onlyLetter(system.listener.url)).toBe(sequence)
+      const shown = await runDeadLetters(env(), 'show', String(sequence))
+      expect(shown).toMatchObject({ status: 0, text: expect.stringContaining('(the log no longer has the body)') })
+      expect(await runDeadLetters(env(), 'show', String(sequence), '--body')).toMatchObject({
+        status: 1,
+        lines: [`npm run dead-letters: the log no longer has the body of ${sequence}`],
+      })
     })
 
     test('deletes a dead letter', async () => {

@@ -259,6 +259,14 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       }, PATIENCE_MS)
     })
 
+    test('the doctor warns if reporting does not return its lost views', { concurrent: true }, async () => {
+      await using old = await startOldReporting()
+      const { of } = await doctor({ ...env, REPORTING_URL: old.url })
+      expect(of('log')).toContain(
+        `warn ${old.url} does not say whether the log lost views: see GET /events/lost of reporting`,
+      )
+    })
+
     test('the doctor warns if play has a different retention than queue-listener', { concurrent: true }, async () => {
       await using edge = await startService('play', { ...system.env, EVENTS_MAX_AGE: '90d' })
       await eventually(async () => {

@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { SMALL_BODY } from '../shared/http/validate.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { eventually } from './harness/eventually.ts'
 import { metric } from './harness/plays.ts'
@@ -72,6 +73,22 @@ describe('slow clients', { timeout: 60_000, concurrent: true }, () => {
     })
     expect(headers['x-request-id']).toBe('slow')
     await eventually(() => expect(sender.isClosed()).toBe(true))
+  })
+
+  test('a body of up to twice the limit gets a 413 after it has arrived, and the connection stays open', async () => {
+    await using metadata = await startService('metadata')
+    using sender = await sendBody(metadata, '/content/asset/456', 2 * SMALL_BODY, 10)
+    await sleep(1_000)
+    sender.socket.write(' '.repeat(2 * SMALL_BODY - 10))
+    expect((await sender.response()).status).toBe(413)
+    sender.socket.write('GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n')
+    await eventually(() => expect(sender.received()).toContain('HTTP/1.1 200'))
+  })
+
+  test('a body of more than twice the limit gets a 413 at once', async () => {
+    await using metadata = await startService('metadata')
+    using sender = await sendBody(metadata, '/content/asset/456', 2 * SMALL_BODY + 1, 10)
+    expect((await sender.response(5_000)).status).toBe(413)
   })
 
   test('a subscriber that reads slowly stays connected for longer than 10 s', async () => {

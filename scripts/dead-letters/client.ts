@@ -2,6 +2,7 @@ import { request } from 'undici'
 import type { z } from 'zod'
 import { DeadLetterContent, DeadLetterPage, DeadLetterReplayed } from '../../shared/contracts/dead-letter.ts'
 import { Done, Problem } from '../../shared/contracts/status.ts'
+import { codeOf } from '../../shared/runtime/error-code.ts'
 import { toLine } from '../../shared/runtime/printable.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 
@@ -40,9 +41,10 @@ export function createDeadLetterClient({ origin, token }: Options) {
       const response = await request(`${origin}${path}`, { method, headers, signal, body: body ?? null })
       return { status: response.statusCode, text: await response.body.text() }
     } catch (error) {
-      const { name, code } = error as NodeJS.ErrnoException
-      if (name === 'TimeoutError') throw new CallError(`queue-listener at ${origin} did not respond in time`)
-      const reason = toLine(code ?? toReason(error), MAX_TEXT)
+      if (error instanceof Error && error.name === 'TimeoutError') {
+        throw new CallError(`queue-listener at ${origin} did not respond in time`)
+      }
+      const reason = toLine(codeOf(error) ?? toReason(error), MAX_TEXT)
       throw new CallError(`queue-listener is not reachable at ${origin} (${reason}); npm start starts all services`)
     }
   }

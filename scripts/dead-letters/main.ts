@@ -62,7 +62,11 @@ function toWork(command: string, given: string[], { body: bodyOnly }: Flags): (c
       const sequence = toSequence(first, given, 1)
       return async (client) => {
         const letter = await client.get(sequence)
-        process.stdout.write(bodyOnly ? toBody(letter) : toDetails(letter))
+        const output = bodyOnly ? toBody(letter) : toDetails(letter)
+        if (typeof output !== 'string' && process.stdout.isTTY) {
+          throw new CallError(`the body of ${sequence} is not valid UTF-8: write it to a file`)
+        }
+        process.stdout.write(output)
       }
     }
     case 'replay': {

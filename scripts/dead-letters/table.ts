@@ -1,5 +1,6 @@
 import type { DeadLetter, DeadLetterContent } from '../../shared/contracts/dead-letter.ts'
 import { toLine, toPrintable } from '../../shared/runtime/printable.ts'
+import { CallError } from './client.ts'
 
 const SUBJECT_WIDTH = 24
 const MIN_REASON_WIDTH = 20
@@ -33,6 +34,7 @@ function shorten(text: string, max: number): string {
 /** Everything that is known about a dead letter, with the body last. */
 export function toDetails(letter: DeadLetterContent): string {
   const { sequence, subject = '-', reason, at, size, headers, encoding } = letter
+  const { body = '(the log no longer has the body)' } = letter
   const fields = [
     ['sequence', String(sequence)],
     ['subject', subject],
@@ -44,10 +46,19 @@ export function toDetails(letter: DeadLetterContent): string {
   const lines = fields.map(
     ([name = '', value = '']) => `${name.padEnd(8)}  ${toLine(value, Number.POSITIVE_INFINITY)}\n`,
   )
-  return `${lines.join('')}\n${toBody(letter)}`
+  return `${lines.join('')}\n${toText(body)}`
 }
 
-/** The body, with a line break at its end. Characters that a terminal would interpret are escaped as in JSON. */
-export function toBody({ body }: DeadLetterContent): string {
-  return body === undefined ? '(the log no longer has the body)\n' : `${toPrintable(body).replace(/\n$/, '')}\n`
+/** Adds a line break at the end. Characters that a terminal would interpret are escaped as in JSON. */
+function toText(body: string): string {
+  return `${toPrintable(body).replace(/\n$/, '')}\n`
+}
+
+/**
+ * Returns the body for a file: as text, or as bytes if it is not valid UTF-8.
+ * @throws CallError if the log no longer has the body
+ */
+export function toBody({ sequence, body, encoding }: DeadLetterContent): string | Uint8Array {
+  if (body === undefined) throw new CallError(`the log no longer has the body of ${sequence}`)
+  return encoding === 'base64' ? Buffer.from(body, encoding) : toText(body)
 }

@@ -93,7 +93,11 @@ async function* checkMaxAges(plays: string[], { maxAgeMs }: StreamStatus): Async
 /** Checks that the log has lost no views, according to reporting. */
 export async function* checkLosses(reporting: string[]): AsyncGenerator<Finding> {
   for (const origin of reporting) {
-    const lost = LostViews.safeParse((await probe(origin, '/events/lost')).json).data
+    const { outcome, json } = await probe(origin, '/events/lost')
+    const lost = LostViews.safeParse(json).data
+    if (!lost && outcome === 'response') {
+      yield warn('log', `${origin} does not say whether the log lost views: see GET /events/lost of reporting`)
+    }
     if (!lost?.views) continue
     const gaps = lost.gaps.slice(-MAX_GAPS).map(({ producer, from, to }) => `${from} to ${to} of ${producer}`)
     const text = `it lost ${plural(lost.views, 'acknowledged view')}: ${gaps.join(', ')}`

@@ -1,4 +1,5 @@
 import { request } from 'undici'
+import { codeOf } from '../../shared/runtime/error-code.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 
@@ -13,11 +14,11 @@ export async function probe(origin: string, path: string, timeoutMs = 2_000): Pr
     const json = await Promise.try(() => JSON.parse(text)).catch(() => undefined)
     return { outcome: 'response', text, json }
   } catch (error) {
-    const { name, code } = error as NodeJS.ErrnoException
+    const name = error instanceof Error ? error.name : ''
     if (name === 'TimeoutError') return { outcome: 'timeout', text: `no response within ${timeoutMs / 1_000} s` }
     // The response is not HTTP.
     if (name === 'HTTPParserError' || name === 'SocketError') return { outcome: 'response', text: '' }
-    return { outcome: 'unreachable', text: code ?? toReason(error) }
+    return { outcome: 'unreachable', text: codeOf(error) ?? toReason(error) }
   }
 }
 

@@ -7,7 +7,7 @@ import { DEAD_LETTERS } from './stream.ts'
 
 const MAX_LOGGED = 1_000
 
-export type RejectedMessage = Pick<JsMsg, 'subject' | 'data'> & {
+type RejectedMessage = Pick<JsMsg, 'subject' | 'data'> & {
   sequence: number
   reason: string
   /** Returns the headers of the message. Throws if they are malformed. */

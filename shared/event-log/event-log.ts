@@ -73,7 +73,7 @@ export type Resolved =
   | { outcome: 'not found' }
 
 /** A dead letter with its headers and, unless the log no longer has it, its body. */
-export type DeadLetterDetails = DeadLetter & { headers: Record<string, string[]>; body: Uint8Array | undefined }
+type DeadLetterDetails = DeadLetter & { headers: Record<string, string[]>; body: Uint8Array | undefined }
 
 /**
  * The messages that are not counted until they are repaired. A dead letter is identified by its sequence in the log,

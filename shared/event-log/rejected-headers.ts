@@ -1,5 +1,5 @@
 import { headers, type MsgHdrs } from 'nats'
-import { toLine } from '../runtime/printable.ts'
+import { MAX_REASON, toLine } from '../runtime/printable.ts'
 
 /** Headers of a dead letter: its original sequence and subject, and why it was rejected. */
 const SEQUENCE = 'Rejected-Sequence'
@@ -15,7 +15,6 @@ export const BODY_OMITTED = 'Rejected-Body-Omitted'
 export const REPLAYED = 'Rejected-Replayed'
 export const DELETED = 'Rejected-Deleted'
 
-const MAX_REASON = 500
 const MAX_SUBJECT = 1_000
 
 /** Upper bound for the total size of the headers above. */

@@ -1,22 +1,14 @@
-import { MAX_VIEWS_PER_BATCH } from '../contracts/view.ts'
-import { toLine } from '../runtime/printable.ts'
+import { MAX_REASON, toLine } from '../runtime/printable.ts'
 import type { Resolved } from './event-log.ts'
-import { decodeViews } from './view-events.ts'
-
-const MAX_REASON = 500
+import { decodeViews, parseBatch, parseEvents } from './view-events.ts'
 
 /** The views of a dead letter cannot be replayed. The error message says what is invalid or which limit is exceeded. */
 export class InvalidReplayError extends Error {
   override name = 'InvalidReplayError'
 }
 
-/** The producer of the views of a replayed dead letter. */
-export function replayProducer(sequence: number): string {
-  return `dead-letter.${sequence}`
-}
-
 /** A message in the log, and when the log stored it (RFC 3339). */
-export type Original = { sequence: number; body: Uint8Array | undefined; storedAt: string }
+type Original = { sequence: number; body: Uint8Array | undefined; storedAt: string }
 
 /** A CloudEvents batch to append, and its number of views. */
 export type Replay = { data: string; views: number }
@@ -40,9 +32,7 @@ export function encodeReplay({ sequence, body, storedAt }: Original, corrected?:
  */
 export function validateReplay(body: Uint8Array, sequence: number, storedAt: string): Replay {
   try {
-    const parsed = parseEvents(body)
-    if (parsed.length > MAX_VIEWS_PER_BATCH) throw new Error(`more than ${MAX_VIEWS_PER_BATCH} events`)
-    const events = parsed.map((event, index) => withProducer(event, { sequence, index, storedAt }))
+    const events = parseBatch(body).map((event, index) => withProducer(event, { sequence, index, storedAt }))
     const data = JSON.stringify(events)
     return { data, views: decodeViews(Buffer.from(data), storedAt).views.length }
   } catch (cause) {
@@ -66,7 +56,7 @@ function withProducer(
   { sequence, index, storedAt }: { sequence: number; index: number; storedAt: string },
 ) {
   if (!isObject(event)) return event
-  const source = `/dead-letters/${replayProducer(sequence)}`
+  const source = `/dead-letters/dead-letter.${sequence}`
   return { time: storedAt, ...event, source, serial: String(index + 1) }
 }
 
@@ -91,14 +81,6 @@ function idOf(event: unknown): string | undefined {
 
 const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const decoder = new TextDecoder('utf-8', { fatal: true })
-
-/** @throws Error unless it is JSON in UTF-8 */
-function parseEvents(body: Uint8Array): unknown[] {
-  const json: unknown = JSON.parse(decoder.decode(body))
-  return Array.isArray(json) ? json : [json]
-}
 
 function parse(body: Uint8Array): unknown[] | undefined {
   try {

@@ -2,12 +2,10 @@ import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
 import type { DeadLetter } from '../contracts/dead-letter.ts'
 import type { Logger } from '../runtime/log.ts'
-import { toLine } from '../runtime/printable.ts'
+import { MAX_REASON, toLine } from '../runtime/printable.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import type { DeadLetters, Resolution, Resolved } from './event-log.ts'
-import { encodeReplay, type Replay, refuseInvalid, validateReplay } from './replay.ts'
-
-const MAX_REASON = 500
+import { encodeReplay, InvalidReplayError, type Replay, refuseInvalid, validateReplay } from './replay.ts'
 
 export const deadLetterSchema = `
   CREATE TABLE IF NOT EXISTS dead_letters (
@@ -58,25 +56,30 @@ export function createSqliteDeadLetters({ db, log, append }: Deps) {
   }
 
   const deadLetters: DeadLetters = {
-    async list({ after = 0, limit }) {
-      const rows = z.array(Row).parse(selectPage.all(after, limit + 1))
-      const page = rows.slice(0, limit)
-      return { deadLetters: page.map(toDeadLetter), next: rows.length > limit ? (page.at(-1)?.sequence ?? null) : null }
-    },
-    async get(sequence) {
-      const row = find(sequence)
-      if (!row || row.resolution) return undefined
-      return { ...toDeadLetter(row), headers: {}, body: Buffer.from(row.data) }
-    },
+    list: ({ after = 0, limit }) =>
+      available(() => {
+        const rows = z.array(Row).parse(selectPage.all(after, limit + 1))
+        const page = rows.slice(0, limit)
+        const next = rows.length > limit ? (page.at(-1)?.sequence ?? null) : null
+        return { deadLetters: page.map(toDeadLetter), next }
+      }),
+    get: (sequence) =>
+      available(() => {
+        const row = find(sequence)
+        if (!row || row.resolution) return undefined
+        return { ...toDeadLetter(row), headers: {}, body: Buffer.from(row.data) }
+      }),
     replay: (sequence, corrected) =>
       refuseInvalid(async () => {
         if (corrected) validateReplay(corrected, sequence, new Date().toISOString())
-        return resolve(sequence, 'replayed', ({ data, stored_at }) =>
-          encodeReplay({ sequence, body: Buffer.from(data), storedAt: stored_at }, corrected),
+        return available(() =>
+          resolve(sequence, 'replayed', ({ data, stored_at }) =>
+            encodeReplay({ sequence, body: Buffer.from(data), storedAt: stored_at }, corrected),
+          ),
         )
       }),
-    delete: async (sequence) => resolve(sequence, 'deleted'),
-    count: async () => Number(selectCount.get()?.count),
+    delete: (sequence) => available(() => resolve(sequence, 'deleted')),
+    count: () => available(() => Number(selectCount.get()?.count)),
   }
 
   return {
@@ -94,15 +97,23 @@ function toDeadLetter({ sequence, reason, rejected_at, data }: Row): DeadLetter 
   return { sequence, reason, at: rejected_at, size: Buffer.byteLength(data) }
 }
 
-/** @throws UnavailableError if the transaction cannot be committed */
 function inTransaction<Result>(db: DatabaseSync, work: () => Result): Result {
   db.exec('BEGIN')
   try {
     const result = work()
     db.exec('COMMIT')
     return result
-  } catch (cause) {
+  } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK')
-    throw new UnavailableError('the log is unavailable', { cause })
+    throw error
+  }
+}
+
+/** @throws UnavailableError if the file cannot be read or written, unless `work` finds the replay invalid */
+async function available<Result>(work: () => Result): Promise<Result> {
+  try {
+    return work()
+  } catch (cause) {
+    throw cause instanceof InvalidReplayError ? cause : new UnavailableError('the log is unavailable', { cause })
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { describeDeadLetters } from '../testing/dead-letters.test-suite.ts'
 import {
   createViews,
@@ -57,6 +58,22 @@ describe('the SQLite event log', () => {
   test('a log cannot be opened while another process has it open', async () => {
     await using _ = open()
     expect(open).toThrow('database is locked')
+  })
+
+  test('the dead letters of a log that is closed are unavailable', async () => {
+    const log = open()
+    await log.append(createViews(1), never)
+    await log.reject(1, 'reporting responded 400')
+    await log[Symbol.asyncDispose]()
+    const { deadLetters } = log
+    const calls = [
+      () => deadLetters.list({ limit: 1 }),
+      () => deadLetters.get(1),
+      () => deadLetters.replay(1),
+      () => deadLetters.delete(1),
+      () => deadLetters.count(),
+    ]
+    for (const call of calls) await expect(call()).rejects.toThrow(UnavailableError)
   })
 
   test('the log is up while it is open', async () => {

@@ -81,11 +81,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
  * @throws Error with a message that explains what is invalid
  */
 export function decodeViews(data: Uint8Array, storedAt: string, producer?: string): DecodedViews {
-  const batch = parseBatch(data)
-  // The length is checked first, because the schema would validate every item, however long the batch is.
-  if (batch.length > MAX_VIEWS_PER_BATCH)
-    throw new Error(`${batch.length} events; at most ${MAX_VIEWS_PER_BATCH} are allowed`)
-  const events = ViewEvents.safeParse(batch)
+  const events = ViewEvents.safeParse(parseBatch(data))
   if (!events.success) throw new Error(z.prettifyError(events.error).split('\n').slice(0, 4).join(' '))
   const toView = createViewReader(storedAt, producer)
   const views: View[] = []
@@ -98,7 +94,19 @@ export function decodeViews(data: Uint8Array, storedAt: string, producer?: strin
   return { views, traces }
 }
 
-function parseBatch(data: Uint8Array): unknown[] {
+/**
+ * The events of a message, not validated. Checks their number, because a schema would validate every item, however long
+ * the batch is.
+ * @throws Error unless it is JSON in UTF-8 with at most MAX_VIEWS_PER_BATCH events
+ */
+export function parseBatch(data: Uint8Array): unknown[] {
+  const batch = parseEvents(data)
+  if (batch.length <= MAX_VIEWS_PER_BATCH) return batch
+  throw new Error(`${batch.length} events; at most ${MAX_VIEWS_PER_BATCH} are allowed`)
+}
+
+/** Like parseBatch, for any number of events. */
+export function parseEvents(data: Uint8Array): unknown[] {
   const json: unknown = JSON.parse(decoder.decode(data))
   return Array.isArray(json) ? json : [json]
 }
@@ -144,7 +152,7 @@ function serialsIn(data: Uint8Array, appendedBy: string | undefined): SerialRang
   try {
     let producer = appendedBy
     const serials: number[] = []
-    for (const event of parseBatch(data)) {
+    for (const event of parseEvents(data)) {
       const { source, serial } = NumberedEvent.parse(event)
       producer ??= producerIn(source)
       if (!isSourceOf(source, producer)) return undefined

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { finished } from 'node:stream/promises'
 import { HTTPException } from 'hono/http-exception'
 import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-error.ts'
 
@@ -6,6 +7,16 @@ import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-erro
 const BODY_TIMEOUT_MS = 10_000
 /** The memory that a chunk takes in addition to its data. It matters because a body may arrive byte by byte. */
 const CHUNK_OVERHEAD_BYTES = 256
+
+/**
+ * Reads a body and drops it, for up to 10 s. Without this, Hono's adapter closes the connection 500 ms after a response
+ * to a body that has not arrived, and a client that is still sending may miss the response.
+ */
+export async function discardBody(incoming: IncomingMessage): Promise<void> {
+  incoming.resume()
+  const signal = AbortSignal.timeout(BODY_TIMEOUT_MS)
+  await finished(incoming, { signal, cleanup: true }).catch(() => undefined)
+}
 
 export type ReceivedBody = Disposable & { body: Buffer }
 
@@ -41,9 +52,14 @@ export function createBodyReceiver(
       held -= own
       own = 0
     }
-    function refuse(error: Error): void {
-      incoming.off('data', onData)
+    /** Node emits `close` right after `end`, while the body is still in use. */
+    function stop(): void {
+      clearTimeout(timer)
       arriving.delete(refuse)
+      incoming.off('data', onData).off('end', onEnd).off('close', onClose)
+    }
+    function refuse(error: Error): void {
+      stop()
       chunks.length = 0
       release()
       received.reject(error)
@@ -54,20 +70,20 @@ export function createBodyReceiver(
       own += bytes
       makeRoom(bytes)
     }
+    function onEnd(): void {
+      stop()
+      const body = Buffer.concat(chunks)
+      chunks.length = 0
+      held -= own - body.length
+      own = body.length
+      received.resolve(body)
+    }
     const onClose = () => refuse(new HTTPException(400, { message: 'the body is incomplete' }))
 
-    arriving.add(refuse)
     const timer = setTimeout(() => refuse(new HTTPException(408)), BODY_TIMEOUT_MS)
-    incoming.on('data', onData)
-    incoming.once('end', () => received.resolve(Buffer.concat(chunks)))
-    incoming.once('close', onClose)
+    arriving.add(refuse)
+    incoming.on('data', onData).once('end', onEnd).once('close', onClose)
     if (incoming.destroyed) onClose()
-    try {
-      return { body: await received.promise, [Symbol.dispose]: release }
-    } finally {
-      clearTimeout(timer)
-      arriving.delete(refuse)
-      incoming.off('close', onClose)
-    }
+    return { body: await received.promise, [Symbol.dispose]: release }
   }
 }

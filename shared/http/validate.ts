@@ -6,7 +6,7 @@ import type { z } from 'zod'
 import type { ErrorDetails } from '../runtime/unavailable-error.ts'
 import type { AppEnv } from './app-env.ts'
 import { type FieldError, problem } from './errors.ts'
-import { createBodyReceiver } from './receive-body.ts'
+import { createBodyReceiver, discardBody } from './receive-body.ts'
 
 const KIB = 1024
 export const SMALL_BODY = 64 * KIB
@@ -33,8 +33,8 @@ export function validate<Name extends Target, Schema extends z.ZodType>(target: 
 /**
  * Requires a JSON body of at most `limit` bytes. Returns 415 for a different content type, 411 without a
  * content-length, and 413 above the limit. Node enforces the declared length, so the body need not be read to check it.
- * Returns 408 if the body takes more than 10 s to arrive, and 503 if the bodies in flight on this route take too much
- * memory.
+ * Up to twice the limit, the body is discarded as it arrives, so that the client receives the 413. Returns 408 if the
+ * body takes more than 10 s to arrive, and 503 if the bodies in flight on this route take too much memory.
  */
 export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> {
   return bodyOf('application/json', /^application\/([\w.+-]+\+)?json\s*(;|$)/i, limit)
@@ -80,10 +80,11 @@ function bodyOf(type: string, accepted: RegExp, limit: number, details?: ErrorDe
     if (length === undefined) {
       return problem(c, 411, [{ path: 'content-length', message: 'send the header content-length' }])
     }
+    const { incoming } = c.env ?? {}
     if (Number(length) > limit) {
+      if (incoming && Number(length) <= 2 * limit) await discardBody(incoming)
       return problem(c, 413, [{ path: '', message: `the body has ${length} bytes; at most ${limit} are allowed` }])
     }
-    const { incoming } = c.env ?? {}
     if (!incoming) return next()
     using received = await receive(incoming)
     // Hono's adapter reads the body from here.

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { ErrorCode, NatsError } from 'nats'
+import { codeOf } from '../runtime/error-code.ts'
 
 const DEFAULT_PORT = 4222
 
@@ -26,6 +27,5 @@ export async function awaitGreeting(server: string, signal: AbortSignal): Promis
 function toNatsError(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   if (error.name === 'AbortError') return NatsError.errorForCode(ErrorCode.Timeout)
-  const isRefused = 'code' in error && error.code === 'ECONNREFUSED'
-  return isRefused ? NatsError.errorForCode(ErrorCode.ConnectionRefused, error) : error
+  return codeOf(error) === 'ECONNREFUSED' ? NatsError.errorForCode(ErrorCode.ConnectionRefused, error) : error
 }

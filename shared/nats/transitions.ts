@@ -1,7 +1,7 @@
 import type { Logger } from '../runtime/log.ts'
 
 /** A connection that lasted this long is stable. */
-export const STABLE_MS = 5_000
+const STABLE_MS = 5_000
 
 /** After this many consecutive unstable connections, further ones are not logged. */
 const MAX_LOGGED_FLAPS = 2

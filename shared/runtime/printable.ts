@@ -1,6 +1,9 @@
 /** Control and format characters (such as ANSI escapes and bidirectional overrides), separators, and invalid text. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu
 
+/** Maximum length of the reason of a dead letter. */
+export const MAX_REASON = 500
+
 /**
  * Converts text to one line of printable ASCII, for headers, logs and terminals. Escapes other characters as JSON does.
  * @param max maximum length of the result

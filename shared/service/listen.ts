@@ -2,8 +2,10 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import type { Server } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
+import { codeOf } from '../runtime/error-code.ts'
 import type { Logger } from '../runtime/log.ts'
 import { toOrigin } from '../runtime/origin.ts'
+import { toReason } from '../runtime/reason.ts'
 import { limitConnections } from './limit-connections.ts'
 import { handleServerErrors, respondRejected } from './server-errors.ts'
 
@@ -63,9 +65,10 @@ export async function listen(app: App, at: Options): Promise<Listening> {
   handleServerErrors(server, at.log)
   if (at.clientConnections) limitConnections(server, at.clientConnections, at.log)
   server.listen({ port: at.port, host: at.host, backlog: BACKLOG })
-  await once(server, 'listening').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'EADDRINUSE') throw new ListenError(`port ${at.port} on ${at.host} is already in use`)
-    throw new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${error.code}`)
+  await once(server, 'listening').catch((error) => {
+    const code = codeOf(error)
+    if (code === 'EADDRINUSE') throw new ListenError(`port ${at.port} on ${at.host} is already in use`)
+    throw new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${code ?? toReason(error)}`)
   })
   const port = portOf(server)
   const url = toOrigin(at.host, port)

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type Server, ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { toProblem } from '../contracts/status.ts'
+import { codeOf } from '../runtime/error-code.ts'
 import type { Logger } from '../runtime/log.ts'
 import { toReason } from '../runtime/reason.ts'
 import { REQUEST_ID, toRequestId } from '../runtime/request-id.ts'
@@ -14,9 +15,10 @@ const STATUS_BY_CODE: Record<string, number> = {
 
 /** Gives the common error shape to the responses that Node itself sends before a request reaches the app. */
 export function handleServerErrors(server: Server, log: Logger): void {
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable || isResponding(socket)) return socket.destroy()
-    const status = STATUS_BY_CODE[error.code ?? ''] ?? 400
+  server.on('clientError', (error, socket) => {
+    const code = codeOf(error)
+    if (code === 'ECONNRESET' || !socket.writable || isResponding(socket)) return socket.destroy()
+    const status = STATUS_BY_CODE[code ?? ''] ?? 400
     const requestId = randomUUID()
     log.debug({ requestId, status, reason: toReason(error) }, 'request not read')
     socket.end(toMessage(status, requestId), () => socket.destroy())
@@ -38,7 +40,7 @@ export function respondRejected(error: unknown, { headers }: Pick<IncomingMessag
 
 /** Node's own handler reads this field: writing an error after the start of a response would corrupt the response. */
 function isResponding(socket: Duplex): boolean {
-  return Boolean(Object(Reflect.get(socket, '_httpMessage')).headersSent)
+  return '_httpMessage' in socket && socket._httpMessage instanceof ServerResponse && socket._httpMessage.headersSent
 }
 
 function headersOf(requestId: string) {

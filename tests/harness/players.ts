@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent, request } from 'undici'
 import { expect } from 'vitest'
+import { codeOf } from '../../shared/runtime/error-code.ts'
 import { eventually } from './eventually.ts'
 import { views } from './plays.ts'
 import { createRandom } from './random.ts'
@@ -47,7 +48,7 @@ async function playOnce(url: string, dispatcher: Agent): Promise<keyof Outcomes>
     await response.body.dump()
   } catch (error) {
     // A refused connection never transmitted the request.
-    return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED' ? 'rejected' : 'cutOff'
+    return codeOf(error) === 'ECONNREFUSED' ? 'rejected' : 'cutOff'
   }
   expect([200, 503]).toContain(status)
   return status === 200 ? 'served' : 'rejected'

@@ -1,0 +1,42 @@
+import { setImmediate } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { UnavailableError } from '../runtime/unavailable-error.ts'
+import { startHttpServer } from '../testing/http-server.ts'
+import { createBodyReceiver } from './receive-body.ts'
+
+test('a body counts until it is disposed, also after all of it has arrived', async () => {
+  const handled = Promise.withResolvers<void>()
+  const handler = createSlowHandler(3_000, handled.promise)
+  await using server = await startHttpServer((incoming, response) => {
+    handler.handle(incoming).then((status) => response.writeHead(status).end())
+  })
+  const post = async () => (await fetch(server.url, { method: 'POST', body: 'x'.repeat(1_000) })).status
+
+  const first = [post(), post()]
+  await expect.poll(handler.inFlight).toBe(2)
+  expect(await post()).toBe(503)
+  handled.resolve()
+  expect(await Promise.all(first)).toEqual([200, 200])
+  expect(await Promise.all([post(), post()])).toEqual([200, 200])
+})
+
+/** Holds each body until `handled` resolves. Returns the status of the response. */
+function createSlowHandler(maxBytes: number, handled: Promise<void>) {
+  const receive = createBodyReceiver(maxBytes)
+  let inFlight = 0
+  return {
+    inFlight: () => inFlight,
+    async handle(incoming: Parameters<typeof receive>[0]): Promise<number> {
+      try {
+        using received = await receive(incoming)
+        // Node emits `close` meanwhile.
+        await setImmediate()
+        inFlight += 1
+        await handled
+        return received.body.length === 1_000 ? 200 : 500
+      } catch (error) {
+        return error instanceof UnavailableError ? error.status : 500
+      }
+    },
+  }
+}
