@@ -138,6 +138,7 @@ describe.skipIf(!natsVersion)('a standby on a JetStream log', () => {
     reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
     forwarding.listen(reporting)
     await eventually(() => expect(forwarding.logged).toEqual([STANDING_BY]))
+    reporting.beforeCount = () => undefined
     await forwarding.eventLog.reject(1, 'reporting refused it')
     expect((await forwarding.eventLog.end()).sequence).toBe(2)
     const { length } = reporting.reports
