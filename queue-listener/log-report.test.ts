@@ -86,6 +86,18 @@ describe('a report that fails', () => {
     await eventually(() => expect(logged).toEqual([FAILING, RECOVERED]))
   })
 
+  test('is not logged if the next report succeeds', async () => {
+    const reporting = createFakeReporting()
+    const { report } = reporting
+    reporting.report = () => {
+      reporting.report = report
+      return Promise.reject(new UpstreamError('reporting: POST /events failed'))
+    }
+    listen(reporting)
+    await eventually(() => expect(reporting.reports.length).toBeGreaterThan(2))
+    expect(logged).toEqual([])
+  })
+
   test('is logged if only the backlog cannot be read', async () => {
     const reporting = createFakeReporting()
     await append('a')

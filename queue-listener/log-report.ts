@@ -17,7 +17,7 @@ type Deps = {
 }
 
 type PeriodicDeps = Deps & {
-  /** Called with the outcome of each report. */
+  /** Called with the outcome of each report, but not with a failure that the next report may repair. */
   logOutcome: TransitionLog
   checkMs?: number
 }
@@ -31,16 +31,19 @@ export async function reportUntilBehind(
   known: () => LogPosition | undefined,
   signal: AbortSignal,
 ): Promise<void> {
+  let hasFailed = false
   while (!signal.aborted) {
     const expected = known()
     try {
       const position = await reportEnd(deps, expected, signal)
       logOutcome()
+      hasFailed = false
       if (expected && isBefore(position, expected)) return
       await sleep(checkMs, signal)
     } catch (error) {
       if (signal.aborted) return
-      logOutcome(error)
+      if (hasFailed) logOutcome(error)
+      hasFailed = true
       await sleep(isRefused(error) ? checkMs : REPORT_RETRY_MS, signal)
     }
   }
