@@ -50,12 +50,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     return { ...handle, [Symbol.asyncDispose]: () => link[Symbol.asyncDispose]() }
   }
 
-  async function wipe(): Promise<void> {
-    await nats.use(async (connection) => {
-      const jsm = await connection.jetstreamManager()
-      await jsm.streams.delete(STREAM).catch(() => false)
-    })
-  }
+  const wipe = () => nats.deleteStream(STREAM)
 
   /** Publishes as another program would. */
   async function publish(subject: string, payload: string): Promise<void> {
