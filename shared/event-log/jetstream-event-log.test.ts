@@ -287,6 +287,15 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(idsOf(await readViews(eventLog, position, 1))).toEqual([view.id])
   })
 
+  test('a reader throws the same error when the server goes down before it has started', async () => {
+    await using eventLog = await open()
+    await eventLog.append(createViews(1), never)
+    await nats.signal('SIGSTOP')
+    const interrupted = expect(readViews(eventLog, undefined, 1)).rejects.toMatchObject({ name: 'NatsDownError' })
+    await nats.signal('SIGKILL')
+    await interrupted
+  })
+
   test('a reader throws when the stream is deleted', async () => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
