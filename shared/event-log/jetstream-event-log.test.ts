@@ -50,12 +50,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     return { ...handle, [Symbol.asyncDispose]: () => link[Symbol.asyncDispose]() }
   }
 
-  async function wipe(): Promise<void> {
-    await nats.use(async (connection) => {
-      const jsm = await connection.jetstreamManager()
-      await jsm.streams.delete(STREAM).catch(() => false)
-    })
-  }
+  const wipe = () => nats.deleteStream(STREAM)
 
   /** Publishes as another program would. */
   async function publish(subject: string, payload: string): Promise<void> {
@@ -290,6 +285,15 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     const view = createView()
     await eventually(() => eventLog.append([view], never))
     expect(idsOf(await readViews(eventLog, position, 1))).toEqual([view.id])
+  })
+
+  test('a reader throws the same error when the server goes down before it has started', async () => {
+    await using eventLog = await open()
+    await eventLog.append(createViews(1), never)
+    await nats.signal('SIGSTOP')
+    const interrupted = expect(readViews(eventLog, undefined, 1)).rejects.toMatchObject({ name: 'NatsDownError' })
+    await nats.signal('SIGKILL')
+    await interrupted
   })
 
   test('a reader throws when the stream is deleted', async () => {

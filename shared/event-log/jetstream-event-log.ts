@@ -1,7 +1,7 @@
 import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, millis, nanos } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { isConsumerGone, openJetStreamManager } from '../nats/jetstream.ts'
-import type { NatsLink } from '../nats/link.ts'
+import { NatsDownError, type NatsLink } from '../nats/link.ts'
 import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { toReason } from '../runtime/reason.ts'
@@ -48,6 +48,11 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
     return { start, consumer, deadLetters: openWriter() }
   }
 
+  /** Requests in flight when the connection closes fail with a timeout, shortly before the link is down. */
+  function toCause(error: unknown, lost: AbortSignal): unknown {
+    return lost.aborted || nats.state() === 'down' ? new NatsDownError() : error
+  }
+
   return {
     name: 'nats',
     state: health.state,
@@ -60,7 +65,10 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
       await nats.up(signal)
       const lost = nats.down()
       const ended = AbortSignal.any([signal, lost])
-      const { start, consumer, deadLetters } = await health.observe(raceAbort(openReader(after), ended))
+      const opening = health.observe(raceAbort(openReader(after), ended))
+      const { start, consumer, deadLetters } = await opening.catch((error) => {
+        throw toCause(error, lost)
+      })
       const batch = createBatchBuilder(start)
       let delivered = 0
       let pending = 0
@@ -95,8 +103,8 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
             yield batch.take(pending)
           }
         }
-      } catch (cause) {
-        if (lost.aborted) throw lost.reason
+      } catch (error) {
+        const cause = toCause(error, lost)
         if (isConsumerGone(cause)) throw new ReadInterruptedError('the consumer is gone', { cause })
         throw cause
       } finally {

@@ -1,41 +1,48 @@
 import type { NatsConnection } from 'nats'
+import { countReceived } from './received-bytes.ts'
+import { createSilenceLimit } from './silence-limit.ts'
 
 const TICK_MS = 100
 const PING_EVERY_TICKS = 5
-/** If a server returns neither a message nor the response to a ping for this long, it hangs. */
-const MAX_SILENT_TICKS = 5
 
 /**
  * Resolves with the reason once the connection is lost: it is closed, or the server stops responding, which takes at
- * most a second to detect. Counts ticks rather than time: after a pause of this process, timers fire before the socket
- * is read, so the time that has passed says nothing about the server.
+ * most a second to detect on a connection with a short round trip. Counts ticks rather than time: after a pause of this
+ * process, timers fire before the socket is read, so the time that has passed says nothing about the server.
  */
 export async function untilLost(connection: NatsConnection, signal: AbortSignal): Promise<string> {
   const silent = Promise.withResolvers<string>()
+  const limit = createSilenceLimit()
+  const countBytes = countReceived(connection)
   let received = 0
+  let sent = 0
   let sincePing = PING_EVERY_TICKS
   let silentTicks = 0
   let isPinging = false
 
   function tick(): void {
-    const { inMsgs } = connection.stats()
-    if (inMsgs !== received) silentTicks = 0
-    received = inMsgs
+    const bytes = countBytes()
+    silentTicks = bytes === received ? silentTicks + 1 : 0
+    received = bytes
     sincePing += 1
-    if (!isPinging && sincePing >= PING_EVERY_TICKS) ping()
-    else if (isPinging && ++silentTicks >= MAX_SILENT_TICKS) silent.resolve('the server does not respond')
+    const isDue = sincePing >= PING_EVERY_TICKS || connection.stats().outBytes !== sent
+    if (!isPinging && isDue) ping()
+    else if (isPinging && silentTicks >= limit.ticks()) silent.resolve('the server does not respond')
   }
 
+  /** Also due once data is published, so that little of it is unacknowledged when the server hangs. */
   function ping(): void {
+    sent = connection.stats().outBytes
+    limit.onPing(sent)
     sincePing = 0
     silentTicks = 0
     isPinging = true
-    void connection.flush().then(
-      () => {
-        isPinging = false
-      },
-      () => undefined,
-    )
+    void connection.flush().then(onPong, () => undefined)
+  }
+
+  function onPong(): void {
+    limit.onPong(sincePing)
+    isPinging = false
   }
 
   const timer = setInterval(tick, TICK_MS)

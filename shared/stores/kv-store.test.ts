@@ -5,7 +5,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { z } from 'zod'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { startTcpProxy, type TcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import { openNatsLink } from '../nats/link.ts'
+import { sleep } from '../runtime/sleep.ts'
 import { describeStore } from '../testing/store.test-suite.ts'
 import { createKvStore } from './kv-store.ts'
 import type { Store } from './store.ts'
@@ -241,6 +243,43 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
       expect(lines.filter((line) => line.key === key)).toHaveLength(1)
     },
   )
+
+  describe('a first read over a slow connection', () => {
+    const COUNT = 2_000
+    const ids = Array.from({ length: COUNT }, (_, n) => `a-${n}`)
+
+    /** Opens a store with 1.3 MB in `COUNT` entries over a proxy. `onApply` gets the number of entries applied so far. */
+    async function openSlowly(bytesPerSecond: number, onApply: (count: number, proxy: TcpProxy) => void) {
+      const bucket = randomUUID()
+      const writer = await open(bucket)
+      await Promise.all(ids.map((id) => writer.set(id, { title: 'x'.repeat(500) })))
+      const proxy = opened.use(await startTcpProxy(nats.url, 0, { bytesPerSecond }))
+      let count = 0
+      const schema = Value.refine(() => {
+        onApply(++count, proxy)
+        return true
+      })
+      const link = opened.use(openNatsLink({ servers: [proxy.url], name: 'slow', log: silent }))
+      const store = opened.use(createKvStore({ nats: link, bucket, schema, defaults: [], log: silent }))
+      return { writer, store, applied: () => count }
+    }
+
+    test('that is interrupted loses no entry', async () => {
+      const { store } = await openSlowly(2_000_000, (count, proxy) => count === COUNT / 2 && proxy.cut())
+      await store.loaded
+      expect(entriesOf(store).map(([id]) => id)).toEqual(ids.toSorted())
+    })
+
+    test('completes while another instance writes', async () => {
+      const { writer, store, applied } = await openSlowly(400_000, () => undefined)
+      for (let n = 0; !store.isLoaded(); n += 1) {
+        await writer.set('written', { title: `${n}` })
+        expect(applied()).toBeLessThan(2 * COUNT)
+        await sleep(100)
+      }
+      expect(applied()).toBeLessThan(COUNT + 100)
+    })
+  })
 
   test('reads fail until the bucket has been read once', async () => {
     await nats.signal('SIGKILL')

@@ -1,8 +1,11 @@
-import { delimiter, dirname } from 'node:path'
-import { connect, type NatsConnection } from 'nats'
+import { readdir } from 'node:fs/promises'
+import { delimiter, dirname, join } from 'node:path'
+import { connect, type JetStreamManager, type NatsConnection } from 'nats'
 import { natsServerVersion } from '../../scripts/nats-server.ts'
+import { hasCode, STREAM_NOT_FOUND } from '../../shared/nats/jetstream.ts'
 import { startChild } from './child.ts'
 import { failIfCiNeeds } from './ci-needs.ts'
+import { eventually } from './eventually.ts'
 import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
@@ -25,6 +28,8 @@ export type NatsServer = AsyncDisposable & {
   start(): Promise<void>
   /** Runs `work` with a new connection, and closes it. */
   use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result>
+  /** Deletes a stream if it exists, and waits until its files are deleted. */
+  deleteStream(name: string): Promise<void>
 }
 
 /** `config` names a configuration file. */
@@ -42,6 +47,17 @@ export async function startNatsServer({ config }: NatsOptions = {}): Promise<Nat
   let child = startOnce()
   stack.defer(() => child[Symbol.asyncDispose]())
   await child.line(ready)
+  const streams = join(directory.path, 'jetstream', '$G', 'streams')
+
+  async function use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result> {
+    const connection = await connect({ servers: `127.0.0.1:${port}` })
+    try {
+      return await work(connection)
+    } finally {
+      await connection.close()
+    }
+  }
+
   const server = {
     url: `nats://127.0.0.1:${port}`,
     pid: () => child.pid,
@@ -51,14 +67,23 @@ export async function startNatsServer({ config }: NatsOptions = {}): Promise<Nat
       child = startOnce()
       await child.line(ready)
     },
-    async use<Result>(work: (connection: NatsConnection) => Promise<Result>) {
-      const connection = await connect({ servers: `127.0.0.1:${port}` })
-      try {
-        return await work(connection)
-      } finally {
-        await connection.close()
-      }
+    use,
+    async deleteStream(name: string) {
+      await use(async (connection) => deleteIfExists(await connection.jetstreamManager(), name))
+      // nats-server 2.15 acknowledges first. A stream recreated before its files are deleted has the old messages.
+      await eventually(async () => {
+        const files = await readdir(streams).catch(() => [])
+        if (files.some((file) => file === name || file === `.${name}`)) throw new Error(`${name} still has files`)
+      })
     },
   }
   return withResources(server, stack)
+}
+
+async function deleteIfExists(jsm: JetStreamManager, stream: string): Promise<void> {
+  try {
+    await jsm.streams.delete(stream)
+  } catch (error) {
+    if (!hasCode(error, STREAM_NOT_FOUND)) throw error
+  }
 }

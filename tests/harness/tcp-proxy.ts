@@ -22,23 +22,45 @@ export type TcpProxy = AsyncDisposable & {
 
 type Connection = { client: Socket; server: Socket; isSilent: boolean; isDoomed: boolean; held: Buffer[] | undefined }
 
+/** `jitterMs` is added to the delay of every other chunk. `bytesPerSecond` limits each direction of a connection. */
+type Limits = { jitterMs?: number; bytesPerSecond?: number }
+
 const CLOSE_AFTER_MS = 1_000
+const SLICES_PER_SECOND = 50
 
 /**
  * @param target the URL of the server
  * @param delayMs delay of the data in each direction
  */
-export async function startTcpProxy(target: string, delayMs = 0): Promise<TcpProxy> {
+export async function startTcpProxy(target: string, delayMs = 0, limits: Limits = {}): Promise<TcpProxy> {
   await using stack = new AsyncDisposableStack()
   const { protocol, hostname, port } = new URL(target)
   const connections = new Set<Connection>()
   let isHolding = false
 
-  async function send({ client, isDoomed }: Connection, to: Socket, data: Buffer): Promise<void> {
-    // Timers with the same delay fire in order.
-    if (delayMs > 0) await sleep(delayMs)
+  function deliver({ client, isDoomed }: Connection, to: Socket, data: Buffer): void {
     if (isDoomed) to.write(data.subarray(0, data.length / 2), () => client.destroy())
     else to.write(data)
+  }
+
+  /** Returns a function that delivers data to `to`, in order. */
+  function createLine(connection: Connection, to: Socket): (data: Buffer) => void {
+    const { jitterMs = 0, bytesPerSecond = Number.POSITIVE_INFINITY } = limits
+    let delivered = Promise.resolve()
+    let chunks = 0
+    /** When the line has transferred all data so far. */
+    let idleAt = 0
+    return (data) => {
+      chunks += 1
+      const arrivesAt = performance.now() + delayMs + (chunks % 2 === 0 ? jitterMs : 0)
+      delivered = delivered.then(async () => {
+        for (const slice of slices(data, bytesPerSecond / SLICES_PER_SECOND)) {
+          idleAt = Math.max(arrivesAt, idleAt) + (slice.length / bytesPerSecond) * 1_000
+          await sleepUntil(idleAt)
+          deliver(connection, to, slice)
+        }
+      })
+    }
   }
 
   const proxy: SocketServer = stack.use(
@@ -52,10 +74,11 @@ export async function startTcpProxy(target: string, delayMs = 0): Promise<TcpPro
         held: isHolding ? [] : undefined,
       }
       connections.add(connection)
-      client.on('data', (data: Buffer) => connection.isSilent || send(connection, server, data))
+      const [toServer, toClient] = [createLine(connection, server), createLine(connection, client)]
+      client.on('data', (data: Buffer) => connection.isSilent || toServer(data))
       server.on('data', (data: Buffer) => {
         if (connection.held) connection.held.push(data)
-        else if (!connection.isSilent) void send(connection, client, data)
+        else if (!connection.isSilent) toClient(data)
       })
       client.on('close', () => {
         connections.delete(connection)
@@ -92,4 +115,13 @@ export async function startTcpProxy(target: string, delayMs = 0): Promise<TcpPro
     },
     stack,
   )
+}
+
+async function sleepUntil(time: number): Promise<void> {
+  const ms = time - performance.now()
+  if (ms > 0) await sleep(ms)
+}
+
+function* slices(data: Buffer, size: number): Generator<Buffer> {
+  for (let start = 0; start < data.length; start += size) yield data.subarray(start, start + size)
 }

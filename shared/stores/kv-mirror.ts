@@ -1,0 +1,121 @@
+import type { KV } from 'nats'
+import type { z } from 'zod'
+import { toJetStreamReason } from '../nats/jetstream.ts'
+import type { NatsLink } from '../nats/link.ts'
+import type { Logger } from '../runtime/log.ts'
+import { raceAbort } from '../runtime/race-abort.ts'
+import { retry } from '../runtime/retry.ts'
+import { createTransitionLog } from '../runtime/transition-log.ts'
+import { type Entries, initialize, restore } from './kv-bucket.ts'
+import { createKvReplica, type KvReplica } from './kv-replica.ts'
+import { watchBucket } from './kv-watch.ts'
+
+const API_TIMEOUT_MS = 1_000
+
+export type MirrorOptions<Value> = {
+  nats: NatsLink
+  /** The name of the bucket, one per service. */
+  bucket: string
+  schema: z.ZodType<Value>
+  /** Written only to a new bucket, so that a deleted default stays deleted. */
+  defaults: [id: string, value: Value][]
+  log: Logger
+}
+
+export type KvMirror<Value> = AsyncDisposable & {
+  /** The bucket, while its updates are received. */
+  bucket: () => KV | undefined
+  /** Why its updates are not received. */
+  reason: () => string | undefined
+  /** What was last read; undefined until the bucket has been read once. */
+  replica: () => KvReplica<Value> | undefined
+  /** Resolves once the bucket has been read. */
+  loaded: Promise<void>
+}
+
+/**
+ * Keeps a replica of a bucket up to date. If the bucket is deleted, recreates it with the entries of the replica.
+ * @param onChecked called about once a second while updates are received
+ */
+export function createKvMirror<Value>(
+  options: MirrorOptions<Value>,
+  onChecked: (bucket: KV) => Promise<void>,
+): KvMirror<Value> {
+  const { nats, bucket, defaults, log } = options
+  const closing = new AbortController()
+  const defaultEntries: Entries = new Map(defaults.map(([id, value]) => [id, JSON.stringify(value)]))
+  const loading = Promise.withResolvers<void>()
+  let replica: KvReplica<Value> | undefined
+  /** When the bucket of the replica was created. */
+  let incarnation: string | undefined
+  let current: KV | undefined
+  let failure = 'not read yet'
+  const report = createTransitionLog(log.child({ bucket }), {
+    failing: 'cannot mirror the bucket; retrying',
+    recovered: 'mirroring the bucket again',
+  })
+
+  async function mirror(resetBackoff: () => void): Promise<never> {
+    await nats.up(closing.signal)
+    const signal = AbortSignal.any([closing.signal, nats.down()])
+    const { kv, created, end } = await raceAbort(open(), signal)
+    // An interrupted first read starts over, with a new replica.
+    const target = replica ?? createKvReplica(options)
+    if (incarnation !== created) target.forgetRevisions()
+    incarnation = created
+    const onLoaded = () => {
+      setLoaded(kv, target)
+      resetBackoff()
+    }
+    try {
+      await watchBucket({ kv, created, end, signal, apply: target.apply, onLoaded, onChecked: () => onChecked(kv) })
+    } finally {
+      current = undefined
+    }
+    throw new Error('the watch ended')
+  }
+
+  /** Opens the bucket; creates it if it is missing, with what this instance holds, or else with the defaults. */
+  async function open(): Promise<{ kv: KV; created: string; end: number }> {
+    const js = nats.connection().jetstream({ timeout: API_TIMEOUT_MS })
+    const kv = await js.views.kv(bucket, { history: 1 })
+    const { created, state } = (await kv.status()).streamInfo
+    if (!replica) await initialize(kv, defaultEntries)
+    else if (incarnation !== created || state.messages === 0) await restoreFrom(replica, kv)
+    return { kv, created, end: (await kv.status()).streamInfo.state.last_seq }
+  }
+
+  async function restoreFrom(source: KvReplica<Value>, kv: KV): Promise<void> {
+    const held = source.entries()
+    await restore(kv, held, defaultEntries)
+    log.warn({ bucket, entries: held.size }, 'the bucket was deleted; restored from memory')
+  }
+
+  function setLoaded(kv: KV, target: KvReplica<Value>): void {
+    current = kv
+    replica = target
+    loading.resolve()
+    report()
+  }
+
+  const mirroring = retry(mirror, {
+    signal: closing.signal,
+    initialMs: 250,
+    onFailure(error) {
+      failure = toJetStreamReason(error)
+      // While NATS is down, the link has already logged it.
+      if (nats.state() === 'up') report(error)
+    },
+  })
+
+  return {
+    bucket: () => current,
+    reason: () => (current ? undefined : failure),
+    replica: () => replica,
+    loaded: loading.promise,
+    async [Symbol.asyncDispose]() {
+      closing.abort()
+      await mirroring
+    },
+  }
+}

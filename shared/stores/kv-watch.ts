@@ -1,0 +1,73 @@
+import type { KV, KvEntry } from 'nats'
+import { raceAbort } from '../runtime/race-abort.ts'
+import { sleep } from '../runtime/sleep.ts'
+
+/** How often to check that the bucket still exists and that the watch receives its updates. */
+const CHECK_MS = 1_000
+
+type Watch = {
+  kv: KV
+  /** When the bucket was created, as the server formats it. */
+  created: string
+  /** The last revision of the bucket before the watch. */
+  end: number
+  signal: AbortSignal
+  apply(update: KvEntry): void
+  /** Called once all initial values are applied. */
+  onLoaded(): void
+  /** Called after each successful check of the bucket. */
+  onChecked(): Promise<void>
+}
+
+/**
+ * Applies the values of a bucket, then its updates.
+ * @throws if `signal` aborts, the bucket no longer exists, or its updates are not received
+ */
+export async function watchBucket({ kv, created, end, signal, apply, onLoaded, onChecked }: Watch): Promise<void> {
+  const updates = await raceAbort(kv.watch(), signal)
+  const stop = new AbortController()
+  const stopped = AbortSignal.any([signal, stop.signal])
+  /** The last revision received. */
+  let received = 0
+  let isLoaded = false
+  try {
+    await raceAbort(Promise.race([applyAll(), check()]), signal)
+  } finally {
+    stop.abort()
+    updates.stop()
+  }
+
+  async function applyAll(): Promise<void> {
+    for await (const update of updates) {
+      if (stopped.aborted) return
+      received = Math.max(received, update.revision)
+      apply(update)
+      // The last initial value has delta 0. There is always one: the INITIALIZED key.
+      if (update.delta !== 0 || isLoaded) continue
+      isLoaded = true
+      // The last revisions may have been purged.
+      received = Math.max(received, end)
+      onLoaded()
+    }
+  }
+
+  async function check(): Promise<void> {
+    let before = { end: 0, received: 0 }
+    for (;;) {
+      await sleep(CHECK_MS, stopped)
+      if (stopped.aborted) return
+      // While initial values arrive, the response would wait behind them.
+      const isLoading = !isLoaded && received > before.received
+      const last = isLoading ? before.end : await readEnd()
+      if (received < before.end && received === before.received) throw new Error('updates are not received')
+      before = { end: last, received }
+      if (!isLoading) await onChecked()
+    }
+  }
+
+  async function readEnd(): Promise<number> {
+    const { created: current, state } = (await kv.status()).streamInfo
+    if (current !== created || state.messages === 0) throw new Error('the bucket was deleted')
+    return state.last_seq
+  }
+}
