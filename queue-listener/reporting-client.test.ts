@@ -40,7 +40,7 @@ describe('the position', () => {
     [404, null],
     [200, {}],
     [200, { stream: '', sequence: 1 }],
-  ])('is an upstream error if reporting returns %i %j', async (status, body) => {
+  ])('causes an UpstreamError if reporting returns %i %j', async (status, body) => {
     await expect(setUp({ status, body }).client.position(never)).rejects.toThrow(UpstreamError)
   })
 })
@@ -80,7 +80,7 @@ describe('a batch', () => {
     [401, { status: 'Unauthorized' }],
     [429, { status: 'Too many requests' }],
     [409, { status: 'Conflict' }],
-  ])('is an upstream error if reporting returns %i %j', async (status, body) => {
+  ])('causes an UpstreamError if reporting returns %i %j', async (status, body) => {
     await expect(setUp({ status, body }).client.count(batch, never)).rejects.toThrow(UpstreamError)
   })
 

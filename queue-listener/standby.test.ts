@@ -94,7 +94,7 @@ describe('a standby', () => {
     await eventually(() => expect(logged.slice(0, 2)).toEqual([STANDING_BY, TAKING_OVER]))
   })
 
-  test('does not take over while the active instance starts on new incarnations of the log', async () => {
+  test('does not take over while the active instance keeps moving on to new incarnations of the log', async () => {
     const reporting = createFakeReporting()
     await standBy(reporting)
     await append('last')

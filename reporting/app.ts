@@ -30,7 +30,7 @@ type Deps = Service & {
   counts: ViewCounts
   currentness: Currentness
   live: LiveFeed
-  /** The token that writes require. If undefined, writes are open. */
+  /** The token required for writes. If undefined, writes are open. */
   writeToken?: string | undefined
 }
 

@@ -23,8 +23,8 @@ type Options = {
 }
 
 /**
- * Decides if the counts reflect the log. They are not current before they have caught up with the log after a start,
- * while they lag by more than `maxLagMs`, and when the end of the log has not been reported for that long.
+ * Decides if the counts reflect the log. They are not current until they have caught up with the log after a start,
+ * while they lag by more than `maxLagMs`, or when the end of the log has not been reported for that long.
  */
 export function createCurrentness({ maxLagMs, isFedByLog, now = () => performance.now() }: Options): Currentness {
   let lag = createLagMeter(now)

@@ -128,7 +128,8 @@ test('a snapshot and changes add up to the counts, whenever the subscriber was d
 /** Counts, a replay buffer that subscribes to them, and a subscriber that disconnects at times. */
 function createModel() {
   const counts = createLiveCounts(createViewCounts())
-  const buffer = createReplayBuffer(1_000)
+  // Here, the counts send no heartbeat, so that a pause does not mean that they are out of date.
+  const buffer = createReplayBuffer(1_000, Number.POSITIVE_INFINITY)
   let sequence = 0
   let state: LiveSnapshot | undefined
   let lastEventId: string | undefined

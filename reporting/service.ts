@@ -19,7 +19,11 @@ const MIN_MAX_LAG_MS = 1_000
 
 const ownSettings = {
   ...writeSettings,
-  NATS_URL: natsUrl.optional().meta({ description: 'If set, a log feeds reporting; it does not connect to it' }),
+  NATS_URL: natsUrl
+    .optional()
+    .meta({
+      description: 'If set, queue-listener feeds reporting from the log; reporting itself does not connect to NATS',
+    }),
   FED_BY_LOG: optionalFlag(
     '1: serve no counts before queue-listener reports the end of the log; default: 1 if NATS_URL is set',
   ),

@@ -6,7 +6,7 @@ export function natsServerVersion(program = 'nats-server'): string | undefined {
   return status === 0 ? /v(\d\S*)/.exec(stdout)?.[1] : undefined
 }
 
-/** Earlier versions reject `sync_interval: always`. */
+/** nats-server before 2.10 rejects `sync_interval: always`. */
 export function canFlushAlways(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   return major > 2 || (major === 2 && minor >= 10)

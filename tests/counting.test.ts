@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current', {
     await eventually(async () => expect(await views(reporting.url, 'user', USER)).toBe(truth))
   })
 
-  test('while queue-listener is down for longer than MAX_LAG, reads and plays have no counts', async () => {
+  test('once queue-listener has been down for longer than MAX_LAG, reads and plays return no counts', async () => {
     const { reporting, listener } = system
     const before = await views(reporting.url, 'user', USER)
     await listener.signal('SIGSTOP')

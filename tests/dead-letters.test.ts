@@ -163,7 +163,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
       expect(warnings).toEqual([expect.stringMatching(/^warn +log +2 dead letters in .*red.*npm run dead-letters/)])
       expect(warnings.join()).not.toMatch(UNPRINTABLE)
     }, PATIENCE_MS)
-    for (const one of [sequence, sequence + 1]) await remove(system.listener.url, one)
+    for (const letter of [sequence, sequence + 1]) await remove(system.listener.url, letter)
     await eventually(async () => {
       const lines = await doctorOnLog(env)
       expect(lines.join('\n')).toContain('stream EVENTS')

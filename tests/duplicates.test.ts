@@ -59,7 +59,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', { timeout
     await eventually(async () => expect(await lost()).toMatchObject({ gaps: expect.arrayContaining([gap]) }))
   })
 
-  test('the last views of a producer are reported as lost once its successor names it', async () => {
+  test('if the log loses the last views of a producer, they are reported once its successor names it as predecessor', async () => {
     await playOnce()
     await expectCounted(1)
     await system.listener.signal('SIGKILL')

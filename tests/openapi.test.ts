@@ -39,7 +39,7 @@ describe('the OpenAPI document', () => {
 function expectExample(place: string, { schema, example }: Media, api: OpenApi): void {
   const examples = example === undefined ? examplesOf(schema, api) : [example]
   expect(examples.length, place).toBeGreaterThan(0)
-  for (const one of examples) api.expectValid(schema, one)
+  for (const example of examples) api.expectValid(schema, example)
 }
 
 /** An enum or a default serves as an example. */

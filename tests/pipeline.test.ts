@@ -113,7 +113,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     expect(await views(system.reporting.url, 'asset', '456')).toBe(total + users.length)
     const expected = top.map(({ id, views }) => ({ id, views: users.includes(id) ? views + 1 : views }))
     expect(await topUsers()).toEqual(
-      expected.toSorted((one, other) => other.views - one.views || (one.id < other.id ? -1 : 1)),
+      expected.toSorted((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1)),
     )
   })
 
@@ -133,7 +133,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     await eventually(async () => expect([await lag('messages'), await lag('seconds')]).toEqual([0, 0]))
   })
 
-  test('after reporting is killed, it recovers its counts without any play', async () => {
+  test('after reporting is killed, it recovers its counts even without new plays', async () => {
     await playUntilServed('before-restart')
     await expectViews('before-restart', 1)
     const before = await views(system.reporting.url, 'asset', '456')

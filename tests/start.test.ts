@@ -112,7 +112,7 @@ describe('npm start', { timeout: 60_000 }, () => {
   })
 
   test('stops everything when its output is closed, as when a terminal closes', async () => {
-    // Without nats-server, one process is enough.
+    // The empty PATH hides nats-server, so all services run in one process (embedded mode).
     const child = spawn(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort)], {
       env: { ...process.env, PATH: '', DATA_DIR: directory.path, NATS_URL: '', LOG_LEVEL: 'debug' },
       stdio: ['ignore', 'pipe', 'ignore'],

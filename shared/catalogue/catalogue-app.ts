@@ -36,7 +36,7 @@ export type CatalogueDeps<Fields> = Service & {
   /** Resolves once the store can be read; on a cold start, requests wait for it briefly. */
   loaded?: Promise<void> | undefined
   invalidations: Invalidations
-  /** The token that writes require. If undefined, writes are open. */
+  /** The token required for writes. If undefined, writes are open. */
   writeToken?: string | undefined
 }
 

@@ -5,7 +5,7 @@ import type { DecodedViews } from './view-events.ts'
 /** Maximum size of a batch's messages. The JSON of a batch is never larger than its messages. */
 const MAX_BATCH_BYTES = 3 * 1024 * 1024
 
-/** Maximum number of dead letters in a batch, and of other messages whose serials are skipped. */
+/** Maximum number of dead letters in a batch, and maximum number of serial ranges in `rejected`. */
 const MAX_SKIPPED = 1_000
 
 /** Where a batch starts. */

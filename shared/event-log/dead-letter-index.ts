@@ -41,8 +41,8 @@ export type DeadLetterIndex = {
  * share it, so that each dead letter is read once.
  *
  * A dead letter is resolved by the first message on `events.view.dead-letter.<sequence>` that follows the original and
- * has the headers of a replay or, without a body, of a deletion. Any other message on that subject is an ordinary
- * message.
+ * has the headers of a replay or of a deletion. A deletion has no body. Any other message on that subject is an
+ * ordinary message.
  */
 export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadLetterIndex {
   let state = emptyState('')

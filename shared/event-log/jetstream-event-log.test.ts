@@ -311,7 +311,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     async function publishWith(subject: string, body: string, values: Record<string, string | string[]>) {
       const messageHeaders = headers()
       for (const [name, value] of Object.entries(values))
-        for (const one of [value].flat()) messageHeaders.append(name, one)
+        for (const text of [value].flat()) messageHeaders.append(name, text)
       return nats.use(
         async (connection) => (await connection.jetstream().publish(subject, body, { headers: messageHeaders })).seq,
       )

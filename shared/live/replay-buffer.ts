@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type LiveChanges, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
 
-/** More than the heartbeat of counting. What was added longer ago may be out of date. */
+/** Longer than the interval between two heartbeats. A state that was added longer ago may be out of date. */
 const STALE_MS = 2_000
 
 /**
@@ -17,8 +17,8 @@ export type ReplayBuffer = {
   /** Returns everything added since the previous call as one event, or undefined if nothing was added. */
   next(): NumberedEvent | undefined
   /**
-   * The events after `lastEventId` as one event: changes if they are still buffered, otherwise a snapshot. Undefined if
-   * there are none, or if nothing was added for `staleMs`; the next event is then a snapshot.
+   * Returns the events after `lastEventId` as one event: changes if they are still buffered, otherwise a snapshot.
+   * Returns undefined if there are none, or if nothing was added for `staleMs`; the next event is then a snapshot.
    */
   since(lastEventId: string | undefined): NumberedEvent | undefined
   clear(): void
