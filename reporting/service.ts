@@ -19,11 +19,9 @@ const MIN_MAX_LAG_MS = 1_000
 
 const ownSettings = {
   ...writeSettings,
-  NATS_URL: natsUrl
-    .optional()
-    .meta({
-      description: 'If set, queue-listener feeds reporting from the log; reporting itself does not connect to NATS',
-    }),
+  NATS_URL: natsUrl.optional().meta({
+    description: 'If set, queue-listener feeds reporting from the log; reporting itself does not connect to NATS',
+  }),
   FED_BY_LOG: optionalFlag(
     '1: serve no counts before queue-listener reports the end of the log; default: 1 if NATS_URL is set',
   ),

@@ -112,9 +112,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     for (const user of users) await expectViews(user, 2)
     expect(await views(system.reporting.url, 'asset', '456')).toBe(total + users.length)
     const expected = top.map(({ id, views }) => ({ id, views: users.includes(id) ? views + 1 : views }))
-    expect(await topUsers()).toEqual(
-      expected.toSorted((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1)),
-    )
+    expect(await topUsers()).toEqual(expected.toSorted((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1)))
   })
 
   test('the lag grows while reporting is down, and returns to 0 once it has caught up', async () => {
