@@ -4,7 +4,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { metric, play } from './harness/plays.ts'
 import { startSystem } from './harness/system.ts'
 
-const PLAYS = 8
+const PLAYS = 4
 
 describe.skipIf(!natsVersion)('with a round trip of 400 ms to NATS,', { timeout: 60_000 }, () => {
   test.each([
