@@ -26,9 +26,11 @@ export function createCountMap(): CountMap {
 
   function shardOf(id: string): Map<string, number> {
     const index = toIndex(id)
-    const shard = shards[index] ?? new Map()
-    shards[index] = shard
-    return shard
+    const shard = shards[index]
+    if (shard) return shard
+    const created = new Map<string, number>()
+    shards[index] = created
+    return created
   }
 
   return {
@@ -75,11 +77,17 @@ function createTop(countOf: (id: string) => number) {
     return first
   }
 
+  /** Returns true if the id ranks before the last candidate of the previous cut, and did not with one view less. */
+  function ranksFirstNow(id: string, views: number): boolean {
+    if (last === undefined) return views === 1
+    // Compares numbers first, because comparing strings takes longer.
+    return (views === last.views && id < last.id) || (views === last.views + 1 && id > last.id)
+  }
+
   return {
     list,
     add(id: string, views: number) {
-      const rankedAt = last ? last.views + Number(id > last.id) : 1
-      if (views !== rankedAt) return
+      if (!ranksFirstNow(id, views)) return
       candidates.add(id)
       if (candidates.size > 2 * MAX_TOP) list()
     },
