@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kills and suspends random processes of a running system, and verifies that every successful play is counted.
+# Injects random faults into a running system, and verifies that every successful play is counted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
