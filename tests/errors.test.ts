@@ -106,7 +106,9 @@ describe('all errors have the same shape', { timeout: 30_000 }, () => {
   let system: Services
   let isolated: Services
   beforeAll(async () => {
-    ;[system, isolated] = await Promise.all([startEmbedded({ WRITE_TOKEN: 'token' }), startIsolated()])
+    // One after the other: if the first fails, nothing of the second is left running.
+    system = await startEmbedded({ WRITE_TOKEN: 'token' })
+    isolated = await startIsolated()
   }, 30_000)
   afterAll(() => Promise.all([system, isolated].map((started) => started?.[Symbol.asyncDispose]())))
 
