@@ -6,7 +6,10 @@ import { count } from '../shared/runtime/settings.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { CountMap } from './count-map.ts'
 
-/** The default takes 3 GB of heap. With 10^9 ids, each Map would have a quarter of the entries that V8 allows. */
+/**
+ * The default takes about 3 GB of heap, extrapolated from 1,000,000 ids. With 10^9 ids, each Map would have a quarter of
+ * the entries that V8 allows.
+ */
 export const maxUsers = count(50_000_000, 'Maximum number of users, and of assets, with counts', 1_000_000_000)
 
 /** The share of the heap limit that live data may use. The rest is for requests and garbage. */

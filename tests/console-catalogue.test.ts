@@ -14,7 +14,9 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { 
   let metadata: ServiceProcess
   let edge: ServiceProcess
   beforeAll(async () => {
-    ;[system, browser, metadata] = await Promise.all([startSystem(), startBrowser(), startService('metadata')])
+    system = await startSystem()
+    browser = await startBrowser()
+    metadata = await startService('metadata')
     edge = await startService('play', { ...system.env, METADATA_URL: metadata.url })
     for (const id of ['123', '456']) await fetch(`${metadata.url}/content/asset/${id}`, { method: 'DELETE' })
   }, 60_000)

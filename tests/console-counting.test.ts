@@ -6,7 +6,7 @@ import { expectCurrent, readinessOf } from './harness/counting.ts'
 import { eventually } from './harness/eventually.ts'
 import { appendViews } from './harness/long-log.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { play } from './harness/plays.ts'
+import { warmUp } from './harness/plays.ts'
 import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
@@ -16,8 +16,9 @@ describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeo
   let system: System
   let browser: Browser
   beforeAll(async () => {
-    ;[system, browser] = await Promise.all([startSystem({ MAX_LAG: '6s' }), startBrowser()])
-    await eventually(async () => expect((await play(system.play.url, '456', 'warm')).status).toBe(200))
+    system = await startSystem({ MAX_LAG: '6s' })
+    browser = await startBrowser()
+    await warmUp(system.play.url)
   }, 60_000)
   afterAll(async () => {
     await browser?.close()

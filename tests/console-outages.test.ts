@@ -14,7 +14,8 @@ describe.skipIf(!natsVersion || !hasChromium)('outages on the console', { timeou
   let system: System
   let browser: Browser
   beforeAll(async () => {
-    ;[system, browser] = await Promise.all([startSystem({ CATALOGUE_TTL: '1s' }), startBrowser()])
+    system = await startSystem({ CATALOGUE_TTL: '1s' })
+    browser = await startBrowser()
     await warmUp(system.play.url)
   }, 60_000)
   afterAll(async () => {

@@ -19,7 +19,8 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
   let system: System
   let browser: Browser
   beforeAll(async () => {
-    ;[system, browser] = await Promise.all([startSystem({ CATALOGUE_TTL: '1s' }), startBrowser()])
+    system = await startSystem({ CATALOGUE_TTL: '1s' })
+    browser = await startBrowser()
     await warmUp(system.play.url)
     await postAsset(system, { id: 'witches', title: 'Häxan', genre: 'documentary', url: 'films/witches.mp4' })
     await postAsset(system, { ...markup, id: 'markup', url: '<i>.mp4' })

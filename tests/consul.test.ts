@@ -24,9 +24,8 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
 
   beforeAll(async () => {
     const directory = stack.use(await createTempDirectory('consul-test'))
-    ;[consul, nats] = await Promise.all([startConsulAgent(), startNatsServer()])
-    stack.use(consul)
-    stack.use(nats)
+    consul = stack.use(await startConsulAgent())
+    nats = stack.use(await startNatsServer())
     env = {
       ...nowhere,
       NATS_URL: nats.url,

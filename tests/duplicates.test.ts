@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { STREAM, VIEWS } from '../shared/event-log/stream.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { getJson, metric, play, views } from './harness/plays.ts'
+import { getJson, metric, play, views, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', { timeout: 60_000 }, () => {
@@ -11,7 +11,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', { timeout
   let user = 0
   beforeAll(async () => {
     system = await startSystem()
-    await eventually(async () => expect((await play(system.play.url, '456', 'warm')).status).toBe(200))
+    await warmUp(system.play.url)
   }, 30_000)
   beforeEach(() => {
     user += 1

@@ -106,7 +106,6 @@ describe('all errors have the same shape', { timeout: 30_000 }, () => {
   let system: Services
   let isolated: Services
   beforeAll(async () => {
-    // One after the other: if the first fails, nothing of the second is left running.
     system = await startEmbedded({ WRITE_TOKEN: 'token' })
     isolated = await startIsolated()
   }, 30_000)
