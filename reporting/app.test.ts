@@ -6,8 +6,7 @@ import { jsonRequest } from '../shared/testing/json-request.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { createApp } from './app.ts'
 import { createCurrentness } from './currentness.ts'
-import { createLiveCounts } from './live-counts.ts'
-import { createViewCounts } from './view-counts.ts'
+import { createMapCountStore } from './maps/map-count-store.ts'
 
 /** Ids that are also property names of every object. */
 const inherited = ['constructor', 'toString', 'hasOwnProperty']
@@ -286,8 +285,8 @@ describe('a report', () => {
 
 function setUp(writeToken?: string, isFedByLog = false) {
   const service = createTestService('reporting')
-  const counts = createLiveCounts(createViewCounts())
   const currentness = createCurrentness({ maxLagMs: 10_000, isFedByLog })
+  const counts = createMapCountStore({ onReport: currentness.observe })
   const live = createLiveFeed({ ...service, source: counts.follow })
   const app = createApp({ ...service, counts, currentness, live, writeToken })
   const request = async (path: string, init?: RequestInit) => {

@@ -5,7 +5,7 @@ import { AssetParams, UserParams } from '../shared/contracts/ids.ts'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { LostViews } from '../shared/contracts/lost-views.ts'
 import { Play } from '../shared/contracts/play.ts'
-import { Position, toLogPosition, toPosition } from '../shared/contracts/position.ts'
+import { type LogPosition, Position, toLogPosition, toPosition } from '../shared/contracts/position.ts'
 import { AssetNotFound, UserNotFound } from '../shared/contracts/status.ts'
 import {
   CountLookup,
@@ -23,12 +23,12 @@ import { BATCH_BODY, jsonBody, LOOKUP_BODY, validate } from '../shared/http/vali
 import { requireWriteToken } from '../shared/http/write-token.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/service/service.ts'
+import type { CountStore } from './count-store.ts'
 import type { Currentness } from './currentness.ts'
-import type { CountedBy, ViewCounts } from './view-counts.ts'
 
 type Deps = Service & {
-  counts: ViewCounts
-  currentness: Currentness
+  counts: CountStore
+  currentness: Pick<Currentness, 'isCurrent' | 'counting'>
   live: LiveFeed
   /** The token required for writes. If undefined, writes are open. */
   writeToken?: string | undefined
@@ -36,14 +36,6 @@ type Deps = Service & {
 
 /** The views of each asset and each user. */
 export function createApp({ counts, currentness, live, writeToken, ...service }: Deps) {
-  const countsOf = (by: CountedBy, ids: string[]) =>
-    Object.fromEntries(ids.map((id) => [id, counts.views(by, id) ?? 0]))
-
-  function position(): Position | null {
-    const current = counts.position()
-    return current ? toPosition(current) : null
-  }
-
   /** Responds 503 while the counts are too low to be served. */
   const requireCurrent = createMiddleware<AppEnv>(async (c, next) => {
     if (currentness.isCurrent()) return next()
@@ -65,9 +57,9 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       }),
       validate('param', AssetParams),
       requireCurrent,
-      (c) => {
+      async (c) => {
         const id = c.req.valid('param').assetId
-        const views = counts.views('asset', id)
+        const views = await counts.views('asset', id)
         if (views !== undefined) return c.json({ id, views })
         return c.json({ id, status: 'Asset not found', requestId: c.get('requestId') }, 404)
       },
@@ -83,9 +75,9 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       }),
       validate('param', UserParams),
       requireCurrent,
-      (c) => {
+      async (c) => {
         const id = c.req.valid('param').userId
-        const views = counts.views('user', id)
+        const views = await counts.views('user', id)
         if (views !== undefined) return c.json({ id, views })
         return c.json({ id, status: 'User not found', requestId: c.get('requestId') }, 404)
       },
@@ -101,9 +93,9 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       }),
       validate('query', TopQuery),
       requireCurrent,
-      (c) => {
+      async (c) => {
         const { by, limit } = c.req.valid('query')
-        return c.json({ by, top: counts.top(by, limit) })
+        return c.json({ by, top: await counts.top(by, limit) })
       },
     )
     .get(
@@ -125,7 +117,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         description: 'null before the first batch',
         responses: { 200: Position.nullable() },
       }),
-      (c) => c.json(position()),
+      async (c) => c.json(toNullable(await counts.position())),
     )
     .get(
       '/events/lost',
@@ -135,7 +127,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         description: 'Lost views are gaps in the serials of their producers; see docs/events.md',
         responses: { 200: LostViews },
       }),
-      (c) => c.json(counts.lost()),
+      async (c) => c.json(await counts.lost()),
     )
     .post(
       '/events/asset/:assetId/user/:userId',
@@ -149,7 +141,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       }),
       requireWriteToken(writeToken),
       validate('param', Play),
-      (c) => c.json(counts.count(c.req.valid('param'))),
+      async (c) => c.json(await counts.count(c.req.valid('param'))),
     )
     .post(
       '/events/lookup',
@@ -163,15 +155,13 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       }),
       jsonBody(LOOKUP_BODY),
       validate('json', CountLookup),
-      (c) => {
+      async (c) => {
         // A 503 would open the circuit of play, although reporting is up.
         if (!currentness.isCurrent()) {
           const { progress } = currentness.counting()
           return c.json({ status: 'Counts are behind', progress } satisfies LookupBehind)
         }
-        const { assets, users } = c.req.valid('json')
-        const found = { assets: countsOf('asset', assets), users: countsOf('user', users) }
-        return c.json(found satisfies LookedUpCounts)
+        return c.json((await counts.lookUp(c.req.valid('json'))) satisfies LookedUpCounts)
       },
     )
     .post(
@@ -188,14 +178,18 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       requireWriteToken(writeToken),
       jsonBody(BATCH_BODY),
       validate('json', EventBatch),
-      (c) => {
+      async (c) => {
         const batch = c.req.valid('json')
         const { stream: incarnation, leaving, ...rest } = batch
-        if (isReport(batch) || counts.apply({ incarnation, leaving: leaving && toLogPosition(leaving), ...rest })) {
-          currentness.observe(batch, counts.position())
-          return c.json(position())
-        }
-        return c.json({ status: 'Position mismatch', position: position(), requestId: c.get('requestId') }, 409)
+        if (isReport(batch)) return c.json(toNullable(await counts.report({ incarnation, ...rest })))
+        const applied = await counts.apply({ incarnation, leaving: leaving && toLogPosition(leaving), ...rest })
+        if (applied) return c.json(toPosition({ incarnation, sequence: batch.through }))
+        const position = toNullable(await counts.position())
+        return c.json({ status: 'Position mismatch', position, requestId: c.get('requestId') }, 409)
       },
     )
+}
+
+function toNullable(position: LogPosition | undefined): Position | null {
+  return position ? toPosition(position) : null
 }

@@ -1,6 +1,5 @@
 import type { LiveEvent } from '../shared/contracts/live.ts'
 import type { LiveSource } from '../shared/live/live-feed.ts'
-import type { LiveCounts } from './live-counts.ts'
 
 const CHECK_MS = 100
 const HEARTBEAT_MS = 1_000
@@ -9,7 +8,7 @@ const HEARTBEAT_MS = 1_000
  * Follows the counts only while they are current, so that nobody sees them rise during a replay. One second after the
  * last event, sends an event without changes as a heartbeat.
  */
-export function whileCurrent(follow: LiveCounts['follow'], isCurrent: () => boolean): LiveSource {
+export function whileCurrent(follow: LiveSource, isCurrent: () => boolean): LiveSource {
   return (publish) => {
     let unfollow: (() => void) | undefined
     let views = 0

@@ -92,9 +92,9 @@ describe('counts that were current', () => {
   })
 
   test('are behind the whole new log when the log was recreated', () => {
-    const { observe, counting } = setUp({ stream: 'old' })
+    const { observe, counting } = setUp({ incarnation: 'old' })
     observe(10, 10)
-    observe(10, 5, { stream: 'new' })
+    observe(10, 5, { incarnation: 'new' })
     expect(counting().state).toBe('current')
   })
 })
@@ -128,13 +128,13 @@ test('the counts are served if a queue-listener from the previous release does n
   expect(counting().state).toBe('current')
 })
 
-function setUp({ isFedByLog = true, stream = 's' } = {}) {
+function setUp({ isFedByLog = true, incarnation = 's' } = {}) {
   let now = 1_000_000
   const currentness = createCurrentness({ maxLagMs: MAX_LAG_MS, isFedByLog, now: () => now })
   return {
     counting: currentness.counting,
-    observe(counted: number, end: number | undefined, batch: { stream?: string; oldest?: string } = {}) {
-      currentness.observe({ stream, end, ...batch }, { incarnation: stream, sequence: counted })
+    observe(counted: number, end: number | undefined, batch: { incarnation?: string; oldest?: string } = {}) {
+      currentness.observe({ incarnation, end, ...batch }, { incarnation, sequence: counted })
     },
     wait(ms: number) {
       now += ms

@@ -1,14 +1,13 @@
 import type { Counting, CountingState } from '../shared/contracts/counting.ts'
-import type { EventBatch } from '../shared/contracts/event-batch.ts'
-import type { LogPosition } from '../shared/contracts/position.ts'
 import { createLagMeter } from '../shared/event-log/lag-meter.ts'
+import type { ReportObserver } from './count-store.ts'
 
 /** Counts that are behind become current again once their lag is below this limit. */
 const CAUGHT_UP_MS = 1_000
 
 export type Currentness = {
-  /** Takes what a batch or a report says about the end of the log. `position` is reporting's position afterwards. */
-  observe(batch: Pick<EventBatch, 'stream' | 'end' | 'oldest'>, position: LogPosition | undefined): void
+  /** Takes what a batch or a report says about the end of the log, and reporting's position afterwards. */
+  observe: ReportObserver
   /** Returns true if the counts may be served. Makes a single comparison, because every lookup calls this function. */
   isCurrent(): boolean
   counting(): Counting
@@ -52,13 +51,13 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
 
   return {
     isCurrent,
-    observe({ stream, end, oldest }, position) {
+    observe({ incarnation, end, oldest }, position) {
       // A queue-listener from the previous release does not report the end of the log.
       if (end === undefined) {
         currentUntil = Number.POSITIVE_INFINITY
         return
       }
-      const counted = position && position.incarnation === stream ? position.sequence : 0
+      const counted = position && position.incarnation === incarnation ? position.sequence : 0
       // The log may have grown during the silence, so the counts have to catch up again.
       if (isServing && !isCurrent()) {
         isServing = false

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { SerialRange } from '../shared/contracts/event-batch.ts'
 import type { Predecessor, View } from '../shared/contracts/view.ts'
 import { createDeduplicator, type NumberedBatch } from './deduplicator.ts'
+import { createKnownIds } from './maps/known-ids.ts'
 
 describe('views with serials', () => {
   test('are counted once, however often the log contains them', () => {
@@ -129,7 +130,10 @@ function view(serial: number, producer = 'p', predecessor?: Predecessor): View {
 
 /** A reader of the log that counts each batch. */
 function read(maxProducers?: number) {
-  const deduplicate = createDeduplicator(maxProducers)
+  const deduplicate = createDeduplicator(
+    { isComplete: true, producers: new Map(), knownIds: createKnownIds() },
+    maxProducers,
+  )
   const counted: number[] = []
   const gaps: SerialRange[] = []
   let through = 0

@@ -1,6 +1,5 @@
 import type { SerialRange } from '../shared/contracts/event-batch.ts'
 import type { Predecessor, View } from '../shared/contracts/view.ts'
-import { createKnownIds } from './known-ids.ts'
 
 /** A play instance uses a new producer after each start and each outage. */
 const MAX_PRODUCERS = 100_000
@@ -26,11 +25,27 @@ export type Deduplicated = {
 type Deduplicate = (batch: NumberedBatch) => Deduplicated
 
 /** The last serial of a producer, and the log position at which it was read. */
-type Last = {
+export type LastSerial = {
   serial: number
   sequence: number
   /** Up to this serial, missing views have been reported, because a successor named the producer. */
   reported: number
+}
+
+export type KnownIds = {
+  /** @returns false if the id is already known */
+  add(source: string, id: string): boolean
+}
+
+/** What is known of the views so far. A count store keeps it together with its counts. */
+export type DeduplicationState = {
+  /**
+   * True if an unknown producer must start at serial 1. False once messages have expired or producers were forgotten.
+   */
+  isComplete: boolean
+  /** The last serials by producer, in the order of the producers' last messages. */
+  producers: Map<string, LastSerial>
+  knownIds: KnownIds
 }
 
 /**
@@ -38,21 +53,19 @@ type Last = {
  * A serial that is not larger than the last one is a duplicate. A serial that is larger than the next expected one
  * shows that the log lost acknowledged views. Views without a serial are unique by source and id.
  */
-export function createDeduplicator(maxProducers = MAX_PRODUCERS): Deduplicate {
-  const knownIds = createKnownIds()
-  /**
-   * True if an unknown producer must start at serial 1. False once messages have expired or producers were forgotten.
-   */
-  let isComplete = true
-  /** The last serials by producer, in the order of the producers' last messages. */
-  const lastByProducer = new Map<string, Last>()
+export function createDeduplicator(state: DeduplicationState, maxProducers = MAX_PRODUCERS): Deduplicate {
+  const { producers, knownIds } = state
 
-  function lastOf(producer: string, firstSerial: number, sequence: number): Last {
-    const last = lastByProducer.get(producer) ?? { serial: isComplete ? 0 : firstSerial - 1, sequence: -1, reported: 0 }
+  function lastOf(producer: string, firstSerial: number, sequence: number): LastSerial {
+    const last = producers.get(producer) ?? {
+      serial: state.isComplete ? 0 : firstSerial - 1,
+      sequence: -1,
+      reported: 0,
+    }
     if (last.sequence === sequence) return last
     last.sequence = sequence
-    lastByProducer.delete(producer)
-    lastByProducer.set(producer, last)
+    producers.delete(producer)
+    producers.set(producer, last)
     return last
   }
 
@@ -60,18 +73,18 @@ export function createDeduplicator(maxProducers = MAX_PRODUCERS): Deduplicate {
    * Forgets producers whose last message has expired. Above the maximum, forgets those that have been silent longest.
    */
   function forgetBefore(first: number): void {
-    for (const [producer, { sequence }] of lastByProducer) {
-      if (sequence >= first && lastByProducer.size <= maxProducers) return
-      lastByProducer.delete(producer)
-      isComplete = false
+    for (const [producer, { sequence }] of producers) {
+      if (sequence >= first && producers.size <= maxProducers) return
+      producers.delete(producer)
+      state.isComplete = false
     }
   }
 
   return function deduplicate({ after, through, views, first = 1, rejected = [] }) {
     const gaps: SerialRange[] = []
-    if (after === 0 && first > 1) isComplete = false
+    if (after === 0 && first > 1) state.isComplete = false
 
-    function reportGap(producer: string, last: Last, to: number): void {
+    function reportGap(producer: string, last: LastSerial, to: number): void {
       const from = Math.max(last.serial, last.reported) + 1
       if (from <= to) gaps.push({ producer, from, to })
     }

@@ -1,8 +1,8 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { createMetrics } from '../shared/service/metrics.ts'
+import { createMapCountStore } from './maps/map-count-store.ts'
 import { instrumentCounts } from './metrics.ts'
-import { createViewCounts } from './view-counts.ts'
 
 const view = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
 
@@ -21,10 +21,10 @@ test('every metric is exposed before the first view', async () => {
 test('views are counted by source, batches by outcome, and the position is the end of the last batch', async () => {
   const { counts, samples } = setUp()
   const batch = { incarnation: 's', after: 0, through: 3, views: [view, view] }
-  expect(counts.count(view)).toEqual({ userviews: 1, assetviews: 1 })
-  expect(counts.apply(batch)).toEqual({ views: batch.views, gaps: [] })
-  expect(counts.apply(batch)).toBeUndefined()
-  expect(counts.views('asset', 'a')).toBe(3)
+  expect(await counts.count(view)).toEqual({ userviews: 1, assetviews: 1 })
+  expect(await counts.apply(batch)).toEqual({ views: batch.views, gaps: [] })
+  expect(await counts.apply(batch)).toBeUndefined()
+  expect(await counts.views('asset', 'a')).toBe(3)
   expect(await samples()).toEqual([
     'counted_views_total{source="log"} 2',
     'counted_views_total{source="request"} 1',
@@ -39,7 +39,7 @@ test('views are counted by source, batches by outcome, and the position is the e
 test('duplicate and lost views are counted, and a loss is logged with its producer and serials', async () => {
   const { counts, logged, samples } = setUp()
   const views = [1, 1, 4].map((serial) => ({ ...view, producer: 'p', serial }))
-  counts.apply({ incarnation: 's', after: 0, through: 3, views })
+  await counts.apply({ incarnation: 's', after: 0, through: 3, views })
   expect(await samples()).toEqual(
     expect.arrayContaining(['counted_views_total{source="log"} 2', 'duplicate_views_total 1', 'lost_views_total 2']),
   )
@@ -50,7 +50,7 @@ function setUp() {
   const metrics = createMetrics()
   const logged: object[] = []
   const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line)) })
-  const counts = instrumentCounts({ metrics, log }, createViewCounts())
+  const counts = instrumentCounts({ metrics, log }, createMapCountStore())
   async function samples() {
     const lines = (await metrics.metrics()).split('\n')
     return lines.filter((line) => /^(counted_views|duplicate|lost|event_)/.test(line)).toSorted()

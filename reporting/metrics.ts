@@ -2,16 +2,16 @@ import { Counter, Gauge } from 'prom-client'
 import type { SerialRange } from '../shared/contracts/event-batch.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
-import { unlimited } from './capacity.ts'
+import type { CountStore } from './count-store.ts'
 import type { Currentness } from './currentness.ts'
-import type { ViewCounts } from './view-counts.ts'
+import type { Capacity } from './maps/capacity.ts'
 
 const MAX_LOGGED_GAPS = 5
 
 type Deps = { metrics: Metrics; log: Logger }
 
 /** Wraps the counts with metrics, and logs lost views. */
-export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, capacity = unlimited): ViewCounts {
+export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): CountStore {
   const registers = [metrics]
   const views = new Counter({
     name: 'counted_views_total',
@@ -39,8 +39,8 @@ export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, cap
     name: 'event_log_position',
     help: 'Sequence of the last message counted',
     registers,
-    collect() {
-      this.set(counts.position()?.sequence ?? 0)
+    async collect() {
+      this.set((await counts.position())?.sequence ?? 0)
     },
   })
   new Gauge({
@@ -48,32 +48,21 @@ export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, cap
     help: 'Assets and users with counts',
     labelNames: ['by'],
     registers,
-    collect() {
-      for (const by of ['asset', 'user'] as const) this.set({ by }, counts.size(by))
-    },
-  })
-  new Gauge({ name: 'counted_ids_max', help: 'Maximum number of assets, and of users, with counts', registers }).set(
-    capacity.maxIds,
-  )
-  new Gauge({
-    name: 'counts_heap_full',
-    help: '1 if the heap has no room for the counts of new ids, otherwise 0',
-    registers,
-    collect() {
-      this.set(Number(capacity.isHeapFull()))
+    async collect() {
+      for (const by of ['asset', 'user'] as const) this.set({ by }, await counts.size(by))
     },
   })
   for (const source of ['log', 'request']) views.inc({ source }, 0)
   for (const outcome of ['applied', 'refused']) batches.inc({ outcome }, 0)
   return {
     ...counts,
-    count(play) {
-      const counted = counts.count(play)
+    async count(play) {
+      const counted = await counts.count(play)
       views.inc({ source: 'request' })
       return counted
     },
-    apply(batch) {
-      const applied = counts.apply(batch)
+    async apply(batch) {
+      const applied = await counts.apply(batch)
       batches.inc({ outcome: applied ? 'applied' : 'refused' })
       if (!applied) return undefined
       views.inc({ source: 'log' }, applied.views.length)
@@ -87,6 +76,22 @@ export function instrumentCounts({ metrics, log }: Deps, counts: ViewCounts, cap
       return applied
     },
   }
+}
+
+/** Exposes how much room the maps have. */
+export function exposeCapacity(metrics: Metrics, { maxIds, isHeapFull }: Capacity): void {
+  const registers = [metrics]
+  new Gauge({ name: 'counted_ids_max', help: 'Maximum number of assets, and of users, with counts', registers }).set(
+    maxIds,
+  )
+  new Gauge({
+    name: 'counts_heap_full',
+    help: '1 if the heap has no room for the counts of new ids, otherwise 0',
+    registers,
+    collect() {
+      this.set(Number(isHeapFull()))
+    },
+  })
 }
 
 export function exposeCurrentness(metrics: Metrics, { isCurrent }: Pick<Currentness, 'isCurrent'>): void {

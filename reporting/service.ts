@@ -7,12 +7,11 @@ import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
 import { createApp } from './app.ts'
-import { maxUsers, watchHeap } from './capacity.ts'
 import { whileCurrent } from './current-live.ts'
 import { createCurrentness } from './currentness.ts'
-import { createLiveCounts } from './live-counts.ts'
-import { exposeCurrentness, instrumentCounts } from './metrics.ts'
-import { createViewCounts } from './view-counts.ts'
+import { maxUsers, watchHeap } from './maps/capacity.ts'
+import { createMapCountStore } from './maps/map-count-store.ts'
+import { exposeCapacity, exposeCurrentness, instrumentCounts } from './metrics.ts'
 
 /** queue-listener reports the end of the log every 500 ms. */
 const MIN_MAX_LAG_MS = 1_000
@@ -39,8 +38,10 @@ export const reporting = {
     const { NATS_URL, FED_BY_LOG = NATS_URL !== undefined, MAX_LAG: maxLagMs, WRITE_TOKEN: writeToken } = settings
     assertWritesProtected(settings, service.log)
     const capacity = { maxIds: settings.MAX_USERS, ...service.resources.use(watchHeap()) }
-    const counts = createLiveCounts(instrumentCounts(service, createViewCounts(capacity), capacity))
+    exposeCapacity(service.metrics, capacity)
     const currentness = createCurrentness({ maxLagMs, isFedByLog: FED_BY_LOG })
+    const store = createMapCountStore({ capacity, onReport: currentness.observe })
+    const counts = instrumentCounts(service, store)
     service.health.describe(() => ({ counting: currentness.counting() }))
     exposeCurrentness(service.metrics, currentness)
     const live = createLiveFeed({ ...service, source: whileCurrent(counts.follow, currentness.isCurrent) })

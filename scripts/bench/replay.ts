@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { pino } from 'pino'
-import { createViewCounts } from '../../reporting/view-counts.ts'
+import { createViewCounts } from '../../reporting/maps/view-counts.ts'
 import { Position } from '../../shared/contracts/position.ts'
 import type { View } from '../../shared/contracts/view.ts'
 import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'

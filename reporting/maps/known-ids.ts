@@ -1,12 +1,8 @@
 import { hash } from 'node:crypto'
+import type { KnownIds } from '../deduplicator.ts'
 
 /** The number of most recent ids that are certainly known. */
 const KNOWN_IDS = 1_000_000
-
-type KnownIds = {
-  /** @returns false if the id is already known */
-  add(source: string, id: string): boolean
-}
 
 /**
  * The last ids of events without serials, by source. Two generations hold one to two times the guaranteed number of

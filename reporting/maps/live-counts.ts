@@ -1,8 +1,9 @@
-import { LIVE_TOP, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../shared/contracts/live.ts'
-import type { Play } from '../shared/contracts/play.ts'
-import { createThrottle } from '../shared/runtime/throttle.ts'
+import { LIVE_TOP, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../../shared/contracts/live.ts'
+import type { Play } from '../../shared/contracts/play.ts'
+import { createThrottle } from '../../shared/runtime/throttle.ts'
+import type { CountedBy } from '../count-store.ts'
 import { createRecentSeconds } from './recent-seconds.ts'
-import type { CountedBy, ViewCounts } from './view-counts.ts'
+import type { ViewCounts } from './view-counts.ts'
 
 /** Minimum interval between two events. */
 const MIN_INTERVAL_MS = 250

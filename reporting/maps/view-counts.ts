@@ -1,20 +1,13 @@
-import type { SerialRange } from '../shared/contracts/event-batch.ts'
-import type { LostViews } from '../shared/contracts/lost-views.ts'
-import type { Play } from '../shared/contracts/play.ts'
-import type { LogPosition } from '../shared/contracts/position.ts'
-import type { PlayCounts, ViewCount } from '../shared/contracts/view-counts.ts'
+import type { SerialRange } from '../../shared/contracts/event-batch.ts'
+import type { LostViews } from '../../shared/contracts/lost-views.ts'
+import type { Play } from '../../shared/contracts/play.ts'
+import type { LogPosition } from '../../shared/contracts/position.ts'
+import type { PlayCounts, ViewCount } from '../../shared/contracts/view-counts.ts'
+import type { CountBatch, CountedBy } from '../count-store.ts'
+import { createDeduplicator, type Deduplicated } from '../deduplicator.ts'
 import { assertRoom, type Capacity, unlimited } from './capacity.ts'
 import { createCountMap } from './count-map.ts'
-import { createDeduplicator, type Deduplicated, type NumberedBatch } from './deduplicator.ts'
-
-export type CountedBy = 'asset' | 'user'
-
-/** The views in the log between the sequences `after` (exclusive) and `through` (inclusive). */
-export type CountBatch = NumberedBatch & {
-  incarnation: string
-  /** The current position, if the batch starts a new incarnation of the log. */
-  leaving?: LogPosition | undefined
-}
+import { createKnownIds } from './known-ids.ts'
 
 export type ViewCounts = {
   /** The views of an asset or user; undefined if it has none. */
@@ -44,13 +37,10 @@ export type ViewCounts = {
 /** Maximum number of gaps in lost(). */
 const MAX_GAPS = 100
 
-/**
- * The counts, and the log position that they reflect. Both are updated atomically, so that each view in the log is
- * counted exactly once: a duplicate or out-of-order batch does not start at the position, and is rejected.
- */
+/** The counts in memory, without input or output. */
 export function createViewCounts(capacity: Capacity = unlimited): ViewCounts {
   const counts = { asset: createCountMap(), user: createCountMap() }
-  const deduplicate = createDeduplicator()
+  const deduplicate = createDeduplicator({ isComplete: true, producers: new Map(), knownIds: createKnownIds() })
   const lost: LostViews = { views: 0, gaps: [] }
   let position: LogPosition | undefined
 

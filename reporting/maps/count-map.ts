@@ -1,4 +1,4 @@
-import { MAX_TOP, type ViewCount } from '../shared/contracts/view-counts.ts'
+import { MAX_TOP, type ViewCount } from '../../shared/contracts/view-counts.ts'
 
 /**
  * The counts are spread over 2^8 Maps, because V8 limits a Map to 2^24 entries, and growing a large Map blocks the

@@ -1,9 +1,9 @@
 import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { z } from 'zod'
-import type { Play } from '../shared/contracts/play.ts'
-import { count } from '../shared/runtime/settings.ts'
-import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
+import type { Play } from '../../shared/contracts/play.ts'
+import { count } from '../../shared/runtime/settings.ts'
+import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import type { CountMap } from './count-map.ts'
 
 /**

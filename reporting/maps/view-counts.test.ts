@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Play } from '../shared/contracts/play.ts'
-import type { LogPosition } from '../shared/contracts/position.ts'
-import type { View } from '../shared/contracts/view.ts'
-import { type CountBatch, createViewCounts, type ViewCounts } from './view-counts.ts'
+import type { Play } from '../../shared/contracts/play.ts'
+import type { LogPosition } from '../../shared/contracts/position.ts'
+import type { View } from '../../shared/contracts/view.ts'
+import type { CountBatch } from '../count-store.ts'
+import { createViewCounts, type ViewCounts } from './view-counts.ts'
 
 const assets = ['a', 'b']
 const users = ['u', 'v', 'constructor']
