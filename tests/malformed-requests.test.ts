@@ -14,6 +14,7 @@ const cases: [what: string, status: number, lines: string[], keepsId?: boolean][
   ['a backslash in the path', 400, ['GET /a\\b HTTP/1.1', host, id], true],
   ['* as its path', 400, ['OPTIONS * HTTP/1.1', host, id], true],
   ['an invalid absolute URL', 400, ['GET http://[/ HTTP/1.1', host, id], true],
+  ['the method CONNECT', 501, ['CONNECT localhost:80 HTTP/1.1', host, id], true],
   ['an unknown expectation', 417, ['GET /healthz HTTP/1.1', host, id, 'expect: coffee'], true],
   ['an unsatisfiable range', 416, ['GET /docs/swagger-ui.css HTTP/1.1', host, id, 'range: bytes=99999999-'], true],
   ['a malformed request line', 400, ['HELLO']],

@@ -23,6 +23,12 @@ export function handleServerErrors(server: Server, log: Logger): void {
     log.debug({ requestId, status, reason: toReason(error) }, 'request not read')
     socket.end(toMessage(status, requestId), () => socket.destroy())
   })
+  server.on('connect', ({ headers }, socket) => {
+    // Node has removed its own error handler from the socket.
+    socket.on('error', () => socket.destroy())
+    if (isResponding(socket)) return socket.destroy()
+    socket.end(toMessage(501, toRequestId(headers[REQUEST_ID])), () => socket.destroy())
+  })
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
     const requestId = toRequestId(request.headers[REQUEST_ID])
     const body = JSON.stringify(toProblem(417, requestId))
