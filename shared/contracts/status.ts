@@ -35,6 +35,7 @@ const statusTexts: Partial<Record<number, string>> = {
   417: 'Expectation failed',
   429: 'Too many requests',
   431: 'Headers too large',
+  501: 'Not implemented',
   503: 'Service unavailable',
   507: 'Insufficient storage',
 }
