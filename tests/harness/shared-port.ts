@@ -1,11 +1,14 @@
 import { Agent, request } from 'undici'
 import { eventually } from './eventually.ts'
 
+/** A process that is suspended accepts connections, but sends no response. */
+const TIMEOUT_MS = 5_000
+
 /** Sends a request over a new connection, so that it may reach any of the processes that share the port. */
 export async function requestAnew(url: string, method: 'GET' | 'POST' = 'GET') {
   const dispatcher = new Agent({ connections: 1, pipelining: 0 })
   try {
-    const { statusCode, body } = await request(url, { method, dispatcher })
+    const { statusCode, body } = await request(url, { method, dispatcher, signal: AbortSignal.timeout(TIMEOUT_MS) })
     return { status: statusCode, text: await body.text() }
   } finally {
     await dispatcher.destroy()
