@@ -38,8 +38,6 @@ export function createAdopter({ files, eventLog, log, onAcknowledged, intervalMs
   let watching: Promise<void> | undefined
 
   async function empty(outbox: OutboxFile): Promise<void> {
-    const predecessor = outbox.predecessor()
-    if (predecessor) onAcknowledged(predecessor)
     await drainOutbox({
       eventLog,
       outbox,
@@ -49,6 +47,8 @@ export function createAdopter({ files, eventLog, log, onAcknowledged, intervalMs
         if (serial !== undefined) onAcknowledged({ producer, serial })
       },
     })
+    const predecessor = outbox.predecessor()
+    if (predecessor) onAcknowledged(predecessor)
     outbox.setPredecessor(undefined)
   }
 

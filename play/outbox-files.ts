@@ -24,8 +24,10 @@ export type OutboxFiles = {
 
 /**
  * The outboxes in a directory, one file per process. SQLite's lock shows which of them are in use, because it ends with
- * its process. Files are reused but never deleted: a process could otherwise open a file just before another one
- * deletes it, and lose what it writes there.
+ * its process. Only SQLite may open them: a process loses its POSIX locks on a file when it closes any descriptor of it.
+ *
+ * Files are reused but never deleted: a process could otherwise open a file just before another one deletes it, and lose
+ * what it writes there.
  */
 export function createOutboxFiles({ directory, log }: { directory: string; log: Logger }): OutboxFiles {
   /** The files that this process has open. */

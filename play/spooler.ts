@@ -63,7 +63,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
   }
 
   function name({ producer, serial }: Predecessor): void {
-    unnamed.set(producer, serial)
+    unnamed.set(producer, Math.max(serial, unnamed.get(producer) ?? 0))
   }
 
   function acknowledge(producer: string, views: readonly NewView[]): void {
