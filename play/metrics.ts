@@ -88,7 +88,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   }
 }
 
-/** Exposes the size of the outbox. */
+/** Exposes the number of views in the outbox of this process and in those that it has adopted. */
 export function exposeOutbox(metrics: Metrics, outbox: Pick<Outbox, 'size'>): void {
   new Gauge({
     name: 'outbox_waiting_views',
@@ -107,6 +107,12 @@ function sizeOf(outbox: Pick<Outbox, 'size'>): number {
   } catch {
     return Number.NaN
   }
+}
+
+/** Exposes the id of the process, because each scrape of a shared port reaches any of its processes. */
+export function exposeProcess(metrics: Metrics): void {
+  const help = 'Process id; only with REUSE_PORT, which lets several processes share a port'
+  new Gauge({ name: 'process_pid', help, registers: [metrics] }).set(process.pid)
 }
 
 /** Exposes EVENTS_MAX_AGE, so that the doctor can compare it with the setting of queue-listener, which applies. */

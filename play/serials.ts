@@ -1,31 +1,34 @@
-import type { Predecessor } from '../shared/contracts/view.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
 
+/** Earlier producers that no recorded view has named yet, and the last acknowledged serial of each. */
+export type Unnamed = Map<string, number>
+
 export type Serials = {
-  /** Numbers views consecutively, after the last recorded view. The first numbered view names the predecessor. */
+  /** Numbers views consecutively, after the last recorded view. Each of the first views names an unnamed producer. */
   number(views: readonly NewView[]): NewView[]
   /** Confirms that the numbered views are recorded. Until then, their serials may be assigned again. */
   record(views: readonly NewView[]): void
-  /** Makes the next view name an earlier producer and its last acknowledged serial, which reveals lost last views. */
-  name(predecessor: Predecessor): void
 }
 
-/** The serials of a producer, which reveal views that the log lost or duplicated. */
-export function createSerials(predecessor?: Predecessor): Serials {
+/** The serials of a producer, which reveal views that the log lost or duplicated, also the last ones of `unnamed`. */
+export function createSerials(unnamed: Unnamed = new Map()): Serials {
   let last = 0
-  let unnamed = predecessor
   return {
-    number: (views) =>
-      views.map((view, index) => {
+    number(views) {
+      const predecessors = Array.from(unnamed, ([producer, serial]) => ({ producer, serial }))
+      return views.map((view, index) => {
         const numbered = { ...view, serial: last + index + 1 }
-        return index === 0 && unnamed ? { ...numbered, predecessor: unnamed } : numbered
-      }),
+        const predecessor = predecessors[index]
+        return predecessor ? { ...numbered, predecessor } : numbered
+      })
+    },
     record(views) {
       last += views.length
-      if (views[0]?.predecessor === unnamed) unnamed = undefined
-    },
-    name(predecessor) {
-      unnamed = predecessor
+      if (unnamed.size === 0) return
+      for (const { predecessor } of views) {
+        if (predecessor && unnamed.get(predecessor.producer) === predecessor.serial)
+          unnamed.delete(predecessor.producer)
+      }
     },
   }
 }

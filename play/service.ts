@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import type { z } from 'zod'
 import { createCatalogue } from '../console/catalogue.ts'
 import { createConsole } from '../console/console.ts'
@@ -18,22 +17,26 @@ import { warnIfUnprotected, writeToken } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { natsUrl } from '../shared/nats/settings.ts'
-import { dataDir, duration, optionalOrigins } from '../shared/runtime/settings.ts'
+import { UsageError } from '../shared/runtime/command-line.ts'
+import { dataDir, duration, optionalFlag, optionalOrigins } from '../shared/runtime/settings.ts'
 import { choosePort } from '../shared/service/listen.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
+import { createAdopter } from './adopter.ts'
 import { createAggregator } from './aggregate.ts'
 import { createApp } from './app.ts'
 import { type AssetCache, createAssetCache } from './asset-cache.ts'
 import { createAssetLoader } from './asset-loader.ts'
 import { createCountLookup } from './count-lookup.ts'
+import { SOURCE } from './drain.ts'
 import { createLiveRelay } from './live-relay.ts'
-import { createPlayMetrics, exposeMaxAge, exposeOutbox } from './metrics.ts'
+import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess } from './metrics.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
+import { createOutboxFiles, type OutboxFiles } from './outbox-files.ts'
 import { type Append, createRecorder } from './recorder.ts'
 import { createSerials } from './serials.ts'
-import { createSpooler, SOURCE } from './spooler.ts'
+import { createSpooler } from './spooler.ts'
 
 /** The deadline for all upstream calls of a play, which run in parallel. */
 const UPSTREAM_TIMEOUT_MS = 500
@@ -59,6 +62,7 @@ const processSettings = {
     `${APPEND_TIMEOUT_MS}ms`,
     'How long a play waits for the log before its view goes to the outbox; at least twice the round trip to NATS',
   ),
+  REUSE_PORT: optionalFlag('1: other play processes may listen on the same port, if each of them sets this'),
 }
 
 /** The connections to other services besides HTTP. */
@@ -67,6 +71,8 @@ export type Backbone = {
   invalidations: Invalidations
   /** Records views while the log is unavailable. Without an outbox, plays then fail. */
   outbox?: Outbox
+  /** The outboxes of other processes, to drain those of processes that have ended. */
+  outboxFiles?: Pick<OutboxFiles, 'openOrphans'>
   /** How long a play waits for its view to be appended to the log. */
   appendTimeoutMs?: number
 }
@@ -78,8 +84,8 @@ export type Strategies = typeof strategies
 /** Starts the edge on a given log. */
 export async function startPlay(
   service: Service,
-  settings: ServiceSettings<typeof playSettings>,
-  { eventLog, invalidations, outbox, appendTimeoutMs = APPEND_TIMEOUT_MS }: Backbone,
+  settings: ServiceSettings<typeof playSettings> & { REUSE_PORT?: boolean | undefined },
+  { eventLog, invalidations, outbox, outboxFiles, appendTimeoutMs = APPEND_TIMEOUT_MS }: Backbone,
   { createAssetCache, createCountLookup, createRecorder }: Strategies = strategies,
 ) {
   const { discovery, health, log, resources } = service
@@ -123,18 +129,24 @@ export async function startPlay(
   const aggregate = createAggregator({ metadata: caches.metadata, cdnUrls: caches.cdnurl, lookUpCounts })
 
   const spooler = outbox && resources.use(createSpooler({ eventLog, outbox, log, appendTimeoutMs }))
-  if (outbox) exposeOutbox(service.metrics, outbox)
+  const adopter =
+    outboxFiles &&
+    spooler &&
+    resources.use(createAdopter({ files: outboxFiles, eventLog, log, onAcknowledged: spooler.name }))
+  const backlog = outbox && (() => outbox.size() + (adopter?.size() ?? 0))
+  if (backlog) exposeOutbox(service.metrics, { size: backlog })
   const append = spooler?.append ?? createDirectAppend(eventLog)
   const record = createRecorder({ append: metrics.instrumentAppend(append), timeoutMs: appendTimeoutMs })
 
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })
-  const status = createStatus({ health, others, invalidations, backlog: outbox?.size })
+  const status = createStatus({ health, others, invalidations, backlog })
   const console = createConsole({ catalogue, status })
   const { CORS_ORIGINS: corsOrigins } = settings
   const app = createApp({ ...service, aggregate, record, live, console, corsOrigins, onDegraded: metrics.degraded })
   const address = await serve(app, service, settings)
   spooler?.start()
+  adopter?.start()
   return address
 }
 
@@ -165,13 +177,18 @@ export const play = {
   async start(service: Service, settings: ServiceSettings<typeof processSettings>, replaced?: Partial<Strategies>) {
     const { log, resources } = service
     const { NATS_URL, HOST, DATA_DIR, EVENTS_MAX_AGE: maxAgeMs, APPEND_TIMEOUT: appendTimeoutMs } = settings
+    if (settings.REUSE_PORT) {
+      if (settings.PORT === 0) throw new UsageError('PORT is "0": with REUSE_PORT, it must be the port to share')
+      exposeProcess(service.metrics)
+    }
     exposeMaxAge(service.metrics, maxAgeMs)
     const PORT = await choosePort(settings.PORT, HOST)
     const nats = resources.use(openNatsLink({ servers: NATS_URL, ...service }))
     const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs }))
-    const outbox = resources.use(createOutbox(join(DATA_DIR, `outbox-${PORT}.sqlite`)))
+    const outboxFiles = createOutboxFiles({ directory: DATA_DIR, log })
+    const outbox = resources.use(createOutbox(`of port ${PORT} in ${DATA_DIR}`, () => outboxFiles.claim(PORT)))
     const invalidations = createNatsInvalidations(nats)
-    const backbone = { eventLog, invalidations, outbox, appendTimeoutMs }
+    const backbone = { eventLog, invalidations, outbox, outboxFiles, appendTimeoutMs }
     return startPlay(service, { ...settings, PORT }, backbone, { ...strategies, ...replaced })
   },
 }

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { raceAbort } from '../shared/runtime/race-abort.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
+import { createFakeLog, expectConsecutive, type FakeLog, type Mode } from '../shared/testing/fake-log.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createOutbox, type Outbox, OutboxError } from './outbox.ts'
 import { createSpooler, type Spooler } from './spooler.ts'
@@ -259,55 +260,8 @@ test('every recorded view is stored exactly once, whatever fails and when', { ti
   )
 })
 
-type Mode = 'confirms' | 'refuses' | 'loses acknowledgements' | 'hangs'
-
-/**
- * A model of the log: the ids that it has stored, in order, and the last one of each producer. After a failure, the
- * producer skips views that were stored, like the real producer. An append that hangs continues when the mode changes.
- */
-function createFakeLog(mode: Mode = 'confirms') {
-  const ends = new Map<string, string>()
-  let producers = 0
-  let modeChanged = Promise.withResolvers<void>()
-  let current = mode
-  const fake = {
-    get mode() {
-      return current
-    },
-    set mode(next: Mode) {
-      current = next
-      modeChanged.resolve()
-      modeChanged = Promise.withResolvers()
-    },
-    stored: [] as string[],
-    storedViews: [] as (NewView & { producer: string })[],
-    producer(_source: string, id = `producer-${producers++}`) {
-      let settled = false
-      return {
-        id,
-        async append(views: readonly NewView[], signal: AbortSignal) {
-          await respond(signal)
-          const rest = settled ? views : views.slice(views.findIndex((view) => view.id === ends.get(id)) + 1)
-          settled = false
-          fake.stored.push(...rest.map((view) => view.id))
-          fake.storedViews.push(...rest.map((view) => ({ ...view, producer: id })))
-          ends.set(id, views.at(-1)?.id ?? '')
-          if (fake.mode === 'loses acknowledgements') throw new Error('no acknowledgement')
-          settled = true
-        },
-      }
-    },
-  }
-  async function respond(signal: AbortSignal): Promise<void> {
-    if (fake.mode === 'refuses') throw new Error('no connection')
-    if (fake.mode !== 'hangs') return
-    await raceAbort(modeChanged.promise, signal)
-  }
-  return fake
-}
-
 /** Opens a spooler on the test's outbox file, as a new process would. The flags in `fails` make the disk fail. */
-function start(fakeLog: ReturnType<typeof createFakeLog>, { appendTimeoutMs = 200 } = {}) {
+function start(fakeLog: FakeLog, { appendTimeoutMs = 200 } = {}) {
   const fails = { put: false, drop: false }
   const file = createOutbox(join(directory, 'outbox.sqlite'))
   const throwIf = (fail: boolean) => {
@@ -337,16 +291,6 @@ function start(fakeLog: ReturnType<typeof createFakeLog>, { appendTimeoutMs = 20
       await spooler[Symbol.asyncDispose]()
       file[Symbol.dispose]()
     },
-  }
-}
-
-/** Verifies that the serials of each producer start at 1 without gaps, and that each named predecessor is stored. */
-function expectConsecutive(views: readonly (NewView & { producer: string })[]): void {
-  const last = new Map<string, number>()
-  for (const { producer, serial = 0, predecessor } of views) {
-    expect(serial).toBe((last.get(producer) ?? 0) + 1)
-    last.set(producer, serial)
-    if (predecessor) expect(last.get(predecessor.producer)).toBeGreaterThanOrEqual(predecessor.serial)
   }
 }
 

@@ -1,19 +1,14 @@
 import type { Predecessor } from '../shared/contracts/view.ts'
-import type { EventLog, NewView, Producer } from '../shared/event-log/event-log.ts'
+import type { EventLog, NewView } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { toReason } from '../shared/runtime/reason.ts'
 import { retry } from '../shared/runtime/retry.ts'
 import { createTransitionLog } from '../shared/runtime/transition-log.ts'
+import { drainOutbox, SOURCE } from './drain.ts'
 import { type Outbox, OutboxError } from './outbox.ts'
-import { createSerials } from './serials.ts'
+import { createSerials, type Unnamed } from './serials.ts'
 
 const RETRY_MS = 100
-
-/** Timeout of an append from the outbox. No request waits for this append. */
-const DRAIN_TIMEOUT_MS = 2_000
-
-/** The `source` of this service's events. */
-export const SOURCE = '/play'
 
 /** The place where a view is recorded. */
 export type Recorded = 'log' | 'outbox'
@@ -25,10 +20,12 @@ export type Spooler = AsyncDisposable & {
    */
   append(views: readonly NewView[], signal: AbortSignal): Promise<Recorded>
   /**
-   * Drains the backlog of an earlier process. Call this only after the port is bound, because the port guards the
-   * outbox file.
+   * Drains the backlog of an earlier process. Call this only after the port is bound, so that a process that cannot
+   * start leaves no outbox behind.
    */
   start(): void
+  /** Makes the next view name a producer that appends nothing more, which reveals lost last views. */
+  name(last: Predecessor): void
 }
 
 type Deps = {
@@ -49,6 +46,7 @@ type Deps = {
  */
 export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs = RETRY_MS }: Deps): Spooler {
   const closing = new AbortController()
+  const unnamed: Unnamed = new Map()
   let current = openNumbered()
   let isSpooling = false
   let isDraining = false
@@ -60,14 +58,19 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
   const reportOutbox = createTransitionLog(log, { failing: 'outbox unavailable', recovered: 'outbox recovered' })
 
   function openNumbered(predecessor?: Predecessor) {
-    return { producer: eventLog.producer(SOURCE), serials: createSerials(predecessor), acknowledged: predecessor }
+    if (predecessor) name(predecessor)
+    return { producer: eventLog.producer(SOURCE), serials: createSerials(unnamed), acknowledged: predecessor }
+  }
+
+  function name({ producer, serial }: Predecessor): void {
+    unnamed.set(producer, Math.max(serial, unnamed.get(producer) ?? 0))
   }
 
   function acknowledge(producer: string, views: readonly NewView[]): void {
     const serial = views.at(-1)?.serial
     if (serial === undefined) return
     if (producer === current.producer.id) current.acknowledged = { producer, serial }
-    else current.serials.name({ producer, serial })
+    else name({ producer, serial })
   }
 
   function stopSpooling(): void {
@@ -90,21 +93,24 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
   }
 
   async function drain(): Promise<void> {
-    // After a failure it is unknown which views were stored. A new producer with the same id reads that from the log.
-    let drainer: Producer | undefined
-    for (let batch = first(); batch; batch = first()) {
-      drainer = drainer?.id === batch.producer ? drainer : eventLog.producer(SOURCE, batch.producer)
-      const since = performance.now()
-      await drainer.append(batch.views, AbortSignal.any([closing.signal, AbortSignal.timeout(DRAIN_TIMEOUT_MS)]))
-      acknowledge(batch.producer, batch.views)
-      // If the log is still too slow for plays, their appends would time out again.
-      if (performance.now() - since <= appendTimeoutMs) {
+    await drainOutbox({
+      eventLog,
+      signal: closing.signal,
+      outbox: {
+        first,
+        drop(through) {
+          outbox.drop(through)
+          reportOutbox()
+        },
+      },
+      onAppended({ producer, views }, ms) {
+        acknowledge(producer, views)
+        // If the log is still too slow for plays, their appends would time out again.
+        if (ms > appendTimeoutMs) return
         reportLog()
         stopSpooling()
-      }
-      outbox.drop(batch.through)
-      reportOutbox()
-    }
+      },
+    })
   }
 
   function first() {
@@ -160,10 +166,11 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
     start() {
       tryOutbox(() => {
         const predecessor = outbox.predecessor()
-        if (predecessor) current.serials.name(predecessor)
+        if (predecessor) name(predecessor)
       })
       startDraining()
     },
+    name,
     async [Symbol.asyncDispose]() {
       closing.abort()
       await drained

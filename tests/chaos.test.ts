@@ -7,10 +7,12 @@ import { serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { expectCounted, startPlayers, sum } from './harness/players.ts'
-import { getJson, metric } from './harness/plays.ts'
+import { getJson } from './harness/plays.ts'
 import { createPoison } from './harness/poison.ts'
 import { createRandom } from './harness/random.ts'
 import { connectRaw } from './harness/raw-nats.ts'
+import { type ServiceProcess, startService } from './harness/service-process.ts'
+import { metricOfAll } from './harness/shared-port.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const seed = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 1_000_000))
@@ -21,11 +23,12 @@ const SETTLE_MS = 60_000
 describe.skipIf(!natsVersion)('chaos', () => {
   const name = `every play with a 200 is counted, whatever is killed, suspended, cut off, poisoned or stored twice (CHAOS_SEED=${seed}, ${seconds} s)`
   test(name, { timeout: seconds * 1_000 + SETTLE_MS * 2 }, async () => {
-    await using system = await startSystem({}, { proxied: {} })
+    await using system = await startSystem({ REUSE_PORT: '1' }, { proxied: {} })
+    await using second = await startService('play', system.env, Number(new URL(system.play.url).port))
     await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).ok).toBe(true))
     const players = startPlayers(system.play.url, { count: PLAYERS, seed })
     await eventually(() => readLastMessage(system))
-    const actions = await breakThings(system)
+    const actions = await breakThings(system, second)
     const outcomes = await players.stop()
     await expectSettled(system)
 
@@ -44,14 +47,14 @@ describe.skipIf(!natsVersion)('chaos', () => {
 })
 
 /**
- * Injects one fault after another: kills or suspends one or two processes for up to 3 s, suspends NATS for 5 to 30 s,
- * cuts connections in the middle of a batch, appends random messages, or stores messages twice. The seed determines the
- * order. At the end, all processes are up.
+ * Injects one fault after another into a system with two plays on one port: kills or suspends one or two processes for
+ * up to 3 s, suspends NATS for 5 to 30 s, cuts connections in the middle of a batch, appends random messages, or stores
+ * messages twice. The seed determines the order. At the end, all processes are up.
  */
-async function breakThings(system: System): Promise<number> {
+async function breakThings(system: System, second: ServiceProcess): Promise<number> {
   const random = createRandom(seed)
   const { pick, randomBody, randomHeaders } = createPoison(random)
-  const processes = [system.nats, ...serviceNames.map((name) => system[name])]
+  const processes = [system.nats, ...serviceNames.map((name) => system[name]), second]
   const end = performance.now() + seconds * 1_000
   const remainingMs = () => Math.max(0, end - performance.now())
 
@@ -108,10 +111,10 @@ function readLastMessage({ nats }: System): Promise<StoredMsg> {
   })
 }
 
-/** Waits until the outbox is empty and all messages in the log are counted. */
+/** Waits until the outboxes of both plays are empty and all messages in the log are counted. */
 async function expectSettled(system: System): Promise<void> {
   await eventually(async () => {
-    expect(await metric(system.play.url, /^outbox_waiting_views /)).toBe(0)
+    expect(await metricOfAll(system.play.url, 2, /^outbox_waiting_views /)).toBe(0)
     const { seq } = await readLastMessage(system)
     expect(await getJson(`${system.reporting.url}/events/position`)).toMatchObject({ sequence: seq })
   }, SETTLE_MS)

@@ -16,6 +16,7 @@ import { natsVersion, startNatsServer } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 import { freePort, freePortRange } from './harness/ports.ts'
 import { startService } from './harness/service-process.ts'
+import { metricOfAll, metricsOfEach, requestAnew } from './harness/shared-port.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 // The compile cache nearly halves the CPU time of each process.
@@ -275,6 +276,32 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
           expect.stringMatching(/^warn .* would keep views for 90 days, but the log keeps them forever: set the same/),
         )
       }, PATIENCE_MS)
+    })
+
+    test('views in the outboxes of plays that share a port are added up, and a corrupt outbox is reported', async () => {
+      await using directory = await temporaryDirectory()
+      await using nats = await startNatsServer()
+      const own = { ...system.env, DATA_DIR: directory.path, NATS_URL: nats.url, REUSE_PORT: '1' }
+      const corrupt = join(directory.path, 'outbox-1.sqlite')
+      await writeFile(corrupt, 'not a database')
+      await using edge = await startService('play', own)
+      await using _ = await startService('play', own, Number(new URL(edge.url).port))
+      await eventually(async () =>
+        expect((await requestAnew(`${edge.url}/play/asset/456/user/8`, 'POST')).status).toBe(200),
+      )
+      await nats.signal('SIGKILL')
+      let waiting = 0
+      await eventually(async () => {
+        await requestAnew(`${edge.url}/play/asset/456/user/8`, 'POST')
+        const metrics = await metricsOfEach(edge.url, 2)
+        for (const text of metrics.values()) expect(text).toMatch(/^outbox_waiting_views [1-9]/m)
+        waiting = await metricOfAll(edge.url, 2, /^outbox_waiting_views /)
+      })
+      const { of } = await doctor({ ...env, ...own, PLAY_URL: edge.url })
+      expect(of('outbox')).toEqual([
+        `FAIL ${edge.url} has ${waiting} views in its outbox, and it is not draining: fix NATS; the outbox then drains automatically`,
+        expect.stringMatching(`^warn ${corrupt}\\.corrupt-\\d+ was set aside because it is corrupt: `),
+      ])
     })
 
     test('views in an outbox are detected while NATS is down, whether play is running or not', async () => {

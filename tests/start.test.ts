@@ -10,9 +10,11 @@ import { type Child, startChild } from './harness/child.ts'
 import { hasConsul } from './harness/consul-agent.ts'
 import { serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
-import { natsVersion, pathWithNats } from './harness/nats-server.ts'
+import { natsVersion, pathWithNats, startNatsServer } from './harness/nats-server.ts'
+import { expectCounted, startPlayers, sum } from './harness/players.ts'
 import { getJson, play, views } from './harness/plays.ts'
 import { freePortRange, portNextTo } from './harness/ports.ts'
+import { metricOfAll, metricsOfEach } from './harness/shared-port.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
 /** The difference between the ports of NATS and play. */
@@ -82,6 +84,47 @@ describe('npm start', { timeout: 60_000 }, () => {
     } finally {
       for (const pid of pids) endIfRunning(pid)
     }
+  })
+
+  test.skipIf(!natsVersion)(
+    'with --plays 2, two processes share the port, and every play with a 200 is counted once if one of them is killed while NATS is down',
+    async () => {
+      await using nats = await startNatsServer()
+      await using child = start({ NATS_URL: nats.url }, ['--plays', '2'])
+      await says(child, /^Try: curl/)
+      const pids = await Promise.all(['play-1', 'play-2'].map((name) => pidOfService(child, name)))
+      const processes = await metricsOfEach(urlOf('play'), 2)
+      expect([...processes.keys()].toSorted()).toEqual(pids.toSorted())
+
+      const players = startPlayers(urlOf('play'), { count: 8, seed: 1 })
+      await nats.signal('SIGKILL')
+      await eventually(async () => {
+        for (const metrics of (await metricsOfEach(urlOf('play'), 2)).values())
+          expect(metrics).toMatch(/^outbox_waiting_views [1-9]/m)
+      })
+      process.kill(pids[0] ?? 0, 'SIGKILL')
+      await says(child, /^npm start: play-1 exited \(SIGKILL\)/)
+      await nats.start()
+      await eventually(async () => expect(await metricOfAll(urlOf('play'), 2, /^outbox_waiting_views /)).toBe(0))
+      const outcomes = await players.stop()
+      expect(sum(outcomes.users).served).toBeGreaterThan(20)
+      await eventually(() => expectCounted(urlOf('reporting'), 'user', outcomes.users))
+      await expectCounted(urlOf('reporting'), 'asset', outcomes.assets)
+      await child.signal('SIGINT')
+      expect(await child.ended).toBe(0)
+    },
+  )
+
+  test('--plays without nats-server exits with one line about what is missing', async () => {
+    await using child = start({ PATH: '' }, ['--plays', '2'])
+    expect(await child.ended).toBe(1)
+    expect(child.lines).toEqual([expect.stringMatching(/nats-server is not on the PATH; .*--plays does not apply/)])
+  })
+
+  test.each(['0', '65', 'two'])('--plays %j exits with status 2', async (plays) => {
+    await using child = start({}, ['--plays', plays])
+    expect(await child.ended).toBe(2)
+    expect(child.lines).toEqual([`npm start: --plays is "${plays}": it must be a whole number, 1 to 64`])
   })
 
   test.skipIf(!natsVersion || !hasConsul)(

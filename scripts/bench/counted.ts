@@ -1,6 +1,7 @@
 import { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { metric } from '../../tests/harness/plays.ts'
+import { metricOfAll } from '../../tests/harness/shared-port.ts'
 import { ASSETS } from './load.ts'
 import type { CountedEdges } from './targets.ts'
 
@@ -15,7 +16,7 @@ const SERVED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*
 export async function expectAllCounted({ edges, reporting }: CountedEdges): Promise<string> {
   const since = performance.now()
   return eventually(async () => {
-    const servedByEdge = await Promise.all(edges.map((edge) => metric(edge, SERVED)))
+    const servedByEdge = await Promise.all(edges.map(playsServed))
     const served = servedByEdge.reduce((sum, count) => sum + count, 0)
     const counted = await viewsCounted(reporting)
     if (counted !== served) throw new Error(`${served} plays were served, but ${counted} views counted`)
@@ -23,6 +24,10 @@ export async function expectAllCounted({ edges, reporting }: CountedEdges): Prom
     const text = (count: number) => count.toLocaleString('en')
     return `plays served ${text(served)} = views counted ${text(counted)}, ${seconds} s after the last play\n`
   }, TIMEOUT_MS)
+}
+
+function playsServed({ url, processes }: CountedEdges['edges'][number]): Promise<number> {
+  return processes === 1 ? metric(url, SERVED) : metricOfAll(url, processes, SERVED)
 }
 
 async function viewsCounted(reporting: string): Promise<number> {

@@ -10,7 +10,7 @@ import { measureReplay } from './replay.ts'
 import { toTable } from './table.ts'
 import { startTargets } from './targets.ts'
 
-const usage = `Usage: npm run bench [-- --fsync] [-- --naive] [-- --observed] [-- --gin] [-- --connections 1,32,128,512]
+const usage = `Usage: npm run bench [-- --fsync] [-- --naive] [-- --observed] [-- --gin] [-- --plays 2] [-- --connections 1,32,128,512]
 
 Starts the system and a bare Hono app on free ports, puts load on them in turn, and prints one table.
 Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs nats-server.
@@ -19,6 +19,7 @@ Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs n
   --naive          also measure the system without the cache, batched lookups, group commit, and all three
   --observed       also measure a separate system that exports spans and is scraped every 5 s
   --gin            also measure the same pipeline in Go and gin, at most once (needs Go and Debian's packages; scripts/bench/gin)
+  --plays N        also measure N play processes that share a port, 2 to 64
   --connections N  numbers of connections, separated by commas (default: 1,32,128,512)
   --seconds N      duration of a round (default: 5)
   --rounds N       rounds per figure; the table shows their median (default: 3)
@@ -37,6 +38,7 @@ const options = {
   gin: { type: 'boolean', default: false },
   replay: { type: 'boolean', default: true },
   live: { type: 'boolean', default: true },
+  plays: { type: 'string', default: '1' },
   connections: { type: 'string', default: '1,32,128,512' },
   seconds: { type: 'string', default: '5' },
   rounds: { type: 'string', default: '3' },
@@ -46,6 +48,8 @@ await runCommand({ name: 'npm run bench', usage, options }, async (values) => {
   const connections = values.connections.split(',').map((text) => toCount('connections', text))
   const seconds = toCount('seconds', values.seconds)
   const rounds = toCount('rounds', values.rounds)
+  const plays = toCount('plays', values.plays)
+  if (plays > 64) throw new UsageError(`--plays is "${plays}": it must be at most 64`)
   if (!natsVersion)
     throw new UsageError(
       'nats-server is not on the PATH; install it from https://github.com/nats-io/nats-server/releases',
@@ -56,7 +60,7 @@ await runCommand({ name: 'npm run bench', usage, options }, async (values) => {
   print(`Load by ${loadGenerator}; nats-server ${natsVersion}${values.fsync ? ', every append flushed to disk' : ''}; \
 median of ${rounds} rounds of ${seconds} s; Node ${process.versions.node}\n`)
   {
-    await using targets = await startTargets(values)
+    await using targets = await startTargets({ ...values, plays })
     print(toTable(await measure(targets.all, { connections, seconds, rounds })))
     for (const edges of targets.counted) print(await expectAllCounted(edges))
   }

@@ -39,10 +39,13 @@ async function measureRound({ url, pids }: Target, connections: number, seconds:
   return { ...round, cpu }
 }
 
-/** The CPU time of each process so far, in milliseconds. */
+/** The CPU time so far, in milliseconds, of the processes of each column. */
 async function cpuOf(pids: Target['pids']): Promise<Record<string, number>> {
-  const usage = await pidusage(Object.values(pids))
-  return Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, usage[pid]?.ctime ?? Number.NaN]))
+  const usage = await pidusage(Object.values(pids).flat())
+  const timeOf = (pid: number) => usage[pid]?.ctime ?? Number.NaN
+  return Object.fromEntries(
+    Object.entries(pids).map(([name, own]) => [name, own.reduce((sum, pid) => sum + timeOf(pid), 0)]),
+  )
 }
 
 function toMedians({ name, pids }: Target, connections: number, rounds: Measured[]): Result {

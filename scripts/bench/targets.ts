@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { postAsset } from '../../tests/harness/assets.ts'
-import { type ServiceProcess, startCommand } from '../../tests/harness/service-process.ts'
+import { freePort } from '../../tests/harness/ports.ts'
+import { type ServiceProcess, startCommand, startService } from '../../tests/harness/service-process.ts'
 import { type System, startSystem } from '../../tests/harness/system.ts'
 import { nodeFlagsOf, parseProcfile } from '../start/procfile.ts'
 import { startGin } from './gin/start.ts'
@@ -22,12 +23,12 @@ const VARIANTS = {
   'without all three': 'cache,lookups,commit',
 }
 
-/** Edges, and the reporting instance that counts their plays. */
-export type CountedEdges = { edges: string[]; reporting: string }
+/** Edges, each one or several processes on a port, and the reporting instance that counts their plays. */
+export type CountedEdges = { edges: { url: string; processes: number }[]; reporting: string }
 
 export type Targets = AsyncDisposable & { all: Target[]; counted: CountedEdges[] }
 
-type Options = { fsync: boolean; naive: boolean; observed: boolean; gin: boolean }
+type Options = { fsync: boolean; naive: boolean; observed: boolean; gin: boolean; plays: number }
 
 /** Starts all targets on free ports. */
 export async function startTargets(options: Options): Promise<Targets> {
@@ -39,26 +40,42 @@ export async function startTargets(options: Options): Promise<Targets> {
     startCommand(BARE, process.execPath, ['scripts/bench/bare-hono.ts'], {}),
   ])
   for (const started of [system, observed, bare]) stack.use(started)
-  const variants = await Promise.all(
-    (options.naive ? Object.entries(VARIANTS) : []).map(async ([name, strategies]) => {
-      return { name, process: await startNaivePlay(system, strategies) }
-    }),
-  )
-  for (const { process } of variants) stack.use(process)
+  const edges = [{ name: SYSTEM, url: system.play.url, processes: [system.play] }]
+  if (options.plays > 1) {
+    const processes = await startSharedPort(system, options.plays)
+    for (const process of processes) stack.use(process)
+    edges.push({ name: `${options.plays} plays on one port`, url: processes[0]?.url ?? '', processes })
+  }
+  for (const [name, strategies] of options.naive ? Object.entries(VARIANTS) : []) {
+    const process = stack.use(await startNaivePlay(system, strategies))
+    edges.push({ name, url: process.url, processes: [process] })
+  }
   await Promise.all([seed(system), observed && seed(observed)])
-  const plays = [{ name: SYSTEM, process: system.play }, ...variants]
-  const all = [
-    ...plays.map(({ name, process }) => ({ name, url: process.url, pids: pidsOf(system, process) })),
-    { name: BARE, url: bare.url, pids: { play: bare.pid() } },
+  const all: Target[] = [
+    ...edges.map(({ name, url, processes }) => ({ name, url, pids: pidsOf(system, processes) })),
+    { name: BARE, url: bare.url, pids: { play: [bare.pid()] } },
   ]
-  const counted = [{ edges: plays.map(({ process }) => process.url), reporting: system.reporting.url }]
+  const counted = [
+    {
+      edges: edges.map(({ url, processes }) => ({ url, processes: processes.length })),
+      reporting: system.reporting.url,
+    },
+  ]
   if (observed) {
-    all.push({ name: OBSERVED, url: observed.play.url, pids: pidsOf(observed, observed.play) })
-    counted.push({ edges: [observed.play.url], reporting: observed.reporting.url })
+    const { url } = observed.play
+    all.push({ name: OBSERVED, url, pids: pidsOf(observed, [observed.play]) })
+    counted.push({ edges: [{ url, processes: 1 }], reporting: observed.reporting.url })
   }
   if (options.gin) all.push(stack.use(await startGin(system.nats)))
   const started = stack.move()
   return { all, counted, [Symbol.asyncDispose]: () => started.disposeAsync() }
+}
+
+/** Starts plays next to a system, which share a port of their own. */
+async function startSharedPort({ env }: System, count: number): Promise<ServiceProcess[]> {
+  const port = await freePort()
+  const settings = { ...env, REUSE_PORT: '1' }
+  return Promise.all(Array.from({ length: count }, () => startService('play', settings, port)))
 }
 
 /** Starts naive-play.ts next to a system, with the Node flags of play in the Procfile. */
@@ -69,8 +86,13 @@ export async function startNaivePlay({ env }: Pick<System, 'env'>, strategies: s
   return startCommand('play', process.execPath, args, { ...env, NAIVE: strategies })
 }
 
-function pidsOf({ reporting, listener, nats }: System, play: System['play']): Target['pids'] {
-  return { play: play.pid(), reporting: reporting.pid(), 'queue-listener': listener.pid(), 'nats-server': nats.pid() }
+function pidsOf({ reporting, listener, nats }: System, plays: ServiceProcess[]): Target['pids'] {
+  return {
+    play: plays.map((play) => play.pid()),
+    reporting: [reporting.pid()],
+    'queue-listener': [listener.pid()],
+    'nats-server': [nats.pid()],
+  }
 }
 
 async function seed(system: System): Promise<void> {

@@ -2,6 +2,7 @@ import { copyFile, mkdtempDisposable, readdir, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { portOfOutbox } from '../../play/outbox-files.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, fail, ok, plural, warn } from './finding.ts'
 import { probe, sampleTwice, toMetric } from './probe.ts'
@@ -11,15 +12,24 @@ const MAX_COPY_MIB = 512
 
 /** Checks the outboxes of running play instances, and the files of instances that are not running. */
 export async function checkOutboxes(plays: string[], directory: string): Promise<Finding[]> {
-  const hosts = [...new Set(['127.0.0.1', ...plays.map((play) => new URL(play).hostname)])]
-  const files = await readdir(directory).catch(() => [])
-  const checks = [...plays.map(checkRunning), ...files.map((file) => checkFile(join(directory, file), hosts))]
+  const names = await readdir(directory).catch(() => [])
+  const files = names.map((name) => join(directory, name))
+  const checks = [
+    ...plays.map((play) => checkRunning(play, files)),
+    ...files.map((file) => checkFile(file, plays)),
+    checkCorrupt(files),
+  ]
   return (await Promise.all(checks.map((check) => Array.fromAsync(check)))).flat()
 }
 
 /** Does not check the disk, because the readiness of play includes it. */
-async function* checkRunning(play: string): AsyncGenerator<Finding> {
-  const sample = async () => ({ backlog: toMetric(await probe(play, '/metrics'), 'outbox_waiting_views') })
+async function* checkRunning(play: string, files: string[]): AsyncGenerator<Finding> {
+  const own = files.filter((file) => portOf(file) === Number(new URL(play).port))
+  const sample = async () => {
+    const reported = toMetric(await probe(play, '/metrics'), 'outbox_waiting_views')
+    // Only one of the processes that share a port responds.
+    return { backlog: own.length > 1 ? Math.max(reported, await countAll(own)) : reported }
+  }
   const { first, second = first } = await sampleTwice(sample)
   const text = `${play} has ${plural(first.backlog, 'view')} in its outbox`
   const drain = 'fix NATS; the outbox then drains automatically'
@@ -28,19 +38,45 @@ async function* checkRunning(play: string): AsyncGenerator<Finding> {
   else if (first.backlog > 0) yield fail('outbox', `${text}, and it is not draining: ${drain}`)
 }
 
-async function* checkFile(file: string, hosts: string[]): AsyncGenerator<Finding> {
-  const port = /^outbox-(\d+)\.sqlite$/.exec(basename(file))?.[1]
-  if (!port) return
-  const probes = await Promise.all(hosts.map((host) => probe(`http://${host}:${port}`, '/healthz', 500)))
-  if (probes.some(({ outcome }) => outcome !== 'unreachable')) return
+async function* checkFile(file: string, plays: string[]): AsyncGenerator<Finding> {
+  const port = portOf(file)
+  if (port === undefined) return
+  const hosts = new Set(['127.0.0.1', ...plays.map((play) => new URL(play).hostname)])
+  if (await isAnyUp([...hosts].map((host) => `http://${host}:${port}`))) return
   try {
     const views = await countViews(file)
     const text = `${plural(views, 'view')} in ${file}, but no play on its port`
-    if (views > 0) yield fail('outbox', `${text}: start one to drain the outbox (node play/main.ts --port ${port})`)
+    const start = `start one to drain the outbox (node play/main.ts --port ${port})`
+    if (views > 0 && (await isAnyUp(plays))) {
+      yield warn('outbox', `${text}: a play with this DATA_DIR adopts it within 5 s; if there is none, ${start}`)
+    } else if (views > 0) yield fail('outbox', `${text}: ${start}`)
   } catch (error) {
     const remedy = 'start a play instance on its port, or check its disk and owner'
     yield warn('outbox', `${file} is unreadable (${toReason(error)}): ${remedy}`)
   }
+}
+
+async function* checkCorrupt(files: string[]): AsyncGenerator<Finding> {
+  for (const file of files) {
+    if (!/\.sqlite\.corrupt-\d+$/.test(file)) continue
+    const remedy = 'if it had views, recover them with sqlite3 and .recover; then delete it'
+    yield warn('outbox', `${file} was set aside because it is corrupt: ${remedy}`)
+  }
+}
+
+function portOf(file: string): number | undefined {
+  return portOfOutbox(basename(file))
+}
+
+async function isAnyUp(plays: string[]): Promise<boolean> {
+  const probes = await Promise.all(plays.map((play) => probe(play, '/healthz', 500)))
+  return probes.some(({ outcome }) => outcome !== 'unreachable')
+}
+
+/** The number of views in these files; 0 if one cannot be read, because its process is writing it. */
+async function countAll(files: string[]): Promise<number> {
+  const counts = await Promise.all(files.map(countViews)).catch(() => [])
+  return counts.reduce((sum, count) => sum + count, 0)
 }
 
 /** Reads a copy, because SQLite creates files next to a database even when it only reads. */

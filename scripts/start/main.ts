@@ -1,7 +1,7 @@
 import { prettyFactory } from 'pino-pretty'
 import { services } from '../../services.ts'
 import { Readiness } from '../../shared/contracts/readiness.ts'
-import { USAGE_STATUS } from '../../shared/runtime/command-line.ts'
+import { USAGE_STATUS, UsageError } from '../../shared/runtime/command-line.ts'
 import { PRETTY } from '../../shared/runtime/log.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
@@ -16,20 +16,27 @@ const SECOND_SIGNAL_AFTER_MS = 500
 
 const NAME = 'npm start'
 
-const usage = `Usage: npm start [-- --port N] [-- --consul]
+const MAX_PLAYS = 64
+
+const usage = `Usage: npm start [-- --port N] [-- --consul] [-- --plays N]
 
 Starts everything: the processes of the Procfile if NATS_URL is set or nats-server is installed; otherwise one process,
 with the event log in a file. Settings: see .env.example.
 
   --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
   --consul   also start a Consul agent in development mode, through which the services find each other, and a second
-             metadata instance (npm run start:consul)`
+             metadata instance (npm run start:consul)
+  --plays N  number of play processes, 1 to ${MAX_PLAYS}, which share the port of the edge (default: 1); needs NATS and Linux`
 
-const options = { ...edgePortOption, consul: { type: 'boolean', default: false } } as const
+const options = {
+  ...edgePortOption,
+  consul: { type: 'boolean', default: false },
+  plays: { type: 'string', default: '1' },
+} as const
 
-await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, consul }) => {
+await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, consul, plays }) => {
   try {
-    const plan = makePlan(toEdgePort(port), process.env, consul)
+    const plan = makePlan(toEdgePort(port), process.env, { consul, plays: toPlays(plays) })
     await assertFree(plan.ports)
     say(`starting ${plan.intro}`)
     return await run(plan)
@@ -39,6 +46,12 @@ await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, co
     return 1
   }
 })
+
+/** @throws UsageError */
+function toPlays(text: string): number {
+  if (/^[1-9]\d?$/.test(text) && Number(text) <= MAX_PLAYS) return Number(text)
+  throw new UsageError(`--plays is "${text}": it must be a whole number, 1 to ${MAX_PLAYS}`)
+}
 
 /** @throws PlanError */
 async function assertFree(ports: Plan['ports']): Promise<void> {
@@ -107,7 +120,7 @@ async function readProgress({ services }: Plan): Promise<'starting' | 'replaying
 
 /**
  * Pretty-prints JSON lines on a terminal, and passes them through otherwise. Prefixes other lines with the process
- * name.
+ * name. A JSON line has the name of its service, which is replaced with that of the process if the service has several.
  */
 function createPrinter(): (name: string, line: string) => void {
   const pretty = prettyFactory({ ...PRETTY, colorize: process.stdout.isTTY })
@@ -115,8 +128,9 @@ function createPrinter(): (name: string, line: string) => void {
     // Both servers log verbosely at startup.
     if (name === 'nats' && line.includes('[INF]')) return
     if (name === 'consul' && !/\[(WARN|ERROR)\]/.test(line)) return
+    const named = line.replace(`"name":"${name.replace(/-\d+$/, '')}"`, `"name":"${name}"`)
     if (!line.startsWith('{')) process.stdout.write(`${name}: ${line}\n`)
-    else process.stdout.write(process.stdout.isTTY ? pretty(line) : `${line}\n`)
+    else process.stdout.write(process.stdout.isTTY ? pretty(named) : `${named}\n`)
   }
 }
 

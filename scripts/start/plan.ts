@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { serviceEntries, services } from '../../services.ts'
 import { canFlushAlways, natsServerVersion } from '../nats-server.ts'
-import { type Command, movePorts, parseProcfile, portsOf } from './procfile.ts'
+import { type Command, movePorts, parseProcfile, portsOf, sharePort } from './procfile.ts'
 
 const NATS_PORT = 4222
 const CONSUL_PORT = 8500
@@ -21,6 +21,13 @@ export type Plan = {
   ports: PortUse[]
 }
 
+type Options = {
+  /** Also start the processes of Procfile.consul, and let the services discover each other through Consul. */
+  consul?: boolean
+  /** The number of play processes, which share a port if there are several. */
+  plays?: number
+}
+
 /** The plan cannot run on this machine. The message names the missing program and how to install it. */
 export class PlanError extends Error {
   override name = 'PlanError'
@@ -29,11 +36,13 @@ export class PlanError extends Error {
 /**
  * The processes of the Procfile if there is a NATS server for them; otherwise all services in one process.
  * @param edgePort port of play; all other ports are relative to it
- * @param withConsul also start the processes of Procfile.consul, and let the services discover each other through
- * Consul
  * @throws PlanError
  */
-export function makePlan(edgePort: number, given: NodeJS.ProcessEnv, withConsul = false): Plan {
+export function makePlan(
+  edgePort: number,
+  given: NodeJS.ProcessEnv,
+  { consul: withConsul = false, plays = 1 }: Options = {},
+): Plan {
   const offset = edgePort - services.play.port
   const moved = serviceEntries.map(({ name, port }) => ({ name, port: port + offset }))
   const processes = planProcesses(offset, given)
@@ -42,6 +51,7 @@ export function makePlan(edgePort: number, given: NodeJS.ProcessEnv, withConsul 
     const plan = {
       mode: 'processes' as const,
       ...processes,
+      commands: sharePort(processes.commands, services.play.name, plays),
       env,
       services: moved,
       ports: portsNeeded(processes.commands),
@@ -50,6 +60,10 @@ export function makePlan(edgePort: number, given: NodeJS.ProcessEnv, withConsul 
   }
   if (withConsul)
     throw new PlanError('nats-server is not on the PATH; the two instances of metadata need it to share their data')
+  if (plays > 1)
+    throw new PlanError(
+      'nats-server is not on the PATH; without it, all services share one process, so --plays does not apply',
+    )
   return {
     mode: 'embedded',
     intro: 'all services in one process, without NATS',

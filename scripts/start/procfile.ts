@@ -10,6 +10,15 @@ export function movePorts({ name, command }: Command, offset: number): Command {
   return { name, command: command.replace(/port (\d+)/g, (_, port) => `port ${Number(port) + offset}`) }
 }
 
+/** Repeats the command of a service, as processes that share its port, named `play-1`, `play-2`, …. */
+export function sharePort(commands: Command[], service: string, processes: number): Command[] {
+  return commands.flatMap((each) => {
+    if (each.name !== service || processes === 1) return [each]
+    const command = each.command.replace('exec env ', 'exec env REUSE_PORT=1 ')
+    return Array.from({ length: processes }, (_, index) => ({ name: `${service}-${index + 1}`, command }))
+  })
+}
+
 export function portsOf({ command }: Command): number[] {
   return [...command.matchAll(/port (\d+)/g)].map(([, port]) => Number(port))
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import type { Server } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
+import { UsageError } from '../runtime/command-line.ts'
 import { codeOf } from '../runtime/error-code.ts'
 import type { Logger } from '../runtime/log.ts'
 import { toOrigin } from '../runtime/origin.ts'
@@ -41,6 +42,11 @@ type Options = {
   log: Logger
   /** Maximum number of connections per client address; unlimited if undefined. */
   clientConnections?: number | undefined
+  /**
+   * If true, other processes of this user that also set it may listen on the same address. The kernel distributes the
+   * connections among them (SO_REUSEPORT, https://man7.org/linux/man-pages/man7/socket.7.html).
+   */
+  reusePort?: boolean | undefined
 }
 export type Listening = AsyncDisposable & Address
 
@@ -58,17 +64,15 @@ export async function choosePort(port: number, host: string): Promise<number> {
 /**
  * Serves `app` over HTTP/1.1 with keep-alive. Disposing stops listening, lets requests in flight finish, and closes the
  * connections that remain after a grace period.
- * @throws ListenError
+ * @throws ListenError, or UsageError if the platform cannot share a port
  */
 export async function listen(app: App, at: Options): Promise<Listening> {
   const server = createServer(LIMITS, createListener(app))
   handleServerErrors(server, at.log)
   if (at.clientConnections) limitConnections(server, at.clientConnections, at.log)
-  server.listen({ port: at.port, host: at.host, backlog: BACKLOG })
+  server.listen({ port: at.port, host: at.host, backlog: BACKLOG, reusePort: at.reusePort ?? false })
   await once(server, 'listening').catch((error) => {
-    const code = codeOf(error)
-    if (code === 'EADDRINUSE') throw new ListenError(`port ${at.port} on ${at.host} is already in use`)
-    throw new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${code ?? toReason(error)}`)
+    throw toListenError(error, at)
   })
   const port = portOf(server)
   const url = toOrigin(at.host, port)
@@ -87,6 +91,18 @@ export async function listen(app: App, at: Options): Promise<Listening> {
       clearTimeout(cut)
     },
   }
+}
+
+/** The error of a server that cannot listen, for the person who starts it. */
+export function toListenError(error: unknown, at: Pick<Options, 'host' | 'port' | 'reusePort'>): Error {
+  const code = codeOf(error)
+  if (code === 'EADDRINUSE') {
+    const by = at.reusePort ? ' by a process that does not share it' : ''
+    return new ListenError(`port ${at.port} on ${at.host} is already in use${by}`)
+  }
+  // https://nodejs.org/api/net.html#serverlistenoptions-callback
+  if (at.reusePort && code === 'ENOTSUP') return new UsageError('REUSE_PORT is "1": this platform cannot share a port')
+  return new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${code ?? toReason(error)}`)
 }
 
 /** Hono's adapter rejects a request before its first `await`, but does not pass it to the error handler. */

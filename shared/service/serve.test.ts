@@ -6,8 +6,9 @@ import { expect, test, vi } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import type { Registration } from '../discovery/discovery.ts'
 import { createStaticDiscovery } from '../discovery/static.ts'
+import { UsageError } from '../runtime/command-line.ts'
 import { useFakeClock } from '../testing/fake-clock.ts'
-import { choosePort, ListenError, listen } from './listen.ts'
+import { choosePort, ListenError, listen, toListenError } from './listen.ts'
 import { serve } from './serve.ts'
 import { createService, stopped } from './service.ts'
 
@@ -29,6 +30,28 @@ test('listening on a port in use throws an error with the port', async () => {
   const listening = listen(new Hono(), { host: '127.0.0.1', port: server.port, log })
   await expect(listening).rejects.toThrow(ListenError)
   await expect(listening).rejects.toThrow(`port ${server.port} on 127.0.0.1 is already in use`)
+})
+
+test('a shared port is served by all servers that share it, and refused to others', async () => {
+  const hosts = { host: '127.0.0.1', log }
+  await using first = await listen(new Hono(), { ...hosts, port: 0, reusePort: true })
+  const { port } = first
+  await using second = await listen(new Hono(), { ...hosts, port, reusePort: true })
+  expect(second.url).toBe(first.url)
+  await expect(listen(new Hono(), { ...hosts, port })).rejects.toThrow(`port ${port} on 127.0.0.1 is already in use`)
+  await using alone = await listen(new Hono(), { ...hosts, port: 0 })
+  await expect(listen(new Hono(), { ...hosts, port: alone.port, reusePort: true })).rejects.toThrow(
+    `port ${alone.port} on 127.0.0.1 is already in use by a process that does not share it`,
+  )
+})
+
+test('sharing a port on a platform that cannot is a usage error', () => {
+  const error = Object.assign(new Error('listen ENOTSUP'), { code: 'ENOTSUP' })
+  const at = { host: '127.0.0.1', port: 80 }
+  expect(toListenError(error, { ...at, reusePort: true })).toEqual(
+    new UsageError('REUSE_PORT is "1": this platform cannot share a port'),
+  )
+  expect(toListenError(error, at)).toEqual(new ListenError('cannot listen on 127.0.0.1, port 80: ENOTSUP'))
 })
 
 test('listening on an address of another machine throws an error with the address', async () => {

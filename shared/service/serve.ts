@@ -2,7 +2,12 @@ import { canServe } from './health.ts'
 import { type Address, type App, listen } from './listen.ts'
 import type { Service } from './service.ts'
 
-type Settings = { PORT: number; HOST: string; CLIENT_CONNECTIONS?: number | undefined }
+type Settings = {
+  PORT: number
+  HOST: string
+  CLIENT_CONNECTIONS?: number | undefined
+  REUSE_PORT?: boolean | undefined
+}
 
 /**
  * Serves `app` and registers the service. On shutdown, the service deregisters before it stops listening.
@@ -11,10 +16,10 @@ type Settings = { PORT: number; HOST: string; CLIENT_CONNECTIONS?: number | unde
 export async function serve(
   app: App,
   service: Service,
-  { PORT, HOST, CLIENT_CONNECTIONS: clientConnections }: Settings,
+  { PORT, HOST, CLIENT_CONNECTIONS: clientConnections, REUSE_PORT: reusePort }: Settings,
 ): Promise<Address> {
   const { name, log, health, discovery, resources } = service
-  const { port, url } = resources.use(await listen(app, { host: HOST, port: PORT, log, clientConnections }))
+  const { port, url } = resources.use(await listen(app, { host: HOST, port: PORT, log, clientConnections, reusePort }))
   const isReady = async () => canServe(await health.readiness())
   resources.use(discovery.register({ name, host: HOST, port, isReady }))
   return { port, url }

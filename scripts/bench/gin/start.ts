@@ -25,7 +25,12 @@ export async function startGin(nats: NatsServer): Promise<Target & AsyncDisposab
   return {
     name: 'Go and gin',
     url: play.url,
-    pids: { play: play.pid(), reporting: reporting.pid(), 'queue-listener': listener.pid(), 'nats-server': nats.pid() },
+    pids: {
+      play: [play.pid()],
+      reporting: [reporting.pid()],
+      'queue-listener': [listener.pid()],
+      'nats-server': [nats.pid()],
+    },
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   }
 }

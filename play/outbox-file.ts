@@ -1,0 +1,98 @@
+import { z } from 'zod'
+import { Predecessor } from '../shared/contracts/view.ts'
+import type { NewView } from '../shared/event-log/event-log.ts'
+import { openSqlite } from '../shared/runtime/sqlite.ts'
+
+/** The oldest views in the outbox, in order, and the producer that must append them. */
+export type PendingBatch = { through: number; producer: string; views: NewView[] }
+
+/** Views on disk that are not in the log yet. Every operation throws if the disk fails. */
+export type OutboxFile = Disposable & {
+  /** Returns once the views are on disk. */
+  put(producer: string, views: readonly NewView[]): void
+  /** The oldest views, all of one producer, up to the size of one append; undefined if the outbox is empty. */
+  first(): PendingBatch | undefined
+  /** Deletes the views up to and including `through`. */
+  drop(through: number): void
+  /** The number of views. */
+  size(): number
+  /** Saves the last acknowledged serial of the producer before the process stops; undefined deletes it. */
+  setPredecessor(predecessor: Predecessor | undefined): void
+  /** Returns the predecessor that the previous process saved. */
+  predecessor(): Predecessor | undefined
+}
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS waiting (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    producer TEXT NOT NULL,
+    views TEXT NOT NULL,
+    count INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS predecessor (
+    row INTEGER PRIMARY KEY CHECK (row = 1),
+    producer TEXT NOT NULL,
+    serial INTEGER NOT NULL
+  ) STRICT;
+`
+
+const Entries = z.array(z.object({ sequence: z.int(), producer: z.string(), views: z.string(), count: z.int() }))
+
+/** Limits of first(). */
+const MAX_ENTRIES = 500
+const MAX_VIEWS = 1_000
+
+/**
+ * Opens a file, and creates it if it does not exist. No other process can open it until it is closed or this process
+ * ends, however it ends. Reads the size once and then keeps count of it; a failed statement changes nothing.
+ * @throws Error with SQLite's `errcode`
+ */
+export function openOutboxFile(file: string): OutboxFile {
+  const db = openSqlite(file, schema)
+  try {
+    const insert = db.prepare('INSERT INTO waiting (producer, views, count) VALUES (?, ?, ?)')
+    const selectFirst = db.prepare('SELECT * FROM waiting ORDER BY sequence LIMIT ?')
+    const remove = db.prepare('DELETE FROM waiting WHERE sequence <= ? RETURNING count')
+    const replacePredecessor = db.prepare('REPLACE INTO predecessor VALUES (1, ?, ?)')
+    const deletePredecessor = db.prepare('DELETE FROM predecessor')
+    const selectPredecessor = db.prepare('SELECT producer, serial FROM predecessor')
+    const probe = db.prepare('SELECT max(sequence) FROM waiting')
+    let size = Number(db.prepare('SELECT coalesce(sum(count), 0) AS size FROM waiting').get()?.size)
+    return {
+      put(producer, views) {
+        insert.run(producer, JSON.stringify(views), views.length)
+        size += views.length
+      },
+      first: () => toBatch(Entries.parse(selectFirst.all(MAX_ENTRIES))),
+      drop(through) {
+        for (const { count } of remove.all(through)) size -= Number(count)
+      },
+      size() {
+        // Fails if the file cannot be read.
+        probe.get()
+        return size
+      },
+      setPredecessor(predecessor) {
+        if (predecessor) replacePredecessor.run(predecessor.producer, predecessor.serial)
+        else deletePredecessor.run()
+      },
+      predecessor: () => Predecessor.optional().parse(selectPredecessor.get()),
+      [Symbol.dispose]: () => db.close(),
+    }
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+function toBatch(entries: z.infer<typeof Entries>): PendingBatch | undefined {
+  const [first] = entries
+  if (!first) return undefined
+  const batch: PendingBatch = { through: 0, producer: first.producer, views: [] }
+  for (const { sequence, producer, views, count } of entries) {
+    if (producer !== first.producer || (batch.through > 0 && batch.views.length + count > MAX_VIEWS)) break
+    batch.views.push(...JSON.parse(views))
+    batch.through = sequence
+  }
+  return batch
+}

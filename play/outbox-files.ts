@@ -1,0 +1,146 @@
+import { existsSync, linkSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Logger } from '../shared/runtime/log.ts'
+import { toReason } from '../shared/runtime/reason.ts'
+import { isCorrupt, isLocked } from '../shared/runtime/sqlite.ts'
+import { type OutboxFile, openOutboxFile } from './outbox-file.ts'
+
+/** More than the processes that can share a port on one machine. */
+const MAX_PER_PORT = 1_000
+
+/** The outbox of a process that has ended, with its number of views. */
+export type Orphan = { file: string; outbox: OutboxFile; views: number }
+
+export type OutboxFiles = {
+  /**
+   * Opens the first file of this port that no process has open, and creates one if there is none.
+   * @throws Error if the disk fails
+   */
+  claim(port: number): OutboxFile
+  /** Opens all files, of any port, that contain something and that no process has open. */
+  openOrphans(): Promise<Orphan[]>
+}
+
+/**
+ * The outboxes in a directory, one file per process. SQLite's lock shows which of them are in use, because it ends with
+ * its process. Only SQLite may open them: a process loses its POSIX locks on a file when it closes any descriptor of it.
+ *
+ * Files are reused but never deleted: a process could otherwise open a file just before another one deletes it, and lose
+ * what it writes there.
+ */
+export function createOutboxFiles({ directory, log }: { directory: string; log: Logger }): OutboxFiles {
+  /** The files that this process has open. */
+  const held = new Set<string>()
+  /** The stamps of files that were empty. */
+  const empty = new Map<string, string>()
+  const reported = new Set<string>()
+
+  function open(file: string): OutboxFile {
+    const outbox = openOutboxFile(file)
+    held.add(file)
+    return {
+      ...outbox,
+      [Symbol.dispose]() {
+        outbox[Symbol.dispose]()
+        held.delete(file)
+      },
+    }
+  }
+
+  /**
+   * Returns undefined if the file is in use. A corrupt file is set aside, and a new one is opened.
+   * @throws Error if the disk fails, or if a corrupt file cannot be set aside
+   */
+  function openUnlessInUse(file: string): OutboxFile | undefined {
+    if (held.has(file)) return undefined
+    const inode = statSync(file, { throwIfNoEntry: false })?.ino
+    try {
+      return open(file)
+    } catch (error) {
+      if (isLocked(error)) return undefined
+      if (!isCorrupt(error) || inode === undefined) throw error
+      const aside = setAside(file, inode)
+      if (aside === undefined) throw error
+      log.error({ file, aside, reason: toReason(error) }, 'the outbox is corrupt; set aside')
+      return openUnlessInUse(file)
+    }
+  }
+
+  function openOrphan(file: string): Orphan[] {
+    try {
+      const stamp = stampOf(file)
+      if (stamp !== undefined && empty.get(file) === stamp) return []
+      const outbox = openUnlessInUse(file)
+      reported.delete(file)
+      if (!outbox) return []
+      const views = outbox.size()
+      if (views > 0 || outbox.predecessor()) return [{ file, outbox, views }]
+      outbox[Symbol.dispose]()
+      const stampNow = stampOf(file)
+      if (stampNow !== undefined) empty.set(file, stampNow)
+    } catch (error) {
+      if (!reported.has(file)) log.warn({ file, reason: toReason(error) }, 'an outbox without a process is unreadable')
+      reported.add(file)
+    }
+    return []
+  }
+
+  return {
+    claim(port) {
+      for (let number = 1; number <= MAX_PER_PORT; number += 1) {
+        try {
+          const outbox = openUnlessInUse(join(directory, outboxName(port, number)))
+          if (outbox) return outbox
+        } catch (error) {
+          if (!isCorrupt(error)) throw error
+        }
+      }
+      throw new Error(`all ${MAX_PER_PORT} outboxes of port ${port} are in use`)
+    },
+    async openOrphans() {
+      const names = await readdir(directory).catch(() => [])
+      return names
+        .filter((name) => portOfOutbox(name) !== undefined)
+        .flatMap((name) => openOrphan(join(directory, name)))
+    },
+  }
+}
+
+/** The first file of a port has the name that it has always had. */
+function outboxName(port: number, number: number): string {
+  return number === 1 ? `outbox-${port}.sqlite` : `outbox-${port}-${number}.sqlite`
+}
+
+/** The port in the name of an outbox; undefined for other files. */
+export function portOfOutbox(name: string): number | undefined {
+  const port = /^outbox-(\d+)(?:-\d+)?\.sqlite$/.exec(name)?.[1]
+  return port === undefined ? undefined : Number(port)
+}
+
+/** Changes whenever the file is written. Undefined while its process runs, or if that process was killed. */
+function stampOf(file: string): string | undefined {
+  const stats = existsSync(`${file}-wal`) ? undefined : statSync(file, { throwIfNoEntry: false })
+  return stats && `${stats.ino} ${stats.mtimeMs} ${stats.size}`
+}
+
+/**
+ * Moves a corrupt file, so that nothing in it is lost. Several processes may find the same file. Only the one that
+ * links it first moves it; otherwise, a process could move the new file of another one.
+ * @returns its new name, or undefined if another process moves the file or the file system has no links
+ */
+function setAside(file: string, inode: number): string | undefined {
+  const aside = `${file}.corrupt-${inode}`
+  try {
+    linkSync(file, aside)
+  } catch {
+    return undefined
+  }
+  if (statSync(aside).ino !== inode) {
+    unlinkSync(aside)
+    return undefined
+  }
+  if (existsSync(`${file}-wal`)) renameSync(`${file}-wal`, `${aside}-wal`)
+  unlinkSync(file)
+  return aside
+}

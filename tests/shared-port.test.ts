@@ -1,0 +1,99 @@
+import { readdir } from 'node:fs/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startChild } from './harness/child.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { getJson, views, warmUp } from './harness/plays.ts'
+import { type ServiceProcess, startService } from './harness/service-process.ts'
+import { metricOfAll, metricsOfEach, requestAnew } from './harness/shared-port.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+const WAITING = /^outbox_waiting_views /
+const BACKLOG = /^outbox_waiting_views [1-9]/m
+
+describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () => {
+  let system: System
+  let second: ServiceProcess
+  beforeAll(async () => {
+    system = await startSystem({ REUSE_PORT: '1' })
+    const { port } = new URL(system.play.url)
+    second = await startService('play', system.env, Number(port))
+    await warmUp(system.play.url)
+  }, 30_000)
+  afterAll(async () => {
+    await second?.[Symbol.asyncDispose]()
+    await system?.[Symbol.asyncDispose]()
+  })
+
+  const edge = () => system.play.url
+
+  test('both serve plays', async () => {
+    expect([...(await metricsOfEach(edge(), 2)).keys()].toSorted()).toEqual(
+      [system.play.pid(), second.pid()].toSorted(),
+    )
+    await playOnEach('both', /^http_server_request_duration_seconds_count\{.*play\/asset.*"200"\} [1-9]/m)
+  })
+
+  test('a third one that does not share the port exits with status 1 and one line', async () => {
+    const { port } = new URL(edge())
+    const env = { ...system.env, REUSE_PORT: '', LOG_LEVEL: 'silent' }
+    await using third = startChild(process.execPath, ['play/main.ts', '--port', port], { env })
+    expect(await third.ended).toBe(1)
+    expect(third.lines).toEqual([`play: port ${port} on 127.0.0.1 is already in use`])
+    expect((await outboxes()).length).toBeLessThanOrEqual(2)
+  })
+
+  test('the outbox of a killed one is adopted by the other, and its views are counted exactly once', async () => {
+    await system.nats.signal('SIGKILL')
+    const served = await playOnEach('adopted', BACKLOG)
+    const files = await outboxes()
+    expect(files).toHaveLength(2)
+    const waiting = await metricOfAll(edge(), 2, WAITING)
+    await second.signal('SIGKILL')
+    // The backlog is a part of the figures of the process that adopts it, before the log is back.
+    await eventually(async () => expect(await metricOfAll(edge(), 1, WAITING)).toBe(waiting))
+    expect(await getJson(`${edge()}/status`)).toMatchObject({ parts: { outbox: { state: 'up', waiting } } })
+    await second.start()
+    await system.nats.start()
+    await eventually(async () => expect(await metricOfAll(edge(), 2, WAITING)).toBe(0))
+    await eventually(async () => expect(await views(system.reporting.url, 'user', 'adopted')).toBe(served))
+    expect(await getJson(`${system.reporting.url}/events/lost`)).toMatchObject({ gaps: [] })
+    // The new process took a new file, because the old one was still in use.
+    expect(await outboxes()).toHaveLength(3)
+  })
+
+  test('if the adopting process is killed too, a play on another port adopts both outboxes', async () => {
+    await system.nats.signal('SIGKILL')
+    const served = await playOnEach('orphaned', BACKLOG)
+    const waiting = await metricOfAll(edge(), 2, WAITING)
+    await second.signal('SIGKILL')
+    await eventually(async () => expect(await metricOfAll(edge(), 1, WAITING)).toBe(waiting))
+    await system.play.signal('SIGKILL')
+    await using moved = await startService('play', system.env)
+    await eventually(async () => expect(await metricOfAll(moved.url, 1, WAITING)).toBe(waiting))
+    await system.nats.start()
+    await eventually(async () => expect(await metricOfAll(moved.url, 1, WAITING)).toBe(0))
+    await eventually(async () => expect(await views(system.reporting.url, 'user', 'orphaned')).toBe(served))
+    expect(await getJson(`${system.reporting.url}/events/lost`)).toMatchObject({ gaps: [] })
+    await Promise.all([system.play.start(), second.start()])
+    await warmUp(edge())
+  })
+
+  /** Plays over new connections until each process has the metric. Returns the number of plays. */
+  async function playOnEach(user: string, each: RegExp): Promise<number> {
+    let served = 0
+    await eventually(async () => {
+      const { status } = await requestAnew(`${edge()}/play/asset/456/user/${user}`, 'POST')
+      expect(status).toBe(200)
+      served += 1
+      const metrics = await metricsOfEach(edge(), 2)
+      for (const text of metrics.values()) expect(text).toMatch(each)
+    })
+    return served
+  }
+
+  async function outboxes(): Promise<string[]> {
+    const names = await readdir(system.env.DATA_DIR ?? '')
+    return names.filter((name) => name.endsWith('.sqlite'))
+  }
+})
