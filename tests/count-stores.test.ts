@@ -4,7 +4,7 @@ import type { SystemStatus } from '../shared/contracts/system-status.ts'
 import { readinessOf } from './harness/counting.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { getJson, play, views, warmUp } from './harness/plays.ts'
+import { getJson, metric, play, views, warmUp } from './harness/plays.ts'
 import { freePort } from './harness/ports.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
@@ -75,6 +75,8 @@ describe.skipIf(!natsVersion)('several instances of reporting', { timeout: 60_00
       return performance.now() - playedAt
     }
     for (let n = 0; n < 5; n += 1) await playUntilCounted()
+    const failedCalls = /^http_client_request_duration_seconds_count{upstream="reporting",outcome="(failed|timed_out)"}/
+    const failed = await metric(listener.url, failedCalls)
 
     // The instance counts batches, but its responses are lost.
     first.hold()
@@ -84,6 +86,7 @@ describe.skipIf(!natsVersion)('several instances of reporting', { timeout: 60_00
     const delays: number[] = []
     for (let n = 0; n < 20; n += 1) delays.push(await playUntilCounted())
     expect(Math.max(...delays)).toBeLessThan(1_000)
+    expect(await metric(listener.url, failedCalls)).toBe(failed)
     expect(listener.lines().filter((line) => TROUBLE.test(line))).toEqual([])
   })
 })
