@@ -12,6 +12,21 @@ import { type System, startSystem } from './harness/system.ts'
 const WRITE_TOKEN = 'the-token'
 const SUSPENDED = 'counting is suspended'
 
+describe('npm run counts', { concurrent: true }, () => {
+  const env = { REPORTING_URL: 'http://127.0.0.1:1', NATS_URL: 'nats://127.0.0.1:1' }
+
+  test.each([
+    [['--help'], 0, /accept-loss.*--yes/s],
+    [['forget'], 2, /^npm run counts: unknown command "forget"; --help lists the commands$/],
+    [['status', 'now'], 2, /unexpected argument "now"/],
+    [['status', '--yes'], 2, /only the command accept-loss has the flag --yes/],
+    [[], 0, /reporting +http:\/\/127\.0\.0\.1:1: unreachable\n.*log +the log is not available/s],
+    [['accept-loss', '--yes'], 1, /^npm run counts: reporting is not reachable at http:\/\/127\.0\.0\.1:1$/],
+  ])('%j exits with status %i', async (args, status, text) => {
+    expect(await runCounts(env, ...args)).toEqual({ status, text: expect.stringMatching(text) })
+  })
+})
+
 describe.skipIf(!natsVersion)('messages that are purged before they are counted', { timeout: 40_000 }, () => {
   let system: System
   beforeAll(async () => {
@@ -90,6 +105,20 @@ describe.skipIf(!natsVersion)('messages that are purged before they are counted'
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'second')).toBe(1))
   })
 
+  test('suspend counting also at the start of a recreated log', async () => {
+    const { listener, nats, play: edge } = system
+    await listener.signal('SIGTERM')
+    await listener.ended()
+    await nats.deleteStream(STREAM)
+    expect((await play(edge.url, '456', 'third')).status).toBe(200)
+    await purge()
+    await listener.start()
+    await expectSuspended(1)
+    await acceptLoss()
+    expect((await play(edge.url, '456', 'fourth')).status).toBe(200)
+    await eventually(async () => expect(await views(system.reporting.url, 'user', 'fourth')).toBe(1))
+  })
+
   test('suspend counting if reporting has no counts and the log does not start at its first message', async () => {
     const { reporting } = system
     await reporting.signal('SIGKILL')
@@ -99,6 +128,6 @@ describe.skipIf(!natsVersion)('messages that are purged before they are counted'
     await eventually(async () => expect(await missing()).toBeGreaterThan(0))
     expect((await readinessOf(reporting.url)).counting?.state).not.toBe('current')
     await acceptLoss()
-    await eventually(async () => expect(await views(reporting.url, 'user', 'second')).toBe(1))
+    await eventually(async () => expect(await views(reporting.url, 'user', 'fourth')).toBe(1))
   })
 })
