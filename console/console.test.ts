@@ -150,6 +150,26 @@ test('/status shows that reporting replays the log, and that plays have no count
   })
 })
 
+test('/status shows counts that are not current if any instance of reporting has such counts', async () => {
+  const counting = { state: 'unknown', progress: 0 } as const
+  const current = { ...ready, counting: { state: 'current', progress: 1 } as const }
+  const { app } = setUp({ services: { reporting: [current, { ...ready, counting }] } })
+  expect(await (await app.request('/status')).json()).toMatchObject({
+    status: 'degraded',
+    degraded: ['reporting'],
+    parts: { reporting: { state: 'degraded', counting } },
+  })
+})
+
+test('/status says why counting is suspended', async () => {
+  const forwarding = { state: 'stalled', waiting: 0, reason: 'the log no longer has 7 messages' } as const
+  const { app } = setUp({ listener: [ready, { ...ready, status: 'degraded', forwarding }] })
+  expect(await (await app.request('/status')).json()).toMatchObject({
+    status: 'degraded',
+    parts: { 'queue-listener': { state: 'degraded', stalled: true, reason: forwarding.reason } },
+  })
+})
+
 test('/status is degraded while queue-listener is stalled', async () => {
   const forwarding = { state: 'stalled', waiting: 7 } as const
   const { app } = setUp({ listener: [{ ...ready, status: 'degraded', forwarding }] })

@@ -73,8 +73,10 @@ function toService(instances: InstanceReadiness[]): ComponentStatus {
   const states = new Set(instanceStates.map(({ state }) => state))
   const [state = 'down'] = states
   const readinesses = instances.flatMap(({ readiness }) => readiness ?? [])
-  const counting = readinesses.find((readiness) => readiness.counting)?.counting
+  const countings = readinesses.flatMap((readiness) => readiness.counting ?? [])
+  const counting = countings.find(({ state }) => state !== 'current') ?? countings[0]
   const forwarding = readinesses.flatMap((readiness) => readiness.forwarding ?? [])
+  const reason = forwarding.find((each) => each.reason)?.reason
   return {
     state: states.size > 1 ? 'degraded' : state,
     ...(counting && { counting }),
@@ -82,6 +84,7 @@ function toService(instances: InstanceReadiness[]): ComponentStatus {
       waiting: Math.max(...forwarding.map(({ waiting }) => waiting)),
       stalled: forwarding.some((each) => each.state === 'stalled'),
     }),
+    ...(reason && { reason }),
     ...(instanceStates.length > 1 && { instances: instanceStates }),
   }
 }

@@ -2,9 +2,11 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UpstreamError } from '../shared/client/service-client.ts'
 import { emptyBatch } from '../shared/event-log/batch-builder.ts'
 import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
+import { assertReachesBack } from '../shared/event-log/extent.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { createFakeReporting, type ForwardingTest, openForwarding } from '../tests/harness/forwarding.ts'
+import { StoresDifferError } from './store-check.ts'
 
 const INTERRUPTED = 'forwarding interrupted; retrying'
 
@@ -271,5 +273,128 @@ describe('failed attempts', () => {
     await eventually(() => expect(reporting.attempts).not.toHaveLength(0))
     await setUp.stop()
     expect(logged.length).toBeLessThanOrEqual(1)
+  })
+})
+
+describe('a conflict with an earlier attempt of the same instance', () => {
+  test('is no reason to stand by if the response of that attempt was lost', async () => {
+    const reporting = createFakeReporting()
+    const { count } = reporting
+    let pending: LogBatch | undefined
+    // The first attempt fails, and is counted only after the position has been read again.
+    reporting.count = async (batch, signal) => {
+      if (!pending) {
+        pending = batch
+        throw new UpstreamError('reporting: POST /events failed')
+      }
+      if (reporting.counted.length === 0) await count(pending, signal)
+      return count(batch, signal)
+    }
+    await append('a')
+    listen(reporting, { standbyMs: 60_000, checkMs: 60_000 })
+    await eventually(() => expect(pending).toBeDefined())
+    await append('b')
+    await eventually(() => expect(reporting.counted).toEqual(['a', 'b']))
+    expect(reporting.rejected).toBe(1)
+    expect(logged).toEqual([INTERRUPTED])
+  })
+})
+
+describe('instances of reporting with different stores', () => {
+  const SUSPENDED = 'counting is suspended'
+  const different = new StoresDifferError([{ url: 'http://a', store: 'one' }])
+
+  test('get neither batches nor reports, until they share one', async () => {
+    const reporting = createFakeReporting()
+    let areDifferent = true
+    const stores = {
+      async assertOneStore() {
+        if (areDifferent) throw different
+      },
+      untilDifferent: () => new Promise<void>(() => {}),
+    }
+    await append('a')
+    listen(reporting, { stores })
+    await eventually(() => expect(logged).toEqual([SUSPENDED]))
+    await sleep(300)
+    expect([reporting.counted, reporting.reports, reporting.attempts]).toEqual([[], [], []])
+    areDifferent = false
+    await eventually(() => expect(reporting.counted).toEqual(['a']))
+    expect(logged).toEqual([SUSPENDED, 'counting is no longer suspended'])
+  })
+
+  test.each([
+    ['while forwarding is idle', {}],
+    ['while it is a standby', { standbyMs: 20 }],
+  ])('end the reports %s', async (_, options) => {
+    const reporting = createFakeReporting()
+    const differ = Promise.withResolvers<void>()
+    let areDifferent = false
+    const stores = {
+      async assertOneStore() {
+        if (areDifferent) throw different
+      },
+      untilDifferent: () => differ.promise,
+    }
+    await append('a')
+    if ('standbyMs' in options) reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
+    listen(reporting, { stores, ...options })
+    await eventually(() => expect(reporting.at?.sequence).toBe(1))
+    areDifferent = true
+    differ.resolve()
+    await eventually(() => expect(logged.at(-1)).toBe(SUSPENDED))
+    const { length } = reporting.reports
+    await append('b')
+    await sleep(200)
+    expect([reporting.reports.length, reporting.at?.sequence]).toEqual([length, 1])
+  })
+
+  test('are checked again after a conflict, before the position is read', async () => {
+    const reporting = createFakeReporting()
+    const calls: string[] = []
+    reporting.beforePosition = () => calls.push('position')
+    const stores = {
+      async assertOneStore() {
+        calls.push('check')
+      },
+      untilDifferent: () => new Promise<void>(() => {}),
+    }
+    await append('a')
+    listen(reporting, { stores, checkMs: 60_000 })
+    await eventually(() => expect(reporting.counted).toEqual(['a']))
+    calls.length = 0
+    reporting.restart()
+    await append('b')
+    await eventually(() => expect(reporting.counted).toEqual(['a', 'b']))
+    expect(calls.slice(0, 2)).toEqual(['check', 'position'])
+  })
+})
+
+describe('a log whose uncounted messages have expired', () => {
+  test.each([
+    ['all messages', { first: 6, last: 5 }],
+    ['some messages', { first: 4, last: 5 }],
+  ])('suspends counting without reports, until the position moves: %s', async (_, retained) => {
+    const reporting = createFakeReporting()
+    const { incarnation } = await eventLog.end()
+    const extent = { incarnation, ...retained }
+    reporting.at = { incarnation, sequence: 2 }
+    const truncated: EventLog = {
+      ...eventLog,
+      extent: async () => extent,
+      async *read(after, signal) {
+        assertReachesBack(after, extent)
+        yield* eventLog.read(await eventLog.end(), signal)
+      },
+    }
+    listen(reporting, { eventLog: truncated })
+    await eventually(() => expect(logged).toEqual(['counting is suspended']))
+    const { length } = reporting.attempts
+    await eventually(() => expect(reporting.attempts.length).toBeGreaterThan(length + 3))
+    expect(reporting.reports).toEqual([])
+    expect(logged).toHaveLength(1)
+    reporting.at = { incarnation, sequence: retained.first - 1 }
+    await eventually(() => expect(logged).toEqual(['counting is suspended', 'counting is no longer suspended']))
+    expect(reporting.reports).not.toEqual([])
   })
 })

@@ -12,6 +12,8 @@ import { createTransitionLog, type TransitionLog } from '../shared/runtime/trans
 import { reportUntilBehind } from './log-report.ts'
 import type { ReportingClient } from './reporting-client.ts'
 import { standBy } from './standby.ts'
+import type { StoreCheck } from './store-check.ts'
+import type { Suspension } from './suspension.ts'
 
 /**
  * Minimum interval between batches at the end of the log. A single view is forwarded immediately. Under load, this
@@ -19,9 +21,14 @@ import { standBy } from './standby.ts'
  */
 const MIN_BATCH_INTERVAL_MS = 10
 
+/** Bounds what is kept while every batch fails. */
+const MAX_UNSETTLED = 100
+
 type Deps = {
   eventLog: EventLog
   reporting: ReportingClient
+  stores: Pick<StoreCheck, 'assertOneStore' | 'untilDifferent'>
+  suspension: Pick<Suspension, 'suspend' | 'resume'>
   log: Logger
   /** Called with each batch that reporting has counted. */
   onForwarded: (batch: LogBatch) => void
@@ -40,7 +47,8 @@ type Deps = {
  * grows.
  */
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
-  const { log, coldStartMs = 0 } = deps
+  const { log, suspension, coldStartMs = 0 } = deps
+  const unsettled: LogPosition[] = []
   /** Causes of failures since the last progress. Each cause is logged once, so that a lasting failure hides no other. */
   const failures = new Set<string>()
   const started = performance.now()
@@ -63,18 +71,18 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
     async (resetBackoff) => {
       while (!signal.aborted) {
         let last: Outcome | undefined
-        for await (last of forwardBatches({ ...deps, logOutcome }, signal)) {
+        for await (last of forwardBatches({ ...deps, unsettled, logOutcome, onReported: suspension.resume }, signal)) {
           resetBackoff()
           failures.clear()
         }
         // After the loop, which has ended the reader and the reports of the active instance.
-        if (last === 'overtaken') await standBy(deps, signal)
+        if (last === 'overtaken') await standBy({ ...deps, onReported: suspension.resume }, signal)
       }
     },
     {
       signal,
       onFailure(err) {
-        if (isExpected(err)) return
+        if (suspension.suspend(err) || isExpected(err)) return
         const cause = causeOf(err)
         if (!failures.has(cause)) log.warn({ err }, 'forwarding interrupted; retrying')
         failures.add(cause)
@@ -89,22 +97,35 @@ function causeOf(error: unknown): string {
   return error.name
 }
 
-type Outcome = 'counted' | 'overtaken' | 'behind'
+/** `settled`: reporting counted an earlier batch whose response was lost. */
+type Outcome = 'counted' | 'overtaken' | 'behind' | 'settled'
 
-/** Yields the outcome of each batch. Ends after a batch is rejected, and when reporting loses its counts. */
-async function* forwardBatches(
-  deps: Deps & { logOutcome: TransitionLog },
-  signal: AbortSignal,
-): AsyncGenerator<Outcome> {
-  const { eventLog, reporting } = deps
+type ForwardingDeps = Deps & {
+  logOutcome: TransitionLog
+  onReported: () => void
+  /** Where the batches end whose responses were lost since the last one that was counted. */
+  unsettled: LogPosition[]
+}
+
+/**
+ * Yields the outcome of each batch. Ends after a batch is rejected, when reporting loses its counts, and when the
+ * instances of reporting no longer share a store.
+ * @throws StoresDifferError
+ */
+async function* forwardBatches(deps: ForwardingDeps, signal: AbortSignal): AsyncGenerator<Outcome> {
+  const { eventLog, reporting, stores, unsettled } = deps
+  // Before the position is read, because the batches that follow it must go to the same store.
+  await stores.assertOneStore()
   let position = await reporting.position(signal)
   const done = new AbortController()
   void reportUntilBehind(deps, () => position, done.signal).then(() => done.abort())
+  void stores.untilDifferent(done.signal).then(() => done.abort())
   try {
     for await (const batch of eventLog.read(position, AbortSignal.any([signal, done.signal]))) {
       const started = performance.now()
       const conflict = await deliver(deps, batch, signal)
-      if (conflict) return yield toOutcome(conflict.batch, conflict.position)
+      if (conflict) return yield toOutcome(conflict.batch, conflict.position, unsettled)
+      unsettled.length = 0
       position = { incarnation: batch.incarnation, sequence: batch.through }
       yield 'counted'
       const waitMs = started + MIN_BATCH_INTERVAL_MS - performance.now()
@@ -121,9 +142,13 @@ type Conflict = { batch: LogBatch; position: LogPosition | undefined }
  * Sends a batch. If reporting refuses the content of a batch, bisects the batch to find the invalid messages. They
  * become dead letters, so that they do not block the messages behind them.
  */
-async function deliver(deps: Deps, batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined> {
-  const { reporting, onForwarded } = deps
-  const response = await reporting.count(batch, signal)
+async function deliver(deps: ForwardingDeps, batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined> {
+  const { reporting, onForwarded, unsettled } = deps
+  const response = await reporting.count(batch, signal).catch((error) => {
+    const end = { incarnation: batch.incarnation, sequence: batch.through }
+    if (unsettled.push(end) > MAX_UNSETTLED) unsettled.shift()
+    throw error
+  })
   if (response.outcome === 'conflict') return { batch, position: response.position }
   if (response.outcome === 'counted') {
     onForwarded(batch)
@@ -170,12 +195,15 @@ function toProbe({ incarnation, through }: LogBatch): LogBatch {
 }
 
 /**
- * If reporting is ahead of the batch, another instance was faster. If reporting is behind the batch, it has lost its
- * counts.
+ * If reporting is ahead of the batch, another instance was faster, unless the position is where an earlier batch of this
+ * instance ended. If reporting is behind the batch, it has lost its counts.
  */
-function toOutcome(batch: LogBatch, position: LogPosition | undefined): Outcome {
+function toOutcome(batch: LogBatch, position: LogPosition | undefined, unsettled: readonly LogPosition[]): Outcome {
   if (position && position.incarnation !== batch.incarnation) {
     throw new Error(`reporting is at incarnation ${position.incarnation} of the log and rejects ${batch.incarnation}`)
   }
-  return position && position.sequence > batch.after ? 'overtaken' : 'behind'
+  if (!position || position.sequence <= batch.after) return 'behind'
+  const isOwn = ({ incarnation, sequence }: LogPosition) =>
+    incarnation === position.incarnation && sequence === position.sequence
+  return unsettled.some(isOwn) ? 'settled' : 'overtaken'
 }

@@ -1,6 +1,7 @@
 import { UpstreamError } from '../shared/client/service-client.ts'
 import type { LogPosition } from '../shared/contracts/position.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
+import { missingAfter } from '../shared/event-log/extent.ts'
 import { raceAbort } from '../shared/runtime/race-abort.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 import type { TransitionLog } from '../shared/runtime/transition-log.ts'
@@ -12,8 +13,10 @@ const REPORT_MS = 500
 const REPORT_RETRY_MS = 100
 
 type Deps = {
-  eventLog: Pick<EventLog, 'end' | 'backlog'>
+  eventLog: Pick<EventLog, 'extent' | 'backlog'>
   reporting: Pick<ReportingClient, 'position' | 'report'>
+  /** Called after each report that reporting has received. */
+  onReported?: () => void
 }
 
 type PeriodicDeps = Deps & {
@@ -57,21 +60,24 @@ function isRefused(error: unknown): boolean {
 
 /**
  * Reports the end of the log, and returns the position of reporting. A standby may report too: it sends what it has
- * just read, and reporting compares that with its own position. If the log ends before the position, nothing is
- * reported.
+ * just read, and reporting compares that with its own position. If the log ends before the position, or starts after it,
+ * nothing is reported: the counts would seem current.
  */
 export async function reportEnd(
-  { eventLog, reporting }: Deps,
+  { eventLog, reporting, onReported }: Deps,
   known: LogPosition | undefined,
   signal: AbortSignal,
 ): Promise<LogPosition | undefined> {
-  const { incarnation, sequence: last } = await raceAbort(eventLog.end(), signal)
+  const extent = await raceAbort(eventLog.extent(), signal)
+  const { incarnation, last } = extent
   const counted = known && known.incarnation === incarnation ? known.sequence : 0
-  if (counted > last) return reporting.position(signal)
+  if (counted > last || missingAfter(known, extent)) return reporting.position(signal)
   const { messages, since: oldest } = await raceAbort(eventLog.backlog(known), signal)
   // The last message with views may be followed by other messages, such as dead letters.
   const sequence = messages > 0 ? last : counted
-  return reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
+  const position = await reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)
+  onReported?.()
+  return position
 }
 
 function isBefore(position: LogPosition | undefined, end: LogPosition): boolean {

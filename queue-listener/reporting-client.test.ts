@@ -46,6 +46,19 @@ describe('the position', () => {
 })
 
 describe('a batch', () => {
+  test.each([
+    [5, true, { outcome: 'counted' }],
+    [6, true, { outcome: 'conflict', position: { incarnation: 'log', sequence: 6 } }],
+    [5, undefined, { outcome: 'conflict', position: { incarnation: 'log', sequence: 5 } }],
+  ] as const)(
+    'conflicting with the position %i is counted only if an earlier attempt counted it (retry: %s)',
+    async (sequence, isRetry, expected) => {
+      const body = { status: 'Position mismatch', position: { stream: 'log', sequence }, requestId: '1' }
+      const { client } = setUp({ status: 409, body, ...(isRetry && { isRetry }) })
+      expect(await client.count(batch, never)).toEqual(expected)
+    },
+  )
+
   test('is sent with its range, its views and the end of the log', async () => {
     const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
     expect(await client.count(batch, never)).toEqual({ outcome: 'counted' })

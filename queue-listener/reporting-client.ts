@@ -8,6 +8,12 @@ import { startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.t
 /** The timeout of a call, much longer than reporting takes for a full batch. */
 const TIMEOUT_MS = 5_000
 
+/**
+ * After this time, a call is retried on another instance. The store counts a batch once, however many instances receive
+ * it. Longer than the attempt of a lookup, because a full batch takes longer.
+ */
+const RETRY = { idempotent: true, attemptTimeoutMs: 1_000 }
+
 const PROCESS = { kind: 'consumer', attributes: { 'messaging.operation.type': 'process' } } as const
 
 /** The methods reject with UpstreamError if the call fails. */
@@ -51,7 +57,7 @@ export function createReportingClient(
       const { incarnation: stream, sequence } = end
       const report: EventBatch = { stream, after: counted, through: counted, views: [], end: sequence }
       const body = { ...report, ...(oldest && { oldest: oldest.toISOString() }) }
-      const response = await client.post('/events', body, { signal: withTimeout(signal) })
+      const response = await client.post('/events', body, { ...RETRY, signal: withTimeout(signal) })
       // A reporting instance from the previous release rejects a report as an invalid batch.
       if (response.status === 400) return position(signal)
       return fromNullable(expectBody(response, 200, Position.nullable()))
@@ -70,13 +76,16 @@ export function createReportingClient(
       if (leaving) batch.leaving = toPosition(leaving)
       const spans = traces.map((trace) => tracing.start('process video.viewed', trace, PROCESS))
       const [span = startNonRecordingSpan(), ...links] = spans
-      const posting = client.post('/events', batch, { signal: withTimeout(signal), span, links })
+      const posting = client.post('/events', batch, { ...RETRY, signal: withTimeout(signal), span, links })
       const response = await posting.finally(() => {
         for (const span of spans) span.end()
       })
       if (response.status === 409) {
-        const { position } = expectBody(response, 409, PositionConflict)
-        return { outcome: 'conflict', position: fromNullable(position) }
+        const position = fromNullable(expectBody(response, 409, PositionConflict).position)
+        const isCounted = position?.incarnation === incarnation && position.sequence === through
+        // The failed attempt on another instance counted the batch.
+        if (response.isRetry && isCounted) return { outcome: 'counted' }
+        return { outcome: 'conflict', position }
       }
       if (INVALID.includes(response.status)) return { outcome: 'invalid', reason: toReason(response) }
       expectBody(response, 200, Position)

@@ -15,6 +15,8 @@ import { forward } from './forward.ts'
 import { createProgress } from './progress.ts'
 import { createReportingClient } from './reporting-client.ts'
 import { watchForStall } from './stall.ts'
+import { createStoreCheck } from './store-check.ts'
+import { createSuspension } from './suspension.ts'
 
 const COLD_START_MS = 5_000
 
@@ -31,21 +33,24 @@ export async function startQueueListener(
   const { REPORTING_URL, WRITE_TOKEN: token } = settings
   warnIfUnprotected(settings, log)
   const { name } = services.reporting
-  const client = resources.use(
-    createServiceClient({ name, instances: discovery.instancesOf(name, REPORTING_URL), token }),
-  )
+  const known = discovery.instancesOf(name, REPORTING_URL)
+  const client = resources.use(createServiceClient({ name, instances: known }))
+  const stores = createStoreCheck({ known, client })
+  const countingClient = resources.use(createServiceClient({ name, instances: stores.instances, token }))
   health.watch(eventLog.name, { state: eventLog.state, reason: eventLog.reason, required: true })
   health.watch(name, { state: client.state, required: true })
   const { deadLetters } = eventLog
   const app = createQueueListenerApp({ ...service, deadLetters, writeToken: privateToken(settings) })
   const address = await serve(app, service, settings)
 
-  const reporting = createReportingClient(instrumentClient(client, metrics), tracing)
+  const reporting = createReportingClient(instrumentClient(countingClient, metrics), tracing)
+  const suspension = createSuspension({ log, metrics })
   const onForwarded = createProgress({ metrics, eventLog, reporting })
   const closing = new AbortController()
   const ending = AbortSignal.any([stopping, closing.signal])
-  const forwarding = forward({ eventLog, reporting, log, onForwarded, coldStartMs: COLD_START_MS }, ending)
-  const watching = watchForStall({ eventLog, reporting, log, metrics, health }, ending)
+  const counting = { eventLog, reporting, suspension, log }
+  const forwarding = forward({ ...counting, stores, onForwarded, coldStartMs: COLD_START_MS }, ending)
+  const watching = watchForStall({ ...counting, metrics, health }, ending)
   resources.defer(async () => {
     // If another service in the same process fails to start, this one is disposed without `stopping`.
     closing.abort()

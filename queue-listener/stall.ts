@@ -9,6 +9,7 @@ import { sleep } from '../shared/runtime/sleep.ts'
 import type { Health } from '../shared/service/health.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 import type { ReportingClient } from './reporting-client.ts'
+import type { Suspension } from './suspension.ts'
 
 const MEASURE_MS = 500
 /** The timeout of each of the two calls. A stall must be visible within 7 s, even if reporting hangs. */
@@ -64,6 +65,7 @@ export function createStallDetector(now: () => number = () => performance.now())
 type Deps = {
   eventLog: Pick<EventLog, 'backlog'>
   reporting: Pick<ReportingClient, 'position'>
+  suspension: Pick<Suspension, 'reason'>
   log: Logger
   metrics: Metrics
   health: Pick<Health, 'describe'>
@@ -73,12 +75,17 @@ type Deps = {
  * Measures the backlog until `signal` aborts, independently of forwarding. Reports a stall in `/readyz`, as a metric
  * and in the log.
  */
-export async function watchForStall({ eventLog, reporting, log, metrics, health }: Deps, signal: AbortSignal) {
-  const { observe, forwarding } = createStallDetector()
+export async function watchForStall(deps: Deps, signal: AbortSignal) {
+  const { eventLog, reporting, suspension, log, metrics, health } = deps
+  const { observe, forwarding: measured } = createStallDetector()
+  const forwarding = (): Forwarding => {
+    const reason = suspension.reason()
+    return reason === undefined ? measured() : { ...measured(), state: 'stalled', reason }
+  }
   health.describe(() => ({ forwarding: forwarding() }))
   new Gauge({
     name: 'event_log_stalled',
-    help: '1 while counting has stalled: the lag is over 5 s, and the backlog does not shrink',
+    help: '1 while counting has stalled: the lag is over 5 s and the backlog does not shrink, or counting is suspended',
     registers: [metrics],
     collect() {
       this.set(forwarding().state === 'stalled' ? 1 : 0)
@@ -91,7 +98,8 @@ export async function watchForStall({ eventLog, reporting, log, metrics, health 
     counted = await reporting.position(withTimeout()).catch(() => counted)
     const backlog = await raceAbort(eventLog.backlog(counted), withTimeout()).catch(() => undefined)
     if (backlog) observe(counted?.sequence ?? 0, backlog.messages)
-    const isStalled = forwarding().state === 'stalled'
+    // A suspension is logged where it happens.
+    const isStalled = measured().state === 'stalled' && suspension.reason() === undefined
     if (isStalled && !wasStalled) log.error(forwarding(), 'counting has stalled')
     if (!isStalled && wasStalled) log.info('counting has resumed')
     wasStalled = isStalled

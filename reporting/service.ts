@@ -42,7 +42,7 @@ export const reporting = {
     const currentness = createCurrentness({ maxLagMs, isFedByLog: FED_BY_LOG })
     const store = createMapCountStore({ capacity, onReport: currentness.observe })
     const counts = instrumentCounts(service, store)
-    service.health.describe(() => ({ counting: currentness.counting() }))
+    service.health.describe(() => ({ counting: { ...currentness.counting(), store: store.id() } }))
     exposeCurrentness(service.metrics, currentness)
     const live = createLiveFeed({ ...service, source: whileCurrent(counts.follow, currentness.isCurrent) })
     return serve(createApp({ ...service, counts, currentness, live, writeToken }), service, settings)

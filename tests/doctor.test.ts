@@ -192,7 +192,9 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
         REPORTING_URL: `${system.reporting.url},${reporting.url}`,
         METADATA_URL: `${system.metadata.url},${metadata.url}`,
       })
-      expect(of('reporting')).toContain('FAIL its 2 instances do not share their data: keep only one of them')
+      expect(of('reporting')).toContain(
+        'FAIL its 2 instances do not share their data: keep only one of them, or set DATABASE_URL for all',
+      )
       expect(of('metadata')).toContain('FAIL its 2 instances do not share their data: set NATS_URL for each of them')
       expect(status).toBe(1)
     })

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { CountedBy, CountStore, ReportObserver } from '../count-store.ts'
 import { type Capacity, unlimited } from './capacity.ts'
 import { createLiveCounts } from './live-counts.ts'
@@ -8,10 +9,12 @@ type Options = { capacity?: Capacity; onReport?: ReportObserver }
 /** A count store in memory. */
 export function createMapCountStore({ capacity = unlimited, onReport = () => {} }: Options = {}): CountStore {
   const counts = createLiveCounts(createViewCounts(capacity))
+  const id = randomUUID()
   const countsOf = (by: CountedBy, ids: string[]) =>
     Object.fromEntries(ids.map((id) => [id, counts.views(by, id) ?? 0]))
 
   return {
+    id: () => id,
     views: async (by, id) => counts.views(by, id),
     lookUp: async ({ assets, users }) => ({ assets: countsOf('asset', assets), users: countsOf('user', users) }),
     top: async (by, limit) => counts.top(by, limit),

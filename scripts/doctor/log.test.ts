@@ -21,3 +21,14 @@ test.each([
   const findings = [...diagnoseCounting({ first, ...(second && { second }) })]
   expect(findings.map(({ severity }) => severity)).toEqual(severities)
 })
+
+test.each([0, 9])('uncounted messages that the log no longer has are a failure, with a backlog of %i', (backlog) => {
+  const first = { ...lag(backlog, 60, 'a'), missing: 7 }
+  expect([...diagnoseCounting({ first })]).toEqual([
+    {
+      severity: 'FAIL',
+      name: 'counting',
+      text: 'the log no longer has 7 messages that are not counted: restore a backup of the counts, or accept the loss with npm run counts -- accept-loss',
+    },
+  ])
+})

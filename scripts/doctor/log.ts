@@ -1,5 +1,6 @@
 import { LostViews } from '../../shared/contracts/lost-views.ts'
 import { type LogPosition, Position, toLogPosition } from '../../shared/contracts/position.ts'
+import { missingAfter } from '../../shared/event-log/extent.ts'
 import {
   readBacklog,
   readDeadLetterStatus,
@@ -75,9 +76,11 @@ async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag>
   const position = await Promise.any(probes.map(async (response) => Position.nullable().parse((await response).json)))
   const counted = position ? toLogPosition(position) : undefined
   // Read after the position, because otherwise a growing log could appear to end before it.
-  const end = (await readStreamStatus(jsm))?.end
+  const { end, extent } = (await readStreamStatus(jsm)) ?? {}
   const { messages: backlog, since = new Date() } = await readBacklog(jsm, counted)
-  return { backlog, seconds: (Date.now() - since.getTime()) / 1_000, position: JSON.stringify(position), counted, end }
+  const seconds = (Date.now() - since.getTime()) / 1_000
+  const { from, to } = (extent && missingAfter(counted, extent)) ?? { from: 1, to: 0 }
+  return { backlog, seconds, position: JSON.stringify(position), counted, end, missing: to - from + 1 }
 }
 
 /** Warns if play has a different EVENTS_MAX_AGE, because only the setting of queue-listener changes the stream. */
@@ -111,19 +114,28 @@ export async function* checkMetrics([listener = '']: string[]): AsyncGenerator<F
   const lag = await sampleTwice(async () => {
     const metrics = await probe(listener, '/metrics')
     const read = (name: string) => toMetric(metrics, `event_log_${name}`)
-    return { backlog: read('lag_messages'), seconds: read('lag_seconds'), position: String(read('position')) }
+    const missing = read('missing_messages')
+    return { backlog: read('lag_messages'), seconds: read('lag_seconds'), position: String(read('position')), missing }
   })
   yield* diagnoseCounting(lag)
 }
 
-/** The number of uncounted messages, the age of the oldest in seconds, and the position as an opaque string. */
-export type Lag = { backlog: number; seconds: number; position: string } & Ends
+/**
+ * The number of uncounted messages, the age of the oldest in seconds, the position as an opaque string, and the number of
+ * uncounted messages that the log no longer has.
+ */
+export type Lag = { backlog: number; seconds: number; position: string; missing?: number } & Ends
 /** The position up to which reporting has counted, and the end of the log. */
 type Ends = { counted?: LogPosition | undefined; end?: LogPosition | undefined }
 
 /** Checks that reporting counts this log, and that it counts views as fast as the log grows. */
 export function* diagnoseCounting({ first, second = first }: Samples<Lag>): Generator<Finding> {
   const { counted, end } = first
+  const { missing = 0 } = second
+  if (missing > 0) {
+    const fix = 'restore a backup of the counts, or accept the loss with npm run counts -- accept-loss'
+    return yield fail('counting', `the log no longer has ${plural(missing, 'message')} that are not counted: ${fix}`)
+  }
   if (counted && counted.incarnation === end?.incarnation && counted.sequence > end.sequence) {
     const text = `the log ends at ${end.sequence}, but reporting has counted up to ${counted.sequence}`
     const cause = 'it lost messages, or was restored from a backup; restart reporting, which then replays the log'

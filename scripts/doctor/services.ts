@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
 import type { Counting } from '../../shared/contracts/counting.ts'
-import { Readiness } from '../../shared/contracts/readiness.ts'
+import { type Forwarding, Readiness } from '../../shared/contracts/readiness.ts'
 import { pinnedNode, version } from '../../shared/runtime/version.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 import { probe } from './probe.ts'
@@ -12,10 +12,10 @@ const Document = z.object({ info: z.object({ title: z.string(), version: z.strin
 export async function inspect(service: ServiceEntry, origin: string) {
   const get = (path: string) => probe(origin, path)
   const [ready, document, metrics] = await Promise.all([get('/readyz'), get('/openapi.json'), get('/metrics')])
-  const { status, dependencies = {}, circuits = {}, counting } = Readiness.safeParse(ready.json).data ?? {}
+  const { status, dependencies = {}, circuits = {}, counting, forwarding } = Readiness.safeParse(ready.json).data ?? {}
   const { title, version } = Document.safeParse(document.json).data?.info ?? {}
   const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics.text)?.[1]
-  return { service, origin, ready, status, dependencies, circuits, counting, title, version, node }
+  return { service, origin, ready, status, dependencies, circuits, counting, forwarding, title, version, node }
 }
 type Inspected = Awaited<ReturnType<typeof inspect>>
 
@@ -51,8 +51,9 @@ const REMEDIES: Record<string, string> = {
 
 /** Findings for the state of the expected service. `failing` contains the names that have a FAIL finding themselves. */
 function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): Finding[] {
-  const { origin, status, dependencies, circuits, counting, version: running, node = pinnedNode } = inspected
-  const { name } = inspected.service
+  const { origin, status, dependencies, circuits, counting, forwarding, version: running } = inspected
+  const { service, node = pinnedNode } = inspected
+  const { name } = service
   if (status === 'stopping') return [fail(name, `${origin} is stopping: start it again once it has stopped`)]
   const down = Object.keys(dependencies).filter((key) => dependencies[key] === 'down')
   const open = Object.keys(circuits).filter((key) => circuits[key] !== 'closed' && !down.includes(key))
@@ -65,7 +66,7 @@ function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): 
     status === 'not ready' && down.length === 0 && fail(name, `${origin} is not ready: check its log`),
     ...down.map(diagnoseDown),
     ...open.map((key) => warn(name, `${origin} has an open circuit to ${key}: the next play probes it; check its log`)),
-    status === 'degraded' && warn(name, `${origin} is degraded, because counting has stalled: see counting`),
+    status === 'degraded' && warn(name, `${origin} is degraded, because ${diagnoseStall(forwarding)}`),
     counting !== undefined && counting.state !== 'current' && warn(name, `${origin} ${diagnoseCounts(counting)}`),
     running !== version && warn(name, `${origin} is version ${running}, not ${version}: restart it from this checkout`),
     node !== pinnedNode &&
@@ -74,15 +75,22 @@ function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): 
   return findings.length > 0 ? findings : [ok(name, `${origin} is ready`)]
 }
 
+function diagnoseStall({ reason }: Partial<Forwarding> = {}): string {
+  return reason === undefined ? 'counting has stalled: see counting' : `counting is suspended: ${reason}`
+}
+
 function diagnoseCounts({ state, progress }: Counting): string {
   const remedy = state === 'unknown' ? 'start queue-listener, or check its log' : 'wait, or see counting'
   return `has counted ${Math.floor(progress * 100)}% of the log, so that plays have null counts: ${remedy}`
 }
 
-/** Instances of a service share data only through the event log or NATS. */
+/** Instances of a service share data only through the event log, NATS or a database. */
 export function* diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[]): Generator<Finding> {
   const running = inspected.filter(({ service, status }) => service.name === name && status)
   if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return
-  const remedy = name === services.reporting.name ? 'keep only one of them' : 'set NATS_URL for each of them'
+  const [{ counting } = {}] = running
+  if (counting?.store && running.every((other) => other.counting?.store === counting.store)) return
+  const isReporting = name === services.reporting.name
+  const remedy = isReporting ? 'keep only one of them, or set DATABASE_URL for all' : 'set NATS_URL for each of them'
   yield fail(name, `its ${running.length} instances do not share their data: ${remedy}`)
 }

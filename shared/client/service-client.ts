@@ -25,9 +25,12 @@ export type CallOptions = Partial<RequestContext> & {
   links?: TraceContext[] | undefined
   /** If true, the call may be retried on another instance. Default: true for GET. */
   idempotent?: boolean
+  /** Timeout of an attempt in milliseconds, if there is another instance left to try. */
+  attemptTimeoutMs?: number
 }
 
-export type ServiceResponse = { status: number; body: unknown }
+/** `isRetry`: an earlier attempt of a POST, on another instance, failed with an unknown outcome. */
+export type ServiceResponse = { status: number; body: unknown; isRetry?: true }
 
 /** An HTTP client for the instances of one service, with pooled connections. */
 export type ServiceClient = AsyncDisposable & {
@@ -56,7 +59,7 @@ const STATE_TIMEOUT_MS = 300
 /** Longer than the timeout of other calls, because an instance checks its own dependencies first. */
 const READINESS_TIMEOUT_MS = 600
 
-/** Timeout of an attempt if there is another instance left to try. */
+/** Default timeout of an attempt if there is another instance left to try. */
 const ATTEMPT_TIMEOUT_MS = 150
 
 type Deps = {
@@ -95,7 +98,7 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
 
   async function tryInstances(
     request: Request,
-    { idempotent = request.method === 'GET', signal }: CallOptions,
+    { idempotent = request.method === 'GET', signal, attemptTimeoutMs = ATTEMPT_TIMEOUT_MS }: CallOptions,
   ): Promise<ServiceResponse> {
     const tried: Instance[] = []
     let cause: unknown
@@ -104,7 +107,8 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
       tried.push(next)
       const isLast = !idempotent || tried.length >= balancer.size()
       try {
-        return await send(next, request, isLast ? signal : withAttemptTimeout(signal))
+        const response = await send(next, request, isLast ? signal : withTimeout(signal, attemptTimeoutMs))
+        return tried.length > 1 && request.method === 'POST' ? { ...response, isRetry: true } : response
       } catch (error) {
         cause = error
       }
@@ -164,8 +168,8 @@ async function send(instance: Instance, request: Request, signal: AbortSignal): 
   }
 }
 
-function withAttemptTimeout(signal: AbortSignal): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_TIMEOUT_MS)])
+function withTimeout(signal: AbortSignal, ms: number): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(ms)])
 }
 
 /**

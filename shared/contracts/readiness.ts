@@ -9,11 +9,15 @@ export type DependencyState = z.infer<typeof DependencyState>
 export const Circuit = z.enum(['closed', 'open', 'half-open'])
 export type Circuit = z.infer<typeof Circuit>
 
-/** The progress of queue-listener. `stalled`: the lag is over 5 s, and the backlog does not shrink. */
+/**
+ * The progress of queue-listener. `stalled`: the lag is over 5 s, and the backlog does not shrink; or counting is
+ * suspended, with a `reason`.
+ */
 export const Forwarding = z
   .object({
     state: z.enum(['running', 'stalled', 'unknown']),
     waiting: z.int().nonnegative().meta({ description: 'Messages in the log that have not been counted for a second' }),
+    reason: z.string().optional().meta({ description: 'Why counting is suspended, and how to fix it' }),
   })
   .meta({ id: 'Forwarding', examples: [{ state: 'running', waiting: 0 }] })
 export type Forwarding = z.infer<typeof Forwarding>

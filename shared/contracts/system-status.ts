@@ -20,6 +20,7 @@ export const ComponentStatus = z.object({
     description: 'Size of the backlog: views in the outbox; for queue-listener, messages that are not counted yet',
   }),
   stalled: z.boolean().optional().meta({ description: 'True while queue-listener makes no progress' }),
+  reason: z.string().optional().meta({ description: 'Why counting is suspended, and how to fix it' }),
   counting: Counting.optional(),
   instances: z.array(InstanceStatus).optional().meta({ description: 'All instances, if there is more than one' }),
 })

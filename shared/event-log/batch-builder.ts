@@ -37,6 +37,10 @@ export function createBatchBuilder(start: BatchStart) {
       for (const view of views) batch.views.push(view)
       for (const trace of traces) batch.traces.push(trace)
     },
+    /** Skips messages that are not views, such as copies of dead letters. */
+    skipTo(sequence: number) {
+      batch.through = Math.max(batch.through, sequence)
+    },
     isEmpty,
     /** Returns the batch and starts the next one. */
     take(pending: number): LogBatch {

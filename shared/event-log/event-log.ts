@@ -4,6 +4,7 @@ import type { LogPosition } from '../contracts/position.ts'
 import type { DependencyState } from '../contracts/readiness.ts'
 import type { View } from '../contracts/view.ts'
 import type { TraceContext } from '../tracing/trace-context.ts'
+import type { LogExtent } from './extent.ts'
 
 /** A view to append, with the id and the trace context of the request that caused it. */
 export type NewView = Omit<View, 'producer'> & { requestId?: string } & Partial<TraceContext>
@@ -109,7 +110,7 @@ export type EventLog = AsyncDisposable & {
    * Reads the log after a position, and then tails it. Each batch contains all available views, up to
    * MAX_VIEWS_PER_BATCH. Without a position, or with one from another incarnation of the log, reads from the start.
    * Ends when `signal` aborts, and throws on any interruption: then read again from the last known position.
-   * @throws LogRolledBackError, ReadInterruptedError
+   * @throws LogRolledBackError, LogTruncatedError, ReadInterruptedError
    */
   read(after: LogPosition | undefined, signal: AbortSignal): AsyncIterable<LogBatch>
   /**
@@ -120,6 +121,7 @@ export type EventLog = AsyncDisposable & {
   deadLetters: DeadLetters
   /** The position of the last message. */
   end(): Promise<LogPosition>
+  extent(): Promise<LogExtent>
   /** Returns the backlog of a reader at this position, including dead letters. Empty if the log does not exist yet. */
   backlog(after: LogPosition | undefined): Promise<Backlog>
 }

@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import type { LogPosition } from '../contracts/position.ts'
 import { openNatsLink } from '../nats/link.ts'
 import { describeDeadLetters, eventOf, readToEnd, sequencesOf, toBody } from '../testing/dead-letters.test-suite.ts'
 import {
@@ -52,6 +53,11 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
 
   const wipe = () => nats.deleteStream(STREAM)
 
+  const expire = (through: number) =>
+    nats.use(async (connection) => {
+      await (await connection.jetstreamManager()).streams.purge(STREAM, { seq: through + 1 })
+    })
+
   /** Publishes as another program would. */
   async function publish(subject: string, payload: string): Promise<void> {
     await nats.use((connection) => connection.jetstream().publish(subject, payload))
@@ -71,7 +77,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       return { count: state.subjects?.[DEAD_LETTERS], text: last.string(), reason: last.header.get('Rejected-Reason') }
     })
 
-  describeEventLog(() => ({ open: () => open(), wipe }))
+  describeEventLog(() => ({ open: () => open(), wipe, expire }))
   describeDeadLetters(() => ({
     open: () => open(),
     appendRaw: (body) => publish('events.view.tv', body),
@@ -92,6 +98,37 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(await maxAge(60_000)).toBe(60e9)
     expect(await maxAge(90_000)).toBe(90e9)
     expect(await maxAge()).toBe(90e9)
+  })
+
+  test('reading fails if messages expire while it is behind', async () => {
+    await using eventLog = await open()
+    // More messages than a pull contains, with more views than a batch.
+    for (let n = 0; n < 400; n += 1) await eventLog.append(createViews(40), never)
+    let read = 0
+    async function readSlowly(): Promise<void> {
+      for await (const { through } of eventLog.read(undefined, never)) {
+        if (read === 0) await expire(390)
+        read = through
+      }
+    }
+    await expect(readSlowly()).rejects.toMatchObject({ name: 'LogTruncatedError', missing: { to: 390 } })
+    expect(read).toBeLessThan(390)
+  })
+
+  test('the copies of dead letters at the end of the log are read, so their expiry is not a loss', async () => {
+    await using eventLog = await open()
+    await eventLog.append(createViews(1), never)
+    await publish('events.view.tv', 'not json')
+    let position: LogPosition | undefined
+    for await (const { incarnation, through: sequence } of eventLog.read(undefined, AbortSignal.timeout(10_000))) {
+      position = { incarnation, sequence }
+      if (sequence === 3) break
+    }
+    expect(position).toEqual(await eventLog.end())
+    await expire(3)
+    const view = createView()
+    await eventLog.append([view], never)
+    expect(idsOf(await readViews(eventLog, position, 1))).toEqual([view.id])
   })
 
   test('reading the backlog does not create the stream', async () => {

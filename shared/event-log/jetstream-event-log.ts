@@ -1,4 +1,13 @@
-import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, millis, nanos } from 'nats'
+import {
+  AckPolicy,
+  type Consumer,
+  type ConsumerInfo,
+  DeliverPolicy,
+  type JetStreamManager,
+  type JsMsg,
+  millis,
+  nanos,
+} from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { isConsumerGone, openJetStreamManager } from '../nats/jetstream.ts'
 import { NatsDownError, type NatsLink } from '../nats/link.ts'
@@ -9,12 +18,13 @@ import { type BatchStart, createBatchBuilder } from './batch-builder.ts'
 import { createDeadLetterIndex, type DeadLetterIndex } from './dead-letter-index.ts'
 import { createDeadLetterWriter, type DeadLetterWriter } from './dead-letters.ts'
 import { type EventLog, LogRolledBackError, ReadInterruptedError } from './event-log.ts'
+import { assertReachesBack, type LogExtent } from './extent.ts'
 import { createJetStreamDeadLetters } from './jetstream-dead-letters.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
 import { createLogHealth } from './log-health.ts'
 import { isDeletion } from './resolution.ts'
 import { endOf, ensureStream, producerOf, STREAM, type StreamOptions, VIEWS } from './stream.ts'
-import { readBacklog } from './stream-status.ts'
+import { extentOf, readBacklog } from './stream-status.ts'
 import { type DecodedViews, decodeViews, skipped } from './view-events.ts'
 
 /** Messages per pull. */
@@ -41,11 +51,16 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
   async function openReader(after: LogPosition | undefined) {
     const jsm = await openJetStreamManager(nats)
     const stream = await ensureStream(jsm, options)
-    const start = { ...startingPosition(after, endOf(stream)), first: stream.state.first_seq }
+    const extent = extentOf(stream)
+    const start = toStart(after, extent)
     const consumer = await createConsumer(nats, jsm, start.after + 1)
     await index.refresh()
     await index.cleanUp()
-    return { start, consumer, deadLetters: openWriter() }
+    return { start, extent, consumer, deadLetters: openWriter() }
+  }
+
+  async function readExtent(): Promise<LogExtent> {
+    return extentOf(await ensureStream(await openJetStreamManager(nats), options))
   }
 
   /** Requests in flight when the connection closes fail with a timeout, shortly before the link is down. */
@@ -66,13 +81,31 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
       const lost = nats.down()
       const ended = AbortSignal.any([signal, lost])
       const opening = health.observe(raceAbort(openReader(after), ended))
-      const { start, consumer, deadLetters } = await opening.catch((error) => {
+      const { start, extent, consumer, deadLetters } = await opening.catch((error) => {
         throw toCause(error, lost)
       })
       const batch = createBatchBuilder(start)
       let delivered = 0
       let pending = 0
+      let reached = start.after
+      /** The message after which the batch skips some that the consumer did not deliver. */
+      let skippedAfter: number | undefined
+
+      /** Stores the dead letters of the batch, and verifies that the skipped messages are not views that expired. */
+      async function complete(): Promise<void> {
+        await deadLetters.flush()
+        if (skippedAfter === undefined) return
+        assertReachesBack({ incarnation: start.incarnation, sequence: skippedAfter }, await readExtent())
+        skippedAfter = undefined
+      }
+      function advance(sequence: number, isSkipped = sequence > reached + 1): void {
+        if (isSkipped) skippedAfter ??= reached
+        reached = sequence
+      }
+
       try {
+        // Not while opening, because a failure to open means that the log is down.
+        assertReachesBack(after, extent)
         while (!ended.aborted) {
           const messages = await consumer.fetch({ max_messages: FETCH_MESSAGES, expires: FETCH_EXPIRES_MS })
           const stop = () => messages.stop()
@@ -84,22 +117,27 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
             if (message.info.deliverySequence !== delivered) throw new Error('messages were lost in delivery')
             const decoded = decode(message, index, deadLetters)
             if (!batch.hasRoom(message.data.length, decoded.views.length)) {
-              await deadLetters.flush()
+              await complete()
               yield batch.take(message.info.pending + 1)
             }
+            advance(message.seq)
             batch.add(message.seq, message.data.length, decoded)
             pending = message.info.pending
             const isLastReceived = messages.getPending() <= 1
             if (pending === 0 && isLastReceived) {
-              await deadLetters.flush()
+              await complete()
               yield batch.take(0)
             }
           }
           ended.removeEventListener('abort', stop)
-          if (delivered === before && !ended.aborted) await health.observe(assertNoneLost(consumer, delivered))
+          if (delivered === before && !ended.aborted) {
+            const end = await health.observe(findEnd(consumer, { delivered, reached, readExtent }))
+            advance(end, end > reached)
+            batch.skipTo(end)
+          }
           health.note()
           if (!batch.isEmpty() && (pending === 0 || delivered === before)) {
-            await deadLetters.flush()
+            await complete()
             yield batch.take(pending)
           }
         }
@@ -124,6 +162,7 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
     async end() {
       return endOf(await ensureStream(await openJetStreamManager(nats), options))
     },
+    extent: readExtent,
     async backlog(after) {
       return readBacklog(await openJetStreamManager(nats), after)
     },
@@ -131,11 +170,12 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
   }
 }
 
-function startingPosition(after: LogPosition | undefined, end: LogPosition): Omit<BatchStart, 'first'> {
-  const { incarnation } = end
-  if (after?.incarnation !== incarnation) return { incarnation, after: 0, leaving: after }
-  if (after.sequence <= end.sequence) return { incarnation, after: after.sequence }
-  throw new LogRolledBackError(`the log ends at ${end.sequence}, before the position ${after.sequence}`)
+/** @throws LogRolledBackError */
+function toStart(after: LogPosition | undefined, extent: LogExtent): BatchStart {
+  const { incarnation, first, last } = extent
+  if (after?.incarnation !== incarnation) return { incarnation, after: 0, first, leaving: after }
+  if (after.sequence <= last) return { incarnation, after: after.sequence, first }
+  throw new LogRolledBackError(`the log ends at ${last}, before the position ${after.sequence}`)
 }
 
 /** An ephemeral consumer without acknowledgements. The server removes an idle consumer. */
@@ -152,13 +192,27 @@ async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequen
   return nats.connection().jetstream().consumers.get(STREAM, name)
 }
 
+type Read = { delivered: number; reached: number; readExtent: () => Promise<LogExtent> }
+
+/**
+ * Returns the sequence up to which the log has no more views. Messages that are not views, such as copies of dead
+ * letters, may follow the last view. Counting them as read keeps them from looking like lost views once they expire.
+ */
+async function findEnd(consumer: Consumer, { delivered, reached, readExtent }: Read): Promise<number> {
+  await assertNoneLost(consumer, delivered)
+  const { last } = await readExtent()
+  // The consumer must be read last: a view that was stored after the end was read is then pending.
+  return last > reached && (await assertNoneLost(consumer, delivered)).num_pending === 0 ? last : reached
+}
+
 /**
  * Without acknowledgements, messages that the server sent to an abandoned pull are never redelivered. The next message
  * reveals the gap; if no message follows, only the server's delivery count reveals it.
  */
-async function assertNoneLost(consumer: Consumer, delivered: number): Promise<void> {
+async function assertNoneLost(consumer: Consumer, delivered: number): Promise<ConsumerInfo> {
   const info = await consumer.info()
   if (info.delivered.consumer_seq !== delivered) throw new Error('messages were lost in delivery')
+  return info
 }
 
 /** A dead letter is skipped, even if it is valid by now: its replay may be in the log. */

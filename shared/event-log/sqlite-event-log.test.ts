@@ -37,8 +37,14 @@ async function appendRaw(body: string): Promise<void> {
   tampered.close()
 }
 
+async function expire(through: number): Promise<void> {
+  const tampered = new DatabaseSync(file())
+  tampered.prepare('DELETE FROM messages WHERE sequence <= ?').run(through)
+  tampered.close()
+}
+
 describe('the SQLite event log', () => {
-  describeEventLog(() => ({ open, wipe: () => rm(join(directory, 'data'), { recursive: true }) }))
+  describeEventLog(() => ({ open, wipe: () => rm(join(directory, 'data'), { recursive: true }), expire }))
   describeDeadLetters(() => ({ open, appendRaw, lines: () => lines }))
 
   test('a message that is not a batch of views is skipped and counted', async () => {

@@ -7,6 +7,7 @@ import { toReason } from '../runtime/reason.ts'
 import { openSqlite } from '../runtime/sqlite.ts'
 import { createBatchBuilder } from './batch-builder.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
+import { assertReachesBack, type LogExtent } from './extent.ts'
 import { createSqliteDeadLetters, deadLetterSchema } from './sqlite-dead-letters.ts'
 import { type DecodedViews, decodeViews, encodeViews, skipped } from './view-events.ts'
 
@@ -47,11 +48,17 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
   const selectLast = db.prepare(
     "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0) AS sequence",
   )
+  const selectFirst = db.prepare('SELECT min(sequence) AS sequence FROM messages')
   const selectBacklog = db.prepare(
     'SELECT count(*) AS messages, min(stored_at) AS since FROM messages WHERE sequence > ?',
   )
   const appended = new EventTarget()
   const lastSequence = () => Number(selectLast.get()?.sequence)
+
+  function extent(): LogExtent {
+    const last = lastSequence()
+    return { incarnation, first: Number(selectFirst.get()?.sequence ?? last + 1), last }
+  }
 
   function append(data: string): number {
     const { lastInsertRowid } = insert.run(data, new Date().toISOString())
@@ -85,9 +92,10 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
     async *read(after, signal) {
       const isNew = after?.incarnation !== incarnation
       let read = isNew ? 0 : after.sequence
-      const end = lastSequence()
-      if (read > end) throw new LogRolledBackError(`the log ends at ${end}, before the position ${read}`)
-      const batch = createBatchBuilder({ incarnation, after: read, first: 1, leaving: isNew ? after : undefined })
+      const { first, last } = extent()
+      if (read > last) throw new LogRolledBackError(`the log ends at ${last}, before the position ${read}`)
+      assertReachesBack(after, extent())
+      const batch = createBatchBuilder({ incarnation, after: read, first, leaving: isNew ? after : undefined })
       while (!signal.aborted) {
         for (const message of Messages.parse(selectNext.all(read, READ_MESSAGES))) {
           const decoded = decode(message)
@@ -107,6 +115,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
     async end() {
       return { incarnation, sequence: lastSequence() }
     },
+    extent: async () => extent(),
     async backlog(after) {
       const row = selectBacklog.get(after?.incarnation === incarnation ? after.sequence : 0)
       return { messages: Number(row?.messages), since: row?.since ? new Date(String(row.since)) : undefined }

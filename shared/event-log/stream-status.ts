@@ -1,13 +1,15 @@
-import { type JetStreamManager, millis } from 'nats'
+import { type JetStreamManager, millis, type StreamInfo } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { nextMessage } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import { createDeadLetterIndex } from './dead-letter-index.ts'
 import type { Backlog } from './event-log.ts'
+import type { LogExtent } from './extent.ts'
 import { endOf, findStream, STREAM, VIEWS } from './stream.ts'
 
 export type StreamStatus = {
   end: LogPosition
+  extent: LogExtent
   messages: number
   bytes: number
   /** When the oldest message was stored. */
@@ -23,11 +25,19 @@ export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamSta
   const { state, config } = stream
   return {
     end: endOf(stream),
+    extent: extentOf(stream),
     messages: state.messages,
     bytes: state.bytes,
     since: state.messages > 0 ? new Date(state.first_ts) : undefined,
     maxAgeMs: config.max_age > 0 ? millis(config.max_age) : undefined,
   }
+}
+
+/** An empty stream has no meaningful first sequence. */
+export function extentOf(stream: StreamInfo): LogExtent {
+  const { incarnation, sequence: last } = endOf(stream)
+  const { messages, first_seq } = stream.state
+  return { incarnation, first: messages > 0 ? first_seq : last + 1, last }
 }
 
 /** The number of dead letters that are neither replayed nor deleted, and the reason why the last one is not counted. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { LogPosition } from '../contracts/position.ts'
 import { MAX_VIEWS_PER_BATCH } from '../contracts/view.ts'
 import type { EventLog, LogBatch, NewView, Producer } from '../event-log/event-log.ts'
@@ -18,6 +18,8 @@ type Context = {
   open: () => Handle | Promise<Handle>
   /** Deletes the log. */
   wipe: () => Promise<void>
+  /** Removes the messages up to a sequence, as if they had expired. No handle is open. */
+  expire: (through: number) => Promise<void>
 }
 
 /** The conformance suite of event logs. */
@@ -197,6 +199,73 @@ export function describeEventLog(context: () => Context) {
     expect(idsOf(batches)).toEqual([view.id])
     expect(batches[0]).toMatchObject({ after: 0 })
     expect(batches[0]?.incarnation).not.toBe(before.incarnation)
+  })
+
+  describe('after messages have expired', () => {
+    async function openAfterExpiry(through: number): Promise<Handle> {
+      const { open, expire } = context()
+      {
+        await using log = await open()
+        for (const view of createViews(3)) await log.append([view], never)
+      }
+      await expire(through)
+      return open()
+    }
+
+    test.each([2, 3])('the log retains the sequences after %i', async (through) => {
+      await using log = await openAfterExpiry(through)
+      const { incarnation } = await log.end()
+      expect(await log.extent()).toEqual({ incarnation, first: through + 1, last: 3 })
+    })
+
+    test.each([
+      [2, undefined, { from: 1, to: 2 }],
+      [2, 1, { from: 2, to: 2 }],
+      [3, undefined, { from: 1, to: 3 }],
+      [3, 2, { from: 3, to: 3 }],
+    ])('up to %i, reading after the position %s fails', async (through, sequence, missing) => {
+      await using log = await openAfterExpiry(through)
+      const { incarnation } = await log.end()
+      const position = sequence === undefined ? undefined : { incarnation, sequence }
+      await expect(readViews(log, position, 1)).rejects.toMatchObject({ name: 'LogTruncatedError', missing })
+    })
+
+    test('reading after a position in an earlier incarnation fails', async () => {
+      await using log = await openAfterExpiry(1)
+      const left = { incarnation: 'another', sequence: 9 }
+      await expect(readViews(log, left, 1)).rejects.toMatchObject({ missing: { from: 1, to: 1 } })
+    })
+
+    test.each([2, 3])(
+      'reading continues after the position %i if only messages up to 2 have expired',
+      async (sequence) => {
+        await using log = await openAfterExpiry(2)
+        const { incarnation } = await log.end()
+        const view = createView()
+        await log.append([view], never)
+        const batches = await readViews(log, { incarnation, sequence }, 4 - sequence)
+        expect(idsOf(batches).at(-1)).toBe(view.id)
+        expect(batches[0]).toMatchObject({ after: sequence, first: 3 })
+      },
+    )
+
+    test('reading continues if all messages were read before they expired', async () => {
+      await using log = await openAfterExpiry(3)
+      const view = createView()
+      const position = await log.end()
+      await log.append([view], never)
+      expect(idsOf(await readViews(log, position, 1))).toEqual([view.id])
+    })
+  })
+
+  test('an empty log retains nothing, and is read from its start', async () => {
+    await using log = await context().open()
+    const { incarnation } = await log.end()
+    expect(await log.extent()).toEqual({ incarnation, first: 1, last: 0 })
+    const view = createView()
+    const reading = readViews(log, undefined, 1)
+    await log.append([view], never)
+    expect(idsOf(await reading)).toEqual([view.id])
   })
 
   test('reading ends when its signal aborts, even while it waits for new messages', async () => {

@@ -1,13 +1,22 @@
 import { pino } from 'pino'
 import { forward } from '../../queue-listener/forward.ts'
 import type { LogReport, ReportingClient } from '../../queue-listener/reporting-client.ts'
+import type { StoreCheck } from '../../queue-listener/store-check.ts'
+import { createSuspension } from '../../queue-listener/suspension.ts'
 import type { LogPosition } from '../../shared/contracts/position.ts'
 import type { View } from '../../shared/contracts/view.ts'
 import type { EventLog, LogBatch } from '../../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../../shared/event-log/sqlite-event-log.ts'
+import { createMetrics } from '../../shared/service/metrics.ts'
 
 type Deps = Parameters<typeof forward>[0]
-type Options = Partial<Pick<Deps, 'eventLog' | 'onForwarded' | 'standbyMs' | 'checkMs' | 'coldStartMs'>>
+type Options = Partial<Pick<Deps, 'eventLog' | 'onForwarded' | 'standbyMs' | 'checkMs' | 'coldStartMs' | 'stores'>>
+
+/** A single instance of reporting. */
+const oneStore: Pick<StoreCheck, 'assertOneStore' | 'untilDifferent'> = {
+  assertOneStore: async () => {},
+  untilDifferent: () => new Promise(() => {}),
+}
 
 export type ForwardingTest = ReturnType<typeof openForwarding>
 
@@ -37,7 +46,9 @@ export function openForwarding(
     },
     /** Starts an instance, which ends when `until` aborts. */
     listen(reporting: ReportingClient, options: Options = {}, until = stopping): void {
-      const deps = { eventLog, reporting, log, onForwarded() {}, standbyMs: 50, checkMs: 20, ...options }
+      const suspension = createSuspension({ log, metrics: createMetrics() })
+      const common = { eventLog, reporting, stores: oneStore, suspension, log }
+      const deps = { ...common, onForwarded() {}, standbyMs: 50, checkMs: 20, ...options }
       forwarding.push(forward(deps, AbortSignal.any([stopping.signal, until.signal])))
     },
     /** Stops all instances, and waits for their end. */

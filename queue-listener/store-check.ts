@@ -1,0 +1,95 @@
+import type { InstanceReadiness, ServiceClient } from '../shared/client/service-client.ts'
+import type { Instances } from '../shared/discovery/discovery.ts'
+import { sleep } from '../shared/runtime/sleep.ts'
+
+/** How often to check the stores while there is more than one instance. */
+const CHECK_MS = 1_000
+
+/** How long an instance that does not respond is assumed to be up with the same store. */
+const FORGET_MS = 5_000
+
+type StoreOf = { url: string; store: string | undefined; at: number }
+
+/** Instances of reporting count into different stores. */
+export class StoresDifferError extends Error {
+  override name = 'StoresDifferError'
+
+  constructor(instances: readonly { url: string; store: string | undefined }[]) {
+    const list = instances.map(({ url, store }) => `${url} (${store})`).join(', ')
+    super(
+      `the instances of reporting count into different stores: ${list}. Run only one, or set the same DATABASE_URL for all of them`,
+    )
+  }
+}
+
+/** Verifies that all instances of reporting count into one store. */
+export type StoreCheck = {
+  /** Instances that may receive batches: those that the last check found to share one store. */
+  instances: Instances
+  /** @throws StoresDifferError */
+  assertOneStore(): Promise<void>
+  /** Resolves once the instances no longer share a store, or `signal` aborts. */
+  untilDifferent(signal: AbortSignal): Promise<void>
+}
+
+type Deps = {
+  known: Instances
+  client: Pick<ServiceClient, 'instances'>
+  checkMs?: number
+  forgetMs?: number
+  now?: () => number
+}
+
+/**
+ * An instance that does not respond keeps the store that it had, so that a slow response does not move counting to
+ * another store. An instance from the previous release has no store id, and is not compared.
+ */
+export function createStoreCheck({
+  known,
+  client,
+  checkMs = CHECK_MS,
+  forgetMs = FORGET_MS,
+  now = () => performance.now(),
+}: Deps): StoreCheck {
+  let remembered: StoreOf[] = []
+  let verified: readonly string[] = []
+
+  /** Merges the responses with what is remembered of instances that did not respond. */
+  function merge(responses: InstanceReadiness[]): StoreOf[] {
+    return responses.flatMap(({ url, readiness }) => {
+      if (readiness) return { url, store: readiness.counting?.store, at: now() }
+      return remembered.filter((earlier) => earlier.url === url && now() - earlier.at < forgetMs)
+    })
+  }
+
+  async function assertOneStore(): Promise<void> {
+    const origins = known()
+    // A single instance needs no request, and a restarted one may have a new store.
+    if (origins.length < 2) {
+      verified = origins
+      return
+    }
+    remembered = merge(await client.instances())
+    const named = remembered.filter(({ store }) => store !== undefined)
+    const isOne = new Set(named.map(({ store }) => store)).size < 2
+    verified = isOne ? remembered.map(({ url }) => url) : []
+    if (!isOne) throw new StoresDifferError(named)
+  }
+
+  return {
+    instances() {
+      const origins = known()
+      return origins.length < 2 ? origins : verified
+    },
+    assertOneStore,
+    async untilDifferent(signal) {
+      for (let isOne = true; isOne && !signal.aborted; ) {
+        await sleep(checkMs, signal)
+        isOne = await assertOneStore().then(
+          () => true,
+          () => false,
+        )
+      }
+    },
+  }
+}

@@ -1,0 +1,67 @@
+import { services, urlsOf } from '../../services.ts'
+import { writeToken } from '../../shared/http/write-token.ts'
+import { natsUrl } from '../../shared/nats/settings.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
+import { loadSettings } from '../../shared/runtime/settings.ts'
+import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
+import { environmentAt } from '../start/plan.ts'
+import { acceptLoss } from './accept-loss.ts'
+import { printStatus } from './status.ts'
+import { CountsError, type Target } from './system.ts'
+
+const name = 'npm run counts'
+
+const usage = `Usage: npm run counts [-- COMMAND]
+
+Shows how far reporting has counted the log, and lets counting continue after a loss.
+
+  status         prints the position, the log, the store of each instance of reporting, and the lost views (default)
+  accept-loss    prints which messages expired or were purged before they were counted; with --yes, counting continues
+                 after them. Restore a backup of the counts instead if you have one that contains them
+
+  --yes          confirms the loss
+  --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
+
+  REPORTING_URL  URLs of reporting, separated by commas (default: http://127.0.0.1:${services.reporting.port})
+  NATS_URL       URL of NATS (default: nats://127.0.0.1:4222)
+  WRITE_TOKEN    token that reporting requires (default: none)
+
+Settings are also read from .env; the environment overrides them.`
+
+const options = { ...edgePortOption, yes: { type: 'boolean', default: false } } as const
+const shape = { NATS_URL: natsUrl, REPORTING_URL: urlsOf(services.reporting), WRITE_TOKEN: writeToken }
+
+await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, async ({ port, yes }, given) => {
+  const work = toWork(given, yes)
+  try {
+    return await work(loadTarget(port))
+  } catch (error) {
+    if (!(error instanceof CountsError)) throw error
+    process.stderr.write(`${name}: ${error.message}\n`)
+    return 1
+  }
+})
+
+/** @throws UsageError */
+function toWork([command = 'status', ...rest]: string[], isConfirmed: boolean): (target: Target) => Promise<number> {
+  if (rest.length > 0) throw new UsageError(`unexpected argument ${JSON.stringify(rest[0])}; --help shows the usage`)
+  if (isConfirmed && command !== 'accept-loss') throw new UsageError('only the command accept-loss has the flag --yes')
+  switch (command) {
+    case 'status':
+      return async (target) => {
+        await printStatus(target)
+        return 0
+      }
+    case 'accept-loss':
+      return (target) => acceptLoss(target, isConfirmed)
+    default:
+      throw new UsageError(`unknown command ${JSON.stringify(command)}; --help lists the commands`)
+  }
+}
+
+/** @throws UsageError */
+function loadTarget(port: string): Target {
+  const source = { args: [], env: environmentAt(toEdgePort(port), process.env) }
+  const { NATS_URL: servers, REPORTING_URL: reporting, WRITE_TOKEN: token } = loadSettings(shape, source)
+  return { servers, reporting, token }
+}

@@ -1,0 +1,116 @@
+import { request } from 'undici'
+import { PositionConflict } from '../../shared/contracts/event-batch.ts'
+import { LostViews } from '../../shared/contracts/lost-views.ts'
+import { type LogPosition, Position, toLogPosition, toPosition } from '../../shared/contracts/position.ts'
+import { Readiness } from '../../shared/contracts/readiness.ts'
+import { Problem } from '../../shared/contracts/status.ts'
+import type { LogExtent, SequenceRange } from '../../shared/event-log/extent.ts'
+import { readStreamStatus, type StreamStatus } from '../../shared/event-log/stream-status.ts'
+import { connectToNats, withoutCredentials } from '../../shared/nats/connect.ts'
+import { openJetStreamManager } from '../../shared/nats/jetstream.ts'
+import { toLine } from '../../shared/runtime/printable.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
+import { probe } from '../doctor/probe.ts'
+
+const CONNECT_TIMEOUT_MS = 2_000
+const POST_TIMEOUT_MS = 30_000
+const MAX_TEXT = 500
+
+/** The command cannot do its work. The message is safe to print, and says what to do. */
+export class CountsError extends Error {
+  override name = 'CountsError'
+}
+
+export type Target = { servers: string[]; reporting: string[]; token: string | undefined }
+
+/** An instance of reporting; `readiness` is undefined if it did not respond. */
+export type Instance = { origin: string; readiness: Readiness | undefined }
+
+export function readInstances({ reporting }: Target): Promise<Instance[]> {
+  return Promise.all(
+    reporting.map(async (origin) => {
+      const { json } = await probe(origin, '/readyz')
+      return { origin, readiness: Readiness.safeParse(json).data }
+    }),
+  )
+}
+
+/**
+ * The instance to call, after verifying that all instances count into one store.
+ * @throws CountsError
+ */
+export async function findReporting(target: Target): Promise<string> {
+  const up = (await readInstances(target)).filter(({ readiness }) => readiness)
+  const stores = new Set(up.flatMap(({ readiness }) => readiness?.counting?.store ?? []))
+  const [first] = up
+  if (!first) throw new CountsError(`reporting is not reachable at ${target.reporting.join(', ')}`)
+  if (stores.size < 2) return first.origin
+  throw new CountsError(
+    `the instances of reporting count into ${stores.size} different stores: run only one, or set the same DATABASE_URL for all of them`,
+  )
+}
+
+/** The position of the counts; undefined before the first batch. @throws CountsError */
+export async function readPosition(origin: string): Promise<LogPosition | undefined> {
+  const { json, text } = await probe(origin, '/events/position')
+  const position = Position.nullable().safeParse(json)
+  if (!position.success) throw new CountsError(`reporting at ${origin} does not return a position: ${short(text)}`)
+  return position.data ? toLogPosition(position.data) : undefined
+}
+
+/** The views that the log acknowledged and lost; undefined if reporting does not say. */
+export async function readLostViews(origin: string): Promise<number | undefined> {
+  const { json } = await probe(origin, '/events/lost')
+  return LostViews.safeParse(json).data?.views
+}
+
+/** @returns undefined if the stream does not exist. @throws CountsError */
+export async function readLog({ servers }: Target): Promise<StreamStatus | undefined> {
+  try {
+    await using stack = new AsyncDisposableStack()
+    const connection = await connectToNats({ servers, name: 'counts', timeoutMs: CONNECT_TIMEOUT_MS })
+    stack.defer(() => connection.close())
+    return await readStreamStatus(await openJetStreamManager({ connection: () => connection }))
+  } catch (error) {
+    const names = servers.map(withoutCredentials).join(',')
+    throw new CountsError(`the log is not available: ${names} (${short(toReason(error))}); see npm run doctor`)
+  }
+}
+
+type Skip = { position: LogPosition | undefined; extent: LogExtent; missing: SequenceRange }
+
+/**
+ * Moves the position of the counts past the missing messages, unless it has changed.
+ * @throws CountsError
+ */
+export async function skipMissing(origin: string, token: string | undefined, skip: Skip): Promise<void> {
+  const { position, missing, extent } = skip
+  const { incarnation, first, last } = extent
+  const leaving = position && position.incarnation !== incarnation ? { leaving: toPosition(position) } : {}
+  const range = { stream: incarnation, after: missing.from - 1, through: missing.to, views: [] }
+  const { status, text } = await post(origin, token, { ...range, first, end: last, ...leaving })
+  if (status === 200) return
+  const body: unknown = await Promise.try(() => JSON.parse(text)).catch(() => undefined)
+  if (PositionConflict.safeParse(body).success) {
+    throw new CountsError('nothing was changed, because counting has moved on: run the command again')
+  }
+  const hint = status === 401 ? '; set WRITE_TOKEN to the token of reporting' : ''
+  throw new CountsError(
+    `reporting at ${origin} returned ${status} ${Problem.safeParse(body).data?.status ?? ''}${hint}`,
+  )
+}
+
+async function post(origin: string, token: string | undefined, batch: object) {
+  const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) }
+  try {
+    const signal = AbortSignal.timeout(POST_TIMEOUT_MS)
+    const response = await request(`${origin}/events`, { method: 'POST', headers, signal, body: JSON.stringify(batch) })
+    return { status: response.statusCode, text: await response.body.text() }
+  } catch (error) {
+    throw new CountsError(`reporting at ${origin} did not respond (${short(toReason(error))}): run npm run counts`)
+  }
+}
+
+function short(text: string): string {
+  return toLine(text, MAX_TEXT)
+}
