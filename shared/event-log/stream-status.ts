@@ -1,4 +1,4 @@
-import { type JetStreamManager, millis } from 'nats'
+import { type JetStreamManager, millis, type StreamInfo } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { nextMessage } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
@@ -14,6 +14,7 @@ export type StreamStatus = {
   since: Date | undefined
   /** How long messages are kept; undefined: forever. */
   maxAgeMs: number | undefined
+  info: StreamInfo
 }
 
 /** The state of the stream, or undefined if there is none. Read-only. */
@@ -27,6 +28,7 @@ export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamSta
     bytes: state.bytes,
     since: state.messages > 0 ? new Date(state.first_ts) : undefined,
     maxAgeMs: config.max_age > 0 ? millis(config.max_age) : undefined,
+    info: stream,
   }
 }
 
