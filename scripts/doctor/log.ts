@@ -43,7 +43,7 @@ export async function* checkNats({ servers, plays, reporting, maxAgeMs, replicas
     const jsm = await openJetStreamManager({ connection: () => connection })
     const { version = 'unknown', cluster } = connection.info ?? {}
     const up = ok('nats', `${connection.getServer()} (nats-server ${version}) is up`)
-    const stream = await readStreamStatus(jsm).catch((error) => {
+    const stream = await readStreamStatus(jsm).catch((error): 'no leader' => {
       if (cluster && isTemporary(error)) return 'no leader'
       throw error
     })

@@ -6,6 +6,7 @@ import { eventsReplicas, natsUrl } from '../../shared/nats/settings.ts'
 import { dataDir, loadSettings } from '../../shared/runtime/settings.ts'
 import { pinnedNode } from '../../shared/runtime/version.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
+import { clusterEnvironment } from '../start/cluster.ts'
 import { environmentAt, needsEmbedded } from '../start/plan.ts'
 import { checkConsul } from './consul.ts'
 import { type Finding, ok, plural, toText, warn } from './finding.ts'
@@ -25,7 +26,7 @@ const shape = {
 }
 const urlShape = Object.fromEntries(serviceEntries.map((service) => [service.urlSetting, urlsOf(service)]))
 
-const usage = `Usage: npm run doctor [-- --port N]
+const usage = `Usage: npm run doctor [-- --port N] [-- --cluster]
 
 Checks the running system without changing it, and prints one line per check, with a fix for each problem. FAIL: something
 is broken, and the exit status is 1. warn: everything works, but something needs attention. Settings: those of the
@@ -33,10 +34,13 @@ services (see .env.example), and
 
   PLAY_URL   URLs of play, separated by commas (default: http://127.0.0.1:${services.play.port})
 
-  --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount`
+  --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
+  --cluster  check the three NATS servers of npm start -- --cluster`
 
-await runCommand({ name: 'npm run doctor', usage, options: edgePortOption, dotEnv: true }, async ({ port }) => {
-  const { findings, isNothingRunning } = await examine(toEdgePort(port))
+const options = { ...edgePortOption, cluster: { type: 'boolean', default: false } } as const
+
+await runCommand({ name: 'npm run doctor', usage, options, dotEnv: true }, async ({ port, cluster }) => {
+  const { findings, isNothingRunning } = await examine(toEdgePort(port), cluster)
   const failures = findings.filter(({ severity }) => severity === 'FAIL').length
   const summary = failures === 0 ? 'No problems found.' : `${plural(failures, 'problem')}.`
   const hint = isNothingRunning ? ' Nothing is running: `npm start` starts everything.' : ''
@@ -47,8 +51,9 @@ await runCommand({ name: 'npm run doctor', usage, options: edgePortOption, dotEn
 setTimeout(() => process.exit(), 100).unref()
 
 /** @throws UsageError */
-async function examine(edgePort: number) {
-  const source = { args: [], env: environmentAt(edgePort, process.env) }
+async function examine(edgePort: number, isCluster: boolean) {
+  const own = isCluster ? clusterEnvironment(edgePort, process.env) : {}
+  const source = { args: [], env: { ...environmentAt(edgePort, process.env), ...own } }
   const urls = loadSettings(urlShape, source)
   const settings = loadSettings(shape, source)
   const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings

@@ -1,6 +1,5 @@
-import type { PeerInfo, StreamInfo } from 'nats'
 import { hasCode, type JetStreamManager, STREAM_NOT_FOUND } from '../../shared/nats/jetstream.ts'
-import { describeOutage, isOnline } from '../../shared/nats/quorum.ts'
+import { describeOutage, isOnline, type PeerInfo, type StreamInfo } from '../../shared/nats/quorum.ts'
 import { isAtLeast, REPLICATING_VERSION } from '../../shared/nats/server-version.ts'
 import { type Finding, fail, plural, warn } from './finding.ts'
 

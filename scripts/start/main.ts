@@ -5,6 +5,7 @@ import { USAGE_STATUS } from '../../shared/runtime/command-line.ts'
 import { PRETTY } from '../../shared/runtime/log.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
+import { withCluster } from './cluster.ts'
 import { isFree } from './free-port.ts'
 import { greeting } from './greeting.ts'
 import { makePlan, type Plan, PlanError } from './plan.ts'
@@ -16,20 +17,24 @@ const SECOND_SIGNAL_AFTER_MS = 500
 
 const NAME = 'npm start'
 
-const usage = `Usage: npm start [-- --port N] [-- --consul]
+const usage = `Usage: npm start [-- --port N] [-- --consul] [-- --cluster]
 
 Starts everything: the processes of the Procfile if NATS_URL is set or nats-server is installed; otherwise one process,
 with the event log in a file. Settings: see .env.example.
 
   --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
   --consul   also start a Consul agent in development mode, through which the services find each other, and a second
-             metadata instance (npm run start:consul)`
+             metadata instance (npm run start:consul)
+  --cluster  run three NATS servers as a cluster, with EVENTS_REPLICAS=3; needs nats-server 2.10 or later`
 
-const options = { ...edgePortOption, consul: { type: 'boolean', default: false } } as const
+const flag = { type: 'boolean', default: false } as const
+const options = { ...edgePortOption, consul: flag, cluster: flag }
 
-await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, consul }) => {
+await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, consul, cluster }) => {
   try {
-    const plan = makePlan(toEdgePort(port), process.env, consul)
+    const edgePort = toEdgePort(port)
+    const makeOwnPlan = () => makePlan(edgePort, process.env, consul)
+    const plan = cluster ? withCluster(makeOwnPlan, edgePort, process.env) : makeOwnPlan()
     await assertFree(plan.ports)
     say(`starting ${plan.intro}`)
     return await run(plan)
@@ -113,7 +118,7 @@ function createPrinter(): (name: string, line: string) => void {
   const pretty = prettyFactory({ ...PRETTY, colorize: process.stdout.isTTY })
   return (name, line) => {
     // Both servers log verbosely at startup.
-    if (name === 'nats' && line.includes('[INF]')) return
+    if (name.startsWith('nats') && line.includes('[INF]')) return
     if (name === 'consul' && !/\[(WARN|ERROR)\]/.test(line)) return
     if (!line.startsWith('{')) process.stdout.write(`${name}: ${line}\n`)
     else process.stdout.write(process.stdout.isTTY ? pretty(line) : `${line}\n`)

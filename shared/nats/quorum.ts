@@ -1,4 +1,6 @@
-import { millis, type PeerInfo, type StreamInfo } from 'nats'
+import { type ClusterInfo, millis, type PeerInfo } from 'nats'
+
+export type { PeerInfo, StreamInfo } from 'nats'
 
 /** A leader hears from each of its replicas at least every second. It gives up its role only after 10 s of silence. */
 const SILENT_MS = 2_000
@@ -8,14 +10,17 @@ export class NoLeaderError extends Error {
   override name = 'NoLeaderError'
 }
 
+/** The state of a stream. A server without a cluster has no cluster info. */
+type Clustered = { cluster?: ClusterInfo | undefined }
+
 /** @throws NoLeaderError */
-export function assertLed<Info extends Pick<StreamInfo, 'cluster'>>(info: Info, what: string): Info {
+export function assertLed<Info extends Clustered>(info: Info, what: string): Info {
   if (info.cluster && !info.cluster.leader) throw new NoLeaderError(`${what} has no leader`)
   return info
 }
 
 /** The number of replicas that respond to the leader, including the leader itself. */
-export function countOnline({ cluster }: Pick<StreamInfo, 'cluster'>): number {
+export function countOnline({ cluster }: Clustered): number {
   if (!cluster) return 1
   return cluster.leader ? 1 + (cluster.replicas ?? []).filter(isOnline).length : 0
 }
@@ -24,7 +29,7 @@ export function countOnline({ cluster }: Pick<StreamInfo, 'cluster'>): number {
  * Why a stream or bucket stores no messages, or undefined if it does. A leader that has lost its majority still
  * responds to everything except appends.
  */
-export function describeOutage({ cluster }: Pick<StreamInfo, 'cluster'>, what: string): string | undefined {
+export function describeOutage({ cluster }: Clustered, what: string): string | undefined {
   if (!cluster) return undefined
   if (!cluster.leader) return `${what} has no leader`
   const online = countOnline({ cluster })
