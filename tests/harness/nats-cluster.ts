@@ -8,6 +8,9 @@ import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
+/** A suspended server accepts connections but does not respond. */
+const CONNECT_TIMEOUT_MS = 500
+
 export type ClusterServer = {
   name: string
   signal: Child['signal']
@@ -50,7 +53,7 @@ export async function startNatsCluster(): Promise<NatsCluster> {
   }
   const url = ports.map((port) => `nats://127.0.0.1:${port}`).join(',')
   async function use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result> {
-    const connection = await connect({ servers: url.split(',') })
+    const connection = await connect({ servers: url.split(','), timeout: CONNECT_TIMEOUT_MS })
     try {
       return await work(connection)
     } finally {

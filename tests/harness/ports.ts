@@ -19,7 +19,7 @@ export function freePortRange(): Promise<number> {
   const commands = ['Procfile', 'Procfile.consul', 'Procfile.cluster'].flatMap((file) =>
     parseProcfile(readFileSync(file, 'utf8')),
   )
-  return freePortWith(commands.flatMap(portsOf).map((port) => port - services.play.port))
+  return freePortWith([...new Set(commands.flatMap(portsOf))].map((port) => port - services.play.port))
 }
 
 /** The port of a service whose edge listens on `edgePort`: all ports shift by the same amount. */
