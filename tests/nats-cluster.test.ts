@@ -12,6 +12,7 @@ import { type ClusterServer, type NatsCluster, startNatsCluster } from './harnes
 import { natsVersion } from './harness/nats-server.ts'
 import { expectCounted, startPlayers, sum } from './harness/players.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
+import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 const MAX_PLAY_MS = 1_000
@@ -174,6 +175,20 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
     })
     expect(LostViews.parse(await getJson(`${system.reporting.url}/events/lost`)).views).toBe(0)
     expect(await metric(system.reporting.url, /^duplicate_views_total /)).toBe(0)
+  })
+
+  test('of two queue-listeners with different EVENTS_REPLICAS, the last one applies, and the other one reports it', async () => {
+    const settings = { ...system.env, EVENTS_REPLICAS: '2' }
+    await using _ = await startService('queue-listener', settings)
+    const problem = 'EVENTS_REPLICAS is 3, but EVENTS has 2 replicas: set the same EVENTS_REPLICAS for all services'
+    await eventually(async () => expect((await readinessOf(system.listener.url)).problems?.nats).toContain(problem))
+    expect(await getJson(`${system.play.url}/status`)).toMatchObject({
+      parts: { 'queue-listener': { problem: expect.stringContaining(problem) } },
+    })
+    // Each of them checks the stream every second.
+    await sleep(2_500)
+    expect((await infoOf(STREAM)).config.num_replicas).toBe(2)
+    expect(system.listener.lines().filter((line) => line.includes(problem))).toHaveLength(1)
   })
 
   async function runDoctor(): Promise<string> {
