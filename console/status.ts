@@ -49,7 +49,7 @@ function isMissing(part: ComponentStatus | undefined): boolean {
 }
 
 function toComponents(
-  { dependencies, circuits = {} }: Readiness,
+  { dependencies, circuits = {}, problems = {} }: Readiness,
   others: Record<string, ComponentStatus>,
 ): SystemStatus['parts'] {
   // The log is one component, whether it is in NATS or, in embedded mode, in a file.
@@ -59,6 +59,8 @@ function toComponents(
     ...Object.fromEntries(Object.entries(states).map(([name, state]) => [name, { state }])),
     ...others,
   }
+  const { nats: problem } = problems
+  if (parts.events && problem) parts.events.problem = problem
   return Object.fromEntries(
     Object.entries(parts).map(([name, status]) => {
       const circuit = circuits[name]
@@ -75,11 +77,13 @@ function toService(instances: InstanceReadiness[]): ComponentStatus {
   const readinesses = instances.flatMap(({ readiness }) => readiness ?? [])
   const countings = readinesses.flatMap((readiness) => readiness.counting ?? [])
   const counting = countings.find(({ state }) => state !== 'current') ?? countings[0]
+  const [problem] = readinesses.flatMap(({ problems = {} }) => Object.values(problems))
   const forwarding = readinesses.flatMap((readiness) => readiness.forwarding ?? [])
   const reason = forwarding.find((each) => each.reason)?.reason
   return {
     state: states.size > 1 ? 'degraded' : state,
     ...(counting && { counting }),
+    ...(problem && { problem }),
     ...(forwarding.length > 0 && {
       waiting: Math.max(...forwarding.map(({ waiting }) => waiting)),
       stalled: forwarding.some((each) => each.state === 'stalled'),

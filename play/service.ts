@@ -16,7 +16,7 @@ import { eventsMaxAge } from '../shared/event-log/settings.ts'
 import { warnIfUnprotected, writeToken } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
-import { natsUrl } from '../shared/nats/settings.ts'
+import { eventsReplicas, natsUrl } from '../shared/nats/settings.ts'
 import { UsageError } from '../shared/runtime/command-line.ts'
 import { dataDir, duration, optionalFlag, optionalOrigins } from '../shared/runtime/settings.ts'
 import { choosePort } from '../shared/service/listen.ts'
@@ -58,6 +58,7 @@ const processSettings = {
   NATS_URL: natsUrl,
   DATA_DIR: dataDir,
   EVENTS_MAX_AGE: eventsMaxAge,
+  EVENTS_REPLICAS: eventsReplicas,
   APPEND_TIMEOUT: duration(
     `${APPEND_TIMEOUT_MS}ms`,
     'How long a play waits for the log before its view goes to the outbox; at least twice the round trip to NATS',
@@ -112,6 +113,7 @@ export async function startPlay(
   health.watch(eventLog.name, {
     state: eventLog.state,
     reason: eventLog.reason,
+    problem: eventLog.problem,
     required: () => outbox?.state() !== 'up',
   })
   if (outbox) health.watch('outbox', { state: outbox.state, required: false })
@@ -176,7 +178,8 @@ export const play = {
   settings: processSettings,
   async start(service: Service, settings: ServiceSettings<typeof processSettings>, replaced?: Partial<Strategies>) {
     const { log, resources } = service
-    const { NATS_URL, HOST, DATA_DIR, EVENTS_MAX_AGE: maxAgeMs, APPEND_TIMEOUT: appendTimeoutMs } = settings
+    const { NATS_URL, HOST, DATA_DIR, EVENTS_REPLICAS: replicas } = settings
+    const { EVENTS_MAX_AGE: maxAgeMs, APPEND_TIMEOUT: appendTimeoutMs } = settings
     if (settings.REUSE_PORT) {
       if (settings.PORT === 0) throw new UsageError('PORT is "0": with REUSE_PORT, it must be the port to share')
       exposeProcess(service.metrics)
@@ -184,7 +187,7 @@ export const play = {
     exposeMaxAge(service.metrics, maxAgeMs)
     const PORT = await choosePort(settings.PORT, HOST)
     const nats = resources.use(openNatsLink({ servers: NATS_URL, ...service }))
-    const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs }))
+    const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs, replicas }))
     const outboxFiles = createOutboxFiles({ directory: DATA_DIR, log })
     const outbox = resources.use(createOutbox(`of port ${PORT} in ${DATA_DIR}`, () => outboxFiles.claim(PORT)))
     const invalidations = createNatsInvalidations(nats)

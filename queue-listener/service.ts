@@ -6,13 +6,14 @@ import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
 import { privateToken, warnIfUnprotected, writeSettings } from '../shared/http/write-token.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
-import { natsUrl } from '../shared/nats/settings.ts'
+import { eventsReplicas, natsUrl } from '../shared/nats/settings.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
 import { createQueueListenerApp } from './app.ts'
 import { forward } from './forward.ts'
 import { createProgress } from './progress.ts'
+import { exposeReplicas } from './replica-metrics.ts'
 import { createReportingClient } from './reporting-client.ts'
 import { watchForStall } from './stall.ts'
 import { createStoreCheck } from './store-check.ts'
@@ -21,7 +22,7 @@ import { createSuspension } from './suspension.ts'
 const COLD_START_MS = 5_000
 
 const own = { ...writeSettings, REPORTING_URL: urlsOf(services.reporting) }
-const processSettings = { ...own, NATS_URL: natsUrl, EVENTS_MAX_AGE: eventsMaxAge }
+const processSettings = { ...own, NATS_URL: natsUrl, EVENTS_MAX_AGE: eventsMaxAge, EVENTS_REPLICAS: eventsReplicas }
 
 /** Starts forwarding a log to reporting. */
 export async function startQueueListener(
@@ -37,8 +38,10 @@ export async function startQueueListener(
   const client = resources.use(createServiceClient({ name, instances: known }))
   const stores = createStoreCheck({ known, client })
   const countingClient = resources.use(createServiceClient({ name, instances: stores.instances, token }))
-  health.watch(eventLog.name, { state: eventLog.state, reason: eventLog.reason, required: true })
+  const { name: logName, state, reason, problem } = eventLog
+  health.watch(logName, { state, reason, problem, required: true })
   health.watch(name, { state: client.state, required: true })
+  exposeReplicas(metrics, eventLog)
   const { deadLetters } = eventLog
   const app = createQueueListenerApp({ ...service, deadLetters, writeToken: privateToken(settings) })
   const address = await serve(app, service, settings)
@@ -64,10 +67,9 @@ export const queueListener = {
   settings: processSettings,
   async start(service: Service, settings: ServiceSettings<typeof processSettings>) {
     const { log, resources } = service
-    const nats = resources.use(openNatsLink({ servers: settings.NATS_URL, ...service }))
-    const eventLog = resources.use(
-      createJetStreamEventLog({ nats, log, maxAgeMs: settings.EVENTS_MAX_AGE, isOwner: true }),
-    )
+    const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
+    const nats = resources.use(openNatsLink({ servers, ...service }))
+    const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs, replicas, isOwner: true }))
     return startQueueListener(service, settings, { eventLog })
   },
 }

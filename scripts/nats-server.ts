@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { isAtLeast } from '../shared/nats/server-version.ts'
 
 /** The version of a nats-server executable, such as `2.9.10`, or undefined if it cannot run. */
 export function natsServerVersion(program = 'nats-server'): string | undefined {
@@ -8,6 +9,5 @@ export function natsServerVersion(program = 'nats-server'): string | undefined {
 
 /** nats-server before 2.10 rejects `sync_interval: always`. */
 export function canFlushAlways(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  return major > 2 || (major === 2 && minor >= 10)
+  return isAtLeast(version, '2.10')
 }

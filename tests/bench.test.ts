@@ -47,6 +47,14 @@ describe('npm run bench', { timeout: 60_000 }, () => {
     expect(lines.join('\n')).toMatch(live)
   })
 
+  test.skipIf(!natsVersion)('--disk prints the bytes of disk per view', async () => {
+    const { status, lines } = await bench('--disk', '--seconds', '1', '--connections', '2')
+    expect(status, lines.join('\n')).toBe(0)
+    expect(lines.at(-1)).toMatch(
+      /^ +2 connections: +[\d,]+ views, +[\d.]+ per message: +\d+ bytes of disk per view \(\d+ /,
+    )
+  })
+
   test.skipIf(!natsVersion)('replaces only the selected strategies of play', async () => {
     await using system = await startSystem()
     const samples = {

@@ -2,16 +2,35 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { LostViews } from '../shared/contracts/lost-views.ts'
 import { DEAD_LETTERS, STREAM, VIEWS } from '../shared/event-log/stream.ts'
+import { isAtLeast, REPLICATING_VERSION } from '../shared/nats/server-version.ts'
+import { startChild } from './harness/child.ts'
+import { readinessOf } from './harness/counting.ts'
 import { eventually } from './harness/eventually.ts'
 import { startNatsCluster } from './harness/nats-cluster.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { expectCounted, startPlayers, sum } from './harness/players.ts'
 import { getJson, metric } from './harness/plays.ts'
 import { createRandom } from './harness/random.ts'
-import { startSystem } from './harness/system.ts'
+import { type System, startSystem } from './harness/system.ts'
 
 const seed = Number(process.env.CHAOS_SEED || 1)
 const FAULTS = 4
+
+/** A server that may lose what it acknowledged is used, and reported as an error. */
+async function expectProblem({ play, listener, env }: System): Promise<void> {
+  if (!natsVersion || isAtLeast(natsVersion, REPLICATING_VERSION)) return
+  const problem = `EVENTS has 3 replicas, but with nats-server ${natsVersion} it may lose what it acknowledged: upgrade`
+  for (const { url, lines } of [play, listener]) {
+    await eventually(async () => expect((await readinessOf(url)).problems?.nats).toContain(problem))
+    expect(lines().filter((line) => line.includes('"level":50') && line.includes(problem))).toHaveLength(1)
+  }
+  expect(await getJson(`${play.url}/status`)).toMatchObject({
+    parts: { events: { problem: expect.stringContaining(problem) } },
+  })
+  await using doctor = startChild(process.execPath, ['scripts/doctor/main.ts'], { env: { ...env, PLAY_URL: play.url } })
+  expect(await doctor.ended).toBe(1)
+  expect(doctor.lines.join('\n')).toMatch(/^FAIL +log +EVENTS has 3 replicas, but nats-server /m)
+}
 
 describe.skipIf(!natsVersion)('on a replicated cluster of NATS servers', () => {
   test(`every play with a 200 is counted once, even if the stream loses its quorum (CHAOS_SEED=${seed})`, {
@@ -29,9 +48,10 @@ describe.skipIf(!natsVersion)('on a replicated cluster of NATS servers', () => {
         ),
       30_000,
     )
-    await using system = await startSystem({ NATS_URL: nats.url })
+    await using system = await startSystem({ NATS_URL: nats.url, EVENTS_REPLICAS: '3' })
     const { play, reporting } = system
     await eventually(async () => expect((await fetch(`${play.url}/readyz`)).ok).toBe(true), 20_000)
+    await expectProblem(system)
     const players = startPlayers(play.url, { count: 8, seed })
     const random = createRandom(seed)
     for (let fault = 0; fault < FAULTS; fault += 1) {

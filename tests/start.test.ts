@@ -1,10 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { isFree } from '../scripts/start/free-port.ts'
 import type { ServiceName } from '../services.ts'
+import { isAtLeast, REPLICATING_VERSION } from '../shared/nats/server-version.ts'
 import { toOrigin } from '../shared/runtime/origin.ts'
 import { type Child, startChild } from './harness/child.ts'
 import { hasConsul } from './harness/consul-agent.ts'
@@ -12,10 +14,12 @@ import { serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion, pathWithNats, startNatsServer } from './harness/nats-server.ts'
 import { expectCounted, startPlayers, sum } from './harness/players.ts'
-import { getJson, play, views } from './harness/plays.ts'
+import { getJson, metric, play, views } from './harness/plays.ts'
 import { freePortRange, portNextTo } from './harness/ports.ts'
 import { metricOfAll, metricsOfEach } from './harness/shared-port.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
+
+const isReplicating = natsVersion !== undefined && isAtLeast(natsVersion, REPLICATING_VERSION)
 
 /** The difference between the ports of NATS and play. */
 const NATS_OFFSET = 4222 - 8080
@@ -66,6 +70,34 @@ describe('npm start', { timeout: 60_000 }, () => {
       await expect(play(urlOf('play'), '456', '8')).rejects.toThrow()
     },
   )
+
+  test.runIf(isReplicating)('--cluster starts three NATS servers, which replicate the log', async () => {
+    await using child = start({}, ['--cluster'])
+    await says(child, /^npm start: starting one process per service, .* as a cluster of 3 servers$/)
+    await says(child, /^Try: curl/)
+    await expectCountedPlays()
+    const replicas = () => metric(urlOf('queue-listener'), /^event_log_replicas{kind="online"} /)
+    await eventually(async () => expect(await replicas()).toBe(3))
+    expect((await readdir(directory.path)).filter((name) => name.startsWith('nats'))).toEqual([
+      'nats-1',
+      'nats-2',
+      'nats-3',
+    ])
+    await child.signal('SIGINT')
+    expect(await child.ended).toBe(0)
+  })
+
+  test('--cluster without servers that can form a safe cluster is refused with status 2', async () => {
+    const refused = async (env: Record<string, string>, reason: RegExp) => {
+      await using child = start(env, ['--cluster'])
+      await says(child, reason)
+      expect(await child.ended).toBe(2)
+    }
+    await refused({ PATH: '' }, /^npm start: --cluster needs nats-server 2\.10 or later, but .* is not on the PATH$/)
+    await refused({ NATS_URL: 'nats://127.0.0.1:4222' }, /^npm start: --cluster starts its own .*: unset NATS_URL$/)
+    if (!natsVersion || isReplicating) return
+    await refused({}, new RegExp(`^npm start: --cluster needs .*, but nats-server on the PATH is ${natsVersion}$`))
+  })
 
   test.each([
     { mode: 'with nats-server', path: pathWithNats, skip: !natsVersion },

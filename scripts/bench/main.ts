@@ -3,6 +3,7 @@ import { natsVersion } from '../../tests/harness/nats-server.ts'
 import { runCommand } from '../command.ts'
 import { canFlushAlways } from '../nats-server.ts'
 import { expectAllCounted } from './counted.ts'
+import { measureDisk } from './disk.ts'
 import { measureLive } from './live.ts'
 import { loadGenerator } from './load.ts'
 import { measure } from './measure.ts'
@@ -23,6 +24,7 @@ Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs n
   --connections N  numbers of connections, separated by commas (default: 1,32,128,512)
   --seconds N      duration of a round (default: 5)
   --rounds N       rounds per figure; the table shows their median (default: 3)
+  --disk           instead, measure the bytes of disk per view for each number of connections
   --no-replay      skip the replay of a log and the memory use of counts
   --no-live        skip the cost of 1,000 subscribers to live counts
 
@@ -36,6 +38,7 @@ const options = {
   naive: { type: 'boolean', default: false },
   observed: { type: 'boolean', default: false },
   gin: { type: 'boolean', default: false },
+  disk: { type: 'boolean', default: false },
   replay: { type: 'boolean', default: true },
   live: { type: 'boolean', default: true },
   plays: { type: 'string', default: '1' },
@@ -56,6 +59,10 @@ await runCommand({ name: 'npm run bench', usage, options }, async (values) => {
     )
   if (values.fsync && !canFlushAlways(natsVersion)) {
     throw new UsageError(`nats-server ${natsVersion} cannot flush every append; 2.10 and later can`)
+  }
+  if (values.disk) {
+    for await (const line of measureDisk({ connections, seconds })) print(line)
+    return
   }
   print(`Load by ${loadGenerator}; nats-server ${natsVersion}${values.fsync ? ', every append flushed to disk' : ''}; \
 median of ${rounds} rounds of ${seconds} s; Node ${process.versions.node}\n`)

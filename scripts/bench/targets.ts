@@ -95,7 +95,8 @@ function pidsOf({ reporting, listener, nats }: System, plays: ServiceProcess[]):
   }
 }
 
-async function seed(system: System): Promise<void> {
+/** Adds the assets that the load plays. */
+export async function seed(system: System): Promise<void> {
   const summary = 'A summary of one or two sentences, about as long as the summary of a film usually is.'
   for (let n = 0; n < ASSETS; n += 1) {
     const id = `bench-${n}`

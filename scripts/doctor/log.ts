@@ -1,3 +1,4 @@
+import { services } from '../../services.ts'
 import { LostViews } from '../../shared/contracts/lost-views.ts'
 import { type LogPosition, Position, toLogPosition } from '../../shared/contracts/position.ts'
 import { missingAfter } from '../../shared/event-log/extent.ts'
@@ -8,10 +9,16 @@ import {
   type StreamStatus,
 } from '../../shared/event-log/stream-status.ts'
 import { connectToNats, withoutCredentials } from '../../shared/nats/connect.ts'
-import { isWithoutJetStream, type JetStreamManager, openJetStreamManager } from '../../shared/nats/jetstream.ts'
+import {
+  isTemporary,
+  isWithoutJetStream,
+  type JetStreamManager,
+  openJetStreamManager,
+} from '../../shared/nats/jetstream.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, fail, ok, plural, warn } from './finding.ts'
 import { probe, type Samples, sampleTwice, toMetric } from './probe.ts'
+import { checkBuckets, diagnoseReplication, START_SERVERS } from './replicas.ts'
 
 /** An uncounted message of this age is stuck. An interrupted batch is retried sooner. */
 const STUCK_S = 3
@@ -19,19 +26,34 @@ const LATE_S = 10
 /** Maximum number of gaps to print. */
 const MAX_GAPS = 5
 
-type Options = { servers: string[]; plays: string[]; reporting: string[]; maxAgeMs: number | undefined }
+type Options = {
+  servers: string[]
+  plays: string[]
+  reporting: string[]
+  maxAgeMs: number | undefined
+  /** EVENTS_REPLICAS. */
+  replicas: number | undefined
+}
 
 /** Checks NATS, the log, and how far reporting has counted it. Read-only. */
-export async function* checkNats({ servers, plays, reporting, maxAgeMs }: Options): AsyncGenerator<Finding> {
+export async function* checkNats({ servers, plays, reporting, maxAgeMs, replicas }: Options): AsyncGenerator<Finding> {
   try {
     using stack = new DisposableStack()
     const connection = await connectToNats({ servers, name: 'doctor', timeoutMs: 1_000 })
     stack.defer(() => void connection.close())
     const jsm = await openJetStreamManager({ connection: () => connection })
-    const stream = await readStreamStatus(jsm)
-    yield ok('nats', `${connection.getServer()} (nats-server ${connection.info?.version}) is up`)
+    const { version = 'unknown', cluster } = connection.info ?? {}
+    const up = ok('nats', `${connection.getServer()} (nats-server ${version}) is up`)
+    const stream = await readStreamStatus(jsm).catch((error): 'no leader' => {
+      if (cluster && isTemporary(error)) return 'no leader'
+      throw error
+    })
+    yield up
+    if (stream === 'no leader') return yield fail('log', `no leader of the stream EVENTS responds: ${START_SERVERS}`)
     if (!stream) return yield ok('log', 'the stream EVENTS does not exist yet: nothing has been played')
     yield* diagnoseStream(stream, maxAgeMs)
+    yield* diagnoseReplication(stream.info, { name: 'log', version, wanted: replicas })
+    yield* checkBuckets(jsm, [services.metadata, services.cdnurl], { version, wanted: replicas })
     yield* checkMaxAges(plays, stream)
     const { count, lastReason = 'unknown' } = await readDeadLetterStatus({ connection: () => connection })
     yield* diagnoseDeadLetters(count, ` in events.rejected, the last one because: ${lastReason}`)

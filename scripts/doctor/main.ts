@@ -2,10 +2,11 @@ import { statfs } from 'node:fs/promises'
 import { type ServiceEntry, serviceEntries, services, urlsOf } from '../../services.ts'
 import { discoverySettings } from '../../shared/discovery/settings.ts'
 import { eventsMaxAge } from '../../shared/event-log/settings.ts'
-import { natsUrl } from '../../shared/nats/settings.ts'
+import { eventsReplicas, natsUrl } from '../../shared/nats/settings.ts'
 import { dataDir, loadSettings } from '../../shared/runtime/settings.ts'
 import { pinnedNode } from '../../shared/runtime/version.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
+import { clusterEnvironment } from '../start/cluster.ts'
 import { environmentAt, needsEmbedded } from '../start/plan.ts'
 import { checkConsul } from './consul.ts'
 import { type Finding, ok, plural, toText, warn } from './finding.ts'
@@ -16,10 +17,16 @@ import { diagnoseInstances, diagnoseReplicas, inspect } from './services.ts'
 /** Warn early, because NATS rejects appends before its disk is completely full. */
 const MIN_FREE_MIB = 1_024
 
-const shape = { NATS_URL: natsUrl, DATA_DIR: dataDir, EVENTS_MAX_AGE: eventsMaxAge, ...discoverySettings }
+const shape = {
+  NATS_URL: natsUrl,
+  DATA_DIR: dataDir,
+  EVENTS_MAX_AGE: eventsMaxAge,
+  EVENTS_REPLICAS: eventsReplicas,
+  ...discoverySettings,
+}
 const urlShape = Object.fromEntries(serviceEntries.map((service) => [service.urlSetting, urlsOf(service)]))
 
-const usage = `Usage: npm run doctor [-- --port N]
+const usage = `Usage: npm run doctor [-- --port N] [-- --cluster]
 
 Checks the running system without changing it, and prints one line per check, with a fix for each problem. FAIL: something
 is broken, and the exit status is 1. warn: everything works, but something needs attention. Settings: those of the
@@ -27,10 +34,13 @@ services (see .env.example), and
 
   PLAY_URL   URLs of play, separated by commas (default: http://127.0.0.1:${services.play.port})
 
-  --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount`
+  --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
+  --cluster  check the three NATS servers of npm start -- --cluster`
 
-await runCommand({ name: 'npm run doctor', usage, options: edgePortOption, dotEnv: true }, async ({ port }) => {
-  const { findings, isNothingRunning } = await examine(toEdgePort(port))
+const options = { ...edgePortOption, cluster: { type: 'boolean', default: false } } as const
+
+await runCommand({ name: 'npm run doctor', usage, options, dotEnv: true }, async ({ port, cluster }) => {
+  const { findings, isNothingRunning } = await examine(toEdgePort(port), cluster)
   const failures = findings.filter(({ severity }) => severity === 'FAIL').length
   const summary = failures === 0 ? 'No problems found.' : `${plural(failures, 'problem')}.`
   const hint = isNothingRunning ? ' Nothing is running: `npm start` starts everything.' : ''
@@ -41,11 +51,13 @@ await runCommand({ name: 'npm run doctor', usage, options: edgePortOption, dotEn
 setTimeout(() => process.exit(), 100).unref()
 
 /** @throws UsageError */
-async function examine(edgePort: number) {
-  const source = { args: [], env: environmentAt(edgePort, process.env) }
+async function examine(edgePort: number, isCluster: boolean) {
+  const own = isCluster ? clusterEnvironment(edgePort, process.env) : {}
+  const source = { args: [], env: { ...environmentAt(edgePort, process.env), ...own } }
   const urls = loadSettings(urlShape, source)
   const settings = loadSettings(shape, source)
-  const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, DATA_DIR, CONSUL_HTTP_ADDR } = settings
+  const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
+  const { DATA_DIR, CONSUL_HTTP_ADDR } = settings
   const registered = new Map<ServiceEntry, string[]>()
   const consul = await checkConsul(settings, registered)
   const originsOf = (service: ServiceEntry) => registered.get(service) ?? urls[service.urlSetting] ?? []
@@ -54,7 +66,7 @@ async function examine(edgePort: number) {
   // In parallel, so that multiple timeouts take no longer than one.
   const [inspected, nats, losses, metrics, outboxes, machine] = await Promise.all([
     Promise.all(serviceEntries.flatMap((service) => originsOf(service).map((origin) => inspect(service, origin)))),
-    Array.fromAsync(checkNats({ servers, plays, reporting, maxAgeMs })),
+    Array.fromAsync(checkNats({ servers, plays, reporting, maxAgeMs, replicas })),
     Array.fromAsync(checkLosses(reporting)),
     Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
     checkOutboxes(plays, DATA_DIR),
@@ -66,11 +78,11 @@ async function examine(edgePort: number) {
   const unset = warn('consul', 'the services use Consul: set CONSUL_HTTP_ADDR here too, so that it is checked')
   const discovery = uses('consul') && !CONSUL_HTTP_ADDR ? [unset] : consul
   const instances = diagnoseInstances(inspected, [...log, ...discovery])
-  const replicas = serviceEntries.flatMap((service) => [...diagnoseReplicas(service, inspected)])
+  const duplicates = serviceEntries.flatMap((service) => [...diagnoseReplicas(service, inspected)])
   const isNothingRunning = inspected.every(({ ready }) => ready.outcome === 'unreachable')
   // If nothing is running and `npm start` would use embedded mode, NATS is not needed.
   const neededLog = isNothingRunning && needsEmbedded(process.env) ? [] : log
-  const findings = [...instances, ...replicas, ...neededLog, ...losses, ...outboxes, ...discovery, ...machine]
+  const findings = [...instances, ...duplicates, ...neededLog, ...losses, ...outboxes, ...discovery, ...machine]
   return { findings, isNothingRunning }
 }
 

@@ -12,10 +12,30 @@ const Document = z.object({ info: z.object({ title: z.string(), version: z.strin
 export async function inspect(service: ServiceEntry, origin: string) {
   const get = (path: string) => probe(origin, path)
   const [ready, document, metrics] = await Promise.all([get('/readyz'), get('/openapi.json'), get('/metrics')])
-  const { status, dependencies = {}, circuits = {}, counting, forwarding } = Readiness.safeParse(ready.json).data ?? {}
+  const {
+    status,
+    dependencies = {},
+    circuits = {},
+    counting,
+    forwarding,
+    problems = {},
+  } = Readiness.safeParse(ready.json).data ?? {}
   const { title, version } = Document.safeParse(document.json).data?.info ?? {}
   const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics.text)?.[1]
-  return { service, origin, ready, status, dependencies, circuits, counting, forwarding, title, version, node }
+  return {
+    service,
+    origin,
+    ready,
+    status,
+    dependencies,
+    circuits,
+    counting,
+    forwarding,
+    problems,
+    title,
+    version,
+    node,
+  }
 }
 type Inspected = Awaited<ReturnType<typeof inspect>>
 
@@ -51,8 +71,8 @@ const REMEDIES: Record<string, string> = {
 
 /** Findings for the state of the expected service. `failing` contains the names that have a FAIL finding themselves. */
 function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): Finding[] {
-  const { origin, status, dependencies, circuits, counting, forwarding, version: running } = inspected
-  const { service, node = pinnedNode } = inspected
+  const { origin, status, dependencies, circuits, counting, forwarding, problems } = inspected
+  const { service, version: running, node = pinnedNode } = inspected
   const { name } = service
   if (status === 'stopping') return [fail(name, `${origin} is stopping: start it again once it has stopped`)]
   const down = Object.keys(dependencies).filter((key) => dependencies[key] === 'down')
@@ -68,6 +88,7 @@ function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): 
     ...open.map((key) => warn(name, `${origin} has an open circuit to ${key}: the next play probes it; check its log`)),
     status === 'degraded' && warn(name, `${origin} is degraded, because ${diagnoseStall(forwarding)}`),
     counting !== undefined && counting.state !== 'current' && warn(name, `${origin} ${diagnoseCounts(counting)}`),
+    ...Object.values(problems).map((problem) => warn(name, `${origin} reports: ${problem}`)),
     running !== version && warn(name, `${origin} is version ${running}, not ${version}: restart it from this checkout`),
     node !== pinnedNode &&
       warn(name, `${origin} runs on Node ${node}: start it with the pinned version, ${pinnedNode}`),

@@ -5,6 +5,7 @@ import { USAGE_STATUS, UsageError } from '../../shared/runtime/command-line.ts'
 import { PRETTY } from '../../shared/runtime/log.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
+import { withCluster } from './cluster.ts'
 import { isFree } from './free-port.ts'
 import { greeting } from './greeting.ts'
 import { makePlan, type Plan, PlanError } from './plan.ts'
@@ -18,7 +19,7 @@ const NAME = 'npm start'
 
 const MAX_PLAYS = 64
 
-const usage = `Usage: npm start [-- --port N] [-- --consul] [-- --plays N]
+const usage = `Usage: npm start [-- --port N] [-- --consul] [-- --cluster] [-- --plays N]
 
 Starts everything: the processes of the Procfile if NATS_URL is set or nats-server is installed; otherwise one process,
 with the event log in a file. Settings: see .env.example.
@@ -26,17 +27,17 @@ with the event log in a file. Settings: see .env.example.
   --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
   --consul   also start a Consul agent in development mode, through which the services find each other, and a second
              metadata instance (npm run start:consul)
+  --cluster  run three NATS servers as a cluster, with EVENTS_REPLICAS=3; needs nats-server 2.10 or later
   --plays N  number of play processes, 1 to ${MAX_PLAYS}, which share the port of the edge (default: 1); needs NATS and Linux`
 
-const options = {
-  ...edgePortOption,
-  consul: { type: 'boolean', default: false },
-  plays: { type: 'string', default: '1' },
-} as const
+const flag = { type: 'boolean', default: false } as const
+const options = { ...edgePortOption, consul: flag, cluster: flag, plays: { type: 'string', default: '1' } } as const
 
-await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, consul, plays }) => {
+await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, consul, cluster, plays }) => {
   try {
-    const plan = makePlan(toEdgePort(port), process.env, { consul, plays: toPlays(plays) })
+    const edgePort = toEdgePort(port)
+    const makeOwnPlan = () => makePlan(edgePort, process.env, { consul, plays: toPlays(plays) })
+    const plan = cluster ? withCluster(makeOwnPlan, edgePort, process.env) : makeOwnPlan()
     await assertFree(plan.ports)
     say(`starting ${plan.intro}`)
     return await run(plan)
@@ -126,7 +127,7 @@ function createPrinter(): (name: string, line: string) => void {
   const pretty = prettyFactory({ ...PRETTY, colorize: process.stdout.isTTY })
   return (name, line) => {
     // Both servers log verbosely at startup.
-    if (name === 'nats' && line.includes('[INF]')) return
+    if (name.startsWith('nats') && line.includes('[INF]')) return
     if (name === 'consul' && !/\[(WARN|ERROR)\]/.test(line)) return
     const named = line.replace(`"name":"${name.replace(/-\d+$/, '')}"`, `"name":"${name}"`)
     if (!line.startsWith('{')) process.stdout.write(`${name}: ${line}\n`)

@@ -103,11 +103,13 @@ function planProcesses(offset: number, given: NodeJS.ProcessEnv): Pick<Plan, 'in
   if (!canFlushAlways(version)) return { intro: `${intro} nats-server ${version}`, commands }
   return {
     intro: `${intro} nats-server ${version}, which flushes every append to disk`,
-    commands: commands.map(({ name, command }) => ({
-      name,
-      command: name === 'nats' ? `${command} --config deploy/nats.conf` : command,
-    })),
+    commands: commands.map((command) => (command.name === 'nats' ? withConfig(command) : command)),
   }
+}
+
+/** Requires nats-server 2.10 or later. */
+export function withConfig({ name, command }: Command): Command {
+  return { name, command: `${command} --config deploy/nats.conf` }
 }
 
 function addConsul(plan: Plan, offset: number): Plan {
@@ -126,10 +128,10 @@ function addConsul(plan: Plan, offset: number): Plan {
   }
 }
 
-function readProcfile(file: string, offset: number): Command[] {
+export function readProcfile(file: string, offset: number): Command[] {
   return parseProcfile(readFileSync(file, 'utf8')).map((command) => movePorts(command, offset))
 }
 
-function portsNeeded(commands: Command[]): PortUse[] {
+export function portsNeeded(commands: Command[]): PortUse[] {
   return commands.flatMap((command) => portsOf(command).map((port) => ({ name: command.name, port })))
 }

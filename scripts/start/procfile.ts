@@ -5,9 +5,13 @@ export function parseProcfile(text: string): Command[] {
   return [...text.matchAll(/^([\w-]+):\s*(.+)$/gm)].map(([, name = '', command = '']) => ({ name, command }))
 }
 
-/** Adds an offset to each port in a command, as in `--port N`. */
+/** Adds an offset to each port in a command, as in `--port N` and `nats://127.0.0.1:N`. */
 export function movePorts({ name, command }: Command, offset: number): Command {
-  return { name, command: command.replace(/port (\d+)/g, (_, port) => `port ${Number(port) + offset}`) }
+  const moved = command.replace(
+    /(port |nats:\/\/127\.0\.0\.1:)(\d+)/g,
+    (_, prefix, port) => prefix + (Number(port) + offset),
+  )
+  return { name, command: moved }
 }
 
 /** Repeats the command of a service, as processes that share its port, named `play-1`, `play-2`, …. */
@@ -19,8 +23,9 @@ export function sharePort(commands: Command[], service: string, processes: numbe
   })
 }
 
+/** The ports on which a command listens. */
 export function portsOf({ command }: Command): number[] {
-  return [...command.matchAll(/port (\d+)/g)].map(([, port]) => Number(port))
+  return [...command.matchAll(/(?:port |--cluster nats:\/\/127\.0\.0\.1:)(\d+)/g)].map(([, port]) => Number(port))
 }
 
 /** The Node options in a command, such as `--max-old-space-size=320`. */

@@ -1,7 +1,7 @@
 import type { z } from 'zod'
 import { assertWritesProtected, writeSettings } from '../http/write-token.ts'
 import { openNatsLink } from '../nats/link.ts'
-import { natsUrl } from '../nats/settings.ts'
+import { eventsReplicas, natsUrl } from '../nats/settings.ts'
 import type { Address, App } from '../service/listen.ts'
 import type { ServiceSettings } from '../service/run-service.ts'
 import { serve } from '../service/serve.ts'
@@ -13,7 +13,7 @@ import type { Invalidations } from './invalidations.ts'
 import { createLocalInvalidations } from './local-invalidations.ts'
 import { createNatsInvalidations } from './nats-invalidations.ts'
 
-const settings = { NATS_URL: natsUrl.optional(), ...writeSettings }
+const settings = { NATS_URL: natsUrl.optional(), EVENTS_REPLICAS: eventsReplicas, ...writeSettings }
 type CatalogueSettings = ServiceSettings<typeof settings>
 
 type Options<Fields> = {
@@ -39,11 +39,13 @@ export function defineCatalogueService<Fields extends object>({
   /** @param shared invalidations shared by all services, in embedded mode */
   async function start(service: Service, settings: CatalogueSettings, shared?: Invalidations): Promise<Address> {
     const { log, health, resources } = service
-    const { NATS_URL, WRITE_TOKEN: writeToken } = settings
+    const { NATS_URL, EVENTS_REPLICAS: replicas, WRITE_TOKEN: writeToken } = settings
     assertWritesProtected(settings, log)
     const nats = NATS_URL && resources.use(openNatsLink({ servers: NATS_URL, ...service }))
-    const kv = nats && resources.use(createKvStore({ nats, bucket: name, schema: fields, defaults: seed, log }))
-    if (kv) health.watch('nats', { state: kv.state, reason: kv.reason, required: () => !kv.isLoaded() })
+    const kv =
+      nats && resources.use(createKvStore({ nats, bucket: name, schema: fields, defaults: seed, log, replicas }))
+    if (kv)
+      health.watch('nats', { state: kv.state, reason: kv.reason, problem: kv.problem, required: () => !kv.isLoaded() })
     const invalidations = shared ?? (nats ? createNatsInvalidations(nats) : createLocalInvalidations())
     const store = kv ?? createMapStore(seed)
     return serve(createApp({ ...service, store, loaded: kv?.loaded, invalidations, writeToken }), service, settings)

@@ -37,6 +37,9 @@ export const Readiness = z
       .record(z.string(), z.string())
       .optional()
       .meta({ description: 'Why each dependency that is not up has failed, in one line for a person' }),
+    problems: z.record(z.string(), z.string()).optional().meta({
+      description: 'What is wrong with a dependency that may be up, and how to fix it, in one line for a person',
+    }),
   })
   .meta({ id: 'Readiness', examples: [{ status: 'ready', dependencies: { nats: 'up' } }] })
 export type Readiness = z.infer<typeof Readiness>

@@ -22,6 +22,10 @@ export const ComponentStatus = z.object({
   stalled: z.boolean().optional().meta({ description: 'True while queue-listener makes no progress' }),
   reason: z.string().optional().meta({ description: 'Why counting is suspended, and how to fix it' }),
   counting: Counting.optional(),
+  problem: z
+    .string()
+    .optional()
+    .meta({ description: 'What is wrong with the component although it may be up, in one line for a person' }),
   instances: z.array(InstanceStatus).optional().meta({ description: 'All instances, if there is more than one' }),
 })
 export type ComponentStatus = z.infer<typeof ComponentStatus>

@@ -94,6 +94,12 @@ export type DeadLetters = {
   count(): Promise<number>
 }
 
+/**
+ * The replicas of a log: how many there should be, how many it is configured to have, and how many respond to its
+ * leader, including the leader. Without a leader, none is online.
+ */
+export type LogReplicas = { wanted: number | undefined; configured: number; online: number }
+
 /** One ordered, durable log of views. */
 export type EventLog = AsyncDisposable & {
   /** The name of the log in `/readyz`. */
@@ -101,6 +107,10 @@ export type EventLog = AsyncDisposable & {
   state: () => DependencyState
   /** Why the log is not up. */
   reason?: () => string | undefined
+  /** What is wrong with the replicas of the log although it is up, in one line. */
+  problem?: () => string | undefined
+  /** The replicas of the log; undefined while the log is unreachable. */
+  replicas?: () => LogReplicas | undefined
   /**
    * @param source the CloudEvents `source` of its events is `<source>/<id>`
    * @param id the id of an earlier producer to resume; by default, a new one

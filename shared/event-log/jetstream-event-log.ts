@@ -11,13 +11,15 @@ import {
 import type { LogPosition } from '../contracts/position.ts'
 import { isConsumerGone, openJetStreamManager } from '../nats/jetstream.ts'
 import { NatsDownError, type NatsLink } from '../nats/link.ts'
+import { countOnline } from '../nats/quorum.ts'
+import { createReplication, type ReplicationSettings } from '../nats/replication.ts'
 import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { toReason } from '../runtime/reason.ts'
 import { type BatchStart, createBatchBuilder } from './batch-builder.ts'
 import { createDeadLetterIndex, type DeadLetterIndex } from './dead-letter-index.ts'
 import { createDeadLetterWriter, type DeadLetterWriter } from './dead-letters.ts'
-import { type EventLog, LogRolledBackError, ReadInterruptedError } from './event-log.ts'
+import { type EventLog, type LogReplicas, LogRolledBackError, ReadInterruptedError } from './event-log.ts'
 import { assertReachesBack, type LogExtent } from './extent.ts'
 import { createJetStreamDeadLetters } from './jetstream-dead-letters.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
@@ -36,11 +38,23 @@ const CLOSE_TIMEOUT_MS = 200
 /** Assumed if the server does not announce its `max_payload`. */
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
-type Deps = StreamOptions & { nats: NatsLink; log: Logger }
+type Deps = Omit<StreamOptions, 'replication'> & ReplicationSettings & { nats: NatsLink; log: Logger }
 
 /** The log as a JetStream stream in file storage. */
-export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventLog {
-  const health = createLogHealth(nats)
+export function createJetStreamEventLog({ nats, log, replicas, ...retention }: Deps): EventLog {
+  const { isOwner = false } = retention
+  const replication = createReplication({ nats, log, name: STREAM, replicas, isOwner, isCompressed: true })
+  const options = { ...retention, replication }
+  let known: LogReplicas | undefined
+  const health = createLogHealth(nats, {
+    onStream(stream, jsm) {
+      known = { wanted: replicas, configured: stream.config.num_replicas, online: countOnline(stream) }
+      void replication.check(jsm, stream)
+    },
+    onFailure() {
+      if (known) known = { ...known, online: 0 }
+    },
+  })
   const index = createDeadLetterIndex(nats)
   const maxPayload = () => nats.connection().info?.max_payload ?? DEFAULT_MAX_PAYLOAD
 
@@ -72,6 +86,8 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
     name: 'nats',
     state: health.state,
     reason: health.reason,
+    problem: replication.problem,
+    replicas: () => (nats.state() === 'up' ? known : undefined),
     producer(source, resumed) {
       const producer = createJetStreamProducer({ nats, options, source, resumed })
       return { id: producer.id, append: (views, signal) => health.observe(producer.append(views, signal)) }
@@ -80,7 +96,7 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
       await nats.up(signal)
       const lost = nats.down()
       const ended = AbortSignal.any([signal, lost])
-      const opening = health.observe(raceAbort(openReader(after), ended))
+      const opening = health.observeRead(raceAbort(openReader(after), ended))
       const { start, extent, consumer, deadLetters } = await opening.catch((error) => {
         throw toCause(error, lost)
       })
@@ -131,11 +147,11 @@ export function createJetStreamEventLog({ nats, log, ...options }: Deps): EventL
           }
           ended.removeEventListener('abort', stop)
           if (delivered === before && !ended.aborted) {
-            const end = await health.observe(findEnd(consumer, { delivered, reached, readExtent }))
+            const end = await health.observeRead(findEnd(consumer, { delivered, reached, readExtent }))
             advance(end, end > reached)
             batch.skipTo(end)
           }
-          health.note()
+          health.noteRead()
           if (!batch.isEmpty() && (pending === 0 || delivered === before)) {
             await complete()
             yield batch.take(pending)

@@ -1,54 +1,98 @@
+import type { JetStreamManager, StreamInfo } from 'nats'
 import type { DependencyState } from '../contracts/readiness.ts'
-import { openJetStreamManager, toJetStreamReason } from '../nats/jetstream.ts'
+import { openJetStreamManager, toStreamReason } from '../nats/jetstream.ts'
 import { NatsDownError, type NatsLink } from '../nats/link.ts'
-import { findStream } from './stream.ts'
+import { describeOutage } from '../nats/quorum.ts'
+import { findStream, LOG } from './stream.ts'
 
-/** How often to check that JetStream responds while there are no appends or pulls. */
+/** How often to check that the stream has a leader that hears from a majority of the replicas. */
 const PROBE_MS = 1_000
+/** A leader that has gone must be noticed within 3 s. */
+const PROBE_TIMEOUT_MS = 1_500
 
 /** A failure this long ago is dropped once a probe succeeds. A failed append is normally retried much sooner. */
 const FORGET_MS = 5_000
 
-/** The state of the log, derived from the outcomes of appends and pulls. */
+/** The state of the log, derived from the outcomes of appends, and from the state of the stream. */
 export type LogHealth = AsyncDisposable & {
   state: () => DependencyState
   /** Why the log is not up. */
   reason: () => string | undefined
-  /** Notes the outcome of an append or a pull: the error, or undefined on success. */
-  note(error?: unknown): void
-  /** Runs `work`, notes its outcome, and returns its result. */
+  /** Runs an append, and notes its outcome. */
   observe<Result>(work: Promise<Result>): Promise<Result>
+  /** Runs a read, and notes its outcome. A read does not prove that the log takes appends. */
+  observeRead<Result>(work: Promise<Result>): Promise<Result>
+  /** Notes a successful read. */
+  noteRead(): void
 }
 
-export function createLogHealth(nats: NatsLink): LogHealth {
+/** Called about once a second while the connection is up: with the stream if it exists, or if it does not respond. */
+type Observer = { onStream(stream: StreamInfo, jsm: JetStreamManager): void; onFailure(): void }
+
+export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
   let notedAt = 0
-  /** The connection over which an append, pull or probe has succeeded. */
+  let appendedAt = 0
+  /** The connection over which an append or probe has succeeded. */
   let proven: AbortSignal | undefined
   let failure: string | undefined
   let probeFailure: string | undefined
 
-  function note(error?: unknown): void {
+  function noteAppend(): void {
+    notedAt = performance.now()
+    appendedAt = notedAt
+    failure = undefined
+    probeFailure = undefined
+    proven = nats.down()
+  }
+
+  function noteRead(): void {
+    notedAt = performance.now()
+    failure = undefined
+  }
+
+  function noteFailure(error: unknown): void {
     // The link itself reports when NATS goes down and comes back.
     if (error instanceof NatsDownError) return
     notedAt = performance.now()
-    failure = error === undefined ? undefined : toJetStreamReason(error)
-    if (error !== undefined) return
-    proven = nats.down()
-    probeFailure = undefined
+    failure = toStreamReason(error, LOG, nats)
+  }
+
+  async function observe<Result>(work: Promise<Result>, onSuccess: () => void): Promise<Result> {
+    try {
+      const result = await work
+      onSuccess()
+      return result
+    } catch (error) {
+      noteFailure(error)
+      throw error
+    }
+  }
+
+  /** @returns why the stream takes no appends, or undefined if it does */
+  async function check(): Promise<string | undefined> {
+    try {
+      const jsm = await openJetStreamManager(nats, PROBE_TIMEOUT_MS)
+      const stream = await findStream(jsm)
+      if (!stream) return undefined
+      observer.onStream(stream, jsm)
+      return describeOutage(stream, LOG)
+    } catch (error) {
+      observer.onFailure()
+      return toStreamReason(error, LOG, nats)
+    }
   }
 
   async function probe(): Promise<void> {
-    const idleMs = performance.now() - notedAt
+    if (nats.state() !== 'up') return
     const connection = nats.down()
-    if (nats.state() !== 'up' || (idleMs < PROBE_MS && proven === connection)) return
-    try {
-      await findStream(await openJetStreamManager(nats))
-      proven = connection
-      probeFailure = undefined
-      if (idleMs > FORGET_MS) failure = undefined
-    } catch (error) {
-      probeFailure = toJetStreamReason(error)
-    }
+    const since = performance.now()
+    const outage = await check()
+    // An append in the meantime proves more than a probe.
+    if (connection !== nats.down() || appendedAt > since) return
+    probeFailure = outage
+    if (outage !== undefined) return
+    proven = connection
+    if (performance.now() - notedAt > FORGET_MS) failure = undefined
   }
 
   const timer = setInterval(() => void probe(), PROBE_MS).unref()
@@ -58,17 +102,9 @@ export function createLogHealth(nats: NatsLink): LogHealth {
   return {
     state: () => (nats.state() === 'up' && reason() === undefined ? 'up' : 'down'),
     reason,
-    note,
-    async observe(work) {
-      try {
-        const result = await work
-        note()
-        return result
-      } catch (error) {
-        note(error)
-        throw error
-      }
-    },
+    noteRead,
+    observe: (work) => observe(work, noteAppend),
+    observeRead: (work) => observe(work, noteRead),
     async [Symbol.asyncDispose]() {
       clearInterval(timer)
     },

@@ -16,6 +16,7 @@ export type StreamStatus = {
   since: Date | undefined
   /** How long messages are kept; undefined: forever. */
   maxAgeMs: number | undefined
+  info: StreamInfo
 }
 
 /** The state of the stream, or undefined if there is none. Read-only. */
@@ -30,6 +31,7 @@ export async function readStreamStatus(jsm: JetStreamManager): Promise<StreamSta
     bytes: state.bytes,
     since: state.messages > 0 ? new Date(state.first_ts) : undefined,
     maxAgeMs: config.max_age > 0 ? millis(config.max_age) : undefined,
+    info: stream,
   }
 }
 

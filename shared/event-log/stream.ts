@@ -1,9 +1,13 @@
 import { type JetStreamManager, nanos, nuid, StorageType, type StreamConfig, type StreamInfo } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { hasCode, STREAM_NAME_IN_USE, STREAM_NOT_FOUND } from '../nats/jetstream.ts'
+import { assertLed } from '../nats/quorum.ts'
+import type { Replication } from '../nats/replication.ts'
 
 /** The JetStream stream of the log, and its subjects. */
 export const STREAM = 'EVENTS'
+/** The stream in messages for a person. */
+export const LOG = 'the stream'
 export const VIEWS = 'events.view.>'
 export const DEAD_LETTERS = 'events.rejected'
 
@@ -20,21 +24,27 @@ export type StreamOptions = {
   maxAgeMs?: number | undefined
   /** Updates the retention of an existing stream. Only one service may do so. */
   isOwner?: boolean
+  /** Creates the stream with its replicas. */
+  replication: Pick<Replication, 'create'>
 }
 
-/** Creates the stream if it is missing. If the retention of an existing stream differs, the owner updates it. */
-export async function ensureStream(jsm: JetStreamManager, { maxAgeMs, isOwner }: StreamOptions): Promise<StreamInfo> {
+/**
+ * Creates the stream if it is missing. If the retention of an existing stream differs, the owner updates it.
+ * @throws NoLeaderError
+ */
+export async function ensureStream(jsm: JetStreamManager, options: StreamOptions): Promise<StreamInfo> {
+  const { maxAgeMs, isOwner, replication } = options
   const limits: Partial<StreamConfig> = maxAgeMs === undefined ? {} : toLimits(maxAgeMs)
   try {
-    const stream = await jsm.streams.info(STREAM)
+    const stream = assertLed(await jsm.streams.info(STREAM), LOG)
     if (!isOwner || limits.max_age === undefined || stream.config.max_age === limits.max_age) return stream
     await jsm.streams.update(STREAM, limits)
   } catch (error) {
     if (!hasCode(error, STREAM_NOT_FOUND)) throw error
-    await create(jsm, limits)
+    await replication.create((replicas) => create(jsm, { ...limits, ...replicas }))
   }
   // Later responses may have a different creation time, which identifies the incarnation of an older stream.
-  return jsm.streams.info(STREAM)
+  return assertLed(await jsm.streams.info(STREAM), LOG)
 }
 
 async function create(jsm: JetStreamManager, limits: Partial<StreamConfig>): Promise<void> {
@@ -68,11 +78,14 @@ export function producerOf(subject: string): string {
   return subject.slice(VIEWS.length - 1)
 }
 
-/** Returns the stream, or undefined if it does not exist. Never creates the stream. */
+/**
+ * Returns the stream, or undefined if it does not exist. Never creates the stream.
+ * @throws NoLeaderError
+ */
 export async function findStream(jsm: JetStreamManager): Promise<StreamInfo | undefined> {
   try {
     // The subject filter makes the response include the number of dead letters.
-    return await jsm.streams.info(STREAM, { subjects_filter: DEAD_LETTERS })
+    return assertLed(await jsm.streams.info(STREAM, { subjects_filter: DEAD_LETTERS }), LOG)
   } catch (error) {
     if (hasCode(error, STREAM_NOT_FOUND)) return undefined
     throw error

@@ -146,7 +146,7 @@ test.each(everyStatus)('%s is sent with x-content-type-options: nosniff', async 
 
 test.each(['', 'a b', '<script>', '"', 'é', 'x'.repeat(129)])('the invalid request id %j is replaced', async (id) => {
   const response = await createTestApp().request('/nope', { headers: { 'x-request-id': id } })
-  expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
+  expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{32,36}$/)
   await expectProblem(response, 404)
 })
 

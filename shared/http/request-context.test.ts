@@ -64,6 +64,17 @@ test('the context of a request can be propagated', async () => {
   expect(await response.json()).toEqual({ requestId: 'request-1', traceId })
 })
 
+test('a request that starts a trace has the id of that trace; requests of the same trace have different ids', async () => {
+  const { app } = setUp()
+  expect(await (await app.request('/context')).json()).toEqual({ requestId: traceId, traceId })
+  const ids = new Set<string | null>([traceId])
+  for (let n = 0; n < 2; n += 1) {
+    const { headers } = await app.request('/context', { headers: { traceparent } })
+    ids.add(headers.get('x-request-id'))
+  }
+  expect(ids.size).toBe(3)
+})
+
 test('with a server, headers are read from and written to the request and response of Node', async () => {
   const { app, started, log } = setUp()
   await using server = await listen(app, { host: '127.0.0.1', port: 0, log })

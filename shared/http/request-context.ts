@@ -13,19 +13,23 @@ type Options = {
 
 /**
  * Assigns each request an id and a span. The id comes from the `x-request-id` header, or is a new one; the response
- * returns it. The span belongs to the trace of the `traceparent` header, or to a new one.
+ * returns it. The span belongs to the trace of the `traceparent` header, or to a new one. The id of a new trace is also
+ * the id of the request, because a view has both, and the log then compresses one of them away.
  *
  * Hono's middleware costs 2.9 µs per request; this one costs 1 µs.
  */
 export function requestContext({ tracing, untraced }: Options): MiddlewareHandler<AppEnv> {
   const isUntraced = new Set(untraced)
   return function requestContext(c, next) {
-    const requestId = toRequestId(headerOf(c, REQUEST_ID))
+    const span = isUntraced.has(c.req.path) ? startNonRecordingSpan() : startSpan(c, tracing)
+    // Other requests may share a trace that the caller started.
+    const isNewTrace = headerOf(c, 'traceparent') === undefined
+    const requestId = toRequestId(headerOf(c, REQUEST_ID), isNewTrace ? span.traceId : undefined)
     c.set('requestId', requestId)
     setResponseHeader(c, REQUEST_ID, requestId)
     // Prevents browsers from sniffing the content type.
     setResponseHeader(c, 'x-content-type-options', 'nosniff')
-    c.set('span', isUntraced.has(c.req.path) ? startNonRecordingSpan() : startSpan(c, tracing))
+    c.set('span', span)
     return next()
   }
 }

@@ -72,6 +72,20 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     expect(JSON.stringify(lines)).not.toContain('secret')
   })
 
+  test('a server that responds is found within 2 s, although five others accept connections and are silent', async () => {
+    await using stack = new AsyncDisposableStack()
+    const nats = stack.use(await startNatsServer())
+    const silent = await Promise.all(Array.from({ length: 5 }, () => startNatsServer()))
+    for (const server of silent) stack.use(server)
+    await Promise.all(silent.map((server) => server.signal('SIGSTOP')))
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      const since = performance.now()
+      const connection = await connectToNats({ servers: [...silent, nats].map(({ url }) => url), name: 'test' })
+      expect(performance.now() - since).toBeLessThan(2_000)
+      await connection.close()
+    }
+  })
+
   test('a link can be closed while the server is down', async () => {
     const since = performance.now()
     {

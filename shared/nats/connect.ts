@@ -1,10 +1,14 @@
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats'
+import { sleep } from '../runtime/sleep.ts'
 import { awaitGreeting } from './greeting.ts'
+
+/** How long to wait for a server before the next one is tried too: a suspended one accepts connections, and is silent. */
+const STAGGER_MS = 250
 
 type Options = { servers: string[]; name: string; timeoutMs?: number; signal?: AbortSignal }
 
 /**
- * Connects to the first server that responds, in random order. The connection ends when its socket closes; to
+ * Connects to the first server that responds; they are tried in random order. The connection ends when its socket closes; to
  * reconnect, call this again. With the client's own reconnect, the old socket would feed the parser of the new one,
  * which prints raw protocol, stops reading, and keeps the connection open.
  * @param timeoutMs connect timeout for each server
@@ -12,17 +16,39 @@ type Options = { servers: string[]; name: string; timeoutMs?: number; signal?: A
  */
 export async function connectToNats({ servers, name, timeoutMs = 2_000, signal }: Options): Promise<NatsConnection> {
   const credentials = toCredentials(servers)
-  let failure: unknown
-  for (const server of shuffle(servers.map(withoutCredentials))) {
+  let candidates = shuffle(servers.map(withoutCredentials))
+  for (;;) {
+    const server = await findResponsive(candidates, timeoutMs, signal)
+    candidates = candidates.filter((other) => other !== server)
     try {
-      const timeout = AbortSignal.timeout(timeoutMs)
-      await awaitGreeting(server, signal ? AbortSignal.any([timeout, signal]) : timeout)
       return await connect({ servers: server, ...credentials, ...OPTIONS, name, timeout: timeoutMs })
     } catch (error) {
-      failure = error
+      if (candidates.length === 0) throw error
     }
   }
-  throw failure
+}
+
+/**
+ * The first server that sends its greeting.
+ * @throws the error of the last server if none does
+ */
+async function findResponsive(servers: string[], timeoutMs: number, signal?: AbortSignal): Promise<string> {
+  const found = new AbortController()
+  const ended = signal ? AbortSignal.any([found.signal, signal]) : found.signal
+  const attempts: Promise<string>[] = []
+  try {
+    for (const server of servers) {
+      const greeting = awaitGreeting(server, AbortSignal.any([ended, AbortSignal.timeout(timeoutMs)]))
+      attempts.push(greeting.then(() => server))
+      const first = await Promise.race([Promise.any(attempts), sleep(STAGGER_MS)]).catch(() => undefined)
+      if (first) return first
+    }
+    return await Promise.any(attempts)
+  } catch (error) {
+    throw error instanceof AggregateError ? error.errors.at(-1) : error
+  } finally {
+    found.abort()
+  }
 }
 
 const OPTIONS: ConnectionOptions = {

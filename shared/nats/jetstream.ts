@@ -1,6 +1,7 @@
 import { ErrorCode, type JetStreamManager, NatsError, type StoredMsg } from 'nats'
 import { toReason } from '../runtime/reason.ts'
-import type { NatsLink } from './link.ts'
+import { NatsDownError, type NatsLink } from './link.ts'
+import { NoLeaderError } from './quorum.ts'
 
 export type { JetStreamManager } from 'nats'
 
@@ -13,10 +14,15 @@ const WRONG_LAST_SEQUENCE = [10_071, 10_164]
 const CONSUMER_NOT_FOUND = 10_014
 const MESSAGE_NOT_FOUND = 10_037
 const NOT_ENABLED = [10_039, 10_076]
+/** The cluster, or the stream, has no leader. */
+const CLUSTER_NOT_AVAILABLE = 10_008
 
 /** @throws NatsDownError */
-export function openJetStreamManager(nats: Pick<NatsLink, 'connection'>): Promise<JetStreamManager> {
-  return nats.connection().jetstreamManager({ checkAPI: false, timeout: API_TIMEOUT_MS })
+export function openJetStreamManager(
+  nats: Pick<NatsLink, 'connection'>,
+  timeout = API_TIMEOUT_MS,
+): Promise<JetStreamManager> {
+  return nats.connection().jetstreamManager({ checkAPI: false, timeout })
 }
 
 export function hasCode(error: unknown, code: number): boolean {
@@ -49,6 +55,23 @@ export function isWithoutJetStream(error: unknown): boolean {
 function isTimeout(error: unknown): boolean {
   if (error instanceof NatsError) return error.code === ErrorCode.Timeout
   return error instanceof Error && error.name === 'TimeoutError'
+}
+
+/** Returns true if a request failed because no leader responded to it. A later one may succeed. */
+export function isTemporary(error: unknown): boolean {
+  return error instanceof NatsDownError || isTimeout(error) || isNoResponders(error) || isWithoutLeader(error)
+}
+
+export function isWithoutLeader(error: unknown): boolean {
+  return error instanceof NoLeaderError || hasCode(error, CLUSTER_NOT_AVAILABLE)
+}
+
+/** Formats the failure of a request to a stream or bucket. Without a leader, nothing responds to most requests. */
+export function toStreamReason(error: unknown, what: string, nats: Pick<NatsLink, 'connection' | 'state'>): string {
+  const isClustered = nats.state() === 'up' && nats.connection().info?.cluster !== undefined
+  if (isWithoutLeader(error)) return `${what} has no leader`
+  if (isClustered && isTimeout(error)) return `the leader of ${what} did not respond in time`
+  return toJetStreamReason(error)
 }
 
 /** Formats a JetStream error as one line. */

@@ -4,7 +4,10 @@ import { randomUUID } from 'node:crypto'
 export const REQUEST_ID = 'x-request-id'
 const VALID_ID = /^[\w\-=]{1,128}$/
 
-/** Returns the id from the header of a request, or a generated id if the header has no valid one. */
-export function toRequestId(given: string | string[] | undefined): string {
-  return typeof given === 'string' && VALID_ID.test(given) ? given : randomUUID()
+/**
+ * Returns the id from the header of a request, or a new id if the header has no valid one.
+ * @param unique an id to use instead of a generated one
+ */
+export function toRequestId(given: string | string[] | undefined, unique?: string): string {
+  return typeof given === 'string' && VALID_ID.test(given) ? given : (unique ?? randomUUID())
 }

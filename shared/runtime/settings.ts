@@ -104,6 +104,11 @@ export function count(fallback: number, description: string, max: number) {
   return countUpTo(max).default(String(fallback)).transform(Number).meta({ description })
 }
 
+/** A positive integer up to `max`, or undefined if it is unset. */
+export function optionalCount(description: string, max: number) {
+  return countUpTo(max).transform(Number).optional().meta({ description })
+}
+
 export const clientConnections = countUpTo(1_000_000).transform(Number).optional().meta({
   description:
     'Maximum number of connections per client address, except from loopback; do not set it behind a proxy, because all clients then share its address',

@@ -7,6 +7,8 @@ export type Dependency = {
   circuit?: () => Circuit
   /** Why the dependency is not up, in one line for a person. */
   reason?: (() => string | undefined) | undefined
+  /** What is wrong with the dependency although it may be up, in one line for a person. */
+  problem?: (() => string | undefined) | undefined
 }
 
 export type Health = {
@@ -37,12 +39,13 @@ export function createHealth(stopping: AbortSignal): Health {
     },
     async readiness() {
       const dependencies = await Promise.all(
-        [...watched].map(async ([name, { state, required, circuit, reason }]) => ({
+        [...watched].map(async ([name, { state, required, circuit, reason, problem }]) => ({
           name,
           isRequired: typeof required === 'function' ? required() : required,
           state: await state(),
           circuit: circuit?.(),
           reason: reason?.(),
+          problem: problem?.(),
         })),
       )
       const isReady = dependencies.every(({ isRequired, state }) => !isRequired || state === 'up')
@@ -51,12 +54,14 @@ export function createHealth(stopping: AbortSignal): Health {
       const reasons = dependencies.flatMap(({ name, state, reason }) =>
         state !== 'up' && reason ? [[name, reason]] : [],
       )
+      const problems = dependencies.flatMap(({ name, problem }) => (problem ? [[name, problem]] : []))
       return {
         status: stopping.aborted ? 'stopping' : isReady ? toStatus(current) : 'not ready',
         dependencies: Object.fromEntries(dependencies.map(({ name, state }) => [name, state])),
         ...(circuits.length > 0 && { circuits: Object.fromEntries(circuits) }),
         ...current,
         ...(reasons.length > 0 && { reasons: Object.fromEntries(reasons) }),
+        ...(problems.length > 0 && { problems: Object.fromEntries(problems) }),
       }
     },
   }

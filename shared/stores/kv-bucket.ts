@@ -2,6 +2,9 @@ import type { KV } from 'nats'
 import { isWrongLastSequence } from '../nats/jetstream.ts'
 import { toKey } from './kv-keys.ts'
 
+/** The bucket in messages for a person. */
+export const BUCKET = 'the bucket'
+
 /** The key that marks a bucket as initialized. No id is encoded as this key. */
 export const INITIALIZED = '_filled'
 

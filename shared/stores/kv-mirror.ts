@@ -1,18 +1,20 @@
-import type { KV } from 'nats'
+import type { KV, StreamInfo } from 'nats'
 import type { z } from 'zod'
-import { toJetStreamReason } from '../nats/jetstream.ts'
+import { openJetStreamManager, toStreamReason } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
+import { assertLed, describeOutage } from '../nats/quorum.ts'
+import { createReplication, type ReplicationSettings } from '../nats/replication.ts'
 import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { retry } from '../runtime/retry.ts'
 import { createTransitionLog } from '../runtime/transition-log.ts'
-import { type Entries, initialize, restore } from './kv-bucket.ts'
+import { BUCKET, type Entries, initialize, restore } from './kv-bucket.ts'
 import { createKvReplica, type KvReplica } from './kv-replica.ts'
 import { watchBucket } from './kv-watch.ts'
 
 const API_TIMEOUT_MS = 1_000
 
-export type MirrorOptions<Value> = {
+export type MirrorOptions<Value> = Pick<ReplicationSettings, 'replicas'> & {
   nats: NatsLink
   /** The name of the bucket, one per service. */
   bucket: string
@@ -25,8 +27,10 @@ export type MirrorOptions<Value> = {
 export type KvMirror<Value> = AsyncDisposable & {
   /** The bucket, while its updates are received. */
   bucket: () => KV | undefined
-  /** Why its updates are not received. */
+  /** Why its updates are not received, or its writes are not stored. */
   reason: () => string | undefined
+  /** What is wrong with its replicas, in one line. */
+  problem: () => string | undefined
   /** What was last read; undefined until the bucket has been read once. */
   replica: () => KvReplica<Value> | undefined
   /** Resolves once the bucket has been read. */
@@ -41,7 +45,8 @@ export function createKvMirror<Value>(
   options: MirrorOptions<Value>,
   onChecked: (bucket: KV) => Promise<void>,
 ): KvMirror<Value> {
-  const { nats, bucket, defaults, log } = options
+  const { nats, bucket, defaults, log, replicas } = options
+  const replication = createReplication({ nats, log, name: `the bucket ${bucket}`, replicas, isOwner: true })
   const closing = new AbortController()
   const defaultEntries: Entries = new Map(defaults.map(([id, value]) => [id, JSON.stringify(value)]))
   const loading = Promise.withResolvers<void>()
@@ -50,6 +55,8 @@ export function createKvMirror<Value>(
   let incarnation: string | undefined
   let current: KV | undefined
   let failure = 'not read yet'
+  /** Why the bucket stores no writes although its updates are received. */
+  let outage: string | undefined
   const report = createTransitionLog(log.child({ bucket }), {
     failing: 'cannot mirror the bucket; retrying',
     recovered: 'mirroring the bucket again',
@@ -68,7 +75,12 @@ export function createKvMirror<Value>(
       resetBackoff()
     }
     try {
-      await watchBucket({ kv, created, end, signal, apply: target.apply, onLoaded, onChecked: () => onChecked(kv) })
+      const onBucketChecked = async (info: StreamInfo) => {
+        outage = describeOutage(info, BUCKET)
+        void replication.check(await openJetStreamManager(nats), info)
+        await onChecked(kv)
+      }
+      await watchBucket({ kv, created, end, signal, apply: target.apply, onLoaded, onChecked: onBucketChecked })
     } finally {
       current = undefined
     }
@@ -78,8 +90,12 @@ export function createKvMirror<Value>(
   /** Opens the bucket; creates it if it is missing, with what this instance holds, or else with the defaults. */
   async function open(): Promise<{ kv: KV; created: string; end: number }> {
     const js = nats.connection().jetstream({ timeout: API_TIMEOUT_MS })
-    const kv = await js.views.kv(bucket, { history: 1 })
-    const { created, state } = (await kv.status()).streamInfo
+    // A direct get may read a replica that lags behind.
+    const settings = { history: 1, allow_direct: false }
+    const kv = await replication.create(({ num_replicas = 1 }) =>
+      js.views.kv(bucket, { ...settings, replicas: num_replicas }),
+    )
+    const { created, state } = assertLed((await kv.status()).streamInfo, BUCKET)
     if (!replica) await initialize(kv, defaultEntries)
     else if (incarnation !== created || state.messages === 0) await restoreFrom(replica, kv)
     return { kv, created, end: (await kv.status()).streamInfo.state.last_seq }
@@ -93,6 +109,7 @@ export function createKvMirror<Value>(
 
   function setLoaded(kv: KV, target: KvReplica<Value>): void {
     current = kv
+    outage = undefined
     replica = target
     loading.resolve()
     report()
@@ -102,7 +119,7 @@ export function createKvMirror<Value>(
     signal: closing.signal,
     initialMs: 250,
     onFailure(error) {
-      failure = toJetStreamReason(error)
+      failure = toStreamReason(error, BUCKET, nats)
       // While NATS is down, the link has already logged it.
       if (nats.state() === 'up') report(error)
     },
@@ -110,7 +127,8 @@ export function createKvMirror<Value>(
 
   return {
     bucket: () => current,
-    reason: () => (current ? undefined : failure),
+    reason: () => (current ? outage : failure),
+    problem: replication.problem,
     replica: () => replica,
     loaded: loading.promise,
     async [Symbol.asyncDispose]() {

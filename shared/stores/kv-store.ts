@@ -1,8 +1,8 @@
 import type { KV } from 'nats'
 import type { DependencyState } from '../contracts/readiness.ts'
-import { toJetStreamReason } from '../nats/jetstream.ts'
+import { toStreamReason } from '../nats/jetstream.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
-import { probeWrite } from './kv-bucket.ts'
+import { BUCKET, probeWrite } from './kv-bucket.ts'
 import { toKey } from './kv-keys.ts'
 import { createKvMirror, type MirrorOptions } from './kv-mirror.ts'
 import type { KvReplica } from './kv-replica.ts'
@@ -14,6 +14,8 @@ export type KvStore<Value> = Store<Value> &
     state: () => DependencyState
     /** Why the store is not up. */
     reason: () => string | undefined
+    /** What is wrong with the replicas of the bucket although it is up, in one line. */
+    problem: () => string | undefined
     /** True once the bucket has been read. Until then, every operation throws UnavailableError. */
     isLoaded: () => boolean
     /** Resolves once the bucket has been read. */
@@ -38,7 +40,7 @@ export function createKvStore<Value>(options: MirrorOptions<Value>): KvStore<Val
       await write
       writeFailure = undefined
     } catch (error) {
-      writeFailure = toJetStreamReason(error)
+      writeFailure = toStreamReason(error, BUCKET, nats)
       throw error
     }
   }
@@ -46,7 +48,8 @@ export function createKvStore<Value>(options: MirrorOptions<Value>): KvStore<Val
   /** @param work returns what to do once the write is stored, unless the bucket was replaced in the meantime */
   async function write(id: string, work: (kv: KV, key: string) => Promise<() => void>): Promise<void> {
     const kv = mirror.bucket()
-    if (!kv || nats.state() !== 'up') throw new UnavailableError(`the bucket ${bucket} is not writable`)
+    if (!kv || nats.state() !== 'up' || mirror.reason() !== undefined)
+      throw new UnavailableError(`the bucket ${bucket} is not writable`)
     try {
       const writing = work(kv, toKey(id))
       await attempt(writing)
@@ -67,6 +70,7 @@ export function createKvStore<Value>(options: MirrorOptions<Value>): KvStore<Val
   return {
     state: () => (reason() === undefined && nats.state() === 'up' ? 'up' : 'down'),
     reason,
+    problem: mirror.problem,
     isLoaded: () => mirror.replica() !== undefined,
     loaded: mirror.loaded,
     get: (id) => loadedReplica().values.get(id),

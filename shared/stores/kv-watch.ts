@@ -1,6 +1,8 @@
-import type { KV, KvEntry } from 'nats'
+import type { KV, KvEntry, StreamInfo } from 'nats'
+import { assertLed } from '../nats/quorum.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { sleep } from '../runtime/sleep.ts'
+import { BUCKET } from './kv-bucket.ts'
 
 /** How often to check that the bucket still exists and that the watch receives its updates. */
 const CHECK_MS = 1_000
@@ -15,8 +17,8 @@ type Watch = {
   apply(update: KvEntry): void
   /** Called once all initial values are applied. */
   onLoaded(): void
-  /** Called after each successful check of the bucket. */
-  onChecked(): Promise<void>
+  /** Called after each check that the bucket responds to. */
+  onChecked(info: StreamInfo): Promise<void>
 }
 
 /**
@@ -58,15 +60,16 @@ export async function watchBucket({ kv, created, end, signal, apply, onLoaded, o
       if (stopped.aborted) return
       // While initial values arrive, the response would wait behind them.
       const isLoading = !isLoaded && received > before.received
-      const last = isLoading ? before.end : await readEnd()
+      const info = isLoading ? undefined : (await kv.status()).streamInfo
+      const last = info ? readEnd(info) : before.end
       if (received < before.end && received === before.received) throw new Error('updates are not received')
       before = { end: last, received }
-      if (!isLoading) await onChecked()
+      if (info) await onChecked(info)
     }
   }
 
-  async function readEnd(): Promise<number> {
-    const { created: current, state } = (await kv.status()).streamInfo
+  function readEnd(info: StreamInfo): number {
+    const { created: current, state } = assertLed(info, BUCKET)
     if (current !== created || state.messages === 0) throw new Error('the bucket was deleted')
     return state.last_seq
   }

@@ -8,10 +8,20 @@ import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
+/** A suspended server accepts connections but does not respond. */
+const CONNECT_TIMEOUT_MS = 500
+
+export type ClusterServer = {
+  name: string
+  signal: Child['signal']
+  /** Restarts the server with the same data if it has exited, or resumes it if it is suspended. */
+  start(): Promise<void>
+}
+
 export type NatsCluster = AsyncDisposable & {
   /** The addresses of all servers, separated by commas. */
   url: string
-  servers: Pick<Child, 'signal'>[]
+  servers: ClusterServer[]
   use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result>
 }
 
@@ -22,7 +32,7 @@ export async function startNatsCluster(): Promise<NatsCluster> {
   const names = ['a', 'b', 'c']
   const ports = await Promise.all(names.map(freePort))
   const routes = await Promise.all(names.map(freePort))
-  const servers: Child[] = []
+  const servers: ClusterServer[] = []
   for (const [n, name] of names.entries()) {
     const folder = join(directory.path, name)
     await mkdir(folder)
@@ -39,11 +49,11 @@ export async function startNatsCluster(): Promise<NatsCluster> {
       },
     }
     await writeFile(join(folder, 'nats.conf'), JSON.stringify(config))
-    servers.push(stack.use(startChild(natsProgram, ['--config', join(folder, 'nats.conf')])))
+    servers.push(startServer(name, join(folder, 'nats.conf'), stack))
   }
   const url = ports.map((port) => `nats://127.0.0.1:${port}`).join(',')
   async function use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result> {
-    const connection = await connect({ servers: url.split(',') })
+    const connection = await connect({ servers: url.split(','), timeout: CONNECT_TIMEOUT_MS })
     try {
       return await work(connection)
     } finally {
@@ -52,4 +62,19 @@ export async function startNatsCluster(): Promise<NatsCluster> {
   }
   await eventually(() => use(async (connection) => (await connection.jetstreamManager()).getAccountInfo()), 30_000)
   return withResources({ url, servers, use }, stack)
+}
+
+function startServer(name: string, config: string, stack: AsyncDisposableStack): ClusterServer {
+  const startOnce = () => startChild(natsProgram, ['--config', config])
+  let child = startOnce()
+  stack.defer(() => child[Symbol.asyncDispose]())
+  return {
+    name,
+    signal: (signal) => child.signal(signal),
+    async start() {
+      if (child.isRunning()) return child.signal('SIGCONT')
+      child = startOnce()
+      await child.line((line) => line.includes('Server is ready') || undefined)
+    },
+  }
 }

@@ -28,6 +28,8 @@ export type NatsServer = AsyncDisposable & {
   start(): Promise<void>
   /** Runs `work` with a new connection, and closes it. */
   use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result>
+  /** The directory of a stream's files. */
+  directoryOf(stream: string): string
   /** Deletes a stream if it exists, and waits until its files are deleted. */
   deleteStream(name: string): Promise<void>
 }
@@ -68,6 +70,7 @@ export async function startNatsServer({ config }: NatsOptions = {}): Promise<Nat
       await child.line(ready)
     },
     use,
+    directoryOf: (stream: string) => join(streams, stream),
     async deleteStream(name: string) {
       await use(async (connection) => deleteIfExists(await connection.jetstreamManager(), name))
       // nats-server 2.15 acknowledges first. A stream recreated before its files are deleted has the old messages.

@@ -10,34 +10,50 @@ import { createRandom } from './random.ts'
 export type Outcomes = { served: number; cutOff: number; rejected: number }
 type OutcomesById = Map<string, Outcomes>
 
+type Players = {
+  count: number
+  seed: number
+  /** The start of the ids of their users. */
+  prefix?: string
+}
+
 /** Starts players that play until stop(), which returns the outcomes of their plays. */
-export function startPlayers(edge: string, { count, seed }: { count: number; seed: number }) {
+export function startPlayers(edge: string, { count, seed, prefix = '' }: Players) {
   const over = new AbortController()
-  const playing = Array.from({ length: count }, (_, player) => keepPlaying(edge, { player, seed }, over.signal))
+  const playing = Array.from({ length: count }, (_, player) => keepPlaying(edge, { player, seed, prefix }, over.signal))
   return {
     async stop() {
       over.abort()
       const all = await Promise.all(playing)
-      return { users: merge(all.map(({ users }) => users)), assets: merge(all.map(({ assets }) => assets)) }
+      return {
+        users: merge(all.map(({ users }) => users)),
+        assets: merge(all.map(({ assets }) => assets)),
+        slowestMs: Math.max(...all.map(({ slowestMs }) => slowestMs)),
+      }
     },
   }
 }
 
-async function keepPlaying(edge: string, { player, seed }: { player: number; seed: number }, over: AbortSignal) {
+type Player = { player: number; seed: number; prefix: string }
+
+async function keepPlaying(edge: string, { player, seed, prefix }: Player, over: AbortSignal) {
   const random = createRandom(seed + player + 1)
   const users = new Map<string, Outcomes>()
   const assets = new Map<string, Outcomes>()
+  let slowestMs = 0
   await using agent = closing(new Agent({ connections: 1 }))
   while (!over.aborted) {
     const asset = random() < 0.5 ? '123' : '456'
-    const user = random() < 0.5 ? `player-${player}` : 'everybody'
+    const user = `${prefix}${random() < 0.5 ? `player-${player}` : 'everybody'}`
+    const since = performance.now()
     const outcome = await playOnce(`${edge}/play/asset/${asset}/user/${user}`, agent)
+    slowestMs = Math.max(slowestMs, performance.now() - since)
     outcomesOf(users, user)[outcome] += 1
     outcomesOf(assets, asset)[outcome] += 1
     // Viewers do not retry immediately.
     await sleep(outcome === 'served' ? random() * 10 : 50)
   }
-  return { users, assets }
+  return { users, assets, slowestMs }
 }
 
 async function playOnce(url: string, dispatcher: Agent): Promise<keyof Outcomes> {

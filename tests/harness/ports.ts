@@ -12,12 +12,14 @@ export function freePort(): Promise<number> {
 }
 
 /**
- * A port for the edge such that all ports of `npm start -- --port N --consul` are free, including those of NATS and
- * Consul.
+ * A port for the edge such that all ports of `npm start -- --port N --consul --cluster` are free, including those of
+ * NATS and Consul.
  */
 export function freePortRange(): Promise<number> {
-  const commands = ['Procfile', 'Procfile.consul'].flatMap((file) => parseProcfile(readFileSync(file, 'utf8')))
-  return freePortWith(commands.flatMap(portsOf).map((port) => port - services.play.port))
+  const commands = ['Procfile', 'Procfile.consul', 'Procfile.cluster'].flatMap((file) =>
+    parseProcfile(readFileSync(file, 'utf8')),
+  )
+  return freePortWith([...new Set(commands.flatMap(portsOf))].map((port) => port - services.play.port))
 }
 
 /** The port of a service whose edge listens on `edgePort`: all ports shift by the same amount. */

@@ -1,0 +1,66 @@
+import { hasCode, type JetStreamManager, STREAM_NOT_FOUND } from '../../shared/nats/jetstream.ts'
+import { describeOutage, isOnline, type PeerInfo, type StreamInfo } from '../../shared/nats/quorum.ts'
+import { isAtLeast, REPLICATING_VERSION } from '../../shared/nats/server-version.ts'
+import { type Finding, fail, plural, warn } from './finding.ts'
+
+type Expected = {
+  /** The name of the finding. */
+  name: string
+  /** The version of nats-server. */
+  version: string
+  /** EVENTS_REPLICAS. */
+  wanted: number | undefined
+}
+
+/** Findings about the replicas of a stream or bucket. */
+export function* diagnoseReplication(
+  { config, cluster }: Pick<StreamInfo, 'config' | 'cluster'>,
+  { name, version, wanted }: Expected,
+): Generator<Finding> {
+  const { name: stream, num_replicas: replicas } = config
+  const outage = describeOutage({ cluster }, stream)
+  if (outage) yield fail(name, `${outage}: ${START_SERVERS}`)
+  if (replicas > 1 && !isAtLeast(version, REPLICATING_VERSION)) {
+    const upgrade = `upgrade every server to ${REPLICATING_VERSION} or later, or set EVENTS_REPLICAS=1`
+    yield fail(
+      name,
+      `${stream} has ${replicas} replicas, but nats-server ${version} may lose acknowledged messages: ${upgrade}`,
+    )
+  }
+  if (wanted !== undefined && replicas < wanted) {
+    const restart = 'set EVENTS_REPLICAS for its service too; the log of that service says why this failed'
+    yield warn(name, `${stream} has ${plural(replicas, 'replica')}, not ${wanted}: ${restart}`)
+  }
+  for (const peer of cluster?.leader ? (cluster.replicas ?? []) : []) yield* diagnosePeer(stream, peer, name)
+}
+
+/** What to do if a stream has no leader. */
+export const START_SERVERS = 'start the other servers of the cluster; until then, views go to the outbox of play'
+
+function* diagnosePeer(stream: string, peer: PeerInfo, name: string): Generator<Finding> {
+  const replica = `the replica of ${stream} on ${peer.name}`
+  if (!isOnline(peer)) yield warn(name, `${replica} is offline: start that server`)
+  else if (!peer.current)
+    yield warn(name, `${replica} lags by ${plural(peer.lag ?? 0, 'operation')}: wait until it is current`)
+}
+
+/** Findings about the buckets of these services, as far as they exist. */
+export async function* checkBuckets(
+  jsm: JetStreamManager,
+  services: readonly { name: string }[],
+  expected: Omit<Expected, 'name'>,
+): AsyncGenerator<Finding> {
+  for (const { name } of services) {
+    const bucket = await findBucket(jsm, name)
+    if (bucket) yield* diagnoseReplication(bucket, { ...expected, name })
+  }
+}
+
+async function findBucket(jsm: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
+  try {
+    return await jsm.streams.info(`KV_${name}`)
+  } catch (error) {
+    if (hasCode(error, STREAM_NOT_FOUND)) return undefined
+    throw error
+  }
+}

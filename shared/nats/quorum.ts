@@ -1,0 +1,44 @@
+import { type ClusterInfo, millis, type PeerInfo } from 'nats'
+
+export type { PeerInfo, StreamInfo } from 'nats'
+
+/** A leader hears from each of its replicas at least every second. It gives up its role only after 10 s of silence. */
+const SILENT_MS = 2_000
+
+/** A stream or bucket without a leader. Its servers respond, but they know neither its end nor its size. */
+export class NoLeaderError extends Error {
+  override name = 'NoLeaderError'
+}
+
+/** The state of a stream. A server without a cluster has no cluster info. */
+type Clustered = { cluster?: ClusterInfo | undefined }
+
+/** @throws NoLeaderError */
+export function assertLed<Info extends Clustered>(info: Info, what: string): Info {
+  if (info.cluster && !info.cluster.leader) throw new NoLeaderError(`${what} has no leader`)
+  return info
+}
+
+/** The number of replicas that respond to the leader, including the leader itself. */
+export function countOnline({ cluster }: Clustered): number {
+  if (!cluster) return 1
+  return cluster.leader ? 1 + (cluster.replicas ?? []).filter(isOnline).length : 0
+}
+
+/**
+ * Why a stream or bucket stores no messages, or undefined if it does. A leader that has lost its majority still
+ * responds to everything except appends.
+ */
+export function describeOutage({ cluster }: Clustered, what: string): string | undefined {
+  if (!cluster) return undefined
+  if (!cluster.leader) return `${what} has no leader`
+  const online = countOnline({ cluster })
+  const all = 1 + (cluster.replicas ?? []).length
+  if (online > all / 2) return undefined
+  return `the leader of ${what} has no majority: ${online} of ${all} replicas respond`
+}
+
+/** A new leader has not heard from a replica yet if that replica was seen 0 ns ago and is not current. */
+export function isOnline({ active, current, offline }: PeerInfo): boolean {
+  return !offline && millis(active) < SILENT_MS && (active > 0 || current)
+}
