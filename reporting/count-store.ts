@@ -33,6 +33,8 @@ export type ReportObserver = (report: LogReport, position: LogPosition | undefin
  * Every method rejects with UnavailableError while the store is unavailable.
  */
 export type CountStore = {
+  /** Identifies the counts: two stores with the same id have the same counts. Undefined while it is unknown. */
+  id(): string | undefined
   /** The views of an asset or user; undefined if it has none. */
   views(by: CountedBy, id: string): Promise<number | undefined>
   /** The counts of all given ids; 0 for those without views. */

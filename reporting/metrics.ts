@@ -40,7 +40,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
     help: 'Sequence of the last message counted',
     registers,
     async collect() {
-      this.set((await counts.position())?.sequence ?? 0)
+      await setIfAvailable(this, {}, async () => (await counts.position())?.sequence ?? 0)
     },
   })
   new Gauge({
@@ -49,7 +49,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
     labelNames: ['by'],
     registers,
     async collect() {
-      for (const by of ['asset', 'user'] as const) this.set({ by }, await counts.size(by))
+      for (const by of ['asset', 'user'] as const) await setIfAvailable(this, { by }, () => counts.size(by))
     },
   })
   for (const source of ['log', 'request']) views.inc({ source }, 0)
@@ -76,6 +76,11 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
       return applied
     },
   }
+}
+
+/** Sets a gauge, to NaN while the store is unavailable: the other metrics must stay readable. */
+async function setIfAvailable(gauge: Gauge, labels: Record<string, string>, read: () => Promise<number>) {
+  gauge.set(labels, await read().catch(() => Number.NaN))
 }
 
 /** Exposes how much room the maps have. */

@@ -15,7 +15,13 @@ const progress = z
 
 /** How far the counts reflect the log. They are served only while they are current. */
 export const Counting = z
-  .object({ state: CountingState, progress })
+  .object({
+    state: CountingState,
+    progress,
+    store: z.string().optional().meta({
+      description: 'Identifies the counts. Instances of reporting whose `store` differs count independently',
+    }),
+  })
   .meta({ id: 'Counting', examples: [{ state: 'replaying', progress: 0.4 }] })
 export type Counting = z.infer<typeof Counting>
 

@@ -15,7 +15,7 @@ export type System = AsyncDisposable &
     proxies: TcpProxy[]
     /** An alias for `queue-listener`. */
     listener: ServiceProcess
-    /** The settings for additional instances. */
+    /** The settings for additional instances, each of which has its own DATA_DIR. */
     env: Record<string, string>
   }
 
@@ -35,9 +35,9 @@ export async function startSystem(settings: Record<string, string> = {}, options
     urls[name] = proxy.url
     proxies.push(proxy)
   }
-  const env = { DATA_DIR: directory.path, ...urls, ...settings }
+  const env = { ...urls, ...settings }
   const services = await mapServices(async (name) =>
-    stack.use(await startService(name, env, portNextTo(edgePort, name))),
+    stack.use(await startService(name, { DATA_DIR: directory.path, ...env }, portNextTo(edgePort, name))),
   )
   await expectCurrent(services.reporting.url)
   return withResources({ nats, proxies, listener: services['queue-listener'], env, ...services }, stack)
