@@ -25,8 +25,8 @@ export async function decodeCheckpoint(read: ReadBytes, size: number): Promise<C
   const { sizes, seeds, seconds, isComplete, ...header } = await readJson(reader, Header)
   const producers = new Map<string, LastSerial>()
   for (let n = 0; n < sizes.producers; n += 1) {
-    const [producer, last] = await readJson(reader, ProducerEntry)
-    producers.set(producer, last)
+    const [producer, serial, sequence, reported] = await readJson(reader, ProducerEntry)
+    producers.set(producer, { serial, sequence, reported })
   }
   const previous = await readKeys(reader, sizes.previousIds)
   const current = await readKeys(reader, sizes.currentIds)

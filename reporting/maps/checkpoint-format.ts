@@ -38,7 +38,9 @@ export const Header = z.object({
 })
 export type Header = z.infer<typeof Header>
 
-export const ProducerEntry = z.tuple([z.string(), z.object({ serial: number, sequence: z.int(), reported: number })])
+/** A producer and its LastSerial: serial, sequence, reported. */
+export const ProducerEntry = z.tuple([z.string(), number, number, number])
+export type ProducerEntry = z.infer<typeof ProducerEntry>
 
 /** The file is not a complete checkpoint: it is truncated or corrupt. */
 export class CorruptCheckpointError extends Error {

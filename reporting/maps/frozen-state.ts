@@ -1,4 +1,5 @@
 import type { LastSerial } from '../deduplicator.ts'
+import type { ProducerEntry } from './checkpoint-format.ts'
 import type { FrozenCounts } from './count-map.ts'
 import type { CountState } from './count-state.ts'
 import type { RecentIds } from './known-ids.ts'
@@ -8,7 +9,7 @@ export type FrozenState = AsyncDisposable &
   Pick<CountState, 'id' | 'position' | 'lost' | 'views'> & {
     isComplete: boolean
     seconds: [second: number, views: number][]
-    producers: [producer: string, last: LastSerial][]
+    producers: ProducerEntry[]
     knownIds: ReturnType<RecentIds['freeze']>
     seeds: { asset: number; user: number }
     counts: { asset: FrozenCounts; user: FrozenCounts }
@@ -28,7 +29,7 @@ export function freezeState({ id, position, counts, deduplication, lost, views, 
     lost: structuredClone(lost),
     isComplete: deduplication.isComplete,
     seconds: [...seconds.counts()],
-    producers: Array.from(deduplication.producers, ([producer, last]) => [producer, { ...last }]),
+    producers: Array.from(deduplication.producers, toEntry),
     knownIds: deduplication.knownIds.freeze(),
     seeds: { asset: asset.seed, user: user.seed },
     counts: frozen,
@@ -36,4 +37,8 @@ export function freezeState({ id, position, counts, deduplication, lost, views, 
       await Promise.all([frozen.asset[Symbol.asyncDispose](), frozen.user[Symbol.asyncDispose]()])
     },
   }
+}
+
+function toEntry([producer, { serial, sequence, reported }]: [string, LastSerial]): ProducerEntry {
+  return [producer, serial, sequence, reported]
 }
