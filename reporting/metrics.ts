@@ -10,7 +10,7 @@ const MAX_LOGGED_GAPS = 5
 
 type Deps = { metrics: Metrics; log: Logger }
 
-/** Wraps the counts with metrics, and logs lost views. */
+/** Wraps the counts with metrics, and logs lost views and new incarnations of the log. */
 export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): CountStore {
   const registers = [metrics]
   const views = new Counter({
@@ -65,6 +65,13 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
       const applied = await counts.apply(batch)
       batches.inc({ outcome: applied ? 'applied' : 'refused' })
       if (!applied) return undefined
+      if (batch.leaving) {
+        const { leaving, incarnation } = batch
+        log.warn(
+          { leaving, incarnation },
+          'the log was recreated; its views are added to the counts of the previous one',
+        )
+      }
       views.inc({ source: 'log' }, applied.views.length)
       duplicates.inc(batch.views.length - applied.views.length)
       const lostViews = sizeOf(applied.gaps)

@@ -8,9 +8,8 @@ import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
 import { createApp } from './app.ts'
-import type { CountStore } from './count-store.ts'
 import { whileCurrent } from './current-live.ts'
-import { type Currentness, createCurrentness } from './currentness.ts'
+import { createCurrentness, onceLoaded } from './currentness.ts'
 import { maxUsers, watchHeap } from './maps/capacity.ts'
 import { checkpointEvery, openMapCountStore } from './maps/open-map-store.ts'
 import { exposeCapacity, exposeCurrentness, instrumentCounts } from './metrics.ts'
@@ -63,18 +62,4 @@ export const reporting = {
     const live = createLiveFeed({ ...service, source: whileCurrent(counts.follow, currentness.isCurrent) })
     return serve(createApp({ ...service, counts, currentness, live, writeToken }), service, settings)
   },
-}
-
-/** While the counts are being loaded, they are not current, whatever has been reported. */
-function onceLoaded(
-  currentness: Currentness,
-  { id }: Pick<CountStore, 'id'>,
-): Pick<Currentness, 'isCurrent' | 'counting'> {
-  return {
-    isCurrent: () => currentness.isCurrent() && id() !== undefined,
-    counting() {
-      const store = id()
-      return store === undefined ? { state: 'replaying', progress: 0 } : { ...currentness.counting(), store }
-    },
-  }
 }

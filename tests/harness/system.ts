@@ -19,6 +19,9 @@ export type System = AsyncDisposable &
     env: Record<string, string>
   }
 
+/** With these settings, a restart of reporting replays the whole log. */
+export const WITHOUT_CHECKPOINT = { CHECKPOINT_EVERY: '0s' }
+
 /** If set, TCP proxies in front of NATS and reporting delay all data by `delayMs`. */
 type Options = NatsOptions & { proxied?: { delayMs?: number } }
 
