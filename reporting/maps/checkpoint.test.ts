@@ -60,16 +60,16 @@ test('counting is unaffected by checkpoints, and continues after a restart as it
 test('a checkpoint of many users contains none of the views counted while it is encoded', async () => {
   const state = createCountState()
   const counts = createViewCounts(unlimited, state)
-  const users = 20_000
+  const users = 100_000
   for (let n = 0; n < users; n += 1) counts.count({ assetId: 'a', userId: `user-${n}` })
   const chunks: Uint8Array[] = []
   {
     await using frozen = freezeState(state)
     for (const chunk of encodeCheckpoint(frozen)) {
       chunks.push(Uint8Array.from(chunk))
-      for (let n = 0; n < users; n += 100) counts.count({ assetId: 'a', userId: `user-${n}` })
+      for (let n = 0; n < users; n += 1_000) counts.count({ assetId: 'a', userId: `user-${n}` })
       counts.count({ assetId: 'a', userId: `new-${chunks.length}` })
-      expect(counts.views('user', 'user-100')).toBe(1 + chunks.length)
+      expect(counts.views('user', 'user-1000')).toBe(1 + chunks.length)
     }
   }
   expect(chunks.length).toBeGreaterThan(8)

@@ -62,6 +62,8 @@ export async function openMapCountStore({
     await loaded?.checkpoints[Symbol.asyncDispose]()
   })
   const store = createLoadingStore(loading.then(({ store }) => store))
-  await Promise.race([store.loaded, sleep(USUAL_LOAD_MS)])
+  const waiting = new AbortController()
+  await Promise.race([store.loaded, sleep(USUAL_LOAD_MS, waiting.signal)])
+  waiting.abort()
   return store
 }
