@@ -17,6 +17,8 @@ export type System = AsyncDisposable &
     listener: ServiceProcess
     /** The settings for additional instances, each of which has its own DATA_DIR. */
     env: Record<string, string>
+    /** The DATA_DIR of the system. */
+    dataDir: string
   }
 
 /** With these settings, a restart of reporting replays the whole log. */
@@ -39,9 +41,10 @@ export async function startSystem(settings: Record<string, string> = {}, options
     proxies.push(proxy)
   }
   const env = { ...urls, ...settings }
+  const dataDir = settings.DATA_DIR ?? directory.path
   const services = await mapServices(async (name) =>
-    stack.use(await startService(name, { DATA_DIR: directory.path, ...env }, portNextTo(edgePort, name))),
+    stack.use(await startService(name, { ...env, DATA_DIR: dataDir }, portNextTo(edgePort, name))),
   )
   await expectCurrent(services.reporting.url)
-  return withResources({ nats, proxies, listener: services['queue-listener'], env, ...services }, stack)
+  return withResources({ nats, proxies, listener: services['queue-listener'], env, dataDir, ...services }, stack)
 }
