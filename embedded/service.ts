@@ -8,15 +8,14 @@ import { type ServiceEntry, services } from '../services.ts'
 import { createLocalInvalidations } from '../shared/catalogue/local-invalidations.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { createLog } from '../shared/runtime/log.ts'
-import { dataDir } from '../shared/runtime/settings.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { createService, type Service } from '../shared/service/service.ts'
 import { openTracing } from '../shared/tracing/open.ts'
 import type { Tracing } from '../shared/tracing/tracing.ts'
 
 const { CATALOGUE_TTL, CORS_ORIGINS } = playSettings
-const { FED_BY_LOG: _, ...reportingSettings } = reporting.settings
-const settings = { DATA_DIR: dataDir, CATALOGUE_TTL, CORS_ORIGINS, ...reportingSettings }
+const { FED_BY_LOG: _, DATA_DIR, ...reportingSettings } = reporting.settings
+const settings = { DATA_DIR, CATALOGUE_TTL, CORS_ORIGINS, ...reportingSettings }
 type EmbeddedSettings = ServiceSettings<typeof settings>
 
 /**
@@ -54,7 +53,10 @@ export const embedded = {
 
     const content = await metadata.start(await open(services.metadata), settingsOf(services.metadata), invalidations)
     const urls = await cdnurl.start(await open(services.cdnurl), settingsOf(services.cdnurl), invalidations)
-    const counts = await reporting.start(await open(services.reporting), settingsOf(services.reporting))
+    const counts = await reporting.start(await open(services.reporting), settingsOf(services.reporting), {
+      // A later system with NATS in the same DATA_DIR has another log, and with it other counts.
+      checkpoint: 'checkpoint-embedded',
+    })
     const upstreams = { METADATA_URL: [content.url], CDNURL_URL: [urls.url], REPORTING_URL: [counts.url] }
     const entry = services['queue-listener']
     const listener = await startQueueListener(await open(entry), { ...settingsOf(entry), ...upstreams }, { eventLog })

@@ -134,7 +134,8 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       describeOperation({
         operationId: 'countView',
         summary: 'Count one view without recording it in the log',
-        description: 'It is lost when the counts are replayed from the log',
+        description:
+          'It is lost if reporting is killed before the next checkpoint, or if the counts are replayed from the log',
         responses: { 200: PlayCounts },
         problems: [400, 507],
         isWrite: true,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createCurrentness } from './currentness.ts'
+import { createCurrentness, onceLoaded } from './currentness.ts'
 
 const MAX_LAG_MS = 10_000
 
@@ -7,6 +7,16 @@ test('counts that no log feeds are current', () => {
   const { counting, wait } = setUp({ isFedByLog: false })
   wait(60_000)
   expect(counting()).toEqual({ state: 'current', progress: 1 })
+})
+
+test('counts that are being loaded are not current, even if no log feeds them', () => {
+  let id: string | undefined
+  const { isCurrent, counting } = onceLoaded(createCurrentness({ maxLagMs: MAX_LAG_MS, isFedByLog: false }), {
+    id: () => id,
+  })
+  expect([isCurrent(), counting()]).toEqual([false, { state: 'replaying', progress: 0 }])
+  id = 'store'
+  expect([isCurrent(), counting()]).toEqual([true, { state: 'current', progress: 1, store: 'store' }])
 })
 
 test('counts that a log feeds are not current before the end of the log is known', () => {

@@ -1,6 +1,6 @@
 import type { Counting, CountingState } from '../shared/contracts/counting.ts'
 import { createLagMeter } from '../shared/event-log/lag-meter.ts'
-import type { ReportObserver } from './count-store.ts'
+import type { CountStore, ReportObserver } from './count-store.ts'
 
 /** Counts that are behind become current again once their lag is below this limit. */
 const CAUGHT_UP_MS = 1_000
@@ -72,6 +72,20 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
     },
     counting() {
       return { state: state(), progress: isCurrent() ? 1 : progress }
+    },
+  }
+}
+
+/** While the store is loading its counts, they are not current, whatever has been reported. */
+export function onceLoaded(
+  currentness: Currentness,
+  { id }: Pick<CountStore, 'id'>,
+): Pick<Currentness, 'isCurrent' | 'counting'> {
+  return {
+    isCurrent: () => currentness.isCurrent() && id() !== undefined,
+    counting() {
+      const store = id()
+      return store === undefined ? { state: 'replaying', progress: 0 } : { ...currentness.counting(), store }
     },
   }
 }

@@ -1,6 +1,8 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { createMetrics } from '../shared/service/metrics.ts'
+import type { CountStore } from './count-store.ts'
+import { createLoadingStore } from './maps/loading-store.ts'
 import { createMapCountStore } from './maps/map-count-store.ts'
 import { instrumentCounts } from './metrics.ts'
 
@@ -44,6 +46,26 @@ test('duplicate and lost views are counted, and a loss is logged with its produc
     expect.arrayContaining(['counted_views_total{source="log"} 2', 'duplicate_views_total 1', 'lost_views_total 2']),
   )
   expect(logged).toMatchObject([{ level: 50, views: 2, gaps: [{ producer: 'p', from: 2, to: 3 }] }])
+})
+
+test('a new incarnation of the log is logged once, with the position that was left', async () => {
+  const { counts, logged } = setUp()
+  await counts.apply({ incarnation: 'old', after: 0, through: 3, views: [view] })
+  const leaving = { incarnation: 'old', sequence: 3 }
+  await counts.apply({ incarnation: 'new', after: 0, through: 1, views: [view], leaving })
+  await counts.apply({ incarnation: 'new', after: 1, through: 2, views: [view] })
+  expect(logged).toMatchObject([
+    { level: 40, leaving, incarnation: 'new', msg: expect.stringMatching(/^the log was rec/) },
+  ])
+})
+
+test('while the counts are unavailable, their metrics are NaN, and the others can be read', async () => {
+  const metrics = createMetrics()
+  const counts = createLoadingStore(new Promise<CountStore>(() => {}))
+  instrumentCounts({ metrics, log: pino({ level: 'silent' }) }, counts)
+  expect(await metrics.metrics()).toMatch(/^event_log_position nan$/im)
+  expect(await metrics.metrics()).toMatch(/^counted_ids\{by="user"\} nan$/im)
+  expect(await metrics.metrics()).toMatch(/^duplicate_views_total 0$/m)
 })
 
 function setUp() {

@@ -10,7 +10,7 @@ const MAX_LOGGED_GAPS = 5
 
 type Deps = { metrics: Metrics; log: Logger }
 
-/** Wraps the counts with metrics, and logs lost views. */
+/** Wraps the counts with metrics, and logs lost views and new incarnations of the log. */
 export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): CountStore {
   const registers = [metrics]
   const views = new Counter({
@@ -40,7 +40,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
     help: 'Sequence of the last message counted',
     registers,
     async collect() {
-      this.set((await counts.position())?.sequence ?? 0)
+      await setIfAvailable(this, {}, async () => (await counts.position())?.sequence ?? 0)
     },
   })
   new Gauge({
@@ -49,7 +49,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
     labelNames: ['by'],
     registers,
     async collect() {
-      for (const by of ['asset', 'user'] as const) this.set({ by }, await counts.size(by))
+      for (const by of ['asset', 'user'] as const) await setIfAvailable(this, { by }, () => counts.size(by))
     },
   })
   for (const source of ['log', 'request']) views.inc({ source }, 0)
@@ -65,6 +65,13 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
       const applied = await counts.apply(batch)
       batches.inc({ outcome: applied ? 'applied' : 'refused' })
       if (!applied) return undefined
+      if (batch.leaving) {
+        const { leaving, incarnation } = batch
+        log.warn(
+          { leaving, incarnation },
+          'the log was recreated; its views are added to the counts of the previous one',
+        )
+      }
       views.inc({ source: 'log' }, applied.views.length)
       duplicates.inc(batch.views.length - applied.views.length)
       const lostViews = sizeOf(applied.gaps)
@@ -76,6 +83,11 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
       return applied
     },
   }
+}
+
+/** Sets a gauge, to NaN while the store is unavailable: the other metrics must stay readable. */
+async function setIfAvailable(gauge: Gauge, labels: Record<string, string>, read: () => Promise<number>) {
+  gauge.set(labels, await read().catch(() => Number.NaN))
 }
 
 /** Exposes how much room the maps have. */

@@ -1,16 +1,17 @@
+import { join } from 'node:path'
 import { services } from '../services.ts'
 import { assertWritesProtected, writeSettings } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { natsUrl } from '../shared/nats/settings.ts'
-import { duration, optionalFlag } from '../shared/runtime/settings.ts'
+import { dataDir, duration, optionalFlag } from '../shared/runtime/settings.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
 import { createApp } from './app.ts'
 import { whileCurrent } from './current-live.ts'
-import { createCurrentness } from './currentness.ts'
+import { createCurrentness, onceLoaded } from './currentness.ts'
 import { maxUsers, watchHeap } from './maps/capacity.ts'
-import { createMapCountStore } from './maps/map-count-store.ts'
+import { checkpointEvery, openMapCountStore } from './maps/open-map-store.ts'
 import { exposeCapacity, exposeCurrentness, instrumentCounts } from './metrics.ts'
 
 /** queue-listener reports the end of the log every 500 ms. */
@@ -24,6 +25,8 @@ const ownSettings = {
   FED_BY_LOG: optionalFlag(
     '1: serve no counts before queue-listener reports the end of the log; default: 1 if NATS_URL is set',
   ),
+  DATA_DIR: dataDir,
+  CHECKPOINT_EVERY: checkpointEvery,
   MAX_USERS: maxUsers,
   MAX_LAG: duration(
     '10s',
@@ -34,13 +37,25 @@ const ownSettings = {
 export const reporting = {
   ...services.reporting,
   settings: ownSettings,
-  async start(service: Service, settings: ServiceSettings<typeof ownSettings>) {
+  /** @param checkpoint the name of the checkpoint in DATA_DIR; counts of different logs need different names */
+  async start(
+    service: Service,
+    settings: ServiceSettings<typeof ownSettings>,
+    { checkpoint = 'checkpoint-reporting' } = {},
+  ) {
     const { NATS_URL, FED_BY_LOG = NATS_URL !== undefined, MAX_LAG: maxLagMs, WRITE_TOKEN: writeToken } = settings
     assertWritesProtected(settings, service.log)
     const capacity = { maxIds: settings.MAX_USERS, ...service.resources.use(watchHeap()) }
     exposeCapacity(service.metrics, capacity)
-    const currentness = createCurrentness({ maxLagMs, isFedByLog: FED_BY_LOG })
-    const store = createMapCountStore({ capacity, onReport: currentness.observe })
+    const reported = createCurrentness({ maxLagMs, isFedByLog: FED_BY_LOG })
+    const store = await openMapCountStore({
+      path: join(settings.DATA_DIR, checkpoint),
+      everyMs: settings.CHECKPOINT_EVERY,
+      capacity,
+      onReport: reported.observe,
+      ...service,
+    })
+    const currentness = onceLoaded(reported, store)
     const counts = instrumentCounts(service, store)
     service.health.describe(() => ({ counting: { ...currentness.counting(), store: store.id() } }))
     exposeCurrentness(service.metrics, currentness)

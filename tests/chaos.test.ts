@@ -23,7 +23,7 @@ const SETTLE_MS = 60_000
 describe.skipIf(!natsVersion)('chaos', () => {
   const name = `every play with a 200 is counted, whatever is killed, suspended, cut off, poisoned or stored twice (CHAOS_SEED=${seed}, ${seconds} s)`
   test(name, { timeout: seconds * 1_000 + SETTLE_MS * 2 }, async () => {
-    await using system = await startSystem({ REUSE_PORT: '1' }, { proxied: {} })
+    await using system = await startSystem({ CHECKPOINT_EVERY: '1s', REUSE_PORT: '1' }, { proxied: {} })
     await using second = await startService('play', system.env, Number(new URL(system.play.url).port))
     await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).ok).toBe(true))
     const players = startPlayers(system.play.url, { count: PLAYERS, seed })

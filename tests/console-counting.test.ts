@@ -8,7 +8,7 @@ import { appendViews } from './harness/long-log.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { warmUp } from './harness/plays.ts'
 import { startService } from './harness/service-process.ts'
-import { type System, startSystem } from './harness/system.ts'
+import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
 
 const FILLER = 200_000
 
@@ -16,7 +16,7 @@ describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeo
   let system: System
   let browser: Browser
   beforeAll(async () => {
-    system = await startSystem({ MAX_LAG: '6s' })
+    system = await startSystem({ MAX_LAG: '6s', ...WITHOUT_CHECKPOINT })
     browser = await startBrowser()
     await warmUp(system.play.url)
   }, 60_000)

@@ -9,7 +9,6 @@ import { eventually } from './harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
-import { createTempDirectory } from './harness/temp-directory.ts'
 
 /** An unused address, so that upstreams are found only through Consul. */
 const NOWHERE = 'http://127.0.0.1:9'
@@ -23,13 +22,11 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
   let services: Record<ServiceName, ServiceProcess>
 
   beforeAll(async () => {
-    const directory = stack.use(await createTempDirectory('consul-test'))
     consul = stack.use(await startConsulAgent())
     nats = stack.use(await startNatsServer())
     env = {
       ...nowhere,
       NATS_URL: nats.url,
-      DATA_DIR: directory.path,
       CONSUL_HTTP_ADDR: consul.address,
       // Makes each play call metadata and cdnurl, so that changes take effect immediately.
       CATALOGUE_TTL: '1ms',

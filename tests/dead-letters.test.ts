@@ -13,7 +13,7 @@ import { getJson, metric, play, views } from './harness/plays.ts'
 import { insertRaw, publishRaw } from './harness/raw-messages.ts'
 import { connectRaw } from './harness/raw-nats.ts'
 import { startService } from './harness/service-process.ts'
-import { type System, startSystem } from './harness/system.ts'
+import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
 const LOGGED = 'dead letter: not a valid batch of views'
@@ -58,7 +58,7 @@ async function doctorOnLog(env: Record<string, string>, args: string[] = []): Pr
 describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem()
+    system = await startSystem(WITHOUT_CHECKPOINT)
     await eventually(async () => expect((await play(system.play.url, '456', 'warm-up')).status).toBe(200))
   }, 60_000)
   afterAll(() => system?.[Symbol.asyncDispose]())

@@ -56,7 +56,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
   let playedAt: number
   beforeAll(async () => {
     system = await startSystem({ WRITE_TOKEN })
-    env = { ...system.env, PLAY_URL: system.play.url }
+    env = { ...system.env, DATA_DIR: system.dataDir, PLAY_URL: system.play.url }
     await eventually(async () => expect((await play(system.play.url, '456', 'first')).status).toBe(200))
     playedAt = Date.now()
     await recovered()

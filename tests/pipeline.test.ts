@@ -6,12 +6,12 @@ import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
-import { type System, startSystem } from './harness/system.ts'
+import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
 
 describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server', { timeout: 30_000 }, () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem()
+    system = await startSystem(WITHOUT_CHECKPOINT)
     await ready(system.play)
     await ready(system.listener)
   }, 30_000)

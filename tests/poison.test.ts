@@ -8,7 +8,7 @@ import { play, views } from './harness/plays.ts'
 import { createPoison } from './harness/poison.ts'
 import { createRandom } from './harness/random.ts'
 import { connectRaw, type RawPublisher } from './harness/raw-nats.ts'
-import { type System, startSystem } from './harness/system.ts'
+import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
 const SEED = Number(process.env.POISON_SEED ?? 1)
@@ -30,7 +30,7 @@ describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { t
     directory = await createTempDirectory('poison')
     const config = join(directory.path, 'nats.conf')
     await writeFile(config, `max_payload: ${MAX_PAYLOAD}\n`)
-    system = await startSystem({}, { config })
+    system = await startSystem(WITHOUT_CHECKPOINT, { config })
     await expectNextViewCounted()
     raw = await connectRaw(system.nats.url)
   }, 60_000)

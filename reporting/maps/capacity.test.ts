@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { type Capacity, CountsFullError } from './capacity.ts'
+import { createCountState } from './count-state.ts'
 import { createViewCounts } from './view-counts.ts'
 
 const room = (maxIds: number): Capacity => ({ maxIds, isHeapFull: () => false })
@@ -24,6 +25,14 @@ test('assets have the same maximum', () => {
   const counts = createViewCounts(room(2))
   expect(() => counts.apply(batch(0, ['a', 'u'], ['b', 'u'], ['c', 'u']))).toThrow('2 assets: raise MAX_USERS')
   expect(counts.size('asset')).toBe(0)
+})
+
+test('known ids are counted even if a checkpoint contains more than the maximum', () => {
+  const state = createCountState()
+  for (const id of ['u', 'v']) state.counts.user.restore(id, 1)
+  const counts = createViewCounts(room(1), state)
+  expect(counts.count({ assetId: 'a', userId: 'v' })).toEqual({ userviews: 2, assetviews: 1 })
+  expect(() => counts.count({ assetId: 'a', userId: 'w' })).toThrow(CountsFullError)
 })
 
 test('a direct view of a new user is refused at the maximum', () => {

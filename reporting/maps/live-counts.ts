@@ -2,7 +2,7 @@ import { LIVE_TOP, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../..
 import type { Play } from '../../shared/contracts/play.ts'
 import { createThrottle } from '../../shared/runtime/throttle.ts'
 import type { CountedBy } from '../count-store.ts'
-import { createRecentSeconds } from './recent-seconds.ts'
+import { type CountState, createCountState } from './count-state.ts'
 import type { ViewCounts } from './view-counts.ts'
 
 /** Minimum interval between two events. */
@@ -14,9 +14,11 @@ export type LiveCounts = ViewCounts & {
 }
 
 /** Counts with a change feed. Changes are tracked only while there is a subscriber. */
-export function createLiveCounts(counts: ViewCounts): LiveCounts {
-  const seconds = createRecentSeconds()
-  let views = 0
+export function createLiveCounts(
+  counts: ViewCounts,
+  state: Pick<CountState, 'views' | 'seconds'> = createCountState(),
+): LiveCounts {
+  const { seconds } = state
   let publisher: ReturnType<typeof createPublisher> | undefined
 
   function createPublisher(publish: (event: LiveEvent) => void) {
@@ -36,7 +38,7 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
     function changes() {
       const changedSeconds = [...seconds.counts()].filter(([second, n]) => publishedSeconds.get(second) !== n)
       return {
-        views,
+        views: state.views,
         assets: countsOf('asset', changed.assets),
         users: countsOf('user', changed.users),
         seconds: Object.fromEntries(changedSeconds),
@@ -58,11 +60,11 @@ export function createLiveCounts(counts: ViewCounts): LiveCounts {
 
   function snapshot(): LiveSnapshot {
     const top = { assets: counts.top('asset', LIVE_TOP), users: counts.top('user', LIVE_TOP) }
-    return { views, top, seconds: Object.fromEntries(seconds.counts()) }
+    return { views: state.views, top, seconds: Object.fromEntries(seconds.counts()) }
   }
 
   function track(plays: readonly (Play & { at: string })[]): void {
-    views += plays.length
+    state.views += plays.length
     seconds.add(plays)
     if (plays.length > 0) publisher?.add(plays)
   }

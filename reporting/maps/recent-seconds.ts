@@ -10,9 +10,9 @@ export type RecentSeconds = {
   counts(): ReadonlyMap<number, number>
 }
 
-/** Views per second over the last 300 seconds. */
-export function createRecentSeconds(): RecentSeconds {
-  const counts = new Map<number, number>()
+/** Views per second over the last 300 seconds, starting with the `restored` ones. */
+export function createRecentSeconds(restored: Iterable<[second: number, views: number]> = []): RecentSeconds {
+  const counts = new Map(restored)
   const toSecond = createSecondParser()
 
   function dropOld(now: number): void {

@@ -6,8 +6,7 @@ import type { PlayCounts, ViewCount } from '../../shared/contracts/view-counts.t
 import type { CountBatch, CountedBy } from '../count-store.ts'
 import { createDeduplicator, type Deduplicated } from '../deduplicator.ts'
 import { assertRoom, type Capacity, unlimited } from './capacity.ts'
-import { createCountMap } from './count-map.ts'
-import { createKnownIds } from './known-ids.ts'
+import { createCountState } from './count-state.ts'
 
 export type ViewCounts = {
   /** The views of an asset or user; undefined if it has none. */
@@ -38,14 +37,13 @@ export type ViewCounts = {
 const MAX_GAPS = 100
 
 /** The counts in memory, without input or output. */
-export function createViewCounts(capacity: Capacity = unlimited): ViewCounts {
-  const counts = { asset: createCountMap(), user: createCountMap() }
-  const deduplicate = createDeduplicator({ isComplete: true, producers: new Map(), knownIds: createKnownIds() })
-  const lost: LostViews = { views: 0, gaps: [] }
-  let position: LogPosition | undefined
+export function createViewCounts(capacity: Capacity = unlimited, state = createCountState()): ViewCounts {
+  const { counts, lost } = state
+  const deduplicate = createDeduplicator(state.deduplication)
 
   /** The first batch of a new incarnation must name the current position, so a late batch of an old one is rejected. */
   function startsAtPosition({ incarnation, after, leaving }: CountBatch): boolean {
+    const { position } = state
     if (incarnation === position?.incarnation) return after === position.sequence
     return after === 0 && isSamePosition(leaving, position)
   }
@@ -67,16 +65,18 @@ export function createViewCounts(capacity: Capacity = unlimited): ViewCounts {
     top: (by, limit) => counts[by].top(limit),
     count(play) {
       assertRoom(capacity, counts, [play])
+      state.changes += 1
       return add(play)
     },
-    position: () => position,
+    position: () => state.position,
     apply(batch) {
       if (!startsAtPosition(batch)) return undefined
       assertRoom(capacity, counts, batch.views)
       const deduplicated = deduplicate(batch)
       for (const view of deduplicated.views) add(view)
       for (const gap of deduplicated.gaps) addGap(gap)
-      position = { incarnation: batch.incarnation, sequence: batch.through }
+      state.position = { incarnation: batch.incarnation, sequence: batch.through }
+      state.changes += 1
       return deduplicated
     },
     lost: () => lost,

@@ -9,6 +9,7 @@ import { toOrigin } from '../runtime/origin.ts'
 import { toReason } from '../runtime/reason.ts'
 import { limitConnections } from './limit-connections.ts'
 import { handleServerErrors, respondRejected } from './server-errors.ts'
+import { StartError } from './service.ts'
 
 /** How long to wait for requests in flight when the server closes. */
 const GRACE_MS = 5_000
@@ -30,7 +31,7 @@ const LIMITS = {
 }
 
 /** The server cannot listen on the address. The message is one line that names the address. */
-export class ListenError extends Error {
+export class ListenError extends StartError {
   override name = 'ListenError'
 }
 

@@ -15,8 +15,8 @@ import {
 } from '../runtime/settings.ts'
 import { openTracing } from '../tracing/open.ts'
 import { tracingSettings } from '../tracing/settings.ts'
-import { type Address, ListenError } from './listen.ts'
-import { createService, type Service, stopped } from './service.ts'
+import type { Address } from './listen.ts'
+import { createService, type Service, StartError, stopped } from './service.ts'
 
 /** Maximum duration of a graceful shutdown. */
 const SHUTDOWN_MS = 10_000
@@ -90,7 +90,7 @@ function stopSignal(): AbortSignal {
 }
 
 function reportFailure(name: string, error: unknown): void {
-  const isExpected = error instanceof UsageError || error instanceof ListenError
+  const isExpected = error instanceof UsageError || error instanceof StartError
   const text = error instanceof Error ? (isExpected ? error.message : error.stack) : String(error)
   process.stderr.write(`${name}: ${text}\n`)
   process.exitCode = error instanceof UsageError ? USAGE_STATUS : 1

@@ -6,6 +6,11 @@ import { nonRecordingTracing, type Tracing } from '../tracing/tracing.ts'
 import { createHealth, type Health } from './health.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 
+/** The service cannot start. The message is one line that says why. */
+export class StartError extends Error {
+  override name = 'StartError'
+}
+
 /** The common dependencies of every service. */
 export type Service = {
   name: string

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { nodeFlagsOf, parseProcfile } from '../../scripts/start/procfile.ts'
 import { type Child, startChild } from './child.ts'
 import { freePort } from './ports.ts'
+import { withResources } from './resources.ts'
+import { createTempDirectory } from './temp-directory.ts'
 
 export type ServiceProcess = AsyncDisposable & {
   name: string
@@ -17,7 +19,7 @@ export type ServiceProcess = AsyncDisposable & {
 
 /**
  * Starts `node <name>/main.ts` with the flags of the Procfile, on a free port or the given one. It inherits no
- * settings: only those in `env` are set.
+ * settings: only those in `env` are set. Without a DATA_DIR in `env`, it gets its own, which it keeps when restarted.
  */
 export function startService(name: string, env: Record<string, string> = {}, port?: number): Promise<ServiceProcess> {
   const command = parseProcfile(readFileSync('Procfile', 'utf8')).find((line) => line.name === name)
@@ -34,24 +36,27 @@ export async function startCommand(
   given?: number,
 ): Promise<ServiceProcess> {
   const port = given ?? (await freePort())
-  const options = { env: { ...unsetSettings(), ...env } }
+  await using stack = new AsyncDisposableStack()
+  const DATA_DIR = env.DATA_DIR ?? stack.use(await createTempDirectory('service')).path
+  const options = { env: { ...unsetSettings(), ...env, DATA_DIR } }
   const startOnce = () => startChild(program, [...args, '--port', String(port)], options)
   let child = startOnce()
+  stack.defer(() => child[Symbol.asyncDispose]())
   const url = await child.line(listeningUrl)
-  return {
+  const process = {
     name,
     url,
     pid: () => child.pid,
     lines: () => child.lines,
-    signal: (signal) => child.signal(signal),
+    signal: (signal: NodeJS.Signals) => child.signal(signal),
     async start() {
       if (child.isRunning()) return child.signal('SIGCONT')
       child = startOnce()
       await child.line(listeningUrl)
     },
     ended: () => child.ended,
-    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
   }
+  return withResources(process, stack)
 }
 
 /** Unsets every documented setting, except the log level. */

@@ -15,9 +15,14 @@ export type System = AsyncDisposable &
     proxies: TcpProxy[]
     /** An alias for `queue-listener`. */
     listener: ServiceProcess
-    /** The settings for additional instances. */
+    /** The settings for additional instances, each of which has its own DATA_DIR. */
     env: Record<string, string>
+    /** The DATA_DIR of the system. */
+    dataDir: string
   }
+
+/** With these settings, a restart of reporting replays the whole log. */
+export const WITHOUT_CHECKPOINT = { CHECKPOINT_EVERY: '0s' }
 
 /** If set, TCP proxies in front of NATS and reporting delay all data by `delayMs`. */
 type Options = NatsOptions & { proxied?: { delayMs?: number } }
@@ -35,10 +40,11 @@ export async function startSystem(settings: Record<string, string> = {}, options
     urls[name] = proxy.url
     proxies.push(proxy)
   }
-  const env = { DATA_DIR: directory.path, ...urls, ...settings }
+  const env = { ...urls, ...settings }
+  const dataDir = settings.DATA_DIR ?? directory.path
   const services = await mapServices(async (name) =>
-    stack.use(await startService(name, env, portNextTo(edgePort, name))),
+    stack.use(await startService(name, { ...env, DATA_DIR: dataDir }, portNextTo(edgePort, name))),
   )
   await expectCurrent(services.reporting.url)
-  return withResources({ nats, proxies, listener: services['queue-listener'], env, ...services }, stack)
+  return withResources({ nats, proxies, listener: services['queue-listener'], env, dataDir, ...services }, stack)
 }

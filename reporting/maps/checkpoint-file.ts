@@ -1,0 +1,137 @@
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { codeOf } from '../../shared/runtime/error-code.ts'
+import type { Logger } from '../../shared/runtime/log.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
+import { StartError } from '../../shared/service/service.ts'
+import { decodeCheckpoint } from './checkpoint-decoder.ts'
+import { UnknownVersionError } from './checkpoint-format.ts'
+import { acquireLock } from './checkpoint-lock.ts'
+import type { CountState } from './count-state.ts'
+
+/** The number of corrupt checkpoints that are kept for inspection. */
+const MAX_CORRUPT = 3
+
+/** A checkpoint that no other process uses. */
+export type CheckpointFile = Disposable & {
+  /**
+   * Loads the checkpoint; undefined if there is none. If it cannot be read, logs one line and sets it aside, so that it
+   * is not overwritten. Rejects only if `signal` aborts.
+   */
+  load(signal: AbortSignal): Promise<CountState | undefined>
+  /** True if the checkpoint must not be written. A restart may change that. */
+  isReadOnly(): boolean
+  /**
+   * Replaces the checkpoint atomically, and returns its size in bytes. Yields to the event loop after each chunk.
+   * Rejects if the disk fails or `signal` aborts; the previous checkpoint then remains.
+   */
+  write(chunks: Iterable<Uint8Array>, signal: AbortSignal): Promise<number>
+}
+
+/**
+ * Opens `<path>.bin`. If its directory is not writable, logs one line; the checkpoint can then be loaded, but not
+ * written.
+ * @throws StartError if another process uses it
+ */
+export async function openCheckpointFile(path: string, log: Logger): Promise<CheckpointFile> {
+  const file = `${path}.bin`
+  const temporary = `${path}.tmp`
+  let lock: Disposable | undefined
+  /** Why the file must not be written. */
+  let readOnly: unknown
+  try {
+    lock = acquireLock(`${path}.lock`)
+    // A killed process may have left it behind.
+    await rm(temporary, { force: true })
+  } catch (error) {
+    if (error instanceof StartError) throw error
+    readOnly = error
+    log.warn({ file, reason: toReason(error) }, 'DATA_DIR is not writable: the counts are not saved')
+  }
+
+  async function setAside(error: unknown): Promise<void> {
+    const reason = toReason(error)
+    const aside = `${file}.${error instanceof UnknownVersionError ? 'unknown-version' : 'corrupt'}-${Date.now()}`
+    try {
+      if (readOnly) throw readOnly
+      await rename(file, aside)
+      log.error({ reason, file, aside }, 'cannot read the checkpoint; set it aside, counting from the start of the log')
+      await dropOldest(`${file}.corrupt-`)
+    } catch (cause) {
+      readOnly ??= cause
+      log.error({ reason, file }, 'cannot read the checkpoint; counting from the start of the log, without saving')
+    }
+  }
+
+  return {
+    isReadOnly: () => readOnly !== undefined,
+    async load(signal) {
+      try {
+        const state = await read(file, signal)
+        if (state) log.info({ file, position: state.position, views: state.views }, 'checkpoint loaded')
+        return state
+      } catch (error) {
+        signal.throwIfAborted()
+        await setAside(error)
+        return undefined
+      }
+    },
+    async write(chunks, signal) {
+      if (readOnly) throw readOnly
+      try {
+        const size = await writeFlushed(temporary, chunks, signal)
+        await rename(temporary, file)
+        await flushDirectory(dirname(file))
+        return size
+      } catch (error) {
+        await rm(temporary, { force: true }).catch(() => undefined)
+        throw error
+      }
+    },
+    [Symbol.dispose]: () => lock?.[Symbol.dispose](),
+  }
+}
+
+async function read(file: string, signal: AbortSignal): Promise<CountState | undefined> {
+  const handle = await openExisting(file)
+  if (!handle) return undefined
+  await using _ = handle
+  const { size } = await handle.stat()
+  return await decodeCheckpoint(async (target) => {
+    signal.throwIfAborted()
+    return (await handle.read(target)).bytesRead
+  }, size)
+}
+
+async function openExisting(file: string): Promise<FileHandle | undefined> {
+  return open(file).catch((error) => {
+    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined
+    throw error
+  })
+}
+
+/** Checkpoints contain user ids, so only the owner may read them. */
+async function writeFlushed(file: string, chunks: Iterable<Uint8Array>, signal: AbortSignal): Promise<number> {
+  await using handle = await open(file, 'w', 0o600)
+  let size = 0
+  for (const chunk of chunks) {
+    signal.throwIfAborted()
+    await handle.writeFile(chunk)
+    size += chunk.length
+  }
+  await handle.sync()
+  return size
+}
+
+/** Makes a renamed file survive a power failure. */
+async function flushDirectory(directory: string): Promise<void> {
+  await using handle = await open(directory)
+  await handle.sync()
+}
+
+/** Deletes all but the newest files whose path starts with `prefix`, followed by a time. */
+async function dropOldest(prefix: string): Promise<void> {
+  const directory = dirname(prefix)
+  const names = (await readdir(directory)).filter((name) => name.startsWith(basename(prefix))).toSorted()
+  for (const name of names.slice(0, -MAX_CORRUPT)) await rm(join(directory, name), { force: true, recursive: true })
+}

@@ -1,0 +1,252 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { View } from '../../shared/contracts/view.ts'
+import type { CountBatch } from '../count-store.ts'
+import { unlimited } from './capacity.ts'
+import { decodeCheckpoint } from './checkpoint-decoder.ts'
+import { encodeCheckpoint } from './checkpoint-encoder.ts'
+import { CorruptCheckpointError, UnknownVersionError } from './checkpoint-format.ts'
+import { type CountState, createCountState } from './count-state.ts'
+import { type FrozenState, freezeState } from './frozen-state.ts'
+import { createLiveCounts } from './live-counts.ts'
+import { createViewCounts } from './view-counts.ts'
+
+const at = new Date().toISOString()
+
+type Batch = Pick<CountBatch, 'views' | 'rejected' | 'first' | 'incarnation'>
+type Step = { apply: Batch } | { count: number } | { encode: number } | 'checkpoint' | 'fail' | 'restart'
+
+const producer = fc.constantFrom('p', 'q', '\ud800 "€"')
+const serial = fc.integer({ min: 1, max: 8 })
+const view = fc
+  .record({
+    id: fc.constantFrom('1', '2', '3'),
+    user: fc.nat(9),
+    producer: fc.option(producer, { nil: undefined }),
+    serial: fc.option(serial, { nil: undefined }),
+    predecessor: fc.option(fc.record({ producer, serial }), { nil: undefined, freq: 8 }),
+  })
+  .map(({ user, ...rest }): View => ({ ...rest, assetId: `a${user % 2}`, userId: `u${user}`, at }))
+const batch = fc.record({
+  views: fc.array(view, { maxLength: 5 }),
+  rejected: fc.array(fc.record({ producer, from: serial, to: serial }), { maxLength: 1 }),
+  first: fc.integer({ min: 1, max: 20 }),
+  incarnation: fc.oneof({ weight: 9, arbitrary: fc.constant('log') }, { weight: 1, arbitrary: fc.constant('new') }),
+})
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ apply: batch }) },
+  { weight: 2, arbitrary: fc.record({ count: fc.nat(12) }) },
+  { weight: 6, arbitrary: fc.record({ encode: fc.integer({ min: 1, max: 5 }) }) },
+  { weight: 4, arbitrary: fc.constant('checkpoint' as const) },
+  { weight: 1, arbitrary: fc.constant('fail' as const) },
+  { weight: 2, arbitrary: fc.constant('restart' as const) },
+)
+
+test('counting is unaffected by checkpoints, and continues after a restart as it was at the last complete one', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), async (steps) => {
+      const store = createCheckpointedStore()
+      for (const step of steps) {
+        await store.take(step)
+        store.checkReads()
+      }
+      await store.take('fail')
+      await store.checkContent()
+    }),
+    { numRuns: 100 },
+  )
+})
+
+test('a checkpoint of many users contains none of the views counted while it is encoded', async () => {
+  const state = createCountState()
+  const counts = createViewCounts(unlimited, state)
+  const users = 100_000
+  for (let n = 0; n < users; n += 1) counts.count({ assetId: 'a', userId: `user-${n}` })
+  const chunks: Uint8Array[] = []
+  {
+    await using frozen = freezeState(state)
+    for (const chunk of encodeCheckpoint(frozen)) {
+      chunks.push(Uint8Array.from(chunk))
+      for (let n = 0; n < users; n += 1_000) counts.count({ assetId: 'a', userId: `user-${n}` })
+      counts.count({ assetId: 'a', userId: `new-${chunks.length}` })
+      expect(counts.views('user', 'user-1000')).toBe(1 + chunks.length)
+    }
+  }
+  expect(chunks.length).toBeGreaterThan(8)
+  const loaded = await decode(Buffer.concat(chunks))
+  expect(loaded.counts.user.size()).toBe(users)
+  expect(loaded.counts.user.top(1_000).every(({ views }) => views === 1)).toBe(true)
+  expect(loaded.counts.asset.get('a')).toBe(users)
+  expect(counts.size('user')).toBe(users + chunks.length)
+  expect(counts.top('user', 1)).toEqual([{ id: 'user-0', views: 1 + chunks.length }])
+})
+
+test('the top 1,000 of a loaded checkpoint stay exact', async () => {
+  const state = createCountState()
+  const counts = createViewCounts(unlimited, state)
+  const countUser = (target: typeof counts, n: number) => target.count({ assetId: 'a', userId: `user-${n}` })
+  for (let n = 0; n < 5_000; n += 1) for (let times = n % 17; times >= 0; times -= 1) countUser(counts, n)
+  const loaded = createViewCounts(unlimited, await decode(await encode(state)))
+  expect(loaded.top('user', 1_000)).toEqual(counts.top('user', 1_000))
+  for (let n = 0; n < 20_000; n += 1) {
+    countUser(counts, (n * n) % 6_000)
+    countUser(loaded, (n * n) % 6_000)
+  }
+  expect(loaded.top('user', 1_000)).toEqual(counts.top('user', 1_000))
+})
+
+test('ids of the maximum length and the largest counts are preserved', async () => {
+  const state = createCountState()
+  const ids = ['a', 'z'.repeat(128), 'A.b_c@d~e-9']
+  const largest = [127, 128, 2 ** 32, Number.MAX_SAFE_INTEGER]
+  for (const [n, views] of largest.entries()) state.counts.user.restore(`${n}`, views)
+  for (const id of ids) state.counts.asset.restore(id, 1)
+  const { counts } = await decode(await encode(state))
+  expect(largest.map((_, n) => counts.user.get(`${n}`))).toEqual(largest)
+  expect(ids.map((id) => counts.asset.get(id))).toEqual([1, 1, 1])
+})
+
+describe('a damaged checkpoint is refused', () => {
+  test('if any byte is different', async () => {
+    const bytes = await encode(createExample())
+    for (let index = 0; index < bytes.length; index += 1) {
+      const damaged = Buffer.from(bytes)
+      damaged[index] = (damaged[index] ?? 0) ^ (1 << (index % 8))
+      await expect(decode(damaged), `byte ${index}`).rejects.toThrow(
+        index >= 8 && index < 12 ? UnknownVersionError : CorruptCheckpointError,
+      )
+    }
+  })
+
+  test('if it is truncated, or longer than it should be', async () => {
+    const bytes = await encode(createExample())
+    for (let size = 0; size < bytes.length; size += 1) {
+      await expect(decode(bytes.subarray(0, size)), `${size} bytes`).rejects.toThrow(CorruptCheckpointError)
+    }
+    await expect(decode(Buffer.concat([bytes, Buffer.alloc(1)]))).rejects.toThrow(CorruptCheckpointError)
+  })
+
+  test('if the file ends earlier than its size says', async () => {
+    const bytes = await encode(createExample())
+    await expect(decode(bytes.subarray(0, -40), bytes.length)).rejects.toThrow('it is truncated')
+  })
+})
+
+function createExample(): CountState {
+  const state = createCountState()
+  const { counts } = open(state)
+  const views = [
+    { id: '1', assetId: 'a', userId: 'u', at, producer: 'p', serial: 3 },
+    { id: '2', assetId: 'b', userId: 'u', at, producer: '/p' },
+  ]
+  counts.apply({ incarnation: 'log', after: 0, through: 1, views })
+  return state
+}
+
+async function encode(state: CountState): Promise<Buffer> {
+  await using frozen = freezeState(state)
+  return Buffer.concat(Array.from(encodeCheckpoint(frozen), (chunk) => Uint8Array.from(chunk)))
+}
+
+/** Decodes from short reads, as a disk may return them. */
+function decode(bytes: Buffer, size = bytes.length): Promise<CountState> {
+  let at = 0
+  const read = async (target: Uint8Array) => {
+    const length = bytes.copy(target, 0, at, at + Math.min(target.length, 50_000))
+    at += length
+    return length
+  }
+  return decodeCheckpoint(read, size)
+}
+
+/** A store with checkpoints, and a model without them, which after a restart repeats the steps up to the checkpoint. */
+function createCheckpointedStore() {
+  let store = open(createCountState())
+  let model = open(createCountState())
+  let history: Exclude<Step, string>[] = []
+  let saved: { bytes: Buffer; history: typeof history } | undefined
+  let writing:
+    | { frozen: FrozenState; chunks: Generator<Uint8Array>; bytes: Buffer[]; history: typeof history }
+    | undefined
+
+  async function finish(): Promise<void> {
+    await writing?.frozen[Symbol.asyncDispose]()
+    writing = undefined
+  }
+
+  async function encodeSome(chunks: number): Promise<void> {
+    for (let n = 0; writing && n < chunks; n += 1) {
+      const next = writing.chunks.next()
+      if (!next.done) writing.bytes.push(Buffer.from(next.value))
+      else {
+        saved = { bytes: Buffer.concat(writing.bytes), history: writing.history }
+        await finish()
+      }
+    }
+  }
+
+  async function restart(): Promise<void> {
+    await finish()
+    store = open(saved ? await decode(saved.bytes) : createCountState())
+    model = open(createCountState())
+    history = [...(saved?.history ?? [])]
+    for (const step of history) run(model.counts, step)
+    await checkContent()
+  }
+
+  async function checkContent(): Promise<void> {
+    expect(await contentOf(store.state)).toEqual(await contentOf(model.state))
+  }
+
+  return {
+    async take(step: Step) {
+      if (step === 'checkpoint') {
+        if (writing) return
+        const frozen = freezeState(store.state)
+        writing = { frozen, chunks: encodeCheckpoint(frozen), bytes: [], history: [...history] }
+      } else if (step === 'fail') await finish()
+      else if (step === 'restart') await restart()
+      else if ('encode' in step) await encodeSome(step.encode)
+      else {
+        history.push(step)
+        run(store.counts, step)
+        run(model.counts, step)
+      }
+    },
+    checkReads: () => expect(readable(store.state)).toEqual(readable(model.state)),
+    checkContent,
+  }
+}
+
+function open(state: CountState) {
+  return { state, counts: createLiveCounts(createViewCounts(unlimited, state), state) }
+}
+
+function run(counts: ReturnType<typeof createLiveCounts>, step: Exclude<Step, string>): void {
+  if ('count' in step) counts.count({ assetId: 'a0', userId: `u${step.count}` })
+  if (!('apply' in step)) return
+  const position = counts.position()
+  const isNew = position?.incarnation !== step.apply.incarnation
+  const after = isNew ? 0 : position.sequence
+  const leaving = isNew ? position : undefined
+  expect(counts.apply({ ...step.apply, after, through: after + 2, leaving })).toBeDefined()
+}
+
+/** What can be read at any time. */
+function readable({ position, views, lost, counts }: CountState) {
+  const users = Array.from({ length: 13 }, (_, n) => counts.user.get(`u${n}`))
+  const assets = ['a0', 'a1'].map((id) => counts.asset.get(id))
+  const sizes = [counts.user.size(), counts.asset.size()]
+  return { position, views, lost, users, assets, sizes, top: [counts.user.top(1_000), counts.asset.top(1_000)] }
+}
+
+/** Everything that is saved, except what is random. */
+async function contentOf(state: CountState) {
+  await using frozen = freezeState(state)
+  const { position, views, lost, isComplete, producers, knownIds, seconds, counts } = frozen
+  const entries = (by: 'asset' | 'user') => [...counts[by].shards()].flatMap((shard) => [...shard]).toSorted()
+  return {
+    counted: { position, views, lost, assets: entries('asset'), users: entries('user'), seconds: seconds.toSorted() },
+    deduplication: { isComplete, producers, ids: [[...knownIds.previous.keys], [...knownIds.current.keys]] },
+  }
+}

@@ -1,0 +1,91 @@
+import type { Logger } from '../../shared/runtime/log.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
+import { createTransitionLog } from '../../shared/runtime/transition-log.ts'
+import { encodeCheckpoint } from './checkpoint-encoder.ts'
+import type { CheckpointFile } from './checkpoint-file.ts'
+import type { CountState } from './count-state.ts'
+import { freezeState } from './frozen-state.ts'
+
+/** A write takes at most a twentieth of the time. */
+const MIN_PAUSE = 20
+
+/** The longest timer of Node. */
+const MAX_WAIT_MS = 2 ** 31 - 1
+
+/** Leaves time for open requests within the time limit of a graceful shutdown. */
+const SHUTDOWN_MS = 4_000
+
+/** For the metrics. */
+export type CheckpointStatus = {
+  /** How old the checkpoint is, in milliseconds; 0 if it contains all counted views. */
+  ageMs: number
+  /** True if the last attempt to write failed, or the file is read-only. */
+  isFailing: boolean
+  /** The last successful write of this process. */
+  last: { bytes: number; durationMs: number } | undefined
+}
+
+export type Checkpoints = AsyncDisposable & { status(): CheckpointStatus }
+
+type Options = { file: Pick<CheckpointFile, 'write' | 'isReadOnly'>; state: CountState; everyMs: number; log: Logger }
+
+/**
+ * Writes the state to the file from time to time, unless it is unchanged, and once more when disposed. Failed writes
+ * are retried.
+ */
+export function startCheckpoints({ file, state, everyMs, log }: Options): Checkpoints {
+  const closing = new AbortController()
+  const logOutcome = createTransitionLog(log, {
+    failing: 'cannot write the checkpoint; the previous one remains',
+    recovered: 'checkpoints are written again',
+  })
+  let saved = { changes: state.changes, at: performance.now() }
+  let isFailing = false
+  let last: CheckpointStatus['last']
+
+  async function write(signal: AbortSignal): Promise<void> {
+    const { changes } = state
+    const at = performance.now()
+    await using frozen = freezeState(state)
+    const bytes = await file.write(encodeCheckpoint(frozen), signal)
+    saved = { changes, at }
+    last = { bytes, durationMs: performance.now() - at }
+  }
+
+  async function writeIfChanged(signal: AbortSignal): Promise<void> {
+    if (state.changes === saved.changes || file.isReadOnly()) return
+    try {
+      await write(signal)
+      isFailing = false
+      logOutcome()
+    } catch (error) {
+      if (closing.signal.aborted && signal === closing.signal) return
+      isFailing = true
+      logOutcome(error)
+    }
+  }
+
+  async function run(): Promise<void> {
+    for (let waitMs = everyMs; ; ) {
+      await sleep(Math.min(waitMs, MAX_WAIT_MS), closing.signal)
+      if (closing.signal.aborted) return
+      const startedAt = performance.now()
+      await writeIfChanged(closing.signal)
+      waitMs = Math.max(everyMs, MIN_PAUSE * (performance.now() - startedAt))
+    }
+  }
+
+  const running = run()
+  return {
+    status: () => ({
+      ageMs: state.changes === saved.changes ? 0 : performance.now() - saved.at,
+      isFailing: isFailing || file.isReadOnly(),
+      last,
+    }),
+    async [Symbol.asyncDispose]() {
+      closing.abort()
+      await running
+      await writeIfChanged(AbortSignal.timeout(SHUTDOWN_MS))
+    },
+  }
+}

@@ -1,0 +1,55 @@
+import { MAX_TOP, type ViewCount } from '../../shared/contracts/view-counts.ts'
+
+export type TopList = {
+  /** The first MAX_TOP ids, in descending order of their counts, then by id. */
+  list(): ViewCount[]
+  /** Takes the new count of an id, which has risen by one. */
+  increment(id: string, views: number): void
+  /** Takes the count of an id that had none. */
+  restore(id: string, views: number): void
+}
+
+/**
+ * Keeps candidates for the top list. From time to time, the candidates are cut to the first MAX_TOP. An id becomes a
+ * candidate when it passes the last id of the previous cut. Counts only rise, so an id that was cut cannot return to
+ * the top unless its own count rises.
+ */
+export function createTopList(countOf: (id: string) => number): TopList {
+  let candidates = new Set<string>()
+  let last: ViewCount | undefined
+
+  function list(): ViewCount[] {
+    const sorted = Array.from(candidates, (id) => ({ id, views: countOf(id) })).sort(byRank)
+    if (sorted.length < MAX_TOP) return sorted
+    const first = sorted.slice(0, MAX_TOP)
+    candidates = new Set(first.map(({ id }) => id))
+    last = first.at(-1)
+    return first
+  }
+
+  function add(id: string): void {
+    candidates.add(id)
+    if (candidates.size > 2 * MAX_TOP) list()
+  }
+
+  /** Returns true if the id ranks before the last candidate of the previous cut, and did not with one view less. */
+  function ranksFirstNow(id: string, views: number): boolean {
+    if (last === undefined) return views === 1
+    // Compares numbers first, because comparing strings takes longer.
+    return (views === last.views && id < last.id) || (views === last.views + 1 && id > last.id)
+  }
+
+  return {
+    list,
+    increment(id, views) {
+      if (ranksFirstNow(id, views)) add(id)
+    },
+    restore(id, views) {
+      if (last === undefined || byRank({ id, views }, last) < 0) add(id)
+    },
+  }
+}
+
+function byRank(a: ViewCount, b: ViewCount): number {
+  return b.views - a.views || (a.id < b.id ? -1 : 1)
+}
