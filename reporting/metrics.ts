@@ -1,6 +1,7 @@
 import { Counter, Gauge } from 'prom-client'
 import type { SerialRange } from '../shared/contracts/event-batch.ts'
 import type { Logger } from '../shared/runtime/log.ts'
+import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 import type { CountStore } from './count-store.ts'
 import type { Currentness } from './currentness.ts'
@@ -40,7 +41,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
     help: 'Sequence of the last message counted',
     registers,
     async collect() {
-      this.set((await counts.position())?.sequence ?? 0)
+      await ifAvailable(async () => this.set((await counts.position())?.sequence ?? 0))
     },
   })
   new Gauge({
@@ -49,7 +50,9 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
     labelNames: ['by'],
     registers,
     async collect() {
-      for (const by of ['asset', 'user'] as const) this.set({ by }, await counts.size(by))
+      await ifAvailable(async () => {
+        for (const by of ['asset', 'user'] as const) this.set({ by }, await counts.size(by))
+      })
     },
   })
   for (const source of ['log', 'request']) views.inc({ source }, 0)
@@ -102,6 +105,13 @@ export function exposeCurrentness(metrics: Metrics, { isCurrent }: Pick<Currentn
     collect() {
       this.set(isCurrent() ? 1 : 0)
     },
+  })
+}
+
+/** While the store is unavailable, a gauge keeps its last value: its failure would fail the whole scrape. */
+async function ifAvailable(set: () => Promise<void>): Promise<void> {
+  await set().catch((error) => {
+    if (!(error instanceof UnavailableError)) throw error
   })
 }
 
