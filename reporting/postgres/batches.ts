@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { retry } from '../../shared/runtime/retry.ts'
 import type { CountBatch, LogReport } from '../count-store.ts'
 import type { Deduplicated } from '../deduplicator.ts'
 import { startsAt } from '../starts-at.ts'
@@ -10,7 +11,7 @@ import { STATE_COLUMNS } from './state.ts'
 
 /** queue-listener waits for 5 s. */
 const TIMEOUT_MS = 4_000
-const SETTLE_TIMEOUT_MS = 500
+const SETTLE_TIMEOUT_MS = 900
 const MAX_CACHED_PRODUCERS = 10_000
 
 /**
@@ -19,10 +20,12 @@ const MAX_CACHED_PRODUCERS = 10_000
  */
 const ASYNCHRONOUS = 'set local synchronous_commit = off;'
 
-type Rows = readonly (readonly unknown[])[]
+type Run = (statements: string, timeoutMs: number) => Promise<readonly (readonly unknown[])[]>
 type Limits = { maxProducers?: number; maxIds?: number }
 type Deps = Limits & {
-  run: (statements: string, timeoutMs: number) => Promise<Rows>
+  run: Run
+  /** Runs statements even if the database was down a moment ago. */
+  probe: Run
 }
 
 export type Applied = { deduplicated: Deduplicated; row: readonly unknown[] }
@@ -31,7 +34,7 @@ export type Applied = { deduplicated: Deduplicated; row: readonly unknown[] }
  * Applies batches, each in one statement that compares and sets the position. Keeps what deduplication needs to know of
  * the last producers: as a function of the position, it stays valid until another instance moves the position.
  */
-export function createBatches({ run, maxProducers = 100_000, maxIds = 1_000_000 }: Deps) {
+export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_000_000 }: Deps) {
   let cached: Known | undefined
 
   async function load(batch: CountBatch): Promise<Known> {
@@ -59,10 +62,17 @@ export function createBatches({ run, maxProducers = 100_000, maxIds = 1_000_000 
       return row
     } catch (error) {
       if (!(error instanceof StatementError) || error.isSettled) throw error
-      const [[batch, ...row] = []] = await run(`select batch, ${STATE_COLUMNS} from reporting.state`, SETTLE_TIMEOUT_MS)
+      const [batch, ...row] = (await readState()) ?? []
       if (batch === id) return row
       throw error
     }
+  }
+
+  /** @returns undefined if the database does not respond in time */
+  function readState(): Promise<readonly unknown[] | undefined> {
+    const query = `select batch, ${STATE_COLUMNS} from reporting.state`
+    const read = async () => (await probe(query, SETTLE_TIMEOUT_MS))[0]
+    return retry(read, { signal: AbortSignal.timeout(SETTLE_TIMEOUT_MS), initialMs: 50, maxMs: 200 })
   }
 
   return {

@@ -51,7 +51,12 @@ export function openPostgresCountStore({
   const run = (statements: string, timeoutMs: number) => link.run(statements, timeoutMs)
   const read = (query: string) => run(query, READ_TIMEOUT_MS)
   const feed = createChangeFeed(run)
-  const batches = createBatches({ run, ...(maxProducers && { maxProducers }), ...(maxIds && { maxIds }) })
+  const batches = createBatches({
+    run,
+    probe: database.run,
+    ...(maxProducers && { maxProducers }),
+    ...(maxIds && { maxIds }),
+  })
 
   function take(state: State): void {
     reports.take(state)
