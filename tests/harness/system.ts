@@ -19,8 +19,12 @@ export type System = AsyncDisposable &
     env: Record<string, string>
   }
 
-/** If set, TCP proxies in front of NATS and reporting delay all data by `delayMs`. */
-type Options = NatsOptions & { proxied?: { delayMs?: number } }
+type Options = NatsOptions & {
+  /** If set, TCP proxies in front of NATS and reporting delay all data by `delayMs`. */
+  proxied?: { delayMs?: number }
+  /** The URLs of further instances of reporting. */
+  moreReportings?: string[]
+}
 
 /** Starts all services as processes, with a real NATS server, and waits until the counts are current. */
 export async function startSystem(settings: Record<string, string> = {}, options: Options = {}): Promise<System> {
@@ -35,6 +39,7 @@ export async function startSystem(settings: Record<string, string> = {}, options
     urls[name] = proxy.url
     proxies.push(proxy)
   }
+  urls.REPORTING_URL = [urls.REPORTING_URL, ...(options.moreReportings ?? [])].join()
   const env = { DATA_DIR: directory.path, ...urls, ...settings }
   const services = await mapServices(async (name) =>
     stack.use(await startService(name, env, portNextTo(edgePort, name))),
