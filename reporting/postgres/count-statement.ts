@@ -68,7 +68,7 @@ function toUpserts(by: CountedBy, views: readonly Play[]): string[] {
       select id, views, views - added as before from ${by}_counted join ${by}_added using (id))`,
     `${by}_candidate as (
       insert into reporting.top_candidate (by, id)
-      select '${by}', id from ${by}_ranked, (select ${by}_cut_views, ${by}_cut_id from moved) as cut
+      select '${by}', id from ${by}_ranked, (select ${by}_cut_views, ${by}_cut_id from moved limit 1) as cut
       where case when ${by}_cut_views is null then before = 0
         else ${isFirst('views')} and not ${isFirst('before')} end
       on conflict do nothing returning 1)`,

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseError, Pool, type PoolClient, type QueryArrayResult } from 'pg'
 import { codeOf } from '../../shared/runtime/error-code.ts'
@@ -7,6 +8,7 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 const CONNECT_TIMEOUT_MS = 1_000
 const IDLE_TIMEOUT_MS = 30_000
 const KEEP_ALIVE_MS = 5_000
+const CLOSE_TIMEOUT_MS = 500
 /** The server gives up first, so that its error arrives, and a statement whose client is gone ends. */
 const SERVER_MARGIN_MS = 50
 /** Beyond this, waiting for a connection takes longer than a caller waits. */
@@ -82,7 +84,8 @@ type Options = {
  * host is used. No statement leaves state in its session, so that PgBouncer can share connections by transaction.
  */
 export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: Options): Database {
-  const pools = urls.map((url) => openPool(url, max))
+  const sockets = new Set<Socket>()
+  const pools = urls.map((url) => openPool(url, max, sockets))
   let current = 0
 
   async function use<Result>(work: (client: PoolClient) => Promise<Result>, timeoutMs: number): Promise<Result> {
@@ -138,14 +141,24 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
       return { busy: sum((pool) => pool.totalCount) - idle, idle, waiting: sum((pool) => pool.waitingCount) }
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all(pools.map((pool) => pool.end()))
+      const ended = Promise.all(pools.map((pool) => pool.end()))
+      await Promise.race([ended, sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })])
+      // A server that hangs does not close its side.
+      for (const socket of sockets) socket.destroy()
     },
   }
 }
 
-function openPool(connectionString: string, max: number): Pool {
+function openPool(connectionString: string, max: number, sockets: Set<Socket>): Pool {
+  function openSocket(): Socket {
+    const socket = new Socket()
+    sockets.add(socket)
+    return socket.once('close', () => sockets.delete(socket))
+  }
+
   const pool = new Pool({
     connectionString,
+    stream: openSocket,
     max,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
@@ -197,6 +210,7 @@ async function send(client: PoolClient, text: string): Promise<Rows> {
   return (Array.isArray(results) ? results.at(-1)?.rows : results.rows) ?? []
 }
 
+/** Compiling a statement with values (JIT) takes longer than running it once. */
 function limit(timeoutMs: number): string {
-  return `set local statement_timeout = ${Math.max(1, timeoutMs - SERVER_MARGIN_MS)};`
+  return `set local statement_timeout = ${Math.max(1, timeoutMs - SERVER_MARGIN_MS)}; set local jit = off;`
 }
