@@ -12,7 +12,7 @@ const LAYERS = [
   ['live', 'catalogue'],
 ]
 
-const isTest = '(\\.test\\.ts$|^tests/|^shared/testing/)'
+const isTest = '(\\.test(-suite)?\\.ts$|^tests/|^shared/testing/)'
 /** The benchmark and the screenshot start the whole system with the test harness. */
 const usesHarness = '^scripts/(bench/|screenshot\\.ts$)'
 

@@ -116,6 +116,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         summary: 'Get the log position that the counts reflect',
         description: 'null before the first batch',
         responses: { 200: Position.nullable() },
+        problems: [503],
       }),
       async (c) => c.json(toNullable(await counts.position())),
     )
@@ -126,6 +127,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         summary: 'List the views that the log acknowledged and lost',
         description: 'Lost views are gaps in the serials of their producers; see docs/events.md',
         responses: { 200: LostViews },
+        problems: [503],
       }),
       async (c) => c.json(await counts.lost()),
     )
@@ -137,7 +139,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         description:
           'It is lost if reporting is killed before the next checkpoint, or if the counts are replayed from the log',
         responses: { 200: PlayCounts },
-        problems: [400, 507],
+        problems: [400, 503, 507],
         isWrite: true,
       }),
       requireWriteToken(writeToken),

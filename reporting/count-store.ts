@@ -23,8 +23,8 @@ export type CountBatch = NumberedBatch &
     leaving?: LogPosition | undefined
   }
 
-/** Receives each report of the log, and the position of the counts at that time. */
-export type ReportObserver = (report: LogReport, position: LogPosition | undefined) => void
+/** Receives each report of the log, the position of the counts at that time, and how long ago that was. */
+export type ReportObserver = (report: LogReport, position: LogPosition | undefined, ageMs?: number) => void
 
 /**
  * The counts, and the log position that they reflect. Both are updated atomically, so that each view in the log is

@@ -51,7 +51,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
 
   return {
     isCurrent,
-    observe({ incarnation, end, oldest }, position) {
+    observe({ incarnation, end, oldest }, position, ageMs = 0) {
       // A queue-listener from the previous release does not report the end of the log.
       if (end === undefined) {
         currentUntil = Number.POSITIVE_INFINITY
@@ -63,7 +63,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
         isServing = false
         lag = createLagMeter(now)
       }
-      observedAt = now()
+      observedAt = now() - ageMs
       lag.observe(counted, end)
       progress = counted < end ? counted / end : 1
       isServing = lag.lagMs() <= (isServing ? maxLagMs : CAUGHT_UP_MS) && !isTooOld(oldest)

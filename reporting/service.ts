@@ -8,11 +8,14 @@ import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
 import { createApp } from './app.ts'
+import type { ReportObserver } from './count-store.ts'
 import { whileCurrent } from './current-live.ts'
 import { createCurrentness, onceLoaded } from './currentness.ts'
 import { maxUsers, watchHeap } from './maps/capacity.ts'
 import { checkpointEvery, openMapCountStore } from './maps/open-map-store.ts'
 import { exposeCapacity, exposeCurrentness, instrumentCounts } from './metrics.ts'
+import { startPostgresCountStore } from './postgres/service.ts'
+import { databasePool, databaseUrl } from './postgres/settings.ts'
 
 /** queue-listener reports the end of the log every 500 ms. */
 const MIN_MAX_LAG_MS = 1_000
@@ -25,6 +28,8 @@ const ownSettings = {
   FED_BY_LOG: optionalFlag(
     '1: serve no counts before queue-listener reports the end of the log; default: 1 if NATS_URL is set',
   ),
+  DATABASE_URL: databaseUrl,
+  DATABASE_POOL: databasePool,
   DATA_DIR: dataDir,
   CHECKPOINT_EVERY: checkpointEvery,
   MAX_USERS: maxUsers,
@@ -34,27 +39,31 @@ const ownSettings = {
   ).refine((ms) => ms >= MIN_MAX_LAG_MS, { error: 'must be at least 1s' }),
 }
 
+type Settings = ServiceSettings<typeof ownSettings>
+
+type StoreOptions = { checkpoint: string; onReport: ReportObserver }
+
+async function openCountStore(
+  service: Service,
+  { DATABASE_URL: urls, DATABASE_POOL: maxConnections, ...settings }: Settings,
+  { checkpoint, onReport }: StoreOptions,
+) {
+  if (urls) return startPostgresCountStore(service, { urls, maxConnections, onReport })
+  const capacity = { maxIds: settings.MAX_USERS, ...service.resources.use(watchHeap()) }
+  exposeCapacity(service.metrics, capacity)
+  const path = join(settings.DATA_DIR, checkpoint)
+  return openMapCountStore({ path, everyMs: settings.CHECKPOINT_EVERY, capacity, onReport, ...service })
+}
+
 export const reporting = {
   ...services.reporting,
   settings: ownSettings,
   /** @param checkpoint the name of the checkpoint in DATA_DIR; counts of different logs need different names */
-  async start(
-    service: Service,
-    settings: ServiceSettings<typeof ownSettings>,
-    { checkpoint = 'checkpoint-reporting' } = {},
-  ) {
+  async start(service: Service, settings: Settings, { checkpoint = 'checkpoint-reporting' } = {}) {
     const { NATS_URL, FED_BY_LOG = NATS_URL !== undefined, MAX_LAG: maxLagMs, WRITE_TOKEN: writeToken } = settings
     assertWritesProtected(settings, service.log)
-    const capacity = { maxIds: settings.MAX_USERS, ...service.resources.use(watchHeap()) }
-    exposeCapacity(service.metrics, capacity)
     const reported = createCurrentness({ maxLagMs, isFedByLog: FED_BY_LOG })
-    const store = await openMapCountStore({
-      path: join(settings.DATA_DIR, checkpoint),
-      everyMs: settings.CHECKPOINT_EVERY,
-      capacity,
-      onReport: reported.observe,
-      ...service,
-    })
+    const store = await openCountStore(service, settings, { checkpoint, onReport: reported.observe })
     const currentness = onceLoaded(reported, store)
     const counts = instrumentCounts(service, store)
     service.health.describe(() => ({ counting: { ...currentness.counting(), store: store.id() } }))

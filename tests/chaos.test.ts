@@ -9,6 +9,8 @@ import { natsVersion } from './harness/nats-server.ts'
 import { expectCounted, startPlayers, sum } from './harness/players.ts'
 import { getJson } from './harness/plays.ts'
 import { createPoison } from './harness/poison.ts'
+import { hasPostgres } from './harness/postgres.ts'
+import { type PostgresSystem, startPostgresSystem } from './harness/postgres-system.ts'
 import { createRandom } from './harness/random.ts'
 import { connectRaw } from './harness/raw-nats.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
@@ -18,23 +20,34 @@ import { type System, startSystem } from './harness/system.ts'
 const seed = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 1_000_000))
 const seconds = Number(process.env.CHAOS_SECONDS || 30)
 const PLAYERS = 24
+/** `maps`, or `postgres` for two reportings over one Postgres. Default: both, Postgres for half of the time. */
+const onlyStore = process.env.CHAOS_STORE || undefined
+const stores = [
+  { store: 'maps', duration: seconds, canRun: true },
+  { store: 'postgres', duration: onlyStore ? seconds : seconds / 2, canRun: hasPostgres },
+].filter(({ store, canRun }) => canRun && store === (onlyStore ?? store))
 const SETTLE_MS = 60_000
 
-describe.skipIf(!natsVersion)('chaos', () => {
+describe.skipIf(!natsVersion).each(stores)('chaos with $store', ({ store, duration: seconds }) => {
   const name = `every play with a 200 is counted, whatever is killed, suspended, cut off, poisoned or stored twice (CHAOS_SEED=${seed}, ${seconds} s)`
   test(name, { timeout: seconds * 1_000 + SETTLE_MS * 2 }, async () => {
-    await using system = await startSystem({ CHECKPOINT_EVERY: '1s', REUSE_PORT: '1' }, { proxied: {} })
-    await using second = await startService('play', system.env, Number(new URL(system.play.url).port))
+    const settings = { CHECKPOINT_EVERY: '1s', REUSE_PORT: '1' }
+    await using system =
+      store === 'maps'
+        ? await startSystem(settings, { proxied: {} })
+        : await startPostgresSystem(settings, { proxied: {} })
+    const shared = { ...system.env, DATA_DIR: system.dataDir }
+    await using second = await startService('play', shared, Number(new URL(system.play.url).port))
     await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).ok).toBe(true))
     const players = startPlayers(system.play.url, { count: PLAYERS, seed })
     await eventually(() => readLastMessage(system))
-    const actions = await breakThings(system, second)
+    const actions = await breakThings(system, second, seconds)
     const outcomes = await players.stop()
     await expectSettled(system)
 
     const total = sum(outcomes.users)
     console.log(
-      `chaos: seed ${seed}, ${actions} faults in ${seconds} s, nats-server ${natsVersion}: ` +
+      `chaos with ${store}: seed ${seed}, ${actions} faults in ${seconds} s, nats-server ${natsVersion}: ` +
         `${total.served} plays with a 200, ${total.cutOff} cut off, ${total.rejected} rejected`,
     )
     expect(total.served).toBeGreaterThan(100)
@@ -51,10 +64,15 @@ describe.skipIf(!natsVersion)('chaos', () => {
  * up to 3 s, suspends NATS for 5 to 30 s, cuts connections in the middle of a batch, appends random messages, or stores
  * messages twice. The seed determines the order. At the end, all processes are up.
  */
-async function breakThings(system: System, second: ServiceProcess): Promise<number> {
+async function breakThings(
+  system: System | PostgresSystem,
+  secondPlay: ServiceProcess,
+  seconds: number,
+): Promise<number> {
   const random = createRandom(seed)
   const { pick, randomBody, randomHeaders } = createPoison(random)
-  const processes = [system.nats, ...serviceNames.map((name) => system[name]), second]
+  const postgres = 'postgres' in system ? [system.postgres, system.second] : []
+  const processes = [system.nats, ...postgres, ...serviceNames.map((name) => system[name]), secondPlay]
   const end = performance.now() + seconds * 1_000
   const remainingMs = () => Math.max(0, end - performance.now())
 

@@ -17,7 +17,7 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
   beforeAll(async () => {
     system = await startSystem({ REUSE_PORT: '1' })
     const { port } = new URL(system.play.url)
-    second = await startService('play', system.env, Number(port))
+    second = await startService('play', shared(), Number(port))
     await warmUp(system.play.url)
   }, 30_000)
   afterAll(async () => {
@@ -26,6 +26,8 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
   })
 
   const edge = () => system.play.url
+  /** The settings of another play with the same outboxes. */
+  const shared = () => ({ ...system.env, DATA_DIR: system.dataDir })
 
   test('both serve plays', async () => {
     expect([...(await metricsOfEach(edge(), 2)).keys()].toSorted()).toEqual(
@@ -36,7 +38,7 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
 
   test('a third one that does not share the port exits with status 1 and one line', async () => {
     const { port } = new URL(edge())
-    const env = { ...system.env, REUSE_PORT: '', LOG_LEVEL: 'silent' }
+    const env = { ...shared(), REUSE_PORT: '', LOG_LEVEL: 'silent' }
     await using third = startChild(process.execPath, ['play/main.ts', '--port', port], { env })
     expect(await third.ended).toBe(1)
     expect(third.lines).toEqual([`play: port ${port} on 127.0.0.1 is already in use`])
@@ -69,7 +71,7 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
     await second.signal('SIGKILL')
     await eventually(async () => expect(await metricOfAll(edge(), 1, WAITING)).toBe(waiting))
     await system.play.signal('SIGKILL')
-    await using moved = await startService('play', system.env)
+    await using moved = await startService('play', shared())
     await eventually(async () => expect(await metricOfAll(moved.url, 1, WAITING)).toBe(waiting))
     await system.nats.start()
     await eventually(async () => expect(await metricOfAll(moved.url, 1, WAITING)).toBe(0))
@@ -93,7 +95,7 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
   }
 
   async function outboxes(): Promise<string[]> {
-    const names = await readdir(system.env.DATA_DIR ?? '')
+    const names = await readdir(system.dataDir)
     return names.filter((name) => name.endsWith('.sqlite'))
   }
 })

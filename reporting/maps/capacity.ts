@@ -10,7 +10,11 @@ import type { CountMap } from './count-map.ts'
  * The default takes about 3 GB of heap, extrapolated from 1,000,000 ids. With 10^9 ids, each Map would have a quarter of
  * the entries that V8 allows.
  */
-export const maxUsers = count(50_000_000, 'Maximum number of users, and of assets, with counts', 1_000_000_000)
+export const maxUsers = count(
+  50_000_000,
+  'Maximum number of users, and of assets, with counts in memory; without effect if DATABASE_URL is set',
+  1_000_000_000,
+)
 
 /** The share of the heap limit that live data may use. The rest is for requests and garbage. */
 const MAX_HEAP_SHARE = 0.8

@@ -1,10 +1,11 @@
-import type { SerialRange } from '../../shared/contracts/event-batch.ts'
 import type { LostViews } from '../../shared/contracts/lost-views.ts'
 import type { Play } from '../../shared/contracts/play.ts'
 import type { LogPosition } from '../../shared/contracts/position.ts'
 import type { PlayCounts, ViewCount } from '../../shared/contracts/view-counts.ts'
 import type { CountBatch, CountedBy } from '../count-store.ts'
 import { createDeduplicator, type Deduplicated } from '../deduplicator.ts'
+import { addGaps } from '../lost.ts'
+import { startsAt } from '../starts-at.ts'
 import { assertRoom, type Capacity, unlimited } from './capacity.ts'
 import { createCountState } from './count-state.ts'
 
@@ -33,30 +34,13 @@ export type ViewCounts = {
   lost(): LostViews
 }
 
-/** Maximum number of gaps in lost(). */
-const MAX_GAPS = 100
-
 /** The counts in memory, without input or output. */
 export function createViewCounts(capacity: Capacity = unlimited, state = createCountState()): ViewCounts {
-  const { counts, lost } = state
+  const { counts } = state
   const deduplicate = createDeduplicator(state.deduplication)
-
-  /** The first batch of a new incarnation must name the current position, so a late batch of an old one is rejected. */
-  function startsAtPosition({ incarnation, after, leaving }: CountBatch): boolean {
-    const { position } = state
-    if (incarnation === position?.incarnation) return after === position.sequence
-    return after === 0 && isSamePosition(leaving, position)
-  }
 
   function add({ assetId, userId }: Play): PlayCounts {
     return { userviews: counts.user.increment(userId), assetviews: counts.asset.increment(assetId) }
-  }
-
-  function addGap(gap: SerialRange): void {
-    // Forged serials may name any number.
-    lost.views = Math.min(lost.views + gap.to - gap.from + 1, Number.MAX_SAFE_INTEGER)
-    lost.gaps.push(gap)
-    if (lost.gaps.length > MAX_GAPS) lost.gaps.shift()
   }
 
   return {
@@ -70,19 +54,15 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
     },
     position: () => state.position,
     apply(batch) {
-      if (!startsAtPosition(batch)) return undefined
+      if (!startsAt(state.position, batch)) return undefined
       assertRoom(capacity, counts, batch.views)
       const deduplicated = deduplicate(batch)
       for (const view of deduplicated.views) add(view)
-      for (const gap of deduplicated.gaps) addGap(gap)
+      state.lost = addGaps(state.lost, deduplicated.gaps)
       state.position = { incarnation: batch.incarnation, sequence: batch.through }
       state.changes += 1
       return deduplicated
     },
-    lost: () => lost,
+    lost: () => state.lost,
   }
-}
-
-function isSamePosition(a: LogPosition | undefined, b: LogPosition | undefined): boolean {
-  return a?.incarnation === b?.incarnation && a?.sequence === b?.sequence
 }

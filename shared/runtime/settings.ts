@@ -37,9 +37,9 @@ function readFlags(args: string[]): Record<string, string> {
   return Object.fromEntries(Object.entries(values).map(([flag, value]) => [FLAGS[flag], value]))
 }
 
-/** Quotes the value, and hides credentials in URLs. */
+/** Quotes the value, and hides credentials in URLs, also those whose password contains an unescaped `/`, `@` or `,`. */
 function redact(text: string): string {
-  return JSON.stringify(text.replaceAll(/[^\s/,@]+@/g, '…@'))
+  return JSON.stringify(text.replaceAll(/(?<=:\/\/)\S+@|[^\s/,@]+@/g, '…@'))
 }
 
 export function wantsHelp({ args }: SettingsSource): boolean {

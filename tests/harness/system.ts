@@ -24,8 +24,12 @@ export type System = AsyncDisposable &
 /** With these settings, a restart of reporting replays the whole log. */
 export const WITHOUT_CHECKPOINT = { CHECKPOINT_EVERY: '0s' }
 
-/** If set, TCP proxies in front of NATS and reporting delay all data by `delayMs`. */
-type Options = NatsOptions & { proxied?: { delayMs?: number } }
+type Options = NatsOptions & {
+  /** If set, TCP proxies in front of NATS and reporting delay all data by `delayMs`. */
+  proxied?: { delayMs?: number }
+  /** The URLs of further instances of reporting. */
+  moreReportings?: string[]
+}
 
 /** Starts all services as processes, with a real NATS server, and waits until the counts are current. */
 export async function startSystem(settings: Record<string, string> = {}, options: Options = {}): Promise<System> {
@@ -40,6 +44,7 @@ export async function startSystem(settings: Record<string, string> = {}, options
     urls[name] = proxy.url
     proxies.push(proxy)
   }
+  urls.REPORTING_URL = [urls.REPORTING_URL, ...(options.moreReportings ?? [])].join()
   const env = { ...urls, ...settings }
   const dataDir = settings.DATA_DIR ?? directory.path
   const services = await mapServices(async (name) =>

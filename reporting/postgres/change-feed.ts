@@ -1,0 +1,128 @@
+import { z } from 'zod'
+import {
+  LIVE_SECONDS,
+  LIVE_TOP,
+  LiveChanges,
+  type LiveEvent,
+  LiveSnapshot,
+  MAX_LIVE_IDS,
+} from '../../shared/contracts/live.ts'
+import type { LiveSource } from '../../shared/live/live-feed.ts'
+import { createThrottle } from '../../shared/runtime/throttle.ts'
+import { toTopQuery } from './top.ts'
+
+/** Minimum interval between two events. */
+const MIN_INTERVAL_MS = 250
+const TIMEOUT_MS = 1_000
+
+type Run = (statements: string, timeoutMs: number) => Promise<unknown[][]>
+type Publish = (event: LiveEvent) => void
+
+export type ChangeFeed = {
+  follow: LiveSource
+  /** Takes the latest version of the counts. */
+  advance(version: number): void
+}
+
+/** Publishes a snapshot of the counts, and then what the database recorded as changed. */
+export function createChangeFeed(run: Run): ChangeFeed {
+  let follower: ReturnType<typeof createFollower> | undefined
+  return {
+    advance: (version) => follower?.advance(version),
+    follow(publish) {
+      const current = createFollower(run, publish)
+      follower = current
+      return () => {
+        current.stop()
+        if (follower === current) follower = undefined
+      }
+    },
+  }
+}
+
+function createFollower(run: Run, publish: Publish) {
+  const throttle = createThrottle(() => void pull(), MIN_INTERVAL_MS)
+  /** The published version; undefined before the first snapshot. */
+  let published: number | undefined
+  let seconds: Record<string, number> = {}
+  let isPulling = false
+  let isStopped = false
+
+  async function pull(): Promise<void> {
+    if (isPulling) return
+    isPulling = true
+    try {
+      const next =
+        (published !== undefined && (await readChanges(run, published, seconds))) || (await readSnapshot(run))
+      if (isStopped) return
+      published = next.version
+      seconds = next.seconds
+      publish(next.event)
+    } catch {
+      // The next poll of the state shows whether the database is up, and requests this again.
+    } finally {
+      isPulling = false
+    }
+  }
+
+  throttle.request()
+  return {
+    advance(version: number) {
+      // A database that was restored from a backup has an earlier version.
+      if (published !== undefined && version < published) published = undefined
+      if (version !== published) throttle.request()
+    },
+    stop() {
+      isStopped = true
+      throttle.cancel()
+    },
+  }
+}
+
+type Read = { version: number; seconds: Record<string, number>; event: LiveEvent }
+
+const SnapshotRow = z.tuple([z.coerce.number(), LiveSnapshot])
+const ChangesRow = z.tuple([z.coerce.number(), LiveChanges.nullable()])
+
+async function readSnapshot(run: Run): Promise<Read> {
+  const list = (by: 'asset' | 'user') =>
+    `(select coalesce(json_agg(json_build_object('id', id, 'views', views)), '[]') from (${toTopQuery(by, LIVE_TOP)}) as top)`
+  const [row] = await run(
+    `select version, json_build_object('views', views, 'top',
+      json_build_object('assets', ${list('asset')}, 'users', ${list('user')}), 'seconds', ${secondsQuery()})
+    from reporting.state`,
+    TIMEOUT_MS,
+  )
+  const [version, data] = SnapshotRow.parse(row)
+  return { version, seconds: data.seconds, event: { event: 'snapshot', data } }
+}
+
+/** @returns undefined if too many ids have changed, or some changes are no longer recorded */
+async function readChanges(run: Run, since: number, before: Record<string, number>): Promise<Read | undefined> {
+  const counts = (by: 'asset' | 'user') =>
+    `(select coalesce(json_object_agg(id, views), '{}') from reporting.${by}_views join changed_${by} using (id))`
+  const [row] = await run(
+    `with recent as materialized (select assets, users from reporting.change where version > ${since}),
+      changed_asset as materialized (select distinct unnest(assets) as id from recent),
+      changed_user as materialized (select distinct unnest(users) as id from recent)
+    select version, case when (select count(*) from recent where assets is not null) = version - ${since}
+      and (select count(*) from changed_asset) + (select count(*) from changed_user) <= ${MAX_LIVE_IDS}
+      then json_build_object('views', views, 'assets', ${counts('asset')}, 'users', ${counts('user')},
+        'seconds', ${secondsQuery()}) end
+    from reporting.state`,
+    TIMEOUT_MS,
+  )
+  const [version, data] = ChangesRow.parse(row)
+  if (!data) return undefined
+  const changed = Object.entries(data.seconds).filter(([second, views]) => before[second] !== views)
+  return {
+    version,
+    seconds: data.seconds,
+    event: { event: 'changes', data: { ...data, seconds: Object.fromEntries(changed) } },
+  }
+}
+
+function secondsQuery(): string {
+  const since = Math.floor(Date.now() / 1_000) - LIVE_SECONDS
+  return `(select coalesce(json_object_agg(second, views), '{}') from reporting.recent_second where second > ${since})`
+}

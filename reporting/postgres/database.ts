@@ -1,0 +1,216 @@
+import { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DatabaseError, Pool, type PoolClient, type QueryArrayResult } from 'pg'
+import { codeOf } from '../../shared/runtime/error-code.ts'
+import { raceAbort } from '../../shared/runtime/race-abort.ts'
+import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+
+const CONNECT_TIMEOUT_MS = 1_000
+const IDLE_TIMEOUT_MS = 30_000
+const KEEP_ALIVE_MS = 5_000
+const CLOSE_TIMEOUT_MS = 500
+/** The server gives up first, so that its error arrives, and a statement whose client is gone ends. */
+const SERVER_MARGIN_MS = 50
+/** Beyond this, waiting for a connection takes longer than a caller waits. */
+const MAX_WAITING = 1_000
+const MAX_RETRY_DELAY_MS = 50
+
+/** Serialization failure and deadlock: Postgres has rolled back, and the client should retry. */
+const RETRYABLE = ['40001', '40P01']
+const DISK_FULL = '53100'
+const READ_ONLY = '25006'
+
+/** A statement failed. `isSettled`: the server reported that nothing was changed. */
+export class StatementError extends UnavailableError {
+  override name = 'StatementError'
+  /** The SQLSTATE, or the code of the network error. */
+  readonly code: string
+  readonly isSettled: boolean
+  override readonly status: 503 | 507
+
+  constructor(cause: unknown) {
+    super('the database failed', { cause })
+    this.code = codeOf(cause) ?? (cause instanceof Error ? cause.name : 'unknown')
+    this.isSettled = cause instanceof NotSentError || (cause instanceof DatabaseError && cause.severity === 'ERROR')
+    this.status = this.code === DISK_FULL ? 507 : 503
+  }
+}
+
+/** There was no connection, so the statement was not sent. */
+class NotSentError extends Error {
+  override name = 'NotSentError'
+  readonly code = 'ECONNECT'
+}
+
+/** The server accepts no writes, for example because it is a standby. */
+export class ReadOnlyError extends Error {
+  override name = 'ReadOnlyError'
+  readonly code = READ_ONLY
+  constructor() {
+    super('the server is read-only')
+  }
+}
+
+export type Rows = QueryArrayResult<unknown[]>['rows']
+/** Runs statements, and returns the rows of the last one. */
+export type Send = (statements: string) => Promise<Rows>
+export type Usage = { busy: number; idle: number; waiting: number }
+
+export type Database = AsyncDisposable & {
+  /**
+   * Runs statements in one transaction and one round trip, and retries serialization failures and deadlocks.
+   * @param verify throws if the rows show that another server is needed
+   * @throws StatementError
+   */
+  run(statements: string, timeoutMs: number, verify?: (rows: Rows) => void): Promise<Rows>
+  /**
+   * Runs `work` in a transaction.
+   * @throws StatementError
+   */
+  transaction<Result>(work: (send: Send) => Promise<Result>, timeoutMs: number): Promise<Result>
+  usage(): Usage
+}
+
+type Options = {
+  /** A URL for each host, of which one accepts writes. */
+  urls: readonly string[]
+  maxConnections: number
+  onFailure?: (error: StatementError) => void
+  onRetry?: (code: string) => void
+}
+
+/**
+ * Connections to the host that accepts writes. After a connection fails, or a server turns out to be read-only, the next
+ * host is used. No statement leaves state in its session, so that PgBouncer can share connections by transaction.
+ */
+export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: Options): Database {
+  const sockets = new Set<Socket>()
+  const pools = urls.map((url) => openPool(url, max, sockets))
+  let current = 0
+
+  async function use<Result>(work: (client: PoolClient) => Promise<Result>, timeoutMs: number): Promise<Result> {
+    const deadline = AbortSignal.timeout(timeoutMs)
+    const index = current
+    const moveOn = () => {
+      if (current === index) current = (index + 1) % pools.length
+    }
+    try {
+      const client = await connect(pools[index], deadline, moveOn)
+      return await release(client, raceAbort(work(client), deadline), moveOn)
+    } catch (cause) {
+      const error = new StatementError(cause)
+      onFailure?.(error)
+      throw error
+    }
+  }
+
+  return {
+    async run(statements, timeoutMs, verify = () => {}) {
+      const ends = performance.now() + timeoutMs
+      for (;;) {
+        const remainingMs = Math.max(1, Math.ceil(ends - performance.now()))
+        try {
+          return await use(async (client) => {
+            const rows = await send(client, `${limit(remainingMs)} ${statements}`)
+            verify(rows)
+            return rows
+          }, remainingMs)
+        } catch (error) {
+          const isOver = ends - performance.now() < MAX_RETRY_DELAY_MS
+          if (!(error instanceof StatementError) || !RETRYABLE.includes(error.code) || isOver) throw error
+          onRetry?.(error.code)
+          await sleep(Math.random() * MAX_RETRY_DELAY_MS)
+        }
+      }
+    },
+    transaction: (work, timeoutMs) =>
+      use(async (client) => {
+        await send(client, `begin; ${limit(timeoutMs)}`)
+        try {
+          const result = await work((statements) => send(client, statements))
+          await send(client, 'commit')
+          return result
+        } catch (error) {
+          await send(client, 'rollback')
+          throw error
+        }
+      }, timeoutMs),
+    usage() {
+      const sum = (of: (pool: Pool) => number) => pools.reduce((total, pool) => total + of(pool), 0)
+      const idle = sum((pool) => pool.idleCount)
+      return { busy: sum((pool) => pool.totalCount) - idle, idle, waiting: sum((pool) => pool.waitingCount) }
+    },
+    async [Symbol.asyncDispose]() {
+      const ended = Promise.all(pools.map((pool) => pool.end()))
+      await Promise.race([ended, sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })])
+      // A server that hangs does not close its side.
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}
+
+function openPool(connectionString: string, max: number, sockets: Set<Socket>): Pool {
+  function openSocket(): Socket {
+    const socket = new Socket()
+    sockets.add(socket)
+    return socket.once('close', () => sockets.delete(socket))
+  }
+
+  const pool = new Pool({
+    connectionString,
+    stream: openSocket,
+    max,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    application_name: 'reporting',
+  })
+  // Without a listener, the error of a lost connection would end the process. Its statement fails anyway.
+  pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
+  return pool
+}
+
+async function connect(pool: Pool | undefined, deadline: AbortSignal, moveOn: () => void): Promise<PoolClient> {
+  if (!pool || pool.waitingCount >= MAX_WAITING) throw new NotSentError('all connections are in use')
+  const connecting = pool.connect()
+  try {
+    return await raceAbort(connecting, deadline)
+  } catch (cause) {
+    connecting.then(
+      (late) => late.release(),
+      () => undefined,
+    )
+    const isExhausted = pool.totalCount >= pool.options.max
+    if (!isExhausted) moveOn()
+    throw new NotSentError(isExhausted ? 'all connections are in use' : 'cannot connect', { cause })
+  }
+}
+
+/** Returns the connection to the pool, or closes it if the work did not complete on it. */
+async function release<Result>(client: PoolClient, work: Promise<Result>, moveOn: () => void): Promise<Result> {
+  try {
+    const result = await work
+    client.release()
+    return result
+  } catch (error) {
+    const isUsable = error instanceof DatabaseError && error.severity === 'ERROR' && error.code !== READ_ONLY
+    client.release(!isUsable)
+    if (!isUsable) moveOn()
+    throw error
+  }
+}
+
+async function send(client: PoolClient, text: string): Promise<Rows> {
+  const results: QueryArrayResult<unknown[]> | QueryArrayResult<unknown[]>[] = await client.query<unknown[]>({
+    text,
+    rowMode: 'array',
+  })
+  return (Array.isArray(results) ? results.at(-1)?.rows : results.rows) ?? []
+}
+
+/** Compiling a statement with values (JIT) takes longer than running it once. */
+function limit(timeoutMs: number): string {
+  return `set local statement_timeout = ${Math.max(1, timeoutMs - SERVER_MARGIN_MS)}; set local jit = off;`
+}

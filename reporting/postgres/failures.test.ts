@@ -1,0 +1,300 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { View } from '../../shared/contracts/view.ts'
+import { createLog } from '../../shared/runtime/log.ts'
+import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+import { eventually } from '../../tests/harness/eventually.ts'
+import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/harness/postgres.ts'
+import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
+import type { CountStore, ReportObserver } from '../count-store.ts'
+import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
+
+const log = createLog({ name: 'reporting', level: 'silent' })
+
+describe.skipIf(!hasPostgres)('failures of Postgres', () => {
+  let server: PostgresServer
+  beforeAll(async () => {
+    server = await startPostgres()
+  })
+  afterAll(() => server?.[Symbol.asyncDispose]())
+
+  test('a store that opens while Postgres is down is up soon after Postgres', async () => {
+    const url = await server.createDatabase()
+    await server.signal('SIGKILL')
+    await using store = open([url.replace('postgres@', 'postgres:secret@')])
+    await eventually(() => expect(store.state()).toBe('down'))
+    expect(store.reason()).toContain('ECONNREFUSED')
+    await expect(store.position()).rejects.toThrow(UnavailableError)
+    const error = await store.lookUp({ assets: ['a'], users: [] }).catch(String)
+    expect(String(error) + store.reason()).not.toContain('secret')
+    await server.start()
+    await isUp(store)
+    expect(await store.apply(toBatch(0, 1))).toBeDefined()
+  })
+
+  test('while Postgres hangs, a read fails within half a second, and after that it works again', async () => {
+    await using store = await openUp(await server.createDatabase())
+    await server.signal('SIGSTOP')
+    try {
+      const started = performance.now()
+      await expect(store.lookUp({ assets: ['a'], users: ['u'] })).rejects.toThrow(UnavailableError)
+      expect(performance.now() - started).toBeLessThan(500)
+      await eventually(() => expect(store.state()).toBe('down'))
+      const next = performance.now()
+      await expect(store.lookUp({ assets: ['a'], users: ['u'] })).rejects.toThrow('Postgres is down')
+      expect(performance.now() - next).toBeLessThan(50)
+    } finally {
+      await server.start()
+    }
+    await isUp(store)
+    expect(await store.lookUp({ assets: ['a'], users: [] })).toEqual({ assets: { a: 0 }, users: {} })
+    expect(store.usage().waiting).toBe(0)
+  })
+
+  test('while all connections wait for a lock, reads fail within half a second, and no statement stays behind', async () => {
+    const url = await server.createDatabase()
+    await using store = await openUp(url)
+    const waiting = `select count(*)::int as waiting from pg_stat_activity where wait_event_type = 'Lock'`
+    await server.use(url, async (client) => {
+      await client.query('begin; lock table reporting.asset_views, reporting.user_views')
+      const started = performance.now()
+      const reads = await Promise.allSettled(Array.from({ length: 50 }, () => store.views('asset', 'a')))
+      expect(reads.every(({ status }) => status === 'rejected')).toBe(true)
+      expect(performance.now() - started).toBeLessThan(700)
+      await eventually(async () => expect((await client.query(waiting)).rows).toEqual([{ waiting: 0 }]))
+      await client.query('rollback')
+    })
+    expect(await store.views('asset', 'a')).toBeUndefined()
+  })
+
+  describe('each view is counted exactly once while', () => {
+    test('connections are terminated by the server', async () => {
+      const url = await server.createDatabase()
+      await using store = await openUp(url)
+      await expectAllCounted(store, () =>
+        server.use(url, (client) =>
+          client.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1', [
+            'reporting',
+          ]),
+        ),
+      )
+    })
+
+    test('connections are cut in the middle of a statement', async () => {
+      const url = await server.createDatabase()
+      await using proxy = await startTcpProxy(url)
+      await using store = await openUp(toProxied(url, proxy.url))
+      await expectAllCounted(store, async () => proxy.cut())
+    })
+
+    test('Postgres is killed and restarted', { timeout: 60_000 }, async () => {
+      await using store = await openUp(await server.createDatabase())
+      await expectAllCounted(
+        store,
+        async () => {
+          await server.signal('SIGKILL')
+          await server.start()
+          await sleep(500)
+        },
+        3,
+      )
+    })
+  })
+
+  test('a batch whose response is lost after the commit is applied, and says so', async () => {
+    const url = await server.createDatabase()
+    await using proxy = await startTcpProxy(url, 60)
+    await using store = await openUp(toProxied(url, proxy.url))
+    await server.use(url, async (client) => {
+      const applying = store.apply(toBatch(0, 1))
+      await eventually(async () => {
+        const { rows } = await client.query('select sequence from reporting.state')
+        expect(rows).toEqual([{ sequence: '1' }])
+      })
+      proxy.close()
+      expect(await applying).toEqual({ views: toBatch(0, 1).views, gaps: [] })
+    })
+    expect(await eventually(() => store.views('asset', 'a'))).toBe(1)
+  })
+
+  test.each(['40001', '40P01'])('a transaction that Postgres rolls back with %s is retried', async (code) => {
+    const url = await server.createDatabase()
+    const retries: string[] = []
+    await using store = open([url], { onRetry: (code) => retries.push(code) })
+    await isUp(store)
+    await server.use(url, (client) =>
+      client.query(`create sequence attempt;
+        create function fail_twice() returns trigger language plpgsql as $$
+          begin
+            if nextval('attempt') <= 2 then raise exception 'conflict' using errcode = '${code}'; end if;
+            return new;
+          end $$;
+        create trigger fail before insert on reporting.asset_views for each row execute function fail_twice()`),
+    )
+    expect(await store.apply(toBatch(0, 1))).toBeDefined()
+    expect(retries).toEqual([code, code])
+    expect(await store.views('asset', 'a')).toBe(1)
+  })
+
+  describe('the schema', () => {
+    test('is created once if several instances start at the same time', async () => {
+      const url = await server.createDatabase()
+      const stores = Array.from({ length: 5 }, () => open([url]))
+      await Promise.all(stores.map(isUp))
+      for (const store of stores) expect(await store.position()).toBeUndefined()
+      await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()))
+    })
+
+    test('of a newer release is refused with what to do, until it is gone', async () => {
+      const url = await server.createDatabase()
+      {
+        await using _ = await openUp(url)
+      }
+      const setVersion = (version: number) =>
+        server.use(url, (client) => client.query(`update reporting.schema set version = ${version}`))
+      await setVersion(99)
+      await using store = open([url])
+      await eventually(() => expect(store.reason()).toContain('has version 99, and this release knows version 1'))
+      expect(store.state()).toBe('down')
+      await setVersion(1)
+      await isUp(store)
+    })
+
+    test('is created again if the database is replaced by an empty one', async () => {
+      const url = await server.createDatabase()
+      await using store = await openUp(url)
+      await server.use(url, (client) => client.query('drop schema reporting cascade'))
+      await eventually(async () => expect(await store.position()).toBeUndefined())
+      expect(await store.apply(toBatch(0, 1))).toBeDefined()
+    })
+  })
+
+  describe('of several hosts', () => {
+    test('one that is down or read-only is skipped', async () => {
+      const [readOnly, url] = [await server.createDatabase(), await server.createDatabase()]
+      await setReadOnly(readOnly, 'on')
+      await using store = open(['postgres://postgres@127.0.0.1:1/none', readOnly, url])
+      await isUp(store)
+      expect(await store.apply(toBatch(0, 1))).toBeDefined()
+    })
+
+    test('one that becomes read-only is left for one that accepts writes', async () => {
+      const [first, second] = [await server.createDatabase(), await server.createDatabase()]
+      await using store = open([first, second])
+      await isUp(store)
+      await store.apply(toBatch(0, 1))
+      await setReadOnly(first, 'on')
+      await eventually(async () => expect(await store.position()).toBeUndefined())
+      await setReadOnly(second, 'on')
+      await setReadOnly(first, 'off')
+      await eventually(async () => expect(await store.position()).toMatchObject({ sequence: 1 }))
+    })
+
+    /** Existing connections keep their mode, as those to a server that turns into a standby do not. */
+    async function setReadOnly(url: string, value: string): Promise<void> {
+      const name = url.slice(url.lastIndexOf('/') + 1)
+      await server.use(new URL('/postgres', url).href, async (client) => {
+        await client.query(`alter database ${name} set default_transaction_read_only = ${value}`)
+        await client.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name])
+      })
+    }
+  })
+
+  test('a report that was stored before the start is not observed if it is stale', async () => {
+    const url = await server.createDatabase()
+    {
+      await using store = await openUp(url)
+      await store.report({ incarnation: 'log', end: 0 })
+    }
+    await sleep(1_100)
+    const ends: (number | undefined)[] = []
+    await using store = await openUp(url, ({ end }) => ends.push(end))
+    await store.report({ incarnation: 'log', end: 7 })
+    expect(ends).toEqual([7])
+  })
+
+  test('a full disk is reported as insufficient storage', async () => {
+    const url = await server.createDatabase()
+    await using store = await openUp(url)
+    await server.use(url, (client) =>
+      client.query(`create function fail() returns trigger language plpgsql as $$
+          begin raise exception 'could not extend file' using errcode = '53100'; end $$;
+        create trigger fail before insert on reporting.asset_views for each row execute function fail()`),
+    )
+    await expect(store.apply(toBatch(0, 1))).rejects.toMatchObject({ status: 507 })
+    expect(await store.position()).toBeUndefined()
+  })
+})
+
+type Options = { onReport?: ReportObserver; onRetry?: (code: string) => void }
+
+function open(urls: string[], options: Options = {}): PostgresCountStore {
+  return openPostgresCountStore({ urls, maxConnections: 4, log, ...options })
+}
+
+async function openUp(url: string, onReport?: ReportObserver): Promise<PostgresCountStore> {
+  const store = open([url], onReport ? { onReport } : {})
+  await isUp(store)
+  return store
+}
+
+function isUp(store: PostgresCountStore): Promise<void> {
+  return eventually(() => {
+    if (store.state() !== 'up') throw new Error(store.reason())
+  })
+}
+
+function toProxied(url: string, proxy: string): string {
+  const proxied = new URL(url)
+  proxied.port = new URL(proxy).port
+  return proxied.href
+}
+
+const MESSAGES = 200
+
+function toBatch(after: number, through: number) {
+  const sequences = Array.from({ length: through - after }, (_, n) => after + n + 1)
+  const views: View[] = sequences.map((serial) => ({
+    id: String(serial),
+    assetId: 'a',
+    userId: `u${serial % 7}`,
+    at: '2026-11-20T21:00:00Z',
+    producer: 'p',
+    serial,
+  }))
+  return { incarnation: 'log', after, through, views }
+}
+
+/** Forwards a log as queue-listener does, while `fail` is called again and again. */
+async function expectAllCounted(store: CountStore, fail: () => Promise<unknown>, failures = 20): Promise<void> {
+  const done = new AbortController()
+  const failing = (async () => {
+    for (let n = 0; n < failures; n += 1) {
+      await sleep(Math.random() * 100)
+      await fail()
+    }
+    done.abort()
+  })()
+  let position = 0
+  while (position < MESSAGES || !done.signal.aborted) {
+    try {
+      position = (await store.position())?.sequence ?? 0
+      if (position < MESSAGES) await store.apply(toBatch(position, position + 1))
+      else await sleep(10)
+      if (!done.signal.aborted && position > MESSAGES / 2) await sleep(20)
+    } catch (error) {
+      expect(error).toBeInstanceOf(UnavailableError)
+      await sleep(20)
+    }
+  }
+  await failing
+  const all = { assets: { a: MESSAGES }, users: countsByUser() }
+  expect(await eventually(() => store.lookUp({ assets: ['a'], users: Object.keys(all.users) }))).toEqual(all)
+  expect((await eventually(() => store.lost())).views).toBe(0)
+}
+
+function countsByUser(): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const { userId } of toBatch(0, MESSAGES).views) counts[userId] = (counts[userId] ?? 0) + 1
+  return counts
+}

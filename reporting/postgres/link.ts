@@ -1,0 +1,99 @@
+import type { DependencyState } from '../../shared/contracts/readiness.ts'
+import type { Logger } from '../../shared/runtime/log.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
+import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+import { type Database, ReadOnlyError, type Rows } from './database.ts'
+import { migrate } from './migrate.ts'
+import { STATE_COLUMNS, type State, toState } from './state.ts'
+
+const POLL_INTERVAL_MS = 250
+const POLL_TIMEOUT_MS = 1_000
+/** How long after the start a failure is not logged, because Postgres may still be starting. */
+const COLD_START_MS = 5_000
+
+/** Postgres as a dependency: migrated in the background, and polled for changes by other instances. */
+export type Link = AsyncDisposable & {
+  state(): DependencyState
+  /** Why Postgres is down. */
+  reason(): string | undefined
+  /** The id of the store; undefined until Postgres was up for the first time. */
+  storeId(): string | undefined
+  /**
+   * Runs statements in one transaction. Fails immediately while Postgres is down.
+   * @throws UnavailableError
+   */
+  run(statements: string, timeoutMs: number): Promise<Rows>
+}
+
+type Deps = {
+  database: Database
+  log: Logger
+  /** Called before each poll. Returns a function that takes the polled state. */
+  onPoll: () => (state: State) => void
+}
+
+export function openLink({ database, log, onPoll }: Deps): Link {
+  const closing = new AbortController()
+  const opened = performance.now()
+  let state: DependencyState = 'unknown'
+  let reason: string | undefined = 'not connected yet'
+  let isLoggedDown = false
+  let storeId: string | undefined
+
+  async function poll(): Promise<void> {
+    const take = onPoll()
+    // The schema may have changed while Postgres was down, for example by a restored backup.
+    if (state !== 'up') await migrate(database)
+    const [row = []] = await database.run(POLL, POLL_TIMEOUT_MS, assertWritable)
+    setUp()
+    storeId = String(row[STORE_ID])
+    take(toState(row))
+  }
+
+  function setUp(): void {
+    if (isLoggedDown) log.info('Postgres is up')
+    isLoggedDown = false
+    state = 'up'
+    reason = undefined
+  }
+
+  function setDown(error: unknown): void {
+    reason = toReason(error)
+    state = 'down'
+    if (isLoggedDown || closing.signal.aborted || performance.now() - opened < COLD_START_MS) return
+    isLoggedDown = true
+    log.warn({ reason }, 'Postgres is down; retrying')
+  }
+
+  async function keepPolling(): Promise<void> {
+    while (!closing.signal.aborted) {
+      await poll().catch(setDown)
+      await sleep(POLL_INTERVAL_MS, closing.signal)
+    }
+  }
+
+  const polling = keepPolling()
+
+  return {
+    state: () => state,
+    reason: () => reason,
+    storeId: () => storeId,
+    async run(statements, timeoutMs) {
+      if (state !== 'up') throw new UnavailableError(`Postgres is down: ${reason}`)
+      return database.run(statements, timeoutMs)
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort()
+      await polling
+    },
+  }
+}
+
+/** The column of POLL after those of the state. */
+const STORE_ID = 8
+const POLL = `select ${STATE_COLUMNS}, store_id, current_setting('transaction_read_only') from reporting.state`
+
+function assertWritable([row]: Rows): void {
+  if (row?.at(-1) !== 'off') throw new ReadOnlyError()
+}

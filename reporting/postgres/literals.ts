@@ -1,0 +1,41 @@
+import { escapeLiteral } from 'pg'
+
+/** The characters of ids and of digests in base64url, and what separates them in an array. */
+const ARRAY_OF_IDS = /^[\w.@~",-]*$/
+
+/**
+ * Statements hold their values as literals, because only the simple query protocol runs several statements in one
+ * round trip and one transaction, which SET LOCAL needs.
+ */
+export function toLiteral(value: string | number | boolean | undefined): string {
+  if (value === undefined) return 'null'
+  return typeof value === 'string' ? escapeLiteral(value) : String(value)
+}
+
+/** An array of ids, which consist of ASCII letters, digits and `._@~-`. */
+export function toIdArray(ids: readonly string[]): string {
+  const text = ids.join('","')
+  if (!ARRAY_OF_IDS.test(text)) throw new TypeError('an id contains a character that no id may contain')
+  return ids.length === 0 ? `'{}'::text[]` : `'{"${text}"}'::text[]`
+}
+
+export function toNumberArray(numbers: readonly number[]): string {
+  return `'{${numbers.join(',')}}'::bigint[]`
+}
+
+/** An array of texts that may contain any character. */
+export function toTextArray(texts: readonly string[]): string {
+  return `array[${texts.map((text) => escapeLiteral(text)).join(',')}]::text[]`
+}
+
+/**
+ * Encodes any text in printable ASCII, as JSON: Postgres refuses NUL and lone surrogates, and the encoding of the
+ * database may lack other characters.
+ */
+export function toAscii(text: string): string {
+  return JSON.stringify(text).replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+export function fromAscii(text: string): string {
+  return String(JSON.parse(text))
+}

@@ -1,0 +1,35 @@
+import { Counter, Gauge } from 'prom-client'
+import type { Metrics } from '../../shared/service/metrics.ts'
+import type { StatementError, Usage } from './database.ts'
+
+/** Exposes the connections to Postgres, and failures and retries of statements. */
+export function exposeDatabase(metrics: Metrics) {
+  const registers = [metrics]
+  const errors = new Counter({
+    name: 'database_errors_total',
+    help: 'Statements that failed, by SQLSTATE or network error',
+    labelNames: ['code'],
+    registers,
+  })
+  const retries = new Counter({
+    name: 'database_retries_total',
+    help: 'Transactions that Postgres rolled back and that were retried, by SQLSTATE',
+    labelNames: ['code'],
+    registers,
+  })
+  return {
+    onFailure: ({ code }: StatementError) => errors.inc({ code }),
+    onRetry: (code: string) => retries.inc({ code }),
+    observe(usage: () => Usage) {
+      new Gauge({
+        name: 'database_connections',
+        help: 'Connections to Postgres that are busy or idle, and statements that wait for one',
+        labelNames: ['state'],
+        registers,
+        collect() {
+          for (const [state, count] of Object.entries(usage())) this.set({ state }, count)
+        },
+      })
+    },
+  }
+}

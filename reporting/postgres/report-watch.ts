@@ -1,0 +1,36 @@
+import type { ReportObserver } from '../count-store.ts'
+import type { State } from './state.ts'
+
+/** At a start, an older report is stale: queue-listener reports every 500 ms. */
+const FRESH_MS = 1_000
+
+export type ReportWatch = {
+  /** Takes the state that a statement of this instance has left. */
+  take(state: State): void
+  /** Starts a poll. Returns a function that takes the polled state. */
+  poll(): (state: State) => void
+}
+
+/** Passes on each report once, whichever instance received it. */
+export function createReportWatch(onReport: ReportObserver): ReportWatch {
+  let taken: number | undefined
+
+  function take(state: State): void {
+    if (taken !== undefined && state.reports <= taken) return
+    const isStale = taken === undefined && state.reportAgeMs > FRESH_MS
+    taken = state.reports
+    if (state.report && !isStale) onReport(state.report, state.position, state.reportAgeMs)
+  }
+
+  return {
+    take,
+    poll() {
+      const before = taken
+      return (state) => {
+        // A poll that started after the last report, and shows fewer, shows a database restored from a backup.
+        if (before === taken && taken !== undefined && state.reports < taken) taken = undefined
+        take(state)
+      }
+    },
+  }
+}

@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest'
+import { loadSettings } from '../../shared/runtime/settings.ts'
+import { databasePool, databaseUrl } from './settings.ts'
+
+const load = (DATABASE_URL: string) =>
+  loadSettings({ DATABASE_URL: databaseUrl, DATABASE_POOL: databasePool }, { args: [], env: { DATABASE_URL } })
+    .DATABASE_URL
+
+test.each([
+  ['postgres://127.0.0.1/counts', ['postgres://127.0.0.1/counts']],
+  ['postgresql://u:p%2Fw@db:5433/counts?sslmode=require', ['postgresql://u:p%2Fw@db:5433/counts?sslmode=require']],
+  ['postgres://u@[::1]:5432/counts', ['postgres://u@[::1]:5432/counts']],
+  [
+    'postgres://u:p@a:1,b/counts?target_session_attrs=read-write&sslmode=disable',
+    ['postgres://u:p@a:1/counts?sslmode=disable', 'postgres://u:p@b/counts?sslmode=disable'],
+  ],
+])('%s names a database on each of its hosts', (url, urls) => {
+  expect(load(url)).toEqual(urls)
+})
+
+test('without DATABASE_URL, there is no database', () => {
+  expect(load('')).toBeUndefined()
+})
+
+test.each([
+  'postgres',
+  'mysql://127.0.0.1/counts',
+  'postgres://127.0.0.1',
+  'postgres://127.0.0.1/',
+  'postgres://127.0.0.1:port/counts',
+  'postgres://a,,b/counts',
+  'postgres://a/counts?target_session_attrs=standby',
+])('%s is a usage error that says what is expected', (url) => {
+  expect(() => load(url)).toThrow('it must be a Postgres URL such as postgres://user:password@127.0.0.1:5432/counts')
+})
+
+test.each(['postgres://u:sec/ret@a/counts', 'postgres://u:sec@ret@a/counts', 'postgres://u:sec,ret@a/b/c'])(
+  'the error for %s does not contain the password',
+  (url) => {
+    expect(() => load(url)).toThrow('DATABASE_URL is "postgres://…@a')
+    expect(() => load(url)).not.toThrow(/sec|ret@/)
+  },
+)

@@ -1,0 +1,36 @@
+import { z } from 'zod'
+import { count } from '../../shared/runtime/settings.ts'
+
+const FORM =
+  'must be a Postgres URL such as postgres://user:password@127.0.0.1:5432/counts, with hosts separated by commas and special characters in the password percent-encoded'
+const PARTS = /^(postgres(?:ql)?:\/\/)([^\s/@]*@)?([^\s/@?#]+)(\/[^\s/?#]+)(\?\S*)?$/i
+const HOST = /^(\[[\da-f:]+\]|[^\s:[\]]+)(:\d{1,5})?$/i
+/** The store writes, so each of these means read-write. */
+const TARGETS = [null, 'any', 'primary', 'read-write']
+
+/** Postgres, parsed to a URL for each of its hosts. */
+export const databaseUrl = z
+  .string({ error: FORM })
+  .transform((text, context) => {
+    const urls = toHostUrls(text)
+    if (!urls) context.addIssue({ code: 'custom', message: FORM })
+    return urls ?? []
+  })
+  .optional()
+  .meta({
+    description:
+      'Postgres for the counts; several hosts may be separated by commas, of which the one that accepts writes is used; unset: counts in memory',
+  })
+
+export const databasePool = count(10, 'Maximum number of connections to Postgres', 1_000)
+
+function toHostUrls(text: string): string[] | undefined {
+  const [, scheme, credentials = '', hosts = '', path, query = ''] = PARTS.exec(text) ?? []
+  if (!hosts.split(',').every((host) => HOST.test(host))) return undefined
+  const parameters = new URLSearchParams(query)
+  if (!TARGETS.includes(parameters.get('target_session_attrs'))) return undefined
+  parameters.delete('target_session_attrs')
+  const rest = parameters.size > 0 ? `?${parameters}` : ''
+  const urls = hosts.split(',').map((host) => `${scheme}${credentials}${host}${path}${rest}`)
+  return urls.every((url) => URL.canParse(url)) ? urls : undefined
+}

@@ -1,0 +1,52 @@
+import { z } from 'zod'
+import type { LogPosition } from '../../shared/contracts/position.ts'
+import type { LogReport } from '../count-store.ts'
+import { fromAscii } from './literals.ts'
+
+/** What every instance reads from the state several times a second, and what each batch returns. */
+export type State = {
+  /** Rises with each change of the counts. */
+  version: number
+  position: LogPosition | undefined
+  /** The number of reports so far. */
+  reports: number
+  /** The last report of the log, and its age by the clock of the database. */
+  report: LogReport | undefined
+  reportAgeMs: number
+}
+
+/** The columns of `reporting.state` that toState() parses, in its order. */
+export const STATE_COLUMNS = `version, incarnation, sequence, reports, report_incarnation, log_end, oldest,
+  extract(epoch from clock_timestamp() - reported_at) * 1000`
+
+const bigint = z.coerce.number()
+const Row = z.tuple([
+  bigint,
+  z.string().nullable(),
+  bigint.nullable(),
+  bigint,
+  z.string().nullable(),
+  bigint.nullable(),
+  z.string().nullable(),
+  z.coerce.number().nullable(),
+])
+
+/** Parses the columns of STATE_COLUMNS. */
+export function toState(row: readonly unknown[]): State {
+  const [version, incarnation, sequence, reports, reportIncarnation, end, oldest, ageMs] = Row.parse(row.slice(0, 8))
+  return {
+    version,
+    position: toPosition(incarnation, sequence),
+    reports,
+    report: reportIncarnation === null ? undefined : toReport(reportIncarnation, end, oldest),
+    reportAgeMs: Math.max(0, ageMs ?? 0),
+  }
+}
+
+function toReport(incarnation: string, end: number | null, oldest: string | null): LogReport {
+  return { incarnation: fromAscii(incarnation), end: end ?? undefined, oldest: oldest ?? undefined }
+}
+
+export function toPosition(incarnation: string | null, sequence: number | null): LogPosition | undefined {
+  return incarnation === null || sequence === null ? undefined : { incarnation: fromAscii(incarnation), sequence }
+}

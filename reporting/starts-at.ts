@@ -1,0 +1,17 @@
+import type { LogPosition } from '../shared/contracts/position.ts'
+import type { CountBatch } from './count-store.ts'
+
+type Start = Pick<CountBatch, 'incarnation' | 'after' | 'leaving'>
+
+/**
+ * Returns true if a batch starts at the position. The first batch of a new incarnation must name the position, so that a
+ * late batch of an old one is rejected.
+ */
+export function startsAt(position: LogPosition | undefined, { incarnation, after, leaving }: Start): boolean {
+  if (incarnation === position?.incarnation) return after === position.sequence
+  return after === 0 && isSamePosition(leaving, position)
+}
+
+function isSamePosition(a: LogPosition | undefined, b: LogPosition | undefined): boolean {
+  return a?.incarnation === b?.incarnation && a?.sequence === b?.sequence
+}

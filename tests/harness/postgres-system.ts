@@ -1,0 +1,26 @@
+import { expectCurrent } from './counting.ts'
+import { freePort } from './ports.ts'
+import { type PostgresServer, startPostgres } from './postgres.ts'
+import { withResources } from './resources.ts'
+import { type ServiceProcess, startService } from './service-process.ts'
+import { type System, startSystem } from './system.ts'
+
+export type PostgresSystem = System & {
+  postgres: PostgresServer
+  /** A second reporting over the same database. */
+  second: ServiceProcess
+}
+
+/** Starts all services, with two reportings over one Postgres, and waits until the counts of both are current. */
+export async function startPostgresSystem(
+  given: Record<string, string> = {},
+  options: Parameters<typeof startSystem>[1] = {},
+): Promise<PostgresSystem> {
+  await using stack = new AsyncDisposableStack()
+  const postgres = stack.use(await startPostgres())
+  const settings = { ...given, DATABASE_URL: await postgres.createDatabase(), FED_BY_LOG: '1' }
+  const second = stack.use(await startService('reporting', settings, await freePort()))
+  const system = stack.use(await startSystem(settings, { ...options, moreReportings: [second.url] }))
+  await expectCurrent(second.url)
+  return withResources({ ...system, postgres, second }, stack)
+}

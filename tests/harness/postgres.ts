@@ -1,0 +1,132 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chownSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import { type Child, startChild } from './child.ts'
+import { failIfCiNeeds } from './ci-needs.ts'
+import { eventually } from './eventually.ts'
+import { freePort } from './ports.ts'
+import { withResources } from './resources.ts'
+import { createTempDirectory } from './temp-directory.ts'
+
+/** Debian keeps the server's programs off the PATH. */
+const DEBIAN_DIRECTORY = '/usr/lib/postgresql'
+
+const binaries = findBinaries()
+/** True if a Postgres server is installed. */
+export const hasPostgres = failIfCiNeeds('postgres', binaries !== undefined)
+
+export type PostgresServer = AsyncDisposable & {
+  /** The URL of an empty database that is created by the call. */
+  createDatabase(): Promise<string>
+  /** Signals all processes of the server. After SIGSTOP, connections stay open and nothing responds. */
+  signal(signal: NodeJS.Signals): Promise<void>
+  /** Restarts the server with the same data if it has exited, or resumes it if it is suspended. */
+  start(): Promise<void>
+  /** Runs `work` with a new connection of the superuser to a database, and closes it. */
+  use<Result>(database: string, work: (client: Client) => Promise<Result>): Promise<Result>
+}
+
+/** Starts a real Postgres server without data on a free port, with fsync on. */
+export async function startPostgres(): Promise<PostgresServer> {
+  if (binaries === undefined) throw new Error('Postgres is not installed')
+  await using stack = new AsyncDisposableStack()
+  const directory = stack.use(await createTempDirectory('postgres'))
+  const data = join(directory.path, 'data')
+  const user = unprivilegedUser()
+  if (user) chownSync(directory.path, user.uid, user.gid)
+  const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
+  const [program = '', ...args] = [...(user?.command ?? []), join(binaries, 'initdb'), ...initdb]
+  execFileSync(program, args, { cwd: directory.path, stdio: 'ignore' })
+  const port = await freePort()
+  const url = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`
+  let databases = 0
+
+  const server = {
+    async createDatabase() {
+      databases += 1
+      const name = `test${databases}`
+      await server.use(url('postgres'), (client) => client.query(`create database ${name}`))
+      return url(name)
+    },
+    async signal(name: NodeJS.Signals) {
+      if (name === 'SIGTERM') return child.signal('SIGINT')
+      for (const pid of childrenOf(child.pid)) signalIfRunning(pid, name)
+      await child.signal(name)
+    },
+    async start() {
+      if (!child.isRunning()) child = await startOnce()
+      for (const pid of [...childrenOf(child.pid), child.pid]) signalIfRunning(pid, 'SIGCONT')
+    },
+    use,
+  }
+
+  async function startOnce(): Promise<Child> {
+    const settings = ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'fsync=on']
+    const command = [...(user?.command ?? []), join(binaries ?? '', 'postgres'), '-D', data, '-p', String(port)]
+    // After SIGKILL, the new server does not start before the last process of the old one has exited.
+    return eventually(async () => {
+      const [program = '', ...args] = [...command, ...settings]
+      const started = startChild(program, args, { cwd: directory.path })
+      await started.line((line) => line.includes('ready to accept connections') || undefined)
+      return started
+    })
+  }
+
+  let child = await startOnce()
+  stack.defer(async () => {
+    if (!child.isRunning()) return
+    for (const pid of childrenOf(child.pid)) signalIfRunning(pid, 'SIGCONT')
+    await server.signal('SIGCONT')
+    // SIGINT, unlike SIGTERM, does not wait for the clients.
+    await child.signal('SIGINT')
+  })
+  return withResources(server, stack)
+}
+
+async function use<Result>(connectionString: string, work: (client: Client) => Promise<Result>): Promise<Result> {
+  const client = new Client({ connectionString })
+  await client.connect()
+  try {
+    return await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+function findBinaries(): string | undefined {
+  const directories = (process.env.PATH ?? '').split(':')
+  const versions = spawnSync('ls', [DEBIAN_DIRECTORY], { encoding: 'utf8' }).stdout?.split('\n') ?? []
+  const debian = versions.filter(Boolean).map((version) => join(DEBIAN_DIRECTORY, version, 'bin'))
+  return [...directories, ...debian.reverse()].find((directory) => contains(directory, ['postgres', 'initdb']))
+}
+
+function contains(directory: string, programs: string[]): boolean {
+  try {
+    const files = readdirSync(directory)
+    return programs.every((program) => files.includes(program))
+  } catch {
+    return false
+  }
+}
+
+/** Postgres refuses to run as root. */
+function unprivilegedUser(): { uid: number; gid: number; command: string[] } | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const idOf = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
+  const [uid, gid] = [idOf('-u'), idOf('-g')]
+  return { uid, gid, command: ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'] }
+}
+
+function childrenOf(pid: number): number[] {
+  const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
+  return stdout.split('\n').filter(Boolean).map(Number)
+}
+
+function signalIfRunning(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // The process has exited meanwhile.
+  }
+}
