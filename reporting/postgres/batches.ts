@@ -14,12 +14,6 @@ const TIMEOUT_MS = 4_000
 const SETTLE_TIMEOUT_MS = 900
 const MAX_CACHED_PRODUCERS = 10_000
 
-/**
- * A commit need not reach the disk: if a crash loses it, the position and the counts go back together, and the batch is
- * read from the log again.
- */
-const ASYNCHRONOUS = 'set local synchronous_commit = off;'
-
 type Run = (statements: string, timeoutMs: number) => Promise<readonly (readonly unknown[])[]>
 type Limits = { maxProducers?: number; maxIds?: number }
 type Deps = Limits & {
@@ -31,7 +25,8 @@ type Deps = Limits & {
 export type Applied = { deduplicated: Deduplicated; row: readonly unknown[] }
 
 /**
- * Applies batches, each in one statement that compares and sets the position. Keeps what deduplication needs to know of
+ * Applies batches, each in one statement that compares and sets the position. The commit need not reach the disk: if a
+ * crash loses it, the position and the counts go back together, and the batch is read from the log again. Keeps what deduplication needs to know of
  * the last producers: as a function of the position, it stays valid until another instance moves the position.
  */
 export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_000_000 }: Deps) {
@@ -58,7 +53,7 @@ export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_0
   /** If the connection is lost before the result arrives, the state says if the batch was applied. */
   async function commit(statement: string, id: string): Promise<readonly unknown[] | undefined> {
     try {
-      const [row] = await run(`${ASYNCHRONOUS} ${statement}`, TIMEOUT_MS)
+      const [row] = await run(statement, TIMEOUT_MS)
       return row
     } catch (error) {
       if (!(error instanceof StatementError) || error.isSettled) throw error

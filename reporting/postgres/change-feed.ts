@@ -9,6 +9,7 @@ import {
 } from '../../shared/contracts/live.ts'
 import type { LiveSource } from '../../shared/live/live-feed.ts'
 import { createThrottle } from '../../shared/runtime/throttle.ts'
+import { toLiteral } from './literals.ts'
 import { toTopQuery } from './top.ts'
 
 /** Minimum interval between two events. */
@@ -20,15 +21,17 @@ type Publish = (event: LiveEvent) => void
 
 export type ChangeFeed = {
   follow: LiveSource
-  /** Takes the latest version of the counts. */
-  advance(version: number): void
+  /**
+   * Takes the latest version of the counts, and when the database recorded it, if that is known.
+   */
+  advance(version: number, changedAt?: string): void
 }
 
 /** Publishes a snapshot of the counts, and then what the database recorded as changed. */
 export function createChangeFeed(run: Run): ChangeFeed {
   let follower: ReturnType<typeof createFollower> | undefined
   return {
-    advance: (version) => follower?.advance(version),
+    advance: (version, changedAt) => follower?.advance(version, changedAt),
     follow(publish) {
       const current = createFollower(run, publish)
       follower = current
@@ -42,9 +45,8 @@ export function createChangeFeed(run: Run): ChangeFeed {
 
 function createFollower(run: Run, publish: Publish) {
   const throttle = createThrottle(() => void pull(), MIN_INTERVAL_MS)
-  /** The published version; undefined before the first snapshot. */
-  let published: number | undefined
-  let seconds: Record<string, number> = {}
+  /** Undefined before the first snapshot. */
+  let published: Read | undefined
   let isPulling = false
   let isStopped = false
 
@@ -52,11 +54,9 @@ function createFollower(run: Run, publish: Publish) {
     if (isPulling) return
     isPulling = true
     try {
-      const next =
-        (published !== undefined && (await readChanges(run, published, seconds))) || (await readSnapshot(run))
+      const next = (published && (await readChanges(run, published))) || (await readSnapshot(run))
       if (isStopped) return
-      published = next.version
-      seconds = next.seconds
+      published = next
       publish(next.event)
     } catch {
       // The next poll of the state shows whether the database is up, and requests this again.
@@ -67,10 +67,11 @@ function createFollower(run: Run, publish: Publish) {
 
   throttle.request()
   return {
-    advance(version: number) {
-      // A database that was restored from a backup has an earlier version.
-      if (published !== undefined && version < published) published = undefined
-      if (version !== published) throttle.request()
+    advance(version: number, changedAt?: string) {
+      if (version === published?.version && (changedAt ?? published.changedAt) === published.changedAt) return
+      // After a failover or a restore, the version is lower, or was recorded at another time.
+      if (published && version <= published.version) published = undefined
+      throttle.request()
     },
     stop() {
       isStopped = true
@@ -79,47 +80,59 @@ function createFollower(run: Run, publish: Publish) {
   }
 }
 
-type Read = { version: number; seconds: Record<string, number>; event: LiveEvent }
+type Read = { version: number; changedAt: string; seconds: Record<string, number>; event: LiveEvent }
 
-const SnapshotRow = z.tuple([z.coerce.number(), LiveSnapshot])
-const ChangesRow = z.tuple([z.coerce.number(), LiveChanges.nullable()])
+const SnapshotRow = z.tuple([z.coerce.number(), z.string(), LiveSnapshot])
+const ChangesRow = z.tuple([z.coerce.number(), z.string(), LiveChanges.nullable()])
+
+/** When the current version was recorded. Versions repeat after a failover that loses commits, these times do not. */
+export const CHANGED_AT = `coalesce((select extract(epoch from at)::text from reporting.change
+  where version = reporting.state.version), '')`
 
 async function readSnapshot(run: Run): Promise<Read> {
   const list = (by: 'asset' | 'user') =>
     `(select coalesce(json_agg(json_build_object('id', id, 'views', views)), '[]') from (${toTopQuery(by, LIVE_TOP)}) as top)`
   const [row] = await run(
-    `select version, json_build_object('views', views, 'top',
+    `select version, ${CHANGED_AT}, json_build_object('views', views, 'top',
       json_build_object('assets', ${list('asset')}, 'users', ${list('user')}), 'seconds', ${secondsQuery()})
     from reporting.state`,
     TIMEOUT_MS,
   )
-  const [version, data] = SnapshotRow.parse(row)
-  return { version, seconds: data.seconds, event: { event: 'snapshot', data } }
+  const [version, changedAt, data] = SnapshotRow.parse(row)
+  return { version, changedAt, seconds: data.seconds, event: { event: 'snapshot', data } }
 }
 
-/** @returns undefined if too many ids have changed, or some changes are no longer recorded */
-async function readChanges(run: Run, since: number, before: Record<string, number>): Promise<Read | undefined> {
+/** @returns undefined if too many ids have changed, or some changes or the published version are not recorded */
+async function readChanges(run: Run, published: Read): Promise<Read | undefined> {
+  const { version: since, seconds: before } = published
   const counts = (by: 'asset' | 'user') =>
     `(select coalesce(json_object_agg(id, views), '{}') from reporting.${by}_views join changed_${by} using (id))`
   const [row] = await run(
     `with recent as materialized (select assets, users from reporting.change where version > ${since}),
       changed_asset as materialized (select distinct unnest(assets) as id from recent),
       changed_user as materialized (select distinct unnest(users) as id from recent)
-    select version, case when (select count(*) from recent where assets is not null) = version - ${since}
+    select version, ${CHANGED_AT}, case when ${toRecorded(published)} and (select count(*) from recent where assets is not null) = version - ${since}
       and (select count(*) from changed_asset) + (select count(*) from changed_user) <= ${MAX_LIVE_IDS}
       then json_build_object('views', views, 'assets', ${counts('asset')}, 'users', ${counts('user')},
         'seconds', ${secondsQuery()}) end
     from reporting.state`,
     TIMEOUT_MS,
   )
-  const [version, data] = ChangesRow.parse(row)
+  const [version, changedAt, data] = ChangesRow.parse(row)
   if (!data) return undefined
   const changed = Object.entries(data.seconds).filter(([second, views]) => before[second] !== views)
   return {
     version,
+    changedAt,
     seconds: data.seconds,
     event: { event: 'changes', data: { ...data, seconds: Object.fromEntries(changed) } },
   }
+}
+
+/** The condition that the counts were at this version, and have only changed since. */
+function toRecorded({ version, changedAt }: Read): string {
+  const at = `(select extract(epoch from at)::text from reporting.change where version = ${version})`
+  return changedAt === '' ? 'true' : `${at} is not distinct from ${toLiteral(changedAt)}`
 }
 
 function secondsQuery(): string {

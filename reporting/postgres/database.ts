@@ -57,12 +57,16 @@ export type Send = (statements: string) => Promise<Rows>
 export type Usage = { busy: number; idle: number; waiting: number }
 
 export type Database = AsyncDisposable & {
+  /** The number of hosts. */
+  hosts: number
   /**
    * Runs statements in one transaction and one round trip, and retries serialization failures and deadlocks.
    * @param verify throws if the rows show that another server is needed
    * @throws StatementError
    */
   run(statements: string, timeoutMs: number, verify?: (rows: Rows) => void): Promise<Rows>
+  /** Runs a query on each of the other hosts, and returns the rows of those that respond in time. */
+  runOnOthers(query: string, timeoutMs: number): Promise<Rows[]>
   /**
    * Runs `work` in a transaction.
    * @throws StatementError
@@ -105,6 +109,7 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
   }
 
   return {
+    hosts: urls.length,
     async run(statements, timeoutMs, verify = () => {}) {
       const ends = performance.now() + timeoutMs
       for (;;) {
@@ -122,6 +127,18 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
           await sleep(Math.random() * MAX_RETRY_DELAY_MS)
         }
       }
+    },
+    async runOnOthers(query, timeoutMs) {
+      const deadline = AbortSignal.timeout(timeoutMs)
+      const stay = () => {}
+      const others = pools.filter((_, index) => index !== current)
+      const results = await Promise.allSettled(
+        others.map(async (pool) => {
+          const client = await connect(pool, deadline, stay)
+          return release(client, raceAbort(send(client, `${limit(timeoutMs)} ${query}`), deadline), stay)
+        }),
+      )
+      return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     },
     transaction: (work, timeoutMs) =>
       use(async (client) => {
@@ -210,7 +227,11 @@ async function send(client: PoolClient, text: string): Promise<Rows> {
   return (Array.isArray(results) ? results.at(-1)?.rows : results.rows) ?? []
 }
 
-/** Compiling a statement with values (JIT) takes longer than running it once. */
+/**
+ * Compiling a statement with values (JIT) takes longer than running it once. Commits are asynchronous, because one that
+ * waits for a synchronous standby ignores its timeout and keeps its locks: without a standby, no one could count.
+ */
 function limit(timeoutMs: number): string {
-  return `set local statement_timeout = ${Math.max(1, timeoutMs - SERVER_MARGIN_MS)}; set local jit = off;`
+  return `set local statement_timeout = ${Math.max(1, timeoutMs - SERVER_MARGIN_MS)}; set local jit = off;
+    set local synchronous_commit = off;`
 }

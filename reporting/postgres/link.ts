@@ -3,12 +3,16 @@ import type { Logger } from '../../shared/runtime/log.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
-import { type Database, ReadOnlyError, type Rows } from './database.ts'
+import { CHANGED_AT } from './change-feed.ts'
+import type { Database, Rows } from './database.ts'
+import { createFence, toFenceColumns } from './fence.ts'
 import { migrate } from './migrate.ts'
 import { STATE_COLUMNS, type State, toState } from './state.ts'
 
 const POLL_INTERVAL_MS = 250
 const POLL_TIMEOUT_MS = 1_000
+/** A former primary that is in use is left after this time. */
+const LOOK_INTERVAL_MS = 1_000
 /** How long after the start a failure is not logged, because Postgres may still be starting. */
 const COLD_START_MS = 5_000
 
@@ -29,13 +33,15 @@ export type Link = AsyncDisposable & {
 type Deps = {
   database: Database
   log: Logger
-  /** Called before each poll. Returns a function that takes the polled state. */
-  onPoll: () => (state: State) => void
+  /** Called before each poll. Returns a function that takes the polled state, and when its version was recorded. */
+  onPoll: () => (state: State, changedAt: string) => void
 }
 
 export function openLink({ database, log, onPoll }: Deps): Link {
   const closing = new AbortController()
   const opened = performance.now()
+  const fence = createFence(database)
+  const query = `select ${STATE_COLUMNS}, store_id, ${CHANGED_AT}, ${toFenceColumns(database.hosts)} from reporting.state`
   let state: DependencyState = 'unknown'
   let reason: string | undefined = 'not connected yet'
   let isLoggedDown = false
@@ -43,12 +49,15 @@ export function openLink({ database, log, onPoll }: Deps): Link {
 
   async function poll(): Promise<void> {
     const take = onPoll()
-    // The schema may have changed while Postgres was down, for example by a restored backup.
-    if (state !== 'up') await migrate(database)
-    const [row = []] = await database.run(POLL, POLL_TIMEOUT_MS, assertWritable)
+    if (state !== 'up') {
+      await fence.look()
+      // The schema may have changed while Postgres was down, for example by a restored backup.
+      await migrate(database)
+    }
+    const [row = []] = await database.run(query, POLL_TIMEOUT_MS, fence.assertPrimary)
     setUp()
     storeId = String(row[STORE_ID])
-    take(toState(row))
+    take(toState(row), String(row[STORE_ID + 1]))
   }
 
   function setUp(): void {
@@ -73,7 +82,14 @@ export function openLink({ database, log, onPoll }: Deps): Link {
     }
   }
 
-  const polling = keepPolling()
+  async function keepLooking(): Promise<void> {
+    while (!closing.signal.aborted) {
+      await sleep(LOOK_INTERVAL_MS, closing.signal)
+      await fence.look()
+    }
+  }
+
+  const polling = Promise.all([keepPolling(), keepLooking()])
 
   return {
     state: () => state,
@@ -90,10 +106,5 @@ export function openLink({ database, log, onPoll }: Deps): Link {
   }
 }
 
-/** The column of POLL after those of the state. */
+/** The column of a poll after those of the state. */
 const STORE_ID = 8
-const POLL = `select ${STATE_COLUMNS}, store_id, current_setting('transaction_read_only') from reporting.state`
-
-function assertWritable([row]: Rows): void {
-  if (row?.at(-1) !== 'off') throw new ReadOnlyError()
-}

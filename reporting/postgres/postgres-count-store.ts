@@ -4,8 +4,9 @@ import type { Logger } from '../../shared/runtime/log.ts'
 import type { CountedBy, CountStore, ReportObserver } from '../count-store.ts'
 import { createBatches, toReportAssignments } from './batches.ts'
 import { createChangeFeed } from './change-feed.ts'
-import { COUNT_COLUMNS, toCountStatement } from './count-statement.ts'
+import { COUNT_COLUMNS } from './count-statement.ts'
 import { openDatabase, type StatementError, type Usage } from './database.ts'
+import { createDirectCounts, RECEIPT_SECONDS } from './direct-counts.ts'
 import { openLink } from './link.ts'
 import { toIdArray, toLiteral } from './literals.ts'
 import { createReportWatch } from './report-watch.ts'
@@ -51,6 +52,7 @@ export function openPostgresCountStore({
   const run = (statements: string, timeoutMs: number) => link.run(statements, timeoutMs)
   const read = (query: string) => run(query, READ_TIMEOUT_MS)
   const feed = createChangeFeed(run)
+  const countDirectly = createDirectCounts(run)
   const batches = createBatches({
     run,
     probe: database.run,
@@ -68,9 +70,9 @@ export function openPostgresCountStore({
     log,
     onPoll: () => {
       const takeReport = reports.poll()
-      return (state) => {
+      return (state, changedAt) => {
         takeReport(state)
-        feed.advance(state.version)
+        feed.advance(state.version, changedAt)
       }
     },
   })
@@ -118,8 +120,7 @@ export function openPostgresCountStore({
       return Number(ids ?? 0)
     },
     async count(play) {
-      const views = [{ ...play, at: new Date().toISOString() }]
-      const [row = []] = await run(toCountStatement({ set: [], where: 'true', views }), WRITE_TIMEOUT_MS)
+      const row = await countDirectly(play)
       cutIfNeeded(row)
       take(toState(row))
       return {
@@ -163,7 +164,10 @@ function toZeros(ids: readonly string[]): Record<string, number> {
 
 /** Deletes what has expired, while it holds the lock that every writer takes first. */
 const PRUNE = `select from reporting.state for update;
-  delete from reporting.change where at < now() - interval '10 seconds';
+  delete from reporting.change where at < now() - interval '10 seconds'
+    and version < (select version from reporting.state);
+  delete from reporting.receipt where id in (select id from reporting.receipt
+    where at < now() - interval '${RECEIPT_SECONDS} seconds' for update skip locked);
   delete from reporting.recent_second where second < extract(epoch from now()) - 600;
   delete from reporting.known_id where key = any(array(
     select key from reporting.known_id where generation < (select generation - 1 from reporting.state) limit 5000))`

@@ -59,4 +59,8 @@ export const migrations = [
   );
   create table reporting.recent_second (second bigint primary key, views bigint not null) with (fillfactor = 50);
   `,
+  `
+  -- The direct counts whose commits are not confirmed yet.
+  create table reporting.receipt (id uuid primary key, at timestamptz not null default now());
+  `,
 ]

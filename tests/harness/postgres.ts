@@ -1,6 +1,7 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { chownSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { type Child, startChild } from './child.ts'
 import { failIfCiNeeds } from './ci-needs.ts'
@@ -12,11 +13,15 @@ import { createTempDirectory } from './temp-directory.ts'
 /** Debian keeps the server's programs off the PATH. */
 const DEBIAN_DIRECTORY = '/usr/lib/postgresql'
 
+const READY = /ready to accept (read-only )?connections/
+
 const binaries = findBinaries()
 /** True if a Postgres server is installed. */
 export const hasPostgres = failIfCiNeeds('postgres', binaries !== undefined)
 
 export type PostgresServer = AsyncDisposable & {
+  /** The URL of a database of the server. */
+  urlOf(database: string): string
   /** The URL of an empty database that is created by the call. */
   createDatabase(): Promise<string>
   /** Signals all processes of the server. After SIGSTOP, connections stay open and nothing responds. */
@@ -27,27 +32,36 @@ export type PostgresServer = AsyncDisposable & {
   use<Result>(database: string, work: (client: Client) => Promise<Result>): Promise<Result>
 }
 
-/** Starts a real Postgres server without data on a free port, with fsync on. */
-export async function startPostgres(): Promise<PostgresServer> {
+type Options = {
+  /** The URL of the server that the new one follows as a hot standby; undefined: it starts without data. */
+  primary?: string
+}
+
+/** Starts a real Postgres server on a free port, with fsync on. */
+export async function startPostgres({ primary }: Options = {}): Promise<PostgresServer> {
   if (binaries === undefined) throw new Error('Postgres is not installed')
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await createTempDirectory('postgres'))
   const data = join(directory.path, 'data')
   const user = unprivilegedUser()
   if (user) chownSync(directory.path, user.uid, user.gid)
-  const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
-  const [program = '', ...args] = [...(user?.command ?? []), join(binaries, 'initdb'), ...initdb]
-  execFileSync(program, args, { cwd: directory.path, stdio: 'ignore' })
+  const initdb = ['initdb', '-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
+  const baseBackup = ['pg_basebackup', '-D', data, '-d', primary ?? '', '-R', '-c', 'fast', '--no-sync']
+  const [create = '', ...options] = primary ? baseBackup : initdb
+  const [program = '', ...args] = [...(user?.command ?? []), join(binaries, create), ...options]
+  // Not synchronously: the backup may come through a proxy of this process.
+  await promisify(execFile)(program, args, { cwd: directory.path })
   const port = await freePort()
-  const url = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`
+  const urlOf = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`
   let databases = 0
 
   const server = {
+    urlOf,
     async createDatabase() {
       databases += 1
       const name = `test${databases}`
-      await server.use(url('postgres'), (client) => client.query(`create database ${name}`))
-      return url(name)
+      await server.use(urlOf('postgres'), (client) => client.query(`create database ${name}`))
+      return urlOf(name)
     },
     async signal(name: NodeJS.Signals) {
       if (name === 'SIGTERM') return child.signal('SIGINT')
@@ -68,7 +82,7 @@ export async function startPostgres(): Promise<PostgresServer> {
     return eventually(async () => {
       const [program = '', ...args] = [...command, ...settings]
       const started = startChild(program, args, { cwd: directory.path })
-      await started.line((line) => line.includes('ready to accept connections') || undefined)
+      await started.line((line) => READY.test(line) || undefined)
       return started
     })
   }
@@ -98,7 +112,9 @@ function findBinaries(): string | undefined {
   const directories = (process.env.PATH ?? '').split(':')
   const versions = spawnSync('ls', [DEBIAN_DIRECTORY], { encoding: 'utf8' }).stdout?.split('\n') ?? []
   const debian = versions.filter(Boolean).map((version) => join(DEBIAN_DIRECTORY, version, 'bin'))
-  return [...directories, ...debian.reverse()].find((directory) => contains(directory, ['postgres', 'initdb']))
+  return [...directories, ...debian.reverse()].find((directory) =>
+    contains(directory, ['postgres', 'initdb', 'pg_basebackup']),
+  )
 }
 
 function contains(directory: string, programs: string[]): boolean {
@@ -110,8 +126,8 @@ function contains(directory: string, programs: string[]): boolean {
   }
 }
 
-/** Postgres refuses to run as root. */
-function unprivilegedUser(): { uid: number; gid: number; command: string[] } | undefined {
+/** Postgres and PgBouncer refuse to run as root. */
+export function unprivilegedUser(): { uid: number; gid: number; command: string[] } | undefined {
   if (process.getuid?.() !== 0) return undefined
   const idOf = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
   const [uid, gid] = [idOf('-u'), idOf('-g')]

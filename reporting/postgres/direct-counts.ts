@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto'
+import type { Play } from '../../shared/contracts/play.ts'
+import { createBatcher } from '../../shared/runtime/batcher.ts'
+import { raceAbort } from '../../shared/runtime/race-abort.ts'
+import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+import { toCountStatement } from './count-statement.ts'
+import { toIdArray, toLiteral } from './literals.ts'
+
+const TIMEOUT_MS = 4_000
+const MAX_CONFIRMED = 1_000
+/** Any number that no other program uses for an advisory lock in the same database. */
+const LOCK = 7_305_813_420_952
+
+type Run = (statements: string, timeoutMs: number) => Promise<readonly (readonly unknown[])[]>
+
+/** How long a receipt may wait for its confirmation. */
+export const RECEIPT_SECONDS = 60
+
+/**
+ * Counts plays that are not in the log, so that no crash may lose them. The synchronous commit is a transaction of its
+ * own, which deletes the receipts of counts: if it finds a receipt, the count was committed before it, on the same
+ * server. While it waits for a synchronous standby, others can count.
+ *
+ * @returns a function that counts a play and returns the columns of COUNT_COLUMNS
+ */
+export function createDirectCounts(run: Run): (play: Play) => Promise<readonly unknown[]> {
+  const confirm = createBatcher({
+    maxItems: MAX_CONFIRMED,
+    budgetMs: TIMEOUT_MS,
+    async run(receipts: string[], signal) {
+      signal.throwIfAborted()
+      const rows = await raceAbort(run(toConfirmation(receipts), TIMEOUT_MS), signal)
+      return new Set(rows.map(([id]) => id))
+    },
+  })
+
+  return async (play) => {
+    const receipt = randomUUID()
+    const views = [{ ...play, at: new Date().toISOString() }]
+    const after = [`receipt as (insert into reporting.receipt (id) select ${toLiteral(receipt)}::uuid from moved)`]
+    const [row = []] = await run(toCountStatement({ set: [], where: 'true', views, after }), TIMEOUT_MS)
+    const confirmed = await confirm(receipt).catch((cause) => {
+      throw new UnavailableError('the commit is not confirmed', { cause })
+    })
+    if (!confirmed.has(receipt)) throw new UnavailableError('the view was lost in a failover')
+    return row
+  }
+}
+
+/** The lock lets at most one backend wait for a standby, because no timeout ends that wait. */
+function toConfirmation(receipts: readonly string[]): string {
+  return `set local synchronous_commit to default; select pg_advisory_xact_lock(${LOCK});
+    delete from reporting.receipt where id = any(${toIdArray(receipts)}::uuid[]) returning id`
+}

@@ -1,0 +1,99 @@
+import { describe, expect, test } from 'vitest'
+import type { LiveEvent } from '../../shared/contracts/live.ts'
+import { createLog } from '../../shared/runtime/log.ts'
+import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+import { eventually } from '../../tests/harness/eventually.ts'
+import { hasPostgres } from '../../tests/harness/postgres.ts'
+import { type PostgresPair, startPostgresPair } from '../../tests/harness/postgres-standby.ts'
+import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
+import { databaseUrl } from './settings.ts'
+
+const log = createLog({ name: 'reporting', level: 'silent' })
+
+describe.skipIf(!hasPostgres)('a primary with a synchronous standby', { timeout: 60_000 }, () => {
+  test('without its standby, log batches are counted and direct counts get an error; a promotion loses no confirmed count', async () => {
+    await using pair = await startPostgresPair()
+    await using store = await openUp(pair)
+    await using live = follow(store)
+    expect(await store.apply(toBatch(0, 'u'))).toBeDefined()
+    expect(await store.count({ assetId: 'a', userId: 'direct' })).toEqual({ assetviews: 2, userviews: 1 })
+
+    await pair.disconnect()
+    const started = performance.now()
+    const countUnconfirmed = () => store.count({ assetId: 'a', userId: 'unconfirmed' })
+    const counting = [countUnconfirmed(), countUnconfirmed()]
+    for (let after = 1; after < 6; after += 1) expect(await store.apply(toBatch(after, 'u'))).toBeDefined()
+    await store.report({ incarnation: 'log', end: 9 })
+    expect(performance.now() - started).toBeLessThan(1_500)
+    counting.push(countUnconfirmed())
+    for (const result of await Promise.allSettled(counting))
+      expect(result).toMatchObject({ reason: expect.any(UnavailableError) })
+    expect(performance.now() - started).toBeLessThan(6_000)
+    expect(await waitingForStandby(pair)).toBe(1)
+    await eventually(() => expect(live.counts()).toMatchObject({ u: 6 }))
+
+    await pair.primary.signal('SIGKILL')
+    await pair.promote()
+    await eventually(async () => expect(await store.position()).toMatchObject({ sequence: 1 }), 3_000)
+    expect(await store.views('user', 'direct')).toBe(1)
+    expect(await store.views('user', 'unconfirmed')).toBeUndefined()
+    for (let after = 1; after < 3; after += 1) expect(await store.apply(toBatch(after, 'u'))).toBeDefined()
+    expect(await store.views('user', 'u')).toBe(3)
+    await eventually(() => expect(live.counts()).toEqual({ u: 3, direct: 1 }))
+  })
+
+  test('a former primary that still accepts writes is left for the promoted standby', async () => {
+    await using pair = await startPostgresPair()
+    await using store = await openUp(pair)
+    await store.apply(toBatch(0, 'u'))
+    // Its synchronous commit replicates the batch too.
+    await store.count({ assetId: 'a', userId: 'u' })
+    await pair.promote()
+    await pair.standby.use(pair.standby.urlOf(pair.database), (client) =>
+      client.query(`update reporting.state set sequence = 7`),
+    )
+    await eventually(async () => expect(await store.position()).toMatchObject({ sequence: 7 }), 3_000)
+
+    await using restarted = await openUp(pair)
+    expect(await restarted.position()).toMatchObject({ sequence: 7 })
+
+    const terminate = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'reporting'`
+    for (let times = 0; times < 3; times += 1) {
+      await pair.standby.use(pair.standby.urlOf('postgres'), (client) => client.query(terminate))
+      for (const opened of [store, restarted])
+        await eventually(async () => expect(await opened.position()).toMatchObject({ sequence: 7 }))
+    }
+    await pair.standby.signal('SIGKILL')
+    await eventually(() => expect(store.reason()).toContain('the server is on timeline 1'))
+    expect(store.state()).toBe('down')
+  })
+})
+
+async function openUp({ url }: PostgresPair): Promise<PostgresCountStore> {
+  const urls = databaseUrl.parse(url) ?? []
+  const store = openPostgresCountStore({ urls, maxConnections: 4, log })
+  await eventually(() => expect(store.reason()).toBeUndefined())
+  return store
+}
+
+/** A batch of one view. */
+function toBatch(after: number, userId: string) {
+  const view = { id: String(after), assetId: 'a', userId, at: '2026-11-20T21:00:00Z', producer: 'p', serial: after + 1 }
+  return { incarnation: 'log', after, through: after + 1, views: [view] }
+}
+
+/** Follows the live counts of users as a subscriber does. */
+function follow(store: PostgresCountStore) {
+  let users: Record<string, number> = {}
+  const stop = store.follow(({ event, data }: LiveEvent) => {
+    if (event === 'snapshot') users = Object.fromEntries(data.top.users.map(({ id, views }) => [id, views]))
+    else users = { ...users, ...data.users }
+  })
+  return { counts: () => users, [Symbol.asyncDispose]: async () => stop() }
+}
+
+/** The number of backends that wait for the standby. */
+function waitingForStandby({ primary }: PostgresPair): Promise<number> {
+  const query = `select count(*)::int as waiting from pg_stat_activity where wait_event = 'SyncRep'`
+  return primary.use(primary.urlOf('postgres'), async (client) => (await client.query(query)).rows[0].waiting)
+}
