@@ -213,6 +213,19 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(ends).toEqual([7])
   })
 
+  test('a direct count gets an error if its transaction is lost before it is confirmed', async () => {
+    const url = await server.createDatabase()
+    await using store = await openUp(url)
+    expect(await store.count({ assetId: 'a', userId: 'u' })).toEqual({ assetviews: 1, userviews: 1 })
+    await server.use(url, async (client) => {
+      expect((await client.query('select from reporting.receipt')).rowCount).toBe(0)
+      // As after a failover between the two transactions.
+      await client.query(`create function lose() returns trigger language plpgsql as $$ begin return null; end $$;
+        create trigger lose before insert on reporting.receipt for each row execute function lose()`)
+    })
+    await expect(store.count({ assetId: 'a', userId: 'u' })).rejects.toThrow('the view was lost in a failover')
+  })
+
   test('live counts are published again if a version was replaced by another one with the same number', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)

@@ -4,32 +4,58 @@ import { type PostgresServer, startPostgres } from './postgres.ts'
 import { withResources } from './resources.ts'
 import { startTcpProxy } from './tcp-proxy.ts'
 
+/** Two servers of which one is the primary. */
 export type PostgresPair = AsyncDisposable & {
-  primary: PostgresServer
-  /** Confirms the synchronous commits of the primary. */
-  standby: PostgresServer
-  /** An empty database: its name, and its URL with both hosts. */
-  database: string
+  /** The URL of an empty database, with both hosts. */
   url: string
+  /** The server that is the primary, or was promoted last. */
+  primary(): PostgresServer
+  /** The synchronous standby or, after a promotion, the former primary. */
+  other(): PostgresServer
+  /** The URL of the database on one server. */
+  urlOn(server: PostgresServer): string
   /** Disconnects the standby from the primary for good. */
   disconnect(): Promise<void>
-  /** Turns the standby into a primary without a standby of its own. */
+  /** Promotes the standby to a primary without a standby of its own. */
   promote(): Promise<void>
+  /** Replaces the former primary by a new standby, on its port. */
+  replaceFormer(): Promise<void>
 }
 
 /** Starts a primary and a synchronous standby that follows it through a proxy. */
 export async function startPostgresPair(): Promise<PostgresPair> {
   await using stack = new AsyncDisposableStack()
-  const primary = stack.use(await startPostgres())
+  let primary = stack.use(await startPostgres())
   const created = new URL(await primary.createDatabase())
-  const database = created.pathname.slice(1)
+  const standbys = stack.use(new AsyncDisposableStack())
+  let { standby: other, disconnect } = await startStandby(primary, standbys)
+  const hosts = [primary, other].map((server) => new URL(server.urlOf('')).host)
+  const pair = {
+    url: `postgres://postgres@${hosts}${created.pathname}?target_session_attrs=read-write`,
+    primary: () => primary,
+    other: () => other,
+    urlOn: (server: PostgresServer) => server.urlOf(created.pathname.slice(1)),
+    disconnect: () => disconnect(),
+    async promote() {
+      await other.use(other.urlOf('postgres'), (client) => client.query('select pg_promote()'))
+      ;[primary, other] = [other, primary]
+    },
+    async replaceFormer() {
+      await other[Symbol.asyncDispose]()
+      ;({ standby: other, disconnect } = await startStandby(primary, standbys, portOf(other.urlOf(''))))
+    },
+  }
+  return withResources(pair, stack)
+}
+
+async function startStandby(primary: PostgresServer, stack: AsyncDisposableStack, port?: number) {
   const proxy = await startTcpProxy(primary.urlOf('postgres'))
-  let disconnected: PromiseLike<void> | undefined
-  const disconnect = async () => (disconnected ??= proxy[Symbol.asyncDispose]())
+  let closed: PromiseLike<void> | undefined
+  const disconnect = async () => (closed ??= proxy[Symbol.asyncDispose]())
   stack.defer(disconnect)
   const replication = new URL(primary.urlOf('postgres'))
-  replication.port = new URL(proxy.url).port
-  const standby = stack.use(await startPostgres({ primary: replication.href }))
+  replication.port = String(portOf(proxy.url))
+  const standby = stack.use(await startPostgres({ primary: replication.href, ...(port && { port }) }))
   await primary.use(primary.urlOf('postgres'), async (client) => {
     await client.query(`alter system set synchronous_standby_names = '*'`)
     await client.query('select pg_reload_conf()')
@@ -38,16 +64,9 @@ export async function startPostgresPair(): Promise<PostgresPair> {
       expect(rows).toEqual([{ sync_state: 'sync' }])
     })
   })
-  const hosts = [primary, standby].map((server) => new URL(server.urlOf(database)).host)
-  const pair = {
-    primary,
-    standby,
-    database,
-    url: `postgres://postgres@${hosts}/${database}?target_session_attrs=read-write`,
-    disconnect,
-    async promote() {
-      await standby.use(standby.urlOf('postgres'), (client) => client.query('select pg_promote()'))
-    },
-  }
-  return withResources(pair, stack)
+  return { standby, disconnect }
+}
+
+function portOf(url: string): number {
+  return Number(new URL(url).port)
 }

@@ -5,11 +5,10 @@ import { withResources } from './resources.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
 import { type System, startSystem } from './system.ts'
 
-export type PostgresSystem = System & {
-  postgres: PostgresServer
-  /** A second reporting over the same database. */
-  second: ServiceProcess
-}
+/** `second` is a second reporting over the same database. */
+export type SharedDatabaseSystem = System & { second: ServiceProcess }
+
+export type PostgresSystem = SharedDatabaseSystem & { postgres: PostgresServer }
 
 /** Starts all services, with two reportings over one Postgres, and waits until the counts of both are current. */
 export async function startPostgresSystem(
@@ -18,9 +17,20 @@ export async function startPostgresSystem(
 ): Promise<PostgresSystem> {
   await using stack = new AsyncDisposableStack()
   const postgres = stack.use(await startPostgres())
-  const settings = { ...given, DATABASE_URL: await postgres.createDatabase(), FED_BY_LOG: '1' }
+  const system = stack.use(await startSystemOver(await postgres.createDatabase(), given, options))
+  return withResources({ ...system, postgres }, stack)
+}
+
+/** Starts all services, with two reportings over one database, and waits until the counts of both are current. */
+export async function startSystemOver(
+  databaseUrl: string,
+  given: Record<string, string> = {},
+  options: Parameters<typeof startSystem>[1] = {},
+): Promise<SharedDatabaseSystem> {
+  await using stack = new AsyncDisposableStack()
+  const settings = { ...given, DATABASE_URL: databaseUrl, FED_BY_LOG: '1' }
   const second = stack.use(await startService('reporting', settings, await freePort()))
   const system = stack.use(await startSystem(settings, { ...options, moreReportings: [second.url] }))
   await expectCurrent(second.url)
-  return withResources({ ...system, postgres, second }, stack)
+  return withResources({ ...system, second }, stack)
 }

@@ -35,10 +35,11 @@ export type PostgresServer = AsyncDisposable & {
 type Options = {
   /** The URL of the server that the new one follows as a hot standby; undefined: it starts without data. */
   primary?: string
+  port?: number
 }
 
-/** Starts a real Postgres server on a free port, with fsync on. */
-export async function startPostgres({ primary }: Options = {}): Promise<PostgresServer> {
+/** Starts a real Postgres server, by default on a free port, with fsync on. */
+export async function startPostgres({ primary, port: given }: Options = {}): Promise<PostgresServer> {
   if (binaries === undefined) throw new Error('Postgres is not installed')
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await createTempDirectory('postgres'))
@@ -51,7 +52,7 @@ export async function startPostgres({ primary }: Options = {}): Promise<Postgres
   const [program = '', ...args] = [...(user?.command ?? []), join(binaries, create), ...options]
   // Not synchronously: the backup may come through a proxy of this process.
   await promisify(execFile)(program, args, { cwd: directory.path })
-  const port = await freePort()
+  const port = given ?? (await freePort())
   const urlOf = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`
   let databases = 0
 
