@@ -22,15 +22,19 @@ type Deps = Limits & {
   probe: Run
 }
 
+/** What is known after a batch, and the id of that batch. */
+type Cached = { known: Known; batch: string }
+
 export type Applied = { deduplicated: Deduplicated; row: readonly unknown[] }
 
 /**
  * Applies batches, each in one statement that compares and sets the position. The commit need not reach the disk: if a
- * crash loses it, the position and the counts go back together, and the batch is read from the log again. Keeps what deduplication needs to know of
- * the last producers: as a function of the position, it stays valid until another instance moves the position.
+ * crash loses it, the position and the counts go back together, and the batch is read from the log again. Keeps what
+ * deduplication needs to know of the last producers, which stays valid until another batch moves the position. After a
+ * failover, another batch may have reached the same position.
  */
 export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_000_000 }: Deps) {
-  let cached: Known | undefined
+  let cached: Cached | undefined
 
   async function load(batch: CountBatch): Promise<Known> {
     const [[value] = []] = await run(toKnownQuery(batch), TIMEOUT_MS)
@@ -38,15 +42,16 @@ export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_0
   }
 
   /** @returns undefined if the position is no longer the known one */
-  async function tryApply(batch: CountBatch, known: Known): Promise<Applied | undefined> {
+  async function tryApply(batch: CountBatch, known: Known, last?: string): Promise<Applied | undefined> {
     const outcome = deduplicate(batch, known, maxIds)
     const id = randomUUID()
-    const statement = toStatement(batch, known, outcome, { id, maxProducers })
+    const statement = toStatement(batch, known, outcome, { id, last, maxProducers })
     cached = undefined
     const row = await commit(statement, id)
     if (!row) return undefined
     // A settled row lacks this column.
-    if (row.length > COUNT_COLUMNS.more) cached = toCached(known, outcome, Number(row[COUNT_COLUMNS.more]))
+    if (row.length > COUNT_COLUMNS.more)
+      cached = { batch: id, known: toCached(known, outcome, Number(row[COUNT_COLUMNS.more])) }
     return { deduplicated: outcome.deduplicated, row }
   }
 
@@ -73,8 +78,8 @@ export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_0
   return {
     /** @returns undefined if the batch does not start at the position */
     async apply(batch: CountBatch): Promise<Applied | undefined> {
-      if (cached && startsAt(cached.position, batch) && knows(cached, batch)) {
-        const applied = await tryApply(batch, cached)
+      if (cached && startsAt(cached.known.position, batch) && knows(cached.known, batch)) {
+        const applied = await tryApply(batch, cached.known, cached.batch)
         if (applied) return applied
       }
       const known = await load(batch)
@@ -98,7 +103,7 @@ function toStatement(
   batch: CountBatch,
   known: Known,
   outcome: Outcome,
-  { id, maxProducers }: { id: string; maxProducers: number },
+  { id, last, maxProducers }: { id: string; last: string | undefined; maxProducers: number },
 ): string {
   const { deduplicated, next } = outcome
   const forgotten = toForgotten(batch, outcome, next.producers - maxProducers)
@@ -117,8 +122,9 @@ function toStatement(
   const where = position
     ? `incarnation = ${toLiteral(toAscii(position.incarnation))} and sequence = ${position.sequence}`
     : 'incarnation is null'
+  const isLast = last === undefined ? '' : ` and batch = ${toLiteral(last)}`
   const after = [...toWrites(outcome), ...(isForgetting ? [DELETE_FORGOTTEN] : [])]
-  return toCountStatement({ set, where, views: deduplicated.views, before: forgotten, after }, [
+  return toCountStatement({ set, where: where + isLast, views: deduplicated.views, before: forgotten, after }, [
     isForgetting ? FORGOTTEN_COUNT : '0',
   ])
 }

@@ -226,6 +226,17 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     await expect(store.count({ assetId: 'a', userId: 'u' })).rejects.toThrow('the view was lost in a failover')
   })
 
+  test('a batch uses nothing that was known at a position that another batch has reached since', async () => {
+    const url = await server.createDatabase()
+    await using store = await openUp(url)
+    await store.apply(toBatch(0, 1))
+    // As after a failover that loses the batch, if it is sent again after the log has lost an old producer.
+    await server.use(url, (client) => client.query(`update reporting.state set batch = 'other', is_complete = false`))
+    expect(await store.apply(toBatch(1, 2))).toBeDefined()
+    const { rows } = await server.use(url, (client) => client.query('select is_complete from reporting.state'))
+    expect(rows).toEqual([{ is_complete: false }])
+  })
+
   test('live counts are published again if a version was replaced by another one with the same number', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
