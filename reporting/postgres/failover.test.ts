@@ -24,10 +24,10 @@ describe.skipIf(!hasPostgres)('a primary with a synchronous standby', { timeout:
     const counting = [countUnconfirmed(), countUnconfirmed()]
     for (let after = 1; after < 6; after += 1) expect(await store.apply(toBatch(after, 'u'))).toBeDefined()
     await store.report({ incarnation: 'log', end: 9 })
-    expect(performance.now() - started).toBeLessThan(1_500)
+    expect(performance.now() - started).toBeLessThan(3_000)
     counting.push(countUnconfirmed())
     for (const result of await Promise.all(counting)) expect(result).toBeInstanceOf(UnavailableError)
-    expect(performance.now() - started).toBeLessThan(6_000)
+    expect(performance.now() - started).toBeLessThan(8_000)
     expect(await waitingForStandby(pair)).toBe(1)
     await eventually(() => expect(live.counts()).toMatchObject({ u: 6 }))
 
