@@ -1,5 +1,5 @@
 import { hasCode, type JetStreamManager, STREAM_NOT_FOUND } from '../../shared/nats/jetstream.ts'
-import { describeOutage, isOnline, type PeerInfo, type StreamInfo } from '../../shared/nats/quorum.ts'
+import { countReplicas, describeOutage, isOnline, type PeerInfo, type StreamInfo } from '../../shared/nats/quorum.ts'
 import { isAtLeast, REPLICATING_VERSION } from '../../shared/nats/server-version.ts'
 import { type Finding, fail, plural, warn } from './finding.ts'
 
@@ -14,11 +14,13 @@ type Expected = {
 
 /** Findings about the replicas of a stream or bucket. */
 export function* diagnoseReplication(
-  { config, cluster }: Pick<StreamInfo, 'config' | 'cluster'>,
+  info: Pick<StreamInfo, 'config' | 'cluster'>,
   { name, version, wanted }: Expected,
 ): Generator<Finding> {
-  const { name: stream, num_replicas: replicas } = config
-  const outage = describeOutage({ cluster }, stream)
+  const { config, cluster } = info
+  const stream = config.name
+  const replicas = countReplicas(info)
+  const outage = describeOutage(info, stream)
   if (outage) yield fail(name, `${outage}: ${START_SERVERS}`)
   if (replicas > 1 && !isAtLeast(version, REPLICATING_VERSION)) {
     const upgrade = `upgrade every server to ${REPLICATING_VERSION} or later, or set EVENTS_REPLICAS=1`

@@ -2,6 +2,7 @@ import { type JetStreamManager, StoreCompression, type StreamConfig, type Stream
 import type { Logger } from '../runtime/log.ts'
 import { isTemporary, toJetStreamReason } from './jetstream.ts'
 import type { NatsLink } from './link.ts'
+import { countReplicas } from './quorum.ts'
 import { isAtLeast, REPLICATING_VERSION } from './server-version.ts'
 
 /** How long to wait until a change that the server refused is tried again: servers may have joined the cluster. */
@@ -76,15 +77,19 @@ export function createReplication(deps: Deps): Replication {
     }
   }
 
-  function diagnose({ num_replicas: actual }: StreamConfig): string | undefined {
+  function diagnose(info: StreamInfo): string | undefined {
+    const actual = countReplicas(info)
     const upgrade = `upgrade every server to ${REPLICATING_VERSION} or later`
     const server = `nats-server ${version}`
     if (!isModern() && actual > 1)
       return `${name} has ${actual} replicas, but with ${server} it may lose what it acknowledged: ${upgrade}, or set EVENTS_REPLICAS=1`
     if (replicas === undefined || replicas === actual) return undefined
+    const start = `start ${replicas} servers as one cluster`
     const difference = `EVENTS_REPLICAS is ${replicas}, but ${name} has ${toCount(actual)}`
     if (allowed() === undefined) return `${difference}, because ${server} does not replicate safely: ${upgrade}`
-    if (refusal) return `${difference}: ${refusal}; start ${replicas} servers as one cluster`
+    if (!info.cluster)
+      return `${difference}, because ${server} is not in a cluster${refusal ? ` (${refusal})` : ''}; ${start}`
+    if (refusal) return `${difference}: ${refusal}; ${start}`
     return `${difference}: set the same EVENTS_REPLICAS for all services, and restart the owner of ${name}`
   }
 
@@ -111,10 +116,10 @@ export function createReplication(deps: Deps): Replication {
       if (isChanging || nats.state() !== 'up') return
       readVersion()
       const isDue = isOwner && settled !== info.created && performance.now() >= retryAt
-      if (!isDue) return report(diagnose(info.config))
+      if (!isDue) return report(diagnose(info))
       await apply(jsm, info)
       // The next check sees the new configuration.
-      if (settled !== info.created) report(diagnose(info.config))
+      if (settled !== info.created) report(diagnose(info))
     },
     problem: () => problem,
   }
