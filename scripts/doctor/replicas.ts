@@ -1,5 +1,5 @@
 import { hasCode, type JetStreamManager, STREAM_NOT_FOUND } from '../../shared/nats/jetstream.ts'
-import { countReplicas, describeOutage, isOnline, type PeerInfo, type StreamInfo } from '../../shared/nats/quorum.ts'
+import { describeOutage, isOnline, type PeerInfo, type StreamInfo } from '../../shared/nats/quorum.ts'
 import { isAtLeast, REPLICATING_VERSION } from '../../shared/nats/server-version.ts'
 import { type Finding, fail, plural, warn } from './finding.ts'
 
@@ -18,8 +18,7 @@ export function* diagnoseReplication(
   { name, version, wanted }: Expected,
 ): Generator<Finding> {
   const { config, cluster } = info
-  const stream = config.name
-  const replicas = countReplicas(info)
+  const { name: stream, num_replicas: replicas } = config
   const outage = describeOutage(info, stream)
   if (outage) yield fail(name, `${outage}: ${START_SERVERS}`)
   if (replicas > 1 && !isAtLeast(version, REPLICATING_VERSION)) {

@@ -2,7 +2,7 @@ import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type Js
 import type { LogPosition } from '../contracts/position.ts'
 import { isConsumerGone, openJetStreamManager } from '../nats/jetstream.ts'
 import { NatsDownError, type NatsLink } from '../nats/link.ts'
-import { countOnline, countReplicas } from '../nats/quorum.ts'
+import { countOnline } from '../nats/quorum.ts'
 import { createReplication, type ReplicationSettings } from '../nats/replication.ts'
 import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
@@ -38,7 +38,7 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
   let known: LogReplicas | undefined
   const health = createLogHealth(nats, {
     onStream(stream, jsm) {
-      known = { wanted: replicas, configured: countReplicas(stream), online: countOnline(stream) }
+      known = { wanted: replicas, configured: stream.config.num_replicas, online: countOnline(stream) }
       void replication.check(jsm, stream)
     },
     onFailure() {

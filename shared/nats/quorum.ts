@@ -19,11 +19,6 @@ export function assertLed<Info extends Clustered>(info: Info, what: string): Inf
   return info
 }
 
-/** The number of replicas. A server that has left its cluster keeps the configuration of a replicated stream. */
-export function countReplicas({ cluster, config }: Clustered & { config: { num_replicas: number } }): number {
-  return cluster ? config.num_replicas : 1
-}
-
 /** The number of replicas that respond to the leader, including the leader itself. */
 export function countOnline({ cluster }: Clustered): number {
   if (!cluster) return 1

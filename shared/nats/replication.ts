@@ -2,7 +2,6 @@ import { type JetStreamManager, StoreCompression, type StreamConfig, type Stream
 import type { Logger } from '../runtime/log.ts'
 import { isTemporary, toJetStreamReason } from './jetstream.ts'
 import type { NatsLink } from './link.ts'
-import { countReplicas } from './quorum.ts'
 import { isAtLeast, REPLICATING_VERSION } from './server-version.ts'
 
 /** How long to wait until a change that the server refused is tried again: servers may have joined the cluster. */
@@ -77,19 +76,15 @@ export function createReplication(deps: Deps): Replication {
     }
   }
 
-  function diagnose(info: StreamInfo): string | undefined {
-    const actual = countReplicas(info)
+  function diagnose({ num_replicas: actual }: StreamConfig): string | undefined {
     const upgrade = `upgrade every server to ${REPLICATING_VERSION} or later`
     const server = `nats-server ${version}`
     if (!isModern() && actual > 1)
       return `${name} has ${actual} replicas, but with ${server} it may lose what it acknowledged: ${upgrade}, or set EVENTS_REPLICAS=1`
     if (replicas === undefined || replicas === actual) return undefined
-    const start = `start ${replicas} servers as one cluster`
     const difference = `EVENTS_REPLICAS is ${replicas}, but ${name} has ${toCount(actual)}`
     if (allowed() === undefined) return `${difference}, because ${server} does not replicate safely: ${upgrade}`
-    if (!info.cluster)
-      return `${difference}, because ${server} is not in a cluster${refusal ? ` (${refusal})` : ''}; ${start}`
-    if (refusal) return `${difference}: ${refusal}; ${start}`
+    if (refusal) return `${difference}: ${refusal}; start ${replicas} servers as one cluster`
     return `${difference}: set the same EVENTS_REPLICAS for all services, and restart the owner of ${name}`
   }
 
@@ -116,10 +111,10 @@ export function createReplication(deps: Deps): Replication {
       if (isChanging || nats.state() !== 'up') return
       readVersion()
       const isDue = isOwner && settled !== info.created && performance.now() >= retryAt
-      if (!isDue) return report(diagnose(info))
+      if (!isDue) return report(diagnose(info.config))
       await apply(jsm, info)
       // The next check sees the new configuration.
-      if (settled !== info.created) report(diagnose(info))
+      if (settled !== info.created) report(diagnose(info.config))
     },
     problem: () => problem,
   }
