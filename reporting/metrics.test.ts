@@ -1,5 +1,6 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
+import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { createMetrics } from '../shared/service/metrics.ts'
 import { createMapCountStore } from './maps/map-count-store.ts'
 import { instrumentCounts } from './metrics.ts'
@@ -46,11 +47,27 @@ test('duplicate and lost views are counted, and a loss is logged with its produc
   expect(logged).toMatchObject([{ level: 50, views: 2, gaps: [{ producer: 'p', from: 2, to: 3 }] }])
 })
 
-function setUp() {
+test('a scrape succeeds while the store is unavailable, and gauges keep their values', async () => {
+  let isDown = false
+  const counts = createMapCountStore()
+  const { samples } = setUp({
+    ...counts,
+    position: async () => {
+      if (isDown) throw new UnavailableError('the store is down')
+      return counts.position()
+    },
+  })
+  await counts.apply({ incarnation: 's', after: 0, through: 3, views: [view] })
+  expect(await samples()).toContain('event_log_position 3')
+  isDown = true
+  expect(await samples()).toContain('event_log_position 3')
+})
+
+function setUp(store = createMapCountStore()) {
   const metrics = createMetrics()
   const logged: object[] = []
   const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line)) })
-  const counts = instrumentCounts({ metrics, log }, createMapCountStore())
+  const counts = instrumentCounts({ metrics, log }, store)
   async function samples() {
     const lines = (await metrics.metrics()).split('\n')
     return lines.filter((line) => /^(counted_views|duplicate|lost|event_)/.test(line)).toSorted()

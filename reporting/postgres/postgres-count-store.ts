@@ -2,7 +2,7 @@ import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
 import type { CountedBy, CountStore, ReportObserver } from '../count-store.ts'
-import { createBatches, toReportAssignments } from './batches.ts'
+import { ASYNCHRONOUS, createBatches, toReportAssignments } from './batches.ts'
 import { createChangeFeed } from './change-feed.ts'
 import { COUNT_COLUMNS, toCountStatement } from './count-statement.ts'
 import { openDatabase, type StatementError, type Usage } from './database.ts'
@@ -135,7 +135,8 @@ export function openPostgresCountStore({
     },
     async report(report) {
       const set = toReportAssignments(report).join(', ')
-      const [row = []] = await run(`update reporting.state set ${set} returning ${STATE_COLUMNS}`, WRITE_TIMEOUT_MS)
+      const update = `${ASYNCHRONOUS} update reporting.state set ${set} returning ${STATE_COLUMNS}`
+      const [row = []] = await run(update, WRITE_TIMEOUT_MS)
       const state = toState(row)
       take(state)
       return state.position
@@ -161,7 +162,7 @@ function toZeros(ids: readonly string[]): Record<string, number> {
 }
 
 /** Deletes what has expired, while it holds the lock that every writer takes first. */
-const PRUNE = `select from reporting.state for update;
+const PRUNE = `${ASYNCHRONOUS} select from reporting.state for update;
   delete from reporting.change where at < now() - interval '10 seconds';
   delete from reporting.recent_second where second < extract(epoch from now()) - 600;
   delete from reporting.known_id where key = any(array(
