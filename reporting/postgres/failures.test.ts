@@ -229,7 +229,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
 type Options = { onReport?: ReportObserver; onRetry?: (code: string) => void }
 
 function open(urls: string[], options: Options = {}): PostgresCountStore {
-  return openPostgresCountStore({ urls, maxConnections: 4, log, ...options })
+  return openPostgresCountStore({ urls, maxConnections: 4, log, minBatchIntervalMs: 0, ...options })
 }
 
 async function openUp(url: string, onReport?: ReportObserver): Promise<PostgresCountStore> {

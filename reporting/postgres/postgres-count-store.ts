@@ -1,6 +1,7 @@
 import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
 import type { CountedBy, CountStore, ReportObserver } from '../count-store.ts'
 import { ASYNCHRONOUS, createBatches, toReportAssignments } from './batches.ts'
 import { createChangeFeed } from './change-feed.ts'
@@ -16,6 +17,8 @@ import { MAX_CANDIDATES, toCut, toTopQuery } from './top.ts'
 /** play waits for a lookup for 500 ms. */
 const READ_TIMEOUT_MS = 400
 const WRITE_TIMEOUT_MS = 4_000
+const SMALL_BATCH = 1_000
+const MIN_BATCH_INTERVAL_MS = 40
 const PRUNE_INTERVAL_MS = 5_000
 
 export type PostgresCountStore = CountStore &
@@ -33,6 +36,8 @@ type Options = {
   onReport?: ReportObserver
   onFailure?: (error: StatementError) => void
   onRetry?: (code: string) => void
+  /** Minimum interval between the results of small batches. */
+  minBatchIntervalMs?: number
   /** Limits of the deduplication state. */
   maxProducers?: number
   maxIds?: number
@@ -42,6 +47,7 @@ type Options = {
 export function openPostgresCountStore({
   onReport = () => {},
   log,
+  minBatchIntervalMs = MIN_BATCH_INTERVAL_MS,
   maxProducers,
   maxIds,
   ...options
@@ -57,6 +63,8 @@ export function openPostgresCountStore({
     ...(maxProducers && { maxProducers }),
     ...(maxIds && { maxIds }),
   })
+
+  const pace = createPacer(minBatchIntervalMs)
 
   function take(state: State): void {
     reports.take(state)
@@ -131,6 +139,7 @@ export function openPostgresCountStore({
       if (!applied) return undefined
       cutIfNeeded(applied.row)
       take(toState(applied.row))
+      await pace(batch.views.length)
       return applied.deduplicated
     },
     async report(report) {
@@ -150,6 +159,18 @@ export function openPostgresCountStore({
       await link[Symbol.asyncDispose]()
       await database[Symbol.asyncDispose]()
     },
+  }
+}
+
+/**
+ * A batch costs Postgres a millisecond however few views it has. A small one is applied at once, but its result is held
+ * back, so that the next one, which queue-listener sends then, has more views.
+ */
+function createPacer(intervalMs: number): (views: number) => Promise<void> {
+  let earliest = 0
+  return async (views) => {
+    if (views < SMALL_BATCH) await sleep(Math.max(0, earliest - performance.now()))
+    earliest = performance.now() + intervalMs
   }
 }
 
