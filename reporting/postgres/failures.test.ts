@@ -172,6 +172,10 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
   describe('of several hosts', () => {
     test('one that is down or read-only is skipped', async () => {
       const [readOnly, url] = [await server.createDatabase(), await server.createDatabase()]
+      {
+        // A standby has the schema of its primary.
+        await using _ = await openUp(readOnly)
+      }
       await setReadOnly(readOnly, 'on')
       await using store = open(['postgres://postgres@127.0.0.1:1/none', readOnly, url])
       await isUp(store)
