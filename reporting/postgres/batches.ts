@@ -18,7 +18,9 @@ const MAX_CACHED_PRODUCERS = 10_000
  * A commit need not reach the disk: if a crash loses it, the position and the counts go back together, and the batch is
  * read from the log again.
  */
-const ASYNCHRONOUS = 'set local synchronous_commit = off;'
+export const ASYNCHRONOUS = 'set local synchronous_commit = off;'
+/** Compiling the statement of a batch takes longer than running it once. */
+const NOT_COMPILED = 'set local jit = off;'
 
 type Run = (statements: string, timeoutMs: number) => Promise<readonly (readonly unknown[])[]>
 type Limits = { maxProducers?: number; maxIds?: number }
@@ -58,7 +60,7 @@ export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_0
   /** If the connection is lost before the result arrives, the state says if the batch was applied. */
   async function commit(statement: string, id: string): Promise<readonly unknown[] | undefined> {
     try {
-      const [row] = await run(`${ASYNCHRONOUS} ${statement}`, TIMEOUT_MS)
+      const [row] = await run(`${ASYNCHRONOUS} ${NOT_COMPILED} ${statement}`, TIMEOUT_MS)
       return row
     } catch (error) {
       if (!(error instanceof StatementError) || error.isSettled) throw error

@@ -2,7 +2,6 @@ import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseError, Pool, type PoolClient, type QueryArrayResult } from 'pg'
 import { codeOf } from '../../shared/runtime/error-code.ts'
-import { raceAbort } from '../../shared/runtime/race-abort.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 
 const CONNECT_TIMEOUT_MS = 1_000
@@ -40,6 +39,15 @@ export class StatementError extends UnavailableError {
 class NotSentError extends Error {
   override name = 'NotSentError'
   readonly code = 'ECONNECT'
+}
+
+/** The server did not respond in time. */
+class DeadlineError extends Error {
+  override name = 'DeadlineError'
+  readonly code = 'ETIMEDOUT'
+  constructor(timeoutMs: number) {
+    super(`no response within ${timeoutMs} ms`)
+  }
 }
 
 /** The server accepts no writes, for example because it is a standby. */
@@ -89,18 +97,22 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
   let current = 0
 
   async function use<Result>(work: (client: PoolClient) => Promise<Result>, timeoutMs: number): Promise<Result> {
-    const deadline = AbortSignal.timeout(timeoutMs)
+    const { promise: deadline, reject } = Promise.withResolvers<never>()
+    deadline.catch(() => {})
+    const timer = setTimeout(() => reject(new DeadlineError(timeoutMs)), timeoutMs)
     const index = current
     const moveOn = () => {
       if (current === index) current = (index + 1) % pools.length
     }
     try {
       const client = await connect(pools[index], deadline, moveOn)
-      return await release(client, raceAbort(work(client), deadline), moveOn)
+      return await release(client, Promise.race([work(client), deadline]), moveOn)
     } catch (cause) {
       const error = new StatementError(cause)
       onFailure?.(error)
       throw error
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -172,11 +184,11 @@ function openPool(connectionString: string, max: number, sockets: Set<Socket>): 
   return pool
 }
 
-async function connect(pool: Pool | undefined, deadline: AbortSignal, moveOn: () => void): Promise<PoolClient> {
+async function connect(pool: Pool | undefined, deadline: Promise<never>, moveOn: () => void): Promise<PoolClient> {
   if (!pool || pool.waitingCount >= MAX_WAITING) throw new NotSentError('all connections are in use')
   const connecting = pool.connect()
   try {
-    return await raceAbort(connecting, deadline)
+    return await Promise.race([connecting, deadline])
   } catch (cause) {
     connecting.then(
       (late) => late.release(),
@@ -210,7 +222,6 @@ async function send(client: PoolClient, text: string): Promise<Rows> {
   return (Array.isArray(results) ? results.at(-1)?.rows : results.rows) ?? []
 }
 
-/** Compiling a statement with values (JIT) takes longer than running it once. */
 function limit(timeoutMs: number): string {
-  return `set local statement_timeout = ${Math.max(1, timeoutMs - SERVER_MARGIN_MS)}; set local jit = off;`
+  return `set local statement_timeout = ${Math.max(1, timeoutMs - SERVER_MARGIN_MS)};`
 }
