@@ -4,6 +4,34 @@ import type { Reporter, TestModule } from 'vitest/node'
 
 const SLOWEST = 10
 
+/** Tests that need the whole machine, because they measure durations or load. They run one after another. */
+const TIMED = [
+  'bench',
+  'chaos',
+  'cluster',
+  'console',
+  'console-counting',
+  'console-outages',
+  'count-limits',
+  'count-stores',
+  'counting',
+  'distant-nats',
+  'doctor',
+  'live',
+  'nats-cluster',
+  'nats-outages',
+  'overload',
+  'pipeline',
+  'poison',
+  'postgres',
+  'postgres-failover',
+  'pgbouncer',
+  'restarts',
+  'shared-port',
+  'slow-clients',
+  'upstreams',
+].map((name) => `tests/${name}.test.ts`)
+
 export default defineConfig({
   test: {
     testTimeout: 20_000,
@@ -22,7 +50,17 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
-      { extends: true, test: { name: 'system', include: ['tests/**/*.test.ts'], sequence: { groupOrder: 1 } } },
+      {
+        extends: true,
+        test: {
+          name: 'system',
+          include: ['tests/**/*.test.ts'],
+          exclude: TIMED,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      { extends: true, test: { name: 'timed', include: TIMED, maxWorkers: 1, sequence: { groupOrder: 2 } } },
     ],
   },
 })

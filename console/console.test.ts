@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { createLocalInvalidations } from '../shared/catalogue/local-invalidations.ts'
 import { type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
 import type { Readiness } from '../shared/contracts/readiness.ts'
+import { SystemStatus } from '../shared/contracts/system-status.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
@@ -196,6 +197,18 @@ test.each([
   })
 })
 
+test('/status shows the other instances of play, if it knows any', async () => {
+  const several = setUp({ services: { play: [ready, undefined] } })
+  expect(await (await several.app.request('/status')).json()).toMatchObject({
+    status: 'degraded',
+    parts: { play: { state: 'degraded', instances: [{ state: 'up' }, { state: 'down' }] } },
+  })
+  for (const play of [[], [ready]]) {
+    const { parts } = SystemStatus.parse(await (await setUp({ services: { play } }).app.request('/status')).json())
+    expect(parts.play).toEqual({ state: 'up' })
+  }
+})
+
 test('/status omits the size of the outbox if the disk fails', async () => {
   const { app } = setUp({
     backlog: () => {
@@ -275,7 +288,7 @@ function setUp({ list, counts, readiness = ready, listener = [ready], services =
         return readiness
       },
     },
-    others: Object.entries({ ...services, 'queue-listener': listener }).map(([name, instances]) => ({
+    clients: Object.entries({ ...services, 'queue-listener': listener }).map(([name, instances]) => ({
       name,
       instances: async () => instances.map((readiness, n) => ({ url: `http://127.0.0.1:${n}`, readiness })),
     })),

@@ -14,14 +14,14 @@ export type Status = () => Promise<SystemStatus>
 
 type Deps = {
   health: Pick<Health, 'readiness'>
-  /** The clients of the services other than play. */
-  others: readonly Pick<ServiceClient, 'name' | 'instances'>[]
+  /** The clients of all services. That of play may know no instance, if there is only this one. */
+  clients: readonly Pick<ServiceClient, 'name' | 'instances'>[]
   invalidations: Pick<Invalidations, 'subscribe'>
   /** The number of views in the outbox, if there is one. The function may throw. */
   backlog?: (() => number) | undefined
 }
 
-export function createStatus({ health, others, invalidations, backlog }: Deps): Status {
+export function createStatus({ health, clients, invalidations, backlog }: Deps): Status {
   let changes = 0
   const onChange = () => {
     changes += 1
@@ -29,9 +29,10 @@ export function createStatus({ health, others, invalidations, backlog }: Deps): 
   invalidations.subscribe(onChange, onChange)
 
   return cacheFor(CACHE_MS, async () => {
-    const checks = others.map(async ({ name, instances }) => [name, toService(await instances())] as const)
+    const checks = clients.map(async ({ name, instances }) => [name, toService(await instances())] as const)
     const [readiness, ...checked] = await Promise.all([health.readiness(), ...checks])
-    const parts = toComponents(readiness, Object.fromEntries(checked))
+    const isKnown = ([name, { instances }]: (typeof checked)[number]) => name !== services.play.name || instances
+    const parts = toComponents(readiness, Object.fromEntries(checked.filter(isKnown)))
     if (parts.outbox && backlog) Object.assign(parts.outbox, toBacklog(backlog))
     const allUp = Object.values(parts).every(({ state }) => state === 'up')
     return {

@@ -16,6 +16,8 @@ import type { Tracing } from '../shared/tracing/tracing.ts'
 const { CATALOGUE_TTL, CORS_ORIGINS } = playSettings
 const { FED_BY_LOG: _, DATA_DIR, ...reportingSettings } = reporting.settings
 const settings = { DATA_DIR, CATALOGUE_TTL, CORS_ORIGINS, ...reportingSettings }
+/** If the same DATA_DIR is later used with NATS, that is another log, with other counts. */
+const ownCheckpoint = { checkpoint: 'checkpoint-embedded' }
 type EmbeddedSettings = ServiceSettings<typeof settings>
 
 /**
@@ -53,10 +55,7 @@ export const embedded = {
 
     const content = await metadata.start(await open(services.metadata), settingsOf(services.metadata), invalidations)
     const urls = await cdnurl.start(await open(services.cdnurl), settingsOf(services.cdnurl), invalidations)
-    const counts = await reporting.start(await open(services.reporting), settingsOf(services.reporting), {
-      // A later system with NATS in the same DATA_DIR has another log, and with it other counts.
-      checkpoint: 'checkpoint-embedded',
-    })
+    const counts = await reporting.start(await open(services.reporting), settingsOf(services.reporting), ownCheckpoint)
     const upstreams = { METADATA_URL: [content.url], CDNURL_URL: [urls.url], REPORTING_URL: [counts.url] }
     const entry = services['queue-listener']
     const listener = await startQueueListener(await open(entry), { ...settingsOf(entry), ...upstreams }, { eventLog })

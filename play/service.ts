@@ -49,6 +49,7 @@ export const playSettings = {
   CDNURL_URL: urlsOf(services.cdnurl),
   REPORTING_URL: urlsOf(services.reporting),
   QUEUE_LISTENER_URL: urlsOf(services['queue-listener']),
+  PLAY_URL: optionalOrigins('URLs of all instances of play, separated by commas, for /status'),
   CATALOGUE_TTL: duration('5s', 'How long cached data of an asset stays fresh'),
   WRITE_TOKEN: writeToken,
   CORS_ORIGINS: optionalOrigins("Origins whose pages may read play's responses, separated by commas"),
@@ -93,10 +94,10 @@ export async function startPlay(
   warnIfUnprotected(settings, log)
   const metrics = createPlayMetrics(service.metrics)
 
-  const others: ServiceClient[] = []
+  const clients: ServiceClient[] = []
   function connect({ name }: ServiceEntry, urls: string[]) {
     const client = resources.use(createServiceClient({ name, instances: discovery.instancesOf(name, urls) }))
-    others.push(client)
+    clients.push(client)
     return client
   }
   function connectUpstream(entry: ServiceEntry, urls: string[]) {
@@ -121,6 +122,7 @@ export async function startPlay(
   const cdnurl = connectUpstream(services.cdnurl, settings.CDNURL_URL)
   const reporting = connectUpstream(services.reporting, settings.REPORTING_URL)
   connect(services['queue-listener'], settings.QUEUE_LISTENER_URL)
+  connect(services.play, settings.PLAY_URL ?? [])
 
   const caches = {
     metadata: cacheOf(metadata, '/content', Metadata),
@@ -142,7 +144,7 @@ export async function startPlay(
 
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })
-  const status = createStatus({ health, others, invalidations, backlog })
+  const status = createStatus({ health, clients, invalidations, backlog })
   const console = createConsole({ catalogue, status })
   const { CORS_ORIGINS: corsOrigins } = settings
   const app = createApp({ ...service, aggregate, record, live, console, corsOrigins, onDegraded: metrics.degraded })

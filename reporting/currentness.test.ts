@@ -138,13 +138,29 @@ test('the counts are served if a queue-listener from the previous release does n
   expect(counting().state).toBe('current')
 })
 
+test('a report that another instance received some time ago is as old as it is', () => {
+  const { counting, observe, wait } = setUp()
+  observe(0, 0, {}, 8_000)
+  wait(1_999)
+  expect(counting().state).toBe('current')
+  wait(1)
+  expect(counting().state).toBe('unknown')
+  observe(0, 0, {}, 10_000)
+  expect(counting().state).toBe('unknown')
+})
+
 function setUp({ isFedByLog = true, incarnation = 's' } = {}) {
   let now = 1_000_000
   const currentness = createCurrentness({ maxLagMs: MAX_LAG_MS, isFedByLog, now: () => now })
   return {
     counting: currentness.counting,
-    observe(counted: number, end: number | undefined, batch: { incarnation?: string; oldest?: string } = {}) {
-      currentness.observe({ incarnation, end, ...batch }, { incarnation, sequence: counted })
+    observe(
+      counted: number,
+      end: number | undefined,
+      batch: { incarnation?: string; oldest?: string } = {},
+      ageMs = 0,
+    ) {
+      currentness.observe({ incarnation, end, ...batch }, { incarnation, sequence: counted }, ageMs)
     },
     wait(ms: number) {
       now += ms

@@ -5,6 +5,7 @@ import { LostViews } from '../shared/contracts/lost-views.ts'
 import { STREAM, VIEWS } from '../shared/event-log/stream.ts'
 import { serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
+import { type NatsCluster, startNatsCluster } from './harness/nats-cluster.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { expectCounted, startPlayers, sum } from './harness/players.ts'
 import { getJson } from './harness/plays.ts'
@@ -26,28 +27,35 @@ const stores = [
   { store: 'maps', duration: seconds, canRun: true },
   { store: 'postgres', duration: onlyStore ? seconds : seconds / 2, canRun: hasPostgres },
 ].filter(({ store, canRun }) => canRun && store === (onlyStore ?? store))
+/** True for a cluster of three NATS servers, which needs nats-server 2.10 or later. */
+const isClustered = process.env.CHAOS_NATS === 'cluster'
 const SETTLE_MS = 60_000
+
+type Broker = Pick<NatsCluster, 'servers' | 'use'>
 
 describe.skipIf(!natsVersion).each(stores)('chaos with $store', ({ store, duration: seconds }) => {
   const name = `every play with a 200 is counted, whatever is killed, suspended, cut off, poisoned or stored twice (CHAOS_SEED=${seed}, ${seconds} s)`
   test(name, { timeout: seconds * 1_000 + SETTLE_MS * 2 }, async () => {
-    const settings = { CHECKPOINT_EVERY: '1s', REUSE_PORT: '1' }
+    await using cluster = isClustered ? await startNatsCluster() : undefined
+    const clustered = cluster && { NATS_URL: cluster.url, EVENTS_REPLICAS: '3' }
+    const settings = { CHECKPOINT_EVERY: '1s', REUSE_PORT: '1', ...clustered }
     await using system =
       store === 'maps'
         ? await startSystem(settings, { proxied: {} })
         : await startPostgresSystem(settings, { proxied: {} })
+    const nats: Broker = cluster ?? { servers: [{ name: 'nats', ...system.nats }], use: system.nats.use }
     const shared = { ...system.env, DATA_DIR: system.dataDir }
     await using second = await startService('play', shared, Number(new URL(system.play.url).port))
     await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).ok).toBe(true))
     const players = startPlayers(system.play.url, { count: PLAYERS, seed })
-    await eventually(() => readLastMessage(system))
-    const actions = await breakThings(system, second, seconds)
+    await eventually(() => readLastMessage(nats), SETTLE_MS)
+    const actions = await breakThings(system, { nats, second, seconds })
     const outcomes = await players.stop()
-    await expectSettled(system)
+    await expectSettled(system, nats)
 
     const total = sum(outcomes.users)
     console.log(
-      `chaos with ${store}: seed ${seed}, ${actions} faults in ${seconds} s, nats-server ${natsVersion}: ` +
+      `chaos with ${store}${isClustered ? ' and a cluster' : ''}: seed ${seed}, ${actions} faults in ${seconds} s, nats-server ${natsVersion}: ` +
         `${total.served} plays with a 200, ${total.cutOff} cut off, ${total.rejected} rejected`,
     )
     expect(total.served).toBeGreaterThan(100)
@@ -61,18 +69,17 @@ describe.skipIf(!natsVersion).each(stores)('chaos with $store', ({ store, durati
 
 /**
  * Injects one fault after another into a system with two plays on one port: kills or suspends one or two processes for
- * up to 3 s, suspends NATS for 5 to 30 s, cuts connections in the middle of a batch, appends random messages, or stores
+ * up to 3 s, suspends all of NATS for 5 to 30 s, cuts connections in the middle of a batch, appends random messages, or stores
  * messages twice. The seed determines the order. At the end, all processes are up.
  */
 async function breakThings(
   system: System | PostgresSystem,
-  secondPlay: ServiceProcess,
-  seconds: number,
+  { nats, second, seconds }: { nats: Broker; second: ServiceProcess; seconds: number },
 ): Promise<number> {
   const random = createRandom(seed)
   const { pick, randomBody, randomHeaders } = createPoison(random)
   const postgres = 'postgres' in system ? [system.postgres, system.second] : []
-  const processes = [system.nats, ...postgres, ...serviceNames.map((name) => system[name]), secondPlay]
+  const processes = [...nats.servers, ...postgres, ...serviceNames.map((name) => system[name]), second]
   const end = performance.now() + seconds * 1_000
   const remainingMs = () => Math.max(0, end - performance.now())
 
@@ -82,9 +89,9 @@ async function breakThings(
     for (const victim of victims) await victim.start()
   }
   async function suspendNats(): Promise<void> {
-    await system.nats.signal('SIGSTOP')
+    for (const server of nats.servers) await server.signal('SIGSTOP')
     await sleep(Math.min(5_000 + random() * 25_000, Math.max(5_000, remainingMs())))
-    await system.nats.start()
+    for (const server of nats.servers) await server.start()
   }
   async function cutConnections(): Promise<void> {
     for (let cuts = 0; cuts < 10; cuts += 1) {
@@ -94,8 +101,9 @@ async function breakThings(
   }
   /** Appends random messages, some on the subject of the last producer, and repeats that producer's last message. */
   async function poison(): Promise<void> {
-    const last = await readLastMessage(system)
-    await using raw = await connectRaw(system.nats.url)
+    // A cluster may be electing a leader.
+    const last = await eventually(() => readLastMessage(nats), SETTLE_MS)
+    await using raw = await connectRaw(pick(nats.servers).url)
     for (let n = 0; n < 100; n += 1)
       raw.publish(pick(['events.view.poison', last.subject]), randomBody(), randomHeaders())
     raw.publish(last.subject, last.data)
@@ -122,18 +130,18 @@ async function breakThings(
   return actions
 }
 
-function readLastMessage({ nats }: System): Promise<StoredMsg> {
-  return nats.use(async (connection) => {
+function readLastMessage({ use }: Broker): Promise<StoredMsg> {
+  return use(async (connection) => {
     const jsm = await connection.jetstreamManager()
     return jsm.streams.getMessage(STREAM, { last_by_subj: VIEWS })
   })
 }
 
 /** Waits until the outboxes of both plays are empty and all messages in the log are counted. */
-async function expectSettled(system: System): Promise<void> {
+async function expectSettled(system: System, nats: Broker): Promise<void> {
   await eventually(async () => {
     expect(await metricOfAll(system.play.url, 2, /^outbox_waiting_views /)).toBe(0)
-    const { seq } = await readLastMessage(system)
+    const { seq } = await readLastMessage(nats)
     expect(await getJson(`${system.reporting.url}/events/position`)).toMatchObject({ sequence: seq })
   }, SETTLE_MS)
 }

@@ -84,7 +84,7 @@ describe('reporting on its own', () => {
         level: 50,
         file: join(directory.path, FILE),
         reason: 'it is truncated',
-        msg: 'cannot read the checkpoint; set it aside, counting from the start of the log',
+        msg: 'cannot use the checkpoint; set it aside, counting from the start of the log',
       },
     ])
     expect(await readdir(directory.path)).toContainEqual(expect.stringMatching(/^checkpoint-reporting\.bin\.corrupt-/))
@@ -223,7 +223,7 @@ describe.skipIf(!natsVersion)('reporting with a log', { timeout: 60_000 }, () =>
     }
   })
 
-  test('adds a log that was recreated meanwhile to its counts, as a running one does, and says so', async () => {
+  test('sets its checkpoint aside if the log was recreated meanwhile, and counts the new log from its start', async () => {
     await using system = await start(OFTEN)
     const { listener, nats, reporting } = system
     await playTimes(system, 3)
@@ -234,7 +234,13 @@ describe.skipIf(!natsVersion)('reporting with a log', { timeout: 60_000 }, () =>
     await reporting.start()
     await listener.start()
     await playTimes(system, 2)
-    await expectViews(system, 5)
-    expect(linesOf(reporting, 'the log was recreated')).toHaveLength(1)
+    await expectViews(system, 2)
+    const [line] = linesOf(reporting, 'cannot use the checkpoint; set it aside')
+    expect(line).toContain('it has counts of the log')
+    expect((await readdir(directory.path)).filter((name) => name.startsWith(`${FILE}.foreign-`))).toHaveLength(1)
+    await reporting.signal('SIGTERM')
+    await reporting.start()
+    await expectViews(system, 2)
+    expect(linesOf(reporting, 'cannot use the checkpoint')).toEqual([])
   })
 })

@@ -66,8 +66,8 @@ describe('embedded mode', { timeout: 30_000 }, () => {
       for (const name of serviceNames) {
         const [own, other] = [system[name].url, processes[name].url]
         expect(await getJson(`${own}/openapi.json`)).toEqual(await getJson(`${other}/openapi.json`))
-        // The embedded log needs no outbox.
-        const expected = (await metricNames(other)).filter((metric) => !metric.startsWith('outbox_'))
+        // The embedded log needs no outbox, and has no replicas.
+        const expected = (await metricNames(other)).filter((metric) => !/^(outbox_|event_log_replicas$)/.test(metric))
         expect(await metricNames(own)).toEqual(expected)
         const [{ circuits }, { circuits: expectedCircuits }] = [await readiness(own), await readiness(other)]
         expect(circuits).toEqual(expectedCircuits)

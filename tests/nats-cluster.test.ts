@@ -1,6 +1,9 @@
+import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { LostViews } from '../shared/contracts/lost-views.ts'
+import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { STREAM } from '../shared/event-log/stream.ts'
+import { openNatsLink } from '../shared/nats/link.ts'
 import { describeOutage, type StreamInfo } from '../shared/nats/quorum.ts'
 import { isAtLeast, REPLICATING_VERSION } from '../shared/nats/server-version.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
@@ -14,6 +17,8 @@ import { expectCounted, startPlayers, sum } from './harness/players.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
+
+const log = pino({ level: 'silent' })
 
 const MAX_PLAY_MS = 1_000
 
@@ -133,8 +138,14 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
     const kept = await leader()
     const suspended = nats.servers.filter((server) => server !== kept)
     const services = [system.play, system.listener, system.metadata, system.cdnurl]
+    await using link = openNatsLink({ servers: [kept.url], name: 'test', log })
+    await using idle = createJetStreamEventLog({ nats: link, log })
+    await eventually(() => expect(idle.state()).toBe('up'))
     await underLoad('minority-', async () => {
       for (const server of suspended) await server.signal('SIGSTOP')
+      // Its leader still responds to everything except appends, which this process does not try.
+      await eventually(() => expect(idle.reason?.()).toMatch(/has no majority: 1 of 3 replicas respond$/), DETECT_MS)
+      expect(link.state()).toBe('up')
       await eventually(async () => {
         for (const { url } of services) {
           expect(await readinessOf(url)).toMatchObject({

@@ -72,7 +72,7 @@ describe('a file that cannot be read', () => {
     const bytes = Buffer.from(await content())
     await writeFile(bin(), bytes)
     expect(await file.load(never)).toBeUndefined()
-    expect(warnings()).toEqual(['cannot read the checkpoint; set it aside, counting from the start of the log'])
+    expect(warnings()).toEqual(['cannot use the checkpoint; set it aside, counting from the start of the log'])
     const [aside = ''] = await names()
     expect(aside).toMatch(new RegExp(`^checkpoint\\.bin\\.${suffix}-\\d+$`))
     expect(await readFile(join(directory.path, aside))).toEqual(bytes)

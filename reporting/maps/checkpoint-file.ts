@@ -9,8 +9,13 @@ import { UnknownVersionError } from './checkpoint-format.ts'
 import { acquireLock } from './checkpoint-lock.ts'
 import type { CountState } from './count-state.ts'
 
-/** The number of corrupt checkpoints that are kept for inspection. */
-const MAX_CORRUPT = 3
+/** The number of checkpoints that are kept after they were set aside, by reason. Those of other releases are all kept. */
+const MAX_ASIDE = 3
+
+/** The counts in the checkpoint are those of another log, or of the log before it was recreated. */
+export class ForeignCheckpointError extends Error {
+  override name = 'ForeignCheckpointError'
+}
 
 /** A checkpoint that no other process uses. */
 export type CheckpointFile = Disposable & {
@@ -19,6 +24,8 @@ export type CheckpointFile = Disposable & {
    * is not overwritten. Rejects only if `signal` aborts.
    */
   load(signal: AbortSignal): Promise<CountState | undefined>
+  /** Renames the checkpoint, and logs one line. If that fails, nothing is written any more. */
+  setAside(reason: Error): Promise<void>
   /** True if the checkpoint must not be written. A restart may change that. */
   isReadOnly(): boolean
   /**
@@ -51,20 +58,22 @@ export async function openCheckpointFile(path: string, log: Logger): Promise<Che
 
   async function setAside(error: unknown): Promise<void> {
     const reason = toReason(error)
-    const aside = `${file}.${error instanceof UnknownVersionError ? 'unknown-version' : 'corrupt'}-${Date.now()}`
+    const prefix = `${file}.${toKind(error)}-`
+    const aside = `${prefix}${Date.now()}`
     try {
       if (readOnly) throw readOnly
       await rename(file, aside)
-      log.error({ reason, file, aside }, 'cannot read the checkpoint; set it aside, counting from the start of the log')
-      await dropOldest(`${file}.corrupt-`)
+      log.error({ reason, file, aside }, 'cannot use the checkpoint; set it aside, counting from the start of the log')
+      if (!(error instanceof UnknownVersionError)) await dropOldest(prefix)
     } catch (cause) {
       readOnly ??= cause
-      log.error({ reason, file }, 'cannot read the checkpoint; counting from the start of the log, without saving')
+      log.error({ reason, file }, 'cannot use the checkpoint; counting from the start of the log, without saving')
     }
   }
 
   return {
     isReadOnly: () => readOnly !== undefined,
+    setAside,
     async load(signal) {
       try {
         const state = await read(file, signal)
@@ -90,6 +99,11 @@ export async function openCheckpointFile(path: string, log: Logger): Promise<Che
     },
     [Symbol.dispose]: () => lock?.[Symbol.dispose](),
   }
+}
+
+function toKind(error: unknown): string {
+  if (error instanceof UnknownVersionError) return 'unknown-version'
+  return error instanceof ForeignCheckpointError ? 'foreign' : 'corrupt'
 }
 
 async function read(file: string, signal: AbortSignal): Promise<CountState | undefined> {
@@ -133,5 +147,5 @@ async function flushDirectory(directory: string): Promise<void> {
 async function dropOldest(prefix: string): Promise<void> {
   const directory = dirname(prefix)
   const names = (await readdir(directory)).filter((name) => name.startsWith(basename(prefix))).toSorted()
-  for (const name of names.slice(0, -MAX_CORRUPT)) await rm(join(directory, name), { force: true, recursive: true })
+  for (const name of names.slice(0, -MAX_ASIDE)) await rm(join(directory, name), { force: true, recursive: true })
 }

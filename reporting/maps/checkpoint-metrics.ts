@@ -1,15 +1,15 @@
 import { Gauge } from 'prom-client'
 import type { Metrics } from '../../shared/service/metrics.ts'
-import type { Checkpoints } from './checkpoints.ts'
+import type { CheckpointStatus } from './checkpoints.ts'
 
-export function exposeCheckpoints(metrics: Metrics, { status }: Pick<Checkpoints, 'status'>): void {
+export function exposeCheckpoints(metrics: Metrics, status: () => CheckpointStatus | undefined): void {
   const registers = [metrics]
   new Gauge({
     name: 'checkpoint_age_seconds',
     help: 'Age of the counts in the checkpoint; 0 while it contains all counted views',
     registers,
     collect() {
-      this.set(status().ageMs / 1_000)
+      this.set((status()?.ageMs ?? 0) / 1_000)
     },
   })
   new Gauge({
@@ -17,7 +17,7 @@ export function exposeCheckpoints(metrics: Metrics, { status }: Pick<Checkpoints
     help: '1 if the last attempt to write the checkpoint failed, otherwise 0',
     registers,
     collect() {
-      this.set(Number(status().isFailing))
+      this.set(Number(status()?.isFailing ?? false))
     },
   })
   new Gauge({
@@ -25,7 +25,7 @@ export function exposeCheckpoints(metrics: Metrics, { status }: Pick<Checkpoints
     help: 'Size of the last checkpoint that this process wrote',
     registers,
     collect() {
-      this.set(status().last?.bytes ?? 0)
+      this.set(status()?.last?.bytes ?? 0)
     },
   })
   new Gauge({
@@ -33,7 +33,7 @@ export function exposeCheckpoints(metrics: Metrics, { status }: Pick<Checkpoints
     help: 'Duration of the last successful write of the checkpoint',
     registers,
     collect() {
-      this.set((status().last?.durationMs ?? 0) / 1_000)
+      this.set((status()?.last?.durationMs ?? 0) / 1_000)
     },
   })
 }

@@ -1,15 +1,17 @@
+import type { LogPosition } from '../../shared/contracts/position.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
 import { duration } from '../../shared/runtime/settings.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import type { Metrics } from '../../shared/service/metrics.ts'
 import type { CountStore, ReportObserver } from '../count-store.ts'
 import type { Capacity } from './capacity.ts'
-import { openCheckpointFile } from './checkpoint-file.ts'
+import { ForeignCheckpointError, openCheckpointFile } from './checkpoint-file.ts'
 import { exposeCheckpoints } from './checkpoint-metrics.ts'
-import { startCheckpoints } from './checkpoints.ts'
-import { createCountState } from './count-state.ts'
+import { type Checkpoints, startCheckpoints } from './checkpoints.ts'
+import { type CountState, createCountState } from './count-state.ts'
 import { createLoadingStore } from './loading-store.ts'
 import { createMapCountStore } from './map-count-store.ts'
+import { createVerifiedStore } from './verified-store.ts'
 
 export const checkpointEvery = duration(
   '30s',
@@ -48,20 +50,35 @@ export async function openMapCountStore({
   const file = resources.use(await openCheckpointFile(path, log))
   const closing = new AbortController()
 
-  async function load() {
+  let checkpoints: Checkpoints | undefined
+
+  function open(state: CountState): CountStore {
+    checkpoints = startCheckpoints({ file, state, everyMs, log })
+    return createMapCountStore({ capacity, onReport, state })
+  }
+
+  async function startOver(loaded: LogPosition, found: string): Promise<CountStore> {
+    await checkpoints?.[Symbol.asyncDispose]()
+    const reason = `it has counts of the log ${loaded.incarnation}, but the log is ${found}`
+    await file.setAside(new ForeignCheckpointError(reason))
+    return open(createCountState())
+  }
+
+  async function load(): Promise<CountStore> {
     const state = (await file.load(closing.signal)) ?? createCountState()
-    const checkpoints = startCheckpoints({ file, state, everyMs, log })
-    exposeCheckpoints(metrics, checkpoints)
-    return { checkpoints, store: createMapCountStore({ capacity, onReport, state }) }
+    const store = open(state)
+    exposeCheckpoints(metrics, () => checkpoints?.status())
+    const { position } = state
+    return position ? createVerifiedStore(store, position.incarnation, (found) => startOver(position, found)) : store
   }
 
   const loading = load()
   resources.defer(async () => {
     closing.abort()
-    const loaded = await loading.catch(() => undefined)
-    await loaded?.checkpoints[Symbol.asyncDispose]()
+    await loading.catch(() => undefined)
+    await checkpoints?.[Symbol.asyncDispose]()
   })
-  const store = createLoadingStore(loading.then(({ store }) => store))
+  const store = createLoadingStore(loading)
   const waiting = new AbortController()
   await Promise.race([store.loaded, sleep(USUAL_LOAD_MS, waiting.signal)])
   waiting.abort()

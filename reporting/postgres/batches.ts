@@ -4,7 +4,7 @@ import type { CountBatch, LogReport } from '../count-store.ts'
 import type { Deduplicated } from '../deduplicator.ts'
 import { startsAt } from '../starts-at.ts'
 import { COUNT_COLUMNS, toCountStatement } from './count-statement.ts'
-import { StatementError } from './database.ts'
+import { ASYNCHRONOUS, StatementError } from './database.ts'
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
 import { deduplicate, type Known, knows, type Outcome, toKnown, toKnownQuery, toProducerKey } from './serials.ts'
 import { STATE_COLUMNS } from './state.ts'
@@ -13,6 +13,9 @@ import { STATE_COLUMNS } from './state.ts'
 const TIMEOUT_MS = 4_000
 const SETTLE_TIMEOUT_MS = 900
 const MAX_CACHED_PRODUCERS = 10_000
+
+/** Compiling the statement of a batch takes longer than running it once. */
+const NOT_COMPILED = 'set local jit = off;'
 
 type Run = (statements: string, timeoutMs: number) => Promise<readonly (readonly unknown[])[]>
 type Limits = { maxProducers?: number; maxIds?: number }
@@ -58,7 +61,7 @@ export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_0
   /** If the connection is lost before the result arrives, the state says if the batch was applied. */
   async function commit(statement: string, id: string): Promise<readonly unknown[] | undefined> {
     try {
-      const [row] = await run(statement, TIMEOUT_MS)
+      const [row] = await run(`${ASYNCHRONOUS} ${NOT_COMPILED} ${statement}`, TIMEOUT_MS)
       return row
     } catch (error) {
       if (!(error instanceof StatementError) || error.isSettled) throw error

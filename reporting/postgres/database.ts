@@ -2,7 +2,6 @@ import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseError, Pool, type PoolClient, type QueryArrayResult } from 'pg'
 import { codeOf } from '../../shared/runtime/error-code.ts'
-import { raceAbort } from '../../shared/runtime/race-abort.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 
 const CONNECT_TIMEOUT_MS = 1_000
@@ -36,10 +35,25 @@ export class StatementError extends UnavailableError {
   }
 }
 
+/**
+ * Starts a transaction that only changes what can be had again, such as counts from the log. A commit that waits for a
+ * synchronous standby ignores its timeout and keeps its locks: without a standby, no one could count.
+ */
+export const ASYNCHRONOUS = 'set local synchronous_commit = off;'
+
 /** There was no connection, so the statement was not sent. */
 class NotSentError extends Error {
   override name = 'NotSentError'
   readonly code = 'ECONNECT'
+}
+
+/** The server did not respond in time. */
+class DeadlineError extends Error {
+  override name = 'DeadlineError'
+  readonly code = 'ETIMEDOUT'
+  constructor(timeoutMs: number) {
+    super(`no response within ${timeoutMs} ms`)
+  }
 }
 
 /** The server accepts no writes, for example because it is a standby. */
@@ -93,14 +107,12 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
   let current = 0
 
   async function use<Result>(work: (client: PoolClient) => Promise<Result>, timeoutMs: number): Promise<Result> {
-    const deadline = AbortSignal.timeout(timeoutMs)
     const index = current
     const moveOn = () => {
       if (current === index) current = (index + 1) % pools.length
     }
     try {
-      const client = await connect(pools[index], deadline, moveOn)
-      return await release(client, raceAbort(work(client), deadline), moveOn)
+      return await useFrom(pools[index], work, timeoutMs, moveOn)
     } catch (cause) {
       const error = new StatementError(cause)
       onFailure?.(error)
@@ -129,20 +141,14 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
       }
     },
     async runOnOthers(query, timeoutMs) {
-      const deadline = AbortSignal.timeout(timeoutMs)
-      const stay = () => {}
       const others = pools.filter((_, index) => index !== current)
-      const results = await Promise.allSettled(
-        others.map(async (pool) => {
-          const client = await connect(pool, deadline, stay)
-          return release(client, raceAbort(send(client, `${limit(timeoutMs)} ${query}`), deadline), stay)
-        }),
-      )
+      const work = (client: PoolClient) => send(client, `${limit(timeoutMs)} ${query}`)
+      const results = await Promise.allSettled(others.map((pool) => useFrom(pool, work, timeoutMs)))
       return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     },
     transaction: (work, timeoutMs) =>
       use(async (client) => {
-        await send(client, `begin; ${limit(timeoutMs)}`)
+        await send(client, `begin; ${limit(timeoutMs)} ${ASYNCHRONOUS}`)
         try {
           const result = await work((statements) => send(client, statements))
           await send(client, 'commit')
@@ -189,11 +195,29 @@ function openPool(connectionString: string, max: number, sockets: Set<Socket>): 
   return pool
 }
 
-async function connect(pool: Pool | undefined, deadline: AbortSignal, moveOn: () => void): Promise<PoolClient> {
+/** @param moveOn called if another host should be used from now on */
+async function useFrom<Result>(
+  pool: Pool | undefined,
+  work: (client: PoolClient) => Promise<Result>,
+  timeoutMs: number,
+  moveOn = () => {},
+): Promise<Result> {
+  const { promise: deadline, reject } = Promise.withResolvers<never>()
+  deadline.catch(() => {})
+  const timer = setTimeout(() => reject(new DeadlineError(timeoutMs)), timeoutMs)
+  try {
+    const client = await connect(pool, deadline, moveOn)
+    return await release(client, Promise.race([work(client), deadline]), moveOn)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function connect(pool: Pool | undefined, deadline: Promise<never>, moveOn: () => void): Promise<PoolClient> {
   if (!pool || pool.waitingCount >= MAX_WAITING) throw new NotSentError('all connections are in use')
   const connecting = pool.connect()
   try {
-    return await raceAbort(connecting, deadline)
+    return await Promise.race([connecting, deadline])
   } catch (cause) {
     connecting.then(
       (late) => late.release(),
@@ -227,11 +251,6 @@ async function send(client: PoolClient, text: string): Promise<Rows> {
   return (Array.isArray(results) ? results.at(-1)?.rows : results.rows) ?? []
 }
 
-/**
- * Compiling a statement with values (JIT) takes longer than running it once. Commits are asynchronous, because one that
- * waits for a synchronous standby ignores its timeout and keeps its locks: without a standby, no one could count.
- */
 function limit(timeoutMs: number): string {
-  return `set local statement_timeout = ${Math.max(1, timeoutMs - SERVER_MARGIN_MS)}; set local jit = off;
-    set local synchronous_commit = off;`
+  return `set local statement_timeout = ${Math.max(1, timeoutMs - SERVER_MARGIN_MS)};`
 }

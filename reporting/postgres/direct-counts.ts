@@ -4,6 +4,7 @@ import { createBatcher } from '../../shared/runtime/batcher.ts'
 import { raceAbort } from '../../shared/runtime/race-abort.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { toCountStatement } from './count-statement.ts'
+import { ASYNCHRONOUS } from './database.ts'
 import { toIdArray, toLiteral } from './literals.ts'
 
 const TIMEOUT_MS = 4_000
@@ -38,7 +39,8 @@ export function createDirectCounts(run: Run): (play: Play) => Promise<readonly u
     const receipt = randomUUID()
     const views = [{ ...play, at: new Date().toISOString() }]
     const after = [`receipt as (insert into reporting.receipt (id) select ${toLiteral(receipt)}::uuid from moved)`]
-    const [row = []] = await run(toCountStatement({ set: [], where: 'true', views, after }), TIMEOUT_MS)
+    const statement = toCountStatement({ set: [], where: 'true', views, after })
+    const [row = []] = await run(`${ASYNCHRONOUS} ${statement}`, TIMEOUT_MS)
     const confirmed = await confirm(receipt).catch((cause) => {
       throw new UnavailableError('the commit is not confirmed', { cause })
     })
@@ -49,6 +51,6 @@ export function createDirectCounts(run: Run): (play: Play) => Promise<readonly u
 
 /** The lock lets at most one backend wait for a standby, because no timeout ends that wait. */
 function toConfirmation(receipts: readonly string[]): string {
-  return `set local synchronous_commit to default; select pg_advisory_xact_lock(${LOCK});
+  return `select pg_advisory_xact_lock(${LOCK});
     delete from reporting.receipt where id = any(${toIdArray(receipts)}::uuid[]) returning id`
 }

@@ -32,17 +32,17 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(await store.apply(toBatch(0, 1))).toBeDefined()
   })
 
-  test('while Postgres hangs, a read fails within half a second, and after that it works again', async () => {
+  test('while Postgres hangs, a read fails within a second, and after that it works again', async () => {
     await using store = await openUp(await server.createDatabase())
     await server.signal('SIGSTOP')
     try {
       const started = performance.now()
       await expect(store.lookUp({ assets: ['a'], users: ['u'] })).rejects.toThrow(UnavailableError)
-      expect(performance.now() - started).toBeLessThan(500)
+      expect(performance.now() - started).toBeLessThan(1_000)
       await eventually(() => expect(store.state()).toBe('down'))
       const next = performance.now()
       await expect(store.lookUp({ assets: ['a'], users: ['u'] })).rejects.toThrow('Postgres is down')
-      expect(performance.now() - next).toBeLessThan(50)
+      expect(performance.now() - next).toBeLessThan(100)
     } finally {
       await server.start()
     }
@@ -51,7 +51,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(store.usage().waiting).toBe(0)
   })
 
-  test('while all connections wait for a lock, reads fail within half a second, and no statement stays behind', async () => {
+  test('while all connections wait for a lock, reads fail within a second, and no statement stays behind', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     const waiting = `select count(*)::int as waiting from pg_stat_activity where wait_event_type = 'Lock'`
@@ -60,7 +60,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       const started = performance.now()
       const reads = await Promise.allSettled(Array.from({ length: 50 }, () => store.views('asset', 'a')))
       expect(reads.every(({ status }) => status === 'rejected')).toBe(true)
-      expect(performance.now() - started).toBeLessThan(700)
+      expect(performance.now() - started).toBeLessThan(1_000)
       await eventually(async () => expect((await client.query(waiting)).rows).toEqual([{ waiting: 0 }]))
       await client.query('rollback')
     })
@@ -96,7 +96,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
           await server.start()
           await sleep(500)
         },
-        3,
+        2,
       )
     })
   })
@@ -172,6 +172,10 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
   describe('of several hosts', () => {
     test('one that is down or read-only is skipped', async () => {
       const [readOnly, url] = [await server.createDatabase(), await server.createDatabase()]
+      {
+        // A standby has the schema of its primary.
+        await using _ = await openUp(readOnly)
+      }
       await setReadOnly(readOnly, 'on')
       await using store = open(['postgres://postgres@127.0.0.1:1/none', readOnly, url])
       await isUp(store)
@@ -274,7 +278,7 @@ type LiveUsers = { id: string; views: number }[]
 type Options = { onReport?: ReportObserver; onRetry?: (code: string) => void }
 
 function open(urls: string[], options: Options = {}): PostgresCountStore {
-  return openPostgresCountStore({ urls, maxConnections: 4, log, ...options })
+  return openPostgresCountStore({ urls, maxConnections: 4, log, minBatchIntervalMs: 0, ...options })
 }
 
 async function openUp(url: string, onReport?: ReportObserver): Promise<PostgresCountStore> {

@@ -1,11 +1,12 @@
 import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
 import type { CountedBy, CountStore, ReportObserver } from '../count-store.ts'
 import { createBatches, toReportAssignments } from './batches.ts'
 import { createChangeFeed } from './change-feed.ts'
 import { COUNT_COLUMNS } from './count-statement.ts'
-import { openDatabase, type StatementError, type Usage } from './database.ts'
+import { ASYNCHRONOUS, openDatabase, type StatementError, type Usage } from './database.ts'
 import { createDirectCounts, RECEIPT_SECONDS } from './direct-counts.ts'
 import { openLink } from './link.ts'
 import { toIdArray, toLiteral } from './literals.ts'
@@ -17,6 +18,8 @@ import { MAX_CANDIDATES, toCut, toTopQuery } from './top.ts'
 /** play waits for a lookup for 500 ms. */
 const READ_TIMEOUT_MS = 400
 const WRITE_TIMEOUT_MS = 4_000
+const SMALL_BATCH = 1_000
+const MIN_BATCH_INTERVAL_MS = 40
 const PRUNE_INTERVAL_MS = 5_000
 
 export type PostgresCountStore = CountStore &
@@ -34,6 +37,8 @@ type Options = {
   onReport?: ReportObserver
   onFailure?: (error: StatementError) => void
   onRetry?: (code: string) => void
+  /** Minimum interval between the results of small batches. */
+  minBatchIntervalMs?: number
   /** Limits of the deduplication state. */
   maxProducers?: number
   maxIds?: number
@@ -43,6 +48,7 @@ type Options = {
 export function openPostgresCountStore({
   onReport = () => {},
   log,
+  minBatchIntervalMs = MIN_BATCH_INTERVAL_MS,
   maxProducers,
   maxIds,
   ...options
@@ -59,6 +65,8 @@ export function openPostgresCountStore({
     ...(maxProducers && { maxProducers }),
     ...(maxIds && { maxIds }),
   })
+
+  const pace = createPacer(minBatchIntervalMs)
 
   function take(state: State): void {
     reports.take(state)
@@ -83,7 +91,8 @@ export function openPostgresCountStore({
       ['asset', COUNT_COLUMNS.assetCandidates],
       ['user', COUNT_COLUMNS.userCandidates],
     ] as const) {
-      if (Number(row[column] ?? 0) > MAX_CANDIDATES) run(toCut(by), WRITE_TIMEOUT_MS).catch(() => undefined)
+      if (Number(row[column] ?? 0) > MAX_CANDIDATES)
+        run(`${ASYNCHRONOUS} ${toCut(by)}`, WRITE_TIMEOUT_MS).catch(() => undefined)
     }
   }
 
@@ -133,11 +142,13 @@ export function openPostgresCountStore({
       if (!applied) return undefined
       cutIfNeeded(applied.row)
       take(toState(applied.row))
+      await pace(batch.views.length)
       return applied.deduplicated
     },
     async report(report) {
       const set = toReportAssignments(report).join(', ')
-      const [row = []] = await run(`update reporting.state set ${set} returning ${STATE_COLUMNS}`, WRITE_TIMEOUT_MS)
+      const update = `${ASYNCHRONOUS} update reporting.state set ${set} returning ${STATE_COLUMNS}`
+      const [row = []] = await run(update, WRITE_TIMEOUT_MS)
       const state = toState(row)
       take(state)
       return state.position
@@ -154,6 +165,18 @@ export function openPostgresCountStore({
   }
 }
 
+/**
+ * A batch costs Postgres a millisecond however few views it has. A small one is applied at once, but its result is held
+ * back, so that the next one, which queue-listener sends then, has more views.
+ */
+function createPacer(intervalMs: number): (views: number) => Promise<void> {
+  let earliest = 0
+  return async (views) => {
+    if (views < SMALL_BATCH) await sleep(Math.max(0, earliest - performance.now()))
+    earliest = performance.now() + intervalMs
+  }
+}
+
 function toLookup(by: CountedBy, ids: readonly string[]): string {
   return `select ${by === 'user'}, id, views from reporting.${by}_views where id = any(${toIdArray(ids)})`
 }
@@ -163,7 +186,7 @@ function toZeros(ids: readonly string[]): Record<string, number> {
 }
 
 /** Deletes what has expired, while it holds the lock that every writer takes first. */
-const PRUNE = `select from reporting.state for update;
+const PRUNE = `${ASYNCHRONOUS} select from reporting.state for update;
   delete from reporting.change where at < now() - interval '10 seconds'
     and version < (select version from reporting.state);
   delete from reporting.receipt where id in (select id from reporting.receipt

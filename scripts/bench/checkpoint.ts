@@ -17,7 +17,7 @@ costs reads, and how long a start takes until the counts are served.`
 const VIEWS_PER_BATCH = 10_000
 const LOOKED_UP = 60
 /** How many writes are observed. */
-const WRITES = 3
+const WRITES = 2
 const TIMEOUT_MS = 120_000
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))

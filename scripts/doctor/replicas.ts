@@ -14,11 +14,12 @@ type Expected = {
 
 /** Findings about the replicas of a stream or bucket. */
 export function* diagnoseReplication(
-  { config, cluster }: Pick<StreamInfo, 'config' | 'cluster'>,
+  info: Pick<StreamInfo, 'config' | 'cluster'>,
   { name, version, wanted }: Expected,
 ): Generator<Finding> {
+  const { config, cluster } = info
   const { name: stream, num_replicas: replicas } = config
-  const outage = describeOutage({ cluster }, stream)
+  const outage = describeOutage(info, stream)
   if (outage) yield fail(name, `${outage}: ${START_SERVERS}`)
   if (replicas > 1 && !isAtLeast(version, REPLICATING_VERSION)) {
     const upgrade = `upgrade every server to ${REPLICATING_VERSION} or later, or set EVENTS_REPLICAS=1`

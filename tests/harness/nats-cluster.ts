@@ -13,6 +13,7 @@ const CONNECT_TIMEOUT_MS = 500
 
 export type ClusterServer = {
   name: string
+  url: string
   signal: Child['signal']
   /** Restarts the server with the same data if it has exited, or resumes it if it is suspended. */
   start(): Promise<void>
@@ -49,7 +50,7 @@ export async function startNatsCluster(): Promise<NatsCluster> {
       },
     }
     await writeFile(join(folder, 'nats.conf'), JSON.stringify(config))
-    servers.push(startServer(name, join(folder, 'nats.conf'), stack))
+    servers.push(startServer({ name, url: `nats://127.0.0.1:${ports[n]}` }, join(folder, 'nats.conf'), stack))
   }
   const url = ports.map((port) => `nats://127.0.0.1:${port}`).join(',')
   async function use<Result>(work: (connection: NatsConnection) => Promise<Result>): Promise<Result> {
@@ -64,12 +65,16 @@ export async function startNatsCluster(): Promise<NatsCluster> {
   return withResources({ url, servers, use }, stack)
 }
 
-function startServer(name: string, config: string, stack: AsyncDisposableStack): ClusterServer {
+function startServer(
+  named: Pick<ClusterServer, 'name' | 'url'>,
+  config: string,
+  stack: AsyncDisposableStack,
+): ClusterServer {
   const startOnce = () => startChild(natsProgram, ['--config', config])
   let child = startOnce()
   stack.defer(() => child[Symbol.asyncDispose]())
   return {
-    name,
+    ...named,
     signal: (signal) => child.signal(signal),
     async start() {
       if (child.isRunning()) return child.signal('SIGCONT')

@@ -1,0 +1,38 @@
+import type { CountStore, LogReport } from '../count-store.ts'
+
+/**
+ * A store whose counts were loaded from a checkpoint. Its first batch or report shows if they are counts of this log. If
+ * they are not, `startOver` opens a store without counts, which replaces them: numbers of two logs are never added up.
+ */
+export function createVerifiedStore(
+  loaded: CountStore,
+  incarnation: string,
+  startOver: (found: string) => Promise<CountStore>,
+): CountStore {
+  let verified: Promise<CountStore> | undefined
+  let store = loaded
+
+  async function verify(found: string): Promise<CountStore> {
+    if (found !== incarnation) store = await startOver(found)
+    return store
+  }
+
+  function of(report: LogReport): Promise<CountStore> {
+    verified ??= verify(report.incarnation)
+    return verified
+  }
+
+  return {
+    id: () => store.id(),
+    views: (by, id) => store.views(by, id),
+    lookUp: (ids) => store.lookUp(ids),
+    top: (by, limit) => store.top(by, limit),
+    size: (by) => store.size(by),
+    count: (play) => store.count(play),
+    position: () => store.position(),
+    apply: async (batch) => (await of(batch)).apply(batch),
+    report: async (report) => (await of(report)).report(report),
+    lost: () => store.lost(),
+    follow: (publish) => store.follow(publish),
+  }
+}
