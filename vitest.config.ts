@@ -25,7 +25,6 @@ const TIMED = [
   'poison',
   'postgres',
   'postgres-failover',
-  'pgbouncer',
   'restarts',
   'shared-port',
   'slow-clients',
