@@ -7,6 +7,7 @@ import { type System, startSystem } from './system.ts'
 
 export type PostgresSystem = System & {
   postgres: PostgresServer
+  databaseUrl: string
   /** A second reporting over the same database. */
   second: ServiceProcess
 }
@@ -18,9 +19,10 @@ export async function startPostgresSystem(
 ): Promise<PostgresSystem> {
   await using stack = new AsyncDisposableStack()
   const postgres = stack.use(await startPostgres())
-  const settings = { ...given, DATABASE_URL: await postgres.createDatabase(), FED_BY_LOG: '1' }
+  const databaseUrl = await postgres.createDatabase()
+  const settings = { ...given, DATABASE_URL: databaseUrl, FED_BY_LOG: '1' }
   const second = stack.use(await startService('reporting', settings, await freePort()))
   const system = stack.use(await startSystem(settings, { ...options, moreReportings: [second.url] }))
   await expectCurrent(second.url)
-  return withResources({ ...system, postgres, second }, stack)
+  return withResources({ ...system, postgres, databaseUrl, second }, stack)
 }

@@ -12,7 +12,7 @@ import { createTempDirectory } from './temp-directory.ts'
 /** Debian keeps the server's programs off the PATH. */
 const DEBIAN_DIRECTORY = '/usr/lib/postgresql'
 
-const binaries = findBinaries()
+const binaries = findBinaries(['postgres', 'initdb'])
 /** True if a Postgres server is installed. */
 export const hasPostgres = failIfCiNeeds('postgres', binaries !== undefined)
 
@@ -84,6 +84,11 @@ export async function startPostgres(): Promise<PostgresServer> {
   return withResources(server, stack)
 }
 
+/** The path of a client program, such as `pg_dump`. */
+export function postgresProgram(name: string): string {
+  return join(findBinaries([name]) ?? '', name)
+}
+
 async function use<Result>(connectionString: string, work: (client: Client) => Promise<Result>): Promise<Result> {
   const client = new Client({ connectionString })
   await client.connect()
@@ -94,11 +99,11 @@ async function use<Result>(connectionString: string, work: (client: Client) => P
   }
 }
 
-function findBinaries(): string | undefined {
+function findBinaries(programs: string[]): string | undefined {
   const directories = (process.env.PATH ?? '').split(':')
   const versions = spawnSync('ls', [DEBIAN_DIRECTORY], { encoding: 'utf8' }).stdout?.split('\n') ?? []
   const debian = versions.filter(Boolean).map((version) => join(DEBIAN_DIRECTORY, version, 'bin'))
-  return [...directories, ...debian.reverse()].find((directory) => contains(directory, ['postgres', 'initdb']))
+  return [...directories, ...debian.reverse()].find((directory) => contains(directory, programs))
 }
 
 function contains(directory: string, programs: string[]): boolean {
