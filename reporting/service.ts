@@ -12,6 +12,7 @@ import type { ReportObserver } from './count-store.ts'
 import { whileCurrent } from './current-live.ts'
 import { createCurrentness, onceLoaded } from './currentness.ts'
 import { maxUsers, watchHeap } from './maps/capacity.ts'
+import { CHECKPOINT } from './maps/checkpoint-file.ts'
 import { checkpointEvery, openMapCountStore } from './maps/open-map-store.ts'
 import { exposeCapacity, exposeCurrentness, instrumentCounts } from './metrics.ts'
 import { startPostgresCountStore } from './postgres/service.ts'
@@ -59,7 +60,7 @@ export const reporting = {
   ...services.reporting,
   settings: ownSettings,
   /** @param checkpoint the name of the checkpoint in DATA_DIR; counts of different logs need different names */
-  async start(service: Service, settings: Settings, { checkpoint = 'checkpoint-reporting' } = {}) {
+  async start(service: Service, settings: Settings, { checkpoint = CHECKPOINT } = {}) {
     const { NATS_URL, FED_BY_LOG = NATS_URL !== undefined, MAX_LAG: maxLagMs, WRITE_TOKEN: writeToken } = settings
     assertWritesProtected(settings, service.log)
     const reported = createCurrentness({ maxLagMs, isFedByLog: FED_BY_LOG })

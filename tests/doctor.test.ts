@@ -3,14 +3,14 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serviceEntries, services } from '../services.ts'
 import type { EventBatch } from '../shared/contracts/event-batch.ts'
 import type { Position } from '../shared/contracts/position.ts'
 import { version } from '../shared/runtime/version.ts'
-import { startChild } from './harness/child.ts'
 import { hasConsul, startConsulAgent } from './harness/consul-agent.ts'
+import { doctor } from './harness/doctor-command.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion, startNatsServer } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
@@ -26,29 +26,6 @@ const WRITE_TOKEN = 'the-token'
 /** The doctor takes 3 s if everything hangs. Allow twice that on a loaded machine. */
 const LIMIT_MS = 6_000
 const PATIENCE_MS = 30_000
-const UNSET = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, '']))
-
-type Report = { status: unknown; text: string; ms: number; of: (name: string) => string[] }
-
-/**
- * Runs the doctor with only these settings. `of` returns the findings with a given name. On a loaded machine, a slow
- * service may be reported as hung, so repeat runs that expect services to respond.
- */
-async function doctor(env: Record<string, string>, args: string[] = [], cwd = '.'): Promise<Report> {
-  const started = performance.now()
-  await using child = startChild(process.execPath, [resolve('scripts/doctor/main.ts'), ...args], {
-    cwd,
-    env: { ...UNSET, NATS_URL: '', EVENTS_MAX_AGE: '', CONSUL_HTTP_ADDR: '', DATA_DIR: '/nowhere', ...env },
-  })
-  const status = await child.ended
-  const ms = performance.now() - started
-  const of = (name: string) =>
-    child.lines.flatMap((line) => {
-      const [, severity, about, text] = /^(ok|warn|FAIL) +(\S+) +(.*)$/.exec(line) ?? []
-      return about === name ? [`${severity} ${text}`] : []
-    })
-  return { status, text: child.lines.join('\n'), ms, of }
-}
 
 describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
   let system: System
@@ -85,6 +62,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
         `ok nats ${system.nats.url.replace('nats://', '')} (nats-server ${natsVersion}) is up`,
         expect.stringMatching(/^ok log stream EVENTS: \d+ messages?, [\d.]+ kB since 20\S+Z, kept forever$/),
         'ok counting all messages in the log are counted',
+        `ok checkpoint ${system.reporting.url} saves its counts`,
         `ok outbox ${system.play.url} has no views in its outbox`,
         expect.stringMatching(/^ok node \d/),
         expect.stringMatching(/^(ok|warn) disk [\d,]+ MiB free for /),

@@ -9,6 +9,9 @@ import { UnknownVersionError } from './checkpoint-format.ts'
 import { acquireLock } from './checkpoint-lock.ts'
 import type { CountState } from './count-state.ts'
 
+/** The name of the checkpoint in DATA_DIR, unless reporting is embedded. */
+export const CHECKPOINT = 'checkpoint-reporting'
+
 /** The number of checkpoints that are kept after they were set aside, by reason. Those of other releases are all kept. */
 const MAX_ASIDE = 3
 
@@ -76,7 +79,7 @@ export async function openCheckpointFile(path: string, log: Logger): Promise<Che
     setAside,
     async load(signal) {
       try {
-        const state = await read(file, signal)
+        const state = await readCheckpoint(file, signal)
         if (state) log.info({ file, position: state.position, views: state.views }, 'checkpoint loaded')
         return state
       } catch (error) {
@@ -106,7 +109,11 @@ function toKind(error: unknown): string {
   return error instanceof ForeignCheckpointError ? 'foreign' : 'corrupt'
 }
 
-async function read(file: string, signal: AbortSignal): Promise<CountState | undefined> {
+/**
+ * Reads a checkpoint; undefined if there is none. The caller holds its lock.
+ * @throws CorruptCheckpointError, UnknownVersionError, or an error of the disk
+ */
+export async function readCheckpoint(file: string, signal: AbortSignal): Promise<CountState | undefined> {
   const handle = await openExisting(file)
   if (!handle) return undefined
   await using _ = handle

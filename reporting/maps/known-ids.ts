@@ -19,7 +19,8 @@ type Options = { max?: number; previous?: Set<string>; current?: Set<string> }
 
 /**
  * The last ids of events without serials, by source. Two generations hold one to two times the guaranteed number of
- * ids: dropping a whole generation costs less than evicting single ids. An id is stored as 16 bytes of its SHA-256.
+ * ids: dropping a whole generation costs less than evicting single ids. An id is stored as 16 bytes of the SHA-256 of its
+ * UTF-16, as in Postgres, so that the keys can be copied: UTF-8 cannot tell lone surrogates apart.
  */
 export function createKnownIds({
   max = KNOWN_IDS,
@@ -28,7 +29,8 @@ export function createKnownIds({
 }: Options = {}): RecentIds {
   return {
     add(source, id) {
-      const key = hash('sha256', `${source.length} ${source}${id}`, 'buffer').toString('latin1', 0, KEY_BYTES)
+      const text = Buffer.from(`${source.length} ${source}${id}`, 'utf16le')
+      const key = hash('sha256', text, 'buffer').toString('latin1', 0, KEY_BYTES)
       if (current.has(key) || previous.has(key)) return false
       if (current.size >= max) {
         previous = current

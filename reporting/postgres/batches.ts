@@ -132,7 +132,8 @@ function toStatement(
   ])
 }
 
-function toLostAssignments({ lost }: Known): string[] {
+/** Assignments that store the lost views. */
+export function toLostAssignments({ lost }: Pick<Known, 'lost'>): string[] {
   const gaps = lost.gaps.map(({ producer, from, to }) => `{"producer":${toAscii(producer)},"from":${from},"to":${to}}`)
   return [`lost_views = ${lost.views}`, `gaps = ${toLiteral(`[${gaps.join(',')}]`)}`]
 }

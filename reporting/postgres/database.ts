@@ -15,7 +15,7 @@ const MAX_WAITING = 1_000
 const MAX_RETRY_DELAY_MS = 50
 
 /** Serialization failure and deadlock: Postgres has rolled back, and the client should retry. */
-const RETRYABLE = ['40001', '40P01']
+export const RETRYABLE = ['40001', '40P01']
 const DISK_FULL = '53100'
 const READ_ONLY = '25006'
 

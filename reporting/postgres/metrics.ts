@@ -1,6 +1,7 @@
 import { Counter, Gauge } from 'prom-client'
+import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { Metrics } from '../../shared/service/metrics.ts'
-import type { StatementError, Usage } from './database.ts'
+import { RETRYABLE, type StatementError, type Usage } from './database.ts'
 
 /** Exposes the connections to Postgres, and failures and retries of statements. */
 export function exposeDatabase(metrics: Metrics) {
@@ -17,10 +18,20 @@ export function exposeDatabase(metrics: Metrics) {
     labelNames: ['code'],
     registers,
   })
+  // rate() ignores the first value of a series.
+  for (const code of RETRYABLE) retries.inc({ code }, 0)
   return {
     onFailure: ({ code }: StatementError) => errors.inc({ code }),
     onRetry: (code: string) => retries.inc({ code }),
-    observe(usage: () => Usage) {
+    observe({ usage, state }: { usage: () => Usage; state: () => DependencyState }) {
+      new Gauge({
+        name: 'database_up',
+        help: '1 while Postgres responds and accepts writes, otherwise 0',
+        registers,
+        collect() {
+          this.set(Number(state() === 'up'))
+        },
+      })
       new Gauge({
         name: 'database_connections',
         help: 'Connections to Postgres that are busy or idle, and statements that wait for one',

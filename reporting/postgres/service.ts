@@ -9,7 +9,7 @@ type Options = { urls: readonly string[]; maxConnections: number; onReport: Repo
 export function startPostgresCountStore({ log, health, metrics, resources }: Service, options: Options): CountStore {
   const { onFailure, onRetry, observe } = exposeDatabase(metrics)
   const store = resources.use(openPostgresCountStore({ ...options, log, onFailure, onRetry }))
-  observe(store.usage)
+  observe(store)
   health.watch('postgres', { state: store.state, reason: store.reason, required: true })
   return store
 }

@@ -1,11 +1,13 @@
+import { databaseUrl } from '../../reporting/postgres/settings.ts'
 import { services, urlsOf } from '../../services.ts'
 import { writeToken } from '../../shared/http/write-token.ts'
 import { natsUrl } from '../../shared/nats/settings.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
-import { loadSettings } from '../../shared/runtime/settings.ts'
+import { dataDir, loadSettings } from '../../shared/runtime/settings.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { environmentAt } from '../start/plan.ts'
 import { acceptLoss } from './accept-loss.ts'
+import { copyCheckpoint, type Databases } from './copy.ts'
 import { printStatus } from './status.ts'
 import { CountsError, type Target } from './system.ts'
 
@@ -13,11 +15,12 @@ const name = 'npm run counts'
 
 const usage = `Usage: npm run counts [-- COMMAND]
 
-Shows how far reporting has counted the log, and lets counting continue after a loss.
+Shows how far reporting has counted the log, lets counting continue after a loss, and moves the counts to Postgres.
 
   status         prints the position, the log, the store of each instance of reporting, and the lost views (default)
   accept-loss    prints which messages expired or were purged before they were counted; with --yes, counting continues
                  after them. Restore a backup of the counts instead if you have one that contains them
+  copy           copies the checkpoint of a stopped reporting in DATA_DIR into the empty database DATABASE_URL
 
   --yes          confirms the loss
   --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
@@ -25,11 +28,19 @@ Shows how far reporting has counted the log, and lets counting continue after a 
   REPORTING_URL  URLs of reporting, separated by commas (default: http://127.0.0.1:${services.reporting.port})
   NATS_URL       URL of NATS (default: nats://127.0.0.1:4222)
   WRITE_TOKEN    token that reporting requires (default: none)
+  DATA_DIR       directory with the checkpoint (default: ./data)
+  DATABASE_URL   Postgres (default: none)
 
 Settings are also read from .env; the environment overrides them.`
 
 const options = { ...edgePortOption, yes: { type: 'boolean', default: false } } as const
-const shape = { NATS_URL: natsUrl, REPORTING_URL: urlsOf(services.reporting), WRITE_TOKEN: writeToken }
+const shape = {
+  NATS_URL: natsUrl,
+  REPORTING_URL: urlsOf(services.reporting),
+  WRITE_TOKEN: writeToken,
+  DATA_DIR: dataDir,
+  DATABASE_URL: databaseUrl,
+}
 
 await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, async ({ port, yes }, given) => {
   const work = toWork(given, yes)
@@ -43,7 +54,10 @@ await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, a
 })
 
 /** @throws UsageError */
-function toWork([command = 'status', ...rest]: string[], isConfirmed: boolean): (target: Target) => Promise<number> {
+function toWork(
+  [command = 'status', ...rest]: string[],
+  isConfirmed: boolean,
+): (target: Target & Databases) => Promise<number> {
   if (rest.length > 0) throw new UsageError(`unexpected argument ${JSON.stringify(rest[0])}; --help shows the usage`)
   if (isConfirmed && command !== 'accept-loss') throw new UsageError('only the command accept-loss has the flag --yes')
   switch (command) {
@@ -54,14 +68,17 @@ function toWork([command = 'status', ...rest]: string[], isConfirmed: boolean): 
       }
     case 'accept-loss':
       return (target) => acceptLoss(target, isConfirmed)
+    case 'copy':
+      return copyCheckpoint
     default:
       throw new UsageError(`unknown command ${JSON.stringify(command)}; --help lists the commands`)
   }
 }
 
 /** @throws UsageError */
-function loadTarget(port: string): Target {
+function loadTarget(port: string): Target & Databases {
   const source = { args: [], env: environmentAt(toEdgePort(port), process.env) }
-  const { NATS_URL: servers, REPORTING_URL: reporting, WRITE_TOKEN: token } = loadSettings(shape, source)
-  return { servers, reporting, token }
+  const settings = loadSettings(shape, source)
+  const { NATS_URL: servers, REPORTING_URL: reporting, WRITE_TOKEN: token } = settings
+  return { servers, reporting, token, dataDir: settings.DATA_DIR, urls: settings.DATABASE_URL }
 }

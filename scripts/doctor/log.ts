@@ -161,7 +161,7 @@ export function* diagnoseCounting({ first, second = first }: Samples<Lag>): Gene
   if (counted && counted.incarnation === end?.incarnation && counted.sequence > end.sequence) {
     const text = `the log ends at ${end.sequence}, but reporting has counted up to ${counted.sequence}`
     const cause =
-      'it lost messages, or was restored from a backup; stop reporting, move its checkpoint out of DATA_DIR, and restart reporting, which then replays the log'
+      'it lost messages, or was restored from a backup; stop reporting, restore the counts of that time, or move its checkpoint out of DATA_DIR (with Postgres: drop the schema reporting), and restart reporting, which then replays the log'
     return yield fail('counting', `${text}: ${cause}`)
   }
   if (second.backlog === 0) return yield ok('counting', 'all messages in the log are counted')

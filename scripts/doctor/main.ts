@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises'
+import { databaseUrl } from '../../reporting/postgres/settings.ts'
 import { type ServiceEntry, serviceEntries, services, urlsOf } from '../../services.ts'
 import { discoverySettings } from '../../shared/discovery/settings.ts'
 import { eventsMaxAge } from '../../shared/event-log/settings.ts'
@@ -8,7 +9,9 @@ import { pinnedNode } from '../../shared/runtime/version.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { clusterEnvironment } from '../start/cluster.ts'
 import { environmentAt, needsEmbedded } from '../start/plan.ts'
+import { checkCheckpoints } from './checkpoints.ts'
 import { checkConsul } from './consul.ts'
+import { checkPools, diagnoseDatabase, inspectDatabase } from './database.ts'
 import { type Finding, ok, plural, toText, warn } from './finding.ts'
 import { checkLosses, checkMetrics, checkNats } from './log.ts'
 import { checkOutboxes } from './outbox.ts'
@@ -22,6 +25,7 @@ const shape = {
   DATA_DIR: dataDir,
   EVENTS_MAX_AGE: eventsMaxAge,
   EVENTS_REPLICAS: eventsReplicas,
+  DATABASE_URL: databaseUrl,
   ...discoverySettings,
 }
 const urlShape = Object.fromEntries(serviceEntries.map((service) => [service.urlSetting, urlsOf(service)]))
@@ -57,32 +61,39 @@ async function examine(edgePort: number, isCluster: boolean) {
   const urls = loadSettings(urlShape, source)
   const settings = loadSettings(shape, source)
   const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
-  const { DATA_DIR, CONSUL_HTTP_ADDR } = settings
+  const { DATA_DIR, DATABASE_URL, CONSUL_HTTP_ADDR } = settings
   const registered = new Map<ServiceEntry, string[]>()
   const consul = await checkConsul(settings, registered)
   const originsOf = (service: ServiceEntry) => registered.get(service) ?? urls[service.urlSetting] ?? []
   const [plays, reporting] = [originsOf(services.play), originsOf(services.reporting)]
 
   // In parallel, so that multiple timeouts take no longer than one.
-  const [inspected, nats, losses, metrics, outboxes, machine] = await Promise.all([
+  const [inspected, nats, losses, metrics, outboxes, machine, checkpoints, pools, postgres] = await Promise.all([
     Promise.all(serviceEntries.flatMap((service) => originsOf(service).map((origin) => inspect(service, origin)))),
     Array.fromAsync(checkNats({ servers, plays, reporting, maxAgeMs, replicas })),
     Array.fromAsync(checkLosses(reporting)),
     Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
     checkOutboxes(plays, DATA_DIR),
     Array.fromAsync(checkMachine(DATA_DIR)),
+    Array.fromAsync(checkCheckpoints(reporting, DATA_DIR)),
+    Array.fromAsync(checkPools(reporting)),
+    inspectDatabase(DATABASE_URL),
   ])
 
   const uses = (dependency: string) => inspected.some(({ dependencies }) => dependency in dependencies)
   const log = uses('events') ? [ok('log', 'embedded mode: a file in DATA_DIR, without NATS'), ...metrics] : nats
   const unset = warn('consul', 'the services use Consul: set CONSUL_HTTP_ADDR here too, so that it is checked')
   const discovery = uses('consul') && !CONSUL_HTTP_ADDR ? [unset] : consul
-  const instances = diagnoseInstances(inspected, [...log, ...discovery])
+  const counters = inspected.filter(({ service }) => service === services.reporting)
+  const database = [...diagnoseDatabase(postgres, DATABASE_URL, counters), ...pools]
+  const instances = diagnoseInstances(inspected, [...log, ...discovery, ...database])
   const duplicates = serviceEntries.flatMap((service) => [...diagnoseReplicas(service, inspected)])
   const isNothingRunning = inspected.every(({ ready }) => ready.outcome === 'unreachable')
   // If nothing is running and `npm start` would use embedded mode, NATS is not needed.
   const neededLog = isNothingRunning && needsEmbedded(process.env) ? [] : log
-  const findings = [...instances, ...duplicates, ...neededLog, ...losses, ...outboxes, ...discovery, ...machine]
+  const counts = [...checkpoints, ...database]
+  const data = [...neededLog, ...losses, ...counts, ...outboxes]
+  const findings = [...instances, ...duplicates, ...data, ...discovery, ...machine]
   return { findings, isNothingRunning }
 }
 

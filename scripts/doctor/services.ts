@@ -66,6 +66,7 @@ const REMEDIES: Record<string, string> = {
   ...Object.fromEntries(serviceEntries.map(({ name, urlSetting }) => [name, `fix its ${urlSetting}`])),
   nats: 'fix its NATS_URL',
   outbox: 'free space on the disk of its DATA_DIR; check its log',
+  postgres: 'fix its DATABASE_URL',
   consul: 'fix its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',
 }
 

@@ -3,7 +3,7 @@ import { startChild } from './child.ts'
 
 /** Runs `npm run counts` without npm, with only these settings. */
 export async function runCounts(env: Record<string, string>, ...args: string[]) {
-  const unset = { REPORTING_URL: '', NATS_URL: '', WRITE_TOKEN: '' }
+  const unset = { REPORTING_URL: '', NATS_URL: '', WRITE_TOKEN: '', DATA_DIR: '', DATABASE_URL: '' }
   const script = resolve('scripts/counts/main.ts')
   await using child = startChild(process.execPath, [script, ...args], { env: { ...unset, ...env } })
   return { status: await child.ended, text: child.lines.join('\n') }

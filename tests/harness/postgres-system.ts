@@ -8,7 +8,7 @@ import { type System, startSystem } from './system.ts'
 /** `second` is a second reporting over the same database. */
 export type SharedDatabaseSystem = System & { second: ServiceProcess }
 
-export type PostgresSystem = SharedDatabaseSystem & { postgres: PostgresServer }
+export type PostgresSystem = SharedDatabaseSystem & { postgres: PostgresServer; databaseUrl: string }
 
 /** Starts all services, with two reportings over one Postgres, and waits until the counts of both are current. */
 export async function startPostgresSystem(
@@ -17,8 +17,9 @@ export async function startPostgresSystem(
 ): Promise<PostgresSystem> {
   await using stack = new AsyncDisposableStack()
   const postgres = stack.use(await startPostgres())
-  const system = stack.use(await startSystemOver(await postgres.createDatabase(), given, options))
-  return withResources({ ...system, postgres }, stack)
+  const databaseUrl = await postgres.createDatabase()
+  const system = stack.use(await startSystemOver(databaseUrl, given, options))
+  return withResources({ ...system, postgres, databaseUrl }, stack)
 }
 
 /** Starts all services, with two reportings over one database, and waits until the counts of both are current. */

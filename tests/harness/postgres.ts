@@ -15,7 +15,7 @@ const DEBIAN_DIRECTORY = '/usr/lib/postgresql'
 
 const READY = /ready to accept (read-only )?connections/
 
-const binaries = findBinaries()
+const binaries = findBinaries(['postgres', 'initdb', 'pg_basebackup'])
 /** True if a Postgres server is installed. */
 export const hasPostgres = failIfCiNeeds('postgres', binaries !== undefined)
 
@@ -99,6 +99,11 @@ export async function startPostgres({ primary, port: given }: Options = {}): Pro
   return withResources(server, stack)
 }
 
+/** The path of a client program, such as `pg_dump`. */
+export function postgresProgram(name: string): string {
+  return join(findBinaries([name]) ?? '', name)
+}
+
 async function use<Result>(connectionString: string, work: (client: Client) => Promise<Result>): Promise<Result> {
   const client = new Client({ connectionString })
   await client.connect()
@@ -109,13 +114,11 @@ async function use<Result>(connectionString: string, work: (client: Client) => P
   }
 }
 
-function findBinaries(): string | undefined {
+function findBinaries(programs: string[]): string | undefined {
   const directories = (process.env.PATH ?? '').split(':')
   const versions = spawnSync('ls', [DEBIAN_DIRECTORY], { encoding: 'utf8' }).stdout?.split('\n') ?? []
   const debian = versions.filter(Boolean).map((version) => join(DEBIAN_DIRECTORY, version, 'bin'))
-  return [...directories, ...debian.reverse()].find((directory) =>
-    contains(directory, ['postgres', 'initdb', 'pg_basebackup']),
-  )
+  return [...directories, ...debian.reverse()].find((directory) => contains(directory, programs))
 }
 
 function contains(directory: string, programs: string[]): boolean {

@@ -1,0 +1,129 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { View } from '../../shared/contracts/view.ts'
+import { createLog } from '../../shared/runtime/log.ts'
+import { eventually } from '../../tests/harness/eventually.ts'
+import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/harness/postgres.ts'
+import type { CountBatch, CountStore } from '../count-store.ts'
+import { createCountState } from '../maps/count-state.ts'
+import { createMapCountStore } from '../maps/map-count-store.ts'
+import { copyCounts } from './copy.ts'
+import { openPostgresCountStore } from './postgres-count-store.ts'
+
+const log = createLog({ name: 'reporting', level: 'silent' })
+const fields = { assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
+const onProgress = () => {}
+
+const view: fc.Arbitrary<View> = fc
+  .record({
+    id: fc.constantFrom('x', 'y', 'z', '\ud800', '\udbff'),
+    producer: fc.constantFrom('p', 'q', '\ud800 "€"'),
+    serial: fc.option(fc.integer({ min: 1, max: 12 }), { nil: undefined }),
+    userId: fc.constantFrom('u', 'v', 'constructor'),
+  })
+  .map((given) => ({ ...fields, ...given }))
+const batches = fc
+  .array(fc.record({ views: fc.array(view, { maxLength: 6 }), expired: fc.constantFrom(0, 3, 1_000) }), {
+    minLength: 2,
+    maxLength: 20,
+  })
+  .map((steps) =>
+    steps.map(({ views, expired }, after): CountBatch => {
+      return { incarnation: 'log', after, through: after + 1, views, first: Math.max(1, after - expired) }
+    }),
+  )
+
+describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }, () => {
+  let server: PostgresServer
+  beforeAll(async () => {
+    server = await startPostgres()
+  })
+  afterAll(() => server?.[Symbol.asyncDispose]())
+
+  async function openStore(url: string) {
+    const store = openPostgresCountStore({ urls: [url], maxConnections: 2, log })
+    await eventually(() => {
+      if (store.state() !== 'up') throw new Error(store.reason())
+    })
+    return store
+  }
+
+  test('go on as those in memory do, with the same duplicates and gaps', async () => {
+    await fc.assert(
+      fc.asyncProperty(batches, fc.nat(19), async (all, length) => {
+        const state = createCountState()
+        const maps = createMapCountStore({ state })
+        for (const batch of all.slice(0, length)) await maps.apply(batch)
+        await maps.count({ assetId: 'direct', userId: 'direct' })
+        const url = await server.createDatabase()
+        expect(await copyCounts(state, { urls: [url], onProgress })).toBe(true)
+        await using store = await openStore(url)
+        expect(await contentOf(store)).toEqual(await contentOf(maps))
+        for (const batch of all.slice(length)) expect(await store.apply(batch)).toEqual(await maps.apply(batch))
+        expect(await contentOf(store)).toEqual(await contentOf(maps))
+      }),
+      { numRuns: 8 },
+    )
+  })
+
+  test('still recognize duplicates, and expect no first serial once messages have expired', async () => {
+    const state = createCountState()
+    const first = { ...fields, id: 'x', producer: 'p' }
+    const views = [{ ...first, serial: 1 }, { ...first, serial: 2 }, first]
+    await createMapCountStore({ state }).apply({ incarnation: 'log', after: 0, through: 9, views, first: 5 })
+    const url = await server.createDatabase()
+    await copyCounts(state, { urls: [url], onProgress })
+    await using store = await openStore(url)
+    const late = { ...fields, id: 'y', producer: 'late', serial: 7 }
+    const next = {
+      incarnation: 'log',
+      after: 9,
+      through: 10,
+      first: 5,
+      views: [...views, late, { ...first, serial: 4 }],
+    }
+    expect(await store.apply(next)).toEqual({
+      views: [late, { ...first, serial: 4 }],
+      gaps: [{ producer: 'p', from: 3, to: 3 }],
+    })
+  })
+
+  test('have the same top list, also after an id has passed the last one, and another store id', async () => {
+    const state = createCountState()
+    const maps = createMapCountStore({ state })
+    const users = Array.from({ length: 1_500 }, (_, n) => `user-${n % 1_100}`)
+    const views = users.map((userId, n) => ({ ...fields, userId, id: 'x', producer: 'p', serial: n + 1 }))
+    await maps.apply({ incarnation: 'log', after: 0, through: 1, views })
+    const url = await server.createDatabase()
+    await copyCounts(state, { urls: ['postgres://postgres@127.0.0.1:1/none', url], onProgress })
+    await using store = await openStore(url)
+    expect(await contentOf(store)).toEqual(await contentOf(maps))
+    expect(store.id()).not.toBe(maps.id())
+    for (const counts of [store, maps]) {
+      for (const userId of ['user-999', 'user-998', 'user-999', 'new']) await counts.count({ assetId: 'a', userId })
+    }
+    expect(await contentOf(store)).toEqual(await contentOf(maps))
+  })
+
+  test('replace no other counts, and are not copied twice', async () => {
+    const [first, second] = [createCountState(), createCountState()]
+    for (const state of [first, second]) await createMapCountStore({ state }).count(fields)
+    await createMapCountStore({ state: second }).count(fields)
+    const urls = [await server.createDatabase()]
+    expect(await copyCounts(first, { urls, onProgress })).toBe(true)
+    expect(await copyCounts(first, { urls, onProgress })).toBe(false)
+    await expect(copyCounts(second, { urls, onProgress })).rejects.toThrow(
+      'the database already has counts (total views: 1; none of them from a log)',
+    )
+  })
+})
+
+async function contentOf(counts: CountStore) {
+  return {
+    position: await counts.position(),
+    lost: await counts.lost(),
+    users: await counts.top('user', 1_000),
+    assets: await counts.top('asset', 1_000),
+    sizes: [await counts.size('user'), await counts.size('asset')],
+  }
+}

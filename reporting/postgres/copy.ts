@@ -1,0 +1,122 @@
+import type { LogPosition } from '../../shared/contracts/position.ts'
+import { MAX_TOP } from '../../shared/contracts/view-counts.ts'
+import type { CountedBy } from '../count-store.ts'
+import type { CountState } from '../maps/count-state.ts'
+import { type FrozenState, freezeState } from '../maps/frozen-state.ts'
+import { insertCounts, insertIds, insertProducers, insertRest } from './copy-statements.ts'
+import { openDatabase, type Send, StatementError } from './database.ts'
+import { migrate } from './migrate.ts'
+import { toPosition } from './state.ts'
+
+const TIMEOUT_MS = 6 * 3_600_000
+const CHUNK_ROWS = 20_000
+
+/** The database has counts, which a copy would replace. */
+export class UsedDatabaseError extends Error {
+  override name = 'UsedDatabaseError'
+}
+
+type Options = {
+  /** A URL for each host of the database. */
+  urls: readonly string[]
+  /** Receives how many rows are copied so far, of how many. */
+  onProgress: (copied: number, total: number) => void
+}
+
+/**
+ * Copies counts into a database without counts, in one transaction. Nothing may change the counts meanwhile. The
+ * database keeps its own store id, because the two stores do not share what is counted from then on.
+ * @returns false if the database has these counts already
+ * @throws UsedDatabaseError or StatementError; nothing is then copied
+ */
+export async function copyCounts(state: CountState, { urls, onProgress }: Options): Promise<boolean> {
+  await using database = openDatabase({ urls, maxConnections: 1 })
+  await using frozen = freezeState(state)
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await migrate(database)
+      const existing = await database.transaction((send) => copyIfEmpty(send, state, frozen, onProgress), TIMEOUT_MS)
+      if (!existing) return true
+      if (isSame(existing, frozen)) return false
+      throw new UsedDatabaseError(describe(existing))
+    } catch (error) {
+      // After a failure, the next host is used.
+      if (!(error instanceof StatementError) || attempt >= urls.length) throw error
+    }
+  }
+}
+
+/** @returns the counts that the database already has, if it has any */
+async function copyIfEmpty(
+  send: Send,
+  { counts }: CountState,
+  frozen: FrozenState,
+  onProgress: Options['onProgress'],
+): Promise<Existing | undefined> {
+  const existing = await readExisting(send)
+  if (existing) return existing
+  const { producers, knownIds } = frozen
+  const total =
+    producers.length + knownIds.previous.size + knownIds.current.size + counts.asset.size() + counts.user.size()
+  let copied = 0
+
+  async function insertAll<Row>(rows: Iterable<Row>, toStatement: (rows: Row[]) => string): Promise<void> {
+    for (const chunk of toChunks(rows)) {
+      await send(toStatement(chunk))
+      copied += chunk.length
+      onProgress(copied, total)
+    }
+  }
+
+  await insertAll(producers, insertProducers)
+  for (const [generation, { keys, size }] of [knownIds.previous, knownIds.current].entries()) {
+    await insertAll(keys.values().take(size), (chunk) => insertIds(chunk, generation))
+  }
+  for (const by of ['asset', 'user'] as const) {
+    // Building an index takes less time than adding each row to it in random order.
+    await send(`alter table reporting.${by}_views drop constraint ${by}_views_pkey`)
+    await insertAll(countsOf(frozen, by), (chunk) => insertCounts(by, chunk))
+    await send(`alter table reporting.${by}_views add primary key (id); analyze reporting.${by}_views`)
+  }
+  await send(insertRest(frozen, { asset: counts.asset.top(MAX_TOP), user: counts.user.top(MAX_TOP) }))
+  return undefined
+}
+
+type Existing = { position: LogPosition | undefined; views: number; assets: number; users: number }
+
+/** Locks the state until the end of the transaction, so that nothing is counted meanwhile. */
+async function readExisting(send: Send): Promise<Existing | undefined> {
+  const size = (by: CountedBy) => `coalesce((select ids from reporting.size where by = '${by}'), 0)`
+  // A copy that was reported as complete must survive a crash.
+  const [[incarnation, sequence, views, assets, users] = []] = await send(`set local synchronous_commit = on;
+    select incarnation, sequence, views, ${size('asset')}, ${size('user')} from reporting.state for update`)
+  const position = incarnation === null ? undefined : toPosition(String(incarnation), Number(sequence))
+  const existing = { position, views: Number(views), assets: Number(assets), users: Number(users) }
+  return position || existing.views > 0 ? existing : undefined
+}
+
+function isSame({ position, views, assets, users }: Existing, { counts, ...frozen }: FrozenState): boolean {
+  const hasSamePosition =
+    position?.incarnation === frozen.position?.incarnation && position?.sequence === frozen.position?.sequence
+  return hasSamePosition && views === frozen.views && assets === counts.asset.size && users === counts.user.size
+}
+
+function describe({ position, views }: Existing): string {
+  const where = position ? `up to ${position.sequence} in ${position.incarnation}` : 'none of them from a log'
+  return `the database already has counts (total views: ${views.toLocaleString('en')}; ${where})`
+}
+
+function* countsOf({ counts }: FrozenState, by: CountedBy): Generator<[id: string, views: number]> {
+  for (const shard of counts[by].shards()) yield* shard
+}
+
+function* toChunks<Row>(rows: Iterable<Row>): Generator<Row[]> {
+  let chunk: Row[] = []
+  for (const row of rows) {
+    chunk.push(row)
+    if (chunk.length < CHUNK_ROWS) continue
+    yield chunk
+    chunk = []
+  }
+  if (chunk.length > 0) yield chunk
+}

@@ -1,0 +1,70 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { CHECKPOINT, readCheckpoint } from '../../reporting/maps/checkpoint-file.ts'
+import { acquireLock } from '../../reporting/maps/checkpoint-lock.ts'
+import type { CountState } from '../../reporting/maps/count-state.ts'
+import { copyCounts } from '../../reporting/postgres/copy.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
+import { StartError } from '../../shared/service/service.ts'
+import { plural } from '../doctor/finding.ts'
+import { CountsError } from './system.ts'
+
+const PROGRESS_INTERVAL_MS = 2_000
+
+export type Databases = { dataDir: string; urls: readonly string[] | undefined }
+
+/**
+ * Copies the checkpoint of a stopped reporting into an empty database.
+ * @throws CountsError
+ */
+export async function copyCheckpoint({ dataDir, urls }: Databases): Promise<number> {
+  if (!urls) throw new CountsError('DATABASE_URL is not set: set it to the database that receives the counts')
+  const path = join(dataDir, CHECKPOINT)
+  const file = `${path}.bin`
+  // Locking would create the directory.
+  if (!existsSync(file)) throw new CountsError(`there is no ${file}: set DATA_DIR to that of reporting`)
+  // Until the end, so that no reporting counts on from this checkpoint meanwhile.
+  using _ = lock(`${path}.lock`)
+  const state = await read(file)
+  const { counts, position } = state
+  const where = position ? `up to ${position.sequence} in ${position.incarnation}` : 'none of them from a log'
+  print(`${file}: ${plural(state.views, 'view')} of ${plural(counts.user.size(), 'user')}, ${where}`)
+  const isCopied = await copyCounts(state, { urls, onProgress: createProgress() }).catch((error) => {
+    throw new CountsError(`nothing was copied: ${toReason(error)}`)
+  })
+  print(isCopied ? 'Copied.' : 'The database has these counts already. Nothing was changed.')
+  print(`Start every reporting with this DATABASE_URL. ${file} is no longer used: keep it until you no longer`)
+  print('want to go back, then delete it (docs/operating.md, "From memory to Postgres").')
+  return 0
+}
+
+function lock(file: string): Disposable {
+  try {
+    return acquireLock(file)
+  } catch (error) {
+    if (!(error instanceof StartError)) throw new CountsError(`cannot lock ${file}: ${toReason(error)}`)
+    throw new CountsError(`${file} is locked: first stop the reporting that uses this DATA_DIR`)
+  }
+}
+
+async function read(file: string): Promise<CountState> {
+  const state = await readCheckpoint(file, new AbortController().signal).catch((error) => {
+    throw new CountsError(`cannot read ${file}: ${toReason(error)}`)
+  })
+  if (!state) throw new CountsError(`${file} was deleted`)
+  return state
+}
+
+/** Prints how much is copied, from time to time. */
+function createProgress(): (copied: number, total: number) => void {
+  let printed = performance.now()
+  return (copied, total) => {
+    if (performance.now() - printed < PROGRESS_INTERVAL_MS) return
+    printed = performance.now()
+    print(`${copied.toLocaleString('en')} of ${plural(total, 'row')}`)
+  }
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}

@@ -1,0 +1,122 @@
+import { z } from 'zod'
+import { openDatabase, ReadOnlyError, StatementError } from '../../reporting/postgres/database.ts'
+import { migrations } from '../../reporting/postgres/schema.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
+import { type Finding, fail, ok, warn } from './finding.ts'
+import { probe } from './probe.ts'
+import type { inspect } from './services.ts'
+
+const TIMEOUT_MS = 700
+/** The oldest release of Postgres that the tests use. */
+const MIN_VERSION = 15
+
+const Facts = z.tuple([
+  z.coerce.number(),
+  z.string(),
+  z.string(),
+  z.string(),
+  z.string(),
+  z.coerce.number(),
+  z.boolean(),
+])
+const FACTS = `select current_setting('server_version_num'), current_setting('transaction_read_only'),
+  current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_standby_names'),
+  (select count(*) from pg_stat_replication), to_regclass('reporting.state') is not null`
+
+const Counts = z.tuple([z.coerce.number(), z.string(), z.coerce.number().nullable()])
+const COUNTS = 'select schema.version, store_id, sequence from reporting.schema, reporting.state'
+
+type Database = { facts: z.infer<typeof Facts>; counts: z.infer<typeof Counts> | undefined } | { error: unknown }
+
+/** Reads the state of the host that accepts writes. Undefined without DATABASE_URL. */
+export async function inspectDatabase(urls: readonly string[] | undefined): Promise<Database | undefined> {
+  if (!urls) return undefined
+  await using database = openDatabase({ urls, maxConnections: 1 })
+  for (let host = 1; ; host += 1) {
+    try {
+      const [row] = await database.run(FACTS, TIMEOUT_MS, ([found]) => {
+        if (found?.[1] !== 'off') throw new ReadOnlyError()
+      })
+      const facts = Facts.parse(row)
+      const counts = facts[6] ? Counts.parse((await database.run(COUNTS, TIMEOUT_MS))[0]) : undefined
+      return { facts, counts }
+    } catch (error) {
+      // After a failure, the next host is used.
+      if (host >= urls.length) return { error }
+    }
+  }
+}
+
+type Instance = Pick<Awaited<ReturnType<typeof inspect>>, 'origin' | 'status' | 'dependencies' | 'counting'>
+
+/** Findings about Postgres, and about which instances of reporting use it. */
+export function* diagnoseDatabase(
+  database: Database | undefined,
+  urls: readonly string[] | undefined,
+  reporting: Instance[],
+): Generator<Finding> {
+  const running = reporting.filter(({ status }) => status)
+  const users = running.filter(({ dependencies }) => 'postgres' in dependencies)
+  if (!database) {
+    const set = 'reporting uses Postgres: set DATABASE_URL here too, so that it is checked'
+    if (users.length > 0) yield warn('postgres', set)
+    return
+  }
+  const name = (urls ?? []).map((url) => new URL(url).host + new URL(url).pathname).join()
+  if ('error' in database) yield fail('postgres', `${name} ${describeError(database.error)}`)
+  else yield* diagnoseServer(name, database)
+  for (const { origin } of running.filter((instance) => !users.includes(instance))) {
+    const copy = 'to move the counts there, stop it, run npm run counts -- copy, and start it with this DATABASE_URL'
+    yield warn('postgres', `${origin} has its counts in memory, although DATABASE_URL is set: ${copy}`)
+  }
+  if ('error' in database) return
+  for (const { origin, counting } of users) {
+    if (!counting?.store || counting.store === database.counts?.[1]) continue
+    yield fail('postgres', `${origin} counts into another database: restart it with this DATABASE_URL, or fix it here`)
+  }
+}
+
+function describeError(error: unknown): string {
+  const isReadOnly = error instanceof StatementError && error.cause instanceof ReadOnlyError
+  const effect = 'until then, nothing is counted, and plays have null counts'
+  if (isReadOnly) return `accepts no writes: promote it, or add the host of the primary to DATABASE_URL; ${effect}`
+  return `is unreachable (${toReason(error)}): start it, or fix DATABASE_URL; ${effect}`
+}
+
+function* diagnoseServer(name: string, { facts, counts }: Exclude<Database, { error: unknown }>): Generator<Finding> {
+  const [versionNumber, , fsync, fullPageWrites, standbys, replicas] = facts
+  const version = Math.floor(versionNumber / 10_000)
+  const [schema = migrations.length, , sequence] = counts ?? []
+  const content = counts ? `counts up to ${sequence ?? 0}` : 'no counts yet'
+  yield ok('postgres', `${name} (Postgres ${version}) is up: ${content}`)
+  if (fsync !== 'on' || fullPageWrites !== 'on') {
+    yield fail('postgres', `${name} may corrupt the counts if it crashes: set fsync=on and full_page_writes=on`)
+  }
+  if (version < MIN_VERSION) yield warn('postgres', `${name} is older than Postgres ${MIN_VERSION}: upgrade it`)
+  if (standbys && replicas === 0) {
+    const effect = 'counts by request, migrations and npm run counts -- copy wait for one'
+    yield warn('postgres', `${name} has synchronous_standby_names, but no standby is connected: start one; ${effect}`)
+  }
+  if (schema > migrations.length) {
+    yield fail(
+      'postgres',
+      `the schema of the counts has version ${schema}, not ${migrations.length}: run the newer release`,
+    )
+  } else if (schema < migrations.length) {
+    const upgrade = 'reporting upgrades it when it starts with this release'
+    yield warn('postgres', `the schema of the counts has version ${schema}, not ${migrations.length}: ${upgrade}`)
+  }
+}
+
+/** Checks that no statement of reporting waits for a connection. */
+export async function* checkPools(reporting: string[]): AsyncGenerator<Finding> {
+  for (const origin of reporting) {
+    const { text } = await probe(origin, '/metrics')
+    const waiting = Number(/^database_connections\{state="waiting"\} (\S+)$/m.exec(text)?.[1] ?? 0)
+    if (waiting === 0) continue
+    yield warn(
+      'postgres',
+      `${waiting} statements of ${origin} wait for a connection: raise DATABASE_POOL, or fix Postgres`,
+    )
+  }
+}

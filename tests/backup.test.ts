@@ -1,0 +1,199 @@
+import { execFileSync } from 'node:child_process'
+import { copyFile, cp, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { STREAM } from '../shared/event-log/stream.ts'
+import { expectCurrent, readinessOf } from './harness/counting.ts'
+import { eventually } from './harness/eventually.ts'
+import { type NatsServer, natsVersion } from './harness/nats-server.ts'
+import { getJson, metric, play, views, warmUp } from './harness/plays.ts'
+import { hasPostgres, postgresProgram } from './harness/postgres.ts'
+import { startPostgresSystem } from './harness/postgres-system.ts'
+import type { ServiceProcess } from './harness/service-process.ts'
+import { type System, startSystem } from './harness/system.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
+
+const FILE = 'checkpoint-reporting.bin'
+const OFTEN = { CHECKPOINT_EVERY: '100ms' }
+const NO_LOSS = { views: 0, gaps: [] }
+
+describe.skipIf(!natsVersion)('a backup of the checkpoint and then of the log', { timeout: 60_000 }, () => {
+  /** Backs up the checkpoint at 3 views and the log at 5, then plays on, to 9 views. */
+  async function startBackedUp() {
+    await using stack = new AsyncDisposableStack()
+    const backup = stack.use(await createTempDirectory('backup'))
+    const system = stack.use(await startSystem(OFTEN))
+    const { nats, play: edge, reporting, dataDir } = system
+    await warmUp(edge.url)
+    await playTimes(system, 3)
+    await expectViews(reporting, 3)
+    await reporting.signal('SIGTERM')
+    await copyFile(join(dataDir, FILE), join(backup.path, FILE))
+    await reporting.start()
+    await playTimes(system, 2)
+    await expectViews(reporting, 5)
+    await backUpLog(nats, backup.path)
+    await expectConnected(edge)
+    await playTimes(system, 4)
+    await expectViews(reporting, 9)
+    const all = [reporting, system.listener, edge]
+    const stopped = stack.move()
+    return {
+      system,
+      /** Restores files while all services are stopped. */
+      async restore(what: { checkpoint?: boolean; log?: boolean }) {
+        for (const service of all) await service.signal('SIGTERM')
+        if (what.log) await restoreLog(nats, backup.path)
+        if (what.checkpoint) await copyFile(join(backup.path, FILE), join(dataDir, FILE))
+        for (const service of all) await service.start()
+      },
+      [Symbol.asyncDispose]: () => stopped.disposeAsync(),
+    }
+  }
+
+  test('restores the counts of all views in the restored log; the later ones are reported as lost', async () => {
+    await using backedUp = await startBackedUp()
+    const { reporting, play: edge } = backedUp.system
+    await backedUp.restore({ checkpoint: true, log: true })
+    await expectCurrent(reporting.url)
+    await expectViews(reporting, 5)
+    await warmUp(edge.url)
+    await playTimes(backedUp.system, 2)
+    await expectViews(reporting, 7)
+    // The first view of play names the last serial of its previous process.
+    expect(await getJson(`${reporting.url}/events/lost`)).toMatchObject({ views: 4 })
+  })
+
+  test('if only the checkpoint is restored, the rest is counted from the log', async () => {
+    await using backedUp = await startBackedUp()
+    const { reporting } = backedUp.system
+    await backedUp.restore({ checkpoint: true })
+    await expectViews(reporting, 9)
+    expect(await getJson(`${reporting.url}/events/lost`)).toEqual(NO_LOSS)
+  })
+
+  test('if only the log is restored, counting stops until the checkpoint is restored too, or moved away', async () => {
+    await using backedUp = await startBackedUp()
+    const { reporting, listener, dataDir } = backedUp.system
+    await backedUp.restore({ log: true })
+    await eventually(() =>
+      expect(listener.lines()).toContainEqual(expect.stringMatching(/LogRolledBackError.*the log ends at \d+/)),
+    )
+    expect((await readinessOf(reporting.url)).counting?.state).not.toBe('current')
+    await reporting.signal('SIGTERM')
+    await rm(join(dataDir, FILE))
+    await reporting.start()
+    await expectViews(reporting, 5)
+    expect(await getJson(`${reporting.url}/events/lost`)).toEqual(NO_LOSS)
+  })
+})
+
+test.skipIf(!natsVersion)(
+  'views in a restored outbox that the log already has are not counted again',
+  { timeout: 60_000 },
+  async () => {
+    await using backup = await createTempDirectory('backup')
+    await using system = await startSystem()
+    const { nats, play: edge, reporting, dataDir } = system
+    await warmUp(edge.url)
+    await nats.signal('SIGTERM')
+    await playTimes(system, 2)
+    await edge.signal('SIGTERM')
+    await copyOutboxes(dataDir, backup.path)
+    await nats.start()
+    await edge.start()
+    await expectViews(reporting, 2)
+    await edge.signal('SIGTERM')
+    await copyOutboxes(backup.path, dataDir)
+    await edge.start()
+    await eventually(async () => expect(await metric(edge.url, /^outbox_waiting_views /)).toBe(0))
+    await expectConnected(edge)
+    await playTimes(system, 1)
+    await expectViews(reporting, 3)
+    expect(await getJson(`${reporting.url}/events/lost`)).toEqual(NO_LOSS)
+  },
+)
+
+describe.skipIf(!natsVersion || !hasPostgres)('an older dump of Postgres', { timeout: 60_000 }, () => {
+  test.each(['run', 'are stopped'])(
+    'can be restored while the reportings %s: the rest is counted again',
+    async (how) => {
+      await using system = await startPostgresSystem()
+      const { play: edge, reporting, second, databaseUrl } = system
+      await warmUp(edge.url)
+      await playTimes(system, 3)
+      await expectViews(reporting, 3)
+      const dump = execFileSync(postgresProgram('pg_dump'), ['--schema', 'reporting', '--dbname', databaseUrl])
+      await playTimes(system, 4)
+      await expectViews(reporting, 7)
+      const instances = how === 'run' ? [] : [reporting, second]
+      for (const instance of instances) await instance.signal('SIGTERM')
+      execFileSync(
+        postgresProgram('psql'),
+        ['--dbname', databaseUrl, '--single-transaction', '--set', 'ON_ERROR_STOP=1'],
+        {
+          stdio: 'pipe',
+          input: `drop schema reporting cascade;\n${dump}`,
+        },
+      )
+      for (const instance of instances) await instance.start()
+      await eventually(async () => expect((await play(edge.url, '456', 'u')).status).toBe(200))
+      for (const instance of [reporting, second]) {
+        await expectCurrent(instance.url)
+        await expectViews(instance, 8)
+        expect(await getJson(`${instance.url}/events/lost`)).toEqual(NO_LOSS)
+      }
+    },
+  )
+
+  test('if the log is older than the dump, counting stops until the schema is dropped', async () => {
+    await using backup = await createTempDirectory('backup')
+    await using system = await startPostgresSystem()
+    const { play: edge, reporting, second, listener, nats, postgres, databaseUrl } = system
+    await warmUp(edge.url)
+    await playTimes(system, 3)
+    await backUpLog(nats, backup.path)
+    await warmUp(edge.url)
+    await playTimes(system, 4)
+    await expectViews(reporting, 7)
+    const all = [reporting, second, listener, edge]
+    for (const service of all) await service.signal('SIGTERM')
+    await restoreLog(nats, backup.path)
+    for (const service of all) await service.start()
+    await eventually(() => expect(listener.lines()).toContainEqual(expect.stringContaining('LogRolledBackError')))
+    await postgres.use(databaseUrl, (client) => client.query('drop schema reporting cascade'))
+    for (const instance of [reporting, second]) await expectViews(instance, 3)
+  })
+})
+
+async function playTimes({ play: edge }: Pick<System, 'play'>, times: number): Promise<void> {
+  for (let n = 0; n < times; n += 1) expect((await play(edge.url, '456', 'u')).status).toBe(200)
+}
+
+function expectViews({ url }: ServiceProcess, expected: number): Promise<void> {
+  return eventually(async () => expect(await views(url, 'user', 'u')).toBe(expected), 20_000)
+}
+
+function expectConnected({ url }: ServiceProcess): Promise<void> {
+  return eventually(async () => expect((await readinessOf(url)).dependencies.nats).toBe('up'))
+}
+
+/** Copies the files of the log while the server is stopped. */
+async function backUpLog(nats: NatsServer, to: string): Promise<void> {
+  await nats.signal('SIGTERM')
+  await cp(nats.directoryOf(STREAM), join(to, STREAM), { recursive: true })
+  await nats.start()
+}
+
+async function restoreLog(nats: NatsServer, from: string): Promise<void> {
+  await nats.signal('SIGTERM')
+  await rm(nats.directoryOf(STREAM), { recursive: true })
+  await cp(join(from, STREAM), nats.directoryOf(STREAM), { recursive: true })
+  await nats.start()
+}
+
+async function copyOutboxes(from: string, to: string): Promise<void> {
+  const names = (await readdir(from)).filter((name) => name.startsWith('outbox-'))
+  expect(names).not.toEqual([])
+  for (const name of names) await copyFile(join(from, name), join(to, name))
+}

@@ -1,0 +1,147 @@
+import { rm, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { readinessOf } from './harness/counting.ts'
+import { doctor } from './harness/doctor-command.ts'
+import { eventually } from './harness/eventually.ts'
+import { metric } from './harness/plays.ts'
+import { freePortRange } from './harness/ports.ts'
+import { hasPostgres, type PostgresServer, startPostgres } from './harness/postgres.ts'
+import { startService } from './harness/service-process.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
+
+const FILE = 'checkpoint-reporting.bin'
+
+/** Selects unused ports, so that only reporting is running. */
+let args: string[]
+beforeAll(async () => {
+  args = ['--port', String(await freePortRange())]
+})
+
+describe('the doctor and the checkpoint', { timeout: 60_000 }, () => {
+  let directory: Awaited<ReturnType<typeof createTempDirectory>>
+  beforeEach(async () => {
+    directory = await createTempDirectory('doctor')
+    return () => directory[Symbol.asyncDispose]()
+  })
+
+  async function expectFindings(settings: Record<string, string>, findings: string[]) {
+    await eventually(async () => {
+      const { of } = await doctor({ DATA_DIR: directory.path, ...settings }, args)
+      expect(of('checkpoint')).toEqual(findings.map((text) => expect.stringMatching(text)))
+    }, 20_000)
+  }
+
+  test('a checkpoint that was set aside, and one that cannot be written, are warnings', async () => {
+    await writeFile(join(directory.path, FILE), 'corrupt')
+    await using reporting = await startService('reporting', { DATA_DIR: directory.path, CHECKPOINT_EVERY: '100ms' })
+    const REPORTING_URL = reporting.url
+    await expectFindings({ REPORTING_URL }, [
+      `^ok ${reporting.url} saves its counts$`,
+      `^warn .*${FILE}\\.corrupt-\\d+ was set aside, because reporting could not read it: delete it`,
+    ])
+    await rm(directory.path, { recursive: true })
+    await fetch(`${reporting.url}/events/asset/a/user/u`, { method: 'POST' })
+    await eventually(async () => expect(await metric(reporting.url, /^checkpoint_failing/)).toBe(1))
+    await expectFindings({ REPORTING_URL }, [`^warn ${reporting.url} cannot save its counts: free space on the disk`])
+  })
+
+  test('a reporting that saves no counts, and a disk without room for the next checkpoint, are warnings', async () => {
+    await using reporting = await startService('reporting', { CHECKPOINT_EVERY: '0s' })
+    const file = join(directory.path, FILE)
+    await writeFile(file, '')
+    await truncate(file, 2 ** 42)
+    await expectFindings({ REPORTING_URL: reporting.url }, [
+      `^warn ${reporting.url} does not save its counts, because .*CHECKPOINT_EVERY is 0s`,
+      `^warn ${file} has 4194304 MiB, and the disk has less than twice as much free: free some space$`,
+    ])
+  })
+})
+
+describe.skipIf(!hasPostgres)('the doctor and Postgres', { timeout: 60_000 }, () => {
+  let server: PostgresServer
+  let DATABASE_URL: string
+  beforeAll(async () => {
+    server = await startPostgres()
+  })
+  beforeEach(async () => {
+    DATABASE_URL = await server.createDatabase()
+  })
+  afterAll(() => server?.[Symbol.asyncDispose]())
+
+  const startReporting = async () => {
+    const reporting = await startService('reporting', { DATABASE_URL })
+    await eventually(async () => expect((await readinessOf(reporting.url)).status).toBe('ready'))
+    return reporting
+  }
+  const run = (...statements: string[]) =>
+    server.use(DATABASE_URL, async (client) => {
+      for (const statement of statements) await client.query(statement)
+    })
+
+  async function expectFindings(settings: Record<string, string>, findings: string[]) {
+    await eventually(async () => {
+      const { of } = await doctor({ REPORTING_URL: 'http://127.0.0.1:9', ...settings }, args)
+      expect(of('postgres')).toEqual(findings.map((text) => expect.stringMatching(text)))
+    }, 20_000)
+  }
+
+  const UP = '^ok 127\\.0\\.0\\.1:\\d+/test\\d+ \\(Postgres \\d+\\) is up: '
+
+  test('a database that reporting uses is found to be up, and must be the one of DATABASE_URL', async () => {
+    await using reporting = await startReporting()
+    const REPORTING_URL = reporting.url
+    await expectFindings({ REPORTING_URL, DATABASE_URL }, [`${UP}counts up to 0$`])
+    await expectFindings({ REPORTING_URL }, ['^warn reporting uses Postgres: set DATABASE_URL here too'])
+    await expectFindings({ REPORTING_URL, DATABASE_URL: await server.createDatabase() }, [
+      `${UP}no counts yet$`,
+      `^FAIL ${reporting.url} counts into another database: `,
+    ])
+  })
+
+  test('a reporting with counts in memory is a warning if DATABASE_URL is set', async () => {
+    await using reporting = await startService('reporting')
+    await expectFindings({ REPORTING_URL: reporting.url, DATABASE_URL }, [
+      `${UP}no counts yet$`,
+      `^warn ${reporting.url} has its counts in memory, although DATABASE_URL is set: .*npm run counts -- copy`,
+    ])
+  })
+
+  test('another version of the schema is reported', async () => {
+    await (await startReporting())[Symbol.asyncDispose]()
+    for (const [version, finding] of [
+      [99, '^FAIL the schema of the counts has version 99, not \\d+: run the newer release$'],
+      [0, '^warn the schema of the counts has version 0, not \\d+: reporting upgrades it'],
+    ] as const) {
+      await run(`update reporting.schema set version = ${version}`)
+      await expectFindings({ DATABASE_URL }, [UP, finding])
+    }
+  })
+
+  test('settings that endanger the counts, or let writes wait for ever, are reported', async () => {
+    try {
+      await run(
+        'alter system set full_page_writes = off',
+        `alter system set synchronous_standby_names = 'standby'`,
+        'select pg_reload_conf()',
+      )
+      await expectFindings({ DATABASE_URL }, [
+        UP,
+        '^FAIL .* may corrupt the counts if it crashes: set fsync=on and full_page_writes=on$',
+        '^warn .* has synchronous_standby_names, but no standby is connected: start one; ',
+      ])
+    } finally {
+      await run('alter system reset all', 'select pg_reload_conf()')
+    }
+  })
+
+  test('a database that is read-only or unreachable is a failure', async () => {
+    await run('alter database postgres set default_transaction_read_only = on')
+    const readOnly = DATABASE_URL.replace(/[^/]+$/, 'postgres')
+    await expectFindings({ DATABASE_URL: readOnly }, ['^FAIL 127.0.0.1:\\d+/postgres accepts no writes: promote it, '])
+    await run('alter database postgres reset default_transaction_read_only')
+    await expectFindings({ DATABASE_URL: 'postgres://user:secret@127.0.0.1:1/counts' }, [
+      '^FAIL 127.0.0.1:1/counts is unreachable \\(.*ECONNREFUSED.*\\): start it, or fix DATABASE_URL; ',
+    ])
+  })
+})

@@ -1,0 +1,35 @@
+import { resolve } from 'node:path'
+import { serviceEntries } from '../../services.ts'
+import { startChild } from './child.ts'
+
+const UNSET = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, '']))
+
+type Report = { status: unknown; text: string; ms: number; of: (name: string) => string[] }
+
+/**
+ * Runs the doctor with only these settings. `of` returns the findings with a given name. On a loaded machine, a slow
+ * service may be reported as hung, so repeat runs that expect services to respond.
+ */
+export async function doctor(env: Record<string, string>, args: string[] = [], cwd = '.'): Promise<Report> {
+  const started = performance.now()
+  await using child = startChild(process.execPath, [resolve('scripts/doctor/main.ts'), ...args], {
+    cwd,
+    env: {
+      ...UNSET,
+      NATS_URL: '',
+      EVENTS_MAX_AGE: '',
+      CONSUL_HTTP_ADDR: '',
+      DATABASE_URL: '',
+      DATA_DIR: '/nowhere',
+      ...env,
+    },
+  })
+  const status = await child.ended
+  const ms = performance.now() - started
+  const of = (name: string) =>
+    child.lines.flatMap((line) => {
+      const [, severity, about, text] = /^(ok|warn|FAIL) +(\S+) +(.*)$/.exec(line) ?? []
+      return about === name ? [`${severity} ${text}`] : []
+    })
+  return { status, text: child.lines.join('\n'), ms, of }
+}
