@@ -118,24 +118,21 @@ describe.skipIf(!natsVersion || !hasPostgres)('an older dump of Postgres', { tim
   test.each(['run', 'are stopped'])(
     'can be restored while the reportings %s: the rest is counted again',
     async (how) => {
+      await using backup = await createTempDirectory('backup')
       await using system = await startPostgresSystem()
       const { play: edge, reporting, second, databaseUrl } = system
       await warmUp(edge.url)
       await playTimes(system, 3)
       await expectViews(reporting, 3)
-      const dump = execFileSync(postgresProgram('pg_dump'), ['--schema', 'reporting', '--dbname', databaseUrl])
+      const file = join(backup.path, 'counts.sql')
+      execFileSync(postgresProgram('pg_dump'), ['--schema', 'reporting', '--file', file, databaseUrl])
       await playTimes(system, 4)
       await expectViews(reporting, 7)
       const instances = how === 'run' ? [] : [reporting, second]
       for (const instance of instances) await instance.signal('SIGTERM')
-      execFileSync(
-        postgresProgram('psql'),
-        ['--dbname', databaseUrl, '--single-transaction', '--set', 'ON_ERROR_STOP=1'],
-        {
-          stdio: 'pipe',
-          input: `drop schema reporting cascade;\n${dump}`,
-        },
-      )
+      const drop = ['--command', 'drop schema if exists reporting cascade']
+      const strict = ['--single-transaction', '--set', 'ON_ERROR_STOP=1']
+      execFileSync(postgresProgram('psql'), [...strict, ...drop, '--file', file, databaseUrl], { stdio: 'pipe' })
       for (const instance of instances) await instance.start()
       await eventually(async () => expect((await play(edge.url, '456', 'u')).status).toBe(200))
       for (const instance of [reporting, second]) {
