@@ -67,6 +67,18 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
     }
   }
 
+  /** Closes the outbox if it is empty, or cannot be read. */
+  function inspect(file: string, outbox: OutboxFile): Orphan | undefined {
+    let orphan: Orphan | undefined
+    try {
+      const views = outbox.size()
+      if (views > 0 || outbox.predecessor()) orphan = { file, outbox, views }
+    } finally {
+      if (!orphan) outbox[Symbol.dispose]()
+    }
+    return orphan
+  }
+
   function openOrphan(file: string): Orphan[] {
     try {
       const stamp = stampOf(file)
@@ -74,9 +86,8 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
       const outbox = openUnlessInUse(file)
       reported.delete(file)
       if (!outbox) return []
-      const views = outbox.size()
-      if (views > 0 || outbox.predecessor()) return [{ file, outbox, views }]
-      outbox[Symbol.dispose]()
+      const orphan = inspect(file, outbox)
+      if (orphan) return [orphan]
       const stampNow = stampOf(file)
       if (stampNow !== undefined) empty.set(file, stampNow)
     } catch (error) {

@@ -27,6 +27,19 @@ test('while the counts are current, an event is published every second, even wit
   expect(published.slice(3)).toEqual([{ views: 8, assets: {} }])
 })
 
+test('counts that become current again send no heartbeat before their snapshot', async () => {
+  const { published, become, publishLater } = setUp(true)
+  await become(false)
+  await vi.advanceTimersByTimeAsync(5_000)
+  const publishSnapshot = publishLater()
+  await become(true)
+  await vi.advanceTimersByTimeAsync(3_000)
+  expect(published).toEqual(['snapshot', 'stopped'])
+  publishSnapshot()
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(published).toEqual(['snapshot', 'stopped', 'snapshot', { views: 7, assets: {} }])
+})
+
 test('nothing is published after following has ended', async () => {
   const { published, stop } = setUp(true)
   stop()
@@ -41,10 +54,13 @@ function setUp(initial: boolean) {
   const published: unknown[] = []
   let isCurrent = initial
   let follower: (event: LiveEvent) => void = () => undefined
+  let isDelayed = false
+  const publishSnapshot = () =>
+    follower({ event: 'snapshot', data: { views: 7, top: { assets: [], users: [] }, seconds: {} } })
   const source = whileCurrent(
     (publish) => {
       follower = publish
-      publish({ event: 'snapshot', data: { views: 7, top: { assets: [], users: [] }, seconds: {} } })
+      if (!isDelayed) publishSnapshot()
       return () => void published.push('stopped')
     },
     () => isCurrent,
@@ -56,6 +72,11 @@ function setUp(initial: boolean) {
   return {
     stop,
     published,
+    /** From now on, a follower gets no snapshot before the returned function is called. */
+    publishLater() {
+      isDelayed = true
+      return publishSnapshot
+    },
     change: () => follower({ event: 'changes', data: { views: 8, assets: { a: 8 }, users: {}, seconds: {} } }),
     async become(next: boolean) {
       isCurrent = next

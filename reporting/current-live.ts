@@ -13,8 +13,11 @@ export function whileCurrent(follow: LiveSource, isCurrent: () => boolean): Live
     let unfollow: (() => void) | undefined
     let views = 0
     let publishedAt = 0
+    /** A store may publish its snapshot only after a while. Until then, there is nothing to repeat. */
+    let hasSnapshot = false
 
     function pass(event: LiveEvent) {
+      hasSnapshot = true
       views = event.data.views
       publishedAt = performance.now()
       publish(event)
@@ -23,12 +26,13 @@ export function whileCurrent(follow: LiveSource, isCurrent: () => boolean): Live
     function stop() {
       unfollow?.()
       unfollow = undefined
+      hasSnapshot = false
     }
 
     function check() {
       if (!isCurrent()) return stop()
       unfollow ??= follow(pass)
-      if (performance.now() - publishedAt < HEARTBEAT_MS) return
+      if (!hasSnapshot || performance.now() - publishedAt < HEARTBEAT_MS) return
       pass({ event: 'changes', data: { views, assets: {}, users: {}, seconds: {} } })
     }
 

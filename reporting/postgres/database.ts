@@ -73,6 +73,8 @@ export type Usage = { busy: number; idle: number; waiting: number }
 export type Database = AsyncDisposable & {
   /** The number of hosts. */
   hosts: number
+  /** The index of the host that the next statement uses. */
+  current(): number
   /**
    * Runs statements in one transaction and one round trip, and retries serialization failures and deadlocks.
    * @param verify throws if the rows show that another server is needed
@@ -122,6 +124,7 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
 
   return {
     hosts: urls.length,
+    current: () => current,
     async run(statements, timeoutMs, verify = () => {}) {
       const ends = performance.now() + timeoutMs
       for (;;) {

@@ -70,7 +70,7 @@ describe.skipIf(!hasPostgres)('a primary with a synchronous standby', { timeout:
 
 async function openUp({ url }: PostgresPair): Promise<PostgresCountStore> {
   const urls = databaseUrl.parse(url) ?? []
-  const store = openPostgresCountStore({ urls, maxConnections: 4, log, minBatchIntervalMs: 0 })
+  const store = openPostgresCountStore({ urls, maxConnections: 4, log })
   await eventually(() => expect(store.reason()).toBeUndefined())
   return store
 }

@@ -278,7 +278,7 @@ type LiveUsers = { id: string; views: number }[]
 type Options = { onReport?: ReportObserver; onRetry?: (code: string) => void }
 
 function open(urls: string[], options: Options = {}): PostgresCountStore {
-  return openPostgresCountStore({ urls, maxConnections: 4, log, minBatchIntervalMs: 0, ...options })
+  return openPostgresCountStore({ urls, maxConnections: 4, log, ...options })
 }
 
 async function openUp(url: string, onReport?: ReportObserver): Promise<PostgresCountStore> {

@@ -46,6 +46,8 @@ export function openLink({ database, log, onPoll }: Deps): Link {
   let reason: string | undefined = 'not connected yet'
   let isLoggedDown = false
   let storeId: string | undefined
+  /** The host that accepted writes in the last poll. */
+  let primary: number | undefined
 
   async function poll(): Promise<void> {
     const take = onPoll()
@@ -54,7 +56,9 @@ export function openLink({ database, log, onPoll }: Deps): Link {
       // The schema may have changed while Postgres was down, for example by a restored backup.
       await migrate(database)
     }
+    const host = database.current()
     const [row = []] = await database.run(query, POLL_TIMEOUT_MS, fence.assertPrimary)
+    primary = host
     setUp()
     storeId = String(row[STORE_ID])
     take(toState(row), String(row[STORE_ID + 1]))
@@ -97,6 +101,8 @@ export function openLink({ database, log, onPoll }: Deps): Link {
     storeId: () => storeId,
     async run(statements, timeoutMs) {
       if (state !== 'up') throw new UnavailableError(`Postgres is down: ${reason}`)
+      // Another host may be a standby, whose counts are behind, or a former primary.
+      if (database.current() !== primary) throw new UnavailableError('Postgres is down: looking for the primary')
       return database.run(statements, timeoutMs)
     },
     async [Symbol.asyncDispose]() {

@@ -9,7 +9,7 @@ import { createDeduplicator } from '../deduplicator.ts'
 import { createKnownIds } from '../maps/known-ids.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 
-type Options = { onReport?: ReportObserver; maxProducers?: number; maxIds?: number; minBatchIntervalMs?: number }
+type Options = { onReport?: ReportObserver; maxProducers?: number; maxIds?: number }
 
 const log = createLog({ name: 'reporting', level: 'silent' })
 
@@ -23,7 +23,7 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
   afterAll(() => server?.[Symbol.asyncDispose]())
 
   async function openStore(options: Options): Promise<PostgresCountStore> {
-    const store = openPostgresCountStore({ urls: [url], maxConnections: 4, log, minBatchIntervalMs: 0, ...options })
+    const store = openPostgresCountStore({ urls: [url], maxConnections: 4, log, ...options })
     await eventually(() => {
       if (store.state() !== 'up') throw new Error(store.reason())
     })
@@ -65,23 +65,6 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
     },
     isPersistent: true,
     numRuns: 12,
-  })
-
-  test('the result of a small batch is held back, but its views are counted at once; a large one is not held back', async () => {
-    await empty()
-    await using store = await openStore({ minBatchIntervalMs: 2_000 })
-    const fields = { id: 'x', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
-    const apply = (after: number, views: number) =>
-      store.apply({ incarnation: 'log', after, through: after + 1, views: Array(views).fill(fields) })
-    await apply(0, 1)
-    const started = performance.now()
-    const applying = apply(1, 1)
-    await eventually(async () => expect(await store.views('asset', 'a')).toBe(2))
-    expect(performance.now() - started).toBeLessThan(1_900)
-    await applying
-    expect(performance.now() - started).toBeGreaterThan(1_500)
-    await apply(2, 1_000)
-    expect(performance.now() - started).toBeLessThan(3_500)
   })
 
   test('producers and ids beyond the limits are forgotten as in memory', async () => {

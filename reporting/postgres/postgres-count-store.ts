@@ -21,6 +21,8 @@ const WRITE_TIMEOUT_MS = 4_000
 const SMALL_BATCH = 1_000
 const MIN_BATCH_INTERVAL_MS = 40
 const PRUNE_INTERVAL_MS = 5_000
+/** Bounds how long a statement holds the lock that every writer takes first. */
+const MAX_PRUNED_IDS = 5_000
 
 export type PostgresCountStore = CountStore &
   AsyncDisposable & {
@@ -38,7 +40,6 @@ type Options = {
   onFailure?: (error: StatementError) => void
   onRetry?: (code: string) => void
   /** Minimum interval between the results of small batches. */
-  minBatchIntervalMs?: number
   /** Limits of the deduplication state. */
   maxProducers?: number
   maxIds?: number
@@ -48,7 +49,6 @@ type Options = {
 export function openPostgresCountStore({
   onReport = () => {},
   log,
-  minBatchIntervalMs = MIN_BATCH_INTERVAL_MS,
   maxProducers,
   maxIds,
   ...options
@@ -65,8 +65,6 @@ export function openPostgresCountStore({
     ...(maxProducers && { maxProducers }),
     ...(maxIds && { maxIds }),
   })
-
-  const pace = createPacer(minBatchIntervalMs)
 
   function take(state: State): void {
     reports.take(state)
@@ -96,7 +94,10 @@ export function openPostgresCountStore({
     }
   }
 
-  const pruning = setInterval(() => run(PRUNE, WRITE_TIMEOUT_MS).catch(() => undefined), PRUNE_INTERVAL_MS)
+  async function prune(): Promise<void> {
+    for (let ids = MAX_PRUNED_IDS; ids === MAX_PRUNED_IDS; ) ids = Number((await run(PRUNE, WRITE_TIMEOUT_MS))[0]?.[0])
+  }
+  const pruning = setInterval(() => prune().catch(() => undefined), PRUNE_INTERVAL_MS)
 
   async function position() {
     const [row = []] = await read(`select ${STATE_COLUMNS} from reporting.state`)
@@ -142,7 +143,6 @@ export function openPostgresCountStore({
       if (!applied) return undefined
       cutIfNeeded(applied.row)
       take(toState(applied.row))
-      await pace(batch.views.length)
       return applied.deduplicated
     },
     async report(report) {
@@ -159,21 +159,9 @@ export function openPostgresCountStore({
     },
     async [Symbol.asyncDispose]() {
       clearInterval(pruning)
-      await link[Symbol.asyncDispose]()
-      await database[Symbol.asyncDispose]()
+      // Closing the connections ends a poll or migration that hangs.
+      await Promise.all([link[Symbol.asyncDispose](), database[Symbol.asyncDispose]()])
     },
-  }
-}
-
-/**
- * A batch costs Postgres a millisecond however few views it has. A small one is applied at once, but its result is held
- * back, so that the next one, which queue-listener sends then, has more views.
- */
-function createPacer(intervalMs: number): (views: number) => Promise<void> {
-  let earliest = 0
-  return async (views) => {
-    if (views < SMALL_BATCH) await sleep(Math.max(0, earliest - performance.now()))
-    earliest = performance.now() + intervalMs
   }
 }
 
@@ -192,5 +180,7 @@ const PRUNE = `${ASYNCHRONOUS} select from reporting.state for update;
   delete from reporting.receipt where id in (select id from reporting.receipt
     where at < now() - interval '${RECEIPT_SECONDS} seconds' for update skip locked);
   delete from reporting.recent_second where second < extract(epoch from now()) - 600;
-  delete from reporting.known_id where key = any(array(
-    select key from reporting.known_id where generation < (select generation - 1 from reporting.state) limit 5000))`
+  with pruned as (delete from reporting.known_id where key = any(array(
+    select key from reporting.known_id where generation < (select generation - 1 from reporting.state)
+    limit ${MAX_PRUNED_IDS})) returning 1)
+  select count(*) from pruned`

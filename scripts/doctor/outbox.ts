@@ -73,10 +73,10 @@ async function isAnyUp(plays: string[]): Promise<boolean> {
   return probes.some(({ outcome }) => outcome !== 'unreachable')
 }
 
-/** The number of views in these files; 0 if one cannot be read, because its process is writing it. */
+/** The number of views in these files, without those that cannot be read, because their process is writing them. */
 async function countAll(files: string[]): Promise<number> {
-  const counts = await Promise.all(files.map(countViews)).catch(() => [])
-  return counts.reduce((sum, count) => sum + count, 0)
+  const counts = await Promise.allSettled(files.map(countViews))
+  return counts.reduce((sum, count) => sum + (count.status === 'fulfilled' ? count.value : 0), 0)
 }
 
 /** Reads a copy, because SQLite creates files next to a database even when it only reads. */

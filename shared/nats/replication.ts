@@ -41,6 +41,7 @@ export function createReplication(deps: Deps): Replication {
   const { nats, log, name, replicas, isOwner = false, isCompressed = false } = deps
   /** The creation time of the stream to which the settings were applied. */
   let settled: string | undefined
+  let applied: string | undefined
   let isChanging = false
   let retryAt = 0
   let refusal: string | undefined
@@ -62,15 +63,20 @@ export function createReplication(deps: Deps): Replication {
     version = nats.connection().info?.version ?? version
   }
 
-  async function apply(jsm: JetStreamManager, { config, created }: StreamInfo): Promise<void> {
+  /** @returns true if the server has accepted the settings */
+  async function apply(jsm: JetStreamManager, { config, created }: StreamInfo): Promise<boolean> {
     isChanging = true
     try {
       for (const difference of differences(config)) await jsm.streams.update(config.name, difference)
-      settled = created
+      // Another update at the same time may have undone this one, so the next check verifies it, once.
+      if (applied === created) settled = created
+      applied = created
       refusal = undefined
+      return true
     } catch (error) {
       retryAt = performance.now() + RETRY_MS
       if (!isTemporary(error)) refusal = toJetStreamReason(error)
+      return false
     } finally {
       isChanging = false
     }
@@ -90,7 +96,7 @@ export function createReplication(deps: Deps): Replication {
 
   function report(found: string | undefined): void {
     if (found !== undefined && found !== problem && (isOwner || !isModern())) log.error(found)
-    if (found === undefined && problem !== undefined) log.info(`${name} has the replicas that it should have`)
+    if (found === undefined && problem !== undefined) log.info(`${name} has the configured number of replicas`)
     problem = found
   }
 
@@ -112,9 +118,8 @@ export function createReplication(deps: Deps): Replication {
       readVersion()
       const isDue = isOwner && settled !== info.created && performance.now() >= retryAt
       if (!isDue) return report(diagnose(info.config))
-      await apply(jsm, info)
-      // The next check sees the new configuration.
-      if (settled !== info.created) report(diagnose(info.config))
+      // After a change, the next check sees the new configuration.
+      if (!(await apply(jsm, info))) report(diagnose(info.config))
     },
     problem: () => problem,
   }

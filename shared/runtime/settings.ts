@@ -37,8 +37,12 @@ function readFlags(args: string[]): Record<string, string> {
   return Object.fromEntries(Object.entries(values).map(([flag, value]) => [FLAGS[flag], value]))
 }
 
-/** Quotes the value, and hides credentials in URLs, also those whose password contains an unescaped `/`, `@` or `,`. */
+/**
+ * Quotes the value, and hides credentials in URLs, also those whose password contains an unescaped `/`, `@` or `,`. Any
+ * other text that mentions a password is hidden as a whole.
+ */
 function redact(text: string): string {
+  if (/passw/i.test(text)) return '"…"'
   return JSON.stringify(text.replaceAll(/(?<=:\/\/)\S+@|[^\s/,@]+@/g, '…@'))
 }
 
