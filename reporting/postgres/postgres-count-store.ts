@@ -1,7 +1,6 @@
 import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
-import { sleep } from '../../shared/runtime/sleep.ts'
 import type { CountedBy, CountStore, ReportObserver } from '../count-store.ts'
 import { createBatches, toReportAssignments } from './batches.ts'
 import { createChangeFeed } from './change-feed.ts'
@@ -18,8 +17,6 @@ import { MAX_CANDIDATES, toCut, toTopQuery } from './top.ts'
 /** play waits for a lookup for 500 ms. */
 const READ_TIMEOUT_MS = 400
 const WRITE_TIMEOUT_MS = 4_000
-const SMALL_BATCH = 1_000
-const MIN_BATCH_INTERVAL_MS = 40
 const PRUNE_INTERVAL_MS = 5_000
 /** Bounds how long a statement holds the lock that every writer takes first. */
 const MAX_PRUNED_IDS = 5_000
