@@ -66,8 +66,8 @@ async function append(url: string, views: number, toPlay: (n: number) => Pick<Ne
 
 /** What a view has besides its play. */
 function toRecord() {
-  const requestId = randomBytes(16).toString('hex')
-  const traceparent = `00-${requestId}-${requestId.slice(16)}-00`
+  const [requestId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')]
+  const traceparent = `00-${requestId}-${spanId}-00`
   return { id: randomUUID(), at: new Date().toISOString(), requestId, traceparent }
 }
 
