@@ -5,7 +5,12 @@ import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
 import { assertReachesBack } from '../shared/event-log/extent.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 import { eventually } from '../tests/harness/eventually.ts'
-import { createFakeReporting, type ForwardingTest, openForwarding } from '../tests/harness/forwarding.ts'
+import {
+  createFakeReporting,
+  type FakeReporting,
+  type ForwardingTest,
+  openForwarding,
+} from '../tests/harness/forwarding.ts'
 import { StoresDifferError } from './store-check.ts'
 
 const INTERRUPTED = 'forwarding interrupted; retrying'
@@ -119,6 +124,33 @@ test('views appended in a burst are forwarded in only a few batches', async () =
   // At most one batch per 10 ms, with a margin of 100% for the first batch and for timers that fire early.
   expect(batches.length).toBeLessThan(2 + (performance.now() - started) / 5)
   expect(batches.length).toBeLessThan(ids.length)
+})
+
+test('at the end of the log, the slower a batch is counted, the longer views are collected for the next one', async () => {
+  const reporting = delayed(createFakeReporting(), 8)
+  const batches: LogBatch[] = []
+  listen(reporting, { onForwarded: (batch) => batches.push(batch) })
+  const ids = Array.from({ length: 100 }, (_, index) => `view-${index}`)
+  const started = performance.now()
+  for (const id of ids) {
+    await append(id)
+    await sleep(5)
+  }
+  await eventually(() => expect(reporting.counted).toEqual(ids))
+  // One batch per 80 ms, with a margin of 100%.
+  expect(batches.length).toBeLessThan(2 + (performance.now() - started) / 40)
+})
+
+test('a batch that is counted very slowly delays the next one by no more than its own duration', async () => {
+  const reporting = delayed(createFakeReporting(), 200)
+  listen(reporting)
+  const started = performance.now()
+  for (const id of ['a', 'b', 'c']) {
+    await append(id)
+    await eventually(() => expect(reporting.counted).toContain(id))
+  }
+  // Ten times the duration after each batch would be 4 s.
+  expect(performance.now() - started).toBeLessThan(3_000)
 })
 
 test.each([['bad'], ['bad', 'c'], ['a', 'bad'], ['a', 'b', 'bad', 'd', 'bad', 'f', 'g']])(
@@ -398,3 +430,13 @@ describe('a log whose uncounted messages have expired', () => {
     expect(reporting.reports).not.toEqual([])
   })
 })
+
+/** Counts each batch only after `delayMs`. */
+function delayed(reporting: FakeReporting, delayMs: number): FakeReporting {
+  const { count } = reporting
+  reporting.count = async (batch, signal) => {
+    await sleep(delayMs)
+    return count(batch, signal)
+  }
+  return reporting
+}

@@ -21,6 +21,13 @@ import type { Suspension } from './suspension.ts'
  */
 const MIN_BATCH_INTERVAL_MS = 10
 
+/**
+ * At the end of the log, delivering batches takes at most a tenth of the time: Postgres needs over a millisecond for a
+ * batch, however few views it has. Bounded, so that counts lag by no more than this.
+ */
+const MIN_INTERVALS = 10
+const MAX_BATCH_INTERVAL_MS = 100
+
 /** Bounds what is kept while every batch fails. */
 const MAX_UNSETTLED = 100
 
@@ -124,16 +131,21 @@ async function* forwardBatches(deps: ForwardingDeps, signal: AbortSignal): Async
     for await (const batch of eventLog.read(position, AbortSignal.any([signal, done.signal]))) {
       const started = performance.now()
       const conflict = await deliver(deps, batch, signal)
+      const intervalMs = toIntervalMs(performance.now() - started)
       if (conflict) return yield toOutcome(conflict.batch, conflict.position, unsettled)
       unsettled.length = 0
       position = { incarnation: batch.incarnation, sequence: batch.through }
       yield 'counted'
-      const waitMs = started + MIN_BATCH_INTERVAL_MS - performance.now()
+      const waitMs = started + intervalMs - performance.now()
       if (batch.pending === 0 && waitMs > 0) await sleep(waitMs, signal)
     }
   } finally {
     done.abort()
   }
+}
+
+function toIntervalMs(deliveryMs: number): number {
+  return Math.min(Math.max(MIN_BATCH_INTERVAL_MS, MIN_INTERVALS * deliveryMs), MAX_BATCH_INTERVAL_MS)
 }
 
 type Conflict = { batch: LogBatch; position: LogPosition | undefined }

@@ -33,7 +33,7 @@ ${text(bytes / views).padStart(3)} bytes of disk per view (${text(state.bytes / 
 }
 
 /** The size of all files of a directory and its subdirectories. */
-async function sizeOf(directory: string): Promise<number> {
+export async function sizeOf(directory: string): Promise<number> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile())
   const sizes = await Promise.all(files.map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).size))

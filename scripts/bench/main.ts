@@ -4,6 +4,7 @@ import { runCommand } from '../command.ts'
 import { canFlushAlways } from '../nats-server.ts'
 import { expectAllCounted } from './counted.ts'
 import { measureDisk } from './disk.ts'
+import { measureGrowth } from './growth.ts'
 import { measureLive } from './live.ts'
 import { loadGenerator } from './load.ts'
 import { measure } from './measure.ts'
@@ -11,7 +12,7 @@ import { measureReplay } from './replay.ts'
 import { toTable } from './table.ts'
 import { startTargets } from './targets.ts'
 
-const usage = `Usage: npm run bench [-- --fsync] [-- --naive] [-- --observed] [-- --gin] [-- --plays 2] [-- --connections 1,32,128,512]
+const usage = `Usage: npm run bench [-- --fsync] [-- --naive] [-- --observed] [-- --gin] [-- --plays 2] [-- --postgres] [-- --connections 1,32,128,512]
 
 Starts the system and a bare Hono app on free ports, puts load on them in turn, and prints one table.
 Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs nats-server.
@@ -21,10 +22,14 @@ Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs n
   --observed       also measure a separate system that exports spans and is scraped every 5 s
   --gin            also measure the same pipeline in Go and gin, at most once (needs Go and Debian's packages; scripts/bench/gin)
   --plays N        also measure N play processes that share a port, 2 to 64
+  --postgres       also measure a separate system with its counts in Postgres (needs Debian's package)
   --connections N  numbers of connections, separated by commas (default: 1,32,128,512)
   --seconds N      duration of a round (default: 5)
   --rounds N       rounds per figure; the table shows their median (default: 3)
   --disk           instead, measure the bytes of disk per view for each number of connections
+  --growth         instead, measure starts of reporting with a long log, its memory, and the disk that counts take
+  --views N        views in the log of --growth (default: 10000000)
+  --users N        users in the log of --growth (default: a tenth of the views)
   --no-replay      skip the replay of a log and the memory use of counts
   --no-live        skip the cost of 1,000 subscribers to live counts
 
@@ -38,7 +43,11 @@ const options = {
   naive: { type: 'boolean', default: false },
   observed: { type: 'boolean', default: false },
   gin: { type: 'boolean', default: false },
+  postgres: { type: 'boolean', default: false },
   disk: { type: 'boolean', default: false },
+  growth: { type: 'boolean', default: false },
+  views: { type: 'string', default: '10000000' },
+  users: { type: 'string' },
   replay: { type: 'boolean', default: true },
   live: { type: 'boolean', default: true },
   plays: { type: 'string', default: '1' },
@@ -64,6 +73,12 @@ await runCommand({ name: 'npm run bench', usage, options }, async (values) => {
     for await (const line of measureDisk({ connections, seconds })) print(line)
     return
   }
+  if (values.growth) {
+    const views = toSize('views', values.views)
+    const users = values.users === undefined ? Math.ceil(views / 10) : toSize('users', values.users)
+    for await (const line of measureGrowth({ views, users })) print(line)
+    return
+  }
   print(`Load by ${loadGenerator}; nats-server ${natsVersion}${values.fsync ? ', every append flushed to disk' : ''}; \
 median of ${rounds} rounds of ${seconds} s; Node ${process.versions.node}\n`)
   {
@@ -77,6 +92,11 @@ median of ${rounds} rounds of ${seconds} s; Node ${process.versions.node}\n`)
 
 function toCount(name: string, text: string): number {
   if (!/^[1-9]\d{0,4}$/.test(text)) throw new UsageError(`--${name} is "${text}": it must be a whole number`)
+  return Number(text)
+}
+
+function toSize(name: string, text: string): number {
+  if (!/^[1-9]\d{2,8}$/.test(text)) throw new UsageError(`--${name} is "${text}": it must be a number from 100`)
   return Number(text)
 }
 

@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { postAsset } from '../../tests/harness/assets.ts'
+import type { NatsOptions } from '../../tests/harness/nats-server.ts'
 import { freePort } from '../../tests/harness/ports.ts'
+import { startPostgres } from '../../tests/harness/postgres.ts'
+import { withResources } from '../../tests/harness/resources.ts'
 import { type ServiceProcess, startCommand, startService } from '../../tests/harness/service-process.ts'
 import { type System, startSystem } from '../../tests/harness/system.ts'
 import { nodeFlagsOf, parseProcfile } from '../start/procfile.ts'
@@ -15,6 +18,9 @@ export const BARE = 'bare Hono'
 /** The row of `--observed`. */
 const OBSERVED = 'traced, scraped'
 
+/** The row of `--postgres`. */
+const POSTGRES = 'counts in Postgres'
+
 /** The rows of `--naive`, and the `NAIVE` setting of each (naive-play.ts). */
 const VARIANTS = {
   'without the cache': 'cache',
@@ -28,18 +34,19 @@ export type CountedEdges = { edges: { url: string; processes: number }[]; report
 
 export type Targets = AsyncDisposable & { all: Target[]; counted: CountedEdges[] }
 
-type Options = { fsync: boolean; naive: boolean; observed: boolean; gin: boolean; plays: number }
+type Options = { fsync: boolean; naive: boolean; observed: boolean; gin: boolean; plays: number; postgres: boolean }
 
 /** Starts all targets on free ports. */
 export async function startTargets(options: Options): Promise<Targets> {
   await using stack = new AsyncDisposableStack()
   const natsOptions = options.fsync ? { config: 'deploy/nats.conf' } : {}
-  const [system, observed, bare] = await Promise.all([
+  const [system, observed, onPostgres, bare] = await Promise.all([
     startSystem({}, natsOptions),
     options.observed ? startObserved(natsOptions) : undefined,
+    options.postgres ? startOnPostgres(natsOptions) : undefined,
     startCommand(BARE, process.execPath, ['scripts/bench/bare-hono.ts'], {}),
   ])
-  for (const started of [system, observed, bare]) stack.use(started)
+  for (const started of [system, observed, onPostgres, bare]) stack.use(started)
   const edges = [{ name: SYSTEM, url: system.play.url, processes: [system.play] }]
   if (options.plays > 1) {
     const processes = await startSharedPort(system, options.plays)
@@ -50,7 +57,11 @@ export async function startTargets(options: Options): Promise<Targets> {
     const process = stack.use(await startNaivePlay(system, strategies))
     edges.push({ name, url: process.url, processes: [process] })
   }
-  await Promise.all([seed(system), observed && seed(observed)])
+  const separate = [
+    { name: OBSERVED, system: observed },
+    { name: POSTGRES, system: onPostgres },
+  ].flatMap(({ name, system }) => (system ? { name, system } : []))
+  await Promise.all([system, ...separate.map(({ system }) => system)].map(seed))
   const all: Target[] = [
     ...edges.map(({ name, url, processes }) => ({ name, url, pids: pidsOf(system, processes) })),
     { name: BARE, url: bare.url, pids: { play: [bare.pid()] } },
@@ -61,14 +72,21 @@ export async function startTargets(options: Options): Promise<Targets> {
       reporting: system.reporting.url,
     },
   ]
-  if (observed) {
-    const { url } = observed.play
-    all.push({ name: OBSERVED, url, pids: pidsOf(observed, [observed.play]) })
-    counted.push({ edges: [{ url, processes: 1 }], reporting: observed.reporting.url })
+  for (const { name, system } of separate) {
+    const { url } = system.play
+    all.push({ name, url, pids: pidsOf(system, [system.play]) })
+    counted.push({ edges: [{ url, processes: 1 }], reporting: system.reporting.url })
   }
   if (options.gin) all.push(stack.use(await startGin(system.nats)))
   const started = stack.move()
   return { all, counted, [Symbol.asyncDispose]: () => started.disposeAsync() }
+}
+
+async function startOnPostgres(natsOptions: NatsOptions): Promise<System> {
+  await using stack = new AsyncDisposableStack()
+  const postgres = stack.use(await startPostgres())
+  const system = stack.use(await startSystem({ DATABASE_URL: await postgres.createDatabase() }, natsOptions))
+  return withResources(system, stack)
 }
 
 /** Starts plays next to a system, which share a port of their own. */
