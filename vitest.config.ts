@@ -12,6 +12,7 @@ const TIMED = [
   'console',
   'console-counting',
   'console-outages',
+  'consul',
   'count-limits',
   'count-stores',
   'counting',

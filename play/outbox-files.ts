@@ -32,7 +32,7 @@ export type OutboxFiles = {
 export function createOutboxFiles({ directory, log }: { directory: string; log: Logger }): OutboxFiles {
   /** The files that this process has open. */
   const held = new Set<string>()
-  /** The stamps of files that were empty. */
+  /** The fingerprints of files that were empty, to recognize that they have not changed. */
   const empty = new Map<string, string>()
   const reported = new Set<string>()
 

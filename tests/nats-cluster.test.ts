@@ -22,7 +22,7 @@ const log = pino({ level: 'silent' })
 
 const MAX_PLAY_MS = 1_000
 
-/** The maximum time until a service reports that the log takes no appends. The limit is 3 s on an idle machine. */
+/** The maximum time until a service reports that the log accepts no appends. The limit is 3 s on an idle machine. */
 const DETECT_MS = 5_000
 
 /** The maximum time from the election of a leader until views are counted. */

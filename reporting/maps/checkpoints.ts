@@ -30,7 +30,7 @@ export type Checkpoints = AsyncDisposable & { status(): CheckpointStatus }
 type Options = { file: Pick<CheckpointFile, 'write' | 'isReadOnly'>; state: CountState; everyMs: number; log: Logger }
 
 /**
- * Writes the state to the file from time to time, unless it is unchanged, and once more when disposed. Failed writes
+ * Writes the state to the file every `everyMs`, unless it is unchanged, and once more when disposed. Failed writes
  * are retried.
  */
 export function startCheckpoints({ file, state, everyMs, log }: Options): Checkpoints {

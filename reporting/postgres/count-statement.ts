@@ -49,7 +49,7 @@ const COUNTED = [
 ]
 
 /**
- * Adds the views of assets or users. Counts only rise, so an id is a candidate for the top list from when it passes the
+ * Adds the views of assets or users. Counts only rise, so an id becomes a candidate for the top list when it passes the
  * last id of the last cut.
  */
 function toUpserts(by: CountedBy, views: readonly Play[]): string[] {

@@ -1,7 +1,7 @@
 import { MAX_TOP } from '../../shared/contracts/view-counts.ts'
 import type { CountedBy } from '../count-store.ts'
 
-/** Beyond this number of candidates, it is time for a cut. */
+/** Above this number, the candidates are cut to the first MAX_TOP. */
 export const MAX_CANDIDATES = 2 * MAX_TOP
 
 /** Selects the ids with the most views, and their views. */

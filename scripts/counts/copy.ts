@@ -55,7 +55,7 @@ async function read(file: string): Promise<CountState> {
   return state
 }
 
-/** Prints how much is copied, from time to time. */
+/** Prints the progress of the copy, at regular intervals. */
 function createProgress(): (copied: number, total: number) => void {
   let printed = performance.now()
   return (copied, total) => {

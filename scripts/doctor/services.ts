@@ -111,8 +111,9 @@ export function* diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[]
   const running = inspected.filter(({ service, status }) => service.name === name && status)
   if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return
   const stores = new Set(running.flatMap(({ counting }) => counting?.store ?? []))
-  const isShared = stores.size === 1 || running.every(({ dependencies }) => 'postgres' in dependencies)
-  if (isShared && stores.size < 2) return
+  // Until Postgres was up for the first time, an instance does not know the id of its store.
+  const mayShare = running.every(({ counting, dependencies }) => counting?.store || 'postgres' in dependencies)
+  if (mayShare && stores.size < 2) return
   const isReporting = name === services.reporting.name
   const remedy = isReporting ? 'keep only one of them, or set DATABASE_URL for all' : 'set NATS_URL for each of them'
   yield fail(name, `its ${running.length} instances do not share their data: ${remedy}`)

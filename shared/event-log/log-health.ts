@@ -20,7 +20,7 @@ export type LogHealth = AsyncDisposable & {
   reason: () => string | undefined
   /** Runs an append, and notes its outcome. */
   observe<Result>(work: Promise<Result>): Promise<Result>
-  /** Runs a read, and notes its outcome. A read does not prove that the log takes appends. */
+  /** Runs a read, and notes its outcome. A read does not prove that the log accepts appends. */
   observeRead<Result>(work: Promise<Result>): Promise<Result>
   /** Notes a successful read. */
   noteRead(): void
@@ -68,7 +68,7 @@ export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
     }
   }
 
-  /** @returns why the stream takes no appends, or undefined if it does */
+  /** @returns why the stream accepts no appends, or undefined if it does */
   async function check(): Promise<string | undefined> {
     try {
       const jsm = await openJetStreamManager(nats, PROBE_TIMEOUT_MS)
