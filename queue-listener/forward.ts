@@ -1,14 +1,13 @@
 import { UpstreamError } from '../shared/client/service-client.ts'
 import type { LogPosition } from '../shared/contracts/position.ts'
-import { emptyBatch, splitBatch } from '../shared/event-log/batch-builder.ts'
 import { type EventLog, type LogBatch, ReadInterruptedError } from '../shared/event-log/event-log.ts'
-import { toSerialRange } from '../shared/event-log/view-events.ts'
 import { NatsDownError } from '../shared/nats/link.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { toReason } from '../shared/runtime/reason.ts'
 import { retry } from '../shared/runtime/retry.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 import { createTransitionLog, type TransitionLog } from '../shared/runtime/transition-log.ts'
+import { deliver } from './deliver.ts'
 import { reportUntilBehind } from './log-report.ts'
 import type { ReportingClient } from './reporting-client.ts'
 import { standBy } from './standby.ts'
@@ -27,9 +26,6 @@ const MIN_BATCH_INTERVAL_MS = 10
  */
 const MIN_INTERVALS = 10
 const MAX_BATCH_INTERVAL_MS = 100
-
-/** Bounds what is kept while every batch fails. */
-const MAX_UNSETTLED = 100
 
 type Deps = {
   eventLog: EventLog
@@ -146,64 +142,6 @@ async function* forwardBatches(deps: ForwardingDeps, signal: AbortSignal): Async
 
 function toIntervalMs(deliveryMs: number): number {
   return Math.min(Math.max(MIN_BATCH_INTERVAL_MS, MIN_INTERVALS * deliveryMs), MAX_BATCH_INTERVAL_MS)
-}
-
-type Conflict = { batch: LogBatch; position: LogPosition | undefined }
-
-/**
- * Sends a batch. If reporting refuses the content of a batch, bisects the batch to find the invalid messages. They
- * become dead letters, so that they do not block the messages behind them.
- */
-async function deliver(deps: ForwardingDeps, batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined> {
-  const { reporting, onForwarded, unsettled } = deps
-  const response = await reporting.count(batch, signal).catch((error) => {
-    const end = { incarnation: batch.incarnation, sequence: batch.through }
-    if (unsettled.push(end) > MAX_UNSETTLED) unsettled.shift()
-    throw error
-  })
-  if (response.outcome === 'conflict') return { batch, position: response.position }
-  if (response.outcome === 'counted') {
-    onForwarded(batch)
-    return undefined
-  }
-  const halves = splitBatch(batch) ?? [await withoutViews(deps, batch, response.reason, signal)]
-  for (const half of halves) {
-    const conflict = await deliver(deps, half, signal)
-    if (conflict) return conflict
-  }
-  return undefined
-}
-
-/**
- * Makes the only message of a refused batch a dead letter. First proves that the message is at fault: if
- * reporting refused valid batches too, every message would become a dead letter.
- */
-async function withoutViews(
-  { eventLog, reporting }: Deps,
-  batch: LogBatch,
-  reason: string,
-  signal: AbortSignal,
-): Promise<LogBatch> {
-  const [message] = batch.messages
-  const probe = await reporting.count(toProbe(batch), signal)
-  if (!message || probe.outcome !== 'conflict') throw new Error(`reporting refuses a valid batch: ${reason}`)
-  await eventLog.reject(message.sequence, reason)
-  const rejected = [...batch.rejected, ...serialsOf(message.sequence, batch.views)]
-  return { ...batch, views: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1, rejected }
-}
-
-/** The serials of the views of one message. */
-function serialsOf(sequence: number, views: LogBatch['views']): LogBatch['rejected'] {
-  const serials = views.flatMap(({ serial }) => serial ?? [])
-  const range = toSerialRange(views[0]?.producer ?? '', serials)
-  return range ? [{ ...range, sequence }] : []
-}
-
-/** Creates a valid batch that is never counted, because it does not start at reporting's position. */
-function toProbe({ incarnation, through }: LogBatch): LogBatch {
-  const view = { id: 'probe', assetId: 'probe', userId: 'probe', at: new Date(0).toISOString() }
-  const after = through + 1
-  return { ...emptyBatch({ incarnation, after, first: 0 }), through: after + 1, views: [view] }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { expectBody, type ServiceClient, type ServiceResponse } from '../shared/client/service-client.ts'
 import { type EventBatch, PositionConflict, type SerialRange } from '../shared/contracts/event-batch.ts'
-import { type LogPosition, Position, toLogPosition, toPosition } from '../shared/contracts/position.ts'
+import { fromNullablePosition, type LogPosition, Position, toPosition } from '../shared/contracts/position.ts'
 import { Problem } from '../shared/contracts/status.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
 import { startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
@@ -48,7 +48,7 @@ export function createReportingClient(
 
   async function position(signal: AbortSignal) {
     const response = await client.get('/events/position', { signal: withTimeout(signal) })
-    return fromNullable(expectBody(response, 200, Position.nullable()))
+    return fromNullablePosition(expectBody(response, 200, Position.nullable()))
   }
 
   return {
@@ -60,7 +60,7 @@ export function createReportingClient(
       const response = await client.post('/events', body, { ...RETRY, signal: withTimeout(signal) })
       // A reporting instance from the previous release rejects a report as an invalid batch.
       if (response.status === 400) return position(signal)
-      return fromNullable(expectBody(response, 200, Position.nullable()))
+      return fromNullablePosition(expectBody(response, 200, Position.nullable()))
     },
     async count({ incarnation, leaving, traces, after, through, first, views, rejected, pending }, signal) {
       const end = through + pending
@@ -81,7 +81,7 @@ export function createReportingClient(
         for (const span of spans) span.end()
       })
       if (response.status === 409) {
-        const position = fromNullable(expectBody(response, 409, PositionConflict).position)
+        const position = fromNullablePosition(expectBody(response, 409, PositionConflict).position)
         const isCounted = position?.incarnation === incarnation && position.sequence === through
         // The failed attempt on another instance counted the batch.
         if (response.isRetry && isCounted) return { outcome: 'counted' }
@@ -99,10 +99,6 @@ function toReason({ status, body }: ServiceResponse): string {
   const problem = Problem.safeParse(body).data
   const [error] = problem?.errors ?? []
   return `reporting responded ${status} ${problem?.status ?? ''}: ${error ? `${error.path} ${error.message}` : ''}`
-}
-
-function fromNullable(position: Position | null): LogPosition | undefined {
-  return position ? toLogPosition(position) : undefined
 }
 
 function toRange({ producer, from, to }: SerialRange): SerialRange {

@@ -5,7 +5,7 @@ import { AssetParams, UserParams } from '../shared/contracts/ids.ts'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { LostViews } from '../shared/contracts/lost-views.ts'
 import { Play } from '../shared/contracts/play.ts'
-import { type LogPosition, Position, toLogPosition, toPosition } from '../shared/contracts/position.ts'
+import { Position, toLogPosition, toNullablePosition, toPosition } from '../shared/contracts/position.ts'
 import { AssetNotFound, UserNotFound } from '../shared/contracts/status.ts'
 import {
   CountLookup,
@@ -118,7 +118,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         responses: { 200: Position.nullable() },
         problems: [503],
       }),
-      async (c) => c.json(toNullable(await counts.position())),
+      async (c) => c.json(toNullablePosition(await counts.position())),
     )
     .get(
       '/events/lost',
@@ -184,15 +184,11 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       async (c) => {
         const batch = c.req.valid('json')
         const { stream: incarnation, leaving, ...rest } = batch
-        if (isReport(batch)) return c.json(toNullable(await counts.report({ incarnation, ...rest })))
+        if (isReport(batch)) return c.json(toNullablePosition(await counts.report({ incarnation, ...rest })))
         const applied = await counts.apply({ incarnation, leaving: leaving && toLogPosition(leaving), ...rest })
         if (applied) return c.json(toPosition({ incarnation, sequence: batch.through }))
-        const position = toNullable(await counts.position())
+        const position = toNullablePosition(await counts.position())
         return c.json({ status: 'Position mismatch', position, requestId: c.get('requestId') }, 409)
       },
     )
-}
-
-function toNullable(position: LogPosition | undefined): Position | null {
-  return position ? toPosition(position) : null
 }

@@ -1,5 +1,7 @@
 import type { z } from 'zod'
 import type { LastSerial } from '../deduplicator.ts'
+import { DIGEST_BYTES } from '../digest.ts'
+import { createRecentSeconds } from '../recent-seconds.ts'
 import { type ByteReader, createByteReader, type ReadBytes } from './byte-reader.ts'
 import {
   CorruptCheckpointError,
@@ -12,8 +14,7 @@ import {
 } from './checkpoint-format.ts'
 import { type CountMap, createCountMap } from './count-map.ts'
 import type { CountState } from './count-state.ts'
-import { createKnownIds, KEY_BYTES } from './known-ids.ts'
-import { createRecentSeconds } from './recent-seconds.ts'
+import { createKnownIds } from './known-ids.ts'
 
 /**
  * Decodes a checkpoint of `size` bytes, and verifies its checksum.
@@ -74,8 +75,8 @@ function parseJson(text: string): unknown {
 async function readKeys(reader: ByteReader, count: number): Promise<Set<string>> {
   const keys = new Set<string>()
   for (let n = 0; n < count; n += 1) {
-    if (reader.available() < KEY_BYTES) await reader.fill(KEY_BYTES)
-    keys.add(reader.latin1(KEY_BYTES))
+    if (reader.available() < DIGEST_BYTES) await reader.fill(DIGEST_BYTES)
+    keys.add(reader.latin1(DIGEST_BYTES))
   }
   return keys
 }

@@ -3,9 +3,9 @@ import type { LostViews } from '../../shared/contracts/lost-views.ts'
 import type { LogPosition } from '../../shared/contracts/position.ts'
 import type { CountedBy } from '../count-store.ts'
 import type { DeduplicationState } from '../deduplicator.ts'
+import { createRecentSeconds, type RecentSeconds } from '../recent-seconds.ts'
 import { type CountMap, createCountMap } from './count-map.ts'
 import { createKnownIds, type RecentIds } from './known-ids.ts'
-import { createRecentSeconds, type RecentSeconds } from './recent-seconds.ts'
 
 /** Everything that changes when views are counted. A checkpoint contains all of it, except `changes`. */
 export type CountState = {

@@ -1,13 +1,10 @@
-import { hash } from 'node:crypto'
 import type { KnownIds } from '../deduplicator.ts'
+import { toEventDigest } from '../digest.ts'
 
 /** The number of most recent ids that are certainly known. */
 const KNOWN_IDS = 1_000_000
 
-/** The size of a key in bytes; each of its characters is one byte. */
-export const KEY_BYTES = 16
-
-/** The first `size` keys of a generation. */
+/** The first `size` keys of a generation. A key is a digest, each character of which is one byte. */
 export type Generation = { keys: ReadonlySet<string>; size: number }
 
 export type RecentIds = KnownIds & {
@@ -19,8 +16,7 @@ type Options = { max?: number; previous?: Set<string>; current?: Set<string> }
 
 /**
  * The last ids of events without serials, by source. Two generations hold one to two times the guaranteed number of
- * ids: dropping a whole generation costs less than evicting single ids. An id is stored as 16 bytes of the SHA-256 of its
- * UTF-16, as in Postgres, so that the keys can be copied: UTF-8 cannot tell lone surrogates apart.
+ * ids: dropping a whole generation costs less than evicting single ids.
  */
 export function createKnownIds({
   max = KNOWN_IDS,
@@ -29,8 +25,7 @@ export function createKnownIds({
 }: Options = {}): RecentIds {
   return {
     add(source, id) {
-      const text = Buffer.from(`${source.length} ${source}${id}`, 'utf16le')
-      const key = hash('sha256', text, 'buffer').toString('latin1', 0, KEY_BYTES)
+      const key = toEventDigest(source, id).toString('latin1')
       if (current.has(key) || previous.has(key)) return false
       if (current.size >= max) {
         previous = current

@@ -1,4 +1,5 @@
 import type { CountStore, LogReport } from '../count-store.ts'
+import { createDelegatingStore } from './delegating-store.ts'
 
 /**
  * A store whose counts were loaded from a checkpoint. Its first batch or report shows if they are counts of this log. If
@@ -17,22 +18,10 @@ export function createVerifiedStore(
     return store
   }
 
-  function of(report: LogReport): Promise<CountStore> {
+  function forReport(report: LogReport): Promise<CountStore> {
     verified ??= verify(report.incarnation)
     return verified
   }
 
-  return {
-    id: () => store.id(),
-    views: (by, id) => store.views(by, id),
-    lookUp: (ids) => store.lookUp(ids),
-    top: (by, limit) => store.top(by, limit),
-    size: (by) => store.size(by),
-    count: (play) => store.count(play),
-    position: () => store.position(),
-    apply: async (batch) => (await of(batch)).apply(batch),
-    report: async (report) => (await of(report)).report(report),
-    lost: () => store.lost(),
-    follow: (publish) => store.follow(publish),
-  }
+  return createDelegatingStore({ current: () => store, forReport })
 }

@@ -9,28 +9,16 @@ import { startsAt } from '../starts-at.ts'
 import { assertRoom, type Capacity, unlimited } from './capacity.ts'
 import { createCountState } from './count-state.ts'
 
+/** The synchronous part of a CountStore; see there. */
 export type ViewCounts = {
-  /** The views of an asset or user; undefined if it has none. */
   views(by: CountedBy, id: string): number | undefined
-  /** The number of assets or users with views. */
   size(by: CountedBy): number
-  /** The `limit` ids with the most views, in descending order, then by id. `limit` is at most MAX_TOP. */
   top(by: CountedBy, limit: number): ViewCount[]
-  /**
-   * Counts a view that is not in the log.
-   * @throws CountsFullError
-   */
+  /** @throws CountsFullError */
   count(play: Play): PlayCounts
-  /** The log position that the counts reflect; undefined before the first batch. */
   position(): LogPosition | undefined
-  /**
-   * Counts the views of a batch that are not duplicates and advances the position, if the batch starts at the position.
-   * Otherwise changes nothing.
-   * @returns the counted views and the gaps; undefined if the batch starts elsewhere
-   * @throws CountsFullError if its new ids exceed the capacity; nothing is changed
-   */
+  /** @throws CountsFullError if its new ids exceed the capacity; nothing is changed */
   apply(batch: CountBatch): Deduplicated | undefined
-  /** Returns the views that the log acknowledged and lost. */
   lost(): LostViews
 }
 

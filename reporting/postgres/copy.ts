@@ -6,7 +6,7 @@ import { type FrozenState, freezeState } from '../maps/frozen-state.ts'
 import { insertCounts, insertIds, insertProducers, insertRest } from './copy-statements.ts'
 import { openDatabase, type Send, StatementError } from './database.ts'
 import { migrate } from './migrate.ts'
-import { toPosition } from './state.ts'
+import { parsePosition } from './state.ts'
 
 const TIMEOUT_MS = 6 * 3_600_000
 const CHUNK_ROWS = 20_000
@@ -90,7 +90,7 @@ async function readExisting(send: Send): Promise<Existing | undefined> {
   // A copy that was reported as complete must survive a crash.
   const [[incarnation, sequence, views, assets, users] = []] = await send(`set local synchronous_commit = on;
     select incarnation, sequence, views, ${size('asset')}, ${size('user')} from reporting.state for update`)
-  const position = incarnation === null ? undefined : toPosition(String(incarnation), Number(sequence))
+  const position = incarnation === null ? undefined : parsePosition(String(incarnation), Number(sequence))
   const existing = { position, views: Number(views), assets: Number(assets), users: Number(users) }
   return position || existing.views > 0 ? existing : undefined
 }

@@ -1,7 +1,7 @@
 import { MAX_LIVE_IDS } from '../../shared/contracts/live.ts'
 import type { Play } from '../../shared/contracts/play.ts'
 import type { CountedBy } from '../count-store.ts'
-import { createRecentSeconds } from '../maps/recent-seconds.ts'
+import { createRecentSeconds } from '../recent-seconds.ts'
 import { toIdArray, toNumberArray } from './literals.ts'
 import { STATE_COLUMNS } from './state.ts'
 
@@ -106,7 +106,7 @@ function toLive(views: readonly (Play & { at: string })[]): string[] {
   ]
 }
 
-/** How often each id occurs, sorted by id, so that neighbours in the index are updated together. */
+/** Counts the occurrences of each id. Sorted by id, so that adjacent entries of the index are updated together. */
 function toCounts(ids: readonly string[]): [string, number][] {
   const counts = new Map<string, number>()
   for (const id of ids) counts.set(id, (counts.get(id) ?? 0) + 1)

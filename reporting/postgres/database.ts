@@ -1,23 +1,18 @@
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DatabaseError, Pool, type PoolClient, type QueryArrayResult } from 'pg'
+import { DatabaseError, type Pool, type PoolClient, type QueryArrayResult } from 'pg'
 import { codeOf } from '../../shared/runtime/error-code.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+import { NotSentError, openPool, READ_ONLY, useConnection } from './connections.ts'
 
-const CONNECT_TIMEOUT_MS = 1_000
-const IDLE_TIMEOUT_MS = 30_000
-const KEEP_ALIVE_MS = 5_000
 const CLOSE_TIMEOUT_MS = 500
 /** The server gives up first, so that its error arrives, and a statement whose client is gone ends. */
 const SERVER_MARGIN_MS = 50
-/** Beyond this, waiting for a connection takes longer than a caller waits. */
-const MAX_WAITING = 1_000
 const MAX_RETRY_DELAY_MS = 50
 
 /** Serialization failure and deadlock: Postgres has rolled back, and the client should retry. */
 export const RETRYABLE = ['40001', '40P01']
 const DISK_FULL = '53100'
-const READ_ONLY = '25006'
 
 /** A statement failed. `isSettled`: the server reported that nothing was changed. */
 export class StatementError extends UnavailableError {
@@ -40,21 +35,6 @@ export class StatementError extends UnavailableError {
  * synchronous standby ignores its timeout and keeps its locks: without a standby, no one could count.
  */
 export const ASYNCHRONOUS = 'set local synchronous_commit = off;'
-
-/** There was no connection, so the statement was not sent. */
-class NotSentError extends Error {
-  override name = 'NotSentError'
-  readonly code = 'ECONNECT'
-}
-
-/** The server did not respond in time. */
-class DeadlineError extends Error {
-  override name = 'DeadlineError'
-  readonly code = 'ETIMEDOUT'
-  constructor(timeoutMs: number) {
-    super(`no response within ${timeoutMs} ms`)
-  }
-}
 
 /** The server accepts no writes, for example because it is a standby. */
 export class ReadOnlyError extends Error {
@@ -114,7 +94,7 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
       if (current === index) current = (index + 1) % pools.length
     }
     try {
-      return await useFrom(pools[index], work, timeoutMs, moveOn)
+      return await useConnection(pools[index], work, timeoutMs, moveOn)
     } catch (cause) {
       const error = new StatementError(cause)
       onFailure?.(error)
@@ -146,7 +126,7 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
     async runOnOthers(query, timeoutMs) {
       const others = pools.filter((_, index) => index !== current)
       const work = (client: PoolClient) => send(client, `${limit(timeoutMs)} ${query}`)
-      const results = await Promise.allSettled(others.map((pool) => useFrom(pool, work, timeoutMs)))
+      const results = await Promise.allSettled(others.map((pool) => useConnection(pool, work, timeoutMs)))
       return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     },
     transaction: (work, timeoutMs) =>
@@ -172,77 +152,6 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
       // A server that hangs does not close its side.
       for (const socket of sockets) socket.destroy()
     },
-  }
-}
-
-function openPool(connectionString: string, max: number, sockets: Set<Socket>): Pool {
-  function openSocket(): Socket {
-    const socket = new Socket()
-    sockets.add(socket)
-    return socket.once('close', () => sockets.delete(socket))
-  }
-
-  const pool = new Pool({
-    connectionString,
-    stream: openSocket,
-    max,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    idleTimeoutMillis: IDLE_TIMEOUT_MS,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
-    application_name: 'reporting',
-  })
-  // Without a listener, the error of a lost connection would end the process. Its statement fails anyway.
-  pool.on('error', () => {})
-  pool.on('connect', (client) => client.on('error', () => {}))
-  return pool
-}
-
-/** @param moveOn called if another host should be used from now on */
-async function useFrom<Result>(
-  pool: Pool | undefined,
-  work: (client: PoolClient) => Promise<Result>,
-  timeoutMs: number,
-  moveOn = () => {},
-): Promise<Result> {
-  const { promise: deadline, reject } = Promise.withResolvers<never>()
-  deadline.catch(() => {})
-  const timer = setTimeout(() => reject(new DeadlineError(timeoutMs)), timeoutMs)
-  try {
-    const client = await connect(pool, deadline, moveOn)
-    return await release(client, Promise.race([work(client), deadline]), moveOn)
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-async function connect(pool: Pool | undefined, deadline: Promise<never>, moveOn: () => void): Promise<PoolClient> {
-  if (!pool || pool.waitingCount >= MAX_WAITING) throw new NotSentError('all connections are in use')
-  const connecting = pool.connect()
-  try {
-    return await Promise.race([connecting, deadline])
-  } catch (cause) {
-    connecting.then(
-      (late) => late.release(),
-      () => undefined,
-    )
-    const isExhausted = pool.totalCount >= pool.options.max
-    if (!isExhausted) moveOn()
-    throw new NotSentError(isExhausted ? 'all connections are in use' : 'cannot connect', { cause })
-  }
-}
-
-/** Returns the connection to the pool, or closes it if the work did not complete on it. */
-async function release<Result>(client: PoolClient, work: Promise<Result>, moveOn: () => void): Promise<Result> {
-  try {
-    const result = await work
-    client.release()
-    return result
-  } catch (error) {
-    const isUsable = error instanceof DatabaseError && error.severity === 'ERROR' && error.code !== READ_ONLY
-    client.release(!isUsable)
-    if (!isUsable) moveOn()
-    throw error
   }
 }
 

@@ -1,12 +1,12 @@
-import { hash } from 'node:crypto'
 import { z } from 'zod'
 import type { LostViews } from '../../shared/contracts/lost-views.ts'
 import type { LogPosition } from '../../shared/contracts/position.ts'
 import type { CountBatch } from '../count-store.ts'
 import { createDeduplicator, type Deduplicated, type LastSerial } from '../deduplicator.ts'
+import { toDigest, toEventDigest } from '../digest.ts'
 import { addGaps } from '../lost.ts'
 import { fromAscii, toIdArray } from './literals.ts'
-import { toPosition } from './state.ts'
+import { parsePosition } from './state.ts'
 
 /** What deduplication needs to know, as far as a batch concerns it. It is a function of the position. */
 export type Known = {
@@ -52,7 +52,7 @@ export function toKnown(batch: CountBatch, value: unknown): Known {
   for (const [name, serial, sequence, reported] of producers)
     serials.set(fromAscii(name), { serial, sequence, reported })
   const lost = toLost(lostViews, gaps)
-  const position = toPosition(incarnation, sequence)
+  const position = parsePosition(incarnation, sequence)
   return { position, isComplete, producers: count, lost, generation, knownIds, serials, generations: new Map(ids) }
 }
 
@@ -143,14 +143,9 @@ function unnumberedOf({ views }: CountBatch): string[] {
 }
 
 export function toProducerKey(producer: string): string {
-  return digest(producer)
+  return toDigest(producer).toString('base64url')
 }
 
 function toIdKey(source: string, id: string): string {
-  return digest(`${source.length} ${source}${id}`)
-}
-
-/** 16 bytes of the SHA-256. UTF-16, because UTF-8 cannot tell lone surrogates apart. */
-function digest(text: string): string {
-  return hash('sha256', Buffer.from(text, 'utf16le'), 'buffer').toString('base64url', 0, 16)
+  return toEventDigest(source, id).toString('base64url')
 }

@@ -36,7 +36,7 @@ export function toState(row: readonly unknown[]): State {
   const [version, incarnation, sequence, reports, reportIncarnation, end, oldest, ageMs] = Row.parse(row.slice(0, 8))
   return {
     version,
-    position: toPosition(incarnation, sequence),
+    position: parsePosition(incarnation, sequence),
     reports,
     report: reportIncarnation === null ? undefined : toReport(reportIncarnation, end, oldest),
     reportAgeMs: Math.max(0, ageMs ?? 0),
@@ -47,6 +47,6 @@ function toReport(incarnation: string, end: number | null, oldest: string | null
   return { incarnation: fromAscii(incarnation), end: end ?? undefined, oldest: oldest ?? undefined }
 }
 
-export function toPosition(incarnation: string | null, sequence: number | null): LogPosition | undefined {
+export function parsePosition(incarnation: string | null, sequence: number | null): LogPosition | undefined {
   return incarnation === null || sequence === null ? undefined : { incarnation: fromAscii(incarnation), sequence }
 }

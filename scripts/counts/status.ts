@@ -1,5 +1,5 @@
 import type { LogPosition } from '../../shared/contracts/position.ts'
-import { missingAfter } from '../../shared/event-log/extent.ts'
+import { type LogExtent, missingAfter } from '../../shared/event-log/extent.ts'
 import { plural } from '../doctor/finding.ts'
 import {
   CountsError,
@@ -14,10 +14,12 @@ import {
 /** Prints how far the log is counted, by which instances, and which views are lost. */
 export async function printStatus(target: Target): Promise<void> {
   const instances = await readInstances(target)
-  const rows = [...instances.map(toInstanceRow), ...(await toLogRows(target))]
   const up = instances.find(({ readiness }) => readiness)
+  // Before the position, which may pass messages that expire meanwhile.
+  const log = await readExtent(target)
+  const rows = [...instances.map(toInstanceRow), toLogRow(log)]
   if (!up) rows.push(['position', 'unknown: reporting is not reachable'])
-  else rows.push(...(await toPositionRows(up.origin, target)))
+  else rows.push(...(await toPositionRows(up.origin, log)))
   const width = Math.max(...rows.map(([name]) => name.length))
   process.stdout.write(rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join(''))
 }
@@ -29,34 +31,35 @@ function toInstanceRow({ origin, readiness }: Instance): Row {
   return ['reporting', readiness ? `${origin}: counts are ${state}, in the store ${store}` : `${origin}: unreachable`]
 }
 
-async function toLogRows(target: Target): Promise<Row[]> {
+/** @returns undefined if the log does not exist, or why it cannot be read */
+async function readExtent(target: Target): Promise<LogExtent | CountsError | undefined> {
   try {
-    const extent = (await readLog(target))?.extent
-    if (!extent) return [['log', 'does not exist yet']]
-    const { first, last } = extent
-    return [['log', first > last ? `empty; the last sequence was ${last}` : `sequences ${first} to ${last}`]]
+    return (await readLog(target))?.extent
   } catch (error) {
     if (!(error instanceof CountsError)) throw error
-    return [['log', error.message]]
+    return error
   }
 }
 
-async function toPositionRows(origin: string, target: Target): Promise<Row[]> {
+function toLogRow(log: LogExtent | CountsError | undefined): Row {
+  if (!log) return ['log', 'does not exist yet']
+  if (log instanceof CountsError) return ['log', log.message]
+  const { first, last } = log
+  return ['log', first > last ? `empty; the last sequence was ${last}` : `sequences ${first} to ${last}`]
+}
+
+async function toPositionRows(origin: string, log: LogExtent | CountsError | undefined): Promise<Row[]> {
   const position = await readPosition(origin)
   const lost = await readLostViews(origin)
   return [
     ['position', toText(position)],
-    ...(await toMissingRows(position, target)),
+    ...(log && !(log instanceof CountsError) ? toMissingRows(position, log) : []),
     ['lost', lost === undefined ? 'unknown' : plural(lost, 'view')],
   ]
 }
 
-async function toMissingRows(position: LogPosition | undefined, target: Target): Promise<Row[]> {
-  const extent = await readLog(target).then(
-    (log) => log?.extent,
-    () => undefined,
-  )
-  const missing = extent && missingAfter(position, extent)
+function toMissingRows(position: LogPosition | undefined, extent: LogExtent): Row[] {
+  const missing = missingAfter(position, extent)
   if (!missing) return []
   const { from, to } = missing
   return [['missing', `${plural(to - from + 1, 'message')}, ${from} to ${to}: see npm run counts -- accept-loss`]]

@@ -1,7 +1,7 @@
 import { request } from 'undici'
 import { PositionConflict } from '../../shared/contracts/event-batch.ts'
 import { LostViews } from '../../shared/contracts/lost-views.ts'
-import { type LogPosition, Position, toLogPosition, toPosition } from '../../shared/contracts/position.ts'
+import { fromNullablePosition, type LogPosition, Position, toPosition } from '../../shared/contracts/position.ts'
 import { Readiness } from '../../shared/contracts/readiness.ts'
 import { Problem } from '../../shared/contracts/status.ts'
 import type { LogExtent, SequenceRange } from '../../shared/event-log/extent.ts'
@@ -55,7 +55,7 @@ export async function readPosition(origin: string): Promise<LogPosition | undefi
   const { json, text } = await probe(origin, '/events/position')
   const position = Position.nullable().safeParse(json)
   if (!position.success) throw new CountsError(`reporting at ${origin} does not return a position: ${short(text)}`)
-  return position.data ? toLogPosition(position.data) : undefined
+  return fromNullablePosition(position.data)
 }
 
 /** The views that the log acknowledged and lost; undefined if reporting does not say. */

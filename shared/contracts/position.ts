@@ -27,6 +27,15 @@ export function toPosition({ incarnation, sequence }: LogPosition): Position {
   return { stream: incarnation, sequence }
 }
 
+/** Returns the position for a response, in which null stands for a missing one. */
+export function toNullablePosition(position: LogPosition | undefined): Position | null {
+  return position ? toPosition(position) : null
+}
+
+export function fromNullablePosition(position: Position | null): LogPosition | undefined {
+  return position ? toLogPosition(position) : undefined
+}
+
 export function toLogPosition({ stream, sequence }: Position): LogPosition {
   return { incarnation: stream, sequence }
 }

@@ -82,6 +82,7 @@ export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
     {
       ...batch,
       after: last.sequence,
+      leaving: undefined,
       views: views.slice(count),
       messages: messages.slice(middle),
       traces,

@@ -1,13 +1,4 @@
-import {
-  AckPolicy,
-  type Consumer,
-  type ConsumerInfo,
-  DeliverPolicy,
-  type JetStreamManager,
-  type JsMsg,
-  millis,
-  nanos,
-} from 'nats'
+import { type JsMsg, millis } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { isConsumerGone, openJetStreamManager } from '../nats/jetstream.ts'
 import { NatsDownError, type NatsLink } from '../nats/link.ts'
@@ -21,11 +12,12 @@ import { createDeadLetterIndex, type DeadLetterIndex } from './dead-letter-index
 import { createDeadLetterWriter, type DeadLetterWriter } from './dead-letters.ts'
 import { type EventLog, type LogReplicas, LogRolledBackError, ReadInterruptedError } from './event-log.ts'
 import { assertReachesBack, type LogExtent } from './extent.ts'
+import { createConsumer, findEnd } from './jetstream-consumer.ts'
 import { createJetStreamDeadLetters } from './jetstream-dead-letters.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
 import { createLogHealth } from './log-health.ts'
 import { isDeletion } from './resolution.ts'
-import { endOf, ensureStream, producerOf, STREAM, type StreamOptions, VIEWS } from './stream.ts'
+import { endOf, ensureStream, producerOf, STREAM, type StreamOptions } from './stream.ts'
 import { extentOf, readBacklog } from './stream-status.ts'
 import { type DecodedViews, decodeViews, skipped } from './view-events.ts'
 
@@ -33,7 +25,6 @@ import { type DecodedViews, decodeViews, skipped } from './view-events.ts'
 const FETCH_MESSAGES = 256
 /** Bounds how long a deleted stream goes unnoticed, because pulls from a deleted consumer get no response. */
 const FETCH_EXPIRES_MS = 2_000
-const CONSUMER_IDLE_MS = 60_000
 const CLOSE_TIMEOUT_MS = 200
 /** Assumed if the server does not announce its `max_payload`. */
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024
@@ -192,43 +183,6 @@ function toStart(after: LogPosition | undefined, extent: LogExtent): BatchStart 
   if (after?.incarnation !== incarnation) return { incarnation, after: 0, first, leaving: after }
   if (after.sequence <= last) return { incarnation, after: after.sequence, first }
   throw new LogRolledBackError(`the log ends at ${last}, before the position ${after.sequence}`)
-}
-
-/** An ephemeral consumer without acknowledgements. The server removes an idle consumer. */
-async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequence: number): Promise<Consumer> {
-  const { name } = await jsm.consumers.add(STREAM, {
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: startSequence,
-    filter_subject: VIEWS,
-    ack_policy: AckPolicy.None,
-    inactive_threshold: nanos(CONSUMER_IDLE_MS),
-    mem_storage: true,
-    num_replicas: 1,
-  })
-  return nats.connection().jetstream().consumers.get(STREAM, name)
-}
-
-type Read = { delivered: number; reached: number; readExtent: () => Promise<LogExtent> }
-
-/**
- * Returns the sequence up to which the log has no more views. Messages that are not views, such as copies of dead
- * letters, may follow the last view. Counting them as read keeps them from looking like lost views once they expire.
- */
-async function findEnd(consumer: Consumer, { delivered, reached, readExtent }: Read): Promise<number> {
-  await assertNoneLost(consumer, delivered)
-  const { last } = await readExtent()
-  // The consumer must be read last: a view that was stored after the end was read is then pending.
-  return last > reached && (await assertNoneLost(consumer, delivered)).num_pending === 0 ? last : reached
-}
-
-/**
- * Without acknowledgements, messages that the server sent to an abandoned pull are never redelivered. The next message
- * reveals the gap; if no message follows, only the server's delivery count reveals it.
- */
-async function assertNoneLost(consumer: Consumer, delivered: number): Promise<ConsumerInfo> {
-  const info = await consumer.info()
-  if (info.delivered.consumer_seq !== delivered) throw new Error('messages were lost in delivery')
-  return info
 }
 
 /** A dead letter is skipped, even if it is valid by now: its replay may be in the log. */

@@ -92,9 +92,10 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
     async *read(after, signal) {
       const isNew = after?.incarnation !== incarnation
       let read = isNew ? 0 : after.sequence
-      const { first, last } = extent()
+      const retained = extent()
+      const { first, last } = retained
       if (read > last) throw new LogRolledBackError(`the log ends at ${last}, before the position ${read}`)
-      assertReachesBack(after, extent())
+      assertReachesBack(after, retained)
       const batch = createBatchBuilder({ incarnation, after: read, first, leaving: isNew ? after : undefined })
       while (!signal.aborted) {
         for (const message of Messages.parse(selectNext.all(read, READ_MESSAGES))) {

@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest'
-import { View } from '../../shared/contracts/view.ts'
-import { useFakeClock } from '../../shared/testing/fake-clock.ts'
+import { View } from '../shared/contracts/view.ts'
+import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createRecentSeconds } from './recent-seconds.ts'
 
 const NOW = Date.parse('2026-11-20T21:00:00Z')

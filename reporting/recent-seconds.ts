@@ -1,4 +1,4 @@
-import { LIVE_SECONDS } from '../../shared/contracts/live.ts'
+import { LIVE_SECONDS } from '../shared/contracts/live.ts'
 
 /** Tolerated clock skew between machines. */
 const MAX_SKEW_SECONDS = 5

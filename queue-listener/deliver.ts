@@ -1,0 +1,77 @@
+import type { LogPosition } from '../shared/contracts/position.ts'
+import { emptyBatch, splitBatch } from '../shared/event-log/batch-builder.ts'
+import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
+import { toSerialRange } from '../shared/event-log/view-events.ts'
+import type { ReportingClient } from './reporting-client.ts'
+
+/** Bounds what is kept while every batch fails. */
+const MAX_UNSETTLED = 100
+
+type Deps = {
+  eventLog: Pick<EventLog, 'reject'>
+  reporting: Pick<ReportingClient, 'count'>
+  /** Called with each batch that reporting has counted. */
+  onForwarded: (batch: LogBatch) => void
+  /** Where the batches end whose responses were lost since the last one that was counted. */
+  unsettled: LogPosition[]
+}
+
+/** A batch that does not start at reporting's position. */
+type Conflict = { batch: LogBatch; position: LogPosition | undefined }
+
+/**
+ * Sends a batch. If reporting refuses the content of a batch, bisects the batch to find the invalid messages. They
+ * become dead letters, so that they do not block the messages behind them.
+ * @returns the first batch that reporting rejected because of its position; undefined if all is counted
+ */
+export async function deliver(deps: Deps, batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined> {
+  const { reporting, onForwarded, unsettled } = deps
+  const response = await reporting.count(batch, signal).catch((error) => {
+    const end = { incarnation: batch.incarnation, sequence: batch.through }
+    if (unsettled.push(end) > MAX_UNSETTLED) unsettled.shift()
+    throw error
+  })
+  if (response.outcome === 'conflict') return { batch, position: response.position }
+  if (response.outcome === 'counted') {
+    onForwarded(batch)
+    return undefined
+  }
+  const halves = splitBatch(batch) ?? [await withoutViews(deps, batch, response.reason, signal)]
+  for (const half of halves) {
+    const conflict = await deliver(deps, half, signal)
+    if (conflict) return conflict
+  }
+  return undefined
+}
+
+/**
+ * Makes the only message of a refused batch a dead letter. First proves that the message is at fault: if
+ * reporting refused valid batches too, every message would become a dead letter.
+ */
+async function withoutViews(
+  { eventLog, reporting }: Deps,
+  batch: LogBatch,
+  reason: string,
+  signal: AbortSignal,
+): Promise<LogBatch> {
+  const [message] = batch.messages
+  const probe = await reporting.count(toProbe(batch), signal)
+  if (!message || probe.outcome !== 'conflict') throw new Error(`reporting refuses a valid batch: ${reason}`)
+  await eventLog.reject(message.sequence, reason)
+  const rejected = [...batch.rejected, ...serialsOf(message.sequence, batch.views)]
+  return { ...batch, views: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1, rejected }
+}
+
+/** The serials of the views of one message. */
+function serialsOf(sequence: number, views: LogBatch['views']): LogBatch['rejected'] {
+  const serials = views.flatMap(({ serial }) => serial ?? [])
+  const range = toSerialRange(views[0]?.producer ?? '', serials)
+  return range ? [{ ...range, sequence }] : []
+}
+
+/** Creates a valid batch that is never counted, because it does not start at reporting's position. */
+function toProbe({ incarnation, through }: LogBatch): LogBatch {
+  const view = { id: 'probe', assetId: 'probe', userId: 'probe', at: new Date(0).toISOString() }
+  const after = through + 1
+  return { ...emptyBatch({ incarnation, after, first: 0 }), through: after + 1, views: [view] }
+}

@@ -1,0 +1,24 @@
+import type { CountStore, LogReport } from '../count-store.ts'
+
+/** The stores to call: one for messages of the log, and one for everything else. */
+type Stores = {
+  current: () => CountStore
+  forReport?: (report: LogReport) => Promise<CountStore>
+}
+
+/** A store that passes each call on to another one, which may change. */
+export function createDelegatingStore({ current, forReport = async () => current() }: Stores): CountStore {
+  return {
+    id: () => current().id(),
+    views: async (by, id) => current().views(by, id),
+    lookUp: async (ids) => current().lookUp(ids),
+    top: async (by, limit) => current().top(by, limit),
+    size: async (by) => current().size(by),
+    count: async (play) => current().count(play),
+    position: async () => current().position(),
+    apply: async (batch) => (await forReport(batch)).apply(batch),
+    report: async (report) => (await forReport(report)).report(report),
+    lost: async () => current().lost(),
+    follow: (publish) => current().follow(publish),
+  }
+}

@@ -1,0 +1,43 @@
+import { AckPolicy, type Consumer, type ConsumerInfo, DeliverPolicy, type JetStreamManager, nanos } from 'nats'
+import type { NatsLink } from '../nats/link.ts'
+import type { LogExtent } from './extent.ts'
+import { STREAM, VIEWS } from './stream.ts'
+
+const CONSUMER_IDLE_MS = 60_000
+
+/** An ephemeral consumer without acknowledgements. The server removes an idle consumer. */
+export async function createConsumer(nats: NatsLink, jsm: JetStreamManager, startSequence: number): Promise<Consumer> {
+  const { name } = await jsm.consumers.add(STREAM, {
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: startSequence,
+    filter_subject: VIEWS,
+    ack_policy: AckPolicy.None,
+    inactive_threshold: nanos(CONSUMER_IDLE_MS),
+    mem_storage: true,
+    num_replicas: 1,
+  })
+  return nats.connection().jetstream().consumers.get(STREAM, name)
+}
+
+type Read = { delivered: number; reached: number; readExtent: () => Promise<LogExtent> }
+
+/**
+ * Returns the sequence up to which the log has no more views. Messages that are not views, such as copies of dead
+ * letters, may follow the last view. Counting them as read keeps them from looking like lost views once they expire.
+ */
+export async function findEnd(consumer: Consumer, { delivered, reached, readExtent }: Read): Promise<number> {
+  await assertNoneLost(consumer, delivered)
+  const { last } = await readExtent()
+  // The consumer must be read last: a view that was stored after the end was read is then pending.
+  return last > reached && (await assertNoneLost(consumer, delivered)).num_pending === 0 ? last : reached
+}
+
+/**
+ * Without acknowledgements, messages that the server sent to an abandoned pull are never redelivered. The next message
+ * reveals the gap; if no message follows, only the server's delivery count reveals it.
+ */
+async function assertNoneLost(consumer: Consumer, delivered: number): Promise<ConsumerInfo> {
+  const info = await consumer.info()
+  if (info.delivered.consumer_seq !== delivered) throw new Error('messages were lost in delivery')
+  return info
+}
