@@ -59,7 +59,8 @@ async function withoutViews(
   if (!message || probe.outcome !== 'conflict') throw new Error(`reporting refuses a valid batch: ${reason}`)
   await eventLog.reject(message.sequence, reason)
   const rejected = [...batch.rejected, ...serialsOf(message.sequence, batch.views)]
-  return { ...batch, views: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1, rejected }
+  const skipped = [...batch.skipped, { sequence: message.sequence, ids: batch.views.map(({ id }) => id) }]
+  return { ...batch, views: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1, rejected, skipped }
 }
 
 /** The serials of the views of one message. */

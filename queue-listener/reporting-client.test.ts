@@ -14,7 +14,8 @@ const batch: LogBatch = {
   ...emptyBatch({ incarnation: 'log', after: 3, first: 1 }),
   through: 5,
   views: [view],
-  messages: [{ sequence: 4, views: 1 }],
+  messages: [{ sequence: 4, views: 1, at: '2026-11-20T21:00:00.000Z' }],
+  skipped: [],
   deadLetters: 1,
   pending: 2,
 }

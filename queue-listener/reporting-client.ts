@@ -62,17 +62,9 @@ export function createReportingClient(
       if (response.status === 400) return position(signal)
       return fromNullablePosition(expectBody(response, 200, Position.nullable()))
     },
-    async count({ incarnation, leaving, traces, after, through, first, views, rejected, pending }, signal) {
-      const end = through + pending
-      const batch: EventBatch = {
-        stream: incarnation,
-        after,
-        through,
-        views,
-        first,
-        rejected: rejected.map(toRange),
-        end,
-      }
+    async count({ incarnation, leaving, traces, rejected: ranges, deadLetters, pending, ...rest }, signal) {
+      const rejected = ranges.map(toRange)
+      const batch: EventBatch = { ...rest, stream: incarnation, rejected, end: rest.through + pending }
       if (leaving) batch.leaving = toPosition(leaving)
       const spans = traces.map((trace) => tracing.start('process video.viewed', trace, PROCESS))
       const [span = startNonRecordingSpan(), ...links] = spans
@@ -82,7 +74,7 @@ export function createReportingClient(
       })
       if (response.status === 409) {
         const position = fromNullablePosition(expectBody(response, 409, PositionConflict).position)
-        const isCounted = position?.incarnation === incarnation && position.sequence === through
+        const isCounted = position?.incarnation === incarnation && position.sequence === rest.through
         // The failed attempt on another instance counted the batch.
         if (response.isRetry && isCounted) return { outcome: 'counted' }
         return { outcome: 'conflict', position }

@@ -4,25 +4,28 @@ import type { Predecessor, View } from '../shared/contracts/view.ts'
 /** A play instance uses a new producer after each start and each outage. */
 const MAX_PRODUCERS = 100_000
 
+/** What identifies a view in the log. */
+type Numbered = Pick<View, 'id' | 'producer' | 'serial' | 'predecessor'>
+
 /** The views between two positions in the log, and what the reader knows about the log. */
-export type NumberedBatch = {
+export type NumberedBatch<Item extends Numbered = View> = {
   after: number
   through: number
-  views: View[]
+  views: Item[]
   /** The sequence of the oldest message that the log retains. */
   first?: number | undefined
   /** The serials in dead letters. */
   rejected?: SerialRange[] | undefined
 }
 
-export type Deduplicated = {
+export type Deduplicated<Item extends Numbered = View> = {
   /** The views that are not duplicates. */
-  views: View[]
+  views: Item[]
   /** Serials of views that the log acknowledged and lost. */
   gaps: SerialRange[]
 }
 
-type Deduplicate = (batch: NumberedBatch) => Deduplicated
+type Deduplicate = <Item extends Numbered>(batch: NumberedBatch<Item>) => Deduplicated<Item>
 
 /** The last serial of a producer, and the log position at which it was read. */
 export type LastSerial = {
@@ -102,7 +105,7 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
       reportGap(producer, last, serial)
       last.reported = Math.max(last.reported, serial)
     }
-    function isNew({ producer, id, serial, predecessor }: View): boolean {
+    function isNew({ producer, id, serial, predecessor }: Numbered): boolean {
       if (producer === undefined) return true
       if (serial === undefined) return knownIds.add(producer, id)
       if (!advance(producer, serial, serial)) return false

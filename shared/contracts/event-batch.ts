@@ -9,6 +9,21 @@ export const SerialRange = z.object({ producer: z.string().min(1), from: Serial,
 })
 export type SerialRange = z.infer<typeof SerialRange>
 
+/** A message that is not counted: its sequence, and the ids of its events as far as they can be read. */
+export const SkippedMessage = z.object({
+  sequence: z.int().positive(),
+  ids: z.array(View.shape.id).max(MAX_VIEWS_PER_BATCH),
+})
+export type SkippedMessage = z.infer<typeof SkippedMessage>
+
+/** A message in the log: its sequence, its number of views, and when the log stored it (RFC 3339). */
+export const LogMessage = z.object({
+  sequence: z.int().positive(),
+  views: z.int().positive(),
+  at: z.iso.datetime({ offset: true }),
+})
+export type LogMessage = z.infer<typeof LogMessage>
+
 /**
  * `POST /events`: the views in the log between the sequences `after` (exclusive) and `through` (inclusive). A body
  * without views whose `through` equals `after` is a report: it only reports the end of the log.
@@ -33,6 +48,14 @@ export const EventBatch = z
       .max(MAX_VIEWS_PER_BATCH)
       .optional()
       .meta({ description: 'Serials in dead letters: their views are not counted, but they are not lost' }),
+    skipped: z
+      .array(SkippedMessage)
+      .max(MAX_VIEWS_PER_BATCH)
+      .optional()
+      .meta({ description: 'The dead letters in the range, also those that were replayed or deleted' }),
+    messages: z.array(LogMessage).max(MAX_VIEWS_PER_BATCH).optional().meta({
+      description: 'The messages that the views came from, in order; absent from a queue-listener of a previous release',
+    }),
     end: z.int().nonnegative().optional().meta({ description: 'Sequence of the last message in the log' }),
     oldest: z.iso
       .datetime({ offset: true })
@@ -42,6 +65,10 @@ export const EventBatch = z
   .refine((batch) => batch.through > batch.after || isReport(batch), {
     path: ['through'],
     error: 'must be greater than after',
+  })
+  .refine(({ messages, views }) => !messages || sumOf(messages) === views.length, {
+    path: ['messages'],
+    error: 'must have as many views as the batch',
   })
   .meta({
     id: 'EventBatch',
@@ -57,6 +84,10 @@ export const EventBatch = z
     ],
   })
 export type EventBatch = z.infer<typeof EventBatch>
+
+function sumOf(messages: readonly LogMessage[]): number {
+  return messages.reduce((sum, { views }) => sum + views, 0)
+}
 
 type Range = { after: number; through: number; views: readonly View[]; end?: number | undefined }
 

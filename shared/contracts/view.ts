@@ -34,6 +34,9 @@ export const View = z
     predecessor: Predecessor.optional().meta({
       description: 'An earlier producer of the same program, and its last acknowledged serial',
     }),
+    keyed: z.literal(true).optional().meta({
+      description: 'True if the id is derived from an idempotency key: other events with this id are retries',
+    }),
   })
   .meta({ id: 'View' })
 export type View = z.infer<typeof View>

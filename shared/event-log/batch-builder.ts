@@ -5,8 +5,11 @@ import type { DecodedViews } from './view-events.ts'
 /** Maximum size of a batch's messages. The JSON of a batch is never larger than its messages. */
 const MAX_BATCH_BYTES = 3 * 1024 * 1024
 
-/** Maximum number of dead letters in a batch, and maximum number of serial ranges in `rejected`. */
+/** Maximum number of skipped messages in a batch. */
 const MAX_SKIPPED = 1_000
+
+/** A message: its sequence, its size in bytes, and when the log stored it (RFC 3339). */
+type Received = { sequence: number; size: number; storedAt: string }
 
 /** Where a batch starts. */
 export type BatchStart = Pick<LogBatch, 'incarnation' | 'after' | 'first' | 'leaving'>
@@ -26,13 +29,14 @@ export function createBatchBuilder(start: BatchStart) {
       isEmpty() ||
       (bytes + size <= MAX_BATCH_BYTES &&
         batch.views.length + count <= MAX_VIEWS_PER_BATCH &&
-        Math.max(batch.deadLetters, batch.rejected.length) < MAX_SKIPPED),
-    add(sequence: number, size: number, { views, traces, isDeadLetter, rejected }: DecodedViews) {
+        batch.skipped.length < MAX_SKIPPED),
+    add({ sequence, size, storedAt }: Received, { views, traces, isDeadLetter, rejected, skippedIds }: DecodedViews) {
       batch.through = sequence
       bytes += size
       if (isDeadLetter) batch.deadLetters += 1
       if (rejected) batch.rejected.push({ ...rejected, sequence })
-      if (views.length > 0) batch.messages.push({ sequence, views: views.length })
+      if (skippedIds) batch.skipped.push({ sequence, ids: skippedIds })
+      if (views.length > 0) batch.messages.push({ sequence, views: views.length, at: storedAt })
       // Not push(...): a message may have more views than a call may have arguments.
       for (const view of views) batch.views.push(view)
       for (const trace of traces) batch.traces.push(trace)
@@ -55,7 +59,8 @@ export function createBatchBuilder(start: BatchStart) {
 /** A batch without messages. */
 export function emptyBatch(start: BatchStart): LogBatch {
   const { after } = start
-  return { ...start, through: after, views: [], traces: [], messages: [], deadLetters: 0, rejected: [], pending: 0 }
+  const nothing = { views: [], traces: [], messages: [], skipped: [], deadLetters: 0, rejected: [], pending: 0 }
+  return { ...start, through: after, ...nothing }
 }
 
 /** Splits a batch in two at a message boundary, as evenly as possible. Returns undefined for a batch of one message. */
@@ -68,6 +73,7 @@ export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
   const traces: LogBatch['traces'] = []
   const isInFirst = ({ sequence }: { sequence: number }) => sequence <= last.sequence
   const rejected = batch.rejected.filter(isInFirst)
+  const skipped = batch.skipped.filter(isInFirst)
   return [
     {
       ...batch,
@@ -77,6 +83,7 @@ export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
       traces,
       deadLetters: 0,
       rejected,
+      skipped,
       pending: batch.pending + messages.length - middle,
     },
     {
@@ -87,6 +94,7 @@ export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
       messages: messages.slice(middle),
       traces,
       rejected: batch.rejected.slice(rejected.length),
+      skipped: batch.skipped.slice(skipped.length),
     },
   ]
 }

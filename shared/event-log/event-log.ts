@@ -1,5 +1,5 @@
 import type { DeadLetter, DeadLetterPage } from '../contracts/dead-letter.ts'
-import type { SerialRange } from '../contracts/event-batch.ts'
+import type { LogMessage, SerialRange, SkippedMessage } from '../contracts/event-batch.ts'
 import type { LogPosition } from '../contracts/position.ts'
 import type { DependencyState } from '../contracts/readiness.ts'
 import type { View } from '../contracts/view.ts'
@@ -23,8 +23,10 @@ export type LogBatch = {
   views: View[]
   /** The trace contexts of those views whose traces are recorded. */
   traces: TraceContext[]
-  /** The messages that the views came from, in order, with the number of views of each. */
-  messages: { sequence: number; views: number }[]
+  /** The messages that the views came from, in order. */
+  messages: LogMessage[]
+  /** The dead letters in the range, also those that were replayed or deleted. */
+  skipped: SkippedMessage[]
   /** Number of unresolved dead letters in the range. They are skipped. */
   deadLetters: number
   /** The serials in skipped messages, as far as they can be read. */

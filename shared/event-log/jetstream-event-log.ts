@@ -128,7 +128,7 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
               yield batch.take(message.info.pending + 1)
             }
             advance(message.seq)
-            batch.add(message.seq, message.data.length, decoded)
+            batch.add({ sequence: message.seq, size: message.data.length, storedAt: storedAt(message) }, decoded)
             pending = message.info.pending
             const isLastReceived = messages.getPending() <= 1
             if (pending === 0 && isLastReceived) {
@@ -189,7 +189,8 @@ function toStart(after: LogPosition | undefined, extent: LogExtent): BatchStart 
 function decode(message: JsMsg, index: DeadLetterIndex, deadLetters: DeadLetterWriter): DecodedViews {
   const { seq: sequence, subject, data } = message
   const producer = producerOf(subject)
-  if (index.resolutionOf(sequence) || isDeletion(message)) return skipped(data, producer)
+  if (isDeletion(message)) return { views: [], traces: [] }
+  if (index.resolutionOf(sequence)) return skipped(data, producer)
   if (index.copyOf(sequence) !== undefined) return { ...skipped(data, producer), isDeadLetter: true }
   try {
     return decodeViews(data, storedAt(message), producer)

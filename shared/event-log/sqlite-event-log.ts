@@ -101,8 +101,9 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
         for (const message of Messages.parse(selectNext.all(read, READ_MESSAGES))) {
           const decoded = decode(message)
           if (!batch.hasRoom(message.data.length, decoded.views.length)) yield batch.take(lastSequence() - read)
-          batch.add(message.sequence, message.data.length, decoded)
-          read = message.sequence
+          const { sequence, stored_at: storedAt } = message
+          batch.add({ sequence, size: message.data.length, storedAt }, decoded)
+          read = sequence
         }
         if (read < lastSequence()) continue
         if (!batch.isEmpty()) yield batch.take(0)

@@ -34,17 +34,19 @@ export const ViewEvent = z.looseObject({
   predecessorserial: SerialText.optional().meta({
     description: 'The last serial of the predecessor that the log acknowledged',
   }),
+  keyed: View.shape.keyed,
   data: Play,
 })
 export type ViewEvent = z.infer<typeof ViewEvent>
 
 const NumberedEvent = z.looseObject({ source: z.string(), serial: SerialText })
+const IdentifiedEvent = z.looseObject({ id: View.shape.id })
 const ViewEvents = z.array(ViewEvent).min(1).max(MAX_VIEWS_PER_BATCH)
 
 /** Encodes views as a CloudEvents batch in JSON. Deterministic. */
 export function encodeViews(views: readonly NewView[], source: string): string {
   return JSON.stringify(
-    views.map(({ id, assetId, userId, at, requestId, serial, predecessor, traceparent, tracestate }) => ({
+    views.map(({ id, assetId, userId, at, requestId, serial, predecessor, keyed, traceparent, tracestate }) => ({
       specversion: '1.0',
       id,
       source,
@@ -54,6 +56,7 @@ export function encodeViews(views: readonly NewView[], source: string): string {
       serial: serial?.toString(),
       predecessor: predecessor?.producer,
       predecessorserial: predecessor?.serial.toString(),
+      keyed,
       requestid: requestId,
       traceparent,
       tracestate,
@@ -69,6 +72,8 @@ export type DecodedViews = {
   isDeadLetter?: boolean
   /** The serials in a message whose views are not counted; undefined if there are none. */
   rejected?: SerialRange | undefined
+  /** The ids of the events in such a message, as far as they can be read. */
+  skippedIds?: string[]
 }
 
 /** Strict: a replacement character would be a different id, and three times as long as an invalid byte. */
@@ -76,7 +81,8 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /**
  * Decodes a message: a CloudEvents batch, or a single event.
- * @param storedAt the default `time` of events (RFC 3339)
+ * @param storedAt when the log stored the message (RFC 3339): the default `time` of its events, and the latest one,
+ *   because the clock of a producer may be ahead
  * @param producer the producer to whose subject the message was appended; by default, the one in each `source`
  * @throws Error with a message that explains what is invalid
  */
@@ -113,6 +119,7 @@ export function parseEvents(data: Uint8Array): unknown[] {
 
 /** Converts the events of one message to views. */
 function createViewReader(storedAt: string, appendedBy: string | undefined) {
+  const storedMs = Date.parse(storedAt)
   /** Usually, all events of a message have the same source. */
   let verified: { source: string; producer: string } | undefined
 
@@ -127,10 +134,13 @@ function createViewReader(storedAt: string, appendedBy: string | undefined) {
 
   return function toView(event: ViewEvent): View {
     const { id, source, serial } = event
-    const at = event.time ?? storedAt
+    const at = event.time === undefined || Date.parse(event.time) > storedMs ? storedAt : event.time
     const { assetId, userId } = event.data
-    if (serial === undefined) return { id, assetId, userId, at, producer: source }
-    const view: View = { id, assetId, userId, at, producer: producerOf(source), serial: Number(serial) }
+    const view: View = { id, assetId, userId, at, producer: source }
+    if (event.keyed) view.keyed = true
+    if (serial === undefined) return view
+    view.producer = producerOf(source)
+    view.serial = Number(serial)
     if (event.predecessor !== undefined && event.predecessorserial !== undefined) {
       view.predecessor = { producer: event.predecessor, serial: Number(event.predecessorserial) }
     }
@@ -144,7 +154,17 @@ function isSourceOf(source: string, producer: string): boolean {
 
 /** The result for a message that is skipped because it is invalid, or was refused, replayed or deleted. */
 export function skipped(data: Uint8Array, producer?: string): DecodedViews {
-  return { views: [], traces: [], rejected: serialsIn(data, producer) }
+  return { views: [], traces: [], rejected: serialsIn(data, producer), skippedIds: idsIn(data) }
+}
+
+/** The ids of the events in a message that may be invalid. */
+function idsIn(data: Uint8Array): string[] {
+  try {
+    const events = parseEvents(data).slice(0, MAX_VIEWS_PER_BATCH)
+    return events.flatMap((event) => IdentifiedEvent.safeParse(event).data?.id ?? [])
+  } catch {
+    return []
+  }
 }
 
 /** The serials in a message that may be invalid; undefined if they cannot be read. Stops at the first invalid event. */

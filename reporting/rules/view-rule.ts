@@ -1,0 +1,22 @@
+/** A view, as the rules see it. `at` is in milliseconds since 1970. */
+export type RuleEvent = { id: string; assetId: string; userId: string; at: number }
+
+/**
+ * A rule that decides which views qualify. Its verdict is a pure function of the event and of earlier ones, so that a
+ * replay of the log gives the same verdicts.
+ */
+export type ViewRule = {
+  /** The `reason` of the views that it does not qualify. */
+  name: string
+  /** Events with the same key concern each other. */
+  keyOf(event: RuleEvent): string
+  /** How long an event concerns later ones, in milliseconds of the log's clock. */
+  windowMs: number
+  /** Maximum number of earlier events to keep by key. */
+  keeps: number
+  /**
+   * Returns the earlier event because of which the event does not qualify; undefined if it qualifies.
+   * @param earlier the last events with the same key, in log order, whether they qualify or not
+   */
+  judge(earlier: readonly RuleEvent[], event: RuleEvent): RuleEvent | undefined
+}

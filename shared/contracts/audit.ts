@@ -1,0 +1,38 @@
+import { z } from 'zod'
+import { Position } from './position.ts'
+
+const views = z.int().nonnegative()
+
+/**
+ * Accounts for every view, in one snapshot:
+ * `views = qualified + pending + the sum of notQualified + direct`.
+ */
+export const Audit = z
+  .object({
+    views: views.meta({ description: 'Every play that was answered 200, once' }),
+    qualified: views.meta({ description: 'Views that pass the view rules' }),
+    pending: views.meta({ description: 'Views that no rule has judged, because a release without rules counted them' }),
+    notQualified: z.record(z.string(), views).meta({ description: 'Views that are not qualified, by reason' }),
+    direct: views.meta({ description: 'Views that were counted by a request and are not in the log' }),
+    retried: views.meta({ description: 'Events that repeat the id of a view, from an idempotent retry. Not views' }),
+    rejected: views.meta({ description: 'Events in dead letters, and events that reuse an idempotency key. Not views' }),
+    position: Position.nullable().meta({ description: 'The log position that the numbers reflect' }),
+    waiting: views.nullable().meta({ description: 'Messages in the log that are not counted yet; null if unknown' }),
+  })
+  .meta({
+    id: 'Audit',
+    examples: [
+      {
+        views: 10,
+        qualified: 7,
+        pending: 0,
+        notQualified: { repeat: 2 },
+        direct: 1,
+        retried: 1,
+        rejected: 0,
+        position: { stream: '2026-11-20T21:00:00.123456789Z', sequence: 42 },
+        waiting: 0,
+      },
+    ],
+  })
+export type Audit = z.infer<typeof Audit>
