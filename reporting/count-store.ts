@@ -1,9 +1,19 @@
+import type { Audit } from '../shared/contracts/audit.ts'
+import type { SkippedMessage } from '../shared/contracts/event-batch.ts'
 import type { LostViews } from '../shared/contracts/lost-views.ts'
 import type { Play } from '../shared/contracts/play.ts'
 import type { LogPosition } from '../shared/contracts/position.ts'
-import type { CountLookup, LookedUpCounts, PlayCounts, ViewCount } from '../shared/contracts/view-counts.ts'
+import type {
+  CountLookup,
+  Counts,
+  LookedUpCounts,
+  PlayCounts,
+  RankedBy,
+  TopEntry,
+} from '../shared/contracts/view-counts.ts'
+import type { ViewExplanation } from '../shared/contracts/view-explanation.ts'
 import type { LiveSource } from '../shared/live/live-feed.ts'
-import type { Deduplicated, NumberedBatch } from './deduplicator.ts'
+import type { EngineBatch, Verdicts } from './engine.ts'
 
 export type CountedBy = 'asset' | 'user'
 
@@ -17,8 +27,10 @@ export type LogReport = {
 }
 
 /** The views in the log between the sequences `after` (exclusive) and `through` (inclusive). */
-export type CountBatch = NumberedBatch &
+export type CountBatch = EngineBatch &
   LogReport & {
+    /** The dead letters in the range. */
+    skipped?: SkippedMessage[] | undefined
     /** The current position, if the batch starts a new incarnation of the log. */
     leaving?: LogPosition | undefined
   }
@@ -35,12 +47,12 @@ export type ReportObserver = (report: LogReport, position: LogPosition | undefin
 export type CountStore = {
   /** Identifies the counts: instances that share them have the same id. Undefined while it is unknown. */
   id(): string | undefined
-  /** The views of an asset or user; undefined if it has none. */
-  views(by: CountedBy, id: string): Promise<number | undefined>
-  /** The counts of all given ids; 0 for those without views. */
+  /** The counts of an asset or user, in one snapshot; undefined if it has no views. */
+  counts(by: CountedBy, id: string): Promise<Counts | undefined>
+  /** The counts of all given ids, in one snapshot; 0 for those without views. */
   lookUp(ids: CountLookup): Promise<LookedUpCounts>
-  /** The `limit` ids with the most views, in descending order, then by id. `limit` is at most MAX_TOP. */
-  top(by: CountedBy, limit: number): Promise<ViewCount[]>
+  /** The `limit` ids with the highest numbers, in descending order, then by id. `limit` is at most MAX_TOP. */
+  top(by: CountedBy, of: RankedBy, limit: number): Promise<TopEntry[]>
   /** The number of assets or users with views. */
   size(by: CountedBy): Promise<number>
   /**
@@ -53,14 +65,20 @@ export type CountStore = {
   /**
    * Counts the views of a batch that are not duplicates and advances the position, if the batch starts at the position.
    * Otherwise changes nothing.
-   * @returns the counted views and the gaps; undefined if the batch starts elsewhere
+   * @returns what was counted, and the gaps; undefined if the batch starts elsewhere
    * @throws UnavailableError if there is no room for its new ids; nothing is changed
    */
-  apply(batch: CountBatch): Promise<Deduplicated | undefined>
+  apply(batch: CountBatch): Promise<Verdicts | undefined>
   /** Takes a report without a batch, and returns the position. */
   report(report: LogReport): Promise<LogPosition | undefined>
   /** The views that the log acknowledged and lost. */
   lost(): Promise<LostViews>
+  /** What became of the event with this id, and why; undefined if its verdict is not kept. */
+  explain(id: string): Promise<ViewExplanation | undefined>
+  /** When the log stored the oldest view whose verdict is kept; undefined if there is none. */
+  knownSince(): Promise<Date | undefined>
+  /** Accounts for every view, in one snapshot. */
+  audit(): Promise<Omit<Audit, 'waiting'>>
   /** Publishes a snapshot of the counts and then their changes, to one subscriber at a time. */
   follow: LiveSource
 }

@@ -8,10 +8,11 @@ import type { RuleEvent } from './rules/view-rule.ts'
 const KEY_MAX_AGE_MS = 24 * 3_600_000
 
 /** A view in the log. `clock` is the latest time at which the log stored a message so far, `at` that of the play. */
-export type LoggedView = RuleEvent & Pick<View, 'producer' | 'serial' | 'predecessor' | 'keyed'> & {
-  sequence: number
-  clock: number
-}
+export type LoggedView = RuleEvent &
+  Pick<View, 'producer' | 'serial' | 'predecessor' | 'keyed'> & {
+    sequence: number
+    clock: number
+  }
 
 export type JudgedView = LoggedView & Judgement
 

@@ -12,9 +12,9 @@ const batch = { incarnation: 'log', after: 0, through: 1, views: [view] }
 const calls: [string, (store: CountStore) => Promise<unknown>][] = [
   ['apply', (store) => store.apply(batch)],
   ['count', (store) => store.count(play)],
-  ['views', (store) => store.views('asset', 'a')],
+  ['counts', (store) => store.counts('asset', 'a')],
   ['lookUp', (store) => store.lookUp({ assets: ['a'], users: [] })],
-  ['top', (store) => store.top('user', 1)],
+  ['top', (store) => store.top('user', 'views', 1)],
   ['size', (store) => store.size('user')],
   ['position', (store) => store.position()],
   ['report', (store) => store.report(report)],

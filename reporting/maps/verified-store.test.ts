@@ -7,7 +7,7 @@ const view = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
 test('the loaded counts remain if the first batch continues their log', async () => {
   const { store, found } = await setUp()
   expect(await store.apply({ incarnation: 'log', after: 1, through: 2, views: [view] })).toBeDefined()
-  expect(await store.views('asset', 'a')).toBe(2)
+  expect((await store.counts('asset', 'a'))?.views).toBe(2)
   expect(await store.report({ incarnation: 'recreated' })).toEqual({ incarnation: 'log', sequence: 2 })
   expect(found).toEqual([])
 })
@@ -21,7 +21,7 @@ test('the loaded counts are replaced once if the first batch or report is of ano
     undefined,
   ])
   expect(await store.apply(batch)).toBeDefined()
-  expect(await store.views('asset', 'a')).toBe(1)
+  expect((await store.counts('asset', 'a'))?.views).toBe(1)
   expect(found).toEqual(['other'])
 })
 

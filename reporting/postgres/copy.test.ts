@@ -122,8 +122,8 @@ async function contentOf(counts: CountStore) {
   return {
     position: await counts.position(),
     lost: await counts.lost(),
-    users: await counts.top('user', 1_000),
-    assets: await counts.top('asset', 1_000),
+    users: await counts.top('user', 'views', 1_000),
+    assets: await counts.top('asset', 'views', 1_000),
     sizes: [await counts.size('user'), await counts.size('asset')],
   }
 }

@@ -5,8 +5,7 @@ import { eventually } from '../../tests/harness/eventually.ts'
 import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/harness/postgres.ts'
 import { describeCountStore, type Opened } from '../count-store.test-suite.ts'
 import type { ReportObserver } from '../count-store.ts'
-import { createDeduplicator } from '../deduplicator.ts'
-import { createKnownIds } from '../maps/known-ids.ts'
+import { createReference } from '../engine.test-suite.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 
 type Options = { onReport?: ReportObserver; maxProducers?: number; maxIds?: number }
@@ -78,10 +77,7 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
       fc.asyncProperty(fc.array(step, { minLength: 30, maxLength: 60 }), async (steps) => {
         await empty()
         await using store = await openStore({ maxProducers: 4, maxIds: 5 })
-        const reference = createDeduplicator(
-          { isComplete: true, producers: new Map(), knownIds: createKnownIds({ max: 5 }) },
-          4,
-        )
+        const reference = createReference({ maxProducers: 4, maxIds: 5 })
         for (const [after, { producer, serial, ids }] of steps.entries()) {
           const fields = { assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
           const unnumbered = ids.map((id) => ({ ...fields, id, producer: '/source' }))

@@ -15,7 +15,9 @@ export const Audit = z
     notQualified: z.record(z.string(), views).meta({ description: 'Views that are not qualified, by reason' }),
     direct: views.meta({ description: 'Views that were counted by a request and are not in the log' }),
     retried: views.meta({ description: 'Events that repeat the id of a view, from an idempotent retry. Not views' }),
-    rejected: views.meta({ description: 'Events in dead letters, and events that reuse an idempotency key. Not views' }),
+    rejected: views.meta({
+      description: 'Events in dead letters, and events that reuse an idempotency key. Not views',
+    }),
     position: Position.nullable().meta({ description: 'The log position that the numbers reflect' }),
     waiting: views.nullable().meta({ description: 'Messages in the log that are not counted yet; null if unknown' }),
   })

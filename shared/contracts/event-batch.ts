@@ -54,7 +54,8 @@ export const EventBatch = z
       .optional()
       .meta({ description: 'The dead letters in the range, also those that were replayed or deleted' }),
     messages: z.array(LogMessage).max(MAX_VIEWS_PER_BATCH).optional().meta({
-      description: 'The messages that the views came from, in order; absent from a queue-listener of a previous release',
+      description:
+        'The messages that the views came from, in order; absent from a queue-listener of a previous release',
     }),
     end: z.int().nonnegative().optional().meta({ description: 'Sequence of the last message in the log' }),
     oldest: z.iso

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ViewCount } from './view-counts.ts'
+import { Counts, ViewCount } from './view-counts.ts'
 
 /** The length of the views-per-second window. */
 export const LIVE_SECONDS = 300
@@ -14,24 +14,37 @@ const seconds = z
   .record(z.string().regex(/^\d+$/), views)
   .meta({ description: 'Views by Unix time in seconds; seconds without views are absent' })
 
+/** An asset or user with its counts. A previous release sends only the views. */
+const LiveEntry = ViewCount.extend(Counts.omit({ views: true }).partial().shape)
+export type LiveEntry = z.infer<typeof LiveEntry>
+
 const snapshotExample = {
   views: 3,
+  qualified: 2,
   top: {
     assets: [
-      { id: '456', views: 2 },
-      { id: '123', views: 1 },
+      { id: '456', views: 2, qualified: 1, viewers: 1 },
+      { id: '123', views: 1, qualified: 1, viewers: 1 },
     ],
-    users: [{ id: '8', views: 3 }],
+    users: [{ id: '8', views: 3, qualified: 2 }],
   },
   seconds: { '1795244400': 1, '1795244402': 2 },
 }
-const changesExample = { views: 4, assets: { '123': 2 }, users: { '9': 1 }, seconds: { '1795244402': 3 } }
+const changesExample = {
+  views: 4,
+  assets: { '123': 2 },
+  users: { '9': 1 },
+  seconds: { '1795244402': 3 },
+  qualified: { total: 3, assets: { '123': 2 }, users: { '9': 1 } },
+  viewers: { '123': 2 },
+}
 
-/** `event: snapshot`: the total, the top assets and users, and the views of the last 300 seconds. */
+/** `event: snapshot`: the totals, the top assets and users, and the views of the last 300 seconds. */
 export const LiveSnapshot = z
   .object({
     views,
-    top: z.object({ assets: z.array(ViewCount).max(LIVE_TOP), users: z.array(ViewCount).max(LIVE_TOP) }),
+    qualified: views.optional(),
+    top: z.object({ assets: z.array(LiveEntry).max(LIVE_TOP), users: z.array(LiveEntry).max(LIVE_TOP) }),
     seconds,
   })
   .meta({ examples: [snapshotExample] })
@@ -42,7 +55,14 @@ export type LiveSnapshot = z.infer<typeof LiveSnapshot>
  * only rise, so every id in the new top list is in the previous list or in this event.
  */
 export const LiveChanges = z
-  .object({ views, assets: countById, users: countById, seconds })
+  .object({
+    views,
+    assets: countById,
+    users: countById,
+    seconds,
+    qualified: z.object({ total: views, assets: countById, users: countById }).optional(),
+    viewers: countById.optional().meta({ description: 'The distinct users of the assets' }),
+  })
   .meta({ examples: [changesExample] })
 export type LiveChanges = z.infer<typeof LiveChanges>
 

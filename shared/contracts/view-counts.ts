@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { LookupBehind } from './counting.ts'
 import { AssetId, UserId } from './ids.ts'
+import { View } from './view.ts'
 
 const views = z.int().nonnegative()
 
@@ -15,6 +16,29 @@ export const ViewCount = z
   .meta({ id: 'ViewCount', examples: [{ id: '8', views: 2 }] })
 export type ViewCount = z.infer<typeof ViewCount>
 
+/**
+ * The counts of one asset or one user. `qualified`: the views that pass the view rules. `viewers`: the distinct users of
+ * an asset; users have no viewers.
+ */
+export const Counts = z.object({ views, qualified: views, viewers: views.optional() })
+export type Counts = z.infer<typeof Counts>
+
+/** The counts of an asset. */
+export const AssetCounts = z
+  .object({ id: z.string(), views, qualified: views, viewers: views })
+  .meta({ id: 'AssetCounts', examples: [{ id: '456', views: 3, qualified: 2, viewers: 1 }] })
+export type AssetCounts = z.infer<typeof AssetCounts>
+
+/** The counts of a user. */
+export const UserCounts = z
+  .object({ id: z.string(), views, qualified: views })
+  .meta({ id: 'UserCounts', examples: [{ id: '8', views: 3, qualified: 2 }] })
+export type UserCounts = z.infer<typeof UserCounts>
+
+/** An asset or user in a top list. */
+export const TopEntry = z.object({ id: z.string(), ...Counts.shape }).meta({ id: 'TopEntry' })
+export type TopEntry = z.infer<typeof TopEntry>
+
 /** The counts in a play's response. */
 export const PlayCounts = z
   .object({ userviews: views, assetviews: views })
@@ -26,13 +50,30 @@ export const CountLookup = z
   .strictObject({
     assets: z.array(AssetId).max(MAX_LOOKUP_IDS).default([]),
     users: z.array(UserId).max(MAX_LOOKUP_IDS).default([]),
+    events: z
+      .array(View.shape.id)
+      .max(MAX_LOOKUP_IDS)
+      .optional()
+      .meta({ description: 'Ids of views with an idempotency key' }),
+    details: z.literal(true).optional().meta({ description: 'true: also return `qualified` and `viewers`' }),
   })
   .meta({ id: 'CountLookup', examples: [{ assets: ['123', '456'], users: ['8'] }] })
 export type CountLookup = z.infer<typeof CountLookup>
 
 /** The counts of all requested ids; 0 for unknown ids. */
+const byId = z.record(z.string(), views)
+
+/** The play of a view with an idempotency key. */
+const KeyedPlay = z.object({ assetId: AssetId, userId: UserId, at: View.shape.at })
+
 export const LookedUpCounts = z
-  .object({ assets: z.record(z.string(), views), users: z.record(z.string(), views) })
+  .object({
+    assets: byId,
+    users: byId,
+    qualified: z.object({ assets: byId, users: byId }).optional(),
+    viewers: byId.optional().meta({ description: 'The distinct users of each asset' }),
+    events: z.record(z.string(), KeyedPlay).optional().meta({ description: 'Those of the events that are counted' }),
+  })
   .meta({ id: 'LookedUpCounts', examples: [{ assets: { '123': 0, '456': 2 }, users: { '8': 2 } }] })
 export type LookedUpCounts = z.infer<typeof LookedUpCounts>
 
@@ -40,14 +81,20 @@ export type LookedUpCounts = z.infer<typeof LookedUpCounts>
 export const LookupResponse = z.union([LookedUpCounts, LookupBehind])
 export type LookupResponse = z.infer<typeof LookupResponse>
 
+/** The number that a top list ranks by. */
+export const RankedBy = z.enum(['views', 'qualified'])
+export type RankedBy = z.infer<typeof RankedBy>
+
 export const TopQuery = z.object({
   by: z.enum(['asset', 'user']).default('asset'),
+  of: RankedBy.default('views'),
   limit: z.coerce.number().int().min(1).max(MAX_TOP).default(10),
 })
 export type TopQuery = z.infer<typeof TopQuery>
 
-/** Ordered by views, descending, then by id. */
-export const TopList = z
-  .object({ by: TopQuery.shape.by.unwrap(), top: z.array(ViewCount) })
-  .meta({ id: 'TopList', examples: [{ by: 'asset', top: [{ id: '456', views: 2 }] }] })
+/** Ordered by the number in `of`, descending, then by id. */
+export const TopList = z.object({ by: TopQuery.shape.by.unwrap(), of: RankedBy, top: z.array(TopEntry) }).meta({
+  id: 'TopList',
+  examples: [{ by: 'asset', of: 'views', top: [{ id: '456', views: 3, qualified: 2, viewers: 1 }] }],
+})
 export type TopList = z.infer<typeof TopList>

@@ -14,7 +14,10 @@ test('each batch starts empty, where the previous one ended', () => {
   expect(batch.isEmpty()).toBe(true)
   batch.add({ sequence: 8, size: 100, storedAt }, { views: createViews(2), traces: [{ traceparent }] })
   batch.add({ sequence: 9, size: 100, storedAt }, { views: [], traces: [], isDeadLetter: true, skippedIds: [] })
-  batch.add({ sequence: 11, size: 100, storedAt }, { views: [], traces: [], isDeadLetter: true, skippedIds: [], rejected })
+  batch.add(
+    { sequence: 11, size: 100, storedAt },
+    { views: [], traces: [], isDeadLetter: true, skippedIds: [], rejected },
+  )
   expect(batch.isEmpty()).toBe(false)
   expect(batch.take(5)).toMatchObject({
     incarnation: 'x',
@@ -66,7 +69,13 @@ test.each([undefined, rejected])('a batch has room for 1,000 dead letters, with 
 
 test('each half of a split batch has the serials of its own dead letters', () => {
   const batch = createBatchBuilder({ incarnation: 'x', after: 0, first: 1 })
-  const skipped = (from: number) => ({ views: [], traces: [], isDeadLetter: true, skippedIds: [], rejected: { ...rejected, from } })
+  const skipped = (from: number) => ({
+    views: [],
+    traces: [],
+    isDeadLetter: true,
+    skippedIds: [],
+    rejected: { ...rejected, from },
+  })
   batch.add({ sequence: 1, size: 100, storedAt }, skipped(1))
   batch.add({ sequence: 2, size: 100, storedAt }, { views: createViews(1), traces: [] })
   batch.add({ sequence: 3, size: 100, storedAt }, skipped(3))

@@ -1,11 +1,15 @@
-import { LIVE_SECONDS, LIVE_TOP, type LiveChanges, type LiveSnapshot } from '../contracts/live.ts'
-import type { ViewCount } from '../contracts/view-counts.ts'
+import { LIVE_SECONDS, LIVE_TOP, type LiveChanges, type LiveEntry, type LiveSnapshot } from '../contracts/live.ts'
 
 /** Applies changes to a snapshot. */
 export function applyChanges({ top, seconds }: LiveSnapshot, changes: LiveChanges): LiveSnapshot {
+  const { views, qualified } = changes
   return {
-    views: changes.views,
-    top: { assets: applyToTop(top.assets, changes.assets), users: applyToTop(top.users, changes.users) },
+    views,
+    ...(qualified && { qualified: qualified.total }),
+    top: {
+      assets: applyToTop(top.assets, toEntries(changes.assets, qualified?.assets, changes.viewers)),
+      users: applyToTop(top.users, toEntries(changes.users, qualified?.users)),
+    },
     seconds: { ...seconds, ...changes.seconds },
   }
 }
@@ -17,6 +21,14 @@ export function mergeChanges(earlier: LiveChanges, later: LiveChanges): LiveChan
     assets: { ...earlier.assets, ...later.assets },
     users: { ...earlier.users, ...later.users },
     seconds: { ...earlier.seconds, ...later.seconds },
+    ...(later.qualified && {
+      qualified: {
+        total: later.qualified.total,
+        assets: { ...earlier.qualified?.assets, ...later.qualified.assets },
+        users: { ...earlier.qualified?.users, ...later.qualified.users },
+      },
+    }),
+    ...(later.viewers && { viewers: { ...earlier.viewers, ...later.viewers } }),
   }
 }
 
@@ -27,10 +39,18 @@ export function dropOldSeconds(snapshot: LiveSnapshot): LiveSnapshot {
   return { ...snapshot, seconds: Object.fromEntries(recent) }
 }
 
-function applyToTop(top: ViewCount[], changed: Record<string, number>): ViewCount[] {
-  const counts = { ...Object.fromEntries(top.map(({ id, views }) => [id, views])), ...changed }
-  return Object.entries(counts)
-    .map(([id, views]) => ({ id, views }))
-    .sort((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1))
-    .slice(0, LIVE_TOP)
+type Counts = Record<string, number>
+
+function toEntries(views: Counts, qualified?: Counts, viewers?: Counts): LiveEntry[] {
+  return Object.entries(views).map(([id, count]) => ({
+    id,
+    views: count,
+    ...(qualified && { qualified: qualified[id] ?? 0 }),
+    ...(viewers && { viewers: viewers[id] ?? 0 }),
+  }))
+}
+
+function applyToTop(top: readonly LiveEntry[], changed: readonly LiveEntry[]): LiveEntry[] {
+  const entries = new Map([...top, ...changed].map((entry) => [entry.id, entry]))
+  return [...entries.values()].sort((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1)).slice(0, LIVE_TOP)
 }

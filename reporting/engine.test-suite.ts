@@ -1,0 +1,261 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { View } from '../shared/contracts/view.ts'
+import type { Opened } from './count-store.test-suite.ts'
+import type { CountBatch } from './count-store.ts'
+import { createEngine, type JudgedView, type Verdicts } from './engine.ts'
+import { createKnownIds } from './maps/known-ids.ts'
+import { createJudge } from './rules/judge.ts'
+import { ruleSets } from './rules/rule-sets.ts'
+import type { RuleEvent } from './rules/view-rule.ts'
+
+type Limits = { maxProducers?: number; maxIds?: number }
+
+/** The engine over a state in memory that is simple, and without bounds unless they are given. */
+export function createReference({ maxProducers, maxIds }: Limits = {}) {
+  const keys = new Map<string, RuleEvent>()
+  const deduplication = {
+    isComplete: true,
+    producers: new Map(),
+    knownIds: createKnownIds(maxIds === undefined ? {} : { max: maxIds }),
+  }
+  const state = {
+    deduplication,
+    keys: { find: (id: string) => keys.get(id), add: (view: RuleEvent) => keys.set(view.id, view) },
+    judge: createJudge(ruleSets.v1),
+    clock: 0,
+  }
+  return createEngine(state, maxProducers)
+}
+
+const START = Date.parse('2026-11-20T21:00:00Z')
+const assets = ['a', 'b']
+const users = ['u', 'v', 'constructor']
+const seconds = (max: number) => fc.integer({ min: 0, max })
+
+/** A message: its views, how long after the previous one it was stored, and how long before that its views were played. */
+const message = fc.record({
+  after: seconds(40),
+  views: fc.array(
+    fc.record({
+      assetId: fc.constantFrom(...assets),
+      userId: fc.constantFrom(...users),
+      before: fc.oneof(seconds(40), fc.constant(86_400)),
+      key: fc.option(fc.constantFrom('k', 'l'), { nil: undefined, freq: 2 }),
+    }),
+    { minLength: 1, maxLength: 4 },
+  ),
+})
+type Message = { views: View[]; at: string }
+
+/** How the messages are read: the ends of batches, the instance that takes each, and restarts before some of them. */
+const reading = fc.array(
+  fc.record({ messages: fc.integer({ min: 1, max: 5 }), instance: fc.nat(3), restart: fc.boolean() }),
+  {
+    minLength: 30,
+    maxLength: 30,
+  },
+)
+
+type Store = { open(): Promise<Opened>; isPersistent: boolean; numRuns: number }
+
+/** The conformance suite of the verdicts of count stores. */
+export function describeVerdicts({ open, isPersistent, numRuns }: Store) {
+  test('verdicts and numbers depend on the log alone, not on batches, instances or restarts', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(message, { minLength: 1, maxLength: 30 }), reading, async (drawn, reading) => {
+        const log = toLog(drawn)
+        const expected = judgeOneByOne(log)
+        let opened = await open()
+        try {
+          let after = 0
+          for (const { messages, instance, restart } of reading) {
+            if (after === log.length) break
+            const through = Math.min(log.length, after + messages)
+            if (restart && isPersistent) opened = await opened.restart()
+            const instances = [opened.counts, ...opened.others]
+            expect(await instances[instance % instances.length]?.apply(toBatch(log, after, through))).toBeDefined()
+            after = through
+          }
+          if (after < log.length) await opened.counts.apply(toBatch(log, after, log.length))
+          for (const counts of [opened.counts, ...opened.others]) await expectNumbers(counts, expected, log.length)
+        } finally {
+          await opened[Symbol.asyncDispose]()
+        }
+      }),
+      { numRuns },
+    )
+  })
+
+  test('a play within 30 s of the previous one of the same user and asset is a repeat, also if that one is', async () => {
+    await using opened = await open()
+    const { counts } = opened
+    const plays = [0, 30, 60, 91].map((second, n) => toView({ id: `view-${n}`, second }))
+    await counts.apply(
+      toBatch(
+        plays.map((view) => ({ views: [view], at: view.at })),
+        0,
+        4,
+      ),
+    )
+    expect(await Promise.all(plays.map(({ id }) => counts.explain(id)))).toMatchObject([
+      { state: 'counted', verdict: 'qualified', reason: null, because: null, rule: 'v1' },
+      { state: 'counted', verdict: 'not-qualified', reason: 'repeat', because: { id: 'view-0', at: plays[0]?.at } },
+      { verdict: 'not-qualified', because: { id: 'view-1' } },
+      { verdict: 'qualified', position: { stream: 'log', sequence: 4 }, assetId: 'a', userId: 'u', at: plays[3]?.at },
+    ])
+    expect(await counts.explain('unknown')).toBeUndefined()
+    expect(await counts.counts('asset', 'a')).toEqual({ views: 4, qualified: 2, viewers: 1 })
+    expect(await counts.counts('user', 'u')).toEqual({ views: 4, qualified: 2 })
+  })
+
+  test('an event in a dead letter is rejected, until it is replayed', async () => {
+    await using opened = await open()
+    const { counts } = opened
+    const skipped = [
+      { sequence: 1, ids: ['x', 'y\0\ud800"\'\\'] },
+      { sequence: 2, ids: [] },
+    ]
+    await counts.apply({ incarnation: 'log', after: 0, through: 2, views: [], messages: [], skipped })
+    for (const id of ['x', 'y\0\ud800"\'\\']) {
+      expect(await counts.explain(id)).toMatchObject({ id, state: 'rejected', verdict: null, reason: 'dead-letter' })
+    }
+    expect(await counts.audit()).toMatchObject({ views: 0, rejected: 3 })
+    const replayed = { views: [toView({ id: 'x', second: 0 })], at: AT }
+    await counts.apply({
+      ...toBatch([replayed], 0, 1),
+      after: 2,
+      through: 3,
+      messages: [{ sequence: 3, views: 1, at: AT }],
+    })
+    expect(await counts.explain('x')).toMatchObject({ state: 'counted', position: { sequence: 3 } })
+    expect(await counts.audit()).toMatchObject({ views: 1, rejected: 3 })
+  })
+
+  test('the top list can rank by qualified views', async () => {
+    await using opened = await open()
+    const plays = [...Array(3).fill('a'), 'b', 'b', 'c'].map((assetId, n) => {
+      const userId = assetId === 'a' ? 'u' : `user-${n}`
+      return toView({ id: `view-${n}`, second: 0, assetId, userId })
+    })
+    await opened.counts.apply(toBatch([{ views: plays, at: AT }], 0, 1))
+    expect(await opened.counts.top('asset', 'qualified', 10)).toEqual([
+      { id: 'b', views: 2, qualified: 2, viewers: 2 },
+      { id: 'a', views: 3, qualified: 1, viewers: 1 },
+      { id: 'c', views: 1, qualified: 1, viewers: 1 },
+    ])
+    expect((await opened.counts.top('asset', 'views', 10)).map(({ id }) => id)).toEqual(['a', 'b', 'c'])
+    expect(await opened.counts.top('user', 'qualified', 1)).toEqual([{ id: 'u', views: 3, qualified: 1 }])
+  })
+
+  test('a direct count is in the views, and in nothing else', async () => {
+    await using opened = await open()
+    const { counts } = opened
+    await counts.count({ assetId: 'a', userId: 'u' })
+    await counts.apply(toBatch([{ views: [toView({ id: 'x', second: 0 })], at: AT }], 0, 1))
+    expect(await counts.counts('asset', 'a')).toEqual({ views: 2, qualified: 1, viewers: 1 })
+    expect(await counts.counts('user', 'u')).toEqual({ views: 2, qualified: 1 })
+    expect(await counts.audit()).toMatchObject({ views: 2, qualified: 1, direct: 1, pending: 0, notQualified: {} })
+  })
+}
+
+const AT = new Date(START).toISOString()
+
+function toView({
+  id,
+  second,
+  assetId = 'a',
+  userId = 'u',
+}: { id: string; second: number } & Partial<RuleEvent>): View {
+  return { id, assetId, userId, at: new Date(START + second * 1_000).toISOString() }
+}
+
+function toLog(
+  drawn: { after: number; views: { assetId: string; userId: string; before: number; key: string | undefined }[] }[],
+): Message[] {
+  let stored = START
+  return drawn.map(({ after, views }, n) => {
+    stored += after * 1_000
+    const at = new Date(stored).toISOString()
+    return {
+      at,
+      views: views.map(({ assetId, userId, before, key }, index) => ({
+        // The key of a user is also used for another asset.
+        ...(key === undefined ? { id: `${n}-${index}` } : { id: `${userId}-${key}`, keyed: true as const }),
+        assetId,
+        userId,
+        at: new Date(stored - before * 1_000).toISOString(),
+      })),
+    }
+  })
+}
+
+function toBatch(log: Message[], after: number, through: number): CountBatch {
+  const read = log.slice(after, through)
+  return {
+    incarnation: 'log',
+    after,
+    through,
+    views: read.flatMap(({ views }) => views),
+    messages: read.map(({ views, at }, n) => ({ sequence: after + n + 1, views: views.length, at })),
+  }
+}
+
+type Expected = { views: JudgedView[]; retried: number; keysReused: number }
+
+function judgeOneByOne(log: Message[]): Expected {
+  const judge = createReference()
+  const verdicts: Verdicts[] = log.map((_, n) => judge(toBatch(log, n, n + 1)))
+  const sum = (of: (each: Verdicts) => number) => verdicts.reduce((total, each) => total + of(each), 0)
+  return {
+    views: verdicts.flatMap(({ views }) => views),
+    retried: sum(({ retried }) => retried),
+    keysReused: sum(({ keysReused }) => keysReused),
+  }
+}
+
+async function expectNumbers(counts: Opened['counts'], { views, retried, keysReused }: Expected, sequence: number) {
+  const numbersOf = (own: JudgedView[]) => ({
+    views: own.length,
+    qualified: own.filter(({ verdict }) => verdict === 'qualified').length,
+  })
+  for (const id of assets) {
+    const own = views.filter(({ assetId }) => assetId === id)
+    const viewers = new Set(own.map(({ userId }) => userId)).size
+    expect(await counts.counts('asset', id)).toEqual(own.length === 0 ? undefined : { ...numbersOf(own), viewers })
+  }
+  for (const id of users) {
+    const own = views.filter(({ userId }) => userId === id)
+    expect(await counts.counts('user', id)).toEqual(own.length === 0 ? undefined : numbersOf(own))
+  }
+  const { qualified } = numbersOf(views)
+  const repeats = views.length - qualified
+  expect(await counts.audit()).toEqual({
+    views: views.length,
+    qualified,
+    pending: 0,
+    notQualified: repeats > 0 ? { repeat: repeats } : {},
+    direct: 0,
+    retried,
+    rejected: keysReused,
+    position: { stream: 'log', sequence },
+  })
+  for (const view of new Map(views.map((view) => [view.id, view])).values()) {
+    expect(await counts.explain(view.id)).toEqual({
+      id: view.id,
+      state: 'counted',
+      verdict: view.verdict,
+      reason: view.reason ?? null,
+      rule: 'v1',
+      because: view.because ? { id: view.because.id, at: new Date(view.because.at).toISOString() } : null,
+      assetId: view.assetId,
+      userId: view.userId,
+      at: new Date(view.at).toISOString(),
+      position: { stream: 'log', sequence: view.sequence },
+    })
+  }
+  const ids = views.map(({ id }) => id)
+  const keyed = views.filter(({ keyed }) => keyed)
+  const { events } = await counts.lookUp({ assets: [], users: [], events: [...ids, 'unknown'] })
+  expect(Object.keys(events ?? {}).toSorted()).toEqual([...new Set(keyed.map(({ id }) => id))].toSorted())
+}
