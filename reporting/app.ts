@@ -1,4 +1,5 @@
 import { createMiddleware } from 'hono/factory'
+import { Audit } from '../shared/contracts/audit.ts'
 import { CountsBehind, type LookupBehind } from '../shared/contracts/counting.ts'
 import { EventBatch, isReport, PositionConflict } from '../shared/contracts/event-batch.ts'
 import { AssetParams, UserParams } from '../shared/contracts/ids.ts'
@@ -8,14 +9,16 @@ import { Play } from '../shared/contracts/play.ts'
 import { Position, toLogPosition, toNullablePosition, toPosition } from '../shared/contracts/position.ts'
 import { AssetNotFound, UserNotFound } from '../shared/contracts/status.ts'
 import {
+  AssetCounts,
   CountLookup,
   type LookedUpCounts,
   LookupResponse,
   PlayCounts,
   TopList,
   TopQuery,
-  ViewCount,
+  UserCounts,
 } from '../shared/contracts/view-counts.ts'
+import { ViewExplanation, ViewNotFound, ViewParams } from '../shared/contracts/view-explanation.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
@@ -28,7 +31,7 @@ import type { Currentness } from './currentness.ts'
 
 type Deps = Service & {
   counts: CountStore
-  currentness: Pick<Currentness, 'isCurrent' | 'counting'>
+  currentness: Pick<Currentness, 'isCurrent' | 'counting' | 'end'>
   live: LiveFeed
   /** The token required for writes. If undefined, writes are open. */
   writeToken?: string | undefined
@@ -50,8 +53,8 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       '/events/asset/:assetId',
       describeOperation({
         operationId: 'getAssetViews',
-        summary: 'Get the views of an asset',
-        responses: { 200: ViewCount, 404: AssetNotFound },
+        summary: 'Get the counts of an asset',
+        responses: { 200: AssetCounts, 404: AssetNotFound },
         problems: [400, 503],
         problemSchemas: { 503: CountsBehind },
       }),
@@ -59,8 +62,8 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       requireCurrent,
       async (c) => {
         const id = c.req.valid('param').assetId
-        const views = await counts.views('asset', id)
-        if (views !== undefined) return c.json({ id, views })
+        const found = await counts.counts('asset', id)
+        if (found) return c.json({ id, ...found })
         return c.json({ id, status: 'Asset not found', requestId: c.get('requestId') }, 404)
       },
     )
@@ -68,8 +71,8 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       '/events/user/:userId',
       describeOperation({
         operationId: 'getUserViews',
-        summary: 'Get the views of a user',
-        responses: { 200: ViewCount, 404: UserNotFound },
+        summary: 'Get the counts of a user',
+        responses: { 200: UserCounts, 404: UserNotFound },
         problems: [400, 503],
         problemSchemas: { 503: CountsBehind },
       }),
@@ -77,8 +80,8 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       requireCurrent,
       async (c) => {
         const id = c.req.valid('param').userId
-        const views = await counts.views('user', id)
-        if (views !== undefined) return c.json({ id, views })
+        const found = await counts.counts('user', id)
+        if (found) return c.json({ id, ...found })
         return c.json({ id, status: 'User not found', requestId: c.get('requestId') }, 404)
       },
     )
@@ -94,8 +97,45 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
       validate('query', TopQuery),
       requireCurrent,
       async (c) => {
-        const { by, limit } = c.req.valid('query')
-        return c.json({ by, top: await counts.top(by, limit) })
+        const { by, of, limit } = c.req.valid('query')
+        return c.json({ by, of, top: await counts.top(by, of, limit) })
+      },
+    )
+    .get(
+      '/events/views/:viewId',
+      describeOperation({
+        operationId: 'explainView',
+        summary: 'Explain what became of one view',
+        description: 'While the counts are behind the log, a view that is not counted yet is not found',
+        responses: { 200: ViewExplanation, 404: ViewNotFound },
+        problems: [400, 503],
+      }),
+      validate('param', ViewParams),
+      async (c) => {
+        // Read first: a view that is counted meanwhile is then behind the position.
+        const position = toNullablePosition(await counts.position())
+        const explanation = await counts.explain(c.req.valid('param').viewId)
+        if (explanation) return c.json(explanation)
+        const knownSince = (await counts.knownSince())?.toISOString() ?? null
+        return c.json({ status: 'View not found', position, knownSince, requestId: c.get('requestId') }, 404)
+      },
+    )
+    .get(
+      '/events/audit',
+      describeOperation({
+        operationId: 'audit',
+        summary: 'Account for every view',
+        description:
+          'All numbers are of one snapshot, in which `views = qualified + pending + the sum of notQualified + direct`',
+        responses: { 200: Audit },
+        problems: [503],
+      }),
+      async (c) => {
+        const audit = await counts.audit()
+        const end = currentness.end()
+        const isSameLog = end !== undefined && (!audit.position || end.incarnation === audit.position.stream)
+        const waiting = isSameLog ? Math.max(0, end.sequence - (audit.position?.sequence ?? 0)) : null
+        return c.json({ ...audit, waiting })
       },
     )
     .get(

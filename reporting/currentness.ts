@@ -1,4 +1,5 @@
 import type { Counting, CountingState } from '../shared/contracts/counting.ts'
+import type { LogPosition } from '../shared/contracts/position.ts'
 import { createLagMeter } from '../shared/event-log/lag-meter.ts'
 import type { CountStore, ReportObserver } from './count-store.ts'
 
@@ -11,6 +12,8 @@ export type Currentness = {
   /** Returns true if the counts may be served. Makes a single comparison, because every lookup calls this function. */
   isCurrent(): boolean
   counting(): Counting
+  /** The end of the log as of the last batch or report; undefined if it is unknown. */
+  end(): LogPosition | undefined
 }
 
 type Options = {
@@ -35,6 +38,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
   let isServing = false
   let hasServed = false
   let progress = isFedByLog ? 0 : 1
+  let logEnd: LogPosition | undefined
 
   const isCurrent = () => now() < currentUntil
 
@@ -64,6 +68,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
         lag = createLagMeter(now)
       }
       observedAt = now() - ageMs
+      logEnd = { incarnation, sequence: end }
       lag.observe(counted, end)
       progress = counted < end ? counted / end : 1
       isServing = lag.lagMs() <= (isServing ? maxLagMs : CAUGHT_UP_MS) && !isTooOld(oldest)
@@ -73,6 +78,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
     counting() {
       return { state: state(), progress: isCurrent() ? 1 : progress }
     },
+    end: () => logEnd,
   }
 }
 
@@ -80,9 +86,10 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
 export function onceLoaded(
   currentness: Currentness,
   { id }: Pick<CountStore, 'id'>,
-): Pick<Currentness, 'isCurrent' | 'counting'> {
+): Pick<Currentness, 'isCurrent' | 'counting' | 'end'> {
   return {
     isCurrent: () => currentness.isCurrent() && id() !== undefined,
+    end: currentness.end,
     counting() {
       const store = id()
       return store === undefined ? { state: 'replaying', progress: 0 } : { ...currentness.counting(), store }

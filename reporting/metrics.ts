@@ -19,6 +19,18 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
     labelNames: ['source'],
     registers,
   })
+  const verdicts = new Counter({
+    name: 'views_total',
+    help: 'Views counted, by verdict: qualified, not-qualified with the name of the rule as reason, or direct for those that no rule judges',
+    labelNames: ['verdict', 'reason'],
+    registers,
+  })
+  const ignored = new Counter({
+    name: 'ignored_events_total',
+    help: 'Events with an idempotency key that are not views, by reason: retried, or key-reused for another play',
+    labelNames: ['reason'],
+    registers,
+  })
   const batches = new Counter({
     name: 'event_batches_total',
     help: 'Batches from the log, by outcome: applied, or refused because they did not start at the current position',
@@ -53,12 +65,15 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
     },
   })
   for (const source of ['log', 'request']) views.inc({ source }, 0)
+  for (const verdict of ['qualified', 'direct']) verdicts.inc({ verdict, reason: '' }, 0)
+  for (const reason of ['retried', 'key-reused']) ignored.inc({ reason }, 0)
   for (const outcome of ['applied', 'refused']) batches.inc({ outcome }, 0)
   return {
     ...counts,
     async count(play) {
       const counted = await counts.count(play)
       views.inc({ source: 'request' })
+      verdicts.inc({ verdict: 'direct', reason: '' })
       return counted
     },
     async apply(batch) {
@@ -73,7 +88,12 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
         )
       }
       views.inc({ source: 'log' }, applied.views.length)
-      duplicates.inc(batch.views.length - applied.views.length)
+      duplicates.inc(applied.duplicates)
+      for (const [reason, own] of Map.groupBy(applied.views, ({ reason = '' }) => reason)) {
+        verdicts.inc({ verdict: reason === '' ? 'qualified' : 'not-qualified', reason }, own.length)
+      }
+      ignored.inc({ reason: 'retried' }, applied.retried)
+      ignored.inc({ reason: 'key-reused' }, applied.keysReused)
       const lostViews = sizeOf(applied.gaps)
       lost.inc(lostViews)
       if (lostViews > 0) {
