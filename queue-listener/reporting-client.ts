@@ -1,5 +1,5 @@
 import { expectBody, type ServiceClient, type ServiceResponse } from '../shared/client/service-client.ts'
-import { type EventBatch, PositionConflict, type SerialRange } from '../shared/contracts/event-batch.ts'
+import { type EventBatch, PositionConflict } from '../shared/contracts/event-batch.ts'
 import { fromNullablePosition, type LogPosition, Position, toPosition } from '../shared/contracts/position.ts'
 import { Problem } from '../shared/contracts/status.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
@@ -62,9 +62,8 @@ export function createReportingClient(
       if (response.status === 400) return position(signal)
       return fromNullablePosition(expectBody(response, 200, Position.nullable()))
     },
-    async count({ incarnation, leaving, traces, rejected: ranges, deadLetters, pending, ...rest }, signal) {
-      const rejected = ranges.map(toRange)
-      const batch: EventBatch = { ...rest, stream: incarnation, rejected, end: rest.through + pending }
+    async count({ incarnation, leaving, traces, deadLetters, pending, ...rest }, signal) {
+      const batch: EventBatch = { ...rest, stream: incarnation, end: rest.through + pending }
       if (leaving) batch.leaving = toPosition(leaving)
       const spans = traces.map((trace) => tracing.start('process video.viewed', trace, PROCESS))
       const [span = startNonRecordingSpan(), ...links] = spans
@@ -91,8 +90,4 @@ function toReason({ status, body }: ServiceResponse): string {
   const problem = Problem.safeParse(body).data
   const [error] = problem?.errors ?? []
   return `reporting responded ${status} ${problem?.status ?? ''}: ${error ? `${error.path} ${error.message}` : ''}`
-}
-
-function toRange({ producer, from, to }: SerialRange): SerialRange {
-  return { producer, from, to }
 }

@@ -18,7 +18,7 @@ import {
   TopQuery,
   UserCounts,
 } from '../shared/contracts/view-counts.ts'
-import { ViewExplanation, ViewNotFound, ViewParams } from '../shared/contracts/view-explanation.ts'
+import { ExplainedView, ViewNotFound, ViewParams } from '../shared/contracts/view-explanation.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
@@ -28,6 +28,7 @@ import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/service/service.ts'
 import type { CountStore } from './count-store.ts'
 import type { Currentness } from './currentness.ts'
+import { summarize } from './summarize.ts'
 
 type Deps = Service & {
   counts: CountStore
@@ -107,7 +108,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         operationId: 'explainView',
         summary: 'Explain what became of one view',
         description: 'While the counts are behind the log, a view that is not counted yet is not found',
-        responses: { 200: ViewExplanation, 404: ViewNotFound },
+        responses: { 200: ExplainedView, 404: ViewNotFound },
         problems: [400, 503],
       }),
       validate('param', ViewParams),
@@ -115,7 +116,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         // Read first: a view that is counted meanwhile is then behind the position.
         const position = toNullablePosition(await counts.position())
         const explanation = await counts.explain(c.req.valid('param').viewId)
-        if (explanation) return c.json(explanation)
+        if (explanation) return c.json({ ...explanation, summary: summarize(explanation) })
         const knownSince = (await counts.knownSince())?.toISOString() ?? null
         return c.json({ status: 'View not found', position, knownSince, requestId: c.get('requestId') }, 404)
       },

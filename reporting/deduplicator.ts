@@ -1,11 +1,11 @@
-import type { SerialRange } from '../shared/contracts/event-batch.ts'
+import type { RejectedRange, SerialRange } from '../shared/contracts/event-batch.ts'
 import type { Predecessor, View } from '../shared/contracts/view.ts'
 
 /** A play instance uses a new producer after each start and each outage. */
 const MAX_PRODUCERS = 100_000
 
-/** What identifies a view in the log. */
-type Numbered = Pick<View, 'id' | 'producer' | 'serial' | 'predecessor'>
+/** What identifies a view in the log, and the sequence of its message. */
+type Numbered = Pick<View, 'id' | 'producer' | 'serial' | 'predecessor'> & { sequence?: number }
 
 /** The views between two positions in the log, and what the reader knows about the log. */
 export type NumberedBatch<Item extends Numbered = View> = {
@@ -15,7 +15,7 @@ export type NumberedBatch<Item extends Numbered = View> = {
   /** The sequence of the oldest message that the log retains. */
   first?: number | undefined
   /** The serials in dead letters. */
-  rejected?: SerialRange[] | undefined
+  rejected?: RejectedRange[] | undefined
 }
 
 export type Deduplicated<Item extends Numbered = View> = {
@@ -113,8 +113,21 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
       return true
     }
 
-    const counted = views.filter(isNew)
-    for (const { producer, from, to } of rejected) advance(producer, from, to)
+    /** Uses up the serials in dead letters up to a sequence, so that the result does not depend on the batches. */
+    const waiting = [...rejected]
+    function reject(before: number): void {
+      while (waiting[0] && (waiting[0].sequence ?? Number.POSITIVE_INFINITY) < before) {
+        const { producer, from, to } = waiting[0]
+        advance(producer, from, to)
+        waiting.shift()
+      }
+    }
+
+    const counted = views.filter((view) => {
+      if (view.sequence !== undefined) reject(view.sequence)
+      return isNew(view)
+    })
+    for (const { producer, from, to } of waiting) advance(producer, from, to)
     forgetBefore(first)
     const rejectedBy = Map.groupBy(rejected, ({ producer }) => producer)
     return { views: counted, gaps: gaps.flatMap((gap) => subtract(gap, rejectedBy.get(gap.producer) ?? [])) }

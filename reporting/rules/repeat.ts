@@ -13,4 +13,8 @@ export const repeat: ViewRule = {
   windowMs: WINDOW_MS,
   keeps: 1,
   judge: ([previous], { at }) => (previous && Math.abs(at - previous.at) <= WINDOW_MS ? previous : undefined),
+  describe(at, because) {
+    const seconds = (at - because.at) / 1_000
+    return `the same user played the same asset ${Math.abs(seconds)} s ${seconds < 0 ? 'after' : 'before'}`
+  },
 }

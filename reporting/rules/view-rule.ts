@@ -19,4 +19,6 @@ export type ViewRule = {
    * @param earlier the last events with the same key, in log order, whether they qualify or not
    */
   judge(earlier: readonly RuleEvent[], event: RuleEvent): RuleEvent | undefined
+  /** Says why an event does not qualify, for example "the user did this 12 s before". Times are in milliseconds. */
+  describe(at: number, because: Pick<RuleEvent, 'at'>): string
 }

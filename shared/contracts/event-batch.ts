@@ -9,6 +9,10 @@ export const SerialRange = z.object({ producer: z.string().min(1), from: Serial,
 })
 export type SerialRange = z.infer<typeof SerialRange>
 
+/** Serials in a message that is not counted, and the sequence of that message. */
+export const RejectedRange = SerialRange.extend({ sequence: z.int().positive().optional() })
+export type RejectedRange = z.infer<typeof RejectedRange>
+
 /** A message that is not counted: its sequence, and the ids of its events as far as they can be read. */
 export const SkippedMessage = z.object({
   sequence: z.int().positive(),
@@ -44,7 +48,7 @@ export const EventBatch = z
         'Required if the batch starts a new incarnation of the log: the current position, in the previous one',
     }),
     rejected: z
-      .array(SerialRange)
+      .array(RejectedRange)
       .max(MAX_VIEWS_PER_BATCH)
       .optional()
       .meta({ description: 'Serials in dead letters: their views are not counted, but they are not lost' }),

@@ -53,6 +53,20 @@ export const ViewExplanation = z
   .meta({ id: 'ViewExplanation', examples: [EXAMPLE] })
 export type ViewExplanation = z.infer<typeof ViewExplanation>
 
+/** A ViewExplanation with a sentence for people. */
+export const ExplainedView = ViewExplanation.extend({
+  summary: z.string().meta({ description: 'The explanation in one sentence' }),
+}).meta({
+  id: 'ExplainedView',
+  examples: [
+    {
+      ...EXAMPLE,
+      summary: `Not qualified: the same user played the same asset 12 s before, event ${EXAMPLE.because.id}.`,
+    },
+  ],
+})
+export type ExplainedView = z.infer<typeof ExplainedView>
+
 export const ViewNotFound = z
   .object({
     status: z.literal('View not found'),

@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest'
+import { hashViewer } from './viewer-hash.ts'
+
+test.each([
+  ['numbers', (n: number) => String(n)],
+  ['a common prefix', (n: number) => `user-${n}`],
+  ['a common suffix', (n: number) => `${n}@example.com`],
+])('users whose ids are %s have distinct, evenly spread hashes', (_, toId) => {
+  const hashes = Array.from({ length: 100_000 }, (_, n) => hashViewer(toId(n)))
+  expect(new Set(hashes).size).toBe(hashes.length)
+  expect(hashes.every(Number.isSafeInteger)).toBe(true)
+  // The mean of 100,000 even numbers is within 1 % of the middle, with more than 10 standard deviations to spare.
+  const mean = hashes.reduce((sum, hash) => sum + hash / hashes.length, 0)
+  expect(mean / 2 ** 52).toBeCloseTo(1, 2)
+})

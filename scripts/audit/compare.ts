@@ -1,0 +1,115 @@
+import type { Audit } from '../../shared/contracts/audit.ts'
+import type { createRecount, Numbers, Verdict } from './recount.ts'
+import type { ReportingReader } from './reporting.ts'
+
+const IDS_PER_LOOKUP = 1_000
+const EXPLAIN_CONCURRENCY = 16
+/** More viewers of an asset may be an estimate. */
+const MAX_EXACT_VIEWERS = 1_000
+const MAX_ESTIMATE_ERROR = 0.04
+
+type Recount = Pick<ReturnType<typeof createRecount>, 'totals' | 'assets' | 'users' | 'viewers'>
+
+/** One line for each difference. */
+export type Differences = string[]
+
+/** Compares the totals of one snapshot with those of the log up to the same position. */
+export function compareTotals(audit: Audit, { totals }: Recount): Differences {
+  const { direct, pending } = audit
+  const reasons = new Set([...totals.notQualified.keys(), ...Object.keys(audit.notQualified)])
+  const notQualified = [...reasons].reduce((sum, reason) => sum + (audit.notQualified[reason] ?? 0), 0)
+  const identity = audit.qualified + pending + notQualified + direct
+  return [
+    ...compare('the sum of qualified, pending, notQualified and direct', identity, audit.views),
+    ...compare('views', audit.views, totals.views + direct),
+    ...compare('qualified and pending', audit.qualified + pending, totals.qualified),
+    ...[...reasons].flatMap((reason) =>
+      compare(`notQualified.${reason}`, audit.notQualified[reason] ?? 0, totals.notQualified.get(reason) ?? 0),
+    ),
+    ...compare('retried', audit.retried, totals.retried),
+    ...compare('rejected', audit.rejected, totals.rejected),
+  ]
+}
+
+/**
+ * Compares the counts of every asset and user. Counting goes on meanwhile, so each number must lie between the one of
+ * the log before the lookup and the one after it.
+ * @param catchUp continues the recount up to the current position of reporting
+ * @param extra number of views that are not in the log
+ */
+export async function compareCounts(
+  reporting: Pick<ReportingReader, 'lookUp'>,
+  { recount, catchUp, extra }: { recount: Recount; catchUp: () => Promise<void>; extra: number },
+): Promise<Differences> {
+  const differences: Differences = []
+  for (const [kind, numbers] of [
+    ['assets', recount.assets],
+    ['users', recount.users],
+  ] as const) {
+    for (const ids of chunks([...numbers.keys()])) {
+      const before = ids.map((id) => numbersOf(recount, kind, id))
+      const found = await reporting.lookUp({ [kind]: ids })
+      await catchUp()
+      ids.forEach((id, n) => {
+        const after = numbersOf(recount, kind, id)
+        const name = `${kind === 'assets' ? 'asset' : 'user'} ${id}`
+        const { views, qualified, viewers } = before[n] ?? after
+        differences.push(
+          ...within(`${name}: views`, found[kind][id], views, after.views + extra),
+          ...within(`${name}: qualified`, found.qualified?.[kind][id], qualified, after.qualified),
+          ...(kind === 'assets' ? compareViewers(name, found.viewers?.[id], viewers, after.viewers) : []),
+        )
+      })
+    }
+  }
+  return differences
+}
+
+/** Compares verdicts one by one. Those that reporting no longer keeps are skipped. */
+export async function compareVerdicts(
+  reporting: Pick<ReportingReader, 'explain'>,
+  verdicts: readonly Verdict[],
+): Promise<{ differences: Differences; compared: number }> {
+  const differences: Differences = []
+  let compared = 0
+  const queue = new Map(verdicts.map((verdict) => [verdict.id, verdict])).values()
+  async function work(): Promise<void> {
+    for (const { id, sequence, verdict, reason, because } of queue) {
+      const found = await reporting.explain(id)
+      if (!found) continue
+      compared += 1
+      const actual = `${found.verdict} ${found.reason} because of ${found.because?.id ?? null} at ${found.position?.sequence}`
+      const expected = `${verdict} ${reason} because of ${because} at ${sequence}`
+      if (actual !== expected) differences.push(`view ${id} is ${actual}; the log says ${expected}`)
+    }
+  }
+  await Promise.all(Array.from({ length: EXPLAIN_CONCURRENCY }, work))
+  return { differences, compared }
+}
+
+function numbersOf(
+  { viewers, ...recount }: Recount,
+  kind: 'assets' | 'users',
+  id: string,
+): Numbers & { viewers: number } {
+  const { views, qualified } = recount[kind].get(id) ?? { views: 0, qualified: 0 }
+  return { views, qualified, viewers: viewers.get(id)?.size ?? 0 }
+}
+
+function compareViewers(name: string, found: number | undefined, from: number, to: number): Differences {
+  const error = to > MAX_EXACT_VIEWERS ? MAX_ESTIMATE_ERROR : 0
+  return within(`${name}: viewers`, found, from * (1 - error), to * (1 + error))
+}
+
+function compare(name: string, found: number, expected: number): Differences {
+  return found === expected ? [] : [`${name}: reporting has ${found}, the log ${expected}`]
+}
+
+function within(name: string, found: number | undefined, from: number, to: number): Differences {
+  if (found !== undefined && found >= from && found <= to) return []
+  return [`${name}: reporting has ${found}, the log ${from === to ? from : `${from} to ${to}`}`]
+}
+
+function* chunks(ids: string[]): Generator<string[]> {
+  for (let start = 0; start < ids.length; start += IDS_PER_LOOKUP) yield ids.slice(start, start + IDS_PER_LOOKUP)
+}

@@ -1,0 +1,85 @@
+import { services, urlsOf } from '../../services.ts'
+import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'
+import { withoutCredentials } from '../../shared/nats/connect.ts'
+import { openNatsLink } from '../../shared/nats/link.ts'
+import { natsUrl } from '../../shared/nats/settings.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
+import { createLog } from '../../shared/runtime/log.ts'
+import { loadSettings } from '../../shared/runtime/settings.ts'
+import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
+import { plural } from '../doctor/finding.ts'
+import { environmentAt } from '../start/plan.ts'
+import { AuditError, auditLog, type Stretch } from './audit.ts'
+import { createReportingReader, ReportingError } from './reporting.ts'
+
+const name = 'npm run audit'
+const CONNECT_TIMEOUT_MS = 2_000
+const MAX_LINES = 20
+
+const usage = `Usage: npm run audit [-- OPTION…]
+
+Counts the log again, with an implementation of its own, and compares every number and verdict that reporting serves.
+Exits with status 1 if any of them differs. Counting may go on meanwhile.
+
+  --from N       compares the verdicts of the messages from this sequence on (default: the first one)
+  --to N         compares the verdicts of the messages up to this sequence (default: the last one counted)
+  --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
+
+  REPORTING_URL  URL of reporting (default: http://127.0.0.1:${services.reporting.port})
+  NATS_URL       URL of NATS (default: nats://127.0.0.1:4222)
+
+Settings are also read from .env; the environment overrides them.`
+
+const options = { ...edgePortOption, from: { type: 'string' }, to: { type: 'string' } } as const
+const shape = { NATS_URL: natsUrl, REPORTING_URL: urlsOf(services.reporting) }
+
+await runCommand({ name, usage, options, dotEnv: true }, async ({ port, from, to }) => {
+  const stretch = { from: toSequence('--from', from) ?? 1, to: toSequence('--to', to) ?? Number.MAX_SAFE_INTEGER }
+  const { NATS_URL: servers, REPORTING_URL } = loadSettings(shape, {
+    args: [],
+    env: environmentAt(toEdgePort(port), process.env),
+  })
+  const [reporting = ''] = REPORTING_URL
+  try {
+    return await run({ servers, reporting, stretch })
+  } catch (error) {
+    if (!(error instanceof AuditError || error instanceof ReportingError)) throw error
+    process.stderr.write(`${name}: ${error.message}\n`)
+    return 1
+  }
+})
+
+async function run({ servers, reporting, stretch }: { servers: string[]; reporting: string; stretch: Stretch }) {
+  const log = createLog({ name: 'audit', level: 'silent' })
+  await using nats = openNatsLink({ servers, name: 'audit', log })
+  await nats.up(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => {
+    throw new AuditError(`the log is not available: ${servers.map(withoutCredentials).join(',')}; see npm run doctor`)
+  })
+  await using eventLog = createJetStreamEventLog({ nats, log })
+  const { differences, notes, recount, compared } = await auditLog({
+    eventLog,
+    reporting: createReportingReader(reporting),
+    stretch,
+  })
+  const { totals, assets, users } = recount
+  print([
+    `The log: ${plural(totals.views, 'view')}, ${totals.qualified} qualified, ${totals.retried} retried`,
+    `Compared: ${plural(assets.size, 'asset')}, ${plural(users.size, 'user')}, ${plural(compared, 'verdict')}`,
+    ...notes.map((note) => `Note: ${note}`),
+    ...differences.slice(0, MAX_LINES),
+    ...(differences.length > MAX_LINES ? [`and ${differences.length - MAX_LINES} more`] : []),
+    differences.length === 0 ? 'reporting agrees with the log.' : `${plural(differences.length, 'difference')}.`,
+  ])
+  return differences.length === 0 ? 0 : 1
+}
+
+function print(lines: readonly string[]): void {
+  process.stdout.write(lines.map((line) => `${line}\n`).join(''))
+}
+
+/** @throws UsageError */
+function toSequence(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
+  throw new UsageError(`${flag} is "${text}": it must be a sequence in the log`)
+}

@@ -1,0 +1,58 @@
+import { request } from 'undici'
+import type { z } from 'zod'
+import { Audit } from '../../shared/contracts/audit.ts'
+import { fromNullablePosition, type LogPosition, Position } from '../../shared/contracts/position.ts'
+import { Problem } from '../../shared/contracts/status.ts'
+import { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
+import { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
+
+const TIMEOUT_MS = 5_000
+
+/** A call to reporting failed. The message is safe to print. */
+export class ReportingError extends Error {
+  override name = 'ReportingError'
+}
+
+export type ReportingReader = ReturnType<typeof createReportingReader>
+
+/** Reads the numbers that reporting serves. Every method throws ReportingError. */
+export function createReportingReader(origin: string) {
+  async function call<Schema extends z.ZodType>(path: string, schema: Schema, body?: object) {
+    const { status, json } = await send(`${origin}${path}`, body)
+    const parsed = schema.safeParse(json)
+    if (status === 200 && parsed.success) return parsed.data
+    const reason = Problem.safeParse(json).data?.status ?? 'an unexpected response'
+    throw new ReportingError(`${origin}${path} returned ${status}: ${reason}`)
+  }
+
+  return {
+    audit: () => call('/events/audit', Audit),
+    async position(): Promise<LogPosition | undefined> {
+      return fromNullablePosition(await call('/events/position', Position.nullable()))
+    },
+    lookUp: (ids: { assets?: string[]; users?: string[] }) =>
+      call('/events/lookup', LookedUpCounts, { ...ids, details: true }),
+    /** @returns undefined if the verdict is not kept */
+    async explain(id: string): Promise<ViewExplanation | undefined> {
+      const { status, json } = await send(`${origin}/events/views/${encodeURIComponent(id)}`)
+      if (status === 404) return undefined
+      const explanation = ViewExplanation.safeParse(json)
+      if (explanation.success) return explanation.data
+      throw new ReportingError(`${origin}/events/views/… returned ${status}`)
+    },
+  }
+}
+
+async function send(url: string, body?: object): Promise<{ status: number; json: unknown }> {
+  try {
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const headers = { 'content-type': 'application/json' }
+    const posted = body && { method: 'POST' as const, headers, body: JSON.stringify(body) }
+    const response = await request(url, { signal, ...posted })
+    const text = await response.body.text()
+    return { status: response.statusCode, json: await Promise.try(() => JSON.parse(text)).catch(() => undefined) }
+  } catch (error) {
+    throw new ReportingError(`no response from ${url}: ${toReason(error)}`)
+  }
+}

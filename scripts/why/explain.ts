@@ -1,0 +1,64 @@
+import { Problem } from '../../shared/contracts/status.ts'
+import { AssetCounts, UserCounts } from '../../shared/contracts/view-counts.ts'
+import { ExplainedView, ViewNotFound } from '../../shared/contracts/view-explanation.ts'
+import { plural } from '../doctor/finding.ts'
+import { probe } from '../doctor/probe.ts'
+
+/** Lines for a person; `isKnown` is false if there is nothing to explain. */
+export type Answer = { lines: string[]; isKnown: boolean }
+
+/** Explains one view, as play knows it. */
+export async function explainView(play: string, id: string): Promise<Answer> {
+  const { json, text } = await probe(play, `/views/${encodeURIComponent(id)}`)
+  const view = ExplainedView.safeParse(json).data
+  if (view) return { lines: [view.summary, ...toDetails(view)], isKnown: true }
+  const absent = ViewNotFound.safeParse(json).data
+  if (!absent) return unknown(`play at ${play}`, json, text)
+  const since = absent.knownSince ?? 'no view yet'
+  return {
+    lines: [
+      `No view ${id} is known.`,
+      `Verdicts are kept since: ${since}`,
+      `Counted up to: ${absent.position ? `sequence ${absent.position.sequence}` : 'nothing yet'}`,
+    ],
+    isKnown: false,
+  }
+}
+
+function toDetails({ assetId, userId, at, position, because, rule }: ExplainedView): string[] {
+  return [
+    ...(assetId === null ? [] : [`Play: asset ${assetId} by user ${userId} at ${at}`]),
+    ...(position === null ? [] : [`Log: sequence ${position.sequence} of ${position.stream}`]),
+    ...(rule === null ? [] : [`View rules: ${rule}`]),
+    ...(because === null ? [] : [`Decided by: npm run why -- ${because.id}`]),
+  ]
+}
+
+/** Explains the counts of an asset. */
+export async function explainAsset(reporting: string, id: string): Promise<Answer> {
+  const { json, text } = await probe(reporting, `/events/asset/${id}`)
+  const counts = AssetCounts.safeParse(json).data
+  if (!counts) return unknown(`reporting at ${reporting}`, json, text)
+  const { viewers } = counts
+  return { lines: [...toNumbers(`Asset ${id}`, counts), `By ${plural(viewers, 'distinct user')}.`], isKnown: true }
+}
+
+/** Explains the counts of a user. */
+export async function explainUser(reporting: string, id: string): Promise<Answer> {
+  const { json, text } = await probe(reporting, `/events/user/${id}`)
+  const counts = UserCounts.safeParse(json).data
+  if (!counts) return unknown(`reporting at ${reporting}`, json, text)
+  return { lines: toNumbers(`User ${id}`, counts), isKnown: true }
+}
+
+function toNumbers(name: string, { views, qualified }: { views: number; qualified: number }): string[] {
+  return [
+    `${name}: ${plural(views, 'view')}, of which ${qualified} qualified.`,
+    `The other ${views - qualified} did not pass the view rules, were counted by a request, or by a release without rules.`,
+  ].slice(0, views === qualified ? 1 : 2)
+}
+
+function unknown(name: string, json: unknown, text: string): Answer {
+  const problem = Problem.safeParse(json).data
+  return { lines: [problem ? `${name} says: ${problem.status}` : `${name} did not respond: ${text}`], isKnown: false }
+}
