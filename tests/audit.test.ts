@@ -77,10 +77,10 @@ describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
     const batch = { stream, after: sequence, through: sequence + 1, views: [forged] }
     expect((await fetch(`${system.reporting.url}/events`, jsonRequest(batch))).status).toBe(200)
     await system.listener.signal('SIGCONT')
-    await play(system.play.url, '456', '8')
+    await play(system.play.url, '456', 'missed')
     const { status, text } = await runAudit(system.env)
     expect(status).toBe(1)
-    expect(text).toMatch(/user 8: views: reporting has \d+, the log \d+/)
+    expect(text).toMatch(/user missed: views: reporting has 0, the log 1/)
   })
 })
 
