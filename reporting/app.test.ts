@@ -24,8 +24,8 @@ describe('the views of an asset or a user', () => {
     const { get, post } = setUp()
     expect(await post(`/events/asset/${id}/user/u`)).toEqual([200, { userviews: 1, assetviews: 1 }])
     expect(await post(`/events/asset/a/user/${id}`)).toEqual([200, { userviews: 1, assetviews: 1 }])
-    expect(await get(`/events/asset/${id}`)).toEqual([200, { id, views: 1 }])
-    expect(await get(`/events/user/${id}`)).toEqual([200, { id, views: 1 }])
+    expect(await get(`/events/asset/${id}`)).toEqual([200, { id, views: 1, qualified: 0, viewers: 0 }])
+    expect(await get(`/events/user/${id}`)).toEqual([200, { id, views: 1, qualified: 0 }])
   })
 
   test('are counted separately for each id', async () => {
@@ -87,24 +87,24 @@ describe('the top list', () => {
   test('is ordered by views, then by id', async () => {
     const get = await openWithViews()
     const assets = [
-      { id: 'c', views: 3 },
-      { id: 'a', views: 1 },
-      { id: 'b', views: 1 },
+      { id: 'c', views: 3, qualified: 0, viewers: 0 },
+      { id: 'a', views: 1, qualified: 0, viewers: 0 },
+      { id: 'b', views: 1, qualified: 0, viewers: 0 },
     ]
     const users = [
-      { id: 'v', views: 2 },
-      { id: 'w', views: 2 },
-      { id: 'u', views: 1 },
+      { id: 'v', views: 2, qualified: 0 },
+      { id: 'w', views: 2, qualified: 0 },
+      { id: 'u', views: 1, qualified: 0 },
     ]
-    expect(await get('/events/top')).toEqual([200, { by: 'asset', top: assets }])
-    expect(await get('/events/top?by=asset')).toEqual([200, { by: 'asset', top: assets }])
-    expect(await get('/events/top?by=user')).toEqual([200, { by: 'user', top: users }])
-    expect(await get('/events/top?limit=2')).toEqual([200, { by: 'asset', top: assets.slice(0, 2) }])
-    expect(await get('/events/top?by=user&limit=1')).toEqual([200, { by: 'user', top: users.slice(0, 1) }])
+    expect(await get('/events/top')).toEqual([200, { by: 'asset', of: 'views', top: assets }])
+    expect(await get('/events/top?by=asset')).toEqual([200, { by: 'asset', of: 'views', top: assets }])
+    expect(await get('/events/top?by=user')).toEqual([200, { by: 'user', of: 'views', top: users }])
+    expect(await get('/events/top?limit=2')).toEqual([200, { by: 'asset', of: 'views', top: assets.slice(0, 2) }])
+    expect(await get('/events/top?by=user&limit=1')).toEqual([200, { by: 'user', of: 'views', top: users.slice(0, 1) }])
   })
 
   test('is empty before the first view', async () => {
-    expect(await setUp().get('/events/top?by=user')).toEqual([200, { by: 'user', top: [] }])
+    expect(await setUp().get('/events/top?by=user')).toEqual([200, { by: 'user', of: 'views', top: [] }])
   })
 
   test('has 10 entries by default', async () => {
@@ -113,9 +113,106 @@ describe('the top list', () => {
     expect(await get('/events/top')).toMatchObject([200, { top: { length: 10 } }])
   })
 
-  test.each(['by=view', 'by=', 'limit=0', 'limit=1001', 'limit=x'])('rejects %s', async (query) => {
+  test.each(['by=view', 'by=', 'limit=0', 'limit=1001', 'limit=x', 'of=viewers'])('rejects %s', async (query) => {
     const [field] = query.split('=')
     await expectProblem(await setUp().app.request(`/events/top?${query}`), 400, [String(field)])
+  })
+})
+
+describe('views that are judged', () => {
+  const at = '2026-11-20T21:00:00.000Z'
+  const views = [view('1', 'a', 'u'), view('2', 'a', 'u'), view('3', 'b', 'v')]
+  const batch = { stream: 's', after: 0, through: 8, views, messages: [{ sequence: 7, views: 3, at }], end: 8 }
+
+  async function openWithVerdicts() {
+    const opened = setUp()
+    expect(await opened.post('/events', { ...batch, skipped: [{ sequence: 8, ids: ['letter'] }] })).toMatchObject([
+      200,
+      {},
+    ])
+    return opened
+  }
+
+  test('have verdicts, which are explained in a sentence', async () => {
+    const { get } = await openWithVerdicts()
+    const counted = { state: 'counted', rule: 'v1', at: views[0]?.at, position: { stream: 's', sequence: 7 } }
+    const first = { id: '1', verdict: 'qualified', reason: null, because: null, assetId: 'a', userId: 'u' }
+    expect(await get('/events/views/1')).toEqual([
+      200,
+      { ...counted, ...first, summary: 'Qualified: no view rule of v1 objects.' },
+    ])
+    expect(await get('/events/views/2')).toMatchObject([
+      200,
+      {
+        verdict: 'not-qualified',
+        reason: 'repeat',
+        because: { id: '1', at: views[0]?.at },
+        summary: 'Not qualified: the same user played the same asset 0 s before, event 1.',
+      },
+    ])
+    expect(await get('/events/views/letter')).toMatchObject([
+      200,
+      {
+        state: 'rejected',
+        verdict: null,
+        position: { sequence: 8 },
+        summary: 'Not a view: the message at sequence 8 of the log is a dead letter.',
+      },
+    ])
+  })
+
+  test('are not found under another id, with what is known', async () => {
+    const { get } = await openWithVerdicts()
+    const position = { stream: 's', sequence: 8 }
+    const known = { status: 'View not found', position, knownSince: at, requestId }
+    expect(await get('/events/views/unknown')).toEqual([404, known])
+    expect(await setUp().get('/events/views/1')).toEqual([404, { ...known, position: null, knownSince: null }])
+  })
+
+  test('add up in the audit, with the number of messages that wait', async () => {
+    const { get, post } = await openWithVerdicts()
+    await post('/events/asset/a/user/u')
+    expect(await get('/events/audit')).toEqual([
+      200,
+      {
+        views: 4,
+        qualified: 2,
+        pending: 0,
+        notQualified: { repeat: 1 },
+        direct: 1,
+        retried: 0,
+        rejected: 1,
+        position: { stream: 's', sequence: 8 },
+        waiting: 0,
+      },
+    ])
+    await post('/events', { stream: 's', after: 8, through: 8, views: [], end: 10 })
+    expect(await get('/events/audit')).toMatchObject([200, { waiting: 2 }])
+    expect(await setUp().get('/events/audit')).toMatchObject([200, { views: 0, position: null, waiting: null }])
+  })
+
+  test('are in the details of a lookup and in a top list of qualified views', async () => {
+    const { get, post } = await openWithVerdicts()
+    expect(await post('/events/lookup', { assets: ['a', 'x'], users: ['u'], details: true })).toEqual([
+      200,
+      {
+        assets: { a: 2, x: 0 },
+        users: { u: 2 },
+        qualified: { assets: { a: 1, x: 0 }, users: { u: 1 } },
+        viewers: { a: 1, x: 0 },
+      },
+    ])
+    const top = [
+      { id: 'a', views: 2, qualified: 1, viewers: 1 },
+      { id: 'b', views: 1, qualified: 1, viewers: 1 },
+    ]
+    expect(await get('/events/top?of=qualified')).toEqual([200, { by: 'asset', of: 'qualified', top }])
+  })
+
+  test('must be as many as their messages have', async () => {
+    const { app } = setUp()
+    const response = await app.request('/events', jsonRequest({ ...batch, views: views.slice(1) }))
+    await expectProblem(response, 400, ['messages'])
   })
 })
 
@@ -133,8 +230,8 @@ describe('a batch from the log', () => {
     const { get, post } = setUp()
     await post('/events', first)
     expect(await post('/events', first)).toEqual([409, conflict({ stream: 's', sequence: 3 })])
-    expect(await get('/events/asset/a')).toEqual([200, { id: 'a', views: 2 }])
-    expect(await get('/events/user/v')).toEqual([200, { id: 'v', views: 1 }])
+    expect(await get('/events/asset/a')).toMatchObject([200, { id: 'a', views: 2 }])
+    expect(await get('/events/user/v')).toMatchObject([200, { id: 'v', views: 1 }])
   })
 
   test('is rejected with the current position if it would leave a gap', async () => {
@@ -143,7 +240,7 @@ describe('a batch from the log', () => {
     expect(await post('/events', later)).toEqual([409, conflict(null)])
     await post('/events', first)
     expect(await post('/events', later)).toEqual([409, conflict({ stream: 's', sequence: 3 })])
-    expect(await get('/events/asset/a')).toEqual([200, { id: 'a', views: 2 }])
+    expect(await get('/events/asset/a')).toMatchObject([200, { id: 'a', views: 2 }])
   })
 
   test('may have no views', async () => {
@@ -271,7 +368,7 @@ describe('a report', () => {
     expect(await get('/events/position')).toEqual([200, null])
     await post('/events', { stream: 's', after: 0, through: 1, views: [view('1', 'a', 'u')], end: 1 })
     expect(await post('/events', { ...report, end: 1 })).toEqual([200, { stream: 's', sequence: 1 }])
-    expect(await get('/events/asset/a')).toEqual([200, { id: 'a', views: 1 }])
+    expect(await get('/events/asset/a')).toMatchObject([200, { id: 'a', views: 1 }])
   })
 
   test.each([

@@ -34,7 +34,7 @@ const users = ['u', 'v', 'constructor']
 const seconds = (max: number) => fc.integer({ min: 0, max })
 
 /** A message: its views, how long after the previous one it was stored, and how long before that its views were played. */
-const message = fc.record({
+export const message = fc.record({
   after: seconds(40),
   views: fc.array(
     fc.record({
@@ -46,7 +46,7 @@ const message = fc.record({
     { minLength: 1, maxLength: 4 },
   ),
 })
-type Message = { views: View[]; at: string }
+export type Message = { views: View[]; at: string }
 
 /** How the messages are read: the ends of batches, the instance that takes each, and restarts before some of them. */
 const reading = fc.array(
@@ -170,7 +170,7 @@ function toView({
   return { id, assetId, userId, at: new Date(START + second * 1_000).toISOString() }
 }
 
-function toLog(
+export function toLog(
   drawn: { after: number; views: { assetId: string; userId: string; before: number; key: string | undefined }[] }[],
 ): Message[] {
   let stored = START
@@ -203,7 +203,7 @@ function toBatch(log: Message[], after: number, through: number): CountBatch {
 
 type Expected = { views: JudgedView[]; retried: number; keysReused: number }
 
-function judgeOneByOne(log: Message[]): Expected {
+export function judgeOneByOne(log: Message[]): Expected {
   const judge = createReference()
   const verdicts: Verdicts[] = log.map((_, n) => judge(toBatch(log, n, n + 1)))
   const sum = (of: (each: Verdicts) => number) => verdicts.reduce((total, each) => total + of(each), 0)

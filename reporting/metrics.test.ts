@@ -16,7 +16,11 @@ test('every metric is exposed before the first view', async () => {
     'event_batches_total{outcome="applied"} 0',
     'event_batches_total{outcome="refused"} 0',
     'event_log_position 0',
+    'ignored_events_total{reason="key-reused"} 0',
+    'ignored_events_total{reason="retried"} 0',
     'lost_views_total 0',
+    'views_total{verdict="direct",reason=""} 0',
+    'views_total{verdict="qualified",reason=""} 0',
   ])
 })
 
@@ -24,7 +28,7 @@ test('views are counted by source, batches by outcome, and the position is the e
   const { counts, samples } = setUp()
   const batch = { incarnation: 's', after: 0, through: 3, views: [view, view] }
   expect(await counts.count(view)).toEqual({ userviews: 1, assetviews: 1 })
-  expect(await counts.apply(batch)).toEqual({ views: batch.views, gaps: [] })
+  expect(await counts.apply(batch)).toMatchObject({ views: [{ verdict: 'qualified' }, { reason: 'repeat' }] })
   expect(await counts.apply(batch)).toBeUndefined()
   expect((await counts.counts('asset', 'a'))?.views).toBe(3)
   expect(await samples()).toEqual([
@@ -34,7 +38,12 @@ test('views are counted by source, batches by outcome, and the position is the e
     'event_batches_total{outcome="applied"} 1',
     'event_batches_total{outcome="refused"} 1',
     'event_log_position 3',
+    'ignored_events_total{reason="key-reused"} 0',
+    'ignored_events_total{reason="retried"} 0',
     'lost_views_total 0',
+    'views_total{verdict="direct",reason=""} 1',
+    'views_total{verdict="not-qualified",reason="repeat"} 1',
+    'views_total{verdict="qualified",reason=""} 1',
   ])
 })
 
@@ -75,7 +84,7 @@ function setUp() {
   const counts = instrumentCounts({ metrics, log }, createMapCountStore())
   async function samples() {
     const lines = (await metrics.metrics()).split('\n')
-    return lines.filter((line) => /^(counted_views|duplicate|lost|event_)/.test(line)).toSorted()
+    return lines.filter((line) => /^(counted_views|duplicate|lost|event_|views_|ignored_)/.test(line)).toSorted()
   }
   return { counts, logged, samples }
 }

@@ -1,19 +1,12 @@
-import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { delimiter, dirname, join, resolve } from 'node:path'
-import { promisify } from 'node:util'
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { jsonRequest } from '../shared/testing/json-request.ts'
-import { startChild } from './harness/child.ts'
+import { BLOCK, follow } from './harness/guide.ts'
 import { metric, play } from './harness/plays.ts'
 
-/** The TypeScript and diff blocks in the guide. The line before each block ends with its file name. */
-const BLOCK = /`([^`\n]+)`:\n\n```(ts|diff)\n(.*?)^```$/gms
 const WRITE_TOKEN = 'the-token'
 
 const guide = await readFile('docs/adding-a-service.md', 'utf8')
-const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
 
 /** Test files that depend on the list of services or on the calls of a play. */
 const AFFECTED = [
@@ -81,55 +74,6 @@ describe('the whole guide', { timeout: 240_000 }, () => {
     expect(await metric(edge, /^catalogue_cache_reads_total\{source="ratings",outcome="miss"/)).toBe(1)
   })
 })
-
-/** A copy of the project with the blocks of a section of the guide applied. */
-async function follow(part: string) {
-  await using stack = new AsyncDisposableStack()
-  const directory = await mkdtemp(join(tmpdir(), 'adding-a-service-'))
-  stack.defer(() => rm(directory, { recursive: true, force: true }))
-  await copyProject(directory)
-  for (const [, file = '', kind, text = ''] of part.matchAll(BLOCK)) {
-    const path = join(directory, file)
-    await mkdir(dirname(path), { recursive: true })
-    await writeFile(path, kind === 'ts' ? text : applyDiff(file, await readFile(path, 'utf8'), text))
-  }
-  const start = (program: string, args: string[], env = {}) => startChild(program, args, { cwd: directory, env })
-  async function passes(command: string) {
-    const env = { PATH: [join(directory, 'node_modules/.bin'), process.env.PATH].join(delimiter) }
-    await using child = start('bash', ['-c', command], env)
-    const status = await child.ended
-    expect(status, child.lines.join('\n')).toBe(0)
-    return child.lines
-  }
-  const all = stack.move()
-  return {
-    start,
-    /** Does not install dependencies, because the copy shares node_modules. */
-    passesCheck: () => passes(scripts.check.replace('bash scripts/install.sh && ', '')),
-    /** Disables caches, which are in the shared node_modules. */
-    passesTests: (...args: string[]) => passes(`vitest run ${args.join(' ')} --cache=false --fsModuleCache=false`),
-    [Symbol.asyncDispose]: () => all.disposeAsync(),
-  }
-}
-
-async function copyProject(directory: string): Promise<void> {
-  const { stdout } = await promisify(execFile)('git', ['ls-files', '-z'])
-  await Promise.all(stdout.split('\0').map((file) => file && cp(file, join(directory, file))))
-  await symlink(resolve('node_modules'), join(directory, 'node_modules'))
-}
-
-/** Each hunk must match exactly once, so that readers can find the place too. */
-function applyDiff(file: string, text: string, diff: string): string {
-  const hunks = diff.split(/^@@\n/m).slice(1)
-  return hunks.reduce((before, hunk) => {
-    const lines = hunk.match(/^.*\n/gm) ?? []
-    const without = (mark: string) => lines.flatMap((line) => (line[0] === mark ? [] : [line.slice(1)])).join('')
-    const [head, tail, ...more] = before.split(without('+'))
-    if (tail === undefined || more.length > 0)
-      throw new Error(`not exactly one place in ${file} matches this hunk:\n${hunk}`)
-    return head + without('-') + tail
-  }, text)
-}
 
 function listeningUrl(name: string, line: string): string | undefined {
   if (!line.startsWith('{')) return undefined

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StoredMsg } from 'nats'
 import { describe, expect, test } from 'vitest'
+import { Audit } from '../shared/contracts/audit.ts'
 import { LostViews } from '../shared/contracts/lost-views.ts'
 import { STREAM, VIEWS } from '../shared/event-log/stream.ts'
+import { runAudit } from './harness/audit-command.ts'
 import { serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
 import { type NatsCluster, startNatsCluster } from './harness/nats-cluster.ts'
@@ -49,6 +51,7 @@ describe.skipIf(!natsVersion).each(stores)('chaos with $store', ({ store, durati
     await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).ok).toBe(true))
     const players = startPlayers(system.play.url, { count: PLAYERS, seed })
     await eventually(() => readLastMessage(nats), SETTLE_MS)
+    const audits = watchAudits(system.reporting.url)
     const actions = await breakThings(system, { nats, second, seconds })
     const outcomes = await players.stop()
     await expectSettled(system, nats)
@@ -63,9 +66,45 @@ describe.skipIf(!natsVersion).each(stores)('chaos with $store', ({ store, durati
     await expectCounted(system.reporting.url, 'asset', outcomes.assets)
     const { gaps } = LostViews.parse(await getJson(`${system.reporting.url}/events/lost`))
     expect(gaps.filter(({ producer }) => producer !== 'poison')).toEqual([])
+    expect(await audits.stop()).toBeGreaterThan(0)
+    expect(await runAudit(system.env)).toMatchObject({ status: 0, text: expect.stringContaining('reporting agrees') })
     expect(system.listener.lines().join('\n')).not.toContain('reporting refuses a valid batch')
   })
 })
+
+const AUDIT_INTERVAL_MS = 100
+
+/** Verifies all along that the numbers of each audit add up. stop() returns the number of audits. */
+function watchAudits(reporting: string) {
+  const over = new AbortController()
+  async function watch(): Promise<number> {
+    let audits = 0
+    while (!over.signal.aborted) {
+      // reporting may be down or suspended.
+      const signal = AbortSignal.any([over.signal, AbortSignal.timeout(1_000)])
+      const json = await fetch(`${reporting}/events/audit`, { signal }).then(
+        (response) => response.json(),
+        () => undefined,
+      )
+      const audit = Audit.safeParse(json).data
+      if (audit) {
+        const { views, qualified, pending, notQualified, direct } = audit
+        const sum = Object.values(notQualified).reduce((total, count) => total + count, qualified + pending + direct)
+        expect(sum, JSON.stringify(audit)).toBe(views)
+        audits += 1
+      }
+      await sleep(AUDIT_INTERVAL_MS)
+    }
+    return audits
+  }
+  const watching = watch()
+  return {
+    stop() {
+      over.abort()
+      return watching
+    },
+  }
+}
 
 /**
  * Injects one fault after another into a system with two plays on one port: kills or suspends one or two processes for

@@ -13,7 +13,7 @@ import {
   VERSION,
 } from './checkpoint-format.ts'
 import { type CountMap, createCountMap } from './count-map.ts'
-import type { CountState } from './count-state.ts'
+import { type CountState, createCountState } from './count-state.ts'
 import { createKnownIds } from './known-ids.ts'
 
 /**
@@ -37,6 +37,7 @@ export async function decodeCheckpoint(read: ReadBytes, size: number): Promise<C
   await reader.assertChecksum()
   const deduplication = { isComplete, producers, knownIds: createKnownIds({ previous, current }) }
   return {
+    ...createCountState(),
     ...header,
     position: header.position,
     counts,

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { createCountMap, createShardSelector } from './count-map.ts'
+import { createCountMap } from './count-map.ts'
+import { createShardSelector } from './sharded-map.ts'
 
 test('the count of an id is the number of its increments', () => {
   const counts = createCountMap()

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent, request } from 'undici'
 import { expect } from 'vitest'
@@ -17,7 +18,10 @@ type Players = {
   prefix?: string
 }
 
-/** Starts players that play until stop(), which returns the outcomes of their plays. */
+/**
+ * Starts players that play until stop(), which returns the outcomes of their plays. Every other player uses idempotency
+ * keys, and retries.
+ */
 export function startPlayers(edge: string, { count, seed, prefix = '' }: Players) {
   const over = new AbortController()
   const playing = Array.from({ length: count }, (_, player) => keepPlaying(edge, { player, seed, prefix }, over.signal))
@@ -46,7 +50,8 @@ async function keepPlaying(edge: string, { player, seed, prefix }: Player, over:
     const asset = random() < 0.5 ? '123' : '456'
     const user = `${prefix}${random() < 0.5 ? `player-${player}` : 'everybody'}`
     const since = performance.now()
-    const outcome = await playOnce(`${edge}/play/asset/${asset}/user/${user}`, agent)
+    const url = `${edge}/play/asset/${asset}/user/${user}`
+    const outcome = player % 2 === 0 ? await playOnce(url, agent) : await playWithKey(url, agent, random)
     slowestMs = Math.max(slowestMs, performance.now() - since)
     outcomesOf(users, user)[outcome] += 1
     outcomesOf(assets, asset)[outcome] += 1
@@ -56,10 +61,29 @@ async function keepPlaying(edge: string, { player, seed, prefix }: Player, over:
   return { users, assets, slowestMs }
 }
 
-async function playOnce(url: string, dispatcher: Agent): Promise<keyof Outcomes> {
+const MAX_ATTEMPTS = 5
+
+/**
+ * Sends a play with an idempotency key until a response arrives, and some plays once more. However often it is sent, it
+ * is one play.
+ */
+async function playWithKey(url: string, dispatcher: Agent, random: () => number): Promise<keyof Outcomes> {
+  const headers = { 'idempotency-key': `"${randomUUID()}"` }
+  let outcome: keyof Outcomes = 'rejected'
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS && outcome !== 'served'; attempt += 1) {
+    const last = await playOnce(url, dispatcher, headers)
+    // An attempt that was cut off may have recorded the play, although a later one is rejected.
+    if (outcome === 'rejected' || last === 'served') outcome = last
+    if (last !== 'served') await sleep(50)
+  }
+  if (outcome === 'served' && random() < 0.1) await playOnce(url, dispatcher, headers)
+  return outcome
+}
+
+async function playOnce(url: string, dispatcher: Agent, headers: Record<string, string> = {}): Promise<keyof Outcomes> {
   let status: number
   try {
-    const response = await request(url, { method: 'POST', dispatcher })
+    const response = await request(url, { method: 'POST', dispatcher, headers })
     status = response.statusCode
     await response.body.dump()
   } catch (error) {

@@ -1,0 +1,11 @@
+import { resolve } from 'node:path'
+import { startChild } from './child.ts'
+
+/** Runs `npm run audit` without npm, with only these settings. */
+export async function runAudit(env: Record<string, string>, ...args: string[]) {
+  const script = resolve('scripts/audit/main.ts')
+  await using child = startChild(process.execPath, [script, ...args], {
+    env: { REPORTING_URL: '', NATS_URL: '', ...env },
+  })
+  return { status: await child.ended, text: child.lines.join('\n') }
+}
