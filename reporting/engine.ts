@@ -1,11 +1,8 @@
 import type { EventBatch, SerialRange } from '../shared/contracts/event-batch.ts'
-import type { View } from '../shared/contracts/view.ts'
+import { KEY_MAX_AGE_MS, type View } from '../shared/contracts/view.ts'
 import { createDeduplicator, type DeduplicationState, type NumberedBatch } from './deduplicator.ts'
 import type { Judge, Judgement } from './rules/judge.ts'
 import type { RuleEvent } from './rules/view-rule.ts'
-
-/** An idempotency key is forgotten after this time, by the times of the events. */
-const KEY_MAX_AGE_MS = 24 * 3_600_000
 
 /** A view in the log. `clock` is the latest time at which the log stored a message so far, `at` that of the play. */
 export type LoggedView = RuleEvent &
