@@ -4,8 +4,11 @@ import { LIVE_SECONDS } from '../shared/contracts/live.ts'
 const MAX_SKEW_SECONDS = 5
 
 export type RecentSeconds = {
-  /** Counts each view in the second of its `at` (RFC 3339). Ignores views outside the window. */
-  add(views: readonly { at: string }[]): void
+  /**
+   * Counts each view in the second of its `at`, in milliseconds since 1970 or as RFC 3339. Ignores views outside the
+   * window.
+   */
+  add(views: readonly { at: number | string }[]): void
   /** Views by Unix time in seconds, unordered; seconds without views are absent. */
   counts(): ReadonlyMap<number, number>
 }
@@ -23,7 +26,7 @@ export function createRecentSeconds(restored: Iterable<[second: number, views: n
     add(views) {
       const now = Math.floor(Date.now() / 1_000)
       for (const { at } of views) {
-        const second = toSecond(at)
+        const second = typeof at === 'number' ? Math.floor(at / 1_000) : toSecond(at)
         if (second <= now - LIVE_SECONDS || second > now + MAX_SKEW_SECONDS) continue
         const count = counts.get(second)
         counts.set(second, (count ?? 0) + 1)
