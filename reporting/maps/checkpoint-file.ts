@@ -4,7 +4,7 @@ import { codeOf } from '../../shared/runtime/error-code.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { StartError } from '../../shared/service/service.ts'
-import type { RulesVersion } from '../rules/rule-sets.ts'
+import { DEFAULT_RULES, type RulesVersion } from '../rules/rule-sets.ts'
 import type { ReadBytes } from './byte-reader.ts'
 import { assertRules, decodeCheckpoint, type Judging } from './checkpoint-decoder.ts'
 import { UnknownVersionError } from './checkpoint-format.ts'
@@ -13,6 +13,11 @@ import type { CountState } from './count-state.ts'
 
 /** The name of the checkpoint in DATA_DIR, unless reporting is embedded. */
 export const CHECKPOINT = 'checkpoint-reporting'
+
+/** The path of the checkpoint of a version of the view rules: verdicts of different rules are never mixed. */
+export function toCheckpointPath(path: string, rules: RulesVersion): string {
+  return rules === DEFAULT_RULES ? path : `${path}-${rules}`
+}
 
 /** The number of checkpoints that are kept after they were set aside, by reason. Those of other releases are all kept. */
 const MAX_ASIDE = 3
