@@ -45,8 +45,8 @@ export function createCountMap(seed?: number): CountMap {
     increment(id, isQualified = true) {
       const count = views.update(id, addOne)
       tops.views.increment(id, count)
-      if (isQualified) tops.qualified.increment(id, count - (notQualified.get(id) ?? 0))
-      else notQualified.update(id, addOne)
+      if (!isQualified) notQualified.update(id, addOne)
+      else if (tops.qualified.mayRank(count)) tops.qualified.increment(id, count - (notQualified.get(id) ?? 0))
       return count
     },
     restore(id, count, others = 0) {
