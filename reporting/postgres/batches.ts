@@ -2,12 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { retry } from '../../shared/runtime/retry.ts'
 import type { CountBatch, LogReport } from '../count-store.ts'
 import type { Verdicts } from '../engine.ts'
-import type { Judge } from '../rules/judge.ts'
 import { DEFAULT_RULES, type RulesVersion, ruleSets } from '../rules/rule-sets.ts'
 import { startsAt } from '../starts-at.ts'
 import { COUNT_COLUMNS, toCountStatement } from './count-statement.ts'
 import { ASYNCHRONOUS, type Rows, StatementError } from './database.ts'
-import { createJudges } from './judges.ts'
+import { createJudges, type State } from './judges.ts'
 import { MAX_KEYS, toKeyedWrites } from './keyed-views.ts'
 import { type Known, knows, toKnown, toKnownQuery, toProducerKey } from './known.ts'
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
@@ -33,9 +32,6 @@ type Deps = Limits & {
   ensure: (days: readonly number[]) => Promise<void>
   rules?: RulesVersion
 }
-
-/** What is known after a batch. The judge has its state, and is changed by the next batch that it judges. */
-type State = { known: Known; judge: Judge }
 
 export type Applied = { verdicts: Verdicts; row: readonly unknown[] }
 
@@ -111,8 +107,7 @@ export function createBatches({
         cached ??= last
         return undefined
       }
-      const judge = last?.known.batch === known.batch ? last?.judge : undefined
-      return tryApply(batch, { known, judge: judge ?? (await judges.restore(known)) })
+      return tryApply(batch, { known, judge: await judges.at(known, last) })
     },
   }
 }
