@@ -11,7 +11,9 @@ test('a batch whose new users exceed the maximum changes nothing, and may be ret
   expect(() => counts.apply(batch(1, ['a', 'u'], ['a', 'w'], ['a', 'x']))).toThrow(CountsFullError)
   expect(() => counts.apply(batch(1, ['a', 'u'], ['a', 'w'], ['a', 'x']))).toThrow('3 users: raise MAX_USERS')
   expect(counts.position()).toEqual({ incarnation: 's', sequence: 1 })
-  expect([counts.views('asset', 'a'), counts.views('user', 'u'), counts.views('user', 'w')]).toEqual([2, 1, undefined])
+  expect(
+    [counts.counts('asset', 'a'), counts.counts('user', 'u'), counts.counts('user', 'w')].map((of) => of?.views),
+  ).toEqual([2, 1, undefined])
 })
 
 test('known users and repeated new ones do not count towards the maximum', () => {

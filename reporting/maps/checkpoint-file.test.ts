@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -65,7 +66,7 @@ describe('a file that cannot be read', () => {
     ['is corrupt', async () => damage(await readFile(bin())), 'corrupt'],
     ['is empty', async () => '', 'corrupt'],
     ['is not a checkpoint', async () => 'x'.repeat(1_000), 'corrupt'],
-    ['has a newer version', async () => withVersion(await readFile(bin()), 2), 'unknown-version'],
+    ['has a newer version', async () => withVersion(await readFile(bin()), 3), 'unknown-version'],
   ])('because it %s is set aside with one log line', async (_, content, suffix) => {
     using file = await open()
     await save(file, stateOf(3))
@@ -102,6 +103,20 @@ describe('a file that cannot be read', () => {
     const contents = await Promise.all((await names()).map((name) => readFile(join(directory.path, name), 'utf8')))
     expect(contents.toSorted()).toEqual([0, 1, 2, 3, 4].slice(-kept).map((n) => `${content} ${n}`))
   })
+})
+
+test('a checkpoint whose views were judged by other rules is refused, and remains where it is', async () => {
+  using file = await open()
+  await file.assertRules('v1')
+  await save(file, stateOf(3))
+  const others = withRules(await readFile(bin()), 'v0')
+  await writeFile(bin(), others)
+  const refused = { name: 'StartError', message: expect.stringContaining('view rules v0') }
+  await expect(file.assertRules('v1')).rejects.toMatchObject(refused)
+  await expect(file.load(never)).rejects.toMatchObject(refused)
+  expect(await names()).toEqual(['checkpoint.bin'])
+  await writeFile(bin(), damage(others))
+  await file.assertRules('v1')
 })
 
 test('loading that is aborted leaves the checkpoint where it is', async () => {
@@ -157,4 +172,11 @@ function damage(bytes: Buffer): Buffer {
 function withVersion(bytes: Buffer, version: number): Buffer {
   bytes.writeUInt32LE(version, 8)
   return bytes
+}
+
+/** Replaces the version of the rules, and the checksum. */
+function withRules(bytes: Buffer, rules: string): Buffer {
+  const content = bytes.subarray(0, -32)
+  content.write(rules, content.indexOf('"v1"') + 1)
+  return Buffer.concat([content, createHash('sha256').update(content).digest()])
 }

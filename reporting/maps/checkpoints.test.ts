@@ -134,7 +134,7 @@ function openStore({ everyMs = EVERY_MS, isReadOnly = false } = {}) {
     disk,
     logged,
     count: () => counts.count({ assetId: 'a', userId: 'u' }),
-    views: () => counts.views('user', 'u'),
+    views: () => counts.counts('user', 'u')?.views,
     [Symbol.asyncDispose]: () => checkpoints[Symbol.asyncDispose](),
   }
 }

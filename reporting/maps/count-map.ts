@@ -1,122 +1,78 @@
-import type { ViewCount } from '../../shared/contracts/view-counts.ts'
-import { createYielder } from '../../shared/runtime/yielder.ts'
+import type { RankedBy, ViewCount } from '../../shared/contracts/view-counts.ts'
+import { createShardedMap, type FrozenMap } from './sharded-map.ts'
 import { createTopList } from './top-list.ts'
 
-/**
- * The counts are spread over 2^8 Maps, because V8 limits a Map to 2^24 entries, and growing a large Map blocks the
- * event loop. With 50,000,000 ids, each Map has 200,000 entries.
- */
-const SHARD_BITS = 8
-
 export type CountMap = {
-  /** Determines the shard of each id. Restoring ids shard by shard takes half as long as in random order. */
+  /** Determines the shard of each id; see ShardedMap. */
   seed: number
-  /** The count of an id; undefined if it was never incremented. */
+  /** The views of an id; undefined if it has none. */
   get(id: string): number | undefined
-  /** Adds one, and returns the new count. */
-  increment(id: string): number
-  /** Sets the count of an id that has none. */
+  /** The qualified views of an id. */
+  qualified(id: string): number
+  /** Adds one view, and returns the new number of views. */
+  increment(id: string, isQualified?: boolean): number
+  /** Sets the views of an id that has none. */
   restore(id: string, views: number): void
-  /** The number of ids that have a count. */
+  /** Sets how many of the views that are restored next are not qualified. */
+  restoreNotQualified(id: string, views: number): void
+  /** The number of ids that have views. */
   size(): number
-  /** The `limit` ids with the highest counts, in descending order, then by id. `limit` is at most MAX_TOP. */
-  top(limit: number): ViewCount[]
+  /**
+   * The `limit` ids with the highest numbers, in descending order, then by id. `limit` is at most MAX_TOP. Ids without
+   * qualified views are not ranked by them.
+   */
+  top(limit: number, of?: RankedBy): ViewCount[]
   /** Freezes the counts in constant time, until the result is disposed. Counting goes on meanwhile. */
   freeze(): FrozenCounts
 }
 
-/** The counts at the time at which they were frozen. */
-export type FrozenCounts = AsyncDisposable & {
-  size: number
-  /** The counts, shard by shard. A shard may be read until the next one is requested. */
-  shards(): Iterable<ReadonlyMap<string, number>>
-}
+/** The views at the time at which they were frozen, and those of them that are not qualified. */
+export type FrozenCounts = FrozenMap<number> & { notQualified: FrozenMap<number> }
 
-type Shard = {
-  counts: Map<string, number>
-  /** While the shard is frozen, the counts that have changed since then. */
-  changes: Map<string, number> | undefined
-}
-
-/** Counts by id, for tens of millions of ids. Counts only rise, so that the top list can be kept up to date. */
-export function createCountMap(seed = createSeed()): CountMap {
-  const shards: Shard[] = []
-  const toIndex = createShardSelector(seed)
-  const top = createTopList((id) => get(shardOf(id), id) ?? 0)
-  let size = 0
-
-  function shardOf(id: string): Shard {
-    const index = toIndex(id)
-    const shard = shards[index]
-    if (shard) return shard
-    const created = { counts: new Map(), changes: undefined }
-    shards[index] = created
-    return created
-  }
+/**
+ * Counts by id, for tens of millions of ids. Counts only rise, so that the top lists can be kept up to date. Few ids have
+ * views that are not qualified, so keeping those takes little memory.
+ */
+export function createCountMap(seed?: number): CountMap {
+  const views = createShardedMap<number>(seed)
+  const notQualified = createShardedMap<number>(views.seed)
+  const qualified = (id: string) => (views.get(id) ?? 0) - (notQualified.get(id) ?? 0)
+  const tops = { views: createTopList((id) => views.get(id) ?? 0), qualified: createTopList(qualified) }
 
   return {
-    seed,
-    get: (id) => get(shardOf(id), id),
-    increment(id) {
-      const shard = shardOf(id)
-      const before = get(shard, id)
-      if (before === undefined) size += 1
-      const views = (before ?? 0) + 1
-      const target = shard.changes ?? shard.counts
-      target.set(id, views)
-      top.increment(id, views)
-      return views
+    seed: views.seed,
+    get: views.get,
+    qualified,
+    size: views.size,
+    increment(id, isQualified = true) {
+      const count = views.update(id, addOne)
+      tops.views.increment(id, count)
+      if (!isQualified) notQualified.update(id, addOne)
+      else if (tops.qualified.mayRank(count)) tops.qualified.increment(id, count - (notQualified.get(id) ?? 0))
+      return count
     },
-    restore(id, views) {
-      shardOf(id).counts.set(id, views)
-      size += 1
-      top.restore(id, views)
+    restore(id, count) {
+      views.restore(id, count)
+      tops.views.restore(id, count)
+      const qualified = count - (notQualified.get(id) ?? 0)
+      if (qualified > 0) tops.qualified.restore(id, qualified)
     },
-    size: () => size,
-    top: (limit) => top.list().slice(0, limit),
-    freeze: () => freeze(Object.values(shards), size),
-  }
-}
-
-function get({ counts, changes }: Shard, id: string): number | undefined {
-  return changes?.get(id) ?? counts.get(id)
-}
-
-function freeze(shards: Shard[], size: number): FrozenCounts {
-  if (shards.some(({ changes }) => changes)) throw new Error('the counts are frozen already')
-  for (const shard of shards) shard.changes = new Map()
-  return {
-    size,
-    *shards() {
-      for (const shard of shards) {
-        yield shard.counts
-        thaw(shard)
-      }
-    },
-    async [Symbol.asyncDispose]() {
-      const yieldIfDue = createYielder()
-      for (const shard of shards) {
-        thaw(shard)
-        await yieldIfDue()
+    restoreNotQualified: notQualified.restore,
+    top: (limit, of = 'views') => tops[of].list().slice(0, limit),
+    freeze() {
+      const frozen = { views: views.freeze(), notQualified: notQualified.freeze() }
+      return {
+        ...frozen.views,
+        notQualified: frozen.notQualified,
+        async [Symbol.asyncDispose]() {
+          await frozen.views[Symbol.asyncDispose]()
+          await frozen.notQualified[Symbol.asyncDispose]()
+        },
       }
     },
   }
 }
 
-function thaw(shard: Shard): void {
-  for (const [id, views] of shard.changes ?? []) shard.counts.set(id, views)
-  shard.changes = undefined
-}
-
-function createSeed(): number {
-  return Math.floor(Math.random() * 2 ** 32)
-}
-
-/** FNV-1a (https://datatracker.ietf.org/doc/html/rfc9923) with a random seed, so that no client can fill one shard. */
-export function createShardSelector(seed = createSeed()): (id: string) => number {
-  return (id) => {
-    let hash = seed
-    for (let index = 0; index < id.length; index += 1) hash = Math.imul(hash ^ id.charCodeAt(index), 0x01000193)
-    return hash >>> (32 - SHARD_BITS)
-  }
+function addOne(count = 0): number {
+  return count + 1
 }

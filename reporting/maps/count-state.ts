@@ -2,35 +2,60 @@ import { randomUUID } from 'node:crypto'
 import type { LostViews } from '../../shared/contracts/lost-views.ts'
 import type { LogPosition } from '../../shared/contracts/position.ts'
 import type { CountedBy } from '../count-store.ts'
-import type { DeduplicationState } from '../deduplicator.ts'
+import type { EngineState } from '../engine.ts'
 import { createRecentSeconds, type RecentSeconds } from '../recent-seconds.ts'
+import { createJudge } from '../rules/judge.ts'
+import { DEFAULT_RULES, type RulesVersion, ruleSets } from '../rules/rule-sets.ts'
+import type { RuleEvent } from '../rules/view-rule.ts'
 import { type CountMap, createCountMap } from './count-map.ts'
+import { DEFAULT_KEPT, type Kept } from './kept.ts'
 import { createKnownIds, type RecentIds } from './known-ids.ts'
+import { createRecentRecords, type RecentRecords } from './recent-records.ts'
+import { createTotals, type Totals } from './totals.ts'
+import { eventCodec, type VerdictRecord, verdictCodec } from './verdict-record.ts'
+import { createViewers, type Viewers } from './viewers.ts'
 
 /** Everything that changes when views are counted. A checkpoint contains all of it, except `changes`. */
-export type CountState = {
+export type CountState = EngineState & {
   /** Identifies these counts. They keep it as long as they survive restarts. */
   id: string
+  /** The version of the view rules that have judged the views. */
+  rules: RulesVersion
   /** The log position that the counts reflect; undefined before the first batch. */
   position: LogPosition | undefined
   counts: Record<CountedBy, CountMap>
-  deduplication: DeduplicationState & { knownIds: RecentIds }
+  viewers: Viewers
+  deduplication: EngineState['deduplication'] & { knownIds: RecentIds }
+  keys: RecentRecords<RuleEvent>
+  verdicts: RecentRecords<VerdictRecord>
   lost: LostViews
   /** The number of views counted. */
   views: number
+  totals: Totals
   seconds: RecentSeconds
   /** The number of changes since this process started. */
   changes: number
 }
 
-export function createCountState(): CountState {
+type Options = { kept?: Kept; rules?: RulesVersion; seeds?: Record<CountedBy, number> }
+
+/** A state without views. `seeds` are those of the counts. */
+export function createCountState({ kept = DEFAULT_KEPT, rules = DEFAULT_RULES, seeds }: Options = {}): CountState {
+  const asset = createCountMap(seeds?.asset)
   return {
     id: randomUUID(),
+    rules,
     position: undefined,
-    counts: { asset: createCountMap(), user: createCountMap() },
+    counts: { asset, user: createCountMap(seeds?.user) },
+    viewers: createViewers(asset.seed),
     deduplication: { isComplete: true, producers: new Map(), knownIds: createKnownIds() },
+    keys: createRecentRecords({ max: kept.keys, codec: eventCodec }),
+    verdicts: createRecentRecords({ max: kept.verdicts, codec: verdictCodec }),
+    judge: createJudge(ruleSets[rules]),
+    clock: 0,
     lost: { views: 0, gaps: [] },
     views: 0,
+    totals: createTotals(),
     seconds: createRecentSeconds(),
     changes: 0,
   }

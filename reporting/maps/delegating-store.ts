@@ -10,15 +10,18 @@ type Stores = {
 export function createDelegatingStore({ current, forReport = async () => current() }: Stores): CountStore {
   return {
     id: () => current().id(),
-    views: async (by, id) => current().views(by, id),
+    counts: async (by, id) => current().counts(by, id),
     lookUp: async (ids) => current().lookUp(ids),
-    top: async (by, limit) => current().top(by, limit),
+    top: async (by, of, limit) => current().top(by, of, limit),
     size: async (by) => current().size(by),
     count: async (play) => current().count(play),
     position: async () => current().position(),
     apply: async (batch) => (await forReport(batch)).apply(batch),
     report: async (report) => (await forReport(report)).report(report),
     lost: async () => current().lost(),
+    explain: async (id) => current().explain(id),
+    knownSince: async () => current().knownSince(),
+    audit: async () => current().audit(),
     follow: (publish) => current().follow(publish),
   }
 }

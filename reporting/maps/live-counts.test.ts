@@ -5,6 +5,8 @@ import type { Play } from '../../shared/contracts/play.ts'
 import { applyChanges, dropOldSeconds } from '../../shared/live/reducer.ts'
 import { createReplayBuffer, type NumberedEvent } from '../../shared/live/replay-buffer.ts'
 import { useFakeClock } from '../../shared/testing/fake-clock.ts'
+import { unlimited } from './capacity.ts'
+import { createCountState } from './count-state.ts'
 import { createLiveCounts, type LiveCounts } from './live-counts.ts'
 import { createViewCounts } from './view-counts.ts'
 
@@ -27,6 +29,8 @@ test('a burst of views is published as one event', () => {
         assets: { a0: 50, a1: 50 },
         users: { u: 100 },
         seconds: { [NOW / 1_000]: 34, [NOW / 1_000 - 1]: 33, [NOW / 1_000 - 2]: 33 },
+        qualified: { total: 2, assets: { a0: 1, a1: 1 }, users: { u: 2 } },
+        viewers: { a0: 1, a1: 1 },
       },
     },
   ])
@@ -41,7 +45,14 @@ test('an event contains only changes, and without changes there is no event', ()
   expect(events.slice(2)).toEqual([
     {
       event: 'changes',
-      data: { views: 2, assets: { b: 1 }, users: { u: 2 }, seconds: { [NOW / 1_000]: 1 } },
+      data: {
+        views: 2,
+        assets: { b: 1 },
+        users: { u: 2 },
+        seconds: { [NOW / 1_000]: 1 },
+        qualified: { total: 2, assets: { b: 1 }, users: { u: 2 } },
+        viewers: { b: 1 },
+      },
     },
   ])
 })
@@ -58,13 +69,17 @@ test('there are at most 4 events per second', async () => {
 })
 
 test('the snapshot includes the views counted before the subscription', () => {
-  const counts = createLiveCounts(createViewCounts())
+  const counts = open()
   counts.count({ assetId: 'a', userId: 'u' })
   const events: LiveEvent[] = []
   counts.follow((event) => events.push(event))
   const data: LiveSnapshot = {
     views: 1,
-    top: { assets: [{ id: 'a', views: 1 }], users: [{ id: 'u', views: 1 }] },
+    qualified: 0,
+    top: {
+      assets: [{ id: 'a', views: 1, qualified: 0, viewers: 0 }],
+      users: [{ id: 'u', views: 1, qualified: 0 }],
+    },
     seconds: { [NOW / 1_000]: 1 },
   }
   expect(events).toEqual([{ event: 'snapshot', data }])
@@ -118,16 +133,24 @@ test('a snapshot and changes add up to the counts, whenever the subscriber was d
         else subscriber.wait(step.ms)
       }
       subscriber.catchUp()
-      expect(subscriber.state()?.top).toEqual({ assets: counts.top('asset', 10), users: counts.top('user', 10) })
+      expect(subscriber.state()?.top).toEqual({
+        assets: counts.top('asset', 'views', 10),
+        users: counts.top('user', 'views', 10),
+      })
       expect(subscriber.state()).toEqual(snapshotOf(counts))
     }),
     { numRuns: 100 },
   )
 })
 
+function open(): LiveCounts {
+  const state = createCountState()
+  return createLiveCounts(createViewCounts(unlimited, state), state)
+}
+
 /** Counts, a replay buffer that subscribes to them, and a subscriber that disconnects at times. */
 function createModel() {
-  const counts = createLiveCounts(createViewCounts())
+  const counts = open()
   // Here, the counts send no heartbeat, so that a pause does not mean that they are out of date.
   const buffer = createReplayBuffer(1_000, Number.POSITIVE_INFINITY)
   let sequence = 0
@@ -181,7 +204,7 @@ function apply(state: LiveSnapshot | undefined, { event, data }: LiveEvent): Liv
 
 /** Counts with a subscription from the start, and the events that they publish. */
 function setUp() {
-  const counts = createLiveCounts(createViewCounts())
+  const counts = open()
   const events: LiveEvent[] = []
   const times: number[] = []
   const end = counts.follow((event) => {

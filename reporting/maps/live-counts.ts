@@ -1,8 +1,10 @@
 import { LIVE_TOP, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../../shared/contracts/live.ts'
 import type { Play } from '../../shared/contracts/play.ts'
+import type { Counts } from '../../shared/contracts/view-counts.ts'
 import { createThrottle } from '../../shared/runtime/throttle.ts'
 import type { CountedBy } from '../count-store.ts'
-import { type CountState, createCountState } from './count-state.ts'
+import type { CountState } from './count-state.ts'
+import { qualifiedOf } from './totals.ts'
 import type { ViewCounts } from './view-counts.ts'
 
 /** Minimum interval between two events. */
@@ -16,7 +18,7 @@ export type LiveCounts = ViewCounts & {
 /** Counts with a change feed. Changes are tracked only while there is a subscriber. */
 export function createLiveCounts(
   counts: ViewCounts,
-  state: Pick<CountState, 'views' | 'seconds'> = createCountState(),
+  state: Pick<CountState, 'views' | 'totals' | 'seconds'>,
 ): LiveCounts {
   const { seconds } = state
   let publisher: ReturnType<typeof createPublisher> | undefined
@@ -39,10 +41,21 @@ export function createLiveCounts(
       const changedSeconds = [...seconds.counts()].filter(([second, n]) => publishedSeconds.get(second) !== n)
       return {
         views: state.views,
-        assets: countsOf('asset', changed.assets),
-        users: countsOf('user', changed.users),
+        assets: numbersOf('asset', 'views'),
+        users: numbersOf('user', 'views'),
         seconds: Object.fromEntries(changedSeconds),
+        qualified: {
+          total: qualifiedOf(state),
+          assets: numbersOf('asset', 'qualified'),
+          users: numbersOf('user', 'qualified'),
+        },
+        viewers: numbersOf('asset', 'viewers'),
       }
+    }
+
+    function numbersOf(by: CountedBy, of: keyof Counts): Record<string, number> {
+      const ids = by === 'asset' ? changed.assets : changed.users
+      return Object.fromEntries(Array.from(ids, (id) => [id, counts.counts(by, id)?.[of] ?? 0]))
     }
 
     return {
@@ -54,17 +67,12 @@ export function createLiveCounts(
     }
   }
 
-  function countsOf(by: CountedBy, ids: ReadonlySet<string>): Record<string, number> {
-    return Object.fromEntries(Array.from(ids, (id) => [id, counts.views(by, id) ?? 0]))
-  }
-
   function snapshot(): LiveSnapshot {
-    const top = { assets: counts.top('asset', LIVE_TOP), users: counts.top('user', LIVE_TOP) }
-    return { views: state.views, top, seconds: Object.fromEntries(seconds.counts()) }
+    const top = { assets: counts.top('asset', 'views', LIVE_TOP), users: counts.top('user', 'views', LIVE_TOP) }
+    return { views: state.views, qualified: qualifiedOf(state), top, seconds: Object.fromEntries(seconds.counts()) }
   }
 
-  function track(plays: readonly (Play & { at: string })[]): void {
-    state.views += plays.length
+  function track(plays: readonly (Play & { at: number })[]): void {
     seconds.add(plays)
     if (plays.length > 0) publisher?.add(plays)
   }
@@ -73,7 +81,7 @@ export function createLiveCounts(
     ...counts,
     count(play) {
       const counted = counts.count(play)
-      track([{ ...play, at: new Date().toISOString() }])
+      track([{ ...play, at: Date.now() }])
       return counted
     },
     apply(batch) {

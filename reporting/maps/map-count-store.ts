@@ -1,7 +1,8 @@
-import type { CountedBy, CountStore, ReportObserver } from '../count-store.ts'
+import type { CountStore, ReportObserver } from '../count-store.ts'
 import { type Capacity, unlimited } from './capacity.ts'
 import { type CountState, createCountState } from './count-state.ts'
 import { createLiveCounts } from './live-counts.ts'
+import { lookUp } from './look-up.ts'
 import { createViewCounts } from './view-counts.ts'
 
 type Options = { capacity?: Capacity; onReport?: ReportObserver; state?: CountState }
@@ -13,14 +14,12 @@ export function createMapCountStore({
   state = createCountState(),
 }: Options = {}): CountStore {
   const counts = createLiveCounts(createViewCounts(capacity, state), state)
-  const countsOf = (by: CountedBy, ids: string[]) =>
-    Object.fromEntries(ids.map((id) => [id, counts.views(by, id) ?? 0]))
 
   return {
     id: () => state.id,
-    views: async (by, id) => counts.views(by, id),
-    lookUp: async ({ assets, users }) => ({ assets: countsOf('asset', assets), users: countsOf('user', users) }),
-    top: async (by, limit) => counts.top(by, limit),
+    counts: async (by, id) => counts.counts(by, id),
+    lookUp: async (ids) => lookUp(counts, ids),
+    top: async (by, of, limit) => counts.top(by, of, limit),
     size: async (by) => counts.size(by),
     count: async (play) => counts.count(play),
     position: async () => counts.position(),
@@ -34,6 +33,9 @@ export function createMapCountStore({
       return counts.position()
     },
     lost: async () => counts.lost(),
+    explain: async (id) => counts.explain(id),
+    knownSince: async () => counts.knownSince(),
+    audit: async () => counts.audit(),
     follow: counts.follow,
   }
 }

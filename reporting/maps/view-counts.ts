@@ -1,56 +1,102 @@
+import type { Audit } from '../../shared/contracts/audit.ts'
 import type { LostViews } from '../../shared/contracts/lost-views.ts'
 import type { Play } from '../../shared/contracts/play.ts'
-import type { LogPosition } from '../../shared/contracts/position.ts'
-import type { PlayCounts, ViewCount } from '../../shared/contracts/view-counts.ts'
+import { type LogPosition, toNullablePosition } from '../../shared/contracts/position.ts'
+import type { Counts, PlayCounts, RankedBy, TopEntry } from '../../shared/contracts/view-counts.ts'
+import type { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
 import type { CountBatch, CountedBy } from '../count-store.ts'
-import { createDeduplicator, type Deduplicated } from '../deduplicator.ts'
+import { createEngine, type Verdicts } from '../engine.ts'
 import { addGaps } from '../lost.ts'
+import type { RuleEvent } from '../rules/view-rule.ts'
 import { startsAt } from '../starts-at.ts'
 import { assertRoom, type Capacity, unlimited } from './capacity.ts'
 import { createCountState } from './count-state.ts'
+import { toExplanation } from './explanation.ts'
+import { recordVerdicts } from './record-verdicts.ts'
+import { addVerdicts, qualifiedOf } from './totals.ts'
 
 /** The synchronous part of a CountStore; see there. */
 export type ViewCounts = {
-  views(by: CountedBy, id: string): number | undefined
+  counts(by: CountedBy, id: string): Counts | undefined
   size(by: CountedBy): number
-  top(by: CountedBy, limit: number): ViewCount[]
+  top(by: CountedBy, of: RankedBy, limit: number): TopEntry[]
   /** @throws CountsFullError */
   count(play: Play): PlayCounts
   position(): LogPosition | undefined
   /** @throws CountsFullError if its new ids exceed the capacity; nothing is changed */
-  apply(batch: CountBatch): Deduplicated | undefined
+  apply(batch: CountBatch): Verdicts | undefined
   lost(): LostViews
+  /** The last view with this idempotency key. */
+  findKeyed(id: string): RuleEvent | undefined
+  explain(id: string): ViewExplanation | undefined
+  knownSince(): Date | undefined
+  audit(): Omit<Audit, 'waiting'>
 }
 
 /** The counts in memory, without input or output. */
 export function createViewCounts(capacity: Capacity = unlimited, state = createCountState()): ViewCounts {
-  const { counts } = state
-  const deduplicate = createDeduplicator(state.deduplication)
+  const { counts, viewers, keys, verdicts, totals } = state
+  const judge = createEngine(state)
 
-  function add({ assetId, userId }: Play): PlayCounts {
-    return { userviews: counts.user.increment(userId), assetviews: counts.asset.increment(assetId) }
+  function countsOf(by: CountedBy, id: string): Counts | undefined {
+    const views = counts[by].get(id)
+    if (views === undefined) return undefined
+    const qualified = counts[by].qualified(id)
+    return by === 'asset' ? { views, qualified, viewers: viewers.count(id) } : { views, qualified }
+  }
+
+  function add({ assetId, userId }: Play, isQualified: boolean): PlayCounts {
+    state.views += 1
+    return {
+      userviews: counts.user.increment(userId, isQualified),
+      assetviews: counts.asset.increment(assetId, isQualified),
+    }
   }
 
   return {
-    views: (by, id) => counts[by].get(id),
+    counts: countsOf,
     size: (by) => counts[by].size(),
-    top: (by, limit) => counts[by].top(limit),
+    top: (by, of, limit) =>
+      counts[by].top(limit, of).map(({ id }) => ({ id, views: 0, qualified: 0, ...countsOf(by, id) })),
     count(play) {
       assertRoom(capacity, counts, [play])
       state.changes += 1
-      return add(play)
+      totals.direct += 1
+      return add(play, false)
     },
     position: () => state.position,
     apply(batch) {
       if (!startsAt(state.position, batch)) return undefined
       assertRoom(capacity, counts, batch.views)
-      const deduplicated = deduplicate(batch)
-      for (const view of deduplicated.views) add(view)
-      state.lost = addGaps(state.lost, deduplicated.gaps)
+      const { clock } = state
+      const judged = judge(batch)
+      for (const view of judged.views) {
+        add(view, view.reason === undefined)
+        viewers.add(view.assetId, view.userId)
+      }
+      recordVerdicts(verdicts, { ...batch, views: judged.views, clock })
+      addVerdicts(totals, judged, batch.skipped)
+      state.lost = addGaps(state.lost, judged.gaps)
       state.position = { incarnation: batch.incarnation, sequence: batch.through }
       state.changes += 1
-      return deduplicated
+      return judged
     },
     lost: () => state.lost,
+    findKeyed: keys.find,
+    explain(id) {
+      const record = verdicts.find(id)
+      return record && toExplanation(record, state.rules)
+    },
+    knownSince() {
+      const oldest = verdicts.oldest()
+      // Dead letters may come before the first view.
+      return oldest && oldest.clock > 0 ? new Date(oldest.clock) : undefined
+    },
+    audit: () => ({
+      views: state.views,
+      qualified: qualifiedOf(state),
+      ...structuredClone(totals),
+      position: toNullablePosition(state.position),
+    }),
   }
 }

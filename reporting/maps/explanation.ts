@@ -1,0 +1,30 @@
+import type { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
+import type { RulesVersion } from '../rules/rule-sets.ts'
+import type { VerdictRecord } from './verdict-record.ts'
+
+export function toExplanation(record: VerdictRecord, rule: RulesVersion): ViewExplanation {
+  const { id, incarnation, sequence } = record
+  const position = { stream: incarnation, sequence }
+  if (record.state === 'rejected') {
+    const { state, reason } = record
+    const unknown = { assetId: null, userId: null, at: null }
+    return { id, state, verdict: null, reason, rule: null, because: null, ...unknown, position }
+  }
+  const { state, assetId, userId, at, reason, because } = record
+  return {
+    id,
+    state,
+    verdict: reason === undefined ? 'qualified' : 'not-qualified',
+    reason: reason ?? null,
+    rule,
+    because: because ? { id: because.id, at: toTime(because.at) } : null,
+    assetId,
+    userId,
+    at: toTime(at),
+    position,
+  }
+}
+
+function toTime(ms: number): string {
+  return new Date(ms).toISOString()
+}

@@ -1,0 +1,27 @@
+import { z } from 'zod'
+import { count } from '../../shared/runtime/settings.ts'
+
+/** About 100 bytes each. */
+const MAX_KEPT = 100_000_000
+
+/** How many of the last events are remembered. */
+export type Kept = { verdicts: number; keys: number }
+
+export const DEFAULT_KEPT: Kept = { verdicts: 1_000_000, keys: 1_000_000 }
+
+export const verdictsKept = z
+  .string()
+  .regex(/^\d{1,9}$/, { error: `must be a number, 0 to ${MAX_KEPT}` })
+  .default(String(DEFAULT_KEPT.verdicts))
+  .transform(Number)
+  .refine((value) => value <= MAX_KEPT, { error: `must be a number, 0 to ${MAX_KEPT}` })
+  .meta({
+    description:
+      'Number of views whose verdicts are kept in memory, about 100 bytes each; without effect if DATABASE_URL is set',
+  })
+
+export const keysKept = count(
+  DEFAULT_KEPT.keys,
+  'Maximum number of views with an idempotency key whose retries are recognized',
+  MAX_KEPT,
+)

@@ -1,0 +1,54 @@
+const MAX_BUCKETS = 2 ** 27
+
+/**
+ * Finds the records of an id by their numbers. A bucket has the number of the last record whose id has its hash, and each
+ * record refers to the one before it in its bucket, so nothing is ever removed: numbers that are too old are ignored.
+ * Numbers are kept modulo 2^32.
+ */
+export type RecordIndex = {
+  /** The number of the last record in the bucket of an id, out of those before `next`; negative if there is none. */
+  last(bytes: Buffer, start: number, end: number, next: number): number
+  /** Puts a record into the bucket of its id, and returns what refers to the one before it. */
+  replaceLast(bytes: Buffer, start: number, end: number, number: number): number
+  /** The number of the record that a record refers to; negative if there is none. */
+  earlier(number: number, reference: number): number
+}
+
+/** @param max the expected number of records, each of which takes 4 to 8 bytes */
+export function createRecordIndex(max: number): RecordIndex {
+  // Random, so that nobody can fill one bucket.
+  const seed = Math.floor(Math.random() * 2 ** 32)
+  let buckets: Uint32Array | undefined
+
+  function useBuckets(): Uint32Array {
+    // The system allocates the memory of a large array only once it is used.
+    buckets ??= new Uint32Array(Math.min(MAX_BUCKETS, 2 ** Math.ceil(Math.log2(Math.max(2, max)))))
+    return buckets
+  }
+
+  function bucketOf(bytes: Buffer, start: number, end: number, size: number): number {
+    let hash = seed
+    for (let at = start; at < end; at += 1) hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193)
+    return (hash ^ (hash >>> 15)) & (size - 1)
+  }
+
+  return {
+    last(bytes, start, end, next) {
+      const buckets = useBuckets()
+      return toNumberBefore(next, buckets[bucketOf(bytes, start, end, buckets.length)] ?? 0)
+    },
+    replaceLast(bytes, start, end, number) {
+      const buckets = useBuckets()
+      const bucket = bucketOf(bytes, start, end, buckets.length)
+      const before = buckets[bucket] ?? 0
+      buckets[bucket] = number
+      return before
+    },
+    earlier: toNumberBefore,
+  }
+}
+
+/** The largest number before another one that is equal to `reference` modulo 2^32. */
+function toNumberBefore(number: number, reference: number): number {
+  return number - 1 - ((number - 1 - reference) >>> 0)
+}

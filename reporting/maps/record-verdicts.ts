@@ -1,0 +1,35 @@
+import type { CountBatch } from '../count-store.ts'
+import type { JudgedView } from '../engine.ts'
+import type { CountState } from './count-state.ts'
+
+const DEAD_LETTER = 'dead-letter'
+
+type Batch = Pick<CountBatch, 'incarnation' | 'skipped'> & {
+  views: readonly JudgedView[]
+  /** The clock before the batch. */
+  clock: number
+}
+
+/** Records what became of the events of a batch, in log order: of the views in it, and of those in dead letters. */
+export function recordVerdicts(verdicts: CountState['verdicts'], { views, ...batch }: Batch): void {
+  const { incarnation, skipped = [] } = batch
+  let { clock } = batch
+  let next = 0
+
+  function recordSkippedBefore(end: number): void {
+    for (let message = skipped[next]; message && message.sequence < end; message = skipped[next]) {
+      for (const id of message.ids) {
+        verdicts.add({ id, incarnation, sequence: message.sequence, clock, state: 'rejected', reason: DEAD_LETTER })
+      }
+      next += 1
+    }
+  }
+
+  for (const view of views) {
+    recordSkippedBefore(view.sequence)
+    const { id, sequence, assetId, userId, at, reason, because } = view
+    clock = view.clock
+    verdicts.add({ id, incarnation, sequence, clock, state: 'counted', assetId, userId, at, reason, because })
+  }
+  recordSkippedBefore(Number.POSITIVE_INFINITY)
+}

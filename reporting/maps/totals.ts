@@ -1,0 +1,28 @@
+import type { Audit } from '../../shared/contracts/audit.ts'
+import type { SkippedMessage } from '../../shared/contracts/event-batch.ts'
+import type { Verdicts } from '../engine.ts'
+
+/** The numbers of the audit besides `views`. The qualified views are the rest. */
+export type Totals = Pick<Audit, 'pending' | 'notQualified' | 'direct' | 'retried' | 'rejected'>
+
+export function createTotals(): Totals {
+  return { pending: 0, notQualified: {}, direct: 0, retried: 0, rejected: 0 }
+}
+
+export function qualifiedOf({ views, totals }: { views: number; totals: Totals }): number {
+  const { pending, direct, notQualified } = totals
+  return Object.values(notQualified).reduce((rest, number) => rest - number, views - pending - direct)
+}
+
+/** Adds those of a batch. A dead letter whose events cannot be read is at least one. */
+export function addVerdicts(
+  totals: Totals,
+  { views, retried, keysReused }: Verdicts,
+  skipped: readonly SkippedMessage[] = [],
+): void {
+  for (const { reason } of views) {
+    if (reason !== undefined) totals.notQualified[reason] = (totals.notQualified[reason] ?? 0) + 1
+  }
+  totals.retried += retried
+  totals.rejected += skipped.reduce((sum, { ids }) => sum + Math.max(1, ids.length), keysReused)
+}

@@ -1,0 +1,74 @@
+import type { RuleEvent } from '../rules/view-rule.ts'
+import type { RecordCodec } from './recent-records.ts'
+import type { RecordReader, RecordWriter } from './record-bytes.ts'
+
+/** Where an event is in the log, and the latest time at which the log had stored a message by then. */
+type Logged = { id: string; incarnation: string; sequence: number; clock: number }
+
+type Rejected = Logged & { state: 'rejected'; reason: string }
+
+/** `reason` and `because` are those of a Judgement; without them, the view is qualified. */
+type Counted = Logged &
+  Pick<RuleEvent, 'assetId' | 'userId' | 'at'> & {
+    state: 'counted'
+    reason: string | undefined
+    because: Pick<RuleEvent, 'id' | 'at'> | undefined
+  }
+
+/** What became of an event in the log. */
+export type VerdictRecord = Rejected | Counted
+
+const REJECTED = 0
+const QUALIFIED = 1
+const NOT_QUALIFIED = 2
+
+export const verdictCodec: RecordCodec<VerdictRecord> = {
+  write(writer, record, names) {
+    writer.byte(kindOf(record))
+    writer.uint16(toNumber(names, record.incarnation))
+    writer.double(record.sequence)
+    writer.double(record.clock)
+    if (record.reason !== undefined) writer.uint16(toNumber(names, record.reason))
+    if (record.state === 'rejected') return
+    writePlay(writer, record)
+    if (record.because === undefined) return
+    writer.id(record.because.id)
+    writer.double(record.because.at)
+  },
+  read(reader, id, names) {
+    const kind = reader.byte()
+    const nameOf = () => names[reader.uint16()] ?? ''
+    const logged = { id, incarnation: nameOf(), sequence: reader.double(), clock: reader.double() }
+    const reason = kind === QUALIFIED ? undefined : nameOf()
+    if (kind === REJECTED) return { ...logged, state: 'rejected', reason: reason ?? '' }
+    const play = readPlay(reader)
+    const because = kind === NOT_QUALIFIED ? { id: reader.id(), at: reader.double() } : undefined
+    return { ...logged, state: 'counted', ...play, reason, because }
+  },
+}
+
+export const eventCodec: RecordCodec<RuleEvent> = {
+  write: writePlay,
+  read: (reader, id) => ({ id, ...readPlay(reader) }),
+}
+
+function kindOf({ state, reason }: VerdictRecord): number {
+  if (state === 'rejected') return REJECTED
+  return reason === undefined ? QUALIFIED : NOT_QUALIFIED
+}
+
+function writePlay(writer: RecordWriter, { assetId, userId, at }: Omit<RuleEvent, 'id'>): void {
+  writer.ascii(assetId)
+  writer.ascii(userId)
+  writer.double(at)
+}
+
+function readPlay(reader: RecordReader): Omit<RuleEvent, 'id'> {
+  return { assetId: reader.ascii(), userId: reader.ascii(), at: reader.double() }
+}
+
+/** The number of a name, which is added to the names if it is new. */
+function toNumber(names: string[], name: string): number {
+  const number = names.indexOf(name)
+  return number < 0 ? names.push(name) - 1 : number
+}

@@ -1,0 +1,28 @@
+import { hashViewer } from '../viewer-hash.ts'
+import { createShardedMap, type FrozenMap } from './sharded-map.ts'
+import { addViewer, countViewers, type ViewerSet } from './viewer-set.ts'
+
+export type Viewers = {
+  add(assetId: string, userId: string): void
+  /** The number of distinct viewers of an asset: exact up to 1,000, and then within 2 %. */
+  count(assetId: string): number
+  /** Sets the viewers of an asset that has none. */
+  restore(assetId: string, viewers: ViewerSet): void
+  /** Freezes the viewers in constant time, until the result is disposed. */
+  freeze(): FrozenMap<ViewerSet>
+}
+
+/** The distinct viewers of each asset. */
+export function createViewers(seed?: number): Viewers {
+  const viewers = createShardedMap<ViewerSet>(seed)
+  return {
+    add(assetId, userId) {
+      // A free slot in a table is 0.
+      const hash = hashViewer(userId) || 1
+      viewers.update(assetId, (set, isFrozen) => addViewer(set, hash, isFrozen))
+    },
+    count: (assetId) => countViewers(viewers.get(assetId)),
+    restore: viewers.restore,
+    freeze: viewers.freeze,
+  }
+}
