@@ -5,7 +5,8 @@ import { eventually } from '../../tests/harness/eventually.ts'
 import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/harness/postgres.ts'
 import { describeCountStore, type Opened } from '../count-store.test-suite.ts'
 import type { ReportObserver } from '../count-store.ts'
-import { createReference, describeVerdicts } from '../engine.test-suite.ts'
+import { describeVerdicts } from '../engine.test-suite.ts'
+import { createReference } from '../reference.test-suite.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 
 type Options = { onReport?: ReportObserver; maxProducers?: number; maxIds?: number }
