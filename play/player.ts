@@ -26,7 +26,7 @@ export type Player = (play: Play, request: RequestContext, key?: string) => Prom
 type Deps = { aggregate: Aggregator; record: Recorder; playKeyed: KeyedPlayer }
 
 export function createPlayer({ aggregate, record, playKeyed }: Deps): Player {
-  return async function play(play, request, key) {
+  return async function playAsset(play, request, key) {
     if (key !== undefined) return playKeyed(play, request, key)
     const found = await aggregate(play, request)
     if (!found) return undefined

@@ -37,9 +37,9 @@ export function createDirectCounts(run: Run): (play: Play) => Promise<readonly u
 
   return async (play) => {
     const receipt = randomUUID()
-    const views = [{ ...play, at: new Date().toISOString() }]
+    const views = [{ ...play, at: Date.now() }]
     const after = [`receipt as (insert into reporting.receipt (id) select ${toLiteral(receipt)}::uuid from moved)`]
-    const statement = toCountStatement({ set: [], where: 'true', views, after })
+    const statement = toCountStatement({ set: ['direct = direct + 1'], where: 'true', views, after })
     const [row = []] = await run(`${ASYNCHRONOUS} ${statement}`, TIMEOUT_MS)
     const confirmed = await confirm(receipt).catch((cause) => {
       throw new UnavailableError('the commit is not confirmed', { cause })
