@@ -55,8 +55,9 @@ async function readOwnHeader(reader: ByteReader, rules: RulesVersion = DEFAULT_R
   if (header.rules === rules || header.rules === undefined) return header
   await reader.skip()
   await reader.assertChecksum()
+  const { rules: others } = header
   throw new StartError(
-    `the views in the checkpoint were judged by the view rules ${header.rules}, but this process uses ${rules}: verdicts of different rules must not be mixed`,
+    `the views in the checkpoint were judged by the view rules ${others}, but this process uses ${rules}: set VIEW_RULES=${others}, or move the checkpoint out of DATA_DIR to count the log again`,
   )
 }
 
