@@ -11,6 +11,7 @@ const third: ViewRule = {
   windowMs: WINDOW_MS,
   keeps: 2,
   judge: (earlier) => (earlier.length === 2 ? earlier[0] : undefined),
+  describe: () => 'a test says so',
 }
 /** Objects to the next event of the same asset. */
 const next: ViewRule = {
