@@ -174,7 +174,8 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
   test('two event ids with the same key are told apart', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
-    const uuid = toEventKey('foreign').key
+    const uuid = toEventKey('foreign').key.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+    expect(toEventKey(uuid)).toEqual({ key: uuid, id: '' })
     await store.apply(
       toBatch(0, [
         { id: 'foreign', second: 0, userId: 'u' },
