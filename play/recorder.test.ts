@@ -1,10 +1,10 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { TimedOutError } from '../shared/runtime/batcher.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createTestRequestContext } from '../shared/testing/test-service.ts'
+import { turns } from '../shared/testing/turns.ts'
 import { nonRecordingSpan, type Span } from '../shared/tracing/tracing.ts'
 import { createRecorder, type IdentifiedPlay } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
@@ -14,7 +14,7 @@ test('a view has the id, the asset, the user, the time, the request and its trac
   vi.setSystemTime('2026-11-20T21:00:00.123Z')
   const request = createTestRequestContext('request-1')
   void record({ id: 'view-1', assetId: '456', userId: '8', keyed: true }, request)
-  await turn()
+  await turns()
   expect(appends[0]?.views).toEqual([
     {
       id: 'view-1',
@@ -34,7 +34,7 @@ test('recording a view resolves only once it is appended', async () => {
   const recording = recordMany(1).then(() => {
     recorded = true
   })
-  await turn()
+  await turns()
   expect(recorded).toBe(false)
   await store(0)
   await recording
@@ -43,9 +43,9 @@ test('recording a view resolves only once it is appended', async () => {
 test('views that arrive during an append form the next one', async () => {
   const { appends, recordMany, store } = setUp()
   const first = recordMany(1)
-  await turn()
+  await turns()
   const recorded = recordMany(99)
-  await turn()
+  await turns()
   expect(appends).toHaveLength(1)
   await store(0)
   await store(1)
@@ -58,7 +58,7 @@ test('views that arrive during an append form the next one', async () => {
 test('an append has at most 1,000 views', async () => {
   const { appends, recordMany, store } = setUp()
   const recorded = recordMany(2_001)
-  await turn()
+  await turns()
   for (const n of [0, 1, 2]) await store(n)
   await recorded
   expect(appends.map(({ views }) => views.length)).toEqual([1_000, 1_000, 1])
@@ -68,7 +68,7 @@ test('a failed append rejects all of its views and none of the next append', asy
   const { fail, record, store } = setUp()
   const views = ['1', '2'].map((userId) => record({ id: userId, assetId: 'a', userId }, createTestRequestContext()))
   const recorded = Promise.allSettled(views)
-  await turn()
+  await turns()
   const last = record({ id: '3', assetId: 'a', userId: '3' }, createTestRequestContext())
   await fail(0)
   await store(1)
@@ -85,7 +85,7 @@ test('the span of a view ends with the outcome of its append', async () => {
   const request = { requestId: 'request-1', span: { ...span, child: () => child } }
   for (const settle of [store, fail]) {
     const recorded = record({ id: '1', assetId: 'a', userId: 'u' }, request).catch(() => undefined)
-    await turn()
+    await turns()
     await settle(outcomes.length)
     await recorded
   }
@@ -95,7 +95,7 @@ test('the span of a view ends with the outcome of its append', async () => {
 test('an append is aborted after its timeout', async () => {
   const { appends, recordMany } = setUp()
   void recordMany(1)
-  await turn()
+  await turns()
   await vi.advanceTimersByTimeAsync(299)
   expect(appends[0]?.signal.aborted).toBe(false)
   await vi.advanceTimersByTimeAsync(1)
@@ -124,11 +124,11 @@ function setUp() {
     recordMany,
     async store(n: number) {
       appends[n]?.stored.resolve('log')
-      await turn()
+      await turns()
     },
     async fail(n: number) {
       appends[n]?.stored.reject(new Error('the disk is full'))
-      await turn()
+      await turns()
     },
   }
 }

@@ -66,6 +66,20 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(await store.counts('asset', 'a')).toEqual({ views: 2, qualified: 1, viewers: 1 })
   })
 
+  test('a database whose views were judged by other rules is not used', async () => {
+    const url = await server.createDatabase()
+    const reason = /judged by the view rules v0, but this process uses v1/
+    {
+      await using store = await openUp(url)
+      await store.apply(toBatch(0, [{ id: 'x', second: 0 }]))
+      await server.use(url, (client) => client.query("update reporting.verdict_origin set rules = 'v0'"))
+    }
+    await using store = openPostgresCountStore({ urls: [url], maxConnections: 1, log })
+    await eventually(() => expect(store.reason()).toMatch(reason))
+    await expect(store.counts('asset', 'a')).rejects.toThrow(reason)
+    await expect(store.apply(toBatch(1, [{ id: 'y', second: 60 }]))).rejects.toThrow(reason)
+  })
+
   test('views that the previous release counted are pending', async () => {
     const url = await server.createDatabase()
     {

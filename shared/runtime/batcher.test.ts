@@ -1,9 +1,10 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { useFakeClock } from '../testing/fake-clock.ts'
+import { turns } from '../testing/turns.ts'
 import { createBatcher, TimedOutError } from './batcher.ts'
 
-test('a single item runs immediately', async () => {
+test('a single item runs in the next turn of the event loop', async () => {
   const { add, resolve, batches } = setUp()
   const added = add('a')
   await turn()
@@ -15,18 +16,29 @@ test('a single item runs immediately', async () => {
 test('concurrent items share a batch', async () => {
   const { add, resolve, batches } = setUp()
   const added = ['a', 'b', 'c'].map(add)
-  await turn()
+  await turns()
   expect(batches()).toEqual(['abc'])
   await resolve(0, 'done')
   expect(await Promise.all(added)).toEqual(['done', 'done', 'done'])
 })
 
+test('a batch waits while it grows, but not for long', async () => {
+  const { add, batches } = setUp()
+  void add('a')
+  for (const item of 'bcdefghijk') {
+    void add(item)
+    await turn()
+  }
+  expect(batches()[0]?.length).toBeGreaterThan(3)
+  expect(batches()[0]?.length).toBeLessThan(9)
+})
+
 test('items added while a batch is in flight form the next one, in order, with one result', async () => {
   const { add, resolve, batches } = setUp()
   const first = add('a')
-  await turn()
+  await turns()
   const added = ['b', 'c', 'd'].map(add)
-  await turn()
+  await turns()
   expect(batches()).toEqual(['a'])
   await resolve(0, 'first')
   expect(batches()).toEqual(['a', 'bcd'])
@@ -34,14 +46,14 @@ test('items added while a batch is in flight form the next one, in order, with o
   expect(await first).toBe('first')
   expect(await Promise.all(added)).toEqual(['second', 'second', 'second'])
   void add('e')
-  await turn()
+  await turns()
   expect(batches()).toEqual(['a', 'bcd', 'e'])
 })
 
 test('a batch is at most maxItems long', async () => {
   const { add, resolve, batches } = setUp({ maxItems: 2 })
   const added = ['a', 'b', 'c', 'd', 'e'].map(add)
-  await turn()
+  await turns()
   for (const n of [0, 1, 2]) await resolve(n, String(n))
   expect(batches()).toEqual(['ab', 'cd', 'e'])
   expect(await Promise.all(added)).toEqual(['0', '0', '1', '1', '2'])
@@ -50,7 +62,7 @@ test('a batch is at most maxItems long', async () => {
 test('the next batch starts before the callers of the previous one settle', async () => {
   const { add, resolve, batches } = setUp()
   const seen = add('a').then(batches)
-  await turn()
+  await turns()
   void add('b')
   await resolve(0, 'done')
   expect(await seen).toEqual(['a', 'b'])
@@ -59,7 +71,7 @@ test('the next batch starts before the callers of the previous one settle', asyn
 test('a failure rejects every item of its batch, and the next batch runs', async () => {
   const { add, resolve, reject } = setUp()
   const added = Promise.allSettled(['a', 'b'].map(add))
-  await turn()
+  await turns()
   const last = add('c')
   await reject(0)
   await resolve(1, 'done')
@@ -76,7 +88,7 @@ test('a synchronous throw rejects like any other failure', async () => {
     },
   })
   const bad = expect(add('bad')).rejects.toThrow('broken')
-  await turn()
+  await turns()
   const good = add('good')
   await bad
   expect(await good).toBe('done')
@@ -85,7 +97,7 @@ test('a synchronous throw rejects like any other failure', async () => {
 test('a batch that exceeds its budget is aborted, and its items still get its result', async () => {
   const { add, resolve, signal } = setUp()
   const added = add('a')
-  await turn()
+  await turns()
   await vi.advanceTimersByTimeAsync(99)
   expect(signal(0)?.aborted).toBe(false)
   await vi.advanceTimersByTimeAsync(1)
@@ -97,7 +109,7 @@ test('a batch that exceeds its budget is aborted, and its items still get its re
 test('the next batch starts when the previous one has settled, not when its budget ends', async () => {
   const { add, resolve, reject, batches } = setUp()
   const failed = expect(add('a')).rejects.toThrow()
-  await turn()
+  await turns()
   await vi.advanceTimersByTimeAsync(100)
   const added = add('b')
   expect(batches()).toEqual(['a'])
@@ -110,7 +122,7 @@ test('the next batch starts when the previous one has settled, not when its budg
 test('the time in the queue counts against the budget', async () => {
   const { add, resolve, signal } = setUp()
   void add('a')
-  await turn()
+  await turns()
   await vi.advanceTimersByTimeAsync(30)
   void add('b')
   await vi.advanceTimersByTimeAsync(60)
@@ -124,7 +136,7 @@ test('the time in the queue counts against the budget', async () => {
 test('a batch that spent its budget in the queue starts with an aborted signal', async () => {
   const { add, resolve, signal } = setUp()
   void add('a')
-  await turn()
+  await turns()
   void add('b')
   await vi.advanceTimersByTimeAsync(100)
   await resolve(0, 'done')
@@ -134,7 +146,7 @@ test('a batch that spent its budget in the queue starts with an aborted signal',
 test('settled batches leave no timers', async () => {
   const { add, resolve, reject } = setUp()
   const first = add('a')
-  await turn()
+  await turns()
   const added = Promise.allSettled([first, add('b')])
   await resolve(0, 'done')
   await reject(1)
@@ -163,11 +175,11 @@ function setUp(options: Partial<typeof limits> = {}) {
     signal: (n: number) => runs[n]?.signal,
     async resolve(n: number, result: string) {
       runs[n]?.settled.resolve(result)
-      await turn()
+      await turns()
     },
     async reject(n: number) {
       runs[n]?.settled.reject(new Error('broken'))
-      await turn()
+      await turns()
     },
   }
 }

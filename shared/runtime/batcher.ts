@@ -1,3 +1,8 @@
+import { setImmediate as turn } from 'node:timers/promises'
+
+/** How many turns of the event loop a batch waits for further items, while it grows. */
+const MAX_TURNS = 4
+
 /** There was no result within the time budget. */
 export class TimedOutError extends Error {
   override name = 'TimedOutError'
@@ -18,8 +23,8 @@ type Options<Item, Result> = {
 type Batch<Item, Result> = { items: Item[]; since: number; settled: PromiseWithResolvers<Result> }
 
 /**
- * Batches concurrent calls: while one batch is in flight, new items queue up for the next one. A single call never
- * waits. All items in a batch share one result.
+ * Batches concurrent calls: while one batch is in flight, new items queue up for the next one, which starts once it no
+ * longer grows. A single call never waits. All items in a batch share one result.
  *
  * There is no timer per item: the budget of a batch starts with its first item.
  *
@@ -31,7 +36,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
 
   async function drainQueue(): Promise<void> {
     let settlePrevious = () => {}
-    for (let batch = queue.shift(); batch; batch = queue.shift()) {
+    for (let batch = await takeBatch(); batch; batch = await takeBatch()) {
       const running = runBatch(batch)
       // Settle only after the next batch has started, which the continuations of the callers would delay.
       settlePrevious()
@@ -39,6 +44,21 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
     }
     isRunning = false
     settlePrevious()
+  }
+
+  /** Takes the next batch once it no longer grows: a large batch costs less than several small ones. */
+  async function takeBatch(): Promise<Batch<Item, Result> | undefined> {
+    const [next] = queue
+    let size = 1
+    for (
+      let turns = 0;
+      next && turns < MAX_TURNS && size < next.items.length && next.items.length < maxItems;
+      turns += 1
+    ) {
+      size = next.items.length
+      await turn()
+    }
+    return queue.shift()
   }
 
   /** @returns a function that settles the callers of the batch */

@@ -1,0 +1,6 @@
+import { setImmediate as turn } from 'node:timers/promises'
+
+/** Waits for more turns of the event loop than a batch waits for further items. */
+export async function turns(): Promise<void> {
+  for (let n = 0; n < 8; n += 1) await turn()
+}
