@@ -82,9 +82,19 @@ const TEXTS = ['event_id', 'because'] as const
 const toUuidArray = (values: readonly string[]) => `'{${values.join(',')}}'::uuid[]`
 
 /** A column whose values are all the same, such as most reasons, is a constant. */
-function toColumn<Value extends string | number>(values: Value[], toArray: (values: Value[]) => string): Column {
-  const [first] = values
-  return values.every((value) => value === first) ? { constant: toLiteral(first) } : { array: toArray(values) }
+function toColumns<Name extends keyof Row>(
+  rows: readonly Row[],
+  names: readonly Name[],
+  toArray: (values: Row[Name][]) => string,
+): [name: string, column: Column][] {
+  return names.map((name) => {
+    const values = rows.map((row) => row[name])
+    const [first] = values
+    return [
+      name,
+      values.every((value) => value === first) ? { constant: toLiteral(first) } : { array: toArray(values) },
+    ]
+  })
 }
 
 type Column = { constant: string; array?: undefined } | { array: string; constant?: undefined }
@@ -97,43 +107,10 @@ function toRowWrites(rows: readonly Row[], origin: number): string[] {
 /** Inserts verdicts without a condition, which may follow. */
 export function insertVerdicts(rows: readonly Row[], origin: number): string {
   const columns: [name: string, column: Column][] = [
-    ...NUMBERS.map(
-      (name) =>
-        [
-          name,
-          toColumn(
-            rows.map((row) => row[name]),
-            toNumberArray,
-          ),
-        ] as [string, Column],
-    ),
-    ...IDS.map(
-      (name) =>
-        [
-          name,
-          toColumn(
-            rows.map((row) => row[name]),
-            toIdArray,
-          ),
-        ] as [string, Column],
-    ),
-    ...TEXTS.map(
-      (name) =>
-        [
-          name,
-          toColumn(
-            rows.map((row) => row[name]),
-            toTextArray,
-          ),
-        ] as [string, Column],
-    ),
-    [
-      'key',
-      toColumn(
-        rows.map(({ key }) => key),
-        toUuidArray,
-      ),
-    ],
+    ...toColumns(rows, NUMBERS, toNumberArray),
+    ...toColumns(rows, IDS, toIdArray),
+    ...toColumns(rows, TEXTS, toTextArray),
+    ...toColumns(rows, ['key'], toUuidArray),
     ['origin', { constant: String(origin) }],
   ]
   const varying = columns.filter(([, { array }]) => array)
