@@ -11,6 +11,7 @@ import { type CountMap, createCountMap } from './count-map.ts'
 import { DEFAULT_KEPT, type Kept } from './kept.ts'
 import { createKnownIds, type RecentIds } from './known-ids.ts'
 import { createRecentRecords, type RecentRecords } from './recent-records.ts'
+import { createSeriesMap, type SeriesMap } from './series-map.ts'
 import { createTotals, type Totals } from './totals.ts'
 import { eventCodec, type VerdictRecord, verdictCodec } from './verdict-record.ts'
 import { createViewers, type Viewers } from './viewers.ts'
@@ -32,6 +33,7 @@ export type CountState = EngineState & {
   /** The number of views counted. */
   views: number
   totals: Totals
+  series: SeriesMap
   seconds: RecentSeconds
   /** The number of changes since this process started. */
   changes: number
@@ -56,6 +58,7 @@ export function createCountState({ kept = DEFAULT_KEPT, rules = DEFAULT_RULES, s
     lost: { views: 0, gaps: [] },
     views: 0,
     totals: createTotals(),
+    series: createSeriesMap({ max: kept.series }),
     seconds: createRecentSeconds(),
     changes: 0,
   }

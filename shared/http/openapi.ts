@@ -9,8 +9,8 @@ type Operation = {
   description?: string
   /** The tags of the operation. Default: the name of the service. */
   tags?: string[]
-  /** Responses by status. */
-  responses: Record<number, z.ZodType | TextResponse>
+  /** Responses by status; several if the client can choose the media type. */
+  responses: Record<number, Response | Response[]>
   /** Describes a body that is not validated by a single schema. */
   requestBody?: NonNullable<DescribeRouteOptions['requestBody']>
   /** Statuses whose response is a plain Problem. */
@@ -23,6 +23,8 @@ type Operation = {
 
 /** A response that is not JSON. */
 export type TextResponse = { type: string; example: string }
+
+type Response = z.ZodType | TextResponse
 
 const descriptions: Record<number, string> = {
   200: 'Success',
@@ -80,12 +82,14 @@ export function describeOperation({ responses, problems = [], problemSchemas, is
   })
 }
 
-function toResponse(status: number, response: z.ZodType | TextResponse) {
-  const content =
-    response instanceof z.ZodType
-      ? { 'application/json': { schema: resolver(response) } }
-      : { [response.type]: { schema: text, example: response.example } }
+function toResponse(status: number, responses: Response | Response[]) {
+  const content = Object.assign({}, ...[responses].flat().map(toContent))
   return { description: descriptions[status] ?? '', headers: { 'x-request-id': REQUEST_ID }, content }
+}
+
+function toContent(response: Response) {
+  if (response instanceof z.ZodType) return { 'application/json': { schema: resolver(response) } }
+  return { [response.type]: { schema: text, example: response.example } }
 }
 
 function toProblemResponse(status: number, schema?: z.ZodType) {
