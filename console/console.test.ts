@@ -2,6 +2,7 @@ import type { Hono } from 'hono'
 import { expect, test } from 'vitest'
 import { createLocalInvalidations } from '../shared/catalogue/local-invalidations.ts'
 import { type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
+import type { Audit } from '../shared/contracts/audit.ts'
 import type { Readiness } from '../shared/contracts/readiness.ts'
 import { SystemStatus } from '../shared/contracts/system-status.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
@@ -118,7 +119,40 @@ test('/status returns the state of every component', async () => {
       'queue-listener': { state: 'up' },
     },
     changes: 0,
+    audit: null,
   })
+})
+
+test('/status accounts for every view while the counts are current', async () => {
+  const { app, audits } = setUp({ services: { reporting: [current] }, audit })
+  expect(await (await app.request('/status')).json()).toMatchObject({ status: 'ready', audit })
+  expect(audits()).toBe(1)
+})
+
+test.each(['replaying', 'behind', 'unknown'] as const)(
+  '/status requests no audit while the counts are %s',
+  async (state) => {
+    const counting = { state, progress: 0.4 }
+    const { app, audits } = setUp({ services: { reporting: [{ ...ready, counting }] }, audit })
+    expect(await (await app.request('/status')).json()).toMatchObject({ audit: null })
+    expect(audits()).toBe(0)
+  },
+)
+
+test.each([
+  ['responds with something else', { status: 'Not found', requestId: '1' }],
+  ['does not respond', undefined],
+])('/status has no audit if reporting %s, and is ready nevertheless', async (_, audit) => {
+  const { app, audits } = setUp({ services: { reporting: [current] }, audit })
+  expect(await (await app.request('/status')).json()).toMatchObject({ status: 'ready', audit: null })
+  expect(audits()).toBe(1)
+})
+
+test('/status waits at most 200 ms for the audit', async () => {
+  const { app } = setUp({ services: { reporting: [current] }, audit: 'hangs' })
+  const startedAt = performance.now()
+  expect(await (await app.request('/status')).json()).toMatchObject({ status: 'ready', audit: null })
+  expect(performance.now() - startedAt).toBeLessThan(400)
 })
 
 test('/status lists the upstreams that plays are served without', async () => {
@@ -153,7 +187,6 @@ test('/status shows that reporting replays the log, and that plays have no count
 
 test('/status shows counts that are not current if any instance of reporting has such counts', async () => {
   const counting = { state: 'unknown', progress: 0 } as const
-  const current = { ...ready, counting: { state: 'current', progress: 1 } as const }
   const { app } = setUp({ services: { reporting: [current, { ...ready, counting }] } })
   expect(await (await app.request('/status')).json()).toMatchObject({
     status: 'degraded',
@@ -246,7 +279,23 @@ const ready: Readiness = {
   circuits: { metadata: 'closed' },
 }
 
+const current: Readiness = { ...ready, counting: { state: 'current', progress: 1 } }
+
+const audit: Audit = {
+  views: 10,
+  qualified: 7,
+  pending: 0,
+  notQualified: { repeat: 2 },
+  direct: 1,
+  retried: 1,
+  rejected: 0,
+  position: { stream: 's', sequence: 42 },
+  waiting: 0,
+}
+
 type Fakes = {
+  /** The response of reporting to an audit; undefined if it does not respond. */
+  audit?: unknown
   /** The assets in metadata; undefined if it is down. */
   list?: unknown
   /** The counts in reporting; undefined if it is down. */
@@ -259,11 +308,13 @@ type Fakes = {
   backlog?: () => number
 }
 
-function setUp({ list, counts, readiness = ready, listener = [ready], services = {}, backlog = () => 0 }: Fakes = {}) {
+function setUp(fakes: Fakes = {}) {
+  const { list, counts, audit, readiness = ready, listener = [ready], services = {}, backlog = () => 0 } = fakes
   const service = createTestService('play')
   const invalidations = createLocalInvalidations()
   const calls: unknown[] = []
   let checks = 0
+  let audits = 0
   const respond = (body: unknown): Promise<ServiceResponse> =>
     body ? Promise.resolve({ status: 200, body }) : Promise.reject(new UpstreamError('down'))
   const catalogue = createCatalogue({
@@ -291,10 +342,19 @@ function setUp({ list, counts, readiness = ready, listener = [ready], services =
     clients: Object.entries({ ...services, 'queue-listener': listener }).map(([name, instances]) => ({
       name,
       instances: async () => instances.map((readiness, n) => ({ url: `http://127.0.0.1:${n}`, readiness })),
+      get(path, { signal }) {
+        expect([name, path]).toEqual(['reporting', '/events/audit'])
+        audits += 1
+        return audit === 'hangs' ? untilAborted(signal) : respond(audit)
+      },
     })),
     invalidations,
     backlog,
   })
   const app: Hono<AppEnv> = createBaseApp(service).route('/', createConsole({ catalogue, status }))
-  return { app, calls, invalidations, checks: () => checks }
+  return { app, calls, invalidations, checks: () => checks, audits: () => audits }
+}
+
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(new UpstreamError('timed out'))))
 }

@@ -5,6 +5,7 @@ import { Degraded } from '../shared/contracts/playback.ts'
 import type { DependencyState, Readiness } from '../shared/contracts/readiness.ts'
 import type { ComponentStatus, InstanceStatus, SystemStatus } from '../shared/contracts/system-status.ts'
 import type { Health } from '../shared/service/health.ts'
+import { readAudit } from './audit.ts'
 
 /** Requests within this time share one result, so that the number of calls does not grow with the number of viewers. */
 const CACHE_MS = 250
@@ -12,10 +13,15 @@ const CACHE_MS = 250
 /** The current state of every component of the system. */
 export type Status = () => Promise<SystemStatus>
 
+type Client = Pick<ServiceClient, 'name' | 'instances' | 'get'>
+
 type Deps = {
   health: Pick<Health, 'readiness'>
-  /** The clients of all services. That of play may know no instance, if there is only this one. */
-  clients: readonly Pick<ServiceClient, 'name' | 'instances'>[]
+  /**
+   * The clients of all services, without circuit breakers: a failed audit does not make plays skip their lookups. That
+   * of play may know no instance, if there is only this one.
+   */
+  clients: readonly Client[]
   invalidations: Pick<Invalidations, 'subscribe'>
   /** The number of views in the outbox, if there is one. The function may throw. */
   backlog?: (() => number) | undefined
@@ -29,10 +35,9 @@ export function createStatus({ health, clients, invalidations, backlog }: Deps):
   invalidations.subscribe(onChange, onChange)
 
   return cacheFor(CACHE_MS, async () => {
-    const checks = clients.map(async ({ name, instances }) => [name, toService(await instances())] as const)
-    const [readiness, ...checked] = await Promise.all([health.readiness(), ...checks])
-    const isKnown = ([name, { instances }]: (typeof checked)[number]) => name !== services.play.name || instances
-    const parts = toComponents(readiness, Object.fromEntries(checked.filter(isKnown)))
+    const [readiness, ...checked] = await Promise.all([health.readiness(), ...clients.map(checkService)])
+    const known = checked.filter(({ name, status }) => name !== services.play.name || status.instances)
+    const parts = toComponents(readiness, Object.fromEntries(known.map(({ name, status }) => [name, status])))
     if (parts.outbox && backlog) Object.assign(parts.outbox, toBacklog(backlog))
     const allUp = Object.values(parts).every(({ state }) => state === 'up')
     return {
@@ -40,8 +45,17 @@ export function createStatus({ health, clients, invalidations, backlog }: Deps):
       degraded: Degraded.options.filter((name) => isMissing(parts[name])),
       parts,
       changes,
+      audit: checked.find(({ audit }) => audit)?.audit ?? null,
     }
   })
+}
+
+/** While the counts are not current, there is no audit: its 503 would eject the instance, for lookups too. */
+async function checkService(client: Client) {
+  const { name } = client
+  const status = toService(await client.instances())
+  const isAudited = name === services.reporting.name && status.counting?.state === 'current'
+  return { name, status, audit: isAudited ? await readAudit(client) : null }
 }
 
 /** Returns true if plays are currently served without this component. */

@@ -1,19 +1,17 @@
 import type { CdnUrl } from '../shared/contracts/cdn-url.ts'
 import type { Metadata } from '../shared/contracts/metadata.ts'
-import type { Play } from '../shared/contracts/play.ts'
 import type { Degraded } from '../shared/contracts/playback.ts'
-import type { PlayCounts } from '../shared/contracts/view-counts.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { AssetCache } from './asset-cache.ts'
-import type { LookUpCounts } from './count-lookup.ts'
+import type { CountsBefore, LookedUpPlay, LookUpCounts } from './count-lookup.ts'
 
 /** The data of all upstreams for one play. */
 export type Aggregate = {
   metadata: Metadata
   cdnUrl: CdnUrl
-  /** The counts before this play; undefined if they are unavailable. */
-  counts: PlayCounts | undefined
+  /** The counts before this play, unless it is a retry of a counted one; undefined if they are unavailable. */
+  counts: CountsBefore | undefined
   /** The upstreams whose data is missing or stale. */
   degraded: Degraded[]
 }
@@ -22,7 +20,7 @@ export type Aggregate = {
  * Fans out to all upstreams in parallel. Undefined if metadata or cdnurl has no such asset.
  * @throws UnavailableError if one of them is down and the asset is not cached
  */
-export type Aggregator = (play: Play, request: RequestContext) => Promise<Aggregate | undefined>
+export type Aggregator = (play: LookedUpPlay, request: RequestContext) => Promise<Aggregate | undefined>
 
 type Deps = {
   metadata: Pick<AssetCache<Metadata>, 'get'>

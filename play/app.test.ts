@@ -1,20 +1,41 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { Hono } from 'hono'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Play } from '../shared/contracts/play.ts'
+import type { ExplainedView } from '../shared/contracts/view-explanation.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Aggregate } from './aggregate.ts'
 import { createApp } from './app.ts'
+import { toEventId } from './idempotency-key.ts'
+import { createKeyedPlayer } from './keyed-player.ts'
+import { createPlayer } from './player.ts'
+import type { IdentifiedPlay } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
+import type { ViewExplainer } from './view-explainer.ts'
 
 const found: Aggregate = {
   metadata: { id: '456', title: 'Terminator', genre: 'action', summary: 'Summary for terminator' },
   cdnUrl: { id: '456', url: 'path/to/asset456.mp4' },
   counts: { userviews: 2, assetviews: 6 },
   degraded: [],
+}
+
+const explained: ExplainedView = {
+  id: 'view-1',
+  state: 'counted',
+  verdict: 'qualified',
+  reason: null,
+  rule: 'v1',
+  because: null,
+  assetId: '456',
+  userId: '8',
+  at: '2026-11-20T21:00:00.000Z',
+  position: { stream: 's', sequence: 7 },
+  summary: 'Qualified.',
 }
 
 test('a play returns everything the player needs, and its counts include this play', async () => {
@@ -55,7 +76,7 @@ test('the view is recorded, with the request id, before the response is sent', a
     return response
   })
   await turn()
-  expect(recorded).toEqual([{ assetId: '456', userId: '8', requestId: 'request-1' }])
+  expect(recorded).toEqual([{ id: expect.any(String), assetId: '456', userId: '8', requestId: 'request-1' }])
   expect(hasResponded).toBe(false)
   stored.resolve('log')
   expect((await responding).status).toBe(200)
@@ -137,6 +158,96 @@ test('a play requires POST', async () => {
   expect(response.headers.get('allow')).toBe('POST')
 })
 
+describe('the header view-id', () => {
+  test('has the id of the recorded view, which contains its time', async () => {
+    const { play, recorded } = setUp()
+    const before = Date.now()
+    const id = (await play()).headers.get('view-id') ?? ''
+    expect(recorded).toMatchObject([{ id }])
+    expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    const at = Number.parseInt(id.replace('-', '').slice(0, 12), 16)
+    expect(at).toBeGreaterThanOrEqual(before)
+    expect(at).toBeLessThanOrEqual(Date.now())
+  })
+
+  test('is absent from errors', async () => {
+    const broken = setUp({ record: () => Promise.reject(new UnavailableError('the view could not be recorded')) })
+    const missing = setUp({ aggregate: async () => undefined })
+    for (const { play } of [broken, missing]) expect((await play()).headers.has('view-id')).toBe(false)
+  })
+})
+
+describe('an Idempotency-Key', () => {
+  const playWith = ({ play }: ReturnType<typeof setUp>, key: string, path?: string) =>
+    play(path, { 'idempotency-key': key })
+
+  test.each([
+    ['"k"', 'k'],
+    ['"8e03978e-40d5-43dd-bc93-6894a57f9324"', '8e03978e-40d5-43dd-bc93-6894a57f9324'],
+    ['" !#[]~"', ' !#[]~'],
+    ['"say \\"hi\\" \\\\"', 'say "hi" \\'],
+    [`"${'x'.repeat(255)}"`, 'x'.repeat(255)],
+  ])('%s determines the id of the view', async (header, key) => {
+    const edge = setUp()
+    const response = await playWith(edge, header)
+    expect(response.status).toBe(200)
+    expect(response.headers.get('view-id')).toBe(toEventId('8', key))
+    expect(edge.recorded).toMatchObject([{ id: toEventId('8', key), keyed: true }])
+  })
+
+  test.each([
+    [''],
+    ['k'],
+    ['""'],
+    ['"'],
+    ['"k'],
+    ["'k'"],
+    ['"a"b"'],
+    ['"a", "b"'],
+    ['"a";p=1'],
+    ['"a\\"'],
+    ['"a\\n"'],
+    ['"a\tb"'],
+    ['"é"'],
+    [`"${'x'.repeat(256)}"`],
+  ])('%j returns 400, and nothing is recorded', async (header) => {
+    const edge = setUp()
+    await expectProblem(await playWith(edge, header), 400, ['Idempotency-Key'])
+    expect([edge.aggregated, edge.recorded]).toEqual([[], []])
+  })
+
+  test('of another asset returns 422, and nothing more is recorded', async () => {
+    const edge = setUp()
+    await playWith(edge, '"k"')
+    await expectProblem(await playWith(edge, '"k"', '/play/asset/123/user/8'), 422)
+    expect(edge.recorded).toHaveLength(1)
+    expect((await playWith(edge, '"k"', '/play/asset/123/user/9')).status).toBe(200)
+  })
+})
+
+describe('the explanation of a view', () => {
+  test('is returned', async () => {
+    const response = await setUp().app.request('/views/view-1')
+    expect([response.status, await response.json()]).toEqual([200, explained])
+  })
+
+  test('that is not found is a 404 with the position, and the id of the request', async () => {
+    const absent = { status: 'View not found', position: null, knownSince: null, requestId: 'other' } as const
+    const { app } = setUp({ explain: async () => absent })
+    const response = await app.request('/views/view-1', { headers: { 'x-request-id': 'request-1' } })
+    expect([response.status, await response.json()]).toEqual([404, { ...absent, requestId: 'request-1' }])
+  })
+
+  test('that is unknown is a 503', async () => {
+    const { app } = setUp({ explain: () => Promise.reject(new UnavailableError('reporting is down')) })
+    await expectProblem(await app.request('/views/view-1'), 503, [])
+  })
+
+  test('requires an id of at most 256 characters', async () => {
+    await expectProblem(await setUp().app.request(`/views/${'x'.repeat(257)}`), 400, ['viewId'])
+  })
+})
+
 test('openapi.json documents a play and the live stream', async () => {
   const document = await (await setUp().app.request('/openapi.json')).json()
   expect(document).toMatchObject({
@@ -150,29 +261,36 @@ test('openapi.json documents a play and the live stream', async () => {
 type Fakes = {
   aggregate?: (play: Play) => Promise<Aggregate | undefined>
   record?: (play: Play) => Promise<Recorded>
+  explain?: ViewExplainer
 }
 
 /** An edge that finds every asset and records every view, unless overridden. */
-function setUp({ aggregate = async () => found, record = async () => 'log' }: Fakes = {}) {
+function setUp(fakes: Fakes = {}) {
+  const { aggregate = async () => found, record = async () => 'log', explain = async () => explained } = fakes
   const aggregated: object[] = []
   const recorded: object[] = []
   const degraded: string[] = []
   const service = createTestService('play')
+  const steps = {
+    aggregate(play: Play, { requestId }: RequestContext) {
+      aggregated.push({ ...play, requestId })
+      return aggregate(play)
+    },
+    record(play: IdentifiedPlay, { requestId }: RequestContext) {
+      recorded.push({ ...play, requestId })
+      return record(play)
+    },
+  }
+  const playKeyed = createKeyedPlayer({ ...steps, onOutcome() {} })
   const app = createApp({
     ...service,
     console: new Hono(),
     live: createLiveFeed({ ...service, source: () => () => {} }),
-    aggregate(play, { requestId }) {
-      aggregated.push({ ...play, requestId })
-      return aggregate(play)
-    },
-    record(play, { requestId }) {
-      recorded.push({ ...play, requestId })
-      return record(play)
-    },
+    play: createPlayer({ ...steps, playKeyed }),
+    explain,
     onDegraded: (upstreams) => degraded.push(...upstreams),
   })
-  const play = async (path = '/play/asset/456/user/8') =>
-    app.request(path, { method: 'POST', headers: { 'x-request-id': 'request-1' } })
+  const play = async (path = '/play/asset/456/user/8', headers: Record<string, string> = {}) =>
+    app.request(path, { method: 'POST', headers: { 'x-request-id': 'request-1', ...headers } })
   return { app, aggregated, recorded, degraded, play }
 }

@@ -3,25 +3,35 @@ import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
 import { AssetNotFound } from '../shared/contracts/status.ts'
+import { ExplainedView, ViewNotFound, ViewParams } from '../shared/contracts/view-explanation.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { allowOrigins } from '../shared/http/cors.ts'
+import { problem } from '../shared/http/errors.ts'
 import { limitConcurrency } from '../shared/http/limit-concurrency.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
-import { requestContextOf } from '../shared/http/request-context.ts'
-import { validate } from '../shared/http/validate.ts'
+import { requestContextOf, setResponseHeader } from '../shared/http/request-context.ts'
+import { toFieldErrors, validate } from '../shared/http/validate.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/service/service.ts'
-import type { Aggregator } from './aggregate.ts'
+import { IDEMPOTENCY_KEY, idempotencyKeyOf } from './idempotency-key.ts'
 import { toPlayback } from './playback.ts'
-import type { Recorder } from './recorder.ts'
+import type { Player } from './player.ts'
+import type { ViewExplainer } from './view-explainer.ts'
 
 /** Concurrency limit. At full throughput, play completes this many plays in a few tenths of a second. */
 const MAX_IN_FLIGHT = 4_000
 
+/** Each of them may read the log. */
+const MAX_EXPLAINED = 20
+
+const VIEW_ID = 'view-id'
+
+const VIEW_ID_SCHEMA = { type: 'string' as const, examples: ['019aa3a4-11f0-7abc-8def-0123456789ab'] }
+
 type Deps = Service & {
-  aggregate: Aggregator
-  record: Recorder
+  play: Player
+  explain: ViewExplainer
   live: LiveFeed
   console: Hono<AppEnv>
   /** Origins whose pages may read responses. */
@@ -31,31 +41,61 @@ type Deps = Service & {
 }
 
 /** The edge: records a view, then responds with everything the player needs. */
-export function createApp({ aggregate, record, live, console, onDegraded, corsOrigins = [], ...service }: Deps) {
-  return createBaseApp(service, { middleware: allowOrigins(corsOrigins), untraced: ['/live', '/status'] })
+export function createApp({ play, explain, live, console, onDegraded, corsOrigins = [], ...service }: Deps) {
+  return createBaseApp(service, { middleware: allowOrigins(corsOrigins, [VIEW_ID]), untraced: ['/live', '/status'] })
     .route('/', console)
     .post(
       '/play/asset/:assetId/user/:userId',
       describeOperation({
         operationId: 'play',
         summary: 'Play an asset, and record the view',
-        description: 'The counts include this play. `degraded` names the upstreams whose data is missing or stale',
+        description:
+          'The counts include this play. `degraded` names the upstreams whose data is missing or stale. A retry with the same `Idempotency-Key` is no other view',
+        parameters: [IDEMPOTENCY_KEY],
         responses: { 200: Playback, 404: AssetNotFound },
-        problems: [400, 503],
+        responseHeaders: {
+          [VIEW_ID]: { description: 'The id of the view', required: true, schema: VIEW_ID_SCHEMA },
+        },
+        problems: [400, 422, 503],
       }),
       limitConcurrency(MAX_IN_FLIGHT, 'plays'),
       validate('param', Play),
       async (c) => {
-        const play = c.req.valid('param')
-        const request = requestContextOf(c)
-        const found = await aggregate(play, request)
-        if (!found) {
-          return c.json({ id: play.assetId, status: 'Asset not found', requestId: request.requestId }, 404)
+        const key = idempotencyKeyOf(c)
+        if (key?.error) {
+          const path = [IDEMPOTENCY_KEY.name]
+          return problem(
+            c,
+            400,
+            key.error.issues.flatMap((issue) => toFieldErrors({ ...issue, path })),
+          )
         }
-        const recorded = await record(play, request)
-        const playback = toPlayback(found, recorded)
+        const { assetId, userId } = c.req.valid('param')
+        const request = requestContextOf(c)
+        const played = await play({ assetId, userId }, request, key?.data)
+        if (!played) return c.json({ id: assetId, status: 'Asset not found', requestId: request.requestId }, 404)
+        const playback = toPlayback(played)
         if (playback.degraded) onDegraded(playback.degraded)
+        setResponseHeader(c, VIEW_ID, played.viewId)
         return c.json(playback)
+      },
+    )
+    .get(
+      '/views/:viewId',
+      describeOperation({
+        operationId: 'explainView',
+        summary: 'Explain what became of one view',
+        description: 'Also finds views that are in an outbox, or in the log but not counted yet',
+        responses: { 200: ExplainedView, 404: ViewNotFound },
+        problems: [400, 503],
+      }),
+      limitConcurrency(MAX_EXPLAINED, 'explanations'),
+      validate('param', ViewParams),
+      async (c) => {
+        const request = requestContextOf(c)
+        const explained = await explain(c.req.valid('param').viewId, request)
+        if ('state' in explained) return c.json(explained)
+        return c.json({ ...explained, requestId: request.requestId }, 404)
       },
     )
     .get(

@@ -36,6 +36,30 @@ test('counts are looked up again for each play', async () => {
   }
 })
 
+describe('a play with an idempotency key', () => {
+  const original = { assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00.000Z' }
+
+  test('gets the counted play with the same event id', async () => {
+    const { calls, counts, lookUpKeyed } = setUp()
+    Object.assign(counts, { assets: { a: 7 }, users: { u: 2 }, events: { 'id-1': original } })
+    expect(await lookUpKeyed('id-1')).toEqual({ assetviews: 7, userviews: 2, original })
+    expect(await lookUpKeyed('id-2')).toEqual({ assetviews: 7, userviews: 2, original: undefined })
+    expect(calls.map(({ body }) => body)).toEqual([
+      { assets: ['a'], users: ['u'], events: ['id-1'] },
+      { assets: ['a'], users: ['u'], events: ['id-2'] },
+    ])
+  })
+
+  test('shares a request with other plays, to which its event does not belong', async () => {
+    const { calls, counts, lookUp, lookUpKeyed } = setUp()
+    counts.events = { 'id-1': original }
+    const [keyed, , plain] = await Promise.all([lookUpKeyed('id-1'), lookUpKeyed('id-1'), lookUp()])
+    expect(calls.map(({ body }) => body)).toEqual([{ assets: ['a'], users: ['u'], events: ['id-1'] }])
+    expect(keyed).toHaveProperty('original', original)
+    expect(plain).toEqual({ assetviews: 0, userviews: 0 })
+  })
+})
+
 describe('concurrent plays', () => {
   test('share one request that contains each id once', async () => {
     const { batches, calls, counts, lookUp } = setUp()
@@ -171,6 +195,7 @@ function setUp(options: { maxPlays?: number } = {}) {
     counts,
     lookUp: (assetId = 'a', userId = 'u', request: RequestContext = createTestRequestContext()) =>
       lookUpCounts({ assetId, userId }, request),
+    lookUpKeyed: (keyedId: string) => lookUpCounts({ assetId: 'a', userId: 'u', keyedId }, createTestRequestContext()),
     respond(response: ServiceResponse) {
       responding = async () => response
     },

@@ -1,6 +1,12 @@
 import { expectBody, type ServiceClient, UpstreamError } from '../shared/client/service-client.ts'
 import type { Play } from '../shared/contracts/play.ts'
-import { type LookedUpCounts, LookupResponse, type PlayCounts } from '../shared/contracts/view-counts.ts'
+import {
+  type CountLookup,
+  type KeyedPlay,
+  type LookedUpCounts,
+  LookupResponse,
+  type PlayCounts,
+} from '../shared/contracts/view-counts.ts'
 import { createBatcher } from '../shared/runtime/batcher.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
@@ -8,8 +14,14 @@ import type { RequestContext } from '../shared/tracing/tracing.ts'
 /** Maximum number of plays in one batched lookup. */
 const MAX_PLAYS = 1_000
 
+/** A play, with the event id of its view if that is derived from an idempotency key. */
+export type LookedUpPlay = Play & { keyedId?: string }
+
+/** The counts before a play. `original`: the counted play with the same event id, which the counts include. */
+export type CountsBefore = PlayCounts & { original?: KeyedPlay | undefined }
+
 /** The counts before a play; undefined if they are unavailable. */
-export type LookUpCounts = (play: Play, request: RequestContext) => Promise<PlayCounts | undefined>
+export type LookUpCounts = (play: LookedUpPlay, request: RequestContext) => Promise<CountsBefore | undefined>
 
 export type CountLookupDeps = {
   reporting: Pick<ServiceClient, 'post'>
@@ -20,7 +32,7 @@ export type CountLookupDeps = {
   maxPlays?: number
 }
 
-type PlayRequest = Play & RequestContext
+type PlayRequest = LookedUpPlay & RequestContext
 
 /** Batched lookup: one request serves all plays that arrived while the previous one was in flight. */
 export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
@@ -30,28 +42,36 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
     budgetMs: timeoutMs,
     async run(plays, signal) {
       onBatch(plays.length)
-      const ids = {
-        assets: [...new Set(plays.map(({ assetId }) => assetId))],
-        users: [...new Set(plays.map(({ userId }) => userId))],
-      }
       const options = { signal, idempotent: true, ...causeOf(plays) }
-      const found = expectBody(await reporting.post('/events/lookup', ids, options), 200, LookupResponse)
+      const found = expectBody(await reporting.post('/events/lookup', toLookup(plays), options), 200, LookupResponse)
       if ('status' in found) throw new UpstreamError('reporting is behind the log')
       return found
     },
   })
 
-  return async function lookUpCounts({ assetId, userId }, { requestId, span: parent }) {
+  return async function lookUpCounts({ assetId, userId, keyedId }, { requestId, span: parent }) {
     const span = parent.child('look up counts')
     try {
-      const { users, assets } = await lookUp({ assetId, userId, requestId, span })
+      const keyed = keyedId === undefined ? {} : { keyedId }
+      const { users, assets, events } = await lookUp({ assetId, userId, ...keyed, requestId, span })
       span.end()
-      return { userviews: users[userId] ?? 0, assetviews: assets[assetId] ?? 0 }
+      const counts = { userviews: users[userId] ?? 0, assetviews: assets[assetId] ?? 0 }
+      return keyedId === undefined ? counts : { ...counts, original: events?.[keyedId] }
     } catch (err) {
       span.end({ error: err })
       log.debug({ err, requestId, trace_id: span.traceId }, 'counts unavailable')
       return undefined
     }
+  }
+}
+
+/** Each id once. Without keyed plays there are no events. */
+function toLookup(plays: PlayRequest[]): CountLookup {
+  const events = new Set(plays.flatMap(({ keyedId }) => keyedId ?? []))
+  return {
+    assets: [...new Set(plays.map(({ assetId }) => assetId))],
+    users: [...new Set(plays.map(({ userId }) => userId))],
+    ...(events.size > 0 && { events: [...events] }),
   }
 }
 

@@ -4,6 +4,7 @@ import type { NewView } from '../shared/event-log/event-log.ts'
 import { createFastCounter } from '../shared/service/fast-counter.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 import type { CacheOutcome } from './asset-cache.ts'
+import { IDEMPOTENCY_OUTCOMES, type IdempotencyOutcome } from './keyed-player.ts'
 import type { Outbox } from './outbox.ts'
 import type { Append } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
@@ -17,6 +18,8 @@ export type PlayMetrics = {
   instrumentAppend(append: Append): Append
   /** Counts a play for which the data of these upstreams was missing or stale. */
   degraded(upstreams: readonly Degraded[]): void
+  /** Counts a play with an idempotency key. */
+  keyed(outcome: IdempotencyOutcome): void
 }
 
 export function createPlayMetrics(metrics: Metrics): PlayMetrics {
@@ -36,6 +39,11 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     help: 'Degraded plays, by upstream whose data was missing or stale; events: the view was recorded in the outbox',
     labelNames: ['part'],
   })
+  const keyed = createFastCounter(metrics, {
+    name: 'idempotent_plays_total',
+    help: 'Plays with an idempotency key, by outcome: a new view (recorded), a retry that is no new view (retried), or refused because the key is that of another asset (reused)',
+    labelNames: ['outcome'],
+  })
   const batches = new Histogram({
     name: 'play_group_size',
     help: 'Plays per batch: batched lookups of counts (lookup) and appends to the log (append)',
@@ -51,6 +59,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     registers,
   })
   const countDegraded = new Map(Degraded.options.map((part) => [part, degraded({ part })]))
+  const countKeyed = new Map(IDEMPOTENCY_OUTCOMES.map((outcome) => [outcome, keyed({ outcome })]))
   const recorded: Record<Recorded, (by: number) => void> = {
     log: views({ place: 'log' }),
     outbox: views({ place: 'outbox' }),
@@ -70,6 +79,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     degraded(upstreams) {
       for (const upstream of upstreams) countDegraded.get(upstream)?.()
     },
+    keyed: (outcome) => countKeyed.get(outcome)?.(),
     lookup: (plays) => batches.observe({ group: 'lookup' }, plays),
     instrumentAppend: (append) =>
       async function instrumentedAppend(views: readonly NewView[], signal: AbortSignal): Promise<Recorded> {

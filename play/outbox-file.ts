@@ -6,6 +6,9 @@ import { openSqlite } from '../shared/runtime/sqlite.ts'
 /** The oldest views in the outbox, in order, and the producer that must append them. */
 export type PendingBatch = { through: number; producer: string; views: NewView[] }
 
+/** A step of a search: the view, or the sequence before which to continue; neither if there is no such view. */
+export type SearchPage = { view: NewView | undefined; rest: number | undefined }
+
 /** Views on disk that are not in the log yet. Every operation throws if the disk fails. */
 export type OutboxFile = Disposable & {
   /** Returns once the views are on disk. */
@@ -14,6 +17,8 @@ export type OutboxFile = Disposable & {
   first(): PendingBatch | undefined
   /** Deletes the views up to and including `through`. */
   drop(through: number): void
+  /** Looks for a view in a bounded number of entries: the newest ones, or those before a sequence. */
+  search(id: string, before?: number): SearchPage
   /** The number of views. */
   size(): number
   /** Saves the last acknowledged serial of the producer before the process stops; undefined deletes it. */
@@ -38,9 +43,13 @@ const schema = `
 
 const Entries = z.array(z.object({ sequence: z.int(), producer: z.string(), views: z.string(), count: z.int() }))
 
+const SearchedEntries = z.object({ first: z.int().nullable(), matching: z.int().nullable() })
+
 /** Limits of first(). */
 const MAX_ENTRIES = 500
 const MAX_VIEWS = 1_000
+/** Limit of search(). Reading this many entries takes a few milliseconds at most. */
+const SEARCHED_ENTRIES = 100
 
 /**
  * Opens a file, and creates it if it does not exist. No other process can open it until it is closed or this process
@@ -56,6 +65,10 @@ export function openOutboxFile(file: string): OutboxFile {
     const replacePredecessor = db.prepare('REPLACE INTO predecessor VALUES (1, ?, ?)')
     const deletePredecessor = db.prepare('DELETE FROM predecessor')
     const selectPredecessor = db.prepare('SELECT producer, serial FROM predecessor')
+    const selectBefore = db.prepare(
+      'SELECT min(sequence) AS first, max(iif(instr(views, ?), sequence, NULL)) AS matching FROM (SELECT * FROM waiting WHERE sequence < ? ORDER BY sequence DESC LIMIT ?)',
+    )
+    const selectViews = db.prepare('SELECT views FROM waiting WHERE sequence = ?')
     const probe = db.prepare('SELECT max(sequence) FROM waiting')
     let size = Number(db.prepare('SELECT coalesce(sum(count), 0) AS size FROM waiting').get()?.size)
     return {
@@ -66,6 +79,14 @@ export function openOutboxFile(file: string): OutboxFile {
       first: () => toBatch(Entries.parse(selectFirst.all(MAX_ENTRIES))),
       drop(through) {
         for (const { count } of remove.all(through)) size -= Number(count)
+      },
+      search(id, before = Number.MAX_SAFE_INTEGER) {
+        // No other text in the JSON of a view has these quotes unescaped.
+        const row = selectBefore.get(`"id":${JSON.stringify(id)}`, before, SEARCHED_ENTRIES)
+        const { first, matching } = SearchedEntries.parse(row)
+        if (matching === null) return { view: undefined, rest: first ?? undefined }
+        const views: NewView[] = JSON.parse(String(selectViews.get(matching)?.views))
+        return { view: views.find((view) => view.id === id), rest: matching }
       },
       size() {
         // Fails if the file cannot be read.

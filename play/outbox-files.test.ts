@@ -151,6 +151,84 @@ describe('openOrphans() returns', () => {
   })
 })
 
+describe('a view is found', () => {
+  const soon = () => AbortSignal.timeout(2_000)
+  const other = { ...view, id: '2' }
+  const { serial: _, ...played } = view
+
+  test('in the outbox of this process, of a process that has ended, and of another running process', async () => {
+    const files = openFiles()
+    using own = files.claim(1)
+    own.put('p', [{ ...view, id: 'own' }, other])
+    {
+      using ended = openFiles().claim(2)
+      ended.put('q', [{ ...view, id: 'ended' }])
+    }
+    await using _ = await startHolder(3, { ...view, id: 'running' })
+    for (const id of ['own', 'ended', 'running']) expect(await files.find(id, soon())).toMatchObject({ ...played, id })
+    expect(await files.find('unknown', soon())).toBeUndefined()
+    expect(namesOf(await files.openOrphans())).toEqual(['outbox-2.sqlite'])
+  })
+
+  test('among many others, in time', async () => {
+    const files = openFiles()
+    using outbox = files.claim(PORT)
+    for (let n = 0; n < 300; n += 1) outbox.put('p', [{ ...view, id: `view-${n}` }])
+    for (const id of ['view-0', 'view-150', 'view-299']) expect(await files.find(id, soon())).toMatchObject({ id })
+    await expect(files.find('unknown', AbortSignal.abort())).rejects.toThrow('aborted')
+  })
+
+  test('whatever characters are in its id', async () => {
+    const files = openFiles()
+    using outbox = files.claim(PORT)
+    const ids = ['"', '\\', '%', 'é😀', '","id":"x']
+    outbox.put(
+      'p',
+      ids.map((id) => ({ ...view, id })),
+    )
+    for (const id of ids) expect(await files.find(id, soon())).toMatchObject({ id })
+    expect(await files.find('x', soon())).toBeUndefined()
+  })
+
+  test('unless a suspended process holds the outbox: then the search fails in time', async () => {
+    await using holder = await startHolder(3, view)
+    await holder.signal('SIGSTOP')
+    await expect(openFiles().find(view.id, AbortSignal.timeout(100))).rejects.toThrow()
+    await holder.signal('SIGCONT')
+    expect(await openFiles().find(view.id, soon())).toMatchObject(played)
+  })
+
+  test('in the outbox of a process that was killed, and whose file another process holds', async () => {
+    const killed = await startHolder(3, view)
+    await killed.signal('SIGKILL')
+    await using _ = await startHolder(3, other)
+    for (const id of [view.id, other.id]) expect(await openFiles().find(id, soon())).toMatchObject({ id })
+  })
+
+  test('while its outbox stays locked by the process that holds it', async () => {
+    await using _ = await startHolder(3, view)
+    const files = openFiles()
+    for (let times = 0; times < 3; times += 1) await files.find(view.id, soon())
+    expect(await files.openOrphans()).toEqual([])
+    using second = files.claim(3)
+    expect(second.size()).toBe(0)
+  })
+})
+
+/** Another process that holds an outbox of a port, with one more view. */
+async function startHolder(port: number, added: NewView) {
+  const script = `
+    import { createOutboxFiles } from './play/outbox-files.ts'
+    const log = { warn: console.log }
+    const outbox = createOutboxFiles({ directory: ${JSON.stringify(directory)}, log }).claim(${port})
+    outbox.put('p', [${JSON.stringify(added)}])
+    setInterval(() => outbox.size(), 1000)
+    console.log('open')`
+  const child = startModule(script)
+  await child.line((line) => line === 'open' || undefined)
+  return child
+}
+
 describe('a corrupt file', () => {
   const CORRUPT = 'not a database'.repeat(20)
   beforeEach(() => writeFileSync(pathOf(FIRST), CORRUPT))

@@ -5,6 +5,8 @@ import type { Logger } from '../shared/runtime/log.ts'
 import { toReason } from '../shared/runtime/reason.ts'
 import { isCorrupt, isLocked } from '../shared/runtime/sqlite.ts'
 import { type OutboxFile, openOutboxFile } from './outbox-file.ts'
+import { searchOutbox } from './outbox-search.ts'
+import { askOwner, serveOutbox, type WaitingView } from './outbox-socket.ts'
 
 /** More than the processes that can share a port on one machine. */
 const MAX_PER_PORT = 1_000
@@ -20,6 +22,11 @@ export type OutboxFiles = {
   claim(port: number): OutboxFile
   /** Opens all files, of any port, that contain something and that no process has open. */
   openOrphans(): Promise<Orphan[]>
+  /**
+   * Finds a view in the outboxes of all processes.
+   * @throws Error if an outbox that may have the view cannot be searched before `signal` aborts
+   */
+  find(id: string, signal: AbortSignal): Promise<WaitingView | undefined>
 }
 
 /**
@@ -31,17 +38,20 @@ export type OutboxFiles = {
  */
 export function createOutboxFiles({ directory, log }: { directory: string; log: Logger }): OutboxFiles {
   /** The files that this process has open. */
-  const held = new Set<string>()
+  const held = new Map<string, OutboxFile>()
   /** The fingerprints of files that were empty, to recognize that they have not changed. */
   const empty = new Map<string, string>()
   const reported = new Set<string>()
 
   function open(file: string): OutboxFile {
     const outbox = openOutboxFile(file)
-    held.add(file)
+    held.set(file, outbox)
+    const socket = serveOutbox(file, (id, signal) => searchOutbox(outbox, id, signal), log)
     return {
       ...outbox,
       [Symbol.dispose]() {
+        // While the file is locked, because the next process that locks it uses the same socket.
+        socket[Symbol.dispose]()
         outbox[Symbol.dispose]()
         held.delete(file)
       },
@@ -79,10 +89,34 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
     return orphan
   }
 
+  function isKnownEmpty(file: string): boolean {
+    const stamp = stampOf(file)
+    return stamp !== undefined && empty.get(file) === stamp
+  }
+
+  async function findInFile(file: string, id: string, signal: AbortSignal): Promise<WaitingView | undefined> {
+    const own = held.get(file)
+    if (own) {
+      return searchOutbox(own, id, signal).catch((error) => {
+        // An adopted outbox is closed once all of its views are in the log.
+        if (held.get(file) === own) throw error
+        return undefined
+      })
+    }
+    if (isKnownEmpty(file)) return undefined
+    using orphan = openUnlessInUse(file)
+    return orphan ? await searchOutbox(orphan, id, signal) : askOwner(file, id, signal)
+  }
+
+  /** The paths of all outboxes. */
+  async function list(): Promise<string[]> {
+    const names = await readdir(directory).catch(() => [])
+    return names.filter((name) => portOfOutbox(name) !== undefined).map((name) => join(directory, name))
+  }
+
   function openOrphan(file: string): Orphan[] {
     try {
-      const stamp = stampOf(file)
-      if (stamp !== undefined && empty.get(file) === stamp) return []
+      if (isKnownEmpty(file)) return []
       const outbox = openUnlessInUse(file)
       reported.delete(file)
       if (!outbox) return []
@@ -110,10 +144,14 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
       throw new Error(`all ${MAX_PER_PORT} outboxes of port ${port} are in use`)
     },
     async openOrphans() {
-      const names = await readdir(directory).catch(() => [])
-      return names
-        .filter((name) => portOfOutbox(name) !== undefined)
-        .flatMap((name) => openOrphan(join(directory, name)))
+      return (await list()).flatMap(openOrphan)
+    },
+    async find(id, signal) {
+      const searches = (await list()).map((file) => findInFile(file, id, signal))
+      const settled = await Promise.allSettled(searches)
+      const found = settled.find((search) => search.status === 'fulfilled' && search.value !== undefined)
+      // The first failure is thrown if no search has found the view.
+      return found?.status === 'fulfilled' ? found.value : (await Promise.all(searches))[0]
     },
   }
 }

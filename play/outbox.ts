@@ -39,6 +39,7 @@ export function createOutbox(name: string, open = () => openOutboxFile(name)): O
     },
     put: (producer, views) => withDatabase((database) => database.put(producer, views)),
     first: () => withDatabase((database) => database.first()),
+    search: (id, before) => withDatabase((database) => database.search(id, before)),
     drop: (through) => withDatabase((database) => database.drop(through)),
     setPredecessor: (predecessor) => withDatabase((database) => database.setPredecessor(predecessor)),
     predecessor: () => withDatabase((database) => database.predecessor()),

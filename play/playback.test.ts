@@ -1,18 +1,21 @@
 import { expect, test } from 'vitest'
+import type { Aggregate } from './aggregate.ts'
 import { toPlayback } from './playback.ts'
 
 const metadata = { id: '456', title: 'Terminator', genre: 'action', summary: 'Summary for terminator' }
 const cdnUrl = { id: '456', url: 'path/to/asset456.mp4' }
 const counts = { userviews: 4, assetviews: 0 }
+const found = { metadata, cdnUrl, counts, degraded: [] }
 
 test('a playback has the documented fields in order, and its counts include this play', () => {
-  const playback = toPlayback({ metadata, cdnUrl, counts, degraded: [] }, 'log')
+  const playback = toPlayback({ found, place: 'log', isCounted: false })
   expect(playback).toEqual({ ...metadata, url: 'path/to/asset456.mp4', userviews: 5, assetviews: 1 })
   expect(Object.keys(playback)).toEqual(['id', 'title', 'genre', 'summary', 'url', 'userviews', 'assetviews'])
 })
 
 test('unavailable counts are null', () => {
-  expect(toPlayback({ metadata, cdnUrl, counts: undefined, degraded: ['reporting'] }, 'log')).toMatchObject({
+  const withoutCounts: Aggregate = { ...found, counts: undefined, degraded: ['reporting'] }
+  expect(toPlayback({ found: withoutCounts, place: 'log', isCounted: false })).toMatchObject({
     userviews: null,
     assetviews: null,
     degraded: ['reporting'],
@@ -20,8 +23,16 @@ test('unavailable counts are null', () => {
 })
 
 test('a play whose view is in the outbox is degraded by events', () => {
-  expect(toPlayback({ metadata, cdnUrl, counts, degraded: [] }, 'outbox')).toMatchObject({ degraded: ['events'] })
-  expect(toPlayback({ metadata, cdnUrl, counts, degraded: ['metadata'] }, 'outbox')).toMatchObject({
+  expect(toPlayback({ found, place: 'outbox', isCounted: false })).toMatchObject({ degraded: ['events'] })
+  const stale: Aggregate = { ...found, degraded: ['metadata'] }
+  expect(toPlayback({ found: stale, place: 'outbox', isCounted: false })).toMatchObject({
     degraded: ['metadata', 'events'],
   })
+})
+
+test('a retry counts its view only if it is not counted yet', () => {
+  const [uncounted, counted] = [false, true].map((isCounted) => toPlayback({ found, place: undefined, isCounted }))
+  expect(uncounted).toMatchObject({ userviews: 5, assetviews: 1 })
+  expect(counted).toMatchObject({ userviews: 4, assetviews: 0 })
+  expect(counted).not.toHaveProperty('degraded')
 })

@@ -1,18 +1,19 @@
 import type { Degraded, Playback } from '../shared/contracts/playback.ts'
-import type { Aggregate } from './aggregate.ts'
-import type { Recorded } from './spooler.ts'
+import type { Played } from './player.ts'
 
-/** Composes the response. The looked-up counts exclude this play, so add one. */
-export function toPlayback({ metadata, cdnUrl, counts, degraded: missing }: Aggregate, recorded: Recorded): Playback {
-  const degraded: Degraded[] = recorded === 'log' ? missing : [...missing, 'events']
+/** Composes the response. Looked-up counts that exclude this play become counts that include it. */
+export function toPlayback({ found, place, isCounted }: Omit<Played, 'viewId'>): Playback {
+  const { metadata, cdnUrl, counts, degraded: missing } = found
+  const degraded: Degraded[] = place === 'outbox' ? [...missing, 'events'] : missing
+  const added = isCounted ? 0 : 1
   return {
     id: metadata.id,
     title: metadata.title,
     genre: metadata.genre,
     summary: metadata.summary,
     url: cdnUrl.url,
-    userviews: counts ? counts.userviews + 1 : null,
-    assetviews: counts ? counts.assetviews + 1 : null,
+    userviews: counts ? counts.userviews + added : null,
+    assetviews: counts ? counts.assetviews + added : null,
     ...(degraded.length > 0 && { degraded }),
   }
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { Play } from '../shared/contracts/play.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { createBatcher } from '../shared/runtime/batcher.ts'
@@ -10,11 +9,14 @@ const MAX_VIEWS_PER_APPEND = 1_000
 
 const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send' } } as const
 
+/** A play with the event id of its view. */
+export type IdentifiedPlay = Play & Pick<NewView, 'id' | 'keyed'>
+
 /**
  * Records a view in the log or the outbox, and resolves to the place where it is recorded.
  * @throws UnavailableError if the view could not be recorded
  */
-export type Recorder = (play: Play, request: RequestContext) => Promise<Recorded>
+export type Recorder = (play: IdentifiedPlay, request: RequestContext) => Promise<Recorded>
 
 /** Records a batch of views. */
 export type Append = (views: readonly NewView[], signal: AbortSignal) => Promise<Recorded>
@@ -25,12 +27,12 @@ type Deps = { append: Append; timeoutMs: number; maxViews?: number }
 export function createRecorder({ append, timeoutMs, maxViews = MAX_VIEWS_PER_APPEND }: Deps) {
   const add = createBatcher<NewView, Recorded>({ run: append, maxItems: maxViews, budgetMs: timeoutMs })
 
-  return async function record({ assetId, userId }: Play, { requestId, span: parent }: RequestContext) {
+  return async function record(play: IdentifiedPlay, { requestId, span: parent }: RequestContext) {
     const span = parent.child('send video.viewed', SEND)
     const { traceparent, tracestate } = span
     const at = new Date().toISOString()
     try {
-      const recorded = await add({ id: randomUUID(), assetId, userId, at, requestId, traceparent, tracestate })
+      const recorded = await add({ ...play, at, requestId, traceparent, tracestate })
       span.end()
       return recorded
     } catch (error) {

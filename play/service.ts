@@ -30,13 +30,17 @@ import { type AssetCache, createAssetCache } from './asset-cache.ts'
 import { createAssetLoader } from './asset-loader.ts'
 import { createCountLookup } from './count-lookup.ts'
 import { SOURCE } from './drain.ts'
+import { createKeyedPlayer } from './keyed-player.ts'
 import { createLiveRelay } from './live-relay.ts'
 import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess } from './metrics.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { createOutboxFiles, type OutboxFiles } from './outbox-files.ts'
+import { createPlayer } from './player.ts'
+import { createRecentViews } from './recent-views.ts'
 import { type Append, createRecorder } from './recorder.ts'
 import { createSerials } from './serials.ts'
 import { createSpooler } from './spooler.ts'
+import { createViewExplainer } from './view-explainer.ts'
 
 /** The deadline for all upstream calls of a play, which run in parallel. */
 const UPSTREAM_TIMEOUT_MS = 500
@@ -73,8 +77,8 @@ export type Backbone = {
   invalidations: Invalidations
   /** Records views while the log is unavailable. Without an outbox, plays then fail. */
   outbox?: Outbox
-  /** The outboxes of other processes, to drain those of processes that have ended. */
-  outboxFiles?: Pick<OutboxFiles, 'openOrphans'>
+  /** The outboxes of all processes, to drain those of processes that have ended, and to find views in them. */
+  outboxFiles?: Pick<OutboxFiles, 'openOrphans' | 'find'>
   /** How long a play waits for its view to be appended to the log. */
   appendTimeoutMs?: number
 }
@@ -140,14 +144,21 @@ export async function startPlay(
   const backlog = outbox && (() => outbox.size() + (adopter?.size() ?? 0))
   if (backlog) exposeOutbox(service.metrics, { size: backlog })
   const append = spooler?.append ?? createDirectAppend(eventLog)
-  const record = createRecorder({ append: metrics.instrumentAppend(append), timeoutMs: appendTimeoutMs })
+  const recent = createRecentViews()
+  const record = createRecorder({
+    append: recent.observe(metrics.instrumentAppend(append)),
+    timeoutMs: appendTimeoutMs,
+  })
+  const playKeyed = createKeyedPlayer({ aggregate, record, onOutcome: metrics.keyed })
+  const play = createPlayer({ aggregate, record, playKeyed })
+  const explain = createViewExplainer({ reporting, findWaiting: outboxFiles?.find, recent, eventLog, log })
 
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })
   const status = createStatus({ health, clients, invalidations, backlog })
   const console = createConsole({ catalogue, status })
   const { CORS_ORIGINS: corsOrigins } = settings
-  const app = createApp({ ...service, aggregate, record, live, console, corsOrigins, onDegraded: metrics.degraded })
+  const app = createApp({ ...service, play, explain, live, console, corsOrigins, onDegraded: metrics.degraded })
   const address = await serve(app, service, settings)
   spooler?.start()
   adopter?.start()

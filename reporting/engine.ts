@@ -1,11 +1,8 @@
 import type { EventBatch, SerialRange } from '../shared/contracts/event-batch.ts'
-import type { View } from '../shared/contracts/view.ts'
+import { KEY_MAX_AGE_MS, type View } from '../shared/contracts/view.ts'
 import { createDeduplicator, type DeduplicationState, type NumberedBatch } from './deduplicator.ts'
 import type { Judge, Judgement } from './rules/judge.ts'
 import type { RuleEvent } from './rules/view-rule.ts'
-
-/** An idempotency key is forgotten after this time, by the times of the events. */
-const KEY_MAX_AGE_MS = 24 * 3_600_000
 
 /** A view in the log. `clock` is the latest time at which the log stored a message so far, `at` that of the play. */
 export type LoggedView = RuleEvent &
@@ -73,11 +70,16 @@ export function createEngine(state: EngineState, maxProducers?: number): (batch:
       else if (original) verdicts.keysReused += 1
       else {
         if (view.keyed) keys.add(view)
-        verdicts.views.push({ ...view, ...judge.judge(view, view.clock) })
+        verdicts.views.push({ ...view, ...judge.judge(toRuleEvent(view), view.clock) })
       }
     }
     return verdicts
   }
+}
+
+/** A copy, so that what is kept of a view takes little memory. */
+function toRuleEvent({ id, assetId, userId, at }: LoggedView): RuleEvent {
+  return { id, assetId, userId, at }
 }
 
 function isSamePlay(a: RuleEvent, b: RuleEvent): boolean {
@@ -91,7 +93,9 @@ function toLoggedViews({ views, messages, through }: EngineBatch, startClock: nu
   for (const message of messages ?? [{ sequence: through, views: views.length, at: undefined }]) {
     const { sequence } = message
     if (message.at !== undefined) clock = Math.max(clock, Date.parse(message.at))
-    for (const view of views.slice(logged.length, logged.length + message.views)) {
+    for (let left = message.views; left > 0; left -= 1) {
+      const view = views[logged.length]
+      if (view === undefined) break
       const at = Date.parse(view.at)
       if (message.at === undefined) clock = Math.max(clock, at)
       logged.push({ ...view, at, sequence, clock })

@@ -13,7 +13,7 @@ const DAY_MS = 24 * HOUR_MS
 
 export const STEP_MS: Record<SeriesStep, number> = { minute: MINUTE_MS, hour: HOUR_MS, day: DAY_MS }
 /** Days are kept for ever. */
-const RETENTION_MS: Partial<Record<SeriesStep, number>> = { minute: 48 * HOUR_MS, hour: 35 * DAY_MS }
+export const RETENTION_MS = { minute: 48 * HOUR_MS, hour: 35 * DAY_MS }
 const DEFAULT_MS = { minute: 60 * MINUTE_MS, hour: 48 * HOUR_MS, day: 30 * DAY_MS }
 
 /** The steps that start in [from, to), of one asset or of all together. Times are in milliseconds since 1970. */
@@ -40,8 +40,17 @@ export function startOf(step: SeriesStep, time: number): number {
  * -Infinity if every step is kept, also before the first message, when the clock is 0.
  */
 export function keptSince(step: SeriesStep, clock: number): number {
-  const retention = RETENTION_MS[step]
-  return clock === 0 || retention === undefined ? Number.NEGATIVE_INFINITY : startOf(step, clock - retention)
+  if (clock === 0 || step === 'day') return Number.NEGATIVE_INFINITY
+  return startOf(step, clock - RETENTION_MS[step])
+}
+
+/**
+ * Returns the `since` of a series.
+ * @param own the first step that the store keeps, if it has dropped others
+ */
+export function toSince(step: SeriesStep, clock: number, own = Number.NEGATIVE_INFINITY): number | undefined {
+  const since = Math.max(keptSince(step, clock), own)
+  return Number.isFinite(since) ? since : undefined
 }
 
 /** Returns the starts of all steps of a range. */
@@ -63,9 +72,12 @@ export function toRange({ assetId, step, ...query }: SeriesQuery, now: number): 
   }
 }
 
-/** Adds the steps without views. */
+/** Adds the steps without views. Those that are no longer kept may not have been dropped yet. */
 export function toSeries(range: SeriesRange, { since, counts }: SeriesCounts): Series {
-  const toPoint = (at: number): SeriesPoint => ({ at: toTime(at), views: 0, qualified: 0, ...counts.get(at) })
+  const isKept = (at: number) => since === undefined || at >= since
+  const toPoint = (at: number): SeriesPoint => {
+    return { at: toTime(at), views: 0, qualified: 0, ...(isKept(at) && counts.get(at)) }
+  }
   return { step: range.step, since: since === undefined ? null : toTime(since), points: startsIn(range).map(toPoint) }
 }
 

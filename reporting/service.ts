@@ -12,11 +12,13 @@ import type { ReportObserver } from './count-store.ts'
 import { whileCurrent } from './current-live.ts'
 import { createCurrentness, onceLoaded } from './currentness.ts'
 import { maxUsers, watchHeap } from './maps/capacity.ts'
-import { CHECKPOINT } from './maps/checkpoint-file.ts'
+import { CHECKPOINT, toCheckpointPath } from './maps/checkpoint-file.ts'
+import { keysKept, seriesKept, verdictsKept } from './maps/kept.ts'
 import { checkpointEvery, openMapCountStore } from './maps/open-map-store.ts'
 import { exposeCapacity, exposeCurrentness, instrumentCounts } from './metrics.ts'
 import { startPostgresCountStore } from './postgres/service.ts'
-import { databasePool, databaseUrl } from './postgres/settings.ts'
+import { databasePool, databaseUrl, verdictsMaxAge } from './postgres/settings.ts'
+import { viewRules } from './rules/settings.ts'
 
 /** queue-listener reports the end of the log every 500 ms. */
 const MIN_MAX_LAG_MS = 1_000
@@ -34,6 +36,11 @@ const ownSettings = {
   DATA_DIR: dataDir,
   CHECKPOINT_EVERY: checkpointEvery,
   MAX_USERS: maxUsers,
+  VIEW_RULES: viewRules,
+  VERDICTS_KEPT: verdictsKept,
+  VERDICTS_MAX_AGE: verdictsMaxAge,
+  KEYS_KEPT: keysKept,
+  SERIES_KEPT: seriesKept,
   MAX_LAG: duration(
     '10s',
     'How far the counts may be behind the log before they are no longer served; at least 1s',
@@ -46,14 +53,19 @@ type StoreOptions = { checkpoint: string; onReport: ReportObserver }
 
 async function openCountStore(
   service: Service,
-  { DATABASE_URL: urls, DATABASE_POOL: maxConnections, ...settings }: Settings,
+  { DATABASE_URL: urls, DATABASE_POOL: maxConnections, VIEW_RULES: rules, ...settings }: Settings,
   { checkpoint, onReport }: StoreOptions,
 ) {
-  if (urls) return startPostgresCountStore(service, { urls, maxConnections, onReport })
+  const { VERDICTS_MAX_AGE: verdictsMaxAgeMs, VERDICTS_KEPT: verdicts, KEYS_KEPT: keys } = settings
+  if (urls) {
+    const options = { urls, maxConnections, onReport, rules, verdictsMaxAgeMs, maxKeys: keys }
+    return startPostgresCountStore(service, options)
+  }
   const capacity = { maxIds: settings.MAX_USERS, ...service.resources.use(watchHeap()) }
   exposeCapacity(service.metrics, capacity)
-  const path = join(settings.DATA_DIR, checkpoint)
-  return openMapCountStore({ path, everyMs: settings.CHECKPOINT_EVERY, capacity, onReport, ...service })
+  const path = toCheckpointPath(join(settings.DATA_DIR, checkpoint), rules)
+  const kept = { verdicts, keys, series: settings.SERIES_KEPT }
+  return openMapCountStore({ path, everyMs: settings.CHECKPOINT_EVERY, capacity, kept, rules, onReport, ...service })
 }
 
 export const reporting = {

@@ -11,7 +11,7 @@ export type StepAddition = {
 }
 
 /** A view that was played `at`. One that is not in the log has no verdict. */
-type TimedView = { assetId: string; at: number; verdict?: Verdict | undefined }
+export type TimedView = { assetId: string; at: number; verdict?: Verdict | undefined }
 
 type Counts = Map<string, StepCount>
 

@@ -20,7 +20,7 @@ const authorization = 'Bearer conforming'
 /** Valid requests may use an unknown id, or conflict with the current position. */
 const ACCEPTED = [200, 404, 409]
 /** Statuses that no single request can cause. */
-const CONDITIONAL = [408, 503, 507]
+const CONDITIONAL = [408, 422, 503, 507]
 
 /** Counting a batch advances reporting's position, so that it then rejects the batch in its examples. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]
@@ -72,7 +72,10 @@ describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, { timeout: 60_000 }, (
         expect(all).toHaveLength(name === listener ? DEAD_LETTERS : 0)
         return all.toReversed()
       })
-      for (const operation of api.operations.map((one, index) => withDeadLetter(one, sequences[index]))) {
+      const viewId = name === 'play' ? await playOnce(url) : undefined
+      for (const operation of api.operations.map((one, index) =>
+        withExamples(one, { sequence: sequences[index] ?? 0, viewId }),
+      )) {
         await restoreExamples()
         const statuses = new Set<number>()
         for (const kind of requestKinds(operation, api, authorization)) {
@@ -127,13 +130,21 @@ describe('without any dependency', () => {
   })
 })
 
+/** Records a view, and returns its id. */
+async function playOnce(edge: string): Promise<string | undefined> {
+  const response = await fetch(`${edge}/play/asset/456/user/8`, { method: 'POST' })
+  return response.headers.get('view-id') ?? undefined
+}
+
 /**
- * Sets the example of `sequence` to a dead letter that no other operation uses, because it can be resolved only once.
+ * Sets the examples of parameters to data that exists: a view, and a dead letter that no other operation uses, because
+ * it can be resolved only once.
  */
-function withDeadLetter(operation: Operation, sequence = 0): Operation {
-  const parameters = operation.parameters.map((parameter) =>
-    parameter.name === 'sequence' ? { ...parameter, schema: { ...parameter.schema, examples: [sequence] } } : parameter,
-  )
+function withExamples(operation: Operation, values: Record<string, string | number | undefined>): Operation {
+  const parameters = operation.parameters.map((parameter) => {
+    const value = values[parameter.name]
+    return value === undefined ? parameter : { ...parameter, schema: { ...parameter.schema, examples: [value] } }
+  })
   return { ...operation, parameters }
 }
 

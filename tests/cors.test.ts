@@ -58,13 +58,13 @@ describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
   })
 
   test('may play according to the preflight response', async () => {
-    const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-request-id' }
+    const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'idempotency-key' }
     const init = { method: 'OPTIONS', headers: { origin, ...preflight } }
     const response = await fetch(`${edge}/play/asset/456/user/8`, init)
     expect(response.status).toBe(204)
     expectReadable(response)
     expect(response.headers.get('access-control-allow-methods')).toBe('GET,HEAD,POST')
-    expect(response.headers.get('access-control-allow-headers')).toBe('x-request-id')
+    expect(response.headers.get('access-control-allow-headers')).toBe('idempotency-key')
     expect(response.headers.get('access-control-max-age')).toBe('600')
   })
 
@@ -95,7 +95,7 @@ describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
 
 function expectReadable({ headers }: Response): void {
   expect(headers.get('access-control-allow-origin')).toBe(origin)
-  expect(headers.get('access-control-expose-headers')).toBe('x-request-id,retry-after')
+  expect(headers.get('access-control-expose-headers')).toBe('x-request-id,retry-after,view-id')
   expect(headers.get('vary')).toMatch(/\bOrigin\b/)
   expect(headers.get('x-request-id')).toMatch(/./)
   expect(headers.get('x-content-type-options')).toBe('nosniff')

@@ -107,6 +107,19 @@ describe.skipIf(!hasPostgres)('the doctor and Postgres', { timeout: 60_000 }, ()
     ])
   })
 
+  test('numbers that do not add up are a failure', async () => {
+    await using reporting = await startReporting()
+    await run('update reporting.state set views = views + 1')
+    try {
+      await eventually(async () => {
+        const { of } = await doctor({ REPORTING_URL: reporting.url, DATABASE_URL }, args)
+        expect(of('audit')).toEqual([expect.stringMatching(/^FAIL .* has 1 view, but 0 qualified = 0: npm run audit/)])
+      }, 20_000)
+    } finally {
+      await run('update reporting.state set views = views - 1')
+    }
+  })
+
   test('another version of the schema is reported', async () => {
     await (await startReporting())[Symbol.asyncDispose]()
     for (const [version, finding] of [

@@ -63,6 +63,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
         expect.stringMatching(/^ok log stream EVENTS: \d+ messages?, [\d.]+ kB since 20\S+Z, kept forever$/),
         'ok counting all messages in the log are counted',
         `ok checkpoint ${system.reporting.url} saves its counts`,
+        expect.stringMatching(`^ok audit ${system.reporting.url} has \\d+ views? = \\d+ qualified`),
         `ok outbox ${system.play.url} has no views in its outbox`,
         expect.stringMatching(/^ok node \d/),
         expect.stringMatching(/^(ok|warn) disk [\d,]+ MiB free for /),

@@ -1,4 +1,5 @@
 import { createAssets } from './assets.js'
+import { createAuditStrip } from './audit.js'
 import { createCatalogue } from './catalogue.js'
 import { createChart } from './chart.js'
 import { createClock } from './clock.js'
@@ -9,7 +10,9 @@ import { describeConnection, subscribeToCounts } from './live.js'
 import { createPlayer } from './player.js'
 import { pollStatus, showOverall } from './status.js'
 import { createTopList } from './top-list.js'
+import { createExamples } from './try-it.js'
 import { createUser } from './user.js'
+import { createWhy } from './why.js'
 
 /** The displayed rate is the average over this many seconds. */
 const RATE_SECONDS = 5
@@ -25,6 +28,9 @@ const player = createPlayer({ user: createUser(), onPlayed: flow.showDegraded })
 const catalogue = createCatalogue({ assets, onPlay: player.play })
 const showTopAssets = createTopList(byId('top-assets', HTMLElement), assets.titleOf)
 const showTopUsers = createTopList(byId('top-users', HTMLElement))
+const showAudit = createAuditStrip()
+const why = createWhy({ titleOf: assets.titleOf })
+createExamples({ assetIds: () => assets.all().map(({ id }) => id), why })
 
 /** @type {import('../../shared/contracts/counting.ts').Counting | undefined} */
 let counting
@@ -39,6 +45,9 @@ function showCounts() {
   showTopAssets(assets)
   showTopUsers(users)
   setText(byId('total-views', HTMLElement), formatCount(counts.views()))
+  const qualified = counts.qualified()
+  byId('qualified', HTMLElement).hidden = qualified === undefined
+  setText(byId('qualified-views', HTMLElement), formatCount(qualified ?? null))
 }
 
 function showRate() {
@@ -62,6 +71,7 @@ whileVisible(() =>
       counting = status?.parts.reporting?.counting
       flow.show(status)
       showOverall(status)
+      showAudit(status)
     },
   }),
 )

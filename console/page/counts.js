@@ -1,6 +1,7 @@
 /** @typedef {import('../../shared/contracts/live.ts').LiveSnapshot} LiveSnapshot */
 /** @typedef {import('../../shared/contracts/live.ts').LiveChanges} LiveChanges */
-/** @typedef {{ id: string, views: number }} ViewCount */
+/** @typedef {import('../../shared/contracts/live.ts').LiveEntry} LiveEntry */
+/** @typedef {Record<string, number> | undefined} CountsById */
 
 /** The time range of the chart. */
 export const HISTORY_SECONDS = 300
@@ -12,9 +13,11 @@ const TOP_SIZE = 10
  */
 export function createCounts() {
   let views = 0
-  /** @type {ViewCount[]} */
+  /** @type {number | undefined} */
+  let qualified
+  /** @type {LiveEntry[]} */
   let assets = []
-  /** @type {ViewCount[]} */
+  /** @type {LiveEntry[]} */
   let users = []
   /** @type {Map<number, number>} */
   let seconds = new Map()
@@ -23,6 +26,7 @@ export function createCounts() {
     /** @param {LiveSnapshot} snapshot */
     applySnapshot(snapshot) {
       views = snapshot.views
+      qualified = snapshot.qualified
       assets = snapshot.top.assets
       users = snapshot.top.users
       seconds = toSeconds(snapshot.seconds)
@@ -30,13 +34,16 @@ export function createCounts() {
     /** @param {LiveChanges} changes */
     applyChanges(changes) {
       views = changes.views
-      assets = mergeTop(assets, changes.assets)
-      users = mergeTop(users, changes.users)
+      qualified = changes.qualified?.total ?? qualified
+      assets = mergeTop(assets, changes.assets, { qualified: changes.qualified?.assets, viewers: changes.viewers })
+      users = mergeTop(users, changes.users, { qualified: changes.qualified?.users })
       for (const [second, n] of toSeconds(changes.seconds)) seconds.set(second, n)
       const newest = Math.max(...seconds.keys())
       for (const second of seconds.keys()) if (second < newest - 2 * HISTORY_SECONDS) seconds.delete(second)
     },
     views: () => views,
+    /** Undefined if reporting is of a release without view rules. */
+    qualified: () => qualified,
     top: () => ({ assets, users }),
     /**
      * Views in each of the last `HISTORY_SECONDS` complete seconds, oldest first.
@@ -50,16 +57,19 @@ export function createCounts() {
 }
 
 /**
- * @param {ViewCount[]} top
- * @param {Record<string, number>} changed
+ * @param {LiveEntry[]} top
+ * @param {Record<string, number>} changed views by id
+ * @param {{ qualified?: CountsById, viewers?: CountsById }} others
  */
-function mergeTop(top, changed) {
-  const counts = new Map(top.map(({ id, views }) => [id, views]))
-  for (const [id, views] of Object.entries(changed)) counts.set(id, views)
-  return [...counts]
-    .map(([id, views]) => ({ id, views }))
-    .sort((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1))
-    .slice(0, TOP_SIZE)
+function mergeTop(top, changed, others) {
+  const entries = new Map(top.map((entry) => [entry.id, entry]))
+  for (const [id, views] of Object.entries(changed)) {
+    const previous = entries.get(id)
+    const qualified = others.qualified && { qualified: others.qualified[id] ?? previous?.qualified ?? 0 }
+    const viewers = others.viewers && { viewers: others.viewers[id] ?? previous?.viewers ?? 0 }
+    entries.set(id, { ...previous, id, views, ...qualified, ...viewers })
+  }
+  return [...entries.values()].sort((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1)).slice(0, TOP_SIZE)
 }
 
 /** @param {Record<string, number>} seconds */

@@ -1,5 +1,5 @@
 import { byId, setText } from './dom.js'
-import { renderExchange, renderPlayback } from './response.js'
+import { renderExchange, renderPlayback, renderView } from './response.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
 /** @typedef {import('./response.js').PlayResponse} PlayResponse */
@@ -29,7 +29,11 @@ export function createPlayer({ user, onPlayed }) {
     delete panel.dataset.empty
     panel.dataset.ok = String(Boolean(playback))
     setText(summary, toSummary(asset, response))
-    body.replaceChildren(...(playback ? renderPlayback(playback, userId) : []), ...renderExchange(response, path))
+    body.replaceChildren(
+      ...(playback ? renderPlayback(playback, userId) : []),
+      ...renderView(response),
+      ...renderExchange(response, path),
+    )
     onPlayed(playback?.degraded ?? [])
   }
 
@@ -52,9 +56,10 @@ async function post(path) {
     const response = await fetch(path, { method: 'POST' })
     const body = await response.json()
     const playback = response.status === 200 ? body : undefined
-    return { status: response.status, body, playback, ms: performance.now() - startedAt }
+    const viewId = response.headers.get('view-id')
+    return { status: response.status, viewId, body, playback, ms: performance.now() - startedAt }
   } catch {
-    return { status: 0, body: undefined, playback: undefined, ms: performance.now() - startedAt }
+    return { status: 0, viewId: null, body: undefined, playback: undefined, ms: performance.now() - startedAt }
   }
 }
 

@@ -1,10 +1,11 @@
 import { element, formatCount, setText } from './dom.js'
+import { createWhyLink } from './explanation.js'
 
 /** @typedef {import('../../shared/contracts/playback.ts').Playback} Playback */
 
 /**
  * The response to a play request. `status` is 0 when the edge is unreachable; `playback` is defined only for a 200.
- * @typedef {{ status: number, body: unknown, playback: Playback | undefined, ms: number }} PlayResponse
+ * @typedef {{ status: number, viewId: string | null, body: unknown, playback: Playback | undefined, ms: number }} PlayResponse
  */
 
 const degradedTexts = {
@@ -35,6 +36,15 @@ export function renderPlayback({ url, userviews, assetviews, degraded = [] }, us
     ),
     createVideo(url) ?? element('p', { class: 'url' }, 'URL: ', element('code', {}, url)),
   ]
+}
+
+/**
+ * A link to the explanation of the view.
+ * @param {PlayResponse} response
+ */
+export function renderView({ viewId }) {
+  if (viewId === null) return []
+  return [element('p', { class: 'view' }, createWhyLink(viewId, 'Why is this view counted, or not?'))]
 }
 
 /**

@@ -16,8 +16,15 @@ export type ByteReader = {
   fillUpTo(size: number): Promise<void>
   byte(): number
   uint32(): number
+  double(): number
+  /** A LEB128 number of at most 53 bits. */
+  varint(): number
+  /** The next bytes, valid until the next call. */
+  bytes(size: number): Uint8Array
   latin1(size: number): string
   utf8(size: number): string
+  /** Reads everything that is left. */
+  skip(): Promise<void>
   /** Verifies that everything has been read, and that the checksum at the end matches. */
   assertChecksum(): Promise<void>
 }
@@ -57,6 +64,8 @@ export function createByteReader(read: ReadBytes, size: number): ByteReader {
     return at - length
   }
 
+  const byte = () => buffer.readUInt8(take(1))
+
   return {
     available: () => end - at,
     fillUpTo,
@@ -64,8 +73,22 @@ export function createByteReader(read: ReadBytes, size: number): ByteReader {
       if (wanted > end - at + rest) throw new CorruptCheckpointError('it is truncated')
       await fillUpTo(wanted)
     },
-    byte: () => buffer.readUInt8(take(1)),
+    byte,
     uint32: () => buffer.readUInt32LE(take(4)),
+    double: () => buffer.readDoubleLE(take(8)),
+    varint() {
+      let value = 0
+      for (let unit = 1; unit <= 128 ** 7; unit *= 128) {
+        const next = byte()
+        value += (next & 127) * unit
+        if (next < 128) return value
+      }
+      throw new CorruptCheckpointError('a number is too long')
+    },
+    bytes(length) {
+      const from = take(length)
+      return buffer.subarray(from, from + length)
+    },
     latin1(length) {
       const from = take(length)
       return buffer.toString('latin1', from, from + length)
@@ -73,6 +96,12 @@ export function createByteReader(read: ReadBytes, size: number): ByteReader {
     utf8(length) {
       const from = take(length)
       return buffer.toString('utf8', from, from + length)
+    },
+    async skip() {
+      do {
+        at = end
+        await fillUpTo(1)
+      } while (at < end)
     },
     async assertChecksum() {
       if (at < end || rest > 0) throw new CorruptCheckpointError('it has more content than it should')

@@ -1,76 +1,73 @@
-import type { z } from 'zod'
+import { createYielder } from '../../shared/runtime/yielder.ts'
+import { StartError } from '../../shared/service/service.ts'
 import type { LastSerial } from '../deduplicator.ts'
 import { DIGEST_BYTES } from '../digest.ts'
 import { createRecentSeconds } from '../recent-seconds.ts'
+import { DEFAULT_RULES, type RulesVersion } from '../rules/rule-sets.ts'
 import { type ByteReader, createByteReader, type ReadBytes } from './byte-reader.ts'
-import {
-  CorruptCheckpointError,
-  Header,
-  MAGIC,
-  MAX_ID_ENTRY_BYTES,
-  ProducerEntry,
-  UnknownVersionError,
-  VERSION,
-} from './checkpoint-format.ts'
-import { type CountMap, createCountMap } from './count-map.ts'
+import { readJson } from './checkpoint-blocks.ts'
+import { MAX_ID_ENTRY_BYTES, ProducerEntry } from './checkpoint-format.ts'
+import { type CheckpointHeader, readHeader } from './checkpoint-header.ts'
+import { readJudged, readPages } from './checkpoint-records.ts'
+import { readSeries } from './checkpoint-series.ts'
+import { readViewers } from './checkpoint-viewers.ts'
 import { type CountState, createCountState } from './count-state.ts'
+import type { Kept } from './kept.ts'
 import { createKnownIds } from './known-ids.ts'
+
+/** The rules of this process, and how many of the last events it keeps. */
+export type Judging = { rules?: RulesVersion; kept?: Kept }
 
 /**
  * Decodes a checkpoint of `size` bytes, and verifies its checksum.
+ * @throws StartError if its views were judged by other rules
  * @throws CorruptCheckpointError, UnknownVersionError, or what `read` throws
  */
-export async function decodeCheckpoint(read: ReadBytes, size: number): Promise<CountState> {
+export async function decodeCheckpoint(read: ReadBytes, size: number, judging: Judging = {}): Promise<CountState> {
   const reader = createByteReader(read, size)
-  await assertVersion(reader)
-  const { sizes, seeds, seconds, isComplete, ...header } = await readJson(reader, Header)
+  const header = await readOwnHeader(reader, judging.rules)
+  const { sizes, seeds, seconds, isComplete, seriesSince, rules: _, ...rest } = header
+  const state = createCountState({ ...judging, seeds, seriesSince })
+  const producers = await readProducers(reader, sizes.producers)
+  const previous = await readKeys(reader, sizes.previousIds)
+  const current = await readKeys(reader, sizes.currentIds)
+  await readAllCounts(reader, header, state)
+  await readViewers(reader, sizes.viewers, state.viewers.restore)
+  await readRecords(reader, header, state)
+  return {
+    ...state,
+    ...rest,
+    position: rest.position,
+    deduplication: { isComplete, producers, knownIds: createKnownIds({ previous, current }) },
+    seconds: createRecentSeconds(seconds),
+  }
+}
+
+/**
+ * Verifies that the views in a checkpoint were judged by these rules, in little time if they were.
+ * @throws as decodeCheckpoint
+ */
+export async function assertRules(read: ReadBytes, size: number, rules: RulesVersion): Promise<void> {
+  await readOwnHeader(createByteReader(read, size), rules)
+}
+
+async function readOwnHeader(reader: ByteReader, rules: RulesVersion = DEFAULT_RULES): Promise<CheckpointHeader> {
+  const header = await readHeader(reader)
+  if (header.rules === rules || header.rules === undefined) return header
+  await reader.skip()
+  await reader.assertChecksum()
+  throw new StartError(
+    `the views in the checkpoint were judged by the view rules ${header.rules}, but this process uses ${rules}: verdicts of different rules must not be mixed`,
+  )
+}
+
+async function readProducers(reader: ByteReader, count: number): Promise<Map<string, LastSerial>> {
   const producers = new Map<string, LastSerial>()
-  for (let n = 0; n < sizes.producers; n += 1) {
+  for (let n = 0; n < count; n += 1) {
     const [producer, serial, sequence, reported] = await readJson(reader, ProducerEntry)
     producers.set(producer, { serial, sequence, reported })
   }
-  const previous = await readKeys(reader, sizes.previousIds)
-  const current = await readKeys(reader, sizes.currentIds)
-  const counts = { asset: createCountMap(seeds.asset), user: createCountMap(seeds.user) }
-  await readCounts(reader, sizes.assets, counts.asset)
-  await readCounts(reader, sizes.users, counts.user)
-  await reader.assertChecksum()
-  const deduplication = { isComplete, producers, knownIds: createKnownIds({ previous, current }) }
-  return {
-    ...createCountState(),
-    ...header,
-    position: header.position,
-    counts,
-    deduplication,
-    seconds: createRecentSeconds(seconds),
-    changes: 0,
-  }
-}
-
-async function assertVersion(reader: ByteReader): Promise<void> {
-  await reader.fill(MAGIC.length + 4)
-  if (reader.latin1(MAGIC.length) !== MAGIC) throw new CorruptCheckpointError('it is not a checkpoint')
-  const version = reader.uint32()
-  if (version !== VERSION) {
-    throw new UnknownVersionError(`its format version is ${version}, but this release reads version ${VERSION}`)
-  }
-}
-
-async function readJson<Schema extends z.ZodType>(reader: ByteReader, schema: Schema): Promise<z.output<Schema>> {
-  await reader.fill(4)
-  const size = reader.uint32()
-  await reader.fill(size)
-  const parsed = schema.safeParse(parseJson(reader.utf8(size)))
-  if (!parsed.success) throw new CorruptCheckpointError('an entry is invalid', { cause: parsed.error })
-  return parsed.data
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new CorruptCheckpointError('an entry is not JSON', { cause })
-  }
+  return producers
 }
 
 async function readKeys(reader: ByteReader, count: number): Promise<Set<string>> {
@@ -82,21 +79,56 @@ async function readKeys(reader: ByteReader, count: number): Promise<Set<string>>
   return keys
 }
 
-async function readCounts(reader: ByteReader, count: number, counts: CountMap): Promise<void> {
-  for (let n = 0; n < count; n += 1) {
-    // The last entries may be shorter than the maximum.
-    if (reader.available() < MAX_ID_ENTRY_BYTES) await reader.fillUpTo(MAX_ID_ENTRY_BYTES)
-    const id = reader.latin1(reader.byte())
-    counts.restore(id, readVarint(reader))
+/** Views that were not judged are not qualified. */
+async function readAllCounts(reader: ByteReader, header: CheckpointHeader, { counts }: CountState): Promise<void> {
+  const { sizes, rules } = header
+  const { asset, user } = counts
+  await readCounts(reader, sizes.notQualified.asset, asset.restoreNotQualified)
+  await readCounts(reader, sizes.notQualified.user, user.restoreNotQualified)
+  for (const [map, size] of [
+    [asset, sizes.assets],
+    [user, sizes.users],
+  ] as const) {
+    await readCounts(reader, size, (id, views) => {
+      if (rules === undefined) map.restoreNotQualified(id, views)
+      map.restore(id, views)
+    })
   }
 }
 
-function readVarint(reader: ByteReader): number {
-  let value = 0
-  for (let unit = 1; unit <= 128 ** 7; unit *= 128) {
-    const byte = reader.byte()
-    value += (byte & 127) * unit
-    if (byte < 128) return value
+async function readCounts(
+  reader: ByteReader,
+  count: number,
+  restore: (id: string, views: number) => void,
+): Promise<void> {
+  for (let n = 0; n < count; n += 1) {
+    // The last entries may be shorter than the maximum.
+    if (reader.available() < MAX_ID_ENTRY_BYTES) await reader.fillUpTo(MAX_ID_ENTRY_BYTES)
+    restore(reader.latin1(reader.byte()), reader.varint())
   }
-  throw new CorruptCheckpointError('a number is too long')
+}
+
+/** Reads the events and verdicts, which are decoded only after the checksum has been verified. */
+async function readRecords(reader: ByteReader, { sizes, clock }: CheckpointHeader, state: CountState): Promise<void> {
+  const judged: { rule: string; events: Awaited<ReturnType<typeof readJudged>> }[] = []
+  for (const { rule, events } of sizes.judged) judged.push({ rule, events: await readJudged(reader, events) })
+  const verdicts = await readPages(reader, sizes.verdictPages)
+  const keys = await readPages(reader, sizes.keyPages)
+  await readSeries(reader, sizes.steps, (step) => state.series.add([step], clock))
+  await reader.assertChecksum()
+  const yieldIfDue = createYielder()
+  for (const { rule, events } of judged) {
+    for (const event of events) {
+      state.judge.restore(event, rule)
+      await yieldIfDue()
+    }
+  }
+  for (const page of verdicts) {
+    state.verdicts.restore(page)
+    await yieldIfDue()
+  }
+  for (const page of keys) {
+    state.keys.restore(page)
+    await yieldIfDue()
+  }
 }

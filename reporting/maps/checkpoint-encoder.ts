@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
+import { CHUNK_BYTES, encodeJson, toChunks, writeId, writeVarint } from './checkpoint-chunks.ts'
 import { CHECKSUM, type Header, MAGIC, MAX_ID_ENTRY_BYTES, VERSION } from './checkpoint-format.ts'
+import { encodeJudged, encodePages } from './checkpoint-records.ts'
+import { encodeSeries } from './checkpoint-series.ts'
+import { encodeViewers } from './checkpoint-viewers.ts'
 import type { FrozenState } from './frozen-state.ts'
 import type { Generation } from './known-ids.ts'
-
-/** About 5,000 ids, whose encoding takes about a millisecond. */
-const CHUNK_BYTES = 131_072
 
 /**
  * Encodes a frozen state, chunk by chunk. The caller may yield to the event loop between two chunks. A chunk is valid
@@ -27,46 +28,39 @@ function* encodeContent(state: FrozenState): Generator<Uint8Array> {
   yield* toChunks(encodeProducers(producers))
   yield* encodeKeys(knownIds.previous)
   yield* encodeKeys(knownIds.current)
+  yield* encodeCounts(counts.asset.notQualified.shards())
+  yield* encodeCounts(counts.user.notQualified.shards())
   yield* encodeCounts(counts.asset.shards())
   yield* encodeCounts(counts.user.shards())
+  yield* encodeViewers(state.viewers.shards())
+  for (const { events } of state.judged) yield* encodeJudged(events)
+  yield* encodePages(state.verdicts)
+  yield* encodePages(state.keys)
+  yield* encodeSeries(state.series)
 }
 
-function toHeader({ id, position, views, lost, isComplete, seconds, seeds, ...state }: FrozenState): Header {
-  const { producers, knownIds, counts } = state
+function toHeader(state: FrozenState): Header {
+  const { id, position, views, lost, isComplete, seconds, seeds, rules, clock, totals } = state
+  const { producers, knownIds, counts, judged } = state
   const sizes = {
     producers: producers.length,
     previousIds: knownIds.previous.size,
     currentIds: knownIds.current.size,
+    notQualified: { asset: counts.asset.notQualified.size, user: counts.user.notQualified.size },
     assets: counts.asset.size,
     users: counts.user.size,
+    viewers: state.viewers.size,
+    judged: judged.map(({ rule, events }) => ({ rule, events: events.length })),
+    verdictPages: state.verdicts.length,
+    keyPages: state.keys.length,
+    steps: state.series.steps.length,
   }
-  return { id, position, views, lost, isComplete, seconds, seeds, sizes }
+  const seriesSince = state.series.since
+  return { id, position, views, lost, isComplete, seconds, seeds, rules, clock, totals, seriesSince, sizes }
 }
 
 function* encodeProducers(producers: FrozenState['producers']): Generator<Uint8Array> {
   for (const entry of producers) yield encodeJson(entry)
-}
-
-function encodeJson(value: object): Buffer {
-  const text = Buffer.from(JSON.stringify(value))
-  const size = Buffer.alloc(4)
-  size.writeUInt32LE(text.length)
-  return Buffer.concat([size, text])
-}
-
-/** Joins small pieces. */
-function* toChunks(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
-  let joined: Uint8Array[] = []
-  let size = 0
-  for (const piece of pieces) {
-    joined.push(piece)
-    size += piece.length
-    if (size < CHUNK_BYTES) continue
-    yield Buffer.concat(joined)
-    joined = []
-    size = 0
-  }
-  yield Buffer.concat(joined)
 }
 
 /** Keys may be appended meanwhile. Only the first `size` are encoded. */
@@ -90,25 +84,11 @@ function* encodeCounts(shards: Iterable<ReadonlyMap<string, number>>): Generator
   let used = 0
   for (const shard of shards) {
     for (const [id, views] of shard) {
-      chunk[used] = id.length
-      used = writeVarint(chunk, used + 1 + chunk.write(id, used + 1, 'latin1'), views)
+      used = writeVarint(chunk, writeId(chunk, used, id), views)
       if (used <= CHUNK_BYTES - MAX_ID_ENTRY_BYTES) continue
       yield chunk.subarray(0, used)
       used = 0
     }
   }
   yield chunk.subarray(0, used)
-}
-
-/** @returns the offset behind the number */
-function writeVarint(target: Uint8Array, offset: number, value: number): number {
-  let rest = value
-  let at = offset
-  for (; rest > 127; at += 1) {
-    target[at] = (rest % 128) | 128
-    // Shifts would cut off the bits above the 32nd.
-    rest = Math.floor(rest / 128)
-  }
-  target[at] = rest
-  return at + 1
 }

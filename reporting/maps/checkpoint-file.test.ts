@@ -65,7 +65,7 @@ describe('a file that cannot be read', () => {
     ['is corrupt', async () => damage(await readFile(bin())), 'corrupt'],
     ['is empty', async () => '', 'corrupt'],
     ['is not a checkpoint', async () => 'x'.repeat(1_000), 'corrupt'],
-    ['has a newer version', async () => withVersion(await readFile(bin()), 2), 'unknown-version'],
+    ['has a newer version', async () => withVersion(await readFile(bin()), 3), 'unknown-version'],
   ])('because it %s is set aside with one log line', async (_, content, suffix) => {
     using file = await open()
     await save(file, stateOf(3))

@@ -4,13 +4,20 @@ import { codeOf } from '../../shared/runtime/error-code.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { StartError } from '../../shared/service/service.ts'
-import { decodeCheckpoint } from './checkpoint-decoder.ts'
+import { DEFAULT_RULES, type RulesVersion } from '../rules/rule-sets.ts'
+import type { ReadBytes } from './byte-reader.ts'
+import { assertRules, decodeCheckpoint, type Judging } from './checkpoint-decoder.ts'
 import { UnknownVersionError } from './checkpoint-format.ts'
 import { acquireLock } from './checkpoint-lock.ts'
 import type { CountState } from './count-state.ts'
 
 /** The name of the checkpoint in DATA_DIR, unless reporting is embedded. */
 export const CHECKPOINT = 'checkpoint-reporting'
+
+/** The path of the checkpoint of a version of the view rules: verdicts of different rules are never mixed. */
+export function toCheckpointPath(path: string, rules: RulesVersion): string {
+  return rules === DEFAULT_RULES ? path : `${path}-${rules}`
+}
 
 /** The number of checkpoints that are kept after they were set aside, by reason. Those of other releases are all kept. */
 const MAX_ASIDE = 3
@@ -24,9 +31,14 @@ export class ForeignCheckpointError extends Error {
 export type CheckpointFile = Disposable & {
   /**
    * Loads the checkpoint; undefined if there is none. If it cannot be read, logs one line and sets it aside, so that it
-   * is not overwritten. Rejects only if `signal` aborts.
+   * is not overwritten. Rejects only if `signal` aborts, or with a StartError if its views were judged by other rules.
    */
-  load(signal: AbortSignal): Promise<CountState | undefined>
+  load(signal: AbortSignal, judging?: Judging): Promise<CountState | undefined>
+  /**
+   * Verifies that the views in the checkpoint, if there is one, were judged by these rules.
+   * @throws StartError
+   */
+  assertRules(rules: RulesVersion): Promise<void>
   /** Renames the checkpoint, and logs one line. If that fails, nothing is written any more. */
   setAside(reason: Error): Promise<void>
   /** True if the checkpoint must not be written. A restart may change that. */
@@ -77,16 +89,24 @@ export async function openCheckpointFile(path: string, log: Logger): Promise<Che
   return {
     isReadOnly: () => readOnly !== undefined,
     setAside,
-    async load(signal) {
+    async load(signal, judging) {
       try {
-        const state = await readCheckpoint(file, signal)
+        const state = await readCheckpoint(file, signal, judging)
         if (state) log.info({ file, position: state.position, views: state.views }, 'checkpoint loaded')
         return state
       } catch (error) {
         signal.throwIfAborted()
+        if (error instanceof StartError) throw error
         await setAside(error)
         return undefined
       }
+    },
+    async assertRules(rules) {
+      const { signal } = new AbortController()
+      await readWith(file, signal, (read, size) => assertRules(read, size, rules)).catch((error) => {
+        if (error instanceof StartError) throw error
+        // Loading it will fail, too.
+      })
     },
     async write(chunks, signal) {
       if (readOnly) throw readOnly
@@ -111,14 +131,22 @@ function toKind(error: unknown): string {
 
 /**
  * Reads a checkpoint; undefined if there is none. The caller holds its lock.
- * @throws CorruptCheckpointError, UnknownVersionError, or an error of the disk
+ * @throws CorruptCheckpointError, UnknownVersionError, StartError, or an error of the disk
  */
-export async function readCheckpoint(file: string, signal: AbortSignal): Promise<CountState | undefined> {
+export function readCheckpoint(file: string, signal: AbortSignal, judging?: Judging): Promise<CountState | undefined> {
+  return readWith(file, signal, (read, size) => decodeCheckpoint(read, size, judging))
+}
+
+async function readWith<Content>(
+  file: string,
+  signal: AbortSignal,
+  decode: (read: ReadBytes, size: number) => Promise<Content>,
+): Promise<Content | undefined> {
   const handle = await openExisting(file)
   if (!handle) return undefined
   await using _ = handle
   const { size } = await handle.stat()
-  return await decodeCheckpoint(async (target) => {
+  return await decode(async (target) => {
     signal.throwIfAborted()
     return (await handle.read(target)).bytesRead
   }, size)

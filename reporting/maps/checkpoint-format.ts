@@ -1,31 +1,44 @@
 import { z } from 'zod'
+import { Audit } from '../../shared/contracts/audit.ts'
 import { SerialRange } from '../../shared/contracts/event-batch.ts'
+import { SeriesStep } from '../../shared/contracts/series.ts'
 
 /**
- * A checkpoint is a binary file. Integers are little-endian.
+ * A checkpoint is a binary file. Integers and doubles are little-endian. A block is its length in 4 bytes, and as many
+ * bytes.
  *
  * | bytes | content |
  * |---|---|
  * | 8 | MAGIC |
- * | 4 | VERSION |
- * | 4 + n | the length of the header, and the header as JSON |
- * | 4 + n, for each producer | the length of the entry, and a `ProducerEntry` as JSON |
+ * | 4 | the version |
+ * | block | the header as JSON |
+ * | block, for each producer | a `ProducerEntry` as JSON |
  * | 16, for each known id | its key, those of the previous generation first |
- * | 1 + n + 1 to 8, for each asset, then each user | the length of the id, the id in ASCII, its views as a varint (LEB128) |
+ * | 1 + n + 1 to 8, for each asset, then each user, that has views that are not qualified | the length of the id, the id in ASCII, their number as a varint (LEB128) |
+ * | 1 + n + 1 to 8, for each asset, then each user | the same, with all of its views |
+ * | 1 + n + 1 to 2 + …, for each asset that has viewers | the length of the id, the id in ASCII, the number of hashes as a varint, and each hash as a double; or 0, the estimate as a double, and the registers of the sketch |
+ * | blocks, for each rule | the events that it still knows with their clock, 1,024 in each block but the last |
+ * | 3 blocks, for each page of verdicts, then each of keyed views | a `PageEntry` as JSON, where each record starts in 4 bytes each, and the records |
+ * | 1 + 8 + 3 × 1 to 8, for each minute, hour and day with views | 0, 1 or 2; its start as a double; its views, qualified views and number of assets as varints |
+ * | 1 + n + 2 × 1 to 8, for each of its assets | the length of the id, the id in ASCII, its views and qualified views as varints |
  * | 32 | the SHA-256 of everything before it |
+ *
+ * Version 1 has neither views that are not qualified, nor what follows the views.
  */
 export const MAGIC = 'VIEWCKPT'
-export const VERSION = 1
+export const VERSION = 2
+/** Still read. */
+export const VERSION_WITHOUT_RULES = 1
 export const CHECKSUM = 'sha256'
 export const CHECKSUM_BYTES = 32
 
-/** The maximum size of the entry of an id, whose length is at most 128. */
+/** The maximum size of an id, whose length is at most 128, and a varint. */
 export const MAX_ID_ENTRY_BYTES = 1 + 128 + 8
 
 const number = z.int().nonnegative()
 const byAssetAndUser = z.object({ asset: number, user: number })
 
-export const Header = z.object({
+export const HeaderWithoutRules = z.object({
   id: z.string().min(1),
   position: z.object({ incarnation: z.string(), sequence: number }).optional(),
   views: number,
@@ -36,11 +49,33 @@ export const Header = z.object({
   /** The number of entries of each kind. */
   sizes: z.object({ producers: number, previousIds: number, currentIds: number, assets: number, users: number }),
 })
+export type HeaderWithoutRules = z.infer<typeof HeaderWithoutRules>
+
+export const Header = HeaderWithoutRules.extend({
+  /** The version of the view rules. */
+  rules: z.string(),
+  clock: z.number(),
+  totals: Audit.pick({ pending: true, notQualified: true, direct: true, retried: true, rejected: true }),
+  /** The first steps whose counts of single assets are kept in spite of the maximum. */
+  seriesSince: z.partialRecord(SeriesStep, z.number()),
+  sizes: HeaderWithoutRules.shape.sizes.extend({
+    notQualified: byAssetAndUser,
+    viewers: number,
+    judged: z.array(z.object({ rule: z.string(), events: number })),
+    verdictPages: number,
+    keyPages: number,
+    steps: number,
+  }),
+})
 export type Header = z.infer<typeof Header>
 
 /** A producer and its LastSerial: serial, sequence, reported. */
 export const ProducerEntry = z.tuple([z.string(), number, number, number])
 export type ProducerEntry = z.infer<typeof ProducerEntry>
+
+/** The number of a page, and the names in it. */
+export const PageEntry = z.object({ page: number, names: z.array(z.string()) })
+export type PageEntry = z.infer<typeof PageEntry>
 
 /** The file is not a complete checkpoint: it is truncated or corrupt. */
 export class CorruptCheckpointError extends Error {

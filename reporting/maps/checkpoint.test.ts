@@ -3,17 +3,22 @@ import { describe, expect, test } from 'vitest'
 import type { View } from '../../shared/contracts/view.ts'
 import type { CountBatch } from '../count-store.ts'
 import { unlimited } from './capacity.ts'
-import { decodeCheckpoint } from './checkpoint-decoder.ts'
+import { decode, encode } from './checkpoint-bytes.test-suite.ts'
 import { encodeCheckpoint } from './checkpoint-encoder.ts'
 import { CorruptCheckpointError, UnknownVersionError } from './checkpoint-format.ts'
+import type { FrozenCounts } from './count-map.ts'
 import { type CountState, createCountState } from './count-state.ts'
 import { type FrozenState, freezeState } from './frozen-state.ts'
 import { createLiveCounts } from './live-counts.ts'
+import type { FrozenMap } from './sharded-map.ts'
 import { createViewCounts } from './view-counts.ts'
 
 const at = new Date().toISOString()
 
-type Batch = Pick<CountBatch, 'views' | 'rejected' | 'first' | 'incarnation'>
+type Batch = Pick<CountBatch, 'views' | 'rejected' | 'skipped' | 'first' | 'incarnation'>
+/** An index of the default size would take longer to create than a run. */
+const kept = { verdicts: 5_000, keys: 5_000 }
+
 type Step = { apply: Batch } | { count: number } | { encode: number } | 'checkpoint' | 'fail' | 'restart'
 
 const producer = fc.constantFrom('p', 'q', '\ud800 "€"')
@@ -24,12 +29,16 @@ const view = fc
     user: fc.nat(9),
     producer: fc.option(producer, { nil: undefined }),
     serial: fc.option(serial, { nil: undefined }),
+    keyed: fc.option(fc.constant(true as const), { nil: undefined }),
     predecessor: fc.option(fc.record({ producer, serial }), { nil: undefined, freq: 8 }),
   })
   .map(({ user, ...rest }): View => ({ ...rest, assetId: `a${user % 2}`, userId: `u${user}`, at }))
 const batch = fc.record({
   views: fc.array(view, { maxLength: 5 }),
   rejected: fc.array(fc.record({ producer, from: serial, to: serial }), { maxLength: 1 }),
+  skipped: fc.array(fc.record({ sequence: fc.constant(1), ids: fc.array(fc.constantFrom('1', 'x')) }), {
+    maxLength: 1,
+  }),
   first: fc.integer({ min: 1, max: 20 }),
   incarnation: fc.oneof({ weight: 9, arbitrary: fc.constant('log') }, { weight: 1, arbitrary: fc.constant('new') }),
 })
@@ -128,7 +137,7 @@ describe('a damaged checkpoint is refused', () => {
 
   test('if the file ends earlier than its size says', async () => {
     const bytes = await encode(createExample())
-    await expect(decode(bytes.subarray(0, -40), bytes.length)).rejects.toThrow('it is truncated')
+    await expect(decode(bytes.subarray(0, -40), { size: bytes.length })).rejects.toThrow('it is truncated')
   })
 })
 
@@ -143,26 +152,10 @@ function createExample(): CountState {
   return state
 }
 
-async function encode(state: CountState): Promise<Buffer> {
-  await using frozen = freezeState(state)
-  return Buffer.concat(Array.from(encodeCheckpoint(frozen), (chunk) => Uint8Array.from(chunk)))
-}
-
-/** Decodes from short reads, as a disk may return them. */
-function decode(bytes: Buffer, size = bytes.length): Promise<CountState> {
-  let at = 0
-  const read = async (target: Uint8Array) => {
-    const length = bytes.copy(target, 0, at, at + Math.min(target.length, 50_000))
-    at += length
-    return length
-  }
-  return decodeCheckpoint(read, size)
-}
-
 /** A store with checkpoints, and a model without them, which after a restart repeats the steps up to the checkpoint. */
 function createCheckpointedStore() {
-  let store = open(createCountState())
-  let model = open(createCountState())
+  let store = open(createCountState({ kept }))
+  let model = open(createCountState({ kept }))
   let history: Exclude<Step, string>[] = []
   let saved: { bytes: Buffer; history: typeof history } | undefined
   let writing:
@@ -187,8 +180,8 @@ function createCheckpointedStore() {
 
   async function restart(): Promise<void> {
     await finish()
-    store = open(saved ? await decode(saved.bytes) : createCountState())
-    model = open(createCountState())
+    store = open(saved ? await decode(saved.bytes, { kept }) : createCountState({ kept }))
+    model = open(createCountState({ kept }))
     history = [...(saved?.history ?? [])]
     for (const step of history) run(model.counts, step)
     await checkContent()
@@ -233,20 +226,27 @@ function run(counts: ReturnType<typeof createLiveCounts>, step: Exclude<Step, st
 }
 
 /** What can be read at any time. */
-function readable({ position, views, lost, counts }: CountState) {
-  const users = Array.from({ length: 13 }, (_, n) => counts.user.get(`u${n}`))
-  const assets = ['a0', 'a1'].map((id) => counts.asset.get(id))
+function readable({ position, views, totals, lost, counts, viewers }: CountState) {
+  const users = Array.from({ length: 13 }, (_, n) => [counts.user.get(`u${n}`), counts.user.qualified(`u${n}`)])
+  const assets = ['a0', 'a1'].map((id) => [counts.asset.get(id), counts.asset.qualified(id), viewers.count(id)])
   const sizes = [counts.user.size(), counts.asset.size()]
-  return { position, views, lost, users, assets, sizes, top: [counts.user.top(1_000), counts.asset.top(1_000)] }
+  const top = [counts.user, counts.asset].flatMap((map) => [map.top(1_000), map.top(1_000, 'qualified')])
+  return { position, views, totals, lost, users, assets, sizes, top }
 }
 
 /** Everything that is saved, except what is random. */
 async function contentOf(state: CountState) {
   await using frozen = freezeState(state)
-  const { position, views, lost, isComplete, producers, knownIds, seconds, counts } = frozen
-  const entries = (by: 'asset' | 'user') => [...counts[by].shards()].flatMap((shard) => [...shard]).toSorted()
+  const { position, views, totals, lost, isComplete, producers, knownIds, seconds, counts } = frozen
+  const entries = <Value>(map: FrozenMap<Value>) => [...map.shards()].flatMap((shard) => [...shard]).toSorted()
+  const both = (map: FrozenCounts) => [entries(map), entries(map.notQualified)]
   return {
-    counted: { position, views, lost, assets: entries('asset'), users: entries('user'), seconds: seconds.toSorted() },
+    counted: { position, views, totals, lost, seconds: seconds.toSorted() },
+    counts: { assets: both(counts.asset), users: both(counts.user), viewers: entries(frozen.viewers) },
     deduplication: { isComplete, producers, ids: [[...knownIds.previous.keys], [...knownIds.current.keys]] },
+    judged: { clock: frozen.clock, events: frozen.judged },
+    kept: [frozen.verdicts, frozen.keys].map((pages) =>
+      pages.map((page) => ({ ...page, bytes: page.bytes.toString('hex') })),
+    ),
   }
 }

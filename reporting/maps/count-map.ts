@@ -11,8 +11,10 @@ export type CountMap = {
   qualified(id: string): number
   /** Adds one view, and returns the new number of views. */
   increment(id: string, isQualified?: boolean): number
-  /** Sets the views of an id that has none, and how many of them are not qualified. */
-  restore(id: string, views: number, notQualified?: number): void
+  /** Sets the views of an id that has none. */
+  restore(id: string, views: number): void
+  /** Sets how many of the views that are restored next are not qualified. */
+  restoreNotQualified(id: string, views: number): void
   /** The number of ids that have views. */
   size(): number
   /**
@@ -45,16 +47,17 @@ export function createCountMap(seed?: number): CountMap {
     increment(id, isQualified = true) {
       const count = views.update(id, addOne)
       tops.views.increment(id, count)
-      if (isQualified) tops.qualified.increment(id, count - (notQualified.get(id) ?? 0))
-      else notQualified.update(id, addOne)
+      if (!isQualified) notQualified.update(id, addOne)
+      else if (tops.qualified.mayRank(count)) tops.qualified.increment(id, count - (notQualified.get(id) ?? 0))
       return count
     },
-    restore(id, count, others = 0) {
+    restore(id, count) {
       views.restore(id, count)
       tops.views.restore(id, count)
-      if (others > 0) notQualified.restore(id, others)
-      if (count > others) tops.qualified.restore(id, count - others)
+      const qualified = count - (notQualified.get(id) ?? 0)
+      if (qualified > 0) tops.qualified.restore(id, qualified)
     },
+    restoreNotQualified: notQualified.restore,
     top: (limit, of = 'views') => tops[of].list().slice(0, limit),
     freeze() {
       const frozen = { views: views.freeze(), notQualified: notQualified.freeze() }

@@ -1,40 +1,61 @@
 import type { LastSerial } from '../deduplicator.ts'
+import type { Judge } from '../rules/judge.ts'
 import type { ProducerEntry } from './checkpoint-format.ts'
 import type { FrozenCounts } from './count-map.ts'
 import type { CountState } from './count-state.ts'
 import type { RecentIds } from './known-ids.ts'
+import type { FrozenPage } from './recent-records.ts'
+import type { FrozenSeries } from './series-map.ts'
+import type { FrozenMap } from './sharded-map.ts'
+import type { ViewerSet } from './viewer-set.ts'
 
 /** The state at the time at which it was frozen. Counting goes on meanwhile. */
 export type FrozenState = AsyncDisposable &
-  Pick<CountState, 'id' | 'position' | 'lost' | 'views'> & {
+  Pick<CountState, 'id' | 'rules' | 'position' | 'lost' | 'views' | 'totals' | 'clock'> & {
     isComplete: boolean
     seconds: [second: number, views: number][]
     producers: ProducerEntry[]
     knownIds: ReturnType<RecentIds['freeze']>
     seeds: { asset: number; user: number }
     counts: { asset: FrozenCounts; user: FrozenCounts }
+    viewers: FrozenMap<ViewerSet>
+    /** The events that the rules still know. */
+    judged: ReturnType<Judge['known']>
+    verdicts: FrozenPage[]
+    keys: FrozenPage[]
+    series: FrozenSeries
   }
 
 /**
- * Freezes the state in a few milliseconds, however many ids have counts: only the producers and what is small are
- * copied. There can be only one frozen state at a time.
+ * Freezes the state in a few milliseconds, however many ids have counts: only the producers, the events that the rules
+ * still know and what is small are copied. There can be only one frozen state at a time.
  */
-export function freezeState({ id, position, counts, deduplication, lost, views, seconds }: CountState): FrozenState {
-  const { asset, user } = counts
-  const frozen = { asset: asset.freeze(), user: user.freeze() }
+export function freezeState(state: CountState): FrozenState {
+  const { id, rules, position, views, clock, deduplication } = state
+  const { asset, user } = state.counts
+  const counts = { asset: asset.freeze(), user: user.freeze() }
+  const viewers = state.viewers.freeze()
   return {
     id,
+    rules,
     position,
     views,
-    lost: structuredClone(lost),
+    clock,
+    totals: structuredClone(state.totals),
+    lost: structuredClone(state.lost),
     isComplete: deduplication.isComplete,
-    seconds: [...seconds.counts()],
+    seconds: [...state.seconds.counts()],
     producers: Array.from(deduplication.producers, toEntry),
     knownIds: deduplication.knownIds.freeze(),
     seeds: { asset: asset.seed, user: user.seed },
-    counts: frozen,
+    counts,
+    viewers,
+    judged: state.judge.known(),
+    verdicts: state.verdicts.freeze(),
+    keys: state.keys.freeze(),
+    series: state.series.freeze(),
     async [Symbol.asyncDispose]() {
-      await Promise.all([frozen.asset[Symbol.asyncDispose](), frozen.user[Symbol.asyncDispose]()])
+      for (const frozen of [counts.asset, counts.user, viewers]) await frozen[Symbol.asyncDispose]()
     },
   }
 }

@@ -7,9 +7,10 @@ const MAX_KEPT = 100_000_000
 const MAX_SERIES_KEPT = 10_000_000
 
 /** How many of the last events are remembered, and how many counts of single assets in hours, and in days. */
-export type Kept = { verdicts: number; keys: number; series: number }
+export type Kept = { verdicts: number; keys: number; series?: number }
 
-export const DEFAULT_KEPT: Kept = { verdicts: 1_000_000, keys: 1_000_000, series: 1_000_000 }
+export const DEFAULT_KEPT: Kept = { verdicts: 1_000_000, keys: 1_000_000 }
+export const DEFAULT_SERIES_KEPT = 1_000_000
 
 export const verdictsKept = z
   .string()
@@ -29,7 +30,7 @@ export const keysKept = count(
 )
 
 export const seriesKept = count(
-  DEFAULT_KEPT.series,
+  DEFAULT_SERIES_KEPT,
   'Maximum number of counts of single assets over time that are kept in memory, in hours and in days, about 100 bytes each; without effect if DATABASE_URL is set',
   MAX_SERIES_KEPT,
 )

@@ -1,11 +1,13 @@
 import { describeCountStore, type Opened } from '../count-store.test-suite.ts'
 import type { ReportObserver } from '../count-store.ts'
 import { describeVerdicts } from '../engine.test-suite.ts'
+import { createCountState } from './count-state.ts'
 import { createMapCountStore } from './map-count-store.ts'
 
 async function open(onReport: ReportObserver = () => {}): Promise<Opened> {
   return {
-    counts: createMapCountStore({ onReport }),
+    // An index of the default size would take longer to create than a run.
+    counts: createMapCountStore({ onReport, state: createCountState({ kept: { verdicts: 5_000, keys: 5_000 } }) }),
     others: [],
     restart: () => open(onReport),
     [Symbol.asyncDispose]: async () => {},

@@ -4,11 +4,13 @@ import { duration } from '../../shared/runtime/settings.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import type { Metrics } from '../../shared/service/metrics.ts'
 import type { CountStore, ReportObserver } from '../count-store.ts'
+import { DEFAULT_RULES, type RulesVersion } from '../rules/rule-sets.ts'
 import type { Capacity } from './capacity.ts'
 import { ForeignCheckpointError, openCheckpointFile } from './checkpoint-file.ts'
 import { exposeCheckpoints } from './checkpoint-metrics.ts'
 import { type Checkpoints, startCheckpoints } from './checkpoints.ts'
 import { type CountState, createCountState } from './count-state.ts'
+import { DEFAULT_KEPT, type Kept } from './kept.ts'
 import { createLoadingStore } from './loading-store.ts'
 import { createMapCountStore } from './map-count-store.ts'
 import { createVerifiedStore } from './verified-store.ts'
@@ -27,6 +29,9 @@ type Options = {
   /** The interval between two checkpoints; 0 for no checkpoints. */
   everyMs: number
   capacity: Capacity
+  /** How many of the last events are kept. */
+  kept?: Kept
+  rules?: RulesVersion
   onReport: ReportObserver
   log: Logger
   metrics: Metrics
@@ -36,18 +41,22 @@ type Options = {
 /**
  * Opens the counts in memory, as the last checkpoint left them. If loading takes long, returns a store that is
  * unavailable until the checkpoint is loaded.
- * @throws StartError if another process uses the checkpoint
+ * @throws StartError if another process uses the checkpoint, or its views were judged by other rules
  */
 export async function openMapCountStore({
   path,
   everyMs,
   capacity,
+  kept = DEFAULT_KEPT,
+  rules = DEFAULT_RULES,
   onReport,
   ...service
 }: Options): Promise<CountStore> {
   const { log, metrics, resources } = service
-  if (everyMs === 0) return createMapCountStore({ capacity, onReport })
+  const create = () => createCountState({ kept, rules })
+  if (everyMs === 0) return createMapCountStore({ capacity, onReport, state: create() })
   const file = resources.use(await openCheckpointFile(path, log))
+  await file.assertRules(rules)
   const closing = new AbortController()
 
   let checkpoints: Checkpoints | undefined
@@ -61,11 +70,11 @@ export async function openMapCountStore({
     await checkpoints?.[Symbol.asyncDispose]()
     const reason = `it has counts of the log ${loaded.incarnation}, but the log is ${found}`
     await file.setAside(new ForeignCheckpointError(reason))
-    return open(createCountState())
+    return open(create())
   }
 
   async function load(): Promise<CountStore> {
-    const state = (await file.load(closing.signal)) ?? createCountState()
+    const state = (await file.load(closing.signal, { kept, rules })) ?? create()
     const store = open(state)
     exposeCheckpoints(metrics, () => checkpoints?.status())
     const { position } = state

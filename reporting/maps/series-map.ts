@@ -1,5 +1,13 @@
 import { SeriesStep } from '../../shared/contracts/series.ts'
-import { keptSince, type SeriesCounts, type SeriesRange, STEP_MS, type StepCount, startsIn } from '../series.ts'
+import {
+  keptSince,
+  type SeriesCounts,
+  type SeriesRange,
+  STEP_MS,
+  type StepCount,
+  startsIn,
+  toSince,
+} from '../series.ts'
 import type { StepAddition } from '../step-additions.ts'
 import { createStepCounts, type FrozenCounts, type StepCounts } from './step-counts.ts'
 
@@ -87,9 +95,8 @@ function createStepTable(step: SeriesStep, options: { max: number; since: number
         const count = find(at)
         return count ? [[at, count]] : []
       })
-      const keptAssets = assetId === undefined ? undefined : assets.since()
-      const since = Math.max(keptSince(step, clock), keptAssets ?? Number.NEGATIVE_INFINITY)
-      return { since: Number.isFinite(since) ? since : undefined, counts: new Map(counts) }
+      const own = assetId === undefined ? undefined : assets.since()
+      return { since: toSince(step, clock, own), counts: new Map(counts) }
     },
     since: assets.since,
     freeze(): FrozenStep[] {

@@ -3,6 +3,8 @@ import { MAX_TOP, type ViewCount } from '../../shared/contracts/view-counts.ts'
 export type TopList = {
   /** The first MAX_TOP ids, in descending order of their counts, then by id. */
   list(): ViewCount[]
+  /** Returns false if an id with at most this count cannot become one of the first, so its count need not be known. */
+  mayRank(atMost: number): boolean
   /** Takes the new count of an id, which has risen by one. */
   increment(id: string, views: number): void
   /** Takes the count of an id that had none. */
@@ -41,6 +43,7 @@ export function createTopList(countOf: (id: string) => number): TopList {
 
   return {
     list,
+    mayRank: (atMost) => last === undefined || atMost >= last.views,
     increment(id, views) {
       if (ranksFirstNow(id, views)) add(id)
     },

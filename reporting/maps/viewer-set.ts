@@ -1,7 +1,7 @@
 import { addHash, changesSketch, createSketch, type Sketch } from './hyper-log-log.ts'
 
 /** Up to this number, viewers are counted exactly. */
-const MAX_EXACT = 1_000
+export const MAX_EXACT = 1_000
 /** Up to this number, comparing all hashes takes no longer than a hash table. */
 const MAX_LISTED = 8
 
@@ -35,6 +35,12 @@ export function countViewers(set: ViewerSet | undefined): number {
 /** The hashes in a set that is not a sketch. */
 export function hashesOf(set: number[] | Table): Iterable<number> {
   return Array.isArray(set) ? set : set.slots.values().filter((hash) => hash !== 0)
+}
+
+/** The set of up to 1,000 distinct hashes. */
+export function toViewerSet(hashes: number[]): ViewerSet {
+  if (hashes.length <= MAX_LISTED) return hashes
+  return toTable(hashes, 2 ** Math.ceil(Math.log2((4 * hashes.length) / 3)))
 }
 
 function isKnown(set: ViewerSet, hash: number): boolean {

@@ -1,13 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { retry } from '../../shared/runtime/retry.ts'
 import type { CountBatch, LogReport } from '../count-store.ts'
-import type { Deduplicated } from '../deduplicator.ts'
+import type { Verdicts } from '../engine.ts'
+import type { Judge } from '../rules/judge.ts'
+import { DEFAULT_RULES, type RulesVersion, ruleSets } from '../rules/rule-sets.ts'
 import { startsAt } from '../starts-at.ts'
 import { COUNT_COLUMNS, toCountStatement } from './count-statement.ts'
-import { ASYNCHRONOUS, StatementError } from './database.ts'
+import { ASYNCHRONOUS, type Rows, StatementError } from './database.ts'
+import { createJudges } from './judges.ts'
+import { MAX_KEYS, toKeyedWrites } from './keyed-views.ts'
+import { type Known, knows, toKnown, toKnownQuery, toProducerKey } from './known.ts'
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
-import { deduplicate, type Known, knows, type Outcome, toKnown, toKnownQuery, toProducerKey } from './serials.ts'
+import { type Outcome, toOutcome } from './outcome.ts'
+import { toSeriesWrites } from './series.ts'
 import { STATE_COLUMNS } from './state.ts'
+import { daysOf, toVerdictWrites } from './verdict-writes.ts'
 
 /** queue-listener waits for 5 s. */
 const TIMEOUT_MS = 4_000
@@ -17,27 +24,39 @@ const MAX_CACHED_PRODUCERS = 10_000
 /** Compiling the statement of a batch takes longer than running it once. */
 const NOT_COMPILED = 'set local jit = off;'
 
-type Run = (statements: string, timeoutMs: number) => Promise<readonly (readonly unknown[])[]>
-type Limits = { maxProducers?: number; maxIds?: number }
+type Run = (statements: string, timeoutMs: number) => Promise<Rows>
+export type Limits = { maxProducers?: number; maxIds?: number; maxKeys?: number }
 type Deps = Limits & {
   run: Run
   /** Runs statements even if the database was down a moment ago. */
   probe: Run
+  /** Creates the partitions of the verdicts of some days. */
+  ensure: (days: readonly number[]) => Promise<void>
+  rules?: RulesVersion
 }
 
-/** What is known after a batch, and the id of that batch. */
-type Cached = { known: Known; batch: string }
+/** What is known after a batch. The judge has its state, and is changed by the next batch that it judges. */
+type State = { known: Known; judge: Judge }
 
-export type Applied = { deduplicated: Deduplicated; row: readonly unknown[] }
+export type Applied = { verdicts: Verdicts; row: readonly unknown[] }
 
 /**
  * Applies batches, each in one statement that compares and sets the position. The commit need not reach the disk: if a
  * crash loses it, the position and the counts go back together, and the batch is read from the log again. Keeps what
- * deduplication needs to know of the last producers, which stays valid until another batch moves the position. After a
- * failover, another batch may have reached the same position.
+ * is known after the last batch, which stays valid until another batch moves the position. After a failover, another
+ * batch may have reached the same position.
  */
-export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_000_000 }: Deps) {
-  let cached: Cached | undefined
+export function createBatches({
+  run,
+  probe,
+  ensure,
+  rules = DEFAULT_RULES,
+  maxProducers = 100_000,
+  maxIds = 1_000_000,
+  maxKeys = MAX_KEYS,
+}: Deps) {
+  const judges = createJudges({ run, rules: ruleSets[rules] })
+  let cached: State | undefined
 
   async function load(batch: CountBatch): Promise<Known> {
     const [[value] = []] = await run(toKnownQuery(batch), TIMEOUT_MS)
@@ -45,17 +64,16 @@ export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_0
   }
 
   /** @returns undefined if the position is no longer the known one */
-  async function tryApply(batch: CountBatch, known: Known, last?: string): Promise<Applied | undefined> {
-    const outcome = deduplicate(batch, known, maxIds)
+  async function tryApply(batch: CountBatch, { known, judge }: State): Promise<Applied | undefined> {
+    const outcome = toOutcome(batch, known, judge, { rules, maxIds, maxKeys })
+    await ensure(daysOf(batch, outcome))
     const id = randomUUID()
-    const statement = toStatement(batch, known, outcome, { id, last, maxProducers })
-    cached = undefined
-    const row = await commit(statement, id)
+    const row = await commit(toStatement(batch, known, outcome, { id, maxProducers }), id)
     if (!row) return undefined
     // A settled row lacks this column.
     if (row.length > COUNT_COLUMNS.more)
-      cached = { batch: id, known: toCached(known, outcome, Number(row[COUNT_COLUMNS.more])) }
-    return { deduplicated: outcome.deduplicated, row }
+      cached = { judge, known: { ...toCached(known, outcome, Number(row[COUNT_COLUMNS.more])), batch: id } }
+    return { verdicts: outcome.verdicts, row }
   }
 
   /** If the connection is lost before the result arrives, the state says if the batch was applied. */
@@ -81,12 +99,21 @@ export function createBatches({ run, probe, maxProducers = 100_000, maxIds = 1_0
   return {
     /** @returns undefined if the batch does not start at the position */
     async apply(batch: CountBatch): Promise<Applied | undefined> {
-      if (cached && startsAt(cached.known.position, batch) && knows(cached.known, batch)) {
-        const applied = await tryApply(batch, cached.known, cached.batch)
+      // Until the batch is committed, no other one may use the judge.
+      let last = cached
+      cached = undefined
+      if (last && startsAt(last.known.position, batch) && knows(last.known, batch)) {
+        const applied = await tryApply(batch, last)
         if (applied) return applied
+        last = undefined
       }
       const known = await load(batch)
-      return startsAt(known.position, batch) ? tryApply(batch, known) : undefined
+      if (!startsAt(known.position, batch)) {
+        cached ??= last
+        return undefined
+      }
+      const judge = last?.known.batch === known.batch ? last?.judge : undefined
+      return tryApply(batch, { known, judge: judge ?? (await judges.restore(known)) })
     },
   }
 }
@@ -106,30 +133,47 @@ function toStatement(
   batch: CountBatch,
   known: Known,
   outcome: Outcome,
-  { id, last, maxProducers }: { id: string; last: string | undefined; maxProducers: number },
+  { id, maxProducers }: { id: string; maxProducers: number },
 ): string {
-  const { deduplicated, next } = outcome
+  const { verdicts, next, keyed } = outcome
   const forgotten = toForgotten(batch, outcome, next.producers - maxProducers)
   const isForgetting = forgotten.length > 0
+  const rejected = verdicts.keysReused + countSkipped(batch)
   const set = [
     `batch = ${toLiteral(id)}`,
     `incarnation = ${toLiteral(toAscii(batch.incarnation))}`,
     `sequence = ${batch.through}`,
     `is_complete = ${next.isComplete}${isForgetting ? ' and not exists (select from forgotten)' : ''}`,
     `producers = ${next.producers}${isForgetting ? ` - ${FORGOTTEN_COUNT}` : ''}`,
+    `clock = ${next.clock}`,
+    `origin = ${next.origin.number}`,
+    ...(verdicts.retried > 0 ? [`retried = retried + ${verdicts.retried}`] : []),
+    ...(rejected > 0 ? [`rejected = rejected + ${rejected}`] : []),
+    ...(keyed.length > 0 ? [`keyed = ${next.keyed}`] : []),
     ...(outcome.ids.length > 0 ? [`generation = ${next.generation}`, `known_ids = ${next.knownIds}`] : []),
-    ...(deduplicated.gaps.length > 0 ? toLostAssignments(next) : []),
+    ...(verdicts.gaps.length > 0 ? toLostAssignments(next) : []),
     ...toReportAssignments(batch),
   ]
   const { position } = known
   const where = position
     ? `incarnation = ${toLiteral(toAscii(position.incarnation))} and sequence = ${position.sequence}`
     : 'incarnation is null'
-  const isLast = last === undefined ? '' : ` and batch = ${toLiteral(last)}`
-  const after = [...toWrites(outcome), ...(isForgetting ? [DELETE_FORGOTTEN] : [])]
-  return toCountStatement({ set, where: where + isLast, views: deduplicated.views, before: forgotten, after }, [
+  const isLast = ` and batch is not distinct from ${toLiteral(known.batch)}`
+  const after = [
+    ...toWrites(outcome),
+    ...toKeyedWrites(keyed),
+    ...toVerdictWrites(batch, known, outcome),
+    ...toSeriesWrites(verdicts.views, next.clock),
+    ...(isForgetting ? [DELETE_FORGOTTEN] : []),
+  ]
+  return toCountStatement({ set, where: where + isLast, views: verdicts.views, before: forgotten, after }, [
     isForgetting ? FORGOTTEN_COUNT : '0',
   ])
+}
+
+/** The number of events in dead letters: at least one in each, because their ids may be unreadable. */
+function countSkipped({ skipped = [] }: CountBatch): number {
+  return skipped.reduce((sum, { ids }) => sum + Math.max(1, ids.length), 0)
 }
 
 /** Assignments that store the lost views. */
@@ -183,7 +227,7 @@ const FORGOTTEN_COUNT = '(select count(*) from forgotten)'
 const DELETE_FORGOTTEN = `producer_deleted as (
   delete from reporting.producer where key in (select key from forgotten) and exists (select from moved))`
 
-function toCached(known: Known, { next }: Outcome, forgotten: number): Known {
+function toCached(known: Known, { next }: Outcome, forgotten: number): Outcome['next'] {
   const serials = new Map([...known.serials, ...next.serials])
   const isFresh = forgotten > 0 || serials.size > MAX_CACHED_PRODUCERS
   return {

@@ -9,8 +9,9 @@ import {
 } from '../../shared/contracts/live.ts'
 import type { LiveSource } from '../../shared/live/live-feed.ts'
 import { createThrottle } from '../../shared/runtime/throttle.ts'
+import type { CountedBy } from '../count-store.ts'
 import { toLiteral } from './literals.ts'
-import { toTopQuery } from './top.ts'
+import { countColumns, toTopQuery } from './top.ts'
 
 /** Minimum interval between two events. */
 const MIN_INTERVAL_MS = 250
@@ -90,10 +91,10 @@ export const CHANGED_AT = `coalesce((select extract(epoch from at)::text from re
   where version = reporting.state.version), '')`
 
 async function readSnapshot(run: Run): Promise<Read> {
-  const list = (by: 'asset' | 'user') =>
-    `(select coalesce(json_agg(json_build_object('id', id, 'views', views)), '[]') from (${toTopQuery(by, LIVE_TOP)}) as top)`
+  const list = (by: CountedBy) =>
+    `(select coalesce(json_agg(top), '[]') from (${toTopQuery({ by, of: 'views' }, LIVE_TOP)}) as top)`
   const [row] = await run(
-    `select version, ${CHANGED_AT}, json_build_object('views', views, 'top',
+    `select version, ${CHANGED_AT}, json_build_object('views', views, 'qualified', qualified, 'top',
       json_build_object('assets', ${list('asset')}, 'users', ${list('user')}), 'seconds', ${secondsQuery()})
     from reporting.state`,
     TIMEOUT_MS,
@@ -105,16 +106,26 @@ async function readSnapshot(run: Run): Promise<Read> {
 /** @returns undefined if too many ids have changed, or some changes or the published version are not recorded */
 async function readChanges(run: Run, published: Read): Promise<Read | undefined> {
   const { version: since, seconds: before } = published
-  const counts = (by: 'asset' | 'user') =>
-    `(select coalesce(json_object_agg(id, views), '{}') from reporting.${by}_views join changed_${by} using (id))`
+  const current = (by: CountedBy) =>
+    `${by}_current as materialized (
+    select id, ${countColumns(by)} from reporting.${by}_views join changed_${by} using (id) where (select is_complete from complete))`
+  const counts = (by: CountedBy, column: string) =>
+    `(select coalesce(json_object_agg(id, ${column}), '{}') from ${by}_current)`
   const [row] = await run(
     `with recent as materialized (select assets, users from reporting.change where version > ${since}),
       changed_asset as materialized (select distinct unnest(assets) as id from recent),
-      changed_user as materialized (select distinct unnest(users) as id from recent)
-    select version, ${CHANGED_AT}, case when ${toRecorded(published)} and (select count(*) from recent where assets is not null) = version - ${since}
-      and (select count(*) from changed_asset) + (select count(*) from changed_user) <= ${MAX_LIVE_IDS}
-      then json_build_object('views', views, 'assets', ${counts('asset')}, 'users', ${counts('user')},
-        'seconds', ${secondsQuery()}) end
+      changed_user as materialized (select distinct unnest(users) as id from recent),
+      complete as materialized (select ${toRecorded(published)}
+        and (select count(*) from recent where assets is not null) = version - ${since}
+        and (select count(*) from changed_asset) + (select count(*) from changed_user) <= ${MAX_LIVE_IDS}
+        as is_complete from reporting.state),
+      ${current('asset')},
+      ${current('user')}
+    select version, ${CHANGED_AT}, case when (select is_complete from complete)
+      then json_build_object('views', views, 'assets', ${counts('asset', 'views')}, 'users', ${counts('user', 'views')},
+        'qualified', json_build_object('total', qualified,
+          'assets', ${counts('asset', 'qualified')}, 'users', ${counts('user', 'qualified')}),
+        'viewers', ${counts('asset', 'viewers')}, 'seconds', ${secondsQuery()}) end
     from reporting.state`,
     TIMEOUT_MS,
   )

@@ -2,8 +2,8 @@ import { MAX_TOP, type ViewCount } from '../../shared/contracts/view-counts.ts'
 import type { CountedBy } from '../count-store.ts'
 import type { FrozenState } from '../maps/frozen-state.ts'
 import { toLostAssignments } from './batches.ts'
+import { toProducerKey } from './known.ts'
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
-import { toProducerKey } from './serials.ts'
 
 const KINDS = ['asset', 'user'] as const
 

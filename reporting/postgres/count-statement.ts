@@ -1,24 +1,30 @@
 import { MAX_LIVE_IDS } from '../../shared/contracts/live.ts'
 import type { Play } from '../../shared/contracts/play.ts'
+import type { Verdict } from '../../shared/contracts/view-explanation.ts'
 import type { CountedBy } from '../count-store.ts'
 import { createRecentSeconds } from '../recent-seconds.ts'
 import { toIdArray, toNumberArray } from './literals.ts'
 import { STATE_COLUMNS } from './state.ts'
+import { candidatesColumn, cutColumns, RANKINGS, type Ranking } from './top.ts'
+import { toViewerWrites } from './viewers.ts'
+
+/** A view, at a time in milliseconds since 1970. One that is not in the log has no verdict. */
+export type CountedView = Play & { at: number; verdict?: Verdict }
 
 type Change = {
   /** An assignment for each column of the state that changes. */
   set: readonly string[]
   /** The condition under which anything changes. */
   where: string
-  views: readonly (Play & { at: string })[]
+  views: readonly CountedView[]
   /** Common table expressions that the condition and the assignments refer to. */
   before?: readonly string[]
   /** Further ones, which may refer to `moved`, the updated state. */
   after?: readonly string[]
 }
 
-/** The columns that a count statement returns after those of the state. */
-export const COUNT_COLUMNS = { assetViews: 8, userViews: 9, assetCandidates: 10, userCandidates: 11, more: 12 }
+/** The columns that a count statement returns after those of the state. `candidates`: the first of a column per ranking. */
+export const COUNT_COLUMNS = { assetViews: 8, userViews: 9, candidates: 10, more: 10 + RANKINGS.length }
 
 /**
  * One statement that updates the state and, only if it did, the counts. Every writer updates the one row of the state
@@ -29,71 +35,94 @@ export function toCountStatement(
   { set, where, views, before = [], after = [] }: Change,
   columns: readonly string[] = [],
 ): string {
+  const qualified = views.filter(isQualified).length
   const hasViews = views.length > 0
-  const assignments = hasViews ? [...set, `version = version + 1, views = views + ${views.length}`] : set
+  const added = `version = version + 1, views = views + ${views.length}, qualified = qualified + ${qualified}`
+  const assignments = hasViews ? [...set, added] : set
+  const rankings = RANKINGS.filter(({ of }) => of === 'views' || qualified > 0)
   const expressions = [
     ...before,
     `moved as (update reporting.state set ${assignments.join(', ')} where ${where} returning *)`,
-    ...(hasViews ? [...toUpserts('asset', views), ...toUpserts('user', views), ...toLive(views)] : []),
+    ...(hasViews ? [...toViewerWrites(views), ...toUpserts('asset', views, rankings)] : []),
+    ...(hasViews ? [...toUpserts('user', views, rankings), ...toLive(views)] : []),
     ...after,
   ]
-  const counted = hasViews ? COUNTED : ['null', 'null', 'null', 'null']
+  const counted = hasViews ? COUNTED : COUNTED.map(() => 'null')
   return `with ${expressions.join(',\n')} select ${[STATE_COLUMNS, ...counted, ...columns].join(', ')} from moved`
 }
 
 const COUNTED = [
   '(select max(views) from asset_counted)',
   '(select max(views) from user_counted)',
-  '(select candidates from asset_size)',
-  '(select candidates from user_size)',
+  ...RANKINGS.map(({ by, of }) => `(select ${candidatesColumn(of)} from ${by}_size)`),
 ]
 
-/**
- * Adds the views of assets or users. Counts only rise, so an id becomes a candidate for the top list when it passes the
- * last id of the last cut.
- */
-function toUpserts(by: CountedBy, views: readonly Play[]): string[] {
-  const counts = toCounts(views.map((view) => (by === 'asset' ? view.assetId : view.userId)))
-  const ids = counts.map(([id]) => id)
-  const numbers = counts.map(([, views]) => views)
-  const isFirst = (views: string) => `(-${views}, id) < (-${by}_cut_views, ${by}_cut_id)`
+export function isQualified({ verdict }: CountedView): boolean {
+  return verdict === 'qualified'
+}
+
+/** Adds the views of assets or users. */
+function toUpserts(by: CountedBy, views: readonly CountedView[], all: readonly Ranking[]): string[] {
+  const rankings = all.filter((ranking) => ranking.by === by)
+  const counts = toCounts(by, views)
+  const columns = (['views', 'qualified'] as const).map((of) => toNumberArray(counts.map((count) => count[of])))
+  const [viewers, joined, sum] =
+    by === 'asset'
+      ? [', viewers', 'left join new_viewers using (id)', ', viewers = current.viewers + excluded.viewers']
+      : ['', '', '']
+  const sizes = rankings.map(({ of }) => candidatesColumn(of))
   return [
     `${by}_added as materialized (
-      select id, added from unnest(${toIdArray(ids)}, ${toNumberArray(numbers)}) as counts(id, added))`,
+      select * from unnest(${toIdArray(counts.map(({ id }) => id))}, ${columns.join(', ')})
+        as counts(id, views_added, qualified_added))`,
     `${by}_counted as (
-      insert into reporting.${by}_views as current (id, views)
-      select id, added from ${by}_added where exists (select from moved)
-      on conflict (id) do update set views = current.views + excluded.views returning id, views)`,
+      insert into reporting.${by}_views as current (id, views, qualified${viewers})
+      select id, views_added, qualified_added${viewers && ', coalesce(viewers, 0)'} from ${by}_added ${joined}
+      where exists (select from moved)
+      on conflict (id) do update set views = current.views + excluded.views,
+        qualified = current.qualified + excluded.qualified${sum} returning id, views, qualified)`,
     `${by}_ranked as materialized (
-      select id, views, views - added as before from ${by}_counted join ${by}_added using (id))`,
-    `${by}_candidate as (
-      insert into reporting.top_candidate (by, id)
-      select '${by}', id from ${by}_ranked, (select ${by}_cut_views, ${by}_cut_id from moved limit 1) as cut
-      where case when ${by}_cut_views is null then before = 0
-        else ${isFirst('views')} and not ${isFirst('before')} end
-      on conflict do nothing returning 1)`,
+      select id, views, views - views_added as views_before, qualified, qualified - qualified_added as qualified_before
+      from ${by}_counted join ${by}_added using (id))`,
+    ...rankings.map(toCandidates),
     `${by}_size as (
-      insert into reporting.size as current (by, ids, candidates)
-      select '${by}', (select count(*) from ${by}_ranked where before = 0), (select count(*) from ${by}_candidate)
+      insert into reporting.size as current (by, ids, ${sizes.join(', ')})
+      select '${by}', (select count(*) from ${by}_ranked where views_before = 0),
+        ${rankings.map(({ of }) => `(select count(*) from ${by}_${of}_candidate)`).join(', ')}
       where exists (select from moved)
       on conflict (by) do update
-      set ids = current.ids + excluded.ids, candidates = current.candidates + excluded.candidates
-      where excluded.ids + excluded.candidates > 0
-      returning candidates)`,
+      set ids = current.ids + excluded.ids, ${sizes.map((size) => `${size} = current.${size} + excluded.${size}`).join(', ')}
+      where excluded.ids + ${sizes.map((size) => `excluded.${size}`).join(' + ')} > 0
+      returning candidates, qualified_candidates)`,
   ]
 }
 
+/**
+ * Numbers only rise, so an id becomes a candidate for a top list when its number passes that of the last id of the last
+ * cut. Before the first cut, every id with a number is a candidate.
+ */
+function toCandidates({ by, of }: Ranking): string {
+  const cut = cutColumns({ by, of })
+  const isFirst = (number: string) => `(-${number}, id) < (-${cut.number}, ${cut.id})`
+  return `${by}_${of}_candidate as (
+    insert into reporting.top_candidate (by, of, id)
+    select '${by}', '${of}', id from ${by}_ranked, (select ${cut.number}, ${cut.id} from moved limit 1) as cut
+    where case when ${cut.number} is null then ${of}_before = 0 and ${of} > 0
+      else ${isFirst(of)} and not ${isFirst(`${of}_before`)} end
+    on conflict do nothing returning 1)`
+}
+
 /** Records what the live counts publish: the changed ids, unless there are too many, and the views per second. */
-function toLive(views: readonly (Play & { at: string })[]): string[] {
+function toLive(views: readonly CountedView[]): string[] {
   const assets = new Set(views.map(({ assetId }) => assetId))
   const users = new Set(views.map(({ userId }) => userId))
   const areFew = assets.size + users.size <= MAX_LIVE_IDS
   const ids = areFew ? `${toIdArray([...assets])}, ${toIdArray([...users])}` : 'null, null'
+  const change = `change as (
+    insert into reporting.change (version, assets, users) select version, ${ids} from moved)`
   const recent = createRecentSeconds()
   recent.add(views)
   const seconds = [...recent.counts()]
-  const change = `change as (
-    insert into reporting.change (version, assets, users) select version, ${ids} from moved)`
   if (seconds.length === 0) return [change]
   const keys = toNumberArray(seconds.map(([second]) => second))
   const numbers = toNumberArray(seconds.map(([, views]) => views))
@@ -106,9 +135,17 @@ function toLive(views: readonly (Play & { at: string })[]): string[] {
   ]
 }
 
-/** Counts the occurrences of each id. Sorted by id, so that adjacent entries of the index are updated together. */
-function toCounts(ids: readonly string[]): [string, number][] {
-  const counts = new Map<string, number>()
-  for (const id of ids) counts.set(id, (counts.get(id) ?? 0) + 1)
-  return [...counts].sort(([a], [b]) => (a < b ? -1 : 1))
+type Added = { id: string; views: number; qualified: number }
+
+/** What is added to each id. Sorted by id, so that adjacent entries of the index are updated together. */
+function toCounts(by: CountedBy, views: readonly CountedView[]): Added[] {
+  const counts = new Map<string, Added>()
+  for (const view of views) {
+    const id = by === 'asset' ? view.assetId : view.userId
+    const count = counts.get(id) ?? { id, views: 0, qualified: 0 }
+    count.views += 1
+    if (isQualified(view)) count.qualified += 1
+    counts.set(id, count)
+  }
+  return [...counts.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
 }

@@ -23,9 +23,10 @@ export function toNumberArray(numbers: readonly number[]): string {
   return `'{${numbers.join(',')}}'::bigint[]`
 }
 
-/** An array of texts that may contain any character. */
+/** An array of texts that may contain any character but NUL. */
 export function toTextArray(texts: readonly string[]): string {
-  return `array[${texts.map((text) => escapeLiteral(text)).join(',')}]::text[]`
+  const elements = texts.map((text) => `"${text.replaceAll(/["\\]/g, String.raw`\$&`)}"`)
+  return `${escapeLiteral(`{${elements.join(',')}}`)}::text[]`
 }
 
 /**

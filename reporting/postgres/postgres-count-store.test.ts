@@ -5,7 +5,7 @@ import { eventually } from '../../tests/harness/eventually.ts'
 import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/harness/postgres.ts'
 import { describeCountStore, type Opened } from '../count-store.test-suite.ts'
 import type { ReportObserver } from '../count-store.ts'
-import { createReference } from '../engine.test-suite.ts'
+import { createReference, describeVerdicts } from '../engine.test-suite.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 
 type Options = { onReport?: ReportObserver; maxProducers?: number; maxIds?: number }
@@ -57,14 +57,14 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
     }
   }
 
-  describeCountStore({
-    async open(onReport) {
-      await empty()
-      return openBoth(onReport)
-    },
-    isPersistent: true,
-    numRuns: 12,
-  })
+  async function open(onReport?: ReportObserver): Promise<Opened> {
+    await empty()
+    return openBoth(onReport)
+  }
+
+  describeCountStore({ open, isPersistent: true, numRuns: 12 })
+
+  describeVerdicts({ open, isPersistent: true, numRuns: 12 })
 
   test('producers and ids beyond the limits are forgotten as in memory', async () => {
     const id = fc.nat(14).map(String)

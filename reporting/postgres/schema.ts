@@ -63,4 +63,82 @@ export const migrations = [
   -- The direct counts whose commits are not confirmed yet.
   create table reporting.receipt (id uuid primary key, at timestamptz not null default now());
   `,
+  `
+  -- Views that were counted before have no verdicts.
+  alter table reporting.state
+    add qualified bigint not null default 0,
+    -- Views that are not in the log.
+    add direct bigint not null default 0,
+    -- Events in the log that are not views.
+    add retried bigint not null default 0,
+    add rejected bigint not null default 0,
+    -- The latest time at which the log stored a message, in milliseconds since 1970.
+    add clock bigint not null default 0,
+    -- The number of views with idempotency keys so far.
+    add keyed bigint not null default 0,
+    add origin integer not null default 0,
+    add asset_cut_qualified bigint,
+    add asset_cut_qualified_id text collate "C",
+    add user_cut_qualified bigint,
+    add user_cut_qualified_id text collate "C";
+  alter table reporting.asset_views
+    add qualified bigint not null default 0, add viewers bigint not null default 0;
+  alter table reporting.user_views add qualified bigint not null default 0;
+  alter table reporting.size add qualified_candidates bigint not null default 0;
+  alter table reporting.top_candidate
+    add of text not null default 'views', drop constraint top_candidate_pkey, add primary key (by, of, id);
+  create table reporting.not_qualified (reason text primary key, views bigint not null) with (fillfactor = 10);
+  -- The distinct users of the assets, as hashes.
+  create table reporting.viewer (asset_id text collate "C", hash bigint, primary key (asset_id, hash));
+  -- The last views with idempotency keys, numbered in log order. The key is a digest of the event id.
+  create table reporting.keyed_view (
+    key text collate "C" primary key,
+    number bigint not null,
+    at bigint not null,
+    asset_id text not null,
+    user_id text not null
+  );
+  create index on reporting.keyed_view (number);
+  -- The incarnations of the log, and the versions of the rules that judged their views.
+  create table reporting.verdict_origin (origin integer primary key, incarnation text not null, rules text not null);
+  -- Partitioned by day of the log's clock. No column is null, because that would enlarge each row.
+  create table reporting.verdict (
+    at bigint not null,
+    clock bigint not null,
+    sequence bigint not null,
+    origin integer not null,
+    -- The index in the batch.
+    index smallint not null,
+    -- q: qualified, n: not qualified, r: rejected.
+    state "char" not null,
+    -- The event id if it is a UUID; otherwise derived from it.
+    key uuid not null,
+    reason text not null,
+    asset_id text not null,
+    user_id text not null,
+    -- Empty if it is the key.
+    event_id text not null,
+    -- The id and time of the earlier event that decided it, in JSON.
+    because text not null
+  ) partition by range (clock);
+  create index on reporting.verdict (key);
+  create index on reporting.verdict using brin (clock) with (pages_per_range = 32, autosummarize = on);
+  create table reporting.verdict_default partition of reporting.verdict default;
+  -- When the log stored the first view of each day with verdicts. Both in milliseconds since 1970.
+  create table reporting.verdict_day (day bigint primary key, since bigint not null);
+  `,
+  `
+  -- The views of the plays in each minute (m), hour (h) and day (d), which starts "at", in milliseconds since 1970. The
+  -- rows of all assets together have an empty asset id.
+  create table reporting.series (
+    step "char",
+    at bigint,
+    asset_id text collate "C",
+    views bigint not null,
+    qualified bigint not null,
+    primary key (step, at, asset_id)
+  ) with (fillfactor = 70);
+  -- The first steps of single assets in a copy of counts in memory, which had dropped earlier ones.
+  alter table reporting.state add series_hour_since bigint, add series_day_since bigint;
+  `,
 ]

@@ -3,7 +3,11 @@ import type { CountStore, ReportObserver } from '../count-store.ts'
 import { exposeDatabase } from './metrics.ts'
 import { openPostgresCountStore } from './postgres-count-store.ts'
 
-type Options = { urls: readonly string[]; maxConnections: number; onReport: ReportObserver }
+type Options = Pick<Parameters<typeof openPostgresCountStore>[0], 'rules' | 'verdictsMaxAgeMs' | 'maxKeys'> & {
+  urls: readonly string[]
+  maxConnections: number
+  onReport: ReportObserver
+}
 
 /** Opens the store as a dependency of the service, which starts even if Postgres is down. */
 export function startPostgresCountStore({ log, health, metrics, resources }: Service, options: Options): CountStore {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { count } from '../../shared/runtime/settings.ts'
+import { count, duration } from '../../shared/runtime/settings.ts'
 
 const FORM =
   'must be a Postgres URL such as postgres://user:password@127.0.0.1:5432/counts, with hosts separated by commas and special characters in the password percent-encoded'
@@ -23,6 +23,13 @@ export const databaseUrl = z
   })
 
 export const databasePool = count(10, 'Maximum number of connections to Postgres', 1_000)
+
+const MIN_VERDICTS_MAX_AGE_MS = 3_600_000
+
+export const verdictsMaxAge = duration(
+  '90d',
+  'How long Postgres keeps why each view is counted, in whole days of the log; at least 1h',
+).refine((ms) => ms >= MIN_VERDICTS_MAX_AGE_MS, { error: 'must be at least 1h' })
 
 function toHostUrls(text: string): string[] | undefined {
   const [, scheme, credentials = '', hosts = '', path, query = ''] = PARTS.exec(text) ?? []

@@ -1,24 +1,48 @@
-import { MAX_TOP } from '../../shared/contracts/view-counts.ts'
+import { MAX_TOP, type RankedBy } from '../../shared/contracts/view-counts.ts'
 import type { CountedBy } from '../count-store.ts'
+
+/** A top list. */
+export type Ranking = { by: CountedBy; of: RankedBy }
+
+export const RANKINGS: readonly Ranking[] = (['asset', 'user'] as const).flatMap((by) =>
+  (['views', 'qualified'] as const).map((of) => ({ by, of })),
+)
 
 /** Above this number, the candidates are cut to the first MAX_TOP. */
 export const MAX_CANDIDATES = 2 * MAX_TOP
 
-/** Selects the ids with the most views, and their views. */
-export function toTopQuery(by: CountedBy, limit: number): string {
-  return `select id, views from reporting.top_candidate join reporting.${by}_views using (id)
-    where by = '${by}' order by views desc, id limit ${limit}`
+/** The columns of the counts. */
+export function countColumns(by: CountedBy): string {
+  return by === 'asset' ? 'views, qualified, viewers' : 'views, qualified'
+}
+
+/** The columns of the state with the number and id of the last entry at the last cut. */
+export function cutColumns({ by, of }: Ranking): { number: string; id: string } {
+  return { number: `${by}_cut_${of}`, id: of === 'views' ? `${by}_cut_id` : `${by}_cut_${of}_id` }
+}
+
+/** The column of the size with the number of candidates. */
+export function candidatesColumn(of: RankedBy): string {
+  return of === 'views' ? 'candidates' : `${of}_candidates`
+}
+
+/** Selects the ids with the highest numbers, and their counts. */
+export function toTopQuery({ by, of }: Ranking, limit: number): string {
+  return `select id, ${countColumns(by)} from reporting.top_candidate join reporting.${by}_views using (id)
+    where by = '${by}' and of = '${of}' order by ${of} desc, id limit ${limit}`
 }
 
 /**
- * Cuts the candidates to the first MAX_TOP. Counts only rise, so an id that was cut cannot return to the top unless its
- * own count rises. Locks the state first, so that no writer counts meanwhile.
+ * Cuts the candidates to the first MAX_TOP. Numbers only rise, so an id that was cut cannot return to the top unless its
+ * own number rises. Locks the state first, so that no writer counts meanwhile.
  */
-export function toCut(by: CountedBy): string {
+export function toCut({ by, of }: Ranking): string {
+  const first = toTopQuery({ by, of }, MAX_TOP)
+  const cut = cutColumns({ by, of })
   return `select from reporting.state for update;
-    delete from reporting.top_candidate where by = '${by}'
-      and id not in (select id from (${toTopQuery(by, MAX_TOP)}) as first);
-    update reporting.state set ${by}_cut_views = last.views, ${by}_cut_id = last.id
-      from (select id, views from (${toTopQuery(by, MAX_TOP)}) as first order by views, id desc limit 1) as last;
-    update reporting.size set candidates = ${MAX_TOP} where by = '${by}'`
+    delete from reporting.top_candidate where by = '${by}' and of = '${of}'
+      and id not in (select id from (${first}) as first);
+    update reporting.state set ${cut.number} = last.${of}, ${cut.id} = last.id
+      from (select id, ${of} from (${first}) as first order by ${of}, id desc limit 1) as last;
+    update reporting.size set ${candidatesColumn(of)} = ${MAX_TOP} where by = '${by}'`
 }

@@ -16,62 +16,69 @@ export type Judge = {
    *   of events it never goes back, so what is still known depends on the log alone.
    */
   judge(event: RuleEvent, clock: number): Judgement
-  /** Restores an event that was judged earlier. Events must be restored in log order. */
-  restore(judged: Judged): void
-  /** The events that may still concern later ones, by rule, in log order of the last event of each key. */
-  known(): { rule: string; events: Iterable<Judged> }[]
+  /**
+   * Restores an event that was judged earlier. Events with the same key must be restored in log order.
+   * @param rule the only rule that still knows it; undefined if all of them do
+   */
+  restore(judged: Judged, rule?: string): void
+  /** The events that may still concern later ones, by rule. Those with the same key are in log order. */
+  known(): { rule: string; events: Judged[] }[]
 }
 
 export function createJudge(rules: readonly ViewRule[]): Judge {
   const windows = rules.map((rule) => ({ rule, window: createWindow(rule) }))
   return {
     judge(event, clock) {
-      let judgement: Judgement = { verdict: 'qualified' }
+      const judged = { event, clock }
+      let judgement: Judgement = QUALIFIED
       for (const { rule, window } of windows) {
-        const because = rule.judge(window.earlier(event, clock), event)
-        if (because && judgement.verdict === 'qualified') {
-          judgement = { verdict: 'not-qualified', reason: rule.name, because }
-        }
-        window.add({ event, clock })
+        const because = rule.judge(window.add(judged), event)
+        if (because && judgement === QUALIFIED) judgement = { verdict: 'not-qualified', reason: rule.name, because }
       }
       return judgement
     },
-    restore(judged) {
-      for (const { window } of windows) window.add(judged)
+    restore(judged, ruleName) {
+      for (const { rule, window } of windows) if (rule.name === (ruleName ?? rule.name)) window.add(judged)
     },
     known: () => windows.map(({ rule, window }) => ({ rule: rule.name, events: window.events() })),
   }
 }
 
-/** The last events by key. Their memory is bounded by the number of events in the window. */
+const QUALIFIED: Judgement = { verdict: 'qualified' }
+const NONE: readonly never[] = []
+
+/**
+ * The last events by key. Two generations hold the events of one to two times the window: dropping a whole generation
+ * costs less than evicting single events.
+ */
 function createWindow({ keyOf, windowMs, keeps }: ViewRule) {
-  /** In the order of the last event of each key. */
-  const byKey = new Map<string, Judged[]>()
-  const isKnown = (judged: Judged, clock: number) => clock - judged.clock <= windowMs
+  let previous = new Map<string, Judged[]>()
+  let current = new Map<string, Judged[]>()
+  /** No event of the previous generation is later. */
+  let startedAt = Number.NEGATIVE_INFINITY
+  let latest = startedAt
+  const isKnown = ({ clock }: Judged) => latest - clock <= windowMs
 
-  function knownOf(key: string, clock: number): Judged[] {
-    return byKey.get(key)?.filter((judged) => isKnown(judged, clock)) ?? []
-  }
-
-  function forgetBefore(clock: number): void {
-    for (const [key, judged] of byKey) {
-      const last = judged.at(-1)
-      if (last && isKnown(last, clock)) return
-      byKey.delete(key)
-    }
+  function advance(clock: number): void {
+    latest = Math.max(latest, clock)
+    if (latest - startedAt <= windowMs) return
+    previous = current
+    current = new Map()
+    startedAt = latest
   }
 
   return {
-    earlier: (event: RuleEvent, clock: number) => knownOf(keyOf(event), clock).map(({ event }) => event),
-    add(judged: Judged) {
+    /** Adds an event, and returns the earlier ones with the same key. */
+    add(judged: Judged): readonly RuleEvent[] {
+      advance(judged.clock)
       const key = keyOf(judged.event)
-      const kept = [...knownOf(key, judged.clock), judged].slice(-keeps)
-      byKey.delete(key)
-      byKey.set(key, kept)
-      forgetBefore(judged.clock)
+      const earlier = (current.get(key) ?? previous.get(key))?.filter(isKnown)
+      current.set(key, earlier ? [...earlier, judged].slice(-keeps) : [judged])
+      return earlier?.map(({ event }) => event) ?? NONE
     },
-    *events() {
-      for (const judged of byKey.values()) yield* judged
+    events: () => {
+      const superseded = [...previous].filter(([key]) => !current.has(key))
+      return [...superseded.map(([, judged]) => judged), ...current.values()].flat().filter(isKnown)
     },
   }
 }

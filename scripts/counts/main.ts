@@ -1,4 +1,5 @@
 import { databaseUrl } from '../../reporting/postgres/settings.ts'
+import { toRulesVersion } from '../../reporting/rules/settings.ts'
 import { services, urlsOf } from '../../services.ts'
 import { writeToken } from '../../shared/http/write-token.ts'
 import { natsUrl } from '../../shared/nats/settings.ts'
@@ -8,6 +9,7 @@ import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { environmentAt } from '../start/plan.ts'
 import { acceptLoss } from './accept-loss.ts'
 import { copyCheckpoint, type Databases } from './copy.ts'
+import { recount } from './recount.ts'
 import { printStatus } from './status.ts'
 import { CountsError, type Target } from './system.ts'
 
@@ -15,14 +17,17 @@ const name = 'npm run counts'
 
 const usage = `Usage: npm run counts [-- COMMAND]
 
-Shows how far reporting has counted the log, lets counting continue after a loss, and moves the counts to Postgres.
+Shows how far reporting has counted the log, lets counting continue after a loss, moves the counts to Postgres, and
+counts the log again under other view rules.
 
   status         prints the position, the log, the store of each instance of reporting, and the lost views (default)
   accept-loss    prints which messages expired or were purged before they were counted; with --yes, counting continues
                  after them. Restore a backup of the counts instead if you have one that contains them
   copy           copies the checkpoint of a stopped reporting in DATA_DIR into the empty database DATABASE_URL
+  recount        counts the log under other view rules, into counts of their own, and prints how the numbers differ
 
   --yes          confirms the loss
+  --rules V      version of the view rules for recount
   --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
 
   REPORTING_URL  URLs of reporting, separated by commas (default: http://127.0.0.1:${services.reporting.port})
@@ -33,7 +38,7 @@ Shows how far reporting has counted the log, lets counting continue after a loss
 
 Settings are also read from .env; the environment overrides them.`
 
-const options = { ...edgePortOption, yes: { type: 'boolean', default: false } } as const
+const options = { ...edgePortOption, yes: { type: 'boolean', default: false }, rules: { type: 'string' } } as const
 const shape = {
   NATS_URL: natsUrl,
   REPORTING_URL: urlsOf(services.reporting),
@@ -42,8 +47,8 @@ const shape = {
   DATABASE_URL: databaseUrl,
 }
 
-await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, async ({ port, yes }, given) => {
-  const work = toWork(given, yes)
+await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, async ({ port, ...flags }, given) => {
+  const work = toWork(given, flags)
   try {
     return await work(loadTarget(port))
   } catch (error) {
@@ -56,10 +61,12 @@ await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, a
 /** @throws UsageError */
 function toWork(
   [command = 'status', ...rest]: string[],
-  isConfirmed: boolean,
+  { yes: isConfirmed, rules }: { yes: boolean; rules?: string | undefined },
 ): (target: Target & Databases) => Promise<number> {
   if (rest.length > 0) throw new UsageError(`unexpected argument ${JSON.stringify(rest[0])}; --help shows the usage`)
   if (isConfirmed && command !== 'accept-loss') throw new UsageError('only the command accept-loss has the flag --yes')
+  if (rules !== undefined && command !== 'recount')
+    throw new UsageError('only the command recount has the flag --rules')
   switch (command) {
     case 'status':
       return async (target) => {
@@ -70,6 +77,11 @@ function toWork(
       return (target) => acceptLoss(target, isConfirmed)
     case 'copy':
       return copyCheckpoint
+    case 'recount': {
+      const version = toRulesVersion(rules ?? '')
+      if (!version) throw new UsageError(`--rules is "${rules ?? ''}": it must be a version of the view rules`)
+      return (target) => recount(target, version)
+    }
     default:
       throw new UsageError(`unknown command ${JSON.stringify(command)}; --help lists the commands`)
   }

@@ -5,8 +5,8 @@ import { probe, toMetric } from './probe.ts'
 
 /** The same threshold as that of the alert CheckpointOld. */
 const OLD_S = 3_600
-const FILE = /^checkpoint-[a-z]+\.bin$/
-const SET_ASIDE = /^checkpoint-[a-z]+\.bin\.(corrupt|unknown-version)-\d+$/
+const FILE = /^checkpoint-[a-z]+(-\w+)?\.bin$/
+const SET_ASIDE = /^checkpoint-[a-z]+(-\w+)?\.bin\.(corrupt|unknown-version)-\d+$/
 
 /** Checks that reporting saves its counts, and the checkpoints in a directory if it exists. */
 export async function* checkCheckpoints(reporting: string[], directory: string): AsyncGenerator<Finding> {

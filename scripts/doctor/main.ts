@@ -9,6 +9,7 @@ import { pinnedNode } from '../../shared/runtime/version.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { clusterEnvironment } from '../start/cluster.ts'
 import { environmentAt, needsEmbedded } from '../start/plan.ts'
+import { checkAudit } from './audit.ts'
 import { checkCheckpoints } from './checkpoints.ts'
 import { checkConsul } from './consul.ts'
 import { checkPools, diagnoseDatabase, inspectDatabase } from './database.ts'
@@ -68,17 +69,20 @@ async function examine(edgePort: number, isCluster: boolean) {
   const [plays, reporting] = [originsOf(services.play), originsOf(services.reporting)]
 
   // In parallel, so that multiple timeouts take no longer than one.
-  const [inspected, nats, losses, metrics, outboxes, machine, checkpoints, pools, postgres] = await Promise.all([
-    Promise.all(serviceEntries.flatMap((service) => originsOf(service).map((origin) => inspect(service, origin)))),
-    Array.fromAsync(checkNats({ servers, plays, reporting, maxAgeMs, replicas })),
-    Array.fromAsync(checkLosses(reporting)),
-    Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
-    checkOutboxes(plays, DATA_DIR),
-    Array.fromAsync(checkMachine(DATA_DIR)),
-    Array.fromAsync(checkCheckpoints(reporting, DATA_DIR)),
-    Array.fromAsync(checkPools(reporting)),
-    inspectDatabase(DATABASE_URL),
-  ])
+  const [inspected, nats, losses, metrics, outboxes, machine, checkpoints, audits, pools, postgres] = await Promise.all(
+    [
+      Promise.all(serviceEntries.flatMap((service) => originsOf(service).map((origin) => inspect(service, origin)))),
+      Array.fromAsync(checkNats({ servers, plays, reporting, maxAgeMs, replicas })),
+      Array.fromAsync(checkLosses(reporting)),
+      Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
+      checkOutboxes(plays, DATA_DIR),
+      Array.fromAsync(checkMachine(DATA_DIR)),
+      Array.fromAsync(checkCheckpoints(reporting, DATA_DIR)),
+      Array.fromAsync(checkAudit(reporting)),
+      Array.fromAsync(checkPools(reporting)),
+      inspectDatabase(DATABASE_URL),
+    ],
+  )
 
   const uses = (dependency: string) => inspected.some(({ dependencies }) => dependency in dependencies)
   const log = uses('events') ? [ok('log', 'embedded mode: a file in DATA_DIR, without NATS'), ...metrics] : nats
@@ -91,7 +95,7 @@ async function examine(edgePort: number, isCluster: boolean) {
   const isNothingRunning = inspected.every(({ ready }) => ready.outcome === 'unreachable')
   // If nothing is running and `npm start` would use embedded mode, NATS is not needed.
   const neededLog = isNothingRunning && needsEmbedded(process.env) ? [] : log
-  const counts = [...checkpoints, ...database]
+  const counts = [...checkpoints, ...audits, ...database]
   const data = [...neededLog, ...losses, ...counts, ...outboxes]
   const findings = [...instances, ...duplicates, ...data, ...discovery, ...machine]
   return { findings, isNothingRunning }

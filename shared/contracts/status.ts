@@ -33,6 +33,7 @@ const statusTexts: Partial<Record<number, string>> = {
   415: 'Unsupported media type',
   416: 'Range not satisfiable',
   417: 'Expectation failed',
+  422: 'Idempotency key reused',
   429: 'Too many requests',
   431: 'Headers too large',
   501: 'Not implemented',

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Audit } from './audit.ts'
 import { Counting } from './counting.ts'
 import { Degraded } from './playback.ts'
 import { Circuit, DependencyState } from './readiness.ts'
@@ -39,6 +40,9 @@ export const SystemStatus = z
     changes: z
       .int()
       .meta({ description: 'Incremented whenever assets change, so that clients know when to reload the list' }),
+    audit: Audit.nullable()
+      .optional()
+      .meta({ description: 'Accounts for every view; null while reporting is down or behind the log' }),
   })
   .meta({
     examples: [
@@ -51,6 +55,7 @@ export const SystemStatus = z
           outbox: { state: 'up', waiting: 0 },
         },
         changes: 0,
+        audit: null,
       },
     ],
   })

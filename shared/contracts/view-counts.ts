@@ -64,7 +64,8 @@ export type CountLookup = z.infer<typeof CountLookup>
 const byId = z.record(z.string(), views)
 
 /** The play of a view with an idempotency key. */
-const KeyedPlay = z.object({ assetId: AssetId, userId: UserId, at: View.shape.at })
+export const KeyedPlay = z.object({ assetId: AssetId, userId: UserId, at: View.shape.at })
+export type KeyedPlay = z.infer<typeof KeyedPlay>
 
 export const LookedUpCounts = z
   .object({

@@ -48,7 +48,9 @@ export const ViewExplanation = z
     assetId: AssetId.nullable(),
     userId: UserId.nullable(),
     at: View.shape.at.nullable(),
-    position: Position.nullable().meta({ description: 'Its position in the log; null while it is in an outbox' }),
+    position: Position.nullable().meta({
+      description: 'Its position in the log; null while it is in an outbox, or not known',
+    }),
   })
   .meta({ id: 'ViewExplanation', examples: [EXAMPLE] })
 export type ViewExplanation = z.infer<typeof ViewExplanation>

@@ -35,6 +35,13 @@ export type LogBatch = {
   pending: number
 }
 
+/**
+ * An event in the log. `view` is undefined if its message is not a valid batch of views. `isComplete`: every message
+ * after the position was searched.
+ */
+export type FoundEvent = { position: LogPosition; view: View | undefined }
+export type Search = { found: FoundEvent | undefined; isComplete: boolean }
+
 /** The messages after a position: their number, and when the first one was stored. */
 export type Backlog = { messages: number; since: Date | undefined }
 
@@ -102,6 +109,8 @@ export type DeadLetters = {
  */
 export type LogReplicas = { wanted: number | undefined; configured: number; online: number }
 
+export type SearchOptions = { maxMessages: number; signal: AbortSignal }
+
 /** One ordered, durable log of views. */
 export type EventLog = AsyncDisposable & {
   /** The name of the log in `/readyz`. */
@@ -125,6 +134,11 @@ export type EventLog = AsyncDisposable & {
    * @throws LogRolledBackError, LogTruncatedError, ReadInterruptedError
    */
   read(after: LogPosition | undefined, signal: AbortSignal): AsyncIterable<LogBatch>
+  /**
+   * Finds the event with an id in the messages after a position, or in the newest `maxMessages` of them. Read-only.
+   * @throws Error if the log is unavailable, or if `signal` aborts
+   */
+  find(id: string, after: LogPosition | undefined, options: SearchOptions): Promise<Search>
   /**
    * Keeps the message at a sequence as a dead letter, because its views were refused. Idempotent.
    * @param reason one line for a person

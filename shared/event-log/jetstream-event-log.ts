@@ -15,6 +15,7 @@ import { assertReachesBack, type LogExtent } from './extent.ts'
 import { createConsumer, findEnd } from './jetstream-consumer.ts'
 import { createJetStreamDeadLetters } from './jetstream-dead-letters.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
+import { findInStream } from './jetstream-search.ts'
 import { createLogHealth } from './log-health.ts'
 import { isDeletion } from './resolution.ts'
 import { endOf, ensureStream, producerOf, STREAM, type StreamOptions } from './stream.ts'
@@ -157,6 +158,7 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
       }
       if (!signal.aborted) throw ended.reason
     },
+    find: async (id, after, search) => findInStream(nats, id, after, search),
     async reject(sequence, reason) {
       const jsm = await openJetStreamManager(nats)
       const message = await jsm.streams.getMessage(STREAM, { seq: sequence })

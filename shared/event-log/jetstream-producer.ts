@@ -1,4 +1,5 @@
 import { headers, type MsgHdrs, nuid, type StoredMsg } from 'nats'
+import type { View } from '../contracts/view.ts'
 import { isNoResponders, isWrongLastSequence, lastMessage, openJetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
@@ -27,8 +28,10 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
     const jsm = await openJetStreamManager(nats)
     await ensureStream(jsm, options)
     const stored = await lastMessage(jsm, STREAM, subject)
-    const lastStored = stored && lastViewId(stored)
-    return { last: stored?.seq ?? 0, rest: views.slice(views.findIndex(({ id }) => id === lastStored) + 1) }
+    const last = stored && lastView(stored)
+    // A keyed view may have the id of an earlier one, but not its serial.
+    const index = views.findIndex(({ id, serial }) => id === last?.id && serial === last.serial)
+    return { last: stored?.seq ?? 0, rest: views.slice(index + 1) }
   }
 
   async function publish(views: readonly NewView[], lastSubjectSequence: number): Promise<number> {
@@ -61,9 +64,9 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
   }
 }
 
-function lastViewId(stored: StoredMsg): string | undefined {
+function lastView(stored: StoredMsg): View | undefined {
   try {
-    return decodeViews(stored.data, stored.timestamp, producerOf(stored.subject)).views.at(-1)?.id
+    return decodeViews(stored.data, stored.timestamp, producerOf(stored.subject)).views.at(-1)
   } catch {
     return undefined
   }

@@ -1,6 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { DatabaseSync } from 'node:sqlite'
+import { setImmediate as turn } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Logger } from '../runtime/log.ts'
 import { toReason } from '../runtime/reason.ts'
@@ -8,6 +9,7 @@ import { openSqlite } from '../runtime/sqlite.ts'
 import { createBatchBuilder } from './batch-builder.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { assertReachesBack, type LogExtent } from './extent.ts'
+import { createSearch, toSearchRange } from './search.ts'
 import { createSqliteDeadLetters, deadLetterSchema } from './sqlite-dead-letters.ts'
 import { type DecodedViews, decodeViews, encodeViews, skipped } from './view-events.ts'
 
@@ -109,6 +111,19 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
         if (!batch.isEmpty()) yield batch.take(0)
         else await once(appended, 'append', { signal }).catch(() => undefined)
       }
+    },
+    async find(id, after, { maxMessages, signal }) {
+      const { from, through, isComplete } = toSearchRange(after, extent(), maxMessages)
+      const search = createSearch(id, incarnation)
+      for (let read = from - 1; read < through; read += READ_MESSAGES) {
+        signal.throwIfAborted()
+        for (const { sequence, data, stored_at: storedAt } of Messages.parse(selectNext.all(read, READ_MESSAGES))) {
+          if (search.add({ sequence, data: Buffer.from(data), storedAt })) return search.result(isComplete)
+        }
+        // Other work of the process goes on.
+        await turn()
+      }
+      return search.result(isComplete)
     },
     async reject(sequence, reason) {
       letters.add(sequence, reason)

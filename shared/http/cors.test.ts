@@ -18,6 +18,13 @@ test('pages from the allowed origins can read responses and their request ids', 
   expect(headers.get('access-control-allow-origin')).toBeNull()
 })
 
+test('pages can read the headers of a service that it exposes', async () => {
+  const middleware = allowOrigins(['https://a.example'], ['view-id'])
+  const app = createBaseApp(createTestService(), { middleware })
+  const { headers } = await app.request('/healthz', from('https://a.example'))
+  expect(headers.get('access-control-expose-headers')).toBe('x-request-id,retry-after,view-id')
+})
+
 test('a preflight response lists the methods and can be cached for ten minutes', async () => {
   const preflight = { method: 'OPTIONS', headers: { 'access-control-request-method': 'POST' } }
   const response = await setUp('https://a.example').request('/healthz', from('https://a.example', preflight))

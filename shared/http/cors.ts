@@ -6,10 +6,13 @@ import type { AppEnv } from './app-env.ts'
 /** How long browsers cache a preflight response. */
 const MAX_AGE_S = 600
 
-/** Lets pages from these origins read responses. Without origins, returns no middleware, so that it adds no cost. */
-export function allowOrigins(origins: readonly string[]): MiddlewareHandler<AppEnv>[] {
+/**
+ * Lets pages from these origins read responses. Without origins, returns no middleware, so that it adds no cost.
+ * @param exposed the response headers that pages may read, besides the common ones
+ */
+export function allowOrigins(origins: readonly string[], exposed: readonly string[] = []): MiddlewareHandler<AppEnv>[] {
   if (origins.length === 0) return []
-  const exposeHeaders = ['x-request-id', 'retry-after']
+  const exposeHeaders = ['x-request-id', 'retry-after', ...exposed]
   const allow = cors({ origin: [...origins], allowMethods: ['GET', 'HEAD', 'POST'], exposeHeaders, maxAge: MAX_AGE_S })
   return [
     async function allowOrigins(c, next) {

@@ -11,6 +11,10 @@ type Operation = {
   tags?: string[]
   /** Responses by status; several if the client can choose the media type. */
   responses: Record<number, Response | Response[]>
+  /** Headers of the 200 response, besides the common ones, by name. */
+  responseHeaders?: Record<string, object>
+  /** Describes parameters that are not validated by a schema. */
+  parameters?: NonNullable<DescribeRouteOptions['parameters']>
   /** Describes a body that is not validated by a single schema. */
   requestBody?: NonNullable<DescribeRouteOptions['requestBody']>
   /** Statuses whose response is a plain Problem. */
@@ -36,6 +40,7 @@ const descriptions: Record<number, string> = {
   411: 'The request has no content-length',
   413: 'The body is too large',
   415: 'The body has an unsupported media type',
+  422: 'The idempotency key was used for another request',
   431: 'The headers exceed 16 KiB',
   503: 'Temporarily unavailable',
   507: 'There is no room for the counts of new ids',
@@ -67,7 +72,8 @@ export const WRITE_TOKEN_SCHEME = 'writeToken'
 export const BODY_PROBLEMS = [400, 408, 411, 413, 415, 503]
 
 /** Documents a route in the service's OpenAPI document. */
-export function describeOperation({ responses, problems = [], problemSchemas, isWrite = false, ...rest }: Operation) {
+export function describeOperation(operation: Operation) {
+  const { responses, responseHeaders, problems = [], problemSchemas, isWrite = false, ...rest } = operation
   const errors = isWrite ? [401, ...problems] : problems
   return describeRoute({
     ...rest,
@@ -76,15 +82,18 @@ export function describeOperation({ responses, problems = [], problemSchemas, is
       431: toProblemResponse(431),
       ...Object.fromEntries(errors.map((status) => [status, toProblemResponse(status, problemSchemas?.[status])])),
       ...Object.fromEntries(
-        Object.entries(responses).map(([status, response]) => [status, toResponse(Number(status), response)]),
+        Object.entries(responses).map(([status, response]) => [
+          status,
+          toResponse(Number(status), response, status === '200' ? responseHeaders : {}),
+        ]),
       ),
     },
   })
 }
 
-function toResponse(status: number, responses: Response | Response[]) {
+function toResponse(status: number, responses: Response | Response[], headers: object = {}) {
   const content = Object.assign({}, ...[responses].flat().map(toContent))
-  return { description: descriptions[status] ?? '', headers: { 'x-request-id': REQUEST_ID }, content }
+  return { description: descriptions[status] ?? '', headers: { 'x-request-id': REQUEST_ID, ...headers }, content }
 }
 
 function toContent(response: Response) {

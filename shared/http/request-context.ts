@@ -53,7 +53,7 @@ export function idsOf(c: Context<AppEnv>) {
  * Sets a header before the response exists: on Node's response if there is one, because a second header makes Hono
  * build a Headers object, which is slow.
  */
-function setResponseHeader(c: Context<AppEnv>, name: string, value: string): void {
+export function setResponseHeader(c: Context<AppEnv>, name: string, value: string): void {
   const outgoing = c.env?.outgoing
   if (outgoing) outgoing.setHeader(name, value)
   else c.header(name, value)

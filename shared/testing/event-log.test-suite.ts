@@ -105,6 +105,38 @@ export function describeEventLog(context: () => Context) {
     expect(await log.backlog({ incarnation: 'another', sequence: 3 })).toMatchObject({ messages: 3 })
   })
 
+  test('an event is found by its id in the messages after a position', async () => {
+    await using log = await context().open()
+    const options = { maxMessages: 10, signal: never }
+    const nothing = { found: undefined, isComplete: true }
+    expect(await log.find('unknown', undefined, options)).toEqual(nothing)
+    const [first, second] = [createView(), { ...createView(), id: 'say "é" \\' }]
+    await log.append([createView(), first], never)
+    const after = await log.end()
+    await log.append([second], never)
+    const { requestId, ...counted } = first
+    const found = { position: after, view: { ...counted, producer: expect.stringMatching(/^\/test\/./) } }
+    expect(await log.find(first.id, undefined, options)).toEqual({ found, isComplete: true })
+    expect(await log.find(first.id, { incarnation: 'another', sequence: 9 }, options)).toMatchObject({ found })
+    expect(await log.find(first.id, after, options)).toEqual(nothing)
+    const last = await log.end()
+    expect(await log.find(second.id, after, options)).toMatchObject({
+      found: { position: last, view: { id: second.id } },
+    })
+    expect(await log.find(second.id, last, options)).toEqual(nothing)
+  })
+
+  test('a search is limited to the newest messages', async () => {
+    await using log = await context().open()
+    const views = createViews(3)
+    for (const view of views) await log.append([view], never)
+    const [oldest, , newest] = idsOfViews(views)
+    const find = (id = '', maxMessages = 2) => log.find(id, undefined, { maxMessages, signal: never })
+    expect(await find(oldest)).toEqual({ found: undefined, isComplete: false })
+    expect(await find(oldest, 3)).toMatchObject({ found: { view: { id: oldest } }, isComplete: true })
+    expect(await find(newest)).toMatchObject({ found: { view: { id: newest } } })
+  })
+
   test('reading follows the log as it grows', async () => {
     await using log = await context().open()
     const views = createViews(2)

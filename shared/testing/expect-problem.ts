@@ -10,6 +10,7 @@ const statusTexts: Record<number, string> = {
   411: 'Length required',
   413: 'Content too large',
   415: 'Unsupported media type',
+  422: 'Idempotency key reused',
   429: 'Too many requests',
   500: 'Internal error',
   503: 'Service unavailable',

@@ -9,14 +9,14 @@ import { startChild } from './child.ts'
 /** The TypeScript and diff blocks in a guide. The line before each block ends with its file name. */
 export const BLOCK = /`([^`\n]+)`:\n\n```(ts|diff)\n(.*?)^```$/gms
 
-/** A copy of the project with the blocks of a section of the guide applied. */
-export async function follow(part: string) {
+/** A copy of the project with the blocks of guides, or of a section of one, applied. */
+export async function follow(...parts: string[]) {
   await using stack = new AsyncDisposableStack()
   const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
   const directory = await mkdtemp(join(tmpdir(), 'guide-'))
   stack.defer(() => rm(directory, { recursive: true, force: true }))
   await copyProject(directory)
-  for (const [, file = '', kind, text = ''] of part.matchAll(BLOCK)) {
+  for (const [, file = '', kind, text = ''] of parts.join('\n').matchAll(BLOCK)) {
     const path = join(directory, file)
     await mkdir(dirname(path), { recursive: true })
     await writeFile(path, kind === 'ts' ? text : applyDiff(file, await readFile(path, 'utf8'), text))

@@ -29,7 +29,7 @@ export type Media = { schema: Schema; example?: unknown; 'x-itemSchema'?: Schema
 type Content = Record<string, Media>
 type Described = { headers?: Record<string, { required?: boolean; schema: Schema }>; content?: Content }
 
-export type Parameter = { in: 'path' | 'query'; name: string; required?: boolean; schema: Schema }
+export type Parameter = { in: 'path' | 'query' | 'header'; name: string; required?: boolean; schema: Schema }
 
 export type Operation = {
   id: string

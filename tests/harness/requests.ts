@@ -21,7 +21,7 @@ export type Request = {
 export type RequestKind = { name: string; status?: number; requests: fc.Arbitrary<Request>; runs?: number }
 
 type Values = Record<string, string>
-type Input = { path: Values; query: Values; body?: string | undefined }
+type Input = { path: Values; query: Values; header: Values; body?: string | undefined }
 
 /** Valid and invalid bodies of a media type. */
 type Bodies = { type: string; tooLarge: number; valid: fc.Arbitrary<string>; invalid: fc.Arbitrary<string>[] }
@@ -124,7 +124,7 @@ function inputsOf(
     const requiredKeys = all.filter(({ required }) => required).map(({ name }) => name)
     return fc.record(Object.fromEntries(texts), { requiredKeys })
   }
-  return fc.record({ path: textsIn('path'), query: textsIn('query'), body })
+  return fc.record({ path: textsIn('path'), query: textsIn('query'), header: textsIn('header'), body })
 }
 
 function withBody(inputs: fc.Arbitrary<Input>, bodies: fc.Arbitrary<string>): fc.Arbitrary<Input> {
@@ -137,23 +137,31 @@ function withInvalidText(inputs: fc.Arbitrary<Input>, parameter: Parameter, api:
   return fc.tuple(inputs, texts).map(([input, text]) => ({ ...input, [place]: { ...input[place], [name]: text } }))
 }
 
-/** Invalid values for a parameter. Excludes empty and dot segments in paths, because URL parsers resolve them. */
+/** Longer than any text in a parameter may be. */
+const TOO_LONG = '9'.repeat(300)
+
+/**
+ * Invalid values for a parameter. Excludes empty and dot segments in paths, because URL parsers resolve them, and
+ * headers that a client cannot send.
+ */
 function invalidTexts({ in: place, schema }: Parameter, api: OpenApi): fc.Arbitrary<string> {
   const isNumber = schema.type === 'integer' || schema.type === 'number'
   const numbers = fc.oneof(fc.integer(), fc.double()).map(String)
   return fc
-    .oneof(fc.string({ unit: 'binary' }), numbers, fc.constant('9'.repeat(200)))
-    .filter((text) => place === 'query' || !/^\.{0,2}$/.test(text))
+    .oneof(fc.string({ unit: 'binary' }), numbers, fc.constant(TOO_LONG))
+    .filter((text) => place !== 'path' || !/^\.{0,2}$/.test(text))
+    .filter((text) => place !== 'header' || /^[!-~]*$/.test(text))
     .filter((text) => !api.accepts(schema, isNumber ? Number(text) : text))
 }
 
-function toRequest({ method, path }: Operation, { path: values, query, body }: Input, headers: Values): Request {
+function toRequest({ method, path }: Operation, input: Input, headers: Values): Request {
+  const { path: values, query, header, body } = input
   const filled = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(values[name] ?? ''))
   const search = new URLSearchParams(query).toString()
   return {
     method,
     path: search ? `${filled}?${search}` : filled,
-    headers,
+    headers: { ...headers, ...header },
     ...(body !== undefined && { body }),
   }
 }

@@ -1,0 +1,65 @@
+/** @typedef {import('../../shared/contracts/view-explanation.ts').ExplainedView} ExplainedView */
+
+/**
+ * What `GET /views/:viewId` says about a view. `knownSince`: when the log stored the oldest view whose verdict is kept.
+ * @typedef {{ kind: 'explained', view: ExplainedView }
+ *   | { kind: 'not-found', knownSince: string | null }
+ *   | { kind: 'invalid' | 'unavailable' | 'unreachable' }} Explanation
+ */
+/** @typedef {'final' | 'polling' | 'stopped'} Progress `stopped`: not final, but no longer polled */
+
+/** `GET /views/:viewId` takes less than a second. */
+const TIMEOUT_MS = 2_000
+const POLL_MS = 500
+/** After this many polls, which take some ten seconds, polls are less frequent. */
+const FAST_POLLS = 20
+const SLOW_POLL_MS = 3_000
+/** About three minutes in all. */
+const MAX_POLLS = 80
+
+/**
+ * Fetches the explanation of a view, again and again until it is final or `MAX_POLLS` is reached. The returned function
+ * stops that.
+ * @param {string} id
+ * @param {(explanation: Explanation, progress: Progress) => void} onExplanation
+ */
+export function watchExplanation(id, onExplanation) {
+  let timer = 0
+  let isStopped = false
+
+  /** @param {number} polls */
+  async function poll(polls) {
+    const explanation = await fetchExplanation(id)
+    if (isStopped) return
+    const progress = isFinal(explanation) ? 'final' : polls < MAX_POLLS ? 'polling' : 'stopped'
+    onExplanation(explanation, progress)
+    if (progress === 'polling') timer = setTimeout(poll, polls < FAST_POLLS ? POLL_MS : SLOW_POLL_MS, polls + 1)
+  }
+
+  void poll(1)
+  return () => {
+    isStopped = true
+    clearTimeout(timer)
+  }
+}
+
+/** @param {Explanation} explanation */
+function isFinal(explanation) {
+  if (explanation.kind !== 'explained') return explanation.kind === 'not-found' || explanation.kind === 'invalid'
+  return explanation.view.state === 'counted' || explanation.view.state === 'rejected'
+}
+
+/**
+ * @param {string} id
+ * @returns {Promise<Explanation>}
+ */
+async function fetchExplanation(id) {
+  try {
+    const response = await fetch(`/views/${encodeURIComponent(id)}`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
+    if (response.status === 200) return { kind: 'explained', view: await response.json() }
+    if (response.status === 404) return { kind: 'not-found', knownSince: (await response.json()).knownSince ?? null }
+    return { kind: response.status === 400 ? 'invalid' : 'unavailable' }
+  } catch {
+    return { kind: 'unreachable' }
+  }
+}

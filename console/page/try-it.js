@@ -1,0 +1,122 @@
+import { byId, element } from './dom.js'
+
+/** @typedef {{ status: number, viewId: string | null }} Played `status` is 0 if the edge is unreachable */
+/** @typedef {(play: { asset?: number, key?: string }) => Promise<Played>} Play `asset` is an index */
+/** @typedef {{ explain: (viewId: string, note?: string) => void, showNote: (note: string) => void }} Why */
+/**
+ * `run` makes the plays and returns the last one, with a note. Without `run`, only the user can cause the outcome.
+ * @typedef {{
+ *   name: string, how: string, code?: string, button?: string,
+ *   run?: (play: Play) => Promise<Played & { note?: string }>,
+ * }} Example
+ */
+
+/** @type {Example[]} */
+const examples = [
+  {
+    name: 'qualified',
+    how: 'A user plays an asset for the first time.',
+    button: 'Play once',
+    run: (play) => play({}),
+  },
+  {
+    name: 'repeat',
+    how: 'The same user plays it again within 30 s.',
+    button: 'Play twice',
+    async run(play) {
+      await play({})
+      return play({})
+    },
+  },
+  {
+    name: 'retried',
+    how: 'A client misses the response, and sends the same Idempotency-Key again.',
+    button: 'Send one key twice',
+    async run(play) {
+      const key = createKey()
+      const first = await play({ key })
+      const second = await play({ key })
+      const isRetry = first.viewId !== null && first.viewId === second.viewId
+      return { ...second, ...(isRetry && { note: RETRIED }) }
+    },
+  },
+  {
+    name: 'key-reused',
+    how: 'A client uses one key for two different plays.',
+    button: 'Reuse a key',
+    async run(play) {
+      const key = createKey()
+      const first = await play({ key })
+      const { status } = await play({ key, asset: 1 })
+      return { ...first, ...(status === 422 && { note: REUSED }) }
+    },
+  },
+  { name: 'outbox', how: 'Stop the NATS server, and play an asset.' },
+  { name: 'log', how: 'Stop queue-listener or reporting, and play an asset.' },
+  {
+    name: 'dead-letter',
+    how: 'Publish a message that is not a valid batch of views, and look up its event id, broken-view:',
+    code: `nats pub events.view.demo '{"id":"broken-view"}'`,
+  },
+]
+
+const RETRIED =
+  'Both responses had the same view ID: the second request is a retry, not another view. It is counted once.'
+const REUSED = 'The second play was refused with status 422, and is no view. This is the first one:'
+
+/**
+ * A list that says how to cause each outcome, and causes those that need only plays. Each example plays as a new user,
+ * so that earlier plays do not matter.
+ * @param {{ assetIds: () => string[], why: Why }} deps
+ */
+export function createExamples({ assetIds, why }) {
+  /** @param {NonNullable<Example['run']>} run */
+  async function show(run) {
+    const ids = assetIds()
+    if (ids.length === 0) return why.showNote('The catalogue is empty: there is nothing to play.')
+    const user = `try-${Math.floor(Math.random() * 900_000) + 100_000}`
+    why.showNote(`Playing as ${user}…`)
+    const { status, viewId, note } = await run(({ asset = 0, key }) => post(ids[asset] ?? ids[0] ?? '', user, key))
+    if (viewId === null) why.showNote(toFailure(status))
+    else why.explain(viewId, note)
+  }
+
+  const items = examples.map(({ name, how, code, button, run }) =>
+    element(
+      'li',
+      {},
+      element('b', {}, name),
+      element('span', {}, how),
+      code === undefined ? undefined : element('code', {}, code),
+      run && element('button', { type: 'button', class: 'secondary', onclick: () => show(run) }, button ?? ''),
+    ),
+  )
+  byId('examples', HTMLElement).replaceChildren(...items)
+}
+
+/** Browsers have `crypto.randomUUID` only on secure origins. */
+function createKey() {
+  return `try-${Math.random()}`
+}
+
+/**
+ * @param {string} assetId
+ * @param {string} userId
+ * @param {string} [key]
+ * @returns {Promise<Played>}
+ */
+async function post(assetId, userId, key) {
+  const headers = key === undefined ? {} : { 'idempotency-key': `"${key}"` }
+  try {
+    const response = await fetch(`/play/asset/${assetId}/user/${userId}`, { method: 'POST', headers })
+    return { status: response.status, viewId: response.headers.get('view-id') }
+  } catch {
+    return { status: 0, viewId: null }
+  }
+}
+
+/** @param {number} status */
+function toFailure(status) {
+  if (status === 0) return 'The play failed: the edge is unreachable.'
+  return `The play failed: the edge returned ${status}.`
+}

@@ -1,0 +1,54 @@
+import { hash } from 'node:crypto'
+import type { Context } from 'hono'
+import { z } from 'zod'
+import type { AppEnv } from '../shared/http/app-env.ts'
+
+const NAME = 'idempotency-key'
+
+/** A string of RFC 8941, section 3.3.3, with 1 to 255 characters. */
+const KEY = /^"((?:[ !#-[\]-~]|\\["\\]){1,255})"$/
+
+const IdempotencyKey = z
+  .string()
+  .regex(KEY, { error: 'must be a string in double quotes, with 1 to 255 printable ASCII characters' })
+  .transform((text) => text.slice(1, -1).replaceAll(/\\(.)/g, '$1'))
+
+/**
+ * The `Idempotency-Key` of a request, unquoted; undefined if there is none.
+ * https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/07/
+ * @returns Zod's result, which fails if the header is malformed or repeated
+ */
+export function idempotencyKeyOf(c: Context<AppEnv>) {
+  const lines = headerLinesOf(c)
+  if (lines.length === 0) return undefined
+  // Two malformed lines may be well-formed together.
+  return IdempotencyKey.safeParse(lines.length === 1 ? lines[0] : '')
+}
+
+/** Node joins the lines of a repeated header with commas. */
+function headerLinesOf(c: Context<AppEnv>): string[] {
+  const incoming = c.env?.incoming
+  if (incoming) return incoming.headers[NAME] === undefined ? [] : (incoming.headersDistinct[NAME] ?? [])
+  const value = c.req.header(NAME)
+  return value === undefined ? [] : [value]
+}
+
+/** Documents the header in OpenAPI. */
+export const IDEMPOTENCY_KEY = {
+  in: 'header' as const,
+  name: 'Idempotency-Key',
+  description:
+    'Identifies the play of a user: a retry with the same key within 24 hours is the same view. A string in double quotes, with 1 to 255 printable ASCII characters',
+  schema: { type: 'string' as const, pattern: KEY.source, examples: ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'] },
+}
+
+/**
+ * The event id of a play with an idempotency key, the same at every edge: a UUID of version 8 (RFC 9562) from the first
+ * 16 bytes of SHA-256 over the user id and the key, each preceded by its length and a colon.
+ */
+export function toEventId(userId: string, key: string): string {
+  const bytes = hash('sha256', `${userId.length}:${userId}${key.length}:${key}`, 'buffer').subarray(0, 16)
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6)
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8)
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}

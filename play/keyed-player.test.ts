@@ -1,0 +1,197 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { HTTPException } from 'hono/http-exception'
+import { expect, test, vi } from 'vitest'
+import { KEY_MAX_AGE_MS } from '../shared/contracts/view.ts'
+import type { KeyedPlay } from '../shared/contracts/view-counts.ts'
+import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
+import { useFakeClock } from '../shared/testing/fake-clock.ts'
+import { createTestRequestContext } from '../shared/testing/test-service.ts'
+import type { Aggregate } from './aggregate.ts'
+import type { LookedUpPlay } from './count-lookup.ts'
+import { toEventId } from './idempotency-key.ts'
+import { createKeyedPlayer } from './keyed-player.ts'
+import type { IdentifiedPlay } from './recorder.ts'
+import type { Recorded } from './spooler.ts'
+
+const ID = toEventId('u', 'k')
+
+test('the event id is a UUID of version 8 that depends on the user and the key', () => {
+  expect(ID).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  const ids = [toEventId('u', 'k'), toEventId('u1', 'k'), toEventId('u', '1k'), toEventId('u', 'k2')]
+  expect(new Set(ids).size).toBe(4)
+  // Other edges, and other releases, must derive the same id.
+  expect(toEventId('8', 'k')).toBe('2ddf4029-891f-8239-805b-e83425cd468a')
+})
+
+test('a play is looked up and recorded under the id of its key', async () => {
+  const { play, aggregated, recorded, outcomes } = setUp()
+  expect(await play()).toMatchObject({ viewId: ID, place: 'log', isCounted: false })
+  expect(aggregated).toEqual([{ assetId: 'a', userId: 'u', keyedId: ID }])
+  expect(recorded).toEqual([{ assetId: 'a', userId: 'u', id: ID, keyed: true }])
+  expect(outcomes).toEqual(['recorded'])
+})
+
+test('a retry records nothing, whether or not reporting has counted the play', async () => {
+  const edge = setUp()
+  await edge.play()
+  expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined, isCounted: false })
+  edge.count({ assetId: 'a', userId: 'u' })
+  expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined, isCounted: true })
+  expect(edge.recorded).toHaveLength(1)
+  expect(edge.outcomes).toEqual(['recorded', 'retried', 'retried'])
+})
+
+test('a retry of a play at another edge records nothing once it is counted', async () => {
+  const edge = setUp()
+  edge.count({ assetId: 'a', userId: 'u' })
+  expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined, isCounted: true })
+  expect(edge.recorded).toEqual([])
+})
+
+test('a retry is recognized without reporting', async () => {
+  const edge = setUp()
+  await edge.play()
+  edge.found.counts = undefined
+  expect(await edge.play()).toMatchObject({ viewId: ID, place: undefined })
+  expect(edge.recorded).toHaveLength(1)
+})
+
+test.each(['this process', 'reporting'])('a key that %s knows is refused for another asset', async (place) => {
+  const edge = setUp()
+  if (place === 'reporting') edge.count({ assetId: 'b', userId: 'u' })
+  else await edge.play('b')
+  const error = await edge.play().catch((error) => error)
+  expect(error).toBeInstanceOf(HTTPException)
+  expect(error.status).toBe(422)
+  expect(edge.recorded.filter(({ assetId }) => assetId === 'a')).toEqual([])
+  expect(edge.outcomes.at(-1)).toBe('reused')
+})
+
+test('a retry after 24 hours is another view', async () => {
+  useFakeClock()
+  const edge = setUp()
+  await edge.play()
+  edge.count({ assetId: 'a', userId: 'u' })
+  await vi.advanceTimersByTimeAsync(KEY_MAX_AGE_MS)
+  expect(await edge.play()).toMatchObject({ isCounted: true })
+  await vi.advanceTimersByTimeAsync(1)
+  expect(await edge.play()).toMatchObject({ place: 'log', isCounted: false })
+  expect(edge.recorded).toHaveLength(2)
+})
+
+test('the number of known keys is bounded', async () => {
+  const edge = setUp({ maxKnown: 2 })
+  for (const key of ['1', '2', '3', '3', '1']) await edge.play('a', key)
+  expect(edge.outcomes).toEqual(['recorded', 'recorded', 'recorded', 'retried', 'recorded'])
+})
+
+test('an unknown asset is not found, and its key stays unused', async () => {
+  const edge = setUp()
+  edge.assets.delete('a')
+  expect(await edge.play()).toBeUndefined()
+  expect(await edge.play('b')).toMatchObject({ place: 'log' })
+})
+
+test('concurrent retries wait for the first play, and have the same result', async () => {
+  const edge = setUp()
+  edge.hang()
+  const plays = [edge.play(), edge.play(), edge.play()]
+  await turn()
+  expect(edge.aggregated).toHaveLength(1)
+  edge.settle('outbox')
+  expect(await Promise.all(plays)).toMatchObject(
+    plays.map(() => ({ viewId: ID, place: 'outbox', isCounted: false, found: edge.found })),
+  )
+  expect(edge.recorded).toHaveLength(1)
+  expect(edge.outcomes).toEqual(['recorded', 'retried', 'retried'])
+})
+
+test('if the first play fails, one of the retries that waited plays, and the others have its result', async () => {
+  const edge = setUp()
+  edge.hang()
+  const first = edge.play()
+  const others = [edge.play(), edge.play()]
+  await turn()
+  edge.fail()
+  await expect(first).rejects.toThrow('the disk is full')
+  await turn()
+  expect(edge.recorded).toHaveLength(2)
+  edge.settle('log')
+  expect(await Promise.all(others)).toMatchObject([{ place: 'log' }, { place: 'log' }])
+  expect(edge.recorded).toHaveLength(2)
+})
+
+test('a retry waits for at most three plays', async () => {
+  const edge = setUp()
+  edge.hang()
+  const plays = Promise.allSettled(Array.from({ length: 5 }, () => edge.play()))
+  for (let failures = 0; failures < 3; failures += 1) {
+    await turn()
+    edge.fail()
+    await turn()
+  }
+  const reasons = (await plays).map((result) => result.status === 'rejected' && result.reason)
+  expect(reasons.map((reason) => reason instanceof UnavailableError)).toEqual([false, false, false, true, true])
+})
+
+test('a concurrent play of another asset with the same key waits, and is refused', async () => {
+  const edge = setUp()
+  edge.hang()
+  const first = edge.play()
+  const second = edge.play('b')
+  await turn()
+  edge.settle('log')
+  await first
+  await expect(second).rejects.toMatchObject({ status: 422 })
+  expect(edge.recorded).toHaveLength(1)
+})
+
+/** A player that finds the assets a and b. Recording takes until the test settles it, after a call of hang(). */
+function setUp(options: { maxKnown?: number } = {}) {
+  const aggregated: LookedUpPlay[] = []
+  const recorded: IdentifiedPlay[] = []
+  const outcomes: string[] = []
+  const assets = new Set(['a', 'b'])
+  const found: Aggregate = {
+    metadata: { id: 'a', title: 'Alien', genre: 'horror', summary: '' },
+    cdnUrl: { id: 'a', url: 'path/to/a.mp4' },
+    counts: { userviews: 2, assetviews: 7 },
+    degraded: [],
+  }
+  let stored: PromiseWithResolvers<Recorded> | undefined
+  const play = createKeyedPlayer({
+    async aggregate(play) {
+      aggregated.push(play)
+      return assets.has(play.assetId) ? found : undefined
+    },
+    async record(play) {
+      recorded.push(play)
+      return stored?.promise ?? 'log'
+    },
+    onOutcome: (outcome) => outcomes.push(outcome),
+    ...options,
+  })
+  return {
+    aggregated,
+    recorded,
+    outcomes,
+    assets,
+    found,
+    play: (assetId = 'a', key = 'k') => play({ assetId, userId: 'u' }, createTestRequestContext(), key),
+    /** From now on, reporting has counted this play. */
+    count(original: Omit<KeyedPlay, 'at'>) {
+      found.counts = { userviews: 3, assetviews: 8, original: { ...original, at: new Date().toISOString() } }
+    },
+    hang() {
+      stored = Promise.withResolvers()
+    },
+    settle(place: Recorded) {
+      stored?.resolve(place)
+    },
+    fail() {
+      const failing = stored
+      stored = Promise.withResolvers()
+      failing?.reject(new Error('the disk is full'))
+    },
+  }
+}

@@ -1,0 +1,106 @@
+import { HTTPException } from 'hono/http-exception'
+import { LRUCache } from 'lru-cache'
+import type { Play } from '../shared/contracts/play.ts'
+import { KEY_MAX_AGE_MS } from '../shared/contracts/view.ts'
+import type { KeyedPlay } from '../shared/contracts/view-counts.ts'
+import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
+import type { Aggregator } from './aggregate.ts'
+import { toEventId } from './idempotency-key.ts'
+import type { Played } from './player.ts'
+import type { Recorder } from './recorder.ts'
+
+/** About 150 bytes each. */
+const MAX_KNOWN = 100_000
+
+/** How many plays that fail, or that are of another asset, a retry waits for. Bounds its duration. */
+const MAX_WAITS = 2
+
+/** `recorded`: the view of a new key. `retried`: recorded earlier. `reused`: the key is that of another asset. */
+export const IDEMPOTENCY_OUTCOMES = ['recorded', 'retried', 'reused'] as const
+export type IdempotencyOutcome = (typeof IDEMPOTENCY_OUTCOMES)[number]
+
+/** A play with an idempotency key; see Player. */
+export type KeyedPlayer = (play: Play, request: RequestContext, key: string) => Promise<Played | undefined>
+
+type Deps = {
+  aggregate: Aggregator
+  record: Recorder
+  onOutcome: (outcome: IdempotencyOutcome) => void
+  maxKnown?: number
+}
+
+type Flight = { assetId: string; played: Promise<Played | undefined> }
+
+/**
+ * Answers retries without another view where it can: from the plays in flight and the last ones in this process, and
+ * from those that reporting has counted. A retry that it cannot recognize is recorded again, with the same event id, so
+ * that reporting drops it.
+ */
+export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX_KNOWN }: Deps): KeyedPlayer {
+  /** The assets of recorded views by event id. */
+  const known = new LRUCache<string, string>({ max: maxKnown, ttl: KEY_MAX_AGE_MS })
+  const flights = new Map<string, Flight>()
+
+  async function playOnce(play: Play, request: RequestContext, viewId: string): Promise<Played | undefined> {
+    const found = await aggregate({ ...play, keyedId: viewId }, request)
+    if (!found) return undefined
+    const counted = unlessExpired(found.counts?.original)
+    const original = counted ?? knownPlay(play.userId, viewId)
+    if (original) {
+      if (original.assetId !== play.assetId || original.userId !== play.userId) throw reused()
+      onOutcome('retried')
+      return { viewId, found, place: undefined, isCounted: counted !== undefined }
+    }
+    const place = await record({ ...play, id: viewId, keyed: true }, request)
+    known.set(viewId, play.assetId)
+    onOutcome('recorded')
+    return { viewId, found, place, isCounted: false }
+  }
+
+  function knownPlay(userId: string, viewId: string): Play | undefined {
+    const assetId = known.get(viewId)
+    return assetId === undefined ? undefined : { assetId, userId }
+  }
+
+  function reused(): HTTPException {
+    onOutcome('reused')
+    return new HTTPException(422, { message: 'the idempotency key was used for another asset' })
+  }
+
+  async function start(play: Play, request: RequestContext, viewId: string): Promise<Played | undefined> {
+    const flight: Flight = { assetId: play.assetId, played: playOnce(play, request, viewId) }
+    flights.set(viewId, flight)
+    try {
+      return await flight.played
+    } finally {
+      if (flights.get(viewId) === flight) flights.delete(viewId)
+    }
+  }
+
+  return async function playKeyed(play, request, key) {
+    const viewId = toEventId(play.userId, key)
+    for (let waits = 0; waits <= MAX_WAITS; waits += 1) {
+      const flight = flights.get(viewId)
+      if (!flight) return start(play, request, viewId)
+      const settled = await settle(flight.played)
+      if (!settled || flight.assetId !== play.assetId) continue
+      if (settled.played) onOutcome('retried')
+      return settled.played
+    }
+    throw new UnavailableError('too many plays with the same idempotency key are in flight')
+  }
+}
+
+/** Undefined if it fails: then another request with the key may succeed. */
+async function settle(playing: Promise<Played | undefined>): Promise<{ played: Played | undefined } | undefined> {
+  try {
+    return { played: await playing }
+  } catch {
+    return undefined
+  }
+}
+
+function unlessExpired(original: KeyedPlay | undefined): KeyedPlay | undefined {
+  return original && Date.now() - Date.parse(original.at) <= KEY_MAX_AGE_MS ? original : undefined
+}

@@ -1,0 +1,20 @@
+import { decodeCheckpoint, type Judging } from './checkpoint-decoder.ts'
+import { encodeCheckpoint } from './checkpoint-encoder.ts'
+import type { CountState } from './count-state.ts'
+import { freezeState } from './frozen-state.ts'
+
+export async function encode(state: CountState): Promise<Buffer> {
+  await using frozen = freezeState(state)
+  return Buffer.concat(Array.from(encodeCheckpoint(frozen), (chunk) => Uint8Array.from(chunk)))
+}
+
+/** Decodes from short reads, as a disk may return them. */
+export function decode(bytes: Buffer, { size = bytes.length, ...judging }: Judging & { size?: number } = {}) {
+  let at = 0
+  const read = async (target: Uint8Array) => {
+    const length = bytes.copy(target, 0, at, at + Math.min(target.length, 50_000))
+    at += length
+    return length
+  }
+  return decodeCheckpoint(read, size, judging)
+}

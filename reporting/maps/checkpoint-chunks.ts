@@ -1,0 +1,46 @@
+/** About 5,000 ids, whose encoding takes about a millisecond. */
+export const CHUNK_BYTES = 131_072
+
+/** Joins small pieces. */
+export function* toChunks(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
+  let joined: Uint8Array[] = []
+  let size = 0
+  for (const piece of pieces) {
+    joined.push(piece)
+    size += piece.length
+    if (size < CHUNK_BYTES) continue
+    yield Buffer.concat(joined)
+    joined = []
+    size = 0
+  }
+  yield Buffer.concat(joined)
+}
+
+export function encodeJson(value: object): Buffer {
+  return encodeBlock(Buffer.from(JSON.stringify(value)))
+}
+
+export function encodeBlock(content: Uint8Array): Buffer {
+  const size = Buffer.alloc(4)
+  size.writeUInt32LE(content.length)
+  return Buffer.concat([size, content])
+}
+
+/** @returns the offset behind the id */
+export function writeId(target: Buffer, offset: number, id: string): number {
+  target[offset] = id.length
+  return offset + 1 + target.write(id, offset + 1, 'latin1')
+}
+
+/** @returns the offset behind the number */
+export function writeVarint(target: Buffer, offset: number, value: number): number {
+  let rest = value
+  let at = offset
+  for (; rest > 127; at += 1) {
+    target[at] = (rest % 128) | 128
+    // Shifts would cut off the bits above the 32nd.
+    rest = Math.floor(rest / 128)
+  }
+  target[at] = rest
+  return at + 1
+}

@@ -1,0 +1,63 @@
+import type { Judged } from '../rules/judge.ts'
+import type { ByteReader } from './byte-reader.ts'
+import { readBlock, readJson } from './checkpoint-blocks.ts'
+import { encodeBlock, encodeJson } from './checkpoint-chunks.ts'
+import { CorruptCheckpointError, PageEntry } from './checkpoint-format.ts'
+import { type FrozenPage, PAGE_RECORDS } from './recent-records.ts'
+import { createRecordReader, createRecordWriter } from './record-bytes.ts'
+import { eventCodec } from './verdict-record.ts'
+
+/** The number of events in a block. Only the last block has fewer. */
+const BLOCK_EVENTS = 1_024
+const START_BYTES = 4
+
+export function* encodeJudged(events: readonly Judged[]): Generator<Uint8Array> {
+  const writer = createRecordWriter(Buffer.allocUnsafe(BLOCK_EVENTS * 64))
+  for (let n = 0; n < events.length; n += BLOCK_EVENTS) {
+    writer.clear()
+    for (const { event, clock } of events.slice(n, n + BLOCK_EVENTS)) {
+      writer.id(event.id)
+      eventCodec.write(writer, event, [])
+      writer.double(clock)
+    }
+    yield encodeBlock(writer.buffer().subarray(0, writer.length()))
+  }
+}
+
+/** Reads `count` events, to be decoded once the checksum has been verified. */
+export async function readJudged(reader: ByteReader, count: number): Promise<Iterable<Judged>> {
+  const blocks: Buffer[] = []
+  for (let n = 0; n < count; n += BLOCK_EVENTS) blocks.push(await readBlock(reader))
+  return decodeJudged(blocks, count)
+}
+
+function* decodeJudged(blocks: readonly Buffer[], count: number): Generator<Judged> {
+  for (const [index, block] of blocks.entries()) {
+    const reader = createRecordReader(block)
+    for (let n = index * BLOCK_EVENTS; n < Math.min(count, (index + 1) * BLOCK_EVENTS); n += 1) {
+      yield { event: eventCodec.read(reader, reader.id(), []), clock: reader.double() }
+    }
+  }
+}
+
+export function* encodePages(pages: readonly FrozenPage[]): Generator<Uint8Array> {
+  for (const { page, bytes, starts, names } of pages) {
+    const encoded = Buffer.allocUnsafe(starts.length * START_BYTES)
+    for (const [n, start] of starts.entries()) encoded.writeUInt32LE(start, n * START_BYTES)
+    yield Buffer.concat([encodeJson({ page, names }), encodeBlock(encoded), encodeBlock(bytes)])
+  }
+}
+
+/** Reads pages, to be restored once the checksum has been verified. */
+export async function readPages(reader: ByteReader, count: number): Promise<FrozenPage[]> {
+  const pages: FrozenPage[] = []
+  for (let n = 0; n < count; n += 1) {
+    const entry = await readJson(reader, PageEntry)
+    const encoded = await readBlock(reader)
+    const size = encoded.length / START_BYTES
+    if (size > PAGE_RECORDS || !Number.isInteger(size)) throw new CorruptCheckpointError('a page has a wrong size')
+    const starts = Uint32Array.from({ length: size }, (_, index) => encoded.readUInt32LE(index * START_BYTES))
+    pages.push({ ...entry, starts, bytes: await readBlock(reader) })
+  }
+  return pages
+}

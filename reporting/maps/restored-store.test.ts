@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest'
+import { describeCountStore, type Opened } from '../count-store.test-suite.ts'
+import type { ReportObserver } from '../count-store.ts'
+import { describeVerdicts } from '../engine.test-suite.ts'
+import { decode, encode } from './checkpoint-bytes.test-suite.ts'
+import { createCountState } from './count-state.ts'
+import { createMapCountStore } from './map-count-store.ts'
+
+/** An index of the default size would take longer to create than a run. */
+const kept = { verdicts: 5_000, keys: 5_000 }
+
+async function open(onReport: ReportObserver = () => {}, state = createCountState({ kept })): Promise<Opened> {
+  return {
+    counts: createMapCountStore({ onReport, state }),
+    others: [],
+    restart: async () => open(onReport, await decode(await encode(state), { kept })),
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+describeCountStore({ open: (onReport) => open(onReport), isPersistent: true, numRuns: 50 })
+describeVerdicts({ open: () => open(), isPersistent: true, numRuns: 100 })
+
+/** Written by the last release without view rules: assets a (views of u, v, and a direct one of u) and b (one of u). */
+const WITHOUT_RULES =
+  'VklFV0NLUFQBAAAACwEAAHsiaWQiOiJzdG9yZSIsInBvc2l0aW9uIjp7ImluY2FybmF0aW9uIjoibG9nIiwic2VxdWVuY2UiOjJ9LCJ2aWV3cyI6NCwibG9zdCI6eyJ2aWV3cyI6MSwiZ2FwcyI6W3sicHJvZHVjZXIiOiJwIiwiZnJvbSI6MiwidG8iOjJ9XX0sImlzQ29tcGxldGUiOnRydWUsInNlY29uZHMiOltdLCJzZWVkcyI6eyJhc3NldCI6MSwidXNlciI6Mn0sInNpemVzIjp7InByb2R1Y2VycyI6MSwicHJldmlvdXNJZHMiOjAsImN1cnJlbnRJZHMiOjEsImFzc2V0cyI6MiwidXNlcnMiOjJ9fQsAAABbInAiLDMsMiwwXZ2vCFAiK217rMLZQRREqIsBYgEBYQMBdgEBdQNg3M6VvMuPnVMXGE/xlWAkIgIRr9/i400f1cUpfvbo4Q=='
+
+test('the views in a checkpoint of a release without view rules are pending, and later views are judged', async () => {
+  const state = await decode(Buffer.from(WITHOUT_RULES, 'base64'))
+  const counts = createMapCountStore({ state })
+  const position = { stream: 'log', sequence: 2 }
+  const none = { qualified: 0, notQualified: {}, direct: 0, retried: 0, rejected: 0 }
+  expect(await counts.audit()).toEqual({ ...none, views: 4, pending: 4, position })
+  expect(await counts.counts('asset', 'a')).toEqual({ views: 3, qualified: 0, viewers: 0 })
+  expect(await counts.top('user', 'qualified', 10)).toEqual([])
+  expect([await counts.explain('1'), await counts.knownSince()]).toEqual([undefined, undefined])
+  const at = '2026-11-20T21:00:10.000Z'
+  const views = ['a', 'a', 'b'].map((assetId, n) => ({
+    id: `${n}`,
+    assetId,
+    userId: 'u',
+    at,
+    producer: 'p',
+    serial: 4 + n,
+  }))
+  const messages = [{ sequence: 3, views: 3, at }]
+  await counts.apply({ incarnation: 'log', after: 2, through: 3, views, messages })
+  for (const restored of [counts, createMapCountStore({ state: await decode(await encode(state)) })]) {
+    expect(await restored.audit()).toMatchObject({ views: 7, qualified: 2, pending: 4, notQualified: { repeat: 1 } })
+    expect(await restored.counts('asset', 'a')).toEqual({ views: 5, qualified: 1, viewers: 1 })
+    expect(await restored.top('asset', 'qualified', 10)).toMatchObject([
+      { id: 'a', views: 5 },
+      { id: 'b', views: 2 },
+    ])
+    expect(await restored.explain('1')).toMatchObject({ verdict: 'not-qualified', because: { id: '0', at } })
+    expect(await restored.knownSince()).toEqual(new Date(at))
+    expect((await restored.lost()).views).toBe(1)
+  }
+})
+
+test('a checkpoint whose views were judged by other rules is refused, and a damaged one is not trusted', async () => {
+  const bytes = await encode(createCountState())
+  const others = await encode({ ...createCountState(), ...{ rules: 'v0' as 'v1' } })
+  await expect(decode(others)).rejects.toMatchObject({
+    name: 'StartError',
+    message: expect.stringContaining('view rules v0, but this process uses v1'),
+  })
+  const damaged = Buffer.from(bytes)
+  damaged.write('v0', bytes.indexOf('"v1"') + 1)
+  await expect(decode(damaged)).rejects.toMatchObject({ name: 'CorruptCheckpointError' })
+})

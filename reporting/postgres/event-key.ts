@@ -1,0 +1,25 @@
+import { toDigest } from '../digest.ts'
+import { fromAscii, toAscii } from './literals.ts'
+
+const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
+const HALF = 8
+
+/** How an event id is indexed. `id` is empty if the key says it all; several ids may have the same key. */
+export type EventKey = { key: string; id: string }
+
+/**
+ * Returns the key of an event id, as a UUID of 16 bytes. Ids that count up, in time or by number, have keys next to each
+ * other, so that the index of the last ones stays in memory: a UUID is its own key, and that of another id ends with its
+ * last 8 characters.
+ */
+export function toEventKey(eventId: string): EventKey {
+  if (UUID.test(eventId)) return { key: eventId, id: '' }
+  const id = toAscii(eventId)
+  const start = toDigest(id.slice(0, -HALF)).toString('hex', 0, HALF)
+  const end = Buffer.from(id.slice(-HALF), 'latin1').toString('hex')
+  return { key: start + end.padStart(2 * HALF, '0'), id }
+}
+
+export function toEventId({ key, id }: EventKey): string {
+  return id === '' ? key : fromAscii(id)
+}

@@ -1,0 +1,64 @@
+import { z } from 'zod'
+import { type Position, toPosition } from '../../shared/contracts/position.ts'
+import type { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
+import { toEventKey } from './event-key.ts'
+import { fromAscii, toLiteral } from './literals.ts'
+import { STATES } from './verdict-writes.ts'
+
+const bigint = z.coerce.number()
+const Row = z.tuple([
+  bigint,
+  bigint,
+  z.string(),
+  z.string(),
+  z.string(),
+  z.string(),
+  z.string(),
+  z.string(),
+  z.string(),
+])
+const Because = z.tuple([z.string(), z.number()])
+
+/** Selects the last event in the log with an id. */
+export function toExplanationQuery(eventId: string): string {
+  const { key, id } = toEventKey(eventId)
+  return `select at, sequence, state, reason, asset_id, user_id, because, incarnation, rules
+    from reporting.verdict join reporting.verdict_origin using (origin)
+    where key = ${toLiteral(key)} and event_id = ${toLiteral(id)} order by origin desc, sequence desc, index desc limit 1`
+}
+
+export function toExplanation(id: string, row: readonly unknown[]): ViewExplanation {
+  const [at, sequence, state, reason, assetId, userId, because, incarnation, rule] = Row.parse(row)
+  const position: Position = toPosition({ incarnation: fromAscii(incarnation), sequence })
+  const verdict = toVerdict(state)
+  if (!verdict) {
+    const unknown = { verdict: null, rule: null, because: null, assetId: null, userId: null, at: null }
+    return { id, state: 'rejected', reason, position, ...unknown }
+  }
+  return {
+    id,
+    state: 'counted',
+    verdict,
+    reason: reason === '' ? null : reason,
+    rule,
+    because: because === '' ? null : toBecause(because),
+    assetId,
+    userId,
+    at: toTime(at),
+    position,
+  }
+}
+
+export function toTime(at: number): string {
+  return new Date(at).toISOString()
+}
+
+function toVerdict(state: string): ViewExplanation['verdict'] {
+  if (state === STATES.qualified) return 'qualified'
+  return state === STATES['not-qualified'] ? 'not-qualified' : null
+}
+
+function toBecause(text: string): ViewExplanation['because'] {
+  const [id, at] = Because.parse(JSON.parse(text))
+  return { id, at: toTime(at) }
+}

@@ -1,0 +1,62 @@
+import type { CountBatch } from '../count-store.ts'
+import type { LastSerial } from '../deduplicator.ts'
+import { createEngine, type Verdicts } from '../engine.ts'
+import { addGaps } from '../lost.ts'
+import type { Judge } from '../rules/judge.ts'
+import { createKeyedViews, type KeyedView } from './keyed-views.ts'
+import { type Known, producersOf } from './known.ts'
+import { createIdGenerations } from './unnumbered.ts'
+
+/** What a batch changes. */
+export type Outcome = {
+  verdicts: Verdicts
+  /** What is known after the batch, before the database forgets any producers. */
+  next: Omit<Known, 'batch'>
+  /** The producers to write. */
+  changed: [string, LastSerial][]
+  /** The producers of the batch to forget. */
+  forgotten: string[]
+  /** The ids to write, with their generations. */
+  ids: [string, number][]
+  /** The keyed views to write. */
+  keyed: KeyedView[]
+}
+
+type Limits = { rules: string; maxIds: number; maxKeys: number }
+
+/** Takes a batch without changing `known`. The judge is only valid for the next batch if this one is committed. */
+export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules, maxIds, maxKeys }: Limits): Outcome {
+  const own = producersOf(batch)
+  const producers = new Map<string, LastSerial>()
+  for (const producer of own) {
+    const last = known.serials.get(producer)
+    if (last) producers.set(producer, { ...last })
+  }
+  const knownIds = createIdGenerations(known, maxIds)
+  const keys = createKeyedViews(known, maxKeys)
+  const deduplication = { isComplete: known.isComplete, producers, knownIds }
+  const state = { deduplication, keys, judge, clock: known.clock }
+  const verdicts = createEngine(state)(batch)
+  const changed = [...producers].filter(([, { sequence }]) => sequence === batch.through)
+  const added = changed.filter(([producer]) => known.serials.get(producer) === undefined).length
+  const next: Omit<Known, 'batch'> = {
+    position: { incarnation: batch.incarnation, sequence: batch.through },
+    isComplete: deduplication.isComplete,
+    producers: known.producers + added,
+    lost: addGaps(known.lost, verdicts.gaps),
+    ...knownIds.count(),
+    clock: state.clock,
+    keyed: keys.last(),
+    origin: toOrigin(known, batch, rules),
+    serials: new Map(own.map((producer) => [producer, producers.get(producer)])),
+    generations: new Map(),
+    keys: new Map(),
+  }
+  const forgotten = own.filter((producer) => known.serials.get(producer) && !producers.has(producer))
+  return { verdicts, next, changed, forgotten, ids: knownIds.added(), keyed: keys.added() }
+}
+
+function toOrigin({ position, origin }: Known, { incarnation }: CountBatch, rules: string): Known['origin'] {
+  const isSame = incarnation === position?.incarnation && rules === origin.rules
+  return isSame ? origin : { number: origin.number + 1, rules }
+}

@@ -1,0 +1,98 @@
+import { ASYNCHRONOUS, type Rows } from './database.ts'
+
+const DAY_MS = 86_400_000
+const TIMEOUT_MS = 4_000
+/** Creating or dropping a partition waits for readers, and lets further ones wait meanwhile. */
+const LOCK_TIMEOUT = `set local lock_timeout = '500ms';`
+/** Bounds how long a statement takes. */
+const MAX_DELETED = 5_000
+
+type Run = (statements: string, timeoutMs: number) => Promise<Rows>
+type Deps = {
+  run: Run
+  /** How long verdicts are kept. */
+  maxAgeMs: number
+  /** The rules need the verdicts of this time before the log's clock. */
+  windowMs: number
+}
+
+/** Returns the start of the day of a time, both in milliseconds since 1970. */
+export function toDay(time: number): number {
+  return Math.floor(time / DAY_MS) * DAY_MS
+}
+
+/**
+ * The partitions of the verdicts, one per day of the log's clock. A day without a partition, because it could not be
+ * created, has its verdicts in the default one, so that counting goes on.
+ */
+export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
+  /** The days whose partitions exist, or could not be created a moment ago. */
+  let tried = new Set<number>()
+
+  async function create(day: number): Promise<void> {
+    const name = toName(day)
+    await run(
+      `${ASYNCHRONOUS} ${LOCK_TIMEOUT} create table if not exists reporting.${name} partition of reporting.verdict
+        for values from (${day}) to (${day + DAY_MS})`,
+      TIMEOUT_MS,
+    )
+  }
+
+  async function ensure(days: readonly number[]): Promise<void> {
+    for (const day of days) {
+      if (tried.has(day)) continue
+      tried.add(day)
+      await create(day).catch(() => undefined)
+    }
+  }
+
+  async function dropOld(clock: number): Promise<void> {
+    const before = Math.min(Date.now() - maxAgeMs, clock - windowMs)
+    const rows = await run(PARTITIONS, TIMEOUT_MS)
+    const days = rows.map(([name]) => toStart(String(name))).filter((day) => day + DAY_MS <= before)
+    for (const day of days)
+      await run(`${ASYNCHRONOUS} ${LOCK_TIMEOUT} drop table if exists reporting.${toName(day)}`, TIMEOUT_MS)
+    await run(toDelete(before), TIMEOUT_MS)
+  }
+
+  return {
+    /** Creates the partitions of some days. Never fails. */
+    ensure,
+    /** Creates the next partitions, drops the expired ones, and keeps the index by time up to date. */
+    async maintain(): Promise<void> {
+      tried = new Set()
+      await ensure([toDay(Date.now()), toDay(Date.now()) + DAY_MS])
+      const [[clock] = []] = await run('select clock from reporting.state', TIMEOUT_MS)
+      await dropOld(Number(clock))
+      await run(toSummary([toName(toDay(Number(clock))), DEFAULT]), TIMEOUT_MS)
+    },
+  }
+}
+
+const DEFAULT = 'verdict_default'
+
+function toName(day: number): string {
+  return `verdict_${new Date(day).toISOString().slice(0, 10).replaceAll('-', '')}`
+}
+
+function toStart(name: string): number {
+  return Date.parse(name.replace(/^verdict_(\d{4})(\d\d)(\d\d)$/, '$1-$2-$3'))
+}
+
+const PARTITIONS = `select relname from pg_class join pg_inherits on inhrelid = pg_class.oid
+  where inhparent = 'reporting.verdict'::regclass and relname <> '${DEFAULT}'`
+
+function toDelete(before: number): string {
+  return `${ASYNCHRONOUS} delete from reporting.verdict_day where day + ${DAY_MS} <= ${before};
+    delete from reporting.${DEFAULT} where ctid = any(array(
+      select ctid from reporting.${DEFAULT} where clock < ${toDay(before)} limit ${MAX_DELETED}))`
+}
+
+/** The index by time reads all rows that it has not summarized yet. The timeout is too short to cancel a vacuum. */
+function toSummary(names: readonly string[]): string {
+  const list = names.map((name) => `'${name}'`).join(', ')
+  return `${LOCK_TIMEOUT} select brin_summarize_new_values(indexrelid) from pg_index
+    join pg_class as relation on relation.oid = indrelid
+    join pg_class as index on index.oid = indexrelid join pg_am on pg_am.oid = index.relam
+    where relation.relnamespace = 'reporting'::regnamespace and relation.relname in (${list}) and amname = 'brin'`
+}

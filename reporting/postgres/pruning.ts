@@ -1,0 +1,49 @@
+import { ASYNCHRONOUS, type Rows } from './database.ts'
+import { RECEIPT_SECONDS } from './direct-counts.ts'
+import type { createPartitions } from './partitions.ts'
+import { toSeriesPruning } from './series.ts'
+
+const INTERVAL_MS = 5_000
+const TIMEOUT_MS = 4_000
+/** Bounds how long a statement holds the lock that every writer takes first. */
+const MAX_PRUNED = 5_000
+
+type Deps = {
+  run: (statements: string, timeoutMs: number) => Promise<Rows>
+  partitions: ReturnType<typeof createPartitions>
+  maxKeys: number
+}
+
+/** Deletes what has expired, at intervals, and creates the partitions of the next days. */
+export function createPruning({ run, partitions, maxKeys }: Deps) {
+  const prune = toPrune(maxKeys)
+
+  async function pruneAll(): Promise<void> {
+    for (let pruned = MAX_PRUNED; pruned === MAX_PRUNED; ) pruned = Number((await run(prune, TIMEOUT_MS))[0]?.[0])
+  }
+
+  async function work(): Promise<void> {
+    await pruneAll().catch(() => undefined)
+    await partitions.maintain().catch(() => undefined)
+  }
+  const timer = setInterval(() => void work(), INTERVAL_MS)
+  return { stop: () => clearInterval(timer) }
+}
+
+/** Deletes rows while it holds the lock that every writer takes first. */
+function toPrune(maxKeys: number): string {
+  return `${ASYNCHRONOUS} select from reporting.state for update;
+    delete from reporting.change where at < now() - interval '10 seconds'
+      and version < (select version from reporting.state);
+    delete from reporting.receipt where id in (select id from reporting.receipt
+      where at < now() - interval '${RECEIPT_SECONDS} seconds' for update skip locked);
+    delete from reporting.recent_second where second < extract(epoch from now()) - 600;
+    with ids as (delete from reporting.known_id where key = any(array(
+        select key from reporting.known_id where generation < (select generation - 1 from reporting.state)
+        limit ${MAX_PRUNED})) returning 1),
+      keys as (delete from reporting.keyed_view where key = any(array(
+        select key from reporting.keyed_view where number <= (select keyed - ${maxKeys} from reporting.state)
+        limit ${MAX_PRUNED})) returning 1),
+      ${toSeriesPruning(MAX_PRUNED)}
+    select greatest((select count(*) from series_pruned), (select count(*) from ids), (select count(*) from keys))`
+}

@@ -1,0 +1,126 @@
+import { z } from 'zod'
+import { toNullablePosition } from '../../shared/contracts/position.ts'
+import type { CountLookup, Counts, LookedUpCounts } from '../../shared/contracts/view-counts.ts'
+import type { CountedBy, CountStore } from '../count-store.ts'
+import type { Rows } from './database.ts'
+import { toExplanation, toExplanationQuery, toTime } from './explanations.ts'
+import { toKeyedKey } from './keyed-views.ts'
+import { toLost } from './known.ts'
+import { toIdArray, toLiteral } from './literals.ts'
+import { toSeriesCounts, toSeriesQuery } from './series.ts'
+import { parsePosition, STATE_COLUMNS, toState } from './state.ts'
+import { countColumns, toTopQuery } from './top.ts'
+
+type Reads = Pick<
+  CountStore,
+  'counts' | 'lookUp' | 'top' | 'size' | 'position' | 'lost' | 'explain' | 'knownSince' | 'audit' | 'series'
+>
+
+/** Reads the counts, each time in one statement, and so in one snapshot. */
+export function createReads(read: (query: string) => Promise<Rows>): Reads {
+  return {
+    async counts(by, id) {
+      const [row] = await read(`select ${countColumns(by)} from reporting.${by}_views where id = ${toLiteral(id)}`)
+      return row && toCounts(row)
+    },
+    async lookUp(ids) {
+      return toLookedUp(ids, await read(toLookup(ids)))
+    },
+    async top(by, of, limit) {
+      const rows = await read(toTopQuery({ by, of }, limit))
+      return rows.map(([id, ...counts]) => ({ id: String(id), ...toCounts(counts) }))
+    },
+    async size(by) {
+      const [[ids] = []] = await read(`select ids from reporting.size where by = '${by}'`)
+      return Number(ids ?? 0)
+    },
+    async position() {
+      const [row = []] = await read(`select ${STATE_COLUMNS} from reporting.state`)
+      return toState(row).position
+    },
+    async lost() {
+      const [[views, gaps] = []] = await read('select lost_views, gaps from reporting.state')
+      return toLost(Number(views), String(gaps))
+    },
+    async explain(id) {
+      const [row] = await read(toExplanationQuery(id))
+      return row && toExplanation(id, row)
+    },
+    async knownSince() {
+      const [[since] = []] = await read('select min(since) from reporting.verdict_day')
+      return since === null ? undefined : new Date(Number(since))
+    },
+    async audit() {
+      const [row] = await read(AUDIT)
+      return toAudit(row)
+    },
+    async series(range) {
+      return toSeriesCounts(range, await read(toSeriesQuery(range)))
+    },
+  }
+}
+
+function toCounts([views, qualified, viewers]: readonly unknown[]): Counts {
+  const counts = { views: Number(views), qualified: Number(qualified) }
+  return viewers === undefined ? counts : { ...counts, viewers: Number(viewers) }
+}
+
+/** The numbers of an event are its time. */
+function toLookup({ assets, users, events = [] }: CountLookup): string {
+  const keys = toIdArray(events.map(toKeyedKey))
+  return [
+    `select 'asset', id, views, qualified, viewers, null, null from reporting.asset_views where id = any(${toIdArray(assets)})`,
+    `select 'user', id, views, qualified, 0, null, null from reporting.user_views where id = any(${toIdArray(users)})`,
+    ...(events.length > 0
+      ? [`select 'event', key, at, 0, 0, asset_id, user_id from reporting.keyed_view where key = any(${keys})`]
+      : []),
+  ].join(' union all ')
+}
+
+function toLookedUp({ assets, users, events, details }: CountLookup, rows: Rows): LookedUpCounts {
+  const of = (kind: string) => new Map(rows.flatMap(([own, id, ...row]) => (own === kind ? [[String(id), row]] : [])))
+  const found = { asset: of('asset'), user: of('user'), event: of('event') }
+  const numbers = (by: CountedBy, ids: readonly string[], column: number) =>
+    Object.fromEntries(ids.map((id) => [id, Number(found[by].get(id)?.[column] ?? 0)]))
+  return {
+    assets: numbers('asset', assets, 0),
+    users: numbers('user', users, 0),
+    ...(details && {
+      qualified: { assets: numbers('asset', assets, 1), users: numbers('user', users, 1) },
+      viewers: numbers('asset', assets, 2),
+    }),
+    ...(events && {
+      events: Object.fromEntries(
+        events.flatMap((id) => {
+          const [at, , , assetId, userId] = found.event.get(toKeyedKey(id)) ?? []
+          return at === undefined
+            ? []
+            : [[id, { assetId: String(assetId), userId: String(userId), at: toTime(Number(at)) }]]
+        }),
+      ),
+    }),
+  }
+}
+
+/** Views that no release with rules has counted are pending. */
+const AUDIT = `select views, qualified, direct, retried, rejected, incarnation, sequence,
+  (select coalesce(json_object_agg(reason, not_qualified.views), '{}') from reporting.not_qualified) from reporting.state`
+
+const bigint = z.coerce.number()
+const AuditRow = z.tuple([
+  bigint,
+  bigint,
+  bigint,
+  bigint,
+  bigint,
+  z.string().nullable(),
+  bigint.nullable(),
+  z.record(z.string(), z.number()),
+])
+
+function toAudit(row: unknown): Awaited<ReturnType<CountStore['audit']>> {
+  const [views, qualified, direct, retried, rejected, incarnation, sequence, notQualified] = AuditRow.parse(row)
+  const judged = Object.values(notQualified).reduce((sum, count) => sum + count, qualified)
+  const position = toNullablePosition(parsePosition(incarnation, sequence))
+  return { views, qualified, pending: views - judged - direct, notQualified, direct, retried, rejected, position }
+}

@@ -1,0 +1,35 @@
+import type { CountBatch } from '../count-store.ts'
+import { toEventDigest } from '../digest.ts'
+import type { Known } from './known.ts'
+
+/** The last ids of views without serials: those of this generation and of the previous one. */
+export function createIdGenerations({ generations, ...known }: Known, maxIds: number) {
+  let { generation, knownIds } = known
+  const added = new Map<string, number>()
+  return {
+    add(source: string, id: string): boolean {
+      const key = toIdKey(source, id)
+      const found = added.get(key) ?? generations.get(key)
+      if (found !== undefined && found >= generation - 1) return false
+      if (knownIds === maxIds) {
+        generation += 1
+        knownIds = 0
+      }
+      added.set(key, generation)
+      knownIds += 1
+      return true
+    },
+    count: () => ({ generation, knownIds }),
+    added: () => [...added],
+  }
+}
+
+/** The keys of the views that are unique by source and id. */
+export function unnumberedOf({ views }: CountBatch): string[] {
+  const unnumbered = views.filter(({ producer, serial }) => producer !== undefined && serial === undefined)
+  return unnumbered.map(({ producer = '', id }) => toIdKey(producer, id))
+}
+
+function toIdKey(source: string, id: string): string {
+  return toEventDigest(source, id).toString('base64url')
+}

@@ -1,0 +1,166 @@
+import type { CountBatch } from '../count-store.ts'
+import type { JudgedView } from '../engine.ts'
+import { toEventKey } from './event-key.ts'
+import type { Known } from './known.ts'
+import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
+import type { Outcome } from './outcome.ts'
+import { toDay } from './partitions.ts'
+
+export const REJECTED = { state: 'r', reason: 'dead-letter' } as const
+export const STATES = { qualified: 'q', 'not-qualified': 'n' } as const
+
+/** Common table expressions that write what became of the events of a batch. */
+export function toVerdictWrites(batch: CountBatch, known: Known, { verdicts, next }: Outcome): string[] {
+  const { number, rules } = next.origin
+  const isNew = number !== known.origin.number
+  const origin = `${number}, ${toLiteral(toAscii(batch.incarnation))}, ${toLiteral(rules)}`
+  return [
+    ...(isNew ? [`origin_written as (insert into reporting.verdict_origin select ${origin} from moved)`] : []),
+    ...toRowWrites([...verdicts.views.map(toRow), ...toRejected(batch, next.clock)], number),
+    ...toDayWrites(isNew ? verdicts.views : verdicts.views.filter(({ clock }) => toDay(clock) > toDay(known.clock))),
+    ...toReasonWrites(verdicts.views),
+  ]
+}
+
+/** The days of the verdicts of a batch. */
+export function daysOf(batch: CountBatch, { verdicts, next }: Outcome): number[] {
+  const clocks = [...verdicts.views, ...toRejected(batch, next.clock)].map(({ clock }) => toDay(clock))
+  return [...new Set(clocks)]
+}
+
+type Row = {
+  at: number
+  clock: number
+  sequence: number
+  index: number
+  state: string
+  key: string
+  reason: string
+  asset_id: string
+  user_id: string
+  event_id: string
+  because: string
+}
+
+function toRow(view: JudgedView, index: number): Row {
+  const { at, clock, sequence, because, reason = '' } = view
+  const { key, id } = toEventKey(view.id)
+  return {
+    at,
+    clock,
+    sequence,
+    index,
+    state: STATES[view.verdict],
+    key,
+    reason,
+    asset_id: view.assetId,
+    user_id: view.userId,
+    event_id: id,
+    because: because ? `[${toAscii(because.id)},${because.at}]` : '',
+  }
+}
+
+/** Without a view before it, the time of a dead letter in the log is unknown. Its row is then kept from now on. */
+function toRejected({ skipped = [] }: CountBatch, clock: number): Row[] {
+  const fields = { ...REJECTED, at: 0, clock: clock || Date.now(), asset_id: '', user_id: '', because: '' }
+  return skipped.flatMap(({ sequence, ids }) =>
+    ids.map((eventId, index) => {
+      const { key, id } = toEventKey(eventId)
+      return { ...fields, sequence, index, key, event_id: id }
+    }),
+  )
+}
+
+const NUMBERS = ['at', 'clock', 'sequence', 'index'] as const
+const IDS = ['state', 'reason', 'asset_id', 'user_id'] as const
+const TEXTS = ['event_id', 'because'] as const
+const toUuidArray = (values: readonly string[]) => `'{${values.join(',')}}'::uuid[]`
+
+/** A column whose values are all the same, such as most reasons, is a constant. */
+function toColumn<Value extends string | number>(values: Value[], toArray: (values: Value[]) => string): Column {
+  const [first] = values
+  return values.every((value) => value === first) ? { constant: toLiteral(first) } : { array: toArray(values) }
+}
+
+type Column = { constant: string; array?: undefined } | { array: string; constant?: undefined }
+
+function toRowWrites(rows: readonly Row[], origin: number): string[] {
+  if (rows.length === 0) return []
+  const columns: [name: string, column: Column][] = [
+    ...NUMBERS.map(
+      (name) =>
+        [
+          name,
+          toColumn(
+            rows.map((row) => row[name]),
+            toNumberArray,
+          ),
+        ] as [string, Column],
+    ),
+    ...IDS.map(
+      (name) =>
+        [
+          name,
+          toColumn(
+            rows.map((row) => row[name]),
+            toIdArray,
+          ),
+        ] as [string, Column],
+    ),
+    ...TEXTS.map(
+      (name) =>
+        [
+          name,
+          toColumn(
+            rows.map((row) => row[name]),
+            toTextArray,
+          ),
+        ] as [string, Column],
+    ),
+    [
+      'key',
+      toColumn(
+        rows.map(({ key }) => key),
+        toUuidArray,
+      ),
+    ],
+    ['origin', { constant: String(origin) }],
+  ]
+  const varying = columns.filter(([, { array }]) => array)
+  const from = `from unnest(${varying.map(([, { array }]) => array).join(', ')}) as row(${varying.map(([name]) => name)})`
+  return [
+    `verdict_written as (
+      insert into reporting.verdict (${columns.map(([name]) => name)})
+      select ${columns.map(([name, { constant }]) => constant ?? name)} ${varying.length > 0 ? from : ''}
+      where exists (select from moved))`,
+  ]
+}
+
+/** Remembers when the log stored the first view of each day. */
+function toDayWrites(views: readonly JudgedView[]): string[] {
+  const since = new Map<number, number>()
+  for (const { clock } of views) since.set(toDay(clock), since.get(toDay(clock)) ?? clock)
+  if (since.size === 0) return []
+  return [
+    `day_written as (
+      insert into reporting.verdict_day (day, since)
+      select * from unnest(${toNumberArray([...since.keys()])}, ${toNumberArray([...since.values()])}) as days(day, since)
+      where exists (select from moved) on conflict do nothing)`,
+  ]
+}
+
+/** Counts the views that are not qualified, by reason. */
+function toReasonWrites(views: readonly JudgedView[]): string[] {
+  const counts = [...Map.groupBy(views, ({ reason }) => reason)].flatMap(([reason, { length }]) =>
+    reason === undefined ? [] : [{ reason, length }],
+  )
+  if (counts.length === 0) return []
+  const reasons = toIdArray(counts.map(({ reason }) => reason))
+  return [
+    `reason_written as (
+      insert into reporting.not_qualified as current (reason, views)
+      select * from unnest(${reasons}, ${toNumberArray(counts.map(({ length }) => length))}) as counts(reason, views)
+      where exists (select from moved)
+      on conflict (reason) do update set views = current.views + excluded.views)`,
+  ]
+}

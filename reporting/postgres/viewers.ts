@@ -1,0 +1,36 @@
+import { hashViewer } from '../viewer-hash.ts'
+import type { CountedView } from './count-statement.ts'
+import { toIdArray, toNumberArray } from './literals.ts'
+
+/**
+ * Remembers the users of the assets, and counts the new ones in `new_viewers`. A view that is not in the log has no
+ * viewer.
+ */
+export function toViewerWrites(views: readonly CountedView[]): string[] {
+  const pairs = toPairs(views)
+  if (pairs.length === 0) return [`new_viewers as (select null::text as id, 0::bigint as viewers where false)`]
+  const assets = toIdArray(pairs.map(([assetId]) => assetId))
+  const hashes = toNumberArray(pairs.map(([, hash]) => hash))
+  return [
+    `viewer_added as (
+      insert into reporting.viewer (asset_id, hash)
+      select * from unnest(${assets}, ${hashes}) as viewers(asset_id, hash) where exists (select from moved)
+      on conflict do nothing returning asset_id)`,
+    `new_viewers as materialized (select asset_id as id, count(*) as viewers from viewer_added group by asset_id)`,
+  ]
+}
+
+/** The distinct pairs, sorted, so that adjacent entries of the index are added together. */
+function toPairs(views: readonly CountedView[]): [assetId: string, hash: number][] {
+  const byAsset = new Map<string, Set<number>>()
+  for (const { assetId, userId, verdict } of views) {
+    if (!verdict) continue
+    const hashes = byAsset.get(assetId) ?? new Set()
+    byAsset.set(assetId, hashes.add(hashViewer(userId)))
+  }
+  const sorted = [...byAsset].sort(([a], [b]) => (a < b ? -1 : 1))
+  const toPair =
+    (assetId: string) =>
+    (hash: number): [string, number] => [assetId, hash]
+  return sorted.flatMap(([assetId, hashes]) => [...hashes].sort((a, b) => a - b).map(toPair(assetId)))
+}

@@ -1,0 +1,38 @@
+import type { Audit } from '../../shared/contracts/audit.ts'
+
+type Numbers = Omit<Audit, 'waiting' | 'position'>
+
+/** A table of the numbers of the running counts, and of those under other rules. */
+export function toComparison(now: Numbers, next: Numbers, rules: string): string {
+  const reasons = [...new Set([now, next].flatMap(({ notQualified }) => Object.keys(notQualified)))].toSorted()
+  const rows = [
+    ['', 'now', rules, 'difference'],
+    toRow('views', now.views, next.views),
+    toRow('qualified', now.qualified, next.qualified),
+    ...reasons.map((reason) => toRow(reason, now.notQualified[reason] ?? 0, next.notQualified[reason] ?? 0)),
+    ...(now.direct + next.direct > 0 ? [toRow('direct', now.direct, next.direct)] : []),
+    ...(now.pending + next.pending > 0 ? [toRow('pending', now.pending, next.pending)] : []),
+  ]
+  const widths = ['qualified', 'now', rules, 'difference'].map((_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  const table = rows.map(([name = '', ...numbers]) =>
+    [name.padEnd(widths[0] ?? 0), ...numbers.map((text, n) => text.padStart(widths[n + 1] ?? 0))].join('  '),
+  )
+  return `${[...table, ...toNotes(now), ...SWITCH(rules)].join('\n')}\n`
+}
+
+function toRow(name: string, before: number, after: number): string[] {
+  const difference = after - before
+  return [name, String(before), String(after), difference > 0 ? `+${difference}` : String(difference)]
+}
+
+function toNotes({ direct }: Numbers): string[] {
+  return direct > 0 ? ['Views that were counted by a request are not in the log: the new counts lack them.'] : []
+}
+
+const SWITCH = (rules: string) => [
+  '',
+  `The counts are saved beside the present ones. To switch, restart every reporting with VIEW_RULES=${rules}:`,
+  'it counts the rest of the log. To go back, restart it with the previous version.',
+]

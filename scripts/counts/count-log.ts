@@ -1,0 +1,51 @@
+import type { CountStore } from '../../reporting/count-store.ts'
+import type { LogPosition } from '../../shared/contracts/position.ts'
+import type { EventLog, LogBatch } from '../../shared/event-log/event-log.ts'
+import { LogTruncatedError } from '../../shared/event-log/extent.ts'
+import { CountsError } from './system.ts'
+
+/**
+ * Counts the log up to a position, without queue-listener.
+ * @throws CountsError if the log no longer has messages that are not counted yet
+ */
+export async function countLog(
+  eventLog: Pick<EventLog, 'read'>,
+  store: Pick<CountStore, 'apply' | 'position'>,
+  end: LogPosition | undefined,
+): Promise<void> {
+  const position = await store.position()
+  const isReached = ({ incarnation, sequence }: LogPosition) =>
+    end === undefined || (incarnation === end.incarnation && sequence >= end.sequence)
+  if (!end || (position && isReached(position))) return
+  const ended = new AbortController()
+  try {
+    for await (const batch of eventLog.read(position, ended.signal)) {
+      if (!(await store.apply(upTo(batch, end.sequence))))
+        throw new CountsError('another process counts into the same counts')
+      if (isReached({ incarnation: batch.incarnation, sequence: batch.through })) return
+    }
+  } catch (error) {
+    if (error instanceof LogTruncatedError) throw new CountsError(`the log cannot be counted again: ${error.message}`)
+    throw error
+  } finally {
+    ended.abort()
+  }
+}
+
+/** The part of a batch up to a sequence, so that both counts can be compared at the same position. */
+function upTo(batch: LogBatch, sequence: number): LogBatch {
+  if (batch.through <= sequence) return batch
+  const isBefore = (message: { sequence: number }) => message.sequence <= sequence
+  const messages = batch.messages.filter(isBefore)
+  return {
+    ...batch,
+    through: sequence,
+    messages,
+    views: batch.views.slice(
+      0,
+      messages.reduce((sum, { views }) => sum + views, 0),
+    ),
+    skipped: batch.skipped.filter(isBefore),
+    rejected: batch.rejected.filter(isBefore),
+  }
+}

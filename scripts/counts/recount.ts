@@ -1,0 +1,82 @@
+import { join } from 'node:path'
+import { Registry } from 'prom-client'
+import type { CountStore } from '../../reporting/count-store.ts'
+import { unlimited } from '../../reporting/maps/capacity.ts'
+import { CHECKPOINT, toCheckpointPath } from '../../reporting/maps/checkpoint-file.ts'
+import { openMapCountStore } from '../../reporting/maps/open-map-store.ts'
+import { openPostgresCountStore } from '../../reporting/postgres/postgres-count-store.ts'
+import type { RulesVersion } from '../../reporting/rules/rule-sets.ts'
+import { Audit } from '../../shared/contracts/audit.ts'
+import { fromNullablePosition, type LogPosition } from '../../shared/contracts/position.ts'
+import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'
+import { openNatsLink } from '../../shared/nats/link.ts'
+import { createLog, type Logger } from '../../shared/runtime/log.ts'
+import { retry } from '../../shared/runtime/retry.ts'
+import { StartError } from '../../shared/service/service.ts'
+import { probe } from '../doctor/probe.ts'
+import { toComparison } from './comparison.ts'
+import type { Databases } from './copy.ts'
+import { countLog } from './count-log.ts'
+import { CountsError, findReporting, type Target } from './system.ts'
+
+const CONNECT_TIMEOUT_MS = 2_000
+const LOAD_TIMEOUT_MS = 60_000
+/** At the end, the checkpoint is written in any case. */
+const CHECKPOINT_EVERY_MS = 60_000
+const CONNECTIONS = 2
+
+/**
+ * Counts the log under other view rules, into counts of their own, up to the position of the running reporting. Then
+ * prints how the numbers differ. Repeated, it continues where it stopped.
+ * @throws CountsError
+ */
+export async function recount(target: Target & Databases, rules: RulesVersion): Promise<number> {
+  const origin = await findReporting(target)
+  const log = createLog({ name: 'counts', level: 'silent' })
+  await using stack = new AsyncDisposableStack()
+  const nats = stack.use(openNatsLink({ servers: target.servers, name: 'counts', log }))
+  await nats.up(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => {
+    throw new CountsError('the log is not available: see npm run doctor')
+  })
+  const eventLog = stack.use(createJetStreamEventLog({ nats, log }))
+  const store = await openStore(target, { rules, log, resources: stack })
+  let audit = await readAudit(origin)
+  // The log grows meanwhile, so count the rest too.
+  for (let counted: LogPosition | undefined; counted?.sequence !== audit.position?.sequence; ) {
+    counted = fromNullablePosition(audit.position)
+    await countLog(eventLog, store, counted)
+    audit = await readAudit(origin)
+  }
+  await countLog(eventLog, store, fromNullablePosition(audit.position))
+  process.stdout.write(toComparison(audit, await store.audit(), rules))
+  return 0
+}
+
+type Resources = { rules: RulesVersion; log: Logger; resources: AsyncDisposableStack }
+
+async function openStore({ urls, dataDir }: Databases, { rules, log, resources }: Resources): Promise<CountStore> {
+  const store = urls
+    ? resources.use(openPostgresCountStore({ urls, maxConnections: CONNECTIONS, log, rules }))
+    : await openMapCountStore({
+        path: toCheckpointPath(join(dataDir, CHECKPOINT), rules),
+        everyMs: CHECKPOINT_EVERY_MS,
+        capacity: unlimited,
+        rules,
+        onReport: () => {},
+        log,
+        metrics: new Registry(),
+        resources,
+      }).catch((error) => {
+        if (!(error instanceof StartError)) throw error
+        throw new CountsError(`reporting already counts with the rules ${rules}: ${error.message}`)
+      })
+  // The store may still be loading its counts, or connecting.
+  await retry(() => store.position(), { signal: AbortSignal.timeout(LOAD_TIMEOUT_MS) })
+  return store
+}
+
+async function readAudit(origin: string): Promise<Audit> {
+  const audit = Audit.safeParse((await probe(origin, '/events/audit')).json)
+  if (!audit.success) throw new CountsError(`reporting at ${origin} does not account for its views`)
+  return audit.data
+}

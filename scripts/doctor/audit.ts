@@ -1,0 +1,24 @@
+import { Audit } from '../../shared/contracts/audit.ts'
+import { type Finding, fail, ok, plural } from './finding.ts'
+import { probe } from './probe.ts'
+
+/** Checks that the numbers of reporting add up. Instances that are down, or of a previous release, are skipped. */
+export async function* checkAudit(reporting: string[]): AsyncGenerator<Finding> {
+  for (const origin of reporting) {
+    const audit = Audit.safeParse((await probe(origin, '/events/audit')).json).data
+    if (audit) yield toFinding(origin, audit)
+  }
+}
+
+function toFinding(origin: string, { views, qualified, pending, notQualified, direct }: Audit): Finding {
+  const parts = [
+    `${qualified} qualified`,
+    ...Object.entries(notQualified).map(([reason, count]) => `${count} ${reason}`),
+    ...(direct > 0 ? [`${direct} counted by a request`] : []),
+    ...(pending > 0 ? [`${pending} without a verdict`] : []),
+  ].join(' + ')
+  const sum = Object.values(notQualified).reduce((total, count) => total + count, qualified + pending + direct)
+  if (sum === views) return ok('audit', `${origin} has ${plural(views, 'view')} = ${parts}`)
+  const text = `${origin} has ${plural(views, 'view')}, but ${parts} = ${sum}`
+  return fail('audit', `${text}: npm run audit compares every number with the log`)
+}

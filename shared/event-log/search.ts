@@ -1,0 +1,56 @@
+import type { LogPosition } from '../contracts/position.ts'
+import type { View } from '../contracts/view.ts'
+import type { FoundEvent, Search } from './event-log.ts'
+import type { LogExtent } from './extent.ts'
+import { decodeViews, skipped } from './view-events.ts'
+
+export type SearchRange = { from: number; through: number; isComplete: boolean }
+
+/** The newest messages after a position that the log retains, at most `maxMessages`. */
+export function toSearchRange(
+  after: LogPosition | undefined,
+  { incarnation, first, last }: LogExtent,
+  maxMessages: number,
+): SearchRange {
+  const read = after?.incarnation === incarnation ? after.sequence : 0
+  const from = Math.max(read + 1, first, last - maxMessages + 1)
+  return { from, through: last, isComplete: from === read + 1 }
+}
+
+/** A message in the log. `producer` is the one to whose subject it was appended. */
+type Stored = { sequence: number; data: Uint8Array; storedAt: string; producer?: string }
+
+/**
+ * Collects what the messages of a log say about the event with an id. Decodes only messages that may contain it,
+ * because a search must not slow down other work in the process.
+ */
+export function createSearch(id: string, incarnation: string) {
+  const bytes = Buffer.from(id)
+  let found: FoundEvent | undefined
+
+  /** A string without a backslash in JSON is written as it is. */
+  function mayContain(data: Uint8Array): boolean {
+    const body = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+    return body.includes(bytes) || body.includes('\\')
+  }
+
+  /** Returns a view, or null if the event is in a message that is not a valid batch of views. */
+  function viewIn({ data, storedAt, producer }: Stored): View | null | undefined {
+    try {
+      return decodeViews(data, storedAt, producer).views.find((view) => view.id === id)
+    } catch {
+      return skipped(data).skippedIds?.includes(id) ? null : undefined
+    }
+  }
+
+  return {
+    /** Returns true once a view is found. A dead letter may still be followed by its replay. */
+    add(message: Stored): boolean {
+      const view = mayContain(message.data) ? viewIn(message) : undefined
+      if (view === undefined) return false
+      found = { position: { incarnation, sequence: message.sequence }, view: view ?? undefined }
+      return view !== null
+    },
+    result: (isComplete: boolean): Search => ({ found, isComplete }),
+  }
+}
