@@ -49,7 +49,7 @@ export const message = fc.record({
 export type Message = { views: View[]; at: string }
 
 /** How the messages are read: the ends of batches, the instance that takes each, and restarts before some of them. */
-const reading = fc.array(
+export const reading = fc.array(
   fc.record({ messages: fc.integer({ min: 1, max: 5 }), instance: fc.nat(3), restart: fc.boolean() }),
   {
     minLength: 30,
@@ -57,7 +57,7 @@ const reading = fc.array(
   },
 )
 
-type Store = { open(): Promise<Opened>; isPersistent: boolean; numRuns: number }
+export type Store = { open(): Promise<Opened>; isPersistent: boolean; numRuns: number }
 
 /** The conformance suite of the verdicts of count stores. */
 export function describeVerdicts({ open, isPersistent, numRuns }: Store) {
@@ -190,7 +190,7 @@ export function toLog(
   })
 }
 
-function toBatch(log: Message[], after: number, through: number): CountBatch {
+export function toBatch(log: Message[], after: number, through: number): CountBatch {
   const read = log.slice(after, through)
   return {
     incarnation: 'log',

@@ -6,6 +6,7 @@ import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/har
 import { describeCountStore, type Opened } from '../count-store.test-suite.ts'
 import type { ReportObserver } from '../count-store.ts'
 import { createReference, describeVerdicts } from '../engine.test-suite.ts'
+import { describeSeries } from '../series.test-suite.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 
 type Options = { onReport?: ReportObserver; maxProducers?: number; maxIds?: number }
@@ -65,6 +66,8 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
   describeCountStore({ open, isPersistent: true, numRuns: 12 })
 
   describeVerdicts({ open, isPersistent: true, numRuns: 12 })
+
+  describeSeries({ open, isPersistent: true, numRuns: 12 })
 
   test('producers and ids beyond the limits are forgotten as in memory', async () => {
     const id = fc.nat(14).map(String)
