@@ -8,7 +8,7 @@ import type { View } from '../shared/contracts/view.ts'
 import { applyChanges, dropOldSeconds } from '../shared/live/reducer.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import type { CountBatch, CountStore, LogReport, ReportObserver } from './count-store.ts'
-import { createReference } from './engine.test-suite.ts'
+import { createReference } from './reference.test-suite.ts'
 import { startsAt } from './starts-at.ts'
 
 /** A store, and what else uses the same data. */

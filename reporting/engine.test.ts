@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { View } from '../shared/contracts/view.ts'
-import { createReference } from './engine.test-suite.ts'
+import { createReference } from './reference.test-suite.ts'
 
 const START = Date.parse('2026-11-20T21:00:00Z')
 

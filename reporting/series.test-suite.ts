@@ -4,8 +4,9 @@ import type { SeriesStep } from '../shared/contracts/series.ts'
 import type { View } from '../shared/contracts/view.ts'
 import type { Opened } from './count-store.test-suite.ts'
 import type { CountStore } from './count-store.ts'
-import { judgeOneByOne, type Message, reading, type Store, toBatch, toLog } from './engine.test-suite.ts'
+import { reading, type Store } from './engine.test-suite.ts'
 import type { JudgedView } from './engine.ts'
+import { judgeOneByOne, type Message, toBatch, toLog } from './reference.test-suite.ts'
 import { toSeries } from './series.ts'
 
 const MINUTE_S = 60

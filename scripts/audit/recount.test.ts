@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { judgeOneByOne, message, toLog } from '../../reporting/engine.test-suite.ts'
+import { judgeOneByOne, message, toLog } from '../../reporting/reference.test-suite.ts'
 import { createRecount } from './recount.ts'
 
 test('the recount and the engine of reporting agree on every verdict of any log', () => {
