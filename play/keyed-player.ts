@@ -7,7 +7,7 @@ import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Aggregator } from './aggregate.ts'
 import { toEventId } from './idempotency-key.ts'
-import type { Played } from './player.ts'
+import type { Played } from './playback.ts'
 import type { Recorder } from './recorder.ts'
 
 /** About 150 bytes each. */

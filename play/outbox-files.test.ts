@@ -205,6 +205,16 @@ describe('a view is found', () => {
     for (const id of [view.id, other.id]) expect(await openFiles().find(id, soon())).toMatchObject({ id })
   })
 
+  test('by the process that holds it, with a warning that others cannot find it, if the path is too long', async () => {
+    directory = join(directory, 'x'.repeat(90))
+    const files = openFiles()
+    using outbox = files.claim(PORT)
+    outbox.put('p', [view])
+    expect(logged).toMatchObject([{ msg: 'other processes cannot look for views in this outbox' }])
+    expect(await files.find(view.id, soon())).toMatchObject(played)
+    await expect(openFiles().find(view.id, soon())).rejects.toThrow()
+  })
+
   test('while its outbox stays locked by the process that holds it', async () => {
     await using _ = await startHolder(3, view)
     const files = openFiles()

@@ -64,5 +64,5 @@ export async function askOwner(file: string, id: string, signal: AbortSignal): P
 }
 
 function socketOf(file: string): string {
-  return `${file}.socket`
+  return file.replace(/\.sqlite$/, '.socket')
 }

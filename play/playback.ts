@@ -1,5 +1,16 @@
 import type { Degraded, Playback } from '../shared/contracts/playback.ts'
-import type { Played } from './player.ts'
+import type { Aggregate } from './aggregate.ts'
+import type { Recorded } from './spooler.ts'
+
+/** A play that can be served. */
+export type Played = {
+  viewId: string
+  found: Aggregate
+  /** The place where this play recorded the view; undefined if an earlier request has recorded it. */
+  place: Recorded | undefined
+  /** True if the counts in `found` include the view. */
+  isCounted: boolean
+}
 
 /** Composes the response. Looked-up counts that exclude this play become counts that include it. */
 export function toPlayback({ found, place, isCounted }: Omit<Played, 'viewId'>): Playback {

@@ -1,20 +1,10 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { Play } from '../shared/contracts/play.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
-import type { Aggregate, Aggregator } from './aggregate.ts'
+import type { Aggregator } from './aggregate.ts'
 import type { KeyedPlayer } from './keyed-player.ts'
+import type { Played } from './playback.ts'
 import type { Recorder } from './recorder.ts'
-import type { Recorded } from './spooler.ts'
-
-/** A play that can be served. */
-export type Played = {
-  viewId: string
-  found: Aggregate
-  /** The place where this play recorded the view; undefined if an earlier request has recorded it. */
-  place: Recorded | undefined
-  /** True if the counts in `found` include the view. */
-  isCounted: boolean
-}
 
 /**
  * Gathers the data for a play, and records its view. With an idempotency key, at most one of the plays of a user with

@@ -104,9 +104,9 @@ export async function startPlay(
     clients.push(client)
     return client
   }
-  function connectUpstream(entry: ServiceEntry, urls: string[]) {
-    const client = withCircuitBreaker(connect(entry, urls), service)
-    health.watch(entry.name, { state: client.state, circuit: client.circuit, required: false })
+  function protect(upstream: ServiceClient) {
+    const client = withCircuitBreaker(upstream, service)
+    health.watch(upstream.name, { state: client.state, circuit: client.circuit, required: false })
     return instrumentClient(client, service.metrics)
   }
   function cacheOf<Schema extends z.ZodType>(owner: ServiceClient, path: string, schema: Schema) {
@@ -122,9 +122,10 @@ export async function startPlay(
     required: () => outbox?.state() !== 'up',
   })
   if (outbox) health.watch('outbox', { state: outbox.state, required: false })
-  const metadata = connectUpstream(services.metadata, settings.METADATA_URL)
-  const cdnurl = connectUpstream(services.cdnurl, settings.CDNURL_URL)
-  const reporting = connectUpstream(services.reporting, settings.REPORTING_URL)
+  const metadata = protect(connect(services.metadata, settings.METADATA_URL))
+  const cdnurl = protect(connect(services.cdnurl, settings.CDNURL_URL))
+  const verdicts = connect(services.reporting, settings.REPORTING_URL)
+  const reporting = protect(verdicts)
   connect(services['queue-listener'], settings.QUEUE_LISTENER_URL)
   connect(services.play, settings.PLAY_URL ?? [])
 
@@ -151,7 +152,8 @@ export async function startPlay(
   })
   const playKeyed = createKeyedPlayer({ aggregate, record, onOutcome: metrics.keyed })
   const play = createPlayer({ aggregate, record, playKeyed })
-  const explain = createViewExplainer({ reporting, findWaiting: outboxFiles?.find, recent, eventLog, log })
+  // Without the circuit breaker of plays: their counts must not depend on how long explanations take.
+  const explain = createViewExplainer({ reporting: verdicts, findWaiting: outboxFiles?.find, recent, eventLog, log })
 
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })

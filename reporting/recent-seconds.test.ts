@@ -28,6 +28,14 @@ test('consecutive views are counted in the same second, whatever their offset fr
   expect(countsOf(times.map((time) => `2026-11-20T${time}`))).toEqual({ [now - 10]: 4 })
 })
 
+test('a time may be given in milliseconds', () => {
+  useFakeClock()
+  vi.setSystemTime(NOW)
+  const seconds = createRecentSeconds()
+  seconds.add([{ at: NOW - 1 }, { at: NOW }, { at: NOW + 999 }, { at: NOW - 300_000 }])
+  expect(Object.fromEntries(seconds.counts())).toEqual({ [now - 1]: 1, [now]: 2 })
+})
+
 test('a second leaves the window after five minutes', () => {
   useFakeClock()
   vi.setSystemTime(NOW)

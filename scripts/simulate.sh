@@ -113,21 +113,25 @@ play_assets() {
     progress $((played + missing + failed)) "$views" 'assets played'
   done < <(
     # --silent alone does not hide the progress meter of --parallel.
-    random_plays | request --no-progress-meter --parallel --parallel-max $parallel --request POST \
-      --write-out '%{http_code}\n' --config -
+    random_plays | curl --disable --no-progress-meter --parallel --parallel-max $parallel --config -
   )
   [ $missing -eq 0 ] || echo "$missing plays found no asset (404): metadata has it, but cdnurl does not"
   [ $played -gt 0 ] || fail "none of $views plays succeeded at $play${last_failure:+, the last with $last_failure}"
 }
 
-# Prints a curl configuration, so that one process sends all plays.
+# Prints a curl configuration, so that one process sends all plays. Each has an idempotency key, as a player should send.
 random_plays() {
-  local i asset user
+  local i asset user run
+  run=$(date +%s)-$$-$RANDOM
   for ((i = 0; i < views; i++)); do
     # RANDOM has only 15 bits.
     asset=${assets[(RANDOM << 15 | RANDOM) % ${#assets[@]}]}
     user=user-$((RANDOM % users + 1))
+    # After `next`, all options have to be repeated; without it, each play would have the headers of all others.
+    [ $i -eq 0 ] || echo next
+    printf 'silent\nnoproxy = "*"\ngloboff\nconnect-timeout = 3\nmax-time = 10\n'
     printf 'url = "%s/play/asset/%s/user/%s"\noutput = "/dev/null"\n' "$play" "$asset" "$user"
+    printf 'request = POST\nwrite-out = "%%{http_code}\\n"\nheader = "Idempotency-Key: \\"%s-%d\\""\n' "$run" "$i"
   done
 }
 

@@ -50,6 +50,18 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     expect(JSON.parse(stdout)).toEqual({ ...body, userviews: 2, assetviews: body.assetviews + 1 })
   })
 
+  test('each press of play is a play of its own, with an idempotency key', async () => {
+    const keyed = () => metric(system.play.url, /^idempotent_plays_total{outcome="recorded"}/)
+    const before = await keyed()
+    await using opened = await open()
+    await opened.page.getByLabel('Play as user').fill('presser')
+    for (const count of [1, 2, 3]) {
+      await clickPlay(opened.page, 'It')
+      await eventually(async () => expect(await views(system.reporting.url, 'user', 'presser')).toBe(count))
+    }
+    expect(await keyed()).toBe(before + 3)
+  })
+
   test('the copy button copies the curl command', async () => {
     await using opened = await open({ permissions: ['clipboard-read', 'clipboard-write'] })
     const { page } = opened
@@ -226,6 +238,10 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
         await clickPlay(page, 'Terminator')
         await page.getByText('Terminator: 200 OK').waitFor()
         await page.getByText(/^Views per second, last 5 minutes: peak/).waitFor()
+        await page.getByText('Yes: every view is accounted for.').waitFor()
+        await page.getByText('Try it: cause each outcome').click()
+        await page.getByRole('button', { name: 'Play twice' }).click()
+        await page.getByText('Not qualified: repeat').waitFor()
         expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
         expect(await violations(page)).toEqual([])
         const background = await page.evaluate<string>('getComputedStyle(document.documentElement).backgroundColor')

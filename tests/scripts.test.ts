@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startHttpServer } from '../shared/testing/http-server.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { getJson } from './harness/plays.ts'
+import { getJson, metric } from './harness/plays.ts'
 import { freePort, freePortRange } from './harness/ports.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
@@ -278,6 +278,15 @@ describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
       ...films.map(({ id, title }) => [id, title] as const),
     ])
     expect(tableIn(stdout)).toEqual(assets.slice(0, 10).map(({ id, views }) => ({ id, views, title: titles.get(id) })))
+  })
+
+  test('sends each play with an idempotency key of its own', async () => {
+    const plays = (outcome: string) =>
+      metric(system.play.url, new RegExp(`^idempotent_plays_total{outcome="${outcome}"}`))
+    const before = await plays('recorded')
+    for (const _ of [1, 2]) expect(await simulate('--views', '20', '--users', '1')).toMatchObject({ status: 0 })
+    expect(await plays('recorded')).toBe(before + 40)
+    expect([await plays('retried'), await plays('reused')]).toEqual([0, 0])
   })
 
   test('reports how many plays found no asset, and waits only for the others', async () => {

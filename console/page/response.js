@@ -48,7 +48,7 @@ export function renderView({ viewId }) {
 }
 
 /**
- * The response body as received, and the request as a curl command.
+ * The response body as received, and the request as a curl command, without its key, so that it is another play.
  * @param {PlayResponse} response
  * @param {string} path
  */

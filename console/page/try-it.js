@@ -51,7 +51,7 @@ const examples = [
       return { ...first, ...(status === 422 && { note: REUSED }) }
     },
   },
-  { name: 'outbox', how: 'Stop the NATS server, and play an asset.' },
+  { name: 'outbox', how: 'Stop the NATS server, and play an asset. Embedded mode has no outbox.' },
   { name: 'log', how: 'Stop queue-listener or reporting, and play an asset.' },
   {
     name: 'dead-letter',

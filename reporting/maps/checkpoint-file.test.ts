@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -104,6 +105,20 @@ describe('a file that cannot be read', () => {
   })
 })
 
+test('a checkpoint whose views were judged by other rules is refused, and remains where it is', async () => {
+  using file = await open()
+  await file.assertRules('v1')
+  await save(file, stateOf(3))
+  const others = withRules(await readFile(bin()), 'v0')
+  await writeFile(bin(), others)
+  const refused = { name: 'StartError', message: expect.stringContaining('view rules v0') }
+  await expect(file.assertRules('v1')).rejects.toMatchObject(refused)
+  await expect(file.load(never)).rejects.toMatchObject(refused)
+  expect(await names()).toEqual(['checkpoint.bin'])
+  await writeFile(bin(), damage(others))
+  await file.assertRules('v1')
+})
+
 test('loading that is aborted leaves the checkpoint where it is', async () => {
   using file = await open()
   await save(file, stateOf(3))
@@ -157,4 +172,11 @@ function damage(bytes: Buffer): Buffer {
 function withVersion(bytes: Buffer, version: number): Buffer {
   bytes.writeUInt32LE(version, 8)
   return bytes
+}
+
+/** Replaces the version of the rules, and the checksum. */
+function withRules(bytes: Buffer, rules: string): Buffer {
+  const content = bytes.subarray(0, -32)
+  content.write(rules, content.indexOf('"v1"') + 1)
+  return Buffer.concat([content, createHash('sha256').update(content).digest()])
 }

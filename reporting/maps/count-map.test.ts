@@ -31,6 +31,29 @@ test.each([
   }
 })
 
+test('the top 1,000 of 6,000 ids by qualified views are exact, also after counts were restored', () => {
+  const counts = createCountMap()
+  const model = new Map<string, { views: number; notQualified: number }>()
+  for (let step = 1; step <= 60_000; step += 1) {
+    const id = `id-${Math.floor(Math.random() ** 2 * 6_000)}`
+    const isQualified = Math.random() < 0.5
+    const before = model.get(id) ?? { views: 0, notQualified: 0 }
+    model.set(id, { views: before.views + 1, notQualified: before.notQualified + (isQualified ? 0 : 1) })
+    counts.increment(id, isQualified)
+    if (step % 10_000 !== 0) continue
+    const restored = createCountMap()
+    for (const [id, { notQualified }] of model) if (notQualified > 0) restored.restoreNotQualified(id, notQualified)
+    for (const [id, { views }] of model) restored.restore(id, views)
+    const sorted = Array.from(model, ([id, { views, notQualified }]) => ({ id, views: views - notQualified })).sort(
+      (a, b) => b.views - a.views || (a.id < b.id ? -1 : 1),
+    )
+    for (const own of [counts, restored]) {
+      expect(own.top(1_000, 'qualified')).toEqual(sorted.filter(({ views }) => views > 0).slice(0, 1_000))
+      expect(own.qualified('id-0')).toBe(sorted.find(({ id }) => id === 'id-0')?.views ?? 0)
+    }
+  }
+})
+
 /** V8 limits a Map to 2^24 entries, and MAX_USERS is at most 10^9. */
 test.each([
   ['numbers', (index: number) => String(index)],

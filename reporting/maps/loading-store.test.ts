@@ -19,6 +19,9 @@ const calls: [string, (store: CountStore) => Promise<unknown>][] = [
   ['position', (store) => store.position()],
   ['report', (store) => store.report(report)],
   ['lost', (store) => store.lost()],
+  ['explain', (store) => store.explain('1')],
+  ['knownSince', (store) => store.knownSince()],
+  ['audit', (store) => store.audit()],
 ]
 
 test.each(calls)('%s is unavailable until the store is loaded, and then does what the store does', async (_, call) => {

@@ -2,12 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { retry } from '../../shared/runtime/retry.ts'
 import type { CountBatch, LogReport } from '../count-store.ts'
 import type { Verdicts } from '../engine.ts'
-import type { Judge } from '../rules/judge.ts'
 import { DEFAULT_RULES, type RulesVersion, ruleSets } from '../rules/rule-sets.ts'
 import { startsAt } from '../starts-at.ts'
 import { COUNT_COLUMNS, toCountStatement } from './count-statement.ts'
 import { ASYNCHRONOUS, type Rows, StatementError } from './database.ts'
-import { createJudges } from './judges.ts'
+import { createJudges, type State } from './judges.ts'
 import { MAX_KEYS, toKeyedWrites } from './keyed-views.ts'
 import { type Known, knows, toKnown, toKnownQuery, toProducerKey } from './known.ts'
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
@@ -21,8 +20,8 @@ const TIMEOUT_MS = 4_000
 const SETTLE_TIMEOUT_MS = 900
 const MAX_CACHED_PRODUCERS = 10_000
 
-/** Compiling the statement of a batch takes longer than running it once. */
-const NOT_COMPILED = 'set local jit = off;'
+/** Compiling the statement of a batch takes longer than running it once, and sorting its ids longer than hashing them. */
+const PLANNING = 'set local jit = off; set local enable_mergejoin = off;'
 
 type Run = (statements: string, timeoutMs: number) => Promise<Rows>
 export type Limits = { maxProducers?: number; maxIds?: number; maxKeys?: number }
@@ -34,9 +33,6 @@ type Deps = Limits & {
   ensure: (days: readonly number[]) => Promise<void>
   rules?: RulesVersion
 }
-
-/** What is known after a batch. The judge has its state, and is changed by the next batch that it judges. */
-type State = { known: Known; judge: Judge }
 
 export type Applied = { verdicts: Verdicts; row: readonly unknown[] }
 
@@ -79,7 +75,7 @@ export function createBatches({
   /** If the connection is lost before the result arrives, the state says if the batch was applied. */
   async function commit(statement: string, id: string): Promise<readonly unknown[] | undefined> {
     try {
-      const [row] = await run(`${ASYNCHRONOUS} ${NOT_COMPILED} ${statement}`, TIMEOUT_MS)
+      const [row] = await run(`${ASYNCHRONOUS} ${PLANNING} ${statement}`, TIMEOUT_MS)
       return row
     } catch (error) {
       if (!(error instanceof StatementError) || error.isSettled) throw error
@@ -112,8 +108,7 @@ export function createBatches({
         cached ??= last
         return undefined
       }
-      const judge = last?.known.batch === known.batch ? last?.judge : undefined
-      return tryApply(batch, { known, judge: judge ?? (await judges.restore(known)) })
+      return tryApply(batch, { known, judge: await judges.at(known, last) })
     },
   }
 }

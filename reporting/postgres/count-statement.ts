@@ -135,17 +135,18 @@ function toLive(views: readonly CountedView[]): string[] {
   ]
 }
 
-type Added = { id: string; views: number; qualified: number }
+type Added = { views: number; qualified: number }
 
 /** What is added to each id. Sorted by id, so that adjacent entries of the index are updated together. */
-function toCounts(by: CountedBy, views: readonly CountedView[]): Added[] {
+function toCounts(by: CountedBy, views: readonly CountedView[]): (Added & { id: string })[] {
   const counts = new Map<string, Added>()
   for (const view of views) {
     const id = by === 'asset' ? view.assetId : view.userId
-    const count = counts.get(id) ?? { id, views: 0, qualified: 0 }
+    const count = counts.get(id) ?? { views: 0, qualified: 0 }
     count.views += 1
     if (isQualified(view)) count.qualified += 1
     counts.set(id, count)
   }
-  return [...counts.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+  // Ids are in ASCII, whose order is that of the database.
+  return [...counts.keys()].sort().map((id) => ({ id, views: 0, qualified: 0, ...counts.get(id) }))
 }

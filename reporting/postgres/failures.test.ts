@@ -112,7 +112,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
         expect(rows).toEqual([{ sequence: '1' }])
       })
       proxy.close()
-      expect(await applying).toEqual({ views: toBatch(0, 1).views, gaps: [] })
+      expect(await applying).toMatchObject({ views: [{ id: '1' }], gaps: [] })
     })
     expect(await eventually(() => store.counts('asset', 'a'))).toMatchObject({ views: 1 })
   })
@@ -154,9 +154,9 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
         server.use(url, (client) => client.query(`update reporting.schema set version = ${version}`))
       await setVersion(99)
       await using store = open([url])
-      await eventually(() => expect(store.reason()).toContain('has version 99, and this release knows version 2'))
+      await eventually(() => expect(store.reason()).toContain('has version 99, and this release knows version 3'))
       expect(store.state()).toBe('down')
-      await setVersion(2)
+      await setVersion(3)
       await isUp(store)
     })
 
@@ -250,13 +250,13 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     const stop = store.follow(({ event, data }) => {
       if (event === 'snapshot') users = data.top.users
     })
-    await eventually(() => expect(users).toContainEqual({ id: 'u1', views: 1 }))
+    await eventually(() => expect(users).toContainEqual(expect.objectContaining({ id: 'u1', views: 1 })))
     // As after a failover that loses version 2, and after another batch that takes its number.
     await server.use(url, (client) =>
       client.query(`begin; update reporting.user_views set views = 5 where id = 'u1';
         update reporting.change set at = now() where version = 2; commit`),
     )
-    await eventually(() => expect(users).toContainEqual({ id: 'u1', views: 5 }), 2_000)
+    await eventually(() => expect(users).toContainEqual(expect.objectContaining({ id: 'u1', views: 5 })), 2_000)
     stop()
   })
 
@@ -340,6 +340,12 @@ async function expectAllCounted(store: CountStore, fail: () => Promise<unknown>,
   const all = { assets: { a: MESSAGES }, users: countsByUser() }
   expect(await eventually(() => store.lookUp({ assets: ['a'], users: Object.keys(all.users) }))).toEqual(all)
   expect((await eventually(() => store.lost())).views).toBe(0)
+  const qualified = Object.keys(all.users).length
+  const numbers = { views: MESSAGES, qualified, notQualified: { repeat: MESSAGES - qualified }, pending: 0 }
+  expect(await eventually(() => store.audit())).toMatchObject(numbers)
+  expect(await eventually(() => store.counts('asset', 'a'))).toEqual({ views: MESSAGES, qualified, viewers: qualified })
+  const last = { verdict: 'not-qualified', because: { id: String(MESSAGES - 7) } }
+  expect(await eventually(() => store.explain(String(MESSAGES)))).toMatchObject(last)
 }
 
 function countsByUser(): Record<string, number> {

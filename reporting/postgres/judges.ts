@@ -9,6 +9,9 @@ const TIMEOUT_MS = 4_000
 
 type Deps = { run: (statements: string, timeoutMs: number) => Promise<Rows>; rules: readonly ViewRule[] }
 
+/** What is known after a batch. The judge has its state, and is changed by the next batch that it judges. */
+export type State = { known: Known; judge: Judge }
+
 const Row = z.tuple([z.string(), z.string(), z.string(), z.string(), z.coerce.number(), z.coerce.number()])
 
 /** How long a verdict concerns later ones, in milliseconds of the log's clock. */
@@ -16,30 +19,47 @@ export function windowOf(rules: readonly ViewRule[]): number {
   return Math.max(0, ...rules.map(({ windowMs }) => windowMs))
 }
 
-/** Restores judges from the verdicts that may still concern later ones. */
+/**
+ * Brings judges up to date from the verdicts. If another batch is committed meanwhile, the state of the judge may be
+ * wrong, but then the batch that it judges cannot be committed.
+ */
 export function createJudges({ run, rules }: Deps) {
   const windowMs = windowOf(rules)
 
+  async function restore(judge: Judge, since: number, where: string): Promise<Judge> {
+    for (const row of await run(toQuery(since, where), TIMEOUT_MS)) {
+      const [key, id, assetId, userId, at, clock] = Row.parse(row)
+      judge.restore({ event: { id: toEventId({ key, id }), assetId, userId, at }, clock })
+    }
+    return judge
+  }
+
   return {
     /**
-     * Returns a judge of the batch after `known`. If another batch is committed meanwhile, its state may be wrong, and
-     * the batch that it judges cannot be committed.
+     * Returns a judge for the next batch after `known`.
+     * @param last an earlier state, whose judge may be brought up to date
      */
-    async restore({ clock }: Known): Promise<Judge> {
-      const judge = createJudge(rules)
-      const rows = clock === 0 ? [] : await run(toQuery(clock - windowMs), TIMEOUT_MS)
-      for (const row of rows) {
-        const [key, id, assetId, userId, at, clock] = Row.parse(row)
-        judge.restore({ event: { id: toEventId({ key, id }), assetId, userId, at }, clock })
+    async at(known: Known, last: State | undefined): Promise<Judge> {
+      if (last && isBefore(last.known, known)) {
+        const { origin, position, clock } = last.known
+        if (last.known.batch === known.batch) return last.judge
+        return restore(last.judge, clock, `and origin = ${origin.number} and sequence > ${position?.sequence}`)
       }
-      return judge
+      const judge = createJudge(rules)
+      return known.clock === 0 ? judge : restore(judge, known.clock - windowMs, '')
     },
   }
 }
 
+/** The state of a judge depends on the log alone: it is valid in any history that contains the log up to there. */
+function isBefore(earlier: Known, { position, origin }: Known): boolean {
+  const isSameLog = earlier.position?.incarnation === position?.incarnation && earlier.origin.number === origin.number
+  return isSameLog && earlier.position !== undefined && earlier.position.sequence <= (position?.sequence ?? -1)
+}
+
 /** Without statistics of a new partition, Postgres may prefer to read all of it. */
-function toQuery(since: number): string {
+function toQuery(since: number, where: string): string {
   return `set local enable_seqscan = off;
     select key, event_id, asset_id, user_id, at, clock from reporting.verdict
-    where clock >= ${since} and state <> 'r' order by origin, sequence, index`
+    where clock >= ${since} and state <> 'r' ${where} order by origin, sequence, index`
 }

@@ -77,7 +77,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       return { count: state.subjects?.[DEAD_LETTERS], text: last.string(), reason: last.header.get('Rejected-Reason') }
     })
 
-  describeEventLog(() => ({ open: () => open(), wipe, expire }))
+  describeEventLog(() => ({ open, wipe, expire }))
   describeDeadLetters(() => ({
     open: () => open(),
     appendRaw: (body) => publish('events.view.tv', body),

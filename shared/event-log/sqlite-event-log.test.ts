@@ -26,9 +26,9 @@ afterEach(() => rm(directory, { recursive: true, force: true }))
 
 let lines: string[] = []
 const file = () => join(directory, 'data', 'events.sqlite')
-const open = () => {
+const open = (producerId?: string) => {
   const log = pino({ level: 'warn' }, { write: (line) => lines.push(line) })
-  return openHandle(createSqliteEventLog({ file: file(), log }))
+  return openHandle(createSqliteEventLog({ file: file(), log }), producerId)
 }
 
 async function appendRaw(body: string): Promise<void> {
@@ -45,7 +45,7 @@ async function expire(through: number): Promise<void> {
 
 describe('the SQLite event log', () => {
   describeEventLog(() => ({ open, wipe: () => rm(join(directory, 'data'), { recursive: true }), expire }))
-  describeDeadLetters(() => ({ open, appendRaw, lines: () => lines }))
+  describeDeadLetters(() => ({ open: () => open(), appendRaw, lines: () => lines }))
 
   test('a message that is not a batch of views is skipped and counted', async () => {
     const views = createViews(2)
@@ -63,7 +63,7 @@ describe('the SQLite event log', () => {
 
   test('a log cannot be opened while another process has it open', async () => {
     await using _ = open()
-    expect(open).toThrow('database is locked')
+    expect(() => open()).toThrow('database is locked')
   })
 
   test('the dead letters of a log that is closed are unavailable', async () => {

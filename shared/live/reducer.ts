@@ -1,9 +1,10 @@
 import { LIVE_SECONDS, LIVE_TOP, type LiveChanges, type LiveEntry, type LiveSnapshot } from '../contracts/live.ts'
 
-/** Applies changes to a snapshot. */
-export function applyChanges({ top, seconds }: LiveSnapshot, changes: LiveChanges): LiveSnapshot {
+/** Applies changes to a snapshot. A heartbeat has neither qualified views nor viewers. */
+export function applyChanges({ top, seconds, ...snapshot }: LiveSnapshot, changes: LiveChanges): LiveSnapshot {
   const { views, qualified } = changes
   return {
+    ...snapshot,
     views,
     ...(qualified && { qualified: qualified.total }),
     top: {
@@ -16,19 +17,21 @@ export function applyChanges({ top, seconds }: LiveSnapshot, changes: LiveChange
 
 /** Merges two consecutive changes into one. */
 export function mergeChanges(earlier: LiveChanges, later: LiveChanges): LiveChanges {
+  const qualified = later.qualified ?? earlier.qualified
+  const viewers = later.viewers ?? earlier.viewers
   return {
     views: later.views,
     assets: { ...earlier.assets, ...later.assets },
     users: { ...earlier.users, ...later.users },
     seconds: { ...earlier.seconds, ...later.seconds },
-    ...(later.qualified && {
+    ...(qualified && {
       qualified: {
-        total: later.qualified.total,
-        assets: { ...earlier.qualified?.assets, ...later.qualified.assets },
-        users: { ...earlier.qualified?.users, ...later.qualified.users },
+        total: qualified.total,
+        assets: { ...earlier.qualified?.assets, ...qualified.assets },
+        users: { ...earlier.qualified?.users, ...qualified.users },
       },
     }),
-    ...(later.viewers && { viewers: { ...earlier.viewers, ...later.viewers } }),
+    ...(viewers && { viewers: { ...earlier.viewers, ...viewers } }),
   }
 }
 

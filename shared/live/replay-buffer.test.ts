@@ -33,6 +33,20 @@ test('all changes since the last event are merged into one event', () => {
   expect(buffer.next()).toMatchObject({ event: 'snapshot', data: { views: 9 } })
 })
 
+test('a heartbeat leaves qualified views and viewers as they are', () => {
+  const buffer = setUp()
+  const qualified = { total: 3, assets: { a: 3 }, users: { u: 3 } }
+  buffer.add(snapshot({ views: 1, qualified: 1 }))
+  buffer.next()
+  buffer.add(changes({ views: 4, assets: { a: 4 }, users: { u: 4 }, qualified, viewers: { a: 1 } }))
+  buffer.add(changes({ views: 4 }))
+  expect(buffer.next()?.data).toMatchObject({ views: 4, assets: { a: 4 }, qualified, viewers: { a: 1 } })
+  expect(buffer.since(undefined)?.data).toMatchObject({
+    qualified: 3,
+    top: { assets: [{ id: 'a', views: 4, qualified: 3, viewers: 1 }], users: [{ id: 'u', views: 4, qualified: 3 }] },
+  })
+})
+
 test('event ids have a random epoch and a sequence number', () => {
   const [buffer, other] = [setUp(), setUp()]
   const ids = [buffer, other].map((one) => {

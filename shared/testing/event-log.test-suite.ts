@@ -15,7 +15,7 @@ export function openHandle(log: EventLog, producerId?: string): Handle {
 
 type Context = {
   /** Opens another handle on the same log, as another process would. */
-  open: () => Handle | Promise<Handle>
+  open: (producerId?: string) => Handle | Promise<Handle>
   /** Deletes the log. */
   wipe: () => Promise<void>
   /** Removes the messages up to a sequence, as if they had expired. No handle is open. */
@@ -135,6 +135,24 @@ export function describeEventLog(context: () => Context) {
     expect(await find(oldest)).toEqual({ found: undefined, isComplete: false })
     expect(await find(oldest, 3)).toMatchObject({ found: { view: { id: oldest } }, isComplete: true })
     expect(await find(newest)).toMatchObject({ found: { view: { id: newest } } })
+  })
+
+  test('a resumed producer stores a view although an earlier one has the same id', async () => {
+    const [repeated, other] = [createView(), createView()]
+    {
+      await using log = await context().open('resumed')
+      await log.append([{ ...repeated, serial: 1 }], never)
+    }
+    await using log = await context().open('resumed')
+    await log.append(
+      [
+        { ...other, serial: 2 },
+        { ...repeated, serial: 3 },
+      ],
+      never,
+    )
+    const batches = await readViews(log, undefined, 3)
+    expect(idsOf(batches)).toEqual([repeated.id, other.id, repeated.id])
   })
 
   test('reading follows the log as it grows', async () => {

@@ -1,0 +1,228 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { View } from '../../shared/contracts/view.ts'
+import { createLog } from '../../shared/runtime/log.ts'
+import { eventually } from '../../tests/harness/eventually.ts'
+import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/harness/postgres.ts'
+import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
+import type { CountBatch } from '../count-store.ts'
+import { openDatabase } from './database.ts'
+import { toEventKey } from './event-key.ts'
+import { toExplanationQuery } from './explanations.ts'
+import { migrate } from './migrate.ts'
+import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
+import { migrations } from './schema.ts'
+
+const log = createLog({ name: 'reporting', level: 'silent' })
+
+describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
+  let server: PostgresServer
+  beforeAll(async () => {
+    server = await startPostgres()
+  })
+  afterAll(() => server?.[Symbol.asyncDispose]())
+
+  test('an instance that takes over within the window of a rule judges as the other one would', async () => {
+    const url = await server.createDatabase()
+    await using first = await openUp(url)
+    await using second = await openUp(url)
+    for (const [n, store] of [first, second, first, second, second, first].entries()) {
+      const applied = await store.apply(toBatch(n, [{ id: `view-${n}`, second: n * 20 }]))
+      const repeat = { reason: 'repeat', because: { id: `view-${n - 1}`, at: timeOf((n - 1) * 20) } }
+      expect(applied?.views).toMatchObject([n === 0 ? { verdict: 'qualified' } : repeat])
+    }
+    expect(await first.audit()).toMatchObject({ views: 6, qualified: 1, notQualified: { repeat: 5 }, pending: 0 })
+  })
+
+  test('a batch that another instance has applied leaves nothing behind in the one that loses', async () => {
+    const url = await server.createDatabase()
+    await using first = await openUp(url)
+    await using second = await openUp(url)
+    await first.apply(toBatch(0, [{ id: 'x', second: 0, userId: 'other' }]))
+    const won = toBatch(1, [{ id: 'won', second: 10, userId: 'v' }])
+    const lost = toBatch(1, [{ id: 'lost', second: 10 }])
+    expect(await second.apply(won)).toBeDefined()
+    expect(await first.apply(lost)).toBeUndefined()
+    const applied = await first.apply(toBatch(2, [{ id: 'next', second: 20 }]))
+    expect(applied?.views).toMatchObject([{ id: 'next', verdict: 'qualified' }])
+  })
+
+  test('after a commit whose response is lost, verdicts and numbers are exact', async () => {
+    const url = await server.createDatabase()
+    await using proxy = await startTcpProxy(url, 60)
+    const proxied = new URL(url)
+    proxied.port = new URL(proxy.url).port
+    await using store = await openUp(proxied.href)
+    await server.use(url, async (client) => {
+      const applying = store.apply(toBatch(0, [{ id: 'x', second: 0 }]))
+      await eventually(async () => {
+        expect((await client.query('select sequence from reporting.state')).rows).toEqual([{ sequence: '1' }])
+      })
+      proxy.close()
+      expect(await applying).toMatchObject({ views: [{ id: 'x', verdict: 'qualified' }] })
+    })
+    const next = toBatch(1, [{ id: 'y', second: 30 }])
+    expect(await eventually(() => store.apply(next))).toMatchObject({ views: [{ because: { id: 'x' } }] })
+    expect(await store.audit()).toMatchObject({ views: 2, qualified: 1, notQualified: { repeat: 1 } })
+    expect(await store.counts('asset', 'a')).toEqual({ views: 2, qualified: 1, viewers: 1 })
+  })
+
+  test('views that the previous release counted are pending', async () => {
+    const url = await server.createDatabase()
+    {
+      await using database = openDatabase({ urls: [url], maxConnections: 1 })
+      await migrate(database, migrations.slice(0, 2))
+    }
+    await server.use(url, (client) =>
+      client.query(`update reporting.state set incarnation = '"log"', sequence = 7, views = 3, batch = 'old';
+        insert into reporting.asset_views values ('a', 2), ('b', 1);
+        insert into reporting.user_views values ('u', 3);
+        insert into reporting.size values ('asset', 2, 2), ('user', 1, 1);
+        insert into reporting.top_candidate values ('asset', 'a'), ('asset', 'b'), ('user', 'u')`),
+    )
+    await using store = await openUp(url)
+    const numbers = { direct: 0, retried: 0, rejected: 0, notQualified: {} }
+    const position = { stream: 'log', sequence: 7 }
+    expect(await store.audit()).toEqual({ ...numbers, views: 3, qualified: 0, pending: 3, position })
+    expect(await store.counts('asset', 'a')).toEqual({ views: 2, qualified: 0, viewers: 0 })
+    expect(await store.knownSince()).toBeUndefined()
+    await store.apply(toBatch(7, [{ id: 'x', second: 0, assetId: 'b' }]))
+    await store.count({ assetId: 'a', userId: 'u' })
+    expect(await store.audit()).toMatchObject({ ...numbers, views: 5, qualified: 1, pending: 3, direct: 1 })
+    expect(await store.top('asset', 'views', 2)).toMatchObject([
+      { id: 'a', views: 3 },
+      { id: 'b', views: 2 },
+    ])
+    expect(await store.top('asset', 'qualified', 2)).toEqual([{ id: 'b', views: 2, qualified: 1, viewers: 1 }])
+  })
+
+  describe('the partitions', () => {
+    const DAY = 86_400
+
+    test('are one per day of the log, and those that are older than VERDICTS_MAX_AGE are dropped whole', async () => {
+      const url = await server.createDatabase()
+      await using store = await openUp(url, { verdictsMaxAgeMs: 3_600_000 })
+      const views = [0, DAY, 2 * DAY].map((second) => ({ id: `day-${second / DAY}`, second }))
+      await store.apply(toBatch(0, views))
+      expect(await rowsByPartition(url)).toMatchObject({
+        verdict_20260101: 1,
+        verdict_20260102: 1,
+        verdict_20260103: 1,
+        verdict_default: 0,
+      })
+      expect(await store.knownSince()).toEqual(new Date(timeOf(0)))
+      await eventually(
+        async () => expect(Object.keys(await rowsByPartition(url))).not.toContain('verdict_20260102'),
+        8_000,
+      )
+      // Without it, an instance that takes over could not judge.
+      expect(await rowsByPartition(url)).toMatchObject({ verdict_20260103: 1 })
+      expect(await eventually(() => store.knownSince())).toEqual(new Date(timeOf(2 * DAY)))
+      expect(await store.explain('day-1')).toBeUndefined()
+      expect(await store.explain('day-2')).toMatchObject({ state: 'counted' })
+      expect(await store.audit()).toMatchObject({ views: 3, qualified: 3 })
+    })
+
+    test('of the next days are created ahead', async () => {
+      const url = await server.createDatabase()
+      await using _ = await openUp(url)
+      const names = [0, 1].map((days) => new Date(Date.now() + days * DAY * 1_000).toISOString().slice(0, 10))
+      const expected = names.map((name) => `verdict_${name.replaceAll('-', '')}`)
+      await eventually(async () => {
+        expect(Object.keys(await rowsByPartition(url))).toEqual(expect.arrayContaining(expected))
+      }, 8_000)
+    })
+
+    test('may be missing: a batch is then counted all the same', async () => {
+      const url = await server.createDatabase()
+      await using store = await openUp(url)
+      await server.use(url, (client) => client.query('create table reporting.verdict_20260101 ()'))
+      expect(await store.apply(toBatch(0, [{ id: 'x', second: 0 }]))).toBeDefined()
+      expect(await rowsByPartition(url)).toMatchObject({ verdict_default: 1 })
+      expect(await store.explain('x')).toMatchObject({ verdict: 'qualified' })
+    })
+
+    async function rowsByPartition(url: string): Promise<Record<string, number>> {
+      return server.use(url, async (client) => {
+        const { rows } = await client.query<{ name: string }>(`select relname as name from pg_class
+          join pg_inherits on inhrelid = pg_class.oid where inhparent = 'reporting.verdict'::regclass`)
+        const counts: Record<string, number> = {}
+        for (const { name } of rows) {
+          const { rows } = await client.query(`select count(*)::int as rows from reporting.${name}`)
+          counts[name] = rows[0].rows
+        }
+        return counts
+      })
+    }
+  })
+
+  test('a verdict is found through the index', async () => {
+    const url = await server.createDatabase()
+    await using store = await openUp(url)
+    await store.apply(toBatch(0, [{ id: 'x', second: 0 }]))
+    await server.use(url, async (client) => {
+      await client.query(`insert into reporting.verdict select at, clock, sequence, origin, index, state,
+        gen_random_uuid(), reason, asset_id, user_id, '', because
+        from reporting.verdict, generate_series(1, 20000)`)
+      const { rows } = await client.query(`explain ${toExplanationQuery('x')}`)
+      const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+      expect(plan).toContain('verdict_20260101_key_idx')
+      expect(plan).not.toContain('Seq Scan on verdict_2026')
+    })
+    expect(await store.explain('x')).toMatchObject({ id: 'x', verdict: 'qualified' })
+  })
+
+  test('two event ids with the same key are told apart', async () => {
+    const url = await server.createDatabase()
+    await using store = await openUp(url)
+    const uuid = toEventKey('foreign').key
+    await store.apply(
+      toBatch(0, [
+        { id: 'foreign', second: 0, userId: 'u' },
+        { id: uuid, second: 0, userId: 'v' },
+      ]),
+    )
+    expect(await store.explain('foreign')).toMatchObject({ id: 'foreign', userId: 'u' })
+    expect(await store.explain(uuid)).toMatchObject({ id: uuid, userId: 'v' })
+  })
+
+  test('the last KEYS_KEPT views with idempotency keys are known, on every instance', async () => {
+    const url = await server.createDatabase()
+    await using first = await openUp(url, { maxKeys: 2 })
+    await using second = await openUp(url, { maxKeys: 2 })
+    const keyed = (id: string) => ({ id, second: 0, keyed: true as const })
+    expect(await first.apply(toBatch(0, [keyed('k1'), keyed('k2'), keyed('k1')]))).toMatchObject({ retried: 1 })
+    expect(await second.apply(toBatch(1, [keyed('k1'), keyed('k3')]))).toMatchObject({ retried: 1 })
+    expect(await first.apply(toBatch(2, [keyed('k2'), keyed('k1')]))).toMatchObject({
+      retried: 1,
+      views: [{ id: 'k1' }],
+    })
+    expect(await first.audit()).toMatchObject({ views: 4, retried: 3 })
+  })
+})
+
+type Options = { verdictsMaxAgeMs?: number; maxKeys?: number }
+
+async function openUp(url: string, options: Options = {}): Promise<PostgresCountStore> {
+  const store = openPostgresCountStore({ urls: [url], maxConnections: 4, log, ...options })
+  await eventually(() => {
+    if (store.state() !== 'up') throw new Error(store.reason())
+  })
+  return store
+}
+
+const START = Date.parse('2026-01-01T12:00:00Z')
+
+function timeOf(second: number): number {
+  return START + second * 1_000
+}
+
+type Played = { id: string; second: number } & Partial<Omit<View, 'at'>>
+
+/** A batch of one message per view, which is stored at the time of the view. */
+function toBatch(after: number, played: Played[]): CountBatch {
+  const views = played.map(({ second, ...fields }): View => {
+    return { assetId: 'a', userId: 'u', ...fields, at: new Date(timeOf(second)).toISOString() }
+  })
+  const messages = views.map(({ at }) => ({ sequence: after + 1, views: 1, at }))
+  return { incarnation: 'log', after, through: after + 1, views, messages }
+}

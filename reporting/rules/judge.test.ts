@@ -1,0 +1,73 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { createJudge, type Judged } from './judge.ts'
+import type { ViewRule } from './view-rule.ts'
+
+const WINDOW_MS = 30
+/** Objects to the third of a user's events in the window. */
+const third: ViewRule = {
+  name: 'third',
+  keyOf: ({ userId }) => userId,
+  windowMs: WINDOW_MS,
+  keeps: 2,
+  judge: (earlier) => (earlier.length === 2 ? earlier[0] : undefined),
+  describe: () => 'a test says so',
+}
+/** Objects to the next event of the same asset. */
+const next: ViewRule = {
+  ...third,
+  name: 'next',
+  keyOf: ({ assetId }) => assetId,
+  windowMs: 10,
+  keeps: 1,
+  judge: ([last]) => last,
+}
+
+const step = fc.record({
+  after: fc.nat(12),
+  userId: fc.constantFrom('u', 'v', 'w'),
+  assetId: fc.nat(8).map(String),
+  restart: fc.nat(9).map((n) => n === 0),
+})
+
+test('the rules know the last events of the window, also once those are restored', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
+      const log: Judged[] = []
+      let judge = createJudge([third, next])
+      let clock = 0
+      for (const [n, { after, restart, ...play }] of steps.entries()) {
+        clock += after
+        if (restart) {
+          const known = judge.known()
+          judge = createJudge([third, next])
+          for (const { rule, events } of known) for (const judged of events) judge.restore(judged, rule)
+        }
+        const event = { ...play, id: `${n}`, at: n }
+        expect(judge.judge(event, clock)).toEqual(judgeAll(log, event, clock))
+        log.push({ event, clock })
+      }
+    }),
+  )
+})
+
+/** The judgement of an event after all others, none of which was forgotten. */
+function judgeAll(log: readonly Judged[], event: Judged['event'], clock: number) {
+  for (const rule of [third, next]) {
+    const earlier = log
+      .filter((judged) => rule.keyOf(judged.event) === rule.keyOf(event) && clock - judged.clock <= rule.windowMs)
+      .slice(-rule.keeps)
+    const because = rule.judge(
+      earlier.map(({ event }) => event),
+      event,
+    )
+    if (because) return { verdict: 'not-qualified', reason: rule.name, because }
+  }
+  return { verdict: 'qualified' }
+}
+
+test('events that no rule needs any more are forgotten', () => {
+  const judge = createJudge([third])
+  for (let n = 0; n < 1_000; n += 1) judge.judge({ id: `${n}`, assetId: 'a', userId: `user-${n}`, at: n }, n)
+  expect(judge.known()).toEqual([{ rule: 'third', events: expect.objectContaining({ length: WINDOW_MS + 1 }) }])
+})

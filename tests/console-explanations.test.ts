@@ -1,0 +1,212 @@
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hasChromium, startBrowser } from './harness/browser.ts'
+import { clickPlay, openConsole } from './harness/console-page.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { warmUp } from './harness/plays.ts'
+import { publishRaw } from './harness/raw-messages.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+const WHY = 'Why is this view counted, or not?'
+const IS_IN_VIEW = `(({ top, bottom }) => top >= 0 && bottom <= innerHeight)(
+  document.querySelector('.outcome').getBoundingClientRect())`
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { timeout: 60_000 }, () => {
+  let system: System
+  let browser: Browser
+  beforeAll(async () => {
+    system = await startSystem()
+    browser = await startBrowser()
+    await warmUp(system.play.url)
+  }, 60_000)
+  afterAll(async () => {
+    await browser?.close()
+    await system?.[Symbol.asyncDispose]()
+  })
+
+  const open = () => openConsole(browser, system.play.url)
+
+  test('a play links to its explanation, which links to the play that decided it', async () => {
+    await using opened = await open()
+    const { page, errors } = opened
+    await page.getByLabel('Play as user').fill('repeater')
+    await clickPlay(page, 'It')
+    await page.getByText(WHY).click()
+    await expectOutcome(page, 'Qualified')
+    const first = await shownId(page)
+    expect(first).toMatch(UUID)
+    expect(await facts(page)).toMatchObject({ asset: 'It', user: 'repeater', 'view rules': 'v1' })
+
+    await clickPlay(page, 'It')
+    await eventually(async () => {
+      await page.getByText(WHY).click()
+      expect(await shownId(page)).not.toBe(first)
+    })
+    await expectOutcome(page, 'Not qualified: repeat')
+    const summary = await page.locator('.why-summary').textContent()
+    expect(summary).toMatch(`event ${first}.`)
+    expect(summary).toMatch(/^Not qualified: the same user played the same asset [\d.]+ s before, event /)
+
+    await page.getByText(/^the play at /).click()
+    await expectOutcome(page, 'Qualified')
+    expect(await shownId(page)).toBe(first)
+    await page.goBack()
+    await expectOutcome(page, 'Not qualified: repeat')
+    expect(errors).toEqual([])
+  })
+
+  test('the address of an explanation can be shared, and a click on a link to it shows it again', async () => {
+    await using opened = await open()
+    const { page } = opened
+    const id = await played('123', 'sharer')
+    await page.goto(`${system.play.url}/#why=${id}`)
+    await page.reload()
+    await expectOutcome(page, 'Qualified')
+    await page.getByLabel('View ID').fill('something else')
+    await page.getByRole('button', { name: 'Explain' }).click()
+    await expectOutcome(page, 'View not found')
+    await page.evaluate(
+      `document.body.prepend(Object.assign(document.createElement('a'), { href: location.href, textContent: 'again' }))`,
+    )
+    await page.getByText('again', { exact: true }).click()
+    await expectOutcome(page, 'Qualified')
+  })
+
+  test('an id that was never recorded is explained, with the time since which verdicts are kept', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await explain(page, ' never-recorded ')
+    await expectOutcome(page, 'View not found')
+    await page
+      .getByText(/^No view with this ID was recorded, .* Verdicts are kept for views since \w+ \d+, 20\d\d/)
+      .waitFor()
+    await explain(page, 'a/b?c#d%')
+    await expectOutcome(page, 'View not found')
+    expect(await page.locator('.why-facts').count()).toBe(0)
+  })
+
+  test('a message that is not a valid batch of views is explained as a dead letter', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.getByText('Try it: cause each outcome').click()
+    const [, subject, body] =
+      /^nats pub (\S+) '(.+)'$/.exec((await page.locator('#examples code').textContent()) ?? '') ?? []
+    await publishRaw(system.nats, [body ?? ''], subject)
+    await eventually(async () => {
+      await explain(page, 'broken-view')
+      await expectOutcome(page, 'Rejected: dead letter', 1_000)
+    })
+    await page.getByText('npm run dead-letters repairs and replays it').waitFor()
+  })
+
+  test.each([
+    ['Play once', 'Qualified', undefined],
+    ['Play twice', 'Not qualified: repeat', undefined],
+    ['Send one key twice', 'Qualified', 'Both responses had the same view ID'],
+    ['Reuse a key', 'Qualified', 'The second play was refused with status 422'],
+  ])('the button "%s" causes and explains the outcome "%s"', async (button, outcome, note) => {
+    await using opened = await open()
+    const { page } = opened
+    await page.getByText('Try it: cause each outcome').click()
+    await page.getByRole('button', { name: button }).click()
+    await expectOutcome(page, outcome)
+    expect(await shownId(page)).toMatch(UUID)
+    const notes = await page.locator('.why .note').allTextContents()
+    expect(notes).toEqual(note ? [expect.stringContaining(note)] : [])
+    expect(await page.evaluate(IS_IN_VIEW)).toBe(true)
+  })
+
+  test('during an outage of NATS, a view is explained as in the outbox, and as counted once it is', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.getByLabel('Play as user').fill('outage')
+    await system.nats.signal('SIGKILL')
+    await eventually(async () => {
+      await clickPlay(page, 'It')
+      await page.getByText('the view is in the outbox').waitFor({ timeout: 1_000 })
+    })
+    await page.getByText(WHY).click()
+    await expectOutcome(page, 'In the outbox')
+    await page.getByText('Checking again until it is counted…').waitFor()
+    await system.nats.start()
+    await expectOutcome(page, /^(Not qualified: repeat|Qualified)$/, 15_000)
+    await page.getByText('All services up').waitFor()
+  })
+
+  test('while queue-listener is down, a view is explained as in the log, and as counted once it is', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.getByLabel('Play as user').fill('uncounted')
+    await system.listener.signal('SIGKILL')
+    await clickPlay(page, 'It')
+    await page.getByText(WHY).click()
+    await expectOutcome(page, 'In the log, not counted yet')
+    await system.listener.start()
+    await expectOutcome(page, 'Qualified', 15_000)
+    expect(await page.locator('#why-progress').textContent()).toBe('')
+    await page.getByText('All services up').waitFor()
+  })
+
+  test('while reporting and the edge are down, the explanation is unknown, and follows later', async () => {
+    await using opened = await open()
+    const { page } = opened
+    const id = await played('456', 'patient')
+    await eventually(async () => {
+      await explain(page, id)
+      await expectOutcome(page, 'Qualified', 1_000)
+    })
+    await system.reporting.signal('SIGSTOP')
+    await explain(page, 'unheard-of')
+    await page.getByText('Reporting or the log is down').waitFor()
+    await expectOutcome(page, 'Unknown right now')
+    await system.play.signal('SIGSTOP')
+    await page.getByText('The edge is unreachable.', { exact: true }).waitFor()
+    await system.play.start()
+    await system.reporting.start()
+    await expectOutcome(page, 'View not found', 15_000)
+    await page.getByText('All services up').waitFor()
+  })
+
+  test('without a working edge, the examples say that the play failed', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.getByText('Try it: cause each outcome').click()
+    await page.route('**/play/**', (route) => route.fulfill({ status: 503, json: {} }), { times: 1 })
+    await page.getByRole('button', { name: 'Play once' }).click()
+    await page.getByText('The play failed: the edge returned 503.').waitFor()
+    await page.route('**/play/**', (route) => route.abort(), { times: 1 })
+    await page.getByRole('button', { name: 'Play once' }).click()
+    await page.getByText('The play failed: the edge is unreachable.').waitFor()
+  })
+
+  async function played(assetId: string, userId: string): Promise<string> {
+    const response = await fetch(`${system.play.url}/play/asset/${assetId}/user/${userId}`, { method: 'POST' })
+    return response.headers.get('view-id') ?? ''
+  }
+})
+
+async function explain(page: Page, id: string): Promise<void> {
+  await page.getByLabel('View ID').fill(id)
+  await page.getByRole('button', { name: 'Explain' }).click()
+}
+
+function expectOutcome(page: Page, text: string | RegExp, limitMs?: number): Promise<void> {
+  return eventually(async () => {
+    const [outcome] = await page.locator('.outcome').allTextContents()
+    if (typeof text === 'string') expect(outcome?.trim()).toBe(text)
+    else expect(outcome?.trim()).toMatch(text)
+  }, limitMs)
+}
+
+function shownId(page: Page): Promise<string> {
+  return page.getByLabel('View ID').inputValue()
+}
+
+/** The table of facts below an explanation. */
+async function facts(page: Page): Promise<Record<string, string>> {
+  const texts = (tag: string) => page.locator(`.why-facts ${tag}`).allTextContents()
+  const values = await texts('dd')
+  return Object.fromEntries((await texts('dt')).map((term, n) => [term, values[n] ?? '']))
+}

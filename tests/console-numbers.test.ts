@@ -1,0 +1,193 @@
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Audit } from '../shared/contracts/audit.ts'
+import type { LiveChanges, LiveSnapshot } from '../shared/contracts/live.ts'
+import type { SystemStatus } from '../shared/contracts/system-status.ts'
+import { hasChromium, startBrowser } from './harness/browser.ts'
+import { clickPlay, openConsole } from './harness/console-page.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { getJson, play, warmUp } from './harness/plays.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+describe.skipIf(!natsVersion || !hasChromium)('the numbers on the console', { timeout: 60_000 }, () => {
+  let system: System
+  let browser: Browser
+  beforeAll(async () => {
+    system = await startSystem()
+    browser = await startBrowser()
+    await warmUp(system.play.url)
+  }, 60_000)
+  afterAll(async () => {
+    await browser?.close()
+    await system?.[Symbol.asyncDispose]()
+  })
+
+  const open = () => openConsole(browser, system.play.url)
+
+  test('views, qualified views and viewers are shown, and follow the plays', async () => {
+    for (const user of ['a', 'a', 'a', 'b']) await play(system.play.url, '123', user)
+    await using opened = await open()
+    const { page } = opened
+    const expectNumbers = (it: string[], a: string[]) =>
+      eventually(async () => {
+        expect(await rowOf(page, 'Most viewed', 'It')).toEqual(it)
+        expect(await rowOf(page, 'Most active users', 'a')).toEqual(a)
+        const { views, qualified } = await audited()
+        expect(await numbers(page, '#total-views, #qualified-views')).toEqual([views, qualified])
+      })
+    await expectNumbers(['4 views', '2 qualified', '2 viewers'], ['3 views', '1 qualified'])
+    await play(system.play.url, '123', 'a')
+    await play(system.play.url, '123', 'c')
+    await expectNumbers(['6 views', '3 qualified', '3 viewers'], ['4 views', '1 qualified'])
+  })
+
+  test('a page that is opened while nobody plays shows all numbers', async () => {
+    await using quiet = await open()
+    await quiet.page.waitForTimeout(2_500)
+    await using opened = await open()
+    await eventually(async () => {
+      const { views, qualified } = await audited()
+      expect(await numbers(opened.page, '#total-views, #qualified-views')).toEqual([views, qualified])
+    })
+  })
+
+  test('a heartbeat without changes leaves the numbers as they are', async () => {
+    const heartbeat = { views: 3, assets: {}, users: {}, seconds: {} }
+    await using opened = await openWithLive(snapshot, heartbeat)
+    const { page } = opened
+    await eventually(async () => expect(await numbers(page, '#total-views, #qualified-views')).toEqual([3, 2]))
+    expect(await rowOf(page, 'Most viewed', 'It')).toEqual(['3 views', '2 qualified', '1 viewers'])
+  })
+
+  test('only the views are shown if reporting is of a release without view rules', async () => {
+    const old = {
+      views: 3,
+      top: { assets: [{ id: '123', views: 3 }], users: [{ id: '8', views: 3 }] },
+      seconds: {},
+    }
+    await using opened = await openWithLive(old, { views: 4, assets: { '123': 4 }, users: { '9': 1 }, seconds: {} })
+    const { page, errors } = opened
+    await eventually(async () => expect(await rowOf(page, 'Most viewed', 'It')).toEqual(['4 views']))
+    expect(await rowOf(page, 'Most active users', '9')).toEqual(['1 views'])
+    expect(await page.locator('.columns').count()).toBe(0)
+    expect(await page.locator('#total-views').textContent()).toBe('4')
+    expect(await page.locator('#qualified-views').isVisible()).toBe(false)
+    expect(errors).toEqual([])
+  })
+
+  test('the audit accounts for every view', async () => {
+    await fetch(`${system.reporting.url}/events/asset/456/user/bypass`, { method: 'POST' })
+    await using opened = await open()
+    const { page } = opened
+    await eventually(async () => {
+      const { views, qualified, notQualified, direct, pending, retried, rejected } = await audited()
+      const [sum, others] = [await terms(page, 'sum'), await terms(page, 'others')]
+      expect(sum).toEqual({ views, qualified, repeat: notQualified.repeat, direct, pending })
+      expect(others).toEqual({ 'waiting in the log': 0, 'in the outbox': 0, retried, rejected })
+      expect(direct).toBe(1)
+      expect(views).toBe(qualified + Number(notQualified.repeat) + direct + pending)
+    })
+    expect(await verdict(page)).toBe('Yes: every view is accounted for.')
+  })
+
+  test('while the log is down, the audit shows what is in the outbox; while reporting is down, it is unknown', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await system.nats.signal('SIGKILL')
+    await eventually(async () => {
+      await clickPlay(page, 'It')
+      expect((await terms(page, 'others'))['in the outbox']).toBeGreaterThan(0)
+    })
+    await system.nats.start()
+    await eventually(async () => expect((await terms(page, 'others'))['in the outbox']).toBe(0))
+
+    await system.reporting.signal('SIGSTOP')
+    await eventually(async () => expect(await verdict(page)).toMatch('Unknown while reporting is down'))
+    expect(await page.locator('#audit-sum').textContent()).toBe('')
+    await system.reporting.start()
+    await eventually(async () => expect(await verdict(page)).toMatch('Yes'), 15_000)
+  })
+
+  test('while reporting hangs, assets can be played and the edge is not shown as unreachable', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await system.reporting.signal('SIGSTOP')
+    for (let n = 0; n < 5; n += 1) {
+      await clickPlay(page, 'It')
+      await page.getByText(/^It: 200 OK/).waitFor()
+      expect(await page.locator('#overall-text').textContent()).not.toBe('Edge unreachable')
+    }
+    await system.reporting.start()
+    await page.getByText('All services up').waitFor()
+  })
+
+  test('numbers that do not add up are shown as such, and a status without an audit hides none of the page', async () => {
+    await using opened = await open()
+    const { page, errors } = opened
+    const status = (await getJson(`${system.play.url}/status`)) as SystemStatus
+    const audit = { ...(await audited()), pending: 1_000 }
+    await page.route('**/status', (route) => route.fulfill({ json: { ...status, audit } }))
+    await eventually(async () => expect(await verdict(page)).toBe('No! Run npm run audit to find the difference.'))
+    expect(await terms(page, 'sum')).toMatchObject({ pending: 1_000 })
+    await page.unroute('**/status')
+    const { audit: _, ...old } = status
+    await page.route('**/status', (route) => route.fulfill({ json: old }))
+    await eventually(async () => expect(await verdict(page)).toMatch('Unknown'))
+    expect(errors).toEqual([])
+  })
+
+  async function audited(): Promise<Audit> {
+    return (await getJson(`${system.reporting.url}/events/audit`)) as Audit
+  }
+
+  /** Opens the console with these live counts. */
+  async function openWithLive(snapshot: LiveSnapshot, changes: LiveChanges) {
+    const opened = await open()
+    const body = [
+      `event: snapshot\ndata: ${JSON.stringify(snapshot)}\n\n`,
+      `event: changes\ndata: ${JSON.stringify(changes)}\n\n`,
+    ].join('')
+    await opened.page.route('**/live', (route) => route.fulfill({ contentType: 'text/event-stream', body }))
+    await opened.page.reload()
+    return opened
+  }
+})
+
+const snapshot: LiveSnapshot = {
+  views: 3,
+  qualified: 2,
+  top: {
+    assets: [{ id: '123', views: 3, qualified: 2, viewers: 1 }],
+    users: [{ id: '8', views: 3, qualified: 2 }],
+  },
+  seconds: {},
+}
+
+/** The numbers of a row in a top list, as read by a screen reader. */
+function rowOf(page: Page, list: string, name: string): Promise<string[]> {
+  const row = page
+    .getByRole('region', { name: list })
+    .locator('li')
+    .filter({ has: page.getByTitle(name, { exact: true }) })
+  return row.locator(':scope > :not(.name)').allTextContents()
+}
+
+async function numbers(page: Page, selector: string): Promise<number[]> {
+  return (await page.locator(selector).allTextContents()).map(toNumber)
+}
+
+/** The numbers of the audit by their labels. */
+async function terms(page: Page, part: 'sum' | 'others'): Promise<Record<string, number>> {
+  const texts = (tag: string) => page.locator(`#audit-${part} ${tag}`).allTextContents()
+  const counts = await texts('dd')
+  return Object.fromEntries((await texts('dt')).map((label, n) => [label, toNumber(counts[n] ?? '')]))
+}
+
+function verdict(page: Page): Promise<string | null> {
+  return page.locator('#audit-verdict').textContent()
+}
+
+function toNumber(text: string): number {
+  return Number(text.replaceAll(',', ''))
+}
