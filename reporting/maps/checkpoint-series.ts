@@ -5,7 +5,7 @@ import type { ByteReader } from './byte-reader.ts'
 import { CHUNK_BYTES, writeId, writeVarint } from './checkpoint-chunks.ts'
 import { CorruptCheckpointError, MAX_ID_ENTRY_BYTES } from './checkpoint-format.ts'
 import type { FrozenSeries } from './series-map.ts'
-import type { FrozenCounts } from './step-counts.ts'
+import { countAt, type FrozenCounts } from './step-counts.ts'
 
 const MAX_VARINT_BYTES = 8
 const MAX_ENTRY_BYTES = MAX_ID_ENTRY_BYTES + MAX_VARINT_BYTES
@@ -23,17 +23,13 @@ export function* encodeSeries({ steps }: FrozenSeries): Generator<Uint8Array> {
         yield chunk.subarray(0, used)
         used = 0
       }
-      used = writeCount(chunk, writeId(chunk, used, id), countAt(assets, index))
+      used = writeCount(chunk, writeId(chunk, used, id), countAt(assets.numbers, index))
     }
     if (used <= CHUNK_BYTES - 2 * MAX_ENTRY_BYTES) continue
     yield chunk.subarray(0, used)
     used = 0
   }
   yield chunk.subarray(0, used)
-}
-
-function countAt({ numbers }: FrozenCounts, index: number): StepCount {
-  return { views: numbers[2 * index] ?? 0, qualified: numbers[2 * index + 1] ?? 0 }
 }
 
 /** @returns the offset behind the numbers */

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { SeriesRange } from '../series.ts'
 import type { StepAddition } from '../step-additions.ts'
+import { decode, encode } from './checkpoint-bytes.test-suite.ts'
+import { createCountState } from './count-state.ts'
 import { createSeriesMap, type SeriesMap } from './series-map.ts'
 
 const HOUR = 3_600_000
@@ -36,6 +38,20 @@ describe('more counts of single assets than the maximum', () => {
     series.add([hourOf(0, ['a'])], START + HOUR)
     expect(viewsOf(series, 'a')).toEqual({ since: START + HOUR, views: [0, 1, 0, 0] })
   })
+})
+
+test('a checkpoint contains the series, and what was displaced', async () => {
+  const kept = { verdicts: 10, keys: 10, series: MAX }
+  const state = createCountState({ kept })
+  for (const [hour, ids] of [['a', 'b'], ['a', 'c'], ['b'], ['a']].entries()) {
+    state.series.add([hourOf(hour, ids)], START + hour * HOUR)
+  }
+  const restored = await decode(await encode(state), { kept })
+  for (const assetId of ['a', 'b', 'c', undefined]) {
+    expect(viewsOf(restored.series, assetId).views).toEqual(viewsOf(state.series, assetId).views)
+  }
+  restored.series.add([hourOf(0, ['a'])], START)
+  expect(viewsOf(restored.series, 'a')).toEqual({ since: START + HOUR, views: [0, 1, 0, 1] })
 })
 
 test('frozen series do not change', () => {

@@ -9,7 +9,7 @@ import {
   toSince,
 } from '../series.ts'
 import type { StepAddition } from '../step-additions.ts'
-import { createStepCounts, type FrozenCounts, type StepCounts } from './step-counts.ts'
+import { createStepCounts, type FrozenCounts, type StepCounts, toCounts } from './step-counts.ts'
 
 /** The start of the first hour and day whose counts of single assets are kept in spite of the maximum. */
 export type SeriesSince = Partial<Record<SeriesStep, number>>
@@ -60,6 +60,11 @@ export function createSeriesMap({ max, since = {} }: Options): SeriesMap {
       return { since: Object.fromEntries(since), steps: SeriesStep.options.flatMap((step) => tables[step].freeze()) }
     },
   }
+}
+
+/** Returns the counts of frozen series, to be added to others. */
+export function* thawSteps({ steps }: FrozenSeries): Generator<StepAddition> {
+  for (const { step, at, total, assets } of steps) yield { step, at, total, assets: toCounts(assets) }
 }
 
 /** The counts of all steps of one duration. */

@@ -61,7 +61,7 @@ export function createStepCounts({ max, stepMs, since }: Options): StepCounts {
       const { ids, numbers } = steps.get(at) ?? {}
       const index = ids?.get(id)
       if (index === undefined || numbers === undefined) return undefined
-      return { views: numbers[2 * index] ?? 0, qualified: numbers[2 * index + 1] ?? 0 }
+      return countAt(numbers, index)
     },
     since: () => since,
     drop,
@@ -80,6 +80,22 @@ export function createStepCounts({ max, stepMs, since }: Options): StepCounts {
       return { ids: counts.ids, size: counts.ids.size, numbers: counts.numbers }
     },
   }
+}
+
+/** Copies frozen counts. */
+export function toCounts(frozen: FrozenCounts | undefined): Map<string, StepCount> {
+  if (!frozen) return new Map()
+  const { ids, size, numbers } = frozen
+  return new Map(
+    ids
+      .entries()
+      .take(size)
+      .map(([id, index]) => [id, countAt(numbers, index)]),
+  )
+}
+
+export function countAt(numbers: Float64Array, index: number): StepCount {
+  return { views: numbers[2 * index] ?? 0, qualified: numbers[2 * index + 1] ?? 0 }
 }
 
 function addCount(counts: Counts, id: string, { views, qualified }: Readonly<StepCount>): void {

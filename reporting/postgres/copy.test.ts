@@ -7,6 +7,7 @@ import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/har
 import type { CountBatch, CountStore } from '../count-store.ts'
 import { createCountState } from '../maps/count-state.ts'
 import { createMapCountStore } from '../maps/map-count-store.ts'
+import type { SeriesRange } from '../series.ts'
 import { copyCounts } from './copy.ts'
 import { openPostgresCountStore } from './postgres-count-store.ts'
 
@@ -118,6 +119,12 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
   })
 })
 
+async function seriesOf(counts: CountStore) {
+  const range = { assetId: 'a', from: Date.parse('2026-11-19T00:00:00Z'), to: Date.parse('2026-11-22T00:00:00Z') }
+  const read = (range: SeriesRange) => counts.series(range)
+  return Promise.all([read({ ...range, step: 'hour' }), read({ ...range, step: 'day', assetId: undefined })])
+}
+
 async function contentOf(counts: CountStore) {
   return {
     position: await counts.position(),
@@ -125,5 +132,6 @@ async function contentOf(counts: CountStore) {
     users: await counts.top('user', 'views', 1_000),
     assets: await counts.top('asset', 'views', 1_000),
     sizes: [await counts.size('user'), await counts.size('asset')],
+    series: await seriesOf(counts),
   }
 }

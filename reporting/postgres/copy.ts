@@ -3,6 +3,7 @@ import { MAX_TOP } from '../../shared/contracts/view-counts.ts'
 import type { CountedBy } from '../count-store.ts'
 import type { CountState } from '../maps/count-state.ts'
 import { type FrozenState, freezeState } from '../maps/frozen-state.ts'
+import { copySeries } from './copy-series.ts'
 import { insertCounts, insertIds, insertProducers, insertRest } from './copy-statements.ts'
 import { openDatabase, type Send, StatementError } from './database.ts'
 import { migrate } from './migrate.ts'
@@ -68,6 +69,7 @@ async function copyIfEmpty(
     }
   }
 
+  await copySeries(send, frozen.series)
   await insertAll(producers, insertProducers)
   for (const [generation, { keys, size }] of [knownIds.previous, knownIds.current].entries()) {
     await insertAll(keys.values().take(size), (chunk) => insertIds(chunk, generation))
