@@ -11,7 +11,7 @@ import { problem } from '../shared/http/errors.ts'
 import { limitConcurrency } from '../shared/http/limit-concurrency.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
 import { requestContextOf, setResponseHeader } from '../shared/http/request-context.ts'
-import { toFieldErrors, validate } from '../shared/http/validate.ts'
+import { validate } from '../shared/http/validate.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/service/service.ts'
 import { IDEMPOTENCY_KEY, idempotencyKeyOf } from './idempotency-key.ts'
@@ -63,12 +63,9 @@ export function createApp({ play, explain, live, console, onDegraded, corsOrigin
       async (c) => {
         const key = idempotencyKeyOf(c)
         if (key?.error) {
-          const path = [IDEMPOTENCY_KEY.name]
-          return problem(
-            c,
-            400,
-            key.error.issues.flatMap((issue) => toFieldErrors({ ...issue, path })),
-          )
+          const path = IDEMPOTENCY_KEY.name
+          const errors = key.error.issues.map(({ message }) => ({ path, message }))
+          return problem(c, 400, errors)
         }
         const { assetId, userId } = c.req.valid('param')
         const request = requestContextOf(c)

@@ -67,6 +67,12 @@ test.each(['this process', 'reporting'])('a key that %s knows is refused for ano
   expect(edge.outcomes.at(-1)).toBe('reused')
 })
 
+test('an event id that another program used for another user is refused', async () => {
+  const edge = setUp()
+  edge.count({ assetId: 'a', userId: 'v' })
+  await expect(edge.play()).rejects.toMatchObject({ status: 422 })
+})
+
 test('a retry after 24 hours is another view', async () => {
   useFakeClock()
   const edge = setUp()

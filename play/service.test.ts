@@ -112,6 +112,14 @@ describe('while the log is unavailable', () => {
   })
 })
 
+test('a view that this process recorded is known while neither reporting nor the log responds', async () => {
+  const { url, request } = await start({ find: () => Promise.reject(new Error('no connection')) })
+  const { headers } = await fetch(`${url}/play/asset/a/user/u`, { method: 'POST' })
+  const id = headers.get('view-id')
+  expect(await request(`/views/${id}`)).toMatchObject([200, { id, state: 'log', assetId: 'a', userId: 'u' }])
+  expect(await request('/views/unknown')).toMatchObject([503, {}])
+})
+
 test('the backlog of the outbox is drained at startup', async () => {
   const outbox = openOutbox()
   outbox.put('earlier', [{ id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }])
@@ -197,6 +205,7 @@ async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox)
     return [response.status, isJson ? await response.json() : await response.text()]
   }
   return {
+    url: address.url,
     handlers,
     requests,
     request,

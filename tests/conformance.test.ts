@@ -73,7 +73,7 @@ describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, { timeout: 60_000 }, (
         return all.toReversed()
       })
       const viewId = name === 'play' ? await playOnce(url) : undefined
-      for (const operation of api.operations.map((one, index) =>
+      for (const operation of explanationsLast(api.operations).map((one, index) =>
         withExamples(one, { sequence: sequences[index] ?? 0, viewId }),
       )) {
         await restoreExamples()
@@ -129,6 +129,12 @@ describe('without any dependency', () => {
     }
   })
 })
+
+/** The view in the examples of reporting is explained only after an example of a batch has counted it. */
+function explanationsLast(operations: Operation[]): Operation[] {
+  const explainsView = ({ parameters }: Operation) => parameters.some(({ name }) => name === 'viewId')
+  return [...operations.filter((one) => !explainsView(one)), ...operations.filter(explainsView)]
+}
 
 /** Records a view, and returns its id. */
 async function playOnce(edge: string): Promise<string | undefined> {

@@ -1,4 +1,4 @@
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hasChromium, startBrowser } from './harness/browser.ts'
 import { clickPlay, openConsole } from './harness/console-page.ts'
@@ -26,7 +26,7 @@ describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { t
     await system?.[Symbol.asyncDispose]()
   })
 
-  const open = () => openConsole(browser, system.play.url)
+  const open = (options?: BrowserContextOptions) => openConsole(browser, system.play.url, options)
 
   test('a play links to its explanation, which links to the play that decided it', async () => {
     await using opened = await open()
@@ -107,7 +107,7 @@ describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { t
     ['Send one key twice', 'Qualified', 'Both responses had the same view ID'],
     ['Reuse a key', 'Qualified', 'The second play was refused with status 422'],
   ])('the button "%s" causes and explains the outcome "%s"', async (button, outcome, note) => {
-    await using opened = await open()
+    await using opened = await open({ viewport: { width: 390, height: 480 } })
     const { page } = opened
     await page.getByText('Try it: cause each outcome').click()
     await page.getByRole('button', { name: button }).click()
@@ -167,6 +167,29 @@ describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { t
     await system.reporting.start()
     await expectOutcome(page, 'View not found', 15_000)
     await page.getByText('All services up').waitFor()
+  })
+
+  test('a view that is not counted for minutes is no longer looked up, until the user asks again', async () => {
+    await using opened = await open()
+    const { page } = opened
+    const view = { id: 'late', state: 'outbox', verdict: null, because: null, summary: 'Recorded in an outbox.' }
+    let requests = 0
+    await page.route('**/views/**', (route) => {
+      requests += 1
+      return route.fulfill({ json: view })
+    })
+    await page.clock.install()
+    await explain(page, 'late')
+    await eventually(async () => {
+      await page.clock.runFor(3_000)
+      expect(await page.locator('#why-progress').textContent()).toMatch(/^No longer checking/)
+    }, 30_000)
+    const before = requests
+    expect(before).toBeLessThanOrEqual(100)
+    await page.clock.runFor(60_000)
+    expect(requests).toBe(before)
+    await page.getByRole('button', { name: 'Explain' }).click()
+    await eventually(() => expect(requests).toBeGreaterThan(before))
   })
 
   test('without a working edge, the examples say that the play failed', async () => {

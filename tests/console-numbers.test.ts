@@ -56,8 +56,10 @@ describe.skipIf(!natsVersion || !hasChromium)('the numbers on the console', { ti
     const heartbeat = { views: 3, assets: {}, users: {}, seconds: {} }
     await using opened = await openWithLive(snapshot, heartbeat)
     const { page } = opened
-    await eventually(async () => expect(await numbers(page, '#total-views, #qualified-views')).toEqual([3, 2]))
-    expect(await rowOf(page, 'Most viewed', 'It')).toEqual(['3 views', '2 qualified', '1 viewers'])
+    await eventually(async () => {
+      expect(await numbers(page, '#total-views, #qualified-views')).toEqual([3, 2])
+      expect(await rowOf(page, 'Most viewed', 'It')).toEqual(['3 views', '2 qualified', '1 viewers'])
+    })
   })
 
   test('only the views are shown if reporting is of a release without view rules', async () => {

@@ -1,4 +1,5 @@
 import { byId, setText } from './dom.js'
+import { createKey } from './idempotency-key.js'
 import { renderExchange, renderPlayback, renderView } from './response.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
@@ -53,7 +54,7 @@ export function createPlayer({ user, onPlayed }) {
 async function post(path) {
   const startedAt = performance.now()
   try {
-    const response = await fetch(path, { method: 'POST', headers: { 'idempotency-key': `"${createKey()}"` } })
+    const response = await fetch(path, { method: 'POST', headers: { 'idempotency-key': createKey() } })
     const body = await response.json()
     const playback = response.status === 200 ? body : undefined
     const viewId = response.headers.get('view-id')
@@ -61,12 +62,6 @@ async function post(path) {
   } catch {
     return { status: 0, viewId: null, body: undefined, playback: undefined, ms: performance.now() - startedAt }
   }
-}
-
-/** A random key. `crypto.randomUUID` exists only in secure contexts, such as https and localhost. */
-function createKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16))
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 /**

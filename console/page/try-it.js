@@ -1,4 +1,5 @@
 import { byId, element } from './dom.js'
+import { createKey } from './idempotency-key.js'
 
 /** @typedef {{ status: number, viewId: string | null }} Played `status` is 0 if the edge is unreachable */
 /** @typedef {(play: { asset?: number, key?: string }) => Promise<Played>} Play `asset` is an index */
@@ -94,11 +95,6 @@ export function createExamples({ assetIds, why }) {
   byId('examples', HTMLElement).replaceChildren(...items)
 }
 
-/** Browsers have `crypto.randomUUID` only on secure origins. */
-function createKey() {
-  return `try-${Math.random()}`
-}
-
 /**
  * @param {string} assetId
  * @param {string} userId
@@ -106,7 +102,7 @@ function createKey() {
  * @returns {Promise<Played>}
  */
 async function post(assetId, userId, key) {
-  const headers = key === undefined ? {} : { 'idempotency-key': `"${key}"` }
+  const headers = key === undefined ? {} : { 'idempotency-key': key }
   try {
     const response = await fetch(`/play/asset/${assetId}/user/${userId}`, { method: 'POST', headers })
     return { status: response.status, viewId: response.headers.get('view-id') }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { decodeCheckpoint, type Judging } from './checkpoint-decoder.ts'
 import { encodeCheckpoint } from './checkpoint-encoder.ts'
 import type { CountState } from './count-state.ts'
@@ -17,4 +18,11 @@ export function decode(bytes: Buffer, { size = bytes.length, ...judging }: Judgi
     return length
   }
   return decodeCheckpoint(read, size, judging)
+}
+
+/** Replaces the version of the rules in a checkpoint, and its checksum. */
+export function withRules(bytes: Buffer, rules: string): Buffer {
+  const content = bytes.subarray(0, -32)
+  content.write(rules, content.indexOf('"v1"') + 1)
+  return Buffer.concat([content, createHash('sha256').update(content).digest()])
 }

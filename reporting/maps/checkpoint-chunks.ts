@@ -21,9 +21,14 @@ export function encodeJson(value: object): Buffer {
 }
 
 export function encodeBlock(content: Uint8Array): Buffer {
-  const size = Buffer.alloc(4)
-  size.writeUInt32LE(content.length)
-  return Buffer.concat([size, content])
+  return Buffer.concat([encodeSize(content.length), content])
+}
+
+/** What precedes the content of a block. */
+export function encodeSize(size: number): Buffer {
+  const encoded = Buffer.alloc(4)
+  encoded.writeUInt32LE(size)
+  return encoded
 }
 
 /** @returns the offset behind the id */

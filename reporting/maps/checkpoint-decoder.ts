@@ -8,7 +8,7 @@ import { type ByteReader, createByteReader, type ReadBytes } from './byte-reader
 import { readJson } from './checkpoint-blocks.ts'
 import { MAX_ID_ENTRY_BYTES, ProducerEntry } from './checkpoint-format.ts'
 import { type CheckpointHeader, readHeader } from './checkpoint-header.ts'
-import { readJudged, readPages } from './checkpoint-records.ts'
+import { type JudgedBlock, readJudged, readPages } from './checkpoint-records.ts'
 import { readSeries } from './checkpoint-series.ts'
 import { readViewers } from './checkpoint-viewers.ts'
 import { type CountState, createCountState } from './count-state.ts'
@@ -56,8 +56,9 @@ async function readOwnHeader(reader: ByteReader, rules: RulesVersion = DEFAULT_R
   if (header.rules === rules || header.rules === undefined) return header
   await reader.skip()
   await reader.assertChecksum()
+  const { rules: others } = header
   throw new StartError(
-    `the views in the checkpoint were judged by the view rules ${header.rules}, but this process uses ${rules}: verdicts of different rules must not be mixed`,
+    `the views in the checkpoint were judged by the view rules ${others}, but this process uses ${rules}: set VIEW_RULES=${others}, or move the checkpoint out of DATA_DIR to count the log again`,
   )
 }
 
@@ -110,16 +111,16 @@ async function readCounts(
 
 /** Reads the events and verdicts, which are decoded only after the checksum has been verified. */
 async function readRecords(reader: ByteReader, { sizes, clock }: CheckpointHeader, state: CountState): Promise<void> {
-  const judged: { rule: string; events: Awaited<ReturnType<typeof readJudged>> }[] = []
-  for (const { rule, events } of sizes.judged) judged.push({ rule, events: await readJudged(reader, events) })
+  const judged: { rule: string; blocks: JudgedBlock[] }[] = []
+  for (const { rule, events } of sizes.judged) judged.push({ rule, blocks: await readJudged(reader, events) })
   const verdicts = await readPages(reader, sizes.verdictPages)
   const keys = await readPages(reader, sizes.keyPages)
   await readSeries(reader, sizes.steps, (step) => state.series.add([step], clock))
   await reader.assertChecksum()
   const yieldIfDue = createYielder()
-  for (const { rule, events } of judged) {
-    for (const event of events) {
-      state.judge.restore(event, rule)
+  for (const { rule, blocks } of judged) {
+    for (const block of blocks) {
+      for (const event of block()) state.judge.restore(event, rule)
       await yieldIfDue()
     }
   }

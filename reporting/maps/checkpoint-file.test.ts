@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
+import { withRules } from './checkpoint-bytes.test-suite.ts'
 import { encodeCheckpoint } from './checkpoint-encoder.ts'
 import { type CheckpointFile, openCheckpointFile } from './checkpoint-file.ts'
 import { type CountState, createCountState } from './count-state.ts'
@@ -172,11 +172,4 @@ function damage(bytes: Buffer): Buffer {
 function withVersion(bytes: Buffer, version: number): Buffer {
   bytes.writeUInt32LE(version, 8)
   return bytes
-}
-
-/** Replaces the version of the rules, and the checksum. */
-function withRules(bytes: Buffer, rules: string): Buffer {
-  const content = bytes.subarray(0, -32)
-  content.write(rules, content.indexOf('"v1"') + 1)
-  return Buffer.concat([content, createHash('sha256').update(content).digest()])
 }

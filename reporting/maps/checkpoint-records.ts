@@ -1,7 +1,7 @@
 import type { Judged } from '../rules/judge.ts'
 import type { ByteReader } from './byte-reader.ts'
 import { readBlock, readJson } from './checkpoint-blocks.ts'
-import { encodeBlock, encodeJson } from './checkpoint-chunks.ts'
+import { encodeBlock, encodeJson, encodeSize } from './checkpoint-chunks.ts'
 import { CorruptCheckpointError, PageEntry } from './checkpoint-format.ts'
 import { type FrozenPage, PAGE_RECORDS } from './recent-records.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
@@ -24,27 +24,34 @@ export function* encodeJudged(events: readonly Judged[]): Generator<Uint8Array> 
   }
 }
 
+/** Decodes the events of a block. */
+export type JudgedBlock = () => Iterable<Judged>
+
 /** Reads `count` events, to be decoded once the checksum has been verified. */
-export async function readJudged(reader: ByteReader, count: number): Promise<Iterable<Judged>> {
-  const blocks: Buffer[] = []
-  for (let n = 0; n < count; n += BLOCK_EVENTS) blocks.push(await readBlock(reader))
-  return decodeJudged(blocks, count)
+export async function readJudged(reader: ByteReader, count: number): Promise<JudgedBlock[]> {
+  const blocks: JudgedBlock[] = []
+  for (let n = 0; n < count; n += BLOCK_EVENTS) {
+    const block = await readBlock(reader)
+    blocks.push(() => decodeJudged(block, Math.min(BLOCK_EVENTS, count - n)))
+  }
+  return blocks
 }
 
-function* decodeJudged(blocks: readonly Buffer[], count: number): Generator<Judged> {
-  for (const [index, block] of blocks.entries()) {
-    const reader = createRecordReader(block)
-    for (let n = index * BLOCK_EVENTS; n < Math.min(count, (index + 1) * BLOCK_EVENTS); n += 1) {
-      yield { event: eventCodec.read(reader, reader.id(), []), clock: reader.double() }
-    }
+function* decodeJudged(block: Buffer, count: number): Generator<Judged> {
+  const reader = createRecordReader(block)
+  for (let n = 0; n < count; n += 1) {
+    yield { event: eventCodec.read(reader, reader.id(), []), clock: reader.double() }
   }
 }
 
+/** Yields the records of each page without a copy, which would be garbage of hundreds of megabytes. */
 export function* encodePages(pages: readonly FrozenPage[]): Generator<Uint8Array> {
+  const encoded = Buffer.allocUnsafe(PAGE_RECORDS * START_BYTES)
   for (const { page, bytes, starts, names } of pages) {
-    const encoded = Buffer.allocUnsafe(starts.length * START_BYTES)
     for (const [n, start] of starts.entries()) encoded.writeUInt32LE(start, n * START_BYTES)
-    yield Buffer.concat([encodeJson({ page, names }), encodeBlock(encoded), encodeBlock(bytes)])
+    const startBytes = encoded.subarray(0, starts.length * START_BYTES)
+    yield Buffer.concat([encodeJson({ page, names }), encodeBlock(startBytes), encodeSize(bytes.length)])
+    yield bytes
   }
 }
 

@@ -2,7 +2,7 @@ import type { ByteReader } from './byte-reader.ts'
 import { CHUNK_BYTES, writeId, writeVarint } from './checkpoint-chunks.ts'
 import { CorruptCheckpointError, MAX_ID_ENTRY_BYTES } from './checkpoint-format.ts'
 import { REGISTERS, restoreSketch } from './hyper-log-log.ts'
-import { hashesOf, MAX_EXACT, toViewerSet, type ViewerSet } from './viewer-set.ts'
+import { countViewers, hashesOf, MAX_EXACT, toViewerSet, type ViewerSet } from './viewer-set.ts'
 
 const DOUBLE_BYTES = 8
 /** A sketch is larger than the exact viewers. */
@@ -29,8 +29,9 @@ function writeViewers(target: Buffer, offset: number, viewers: ViewerSet): numbe
     target.set(viewers.registers, at)
     return at + REGISTERS
   }
-  const hashes = [...hashesOf(viewers)]
-  return hashes.reduce((at, hash) => target.writeDoubleLE(hash, at), writeVarint(target, offset, hashes.length))
+  let at = writeVarint(target, offset, countViewers(viewers))
+  for (const hash of hashesOf(viewers)) at = target.writeDoubleLE(hash, at)
+  return at
 }
 
 /** Reads the viewers of `count` assets. */

@@ -52,7 +52,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.constant('restart' as const) },
 )
 
-test('counting is unaffected by checkpoints, and continues after a restart as it was at the last complete one', async () => {
+test('counting is unaffected by checkpoints, and continues after a restart as it was at the last complete one', {
+  timeout: 60_000,
+}, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), async (steps) => {
       const store = createCheckpointedStore()

@@ -34,7 +34,7 @@ export function countViewers(set: ViewerSet | undefined): number {
 
 /** The hashes in a set that is not a sketch. */
 export function hashesOf(set: number[] | Table): Iterable<number> {
-  return Array.isArray(set) ? set : set.slots.values().filter((hash) => hash !== 0)
+  return Array.isArray(set) ? set : set.slots.filter((hash) => hash !== 0)
 }
 
 /** The set of up to 1,000 distinct hashes. */

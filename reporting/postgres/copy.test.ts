@@ -21,8 +21,10 @@ const view: fc.Arbitrary<View> = fc
     producer: fc.constantFrom('p', 'q', '\ud800 "€"'),
     serial: fc.option(fc.integer({ min: 1, max: 12 }), { nil: undefined }),
     userId: fc.constantFrom('u', 'v', 'constructor'),
+    second: fc.integer({ min: 0, max: 59 }),
   })
-  .map((given) => ({ ...fields, ...given }))
+  .map(({ second, ...given }) => ({ ...fields, ...given, at: `2026-11-20T21:00:${String(second).padStart(2, '0')}Z` }))
+const keyed: View = { ...fields, id: 'keyed', keyed: true }
 const batches = fc
   .array(fc.record({ views: fc.array(view, { maxLength: 6 }), expired: fc.constantFrom(0, 3, 1_000) }), {
     minLength: 2,
@@ -30,7 +32,9 @@ const batches = fc
   })
   .map((steps) =>
     steps.map(({ views, expired }, after): CountBatch => {
-      return { incarnation: 'log', after, through: after + 1, views, first: Math.max(1, after - expired) }
+      const skipped = [{ sequence: after + 1, ids: ['dead'] }]
+      const first = Math.max(1, after - expired)
+      return { incarnation: 'log', after, through: after + 1, views: [...views, keyed], skipped, first }
     }),
   )
 
@@ -83,8 +87,9 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
       first: 5,
       views: [...views, late, { ...first, serial: 4 }],
     }
-    expect(await store.apply(next)).toEqual({
-      views: [late, { ...first, serial: 4 }],
+    expect(await store.apply(next)).toMatchObject({
+      views: [{ serial: 7 }, { serial: 4 }],
+      duplicates: 3,
       gaps: [{ producer: 'p', from: 3, to: 3 }],
     })
   })
@@ -104,6 +109,25 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
       for (const userId of ['user-999', 'user-998', 'user-999', 'new']) await counts.count({ assetId: 'a', userId })
     }
     expect(await contentOf(store)).toEqual(await contentOf(maps))
+  })
+
+  test('have the viewers of an asset with many as an estimate, which returning viewers do not raise', async () => {
+    const state = createCountState()
+    const maps = createMapCountStore({ state })
+    const users = Array.from({ length: 1_500 }, (_, n) => `user-${n}`)
+    const toBatch = (after: number) => {
+      const views = users.map((userId, n) => ({ ...fields, userId, id: `${after}-${n}` }))
+      return { incarnation: 'log', after, through: after + 1, views }
+    }
+    await maps.apply(toBatch(0))
+    const url = await server.createDatabase()
+    await copyCounts(state, { urls: [url], onProgress })
+    await using store = await openStore(url)
+    const copied = await maps.counts('asset', 'a')
+    await store.apply(toBatch(1))
+    expect(await store.counts('asset', 'a')).toMatchObject({ views: 3_000, qualified: copied?.qualified })
+    const viewers = (await store.counts('asset', 'a'))?.viewers ?? 0
+    expect(viewers).toBe(Math.max(copied?.viewers ?? 0, users.length))
   })
 
   test('replace no other counts, and are not copied twice', async () => {
@@ -131,6 +155,11 @@ async function contentOf(counts: CountStore) {
     lost: await counts.lost(),
     users: await counts.top('user', 'views', 1_000),
     assets: await counts.top('asset', 'views', 1_000),
+    qualified: [await counts.top('user', 'qualified', 1_000), await counts.top('asset', 'qualified', 1_000)],
+    audit: await counts.audit(),
+    knownSince: await counts.knownSince(),
+    explained: await Promise.all(['x', 'y', 'z', '\ud800', 'keyed', 'dead'].map((id) => counts.explain(id))),
+    keyed: (await counts.lookUp({ assets: [], users: [], events: ['keyed'], details: true })).events,
     sizes: [await counts.size('user'), await counts.size('asset')],
     series: await seriesOf(counts),
   }

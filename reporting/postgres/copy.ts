@@ -3,11 +3,21 @@ import { MAX_TOP } from '../../shared/contracts/view-counts.ts'
 import type { CountedBy } from '../count-store.ts'
 import type { CountState } from '../maps/count-state.ts'
 import { type FrozenState, freezeState } from '../maps/frozen-state.ts'
+import { countViewers, hashesOf } from '../maps/viewer-set.ts'
 import { copySeries } from './copy-series.ts'
-import { insertCounts, insertIds, insertProducers, insertRest } from './copy-statements.ts'
+import {
+  insertCounts,
+  insertIds,
+  insertKeyedViews,
+  insertProducers,
+  insertRest,
+  insertViewers,
+} from './copy-statements.ts'
+import { copyVerdicts, keyedViewsOf } from './copy-verdicts.ts'
 import { openDatabase, type Send, StatementError } from './database.ts'
 import { migrate } from './migrate.ts'
 import { parsePosition } from './state.ts'
+import { RANKINGS } from './top.ts'
 
 const TIMEOUT_MS = 6 * 3_600_000
 const CHUNK_ROWS = 20_000
@@ -74,13 +84,21 @@ async function copyIfEmpty(
   for (const [generation, { keys, size }] of [knownIds.previous, knownIds.current].entries()) {
     await insertAll(keys.values().take(size), (chunk) => insertIds(chunk, generation))
   }
+  const tops = RANKINGS.map(({ by, of }) => ({ by, of, top: counts[by].top(MAX_TOP, of) }))
   for (const by of ['asset', 'user'] as const) {
     // Building an index takes less time than adding each row to it in random order.
     await send(`alter table reporting.${by}_views drop constraint ${by}_views_pkey`)
     await insertAll(countsOf(frozen, by), (chunk) => insertCounts(by, chunk))
     await send(`alter table reporting.${by}_views add primary key (id); analyze reporting.${by}_views`)
   }
-  await send(insertRest(frozen, { asset: counts.asset.top(MAX_TOP), user: counts.user.top(MAX_TOP) }))
+  await insertAll(viewersOf(frozen), insertViewers)
+  let keyed = 0
+  await insertAll(keyedViewsOf(frozen), (chunk) => {
+    keyed = chunk.at(-1)?.number ?? keyed
+    return insertKeyedViews(chunk)
+  })
+  const origin = await copyVerdicts(send, frozen)
+  await send(insertRest(frozen, { tops, keyed, origin }))
   return undefined
 }
 
@@ -108,8 +126,23 @@ function describe({ position, views }: Existing): string {
   return `the database already has counts (total views: ${views.toLocaleString('en')}; ${where})`
 }
 
-function* countsOf({ counts }: FrozenState, by: CountedBy): Generator<[id: string, views: number]> {
-  for (const shard of counts[by].shards()) yield* shard
+type Count = { id: string; views: number; qualified: number }
+
+function* countsOf({ counts }: FrozenState, by: CountedBy): Generator<Count> {
+  const notQualified = new Map<string, number>()
+  for (const shard of counts[by].notQualified.shards()) for (const [id, views] of shard) notQualified.set(id, views)
+  for (const shard of counts[by].shards()) {
+    for (const [id, views] of shard) yield { id, views, qualified: views - (notQualified.get(id) ?? 0) }
+  }
+}
+
+function* viewersOf({ viewers }: FrozenState) {
+  for (const shard of viewers.shards()) {
+    for (const [assetId, set] of shard) {
+      const hashes = 'registers' in set ? [] : [...hashesOf(set)]
+      yield { assetId, viewers: countViewers(set), hashes }
+    }
+  }
 }
 
 function* toChunks<Row>(rows: Iterable<Row>): Generator<Row[]> {

@@ -61,15 +61,16 @@ export function isQualified({ verdict }: CountedView): boolean {
   return verdict === 'qualified'
 }
 
+const SUM_OF_VIEWERS = `, known_viewers = current.known_viewers + excluded.known_viewers,
+  viewers = greatest(current.viewers, current.known_viewers + excluded.known_viewers)`
+
 /** Adds the views of assets or users. */
 function toUpserts(by: CountedBy, views: readonly CountedView[], all: readonly Ranking[]): string[] {
   const rankings = all.filter((ranking) => ranking.by === by)
   const counts = toCounts(by, views)
   const columns = (['views', 'qualified'] as const).map((of) => toNumberArray(counts.map((count) => count[of])))
   const [viewers, joined, sum] =
-    by === 'asset'
-      ? [', viewers', 'left join new_viewers using (id)', ', viewers = current.viewers + excluded.viewers']
-      : ['', '', '']
+    by === 'asset' ? [', viewers, known_viewers', 'left join new_viewers using (id)', SUM_OF_VIEWERS] : ['', '', '']
   const sizes = rankings.map(({ of }) => candidatesColumn(of))
   return [
     `${by}_added as materialized (
@@ -77,7 +78,7 @@ function toUpserts(by: CountedBy, views: readonly CountedView[], all: readonly R
         as counts(id, views_added, qualified_added))`,
     `${by}_counted as (
       insert into reporting.${by}_views as current (id, views, qualified${viewers})
-      select id, views_added, qualified_added${viewers && ', coalesce(viewers, 0)'} from ${by}_added ${joined}
+      select id, views_added, qualified_added${viewers && ', coalesce(viewers, 0), coalesce(viewers, 0)'} from ${by}_added ${joined}
       where exists (select from moved)
       on conflict (id) do update set views = current.views + excluded.views,
         qualified = current.qualified + excluded.qualified${sum} returning id, views, qualified)`,

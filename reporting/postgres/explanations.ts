@@ -19,12 +19,25 @@ const Row = z.tuple([
 ])
 const Because = z.tuple([z.string(), z.number()])
 
-/** Selects the last event in the log with an id. */
-export function toExplanationQuery(eventId: string): string {
+/** Tolerated clock skew between play and the log. */
+const MAX_SKEW_MS = 3_600_000
+/** A UUID that begins with its time, of version 7. */
+const UUID_V7 = /^([\da-f]{8})-([\da-f]{4})-7/
+
+/** The queries of which the first one with a result explains an event: an id with a time needs few partitions. */
+export function toExplanationQueries(eventId: string): string[] {
+  const [, high, low] = UUID_V7.exec(eventId) ?? []
+  const recent = high && low ? [toExplanationQuery(eventId, Number.parseInt(high + low, 16) - MAX_SKEW_MS)] : []
+  return [...recent, toExplanationQuery(eventId)]
+}
+
+/** Selects the last event in the log with an id. @param since the log's clock, which only rises */
+export function toExplanationQuery(eventId: string, since?: number): string {
   const { key, id } = toEventKey(eventId)
   return `select at, sequence, state, reason, asset_id, user_id, because, incarnation, rules
     from reporting.verdict join reporting.verdict_origin using (origin)
-    where key = ${toLiteral(key)} and event_id = ${toLiteral(id)} order by origin desc, sequence desc, index desc limit 1`
+    where key = ${toLiteral(key)} and event_id = ${toLiteral(id)}
+      ${since === undefined ? '' : `and clock >= ${since}`} order by origin desc, sequence desc, index desc limit 1`
 }
 
 export function toExplanation(id: string, row: readonly unknown[]): ViewExplanation {

@@ -2,7 +2,6 @@ import type { CountBatch } from '../count-store.ts'
 import { toDigest } from '../digest.ts'
 import type { KnownKeys } from '../engine.ts'
 import type { RuleEvent } from '../rules/view-rule.ts'
-import type { Known } from './known.ts'
 import { toIdArray, toNumberArray } from './literals.ts'
 
 /** The number of views with idempotency keys that are known. */
@@ -10,6 +9,8 @@ export const MAX_KEYS = 1_000_000
 
 /** A view with an idempotency key, and its number among those views, in log order. */
 export type KeyedView = RuleEvent & { number: number }
+
+type Known = { keys: ReadonlyMap<string, KeyedView>; keyed: number }
 
 /** The last `maxKeys` keyed views, as far as they are looked up. */
 export function createKeyedViews({ keys, keyed }: Known, maxKeys: number) {

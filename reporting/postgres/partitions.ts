@@ -21,6 +21,11 @@ export function toDay(time: number): number {
   return Math.floor(time / DAY_MS) * DAY_MS
 }
 
+export function createPartition(day: number): string {
+  return `create table if not exists reporting.${toName(day)} partition of reporting.verdict
+    for values from (${day}) to (${day + DAY_MS})`
+}
+
 /**
  * The partitions of the verdicts, one per day of the log's clock. A day without a partition, because it could not be
  * created, has its verdicts in the default one, so that counting goes on.
@@ -30,12 +35,7 @@ export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
   let tried = new Set<number>()
 
   async function create(day: number): Promise<void> {
-    const name = toName(day)
-    await run(
-      `${ASYNCHRONOUS} ${LOCK_TIMEOUT} create table if not exists reporting.${name} partition of reporting.verdict
-        for values from (${day}) to (${day + DAY_MS})`,
-      TIMEOUT_MS,
-    )
+    await run(`${ASYNCHRONOUS} ${LOCK_TIMEOUT} ${createPartition(day)}`, TIMEOUT_MS)
   }
 
   async function ensure(days: readonly number[]): Promise<void> {

@@ -3,7 +3,7 @@ import { toNullablePosition } from '../../shared/contracts/position.ts'
 import type { CountLookup, Counts, LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import type { CountedBy, CountStore } from '../count-store.ts'
 import type { Rows } from './database.ts'
-import { toExplanation, toExplanationQuery, toTime } from './explanations.ts'
+import { toExplanation, toExplanationQueries, toTime } from './explanations.ts'
 import { toKeyedKey } from './keyed-views.ts'
 import { toLost } from './known.ts'
 import { toIdArray, toLiteral } from './literals.ts'
@@ -43,8 +43,11 @@ export function createReads(read: (query: string) => Promise<Rows>): Reads {
       return toLost(Number(views), String(gaps))
     },
     async explain(id) {
-      const [row] = await read(toExplanationQuery(id))
-      return row && toExplanation(id, row)
+      for (const query of toExplanationQueries(id)) {
+        const [row] = await read(query)
+        if (row) return toExplanation(id, row)
+      }
+      return undefined
     },
     async knownSince() {
       const [[since] = []] = await read('select min(since) from reporting.verdict_day')

@@ -81,8 +81,11 @@ export const migrations = [
     add asset_cut_qualified_id text collate "C",
     add user_cut_qualified bigint,
     add user_cut_qualified_id text collate "C";
+  -- An asset whose viewers were copied as an estimate has more of them than are known.
   alter table reporting.asset_views
-    add qualified bigint not null default 0, add viewers bigint not null default 0;
+    add qualified bigint not null default 0,
+    add viewers bigint not null default 0,
+    add known_viewers bigint not null default 0;
   alter table reporting.user_views add qualified bigint not null default 0;
   alter table reporting.size add qualified_candidates bigint not null default 0;
   alter table reporting.top_candidate

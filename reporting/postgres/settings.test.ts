@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { loadSettings } from '../../shared/runtime/settings.ts'
-import { databasePool, databaseUrl } from './settings.ts'
+import { databasePool, databaseUrl, verdictsMaxAge } from './settings.ts'
 
 const load = (DATABASE_URL: string) =>
   loadSettings({ DATABASE_URL: databaseUrl, DATABASE_POOL: databasePool }, { args: [], env: { DATABASE_URL } })
@@ -41,3 +41,10 @@ test.each(['postgres://u:sec/ret@a/counts', 'postgres://u:sec@ret@a/counts', 'po
     expect(() => load(url)).not.toThrow(/sec|ret@/)
   },
 )
+
+test('verdicts are kept for 90 days by default, and for at least an hour', () => {
+  const load = (VERDICTS_MAX_AGE: string) =>
+    loadSettings({ VERDICTS_MAX_AGE: verdictsMaxAge }, { args: [], env: { VERDICTS_MAX_AGE } }).VERDICTS_MAX_AGE
+  expect([load(''), load('1h')]).toEqual([90 * 86_400_000, 3_600_000])
+  expect(() => load('59m')).toThrow('it must be at least 1h')
+})

@@ -1,6 +1,7 @@
 import type { CountBatch } from '../count-store.ts'
 import { toEventDigest } from '../digest.ts'
-import type { Known } from './known.ts'
+
+type Known = { generations: ReadonlyMap<string, number>; generation: number; knownIds: number }
 
 /** The last ids of views without serials: those of this generation and of the previous one. */
 export function createIdGenerations({ generations, ...known }: Known, maxIds: number) {

@@ -28,7 +28,8 @@ export function daysOf(batch: CountBatch, { verdicts, next }: Outcome): number[]
   return [...new Set(clocks)]
 }
 
-type Row = {
+/** A verdict, as it is stored. */
+export type Row = {
   at: number
   clock: number
   sequence: number
@@ -56,8 +57,12 @@ function toRow(view: JudgedView, index: number): Row {
     asset_id: view.assetId,
     user_id: view.userId,
     event_id: id,
-    because: because ? `[${toAscii(because.id)},${because.at}]` : '',
+    because: toBecause(because),
   }
+}
+
+export function toBecause(because: { id: string; at: number } | undefined): string {
+  return because ? `[${toAscii(because.id)},${because.at}]` : ''
 }
 
 /** Without a view before it, the time of a dead letter in the log is unknown. Its row is then kept from now on. */
@@ -86,6 +91,11 @@ type Column = { constant: string; array?: undefined } | { array: string; constan
 
 function toRowWrites(rows: readonly Row[], origin: number): string[] {
   if (rows.length === 0) return []
+  return [`verdict_written as (${insertVerdicts(rows, origin)} where exists (select from moved))`]
+}
+
+/** Inserts verdicts without a condition, which may follow. */
+export function insertVerdicts(rows: readonly Row[], origin: number): string {
   const columns: [name: string, column: Column][] = [
     ...NUMBERS.map(
       (name) =>
@@ -128,12 +138,8 @@ function toRowWrites(rows: readonly Row[], origin: number): string[] {
   ]
   const varying = columns.filter(([, { array }]) => array)
   const from = `from unnest(${varying.map(([, { array }]) => array).join(', ')}) as row(${varying.map(([name]) => name)})`
-  return [
-    `verdict_written as (
-      insert into reporting.verdict (${columns.map(([name]) => name)})
-      select ${columns.map(([name, { constant }]) => constant ?? name)} ${varying.length > 0 ? from : ''}
-      where exists (select from moved))`,
-  ]
+  return `insert into reporting.verdict (${columns.map(([name]) => name)})
+    select ${columns.map(([name, { constant }]) => constant ?? name)} ${varying.length > 0 ? from : ''}`
 }
 
 /** Remembers when the log stored the first view of each day. */

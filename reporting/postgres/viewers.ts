@@ -1,6 +1,9 @@
+import type { Play } from '../../shared/contracts/play.ts'
+import type { Verdict } from '../../shared/contracts/view-explanation.ts'
 import { hashViewer } from '../viewer-hash.ts'
-import type { CountedView } from './count-statement.ts'
 import { toIdArray, toNumberArray } from './literals.ts'
+
+type CountedView = Play & { verdict?: Verdict }
 
 /**
  * Remembers the users of the assets, and counts the new ones in `new_viewers`. A view that is not in the log has no

@@ -21,7 +21,7 @@ export type Judge = {
    * @param rule the only rule that still knows it; undefined if all of them do
    */
   restore(judged: Judged, rule?: string): void
-  /** The events that may still concern later ones, by rule. Those with the same key are in log order. */
+  /** The events that may still concern later ones, by rule, in log order. */
   known(): { rule: string; events: Judged[] }[]
 }
 
@@ -47,13 +47,18 @@ export function createJudge(rules: readonly ViewRule[]): Judge {
 const QUALIFIED: Judgement = { verdict: 'qualified' }
 const NONE: readonly never[] = []
 
+/** `events` are in log order. Those with the same key are in `byKey`, as far as they are kept. */
+type Generation = { byKey: Map<string, Judged[]>; events: Judged[] }
+
+const createGeneration = (): Generation => ({ byKey: new Map(), events: [] })
+
 /**
  * The last events by key. Two generations hold the events of one to two times the window: dropping a whole generation
  * costs less than evicting single events.
  */
 function createWindow({ keyOf, windowMs, keeps }: ViewRule) {
-  let previous = new Map<string, Judged[]>()
-  let current = new Map<string, Judged[]>()
+  let previous = createGeneration()
+  let current = createGeneration()
   /** No event of the previous generation is later. */
   let startedAt = Number.NEGATIVE_INFINITY
   let latest = startedAt
@@ -63,7 +68,7 @@ function createWindow({ keyOf, windowMs, keeps }: ViewRule) {
     latest = Math.max(latest, clock)
     if (latest - startedAt <= windowMs) return
     previous = current
-    current = new Map()
+    current = createGeneration()
     startedAt = latest
   }
 
@@ -72,13 +77,16 @@ function createWindow({ keyOf, windowMs, keeps }: ViewRule) {
     add(judged: Judged): readonly RuleEvent[] {
       advance(judged.clock)
       const key = keyOf(judged.event)
-      const earlier = (current.get(key) ?? previous.get(key))?.filter(isKnown)
-      current.set(key, earlier ? [...earlier, judged].slice(-keeps) : [judged])
+      const earlier = (current.byKey.get(key) ?? previous.byKey.get(key))?.filter(isKnown)
+      current.byKey.set(key, earlier ? [...earlier, judged].slice(-keeps) : [judged])
+      current.events.push(judged)
       return earlier?.map(({ event }) => event) ?? NONE
     },
-    events: () => {
-      const superseded = [...previous].filter(([key]) => !current.has(key))
-      return [...superseded.map(([, judged]) => judged), ...current.values()].flat().filter(isKnown)
+    /** Copies arrays as a whole, because a checkpoint waits for it. */
+    events(): Judged[] {
+      const first = previous.events.findIndex(isKnown)
+      const known = first < 0 ? [] : previous.events.slice(first)
+      return known.concat(current.events)
     },
   }
 }

@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest'
+import { createMapCountStore } from './map-count-store.ts'
+
+const at = '2026-11-20T21:00:00.000Z'
+const view = (id: string) => ({ id, assetId: 'a', userId: 'u', at })
+
+test('the last event with an id in the log decides its state, also within a batch', async () => {
+  const store = createMapCountStore()
+  await store.apply({
+    incarnation: 'log',
+    after: 0,
+    through: 4,
+    views: [view('counted later'), view('counted first')],
+    messages: [
+      { sequence: 2, views: 1, at },
+      { sequence: 3, views: 1, at },
+    ],
+    skipped: [
+      { sequence: 1, ids: ['counted later'] },
+      { sequence: 4, ids: ['counted first', 'never counted'] },
+    ],
+  })
+  expect(await store.explain('counted later')).toMatchObject({ state: 'counted', position: { sequence: 2 } })
+  expect(await store.explain('counted first')).toMatchObject({ state: 'rejected', position: { sequence: 4 } })
+  expect(await store.explain('never counted')).toMatchObject({ state: 'rejected', reason: 'dead-letter' })
+  expect(await store.audit()).toMatchObject({ views: 2, rejected: 3 })
+})

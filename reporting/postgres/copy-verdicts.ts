@@ -1,0 +1,83 @@
+import type { FrozenState } from '../maps/frozen-state.ts'
+import { type FrozenPage, PAGE_RECORDS, type RecordCodec } from '../maps/recent-records.ts'
+import { createRecordReader } from '../maps/record-bytes.ts'
+import { eventCodec, type VerdictRecord, verdictCodec } from '../maps/verdict-record.ts'
+import type { Send } from './database.ts'
+import { toEventKey } from './event-key.ts'
+import type { KeyedView } from './keyed-views.ts'
+import { toAscii, toLiteral } from './literals.ts'
+import { createPartition, toDay } from './partitions.ts'
+import { insertVerdicts, REJECTED, type Row, STATES, toBecause } from './verdict-writes.ts'
+
+/** Numbers the records of all times, as Postgres numbers keyed views. */
+export function* keyedViewsOf({ keys }: FrozenState): Generator<KeyedView> {
+  for (const page of keys) {
+    let number = page.page * PAGE_RECORDS
+    for (const view of recordsOf(page, eventCodec)) yield { ...view, number: ++number }
+  }
+}
+
+/**
+ * Copies the verdicts, page by page.
+ * @returns the origin of the current incarnation of the log
+ */
+export async function copyVerdicts(send: Send, { verdicts, rules, position }: FrozenState): Promise<number> {
+  const origins = new Map<string, number>()
+  const days = new Set<number>()
+  let previous: VerdictRecord | undefined
+  let index = 0
+
+  async function originOf(incarnation: string): Promise<number> {
+    const known = origins.get(incarnation)
+    if (known !== undefined) return known
+    const origin = origins.size + 1
+    origins.set(incarnation, origin)
+    await send(`insert into reporting.verdict_origin
+      values (${origin}, ${toLiteral(toAscii(incarnation))}, ${toLiteral(rules)})`)
+    return origin
+  }
+
+  async function addDay({ state, clock }: VerdictRecord): Promise<void> {
+    const day = toDay(clock)
+    if (state === 'rejected' || days.has(day)) return
+    days.add(day)
+    await send(`${createPartition(day)}; insert into reporting.verdict_day values (${day}, ${clock})`)
+  }
+
+  for (const page of verdicts) {
+    const rows = new Map<number, Row[]>()
+    for (const record of recordsOf(page, verdictCodec)) {
+      index = isSameMessage(previous, record) ? index + 1 : 0
+      previous = record
+      await addDay(record)
+      const origin = await originOf(record.incarnation)
+      const own = rows.get(origin) ?? []
+      own.push(toRow(record, index))
+      rows.set(origin, own)
+    }
+    for (const [origin, own] of rows) await send(insertVerdicts(own, origin))
+  }
+  return position ? originOf(position.incarnation) : 0
+}
+
+function* recordsOf<Item>({ bytes, starts, names }: FrozenPage, codec: RecordCodec<Item>): Generator<Item> {
+  for (const start of starts) {
+    const reader = createRecordReader(bytes, start)
+    yield codec.read(reader, reader.id(), names)
+  }
+}
+
+function isSameMessage(previous: VerdictRecord | undefined, { incarnation, sequence }: VerdictRecord): boolean {
+  return previous?.incarnation === incarnation && previous.sequence === sequence
+}
+
+function toRow(record: VerdictRecord, index: number): Row {
+  const { sequence, clock } = record
+  const { key, id } = toEventKey(record.id)
+  const fields = { sequence, index, key, event_id: id, clock: clock || Date.now() }
+  if (record.state === 'rejected') return { ...fields, ...REJECTED, at: 0, asset_id: '', user_id: '', because: '' }
+  const { at, assetId, userId, reason, because } = record
+  const state = STATES[reason === undefined ? 'qualified' : 'not-qualified']
+  const play = { at, asset_id: assetId, user_id: userId }
+  return { ...fields, ...play, state, reason: reason ?? '', because: toBecause(because) }
+}
