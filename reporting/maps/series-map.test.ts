@@ -43,15 +43,18 @@ describe('more counts of single assets than the maximum', () => {
 test('a checkpoint contains the series, and what was displaced', async () => {
   const kept = { verdicts: 10, keys: 10, series: MAX }
   const state = createCountState({ kept })
-  for (const [hour, ids] of [['a', 'b'], ['a', 'c'], ['b'], ['a']].entries()) {
-    state.series.add([hourOf(hour, ids)], START + hour * HOUR)
-  }
-  const restored = await decode(await encode(state), { kept })
-  for (const assetId of ['a', 'b', 'c', undefined]) {
-    expect(viewsOf(restored.series, assetId).views).toEqual(viewsOf(state.series, assetId).views)
-  }
-  restored.series.add([hourOf(0, ['a'])], START)
-  expect(viewsOf(restored.series, 'a')).toEqual({ since: START + HOUR, views: [0, 1, 0, 1] })
+  state.series.add([hourOf(0, ['a', 'b', 'c']), hourOf(1, ['a', 'd'])], START + HOUR)
+  const { series } = await decode(await encode(state), { kept })
+  expect(viewsOf(series).views).toEqual([3, 2, 0, 0])
+  expect(viewsOf(series, 'd')).toEqual({ since: START + HOUR, views: [0, 1, 0, 0] })
+  series.add([hourOf(0, ['a'])], START + HOUR)
+  expect(viewsOf(series, 'a')).toEqual({ since: START + HOUR, views: [0, 1, 0, 0] })
+})
+
+test('expired hours take no memory', () => {
+  const series = createSeriesMap({ max: 100 })
+  for (const hour of [0, 1, 35 * 24 + 1]) series.add([hourOf(hour, ['a'])], START + hour * HOUR)
+  expect(series.freeze().steps.map(({ at }) => (at - START) / HOUR)).toEqual([1, 35 * 24 + 1])
 })
 
 test('frozen series do not change', () => {
