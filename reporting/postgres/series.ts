@@ -50,13 +50,17 @@ function toSource(rows: readonly SeriesRow[]): string {
   return `unnest(${columns.join(', ')}) as added(step, at, asset_id, views, qualified)`
 }
 
-/** The first row has the clock and the first step that is kept. */
+/**
+ * The first row has the clock and the first step that is kept. Each step is looked up by the whole key: without
+ * statistics, Postgres may prefer to read the index of all assets.
+ */
 export function toSeriesQuery(range: SeriesRange): string {
   const { step, assetId = ALL_ASSETS } = range
   const since = step === 'minute' || assetId === ALL_ASSETS ? 'null' : `series_${step}_since`
   return `select null, ${CLOCK}, ${since} from reporting.state
-    union all select at, views, qualified from reporting.series
-    where step = '${CODES[step]}' and asset_id = ${toLiteral(assetId)} and at = any(${toNumberArray(startsIn(range))})`
+    union all select start, views, qualified from unnest(${toNumberArray(startsIn(range))}) as start, lateral (
+      select views, qualified from reporting.series
+      where step = '${CODES[step]}' and at = start and asset_id = ${toLiteral(assetId)} offset 0) as found`
 }
 
 export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Rows): SeriesCounts {
@@ -68,11 +72,15 @@ export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Row
   return { since: toSince(step, Number(clock), since === null ? undefined : Number(since)), counts: new Map(counts) }
 }
 
-/** A common table expression that deletes at most `limit` counts that are no longer kept. */
+/**
+ * A common table expression that deletes at most `limit` counts that are no longer kept. It reads no others, because
+ * writers wait meanwhile.
+ */
 export function toSeriesPruning(limit: number): string {
-  const isOld = (step: 'minute' | 'hour') =>
-    `(step = '${CODES[step]}' and at <= now.clock - ${RETENTION_MS[step] + STEP_MS[step]})`
+  const old = (['minute', 'hour'] as const).map((step) => {
+    const end = `(select ${CLOCK} from reporting.state) - ${RETENTION_MS[step] + STEP_MS[step]}`
+    return `(select ctid from reporting.series where step = '${CODES[step]}' and at <= ${end} order by at limit ${limit})`
+  })
   return `series_pruned as (delete from reporting.series where ctid = any(array(
-    select series.ctid from reporting.series, (select ${CLOCK} as clock from reporting.state) as now
-    where ${isOld('minute')} or ${isOld('hour')} limit ${limit})) returning 1)`
+    select ctid from (${old.join(' union all ')}) as old limit ${limit})) returning 1)`
 }
