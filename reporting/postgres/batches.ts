@@ -10,6 +10,7 @@ import { createJudges, type State } from './judges.ts'
 import { MAX_KEYS, toKeyedWrites } from './keyed-views.ts'
 import { type Known, knows, toKnown, toKnownQuery, toProducerKey } from './known.ts'
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
+import { OtherRulesError } from './other-rules.ts'
 import { type Outcome, toOutcome } from './outcome.ts'
 import { toSeriesWrites } from './series.ts'
 import { STATE_COLUMNS } from './state.ts'
@@ -56,7 +57,11 @@ export function createBatches({
 
   async function load(batch: CountBatch): Promise<Known> {
     const [[value] = []] = await run(toKnownQuery(batch), TIMEOUT_MS)
-    return toKnown(batch, value)
+    const known = toKnown(batch, value)
+    const { rules: found } = known.origin
+    // Instances with different rules may have started at the same time.
+    if (found !== undefined && found !== rules) throw new OtherRulesError(found, rules)
+    return known
   }
 
   /** @returns undefined if the position is no longer the known one */

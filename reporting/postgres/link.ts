@@ -7,6 +7,7 @@ import { CHANGED_AT } from './change-feed.ts'
 import type { Database, Rows } from './database.ts'
 import { createFence, toFenceColumns } from './fence.ts'
 import { migrate } from './migrate.ts'
+import { assertRules } from './other-rules.ts'
 import { STATE_COLUMNS, type State, toState } from './state.ts'
 
 const POLL_INTERVAL_MS = 250
@@ -32,12 +33,14 @@ export type Link = AsyncDisposable & {
 
 type Deps = {
   database: Database
+  /** The version of the view rules. */
+  rules: string
   log: Logger
   /** Called before each poll. Returns a function that takes the polled state, and when its version was recorded. */
   onPoll: () => (state: State, changedAt: string) => void
 }
 
-export function openLink({ database, log, onPoll }: Deps): Link {
+export function openLink({ database, rules, log, onPoll }: Deps): Link {
   const closing = new AbortController()
   const opened = performance.now()
   const fence = createFence(database)
@@ -55,6 +58,7 @@ export function openLink({ database, log, onPoll }: Deps): Link {
       await fence.look()
       // The schema may have changed while Postgres was down, for example by a restored backup.
       await migrate(database)
+      await assertRules(database, rules)
     }
     const host = database.current()
     const [row = []] = await database.run(query, POLL_TIMEOUT_MS, fence.assertPrimary)

@@ -76,6 +76,7 @@ export function openPostgresCountStore({
 
   const link = openLink({
     database,
+    rules,
     log,
     onPoll: () => {
       const takeReport = reports.poll()

@@ -1,9 +1,12 @@
 import type { Audit } from '../../shared/contracts/audit.ts'
 
+/** The version of the rules, and where their counts are. */
+type Target = { rules: string; isInPostgres: boolean }
+
 type Numbers = Omit<Audit, 'waiting' | 'position'>
 
 /** A table of the numbers of the running counts, and of those under other rules. */
-export function toComparison(now: Numbers, next: Numbers, rules: string): string {
+export function toComparison(now: Numbers, next: Numbers, { rules, isInPostgres }: Target): string {
   const reasons = [...new Set([now, next].flatMap(({ notQualified }) => Object.keys(notQualified)))].toSorted()
   const rows = [
     ['', 'now', rules, 'difference'],
@@ -19,7 +22,7 @@ export function toComparison(now: Numbers, next: Numbers, rules: string): string
   const table = rows.map(([name = '', ...numbers]) =>
     [name.padEnd(widths[0] ?? 0), ...numbers.map((text, n) => text.padStart(widths[n + 1] ?? 0))].join('  '),
   )
-  return `${[...table, ...toNotes(now), ...SWITCH(rules)].join('\n')}\n`
+  return `${[...table, ...toNotes(now), ...toHint(rules, isInPostgres)].join('\n')}\n`
 }
 
 function toRow(name: string, before: number, after: number): string[] {
@@ -31,8 +34,11 @@ function toNotes({ direct }: Numbers): string[] {
   return direct > 0 ? ['Views that were counted by a request are not in the log: the new counts lack them.'] : []
 }
 
-const SWITCH = (rules: string) => [
-  '',
-  `The counts are saved beside the present ones. To switch, restart every reporting with VIEW_RULES=${rules}:`,
-  'it counts the rest of the log. To go back, restart it with the previous version.',
-]
+function toHint(rules: string, isInPostgres: boolean): string[] {
+  const settings = `VIEW_RULES=${rules}${isInPostgres ? ' and this DATABASE_URL' : ''}`
+  return [
+    '',
+    `The counts are saved beside the present ones. To switch, restart every reporting with ${settings}:`,
+    'it counts the rest of the log. To go back, restart it with the previous settings.',
+  ]
+}

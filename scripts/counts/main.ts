@@ -24,7 +24,8 @@ counts the log again under other view rules.
   accept-loss    prints which messages expired or were purged before they were counted; with --yes, counting continues
                  after them. Restore a backup of the counts instead if you have one that contains them
   copy           copies the checkpoint of a stopped reporting in DATA_DIR into the empty database DATABASE_URL
-  recount        counts the log under other view rules, into counts of their own, and prints how the numbers differ
+  recount        counts the log under other view rules, and prints how the numbers differ. The counts are written beside
+                 those in DATA_DIR, or into DATABASE_URL if it is set, which must be another database
 
   --yes          confirms the loss
   --rules V      version of the view rules for recount

@@ -11,6 +11,7 @@ import { fromNullablePosition, type LogPosition } from '../../shared/contracts/p
 import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'
 import { openNatsLink } from '../../shared/nats/link.ts'
 import { createLog, type Logger } from '../../shared/runtime/log.ts'
+import { MAX_REASON, toLine } from '../../shared/runtime/printable.ts'
 import { retry } from '../../shared/runtime/retry.ts'
 import { StartError } from '../../shared/service/service.ts'
 import { probe } from '../doctor/probe.ts'
@@ -21,6 +22,7 @@ import { CountsError, findReporting, type Target } from './system.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 const LOAD_TIMEOUT_MS = 60_000
+const DATABASE_TIMEOUT_MS = 5_000
 /** At the end, the checkpoint is written in any case. */
 const CHECKPOINT_EVERY_MS = 60_000
 const CONNECTIONS = 2
@@ -48,29 +50,28 @@ export async function recount(target: Target & Databases, rules: RulesVersion): 
     audit = await readAudit(origin)
   }
   await countLog(eventLog, store, fromNullablePosition(audit.position))
-  process.stdout.write(toComparison(audit, await store.audit(), rules))
+  process.stdout.write(toComparison(audit, await store.audit(), { rules, isInPostgres: target.urls !== undefined }))
   return 0
 }
 
 type Resources = { rules: RulesVersion; log: Logger; resources: AsyncDisposableStack }
 
 async function openStore({ urls, dataDir }: Databases, { rules, log, resources }: Resources): Promise<CountStore> {
-  const store = urls
-    ? resources.use(openPostgresCountStore({ urls, maxConnections: CONNECTIONS, log, rules }))
-    : await openMapCountStore({
-        path: toCheckpointPath(join(dataDir, CHECKPOINT), rules),
-        everyMs: CHECKPOINT_EVERY_MS,
-        capacity: unlimited,
-        rules,
-        onReport: () => {},
-        log,
-        metrics: new Registry(),
-        resources,
-      }).catch((error) => {
-        if (!(error instanceof StartError)) throw error
-        throw new CountsError(`reporting already counts with the rules ${rules}: ${error.message}`)
-      })
-  // The store may still be loading its counts, or connecting.
+  if (urls) {
+    const store = resources.use(openPostgresCountStore({ urls, maxConnections: CONNECTIONS, log, rules }))
+    await retry(() => store.position(), { signal: AbortSignal.timeout(DATABASE_TIMEOUT_MS) }).catch(() => {
+      throw new CountsError(`DATABASE_URL cannot be used: ${toLine(store.reason() ?? 'no response', MAX_REASON)}`)
+    })
+    return store
+  }
+  const path = toCheckpointPath(join(dataDir, CHECKPOINT), rules)
+  const metrics = new Registry()
+  const options = { path, everyMs: CHECKPOINT_EVERY_MS, capacity: unlimited, rules, onReport: () => {} }
+  const store = await openMapCountStore({ ...options, log, metrics, resources }).catch((error) => {
+    if (!(error instanceof StartError)) throw error
+    throw new CountsError(`cannot write ${path}.bin: ${error.message}`)
+  })
+  // The store may still be loading its counts.
   await retry(() => store.position(), { signal: AbortSignal.timeout(LOAD_TIMEOUT_MS) })
   return store
 }
