@@ -28,6 +28,7 @@ import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/service/service.ts'
 import type { CountStore } from './count-store.ts'
 import type { Currentness } from './currentness.ts'
+import { createSeriesRoute } from './series-route.ts'
 import { summarize } from './summarize.ts'
 
 type Deps = Service & {
@@ -50,6 +51,7 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
   })
 
   return createBaseApp(service, { untraced: ['/events/live'] })
+    .route('/', createSeriesRoute({ counts, requireCurrent }))
     .get(
       '/events/asset/:assetId',
       describeOperation({

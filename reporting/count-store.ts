@@ -14,6 +14,7 @@ import type {
 import type { ViewExplanation } from '../shared/contracts/view-explanation.ts'
 import type { LiveSource } from '../shared/live/live-feed.ts'
 import type { EngineBatch, Verdicts } from './engine.ts'
+import type { SeriesCounts, SeriesRange } from './series.ts'
 
 export type CountedBy = 'asset' | 'user'
 
@@ -79,6 +80,8 @@ export type CountStore = {
   knownSince(): Promise<Date | undefined>
   /** Accounts for every view, in one snapshot. */
   audit(): Promise<Omit<Audit, 'waiting'>>
+  /** The views over time, in one snapshot. Each view is in the step in which it was played. */
+  series(range: SeriesRange): Promise<SeriesCounts>
   /** Publishes a snapshot of the counts and then their changes, to one subscriber at a time. */
   follow: LiveSource
 }

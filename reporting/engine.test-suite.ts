@@ -15,7 +15,7 @@ import {
 } from './reference.test-suite.ts'
 
 /** How the messages are read: the ends of batches, the instance that takes each, and restarts before some of them. */
-const reading = fc.array(
+export const reading = fc.array(
   fc.record({ messages: fc.integer({ min: 1, max: 5 }), instance: fc.nat(3), restart: fc.boolean() }),
   {
     minLength: 30,
@@ -23,7 +23,7 @@ const reading = fc.array(
   },
 )
 
-type Store = { open(): Promise<Opened>; isPersistent: boolean; numRuns: number }
+export type Store = { open(): Promise<Opened>; isPersistent: boolean; numRuns: number }
 
 /** The conformance suite of the verdicts of count stores. */
 export function describeVerdicts({ open, isPersistent, numRuns }: Store) {

@@ -13,7 +13,7 @@ import { whileCurrent } from './current-live.ts'
 import { createCurrentness, onceLoaded } from './currentness.ts'
 import { maxUsers, watchHeap } from './maps/capacity.ts'
 import { CHECKPOINT, toCheckpointPath } from './maps/checkpoint-file.ts'
-import { keysKept, verdictsKept } from './maps/kept.ts'
+import { keysKept, seriesKept, verdictsKept } from './maps/kept.ts'
 import { checkpointEvery, openMapCountStore } from './maps/open-map-store.ts'
 import { exposeCapacity, exposeCurrentness, instrumentCounts } from './metrics.ts'
 import { startPostgresCountStore } from './postgres/service.ts'
@@ -40,6 +40,7 @@ const ownSettings = {
   VERDICTS_KEPT: verdictsKept,
   VERDICTS_MAX_AGE: verdictsMaxAge,
   KEYS_KEPT: keysKept,
+  SERIES_KEPT: seriesKept,
   MAX_LAG: duration(
     '10s',
     'How far the counts may be behind the log before they are no longer served; at least 1s',
@@ -63,7 +64,7 @@ async function openCountStore(
   const capacity = { maxIds: settings.MAX_USERS, ...service.resources.use(watchHeap()) }
   exposeCapacity(service.metrics, capacity)
   const path = toCheckpointPath(join(settings.DATA_DIR, checkpoint), rules)
-  const kept = { verdicts, keys }
+  const kept = { verdicts, keys, series: settings.SERIES_KEPT }
   return openMapCountStore({ path, everyMs: settings.CHECKPOINT_EVERY, capacity, kept, rules, onReport, ...service })
 }
 

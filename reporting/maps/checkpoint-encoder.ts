@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { CHUNK_BYTES, encodeJson, toChunks, writeId, writeVarint } from './checkpoint-chunks.ts'
 import { CHECKSUM, type Header, MAGIC, MAX_ID_ENTRY_BYTES, VERSION } from './checkpoint-format.ts'
 import { encodeJudged, encodePages } from './checkpoint-records.ts'
+import { encodeSeries } from './checkpoint-series.ts'
 import { encodeViewers } from './checkpoint-viewers.ts'
 import type { FrozenState } from './frozen-state.ts'
 import type { Generation } from './known-ids.ts'
@@ -35,6 +36,7 @@ function* encodeContent(state: FrozenState): Generator<Uint8Array> {
   for (const { events } of state.judged) yield* encodeJudged(events)
   yield* encodePages(state.verdicts)
   yield* encodePages(state.keys)
+  yield* encodeSeries(state.series)
 }
 
 function toHeader(state: FrozenState): Header {
@@ -51,8 +53,10 @@ function toHeader(state: FrozenState): Header {
     judged: judged.map(({ rule, events }) => ({ rule, events: events.length })),
     verdictPages: state.verdicts.length,
     keyPages: state.keys.length,
+    steps: state.series.steps.length,
   }
-  return { id, position, views, lost, isComplete, seconds, seeds, rules, clock, totals, sizes }
+  const seriesSince = state.series.since
+  return { id, position, views, lost, isComplete, seconds, seeds, rules, clock, totals, seriesSince, sizes }
 }
 
 function* encodeProducers(producers: FrozenState['producers']): Generator<Uint8Array> {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Audit } from '../../shared/contracts/audit.ts'
 import { SerialRange } from '../../shared/contracts/event-batch.ts'
+import { SeriesStep } from '../../shared/contracts/series.ts'
 
 /**
  * A checkpoint is a binary file. Integers and doubles are little-endian. A block is its length in 4 bytes, and as many
@@ -18,6 +19,8 @@ import { SerialRange } from '../../shared/contracts/event-batch.ts'
  * | 1 + n + 1 to 2 + …, for each asset that has viewers | the length of the id, the id in ASCII, the number of hashes as a varint, and each hash as a double; or 0, the estimate as a double, and the registers of the sketch |
  * | blocks, for each rule | the events that it still knows with their clock, 1,024 in each block but the last |
  * | 3 blocks, for each page of verdicts, then each of keyed views | a `PageEntry` as JSON, where each record starts in 4 bytes each, and the records |
+ * | 1 + 8 + 3 × 1 to 8, for each minute, hour and day with views | 0, 1 or 2; its start as a double; its views, qualified views and number of assets as varints |
+ * | 1 + n + 2 × 1 to 8, for each of its assets | the length of the id, the id in ASCII, its views and qualified views as varints |
  * | 32 | the SHA-256 of everything before it |
  *
  * Version 1 has neither views that are not qualified, nor what follows the views.
@@ -53,12 +56,15 @@ export const Header = HeaderWithoutRules.extend({
   rules: z.string(),
   clock: z.number(),
   totals: Audit.pick({ pending: true, notQualified: true, direct: true, retried: true, rejected: true }),
+  /** The first steps whose counts of single assets are kept in spite of the maximum. */
+  seriesSince: z.partialRecord(SeriesStep, z.number()),
   sizes: HeaderWithoutRules.shape.sizes.extend({
     notQualified: byAssetAndUser,
     viewers: number,
     judged: z.array(z.object({ rule: z.string(), events: number })),
     verdictPages: number,
     keyPages: number,
+    steps: number,
   }),
 })
 export type Header = z.infer<typeof Header>

@@ -31,7 +31,8 @@ function withoutRules(header: HeaderWithoutRules): CheckpointHeader {
     ...header,
     rules: undefined,
     clock: 0,
+    seriesSince: {},
     totals: { ...createTotals(), pending: header.views },
-    sizes: { ...header.sizes, notQualified, viewers: 0, judged: [], verdictPages: 0, keyPages: 0 },
+    sizes: { ...header.sizes, notQualified, viewers: 0, judged: [], verdictPages: 0, keyPages: 0, steps: 0 },
   }
 }

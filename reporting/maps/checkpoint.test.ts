@@ -10,6 +10,7 @@ import type { FrozenCounts } from './count-map.ts'
 import { type CountState, createCountState } from './count-state.ts'
 import { type FrozenState, freezeState } from './frozen-state.ts'
 import { createLiveCounts } from './live-counts.ts'
+import { thawSteps } from './series-map.ts'
 import type { FrozenMap } from './sharded-map.ts'
 import { createViewCounts } from './view-counts.ts'
 
@@ -247,6 +248,7 @@ async function contentOf(state: CountState) {
     counts: { assets: both(counts.asset), users: both(counts.user), viewers: entries(frozen.viewers) },
     deduplication: { isComplete, producers, ids: [[...knownIds.previous.keys], [...knownIds.current.keys]] },
     judged: { clock: frozen.clock, events: frozen.judged },
+    series: [...thawSteps(frozen.series)].toSorted((a, b) => a.at - b.at),
     kept: [frozen.verdicts, frozen.keys].map((pages) =>
       pages.map((page) => ({ ...page, bytes: page.bytes.toString('hex') })),
     ),

@@ -8,9 +8,10 @@ import { createJudge } from '../rules/judge.ts'
 import { DEFAULT_RULES, type RulesVersion, ruleSets } from '../rules/rule-sets.ts'
 import type { RuleEvent } from '../rules/view-rule.ts'
 import { type CountMap, createCountMap } from './count-map.ts'
-import { DEFAULT_KEPT, type Kept } from './kept.ts'
+import { DEFAULT_KEPT, DEFAULT_SERIES_KEPT, type Kept } from './kept.ts'
 import { createKnownIds, type RecentIds } from './known-ids.ts'
 import { createRecentRecords, type RecentRecords } from './recent-records.ts'
+import { createSeriesMap, type SeriesMap, type SeriesSince } from './series-map.ts'
 import { createTotals, type Totals } from './totals.ts'
 import { eventCodec, type VerdictRecord, verdictCodec } from './verdict-record.ts'
 import { createViewers, type Viewers } from './viewers.ts'
@@ -32,15 +33,23 @@ export type CountState = EngineState & {
   /** The number of views counted. */
   views: number
   totals: Totals
+  series: SeriesMap
   seconds: RecentSeconds
   /** The number of changes since this process started. */
   changes: number
 }
 
-type Options = { kept?: Kept; rules?: RulesVersion; seeds?: Record<CountedBy, number> }
+type Options = {
+  kept?: Kept
+  rules?: RulesVersion
+  /** The seeds of the counts. */
+  seeds?: Record<CountedBy, number>
+  seriesSince?: SeriesSince
+}
 
-/** A state without views. `seeds` are those of the counts. */
-export function createCountState({ kept = DEFAULT_KEPT, rules = DEFAULT_RULES, seeds }: Options = {}): CountState {
+/** A state without views. */
+export function createCountState(options: Options = {}): CountState {
+  const { kept = DEFAULT_KEPT, rules = DEFAULT_RULES, seeds, seriesSince = {} } = options
   const asset = createCountMap(seeds?.asset)
   return {
     id: randomUUID(),
@@ -56,6 +65,7 @@ export function createCountState({ kept = DEFAULT_KEPT, rules = DEFAULT_RULES, s
     lost: { views: 0, gaps: [] },
     views: 0,
     totals: createTotals(),
+    series: createSeriesMap({ max: kept.series ?? DEFAULT_SERIES_KEPT, since: seriesSince }),
     seconds: createRecentSeconds(),
     changes: 0,
   }

@@ -22,6 +22,7 @@ export function createDelegatingStore({ current, forReport = async () => current
     explain: async (id) => current().explain(id),
     knownSince: async () => current().knownSince(),
     audit: async () => current().audit(),
+    series: async (range) => current().series(range),
     follow: (publish) => current().follow(publish),
   }
 }

@@ -5,6 +5,7 @@ import type { FrozenCounts } from './count-map.ts'
 import type { CountState } from './count-state.ts'
 import type { RecentIds } from './known-ids.ts'
 import type { FrozenPage } from './recent-records.ts'
+import type { FrozenSeries } from './series-map.ts'
 import type { FrozenMap } from './sharded-map.ts'
 import type { ViewerSet } from './viewer-set.ts'
 
@@ -22,6 +23,7 @@ export type FrozenState = AsyncDisposable &
     judged: ReturnType<Judge['known']>
     verdicts: FrozenPage[]
     keys: FrozenPage[]
+    series: FrozenSeries
   }
 
 /**
@@ -51,6 +53,7 @@ export function freezeState(state: CountState): FrozenState {
     judged: state.judge.known(),
     verdicts: state.verdicts.freeze(),
     keys: state.keys.freeze(),
+    series: state.series.freeze(),
     async [Symbol.asyncDispose]() {
       for (const frozen of [counts.asset, counts.user, viewers]) await frozen[Symbol.asyncDispose]()
     },

@@ -3,11 +3,14 @@ import { count } from '../../shared/runtime/settings.ts'
 
 /** About 100 bytes each. */
 const MAX_KEPT = 100_000_000
+/** A Map holds at most 2^24 entries, and one hour may have all of them. */
+const MAX_SERIES_KEPT = 10_000_000
 
-/** How many of the last events are remembered. */
-export type Kept = { verdicts: number; keys: number }
+/** How many of the last events are remembered, and how many counts of single assets in hours, and in days. */
+export type Kept = { verdicts: number; keys: number; series?: number }
 
 export const DEFAULT_KEPT: Kept = { verdicts: 1_000_000, keys: 1_000_000 }
+export const DEFAULT_SERIES_KEPT = 1_000_000
 
 export const verdictsKept = z
   .string()
@@ -24,4 +27,10 @@ export const keysKept = count(
   DEFAULT_KEPT.keys,
   'Maximum number of views with an idempotency key whose retries are recognized',
   MAX_KEPT,
+)
+
+export const seriesKept = count(
+  DEFAULT_SERIES_KEPT,
+  'Maximum number of counts of single assets over time that are kept in memory, in hours and in days, about 100 bytes each; without effect if DATABASE_URL is set',
+  MAX_SERIES_KEPT,
 )

@@ -36,6 +36,7 @@ export function createMapCountStore({
     explain: async (id) => counts.explain(id),
     knownSince: async () => counts.knownSince(),
     audit: async () => counts.audit(),
+    series: async (range) => counts.series(range),
     follow: counts.follow,
   }
 }

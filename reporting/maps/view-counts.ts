@@ -8,7 +8,9 @@ import type { CountBatch, CountedBy } from '../count-store.ts'
 import { createEngine, type Verdicts } from '../engine.ts'
 import { addGaps } from '../lost.ts'
 import type { RuleEvent } from '../rules/view-rule.ts'
+import type { SeriesCounts, SeriesRange } from '../series.ts'
 import { startsAt } from '../starts-at.ts'
+import { toStepAdditions } from '../step-additions.ts'
 import { assertRoom, type Capacity, unlimited } from './capacity.ts'
 import { createCountState } from './count-state.ts'
 import { toExplanation } from './explanation.ts'
@@ -31,11 +33,12 @@ export type ViewCounts = {
   explain(id: string): ViewExplanation | undefined
   knownSince(): Date | undefined
   audit(): Omit<Audit, 'waiting'>
+  series(range: SeriesRange): SeriesCounts
 }
 
 /** The counts in memory, without input or output. */
 export function createViewCounts(capacity: Capacity = unlimited, state = createCountState()): ViewCounts {
-  const { counts, viewers, keys, verdicts, totals } = state
+  const { counts, viewers, keys, verdicts, totals, series } = state
   const judge = createEngine(state)
 
   function countsOf(by: CountedBy, id: string): Counts | undefined {
@@ -62,6 +65,8 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
       assertRoom(capacity, counts, [play])
       state.changes += 1
       totals.direct += 1
+      const at = Date.now()
+      series.add(toStepAdditions([{ ...play, at }], at), at)
       return add(play, false)
     },
     position: () => state.position,
@@ -76,6 +81,7 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
       }
       recordVerdicts(verdicts, { ...batch, views: judged.views, clock })
       addVerdicts(totals, judged, batch.skipped)
+      series.add(toStepAdditions(judged.views, state.clock), state.clock)
       state.lost = addGaps(state.lost, judged.gaps)
       state.position = { incarnation: batch.incarnation, sequence: batch.through }
       state.changes += 1
@@ -98,5 +104,6 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
       ...structuredClone(totals),
       position: toNullablePosition(state.position),
     }),
+    series: series.read,
   }
 }

@@ -12,6 +12,7 @@ import { type Known, knows, toKnown, toKnownQuery, toProducerKey } from './known
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
 import { OtherRulesError } from './other-rules.ts'
 import { type Outcome, toOutcome } from './outcome.ts'
+import { toSeriesWrites } from './series.ts'
 import { STATE_COLUMNS } from './state.ts'
 import { daysOf, toVerdictWrites } from './verdict-writes.ts'
 
@@ -162,6 +163,7 @@ function toStatement(
     ...toWrites(outcome),
     ...toKeyedWrites(keyed),
     ...toVerdictWrites(batch, known, outcome),
+    ...toSeriesWrites(verdicts.views, next.clock),
     ...(isForgetting ? [DELETE_FORGOTTEN] : []),
   ]
   return toCountStatement({ set, where: where + isLast, views: verdicts.views, before: forgotten, after }, [

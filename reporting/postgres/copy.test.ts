@@ -7,6 +7,7 @@ import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/har
 import type { CountBatch, CountStore } from '../count-store.ts'
 import { createCountState } from '../maps/count-state.ts'
 import { createMapCountStore } from '../maps/map-count-store.ts'
+import type { SeriesRange } from '../series.ts'
 import { copyCounts } from './copy.ts'
 import { openPostgresCountStore } from './postgres-count-store.ts'
 
@@ -142,6 +143,12 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
   })
 })
 
+async function seriesOf(counts: CountStore) {
+  const range = { assetId: 'a', from: Date.parse('2026-11-19T00:00:00Z'), to: Date.parse('2026-11-22T00:00:00Z') }
+  const read = (range: SeriesRange) => counts.series(range)
+  return Promise.all([read({ ...range, step: 'hour' }), read({ ...range, step: 'day', assetId: undefined })])
+}
+
 async function contentOf(counts: CountStore) {
   return {
     position: await counts.position(),
@@ -154,5 +161,6 @@ async function contentOf(counts: CountStore) {
     explained: await Promise.all(['x', 'y', 'z', '\ud800', 'keyed', 'dead'].map((id) => counts.explain(id))),
     keyed: (await counts.lookUp({ assets: [], users: [], events: ['keyed'], details: true })).events,
     sizes: [await counts.size('user'), await counts.size('asset')],
+    series: await seriesOf(counts),
   }
 }

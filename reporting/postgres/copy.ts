@@ -4,6 +4,7 @@ import type { CountedBy } from '../count-store.ts'
 import type { CountState } from '../maps/count-state.ts'
 import { type FrozenState, freezeState } from '../maps/frozen-state.ts'
 import { countViewers, hashesOf } from '../maps/viewer-set.ts'
+import { copySeries } from './copy-series.ts'
 import {
   insertCounts,
   insertIds,
@@ -78,6 +79,7 @@ async function copyIfEmpty(
     }
   }
 
+  await copySeries(send, frozen.series)
   await insertAll(producers, insertProducers)
   for (const [generation, { keys, size }] of [knownIds.previous, knownIds.current].entries()) {
     await insertAll(keys.values().take(size), (chunk) => insertIds(chunk, generation))

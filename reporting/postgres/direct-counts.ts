@@ -6,6 +6,7 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { toCountStatement } from './count-statement.ts'
 import { ASYNCHRONOUS } from './database.ts'
 import { toIdArray, toLiteral } from './literals.ts'
+import { toSeriesWrites } from './series.ts'
 
 const TIMEOUT_MS = 4_000
 const MAX_CONFIRMED = 1_000
@@ -37,8 +38,12 @@ export function createDirectCounts(run: Run): (play: Play) => Promise<readonly u
 
   return async (play) => {
     const receipt = randomUUID()
-    const views = [{ ...play, at: Date.now() }]
-    const after = [`receipt as (insert into reporting.receipt (id) select ${toLiteral(receipt)}::uuid from moved)`]
+    const at = Date.now()
+    const views = [{ ...play, at }]
+    const after = [
+      `receipt as (insert into reporting.receipt (id) select ${toLiteral(receipt)}::uuid from moved)`,
+      ...toSeriesWrites(views, at),
+    ]
     const statement = toCountStatement({ set: ['direct = direct + 1'], where: 'true', views, after })
     const [row = []] = await run(`${ASYNCHRONOUS} ${statement}`, TIMEOUT_MS)
     const confirmed = await confirm(receipt).catch((cause) => {

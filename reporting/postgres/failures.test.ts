@@ -154,9 +154,9 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
         server.use(url, (client) => client.query(`update reporting.schema set version = ${version}`))
       await setVersion(99)
       await using store = open([url])
-      await eventually(() => expect(store.reason()).toContain('has version 99, and this release knows version 3'))
+      await eventually(() => expect(store.reason()).toContain('has version 99, and this release knows version 4'))
       expect(store.state()).toBe('down')
-      await setVersion(3)
+      await setVersion(4)
       await isUp(store)
     })
 

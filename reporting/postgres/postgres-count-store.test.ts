@@ -7,6 +7,7 @@ import { describeCountStore, type Opened } from '../count-store.test-suite.ts'
 import type { ReportObserver } from '../count-store.ts'
 import { describeVerdicts } from '../engine.test-suite.ts'
 import { createReference } from '../reference.test-suite.ts'
+import { describeSeries } from '../series.test-suite.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 
 type Options = { onReport?: ReportObserver; maxProducers?: number; maxIds?: number }
@@ -66,6 +67,8 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
   describeCountStore({ open, isPersistent: true, numRuns: 12 })
 
   describeVerdicts({ open, isPersistent: true, numRuns: 12 })
+
+  describeSeries({ open, isPersistent: true, numRuns: 12 })
 
   test('producers and ids beyond the limits are forgotten as in memory', async () => {
     const id = fc.nat(14).map(String)

@@ -1,6 +1,7 @@
 import { ASYNCHRONOUS, type Rows } from './database.ts'
 import { RECEIPT_SECONDS } from './direct-counts.ts'
 import type { createPartitions } from './partitions.ts'
+import { toSeriesPruning } from './series.ts'
 
 const INTERVAL_MS = 5_000
 const TIMEOUT_MS = 4_000
@@ -42,6 +43,7 @@ function toPrune(maxKeys: number): string {
         limit ${MAX_PRUNED})) returning 1),
       keys as (delete from reporting.keyed_view where key = any(array(
         select key from reporting.keyed_view where number <= (select keyed - ${maxKeys} from reporting.state)
-        limit ${MAX_PRUNED})) returning 1)
-    select greatest((select count(*) from ids), (select count(*) from keys))`
+        limit ${MAX_PRUNED})) returning 1),
+      ${toSeriesPruning(MAX_PRUNED)}
+    select greatest((select count(*) from series_pruned), (select count(*) from ids), (select count(*) from keys))`
 }

@@ -7,12 +7,13 @@ import { toExplanation, toExplanationQueries, toTime } from './explanations.ts'
 import { toKeyedKey } from './keyed-views.ts'
 import { toLost } from './known.ts'
 import { toIdArray, toLiteral } from './literals.ts'
+import { toSeriesCounts, toSeriesQuery } from './series.ts'
 import { parsePosition, STATE_COLUMNS, toState } from './state.ts'
 import { countColumns, toTopQuery } from './top.ts'
 
 type Reads = Pick<
   CountStore,
-  'counts' | 'lookUp' | 'top' | 'size' | 'position' | 'lost' | 'explain' | 'knownSince' | 'audit'
+  'counts' | 'lookUp' | 'top' | 'size' | 'position' | 'lost' | 'explain' | 'knownSince' | 'audit' | 'series'
 >
 
 /** Reads the counts, each time in one statement, and so in one snapshot. */
@@ -55,6 +56,9 @@ export function createReads(read: (query: string) => Promise<Rows>): Reads {
     async audit() {
       const [row] = await read(AUDIT)
       return toAudit(row)
+    },
+    async series(range) {
+      return toSeriesCounts(range, await read(toSeriesQuery(range)))
     },
   }
 }

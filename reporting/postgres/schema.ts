@@ -130,4 +130,18 @@ export const migrations = [
   -- When the log stored the first view of each day with verdicts. Both in milliseconds since 1970.
   create table reporting.verdict_day (day bigint primary key, since bigint not null);
   `,
+  `
+  -- The views of the plays in each minute (m), hour (h) and day (d), which starts "at", in milliseconds since 1970. The
+  -- rows of all assets together have an empty asset id.
+  create table reporting.series (
+    step "char",
+    at bigint,
+    asset_id text collate "C",
+    views bigint not null,
+    qualified bigint not null,
+    primary key (step, at, asset_id)
+  ) with (fillfactor = 70);
+  -- The first steps of single assets in a copy of counts in memory, which had dropped earlier ones.
+  alter table reporting.state add series_hour_since bigint, add series_day_since bigint;
+  `,
 ]

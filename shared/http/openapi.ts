@@ -9,8 +9,8 @@ type Operation = {
   description?: string
   /** The tags of the operation. Default: the name of the service. */
   tags?: string[]
-  /** Responses by status. */
-  responses: Record<number, z.ZodType | TextResponse>
+  /** Responses by status; several if the client can choose the media type. */
+  responses: Record<number, Response | Response[]>
   /** Headers of the 200 response, besides the common ones, by name. */
   responseHeaders?: Record<string, object>
   /** Describes parameters that are not validated by a schema. */
@@ -27,6 +27,8 @@ type Operation = {
 
 /** A response that is not JSON. */
 export type TextResponse = { type: string; example: string }
+
+type Response = z.ZodType | TextResponse
 
 const descriptions: Record<number, string> = {
   200: 'Success',
@@ -89,12 +91,14 @@ export function describeOperation(operation: Operation) {
   })
 }
 
-function toResponse(status: number, response: z.ZodType | TextResponse, headers: object = {}) {
-  const content =
-    response instanceof z.ZodType
-      ? { 'application/json': { schema: resolver(response) } }
-      : { [response.type]: { schema: text, example: response.example } }
+function toResponse(status: number, responses: Response | Response[], headers: object = {}) {
+  const content = Object.assign({}, ...[responses].flat().map(toContent))
   return { description: descriptions[status] ?? '', headers: { 'x-request-id': REQUEST_ID, ...headers }, content }
+}
+
+function toContent(response: Response) {
+  if (response instanceof z.ZodType) return { 'application/json': { schema: resolver(response) } }
+  return { [response.type]: { schema: text, example: response.example } }
 }
 
 function toProblemResponse(status: number, schema?: z.ZodType) {

@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import type { z } from 'zod'
 import { CorrectedViews } from '../../queue-listener/dead-letters.ts'
+import { toRange } from '../../reporting/series.ts'
 import { CdnUrl, CdnUrlFields } from '../../shared/contracts/cdn-url.ts'
 import { EventBatch } from '../../shared/contracts/event-batch.ts'
+import { SeriesQuery } from '../../shared/contracts/series.ts'
 import { arbitraryOf, invalidOf } from './arbitrary.ts'
 import type { Media, OpenApi, Operation, Parameter, Schema } from './openapi.ts'
 
@@ -28,6 +30,9 @@ type Bodies = { type: string; tooLarge: number; valid: fc.Arbitrary<string>; inv
 
 /** Schemas with rules that JSON Schema cannot express, keyed by schema name. */
 const REFINED: Record<string, z.ZodType> = { CdnUrl, CdnUrlFields, CorrectedViews, EventBatch }
+
+/** Queries with rules of that kind, by operation. */
+const REFINED_QUERIES: Record<string, (query: Values) => boolean> = { 'GET /events/series': isSeriesQuery }
 
 const MIB = 2 ** 20
 const NDJSON = 'application/x-ndjson'
@@ -114,7 +119,7 @@ function valuesOf(schema: Schema, api: OpenApi) {
 }
 
 function inputsOf(
-  { parameters }: Operation,
+  { id, parameters }: Operation,
   body: fc.Arbitrary<string | undefined>,
   api: OpenApi,
 ): fc.Arbitrary<Input> {
@@ -124,7 +129,8 @@ function inputsOf(
     const requiredKeys = all.filter(({ required }) => required).map(({ name }) => name)
     return fc.record(Object.fromEntries(texts), { requiredKeys })
   }
-  return fc.record({ path: textsIn('path'), query: textsIn('query'), header: textsIn('header'), body })
+  const query = textsIn('query').filter(REFINED_QUERIES[id] ?? (() => true))
+  return fc.record({ path: textsIn('path'), query, header: textsIn('header'), body })
 }
 
 function withBody(inputs: fc.Arbitrary<Input>, bodies: fc.Arbitrary<string>): fc.Arbitrary<Input> {
@@ -164,4 +170,9 @@ function toRequest({ method, path }: Operation, input: Input, headers: Values): 
     headers: { ...headers, ...header },
     ...(body !== undefined && { body }),
   }
+}
+
+function isSeriesQuery(query: Values): boolean {
+  const parsed = SeriesQuery.safeParse(query)
+  return parsed.success && !('message' in toRange(parsed.data, Date.now()))
 }

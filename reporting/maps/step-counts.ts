@@ -1,0 +1,121 @@
+import type { StepCount } from '../series.ts'
+
+/** The counts of the first `size` ids in a step. Further ids may be added to `ids`, but none is removed. */
+export type FrozenCounts = { ids: ReadonlyMap<string, number>; size: number; numbers: Float64Array }
+
+type Counts = {
+  /** The index of each id. */
+  ids: Map<string, number>
+  /** The views of each id, and how many of them are qualified. */
+  numbers: Float64Array
+  isFrozen: boolean
+}
+
+export type StepCounts = {
+  add(at: number, counts: ReadonlyMap<string, Readonly<StepCount>>): void
+  get(at: number, id: string): StepCount | undefined
+  /** The start of the first step that is kept in spite of the maximum; undefined if all are. */
+  since(): number | undefined
+  drop(at: number): void
+  /** Drops the oldest steps, until there are at most the maximum number of counts. */
+  dropExcess(): void
+  /** The counts of a step at this time, without copying them. */
+  freeze(at: number): FrozenCounts | undefined
+}
+
+type Options = {
+  /** Maximum number of counts after `dropExcess`. */
+  max: number
+  /** The duration of a step. */
+  stepMs: number
+  since?: number | undefined
+}
+
+/** The counts of ids in steps of the same duration, compact. */
+export function createStepCounts({ max, stepMs, since }: Options): StepCounts {
+  const steps = new Map<number, Counts>()
+  let size = 0
+
+  function countsAt(at: number): Counts {
+    const known = steps.get(at)
+    if (known) return known
+    const counts = { ids: new Map<string, number>(), numbers: new Float64Array(2), isFrozen: false }
+    steps.set(at, counts)
+    return counts
+  }
+
+  function drop(at: number): void {
+    size -= steps.get(at)?.ids.size ?? 0
+    steps.delete(at)
+  }
+
+  return {
+    add(at, added) {
+      if (added.size === 0 || (since !== undefined && at < since)) return
+      const counts = countsAt(at)
+      const before = counts.ids.size
+      for (const [id, count] of added) addCount(counts, id, count)
+      size += counts.ids.size - before
+    },
+    get(at, id) {
+      const { ids, numbers } = steps.get(at) ?? {}
+      const index = ids?.get(id)
+      if (index === undefined || numbers === undefined) return undefined
+      return countAt(numbers, index)
+    },
+    since: () => since,
+    drop,
+    dropExcess() {
+      if (size <= max) return
+      for (const at of [...steps.keys()].toSorted((a, b) => a - b)) {
+        if (size <= max) return
+        drop(at)
+        since = at + stepMs
+      }
+    },
+    freeze(at) {
+      const counts = steps.get(at)
+      if (!counts) return undefined
+      counts.isFrozen = true
+      return { ids: counts.ids, size: counts.ids.size, numbers: counts.numbers }
+    },
+  }
+}
+
+/** Copies frozen counts. */
+export function toCounts(frozen: FrozenCounts | undefined): Map<string, StepCount> {
+  if (!frozen) return new Map()
+  const { ids, size, numbers } = frozen
+  return new Map(
+    ids
+      .entries()
+      .take(size)
+      .map(([id, index]) => [id, countAt(numbers, index)]),
+  )
+}
+
+export function countAt(numbers: Float64Array, index: number): StepCount {
+  return { views: numbers[2 * index] ?? 0, qualified: numbers[2 * index + 1] ?? 0 }
+}
+
+function addCount(counts: Counts, id: string, { views, qualified }: Readonly<StepCount>): void {
+  let index = counts.ids.get(id)
+  if (index === undefined) {
+    index = counts.ids.size
+    counts.ids.set(id, index)
+  }
+  const numbers = writableNumbers(counts, index)
+  numbers[2 * index] = (numbers[2 * index] ?? 0) + views
+  numbers[2 * index + 1] = (numbers[2 * index + 1] ?? 0) + qualified
+}
+
+/** Replaces the numbers if they are frozen, or have no room for an index. */
+function writableNumbers(counts: Counts, index: number): Float64Array {
+  const { numbers } = counts
+  const hasRoom = 2 * index < numbers.length
+  if (hasRoom && !counts.isFrozen) return numbers
+  counts.numbers = new Float64Array(hasRoom ? numbers.length : 2 * numbers.length)
+  counts.numbers.set(numbers)
+  counts.isFrozen = false
+  return counts.numbers
+}

@@ -1,0 +1,86 @@
+import type { SeriesStep } from '../../shared/contracts/series.ts'
+import { RETENTION_MS, type SeriesCounts, type SeriesRange, STEP_MS, startsIn, toSince } from '../series.ts'
+import { type StepAddition, type TimedView, toStepAdditions } from '../step-additions.ts'
+import type { Rows } from './database.ts'
+import { toIdArray, toLiteral, toNumberArray } from './literals.ts'
+
+/** Stands for all assets together. It is not a valid id. */
+const ALL_ASSETS = ''
+const CODES = { minute: 'm', hour: 'h', day: 'd' } satisfies Record<SeriesStep, string>
+
+/** The log's clock, or the time of a later direct count. */
+const CLOCK = `greatest(clock, coalesce(
+  (select at from reporting.series where step = '${CODES.minute}' order by at desc limit 1), 0))`
+
+/**
+ * A common table expression that adds views to the series.
+ * @param clock the log's clock after them
+ */
+export function toSeriesWrites(views: readonly TimedView[], clock: number): string[] {
+  const rows = [...toSeriesRows(toStepAdditions(views, clock))]
+  if (rows.length === 0) return []
+  return [
+    `series_written as (
+      insert into reporting.series as current (step, at, asset_id, views, qualified)
+      select * from ${toSource(rows)} where exists (select from moved)
+      on conflict (step, at, asset_id) do update
+      set views = current.views + excluded.views, qualified = current.qualified + excluded.qualified)`,
+  ]
+}
+
+export type SeriesRow = { step: string; at: number; assetId: string; views: number; qualified: number }
+
+/** Sorted within each step, so that adjacent entries of the index are updated together. */
+export function* toSeriesRows(additions: Iterable<StepAddition>): Generator<SeriesRow> {
+  for (const { step, at, total, assets } of additions) {
+    const row = { step: CODES[step], at }
+    yield { ...row, assetId: ALL_ASSETS, ...total }
+    for (const [assetId, count] of [...assets].sort(([a], [b]) => (a < b ? -1 : 1))) yield { ...row, assetId, ...count }
+  }
+}
+
+export function insertSeries(rows: readonly SeriesRow[]): string {
+  return `insert into reporting.series (step, at, asset_id, views, qualified) select * from ${toSource(rows)}`
+}
+
+function toSource(rows: readonly SeriesRow[]): string {
+  const ids = (['step', 'assetId'] as const).map((name) => toIdArray(rows.map((row) => row[name])))
+  const numbers = (['at', 'views', 'qualified'] as const).map((name) => toNumberArray(rows.map((row) => row[name])))
+  const columns = [`${ids[0]}::"char"[]`, numbers[0], ids[1], numbers[1], numbers[2]]
+  return `unnest(${columns.join(', ')}) as added(step, at, asset_id, views, qualified)`
+}
+
+/**
+ * The first row has the clock and the first step that is kept. Each step is looked up by the whole key: without
+ * statistics, Postgres may prefer to read the index of all assets.
+ */
+export function toSeriesQuery(range: SeriesRange): string {
+  const { step, assetId = ALL_ASSETS } = range
+  const since = step === 'minute' || assetId === ALL_ASSETS ? 'null' : `series_${step}_since`
+  return `select null, ${CLOCK}, ${since} from reporting.state
+    union all select start, views, qualified from unnest(${toNumberArray(startsIn(range))}) as start, lateral (
+      select views, qualified from reporting.series
+      where step = '${CODES[step]}' and at = start and asset_id = ${toLiteral(assetId)} offset 0) as found`
+}
+
+export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Rows): SeriesCounts {
+  const [, clock, since] = state
+  const counts = rows.map(([at, views, qualified]) => [
+    Number(at),
+    { views: Number(views), qualified: Number(qualified) },
+  ]) satisfies [number, object][]
+  return { since: toSince(step, Number(clock), since === null ? undefined : Number(since)), counts: new Map(counts) }
+}
+
+/**
+ * A common table expression that deletes at most `limit` counts that are no longer kept. It reads no others, because
+ * writers wait meanwhile.
+ */
+export function toSeriesPruning(limit: number): string {
+  const old = (['minute', 'hour'] as const).map((step) => {
+    const end = `(select ${CLOCK} from reporting.state) - ${RETENTION_MS[step] + STEP_MS[step]}`
+    return `(select ctid from reporting.series where step = '${CODES[step]}' and at <= ${end} order by at limit ${limit})`
+  })
+  return `series_pruned as (delete from reporting.series where ctid = any(array(
+    select ctid from (${old.join(' union all ')}) as old limit ${limit})) returning 1)`
+}

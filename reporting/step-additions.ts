@@ -1,0 +1,86 @@
+import type { SeriesStep } from '../shared/contracts/series.ts'
+import type { Verdict } from '../shared/contracts/view-explanation.ts'
+import { keptSince, type StepCount, startOf } from './series.ts'
+
+/** Views to add to the step that starts `at`, in milliseconds since 1970. `assets` is empty for minutes. */
+export type StepAddition = {
+  step: SeriesStep
+  at: number
+  total: Readonly<StepCount>
+  assets: ReadonlyMap<string, Readonly<StepCount>>
+}
+
+/** A view that was played `at`. One that is not in the log has no verdict. */
+export type TimedView = { assetId: string; at: number; verdict?: Verdict | undefined }
+
+type Counts = Map<string, StepCount>
+
+/**
+ * Returns what a batch adds to the series.
+ * @param clock the log's clock after the batch. Steps that are no longer kept by then are left out.
+ */
+export function toStepAdditions(views: readonly TimedView[], clock: number): StepAddition[] {
+  const hours = toSteps('hour', views, ({ assetId }) => assetId)
+  const additions = [
+    ...toAdditions(
+      'minute',
+      toSteps('minute', views, () => ''),
+    ).map((minute) => ({ ...minute, assets: new Map() })),
+    ...toAdditions('hour', hours),
+    ...toAdditions('day', toDays(hours)),
+  ]
+  return additions.filter(({ step, at }) => at >= keptSince(step, clock))
+}
+
+/** Consecutive views are mostly of the same step. */
+function toSteps(step: SeriesStep, views: readonly TimedView[], keyOf: (view: TimedView) => string) {
+  const steps = new Map<number, Counts>()
+  let start = Number.NaN
+  let counts: Counts = new Map()
+  for (const view of views) {
+    const at = startOf(step, view.at)
+    if (at !== start) {
+      counts = steps.get(at) ?? new Map()
+      steps.set(at, counts)
+      start = at
+    }
+    add(counts, keyOf(view), 1, view.verdict === 'qualified' ? 1 : 0)
+  }
+  return steps
+}
+
+function toDays(hours: ReadonlyMap<number, Counts>): Map<number, Counts> {
+  const days = Map.groupBy(hours, ([hour]) => startOf('day', hour))
+  return new Map(Array.from(days, ([day, own]) => [day, sum(own.map(([, counts]) => counts))]))
+}
+
+/** Most batches are of a single hour, whose counts are then those of the day. */
+function sum(all: Counts[]): Counts {
+  const [first = new Map()] = all
+  if (all.length === 1) return first
+  const counts: Counts = new Map()
+  for (const some of all) for (const [id, { views, qualified }] of some) add(counts, id, views, qualified)
+  return counts
+}
+
+function add(counts: Counts, id: string, views: number, qualified: number): void {
+  const count = counts.get(id)
+  if (count === undefined) counts.set(id, { views, qualified })
+  else {
+    count.views += views
+    count.qualified += qualified
+  }
+}
+
+function toAdditions(step: SeriesStep, steps: ReadonlyMap<number, Counts>): StepAddition[] {
+  return Array.from(steps, ([at, assets]) => ({ step, at, total: totalOf(assets), assets }))
+}
+
+function totalOf(counts: Counts): StepCount {
+  const total = { views: 0, qualified: 0 }
+  for (const { views, qualified } of counts.values()) {
+    total.views += views
+    total.qualified += qualified
+  }
+  return total
+}
