@@ -28,12 +28,8 @@ test('events add up to the same top lists as GET /events/top', async () => {
     await post(Array.from({ length: 20 }, (_, m) => [`a${(n * m) % 37}`, `u${(n + m * m) % 91}`]))
   }
   await eventually(() => expect(subscriber.seen()?.views).toBe(1_001))
-  expect({ by: 'asset', of: 'views', top: subscriber.seen()?.assets }).toEqual(
-    await getJson(`${reporting.url}/events/top?by=asset`),
-  )
-  expect({ by: 'user', of: 'views', top: subscriber.seen()?.users }).toEqual(
-    await getJson(`${reporting.url}/events/top?by=user`),
-  )
+  expect(await getJson(`${reporting.url}/events/top?by=asset`)).toMatchObject({ top: subscriber.seen()?.assets })
+  expect(await getJson(`${reporting.url}/events/top?by=user`)).toMatchObject({ top: subscriber.seen()?.users })
   const seconds = Object.values(subscriber.seen()?.seconds ?? {})
   expect(seconds.reduce((sum, views) => sum + views, 0)).toBe(1_001)
 })
