@@ -7,11 +7,26 @@ const EXPLAIN_CONCURRENCY = 16
 /** More viewers of an asset may be an estimate. */
 const MAX_EXACT_VIEWERS = 1_000
 const MAX_ESTIMATE_ERROR = 0.04
+const DAY_MS = 86_400_000
+const NONE: Numbers = { views: 0, qualified: 0 }
 
-type Recount = Pick<ReturnType<typeof createRecount>, 'totals' | 'assets' | 'users' | 'viewers'>
+type Recount = Pick<ReturnType<typeof createRecount>, 'totals' | 'assets' | 'users' | 'days' | 'viewers'>
+
+type Comparison = {
+  recount: Recount
+  /** Continues the recount up to the current position of reporting. */
+  catchUp: () => Promise<void>
+  /** The number of views that are not in the log. */
+  extra: number
+}
 
 /** One line for each difference. */
 export type Differences = string[]
+
+/** Compares the number of views, also of those that a release without rules counted. */
+export function compareViews({ views, direct }: Audit, { totals }: Pick<Recount, 'totals'>): Differences {
+  return compare('views', views, totals.views + direct)
+}
 
 /** Compares the totals of one snapshot with those of the log up to the same position. */
 export function compareTotals(audit: Audit, { totals }: Recount): Differences {
@@ -34,12 +49,10 @@ export function compareTotals(audit: Audit, { totals }: Recount): Differences {
 /**
  * Compares the counts of every asset and user. Counting goes on meanwhile, so each number must lie between the one of
  * the log before the lookup and the one after it.
- * @param catchUp continues the recount up to the current position of reporting
- * @param extra number of views that are not in the log
  */
 export async function compareCounts(
   reporting: Pick<ReportingReader, 'lookUp'>,
-  { recount, catchUp, extra }: { recount: Recount; catchUp: () => Promise<void>; extra: number },
+  { recount, catchUp, extra }: Comparison,
 ): Promise<Differences> {
   const differences: Differences = []
   for (const [kind, numbers] of [
@@ -61,6 +74,26 @@ export async function compareCounts(
         )
       })
     }
+  }
+  return differences
+}
+
+/** Compares the views of each day, like compareCounts. */
+export async function compareDays(
+  reporting: Pick<ReportingReader, 'days'>,
+  { recount, catchUp, extra }: Comparison,
+): Promise<Differences> {
+  const differences: Differences = []
+  for (const day of [...recount.days.keys()].toSorted((a, b) => a - b)) {
+    const before = recount.days.get(day) ?? NONE
+    const { points } = await reporting.days(toTime(day), toTime(day + DAY_MS))
+    await catchUp()
+    const after = recount.days.get(day) ?? NONE
+    const name = `day ${toTime(day).slice(0, 10)}`
+    differences.push(
+      ...within(`${name}: views`, points[0]?.views, before.views, after.views + extra),
+      ...within(`${name}: qualified`, points[0]?.qualified, before.qualified, after.qualified),
+    )
   }
   return differences
 }
@@ -92,7 +125,7 @@ function numbersOf(
   kind: 'assets' | 'users',
   id: string,
 ): Numbers & { viewers: number } {
-  const { views, qualified } = recount[kind].get(id) ?? { views: 0, qualified: 0 }
+  const { views, qualified } = recount[kind].get(id) ?? NONE
   return { views, qualified, viewers: viewers.get(id)?.size ?? 0 }
 }
 
@@ -112,4 +145,8 @@ function within(name: string, found: number | undefined, from: number, to: numbe
 
 function* chunks(ids: string[]): Generator<string[]> {
   for (let start = 0; start < ids.length; start += IDS_PER_LOOKUP) yield ids.slice(start, start + IDS_PER_LOOKUP)
+}
+
+function toTime(ms: number): string {
+  return new Date(ms).toISOString()
 }

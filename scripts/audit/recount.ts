@@ -41,6 +41,8 @@ export function createRecount() {
   const totals = { views: 0, qualified: 0, notQualified: new Map<string, number>(), retried: 0, rejected: 0 }
   const assets = new Map<string, Numbers>()
   const users = new Map<string, Numbers>()
+  /** By the start of the day of the play (UTC), in milliseconds since 1970. */
+  const days = new Map<number, Numbers>()
   const verdicts: Verdict[] = []
   let clock = 0
 
@@ -80,13 +82,9 @@ export function createRecount() {
     lastPlays.set(pair, play)
     const isRepeat =
       previous !== undefined && clock - previous.clock <= HALF_MINUTE && Math.abs(play.at - previous.at) <= HALF_MINUTE
-    for (const [numbers, key] of [
-      [assets, assetId],
-      [users, userId],
-    ] as const) {
-      const { views, qualified } = numbers.get(key) ?? { views: 0, qualified: 0 }
-      numbers.set(key, { views: views + 1, qualified: isRepeat ? qualified : qualified + 1 })
-    }
+    addTo(assets, assetId, isRepeat)
+    addTo(users, userId, isRepeat)
+    addTo(days, Math.floor(play.at / DAY) * DAY, isRepeat)
     viewers.set(assetId, (viewers.get(assetId) ?? new Set()).add(userId))
     totals.views += 1
     if (isRepeat) totals.notQualified.set('repeat', (totals.notQualified.get('repeat') ?? 0) + 1)
@@ -105,6 +103,7 @@ export function createRecount() {
     totals,
     assets,
     users,
+    days,
     viewers,
     verdicts,
     add({ sequence, at, views, serials, rejected }: LogEntry): void {
@@ -114,4 +113,9 @@ export function createRecount() {
       for (const view of views) count(view, sequence)
     },
   }
+}
+
+function addTo<Key>(numbers: Map<Key, Numbers>, key: Key, isRepeat: boolean): void {
+  const { views, qualified } = numbers.get(key) ?? { views: 0, qualified: 0 }
+  numbers.set(key, { views: views + 1, qualified: isRepeat ? qualified : qualified + 1 })
 }

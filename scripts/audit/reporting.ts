@@ -2,6 +2,7 @@ import { request } from 'undici'
 import type { z } from 'zod'
 import { Audit } from '../../shared/contracts/audit.ts'
 import { fromNullablePosition, type LogPosition, Position } from '../../shared/contracts/position.ts'
+import { Series } from '../../shared/contracts/series.ts'
 import { Problem } from '../../shared/contracts/status.ts'
 import { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
@@ -33,6 +34,8 @@ export function createReportingReader(origin: string) {
     },
     lookUp: (ids: { assets?: string[]; users?: string[] }) =>
       call('/events/lookup', LookedUpCounts, { ...ids, details: true }),
+    /** The views of all assets on the days that start in [from, to). Both are RFC 3339. */
+    days: (from: string, to: string) => call(`/events/series?step=day&from=${from}&to=${to}`, Series),
     /** @returns undefined if the verdict is not kept */
     async explain(id: string): Promise<ViewExplanation | undefined> {
       const { status, json } = await send(`${origin}/events/views/${encodeURIComponent(id)}`)
