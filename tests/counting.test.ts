@@ -195,11 +195,11 @@ describe('a reporting instance without queue-listener', () => {
     await using reporting = await startService('reporting')
     const counted = await fetch(`${reporting.url}/events/asset/456/user/8`, { method: 'POST' })
     expect(await counted.json()).toEqual({ userviews: 1, assetviews: 1 })
-    expect(await getJson(`${reporting.url}/events/user/8`)).toEqual({ id: '8', views: 1 })
+    expect(await getJson(`${reporting.url}/events/user/8`)).toEqual({ id: '8', views: 1, qualified: 0 })
     expect(await readinessOf(reporting.url)).toMatchObject({ counting: { state: 'current', progress: 1 } })
     const batch = { stream: 's', after: 0, through: 1, views: [] }
     expect((await fetch(`${reporting.url}/events`, jsonRequest(batch))).status).toBe(200)
-    expect(await getJson(`${reporting.url}/events/user/8`)).toEqual({ id: '8', views: 1 })
+    expect(await getJson(`${reporting.url}/events/user/8`)).toEqual({ id: '8', views: 1, qualified: 0 })
   })
 
   test.each([{ FED_BY_LOG: '1' }, { NATS_URL: 'nats://127.0.0.1:1' }])(

@@ -23,8 +23,8 @@ export type FrozenPage = { page: number; bytes: Buffer; starts: Uint32Array; nam
 
 export type RecentRecords<Item> = {
   add(item: Item): void
-  /** The last record with this id. */
-  find(id: string): Item | undefined
+  /** The last record with this id that `isWanted` accepts. */
+  find(id: string, isWanted?: (item: Item) => boolean): Item | undefined
   /** The oldest record that is kept. */
   oldest(): Item | undefined
   /** The pages at this time, without copying them: records are appended, and never change. */
@@ -107,14 +107,15 @@ export function createRecentRecords<Item extends { id: string }>({ max, codec }:
       link(page, start)
       dropOld()
     },
-    find(id) {
+    find(id, isWanted = () => true) {
       wanted.clear()
       wanted.id(id)
       let number = index.last(wanted.buffer(), 0, wanted.length(), next)
       while (number >= oldestNumber()) {
         const page = pageOf(number)
         if (page === undefined) return undefined
-        if (hasWantedId(page, number)) return read(number)
+        const item = hasWantedId(page, number) ? read(number) : undefined
+        if (item !== undefined && isWanted(item)) return item
         number = index.earlier(number, page.previous[number % PAGE_RECORDS] ?? 0)
       }
       return undefined

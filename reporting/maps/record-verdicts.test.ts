@@ -4,7 +4,7 @@ import { createMapCountStore } from './map-count-store.ts'
 const at = '2026-11-20T21:00:00.000Z'
 const view = (id: string) => ({ id, assetId: 'a', userId: 'u', at })
 
-test('the last event with an id in the log decides its state, also within a batch', async () => {
+test('an id of a view and of a dead letter is that of the view, whichever comes first', async () => {
   const store = createMapCountStore()
   await store.apply({
     incarnation: 'log',
@@ -21,7 +21,7 @@ test('the last event with an id in the log decides its state, also within a batc
     ],
   })
   expect(await store.explain('counted later')).toMatchObject({ state: 'counted', position: { sequence: 2 } })
-  expect(await store.explain('counted first')).toMatchObject({ state: 'rejected', position: { sequence: 4 } })
+  expect(await store.explain('counted first')).toMatchObject({ state: 'counted', position: { sequence: 3 } })
   expect(await store.explain('never counted')).toMatchObject({ state: 'rejected', reason: 'dead-letter' })
   expect(await store.audit()).toMatchObject({ views: 2, rejected: 3 })
 })

@@ -90,7 +90,8 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
     lost: () => state.lost,
     findKeyed: keys.find,
     explain(id) {
-      const record = verdicts.find(id)
+      // A dead letter may have the id of a view.
+      const record = verdicts.find(id, ({ state }) => state === 'counted') ?? verdicts.find(id)
       return record && toExplanation(record, state.rules)
     },
     knownSince() {

@@ -3,7 +3,7 @@ import { type Position, toPosition } from '../../shared/contracts/position.ts'
 import type { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
 import { toEventKey } from './event-key.ts'
 import { fromAscii, toLiteral } from './literals.ts'
-import { STATES } from './verdict-writes.ts'
+import { REJECTED, STATES } from './verdict-writes.ts'
 
 const bigint = z.coerce.number()
 const Row = z.tuple([
@@ -31,13 +31,13 @@ export function toExplanationQueries(eventId: string): string[] {
   return [...recent, toExplanationQuery(eventId)]
 }
 
-/** Selects the last event in the log with an id. @param since the log's clock, which only rises */
+/** Selects the last view with an id, or the last dead letter if there is none. @param since the log's clock, which only rises */
 export function toExplanationQuery(eventId: string, since?: number): string {
   const { key, id } = toEventKey(eventId)
   return `select at, sequence, state, reason, asset_id, user_id, because, incarnation, rules
     from reporting.verdict join reporting.verdict_origin using (origin)
     where key = ${toLiteral(key)} and event_id = ${toLiteral(id)}
-      ${since === undefined ? '' : `and clock >= ${since}`} order by origin desc, sequence desc, index desc limit 1`
+      ${since === undefined ? '' : `and clock >= ${since}`} order by state = '${REJECTED.state}', origin desc, sequence desc, index desc limit 1`
 }
 
 export function toExplanation(id: string, row: readonly unknown[]): ViewExplanation {
