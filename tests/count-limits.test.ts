@@ -86,8 +86,10 @@ describe('the limits of the counts', { timeout: 120_000 }, () => {
   })
 })
 
+/** Creates a batch of views that were played a minute after those of the batch before it. */
 function batchOf(after: number, users: string[]) {
-  const views = users.map((userId) => ({ id: 'x', assetId: 'a', userId, at: '2026-11-20T21:00:00.123Z' }))
+  const at = new Date(Date.parse('2026-11-20T21:00:00.123Z') + after * 60_000).toISOString()
+  const views = users.map((userId) => ({ id: 'x', assetId: 'a', userId, at }))
   return { stream: 's', after, through: after + 1, views }
 }
 

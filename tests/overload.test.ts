@@ -7,7 +7,7 @@ import { type System, startSystem } from './harness/system.ts'
 
 const CONNECTIONS = 2_000
 /** Over all connections, far more plays than the concurrency limit of play, so that play must shed load. */
-const PLAYS_PER_CONNECTION = 4
+const PLAYS_PER_CONNECTION = 16
 const SECONDS = 6
 const MEBIBYTE = 2 ** 20
 
