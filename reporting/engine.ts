@@ -70,7 +70,7 @@ export function createEngine(state: EngineState, maxProducers?: number): (batch:
       else if (original) verdicts.keysReused += 1
       else {
         if (view.keyed) keys.add(view)
-        verdicts.views.push({ ...view, ...judge.judge(toRuleEvent(view), view.clock) })
+        verdicts.views.push(Object.assign(view, judge.judge(toRuleEvent(view), view.clock)))
       }
     }
     return verdicts

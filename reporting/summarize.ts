@@ -11,7 +11,6 @@ const rules = new Map(
 export function summarize({ state, verdict, reason, rule, because, position, at }: ViewExplanation): string {
   const sequence = position?.sequence
   if (state === 'rejected') return `Not a view: the message at sequence ${sequence} of the log is a dead letter.`
-  if (verdict === null) return 'A view without a verdict: a release without view rules counted it.'
   if (verdict === 'qualified') return `Qualified: no view rule of ${rule} objects.`
   const described = because && at && rules.get(reason ?? '')?.describe(Date.parse(at), { at: Date.parse(because.at) })
   return `Not qualified: ${described ?? `the rule ${reason} objects`}${because ? `, event ${because.id}` : ''}.`

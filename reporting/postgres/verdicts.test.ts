@@ -203,7 +203,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(await store.explain(toId(timeOf(1)))).toBeUndefined()
   })
 
-  test('two event ids with the same key are told apart', async () => {
+  test('two event ids with the same key have their own verdicts', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     const uuid = toEventKey('foreign').key.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')

@@ -7,7 +7,7 @@ import { openMapCountStore } from '../../reporting/maps/open-map-store.ts'
 import { openPostgresCountStore } from '../../reporting/postgres/postgres-count-store.ts'
 import type { RulesVersion } from '../../reporting/rules/rule-sets.ts'
 import { Audit } from '../../shared/contracts/audit.ts'
-import { fromNullablePosition, type LogPosition } from '../../shared/contracts/position.ts'
+import { fromNullablePosition } from '../../shared/contracts/position.ts'
 import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'
 import { openNatsLink } from '../../shared/nats/link.ts'
 import { createLog, type Logger } from '../../shared/runtime/log.ts'
@@ -42,17 +42,15 @@ export async function recount(target: Target & Databases, rules: RulesVersion): 
   })
   const eventLog = stack.use(createJetStreamEventLog({ nats, log }))
   const store = await openStore(target, { rules, log, resources: stack })
-  let audit = await readAudit(origin)
-  // The log grows meanwhile, so count the rest too.
-  for (let counted: LogPosition | undefined; counted?.sequence !== audit.position?.sequence; ) {
-    counted = fromNullablePosition(audit.position)
-    await countLog(eventLog, store, counted)
-    audit = await readAudit(origin)
-  }
-  await countLog(eventLog, store, fromNullablePosition(audit.position))
+  await countLog(eventLog, store, positionOf(await readAudit(origin)))
+  // The log has grown meanwhile. The second part is short, and both counts are then compared at the same position.
+  const audit = await readAudit(origin)
+  await countLog(eventLog, store, positionOf(audit))
   process.stdout.write(toComparison(audit, await store.audit(), { rules, isInPostgres: target.urls !== undefined }))
   return 0
 }
+
+const positionOf = ({ position }: Audit) => fromNullablePosition(position)
 
 type Resources = { rules: RulesVersion; log: Logger; resources: AsyncDisposableStack }
 
