@@ -1,4 +1,4 @@
-import { type JsMsg, millis } from 'nats'
+import type { JsMsg } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { isConsumerGone, openJetStreamManager } from '../nats/jetstream.ts'
 import { NatsDownError, type NatsLink } from '../nats/link.ts'
@@ -18,7 +18,7 @@ import { createJetStreamProducer } from './jetstream-producer.ts'
 import { findInStream } from './jetstream-search.ts'
 import { createLogHealth } from './log-health.ts'
 import { isDeletion } from './resolution.ts'
-import { endOf, ensureStream, producerOf, STREAM, type StreamOptions } from './stream.ts'
+import { endOf, ensureStream, producerOf, STREAM, type StreamOptions, storedAt } from './stream.ts'
 import { extentOf, readBacklog } from './stream-status.ts'
 import { type DecodedViews, decodeViews, skipped } from './view-events.ts'
 
@@ -123,13 +123,14 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
           for await (const message of messages) {
             delivered += 1
             if (message.info.deliverySequence !== delivered) throw new Error('messages were lost in delivery')
-            const decoded = decode(message, index, deadLetters)
+            const received = { sequence: message.seq, size: message.data.length, storedAt: storedAt(message) }
+            const decoded = decode(message, received.storedAt, { index, deadLetters })
             if (!batch.hasRoom(message.data.length, decoded.views.length)) {
               await complete()
               yield batch.take(message.info.pending + 1)
             }
             advance(message.seq)
-            batch.add({ sequence: message.seq, size: message.data.length, storedAt: storedAt(message) }, decoded)
+            batch.add(received, decoded)
             pending = message.info.pending
             const isLastReceived = messages.getPending() <= 1
             if (pending === 0 && isLastReceived) {
@@ -187,21 +188,19 @@ function toStart(after: LogPosition | undefined, extent: LogExtent): BatchStart 
   throw new LogRolledBackError(`the log ends at ${last}, before the position ${after.sequence}`)
 }
 
+type Letters = { index: DeadLetterIndex; deadLetters: DeadLetterWriter }
+
 /** A dead letter is skipped, even if it is valid by now: its replay may be in the log. */
-function decode(message: JsMsg, index: DeadLetterIndex, deadLetters: DeadLetterWriter): DecodedViews {
+function decode(message: JsMsg, at: string, { index, deadLetters }: Letters): DecodedViews {
   const { seq: sequence, subject, data } = message
   const producer = producerOf(subject)
   if (isDeletion(message)) return { views: [], traces: [] }
   if (index.resolutionOf(sequence)) return skipped(data, producer)
   if (index.copyOf(sequence) !== undefined) return { ...skipped(data, producer), isDeadLetter: true }
   try {
-    return decodeViews(data, storedAt(message), producer)
+    return decodeViews(data, at, producer)
   } catch (error) {
     deadLetters.add({ sequence, subject, data, reason: toReason(error), headers: () => message.headers })
     return { ...skipped(data, producer), isDeadLetter: true }
   }
-}
-
-function storedAt({ info }: JsMsg): string {
-  return new Date(millis(info.timestampNanos)).toISOString()
 }

@@ -1,4 +1,3 @@
-import { millis } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { openJetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
@@ -6,7 +5,7 @@ import { raceAbort } from '../runtime/race-abort.ts'
 import type { Search, SearchOptions } from './event-log.ts'
 import { scan } from './scan.ts'
 import { createSearch, toSearchRange } from './search.ts'
-import { findStream, producerOf, VIEWS } from './stream.ts'
+import { findStream, producerOf, storedAt, VIEWS } from './stream.ts'
 import { extentOf } from './stream-status.ts'
 
 /** Implements `find` of EventLog. Neither creates the stream nor stores dead letters, unlike a reader. */
@@ -26,9 +25,8 @@ export function findInStream(
     if (from > through) return search.result(isComplete)
     for await (const message of scan(nats, jsm, VIEWS, from, { withBodies: true })) {
       signal.throwIfAborted()
-      const { seq: sequence, data, subject, info } = message
-      const storedAt = new Date(millis(info.timestampNanos)).toISOString()
-      if (search.add({ sequence, data, storedAt, producer: producerOf(subject) })) break
+      const { seq: sequence, data, subject } = message
+      if (search.add({ sequence, data, storedAt: storedAt(message), producer: producerOf(subject) })) break
     }
     return search.result(isComplete)
   }

@@ -1,7 +1,7 @@
-import { type JsMsg, millis } from 'nats'
+import type { JsMsg } from 'nats'
 import type { Resolution } from './event-log.ts'
 import { BODY_OMITTED, DELETED, headerOf, REPLAYED, type Rejected, readRejected } from './rejected-headers.ts'
-import { replaySubject } from './stream.ts'
+import { replaySubject, storedAt } from './stream.ts'
 
 /** A copy of a dead letter: its sequence, when it was stored (RFC 3339), and the size of the body in bytes. */
 export type DeadLetterHead = Rejected & { copy: number; at: string; size: number; bodyOmitted: boolean }
@@ -13,13 +13,13 @@ export function isDeletion(message: JsMsg): boolean {
 
 /** Returns undefined if the message does not resolve a dead letter. */
 export function readResolution(message: JsMsg): { sequence: number; resolution: Resolution } | undefined {
-  const { seq, subject, info } = message
+  const { seq, subject } = message
   const read = () => message.headers
   const rejected = readRejected(read, seq)
   if (!rejected || subject !== replaySubject(rejected.sequence)) return undefined
   const isDeleted = headerOf(read, DELETED) !== undefined && sizeOf(message) === 0
   if (!isDeleted && headerOf(read, REPLAYED) === undefined) return undefined
-  const at = toTime(info.timestampNanos)
+  const at = storedAt(message)
   return { sequence: rejected.sequence, resolution: { action: isDeleted ? 'deleted' : 'replayed', at } }
 }
 
@@ -28,7 +28,7 @@ export function toHead(message: JsMsg): DeadLetterHead | undefined {
   const rejected = readRejected(() => message.headers, message.seq)
   if (!rejected) return undefined
   const bodyOmitted = headerOf(() => message.headers, BODY_OMITTED) !== undefined
-  const at = toTime(message.info.timestampNanos)
+  const at = storedAt(message)
   return { ...rejected, copy: message.seq, at, size: rejected.size ?? sizeOf(message), bodyOmitted }
 }
 
@@ -37,8 +37,4 @@ function sizeOf({ data, headers }: Pick<JsMsg, 'data' | 'headers'>): number {
   if (data.length > 0) return data.length
   const size = Number(headers?.values('Nats-Msg-Size').at(-1) ?? 0)
   return Number.isSafeInteger(size) && size >= 0 ? size : 0
-}
-
-function toTime(timestampNanos: number): string {
-  return new Date(millis(timestampNanos)).toISOString()
 }

@@ -1,4 +1,13 @@
-import { type JetStreamManager, nanos, nuid, StorageType, type StreamConfig, type StreamInfo } from 'nats'
+import {
+  type JetStreamManager,
+  type JsMsg,
+  millis,
+  nanos,
+  nuid,
+  StorageType,
+  type StreamConfig,
+  type StreamInfo,
+} from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
 import { hasCode, STREAM_NAME_IN_USE, STREAM_NOT_FOUND } from '../nats/jetstream.ts'
 import { assertLed } from '../nats/quorum.ts'
@@ -17,6 +26,11 @@ export const REPLAYS = 'events.view.dead-letter.*'
 /** The subject of the message that resolves a dead letter. */
 export function replaySubject(sequence: number): string {
   return `events.view.dead-letter.${sequence}`
+}
+
+/** When the log stored a message (RFC 3339). */
+export function storedAt({ info }: JsMsg): string {
+  return new Date(millis(info.timestampNanos)).toISOString()
 }
 
 export type StreamOptions = {
