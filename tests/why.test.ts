@@ -46,7 +46,9 @@ describe.skipIf(!natsVersion)('npm run why', { timeout: 60_000 }, () => {
   })
 
   test('explains the counts of a user and an asset', async () => {
-    expect((await why('user/8')).text).toMatch(/^User 8: 2 views, of which 1 qualified\.\nThe other 1 did not pass/)
+    expect((await why('user/8')).text).toMatch(
+      /^User 8: 2 views, of which 1 qualified\.\nThe rest: 1 view that did not pass/,
+    )
     expect((await why('asset/456')).text).toMatch(
       /^Asset 456: \d+ views, of which 2 qualified\..*\n.*\nBy 2 distinct users\.$/,
     )

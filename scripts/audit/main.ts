@@ -1,6 +1,5 @@
 import { services, urlsOf } from '../../services.ts'
 import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'
-import { withoutCredentials } from '../../shared/nats/connect.ts'
 import { openNatsLink } from '../../shared/nats/link.ts'
 import { natsUrl } from '../../shared/nats/settings.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
@@ -8,6 +7,7 @@ import { createLog } from '../../shared/runtime/log.ts'
 import { loadSettings } from '../../shared/runtime/settings.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { plural } from '../doctor/finding.ts'
+import { logUnavailable } from '../log-unavailable.ts'
 import { environmentAt } from '../start/plan.ts'
 import { AuditError, auditLog, type Stretch } from './audit.ts'
 import { createReportingReader, ReportingError } from './reporting.ts'
@@ -53,7 +53,7 @@ async function run({ servers, reporting, stretch }: { servers: string[]; reporti
   const log = createLog({ name: 'audit', level: 'silent' })
   await using nats = openNatsLink({ servers, name: 'audit', log })
   await nats.up(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => {
-    throw new AuditError(`the log is not available: ${servers.map(withoutCredentials).join(',')}; see npm run doctor`)
+    throw new AuditError(logUnavailable(servers))
   })
   await using eventLog = createJetStreamEventLog({ nats, log })
   const { differences, notes, recount, compared } = await auditLog({

@@ -15,6 +15,7 @@ import { MAX_REASON, toLine } from '../../shared/runtime/printable.ts'
 import { retry } from '../../shared/runtime/retry.ts'
 import { StartError } from '../../shared/service/service.ts'
 import { probe } from '../doctor/probe.ts'
+import { logUnavailable } from '../log-unavailable.ts'
 import { toComparison } from './comparison.ts'
 import type { Databases } from './copy.ts'
 import { countLog } from './count-log.ts'
@@ -38,7 +39,7 @@ export async function recount(target: Target & Databases, rules: RulesVersion): 
   await using stack = new AsyncDisposableStack()
   const nats = stack.use(openNatsLink({ servers: target.servers, name: 'counts', log }))
   await nats.up(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => {
-    throw new CountsError('the log is not available: see npm run doctor')
+    throw new CountsError(logUnavailable(target.servers))
   })
   const eventLog = stack.use(createJetStreamEventLog({ nats, log }))
   const store = await openStore(target, { rules, log, resources: stack })

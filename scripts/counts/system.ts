@@ -6,11 +6,12 @@ import { Readiness } from '../../shared/contracts/readiness.ts'
 import { Problem } from '../../shared/contracts/status.ts'
 import type { LogExtent, SequenceRange } from '../../shared/event-log/extent.ts'
 import { readStreamStatus, type StreamStatus } from '../../shared/event-log/stream-status.ts'
-import { connectToNats, withoutCredentials } from '../../shared/nats/connect.ts'
+import { connectToNats } from '../../shared/nats/connect.ts'
 import { openJetStreamManager } from '../../shared/nats/jetstream.ts'
 import { toLine } from '../../shared/runtime/printable.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { probe } from '../doctor/probe.ts'
+import { logUnavailable } from '../log-unavailable.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
 const POST_TIMEOUT_MS = 30_000
@@ -72,8 +73,7 @@ export async function readLog({ servers }: Target): Promise<StreamStatus | undef
     stack.defer(() => connection.close())
     return await readStreamStatus(await openJetStreamManager({ connection: () => connection }))
   } catch (error) {
-    const names = servers.map(withoutCredentials).join(',')
-    throw new CountsError(`the log is not available: ${names} (${short(toReason(error))}); see npm run doctor`)
+    throw new CountsError(logUnavailable(servers, short(toReason(error))))
   }
 }
 

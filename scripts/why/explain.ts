@@ -52,10 +52,10 @@ export async function explainUser(reporting: string, id: string): Promise<Answer
 }
 
 function toNumbers(name: string, { views, qualified }: { views: number; qualified: number }): string[] {
-  return [
-    `${name}: ${plural(views, 'view')}, of which ${qualified} qualified.`,
-    `The other ${views - qualified} did not pass the view rules, were counted by a request, or by a release without rules.`,
-  ].slice(0, views === qualified ? 1 : 2)
+  const summary = `${name}: ${plural(views, 'view')}, of which ${qualified} qualified.`
+  if (views === qualified) return [summary]
+  const others = 'did not pass the view rules or have no verdict: a request counted them, or a release without rules.'
+  return [summary, `The rest: ${plural(views - qualified, 'view')} that ${others}`]
 }
 
 function unknown(name: string, json: unknown, text: string): Answer {
