@@ -3,7 +3,7 @@ import { expectBody, type ServiceClient, UpstreamError } from '../shared/client/
 import type { CataloguePage } from '../shared/contracts/catalogue-page.ts'
 import { Metadata } from '../shared/contracts/metadata.ts'
 import { type PageQuery, pageOf } from '../shared/contracts/page.ts'
-import { LookupResponse } from '../shared/contracts/view-counts.ts'
+import { type LookedUpCounts, LookupResponse } from '../shared/contracts/view-counts.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
@@ -16,7 +16,7 @@ const MetadataPage = pageOf(Metadata)
 type MetadataPage = z.infer<typeof MetadataPage>
 
 /**
- * A page of the catalogue: assets with their views, which are null while reporting is down or behind the log.
+ * A page of the catalogue: assets with their counts, which are null while reporting is down or behind the log.
  * @throws UnavailableError if metadata is down
  */
 export type Catalogue = (query: PageQuery, request: RequestContext) => Promise<CataloguePage>
@@ -34,13 +34,17 @@ export function createCatalogue({ metadata, reporting, log }: Deps): Catalogue {
     }
   }
 
-  async function lookUp(assets: string[], request: RequestContext): Promise<Record<string, number> | undefined> {
-    if (assets.length === 0) return {}
+  async function lookUp(assets: string[], request: RequestContext): Promise<LookedUpCounts | undefined> {
+    if (assets.length === 0) return { assets: {}, users: {} }
     const options = { signal: AbortSignal.timeout(LOOKUP_TIMEOUT_MS), ...request, idempotent: true }
     try {
-      const found = expectBody(await reporting.post('/events/lookup', { assets }, options), 200, LookupResponse)
+      const found = expectBody(
+        await reporting.post('/events/lookup', { assets, details: true }, options),
+        200,
+        LookupResponse,
+      )
       if ('status' in found) throw new UpstreamError('reporting is behind the log')
-      return found.assets
+      return found
     } catch (err) {
       log.debug({ err, requestId: request.requestId, trace_id: request.span.traceId }, 'counts unavailable')
       return undefined
@@ -52,9 +56,16 @@ export function createCatalogue({ metadata, reporting, log }: Deps): Catalogue {
     const ids = assets.map(({ id }) => id)
     const counts = await lookUp(ids, request)
     return {
-      assets: assets.map((asset) => ({ ...asset, views: counts ? (counts[asset.id] ?? 0) : null })),
+      assets: assets.map((asset) => ({ ...asset, ...numbersOf(asset.id, counts) })),
       next,
       ...(!counts && { degraded: ['reporting'] }),
     }
   }
+}
+
+/** A number that reporting did not return is null. */
+function numbersOf(id: string, counts: Partial<LookedUpCounts> = {}) {
+  const { assets, qualified, viewers } = counts
+  const of = (numbers: Record<string, number> | undefined) => (numbers ? (numbers[id] ?? 0) : null)
+  return { views: of(assets), qualified: of(qualified?.assets), viewers: of(viewers) }
 }

@@ -4,13 +4,17 @@ import { createLocalInvalidations } from '../shared/catalogue/local-invalidation
 import { type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
 import type { Audit } from '../shared/contracts/audit.ts'
 import type { Readiness } from '../shared/contracts/readiness.ts'
+import type { Series } from '../shared/contracts/series.ts'
 import { SystemStatus } from '../shared/contracts/system-status.ts'
+import type { LookedUpCounts } from '../shared/contracts/view-counts.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
+import { sleep } from '../shared/runtime/sleep.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { createCatalogue } from './catalogue.ts'
 import { createConsole } from './console.ts'
+import { createSeriesReader } from './series.ts'
 import { createStatus } from './status.ts'
 
 const it = { id: '123', title: 'It', genre: 'horror', summary: '' }
@@ -62,25 +66,28 @@ test('the routes of the page do not prevent Hono from compiling all routes into 
   expect(app.router.name).toBe('SmartRouter + RegExpRouter')
 })
 
-test('/catalogue returns a page of assets with their views', async () => {
-  const { app, calls } = setUp({ list: { assets: [it, { ...it, id: '456' }], next: '456' }, counts: { '123': 7 } })
+test('/catalogue returns a page of assets with their three numbers', async () => {
+  const { app, calls } = setUp({
+    list: { assets: [it, { ...it, id: '456' }], next: '456' },
+    counts: { assets: { '123': 7 }, qualified: { assets: { '123': 5 }, users: {} }, viewers: { '123': 2 } },
+  })
   expect(await (await app.request('/catalogue?limit=2&after=100')).json()).toEqual({
     assets: [
-      { ...it, views: 7 },
-      { ...it, id: '456', views: 0 },
+      { ...it, views: 7, qualified: 5, viewers: 2 },
+      { ...it, id: '456', views: 0, qualified: 0, viewers: 0 },
     ],
     next: '456',
   })
   expect(calls).toEqual([
     { path: '/content/assets?limit=2&after=100' },
-    { path: '/events/lookup', body: { assets: ['123', '456'] }, idempotent: true },
+    { path: '/events/lookup', body: { assets: ['123', '456'], details: true }, idempotent: true },
   ])
 })
 
-test('/catalogue is degraded, without views, while reporting is down', async () => {
+test('/catalogue is degraded, without counts, while reporting is down', async () => {
   const { app } = setUp({ list: { assets: [it], next: null } })
   expect(await (await app.request('/catalogue')).json()).toEqual({
-    assets: [{ ...it, views: null }],
+    assets: [{ ...it, views: null, qualified: null, viewers: null }],
     next: null,
     degraded: ['reporting'],
   })
@@ -90,11 +97,11 @@ test.each([
   ['is down', undefined],
   ['responds with invalid data', { assets: [{ id: '123' }], next: null }],
 ])('/catalogue returns 503 while metadata %s', async (_, list) => {
-  await expectProblem(await setUp({ list, counts: {} }).app.request('/catalogue'), 503)
+  await expectProblem(await setUp({ list, counts: { assets: {} } }).app.request('/catalogue'), 503)
 })
 
 test('/catalogue serves up to 8 concurrent requests, and rejects others with 503', async () => {
-  const { app } = setUp({ list: { assets: [it], next: null }, counts: {} })
+  const { app } = setUp({ list: { assets: [it], next: null }, counts: { assets: {} } })
   const responses = await Promise.all(Array.from({ length: 20 }, () => app.request('/catalogue')))
   const statuses = responses.map(({ status }) => status)
   expect(statuses.filter((status) => status === 200)).toHaveLength(8)
@@ -104,6 +111,59 @@ test('/catalogue serves up to 8 concurrent requests, and rejects others with 503
 
 test.each(['limit=0', 'limit=1001', 'limit=x', 'after=a/b'])('/catalogue?%s returns 400', async (query) => {
   await expectProblem(await setUp().app.request(`/catalogue?${query}`), 400, [query.replace(/=.*/, '')])
+})
+
+test('/series returns the series of reporting', async () => {
+  const { app, calls } = setUp({ series: { status: 200, body: series } })
+  const query = 'assetId=456&step=day&from=2026-11-20T00:00:00Z'
+  expect(await (await app.request(`/series?${query}`)).json()).toEqual(series)
+  expect(calls).toEqual([{ path: `/events/series?${query.replaceAll(':', '%3A')}` }])
+})
+
+test('requests for the same series within a second share one call, also if it fails', async () => {
+  for (const series of [{ status: 200, body: {} }, new UpstreamError('down')]) {
+    const { app, calls } = setUp({ series })
+    await Promise.all(Array.from({ length: 20 }, () => app.request('/series?step=minute')))
+    await app.request('/series?step=minute')
+    expect(calls).toHaveLength(1)
+    await app.request('/series?step=day')
+    expect(calls).toHaveLength(2)
+  }
+})
+
+test('/series is read again after a second', async () => {
+  const { app, calls } = setUp({ series: { status: 200, body: series } })
+  await app.request('/series')
+  await sleep(1_050)
+  await app.request('/series')
+  expect(calls).toHaveLength(2)
+})
+
+test.each([
+  ['is down or behind the log', new UpstreamError('down')],
+  ['responds with invalid data', { status: 200, body: { points: [{}] } }],
+])('/series returns 503 while reporting %s', async (_, series) => {
+  await expectProblem(await setUp({ series }).app.request('/series'), 503)
+})
+
+test.each(['step=second', 'step=minute&assetId=1', 'from=now'])(
+  '/series?%s returns 400 without a call',
+  async (query) => {
+    const { app, calls } = setUp()
+    expect((await app.request(`/series?${query}`)).status).toBe(400)
+    expect(calls).toEqual([])
+  },
+)
+
+test('/series returns 400 if reporting does not accept the range', async () => {
+  const body = { status: 'Invalid request', errors: [{ path: 'from', message: 'too early' }], requestId: '1' }
+  await expectProblem(await setUp({ series: { status: 400, body } }).app.request('/series'), 400, ['from'])
+})
+
+test('/series serves up to 50 concurrent requests, and rejects others with 503', async () => {
+  const { app } = setUp({ series: { status: 200, body: series } })
+  const responses = await Promise.all(Array.from({ length: 60 }, () => app.request('/series')))
+  expect(responses.filter(({ status }) => status === 200)).toHaveLength(50)
 })
 
 test('/status returns the state of every component', async () => {
@@ -268,6 +328,7 @@ test('openapi.json documents the page and its routes', async () => {
     paths: {
       '/': { get: { responses: { 200: { content: { 'text/html': {} } } } } },
       '/catalogue': { get: { responses: { 200: {}, 400: {}, 503: {} } } },
+      '/series': { get: { responses: { 200: {}, 400: {}, 503: {} } } },
       '/status': { get: { responses: { 200: {} } } },
     },
   })
@@ -277,6 +338,12 @@ const ready: Readiness = {
   status: 'ready',
   dependencies: { nats: 'up', outbox: 'up', metadata: 'up' },
   circuits: { metadata: 'closed' },
+}
+
+const series: Series = {
+  step: 'day',
+  since: null,
+  points: [{ at: '2026-11-20T00:00:00.000Z', views: 3, qualified: 2 }],
 }
 
 const current: Readiness = { ...ready, counting: { state: 'current', progress: 1 } }
@@ -299,7 +366,9 @@ type Fakes = {
   /** The assets in metadata; undefined if it is down. */
   list?: unknown
   /** The counts in reporting; undefined if it is down. */
-  counts?: Record<string, number>
+  counts?: Pick<LookedUpCounts, 'assets' | 'qualified' | 'viewers'>
+  /** The response of reporting to a series, or why there is none. */
+  series?: ServiceResponse | UpstreamError
   readiness?: Readiness
   /** The readiness of each queue-listener instance; undefined for an instance that is down. */
   listener?: (Readiness | undefined)[]
@@ -309,7 +378,16 @@ type Fakes = {
 }
 
 function setUp(fakes: Fakes = {}) {
-  const { list, counts, audit, readiness = ready, listener = [ready], services = {}, backlog = () => 0 } = fakes
+  const {
+    list,
+    counts,
+    series = new UpstreamError('down'),
+    audit,
+    readiness = ready,
+    listener = [ready],
+    services = {},
+    backlog = () => 0,
+  } = fakes
   const service = createTestService('play')
   const invalidations = createLocalInvalidations()
   const calls: unknown[] = []
@@ -328,7 +406,15 @@ function setUp(fakes: Fakes = {}) {
     reporting: {
       post(path, body, { idempotent }) {
         calls.push({ path, body, idempotent })
-        return respond(counts && { assets: counts, users: {} })
+        return respond(counts && { ...counts, users: {} })
+      },
+    },
+  })
+  const readSeries = createSeriesReader({
+    reporting: {
+      get(path) {
+        calls.push({ path })
+        return series instanceof UpstreamError ? Promise.reject(series) : Promise.resolve(series)
       },
     },
   })
@@ -351,7 +437,7 @@ function setUp(fakes: Fakes = {}) {
     invalidations,
     backlog,
   })
-  const app: Hono<AppEnv> = createBaseApp(service).route('/', createConsole({ catalogue, status }))
+  const app: Hono<AppEnv> = createBaseApp(service).route('/', createConsole({ catalogue, readSeries, status }))
   return { app, calls, invalidations, checks: () => checks, audits: () => audits }
 }
 

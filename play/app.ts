@@ -27,6 +27,9 @@ const MAX_EXPLAINED = 20
 
 const VIEW_ID = 'view-id'
 
+/** The console keeps `/live` open, and polls the others. */
+const UNTRACED = ['/live', '/status', '/series']
+
 const VIEW_ID_SCHEMA = { type: 'string' as const, examples: ['019aa3a4-11f0-7abc-8def-0123456789ab'] }
 
 type Deps = Service & {
@@ -42,7 +45,7 @@ type Deps = Service & {
 
 /** The edge: records a view, then responds with everything the player needs. */
 export function createApp({ play, explain, live, console, onDegraded, corsOrigins = [], ...service }: Deps) {
-  return createBaseApp(service, { middleware: allowOrigins(corsOrigins, [VIEW_ID]), untraced: ['/live', '/status'] })
+  return createBaseApp(service, { middleware: allowOrigins(corsOrigins, [VIEW_ID]), untraced: UNTRACED })
     .route('/', console)
     .post(
       '/play/asset/:assetId/user/:userId',

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { createCatalogue } from '../console/catalogue.ts'
 import { createConsole } from '../console/console.ts'
+import { createSeriesReader } from '../console/series.ts'
 import { createStatus } from '../console/status.ts'
 import { type ServiceEntry, services, urlsOf } from '../services.ts'
 import type { Invalidations } from '../shared/catalogue/invalidations.ts'
@@ -99,8 +100,8 @@ export async function startPlay(
   const metrics = createPlayMetrics(service.metrics)
 
   const clients: ServiceClient[] = []
-  function connect({ name }: ServiceEntry, urls: string[]) {
-    const client = resources.use(createServiceClient({ name, instances: discovery.instancesOf(name, urls) }))
+  function connect({ name }: ServiceEntry, urls: string[], instances = discovery.instancesOf(name, urls)) {
+    const client = resources.use(createServiceClient({ name, instances }))
     clients.push(client)
     return client
   }
@@ -124,7 +125,9 @@ export async function startPlay(
   if (outbox) health.watch('outbox', { state: outbox.state, required: false })
   const metadata = protect(connect(services.metadata, settings.METADATA_URL))
   const cdnurl = protect(connect(services.cdnurl, settings.CDNURL_URL))
-  const verdicts = connect(services.reporting, settings.REPORTING_URL)
+  const { REPORTING_URL } = settings
+  const reportings = discovery.instancesOf(services.reporting.name, REPORTING_URL)
+  const verdicts = connect(services.reporting, REPORTING_URL, reportings)
   const reporting = protect(verdicts)
   connect(services['queue-listener'], settings.QUEUE_LISTENER_URL)
   connect(services.play, settings.PLAY_URL ?? [])
@@ -158,7 +161,9 @@ export async function startPlay(
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })
   const status = createStatus({ health, clients, invalidations, backlog })
-  const console = createConsole({ catalogue, status })
+  const seriesClient = createServiceClient({ name: services.reporting.name, instances: reportings })
+  const readSeries = createSeriesReader({ reporting: resources.use(seriesClient) })
+  const console = createConsole({ catalogue, readSeries, status })
   const { CORS_ORIGINS: corsOrigins } = settings
   const app = createApp({ ...service, play, explain, live, console, corsOrigins, onDegraded: metrics.degraded })
   const address = await serve(app, service, settings)

@@ -23,6 +23,7 @@ const own: Case[] = [
   ['play', 400, 'POST', `/play/asset/${INVALID_ID}/user/8`, {}, invalid],
   ['play', 404, 'POST', '/play/asset/unknown/user/8', {}, { id: 'unknown', status: 'Asset not found' }],
   ['play', 400, 'GET', '/catalogue?limit=0', {}, invalid],
+  ['play', 400, 'GET', '/series?from=2026-11-20T00:00:00Z&to=2026-11-19T00:00:00Z', {}, invalid],
   ['reporting', 400, 'GET', `/events/asset/${INVALID_ID}`, {}, invalid],
   ['reporting', 404, 'GET', '/events/asset/unknown', {}, { id: 'unknown', status: 'Asset not found' }],
   ['reporting', 404, 'GET', '/events/user/unknown', {}, { id: 'unknown', status: 'User not found' }],
@@ -96,6 +97,7 @@ function batchAt(after: number) {
 const outages: Case[] = [
   ['play', 503, 'POST', '/play/asset/456/user/8', {}, unavailable],
   ['play', 503, 'GET', '/catalogue', {}, unavailable],
+  ['play', 503, 'GET', '/series', {}, unavailable],
   ['metadata', 503, 'GET', '/content/asset/456', {}, unavailable],
   ['metadata', 503, 'GET', '/content/assets', {}, unavailable],
   ['cdnurl', 503, 'GET', '/url/asset/456', {}, unavailable],

@@ -32,7 +32,10 @@ type Bodies = { type: string; tooLarge: number; valid: fc.Arbitrary<string>; inv
 const REFINED: Record<string, z.ZodType> = { CdnUrl, CdnUrlFields, CorrectedViews, EventBatch }
 
 /** Queries with rules of that kind, by operation. */
-const REFINED_QUERIES: Record<string, (query: Values) => boolean> = { 'GET /events/series': isSeriesQuery }
+const REFINED_QUERIES: Record<string, (query: Values) => boolean> = {
+  'GET /events/series': isSeriesQuery,
+  'GET /series': isSeriesQuery,
+}
 
 const MIB = 2 ** 20
 const NDJSON = 'application/x-ndjson'
