@@ -94,6 +94,13 @@ test('while reporting is down a play has no counts', async () => {
   expect(await play()).toMatchObject([200, { userviews: null, assetviews: null, degraded: ['reporting'] }])
 })
 
+test('series that fail leave plays their counts', async () => {
+  const { play, request } = await start()
+  const ids = Array.from({ length: 20 }, (_, n) => `asset-${n}`)
+  for (const id of ids) expect(await request(`/series?assetId=${id}`)).toMatchObject([503, {}])
+  expect(await play()).toMatchObject([200, { userviews: 3, assetviews: 8 }])
+})
+
 describe('while the log is unavailable', () => {
   const failing: Producer = { id: 'p', append: () => Promise.reject(new Error('no connection')) }
 
