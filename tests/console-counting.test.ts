@@ -1,31 +1,25 @@
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { hasChromium, startBrowser } from './harness/browser.ts'
-import { clickPlay, componentOf, openConsole } from './harness/console-page.ts'
+import { hasChromium } from './harness/browser.ts'
+import { clickPlay, componentOf, openConsole, totalViews } from './harness/console-page.ts'
+import { type ConsoleSystem, startConsoleSystem } from './harness/console-system.ts'
 import { expectCurrent, readinessOf } from './harness/counting.ts'
 import { eventually } from './harness/eventually.ts'
 import { appendViews } from './harness/long-log.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { warmUp } from './harness/plays.ts'
 import { startService } from './harness/service-process.ts'
-import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
+import { WITHOUT_CHECKPOINT } from './harness/system.ts'
 
 const FILLER = 200_000
 
 describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeout: 60_000 }, () => {
-  let system: System
-  let browser: Browser
+  let system: ConsoleSystem
   beforeAll(async () => {
-    system = await startSystem({ MAX_LAG: '6s', ...WITHOUT_CHECKPOINT })
-    browser = await startBrowser()
-    await warmUp(system.play.url)
+    system = await startConsoleSystem({ MAX_LAG: '6s', ...WITHOUT_CHECKPOINT })
   }, 60_000)
-  afterAll(async () => {
-    await browser?.close()
-    await system?.[Symbol.asyncDispose]()
-  })
+  afterAll(() => system?.[Symbol.asyncDispose]())
 
-  const open = () => openConsole(browser, system.play.url)
+  const open = () => system.open()
 
   test('the counts are live only as long as updates arrive', async () => {
     await using opened = await open()
@@ -53,8 +47,8 @@ describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeo
     await using opened = await open()
     const { page } = opened
     await appendViews(nats, FILLER)
-    await eventually(async () => expect(await total(page)).toBeGreaterThanOrEqual(FILLER), 30_000)
-    const before = await total(page)
+    await eventually(async () => expect(await totalViews(page)).toBeGreaterThanOrEqual(FILLER), 30_000)
+    const before = await totalViews(page)
     await reporting.signal('SIGKILL')
     await reporting.start()
     await eventually(async () => {
@@ -66,11 +60,11 @@ describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeo
     const percent = Math.floor(Number((await readinessOf(reporting.url)).counting?.progress) * 100)
     await expectConnection(page, `Replaying, ${percent} %`)
     await expectState(page, 'reporting', 'degraded', `replaying, ${percent} %`)
-    expect(await total(page)).toBe(before)
+    expect(await totalViews(page)).toBe(before)
     await listener.start()
     await expectConnection(page, 'Live')
     await expectCurrent(reporting.url)
-    expect(await total(page)).toBe(before)
+    expect(await totalViews(page)).toBe(before)
   })
 
   test('a component with work waiting is not shown as up', async () => {
@@ -95,7 +89,7 @@ describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeo
     const { env, metadata } = system
     await using second = await startService('metadata', env)
     await using edge = await startService('play', { ...env, METADATA_URL: `${metadata.url},${second.url}` })
-    await using opened = await openConsole(browser, edge.url)
+    await using opened = await openConsole(system.browser, edge.url)
     const { page } = opened
     const instances = componentOf(page, 'metadata').locator('.instances li')
     const texts = (state: string) => [`up ${new URL(metadata.url).host}`, `${state} ${new URL(second.url).host}`]
@@ -117,8 +111,4 @@ function expectState(page: Page, name: string, state: string, text: string | Reg
     expect(await component.locator('.state').first().textContent()).toMatch(text)
     expect(await component.getAttribute('data-state')).toBe(state)
   }, limitMs)
-}
-
-async function total(page: Page): Promise<number> {
-  return Number((await page.locator('#total-views').textContent())?.replaceAll(',', ''))
 }

@@ -1,12 +1,11 @@
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { hasChromium, startBrowser } from './harness/browser.ts'
-import { clickPlay, openConsole } from './harness/console-page.ts'
+import { hasChromium } from './harness/browser.ts'
+import { clickPlay } from './harness/console-page.ts'
+import { type ConsoleSystem, startConsoleSystem } from './harness/console-system.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { warmUp } from './harness/plays.ts'
 import { publishRaw } from './harness/raw-messages.ts'
-import { type System, startSystem } from './harness/system.ts'
 
 const WHY = 'Why is this view counted, or not?'
 const IS_IN_VIEW = `(({ top, bottom }) => top >= 0 && bottom <= innerHeight)(
@@ -14,19 +13,13 @@ const IS_IN_VIEW = `(({ top, bottom }) => top >= 0 && bottom <= innerHeight)(
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { timeout: 60_000 }, () => {
-  let system: System
-  let browser: Browser
+  let system: ConsoleSystem
   beforeAll(async () => {
-    system = await startSystem()
-    browser = await startBrowser()
-    await warmUp(system.play.url)
+    system = await startConsoleSystem()
   }, 60_000)
-  afterAll(async () => {
-    await browser?.close()
-    await system?.[Symbol.asyncDispose]()
-  })
+  afterAll(() => system?.[Symbol.asyncDispose]())
 
-  const open = (options?: BrowserContextOptions) => openConsole(browser, system.play.url, options)
+  const open = (options?: BrowserContextOptions) => system.open(options)
 
   test('a play links to its explanation, which links to the play that decided it', async () => {
     await using opened = await open()

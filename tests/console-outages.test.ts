@@ -1,29 +1,23 @@
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { hasChromium, startBrowser } from './harness/browser.ts'
-import { cardViews, clickPlay, componentOf, openConsole } from './harness/console-page.ts'
+import { hasChromium } from './harness/browser.ts'
+import { cardViews, clickPlay, componentOf } from './harness/console-page.ts'
+import { type ConsoleSystem, startConsoleSystem } from './harness/console-system.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { warmUp } from './harness/plays.ts'
-import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
+import { WITHOUT_CHECKPOINT } from './harness/system.ts'
 
 /** The maximum delay before the console shows an outage or a recovery. */
 const SHOWN_MS = 2_000
 
 describe.skipIf(!natsVersion || !hasChromium)('outages on the console', { timeout: 60_000 }, () => {
-  let system: System
-  let browser: Browser
+  let system: ConsoleSystem
   beforeAll(async () => {
-    system = await startSystem({ CATALOGUE_TTL: '1s', ...WITHOUT_CHECKPOINT })
-    browser = await startBrowser()
-    await warmUp(system.play.url)
+    system = await startConsoleSystem({ CATALOGUE_TTL: '1s', ...WITHOUT_CHECKPOINT })
   }, 60_000)
-  afterAll(async () => {
-    await browser?.close()
-    await system?.[Symbol.asyncDispose]()
-  })
+  afterAll(() => system?.[Symbol.asyncDispose]())
 
-  const open = (options?: BrowserContextOptions) => openConsole(browser, system.play.url, options)
+  const open = (options?: BrowserContextOptions) => system.open(options)
 
   test('a metadata crash is shown within two seconds, plays continue, and its recovery is shown', async () => {
     await using opened = await open()

@@ -49,7 +49,17 @@ export function cardTitles(page: Page): Promise<string[]> {
 
 /** The view count on a card. */
 export async function cardViews(page: Page, title: string): Promise<number> {
-  return Number((await cardOf(page, title).locator('.views b').textContent())?.replace(',', ''))
+  return toNumber((await cardOf(page, title).locator('.views b').textContent()) ?? '')
+}
+
+/** The views of all assets together. */
+export async function totalViews(page: Page): Promise<number> {
+  return toNumber((await page.locator('#total-views').textContent()) ?? '')
+}
+
+/** Parses a number with thousands separators. */
+export function toNumber(text: string): number {
+  return Number(text.replaceAll(',', ''))
 }
 
 /** Clicks the play button of a card. */
