@@ -1,29 +1,23 @@
-import type { Browser, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Audit } from '../shared/contracts/audit.ts'
 import type { LiveChanges, LiveSnapshot } from '../shared/contracts/live.ts'
 import type { SystemStatus } from '../shared/contracts/system-status.ts'
-import { hasChromium, startBrowser } from './harness/browser.ts'
-import { clickPlay, openConsole } from './harness/console-page.ts'
+import { hasChromium } from './harness/browser.ts'
+import { cardOf, clickPlay, toNumber } from './harness/console-page.ts'
+import { type ConsoleSystem, startConsoleSystem } from './harness/console-system.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { getJson, play, warmUp } from './harness/plays.ts'
-import { type System, startSystem } from './harness/system.ts'
+import { getJson, play } from './harness/plays.ts'
 
 describe.skipIf(!natsVersion || !hasChromium)('the numbers on the console', { timeout: 60_000 }, () => {
-  let system: System
-  let browser: Browser
+  let system: ConsoleSystem
   beforeAll(async () => {
-    system = await startSystem()
-    browser = await startBrowser()
-    await warmUp(system.play.url)
+    system = await startConsoleSystem()
   }, 60_000)
-  afterAll(async () => {
-    await browser?.close()
-    await system?.[Symbol.asyncDispose]()
-  })
+  afterAll(() => system?.[Symbol.asyncDispose]())
 
-  const open = () => openConsole(browser, system.play.url)
+  const open = () => system.open()
 
   test('views, qualified views and viewers are shown, and follow the plays', async () => {
     for (const user of ['a', 'a', 'a', 'b']) await play(system.play.url, '123', user)
@@ -33,6 +27,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the numbers on the console', { ti
       eventually(async () => {
         expect(await rowOf(page, 'Most viewed', 'It')).toEqual(it)
         expect(await rowOf(page, 'Most active users', 'a')).toEqual(a)
+        expect(await numbersOnCard(page, 'It')).toEqual(it)
         const { views, qualified } = await audited()
         expect(await numbers(page, '#total-views, #qualified-views')).toEqual([views, qualified])
       })
@@ -166,6 +161,11 @@ const snapshot: LiveSnapshot = {
   seconds: {},
 }
 
+async function numbersOnCard(page: Page, title: string): Promise<string[]> {
+  const text = await cardOf(page, title).locator('.views').textContent()
+  return text?.replace(/:.*/, '').match(/[\d,–]+ \w+/g) ?? []
+}
+
 /** The numbers of a row in a top list, as read by a screen reader. */
 function rowOf(page: Page, list: string, name: string): Promise<string[]> {
   const row = page
@@ -188,8 +188,4 @@ async function terms(page: Page, part: 'sum' | 'others'): Promise<Record<string,
 
 function verdict(page: Page): Promise<string | null> {
   return page.locator('#audit-verdict').textContent()
-}
-
-function toNumber(text: string): number {
-  return Number(text.replaceAll(',', ''))
 }

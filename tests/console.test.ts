@@ -2,37 +2,31 @@ import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { promisify } from 'node:util'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { postAsset } from './harness/assets.ts'
-import { hasChromium, startBrowser } from './harness/browser.ts'
-import { cardOf, cardTitles, cardViews, clickPlay, openConsole } from './harness/console-page.ts'
+import { hasChromium } from './harness/browser.ts'
+import { cardOf, cardTitles, cardViews, clickPlay, totalViews } from './harness/console-page.ts'
+import { type ConsoleSystem, startConsoleSystem } from './harness/console-system.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { metric, play, views, warmUp } from './harness/plays.ts'
-import { type System, startSystem } from './harness/system.ts'
+import { metric, play, views } from './harness/plays.ts'
 
 const MARKUP = '<img src=x onerror="document.title=\'markup\'">'
 const markup = { title: MARKUP, genre: '<b>bold</b>', summary: '<script>1</script>' }
 
 describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }, () => {
-  let system: System
-  let browser: Browser
+  let system: ConsoleSystem
   beforeAll(async () => {
-    system = await startSystem({ CATALOGUE_TTL: '1s' })
-    browser = await startBrowser()
-    await warmUp(system.play.url)
+    system = await startConsoleSystem({ CATALOGUE_TTL: '1s' })
     await postAsset(system, { id: 'witches', title: 'Häxan', genre: 'documentary', url: 'films/witches.mp4' })
     await postAsset(system, { ...markup, id: 'markup', url: '<i>.mp4' })
     await postAsset(system, { id: 'clip', title: 'A clip', url: `${system.play.url}/films/clip.webm` })
     await postAsset(system, { id: 'no-url', title: 'No URL' })
   }, 60_000)
-  afterAll(async () => {
-    await browser?.close()
-    await system?.[Symbol.asyncDispose]()
-  })
+  afterAll(() => system?.[Symbol.asyncDispose]())
 
-  const open = (options?: BrowserContextOptions) => openConsole(browser, system.play.url, options)
+  const open = (options?: BrowserContextOptions) => system.open(options)
 
   test('play shows the raw response, its latency and a curl command that repeats the request', async () => {
     await using opened = await open()
@@ -156,7 +150,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
   })
 
   test('the page works when the browser denies access to its storage', async () => {
-    const context = await browser.newContext()
+    const context = await system.browser.newContext()
     await context.addInitScript(
       'Object.defineProperty(window, "localStorage", { get() { throw new Error("denied") } })',
     )
@@ -239,6 +233,9 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
         await page.getByText('Terminator: 200 OK').waitFor()
         await page.getByText(/^Views per second, last 5 minutes: peak/).waitFor()
         await page.getByText('Yes: every view is accounted for.').waitFor()
+        await page.getByRole('button', { name: /: show It over time$/ }).click()
+        await page.getByText('Per hour, last 24 hours').waitFor()
+        await page.keyboard.press('End')
         await page.getByText('Try it: cause each outcome').click()
         await page.getByRole('button', { name: 'Play twice' }).click()
         await page.getByText('Not qualified: repeat').waitFor()
@@ -253,10 +250,6 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
 
 function expectTitles(page: Page, titles: string[]): Promise<void> {
   return eventually(async () => expect(await cardTitles(page)).toEqual(titles))
-}
-
-async function totalViews(page: Page): Promise<number> {
-  return Number((await page.locator('#total-views').textContent())?.replace(',', ''))
 }
 
 /** Serious and critical violations found by axe (https://github.com/dequelabs/axe-core). */

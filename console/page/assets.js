@@ -1,6 +1,8 @@
 /** @typedef {import('../../shared/contracts/catalogue-page.ts').CatalogueEntry} CatalogueEntry */
 /** @typedef {import('../../shared/contracts/catalogue-page.ts').CataloguePage} CataloguePage */
+/** @typedef {import('../../shared/contracts/live.ts').LiveChanges} LiveChanges */
 /** @typedef {CatalogueEntry & { searchText: string }} Asset */
+/** @typedef {Partial<Record<'views' | 'qualified' | 'viewers', number | null>>} Counts */
 
 const PAGE_TIMEOUT_MS = 5_000
 /** Small, so that the first cards render sooner. */
@@ -10,7 +12,7 @@ const PAGE_SIZE = 1_000
 const RELOAD_INTERVAL_MS = 2_000
 
 /**
- * All assets with their views, loaded page by page. `onChange` is called after each page and when loading fails.
+ * All assets with their counts, loaded page by page. `onChange` is called after each page and when loading fails.
  * @param {{ onChange: () => void }} deps
  */
 export function createAssets({ onChange }) {
@@ -18,7 +20,7 @@ export function createAssets({ onChange }) {
   const assets = new Map()
   /**
    * Live counts only rise until `resetCounts`, so the higher of a loaded and a live count is the newer one.
-   * @type {Map<string, number>}
+   * @type {Map<string, Counts>}
    */
   const liveCounts = new Map()
   let resets = 0
@@ -29,13 +31,13 @@ export function createAssets({ onChange }) {
 
   /**
    * @param {CatalogueEntry} entry
-   * @param {boolean} isCurrent true if the entry's count was loaded since the last reset
+   * @param {boolean} isCurrent true if the entry's counts were loaded since the last reset
    */
   function merge(entry, isCurrent) {
     const previous = assets.get(entry.id)
-    const loaded = isCurrent || !previous ? entry.views : null
-    const views = loaded === null ? (previous?.views ?? null) : Math.max(loaded, liveCounts.get(entry.id) ?? 0)
-    assets.set(entry.id, { ...entry, views, searchText: normalize(`${entry.title} ${entry.id} ${entry.summary}`) })
+    const loaded = isCurrent || !previous ? entry : {}
+    const counts = mergeCounts(loaded, previous, liveCounts.get(entry.id))
+    assets.set(entry.id, { ...entry, ...counts, searchText: normalize(`${entry.title} ${entry.id} ${entry.summary}`) })
   }
 
   async function loadAll() {
@@ -81,13 +83,20 @@ export function createAssets({ onChange }) {
     all: () => [...assets.values()],
     /** @param {string} id */
     titleOf: (id) => assets.get(id)?.title,
-    /** @param {Record<string, number>} counts live counts by asset id */
-    updateCounts(counts) {
-      for (const [id, views] of Object.entries(counts)) {
-        liveCounts.set(id, views)
+    /**
+     * Returns the assets that changed.
+     * @param {LiveChanges} changes
+     */
+    updateCounts({ assets: changed, qualified, viewers }) {
+      return Object.entries(changed).flatMap(([id, views]) => {
+        const live = {
+          ...liveCounts.get(id),
+          ...toKnown({ views, qualified: qualified?.assets[id], viewers: viewers?.[id] }),
+        }
+        liveCounts.set(id, live)
         const asset = assets.get(id)
-        if (asset) asset.views = views
-      }
+        return asset ? [Object.assign(asset, live)] : []
+      })
     },
     /** Reloads all counts, because the counts of a new snapshot may be lower. */
     resetCounts() {
@@ -96,6 +105,28 @@ export function createAssets({ onChange }) {
       return load()
     },
   }
+}
+
+/**
+ * @param {Counts} loaded
+ * @param {Counts} [previous]
+ * @param {Counts} [live]
+ */
+function mergeCounts(loaded, previous = {}, live = {}) {
+  const merge = (/** @type {keyof Counts} */ name) => {
+    const count = loaded[name] ?? null
+    return count === null ? (previous[name] ?? null) : Math.max(count, live[name] ?? 0)
+  }
+  return { views: merge('views'), qualified: merge('qualified'), viewers: merge('viewers') }
+}
+
+/**
+ * Without the counts that a previous release of reporting does not send.
+ * @param {Record<string, number | undefined>} counts
+ * @returns {Counts}
+ */
+function toKnown(counts) {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count !== undefined))
 }
 
 /**

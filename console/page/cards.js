@@ -1,14 +1,15 @@
 import { element, formatCount, highlight, setText } from './dom.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
-/** @typedef {{ root: HTMLLIElement, counter: HTMLElement, views: HTMLElement, unit: HTMLElement, button: HTMLButtonElement, key: string }} Card */
+/** @typedef {{ root: HTMLLIElement, counter: HTMLElement, views: HTMLElement, unit: HTMLElement, qualified: HTMLElement, viewers: HTMLElement, button: HTMLButtonElement, key: string }} Card */
+/** @typedef {{ onPlay: (asset: Asset) => void, onShow: (asset: Asset) => void }} Actions */
 
 /**
  * A list of asset cards. An unchanged asset keeps its elements, and so its focus.
  * @param {HTMLUListElement} list
- * @param {(asset: Asset) => void} onPlay
+ * @param {Actions} actions
  */
-export function createCards(list, onPlay) {
+export function createCards(list, actions) {
   /** @type {Map<string, Card>} */
   let cards = new Map()
 
@@ -16,8 +17,8 @@ export function createCards(list, onPlay) {
   function toCard(asset) {
     const key = JSON.stringify([asset.title, asset.genre, asset.summary])
     const existing = cards.get(asset.id)
-    const card = existing?.key === key ? existing : createCard(asset, key, onPlay)
-    showViews(card, asset.views)
+    const card = existing?.key === key ? existing : createCard(asset, key, actions)
+    showCounts(card, asset)
     return card
   }
 
@@ -31,13 +32,13 @@ export function createCards(list, onPlay) {
       list.replaceChildren(...roots)
       if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true })
     },
-    /** @param {Record<string, number>} counts live counts by asset id */
-    updateCounts(counts) {
-      for (const [id, views] of Object.entries(counts)) {
-        const card = cards.get(id)
-        if (!card || card.views.textContent === formatCount(views)) continue
-        showViews(card, views)
-        highlight(card.counter)
+    /** @param {Asset[]} changed */
+    showCounts(changed) {
+      for (const asset of changed) {
+        const card = cards.get(asset.id)
+        if (!card) continue
+        if (card.views.textContent !== formatCount(asset.views)) highlight(card.counter)
+        showCounts(card, asset)
       }
     },
     /** @param {number} index */
@@ -50,13 +51,24 @@ export function createCards(list, onPlay) {
 /**
  * @param {Asset} asset
  * @param {string} key
- * @param {(asset: Asset) => void} onPlay
+ * @param {Actions} actions
  * @returns {Card}
  */
-function createCard(asset, key, onPlay) {
+function createCard(asset, key, { onPlay, onShow }) {
   const views = element('b')
   const unit = element('span')
-  const counter = element('p', { class: 'views' }, views, ' ', unit)
+  const qualified = element('span')
+  const viewers = element('span')
+  const counter = element(
+    'button',
+    { type: 'button', class: 'views', title: 'Show over time', onclick: () => onShow(asset) },
+    views,
+    ' ',
+    unit,
+    ' ',
+    element('small', {}, qualified, ' ', viewers),
+    element('span', { class: 'visually-hidden' }, `: show ${asset.title} over time`),
+  )
   const button = element(
     'button',
     { type: 'button', class: 'play', ariaLabel: `Play ${asset.title}`, onclick: () => onPlay(asset) },
@@ -71,16 +83,18 @@ function createCard(asset, key, onPlay) {
     element('div', { class: 'card-footer' }, counter, button),
   )
   root.style.setProperty('--hue', String(toHue(asset.genre)))
-  return { root, counter, views, unit, button, key }
+  return { root, counter, views, unit, qualified, viewers, button, key }
 }
 
 /**
  * @param {Card} card
- * @param {number | null} count
+ * @param {Asset} asset
  */
-function showViews({ views, unit }, count) {
-  setText(views, formatCount(count))
-  setText(unit, count === 1 ? 'view' : 'views')
+function showCounts(card, { views, qualified, viewers }) {
+  setText(card.views, formatCount(views))
+  setText(card.unit, views === 1 ? 'view' : 'views')
+  setText(card.qualified, `${formatCount(qualified)} qualified`)
+  setText(card.viewers, `${formatCount(viewers)} ${viewers === 1 ? 'viewer' : 'viewers'}`)
 }
 
 /**

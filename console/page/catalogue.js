@@ -16,14 +16,14 @@ const comparators = {
 
 /**
  * The catalogue. Searches, filters and sorts all assets in memory, and renders the first cards.
- * @param {{ assets: ReturnType<typeof import('./assets.js').createAssets>, onPlay: (asset: Asset) => void }} deps
+ * @param {{ assets: ReturnType<typeof import('./assets.js').createAssets>, onPlay: (asset: Asset) => void, onShow: (asset: Asset) => void }} deps
  */
-export function createCatalogue({ assets, onPlay }) {
+export function createCatalogue({ assets, onPlay, onShow }) {
   const search = byId('search', HTMLInputElement)
   const genre = byId('genre', HTMLSelectElement)
   const sort = byId('sort', HTMLSelectElement)
   const more = byId('more', HTMLButtonElement)
-  const cards = createCards(byId('cards', HTMLUListElement), onPlay)
+  const cards = createCards(byId('cards', HTMLUListElement), { onPlay, onShow })
   let limit = PAGE_SIZE
 
   function render() {
@@ -84,7 +84,7 @@ export function createCatalogue({ assets, onPlay }) {
     cards.focus(firstAdded)
   })
 
-  return { render, updateCounts: cards.updateCounts }
+  return { render, showCounts: cards.showCounts }
 }
 
 /** @param {(Node | string)[]} content */

@@ -1,7 +1,6 @@
 import { createAssets } from './assets.js'
 import { createAuditStrip } from './audit.js'
 import { createCatalogue } from './catalogue.js'
-import { createChart } from './chart.js'
 import { createClock } from './clock.js'
 import { createCounts } from './counts.js'
 import { byId, formatCount, setText, whileVisible } from './dom.js'
@@ -9,6 +8,7 @@ import { createFlow } from './flow.js'
 import { describeConnection, subscribeToCounts } from './live.js'
 import { createPlayer } from './player.js'
 import { pollStatus, showOverall } from './status.js'
+import { createTimeline } from './timeline.js'
 import { createTopList } from './top-list.js'
 import { createExamples } from './try-it.js'
 import { createUser } from './user.js'
@@ -20,12 +20,12 @@ const RATE_SECONDS = 5
 const SNAPSHOT_TIMEOUT_MS = 300
 
 const counts = createCounts()
-const chart = createChart()
 const clock = createClock()
+const timeline = createTimeline({ clock })
 const assets = createAssets({ onChange: render })
 const flow = createFlow({ onCatalogueChange: () => void assets.load() })
 const player = createPlayer({ user: createUser(), onPlayed: flow.showDegraded })
-const catalogue = createCatalogue({ assets, onPlay: player.play })
+const catalogue = createCatalogue({ assets, onPlay: player.play, onShow: timeline.showAsset })
 const showTopAssets = createTopList(byId('top-assets', HTMLElement), assets.titleOf)
 const showTopUsers = createTopList(byId('top-users', HTMLElement))
 const showAudit = createAuditStrip()
@@ -53,13 +53,9 @@ function showCounts() {
 function showRate() {
   const perSecond = counts.perSecond(clock.now())
   const rate = perSecond.slice(-RATE_SECONDS).reduce((sum, n) => sum + n, 0) / RATE_SECONDS
-  chart.show(perSecond)
+  timeline.showLive(perSecond)
   flow.animate(rate > 0)
   setText(byId('rate', HTMLElement), rate.toLocaleString('en', { maximumFractionDigits: rate < 10 ? 1 : 0 }))
-  setText(
-    byId('chart-caption', HTMLElement),
-    `Views per second, last 5 minutes: peak ${formatCount(Math.max(...perSecond))}`,
-  )
 }
 
 // Load the catalogue after the first snapshot, so that its counts are not older; without a snapshot, after the timeout.
@@ -90,8 +86,7 @@ whileVisible(() =>
     },
     onChanges(changes) {
       counts.applyChanges(changes)
-      assets.updateCounts(changes.assets)
-      catalogue.updateCounts(changes.assets)
+      catalogue.showCounts(assets.updateCounts(changes))
       showCounts()
     },
     onConnection(connection) {

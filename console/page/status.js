@@ -1,4 +1,5 @@
 import { byId, setText } from './dom.js'
+import { poll } from './poll.js'
 
 /** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
 
@@ -11,20 +12,7 @@ const TIMEOUT_MS = 900
  * @param {{ onResponse: (response: Response) => void, onStatus: (status: SystemStatus | undefined) => void }} deps
  */
 export function pollStatus({ onResponse, onStatus }) {
-  let timer = 0
-  let isStopped = false
-  async function poll() {
-    const startedAt = performance.now()
-    const status = await fetchStatus(onResponse)
-    if (isStopped) return
-    onStatus(status)
-    timer = setTimeout(poll, Math.max(0, startedAt + POLL_INTERVAL_MS - performance.now()))
-  }
-  void poll()
-  return () => {
-    isStopped = true
-    clearTimeout(timer)
-  }
+  return poll(() => fetchStatus(onResponse), onStatus, POLL_INTERVAL_MS)
 }
 
 /**
