@@ -25,6 +25,8 @@ export function createTimeline({ clock }) {
   /** @type {Asset | undefined} */
   let asset
   let frame = toLiveFrame([0], clock.now())
+  /** When the series was loaded, in seconds since 1970; 0 if it is not. */
+  let updatedAt = 0
   let isVisible = false
   let stop = () => {}
 
@@ -37,7 +39,6 @@ export function createTimeline({ clock }) {
 
   function start() {
     const polled = ranges[range]
-    let updatedAt = 0
     stop()
     stop = () => {}
     if (!polled || !isVisible) return
@@ -56,6 +57,7 @@ export function createTimeline({ clock }) {
   function select(nextRange, nextAsset) {
     range = nextRange
     asset = nextAsset
+    updatedAt = 0
     for (const input of inputs) {
       input.checked = input.value === range
       input.disabled = asset !== undefined && !ASSET_RANGES.includes(input.value)
