@@ -27,7 +27,7 @@ export function createConsole({ catalogue, status }: Deps) {
         summary: 'List all assets with their views, by id, in pages',
         description: 'While counts are unavailable, views are null and `degraded` is `["reporting"]`',
         responses: { 200: CataloguePage },
-        problems: [400, 503],
+        problems: [400, 429, 503],
       }),
       limitConcurrency(MAX_PAGES_IN_FLIGHT, 'catalogue pages'),
       validate('query', PageQuery),
@@ -39,6 +39,7 @@ export function createConsole({ catalogue, status }: Deps) {
         operationId: 'getStatus',
         summary: 'Get the state of every component of the system',
         responses: { 200: SystemStatus },
+        problems: [429, 503],
       }),
       async (c) => c.json(await status()),
     )
