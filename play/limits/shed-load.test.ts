@@ -55,14 +55,23 @@ test('probes and metrics are served under any load', async () => {
   expect(refused).toEqual([])
 })
 
-test('a flood of prefetches leaves room for plays, and the console is served again after it', async () => {
+test('beyond 250 prefetches in flight others are refused, and nothing else is', async () => {
   const { app, refused, finish } = setUp()
   const flood = Array.from({ length: 3_000 }, () => app.request('/play/asset/1/user/1', { headers: PREFETCH }))
-  const plays = Array.from({ length: 3_000 }, () => app.request('/play/asset/1/user/1'))
-  expect((await app.request('/')).status).toBe(503)
-  expect(refused.filter((priority) => priority === 'prefetch')).toHaveLength(2_000)
+  for (const path of ['/', '/catalogue', '/live']) expect([path, (await app.request(path)).status]).toEqual([path, 200])
+  expect(refused).toEqual(Array(2_750).fill('prefetch'))
   finish()
-  const served = async (all: typeof plays) => (await Promise.all(all)).filter(({ status }) => status === 200).length
-  expect([await served(flood), await served(plays)]).toEqual([1_000, 3_000])
+  expect((await Promise.all(flood)).filter(({ status }) => status === 200)).toHaveLength(250)
+  expect((await app.request('/play/asset/1/user/1', { headers: PREFETCH })).status).toBe(200)
+})
+
+test('beyond 4,000 plays in flight others are refused, and the console is served again after them', async () => {
+  const { app, refused, finish } = setUp()
+  const plays = Array.from({ length: 5_000 }, () => app.request('/play/asset/1/user/1'))
+  for (const path of ['/', '/catalogue']) expect((await app.request(path)).status).toBe(503)
+  expect((await app.request('/play/asset/1/user/1', { headers: PREFETCH })).status).toBe(503)
+  expect(refused.filter((priority) => priority === 'plays')).toHaveLength(1_000)
+  finish()
+  expect((await Promise.all(plays)).filter(({ status }) => status === 200)).toHaveLength(4_000)
   expect((await app.request('/')).status).toBe(200)
 })
