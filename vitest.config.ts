@@ -19,6 +19,7 @@ const TIMED = [
   'distant-nats',
   'doctor',
   'live',
+  'load-shedding',
   'nats-cluster',
   'nats-outages',
   'overload',

@@ -32,7 +32,7 @@ export function createConsole({ catalogue, readSeries, status }: Deps) {
         summary: 'List all assets with their counts, by id, in pages',
         description: 'While counts are unavailable, they are null and `degraded` is `["reporting"]`',
         responses: { 200: CataloguePage },
-        problems: [400, 503],
+        problems: [400, 429, 503],
       }),
       limitConcurrency(MAX_PAGES_IN_FLIGHT, 'catalogue pages'),
       validate('query', PageQuery),
@@ -60,6 +60,7 @@ export function createConsole({ catalogue, readSeries, status }: Deps) {
         operationId: 'getStatus',
         summary: 'Get the state of every component of the system',
         responses: { 200: SystemStatus },
+        problems: [429, 503],
       }),
       async (c) => c.json(await status()),
     )

@@ -12,7 +12,9 @@ import type { Aggregate } from './aggregate.ts'
 import { createApp } from './app.ts'
 import { toEventId } from './idempotency-key.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
+import { shedLoad } from './limits/shed-load.ts'
 import { createPlayer } from './player.ts'
+import { createPrefetcher } from './prefetch.ts'
 import type { IdentifiedPlay } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 import type { ViewExplainer } from './view-explainer.ts'
@@ -225,6 +227,52 @@ describe('an Idempotency-Key', () => {
   })
 })
 
+describe('a prefetch', () => {
+  const prefetch = ({ play }: ReturnType<typeof setUp>, purpose: string, headers = {}) =>
+    play(undefined, { 'sec-purpose': purpose, ...headers })
+
+  test.each(['prefetch', 'prefetch;prerender', 'prefetch; anonymous-client-ip', 'prefetch;a=1;b="c"'])(
+    'with Sec-Purpose: %s gets the response of a play with the counts as they are, and records nothing',
+    async (purpose) => {
+      const edge = setUp()
+      const response = await prefetch(edge, purpose)
+      expect([response.status, await response.json()]).toEqual([
+        200,
+        { ...found.metadata, url: found.cdnUrl.url, ...found.counts },
+      ])
+      expect(response.headers.has('view-id')).toBe(false)
+      expect([edge.aggregated.length, edge.recorded]).toEqual([1, []])
+    },
+  )
+
+  test.each(['', 'Prefetch', 'prefetched', 'prefetch, prefetch', 'prerender', '"prefetch"', 'navigate;prefetch'])(
+    'is not %j, so that the play counts',
+    async (purpose) => {
+      const edge = setUp()
+      expect((await prefetch(edge, purpose)).headers.has('view-id')).toBe(true)
+      expect(edge.recorded).toHaveLength(1)
+    },
+  )
+
+  test('does not use up its idempotency key', async () => {
+    const edge = setUp()
+    const headers = { 'idempotency-key': '"k"' }
+    expect((await prefetch(edge, 'prefetch', headers)).status).toBe(200)
+    expect((await edge.play('/play/asset/123/user/8', headers)).status).toBe(200)
+    expect(edge.recorded).toMatchObject([{ id: toEventId('8', 'k'), assetId: '123' }])
+    expect((await prefetch(edge, 'prefetch', headers)).status).toBe(200)
+  })
+
+  test('of an unknown asset returns 404', async () => {
+    expect((await prefetch(setUp({ aggregate: async () => undefined }), 'prefetch')).status).toBe(404)
+  })
+
+  test('is served while views cannot be recorded', async () => {
+    const edge = setUp({ record: () => Promise.reject(new UnavailableError('the view could not be recorded')) })
+    expect([(await prefetch(edge, 'prefetch')).status, (await edge.play()).status]).toEqual([200, 503])
+  })
+})
+
 describe('the explanation of a view', () => {
   test('is returned', async () => {
     const response = await setUp().app.request('/views/view-1')
@@ -287,6 +335,8 @@ function setUp(fakes: Fakes = {}) {
     console: new Hono(),
     live: createLiveFeed({ ...service, source: () => () => {} }),
     play: createPlayer({ ...steps, playKeyed }),
+    prefetch: createPrefetcher({ ...steps, onServed() {} }),
+    shedLoad: shedLoad({ delay: { ms: () => 0 }, onRefused() {} }),
     explain,
     onDegraded: (upstreams) => degraded.push(...upstreams),
   })

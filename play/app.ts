@@ -1,4 +1,4 @@
-import type { Hono } from 'hono'
+import type { Hono, MiddlewareHandler } from 'hono'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
@@ -15,15 +15,17 @@ import { validate } from '../shared/http/validate.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/service/service.ts'
 import { IDEMPOTENCY_KEY, idempotencyKeyOf } from './idempotency-key.ts'
+import { RATE_LIMIT_HEADERS } from './limits/rate-limit.ts'
+import type { PlayEnv } from './play-env.ts'
 import { toPlayback } from './playback.ts'
 import type { Player } from './player.ts'
+import { isPrefetch, type Prefetcher, SEC_PURPOSE } from './prefetch.ts'
 import type { ViewExplainer } from './view-explainer.ts'
-
-/** Concurrency limit. At full throughput, play completes this many plays in a few tenths of a second. */
-const MAX_IN_FLIGHT = 4_000
 
 /** Each of them may read the log. */
 const MAX_EXPLAINED = 20
+
+const PLAY = '/play/asset/:assetId/user/:userId'
 
 const VIEW_ID = 'view-id'
 
@@ -34,34 +36,47 @@ const VIEW_ID_SCHEMA = { type: 'string' as const, examples: ['019aa3a4-11f0-7abc
 
 type Deps = Service & {
   play: Player
+  prefetch: Prefetcher
   explain: ViewExplainer
   live: LiveFeed
   console: Hono<AppEnv>
   /** Origins whose pages may read responses. */
   corsOrigins?: readonly string[] | undefined
+  /** Runs before all routes, and before `shedLoad`. */
+  limitClients?: MiddlewareHandler<AppEnv>[]
+  /** Runs before all routes. */
+  shedLoad: MiddlewareHandler<AppEnv>
+  /** Runs before plays, after authentication. */
+  limitUsers?: MiddlewareHandler<PlayEnv>[]
   /** Called for each play that was served degraded. */
   onDegraded: (upstreams: readonly Degraded[]) => void
 }
 
 /** The edge: records a view, then responds with everything the player needs. */
-export function createApp({ play, explain, live, console, onDegraded, corsOrigins = [], ...service }: Deps) {
-  return createBaseApp(service, { middleware: allowOrigins(corsOrigins, [VIEW_ID]), untraced: UNTRACED })
+export function createApp({ play, prefetch, explain, live, console, onDegraded, ...deps }: Deps) {
+  const { corsOrigins = [], limitClients = [], shedLoad, limitUsers = [], ...service } = deps
+  const exposed = limitClients.length + limitUsers.length > 0 ? [VIEW_ID, ...RATE_LIMIT_HEADERS] : [VIEW_ID]
+  const middleware = [...allowOrigins(corsOrigins, exposed), ...limitClients, shedLoad]
+  return createBaseApp(service, { middleware, untraced: UNTRACED })
     .route('/', console)
+    .use(PLAY, ...limitUsers)
     .post(
-      '/play/asset/:assetId/user/:userId',
+      PLAY,
       describeOperation({
         operationId: 'play',
         summary: 'Play an asset, and record the view',
         description:
           'The counts include this play. `degraded` names the upstreams whose data is missing or stale. A retry with the same `Idempotency-Key` is no other view',
-        parameters: [IDEMPOTENCY_KEY],
+        parameters: [IDEMPOTENCY_KEY, SEC_PURPOSE],
         responses: { 200: Playback, 404: AssetNotFound },
         responseHeaders: {
-          [VIEW_ID]: { description: 'The id of the view', required: true, schema: VIEW_ID_SCHEMA },
+          [VIEW_ID]: {
+            description: 'The id of the view; absent from the response to a prefetch',
+            schema: VIEW_ID_SCHEMA,
+          },
         },
-        problems: [400, 422, 503],
+        problems: [400, 422, 429, 503],
       }),
-      limitConcurrency(MAX_IN_FLIGHT, 'plays'),
       validate('param', Play),
       async (c) => {
         const key = idempotencyKeyOf(c)
@@ -72,11 +87,13 @@ export function createApp({ play, explain, live, console, onDegraded, corsOrigin
         }
         const { assetId, userId } = c.req.valid('param')
         const request = requestContextOf(c)
-        const played = await play({ assetId, userId }, request, key?.data)
+        const played = isPrefetch(c)
+          ? await prefetch({ assetId, userId }, request)
+          : await play({ assetId, userId }, request, key?.data)
         if (!played) return c.json({ id: assetId, status: 'Asset not found', requestId: request.requestId }, 404)
         const playback = toPlayback(played)
         if (playback.degraded) onDegraded(playback.degraded)
-        setResponseHeader(c, VIEW_ID, played.viewId)
+        if (played.viewId !== undefined) setResponseHeader(c, VIEW_ID, played.viewId)
         return c.json(playback)
       },
     )
@@ -87,7 +104,7 @@ export function createApp({ play, explain, live, console, onDegraded, corsOrigin
         summary: 'Explain what became of one view',
         description: 'Also finds views that are in an outbox, or in the log but not counted yet',
         responses: { 200: ExplainedView, 404: ViewNotFound },
-        problems: [400, 503],
+        problems: [400, 429, 503],
       }),
       limitConcurrency(MAX_EXPLAINED, 'explanations'),
       validate('param', ViewParams),
@@ -105,7 +122,7 @@ export function createApp({ play, explain, live, console, onDegraded, corsOrigin
         summary: 'Subscribe to the counts',
         description: LIVE_DESCRIPTION,
         responses: { 200: LiveStream },
-        problems: [503],
+        problems: [429, 503],
       }),
       (c) => live.subscribe(c),
     )

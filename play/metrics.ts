@@ -5,6 +5,7 @@ import { createFastCounter } from '../shared/service/fast-counter.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 import type { CacheOutcome } from './asset-cache.ts'
 import { IDEMPOTENCY_OUTCOMES, type IdempotencyOutcome } from './keyed-player.ts'
+import { PRIORITIES, type Priority } from './limits/overload.ts'
 import type { Outbox } from './outbox.ts'
 import type { Append } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
@@ -20,6 +21,12 @@ export type PlayMetrics = {
   degraded(upstreams: readonly Degraded[]): void
   /** Counts a play with an idempotency key. */
   keyed(outcome: IdempotencyOutcome): void
+  /** Counts a prefetch that was served. */
+  prefetched(): void
+  /** Counts a request that load shedding refused. */
+  shed(priority: Priority): void
+  /** @returns a function that counts a request that the rate limit of this name refused */
+  rateLimited(limit: string): () => void
 }
 
 export function createPlayMetrics(metrics: Metrics): PlayMetrics {
@@ -44,6 +51,21 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     help: 'Plays with an idempotency key, by outcome: a new view (recorded), a retry that is no new view (retried), or refused because the key is that of another asset (reused)',
     labelNames: ['outcome'],
   })
+  const prefetched = createFastCounter(metrics, {
+    name: 'prefetched_plays_total',
+    help: 'Prefetches of plays that were served, which record no view',
+    labelNames: [],
+  })
+  const shed = createFastCounter(metrics, {
+    name: 'shed_requests_total',
+    help: 'Requests refused with 503 by load shedding, by priority: console (with the docs), reads (catalogue, views, live counts), prefetch, plays',
+    labelNames: ['priority'],
+  })
+  const rateLimited = createFastCounter(metrics, {
+    name: 'rate_limited_requests_total',
+    help: 'Requests refused with 429, by limit: client (CLIENT_RATE), user (PLAY_RATE); absent for a limit that is not set',
+    labelNames: ['limit'],
+  })
   const batches = new Histogram({
     name: 'play_group_size',
     help: 'Plays per batch: batched lookups of counts (lookup) and appends to the log (append)',
@@ -60,6 +82,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   })
   const countDegraded = new Map(Degraded.options.map((part) => [part, degraded({ part })]))
   const countKeyed = new Map(IDEMPOTENCY_OUTCOMES.map((outcome) => [outcome, keyed({ outcome })]))
+  const countShed = new Map(PRIORITIES.map((priority) => [priority, shed({ priority })]))
   const recorded: Record<Recorded, (by: number) => void> = {
     log: views({ place: 'log' }),
     outbox: views({ place: 'outbox' }),
@@ -80,6 +103,9 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
       for (const upstream of upstreams) countDegraded.get(upstream)?.()
     },
     keyed: (outcome) => countKeyed.get(outcome)?.(),
+    prefetched: prefetched({}),
+    shed: (priority) => countShed.get(priority)?.(),
+    rateLimited: (limit) => rateLimited({ limit }),
     lookup: (plays) => batches.observe({ group: 'lookup' }, plays),
     instrumentAppend: (append) =>
       async function instrumentedAppend(views: readonly NewView[], signal: AbortSignal): Promise<Recorded> {

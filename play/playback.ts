@@ -4,11 +4,12 @@ import type { Recorded } from './spooler.ts'
 
 /** A play that can be served. */
 export type Played = {
-  viewId: string
+  /** Undefined for a prefetch, which is no view. */
+  viewId: string | undefined
   found: Aggregate
-  /** The place where this play recorded the view; undefined if an earlier request has recorded it. */
+  /** The place where this play recorded the view; undefined if it recorded none. */
   place: Recorded | undefined
-  /** True if the counts in `found` include the view. */
+  /** True if the counts in `found` include the view, or if there is none. */
   isCounted: boolean
 }
 

@@ -32,11 +32,17 @@ import { createAssetLoader } from './asset-loader.ts'
 import { createCountLookup } from './count-lookup.ts'
 import { SOURCE } from './drain.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
+import { sampleEventLoopDelay } from './limits/event-loop-delay.ts'
+import type { Rate } from './limits/gcra.ts'
+import { limitClients, limitUsers } from './limits/rate-limit.ts'
+import { limitSettings } from './limits/settings.ts'
+import { shedLoad } from './limits/shed-load.ts'
 import { createLiveRelay } from './live-relay.ts'
-import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess } from './metrics.ts'
+import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess, type PlayMetrics } from './metrics.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { createOutboxFiles, type OutboxFiles } from './outbox-files.ts'
 import { createPlayer } from './player.ts'
+import { createPrefetcher } from './prefetch.ts'
 import { createRecentViews } from './recent-views.ts'
 import { type Append, createRecorder } from './recorder.ts'
 import { createSerials } from './serials.ts'
@@ -58,6 +64,7 @@ export const playSettings = {
   CATALOGUE_TTL: duration('5s', 'How long cached data of an asset stays fresh'),
   WRITE_TOKEN: writeToken,
   CORS_ORIGINS: optionalOrigins("Origins whose pages may read play's responses, separated by commas"),
+  ...limitSettings,
 }
 const processSettings = {
   ...playSettings,
@@ -71,6 +78,8 @@ const processSettings = {
   ),
   REUSE_PORT: optionalFlag('1: other play processes may listen on the same port, if each of them sets this'),
 }
+
+type PlaySettings = ServiceSettings<typeof playSettings> & { REUSE_PORT?: boolean | undefined }
 
 /** The connections to other services besides HTTP. */
 export type Backbone = {
@@ -91,7 +100,7 @@ export type Strategies = typeof strategies
 /** Starts the edge on a given log. */
 export async function startPlay(
   service: Service,
-  settings: ServiceSettings<typeof playSettings> & { REUSE_PORT?: boolean | undefined },
+  settings: PlaySettings,
   { eventLog, invalidations, outbox, outboxFiles, appendTimeoutMs = APPEND_TIMEOUT_MS }: Backbone,
   { createAssetCache, createCountLookup, createRecorder }: Strategies = strategies,
 ) {
@@ -155,6 +164,7 @@ export async function startPlay(
   })
   const playKeyed = createKeyedPlayer({ aggregate, record, onOutcome: metrics.keyed })
   const play = createPlayer({ aggregate, record, playKeyed })
+  const prefetch = createPrefetcher({ aggregate, onServed: metrics.prefetched })
   // Without the circuit breaker of plays: their counts must not depend on how long explanations take.
   const explain = createViewExplainer({ reporting: verdicts, findWaiting: outboxFiles?.find, recent, eventLog, log })
 
@@ -164,12 +174,26 @@ export async function startPlay(
   const seriesClient = createServiceClient({ name: services.reporting.name, instances: reportings })
   const readSeries = createSeriesReader({ reporting: resources.use(seriesClient) })
   const console = createConsole({ catalogue, readSeries, status })
+  const admission = createAdmission(service, settings, metrics)
   const { CORS_ORIGINS: corsOrigins } = settings
-  const app = createApp({ ...service, play, explain, live, console, corsOrigins, onDegraded: metrics.degraded })
+  const { degraded: onDegraded } = metrics
+  const app = createApp({ ...service, ...admission, play, prefetch, explain, live, console, corsOrigins, onDegraded })
   const address = await serve(app, service, settings)
   spooler?.start()
   adopter?.start()
   return address
+}
+
+/** The middleware that refuses requests before anything is done. Without its setting, a limit adds none. */
+function createAdmission({ log, resources }: Service, settings: PlaySettings, metrics: PlayMetrics) {
+  const { CLIENT_RATE, PLAY_RATE, TRUSTED_PROXIES: trustedProxies } = settings
+  const limit = (create: typeof limitClients, name: string, rate: Rate | undefined) =>
+    rate ? [create({ rate, log, trustedProxies, onRefused: metrics.rateLimited(name) })] : []
+  return {
+    limitClients: limit(limitClients, 'client', CLIENT_RATE),
+    shedLoad: shedLoad({ delay: resources.use(sampleEventLoopDelay()), onRefused: metrics.shed }),
+    limitUsers: limit(limitUsers, 'user', PLAY_RATE),
+  }
 }
 
 /** Appends without an outbox: a view that the log does not acknowledge is not recorded. */

@@ -20,7 +20,7 @@ const authorization = 'Bearer conforming'
 /** Valid requests may use an unknown id, or conflict with the current position. */
 const ACCEPTED = [200, 404, 409]
 /** Statuses that no single request can cause. */
-const CONDITIONAL = [408, 422, 503, 507]
+const CONDITIONAL = [408, 422, 429, 503, 507]
 
 /** Counting a batch advances reporting's position, so that it then rejects the batch in its examples. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]

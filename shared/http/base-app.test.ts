@@ -6,6 +6,7 @@ import { expectProblem } from '../testing/expect-problem.ts'
 import { useFakeClock } from '../testing/fake-clock.ts'
 import { createTestService } from '../testing/test-service.ts'
 import { createBaseApp } from './base-app.ts'
+import { tooManyRequests } from './errors.ts'
 
 test('healthz responds as long as the process runs', async () => {
   const response = await createTestApp().request('/healthz')
@@ -123,9 +124,9 @@ test('the log of 503 responses is throttled to one line per second, with a count
   expect(lines).toMatchObject([{ times: 1 }, { msg: 'request not served', times: 100 }])
 })
 
-test('a 429 has retry-after', async () => {
+test('a 429 has retry-after in seconds, rounded up', async () => {
   const response = await createTestApp().request('/throttled')
-  expect(response.headers.get('retry-after')).toBe('1')
+  expect(response.headers.get('retry-after')).toBe('8')
   await expectProblem(response, 429, [])
 })
 
@@ -163,9 +164,7 @@ function createTestApp(log = createTestService().log) {
     .get('/unavailable', () => {
       throw new UnavailableError('secret', { cause: new Error('secret too') })
     })
-    .get('/throttled', () => {
-      throw new HTTPException(429)
-    })
+    .get('/throttled', (c) => tooManyRequests(c, 7_001))
 }
 
 async function readinessOf(app: ReturnType<typeof createBaseApp>) {

@@ -20,10 +20,16 @@ export function problem(
   errors?: FieldError[],
   details?: ErrorDetails,
 ) {
-  if (status === 429 || status === 503) c.header('retry-after', String(RETRY_AFTER_S))
+  if (status === 503) c.header('retry-after', String(RETRY_AFTER_S))
   // The rest of the body has not been read, so the connection cannot be reused.
   if (status === 408) c.header('connection', 'close')
   return c.json({ ...toProblem(status, c.get('requestId'), errors), ...details }, status)
+}
+
+/** Responds with a 429. A request after `waitMs` milliseconds succeeds, unless others come first. */
+export function tooManyRequests(c: Context<AppEnv>, waitMs: number) {
+  c.header('retry-after', String(Math.ceil(waitMs / 1_000)))
+  return problem(c, 429)
 }
 
 /** Turns thrown errors into responses. The details of a 5xx are logged, never sent. */

@@ -41,6 +41,7 @@ const descriptions: Record<number, string> = {
   413: 'The body is too large',
   415: 'The body has an unsupported media type',
   422: 'The idempotency key was used for another request',
+  429: 'A rate limit is exceeded',
   431: 'The headers exceed 16 KiB',
   503: 'Temporarily unavailable',
   507: 'There is no room for the counts of new ids',
@@ -54,15 +55,20 @@ const REQUEST_ID = {
   schema: { ...text, examples: ['0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90'] },
 }
 
+const RETRY_AFTER = {
+  description: 'Seconds to wait before retrying',
+  required: true,
+  schema: { ...text, pattern: '^\\d+$', examples: ['1'] },
+}
+
 const problemHeaders: Record<number, object> = {
   401: { 'www-authenticate': { required: true, schema: { ...text, const: 'Bearer' } } },
-  503: {
-    'retry-after': {
-      description: 'Seconds to wait before retrying',
-      required: true,
-      schema: { ...text, pattern: '^\\d+$', examples: ['1'] },
-    },
+  429: {
+    'retry-after': RETRY_AFTER,
+    RateLimit: { required: true, schema: { ...text, examples: ['"client";r=0;t=12'] } },
+    'RateLimit-Policy': { required: true, schema: { ...text, examples: ['"client";q=600;w=60'] } },
   },
+  503: { 'retry-after': RETRY_AFTER },
 }
 
 /** The name of the write token's security scheme. */

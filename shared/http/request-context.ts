@@ -59,6 +59,13 @@ export function setResponseHeader(c: Context<AppEnv>, name: string, value: strin
   else c.header(name, value)
 }
 
+/** Adds a line to a header before the response exists, like setResponseHeader. */
+export function appendResponseHeader(c: Context<AppEnv>, name: string, value: string): void {
+  const outgoing = c.env?.outgoing
+  if (outgoing) outgoing.appendHeader(name, value)
+  else c.header(name, value, { append: true })
+}
+
 /** Reads from Node's request if there is one, which is cheaper than Hono's Headers object. */
 function headerOf(c: Context<AppEnv>, name: string): string | undefined {
   const headers = c.env?.incoming?.headers

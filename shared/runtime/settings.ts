@@ -115,7 +115,7 @@ export function optionalCount(description: string, max: number) {
 
 export const clientConnections = countUpTo(1_000_000).transform(Number).optional().meta({
   description:
-    'Maximum number of connections per client address, except from loopback; do not set it behind a proxy, because all clients then share its address',
+    'Maximum number of connections per client address, except from loopback and from TRUSTED_PROXIES; behind a proxy that is not trusted, all clients share its address',
 })
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -141,7 +141,8 @@ export function optionalDuration(description: string) {
   return durationText.transform(toMilliseconds).optional().meta({ description })
 }
 
-function toMilliseconds(text: string): number {
+/** @param text a valid duration */
+export function toMilliseconds(text: string): number {
   return Number.parseFloat(text) * (UNITS[text.replace(/[\d.]+/, '')] ?? 1)
 }
 

@@ -1,26 +1,33 @@
 import type { Server, Socket } from 'node:net'
+import { type Networks, toClient, toIpAddress } from '../runtime/ip-address.ts'
 import type { Logger } from '../runtime/log.ts'
 import { createLogThrottle } from '../runtime/log-throttle.ts'
 import { isLoopback } from '../runtime/loopback.ts'
 
-/** Closes new connections from a client address that already has `max`. Connections from loopback are exempt. */
-export function limitConnections(server: Server, max: number, log: Logger): void {
+type Options = { max: number; log: Logger; trustedProxies?: Networks | undefined }
+
+/**
+ * Closes new connections from a client that already has `max`. Connections from loopback and from trusted proxies, which
+ * carry the requests of many clients, are exempt.
+ */
+export function limitConnections(server: Server, { max, log, trustedProxies }: Options): void {
   const connections = new Map<string, number>()
   const throttle = createLogThrottle()
 
-  function release(address: string): void {
-    const count = (connections.get(address) ?? 1) - 1
-    if (count > 0) connections.set(address, count)
-    else connections.delete(address)
+  function release(client: string): void {
+    const count = (connections.get(client) ?? 1) - 1
+    if (count > 0) connections.set(client, count)
+    else connections.delete(client)
   }
 
   server.on('connection', (socket: Socket) => {
-    const address = socket.remoteAddress?.replace(/^::ffff:/, '')
-    if (address === undefined || isLoopback(address)) return
-    const count = connections.get(address) ?? 0
+    const address = toIpAddress(socket.remoteAddress ?? '')
+    if (address === undefined || isLoopback(address) || trustedProxies?.includes(address)) return
+    const client = toClient(address)
+    const count = connections.get(client) ?? 0
     if (count < max) {
-      connections.set(address, count + 1)
-      socket.once('close', () => release(address))
+      connections.set(client, count + 1)
+      socket.once('close', () => release(client))
       return
     }
     socket.destroy()

@@ -4,6 +4,7 @@ import type { Server } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { UsageError } from '../runtime/command-line.ts'
 import { codeOf } from '../runtime/error-code.ts'
+import type { Networks } from '../runtime/ip-address.ts'
 import type { Logger } from '../runtime/log.ts'
 import { toOrigin } from '../runtime/origin.ts'
 import { toReason } from '../runtime/reason.ts'
@@ -43,6 +44,7 @@ type Options = {
   log: Logger
   /** Maximum number of connections per client address; unlimited if undefined. */
   clientConnections?: number | undefined
+  trustedProxies?: Networks | undefined
   /**
    * If true, other processes of this user that also set it may listen on the same address. The kernel distributes the
    * connections among them (SO_REUSEPORT, https://man7.org/linux/man-pages/man7/socket.7.html).
@@ -70,7 +72,7 @@ export async function choosePort(port: number, host: string): Promise<number> {
 export async function listen(app: App, at: Options): Promise<Listening> {
   const server = createServer(LIMITS, createListener(app))
   handleServerErrors(server, at.log)
-  if (at.clientConnections) limitConnections(server, at.clientConnections, at.log)
+  if (at.clientConnections) limitConnections(server, { ...at, max: at.clientConnections })
   server.listen({ port: at.port, host: at.host, backlog: BACKLOG, reusePort: at.reusePort ?? false })
   await once(server, 'listening').catch((error) => {
     throw toListenError(error, at)

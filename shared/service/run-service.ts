@@ -1,6 +1,7 @@
 import { openDiscovery } from '../discovery/open.ts'
 import { discoverySettings } from '../discovery/settings.ts'
 import { USAGE_STATUS, UsageError } from '../runtime/command-line.ts'
+import { trustedProxies } from '../runtime/ip-address.ts'
 import { createLog } from '../runtime/log.ts'
 import {
   clientConnections,
@@ -71,6 +72,7 @@ function commonSettings(defaultPort: number) {
     HOST: host,
     LOG_LEVEL: logLevel,
     CLIENT_CONNECTIONS: clientConnections,
+    TRUSTED_PROXIES: trustedProxies,
     ...discoverySettings,
     ...tracingSettings,
   }

@@ -1,3 +1,4 @@
+import type { Networks } from '../runtime/ip-address.ts'
 import { canServe } from './health.ts'
 import { type Address, type App, listen } from './listen.ts'
 import type { Service } from './service.ts'
@@ -6,6 +7,7 @@ type Settings = {
   PORT: number
   HOST: string
   CLIENT_CONNECTIONS?: number | undefined
+  TRUSTED_PROXIES?: Networks | undefined
   REUSE_PORT?: boolean | undefined
 }
 
@@ -16,10 +18,17 @@ type Settings = {
 export async function serve(
   app: App,
   service: Service,
-  { PORT, HOST, CLIENT_CONNECTIONS: clientConnections, REUSE_PORT: reusePort }: Settings,
+  {
+    PORT,
+    HOST,
+    CLIENT_CONNECTIONS: clientConnections,
+    TRUSTED_PROXIES: trustedProxies,
+    REUSE_PORT: reusePort,
+  }: Settings,
 ): Promise<Address> {
   const { name, log, health, discovery, resources } = service
-  const { port, url } = resources.use(await listen(app, { host: HOST, port: PORT, log, clientConnections, reusePort }))
+  const at = { host: HOST, port: PORT, log, clientConnections, trustedProxies, reusePort }
+  const { port, url } = resources.use(await listen(app, at))
   const isReady = async () => canServe(await health.readiness())
   resources.use(discovery.register({ name, host: HOST, port, isReady }))
   return { port, url }

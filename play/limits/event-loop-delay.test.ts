@@ -1,0 +1,28 @@
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { sampleEventLoopDelay } from './event-loop-delay.ts'
+
+/** The measured delay if the last turns of the event loop take so long. */
+function delayAfter(...turns: number[]): number {
+  let now = 0
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now)
+  onTestFinished(() => {
+    clock.mockRestore()
+    vi.useRealTimers()
+  })
+  using delay = sampleEventLoopDelay()
+  for (const ms of turns) {
+    now += ms
+    vi.advanceTimersToNextTimer()
+  }
+  return delay.ms()
+}
+
+test.each([
+  ['no turn is late', [50, 51, 49, 50], 0],
+  ['a single turn is late', [50, 50, 5_000, 50], 0],
+  ['three turns in a row are late', [5_000, 5_000, 5_000], 0],
+  ['four turns in a row are late, by at least 100 ms', [150, 250, 170, 200], 100],
+  ['a turn was on time before that', [50, 150, 250, 170, 200], 100],
+  ['a turn was on time after that', [150, 250, 170, 200, 50], 0],
+])('if %s, the delay of %j ms is %i ms', (_, turns, delay) => expect(delayAfter(...turns)).toBe(delay))

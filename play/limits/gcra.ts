@@ -1,0 +1,36 @@
+import { LRUCache } from 'lru-cache'
+
+/** At most `count` in any burst, and `count` per `periodMs` on average. */
+export type Rate = { count: number; periodMs: number }
+
+export type Decision = {
+  allowed: boolean
+  /** How many more are allowed at once. */
+  remaining: number
+  /** If refused: until one is allowed. Otherwise: until `count` are allowed again. */
+  waitMs: number
+}
+
+/** About 100 bytes each, so 10 MB. */
+const MAX_KEYS = 100_000
+
+/**
+ * The generic cell rate algorithm (ITU-T I.371, annex A): each key has a theoretical arrival time (TAT), at which its
+ * allowance is complete again. Time is in milliseconds times `count`, so that all values are integers and nothing is
+ * rounded at the boundary.
+ *
+ * Beyond `maxKeys`, the least recently used key is evicted, and its allowance is complete the next time.
+ */
+export function createGcra({ count, periodMs }: Rate, maxKeys = MAX_KEYS): (key: string) => Decision {
+  const tats = new LRUCache<string, number>({ max: maxKeys })
+  return function take(key) {
+    const now = Math.floor(performance.now()) * count
+    const full = now + periodMs * count
+    const tat = Math.max(tats.get(key) ?? 0, now)
+    const allowed = tat + periodMs <= full
+    const next = allowed ? tat + periodMs : tat
+    if (allowed) tats.set(key, next)
+    const waitMs = allowed ? (next - now) / count : (tat + periodMs - full) / count
+    return { allowed, remaining: Math.floor((full - next) / periodMs), waitMs }
+  }
+}

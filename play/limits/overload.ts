@@ -1,0 +1,32 @@
+/** What load shedding distinguishes, least important first. */
+export const PRIORITIES = ['console', 'reads', 'prefetch', 'plays'] as const
+export type Priority = (typeof PRIORITIES)[number]
+
+/** Plays in flight, including prefetches, and how long the event loop has been late. */
+export type Load = { inFlight: number; delayMs: number }
+
+/** Maximum number of plays in flight. At full throughput, play completes as many in a few tenths of a second. */
+const MAX_IN_FLIGHT = 4_000
+
+/**
+ * Requests of a priority are refused from either `start` on, until both values are below `end`. The hysteresis keeps the
+ * edge from admitting again what overloaded it. Plays have none: each free slot is a play that can be served.
+ */
+const THRESHOLDS: Record<Priority, { start: Load; end: Load }> = {
+  console: { start: { inFlight: 500, delayMs: 150 }, end: { inFlight: 250, delayMs: 50 } },
+  reads: { start: { inFlight: 750, delayMs: 200 }, end: { inFlight: 375, delayMs: 75 } },
+  prefetch: { start: { inFlight: 1_000, delayMs: 250 }, end: { inFlight: 500, delayMs: 100 } },
+  plays: { start: { inFlight: MAX_IN_FLIGHT, delayMs: Infinity }, end: { inFlight: MAX_IN_FLIGHT, delayMs: Infinity } },
+}
+
+/** How many of the PRIORITIES are refused, from the first one on, given how many were refused before. */
+export function nextLevel(level: number, { inFlight, delayMs }: Load): number {
+  const exceeds = (limit: Load) => inFlight >= limit.inFlight || delayMs >= limit.delayMs
+  const started = PRIORITIES.findLastIndex((priority) => exceeds(THRESHOLDS[priority].start)) + 1
+  const notEnded = PRIORITIES.findLastIndex((priority) => exceeds(THRESHOLDS[priority].end)) + 1
+  return Math.max(started, Math.min(level, notEnded))
+}
+
+export function isRefused(priority: Priority, level: number): boolean {
+  return PRIORITIES.indexOf(priority) < level
+}

@@ -1,0 +1,68 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import type { AppEnv } from '../../shared/http/app-env.ts'
+import { clientAddressOf } from '../../shared/http/client-address.ts'
+import { tooManyRequests } from '../../shared/http/errors.ts'
+import { appendResponseHeader } from '../../shared/http/request-context.ts'
+import { type Networks, toClient } from '../../shared/runtime/ip-address.ts'
+import type { Logger } from '../../shared/runtime/log.ts'
+import { createLogThrottle } from '../../shared/runtime/log-throttle.ts'
+import type { PlayEnv } from '../play-env.ts'
+import { createGcra, type Rate } from './gcra.ts'
+
+/** The response headers of a rate limit (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). */
+export const RATE_LIMIT_HEADERS = ['RateLimit', 'RateLimit-Policy']
+
+/** Orchestrators probe these from a few addresses, and a refusal would end the process. */
+const PROBES = new Set(['/healthz', '/readyz'])
+
+/** An id that is longer is invalid, and is refused before anything is done. Bounds the keys. */
+const MAX_USER_ID = 128
+
+type Options = {
+  rate: Rate
+  log: Logger
+  trustedProxies?: Networks | undefined
+  /** Called for each refused request. */
+  onRefused: () => void
+}
+
+/** Limits the requests of each client: of an IPv4 address, or of a /64 network of IPv6. */
+export function limitClients({ trustedProxies, ...options }: Options): MiddlewareHandler<AppEnv> {
+  const refuse = createLimit('client', options)
+  return async function limitClients(c, next) {
+    if (PROBES.has(c.req.path)) return next()
+    return refuse(c, toClient(clientAddressOf(c, trustedProxies))) ?? next()
+  }
+}
+
+/**
+ * Limits the plays of each user. Anyone can claim an id that no token has verified, so it is then limited for each
+ * client separately, and nobody can use up the plays of another client.
+ */
+export function limitUsers({ trustedProxies, ...options }: Options): MiddlewareHandler<PlayEnv> {
+  const refuse = createLimit('user', options)
+  return async function limitUsers(c, next) {
+    const viewer = c.get('viewer')
+    const userId = viewer?.id ?? c.req.param('userId') ?? ''
+    if (userId.length > MAX_USER_ID) return next()
+    const key = viewer ? userId : `${toClient(clientAddressOf(c, trustedProxies))} ${userId}`
+    return refuse(c, key) ?? next()
+  }
+}
+
+/** @returns a function that responds to a request if the limit refuses its key */
+function createLimit(name: string, { rate, log, onRefused }: Omit<Options, 'trustedProxies'>) {
+  const take = createGcra(rate)
+  const throttle = createLogThrottle()
+  const policy = `"${name}";q=${rate.count};w=${rate.periodMs / 1_000}`
+  return (c: Context<AppEnv>, key: string) => {
+    const { allowed, remaining, waitMs } = take(key)
+    appendResponseHeader(c, 'RateLimit-Policy', policy)
+    appendResponseHeader(c, 'RateLimit', `"${name}";r=${remaining};t=${Math.ceil(waitMs / 1_000)}`)
+    if (allowed) return undefined
+    onRefused()
+    const times = throttle('refused')
+    if (times) log.warn({ limit: name, times }, 'rate limit exceeded')
+    return tooManyRequests(c, waitMs)
+  }
+}

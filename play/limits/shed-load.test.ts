@@ -1,0 +1,77 @@
+import { expect, test } from 'vitest'
+import { createBaseApp } from '../../shared/http/base-app.ts'
+import { expectProblem } from '../../shared/testing/expect-problem.ts'
+import { createTestService } from '../../shared/testing/test-service.ts'
+import { PRIORITIES, type Priority } from './overload.ts'
+import { shedLoad } from './shed-load.ts'
+
+const PREFETCH = { 'sec-purpose': 'prefetch' }
+const requests: Record<Priority, { paths: string[]; headers?: Record<string, string> }> = {
+  console: { paths: ['/', '/console/page.js', '/docs', '/openapi.json', '/status', '/nope'] },
+  reads: { paths: ['/catalogue?limit=1', '/live', '/views/1'] },
+  prefetch: { paths: ['/play/asset/1/user/1'], headers: PREFETCH },
+  plays: { paths: ['/play/asset/1/user/1', '/play/asset/1'] },
+}
+
+/** An edge whose event loop is `delayMs` late, and which responds to plays once `finish` is called. */
+function setUp(delayMs = 0) {
+  const refused: Priority[] = []
+  const played = Promise.withResolvers<void>()
+  const shedding = shedLoad({ delay: { ms: () => delayMs }, onRefused: (priority) => refused.push(priority) })
+  const app = createBaseApp(createTestService(), { middleware: [shedding] })
+    .get('/play/*', async (c) => {
+      await played.promise
+      return c.body('played')
+    })
+    .get('*', (c) => c.body('served'))
+  return { app, refused, finish: played.resolve }
+}
+
+test.each([
+  [0, []],
+  [150, ['console']],
+  [200, ['console', 'reads']],
+  [10_000, ['console', 'reads', 'prefetch']],
+])('while the event loop is %i ms late, these are refused: %j', async (delayMs, expected) => {
+  const { app, refused, finish } = setUp(delayMs)
+  finish()
+  for (const priority of PRIORITIES) {
+    const { paths, headers = {} } = requests[priority]
+    for (const path of paths) {
+      const response = await app.request(path, { headers })
+      if (!expected.includes(priority)) expect([path, response.status]).toEqual([path, 200])
+      else {
+        expect(response.headers.get('retry-after')).toBe('1')
+        await expectProblem(response, 503, [])
+      }
+    }
+  }
+  expect(new Set(refused)).toEqual(new Set(expected))
+})
+
+test('probes and metrics are served under any load', async () => {
+  const { app, refused } = setUp(10_000)
+  for (const path of ['/healthz', '/readyz', '/metrics']) expect((await app.request(path)).status).toBe(200)
+  expect(refused).toEqual([])
+})
+
+test('beyond 250 prefetches in flight others are refused, and nothing else is', async () => {
+  const { app, refused, finish } = setUp()
+  const flood = Array.from({ length: 3_000 }, () => app.request('/play/asset/1/user/1', { headers: PREFETCH }))
+  for (const path of ['/', '/catalogue', '/live']) expect([path, (await app.request(path)).status]).toEqual([path, 200])
+  expect(refused).toEqual(Array(2_750).fill('prefetch'))
+  finish()
+  expect((await Promise.all(flood)).filter(({ status }) => status === 200)).toHaveLength(250)
+  expect((await app.request('/play/asset/1/user/1', { headers: PREFETCH })).status).toBe(200)
+})
+
+test('beyond 4,000 plays in flight others are refused, and the console is served again after them', async () => {
+  const { app, refused, finish } = setUp()
+  const plays = Array.from({ length: 5_000 }, () => app.request('/play/asset/1/user/1'))
+  for (const path of ['/', '/catalogue']) expect((await app.request(path)).status).toBe(503)
+  expect((await app.request('/play/asset/1/user/1', { headers: PREFETCH })).status).toBe(503)
+  expect(refused.filter((priority) => priority === 'plays')).toHaveLength(1_000)
+  finish()
+  expect((await Promise.all(plays)).filter(({ status }) => status === 200)).toHaveLength(4_000)
+  expect((await app.request('/')).status).toBe(200)
+})

@@ -1,0 +1,57 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import type { AppEnv } from '../../shared/http/app-env.ts'
+import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+import { isPrefetch } from '../prefetch.ts'
+import type { EventLoopDelay } from './event-loop-delay.ts'
+import { isRefused, nextLevel, type Priority } from './overload.ts'
+
+/** One error per priority, because a stack trace per refusal would cost more than the refusal. */
+const REFUSALS: Record<Priority, UnavailableError> = {
+  console: new UnavailableError('overloaded: the console and the docs are refused'),
+  reads: new UnavailableError('overloaded: the catalogue, views and live counts are refused'),
+  prefetch: new UnavailableError('too many prefetches in flight'),
+  plays: new UnavailableError('too many plays in flight'),
+}
+
+/**
+ * Prefetches have a limit of their own, because a flood of them alone must neither delay plays nor count as overload,
+ * which would refuse reads. In a twentieth of a second each, this many are 5,000 per second.
+ */
+const MAX_PREFETCHES = 250
+
+/** Whoever watches an overloaded process needs these most. */
+const EXEMPT = new Set(['/healthz', '/readyz', '/metrics'])
+
+type Deps = {
+  delay: Pick<EventLoopDelay, 'ms'>
+  /** Called for each refused request. */
+  onRefused: (priority: Priority) => void
+}
+
+/** Load shedding: under overload, refuses the least important requests immediately with 503. */
+export function shedLoad({ delay, onRefused }: Deps): MiddlewareHandler<AppEnv> {
+  let level = 0
+  const inFlight = { plays: 0, prefetch: 0 }
+  return async function shedLoad(c, next) {
+    if (EXEMPT.has(c.req.path)) return next()
+    const priority = priorityOf(c)
+    level = nextLevel(level, { inFlight: inFlight.plays + inFlight.prefetch, delayMs: delay.ms() })
+    if (isRefused(priority, level) || (priority === 'prefetch' && inFlight.prefetch >= MAX_PREFETCHES)) {
+      onRefused(priority)
+      throw REFUSALS[priority]
+    }
+    if (priority === 'console' || priority === 'reads') return next()
+    inFlight[priority] += 1
+    try {
+      await next()
+    } finally {
+      inFlight[priority] -= 1
+    }
+  }
+}
+
+function priorityOf(c: Context<AppEnv>): Priority {
+  const { path } = c.req
+  if (path.startsWith('/play/')) return isPrefetch(c) ? 'prefetch' : 'plays'
+  return path === '/catalogue' || path === '/live' || path.startsWith('/views/') ? 'reads' : 'console'
+}

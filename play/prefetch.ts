@@ -1,0 +1,46 @@
+import type { Context } from 'hono'
+import type { Play } from '../shared/contracts/play.ts'
+import type { AppEnv } from '../shared/http/app-env.ts'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
+import type { Aggregator } from './aggregate.ts'
+import type { Played } from './playback.ts'
+
+/**
+ * Gathers the data for a play that may follow, and records nothing. Undefined if there is no such asset.
+ * @throws UnavailableError
+ */
+export type Prefetcher = (play: Play, request: RequestContext) => Promise<Played | undefined>
+
+type Deps = {
+  aggregate: Aggregator
+  /** Called for each prefetch that is served. */
+  onServed: () => void
+}
+
+export function createPrefetcher({ aggregate, onServed }: Deps): Prefetcher {
+  return async function prefetch(play, request) {
+    const found = await aggregate(play, request)
+    if (!found) return undefined
+    onServed()
+    return { viewId: undefined, found, place: undefined, isCounted: true }
+  }
+}
+
+/**
+ * True for `Sec-Purpose: prefetch`, with any parameters, such as `prefetch;prerender`
+ * (https://fetch.spec.whatwg.org/#sec-purpose-header). A malformed header is ignored, so that the play counts.
+ */
+export function isPrefetch(c: Context<AppEnv>): boolean {
+  const incoming = c.env?.incoming
+  const purpose = incoming ? incoming.headers['sec-purpose'] : c.req.header('sec-purpose')
+  return purpose !== undefined && /^prefetch(?:;|$)/.test(purpose.toString())
+}
+
+/** Documents the header in OpenAPI. */
+export const SEC_PURPOSE = {
+  in: 'header' as const,
+  name: 'Sec-Purpose',
+  description:
+    'With `prefetch`, the response is that of a play, with the counts as they are, and no view is recorded: there is no `view-id`, and the `Idempotency-Key` is not used up',
+  schema: { type: 'string' as const, examples: ['prefetch'] },
+}

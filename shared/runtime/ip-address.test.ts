@@ -1,0 +1,89 @@
+import fc from 'fast-check'
+import ipaddr from 'ipaddr.js'
+import { describe, expect, test } from 'vitest'
+import { toClient, toIpAddress, trustedProxies } from './ip-address.ts'
+import { loadSettings } from './settings.ts'
+
+const networksOf = (text?: string) =>
+  loadSettings({ TRUSTED_PROXIES: trustedProxies }, { args: [], env: { TRUSTED_PROXIES: text } }).TRUSTED_PROXIES
+
+describe('TRUSTED_PROXIES', () => {
+  test('is undefined unless it is set', () => expect([networksOf(), networksOf('')]).toEqual([undefined, undefined]))
+
+  test.each([
+    ['192.0.2.7', '192.0.2.7', '192.0.2.8'],
+    ['10.1.2.3/8', '10.200.0.1', '11.0.0.1'],
+    [' 192.0.2.7 , 10.0.0.0/8', '10.0.0.1', '192.0.2.8'],
+    ['2001:db8::/33', '2001:db8:7fff::1', '2001:db8:8000::1'],
+    ['2001:DB8:0::1', '2001:db8::1', '2001:db8::2'],
+    ['::1', '::1', '127.0.0.1'],
+    ['::ffff:10.0.0.0/104', '10.9.9.9', '11.0.0.1'],
+    ['0.0.0.0/0', '203.0.113.1', '2001:db8::1'],
+    ['::/0', '2001:db8::1', '%'],
+  ])('%s includes %s, and not %s', (text, inside, outside) => {
+    const networks = networksOf(text)
+    expect([networks?.includes(inside), networks?.includes(outside)]).toEqual([true, false])
+  })
+
+  test.each([
+    'proxy.example',
+    '10.0.0.0/33',
+    '10.0.0.0/',
+    '10.0.0.0/-1',
+    '10.0.0.0/255.0.0.0',
+    '10.0.0.0/8/8',
+    '10.0.0',
+    '010.0.0.1',
+    '0x0a.1',
+    '2001:db8::/129',
+    '2001:db8:::1',
+    'fe80::1%eth0',
+    '[::1]',
+    '127.0.0.1:80',
+    '10.0.0.0/8,',
+    '*',
+  ])('rejects %s', (text) => {
+    expect(() => networksOf(text)).toThrow(/^TRUSTED_PROXIES is ".*": it must be IP addresses and networks/)
+  })
+})
+
+test.each([
+  ['203.0.113.7', '203.0.113.7'],
+  ['::ffff:203.0.113.7', '203.0.113.7'],
+  ['::FFFF:cb00:7107', '203.0.113.7'],
+  ['2001:DB8:0:0::1', '2001:db8::1'],
+  ['fe80::1%eth0', 'fe80::1'],
+])('the canonical form of %s is %s', (text, canonical) => expect(toIpAddress(text)).toBe(canonical))
+
+test.each([
+  '',
+  'unknown',
+  '_hidden',
+  '1.2.3',
+  '1.2.3.4.5',
+  '01.2.3.4',
+  '1.2.3.4 ',
+  ':',
+  '[::1]',
+  'localhost',
+  '١.2.3.4',
+])('%j is no IP address', (text) => expect(toIpAddress(text)).toBeUndefined())
+
+const ipv6 = fc.ipV6().map((text) => toIpAddress(text) ?? '')
+
+test('two IPv6 addresses are the same client exactly if their first 64 bits are equal', () => {
+  const prefixOf = (text: string) => ipaddr.IPv6.parse(text).parts.slice(0, 4).join()
+  const native = ipv6.filter((text) => text.includes(':'))
+  fc.assert(
+    fc.property(native, native, fc.integer({ min: 0, max: 0xffff }), (one, other, group) => {
+      expect(toClient(one) === toClient(other)).toBe(prefixOf(one) === prefixOf(other))
+      const [a, b, c, d] = ipaddr.IPv6.parse(one).parts.map((part) => part.toString(16))
+      const neighbour = toIpAddress(`${a}:${b}:${c}:${d}:${group.toString(16)}::1`) ?? ''
+      if (neighbour.includes(':')) expect(toClient(neighbour)).toBe(toClient(one))
+    }),
+  )
+})
+
+test('each IPv4 address is a client of its own', () => {
+  expect(['203.0.113.7', '203.0.113.8'].map(toClient)).toEqual(['203.0.113.7', '203.0.113.8'])
+})
