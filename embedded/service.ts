@@ -13,9 +13,10 @@ import { createService, type Service } from '../shared/service/service.ts'
 import { openTracing } from '../shared/tracing/open.ts'
 import type { Tracing } from '../shared/tracing/tracing.ts'
 
-const { CATALOGUE_TTL, CORS_ORIGINS } = playSettings
+const { CATALOGUE_TTL, CORS_ORIGINS, AUTH_JWKS_URL, AUTH_ISSUER, AUTH_AUDIENCE, READ_TOKEN } = playSettings
+const edgeSettings = { CATALOGUE_TTL, CORS_ORIGINS, AUTH_JWKS_URL, AUTH_ISSUER, AUTH_AUDIENCE, READ_TOKEN }
 const { FED_BY_LOG: _, DATA_DIR, ...reportingSettings } = reporting.settings
-const settings = { DATA_DIR, CATALOGUE_TTL, CORS_ORIGINS, ...reportingSettings }
+const settings = { DATA_DIR, ...edgeSettings, ...reportingSettings }
 /** If the same DATA_DIR is later used with NATS, that is another log, with other counts. */
 const ownCheckpoint = { checkpoint: 'checkpoint-embedded' }
 type EmbeddedSettings = ServiceSettings<typeof settings>

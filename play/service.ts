@@ -13,6 +13,7 @@ import { Metadata } from '../shared/contracts/metadata.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
+import { readToken } from '../shared/http/read-token.ts'
 import { warnIfUnprotected, writeToken } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
@@ -30,6 +31,8 @@ import { type AssetCache, createAssetCache } from './asset-cache.ts'
 import { createAssetLoader } from './asset-loader.ts'
 import { createCountLookup } from './count-lookup.ts'
 import { SOURCE } from './drain.ts'
+import { startIdentity } from './identity/identity.ts'
+import { identitySettings, providerOf } from './identity/settings.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
 import { createLiveRelay } from './live-relay.ts'
 import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess } from './metrics.ts'
@@ -57,6 +60,8 @@ export const playSettings = {
   CATALOGUE_TTL: duration('5s', 'How long cached data of an asset stays fresh'),
   WRITE_TOKEN: writeToken,
   CORS_ORIGINS: optionalOrigins("Origins whose pages may read play's responses, separated by commas"),
+  ...identitySettings,
+  READ_TOKEN: readToken,
 }
 const processSettings = {
   ...playSettings,
@@ -96,6 +101,8 @@ export async function startPlay(
 ) {
   const { discovery, health, log, resources } = service
   warnIfUnprotected(settings, log)
+  const provider = providerOf(settings)
+  const identity = provider && startIdentity(service, provider, settings.READ_TOKEN)
   const metrics = createPlayMetrics(service.metrics)
 
   const clients: ServiceClient[] = []
@@ -160,7 +167,8 @@ export async function startPlay(
   const status = createStatus({ health, clients, invalidations, backlog })
   const console = createConsole({ catalogue, status })
   const { CORS_ORIGINS: corsOrigins } = settings
-  const app = createApp({ ...service, play, explain, live, console, corsOrigins, onDegraded: metrics.degraded })
+  const { degraded: onDegraded } = metrics
+  const app = createApp({ ...service, play, explain, live, console, identity, corsOrigins, onDegraded })
   const address = await serve(app, service, settings)
   spooler?.start()
   adopter?.start()
