@@ -1,8 +1,6 @@
 import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
-import { retry } from '../../shared/runtime/retry.ts'
-import { sleep } from '../../shared/runtime/sleep.ts'
 import { createTransitionLog } from '../../shared/runtime/transition-log.ts'
 import type { FetchedJwks } from './fetch-jwks.ts'
 import { type KeySet, parseKeySet } from './key-set.ts'
@@ -18,6 +16,7 @@ const MAX_STALE_MS = 24 * HOUR_MS
 const UNKNOWN_KEY_INTERVAL_MS = 30_000
 /** How many tokens with an unknown key may wait for a fetch. */
 const MAX_WAITING = 100
+/** Without keys, the first retries are sooner. */
 const RETRY = { initialMs: 1_000, maxMs: 30_000 }
 
 export type KeyHolder = AsyncDisposable & {
@@ -51,13 +50,12 @@ type Deps = {
 export function createKeyHolder({ fetch, log, onFetch }: Deps): KeyHolder {
   const closing = new AbortController()
   let held: { keys: KeySet; at: number } | undefined
-  let refreshAfterMs = 0
   let failure: string | undefined
+  let failures = 0
   let loading: Promise<void> | undefined
+  let timer: NodeJS.Timeout | undefined
   let lastRefresh = Number.NEGATIVE_INFINITY
   let waiting = 0
-  let running: Promise<void> | undefined
-  let failed = new AbortController()
   const report = createTransitionLog(log, {
     failing: 'cannot fetch the keys of the identity provider; the last good ones are used for up to 24 h',
     recovered: 'the keys of the identity provider are fetched again',
@@ -68,16 +66,18 @@ export function createKeyHolder({ fetch, log, onFetch }: Deps): KeyHolder {
     try {
       const { text, maxAgeMs } = await fetch(AbortSignal.any([closing.signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]))
       held = { keys: await parseKeySet(text), at }
-      refreshAfterMs = Math.min(Math.max(maxAgeMs ?? AGE.default, AGE.min), AGE.max) / 2
       failure = undefined
+      failures = 0
       report()
       onFetch('succeeded')
+      schedule(Math.min(Math.max(maxAgeMs ?? AGE.default, AGE.min), AGE.max) / 2)
     } catch (error) {
       if (closing.signal.aborted) return
       failure = toReason(error)
       report(error)
       onFetch('failed')
-      throw error
+      schedule(held ? RETRY.maxMs : Math.min(RETRY.initialMs * 2 ** failures, RETRY.maxMs))
+      failures += 1
     }
   }
 
@@ -88,14 +88,9 @@ export function createKeyHolder({ fetch, log, onFetch }: Deps): KeyHolder {
     return loading
   }
 
-  async function keepFresh(): Promise<void> {
-    const { signal } = closing
-    while (!signal.aborted) {
-      await retry(loadOnce, { signal, ...RETRY })
-      failed = new AbortController()
-      await sleep(refreshAfterMs, AbortSignal.any([signal, failed.signal]))
-      if (failed.signal.aborted) await sleep(UNKNOWN_KEY_INTERVAL_MS, signal)
-    }
+  function schedule(ms: number): void {
+    clearTimeout(timer)
+    if (!closing.signal.aborted) timer = setTimeout(loadOnce, ms)
   }
 
   const ageMs = () => held && performance.now() - held.at
@@ -107,18 +102,19 @@ export function createKeyHolder({ fetch, log, onFetch }: Deps): KeyHolder {
       if (isDue) lastRefresh = performance.now()
       if ((!isDue && !loading) || waiting >= MAX_WAITING) return
       waiting += 1
-      await loadOnce().catch(() => failed.abort())
+      await loadOnce()
       waiting -= 1
     },
     state: () => (failure ? 'down' : held ? 'up' : 'unknown'),
     reason: () => failure,
     ageMs,
     start() {
-      running = keepFresh()
+      void loadOnce()
     },
     async [Symbol.asyncDispose]() {
       closing.abort()
-      await running
+      clearTimeout(timer)
+      await loading
     },
   }
 }

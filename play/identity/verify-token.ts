@@ -10,6 +10,8 @@ import type { Provider } from './settings.ts'
 /** Tolerated difference between the clocks, in seconds. */
 const TOLERANCE_S = 5
 const MAX_LENGTH = 8_192
+/** The compact serialization (RFC 7515, section 7.1). jose also decodes text with spaces. */
+const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]*$/
 /** Each verification takes up to 0.3 ms of CPU, so more of them would only queue. */
 const MAX_IN_FLIGHT = 256
 
@@ -65,6 +67,7 @@ export function createTokenVerifier({ holder, issuer, audience }: Deps): VerifyT
 
   return async function verifyToken(token) {
     if (token.length > MAX_LENGTH) throw new TokenRejected('too-long')
+    if (!COMPACT.test(token)) throw new TokenRejected('malformed')
     try {
       return await verify(token)
     } catch (error) {
