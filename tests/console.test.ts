@@ -1,6 +1,4 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { promisify } from 'node:util'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -11,6 +9,7 @@ import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { metric, play, views, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
+import { violations } from './harness/violations.ts'
 
 const MARKUP = '<img src=x onerror="document.title=\'markup\'">'
 const markup = { title: MARKUP, genre: '<b>bold</b>', summary: '<script>1</script>' }
@@ -257,16 +256,4 @@ function expectTitles(page: Page, titles: string[]): Promise<void> {
 
 async function totalViews(page: Page): Promise<number> {
   return Number((await page.locator('#total-views').textContent())?.replace(',', ''))
-}
-
-/** Serious and critical violations found by axe (https://github.com/dequelabs/axe-core). */
-async function violations(page: Page): Promise<string[]> {
-  const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-  await page.evaluate(axe)
-  const found = await page.evaluate<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }>(
-    'axe.run()',
-  )
-  return found.violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
 }
