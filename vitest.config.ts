@@ -11,6 +11,7 @@ const TIMED = [
   'cluster',
   'console',
   'console-counting',
+  'console-identity',
   'console-outages',
   'consul',
   'count-limits',

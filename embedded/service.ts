@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { cdnurl } from '../cdnurl/service.ts'
 import { metadata } from '../metadata/service.ts'
-import { playSettings, startPlay } from '../play/service.ts'
+import { startPlay } from '../play/service.ts'
+import { edgeSettings } from '../play/settings.ts'
 import { startQueueListener } from '../queue-listener/service.ts'
 import { reporting } from '../reporting/service.ts'
 import { type ServiceEntry, services } from '../services.ts'
@@ -13,9 +14,8 @@ import { createService, type Service } from '../shared/service/service.ts'
 import { openTracing } from '../shared/tracing/open.ts'
 import type { Tracing } from '../shared/tracing/tracing.ts'
 
-const { CATALOGUE_TTL, CORS_ORIGINS, CLIENT_RATE, PLAY_RATE } = playSettings
 const { FED_BY_LOG: _, DATA_DIR, ...reportingSettings } = reporting.settings
-const settings = { DATA_DIR, CATALOGUE_TTL, CORS_ORIGINS, CLIENT_RATE, PLAY_RATE, ...reportingSettings }
+const settings = { DATA_DIR, ...edgeSettings, ...reportingSettings }
 /** If the same DATA_DIR is later used with NATS, that is another log, with other counts. */
 const ownCheckpoint = { checkpoint: 'checkpoint-embedded' }
 type EmbeddedSettings = ServiceSettings<typeof settings>

@@ -13,7 +13,8 @@ import { startHttpServer } from '../shared/testing/http-server.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { tracingSettings } from '../shared/tracing/settings.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
-import { playSettings, startPlay } from './service.ts'
+import { startPlay } from './service.ts'
+import { playSettings } from './settings.ts'
 
 const content = { id: 'a', title: 'Alien', genre: 'horror', summary: '' }
 const paths = { metadata: '/content/asset/a', cdnurl: '/url/asset/a' } as const

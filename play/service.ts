@@ -3,7 +3,7 @@ import { createCatalogue } from '../console/catalogue.ts'
 import { createConsole } from '../console/console.ts'
 import { createSeriesReader } from '../console/series.ts'
 import { createStatus } from '../console/status.ts'
-import { type ServiceEntry, services, urlsOf } from '../services.ts'
+import { type ServiceEntry, services } from '../services.ts'
 import type { Invalidations } from '../shared/catalogue/invalidations.ts'
 import { createNatsInvalidations } from '../shared/catalogue/nats-invalidations.ts'
 import { withCircuitBreaker } from '../shared/client/circuit-breaker.ts'
@@ -13,13 +13,10 @@ import { CdnUrl } from '../shared/contracts/cdn-url.ts'
 import { Metadata } from '../shared/contracts/metadata.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
-import { eventsMaxAge } from '../shared/event-log/settings.ts'
-import { warnIfUnprotected, writeToken } from '../shared/http/write-token.ts'
+import { warnIfUnprotected } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
-import { eventsReplicas, natsUrl } from '../shared/nats/settings.ts'
 import { UsageError } from '../shared/runtime/command-line.ts'
-import { dataDir, duration, optionalFlag, optionalOrigins } from '../shared/runtime/settings.ts'
 import { choosePort } from '../shared/service/listen.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
@@ -31,11 +28,12 @@ import { type AssetCache, createAssetCache } from './asset-cache.ts'
 import { createAssetLoader } from './asset-loader.ts'
 import { createCountLookup } from './count-lookup.ts'
 import { SOURCE } from './drain.ts'
+import { startIdentity } from './identity/identity.ts'
+import { providerOf } from './identity/settings.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
 import { sampleEventLoopDelay } from './limits/event-loop-delay.ts'
 import type { Rate } from './limits/gcra.ts'
 import { limitClients, limitUsers } from './limits/rate-limit.ts'
-import { limitSettings } from './limits/settings.ts'
 import { shedLoad } from './limits/shed-load.ts'
 import { createLiveRelay } from './live-relay.ts'
 import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess, type PlayMetrics } from './metrics.ts'
@@ -46,38 +44,13 @@ import { createPrefetcher } from './prefetch.ts'
 import { createRecentViews } from './recent-views.ts'
 import { type Append, createRecorder } from './recorder.ts'
 import { createSerials } from './serials.ts'
+import { APPEND_TIMEOUT_MS, type playSettings, processSettings } from './settings.ts'
 import { createSpooler } from './spooler.ts'
 import { createViewExplainer } from './view-explainer.ts'
 
 /** The deadline for all upstream calls of a play, which run in parallel. */
 const UPSTREAM_TIMEOUT_MS = 500
 const MAX_CACHED_ASSETS = 10_000
-/** Short enough to leave time for the upstream calls and the outbox within the one second that a play may take. */
-const APPEND_TIMEOUT_MS = 300
-
-export const playSettings = {
-  METADATA_URL: urlsOf(services.metadata),
-  CDNURL_URL: urlsOf(services.cdnurl),
-  REPORTING_URL: urlsOf(services.reporting),
-  QUEUE_LISTENER_URL: urlsOf(services['queue-listener']),
-  PLAY_URL: optionalOrigins('URLs of all instances of play, separated by commas, for /status'),
-  CATALOGUE_TTL: duration('5s', 'How long cached data of an asset stays fresh'),
-  WRITE_TOKEN: writeToken,
-  CORS_ORIGINS: optionalOrigins("Origins whose pages may read play's responses, separated by commas"),
-  ...limitSettings,
-}
-const processSettings = {
-  ...playSettings,
-  NATS_URL: natsUrl,
-  DATA_DIR: dataDir,
-  EVENTS_MAX_AGE: eventsMaxAge,
-  EVENTS_REPLICAS: eventsReplicas,
-  APPEND_TIMEOUT: duration(
-    `${APPEND_TIMEOUT_MS}ms`,
-    'How long a play waits for the log before its view goes to the outbox; at least twice the round trip to NATS',
-  ),
-  REUSE_PORT: optionalFlag('1: other play processes may listen on the same port, if each of them sets this'),
-}
 
 type PlaySettings = ServiceSettings<typeof playSettings> & { REUSE_PORT?: boolean | undefined }
 
@@ -106,6 +79,8 @@ export async function startPlay(
 ) {
   const { discovery, health, log, resources } = service
   warnIfUnprotected(settings, log)
+  const provider = providerOf(settings)
+  const identity = provider && startIdentity(service, provider, settings.READ_TOKEN)
   const metrics = createPlayMetrics(service.metrics)
 
   const clients: ServiceClient[] = []
@@ -177,7 +152,18 @@ export async function startPlay(
   const admission = createAdmission(service, settings, metrics)
   const { CORS_ORIGINS: corsOrigins } = settings
   const { degraded: onDegraded } = metrics
-  const app = createApp({ ...service, ...admission, play, prefetch, explain, live, console, corsOrigins, onDegraded })
+  const app = createApp({
+    ...service,
+    ...admission,
+    identity,
+    play,
+    prefetch,
+    explain,
+    live,
+    console,
+    corsOrigins,
+    onDegraded,
+  })
   const address = await serve(app, service, settings)
   spooler?.start()
   adopter?.start()

@@ -1,6 +1,4 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { promisify } from 'node:util'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -11,6 +9,7 @@ import { type ConsoleSystem, startConsoleSystem } from './harness/console-system
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { metric, play, views } from './harness/plays.ts'
+import { violations } from './harness/violations.ts'
 
 const MARKUP = '<img src=x onerror="document.title=\'markup\'">'
 const markup = { title: MARKUP, genre: '<b>bold</b>', summary: '<script>1</script>' }
@@ -250,16 +249,4 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
 
 function expectTitles(page: Page, titles: string[]): Promise<void> {
   return eventually(async () => expect(await cardTitles(page)).toEqual(titles))
-}
-
-/** Serious and critical violations found by axe (https://github.com/dequelabs/axe-core). */
-async function violations(page: Page): Promise<string[]> {
-  const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-  await page.evaluate(axe)
-  const found = await page.evaluate<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }>(
-    'axe.run()',
-  )
-  return found.violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
 }

@@ -9,6 +9,7 @@ import { describeConnection, subscribeToCounts } from './live.js'
 import { createPlayer } from './player.js'
 import { pollStatus, showOverall } from './status.js'
 import { createTimeline } from './timeline.js'
+import { createToken } from './token.js'
 import { createTopList } from './top-list.js'
 import { createExamples } from './try-it.js'
 import { createUser } from './user.js'
@@ -24,13 +25,15 @@ const clock = createClock()
 const timeline = createTimeline({ clock })
 const assets = createAssets({ onChange: render })
 const flow = createFlow({ onCatalogueChange: () => void assets.load() })
-const player = createPlayer({ user: createUser(), onPlayed: flow.showDegraded })
+const user = createUser()
+const token = createToken({ onUser: user.set })
+const player = createPlayer({ user, token, onPlayed: flow.showDegraded })
 const catalogue = createCatalogue({ assets, onPlay: player.play, onShow: timeline.showAsset })
 const showTopAssets = createTopList(byId('top-assets', HTMLElement), assets.titleOf)
 const showTopUsers = createTopList(byId('top-users', HTMLElement))
 const showAudit = createAuditStrip()
-const why = createWhy({ titleOf: assets.titleOf })
-createExamples({ assetIds: () => assets.all().map(({ id }) => id), why })
+const why = createWhy({ titleOf: assets.titleOf, token })
+createExamples({ assetIds: () => assets.all().map(({ id }) => id), token, why })
 
 /** @type {import('../../shared/contracts/counting.ts').Counting | undefined} */
 let counting
@@ -66,6 +69,7 @@ whileVisible(() =>
     onStatus(status) {
       counting = status?.parts.reporting?.counting
       flow.show(status)
+      token.show(status)
       showOverall(status)
       showAudit(status)
     },

@@ -4,7 +4,7 @@
  * What `GET /views/:viewId` says about a view. `knownSince`: when the log stored the oldest view whose verdict is kept.
  * @typedef {{ kind: 'explained', view: ExplainedView }
  *   | { kind: 'not-found', knownSince: string | null }
- *   | { kind: 'invalid' | 'unavailable' | 'unreachable' }} Explanation
+ *   | { kind: 'unauthorized' | 'invalid' | 'unavailable' | 'unreachable' }} Explanation
  */
 /** @typedef {'final' | 'polling' | 'stopped'} Progress `stopped`: not final, but no longer polled */
 
@@ -21,15 +21,16 @@ const MAX_POLLS = 80
  * Fetches the explanation of a view, again and again until it is final or `MAX_POLLS` is reached. The returned function
  * stops that.
  * @param {string} id
+ * @param {import('./token.js').Token} token
  * @param {(explanation: Explanation, progress: Progress) => void} onExplanation
  */
-export function watchExplanation(id, onExplanation) {
+export function watchExplanation(id, token, onExplanation) {
   let timer = 0
   let isStopped = false
 
   /** @param {number} polls */
   async function poll(polls) {
-    const explanation = await fetchExplanation(id)
+    const explanation = await fetchExplanation(id, token.headers())
     if (isStopped) return
     const progress = isFinal(explanation) ? 'final' : polls < MAX_POLLS ? 'polling' : 'stopped'
     onExplanation(explanation, progress)
@@ -45,19 +46,22 @@ export function watchExplanation(id, onExplanation) {
 
 /** @param {Explanation} explanation */
 function isFinal(explanation) {
-  if (explanation.kind !== 'explained') return explanation.kind === 'not-found' || explanation.kind === 'invalid'
+  if (explanation.kind !== 'explained') return ['not-found', 'unauthorized', 'invalid'].includes(explanation.kind)
   return explanation.view.state === 'counted' || explanation.view.state === 'rejected'
 }
 
 /**
  * @param {string} id
+ * @param {Record<string, string>} headers
  * @returns {Promise<Explanation>}
  */
-async function fetchExplanation(id) {
+async function fetchExplanation(id, headers) {
   try {
-    const response = await fetch(`/views/${encodeURIComponent(id)}`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const response = await fetch(`/views/${encodeURIComponent(id)}`, { signal, headers })
     if (response.status === 200) return { kind: 'explained', view: await response.json() }
     if (response.status === 404) return { kind: 'not-found', knownSince: (await response.json()).knownSince ?? null }
+    if (response.status === 401 || response.status === 403) return { kind: 'unauthorized' }
     return { kind: response.status === 400 ? 'invalid' : 'unavailable' }
   } catch {
     return { kind: 'unreachable' }

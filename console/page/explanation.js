@@ -61,8 +61,13 @@ function toOutcome({ state, verdict, reason }) {
   return outcomes[key] ?? { state: 'degraded', title, meaning }
 }
 
-/** @type {Record<'invalid' | 'unavailable' | 'unreachable', Outcome>} */
+/** @type {Record<'unauthorized' | 'invalid' | 'unavailable' | 'unreachable', Outcome>} */
 const failures = {
+  unauthorized: {
+    state: 'down',
+    title: 'Only for its user',
+    meaning: 'This edge explains views only to their user: paste a valid token at the top of the page.',
+  },
   invalid: { state: 'down', title: 'Not a view ID', meaning: 'A view ID has 1 to 256 characters.' },
   unavailable: {
     state: 'unknown',

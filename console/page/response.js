@@ -51,9 +51,11 @@ export function renderView({ viewId }) {
  * The response body as received, and the request as a curl command, without its key, so that it is another play.
  * @param {PlayResponse} response
  * @param {string} path
+ * @param {boolean} hasToken if true, the command takes the token from the environment, so that it is not shown
  */
-export function renderExchange({ status, body }, path) {
-  const curl = `curl -X POST ${quoteForShell(`${location.origin}${path}`)}`
+export function renderExchange({ status, body }, path, hasToken) {
+  const header = hasToken ? ' -H "authorization: Bearer $TOKEN"' : ''
+  const curl = `curl -X POST${header} ${quoteForShell(`${location.origin}${path}`)}`
   return [
     ...(status === 0
       ? []

@@ -3,6 +3,7 @@ import { createKey } from './idempotency-key.js'
 
 /** @typedef {{ status: number, viewId: string | null }} Played `status` is 0 if the edge is unreachable */
 /** @typedef {(play: { asset?: number, key?: string }) => Promise<Played>} Play `asset` is an index */
+/** @typedef {import('./token.js').Token} Token */
 /** @typedef {{ explain: (viewId: string, note?: string) => void, showNote: (note: string) => void }} Why */
 /**
  * `run` makes the plays and returns the last one, with a note. Without `run`, only the user can cause the outcome.
@@ -67,17 +68,22 @@ const REUSED = 'The second play was refused with status 422, and is no view. Thi
 
 /**
  * A list that says how to cause each outcome, and causes those that need only plays. Each example plays as a new user,
- * so that earlier plays do not matter.
- * @param {{ assetIds: () => string[], why: Why }} deps
+ * so that earlier plays do not matter; with a token, only as its user.
+ * @param {{ assetIds: () => string[], token: Token, why: Why }} deps
  */
-export function createExamples({ assetIds, why }) {
+export function createExamples({ assetIds, token, why }) {
   /** @param {NonNullable<Example['run']>} run */
   async function show(run) {
     const ids = assetIds()
     if (ids.length === 0) return why.showNote('The catalogue is empty: there is nothing to play.')
-    const user = `try-${Math.floor(Math.random() * 900_000) + 100_000}`
+    const user = token.user() ?? `try-${Math.floor(Math.random() * 900_000) + 100_000}`
     why.showNote(`Playing as ${user}…`)
-    const { status, viewId, note } = await run(({ asset = 0, key }) => post(ids[asset] ?? ids[0] ?? '', user, key))
+    const { status, viewId, note } = await run(({ asset = 0, key }) =>
+      post(ids[asset] ?? ids[0] ?? '', user, {
+        ...token.headers(),
+        ...(key !== undefined && { 'idempotency-key': key }),
+      }),
+    )
     if (viewId === null) why.showNote(toFailure(status))
     else why.explain(viewId, note)
   }
@@ -98,11 +104,10 @@ export function createExamples({ assetIds, why }) {
 /**
  * @param {string} assetId
  * @param {string} userId
- * @param {string} [key]
+ * @param {Record<string, string>} headers
  * @returns {Promise<Played>}
  */
-async function post(assetId, userId, key) {
-  const headers = key === undefined ? {} : { 'idempotency-key': key }
+async function post(assetId, userId, headers) {
   try {
     const response = await fetch(`/play/asset/${assetId}/user/${userId}`, { method: 'POST', headers })
     return { status: response.status, viewId: response.headers.get('view-id') }
@@ -114,5 +119,6 @@ async function post(assetId, userId, key) {
 /** @param {number} status */
 function toFailure(status) {
   if (status === 0) return 'The play failed: the edge is unreachable.'
+  if (status === 401) return 'The play failed: this edge needs a valid token. Paste yours at the top of the page.'
   return `The play failed: the edge returned ${status}.`
 }

@@ -1,6 +1,6 @@
 import { byId } from './dom.js'
 
-const USER_ID = /^[A-Za-z0-9][A-Za-z0-9._@~-]{0,127}$/
+export const USER_ID = /^[A-Za-z0-9][A-Za-z0-9._@~-]{0,127}$/
 const STORAGE_KEY = 'user'
 
 /** The input for the user id. Persists the last valid id in the browser. */
@@ -20,6 +20,11 @@ export function createUser() {
   input.addEventListener('input', validate)
   validate()
   return {
+    /** @param {string} id */
+    set(id) {
+      input.value = id
+      validate()
+    },
     /** Returns the user id. If it is invalid, focuses the input and returns undefined. */
     id() {
       if (validate()) return input.value

@@ -12,9 +12,9 @@ const progressTexts = {
 
 /**
  * The panel that explains what became of a view. Links to `#why=<view id>` open it.
- * @param {{ titleOf: (id: string) => string | undefined }} deps
+ * @param {{ titleOf: (id: string) => string | undefined, token: import('./token.js').Token }} deps
  */
-export function createWhy({ titleOf }) {
+export function createWhy({ titleOf, token }) {
   const panel = byId('why', HTMLElement)
   const input = byId('view-id', HTMLInputElement)
   const outcome = byId('why-outcome', HTMLElement)
@@ -42,7 +42,7 @@ export function createWhy({ titleOf }) {
     input.value = id
     render(note)
     setText(progressText, 'Looking it up…')
-    stop = watchExplanation(id, (explanation, progress) => {
+    stop = watchExplanation(id, token, (explanation, progress) => {
       setText(progressText, progressTexts[progress])
       // Replacing unchanged content would blur a focused link, and screen readers would announce it again.
       if (JSON.stringify(explanation) === rendered) return

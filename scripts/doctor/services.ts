@@ -67,6 +67,7 @@ const REMEDIES: Record<string, string> = {
   nats: 'fix its NATS_URL',
   outbox: 'free space on the disk of its DATA_DIR; check its log',
   postgres: 'fix its DATABASE_URL',
+  identity: 'fix its AUTH_JWKS_URL, or start the identity provider',
   consul: 'fix its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',
 }
 

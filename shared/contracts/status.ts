@@ -25,6 +25,7 @@ export function toProblem(status: number, requestId: string, errors?: Problem['e
 
 const statusTexts: Partial<Record<number, string>> = {
   401: 'Unauthorized',
+  403: 'Forbidden',
   404: 'Not found',
   405: 'Method not allowed',
   408: 'Request timeout',

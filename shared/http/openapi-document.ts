@@ -2,7 +2,7 @@ import type { Hono } from 'hono'
 import { generateSpecs } from 'hono-openapi'
 import { version } from '../runtime/version.ts'
 import type { AppEnv } from './app-env.ts'
-import { WRITE_TOKEN_SCHEME } from './openapi.ts'
+import { securitySchemes } from './openapi.ts'
 
 /** The tag of the common routes. */
 export const OPERATIONS = 'operations'
@@ -37,8 +37,13 @@ export async function createDocument(app: Hono<AppEnv>, name: string) {
     includeEmptyPaths: true,
     exclude: ['/openapi.json', /^\/docs/],
   })
-  const operations = Object.values(document.paths ?? {}).flatMap((path) => Object.values(path ?? {}))
-  const hasWrites = operations.some((operation) => typeof operation === 'object' && 'security' in operation)
-  const securitySchemes = hasWrites && { [WRITE_TOKEN_SCHEME]: { type: 'http', scheme: 'bearer' } }
-  return { ...document, components: { ...components, ...(securitySchemes && { securitySchemes }) } }
+  const used = schemesIn(document.paths ?? {})
+  const schemes = Object.fromEntries(Object.entries(securitySchemes).filter(([name]) => used.has(name)))
+  return { ...document, components: { ...components, ...(used.size > 0 && { securitySchemes: schemes }) } }
+}
+
+/** The names of the security schemes that the operations refer to. */
+function schemesIn(paths: object): Set<string> {
+  const operations = Object.values(paths).flatMap((path) => Object.values(path ?? {}))
+  return new Set(operations.flatMap((operation) => Object(operation).security ?? []).flatMap(Object.keys))
 }

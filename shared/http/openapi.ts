@@ -23,6 +23,8 @@ type Operation = {
   problemSchemas?: Record<number, z.ZodType>
   /** If true, the route requires the write token, if one is set. */
   isWrite?: boolean
+  /** Who may call the route, besides `isWrite`. Any of these schemes suffices. */
+  security?: SecurityScheme[]
 }
 
 /** A response that is not JSON. */
@@ -34,6 +36,7 @@ const descriptions: Record<number, string> = {
   200: 'Success',
   400: 'The request is invalid; `errors` names each invalid field',
   401: 'The write token is missing or wrong',
+  403: 'The token is of another user, or names no valid user id',
   404: 'Not found',
   408: 'The body took more than 10 s to arrive',
   409: 'The request conflicts with the current state',
@@ -71,22 +74,46 @@ const problemHeaders: Record<number, object> = {
   503: { 'retry-after': RETRY_AFTER },
 }
 
-/** The name of the write token's security scheme. */
-export const WRITE_TOKEN_SCHEME = 'writeToken'
+const bearer = { type: 'http', scheme: 'bearer' } as const
+
+/** The security schemes that operations refer to. */
+export const securitySchemes = {
+  writeToken: bearer,
+  viewerToken: { ...bearer, bearerFormat: 'JWT', description: 'A token of the user, from the identity provider' },
+  readToken: { ...bearer, description: 'READ_TOKEN, for operators' },
+} as const
+
+export type SecurityScheme = keyof typeof securitySchemes
+
+/** The 401 of a route that needs the token of a user. */
+const viewerUnauthorized = {
+  description: 'The token is missing, invalid or expired; `www-authenticate` says why (RFC 6750)',
+  header: { required: true, schema: { ...text, pattern: '^Bearer', examples: ['Bearer error="invalid_token"'] } },
+}
 
 /** The errors of a route with a body. */
 export const BODY_PROBLEMS = [400, 408, 411, 413, 415, 503]
 
 /** Documents a route in the service's OpenAPI document. */
 export function describeOperation(operation: Operation) {
-  const { responses, responseHeaders, problems = [], problemSchemas, isWrite = false, ...rest } = operation
+  const {
+    responses,
+    responseHeaders,
+    problems = [],
+    problemSchemas,
+    isWrite = false,
+    security = [],
+    ...rest
+  } = operation
   const errors = isWrite ? [401, ...problems] : problems
   return describeRoute({
     ...rest,
-    ...(isWrite && { security: [{ [WRITE_TOKEN_SCHEME]: [] }, {}] }),
+    ...(isWrite && { security: [toRequirement('writeToken'), {}] }),
+    ...(security.length > 0 && { security: security.map(toRequirement) }),
     responses: {
       431: toProblemResponse(431),
       ...Object.fromEntries(errors.map((status) => [status, toProblemResponse(status, problemSchemas?.[status])])),
+      ...(security.length > 0 && { 401: toUnauthorizedResponse() }),
       ...Object.fromEntries(
         Object.entries(responses).map(([status, response]) => [
           status,
@@ -105,6 +132,16 @@ function toResponse(status: number, responses: Response | Response[], headers: o
 function toContent(response: Response) {
   if (response instanceof z.ZodType) return { 'application/json': { schema: resolver(response) } }
   return { [response.type]: { schema: text, example: response.example } }
+}
+
+function toRequirement(scheme: SecurityScheme) {
+  return { [scheme]: [] }
+}
+
+function toUnauthorizedResponse() {
+  const { description, header } = viewerUnauthorized
+  const response = toProblemResponse(401)
+  return { ...response, description, headers: { ...response.headers, 'www-authenticate': header } }
 }
 
 function toProblemResponse(status: number, schema?: z.ZodType) {

@@ -60,16 +60,21 @@ export function warnIfUnprotected({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'AL
 /** Requires the token (RFC 6750), if there is one; otherwise returns 401. */
 export function requireWriteToken(token: string | undefined): MiddlewareHandler<AppEnv> {
   if (!token) return (_, next) => next()
-  const expected = digest(`Bearer ${token}`)
+  const isAllowed = createBearerCheck(token)
   return async function requireWriteToken(c, next) {
-    const given = c.req.header('authorization') ?? ''
-    // The constant-time comparison requires inputs of equal length.
-    if (!timingSafeEqual(digest(given.replace(/^bearer /i, 'Bearer ')), expected)) {
+    if (!isAllowed(c.req.header('authorization'))) {
       c.header('www-authenticate', 'Bearer')
       return problem(c, 401, [{ path: 'authorization', message: 'send the header authorization: Bearer <token>' }])
     }
     await next()
   }
+}
+
+/** Compares `authorization` headers with a token, in constant time. */
+export function createBearerCheck(token: string): (authorization: string | undefined) => boolean {
+  const expected = digest(`Bearer ${token}`)
+  // The constant-time comparison requires inputs of equal length.
+  return (given = '') => timingSafeEqual(digest(given.replace(/^bearer /i, 'Bearer ')), expected)
 }
 
 function digest(text: string): Buffer {

@@ -1,0 +1,92 @@
+import { byId } from './dom.js'
+import { USER_ID } from './user.js'
+
+/** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
+/** @typedef {ReturnType<typeof createToken>} Token */
+
+const STORAGE_KEY = 'token'
+
+/**
+ * The input for the user's token, which is shown while the edge has an identity provider. The token is kept until the
+ * tab is closed, and sent to this edge only.
+ * @param {{ onUser: (id: string) => void }} deps called with the user that the token names
+ */
+export function createToken({ onUser }) {
+  const field = byId('token-field', HTMLElement)
+  const input = byId('token', HTMLInputElement)
+  const error = byId('token-error', HTMLElement)
+  input.value = load() ?? ''
+  // Until the first status, a stored token is sent: this tab needed it before.
+  let isOff = false
+
+  // Other characters cannot be sent in a header.
+  const token = () => input.value.replaceAll(/[^!-~]/g, '')
+
+  function update() {
+    const user = userOf(token())
+    error.hidden = token() === '' || user !== undefined
+    input.ariaInvalid = String(!error.hidden)
+    if (user !== undefined) onUser(user)
+  }
+
+  input.addEventListener('input', () => {
+    save(token())
+    update()
+  })
+  return {
+    /** @param {SystemStatus | undefined} status undefined while the edge is unreachable */
+    show(status) {
+      if (!status) return
+      const wasHidden = field.hidden
+      isOff = status.parts.identity === undefined
+      field.hidden = isOff
+      if (wasHidden && !isOff) update()
+    },
+    /**
+     * The header that authenticates a request, if there is a token.
+     * @returns {Record<string, string>}
+     */
+    headers: () => (isOff || token() === '' ? {} : { authorization: `Bearer ${token()}` }),
+    /** The user that the token names. */
+    user: () => (isOff ? undefined : userOf(token())),
+    /**
+     * Why the edge rejected a request.
+     * @param {unknown} body of the response with status 401 or 403
+     */
+    describeRejection(body) {
+      if (token() === '') return 'this edge needs a token. Paste yours at the top of the page.'
+      const [reason] = Object(body).errors ?? []
+      return `${reason?.message ?? 'the edge does not accept the token'}. You can paste another one at the top of the page.`
+    },
+  }
+}
+
+/**
+ * The subject of a JWT, without verifying it. Undefined if it is not a user id.
+ * @param {string} token
+ */
+function userOf(token) {
+  try {
+    const [, payload = ''] = token.split('.')
+    const { sub } = JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/')))
+    return typeof sub === 'string' && USER_ID.test(sub) ? sub : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Browsers may deny access to storage; a reload then forgets the token. */
+function load() {
+  try {
+    return sessionStorage.getItem(STORAGE_KEY)
+  } catch {
+    return null
+  }
+}
+
+/** @param {string} token */
+function save(token) {
+  try {
+    sessionStorage.setItem(STORAGE_KEY, token)
+  } catch {}
+}

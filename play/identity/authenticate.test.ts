@@ -1,0 +1,119 @@
+import { Hono } from 'hono'
+import { exportJWK, generateKeyPair, type JWTVerifyGetKey, SignJWT } from 'jose'
+import { beforeAll, expect, test, vi } from 'vitest'
+import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+import { useFakeClock } from '../../shared/testing/fake-clock.ts'
+import type { PlayEnv } from '../play-env.ts'
+import { createAuthenticate, requireOwnId } from './authenticate.ts'
+import { parseKeySet } from './key-set.ts'
+import { createTokenVerifier } from './verify-token.ts'
+
+const provider = { issuer: 'issuer', audience: 'edge' }
+let keys: JWTVerifyGetKey
+let privateKey: CryptoKey
+beforeAll(async () => {
+  const pair = await generateKeyPair('ES256')
+  privateKey = pair.privateKey
+  keys = await parseKeySet(JSON.stringify({ keys: [await exportJWK(pair.publicKey)] }))
+})
+
+function sign(claims: object): Promise<string> {
+  return new SignJWT({ iss: 'issuer', aud: 'edge', sub: 'alice', ...claims })
+    .setProtectedHeader({ alg: 'ES256' })
+    .sign(privateKey)
+}
+
+function setUp() {
+  useFakeClock()
+  const held: { keys: JWTVerifyGetKey | undefined } = { keys }
+  const verifying = createTokenVerifier({ ...provider, holder: { keys: () => held.keys, refresh: async () => {} } })
+  const verify = vi.fn(verifying)
+  const rejected: string[] = []
+  const onRejected = (reason: string) => rejected.push(reason)
+  const app = new Hono<PlayEnv>()
+  app.onError((error, c) => c.text(error.message, error instanceof UnavailableError ? 503 : 500))
+  app.post('/play/:userId', createAuthenticate({ verify, onRejected }), requireOwnId({ onRejected }), (c) =>
+    c.json(c.get('viewer') ?? null),
+  )
+  const play = (token: string, userId = 'alice') =>
+    app.request(`/play/${userId}`, { method: 'POST', headers: { authorization: `Bearer ${token}` } })
+  return { play, verify, held, rejected }
+}
+
+const inSeconds = (seconds: number) => Math.floor(Date.now() / 1_000) + seconds
+
+test('a verified token is trusted for 60 s, also if its key is removed meanwhile, and no longer', async () => {
+  const { play, verify, held } = setUp()
+  const token = await sign({ exp: inSeconds(3_600) })
+  expect((await play(token)).status).toBe(200)
+  held.keys = await parseKeySet(JSON.stringify({ keys: [await exportJWK((await generateKeyPair('ES256')).publicKey)] }))
+  await vi.advanceTimersByTimeAsync(59_999)
+  expect((await play(token)).status).toBe(200)
+  expect(verify).toHaveBeenCalledTimes(1)
+  await vi.advanceTimersByTimeAsync(1)
+  expect((await play(token)).status).toBe(401)
+  expect(verify).toHaveBeenCalledTimes(2)
+})
+
+test('a token is not cached beyond its expiry', async () => {
+  const { play, verify } = setUp()
+  vi.setSystemTime(1_000_000_000)
+  const token = await sign({ exp: inSeconds(10) })
+  expect((await play(token)).status).toBe(200)
+  await vi.advanceTimersByTimeAsync(9_999)
+  expect((await play(token)).status).toBe(200)
+  expect(verify).toHaveBeenCalledTimes(1)
+  await vi.advanceTimersByTimeAsync(1)
+  expect((await play(token)).status).toBe(200)
+  expect(verify).toHaveBeenCalledTimes(2)
+  await vi.advanceTimersByTimeAsync(5_000)
+  expect((await play(token)).status).toBe(401)
+})
+
+test('a cached token does not allow plays of another user', async () => {
+  const { play, rejected } = setUp()
+  const token = await sign({ exp: inSeconds(60) })
+  expect((await play(token)).status).toBe(200)
+  expect((await play(token, 'bob')).status).toBe(403)
+  expect(rejected).toEqual(['user'])
+})
+
+test.each([
+  ['gold', { id: 'alice', plan: 'gold' }],
+  [7, { id: 'alice' }],
+  [undefined, { id: 'alice' }],
+])('with the claim plan %s the viewer is %j', async (plan, viewer) => {
+  const { play } = setUp()
+  const response = await play(await sign({ exp: inSeconds(60), plan }))
+  expect(await response.json()).toEqual(viewer)
+})
+
+test.each([
+  [{ sub: 8 }, 401, 'claims'],
+  [{ sub: '' }, 403, 'subject'],
+  [{ sub: '-' }, 403, 'subject'],
+  [{ exp: 'soon' }, 401, 'claims'],
+  [{ exp: 1 }, 401, 'expired'],
+])('a token with %j is answered %i', async (claims, status, reason) => {
+  const { play, rejected } = setUp()
+  const response = await play(await sign({ exp: inSeconds(60), ...claims }))
+  expect([response.status, rejected]).toEqual([status, [reason]])
+})
+
+test('rejected tokens are not cached, and an expired one is rejected without its signature', async () => {
+  const { play, verify, held } = setUp()
+  held.keys = () => expect.unreachable('the key is not needed')
+  const expired = await sign({ exp: inSeconds(-6) })
+  for (let n = 1; n <= 3; n += 1) {
+    expect((await play(expired)).status).toBe(401)
+    expect(verify).toHaveBeenCalledTimes(n)
+  }
+})
+
+test('more than 256 concurrent verifications are refused with 503, and the rest succeed', async () => {
+  const { play } = setUp()
+  const tokens = await Promise.all(Array.from({ length: 300 }, (_, n) => sign({ exp: inSeconds(60), n })))
+  const statuses = (await Promise.all(tokens.map((token) => play(token)))).map(({ status }) => status)
+  expect(statuses.filter((status) => status === 200)).toHaveLength(256)
+  expect(statuses.filter((status) => status === 503)).toHaveLength(44)
+})

@@ -1,0 +1,41 @@
+import type { Readable } from 'node:stream'
+import { request } from 'undici'
+
+const MAX_BYTES = 256 * 1024
+
+/** The body of the response, and how long it stays fresh in milliseconds, if the provider says so. */
+export type FetchedJwks = { text: string; maxAgeMs: number | undefined }
+
+/**
+ * Fetches a JWK Set. Follows no redirects.
+ * @throws Error for any status but 200, and for a body over 256 KiB
+ */
+export async function fetchJwks(url: string, signal: AbortSignal): Promise<FetchedJwks> {
+  const accept = 'application/jwk-set+json, application/json'
+  // Fetches are minutes apart, so the connection is not kept open.
+  const { statusCode, headers, body } = await request(url, { headers: { accept }, signal, reset: true })
+  try {
+    if (statusCode !== 200) throw new Error(`the provider returned ${statusCode}`)
+    return { text: await readText(body), maxAgeMs: maxAgeOf(headers['cache-control']) }
+  } finally {
+    // Closes the connection if the body is not complete, which the stream reports as an error.
+    body.on('error', () => {}).destroy()
+  }
+}
+
+async function readText(body: Readable): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of body) {
+    bytes += chunk.length
+    if (bytes > MAX_BYTES) throw new Error(`the response is larger than ${MAX_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+/** The `max-age` of a `cache-control` header (RFC 9111, section 5.2.2.1). */
+function maxAgeOf(header: string | string[] | undefined): number | undefined {
+  const [, seconds] = /(?:^|[\s,])max-age=(\d{1,9})(?![^\s,])/i.exec([header ?? []].flat().join()) ?? []
+  return seconds === undefined ? undefined : Number(seconds) * 1_000
+}

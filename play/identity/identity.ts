@@ -1,0 +1,43 @@
+import type { MiddlewareHandler } from 'hono'
+import type { SecurityScheme } from '../../shared/http/openapi.ts'
+import { allowReadToken } from '../../shared/http/read-token.ts'
+import type { Service } from '../../shared/service/service.ts'
+import type { PlayEnv } from '../play-env.ts'
+import { createAuthenticate, requireOwnId } from './authenticate.ts'
+import { fetchJwks } from './fetch-jwks.ts'
+import { createKeyHolder } from './key-holder.ts'
+import { createIdentityMetrics } from './metrics.ts'
+import type { Provider } from './settings.ts'
+import { createTokenVerifier } from './verify-token.ts'
+
+/** Who may play, and who may read about views. */
+export type Identity = {
+  /** Sets `viewer`, or rejects the request. */
+  authenticate: MiddlewareHandler<PlayEnv>
+  /** Rejects a `:userId` that is not that of `viewer`. */
+  requireOwnId: MiddlewareHandler<PlayEnv>
+  /** Like `authenticate`, but lets READ_TOKEN pass without a `viewer`. */
+  authenticateReader: MiddlewareHandler<PlayEnv>
+  /** The tokens that `authenticateReader` accepts. */
+  readers: SecurityScheme[]
+}
+
+/** Starts to fetch the keys of the provider, which need not be up. */
+export function startIdentity(service: Service, provider: Provider, readToken: string | undefined): Identity {
+  const { log, health, resources } = service
+  const metrics = createIdentityMetrics(service.metrics)
+  const fetch = (signal: AbortSignal) => fetchJwks(provider.jwksUrl, signal)
+  const holder = resources.use(createKeyHolder({ fetch, log, onFetch: metrics.fetched }))
+  metrics.exposeKeys(holder)
+  // Without keys every play fails, so a process that has none must not replace one that has some.
+  health.watch('identity', { state: holder.state, reason: holder.reason, required: () => !holder.keys() })
+  holder.start()
+  const onRejected = metrics.rejected
+  const authenticate = createAuthenticate({ verify: createTokenVerifier({ holder, ...provider }), onRejected })
+  return {
+    authenticate,
+    requireOwnId: requireOwnId({ onRejected }),
+    authenticateReader: allowReadToken(readToken, authenticate),
+    readers: readToken ? ['viewerToken', 'readToken'] : ['viewerToken'],
+  }
+}

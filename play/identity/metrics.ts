@@ -1,0 +1,45 @@
+import { Gauge } from 'prom-client'
+import { createFastCounter } from '../../shared/service/fast-counter.ts'
+import type { Metrics } from '../../shared/service/metrics.ts'
+import type { KeyHolder } from './key-holder.ts'
+import { type Rejection, rejections } from './rejections.ts'
+
+export type IdentityMetrics = {
+  rejected(rejection: Rejection): void
+  fetched(outcome: 'succeeded' | 'failed'): void
+  /** Exposes the age of the keys. */
+  exposeKeys(holder: Pick<KeyHolder, 'ageMs'>): void
+}
+
+export function createIdentityMetrics(metrics: Metrics): IdentityMetrics {
+  const rejected = createFastCounter(metrics, {
+    name: 'identity_rejections_total',
+    help: 'Requests rejected because of their token, by reason',
+    labelNames: ['reason'],
+  })
+  const fetches = createFastCounter(metrics, {
+    name: 'identity_key_fetches_total',
+    help: 'Fetches of the keys of the identity provider, by outcome: succeeded or failed',
+    labelNames: ['outcome'],
+  })
+  const reasons = Object.keys(rejections).map((reason) => [reason, rejected({ reason })] as const)
+  const countRejected = new Map<string, () => void>(reasons)
+  const countFetched = {
+    succeeded: fetches({ outcome: 'succeeded' }),
+    failed: fetches({ outcome: 'failed' }),
+  }
+  return {
+    rejected: (rejection) => countRejected.get(rejection)?.(),
+    fetched: (outcome) => countFetched[outcome](),
+    exposeKeys(holder) {
+      new Gauge({
+        name: 'identity_key_age_seconds',
+        help: 'Time since the keys of the identity provider were last fetched; NaN before the first time',
+        registers: [metrics],
+        collect() {
+          this.set((holder.ageMs() ?? Number.NaN) / 1_000)
+        },
+      })
+    },
+  }
+}

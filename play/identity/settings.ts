@@ -1,0 +1,43 @@
+import { z } from 'zod'
+import { UsageError } from '../../shared/runtime/command-line.ts'
+import { isLoopback } from '../../shared/runtime/loopback.ts'
+
+const jwksUrl = z.string().refine(isAcceptable, {
+  error:
+    'must be an https URL without credentials, such as https://login.example/jwks; http only on loopback, because whoever can change the response can sign tokens',
+})
+
+export const identitySettings = {
+  AUTH_JWKS_URL: jwksUrl.optional().meta({
+    description: "URL of the identity provider's keys (JWKS); if set, plays need a token of the user",
+  }),
+  AUTH_ISSUER: z.string().optional().meta({ description: 'Issuer (iss) of the tokens of users' }),
+  AUTH_AUDIENCE: z.string().optional().meta({ description: 'Audience (aud) that the tokens of users must name' }),
+}
+
+/** The identity provider, and what its tokens must contain. */
+export type Provider = { jwksUrl: string; issuer: string; audience: string }
+
+type IdentitySettings = z.output<z.ZodObject<typeof identitySettings>>
+
+/**
+ * The identity provider, or undefined if none is set.
+ * @throws UsageError if only some of the settings are set, so that plays are never open by accident
+ */
+export function providerOf(settings: IdentitySettings): Provider | undefined {
+  const { AUTH_JWKS_URL: jwksUrl, AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience } = settings
+  if (jwksUrl && issuer && audience) return { jwksUrl, issuer, audience }
+  const given = { AUTH_JWKS_URL: jwksUrl, AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience }
+  const missing = Object.entries(given).flatMap(([name, value]) => (value ? [] : [name]))
+  if (missing.length === Object.keys(given).length) return undefined
+  throw new UsageError(
+    `${missing.join(' and ')} must be set too: AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE turn on identity together`,
+  )
+}
+
+function isAcceptable(text: string): boolean {
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return false
+  const { protocol, hostname, username, password } = new URL(text)
+  if (username || password) return false
+  return protocol === 'https:' || isLoopback(hostname.replace(/^\[(.*)\]$/, '$1'))
+}

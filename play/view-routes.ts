@@ -1,0 +1,52 @@
+import { randomUUID } from 'node:crypto'
+import { Hono } from 'hono'
+import { ExplainedView, ViewNotFound, ViewParams } from '../shared/contracts/view-explanation.ts'
+import { limitConcurrency } from '../shared/http/limit-concurrency.ts'
+import { describeOperation } from '../shared/http/openapi.ts'
+import { requestContextOf } from '../shared/http/request-context.ts'
+import { validate } from '../shared/http/validate.ts'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
+import type { Identity } from './identity/identity.ts'
+import type { PlayEnv, Viewer } from './play-env.ts'
+import type { ViewExplainer } from './view-explainer.ts'
+
+const PATH = '/views/:viewId'
+
+/** Each of them may read the log. */
+const MAX_EXPLAINED = 20
+
+export type ViewDeps = {
+  explain: ViewExplainer
+  /** If set, explanations need a token of the viewer, or READ_TOKEN. */
+  identity?: Identity | undefined
+}
+
+/** `GET /views/:viewId`: what became of a view. */
+export function createViewRoutes({ explain, identity }: ViewDeps) {
+  /** A user sees only own views. Another one is looked up as a view that does not exist, so that both look the same. */
+  async function explainTo(viewer: Viewer | undefined, viewId: string, request: RequestContext) {
+    const explained = await explain(viewId, request)
+    const isForeign = viewer && 'state' in explained && explained.userId !== viewer.id
+    return isForeign ? explain(randomUUID(), request) : explained
+  }
+
+  return new Hono<PlayEnv>().on('GET', [PATH], ...(identity ? [identity.authenticateReader] : [])).get(
+    PATH,
+    describeOperation({
+      operationId: 'explainView',
+      summary: 'Explain what became of one view',
+      description: 'Also finds views that are in an outbox, or in the log but not counted yet',
+      responses: { 200: ExplainedView, 404: ViewNotFound },
+      problems: [400, 429, 503],
+      ...(identity && { security: identity.readers }),
+    }),
+    limitConcurrency(MAX_EXPLAINED, 'explanations'),
+    validate('param', ViewParams),
+    async (c) => {
+      const request = requestContextOf(c)
+      const explained = await explainTo(c.get('viewer'), c.req.valid('param').viewId, request)
+      if ('state' in explained) return c.json(explained)
+      return c.json({ ...explained, requestId: request.requestId }, 404)
+    },
+  )
+}

@@ -1,0 +1,119 @@
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { Hono } from 'hono'
+import pidusage from 'pidusage'
+import { z } from 'zod'
+import { createAuthenticate, requireOwnId } from '../../play/identity/authenticate.ts'
+import { type KeySet, parseKeySet } from '../../play/identity/key-set.ts'
+import { createTokenVerifier } from '../../play/identity/verify-token.ts'
+import type { PlayEnv } from '../../play/play-env.ts'
+import { eventually } from '../../tests/harness/eventually.ts'
+import { AUDIENCE, type IdentityProvider, startIdentityProvider } from '../../tests/harness/identity-provider.ts'
+import { startService } from '../../tests/harness/service-process.ts'
+import { startSystem } from '../../tests/harness/system.ts'
+import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
+import { seed } from './targets.ts'
+
+/**
+ * `node scripts/bench/identity.ts [seconds] [rounds]` measures the CPU time of verifying a token by algorithm and of a
+ * token in the cache, and then the plays per second and the CPU time of play for each of them: without identity, with
+ * tokens in the cache, and with forged tokens. Needs wrk.
+ */
+const [seconds = '5', rounds = '3'] = process.argv.slice(2)
+const USERS = 1_000
+const VERIFICATIONS = 3_000
+const REQUESTS = 50_000
+
+await using provider = await startIdentityProvider(['ES256', 'RS256', 'EdDSA'])
+for (const { alg } of provider.keys()) console.log(`${alg}: ${await measureVerification(provider, alg)} ms of CPU`)
+console.log(`cached: ${await measureCached(provider)} µs`)
+
+await using directory = await createTempDirectory('bench-identity')
+const valid = await writeTokens('valid', (token) => token)
+const forged = await writeTokens('forged', (token) => `${token.slice(0, -8)}AAAAAAAA`)
+await using system = await startSystem()
+await using identified = await startService('play', { ...system.env, ...provider.settings })
+await seed(system)
+await eventually(async () => {
+  if (!(await fetch(`${identified.url}/readyz`)).ok) throw new Error('play is not ready')
+})
+
+const loads = [
+  { name: 'without identity', play: system.play, env: { TOKENS: valid, WITHOUT: '1' } },
+  { name: 'with identity', play: identified, env: { TOKENS: valid } },
+  { name: 'with identity, forged tokens', play: identified, env: { TOKENS: forged } },
+]
+for (let round = 0; round <= Number(rounds); round += 1) {
+  for (const { name, play, env } of loads) {
+    const before = await pidusage(play.pid())
+    const { perSecond, failed } = await load(play.url, env)
+    const cpuMs = (await pidusage(play.pid())).ctime - before.ctime
+    const each = ((cpuMs * 1_000) / (perSecond * Number(seconds))).toFixed(1)
+    if (round > 0)
+      console.log(`${name}: ${Math.round(perSecond)} requests/s, ${each} µs of CPU each, ${failed} not 200`)
+  }
+}
+
+/** The difference between a request with both middlewares and one with none. */
+async function measureCached(provider: IdentityProvider): Promise<string> {
+  const onRejected = () => {}
+  const authenticate = createAuthenticate({ verify: createVerifier(await keySetOf(provider), provider), onRejected })
+  const bare = new Hono<PlayEnv>().post('/play/:userId', (c) => c.body(null))
+  const full = new Hono<PlayEnv>().post('/play/:userId', authenticate, requireOwnId({ onRejected }), (c) =>
+    c.body(null),
+  )
+  const tokens = await Promise.all(Array.from({ length: USERS }, (_, n) => provider.sign({ sub: `u${n}` })))
+  const lines = tokens.map((token) => Buffer.from(`Bearer ${token}`))
+  const others = Array.from({ length: 8 }, (_, n) => [`x-header-${n}`, 'value']).flat()
+  async function timeOf(app: Hono<PlayEnv>): Promise<number> {
+    const startedAt = performance.now()
+    for (let n = 0; n < REQUESTS; n += 1) {
+      // A new string for each request, as from a socket, whose hash is not known yet.
+      const authorization = lines[n % USERS]?.toString('latin1') ?? ''
+      const incoming = { headers: { authorization }, rawHeaders: [...others, 'authorization', authorization] }
+      await app.request(`/play/u${n % USERS}`, { method: 'POST' }, { incoming })
+    }
+    return ((performance.now() - startedAt) * 1_000) / REQUESTS
+  }
+  const differences: number[] = []
+  for (let round = 0; round < 7; round += 1) differences.push(-(await timeOf(bare)) + (await timeOf(full)))
+  return (differences.slice(1).toSorted((a, b) => a - b)[3] ?? Number.NaN).toFixed(2)
+}
+
+async function keySetOf(provider: IdentityProvider): Promise<KeySet> {
+  return parseKeySet(JSON.stringify({ keys: provider.keys().map(({ publicJwk }) => publicJwk) }))
+}
+
+function createVerifier(keys: KeySet, { issuer }: IdentityProvider) {
+  return createTokenVerifier({ issuer, audience: AUDIENCE, holder: { keys: () => keys, refresh: async () => {} } })
+}
+
+async function measureVerification(provider: IdentityProvider, alg: string): Promise<string> {
+  const verify = createVerifier(await keySetOf(provider), provider)
+  const key = provider.keys().find((one) => one.alg === alg)
+  const tokens: string[] = []
+  for (let n = 0; n < VERIFICATIONS; n += 1) tokens.push(await provider.sign({ jti: String(n) }, {}, key))
+  for (const token of tokens.slice(0, VERIFICATIONS / 3)) await verify(token)
+  const before = process.cpuUsage()
+  for (const token of tokens) await verify(token)
+  const { user, system } = process.cpuUsage(before)
+  return ((user + system) / 1_000 / VERIFICATIONS).toFixed(3)
+}
+
+async function writeTokens(name: string, change: (token: string) => string): Promise<string> {
+  const file = join(directory.path, name)
+  const users = Array.from({ length: USERS }, (_, n) => `u${n}`)
+  const lines = await Promise.all(users.map(async (sub) => `${sub} ${change(await provider.sign({ sub }))}`))
+  await writeFile(file, lines.join('\n'))
+  return file
+}
+
+async function load(url: string, env: Record<string, string>) {
+  const args = ['--threads', '1', '--connections', '128', '--duration', `${seconds}s`, '--timeout', '10s']
+  const script = ['--script', 'scripts/bench/tokens.lua', url]
+  const { stdout } = await promisify(execFile)('wrk', [...args, ...script], { env: { ...process.env, ...env } })
+  const line = stdout.split('\n').find((text) => text.startsWith('{')) ?? ''
+  return z.object({ perSecond: z.number(), failed: z.number() }).parse(JSON.parse(line))
+}
