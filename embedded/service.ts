@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { cdnurl } from '../cdnurl/service.ts'
 import { metadata } from '../metadata/service.ts'
+import { operationsSettings } from '../play/operations.ts'
 import { playSettings, startPlay } from '../play/service.ts'
 import { startQueueListener } from '../queue-listener/service.ts'
 import { reporting } from '../reporting/service.ts'
@@ -15,7 +16,7 @@ import type { Tracing } from '../shared/tracing/tracing.ts'
 
 const { CATALOGUE_TTL, CORS_ORIGINS } = playSettings
 const { FED_BY_LOG: _, DATA_DIR, ...reportingSettings } = reporting.settings
-const settings = { DATA_DIR, CATALOGUE_TTL, CORS_ORIGINS, ...reportingSettings }
+const settings = { DATA_DIR, CATALOGUE_TTL, CORS_ORIGINS, ...operationsSettings, ...reportingSettings }
 /** If the same DATA_DIR is later used with NATS, that is another log, with other counts. */
 const ownCheckpoint = { checkpoint: 'checkpoint-embedded' }
 type EmbeddedSettings = ServiceSettings<typeof settings>

@@ -1,4 +1,4 @@
-import type { Hono } from 'hono'
+import type { Context, Hono } from 'hono'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
@@ -15,6 +15,7 @@ import { validate } from '../shared/http/validate.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/service/service.ts'
 import { IDEMPOTENCY_KEY, idempotencyKeyOf } from './idempotency-key.ts'
+import { isPublic, publicRoutesOnly } from './operations.ts'
 import { toPlayback } from './playback.ts'
 import type { Player } from './player.ts'
 import type { ViewExplainer } from './view-explainer.ts'
@@ -36,13 +37,22 @@ type Deps = Service & {
   console: Hono<AppEnv>
   /** Origins whose pages may read responses. */
   corsOrigins?: readonly string[] | undefined
+  /** If true, the routes for operations and the ids of users are only on the operations port. */
+  hasOperationsPort?: boolean
   /** Called for each play that was served degraded. */
   onDegraded: (upstreams: readonly Degraded[]) => void
 }
 
 /** The edge: records a view, then responds with everything the player needs. */
 export function createApp({ play, explain, live, console, onDegraded, corsOrigins = [], ...service }: Deps) {
-  return createBaseApp(service, { middleware: allowOrigins(corsOrigins, [VIEW_ID]), untraced: ['/live', '/status'] })
+  const { hasOperationsPort = false } = service
+  const isRestricted = (c: Context<AppEnv>) => hasOperationsPort && isPublic(c)
+  return createBaseApp(service, {
+    trustedOrigins: corsOrigins,
+    middleware: [...allowOrigins(corsOrigins, [VIEW_ID]), ...(hasOperationsPort ? [publicRoutesOnly] : [])],
+    untraced: ['/live', '/status'],
+    hidesDetails: isRestricted,
+  })
     .route('/', console)
     .post(
       '/play/asset/:assetId/user/:userId',
@@ -104,6 +114,6 @@ export function createApp({ play, explain, live, console, onDegraded, corsOrigin
         responses: { 200: LiveStream },
         problems: [503],
       }),
-      (c) => live.subscribe(c),
+      (c) => live.subscribe(c, isRestricted(c) ? 'public' : 'operations'),
     )
 }

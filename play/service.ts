@@ -33,6 +33,7 @@ import { SOURCE } from './drain.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
 import { createLiveRelay } from './live-relay.ts'
 import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess } from './metrics.ts'
+import { operationsSettings, serveOperations } from './operations.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { createOutboxFiles, type OutboxFiles } from './outbox-files.ts'
 import { createPlayer } from './player.ts'
@@ -57,6 +58,7 @@ export const playSettings = {
   CATALOGUE_TTL: duration('5s', 'How long cached data of an asset stays fresh'),
   WRITE_TOKEN: writeToken,
   CORS_ORIGINS: optionalOrigins("Origins whose pages may read play's responses, separated by commas"),
+  ...operationsSettings,
 }
 const processSettings = {
   ...playSettings,
@@ -159,8 +161,11 @@ export async function startPlay(
   const catalogue = createCatalogue({ metadata, reporting, log })
   const status = createStatus({ health, clients, invalidations, backlog })
   const console = createConsole({ catalogue, status })
-  const { CORS_ORIGINS: corsOrigins } = settings
-  const app = createApp({ ...service, play, explain, live, console, corsOrigins, onDegraded: metrics.degraded })
+  const { CORS_ORIGINS: corsOrigins, OPS_PORT } = settings
+  const hasOperationsPort = OPS_PORT !== undefined
+  const { degraded: onDegraded } = metrics
+  const app = createApp({ ...service, play, explain, live, console, corsOrigins, hasOperationsPort, onDegraded })
+  await serveOperations(app, service, settings)
   const address = await serve(app, service, settings)
   spooler?.start()
   adopter?.start()

@@ -25,6 +25,7 @@ export function toProblem(status: number, requestId: string, errors?: Problem['e
 
 const statusTexts: Partial<Record<number, string>> = {
   401: 'Unauthorized',
+  403: 'Forbidden',
   404: 'Not found',
   405: 'Method not allowed',
   408: 'Request timeout',
@@ -33,6 +34,7 @@ const statusTexts: Partial<Record<number, string>> = {
   415: 'Unsupported media type',
   416: 'Range not satisfiable',
   417: 'Expectation failed',
+  421: 'Misdirected request',
   422: 'Idempotency key reused',
   429: 'Too many requests',
   431: 'Headers too large',

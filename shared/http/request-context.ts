@@ -60,7 +60,7 @@ export function setResponseHeader(c: Context<AppEnv>, name: string, value: strin
 }
 
 /** Reads from Node's request if there is one, which is cheaper than Hono's Headers object. */
-function headerOf(c: Context<AppEnv>, name: string): string | undefined {
+export function headerOf(c: Context<AppEnv>, name: string): string | undefined {
   const headers = c.env?.incoming?.headers
   if (!headers) return c.req.header(name)
   const value = headers[name]

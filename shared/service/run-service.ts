@@ -15,6 +15,7 @@ import {
 } from '../runtime/settings.ts'
 import { openTracing } from '../tracing/open.ts'
 import { tracingSettings } from '../tracing/settings.ts'
+import { allowedHosts } from './hosts.ts'
 import type { Address } from './listen.ts'
 import { createService, type Service, StartError, stopped } from './service.ts'
 
@@ -71,6 +72,7 @@ function commonSettings(defaultPort: number) {
     HOST: host,
     LOG_LEVEL: logLevel,
     CLIENT_CONNECTIONS: clientConnections,
+    ALLOWED_HOSTS: allowedHosts,
     ...discoverySettings,
     ...tracingSettings,
   }

@@ -1,4 +1,5 @@
 import { canServe } from './health.ts'
+import { createHostCheck } from './hosts.ts'
 import { type Address, type App, listen } from './listen.ts'
 import type { Service } from './service.ts'
 
@@ -7,20 +8,22 @@ type Settings = {
   HOST: string
   CLIENT_CONNECTIONS?: number | undefined
   REUSE_PORT?: boolean | undefined
+  ALLOWED_HOSTS?: string[] | undefined
+  ADVERTISE_HOST?: string | undefined
 }
 
 /**
  * Serves `app` and registers the service. On shutdown, the service deregisters before it stops listening.
  * @throws ListenError
  */
-export async function serve(
-  app: App,
-  service: Service,
-  { PORT, HOST, CLIENT_CONNECTIONS: clientConnections, REUSE_PORT: reusePort }: Settings,
-): Promise<Address> {
+export async function serve(app: App, service: Service, settings: Settings): Promise<Address> {
   const { name, log, health, discovery, resources } = service
-  const { port, url } = resources.use(await listen(app, { host: HOST, port: PORT, log, clientConnections, reusePort }))
+  const { PORT, HOST: host, CLIENT_CONNECTIONS: clientConnections, REUSE_PORT: reusePort } = settings
+  const isAllowedHost = createHostCheck(settings)
+  const { port, url } = resources.use(
+    await listen(app, { host, port: PORT, log, clientConnections, reusePort, isAllowedHost }),
+  )
   const isReady = async () => canServe(await health.readiness())
-  resources.use(discovery.register({ name, host: HOST, port, isReady }))
+  resources.use(discovery.register({ name, host, port, isReady }))
   return { port, url }
 }

@@ -5,6 +5,7 @@ import type { FieldError } from '../http/errors.ts'
 const statusTexts: Record<number, string> = {
   400: 'Invalid request',
   401: 'Unauthorized',
+  403: 'Forbidden',
   404: 'Not found',
   405: 'Method not allowed',
   411: 'Length required',
