@@ -289,6 +289,7 @@ function setUp(fakes: Fakes = {}) {
     play: createPlayer({ ...steps, playKeyed }),
     explain,
     onDegraded: (upstreams) => degraded.push(...upstreams),
+    onDenied() {},
   })
   const play = async (path = '/play/asset/456/user/8', headers: Record<string, string> = {}) =>
     app.request(path, { method: 'POST', headers: { 'x-request-id': 'request-1', ...headers } })

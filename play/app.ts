@@ -1,8 +1,10 @@
 import type { Context, Hono } from 'hono'
+import { z } from 'zod'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
-import { AssetNotFound } from '../shared/contracts/status.ts'
+import { type Denial, NotAvailable } from '../shared/contracts/rights.ts'
+import { AssetNotFound, Problem } from '../shared/contracts/status.ts'
 import { ExplainedView, ViewNotFound, ViewParams } from '../shared/contracts/view-explanation.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
@@ -18,6 +20,8 @@ import { IDEMPOTENCY_KEY, idempotencyKeyOf } from './idempotency-key.ts'
 import { isPublic, publicRoutesOnly } from './operations.ts'
 import { toPlayback } from './playback.ts'
 import type { Player } from './player.ts'
+import type { ReadAudience } from './rights/audience.ts'
+import type { Audience } from './rights/entitlement.ts'
 import type { ViewExplainer } from './view-explainer.ts'
 
 /** Concurrency limit. At full throughput, play completes this many plays in a few tenths of a second. */
@@ -39,13 +43,20 @@ type Deps = Service & {
   corsOrigins?: readonly string[] | undefined
   /** If true, the routes for operations and the ids of users are only on the operations port. */
   hasOperationsPort?: boolean
+  /** Default: nothing is known about viewers. */
+  audienceOf?: ReadAudience
   /** Called for each play that was served degraded. */
   onDegraded: (upstreams: readonly Degraded[]) => void
+  /** Called for each play that the rights of its asset do not allow. */
+  onDenied: (reasons: readonly Denial[]) => void
 }
 
+const NOBODY: Audience = {}
+
 /** The edge: records a view, then responds with everything the player needs. */
-export function createApp({ play, explain, live, console, onDegraded, corsOrigins = [], ...service }: Deps) {
-  const { hasOperationsPort = false } = service
+export function createApp(deps: Deps) {
+  const { play, explain, live, console, onDegraded, onDenied, ...service } = deps
+  const { corsOrigins = [], hasOperationsPort = false, audienceOf = () => NOBODY } = deps
   const isRestricted = (c: Context<AppEnv>) => hasOperationsPort && isPublic(c)
   return createBaseApp(service, {
     trustedOrigins: corsOrigins,
@@ -66,7 +77,8 @@ export function createApp({ play, explain, live, console, onDegraded, corsOrigin
         responseHeaders: {
           [VIEW_ID]: { description: 'The id of the view', required: true, schema: VIEW_ID_SCHEMA },
         },
-        problems: [400, 422, 503],
+        problems: [400, 403, 422, 451, 503],
+        problemSchemas: { 403: z.union([NotAvailable, Problem]), 451: NotAvailable },
       }),
       limitConcurrency(MAX_IN_FLIGHT, 'plays'),
       validate('param', Play),
@@ -79,8 +91,14 @@ export function createApp({ play, explain, live, console, onDegraded, corsOrigin
         }
         const { assetId, userId } = c.req.valid('param')
         const request = requestContextOf(c)
-        const played = await play({ assetId, userId }, request, key?.data)
+        const played = await play({ assetId, userId }, request, { audience: audienceOf(c), key: key?.data })
         if (!played) return c.json({ id: assetId, status: 'Asset not found', requestId: request.requestId }, 404)
+        if ('reasons' in played) {
+          const { reasons } = played
+          onDenied(reasons)
+          const isCountryAlone = reasons.length === 1 && reasons[0] === 'country'
+          return c.json({ status: 'Not available', reasons, requestId: request.requestId }, isCountryAlone ? 451 : 403)
+        }
         const playback = toPlayback(played)
         if (playback.degraded) onDegraded(playback.degraded)
         setResponseHeader(c, VIEW_ID, played.viewId)

@@ -1,5 +1,6 @@
 import { Gauge, Histogram } from 'prom-client'
 import { Degraded } from '../shared/contracts/playback.ts'
+import { Denial } from '../shared/contracts/rights.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { createFastCounter } from '../shared/service/fast-counter.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
@@ -20,6 +21,8 @@ export type PlayMetrics = {
   degraded(upstreams: readonly Degraded[]): void
   /** Counts a play with an idempotency key. */
   keyed(outcome: IdempotencyOutcome): void
+  /** Counts a play that the rights of its asset do not allow. */
+  denied(reasons: readonly Denial[]): void
 }
 
 export function createPlayMetrics(metrics: Metrics): PlayMetrics {
@@ -44,6 +47,11 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     help: 'Plays with an idempotency key, by outcome: a new view (recorded), a retry that is no new view (retried), or refused because the key is that of another asset (reused)',
     labelNames: ['outcome'],
   })
+  const denied = createFastCounter(metrics, {
+    name: 'denied_plays_total',
+    help: 'Plays that the rights of the asset do not allow, by reason; a play may have several reasons',
+    labelNames: ['reason'],
+  })
   const batches = new Histogram({
     name: 'play_group_size',
     help: 'Plays per batch: batched lookups of counts (lookup) and appends to the log (append)',
@@ -60,6 +68,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   })
   const countDegraded = new Map(Degraded.options.map((part) => [part, degraded({ part })]))
   const countKeyed = new Map(IDEMPOTENCY_OUTCOMES.map((outcome) => [outcome, keyed({ outcome })]))
+  const countDenied = new Map(Denial.options.map((reason) => [reason, denied({ reason })]))
   const recorded: Record<Recorded, (by: number) => void> = {
     log: views({ place: 'log' }),
     outbox: views({ place: 'outbox' }),
@@ -75,6 +84,9 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
         error: reads({ source, outcome: 'error' }),
       }
       return (outcome) => counters[outcome]()
+    },
+    denied(reasons) {
+      for (const reason of reasons) countDenied.get(reason)?.()
     },
     degraded(upstreams) {
       for (const upstream of upstreams) countDegraded.get(upstream)?.()

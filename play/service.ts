@@ -9,7 +9,6 @@ import { withCircuitBreaker } from '../shared/client/circuit-breaker.ts'
 import { instrumentClient } from '../shared/client/instrument-client.ts'
 import { createServiceClient, type ServiceClient } from '../shared/client/service-client.ts'
 import { CdnUrl } from '../shared/contracts/cdn-url.ts'
-import { Metadata } from '../shared/contracts/metadata.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
@@ -39,6 +38,7 @@ import { createOutboxFiles, type OutboxFiles } from './outbox-files.ts'
 import { createPlayer } from './player.ts'
 import { createRecentViews } from './recent-views.ts'
 import { type Append, createRecorder } from './recorder.ts'
+import { LicensedMetadata } from './rights/entitlement.ts'
 import { createSerials } from './serials.ts'
 import { createSpooler } from './spooler.ts'
 import { createViewExplainer } from './view-explainer.ts'
@@ -132,7 +132,7 @@ export async function startPlay(
   connect(services.play, settings.PLAY_URL ?? [])
 
   const caches = {
-    metadata: cacheOf(metadata, '/content', Metadata),
+    metadata: cacheOf(metadata, '/content', LicensedMetadata),
     cdnurl: cacheOf(cdnurl, '/url', CdnUrl),
   }
   expireOnInvalidation(caches, invalidations)
@@ -163,8 +163,18 @@ export async function startPlay(
   const console = createConsole({ catalogue, status })
   const { CORS_ORIGINS: corsOrigins, OPS_PORT } = settings
   const hasOperationsPort = OPS_PORT !== undefined
-  const { degraded: onDegraded } = metrics
-  const app = createApp({ ...service, play, explain, live, console, corsOrigins, hasOperationsPort, onDegraded })
+  const { degraded: onDegraded, denied: onDenied } = metrics
+  const app = createApp({
+    ...service,
+    play,
+    explain,
+    live,
+    console,
+    corsOrigins,
+    hasOperationsPort,
+    onDegraded,
+    onDenied,
+  })
   await serveOperations(app, service, settings)
   const address = await serve(app, service, settings)
   spooler?.start()

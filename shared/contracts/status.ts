@@ -38,6 +38,7 @@ const statusTexts: Partial<Record<number, string>> = {
   422: 'Idempotency key reused',
   429: 'Too many requests',
   431: 'Headers too large',
+  451: 'Not available',
   501: 'Not implemented',
   503: 'Service unavailable',
   507: 'Insufficient storage',

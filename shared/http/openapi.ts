@@ -34,6 +34,7 @@ const descriptions: Record<number, string> = {
   200: 'Success',
   400: 'The request is invalid; `errors` names each invalid field',
   401: 'The write token is missing or wrong',
+  403: 'Not allowed',
   404: 'Not found',
   408: 'The body took more than 10 s to arrive',
   409: 'The request conflicts with the current state',
@@ -42,6 +43,7 @@ const descriptions: Record<number, string> = {
   415: 'The body has an unsupported media type',
   422: 'The idempotency key was used for another request',
   431: 'The headers exceed 16 KiB',
+  451: 'Not available in the country of the viewer',
   503: 'Temporarily unavailable',
   507: 'There is no room for the counts of new ids',
 }
