@@ -1,14 +1,14 @@
 import type { CdnUrl } from '../shared/contracts/cdn-url.ts'
-import type { Metadata } from '../shared/contracts/metadata.ts'
 import type { Degraded } from '../shared/contracts/playback.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { AssetCache } from './asset-cache.ts'
 import type { CountsBefore, LookedUpPlay, LookUpCounts } from './count-lookup.ts'
+import type { LicensedMetadata } from './rights/entitlement.ts'
 
 /** The data of all upstreams for one play. */
 export type Aggregate = {
-  metadata: Metadata
+  metadata: LicensedMetadata
   cdnUrl: CdnUrl
   /** The counts before this play, unless it is a retry of a counted one; undefined if they are unavailable. */
   counts: CountsBefore | undefined
@@ -23,7 +23,7 @@ export type Aggregate = {
 export type Aggregator = (play: LookedUpPlay, request: RequestContext) => Promise<Aggregate | undefined>
 
 type Deps = {
-  metadata: Pick<AssetCache<Metadata>, 'get'>
+  metadata: Pick<AssetCache<LicensedMetadata>, 'get'>
   cdnUrls: Pick<AssetCache<CdnUrl>, 'get'>
   lookUpCounts: LookUpCounts
 }

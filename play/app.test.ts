@@ -339,6 +339,7 @@ function setUp(fakes: Fakes = {}) {
     shedLoad: shedLoad({ delay: { ms: () => 0 }, onRefused() {} }),
     explain,
     onDegraded: (upstreams) => degraded.push(...upstreams),
+    onDenied() {},
   })
   const play = async (path = '/play/asset/456/user/8', headers: Record<string, string> = {}) =>
     app.request(path, { method: 'POST', headers: { 'x-request-id': 'request-1', ...headers } })

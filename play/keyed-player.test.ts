@@ -87,7 +87,7 @@ test('a retry after 24 hours is another view', async () => {
 
 test('the number of known keys is bounded', async () => {
   const edge = setUp({ maxKnown: 2 })
-  for (const key of ['1', '2', '3', '3', '1']) await edge.play('a', key)
+  for (const key of ['1', '2', '3', '3', '1']) await edge.play('a', { key })
   expect(edge.outcomes).toEqual(['recorded', 'recorded', 'recorded', 'retried', 'recorded'])
 })
 
@@ -152,6 +152,26 @@ test('a concurrent play of another asset with the same key waits, and is refused
   expect(edge.recorded).toHaveLength(1)
 })
 
+test('a retry is checked against the rights of its own viewer, also while the first play is in flight', async () => {
+  const edge = setUp()
+  const plans = new Set(['premium'])
+  const terms = { from: 0, until: Number.POSITIVE_INFINITY, countries: undefined, plans }
+  edge.found.metadata.terms = terms
+  edge.hang()
+  const refused = edge.play('a', { plan: 'basic' })
+  const first = edge.play('a', { plan: 'premium' })
+  const second = edge.play('a', { plan: 'premium' })
+  const basic = edge.play('a', { plan: 'basic' })
+  expect(await refused).toEqual({ reasons: ['plan'] })
+  await turn()
+  edge.settle('log')
+  expect(await first).toMatchObject({ viewId: ID, place: 'log' })
+  expect(await second).toMatchObject({ viewId: ID })
+  expect(await basic).toEqual({ reasons: ['plan'] })
+  expect(edge.recorded).toHaveLength(1)
+  expect(edge.outcomes).toEqual(['recorded', 'retried'])
+})
+
 /** A player that finds the assets a and b. Recording takes until the test settles it, after a call of hang(). */
 function setUp(options: { maxKnown?: number } = {}) {
   const aggregated: LookedUpPlay[] = []
@@ -183,7 +203,8 @@ function setUp(options: { maxKnown?: number } = {}) {
     outcomes,
     assets,
     found,
-    play: (assetId = 'a', key = 'k') => play({ assetId, userId: 'u' }, createTestRequestContext(), key),
+    play: (assetId = 'a', { key = 'k', plan = 'basic' } = {}) =>
+      play({ assetId, userId: 'u' }, createTestRequestContext(), { key, audience: { plan } }),
     /** From now on, reporting has counted this play. */
     count(original: Omit<KeyedPlay, 'at'>) {
       found.counts = { userviews: 3, assetviews: 8, original: { ...original, at: new Date().toISOString() } }

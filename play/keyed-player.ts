@@ -9,6 +9,7 @@ import type { Aggregator } from './aggregate.ts'
 import { toEventId } from './idempotency-key.ts'
 import type { Played } from './playback.ts'
 import type { Recorder } from './recorder.ts'
+import { type Audience, findRefusal, type Refused } from './rights/entitlement.ts'
 
 /** About 150 bytes each. */
 const MAX_KNOWN = 100_000
@@ -20,8 +21,14 @@ const MAX_WAITS = 2
 export const IDEMPOTENCY_OUTCOMES = ['recorded', 'retried', 'reused'] as const
 export type IdempotencyOutcome = (typeof IDEMPOTENCY_OUTCOMES)[number]
 
+type Result = Played | Refused | undefined
+
 /** A play with an idempotency key; see Player. */
-export type KeyedPlayer = (play: Play, request: RequestContext, key: string) => Promise<Played | undefined>
+export type KeyedPlayer = (
+  play: Play,
+  request: RequestContext,
+  options: { audience: Audience; key: string },
+) => Promise<Result>
 
 type Deps = {
   aggregate: Aggregator
@@ -30,7 +37,10 @@ type Deps = {
   maxKnown?: number
 }
 
-type Flight = { assetId: string; played: Promise<Played | undefined> }
+type Flight = { assetId: string; played: Promise<Result> }
+
+/** A play with the event id of its view. */
+type Identified = Play & { viewId: string; audience: Audience }
 
 /**
  * Answers retries without another view where it can: from the plays in flight and the last ones in this process, and
@@ -42,9 +52,11 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
   const known = new LRUCache<string, string>({ max: maxKnown, ttl: KEY_MAX_AGE_MS })
   const flights = new Map<string, Flight>()
 
-  async function playOnce(play: Play, request: RequestContext, viewId: string): Promise<Played | undefined> {
+  async function playOnce({ viewId, audience, ...play }: Identified, request: RequestContext): Promise<Result> {
     const found = await aggregate({ ...play, keyedId: viewId }, request)
     if (!found) return undefined
+    const refused = findRefusal(found.metadata, audience)
+    if (refused) return refused
     const counted = unlessExpired(found.counts?.original)
     const original = counted ?? knownPlay(play.userId, viewId)
     if (original) {
@@ -68,8 +80,9 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
     return new HTTPException(422, { message: 'the idempotency key was used for another asset' })
   }
 
-  async function start(play: Play, request: RequestContext, viewId: string): Promise<Played | undefined> {
-    const flight: Flight = { assetId: play.assetId, played: playOnce(play, request, viewId) }
+  async function start(play: Identified, request: RequestContext): Promise<Result> {
+    const { assetId, viewId } = play
+    const flight: Flight = { assetId, played: playOnce(play, request) }
     flights.set(viewId, flight)
     try {
       return await flight.played
@@ -78,22 +91,26 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
     }
   }
 
-  return async function playKeyed(play, request, key) {
+  return async function playKeyed(play, request, { audience, key }) {
     const viewId = toEventId(play.userId, key)
     for (let waits = 0; waits <= MAX_WAITS; waits += 1) {
       const flight = flights.get(viewId)
-      if (!flight) return start(play, request, viewId)
+      if (!flight) return start({ ...play, viewId, audience }, request)
       const settled = await settle(flight.played)
       if (!settled || flight.assetId !== play.assetId) continue
-      if (settled.played) onOutcome('retried')
-      return settled.played
+      const { played } = settled
+      // Another viewer may have sent the key.
+      if (played && 'reasons' in played) continue
+      const refused = played && findRefusal(played.found.metadata, audience)
+      if (played && !refused) onOutcome('retried')
+      return refused ?? played
     }
     throw new UnavailableError('too many plays with the same idempotency key are in flight')
   }
 }
 
 /** Undefined if it fails: then another request with the key may succeed. */
-async function settle(playing: Promise<Played | undefined>): Promise<{ played: Played | undefined } | undefined> {
+async function settle(playing: Promise<Result>): Promise<{ played: Result } | undefined> {
   try {
     return { played: await playing }
   } catch {

@@ -1,5 +1,6 @@
 import { Gauge, Histogram } from 'prom-client'
 import { Degraded } from '../shared/contracts/playback.ts'
+import { Denial } from '../shared/contracts/rights.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { createFastCounter } from '../shared/service/fast-counter.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
@@ -27,6 +28,8 @@ export type PlayMetrics = {
   shed(priority: Priority): void
   /** @returns a function that counts a request that the rate limit of this name refused */
   rateLimited(limit: string): () => void
+  /** Counts a play that the rights of its asset do not allow. */
+  denied(reasons: readonly Denial[]): void
 }
 
 export function createPlayMetrics(metrics: Metrics): PlayMetrics {
@@ -66,6 +69,11 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     help: 'Requests refused with 429, by limit: client (CLIENT_RATE), user (PLAY_RATE); absent for a limit that is not set',
     labelNames: ['limit'],
   })
+  const denied = createFastCounter(metrics, {
+    name: 'denied_plays_total',
+    help: 'Plays that the rights of the asset do not allow, by reason; a play may have several reasons',
+    labelNames: ['reason'],
+  })
   const batches = new Histogram({
     name: 'play_group_size',
     help: 'Plays per batch: batched lookups of counts (lookup) and appends to the log (append)',
@@ -83,6 +91,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   const countDegraded = new Map(Degraded.options.map((part) => [part, degraded({ part })]))
   const countKeyed = new Map(IDEMPOTENCY_OUTCOMES.map((outcome) => [outcome, keyed({ outcome })]))
   const countShed = new Map(PRIORITIES.map((priority) => [priority, shed({ priority })]))
+  const countDenied = new Map(Denial.options.map((reason) => [reason, denied({ reason })]))
   const recorded: Record<Recorded, (by: number) => void> = {
     log: views({ place: 'log' }),
     outbox: views({ place: 'outbox' }),
@@ -98,6 +107,9 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
         error: reads({ source, outcome: 'error' }),
       }
       return (outcome) => counters[outcome]()
+    },
+    denied(reasons) {
+      for (const reason of reasons) countDenied.get(reason)?.()
     },
     degraded(upstreams) {
       for (const upstream of upstreams) countDegraded.get(upstream)?.()

@@ -1,8 +1,10 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import { z } from 'zod'
 import { AssetParams } from '../shared/contracts/ids.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
-import { AssetNotFound } from '../shared/contracts/status.ts'
+import { type Denial, NotAvailable } from '../shared/contracts/rights.ts'
+import { AssetNotFound, Problem } from '../shared/contracts/status.ts'
 import { problem } from '../shared/http/errors.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
 import { requestContextOf, setResponseHeader } from '../shared/http/request-context.ts'
@@ -13,6 +15,8 @@ import type { PlayEnv } from './play-env.ts'
 import { toPlayback } from './playback.ts'
 import type { Player } from './player.ts'
 import { isPrefetch, type Prefetcher, SEC_PURPOSE } from './prefetch.ts'
+import type { ReadAudience } from './rights/audience.ts'
+import type { Audience, Refused } from './rights/entitlement.ts'
 
 const PATH = '/play/asset/:assetId/user/:userId'
 /** Without a user: the token names it. */
@@ -32,9 +36,15 @@ export type PlayDeps = {
   identity?: Identity | undefined
   /** Runs before plays, after authentication. */
   limitUsers?: MiddlewareHandler<PlayEnv>[]
+  /** Default: nothing is known about viewers. */
+  audienceOf?: ReadAudience
   /** Called for each play that was served degraded. */
   onDegraded: (upstreams: readonly Degraded[]) => void
+  /** Called for each play that the rights of its asset do not allow. */
+  onDenied: (reasons: readonly Denial[]) => void
 }
+
+const NOBODY: Audience = {}
 
 /** The routes that record a view, and respond with everything the player needs. */
 export function createPlayRoutes({ identity, limitUsers = [], ...deps }: PlayDeps) {
@@ -64,12 +74,15 @@ function describePlay(operationId: string, summary: string, identity: Identity |
     parameters: [IDEMPOTENCY_KEY, SEC_PURPOSE],
     responses: { 200: Playback, 404: AssetNotFound },
     responseHeaders: { [VIEW_ID]: VIEW_ID_HEADER },
-    problems: [400, ...(identity ? [401, 403] : []), 422, 429, 503],
+    problems: [400, ...(identity ? [401] : []), 403, 422, 429, 451, 503],
+    problemSchemas: { 403: z.union([NotAvailable, Problem]), 451: NotAvailable },
     ...(identity && { security: ['viewerToken'] }),
   })
 }
 
-function createResponder({ play, prefetch, onDegraded }: Omit<PlayDeps, 'identity' | 'limitUsers'>) {
+function createResponder(deps: Omit<PlayDeps, 'identity' | 'limitUsers'>) {
+  const { play, prefetch, audienceOf = () => NOBODY, onDegraded, onDenied } = deps
+
   return async (c: Context<PlayEnv>, asked: Play): Promise<Response> => {
     const key = idempotencyKeyOf(c)
     if (key?.error) {
@@ -78,11 +91,22 @@ function createResponder({ play, prefetch, onDegraded }: Omit<PlayDeps, 'identit
       return problem(c, 400, errors)
     }
     const request = requestContextOf(c)
-    const played = isPrefetch(c) ? await prefetch(asked, request) : await play(asked, request, key?.data)
+    const options = { audience: audienceOf(c), key: key?.data }
+    const played = await (isPrefetch(c) ? prefetch : play)(asked, request, options)
     if (!played) return c.json({ id: asked.assetId, status: 'Asset not found', requestId: request.requestId }, 404)
+    if ('reasons' in played) {
+      onDenied(played.reasons)
+      return refuse(c, played)
+    }
     const playback = toPlayback(played)
     if (playback.degraded) onDegraded(playback.degraded)
     if (played.viewId !== undefined) setResponseHeader(c, VIEW_ID, played.viewId)
     return c.json(playback)
   }
+}
+
+/** 451 is for legal obstacles, which the country of the viewer is (RFC 7725). */
+function refuse(c: Context<PlayEnv>, { reasons }: Refused): Response {
+  const status = reasons.every((reason) => reason === 'country') ? 451 : 403
+  return c.json({ status: 'Not available', reasons, requestId: c.get('requestId') } satisfies NotAvailable, status)
 }

@@ -5,21 +5,34 @@ import type { Aggregator } from './aggregate.ts'
 import type { KeyedPlayer } from './keyed-player.ts'
 import type { Played } from './playback.ts'
 import type { Recorder } from './recorder.ts'
+import { type Audience, findRefusal, type Refused } from './rights/entitlement.ts'
+
+export type PlayOptions = {
+  /** What is known about the viewer, for assets with rights. */
+  audience: Audience
+  /** At most one of the plays of a user with the same idempotency key is a view. */
+  key?: string | undefined
+}
 
 /**
- * Gathers the data for a play, and records its view. With an idempotency key, at most one of the plays of a user with
- * that key is a view. Undefined if there is no such asset.
+ * Gathers the data for a play, and records its view. Undefined if there is no such asset.
  * @throws UnavailableError, or HTTPException if the key is that of another play
  */
-export type Player = (play: Play, request: RequestContext, key?: string) => Promise<Played | undefined>
+export type Player = (
+  play: Play,
+  request: RequestContext,
+  options: PlayOptions,
+) => Promise<Played | Refused | undefined>
 
 type Deps = { aggregate: Aggregator; record: Recorder; playKeyed: KeyedPlayer }
 
 export function createPlayer({ aggregate, record, playKeyed }: Deps): Player {
-  return async function playAsset(play, request, key) {
-    if (key !== undefined) return playKeyed(play, request, key)
+  return async function playAsset(play, request, { audience, key }) {
+    if (key !== undefined) return playKeyed(play, request, { audience, key })
     const found = await aggregate(play, request)
     if (!found) return undefined
+    const refused = findRefusal(found.metadata, audience)
+    if (refused) return refused
     const viewId = randomUUIDv7()
     const place = await record({ ...play, id: viewId }, request)
     return { viewId, found, place, isCounted: false }

@@ -4,12 +4,18 @@ import type { AppEnv } from '../shared/http/app-env.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Aggregator } from './aggregate.ts'
 import type { Played } from './playback.ts'
+import type { PlayOptions } from './player.ts'
+import { findRefusal, type Refused } from './rights/entitlement.ts'
 
 /**
  * Gathers the data for a play that may follow, and records nothing. Undefined if there is no such asset.
  * @throws UnavailableError
  */
-export type Prefetcher = (play: Play, request: RequestContext) => Promise<Played | undefined>
+export type Prefetcher = (
+  play: Play,
+  request: RequestContext,
+  options: Pick<PlayOptions, 'audience'>,
+) => Promise<Played | Refused | undefined>
 
 type Deps = {
   aggregate: Aggregator
@@ -18,9 +24,11 @@ type Deps = {
 }
 
 export function createPrefetcher({ aggregate, onServed }: Deps): Prefetcher {
-  return async function prefetch(play, request) {
+  return async function prefetch(play, request, { audience }) {
     const found = await aggregate(play, request)
     if (!found) return undefined
+    const refused = findRefusal(found.metadata, audience)
+    if (refused) return refused
     onServed()
     return { viewId: undefined, found, place: undefined, isCounted: true }
   }

@@ -10,9 +10,9 @@ import { withCircuitBreaker } from '../shared/client/circuit-breaker.ts'
 import { instrumentClient } from '../shared/client/instrument-client.ts'
 import { createServiceClient, type ServiceClient } from '../shared/client/service-client.ts'
 import { CdnUrl } from '../shared/contracts/cdn-url.ts'
-import { Metadata } from '../shared/contracts/metadata.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
+import { isFromProxy } from '../shared/http/client-address.ts'
 import { warnIfUnprotected } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
@@ -37,12 +37,15 @@ import { limitClients, limitUsers } from './limits/rate-limit.ts'
 import { shedLoad } from './limits/shed-load.ts'
 import { createLiveRelay } from './live-relay.ts'
 import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess, type PlayMetrics } from './metrics.ts'
+import { serveOperations } from './operations.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { createOutboxFiles, type OutboxFiles } from './outbox-files.ts'
 import { createPlayer } from './player.ts'
 import { createPrefetcher } from './prefetch.ts'
 import { createRecentViews } from './recent-views.ts'
 import { type Append, createRecorder } from './recorder.ts'
+import { createReadAudience } from './rights/audience.ts'
+import { LicensedMetadata } from './rights/entitlement.ts'
 import { createSerials } from './serials.ts'
 import { APPEND_TIMEOUT_MS, type playSettings, processSettings } from './settings.ts'
 import { createSpooler } from './spooler.ts'
@@ -117,7 +120,7 @@ export async function startPlay(
   connect(services.play, settings.PLAY_URL ?? [])
 
   const caches = {
-    metadata: cacheOf(metadata, '/content', Metadata),
+    metadata: cacheOf(metadata, '/content', LicensedMetadata),
     cdnurl: cacheOf(cdnurl, '/url', CdnUrl),
   }
   expireOnInvalidation(caches, invalidations)
@@ -149,12 +152,11 @@ export async function startPlay(
   const seriesClient = createServiceClient({ name: services.reporting.name, instances: reportings })
   const readSeries = createSeriesReader({ reporting: resources.use(seriesClient) })
   const console = createConsole({ catalogue, readSeries, status })
-  const admission = createAdmission(service, settings, metrics)
-  const { CORS_ORIGINS: corsOrigins } = settings
-  const { degraded: onDegraded } = metrics
+  const { CORS_ORIGINS: corsOrigins, OPS_PORT } = settings
+  const { degraded: onDegraded, denied: onDenied } = metrics
   const app = createApp({
     ...service,
-    ...admission,
+    ...createAdmission(service, settings, metrics),
     identity,
     play,
     prefetch,
@@ -162,8 +164,11 @@ export async function startPlay(
     live,
     console,
     corsOrigins,
+    hasOperationsPort: OPS_PORT !== undefined,
     onDegraded,
+    onDenied,
   })
+  await serveOperations(app, service, settings)
   const address = await serve(app, service, settings)
   spooler?.start()
   adopter?.start()
@@ -179,6 +184,7 @@ function createAdmission({ log, resources }: Service, settings: PlaySettings, me
     limitClients: limit(limitClients, 'client', CLIENT_RATE),
     shedLoad: shedLoad({ delay: resources.use(sampleEventLoopDelay()), onRefused: metrics.shed }),
     limitUsers: limit(limitUsers, 'user', PLAY_RATE),
+    audienceOf: createReadAudience(settings, (c) => trustedProxies !== undefined && isFromProxy(c, trustedProxies)),
   }
 }
 

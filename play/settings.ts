@@ -6,6 +6,8 @@ import { eventsReplicas, natsUrl } from '../shared/nats/settings.ts'
 import { dataDir, duration, optionalFlag, optionalOrigins } from '../shared/runtime/settings.ts'
 import { identitySettings } from './identity/settings.ts'
 import { limitSettings } from './limits/settings.ts'
+import { operationsSettings } from './operations.ts'
+import { rightsSettings } from './rights/audience.ts'
 
 /** Short enough to leave time for the upstream calls and the outbox within the one second that a play may take. */
 export const APPEND_TIMEOUT_MS = 300
@@ -18,6 +20,8 @@ export const edgeSettings = {
   CORS_ORIGINS: optionalOrigins("Origins whose pages may play, and read play's responses, separated by commas"),
   ...limitSettings,
   ...identitySettings,
+  ...operationsSettings,
+  ...rightsSettings,
 }
 
 export const playSettings = {

@@ -99,23 +99,25 @@ list_assets() {
   [ ${#assets[@]} -gt 0 ] || fail 'metadata has no assets; run npm run seed to add some'
 }
 
-# Sets `played`, `missing` and `failed` to the number of plays with that outcome, and `last_failure`.
+# Sets `played`, `missing`, `refused` and `failed` to the number of plays with that outcome, and `last_failure`.
 play_assets() {
   local status
-  played=0 missing=0 failed=0 last_failure=''
+  played=0 missing=0 refused=0 failed=0 last_failure=''
   while read -r status; do
     case $status in
       200) played=$((played + 1)) ;;
       404) missing=$((missing + 1)) ;;
+      403 | 451) refused=$((refused + 1)) ;;
       000) failed=$((failed + 1)) last_failure='no response' ;;
       *) failed=$((failed + 1)) last_failure="status $status" ;;
     esac
-    progress $((played + missing + failed)) "$views" 'assets played'
+    progress $((played + missing + refused + failed)) "$views" 'assets played'
   done < <(
     # --silent alone does not hide the progress meter of --parallel.
     random_plays | curl --disable --no-progress-meter --parallel --parallel-max $parallel --config -
   )
   [ $missing -eq 0 ] || echo "$missing plays found no asset (404): metadata has it, but cdnurl does not"
+  [ $refused -eq 0 ] || echo "$refused plays were refused (403, 451): the rights of the asset, or the settings of play, do not allow them"
   [ $played -gt 0 ] || fail "none of $views plays succeeded at $play${last_failure:+, the last with $last_failure}"
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StoredMsg } from 'nats'
 import { describe, expect, test } from 'vitest'
-import { Audit } from '../shared/contracts/audit.ts'
+import { Audit, accountedViews } from '../shared/contracts/audit.ts'
 import { LostViews } from '../shared/contracts/lost-views.ts'
 import { STREAM, VIEWS } from '../shared/event-log/stream.ts'
 import { runAudit } from './harness/audit-command.ts'
@@ -85,9 +85,8 @@ function watchAudits(reporting: string) {
       const response = await fetch(`${reporting}/events/audit`, { signal }).catch(() => undefined)
       const json = response?.ok && (await response.json().catch(() => undefined))
       if (json) {
-        const { views, qualified, pending, notQualified, direct } = Audit.parse(json)
-        const sum = Object.values(notQualified).reduce((total, count) => total + count, qualified + direct)
-        expect([sum, pending], JSON.stringify(json)).toEqual([views, 0])
+        const audit = Audit.parse(json)
+        expect([accountedViews(audit), audit.pending], JSON.stringify(json)).toEqual([audit.views, 0])
         audits += 1
       }
       await sleep(AUDIT_INTERVAL_MS)

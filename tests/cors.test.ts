@@ -78,11 +78,11 @@ describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
     }
   })
 
-  test('without CORS_ORIGINS, no response has CORS headers', async () => {
+  test('without CORS_ORIGINS, no response has CORS headers, and no other origin may play', async () => {
     const env = { NATS_URL: `127.0.0.1:${await freePort()}`, DATA_DIR: '/dev/null/none' }
     await using play = await startService('play', { ...env, METADATA_URL: `http://${env.NATS_URL}` })
     for (const [method, status] of [
-      ['POST', 503],
+      ['POST', 403],
       ['OPTIONS', 405],
       ['GET', 405],
     ] as const) {

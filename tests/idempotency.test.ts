@@ -158,7 +158,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', { timeout: 
     ['Idempotency-Key: "a', 'Idempotency-Key: b"'],
   ])('are refused with 400 and not recorded if the header is malformed: %j %j', async (...headers) => {
     const before = await metric(system.play.url, /^recorded_views_total/)
-    const lines = [`POST /play/asset/456/user/${user} HTTP/1.1`, 'Host: edge', ...headers, '', '']
+    const lines = [`POST /play/asset/456/user/${user} HTTP/1.1`, 'Host: localhost', ...headers, '', '']
     using connection = await connectHttp(system.play.url, lines.join('\r\n'))
     const { status, body } = await connection.response()
     expect(status).toBe(400)

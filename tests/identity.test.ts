@@ -298,8 +298,8 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
     )
     expect(described).toEqual([
       ['POST /play/asset/{assetId}/user/{userId}', [{ viewerToken: [] }], ['401', '403']],
-      ['GET /views/{viewId}', [{ viewerToken: [] }, { readToken: [] }], ['401']],
       ['POST /play/asset/{assetId}', [{ viewerToken: [] }], ['401', '403']],
+      ['GET /views/{viewId}', [{ viewerToken: [] }, { readToken: [] }], ['401']],
     ])
     await using directory = await createTempDirectory('identity')
     const file = `${directory.path}/play.json`

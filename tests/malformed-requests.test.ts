@@ -10,6 +10,8 @@ const id = 'x-request-id: request-1'
 /** Requests that Node or Hono's adapter rejects before a route sees them. */
 const cases: [what: string, status: number, lines: string[], keepsId?: boolean][] = [
   ['an invalid Host', 400, ['GET /healthz HTTP/1.1', 'host: a b/c', id], true],
+  ['two Hosts', 400, ['GET /healthz HTTP/1.1', host, 'host: 127.0.0.1', id], true],
+  ['the Host of a web site', 421, ['GET /metrics HTTP/1.1', 'host: evil.example:8080', id], true],
   ['no Host', 400, ['GET /healthz HTTP/1.1', id], true],
   ['a backslash in the path', 400, ['GET /a\\b HTTP/1.1', host, id], true],
   ['* as its path', 400, ['OPTIONS * HTTP/1.1', host, id], true],

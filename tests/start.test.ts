@@ -15,7 +15,7 @@ import { eventually } from './harness/eventually.ts'
 import { natsVersion, pathWithNats, startNatsServer } from './harness/nats-server.ts'
 import { expectCounted, startPlayers, sum } from './harness/players.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
-import { freePortRange, portNextTo } from './harness/ports.ts'
+import { freePortRange, freePorts, portNextTo } from './harness/ports.ts'
 import { metricOfAll, metricsOfEach } from './harness/shared-port.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
@@ -146,6 +146,18 @@ describe('npm start', { timeout: 60_000 }, () => {
       expect(await child.ended).toBe(0)
     },
   )
+
+  test.skipIf(!natsVersion)('with --plays 2 and OPS_PORT, each process has an operations port', async () => {
+    await using nats = await startNatsServer()
+    const opsPort = await freePorts(2)
+    await using child = start({ NATS_URL: nats.url, OPS_PORT: String(opsPort) }, ['--plays', '2'])
+    await says(child, /^Try: curl/)
+    expect(child.lines).toContain(`See: http://localhost:${opsPort}/`)
+    const pids = await Promise.all(['play-1', 'play-2'].map((name) => pidOfService(child, name)))
+    const ofOperations = [opsPort, opsPort + 1].map((port) => metric(`http://127.0.0.1:${port}`, /^process_pid /))
+    expect(await Promise.all(ofOperations)).toEqual(pids)
+    expect((await fetch(`${urlOf('play')}/metrics`)).status).toBe(404)
+  })
 
   test('--plays without nats-server exits with one line about what is missing', async () => {
     await using child = start({ PATH: '' }, ['--plays', '2'])

@@ -1,4 +1,4 @@
-import type { Audit } from '../../shared/contracts/audit.ts'
+import { type Audit, accountedViews } from '../../shared/contracts/audit.ts'
 import type { createRecount, Numbers, Verdict } from './recount.ts'
 import type { ReportingReader } from './reporting.ts'
 
@@ -32,10 +32,8 @@ export function compareViews({ views, direct }: Audit, { totals }: Pick<Recount,
 export function compareTotals(audit: Audit, { totals }: Recount): Differences {
   const { direct, pending } = audit
   const reasons = new Set([...totals.notQualified.keys(), ...Object.keys(audit.notQualified)])
-  const notQualified = [...reasons].reduce((sum, reason) => sum + (audit.notQualified[reason] ?? 0), 0)
-  const identity = audit.qualified + pending + notQualified + direct
   return [
-    ...compare('the sum of qualified, pending, notQualified and direct', identity, audit.views),
+    ...compare('the sum of qualified, pending, notQualified and direct', accountedViews(audit), audit.views),
     ...compare('views', audit.views, totals.views + direct),
     ...compare('qualified and pending', audit.qualified + pending, totals.qualified),
     ...[...reasons].flatMap((reason) =>

@@ -7,8 +7,12 @@ import { Problem } from '../../shared/contracts/status.ts'
 import { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
 
 const TIMEOUT_MS = 5_000
+const RETRY_MS = 250
+
+type Reply = { status: number; json: unknown }
 
 /** A call to reporting failed. The message is safe to print. */
 export class ReportingError extends Error {
@@ -47,7 +51,17 @@ export function createReportingReader(origin: string) {
   }
 }
 
-async function send(url: string, body?: object): Promise<{ status: number; json: unknown }> {
+/** Repeats the call while reporting is briefly unavailable, as a database or many other reads can cause it. */
+async function send(url: string, body?: object): Promise<Reply> {
+  const deadline = performance.now() + TIMEOUT_MS
+  for (;;) {
+    const reply = await sendOnce(url, body)
+    if (reply.status !== 503 || performance.now() > deadline) return reply
+    await sleep(RETRY_MS)
+  }
+}
+
+async function sendOnce(url: string, body?: object): Promise<Reply> {
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS)
     const headers = { 'content-type': 'application/json' }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Audit } from '../../shared/contracts/audit.ts'
+import { Audit, accountedViews } from '../../shared/contracts/audit.ts'
 import { type Finding, fail, ok, plural } from './finding.ts'
 import { probe } from './probe.ts'
 
@@ -15,14 +15,15 @@ export async function* checkAudit(reporting: string[]): AsyncGenerator<Finding> 
   }
 }
 
-function toFinding(origin: string, { views, qualified, pending, notQualified, direct }: AnyAudit): Finding {
+function toFinding(origin: string, audit: AnyAudit): Finding {
+  const { views, qualified, pending, notQualified, direct } = audit
   const parts = [
     `${qualified} qualified`,
     ...Object.entries(notQualified).map(([reason, count]) => `${count} ${reason}`),
     ...(direct > 0 ? [`${direct} counted by a request`] : []),
     ...(pending !== 0 ? [`${pending} without a verdict`] : []),
   ].join(' + ')
-  const sum = Object.values(notQualified).reduce((total, count) => total + count, qualified + pending + direct)
+  const sum = accountedViews(audit)
   if (sum === views && pending >= 0) return ok('audit', `${origin} has ${plural(views, 'view')} = ${parts}`)
   const text = `${origin} has ${plural(views, 'view')}, but ${parts} = ${sum}`
   return fail('audit', `${text}: npm run audit compares every number with the log`)

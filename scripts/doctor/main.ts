@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises'
+import { operationsSettings } from '../../play/operations.ts'
 import { databaseUrl } from '../../reporting/postgres/settings.ts'
 import { type ServiceEntry, serviceEntries, services, urlsOf } from '../../services.ts'
 import { discoverySettings } from '../../shared/discovery/settings.ts'
@@ -15,6 +16,7 @@ import { checkConsul } from './consul.ts'
 import { checkPools, diagnoseDatabase, inspectDatabase } from './database.ts'
 import { type Finding, ok, plural, toText, warn } from './finding.ts'
 import { checkLosses, checkMetrics, checkNats } from './log.ts'
+import { createOperationsOf } from './operations.ts'
 import { checkOutboxes } from './outbox.ts'
 import { diagnoseInstances, diagnoseReplicas, inspect } from './services.ts'
 
@@ -27,6 +29,7 @@ const shape = {
   EVENTS_MAX_AGE: eventsMaxAge,
   EVENTS_REPLICAS: eventsReplicas,
   DATABASE_URL: databaseUrl,
+  ...operationsSettings,
   ...discoverySettings,
 }
 const urlShape = Object.fromEntries(serviceEntries.map((service) => [service.urlSetting, urlsOf(service)]))
@@ -62,20 +65,26 @@ async function examine(edgePort: number, isCluster: boolean) {
   const urls = loadSettings(urlShape, source)
   const settings = loadSettings(shape, source)
   const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
-  const { DATA_DIR, DATABASE_URL, CONSUL_HTTP_ADDR } = settings
+  const { DATA_DIR, DATABASE_URL, CONSUL_HTTP_ADDR, OPS_PORT } = settings
   const registered = new Map<ServiceEntry, string[]>()
   const consul = await checkConsul(settings, registered)
   const originsOf = (service: ServiceEntry) => registered.get(service) ?? urls[service.urlSetting] ?? []
   const [plays, reporting] = [originsOf(services.play), originsOf(services.reporting)]
 
+  const operationsOf = createOperationsOf(OPS_PORT)
+  const inspectAll = (service: ServiceEntry) =>
+    originsOf(service).map((origin) => {
+      return inspect(service, origin, service === services.play ? operationsOf(origin) : origin)
+    })
+
   // In parallel, so that multiple timeouts take no longer than one.
   const [inspected, nats, losses, metrics, outboxes, machine, checkpoints, audits, pools, postgres] = await Promise.all(
     [
-      Promise.all(serviceEntries.flatMap((service) => originsOf(service).map((origin) => inspect(service, origin)))),
-      Array.fromAsync(checkNats({ servers, plays, reporting, maxAgeMs, replicas })),
+      Promise.all(serviceEntries.flatMap(inspectAll)),
+      Array.fromAsync(checkNats({ servers, plays: plays.map(operationsOf), reporting, maxAgeMs, replicas })),
       Array.fromAsync(checkLosses(reporting)),
       Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
-      checkOutboxes(plays, DATA_DIR),
+      checkOutboxes(plays, DATA_DIR, operationsOf),
       Array.fromAsync(checkMachine(DATA_DIR)),
       Array.fromAsync(checkCheckpoints(reporting, DATA_DIR)),
       Array.fromAsync(checkAudit(reporting)),

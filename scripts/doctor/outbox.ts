@@ -5,17 +5,22 @@ import { DatabaseSync } from 'node:sqlite'
 import { portOfOutbox } from '../../play/outbox-files.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, fail, ok, plural, warn } from './finding.ts'
+import type { OperationsOf } from './operations.ts'
 import { probe, sampleTwice, toMetric } from './probe.ts'
 
 /** Maximum size of an outbox file to copy: enough for a million views. */
 const MAX_COPY_MIB = 512
 
 /** Checks the outboxes of running play instances, and the files of instances that are not running. */
-export async function checkOutboxes(plays: string[], directory: string): Promise<Finding[]> {
+export async function checkOutboxes(
+  plays: string[],
+  directory: string,
+  operationsOf: OperationsOf,
+): Promise<Finding[]> {
   const names = await readdir(directory).catch(() => [])
   const files = names.map((name) => join(directory, name))
   const checks = [
-    ...plays.map((play) => checkRunning(play, files)),
+    ...plays.map((play) => checkRunning(play, files, operationsOf)),
     ...files.map((file) => checkFile(file, plays)),
     checkCorrupt(files),
   ]
@@ -23,10 +28,10 @@ export async function checkOutboxes(plays: string[], directory: string): Promise
 }
 
 /** Does not check the disk, because the readiness of play includes it. */
-async function* checkRunning(play: string, files: string[]): AsyncGenerator<Finding> {
+async function* checkRunning(play: string, files: string[], operationsOf: OperationsOf): AsyncGenerator<Finding> {
   const own = files.filter((file) => portOf(file) === Number(new URL(play).port))
   const sample = async () => {
-    const reported = toMetric(await probe(play, '/metrics'), 'outbox_waiting_views')
+    const reported = toMetric(await probe(operationsOf(play), '/metrics'), 'outbox_waiting_views')
     // Only one of the processes that share a port responds.
     return { backlog: own.length > 1 ? Math.max(reported, await countAll(own)) : reported }
   }

@@ -8,9 +8,12 @@ import { probe } from './probe.ts'
 
 const Document = z.object({ info: z.object({ title: z.string(), version: z.string() }) })
 
-/** Reads the state of an instance from its endpoints. `status` or `title` is undefined for a different program. */
-export async function inspect(service: ServiceEntry, origin: string) {
-  const get = (path: string) => probe(origin, path)
+/**
+ * Reads the state of an instance from its endpoints. `status` or `title` is undefined for a different program.
+ * @param operations where the endpoints for operations are
+ */
+export async function inspect(service: ServiceEntry, origin: string, operations = origin) {
+  const get = (path: string) => probe(operations, path)
   const [ready, document, metrics] = await Promise.all([get('/readyz'), get('/openapi.json'), get('/metrics')])
   const {
     status,
@@ -25,6 +28,7 @@ export async function inspect(service: ServiceEntry, origin: string) {
   return {
     service,
     origin,
+    operations,
     ready,
     status,
     dependencies,
@@ -48,8 +52,12 @@ export function diagnoseInstances(inspected: Inspected[], others: Finding[]): Fi
 }
 
 /** Returns a finding if the instance is down or is not the expected service. */
-function diagnoseIdentity({ service, origin, ready, status, title }: Inspected): Finding | undefined {
+function diagnoseIdentity({ service, origin, operations, ready, status, title }: Inspected): Finding | undefined {
   const { name, port: usual, urlSetting, whenDown } = service
+  if (ready.outcome !== 'response' && operations !== origin) {
+    const remedy = `start it, or set the OPS_PORT here that it has`
+    return fail(name, `${origin} is unreachable at its operations port, ${operations} (${ready.text}): ${remedy}`)
+  }
   if (ready.outcome !== 'response') {
     const port = Number(new URL(origin).port || 80)
     const command = `node ${name}/main.ts${port === usual ? '' : ` --port ${port}`}`

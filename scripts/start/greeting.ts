@@ -8,8 +8,10 @@ For the full system, install NATS and start again: apt install nats-server, brew
 or https://github.com/nats-io/nats-server/releases. Or set NATS_URL.
 `
 
+type Started = Pick<Plan, 'mode' | 'services' | 'consul' | 'opsPort'>
+
 /** The message to print once everything is ready. */
-export function greeting({ mode, services: started, consul }: Pick<Plan, 'mode' | 'services' | 'consul'>): string {
+export function greeting({ mode, services: started, consul, opsPort }: Started): string {
   const line = (name: string, url: string) => `  ${name.padEnd(15)} ${url}\n`
   const addresses = started.map(({ name, port }) => line(name, `http://localhost:${port}`))
   if (consul) addresses.push(line('Consul', `http://localhost:${consul}/ui`))
@@ -18,7 +20,7 @@ export function greeting({ mode, services: started, consul }: Pick<Plan, 'mode' 
 Ready.
 
 ${addresses.join('')}${mode === 'embedded' ? EMBEDDED : ''}
-See: http://localhost:${edgePort}/
+See: http://localhost:${opsPort ?? edgePort}/
 Try: curl -X POST localhost:${edgePort}/play/asset/456/user/8
 
 `

@@ -19,6 +19,8 @@ export type Plan = {
   env: NodeJS.ProcessEnv
   services: PortUse[]
   ports: PortUse[]
+  /** The first operations port of play. */
+  opsPort?: number | undefined
 }
 
 type Options = {
@@ -46,15 +48,19 @@ export function makePlan(
   const offset = edgePort - services.play.port
   const moved = serviceEntries.map(({ name, port }) => ({ name, port: port + offset }))
   const processes = planProcesses(offset, given)
+  const opsPort = Number(given.OPS_PORT) || undefined
+  const opsPorts = opsPort ? Array.from({ length: plays }, (_, index) => opsPort + index) : []
+  const operations = opsPorts.map((port) => ({ name: `${services.play.name} (OPS_PORT)`, port }))
   if (processes) {
     const env = environmentAt(edgePort, given)
     const plan = {
       mode: 'processes' as const,
       ...processes,
-      commands: sharePort(processes.commands, services.play.name, plays),
+      commands: sharePort(processes.commands, services.play.name, plays, opsPort),
       env,
       services: moved,
-      ports: portsNeeded(processes.commands),
+      ports: [...portsNeeded(processes.commands), ...operations],
+      opsPort,
     }
     return withConsul ? addConsul(plan, offset) : plan
   }
@@ -70,7 +76,8 @@ export function makePlan(
     commands: [{ name: 'embedded', command: `exec node_modules/.bin/node embedded/main.ts --port ${edgePort}` }],
     env: withoutEmpty(given),
     services: moved,
-    ports: moved,
+    ports: [...moved, ...operations],
+    opsPort,
   }
 }
 

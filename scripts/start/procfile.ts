@@ -14,12 +14,17 @@ export function movePorts({ name, command }: Command, offset: number): Command {
   return { name, command: moved }
 }
 
-/** Repeats the command of a service, as processes that share its port, named `play-1`, `play-2`, …. */
-export function sharePort(commands: Command[], service: string, processes: number): Command[] {
+/**
+ * Repeats the command of a service, as processes that share its port, named `play-1`, `play-2`, …. Each has an
+ * operations port of its own, if there is one.
+ */
+export function sharePort(commands: Command[], service: string, processes: number, opsPort?: number): Command[] {
   return commands.flatMap((each) => {
     if (each.name !== service || processes === 1) return [each]
-    const command = each.command.replace('exec env ', 'exec env REUSE_PORT=1 ')
-    return Array.from({ length: processes }, (_, index) => ({ name: `${service}-${index + 1}`, command }))
+    return Array.from({ length: processes }, (_, index) => {
+      const own = opsPort ? `REUSE_PORT=1 OPS_PORT=${opsPort + index}` : 'REUSE_PORT=1'
+      return { name: `${service}-${index + 1}`, command: each.command.replace('exec env ', `exec env ${own} `) }
+    })
   })
 }
 

@@ -38,3 +38,13 @@ export const Audit = z
     ],
   })
 export type Audit = z.infer<typeof Audit>
+
+/** The views that the audit accounts for; equal to `views` unless a view was lost or counted twice. */
+export function accountedViews({
+  qualified,
+  pending,
+  notQualified,
+  direct,
+}: Omit<Audit, 'position' | 'waiting'>): number {
+  return Object.values(notQualified).reduce((sum, views) => sum + views, qualified + pending + direct)
+}

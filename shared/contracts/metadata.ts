@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { AssetId } from './ids.ts'
+import { Rights } from './rights.ts'
 
 /** The stored metadata of an asset; also the body of a POST. */
 export const MetadataFields = z
@@ -7,6 +8,7 @@ export const MetadataFields = z
     title: z.string().min(1).max(300),
     genre: z.string().min(1).max(300),
     summary: z.string().max(5_000),
+    rights: Rights.optional(),
   })
   .meta({
     id: 'MetadataFields',

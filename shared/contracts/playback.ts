@@ -12,7 +12,7 @@ export type Degraded = z.infer<typeof Degraded>
 export const Playback = z
   .object({
     id: AssetId,
-    ...MetadataFields.shape,
+    ...MetadataFields.omit({ rights: true }).shape,
     ...CdnUrlFields.shape,
     userviews: PlayCounts.shape.userviews.nullable(),
     assetviews: PlayCounts.shape.assetviews.nullable(),

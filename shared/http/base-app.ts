@@ -6,6 +6,7 @@ import { canServe } from '../service/health.ts'
 import type { Service } from '../service/service.ts'
 import { accessLog } from './access-log.ts'
 import type { AppEnv } from './app-env.ts'
+import { refuseCrossOrigin } from './cross-origin.ts'
 import { docs } from './docs.ts'
 import { createErrorHandler, problem } from './errors.ts'
 import { describeOperation } from './openapi.ts'
@@ -18,20 +19,25 @@ const tags = [OPERATIONS]
 const PROBES = ['/healthz', '/readyz', '/metrics']
 
 type Options = {
+  /** Origins whose pages may send requests that change state, besides the origin of the service. */
+  trustedOrigins?: readonly string[]
   /** Runs before all routes. */
   middleware?: MiddlewareHandler<AppEnv>[]
   /** Paths without spans, besides probes and metrics. */
   untraced?: readonly string[]
+  /** Requests that learn only the status from `/readyz`, and not that of each dependency. Default: none. */
+  hidesDetails?: (c: Context<AppEnv>) => boolean
 }
 
 /** The routes and middleware that all services share. Each service adds its own routes. */
 export function createBaseApp(
   service: Pick<Service, 'name' | 'log' | 'health' | 'metrics' | 'tracing'>,
-  { middleware = [], untraced = [] }: Options = {},
+  { trustedOrigins = [], middleware = [], untraced = [], hidesDetails = () => false }: Options = {},
 ) {
   const { name, log, health, metrics, tracing } = service
   const app = new Hono<AppEnv>()
-  app.use(accessLog({ log, metrics }), requestContext({ tracing, untraced: [...PROBES, ...untraced] }), ...middleware)
+  app.use(accessLog({ log, metrics }), requestContext({ tracing, untraced: [...PROBES, ...untraced] }))
+  app.use(...middleware, refuseCrossOrigin(trustedOrigins))
   app.notFound(notFound(app))
   app.onError(createErrorHandler())
 
@@ -55,7 +61,8 @@ export function createBaseApp(
     }),
     async (c) => {
       const readiness = await health.readiness()
-      return c.json(readiness, canServe(readiness) ? 200 : 503)
+      const shown = hidesDetails(c) ? { status: readiness.status, dependencies: {} } : readiness
+      return c.json(shown, canServe(readiness) ? 200 : 503)
     },
   )
   app.get(

@@ -36,7 +36,7 @@ const descriptions: Record<number, string> = {
   200: 'Success',
   400: 'The request is invalid; `errors` names each invalid field',
   401: 'The write token is missing or wrong',
-  403: 'The token is of another user, or names no valid user id',
+  403: 'Not allowed, for this token, origin or asset',
   404: 'Not found',
   408: 'The body took more than 10 s to arrive',
   409: 'The request conflicts with the current state',
@@ -46,6 +46,7 @@ const descriptions: Record<number, string> = {
   422: 'The idempotency key was used for another request',
   429: 'A rate limit is exceeded',
   431: 'The headers exceed 16 KiB',
+  451: 'Not available in the country of the viewer',
   503: 'Temporarily unavailable',
   507: 'There is no room for the counts of new ids',
 }

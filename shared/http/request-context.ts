@@ -67,7 +67,7 @@ export function appendResponseHeader(c: Context<AppEnv>, name: string, value: st
 }
 
 /** Reads from Node's request if there is one, which is cheaper than Hono's Headers object. */
-function headerOf(c: Context<AppEnv>, name: string): string | undefined {
+export function headerOf(c: Context<AppEnv>, name: string): string | undefined {
   const headers = c.env?.incoming?.headers
   if (!headers) return c.req.header(name)
   const value = headers[name]

@@ -21,14 +21,14 @@ const HEADERS = {
   connection: 'close',
 }
 
-export type EventStream = {
+export type EventStream<Channel> = {
   /**
-   * Subscribes the client of a request, and sends it `first`.
+   * Subscribes the client of a request to a channel, and sends it `first`.
    * @throws UnavailableError if there are too many subscribers, or the process is stopping
    */
-  subscribe(c: Context<AppEnv>, first: () => string): Response
-  /** Broadcasts to all subscribers. Slow consumers are disconnected. */
-  broadcast(text: string): void
+  subscribe(c: Context<AppEnv>, channel: Channel, first: () => string): Response
+  /** Broadcasts to the subscribers of each channel what `encode` returns for it. Slow consumers are disconnected. */
+  broadcast(encode: (channel: Channel) => string): void
   size(): number
 }
 
@@ -45,17 +45,18 @@ type Deps = {
  * Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), broadcast to many subscribers.
  * Each event is encoded once and written to Node's responses directly, which is cheaper than Hono's streams.
  */
-export function createEventStream(deps: Deps): EventStream {
+export function createEventStream<Channel>(deps: Deps): EventStream<Channel> {
   const { metrics, stopping, onEmpty, heartbeatMs = HEARTBEAT_MS, maxSubscribers = MAX_SUBSCRIBERS } = deps
-  const subscribers = new Set<ServerResponse>()
+  const subscribers = new Map<ServerResponse, Channel>()
   const dropped = createSubscriberMetrics(metrics, subscribers)
-  const heartbeat = setInterval(() => broadcast(':\n\n'), heartbeatMs).unref()
+  const heartbeat = setInterval(() => broadcast(() => ':\n\n'), heartbeatMs).unref()
 
-  function broadcast(text: string): void {
+  function broadcast(encode: (channel: Channel) => string): void {
     heartbeat.refresh()
-    const bytes = Buffer.from(text)
-    for (const subscriber of subscribers) {
-      if (subscriber.writableLength <= MAX_BUFFERED_BYTES) subscriber.write(bytes)
+    const encoded = new Map<Channel, Buffer>()
+    const bytesOf = (channel: Channel) => encoded.getOrInsertComputed(channel, () => Buffer.from(encode(channel)))
+    for (const [subscriber, channel] of subscribers) {
+      if (subscriber.writableLength <= MAX_BUFFERED_BYTES) subscriber.write(bytesOf(channel))
       else {
         dropped.inc()
         subscribers.delete(subscriber)
@@ -64,8 +65,8 @@ export function createEventStream(deps: Deps): EventStream {
     }
   }
 
-  function open(subscriber: ServerResponse, headers: Record<string, string>, first: string): void {
-    subscribers.add(subscriber)
+  function open(subscriber: ServerResponse, channel: Channel, headers: Record<string, string>, first: string): void {
+    subscribers.set(subscriber, channel)
     subscriber.on('error', () => subscriber.destroy())
     subscriber.once('close', () => {
       subscribers.delete(subscriber)
@@ -80,18 +81,18 @@ export function createEventStream(deps: Deps): EventStream {
   stopping.addEventListener('abort', () => {
     clearInterval(heartbeat)
     // end() would wait for slow consumers.
-    for (const subscriber of subscribers) subscriber.destroy()
+    for (const subscriber of subscribers.keys()) subscriber.destroy()
   })
 
   return {
-    subscribe(c, first) {
+    subscribe(c, channel, first) {
       if (c.req.method === 'HEAD') return c.body(null, 200, HEADERS)
       const outgoing = c.env?.outgoing
       // A pipelined response has no socket yet, and no event would report its end.
       if (!outgoing?.socket || stopping.aborted) throw new UnavailableError('no stream can be opened')
       if (subscribers.size >= maxSubscribers) throw new UnavailableError('too many subscribers')
       // Middleware, such as CORS, sets headers on Hono's response, which is not sent.
-      open(outgoing, { ...Object.fromEntries(c.res.headers), ...HEADERS }, first())
+      open(outgoing, channel, { ...Object.fromEntries(c.res.headers), ...HEADERS }, first())
       // Without the reset, Hono would merge both responses and send the result again.
       c.res = undefined
       c.res = RESPONSE_ALREADY_SENT
@@ -102,7 +103,7 @@ export function createEventStream(deps: Deps): EventStream {
   }
 }
 
-function createSubscriberMetrics(metrics: Metrics, subscribers: ReadonlySet<unknown>) {
+function createSubscriberMetrics(metrics: Metrics, subscribers: ReadonlyMap<unknown, unknown>) {
   const registers = [metrics]
   new Gauge({
     name: 'event_stream_listeners',

@@ -200,7 +200,7 @@ test('a pipelined request behind a stream does not become a subscriber', async (
   const subscribers = () => metric(url, /^event_stream_listeners /)
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
-  socket.write('GET /live HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(2))
+  socket.write('GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(2))
   await eventually(async () => expect(await subscribers()).toBe(1))
   socket.destroy()
   await eventually(async () => expect(await subscribers()).toBe(0))

@@ -5,6 +5,7 @@ import { createThrottle } from '../runtime/throttle.ts'
 import type { Service } from '../service/service.ts'
 import { createEventStream } from './event-stream.ts'
 import { createReplayBuffer, type NumberedEvent } from './replay-buffer.ts'
+import { withoutUsers } from './without-users.ts'
 
 /** How long changes are buffered, and how long the source stays open after the last subscriber has disconnected. */
 const KEEP_MS = 15_000
@@ -12,12 +13,15 @@ const KEEP_MS = 15_000
 /** Starts publishing, with a snapshot first. Returns a function that stops publishing. */
 export type LiveSource = (publish: (event: LiveEvent) => void) => () => void
 
+/** The public gets no user ids. */
+export type Audience = 'operations' | 'public'
+
 export type LiveFeed = {
   /**
    * Subscribes the client of a request. The first event contains the changes since `Last-Event-ID`, or a snapshot.
    * @throws UnavailableError
    */
-  subscribe(c: Context<AppEnv>): Response
+  subscribe(c: Context<AppEnv>, audience?: Audience): Response
 }
 
 type Deps = Pick<Service, 'metrics' | 'stopping'> & {
@@ -31,7 +35,7 @@ type Deps = Pick<Service, 'metrics' | 'stopping'> & {
 /** Broadcasts live counts. Subscribes to the source only while there are subscribers. */
 export function createLiveFeed({ source, keepMs = KEEP_MS, staleMs, ...deps }: Deps): LiveFeed {
   const buffer = createReplayBuffer(keepMs, staleMs)
-  const stream = createEventStream({ ...deps, onEmpty: stopLater })
+  const stream = createEventStream<Audience>({ ...deps, onEmpty: stopLater })
   // The source limits its own rate; this throttle bounds the CPU time of writing to many subscribers.
   const throttle = createThrottle(broadcastNext, 0)
   let stopSource: (() => void) | undefined
@@ -46,7 +50,7 @@ export function createLiveFeed({ source, keepMs = KEEP_MS, staleMs, ...deps }: D
 
   function broadcastNext(): void {
     const next = buffer.next()
-    if (next) stream.broadcast(encode(next))
+    if (next) stream.broadcast((audience) => encode(next, audience))
   }
 
   function stopLater(): void {
@@ -63,17 +67,18 @@ export function createLiveFeed({ source, keepMs = KEEP_MS, staleMs, ...deps }: D
   }
 
   return {
-    subscribe(c) {
-      return stream.subscribe(c, () => {
+    subscribe(c, audience = 'operations') {
+      return stream.subscribe(c, audience, () => {
         clearTimeout(stopTimer)
         stopSource ??= source(publish)
         const first = buffer.since(c.req.header('last-event-id'))
-        return `retry: 1000\n\n${first ? encode(first) : ''}`
+        return `retry: 1000\n\n${first ? encode(first, audience) : ''}`
       })
     },
   }
 }
 
-function encode({ id, event, data }: NumberedEvent): string {
+function encode(numbered: NumberedEvent, audience: Audience): string {
+  const { id, event, data } = audience === 'public' ? withoutUsers(numbered) : numbered
   return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 }

@@ -82,15 +82,20 @@ function descriptionOf(schema: z.ZodType): string {
   return z.globalRegistry.get(schema)?.description ?? z.globalRegistry.get(inner)?.description ?? ''
 }
 
+const PORT_FORM = 'must be a port, 0 to 65535'
+const portText = z
+  .string()
+  .regex(/^\d{1,5}$/, { error: PORT_FORM })
+  .refine((text) => Number(text) <= 65_535, { error: PORT_FORM })
+
 export function port(fallback: number) {
-  const error = 'must be a port, 0 to 65535'
-  return z
-    .string()
-    .regex(/^\d{1,5}$/, { error })
-    .default(String(fallback))
-    .transform(Number)
-    .refine((value) => value <= 65_535, { error })
-    .meta({ description: 'Port to listen on; 0 picks a free one' })
+  const description = 'Port to listen on; 0 picks a free one'
+  return portText.default(String(fallback)).transform(Number).meta({ description })
+}
+
+/** A port, or undefined if it is unset. */
+export function optionalPort(description: string) {
+  return portText.transform(Number).optional().meta({ description })
 }
 
 export const host = z.string().default('127.0.0.1').meta({ description: 'Address to listen on' })

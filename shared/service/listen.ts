@@ -4,12 +4,12 @@ import type { Server } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { UsageError } from '../runtime/command-line.ts'
 import { codeOf } from '../runtime/error-code.ts'
-import type { Networks } from '../runtime/ip-address.ts'
+import { type Networks, toIpAddress } from '../runtime/ip-address.ts'
 import type { Logger } from '../runtime/log.ts'
 import { toOrigin } from '../runtime/origin.ts'
 import { toReason } from '../runtime/reason.ts'
 import { limitConnections } from './limit-connections.ts'
-import { handleServerErrors, respondRejected } from './server-errors.ts'
+import { handleServerErrors, respondRejected, sendProblem } from './server-errors.ts'
 import { StartError } from './service.ts'
 
 /** How long to wait for requests in flight when the server closes. */
@@ -29,6 +29,9 @@ const LIMITS = {
   connectionsCheckingInterval: 1_000,
   // Hono's adapter checks the header instead, so that the error response has the common shape.
   requireHostHeader: false,
+  // Otherwise the first of two Host headers would count here, and perhaps the second one for a proxy. Joined, they are
+  // no valid host name.
+  joinDuplicateHeaders: true,
 }
 
 /** The server cannot listen on the address. The message is one line that names the address. */
@@ -50,6 +53,8 @@ type Options = {
    * connections among them (SO_REUSEPORT, https://man7.org/linux/man-pages/man7/socket.7.html).
    */
   reusePort?: boolean | undefined
+  /** Returns false for a Host header to reject; without it, every one is accepted. */
+  isAllowedHost?: ((host: string) => boolean) | undefined
 }
 export type Listening = AsyncDisposable & Address
 
@@ -70,7 +75,7 @@ export async function choosePort(port: number, host: string): Promise<number> {
  * @throws ListenError, or UsageError if the platform cannot share a port
  */
 export async function listen(app: App, at: Options): Promise<Listening> {
-  const server = createServer(LIMITS, createListener(app))
+  const server = createServer(LIMITS, createListener(app, at))
   handleServerErrors(server, at.log)
   if (at.clientConnections) limitConnections(server, { ...at, max: at.clientConnections })
   server.listen({ port: at.port, host: at.host, backlog: BACKLOG, reusePort: at.reusePort ?? false })
@@ -108,13 +113,23 @@ export function toListenError(error: unknown, at: Pick<Options, 'host' | 'port' 
   return new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${code ?? toReason(error)}`)
 }
 
+/** Load balancers and orchestrators call these paths by address. */
+const PROBES = ['/healthz', '/readyz']
+
 /** Hono's adapter rejects a request before its first `await`, but does not pass it to the error handler. */
-function createListener({ fetch }: App): RequestListener {
+function createListener({ fetch }: App, { isAllowedHost = () => true, trustedProxies }: Options): RequestListener {
+  /** A trusted proxy has chosen this service by other means than the name. */
+  const isExempt = ({ url = '', socket }: IncomingMessage) =>
+    PROBES.includes(url) || trustedProxies?.includes(toIpAddress(socket.remoteAddress ?? '') ?? '')
   let current: IncomingMessage | undefined
   const listener = getRequestListener(fetch, {
     errorHandler: (error) => respondRejected(error, current ?? { headers: {} }),
   })
   return (incoming, outgoing) => {
+    const { headers } = incoming
+    if (headers.host !== undefined && !isAllowedHost(headers.host) && !isExempt(incoming)) {
+      return sendProblem(incoming, outgoing, 421)
+    }
     current = incoming
     void listener(incoming, outgoing)
     current = undefined

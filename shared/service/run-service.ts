@@ -16,6 +16,7 @@ import {
 } from '../runtime/settings.ts'
 import { openTracing } from '../tracing/open.ts'
 import { tracingSettings } from '../tracing/settings.ts'
+import { allowedHosts } from './hosts.ts'
 import type { Address } from './listen.ts'
 import { createService, type Service, StartError, stopped } from './service.ts'
 
@@ -73,6 +74,7 @@ function commonSettings(defaultPort: number) {
     LOG_LEVEL: logLevel,
     CLIENT_CONNECTIONS: clientConnections,
     TRUSTED_PROXIES: trustedProxies,
+    ALLOWED_HOSTS: allowedHosts,
     ...discoverySettings,
     ...tracingSettings,
   }

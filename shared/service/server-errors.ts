@@ -29,11 +29,14 @@ export function handleServerErrors(server: Server, log: Logger): void {
     if (isResponding(socket)) return socket.destroy()
     socket.end(toMessage(501, toRequestId(headers[REQUEST_ID])), () => socket.destroy())
   })
-  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-    const requestId = toRequestId(request.headers[REQUEST_ID])
-    const body = JSON.stringify(toProblem(417, requestId))
-    response.writeHead(417, { ...headersOf(requestId), 'content-length': Buffer.byteLength(body) }).end(body)
-  })
+  server.on('checkExpectation', (request, response) => sendProblem(request, response, 417))
+}
+
+/** Responds to a request that does not reach the app. */
+export function sendProblem({ headers }: IncomingMessage, response: ServerResponse, status: number): void {
+  const requestId = toRequestId(headers[REQUEST_ID])
+  const body = JSON.stringify(toProblem(status, requestId))
+  response.writeHead(status, { ...headersOf(requestId), 'content-length': Buffer.byteLength(body) }).end(body)
 }
 
 /** The response to a request that Hono's adapter rejects, such as one with an invalid Host. */

@@ -1,14 +1,14 @@
 import { jsonRequest } from '../../shared/testing/json-request.ts'
+import type { Services } from './embedded.ts'
 import { eventually } from './eventually.ts'
-import type { System } from './system.ts'
 
-export type Asset = { id: string; title: string; genre?: string; summary?: string; url?: string }
+export type Asset = { id: string; title: string; genre?: string; summary?: string; url?: string; rights?: object }
 
 /** Creates an asset, with a URL if given. */
-export async function postAsset({ metadata, cdnurl }: Pick<System, 'metadata' | 'cdnurl'>, asset: Asset) {
-  const { id, url, title, genre = 'drama', summary = '' } = asset
+export async function postAsset({ metadata, cdnurl }: Pick<Services, 'metadata' | 'cdnurl'>, asset: Asset) {
+  const { id, url, title, genre = 'drama', summary = '', rights } = asset
   if (url) await post(`${cdnurl.url}/url/asset/${id}`, { url })
-  await post(`${metadata.url}/content/asset/${id}`, { title, genre, summary })
+  await post(`${metadata.url}/content/asset/${id}`, { title, genre, summary, rights })
 }
 
 /** Retries, because right after startup metadata and cdnurl may not be connected to NATS yet. */

@@ -11,6 +11,6 @@ const program = process.env.CHROMIUM_BIN || (CANDIDATES.find((file) => existsSyn
 export const hasChromium = failIfCiNeeds('chromium', existsSync(program))
 
 /** Starts a headless browser, without its sandbox: containers lack the privileges for it. */
-export function startBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: program, args: ['--no-sandbox'] })
+export function startBrowser(args: string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: program, args: ['--no-sandbox', ...args] })
 }

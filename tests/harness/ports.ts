@@ -11,6 +11,11 @@ export function freePort(): Promise<number> {
   return freePortWith([0])
 }
 
+/** The first of `count` consecutive free ports. */
+export function freePorts(count: number): Promise<number> {
+  return freePortWith(Array.from({ length: count }, (_, offset) => offset))
+}
+
 /**
  * A port for the edge such that all ports of `npm start -- --port N --consul --cluster` are free, including those of
  * NATS and Consul.

@@ -68,6 +68,6 @@ function unsetSettings(): Record<string, string> {
 /** The URL in the log line of a program that has started listening. */
 export function listeningUrl(line: string): string | undefined {
   if (!line.startsWith('{')) return undefined
-  const { msg, url } = JSON.parse(line)
-  return msg === 'listening' ? url : undefined
+  const { msg, url, surface } = JSON.parse(line)
+  return msg === 'listening' && surface === undefined ? url : undefined
 }

@@ -1,0 +1,60 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import { routePath } from 'hono/route'
+import type { AppEnv } from '../shared/http/app-env.ts'
+import { problem } from '../shared/http/errors.ts'
+import { host, optionalPort } from '../shared/runtime/settings.ts'
+import { createHostCheck } from '../shared/service/hosts.ts'
+import { type App, listen } from '../shared/service/listen.ts'
+import type { ServiceSettings } from '../shared/service/run-service.ts'
+import type { Service } from '../shared/service/service.ts'
+
+export const operationsSettings = {
+  OPS_PORT: optionalPort('Port for operations: the console, metrics and API documents are then only there'),
+  OPS_HOST: host.meta({ description: 'Address of OPS_PORT' }),
+}
+
+/** The routes for strangers. A new route belongs to operations until it is listed here. */
+const PUBLIC_ROUTES = new Set([
+  '/play/asset/:assetId/user/:userId',
+  '/play/asset/:assetId',
+  '/views/:viewId',
+  '/catalogue',
+  '/live',
+  '/healthz',
+  '/readyz',
+])
+
+/** Responds 404 to requests of the public for all other routes. */
+export async function publicRoutesOnly(c: Context<AppEnv>, next: () => Promise<void>) {
+  if (isPublic(c) && !PUBLIC_ROUTES.has(routePath(c, -1))) return problem(c, 404)
+  await next()
+}
+
+/** Applies a middleware to requests of the public only. */
+export function onlyPublic(middleware: MiddlewareHandler<AppEnv>): MiddlewareHandler<AppEnv> {
+  return (c, next) => (isPublic(c) ? middleware(c, next) : next())
+}
+
+/** Returns true unless the request has arrived on the operations port. */
+export function isPublic(c: Context<AppEnv>): boolean {
+  return c.env?.surface !== 'operations'
+}
+
+/**
+ * Serves `app` on the operations port too, if there is one.
+ * @throws ListenError
+ */
+export async function serveOperations(
+  app: App,
+  { log, resources }: Pick<Service, 'log' | 'resources'>,
+  { OPS_PORT: port, OPS_HOST: host, ...settings }: ServiceSettings<typeof operationsSettings>,
+): Promise<void> {
+  if (port === undefined) return
+  const isAllowedHost = createHostCheck({ ...settings, HOST: host })
+  const options = { host, port, log: log.child({ surface: 'operations' }), isAllowedHost }
+  resources.use(await listen(onOperationsPort(app), options))
+}
+
+function onOperationsPort(app: App): App {
+  return { fetch: (request, env) => app.fetch(request, Object.assign(env, { surface: 'operations' })) }
+}

@@ -1,0 +1,38 @@
+import { z } from 'zod'
+import { isLoopback } from '../runtime/loopback.ts'
+
+const FORM = 'must be host names or addresses without a port, separated by commas, such as play.example.com'
+const NAME = /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$|^\[[\da-f:.]+\]$/
+
+/** Host names in lower case; undefined if unset. */
+export const allowedHosts = z
+  .string()
+  .transform((text) => text.split(',').map((name) => name.trim().toLowerCase()))
+  .refine((names) => names.every((name) => NAME.test(name)), { error: FORM })
+  .optional()
+  .meta({
+    description:
+      'Names in the Host header to accept, besides loopback names, HOST and ADVERTISE_HOST; unset: any name if HOST is not loopback',
+  })
+
+type Settings = { HOST: string; ALLOWED_HOSTS?: string[] | undefined; ADVERTISE_HOST?: string | undefined }
+
+/**
+ * Returns a function that accepts or rejects the Host header of a request; undefined if every name is accepted.
+ *
+ * Otherwise the pages of any web site could use a service on loopback: the site gives its own name the address
+ * 127.0.0.1, and the browser then takes the service for a part of the site (DNS rebinding).
+ */
+export function createHostCheck(settings: Settings): ((host: string) => boolean) | undefined {
+  const { HOST, ALLOWED_HOSTS, ADVERTISE_HOST = HOST } = settings
+  if (!ALLOWED_HOSTS && !isLoopback(HOST)) return undefined
+  const names = new Set([HOST, ADVERTISE_HOST, ...(ALLOWED_HOSTS ?? [])].map((name) => toName(name)))
+  return (host) => {
+    const name = toName(host.replace(/:\d+$/, ''))
+    return isLoopback(name) || names.has(name)
+  }
+}
+
+function toName(host: string): string {
+  return host.toLowerCase().replace(/^\[(.*)\]$/, '$1')
+}

@@ -1,0 +1,105 @@
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Readiness } from '../shared/contracts/readiness.ts'
+import { hasChromium, startBrowser } from './harness/browser.ts'
+import { clickPlay, openConsole } from './harness/console-page.ts'
+import { doctor } from './harness/doctor-command.ts'
+import { eventually } from './harness/eventually.ts'
+import { subscribeLive } from './harness/live-subscriber.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { play, views, warmUp } from './harness/plays.ts'
+import { freePort } from './harness/ports.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
+  let system: System
+  let edge: string
+  let opsPort: number
+  let operations: string
+  beforeAll(async () => {
+    opsPort = await freePort()
+    operations = `http://127.0.0.1:${opsPort}`
+    system = await startSystem({ OPS_PORT: String(opsPort) })
+    edge = system.play.url
+    await warmUp(edge)
+  }, 60_000)
+  afterAll(() => system?.[Symbol.asyncDispose]())
+
+  test.each([
+    '/',
+    '/console/console.js',
+    '/status',
+    '/metrics',
+    '/docs',
+    '/docs/',
+    '/docs/start.js',
+    '/openapi.json',
+    '/series',
+    '/%6detrics',
+    '//metrics',
+    '/metrics/',
+    '/nope',
+  ])('the public port has no %s', async (path) => {
+    for (const method of ['GET', 'HEAD', 'POST', 'OPTIONS']) {
+      const response = await fetch(edge + path, { method })
+      expect(response.status).toBe(404)
+      await response.body?.cancel()
+    }
+  })
+
+  test('the operations port has them, and plays', async () => {
+    for (const path of ['/', '/console/console.js', '/status', '/metrics', '/docs', '/openapi.json', '/catalogue']) {
+      const response = await fetch(operations + path)
+      expect(response.status).toBe(200)
+      await response.body?.cancel()
+    }
+    expect((await play(operations, '456', 'operator')).body).toMatchObject({ userviews: 1 })
+    await eventually(async () => expect(await views(system.reporting.url, 'user', 'operator')).toBe(1))
+  })
+
+  test('the public probes say whether play is ready, and nothing about its dependencies', async () => {
+    expect(await (await fetch(`${edge}/readyz`)).json()).toEqual({ status: 'ready', dependencies: {} })
+    const { dependencies } = Readiness.parse(await (await fetch(`${operations}/readyz`)).json())
+    expect(dependencies).toMatchObject({ nats: 'up', metadata: 'up' })
+    expect((await fetch(`${edge}/healthz`)).status).toBe(200)
+  })
+
+  test('public subscribers get the live counts of assets, and no user id', async () => {
+    await using stranger = await subscribeLive(`${edge}/live`)
+    await using operator = await subscribeLive(`${operations}/live`)
+    await eventually(() => expect([stranger.seen(), operator.seen()]).not.toContain(undefined))
+    await play(edge, '123', 'somebody')
+    await eventually(() => expect(JSON.stringify(operator.events)).toContain('somebody'))
+    const counted = operator.seen()
+    await eventually(() => expect(stranger.seen()).toEqual({ ...counted, users: [] }))
+    expect(JSON.stringify(stranger.events)).not.toMatch(/somebody|operator/)
+    await using late = await subscribeLive(`${edge}/live`)
+    await eventually(() => expect(late.seen()).toEqual({ ...counted, users: [] }))
+  })
+
+  test('the doctor checks play through its operations port', async () => {
+    const env = { ...system.env, DATA_DIR: system.dataDir }
+    await eventually(async () => expect((await doctor(env)).of('play')).toEqual([`ok ${edge} is ready`]), 30_000)
+    const other = await freePort()
+    const report = await doctor({ ...env, OPS_PORT: String(other) })
+    expect(report.of('play')).toEqual([
+      expect.stringMatching(`^FAIL ${edge} is unreachable at its operations port, http://127.0.0.1:${other} `),
+    ])
+  })
+
+  describe.skipIf(!hasChromium)('the console', () => {
+    let browser: Browser
+    beforeAll(async () => {
+      browser = await startBrowser()
+    }, 30_000)
+    afterAll(() => browser?.close())
+
+    test('on the operations port plays assets and shows live counts', async () => {
+      await using opened = await openConsole(browser, operations)
+      await opened.page.getByLabel('Play as user').fill('watcher')
+      await clickPlay(opened.page, 'Terminator')
+      await opened.page.getByText(/^Terminator: 200 OK in/).waitFor()
+      expect(opened.errors).toEqual([])
+    })
+  })
+})
