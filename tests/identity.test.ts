@@ -199,7 +199,7 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
       [other, valid],
       [valid, valid],
     ]) {
-      const head = ['POST /play/asset/456/user/alice HTTP/1.1', 'host: edge', 'content-length: 0', ...lines]
+      const head = ['POST /play/asset/456/user/alice HTTP/1.1', 'host: localhost', 'content-length: 0', ...lines]
       using http = await connectHttp(edge, `${head.join('\r\n')}\r\n\r\n`)
       const { status, headers } = await http.response()
       expect([status, headers['www-authenticate']]).toEqual([400, expect.stringContaining('error="invalid_request"')])

@@ -19,14 +19,19 @@ const THRESHOLDS: Record<Priority, { start: Load; end: Load }> = {
   plays: { start: { inFlight: MAX_IN_FLIGHT, delayMs: Infinity }, end: { inFlight: MAX_IN_FLIGHT, delayMs: Infinity } },
 }
 
+const LEVELS = PRIORITIES.map((priority) => THRESHOLDS[priority])
+
 /** How many of the PRIORITIES are refused, from the first one on, given how many were refused before. */
-export function nextLevel(level: number, { inFlight, delayMs }: Load): number {
-  const exceeds = (limit: Load) => inFlight >= limit.inFlight || delayMs >= limit.delayMs
-  const started = PRIORITIES.findLastIndex((priority) => exceeds(THRESHOLDS[priority].start)) + 1
-  const notEnded = PRIORITIES.findLastIndex((priority) => exceeds(THRESHOLDS[priority].end)) + 1
-  return Math.max(started, Math.min(level, notEnded))
+export function nextLevel(level: number, load: Load): number {
+  const started = LEVELS.findLastIndex(({ start }) => exceeds(load, start)) + 1
+  if (started >= level) return started
+  return Math.max(started, Math.min(level, LEVELS.findLastIndex(({ end }) => exceeds(load, end)) + 1))
 }
 
 export function isRefused(priority: Priority, level: number): boolean {
   return PRIORITIES.indexOf(priority) < level
+}
+
+function exceeds(load: Load, limit: Load): boolean {
+  return load.inFlight >= limit.inFlight || load.delayMs >= limit.delayMs
 }

@@ -49,7 +49,7 @@ describe('the address of a client', () => {
     ['is that of the proxy that appends nothing', ['203.0.113.7,'], '127.0.0.1'],
     ['is not garbage', ['203.0.113.7, 1.2.3.4.5'], '127.0.0.1'],
     ['may have a port', ['203.0.113.7:4711'], '203.0.113.7'],
-    ['may be IPv6', ['2001:DB8::7'], '2001:db8::7'],
+    ['may be IPv6', ['2001:DB8::7'], '2001:DB8::7'],
     ['may be IPv6 in brackets', ['[2001:db8::7]'], '2001:db8::7'],
     ['may be IPv6 with a port', ['[2001:db8::7]:4711'], '2001:db8::7'],
     ['may be IPv4 mapped to IPv6', ['::ffff:203.0.113.7'], '203.0.113.7'],

@@ -6,7 +6,7 @@ import { createLogThrottle } from '../runtime/log-throttle.ts'
 import { toReason } from '../runtime/reason.ts'
 import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-error.ts'
 import type { AppEnv } from './app-env.ts'
-import { idsOf } from './request-context.ts'
+import { idsOf, setResponseHeader } from './request-context.ts'
 
 /** A validation error of one field. */
 export type FieldError = { path: string; message: string }
@@ -20,7 +20,7 @@ export function problem(
   errors?: FieldError[],
   details?: ErrorDetails,
 ) {
-  if (status === 503) c.header('retry-after', String(RETRY_AFTER_S))
+  if (status === 503) setResponseHeader(c, 'retry-after', String(RETRY_AFTER_S))
   // The rest of the body has not been read, so the connection cannot be reused.
   if (status === 408) c.header('connection', 'close')
   return c.json({ ...toProblem(status, c.get('requestId'), errors), ...details }, status)
@@ -28,7 +28,7 @@ export function problem(
 
 /** Responds with a 429. A request after `waitMs` milliseconds succeeds, unless others come first. */
 export function tooManyRequests(c: Context<AppEnv>, waitMs: number) {
-  c.header('retry-after', String(Math.ceil(waitMs / 1_000)))
+  setResponseHeader(c, 'retry-after', String(Math.ceil(waitMs / 1_000)))
   return problem(c, 429)
 }
 

@@ -51,9 +51,11 @@ test.each([
   ['203.0.113.7', '203.0.113.7'],
   ['::ffff:203.0.113.7', '203.0.113.7'],
   ['::FFFF:cb00:7107', '203.0.113.7'],
-  ['2001:DB8:0:0::1', '2001:db8::1'],
+  ['0:0:0:0:0:ffff:203.0.113.7', '203.0.113.7'],
+  ['2001:db8::1', '2001:db8::1'],
+  ['::ffff:0:203.0.113.7', '::ffff:0:203.0.113.7'],
   ['fe80::1%eth0', 'fe80::1'],
-])('the canonical form of %s is %s', (text, canonical) => expect(toIpAddress(text)).toBe(canonical))
+])('the address %s is %s', (text, address) => expect(toIpAddress(text)).toBe(address))
 
 test.each([
   '',
@@ -83,6 +85,15 @@ test('two IPv6 addresses are the same client exactly if their first 64 bits are 
     }),
   )
 })
+
+test.each([
+  ['2001:DB8:0:00aB::1', '2001:db8:0:ab::/64'],
+  ['::1', '0:0:0:0::/64'],
+  ['::', '0:0:0:0::/64'],
+  ['64:ff9b::203.0.113.7', '64:ff9b:0:0::/64'],
+  ['1:2:3::6:7:8', '1:2:3:0::/64'],
+  ['1::', '1:0:0:0::/64'],
+])('%s belongs to the client %s', (address, client) => expect(toClient(address)).toBe(client))
 
 test('each IPv4 address is a client of its own', () => {
   expect(['203.0.113.7', '203.0.113.8'].map(toClient)).toEqual(['203.0.113.7', '203.0.113.8'])

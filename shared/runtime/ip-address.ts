@@ -1,4 +1,4 @@
-import { BlockList, isIP, SocketAddress } from 'node:net'
+import { BlockList, isIP } from 'node:net'
 import { z } from 'zod'
 
 /** A set of IP networks. Takes addresses as `toIpAddress` returns them. */
@@ -30,13 +30,11 @@ export const trustedProxies = z
       'Addresses and networks of the reverse proxies whose X-Forwarded-For names the client, separated by commas',
   })
 
-/** The canonical form of an IP address, without a zone, and as IPv4 if it is mapped to IPv6; undefined for other text. */
+/** An IP address without its zone, and as IPv4 if it is mapped to IPv6; undefined for other text. */
 export function toIpAddress(text: string): string | undefined {
   const family = isIP(text)
   if (family === 0) return undefined
-  if (family === 4) return text
-  const [address = ''] = text.split('%')
-  return new SocketAddress({ address, family: 'ipv6' }).address.replace(/^::ffff:(?=.*\.)/, '')
+  return family === 4 ? text : (toMappedIpv4(text) ?? text.replace(/%.*/, ''))
 }
 
 /**
@@ -46,11 +44,37 @@ export function toIpAddress(text: string): string | undefined {
  */
 export function toClient(address: string): string {
   if (!address.includes(':')) return address
-  const [head = '', tail] = address.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  const omitted = tail === undefined ? 0 : 8 - groups.length - tail.split(':').length
-  const all = [...groups, ...Array<string>(omitted).fill('0'), ...(tail?.split(':') ?? [])]
-  return `${all.slice(0, 4).join(':')}::/64`
+  const [a = 0, b = 0, c = 0, d = 0] = groupsOf(address)
+  return `${a.toString(16)}:${b.toString(16)}:${c.toString(16)}:${d.toString(16)}::/64`
+}
+
+/** The IPv4 address in ::ffff:0:0/96 (https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2). */
+function toMappedIpv4(ipv6: string): string | undefined {
+  if (!/^[:0]/.test(ipv6)) return undefined
+  const groups = groupsOf(ipv6)
+  const [high = 0, low = 0] = groups.slice(6)
+  if (groups[5] !== 0xffff || groups.slice(0, 5).some((group) => group !== 0)) return undefined
+  return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.')
+}
+
+/** The eight groups of a valid IPv6 address. `SocketAddress` of Node would parse it too, but in 1.5 µs. */
+function groupsOf(ipv6: string): number[] {
+  const [head = '', tail = ''] = ipv6
+    .replace(/%.*/, '')
+    .replace(/\d+\.\d+\.\d+\.\d+$/, toGroups)
+    .split('::')
+  const [before, after] = [parseGroups(head), parseGroups(tail)]
+  return [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after]
+}
+
+function parseGroups(text: string): number[] {
+  return text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16))
+}
+
+/** The two groups of an IPv4 address at the end of an IPv6 address. */
+function toGroups(ipv4: string): string {
+  const [a = 0, b = 0, c = 0, d = 0] = ipv4.split('.').map(Number)
+  return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
 }
 
 function familyOf(address: string): 'ipv4' | 'ipv6' {
