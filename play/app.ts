@@ -71,7 +71,11 @@ export function createApp({ play, explain, live, console, identity, onDegraded, 
       identity.authenticate,
       limitPlays,
       validate('param', AssetParams),
-      (c) => respond(c, { ...c.req.valid('param'), userId: viewerOf(c)?.id ?? '' }),
+      (c) => {
+        const viewer = viewerOf(c)
+        if (!viewer) throw new Error('authenticate sets the viewer')
+        return respond(c, { ...c.req.valid('param'), userId: viewer.id })
+      },
     )
   }
   return app
@@ -89,7 +93,7 @@ export function createApp({ play, explain, live, console, identity, onDegraded, 
         summary: 'Explain what became of one view',
         description: 'Also finds views that are in an outbox, or in the log but not counted yet',
         responses: { 200: ExplainedView, 404: ViewNotFound },
-        problems: [400, 503],
+        problems: identity ? [400, 403, 503] : [400, 503],
         ...(identity && { security: identity.readers }),
       }),
       limitConcurrency(MAX_EXPLAINED, 'explanations'),
