@@ -61,7 +61,11 @@ export function createPlayRoutes({ identity, limitUsers = [], ...deps }: PlayDep
       OWN_PATH,
       describePlay('playOwn', 'Play an asset as the user that the token names', identity),
       validate('param', AssetParams),
-      (c) => respond(c, { ...c.req.valid('param'), userId: c.get('viewer')?.id ?? '' }),
+      (c) => {
+        const viewer = c.get('viewer')
+        if (!viewer) throw new Error('authenticate sets the viewer')
+        return respond(c, { ...c.req.valid('param'), userId: viewer.id })
+      },
     )
 }
 

@@ -37,7 +37,7 @@ export function createViewRoutes({ explain, identity }: ViewDeps) {
       summary: 'Explain what became of one view',
       description: 'Also finds views that are in an outbox, or in the log but not counted yet',
       responses: { 200: ExplainedView, 404: ViewNotFound },
-      problems: [400, 429, 503],
+      problems: [400, ...(identity ? [403] : []), 429, 503],
       ...(identity && { security: identity.readers }),
     }),
     limitConcurrency(MAX_EXPLAINED, 'explanations'),

@@ -54,6 +54,9 @@ describe.skipIf(!hasChromium)('the console of an edge with an identity provider'
     await page.getByRole('button', { name: 'Play twice' }).click()
     await page.getByText('Not qualified: repeat').waitFor()
     expect(await views(system.reporting.url, 'user', 'bob')).toBe(2)
+    await page.getByLabel('View ID, from').fill('some-view')
+    await page.getByRole('button', { name: 'Explain' }).click()
+    await page.getByText('or it is of another user').waitFor()
   })
 
   test('a rejected token is explained in plain words', async () => {

@@ -206,6 +206,14 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
     }
   })
 
+  test('a rejected play has the route of plays in the metrics', async () => {
+    const rejected = () =>
+      metric(edge, /^http_server_request_duration_seconds_count{.*"\/play\/asset\/:assetId\/user\/:userId".*"401"}/)
+    const before = await rejected()
+    await playAs(edge, 'alice')
+    expect(await rejected()).toBe(before + 1)
+  })
+
   test('a token in the query is ignored', async () => {
     const url = `${edge}/play/asset/456/user/alice?access_token=${await provider.sign()}`
     expect((await fetch(url, { method: 'POST' })).status).toBe(401)
@@ -299,7 +307,7 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
     expect(described).toEqual([
       ['POST /play/asset/{assetId}/user/{userId}', [{ viewerToken: [] }], ['401', '403']],
       ['POST /play/asset/{assetId}', [{ viewerToken: [] }], ['401', '403']],
-      ['GET /views/{viewId}', [{ viewerToken: [] }, { readToken: [] }], ['401']],
+      ['GET /views/{viewId}', [{ viewerToken: [] }, { readToken: [] }], ['401', '403']],
     ])
     await using directory = await createTempDirectory('identity')
     const file = `${directory.path}/play.json`
@@ -320,6 +328,19 @@ describe('the keys of the provider', { timeout: 60_000 }, () => {
     expect(await statusOf(edge, await provider.issue('alice'))).toBe(200)
     expect(provider.fetches()).toBe(2)
     expect(await statusOf(edge, await provider.sign({}, {}, before))).toBe(401)
+  })
+
+  test('a provider may go down and come back with new keys', async () => {
+    await using provider = await startIdentityProvider()
+    await using system = await startEdge(provider)
+    const edge = system.play.url
+    const [before] = provider.keys()
+    await provider.stop()
+    provider.use([await createSigningKey()])
+    expect(await statusOf(edge, await provider.sign({}, {}, before))).toBe(200)
+    await provider.start()
+    expect(await statusOf(edge, await provider.issue('alice'))).toBe(200)
+    expect(await statusOf(edge, await provider.sign({ jti: 'not in the cache' }, {}, before))).toBe(401)
   })
 
   test('a flood of tokens with unknown keys causes one fetch', async () => {

@@ -2,8 +2,9 @@
 
 /**
  * What `GET /views/:viewId` says about a view. `knownSince`: when the log stored the oldest view whose verdict is kept.
+ * `hidesOthers`: the view may be that of another user.
  * @typedef {{ kind: 'explained', view: ExplainedView }
- *   | { kind: 'not-found', knownSince: string | null }
+ *   | { kind: 'not-found', knownSince: string | null, hidesOthers: boolean }
  *   | { kind: 'unauthorized' | 'invalid' | 'unavailable' | 'unreachable' }} Explanation
  */
 /** @typedef {'final' | 'polling' | 'stopped'} Progress `stopped`: not final, but no longer polled */
@@ -60,7 +61,10 @@ async function fetchExplanation(id, headers) {
     const signal = AbortSignal.timeout(TIMEOUT_MS)
     const response = await fetch(`/views/${encodeURIComponent(id)}`, { signal, headers })
     if (response.status === 200) return { kind: 'explained', view: await response.json() }
-    if (response.status === 404) return { kind: 'not-found', knownSince: (await response.json()).knownSince ?? null }
+    if (response.status === 404) {
+      const { knownSince = null } = await response.json()
+      return { kind: 'not-found', knownSince, hidesOthers: 'authorization' in headers }
+    }
     if (response.status === 401 || response.status === 403) return { kind: 'unauthorized' }
     return { kind: response.status === 400 ? 'invalid' : 'unavailable' }
   } catch {

@@ -106,11 +106,12 @@ function renderHeadline({ state, title, meaning }, summary) {
  */
 function toFailure(explanation) {
   if (explanation.kind !== 'not-found') return failures[explanation.kind]
-  const { knownSince } = explanation
+  const { knownSince, hidesOthers } = explanation
   const limit = knownSince
     ? ` Verdicts are kept for views since ${formatTime(knownSince)}.`
     : ' No verdicts are kept yet.'
-  const meaning = `No view with this ID was recorded, or its verdict is no longer kept.${limit}`
+  const other = hidesOthers ? ', or it is of another user' : ''
+  const meaning = `No view with this ID was recorded, or its verdict is no longer kept${other}.${limit}`
   return { state: 'unknown', title: 'View not found', meaning }
 }
 

@@ -101,13 +101,14 @@ test.each([
 })
 
 test('rejected tokens are not cached, and an expired one is rejected without its signature', async () => {
-  const { play, verify, held } = setUp()
+  const { play, verify, held, rejected } = setUp()
   held.keys = () => expect.unreachable('the key is not needed')
   const expired = await sign({ exp: inSeconds(-6) })
   for (let n = 1; n <= 3; n += 1) {
     expect((await play(expired)).status).toBe(401)
     expect(verify).toHaveBeenCalledTimes(n)
   }
+  expect(rejected).toEqual(['expired', 'expired', 'expired'])
 })
 
 test('more than 256 concurrent verifications are refused with 503, and the rest succeed', async () => {
