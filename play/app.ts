@@ -19,7 +19,7 @@ import { RATE_LIMIT_HEADERS } from './limits/rate-limit.ts'
 import type { PlayEnv } from './play-env.ts'
 import { toPlayback } from './playback.ts'
 import type { Player } from './player.ts'
-import { isPrefetch, type Prefetcher, SEC_PURPOSE } from './prefetch.ts'
+import { isPrefetch, type Prefetcher } from './prefetch.ts'
 import type { ViewExplainer } from './view-explainer.ts'
 
 /** Each of them may read the log. */
@@ -63,8 +63,8 @@ export function createApp({ play, prefetch, explain, live, console, onDegraded, 
         operationId: 'play',
         summary: 'Play an asset, and record the view',
         description:
-          'The counts include this play. `degraded` names the upstreams whose data is missing or stale. A retry with the same `Idempotency-Key` is no other view',
-        parameters: [IDEMPOTENCY_KEY, SEC_PURPOSE],
+          'The counts include this play. `degraded` names the upstreams whose data is missing or stale. A retry with the same `Idempotency-Key` is no other view. With the header `Sec-Purpose: prefetch`, the response is the same, but no view is recorded: the counts do not include it, and there is no `view-id`',
+        parameters: [IDEMPOTENCY_KEY],
         responses: { 200: Playback, 404: AssetNotFound },
         responseHeaders: {
           [VIEW_ID]: {
