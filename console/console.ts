@@ -60,7 +60,7 @@ export function createConsole({ catalogue, readSeries, status }: Deps) {
         operationId: 'getStatus',
         summary: 'Get the state of every component of the system',
         responses: { 200: SystemStatus },
-        problems: [429, 503],
+        problems: [429],
       }),
       async (c) => c.json(await status()),
     )

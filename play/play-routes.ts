@@ -14,7 +14,7 @@ import type { Identity } from './identity/identity.ts'
 import type { PlayEnv } from './play-env.ts'
 import { toPlayback } from './playback.ts'
 import type { Player } from './player.ts'
-import { isPrefetch, type Prefetcher, SEC_PURPOSE } from './prefetch.ts'
+import { isPrefetch, type Prefetcher } from './prefetch.ts'
 import type { ReadAudience } from './rights/audience.ts'
 import type { Audience, Refused } from './rights/entitlement.ts'
 
@@ -74,8 +74,8 @@ function describePlay(operationId: string, summary: string, identity: Identity |
     operationId,
     summary,
     description:
-      'The counts include this play. `degraded` names the upstreams whose data is missing or stale. A retry with the same `Idempotency-Key` is no other view',
-    parameters: [IDEMPOTENCY_KEY, SEC_PURPOSE],
+      'The counts include this play. `degraded` names the upstreams whose data is missing or stale. A retry with the same `Idempotency-Key` is no other view. With the header `Sec-Purpose: prefetch`, the response is the same, but no view is recorded: the counts do not include it, and there is no `view-id`',
+    parameters: [IDEMPOTENCY_KEY],
     responses: { 200: Playback, 404: AssetNotFound },
     responseHeaders: { [VIEW_ID]: VIEW_ID_HEADER },
     problems: [400, ...(identity ? [401] : []), 403, 422, 429, 451, 503],

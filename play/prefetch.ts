@@ -43,12 +43,3 @@ export function isPrefetch(c: Context<AppEnv>): boolean {
   const purpose = incoming ? incoming.headers['sec-purpose'] : c.req.header('sec-purpose')
   return purpose !== undefined && /^prefetch(?:;|$)/.test(purpose.toString())
 }
-
-/** Documents the header in OpenAPI. */
-export const SEC_PURPOSE = {
-  in: 'header' as const,
-  name: 'Sec-Purpose',
-  description:
-    'With `prefetch`, the response is that of a play, with the counts as they are, and no view is recorded: there is no `view-id`, and the `Idempotency-Key` is not used up',
-  schema: { type: 'string' as const, examples: ['prefetch'] },
-}

@@ -9,7 +9,7 @@ export const OPERATIONS = 'operations'
 
 const CONVENTIONS = `Every response has the header \`x-request-id\`. All errors have the shape \`Problem\`, \
 some with additional fields. That includes the 404 for an unknown path, the 405 for an unsupported method, \
-with the supported ones in \`allow\`, and a 500. A request with a body needs a \`content-length\`; the maximum size of a JSON \
+with the supported ones in \`allow\`, a 500, and the 503 of an overloaded service. A request with a body needs a \`content-length\`; the maximum size of a JSON \
 body is 65,536 bytes unless its operation says otherwise.`
 
 /** Generates the OpenAPI document of `app`. */
