@@ -15,8 +15,9 @@ import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
 import { warnIfUnprotected, writeToken } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
+import { toNatsAccess } from '../shared/nats/credentials.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
-import { eventsReplicas, natsUrl } from '../shared/nats/settings.ts'
+import { eventsReplicas, natsSettings } from '../shared/nats/settings.ts'
 import { UsageError } from '../shared/runtime/command-line.ts'
 import { dataDir, duration, optionalFlag, optionalOrigins } from '../shared/runtime/settings.ts'
 import { choosePort } from '../shared/service/listen.ts'
@@ -60,7 +61,7 @@ export const playSettings = {
 }
 const processSettings = {
   ...playSettings,
-  NATS_URL: natsUrl,
+  ...natsSettings,
   DATA_DIR: dataDir,
   EVENTS_MAX_AGE: eventsMaxAge,
   EVENTS_REPLICAS: eventsReplicas,
@@ -193,7 +194,7 @@ export const play = {
   settings: processSettings,
   async start(service: Service, settings: ServiceSettings<typeof processSettings>, replaced?: Partial<Strategies>) {
     const { log, resources } = service
-    const { NATS_URL, HOST, DATA_DIR, EVENTS_REPLICAS: replicas } = settings
+    const { HOST, DATA_DIR, EVENTS_REPLICAS: replicas } = settings
     const { EVENTS_MAX_AGE: maxAgeMs, APPEND_TIMEOUT: appendTimeoutMs } = settings
     if (settings.REUSE_PORT) {
       if (settings.PORT === 0) throw new UsageError('PORT is "0": with REUSE_PORT, it must be the port to share')
@@ -201,7 +202,7 @@ export const play = {
     }
     exposeMaxAge(service.metrics, maxAgeMs)
     const PORT = await choosePort(settings.PORT, HOST)
-    const nats = resources.use(openNatsLink({ servers: NATS_URL, ...service }))
+    const nats = resources.use(openNatsLink({ ...toNatsAccess(settings), ...service }))
     const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs, replicas }))
     const outboxFiles = createOutboxFiles({ directory: DATA_DIR, log })
     const outbox = resources.use(createOutbox(`of port ${PORT} in ${DATA_DIR}`, () => outboxFiles.claim(PORT)))

@@ -5,8 +5,9 @@ import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
 import { privateToken, warnIfUnprotected, writeSettings } from '../shared/http/write-token.ts'
+import { toNatsAccess } from '../shared/nats/credentials.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
-import { eventsReplicas, natsUrl } from '../shared/nats/settings.ts'
+import { eventsReplicas, natsSettings } from '../shared/nats/settings.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
@@ -22,7 +23,7 @@ import { createSuspension } from './suspension.ts'
 const COLD_START_MS = 5_000
 
 const own = { ...writeSettings, REPORTING_URL: urlsOf(services.reporting) }
-const processSettings = { ...own, NATS_URL: natsUrl, EVENTS_MAX_AGE: eventsMaxAge, EVENTS_REPLICAS: eventsReplicas }
+const processSettings = { ...own, ...natsSettings, EVENTS_MAX_AGE: eventsMaxAge, EVENTS_REPLICAS: eventsReplicas }
 
 /** Starts forwarding a log to reporting. */
 export async function startQueueListener(
@@ -67,8 +68,8 @@ export const queueListener = {
   settings: processSettings,
   async start(service: Service, settings: ServiceSettings<typeof processSettings>) {
     const { log, resources } = service
-    const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
-    const nats = resources.use(openNatsLink({ servers, ...service }))
+    const { EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
+    const nats = resources.use(openNatsLink({ ...toNatsAccess(settings), ...service }))
     const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs, replicas, isOwner: true }))
     return startQueueListener(service, settings, { eventLog })
   },

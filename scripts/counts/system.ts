@@ -7,6 +7,7 @@ import { Problem } from '../../shared/contracts/status.ts'
 import type { LogExtent, SequenceRange } from '../../shared/event-log/extent.ts'
 import { readStreamStatus, type StreamStatus } from '../../shared/event-log/stream-status.ts'
 import { connectToNats } from '../../shared/nats/connect.ts'
+import type { NatsAccess } from '../../shared/nats/credentials.ts'
 import { openJetStreamManager } from '../../shared/nats/jetstream.ts'
 import { toLine } from '../../shared/runtime/printable.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
@@ -22,7 +23,7 @@ export class CountsError extends Error {
   override name = 'CountsError'
 }
 
-export type Target = { servers: string[]; reporting: string[]; token: string | undefined }
+export type Target = { nats: NatsAccess; reporting: string[]; token: string | undefined }
 
 /** An instance of reporting; `readiness` is undefined if it did not respond. */
 export type Instance = { origin: string; readiness: Readiness | undefined }
@@ -66,14 +67,14 @@ export async function readLostViews(origin: string): Promise<number | undefined>
 }
 
 /** @returns undefined if the stream does not exist. @throws CountsError */
-export async function readLog({ servers }: Target): Promise<StreamStatus | undefined> {
+export async function readLog({ nats }: Target): Promise<StreamStatus | undefined> {
   try {
     await using stack = new AsyncDisposableStack()
-    const connection = await connectToNats({ servers, name: 'counts', timeoutMs: CONNECT_TIMEOUT_MS })
+    const connection = await connectToNats({ ...nats, name: 'counts', timeoutMs: CONNECT_TIMEOUT_MS })
     stack.defer(() => connection.close())
     return await readStreamStatus(await openJetStreamManager({ connection: () => connection }))
   } catch (error) {
-    throw new CountsError(logUnavailable(servers, short(toReason(error))))
+    throw new CountsError(logUnavailable(nats.servers, short(toReason(error))))
   }
 }
 

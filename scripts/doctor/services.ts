@@ -64,7 +64,7 @@ function diagnoseIdentity({ service, origin, ready, status, title }: Inspected):
 /** The fix for a dependency that is up but unreachable from the service. */
 const REMEDIES: Record<string, string> = {
   ...Object.fromEntries(serviceEntries.map(({ name, urlSetting }) => [name, `fix its ${urlSetting}`])),
-  nats: 'fix its NATS_URL',
+  nats: 'fix its NATS_URL, or NATS_CA and its credentials; its /readyz has the reason',
   outbox: 'free space on the disk of its DATA_DIR; check its log',
   postgres: 'fix its DATABASE_URL',
   consul: 'fix its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',
