@@ -13,7 +13,7 @@ import { Metadata } from '../shared/contracts/metadata.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
-import { warnIfUnprotected, writeToken } from '../shared/http/write-token.ts'
+import { checkWriteToken, writeToken } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { toNatsAccess } from '../shared/nats/credentials.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
@@ -96,7 +96,7 @@ export async function startPlay(
   { createAssetCache, createCountLookup, createRecorder }: Strategies = strategies,
 ) {
   const { discovery, health, log, resources } = service
-  warnIfUnprotected(settings, log)
+  checkWriteToken(settings, log)
   const metrics = createPlayMetrics(service.metrics)
 
   const clients: ServiceClient[] = []

@@ -4,7 +4,7 @@ import { createServiceClient } from '../shared/client/service-client.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
-import { privateToken, warnIfUnprotected, writeSettings } from '../shared/http/write-token.ts'
+import { checkWriteToken, privateToken, writeSettings } from '../shared/http/write-token.ts'
 import { toNatsAccess } from '../shared/nats/credentials.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { eventsReplicas, natsSettings } from '../shared/nats/settings.ts'
@@ -32,13 +32,15 @@ export async function startQueueListener(
   { eventLog }: { eventLog: EventLog },
 ) {
   const { discovery, health, log, metrics, resources, stopping, tracing } = service
-  const { REPORTING_URL, WRITE_TOKEN: token } = settings
-  warnIfUnprotected(settings, log)
+  const { REPORTING_URL, WRITE_TOKEN } = settings
+  checkWriteToken(settings, log)
   const { name } = services.reporting
   const known = discovery.instancesOf(name, REPORTING_URL)
   const client = resources.use(createServiceClient({ name, instances: known }))
   const stores = createStoreCheck({ known, client })
-  const countingClient = resources.use(createServiceClient({ name, instances: stores.instances, token }))
+  const countingClient = resources.use(
+    createServiceClient({ name, instances: stores.instances, token: WRITE_TOKEN?.sent }),
+  )
   const { name: logName, state, reason, problem } = eventLog
   health.watch(logName, { state, reason, problem, required: true })
   health.watch(name, { state: client.state, required: true })

@@ -93,6 +93,12 @@ function toWork(
 function loadTarget(port: string): Target & Databases {
   const source = { args: [], env: environmentAt(toEdgePort(port), process.env) }
   const settings = loadSettings(shape, source)
-  const { REPORTING_URL: reporting, WRITE_TOKEN: token } = settings
-  return { nats: toNatsAccess(settings), reporting, token, dataDir: settings.DATA_DIR, urls: settings.DATABASE_URL }
+  const { REPORTING_URL: reporting, WRITE_TOKEN } = settings
+  return {
+    nats: toNatsAccess(settings),
+    reporting,
+    token: WRITE_TOKEN?.sent,
+    dataDir: settings.DATA_DIR,
+    urls: settings.DATABASE_URL,
+  }
 }

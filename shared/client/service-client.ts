@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import type { z } from 'zod'
 import { type DependencyState, Readiness } from '../contracts/readiness.ts'
 import type { Instances } from '../discovery/discovery.ts'
+import type { Secret } from '../runtime/secret.ts'
 import type { TraceContext } from '../tracing/trace-context.ts'
 import { type RequestContext, startNonRecordingSpan } from '../tracing/tracing.ts'
 import { createBalancer, eject, type Instance } from './balancer.ts'
@@ -65,14 +66,14 @@ const ATTEMPT_TIMEOUT_MS = 150
 type Deps = {
   name: string
   instances: Instances
-  /** Sent as a bearer token. */
-  token?: string | undefined
+  /** Sent as a bearer token with POSTs only: reads need none, and any instance that discovery names would receive it. */
+  token?: Secret | undefined
 }
 
 /** Load-balances calls. A failed instance is ejected, and idempotent calls fail over to another instance. */
 export function createServiceClient({ name, instances, token }: Deps): ServiceClient {
   const balancer = createBalancer(instances)
-  const authorization = token && { authorization: `Bearer ${token}` }
+  const authorization = token && { authorization: `Bearer ${token.reveal()}` }
 
   async function call(given: Request, options: CallOptions): Promise<ServiceResponse> {
     const { requestId, span: parent = startNonRecordingSpan(), links } = options
@@ -84,7 +85,7 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
       ...(requestId && { 'x-request-id': requestId }),
       traceparent: span.traceparent,
       ...(span.tracestate && { tracestate: span.tracestate }),
-      ...authorization,
+      ...(method === 'POST' && authorization),
     }
     try {
       const response = await tryInstances({ ...given, headers }, options)
