@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import type { ParseArgsOptionsConfig } from 'node:util'
 import { services } from '../services.ts'
 import { parseArguments, type parseCommandLine, USAGE_STATUS, UsageError } from '../shared/runtime/command-line.ts'
+import { createPrivateFiles } from '../shared/runtime/private-files.ts'
 import { wantsHelp } from '../shared/runtime/settings.ts'
 
 type Command<Options extends ParseArgsOptionsConfig> = {
@@ -30,6 +31,7 @@ export async function runCommand<Options extends ParseArgsOptionsConfig>(
     process.stdout.write(`${usage}\n`)
     return
   }
+  createPrivateFiles()
   try {
     if (dotEnv && existsSync('.env')) process.loadEnvFile('.env')
     const { values, positionals } = parseArguments(source.args, options, takesArguments)
