@@ -8,6 +8,7 @@ import { createNatsInvalidations } from '../shared/catalogue/nats-invalidations.
 import { withCircuitBreaker } from '../shared/client/circuit-breaker.ts'
 import { instrumentClient } from '../shared/client/instrument-client.ts'
 import { createServiceClient, type ServiceClient } from '../shared/client/service-client.ts'
+import { upstreamCa } from '../shared/client/settings.ts'
 import { CdnUrl } from '../shared/contracts/cdn-url.ts'
 import { Metadata } from '../shared/contracts/metadata.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
@@ -55,6 +56,7 @@ export const playSettings = {
   REPORTING_URL: urlsOf(services.reporting),
   QUEUE_LISTENER_URL: urlsOf(services['queue-listener']),
   PLAY_URL: optionalOrigins('URLs of all instances of play, separated by commas, for /status'),
+  UPSTREAM_CA: upstreamCa,
   CATALOGUE_TTL: duration('5s', 'How long cached data of an asset stays fresh'),
   WRITE_TOKEN: writeToken,
   CORS_ORIGINS: optionalOrigins("Origins whose pages may read play's responses, separated by commas"),
@@ -101,13 +103,15 @@ export async function startPlay(
 
   const clients: ServiceClient[] = []
   function connect({ name }: ServiceEntry, urls: string[]) {
-    const client = resources.use(createServiceClient({ name, instances: discovery.instancesOf(name, urls) }))
+    const instances = discovery.instancesOf(name, urls)
+    const client = resources.use(createServiceClient({ name, instances, ca: settings.UPSTREAM_CA }))
     clients.push(client)
     return client
   }
   function protect(upstream: ServiceClient) {
     const client = withCircuitBreaker(upstream, service)
-    health.watch(upstream.name, { state: client.state, circuit: client.circuit, required: false })
+    const { state, reason, circuit } = client
+    health.watch(upstream.name, { state, reason, circuit, required: false })
     return instrumentClient(client, service.metrics)
   }
   function cacheOf<Schema extends z.ZodType>(owner: ServiceClient, path: string, schema: Schema) {

@@ -1,6 +1,7 @@
 import { services, urlsOf } from '../services.ts'
 import { instrumentClient } from '../shared/client/instrument-client.ts'
 import { createServiceClient } from '../shared/client/service-client.ts'
+import { upstreamCa } from '../shared/client/settings.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
@@ -22,7 +23,7 @@ import { createSuspension } from './suspension.ts'
 
 const COLD_START_MS = 5_000
 
-const own = { ...writeSettings, REPORTING_URL: urlsOf(services.reporting) }
+const own = { ...writeSettings, REPORTING_URL: urlsOf(services.reporting), UPSTREAM_CA: upstreamCa }
 const processSettings = { ...own, ...natsSettings, EVENTS_MAX_AGE: eventsMaxAge, EVENTS_REPLICAS: eventsReplicas }
 
 /** Starts forwarding a log to reporting. */
@@ -32,18 +33,18 @@ export async function startQueueListener(
   { eventLog }: { eventLog: EventLog },
 ) {
   const { discovery, health, log, metrics, resources, stopping, tracing } = service
-  const { REPORTING_URL, WRITE_TOKEN } = settings
+  const { REPORTING_URL, UPSTREAM_CA: ca, WRITE_TOKEN } = settings
   checkWriteToken(settings, log)
   const { name } = services.reporting
   const known = discovery.instancesOf(name, REPORTING_URL)
-  const client = resources.use(createServiceClient({ name, instances: known }))
+  const client = resources.use(createServiceClient({ name, instances: known, ca }))
   const stores = createStoreCheck({ known, client })
   const countingClient = resources.use(
-    createServiceClient({ name, instances: stores.instances, token: WRITE_TOKEN?.sent }),
+    createServiceClient({ name, instances: stores.instances, token: WRITE_TOKEN?.sent, ca }),
   )
   const { name: logName, state, reason, problem } = eventLog
   health.watch(logName, { state, reason, problem, required: true })
-  health.watch(name, { state: client.state, required: true })
+  health.watch(name, { state: client.state, reason: client.reason, required: true })
   exposeReplicas(metrics, eventLog)
   const { deadLetters } = eventLog
   const app = createQueueListenerApp({ ...service, deadLetters, writeToken: privateToken(settings) })

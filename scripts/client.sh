@@ -89,7 +89,9 @@ secret() {
 # request ARGUMENT…: curl with common options. Ignores ~/.curlrc (--disable, which must come first) and proxies, which
 # the services do not use either, and disables URL globbing.
 request() {
-  curl --disable --silent --noproxy '*' --globoff --connect-timeout 3 --max-time 10 "$@"
+  local ca
+  ca=$(setting UPSTREAM_CA)
+  curl --disable --silent ${ca:+--cacert "$ca"} --noproxy '*' --globoff --connect-timeout 3 --max-time 10 "$@"
 }
 
 # json_strings KEY <JSON: all strings with this key, one per line, with quotes and backslashes unescaped. Control

@@ -113,7 +113,8 @@ play_assets() {
     progress $((played + missing + failed)) "$views" 'assets played'
   done < <(
     # --silent alone does not hide the progress meter of --parallel.
-    random_plays | curl --disable --no-progress-meter --parallel --parallel-max $parallel --config -
+    ca=$(setting UPSTREAM_CA)
+    random_plays | curl --disable ${ca:+--cacert "$ca"} --no-progress-meter --parallel --parallel-max $parallel --config -
   )
   [ $missing -eq 0 ] || echo "$missing plays found no asset (404): metadata has it, but cdnurl does not"
   [ $played -gt 0 ] || fail "none of $views plays succeeded at $play${last_failure:+, the last with $last_failure}"
