@@ -98,7 +98,9 @@ describe.skipIf(!natsVersion)('the token that queue-listener sends', { timeout: 
       }
       expect([await write(next), await write(old)]).toEqual([404, token === next ? 401 : 404])
     }
-    const warnings = started.flatMap((service) => service.lines()).filter((line) => /returned 401|"level":[56]0/.test(line))
+    const warnings = started
+      .flatMap((service) => service.lines())
+      .filter((line) => /returned 401|"level":[56]0/.test(line))
     expect(warnings).toEqual([])
   })
 })

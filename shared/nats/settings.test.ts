@@ -24,7 +24,7 @@ test.each([
   ['nats://user:secret@a/path', 'nats://…@a/path'],
   ['nats://user:se cret@a', 'nats://…@a'],
   ['nats://user:secret', 'nats://user:…'],
-  ['user:secret@', '…@'],
+  ['user:secret@', '…'],
   ['nats://user:secret@a,nats://other:secret@b/path', 'nats://…@b/path'],
   ['nats://user:%zz@a', 'nats://…@a'],
 ])('the error for %j contains no credentials', (text, printed) => {

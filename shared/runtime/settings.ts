@@ -33,7 +33,8 @@ export function loadSettings<Shape extends SettingsShape>(
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   const name = String(issue?.path[0])
-  const value = given[name] === undefined ? 'is not set' : `is ${redact(given[name], secrecyOf(shape[name]))}`
+  const secrecy = env[name] || flags[name] ? secrecyOf(shape[name]) : 'value'
+  const value = given[name] === undefined ? 'is not set' : `is ${redact(given[name], secrecy)}`
   throw new UsageError(`${name} ${value}: it ${issue?.message}`)
 }
 
@@ -64,14 +65,15 @@ function readFlags(args: string[]): Record<string, string> {
 
 /**
  * Quotes the value, and hides credentials in URLs, also those whose password contains an unescaped `/`, `@` or `,`. Any
- * other text that mentions a password is hidden as a whole.
+ * other text that mentions a password is hidden as a whole, and so is a secret that is not a URL.
  */
 function redact(text: string, secrecy: Secrecy | undefined): string {
   if (secrecy === 'value' || /passw/i.test(text)) return '"…"'
   const withoutUser = text.replace(/^(\w+:\/\/)?.*@/s, '$1…@')
+  if (!secrecy) return JSON.stringify(withoutUser)
+  if (!/^\w+:\/\//.test(text)) return '"…"'
   // Without a host, the password is where a port is expected.
-  const withoutPassword = withoutUser.replace(/:(?!\/\/|\d{1,5}(?:[,/\s]|$)).*/s, ':…')
-  return JSON.stringify(secrecy === 'credentials' ? withoutPassword.replace(/\?.*/s, '?…') : withoutUser)
+  return JSON.stringify(withoutUser.replace(/(:(?!\/\/|\d{1,5}(?:[,/\s]|$))|[?\s]).*/s, (rest) => `${rest[0]}…`))
 }
 
 export function wantsHelp({ args }: SettingsSource): boolean {
