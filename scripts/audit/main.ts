@@ -27,7 +27,7 @@ Exits with status 1 if any of them differs. Counting may go on meanwhile.
   --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
 
   REPORTING_URL  URL of reporting (default: http://127.0.0.1:${services.reporting.port})
-  NATS_URL       URL of NATS (default: nats://127.0.0.1:4222)
+  NATS_URL       URL of NATS (default: nats://127.0.0.1:4222); also NATS_CA, NATS_CREDS and NATS_NKEY
 
 Settings are also read from .env; the environment overrides them.`
 

@@ -33,7 +33,7 @@ counts the log again under other view rules.
   --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
 
   REPORTING_URL  URLs of reporting, separated by commas (default: http://127.0.0.1:${services.reporting.port})
-  NATS_URL       URL of NATS (default: nats://127.0.0.1:4222)
+  NATS_URL       URL of NATS (default: nats://127.0.0.1:4222); also NATS_CA, NATS_CREDS and NATS_NKEY
   WRITE_TOKEN    token that reporting requires (default: none)
   DATA_DIR       directory with the checkpoint (default: ./data)
   DATABASE_URL   Postgres (default: none)
