@@ -1,13 +1,20 @@
-# The permissions that the services need in Consul: to register themselves and to discover each other.
+# The permissions that one service needs in Consul: to register itself, and to find the others. SERVICE stands for its
+# name, so that no service can register as another one and receive its calls, and the write token with them.
 #
-#   consul acl policy create -name video-edge -rules @deploy/consul-policy.hcl
-#   consul acl token create -policy-name video-edge
+#   for service in metadata cdnurl reporting play queue-listener; do
+#     sed "s/SERVICE/$service/" deploy/consul-policy.hcl | consul acl policy create -name "video-edge-$service" -rules -
+#     consul acl token create -policy-name "video-edge-$service"
+#   done
+#
+# Embedded mode registers all five, so its token has all five policies.
 
-service "metadata" { policy = "write" }
-service "cdnurl" { policy = "write" }
-service "reporting" { policy = "write" }
-service "play" { policy = "write" }
-service "queue-listener" { policy = "write" }
+service "metadata" { policy = "read" }
+service "cdnurl" { policy = "read" }
+service "reporting" { policy = "read" }
+service "play" { policy = "read" }
+service "queue-listener" { policy = "read" }
+
+service "SERVICE" { policy = "write" }
 
 # Health queries return node addresses, which requires read access to nodes.
 node_prefix "" { policy = "read" }

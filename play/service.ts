@@ -13,8 +13,9 @@ import { CdnUrl } from '../shared/contracts/cdn-url.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { isFromProxy } from '../shared/http/client-address.ts'
-import { warnIfUnprotected } from '../shared/http/write-token.ts'
+import { checkWriteToken } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
+import { toNatsAccess } from '../shared/nats/credentials.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
 import { UsageError } from '../shared/runtime/command-line.ts'
 import { choosePort } from '../shared/service/listen.ts'
@@ -81,20 +82,21 @@ export async function startPlay(
   { createAssetCache, createCountLookup, createRecorder }: Strategies = strategies,
 ) {
   const { discovery, health, log, resources } = service
-  warnIfUnprotected(settings, log)
+  checkWriteToken(settings, log)
   const provider = providerOf(settings)
   const identity = provider && startIdentity(service, provider, settings.READ_TOKEN)
   const metrics = createPlayMetrics(service.metrics)
 
   const clients: ServiceClient[] = []
   function connect({ name }: ServiceEntry, urls: string[], instances = discovery.instancesOf(name, urls)) {
-    const client = resources.use(createServiceClient({ name, instances }))
+    const client = resources.use(createServiceClient({ name, instances, ca: settings.UPSTREAM_CA }))
     clients.push(client)
     return client
   }
   function protect(upstream: ServiceClient) {
     const client = withCircuitBreaker(upstream, service)
-    health.watch(upstream.name, { state: client.state, circuit: client.circuit, required: false })
+    const { state, reason, circuit } = client
+    health.watch(upstream.name, { state, reason, circuit, required: false })
     return instrumentClient(client, service.metrics)
   }
   function cacheOf<Schema extends z.ZodType>(owner: ServiceClient, path: string, schema: Schema) {
@@ -149,7 +151,11 @@ export async function startPlay(
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })
   const status = createStatus({ health, clients, invalidations, backlog })
-  const seriesClient = createServiceClient({ name: services.reporting.name, instances: reportings })
+  const seriesClient = createServiceClient({
+    name: services.reporting.name,
+    instances: reportings,
+    ca: settings.UPSTREAM_CA,
+  })
   const readSeries = createSeriesReader({ reporting: resources.use(seriesClient) })
   const console = createConsole({ catalogue, readSeries, status })
   const { CORS_ORIGINS: corsOrigins, OPS_PORT } = settings
@@ -214,7 +220,7 @@ export const play = {
   settings: processSettings,
   async start(service: Service, settings: ServiceSettings<typeof processSettings>, replaced?: Partial<Strategies>) {
     const { log, resources } = service
-    const { NATS_URL, HOST, DATA_DIR, EVENTS_REPLICAS: replicas } = settings
+    const { HOST, DATA_DIR, EVENTS_REPLICAS: replicas } = settings
     const { EVENTS_MAX_AGE: maxAgeMs, APPEND_TIMEOUT: appendTimeoutMs } = settings
     if (settings.REUSE_PORT) {
       if (settings.PORT === 0) throw new UsageError('PORT is "0": with REUSE_PORT, it must be the port to share')
@@ -222,7 +228,7 @@ export const play = {
     }
     exposeMaxAge(service.metrics, maxAgeMs)
     const PORT = await choosePort(settings.PORT, HOST)
-    const nats = resources.use(openNatsLink({ servers: NATS_URL, ...service }))
+    const nats = resources.use(openNatsLink({ ...toNatsAccess(settings), ...service }))
     const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs, replicas }))
     const outboxFiles = createOutboxFiles({ directory: DATA_DIR, log })
     const outbox = resources.use(createOutbox(`of port ${PORT} in ${DATA_DIR}`, () => outboxFiles.claim(PORT)))

@@ -1,8 +1,9 @@
 import { services, urlsOf } from '../services.ts'
+import { upstreamCa } from '../shared/client/settings.ts'
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
 import { readToken } from '../shared/http/read-token.ts'
 import { writeToken } from '../shared/http/write-token.ts'
-import { eventsReplicas, natsUrl } from '../shared/nats/settings.ts'
+import { eventsReplicas, natsSettings } from '../shared/nats/settings.ts'
 import { dataDir, duration, optionalFlag, optionalOrigins } from '../shared/runtime/settings.ts'
 import { identitySettings } from './identity/settings.ts'
 import { limitSettings } from './limits/settings.ts'
@@ -30,12 +31,13 @@ export const playSettings = {
   REPORTING_URL: urlsOf(services.reporting),
   QUEUE_LISTENER_URL: urlsOf(services['queue-listener']),
   PLAY_URL: optionalOrigins('URLs of all instances of play, separated by commas, for /status'),
+  UPSTREAM_CA: upstreamCa,
   ...edgeSettings,
 }
 
 export const processSettings = {
   ...playSettings,
-  NATS_URL: natsUrl,
+  ...natsSettings,
   DATA_DIR: dataDir,
   EVENTS_MAX_AGE: eventsMaxAge,
   EVENTS_REPLICAS: eventsReplicas,

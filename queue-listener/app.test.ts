@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DeadLetters, EventLog } from '../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
+import { toWriteToken, type WriteToken } from '../shared/http/write-token.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
@@ -21,7 +22,7 @@ beforeEach(async () => {
 })
 afterEach(() => eventLog[Symbol.asyncDispose]())
 
-type Overrides = { deadLetters?: Partial<DeadLetters>; writeToken?: string }
+type Overrides = { deadLetters?: Partial<DeadLetters>; writeToken?: WriteToken }
 
 function open({ deadLetters, writeToken }: Overrides = {}) {
   const service = createTestService('queue-listener')
@@ -123,7 +124,7 @@ describe('every route', () => {
   ] as const
 
   test.each(routes)('requires the write token: %s %s', async (method, path) => {
-    const app = open({ writeToken: 'secret' })
+    const app = open({ writeToken: toWriteToken('secret') })
     await expectProblem(await app.request(path, { method }), 401)
     const headers = { authorization: 'Bearer secret' }
     expect((await app.request(path, { method, headers })).status).toBe(200)

@@ -19,7 +19,7 @@ import { problem } from '../shared/http/errors.ts'
 import { limitConcurrency } from '../shared/http/limit-concurrency.ts'
 import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
 import { BATCH_BODY, hasBody, optionalJsonBody, readBody, validate } from '../shared/http/validate.ts'
-import { requireWriteToken } from '../shared/http/write-token.ts'
+import { requireWriteToken, type WriteToken } from '../shared/http/write-token.ts'
 
 /**
  * Limits memory use, because each request holds the bodies of a dead letter and its correction in memory, and waiting,
@@ -35,7 +35,7 @@ type Options = {
    * The token that all routes require, even for reading, because dead letters contain user ids. If undefined, the
    * routes are open.
    */
-  writeToken: string | undefined
+  writeToken: WriteToken | undefined
 }
 
 /** The routes that list, repair, replay and delete the dead letters of the log. */

@@ -1,12 +1,14 @@
 import { services, urlsOf } from '../services.ts'
 import { instrumentClient } from '../shared/client/instrument-client.ts'
 import { createServiceClient } from '../shared/client/service-client.ts'
+import { upstreamCa } from '../shared/client/settings.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
-import { privateToken, warnIfUnprotected, writeSettings } from '../shared/http/write-token.ts'
+import { checkWriteToken, privateToken, writeSettings } from '../shared/http/write-token.ts'
+import { toNatsAccess } from '../shared/nats/credentials.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
-import { eventsReplicas, natsUrl } from '../shared/nats/settings.ts'
+import { eventsReplicas, natsSettings } from '../shared/nats/settings.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
@@ -21,8 +23,8 @@ import { createSuspension } from './suspension.ts'
 
 const COLD_START_MS = 5_000
 
-const own = { ...writeSettings, REPORTING_URL: urlsOf(services.reporting) }
-const processSettings = { ...own, NATS_URL: natsUrl, EVENTS_MAX_AGE: eventsMaxAge, EVENTS_REPLICAS: eventsReplicas }
+const own = { ...writeSettings, REPORTING_URL: urlsOf(services.reporting), UPSTREAM_CA: upstreamCa }
+const processSettings = { ...own, ...natsSettings, EVENTS_MAX_AGE: eventsMaxAge, EVENTS_REPLICAS: eventsReplicas }
 
 /** Starts forwarding a log to reporting. */
 export async function startQueueListener(
@@ -31,16 +33,18 @@ export async function startQueueListener(
   { eventLog }: { eventLog: EventLog },
 ) {
   const { discovery, health, log, metrics, resources, stopping, tracing } = service
-  const { REPORTING_URL, WRITE_TOKEN: token } = settings
-  warnIfUnprotected(settings, log)
+  const { REPORTING_URL, UPSTREAM_CA: ca, WRITE_TOKEN } = settings
+  checkWriteToken(settings, log)
   const { name } = services.reporting
   const known = discovery.instancesOf(name, REPORTING_URL)
-  const client = resources.use(createServiceClient({ name, instances: known }))
+  const client = resources.use(createServiceClient({ name, instances: known, ca }))
   const stores = createStoreCheck({ known, client })
-  const countingClient = resources.use(createServiceClient({ name, instances: stores.instances, token }))
+  const countingClient = resources.use(
+    createServiceClient({ name, instances: stores.instances, token: WRITE_TOKEN?.sent, ca }),
+  )
   const { name: logName, state, reason, problem } = eventLog
   health.watch(logName, { state, reason, problem, required: true })
-  health.watch(name, { state: client.state, required: true })
+  health.watch(name, { state: client.state, reason: client.reason, required: true })
   exposeReplicas(metrics, eventLog)
   const { deadLetters } = eventLog
   const app = createQueueListenerApp({ ...service, deadLetters, writeToken: privateToken(settings) })
@@ -67,8 +71,8 @@ export const queueListener = {
   settings: processSettings,
   async start(service: Service, settings: ServiceSettings<typeof processSettings>) {
     const { log, resources } = service
-    const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
-    const nats = resources.use(openNatsLink({ servers, ...service }))
+    const { EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
+    const nats = resources.use(openNatsLink({ ...toNatsAccess(settings), ...service }))
     const eventLog = resources.use(createJetStreamEventLog({ nats, log, maxAgeMs, replicas, isOwner: true }))
     return startQueueListener(service, settings, { eventLog })
   },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { EventBatch } from '../shared/contracts/event-batch.ts'
+import { toWriteToken, type WriteToken } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
@@ -308,7 +309,7 @@ describe.each([
 })
 
 test('counting a view requires the write token, if one is set, and reading counts does not', async () => {
-  const { app } = setUp('secret')
+  const { app } = setUp(toWriteToken('secret'))
   const batch: EventBatch = { stream: 's', after: 0, through: 1, views: [view('1', 'a', 'u')] }
   const authorization = 'Bearer secret'
   const single = '/events/asset/a/user/u'
@@ -380,7 +381,7 @@ describe('a report', () => {
   })
 })
 
-function setUp(writeToken?: string, isFedByLog = false) {
+function setUp(writeToken?: WriteToken, isFedByLog = false) {
   const service = createTestService('reporting')
   const currentness = createCurrentness({ maxLagMs: 10_000, isFedByLog })
   const counts = createMapCountStore({ onReport: currentness.observe })

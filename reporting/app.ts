@@ -23,7 +23,7 @@ import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
 import { BATCH_BODY, jsonBody, LOOKUP_BODY, validate } from '../shared/http/validate.ts'
-import { requireWriteToken } from '../shared/http/write-token.ts'
+import { requireWriteToken, type WriteToken } from '../shared/http/write-token.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
 import type { Service } from '../shared/service/service.ts'
 import type { CountStore } from './count-store.ts'
@@ -36,7 +36,7 @@ type Deps = Service & {
   currentness: Pick<Currentness, 'isCurrent' | 'counting' | 'end'>
   live: LiveFeed
   /** The token required for writes. If undefined, writes are open. */
-  writeToken?: string | undefined
+  writeToken?: WriteToken | undefined
 }
 
 /** The views of each asset and each user. */

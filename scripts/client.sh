@@ -72,10 +72,26 @@ setting() {
   printf '%s' "$value"
 }
 
+# secret VARIABLE: its value, or the content of the file in VARIABLE_FILE.
+secret() {
+  local value file
+  value=$(setting "$1")
+  file=$(setting "$1_FILE")
+  [ -z "$value" ] || [ -z "$file" ] || usage_error "$1 and $1_FILE are both set: set only one of them"
+  if [ -n "$file" ]; then
+    # The shell's own message would contain the path, which is the secret itself if the variables were mixed up.
+    value=$({ tr -d '\r' <"$file"; } 2>/dev/null) || usage_error "the file in $1_FILE cannot be read"
+    [ -n "$value" ] || usage_error "the file in $1_FILE is empty"
+  fi
+  printf '%s' "$value"
+}
+
 # request ARGUMENT…: curl with common options. Ignores ~/.curlrc (--disable, which must come first) and proxies, which
 # the services do not use either, and disables URL globbing.
 request() {
-  curl --disable --silent --noproxy '*' --globoff --connect-timeout 3 --max-time 10 "$@"
+  local ca
+  ca=$(setting UPSTREAM_CA)
+  curl --disable --silent ${ca:+--cacert "$ca"} --noproxy '*' --globoff --connect-timeout 3 --max-time 10 "$@"
 }
 
 # json_strings KEY <JSON: all strings with this key, one per line, with quotes and backslashes unescaped. Control

@@ -1,8 +1,11 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import type { ParseArgsOptionsConfig } from 'node:util'
+import { Agent, setGlobalDispatcher } from 'undici'
 import { services } from '../services.ts'
+import { upstreamCa } from '../shared/client/settings.ts'
 import { parseArguments, type parseCommandLine, USAGE_STATUS, UsageError } from '../shared/runtime/command-line.ts'
-import { wantsHelp } from '../shared/runtime/settings.ts'
+import { createPrivateFiles } from '../shared/runtime/private-files.ts'
+import { loadSettings, wantsHelp } from '../shared/runtime/settings.ts'
 
 type Command<Options extends ParseArgsOptionsConfig> = {
   /** The command that the user types, such as `npm run doctor`. */
@@ -30,8 +33,10 @@ export async function runCommand<Options extends ParseArgsOptionsConfig>(
     process.stdout.write(`${usage}\n`)
     return
   }
+  createPrivateFiles()
   try {
     if (dotEnv && existsSync('.env')) process.loadEnvFile('.env')
+    trustUpstreams()
     const { values, positionals } = parseArguments(source.args, options, takesArguments)
     process.exitCode = (await run(values, positionals)) ?? 0
   } catch (error) {
@@ -39,6 +44,12 @@ export async function runCommand<Options extends ParseArgsOptionsConfig>(
     process.stderr.write(`${name}: ${error.message}\n`)
     process.exitCode = USAGE_STATUS
   }
+}
+
+/** Verifies https URLs of services by UPSTREAM_CA, as the services do. */
+function trustUpstreams(): void {
+  const { UPSTREAM_CA: ca } = loadSettings({ UPSTREAM_CA: upstreamCa }, { args: [], env: process.env })
+  if (ca !== undefined) setGlobalDispatcher(new Agent({ connect: { ca: readFileSync(ca) } }))
 }
 
 /** The option `--port N`: the port of the edge. */

@@ -1,7 +1,4 @@
-import { withoutCredentials } from '../shared/nats/connect.ts'
-
 /** Says that a command cannot read the log, and what to do. */
 export function logUnavailable(servers: readonly string[], reason = 'no connection'): string {
-  const names = servers.map(withoutCredentials).join(',')
-  return `the log is not available: ${names} (${reason}); see npm run doctor. The log of embedded mode is a file that only its own process can read`
+  return `the log is not available: ${servers.join(',')} (${reason}); see npm run doctor. The log of embedded mode is a file that only its own process can read`
 }

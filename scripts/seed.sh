@@ -18,13 +18,14 @@ Each service validates all lines before it stores any. It is safe to run this ag
 
   METADATA_URL  URL of metadata (default: http://127.0.0.1:8081)
   CDNURL_URL    URL of cdnurl (default: http://127.0.0.1:8083)
-  WRITE_TOKEN   token that both require for writes (default: none)
+  WRITE_TOKEN   token that both require for writes, or WRITE_TOKEN_FILE with its path (default: none)
 
 Flags override environment variables, which override .env, which overrides the defaults.'
 
 main() {
   read_arguments "$@"
   local cdnurl metadata
+  token=$(secret WRITE_TOKEN)
   cdnurl=$(address_of CDNURL_URL 3)
   metadata=$(address_of METADATA_URL 1)
   # cdnurl first, so that every asset that metadata lists can be played, even if a request fails.
@@ -83,9 +84,8 @@ assets() {
 
 # Prints the header with the token. curl reads it from a file, because command-line arguments are visible to all users.
 authorization() {
-  local token
-  token=$(setting WRITE_TOKEN)
-  [ -z "$token" ] || printf 'authorization: Bearer %s\n' "$token"
+  # Of two tokens, the first is sent.
+  [ -z "$token" ] || printf 'authorization: Bearer %s\n' "${token%% *}"
 }
 
 # problems_in BODY: the entries of `errors`, one per line.

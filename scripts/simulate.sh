@@ -114,7 +114,8 @@ play_assets() {
     progress $((played + missing + refused + failed)) "$views" 'assets played'
   done < <(
     # --silent alone does not hide the progress meter of --parallel.
-    random_plays | curl --disable --no-progress-meter --parallel --parallel-max $parallel --config -
+    ca=$(setting UPSTREAM_CA)
+    random_plays | curl --disable ${ca:+--cacert "$ca"} --no-progress-meter --parallel --parallel-max $parallel --config -
   )
   [ $missing -eq 0 ] || echo "$missing plays found no asset (404): metadata has it, but cdnurl does not"
   [ $refused -eq 0 ] || echo "$refused plays were refused (403, 451): the rights of the asset, or the settings of play, do not allow them"

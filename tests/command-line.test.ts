@@ -90,7 +90,7 @@ describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', { concu
 
   test.each([
     [{ ALLOW_OPEN_WRITES: '1' }, 1],
-    [{ WRITE_TOKEN: 'secret' }, 0],
+    [{ WRITE_TOKEN: 'a-secret-of-enough' }, 0],
   ])('starts with %j', async (env, warnings) => {
     await using child = startChild(process.execPath, [`${service}/main.ts`], { env: { ...beyond, ...env } })
     await child.line(listeningUrl)
@@ -102,7 +102,7 @@ describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', { concu
 test.concurrent.each(['play', 'queue-listener'])('%s beyond loopback warns if there is no token', async (service) => {
   for (const [WRITE_TOKEN, warnings] of [
     ['', 1],
-    ['secret', 0],
+    ['a-secret-of-enough', 0],
   ] as const) {
     const env = { HOST: '0.0.0.0', NATS_URL, DATA_DIR, WRITE_TOKEN }
     await using child = startChild(process.execPath, [`${service}/main.ts`, '--port', '0'], { env })

@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ServiceName, serviceEntries } from '../services.ts'
 import { type ConsulAgent, hasConsul, startConsulAgent } from './harness/consul-agent.ts'
-import { mapServices } from './harness/each-service.ts'
+import { mapServices, serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
@@ -232,20 +232,31 @@ describe.skipIf(!hasConsul)('with ACLs in Consul', { timeout: 60_000 }, () => {
     },
   )
 
+  /** A token with the policy of one service. */
+  async function createToken(service: ServiceName): Promise<string> {
+    const Rules = (await readFile('deploy/consul-policy.hcl', 'utf8')).replaceAll('SERVICE', service)
+    const Name = `video-edge-${service}`
+    await eventually(() => consul.call('/acl/policy', { method: 'PUT', body: { Name, Rules } }), 20_000)
+    const body = { Policies: [{ Name }] }
+    return ((await consul.call('/acl/token', { method: 'PUT', body })) as { SecretID: string }).SecretID
+  }
+
   test('the policy in deploy/consul-policy.hcl suffices to register and to find services', async () => {
-    const Rules = await readFile('deploy/consul-policy.hcl', 'utf8')
-    await eventually(() => consul.call('/acl/policy', { method: 'PUT', body: { Name: 'video-edge', Rules } }), 20_000)
-    const body = { Policies: [{ Name: 'video-edge' }] }
-    const { SecretID } = (await consul.call('/acl/token', { method: 'PUT', body })) as { SecretID: string }
+    const SecretID = await createToken('reporting')
     await using reporting = await start(SecretID)
     const registeredPorts = async () =>
       ((await consul.call('/health/service/reporting?passing', { token: SecretID })) as Entry[]).map(
         ({ Service }) => Service.Port,
       )
     await eventually(async () => expect(await registeredPorts()).toEqual([Number(new URL(reporting.url).port)]))
-    await expect(
-      consul.call('/agent/service/register', { method: 'PUT', token: SecretID, body: { Name: 'other' } }),
-    ).rejects.toThrow('403')
+    const register = (Name: string) =>
+      consul.call('/agent/service/register', { method: 'PUT', token: SecretID, body: { Name, ID: 'impostor' } })
+    const others = serviceNames.filter((name) => name !== 'reporting')
+    for (const name of ['other', 'SERVICE', ...others]) await expect(register(name)).rejects.toThrow('403')
+    for (const name of others) {
+      await consul.call('/agent/service/register', { method: 'PUT', body: { Name: name } })
+      expect(await consul.call(`/health/service/${name}?passing`, { token: SecretID })).toHaveLength(1)
+    }
     await expect(consul.call('/kv/secret', { method: 'PUT', token: SecretID, body: 'x' })).rejects.toThrow('403')
     await reporting.signal('SIGTERM')
     expect(await registeredPorts()).toEqual([])

@@ -135,11 +135,11 @@ describe('npm run seed', { timeout: 30_000 }, () => {
     await using service = await startFakeService()
     const file = await catalogueFile([JSON.stringify(film())])
     const addresses = { METADATA_URL: `${service.url}/, http://other.invalid`, CDNURL_URL: service.url }
-    for (const WRITE_TOKEN of ['a "token"', '']) {
+    for (const WRITE_TOKEN of ['a"token" the-previous-one', '']) {
       expect(await run('seed', [file], { ...addresses, WRITE_TOKEN })).toMatchObject({ status: 0 })
     }
     expect(service.requests).toEqual(
-      ['Bearer a "token"', undefined].flatMap((authorization) =>
+      ['Bearer a"token"', undefined].flatMap((authorization) =>
         ['/url/assets', '/content/assets'].map((path) => ({
           path,
           authorization,
@@ -209,12 +209,26 @@ describe('the settings of the scripts', { timeout: 30_000 }, () => {
     await using service = await startFakeService()
     expect(await seedWith(`A=1\n${dotenv}\nB=2`, [], addressesOf(service.url))).toMatchObject({ status: 0 })
     const { WRITE_TOKEN } = parseEnv(dotenv)
-    expect(service.requests[0]?.authorization).toBe(WRITE_TOKEN ? `Bearer ${WRITE_TOKEN}` : undefined)
+    expect(service.requests[0]?.authorization).toBe(WRITE_TOKEN ? `Bearer ${WRITE_TOKEN.split(' ')[0]}` : undefined)
+  })
+
+  test('read the token from the file in WRITE_TOKEN_FILE', async () => {
+    await using service = await startFakeService()
+    const file = join(directory, 'token')
+    await writeFile(file, 'from-a-file\r\n')
+    const { cwd } = await seedWith(`WRITE_TOKEN_FILE=${file}\n`, [], addressesOf(service.url))
+    expect(service.requests[0]?.authorization).toBe('Bearer from-a-file')
+    for (const settings of [{ WRITE_TOKEN_FILE: '/s3cr3t' }, { WRITE_TOKEN: 's3cr3t', WRITE_TOKEN_FILE: file }]) {
+      const { status, stderr } = await run('seed', [], { ...addressesOf(service.url), ...settings }, cwd)
+      expect([status, stderr]).toEqual([2, expect.stringMatching(/^seed: .*WRITE_TOKEN_FILE.*\n$/)])
+      expect(stderr).not.toContain('s3cr3t')
+    }
+    expect(service.requests).toHaveLength(2)
   })
 
   test('are never executed as code', async () => {
     await using service = await startFakeService()
-    const code = '$(touch ran)`touch ran`;touch ran'
+    const code = '$(touch\tran)`touch\tran`;touch\tran'
     const { cwd } = await seedWith(`WRITE_TOKEN="${code}"\ntouch ran\n`, [], addressesOf(service.url))
     expect(service.requests[0]?.authorization).toBe(`Bearer ${code}`)
     expect(await readdir(cwd)).toEqual(['.env'])

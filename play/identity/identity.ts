@@ -1,6 +1,7 @@
 import type { MiddlewareHandler } from 'hono'
 import type { SecurityScheme } from '../../shared/http/openapi.ts'
-import { allowReadToken } from '../../shared/http/read-token.ts'
+import { allowTokens } from '../../shared/http/read-token.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import type { Service } from '../../shared/service/service.ts'
 import type { PlayEnv } from '../play-env.ts'
 import { createAuthenticate, requireOwnId } from './authenticate.ts'
@@ -23,7 +24,7 @@ export type Identity = {
 }
 
 /** Starts to fetch the keys of the provider, which need not be up. */
-export function startIdentity(service: Service, provider: Provider, readToken: string | undefined): Identity {
+export function startIdentity(service: Service, provider: Provider, readToken: Secret | undefined): Identity {
   const { log, health, resources } = service
   const metrics = createIdentityMetrics(service.metrics)
   const fetch = (signal: AbortSignal) => fetchJwks(provider.jwksUrl, signal)
@@ -37,7 +38,7 @@ export function startIdentity(service: Service, provider: Provider, readToken: s
   return {
     authenticate,
     requireOwnId: requireOwnId({ onRejected }),
-    authenticateReader: allowReadToken(readToken, authenticate),
+    authenticateReader: allowTokens(readToken ? [readToken] : [], authenticate),
     readers: readToken ? ['viewerToken', 'readToken'] : ['viewerToken'],
   }
 }

@@ -2,6 +2,7 @@ import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { codeOf } from '../../shared/runtime/error-code.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
+import { PRIVATE_FILE } from '../../shared/runtime/private-files.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { StartError } from '../../shared/service/service.ts'
 import { DEFAULT_RULES, type RulesVersion } from '../rules/rule-sets.ts'
@@ -161,7 +162,7 @@ async function openExisting(file: string): Promise<FileHandle | undefined> {
 
 /** Checkpoints contain user ids, so only the owner may read them. */
 async function writeFlushed(file: string, chunks: Iterable<Uint8Array>, signal: AbortSignal): Promise<number> {
-  await using handle = await open(file, 'w', 0o600)
+  await using handle = await open(file, 'w', PRIVATE_FILE)
   let size = 0
   for (const chunk of chunks) {
     signal.throwIfAborted()

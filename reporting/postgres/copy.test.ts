@@ -10,6 +10,7 @@ import { createMapCountStore } from '../maps/map-count-store.ts'
 import type { SeriesRange } from '../series.ts'
 import { copyCounts } from './copy.ts'
 import { openPostgresCountStore } from './postgres-count-store.ts'
+import { toDatabaseUrl } from './settings.ts'
 
 const log = createLog({ name: 'reporting', level: 'silent' })
 const fields = { assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
@@ -46,7 +47,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
   afterAll(() => server?.[Symbol.asyncDispose]())
 
   async function openStore(url: string) {
-    const store = openPostgresCountStore({ urls: [url], maxConnections: 2, log })
+    const store = openPostgresCountStore({ urls: [toDatabaseUrl(url)], maxConnections: 2, log })
     await eventually(() => {
       if (store.state() !== 'up') throw new Error(store.reason())
     })
@@ -61,7 +62,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
         for (const batch of all.slice(0, length)) await maps.apply(batch)
         await maps.count({ assetId: 'direct', userId: 'direct' })
         const url = await server.createDatabase()
-        expect(await copyCounts(state, { urls: [url], onProgress })).toBe(true)
+        expect(await copyCounts(state, { urls: [toDatabaseUrl(url)], onProgress })).toBe(true)
         await using store = await openStore(url)
         expect(await contentOf(store)).toEqual(await contentOf(maps))
         for (const batch of all.slice(length)) expect(await store.apply(batch)).toEqual(await maps.apply(batch))
@@ -77,7 +78,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     const views = [{ ...first, serial: 1 }, { ...first, serial: 2 }, first]
     await createMapCountStore({ state }).apply({ incarnation: 'log', after: 0, through: 9, views, first: 5 })
     const url = await server.createDatabase()
-    await copyCounts(state, { urls: [url], onProgress })
+    await copyCounts(state, { urls: [toDatabaseUrl(url)], onProgress })
     await using store = await openStore(url)
     const late = { ...fields, id: 'y', producer: 'late', serial: 7 }
     const next = {
@@ -101,7 +102,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     const views = users.map((userId, n) => ({ ...fields, userId, id: 'x', producer: 'p', serial: n + 1 }))
     await maps.apply({ incarnation: 'log', after: 0, through: 1, views })
     const url = await server.createDatabase()
-    await copyCounts(state, { urls: ['postgres://postgres@127.0.0.1:1/none', url], onProgress })
+    await copyCounts(state, { urls: ['postgres://postgres@127.0.0.1:1/none', url].map(toDatabaseUrl), onProgress })
     await using store = await openStore(url)
     expect(await contentOf(store)).toEqual(await contentOf(maps))
     expect(store.id()).not.toBe(maps.id())
@@ -121,7 +122,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     }
     await maps.apply(toBatch(0))
     const url = await server.createDatabase()
-    await copyCounts(state, { urls: [url], onProgress })
+    await copyCounts(state, { urls: [toDatabaseUrl(url)], onProgress })
     await using store = await openStore(url)
     const copied = await maps.counts('asset', 'a')
     await store.apply(toBatch(1))
@@ -134,7 +135,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     const [first, second] = [createCountState(), createCountState()]
     for (const state of [first, second]) await createMapCountStore({ state }).count(fields)
     await createMapCountStore({ state: second }).count(fields)
-    const urls = [await server.createDatabase()]
+    const urls = [toDatabaseUrl(await server.createDatabase())]
     expect(await copyCounts(first, { urls, onProgress })).toBe(true)
     expect(await copyCounts(first, { urls, onProgress })).toBe(false)
     await expect(copyCounts(second, { urls, onProgress })).rejects.toThrow(

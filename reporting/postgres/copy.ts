@@ -1,5 +1,6 @@
 import type { LogPosition } from '../../shared/contracts/position.ts'
 import { MAX_TOP } from '../../shared/contracts/view-counts.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import type { CountedBy } from '../count-store.ts'
 import type { CountState } from '../maps/count-state.ts'
 import { type FrozenState, freezeState } from '../maps/frozen-state.ts'
@@ -29,7 +30,7 @@ export class UsedDatabaseError extends Error {
 
 type Options = {
   /** A URL for each host of the database. */
-  urls: readonly string[]
+  urls: readonly Secret[]
   /** Receives how many rows are copied so far, of how many. */
   onProgress: (copied: number, total: number) => void
 }

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseError, type Pool, type PoolClient, type QueryArrayResult } from 'pg'
 import { codeOf } from '../../shared/runtime/error-code.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { NotSentError, openPool, READ_ONLY, useConnection } from './connections.ts'
 
@@ -73,7 +74,7 @@ export type Database = AsyncDisposable & {
 
 type Options = {
   /** A URL for each host, of which one accepts writes. */
-  urls: readonly string[]
+  urls: readonly Secret[]
   maxConnections: number
   onFailure?: (error: StatementError) => void
   onRetry?: (code: string) => void
@@ -85,7 +86,7 @@ type Options = {
  */
 export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: Options): Database {
   const sockets = new Set<Socket>()
-  const pools = urls.map((url) => openPool(url, max, sockets))
+  const pools = urls.map((url) => openPool(url.reveal(), max, sockets))
   let current = 0
 
   async function use<Result>(work: (client: PoolClient) => Promise<Result>, timeoutMs: number): Promise<Result> {

@@ -8,6 +8,7 @@ import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/har
 import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import type { CountStore, ReportObserver } from '../count-store.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
+import { toDatabaseUrl } from './settings.ts'
 
 const log = createLog({ name: 'reporting', level: 'silent' })
 
@@ -278,7 +279,7 @@ type LiveUsers = { id: string; views: number }[]
 type Options = { onReport?: ReportObserver; onRetry?: (code: string) => void }
 
 function open(urls: string[], options: Options = {}): PostgresCountStore {
-  return openPostgresCountStore({ urls, maxConnections: 4, log, ...options })
+  return openPostgresCountStore({ urls: urls.map(toDatabaseUrl), maxConnections: 4, log, ...options })
 }
 
 async function openUp(url: string, onReport?: ReportObserver): Promise<PostgresCountStore> {

@@ -9,6 +9,7 @@ import { describeVerdicts } from '../engine.test-suite.ts'
 import { createReference } from '../reference.test-suite.ts'
 import { describeSeries } from '../series.test-suite.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
+import { toDatabaseUrl } from './settings.ts'
 
 type Options = { onReport?: ReportObserver; maxProducers?: number; maxIds?: number }
 
@@ -24,7 +25,7 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
   afterAll(() => server?.[Symbol.asyncDispose]())
 
   async function openStore(options: Options): Promise<PostgresCountStore> {
-    const store = openPostgresCountStore({ urls: [url], maxConnections: 4, log, ...options })
+    const store = openPostgresCountStore({ urls: [toDatabaseUrl(url)], maxConnections: 4, log, ...options })
     await eventually(() => {
       if (store.state() !== 'up') throw new Error(store.reason())
     })

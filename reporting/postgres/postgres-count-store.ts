@@ -1,5 +1,6 @@
 import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import type { CountStore, ReportObserver } from '../count-store.ts'
 import { DEFAULT_RULES, type RulesVersion, ruleSets } from '../rules/rule-sets.ts'
 import { createBatches, type Limits, toReportAssignments } from './batches.ts'
@@ -30,7 +31,7 @@ export type PostgresCountStore = CountStore &
 
 type Options = Limits & {
   /** A URL for each host of the database. */
-  urls: readonly string[]
+  urls: readonly Secret[]
   maxConnections: number
   log: Logger
   onReport?: ReportObserver

@@ -7,6 +7,7 @@ import { createCountState } from '../maps/count-state.ts'
 import { createMapCountStore } from '../maps/map-count-store.ts'
 import { copyCounts } from './copy.ts'
 import { openPostgresCountStore } from './postgres-count-store.ts'
+import { toDatabaseUrl } from './settings.ts'
 
 const log = createLog({ name: 'reporting', level: 'silent' })
 const DAY_MS = 86_400_000
@@ -20,7 +21,7 @@ describe.skipIf(!hasPostgres)('the series in Postgres', { timeout: 40_000 }, () 
   afterAll(() => server?.[Symbol.asyncDispose]())
 
   async function openStore(url: string) {
-    const store = openPostgresCountStore({ urls: [url], maxConnections: 2, log })
+    const store = openPostgresCountStore({ urls: [toDatabaseUrl(url)], maxConnections: 2, log })
     await eventually(() => {
       if (store.state() !== 'up') throw new Error(store.reason())
     })
@@ -49,7 +50,7 @@ describe.skipIf(!hasPostgres)('the series in Postgres', { timeout: 40_000 }, () 
     const maps = createMapCountStore({ state })
     for (let day = 0; day < 4; day += 1) await playAt(maps, [START + day * DAY_MS])
     const url = await server.createDatabase()
-    await copyCounts(state, { urls: [url], onProgress: () => {} })
+    await copyCounts(state, { urls: [toDatabaseUrl(url)], onProgress: () => {} })
     await using store = await openStore(url)
     for (const step of ['hour', 'day'] as const) {
       for (const assetId of ['a', undefined]) {

@@ -1,10 +1,11 @@
+import type { Secret } from '../../shared/runtime/secret.ts'
 import type { Service } from '../../shared/service/service.ts'
 import type { CountStore, ReportObserver } from '../count-store.ts'
 import { exposeDatabase } from './metrics.ts'
 import { openPostgresCountStore } from './postgres-count-store.ts'
 
 type Options = Pick<Parameters<typeof openPostgresCountStore>[0], 'rules' | 'verdictsMaxAgeMs' | 'maxKeys'> & {
-  urls: readonly string[]
+  urls: readonly Secret[]
   maxConnections: number
   onReport: ReportObserver
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { count, duration } from '../../shared/runtime/settings.ts'
+import { type Secret, toSecret } from '../../shared/runtime/secret.ts'
+import { count, duration, secretMeta } from '../../shared/runtime/settings.ts'
 
 const FORM =
   'must be a Postgres URL such as postgres://user:password@127.0.0.1:5432/counts, with hosts separated by commas and special characters in the password percent-encoded'
@@ -8,19 +9,27 @@ const HOST = /^(\[[\da-f:]+\]|[^\s:[\]]+)(:\d{1,5})?$/i
 /** The store writes, so each of these means read-write. */
 const TARGETS = [null, 'any', 'primary', 'read-write']
 
-/** Postgres, parsed to a URL for each of its hosts. */
+/** Postgres, parsed to a URL for each of its hosts, which prints itself as host and database. */
 export const databaseUrl = z
   .string({ error: FORM })
   .transform((text, context) => {
     const urls = toHostUrls(text)
     if (!urls) context.addIssue({ code: 'custom', message: FORM })
-    return urls ?? []
+    return (urls ?? []).map(toDatabaseUrl)
   })
   .optional()
-  .meta({
-    description:
+  .meta(
+    secretMeta(
       'Postgres for the counts; several hosts may be separated by commas, of which the one that accepts writes is used; unset: counts in memory',
-  })
+      'credentials',
+    ),
+  )
+
+/** @param url the URL of one host */
+export function toDatabaseUrl(url: string): Secret {
+  const { host, pathname } = new URL(url)
+  return toSecret(url, host + pathname)
+}
 
 export const databasePool = count(10, 'Maximum number of connections to Postgres', 1_000)
 

@@ -11,6 +11,7 @@ import { toExplanationQuery } from './explanations.ts'
 import { migrate } from './migrate.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 import { migrations } from './schema.ts'
+import { toDatabaseUrl } from './settings.ts'
 
 const log = createLog({ name: 'reporting', level: 'silent' })
 
@@ -74,7 +75,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
       await store.apply(toBatch(0, [{ id: 'x', second: 0 }]))
       await server.use(url, (client) => client.query("update reporting.verdict_origin set rules = 'v0'"))
     }
-    await using store = openPostgresCountStore({ urls: [url], maxConnections: 1, log })
+    await using store = openPostgresCountStore({ urls: [toDatabaseUrl(url)], maxConnections: 1, log })
     await eventually(() => expect(store.reason()).toMatch(reason))
     await expect(store.counts('asset', 'a')).rejects.toThrow(reason)
     await expect(store.apply(toBatch(1, [{ id: 'y', second: 60 }]))).rejects.toThrow(reason)
@@ -83,7 +84,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
   test('views that the previous release counted are pending', async () => {
     const url = await server.createDatabase()
     {
-      await using database = openDatabase({ urls: [url], maxConnections: 1 })
+      await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })
       await migrate(database, migrations.slice(0, 2))
     }
     await server.use(url, (client) =>
@@ -236,7 +237,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
 type Options = { verdictsMaxAgeMs?: number; maxKeys?: number }
 
 async function openUp(url: string, options: Options = {}): Promise<PostgresCountStore> {
-  const store = openPostgresCountStore({ urls: [url], maxConnections: 4, log, ...options })
+  const store = openPostgresCountStore({ urls: [toDatabaseUrl(url)], maxConnections: 4, log, ...options })
   await eventually(() => {
     if (store.state() !== 'up') throw new Error(store.reason())
   })

@@ -1,7 +1,8 @@
 import { services, urlsOf } from '../../services.ts'
 import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'
+import { type NatsAccess, toNatsAccess } from '../../shared/nats/credentials.ts'
 import { openNatsLink } from '../../shared/nats/link.ts'
-import { natsUrl } from '../../shared/nats/settings.ts'
+import { natsSettings } from '../../shared/nats/settings.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
 import { createLog } from '../../shared/runtime/log.ts'
 import { loadSettings } from '../../shared/runtime/settings.ts'
@@ -26,22 +27,19 @@ Exits with status 1 if any of them differs. Counting may go on meanwhile.
   --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
 
   REPORTING_URL  URL of reporting (default: http://127.0.0.1:${services.reporting.port})
-  NATS_URL       URL of NATS (default: nats://127.0.0.1:4222)
+  NATS_URL       URL of NATS (default: nats://127.0.0.1:4222); also NATS_CA, NATS_CREDS and NATS_NKEY
 
 Settings are also read from .env; the environment overrides them.`
 
 const options = { ...edgePortOption, from: { type: 'string' }, to: { type: 'string' } } as const
-const shape = { NATS_URL: natsUrl, REPORTING_URL: urlsOf(services.reporting) }
+const shape = { ...natsSettings, REPORTING_URL: urlsOf(services.reporting) }
 
 await runCommand({ name, usage, options, dotEnv: true }, async ({ port, from, to }) => {
   const stretch = { from: toSequence('--from', from) ?? 1, to: toSequence('--to', to) ?? Number.MAX_SAFE_INTEGER }
-  const { NATS_URL: servers, REPORTING_URL } = loadSettings(shape, {
-    args: [],
-    env: environmentAt(toEdgePort(port), process.env),
-  })
-  const [reporting = ''] = REPORTING_URL
+  const settings = loadSettings(shape, { args: [], env: environmentAt(toEdgePort(port), process.env) })
+  const [reporting = ''] = settings.REPORTING_URL
   try {
-    return await run({ servers, reporting, stretch })
+    return await run({ access: toNatsAccess(settings), reporting, stretch })
   } catch (error) {
     if (!(error instanceof AuditError || error instanceof ReportingError)) throw error
     process.stderr.write(`${name}: ${error.message}\n`)
@@ -49,11 +47,11 @@ await runCommand({ name, usage, options, dotEnv: true }, async ({ port, from, to
   }
 })
 
-async function run({ servers, reporting, stretch }: { servers: string[]; reporting: string; stretch: Stretch }) {
+async function run({ access, reporting, stretch }: { access: NatsAccess; reporting: string; stretch: Stretch }) {
   const log = createLog({ name: 'audit', level: 'silent' })
-  await using nats = openNatsLink({ servers, name: 'audit', log })
+  await using nats = openNatsLink({ ...access, name: 'audit', log })
   await nats.up(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => {
-    throw new AuditError(logUnavailable(servers))
+    throw new AuditError(logUnavailable(access.servers))
   })
   await using eventLog = createJetStreamEventLog({ nats, log })
   const { differences, notes, recount, compared } = await auditLog({

@@ -5,13 +5,14 @@ import { acquireLock } from '../../reporting/maps/checkpoint-lock.ts'
 import type { CountState } from '../../reporting/maps/count-state.ts'
 import { copyCounts } from '../../reporting/postgres/copy.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import { StartError } from '../../shared/service/service.ts'
 import { plural } from '../doctor/finding.ts'
 import { CountsError } from './system.ts'
 
 const PROGRESS_INTERVAL_MS = 2_000
 
-export type Databases = { dataDir: string; urls: readonly string[] | undefined }
+export type Databases = { dataDir: string; urls: readonly Secret[] | undefined }
 
 /**
  * Copies the checkpoint of a stopped reporting into an empty database.

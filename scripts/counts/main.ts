@@ -2,7 +2,8 @@ import { databaseUrl } from '../../reporting/postgres/settings.ts'
 import { toRulesVersion } from '../../reporting/rules/settings.ts'
 import { services, urlsOf } from '../../services.ts'
 import { writeToken } from '../../shared/http/write-token.ts'
-import { natsUrl } from '../../shared/nats/settings.ts'
+import { toNatsAccess } from '../../shared/nats/credentials.ts'
+import { natsSettings } from '../../shared/nats/settings.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
 import { dataDir, loadSettings } from '../../shared/runtime/settings.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
@@ -32,7 +33,7 @@ counts the log again under other view rules.
   --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
 
   REPORTING_URL  URLs of reporting, separated by commas (default: http://127.0.0.1:${services.reporting.port})
-  NATS_URL       URL of NATS (default: nats://127.0.0.1:4222)
+  NATS_URL       URL of NATS (default: nats://127.0.0.1:4222); also NATS_CA, NATS_CREDS and NATS_NKEY
   WRITE_TOKEN    token that reporting requires (default: none)
   DATA_DIR       directory with the checkpoint (default: ./data)
   DATABASE_URL   Postgres (default: none)
@@ -41,7 +42,7 @@ Settings are also read from .env; the environment overrides them.`
 
 const options = { ...edgePortOption, yes: { type: 'boolean', default: false }, rules: { type: 'string' } } as const
 const shape = {
-  NATS_URL: natsUrl,
+  ...natsSettings,
   REPORTING_URL: urlsOf(services.reporting),
   WRITE_TOKEN: writeToken,
   DATA_DIR: dataDir,
@@ -92,6 +93,12 @@ function toWork(
 function loadTarget(port: string): Target & Databases {
   const source = { args: [], env: environmentAt(toEdgePort(port), process.env) }
   const settings = loadSettings(shape, source)
-  const { NATS_URL: servers, REPORTING_URL: reporting, WRITE_TOKEN: token } = settings
-  return { servers, reporting, token, dataDir: settings.DATA_DIR, urls: settings.DATABASE_URL }
+  const { REPORTING_URL: reporting, WRITE_TOKEN } = settings
+  return {
+    nats: toNatsAccess(settings),
+    reporting,
+    token: WRITE_TOKEN?.sent,
+    dataDir: settings.DATA_DIR,
+    urls: settings.DATABASE_URL,
+  }
 }

@@ -37,9 +37,9 @@ export async function recount(target: Target & Databases, rules: RulesVersion): 
   const origin = await findReporting(target)
   const log = createLog({ name: 'counts', level: 'silent' })
   await using stack = new AsyncDisposableStack()
-  const nats = stack.use(openNatsLink({ servers: target.servers, name: 'counts', log }))
+  const nats = stack.use(openNatsLink({ ...target.nats, name: 'counts', log }))
   await nats.up(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => {
-    throw new CountsError(logUnavailable(target.servers))
+    throw new CountsError(logUnavailable(target.nats.servers))
   })
   const eventLog = stack.use(createJetStreamEventLog({ nats, log }))
   const store = await openStore(target, { rules, log, resources: stack })

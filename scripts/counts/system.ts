@@ -7,9 +7,11 @@ import { Problem } from '../../shared/contracts/status.ts'
 import type { LogExtent, SequenceRange } from '../../shared/event-log/extent.ts'
 import { readStreamStatus, type StreamStatus } from '../../shared/event-log/stream-status.ts'
 import { connectToNats } from '../../shared/nats/connect.ts'
+import type { NatsAccess } from '../../shared/nats/credentials.ts'
 import { openJetStreamManager } from '../../shared/nats/jetstream.ts'
 import { toLine } from '../../shared/runtime/printable.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import { probe } from '../doctor/probe.ts'
 import { logUnavailable } from '../log-unavailable.ts'
 
@@ -22,7 +24,7 @@ export class CountsError extends Error {
   override name = 'CountsError'
 }
 
-export type Target = { servers: string[]; reporting: string[]; token: string | undefined }
+export type Target = { nats: NatsAccess; reporting: string[]; token: Secret | undefined }
 
 /** An instance of reporting; `readiness` is undefined if it did not respond. */
 export type Instance = { origin: string; readiness: Readiness | undefined }
@@ -66,14 +68,14 @@ export async function readLostViews(origin: string): Promise<number | undefined>
 }
 
 /** @returns undefined if the stream does not exist. @throws CountsError */
-export async function readLog({ servers }: Target): Promise<StreamStatus | undefined> {
+export async function readLog({ nats }: Target): Promise<StreamStatus | undefined> {
   try {
     await using stack = new AsyncDisposableStack()
-    const connection = await connectToNats({ servers, name: 'counts', timeoutMs: CONNECT_TIMEOUT_MS })
+    const connection = await connectToNats({ ...nats, name: 'counts', timeoutMs: CONNECT_TIMEOUT_MS })
     stack.defer(() => connection.close())
     return await readStreamStatus(await openJetStreamManager({ connection: () => connection }))
   } catch (error) {
-    throw new CountsError(logUnavailable(servers, short(toReason(error))))
+    throw new CountsError(logUnavailable(nats.servers, short(toReason(error))))
   }
 }
 
@@ -83,7 +85,7 @@ type Skip = { position: LogPosition | undefined; extent: LogExtent; missing: Seq
  * Moves the position of the counts past the missing messages, unless it has changed.
  * @throws CountsError
  */
-export async function skipMissing(origin: string, token: string | undefined, skip: Skip): Promise<void> {
+export async function skipMissing(origin: string, token: Secret | undefined, skip: Skip): Promise<void> {
   const { position, missing, extent } = skip
   const { incarnation, first, last } = extent
   const leaving = position && position.incarnation !== incarnation ? { leaving: toPosition(position) } : {}
@@ -100,8 +102,8 @@ export async function skipMissing(origin: string, token: string | undefined, ski
   )
 }
 
-async function post(origin: string, token: string | undefined, batch: object) {
-  const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) }
+async function post(origin: string, token: Secret | undefined, batch: object) {
+  const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token.reveal()}` }) }
   try {
     const signal = AbortSignal.timeout(POST_TIMEOUT_MS)
     const response = await request(`${origin}/events`, { method: 'POST', headers, signal, body: JSON.stringify(batch) })

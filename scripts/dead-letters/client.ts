@@ -5,6 +5,7 @@ import { Done, Problem } from '../../shared/contracts/status.ts'
 import { codeOf } from '../../shared/runtime/error-code.ts'
 import { toLine } from '../../shared/runtime/printable.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 
 const TIMEOUT_MS = 30_000
 const PAGE = 1_000
@@ -15,7 +16,7 @@ export class CallError extends Error {
   override name = 'CallError'
 }
 
-type Options = { origin: string; token: string | undefined }
+type Options = { origin: string; token: Secret | undefined }
 
 /** Calls queue-listener. The methods throw CallError. */
 export function createDeadLetterClient({ origin, token }: Options) {
@@ -33,7 +34,7 @@ export function createDeadLetterClient({ origin, token }: Options) {
 
   async function send(method: 'GET' | 'POST' | 'DELETE', path: string, body: Uint8Array | undefined) {
     const headers = {
-      ...(token && { authorization: `Bearer ${token}` }),
+      ...(token && { authorization: `Bearer ${token.reveal()}` }),
       ...(body && { 'content-type': 'application/json' }),
     }
     try {

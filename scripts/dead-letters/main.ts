@@ -127,8 +127,8 @@ async function readCorrected(file: string | undefined): Promise<Uint8Array | und
 /** `--port` overrides the URL. @throws UsageError */
 function loadTarget({ port }: Flags) {
   const shape = { QUEUE_LISTENER_URL: urlsOf(entry), WRITE_TOKEN: writeToken }
-  const { QUEUE_LISTENER_URL, WRITE_TOKEN: token } = loadSettings(shape, { args: [], env: process.env })
+  const { QUEUE_LISTENER_URL, WRITE_TOKEN } = loadSettings(shape, { args: [], env: process.env })
   const offset = entry.port - services.play.port
   const origin = port === undefined ? QUEUE_LISTENER_URL[0] : `http://127.0.0.1:${toEdgePort(port) + offset}`
-  return { origin: origin ?? '', token }
+  return { origin: origin ?? '', token: WRITE_TOKEN?.sent }
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { openDatabase, ReadOnlyError, StatementError } from '../../reporting/postgres/database.ts'
 import { migrations } from '../../reporting/postgres/schema.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 import { probe } from './probe.ts'
 import type { inspect } from './services.ts'
@@ -29,7 +30,7 @@ const COUNTS = 'select schema.version, store_id, sequence from reporting.schema,
 type Database = { facts: z.infer<typeof Facts>; counts: z.infer<typeof Counts> | undefined } | { error: unknown }
 
 /** Reads the state of the host that accepts writes. Undefined without DATABASE_URL. */
-export async function inspectDatabase(urls: readonly string[] | undefined): Promise<Database | undefined> {
+export async function inspectDatabase(urls: readonly Secret[] | undefined): Promise<Database | undefined> {
   if (!urls) return undefined
   await using database = openDatabase({ urls, maxConnections: 1 })
   for (let host = 1; ; host += 1) {
@@ -52,7 +53,7 @@ type Instance = Pick<Awaited<ReturnType<typeof inspect>>, 'origin' | 'status' | 
 /** Findings about Postgres, and about which instances of reporting use it. */
 export function* diagnoseDatabase(
   database: Database | undefined,
-  urls: readonly string[] | undefined,
+  urls: readonly Secret[] | undefined,
   reporting: Instance[],
 ): Generator<Finding> {
   const running = reporting.filter(({ status }) => status)
@@ -62,7 +63,7 @@ export function* diagnoseDatabase(
     if (users.length > 0) yield warn('postgres', set)
     return
   }
-  const name = (urls ?? []).map((url) => new URL(url).host + new URL(url).pathname).join()
+  const name = (urls ?? []).join()
   if ('error' in database) yield fail('postgres', `${name} ${describeError(database.error)}`)
   else yield* diagnoseServer(name, database)
   for (const { origin } of running.filter((instance) => !users.includes(instance))) {

@@ -8,13 +8,15 @@ import {
   readStreamStatus,
   type StreamStatus,
 } from '../../shared/event-log/stream-status.ts'
-import { connectToNats, withoutCredentials } from '../../shared/nats/connect.ts'
+import { connectToNats } from '../../shared/nats/connect.ts'
+import type { NatsAccess } from '../../shared/nats/credentials.ts'
 import {
   isTemporary,
   isWithoutJetStream,
   type JetStreamManager,
   openJetStreamManager,
 } from '../../shared/nats/jetstream.ts'
+import { NatsTlsError } from '../../shared/nats/tls.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, fail, ok, plural, warn } from './finding.ts'
 import { probe, type Samples, sampleTwice, toMetric } from './probe.ts'
@@ -27,7 +29,7 @@ const LATE_S = 10
 const MAX_GAPS = 5
 
 type Options = {
-  servers: string[]
+  access: NatsAccess
   plays: string[]
   reporting: string[]
   maxAgeMs: number | undefined
@@ -36,10 +38,10 @@ type Options = {
 }
 
 /** Checks NATS, the log, and how far reporting has counted it. Read-only. */
-export async function* checkNats({ servers, plays, reporting, maxAgeMs, replicas }: Options): AsyncGenerator<Finding> {
+export async function* checkNats({ access, plays, reporting, maxAgeMs, replicas }: Options): AsyncGenerator<Finding> {
   try {
     using stack = new DisposableStack()
-    const connection = await connectToNats({ servers, name: 'doctor', timeoutMs: 1_000 })
+    const connection = await connectToNats({ ...access, name: 'doctor', timeoutMs: 1_000 })
     stack.defer(() => void connection.close())
     const jsm = await openJetStreamManager({ connection: () => connection })
     const { version = 'unknown', cluster } = connection.info ?? {}
@@ -60,8 +62,10 @@ export async function* checkNats({ servers, plays, reporting, maxAgeMs, replicas
     const lag = await sampleTwice(() => readLag(jsm, reporting)).catch(() => undefined)
     if (lag) yield* diagnoseCounting(lag)
   } catch (error) {
-    const names = servers.map(withoutCredentials).join(',')
-    yield fail('nats', `${names} ${diagnoseError(error)}; until then, views go to the outbox of play`)
+    yield fail(
+      'nats',
+      `${access.servers.join(',')} ${diagnoseError(error)}; until then, views go to the outbox of play`,
+    )
   }
 }
 
@@ -69,7 +73,10 @@ function diagnoseError(error: unknown): string {
   const enable = 'start it with --jetstream, or enable it for this account'
   if (isWithoutJetStream(error)) return `does not have JetStream enabled: ${enable}`
   const reason = toReason(error)
-  if (/authorization|authentication/i.test(reason)) return 'rejects the credentials: fix NATS_URL'
+  if (error instanceof NatsTlsError) return `cannot be used with TLS (${reason}): fix NATS_CA, or its certificate`
+  if (/authorization|authentication/i.test(reason)) {
+    return 'rejects the credentials: fix NATS_URL, or NATS_CREDS or NATS_NKEY'
+  }
   return `is unreachable (${reason}): start it, or fix NATS_URL`
 }
 

@@ -4,7 +4,8 @@ import { databaseUrl } from '../../reporting/postgres/settings.ts'
 import { type ServiceEntry, serviceEntries, services, urlsOf } from '../../services.ts'
 import { discoverySettings } from '../../shared/discovery/settings.ts'
 import { eventsMaxAge } from '../../shared/event-log/settings.ts'
-import { eventsReplicas, natsUrl } from '../../shared/nats/settings.ts'
+import { toNatsAccess } from '../../shared/nats/credentials.ts'
+import { eventsReplicas, natsSettings } from '../../shared/nats/settings.ts'
 import { dataDir, loadSettings } from '../../shared/runtime/settings.ts'
 import { pinnedNode } from '../../shared/runtime/version.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
@@ -24,7 +25,7 @@ import { diagnoseInstances, diagnoseReplicas, inspect } from './services.ts'
 const MIN_FREE_MIB = 1_024
 
 const shape = {
-  NATS_URL: natsUrl,
+  ...natsSettings,
   DATA_DIR: dataDir,
   EVENTS_MAX_AGE: eventsMaxAge,
   EVENTS_REPLICAS: eventsReplicas,
@@ -64,7 +65,7 @@ async function examine(edgePort: number, isCluster: boolean) {
   const source = { args: [], env: { ...environmentAt(edgePort, process.env), ...own } }
   const urls = loadSettings(urlShape, source)
   const settings = loadSettings(shape, source)
-  const { NATS_URL: servers, EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
+  const { EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
   const { DATA_DIR, DATABASE_URL, CONSUL_HTTP_ADDR, OPS_PORT } = settings
   const registered = new Map<ServiceEntry, string[]>()
   const consul = await checkConsul(settings, registered)
@@ -72,6 +73,7 @@ async function examine(edgePort: number, isCluster: boolean) {
   const [plays, reporting] = [originsOf(services.play), originsOf(services.reporting)]
 
   const operationsOf = createOperationsOf(OPS_PORT)
+  const access = toNatsAccess(settings)
   const inspectAll = (service: ServiceEntry) =>
     originsOf(service).map((origin) => {
       return inspect(service, origin, service === services.play ? operationsOf(origin) : origin)
@@ -81,7 +83,7 @@ async function examine(edgePort: number, isCluster: boolean) {
   const [inspected, nats, losses, metrics, outboxes, machine, checkpoints, audits, pools, postgres] = await Promise.all(
     [
       Promise.all(serviceEntries.flatMap(inspectAll)),
-      Array.fromAsync(checkNats({ servers, plays: plays.map(operationsOf), reporting, maxAgeMs, replicas })),
+      Array.fromAsync(checkNats({ access, plays: plays.map(operationsOf), reporting, maxAgeMs, replicas })),
       Array.fromAsync(checkLosses(reporting)),
       Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
       checkOutboxes(plays, DATA_DIR, operationsOf),

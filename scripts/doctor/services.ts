@@ -61,7 +61,8 @@ function diagnoseIdentity({ service, origin, operations, ready, status, title }:
   if (ready.outcome !== 'response') {
     const port = Number(new URL(origin).port || 80)
     const command = `node ${name}/main.ts${port === usual ? '' : ` --port ${port}`}`
-    const remedy = `${ready.outcome === 'timeout' ? 'it hangs, so kill it, then ' : ''}start it (${command})`
+    const start = `${ready.outcome === 'timeout' ? 'it hangs, so kill it, then ' : ''}start it (${command})`
+    const remedy = /CERT|SIGNATURE|TLS|SSL/.test(ready.text) ? 'fix UPSTREAM_CA, or its certificate' : start
     return fail(name, `${origin} is unreachable (${ready.text}): ${remedy}; until then, ${whenDown}`)
   }
   const move = `stop it, or start ${name} with another --port and set ${urlSetting}`
@@ -72,7 +73,7 @@ function diagnoseIdentity({ service, origin, operations, ready, status, title }:
 /** The fix for a dependency that is up but unreachable from the service. */
 const REMEDIES: Record<string, string> = {
   ...Object.fromEntries(serviceEntries.map(({ name, urlSetting }) => [name, `fix its ${urlSetting}`])),
-  nats: 'fix its NATS_URL',
+  nats: 'fix its NATS_URL, or NATS_CA and its credentials; its /readyz has the reason',
   outbox: 'free space on the disk of its DATA_DIR; check its log',
   postgres: 'fix its DATABASE_URL',
   identity: 'fix its AUTH_JWKS_URL, or start the identity provider',

@@ -2,7 +2,7 @@ import { services } from '../../services.ts'
 import { isAtLeast, REPLICATING_VERSION } from '../../shared/nats/server-version.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
 import { natsServerVersion } from '../nats-server.ts'
-import { type Plan, portsNeeded, readProcfile, withConfig } from './plan.ts'
+import { isNatsGiven, type Plan, portsNeeded, readProcfile, withConfig } from './plan.ts'
 
 /** As many as Procfile.cluster has. */
 const SERVERS = 3
@@ -13,7 +13,7 @@ const FIRST_PORT = 4222
  * @throws UsageError if there is no nats-server that can form a safe cluster, or if NATS_URL is set
  */
 export function withCluster(plan: () => Plan, edgePort: number, given: NodeJS.ProcessEnv): Plan {
-  if (given.NATS_URL) throw new UsageError('--cluster starts its own NATS servers: unset NATS_URL')
+  if (isNatsGiven(given)) throw new UsageError('--cluster starts its own NATS servers: unset NATS_URL')
   const version = natsServerVersion()
   if (!version || !isAtLeast(version, REPLICATING_VERSION)) {
     const found = version ? `nats-server on the PATH is ${version}` : 'nats-server is not on the PATH'

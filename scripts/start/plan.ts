@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { serviceEntries, services } from '../../services.ts'
+import { natsUrl } from '../../shared/nats/settings.ts'
+import { loadSettings } from '../../shared/runtime/settings.ts'
 import { canFlushAlways, natsServerVersion } from '../nats-server.ts'
 import { type Command, movePorts, parseProcfile, portsOf, sharePort } from './procfile.ts'
 
@@ -38,7 +40,7 @@ export class PlanError extends Error {
 /**
  * The processes of the Procfile if there is a NATS server for them; otherwise all services in one process.
  * @param edgePort port of play; all other ports are relative to it
- * @throws PlanError
+ * @throws PlanError, or UsageError for an invalid NATS_URL
  */
 export function makePlan(
   edgePort: number,
@@ -85,12 +87,17 @@ export function makePlan(
 export function environmentAt(edgePort: number, given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const offset = edgePort - services.play.port
   const urls = serviceEntries.map(({ urlSetting, port }) => [urlSetting, `http://127.0.0.1:${port + offset}`])
-  return { ...Object.fromEntries(urls), NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}`, ...withoutEmpty(given) }
+  const nats = given.NATS_URL_FILE ? {} : { NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}` }
+  return { ...Object.fromEntries(urls), ...nats, ...withoutEmpty(given) }
 }
 
 /** Returns true if `npm start` falls back to embedded mode because there is no NATS server. */
 export function needsEmbedded(given: NodeJS.ProcessEnv): boolean {
-  return !given.NATS_URL && natsServerVersion() === undefined
+  return !isNatsGiven(given) && natsServerVersion() === undefined
+}
+
+export function isNatsGiven({ NATS_URL, NATS_URL_FILE }: NodeJS.ProcessEnv): boolean {
+  return Boolean(NATS_URL || NATS_URL_FILE)
 }
 
 /** An empty variable is treated as unset. */
@@ -101,9 +108,10 @@ function withoutEmpty(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 function planProcesses(offset: number, given: NodeJS.ProcessEnv): Pick<Plan, 'intro' | 'commands'> | undefined {
   const commands = readProcfile('Procfile', offset)
   const intro = 'one process per service, with'
-  if (given.NATS_URL) {
+  if (isNatsGiven(given)) {
+    const { NATS_URL: servers } = loadSettings({ NATS_URL: natsUrl }, { args: [], env: given })
     const own = commands.filter(({ name }) => name !== 'nats')
-    return { intro: `${intro} the NATS server at ${given.NATS_URL}`, commands: own }
+    return { intro: `${intro} the NATS server at ${servers.join()}`, commands: own }
   }
   const version = natsServerVersion()
   if (!version) return undefined

@@ -6,7 +6,7 @@ import { problem } from '../http/errors.ts'
 import { limitConcurrency } from '../http/limit-concurrency.ts'
 import { BODY_PROBLEMS, describeOperation } from '../http/openapi.ts'
 import { ndjsonBody, readBody } from '../http/validate.ts'
-import { requireWriteToken } from '../http/write-token.ts'
+import { requireWriteToken, type WriteToken } from '../http/write-token.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createYielder } from '../runtime/yielder.ts'
 import type { Store } from '../stores/store.ts'
@@ -32,7 +32,7 @@ type Options<Fields> = {
   store: Store<Fields>
   /** Called with the id of each asset that is stored. */
   invalidate: (id: string) => void
-  writeToken: string | undefined
+  writeToken: WriteToken | undefined
 }
 
 /**

@@ -7,7 +7,7 @@ import { createBaseApp } from '../http/base-app.ts'
 import { limitConcurrency } from '../http/limit-concurrency.ts'
 import { BODY_PROBLEMS, describeOperation } from '../http/openapi.ts'
 import { jsonBody, validate } from '../http/validate.ts'
-import { requireWriteToken } from '../http/write-token.ts'
+import { requireWriteToken, type WriteToken } from '../http/write-token.ts'
 import { sleep } from '../runtime/sleep.ts'
 import type { Service } from '../service/service.ts'
 import type { Store } from '../stores/store.ts'
@@ -37,7 +37,7 @@ export type CatalogueDeps<Fields> = Service & {
   loaded?: Promise<void> | undefined
   invalidations: Invalidations
   /** The token required for writes. If undefined, writes are open. */
-  writeToken?: string | undefined
+  writeToken?: WriteToken | undefined
 }
 
 /** A service that stores one kind of data per asset: CRUD by the asset's id, and a list in pages. */

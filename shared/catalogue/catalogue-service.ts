@@ -1,7 +1,8 @@
 import type { z } from 'zod'
 import { assertWritesProtected, writeSettings } from '../http/write-token.ts'
+import { toNatsAccess } from '../nats/credentials.ts'
 import { openNatsLink } from '../nats/link.ts'
-import { eventsReplicas, natsUrl } from '../nats/settings.ts'
+import { eventsReplicas, natsSettings, natsUrl } from '../nats/settings.ts'
 import type { Address, App } from '../service/listen.ts'
 import type { ServiceSettings } from '../service/run-service.ts'
 import { serve } from '../service/serve.ts'
@@ -13,7 +14,7 @@ import type { Invalidations } from './invalidations.ts'
 import { createLocalInvalidations } from './local-invalidations.ts'
 import { createNatsInvalidations } from './nats-invalidations.ts'
 
-const settings = { NATS_URL: natsUrl.optional(), EVENTS_REPLICAS: eventsReplicas, ...writeSettings }
+const settings = { ...natsSettings, NATS_URL: natsUrl.optional(), EVENTS_REPLICAS: eventsReplicas, ...writeSettings }
 type CatalogueSettings = ServiceSettings<typeof settings>
 
 type Options<Fields> = {
@@ -41,7 +42,7 @@ export function defineCatalogueService<Fields extends object>({
     const { log, health, resources } = service
     const { NATS_URL, EVENTS_REPLICAS: replicas, WRITE_TOKEN: writeToken } = settings
     assertWritesProtected(settings, log)
-    const nats = NATS_URL && resources.use(openNatsLink({ servers: NATS_URL, ...service }))
+    const nats = NATS_URL && resources.use(openNatsLink({ ...toNatsAccess({ ...settings, NATS_URL }), ...service }))
     const kv =
       nats && resources.use(createKvStore({ nats, bucket: name, schema: fields, defaults: seed, log, replicas }))
     if (kv)

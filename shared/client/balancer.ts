@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { Pool } from 'undici'
 import type { Instances } from '../discovery/discovery.ts'
 
@@ -20,14 +21,18 @@ export type Balancer = AsyncDisposable & {
   all(): readonly Instance[]
 }
 
-export function createBalancer(origins: Instances): Balancer {
+/** @param ca a PEM file of certificate authorities for https */
+export function createBalancer(origins: Instances, ca?: string): Balancer {
+  const connect = ca === undefined ? {} : { connect: { ca: readFileSync(ca) } }
   let knownOrigins: readonly string[] = []
   let instances: Instance[] = []
 
   function current(): Instance[] {
     const latest = origins()
     if (latest !== knownOrigins) {
-      const next = latest.map((origin) => instances.find((known) => known.origin === origin) ?? createInstance(origin))
+      const next = latest.map(
+        (origin) => instances.find((known) => known.origin === origin) ?? createInstance(origin, connect),
+      )
       // close() lets calls in flight finish.
       for (const instance of instances) if (!next.includes(instance)) void instance.pool.close()
       knownOrigins = latest
@@ -54,8 +59,8 @@ export function createBalancer(origins: Instances): Balancer {
   }
 }
 
-function createInstance(origin: string): Instance {
-  return { origin, pool: new Pool(origin, { connections: CONNECTIONS }), inFlight: 0, ejectedUntil: 0 }
+function createInstance(origin: string, connect: Pick<Pool.Options, 'connect'>): Instance {
+  return { origin, pool: new Pool(origin, { connections: CONNECTIONS, ...connect }), inFlight: 0, ejectedUntil: 0 }
 }
 
 /** Outlier ejection: takes an instance out of rotation temporarily. */

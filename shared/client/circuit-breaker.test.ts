@@ -179,6 +179,7 @@ function setUp() {
     post: (_path, _body, options) => call(options),
     stream: () => Promise.reject(new UpstreamError('no stream')),
     state: async () => 'up',
+    reason: () => undefined,
     instances: async () => [],
     async [Symbol.asyncDispose]() {},
   }

@@ -38,7 +38,9 @@ export function withCircuitBreaker(
   let isClosed = true
   policy.onStateChange((state) => {
     setGauge(toCircuit(state))
-    if (isClosed && state === CircuitState.Open) log.warn({ upstream: client.name }, 'circuit opened')
+    if (isClosed && state === CircuitState.Open) {
+      log.warn({ upstream: client.name, reason: client.reason() }, 'circuit opened')
+    }
     if (state === CircuitState.Closed) log.info({ upstream: client.name }, 'circuit closed')
     if (state !== CircuitState.HalfOpen) isClosed = state === CircuitState.Closed
   })

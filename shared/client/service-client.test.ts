@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import { eventually } from '../../tests/harness/eventually.ts'
+import { toSecret } from '../runtime/secret.ts'
 import { startHttpServer } from '../testing/http-server.ts'
 import { parseTraceparent } from '../tracing/trace-context.ts'
 import { nonRecordingTracing } from '../tracing/tracing.ts'
@@ -169,11 +170,11 @@ test('an instance stays ejected when others join', async () => {
   expect(bad.requests()).toBe(1)
 })
 
-test('a call has the headers for its request id, its trace and the token', async () => {
+test('a call has the headers for its request id and its trace, and a write the token', async () => {
   const instance = await startInstance(() => 200)
   const instances = () => origins
   const origins = [instance.origin]
-  const client = stack.use(createServiceClient({ name: 'test', instances, token: 'secret' }))
+  const client = stack.use(createServiceClient({ name: 'test', instances, token: toSecret('secret') }))
   const { signal } = new AbortController()
   const parent = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: 'vendor=1' }
   const span = nonRecordingTracing.start('work', parent)
@@ -191,7 +192,12 @@ test('a call has the headers for its request id, its trace and the token', async
   await client.get('/', { signal })
   const { headers } = instance.last()
   expect(parseTraceparent(String(headers.traceparent))).toMatchObject({ isSampled: false })
-  for (const name of ['content-type', 'x-request-id', 'tracestate']) expect(headers).not.toHaveProperty(name)
+  const absent = ['content-type', 'x-request-id', 'tracestate', 'authorization']
+  for (const name of absent) expect(headers).not.toHaveProperty(name)
+  for (const read of [client.state, client.instances]) {
+    await read()
+    expect(instance.last().headers).not.toHaveProperty('authorization')
+  }
 })
 
 test('without a token, calls have no authorization header', async () => {

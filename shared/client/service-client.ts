@@ -2,6 +2,8 @@ import type { Readable } from 'node:stream'
 import type { z } from 'zod'
 import { type DependencyState, Readiness } from '../contracts/readiness.ts'
 import type { Instances } from '../discovery/discovery.ts'
+import { toReason } from '../runtime/reason.ts'
+import type { Secret } from '../runtime/secret.ts'
 import type { TraceContext } from '../tracing/trace-context.ts'
 import { type RequestContext, startNonRecordingSpan } from '../tracing/tracing.ts'
 import { createBalancer, eject, type Instance } from './balancer.ts'
@@ -46,6 +48,8 @@ export type ServiceClient = AsyncDisposable & {
   stream(path: string, options: StreamOptions): Promise<Readable>
   /** Calls `/healthz`. */
   state(): Promise<DependencyState>
+  /** Why the last call failed; undefined if it succeeded. */
+  reason(): string | undefined
   /** Calls `/readyz` of every known instance. */
   instances(): Promise<InstanceReadiness[]>
 }
@@ -65,14 +69,17 @@ const ATTEMPT_TIMEOUT_MS = 150
 type Deps = {
   name: string
   instances: Instances
-  /** Sent as a bearer token. */
-  token?: string | undefined
+  /** Sent as a bearer token with POSTs only: reads need none, and any instance that discovery names would receive it. */
+  token?: Secret | undefined
+  /** UPSTREAM_CA. */
+  ca?: string | undefined
 }
 
 /** Load-balances calls. A failed instance is ejected, and idempotent calls fail over to another instance. */
-export function createServiceClient({ name, instances, token }: Deps): ServiceClient {
-  const balancer = createBalancer(instances)
-  const authorization = token && { authorization: `Bearer ${token}` }
+export function createServiceClient({ name, instances, token, ca }: Deps): ServiceClient {
+  const balancer = createBalancer(instances, ca)
+  let reason: string | undefined
+  const authorization = token && { authorization: `Bearer ${token.reveal()}` }
 
   async function call(given: Request, options: CallOptions): Promise<ServiceResponse> {
     const { requestId, span: parent = startNonRecordingSpan(), links } = options
@@ -84,7 +91,7 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
       ...(requestId && { 'x-request-id': requestId }),
       traceparent: span.traceparent,
       ...(span.tracestate && { tracestate: span.tracestate }),
-      ...authorization,
+      ...(method === 'POST' && authorization),
     }
     try {
       const response = await tryInstances({ ...given, headers }, options)
@@ -108,9 +115,11 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
       const isLast = !idempotent || tried.length >= balancer.size()
       try {
         const response = await send(next, request, isLast ? signal : withTimeout(signal, attemptTimeoutMs))
+        reason = undefined
         return tried.length > 1 && request.method === 'POST' ? { ...response, isRetry: true } : response
       } catch (error) {
         cause = error
+        reason = `${next.origin}: ${toReason(error)}`
       }
       next = isLast || signal.aborted ? undefined : balancer.pick(tried)
     }
@@ -137,6 +146,7 @@ export function createServiceClient({ name, instances, token }: Deps): ServiceCl
         () => 'down',
       )
     },
+    reason: () => reason,
     instances: () => Promise.all(balancer.all().map(readReadiness)),
     [Symbol.asyncDispose]: () => balancer[Symbol.asyncDispose](),
   }

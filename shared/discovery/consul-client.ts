@@ -9,7 +9,7 @@ export function createConsulClient({ socketPath, ...address }: ConsulAddress, se
   return new Consul({
     ...address,
     secure: address.secure || ssl === true,
-    ...(token && { defaults: { token } }),
+    ...(token && { defaults: { token: token.reveal() } }),
     ...(namespace && { headers: { 'x-consul-namespace': namespace } }),
     ...(socketPath && { agent: new HttpAgent({ keepAlive: true, socketPath } as object) }),
   })

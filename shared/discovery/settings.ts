@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { optionalSecret } from '../runtime/settings.ts'
 
 /** The address of the Consul agent, as the client library expects it. */
 export type ConsulAddress = { host: string; port: number; secure: boolean; socketPath?: string }
@@ -21,7 +22,7 @@ const goBoolean = z
 
 export const discoverySettings = {
   CONSUL_HTTP_ADDR: consulAddress.optional().meta({ description: 'Consul agent; enables discovery' }),
-  CONSUL_HTTP_TOKEN: z.string().optional().meta({ description: 'Token for the Consul agent' }),
+  CONSUL_HTTP_TOKEN: optionalSecret('Token for the Consul agent'),
   CONSUL_HTTP_SSL: goBoolean.optional().meta({ description: 'Use HTTPS for the Consul agent' }),
   CONSUL_NAMESPACE: z.string().optional().meta({ description: 'Namespace in Consul Enterprise' }),
   ADVERTISE_HOST: z

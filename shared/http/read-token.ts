@@ -1,25 +1,25 @@
 import type { MiddlewareHandler } from 'hono'
-import { z } from 'zod'
+import type { Secret } from '../runtime/secret.ts'
+import { optionalSecret } from '../runtime/settings.ts'
 import { createBearerCheck } from './write-token.ts'
 
-const MIN_LENGTH = 16
+const FORM = /^[\x21-\x7e]{16,}$/
 
 /** The bearer token for reads that name users. */
-export const readToken = z
-  .string()
-  .regex(/^[\x21-\x7e]*$/, { error: 'must be printable ASCII without spaces' })
-  .min(MIN_LENGTH, { error: `must have at least ${MIN_LENGTH} characters` })
-  .optional()
-  .meta({ description: 'Token for reads that name users (authorization: Bearer …)' })
+export const readToken = optionalSecret(
+  'Token for reads that name users (authorization: Bearer …)',
+  (text) => FORM.test(text),
+  'must have at least 16 characters, of printable ASCII without spaces',
+)
 
-/** Lets requests with this token pass, if there is one, and leaves all others to `otherwise`. */
-export function allowReadToken<Env extends object>(
-  token: string | undefined,
+/** Lets requests with one of these tokens pass, if there are any, and leaves all others to `otherwise`. */
+export function allowTokens<Env extends object>(
+  tokens: readonly Secret[],
   otherwise: MiddlewareHandler<Env>,
 ): MiddlewareHandler<Env> {
-  if (!token) return otherwise
-  const isReader = createBearerCheck(token)
-  return async function allowReadToken(c, next) {
+  if (tokens.length === 0) return otherwise
+  const isReader = createBearerCheck(tokens)
+  return async function allowTokens(c, next) {
     return isReader(c.req.header('authorization')) ? next() : otherwise(c, next)
   }
 }

@@ -1,22 +1,51 @@
+import { Hono } from 'hono'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { UsageError } from '../runtime/command-line.ts'
 import { loadSettings } from '../runtime/settings.ts'
-import { assertWritesProtected, privateToken, warnIfUnprotected, writeSettings } from './write-token.ts'
+import type { AppEnv } from './app-env.ts'
+import {
+  assertWritesProtected,
+  checkWriteToken,
+  privateToken,
+  requireWriteToken,
+  toWriteToken,
+  writeSettings,
+} from './write-token.ts'
 
 const load = (env: Record<string, string>) => loadSettings(writeSettings, { args: [], env })
 
 test('writes are open by default, but only on loopback', () => {
   expect(load({})).toEqual({ ALLOW_OPEN_WRITES: false })
-  expect(load({ ALLOW_OPEN_WRITES: '1', WRITE_TOKEN: 'a~!' })).toEqual({ ALLOW_OPEN_WRITES: true, WRITE_TOKEN: 'a~!' })
+  const { ALLOW_OPEN_WRITES, WRITE_TOKEN } = load({ ALLOW_OPEN_WRITES: '1', WRITE_TOKEN: 'a~!' })
+  expect([ALLOW_OPEN_WRITES, WRITE_TOKEN?.sent.reveal(), WRITE_TOKEN?.accepted.length]).toEqual([true, 'a~!', 1])
 })
 
 test.each([
-  ['WRITE_TOKEN', 'a b'],
+  ['WRITE_TOKEN', 'a b c'],
+  ['WRITE_TOKEN', 'a  b'],
+  ['WRITE_TOKEN', 'a '],
   ['WRITE_TOKEN', 'é'],
   ['ALLOW_OPEN_WRITES', 'yes'],
 ])('%s=%s is rejected', (name, value) => {
   expect(() => load({ [name]: value })).toThrow(UsageError)
+})
+
+test('a rejected token is not in the error', () => {
+  expect(() => load({ WRITE_TOKEN: 's3cr3t with spaces' })).toThrow(/^WRITE_TOKEN is "…": it must be printable ASCII/)
+})
+
+test('during a rotation both tokens are accepted, and nothing else', async () => {
+  const { WRITE_TOKEN } = load({ WRITE_TOKEN: 'new-token old-token' })
+  expect(WRITE_TOKEN?.sent.reveal()).toBe('new-token')
+  const app = new Hono<AppEnv>().post('/', requireWriteToken(WRITE_TOKEN), (c) => c.text('written'))
+  const statusOf = async (authorization: string) =>
+    (await app.request('/', { method: 'POST', headers: { authorization } })).status
+  expect(await statusOf('Bearer new-token')).toBe(200)
+  expect(await statusOf('bearer old-token')).toBe(200)
+  for (const wrong of ['Bearer new-token old-token', 'Bearer other', 'Bearer ', '', 'Bearer new-token ']) {
+    expect([wrong, await statusOf(wrong)]).toEqual([wrong, wrong.trim() === 'Bearer new-token' ? 200 : 401])
+  }
 })
 
 test.each([
@@ -29,11 +58,16 @@ test.each([
   ['0.0.0.0', undefined, false, true, false],
   ['::', undefined, false, true, false],
   ['0.0.0.0', undefined, true, false, true],
-  ['0.0.0.0', 'secret', false, false, false],
-  ['0.0.0.0', 'secret', true, false, false],
+  ['0.0.0.0', 'x'.repeat(16), false, false, false],
+  ['0.0.0.0', 'x'.repeat(16), true, false, false],
+  ['0.0.0.0', 'x'.repeat(15), false, true, false],
+  ['0.0.0.0', 'x'.repeat(15), true, true, false],
+  ['0.0.0.0', `${'x'.repeat(16)} short`, false, true, false],
+  ['127.0.0.1', 'short', false, false, false],
 ])(
   'HOST %s, token %s, open writes allowed %s: refused %s, warned %s',
-  (HOST, WRITE_TOKEN, ALLOW_OPEN_WRITES, isRefused, isWarned) => {
+  (HOST, token, ALLOW_OPEN_WRITES, isRefused, isWarned) => {
+    const WRITE_TOKEN = token === undefined ? undefined : toWriteToken(token)
     const lines: string[] = []
     const log = pino({}, { write: (line) => lines.push(line) })
     const check = () => assertWritesProtected({ HOST, WRITE_TOKEN, ALLOW_OPEN_WRITES }, log)
@@ -46,16 +80,21 @@ test.each([
 test('a service whose upstreams are open warns if it listens beyond loopback', () => {
   const lines: object[] = []
   const log = pino({}, { write: (line) => lines.push(JSON.parse(line)) })
-  warnIfUnprotected({ HOST: '127.0.0.1', WRITE_TOKEN: undefined }, log)
-  warnIfUnprotected({ HOST: '0.0.0.0', WRITE_TOKEN: 'secret' }, log)
+  checkWriteToken({ HOST: '127.0.0.1', WRITE_TOKEN: undefined }, log)
+  checkWriteToken({ HOST: '0.0.0.0', WRITE_TOKEN: toWriteToken('x'.repeat(16)) }, log)
   expect(lines).toEqual([])
-  warnIfUnprotected({ HOST: '0.0.0.0', WRITE_TOKEN: undefined }, log)
+  checkWriteToken({ HOST: '0.0.0.0', WRITE_TOKEN: undefined }, log)
+  expect(() => checkWriteToken({ HOST: '::', WRITE_TOKEN: toWriteToken('short-one') }, log)).toThrow(
+    new UsageError('WRITE_TOKEN is too short: with HOST "::", it must have at least 16 characters'),
+  )
   expect(lines).toMatchObject([{ level: 40, host: '0.0.0.0' }])
 })
 
 test('without WRITE_TOKEN, private data is open on loopback or if open writes are allowed, and closed otherwise', () => {
-  const tokenOf = (HOST: string, WRITE_TOKEN?: string, ALLOW_OPEN_WRITES = false) =>
-    privateToken({ HOST, WRITE_TOKEN, ALLOW_OPEN_WRITES })
+  const tokenOf = (HOST: string, token?: string, ALLOW_OPEN_WRITES = false) => {
+    const WRITE_TOKEN = token === undefined ? undefined : toWriteToken(token)
+    return privateToken({ HOST, WRITE_TOKEN, ALLOW_OPEN_WRITES })?.sent.reveal()
+  }
   expect(tokenOf('127.0.0.1')).toBeUndefined()
   expect(tokenOf('0.0.0.0', undefined, true)).toBeUndefined()
   expect(tokenOf('0.0.0.0', 'secret')).toBe('secret')

@@ -4,15 +4,33 @@ import { z } from 'zod'
 import { UsageError } from '../runtime/command-line.ts'
 import type { Logger } from '../runtime/log.ts'
 import { isLoopback } from '../runtime/loopback.ts'
+import { type Secret, toSecret } from '../runtime/secret.ts'
+import { secretMeta } from '../runtime/settings.ts'
 import type { AppEnv } from './app-env.ts'
 import { problem } from './errors.ts'
 
-/** The bearer token that a service requires for writes, or sends with its own writes. */
+/** Beyond loopback, anyone can try tokens. */
+const MIN_LENGTH = 16
+
+/** The bearer token that a service sends with its own writes, and those that it accepts. */
+export type WriteToken = { sent: Secret; accepted: readonly Secret[] }
+
 export const writeToken = z
   .string()
-  .regex(/^[\x21-\x7e]+$/, { error: 'must be printable ASCII without spaces' })
+  .regex(/^[\x21-\x7e]+( [\x21-\x7e]+)?$/, {
+    error: 'must be printable ASCII, or two such tokens, separated by one space',
+  })
+  .transform(toWriteToken)
   .optional()
-  .meta({ description: 'Token that writes require (authorization: Bearer …)' })
+  .meta(
+    secretMeta('Token that writes require (authorization: Bearer …); of two, separated by a space, the first is sent'),
+  )
+
+/** @param text one or two tokens: during a rotation, each of them is accepted, and the first one is sent */
+export function toWriteToken(text: string): WriteToken {
+  const [sent = toSecret(text), ...others] = text.split(' ').map((token) => toSecret(token))
+  return { sent, accepted: [sent, ...others] }
+}
 
 /** Settings for services that accept writes. */
 export const writeSettings = {
@@ -28,7 +46,7 @@ type WriteSettings = z.output<z.ZodObject<typeof writeSettings>> & { HOST: strin
 
 /**
  * Prevents writes from being open to a network by accident.
- * @throws UsageError
+ * @throws UsageError if they are open, or the token is too short
  */
 export function assertWritesProtected(settings: WriteSettings, log: Logger): void {
   const { WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST } = settings
@@ -37,30 +55,39 @@ export function assertWritesProtected(settings: WriteSettings, log: Logger): voi
       `HOST is "${HOST}": anyone who can reach it could write; set WRITE_TOKEN, or ALLOW_OPEN_WRITES=1 to allow that`,
     )
   }
-  warnIfUnprotected(settings, log)
+  checkWriteToken(settings, log)
 }
 
 /**
  * The token that reading private data requires. Without WRITE_TOKEN and ALLOW_OPEN_WRITES, a service that listens
  * beyond loopback gets a random token that nobody knows, so that the data is not open to the network.
  */
-export function privateToken({ WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST }: WriteSettings): string | undefined {
-  return WRITE_TOKEN ?? (ALLOW_OPEN_WRITES || isLoopback(HOST) ? undefined : randomUUID())
+export function privateToken({ WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST }: WriteSettings): WriteToken | undefined {
+  return WRITE_TOKEN ?? (ALLOW_OPEN_WRITES || isLoopback(HOST) ? undefined : toWriteToken(randomUUID()))
 }
 
-/** Warns if the service listens beyond loopback without a token. Its upstreams then have no token either. */
-export function warnIfUnprotected({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'ALLOW_OPEN_WRITES'>, log: Logger): void {
-  if (WRITE_TOKEN || isLoopback(HOST)) return
+/**
+ * Warns if the service listens beyond loopback without a token. Its upstreams then have no token either.
+ * @throws UsageError if it listens there with a short one
+ */
+export function checkWriteToken({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'ALLOW_OPEN_WRITES'>, log: Logger): void {
+  if (isLoopback(HOST)) return
+  if (WRITE_TOKEN?.accepted.some((token) => token.reveal().length < MIN_LENGTH)) {
+    throw new UsageError(
+      `WRITE_TOKEN is too short: with HOST "${HOST}", it must have at least ${MIN_LENGTH} characters`,
+    )
+  }
+  if (WRITE_TOKEN) return
   log.warn(
     { host: HOST },
     'listening beyond loopback without a WRITE_TOKEN: anyone who can reach the services can write',
   )
 }
 
-/** Requires the token (RFC 6750), if there is one; otherwise returns 401. */
-export function requireWriteToken(token: string | undefined): MiddlewareHandler<AppEnv> {
+/** Requires one of the accepted tokens (RFC 6750), if there are any; otherwise returns 401. */
+export function requireWriteToken(token: WriteToken | undefined): MiddlewareHandler<AppEnv> {
   if (!token) return (_, next) => next()
-  const isAllowed = createBearerCheck(token)
+  const isAllowed = createBearerCheck(token.accepted)
   return async function requireWriteToken(c, next) {
     if (!isAllowed(c.req.header('authorization'))) {
       c.header('www-authenticate', 'Bearer')
@@ -70,11 +97,14 @@ export function requireWriteToken(token: string | undefined): MiddlewareHandler<
   }
 }
 
-/** Compares `authorization` headers with a token, in constant time. */
-export function createBearerCheck(token: string): (authorization: string | undefined) => boolean {
-  const expected = digest(`Bearer ${token}`)
-  // The constant-time comparison requires inputs of equal length.
-  return (given = '') => timingSafeEqual(digest(given.replace(/^bearer /i, 'Bearer ')), expected)
+/** Compares `authorization` headers with tokens, in constant time. */
+export function createBearerCheck(tokens: readonly Secret[]): (authorization: string | undefined) => boolean {
+  const expected = tokens.map((token) => digest(`Bearer ${token.reveal()}`))
+  return (authorization = '') => {
+    const given = digest(authorization.replace(/^bearer /i, 'Bearer '))
+    // The constant-time comparison requires inputs of equal length. All are compared, also after a match.
+    return expected.map((each) => timingSafeEqual(given, each)).includes(true)
+  }
 }
 
 function digest(text: string): Buffer {

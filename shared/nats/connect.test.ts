@@ -5,15 +5,20 @@ import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
-import { connectToNats, withoutCredentials } from './connect.ts'
+import { loadSettings } from '../runtime/settings.ts'
+import { connectToNats } from './connect.ts'
+import { toNatsAccess } from './credentials.ts'
 import { openNatsLink } from './link.ts'
+import { natsSettings } from './settings.ts'
+
+const accessOf = (NATS_URL: string) => toNatsAccess(loadSettings(natsSettings, { args: [], env: { NATS_URL } }))
 
 test.each([
   ['nats://user:secret@a:4222', 'nats://a:4222'],
   ['secret@a', 'a'],
   ['tls://a', 'tls://a'],
 ])('%s is logged as %s', (server, logged) => {
-  expect(withoutCredentials(server)).toBe(logged)
+  expect(accessOf(server).servers).toEqual([logged])
 })
 
 describe.skipIf(!natsVersion)('a connection to NATS', () => {
@@ -25,10 +30,10 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     await writeFile(join(directory, 'nats.conf'), `authorization { ${authorization} }`)
     await using nats = await startNatsServer({ config: join(directory, 'nats.conf') })
     const host = nats.url.replace('nats://', '')
-    const connection = await connectToNats({ servers: [`nats://${credentials}@${host}`], name: 'test' })
+    const connection = await connectToNats({ ...accessOf(`nats://${credentials}@${host}`), name: 'test' })
     await connection.close()
-    for (const servers of [[nats.url], [`nats://wrong@${host}`]]) {
-      await expect(connectToNats({ servers, name: 'test' })).rejects.toThrow(/authorization violation/i)
+    for (const url of [nats.url, `nats://wrong@${host}`]) {
+      await expect(connectToNats({ ...accessOf(url), name: 'test' })).rejects.toThrow(/authorization violation/i)
     }
     await rm(directory, { recursive: true })
   })
@@ -40,8 +45,8 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     const log = pino({}, { write: (line) => lines.push(JSON.parse(line)) })
     const transitions: string[] = []
     {
-      const servers = [nats.url.replace('nats://', 'nats://user:secret@')]
-      await using link = openNatsLink({ servers, name: 'test', log, coldStartMs: 0 })
+      const access = accessOf(nats.url.replace('nats://', 'nats://user:secret@'))
+      await using link = openNatsLink({ ...access, name: 'test', log, coldStartMs: 0 })
       link.onUp(() => transitions.push('up'))
       expect(link.state()).toBe('down')
       expect(() => link.connection()).toThrow('no connection to NATS')

@@ -1,11 +1,13 @@
 import { type ConnectionOptions, connect, type NatsConnection } from 'nats'
 import { sleep } from '../runtime/sleep.ts'
-import { awaitGreeting } from './greeting.ts'
+import type { NatsAccess } from './credentials.ts'
+import { awaitGreeting, type Greeting } from './greeting.ts'
+import { toConnectError, toTlsOptions } from './tls.ts'
 
 /** How long to wait for a server before the next one is tried too: a suspended one accepts connections, and is silent. */
 const STAGGER_MS = 250
 
-type Options = { servers: string[]; name: string; timeoutMs?: number; signal?: AbortSignal }
+type Options = NatsAccess & { name: string; timeoutMs?: number; signal?: AbortSignal }
 
 /**
  * Connects to the first server that responds; they are tried in random order. The connection ends when its socket closes; to
@@ -13,33 +15,37 @@ type Options = { servers: string[]; name: string; timeoutMs?: number; signal?: A
  * which prints raw protocol, stops reading, and keeps the connection open.
  * @param timeoutMs connect timeout for each server
  * @param signal ends the attempt
+ * @throws NatsTlsError, or an error of the client
  */
-export async function connectToNats({ servers, name, timeoutMs = 2_000, signal }: Options): Promise<NatsConnection> {
-  const credentials = toCredentials(servers)
-  let candidates = shuffle(servers.map(withoutCredentials))
+export async function connectToNats({ name, timeoutMs = 2_000, signal, ...access }: Options): Promise<NatsConnection> {
+  let candidates = shuffle(access.servers)
   for (;;) {
-    const server = await findResponsive(candidates, timeoutMs, signal)
+    const { server, greeting } = await findResponsive(candidates, timeoutMs, signal)
     candidates = candidates.filter((other) => other !== server)
     try {
-      return await connect({ servers: server, ...credentials, ...OPTIONS, name, timeout: timeoutMs })
+      const authenticator = access.authenticate && { authenticator: access.authenticate() }
+      const tls = toTlsOptions(server, access, greeting)
+      return await connect({ servers: server, ...authenticator, ...tls, ...OPTIONS, name, timeout: timeoutMs })
     } catch (error) {
-      if (candidates.length === 0) throw error
+      if (candidates.length === 0) throw toConnectError(server, error)
     }
   }
 }
+
+type Responsive = { server: string; greeting: Greeting }
 
 /**
  * The first server that sends its greeting.
  * @throws the error of the last server if none does
  */
-async function findResponsive(servers: string[], timeoutMs: number, signal?: AbortSignal): Promise<string> {
+async function findResponsive(servers: string[], timeoutMs: number, signal?: AbortSignal): Promise<Responsive> {
   const found = new AbortController()
   const ended = signal ? AbortSignal.any([found.signal, signal]) : found.signal
-  const attempts: Promise<string>[] = []
+  const attempts: Promise<Responsive>[] = []
   try {
     for (const server of servers) {
       const greeting = awaitGreeting(server, AbortSignal.any([ended, AbortSignal.timeout(timeoutMs)]))
-      attempts.push(greeting.then(() => server))
+      attempts.push(greeting.then((greeting) => ({ server, greeting })))
       const first = await Promise.race([Promise.any(attempts), sleep(STAGGER_MS)]).catch(() => undefined)
       if (first) return first
     }
@@ -59,20 +65,7 @@ const OPTIONS: ConnectionOptions = {
   noAsyncTraces: true,
 }
 
-/** The address of a server without credentials, safe to log. */
-export function withoutCredentials(server: string): string {
-  return server.replace(/[^/@]+@/, '')
-}
-
-/** The client expects one set of credentials for all servers, separate from the addresses. */
-function toCredentials(servers: string[]): Pick<ConnectionOptions, 'user' | 'pass' | 'token'> {
-  const given = servers.map((server) => /([^/@]+)@/.exec(server)?.[1]).find((found) => found !== undefined)
-  if (given === undefined) return {}
-  const [user = '', pass] = given.split(':').map(decodeURIComponent)
-  return pass === undefined ? { token: user } : { user, pass }
-}
-
-function shuffle<Item>(items: Item[]): Item[] {
+function shuffle<Item>(items: readonly Item[]): Item[] {
   return items
     .map((item) => ({ item, order: Math.random() }))
     .sort((a, b) => a.order - b.order)

@@ -1,27 +1,42 @@
-import { once } from 'node:events'
 import { connect } from 'node:net'
+import { addAbortSignal } from 'node:stream'
 import { ErrorCode, NatsError } from 'nats'
 import { codeOf } from '../runtime/error-code.ts'
 
 const DEFAULT_PORT = 4222
+const MAX_INFO_BYTES = 64 * 1_024
+
+/** What a server says before anything is sent to it. Anyone on the network could have said it. */
+export type Greeting = { offersTls: boolean }
 
 /**
- * Resolves once a NATS server sends the first bytes of its INFO message. Call it before connecting: the client never
- * closes the socket of an attempt that times out before INFO, so a server that hangs would leak a socket per attempt.
+ * Resolves once a NATS server sends its INFO message
+ * (https://docs.nats.io/reference/reference-protocols/nats-protocol#info), without sending anything. Call it before
+ * connecting: the client never closes the socket of an attempt that times out before INFO, so a server that hangs would
+ * leak a socket per attempt.
  * @param server an address without credentials, with or without a scheme and a port
  * @throws the same error as the client
  */
-export async function awaitGreeting(server: string, signal: AbortSignal): Promise<void> {
-  const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`)
-  const host = hostname.replace(/^\[(.*)\]$/, '$1')
-  const socket = connect({ host, port: port === '' ? DEFAULT_PORT : Number(port) })
+export async function awaitGreeting(server: string, signal: AbortSignal): Promise<Greeting> {
+  const socket = connect(toAddress(server))
+  let received = ''
   try {
-    await once(socket, 'data', { signal })
+    for await (const chunk of addAbortSignal(signal, socket)) {
+      received += chunk
+      if (received.includes('\n') || received.length > MAX_INFO_BYTES) break
+    }
   } catch (error) {
     throw toNatsError(error)
   } finally {
     socket.destroy()
   }
+  if (received === '') throw NatsError.errorForCode(ErrorCode.Disconnect)
+  return { offersTls: /"tls_(required|available)":\s*true/.test(received) }
+}
+
+export function toAddress(server: string): { host: string; port: number } {
+  const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`)
+  return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port === '' ? DEFAULT_PORT : Number(port) }
 }
 
 function toNatsError(error: unknown): unknown {

@@ -5,8 +5,10 @@ import type { Logger } from '../runtime/log.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import { toReason } from '../runtime/reason.ts'
 import { retry } from '../runtime/retry.ts'
-import { connectToNats, withoutCredentials } from './connect.ts'
+import { connectToNats } from './connect.ts'
+import type { NatsAccess } from './credentials.ts'
 import { untilLost } from './liveness.ts'
+import { NatsTlsError } from './tls.ts'
 import { createTransitions } from './transitions.ts'
 
 const RECONNECT_WAIT_MS = 250
@@ -43,9 +45,10 @@ export type NatsLink = AsyncDisposable & {
   onUp(callback: (connection: NatsConnection) => void): void
 }
 
-type Options = { servers: string[]; name: string; log: Logger; coldStartMs?: number }
+type Options = NatsAccess & { name: string; log: Logger; coldStartMs?: number }
 
-export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }: Options): NatsLink {
+export function openNatsLink(options: Options): NatsLink {
+  const { servers, ca, authenticate, name, log, coldStartMs = COLD_START_MS } = options
   const closing = new AbortController()
   const events = new EventTarget()
   const callbacks: ((connection: NatsConnection) => void)[] = []
@@ -74,7 +77,7 @@ export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }
 
   async function connect(): Promise<NatsConnection> {
     const candidates = [...new Set([...servers, ...announced])]
-    const connecting = connectToNats({ servers: candidates, name, signal: closing.signal })
+    const connecting = connectToNats({ servers: candidates, ca, authenticate, name, signal: closing.signal })
     try {
       return await raceAbort(connecting, closing.signal)
     } catch (error) {
@@ -105,11 +108,11 @@ export function openNatsLink({ servers, name, log, coldStartMs = COLD_START_MS }
 
   function onFailure(error: unknown): void {
     reason = toReason(error)
-    const isRejected = error instanceof NatsError && error.isAuthError()
+    const isRejected = error instanceof NatsTlsError || (error instanceof NatsError && error.isAuthError())
     const isStarting = performance.now() - opened < coldStartMs && !isRejected
     if (isFailureLogged || isStarting) return
     isFailureLogged = true
-    log.warn({ reason, servers: servers.map(withoutCredentials) }, 'cannot connect to NATS yet; retrying')
+    log.warn({ reason, servers }, 'cannot connect to NATS yet; retrying')
   }
 
   const running = retry(live, { signal: closing.signal, initialMs: RECONNECT_WAIT_MS, onFailure })

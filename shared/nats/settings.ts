@@ -1,18 +1,50 @@
 import { z } from 'zod'
-import { optionalCount } from '../runtime/settings.ts'
+import { type Secret, toSecret } from '../runtime/secret.ts'
+import { optionalCount, optionalFile, optionalSecret, secretMeta } from '../runtime/settings.ts'
+import { isCredsFile, isUserSeed } from './credentials.ts'
 
 const FORM = 'must be NATS servers, separated by commas, such as nats://127.0.0.1:4222'
 const SERVER = /^((nats|tls):\/\/)?([^\s/@]+@)?(\[[\da-f:]+\]|[^\s/:@[\]]+)(:\d+)?$/i
 
-/** Comma-separated NATS servers. As in URLs, credentials (`user:password@` or `token@`) may precede the host. */
+/**
+ * Comma-separated NATS servers. As in URLs, credentials (`user:password@` or `token@`) may precede the host. Each one
+ * prints itself without credentials.
+ */
 export const natsUrl = z
   .string({ error: FORM })
   .transform((text) => text.split(',').map((part) => part.trim()))
-  .refine((urls) => urls.every((url) => SERVER.test(url)), { error: FORM })
-  .meta({ description: 'NATS servers, separated by commas' })
+  .refine((urls) => urls.every((url) => SERVER.test(url) && hasValidCredentials(url)), { error: FORM })
+  .transform((urls): Secret[] => urls.map((url) => toSecret(url, withoutCredentials(url))))
+  .meta(secretMeta('NATS servers, separated by commas; tls:// requires TLS', 'credentials'))
+
+/** How to connect to NATS; see `toNatsAccess`. */
+export const natsSettings = {
+  NATS_URL: natsUrl,
+  NATS_CA: optionalFile(
+    'PEM file of the certificate authorities of the NATS servers; requires TLS; unset: those of Node',
+  ),
+  NATS_CREDS: optionalFile('Credentials file for NATS, with a JWT and the seed of its nkey').refine(
+    (path) => path === undefined || isCredsFile(path),
+    { error: 'must be a credentials file, as nsc generates it' },
+  ),
+  NATS_NKEY: optionalSecret('Seed of a user nkey for NATS', isUserSeed, 'must be the seed of a user nkey, SU…'),
+}
 
 /** The servers allow at most five replicas. */
 export const eventsReplicas = optionalCount(
   'Replicas of the log and of the catalogue, 3 in a NATS cluster; unset: 1 for a new one, and no change to an existing one',
   5,
 )
+
+/** The address of a server without credentials, safe to log. */
+function withoutCredentials(server: string): string {
+  return server.replace(/[^/@]+@/, '')
+}
+
+function hasValidCredentials(url: string): boolean {
+  try {
+    return decodeURIComponent(url) !== ''
+  } catch {
+    return false
+  }
+}

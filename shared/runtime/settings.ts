@@ -1,6 +1,9 @@
+import { accessSync, constants, readFileSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { z } from 'zod'
 import { parseCommandLine, UsageError } from './command-line.ts'
+import { codeOf } from './error-code.ts'
+import { type Secret, toSecret } from './secret.ts'
 
 /** The settings of a service, keyed by the name of their environment variable. */
 export type SettingsShape = Record<string, z.ZodType>
@@ -14,7 +17,8 @@ export type SettingsSource = { args: string[]; env: NodeJS.ProcessEnv }
 const FLAGS: Record<string, string> = { port: 'PORT', host: 'HOST' }
 
 /**
- * Reads the settings in `shape`. An empty value is treated as unset.
+ * Reads the settings in `shape`. An empty value is treated as unset. A secret setting may instead be in the file that
+ * `<NAME>_FILE` names.
  * @throws UsageError for an unknown flag or an invalid value
  */
 export function loadSettings<Shape extends SettingsShape>(
@@ -22,13 +26,35 @@ export function loadSettings<Shape extends SettingsShape>(
   { args, env }: SettingsSource,
 ): Settings<Shape> {
   const flags = readFlags(args)
-  const given = Object.fromEntries(Object.keys(shape).map((name) => [name, flags[name] || env[name] || undefined]))
+  const given: Record<string, string | undefined> = Object.fromEntries(
+    Object.entries(shape).map(([name, schema]) => [name, flags[name] || readVariable(name, schema, env)]),
+  )
   const parsed = z.object(shape).safeParse(given)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
   const name = String(issue?.path[0])
-  const value = given[name] === undefined ? 'is not set' : `is ${redact(given[name])}`
+  const secrecy = env[name] || flags[name] ? secrecyOf(shape[name]) : 'value'
+  const value = given[name] === undefined ? 'is not set' : `is ${redact(given[name], secrecy)}`
   throw new UsageError(`${name} ${value}: it ${issue?.message}`)
+}
+
+function readVariable(name: string, schema: z.ZodType, env: NodeJS.ProcessEnv): string | undefined {
+  const file = secrecyOf(schema) && env[`${name}_FILE`]
+  if (!file) return env[name] || undefined
+  if (env[name]) throw new UsageError(`${name} and ${name}_FILE are both set: set only one of them`)
+  const text = readSecretFile(name, file).replace(/[\r\n]+$/, '')
+  // An empty secret would be treated as unset, which may open what it protects.
+  if (text === '') throw new UsageError(`the file in ${name}_FILE is empty`)
+  return text
+}
+
+/** The error does not contain the path: it is the secret itself if the variables were mixed up. */
+function readSecretFile(name: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new UsageError(`the file in ${name}_FILE cannot be read (${codeOf(error) ?? 'invalid path'})`)
+  }
 }
 
 function readFlags(args: string[]): Record<string, string> {
@@ -39,11 +65,15 @@ function readFlags(args: string[]): Record<string, string> {
 
 /**
  * Quotes the value, and hides credentials in URLs, also those whose password contains an unescaped `/`, `@` or `,`. Any
- * other text that mentions a password is hidden as a whole.
+ * other text that mentions a password is hidden as a whole, and so is a secret that is not a URL.
  */
-function redact(text: string): string {
-  if (/passw/i.test(text)) return '"…"'
-  return JSON.stringify(text.replaceAll(/(?<=:\/\/)\S+@|[^\s/,@]+@/g, '…@'))
+function redact(text: string, secrecy: Secrecy | undefined): string {
+  if (secrecy === 'value' || /passw/i.test(text)) return '"…"'
+  const withoutUser = text.replace(/^(\w+:\/\/)?.*@/s, '$1…@')
+  if (!secrecy) return JSON.stringify(withoutUser)
+  if (!/^\w+:\/\//.test(text)) return '"…"'
+  // Without a host, the password is where a port is expected.
+  return JSON.stringify(withoutUser.replace(/(:(?!\/\/|\d{1,5}(?:[,/\s]|$))|[?\s]).*/s, (rest) => `${rest[0]}…`))
 }
 
 export function wantsHelp({ args }: SettingsSource): boolean {
@@ -54,7 +84,7 @@ export function wantsHelp({ args }: SettingsSource): boolean {
 export function describeSettings(script: string, shape: SettingsShape): string {
   const program = `node ${basename(dirname(script))}/${basename(script)}`
   const rows = Object.entries(shape).map(([name, schema]) => {
-    return [withFlag(name), descriptionOf(schema), defaultOf(schema) ?? 'none'] as const
+    return [toName(name, schema), metaOf(schema).description ?? '', defaultOf(schema) ?? 'none'] as const
   })
   const width = Math.max(...rows.map(([name]) => name.length))
   return [
@@ -66,9 +96,11 @@ export function describeSettings(script: string, shape: SettingsShape): string {
   ].join('\n')
 }
 
-function withFlag(name: string): string {
+/** The flag, if there is one, and the variable; for a secret also the one with the path of a file. */
+function toName(name: string, schema: z.ZodType): string {
   const flag = Object.keys(FLAGS).find((flag) => FLAGS[flag] === name)
-  return flag ? `--${flag}, ${name}` : name
+  if (flag) return `--${flag}, ${name}`
+  return secrecyOf(schema) ? `${name}[_FILE]` : name
 }
 
 function defaultOf(schema: z.ZodType): string | undefined {
@@ -76,10 +108,47 @@ function defaultOf(schema: z.ZodType): string | undefined {
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).default?.toString()
 }
 
-/** `optional()` wraps a schema, and the description stays on the inner one. */
-function descriptionOf(schema: z.ZodType): string {
+/** `optional()` wraps a schema, and the metadata stays on the inner one. */
+function metaOf(schema: z.ZodType) {
   const inner = schema instanceof z.ZodOptional ? schema.unwrap() : schema
-  return z.globalRegistry.get(schema)?.description ?? z.globalRegistry.get(inner)?.description ?? ''
+  return { ...z.globalRegistry.get(inner), ...z.globalRegistry.get(schema) }
+}
+
+/** What of a setting must never be printed: all of it, or the credentials in its URLs. */
+export type Secrecy = 'value' | 'credentials'
+
+function secrecyOf(schema: z.ZodType | undefined): Secrecy | undefined {
+  const secrecy = schema && metaOf(schema).secrecy
+  return secrecy === 'value' || secrecy === 'credentials' ? secrecy : undefined
+}
+
+/** The metadata of a secret setting, for `.meta()`. */
+export function secretMeta(description: string, secrecy: Secrecy = 'value') {
+  return { description, secrecy }
+}
+
+/** A setting that is a secret as a whole; undefined if it is unset. */
+export function optionalSecret(description: string, isValid = (_: string) => true, error = '') {
+  return z
+    .string()
+    .refine(isValid, { error })
+    .transform((text): Secret => toSecret(text))
+    .optional()
+    .meta(secretMeta(description))
+}
+
+/** The path of a readable file, or undefined if it is unset. */
+export function optionalFile(description: string) {
+  return z.string().refine(isReadable, { error: 'must be a readable file' }).optional().meta({ description })
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 const PORT_FORM = 'must be a port, 0 to 65535'

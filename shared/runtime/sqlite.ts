@@ -1,6 +1,8 @@
-import { mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { codeOf } from './error-code.ts'
+import { PRIVATE_DIRECTORY, PRIVATE_FILE } from './private-files.ts'
 
 // https://www.sqlite.org/rescode.html
 const SQLITE_BUSY = 5
@@ -13,7 +15,10 @@ const SQLITE_NOTADB = 26
  * @throws Error if the file cannot be opened, or another process has it open
  */
 export function openSqlite(file: string, schema: string): DatabaseSync {
-  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true })
+  if (file !== ':memory:') {
+    mkdirSync(dirname(file), { recursive: true, mode: PRIVATE_DIRECTORY })
+    for (const path of [file, `${file}-wal`, `${file}-shm`]) makePrivate(path)
+  }
   const db = new DatabaseSync(file)
   try {
     db.exec(`
@@ -26,6 +31,19 @@ export function openSqlite(file: string, schema: string): DatabaseSync {
   } catch (error) {
     db.close()
     throw error
+  }
+}
+
+/** Earlier releases created files that others could read. SQLite gives those that it creates the mode of the database. */
+function makePrivate(path: string): void {
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
+  if ((mode & 0o077) === 0) return
+  try {
+    // By path: closing a descriptor of the file would release its locks.
+    chmodSync(path, PRIVATE_FILE)
+  } catch (error) {
+    // The file belongs to another user, who may share it.
+    if (codeOf(error) !== 'EPERM') throw error
   }
 }
 

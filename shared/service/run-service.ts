@@ -3,6 +3,7 @@ import { discoverySettings } from '../discovery/settings.ts'
 import { USAGE_STATUS, UsageError } from '../runtime/command-line.ts'
 import { trustedProxies } from '../runtime/ip-address.ts'
 import { createLog } from '../runtime/log.ts'
+import { createPrivateFiles } from '../runtime/private-files.ts'
 import {
   clientConnections,
   describeSettings,
@@ -48,6 +49,7 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
     process.stdout.write(`${describeSettings(script, { ...common, ...own })}\n`)
     return
   }
+  createPrivateFiles()
   try {
     const settings = { ...loadSettings(common, source), ...loadSettings(own, source) }
     const log = createLog({ name, level: settings.LOG_LEVEL })

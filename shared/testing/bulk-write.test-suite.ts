@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Invalidation } from '../catalogue/invalidations.ts'
+import { toWriteToken, type WriteToken } from '../http/write-token.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createMapStore } from '../stores/map-store.ts'
 import type { Store } from '../stores/store.ts'
@@ -22,7 +23,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
     writeToken,
   }: {
     store?: Store<Fields>
-    writeToken?: string
+    writeToken?: WriteToken
   } = {}) {
     const published: Invalidation[] = []
     const invalidations = { publish: (one: Invalidation) => published.push(one), subscribe() {} }
@@ -224,7 +225,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
     })
 
     test('requires the write token, if one is set', async () => {
-      const { send, stored } = setUp({ writeToken: 'secret' })
+      const { send, stored } = setUp({ writeToken: toWriteToken('secret') })
       for (const authorization of ['', 'Bearer wrong']) {
         await expectProblem(await send(line('a'), { authorization }), 401, ['authorization'])
       }

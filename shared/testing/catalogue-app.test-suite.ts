@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Invalidation } from '../catalogue/invalidations.ts'
+import { toWriteToken, type WriteToken } from '../http/write-token.ts'
 import { sleep } from '../runtime/sleep.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createMapStore } from '../stores/map-store.ts'
@@ -21,7 +22,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
   function setUp(
     initial: [string, Fields][] = [],
     store: Store<Fields> = createMapStore(initial),
-    writeToken?: string,
+    writeToken?: WriteToken,
   ) {
     const published: Invalidation[] = []
     const service = createTestService(name)
@@ -115,7 +116,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
     })
 
     test('requires the write token for writes but not for reads, if one is set', async () => {
-      const { app, asset, published } = setUp([['8', fields]], undefined, 'secret')
+      const { app, asset, published } = setUp([['8', fields]], undefined, toWriteToken('secret'))
       for (const authorization of ['', 'Bearer', 'Bearer wrong', 'Bearer secrets', 'Basic secret', 'secret']) {
         for (const init of [jsonRequest(fields, { authorization }), { method: 'DELETE', headers: { authorization } }]) {
           const rejected = await app.request(`${path}/asset/8`, init)

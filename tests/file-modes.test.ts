@@ -1,0 +1,75 @@
+import { chmod, readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { startChild } from './harness/child.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion, pathWithNats } from './harness/nats-server.ts'
+import { play } from './harness/plays.ts'
+import { freePortRange } from './harness/ports.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
+
+/** Starts a script with a umask that restricts nothing. */
+function startWithoutUmask(script: string, port: number, env: Record<string, string>) {
+  const command = ['umask 000; exec "$0" "$@"', process.execPath, script, '--port', String(port)]
+  const unset = { NATS_URL: '', WRITE_TOKEN: '', CONSUL_HTTP_ADDR: '', DATABASE_URL: '' }
+  return startChild('bash', ['-c', ...command], {
+    env: { ...unset, PATH: pathWithNats, CHECKPOINT_EVERY: '50ms', ...env },
+  })
+}
+
+/** The files and directories in a directory that its owner shares with others, with their modes. */
+async function sharedIn(directory: string): Promise<string[]> {
+  const names = ['', ...(await readdir(directory, { recursive: true }))]
+  const modes = names.map(async (name) => [(await stat(join(directory, name))).mode & 0o777, name] as const)
+  return (await Promise.all(modes)).flatMap(([mode, name]) =>
+    (mode & 0o077) === 0 ? [] : [`${mode.toString(8)} ${name}`],
+  )
+}
+
+const playOnce = (port: number) =>
+  eventually(async () => expect((await play(`http://127.0.0.1:${port}`, '456', 'private')).status).toBe(200), 20_000)
+
+const expectFiles = (directory: string, expected: string[]) =>
+  eventually(async () => expect(await readdir(directory)).toEqual(expect.arrayContaining(expected)))
+
+test('embedded mode shares none of its files, also those of an earlier release', { timeout: 60_000 }, async () => {
+  await using directory = await createTempDirectory('modes')
+  const DATA_DIR = join(directory.path, 'created', 'data')
+  for (const run of ['first', 'second']) {
+    const port = await freePortRange()
+    await using child = startWithoutUmask('embedded/main.ts', port, { DATA_DIR })
+    await playOnce(port)
+    await expectFiles(DATA_DIR, [
+      'events.sqlite',
+      'events.sqlite-wal',
+      'checkpoint-embedded.bin',
+      'checkpoint-embedded.lock',
+    ])
+    expect([run, ...(await sharedIn(join(directory.path, 'created')))]).toEqual([run])
+    // A killed process leaves the write-ahead log behind.
+    await child.signal('SIGKILL')
+    for (const name of await readdir(DATA_DIR)) await chmod(join(DATA_DIR, name), 0o644)
+    await chmod(join(DATA_DIR, 'checkpoint-embedded.bin'), 0o600)
+  }
+})
+
+test.skipIf(!natsVersion)(
+  'npm start shares no file with views, not even those of NATS',
+  { timeout: 60_000 },
+  async () => {
+    await using directory = await createTempDirectory('modes')
+    const DATA_DIR = join(directory.path, 'data')
+    const port = await freePortRange()
+    await using child = startWithoutUmask('scripts/start/main.ts', port, { DATA_DIR })
+    await playOnce(port)
+    const own = [
+      `outbox-${port}.sqlite`,
+      `outbox-${port}.socket`,
+      'checkpoint-reporting.bin',
+      'checkpoint-reporting.lock',
+    ]
+    await expectFiles(DATA_DIR, [...own, 'nats'])
+    expect(await sharedIn(DATA_DIR)).toEqual([])
+    await child.signal('SIGINT')
+  },
+)
