@@ -88,8 +88,11 @@ export async function startPlay(
   const metrics = createPlayMetrics(service.metrics)
 
   const clients: ServiceClient[] = []
-  function connect({ name }: ServiceEntry, urls: string[], instances = discovery.instancesOf(name, urls)) {
-    const client = resources.use(createServiceClient({ name, instances, ca: settings.UPSTREAM_CA }))
+  function open(options: Omit<Parameters<typeof createServiceClient>[0], 'ca'>) {
+    return resources.use(createServiceClient({ ...options, ca: settings.UPSTREAM_CA }))
+  }
+  function connect({ name }: ServiceEntry, urls: string[]) {
+    const client = open({ name, instances: discovery.instancesOf(name, urls) })
     clients.push(client)
     return client
   }
@@ -114,9 +117,14 @@ export async function startPlay(
   if (outbox) health.watch('outbox', { state: outbox.state, required: false })
   const metadata = protect(connect(services.metadata, settings.METADATA_URL))
   const cdnurl = protect(connect(services.cdnurl, settings.CDNURL_URL))
-  const { REPORTING_URL } = settings
-  const reportings = discovery.instancesOf(services.reporting.name, REPORTING_URL)
-  const verdicts = connect(services.reporting, REPORTING_URL, reportings)
+  const { name } = services.reporting
+  const toReporting = {
+    name,
+    instances: discovery.instancesOf(name, settings.REPORTING_URL),
+    readToken: settings.READ_TOKEN,
+  }
+  const verdicts = open(toReporting)
+  clients.push(verdicts)
   const reporting = protect(verdicts)
   connect(services['queue-listener'], settings.QUEUE_LISTENER_URL)
   connect(services.play, settings.PLAY_URL ?? [])
@@ -151,12 +159,7 @@ export async function startPlay(
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })
   const status = createStatus({ health, clients, invalidations, backlog })
-  const seriesClient = createServiceClient({
-    name: services.reporting.name,
-    instances: reportings,
-    ca: settings.UPSTREAM_CA,
-  })
-  const readSeries = createSeriesReader({ reporting: resources.use(seriesClient) })
+  const readSeries = createSeriesReader({ reporting: open(toReporting) })
   const console = createConsole({ catalogue, readSeries, status })
   const { CORS_ORIGINS: corsOrigins, OPS_PORT } = settings
   const { degraded: onDegraded, denied: onDenied } = metrics

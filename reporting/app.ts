@@ -22,9 +22,11 @@ import { ExplainedView, ViewNotFound, ViewParams } from '../shared/contracts/vie
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
+import { requireReadToken } from '../shared/http/read-token.ts'
 import { BATCH_BODY, jsonBody, LOOKUP_BODY, validate } from '../shared/http/validate.ts'
 import { requireWriteToken, type WriteToken } from '../shared/http/write-token.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
+import type { Secret } from '../shared/runtime/secret.ts'
 import type { Service } from '../shared/service/service.ts'
 import type { CountStore } from './count-store.ts'
 import type { Currentness } from './currentness.ts'
@@ -37,10 +39,13 @@ type Deps = Service & {
   live: LiveFeed
   /** The token required for writes. If undefined, writes are open. */
   writeToken?: WriteToken | undefined
+  /** The token required for reads that name users; those for writes are accepted too. If undefined, they are open. */
+  readToken?: Secret | undefined
 }
 
 /** The views of each asset and each user. */
-export function createApp({ counts, currentness, live, writeToken, ...service }: Deps) {
+export function createApp({ counts, currentness, live, writeToken, readToken, ...service }: Deps) {
+  const requireReader = requireReadToken(readToken, writeToken)
   /** Responds 503 while the counts are too low to be served. */
   const requireCurrent = createMiddleware<AppEnv>(async (c, next) => {
     if (currentness.isCurrent()) return next()
@@ -78,7 +83,9 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         responses: { 200: UserCounts, 404: UserNotFound },
         problems: [400, 503],
         problemSchemas: { 503: CountsBehind },
+        namesUsers: true,
       }),
+      requireReader,
       validate('param', UserParams),
       requireCurrent,
       async (c) => {
@@ -96,8 +103,10 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         responses: { 200: TopList },
         problems: [400, 503],
         problemSchemas: { 503: CountsBehind },
+        namesUsers: true,
       }),
       validate('query', TopQuery),
+      (c, next) => (c.req.valid('query').by === 'user' ? requireReader(c, next) : next()),
       requireCurrent,
       async (c) => {
         const { by, of, limit } = c.req.valid('query')
@@ -112,7 +121,9 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         description: 'While the counts are behind the log, a view that is not counted yet is not found',
         responses: { 200: ExplainedView, 404: ViewNotFound },
         problems: [400, 503],
+        namesUsers: true,
       }),
+      requireReader,
       validate('param', ViewParams),
       async (c) => {
         // Read first: a view that is counted meanwhile is then behind the position.
@@ -149,7 +160,9 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
         description: LIVE_DESCRIPTION,
         responses: { 200: LiveStream },
         problems: [503],
+        namesUsers: true,
       }),
+      requireReader,
       (c) => live.subscribe(c),
     )
     .get(
@@ -198,7 +211,9 @@ export function createApp({ counts, currentness, live, writeToken, ...service }:
           'Returns 0 for unknown ids, and no counts at all while they are behind the log. Maximum body size: 4,194,304 bytes',
         responses: { 200: LookupResponse },
         problems: BODY_PROBLEMS,
+        namesUsers: true,
       }),
+      requireReader,
       jsonBody(LOOKUP_BODY),
       validate('json', CountLookup),
       async (c) => {

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { services } from '../services.ts'
+import { readToken } from '../shared/http/read-token.ts'
 import { assertWritesProtected, writeSettings } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { natsUrl } from '../shared/nats/settings.ts'
@@ -25,6 +26,7 @@ const MIN_MAX_LAG_MS = 1_000
 
 const ownSettings = {
   ...writeSettings,
+  READ_TOKEN: readToken,
   NATS_URL: natsUrl.optional().meta({
     description: 'If set, queue-listener feeds reporting from the log; reporting itself does not connect to NATS',
   }),
@@ -73,7 +75,13 @@ export const reporting = {
   settings: ownSettings,
   /** @param checkpoint the name of the checkpoint in DATA_DIR; counts of different logs need different names */
   async start(service: Service, settings: Settings, { checkpoint = CHECKPOINT } = {}) {
-    const { NATS_URL, FED_BY_LOG = NATS_URL !== undefined, MAX_LAG: maxLagMs, WRITE_TOKEN: writeToken } = settings
+    const {
+      NATS_URL,
+      FED_BY_LOG = NATS_URL !== undefined,
+      MAX_LAG: maxLagMs,
+      WRITE_TOKEN: writeToken,
+      READ_TOKEN,
+    } = settings
     assertWritesProtected(settings, service.log)
     const reported = createCurrentness({ maxLagMs, isFedByLog: FED_BY_LOG })
     const store = await openCountStore(service, settings, { checkpoint, onReport: reported.observe })
@@ -82,6 +90,10 @@ export const reporting = {
     service.health.describe(() => ({ counting: { ...currentness.counting(), store: store.id() } }))
     exposeCurrentness(service.metrics, currentness)
     const live = createLiveFeed({ ...service, source: whileCurrent(counts.follow, currentness.isCurrent) })
-    return serve(createApp({ ...service, counts, currentness, live, writeToken }), service, settings)
+    return serve(
+      createApp({ ...service, counts, currentness, live, writeToken, readToken: READ_TOKEN }),
+      service,
+      settings,
+    )
   },
 }

@@ -86,6 +86,12 @@ secret() {
   printf '%s' "$value"
 }
 
+# Prints the header with a token, if there is one. curl reads it from a file, because command-line arguments are visible
+# to all users. Of two tokens, the first is sent.
+authorization() {
+  [ -z "$1" ] || printf 'authorization: Bearer %s\n' "${1%% *}"
+}
+
 # request ARGUMENT…: curl with common options. Ignores ~/.curlrc (--disable, which must come first) and proxies, which
 # the services do not use either, and disables URL globbing.
 request() {

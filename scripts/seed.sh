@@ -63,7 +63,7 @@ read_arguments() {
 seed() {
   local response status body stored problems
   response=$(
-    request --max-time 600 --header 'content-type: application/x-ndjson' --header @<(authorization) \
+    request --max-time 600 --header 'content-type: application/x-ndjson' --header @<(authorization "$token") \
       --data-binary "@$file" --write-out '\n%{http_code}' "$2$3"
   ) || unreachable "$1" "$2" $?
   # The response is the body, followed by the status on a separate line.
@@ -80,12 +80,6 @@ $problems}"
 
 assets() {
   if [ "$1" = 1 ]; then echo "1 asset"; else echo "$1 assets"; fi
-}
-
-# Prints the header with the token. curl reads it from a file, because command-line arguments are visible to all users.
-authorization() {
-  # Of two tokens, the first is sent.
-  [ -z "$token" ] || printf 'authorization: Bearer %s\n' "${token%% *}"
 }
 
 # problems_in BODY: the entries of `errors`, one per line.

@@ -22,6 +22,7 @@ viewed assets. Needs all services; npm run seed provides more assets.
   PLAY_URL       URL of play (default: http://127.0.0.1:8080)
   METADATA_URL   URL of metadata (default: http://127.0.0.1:8081)
   REPORTING_URL  URL of reporting (default: http://127.0.0.1:8082)
+  READ_TOKEN     token for reads that name users, or READ_TOKEN_FILE with its path (default: none)
 
 Flags override environment variables, which override .env, which overrides the defaults."
 
@@ -30,6 +31,7 @@ main() {
   play=$(address_of PLAY_URL 0)
   metadata=$(address_of METADATA_URL 1)
   reporting=$(address_of REPORTING_URL 2)
+  token=$(secret READ_TOKEN)
   require_up play "$play" metadata "$metadata" reporting "$reporting"
 
   list_assets
@@ -170,7 +172,8 @@ count_views() {
   local response views_of_one
   response=$(
     simulated_users |
-      call reporting "$reporting/events/lookup" --header 'content-type: application/json' --data-binary @-
+      call reporting "$reporting/events/lookup" --header 'content-type: application/json' \
+        --header @<(authorization "$token") --data-binary @-
   ) || exit 1
   [[ $response != *'Counts are behind'* ]] || return 1
   counted=0

@@ -1,5 +1,6 @@
 import { services, urlsOf } from '../../services.ts'
 import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'
+import { readToken } from '../../shared/http/read-token.ts'
 import { type NatsAccess, toNatsAccess } from '../../shared/nats/credentials.ts'
 import { openNatsLink } from '../../shared/nats/link.ts'
 import { natsSettings } from '../../shared/nats/settings.ts'
@@ -11,7 +12,7 @@ import { plural } from '../doctor/finding.ts'
 import { logUnavailable } from '../log-unavailable.ts'
 import { environmentAt } from '../start/plan.ts'
 import { AuditError, auditLog, type Stretch } from './audit.ts'
-import { createReportingReader, ReportingError } from './reporting.ts'
+import { createReportingReader, ReportingError, type ReportingReader } from './reporting.ts'
 
 const name = 'npm run audit'
 const CONNECT_TIMEOUT_MS = 2_000
@@ -27,19 +28,21 @@ Exits with status 1 if any of them differs. Counting may go on meanwhile.
   --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
 
   REPORTING_URL  URL of reporting (default: http://127.0.0.1:${services.reporting.port})
+  READ_TOKEN     token for reads that name users, if reporting requires one
   NATS_URL       URL of NATS (default: nats://127.0.0.1:4222); also NATS_CA, NATS_CREDS and NATS_NKEY
 
 Settings are also read from .env; the environment overrides them.`
 
 const options = { ...edgePortOption, from: { type: 'string' }, to: { type: 'string' } } as const
-const shape = { ...natsSettings, REPORTING_URL: urlsOf(services.reporting) }
+const shape = { ...natsSettings, REPORTING_URL: urlsOf(services.reporting), READ_TOKEN: readToken }
 
 await runCommand({ name, usage, options, dotEnv: true }, async ({ port, from, to }) => {
   const stretch = { from: toSequence('--from', from) ?? 1, to: toSequence('--to', to) ?? Number.MAX_SAFE_INTEGER }
   const settings = loadSettings(shape, { args: [], env: environmentAt(toEdgePort(port), process.env) })
   const [reporting = ''] = settings.REPORTING_URL
   try {
-    return await run({ access: toNatsAccess(settings), reporting, stretch })
+    const reader = createReportingReader(reporting, settings.READ_TOKEN)
+    return await run({ access: toNatsAccess(settings), reporting: reader, stretch })
   } catch (error) {
     if (!(error instanceof AuditError || error instanceof ReportingError)) throw error
     process.stderr.write(`${name}: ${error.message}\n`)
@@ -47,18 +50,16 @@ await runCommand({ name, usage, options, dotEnv: true }, async ({ port, from, to
   }
 })
 
-async function run({ access, reporting, stretch }: { access: NatsAccess; reporting: string; stretch: Stretch }) {
+type Audited = { access: NatsAccess; reporting: ReportingReader; stretch: Stretch }
+
+async function run({ access, reporting, stretch }: Audited) {
   const log = createLog({ name: 'audit', level: 'silent' })
   await using nats = openNatsLink({ ...access, name: 'audit', log })
   await nats.up(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => {
     throw new AuditError(logUnavailable(access.servers))
   })
   await using eventLog = createJetStreamEventLog({ nats, log })
-  const { differences, notes, recount, compared } = await auditLog({
-    eventLog,
-    reporting: createReportingReader(reporting),
-    stretch,
-  })
+  const { differences, notes, recount, compared } = await auditLog({ eventLog, reporting, stretch })
   const { totals, assets, users } = recount
   print([
     `The log: ${plural(totals.views, 'view')}, ${totals.qualified} qualified, ${totals.retried} retried`,

@@ -7,7 +7,9 @@ import { Problem } from '../../shared/contracts/status.ts'
 import { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
+import { bearer } from '../doctor/probe.ts'
 
 const TIMEOUT_MS = 5_000
 const RETRY_MS = 250
@@ -21,10 +23,15 @@ export class ReportingError extends Error {
 
 export type ReportingReader = ReturnType<typeof createReportingReader>
 
-/** Reads the numbers that reporting serves. Every method throws ReportingError. */
-export function createReportingReader(origin: string) {
+/**
+ * Reads the numbers that reporting serves. Every method throws ReportingError.
+ * @param token READ_TOKEN, if reporting has one
+ */
+export function createReportingReader(origin: string, token: Secret | undefined) {
+  const send = (path: string, body?: object) => sendUntilAvailable(`${origin}${path}`, token, body)
+
   async function call<Schema extends z.ZodType>(path: string, schema: Schema, body?: object) {
-    const { status, json } = await send(`${origin}${path}`, body)
+    const { status, json } = await send(path, body)
     const parsed = schema.safeParse(json)
     if (status === 200 && parsed.success) return parsed.data
     const reason = Problem.safeParse(json).data?.status ?? 'an unexpected response'
@@ -42,7 +49,7 @@ export function createReportingReader(origin: string) {
     days: (from: string, to: string) => call(`/events/series?step=day&from=${from}&to=${to}`, Series),
     /** @returns undefined if the verdict is not kept */
     async explain(id: string): Promise<ViewExplanation | undefined> {
-      const { status, json } = await send(`${origin}/events/views/${encodeURIComponent(id)}`)
+      const { status, json } = await send(`/events/views/${encodeURIComponent(id)}`)
       if (status === 404) return undefined
       const explanation = ViewExplanation.safeParse(json)
       if (explanation.success) return explanation.data
@@ -52,21 +59,21 @@ export function createReportingReader(origin: string) {
 }
 
 /** Repeats the call while reporting is briefly unavailable, as a database or many other reads can cause it. */
-async function send(url: string, body?: object): Promise<Reply> {
+async function sendUntilAvailable(url: string, token: Secret | undefined, body?: object): Promise<Reply> {
   const deadline = performance.now() + TIMEOUT_MS
   for (;;) {
-    const reply = await sendOnce(url, body)
+    const reply = await sendOnce(url, token, body)
     if (reply.status !== 503 || performance.now() > deadline) return reply
     await sleep(RETRY_MS)
   }
 }
 
-async function sendOnce(url: string, body?: object): Promise<Reply> {
+async function sendOnce(url: string, token: Secret | undefined, body?: object): Promise<Reply> {
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS)
-    const headers = { 'content-type': 'application/json' }
-    const posted = body && { method: 'POST' as const, headers, body: JSON.stringify(body) }
-    const response = await request(url, { signal, ...posted })
+    const headers = { ...bearer(token), ...(body && { 'content-type': 'application/json' }) }
+    const posted = body && { method: 'POST' as const, body: JSON.stringify(body) }
+    const response = await request(url, { signal, headers, ...posted })
     const text = await response.body.text()
     return { status: response.statusCode, json: await Promise.try(() => JSON.parse(text)).catch(() => undefined) }
   } catch (error) {

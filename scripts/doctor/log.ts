@@ -101,7 +101,7 @@ function* diagnoseDeadLetters(count: number, where: string): Generator<Finding> 
 
 /** @throws if reporting does not respond */
 async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag> {
-  const probes = reporting.map((origin) => probe(origin, '/events/position', 1_000))
+  const probes = reporting.map((origin) => probe(origin, '/events/position', { timeoutMs: 1_000 }))
   const position = await Promise.any(probes.map(async (response) => Position.nullable().parse((await response).json)))
   const counted = position ? toLogPosition(position) : undefined
   // Read after the position, because otherwise a growing log could appear to end before it.

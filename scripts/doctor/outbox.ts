@@ -74,7 +74,7 @@ function portOf(file: string): number | undefined {
 }
 
 async function isAnyUp(plays: string[]): Promise<boolean> {
-  const probes = await Promise.all(plays.map((play) => probe(play, '/healthz', 500)))
+  const probes = await Promise.all(plays.map((play) => probe(play, '/healthz', { timeoutMs: 500 })))
   return probes.some(({ outcome }) => outcome !== 'unreachable')
 }
 

@@ -1,15 +1,19 @@
 import { request } from 'undici'
 import { codeOf } from '../../shared/runtime/error-code.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 
 /** `text` is the response body, or the reason for the failure. `json` is the parsed body if the body is JSON. */
 export type Probe = { outcome: 'response' | 'timeout' | 'unreachable'; text: string; json?: unknown }
 
+type Options = { timeoutMs?: number; token?: Secret | undefined }
+
 /** Sends a GET request to an instance that may hang, be down, or be a different program. Never throws. */
-export async function probe(origin: string, path: string, timeoutMs = 2_000): Promise<Probe> {
+export async function probe(origin: string, path: string, { timeoutMs = 2_000, token }: Options = {}): Promise<Probe> {
   try {
-    const { body } = await request(`${origin}${path}`, { signal: AbortSignal.timeout(timeoutMs) })
+    const signal = AbortSignal.timeout(timeoutMs)
+    const { body } = await request(`${origin}${path}`, { signal, headers: bearer(token) })
     const text = await body.text()
     const json = await Promise.try(() => JSON.parse(text)).catch(() => undefined)
     return { outcome: 'response', text, json }
@@ -25,6 +29,11 @@ export async function probe(origin: string, path: string, timeoutMs = 2_000): Pr
 /** The value of a metric without labels; NaN if it is unknown. */
 export function toMetric({ text }: Probe, name: string): number {
   return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
+}
+
+/** The header with a token, if there is one. */
+export function bearer(token: Secret | undefined): Record<string, string> {
+  return token ? { authorization: `Bearer ${token.reveal()}` } : {}
 }
 
 export type Samples<Sample> = { first: Sample; second?: Sample }

@@ -1,6 +1,7 @@
 import { Problem } from '../../shared/contracts/status.ts'
 import { AssetCounts, UserCounts } from '../../shared/contracts/view-counts.ts'
 import { ExplainedView, ViewNotFound } from '../../shared/contracts/view-explanation.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import { plural } from '../doctor/finding.ts'
 import { probe } from '../doctor/probe.ts'
 
@@ -8,8 +9,8 @@ import { probe } from '../doctor/probe.ts'
 export type Answer = { lines: string[]; isKnown: boolean }
 
 /** Explains one view, as play knows it. */
-export async function explainView(play: string, id: string): Promise<Answer> {
-  const { json, text } = await probe(play, `/views/${encodeURIComponent(id)}`)
+export async function explainView(play: string, id: string, token?: Secret): Promise<Answer> {
+  const { json, text } = await probe(play, `/views/${encodeURIComponent(id)}`, { token })
   const view = ExplainedView.safeParse(json).data
   if (view) return { lines: [view.summary, ...toDetails(view)], isKnown: true }
   const absent = ViewNotFound.safeParse(json).data
@@ -44,8 +45,8 @@ export async function explainAsset(reporting: string, id: string): Promise<Answe
 }
 
 /** Explains the counts of a user. */
-export async function explainUser(reporting: string, id: string): Promise<Answer> {
-  const { json, text } = await probe(reporting, `/events/user/${id}`)
+export async function explainUser(reporting: string, id: string, token?: Secret): Promise<Answer> {
+  const { json, text } = await probe(reporting, `/events/user/${id}`, { token })
   const counts = UserCounts.safeParse(json).data
   if (!counts) return unknown(`reporting at ${reporting}`, json, text)
   return { lines: toNumbers(`User ${id}`, counts), isKnown: true }

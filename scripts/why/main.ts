@@ -1,7 +1,9 @@
 import { services, urlsOf } from '../../services.ts'
 import { AssetId, UserId } from '../../shared/contracts/ids.ts'
 import { View } from '../../shared/contracts/view.ts'
+import { readToken } from '../../shared/http/read-token.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
 import { loadSettings } from '../../shared/runtime/settings.ts'
 import { runCommand, toEdgePort } from '../command.ts'
 import { environmentAt } from '../start/plan.ts'
@@ -21,28 +23,33 @@ Explains a number, or what became of one play.
 
   PLAY_URL       URL of play (default: http://127.0.0.1:${services.play.port})
   REPORTING_URL  URL of reporting (default: http://127.0.0.1:${services.reporting.port})
+  READ_TOKEN     token for reads that name users, if play and reporting require one
 
 Exits with status 1 if it is unknown.`
 
 const options = { port: { type: 'string', default: String(services.play.port) } } as const
-const shape = { PLAY_URL: urlsOf(services.play), REPORTING_URL: urlsOf(services.reporting) }
+const shape = { PLAY_URL: urlsOf(services.play), REPORTING_URL: urlsOf(services.reporting), READ_TOKEN: readToken }
 
 await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, async ({ port }, given) => {
   const [subject, ...rest] = given
   if (subject === undefined || rest.length > 0) throw new UsageError('expected one argument; --help shows the usage')
   const ask = toQuestion(subject)
   const env = environmentAt(toEdgePort(port), process.env)
-  const { PLAY_URL, REPORTING_URL } = loadSettings(shape, { args: [], env })
-  const { lines, isKnown } = await ask({ play: PLAY_URL[0] ?? '', reporting: REPORTING_URL[0] ?? '' })
+  const { PLAY_URL, REPORTING_URL, READ_TOKEN: token } = loadSettings(shape, { args: [], env })
+  const { lines, isKnown } = await ask({ play: PLAY_URL[0] ?? '', reporting: REPORTING_URL[0] ?? '', token })
   process.stdout.write(lines.map((line) => `${line}\n`).join(''))
   return isKnown ? 0 : 1
 })
 
+type Target = { play: string; reporting: string; token: Secret | undefined }
+
 /** @throws UsageError */
-function toQuestion(subject: string): (urls: { play: string; reporting: string }) => Promise<Answer> {
+function toQuestion(subject: string): (target: Target) => Promise<Answer> {
   const [kind, id] = subject.split('/', 2)
   if (kind === 'asset' && AssetId.safeParse(id).success) return ({ reporting }) => explainAsset(reporting, id ?? '')
-  if (kind === 'user' && UserId.safeParse(id).success) return ({ reporting }) => explainUser(reporting, id ?? '')
-  if (id === undefined && View.shape.id.safeParse(subject).success) return ({ play }) => explainView(play, subject)
+  if (kind === 'user' && UserId.safeParse(id).success)
+    return ({ reporting, token }) => explainUser(reporting, id ?? '', token)
+  if (id === undefined && View.shape.id.safeParse(subject).success)
+    return ({ play, token }) => explainView(play, subject, token)
   throw new UsageError(`${JSON.stringify(subject)} is neither a view id, nor asset/ID, nor user/ID`)
 }

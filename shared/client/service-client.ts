@@ -66,20 +66,25 @@ const READINESS_TIMEOUT_MS = 600
 /** Default timeout of an attempt if there is another instance left to try. */
 const ATTEMPT_TIMEOUT_MS = 150
 
+const LIVENESS = '/healthz'
+
 type Deps = {
   name: string
   instances: Instances
   /** Sent as a bearer token with POSTs only: reads need none, and any instance that discovery names would receive it. */
   token?: Secret | undefined
+  /** Sent as a bearer token with all other calls except probes, for a service that requires READ_TOKEN. */
+  readToken?: Secret | undefined
   /** UPSTREAM_CA. */
   ca?: string | undefined
 }
 
 /** Load-balances calls. A failed instance is ejected, and idempotent calls fail over to another instance. */
-export function createServiceClient({ name, instances, token, ca }: Deps): ServiceClient {
+export function createServiceClient({ name, instances, token, readToken, ca }: Deps): ServiceClient {
   const balancer = createBalancer(instances, ca)
   let reason: string | undefined
-  const authorization = token && { authorization: `Bearer ${token.reveal()}` }
+  const toRead = readToken && { authorization: `Bearer ${readToken.reveal()}` }
+  const toWrite = token && { authorization: `Bearer ${token.reveal()}` }
 
   async function call(given: Request, options: CallOptions): Promise<ServiceResponse> {
     const { requestId, span: parent = startNonRecordingSpan(), links } = options
@@ -91,7 +96,8 @@ export function createServiceClient({ name, instances, token, ca }: Deps): Servi
       ...(requestId && { 'x-request-id': requestId }),
       traceparent: span.traceparent,
       ...(span.tracestate && { tracestate: span.tracestate }),
-      ...(method === 'POST' && authorization),
+      ...(given.path !== LIVENESS && toRead),
+      ...(method === 'POST' && toWrite),
     }
     try {
       const response = await tryInstances({ ...given, headers }, options)
@@ -134,14 +140,14 @@ export function createServiceClient({ name, instances, token, ca }: Deps): Servi
       const instance = balancer.pick([])
       try {
         if (!instance) throw new Error('no known instances')
-        return await openStream(instance, path, options)
+        return await openStream(instance, path, { ...options, headers: { ...options.headers, ...toRead } })
       } catch (cause) {
         throw new UpstreamError(`${name}: streaming ${path} failed`, { cause })
       }
     },
     async state() {
       const signal = AbortSignal.timeout(STATE_TIMEOUT_MS)
-      return call({ method: 'GET', path: '/healthz', body: null }, { signal }).then(
+      return call({ method: 'GET', path: LIVENESS, body: null }, { signal }).then(
         () => 'up',
         () => 'down',
       )

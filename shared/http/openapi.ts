@@ -23,7 +23,9 @@ type Operation = {
   problemSchemas?: Record<number, z.ZodType>
   /** If true, the route requires the write token, if one is set. */
   isWrite?: boolean
-  /** Who may call the route, besides `isWrite`. Any of these schemes suffices. */
+  /** If true, the route requires the read token or the write token, if a read token is set. */
+  namesUsers?: boolean
+  /** Who may call the route, besides those with the two tokens. Any of these schemes suffices. */
   security?: SecurityScheme[]
 }
 
@@ -35,7 +37,7 @@ type Response = z.ZodType | TextResponse
 const descriptions: Record<number, string> = {
   200: 'Success',
   400: 'The request is invalid; `errors` names each invalid field',
-  401: 'The write token is missing or wrong',
+  401: 'The token is missing or wrong',
   403: 'Not allowed, for this token, origin or asset',
   404: 'Not found',
   408: 'The body took more than 10 s to arrive',
@@ -103,13 +105,15 @@ export function describeOperation(operation: Operation) {
     problems = [],
     problemSchemas,
     isWrite = false,
+    namesUsers = false,
     security = [],
     ...rest
   } = operation
-  const errors = isWrite ? [401, ...problems] : problems
+  const errors = isWrite || namesUsers ? [401, ...problems] : problems
   return describeRoute({
     ...rest,
     ...(isWrite && { security: [toRequirement('writeToken'), {}] }),
+    ...(namesUsers && { security: [toRequirement('readToken'), toRequirement('writeToken'), {}] }),
     ...(security.length > 0 && { security: security.map(toRequirement) }),
     responses: {
       431: toProblemResponse(431),

@@ -1,29 +1,41 @@
 import { Hono } from 'hono'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { UsageError } from '../runtime/command-line.ts'
+import { toSecret } from '../runtime/secret.ts'
 import { loadSettings } from '../runtime/settings.ts'
-import { allowReadToken, readToken } from './read-token.ts'
+import type { AppEnv } from './app-env.ts'
+import { readToken, requireReadToken } from './read-token.ts'
+import { toWriteToken } from './write-token.ts'
 
 const load = (value: string) => loadSettings({ READ_TOKEN: readToken }, { args: [], env: { READ_TOKEN: value } })
 const TOKEN = 'sixteen-letters!'
 
 test('READ_TOKEN has at least 16 characters without spaces', () => {
   expect(load('')).toEqual({})
-  expect(load(TOKEN)).toEqual({ READ_TOKEN: TOKEN })
+  expect(load(TOKEN).READ_TOKEN?.reveal()).toBe(TOKEN)
   for (const invalid of [TOKEN.slice(1), `${TOKEN} `, `${TOKEN}é`]) expect(() => load(invalid)).toThrow(UsageError)
 })
 
-test.each([
-  [TOKEN, `Bearer ${TOKEN}`, 200],
-  [TOKEN, `bearer ${TOKEN}`, 200],
-  [TOKEN, `Bearer ${TOKEN}x`, 401],
-  [TOKEN, '', 401],
-  [undefined, 'Bearer undefined', 401],
-])('with READ_TOKEN %s, the header %s is answered %i', async (token, authorization, status) => {
-  const app = new Hono().get(
-    '/',
-    allowReadToken(token, async (c) => c.text('', 401)),
-    (c) => c.text(''),
-  )
-  expect((await app.request('/', { headers: { authorization } })).status).toBe(status)
+describe('a read that names users', () => {
+  const statusFor = async (token: string | undefined, authorization: string) => {
+    const guard = requireReadToken(token ? toSecret(token) : undefined, toWriteToken('write-1 write-2'))
+    const app = new Hono<AppEnv>().get('/', guard, (c) => c.text(''))
+    return (await app.request('/', { headers: { authorization } })).status
+  }
+
+  test.each([
+    [`Bearer ${TOKEN}`, 200],
+    [`bearer ${TOKEN}`, 200],
+    ['Bearer write-1', 200],
+    ['Bearer write-2', 200],
+    [`Bearer ${TOKEN}x`, 401],
+    ['Bearer write-1 write-2', 401],
+    ['', 401],
+  ])('with READ_TOKEN, the header %s is answered %i', async (authorization, status) => {
+    expect(await statusFor(TOKEN, authorization)).toBe(status)
+  })
+
+  test('needs no token without READ_TOKEN', async () => {
+    expect(await statusFor(undefined, '')).toBe(200)
+  })
 })

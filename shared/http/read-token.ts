@@ -1,7 +1,8 @@
 import type { MiddlewareHandler } from 'hono'
 import type { Secret } from '../runtime/secret.ts'
 import { optionalSecret } from '../runtime/settings.ts'
-import { createBearerCheck } from './write-token.ts'
+import type { AppEnv } from './app-env.ts'
+import { createBearerCheck, rejectToken, type WriteToken } from './write-token.ts'
 
 const FORM = /^[\x21-\x7e]{16,}$/
 
@@ -22,4 +23,10 @@ export function allowTokens<Env extends object>(
   return async function allowTokens(c, next) {
     return isReader(c.req.header('authorization')) ? next() : otherwise(c, next)
   }
+}
+
+/** Requires the read token or a write token (RFC 6750), if there is a read token; otherwise returns 401. */
+export function requireReadToken(read: Secret | undefined, write: WriteToken | undefined): MiddlewareHandler<AppEnv> {
+  if (!read) return (_, next) => next()
+  return allowTokens([read, ...(write?.accepted ?? [])], async (c) => rejectToken(c))
 }

@@ -1,5 +1,5 @@
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { z } from 'zod'
 import { UsageError } from '../runtime/command-line.ts'
 import type { Logger } from '../runtime/log.ts'
@@ -89,12 +89,15 @@ export function requireWriteToken(token: WriteToken | undefined): MiddlewareHand
   if (!token) return (_, next) => next()
   const isAllowed = createBearerCheck(token.accepted)
   return async function requireWriteToken(c, next) {
-    if (!isAllowed(c.req.header('authorization'))) {
-      c.header('www-authenticate', 'Bearer')
-      return problem(c, 401, [{ path: 'authorization', message: 'send the header authorization: Bearer <token>' }])
-    }
+    if (!isAllowed(c.req.header('authorization'))) return rejectToken(c)
     await next()
   }
+}
+
+/** Responds to a request without a token that is accepted (RFC 6750). */
+export function rejectToken(c: Context<AppEnv>): Response {
+  c.header('www-authenticate', 'Bearer')
+  return problem(c, 401, [{ path: 'authorization', message: 'send the header authorization: Bearer <token>' }])
 }
 
 /** Compares `authorization` headers with tokens, in constant time. */
