@@ -1,0 +1,48 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startChild } from '../../tests/harness/child.ts'
+import { metric, warmUp } from '../../tests/harness/plays.ts'
+import { startSystem } from '../../tests/harness/system.ts'
+import { playSteadily } from './steady.ts'
+
+/**
+ * The latency of plays at a steady rate, without and with ten times as many plays of another client that are refused
+ * with 429, in turn: `node scripts/bench/refused.ts [plays per second]`
+ */
+const RATE = Number(process.argv[2] ?? 100)
+const SECONDS = 5
+const ROUNDS = 3
+
+await using system = await startSystem({ TRUSTED_PROXIES: '127.0.0.1', CLIENT_RATE: `${RATE}/1s` })
+const { url } = system.play
+await warmUp(url)
+await measurePlays()
+for (let round = 0; round < ROUNDS; round += 1) {
+  const alone = await measurePlays()
+  const flood = startFlood()
+  await sleep(1_500)
+  const before = await refused()
+  const loaded = await measurePlays()
+  const refusedPerSecond = ((await refused()) - before) / SECONDS
+  await flood.ended
+  console.log({ refusedPerSecond, alone, loaded, ratios: { p50: loaded.p50 / alone.p50, p99: loaded.p99 / alone.p99 } })
+}
+
+/** The plays come from 200 clients, so that none of them is refused. */
+async function measurePlays() {
+  const clientOf = (n: number) => `203.0.113.${n % 200}`
+  const path = `${url}/play/asset/456/user/steady`
+  const durations = await playSteadily(path, { perSecond: RATE, seconds: SECONDS, clientOf })
+  const ms = durations.get(200)?.toSorted((a, b) => a - b) ?? []
+  const percentile = (p: number) => ms[Math.floor(p * ms.length)] ?? Number.NaN
+  return { plays: ms.length, p50: percentile(0.5), p99: percentile(0.99) }
+}
+
+/** Of eleven requests, one is within the rate of the client. Low priority: it competes with the system for CPU time. */
+function startFlood() {
+  const args = [`${url}/play/asset/456/user/flood`, String(11 * RATE), String(SECONDS + 3)]
+  return startChild('nice', [process.execPath, 'scripts/bench/flood.ts', ...args])
+}
+
+function refused(): Promise<number> {
+  return metric(url, /^rate_limited_requests_total{limit="client"}/)
+}
