@@ -6,7 +6,8 @@ import { discoverySettings } from '../../shared/discovery/settings.ts'
 import { eventsMaxAge } from '../../shared/event-log/settings.ts'
 import { toNatsAccess } from '../../shared/nats/credentials.ts'
 import { eventsReplicas, natsSettings } from '../../shared/nats/settings.ts'
-import { dataDir, loadSettings } from '../../shared/runtime/settings.ts'
+import { trustedProxies } from '../../shared/runtime/ip-address.ts'
+import { clientConnections, dataDir, loadSettings } from '../../shared/runtime/settings.ts'
 import { pinnedNode } from '../../shared/runtime/version.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { clusterEnvironment } from '../start/cluster.ts'
@@ -19,6 +20,7 @@ import { type Finding, ok, plural, toText, warn } from './finding.ts'
 import { checkLosses, checkMetrics, checkNats } from './log.ts'
 import { createOperationsOf } from './operations.ts'
 import { checkOutboxes } from './outbox.ts'
+import { checkPublic } from './public.ts'
 import { diagnoseInstances, diagnoseReplicas, inspect } from './services.ts'
 
 /** Warn early, because NATS rejects appends before its disk is completely full. */
@@ -30,12 +32,14 @@ const shape = {
   EVENTS_MAX_AGE: eventsMaxAge,
   EVENTS_REPLICAS: eventsReplicas,
   DATABASE_URL: databaseUrl,
+  CLIENT_CONNECTIONS: clientConnections,
+  TRUSTED_PROXIES: trustedProxies,
   ...operationsSettings,
   ...discoverySettings,
 }
 const urlShape = Object.fromEntries(serviceEntries.map((service) => [service.urlSetting, urlsOf(service)]))
 
-const usage = `Usage: npm run doctor [-- --port N] [-- --cluster]
+const usage = `Usage: npm run doctor [-- --port N] [-- --cluster] [-- --public]
 
 Checks the running system without changing it, and prints one line per check, with a fix for each problem. FAIL: something
 is broken, and the exit status is 1. warn: everything works, but something needs attention. Settings: those of the
@@ -44,12 +48,14 @@ services (see .env.example), and
   PLAY_URL   URLs of play, separated by commas (default: http://127.0.0.1:${services.play.port})
 
   --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
-  --cluster  check the three NATS servers of npm start -- --cluster`
+  --cluster  check the three NATS servers of npm start -- --cluster
+  --public   also check what strangers could reach: FAIL for each line of the checklist in docs/security.md that is open`
 
-const options = { ...edgePortOption, cluster: { type: 'boolean', default: false } } as const
+const flag = { type: 'boolean', default: false } as const
+const options = { ...edgePortOption, cluster: flag, public: flag } as const
 
-await runCommand({ name: 'npm run doctor', usage, options, dotEnv: true }, async ({ port, cluster }) => {
-  const { findings, isNothingRunning } = await examine(toEdgePort(port), cluster)
+await runCommand({ name: 'npm run doctor', usage, options, dotEnv: true }, async (flags) => {
+  const { findings, isNothingRunning } = await examine(toEdgePort(flags.port), flags)
   const failures = findings.filter(({ severity }) => severity === 'FAIL').length
   const summary = failures === 0 ? 'No problems found.' : `${plural(failures, 'problem')}.`
   const hint = isNothingRunning ? ' Nothing is running: `npm start` starts everything.' : ''
@@ -60,8 +66,8 @@ await runCommand({ name: 'npm run doctor', usage, options, dotEnv: true }, async
 setTimeout(() => process.exit(), 100).unref()
 
 /** @throws UsageError */
-async function examine(edgePort: number, isCluster: boolean) {
-  const own = isCluster ? clusterEnvironment(edgePort, process.env) : {}
+async function examine(edgePort: number, flags: { cluster: boolean; public: boolean }) {
+  const own = flags.cluster ? clusterEnvironment(edgePort, process.env) : {}
   const source = { args: [], env: { ...environmentAt(edgePort, process.env), ...own } }
   const urls = loadSettings(urlShape, source)
   const settings = loadSettings(shape, source)
@@ -108,7 +114,17 @@ async function examine(edgePort: number, isCluster: boolean) {
   const neededLog = isNothingRunning && needsEmbedded(process.env) ? [] : log
   const counts = [...checkpoints, ...audits, ...database]
   const data = [...neededLog, ...losses, ...counts, ...outboxes]
-  const findings = [...instances, ...duplicates, ...data, ...discovery, ...machine]
+  const exposed = {
+    originsOf,
+    operationsOf,
+    nats: uses('events') ? undefined : access,
+    database: DATABASE_URL,
+    dataDir: DATA_DIR,
+    limitsConnections: settings.CLIENT_CONNECTIONS !== undefined,
+    isBehindProxy: settings.TRUSTED_PROXIES !== undefined,
+  }
+  const doors = isNothingRunning ? [] : await checkPublic(exposed, flags.public)
+  const findings = [...instances, ...duplicates, ...data, ...discovery, ...machine, ...doors]
   return { findings, isNothingRunning }
 }
 

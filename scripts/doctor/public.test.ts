@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest'
+import { services } from '../../services.ts'
+import { toSecret } from '../../shared/runtime/secret.ts'
+import { startHttpServer } from '../../shared/testing/http-server.ts'
+import { checkPublic, type Exposed } from './public.ts'
+
+const nats = { servers: ['127.0.0.1:4222'], authenticate: undefined }
+const authenticate = () => () => ({})
+const system: Exposed = {
+  originsOf: () => [],
+  operationsOf: (origin) => origin,
+  nats,
+  database: undefined,
+  dataDir: '/nowhere',
+  limitsConnections: false,
+  isBehindProxy: false,
+}
+
+async function isClosed(name: string, changed: Partial<Exposed>): Promise<boolean> {
+  const findings = await checkPublic({ ...system, ...changed }, true)
+  const finding = findings.find(({ text }) => text.startsWith(`${name}: `))
+  expect(finding).toBeDefined()
+  return finding?.severity === 'ok'
+}
+
+test.each([
+  [true, 'nats://127.0.0.1:4222', {}],
+  [true, '[::1]:4222', {}],
+  [false, 'nats://nats.internal:4222', {}],
+  [false, 'tls://nats.internal:4222', {}],
+  [false, 'nats://nats.internal:4222', { authenticate }],
+  [true, 'tls://nats.internal:4222', { authenticate }],
+  [true, 'nats.internal', { authenticate, ca: 'ca.pem' }],
+])('the door nats is closed (%s) with the server %s and %o', async (expected, server, access) => {
+  expect(await isClosed('nats', { nats: { ...nats, ...access, servers: [server] } })).toBe(expected)
+})
+
+test.each([
+  [true, 'http://127.0.0.1:8081'],
+  [true, 'http://[::1]:8081'],
+  [true, 'https://metadata.internal'],
+  [false, 'http://metadata.internal'],
+])('the door upstreams is closed (%s) with metadata at %s', async (expected, origin) => {
+  const originsOf: Exposed['originsOf'] = (service) => (service === services.metadata ? [origin] : [])
+  expect(await isClosed('upstreams', { originsOf })).toBe(expected)
+})
+
+test.each([
+  [true, 'postgres://u:p@127.0.0.1/counts'],
+  [false, 'postgres://u:p@db/counts'],
+  [false, 'postgres://u:p@db/counts?sslmode=require'],
+  [true, 'postgres://u:p@db/counts?sslmode=verify-full'],
+])('the door database is closed (%s) with %s', async (expected, url) => {
+  expect(await isClosed('database', { database: [toSecret(url)] })).toBe(expected)
+})
+
+test.each([
+  [false, {}],
+  [true, { limitsConnections: true }],
+  [true, { isBehindProxy: true }],
+])('the door connections is closed (%s) with %o', async (expected, changed) => {
+  expect(await isClosed('connections', changed)).toBe(expected)
+})
+
+test.each([
+  [421, false, true],
+  [200, false, false],
+  [200, true, true],
+])(
+  'if another name gets a %i, behind a proxy (%s), the door hosts is closed (%s)',
+  async (status, behind, expected) => {
+    await using server = await startHttpServer((request, response) => {
+      response.statusCode = request.headers.host === 'doctor.invalid' ? status : 500
+      response.end()
+    })
+    const originsOf: Exposed['originsOf'] = (service) => (service === services.play ? [server.url] : [])
+    expect(await isClosed('hosts', { originsOf, isBehindProxy: behind })).toBe(expected)
+  },
+)
+
+test('what cannot be reached counts as open', async () => {
+  for (const name of ['identity', 'user-rate', 'client-rate', 'operations', 'hosts', 'reads', 'writes']) {
+    expect(await isClosed(name, {})).toBe(false)
+  }
+})

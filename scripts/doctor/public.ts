@@ -1,0 +1,210 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { request } from 'undici'
+import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
+import type { NatsAccess } from '../../shared/nats/credentials.ts'
+import { isLoopback } from '../../shared/runtime/loopback.ts'
+import type { Secret } from '../../shared/runtime/secret.ts'
+import { type Finding, fail, ok, plural } from './finding.ts'
+import type { OperationsOf } from './operations.ts'
+import { probe } from './probe.ts'
+
+const NAME = 'public'
+const TIMEOUT_MS = 2_000
+/** A valid id, which no asset and no user has. */
+const NOBODY = 'doctor-probe'
+const GROUP_AND_OTHERS = 0o077
+
+/** What the checks need. */
+export type Exposed = {
+  /** The origins of all instances of a service. */
+  originsOf: (service: ServiceEntry) => string[]
+  operationsOf: OperationsOf
+  /** Undefined in embedded mode. */
+  nats: NatsAccess | undefined
+  database: readonly Secret[] | undefined
+  dataDir: string
+  limitsConnections: boolean
+  isBehindProxy: boolean
+}
+
+type Door = {
+  name: string
+  /** What strangers can do while it is open. */
+  risk: string
+  /** How to close it. */
+  remedy: string
+  isClosed: (system: Exposed) => boolean | Promise<boolean>
+}
+
+/** The checklist in docs/security.md. No check changes anything. */
+const DOORS: Door[] = [
+  {
+    name: 'identity',
+    risk: 'anyone can play as anyone',
+    remedy: 'set AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE',
+    isClosed: ({ originsOf }) => everyInstance(originsOf(services.play), refusesStrangers),
+  },
+  {
+    name: 'user-rate',
+    risk: 'a user can play without limit',
+    remedy: 'set PLAY_RATE',
+    isClosed: (system) => hasLimit(system, 'user'),
+  },
+  {
+    name: 'client-rate',
+    risk: 'a client can send requests without limit',
+    remedy: 'set CLIENT_RATE',
+    isClosed: (system) => hasLimit(system, 'client'),
+  },
+  {
+    name: 'connections',
+    risk: 'a client can open connections until none is left',
+    remedy: 'set CLIENT_CONNECTIONS, or TRUSTED_PROXIES if a proxy limits them',
+    isClosed: ({ limitsConnections, isBehindProxy }) => limitsConnections || isBehindProxy,
+  },
+  {
+    name: 'operations',
+    risk: 'the console, metrics and user ids in live counts are public',
+    remedy: 'set OPS_PORT',
+    isClosed: ({ originsOf }) => everyInstance(originsOf(services.play), (play) => responds(404, `${play}/metrics`)),
+  },
+  {
+    name: 'hosts',
+    risk: 'play responds under any name',
+    remedy: 'set ALLOWED_HOSTS, or TRUSTED_PROXIES if a proxy checks the names',
+    isClosed: ({ originsOf, isBehindProxy }) =>
+      isBehindProxy ||
+      everyInstance(originsOf(services.play), (play) =>
+        responds(421, `${play}/catalogue`, { headers: { host: 'doctor.invalid' } }),
+      ),
+  },
+  {
+    name: 'reads',
+    risk: 'whoever reaches reporting can read the counts of users',
+    remedy: 'set READ_TOKEN',
+    isClosed: ({ originsOf }) =>
+      everyInstance(originsOf(services.reporting), (url) => responds(401, `${url}/events/user/${NOBODY}`)),
+  },
+  {
+    name: 'writes',
+    risk: 'whoever reaches the services can change the catalogue and the counts, and read dead letters',
+    remedy: 'set WRITE_TOKEN',
+    isClosed: areWritesClosed,
+  },
+  {
+    name: 'nats',
+    risk: 'whoever reaches NATS can read and write the log, or read the password on the network',
+    remedy: 'set NATS_URL=tls://… with credentials, or keep NATS on loopback',
+    isClosed: ({ nats }) => !nats || nats.servers.every((server) => isPrivateServer(server, nats)),
+  },
+  {
+    name: 'upstreams',
+    risk: 'calls between services can be read and changed on the network',
+    remedy: 'set https URLs, or keep the services on loopback',
+    isClosed: ({ originsOf }) => serviceEntries.flatMap(originsOf).every(isPrivateUrl),
+  },
+  {
+    name: 'database',
+    risk: 'the counts can be read and changed on the network',
+    remedy: 'set sslmode=verify-full in DATABASE_URL, or keep Postgres on loopback',
+    isClosed: ({ database = [] }) => database.every((url) => isPrivateDatabase(new URL(url.reveal()))),
+  },
+  {
+    name: 'files',
+    risk: 'others on this machine can read files with views',
+    remedy: 'run chmod -R go= on DATA_DIR',
+    isClosed: ({ dataDir }) => isPrivateDirectory(dataDir),
+  },
+]
+
+/** One finding for each open door, or a single one unless `isPublic`. */
+export async function checkPublic(system: Exposed, isPublic: boolean): Promise<Finding[]> {
+  const checked = await Promise.all(DOORS.map(async (door) => ({ ...door, closed: await door.isClosed(system) })))
+  const open = checked.filter(({ closed }) => !closed)
+  if (isPublic) {
+    return checked.map(({ name, risk, remedy, closed }) =>
+      closed ? ok(NAME, `${name}: closed`) : fail(NAME, `${name}: ${risk}: ${remedy}`),
+    )
+  }
+  if (open.length === 0) return [ok(NAME, 'ready for the internet')]
+  const count = plural(open.length, 'door')
+  return [ok(NAME, `not for the internet: ${count} open, which npm run doctor -- --public lists`)]
+}
+
+/** False without instances, because nothing is known then. */
+async function everyInstance(origins: string[], check: (origin: string) => Promise<boolean>): Promise<boolean> {
+  return origins.length > 0 && (await Promise.all(origins.map(check))).every(Boolean)
+}
+
+type Init = { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: string }
+
+async function responds(status: number, url: string, init: Init = {}): Promise<boolean> {
+  try {
+    const { statusCode, body } = await request(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) })
+    await body.dump()
+    return statusCode === status
+  } catch {
+    return false
+  }
+}
+
+/** A prefetch records nothing, whatever the response is. */
+function refusesStrangers(play: string): Promise<boolean> {
+  const headers = { 'sec-purpose': 'prefetch' }
+  return responds(401, `${play}/play/asset/${NOBODY}/user/${NOBODY}`, { method: 'POST', headers })
+}
+
+/** The metric is absent for a limit that is not set. */
+function hasLimit({ originsOf, operationsOf }: Exposed, limit: string): Promise<boolean> {
+  return everyInstance(originsOf(services.play), async (play) => {
+    const { text } = await probe(operationsOf(play), '/metrics')
+    return text.includes(`rate_limited_requests_total{limit="${limit}"}`)
+  })
+}
+
+/** The bodies are invalid, so nothing is written if a service is open. */
+async function areWritesClosed({ originsOf }: Exposed): Promise<boolean> {
+  const post = { method: 'POST' as const, headers: { 'content-type': 'application/json' }, body: '{}' }
+  const writes: [ServiceEntry, string, Init?][] = [
+    [services.metadata, `/content/asset/${NOBODY}`, post],
+    [services.cdnurl, `/url/asset/${NOBODY}`, post],
+    [services.reporting, '/events', post],
+    [services['queue-listener'], '/dead-letters?limit=1'],
+  ]
+  const closed = writes.map(([service, path, init]) =>
+    everyInstance(originsOf(service), (origin) => responds(401, origin + path, init)),
+  )
+  return (await Promise.all(closed)).every(Boolean)
+}
+
+function isPrivateServer(server: string, { ca, authenticate }: NatsAccess): boolean {
+  const url = new URL(server.includes('://') ? server : `nats://${server}`)
+  return isLoopbackUrl(url) || (authenticate !== undefined && (url.protocol === 'tls:' || ca !== undefined))
+}
+
+function isPrivateUrl(origin: string): boolean {
+  const url = new URL(origin)
+  return url.protocol === 'https:' || isLoopbackUrl(url)
+}
+
+function isPrivateDatabase(url: URL): boolean {
+  return isLoopbackUrl(url) || url.searchParams.get('sslmode') === 'verify-full'
+}
+
+function isLoopbackUrl({ hostname }: URL): boolean {
+  return isLoopback(hostname.replace(/^\[|\]$/g, ''))
+}
+
+/** If others cannot enter the directory, the modes of its files do not matter. */
+async function isPrivateDirectory(directory: string): Promise<boolean> {
+  const isOpen = async (path: string) => ((await stat(path)).mode & GROUP_AND_OTHERS) !== 0
+  try {
+    if (!(await isOpen(directory))) return true
+    const open = await Promise.all((await readdir(directory)).map((name) => isOpen(join(directory, name))))
+    return !open.includes(true)
+  } catch {
+    // There is none, or it belongs to someone else.
+    return true
+  }
+}

@@ -1,0 +1,100 @@
+import { chmod, readFile, writeFile } from 'node:fs/promises'
+import { parseEnv } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { doctor } from './harness/doctor-command.ts'
+import { eventually } from './harness/eventually.ts'
+import { type IdentityProvider, startIdentityProvider } from './harness/identity-provider.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { freePort } from './harness/ports.ts'
+import { type System, startSystem } from './harness/system.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
+
+/** The lines of the checklist, and the settings of deploy/public.env without which each one is open. */
+const DOORS: [line: string, settings: string[]][] = [
+  ['identity', ['AUTH_JWKS_URL', 'AUTH_ISSUER', 'AUTH_AUDIENCE']],
+  ['user-rate', ['PLAY_RATE']],
+  ['client-rate', ['CLIENT_RATE']],
+  ['operations', ['OPS_PORT']],
+  ['reads', ['READ_TOKEN_FILE']],
+  ['writes', ['WRITE_TOKEN_FILE']],
+]
+
+describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', { timeout: 60_000 }, () => {
+  let provider: IdentityProvider
+  let directory: Awaited<ReturnType<typeof createTempDirectory>>
+  let settings: Record<string, string>
+  beforeAll(async () => {
+    provider = await startIdentityProvider()
+    directory = await createTempDirectory('public-edge')
+    settings = await readPublicEnv()
+  })
+  afterAll(async () => {
+    await provider?.[Symbol.asyncDispose]()
+    await directory?.[Symbol.asyncDispose]()
+  })
+
+  /** The settings of the file, with an identity provider, files and a port that exist. */
+  async function readPublicEnv(): Promise<Record<string, string>> {
+    const given = parseEnv(await readFile('deploy/public.env', 'utf8')) as Record<string, string>
+    const tokens: Record<string, string> = {}
+    for (const name of Object.keys(given).filter((name) => name.endsWith('_FILE'))) {
+      tokens[name] = `${directory.path}/${name}`
+      await writeFile(tokens[name], `${name}-of-at-least-16-characters\n`)
+    }
+    return { ...given, ...provider.settings, ...tokens, OPS_PORT: String(await freePort()) }
+  }
+
+  const inspect = (system: System) => doctor({ ...system.env, DATA_DIR: system.dataDir }, ['--public'])
+  const isOpen = (finding: string) => finding.startsWith('FAIL ')
+
+  test('has no open door, and serves users with a token, as their proxy passes them on', async () => {
+    await using system = await startSystem(settings)
+    await eventually(async () => {
+      const report = await inspect(system)
+      expect(report.of('public').filter(isOpen)).toEqual([])
+      expect([report.status, report.of('public').length]).toEqual([0, 12])
+    }, 30_000)
+    const play = async (headers: Record<string, string>) => {
+      const forwarded = { 'x-forwarded-for': '198.51.100.7', ...headers }
+      return fetch(`${system.play.url}/play/asset/456`, { method: 'POST', headers: forwarded })
+    }
+    expect((await play({})).status).toBe(401)
+    const played = await play({ authorization: `Bearer ${await provider.issue('alice')}` })
+    expect([played.status, await played.json()]).toMatchObject([200, { id: '456' }])
+    expect(played.headers.get('ratelimit-policy')).toBe('"client";q=600;w=60, "user";q=60;w=60')
+  })
+
+  test.each(DOORS)('has the door %s open without its settings', async (line, names) => {
+    const others = Object.fromEntries(Object.entries(settings).filter(([name]) => !names.includes(name)))
+    await using system = await startSystem(others)
+    await eventually(async () => {
+      const report = await inspect(system)
+      const open = report.of('public').filter(isOpen)
+      expect(open.map((finding) => /^FAIL ([\w-]+):/.exec(finding)?.[1])).toEqual([line])
+      for (const name of names) expect(open[0]).toContain(name.replace(/_FILE$/, ''))
+      expect(report.status).toBe(1)
+    }, 30_000)
+  })
+
+  test('has a file with views that others can read reported', async () => {
+    await using system = await startSystem(settings)
+    await chmod(system.dataDir, 0o755)
+    await writeFile(`${system.dataDir}/old.sqlite`, '', { mode: 0o644 })
+    await chmod(`${system.dataDir}/old.sqlite`, 0o644)
+    await eventually(async () => {
+      const report = await inspect(system)
+      expect(report.of('public').filter(isOpen)).toEqual([expect.stringMatching(/^FAIL files: .*chmod -R go=/)])
+    }, 30_000)
+  })
+
+  test('is said to be not for the internet by the doctor without --public, if a door is open', async () => {
+    await using system = await startSystem()
+    await eventually(async () => {
+      const report = await doctor({ ...system.env, DATA_DIR: system.dataDir })
+      expect(report.of('public')).toEqual([
+        'ok not for the internet: 8 doors open, which npm run doctor -- --public lists',
+      ])
+      expect(report.status).toBe(0)
+    }, 30_000)
+  })
+})
