@@ -105,8 +105,8 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
         problemSchemas: { 503: CountsBehind },
         namesUsers: true,
       }),
+      requireReader,
       validate('query', TopQuery),
-      (c, next) => (c.req.valid('query').by === 'user' ? requireReader(c, next) : next()),
       requireCurrent,
       async (c) => {
         const { by, of, limit } = c.req.valid('query')

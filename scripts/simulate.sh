@@ -191,7 +191,7 @@ simulated_users() {
 
 show_top() {
   local top id views_of_one title width=5
-  top=$(call reporting "$reporting/events/top?by=asset&limit=10")
+  top=$(call reporting "$reporting/events/top?by=asset&limit=10" --header @<(authorization "$token"))
   top=$({ grep -oE '"id":"[^"]*","views":[0-9]+' <<<"$top" || true; } | sed -E 's/"id":"(.*)","views":(.*)/\2 \1/')
   [ -n "$top" ] || return 0
   while read -r views_of_one id; do

@@ -7,6 +7,7 @@ import { STREAM } from '../shared/event-log/stream.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { metricsIn, panelsOf, queriesOf, readDashboard, substitute, variableQueriesOf } from './harness/dashboard.ts'
 import { eventually } from './harness/eventually.ts'
+import { type IdentityProvider, startIdentityProvider } from './harness/identity-provider.ts'
 import { subscribeLive } from './harness/live-subscriber.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { play } from './harness/plays.ts'
@@ -55,6 +56,9 @@ describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
     let postgres: PostgresServer
     /** A reporting over Postgres that no queue-listener feeds. */
     let second: ServiceProcess
+    /** A play that trusts an identity provider. */
+    let identified: ServiceProcess
+    let provider: IdentityProvider
 
     beforeAll(async () => {
       system = await startSystem({ CATALOGUE_TTL: '100ms', CHECKPOINT_EVERY: '500ms' })
@@ -63,12 +67,16 @@ describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
       second = await startService('reporting', { DATABASE_URL: database }, await freePort())
       // Plays of this asset fail, because it has no metadata.
       await fetch(`${system.cdnurl.url}/url/asset/half-known`, jsonRequest({ url: 'path/to/half-known.mp4' }))
-      prometheus = await startPrometheus({ config: await shippedConfig(system, second) })
+      provider = await startIdentityProvider()
+      identified = await startService('play', { ...system.env, ...provider.settings }, await freePort())
+      prometheus = await startPrometheus({
+        config: await shippedConfig(system, { reporting: second, play: identified }),
+      })
       await using _subscriber = await subscribeLive(`${system.play.url}/live`)
       const over = new AbortController()
       const players = ['123', '456', 'half-known'].map((assetId) => keepPlaying(system, assetId, over.signal))
       try {
-        await shows(`sum(up) == ${serviceEntries.length + 1} and sum(rate(counted_views_total[2s])) > 0`)
+        await shows(`sum(up) == ${serviceEntries.length + 2} and sum(rate(counted_views_total[2s])) > 0`)
         await eventually(async () => expect(await prometheus.query('ALERTS')).toEqual([]))
         await breakThings(system, shows)
         await breakPostgres({ postgres, database, second }, shows)
@@ -80,6 +88,8 @@ describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
     }, 60_000)
     afterAll(async () => {
       await prometheus?.[Symbol.asyncDispose]()
+      await identified?.[Symbol.asyncDispose]()
+      await provider?.[Symbol.asyncDispose]()
       await second?.[Symbol.asyncDispose]()
       await postgres?.[Symbol.asyncDispose]()
       await system?.[Symbol.asyncDispose]()
@@ -119,16 +129,18 @@ describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
 )
 
 /** The configuration in deploy/ with the targets of the test system and a shorter scrape interval. */
-async function shippedConfig(system: System, second: ServiceProcess): Promise<string> {
+async function shippedConfig(system: System, more: Record<string, ServiceProcess>): Promise<string> {
   const hosts = new Map(
     serviceEntries.map(({ name, port }) => [`127.0.0.1:${port}`, new URL(system[name].url).host] as const),
   )
   const config = await readFile('deploy/prometheus.yml', 'utf8')
-  return config
+  const moved = config
     .replaceAll(/'(127\.0\.0\.1:\d+)'/g, (_, target) => hosts.get(target) ?? '')
     .replaceAll('15s', SCRAPE_INTERVAL)
     .replace('alerts.yml', resolve('deploy/alerts.yml'))
-    .replace(/(job_name: reporting\n.*\n.*targets: \[)/, `$1'${new URL(second.url).host}', `)
+  return Object.entries(more).reduce((text, [name, { url }]) => {
+    return text.replace(new RegExp(`(job_name: ${name}\\n.*\\n.*targets: \\[)`), `$1'${new URL(url).host}', `)
+  }, moved)
 }
 
 async function keepPlaying(system: System, assetId: string, over: AbortSignal): Promise<void> {

@@ -1,3 +1,4 @@
+import { tokenAuthenticator } from 'nats'
 import { expect, test } from 'vitest'
 import { services } from '../../services.ts'
 import { toSecret } from '../../shared/runtime/secret.ts'
@@ -5,7 +6,7 @@ import { startHttpServer } from '../../shared/testing/http-server.ts'
 import { checkPublic, type Exposed } from './public.ts'
 
 const nats = { servers: ['127.0.0.1:4222'], authenticate: undefined }
-const authenticate = () => () => ({})
+const authenticate = () => tokenAuthenticator('token')
 const system: Exposed = {
   originsOf: () => [],
   operationsOf: (origin) => origin,

@@ -5,7 +5,9 @@ import { expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
+import { toNatsAccess } from '../nats/credentials.ts'
 import { openNatsLink } from '../nats/link.ts'
+import { natsUrl } from '../nats/settings.ts'
 import { createJetStreamEventLog } from './jetstream-event-log.ts'
 
 const log = pino({ level: 'silent' })
@@ -21,7 +23,7 @@ test.skipIf(!natsVersion)('without appends and pulls, the log is up only while J
   await using unusable = await startNatsServer({ config })
   const open = async (url: string) => {
     await using stack = new AsyncDisposableStack()
-    const link = stack.use(openNatsLink({ servers: [url], name: 'test', log }))
+    const link = stack.use(openNatsLink({ ...toNatsAccess({ NATS_URL: natsUrl.parse(url) }), name: 'test', log }))
     const eventLog = stack.use(createJetStreamEventLog({ nats: link, log }))
     await link.up(AbortSignal.timeout(5_000))
     return { link, eventLog, stack: stack.move() }

@@ -9,8 +9,9 @@ export const OPERATIONS = 'operations'
 
 const CONVENTIONS = `Every response has the header \`x-request-id\`. All errors have the shape \`Problem\`, \
 some with additional fields. That includes the 404 for an unknown path, the 405 for an unsupported method, \
-with the supported ones in \`allow\`, a 500, and the 503 of an overloaded service. A request with a body needs a \`content-length\`; the maximum size of a JSON \
-body is 65,536 bytes unless its operation says otherwise.`
+with the supported ones in \`allow\`, the 403 for a request that the page of another origin sends to change state, the \
+421 for a \`Host\` that is none of the names of the service, a 500, and the 503 of an overloaded service. A request with a \
+body needs a \`content-length\`; the maximum size of a JSON body is 65,536 bytes unless its operation says otherwise.`
 
 /** Generates the OpenAPI document of `app`. */
 export async function createDocument(app: Hono<AppEnv>, name: string) {

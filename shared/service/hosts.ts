@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { isLoopback } from '../runtime/loopback.ts'
 
-const FORM = 'must be host names or addresses without a port, separated by commas, such as play.example.com'
+const FORM = 'must be host names or addresses without a port, separated by commas, such as edge.example.com'
 const NAME = /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$|^\[[\da-f:.]+\]$/
 
 /** Host names in lower case; undefined if unset. */

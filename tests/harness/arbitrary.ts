@@ -33,7 +33,10 @@ function generate(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
     case 'string':
       return text(schema)
     case 'array':
-      return fc.array(arbitraryOf(schema.items ?? {}, api), { maxLength: schema.maxItems ?? 10 })
+      return fc.array(arbitraryOf(schema.items ?? {}, api), {
+        minLength: schema.minItems ?? 0,
+        maxLength: schema.maxItems ?? 10,
+      })
     case 'object':
       return object(schema, api)
     default:

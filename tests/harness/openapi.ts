@@ -16,6 +16,7 @@ export type Schema = {
   pattern?: string
   format?: string
   items?: Schema
+  minItems?: number
   maxItems?: number
   properties?: Record<string, Schema>
   required?: string[]

@@ -21,10 +21,12 @@ export async function warmUp(edge: string, degraded?: string[]): Promise<void> {
 
 /**
  * The views that reporting has counted for an asset or a user.
+ * @param token READ_TOKEN, if reporting requires it
  * @throws Error while the counts are behind the log
  */
-export async function views(reporting: string, by: 'asset' | 'user', id: string): Promise<number> {
-  const response = await fetch(`${reporting}/events/${by}/${id}`)
+export async function views(reporting: string, by: 'asset' | 'user', id: string, token?: string): Promise<number> {
+  const headers = token ? { authorization: `Bearer ${token}` } : {}
+  const response = await fetch(`${reporting}/events/${by}/${id}`, { headers })
   if (response.status === 503) throw new Error('the counts are behind the log')
   const { views = 0 } = (await response.json()) as { views?: number }
   return views

@@ -4,6 +4,7 @@ import { CorrectedViews } from '../../queue-listener/dead-letters.ts'
 import { toRange } from '../../reporting/series.ts'
 import { CdnUrl, CdnUrlFields } from '../../shared/contracts/cdn-url.ts'
 import { EventBatch } from '../../shared/contracts/event-batch.ts'
+import { Metadata, MetadataFields } from '../../shared/contracts/metadata.ts'
 import { SeriesQuery } from '../../shared/contracts/series.ts'
 import { arbitraryOf, invalidOf } from './arbitrary.ts'
 import type { Media, OpenApi, Operation, Parameter, Schema } from './openapi.ts'
@@ -29,7 +30,14 @@ type Input = { path: Values; query: Values; header: Values; body?: string | unde
 type Bodies = { type: string; tooLarge: number; valid: fc.Arbitrary<string>; invalid: fc.Arbitrary<string>[] }
 
 /** Schemas with rules that JSON Schema cannot express, keyed by schema name. */
-const REFINED: Record<string, z.ZodType> = { CdnUrl, CdnUrlFields, CorrectedViews, EventBatch }
+const REFINED: Record<string, z.ZodType> = {
+  CdnUrl,
+  CdnUrlFields,
+  CorrectedViews,
+  EventBatch,
+  Metadata,
+  MetadataFields,
+}
 
 /** Queries with rules of that kind, by operation. */
 const REFINED_QUERIES: Record<string, (query: Values) => boolean> = {
