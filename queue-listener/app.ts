@@ -1,3 +1,4 @@
+import { auditWrites } from '../shared/http/audit-log.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import type { Service } from '../shared/service/service.ts'
 import { createDeadLetterRoutes } from './dead-letters.ts'
@@ -6,5 +7,8 @@ type Deps = Service & Parameters<typeof createDeadLetterRoutes>[0]
 
 /** The common routes, and the routes of the dead letters. */
 export function createQueueListenerApp({ deadLetters, writeToken, ...service }: Deps) {
-  return createBaseApp(service).route('/', createDeadLetterRoutes({ deadLetters, writeToken }))
+  return createBaseApp(service, { middleware: [auditWrites()] }).route(
+    '/',
+    createDeadLetterRoutes({ deadLetters, writeToken }),
+  )
 }

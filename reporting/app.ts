@@ -20,6 +20,7 @@ import {
 } from '../shared/contracts/view-counts.ts'
 import { ExplainedView, ViewNotFound, ViewParams } from '../shared/contracts/view-explanation.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
+import { auditWrites } from '../shared/http/audit-log.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
 import { requireReadToken } from '../shared/http/read-token.ts'
@@ -55,7 +56,10 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
     return c.json(body, 503)
   })
 
-  return createBaseApp(service, { untraced: ['/events/live'] })
+  return createBaseApp(service, {
+    middleware: [auditWrites({ reads: ['/events/lookup'], internal: ['/events'] })],
+    untraced: ['/events/live'],
+  })
     .route('/', createSeriesRoute({ counts, requireCurrent }))
     .get(
       '/events/asset/:assetId',

@@ -3,6 +3,7 @@ import type { z } from 'zod'
 import { AssetParams } from '../contracts/ids.ts'
 import { PageQuery, pageOf } from '../contracts/page.ts'
 import { AssetNotFound, Done } from '../contracts/status.ts'
+import { auditWrites } from '../http/audit-log.ts'
 import { createBaseApp } from '../http/base-app.ts'
 import { limitConcurrency } from '../http/limit-concurrency.ts'
 import { BODY_PROBLEMS, describeOperation } from '../http/openapi.ts'
@@ -51,7 +52,9 @@ export function createCatalogueApp<Fields extends object>(
 
   const limitWrites = limitConcurrency(MAX_WRITES, 'writes')
 
-  return createBaseApp(service, { middleware: loaded === undefined ? [] : [waitFor(loaded, path)] })
+  return createBaseApp(service, {
+    middleware: [auditWrites(), ...(loaded === undefined ? [] : [waitFor(loaded, path)])],
+  })
     .get(
       asset,
       describeOperation({
