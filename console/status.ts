@@ -4,6 +4,7 @@ import type { InstanceReadiness, ServiceClient } from '../shared/client/service-
 import { Degraded } from '../shared/contracts/playback.ts'
 import type { DependencyState, Readiness } from '../shared/contracts/readiness.ts'
 import type { ComponentStatus, InstanceStatus, SystemStatus } from '../shared/contracts/system-status.ts'
+import { cacheFor } from '../shared/runtime/cache-for.ts'
 import type { Health } from '../shared/service/health.ts'
 import { readAudit } from './audit.ts'
 
@@ -120,17 +121,5 @@ function toBacklog(backlog: () => number): Pick<ComponentStatus, 'waiting'> {
     return { waiting: backlog() }
   } catch {
     return {}
-  }
-}
-
-function cacheFor<Value>(ms: number, load: () => Promise<Value>): () => Promise<Value> {
-  let loading: Promise<Value> | undefined
-  let since = 0
-  return () => {
-    if (!loading || performance.now() - since > ms) {
-      since = performance.now()
-      loading = load()
-    }
-    return loading
   }
 }

@@ -1,13 +1,14 @@
-import type { Context, Hono, MiddlewareHandler } from 'hono'
+import type { Hono, MiddlewareHandler } from 'hono'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { allowOrigins } from '../shared/http/cors.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
+import type { Health } from '../shared/service/health.ts'
 import type { Service } from '../shared/service/service.ts'
 import { RATE_LIMIT_HEADERS } from './limits/rate-limit.ts'
-import { isPublic, onlyPublic, publicRoutesOnly } from './operations.ts'
+import { createSurfaces } from './operations.ts'
 import { createPlayRoutes, type PlayDeps, VIEW_ID } from './play-routes.ts'
 import { createViewRoutes, type ViewDeps } from './view-routes.ts'
 
@@ -16,7 +17,7 @@ const UNTRACED = ['/live', '/status', '/series']
 
 type Deps = Service &
   PlayDeps &
-  ViewDeps & {
+  Omit<ViewDeps, 'hidesUsers'> & {
     live: LiveFeed
     console: Hono<AppEnv>
     /** Origins whose pages may play, and read responses. */
@@ -27,30 +28,34 @@ type Deps = Service &
     limitClients?: MiddlewareHandler<AppEnv>[]
     /** Runs before all routes. */
     shedLoad: MiddlewareHandler<AppEnv>
+    /** For `/readyz`, which strangers may call as often as they like. */
+    readiness?: Health['readiness']
   }
 
 /** The edge. */
 export function createApp(deps: Deps) {
-  const { live, console, identity, corsOrigins = [], limitClients = [], limitUsers = [], hasOperationsPort } = deps
+  const { live, console, identity, corsOrigins = [], limitClients = [], limitUsers = [], shedLoad, readiness } = deps
+  const surfaces = createSurfaces({
+    hasOperationsPort: deps.hasOperationsPort ?? false,
+    hasIdentity: identity !== undefined,
+  })
+  const { isPublic, onlyPublic, publicRoutesOnly, hidesDetails, hidesUsers } = surfaces
   const exposed = [
     VIEW_ID,
     ...(limitClients.length + limitUsers.length > 0 ? RATE_LIMIT_HEADERS : []),
     ...(identity ? ['www-authenticate'] : []),
   ]
-  const admission = [...limitClients, deps.shedLoad]
-  const isStranger = (c: Context<AppEnv>) => hasOperationsPort === true && isPublic(c)
+  const publicOnly = [...allowOrigins(corsOrigins, exposed), ...limitClients].map(onlyPublic)
   return createBaseApp(deps, {
-    trustedOrigins: corsOrigins,
-    middleware: [
-      ...allowOrigins(corsOrigins, exposed),
-      ...(hasOperationsPort ? [publicRoutesOnly, ...admission.map(onlyPublic)] : admission),
-    ],
+    isTrustedOrigin: (origin, c) => isPublic(c) && corsOrigins.includes(origin),
+    middleware: [...publicOnly, shedLoad, ...publicRoutesOnly],
     untraced: UNTRACED,
-    hidesDetails: isStranger,
+    hidesDetails,
+    readiness,
   })
     .route('/', console)
     .route('/', createPlayRoutes(deps))
-    .route('/', createViewRoutes(deps))
+    .route('/', createViewRoutes({ ...deps, hidesUsers }))
     .get(
       '/live',
       describeOperation({
@@ -60,6 +65,6 @@ export function createApp(deps: Deps) {
         responses: { 200: LiveStream },
         problems: [429, 503],
       }),
-      (c) => live.subscribe(c, isStranger(c) || (identity && isPublic(c)) ? 'public' : 'operations'),
+      (c) => live.subscribe(c, hidesUsers(c) ? 'public' : 'operations'),
     )
 }

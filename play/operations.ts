@@ -1,4 +1,4 @@
-import type { Context, MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler, Next } from 'hono'
 import { routePath } from 'hono/route'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { problem } from '../shared/http/errors.ts'
@@ -24,20 +24,38 @@ const PUBLIC_ROUTES = new Set([
   '/readyz',
 ])
 
-/** Responds 404 to requests of the public for all other routes. */
-export async function publicRoutesOnly(c: Context<AppEnv>, next: () => Promise<void>) {
-  if (isPublic(c) && !PUBLIC_ROUTES.has(routePath(c, -1))) return problem(c, 404)
-  await next()
+/** Also those whose method does not match, which get a 405. */
+const PUBLIC_PATHS = /^\/(play\/|views\/|catalogue$|live$|healthz$|readyz$)/
+
+type Options = { hasOperationsPort: boolean; hasIdentity: boolean }
+
+/** What requests may use and see, by the port on which they have arrived. */
+export function createSurfaces({ hasOperationsPort, hasIdentity }: Options) {
+  const isPublic = (c: Context<AppEnv>) => !isOnOperationsPort(c)
+
+  /** Responds 404 on the public port to requests for all other routes. */
+  async function publicRoutesOnly(c: Context<AppEnv>, next: Next) {
+    if (isPublic(c) && !PUBLIC_ROUTES.has(routePath(c, -1)) && !isUnmatchedPublicPath(c)) return problem(c, 404)
+    await next()
+  }
+
+  return {
+    isPublic,
+    publicRoutesOnly: hasOperationsPort ? [publicRoutesOnly] : [],
+    /** Applies a middleware to requests on the public port only. */
+    onlyPublic: (middleware: MiddlewareHandler<AppEnv>): MiddlewareHandler<AppEnv> =>
+      hasOperationsPort ? (c, next) => (isPublic(c) ? middleware(c, next) : next()) : middleware,
+    hidesDetails: (c: Context<AppEnv>) => hasOperationsPort && isPublic(c),
+    hidesUsers: (c: Context<AppEnv>) => (hasOperationsPort || hasIdentity) && isPublic(c),
+  }
 }
 
-/** Applies a middleware to requests of the public only. */
-export function onlyPublic(middleware: MiddlewareHandler<AppEnv>): MiddlewareHandler<AppEnv> {
-  return (c, next) => (isPublic(c) ? middleware(c, next) : next())
+export function isOnOperationsPort(c: Context<AppEnv>): boolean {
+  return c.env?.surface === 'operations'
 }
 
-/** Returns true unless the request has arrived on the operations port. */
-export function isPublic(c: Context<AppEnv>): boolean {
-  return c.env?.surface !== 'operations'
+function isUnmatchedPublicPath(c: Context<AppEnv>): boolean {
+  return routePath(c, -1) === '/*' && PUBLIC_PATHS.test(c.req.path)
 }
 
 /**

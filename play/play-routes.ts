@@ -87,7 +87,7 @@ function describePlay(operationId: string, summary: string, identity: Identity |
 function createResponder(deps: Omit<PlayDeps, 'identity' | 'limitUsers'>) {
   const { play, prefetch, audienceOf = () => NOBODY, onDegraded, onDenied } = deps
 
-  return async (c: Context<PlayEnv>, asked: Play): Promise<Response> => {
+  return async (c: Context<PlayEnv>, requested: Play): Promise<Response> => {
     const key = idempotencyKeyOf(c)
     if (key?.error) {
       const path = IDEMPOTENCY_KEY.name
@@ -96,14 +96,15 @@ function createResponder(deps: Omit<PlayDeps, 'identity' | 'limitUsers'>) {
     }
     const request = requestContextOf(c)
     const options = { audience: audienceOf(c), key: key?.data }
-    const played = await (isPrefetch(c) ? prefetch : play)(asked, request, options)
-    if (!played) return c.json({ id: asked.assetId, status: 'Asset not found', requestId: request.requestId }, 404)
+    const isPrefetching = isPrefetch(c)
+    const played = await (isPrefetching ? prefetch : play)(requested, request, options)
+    if (!played) return c.json({ id: requested.assetId, status: 'Asset not found', requestId: request.requestId }, 404)
     if ('reasons' in played) {
-      onDenied(played.reasons)
+      if (!isPrefetching) onDenied(played.reasons)
       return refuse(c, played)
     }
     const playback = toPlayback(played)
-    if (playback.degraded) onDegraded(playback.degraded)
+    if (playback.degraded && !isPrefetching) onDegraded(playback.degraded)
     if (played.viewId !== undefined) setResponseHeader(c, VIEW_ID, played.viewId)
     return c.json(playback)
   }

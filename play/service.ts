@@ -1,15 +1,10 @@
-import type { z } from 'zod'
 import { createCatalogue } from '../console/catalogue.ts'
 import { createConsole } from '../console/console.ts'
 import { createSeriesReader } from '../console/series.ts'
 import { createStatus } from '../console/status.ts'
-import { type ServiceEntry, services } from '../services.ts'
+import { services } from '../services.ts'
 import type { Invalidations } from '../shared/catalogue/invalidations.ts'
 import { createNatsInvalidations } from '../shared/catalogue/nats-invalidations.ts'
-import { withCircuitBreaker } from '../shared/client/circuit-breaker.ts'
-import { instrumentClient } from '../shared/client/instrument-client.ts'
-import { createServiceClient, type ServiceClient } from '../shared/client/service-client.ts'
-import { CdnUrl } from '../shared/contracts/cdn-url.ts'
 import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
 import { isFromProxy } from '../shared/http/client-address.ts'
@@ -17,6 +12,7 @@ import { checkWriteToken } from '../shared/http/write-token.ts'
 import { createLiveFeed } from '../shared/live/live-feed.ts'
 import { toNatsAccess } from '../shared/nats/credentials.ts'
 import { openNatsLink } from '../shared/nats/link.ts'
+import { cacheFor } from '../shared/runtime/cache-for.ts'
 import { UsageError } from '../shared/runtime/command-line.ts'
 import { choosePort } from '../shared/service/listen.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
@@ -25,19 +21,15 @@ import type { Service } from '../shared/service/service.ts'
 import { createAdopter } from './adopter.ts'
 import { createAggregator } from './aggregate.ts'
 import { createApp } from './app.ts'
-import { type AssetCache, createAssetCache } from './asset-cache.ts'
-import { createAssetLoader } from './asset-loader.ts'
+import { createAssetCache } from './asset-cache.ts'
 import { createCountLookup } from './count-lookup.ts'
 import { SOURCE } from './drain.ts'
 import { startIdentity } from './identity/identity.ts'
 import { providerOf } from './identity/settings.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
-import { sampleEventLoopDelay } from './limits/event-loop-delay.ts'
-import type { Rate } from './limits/gcra.ts'
-import { limitClients, limitUsers } from './limits/rate-limit.ts'
-import { shedLoad } from './limits/shed-load.ts'
+import { createAdmission } from './limits/admission.ts'
 import { createLiveRelay } from './live-relay.ts'
-import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess, type PlayMetrics } from './metrics.ts'
+import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess } from './metrics.ts'
 import { serveOperations } from './operations.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { createOutboxFiles, type OutboxFiles } from './outbox-files.ts'
@@ -46,15 +38,14 @@ import { createPrefetcher } from './prefetch.ts'
 import { createRecentViews } from './recent-views.ts'
 import { type Append, createRecorder } from './recorder.ts'
 import { createReadAudience } from './rights/audience.ts'
-import { LicensedMetadata } from './rights/entitlement.ts'
 import { createSerials } from './serials.ts'
 import { APPEND_TIMEOUT_MS, type playSettings, processSettings } from './settings.ts'
 import { createSpooler } from './spooler.ts'
+import { openUpstreams, UPSTREAM_TIMEOUT_MS } from './upstreams.ts'
 import { createViewExplainer } from './view-explainer.ts'
 
-/** The deadline for all upstream calls of a play, which run in parallel. */
-const UPSTREAM_TIMEOUT_MS = 500
-const MAX_CACHED_ASSETS = 10_000
+/** Bounds the work that strangers can cause with `/readyz`. */
+const READINESS_CACHE_MS = 250
 
 type PlaySettings = ServiceSettings<typeof playSettings> & { REUSE_PORT?: boolean | undefined }
 
@@ -81,32 +72,11 @@ export async function startPlay(
   { eventLog, invalidations, outbox, outboxFiles, appendTimeoutMs = APPEND_TIMEOUT_MS }: Backbone,
   { createAssetCache, createCountLookup, createRecorder }: Strategies = strategies,
 ) {
-  const { discovery, health, log, resources } = service
+  const { health, log, resources } = service
   checkWriteToken(settings, log)
   const provider = providerOf(settings)
   const identity = provider && startIdentity(service, provider, settings.READ_TOKEN)
   const metrics = createPlayMetrics(service.metrics)
-
-  const clients: ServiceClient[] = []
-  function open(options: Omit<Parameters<typeof createServiceClient>[0], 'ca'>) {
-    return resources.use(createServiceClient({ ...options, ca: settings.UPSTREAM_CA }))
-  }
-  function connect({ name }: ServiceEntry, urls: string[]) {
-    const client = open({ name, instances: discovery.instancesOf(name, urls) })
-    clients.push(client)
-    return client
-  }
-  function protect(upstream: ServiceClient) {
-    const client = withCircuitBreaker(upstream, service)
-    const { state, reason, circuit } = client
-    health.watch(upstream.name, { state, reason, circuit, required: false })
-    return instrumentClient(client, service.metrics)
-  }
-  function cacheOf<Schema extends z.ZodType>(owner: ServiceClient, path: string, schema: Schema) {
-    const load = createAssetLoader(owner, { path, schema, timeoutMs: UPSTREAM_TIMEOUT_MS })
-    const onRead = metrics.reads(owner.name)
-    return createAssetCache({ load, ttlMs: settings.CATALOGUE_TTL, max: MAX_CACHED_ASSETS, onRead })
-  }
 
   health.watch(eventLog.name, {
     state: eventLog.state,
@@ -115,25 +85,8 @@ export async function startPlay(
     required: () => outbox?.state() !== 'up',
   })
   if (outbox) health.watch('outbox', { state: outbox.state, required: false })
-  const metadata = protect(connect(services.metadata, settings.METADATA_URL))
-  const cdnurl = protect(connect(services.cdnurl, settings.CDNURL_URL))
-  const { name } = services.reporting
-  const toReporting = {
-    name,
-    instances: discovery.instancesOf(name, settings.REPORTING_URL),
-    readToken: settings.READ_TOKEN,
-  }
-  const verdicts = open(toReporting)
-  clients.push(verdicts)
-  const reporting = protect(verdicts)
-  connect(services['queue-listener'], settings.QUEUE_LISTENER_URL)
-  connect(services.play, settings.PLAY_URL ?? [])
-
-  const caches = {
-    metadata: cacheOf(metadata, '/content', LicensedMetadata),
-    cdnurl: cacheOf(cdnurl, '/url', CdnUrl),
-  }
-  expireOnInvalidation(caches, invalidations)
+  const upstreams = openUpstreams(service, settings, { invalidations, createAssetCache, onRead: metrics.reads })
+  const { clients, caches, metadata, reporting } = upstreams
   const lookUpCounts = createCountLookup({ reporting, timeoutMs: UPSTREAM_TIMEOUT_MS, log, onBatch: metrics.lookup })
   const aggregate = createAggregator({ metadata: caches.metadata, cdnUrls: caches.cdnurl, lookUpCounts })
 
@@ -153,19 +106,26 @@ export async function startPlay(
   const playKeyed = createKeyedPlayer({ aggregate, record, onOutcome: metrics.keyed })
   const play = createPlayer({ aggregate, record, playKeyed })
   const prefetch = createPrefetcher({ aggregate, onServed: metrics.prefetched })
-  // Without the circuit breaker of plays: their counts must not depend on how long explanations take.
-  const explain = createViewExplainer({ reporting: verdicts, findWaiting: outboxFiles?.find, recent, eventLog, log })
+  const explain = createViewExplainer({
+    reporting: clients.reporting,
+    findWaiting: outboxFiles?.find,
+    recent,
+    eventLog,
+    log,
+  })
 
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
   const catalogue = createCatalogue({ metadata, reporting, log })
-  const status = createStatus({ health, clients, invalidations, backlog })
-  const readSeries = createSeriesReader({ reporting: open(toReporting) })
+  const status = createStatus({ health, clients: Object.values(clients), invalidations, backlog })
+  const readSeries = createSeriesReader({ reporting: upstreams.series })
   const console = createConsole({ catalogue, readSeries, status })
-  const { CORS_ORIGINS: corsOrigins, OPS_PORT } = settings
+  const { CORS_ORIGINS: corsOrigins, OPS_PORT, TRUSTED_PROXIES: proxies } = settings
   const { degraded: onDegraded, denied: onDenied } = metrics
   const app = createApp({
     ...service,
     ...createAdmission(service, settings, metrics),
+    readiness: cacheFor(READINESS_CACHE_MS, health.readiness),
+    audienceOf: createReadAudience(settings, (c) => proxies !== undefined && isFromProxy(c, proxies)),
     identity,
     play,
     prefetch,
@@ -184,19 +144,6 @@ export async function startPlay(
   return address
 }
 
-/** The middleware that refuses requests before anything is done. Without its setting, a limit adds none. */
-function createAdmission({ log, resources }: Service, settings: PlaySettings, metrics: PlayMetrics) {
-  const { CLIENT_RATE, PLAY_RATE, TRUSTED_PROXIES: trustedProxies } = settings
-  const limit = (create: typeof limitClients, name: string, rate: Rate | undefined) =>
-    rate ? [create({ rate, log, trustedProxies, onRefused: metrics.rateLimited(name) })] : []
-  return {
-    limitClients: limit(limitClients, 'client', CLIENT_RATE),
-    shedLoad: shedLoad({ delay: resources.use(sampleEventLoopDelay()), onRefused: metrics.shed }),
-    limitUsers: limit(limitUsers, 'user', PLAY_RATE),
-    audienceOf: createReadAudience(settings, (c) => trustedProxies !== undefined && isFromProxy(c, trustedProxies)),
-  }
-}
-
 /** Appends without an outbox: a view that the log does not acknowledge is not recorded. */
 function createDirectAppend(eventLog: EventLog): Append {
   const producer = eventLog.producer(SOURCE)
@@ -207,15 +154,6 @@ function createDirectAppend(eventLog: EventLog): Append {
     serials.record(views)
     return 'log'
   }
-}
-
-function expireOnInvalidation(caches: Record<string, AssetCache<unknown>>, invalidations: Invalidations): void {
-  invalidations.subscribe(
-    ({ service, id }) => Object.hasOwn(caches, service) && caches[service]?.expire(id),
-    () => {
-      for (const cache of Object.values(caches)) cache.expireAll()
-    },
-  )
 }
 
 export const play = {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { ExplainedView, ViewNotFound, ViewParams } from '../shared/contracts/view-explanation.ts'
 import { limitConcurrency } from '../shared/http/limit-concurrency.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
@@ -19,10 +19,12 @@ export type ViewDeps = {
   explain: ViewExplainer
   /** If set, explanations need a token of the viewer, or READ_TOKEN. */
   identity?: Identity | undefined
+  /** Returns true if the response may name a user only to that user. */
+  hidesUsers: (c: Context<PlayEnv>) => boolean
 }
 
 /** `GET /views/:viewId`: what became of a view. */
-export function createViewRoutes({ explain, identity }: ViewDeps) {
+export function createViewRoutes({ explain, identity, hidesUsers }: ViewDeps) {
   /** A user sees only own views. Another one is looked up as a view that does not exist, so that both look the same. */
   async function explainTo(viewer: Viewer | undefined, viewId: string, request: RequestContext) {
     const explained = await explain(viewId, request)
@@ -45,7 +47,8 @@ export function createViewRoutes({ explain, identity }: ViewDeps) {
     async (c) => {
       const request = requestContextOf(c)
       const explained = await explainTo(c.get('viewer'), c.req.valid('param').viewId, request)
-      if ('state' in explained) return c.json(explained)
+      // With identity, only the user and operators get here.
+      if ('state' in explained) return c.json(!identity && hidesUsers(c) ? { ...explained, userId: null } : explained)
       return c.json({ ...explained, requestId: request.requestId }, 404)
     },
   )

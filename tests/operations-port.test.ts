@@ -4,10 +4,11 @@ import { Readiness } from '../shared/contracts/readiness.ts'
 import { hasChromium, startBrowser } from './harness/browser.ts'
 import { clickPlay, openConsole } from './harness/console-page.ts'
 import { doctor } from './harness/doctor-command.ts'
+import { startEmbedded } from './harness/embedded.ts'
 import { eventually } from './harness/eventually.ts'
 import { subscribeLive } from './harness/live-subscriber.ts'
 import { natsVersion } from './harness/nats-server.ts'
-import { play, views, warmUp } from './harness/plays.ts'
+import { metric, play, views, warmUp } from './harness/plays.ts'
 import { freePort } from './harness/ports.ts'
 import { type System, startSystem } from './harness/system.ts'
 
@@ -62,6 +63,48 @@ describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
     const { dependencies } = Readiness.parse(await (await fetch(`${operations}/readyz`)).json())
     expect(dependencies).toMatchObject({ nats: 'up', metadata: 'up' })
     expect((await fetch(`${edge}/healthz`)).status).toBe(200)
+  })
+
+  test('a public path has a 405 for another method, and 404s count against the client limit', async () => {
+    const response = await fetch(`${edge}/play/asset/456/user/8`)
+    expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
+    await using limited = await startEmbedded({ OPS_PORT: String(await freePort()), CLIENT_RATE: '5/1h' })
+    const statuses: number[] = []
+    for (let n = 0; n < 8; n += 1) statuses.push((await fetch(`${limited.play.url}/nope`)).status)
+    expect(statuses).toEqual([404, 404, 404, 404, 404, 429, 429, 429])
+  })
+
+  test('an explanation on the public port names no user', async () => {
+    const played = await fetch(`${edge}/play/asset/456/user/secretive`, { method: 'POST' })
+    const viewId = played.headers.get('view-id')
+    await eventually(async () => expect(await views(system.reporting.url, 'user', 'secretive')).toBe(1))
+    const explain = async (origin: string) => (await fetch(`${origin}/views/${viewId}`)).json()
+    expect(await explain(edge)).toMatchObject({ state: 'counted', assetId: '456', userId: null })
+    expect(await explain(operations)).toMatchObject({ state: 'counted', userId: 'secretive' })
+  })
+
+  test('pages of CORS_ORIGINS can read the public port only', async () => {
+    const origin = 'https://tv.example'
+    const opsPort = await freePort()
+    await using trusting = await startEmbedded({ OPS_PORT: String(opsPort), CORS_ORIGINS: origin })
+    const allowed = async (url: string) => {
+      const { headers } = await fetch(`${url}/catalogue`, { headers: { origin } })
+      return headers.get('access-control-allow-origin')
+    }
+    expect(await allowed(trusting.play.url)).toBe(origin)
+    expect(await allowed(`http://127.0.0.1:${opsPort}`)).toBeNull()
+    const play = { method: 'POST', headers: { origin, 'sec-fetch-site': 'cross-site' } }
+    expect((await fetch(`http://127.0.0.1:${opsPort}/play/asset/456/user/8`, play)).status).toBe(403)
+    expect((await fetch(`${trusting.play.url}/play/asset/456/user/8`, play)).status).toBe(200)
+  })
+
+  test('a flood of readiness probes does not reach the dependencies', async () => {
+    const calls = () => metric(system.metadata.url, /^http_server_request_duration_seconds_count{.*"\/healthz"/)
+    const before = await calls()
+    const started = performance.now()
+    await Promise.all(Array.from({ length: 200 }, () => fetch(`${edge}/readyz`)))
+    const most = 2 + (performance.now() - started) / 250
+    expect((await calls()) - before).toBeLessThanOrEqual(most)
   })
 
   test('public subscribers get the live counts of assets, and no user id', async () => {

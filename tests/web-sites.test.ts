@@ -69,6 +69,12 @@ describe.skipIf(!hasChromium)('the page of a web site, in the browser of a user'
     expect(await viewsOf('victim')).toBe(0)
   })
 
+  test('cannot write either if a proxy on this machine is trusted', async () => {
+    await using proxied = await startEmbedded({ TRUSTED_PROXIES: '127.0.0.1' })
+    await page.goto(`http://${SITE}:${new URL(proxied.metadata.url).port}/healthz`)
+    expect(await post('/content/asset/written')).toBe(421)
+  })
+
   test.each(serviceEntries)('the API documents of $name load under a content security policy', async ({ name }) => {
     const problems: string[] = []
     const docs = await browser.newPage()

@@ -1,6 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import type { AppEnv } from '../../shared/http/app-env.ts'
-import { clientAddressOf } from '../../shared/http/client-address.ts'
+import { clientAddressOf, isFromProxy } from '../../shared/http/client-address.ts'
 import { tooManyRequests } from '../../shared/http/errors.ts'
 import { appendResponseHeader } from '../../shared/http/request-context.ts'
 import { type Networks, toClient } from '../../shared/runtime/ip-address.ts'
@@ -12,7 +12,7 @@ import { createGcra, type Rate } from './gcra.ts'
 /** The response headers of a rate limit (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). */
 export const RATE_LIMIT_HEADERS = ['RateLimit', 'RateLimit-Policy']
 
-/** Orchestrators probe these from a few addresses, and a refusal would end the process. */
+/** Orchestrators probe these directly, and a refusal would end the process. */
 const PROBES = new Set(['/healthz', '/readyz'])
 
 /** An id that is longer is invalid, and is refused before anything is done. Bounds the keys. */
@@ -30,7 +30,7 @@ type Options = {
 export function limitClients({ trustedProxies, ...options }: Options): MiddlewareHandler<AppEnv> {
   const refuse = createLimit('client', options)
   return async function limitClients(c, next) {
-    if (PROBES.has(c.req.path)) return next()
+    if (PROBES.has(c.req.path) && !(trustedProxies && isFromProxy(c, trustedProxies))) return next()
     return refuse(c, toClient(clientAddressOf(c, trustedProxies))) ?? next()
   }
 }

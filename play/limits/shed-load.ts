@@ -1,6 +1,7 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import type { AppEnv } from '../../shared/http/app-env.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+import { isOnOperationsPort } from '../operations.ts'
 import { isPrefetch } from '../prefetch.ts'
 import type { EventLoopDelay } from './event-loop-delay.ts'
 import { isRefused, nextLevel, type Priority } from './overload.ts'
@@ -35,6 +36,8 @@ export function shedLoad({ delay, onRefused }: Deps): MiddlewareHandler<AppEnv> 
   return async function shedLoad(c, next) {
     if (EXEMPT.has(c.req.path)) return next()
     const priority = priorityOf(c)
+    // Operators need the console most while play is overloaded.
+    if (isOnOperationsPort(c) && (priority === 'console' || priority === 'reads')) return next()
     level = nextLevel(level, { inFlight: inFlight.plays + inFlight.prefetch, delayMs: delay.ms() })
     if (isRefused(priority, level) || (priority === 'prefetch' && inFlight.prefetch >= MAX_PREFETCHES)) {
       onRefused(priority)

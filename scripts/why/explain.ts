@@ -28,7 +28,7 @@ export async function explainView(play: string, id: string, token?: Secret): Pro
 
 function toDetails({ assetId, userId, at, position, because, rule }: ExplainedView): string[] {
   return [
-    ...(assetId === null ? [] : [`Play: asset ${assetId} by user ${userId} at ${at}`]),
+    ...(assetId === null ? [] : [`Play: asset ${assetId}${userId === null ? '' : ` by user ${userId}`} at ${at}`]),
     ...(position === null ? [] : [`Log: sequence ${position.sequence} of ${position.stream}`]),
     ...(rule === null ? [] : [`View rules: ${rule}`]),
     ...(because === null ? [] : [`Decided by: npm run why -- ${because.id}`]),

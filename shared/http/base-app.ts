@@ -2,11 +2,11 @@ import { type Context, Hono, type MiddlewareHandler, type NotFoundHandler } from
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { z } from 'zod'
 import { Readiness } from '../contracts/readiness.ts'
-import { canServe } from '../service/health.ts'
+import { canServe, type Health } from '../service/health.ts'
 import type { Service } from '../service/service.ts'
 import { accessLog } from './access-log.ts'
 import type { AppEnv } from './app-env.ts'
-import { refuseCrossOrigin } from './cross-origin.ts'
+import { type IsTrustedOrigin, refuseCrossOrigin } from './cross-origin.ts'
 import { docs } from './docs.ts'
 import { createErrorHandler, problem } from './errors.ts'
 import { describeOperation } from './openapi.ts'
@@ -19,25 +19,29 @@ const tags = [OPERATIONS]
 const PROBES = ['/healthz', '/readyz', '/metrics']
 
 type Options = {
-  /** Origins whose pages may send requests that change state, besides the origin of the service. */
-  trustedOrigins?: readonly string[]
+  /** Origins whose pages may send requests that change state, besides the origin of the service. Default: none. */
+  isTrustedOrigin?: IsTrustedOrigin
   /** Runs before all routes. */
   middleware?: MiddlewareHandler<AppEnv>[]
   /** Paths without spans, besides probes and metrics. */
   untraced?: readonly string[]
   /** Requests that learn only the status from `/readyz`, and not that of each dependency. Default: none. */
   hidesDetails?: (c: Context<AppEnv>) => boolean
+  /** Default: that of the service's health. */
+  readiness?: Health['readiness'] | undefined
 }
 
 /** The routes and middleware that all services share. Each service adds its own routes. */
 export function createBaseApp(
   service: Pick<Service, 'name' | 'log' | 'health' | 'metrics' | 'tracing'>,
-  { trustedOrigins = [], middleware = [], untraced = [], hidesDetails = () => false }: Options = {},
+  options: Options = {},
 ) {
   const { name, log, health, metrics, tracing } = service
+  const { isTrustedOrigin, middleware = [], untraced = [], hidesDetails = () => false } = options
+  const { readiness: readReadiness = health.readiness } = options
   const app = new Hono<AppEnv>()
   app.use(accessLog({ log, metrics }), requestContext({ tracing, untraced: [...PROBES, ...untraced] }))
-  app.use(...middleware, refuseCrossOrigin(trustedOrigins))
+  app.use(...middleware, refuseCrossOrigin(isTrustedOrigin))
   app.notFound(notFound(app))
   app.onError(createErrorHandler())
 
@@ -60,7 +64,7 @@ export function createBaseApp(
       responses: { 200: Readiness, 503: Readiness },
     }),
     async (c) => {
-      const readiness = await health.readiness()
+      const readiness = await readReadiness()
       const shown = hidesDetails(c) ? { status: readiness.status, dependencies: {} } : readiness
       return c.json(shown, canServe(readiness) ? 200 : 503)
     },

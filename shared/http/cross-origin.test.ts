@@ -4,7 +4,7 @@ import { createTestService } from '../testing/test-service.ts'
 import { createBaseApp } from './base-app.ts'
 
 const TRUSTED = 'https://tv.example'
-const app = createBaseApp(createTestService(), { trustedOrigins: [TRUSTED] })
+const app = createBaseApp(createTestService(), { isTrustedOrigin: (origin) => origin === TRUSTED })
   .get('/thing', (c) => c.json({}))
   .post('/thing', (c) => c.json({}))
   .delete('/thing', (c) => c.json({}))

@@ -5,22 +5,24 @@ import { headerOf } from './request-context.ts'
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 
+export type IsTrustedOrigin = (origin: string, c: Context<AppEnv>) => boolean
+
 /**
- * Refuses requests that change state if the page of another origin sends them (CSRF), except from `trusted` origins. A
+ * Refuses requests that change state if the page of another origin sends them (CSRF), except from trusted origins. A
  * client that is not a browser sends neither of the two headers, and is not affected.
  * https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
  */
-export function refuseCrossOrigin(trusted: readonly string[]): MiddlewareHandler<AppEnv> {
+export function refuseCrossOrigin(isTrusted: IsTrustedOrigin = () => false): MiddlewareHandler<AppEnv> {
   return function refuseCrossOrigin(c, next) {
     if (SAFE_METHODS.has(c.req.method) || isSameOrigin(c)) return next()
     const origin = headerOf(c, 'origin')
-    if (origin !== undefined && trusted.includes(origin)) return next()
+    if (origin !== undefined && isTrusted(origin, c)) return next()
     const message = 'pages of other origins may not send this request'
     return Promise.resolve(problem(c, 403, [{ path: 'origin', message }]))
   }
 }
 
-/** Browsers without `Sec-Fetch-Site` send the origin; it is compared with the host, because a proxy may end TLS. */
+/** Browsers without `Sec-Fetch-Site` send the origin; it is compared with the host, because a proxy may terminate TLS. */
 function isSameOrigin(c: Context<AppEnv>): boolean {
   const site = headerOf(c, 'sec-fetch-site')
   if (site !== undefined) return site === 'same-origin' || site === 'none'

@@ -1,11 +1,13 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import type { Server } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { UsageError } from '../runtime/command-line.ts'
 import { codeOf } from '../runtime/error-code.ts'
 import { type Networks, toIpAddress } from '../runtime/ip-address.ts'
 import type { Logger } from '../runtime/log.ts'
+import { createLogThrottle } from '../runtime/log-throttle.ts'
+import { isLoopback } from '../runtime/loopback.ts'
 import { toOrigin } from '../runtime/origin.ts'
 import { toReason } from '../runtime/reason.ts'
 import { limitConnections } from './limit-connections.ts'
@@ -117,23 +119,38 @@ export function toListenError(error: unknown, at: Pick<Options, 'host' | 'port' 
 const PROBES = ['/healthz', '/readyz']
 
 /** Hono's adapter rejects a request before its first `await`, but does not pass it to the error handler. */
-function createListener({ fetch }: App, { isAllowedHost = () => true, trustedProxies }: Options): RequestListener {
-  /** A trusted proxy has chosen this service by other means than the name. */
-  const isExempt = ({ url = '', socket }: IncomingMessage) =>
-    PROBES.includes(url) || trustedProxies?.includes(toIpAddress(socket.remoteAddress ?? '') ?? '')
+function createListener({ fetch }: App, { isAllowedHost = () => true, trustedProxies, log }: Options): RequestListener {
+  const throttle = createLogThrottle()
+  function isAllowed(incoming: IncomingMessage, name: string): boolean {
+    return isAllowedHost(name) || PROBES.includes(incoming.url ?? '') || isFromRemoteProxy(incoming, trustedProxies)
+  }
+  function refuse(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const times = throttle('refused')
+    if (times) log.warn({ times }, 'request under an unknown Host refused; see ALLOWED_HOSTS')
+    sendProblem(incoming, outgoing, 421)
+  }
   let current: IncomingMessage | undefined
   const listener = getRequestListener(fetch, {
     errorHandler: (error) => respondRejected(error, current ?? { headers: {} }),
   })
   return (incoming, outgoing) => {
     const { headers } = incoming
-    if (headers.host !== undefined && !isAllowedHost(headers.host) && !isExempt(incoming)) {
-      return sendProblem(incoming, outgoing, 421)
-    }
+    if (headers.host !== undefined && !isAllowed(incoming, headers.host)) return refuse(incoming, outgoing)
     current = incoming
     void listener(incoming, outgoing)
     current = undefined
   }
+}
+
+/**
+ * Such a proxy has chosen the service by other means. One on loopback is not exempt, because the browser of a user of
+ * this machine has the same address.
+ */
+function isFromRemoteProxy({ socket }: IncomingMessage, trustedProxies: Networks | undefined): boolean {
+  const address = toIpAddress(socket.remoteAddress ?? '')
+  return (
+    trustedProxies !== undefined && address !== undefined && !isLoopback(address) && trustedProxies.includes(address)
+  )
 }
 
 function portOf(server: Pick<Server, 'address'>): number {
