@@ -3,6 +3,7 @@ import { type EventBatch, PositionConflict } from '../shared/contracts/event-bat
 import { fromNullablePosition, type LogPosition, Position, toPosition } from '../shared/contracts/position.ts'
 import { Problem } from '../shared/contracts/status.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
+import { parseSafely } from '../shared/runtime/parse-safely.ts'
 import { startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
 
 /** The timeout of a call, much longer than reporting takes for a full batch. */
@@ -87,7 +88,7 @@ export function createReportingClient(
 
 /** The status and the first field error of a Problem. */
 function toReason({ status, body }: ServiceResponse): string {
-  const problem = Problem.safeParse(body).data
+  const problem = parseSafely(Problem, body).data
   const [error] = problem?.errors ?? []
   return `reporting responded ${status} ${problem?.status ?? ''}: ${error ? `${error.path} ${error.message}` : ''}`
 }

@@ -7,6 +7,8 @@ import { startIsolated } from './harness/isolated.ts'
 
 const authorization = 'Bearer token'
 const INVALID_ID = '-'
+/** A value whose length cannot be compared with a limit. */
+const INCOMPARABLE = { length: { toString: 0, valueOf: 0 } }
 const errors = expect.toSatisfy(isFieldErrors)
 const invalid = { status: 'Invalid request', errors }
 const unavailable = { status: 'Service unavailable' }
@@ -24,6 +26,8 @@ const own: Case[] = [
   ['play', 404, 'POST', '/play/asset/unknown/user/8', {}, { id: 'unknown', status: 'Asset not found' }],
   ['play', 400, 'GET', '/catalogue?limit=0', {}, invalid],
   ['play', 400, 'GET', '/series?from=2026-11-20T00:00:00Z&to=2026-11-19T00:00:00Z', {}, invalid],
+  ['reporting', 400, 'POST', '/events/lookup', jsonRequest({ assets: INCOMPARABLE, users: [] }), invalid],
+  ['metadata', 400, 'POST', '/content/asset/1', jsonRequest({ title: INCOMPARABLE }, { authorization }), invalid],
   ['reporting', 400, 'GET', `/events/asset/${INVALID_ID}`, {}, invalid],
   ['reporting', 404, 'GET', '/events/asset/unknown', {}, { id: 'unknown', status: 'Asset not found' }],
   ['reporting', 404, 'GET', '/events/user/unknown', {}, { id: 'unknown', status: 'User not found' }],

@@ -398,10 +398,12 @@ describe('the keys of the provider', { timeout: 60_000 }, () => {
     expect(await statusOf(edge, await provider.sign({}, { kid: 'unknown' }))).toBe(401)
     expect(await fetches()).toBe(1)
     expect(await statusOf(edge, await provider.sign({ jti: 'not in the cache' }))).toBe(200)
-    expect(Readiness.parse(await getJson(`${edge}/readyz`))).toMatchObject({
-      status: 'ready',
-      dependencies: { identity: 'down' },
-    })
+    await eventually(async () =>
+      expect(Readiness.parse(await getJson(`${edge}/readyz`))).toMatchObject({
+        status: 'ready',
+        dependencies: { identity: 'down' },
+      }),
+    )
     expect(await metric(edge, /^identity_key_age_seconds /)).toBeGreaterThan(0)
   })
 })

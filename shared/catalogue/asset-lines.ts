@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { AssetId } from '../contracts/ids.ts'
 import type { FieldError } from '../http/errors.ts'
 import { SMALL_BODY, toFieldErrors } from '../http/validate.ts'
+import { parseSafely } from '../runtime/parse-safely.ts'
 import { createYielder } from '../runtime/yielder.ts'
 
 /** The same limit as for the body of a single asset. It also bounds the cost of one `JSON.parse` call. */
@@ -71,8 +72,8 @@ function parseLine<Fields>(line: Uint8Array, schema: z.ZodType<Fields>): Asset<F
   if (BLANK.test(text)) return undefined
   const object = parseObject(text)
   if (!object) return invalid('must be a JSON object')
-  const identified = Identified.safeParse(object)
-  const parsed = schema.safeParse(object)
+  const identified = parseSafely(Identified, object)
+  const parsed = parseSafely(schema, object)
   if (identified.success && parsed.success) return { id: identified.data.id, fields: parsed.data }
   const issues = [...(identified.error?.issues ?? []), ...(parsed.error?.issues ?? [])]
   return { errors: issues.flatMap(toFieldErrors) }

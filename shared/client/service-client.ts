@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import type { z } from 'zod'
 import { type DependencyState, Readiness } from '../contracts/readiness.ts'
 import type { Instances } from '../discovery/discovery.ts'
+import { parseSafely } from '../runtime/parse-safely.ts'
 import { toReason } from '../runtime/reason.ts'
 import type { Secret } from '../runtime/secret.ts'
 import type { TraceContext } from '../tracing/trace-context.ts'
@@ -198,7 +199,7 @@ export function expectBody<Schema extends z.ZodType>(
   schema: Schema,
 ): z.output<Schema> {
   if (status !== expected) throw new UpstreamError(`returned ${status} instead of ${expected}`, { status })
-  const parsed = schema.safeParse(body)
+  const parsed = parseSafely(schema, body)
   if (!parsed.success) throw new UpstreamError('responded with an invalid body', { cause: parsed.error })
   return parsed.data
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { SerialRange } from '../contracts/event-batch.ts'
 import { Play } from '../contracts/play.ts'
 import { MAX_VIEWS_PER_BATCH, Predecessor, View } from '../contracts/view.ts'
+import { parseSafely } from '../runtime/parse-safely.ts'
 import { isSampled, type TraceContext, toTracestate } from '../tracing/trace-context.ts'
 import type { NewView } from './event-log.ts'
 
@@ -87,7 +88,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
  * @throws Error with a message that explains what is invalid
  */
 export function decodeViews(data: Uint8Array, storedAt: string, producer?: string): DecodedViews {
-  const events = ViewEvents.safeParse(parseBatch(data))
+  const events = parseSafely(ViewEvents, parseBatch(data))
   if (!events.success) throw new Error(z.prettifyError(events.error).split('\n').slice(0, 4).join(' '))
   const toView = createViewReader(storedAt, producer)
   const views: View[] = []
@@ -161,7 +162,7 @@ export function skipped(data: Uint8Array, producer?: string): DecodedViews {
 function idsIn(data: Uint8Array): string[] {
   try {
     const events = parseEvents(data).slice(0, MAX_VIEWS_PER_BATCH)
-    return events.flatMap((event) => IdentifiedEvent.safeParse(event).data?.id ?? [])
+    return events.flatMap((event) => parseSafely(IdentifiedEvent, event).data?.id ?? [])
   } catch {
     return []
   }

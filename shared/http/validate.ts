@@ -3,6 +3,7 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { validator } from 'hono-openapi'
 import type { z } from 'zod'
+import { UNREADABLE } from '../runtime/parse-safely.ts'
 import type { ErrorDetails } from '../runtime/unavailable-error.ts'
 import type { AppEnv } from './app-env.ts'
 import { type FieldError, problem } from './errors.ts'
@@ -24,10 +25,21 @@ type Target = 'param' | 'query' | 'json'
 
 /** Validates a part of the request against a schema. Returns 400 with an error per invalid field. */
 export function validate<Name extends Target, Schema extends z.ZodType>(target: Name, schema: Schema) {
-  return validator(target, schema, (result, c: Context<AppEnv, string>) => {
+  const validateStrictly = validator(target, schema, (result, c: Context<AppEnv, string>) => {
     if (result.success) return undefined
     return problem(c, 400, result.error.flatMap(toFieldErrors))
   })
+  const validateSafely: typeof validateStrictly = async (c, next) => {
+    try {
+      return await validateStrictly(c, next)
+    } catch (error) {
+      // See parseSafely. Hono handles the errors of what `next` runs.
+      if (!(error instanceof TypeError)) throw error
+      return problem(c, 400, [{ path: '', message: UNREADABLE }])
+    }
+  }
+  // The OpenAPI document is generated from the properties of the middleware.
+  return Object.assign(validateSafely, validateStrictly)
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { KvEntry } from 'nats'
 import type { z } from 'zod'
 import type { Logger } from '../runtime/log.ts'
+import { parseSafely } from '../runtime/parse-safely.ts'
 import { type Entries, INITIALIZED } from './kv-bucket.ts'
 import { toId, toKey } from './kv-keys.ts'
 import { createMapStore } from './map-store.ts'
@@ -27,7 +28,7 @@ export function createKvReplica<Value>({ bucket, schema, log }: Deps<Value>): Kv
   const revisions = new Map<string, number>()
 
   function applyValue(id: string, entry: KvEntry): void {
-    const parsed = schema.safeParse(parseJson(entry.string()))
+    const parsed = parseSafely(schema, parseJson(entry.string()))
     if (parsed.success) void values.set(id, parsed.data)
     else log.warn({ bucket, key: entry.key, reason: parsed.error.message }, 'invalid entry in the bucket; ignored')
   }

@@ -1,3 +1,6 @@
+/** A value whose length cannot be compared with a limit. */
+const INCOMPARABLE = { length: { toString: 0, valueOf: 0 } }
+
 /**
  * Random messages for the log. Most are invalid, some are almost valid, and a few are valid views of the user `other`.
  */
@@ -21,7 +24,7 @@ export function createPoison(random: () => number) {
   }
 
   function randomEvent(): object {
-    const odd = () => pick([null, 8, '', 'x'.repeat(300), '\u0000', '../..', {}, [], '🎬', '2026-11-20'])
+    const odd = () => pick([null, 8, '', 'x'.repeat(300), '\u0000', '../..', {}, [], '🎬', '2026-11-20', INCOMPARABLE])
     const mostly = (value: unknown) => (below(10) > 0 ? value : odd())
     return {
       specversion: mostly('1.0'),

@@ -124,9 +124,17 @@ function valuesOf(schema: Schema, api: OpenApi) {
   const matching = arbitraryOf(schema, api)
   const refined = REFINED[schema.$ref?.split('/').at(-1) ?? '']
   if (!refined) return { valid: matching, invalid: [invalidOf(schema, api)] }
-  const isValid = (body: unknown) => refined.safeParse(body).success
-  const rejected = matching.filter((body) => !isValid(body))
-  return { valid: matching.filter(isValid), invalid: [invalidOf(schema, api), rejected] }
+  const whereValid = (expected: boolean) => matching.filter((body) => isValid(refined, body) === expected)
+  return { valid: whereValid(true), invalid: [invalidOf(schema, api), whereValid(false)] }
+}
+
+/** Undefined if zod cannot tell; see parseSafely. */
+function isValid(schema: z.ZodType, body: unknown): boolean | undefined {
+  try {
+    return schema.safeParse(body).success
+  } catch {
+    return undefined
+  }
 }
 
 function inputsOf(
