@@ -45,7 +45,7 @@ export function createConsole({ catalogue, readSeries, status }: Deps) {
         summary: 'Get the views over time',
         description: 'The `GET /events/series` of reporting, up to a second old',
         responses: { 200: Series },
-        problems: [400, 503],
+        problems: [400, 429, 503],
       }),
       limitConcurrency(MAX_SERIES_IN_FLIGHT, 'series'),
       validate('query', SeriesQuery),

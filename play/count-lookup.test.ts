@@ -1,10 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import { pino } from 'pino'
 import { describe, expect, test, vi } from 'vitest'
 import { type CallOptions, type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
 import type { LookupBehind } from '../shared/contracts/counting.ts'
 import { LookedUpCounts } from '../shared/contracts/view-counts.ts'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
-import { createTestRequestContext, createTestService } from '../shared/testing/test-service.ts'
+import { createTestRequestContext } from '../shared/testing/test-service.ts'
 import { nonRecordingSpan, type RequestContext, type Span } from '../shared/tracing/tracing.ts'
 import { createCountLookup } from './count-lookup.ts'
 
@@ -156,6 +157,18 @@ describe('counts are unavailable', () => {
     expect(await lookUp()).toEqual({ assetviews: 0, userviews: 0 })
   })
 
+  test('while reporting refuses the read token, which is logged once, and once it is accepted', async () => {
+    const { fail, lines, lookUp, recover, respond } = setUp()
+    respond({ status: 401, body: { status: 'Unauthorized' } })
+    for (let n = 0; n < 3; n += 1) expect(await lookUp()).toBeUndefined()
+    fail()
+    expect(await lookUp()).toBeUndefined()
+    expect(lines).toEqual([expect.stringContaining('reporting refuses the lookup: set the same READ_TOKEN')])
+    recover()
+    for (let n = 0; n < 3; n += 1) expect(await lookUp()).toBeDefined()
+    expect(lines).toEqual([expect.anything(), expect.stringContaining('reporting accepts the lookup again')])
+  })
+
   test('if reporting does not respond within the timeout', async () => {
     useFakeClock()
     const { hang, lookUp } = setUp()
@@ -173,6 +186,7 @@ describe('counts are unavailable', () => {
 function setUp(options: { maxPlays?: number } = {}) {
   const calls: { path: string; body: unknown; options: CallOptions }[] = []
   const batches: number[] = []
+  const lines: string[] = []
   const counts: LookedUpCounts = { assets: {}, users: {} }
   const normal = async (): Promise<ServiceResponse> => ({ status: 200, body: counts })
   let responding: (signal: AbortSignal) => Promise<ServiceResponse> = normal
@@ -185,7 +199,7 @@ function setUp(options: { maxPlays?: number } = {}) {
       },
     },
     timeoutMs: TIMEOUT_MS,
-    log: createTestService().log,
+    log: pino({}, { write: (line) => lines.push(line) }),
     onBatch: (plays) => batches.push(plays),
     ...options,
   })
@@ -193,6 +207,7 @@ function setUp(options: { maxPlays?: number } = {}) {
     batches,
     calls,
     counts,
+    lines,
     lookUp: (assetId = 'a', userId = 'u', request: RequestContext = createTestRequestContext()) =>
       lookUpCounts({ assetId, userId }, request),
     lookUpKeyed: (keyedId: string) => lookUpCounts({ assetId: 'a', userId: 'u', keyedId }, createTestRequestContext()),

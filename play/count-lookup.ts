@@ -9,6 +9,7 @@ import {
 } from '../shared/contracts/view-counts.ts'
 import { createBatcher } from '../shared/runtime/batcher.ts'
 import type { Logger } from '../shared/runtime/log.ts'
+import { createTransitionLog } from '../shared/runtime/transition-log.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 
 /** Maximum number of plays in one batched lookup. */
@@ -37,13 +38,19 @@ type PlayRequest = LookedUpPlay & RequestContext
 /** Batched lookup: one request serves all plays that arrived while the previous one was in flight. */
 export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
   const { reporting, timeoutMs, log, onBatch, maxPlays = MAX_PLAYS } = deps
+  const reportRefusal = createTransitionLog(log, {
+    failing: 'reporting refuses the lookup: set the same READ_TOKEN',
+    recovered: 'reporting accepts the lookup again',
+  })
   const lookUp = createBatcher<PlayRequest, LookedUpCounts>({
     maxItems: maxPlays,
     budgetMs: timeoutMs,
     async run(plays, signal) {
       onBatch(plays.length)
       const options = { signal, idempotent: true, ...causeOf(plays) }
-      const found = expectBody(await reporting.post('/events/lookup', toLookup(plays), options), 200, LookupResponse)
+      const response = await reporting.post('/events/lookup', toLookup(plays), options)
+      reportRefusal(response.status === 401 ? 'returned 401' : undefined)
+      const found = expectBody(response, 200, LookupResponse)
       if ('status' in found) throw new UpstreamError('reporting is behind the log')
       return found
     },

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import type { Play } from '../shared/contracts/play.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
+import { headerOf } from '../shared/http/request-context.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Aggregator } from './aggregate.ts'
 import type { Played } from './playback.ts'
@@ -39,7 +40,5 @@ export function createPrefetcher({ aggregate, onServed }: Deps): Prefetcher {
  * (https://fetch.spec.whatwg.org/#sec-purpose-header). A malformed header is ignored, so that the play counts.
  */
 export function isPrefetch(c: Context<AppEnv>): boolean {
-  const incoming = c.env?.incoming
-  const purpose = incoming ? incoming.headers['sec-purpose'] : c.req.header('sec-purpose')
-  return purpose !== undefined && /^prefetch(?:;|$)/.test(purpose.toString())
+  return /^prefetch(?:;|$)/.test(headerOf(c, 'sec-purpose') ?? '')
 }

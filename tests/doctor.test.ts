@@ -67,6 +67,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
         `ok outbox ${system.play.url} has no views in its outbox`,
         expect.stringMatching(/^ok node \d/),
         expect.stringMatching(/^(ok|warn) disk [\d,]+ MiB free for /),
+        'ok public not for the internet: 6 exposures, which npm run doctor -- --public lists',
         '',
         'No problems found.',
       ])

@@ -36,6 +36,7 @@ describe('an edge with identity, limits, rights and an operations port', { timeo
       PLAY_RATE: '100000/1s',
       CORS_ORIGINS: ORIGIN,
       COUNTRY_HEADER: 'x-country',
+      TRUSTED_PROXIES: '192.0.2.1',
       READ_TOKEN: 'a-token-of-operators',
       WRITE_TOKEN: '',
     }

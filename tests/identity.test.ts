@@ -96,7 +96,7 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
     ['another scheme', { authorization: 'Basic YWxpY2U6c2VjcmV0' }],
     ['the scheme alone', { authorization: 'Bearer' }],
     ['a tab after the scheme', { authorization: 'Bearer\ttoken' }],
-  ])('%s is answered 401 with a plain challenge', async (_, headers: Record<string, string>) => {
+  ])('%s returns 401 with a plain challenge', async (_, headers: Record<string, string>) => {
     for (const userId of ['alice', undefined]) {
       const response = await playAs(edge, userId, headers)
       expect(response.headers.get('www-authenticate')).toBe('Bearer')
@@ -161,7 +161,7 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
     'that is longer than 8 KiB': { reason: 'too-long', token: () => provider.sign({ padding: 'x'.repeat(8_192) }) },
   }
 
-  test.each(Object.entries(invalid))('a token %s is answered 401', async (_, { reason, token }) => {
+  test.each(Object.entries(invalid))('a token %s returns 401', async (_, { reason, token }) => {
     const rejected = () => metric(edge, new RegExp(`^identity_rejections_total{reason="${reason}"}`))
     const before = await rejected()
     const response = await playAs(edge, 'alice', bearer(await token()))
@@ -187,14 +187,14 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
     await expectProblem(response, 403, ['userId'])
   })
 
-  test('a subject that is not a valid user id is answered 403', async () => {
+  test('a subject that is not a valid user id returns 403', async () => {
     const token = await provider.issue('not a user id')
     for (const userId of ['alice', undefined]) {
       await expectProblem(await playAs(edge, userId, bearer(token)), 403, ['authorization'])
     }
   })
 
-  test('two authorization headers are answered 400, whichever comes first', async () => {
+  test('two authorization headers return 400, whichever comes first', async () => {
     const [valid, other] = [`authorization: Bearer ${await provider.sign()}`, 'Authorization: Bearer other']
     for (const lines of [
       [valid, other],

@@ -9,8 +9,8 @@ import { freePort } from './harness/ports.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** The lines of the checklist, and the settings of deploy/public.env without which each one is open. */
-const DOORS: [line: string, settings: string[]][] = [
+/** The lines of the checklist, and the settings of deploy/public.env that remove each exposure. */
+const EXPOSURES: [line: string, settings: string[]][] = [
   ['identity', ['AUTH_JWKS_URL', 'AUTH_ISSUER', 'AUTH_AUDIENCE']],
   ['user-rate', ['PLAY_RATE']],
   ['client-rate', ['CLIENT_RATE']],
@@ -45,13 +45,13 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
   }
 
   const inspect = (system: System) => doctor({ ...system.env, DATA_DIR: system.dataDir }, ['--public'])
-  const isOpen = (finding: string) => finding.startsWith('FAIL ')
+  const isExposure = (finding: string) => finding.startsWith('FAIL ')
 
-  test('has no open door, and serves users with a token, as their proxy passes them on', async () => {
+  test('has no exposure, and serves users with a token, as their proxy passes them on', async () => {
     await using system = await startSystem(settings)
     await eventually(async () => {
       const report = await inspect(system)
-      expect(report.of('public').filter(isOpen)).toEqual([])
+      expect(report.of('public').filter(isExposure)).toEqual([])
       expect([report.status, report.of('public').length]).toEqual([0, 12])
     }, 30_000)
     const play = async (headers: Record<string, string>) => {
@@ -64,14 +64,14 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
     expect(played.headers.get('ratelimit-policy')).toBe('"client";q=600;w=60, "user";q=60;w=60')
   })
 
-  test.each(DOORS)('has the door %s open without its settings', async (line, names) => {
+  test.each(EXPOSURES)('has the exposure %s without its settings', async (line, names) => {
     const others = Object.fromEntries(Object.entries(settings).filter(([name]) => !names.includes(name)))
     await using system = await startSystem(others)
     await eventually(async () => {
       const report = await inspect(system)
-      const open = report.of('public').filter(isOpen)
-      expect(open.map((finding) => /^FAIL ([\w-]+):/.exec(finding)?.[1])).toEqual([line])
-      for (const name of names) expect(open[0]).toContain(name.replace(/_FILE$/, ''))
+      const exposures = report.of('public').filter(isExposure)
+      expect(exposures.map((finding) => /^FAIL ([\w-]+):/.exec(finding)?.[1])).toEqual([line])
+      for (const name of names) expect(exposures[0]).toContain(name.replace(/_FILE$/, ''))
       expect(report.status).toBe(1)
     }, 30_000)
   })
@@ -83,16 +83,16 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
     await chmod(`${system.dataDir}/old.sqlite`, 0o644)
     await eventually(async () => {
       const report = await inspect(system)
-      expect(report.of('public').filter(isOpen)).toEqual([expect.stringMatching(/^FAIL files: .*chmod -R go=/)])
+      expect(report.of('public').filter(isExposure)).toEqual([expect.stringMatching(/^FAIL files: .*chmod -R go=/)])
     }, 30_000)
   })
 
-  test('is said to be not for the internet by the doctor without --public, if a door is open', async () => {
+  test('counts its exposures in the doctor without --public', async () => {
     await using system = await startSystem()
     await eventually(async () => {
       const report = await doctor({ ...system.env, DATA_DIR: system.dataDir })
       expect(report.of('public')).toEqual([
-        'ok not for the internet: 8 doors open, which npm run doctor -- --public lists',
+        'ok not for the internet: 7 exposures, which npm run doctor -- --public lists',
       ])
       expect(report.status).toBe(0)
     }, 30_000)

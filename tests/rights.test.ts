@@ -12,7 +12,8 @@ describe('an asset with rights', { timeout: 30_000 }, () => {
   let system: Services
   let edge: string
   beforeAll(async () => {
-    system = await startEmbedded({ COUNTRY_HEADER: 'x-country' })
+    // Requests of the tests do not come from this proxy.
+    system = await startEmbedded({ COUNTRY_HEADER: 'x-country', TRUSTED_PROXIES: '192.0.2.1' })
     edge = system.play.url
     await warmUp(edge)
   }, 30_000)

@@ -26,7 +26,7 @@ function sign(claims: object): Promise<string> {
 function setUp() {
   useFakeClock()
   const held: { keys: JWTVerifyGetKey | undefined } = { keys }
-  const verifying = createTokenVerifier({ ...provider, holder: { keys: () => held.keys, refresh: async () => {} } })
+  const verifying = createTokenVerifier({ ...provider, jwks: { keys: () => held.keys, refresh: async () => {} } })
   const verify = vi.fn(verifying)
   const rejected: string[] = []
   const onRejected = (reason: string) => rejected.push(reason)
@@ -94,7 +94,7 @@ test.each([
   [{ sub: '-' }, 403, 'subject'],
   [{ exp: 'soon' }, 401, 'claims'],
   [{ exp: 1 }, 401, 'expired'],
-])('a token with %j is answered %i', async (claims, status, reason) => {
+])('a token with %j returns %i', async (claims, status, reason) => {
   const { play, rejected } = setUp()
   const response = await play(await sign({ exp: inSeconds(60), ...claims }))
   expect([response.status, rejected]).toEqual([status, [reason]])

@@ -6,7 +6,7 @@ import type { Service } from '../../shared/service/service.ts'
 import type { PlayEnv } from '../play-env.ts'
 import { createAuthenticate, requireOwnId } from './authenticate.ts'
 import { fetchJwks } from './fetch-jwks.ts'
-import { createKeyHolder } from './key-holder.ts'
+import { createJwksCache } from './jwks-cache.ts'
 import { createIdentityMetrics } from './metrics.ts'
 import type { Provider } from './settings.ts'
 import { createTokenVerifier } from './verify-token.ts'
@@ -28,13 +28,13 @@ export function startIdentity(service: Service, provider: Provider, readToken: S
   const { log, health, resources } = service
   const metrics = createIdentityMetrics(service.metrics)
   const fetch = (signal: AbortSignal) => fetchJwks(provider.jwksUrl, signal)
-  const holder = resources.use(createKeyHolder({ fetch, log, onFetch: metrics.fetched }))
-  metrics.exposeKeys(holder)
+  const jwks = resources.use(createJwksCache({ fetch, log, onFetch: metrics.fetched }))
+  metrics.exposeKeys(jwks)
   // Without keys every play fails, so a process that has none must not replace one that has some.
-  health.watch('identity', { state: holder.state, reason: holder.reason, required: () => !holder.keys() })
-  holder.start()
+  health.watch('identity', { state: jwks.state, reason: jwks.reason, required: () => !jwks.keys() })
+  jwks.start()
   const onRejected = metrics.rejected
-  const authenticate = createAuthenticate({ verify: createTokenVerifier({ holder, ...provider }), onRejected })
+  const authenticate = createAuthenticate({ verify: createTokenVerifier({ jwks, ...provider }), onRejected })
   return {
     authenticate,
     requireOwnId: requireOwnId({ onRejected }),

@@ -1,14 +1,14 @@
 import { Gauge } from 'prom-client'
 import { createFastCounter } from '../../shared/service/fast-counter.ts'
 import type { Metrics } from '../../shared/service/metrics.ts'
-import type { KeyHolder } from './key-holder.ts'
+import type { JwksCache } from './jwks-cache.ts'
 import { type Rejection, rejections } from './rejections.ts'
 
 export type IdentityMetrics = {
   rejected(rejection: Rejection): void
   fetched(outcome: 'succeeded' | 'failed'): void
   /** Exposes the age of the keys. */
-  exposeKeys(holder: Pick<KeyHolder, 'ageMs'>): void
+  exposeKeys(jwks: Pick<JwksCache, 'ageMs'>): void
 }
 
 export function createIdentityMetrics(metrics: Metrics): IdentityMetrics {
@@ -31,13 +31,13 @@ export function createIdentityMetrics(metrics: Metrics): IdentityMetrics {
   return {
     rejected: (rejection) => countRejected.get(rejection)?.(),
     fetched: (outcome) => countFetched[outcome](),
-    exposeKeys(holder) {
+    exposeKeys(jwks) {
       new Gauge({
         name: 'identity_key_age_seconds',
         help: 'Time since the keys of the identity provider were last fetched; NaN before the first time',
         registers: [metrics],
         collect() {
-          this.set((holder.ageMs() ?? Number.NaN) / 1_000)
+          this.set((jwks.ageMs() ?? Number.NaN) / 1_000)
         },
       })
     },

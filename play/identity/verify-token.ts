@@ -2,7 +2,7 @@ import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } f
 import { UserId } from '../../shared/contracts/ids.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import type { Viewer } from '../play-env.ts'
-import type { KeyHolder } from './key-holder.ts'
+import type { JwksCache } from './jwks-cache.ts'
 import { ALGORITHMS } from './key-set.ts'
 import { type Rejection, TokenRejected } from './rejections.ts'
 import type { Provider } from './settings.ts'
@@ -24,9 +24,9 @@ export type Verified = { viewer: Viewer; exp: number }
  */
 export type VerifyToken = (token: string) => Promise<Verified>
 
-type Deps = Pick<Provider, 'issuer' | 'audience'> & { holder: Pick<KeyHolder, 'keys' | 'refresh'> }
+type Deps = Pick<Provider, 'issuer' | 'audience'> & { jwks: Pick<JwksCache, 'keys' | 'refresh'> }
 
-export function createTokenVerifier({ holder, issuer, audience }: Deps): VerifyToken {
+export function createTokenVerifier({ jwks, issuer, audience }: Deps): VerifyToken {
   let inFlight = 0
   const options = {
     algorithms: ALGORITHMS,
@@ -46,7 +46,7 @@ export function createTokenVerifier({ holder, issuer, audience }: Deps): VerifyT
   }
 
   function keysOrThrow(): JWTVerifyGetKey {
-    const keys = holder.keys()
+    const keys = jwks.keys()
     if (!keys) throw new UnavailableError('the keys of the identity provider are unknown')
     return keys
   }
@@ -58,8 +58,8 @@ export function createTokenVerifier({ holder, issuer, audience }: Deps): VerifyT
       return await verifyWith(token, keys)
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
-      await holder.refresh()
-      if (holder.keys() === keys) throw error
+      await jwks.refresh()
+      if (jwks.keys() === keys) throw error
     }
     return verifyWith(token, keysOrThrow())
   }

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { headerOf } from '../../shared/http/request-context.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
 import type { PlayEnv } from '../play-env.ts'
 import type { Audience } from './entitlement.ts'
 
@@ -15,17 +16,23 @@ export const rightsSettings = {
     .meta({ description: 'Header in which a trusted proxy names the country of the viewer (ISO 3166-1 alpha-2)' }),
 }
 
+type Settings = { COUNTRY_HEADER?: string | undefined; TRUSTED_PROXIES?: object | undefined }
+
 /** What is known about the viewer of a request. */
 export type ReadAudience = (c: Context<PlayEnv>) => Audience
 
 /**
  * Reads the plan from the verified token, and the country from a header that only a trusted proxy may set.
  * @param isFromProxy returns true if the request has arrived from a trusted proxy
+ * @throws UsageError if there is a header, but no proxy that may set it
  */
 export function createReadAudience(
-  { COUNTRY_HEADER: name }: { COUNTRY_HEADER?: string | undefined },
+  { COUNTRY_HEADER: name, TRUSTED_PROXIES: proxies }: Settings,
   isFromProxy: (c: Context<PlayEnv>) => boolean,
 ): ReadAudience {
+  if (name !== undefined && proxies === undefined) {
+    throw new UsageError('TRUSTED_PROXIES must be set too: COUNTRY_HEADER is believed from trusted proxies only')
+  }
   return (c) => {
     const plan = c.get('viewer')?.plan
     const country = name !== undefined && isFromProxy(c) ? headerOf(c, name)?.toUpperCase() : undefined

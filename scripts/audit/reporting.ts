@@ -9,7 +9,7 @@ import { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
-import { bearer } from '../doctor/probe.ts'
+import { bearer } from '../bearer.ts'
 
 const TIMEOUT_MS = 5_000
 const RETRY_MS = 250

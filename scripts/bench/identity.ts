@@ -92,7 +92,7 @@ async function keySetOf(provider: IdentityProvider): Promise<KeySet> {
 }
 
 function createVerifier(keys: KeySet, { issuer }: IdentityProvider) {
-  return createTokenVerifier({ issuer, audience: AUDIENCE, holder: { keys: () => keys, refresh: async () => {} } })
+  return createTokenVerifier({ issuer, audience: AUDIENCE, jwks: { keys: () => keys, refresh: async () => {} } })
 }
 
 async function measureVerification(provider: IdentityProvider, alg: string): Promise<string> {

@@ -12,6 +12,7 @@ import { openJetStreamManager } from '../../shared/nats/jetstream.ts'
 import { toLine } from '../../shared/runtime/printable.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
+import { bearer } from '../bearer.ts'
 import { probe } from '../doctor/probe.ts'
 import { logUnavailable } from '../log-unavailable.ts'
 
@@ -103,7 +104,7 @@ export async function skipMissing(origin: string, token: Secret | undefined, ski
 }
 
 async function post(origin: string, token: Secret | undefined, batch: object) {
-  const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token.reveal()}` }) }
+  const headers = { 'content-type': 'application/json', ...bearer(token) }
   try {
     const signal = AbortSignal.timeout(POST_TIMEOUT_MS)
     const response = await request(`${origin}/events`, { method: 'POST', headers, signal, body: JSON.stringify(batch) })

@@ -6,6 +6,7 @@ import { codeOf } from '../../shared/runtime/error-code.ts'
 import { toLine } from '../../shared/runtime/printable.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
+import { bearer } from '../bearer.ts'
 
 const TIMEOUT_MS = 30_000
 const PAGE = 1_000
@@ -33,10 +34,7 @@ export function createDeadLetterClient({ origin, token }: Options) {
   }
 
   async function send(method: 'GET' | 'POST' | 'DELETE', path: string, body: Uint8Array | undefined) {
-    const headers = {
-      ...(token && { authorization: `Bearer ${token.reveal()}` }),
-      ...(body && { 'content-type': 'application/json' }),
-    }
+    const headers = { ...bearer(token), ...(body && { 'content-type': 'application/json' }) }
     try {
       const signal = AbortSignal.timeout(TIMEOUT_MS)
       const response = await request(`${origin}${path}`, { method, headers, signal, body: body ?? null })

@@ -3,6 +3,7 @@ import { codeOf } from '../../shared/runtime/error-code.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
+import { bearer } from '../bearer.ts'
 
 /** `text` is the response body, or the reason for the failure. `json` is the parsed body if the body is JSON. */
 export type Probe = { outcome: 'response' | 'timeout' | 'unreachable'; text: string; json?: unknown }
@@ -29,11 +30,6 @@ export async function probe(origin: string, path: string, { timeoutMs = 2_000, t
 /** The value of a metric without labels; NaN if it is unknown. */
 export function toMetric({ text }: Probe, name: string): number {
   return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
-}
-
-/** The header with a token, if there is one. */
-export function bearer(token: Secret | undefined): Record<string, string> {
-  return token ? { authorization: `Bearer ${token.reveal()}` } : {}
 }
 
 export type Samples<Sample> = { first: Sample; second?: Sample }

@@ -17,7 +17,7 @@ const system: Exposed = {
   isBehindProxy: false,
 }
 
-async function isClosed(name: string, changed: Partial<Exposed>): Promise<boolean> {
+async function isAbsent(name: string, changed: Partial<Exposed>): Promise<boolean> {
   const findings = await checkPublic({ ...system, ...changed }, true)
   const finding = findings.find(({ text }) => text.startsWith(`${name}: `))
   expect(finding).toBeDefined()
@@ -32,8 +32,8 @@ test.each([
   [false, 'nats://nats.internal:4222', { authenticate }],
   [true, 'tls://nats.internal:4222', { authenticate }],
   [true, 'nats.internal', { authenticate, ca: 'ca.pem' }],
-])('the door nats is closed (%s) with the server %s and %o', async (expected, server, access) => {
-  expect(await isClosed('nats', { nats: { ...nats, ...access, servers: [server] } })).toBe(expected)
+])('the exposure nats is absent (%s) with the server %s and %o', async (expected, server, access) => {
+  expect(await isAbsent('nats', { nats: { ...nats, ...access, servers: [server] } })).toBe(expected)
 })
 
 test.each([
@@ -41,9 +41,9 @@ test.each([
   [true, 'http://[::1]:8081'],
   [true, 'https://metadata.internal'],
   [false, 'http://metadata.internal'],
-])('the door upstreams is closed (%s) with metadata at %s', async (expected, origin) => {
+])('the exposure upstreams is absent (%s) with metadata at %s', async (expected, origin) => {
   const originsOf: Exposed['originsOf'] = (service) => (service === services.metadata ? [origin] : [])
-  expect(await isClosed('upstreams', { originsOf })).toBe(expected)
+  expect(await isAbsent('upstreams', { originsOf })).toBe(expected)
 })
 
 test.each([
@@ -51,16 +51,16 @@ test.each([
   [false, 'postgres://u:p@db/counts'],
   [false, 'postgres://u:p@db/counts?sslmode=require'],
   [true, 'postgres://u:p@db/counts?sslmode=verify-full'],
-])('the door database is closed (%s) with %s', async (expected, url) => {
-  expect(await isClosed('database', { database: [toSecret(url)] })).toBe(expected)
+])('the exposure database is absent (%s) with %s', async (expected, url) => {
+  expect(await isAbsent('database', { database: [toSecret(url)] })).toBe(expected)
 })
 
 test.each([
   [false, {}],
   [true, { limitsConnections: true }],
   [true, { isBehindProxy: true }],
-])('the door connections is closed (%s) with %o', async (expected, changed) => {
-  expect(await isClosed('connections', changed)).toBe(expected)
+])('the exposure connections is absent (%s) with %o', async (expected, changed) => {
+  expect(await isAbsent('connections', changed)).toBe(expected)
 })
 
 test.each([
@@ -68,19 +68,19 @@ test.each([
   [200, false, false],
   [200, true, true],
 ])(
-  'if another name gets a %i, behind a proxy (%s), the door hosts is closed (%s)',
+  'if another name gets a %i, behind a proxy (%s), the exposure hosts is absent (%s)',
   async (status, behind, expected) => {
     await using server = await startHttpServer((request, response) => {
       response.statusCode = request.headers.host === 'doctor.invalid' ? status : 500
       response.end()
     })
     const originsOf: Exposed['originsOf'] = (service) => (service === services.play ? [server.url] : [])
-    expect(await isClosed('hosts', { originsOf, isBehindProxy: behind })).toBe(expected)
+    expect(await isAbsent('hosts', { originsOf, isBehindProxy: behind })).toBe(expected)
   },
 )
 
-test('what cannot be reached counts as open', async () => {
+test('a service that is unreachable counts as exposed', async () => {
   for (const name of ['identity', 'user-rate', 'client-rate', 'operations', 'hosts', 'reads', 'writes']) {
-    expect(await isClosed(name, {})).toBe(false)
+    expect(await isAbsent(name, {})).toBe(false)
   }
 })

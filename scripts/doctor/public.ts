@@ -28,52 +28,52 @@ export type Exposed = {
   isBehindProxy: boolean
 }
 
-type Door = {
+type Exposure = {
   name: string
-  /** What strangers can do while it is open. */
+  /** What strangers can do. */
   risk: string
-  /** How to close it. */
+  /** How to remove it. */
   remedy: string
-  isClosed: (system: Exposed) => boolean | Promise<boolean>
+  isAbsent: (system: Exposed) => boolean | Promise<boolean>
 }
 
 /** The checklist in docs/security.md. No check changes anything. */
-const DOORS: Door[] = [
+const EXPOSURES: Exposure[] = [
   {
     name: 'identity',
     risk: 'anyone can play as anyone',
     remedy: 'set AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE',
-    isClosed: ({ originsOf }) => everyInstance(originsOf(services.play), refusesStrangers),
+    isAbsent: ({ originsOf }) => everyInstance(originsOf(services.play), refusesStrangers),
   },
   {
     name: 'user-rate',
     risk: 'a user can play without limit',
     remedy: 'set PLAY_RATE',
-    isClosed: (system) => hasLimit(system, 'user'),
+    isAbsent: (system) => hasLimit(system, 'user'),
   },
   {
     name: 'client-rate',
     risk: 'a client can send requests without limit',
     remedy: 'set CLIENT_RATE',
-    isClosed: (system) => hasLimit(system, 'client'),
+    isAbsent: (system) => hasLimit(system, 'client'),
   },
   {
     name: 'connections',
     risk: 'a client can open connections until none is left',
     remedy: 'set CLIENT_CONNECTIONS, or TRUSTED_PROXIES if a proxy limits them',
-    isClosed: ({ limitsConnections, isBehindProxy }) => limitsConnections || isBehindProxy,
+    isAbsent: ({ limitsConnections, isBehindProxy }) => limitsConnections || isBehindProxy,
   },
   {
     name: 'operations',
     risk: 'the console, metrics and user ids in live counts are public',
     remedy: 'set OPS_PORT',
-    isClosed: ({ originsOf }) => everyInstance(originsOf(services.play), (play) => responds(404, `${play}/metrics`)),
+    isAbsent: ({ originsOf }) => everyInstance(originsOf(services.play), (play) => responds(404, `${play}/metrics`)),
   },
   {
     name: 'hosts',
     risk: 'play responds under any name',
     remedy: 'set ALLOWED_HOSTS, or TRUSTED_PROXIES if a proxy checks the names',
-    isClosed: ({ originsOf, isBehindProxy }) =>
+    isAbsent: ({ originsOf, isBehindProxy }) =>
       isBehindProxy ||
       everyInstance(originsOf(services.play), (play) =>
         responds(421, `${play}/catalogue`, { headers: { host: 'doctor.invalid' } }),
@@ -83,53 +83,55 @@ const DOORS: Door[] = [
     name: 'reads',
     risk: 'whoever reaches reporting can read the counts of users',
     remedy: 'set READ_TOKEN',
-    isClosed: ({ originsOf }) =>
+    isAbsent: ({ originsOf }) =>
       everyInstance(originsOf(services.reporting), (url) => responds(401, `${url}/events/user/${NOBODY}`)),
   },
   {
     name: 'writes',
     risk: 'whoever reaches the services can change the catalogue and the counts, and read dead letters',
     remedy: 'set WRITE_TOKEN',
-    isClosed: areWritesClosed,
+    isAbsent: areWritesProtected,
   },
   {
     name: 'nats',
     risk: 'whoever reaches NATS can read and write the log, or read the password on the network',
     remedy: 'set NATS_URL=tls://… with credentials, or keep NATS on loopback',
-    isClosed: ({ nats }) => !nats || nats.servers.every((server) => isPrivateServer(server, nats)),
+    isAbsent: ({ nats }) => !nats || nats.servers.every((server) => isPrivateServer(server, nats)),
   },
   {
     name: 'upstreams',
     risk: 'calls between services can be read and changed on the network',
     remedy: 'set https URLs, or keep the services on loopback',
-    isClosed: ({ originsOf }) => serviceEntries.flatMap(originsOf).every(isPrivateUrl),
+    isAbsent: ({ originsOf }) => serviceEntries.flatMap(originsOf).every(isPrivateUrl),
   },
   {
     name: 'database',
     risk: 'the counts can be read and changed on the network',
     remedy: 'set sslmode=verify-full in DATABASE_URL, or keep Postgres on loopback',
-    isClosed: ({ database = [] }) => database.every((url) => isPrivateDatabase(new URL(url.reveal()))),
+    isAbsent: ({ database = [] }) => database.every((url) => isPrivateDatabase(new URL(url.reveal()))),
   },
   {
     name: 'files',
     risk: 'others on this machine can read files with views',
     remedy: 'run chmod -R go= on DATA_DIR',
-    isClosed: ({ dataDir }) => isPrivateDirectory(dataDir),
+    isAbsent: ({ dataDir }) => isPrivateDirectory(dataDir),
   },
 ]
 
-/** One finding for each open door, or a single one unless `isPublic`. */
+/** One finding for each line of the checklist, or a single one unless `isPublic`. */
 export async function checkPublic(system: Exposed, isPublic: boolean): Promise<Finding[]> {
-  const checked = await Promise.all(DOORS.map(async (door) => ({ ...door, closed: await door.isClosed(system) })))
-  const open = checked.filter(({ closed }) => !closed)
+  const checked = await Promise.all(
+    EXPOSURES.map(async (exposure) => ({ ...exposure, isAbsent: await exposure.isAbsent(system) })),
+  )
   if (isPublic) {
-    return checked.map(({ name, risk, remedy, closed }) =>
-      closed ? ok(NAME, `${name}: closed`) : fail(NAME, `${name}: ${risk}: ${remedy}`),
+    return checked.map(({ name, risk, remedy, isAbsent }) =>
+      isAbsent ? ok(NAME, `${name}: not exposed`) : fail(NAME, `${name}: ${risk}: ${remedy}`),
     )
   }
-  if (open.length === 0) return [ok(NAME, 'ready for the internet')]
-  const count = plural(open.length, 'door')
-  return [ok(NAME, `not for the internet: ${count} open, which npm run doctor -- --public lists`)]
+  const exposures = checked.filter(({ isAbsent }) => !isAbsent).length
+  if (exposures === 0) return [ok(NAME, 'ready for the internet')]
+  const count = plural(exposures, 'exposure')
+  return [ok(NAME, `not for the internet: ${count}, which npm run doctor -- --public lists`)]
 }
 
 /** False without instances, because nothing is known then. */
@@ -164,7 +166,7 @@ function hasLimit({ originsOf, operationsOf }: Exposed, limit: string): Promise<
 }
 
 /** The bodies are invalid, so nothing is written if a service is open. */
-async function areWritesClosed({ originsOf }: Exposed): Promise<boolean> {
+async function areWritesProtected({ originsOf }: Exposed): Promise<boolean> {
   const post = { method: 'POST' as const, headers: { 'content-type': 'application/json' }, body: '{}' }
   const writes: [ServiceEntry, string, Init?][] = [
     [services.metadata, `/content/asset/${NOBODY}`, post],
@@ -172,10 +174,10 @@ async function areWritesClosed({ originsOf }: Exposed): Promise<boolean> {
     [services.reporting, '/events', post],
     [services['queue-listener'], '/dead-letters?limit=1'],
   ]
-  const closed = writes.map(([service, path, init]) =>
+  const refused = writes.map(([service, path, init]) =>
     everyInstance(originsOf(service), (origin) => responds(401, origin + path, init)),
   )
-  return (await Promise.all(closed)).every(Boolean)
+  return (await Promise.all(refused)).every(Boolean)
 }
 
 function isPrivateServer(server: string, { ca, authenticate }: NatsAccess): boolean {

@@ -14,14 +14,14 @@ const KEEP_MS = 15_000
 export type LiveSource = (publish: (event: LiveEvent) => void) => () => void
 
 /** The public gets no user ids. */
-export type Audience = 'operations' | 'public'
+export type Visibility = 'operations' | 'public'
 
 export type LiveFeed = {
   /**
    * Subscribes the client of a request. The first event contains the changes since `Last-Event-ID`, or a snapshot.
    * @throws UnavailableError
    */
-  subscribe(c: Context<AppEnv>, audience?: Audience): Response
+  subscribe(c: Context<AppEnv>, visibility?: Visibility): Response
 }
 
 type Deps = Pick<Service, 'metrics' | 'stopping'> & {
@@ -35,7 +35,7 @@ type Deps = Pick<Service, 'metrics' | 'stopping'> & {
 /** Broadcasts live counts. Subscribes to the source only while there are subscribers. */
 export function createLiveFeed({ source, keepMs = KEEP_MS, staleMs, ...deps }: Deps): LiveFeed {
   const buffer = createReplayBuffer(keepMs, staleMs)
-  const stream = createEventStream<Audience>({ ...deps, onEmpty: stopLater })
+  const stream = createEventStream<Visibility>({ ...deps, onEmpty: stopLater })
   // The source limits its own rate; this throttle bounds the CPU time of writing to many subscribers.
   const throttle = createThrottle(broadcastNext, 0)
   let stopSource: (() => void) | undefined
@@ -50,7 +50,7 @@ export function createLiveFeed({ source, keepMs = KEEP_MS, staleMs, ...deps }: D
 
   function broadcastNext(): void {
     const next = buffer.next()
-    if (next) stream.broadcast((audience) => encode(next, audience))
+    if (next) stream.broadcast((visibility) => encode(next, visibility))
   }
 
   function stopLater(): void {
@@ -67,18 +67,18 @@ export function createLiveFeed({ source, keepMs = KEEP_MS, staleMs, ...deps }: D
   }
 
   return {
-    subscribe(c, audience = 'operations') {
-      return stream.subscribe(c, audience, () => {
+    subscribe(c, visibility = 'operations') {
+      return stream.subscribe(c, visibility, () => {
         clearTimeout(stopTimer)
         stopSource ??= source(publish)
         const first = buffer.since(c.req.header('last-event-id'))
-        return `retry: 1000\n\n${first ? encode(first, audience) : ''}`
+        return `retry: 1000\n\n${first ? encode(first, visibility) : ''}`
       })
     },
   }
 }
 
-function encode(numbered: NumberedEvent, audience: Audience): string {
-  const { id, event, data } = audience === 'public' ? withoutUsers(numbered) : numbered
+function encode(numbered: NumberedEvent, visibility: Visibility): string {
+  const { id, event, data } = visibility === 'public' ? withoutUsers(numbered) : numbered
   return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`
 }

@@ -3,7 +3,7 @@ import { exportJWK, generateKeyPair } from 'jose'
 import { pino } from 'pino'
 import { beforeAll, expect, test, vi } from 'vitest'
 import { useFakeClock } from '../../shared/testing/fake-clock.ts'
-import { createKeyHolder } from './key-holder.ts'
+import { createJwksCache } from './jwks-cache.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -13,13 +13,13 @@ beforeAll(async () => {
   good = JSON.stringify({ keys: [await exportJWK(publicKey)] })
 })
 
-/** A holder whose provider publishes `text`, or fails if it is undefined. */
+/** A cache whose provider publishes `text`, or fails if it is undefined. */
 async function setUp(maxAgeMs?: number, text: string | undefined = good) {
   useFakeClock()
   const lines: string[] = []
   const provider = { text: text as string | undefined, fetches: 0 }
   const outcomes: string[] = []
-  const holder = createKeyHolder({
+  const jwks = createJwksCache({
     async fetch() {
       provider.fetches += 1
       if (provider.text === undefined) throw new Error('no connection')
@@ -36,9 +36,9 @@ async function setUp(maxAgeMs?: number, text: string | undefined = good) {
     await vi.advanceTimersByTimeAsync(ms)
     await settle()
   }
-  holder.start()
+  jwks.start()
   await settle()
-  return { holder, provider, lines, outcomes, advance }
+  return { jwks, provider, lines, outcomes, advance }
 }
 
 test.each([
@@ -47,47 +47,47 @@ test.each([
   [0, MINUTE_MS / 2],
   [365 * 24 * HOUR_MS, HOUR_MS / 2],
 ])('keys with a max-age of %s ms are fetched again after %i ms', async (maxAgeMs, refreshMs) => {
-  const { holder, provider, advance } = await setUp(maxAgeMs)
-  expect([holder.state(), provider.fetches]).toEqual(['up', 1])
+  const { jwks, provider, advance } = await setUp(maxAgeMs)
+  expect([jwks.state(), provider.fetches]).toEqual(['up', 1])
   await advance(refreshMs - 1)
   expect(provider.fetches).toBe(1)
   await advance(1)
   expect(provider.fetches).toBe(2)
-  await holder[Symbol.asyncDispose]()
+  await jwks[Symbol.asyncDispose]()
 })
 
 test('while the provider is down, the last good keys serve for 24 h, and then none do', async () => {
-  const { holder, provider, lines, advance } = await setUp()
-  const keys = holder.keys()
+  const { jwks, provider, lines, advance } = await setUp()
+  const keys = jwks.keys()
   provider.text = undefined
   await advance(24 * HOUR_MS - 1)
-  expect(holder.keys()).toBe(keys)
-  expect([holder.state(), holder.reason()]).toEqual(['down', 'no connection'])
+  expect(jwks.keys()).toBe(keys)
+  expect([jwks.state(), jwks.reason()]).toEqual(['down', 'no connection'])
   await advance(1)
-  expect(holder.keys()).toBeUndefined()
+  expect(jwks.keys()).toBeUndefined()
   expect(lines).toHaveLength(1)
   provider.text = good
   await advance(30_000)
-  expect([holder.state(), holder.reason(), holder.keys()]).toEqual(['up', undefined, expect.any(Function)])
+  expect([jwks.state(), jwks.reason(), jwks.keys()]).toEqual(['up', undefined, expect.any(Function)])
   expect(lines).toHaveLength(2)
-  await holder[Symbol.asyncDispose]()
+  await jwks[Symbol.asyncDispose]()
 })
 
 test('garbage does not replace good keys', async () => {
-  const { holder, provider, outcomes, advance } = await setUp()
-  const keys = holder.keys()
+  const { jwks, provider, outcomes, advance } = await setUp()
+  const keys = jwks.keys()
   for (const garbage of ['<html>', '{"keys":[]}', '{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}']) {
     provider.text = garbage
     await advance(5 * MINUTE_MS)
-    expect([holder.state(), holder.keys() === keys]).toEqual(['down', true])
+    expect([jwks.state(), jwks.keys() === keys]).toEqual(['down', true])
   }
   expect(outcomes.filter((outcome) => outcome === 'succeeded')).toHaveLength(1)
-  await holder[Symbol.asyncDispose]()
+  await jwks[Symbol.asyncDispose]()
 })
 
 test('without keys the provider is tried again after 1, 2, 4, 8, 16 and then every 30 s', async () => {
-  const { holder, provider, advance } = await setUp(undefined, '<html>')
-  expect([holder.state(), holder.keys(), holder.ageMs()]).toEqual(['down', undefined, undefined])
+  const { jwks, provider, advance } = await setUp(undefined, '<html>')
+  expect([jwks.state(), jwks.keys(), jwks.ageMs()]).toEqual(['down', undefined, undefined])
   for (const [n, seconds] of [1, 2, 4, 8, 16, 30, 30].entries()) {
     await advance(seconds * 1_000 - 1)
     expect(provider.fetches).toBe(n + 1)
@@ -95,30 +95,30 @@ test('without keys the provider is tried again after 1, 2, 4, 8, 16 and then eve
   }
   provider.text = good
   await advance(30_000)
-  expect([holder.state(), holder.keys()]).toEqual(['up', expect.any(Function)])
-  await holder[Symbol.asyncDispose]()
+  expect([jwks.state(), jwks.keys()]).toEqual(['up', expect.any(Function)])
+  await jwks[Symbol.asyncDispose]()
 })
 
 test('unknown keys cause one fetch in 30 s, which all of them share', async () => {
-  const { holder, provider, advance } = await setUp()
-  await Promise.all(Array.from({ length: 1_000 }, () => holder.refresh()))
+  const { jwks, provider, advance } = await setUp()
+  await Promise.all(Array.from({ length: 1_000 }, () => jwks.refresh()))
   expect(provider.fetches).toBe(2)
   await advance(29_999)
-  await holder.refresh()
+  await jwks.refresh()
   expect(provider.fetches).toBe(2)
   await advance(1)
-  await holder.refresh()
+  await jwks.refresh()
   expect(provider.fetches).toBe(3)
-  await holder[Symbol.asyncDispose]()
+  await jwks[Symbol.asyncDispose]()
 })
 
 test('a provider that fails for an unknown key is up again within 30 s of its recovery', async () => {
-  const { holder, provider, advance } = await setUp()
+  const { jwks, provider, advance } = await setUp()
   provider.text = undefined
-  await holder.refresh()
-  expect([holder.state(), provider.fetches]).toEqual(['down', 2])
+  await jwks.refresh()
+  expect([jwks.state(), provider.fetches]).toEqual(['down', 2])
   provider.text = good
   await advance(30_000)
-  expect([holder.state(), provider.fetches]).toEqual(['up', 3])
-  await holder[Symbol.asyncDispose]()
+  expect([jwks.state(), provider.fetches]).toEqual(['up', 3])
+  await jwks[Symbol.asyncDispose]()
 })

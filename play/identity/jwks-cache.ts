@@ -19,7 +19,7 @@ const MAX_WAITING = 100
 /** Without keys, the first retries are sooner. */
 const RETRY = { initialMs: 1_000, maxMs: 30_000 }
 
-export type KeyHolder = AsyncDisposable & {
+export type JwksCache = AsyncDisposable & {
   /** The last good keys. Undefined before the first ones arrive, and 24 h after the last ones did. */
   keys(): KeySet | undefined
   /**
@@ -32,7 +32,7 @@ export type KeyHolder = AsyncDisposable & {
   reason(): string | undefined
   /** The time since the last successful fetch in milliseconds; undefined before the first one. */
   ageMs(): number | undefined
-  /** Fetches the keys, and keeps them fresh until the holder is disposed. */
+  /** Fetches the keys, and keeps them fresh until the cache is disposed. */
   start(): void
 }
 
@@ -43,11 +43,11 @@ type Deps = {
 }
 
 /**
- * Holds the keys of the identity provider. jose's own remote set fails as soon as its keys are stale and the provider
+ * Caches the keys of the identity provider. jose's own remote set fails as soon as its keys are stale and the provider
  * is down, and then fetches for every token. This one replaces good keys only by good ones, and the number of its
  * fetches does not depend on the tokens that arrive.
  */
-export function createKeyHolder({ fetch, log, onFetch }: Deps): KeyHolder {
+export function createJwksCache({ fetch, log, onFetch }: Deps): JwksCache {
   const closing = new AbortController()
   let held: { keys: KeySet; at: number } | undefined
   let failure: string | undefined
