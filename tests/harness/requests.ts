@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import type { z } from 'zod'
-import { CorrectedViews } from '../../queue-listener/dead-letters.ts'
 import { toRange } from '../../reporting/series.ts'
 import { CdnUrl, CdnUrlFields } from '../../shared/contracts/cdn-url.ts'
 import { EventBatch } from '../../shared/contracts/event-batch.ts'
