@@ -49,7 +49,7 @@ services (see .env.example), and
 
   --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
   --cluster  check the three NATS servers of npm start -- --cluster
-  --public   also check what strangers could reach: FAIL for each line of the checklist in docs/security.md that is open`
+  --public   also check what strangers could reach: FAIL for each exposure of the checklist in docs/security.md`
 
 const flag = { type: 'boolean', default: false } as const
 const options = { ...edgePortOption, cluster: flag, public: flag } as const
@@ -85,9 +85,19 @@ async function examine(edgePort: number, flags: { cluster: boolean; public: bool
       return inspect(service, origin, service === services.play ? operationsOf(origin) : origin)
     })
 
+  const exposed = {
+    originsOf,
+    operationsOf,
+    nats: access,
+    database: DATABASE_URL,
+    dataDir: DATA_DIR,
+    limitsConnections: settings.CLIENT_CONNECTIONS !== undefined,
+    isBehindProxy: settings.TRUSTED_PROXIES !== undefined,
+  }
+
   // In parallel, so that multiple timeouts take no longer than one.
-  const [inspected, nats, losses, metrics, outboxes, machine, checkpoints, audits, pools, postgres] = await Promise.all(
-    [
+  const [inspected, nats, losses, metrics, outboxes, machine, checkpoints, audits, pools, postgres, exposures] =
+    await Promise.all([
       Promise.all(serviceEntries.flatMap(inspectAll)),
       Array.fromAsync(checkNats({ access, plays: plays.map(operationsOf), reporting, maxAgeMs, replicas })),
       Array.fromAsync(checkLosses(reporting)),
@@ -98,8 +108,8 @@ async function examine(edgePort: number, flags: { cluster: boolean; public: bool
       Array.fromAsync(checkAudit(reporting)),
       Array.fromAsync(checkPools(reporting)),
       inspectDatabase(DATABASE_URL),
-    ],
-  )
+      checkPublic(exposed, flags.public),
+    ])
 
   const uses = (dependency: string) => inspected.some(({ dependencies }) => dependency in dependencies)
   const log = uses('events') ? [ok('log', 'embedded mode: a file in DATA_DIR, without NATS'), ...metrics] : nats
@@ -114,17 +124,14 @@ async function examine(edgePort: number, flags: { cluster: boolean; public: bool
   const neededLog = isNothingRunning && needsEmbedded(process.env) ? [] : log
   const counts = [...checkpoints, ...audits, ...database]
   const data = [...neededLog, ...losses, ...counts, ...outboxes]
-  const exposed = {
-    originsOf,
-    operationsOf,
-    nats: uses('events') ? undefined : access,
-    database: DATABASE_URL,
-    dataDir: DATA_DIR,
-    limitsConnections: settings.CLIENT_CONNECTIONS !== undefined,
-    isBehindProxy: settings.TRUSTED_PROXIES !== undefined,
-  }
-  const doors = isNothingRunning ? [] : await checkPublic(exposed, flags.public)
-  const findings = [...instances, ...duplicates, ...data, ...discovery, ...machine, ...doors]
+  const findings = [
+    ...instances,
+    ...duplicates,
+    ...data,
+    ...discovery,
+    ...machine,
+    ...(isNothingRunning ? [] : exposures),
+  ]
   return { findings, isNothingRunning }
 }
 

@@ -20,8 +20,7 @@ export type Exposed = {
   /** The origins of all instances of a service. */
   originsOf: (service: ServiceEntry) => string[]
   operationsOf: OperationsOf
-  /** Undefined in embedded mode. */
-  nats: NatsAccess | undefined
+  nats: NatsAccess
   database: readonly Secret[] | undefined
   dataDir: string
   limitsConnections: boolean
@@ -72,9 +71,8 @@ const EXPOSURES: Exposure[] = [
   {
     name: 'hosts',
     risk: 'play responds under any name',
-    remedy: 'set ALLOWED_HOSTS, or TRUSTED_PROXIES if a proxy checks the names',
-    isAbsent: ({ originsOf, isBehindProxy }) =>
-      isBehindProxy ||
+    remedy: 'set ALLOWED_HOSTS',
+    isAbsent: ({ originsOf }) =>
       everyInstance(originsOf(services.play), (play) =>
         responds(421, `${play}/catalogue`, { headers: { host: 'doctor.invalid' } }),
       ),
@@ -96,7 +94,7 @@ const EXPOSURES: Exposure[] = [
     name: 'nats',
     risk: 'whoever reaches NATS can read and write the log, or read the password on the network',
     remedy: 'set NATS_URL=tls://… with credentials, or keep NATS on loopback',
-    isAbsent: ({ nats }) => !nats || nats.servers.every((server) => isPrivateServer(server, nats)),
+    isAbsent: ({ nats }) => nats.servers.every((server) => isPrivateServer(server, nats)),
   },
   {
     name: 'upstreams',

@@ -32,7 +32,6 @@ type Bodies = { type: string; tooLarge: number; valid: fc.Arbitrary<string>; inv
 const REFINED: Record<string, z.ZodType> = {
   CdnUrl,
   CdnUrlFields,
-  CorrectedViews,
   EventBatch,
   Metadata,
   MetadataFields,
