@@ -74,13 +74,15 @@ describe('CLIENT_RATE', { timeout: 60_000 }, () => {
     expect(lines.join()).not.toMatch(/203\.0\.113\.7|"8"/)
   })
 
-  test('covers every route except the probes', async () => {
+  test('covers every route, except probes that no proxy forwards', async () => {
     const { play } = await start({ CLIENT_RATE: '1/1h', ...BEHIND_PROXY })
     expect(await statusesOf(1, `${play.url}/nope`, as('203.0.113.7'))).toEqual([404])
     for (const path of ['/', '/docs', '/openapi.json', '/catalogue', '/status', '/live', '/views/1', '/metrics', '/x'])
       expect([path, (await send(play.url + path, { method: 'GET', ...as('203.0.113.7') })).status]).toEqual([path, 429])
-    for (const path of ['/healthz', '/readyz'])
-      expect(await statusesOf(3, play.url + path, { method: 'GET', ...as('203.0.113.7') })).toEqual([200, 200, 200])
+    for (const path of ['/healthz', '/readyz']) {
+      expect(await statusesOf(1, play.url + path, { method: 'GET', ...as('203.0.113.7') })).toEqual([429])
+      expect(await statusesOf(3, play.url + path, { method: 'GET', from: '127.0.0.2' })).toEqual([200, 200, 200])
+    }
   })
 
   test('is per address of the connection: X-Forwarded-For of a client that is no trusted proxy is ignored', async () => {
