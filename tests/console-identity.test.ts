@@ -65,7 +65,7 @@ describe.skipIf(!hasChromium)('the console of an edge with an identity provider'
     await page.getByLabel('Token').waitFor()
     await clickPlay(page, 'It')
     await page.getByText('It was not played: this edge needs a token. Paste yours at the top of the page.').waitFor()
-    await page.getByLabel('Token').fill('not a token, ünfortunately')
+    await page.getByLabel('Token').fill('not a token ünfortunately')
     await page.getByText('This is not a token (JWT) of a user').waitFor()
     await clickPlay(page, 'It')
     await page.getByText('It was not played: the token is not a valid JWT.').waitFor()
