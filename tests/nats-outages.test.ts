@@ -75,10 +75,11 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
     const write = () => fetch(`${system.metadata.url}/content/asset/789`, jsonRequest(fields))
     const reasonOf = async (url: string) => ((await getJson(`${url}/readyz`)) as { reasons?: object }).reasons
     const full = { nats: 'insufficient resources' }
+    const expectReason = (url: string) => eventually(async () => expect(await reasonOf(url)).toEqual(full), DETECT_MS)
     await fillStorage(system)
     expect(await play(system.play.url, '456', 'full')).toMatchObject({ status: 200, body: { degraded: ['events'] } })
     expect((await write()).status).toBe(503)
-    for (const { url } of [system.play, system.metadata]) expect(await reasonOf(url)).toEqual(full)
+    for (const { url } of [system.play, system.metadata]) await expectReason(url)
     expect(await getJson(`${system.metadata.url}/readyz`)).toMatchObject({ dependencies: { nats: 'down' } })
     await sleep(2_000)
     for (const { url } of [system.play, system.metadata]) expect(await reasonOf(url)).toEqual(full)
