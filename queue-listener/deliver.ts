@@ -58,15 +58,17 @@ async function withoutViews(
   const probe = await reporting.count(toProbe(batch), signal)
   if (!message || probe.outcome !== 'conflict') throw new Error(`reporting refuses a valid batch: ${reason}`)
   await eventLog.reject(message.sequence, reason)
-  const rejected = [...batch.rejected, ...serialsOf(message.sequence, batch.views)]
+  const rejected = [...batch.rejected, ...serialsOf(message.sequence, [...batch.views, ...batch.watched])]
   const skipped = [...batch.skipped, { sequence: message.sequence, ids: batch.views.map(({ id }) => id) }]
-  return { ...batch, views: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1, rejected, skipped }
+  return { ...batch, views: [], watched: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1, rejected, skipped }
 }
 
-/** The serials of the views of one message. */
-function serialsOf(sequence: number, views: LogBatch['views']): LogBatch['rejected'] {
-  const serials = views.flatMap(({ serial }) => serial ?? [])
-  const range = toSerialRange(views[0]?.producer ?? '', serials)
+type Numbered = { producer?: string | undefined; serial?: number | undefined }
+
+/** The serials of the views and reports of one message. */
+function serialsOf(sequence: number, events: readonly Numbered[]): LogBatch['rejected'] {
+  const serials = events.flatMap(({ serial }) => serial ?? []).toSorted((a, b) => a - b)
+  const range = toSerialRange(events[0]?.producer ?? '', serials)
   return range ? [{ ...range, sequence }] : []
 }
 

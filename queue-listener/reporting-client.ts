@@ -63,12 +63,15 @@ export function createReportingClient(
       if (response.status === 400) return position(signal)
       return fromNullablePosition(expectBody(response, 200, Position.nullable()))
     },
-    async count({ incarnation, leaving, traces, deadLetters, pending, ...rest }, signal) {
+    async count({ incarnation, leaving, watched, traces, deadLetters, pending, ...rest }, signal) {
       const batch: EventBatch = { ...rest, stream: incarnation, end: rest.through + pending }
       if (leaving) batch.leaving = toPosition(leaving)
+      if (watched.length > 0) batch.watched = watched
       const spans = traces.map((trace) => tracing.start('process video.viewed', trace, PROCESS))
       const [span = startNonRecordingSpan(), ...links] = spans
-      const posting = client.post('/events', batch, { ...RETRY, signal: withTimeout(signal), span, links })
+      const post = (body: EventBatch) =>
+        client.post('/events', body, { ...RETRY, signal: withTimeout(signal), span, links })
+      const posting = postToAnyRelease(post, batch)
       const response = await posting.finally(() => {
         for (const span of spans) span.end()
       })
@@ -91,4 +94,27 @@ function toReason({ status, body }: ServiceResponse): string {
   const problem = parseSafely(Problem, body).data
   const [error] = problem?.errors ?? []
   return `reporting responded ${status} ${problem?.status ?? ''}: ${error ? `${error.path} ${error.message}` : ''}`
+}
+
+/**
+ * Posts a batch. A reporting instance from a release without watch time refuses what it does not know, so it gets the
+ * views only: the serials of the reports are then used up, as those of dead letters are.
+ */
+async function postToAnyRelease(post: (batch: EventBatch) => Promise<ServiceResponse>, batch: EventBatch) {
+  const response = await post(batch)
+  if (response.status !== 400) return response
+  const isNew = batch.watched !== undefined || batch.views.some(({ duration }) => duration !== undefined)
+  return isNew ? post(withoutWatchTime(batch)) : response
+}
+
+function withoutWatchTime({ watched = [], ...batch }: EventBatch): EventBatch {
+  const ranges = watched.flatMap(({ producer, serial, sequence }) =>
+    producer !== undefined && serial !== undefined ? { producer, from: serial, to: serial, sequence } : [],
+  )
+  return {
+    ...batch,
+    views: batch.views.map(({ duration: _, ...view }) => view),
+    messages: batch.messages?.filter(({ views }) => views > 0),
+    rejected: [...(batch.rejected ?? []), ...ranges].toSorted((a, b) => (a.sequence ?? 0) - (b.sequence ?? 0)),
+  }
 }

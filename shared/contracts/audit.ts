@@ -11,7 +11,10 @@ export const Audit = z
   .object({
     views: views.meta({ description: 'Every play that was answered 200, once' }),
     qualified: views.meta({ description: 'Views that pass the view rules' }),
-    pending: views.meta({ description: 'Views that no rule has judged, because a release without rules counted them' }),
+    pending: views.meta({
+      description:
+        'Views that have not been watched for long enough yet, and those that a release without rules counted',
+    }),
     notQualified: z.record(z.string(), views).meta({ description: 'Views that are not qualified, by reason' }),
     direct: views.meta({ description: 'Views that were counted by a request and are not in the log' }),
     retried: views.meta({ description: 'Events that repeat the id of a view, from an idempotent retry. Not views' }),

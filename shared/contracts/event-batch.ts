@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { Position } from './position.ts'
-import { MAX_VIEWS_PER_BATCH, Serial, View } from './view.ts'
+import { MAX_VIEWS_PER_BATCH, Serial, View, WatchedView } from './view.ts'
 
 /** Consecutive serials of a producer, both ends inclusive. */
 export const SerialRange = z.object({ producer: z.string().min(1), from: Serial, to: Serial }).meta({
@@ -20,10 +20,10 @@ export const SkippedMessage = z.object({
 })
 export type SkippedMessage = z.infer<typeof SkippedMessage>
 
-/** A message in the log: its sequence, its number of views, and when the log stored it (RFC 3339). */
+/** A message in the log: its sequence, its number of views, and when the log stored it (RFC 3339). It may have reports only. */
 export const LogMessage = z.object({
   sequence: z.int().positive(),
-  views: z.int().positive(),
+  views: z.int().nonnegative(),
   at: z.iso.datetime({ offset: true }),
 })
 export type LogMessage = z.infer<typeof LogMessage>
@@ -61,6 +61,9 @@ export const EventBatch = z
       description:
         'The messages that the views came from, in order; absent from a queue-listener of a previous release',
     }),
+    watched: z.array(WatchedView).max(MAX_VIEWS_PER_BATCH).optional().meta({
+      description: 'The reports of watch time in the range, in log order; requires `messages`',
+    }),
     end: z.int().nonnegative().optional().meta({ description: 'Sequence of the last message in the log' }),
     oldest: z.iso
       .datetime({ offset: true })
@@ -74,6 +77,10 @@ export const EventBatch = z
   .refine(({ messages, views }) => !messages || sumOf(messages) === views.length, {
     path: ['messages'],
     error: 'must have as many views as the batch',
+  })
+  .refine(({ messages = [], watched = [] }) => areIn(messages, watched), {
+    path: ['watched'],
+    error: 'must be in log order, each with the sequence of one of the messages',
   })
   .meta({
     id: 'EventBatch',
@@ -92,6 +99,20 @@ export type EventBatch = z.infer<typeof EventBatch>
 
 function sumOf(messages: readonly LogMessage[]): number {
   return messages.reduce((sum, { views }) => sum + views, 0)
+}
+
+/** Returns true if each report is in one of the messages, in their order. */
+function areIn(messages: readonly LogMessage[], watched: readonly WatchedView[]): boolean {
+  let next = 0
+  for (const { sequence } of messages) {
+    let index = 0
+    for (let report = watched[next]; report?.sequence === sequence; report = watched[next]) {
+      if (report.index < index) return false
+      index = report.index
+      next += 1
+    }
+  }
+  return next === watched.length
 }
 
 type Range = { after: number; through: number; views: readonly View[]; end?: number | undefined }

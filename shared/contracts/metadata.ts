@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { AssetId } from './ids.ts'
 import { Rights } from './rights.ts'
+import { Duration } from './watch.ts'
 
 /** The stored metadata of an asset; also the body of a POST. */
 export const MetadataFields = z
@@ -9,6 +10,7 @@ export const MetadataFields = z
     genre: z.string().min(1).max(300),
     summary: z.string().max(5_000),
     rights: Rights.optional(),
+    duration: Duration.optional(),
   })
   .meta({
     id: 'MetadataFields',

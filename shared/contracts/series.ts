@@ -29,7 +29,16 @@ export const SeriesQuery = z
 export type SeriesQuery = z.infer<typeof SeriesQuery>
 
 /** The views of the plays in one step, which starts `at` (RFC 3339). */
-export const SeriesPoint = z.object({ at: time, views, qualified: views })
+export const SeriesPoint = z.object({
+  at: time,
+  views,
+  qualified: views,
+  secondsWatched: z
+    .number()
+    .nonnegative()
+    .optional()
+    .meta({ description: 'How long these views were watched; absent if the view rules do not use it' }),
+})
 export type SeriesPoint = z.infer<typeof SeriesPoint>
 
 /** In the order of time. The step that has not ended yet may still rise, and others too if events arrive late. */

@@ -3,6 +3,7 @@ import { AssetId, UserId } from './ids.ts'
 import { Position } from './position.ts'
 import { Problem } from './status.ts'
 import { View } from './view.ts'
+import { WatchedSeconds } from './watch.ts'
 
 export const ViewParams = z.object({ viewId: View.shape.id })
 
@@ -13,8 +14,8 @@ export const ViewParams = z.object({ viewId: View.shape.id })
 export const ViewState = z.enum(['outbox', 'log', 'counted', 'rejected'])
 export type ViewState = z.infer<typeof ViewState>
 
-/** The result of the view rules. */
-export const Verdict = z.enum(['qualified', 'not-qualified'])
+/** The result of the view rules. `pending`: the view qualifies once it has been watched for long enough. */
+export const Verdict = z.enum(['qualified', 'not-qualified', 'pending'])
 export type Verdict = z.infer<typeof Verdict>
 
 const EXAMPLE = {
@@ -39,7 +40,9 @@ export const ViewExplanation = z
     reason: z
       .string()
       .nullable()
-      .meta({ description: 'The view rule that did not qualify it, or why it was rejected; null otherwise' }),
+      .meta({
+        description: 'The view rule that did not qualify it, or not yet, or why it was rejected; null otherwise',
+      }),
     rule: z.string().nullable().meta({ description: 'The version of the view rules; null until it is counted' }),
     because: z
       .object({ id: View.shape.id, at: View.shape.at })
@@ -51,6 +54,13 @@ export const ViewExplanation = z
     position: Position.nullable().meta({
       description: 'Its position in the log; null while it is in an outbox, or not known',
     }),
+    secondsWatched: WatchedSeconds.nullable().optional().meta({
+      description: 'The greatest reported watch time; null if none was reported. Absent if the rules do not use it',
+    }),
+    secondsRequired: z
+      .number()
+      .optional()
+      .meta({ description: 'The watch time with which it qualifies; absent if the rules do not require any' }),
   })
   .meta({ id: 'ViewExplanation', examples: [EXAMPLE] })
 export type ViewExplanation = z.infer<typeof ViewExplanation>

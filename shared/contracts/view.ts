@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { AssetId, UserId } from './ids.ts'
+import { Duration, WatchedSeconds } from './watch.ts'
 
-/** Maximum number of views in one message in the log, and in one `POST /events`. */
+/** Maximum number of views and reports in one message in the log, and in one `POST /events`. */
 export const MAX_VIEWS_PER_BATCH = 10_000
 
 /** The position of a view among the views of its producer: 1 for the first one. */
@@ -40,6 +41,23 @@ export const View = z
     keyed: z.literal(true).optional().meta({
       description: 'True if the id is derived from an idempotency key: other events with this id are retries',
     }),
+    duration: Duration.optional(),
   })
   .meta({ id: 'View' })
 export type View = z.infer<typeof View>
+
+/** A report in the log of how long a view was watched. */
+export const WatchedView = z
+  .strictObject({
+    viewId: View.shape.id,
+    assetId: AssetId,
+    userId: UserId,
+    seconds: WatchedSeconds,
+    sequence: z.int().positive().meta({ description: 'The sequence of its message' }),
+    index: z.int().nonnegative().meta({ description: 'The number of views of its message before it' }),
+    producer: View.shape.producer,
+    serial: View.shape.serial,
+    predecessor: View.shape.predecessor,
+  })
+  .meta({ id: 'WatchedView' })
+export type WatchedView = z.infer<typeof WatchedView>

@@ -23,22 +23,24 @@ export function createBatchBuilder(start: BatchStart) {
 
   return {
     /**
-     * Returns true if a message with this many bytes and views fits into the batch. An empty batch accepts any message.
+     * Returns true if a message with this many bytes, views and reports fits into the batch. An empty batch accepts any message.
      */
     hasRoom: (size: number, count: number) =>
       isEmpty() ||
       (bytes + size <= MAX_BATCH_BYTES &&
-        batch.views.length + count <= MAX_VIEWS_PER_BATCH &&
+        batch.views.length + batch.watched.length + count <= MAX_VIEWS_PER_BATCH &&
         batch.skipped.length < MAX_SKIPPED),
-    add({ sequence, size, storedAt }: Received, { views, traces, isDeadLetter, rejected, skippedIds }: DecodedViews) {
+    add({ sequence, size, storedAt }: Received, { views, watched = [], traces, ...skipped }: DecodedViews) {
+      const { isDeadLetter, rejected, skippedIds } = skipped
       batch.through = sequence
       bytes += size
       if (isDeadLetter) batch.deadLetters += 1
       if (rejected) batch.rejected.push({ ...rejected, sequence })
       if (skippedIds) batch.skipped.push({ sequence, ids: skippedIds })
-      if (views.length > 0) batch.messages.push({ sequence, views: views.length, at: storedAt })
+      if (views.length + watched.length > 0) batch.messages.push({ sequence, views: views.length, at: storedAt })
       // Not push(...): a message may have more views than a call may have arguments.
       for (const view of views) batch.views.push(view)
+      for (const report of watched) batch.watched.push({ ...report, sequence })
       for (const trace of traces) batch.traces.push(trace)
     },
     /** Skips messages that are not views, such as copies of dead letters. */
@@ -59,7 +61,7 @@ export function createBatchBuilder(start: BatchStart) {
 /** A batch without messages. */
 export function emptyBatch(start: BatchStart): LogBatch {
   const { after } = start
-  const nothing = { views: [], traces: [], messages: [], skipped: [], deadLetters: 0, rejected: [], pending: 0 }
+  const nothing = { views: [], watched: [], traces: [], messages: [], skipped: [], deadLetters: 0, rejected: [], pending: 0 }
   return { ...start, through: after, ...nothing }
 }
 
@@ -72,6 +74,7 @@ export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
   const count = messages.slice(0, middle).reduce((sum, message) => sum + message.views, 0)
   const traces: LogBatch['traces'] = []
   const isInFirst = ({ sequence }: { sequence: number }) => sequence <= last.sequence
+  const watched = batch.watched.filter(isInFirst)
   const rejected = batch.rejected.filter(isInFirst)
   const skipped = batch.skipped.filter(isInFirst)
   return [
@@ -79,6 +82,7 @@ export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
       ...batch,
       through: last.sequence,
       views: views.slice(0, count),
+      watched,
       messages: messages.slice(0, middle),
       traces,
       deadLetters: 0,
@@ -91,6 +95,7 @@ export function splitBatch(batch: LogBatch): [LogBatch, LogBatch] | undefined {
       after: last.sequence,
       leaving: undefined,
       views: views.slice(count),
+      watched: batch.watched.slice(watched.length),
       messages: messages.slice(middle),
       traces,
       rejected: batch.rejected.slice(rejected.length),

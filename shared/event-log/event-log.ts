@@ -2,12 +2,18 @@ import type { DeadLetter, DeadLetterPage } from '../contracts/dead-letter.ts'
 import type { LogMessage, SerialRange, SkippedMessage } from '../contracts/event-batch.ts'
 import type { LogPosition } from '../contracts/position.ts'
 import type { DependencyState } from '../contracts/readiness.ts'
-import type { View } from '../contracts/view.ts'
+import type { View, WatchedView } from '../contracts/view.ts'
 import type { TraceContext } from '../tracing/trace-context.ts'
 import type { LogExtent } from './extent.ts'
 
-/** A view to append, with the id and the trace context of the request that caused it. */
-export type NewView = Omit<View, 'producer'> & { requestId?: string } & Partial<TraceContext>
+/**
+ * A view to append, with the id and the trace context of the request that caused it. With `watched`, an event with an
+ * id of its own, which reports how long an earlier view was watched.
+ */
+export type NewView = Omit<View, 'producer'> & {
+  requestId?: string
+  watched?: Pick<WatchedView, 'viewId' | 'seconds'>
+} & Partial<TraceContext>
 
 /**
  * The views in the messages after `after`, up to and including `through`. It has no views if all messages were skipped.
@@ -21,9 +27,11 @@ export type LogBatch = {
   /** The position of the reader in the previous incarnation of the log, if this batch starts a new one. */
   leaving?: LogPosition | undefined
   views: View[]
+  /** The reports of watch time, in log order. */
+  watched: WatchedView[]
   /** The trace contexts of those views whose traces are recorded. */
   traces: TraceContext[]
-  /** The messages that the views came from, in order. */
+  /** The messages that the views and reports came from, in order. */
   messages: LogMessage[]
   /** The dead letters in the range, also those that were replayed or deleted. */
   skipped: SkippedMessage[]
@@ -111,7 +119,7 @@ export type LogReplicas = { wanted: number | undefined; configured: number; onli
 
 export type SearchOptions = { maxMessages: number; signal: AbortSignal }
 
-/** One ordered, durable log of views. */
+/** One ordered, durable log of views, and of reports how long they were watched. */
 export type EventLog = AsyncDisposable & {
   /** The name of the log in `/readyz`. */
   name: string

@@ -125,7 +125,7 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
             if (message.info.deliverySequence !== delivered) throw new Error('messages were lost in delivery')
             const received = { sequence: message.seq, size: message.data.length, storedAt: storedAt(message) }
             const decoded = decode(message, received.storedAt, { index, deadLetters })
-            if (!batch.hasRoom(message.data.length, decoded.views.length)) {
+            if (!batch.hasRoom(message.data.length, decoded.views.length + (decoded.watched?.length ?? 0))) {
               await complete()
               yield batch.take(message.info.pending + 1)
             }

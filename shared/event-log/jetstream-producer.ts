@@ -1,11 +1,10 @@
 import { headers, type MsgHdrs, nuid, type StoredMsg } from 'nats'
-import type { View } from '../contracts/view.ts'
 import { isNoResponders, isWrongLastSequence, lastMessage, openJetStreamManager } from '../nats/jetstream.ts'
 import type { NatsLink } from '../nats/link.ts'
 import { raceAbort } from '../runtime/race-abort.ts'
 import type { NewView, Producer } from './event-log.ts'
 import { ensureStream, producerOf, STREAM, type StreamOptions } from './stream.ts'
-import { BATCH_CONTENT_TYPE, decodeViews, encodeViews } from './view-events.ts'
+import { BATCH_CONTENT_TYPE, type DecodedViews, decodeViews, encodeViews } from './view-events.ts'
 
 /** Fits into 1 MiB, the server's default limit, even with ids and a tracestate of maximum length. */
 const MAX_VIEWS_PER_MESSAGE = 500
@@ -28,7 +27,7 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
     const jsm = await openJetStreamManager(nats)
     await ensureStream(jsm, options)
     const stored = await lastMessage(jsm, STREAM, subject)
-    const last = stored && lastView(stored)
+    const last = stored && lastEvent(stored)
     // A keyed view may have the id of an earlier one, but not its serial.
     const index = views.findIndex(({ id, serial }) => id === last?.id && serial === last.serial)
     return { last: stored?.seq ?? 0, rest: views.slice(index + 1) }
@@ -64,9 +63,9 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
   }
 }
 
-function lastView(stored: StoredMsg): View | undefined {
+function lastEvent(stored: StoredMsg): DecodedViews['last'] {
   try {
-    return decodeViews(stored.data, stored.timestamp, producerOf(stored.subject)).views.at(-1)
+    return decodeViews(stored.data, stored.timestamp, producerOf(stored.subject)).last
   } catch {
     return undefined
   }

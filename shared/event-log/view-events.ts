@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import type { SerialRange } from '../contracts/event-batch.ts'
 import { Play } from '../contracts/play.ts'
-import { MAX_VIEWS_PER_BATCH, Predecessor, View } from '../contracts/view.ts'
+import { MAX_VIEWS_PER_BATCH, Predecessor, View, WatchedView } from '../contracts/view.ts'
+import { Duration } from '../contracts/watch.ts'
 import { parseSafely } from '../runtime/parse-safely.ts'
 import { isSampled, type TraceContext, toTracestate } from '../tracing/trace-context.ts'
 import type { NewView } from './event-log.ts'
@@ -36,39 +37,49 @@ export const ViewEvent = z.looseObject({
     description: 'The last serial of the predecessor that the log acknowledged',
   }),
   keyed: View.shape.keyed,
-  data: Play,
+  data: Play.extend({ duration: Duration.optional() }),
 })
 export type ViewEvent = z.infer<typeof ViewEvent>
 
+/** A report of how long a view was watched, by the user who played the asset. */
+export const WatchEvent = ViewEvent.omit({ keyed: true }).extend({
+  type: z.literal('video.watched'),
+  data: Play.extend({ viewId: WatchedView.shape.viewId, seconds: WatchedView.shape.seconds }),
+})
+export type WatchEvent = z.infer<typeof WatchEvent>
+
 const NumberedEvent = z.looseObject({ source: z.string(), serial: SerialText })
 const IdentifiedEvent = z.looseObject({ id: View.shape.id })
-const ViewEvents = z.array(ViewEvent).min(1).max(MAX_VIEWS_PER_BATCH)
+const Events = z.array(z.discriminatedUnion('type', [ViewEvent, WatchEvent])).min(1).max(MAX_VIEWS_PER_BATCH)
 
-/** Encodes views as a CloudEvents batch in JSON. Deterministic. */
+/** Encodes views and reports as a CloudEvents batch in JSON. Deterministic. */
 export function encodeViews(views: readonly NewView[], source: string): string {
   return JSON.stringify(
-    views.map(({ id, assetId, userId, at, requestId, serial, predecessor, keyed, traceparent, tracestate }) => ({
+    views.map(({ id, assetId, userId, duration, watched, ...event }) => ({
       specversion: '1.0',
       id,
       source,
-      type: 'video.viewed',
+      type: watched ? 'video.watched' : 'video.viewed',
       subject: assetId,
-      time: at,
-      serial: serial?.toString(),
-      predecessor: predecessor?.producer,
-      predecessorserial: predecessor?.serial.toString(),
-      keyed,
-      requestid: requestId,
-      traceparent,
-      tracestate,
-      data: { assetId, userId },
+      time: event.at,
+      serial: event.serial?.toString(),
+      predecessor: event.predecessor?.producer,
+      predecessorserial: event.predecessor?.serial.toString(),
+      keyed: event.keyed,
+      requestid: event.requestId,
+      traceparent: event.traceparent,
+      tracestate: event.tracestate,
+      data: watched ? { ...watched, assetId, userId } : { assetId, userId, duration },
     })),
   )
 }
 
-/** The views of a message, and the trace contexts of the views whose traces are recorded. */
+/** The views and reports of a message, and the trace contexts of those whose traces are recorded. */
 export type DecodedViews = {
   views: View[]
+  watched?: Omit<WatchedView, 'sequence'>[]
+  /** The last event of the message. */
+  last?: Pick<View, 'id' | 'serial'>
   traces: TraceContext[]
   isDeadLetter?: boolean
   /** The serials in a message whose views are not counted; undefined if there are none. */
@@ -88,17 +99,20 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
  * @throws Error with a message that explains what is invalid
  */
 export function decodeViews(data: Uint8Array, storedAt: string, producer?: string): DecodedViews {
-  const events = parseSafely(ViewEvents, parseBatch(data))
+  const events = parseSafely(Events, parseBatch(data))
   if (!events.success) throw new Error(z.prettifyError(events.error).split('\n').slice(0, 4).join(' '))
-  const toView = createViewReader(storedAt, producer)
+  const numbersOf = createNumberReader(producer)
   const views: View[] = []
+  const watched: Omit<WatchedView, 'sequence'>[] = []
   const traces: TraceContext[] = []
   for (const event of events.data) {
-    views.push(toView(event))
+    const numbers = numbersOf(event)
+    if (event.type === 'video.viewed') views.push(toView(event, storedAt, numbers))
+    else watched.push({ ...event.data, index: views.length, ...numbers })
     const trace = recordedTrace(event)
     if (trace) traces.push(trace)
   }
-  return { views, traces }
+  return { views, watched, last: lastOf(events.data), traces }
 }
 
 /**
@@ -118,9 +132,10 @@ export function parseEvents(data: Uint8Array): unknown[] {
   return Array.isArray(json) ? json : [json]
 }
 
-/** Converts the events of one message to views. */
-function createViewReader(storedAt: string, appendedBy: string | undefined) {
-  const storedMs = Date.parse(storedAt)
+type Numbers = Pick<View, 'producer' | 'serial' | 'predecessor'>
+
+/** Reads the serials of the events of one message. */
+function createNumberReader(appendedBy: string | undefined) {
   /** Usually, all events of a message have the same source. */
   let verified: { source: string; producer: string } | undefined
 
@@ -133,20 +148,28 @@ function createViewReader(storedAt: string, appendedBy: string | undefined) {
     return producer
   }
 
-  return function toView(event: ViewEvent): View {
-    const { id, source, serial } = event
-    const at = event.time === undefined || Date.parse(event.time) > storedMs ? storedAt : event.time
-    const { assetId, userId } = event.data
-    const view: View = { id, assetId, userId, at, producer: source }
-    if (event.keyed) view.keyed = true
-    if (serial === undefined) return view
-    view.producer = producerOf(source)
-    view.serial = Number(serial)
+  return function numbersOf({ source, serial, ...event }: ViewEvent | WatchEvent): Numbers {
+    if (serial === undefined) return {}
+    const numbers: Numbers = { producer: producerOf(source), serial: Number(serial) }
     if (event.predecessor !== undefined && event.predecessorserial !== undefined) {
-      view.predecessor = { producer: event.predecessor, serial: Number(event.predecessorserial) }
+      numbers.predecessor = { producer: event.predecessor, serial: Number(event.predecessorserial) }
     }
-    return view
+    return numbers
   }
+}
+
+/** A view without a serial is unique by its source. */
+function toView({ id, source, data, ...event }: ViewEvent, storedAt: string, numbers: Numbers): View {
+  const at = event.time === undefined || Date.parse(event.time) > Date.parse(storedAt) ? storedAt : event.time
+  const view: View = { id, assetId: data.assetId, userId: data.userId, at, producer: source, ...numbers }
+  if (event.keyed) view.keyed = true
+  if (data.duration !== undefined) view.duration = data.duration
+  return view
+}
+
+function lastOf(events: readonly (ViewEvent | WatchEvent)[]): Pick<View, 'id' | 'serial'> {
+  const { id = '', serial } = events.at(-1) ?? {}
+  return { id, serial: serial === undefined ? undefined : Number(serial) }
 }
 
 function isSourceOf(source: string, producer: string): boolean {
@@ -197,7 +220,7 @@ export function toSerialRange(producer: string, serials: readonly number[]): Ser
 }
 
 /** CloudEvents' distributed tracing extension. An invalid trace context is ignored; the view is still counted. */
-function recordedTrace({ traceparent, tracestate }: ViewEvent): TraceContext | undefined {
+function recordedTrace({ traceparent, tracestate }: ViewEvent | WatchEvent): TraceContext | undefined {
   if (typeof traceparent !== 'string' || !isSampled(traceparent)) return undefined
   return { traceparent, tracestate: toTracestate(tracestate) }
 }

@@ -1,0 +1,30 @@
+import { z } from 'zod'
+import { AssetId, UserId } from './ids.ts'
+
+const DAY_S = 86_400
+
+/** The duration of an asset, in seconds. */
+export const Duration = z
+  .number()
+  .positive()
+  .max(7 * DAY_S)
+  .meta({ description: 'Duration of the asset in seconds, at most 7 days', examples: [5_400] })
+
+/** How long a view was watched so far, in seconds. */
+export const WatchedSeconds = z
+  .number()
+  .min(0)
+  .max(DAY_S)
+  .meta({ description: 'How many seconds of the view were watched so far, at most 24 hours', examples: [31.5] })
+
+/** `POST /play/watched/:viewId`: the greatest `seconds` of a view counts. */
+export const WatchReport = z
+  .strictObject({ assetId: AssetId, userId: UserId, seconds: WatchedSeconds })
+  .meta({ id: 'WatchReport', examples: [{ assetId: '456', userId: '8', seconds: 31.5 }] })
+export type WatchReport = z.infer<typeof WatchReport>
+
+/** The report is recorded in the log or the outbox, and counted from there. */
+export const WatchRecorded = z
+  .object({ status: z.literal('recorded') })
+  .meta({ id: 'WatchRecorded', examples: [{ status: 'recorded' }] })
+export type WatchRecorded = z.infer<typeof WatchRecorded>
