@@ -60,7 +60,16 @@ async function withoutViews(
   await eventLog.reject(message.sequence, reason)
   const rejected = [...batch.rejected, ...serialsOf(message.sequence, [...batch.views, ...batch.watched])]
   const skipped = [...batch.skipped, { sequence: message.sequence, ids: batch.views.map(({ id }) => id) }]
-  return { ...batch, views: [], watched: [], traces: [], messages: [], deadLetters: batch.deadLetters + 1, rejected, skipped }
+  return {
+    ...batch,
+    views: [],
+    watched: [],
+    traces: [],
+    messages: [],
+    deadLetters: batch.deadLetters + 1,
+    rejected,
+    skipped,
+  }
 }
 
 type Numbered = { producer?: string | undefined; serial?: number | undefined }

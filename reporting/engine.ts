@@ -1,22 +1,35 @@
 import type { EventBatch, SerialRange } from '../shared/contracts/event-batch.ts'
-import { KEY_MAX_AGE_MS, type View } from '../shared/contracts/view.ts'
+import { KEY_MAX_AGE_MS, type View, type WatchedView } from '../shared/contracts/view.ts'
 import { createDeduplicator, type DeduplicationState, type NumberedBatch } from './deduplicator.ts'
 import type { Judge, Judgement } from './rules/judge.ts'
 import type { RuleEvent } from './rules/view-rule.ts'
+import type { WatchState } from './watch-time.ts'
+import { createWatching, type Growth, type IgnoredReport } from './watching.ts'
 
 /** A view in the log. `clock` is the latest time at which the log stored a message so far, `at` that of the play. */
 export type LoggedView = RuleEvent &
-  Pick<View, 'producer' | 'serial' | 'predecessor' | 'keyed'> & {
+  Pick<View, 'producer' | 'serial' | 'predecessor' | 'keyed' | 'duration'> & {
     sequence: number
     clock: number
   }
 
-export type JudgedView = LoggedView & Judgement
+/** `requiredMs`, `watchedMs`: the watch time that it needs, and has after its batch; see WatchTime. */
+export type JudgedView = LoggedView & (Judgement | Pending) & { requiredMs?: number; watchedMs?: number }
+
+/** `reason` is the name of the rule that requires watch time. */
+type Pending = { verdict: 'pending'; reason: string; because?: undefined }
+
+/** A report in the log. Its `id` is that of its view. */
+type LoggedReport = WatchedView & Pick<LoggedView, 'id' | 'clock'>
 
 /** What a batch adds to the counts. */
 export type Verdicts = {
-  /** The views, with their verdicts. */
+  /** The views, with their verdicts after the batch. */
   views: JudgedView[]
+  /** The views of earlier batches whose watch times have grown. */
+  grown: Growth[]
+  /** Why reports of watch time had no effect, once for each. */
+  ignoredReports: IgnoredReport[]
   /** Number of events that the log contains more than once. */
   duplicates: number
   /** Number of events that repeat the id of a view, from an idempotent retry. */
@@ -39,11 +52,13 @@ export type EngineState = {
   deduplication: DeduplicationState
   keys: KnownKeys
   judge: Judge
+  /** Undefined if the rules do not require watch time. */
+  watch?: WatchState | undefined
   /** The latest time at which the log stored a message, in milliseconds since 1970; 0 before the first one. */
   clock: number
 }
 
-export type EngineBatch = NumberedBatch & Pick<EventBatch, 'messages'>
+export type EngineBatch = NumberedBatch & Pick<EventBatch, 'messages' | 'watched'>
 
 /**
  * Folds batches of the log into `state`, and returns what each of them adds to the counts. The result depends on the log
@@ -51,7 +66,7 @@ export type EngineBatch = NumberedBatch & Pick<EventBatch, 'messages'>
  */
 export function createEngine(state: EngineState, maxProducers?: number): (batch: EngineBatch) => Verdicts {
   const deduplicate = createDeduplicator(state.deduplication, maxProducers)
-  const { keys, judge } = state
+  const { keys, judge, watch } = state
 
   function findOriginal({ id, at }: LoggedView): RuleEvent | undefined {
     const original = keys.find(id)
@@ -59,22 +74,50 @@ export function createEngine(state: EngineState, maxProducers?: number): (batch:
   }
 
   return (batch) => {
-    const logged = toLoggedViews(batch, state.clock)
+    const logged = toLoggedEvents(batch, state.clock)
     state.clock = logged.at(-1)?.clock ?? state.clock
     const { views: unique, gaps } = deduplicate({ ...batch, views: logged })
-    const verdicts: Verdicts = { views: [], duplicates: 0, retried: 0, keysReused: 0, gaps }
-    verdicts.duplicates = logged.length - unique.length
-    for (const view of unique) {
+    const watching = watch && createWatching(watch)
+    const verdicts: Verdicts = {
+      views: [],
+      grown: [],
+      ignoredReports: [],
+      duplicates: countViews(logged) - countViews(unique),
+      retried: 0,
+      keysReused: 0,
+      gaps,
+    }
+
+    function count(view: LoggedView): void {
       const original = view.keyed && findOriginal(view)
       if (original && isSamePlay(original, view)) verdicts.retried += 1
       else if (original) verdicts.keysReused += 1
       else {
         if (view.keyed) keys.add(view)
-        verdicts.views.push(Object.assign(view, judge.judge(toRuleEvent(view), view.clock)))
+        const judged: JudgedView = Object.assign(view, judge.judge(toRuleEvent(view), view.clock))
+        watching?.add(judged)
+        verdicts.views.push(judged)
       }
     }
+
+    for (const event of unique) {
+      if (!isReport(event)) count(event)
+      else {
+        const ignored = watching ? watching.report(event, event.clock) : 'unused'
+        if (ignored) verdicts.ignoredReports.push(ignored)
+      }
+    }
+    verdicts.grown = watching?.grown() ?? []
     return verdicts
   }
+}
+
+function isReport(event: LoggedView | LoggedReport): event is LoggedReport {
+  return 'viewId' in event
+}
+
+function countViews(events: readonly (LoggedView | LoggedReport)[]): number {
+  return events.reduce((sum, event) => (isReport(event) ? sum : sum + 1), 0)
 }
 
 /** A copy, so that what is kept of a view takes little memory. */
@@ -86,20 +129,37 @@ function isSamePlay(a: RuleEvent, b: RuleEvent): boolean {
   return a.assetId === b.assetId && a.userId === b.userId
 }
 
-/** Adds the message of each view. Without messages, which a previous release did not send, the batch is one message. */
-function toLoggedViews({ views, messages, through }: EngineBatch, startClock: number): LoggedView[] {
-  const logged: LoggedView[] = []
+/**
+ * The views and reports in log order, each with its message. Without messages, which a previous release did not send,
+ * the batch is one message.
+ */
+function toLoggedEvents(batch: EngineBatch, startClock: number): (LoggedView | LoggedReport)[] {
+  const { views, messages, watched = [], through } = batch
+  const logged: (LoggedView | LoggedReport)[] = []
   let clock = startClock
+  let [nextView, nextReport] = [0, 0]
+
+  function addReports(sequence: number, index: number): void {
+    for (let report = watched[nextReport]; report?.sequence === sequence; report = watched[nextReport]) {
+      if (report.index > index) return
+      logged.push({ ...report, id: report.viewId, clock })
+      nextReport += 1
+    }
+  }
+
   for (const message of messages ?? [{ sequence: through, views: views.length, at: undefined }]) {
     const { sequence } = message
     if (message.at !== undefined) clock = Math.max(clock, Date.parse(message.at))
-    for (let left = message.views; left > 0; left -= 1) {
-      const view = views[logged.length]
+    for (let index = 0; index < message.views; index += 1) {
+      const view = views[nextView]
       if (view === undefined) break
+      addReports(sequence, index)
       const at = Date.parse(view.at)
       if (message.at === undefined) clock = Math.max(clock, at)
       logged.push({ ...view, at, sequence, clock })
+      nextView += 1
     }
+    addReports(sequence, Number.POSITIVE_INFINITY)
   }
   return logged
 }

@@ -5,6 +5,8 @@ import type { Metrics } from '../shared/service/metrics.ts'
 import type { CountStore } from './count-store.ts'
 import type { Currentness } from './currentness.ts'
 import type { Capacity } from './maps/capacity.ts'
+import { hasQualified } from './watch-changes.ts'
+import { IGNORED_REPORTS } from './watching.ts'
 
 const MAX_LOGGED_GAPS = 5
 
@@ -21,13 +23,19 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
   })
   const verdicts = new Counter({
     name: 'views_total',
-    help: 'Views counted, by verdict: qualified, not-qualified with the name of the rule as reason, or direct for those that no rule judges',
+    help: 'Views counted, by verdict: qualified, not-qualified or pending with the name of the rule as reason, or direct for those that no rule judges. A pending view is counted again when it qualifies',
     labelNames: ['verdict', 'reason'],
     registers,
   })
   const ignored = new Counter({
     name: 'ignored_events_total',
     help: 'Events with an idempotency key that are not views, by reason: retried, or key-reused for another play',
+    labelNames: ['reason'],
+    registers,
+  })
+  const ignoredReports = new Counter({
+    name: 'ignored_watch_reports_total',
+    help: 'Reports of watch time without effect, by reason: unknown-view (it takes effect if its view follows within 24 hours), other-play if the asset or user is not that of the view, or unused by the view rules',
     labelNames: ['reason'],
     registers,
   })
@@ -67,6 +75,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
   for (const source of ['log', 'request']) views.inc({ source }, 0)
   for (const verdict of ['qualified', 'direct']) verdicts.inc({ verdict, reason: '' }, 0)
   for (const reason of ['retried', 'key-reused']) ignored.inc({ reason }, 0)
+  for (const reason of IGNORED_REPORTS) ignoredReports.inc({ reason }, 0)
   for (const outcome of ['applied', 'refused']) batches.inc({ outcome }, 0)
   return {
     ...counts,
@@ -89,9 +98,12 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
       }
       views.inc({ source: 'log' }, applied.views.length)
       duplicates.inc(applied.duplicates)
-      for (const [reason, own] of Map.groupBy(applied.views, ({ reason = '' }) => reason)) {
-        verdicts.inc({ verdict: reason === '' ? 'qualified' : 'not-qualified', reason }, own.length)
+      for (const [verdict, own] of Map.groupBy(applied.views, ({ verdict }) => verdict)) {
+        for (const [reason, { length }] of Map.groupBy(own, ({ reason = '' }) => reason))
+          verdicts.inc({ verdict, reason }, length)
       }
+      verdicts.inc({ verdict: 'qualified', reason: '' }, applied.grown.filter(hasQualified).length)
+      for (const reason of applied.ignoredReports) ignoredReports.inc({ reason })
       ignored.inc({ reason: 'retried' }, applied.retried)
       ignored.inc({ reason: 'key-reused' }, applied.keysReused)
       const lostViews = sizeOf(applied.gaps)

@@ -28,6 +28,8 @@ export type SeriesCounts = {
   since: number | undefined
   /** By the start of the step. Steps without views are absent. */
   counts: ReadonlyMap<number, StepCount>
+  /** How long these views were watched, in milliseconds; undefined if the rules do not use it. */
+  watched?: ReadonlyMap<number, number> | undefined
 }
 
 /** Returns the start of the step that contains a time. */
@@ -73,18 +75,23 @@ export function toRange({ assetId, step, ...query }: SeriesQuery, now: number): 
 }
 
 /** Adds the steps without views. Those that are no longer kept may not have been dropped yet. */
-export function toSeries(range: SeriesRange, { since, counts }: SeriesCounts): Series {
+export function toSeries(range: SeriesRange, { since, counts, watched }: SeriesCounts): Series {
   const isKept = (at: number) => since === undefined || at >= since
   const toPoint = (at: number): SeriesPoint => {
-    return { at: toTime(at), views: 0, qualified: 0, ...(isKept(at) && counts.get(at)) }
+    const secondsWatched = ((isKept(at) && watched?.get(at)) || 0) / 1_000
+    const count = { views: 0, qualified: 0, ...(isKept(at) && counts.get(at)) }
+    return { at: toTime(at), ...count, ...(watched && { secondsWatched }) }
   }
   return { step: range.step, since: since === undefined ? null : toTime(since), points: startsIn(range).map(toPoint) }
 }
 
+const COLUMNS: readonly (keyof SeriesPoint)[] = ['at', 'views', 'qualified']
+
 /** CSV as in RFC 4180. */
 export function toCsv({ points }: Pick<Series, 'points'>): string {
-  const lines = points.map(({ at, views, qualified }) => `${at},${views},${qualified}`)
-  return ['at,views,qualified', ...lines, ''].join('\r\n')
+  const hasWatched = points.some(({ secondsWatched }) => secondsWatched !== undefined)
+  const names: typeof COLUMNS = hasWatched ? [...COLUMNS, 'secondsWatched'] : COLUMNS
+  return [names.join(), ...points.map((point) => names.map((name) => point[name]).join()), ''].join('\r\n')
 }
 
 function firstStart(step: SeriesStep, from: number): number {

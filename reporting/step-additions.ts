@@ -10,8 +10,11 @@ export type StepAddition = {
   assets: ReadonlyMap<string, Readonly<StepCount>>
 }
 
-/** A view that was played `at`. One that is not in the log has no verdict. */
-export type TimedView = { assetId: string; at: number; verdict?: Verdict | undefined }
+/**
+ * A view that was played `at`. One that is not in the log has no verdict. With `views`, as many views; none if an earlier
+ * one has qualified.
+ */
+export type TimedView = { assetId: string; at: number; verdict?: Verdict | undefined; views?: number }
 
 type Counts = Map<string, StepCount>
 
@@ -44,7 +47,7 @@ function toSteps(step: SeriesStep, views: readonly TimedView[], keyOf: (view: Ti
       steps.set(at, counts)
       start = at
     }
-    add(counts, keyOf(view), 1, view.verdict === 'qualified' ? 1 : 0)
+    add(counts, keyOf(view), view.views ?? 1, view.verdict === 'qualified' ? 1 : 0)
   }
   return steps
 }

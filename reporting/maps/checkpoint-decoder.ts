@@ -11,6 +11,7 @@ import { type CheckpointHeader, readHeader } from './checkpoint-header.ts'
 import { type JudgedBlock, readJudged, readPages } from './checkpoint-records.ts'
 import { readSeries } from './checkpoint-series.ts'
 import { readViewers } from './checkpoint-viewers.ts'
+import { readWatch } from './checkpoint-watch.ts'
 import { type CountState, createCountState } from './count-state.ts'
 import type { Kept } from './kept.ts'
 import { createKnownIds } from './known-ids.ts'
@@ -26,8 +27,8 @@ export type Judging = { rules?: RulesVersion; kept?: Kept }
 export async function decodeCheckpoint(read: ReadBytes, size: number, judging: Judging = {}): Promise<CountState> {
   const reader = createByteReader(read, size)
   const header = await readOwnHeader(reader, judging.rules)
-  const { sizes, seeds, seconds, isComplete, seriesSince, rules: _, ...rest } = header
-  const state = createCountState({ ...judging, seeds, seriesSince })
+  const { sizes, seeds, seconds, isComplete, seriesSince, rules: _, watch, ...rest } = header
+  const state = createCountState({ ...judging, seeds, seriesSince, watchSince: watch?.seriesSince })
   const producers = await readProducers(reader, sizes.producers)
   const previous = await readKeys(reader, sizes.previousIds)
   const current = await readKeys(reader, sizes.currentIds)
@@ -110,12 +111,14 @@ async function readCounts(
 }
 
 /** Reads the events and verdicts, which are decoded only after the checksum has been verified. */
-async function readRecords(reader: ByteReader, { sizes, clock }: CheckpointHeader, state: CountState): Promise<void> {
+async function readRecords(reader: ByteReader, header: CheckpointHeader, state: CountState): Promise<void> {
+  const { sizes, clock } = header
   const judged: { rule: string; blocks: JudgedBlock[] }[] = []
   for (const { rule, events } of sizes.judged) judged.push({ rule, blocks: await readJudged(reader, events) })
-  const verdicts = await readPages(reader, sizes.verdictPages)
+  const unmarked = await readPages(reader, sizes.verdictPages)
   const keys = await readPages(reader, sizes.keyPages)
   await readSeries(reader, sizes.steps, (step) => state.series.add([step], clock))
+  const { verdicts, early } = await readWatch(reader, header, { ...state, verdicts: unmarked })
   await reader.assertChecksum()
   const yieldIfDue = createYielder()
   for (const { rule, blocks } of judged) {
@@ -132,4 +135,5 @@ async function readRecords(reader: ByteReader, { sizes, clock }: CheckpointHeade
     state.keys.restore(page)
     await yieldIfDue()
   }
+  for (const page of early) state.watch?.records.restore(page)
 }

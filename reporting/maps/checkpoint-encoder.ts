@@ -4,6 +4,7 @@ import { CHECKSUM, type Header, MAGIC, MAX_ID_ENTRY_BYTES, VERSION } from './che
 import { encodeJudged, encodePages } from './checkpoint-records.ts'
 import { encodeSeries } from './checkpoint-series.ts'
 import { encodeViewers } from './checkpoint-viewers.ts'
+import { encodeWatch, toWatchHeader } from './checkpoint-watch.ts'
 import type { FrozenState } from './frozen-state.ts'
 import type { Generation } from './known-ids.ts'
 
@@ -37,6 +38,7 @@ function* encodeContent(state: FrozenState): Generator<Uint8Array> {
   yield* encodePages(state.verdicts)
   yield* encodePages(state.keys)
   yield* encodeSeries(state.series)
+  if (state.watch) yield* encodeWatch(state.watch, state.verdicts)
 }
 
 function toHeader(state: FrozenState): Header {
@@ -56,7 +58,8 @@ function toHeader(state: FrozenState): Header {
     steps: state.series.steps.length,
   }
   const seriesSince = state.series.since
-  return { id, position, views, lost, isComplete, seconds, seeds, rules, clock, totals, seriesSince, sizes }
+  const header = { id, position, views, lost, isComplete, seconds, seeds, rules, clock, totals, seriesSince, sizes }
+  return state.watch ? { ...header, watch: toWatchHeader(state.watch) } : header
 }
 
 function* encodeProducers(producers: FrozenState['producers']): Generator<Uint8Array> {

@@ -21,6 +21,10 @@ import { SeriesStep } from '../../shared/contracts/series.ts'
  * | 3 blocks, for each page of verdicts, then each of keyed views | a `PageEntry` as JSON, where each record starts in 4 bytes each, and the records |
  * | 1 + 8 + 3 × 1 to 8, for each minute, hour and day with views | 0, 1 or 2; its start as a double; its views, qualified views and number of assets as varints |
  * | 1 + n + 2 × 1 to 8, for each of its assets | the length of the id, the id in ASCII, its views and qualified views as varints |
+ * | block | only with rules that require watch time: the views that wait, by second, as `WaitingEntry` in JSON |
+ * | block, for each page of verdicts | the marks of its records in 4 bytes each; empty if all are 0 |
+ * | 3 blocks, for each page of reports without a view | as for each page of verdicts |
+ * | … | the watch times in milliseconds, like the views of minutes, hours and days |
  * | 32 | the SHA-256 of everything before it |
  *
  * Version 1 has neither views that are not qualified, nor what follows the views.
@@ -58,6 +62,8 @@ export const Header = HeaderWithoutRules.extend({
   totals: Audit.pick({ pending: true, notQualified: true, direct: true, retried: true, rejected: true }),
   /** The first steps whose counts of single assets are kept in spite of the maximum. */
   seriesSince: z.partialRecord(SeriesStep, z.number()),
+  /** Only with rules that require watch time. `early`: pages of reports without a view. */
+  watch: z.object({ seriesSince: z.partialRecord(SeriesStep, z.number()), early: number, steps: number }).optional(),
   sizes: HeaderWithoutRules.shape.sizes.extend({
     notQualified: byAssetAndUser,
     viewers: number,
@@ -72,6 +78,9 @@ export type Header = z.infer<typeof Header>
 /** A producer and its LastSerial: serial, sequence, reported. */
 export const ProducerEntry = z.tuple([z.string(), number, number, number])
 export type ProducerEntry = z.infer<typeof ProducerEntry>
+
+/** A second, and its views that wait for watch time: without a report, and with too little. */
+export const WaitingEntries = z.array(z.tuple([number, number, number]))
 
 /** The number of a page, and the names in it. */
 export const PageEntry = z.object({ page: number, names: z.array(z.string()) })

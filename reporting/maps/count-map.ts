@@ -11,6 +11,8 @@ export type CountMap = {
   qualified(id: string): number
   /** Adds one view, and returns the new number of views. */
   increment(id: string, isQualified?: boolean): number
+  /** Makes one of the views of an id qualified that was not. */
+  qualify(id: string): void
   /** Sets the views of an id that has none. */
   restore(id: string, views: number): void
   /** Sets how many of the views that are restored next are not qualified. */
@@ -51,6 +53,10 @@ export function createCountMap(seed?: number): CountMap {
       else if (tops.qualified.mayRank(count)) tops.qualified.increment(id, count - (notQualified.get(id) ?? 0))
       return count
     },
+    qualify(id) {
+      notQualified.update(id, subtractOne)
+      tops.qualified.increment(id, qualified(id))
+    },
     restore(id, count) {
       views.restore(id, count)
       tops.views.restore(id, count)
@@ -75,4 +81,8 @@ export function createCountMap(seed?: number): CountMap {
 
 function addOne(count = 0): number {
   return count + 1
+}
+
+function subtractOne(count = 0): number {
+  return count - 1
 }

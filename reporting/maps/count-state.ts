@@ -15,6 +15,7 @@ import { createSeriesMap, type SeriesMap, type SeriesSince } from './series-map.
 import { createTotals, type Totals } from './totals.ts'
 import { eventCodec, type VerdictRecord, verdictCodec } from './verdict-record.ts'
 import { createViewers, type Viewers } from './viewers.ts'
+import { createWatchedViews, keepsOpen, type WatchedViews } from './watched-views.ts'
 
 /** Everything that changes when views are counted. A checkpoint contains all of it, except `changes`. */
 export type CountState = EngineState & {
@@ -35,6 +36,8 @@ export type CountState = EngineState & {
   totals: Totals
   series: SeriesMap
   seconds: RecentSeconds
+  /** Undefined if the rules do not require watch time. */
+  watch: WatchedViews | undefined
   /** The number of changes since this process started. */
   changes: number
 }
@@ -45,12 +48,15 @@ type Options = {
   /** The seeds of the counts. */
   seeds?: Record<CountedBy, number>
   seriesSince?: SeriesSince
+  watchSince?: SeriesSince | undefined
 }
 
 /** A state without views. */
 export function createCountState(options: Options = {}): CountState {
-  const { kept = DEFAULT_KEPT, rules = DEFAULT_RULES, seeds, seriesSince = {} } = options
+  const { kept = DEFAULT_KEPT, rules = DEFAULT_RULES, seeds, seriesSince = {}, watchSince = {} } = options
   const asset = createCountMap(seeds?.asset)
+  const verdicts = createRecentRecords({ max: kept.verdicts, codec: verdictCodec, keeps: keepsOpen(rules) })
+  const seriesKept = kept.series ?? DEFAULT_SERIES_KEPT
   return {
     id: randomUUID(),
     rules,
@@ -59,14 +65,15 @@ export function createCountState(options: Options = {}): CountState {
     viewers: createViewers(asset.seed),
     deduplication: { isComplete: true, producers: new Map(), knownIds: createKnownIds() },
     keys: createRecentRecords({ max: kept.keys, codec: eventCodec }),
-    verdicts: createRecentRecords({ max: kept.verdicts, codec: verdictCodec }),
+    verdicts,
     judge: createJudge(ruleSets[rules]),
     clock: 0,
     lost: { views: 0, gaps: [] },
     views: 0,
     totals: createTotals(),
-    series: createSeriesMap({ max: kept.series ?? DEFAULT_SERIES_KEPT, since: seriesSince }),
+    series: createSeriesMap({ max: seriesKept, since: seriesSince }),
     seconds: createRecentSeconds(),
+    watch: createWatchedViews(rules, { verdicts, seriesKept, seriesSince: watchSince }),
     changes: 0,
   }
 }

@@ -8,6 +8,7 @@ import type { FrozenPage } from './recent-records.ts'
 import type { FrozenSeries } from './series-map.ts'
 import type { FrozenMap } from './sharded-map.ts'
 import type { ViewerSet } from './viewer-set.ts'
+import type { WaitingEntry } from './waiting-views.ts'
 
 /** The state at the time at which it was frozen. Counting goes on meanwhile. */
 export type FrozenState = AsyncDisposable &
@@ -24,7 +25,12 @@ export type FrozenState = AsyncDisposable &
     verdicts: FrozenPage[]
     keys: FrozenPage[]
     series: FrozenSeries
+    /** Undefined if the rules do not require watch time. */
+    watch: FrozenWatch | undefined
   }
+
+/** What is known of watch times, except the marks of the verdicts. */
+export type FrozenWatch = { waiting: WaitingEntry[]; early: FrozenPage[]; series: FrozenSeries }
 
 /**
  * Freezes the state in a few milliseconds, however many ids have counts: only the producers, the events that the rules
@@ -54,6 +60,11 @@ export function freezeState(state: CountState): FrozenState {
     verdicts: state.verdicts.freeze(),
     keys: state.keys.freeze(),
     series: state.series.freeze(),
+    watch: state.watch && {
+      waiting: state.watch.waiting.entries(),
+      early: state.watch.records.freeze(),
+      series: state.watch.series.freeze(),
+    },
     async [Symbol.asyncDispose]() {
       for (const frozen of [counts.asset, counts.user, viewers]) await frozen[Symbol.asyncDispose]()
     },

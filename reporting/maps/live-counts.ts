@@ -3,6 +3,7 @@ import type { Play } from '../../shared/contracts/play.ts'
 import type { Counts } from '../../shared/contracts/view-counts.ts'
 import { createThrottle } from '../../shared/runtime/throttle.ts'
 import type { CountedBy } from '../count-store.ts'
+import { hasQualified } from '../watch-changes.ts'
 import type { CountState } from './count-state.ts'
 import { qualifiedOf } from './totals.ts'
 import type { ViewCounts } from './view-counts.ts'
@@ -86,7 +87,10 @@ export function createLiveCounts(
     },
     apply(batch) {
       const applied = counts.apply(batch)
-      if (applied) track(applied.views)
+      if (!applied) return undefined
+      track(applied.views)
+      const qualified = applied.grown.filter(hasQualified).map(({ view }) => view)
+      if (qualified.length > 0) publisher?.add(qualified)
       return applied
     },
     follow(publish) {

@@ -10,6 +10,8 @@ import { createRecordIndex } from './record-index.ts'
 /** The number of records in a page. */
 export const PAGE_RECORDS = 4_096
 const FIRST_PAGE_BYTES = 4_096
+/** Of records of which an unknown number is kept. */
+const MIN_INDEXED = 2 ** 20
 
 /** How a record is encoded, behind its id. */
 export type RecordCodec<Item> = {
@@ -19,38 +21,61 @@ export type RecordCodec<Item> = {
 }
 
 /** Consecutive records: those of page 0 have the numbers 0 to 4,095. Only the last page may have fewer. */
-export type FrozenPage = { page: number; bytes: Buffer; starts: Uint32Array; names: readonly string[] }
+export type FrozenPage = {
+  page: number
+  bytes: Buffer
+  starts: Uint32Array
+  names: readonly string[]
+  /** The marks of the records; undefined if all are 0. */
+  marks?: Uint32Array | undefined
+}
 
 export type RecentRecords<Item> = {
-  add(item: Item): void
+  /** Returns the number of the record; undefined if none is kept. */
+  add(item: Item): number | undefined
   /** The last record with this id that `isWanted` accepts. */
   find(id: string, isWanted?: (item: Item) => boolean): Item | undefined
+  /** Like `find`, with the number of the record. */
+  locate(id: string, isWanted?: (item: Item) => boolean): { number: number; item: Item } | undefined
+  /** A number beside a record, 0 to 2^32 - 1. Unlike the record, it may change. */
+  mark(number: number): number
+  setMark(number: number, mark: number): void
   /** The oldest record that is kept. */
   oldest(): Item | undefined
-  /** The pages at this time, without copying them: records are appended, and never change. */
+  /** The pages at this time. Only marks are copied: records are appended, and never change. */
   freeze(): FrozenPage[]
   /** Adds a page behind the earlier ones. */
   restore(page: FrozenPage): void
 }
 
-type Page = { writer: RecordWriter; starts: Uint32Array; previous: Uint32Array; count: number; names: string[] }
+type Page = {
+  writer: RecordWriter
+  starts: Uint32Array
+  previous: Uint32Array
+  count: number
+  names: string[]
+  marks: Uint32Array | undefined
+}
 
 type Options<Item> = {
-  /** Exactly this number of records is kept. */
+  /** Exactly this number of records is kept, unless there is `keeps`. */
   max: number
   codec: RecordCodec<Item>
+  /** Older records are kept too as long as this accepts one behind them, given the newest one. */
+  keeps?: ((item: Item, newest: Item) => boolean) | undefined
 }
 
 /** The last records, compact, by id. A page is dropped as soon as all of its records are too old. */
-export function createRecentRecords<Item extends { id: string }>({ max, codec }: Options<Item>): RecentRecords<Item> {
-  const index = createRecordIndex(max)
+export function createRecentRecords<Item extends { id: string }>(options: Options<Item>): RecentRecords<Item> {
+  const { max, codec, keeps } = options
+  const index = createRecordIndex(keeps ? Math.max(max, MIN_INDEXED) : max)
   const wanted = createRecordWriter(Buffer.alloc(64))
   const pages: Page[] = []
   let firstPage = 0
   /** The number of the next record. */
   let next = 0
 
-  const oldestNumber = () => Math.max(firstPage * PAGE_RECORDS, next - max)
+  const oldestNumber = () => Math.max(firstPage * PAGE_RECORDS, keeps ? 0 : next - max)
 
   function pageOf(number: number): Page | undefined {
     return pages[Math.floor(number / PAGE_RECORDS) - firstPage]
@@ -75,10 +100,16 @@ export function createRecentRecords<Item extends { id: string }>({ max, codec }:
   }
 
   function dropOld(): void {
-    while ((firstPage + 1) * PAGE_RECORDS <= next - max) {
+    while ((firstPage + 1) * PAGE_RECORDS <= next - max && !isKept(firstPage)) {
       pages.shift()
       firstPage += 1
     }
+  }
+
+  function isKept(page: number): boolean {
+    if (!keeps) return false
+    const [last, newest] = [read((page + 1) * PAGE_RECORDS - 1), read(next - 1)]
+    return last !== undefined && newest !== undefined && keeps(last, newest)
   }
 
   function read(number: number): Item | undefined {
@@ -97,39 +128,52 @@ export function createRecentRecords<Item extends { id: string }>({ max, codec }:
     return true
   }
 
+  function locate(id: string, isWanted: (item: Item) => boolean = () => true) {
+    wanted.clear()
+    wanted.id(id)
+    let number = index.last(wanted.buffer(), 0, wanted.length(), next)
+    while (number >= oldestNumber()) {
+      const page = pageOf(number)
+      if (page === undefined) return undefined
+      const item = hasWantedId(page, number) ? read(number) : undefined
+      if (item !== undefined && isWanted(item)) return { number, item }
+      number = index.earlier(number, page.previous[number % PAGE_RECORDS] ?? 0)
+    }
+    return undefined
+  }
+
   return {
     add(item) {
-      if (max === 0) return
+      if (max === 0 && !keeps) return undefined
       const page = openPage()
       const start = page.writer.length()
       page.writer.id(item.id)
       codec.write(page.writer, item, page.names)
       link(page, start)
-      dropOld()
+      // Reads a record if there is `keeps`.
+      if (!keeps || page.count === 1) dropOld()
+      return next - 1
     },
-    find(id, isWanted = () => true) {
-      wanted.clear()
-      wanted.id(id)
-      let number = index.last(wanted.buffer(), 0, wanted.length(), next)
-      while (number >= oldestNumber()) {
-        const page = pageOf(number)
-        if (page === undefined) return undefined
-        const item = hasWantedId(page, number) ? read(number) : undefined
-        if (item !== undefined && isWanted(item)) return item
-        number = index.earlier(number, page.previous[number % PAGE_RECORDS] ?? 0)
-      }
-      return undefined
+    find: (id, isWanted) => locate(id, isWanted)?.item,
+    locate,
+    mark: (number) => pageOf(number)?.marks?.[number % PAGE_RECORDS] ?? 0,
+    setMark(number, mark) {
+      const page = pageOf(number)
+      if (!page) return
+      page.marks ??= new Uint32Array(PAGE_RECORDS)
+      page.marks[number % PAGE_RECORDS] = mark
     },
     oldest: () => (oldestNumber() < next ? read(oldestNumber()) : undefined),
     freeze: () =>
-      pages.map(({ writer, starts, count, names }, n) => ({
+      pages.map(({ writer, starts, count, names, marks }, n) => ({
         page: firstPage + n,
         bytes: writer.buffer().subarray(0, writer.length()),
         starts: starts.subarray(0, count),
         names: [...names],
+        marks: marks?.slice(0, count),
       })),
-    restore({ page: pageNumber, bytes, starts, names }) {
-      if (max === 0) return
+    restore({ page: pageNumber, bytes, starts, names, marks }) {
+      if (max === 0 && !keeps) return
       if (pages.length === 0) {
         firstPage = pageNumber
         next = pageNumber * PAGE_RECORDS
@@ -137,6 +181,10 @@ export function createRecentRecords<Item extends { id: string }>({ max, codec }:
       const page = createPage(createRecordWriter(bytes, bytes.length), names)
       pages.push(page)
       for (const start of starts) link(page, start)
+      if (marks) {
+        page.marks = new Uint32Array(PAGE_RECORDS)
+        page.marks.set(marks)
+      }
       dropOld()
     },
   }
@@ -144,7 +192,7 @@ export function createRecentRecords<Item extends { id: string }>({ max, codec }:
 
 function createPage(writer: RecordWriter, names: readonly string[] = []): Page {
   const [starts, previous] = [new Uint32Array(PAGE_RECORDS), new Uint32Array(PAGE_RECORDS)]
-  return { writer, starts, previous, count: 0, names: [...names] }
+  return { writer, starts, previous, count: 0, names: [...names], marks: undefined }
 }
 
 function trim(writer: RecordWriter): RecordWriter {

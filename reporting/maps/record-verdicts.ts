@@ -1,6 +1,7 @@
 import type { CountBatch } from '../count-store.ts'
 import type { JudgedView } from '../engine.ts'
 import type { CountState } from './count-state.ts'
+import { toMark } from './watched-views.ts'
 
 const DEAD_LETTER = 'dead-letter'
 
@@ -27,9 +28,12 @@ export function recordVerdicts(verdicts: CountState['verdicts'], { views, ...bat
 
   for (const view of views) {
     recordSkippedBefore(view.sequence)
-    const { id, sequence, assetId, userId, at, reason, because } = view
+    const { id, sequence, assetId, userId, at, because, requiredMs, watchedMs } = view
     clock = view.clock
-    verdicts.add({ id, incarnation, sequence, clock, state: 'counted', assetId, userId, at, reason, because })
+    const reason = view.verdict === 'not-qualified' ? view.reason : undefined
+    const place = { id, incarnation, sequence, clock }
+    const number = verdicts.add({ ...place, state: 'counted', assetId, userId, at, reason, because, requiredMs })
+    if (watchedMs !== undefined && number !== undefined) verdicts.setMark(number, toMark(watchedMs))
   }
   recordSkippedBefore(Number.POSITIVE_INFINITY)
 }

@@ -3,6 +3,7 @@ import { describeCountStore, type Opened } from '../count-store.test-suite.ts'
 import type { ReportObserver } from '../count-store.ts'
 import { describeVerdicts } from '../engine.test-suite.ts'
 import { describeSeries } from '../series.test-suite.ts'
+import { describeWatchTime } from '../watch.test-suite.ts'
 import { decode, encode } from './checkpoint-bytes.test-suite.ts'
 import { createCountState } from './count-state.ts'
 import { createMapCountStore } from './map-count-store.ts'
@@ -14,7 +15,7 @@ async function open(onReport: ReportObserver = () => {}, state = createCountStat
   return {
     counts: createMapCountStore({ onReport, state }),
     others: [],
-    restart: async () => open(onReport, await decode(await encode(state), { kept })),
+    restart: async () => open(onReport, await decode(await encode(state), { kept, rules: state.rules })),
     [Symbol.asyncDispose]: async () => {},
   }
 }
@@ -22,6 +23,11 @@ async function open(onReport: ReportObserver = () => {}, state = createCountStat
 describeCountStore({ open: (onReport) => open(onReport), isPersistent: true, numRuns: 50 })
 describeVerdicts({ open: () => open(), isPersistent: true, numRuns: 100 })
 describeSeries({ open: () => open(), isPersistent: true, numRuns: 50 })
+describeWatchTime({
+  open: () => open(undefined, createCountState({ kept, rules: 'v2' })),
+  isPersistent: true,
+  numRuns: 100,
+})
 
 /** Written by the last release without view rules: assets a (views of u, v, and a direct one of u) and b (one of u). */
 const WITHOUT_RULES =

@@ -20,8 +20,8 @@ export function addVerdicts(
   { views, retried, keysReused }: Verdicts,
   skipped: readonly SkippedMessage[] = [],
 ): void {
-  for (const { reason } of views) {
-    if (reason !== undefined) totals.notQualified[reason] = (totals.notQualified[reason] ?? 0) + 1
+  for (const { verdict, reason } of views) {
+    if (verdict === 'not-qualified') totals.notQualified[reason] = (totals.notQualified[reason] ?? 0) + 1
   }
   totals.retried += retried
   totals.rejected += skipped.reduce((sum, { ids }) => sum + Math.max(1, ids.length), keysReused)

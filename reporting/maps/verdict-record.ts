@@ -7,12 +7,16 @@ type Logged = { id: string; incarnation: string; sequence: number; clock: number
 
 type Rejected = Logged & { state: 'rejected'; reason: string }
 
-/** `reason` and `because` are those of a Judgement; without them, the view is qualified. */
+/**
+ * `reason` and `because` are those of a Judgement; without them, the view is qualified, or with `requiredMs` once it has
+ * been watched for so long.
+ */
 type Counted = Logged &
   Pick<RuleEvent, 'assetId' | 'userId' | 'at'> & {
     state: 'counted'
     reason: string | undefined
     because: Pick<RuleEvent, 'id' | 'at'> | undefined
+    requiredMs?: number | undefined
   }
 
 /** What became of an event in the log. */
@@ -21,6 +25,7 @@ export type VerdictRecord = Rejected | Counted
 const REJECTED = 0
 const QUALIFIED = 1
 const NOT_QUALIFIED = 2
+const WATCHED = 3
 
 export const verdictCodec: RecordCodec<VerdictRecord> = {
   write(writer, record, names) {
@@ -31,6 +36,7 @@ export const verdictCodec: RecordCodec<VerdictRecord> = {
     if (record.reason !== undefined) writer.uint16(toNumber(names, record.reason))
     if (record.state === 'rejected') return
     writePlay(writer, record)
+    if (record.requiredMs !== undefined) writer.double(record.requiredMs)
     if (record.because === undefined) return
     writer.id(record.because.id)
     writer.double(record.because.at)
@@ -39,9 +45,11 @@ export const verdictCodec: RecordCodec<VerdictRecord> = {
     const kind = reader.byte()
     const nameOf = () => names[reader.uint16()] ?? ''
     const logged = { id, incarnation: nameOf(), sequence: reader.double(), clock: reader.double() }
-    const reason = kind === QUALIFIED ? undefined : nameOf()
+    const reason = kind === REJECTED || kind === NOT_QUALIFIED ? nameOf() : undefined
     if (kind === REJECTED) return { ...logged, state: 'rejected', reason: reason ?? '' }
     const play = readPlay(reader)
+    if (kind === WATCHED)
+      return { ...logged, state: 'counted', ...play, reason, because: undefined, requiredMs: reader.double() }
     const because = kind === NOT_QUALIFIED ? { id: reader.id(), at: reader.double() } : undefined
     return { ...logged, state: 'counted', ...play, reason, because }
   },
@@ -52,9 +60,10 @@ export const eventCodec: RecordCodec<RuleEvent> = {
   read: (reader, id) => ({ id, ...readPlay(reader) }),
 }
 
-function kindOf({ state, reason }: VerdictRecord): number {
-  if (state === 'rejected') return REJECTED
-  return reason === undefined ? QUALIFIED : NOT_QUALIFIED
+function kindOf(record: VerdictRecord): number {
+  if (record.state === 'rejected') return REJECTED
+  if (record.requiredMs !== undefined) return WATCHED
+  return record.reason === undefined ? QUALIFIED : NOT_QUALIFIED
 }
 
 function writePlay(writer: RecordWriter, { assetId, userId, at }: Omit<RuleEvent, 'id'>): void {

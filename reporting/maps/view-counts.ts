@@ -11,11 +11,13 @@ import type { RuleEvent } from '../rules/view-rule.ts'
 import type { SeriesCounts, SeriesRange } from '../series.ts'
 import { startsAt } from '../starts-at.ts'
 import { toStepAdditions } from '../step-additions.ts'
+import { toTimedViews } from '../watch-changes.ts'
 import { assertRoom, type Capacity, unlimited } from './capacity.ts'
 import { createCountState } from './count-state.ts'
 import { toExplanation } from './explanation.ts'
 import { recordVerdicts } from './record-verdicts.ts'
 import { addVerdicts, qualifiedOf } from './totals.ts'
+import { fromMark } from './watched-views.ts'
 
 /** The synchronous part of a CountStore; see there. */
 export type ViewCounts = {
@@ -38,7 +40,7 @@ export type ViewCounts = {
 
 /** The counts in memory, without input or output. */
 export function createViewCounts(capacity: Capacity = unlimited, state = createCountState()): ViewCounts {
-  const { counts, viewers, keys, verdicts, totals, series } = state
+  const { counts, viewers, keys, verdicts, totals, series, watch } = state
   const judge = createEngine(state)
 
   function countsOf(by: CountedBy, id: string): Counts | undefined {
@@ -76,12 +78,13 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
       const { clock } = state
       const judged = judge(batch)
       for (const view of judged.views) {
-        add(view, view.reason === undefined)
+        add(view, view.verdict === 'qualified')
         viewers.add(view.assetId, view.userId)
       }
+      watch?.apply(judged, state.clock, state)
       recordVerdicts(verdicts, { ...batch, views: judged.views, clock })
       addVerdicts(totals, judged, batch.skipped)
-      series.add(toStepAdditions(judged.views, state.clock), state.clock)
+      series.add(toStepAdditions(toTimedViews(judged), state.clock), state.clock)
       state.lost = addGaps(state.lost, judged.gaps)
       state.position = { incarnation: batch.incarnation, sequence: batch.through }
       state.changes += 1
@@ -91,8 +94,10 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
     findKeyed: keys.find,
     explain(id) {
       // A dead letter may have the id of a view.
-      const record = verdicts.find(id, ({ state }) => state === 'counted') ?? verdicts.find(id)
-      return record && toExplanation(record, state.rules)
+      const found = verdicts.locate(id, ({ state }) => state === 'counted') ?? verdicts.locate(id)
+      if (!found) return undefined
+      const watchedMs = fromMark(verdicts.mark(found.number))
+      return toExplanation(found.item, state.rules, { watchedMs, clock: state.clock })
     },
     knownSince() {
       const oldest = verdicts.oldest()
@@ -105,6 +110,15 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
       ...structuredClone(totals),
       position: toNullablePosition(state.position),
     }),
-    series: series.read,
+    series(range) {
+      const { since, counts } = series.read(range)
+      if (!watch) return { since, counts }
+      const watched = watch.series.read(range)
+      return {
+        since: watched.since === undefined ? since : Math.max(watched.since, since ?? 0),
+        counts,
+        watched: new Map(Array.from(watched.counts, ([at, { views }]) => [at, views])),
+      }
+    },
   }
 }

@@ -1,13 +1,13 @@
 import { z } from 'zod'
 import { createJudge, type Judge } from '../rules/judge.ts'
-import type { ViewRule } from '../rules/view-rule.ts'
+import { isWatchRule, type Rule } from '../rules/view-rule.ts'
 import type { Rows } from './database.ts'
 import { toEventId } from './event-key.ts'
 import type { Known } from './known.ts'
 
 const TIMEOUT_MS = 4_000
 
-type Deps = { run: (statements: string, timeoutMs: number) => Promise<Rows>; rules: readonly ViewRule[] }
+type Deps = { run: (statements: string, timeoutMs: number) => Promise<Rows>; rules: readonly Rule[] }
 
 /** What is known after a batch. The judge has its state, and is changed by the next batch that it judges. */
 export type State = { known: Known; judge: Judge }
@@ -15,8 +15,8 @@ export type State = { known: Known; judge: Judge }
 const Row = z.tuple([z.string(), z.string(), z.string(), z.string(), z.coerce.number(), z.coerce.number()])
 
 /** How long a verdict concerns later ones, in milliseconds of the log's clock. */
-export function windowOf(rules: readonly ViewRule[]): number {
-  return Math.max(0, ...rules.map(({ windowMs }) => windowMs))
+export function windowOf(rules: readonly Rule[]): number {
+  return Math.max(0, ...rules.map((rule) => (isWatchRule(rule) ? 0 : rule.windowMs)))
 }
 
 /**

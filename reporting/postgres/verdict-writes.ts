@@ -7,7 +7,7 @@ import type { Outcome } from './outcome.ts'
 import { toDay } from './partitions.ts'
 
 export const REJECTED = { state: 'r', reason: 'dead-letter' } as const
-export const STATES = { qualified: 'q', 'not-qualified': 'n' } as const
+export const STATES = { qualified: 'q', 'not-qualified': 'n', pending: 'p' } as const
 
 /** Common table expressions that write what became of the events of a batch. */
 export function toVerdictWrites(batch: CountBatch, known: Known, { verdicts, next }: Outcome): string[] {

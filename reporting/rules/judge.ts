@@ -1,5 +1,5 @@
 import type { Verdict } from '../../shared/contracts/view-explanation.ts'
-import type { RuleEvent, ViewRule } from './view-rule.ts'
+import { isWatchRule, type Rule, type RuleEvent, type ViewRule } from './view-rule.ts'
 
 /** `reason` is the name of the rule that objects, and `because` the earlier event that decided it. */
 export type Judgement =
@@ -9,7 +9,7 @@ export type Judgement =
 /** An event, and the log's clock when it was judged. */
 export type Judged = { event: RuleEvent; clock: number }
 
-/** Folds the rules over the views of the log. */
+/** Folds the rules over the views of the log, except those that require watch time. */
 export type Judge = {
   /**
    * @param clock the latest time at which the log stored a message so far, in milliseconds since 1970. Unlike the times
@@ -25,8 +25,8 @@ export type Judge = {
   known(): { rule: string; events: Judged[] }[]
 }
 
-export function createJudge(rules: readonly ViewRule[]): Judge {
-  const windows = rules.map((rule) => ({ rule, window: createWindow(rule) }))
+export function createJudge(rules: readonly Rule[]): Judge {
+  const windows = rules.flatMap((rule) => (isWatchRule(rule) ? [] : [{ rule, window: createWindow(rule) }]))
   return {
     judge(event, clock) {
       const judged = { event, clock }

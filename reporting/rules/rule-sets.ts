@@ -1,9 +1,16 @@
 import { repeat } from './repeat.ts'
-import type { ViewRule } from './view-rule.ts'
+import { isWatchRule, type Rule, type WatchRule } from './view-rule.ts'
+import { watchTime } from './watch-time.ts'
 
 /** The versions of the view rules. A version never changes after its release; the first rule that objects decides. */
-export const ruleSets = { v1: [repeat] } satisfies Record<string, readonly ViewRule[]>
+export const ruleSets = { v1: [repeat], v2: [repeat, watchTime] } satisfies Record<string, readonly Rule[]>
 
 export type RulesVersion = keyof typeof ruleSets
 
 export const DEFAULT_RULES: RulesVersion = 'v1'
+
+/** The rule of a version that requires watch time, if it has one. */
+export function watchRuleOf(version: RulesVersion): WatchRule | undefined {
+  const rules: readonly Rule[] = ruleSets[version]
+  return rules.find(isWatchRule)
+}

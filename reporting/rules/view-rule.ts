@@ -22,3 +22,22 @@ export type ViewRule = {
   /** Says why an event does not qualify, for example "the user did this 12 s before". Times are in milliseconds. */
   describe(at: number, because: Pick<RuleEvent, 'at'>): string
 }
+
+/** A rule that a view passes only once it has been watched for long enough. Until then, its verdict is `pending`. */
+export type WatchRule = {
+  /** The `reason` of the views that were not watched for long enough, so far or in the end. */
+  name: string
+  /** The `reason` of the views for which nothing was reported in time. */
+  unreported: string
+  /**
+   * Returns the watch time with which a view qualifies, in whole milliseconds.
+   * @param duration that of the asset in seconds, if it is known
+   */
+  requiredMs(duration: number | undefined): number
+}
+
+export type Rule = ViewRule | WatchRule
+
+export function isWatchRule(rule: Rule): rule is WatchRule {
+  return 'requiredMs' in rule
+}

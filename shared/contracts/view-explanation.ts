@@ -37,12 +37,9 @@ export const ViewExplanation = z
     id: View.shape.id,
     state: ViewState,
     verdict: Verdict.nullable().meta({ description: 'null until it is counted' }),
-    reason: z
-      .string()
-      .nullable()
-      .meta({
-        description: 'The view rule that did not qualify it, or not yet, or why it was rejected; null otherwise',
-      }),
+    reason: z.string().nullable().meta({
+      description: 'The view rule that did not qualify it, or not yet, or why it was rejected; null otherwise',
+    }),
     rule: z.string().nullable().meta({ description: 'The version of the view rules; null until it is counted' }),
     because: z
       .object({ id: View.shape.id, at: View.shape.at })

@@ -61,7 +61,16 @@ export function createBatchBuilder(start: BatchStart) {
 /** A batch without messages. */
 export function emptyBatch(start: BatchStart): LogBatch {
   const { after } = start
-  const nothing = { views: [], watched: [], traces: [], messages: [], skipped: [], deadLetters: 0, rejected: [], pending: 0 }
+  const nothing = {
+    views: [],
+    watched: [],
+    traces: [],
+    messages: [],
+    skipped: [],
+    deadLetters: 0,
+    rejected: [],
+    pending: 0,
+  }
   return { ...start, through: after, ...nothing }
 }
 

@@ -102,7 +102,8 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
       while (!signal.aborted) {
         for (const message of Messages.parse(selectNext.all(read, READ_MESSAGES))) {
           const decoded = decode(message)
-          if (!batch.hasRoom(message.data.length, decoded.views.length + (decoded.watched?.length ?? 0))) yield batch.take(lastSequence() - read)
+          if (!batch.hasRoom(message.data.length, decoded.views.length + (decoded.watched?.length ?? 0)))
+            yield batch.take(lastSequence() - read)
           const { sequence, stored_at: storedAt } = message
           batch.add({ sequence, size: message.data.length, storedAt }, decoded)
           read = sequence

@@ -50,7 +50,10 @@ export type WatchEvent = z.infer<typeof WatchEvent>
 
 const NumberedEvent = z.looseObject({ source: z.string(), serial: SerialText })
 const IdentifiedEvent = z.looseObject({ id: View.shape.id })
-const Events = z.array(z.discriminatedUnion('type', [ViewEvent, WatchEvent])).min(1).max(MAX_VIEWS_PER_BATCH)
+const Events = z
+  .array(z.discriminatedUnion('type', [ViewEvent, WatchEvent]))
+  .min(1)
+  .max(MAX_VIEWS_PER_BATCH)
 
 /** Encodes views and reports as a CloudEvents batch in JSON. Deterministic. */
 export function encodeViews(views: readonly NewView[], source: string): string {

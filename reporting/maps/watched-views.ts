@@ -1,0 +1,106 @@
+import type { Verdicts } from '../engine.ts'
+import { type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
+import { toStepAdditions } from '../step-additions.ts'
+import { hasQualified, toWaitingChanges, toWatchGrowth } from '../watch-changes.ts'
+import { type EarlyReport, isOpen, MAX_EARLY_REPORTS, type WatchState } from '../watch-time.ts'
+import type { CountMap } from './count-map.ts'
+import { createRecentRecords, type RecentRecords, type RecordCodec } from './recent-records.ts'
+import { createSeriesMap, type SeriesMap, type SeriesSince } from './series-map.ts'
+import type { Totals } from './totals.ts'
+import type { VerdictRecord } from './verdict-record.ts'
+import { createWaitingViews, type WaitingViews } from './waiting-views.ts'
+
+type EarlyRecord = EarlyReport & { id: string }
+
+/** The watch times of views, which are marks of their verdicts, and what is known besides. */
+export type WatchedViews = WatchState & {
+  records: RecentRecords<EarlyRecord>
+  waiting: WaitingViews
+  /** The milliseconds by which watch times grew, as `views` in the steps in which the views were played. */
+  series: SeriesMap
+  /** Adds what a batch changes for views of earlier batches, before its own views are recorded. */
+  apply(verdicts: Verdicts, clock: number, into: { counts: { asset: CountMap; user: CountMap }; totals: Totals }): void
+}
+
+type Options = {
+  verdicts: RecentRecords<VerdictRecord>
+  seriesKept: number
+  seriesSince: SeriesSince
+}
+
+/** @returns undefined if the rules do not require watch time */
+export function createWatchedViews(version: RulesVersion, options: Options): WatchedViews | undefined {
+  const rule = watchRuleOf(version)
+  if (!rule) return undefined
+  const { verdicts, seriesKept: max, seriesSince: since } = options
+  const records = createRecentRecords<EarlyRecord>({ max: MAX_EARLY_REPORTS, codec: earlyCodec })
+  const waiting = createWaitingViews()
+  const series = createSeriesMap({ max, since })
+
+  return {
+    rule,
+    records,
+    waiting,
+    series,
+    early: {
+      find: ({ viewId, ...play }) =>
+        records.find(viewId, ({ assetId, userId }) => assetId === play.assetId && userId === play.userId),
+      add: (report) => void records.add({ ...report, id: report.viewId }),
+    },
+    find(viewId) {
+      const found = verdicts.locate(viewId, ({ state }) => state === 'counted')
+      if (found?.item.state !== 'counted') return undefined
+      const { id, assetId, userId, at, clock, requiredMs } = found.item
+      return { id, assetId, userId, at, clock, requiredMs, watchedMs: fromMark(verdicts.mark(found.number)) }
+    },
+    apply(changed, clock, { counts, totals }) {
+      for (const growth of changed.grown) {
+        const { id, assetId, userId, watchedMs } = growth.view
+        const found = verdicts.locate(id, ({ state }) => state === 'counted')
+        if (found) verdicts.setMark(found.number, toMark(watchedMs))
+        if (!hasQualified(growth)) continue
+        counts.asset.qualify(assetId)
+        counts.user.qualify(userId)
+      }
+      const changes = toWaitingChanges(changed)
+      for (const { unreported, reported } of changes.values()) totals.pending += unreported + reported
+      const closed = waiting.apply(changes, clock)
+      addReason(totals, rule.unreported, closed.unreported)
+      addReason(totals, rule.name, closed.reported)
+      const growth = toWatchGrowth(changed).map(({ ms, ...view }) => ({ ...view, views: ms }))
+      series.add(toStepAdditions(growth, clock), clock)
+    },
+  }
+}
+
+function addReason(totals: Totals, reason: string, views: number): void {
+  totals.pending -= views
+  if (views > 0) totals.notQualified[reason] = (totals.notQualified[reason] ?? 0) + views
+}
+
+/** Verdicts are kept as long as reports may still count for their views. */
+export function keepsOpen(version: RulesVersion): ((old: VerdictRecord, newest: VerdictRecord) => boolean) | undefined {
+  return watchRuleOf(version) && ((old, newest) => isOpen(old.clock, newest.clock))
+}
+
+/** 0 is the mark of a view without a report. */
+export function toMark(watchedMs: number | undefined): number {
+  return watchedMs === undefined ? 0 : watchedMs + 1
+}
+
+export function fromMark(mark: number): number | undefined {
+  return mark === 0 ? undefined : mark - 1
+}
+
+const earlyCodec: RecordCodec<EarlyRecord> = {
+  write(writer, { assetId, userId, ms, clock }) {
+    writer.ascii(assetId)
+    writer.ascii(userId)
+    writer.double(ms)
+    writer.double(clock)
+  },
+  read(reader, id) {
+    const play = { assetId: reader.ascii(), userId: reader.ascii() }
+    return { id, viewId: id, ...play, ms: reader.double(), clock: reader.double() }
+  },
+}

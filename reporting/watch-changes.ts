@@ -1,0 +1,62 @@
+import type { Verdicts } from './engine.ts'
+import type { TimedView } from './step-additions.ts'
+import { isEnough, openSince, toSecond } from './watch-time.ts'
+import type { Growth } from './watching.ts'
+
+/** Views that wait for watch time: those without a report, and those with too little. */
+export type Waiting = { unreported: number; reported: number }
+
+/** How many more views wait after a batch, by the second of the log's clock in which they were counted. */
+export type WaitingChanges = Map<number, Waiting>
+
+export function toWaitingChanges({ views, grown }: Pick<Verdicts, 'views' | 'grown'>): WaitingChanges {
+  const changes: WaitingChanges = new Map()
+
+  function add(clock: number, watchedMs: number | undefined, by: number): void {
+    const second = toSecond(clock)
+    const change = changes.get(second) ?? { unreported: 0, reported: 0 }
+    changes.set(second, change)
+    change[watchedMs === undefined ? 'unreported' : 'reported'] += by
+  }
+
+  for (const { verdict, clock, watchedMs } of views) if (verdict === 'pending') add(clock, watchedMs, 1)
+  for (const { view, beforeMs } of grown) {
+    const { clock, requiredMs, watchedMs } = view
+    if (requiredMs === undefined || isEnough({ requiredMs, watchedMs: beforeMs })) continue
+    add(clock, beforeMs, -1)
+    if (!isEnough(view)) add(clock, watchedMs, 1)
+  }
+  return changes
+}
+
+/** Returns true if the views of a second no longer wait, because they have closed. */
+export function hasClosed(second: number, clock: number): boolean {
+  return second < openSince(clock)
+}
+
+/** Returns true if the view qualifies because of the batch. */
+export function hasQualified({ view, beforeMs }: Growth): boolean {
+  return isEnough(view) && !isEnough({ ...view, watchedMs: beforeMs })
+}
+
+/** By how much the watch times of views have grown, in milliseconds, and when they were played. */
+export function toWatchGrowth({ views, grown }: Pick<Verdicts, 'views' | 'grown'>) {
+  return [
+    ...views.flatMap(({ assetId, at, watchedMs = 0 }) => (watchedMs > 0 ? { assetId, at, ms: watchedMs } : [])),
+    ...grown.map(({ view: { assetId, at, watchedMs = 0 }, beforeMs = 0 }) => ({
+      assetId,
+      at,
+      ms: watchedMs - beforeMs,
+    })),
+  ].filter(({ ms }) => ms > 0)
+}
+
+/** The views of a batch, and those of earlier batches that have qualified, for the series. */
+export function toTimedViews({ views, grown }: Pick<Verdicts, 'views' | 'grown'>): TimedView[] {
+  const qualified = grown.filter(hasQualified)
+  if (qualified.length === 0) return views
+  return [
+    ...views,
+    ...qualified.map(({ view: { assetId, at } }) => ({ assetId, at, verdict: 'qualified', views: 0 }) as const),
+  ]
+}

@@ -1,0 +1,346 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { View, WatchedView } from '../shared/contracts/view.ts'
+import type { Opened } from './count-store.test-suite.ts'
+import type { CountBatch } from './count-store.ts'
+import { reading, type Store } from './engine.test-suite.ts'
+import { toSeries } from './series.ts'
+
+const START = Date.parse('2026-11-20T21:00:00Z')
+const DAY_S = 86_400
+const HOUR_MS = 3_600_000
+const assets = ['a', 'b']
+const users = ['u', 'v']
+
+const play = {
+  id: fc.nat(5).map((n) => `view-${n}`),
+  assetId: fc.constantFrom(...assets),
+  userId: fc.constantFrom(...users),
+}
+const drawnView = fc.record({
+  ...play,
+  before: fc.oneof(fc.nat(40), fc.constant(2 * 3_600)),
+  duration: fc.option(fc.constantFrom(0.001, 20, 40.5, 61), { nil: undefined }),
+})
+const drawnReport = fc.record({
+  ...play,
+  seconds: fc.constantFrom(0, 0.0004, 9.9, 10, 20.249, 20.25, 29.9996, 30, 31.5),
+})
+const drawnMessage = fc.record({
+  after: fc.oneof({ weight: 5, arbitrary: fc.nat(40) }, fc.constantFrom(DAY_S - 40, DAY_S, DAY_S + 1)),
+  events: fc.array(fc.oneof(drawnView, drawnReport), { minLength: 1, maxLength: 5 }),
+})
+
+type Report = Pick<WatchedView, 'viewId' | 'assetId' | 'userId' | 'seconds'>
+type Message = { at: string; events: (View | Report)[] }
+
+const isView = (event: View | Report): event is View => 'id' in event
+
+function toLog(
+  drawn: {
+    after: number
+    events: (typeof drawnView | typeof drawnReport extends fc.Arbitrary<infer Event> ? Event : never)[]
+  }[],
+): Message[] {
+  let stored = START
+  return drawn.map(({ after, events }) => {
+    stored += after * 1_000
+    return {
+      at: toTime(stored),
+      events: events.map((event): View | Report => {
+        const { id, assetId, userId } = event
+        if ('seconds' in event) return { viewId: id, assetId, userId, seconds: event.seconds }
+        const view = { id, assetId, userId, at: toTime(stored - event.before * 1_000) }
+        return event.duration === undefined ? view : { ...view, duration: event.duration }
+      }),
+    }
+  })
+}
+
+function toBatch(log: readonly Message[], after: number, through: number): CountBatch {
+  const batch = { views: [] as View[], watched: [] as WatchedView[] }
+  const messages = log.slice(after, through).map(({ at, events }, n) => {
+    const sequence = after + n + 1
+    let index = 0
+    for (const event of events) {
+      if (isView(event)) batch.views.push(event)
+      else batch.watched.push({ ...event, sequence, index })
+      if (isView(event)) index += 1
+    }
+    return { sequence, views: index, at }
+  })
+  return { incarnation: 'log', after, through, ...batch, messages }
+}
+
+type Judged = View & {
+  clock: number
+  sequence: number
+  because: View | undefined
+  required: number
+  watched: number | undefined
+}
+
+/** Judges a whole log at its end, without batches, bounds or code of the engine. Times are in milliseconds. */
+function judgeLog(log: readonly Message[]) {
+  const views: Judged[] = []
+  const early: (Report & { clock: number })[] = []
+  const isInTime = (since: number, clock: number) => Math.floor(clock / 1_000) - Math.floor(since / 1_000) <= DAY_S
+  const isSamePlay = (a: Pick<View, 'assetId' | 'userId'>, b: typeof a) =>
+    a.assetId === b.assetId && a.userId === b.userId
+  let clock = 0
+  for (const [n, { at, events }] of log.entries()) {
+    clock = Math.max(clock, Date.parse(at))
+    for (const event of events) {
+      if (isView(event)) {
+        const previous = views.findLast((view) => isSamePlay(view, event))
+        const isRepeat =
+          previous &&
+          clock - previous.clock <= 30_000 &&
+          Math.abs(Date.parse(event.at) - Date.parse(previous.at)) <= 30_000
+        const reports = early.filter(
+          (report) => report.viewId === event.id && isSamePlay(report, event) && isInTime(report.clock, clock),
+        )
+        views.push({
+          ...event,
+          clock,
+          sequence: n + 1,
+          because: isRepeat ? previous : undefined,
+          required: Math.min(30_000, Math.ceil((event.duration ?? 60) * 500)),
+          watched: greatest(reports.map(({ seconds }) => Math.round(seconds * 1_000))),
+        })
+      } else {
+        const view = views.findLast(({ id }) => id === event.viewId)
+        if (!view || !isInTime(view.clock, clock)) {
+          // Renewed by a later report of the same play.
+          for (const report of early)
+            if (report.viewId === event.viewId && isSamePlay(report, event) && isInTime(report.clock, clock))
+              report.clock = clock
+          early.push({ ...event, clock })
+        } else if (isSamePlay(view, event)) {
+          view.watched = Math.max(view.watched ?? 0, Math.round(event.seconds * 1_000))
+        }
+      }
+    }
+  }
+  return views.map((view) => {
+    const { because, watched, required } = view
+    if (because) return { ...view, verdict: 'not-qualified', reason: 'repeat' } as const
+    if (watched !== undefined && watched >= required) return { ...view, verdict: 'qualified', reason: null } as const
+    if (isInTime(view.clock, clock)) return { ...view, verdict: 'pending', reason: 'watch-time' } as const
+    return {
+      ...view,
+      verdict: 'not-qualified',
+      reason: watched === undefined ? 'no-watch-report' : 'watch-time',
+    } as const
+  })
+}
+
+function greatest(times: number[]): number | undefined {
+  return times.length === 0 ? undefined : Math.max(...times)
+}
+
+/** The conformance suite of watch time. Its stores use the rules v2. */
+export function describeWatchTime({ open, isPersistent, numRuns }: Store) {
+  test('verdicts and watch times depend on the log alone, and add up in every snapshot', {
+    timeout: 120_000,
+  }, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(drawnMessage, { minLength: 1, maxLength: 25 }), reading, async (drawn, reading) => {
+        const log = toLog(drawn)
+        let opened = await open()
+        try {
+          let after = 0
+          for (const { messages, instance, restart } of reading) {
+            const through = Math.min(log.length, after + messages)
+            if (after === through) break
+            if (restart && isPersistent) opened = await opened.restart()
+            const instances = [opened.counts, ...opened.others]
+            expect(await instances[instance % instances.length]?.apply(toBatch(log, after, through))).toBeDefined()
+            after = through
+            await expectSum(opened.counts)
+          }
+          const expected = judgeLog(log.slice(0, after))
+          for (const counts of [opened.counts, ...opened.others])
+            await expectVerdicts(counts, expected, log[after - 1]?.at)
+        } finally {
+          await opened[Symbol.asyncDispose]()
+        }
+      }),
+      { numRuns },
+    )
+  })
+
+  test('a view is pending until 30 s are reported, and is then qualified once', async () => {
+    await using opened = await open()
+    const { counts } = opened
+    const log = [
+      message(0, view()),
+      message(10, report(29.999)),
+      message(11, report(31)),
+      message(12, report(12), report(31)),
+    ]
+    await counts.apply(toBatch(log, 0, 1))
+    expect(await counts.explain('view')).toMatchObject({
+      verdict: 'pending',
+      reason: 'watch-time',
+      secondsWatched: null,
+      secondsRequired: 30,
+    })
+    expect(await counts.audit()).toMatchObject({ views: 1, qualified: 0, pending: 1, notQualified: {} })
+    await counts.apply(toBatch(log, 1, 2))
+    expect(await counts.explain('view')).toMatchObject({ verdict: 'pending', secondsWatched: 29.999 })
+    for (const [after, through] of [
+      [2, 3],
+      [3, 4],
+    ] as const) {
+      await counts.apply(toBatch(log, after, through))
+      expect(await counts.explain('view')).toMatchObject({ verdict: 'qualified', reason: null, secondsWatched: 31 })
+      expect(await counts.audit()).toMatchObject({ views: 1, qualified: 1, pending: 0, notQualified: {} })
+      expect(await counts.counts('asset', 'a')).toEqual({ views: 1, qualified: 1, viewers: 1 })
+      expect(await counts.counts('user', 'u')).toEqual({ views: 1, qualified: 1 })
+      expect(await counts.top('asset', 'qualified', 1)).toEqual([{ id: 'a', views: 1, qualified: 1, viewers: 1 }])
+    }
+  })
+
+  test('half of the duration suffices if that is less than 30 s', async () => {
+    await using opened = await open()
+    const log = [message(0, { ...view(), duration: 20 }), message(1, report(10))]
+    await opened.counts.apply(toBatch(log, 0, 2))
+    expect(await opened.counts.explain('view')).toMatchObject({ verdict: 'qualified', secondsRequired: 10 })
+  })
+
+  test.each([
+    ['nothing was reported', [], 'no-watch-report', null],
+    ['too little was reported', [report(29)], 'watch-time', 29],
+  ])('24 h of the log later, a view does not qualify if %s', async (_, reports, reason, secondsWatched) => {
+    await using opened = await open()
+    const { counts } = opened
+    const other = { ...view(), id: 'other', userId: 'v' }
+    const log = [
+      message(0, view()),
+      message(1, ...reports, { ...view(), id: 'repeat' }),
+      message(DAY_S, other),
+      message(DAY_S + 1, { ...other, id: 'more' }, report(31)),
+    ]
+    await counts.apply(toBatch(log, 0, 3))
+    expect(await counts.explain('view')).toMatchObject({ verdict: 'pending', secondsWatched })
+    await counts.apply(toBatch(log, 3, 4))
+    expect(await counts.explain('view')).toMatchObject({ verdict: 'not-qualified', reason, secondsWatched })
+    expect(await counts.audit()).toMatchObject({
+      views: 4,
+      qualified: 0,
+      notQualified: { repeat: 2, [reason]: 1 },
+      pending: 1,
+    })
+  })
+
+  test('a report that is stored before its view counts once the view is', async () => {
+    await using opened = await open()
+    const { counts } = opened
+    const log = [message(0, report(31)), message(3_600, view())]
+    expect(await counts.apply(toBatch(log, 0, 1))).toMatchObject({ ignoredReports: ['unknown-view'] })
+    await counts.apply(toBatch(log, 1, 2))
+    expect(await counts.explain('view')).toMatchObject({ verdict: 'qualified', secondsWatched: 31 })
+  })
+
+  test('a report of another asset or user has no effect', async () => {
+    await using opened = await open()
+    const { counts } = opened
+    const foreign = [
+      { ...report(31), assetId: 'b' },
+      { ...report(31), userId: 'v' },
+    ]
+    await counts.apply(toBatch([message(0, view())], 0, 1))
+    const applied = await counts.apply(toBatch([message(0, view()), message(1, ...foreign)], 1, 2))
+    expect(applied).toMatchObject({ ignoredReports: ['other-play', 'other-play'] })
+    expect(await counts.explain('view')).toMatchObject({ verdict: 'pending', secondsWatched: null })
+  })
+
+  test('a report that the log contains twice uses up one serial', async () => {
+    await using opened = await open()
+    const { counts } = opened
+    const numbered = [
+      { ...view(), producer: 'p', serial: 1 },
+      { ...report(31), producer: 'p', serial: 2 },
+      { ...report(31), producer: 'p', serial: 2 },
+      { ...view(), id: 'next', producer: 'p', serial: 3 },
+    ]
+    const applied = await counts.apply(toBatch([message(0, ...numbered)], 0, 1))
+    expect(applied).toMatchObject({ duplicates: 0, gaps: [] })
+    expect(applied?.views).toHaveLength(2)
+  })
+}
+
+const view = (): View => ({ id: 'view', assetId: 'a', userId: 'u', at: toTime(START) })
+const report = (seconds: number): Report => ({ viewId: 'view', assetId: 'a', userId: 'u', seconds })
+const message = (second: number, ...events: Message['events']): Message => ({
+  at: toTime(START + second * 1_000),
+  events,
+})
+
+async function expectSum(counts: Opened['counts']) {
+  const { views, qualified, pending, notQualified, direct } = await counts.audit()
+  expect(Object.values(notQualified).reduce((sum, number) => sum + number, qualified + pending + direct)).toBe(views)
+}
+
+type Expected = ReturnType<typeof judgeLog>
+
+async function expectVerdicts(counts: Opened['counts'], expected: Expected, end = '') {
+  const count = (verdict: string) => expected.filter((view) => view.verdict === verdict).length
+  const reasons = Object.groupBy(
+    expected.filter(({ verdict }) => verdict === 'not-qualified'),
+    ({ reason }) => reason ?? '',
+  )
+  expect(await counts.audit()).toMatchObject({
+    views: expected.length,
+    qualified: count('qualified'),
+    pending: count('pending'),
+    notQualified: Object.fromEntries(Object.entries(reasons).map(([reason, own = []]) => [reason, own.length])),
+  })
+  const numbersOf = (own: Expected) => ({
+    views: own.length,
+    qualified: own.filter(({ verdict }) => verdict === 'qualified').length,
+  })
+  for (const id of assets) {
+    const own = expected.filter(({ assetId }) => assetId === id)
+    const viewers = new Set(own.map(({ userId }) => userId)).size
+    expect(await counts.counts('asset', id)).toEqual(own.length === 0 ? undefined : { ...numbersOf(own), viewers })
+  }
+  for (const id of users) {
+    const own = expected.filter(({ userId }) => userId === id)
+    expect(await counts.counts('user', id)).toEqual(own.length === 0 ? undefined : numbersOf(own))
+  }
+  for (const view of new Map(expected.map((view) => [view.id, view])).values()) {
+    expect(await counts.explain(view.id)).toMatchObject({
+      verdict: view.verdict,
+      reason: view.reason,
+      rule: 'v2',
+      because: view.because ? { id: view.because.id } : null,
+      position: { sequence: view.sequence },
+      secondsWatched: view.watched === undefined ? null : view.watched / 1_000,
+      ...(view.because ? {} : { secondsRequired: view.required / 1_000 }),
+    })
+  }
+  await expectWatchedSeries(counts, expected, Date.parse(end))
+}
+
+async function expectWatchedSeries(counts: Opened['counts'], expected: Expected, clock: number) {
+  for (const assetId of [undefined, ...assets]) {
+    const range = { step: 'hour', assetId, from: START - 3 * HOUR_MS, to: clock + 1 } as const
+    const own = expected.filter((view) => assetId === undefined || view.assetId === assetId)
+    const { points } = toSeries(range, await counts.series(range))
+    const found = points.filter(({ views }) => views > 0).map(({ at, ...numbers }) => [at, numbers])
+    const hours = Object.groupBy(own, ({ at }) => `${at.slice(0, 13)}:00:00.000Z`)
+    const isKept = (at: string) => Date.parse(at) >= Math.floor(clock / HOUR_MS) * HOUR_MS - 35 * DAY_S * 1_000
+    const sums = Object.entries(hours).flatMap(([at, views = []]) => {
+      const watched = views.reduce((sum, { watched = 0 }) => sum + watched, 0)
+      const qualified = views.filter(({ verdict }) => verdict === 'qualified').length
+      return isKept(at) ? [[at, { views: views.length, qualified, secondsWatched: watched / 1_000 }]] : []
+    })
+    expect(Object.fromEntries(found)).toEqual(Object.fromEntries(sums))
+  }
+}
+
+function toTime(ms: number): string {
+  return new Date(ms).toISOString()
+}

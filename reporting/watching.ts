@@ -1,0 +1,66 @@
+import type { WatchedView } from '../shared/contracts/view.ts'
+import type { JudgedView } from './engine.ts'
+import { isEnough, isOpen, type OpenView, toMs, type WatchState } from './watch-time.ts'
+
+/** Why a report has no effect. `unknown-view`: it takes effect if its view follows. */
+export const IGNORED_REPORTS = ['unknown-view', 'other-play', 'unused'] as const
+export type IgnoredReport = (typeof IGNORED_REPORTS)[number]
+
+/** A view of an earlier batch whose watch time has grown, and its time before the batch. */
+export type Growth = { view: OpenView; beforeMs: number | undefined }
+
+/** Applies the reports of one batch, in log order. */
+export type Watching = {
+  /** Takes a view, once it is judged. */
+  add(view: JudgedView): void
+  /** @returns why the report has no effect */
+  report(report: WatchedView, clock: number): IgnoredReport | undefined
+  grown(): Growth[]
+}
+
+export function createWatching({ rule, early, find }: WatchState): Watching {
+  /** The last views of the batch by id, and those of earlier ones that it has reports for. */
+  const own = new Map<string, JudgedView>()
+  const earlier = new Map<string, OpenView | undefined>()
+  const before = new Map<OpenView, number | undefined>()
+
+  function findEarlier(id: string): OpenView | undefined {
+    if (!earlier.has(id)) earlier.set(id, find(id))
+    return earlier.get(id)
+  }
+
+  function raise(view: JudgedView | OpenView, ms: number): void {
+    if (view.watchedMs !== undefined && view.watchedMs >= ms) return
+    if (!('verdict' in view) && !before.has(view)) before.set(view, view.watchedMs)
+    view.watchedMs = ms
+    if ('verdict' in view && view.verdict === 'pending' && isEnough(view))
+      Object.assign(view, { verdict: 'qualified', reason: undefined })
+  }
+
+  return {
+    add(view) {
+      if (view.verdict === 'qualified') {
+        view.requiredMs = rule.requiredMs(view.duration)
+        Object.assign(view, { verdict: 'pending', reason: rule.name })
+      }
+      own.set(view.id, view)
+      const { id: viewId, assetId, userId, clock } = view
+      const report = early.find({ viewId, assetId, userId })
+      if (report && isOpen(report.clock, clock)) raise(view, report.ms)
+    },
+    report({ viewId, assetId, userId, seconds }, clock) {
+      const ms = toMs(seconds)
+      const view = own.get(viewId) ?? findEarlier(viewId)
+      if (!view || !isOpen(view.clock, clock)) {
+        const known = early.find({ viewId, assetId, userId })
+        const greatest = known && isOpen(known.clock, clock) ? Math.max(known.ms, ms) : ms
+        early.add({ viewId, assetId, userId, ms: greatest, clock })
+        return 'unknown-view'
+      }
+      if (view.assetId !== assetId || view.userId !== userId) return 'other-play'
+      raise(view, ms)
+      return undefined
+    },
+    grown: () => Array.from(before, ([view, beforeMs]) => ({ view, beforeMs })),
+  }
+}
