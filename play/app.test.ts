@@ -335,6 +335,7 @@ function setUp(fakes: Fakes = {}) {
     console: new Hono(),
     live: createLiveFeed({ ...service, source: () => () => {} }),
     play: createPlayer({ ...steps, playKeyed }),
+    record: steps.record,
     prefetch: createPrefetcher({ ...steps, onServed() {} }),
     shedLoad: shedLoad({ delay: { ms: () => 0 }, onRefused() {} }),
     explain,

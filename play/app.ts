@@ -11,12 +11,14 @@ import { RATE_LIMIT_HEADERS } from './limits/rate-limit.ts'
 import { createSurfaces } from './operations.ts'
 import { createPlayRoutes, type PlayDeps, VIEW_ID } from './play-routes.ts'
 import { createViewRoutes, type ViewDeps } from './view-routes.ts'
+import { createWatchRoutes, type WatchDeps } from './watch-routes.ts'
 
 /** The console keeps `/live` open, and polls the others. */
 const UNTRACED = ['/live', '/status', '/series']
 
 type Deps = Service &
   PlayDeps &
+  WatchDeps &
   Omit<ViewDeps, 'hidesUsers'> & {
     live: LiveFeed
     console: Hono<AppEnv>
@@ -55,6 +57,7 @@ export function createApp(deps: Deps) {
   })
     .route('/', console)
     .route('/', createPlayRoutes(deps))
+    .route('/', createWatchRoutes(deps))
     .route('/', createViewRoutes({ ...deps, hidesUsers }))
     .get(
       '/live',

@@ -8,7 +8,7 @@ import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Aggregator } from './aggregate.ts'
 import { toEventId } from './idempotency-key.ts'
 import type { Played } from './playback.ts'
-import type { Recorder } from './recorder.ts'
+import { durationOf, type Recorder } from './recorder.ts'
 import { type Audience, findRefusal, type Refused } from './rights/entitlement.ts'
 
 /** About 150 bytes each. */
@@ -64,7 +64,7 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
       onOutcome('retried')
       return { viewId, found, place: undefined, isCounted: counted !== undefined }
     }
-    const place = await record({ ...play, id: viewId, keyed: true }, request)
+    const place = await record({ ...play, id: viewId, keyed: true, ...durationOf(found.metadata) }, request)
     known.set(viewId, play.assetId)
     onOutcome('recorded')
     return { viewId, found, place, isCounted: false }

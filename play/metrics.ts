@@ -44,6 +44,11 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     help: 'Views recorded, by place: the log, or the outbox, which drains to the log',
     labelNames: ['place'],
   })
+  const reports = createFastCounter(metrics, {
+    name: 'recorded_watch_reports_total',
+    help: 'Reports of watch time recorded, by place: the log, or the outbox, which drains to the log',
+    labelNames: ['place'],
+  })
   const degraded = createFastCounter(metrics, {
     name: 'degraded_plays_total',
     help: 'Degraded plays, by upstream whose data was missing or stale; events: the view was recorded in the outbox',
@@ -61,12 +66,12 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   })
   const shed = createFastCounter(metrics, {
     name: 'shed_requests_total',
-    help: 'Requests refused with 503 by load shedding, by priority: console (with the docs), reads (catalogue, views, live counts), prefetch, plays',
+    help: 'Requests refused with 503 by load shedding, by priority: console (with the docs), reads (catalogue, views, live counts), prefetch, watched (reports of watch time), plays',
     labelNames: ['priority'],
   })
   const rateLimited = createFastCounter(metrics, {
     name: 'rate_limited_requests_total',
-    help: 'Requests refused with 429, by limit: client (CLIENT_RATE), user (PLAY_RATE); absent for a limit that is not set',
+    help: 'Requests refused with 429, by limit: client (CLIENT_RATE), user (PLAY_RATE), watched (PLAY_RATE, for reports of watch time); absent for a limit that is not set',
     labelNames: ['limit'],
   })
   const denied = createFastCounter(metrics, {
@@ -76,7 +81,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   })
   const batches = new Histogram({
     name: 'play_group_size',
-    help: 'Plays per batch: batched lookups of counts (lookup) and appends to the log (append)',
+    help: 'Plays per batch: batched lookups of counts (lookup) and appends to the log (append), with the reports of watch time',
     labelNames: ['group'],
     buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000],
     registers,
@@ -96,6 +101,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     log: views({ place: 'log' }),
     outbox: views({ place: 'outbox' }),
   }
+  const reported: typeof recorded = { log: reports({ place: 'log' }), outbox: reports({ place: 'outbox' }) }
   for (const outcome of ['log', 'outbox', 'failed']) appends.zero({ outcome })
 
   return {
@@ -125,7 +131,9 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
         batches.observe({ group: 'append' }, views.length)
         try {
           const place = await append(views, signal)
-          recorded[place](views.length)
+          const count = views.reduce((sum, { watched }) => (watched ? sum + 1 : sum), 0)
+          recorded[place](views.length - count)
+          reported[place](count)
           end({ outcome: place })
           return place
         } catch (error) {

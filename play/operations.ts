@@ -17,6 +17,7 @@ export const operationsSettings = {
 const PUBLIC_ROUTES = new Set([
   '/play/asset/:assetId/user/:userId',
   '/play/asset/:assetId',
+  '/play/watched/:viewId',
   '/views/:viewId',
   '/catalogue',
   '/live',

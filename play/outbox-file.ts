@@ -9,7 +9,7 @@ export type PendingBatch = { through: number; producer: string; views: NewView[]
 /** A step of a search: the view, or the sequence before which to continue; neither if there is no such view. */
 export type SearchPage = { view: NewView | undefined; rest: number | undefined }
 
-/** Views on disk that are not in the log yet. Every operation throws if the disk fails. */
+/** Views, and reports of watch time, on disk that are not in the log yet. Every operation throws if the disk fails. */
 export type OutboxFile = Disposable & {
   /** Returns once the views are on disk. */
   put(producer: string, views: readonly NewView[]): void
@@ -19,7 +19,7 @@ export type OutboxFile = Disposable & {
   drop(through: number): void
   /** Looks for a view in a bounded number of entries: the newest ones, or those before a sequence. */
   search(id: string, before?: number): SearchPage
-  /** The number of views. */
+  /** The number of views, without reports of watch time. */
   size(): number
   /** Saves the last acknowledged serial of the producer before the process stops; undefined deletes it. */
   setPredecessor(predecessor: Predecessor | undefined): void
@@ -73,8 +73,9 @@ export function openOutboxFile(file: string): OutboxFile {
     let size = Number(db.prepare('SELECT coalesce(sum(count), 0) AS size FROM waiting').get()?.size)
     return {
       put(producer, views) {
-        insert.run(producer, JSON.stringify(views), views.length)
-        size += views.length
+        const count = views.filter(({ watched }) => !watched).length
+        insert.run(producer, JSON.stringify(views), count)
+        size += count
       },
       first: () => toBatch(Entries.parse(selectFirst.all(MAX_ENTRIES))),
       drop(through) {
@@ -86,7 +87,7 @@ export function openOutboxFile(file: string): OutboxFile {
         const { first, matching } = SearchedEntries.parse(row)
         if (matching === null) return { view: undefined, rest: first ?? undefined }
         const views: NewView[] = JSON.parse(String(selectViews.get(matching)?.views))
-        return { view: views.find((view) => view.id === id), rest: matching }
+        return { view: views.find((view) => view.id === id && !view.watched), rest: matching }
       },
       size() {
         // Fails if the file cannot be read.
@@ -110,9 +111,11 @@ function toBatch(entries: z.infer<typeof Entries>): PendingBatch | undefined {
   const [first] = entries
   if (!first) return undefined
   const batch: PendingBatch = { through: 0, producer: first.producer, views: [] }
-  for (const { sequence, producer, views, count } of entries) {
-    if (producer !== first.producer || (batch.through > 0 && batch.views.length + count > MAX_VIEWS)) break
-    batch.views.push(...JSON.parse(views))
+  for (const { sequence, producer, views } of entries) {
+    if (producer !== first.producer) break
+    const parsed: NewView[] = JSON.parse(views)
+    if (batch.through > 0 && batch.views.length + parsed.length > MAX_VIEWS) break
+    batch.views.push(...parsed)
     batch.through = sequence
   }
   return batch

@@ -81,8 +81,8 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
   function inspect(file: string, outbox: OutboxFile): Orphan | undefined {
     let orphan: Orphan | undefined
     try {
-      const views = outbox.size()
-      if (views > 0 || outbox.predecessor()) orphan = { file, outbox, views }
+      // It may have reports only.
+      if (outbox.first() || outbox.predecessor()) orphan = { file, outbox, views: outbox.size() }
     } finally {
       if (!orphan) outbox[Symbol.dispose]()
     }

@@ -4,7 +4,7 @@ import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { Aggregator } from './aggregate.ts'
 import type { KeyedPlayer } from './keyed-player.ts'
 import type { Played } from './playback.ts'
-import type { Recorder } from './recorder.ts'
+import { durationOf, type Recorder } from './recorder.ts'
 import { type Audience, findRefusal, type Refused } from './rights/entitlement.ts'
 
 export type PlayOptions = {
@@ -34,7 +34,7 @@ export function createPlayer({ aggregate, record, playKeyed }: Deps): Player {
     const refused = findRefusal(found.metadata, audience)
     if (refused) return refused
     const viewId = randomUUIDv7()
-    const place = await record({ ...play, id: viewId }, request)
+    const place = await record({ ...play, id: viewId, ...durationOf(found.metadata) }, request)
     return { viewId, found, place, isCounted: false }
   }
 }

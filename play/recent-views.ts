@@ -21,7 +21,8 @@ export function createRecentViews(max = MAX_VIEWS): RecentViews {
     observe: (append) =>
       async function observedAppend(views, signal) {
         const place = await append(views, signal)
-        for (const { id, assetId, userId, at } of views) recent.set(id, { id, assetId, userId, at })
+        for (const { id, assetId, userId, at, watched } of views)
+          if (!watched) recent.set(id, { id, assetId, userId, at })
         return place
       },
   }

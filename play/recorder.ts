@@ -9,12 +9,12 @@ const MAX_VIEWS_PER_APPEND = 1_000
 
 const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send' } } as const
 
-/** A play with the event id of its view. */
-export type IdentifiedPlay = Play & Pick<NewView, 'id' | 'keyed'>
+/** A play with the event id of its view; with `watched`, a report with an event id of its own. */
+export type IdentifiedPlay = Play & Pick<NewView, 'id' | 'keyed' | 'duration' | 'watched'>
 
 /**
- * Records a view in the log or the outbox, and resolves to the place where it is recorded.
- * @throws UnavailableError if the view could not be recorded
+ * Records a view or report in the log or the outbox, and resolves to the place where it is recorded.
+ * @throws UnavailableError if it could not be recorded
  */
 export type Recorder = (play: IdentifiedPlay, request: RequestContext) => Promise<Recorded>
 
@@ -23,12 +23,17 @@ export type Append = (views: readonly NewView[], signal: AbortSignal) => Promise
 
 type Deps = { append: Append; timeoutMs: number; maxViews?: number }
 
+/** What the event of a view says about the duration of its asset. */
+export function durationOf({ duration }: { duration?: number | undefined }): { duration?: number } {
+  return duration === undefined ? {} : { duration }
+}
+
 /** Group commit: views that arrive while an append is in flight form the next one. */
 export function createRecorder({ append, timeoutMs, maxViews = MAX_VIEWS_PER_APPEND }: Deps) {
   const add = createBatcher<NewView, Recorded>({ run: append, maxItems: maxViews, budgetMs: timeoutMs })
 
   return async function record(play: IdentifiedPlay, { requestId, span: parent }: RequestContext) {
-    const span = parent.child('send video.viewed', SEND)
+    const span = parent.child(play.watched ? 'send video.watched' : 'send video.viewed', SEND)
     const { traceparent, tracestate } = span
     const at = new Date().toISOString()
     try {
@@ -37,7 +42,7 @@ export function createRecorder({ append, timeoutMs, maxViews = MAX_VIEWS_PER_APP
       return recorded
     } catch (error) {
       span.end({ error })
-      throw new UnavailableError('the view could not be recorded', { cause: error })
+      throw new UnavailableError(`the ${play.watched ? 'report' : 'view'} could not be recorded`, { cause: error })
     }
   } satisfies Recorder
 }

@@ -128,6 +128,7 @@ export async function startPlay(
     audienceOf: createReadAudience(settings, (c) => proxies !== undefined && isFromProxy(c, proxies)),
     identity,
     play,
+    record,
     prefetch,
     explain,
     live,

@@ -55,11 +55,17 @@ export function createAuthenticate({ verify, onRejected }: Deps): MiddlewareHand
 }
 
 /** Rejects requests for the id of another user with 403. */
-export function requireOwnId({ onRejected }: Pick<Deps, 'onRejected'>): MiddlewareHandler<PlayEnv> {
-  return function requireOwnId(c, next) {
-    const isOwn = c.req.param('userId') === c.get('viewer')?.id
-    return isOwn ? next() : reject(c, 'user', onRejected)
+export function requireOwnId(deps: Pick<Deps, 'onRejected'>): MiddlewareHandler<PlayEnv> {
+  const refuse = rejectOther(deps)
+  return async function requireOwnId(c, next) {
+    return refuse(c, c.req.param('userId')) ?? next()
   }
+}
+
+/** Rejects the id of another user with 403; undefined if it is that of `viewer`. */
+export function rejectOther({ onRejected }: Pick<Deps, 'onRejected'>) {
+  return (c: Context<PlayEnv>, userId: string | undefined) =>
+    userId === c.get('viewer')?.id ? undefined : reject(c, 'user', onRejected)
 }
 
 /**

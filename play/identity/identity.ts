@@ -1,10 +1,10 @@
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import type { SecurityScheme } from '../../shared/http/openapi.ts'
 import { allowTokens } from '../../shared/http/read-token.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
 import type { Service } from '../../shared/service/service.ts'
 import type { PlayEnv } from '../play-env.ts'
-import { createAuthenticate, requireOwnId } from './authenticate.ts'
+import { createAuthenticate, rejectOther, requireOwnId } from './authenticate.ts'
 import { fetchJwks } from './fetch-jwks.ts'
 import { createJwksCache } from './jwks-cache.ts'
 import { createIdentityMetrics } from './metrics.ts'
@@ -17,6 +17,8 @@ export type Identity = {
   authenticate: MiddlewareHandler<PlayEnv>
   /** Rejects a `:userId` that is not that of `viewer`. */
   requireOwnId: MiddlewareHandler<PlayEnv>
+  /** Rejects a user id in a body that is not that of `viewer`. */
+  rejectOther: (c: Context<PlayEnv>, userId: string) => Promise<Response> | undefined
   /** Like `authenticate`, but lets READ_TOKEN pass without a `viewer`. */
   authenticateReader: MiddlewareHandler<PlayEnv>
   /** The tokens that `authenticateReader` accepts. */
@@ -38,6 +40,7 @@ export function startIdentity(service: Service, provider: Provider, readToken: S
   return {
     authenticate,
     requireOwnId: requireOwnId({ onRejected }),
+    rejectOther: rejectOther({ onRejected }),
     authenticateReader: allowTokens(readToken ? [readToken] : [], authenticate),
     readers: readToken ? ['viewerToken', 'readToken'] : ['viewerToken'],
   }

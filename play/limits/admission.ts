@@ -3,7 +3,7 @@ import type { Service } from '../../shared/service/service.ts'
 import type { PlayMetrics } from '../metrics.ts'
 import { sampleEventLoopDelay } from './event-loop-delay.ts'
 import type { Rate } from './gcra.ts'
-import { limitClients, limitUsers } from './rate-limit.ts'
+import { type LimitOptions, limitClients, limitReports, limitUsers } from './rate-limit.ts'
 import type { limitSettings } from './settings.ts'
 import { shedLoad } from './shed-load.ts'
 
@@ -14,11 +14,13 @@ export function createAdmission(
   metrics: Pick<PlayMetrics, 'rateLimited' | 'shed'>,
 ) {
   const { CLIENT_RATE, PLAY_RATE, TRUSTED_PROXIES: trustedProxies } = settings
-  const limit = (create: typeof limitClients, name: string, rate: Rate | undefined) =>
+  const limit = <Limit>(create: (options: LimitOptions) => Limit, name: string, rate: Rate | undefined) =>
     rate ? [create({ rate, log, trustedProxies, onRefused: metrics.rateLimited(name) })] : []
+  const [refuseReport] = limit(limitReports, 'watched', PLAY_RATE)
   return {
     limitClients: limit(limitClients, 'client', CLIENT_RATE),
     shedLoad: shedLoad({ delay: resources.use(sampleEventLoopDelay()), onRefused: metrics.shed }),
     limitUsers: limit(limitUsers, 'user', PLAY_RATE),
+    refuseReport,
   }
 }

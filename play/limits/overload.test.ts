@@ -6,8 +6,8 @@ const idle = { inFlight: 0, delayMs: 0 }
 const refused = (level: number) => PRIORITIES.filter((priority) => isRefused(priority, level))
 
 describe.each([
-  ['plays in flight', [500, 750, 1_000, 4_000], (inFlight: number): Load => ({ ...idle, inFlight })],
-  ['event-loop delay', [150, 200, 250], (delayMs: number): Load => ({ ...idle, delayMs })],
+  ['plays in flight', [500, 750, 1_000, 2_000, 4_000], (inFlight: number): Load => ({ ...idle, inFlight })],
+  ['event-loop delay', [150, 200, 250, 500], (delayMs: number): Load => ({ ...idle, delayMs })],
 ] as const)('with rising %s', (_, starts, toLoad) => {
   test('the priorities are refused in order, each from its threshold on', () => {
     for (const [index, start] of starts.entries()) {
@@ -18,16 +18,21 @@ describe.each([
 })
 
 test('plays are refused by their number only, however late the event loop is', () => {
-  expect(refused(nextLevel(0, { inFlight: 3_999, delayMs: 60_000 }))).toEqual(['console', 'reads', 'prefetch'])
+  expect(refused(nextLevel(0, { inFlight: 3_999, delayMs: 60_000 }))).toEqual([
+    'console',
+    'reads',
+    'prefetch',
+    'watched',
+  ])
 })
 
 test('refused priorities are admitted again, in reverse order, only well below their thresholds', () => {
   let level = 0
-  const levels = [4_000, 3_999, 500, 499, 375, 374, 250, 249].map((inFlight) => {
+  const levels = [4_000, 3_999, 1_000, 999, 500, 499, 375, 374, 250, 249].map((inFlight) => {
     level = nextLevel(level, { ...idle, inFlight })
     return level
   })
-  expect(levels).toEqual([4, 3, 3, 2, 2, 1, 1, 0])
+  expect(levels).toEqual([5, 4, 4, 3, 3, 2, 2, 1, 1, 0])
 })
 
 test('a priority is admitted again only if both values are low', () => {
@@ -39,7 +44,7 @@ test('a priority is admitted again only if both values are low', () => {
 test('more load never refuses less, and a level that was just decided is stable', () => {
   const load = fc.record({ inFlight: fc.integer({ min: 0, max: 5_000 }), delayMs: fc.integer({ min: 0, max: 300 }) })
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 4 }), load, load, (level, one, other) => {
+    fc.property(fc.integer({ min: 0, max: 5 }), load, load, (level, one, other) => {
       const more = { inFlight: one.inFlight + other.inFlight, delayMs: one.delayMs + other.delayMs }
       const next = nextLevel(level, one)
       expect(nextLevel(level, more)).toBeGreaterThanOrEqual(next)

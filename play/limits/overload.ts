@@ -1,8 +1,8 @@
 /** What load shedding distinguishes, least important first. */
-export const PRIORITIES = ['console', 'reads', 'prefetch', 'plays'] as const
+export const PRIORITIES = ['console', 'reads', 'prefetch', 'watched', 'plays'] as const
 export type Priority = (typeof PRIORITIES)[number]
 
-/** Plays in flight, including prefetches, and how long the event loop has been late. */
+/** Plays in flight, including prefetches and reports of watch time, and how long the event loop has been late. */
 export type Load = { inFlight: number; delayMs: number }
 
 /** Maximum number of plays in flight. At full throughput, play completes as many in a few tenths of a second. */
@@ -16,6 +16,7 @@ const THRESHOLDS: Record<Priority, { start: Load; end: Load }> = {
   console: { start: { inFlight: 500, delayMs: 150 }, end: { inFlight: 250, delayMs: 50 } },
   reads: { start: { inFlight: 750, delayMs: 200 }, end: { inFlight: 375, delayMs: 75 } },
   prefetch: { start: { inFlight: 1_000, delayMs: 250 }, end: { inFlight: 500, delayMs: 100 } },
+  watched: { start: { inFlight: 2_000, delayMs: 500 }, end: { inFlight: 1_000, delayMs: 250 } },
   plays: { start: { inFlight: MAX_IN_FLIGHT, delayMs: Infinity }, end: { inFlight: MAX_IN_FLIGHT, delayMs: Infinity } },
 }
 

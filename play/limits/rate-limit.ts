@@ -18,7 +18,7 @@ const PROBES = new Set(['/healthz', '/readyz'])
 /** An id that is longer is invalid, and is refused before anything is done. Bounds the keys. */
 const MAX_USER_ID = 128
 
-type Options = {
+export type LimitOptions = {
   rate: Rate
   log: Logger
   trustedProxies?: Networks | undefined
@@ -27,7 +27,7 @@ type Options = {
 }
 
 /** Limits the requests of each client: of an IPv4 address, or of a /64 network of IPv6. */
-export function limitClients({ trustedProxies, ...options }: Options): MiddlewareHandler<AppEnv> {
+export function limitClients({ trustedProxies, ...options }: LimitOptions): MiddlewareHandler<AppEnv> {
   const refuse = createLimit('client', options)
   return async function limitClients(c, next) {
     if (PROBES.has(c.req.path) && !(trustedProxies && isFromProxy(c, trustedProxies))) return next()
@@ -39,19 +39,28 @@ export function limitClients({ trustedProxies, ...options }: Options): Middlewar
  * Limits the plays of each user. Anyone can claim an id that no token has verified, so it is then limited for each
  * client separately, and nobody can use up the plays of another client.
  */
-export function limitUsers({ trustedProxies, ...options }: Options): MiddlewareHandler<PlayEnv> {
-  const refuse = createLimit('user', options)
+export function limitUsers(options: LimitOptions): MiddlewareHandler<PlayEnv> {
+  const refuse = createUserLimit('user', options)
   return async function limitUsers(c, next) {
-    const viewer = c.get('viewer')
-    const userId = viewer?.id ?? c.req.param('userId') ?? ''
-    if (userId.length > MAX_USER_ID) return next()
-    const key = viewer ? userId : `${toClient(clientAddressOf(c, trustedProxies))} ${userId}`
-    return refuse(c, key) ?? next()
+    return refuse(c, c.get('viewer')?.id ?? c.req.param('userId') ?? '') ?? next()
+  }
+}
+
+/** Limits the reports of watch time of each user, separately from the plays, so that they use up none of those. */
+export function limitReports(options: LimitOptions): (c: Context<PlayEnv>, userId: string) => Response | undefined {
+  return createUserLimit('watched', options)
+}
+
+function createUserLimit(name: string, { trustedProxies, ...options }: LimitOptions) {
+  const refuse = createLimit(name, options)
+  return (c: Context<PlayEnv>, userId: string) => {
+    if (userId.length > MAX_USER_ID) return undefined
+    return refuse(c, c.get('viewer') ? userId : `${toClient(clientAddressOf(c, trustedProxies))} ${userId}`)
   }
 }
 
 /** @returns a function that responds to a request if the limit refuses its key */
-function createLimit(name: string, { rate, log, onRefused }: Omit<Options, 'trustedProxies'>) {
+function createLimit(name: string, { rate, log, onRefused }: Omit<LimitOptions, 'trustedProxies'>) {
   const take = createGcra(rate)
   const throttle = createLogThrottle()
   const policy = `"${name}";q=${rate.count};w=${rate.periodMs / 1_000}`

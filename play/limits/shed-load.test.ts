@@ -10,6 +10,7 @@ const requests: Record<Priority, { paths: string[]; headers?: Record<string, str
   console: { paths: ['/', '/console/page.js', '/docs', '/openapi.json', '/status', '/nope'] },
   reads: { paths: ['/catalogue?limit=1', '/live', '/views/1'] },
   prefetch: { paths: ['/play/asset/1/user/1'], headers: PREFETCH },
+  watched: { paths: ['/play/watched/1'] },
   plays: { paths: ['/play/asset/1/user/1', '/play/asset/1'] },
 }
 
@@ -31,7 +32,8 @@ test.each([
   [0, []],
   [150, ['console']],
   [200, ['console', 'reads']],
-  [10_000, ['console', 'reads', 'prefetch']],
+  [250, ['console', 'reads', 'prefetch']],
+  [10_000, ['console', 'reads', 'prefetch', 'watched']],
 ])('while the event loop is %i ms late, these are refused: %j', async (delayMs, expected) => {
   const { app, refused, finish } = setUp(delayMs)
   finish()

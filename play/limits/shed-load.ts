@@ -11,6 +11,7 @@ const REFUSALS: Record<Priority, UnavailableError> = {
   console: new UnavailableError('overloaded: the console and the docs are refused'),
   reads: new UnavailableError('overloaded: the catalogue, views and live counts are refused'),
   prefetch: new UnavailableError('too many prefetches in flight'),
+  watched: new UnavailableError('overloaded: reports of watch time are refused'),
   plays: new UnavailableError('too many plays in flight'),
 }
 
@@ -32,13 +33,13 @@ type Deps = {
 /** Load shedding: under overload, refuses the least important requests immediately with 503. */
 export function shedLoad({ delay, onRefused }: Deps): MiddlewareHandler<AppEnv> {
   let level = 0
-  const inFlight = { plays: 0, prefetch: 0 }
+  const inFlight = { plays: 0, prefetch: 0, watched: 0 }
   return async function shedLoad(c, next) {
     if (EXEMPT.has(c.req.path)) return next()
     const priority = priorityOf(c)
     // Operators need the console most while play is overloaded.
     if (isOnOperationsPort(c) && (priority === 'console' || priority === 'reads')) return next()
-    level = nextLevel(level, { inFlight: inFlight.plays + inFlight.prefetch, delayMs: delay.ms() })
+    level = nextLevel(level, { inFlight: inFlight.plays + inFlight.prefetch + inFlight.watched, delayMs: delay.ms() })
     if (isRefused(priority, level) || (priority === 'prefetch' && inFlight.prefetch >= MAX_PREFETCHES)) {
       onRefused(priority)
       throw REFUSALS[priority]
@@ -55,6 +56,7 @@ export function shedLoad({ delay, onRefused }: Deps): MiddlewareHandler<AppEnv> 
 
 function priorityOf(c: Context<AppEnv>): Priority {
   const { path } = c.req
+  if (path.startsWith('/play/watched/')) return 'watched'
   if (path.startsWith('/play/')) return isPrefetch(c) ? 'prefetch' : 'plays'
   return path === '/catalogue' || path === '/live' || path.startsWith('/views/') ? 'reads' : 'console'
 }
