@@ -3,6 +3,8 @@ import type { RuleEvent, WatchRule } from './rules/view-rule.ts'
 
 /** How long reports count for a view, in whole seconds of the log's clock. */
 const OPEN_S = 86_400
+/** At most this long, because a second is open until its end. */
+export const OPEN_MS = (OPEN_S + 1) * 1_000
 
 /** The number of reports without a view that are known, in log order. Another number would give other verdicts. */
 export const MAX_EARLY_REPORTS = 100_000

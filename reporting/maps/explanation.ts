@@ -1,11 +1,11 @@
 import type { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
-import { type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
-import { judgeWatchTime } from '../watch-time.ts'
+import { explainWatchTime } from '../explain-watch-time.ts'
+import type { RulesVersion } from '../rules/rule-sets.ts'
 import type { VerdictRecord } from './verdict-record.ts'
 
-type Watched = { watchedMs: number | undefined; clock: number }
+/** The watch time of a view, and the log's clock. */
+type Watched = { watchedMs: number | undefined; now: number }
 
-/** @param watched the watch time of the view, and the log's clock */
 export function toExplanation(record: VerdictRecord, rule: RulesVersion, watched: Watched): ViewExplanation {
   const { id, incarnation, sequence } = record
   const position = { stream: incarnation, sequence }
@@ -26,22 +26,8 @@ export function toExplanation(record: VerdictRecord, rule: RulesVersion, watched
     userId,
     at: toTime(at),
     position,
-    ...toWatchTime(record, rule, watched),
+    ...explainWatchTime({ ...watched, version: rule, clock: record.clock, requiredMs: record.requiredMs }),
   }
-}
-
-function toWatchTime(
-  { clock, requiredMs }: VerdictRecord & { requiredMs?: number | undefined },
-  version: RulesVersion,
-  watched: Watched,
-) {
-  const rule = watchRuleOf(version)
-  if (!rule) return undefined
-  const { watchedMs } = watched
-  const secondsWatched = watchedMs === undefined ? null : watchedMs / 1_000
-  if (requiredMs === undefined) return { secondsWatched }
-  const { verdict, reason = null } = judgeWatchTime({ clock, requiredMs, watchedMs }, rule, watched.clock)
-  return { verdict, reason, secondsWatched, secondsRequired: requiredMs / 1_000 }
 }
 
 function toTime(ms: number): string {

@@ -97,7 +97,7 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
       const found = verdicts.locate(id, ({ state }) => state === 'counted') ?? verdicts.locate(id)
       if (!found) return undefined
       const watchedMs = fromMark(verdicts.mark(found.number))
-      return toExplanation(found.item, state.rules, { watchedMs, clock: state.clock })
+      return toExplanation(found.item, state.rules, { watchedMs, now: state.clock })
     },
     knownSince() {
       const oldest = verdicts.oldest()

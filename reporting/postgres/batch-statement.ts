@@ -1,4 +1,7 @@
 import type { CountBatch, LogReport } from '../count-store.ts'
+import type { WatchRule } from '../rules/view-rule.ts'
+import { toStepAdditions } from '../step-additions.ts'
+import { hasQualified, toTimedViews } from '../watch-changes.ts'
 import { toCountStatement } from './count-statement.ts'
 import { toKeyedWrites } from './keyed-views.ts'
 import { type Known, toProducerKey } from './known.ts'
@@ -6,15 +9,16 @@ import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './lit
 import type { Outcome } from './outcome.ts'
 import { toSeriesWrites } from './series.ts'
 import { toVerdictWrites } from './verdict-writes.ts'
+import { toWatchWrites } from './watch-writes.ts'
 
 /** The statement that applies a batch, if the position and the last batch are still the known ones. */
 export function toBatchStatement(
   batch: CountBatch,
   known: Known,
   outcome: Outcome,
-  { id, maxProducers }: { id: string; maxProducers: number },
+  { id, maxProducers, watchRule }: { id: string; maxProducers: number; watchRule: WatchRule | undefined },
 ): string {
-  const { verdicts, next, keyed } = outcome
+  const { verdicts, next, keyed, early } = outcome
   const forgotten = toForgotten(batch, outcome, next.producers - maxProducers)
   const isForgetting = forgotten.length > 0
   const rejected = verdicts.keysReused + countSkipped(batch)
@@ -29,6 +33,7 @@ export function toBatchStatement(
     ...(verdicts.retried > 0 ? [`retried = retried + ${verdicts.retried}`] : []),
     ...(rejected > 0 ? [`rejected = rejected + ${rejected}`] : []),
     ...(keyed.length > 0 ? [`keyed = ${next.keyed}`] : []),
+    ...(early.length > 0 ? [`early = ${next.watch.early}`, `early_clock = ${next.watch.earlyClock}`] : []),
     ...(outcome.ids.length > 0 ? [`generation = ${next.generation}`, `known_ids = ${next.knownIds}`] : []),
     ...(verdicts.gaps.length > 0 ? toLostAssignments(next) : []),
     ...toReportAssignments(batch),
@@ -42,12 +47,13 @@ export function toBatchStatement(
     ...toWrites(outcome),
     ...toKeyedWrites(keyed),
     ...toVerdictWrites(batch, known, outcome),
-    ...toSeriesWrites(verdicts.views, next.clock),
+    ...toSeriesWrites(toStepAdditions(toTimedViews(verdicts), next.clock)),
+    ...(watchRule ? toWatchWrites(watchRule, known, outcome) : []),
     ...(isForgetting ? [DELETE_FORGOTTEN] : []),
   ]
-  return toCountStatement({ set, where: where + isLast, views: verdicts.views, before: forgotten, after }, [
-    isForgetting ? FORGOTTEN_COUNT : '0',
-  ])
+  const promoted = verdicts.grown.filter(hasQualified).map(({ view }) => view)
+  const change = { set, where: where + isLast, views: verdicts.views, promoted, before: forgotten, after }
+  return toCountStatement(change, [isForgetting ? FORGOTTEN_COUNT : '0'])
 }
 
 /** Assignments that store a report. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { retry } from '../../shared/runtime/retry.ts'
 import type { CountBatch } from '../count-store.ts'
 import type { Verdicts } from '../engine.ts'
-import { DEFAULT_RULES, type RulesVersion, ruleSets } from '../rules/rule-sets.ts'
+import { DEFAULT_RULES, type RulesVersion, ruleSets, watchRuleOf } from '../rules/rule-sets.ts'
 import { startsAt } from '../starts-at.ts'
 import { toBatchStatement } from './batch-statement.ts'
 import { COUNT_COLUMNS } from './count-statement.ts'
@@ -52,10 +52,12 @@ export function createBatches({
   maxKeys = MAX_KEYS,
 }: Deps) {
   const judges = createJudges({ run, rules: ruleSets[rules] })
+  const watchRule = watchRuleOf(rules)
+  const hasWatch = watchRule !== undefined
   let cached: State | undefined
 
   async function load(batch: CountBatch): Promise<Known> {
-    const [[value] = []] = await run(toKnownQuery(batch), TIMEOUT_MS)
+    const [[value] = []] = await run(toKnownQuery(batch, hasWatch), TIMEOUT_MS)
     const known = toKnown(batch, value)
     const { rules: found } = known.origin
     // Instances with different rules may have started at the same time.
@@ -68,7 +70,7 @@ export function createBatches({
     const outcome = toOutcome(batch, known, judge, { rules, maxIds, maxKeys })
     await ensure(daysOf(batch, outcome))
     const id = randomUUID()
-    const row = await commit(toBatchStatement(batch, known, outcome, { id, maxProducers }), id)
+    const row = await commit(toBatchStatement(batch, known, outcome, { id, maxProducers, watchRule }), id)
     if (!row) return undefined
     // A settled row lacks this column.
     if (row.length > COUNT_COLUMNS.more)
@@ -102,7 +104,7 @@ export function createBatches({
       // Until the batch is committed, no other one may use the judge.
       let last = cached
       cached = undefined
-      if (last && startsAt(last.known.position, batch) && knows(last.known, batch)) {
+      if (last && startsAt(last.known.position, batch) && knows(last.known, batch, hasWatch)) {
         const applied = await tryApply(batch, last)
         if (applied) return applied
         last = undefined

@@ -17,6 +17,8 @@ type Change = {
   /** The condition under which anything changes. */
   where: string
   views: readonly CountedView[]
+  /** Views that were counted before, and have qualified. */
+  promoted?: readonly Play[]
   /** Common table expressions that the condition and the assignments refer to. */
   before?: readonly string[]
   /** Further ones, which may refer to `moved`, the updated state. */
@@ -32,19 +34,20 @@ export const COUNT_COLUMNS = { assetViews: 8, userViews: 9, candidates: 10, more
  * @param columns further columns of the result
  */
 export function toCountStatement(
-  { set, where, views, before = [], after = [] }: Change,
+  { set, where, views, promoted = [], before = [], after = [] }: Change,
   columns: readonly string[] = [],
 ): string {
-  const qualified = views.filter(isQualified).length
-  const hasViews = views.length > 0
+  const qualified = views.filter(isQualified).length + promoted.length
+  const hasViews = views.length + promoted.length > 0
+  const changed = [...views, ...promoted]
   const added = `version = version + 1, views = views + ${views.length}, qualified = qualified + ${qualified}`
   const assignments = hasViews ? [...set, added] : set
   const rankings = RANKINGS.filter(({ of }) => of === 'views' || qualified > 0)
   const expressions = [
     ...before,
     `moved as (update reporting.state set ${assignments.join(', ')} where ${where} returning *)`,
-    ...(hasViews ? [...toViewerWrites(views), ...toUpserts('asset', views, rankings)] : []),
-    ...(hasViews ? [...toUpserts('user', views, rankings), ...toLive(views)] : []),
+    ...(hasViews ? [...toViewerWrites(views), ...toUpserts('asset', { views, promoted }, rankings)] : []),
+    ...(hasViews ? [...toUpserts('user', { views, promoted }, rankings), ...toLive(views, changed)] : []),
     ...after,
   ]
   const counted = hasViews ? COUNTED : COUNTED.map(() => 'null')
@@ -65,9 +68,9 @@ const SUM_OF_VIEWERS = `, known_viewers = current.known_viewers + excluded.known
   viewers = greatest(current.viewers, current.known_viewers + excluded.known_viewers)`
 
 /** Adds the views of assets or users. */
-function toUpserts(by: CountedBy, views: readonly CountedView[], all: readonly Ranking[]): string[] {
+function toUpserts(by: CountedBy, added: Counted, all: readonly Ranking[]): string[] {
   const rankings = all.filter((ranking) => ranking.by === by)
-  const counts = toCounts(by, views)
+  const counts = toCounts(by, added)
   const columns = (['views', 'qualified'] as const).map((of) => toNumberArray(counts.map((count) => count[of])))
   const [viewers, joined, sum] =
     by === 'asset' ? [', viewers, known_viewers', 'left join new_viewers using (id)', SUM_OF_VIEWERS] : ['', '', '']
@@ -114,9 +117,9 @@ function toCandidates({ by, of }: Ranking): string {
 }
 
 /** Records what the live counts publish: the changed ids, unless there are too many, and the views per second. */
-function toLive(views: readonly CountedView[]): string[] {
-  const assets = new Set(views.map(({ assetId }) => assetId))
-  const users = new Set(views.map(({ userId }) => userId))
+function toLive(views: readonly CountedView[], changed: readonly Play[]): string[] {
+  const assets = new Set(changed.map(({ assetId }) => assetId))
+  const users = new Set(changed.map(({ userId }) => userId))
   const areFew = assets.size + users.size <= MAX_LIVE_IDS
   const ids = areFew ? `${toIdArray([...assets])}, ${toIdArray([...users])}` : 'null, null'
   const change = `change as (
@@ -136,18 +139,22 @@ function toLive(views: readonly CountedView[]): string[] {
   ]
 }
 
+type Counted = { views: readonly CountedView[]; promoted: readonly Play[] }
+
 type Added = { views: number; qualified: number }
 
 /** What is added to each id. Sorted by id, so that adjacent entries of the index are updated together. */
-function toCounts(by: CountedBy, views: readonly CountedView[]): (Added & { id: string })[] {
+function toCounts(by: CountedBy, { views, promoted }: Counted): (Added & { id: string })[] {
   const counts = new Map<string, Added>()
-  for (const view of views) {
-    const id = by === 'asset' ? view.assetId : view.userId
+
+  function add({ assetId, userId }: Play, more: Added): void {
+    const id = by === 'asset' ? assetId : userId
     const count = counts.get(id) ?? { views: 0, qualified: 0 }
-    count.views += 1
-    if (isQualified(view)) count.qualified += 1
-    counts.set(id, count)
+    counts.set(id, { views: count.views + more.views, qualified: count.qualified + more.qualified })
   }
+
+  for (const view of views) add(view, { views: 1, qualified: isQualified(view) ? 1 : 0 })
+  for (const view of promoted) add(view, { views: 0, qualified: 1 })
   // Ids are in ASCII, whose order is that of the database.
   return [...counts.keys()].sort().map((id) => ({ id, views: 0, qualified: 0, ...counts.get(id) }))
 }

@@ -3,6 +3,7 @@ import type { Play } from '../../shared/contracts/play.ts'
 import { createBatcher } from '../../shared/runtime/batcher.ts'
 import { raceAbort } from '../../shared/runtime/race-abort.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+import { toStepAdditions } from '../step-additions.ts'
 import { toCountStatement } from './count-statement.ts'
 import { ASYNCHRONOUS } from './database.ts'
 import { toIdArray, toLiteral } from './literals.ts'
@@ -42,7 +43,7 @@ export function createDirectCounts(run: Run): (play: Play) => Promise<readonly u
     const views = [{ ...play, at }]
     const after = [
       `receipt as (insert into reporting.receipt (id) select ${toLiteral(receipt)}::uuid from moved)`,
-      ...toSeriesWrites(views, at),
+      ...toSeriesWrites(toStepAdditions(views, at)),
     ]
     const statement = toCountStatement({ set: ['direct = direct + 1'], where: 'true', views, after })
     const [row = []] = await run(`${ASYNCHRONOUS} ${statement}`, TIMEOUT_MS)

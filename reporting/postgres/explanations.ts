@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { type Position, toPosition } from '../../shared/contracts/position.ts'
 import type { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
+import { explainWatchTime } from '../explain-watch-time.ts'
+import type { RulesVersion } from '../rules/rule-sets.ts'
 import { toEventKey } from './event-key.ts'
 import { fromAscii, toLiteral } from './literals.ts'
 import { REJECTED, STATES } from './verdict-writes.ts'
@@ -16,6 +18,9 @@ const Row = z.tuple([
   z.string(),
   z.string(),
   z.string(),
+  bigint,
+  bigint.nullable(),
+  bigint,
 ])
 const Because = z.tuple([z.string(), z.number()])
 
@@ -34,14 +39,16 @@ export function toExplanationQueries(eventId: string): string[] {
 /** Selects the last view with an id, or the last dead letter if there is none. @param since the log's clock, which only rises */
 export function toExplanationQuery(eventId: string, since?: number): string {
   const { key, id } = toEventKey(eventId)
-  return `select at, sequence, state, reason, asset_id, user_id, because, incarnation, rules
+  return `select at, sequence, state, reason, asset_id, user_id, because, incarnation, rules, clock, ms,
+      (select clock from reporting.state)
     from reporting.verdict join reporting.verdict_origin using (origin)
+      left join reporting.watched using (clock, sequence, index, origin)
     where key = ${toLiteral(key)} and event_id = ${toLiteral(id)}
       ${since === undefined ? '' : `and clock >= ${since}`} order by state = '${REJECTED.state}', origin desc, sequence desc, index desc limit 1`
 }
 
-export function toExplanation(id: string, row: readonly unknown[]): ViewExplanation {
-  const [at, sequence, state, reason, assetId, userId, because, incarnation, rule] = Row.parse(row)
+export function toExplanation(id: string, row: readonly unknown[], version: RulesVersion): ViewExplanation {
+  const [at, sequence, state, reason, assetId, userId, because, incarnation, rule, clock, ms, now] = Row.parse(row)
   const position: Position = toPosition({ incarnation: fromAscii(incarnation), sequence })
   const verdict = toVerdict(state)
   if (!verdict) {
@@ -54,11 +61,18 @@ export function toExplanation(id: string, row: readonly unknown[]): ViewExplanat
     verdict,
     reason: reason === '' ? null : reason,
     rule,
-    because: because === '' ? null : toBecause(because),
+    because: state === STATES.pending || because === '' ? null : toBecause(because),
     assetId,
     userId,
     at: toTime(at),
     position,
+    ...explainWatchTime({
+      version,
+      watchedMs: ms ?? undefined,
+      clock,
+      now,
+      requiredMs: state === STATES.pending ? Number(because) : undefined,
+    }),
   }
 }
 
@@ -68,6 +82,7 @@ export function toTime(at: number): string {
 
 function toVerdict(state: string): ViewExplanation['verdict'] {
   if (state === STATES.qualified) return 'qualified'
+  if (state === STATES.pending) return 'pending'
   return state === STATES['not-qualified'] ? 'not-qualified' : null
 }
 

@@ -5,6 +5,7 @@ import type { CountBatch } from '../count-store.ts'
 import type { LastSerial } from '../deduplicator.ts'
 import { toDigest } from '../digest.ts'
 import { type KeyedView, keyedOf, toKeyedKey } from './keyed-views.ts'
+import { type KnownWatch, knowsWatch, toKnownReports, toKnownViews, toWatchQuery, WatchRows } from './known-watch.ts'
 import { fromAscii, toIdArray } from './literals.ts'
 import { parsePosition } from './state.ts'
 import { unnumberedOf } from './unnumbered.ts'
@@ -33,6 +34,7 @@ export type Known = {
   generations: ReadonlyMap<string, number>
   /** The looked-up keyed views that the database has. */
   keys: ReadonlyMap<string, KeyedView>
+  watch: KnownWatch
 }
 
 const bigint = z.coerce.number()
@@ -49,6 +51,8 @@ const State = z.object({
   clock: bigint,
   keyed: bigint,
   origin: bigint,
+  early: bigint,
+  early_clock: bigint,
 })
 const Rows = z.object({
   state: State,
@@ -56,11 +60,13 @@ const Rows = z.object({
   producers: z.array(z.tuple([z.string(), bigint, bigint, bigint])),
   ids: z.array(z.tuple([z.string(), bigint])),
   keys: z.array(z.tuple([z.string(), bigint, bigint, z.string(), z.string()])),
+  watched: WatchRows.views.default([]),
+  reports: WatchRows.reports.default([]),
 })
 const Gaps = z.array(z.object({ producer: z.string(), from: z.number(), to: z.number() }))
 
-/** Reads what must be known for a batch. */
-export function toKnownQuery(batch: CountBatch): string {
+/** Reads what must be known for a batch, with the watch times if the rules require any. */
+export function toKnownQuery(batch: CountBatch, hasWatch: boolean): string {
   const producers = toIdArray(producersOf(batch).map(toProducerKey))
   const ids = toIdArray(unnumberedOf(batch))
   const keys = toIdArray(keyedOf(batch).map(toKeyedKey))
@@ -72,11 +78,12 @@ export function toKnownQuery(batch: CountBatch): string {
     'ids', (select coalesce(json_agg(json_build_array(key, generation)), '[]')
       from reporting.known_id where key = any(${ids})),
     'keys', (select coalesce(json_agg(json_build_array(key, number, at, asset_id, user_id)), '[]')
-      from reporting.keyed_view where key = any(${keys}))) from reporting.state as state`
+      from reporting.keyed_view where key = any(${keys}))
+    ${hasWatch ? `, ${toWatchQuery(batch)}` : ''}) from reporting.state as state`
 }
 
 export function toKnown(batch: CountBatch, value: unknown): Known {
-  const { state, rules, producers, ids, keys } = Rows.parse(value)
+  const { state, rules, producers, ids, keys, watched, reports } = Rows.parse(value)
   const serials = new Map<string, LastSerial | undefined>()
   for (const producer of producersOf(batch)) serials.set(producer, undefined)
   for (const [name, serial, sequence, reported] of producers)
@@ -101,6 +108,12 @@ export function toKnown(batch: CountBatch, value: unknown): Known {
         return view ? [[id, { id, ...view }] as const] : []
       }),
     ),
+    watch: {
+      early: state.early,
+      earlyClock: state.early_clock,
+      views: toKnownViews(watched),
+      reports: toKnownReports(reports),
+    },
   }
 }
 
@@ -109,15 +122,16 @@ export function toLost(views: number, gaps: string): LostViews {
 }
 
 /** Returns true if `known` suffices for the batch. Views that are unique by id need a look into the database. */
-export function knows({ serials }: Known, batch: CountBatch): boolean {
+export function knows({ serials, watch, clock }: Known, batch: CountBatch, hasWatch: boolean): boolean {
   const hasIds = unnumberedOf(batch).length > 0 || keyedOf(batch).length > 0
+  if (hasWatch && !knowsWatch(watch, clock, batch)) return false
   return !hasIds && producersOf(batch).every((producer) => serials.has(producer))
 }
 
 /** The producers whose last serials a batch may need. */
-export function producersOf({ views, rejected = [] }: CountBatch): string[] {
+export function producersOf({ views, watched = [], rejected = [] }: CountBatch): string[] {
   const names = new Set<string>()
-  for (const { producer, serial, predecessor } of views) {
+  for (const { producer, serial, predecessor } of [...views, ...watched]) {
     if (producer !== undefined && serial !== undefined) names.add(producer)
     if (predecessor) names.add(predecessor.producer)
   }

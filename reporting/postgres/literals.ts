@@ -23,6 +23,11 @@ export function toNumberArray(numbers: readonly number[]): string {
   return `'{${numbers.join(',')}}'::bigint[]`
 }
 
+/** An array of UUIDs, which are not escaped. */
+export function toUuidArray(uuids: readonly string[]): string {
+  return `'{${uuids.join(',')}}'::uuid[]`
+}
+
 /** An array of texts that may contain any character but NUL. */
 export function toTextArray(texts: readonly string[]): string {
   const elements = texts.map((text) => `"${text.replaceAll(/["\\]/g, String.raw`\$&`)}"`)

@@ -3,8 +3,11 @@ import type { LastSerial } from '../deduplicator.ts'
 import { createEngine, type Verdicts } from '../engine.ts'
 import { addGaps } from '../lost.ts'
 import type { Judge } from '../rules/judge.ts'
+import { type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
+import type { OpenView } from '../watch-time.ts'
 import { createKeyedViews, type KeyedView } from './keyed-views.ts'
 import { type Known, producersOf } from './known.ts'
+import { createWatchState, type NumberedReport, type VerdictPlace } from './known-watch.ts'
 import { createIdGenerations } from './unnumbered.ts'
 
 /** What a batch changes. */
@@ -20,9 +23,13 @@ export type Outcome = {
   ids: [string, number][]
   /** The keyed views to write. */
   keyed: KeyedView[]
+  /** The reports without a view to write, by key. */
+  early: [string, NumberedReport][]
+  /** Where the verdict of a view of an earlier batch is. */
+  placeOf: (view: OpenView) => VerdictPlace
 }
 
-type Limits = { rules: string; maxIds: number; maxKeys: number }
+type Limits = { rules: RulesVersion; maxIds: number; maxKeys: number }
 
 /** Takes a batch without changing `known`. The judge is only valid for the next batch if this one is committed. */
 export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules, maxIds, maxKeys }: Limits): Outcome {
@@ -35,7 +42,9 @@ export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules
   const knownIds = createIdGenerations(known, maxIds)
   const keys = createKeyedViews(known, maxKeys)
   const deduplication = { isComplete: known.isComplete, producers, knownIds }
-  const state = { deduplication, keys, judge, clock: known.clock }
+  const rule = watchRuleOf(rules)
+  const watch = rule && createWatchState(rule, known.watch)
+  const state = { deduplication, keys, judge, watch: watch?.state, clock: known.clock }
   const verdicts = createEngine(state)(batch)
   const changed = [...producers].filter(([, { sequence }]) => sequence === batch.through)
   const added = changed.filter(([producer]) => known.serials.get(producer) === undefined).length
@@ -51,9 +60,23 @@ export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules
     serials: new Map(own.map((producer) => [producer, producers.get(producer)])),
     generations: new Map(),
     keys: new Map(),
+    watch: { ...known.watch, ...watch?.last(), views: new Map(), reports: new Map() },
   }
   const forgotten = own.filter((producer) => known.serials.get(producer) && !producers.has(producer))
-  return { verdicts, next, changed, forgotten, ids: knownIds.added(), keyed: keys.added() }
+  return {
+    verdicts,
+    next,
+    changed,
+    forgotten,
+    ids: knownIds.added(),
+    keyed: keys.added(),
+    early: watch?.added() ?? [],
+    placeOf({ id }) {
+      const place = known.watch.views.get(id)
+      if (!place) throw new Error('a view whose watch time has grown was looked up')
+      return place
+    },
+  }
 }
 
 function toOrigin({ position, origin }: Known, { incarnation }: CountBatch, rules: string): Known['origin'] {

@@ -84,6 +84,8 @@ const PARTITIONS = `select relname from pg_class join pg_inherits on inhrelid = 
 
 function toDelete(before: number): string {
   return `${ASYNCHRONOUS} delete from reporting.verdict_day where day + ${DAY_MS} <= ${before};
+    delete from reporting.watched where ctid = any(array(
+      select ctid from reporting.watched where clock < ${toDay(before)} order by clock limit ${MAX_DELETED}));
     delete from reporting.${DEFAULT} where ctid = any(array(
       select ctid from reporting.${DEFAULT} where clock < ${toDay(before)} limit ${MAX_DELETED}))`
 }

@@ -7,11 +7,13 @@ import { describeCountStore, type Opened } from '../count-store.test-suite.ts'
 import type { ReportObserver } from '../count-store.ts'
 import { describeVerdicts } from '../engine.test-suite.ts'
 import { createReference } from '../reference.test-suite.ts'
+import type { RulesVersion } from '../rules/rule-sets.ts'
 import { describeSeries } from '../series.test-suite.ts'
+import { describeWatchTime } from '../watch.test-suite.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 import { toDatabaseUrl } from './settings.ts'
 
-type Options = { onReport?: ReportObserver; maxProducers?: number; maxIds?: number }
+type Options = { onReport?: ReportObserver; rules?: RulesVersion; maxProducers?: number; maxIds?: number }
 
 const log = createLog({ name: 'reporting', level: 'silent' })
 
@@ -43,8 +45,8 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
     })
   }
 
-  async function openBoth(onReport: ReportObserver = () => {}): Promise<Opened> {
-    const [counts, other] = await Promise.all([openStore({ onReport }), openStore({ onReport })])
+  async function openBoth(onReport: ReportObserver = () => {}, rules: RulesVersion = 'v1'): Promise<Opened> {
+    const [counts, other] = await Promise.all([openStore({ onReport, rules }), openStore({ onReport, rules })])
     let closed: Promise<unknown> | undefined
     const close = () => (closed ??= Promise.all([counts, other].map((store) => store[Symbol.asyncDispose]())))
     return {
@@ -52,7 +54,7 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
       others: [other],
       async restart() {
         await close()
-        return openBoth(onReport)
+        return openBoth(onReport, rules)
       },
       async [Symbol.asyncDispose]() {
         await close()
@@ -60,16 +62,18 @@ describe.skipIf(!hasPostgres)('a count store in Postgres', () => {
     }
   }
 
-  async function open(onReport?: ReportObserver): Promise<Opened> {
+  async function open(onReport?: ReportObserver, rules?: RulesVersion): Promise<Opened> {
     await empty()
-    return openBoth(onReport)
+    return openBoth(onReport, rules)
   }
 
-  describeCountStore({ open, isPersistent: true, numRuns: 12 })
+  describeCountStore({ open: (onReport) => open(onReport), isPersistent: true, numRuns: 12 })
 
-  describeVerdicts({ open, isPersistent: true, numRuns: 12 })
+  describeVerdicts({ open: () => open(), isPersistent: true, numRuns: 12 })
 
-  describeSeries({ open, isPersistent: true, numRuns: 12 })
+  describeSeries({ open: () => open(), isPersistent: true, numRuns: 12 })
+
+  describeWatchTime({ open: () => open(undefined, 'v2'), isPersistent: true, numRuns: 25 })
 
   test('producers and ids beyond the limits are forgotten as in memory', async () => {
     const id = fc.nat(14).map(String)

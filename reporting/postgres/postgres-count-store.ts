@@ -2,7 +2,8 @@ import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { Logger } from '../../shared/runtime/log.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
 import type { CountStore, ReportObserver } from '../count-store.ts'
-import { DEFAULT_RULES, type RulesVersion, ruleSets } from '../rules/rule-sets.ts'
+import { DEFAULT_RULES, type RulesVersion, ruleSets, watchRuleOf } from '../rules/rule-sets.ts'
+import { OPEN_MS } from '../watch-time.ts'
 import { toReportAssignments } from './batch-statement.ts'
 import { createBatches, type Limits } from './batches.ts'
 import { createChangeFeed } from './change-feed.ts'
@@ -60,7 +61,8 @@ export function openPostgresCountStore({
   const run = (statements: string, timeoutMs: number) => link.run(statements, timeoutMs)
   const feed = createChangeFeed(run)
   const countDirectly = createDirectCounts(run)
-  const partitions = createPartitions({ run, maxAgeMs, windowMs: windowOf(ruleSets[rules]) })
+  const windowMs = watchRuleOf(rules) ? OPEN_MS : windowOf(ruleSets[rules])
+  const partitions = createPartitions({ run, maxAgeMs, windowMs })
   const batches = createBatches({
     run,
     probe: database.run,
@@ -105,7 +107,7 @@ export function openPostgresCountStore({
     reason: link.reason,
     usage: database.usage,
     follow: feed.follow,
-    ...createReads((query) => run(query, READ_TIMEOUT_MS)),
+    ...createReads((query) => run(query, READ_TIMEOUT_MS), rules),
     async count(play) {
       const row = await countDirectly(play)
       cutIfNeeded(row)

@@ -1,3 +1,4 @@
+import { MAX_EARLY_REPORTS } from '../watch-time.ts'
 import { ASYNCHRONOUS, type Rows } from './database.ts'
 import { RECEIPT_SECONDS } from './direct-counts.ts'
 import type { createPartitions } from './partitions.ts'
@@ -44,6 +45,9 @@ function toPrune(maxKeys: number): string {
       keys as (delete from reporting.keyed_view where key = any(array(
         select key from reporting.keyed_view where number <= (select keyed - ${maxKeys} from reporting.state)
         limit ${MAX_PRUNED})) returning 1),
+      reports as (delete from reporting.early_report where key = any(array(
+        select key from reporting.early_report
+        where number <= (select early - ${MAX_EARLY_REPORTS} from reporting.state) limit ${MAX_PRUNED})) returning 1),
       ${toSeriesPruning(MAX_PRUNED)}
-    select greatest((select count(*) from series_pruned), (select count(*) from ids), (select count(*) from keys))`
+    select greatest((select count(*) from reports), (select count(*) from series_pruned), (select count(*) from ids), (select count(*) from keys))`
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { toNullablePosition } from '../../shared/contracts/position.ts'
 import type { CountLookup, Counts, LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import type { CountedBy, CountStore } from '../count-store.ts'
+import { DEFAULT_RULES, type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
 import type { Rows } from './database.ts'
 import { toExplanation, toExplanationQueries, toTime } from './explanations.ts'
 import { toKeyedKey } from './keyed-views.ts'
@@ -17,7 +18,9 @@ type Reads = Pick<
 >
 
 /** Reads the counts, each time in one statement, and so in one snapshot. */
-export function createReads(read: (query: string) => Promise<Rows>): Reads {
+export function createReads(read: (query: string) => Promise<Rows>, rules: RulesVersion = DEFAULT_RULES): Reads {
+  const hasWatch = watchRuleOf(rules) !== undefined
+
   return {
     async counts(by, id) {
       const [row] = await read(`select ${countColumns(by)} from reporting.${by}_views where id = ${toLiteral(id)}`)
@@ -45,7 +48,7 @@ export function createReads(read: (query: string) => Promise<Rows>): Reads {
     async explain(id) {
       for (const query of toExplanationQueries(id)) {
         const [row] = await read(query)
-        if (row) return toExplanation(id, row)
+        if (row) return toExplanation(id, row, rules)
       }
       return undefined
     },
@@ -58,7 +61,7 @@ export function createReads(read: (query: string) => Promise<Rows>): Reads {
       return toAudit(row)
     },
     async series(range) {
-      return toSeriesCounts(range, await read(toSeriesQuery(range)))
+      return toSeriesCounts(range, await read(toSeriesQuery(range, hasWatch)), hasWatch)
     },
   }
 }

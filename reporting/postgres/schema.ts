@@ -144,4 +144,31 @@ export const migrations = [
   -- The first steps of single assets in a copy of counts in memory, which had dropped earlier ones.
   alter table reporting.state add series_hour_since bigint, add series_day_since bigint;
   `,
+  `
+  -- The greatest watch times of the views that have reports. The key is that of their verdicts. With the rules that
+  -- require watch time, a verdict has the state p, and the required milliseconds in "because".
+  create table reporting.watched (
+    clock bigint,
+    sequence bigint,
+    index smallint,
+    origin integer,
+    ms bigint not null,
+    primary key (clock, sequence, index, origin)
+  ) with (fillfactor = 70);
+  -- The views that wait for watch time, by the second of the log's clock in which they were counted.
+  create table reporting.waiting (
+    second bigint primary key,
+    unreported bigint not null,
+    reported bigint not null
+  ) with (fillfactor = 50);
+  -- The last reports whose views are not in the log yet, numbered in log order. The key is a digest of the play.
+  create table reporting.early_report (
+    key text collate "C" primary key,
+    number bigint not null,
+    clock bigint not null,
+    ms bigint not null
+  );
+  create index on reporting.early_report (number);
+  alter table reporting.state add early bigint not null default 0, add early_clock bigint not null default 0;
+  `,
 ]

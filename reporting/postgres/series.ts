@@ -1,26 +1,36 @@
 import type { SeriesStep } from '../../shared/contracts/series.ts'
-import { RETENTION_MS, type SeriesCounts, type SeriesRange, STEP_MS, startsIn, toSince } from '../series.ts'
-import { type StepAddition, type TimedView, toStepAdditions } from '../step-additions.ts'
+import {
+  RETENTION_MS,
+  type SeriesCounts,
+  type SeriesRange,
+  STEP_MS,
+  type StepCount,
+  startsIn,
+  toSince,
+} from '../series.ts'
+import type { StepAddition } from '../step-additions.ts'
 import type { Rows } from './database.ts'
 import { toIdArray, toLiteral, toNumberArray } from './literals.ts'
 
 /** Stands for all assets together. It is not a valid id. */
 const ALL_ASSETS = ''
 const CODES = { minute: 'm', hour: 'h', day: 'd' } satisfies Record<SeriesStep, string>
+/** The rows with the milliseconds, in `views`, for which the views of a step were watched. */
+export const WATCHED_CODES = { minute: 'M', hour: 'H', day: 'D' } satisfies Record<SeriesStep, string>
+type Codes = Record<SeriesStep, string>
 
 /** The log's clock, or the time of a later direct count. */
 const CLOCK = `greatest(clock, coalesce(
   (select at from reporting.series where step = '${CODES.minute}' order by at desc limit 1), 0))`
 
-/**
- * A common table expression that adds views to the series.
- * @param clock the log's clock after them
- */
-export function toSeriesWrites(views: readonly TimedView[], clock: number): string[] {
-  const rows = [...toSeriesRows(toStepAdditions(views, clock))]
+type Kind = { name: string; codes: Codes }
+
+/** A common table expression that adds to the series. */
+export function toSeriesWrites(additions: Iterable<StepAddition>, of: Kind = OF_VIEWS): string[] {
+  const rows = [...toSeriesRows(additions, of.codes)]
   if (rows.length === 0) return []
   return [
-    `series_written as (
+    `${of.name}_written as (
       insert into reporting.series as current (step, at, asset_id, views, qualified)
       select * from ${toSource(rows)} where exists (select from moved)
       on conflict (step, at, asset_id) do update
@@ -28,12 +38,14 @@ export function toSeriesWrites(views: readonly TimedView[], clock: number): stri
   ]
 }
 
+const OF_VIEWS: Kind = { name: 'series', codes: CODES }
+
 export type SeriesRow = { step: string; at: number; assetId: string; views: number; qualified: number }
 
 /** Sorted within each step, so that adjacent entries of the index are updated together. */
-export function* toSeriesRows(additions: Iterable<StepAddition>): Generator<SeriesRow> {
+export function* toSeriesRows(additions: Iterable<StepAddition>, codes: Codes = CODES): Generator<SeriesRow> {
   for (const { step, at, total, assets } of additions) {
-    const row = { step: CODES[step], at }
+    const row = { step: codes[step], at }
     yield { ...row, assetId: ALL_ASSETS, ...total }
     for (const [assetId, count] of [...assets].sort(([a], [b]) => (a < b ? -1 : 1))) yield { ...row, assetId, ...count }
   }
@@ -54,22 +66,28 @@ function toSource(rows: readonly SeriesRow[]): string {
  * The first row has the clock and the first step that is kept. Each step is looked up by the whole key: without
  * statistics, Postgres may prefer to read the index of all assets.
  */
-export function toSeriesQuery(range: SeriesRange): string {
+export function toSeriesQuery(range: SeriesRange, hasWatch: boolean): string {
   const { step, assetId = ALL_ASSETS } = range
   const since = step === 'minute' || assetId === ALL_ASSETS ? 'null' : `series_${step}_since`
-  return `select null, ${CLOCK}, ${since} from reporting.state
-    union all select start, views, qualified from unnest(${toNumberArray(startsIn(range))}) as start, lateral (
+  const starts = toNumberArray(startsIn(range))
+  const toSteps = (code: string, isWatched: boolean) => `
+    union all select start, views, qualified, ${isWatched} from unnest(${starts}) as start, lateral (
       select views, qualified from reporting.series
-      where step = '${CODES[step]}' and at = start and asset_id = ${toLiteral(assetId)} offset 0) as found`
+      where step = '${code}' and at = start and asset_id = ${toLiteral(assetId)} offset 0) as found`
+  const watched = hasWatch ? toSteps(WATCHED_CODES[step], true) : ''
+  return `select null, ${CLOCK}, ${since}, null from reporting.state${toSteps(CODES[step], false)}${watched}`
 }
 
-export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Rows): SeriesCounts {
+export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Rows, hasWatch: boolean): SeriesCounts {
   const [, clock, since] = state
-  const counts = rows.map(([at, views, qualified]) => [
-    Number(at),
-    { views: Number(views), qualified: Number(qualified) },
-  ]) satisfies [number, object][]
-  return { since: toSince(step, Number(clock), since === null ? undefined : Number(since)), counts: new Map(counts) }
+  const counts = new Map<number, StepCount>()
+  const watched = new Map<number, number>()
+  for (const [at, views, qualified, isWatched] of rows) {
+    if (isWatched === true) watched.set(Number(at), Number(views))
+    else counts.set(Number(at), { views: Number(views), qualified: Number(qualified) })
+  }
+  const found = { since: toSince(step, Number(clock), since === null ? undefined : Number(since)), counts }
+  return hasWatch ? { ...found, watched } : found
 }
 
 /**
@@ -77,9 +95,12 @@ export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Row
  * writers wait meanwhile.
  */
 export function toSeriesPruning(limit: number): string {
-  const old = (['minute', 'hour'] as const).map((step) => {
+  const old = (['minute', 'hour'] as const).flatMap((step) => {
     const end = `(select ${CLOCK} from reporting.state) - ${RETENTION_MS[step] + STEP_MS[step]}`
-    return `(select ctid from reporting.series where step = '${CODES[step]}' and at <= ${end} order by at limit ${limit})`
+    return [CODES, WATCHED_CODES].map(
+      (codes) =>
+        `(select ctid from reporting.series where step = '${codes[step]}' and at <= ${end} order by at limit ${limit})`,
+    )
   })
   return `series_pruned as (delete from reporting.series where ctid = any(array(
     select ctid from (${old.join(' union all ')}) as old limit ${limit})) returning 1)`

@@ -2,7 +2,7 @@ import type { CountBatch } from '../count-store.ts'
 import type { JudgedView } from '../engine.ts'
 import { toEventKey } from './event-key.ts'
 import type { Known } from './known.ts'
-import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
+import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray, toUuidArray } from './literals.ts'
 import type { Outcome } from './outcome.ts'
 import { toDay } from './partitions.ts'
 
@@ -44,20 +44,21 @@ export type Row = {
 }
 
 function toRow(view: JudgedView, index: number): Row {
-  const { at, clock, sequence, because, reason = '' } = view
+  const { at, clock, sequence, because, requiredMs } = view
+  const isFinal = requiredMs === undefined
   const { key, id } = toEventKey(view.id)
   return {
     at,
     clock,
     sequence,
     index,
-    state: STATES[view.verdict],
+    state: isFinal ? STATES[view.verdict] : STATES.pending,
     key,
-    reason,
+    reason: (isFinal && view.reason) || '',
     asset_id: view.assetId,
     user_id: view.userId,
     event_id: id,
-    because: toBecause(because),
+    because: isFinal ? toBecause(because) : String(requiredMs),
   }
 }
 
@@ -79,7 +80,6 @@ function toRejected({ skipped = [] }: CountBatch, clock: number): Row[] {
 const NUMBERS = ['at', 'clock', 'sequence', 'index'] as const
 const IDS = ['state', 'reason', 'asset_id', 'user_id'] as const
 const TEXTS = ['event_id', 'because'] as const
-const toUuidArray = (values: readonly string[]) => `'{${values.join(',')}}'::uuid[]`
 
 /** A column whose values are all the same, such as most reasons, is a constant. */
 function toColumns<Name extends keyof Row>(
@@ -134,7 +134,8 @@ function toDayWrites(views: readonly JudgedView[]): string[] {
 
 /** Counts the views that are not qualified, by reason. */
 function toReasonWrites(views: readonly JudgedView[]): string[] {
-  const counts = [...Map.groupBy(views, ({ reason }) => reason)].flatMap(([reason, { length }]) =>
+  const final = views.filter(({ verdict }) => verdict === 'not-qualified')
+  const counts = [...Map.groupBy(final, ({ reason }) => reason)].flatMap(([reason, { length }]) =>
     reason === undefined ? [] : [{ reason, length }],
   )
   if (counts.length === 0) return []

@@ -1,0 +1,103 @@
+import type { WatchRule } from '../rules/view-rule.ts'
+import { toStepAdditions } from '../step-additions.ts'
+import { hasClosed, toWaitingChanges, toWatchGrowth, type Waiting } from '../watch-changes.ts'
+import { openSince } from '../watch-time.ts'
+import type { Known } from './known.ts'
+import type { NumberedReport } from './known-watch.ts'
+import { toIdArray, toLiteral, toNumberArray } from './literals.ts'
+import type { Outcome } from './outcome.ts'
+import { toSeriesWrites, WATCHED_CODES } from './series.ts'
+
+/** Common table expressions that write what a batch changes for watch times. */
+export function toWatchWrites(rule: WatchRule, known: Known, outcome: Outcome): string[] {
+  const { verdicts, next, early } = outcome
+  const growth = toWatchGrowth(verdicts).map(({ ms, ...view }) => ({ ...view, views: ms }))
+  return [
+    ...toTimeWrites(outcome),
+    ...toWaitingWrites(rule, known, outcome),
+    ...toEarlyWrites(early),
+    ...toSeriesWrites(toStepAdditions(growth, next.clock), { name: 'watched_series', codes: WATCHED_CODES }),
+  ]
+}
+
+/** Stores the greatest times of the views for which the batch has reports. */
+function toTimeWrites({ verdicts, next, placeOf }: Outcome): string[] {
+  const own = verdicts.views.flatMap(({ clock, sequence, watchedMs }, index) =>
+    watchedMs === undefined ? [] : [{ clock, sequence, index, origin: next.origin.number, ms: watchedMs }],
+  )
+  const earlier = verdicts.grown.map(({ view }) => ({ ...placeOf(view), ms: view.watchedMs ?? 0 }))
+  const rows = [...own, ...earlier]
+  if (rows.length === 0) return []
+  const names = ['clock', 'sequence', 'index', 'origin', 'ms'] as const
+  return [
+    `watched_written as (
+      insert into reporting.watched (${names})
+      select * from unnest(${names.map((name) => toNumberArray(rows.map((row) => row[name])))}) as time(${names})
+      where exists (select from moved)
+      on conflict (clock, sequence, index, origin) do update set ms = excluded.ms)`,
+  ]
+}
+
+/** Counts the views that wait, by second, and gives those of the seconds that have closed a reason. */
+function toWaitingWrites(rule: WatchRule, known: Known, { verdicts, next }: Outcome): string[] {
+  const changes = [...toWaitingChanges(verdicts)].filter(([, { unreported, reported }]) => unreported || reported)
+  const [closed, open] = [true, false].map((isClosed) =>
+    changes.filter(([second]) => hasClosed(second, next.clock) === isClosed),
+  )
+  return [...toOpenWrites(open ?? []), ...toClosedWrites(rule, closed ?? [], { known, clock: next.clock })]
+}
+
+type Changes = [second: number, change: Waiting][]
+
+function toOpenWrites(changes: Changes): string[] {
+  if (changes.length === 0) return []
+  const columns = [
+    toNumberArray(changes.map(([second]) => second)),
+    toNumberArray(changes.map(([, { unreported }]) => unreported)),
+    toNumberArray(changes.map(([, { reported }]) => reported)),
+  ]
+  return [
+    `waiting_written as (
+      insert into reporting.waiting as current (second, unreported, reported)
+      select * from unnest(${columns}) as change(second, unreported, reported) where exists (select from moved)
+      on conflict (second) do update set unreported = current.unreported + excluded.unreported,
+        reported = current.reported + excluded.reported)`,
+  ]
+}
+
+/** The seconds that close are deleted. What the batch changes in them is not written before. */
+function toClosedWrites(
+  rule: WatchRule,
+  changes: Changes,
+  { known, clock }: { known: Known; clock: number },
+): string[] {
+  if (openSince(clock) === openSince(known.clock) && changes.length === 0) return []
+  const sumOf = (column: keyof Waiting) => {
+    const changed = changes.reduce((sum, [, change]) => sum + change[column], 0)
+    return `${changed} + coalesce((select sum(${column}) from waiting_closed), 0)`
+  }
+  return [
+    `waiting_closed as (delete from reporting.waiting
+      where second < ${openSince(clock)} and exists (select from moved) returning unreported, reported)`,
+    `watch_reason_written as (
+      insert into reporting.not_qualified as current (reason, views)
+      select reason, views from (values (${toLiteral(rule.unreported)}, ${sumOf('unreported')}),
+        (${toLiteral(rule.name)}, ${sumOf('reported')})) as closed(reason, views)
+      where exists (select from moved) and views <> 0
+      on conflict (reason) do update set views = current.views + excluded.views)`,
+  ]
+}
+
+function toEarlyWrites(reports: readonly [key: string, report: NumberedReport][]): string[] {
+  if (reports.length === 0) return []
+  const columns = (['number', 'clock', 'ms'] as const).map((name) =>
+    toNumberArray(reports.map(([, report]) => report[name])),
+  )
+  return [
+    `early_written as (
+      insert into reporting.early_report (key, number, clock, ms)
+      select * from unnest(${[toIdArray(reports.map(([key]) => key)), ...columns]}) as report(key, number, clock, ms)
+      where exists (select from moved)
+      on conflict (key) do update set number = excluded.number, clock = excluded.clock, ms = excluded.ms)`,
+  ]
+}
