@@ -21,7 +21,7 @@ describe('the guide to adding a view rule', { timeout: 120_000 }, () => {
     project.passesTests('reporting/rules', 'reporting/engine'))
 
   test('adds a rule whose verdicts reporting serves', async () => {
-    const env = { VIEW_RULES: 'v2', PORT: '0', DATA_DIR: 'data' }
+    const env = { VIEW_RULES: 'v3', PORT: '0', DATA_DIR: 'data' }
     await using reporting = project.start(process.execPath, ['reporting/main.ts'], env)
     const url = await reporting.line((line) =>
       line.includes('"listening"') ? String(JSON.parse(line).url) : undefined,
@@ -35,7 +35,7 @@ describe('the guide to adding a view rule', { timeout: 120_000 }, () => {
     const counted = await fetch(`${url}/events`, jsonRequest({ stream: 's', after: 0, through: 1, views }))
     expect(counted.status).toBe(200)
     expect(await getJson(`${url}/events/views/view-20`)).toMatchObject({
-      rule: 'v2',
+      rule: 'v3',
       reason: 'burst',
       summary: 'Not qualified: the same user had started 20 plays within a minute, event view-0.',
     })
@@ -55,7 +55,7 @@ describe('the guide to adding a view rule', { timeout: 120_000 }, () => {
     await publishRaw(nats, [JSON.stringify(Array.from({ length: 25 }, (_, n) => toEvent(n)))])
     await eventually(async () => expect(await audit()).toMatchObject({ views: 25, qualified: 25 }))
 
-    await using recount = project.start(process.execPath, ['scripts/counts/main.ts', 'recount', '--rules', 'v2'], env)
+    await using recount = project.start(process.execPath, ['scripts/counts/main.ts', 'recount', '--rules', 'v3'], env)
     expect(await recount.ended).toBe(0)
     const text = recount.lines.join('\n')
     expect(text).toMatch(/^views +25 +25 +0$/m)
@@ -66,7 +66,7 @@ describe('the guide to adding a view rule', { timeout: 120_000 }, () => {
     await before.signal('SIGTERM')
     await listener.signal('SIGTERM')
     // Without a queue-listener, these are the counts that were saved.
-    await using after = startReporting('v2')
+    await using after = startReporting('v3')
     await eventually(async () => expect(await audit()).toMatchObject({ views: 25, notQualified: { burst: 5 } }))
     await after.signal('SIGTERM')
   })

@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { jsonRequest } from '../shared/testing/json-request.ts'
+import { postAsset } from './harness/assets.ts'
+import { startEmbedded } from './harness/embedded.ts'
+import { eventually } from './harness/eventually.ts'
+import { startIdentityProvider } from './harness/identity-provider.ts'
+import { explain, playAs } from './harness/keyed-plays.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { getJson, metric, warmUp } from './harness/plays.ts'
+import { type ServiceProcess, startService } from './harness/service-process.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+type Url = { url: string }
+
+async function report({ url }: Url, viewId: string, body: object, headers: Record<string, string> = {}) {
+  const response = await fetch(`${url}/play/watched/${viewId}`, jsonRequest(body, headers))
+  await response.body?.cancel()
+  return response.status
+}
+
+async function play({ url }: Url, userId: string, assetId = '456'): Promise<string> {
+  const { status, viewId } = await playAs(url, userId, { assetId })
+  expect(status).toBe(200)
+  return viewId ?? ''
+}
+
+const expectVerdict = ({ url }: Url, viewId: string, expected: object) =>
+  eventually(async () => expect((await explain(url, viewId)).body).toMatchObject({ state: 'counted', ...expected }))
+
+describe.skipIf(!natsVersion)('watch time under the rules v2', { timeout: 60_000 }, () => {
+  const stack = new AsyncDisposableStack()
+  let system: System
+  let otherEdge: ServiceProcess
+  let userId = ''
+  beforeAll(async () => {
+    system = stack.use(await startSystem({ VIEW_RULES: 'v2', CHECKPOINT_EVERY: '100ms' }))
+    otherEdge = stack.use(await startService('play', system.env))
+    await Promise.all([system.play, otherEdge].map(({ url }) => warmUp(url)))
+  }, 60_000)
+  beforeEach(() => {
+    userId = randomUUID()
+  })
+  afterAll(() => stack.disposeAsync())
+
+  const audit = () => getJson(`${system.reporting.url}/events/audit`)
+  const seconds = (value: number) => ({ assetId: '456', userId, seconds: value })
+
+  test('a view is pending, and qualifies once when 31 s are reported, however often', async () => {
+    const viewId = await play(system.play, userId)
+    await expectVerdict(system.play, viewId, {
+      verdict: 'pending',
+      reason: 'watch-time',
+      rule: 'v2',
+      secondsWatched: null,
+    })
+    const before = await audit()
+    for (let n = 0; n < 3; n += 1) expect(await report(system.play, viewId, seconds(31))).toBe(202)
+    await expectVerdict(system.play, viewId, {
+      verdict: 'qualified',
+      reason: null,
+      secondsWatched: 31,
+      summary: 'Qualified: 31 s were watched, and 30 s are required.',
+    })
+    const { qualified, pending } = before as { qualified: number; pending: number }
+    expect(await audit()).toMatchObject({ qualified: qualified + 1, pending: pending - 1 })
+    expect(await getJson(`${system.reporting.url}/events/user/${userId}`)).toMatchObject({ views: 1, qualified: 1 })
+  })
+
+  test('the greatest report counts, in any order and through any edge', async () => {
+    const viewId = await play(system.play, userId)
+    expect(await report(otherEdge, viewId, seconds(29.5))).toBe(202)
+    expect(await report(system.play, viewId, seconds(12))).toBe(202)
+    await expectVerdict(system.play, viewId, { verdict: 'pending', secondsWatched: 29.5 })
+  })
+
+  test('half of the duration in the metadata suffices', async () => {
+    await postAsset(system, { id: 'short', title: 'Short', url: 'short.mp4', duration: 20 })
+    const viewId = await play(system.play, userId, 'short')
+    expect(await report(system.play, viewId, { assetId: 'short', userId, seconds: 10 })).toBe(202)
+    await expectVerdict(system.play, viewId, { verdict: 'qualified', secondsWatched: 10, secondsRequired: 10 })
+  })
+
+  test('a report of another asset, user or view has no effect, and is no dead letter', async () => {
+    const ignored = () => metric(system.reporting.url, /^ignored_watch_reports_total/)
+    const viewId = await play(system.play, userId)
+    await expectVerdict(system.play, viewId, { verdict: 'pending' })
+    const before = await ignored()
+    expect(await report(system.play, viewId, { ...seconds(31), assetId: '123' })).toBe(202)
+    expect(await report(system.play, viewId, { ...seconds(31), userId: 'other' })).toBe(202)
+    expect(await report(system.play, randomUUID(), seconds(31))).toBe(202)
+    await eventually(async () => expect(await ignored()).toBe(before + 3))
+    await expectVerdict(system.play, viewId, { verdict: 'pending', secondsWatched: null })
+    expect(await getJson(`${system.listener.url}/dead-letters`)).toMatchObject({ deadLetters: [] })
+  })
+
+  test('a report whose view is still in the outbox of another edge counts once the view is in the log', async () => {
+    await system.nats.signal('SIGKILL')
+    const viewId = await play(otherEdge, userId)
+    await otherEdge.signal('SIGKILL')
+    await system.nats.start()
+    await warmUp(system.play.url)
+    expect(await report(system.play, viewId, seconds(31))).toBe(202)
+    await eventually(async () => expect(await metric(system.play.url, /^outbox_waiting_views/)).toBe(0))
+    await otherEdge.start()
+    await expectVerdict(system.play, viewId, { verdict: 'qualified', secondsWatched: 31 })
+  })
+
+  test('a report during an outage of NATS is in the outbox, also after kill -9 of the edge', async () => {
+    const viewId = await play(system.play, userId)
+    await expectVerdict(system.play, viewId, { verdict: 'pending' })
+    await system.nats.signal('SIGKILL')
+    expect(await report(system.play, viewId, seconds(31))).toBe(202)
+    await system.play.signal('SIGKILL')
+    await system.nats.start()
+    await system.play.start()
+    await expectVerdict(system.play, viewId, { verdict: 'qualified', secondsWatched: 31 })
+  })
+
+  test('after kill -9, reporting has the same numbers and verdicts, and counts on', async () => {
+    const viewId = await play(system.play, userId)
+    expect(await report(system.play, viewId, seconds(20))).toBe(202)
+    await expectVerdict(system.play, viewId, { verdict: 'pending', secondsWatched: 20 })
+    await eventually(async () => expect(await metric(system.reporting.url, /^checkpoint_age_seconds/)).toBe(0))
+    const before = await audit()
+    await system.reporting.signal('SIGKILL')
+    await system.reporting.start()
+    await eventually(async () => expect(await audit()).toEqual(before))
+    await using replayed = await startService('reporting', { ...system.env, CHECKPOINT_EVERY: '0s' })
+    await using _ = await startService('queue-listener', { ...system.env, REPORTING_URL: replayed.url })
+    await eventually(async () => expect(await getJson(`${replayed.url}/events/audit`)).toEqual(before))
+    expect(await report(system.play, viewId, seconds(30))).toBe(202)
+    await expectVerdict(system.play, viewId, { verdict: 'qualified', secondsWatched: 30 })
+    const { points } = (await getJson(`${system.reporting.url}/events/series?step=day`)) as {
+      points: { secondsWatched: number }[]
+    }
+    expect(points.at(-1)?.secondsWatched).toBeGreaterThan(31 + 30)
+  })
+})
+
+test('under the rules v1, reports have no effect', async () => {
+  await using system = await startEmbedded()
+  await warmUp(system.play.url)
+  const viewId = await play(system.play, 'u')
+  expect(await report(system.play, viewId, { assetId: '456', userId: 'u', seconds: 31 })).toBe(202)
+  const unused = /^ignored_watch_reports_total{reason="unused"}/
+  await eventually(async () => expect(await metric(system.reporting.url, unused)).toBe(1))
+  await expectVerdict(system.play, viewId, { verdict: 'qualified', rule: 'v1' })
+  expect((await explain(system.play.url, viewId)).body).not.toHaveProperty('secondsWatched')
+})
+
+test('with an identity provider, a report needs a token of its user', async () => {
+  await using provider = await startIdentityProvider()
+  await using system = await startEmbedded({ ...provider.settings, VIEW_RULES: 'v2' })
+  await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).status).toBe(200))
+  const body = { assetId: '456', userId: 'alice', seconds: 31 }
+  const bearer = async (sub: string) => ({ authorization: `Bearer ${await provider.sign({ sub })}` })
+  expect(await report(system.play, 'view', body)).toBe(401)
+  expect(await report(system.play, 'view', body, await bearer('bob'))).toBe(403)
+  expect(await report(system.play, 'view', body, await bearer('alice'))).toBe(202)
+})
