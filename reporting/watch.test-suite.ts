@@ -26,7 +26,7 @@ const drawnReport = fc.record({
   ...play,
   seconds: fc.constantFrom(0, 0.0004, 9.9, 10, 20.249, 20.25, 29.9996, 30, 31.5),
 })
-const drawnMessage = fc.record({
+export const drawnMessage = fc.record({
   after: fc.oneof({ weight: 5, arbitrary: fc.nat(40) }, fc.constantFrom(DAY_S - 40, DAY_S, DAY_S + 1)),
   events: fc.array(fc.oneof(drawnView, drawnReport), { minLength: 1, maxLength: 5 }),
 })
@@ -36,7 +36,7 @@ type Message = { at: string; events: (View | Report)[] }
 
 const isView = (event: View | Report): event is View => 'id' in event
 
-function toLog(
+export function toLog(
   drawn: {
     after: number
     events: (typeof drawnView | typeof drawnReport extends fc.Arbitrary<infer Event> ? Event : never)[]
@@ -57,7 +57,7 @@ function toLog(
   })
 }
 
-function toBatch(log: readonly Message[], after: number, through: number): CountBatch {
+export function toBatch(log: readonly Message[], after: number, through: number): CountBatch {
   const batch = { views: [] as View[], watched: [] as WatchedView[] }
   const messages = log.slice(after, through).map(({ at, events }, n) => {
     const sequence = after + n + 1
@@ -81,7 +81,7 @@ type Judged = View & {
 }
 
 /** Judges a whole log at its end, without batches, bounds or code of the engine. Times are in milliseconds. */
-function judgeLog(log: readonly Message[]) {
+export function judgeLog(log: readonly Message[]) {
   const views: Judged[] = []
   const early: (Report & { clock: number })[] = []
   const isInTime = (since: number, clock: number) => Math.floor(clock / 1_000) - Math.floor(since / 1_000) <= DAY_S

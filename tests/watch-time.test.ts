@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { postAsset } from './harness/assets.ts'
+import { runAudit } from './harness/audit-command.ts'
+import { runCounts } from './harness/counts-command.ts'
 import { startEmbedded } from './harness/embedded.ts'
 import { eventually } from './harness/eventually.ts'
 import { startIdentityProvider } from './harness/identity-provider.ts'
@@ -10,6 +12,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, warmUp } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
 
 type Url = { url: string }
 
@@ -135,6 +138,16 @@ describe.skipIf(!natsVersion)('watch time under the rules v2', { timeout: 60_000
       points: { secondsWatched: number }[]
     }
     expect(points.at(-1)?.secondsWatched).toBeGreaterThan(31 + 30)
+  })
+
+  test('npm run audit agrees with the log, and a recount under v1 has no pending views', async () => {
+    expect(await runAudit(system.env)).toMatchObject({
+      status: 0,
+      text: expect.stringMatching(/agrees with the log\.$/),
+    })
+    await using directory = await createTempDirectory('recount')
+    const { status, text } = await runCounts({ ...system.env, DATA_DIR: directory.path }, 'recount', '--rules', 'v1')
+    expect([status, text]).toEqual([0, expect.stringMatching(/^pending +[1-9]\d* +0 +-/m)])
   })
 })
 

@@ -9,11 +9,14 @@ import {
   type Differences,
 } from './compare.ts'
 import { readEntries } from './log.ts'
-import { createRecount } from './recount.ts'
+import { createRecount, type Rules, type Verdict } from './recount.ts'
 import type { ReportingReader } from './reporting.ts'
 
-/** Longer than any view rule looks back. */
-const WARM_UP_MS = 60_000
+/** Longer than the view rules look back. */
+const WARM_UP_MS: Record<Rules, number> = { v1: 60_000, v2: 25 * 3_600_000 }
+
+/** How many of the last views are tried to find out the version of the rules. */
+const MAX_TRIED = 100
 
 /** The log cannot be audited. The message is safe to print. */
 export class AuditError extends Error {
@@ -30,7 +33,7 @@ type Deps = { eventLog: Pick<EventLog, 'read' | 'extent'>; reporting: ReportingR
  * @throws AuditError, ReportingError
  */
 export async function auditLog({ eventLog, reporting, stretch }: Deps) {
-  const recount = createRecount()
+  const recounts = { v1: createRecount('v1'), v2: createRecount('v2') }
   const notes: string[] = []
   const differences: Differences = []
   const { incarnation, first } = await eventLog.extent()
@@ -41,14 +44,24 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
     if (position.incarnation !== incarnation) {
       throw new AuditError(`reporting counts another log, ${position.incarnation}; this one is ${incarnation}`)
     }
-    for await (const entry of readEntries(eventLog, recounted, position.sequence)) recount.add(entry)
+    for await (const entry of readEntries(eventLog, recounted, position.sequence)) {
+      for (const recount of Object.values(recounts)) recount.add(entry)
+    }
     if (position.sequence > recounted.sequence) recounted = position
   }
 
   const audit = await reporting.audit()
   await recountTo(fromNullablePosition(audit.position))
+  const rules = await findRules(reporting, recounts.v1.verdicts)
+  const recount = recounts[rules]
+  let caughtUp = Promise.resolve()
+  /** One after another, because each continues where the last one ended. */
+  function catchUp(): Promise<void> {
+    caughtUp = caughtUp.then(async () => recountTo(await reporting.position()))
+    return caughtUp
+  }
   if (first > 1) notes.push(`the log starts at sequence ${first}: the totals cannot be compared`)
-  else if (audit.pending > 0) {
+  else if (audit.pending > 0 && rules === 'v1') {
     notes.push(
       `${audit.pending} views have no verdict, because a release without rules counted them: a recount judges them`,
     )
@@ -56,15 +69,24 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
     differences.push(...compareViews(audit, recount))
   } else {
     differences.push(...compareTotals(audit, recount))
-    const catchUp = async () => recountTo(await reporting.position())
     const comparison = { recount, catchUp, extra: audit.direct }
     differences.push(...(await compareCounts(reporting, comparison)), ...(await compareDays(reporting, comparison)))
   }
   // The first verdicts of a truncated log depend on messages that it no longer has.
-  const since = first === 1 ? 0 : (recount.verdicts[0]?.clock ?? 0) + WARM_UP_MS
+  const since = first === 1 ? 0 : (recount.verdicts[0]?.clock ?? 0) + WARM_UP_MS[rules]
   const verdicts = recount.verdicts.filter(
     ({ sequence, clock }) => sequence >= stretch.from && sequence <= stretch.to && clock > since,
   )
-  const { differences: wrong, compared } = await compareVerdicts(reporting, verdicts)
+  const { differences: wrong, compared } = await compareVerdicts(reporting, verdicts, catchUp)
   return { differences: [...differences, ...wrong], notes, recount, compared }
+}
+
+/** The version of the rules that judged the last view whose verdict is kept. */
+async function findRules(reporting: ReportingReader, verdicts: readonly Verdict[]): Promise<Rules> {
+  for (const { id } of verdicts.slice(-MAX_TRIED).toReversed()) {
+    const rules = (await reporting.explain(id))?.rule
+    if (rules === 'v1' || rules === 'v2') return rules
+    if (rules) throw new AuditError(`the view rules ${rules} are unknown to the audit`)
+  }
+  return 'v1'
 }

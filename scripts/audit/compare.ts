@@ -8,7 +8,7 @@ const EXPLAIN_CONCURRENCY = 16
 const MAX_EXACT_VIEWERS = 1_000
 const MAX_ESTIMATE_ERROR = 0.04
 const DAY_MS = 86_400_000
-const NONE: Numbers = { views: 0, qualified: 0 }
+const NONE: Numbers = { views: 0, qualified: 0, watchedMs: 0 }
 
 type Recount = Pick<ReturnType<typeof createRecount>, 'totals' | 'assets' | 'users' | 'days' | 'viewers'>
 
@@ -35,7 +35,8 @@ export function compareTotals(audit: Audit, { totals }: Recount): Differences {
   return [
     ...compare('the sum of qualified, pending, notQualified and direct', accountedViews(audit), audit.views),
     ...compare('views', audit.views, totals.views + direct),
-    ...compare('qualified and pending', audit.qualified + pending, totals.qualified),
+    ...compare('qualified', audit.qualified, totals.qualified),
+    ...compare('pending', pending, totals.pending),
     ...[...reasons].flatMap((reason) =>
       compare(`notQualified.${reason}`, audit.notQualified[reason] ?? 0, totals.notQualified.get(reason) ?? 0),
     ),
@@ -83,7 +84,7 @@ export async function compareDays(
 ): Promise<Differences> {
   const differences: Differences = []
   for (const day of [...recount.days.keys()].toSorted((a, b) => a - b)) {
-    const before = recount.days.get(day) ?? NONE
+    const before = { ...(recount.days.get(day) ?? NONE) }
     const { points } = await reporting.days(toTime(day), toTime(day + DAY_MS))
     await catchUp()
     const after = recount.days.get(day) ?? NONE
@@ -91,31 +92,51 @@ export async function compareDays(
     differences.push(
       ...within(`${name}: views`, points[0]?.views, before.views, after.views + extra),
       ...within(`${name}: qualified`, points[0]?.qualified, before.qualified, after.qualified),
+      ...compareWatched(name, points[0]?.secondsWatched, [before, after]),
     )
   }
   return differences
 }
 
-/** Compares verdicts one by one. Those that reporting no longer keeps are skipped. */
+function compareWatched(name: string, found: number | undefined, [before, after]: [Numbers, Numbers]): Differences {
+  if (found === undefined) return []
+  return within(`${name}: watched ms`, Math.round(found * 1_000), before.watchedMs, after.watchedMs)
+}
+
+/**
+ * Compares verdicts one by one. Those that reporting no longer keeps are skipped. A pending one may change meanwhile, and
+ * is then the one before or after.
+ */
 export async function compareVerdicts(
   reporting: Pick<ReportingReader, 'explain'>,
   verdicts: readonly Verdict[],
+  catchUp: () => Promise<void>,
 ): Promise<{ differences: Differences; compared: number }> {
   const differences: Differences = []
   let compared = 0
   const queue = new Map(verdicts.map((verdict) => [verdict.id, verdict])).values()
   async function work(): Promise<void> {
-    for (const { id, sequence, verdict, reason, because } of queue) {
-      const found = await reporting.explain(id)
+    for (const verdict of queue) {
+      const before = toText(verdict)
+      const found = await reporting.explain(verdict.id)
       if (!found) continue
       compared += 1
-      const actual = `${found.verdict} ${found.reason} because of ${found.because?.id ?? null} at ${found.position?.sequence}`
-      const expected = `${verdict} ${reason} because of ${because} at ${sequence}`
-      if (actual !== expected) differences.push(`view ${id} is ${actual}; the log says ${expected}`)
+      const because = found.because?.id ?? null
+      const actual = toText({ ...found, because, sequence: found.position?.sequence })
+      if (actual === before) continue
+      await catchUp()
+      const expected = toText(verdict)
+      if (actual !== expected) differences.push(`view ${verdict.id} is ${actual}; the log says ${expected}`)
     }
   }
   await Promise.all(Array.from({ length: EXPLAIN_CONCURRENCY }, work))
   return { differences, compared }
+}
+
+type Text = { verdict: string | null; reason: string | null; because: string | null; sequence: number | undefined }
+
+function toText({ verdict, reason, because, sequence }: Text): string {
+  return `${verdict} ${reason} because of ${because} at ${sequence}`
 }
 
 function numbersOf(
@@ -123,8 +144,7 @@ function numbersOf(
   kind: 'assets' | 'users',
   id: string,
 ): Numbers & { viewers: number } {
-  const { views, qualified } = recount[kind].get(id) ?? NONE
-  return { views, qualified, viewers: viewers.get(id)?.size ?? 0 }
+  return { ...(recount[kind].get(id) ?? NONE), viewers: viewers.get(id)?.size ?? 0 }
 }
 
 function compareViewers(name: string, found: number | undefined, from: number, to: number): Differences {

@@ -24,12 +24,14 @@ export async function* readEntries(
 }
 
 /** Divides a batch into its messages. */
-function toEntries({ messages, views, rejected, skipped }: LogBatch): LogEntry[] {
+function toEntries({ messages, views, watched, rejected, skipped }: LogBatch): LogEntry[] {
   let read = 0
+  const reports = Map.groupBy(watched, ({ sequence }) => sequence)
   const counted = messages.map(({ sequence, views: count, at }) => {
     const own = views.slice(read, read + count)
     read += count
-    return { sequence, at: Date.parse(at), views: own, serials: [], rejected: 0 }
+    const entry = { sequence, at: Date.parse(at), views: own, watched: reports.get(sequence) ?? [] }
+    return { ...entry, serials: [], rejected: 0 }
   })
   const letters = skipped.map(({ sequence, ids }) => {
     const serials = rejected.filter((range) => range.sequence === sequence)

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { judgeOneByOne, message, toLog } from '../../reporting/reference.test-suite.ts'
+import { drawnMessage, judgeLog, toBatch, toLog as toWatchedLog } from '../../reporting/watch.test-suite.ts'
 import { createRecount } from './recount.ts'
 
 test('the recount and the engine of reporting agree on every verdict of any log', () => {
@@ -15,6 +16,27 @@ test('the recount and the engine of reporting agree on every verdict of any log'
         views.map(({ id, verdict, because }) => [id, verdict, because?.id ?? null]),
       )
       expect(recount.totals).toMatchObject({ views: views.length, retried, rejected: keysReused })
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('the recount under the rules v2 agrees with a model of watch time on every verdict of any log', () => {
+  fc.assert(
+    fc.property(fc.array(drawnMessage, { maxLength: 40 }), (drawn) => {
+      const log = toWatchedLog(drawn)
+      const expected = judgeLog(log)
+      const recount = createRecount('v2')
+      for (const [n, { at }] of log.entries()) {
+        const { views, watched } = toBatch(log, n, n + 1)
+        recount.add({ sequence: n + 1, at: Date.parse(at), views, watched, serials: [], rejected: 0 })
+      }
+      expect(recount.verdicts.map(({ id, verdict, reason }) => [id, verdict, reason])).toEqual(
+        expected.map(({ id, verdict, reason }) => [id, verdict, reason]),
+      )
+      const watchedMs = expected.reduce((sum, { watched = 0 }) => sum + watched, 0)
+      expect([...recount.days.values()].reduce((sum, day) => sum + day.watchedMs, 0)).toBe(watchedMs)
+      expect(recount.totals.pending).toBe(expected.filter(({ verdict }) => verdict === 'pending').length)
     }),
     { numRuns: 300 },
   )

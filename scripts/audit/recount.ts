@@ -1,18 +1,25 @@
 import type { RejectedRange } from '../../shared/contracts/event-batch.ts'
-import type { View } from '../../shared/contracts/view.ts'
+import type { View, WatchedView } from '../../shared/contracts/view.ts'
+import { createWatchTimes } from './watch-time.ts'
 
 /** A message of the log, or a dead letter. `at`: when the log stored it, in milliseconds since 1970. */
 export type LogEntry = {
   sequence: number
   at: number
   views: View[]
+  /** The reports of watch time; see there for their order. */
+  watched?: WatchedView[] | undefined
   /** The serials of a dead letter. */
   serials: RejectedRange[]
   /** The number of events in a dead letter; one if it cannot be read. */
   rejected: number
 }
 
-export type Numbers = { views: number; qualified: number }
+/** The versions of the view rules that the recount knows. */
+export type Rules = 'v1' | 'v2'
+
+/** `watchedMs`: for how many milliseconds these views were watched. */
+export type Numbers = { views: number; qualified: number; watchedMs: number }
 /** `clock`: the latest time at which the log stored a message so far, in milliseconds since 1970. */
 export type Verdict = {
   id: string
@@ -32,13 +39,21 @@ const DAY = 86_400_000
  * Counts the log again, from its first message, as `docs/events.md` describes it. Deliberately simple, without bounds,
  * and without code of reporting, so that a mistake there shows as a difference.
  */
-export function createRecount() {
+export function createRecount(rules: Rules = 'v1') {
   const highestSerials = new Map<string, number>()
   const unnumbered = new Set<string>()
   const keyed = new Map<string, Play>()
   const lastPlays = new Map<string, Play>()
   const viewers = new Map<string, Set<string>>()
-  const totals = { views: 0, qualified: 0, notQualified: new Map<string, number>(), retried: 0, rejected: 0 }
+  const watchTimes = createWatchTimes()
+  const totals = {
+    views: 0,
+    qualified: 0,
+    pending: 0,
+    notQualified: new Map<string, number>(),
+    retried: 0,
+    rejected: 0,
+  }
   const assets = new Map<string, Numbers>()
   const users = new Map<string, Numbers>()
   /** By the start of the day of the play (UTC), in milliseconds since 1970. */
@@ -82,21 +97,54 @@ export function createRecount() {
     lastPlays.set(pair, play)
     const isRepeat =
       previous !== undefined && clock - previous.clock <= HALF_MINUTE && Math.abs(play.at - previous.at) <= HALF_MINUTE
-    addTo(assets, assetId, isRepeat)
-    addTo(users, userId, isRepeat)
-    addTo(days, Math.floor(play.at / DAY) * DAY, isRepeat)
+    const numbers = [
+      numbersOf(assets, assetId),
+      numbersOf(users, userId),
+      numbersOf(days, Math.floor(play.at / DAY) * DAY),
+    ]
+    for (const each of numbers) each.views += 1
     viewers.set(assetId, (viewers.get(assetId) ?? new Set()).add(userId))
     totals.views += 1
-    if (isRepeat) totals.notQualified.set('repeat', (totals.notQualified.get('repeat') ?? 0) + 1)
-    else totals.qualified += 1
-    verdicts.push({
-      id,
-      sequence,
-      clock,
-      verdict: isRepeat ? 'not-qualified' : 'qualified',
-      reason: isRepeat ? 'repeat' : null,
-      because: isRepeat ? previous.id : null,
+    const judged: Verdict = { id, sequence, clock, verdict: 'pending', reason: 'watch-time', because: null }
+    verdicts.push(judged)
+
+    function qualify(): void {
+      totals.qualified += 1
+      for (const each of numbers) each.qualified += 1
+      Object.assign(judged, { verdict: 'qualified', reason: null })
+    }
+    function disqualify(reason: string, because: string | null): void {
+      totals.notQualified.set(reason, (totals.notQualified.get(reason) ?? 0) + 1)
+      Object.assign(judged, { verdict: 'not-qualified', reason, because })
+    }
+
+    if (isRepeat) disqualify('repeat', previous.id)
+    if (rules === 'v1') {
+      if (!isRepeat) qualify()
+      return
+    }
+    if (!isRepeat) totals.pending += 1
+    watchTimes.add(view, clock, {
+      onGrowth(ms) {
+        for (const each of numbers) each.watchedMs += ms
+      },
+      onEnough: isRepeat
+        ? undefined
+        : () => {
+            totals.pending -= 1
+            qualify()
+          },
+      onClosed(reason) {
+        totals.pending -= 1
+        disqualify(reason, null)
+      },
     })
+  }
+
+  function report(watched: WatchedView): void {
+    const { producer, serial } = watched
+    if (producer !== undefined && serial !== undefined && !raise(producer, serial)) return
+    if (rules !== 'v1') watchTimes.report(watched, clock)
   }
 
   return {
@@ -106,16 +154,22 @@ export function createRecount() {
     days,
     viewers,
     verdicts,
-    add({ sequence, at, views, serials, rejected }: LogEntry): void {
+    add({ sequence, at, views, watched = [], serials, rejected }: LogEntry): void {
       clock = Math.max(clock, at)
+      watchTimes.close(clock)
       totals.rejected += rejected
       for (const { producer, to } of serials) raise(producer, to)
-      for (const view of views) count(view, sequence)
+      for (const [index, view] of views.entries()) {
+        for (const each of watched) if (each.index === index) report(each)
+        count(view, sequence)
+      }
+      for (const each of watched) if (each.index >= views.length) report(each)
     },
   }
 }
 
-function addTo<Key>(numbers: Map<Key, Numbers>, key: Key, isRepeat: boolean): void {
-  const { views, qualified } = numbers.get(key) ?? { views: 0, qualified: 0 }
-  numbers.set(key, { views: views + 1, qualified: isRepeat ? qualified : qualified + 1 })
+function numbersOf<Key>(all: Map<Key, Numbers>, key: Key): Numbers {
+  const numbers = all.get(key) ?? { views: 0, qualified: 0, watchedMs: 0 }
+  all.set(key, numbers)
+  return numbers
 }

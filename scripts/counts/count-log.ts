@@ -45,6 +45,7 @@ function upTo(batch: LogBatch, sequence: number): LogBatch {
       0,
       messages.reduce((sum, { views }) => sum + views, 0),
     ),
+    watched: batch.watched.filter(isBefore),
     skipped: batch.skipped.filter(isBefore),
     rejected: batch.rejected.filter(isBefore),
   }

@@ -2,7 +2,15 @@ import { jsonRequest } from '../../shared/testing/json-request.ts'
 import type { Services } from './embedded.ts'
 import { eventually } from './eventually.ts'
 
-export type Asset = { id: string; title: string; genre?: string; summary?: string; url?: string; rights?: object; duration?: number }
+export type Asset = {
+  id: string
+  title: string
+  genre?: string
+  summary?: string
+  url?: string
+  rights?: object
+  duration?: number
+}
 
 /** Creates an asset, with a URL if given. */
 export async function postAsset({ metadata, cdnurl }: Pick<Services, 'metadata' | 'cdnurl'>, asset: Asset) {

@@ -1,0 +1,69 @@
+import type { View, WatchedView } from '../../shared/contracts/view.ts'
+
+const DAY_S = 86_400
+const ENOUGH_MS = 30_000
+
+type Play = { assetId: string; userId: string; clock: number }
+
+/** A view whose watch time is recounted. Without `onEnough`, it can no longer qualify. */
+type Watched = Play & { requiredMs: number; ms: number | undefined; onEnough: (() => void) | undefined }
+
+type Callbacks = {
+  /** Receives by how many milliseconds a view was watched for longer. */
+  onGrowth: (ms: number) => void
+  onEnough: (() => void) | undefined
+  /** Receives why a view does not qualify 24 hours later. */
+  onClosed: (reason: string) => void
+}
+
+/** Recounts the reports of watch time as `docs/counting.md` describes them, without bounds. */
+export function createWatchTimes() {
+  const lastViews = new Map<string, Watched & Callbacks>()
+  const early = new Map<string, { ms: number; clock: number }>()
+  const open: (Watched & Callbacks)[] = []
+  let closed = 0
+
+  const isOpen = (since: number, clock: number) => Math.floor(clock / 1_000) - Math.floor(since / 1_000) <= DAY_S
+  const keyOf = (viewId: string, { assetId, userId }: Pick<Play, 'assetId' | 'userId'>) =>
+    JSON.stringify([viewId, assetId, userId])
+
+  function watch(view: Watched & Callbacks, ms: number): void {
+    if (view.ms !== undefined && view.ms >= ms) return
+    view.onGrowth(ms - (view.ms ?? 0))
+    view.ms = ms
+    if (ms < view.requiredMs || !view.onEnough) return
+    view.onEnough()
+    view.onEnough = undefined
+  }
+
+  return {
+    add({ id, assetId, userId, duration = DAY_S }: View, clock: number, callbacks: Callbacks): void {
+      const requiredMs = Math.min(ENOUGH_MS, Math.ceil((duration * 1_000) / 2))
+      const view = { assetId, userId, clock, requiredMs, ms: undefined, ...callbacks }
+      lastViews.set(id, view)
+      open.push(view)
+      const report = early.get(keyOf(id, view))
+      if (report && isOpen(report.clock, clock)) watch(view, report.ms)
+    },
+    report({ viewId, seconds, ...play }: WatchedView, clock: number): void {
+      const ms = Math.round(seconds * 1_000)
+      const view = lastViews.get(viewId)
+      if (view && isOpen(view.clock, clock)) {
+        if (view.assetId === play.assetId && view.userId === play.userId) watch(view, ms)
+        return
+      }
+      const key = keyOf(viewId, play)
+      const known = early.get(key)
+      const greatest = known && isOpen(known.clock, clock) ? Math.max(known.ms, ms) : ms
+      early.set(key, { ms: greatest, clock })
+    },
+    /** Closes the views of 24 hours ago. */
+    close(clock: number): void {
+      for (let view = open[closed]; view && !isOpen(view.clock, clock); view = open[closed]) {
+        if (view.onEnough) view.onClosed(view.ms === undefined ? 'no-watch-report' : 'watch-time')
+        view.onEnough = undefined
+        closed += 1
+      }
+    },
+  }
+}
