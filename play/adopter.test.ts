@@ -35,6 +35,17 @@ test('the backlog of a process that has ended is stored exactly once, by its own
   await eventually(() => expect(play.backlog()).toBe(0))
 })
 
+test('a backlog of reports only is adopted too', async () => {
+  const fakeLog = createFakeLog('refuses')
+  {
+    await using ended = start(fakeLog, 1)
+    await ended.report('r')
+  }
+  fakeLog.mode = 'confirms'
+  await using _ = start(fakeLog, 2)
+  await eventually(() => expect(fakeLog.stored).toEqual(['r']))
+})
+
 test('the backlog of a process that is still running is left to it', async () => {
   const fakeLog = createFakeLog('refuses')
   await using other = start(fakeLog, 1)
@@ -162,6 +173,11 @@ function start(eventLog: Pick<FakeLog, 'producer'>, port: number, { adopts = tru
   if (adopts) adopter.start()
   return {
     append: (...ids: string[]) => spooler.append(someViews(...ids), AbortSignal.timeout(20)),
+    report: (id: string) =>
+      spooler.append(
+        someViews(id).map((view) => ({ ...view, watched: { viewId: 'a', seconds: 31 } })),
+        AbortSignal.timeout(20),
+      ),
     backlog: () => outbox.size() + adopter.size(),
     async [Symbol.asyncDispose]() {
       await adopter[Symbol.asyncDispose]()

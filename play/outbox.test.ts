@@ -25,6 +25,17 @@ test('views survive a restart, in order', () => {
   expect(outbox.size()).toBe(3)
 })
 
+test('reports of watch time are kept in order with the views, and are neither counted nor found as views', () => {
+  using outbox = open()
+  const report = (id: string) => someViews(id).map((view) => ({ ...view, watched: { viewId: 'a', seconds: 31 } }))
+  const events = [...someViews('a'), ...report('r'), ...someViews('b')]
+  outbox.put('p', events)
+  outbox.put('p', report('s'))
+  expect(outbox.first()).toEqual({ through: 2, producer: 'p', views: [...events, ...report('s')] })
+  expect(outbox.size()).toBe(2)
+  expect([outbox.search('r').view, outbox.search('a').view]).toEqual([undefined, someViews('a')[0]])
+})
+
 test('drop() deletes views up to its position, and keeps later ones', () => {
   using outbox = open()
   outbox.put('p', someViews('a'))

@@ -100,6 +100,29 @@ describe('a batch', () => {
     },
   )
 
+  test('with reports of watch time is sent without them to a release that refuses them, and uses up their serials', async () => {
+    const report = {
+      viewId: '1',
+      assetId: 'a',
+      userId: 'u',
+      seconds: 31,
+      sequence: 5,
+      index: 0,
+      producer: 'p',
+      serial: 8,
+    }
+    const messages = [...batch.messages, { sequence: 5, views: 0, at: '2026-11-20T21:00:01.000Z' }]
+    const { calls, client } = setUp({ status: 400, body: { status: 'Invalid request', requestId: 'request-1' } })
+    const sent = { ...batch, views: [{ ...view, duration: 20 }], watched: [report], messages }
+    expect(await client.count(sent, never)).toMatchObject({ outcome: 'invalid' })
+    expect(calls.map(({ body }) => EventBatch.safeParse(body).data)).toMatchObject([
+      { views: [{ id: '1', duration: 20 }], watched: [report], messages },
+      { views: [view], messages: batch.messages, rejected: [{ producer: 'p', from: 8, to: 8, sequence: 5 }] },
+    ])
+    expect(calls[1]?.body).not.toHaveProperty('watched')
+    expect(calls[1]?.body).not.toHaveProperty('views.0.duration')
+  })
+
   test('continues the first recorded trace, links the others, and ends each span, even on failure', async () => {
     for (const status of [200, 500]) {
       const { calls, client, ended } = setUp({ status, body: { stream: 'log', sequence: 5 } })

@@ -274,6 +274,18 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect((await eventLog.end()).sequence).toBe(3)
   })
 
+  test('events whose acknowledgement was lost are not stored again if the last one is a report', async () => {
+    const events = createViews(3).map((view, n) => ({ ...view, serial: n + 1 }))
+    const report = { ...createView(), serial: 4, watched: { viewId: events[0]?.id ?? '', seconds: 31 } }
+    {
+      await using before = await open('mine')
+      await before.append([...events, report], never)
+    }
+    await using after = await open('mine')
+    await after.append([...events, report], never)
+    expect((await after.end()).sequence).toBe(1)
+  })
+
   test('a partially stored append continues where it stopped', async () => {
     const views = createViews(5)
     {

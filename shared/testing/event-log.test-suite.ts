@@ -53,6 +53,51 @@ export function describeEventLog(context: () => Context) {
     expect(batch?.views).toEqual([{ ...counted, producer: producer.id }])
   })
 
+  test('reports of watch time are read with their place among the views of their message', async () => {
+    await using log = await context().open()
+    const { id: producer, append } = log.producer('/test')
+    const views = createViews(2).map((view, n) => ({ ...view, serial: 2 * n + 2, duration: 20 }))
+    const [early, late] = ['other', views[0]?.id ?? ''].map((viewId, n) => ({
+      ...createView(n),
+      watched: { viewId, seconds: n },
+    }))
+    const [first, second] = views
+    if (!early || !late || !first || !second) throw new Error('two of each were created')
+    await append([{ ...early, serial: 1 }, first, { ...late, serial: 3 }, second], never)
+    const [batch] = await readViews(log, undefined, 2)
+    expect(batch?.views.map(({ serial, duration }) => [serial, duration])).toEqual([2, 4].map((serial) => [serial, 20]))
+    const sequence = batch?.through
+    const { assetId, userId } = early
+    expect(batch?.watched).toEqual([
+      { viewId: 'other', assetId, userId, seconds: 0, sequence, index: 0, producer, serial: 1 },
+      {
+        viewId: first.id,
+        assetId: late.assetId,
+        userId: late.userId,
+        seconds: 1,
+        sequence,
+        index: 1,
+        producer,
+        serial: 3,
+      },
+    ])
+    expect(batch?.messages).toMatchObject([{ sequence, views: 2 }])
+  })
+
+  test('a message with reports only is in a batch without views', async () => {
+    await using log = await context().open()
+    await log.append([{ ...createView(), watched: { viewId: 'x', seconds: 31 } }], never)
+    for await (const batch of log.read(undefined, never)) {
+      expect(batch).toMatchObject({
+        views: [],
+        watched: [{ viewId: 'x', seconds: 31 }],
+        messages: [{ views: 0 }],
+        rejected: [],
+      })
+      break
+    }
+  })
+
   test('the first batch of a new incarnation names the position in the previous one', async () => {
     await using log = await context().open()
     await log.append(createViews(1), never)
