@@ -6,7 +6,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { MAX_VIEWS_PER_BATCH } from '../shared/contracts/view.ts'
 import { DEAD_LETTERS, VIEWS } from '../shared/event-log/stream.ts'
-import { BATCH_CONTENT_TYPE, decodeViews, ViewEvent } from '../shared/event-log/view-events.ts'
+import { BATCH_CONTENT_TYPE, decodeViews, ViewEvent, WatchEvent } from '../shared/event-log/view-events.ts'
 import { version } from '../shared/runtime/version.ts'
 import { expectNoLintFindings } from './harness/lint.ts'
 
@@ -17,12 +17,14 @@ const now = '2026-11-20T21:00:00.000Z'
 
 test('lint has no findings', () => expectNoLintFindings(file))
 
-test('the schema of an event matches the schema that parses the log', () => {
-  const { $schema, ...schema } = z.toJSONSchema(ViewEvent, { target: 'draft-07', io: 'input' })
-  expect(schemas.ViewEvent).toEqual(schema)
+test('the schemas of events match those that parse the log', () => {
+  for (const [name, event] of Object.entries({ ViewEvent, WatchEvent })) {
+    const { $schema, ...schema } = z.toJSONSchema(event, { target: 'draft-07', io: 'input' })
+    expect(schemas[name]).toEqual(schema)
+  }
   expect(messages.batch.payload).toEqual({
     type: 'array',
-    items: { $ref: '#/components/schemas/ViewEvent' },
+    items: { oneOf: ['ViewEvent', 'WatchEvent'].map((name) => ({ $ref: `#/components/schemas/${name}` })) },
     minItems: 1,
     maxItems: MAX_VIEWS_PER_BATCH,
   })
@@ -37,13 +39,14 @@ test('subjects, content type and version match the code', () => {
   expect([messages.batch.contentType, document.defaultContentType]).toEqual([BATCH_CONTENT_TYPE, BATCH_CONTENT_TYPE])
 })
 
-test.each(['batch', 'single'])('the examples of a %s are valid and parse as views', (name) => {
+test.each(['batch', 'single'])('the examples of a %s are valid and parse as views or reports', (name) => {
   const ajv = addFormats.default(new Ajv({ strict: true })).addVocabulary(['components'])
   const isValid = ajv.compile({ ...messages[name].payload, components: document.components })
   expect(messages[name].examples.length).toBeGreaterThan(0)
   for (const { payload } of messages[name].examples) {
     expect(isValid(payload)).toBe(true)
-    expect(decodeViews(Buffer.from(JSON.stringify(payload)), now).views).toHaveLength([payload].flat().length)
+    const { views, watched = [] } = decodeViews(Buffer.from(JSON.stringify(payload)), now)
+    expect([...views, ...watched]).toHaveLength([payload].flat().length)
   }
 })
 
@@ -59,4 +62,9 @@ test('the message in docs/events.md parses as a view', async () => {
       serial: 42,
     },
   ])
+})
+
+test('the report in docs/events.md parses as a report', async () => {
+  const [, message = ''] = /^```json\n(\{.*?)^```/ms.exec(await readFile('docs/events.md', 'utf8')) ?? []
+  expect(decodeViews(Buffer.from(message), now).watched).toMatchObject([{ assetId: '456', userId: '8', seconds: 31 }])
 })

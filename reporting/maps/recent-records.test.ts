@@ -93,3 +93,27 @@ test('a verdict takes at most 100 bytes, even if it is not qualified', () => {
   const bytes = verdicts.freeze().reduce((sum, page) => sum + page.bytes.length, 0)
   expect(bytes / 10_000).toBeLessThan(100)
 })
+
+test('marks of records change without changing what was frozen before', () => {
+  const records = createRecentRecords({ max: 10, codec: eventCodec })
+  const play = { assetId: 'a', userId: 'u', at: 0 }
+  const [first = -1, second = -1] = ['1', '2'].map((id) => records.add({ ...play, id }))
+  records.setMark(first, 7)
+  const frozen = records.freeze()
+  records.setMark(first, 8)
+  records.setMark(second, 9)
+  expect([first, second].map(records.mark)).toEqual([8, 9])
+  expect(frozen.map(({ marks }) => [...(marks ?? [])])).toEqual([[7, 0]])
+  const restored = createRecentRecords({ max: 10, codec: eventCodec })
+  for (const page of frozen) restored.restore(page)
+  expect(restored.mark(restored.locate('1')?.number ?? -1)).toBe(7)
+})
+
+test('records beyond the maximum are kept, by pages, as long as they are needed', () => {
+  const keeps = (old: { at: number }, newest: { at: number }) => newest.at - old.at <= 20_000
+  const records = createRecentRecords({ max: 0, codec: eventCodec, keeps })
+  for (let at = 0; at < 50_000; at += 1) records.add({ id: `${at}`, assetId: 'a', userId: 'u', at })
+  expect(records.find('29999')).toMatchObject({ at: 29_999 })
+  expect(records.find('20000')).toBeUndefined()
+  expect(records.freeze().reduce((sum, { starts }) => sum + starts.length, 0)).toBeLessThan(20_000 + 3 * PAGE_RECORDS)
+})

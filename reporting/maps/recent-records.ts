@@ -42,7 +42,7 @@ export type RecentRecords<Item> = {
   setMark(number: number, mark: number): void
   /** The oldest record that is kept. */
   oldest(): Item | undefined
-  /** The pages at this time. Only marks are copied: records are appended, and never change. */
+  /** The pages at this time, without copying them: records are appended, and never change. Marks are copied when they do. */
   freeze(): FrozenPage[]
   /** Adds a page behind the earlier ones. */
   restore(page: FrozenPage): void
@@ -55,6 +55,8 @@ type Page = {
   count: number
   names: string[]
   marks: Uint32Array | undefined
+  /** If true, the marks must be copied before they change. */
+  isFrozen: boolean
 }
 
 type Options<Item> = {
@@ -160,18 +162,24 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     setMark(number, mark) {
       const page = pageOf(number)
       if (!page) return
+      page.marks = page.isFrozen ? page.marks?.slice() : page.marks
       page.marks ??= new Uint32Array(PAGE_RECORDS)
+      page.isFrozen = false
       page.marks[number % PAGE_RECORDS] = mark
     },
     oldest: () => (oldestNumber() < next ? read(oldestNumber()) : undefined),
     freeze: () =>
-      pages.map(({ writer, starts, count, names, marks }, n) => ({
-        page: firstPage + n,
-        bytes: writer.buffer().subarray(0, writer.length()),
-        starts: starts.subarray(0, count),
-        names: [...names],
-        marks: marks?.slice(0, count),
-      })),
+      pages.map((page, n) => {
+        const { writer, starts, count, names, marks } = page
+        page.isFrozen = true
+        return {
+          page: firstPage + n,
+          bytes: writer.buffer().subarray(0, writer.length()),
+          starts: starts.subarray(0, count),
+          names: [...names],
+          marks: marks?.subarray(0, count),
+        }
+      }),
     restore({ page: pageNumber, bytes, starts, names, marks }) {
       if (max === 0 && !keeps) return
       if (pages.length === 0) {
@@ -192,7 +200,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
 
 function createPage(writer: RecordWriter, names: readonly string[] = []): Page {
   const [starts, previous] = [new Uint32Array(PAGE_RECORDS), new Uint32Array(PAGE_RECORDS)]
-  return { writer, starts, previous, count: 0, names: [...names], marks: undefined }
+  return { writer, starts, previous, count: 0, names: [...names], marks: undefined, isFrozen: false }
 }
 
 function trim(writer: RecordWriter): RecordWriter {

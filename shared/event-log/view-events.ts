@@ -43,6 +43,8 @@ export type ViewEvent = z.infer<typeof ViewEvent>
 
 /** A report of how long a view was watched, by the user who played the asset. */
 export const WatchEvent = ViewEvent.omit({ keyed: true }).extend({
+  id: View.shape.id.meta({ description: 'Unique id of this event' }),
+  time: ViewEvent.shape.time.unwrap().meta({ description: 'Time of the report (RFC 3339)' }).optional(),
   type: z.literal('video.watched'),
   data: Play.extend({ viewId: WatchedView.shape.viewId, seconds: WatchedView.shape.seconds }),
 })
