@@ -1,5 +1,6 @@
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { jsonRequest } from '../shared/testing/json-request.ts'
 import { hasChromium } from './harness/browser.ts'
 import { clickPlay } from './harness/console-page.ts'
 import { type ConsoleSystem, startConsoleSystem } from './harness/console-system.ts'
@@ -201,6 +202,23 @@ describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { t
     const response = await fetch(`${system.play.url}/play/asset/${assetId}/user/${userId}`, { method: 'POST' })
     return response.headers.get('view-id') ?? ''
   }
+})
+
+describe.skipIf(!natsVersion || !hasChromium)('under rules with watch time', { timeout: 60_000 }, () => {
+  test('the explanation of a view follows it from pending to qualified', async () => {
+    await using system = await startConsoleSystem({ VIEW_RULES: 'v2' })
+    await using opened = await system.open()
+    const { page, errors } = opened
+    const played = await fetch(`${system.play.url}/play/asset/456/user/watcher`, { method: 'POST' })
+    const id = played.headers.get('view-id') ?? ''
+    await page.goto(`${system.play.url}/#why=${id}`)
+    await expectOutcome(page, 'Pending: not watched for long enough yet')
+    const report = { assetId: '456', userId: 'watcher', seconds: 31 }
+    expect((await fetch(`${system.play.url}/play/watched/${id}`, jsonRequest(report))).status).toBe(202)
+    await expectOutcome(page, 'Qualified')
+    expect(await facts(page)).toMatchObject({ watched: '31 s', 'view rules': 'v2' })
+    expect(errors).toEqual([])
+  })
 })
 
 async function explain(page: Page, id: string): Promise<void> {

@@ -44,7 +44,7 @@ function toTerms({ views, qualified, notQualified, direct, pending }) {
     [qualified, 'qualified', 'Views that pass the view rules'],
     ...reasons.map(([reason, count]) => /** @type {Term} */ ([count, reason, `Not qualified by the rule ${reason}`])),
     [direct, 'direct', 'Counted by a request to reporting instead of the log: no rule judges them'],
-    [pending, 'pending', 'Counted by a release without view rules'],
+    [pending, 'pending', 'Not watched for long enough yet, or counted by a release without view rules'],
   ]
 }
 

@@ -48,7 +48,8 @@ export function watchExplanation(id, token, onExplanation) {
 /** @param {Explanation} explanation */
 function isFinal(explanation) {
   if (explanation.kind !== 'explained') return ['not-found', 'unauthorized', 'invalid'].includes(explanation.kind)
-  return explanation.view.state === 'counted' || explanation.view.state === 'rejected'
+  const { state, verdict } = explanation.view
+  return state === 'rejected' || (state === 'counted' && verdict !== 'pending')
 }
 
 /**

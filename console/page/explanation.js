@@ -47,6 +47,21 @@ const outcomes = {
     title: 'Not qualified: repeat',
     meaning: 'It is in views, but not in qualified: a repeat within 30 s is taken for a double click.',
   },
+  waiting: {
+    state: 'degraded',
+    title: 'Pending: not watched for long enough yet',
+    meaning: 'It is in views, and in qualified too once the player has reported enough watch time.',
+  },
+  'watch-time': {
+    state: 'degraded',
+    title: 'Not qualified: not watched for long enough',
+    meaning: 'It is in views, but not in qualified: its player reported too little watch time within 24 hours.',
+  },
+  'no-watch-report': {
+    state: 'degraded',
+    title: 'Not qualified: no watch report',
+    meaning: 'It is in views, but not in qualified: no player reported within 24 hours that it was watched.',
+  },
   pending: { state: 'unknown', title: 'Counted without a verdict', meaning: 'It is in views, but not in qualified.' },
 }
 
@@ -55,7 +70,8 @@ const outcomes = {
  * @returns {Outcome}
  */
 function toOutcome({ state, verdict, reason }) {
-  const key = reason ?? (state === 'counted' ? (verdict ?? 'pending') : state)
+  const isWaiting = verdict === 'pending'
+  const key = isWaiting ? 'waiting' : (reason ?? (state === 'counted' ? (verdict ?? 'pending') : state))
   const title = state === 'rejected' ? `Rejected: ${key}` : `Not qualified: ${key}`
   const meaning = state === 'rejected' ? 'It is in no number.' : 'It is in views, but not in qualified.'
   return outcomes[key] ?? { state: 'degraded', title, meaning }
@@ -122,12 +138,13 @@ function toFailure(explanation) {
  */
 export function renderFacts(explanation, titleOf) {
   if (explanation.kind !== 'explained') return []
-  const { assetId, userId, at, position, rule, because } = explanation.view
-  /** @type {[string, Node | string | null][]} */
+  const { assetId, userId, at, position, rule, because, secondsWatched } = explanation.view
+  /** @type {[string, Node | string | false | null][]} */
   const rows = [
     ['asset', assetId && (titleOf(assetId) ?? assetId)],
     ['user', userId],
     ['played', at && formatTime(at)],
+    ['watched', secondsWatched != null && `${secondsWatched} s`],
     ['log sequence', position && String(position.sequence)],
     ['view rules', rule],
     ['decided by', because && createWhyLink(because.id, `the play at ${formatTime(because.at)}`)],

@@ -55,7 +55,8 @@ export async function explainUser(reporting: string, id: string, token?: Secret)
 function toNumbers(name: string, { views, qualified }: { views: number; qualified: number }): string[] {
   const summary = `${name}: ${plural(views, 'view')}, of which ${qualified} qualified.`
   if (views === qualified) return [summary]
-  const others = 'did not pass the view rules or have no verdict: a request counted them, or a release without rules.'
+  const others =
+    'did not pass the view rules, or not yet, or have no verdict: a request counted them, or a release without rules.'
   return [summary, `The rest: ${plural(views - qualified, 'view')} that ${others}`]
 }
 
