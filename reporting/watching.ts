@@ -1,5 +1,5 @@
 import type { WatchedView } from '../shared/contracts/view.ts'
-import type { JudgedView } from './engine.ts'
+import type { Verdict } from '../shared/contracts/view-explanation.ts'
 import { isEnough, isOpen, type OpenView, toMs, type WatchState } from './watch-time.ts'
 
 /** Why a report has no effect. `unknown-view`: it takes effect if its view follows. */
@@ -9,10 +9,13 @@ export type IgnoredReport = (typeof IGNORED_REPORTS)[number]
 /** A view of an earlier batch whose watch time has grown, and its time before the batch. */
 export type Growth = { view: OpenView; beforeMs: number | undefined }
 
+/** A view of the batch. Its verdict changes with its watch time. */
+type BatchView = OpenView & { verdict: Verdict; reason?: string | undefined; duration?: number | undefined }
+
 /** Applies the reports of one batch, in log order. */
 export type Watching = {
   /** Takes a view, once it is judged. */
-  add(view: JudgedView): void
+  add(view: BatchView): void
   /** @returns why the report has no effect */
   report(report: WatchedView, clock: number): IgnoredReport | undefined
   grown(): Growth[]
@@ -20,7 +23,7 @@ export type Watching = {
 
 export function createWatching({ rule, early, find }: WatchState): Watching {
   /** The last views of the batch by id, and those of earlier ones that it has reports for. */
-  const own = new Map<string, JudgedView>()
+  const own = new Map<string, BatchView>()
   const earlier = new Map<string, OpenView | undefined>()
   const before = new Map<OpenView, number | undefined>()
 
@@ -29,7 +32,7 @@ export function createWatching({ rule, early, find }: WatchState): Watching {
     return earlier.get(id)
   }
 
-  function raise(view: JudgedView | OpenView, ms: number): void {
+  function raise(view: BatchView | OpenView, ms: number): void {
     if (view.watchedMs !== undefined && view.watchedMs >= ms) return
     if (!('verdict' in view) && !before.has(view)) before.set(view, view.watchedMs)
     view.watchedMs = ms
