@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NatsAccess } from '../../shared/nats/credentials.ts'
 import { isLoopback } from '../../shared/runtime/loopback.ts'
+import { withoutBrackets } from '../../shared/runtime/origin.ts'
 
 const GROUP_AND_OTHERS = 0o077
 
@@ -39,5 +40,5 @@ export async function isPrivateDirectory(directory: string): Promise<boolean> {
 }
 
 function isLoopbackUrl({ hostname }: URL): boolean {
-  return isLoopback(hostname.replace(/^\[|\]$/g, ''))
+  return isLoopback(withoutBrackets(hostname))
 }
