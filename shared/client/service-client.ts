@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
+import { LIVENESS, READINESS } from '../contracts/probes.ts'
 import { type DependencyState, Readiness } from '../contracts/readiness.ts'
 import type { Instances } from '../discovery/discovery.ts'
 import { parseSafely } from '../runtime/parse-safely.ts'
@@ -66,8 +67,6 @@ const READINESS_TIMEOUT_MS = 600
 
 /** Default timeout of an attempt if there is another instance left to try. */
 const ATTEMPT_TIMEOUT_MS = 150
-
-const LIVENESS = '/healthz'
 
 type Deps = {
   name: string
@@ -162,7 +161,7 @@ export function createServiceClient({ name, instances, token, readToken, ca }: D
 async function readReadiness({ origin, pool }: Instance): Promise<InstanceReadiness> {
   const signal = AbortSignal.timeout(READINESS_TIMEOUT_MS)
   try {
-    const { body } = await pool.request({ method: 'GET', path: '/readyz', signal })
+    const { body } = await pool.request({ method: 'GET', path: READINESS, signal })
     return { url: origin, readiness: Readiness.parse(await body.json()) }
   } catch {
     return { url: origin, readiness: undefined }
