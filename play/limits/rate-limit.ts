@@ -1,4 +1,5 @@
 import type { Context, MiddlewareHandler } from 'hono'
+import { MAX_ID_LENGTH } from '../../shared/contracts/ids.ts'
 import { PROBES } from '../../shared/contracts/probes.ts'
 import type { AppEnv } from '../../shared/http/app-env.ts'
 import { clientAddressOf, isFromProxy } from '../../shared/http/client-address.ts'
@@ -12,9 +13,6 @@ import { createGcra, type Rate } from './gcra.ts'
 
 /** The response headers of a rate limit (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). */
 export const RATE_LIMIT_HEADERS = ['RateLimit', 'RateLimit-Policy']
-
-/** An id that is longer is invalid, and is refused before anything is done. Bounds the keys. */
-const MAX_USER_ID = 128
 
 type Options = {
   rate: Rate
@@ -43,7 +41,8 @@ export function limitUsers({ trustedProxies, ...options }: Options): MiddlewareH
   return async function limitUsers(c, next) {
     const viewer = c.get('viewer')
     const userId = viewer?.id ?? c.req.param('userId') ?? ''
-    if (userId.length > MAX_USER_ID) return next()
+    // Bounds the keys. Validation refuses the request before anything else is done.
+    if (userId.length > MAX_ID_LENGTH) return next()
     const key = viewer ? userId : `${toClient(clientAddressOf(c, trustedProxies))} ${userId}`
     return refuse(c, key) ?? next()
   }
