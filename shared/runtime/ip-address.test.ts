@@ -80,8 +80,8 @@ test('two IPv6 addresses are the same client exactly if their first 64 bits are 
     fc.property(native, native, fc.integer({ min: 0, max: 0xffff }), (one, other, group) => {
       expect(toClient(one) === toClient(other)).toBe(prefixOf(one) === prefixOf(other))
       const [a, b, c, d] = ipaddr.IPv6.parse(one).parts.map((part) => part.toString(16))
-      const neighbour = toIpAddress(`${a}:${b}:${c}:${d}:${group.toString(16)}::1`) ?? ''
-      if (neighbour.includes(':')) expect(toClient(neighbour)).toBe(toClient(one))
+      const sameSubnet = toIpAddress(`${a}:${b}:${c}:${d}:${group.toString(16)}::1`) ?? ''
+      if (sameSubnet.includes(':')) expect(toClient(sameSubnet)).toBe(toClient(one))
     }),
   )
 })
