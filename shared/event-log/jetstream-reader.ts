@@ -12,9 +12,10 @@ import { assertReachesBack, type LogExtent } from './extent.ts'
 import { createConsumer, findEnd } from './jetstream-consumer.ts'
 import type { LogHealth } from './log-health.ts'
 import { isDeletion } from './resolution.ts'
+import { skipped } from './skipped-views.ts'
 import { ensureStream, producerOf, type StreamOptions, storedAt } from './stream.ts'
 import { extentOf } from './stream-status.ts'
-import { type DecodedViews, decodeViews, skipped } from './view-events.ts'
+import { type DecodedViews, decodeViews } from './view-events.ts'
 
 /** Messages per pull. */
 const FETCH_MESSAGES = 256
