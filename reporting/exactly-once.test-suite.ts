@@ -91,7 +91,7 @@ async function createModel(open: Store['open'], isPersistent: boolean) {
     return { ...rest, incarnation: nameOf(log), views: logs[log]?.slice(rest.after, rest.through).flat() ?? [] }
   }
 
-  /** Takes the batches in this order, and returns whether each is counted. */
+  /** Returns true for each batch that is counted if they arrive in this order. */
   function predict(batches: CountBatch[]): boolean[] {
     let at = position
     return batches.map((batch) => {

@@ -52,7 +52,7 @@ export function describeLiveCounts({ open }: Pick<Store, 'open'>) {
       end()
     })
 
-    test('a burst of views is at most 4 events per second, and nothing is published after the end', async () => {
+    test('a burst of views causes at most 4 events per second, and none after the subscription ends', async () => {
       await using opened = await open()
       const { events, end } = subscribe(opened.counts)
       const ends = performance.now() + 1_000

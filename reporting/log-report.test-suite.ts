@@ -8,7 +8,7 @@ import type { Store } from './opened-store.test-suite.ts'
 /** The conformance suite of reports about the end of the log. */
 export function describeReports({ open }: Pick<Store, 'open'>) {
   describe('a report', () => {
-    test('is observed by every instance with the position, as is the one in a batch', async () => {
+    test('reaches every instance with the position, both on its own and in a batch', async () => {
       const observed: [LogReport, LogPosition | undefined][] = []
       await using opened = await open((report, position) => observed.push([report, position]))
       const instances = 1 + opened.others.length
@@ -25,7 +25,7 @@ export function describeReports({ open }: Pick<Store, 'open'>) {
       expect(observed.at(-1)).toMatchObject([{ incarnation: 'log', end: 6 }, position])
     })
 
-    test('is not taken from a batch that is rejected', async () => {
+    test('in a rejected batch is ignored', async () => {
       const observed: LogReport[] = []
       await using opened = await open((report) => observed.push(report))
       expect(await opened.counts.apply({ ...batch('log', 4, 5, ['a']), end: 5 })).toBeUndefined()

@@ -69,7 +69,7 @@ test.each([
   '[::1]',
   'localhost',
   '١.2.3.4',
-])('%j is no IP address', (text) => expect(toIpAddress(text)).toBeUndefined())
+])('%j is not an IP address', (text) => expect(toIpAddress(text)).toBeUndefined())
 
 const ipv6 = fc.ipV6().map((text) => toIpAddress(text) ?? '')
 
@@ -95,6 +95,6 @@ test.each([
   ['1::', '1:0:0:0::/64'],
 ])('%s belongs to the client %s', (address, client) => expect(toClient(address)).toBe(client))
 
-test('each IPv4 address is a client of its own', () => {
+test('each IPv4 address is a separate client', () => {
   expect(['203.0.113.7', '203.0.113.8'].map(toClient)).toEqual(['203.0.113.7', '203.0.113.8'])
 })
