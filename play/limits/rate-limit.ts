@@ -1,4 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono'
+import { MAX_ID_LENGTH } from '../../shared/contracts/ids.ts'
+import { PROBES } from '../../shared/contracts/probes.ts'
 import type { AppEnv } from '../../shared/http/app-env.ts'
 import { clientAddressOf, isFromProxy } from '../../shared/http/client-address.ts'
 import { tooManyRequests } from '../../shared/http/errors.ts'
@@ -12,12 +14,6 @@ import { createGcra, type Rate } from './gcra.ts'
 /** The response headers of a rate limit (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). */
 export const RATE_LIMIT_HEADERS = ['RateLimit', 'RateLimit-Policy']
 
-/** Orchestrators probe these directly, and a refusal would end the process. */
-const PROBES = new Set(['/healthz', '/readyz'])
-
-/** An id that is longer is invalid, and is refused before anything is done. Bounds the keys. */
-const MAX_USER_ID = 128
-
 type Options = {
   rate: Rate
   log: Logger
@@ -30,6 +26,7 @@ type Options = {
 export function limitClients({ trustedProxies, ...options }: Options): MiddlewareHandler<AppEnv> {
   const refuse = createLimit('client', options)
   return async function limitClients(c, next) {
+    // Orchestrators call probes directly, and a refusal would end the process.
     if (PROBES.has(c.req.path) && !(trustedProxies && isFromProxy(c, trustedProxies))) return next()
     return refuse(c, toClient(clientAddressOf(c, trustedProxies))) ?? next()
   }
@@ -44,7 +41,8 @@ export function limitUsers({ trustedProxies, ...options }: Options): MiddlewareH
   return async function limitUsers(c, next) {
     const viewer = c.get('viewer')
     const userId = viewer?.id ?? c.req.param('userId') ?? ''
-    if (userId.length > MAX_USER_ID) return next()
+    // Bounds the keys. Validation refuses the request before anything else is done.
+    if (userId.length > MAX_ID_LENGTH) return next()
     const key = viewer ? userId : `${toClient(clientAddressOf(c, trustedProxies))} ${userId}`
     return refuse(c, key) ?? next()
   }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type Secret, toSecret } from '../../shared/runtime/secret.ts'
-import { count, duration, secretMeta } from '../../shared/runtime/settings.ts'
+import { secretMeta } from '../../shared/runtime/secret-settings.ts'
+import { count, duration } from '../../shared/runtime/settings.ts'
 
 const FORM =
   'must be a Postgres URL such as postgres://user:password@127.0.0.1:5432/counts, with hosts separated by commas and special characters in the password percent-encoded'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { optionalSecret } from '../runtime/settings.ts'
+import { optionalSecret } from '../runtime/secret-settings.ts'
 
 /** The address of the Consul agent, as the client library expects it. */
 export type ConsulAddress = { host: string; port: number; secure: boolean; socketPath?: string }

@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from 'hono'
 import type { Secret } from '../runtime/secret.ts'
-import { optionalSecret } from '../runtime/settings.ts'
+import { optionalSecret } from '../runtime/secret-settings.ts'
 import type { AppEnv } from './app-env.ts'
 import { createBearerCheck, rejectToken, type WriteToken } from './write-token.ts'
 

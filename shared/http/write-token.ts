@@ -5,7 +5,7 @@ import { UsageError } from '../runtime/command-line.ts'
 import type { Logger } from '../runtime/log.ts'
 import { isLoopback } from '../runtime/loopback.ts'
 import { type Secret, toSecret } from '../runtime/secret.ts'
-import { secretMeta } from '../runtime/settings.ts'
+import { secretMeta } from '../runtime/secret-settings.ts'
 import type { AppEnv } from './app-env.ts'
 import { problem } from './errors.ts'
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type Secret, toSecret } from '../runtime/secret.ts'
-import { optionalCount, optionalFile, optionalSecret, secretMeta } from '../runtime/settings.ts'
+import { optionalSecret, secretMeta } from '../runtime/secret-settings.ts'
+import { optionalCount, optionalFile } from '../runtime/settings.ts'
 import { isCredsFile, isUserSeed } from './credentials.ts'
 
 const FORM = 'must be NATS servers, separated by commas, such as nats://127.0.0.1:4222'

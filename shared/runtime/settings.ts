@@ -1,9 +1,9 @@
-import { accessSync, constants, readFileSync } from 'node:fs'
+import { accessSync, constants } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { z } from 'zod'
 import { parseCommandLine, UsageError } from './command-line.ts'
-import { codeOf } from './error-code.ts'
-import { type Secret, toSecret } from './secret.ts'
+import { metaOf } from './schema-meta.ts'
+import { readVariable, redact, secrecyOf } from './secret-settings.ts'
 
 /** The settings of a service, keyed by the name of their environment variable. */
 export type SettingsShape = Record<string, z.ZodType>
@@ -38,42 +38,10 @@ export function loadSettings<Shape extends SettingsShape>(
   throw new UsageError(`${name} ${value}: it ${issue?.message}`)
 }
 
-function readVariable(name: string, schema: z.ZodType, env: NodeJS.ProcessEnv): string | undefined {
-  const file = secrecyOf(schema) && env[`${name}_FILE`]
-  if (!file) return env[name] || undefined
-  if (env[name]) throw new UsageError(`${name} and ${name}_FILE are both set: set only one of them`)
-  const text = readSecretFile(name, file).replace(/[\r\n]+$/, '')
-  // An empty secret would be treated as unset, which may open what it protects.
-  if (text === '') throw new UsageError(`the file in ${name}_FILE is empty`)
-  return text
-}
-
-/** The error does not contain the path: it is the secret itself if the variables were mixed up. */
-function readSecretFile(name: string, file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new UsageError(`the file in ${name}_FILE cannot be read (${codeOf(error) ?? 'invalid path'})`)
-  }
-}
-
 function readFlags(args: string[]): Record<string, string> {
   const options = Object.fromEntries(Object.keys(FLAGS).map((flag) => [flag, { type: 'string' as const }]))
   const values = parseCommandLine(args, options)
   return Object.fromEntries(Object.entries(values).map(([flag, value]) => [FLAGS[flag], value]))
-}
-
-/**
- * Quotes the value, and hides credentials in URLs, also those whose password contains an unescaped `/`, `@` or `,`. Any
- * other text that mentions a password is hidden as a whole, and so is a secret that is not a URL.
- */
-function redact(text: string, secrecy: Secrecy | undefined): string {
-  if (secrecy === 'value' || /passw/i.test(text)) return '"…"'
-  const withoutUser = text.replace(/^(\w+:\/\/)?.*@/s, '$1…@')
-  if (!secrecy) return JSON.stringify(withoutUser)
-  if (!/^\w+:\/\//.test(text)) return '"…"'
-  // Without a host, the password is where a port is expected.
-  return JSON.stringify(withoutUser.replace(/(:(?!\/\/|\d{1,5}(?:[,/\s]|$))|[?\s]).*/s, (rest) => `${rest[0]}…`))
 }
 
 export function wantsHelp({ args }: SettingsSource): boolean {
@@ -106,35 +74,6 @@ function toName(name: string, schema: z.ZodType): string {
 function defaultOf(schema: z.ZodType): string | undefined {
   if (schema.safeParse(undefined).data === undefined) return undefined
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).default?.toString()
-}
-
-/** `optional()` wraps a schema, and the metadata stays on the inner one. */
-function metaOf(schema: z.ZodType) {
-  const inner = schema instanceof z.ZodOptional ? schema.unwrap() : schema
-  return { ...z.globalRegistry.get(inner), ...z.globalRegistry.get(schema) }
-}
-
-/** What of a setting must never be printed: all of it, or the credentials in its URLs. */
-export type Secrecy = 'value' | 'credentials'
-
-function secrecyOf(schema: z.ZodType | undefined): Secrecy | undefined {
-  const secrecy = schema && metaOf(schema).secrecy
-  return secrecy === 'value' || secrecy === 'credentials' ? secrecy : undefined
-}
-
-/** The metadata of a secret setting, for `.meta()`. */
-export function secretMeta(description: string, secrecy: Secrecy = 'value') {
-  return { description, secrecy }
-}
-
-/** A setting that is a secret as a whole; undefined if it is unset. */
-export function optionalSecret(description: string, isValid = (_: string) => true, error = '') {
-  return z
-    .string()
-    .refine(isValid, { error })
-    .transform((text): Secret => toSecret(text))
-    .optional()
-    .meta(secretMeta(description))
 }
 
 /** The path of a readable file, or undefined if it is unset. */

@@ -1,0 +1,118 @@
+import type { CountBatch, LogReport } from '../count-store.ts'
+import { toCountStatement } from './count-statement.ts'
+import { toKeyedWrites } from './keyed-views.ts'
+import { type Known, toProducerKey } from './known.ts'
+import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
+import type { Outcome } from './outcome.ts'
+import { toSeriesWrites } from './series.ts'
+import { toVerdictWrites } from './verdict-writes.ts'
+
+/** The statement that applies a batch, if the position and the last batch are still the known ones. */
+export function toBatchStatement(
+  batch: CountBatch,
+  known: Known,
+  outcome: Outcome,
+  { id, maxProducers }: { id: string; maxProducers: number },
+): string {
+  const { verdicts, next, keyed } = outcome
+  const forgotten = toForgotten(batch, outcome, next.producers - maxProducers)
+  const isForgetting = forgotten.length > 0
+  const rejected = verdicts.keysReused + countSkipped(batch)
+  const set = [
+    `batch = ${toLiteral(id)}`,
+    `incarnation = ${toLiteral(toAscii(batch.incarnation))}`,
+    `sequence = ${batch.through}`,
+    `is_complete = ${next.isComplete}${isForgetting ? ' and not exists (select from forgotten)' : ''}`,
+    `producers = ${next.producers}${isForgetting ? ` - ${FORGOTTEN_COUNT}` : ''}`,
+    `clock = ${next.clock}`,
+    `origin = ${next.origin.number}`,
+    ...(verdicts.retried > 0 ? [`retried = retried + ${verdicts.retried}`] : []),
+    ...(rejected > 0 ? [`rejected = rejected + ${rejected}`] : []),
+    ...(keyed.length > 0 ? [`keyed = ${next.keyed}`] : []),
+    ...(outcome.ids.length > 0 ? [`generation = ${next.generation}`, `known_ids = ${next.knownIds}`] : []),
+    ...(verdicts.gaps.length > 0 ? toLostAssignments(next) : []),
+    ...toReportAssignments(batch),
+  ]
+  const { position } = known
+  const where = position
+    ? `incarnation = ${toLiteral(toAscii(position.incarnation))} and sequence = ${position.sequence}`
+    : 'incarnation is null'
+  const isLast = ` and batch is not distinct from ${toLiteral(known.batch)}`
+  const after = [
+    ...toWrites(outcome),
+    ...toKeyedWrites(keyed),
+    ...toVerdictWrites(batch, known, outcome),
+    ...toSeriesWrites(verdicts.views, next.clock),
+    ...(isForgetting ? [DELETE_FORGOTTEN] : []),
+  ]
+  return toCountStatement({ set, where: where + isLast, views: verdicts.views, before: forgotten, after }, [
+    isForgetting ? FORGOTTEN_COUNT : '0',
+  ])
+}
+
+/** Assignments that store a report. */
+export function toReportAssignments({ incarnation, end, oldest }: LogReport): string[] {
+  return [
+    'reports = reports + 1',
+    `report_incarnation = ${toLiteral(toAscii(incarnation))}`,
+    `log_end = ${toLiteral(end)}`,
+    `oldest = ${toLiteral(oldest)}`,
+    'reported_at = clock_timestamp()',
+  ]
+}
+
+/** Assignments that store the lost views. */
+export function toLostAssignments({ lost }: Pick<Known, 'lost'>): string[] {
+  const gaps = lost.gaps.map(({ producer, from, to }) => `{"producer":${toAscii(producer)},"from":${from},"to":${to}}`)
+  return [`lost_views = ${lost.views}`, `gaps = ${toLiteral(`[${gaps.join(',')}]`)}`]
+}
+
+/** The number of events in dead letters: at least one in each, because their ids may be unreadable. */
+function countSkipped({ skipped = [] }: CountBatch): number {
+  return skipped.reduce((sum, { ids }) => sum + Math.max(1, ids.length), 0)
+}
+
+function toWrites({ changed, ids }: Outcome): string[] {
+  const writes: string[] = []
+  if (changed.length > 0) {
+    const names = changed.map(([name]) => name)
+    const columns = (['serial', 'sequence', 'reported'] as const).map((column) =>
+      toNumberArray(changed.map(([, last]) => last[column])),
+    )
+    writes.push(`producer_written as (
+      insert into reporting.producer (key, name, serial, sequence, reported)
+      select * from unnest(${toIdArray(names.map(toProducerKey))}, ${toTextArray(names.map(toAscii))}, ${columns.join(', ')})
+        as last(key, name, serial, sequence, reported) where exists (select from moved)
+      on conflict (key) do update
+      set serial = excluded.serial, sequence = excluded.sequence, reported = excluded.reported)`)
+  }
+  if (ids.length > 0) {
+    const [keys, generations] = [ids.map(([key]) => key), ids.map(([, generation]) => generation)]
+    writes.push(`id_written as (
+      insert into reporting.known_id (key, generation)
+      select * from unnest(${toIdArray(keys)}, ${toNumberArray(generations)}) as known(key, generation)
+      where exists (select from moved)
+      on conflict (key) do update set generation = excluded.generation)`)
+  }
+  return writes
+}
+
+/**
+ * Forgets producers whose last message has expired, and above the maximum those that have been silent longest, as the
+ * deduplicator does with the producers of the batch.
+ */
+function toForgotten(batch: CountBatch, { forgotten, next }: Outcome, excess: number): string[] {
+  const { first = 1 } = batch
+  if (first <= 1 && excess <= 0 && forgotten.length === 0) return []
+  const own = `key <> all(${toIdArray([...next.serials.keys()].map(toProducerKey))})`
+  return [
+    `forgotten as materialized (
+      select key from reporting.producer where key = any(${toIdArray(forgotten.map(toProducerKey))})
+      union select key from reporting.producer where sequence < ${first} and ${own}
+      union (select key from reporting.producer where ${own} order by sequence limit ${Math.max(0, excess)}))`,
+  ]
+}
+
+const FORGOTTEN_COUNT = '(select count(*) from forgotten)'
+const DELETE_FORGOTTEN = `producer_deleted as (
+  delete from reporting.producer where key in (select key from forgotten) and exists (select from moved))`

@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs'
+import { z } from 'zod'
+import { UsageError } from './command-line.ts'
+import { codeOf } from './error-code.ts'
+import { metaOf } from './schema-meta.ts'
+import { type Secret, toSecret } from './secret.ts'
+
+/** What of a setting must never be printed: all of it, or the credentials in its URLs. */
+export type Secrecy = 'value' | 'credentials'
+
+/** The metadata of a secret setting, for `.meta()`. */
+export function secretMeta(description: string, secrecy: Secrecy = 'value') {
+  return { description, secrecy }
+}
+
+/** A setting that is a secret as a whole; undefined if it is unset. */
+export function optionalSecret(description: string, isValid = (_: string) => true, error = '') {
+  return z
+    .string()
+    .refine(isValid, { error })
+    .transform((text): Secret => toSecret(text))
+    .optional()
+    .meta(secretMeta(description))
+}
+
+/**
+ * The variable of a setting, or, of a secret, the text of the file that `<NAME>_FILE` names.
+ * @returns undefined if it is unset or empty
+ * @throws UsageError if both are set, or if the file is empty or cannot be read
+ */
+export function readVariable(name: string, schema: z.ZodType, env: NodeJS.ProcessEnv): string | undefined {
+  const file = secrecyOf(schema) && env[`${name}_FILE`]
+  if (!file) return env[name] || undefined
+  if (env[name]) throw new UsageError(`${name} and ${name}_FILE are both set: set only one of them`)
+  const text = readSecretFile(name, file).replace(/[\r\n]+$/, '')
+  // An empty secret would be treated as unset, which may open what it protects.
+  if (text === '') throw new UsageError(`the file in ${name}_FILE is empty`)
+  return text
+}
+
+/** The error does not contain the path: it is the secret itself if the variables were mixed up. */
+function readSecretFile(name: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new UsageError(`the file in ${name}_FILE cannot be read (${codeOf(error) ?? 'invalid path'})`)
+  }
+}
+
+export function secrecyOf(schema: z.ZodType | undefined): Secrecy | undefined {
+  const secrecy = schema && metaOf(schema).secrecy
+  return secrecy === 'value' || secrecy === 'credentials' ? secrecy : undefined
+}
+
+/**
+ * Quotes the value, and hides credentials in URLs, also those whose password contains an unescaped `/`, `@` or `,`. Any
+ * other text that mentions a password is hidden as a whole, and so is a secret that is not a URL.
+ */
+export function redact(text: string, secrecy: Secrecy | undefined): string {
+  if (secrecy === 'value' || /passw/i.test(text)) return '"…"'
+  const withoutUser = text.replace(/^(\w+:\/\/)?.*@/s, '$1…@')
+  if (!secrecy) return JSON.stringify(withoutUser)
+  if (!/^\w+:\/\//.test(text)) return '"…"'
+  // Without a host, the password is where a port is expected.
+  return JSON.stringify(withoutUser.replace(/(:(?!\/\/|\d{1,5}(?:[,/\s]|$))|[?\s]).*/s, (rest) => `${rest[0]}…`))
+}
