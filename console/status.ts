@@ -1,6 +1,7 @@
 import { services } from '../services.ts'
 import type { Invalidations } from '../shared/catalogue/invalidations.ts'
-import type { InstanceReadiness, ServiceClient } from '../shared/client/service-client.ts'
+import type { InstanceReadiness } from '../shared/client/instance-readiness.ts'
+import type { ServiceClient } from '../shared/client/service-client.ts'
 import { Degraded } from '../shared/contracts/playback.ts'
 import type { DependencyState, Readiness } from '../shared/contracts/readiness.ts'
 import type { ComponentStatus, InstanceStatus, SystemStatus } from '../shared/contracts/system-status.ts'

@@ -2,7 +2,7 @@ import { Gauge, Histogram } from 'prom-client'
 import { Degraded } from '../shared/contracts/playback.ts'
 import { Denial } from '../shared/contracts/rights.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
-import { createFastCounter } from '../shared/service/fast-counter.ts'
+import { createFastCounter, createLabelCounter } from '../shared/service/fast-counter.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
 import type { CacheOutcome } from './asset-cache.ts'
 import { IDEMPOTENCY_OUTCOMES, type IdempotencyOutcome } from './keyed-player.ts'
@@ -39,45 +39,51 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     help: 'Reads of the asset cache, by outcome: fresh (hit), loaded (miss), stale because the upstream is down (stale), or failed (error)',
     labelNames: ['source', 'outcome'],
   })
-  const views = createFastCounter(metrics, {
+  const recorded = createLabelCounter<Recorded>(metrics, {
     name: 'recorded_views_total',
     help: 'Views recorded, by place: the log, or the outbox, which drains to the log',
-    labelNames: ['place'],
+    label: 'place',
+    values: ['log', 'outbox'],
   })
-  const reports = createFastCounter(metrics, {
+  const reported = createLabelCounter<Recorded>(metrics, {
     name: 'recorded_watch_reports_total',
     help: 'Reports of watch time recorded, by place: the log, or the outbox, which drains to the log',
-    labelNames: ['place'],
+    label: 'place',
+    values: ['log', 'outbox'],
   })
-  const degraded = createFastCounter(metrics, {
+  const degraded = createLabelCounter(metrics, {
     name: 'degraded_plays_total',
     help: 'Degraded plays, by upstream whose data was missing or stale; events: the view was recorded in the outbox',
-    labelNames: ['part'],
+    label: 'part',
+    values: Degraded.options,
   })
-  const keyed = createFastCounter(metrics, {
+  const keyed = createLabelCounter(metrics, {
     name: 'idempotent_plays_total',
     help: 'Plays with an idempotency key, by outcome: a new view (recorded), a retry that is no new view (retried), or refused because the key is that of another asset (reused)',
-    labelNames: ['outcome'],
+    label: 'outcome',
+    values: IDEMPOTENCY_OUTCOMES,
   })
   const prefetched = createFastCounter(metrics, {
     name: 'prefetched_plays_total',
     help: 'Prefetches of plays that were served, which record no view',
     labelNames: [],
   })
-  const shed = createFastCounter(metrics, {
+  const shed = createLabelCounter(metrics, {
     name: 'shed_requests_total',
     help: 'Requests refused with 503 by load shedding, by priority: console (with the docs), reads (catalogue, views, live counts), prefetch, watched (reports of watch time), plays',
-    labelNames: ['priority'],
+    label: 'priority',
+    values: PRIORITIES,
   })
   const rateLimited = createFastCounter(metrics, {
     name: 'rate_limited_requests_total',
     help: 'Requests refused with 429, by limit: client (CLIENT_RATE), user (PLAY_RATE), watched (PLAY_RATE, for reports of watch time); absent for a limit that is not set',
     labelNames: ['limit'],
   })
-  const denied = createFastCounter(metrics, {
+  const denied = createLabelCounter(metrics, {
     name: 'denied_plays_total',
     help: 'Plays that the rights of the asset do not allow, by reason; a play may have several reasons',
-    labelNames: ['reason'],
+    label: 'reason',
+    values: Denial.options,
   })
   const batches = new Histogram({
     name: 'play_group_size',
@@ -93,15 +99,6 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5],
     registers,
   })
-  const countDegraded = new Map(Degraded.options.map((part) => [part, degraded({ part })]))
-  const countKeyed = new Map(IDEMPOTENCY_OUTCOMES.map((outcome) => [outcome, keyed({ outcome })]))
-  const countShed = new Map(PRIORITIES.map((priority) => [priority, shed({ priority })]))
-  const countDenied = new Map(Denial.options.map((reason) => [reason, denied({ reason })]))
-  const recorded: Record<Recorded, (by: number) => void> = {
-    log: views({ place: 'log' }),
-    outbox: views({ place: 'outbox' }),
-  }
-  const reported: typeof recorded = { log: reports({ place: 'log' }), outbox: reports({ place: 'outbox' }) }
   for (const outcome of ['log', 'outbox', 'failed']) appends.zero({ outcome })
 
   return {
@@ -115,14 +112,14 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
       return (outcome) => counters[outcome]()
     },
     denied(reasons) {
-      for (const reason of reasons) countDenied.get(reason)?.()
+      for (const reason of reasons) denied(reason)
     },
     degraded(upstreams) {
-      for (const upstream of upstreams) countDegraded.get(upstream)?.()
+      for (const upstream of upstreams) degraded(upstream)
     },
-    keyed: (outcome) => countKeyed.get(outcome)?.(),
+    keyed,
     prefetched: prefetched({}),
-    shed: (priority) => countShed.get(priority)?.(),
+    shed,
     rateLimited: (limit) => rateLimited({ limit }),
     lookup: (plays) => batches.observe({ group: 'lookup' }, plays),
     instrumentAppend: (append) =>
@@ -131,9 +128,9 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
         batches.observe({ group: 'append' }, views.length)
         try {
           const place = await append(views, signal)
-          const count = views.reduce((sum, { watched }) => (watched ? sum + 1 : sum), 0)
-          recorded[place](views.length - count)
-          reported[place](count)
+          const reports = views.reduce((sum, { watched }) => (watched ? sum + 1 : sum), 0)
+          recorded(place, views.length - reports)
+          reported(place, reports)
           end({ outcome: place })
           return place
         } catch (error) {

@@ -1,5 +1,6 @@
 import type { Context, MiddlewareHandler, Next } from 'hono'
 import { routePath } from 'hono/route'
+import { PROBES } from '../shared/contracts/probes.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { problem } from '../shared/http/errors.ts'
 import { host, optionalPort } from '../shared/runtime/settings.ts'
@@ -21,12 +22,11 @@ const PUBLIC_ROUTES = new Set([
   '/views/:viewId',
   '/catalogue',
   '/live',
-  '/healthz',
-  '/readyz',
+  ...PROBES,
 ])
 
-/** Also those whose method does not match, which get a 405. */
-const PUBLIC_PATHS = /^\/(play\/|views\/|catalogue$|live$|healthz$|readyz$)/
+/** Besides probes, for requests whose method does not match, which get a 405. */
+const PUBLIC_PATHS = /^\/(play\/|views\/|catalogue$|live$)/
 
 type Options = { hasOperationsPort: boolean; hasIdentity: boolean }
 
@@ -56,7 +56,8 @@ export function isOnOperationsPort(c: Context<AppEnv>): boolean {
 }
 
 function isUnmatchedPublicPath(c: Context<AppEnv>): boolean {
-  return routePath(c, -1) === '/*' && PUBLIC_PATHS.test(c.req.path)
+  const { path } = c.req
+  return routePath(c, -1) === '/*' && (PROBES.has(path) || PUBLIC_PATHS.test(path))
 }
 
 /**

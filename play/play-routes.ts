@@ -50,6 +50,7 @@ const NOBODY: Audience = {}
 export function createPlayRoutes({ identity, limitUsers = [], ...deps }: PlayDeps) {
   const respond = createResponder(deps)
   const routes = new Hono<PlayEnv>()
+    // `on` with a list of paths takes zero or more handlers; `post` needs at least one, and `use` runs for every method.
     .on('POST', [PATH], ...(identity ? [identity.authenticate, identity.requireOwnId] : []), ...limitUsers)
     .post(PATH, describePlay('play', 'Play an asset, and record the view', identity), validate('param', Play), (c) =>
       respond(c, c.req.valid('param')),

@@ -23,7 +23,7 @@ import { createAggregator } from './aggregate.ts'
 import { createApp } from './app.ts'
 import { createAssetCache } from './asset-cache.ts'
 import { createCountLookup } from './count-lookup.ts'
-import { SOURCE } from './drain.ts'
+import { createDirectAppend } from './direct-append.ts'
 import { startIdentity } from './identity/identity.ts'
 import { providerOf } from './identity/settings.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
@@ -36,9 +36,8 @@ import { createOutboxFiles, type OutboxFiles } from './outbox-files.ts'
 import { createPlayer } from './player.ts'
 import { createPrefetcher } from './prefetch.ts'
 import { createRecentViews } from './recent-views.ts'
-import { type Append, createRecorder } from './recorder.ts'
+import { createRecorder } from './recorder.ts'
 import { createReadAudience } from './rights/audience.ts'
-import { createSerials } from './serials.ts'
 import { APPEND_TIMEOUT_MS, type playSettings, processSettings } from './settings.ts'
 import { createSpooler } from './spooler.ts'
 import { openUpstreams, UPSTREAM_TIMEOUT_MS } from './upstreams.ts'
@@ -143,18 +142,6 @@ export async function startPlay(
   spooler?.start()
   adopter?.start()
   return address
-}
-
-/** Appends without an outbox: a view that the log does not acknowledge is not recorded. */
-function createDirectAppend(eventLog: EventLog): Append {
-  const producer = eventLog.producer(SOURCE)
-  const serials = createSerials()
-  return async (unnumbered, signal) => {
-    const views = serials.number(unnumbered)
-    await producer.append(views, signal)
-    serials.record(views)
-    return 'log'
-  }
 }
 
 export const play = {

@@ -32,6 +32,7 @@ export function createViewRoutes({ explain, identity, hidesUsers }: ViewDeps) {
     return isForeign ? explain(randomUUID(), request) : explained
   }
 
+  // `on` with a list of paths takes zero or more handlers; `get` needs at least one, and `use` runs for every method.
   return new Hono<PlayEnv>().on('GET', [PATH], ...(identity ? [identity.authenticateReader] : [])).get(
     PATH,
     describeOperation({

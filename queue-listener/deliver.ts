@@ -1,7 +1,7 @@
 import type { LogPosition } from '../shared/contracts/position.ts'
 import { emptyBatch, splitBatch } from '../shared/event-log/batch-builder.ts'
 import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
-import { toSerialRange } from '../shared/event-log/view-events.ts'
+import { toSerialRange } from '../shared/event-log/skipped-views.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
 /** Bounds what is kept while every batch fails. */

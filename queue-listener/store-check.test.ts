@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { InstanceReadiness } from '../shared/client/service-client.ts'
+import type { InstanceReadiness } from '../shared/client/instance-readiness.ts'
 import { createStoreCheck } from './store-check.ts'
 
 const [A, B, C] = ['http://a', 'http://b', 'http://c']

@@ -1,4 +1,5 @@
-import type { InstanceReadiness, ServiceClient } from '../shared/client/service-client.ts'
+import type { InstanceReadiness } from '../shared/client/instance-readiness.ts'
+import type { ServiceClient } from '../shared/client/service-client.ts'
 import type { Instances } from '../shared/discovery/discovery.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 

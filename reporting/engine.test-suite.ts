@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Opened } from './count-store.test-suite.ts'
 import type { JudgedView } from './engine.ts'
+import type { Opened } from './opened-store.test-suite.ts'
 import {
   AT,
   assets,

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { View, WatchedView } from '../shared/contracts/view.ts'
-import type { Opened } from './count-store.test-suite.ts'
 import type { CountBatch } from './count-store.ts'
 import { reading, type Store } from './engine.test-suite.ts'
+import type { Opened } from './opened-store.test-suite.ts'
 import { toSeries } from './series.ts'
 
 const START = Date.parse('2026-11-20T21:00:00Z')

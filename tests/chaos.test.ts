@@ -7,11 +7,13 @@ import { STREAM, VIEWS } from '../shared/event-log/stream.ts'
 import { runAudit } from './harness/audit-command.ts'
 import { serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
+import { startGuards } from './harness/guarded-edge.ts'
 import { type NatsCluster, startNatsCluster } from './harness/nats-cluster.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { expectCounted, startPlayers, sum } from './harness/players.ts'
-import { getJson } from './harness/plays.ts'
+import { getJson, metric, toBearer } from './harness/plays.ts'
 import { createPoison } from './harness/poison.ts'
+import { freePort } from './harness/ports.ts'
 import { hasPostgres } from './harness/postgres.ts'
 import { type PostgresSystem, startPostgresSystem } from './harness/postgres-system.ts'
 import { createRandom } from './harness/random.ts'
@@ -25,9 +27,11 @@ const seconds = Number(process.env.CHAOS_SECONDS || 30)
 const PLAYERS = 24
 /** `maps`, or `postgres` for two reportings over one Postgres. Default: both, Postgres for half of the time. */
 const onlyStore = process.env.CHAOS_STORE || undefined
+/** `open`, or `guarded` with every protection of the edge. Default: open with maps, guarded with Postgres. */
+const onlyEdge = process.env.CHAOS_EDGE || undefined
 const stores = [
-  { store: 'maps', duration: seconds, canRun: true },
-  { store: 'postgres', duration: onlyStore ? seconds : seconds / 2, canRun: hasPostgres },
+  { store: 'maps', edge: onlyEdge ?? 'open', duration: seconds, canRun: true },
+  { store: 'postgres', edge: onlyEdge ?? 'guarded', duration: onlyStore ? seconds : seconds / 2, canRun: hasPostgres },
 ].filter(({ store, canRun }) => canRun && store === (onlyStore ?? store))
 /** True for a cluster of three NATS servers, which needs nats-server 2.10 or later. */
 const isClustered = process.env.CHAOS_NATS === 'cluster'
@@ -35,54 +39,62 @@ const SETTLE_MS = 60_000
 
 type Broker = Pick<NatsCluster, 'servers' | 'use'>
 
-describe.skipIf(!natsVersion).each(stores)('chaos with $store', ({ store, duration: seconds }) => {
-  const name = `every play with a 200 is counted, whatever is killed, suspended, cut off, poisoned or stored twice (CHAOS_SEED=${seed}, ${seconds} s)`
-  test(name, { timeout: seconds * 1_000 + SETTLE_MS * 2 }, async () => {
-    await using cluster = isClustered ? await startNatsCluster() : undefined
-    const clustered = cluster && { NATS_URL: cluster.url, EVENTS_REPLICAS: '3' }
-    const settings = { CHECKPOINT_EVERY: '1s', REUSE_PORT: '1', ...clustered }
-    await using system =
-      store === 'maps'
-        ? await startSystem(settings, { proxied: {} })
-        : await startPostgresSystem(settings, { proxied: {} })
-    const nats: Broker = cluster ?? { servers: [{ name: 'nats', ...system.nats }], use: system.nats.use }
-    const shared = { ...system.env, DATA_DIR: system.dataDir }
-    await using second = await startService('play', shared, Number(new URL(system.play.url).port))
-    await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).ok).toBe(true))
-    const players = startPlayers(system.play.url, { count: PLAYERS, seed })
-    await eventually(() => readLastMessage(nats), SETTLE_MS)
-    const audits = watchAudits(system.reporting.url)
-    const actions = await breakThings(system, { nats, second, seconds })
-    const outcomes = await players.stop()
-    await expectSettled(system, nats)
+describe.skipIf(!natsVersion).each(stores)(
+  'chaos with $store and an edge that is $edge',
+  ({ store, edge, duration: seconds }) => {
+    const name = `every play with a 200 is counted, whatever is killed, suspended, cut off, poisoned or stored twice (CHAOS_SEED=${seed}, ${seconds} s)`
+    test(name, { timeout: seconds * 1_000 + SETTLE_MS * 2 }, async () => {
+      await using cluster = isClustered ? await startNatsCluster() : undefined
+      const clustered = cluster && { NATS_URL: cluster.url, EVENTS_REPLICAS: '3' }
+      await using guards = edge === 'guarded' ? await startGuards() : undefined
+      const { authorize, readToken: token } = guards ?? {}
+      const settings = { CHECKPOINT_EVERY: '1s', REUSE_PORT: '1', ...clustered, ...guards?.settings }
+      await using system =
+        store === 'maps'
+          ? await startSystem(settings, { proxied: {} })
+          : await startPostgresSystem(settings, { proxied: {} })
+      const nats: Broker = cluster ?? { servers: [{ name: 'nats', ...system.nats }], use: system.nats.use }
+      const ports = guards && [guards.settings.OPS_PORT, String(await freePort())]
+      const shared = { ...system.env, DATA_DIR: system.dataDir, ...(ports && { OPS_PORT: ports[1] ?? '' }) }
+      await using second = await startService('play', shared, Number(new URL(system.play.url).port))
+      await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).ok).toBe(true))
+      const players = startPlayers(system.play.url, { count: PLAYERS, seed, ...(authorize && { authorize }) })
+      await eventually(() => readLastMessage(nats), SETTLE_MS)
+      const audits = watchAudits(system.reporting.url, token)
+      const actions = await breakThings(system, { nats, second, seconds })
+      const outcomes = await players.stop()
+      await expectSettled(system, nats, { ports, token })
 
-    const total = sum(outcomes.users)
-    console.log(
-      `chaos with ${store}${isClustered ? ' and a cluster' : ''}: seed ${seed}, ${actions} faults in ${seconds} s, nats-server ${natsVersion}: ` +
-        `${total.served} plays with a 200, ${total.cutOff} cut off, ${total.rejected} rejected`,
-    )
-    expect(total.served).toBeGreaterThan(100)
-    await expectCounted(system.reporting.url, 'user', outcomes.users)
-    await expectCounted(system.reporting.url, 'asset', outcomes.assets)
-    const { gaps } = LostViews.parse(await getJson(`${system.reporting.url}/events/lost`))
-    expect(gaps.filter(({ producer }) => producer !== 'poison')).toEqual([])
-    expect(await audits.stop()).toBeGreaterThan(0)
-    expect(await runAudit(system.env)).toMatchObject({ status: 0, text: expect.stringContaining('reporting agrees') })
-    expect(system.listener.lines().join('\n')).not.toContain('reporting refuses a valid batch')
-  })
-})
+      const total = sum(outcomes.users)
+      console.log(
+        `chaos with ${store}, an edge that is ${edge}${isClustered ? ', and a cluster' : ''}: seed ${seed}, ${actions} faults in ${seconds} s, nats-server ${natsVersion}: ` +
+          `${total.served} plays with a 200, ${total.cutOff} cut off, ${total.rejected} rejected`,
+      )
+      expect(total.served).toBeGreaterThan(100)
+      await expectCounted(system.reporting.url, 'user', outcomes.users, { token })
+      await expectCounted(system.reporting.url, 'asset', outcomes.assets, { token })
+      const { gaps } = LostViews.parse(await getJson(`${system.reporting.url}/events/lost`, token))
+      expect(gaps.filter(({ producer }) => producer !== 'poison')).toEqual([])
+      expect(await audits.stop()).toBeGreaterThan(0)
+      expect(await runAudit(system.env)).toMatchObject({ status: 0, text: expect.stringContaining('reporting agrees') })
+      expect(system.listener.lines().join('\n')).not.toContain('reporting refuses a valid batch')
+    })
+  },
+)
 
 const AUDIT_INTERVAL_MS = 100
 
 /** Verifies all along that the numbers of each audit add up. stop() returns the number of audits. */
-function watchAudits(reporting: string) {
+function watchAudits(reporting: string, token: string | undefined) {
   const over = new AbortController()
   async function watch(): Promise<number> {
     let audits = 0
     while (!over.signal.aborted) {
       // reporting may be down or suspended.
       const signal = AbortSignal.any([over.signal, AbortSignal.timeout(1_000)])
-      const response = await fetch(`${reporting}/events/audit`, { signal }).catch(() => undefined)
+      const response = await fetch(`${reporting}/events/audit`, { signal, headers: toBearer(token) }).catch(
+        () => undefined,
+      )
       const json = response?.ok && (await response.json().catch(() => undefined))
       if (json) {
         const audit = Audit.parse(json)
@@ -172,11 +184,20 @@ function readLastMessage({ use }: Broker): Promise<StoredMsg> {
   })
 }
 
-/** Waits until the outboxes of both plays are empty and all messages in the log are counted. */
-async function expectSettled(system: System, nats: Broker): Promise<void> {
+/**
+ * Waits until the outboxes of both plays are empty and all messages in the log are counted.
+ * @param ports the operations ports of the plays, if they have any
+ */
+async function expectSettled(
+  { play, reporting }: System,
+  nats: Broker,
+  { ports, token }: { ports: string[] | undefined; token: string | undefined },
+): Promise<void> {
+  const waiting = /^outbox_waiting_views /
   await eventually(async () => {
-    expect(await metricOfAll(system.play.url, 2, /^outbox_waiting_views /)).toBe(0)
+    if (ports) for (const port of ports) expect(await metric(`http://127.0.0.1:${port}`, waiting)).toBe(0)
+    else expect(await metricOfAll(play.url, 2, waiting)).toBe(0)
     const { seq } = await readLastMessage(nats)
-    expect(await getJson(`${system.reporting.url}/events/position`)).toMatchObject({ sequence: seq })
+    expect(await getJson(`${reporting.url}/events/position`, token)).toMatchObject({ sequence: seq })
   }, SETTLE_MS)
 }

@@ -38,8 +38,8 @@ async function run(env: Record<string, string>, [name, ...args]: readonly string
 }
 
 async function runAll(env: Record<string, string>): Promise<string> {
-  const outputs: string[] = []
-  for (const command of COMMANDS) outputs.push(await run(env, command))
+  // In parallel, because they mostly wait.
+  const outputs = await Promise.all(COMMANDS.map((command) => run(env, command)))
   return outputs.join('\n')
 }
 
@@ -132,10 +132,9 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
       const settings = { NATS_URL: '127.0.0.1:1', WRITE_TOKEN: '', DATABASE_URL: '', DATA_DIR: directory, ...given }
       const command = [`${service}/main.ts`, '--port', '0']
       await using child = startChild(process.execPath, command, { env: settings })
+      const commands = await Promise.all(['counts', 'doctor'].map((command) => run(settings, [command])))
       expect([name, await child.ended]).toEqual([name, 2])
-      const output = [child.lines.join('\n'), await run(settings, ['counts']), await run(settings, ['doctor'])].join(
-        '\n',
-      )
+      const output = [...child.lines, ...commands].join('\n')
       expect(output).toContain(name.replace('_FILE', ''))
       expect(leaksIn(output)).toEqual([])
     }

@@ -1,10 +1,9 @@
 import { byId } from './dom.js'
+import { createStoredText } from './stored-text.js'
 import { USER_ID } from './user.js'
 
 /** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
 /** @typedef {ReturnType<typeof createToken>} Token */
-
-const STORAGE_KEY = 'token'
 
 /**
  * The input for the user's token, which is shown while the edge has an identity provider. The token is kept until the
@@ -15,7 +14,8 @@ export function createToken({ onUser }) {
   const field = byId('token-field', HTMLElement)
   const input = byId('token', HTMLInputElement)
   const error = byId('token-error', HTMLElement)
-  input.value = load() ?? ''
+  const stored = createStoredText(() => sessionStorage, 'token')
+  input.value = stored.load() ?? ''
   // Until the first status, a stored token is sent: this tab needed it before.
   let isOff = false
 
@@ -30,7 +30,7 @@ export function createToken({ onUser }) {
   }
 
   input.addEventListener('input', () => {
-    save(token())
+    stored.save(token())
     update()
   })
   return {
@@ -73,20 +73,4 @@ function userOf(token) {
   } catch {
     return undefined
   }
-}
-
-/** Browsers may deny access to storage; a reload then forgets the token. */
-function load() {
-  try {
-    return sessionStorage.getItem(STORAGE_KEY)
-  } catch {
-    return null
-  }
-}
-
-/** @param {string} token */
-function save(token) {
-  try {
-    sessionStorage.setItem(STORAGE_KEY, token)
-  } catch {}
 }

@@ -1,19 +1,20 @@
 import { byId } from './dom.js'
+import { createStoredText } from './stored-text.js'
 
 export const USER_ID = /^[A-Za-z0-9][A-Za-z0-9._@~-]{0,127}$/
-const STORAGE_KEY = 'user'
 
 /** The input for the user id. Persists the last valid id in the browser. */
 export function createUser() {
   const input = byId('user', HTMLInputElement)
   const error = byId('user-error', HTMLElement)
-  input.value = load() ?? `guest-${Math.floor(Math.random() * 9_000) + 1_000}`
+  const stored = createStoredText(() => localStorage, 'user')
+  input.value = stored.load() ?? `guest-${Math.floor(Math.random() * 9_000) + 1_000}`
 
   function validate() {
     const isValid = USER_ID.test(input.value)
     error.hidden = isValid
     input.ariaInvalid = String(!isValid)
-    if (isValid) save(input.value)
+    if (isValid) stored.save(input.value)
     return isValid
   }
 
@@ -32,20 +33,4 @@ export function createUser() {
       return undefined
     },
   }
-}
-
-/** Browsers may deny access to storage; the user id is then not persisted. */
-function load() {
-  try {
-    return localStorage.getItem(STORAGE_KEY)
-  } catch {
-    return null
-  }
-}
-
-/** @param {string} id */
-function save(id) {
-  try {
-    localStorage.setItem(STORAGE_KEY, id)
-  } catch {}
 }

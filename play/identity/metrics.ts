@@ -1,5 +1,5 @@
 import { Gauge } from 'prom-client'
-import { createFastCounter } from '../../shared/service/fast-counter.ts'
+import { createLabelCounter } from '../../shared/service/fast-counter.ts'
 import type { Metrics } from '../../shared/service/metrics.ts'
 import type { JwksCache } from './jwks-cache.ts'
 import { type Rejection, rejections } from './rejections.ts'
@@ -12,25 +12,21 @@ export type IdentityMetrics = {
 }
 
 export function createIdentityMetrics(metrics: Metrics): IdentityMetrics {
-  const rejected = createFastCounter(metrics, {
+  const rejected = createLabelCounter(metrics, {
     name: 'identity_rejections_total',
     help: 'Requests rejected because of their token, by reason',
-    labelNames: ['reason'],
+    label: 'reason',
+    values: Object.keys(rejections),
   })
-  const fetches = createFastCounter(metrics, {
+  const fetched = createLabelCounter(metrics, {
     name: 'identity_key_fetches_total',
     help: 'Fetches of the keys of the identity provider, by outcome: succeeded or failed',
-    labelNames: ['outcome'],
+    label: 'outcome',
+    values: ['succeeded', 'failed'],
   })
-  const reasons = Object.keys(rejections).map((reason) => [reason, rejected({ reason })] as const)
-  const countRejected = new Map<string, () => void>(reasons)
-  const countFetched = {
-    succeeded: fetches({ outcome: 'succeeded' }),
-    failed: fetches({ outcome: 'failed' }),
-  }
   return {
-    rejected: (rejection) => countRejected.get(rejection)?.(),
-    fetched: (outcome) => countFetched[outcome](),
+    rejected,
+    fetched,
     exposeKeys(jwks) {
       new Gauge({
         name: 'identity_key_age_seconds',

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { UsageError } from '../../shared/runtime/command-line.ts'
 import { isLoopback } from '../../shared/runtime/loopback.ts'
+import { withoutBrackets } from '../../shared/runtime/origin.ts'
 
 const jwksUrl = z.string().refine(isAcceptable, {
   error:
@@ -39,5 +40,5 @@ function isAcceptable(text: string): boolean {
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return false
   const { protocol, hostname, username, password } = new URL(text)
   if (username || password) return false
-  return protocol === 'https:' || isLoopback(hostname.replace(/^\[(.*)\]$/, '$1'))
+  return protocol === 'https:' || isLoopback(withoutBrackets(hostname))
 }

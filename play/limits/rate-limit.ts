@@ -1,4 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono'
+import { MAX_ID_LENGTH } from '../../shared/contracts/ids.ts'
+import { PROBES } from '../../shared/contracts/probes.ts'
 import type { AppEnv } from '../../shared/http/app-env.ts'
 import { clientAddressOf, isFromProxy } from '../../shared/http/client-address.ts'
 import { tooManyRequests } from '../../shared/http/errors.ts'
@@ -12,12 +14,6 @@ import { createGcra, type Rate } from './gcra.ts'
 /** The response headers of a rate limit (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). */
 export const RATE_LIMIT_HEADERS = ['RateLimit', 'RateLimit-Policy']
 
-/** Orchestrators probe these directly, and a refusal would end the process. */
-const PROBES = new Set(['/healthz', '/readyz'])
-
-/** An id that is longer is invalid, and is refused before anything is done. Bounds the keys. */
-const MAX_USER_ID = 128
-
 export type LimitOptions = {
   rate: Rate
   log: Logger
@@ -30,6 +26,7 @@ export type LimitOptions = {
 export function limitClients({ trustedProxies, ...options }: LimitOptions): MiddlewareHandler<AppEnv> {
   const refuse = createLimit('client', options)
   return async function limitClients(c, next) {
+    // Orchestrators call probes directly, and a refusal would end the process.
     if (PROBES.has(c.req.path) && !(trustedProxies && isFromProxy(c, trustedProxies))) return next()
     return refuse(c, toClient(clientAddressOf(c, trustedProxies))) ?? next()
   }
@@ -54,7 +51,8 @@ export function limitReports(options: LimitOptions): (c: Context<PlayEnv>, userI
 function createUserLimit(name: string, { trustedProxies, ...options }: LimitOptions) {
   const refuse = createLimit(name, options)
   return (c: Context<PlayEnv>, userId: string) => {
-    if (userId.length > MAX_USER_ID) return undefined
+    // Bounds the keys. Validation refuses the request before anything else is done.
+    if (userId.length > MAX_ID_LENGTH) return undefined
     return refuse(c, c.get('viewer') ? userId : `${toClient(clientAddressOf(c, trustedProxies))} ${userId}`)
   }
 }

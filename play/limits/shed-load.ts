@@ -1,4 +1,5 @@
 import type { Context, MiddlewareHandler } from 'hono'
+import { METRICS, PROBES } from '../../shared/contracts/probes.ts'
 import type { AppEnv } from '../../shared/http/app-env.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { isOnOperationsPort } from '../operations.ts'
@@ -22,7 +23,7 @@ const REFUSALS: Record<Priority, UnavailableError> = {
 const MAX_PREFETCHES = 250
 
 /** Whoever watches an overloaded process needs these most. */
-const EXEMPT = new Set(['/healthz', '/readyz', '/metrics'])
+const EXEMPT = new Set([...PROBES, METRICS])
 
 type Deps = {
   delay: Pick<EventLoopDelay, 'ms'>

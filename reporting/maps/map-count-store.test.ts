@@ -1,6 +1,7 @@
-import { describeCountStore, type Opened } from '../count-store.test-suite.ts'
+import { describeCountStore } from '../count-store.test-suite.ts'
 import type { ReportObserver } from '../count-store.ts'
 import { describeVerdicts } from '../engine.test-suite.ts'
+import type { Opened } from '../opened-store.test-suite.ts'
 import type { RulesVersion } from '../rules/rule-sets.ts'
 import { describeSeries } from '../series.test-suite.ts'
 import { describeWatchTime } from '../watch.test-suite.ts'

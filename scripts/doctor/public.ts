@@ -1,19 +1,16 @@
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { request } from 'undici'
 import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
 import type { NatsAccess } from '../../shared/nats/credentials.ts'
-import { isLoopback } from '../../shared/runtime/loopback.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
 import { type Finding, fail, ok, plural } from './finding.ts'
 import type { OperationsOf } from './operations.ts'
+import { isPrivateDatabase, isPrivateDirectory, isPrivateServer, isPrivateUrl } from './privacy.ts'
 import { probe } from './probe.ts'
 
 const NAME = 'public'
 const TIMEOUT_MS = 2_000
 /** A valid id, which no asset and no user has. */
 const NOBODY = 'doctor-probe'
-const GROUP_AND_OTHERS = 0o077
 
 /** What the checks need. */
 export type Exposed = {
@@ -176,35 +173,4 @@ async function areWritesProtected({ originsOf }: Exposed): Promise<boolean> {
     everyInstance(originsOf(service), (origin) => responds(401, origin + path, init)),
   )
   return (await Promise.all(refused)).every(Boolean)
-}
-
-function isPrivateServer(server: string, { ca, authenticate }: NatsAccess): boolean {
-  const url = new URL(server.includes('://') ? server : `nats://${server}`)
-  return isLoopbackUrl(url) || (authenticate !== undefined && (url.protocol === 'tls:' || ca !== undefined))
-}
-
-function isPrivateUrl(origin: string): boolean {
-  const url = new URL(origin)
-  return url.protocol === 'https:' || isLoopbackUrl(url)
-}
-
-function isPrivateDatabase(url: URL): boolean {
-  return isLoopbackUrl(url) || url.searchParams.get('sslmode') === 'verify-full'
-}
-
-function isLoopbackUrl({ hostname }: URL): boolean {
-  return isLoopback(hostname.replace(/^\[|\]$/g, ''))
-}
-
-/** If others cannot enter the directory, the modes of its files do not matter. */
-async function isPrivateDirectory(directory: string): Promise<boolean> {
-  const isOpen = async (path: string) => ((await stat(path)).mode & GROUP_AND_OTHERS) !== 0
-  try {
-    if (!(await isOpen(directory))) return true
-    const open = await Promise.all((await readdir(directory)).map((name) => isOpen(join(directory, name))))
-    return !open.includes(true)
-  } catch {
-    // There is none, or it belongs to someone else.
-    return true
-  }
 }

@@ -2,9 +2,13 @@ import { z } from 'zod'
 import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
 import type { Counting } from '../../shared/contracts/counting.ts'
 import { type Forwarding, Readiness } from '../../shared/contracts/readiness.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
 import { pinnedNode, version } from '../../shared/runtime/version.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
-import { probe } from './probe.ts'
+import { type Probe, probe } from './probe.ts'
+
+/** Longer than play caches its readiness. */
+const CONFIRM_MS = 500
 
 const Document = z.object({ info: z.object({ title: z.string(), version: z.string() }) })
 
@@ -14,15 +18,8 @@ const Document = z.object({ info: z.object({ title: z.string(), version: z.strin
  */
 export async function inspect(service: ServiceEntry, origin: string, operations = origin) {
   const get = (path: string) => probe(operations, path)
-  const [ready, document, metrics] = await Promise.all([get('/readyz'), get('/openapi.json'), get('/metrics')])
-  const {
-    status,
-    dependencies = {},
-    circuits = {},
-    counting,
-    forwarding,
-    problems = {},
-  } = Readiness.safeParse(ready.json).data ?? {}
+  const [ready, document, metrics] = await Promise.all([confirmReadiness(get), get('/openapi.json'), get('/metrics')])
+  const { status, dependencies = {}, circuits = {}, counting, forwarding, problems = {} } = toReadiness(ready) ?? {}
   const { title, version } = Document.safeParse(document.json).data?.info ?? {}
   const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics.text)?.[1]
   return {
@@ -41,6 +38,18 @@ export async function inspect(service: ServiceEntry, origin: string, operations 
     node,
   }
 }
+
+const toReadiness = ({ json }: Probe) => Readiness.safeParse(json).data
+
+/** A dependency that is busy for a moment looks down, so a dependency that is down is probed again. */
+async function confirmReadiness(get: (path: string) => Promise<Probe>): Promise<Probe> {
+  const ready = await get('/readyz')
+  const states = Object.values(toReadiness(ready)?.dependencies ?? {})
+  if (!states.includes('down')) return ready
+  await sleep(CONFIRM_MS)
+  return get('/readyz')
+}
+
 type Inspected = Awaited<ReturnType<typeof inspect>>
 
 /** Findings for each instance. `others` are the findings for its dependencies. */

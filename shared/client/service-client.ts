@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { z } from 'zod'
-import { type DependencyState, Readiness } from '../contracts/readiness.ts'
+import { LIVENESS } from '../contracts/probes.ts'
+import type { DependencyState } from '../contracts/readiness.ts'
 import type { Instances } from '../discovery/discovery.ts'
 import { parseSafely } from '../runtime/parse-safely.ts'
 import { toReason } from '../runtime/reason.ts'
@@ -8,6 +9,7 @@ import type { Secret } from '../runtime/secret.ts'
 import type { TraceContext } from '../tracing/trace-context.ts'
 import { type RequestContext, startNonRecordingSpan } from '../tracing/tracing.ts'
 import { createBalancer, eject, type Instance } from './balancer.ts'
+import { type InstanceReadiness, readReadiness } from './instance-readiness.ts'
 import { openStream, type StreamOptions } from './upstream-stream.ts'
 
 /** The call failed, timed out, or returned something unexpected; see `cause`. */
@@ -55,19 +57,12 @@ export type ServiceClient = AsyncDisposable & {
   instances(): Promise<InstanceReadiness[]>
 }
 
-/** The readiness of one instance; undefined if the instance did not respond. */
-export type InstanceReadiness = { url: string; readiness: Readiness | undefined }
-
 type Request = { method: 'GET' | 'POST'; path: string; body: string | null; headers?: Record<string, string> }
 
 const STATE_TIMEOUT_MS = 300
-/** Longer than the timeout of other calls, because an instance checks its own dependencies first. */
-const READINESS_TIMEOUT_MS = 600
 
 /** Default timeout of an attempt if there is another instance left to try. */
 const ATTEMPT_TIMEOUT_MS = 150
-
-const LIVENESS = '/healthz'
 
 type Deps = {
   name: string
@@ -156,16 +151,6 @@ export function createServiceClient({ name, instances, token, readToken, ca }: D
     reason: () => reason,
     instances: () => Promise.all(balancer.all().map(readReadiness)),
     [Symbol.asyncDispose]: () => balancer[Symbol.asyncDispose](),
-  }
-}
-
-async function readReadiness({ origin, pool }: Instance): Promise<InstanceReadiness> {
-  const signal = AbortSignal.timeout(READINESS_TIMEOUT_MS)
-  try {
-    const { body } = await pool.request({ method: 'GET', path: '/readyz', signal })
-    return { url: origin, readiness: Readiness.parse(await body.json()) }
-  } catch {
-    return { url: origin, readiness: undefined }
   }
 }
 

@@ -1,3 +1,4 @@
+import { READINESS } from '../contracts/probes.ts'
 import type { DependencyState } from '../contracts/readiness.ts'
 import type { Logger } from '../runtime/log.ts'
 import { toOrigin } from '../runtime/origin.ts'
@@ -147,7 +148,7 @@ function toDefinition({ name, host, port }: Registration, advertised: string | u
     address,
     port,
     tags: [`v${version}`],
-    check: { name: `/readyz of ${name}`, http: `${toOrigin(address || '127.0.0.1', port)}/readyz`, ...CHECK },
+    check: { name: `${READINESS} of ${name}`, http: toOrigin(address || '127.0.0.1', port) + READINESS, ...CHECK },
   }
 }
 

@@ -1,32 +1,20 @@
-import type { JsMsg } from 'nats'
-import type { LogPosition } from '../contracts/position.ts'
-import { isConsumerGone, openJetStreamManager } from '../nats/jetstream.ts'
-import { NatsDownError, type NatsLink } from '../nats/link.ts'
+import { openJetStreamManager } from '../nats/jetstream.ts'
+import type { NatsLink } from '../nats/link.ts'
 import { countOnline } from '../nats/quorum.ts'
 import { createReplication, type ReplicationSettings } from '../nats/replication.ts'
 import type { Logger } from '../runtime/log.ts'
-import { raceAbort } from '../runtime/race-abort.ts'
-import { toReason } from '../runtime/reason.ts'
-import { type BatchStart, createBatchBuilder } from './batch-builder.ts'
-import { createDeadLetterIndex, type DeadLetterIndex } from './dead-letter-index.ts'
+import { createDeadLetterIndex } from './dead-letter-index.ts'
 import { createDeadLetterWriter, type DeadLetterWriter } from './dead-letters.ts'
-import { type EventLog, type LogReplicas, LogRolledBackError, ReadInterruptedError } from './event-log.ts'
-import { assertReachesBack, type LogExtent } from './extent.ts'
-import { createConsumer, findEnd } from './jetstream-consumer.ts'
+import type { EventLog, LogReplicas } from './event-log.ts'
+import type { LogExtent } from './extent.ts'
 import { createJetStreamDeadLetters } from './jetstream-dead-letters.ts'
 import { createJetStreamProducer } from './jetstream-producer.ts'
+import { createJetStreamReader } from './jetstream-reader.ts'
 import { findInStream } from './jetstream-search.ts'
 import { createLogHealth } from './log-health.ts'
-import { isDeletion } from './resolution.ts'
-import { endOf, ensureStream, producerOf, STREAM, type StreamOptions, storedAt } from './stream.ts'
+import { endOf, ensureStream, STREAM, type StreamOptions } from './stream.ts'
 import { extentOf, readBacklog } from './stream-status.ts'
-import { type DecodedViews, decodeViews, skipped } from './view-events.ts'
 
-/** Messages per pull. */
-const FETCH_MESSAGES = 256
-/** Bounds how long a deleted stream goes unnoticed, because pulls from a deleted consumer get no response. */
-const FETCH_EXPIRES_MS = 2_000
-const CLOSE_TIMEOUT_MS = 200
 /** Assumed if the server does not announce its `max_payload`. */
 const DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
@@ -54,24 +42,8 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
     return createDeadLetterWriter({ js: nats.connection().jetstream(), maxPayload: maxPayload(), index, log })
   }
 
-  async function openReader(after: LogPosition | undefined) {
-    const jsm = await openJetStreamManager(nats)
-    const stream = await ensureStream(jsm, options)
-    const extent = extentOf(stream)
-    const start = toStart(after, extent)
-    const consumer = await createConsumer(nats, jsm, start.after + 1)
-    await index.refresh()
-    await index.cleanUp()
-    return { start, extent, consumer, deadLetters: openWriter() }
-  }
-
   async function readExtent(): Promise<LogExtent> {
     return extentOf(await ensureStream(await openJetStreamManager(nats), options))
-  }
-
-  /** Requests in flight when the connection closes fail with a timeout, shortly before the link is down. */
-  function toCause(error: unknown, lost: AbortSignal): unknown {
-    return lost.aborted || nats.state() === 'down' ? new NatsDownError() : error
   }
 
   return {
@@ -84,81 +56,7 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
       const producer = createJetStreamProducer({ nats, options, source, resumed })
       return { id: producer.id, append: (views, signal) => health.observe(producer.append(views, signal)) }
     },
-    async *read(after, signal) {
-      await nats.up(signal)
-      const lost = nats.down()
-      const ended = AbortSignal.any([signal, lost])
-      const opening = health.observeRead(raceAbort(openReader(after), ended))
-      const { start, extent, consumer, deadLetters } = await opening.catch((error) => {
-        throw toCause(error, lost)
-      })
-      const batch = createBatchBuilder(start)
-      let delivered = 0
-      let pending = 0
-      let reached = start.after
-      /** The message after which the batch skips some that the consumer did not deliver. */
-      let skippedAfter: number | undefined
-
-      /** Stores the dead letters of the batch, and verifies that the skipped messages are not views that expired. */
-      async function complete(): Promise<void> {
-        await deadLetters.flush()
-        if (skippedAfter === undefined) return
-        assertReachesBack({ incarnation: start.incarnation, sequence: skippedAfter }, await readExtent())
-        skippedAfter = undefined
-      }
-      function advance(sequence: number, isSkipped = sequence > reached + 1): void {
-        if (isSkipped) skippedAfter ??= reached
-        reached = sequence
-      }
-
-      try {
-        // Not while opening, because a failure to open means that the log is down.
-        assertReachesBack(after, extent)
-        while (!ended.aborted) {
-          const messages = await consumer.fetch({ max_messages: FETCH_MESSAGES, expires: FETCH_EXPIRES_MS })
-          const stop = () => messages.stop()
-          ended.addEventListener('abort', stop, { once: true })
-          if (ended.aborted) stop()
-          const before = delivered
-          for await (const message of messages) {
-            delivered += 1
-            if (message.info.deliverySequence !== delivered) throw new Error('messages were lost in delivery')
-            const received = { sequence: message.seq, size: message.data.length, storedAt: storedAt(message) }
-            const decoded = decode(message, received.storedAt, { index, deadLetters })
-            if (!batch.hasRoom(message.data.length, decoded.views.length + (decoded.watched?.length ?? 0))) {
-              await complete()
-              yield batch.take(message.info.pending + 1)
-            }
-            advance(message.seq)
-            batch.add(received, decoded)
-            pending = message.info.pending
-            const isLastReceived = messages.getPending() <= 1
-            if (pending === 0 && isLastReceived) {
-              await complete()
-              yield batch.take(0)
-            }
-          }
-          ended.removeEventListener('abort', stop)
-          if (delivered === before && !ended.aborted) {
-            const end = await health.observeRead(findEnd(consumer, { delivered, reached, readExtent }))
-            advance(end, end > reached)
-            batch.skipTo(end)
-          }
-          health.noteRead()
-          if (!batch.isEmpty() && (pending === 0 || delivered === before)) {
-            await complete()
-            yield batch.take(pending)
-          }
-        }
-      } catch (error) {
-        const cause = toCause(error, lost)
-        if (isConsumerGone(cause)) throw new ReadInterruptedError('the consumer is gone', { cause })
-        throw cause
-      } finally {
-        await raceAbort(consumer.delete(), nats.down(), AbortSignal.timeout(CLOSE_TIMEOUT_MS)).catch(() => false)
-      }
-      if (!signal.aborted) throw ended.reason
-    },
+    read: createJetStreamReader({ nats, options, index, health, openWriter, readExtent }),
     find: async (id, after, search) => findInStream(nats, id, after, search),
     async reject(sequence, reason) {
       const jsm = await openJetStreamManager(nats)
@@ -177,30 +75,5 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
       return readBacklog(await openJetStreamManager(nats), after)
     },
     [Symbol.asyncDispose]: () => health[Symbol.asyncDispose](),
-  }
-}
-
-/** @throws LogRolledBackError */
-function toStart(after: LogPosition | undefined, extent: LogExtent): BatchStart {
-  const { incarnation, first, last } = extent
-  if (after?.incarnation !== incarnation) return { incarnation, after: 0, first, leaving: after }
-  if (after.sequence <= last) return { incarnation, after: after.sequence, first }
-  throw new LogRolledBackError(`the log ends at ${last}, before the position ${after.sequence}`)
-}
-
-type Letters = { index: DeadLetterIndex; deadLetters: DeadLetterWriter }
-
-/** A dead letter is skipped, even if it is valid by now: its replay may be in the log. */
-function decode(message: JsMsg, at: string, { index, deadLetters }: Letters): DecodedViews {
-  const { seq: sequence, subject, data } = message
-  const producer = producerOf(subject)
-  if (isDeletion(message)) return { views: [], traces: [] }
-  if (index.resolutionOf(sequence)) return skipped(data, producer)
-  if (index.copyOf(sequence) !== undefined) return { ...skipped(data, producer), isDeadLetter: true }
-  try {
-    return decodeViews(data, at, producer)
-  } catch (error) {
-    deadLetters.add({ sequence, subject, data, reason: toReason(error), headers: () => message.headers })
-    return { ...skipped(data, producer), isDeadLetter: true }
   }
 }

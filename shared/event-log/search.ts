@@ -2,7 +2,8 @@ import type { LogPosition } from '../contracts/position.ts'
 import type { View } from '../contracts/view.ts'
 import type { FoundEvent, Search } from './event-log.ts'
 import type { LogExtent } from './extent.ts'
-import { decodeViews, skipped } from './view-events.ts'
+import { skipped } from './skipped-views.ts'
+import { decodeViews } from './view-events.ts'
 
 export type SearchRange = { from: number; through: number; isComplete: boolean }
 

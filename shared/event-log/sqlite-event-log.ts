@@ -10,8 +10,9 @@ import { createBatchBuilder } from './batch-builder.ts'
 import { type EventLog, LogRolledBackError } from './event-log.ts'
 import { assertReachesBack, type LogExtent } from './extent.ts'
 import { createSearch, toSearchRange } from './search.ts'
+import { skipped } from './skipped-views.ts'
 import { createSqliteDeadLetters, deadLetterSchema } from './sqlite-dead-letters.ts'
-import { type DecodedViews, decodeViews, encodeViews, skipped } from './view-events.ts'
+import { type DecodedViews, decodeViews, encodeViews } from './view-events.ts'
 
 /** Messages per query. Such a query takes well under a millisecond. */
 const READ_MESSAGES = 256

@@ -10,7 +10,9 @@ import type { NewView } from './event-log.ts'
 /** Media type of messages in the log: CloudEvents 1.0, JSON batch format. */
 export const BATCH_CONTENT_TYPE = 'application/cloudevents-batch+json'
 
-const SerialText = z.string().regex(/^[1-9]\d{0,14}$/, { error: 'must be a decimal number of at most 15 digits' })
+export const SerialText = z
+  .string()
+  .regex(/^[1-9]\d{0,14}$/, { error: 'must be a decimal number of at most 15 digits' })
 
 /**
  * A view as a CloudEvents 1.0 event; `docs/asyncapi.yaml` documents it. Unknown attributes are ignored, as the
@@ -50,8 +52,6 @@ export const WatchEvent = ViewEvent.omit({ keyed: true }).extend({
 })
 export type WatchEvent = z.infer<typeof WatchEvent>
 
-const NumberedEvent = z.looseObject({ source: z.string(), serial: SerialText })
-const IdentifiedEvent = z.looseObject({ id: View.shape.id })
 const Events = z
   .array(z.discriminatedUnion('type', [ViewEvent, WatchEvent]))
   .min(1)
@@ -177,51 +177,14 @@ function lastOf(events: readonly (ViewEvent | WatchEvent)[]): Pick<View, 'id' | 
   return { id, serial: serial === undefined ? undefined : Number(serial) }
 }
 
-function isSourceOf(source: string, producer: string): boolean {
+/** Returns true if a `source` names this producer. */
+export function isSourceOf(source: string, producer: string): boolean {
   return source.endsWith(`/${producer}`)
 }
 
-/** The result for a message that is skipped because it is invalid, or was refused, replayed or deleted. */
-export function skipped(data: Uint8Array, producer?: string): DecodedViews {
-  return { views: [], traces: [], rejected: serialsIn(data, producer), skippedIds: idsIn(data) }
-}
-
-/** The ids of the events in a message that may be invalid. */
-function idsIn(data: Uint8Array): string[] {
-  try {
-    const events = parseEvents(data).slice(0, MAX_VIEWS_PER_BATCH)
-    return events.flatMap((event) => parseSafely(IdentifiedEvent, event).data?.id ?? [])
-  } catch {
-    return []
-  }
-}
-
-/** The serials in a message that may be invalid; undefined if they cannot be read. Stops at the first invalid event. */
-function serialsIn(data: Uint8Array, appendedBy: string | undefined): SerialRange | undefined {
-  try {
-    let producer = appendedBy
-    const serials: number[] = []
-    for (const event of parseEvents(data)) {
-      const { source, serial } = NumberedEvent.parse(event)
-      producer ??= producerIn(source)
-      if (!isSourceOf(source, producer)) return undefined
-      serials.push(Number(serial))
-    }
-    return toSerialRange(producer ?? '', serials)
-  } catch {
-    return undefined
-  }
-}
-
-function producerIn(source: string): string {
+/** The producer in the `source` of an event: its last segment. */
+export function producerIn(source: string): string {
   return source.slice(source.lastIndexOf('/') + 1)
-}
-
-/** Returns undefined if there are no serials, or if they are not consecutive. */
-export function toSerialRange(producer: string, serials: readonly number[]): SerialRange | undefined {
-  const [from] = serials
-  if (from === undefined || serials.some((serial, index) => serial !== from + index)) return undefined
-  return { producer, from, to: from + serials.length - 1 }
 }
 
 /** CloudEvents' distributed tracing extension. An invalid trace context is ignored; the view is still counted. */

@@ -1,6 +1,7 @@
 import { type Context, Hono, type MiddlewareHandler, type NotFoundHandler } from 'hono'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { z } from 'zod'
+import { LIVENESS, METRICS, PROBES, READINESS } from '../contracts/probes.ts'
 import { Readiness } from '../contracts/readiness.ts'
 import { canServe, type Health } from '../service/health.ts'
 import type { Service } from '../service/service.ts'
@@ -16,7 +17,6 @@ import { requestContext } from './request-context.ts'
 const Alive = z.object({ status: z.literal('alive') }).meta({ id: 'Alive', examples: [{ status: 'alive' }] })
 
 const tags = [OPERATIONS]
-const PROBES = ['/healthz', '/readyz', '/metrics']
 
 type Options = {
   /** Origins whose pages may send requests that change state, besides the origin of the service. Default: none. */
@@ -40,13 +40,13 @@ export function createBaseApp(
   const { isTrustedOrigin, middleware = [], untraced = [], hidesDetails = () => false } = options
   const { readiness: readReadiness = health.readiness } = options
   const app = new Hono<AppEnv>()
-  app.use(accessLog({ log, metrics }), requestContext({ tracing, untraced: [...PROBES, ...untraced] }))
+  app.use(accessLog({ log, metrics }), requestContext({ tracing, untraced: [...PROBES, METRICS, ...untraced] }))
   app.use(...middleware, refuseCrossOrigin(isTrustedOrigin))
   app.notFound(notFound(app))
   app.onError(createErrorHandler())
 
   app.get(
-    '/healthz',
+    LIVENESS,
     describeOperation({
       operationId: 'getHealth',
       summary: 'Liveness probe',
@@ -56,7 +56,7 @@ export function createBaseApp(
     (c) => c.json({ status: 'alive' }),
   )
   app.get(
-    '/readyz',
+    READINESS,
     describeOperation({
       operationId: 'getReadiness',
       summary: 'Readiness probe, with the state of each dependency',
@@ -70,7 +70,7 @@ export function createBaseApp(
     },
   )
   app.get(
-    '/metrics',
+    METRICS,
     describeOperation({
       operationId: 'getMetrics',
       summary: 'Metrics in Prometheus text format',

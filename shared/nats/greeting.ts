@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import { addAbortSignal } from 'node:stream'
 import { ErrorCode, NatsError } from 'nats'
 import { codeOf } from '../runtime/error-code.ts'
+import { withoutBrackets } from '../runtime/origin.ts'
 
 const DEFAULT_PORT = 4222
 const MAX_INFO_BYTES = 64 * 1_024
@@ -36,7 +37,7 @@ export async function awaitGreeting(server: string, signal: AbortSignal): Promis
 
 export function toAddress(server: string): { host: string; port: number } {
   const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`)
-  return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port === '' ? DEFAULT_PORT : Number(port) }
+  return { host: withoutBrackets(hostname), port: port === '' ? DEFAULT_PORT : Number(port) }
 }
 
 function toNatsError(error: unknown): unknown {

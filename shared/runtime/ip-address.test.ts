@@ -69,7 +69,7 @@ test.each([
   '[::1]',
   'localhost',
   '١.2.3.4',
-])('%j is no IP address', (text) => expect(toIpAddress(text)).toBeUndefined())
+])('%j is not an IP address', (text) => expect(toIpAddress(text)).toBeUndefined())
 
 const ipv6 = fc.ipV6().map((text) => toIpAddress(text) ?? '')
 
@@ -80,8 +80,8 @@ test('two IPv6 addresses are the same client exactly if their first 64 bits are 
     fc.property(native, native, fc.integer({ min: 0, max: 0xffff }), (one, other, group) => {
       expect(toClient(one) === toClient(other)).toBe(prefixOf(one) === prefixOf(other))
       const [a, b, c, d] = ipaddr.IPv6.parse(one).parts.map((part) => part.toString(16))
-      const neighbour = toIpAddress(`${a}:${b}:${c}:${d}:${group.toString(16)}::1`) ?? ''
-      if (neighbour.includes(':')) expect(toClient(neighbour)).toBe(toClient(one))
+      const sameSubnet = toIpAddress(`${a}:${b}:${c}:${d}:${group.toString(16)}::1`) ?? ''
+      if (sameSubnet.includes(':')) expect(toClient(sameSubnet)).toBe(toClient(one))
     }),
   )
 })
@@ -95,6 +95,6 @@ test.each([
   ['1::', '1:0:0:0::/64'],
 ])('%s belongs to the client %s', (address, client) => expect(toClient(address)).toBe(client))
 
-test('each IPv4 address is a client of its own', () => {
+test('each IPv4 address is a separate client', () => {
   expect(['203.0.113.7', '203.0.113.8'].map(toClient)).toEqual(['203.0.113.7', '203.0.113.8'])
 })

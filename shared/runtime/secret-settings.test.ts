@@ -26,7 +26,7 @@ describe('a secret', () => {
     expect(load({ TOKEN: '', TOKEN_FILE: '' })).toBeUndefined()
   })
 
-  test('is not in an error, and neither is the path of its file', async () => {
+  test('does not appear in errors, nor does the path of its file', async () => {
     await writeFile(file, 's3cr3t-and-long')
     const empty = join(directory.path, 'empty')
     await writeFile(empty, '\n')
@@ -41,7 +41,7 @@ describe('a secret', () => {
     for (const [env, message] of errors) expect(() => load(env)).toThrow(new UsageError(message))
   })
 
-  test('has the variable of its file in --help, and other settings have none', () => {
+  test('is listed with its _FILE variable in --help, unlike other settings', () => {
     const help = describeSettings('/somewhere/play/main.ts', shape)
     expect(help).toMatch(/^ {2}TOKEN\[_FILE\] +A token \(default: none\)$/m)
     expect(load({ PORT_FILE: '/nowhere' })).toBeUndefined()

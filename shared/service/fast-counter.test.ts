@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createFastCounter } from './fast-counter.ts'
+import { createFastCounter, createLabelCounter } from './fast-counter.ts'
 import { createMetrics } from './metrics.ts'
 
 test('each labelled counter starts at 0 and counts separately', async () => {
@@ -14,6 +14,20 @@ test('each labelled counter starts at 0 and counts separately', async () => {
   for (let scrape = 0; scrape < 2; scrape += 1) {
     expect(await read()).toEqual(['reads_total{result="hit"} 5', 'reads_total{result="miss"} 1'])
   }
+})
+
+test('a counter of known values exposes each of them from the start', async () => {
+  const metrics = createMetrics()
+  const count = createLabelCounter(metrics, {
+    name: 'reads_total',
+    help: 'Reads',
+    label: 'result',
+    values: ['hit', 'miss'],
+  })
+  count('hit')
+  count('hit', 4)
+  const [, , ...samples] = (await metrics.getSingleMetricAsString('reads_total')).split('\n')
+  expect(samples).toEqual(['reads_total{result="hit"} 5', 'reads_total{result="miss"} 0'])
 })
 
 test('metrics whose names promtool rejects are omitted', async () => {

@@ -29,3 +29,16 @@ export function createFastCounter<Label extends string>(
     }
   }
 }
+
+/**
+ * A fast counter with one label, whose values are all known: each starts at 0.
+ * @returns a function that increments the counter of a value
+ */
+export function createLabelCounter<Value extends string>(
+  metrics: Metrics,
+  { label, values, ...rest }: { name: string; help: string; label: string; values: readonly Value[] },
+): (value: Value, by?: number) => void {
+  const register = createFastCounter(metrics, { ...rest, labelNames: [label] })
+  const increments = new Map(values.map((value) => [value, register({ [label]: value })]))
+  return (value, by) => increments.get(value)?.(by)
+}

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isLoopback } from '../runtime/loopback.ts'
+import { withoutBrackets } from '../runtime/origin.ts'
 
 const FORM = 'must be host names or addresses without a port, separated by commas, such as edge.example.com'
 const NAME = /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$|^\[[\da-f:.]+\]$/
@@ -34,5 +35,5 @@ export function createHostCheck(settings: Settings): ((host: string) => boolean)
 }
 
 function toName(host: string): string {
-  return host.toLowerCase().replace(/^\[(.*)\]$/, '$1')
+  return withoutBrackets(host.toLowerCase())
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import type { Server } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
+import { PROBES } from '../contracts/probes.ts'
 import { UsageError } from '../runtime/command-line.ts'
 import { codeOf } from '../runtime/error-code.ts'
 import { type Networks, toIpAddress } from '../runtime/ip-address.ts'
@@ -115,14 +116,11 @@ export function toListenError(error: unknown, at: Pick<Options, 'host' | 'port' 
   return new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${code ?? toReason(error)}`)
 }
 
-/** Load balancers and orchestrators call these paths by address. */
-const PROBES = ['/healthz', '/readyz']
-
 /** Hono's adapter rejects a request before its first `await`, but does not pass it to the error handler. */
 function createListener({ fetch }: App, { isAllowedHost = () => true, trustedProxies, log }: Options): RequestListener {
   const throttle = createLogThrottle()
   function isAllowed(incoming: IncomingMessage, name: string): boolean {
-    return isAllowedHost(name) || PROBES.includes(incoming.url ?? '') || isFromRemoteProxy(incoming, trustedProxies)
+    return isAllowedHost(name) || PROBES.has(incoming.url ?? '') || isFromRemoteProxy(incoming, trustedProxies)
   }
   function refuse(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const times = throttle('refused')

@@ -4,6 +4,7 @@ import { Agent, request } from 'undici'
 import { expect } from 'vitest'
 import { codeOf } from '../../shared/runtime/error-code.ts'
 import { eventually } from './eventually.ts'
+import type { Authorize } from './guarded-edge.ts'
 import { views } from './plays.ts'
 import { createRandom } from './random.ts'
 
@@ -16,15 +17,18 @@ type Players = {
   seed: number
   /** The start of the ids of their users. */
   prefix?: string
+  authorize?: Authorize
 }
 
 /**
  * Starts players that play until stop(), which returns the outcomes of their plays. Every other player uses idempotency
  * keys, and retries.
  */
-export function startPlayers(edge: string, { count, seed, prefix = '' }: Players) {
+export function startPlayers(edge: string, { count, seed, prefix = '', authorize = async () => ({}) }: Players) {
   const over = new AbortController()
-  const playing = Array.from({ length: count }, (_, player) => keepPlaying(edge, { player, seed, prefix }, over.signal))
+  const playing = Array.from({ length: count }, (_, player) =>
+    keepPlaying(edge, { player, seed, prefix, authorize }, over.signal),
+  )
   return {
     async stop() {
       over.abort()
@@ -38,9 +42,9 @@ export function startPlayers(edge: string, { count, seed, prefix = '' }: Players
   }
 }
 
-type Player = { player: number; seed: number; prefix: string }
+type Player = { player: number; seed: number; prefix: string; authorize: Authorize }
 
-async function keepPlaying(edge: string, { player, seed, prefix }: Player, over: AbortSignal) {
+async function keepPlaying(edge: string, { player, seed, prefix, authorize }: Player, over: AbortSignal) {
   const random = createRandom(seed + player + 1)
   const users = new Map<string, Outcomes>()
   const assets = new Map<string, Outcomes>()
@@ -50,8 +54,8 @@ async function keepPlaying(edge: string, { player, seed, prefix }: Player, over:
     const asset = random() < 0.5 ? '123' : '456'
     const user = `${prefix}${random() < 0.5 ? `player-${player}` : 'everybody'}`
     const since = performance.now()
-    const url = `${edge}/play/asset/${asset}/user/${user}`
-    const outcome = player % 2 === 0 ? await playOnce(url, agent) : await playWithKey(url, agent, random)
+    const request = { url: `${edge}/play/asset/${asset}/user/${user}`, agent, headers: await authorize(user) }
+    const outcome = player % 2 === 0 ? await playOnce(request) : await playWithKey(request, random)
     slowestMs = Math.max(slowestMs, performance.now() - since)
     outcomesOf(users, user)[outcome] += 1
     outcomesOf(assets, asset)[outcome] += 1
@@ -61,29 +65,31 @@ async function keepPlaying(edge: string, { player, seed, prefix }: Player, over:
   return { users, assets, slowestMs }
 }
 
+type PlayRequest = { url: string; agent: Agent; headers: Record<string, string> }
+
 const MAX_ATTEMPTS = 5
 
 /**
  * Sends a play with an idempotency key until a response arrives, and some plays once more. However often it is sent, it
  * is one play.
  */
-async function playWithKey(url: string, dispatcher: Agent, random: () => number): Promise<keyof Outcomes> {
-  const headers = { 'idempotency-key': `"${randomUUID()}"` }
+async function playWithKey(request: PlayRequest, random: () => number): Promise<keyof Outcomes> {
+  const keyed = { ...request, headers: { ...request.headers, 'idempotency-key': `"${randomUUID()}"` } }
   let outcome: keyof Outcomes = 'rejected'
   for (let attempt = 1; attempt <= MAX_ATTEMPTS && outcome !== 'served'; attempt += 1) {
-    const last = await playOnce(url, dispatcher, headers)
+    const last = await playOnce(keyed)
     // An attempt that was cut off may have recorded the play, although a later one is rejected.
     if (outcome === 'rejected' || last === 'served') outcome = last
     if (last !== 'served') await sleep(50)
   }
-  if (outcome === 'served' && random() < 0.1) await playOnce(url, dispatcher, headers)
+  if (outcome === 'served' && random() < 0.1) await playOnce(keyed)
   return outcome
 }
 
-async function playOnce(url: string, dispatcher: Agent, headers: Record<string, string> = {}): Promise<keyof Outcomes> {
+async function playOnce({ url, agent, headers }: PlayRequest): Promise<keyof Outcomes> {
   let status: number
   try {
-    const response = await request(url, { method: 'POST', dispatcher, headers })
+    const response = await request(url, { method: 'POST', dispatcher: agent, headers })
     status = response.statusCode
     await response.body.dump()
   } catch (error) {
@@ -94,15 +100,17 @@ async function playOnce(url: string, dispatcher: Agent, headers: Record<string, 
   return status === 200 ? 'served' : 'rejected'
 }
 
-/** Verifies that every play with a 200 is counted once, except for at most `lost` plays. */
+type Expected = { lost?: number; token?: string | undefined }
+
+/** Verifies that every play with a 200 is counted once, except for at most `lost` plays. `token` is READ_TOKEN. */
 export async function expectCounted(
   reporting: string,
   by: 'asset' | 'user',
   outcomes: OutcomesById,
-  lost = 0,
+  { lost = 0, token }: Expected = {},
 ): Promise<void> {
   for (const [id, { served, cutOff }] of outcomes) {
-    const counted = await eventually(() => views(reporting, by, id))
+    const counted = await eventually(() => views(reporting, by, id, token))
     const what = `views of ${by} ${id}: ${served} plays with a 200, ${cutOff} cut off`
     expect(counted, what).toBeGreaterThanOrEqual(served - lost)
     expect(counted, what).toBeLessThanOrEqual(served + cutOff)

@@ -25,16 +25,19 @@ export async function warmUp(edge: string, degraded?: string[]): Promise<void> {
  * @throws Error while the counts are behind the log
  */
 export async function views(reporting: string, by: 'asset' | 'user', id: string, token?: string): Promise<number> {
-  const headers = token ? { authorization: `Bearer ${token}` } : {}
-  const response = await fetch(`${reporting}/events/${by}/${id}`, { headers })
+  const response = await fetch(`${reporting}/events/${by}/${id}`, { headers: toBearer(token) })
   if (response.status === 503) throw new Error('the counts are behind the log')
   const { views = 0 } = (await response.json()) as { views?: number }
   return views
 }
 
-export async function getJson(url: string): Promise<unknown> {
-  const response = await fetch(url)
+export async function getJson(url: string, token?: string): Promise<unknown> {
+  const response = await fetch(url, { headers: toBearer(token) })
   return response.json()
+}
+
+export function toBearer(token: string | undefined): Record<string, string> {
+  return token === undefined ? {} : { authorization: `Bearer ${token}` }
 }
 
 /** The sum of all matching samples in `/metrics`. */

@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest'
+import { services } from '../../services.ts'
+import { startHttpServer } from '../../shared/testing/http-server.ts'
+import { inspect } from './services.ts'
+
+test('a dependency that is down only for a moment is up', async () => {
+  let probes = 0
+  await using server = await startHttpServer((request, response) => {
+    if (request.url !== '/readyz') return void response.end('{}')
+    probes += 1
+    response.end(JSON.stringify({ status: 'ready', dependencies: { metadata: probes === 1 ? 'down' : 'up' } }))
+  })
+  const { dependencies } = await inspect(services.play, server.url)
+  expect(dependencies).toEqual({ metadata: 'up' })
+})

@@ -1,0 +1,20 @@
+import { READINESS } from '../contracts/probes.ts'
+import { Readiness } from '../contracts/readiness.ts'
+import type { Instance } from './balancer.ts'
+
+/** Longer than the timeout of other calls, because an instance checks its own dependencies first. */
+const READINESS_TIMEOUT_MS = 600
+
+/** The readiness of one instance; undefined if the instance did not respond. */
+export type InstanceReadiness = { url: string; readiness: Readiness | undefined }
+
+/** Calls `/readyz` of one instance, without retries. Never throws. */
+export async function readReadiness({ origin, pool }: Instance): Promise<InstanceReadiness> {
+  const signal = AbortSignal.timeout(READINESS_TIMEOUT_MS)
+  try {
+    const { body } = await pool.request({ method: 'GET', path: READINESS, signal })
+    return { url: origin, readiness: Readiness.parse(await body.json()) }
+  } catch {
+    return { url: origin, readiness: undefined }
+  }
+}
