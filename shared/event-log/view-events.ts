@@ -107,12 +107,13 @@ export function decodeViews(data: Uint8Array, storedAt: string, producer?: strin
   const events = parseSafely(Events, parseBatch(data))
   if (!events.success) throw new Error(z.prettifyError(events.error).split('\n').slice(0, 4).join(' '))
   const numbersOf = createNumberReader(producer)
+  const stored = { at: storedAt, ms: Date.parse(storedAt) }
   const views: View[] = []
   const watched: Omit<WatchedView, 'sequence'>[] = []
   const traces: TraceContext[] = []
   for (const event of events.data) {
     const numbers = numbersOf(event)
-    if (event.type === 'video.viewed') views.push(toView(event, storedAt, numbers))
+    if (event.type === 'video.viewed') views.push(toView(event, stored, numbers))
     else watched.push({ ...event.data, index: views.length, ...numbers })
     const trace = recordedTrace(event)
     if (trace) traces.push(trace)
@@ -153,7 +154,8 @@ function createNumberReader(appendedBy: string | undefined) {
     return producer
   }
 
-  return function numbersOf({ source, serial, ...event }: ViewEvent | WatchEvent): Numbers {
+  return function numbersOf(event: ViewEvent | WatchEvent): Numbers {
+    const { source, serial } = event
     if (serial === undefined) return {}
     const numbers: Numbers = { producer: producerOf(source), serial: Number(serial) }
     if (event.predecessor !== undefined && event.predecessorserial !== undefined) {
@@ -164,10 +166,12 @@ function createNumberReader(appendedBy: string | undefined) {
 }
 
 /** A view without a serial is unique by its source. */
-function toView({ id, source, data, ...event }: ViewEvent, storedAt: string, numbers: Numbers): View {
-  const at = event.time === undefined || Date.parse(event.time) > Date.parse(storedAt) ? storedAt : event.time
-  const view: View = { id, assetId: data.assetId, userId: data.userId, at, producer: source, ...numbers }
-  if (event.keyed) view.keyed = true
+function toView(event: ViewEvent, stored: { at: string; ms: number }, numbers: Numbers): View {
+  const { id, source, time, keyed, data } = event
+  const at = time === undefined || Date.parse(time) > stored.ms ? stored.at : time
+  const view: View = { id, assetId: data.assetId, userId: data.userId, at, producer: source }
+  Object.assign(view, numbers)
+  if (keyed) view.keyed = true
   if (data.duration !== undefined) view.duration = data.duration
   return view
 }
