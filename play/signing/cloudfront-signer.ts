@@ -38,8 +38,8 @@ export function createCloudFrontSigner(baseUrl: string, { keyPairId, privateKey,
 
 /** What a custom policy covers, with `*` for any text. CloudFront ignores its own parameters of the query. */
 function resourceOf(base: string, { path, query }: CdnPath): string {
-  if (path.includes('*')) throw new UnsignableError('a custom policy reads "*" as any text')
   const scope = `${base}/${encodeSegments(scopeOf(path))}`
+  if (scope.includes('*')) throw new UnsignableError('a custom policy reads "*" as any text')
   if (isPlaylist(path)) return `${scope}*`
   return query === '' ? scope : `${scope}?*`
 }

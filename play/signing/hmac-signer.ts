@@ -15,6 +15,6 @@ export function createHmacSigner(baseUrl: string, { id, secret }: SigningKey): S
 }
 
 /** HMAC-SHA256 (RFC 2104) in base64url without padding. */
-export function hmacSha256(secret: string | Uint8Array, text: string): string {
-  return createHmac('sha256', secret).update(text).digest('base64url')
+export function hmacSha256(secret: string | Uint8Array, data: string | Uint8Array): string {
+  return createHmac('sha256', secret).update(data).digest('base64url')
 }

@@ -74,7 +74,8 @@ export function signerOf(settings: SigningSettings): Signer | undefined {
     kind === 'hmac' ? (['CDN_KEYS'] as const) : (['CLOUDFRONT_KEY_PAIR_ID', 'CLOUDFRONT_PRIVATE_KEY'] as const)
   const given = required.filter((name) => settings[name] !== undefined)
   if (base === undefined) {
-    if (given.length > 0) throw new UsageError(`${given.join(' and ')} needs CDN_BASE_URL, the URL of the CDN`)
+    if (given.length > 0)
+      throw new UsageError(`CDN_BASE_URL must be set too, as ${given.join(' and ')}: it is the URL of the CDN`)
     return undefined
   }
   const { CDN_KEYS, CLOUDFRONT_KEY_PAIR_ID: keyPairId, CLOUDFRONT_PRIVATE_KEY: privateKey } = settings
