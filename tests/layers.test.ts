@@ -6,9 +6,8 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { serviceEntries } from '../services.ts'
 
-const PLACES = 'services.ts shared metadata cdnurl reporting play queue-listener console embedded scripts tests'.split(
-  ' ',
-)
+const PLACES =
+  'services.ts shared metadata cdnurl reporting play queue-listener cdn console embedded scripts tests'.split(' ')
 
 /** For each rule, a file that violates it, and the import. */
 const violations: Record<string, [file: string, imports: string]> = {
