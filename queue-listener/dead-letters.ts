@@ -13,7 +13,7 @@ import {
 import { Done } from '../shared/contracts/status.ts'
 import { MAX_VIEWS_PER_BATCH } from '../shared/contracts/view.ts'
 import type { DeadLetters, Resolved } from '../shared/event-log/event-log.ts'
-import { ViewEvent } from '../shared/event-log/view-events.ts'
+import { ViewEvent, WatchEvent } from '../shared/event-log/view-events.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { problem } from '../shared/http/errors.ts'
 import { limitConcurrency } from '../shared/http/limit-concurrency.ts'
@@ -125,14 +125,9 @@ left out, but none may be added. \`source\` and \`serial\` are replaced.
 A dead letter is replayed or deleted once. The request is safe to repeat, for example after a 503, which leaves the \
 outcome unknown.`
 
-/** Like ViewEvent, without the attributes that a replay replaces. */
-const CorrectedEvent = z.looseObject({
-  specversion: ViewEvent.shape.specversion,
-  id: ViewEvent.shape.id,
-  type: ViewEvent.shape.type,
-  time: ViewEvent.shape.time,
-  data: ViewEvent.shape.data,
-})
+/** The attributes that a replay does not replace. */
+const KEPT = { specversion: true, id: true, type: true, time: true, data: true } as const
+const CorrectedEvent = z.union([ViewEvent.pick(KEPT), WatchEvent.pick(KEPT)])
 
 /** For documentation only: the log itself validates the body of a replay, as strictly as any other message. */
 export const CorrectedViews = z.union([z.array(CorrectedEvent).min(1).max(MAX_VIEWS_PER_BATCH), CorrectedEvent]).meta({

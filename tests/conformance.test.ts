@@ -18,7 +18,7 @@ const SEED = Number(process.env.CONTRACT_SEED ?? 20_261_121)
 const RUNS = 15
 const authorization = 'Bearer conforming'
 /** Valid requests may use an unknown id, or conflict with the current position. */
-const ACCEPTED = [200, 404, 409]
+const ACCEPTED = [200, 202, 404, 409]
 /** Statuses that no single request can cause, or that depend on the rights of the asset. */
 const CONDITIONAL = [403, 408, 422, 429, 451, 503, 507]
 

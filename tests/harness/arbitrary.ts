@@ -30,6 +30,8 @@ function generate(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
       return fc.boolean()
     case 'integer':
       return fc.integer({ min: schema.minimum ?? -(2 ** 31), max: schema.maximum ?? 2 ** 31 })
+    case 'number':
+      return number(schema)
     case 'string':
       return text(schema)
     case 'array':
@@ -42,6 +44,12 @@ function generate(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
     default:
       throw new Error(`unsupported schema: ${JSON.stringify(schema)}`)
   }
+}
+
+function number({ minimum, exclusiveMinimum, maximum }: Schema): fc.Arbitrary<number> {
+  const min = exclusiveMinimum ?? minimum ?? -Number.MAX_VALUE
+  const excluded = { minExcluded: exclusiveMinimum !== undefined, noNaN: true }
+  return fc.double({ min, max: maximum ?? Number.MAX_VALUE, ...excluded })
 }
 
 function text({ format, pattern, minLength = 0, maxLength = 1_000 }: Schema): fc.Arbitrary<string> {

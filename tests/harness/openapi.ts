@@ -10,6 +10,7 @@ export type Schema = {
   const?: unknown
   anyOf?: Schema[]
   minimum?: number
+  exclusiveMinimum?: number
   maximum?: number
   minLength?: number
   maxLength?: number
