@@ -10,6 +10,8 @@ import { startIdentityProvider } from './harness/identity-provider.ts'
 import { explain, playAs } from './harness/keyed-plays.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, warmUp } from './harness/plays.ts'
+import { hasPostgres } from './harness/postgres.ts'
+import { startPostgresSystem } from './harness/postgres-system.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
@@ -171,4 +173,29 @@ test('with an identity provider, a report needs a token of its user', async () =
   expect(await report(system.play, 'view', body)).toBe(401)
   expect(await report(system.play, 'view', body, await bearer('bob'))).toBe(403)
   expect(await report(system.play, 'view', body, await bearer('alice'))).toBe(202)
+})
+
+describe.skipIf(!natsVersion || !hasPostgres)('watch time over Postgres', { timeout: 60_000 }, () => {
+  test('two instances agree on views and reports while one of them is killed, and so does the audit', async () => {
+    await using system = await startPostgresSystem({ VIEW_RULES: 'v2' })
+    await warmUp(system.play.url)
+    const watched = await Promise.all(
+      Array.from({ length: 40 }, async (_, n) => {
+        if (n === 20) await system.second.signal('SIGKILL')
+        const userId = `watcher-${n}`
+        const viewId = await play(system.play, userId)
+        for (const seconds of [10, n % 2 === 0 ? 30 : 29])
+          expect(await report(system.play, viewId, { assetId: '456', userId, seconds })).toBe(202)
+        return { viewId, seconds: n % 2 === 0 ? 30 : 29 }
+      }),
+    )
+    await system.second.start()
+    for (const { viewId, seconds } of watched) {
+      const verdict = seconds === 30 ? 'qualified' : 'pending'
+      await expectVerdict(system.play, viewId, { verdict, secondsWatched: seconds })
+    }
+    const audits = [system.reporting, system.second].map(({ url }) => getJson(`${url}/events/audit`))
+    for (const audit of await Promise.all(audits)) expect(audit).toMatchObject({ qualified: 20, notQualified: {} })
+    expect(await runAudit(system.env)).toMatchObject({ status: 0 })
+  })
 })
