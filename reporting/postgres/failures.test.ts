@@ -155,9 +155,9 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
         server.use(url, (client) => client.query(`update reporting.schema set version = ${version}`))
       await setVersion(99)
       await using store = open([url])
-      await eventually(() => expect(store.reason()).toContain('has version 99, and this release knows version 4'))
+      await eventually(() => expect(store.reason()).toContain('has version 99, and this release knows version 5'))
       expect(store.state()).toBe('down')
-      await setVersion(4)
+      await setVersion(5)
       await isUp(store)
     })
 
