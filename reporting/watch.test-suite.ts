@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { LiveEvent } from '../shared/contracts/live.ts'
 import type { View, WatchedView } from '../shared/contracts/view.ts'
+import { eventually } from '../tests/harness/eventually.ts'
 import type { CountBatch } from './count-store.ts'
 import { reading, type Store } from './engine.test-suite.ts'
 import type { Opened } from './opened-store.test-suite.ts'
@@ -200,6 +202,20 @@ export function describeWatchTime({ open, isPersistent, numRuns }: Store) {
       expect(await counts.counts('user', 'u')).toEqual({ views: 1, qualified: 1 })
       expect(await counts.top('asset', 'qualified', 1)).toEqual([{ id: 'a', views: 1, qualified: 1, viewers: 1 }])
     }
+  })
+
+  test('subscribers receive the qualified views once a report makes one of them qualify', async () => {
+    await using opened = await open()
+    const { counts } = opened
+    const events: LiveEvent[] = []
+    const stop = counts.follow((event) => events.push(event))
+    const log = [message(0, view()), message(10, report(31))]
+    await counts.apply(toBatch(log, 0, 1))
+    await eventually(() => expect(events.at(-1)).toMatchObject({ data: { views: 1 } }))
+    await counts.apply(toBatch(log, 1, 2))
+    const qualified = { total: 1, assets: { a: 1 }, users: { u: 1 } }
+    await eventually(() => expect(events.at(-1)).toMatchObject({ event: 'changes', data: { views: 1, qualified } }))
+    stop()
   })
 
   test('half of the duration suffices if that is less than 30 s', async () => {
