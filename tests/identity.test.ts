@@ -309,6 +309,7 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
     expect(described).toEqual([
       ['POST /play/asset/{assetId}/user/{userId}', [{ viewerToken: [] }], ['401', '403']],
       ['POST /play/asset/{assetId}', [{ viewerToken: [] }], ['401', '403']],
+      ['POST /play/watched/{viewId}', [{ viewerToken: [] }], ['401', '403']],
       ['GET /views/{viewId}', [{ viewerToken: [] }, { readToken: [] }], ['401', '403']],
     ])
     await using directory = await createTempDirectory('identity')
