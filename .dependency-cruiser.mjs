@@ -52,6 +52,12 @@ const rules = [
     to: { path: `^(${service}|embedded)/` },
   },
   {
+    name: 'cdn-is-independent',
+    comment: 'cdn/ stands in for a CDN, which knows no service.',
+    from: { path: '^cdn/' },
+    to: { path: `^(${service}|embedded|console)/` },
+  },
+  {
     name: 'embedded-is-on-top',
     comment: 'embedded/ composes the services; nothing imports it.',
     from: { pathNot: `^embedded/|${isTest}` },

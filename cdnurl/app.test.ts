@@ -25,6 +25,30 @@ test('cdnurl starts with two assets', async () => {
   })
 })
 
+/** Paths that name no file of their own, or that servers read in different ways. */
+const unplainPaths = [
+  './path/to/9.mp4',
+  'path/./9.mp4',
+  'path/.',
+  '../9.mp4',
+  'path/../9.mp4',
+  'path/..?x=1',
+  'path//9.mp4',
+  'path/',
+  '/',
+  '?x=1',
+  '#t=10',
+  '%2e/9.mp4',
+  'path/%2E%2e/9.mp4',
+  'path/.%2e/9.mp4',
+  'path%2f9.mp4',
+  '..%2F9.mp4',
+  'path%5c9.mp4',
+  '..%5C9.mp4',
+  'path/9.mp4%00',
+  'path/%0a9.mp4',
+]
+
 describe('a URL', () => {
   const post = (url: unknown) => setUp().request('/url/asset/9', jsonRequest({ url }))
 
@@ -33,9 +57,13 @@ describe('a URL', () => {
     'HTTPS://cdn.example:8443/9.mp4?x=1&y=2',
     'http://[::1]/9.mp4',
     '9.mp4',
-    './path/to/9.mp4',
+    '/path/to/9.mp4',
     'path/with:colon/9.mp4',
     'video/é%20.mp4',
+    'path/.../9..mp4',
+    'path/100%/%252e%252e/9.mp4',
+    'path/9.mp4?from=../a//b#./c',
+    'http://a/x/../y//z/%2e%2e',
   ])('accepts %s', async (url) => expect((await post(url)).status).toBe(200))
 
   test.each([
@@ -62,8 +90,22 @@ describe('a URL', () => {
     'java\nscript:alert(1)',
     '\u0000javascript:alert(1)',
     '\tpath/9.mp4',
+    ...unplainPaths,
   ])('rejects %j', async (url) => {
     await expectProblem(await post(url), 400, ['url'])
+  })
+
+  test.each(unplainPaths)('rejects %s in a bulk write', async (url) => {
+    const body = `${JSON.stringify({ id: '8', url: '8.mp4' })}\n${JSON.stringify({ id: '9', url })}\n`
+    const headers = { 'content-type': 'application/x-ndjson', 'content-length': String(body.length) }
+    const app = setUp()
+    await expectProblem(await app.request('/url/assets', { method: 'POST', headers, body }), 400, ['line 2: url'])
+    expect((await app.request('/url/asset/8')).status).toBe(404)
+  })
+
+  test('that an earlier release stored is still returned', async () => {
+    const app = setUp([['9', { url: './path/../9.mp4' }]])
+    expect(await (await app.request('/url/asset/9')).json()).toEqual({ id: '9', url: './path/../9.mp4' })
   })
 
   test('has at most 2,048 characters', async () => {
@@ -74,7 +116,7 @@ describe('a URL', () => {
   })
 })
 
-function setUp() {
+function setUp(assets = seed) {
   const invalidations = { publish() {}, subscribe() {} }
-  return createApp({ ...createTestService('cdnurl'), store: createMapStore(seed), invalidations })
+  return createApp({ ...createTestService('cdnurl'), store: createMapStore(assets), invalidations })
 }

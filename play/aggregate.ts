@@ -36,14 +36,17 @@ export function createAggregator({ metadata, cdnUrls, lookUpCounts }: Deps): Agg
       lookUpCounts(play, request),
     ])
     if (content.state === 'absent' || url.state === 'absent') return undefined
-    if (content.state === 'failed')
-      throw new UnavailableError('metadata is down and the asset is not cached', { cause: content.error })
-    if (url.state === 'failed')
-      throw new UnavailableError('cdnurl is down and the asset is not cached', { cause: url.error })
+    if (content.state === 'failed') throw toUnavailable('metadata', content.error)
+    if (url.state === 'failed') throw toUnavailable('cdnurl', url.error)
     const degraded: Degraded[] = []
     if (content.state === 'stale') degraded.push('metadata')
     if (url.state === 'stale') degraded.push('cdnurl')
     if (!counts) degraded.push('reporting')
     return { metadata: content.value, cdnUrl: url.value, counts, degraded }
   }
+}
+
+function toUnavailable(owner: string, cause: unknown): UnavailableError {
+  if (cause instanceof UnavailableError) return cause
+  return new UnavailableError(`${owner} is down and the asset is not cached`, { cause })
 }

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import verifier from '../deploy/cdn/verify.js'
 import { serviceEntries } from '../services.ts'
 import type { Invalidations } from '../shared/catalogue/invalidations.ts'
 import { discoverySettings } from '../shared/discovery/settings.ts'
@@ -136,6 +137,87 @@ test('the backlog of the outbox is drained at startup', async () => {
   expect(appended()).toMatchObject([{ id: '1' }])
 })
 
+describe('with a CDN', () => {
+  const SECRET = 'secret-of-the-first-key'
+  const CDN = { CDN_BASE_URL: 'https://cdn.example', CDN_KEYS: `k1:${SECRET},k0:secret-of-the-old-key` }
+  const startSigning = (env: Record<string, string> = {}) => start({}, undefined, { ...CDN, ...env })
+  const urlOf = ([, body]: unknown[]) => String((body as { url?: unknown }).url)
+  const statusAt = (url: string) => verifier.verify(new URL(url).pathname, { k1: SECRET }, Date.now() / 1_000)
+
+  test('a play and a prefetch return a URL that the edge accepts', async () => {
+    const { play, request } = await startSigning()
+    const played = urlOf(await play())
+    expect(played).toMatch(/^https:\/\/cdn\.example\/k1\/\d{10}\/[\w-]{43}\/path\/to\/a\.mp4$/)
+    expect(statusAt(played)).toBe(200)
+    const headers = { 'sec-purpose': 'prefetch' }
+    expect(urlOf(await request('/play/asset/a/user/u', { method: 'POST', headers }))).toBe(played)
+  })
+
+  test('a URL outside CDN_PATHS and an absolute one stay as they are', async () => {
+    const { play, handlers, invalidate } = await startSigning({ CDN_PATHS: 'clips/' })
+    expect(urlOf(await play())).toBe('path/to/a.mp4')
+    handlers[paths.cdnurl] = respond({ id: 'a', url: 'https://other.example/clips/a.mp4' })
+    invalidate({ service: 'cdnurl', id: 'a' })
+    expect(urlOf(await play())).toBe('https://other.example/clips/a.mp4')
+  })
+
+  test('a play after an invalidation returns the new URL', async () => {
+    const { play, handlers, invalidate } = await startSigning()
+    await play()
+    handlers[paths.cdnurl] = respond({ id: 'a', url: 'clips/a/index.m3u8' })
+    invalidate({ service: 'cdnurl', id: 'a' })
+    const url = urlOf(await play())
+    expect(url).toContain('/clips/a/index.m3u8')
+    expect(statusAt(url.replace('index.m3u8', '360p/seg1.ts'))).toBe(200)
+  })
+
+  test('a cached asset and a retry of its play get a new URL before the old one expires', async () => {
+    const { url, appended } = await startSigning({ CDN_URL_TTL: '1s' })
+    const headers = { 'idempotency-key': '"key-of-the-play"' }
+    const retry = async () => {
+      const response = await fetch(`${url}/play/asset/a/user/u`, { method: 'POST', headers })
+      return { url: urlOf([response.status, await response.json()]), viewId: response.headers.get('view-id') }
+    }
+    const first = await retry()
+    await expect.poll(async () => (await retry()).url, { timeout: 5_000 }).not.toBe(first.url)
+    const last = await retry()
+    expect([statusAt(last.url), last.viewId]).toEqual([200, first.viewId])
+    expect(appended().length).toBe(1)
+  })
+
+  describe('that refuses the stored URL of an asset', () => {
+    const unsignable = respond({ id: 'a', url: 'path/../a.mp4' })
+
+    test('a play of it returns 503 and records no view, and other assets play', async () => {
+      const { play, request, handlers, appended } = await startSigning()
+      handlers[paths.cdnurl] = unsignable
+      handlers['/content/asset/b'] = respond({ ...content, id: 'b' })
+      handlers['/url/asset/b'] = respond({ id: 'b', url: 'path/to/b.mp4' })
+      expect(await play()).toMatchObject([503, {}])
+      expect(appended()).toEqual([])
+      expect(await request('/play/asset/b/user/u', { method: 'POST' })).toMatchObject([200, { id: 'b' }])
+      expect(await request('/readyz')).toMatchObject([200, { circuits: { cdnurl: 'closed' } }])
+    })
+
+    test('a play returns the former URL, degraded, and the new one once it is corrected', async () => {
+      const { play, handlers, invalidate } = await startSigning()
+      const former = urlOf(await play())
+      handlers[paths.cdnurl] = unsignable
+      invalidate({ service: 'cdnurl', id: 'a' })
+      expect(await play()).toMatchObject([200, { url: former, degraded: ['cdnurl'] }])
+      handlers[paths.cdnurl] = respond({ id: 'a', url: 'path/to/b.mp4' })
+      invalidate({ service: 'cdnurl', id: 'a' })
+      expect(urlOf(await play())).toContain('/path/to/b.mp4')
+    })
+
+    test('a play without a CDN returns it as it is', async () => {
+      const { play, handlers } = await start()
+      handlers[paths.cdnurl] = unsignable
+      expect(await play()).toMatchObject([200, { url: 'path/../a.mp4' }])
+    })
+  })
+})
+
 describe('readiness', () => {
   const down = () => 'down' as const
 
@@ -166,7 +248,7 @@ describe('readiness', () => {
 type Handler = (response: ServerResponse) => unknown
 
 /** The play service with a fake server for all upstreams, and an in-memory log. */
-async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox) {
+async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox, env: Record<string, string> = {}) {
   const handlers: Record<string, Handler> = {
     [paths.metadata]: respond(content),
     [paths.cdnurl]: respond({ id: 'a', url: 'path/to/a.mp4' }),
@@ -201,7 +283,7 @@ async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox)
       subscriber ??= callbacks
     },
   }
-  const address = await startPlay(service, settingsWith(origin), {
+  const address = await startPlay(service, settingsWith(origin, env), {
     eventLog,
     invalidations,
     ...(outbox && { outbox }),
@@ -224,10 +306,10 @@ async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox)
   }
 }
 
-function settingsWith(origin: string) {
+function settingsWith(origin: string, env: Record<string, string>) {
   const common = { PORT: port(0), HOST: host, LOG_LEVEL: logLevel, ...discoverySettings, ...tracingSettings }
   const urls = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, origin]))
-  return loadSettings({ ...common, ...playSettings }, { args: [], env: { ...urls, CATALOGUE_TTL: '1h' } })
+  return loadSettings({ ...common, ...playSettings }, { args: [], env: { ...urls, CATALOGUE_TTL: '1h', ...env } })
 }
 
 /** A server with handlers by path, which the test may replace at any time. */

@@ -9,6 +9,7 @@ import { identitySettings } from './identity/settings.ts'
 import { limitSettings } from './limits/settings.ts'
 import { operationsSettings } from './operations.ts'
 import { rightsSettings } from './rights/audience.ts'
+import { signingSettings } from './signing/settings.ts'
 
 /** Short enough to leave time for the upstream calls and the outbox within the one second that a play may take. */
 export const APPEND_TIMEOUT_MS = 300
@@ -23,6 +24,7 @@ export const edgeSettings = {
   ...identitySettings,
   ...operationsSettings,
   ...rightsSettings,
+  ...signingSettings,
 }
 
 export const playSettings = {

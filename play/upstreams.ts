@@ -4,7 +4,6 @@ import type { Invalidations } from '../shared/catalogue/invalidations.ts'
 import { withCircuitBreaker } from '../shared/client/circuit-breaker.ts'
 import { instrumentClient } from '../shared/client/instrument-client.ts'
 import { createServiceClient, type ServiceClient } from '../shared/client/service-client.ts'
-import { CdnUrl } from '../shared/contracts/cdn-url.ts'
 import type { Instances } from '../shared/discovery/discovery.ts'
 import type { Secret } from '../shared/runtime/secret.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
@@ -13,6 +12,7 @@ import type { AssetCache, CacheOutcome, createAssetCache } from './asset-cache.t
 import { createAssetLoader } from './asset-loader.ts'
 import { LicensedMetadata } from './rights/entitlement.ts'
 import type { playSettings } from './settings.ts'
+import { playerCdnUrl } from './signing/player-cdn-url.ts'
 
 /** The deadline for all upstream calls of a play, which run in parallel. */
 export const UPSTREAM_TIMEOUT_MS = 500
@@ -63,7 +63,7 @@ export function openUpstreams(
   const reporting = protect(clients.reporting)
   const caches = {
     metadata: cacheOf(metadata, '/content', LicensedMetadata),
-    cdnurl: cacheOf(cdnurl, '/url', CdnUrl),
+    cdnurl: cacheOf(cdnurl, '/url', playerCdnUrl(settings, MAX_CACHED_ASSETS)),
   }
   expireOnInvalidation(caches, invalidations)
   return {

@@ -15,7 +15,7 @@ const SHORT = ['--seconds', '1', '--rounds', '1', '--connections', '4', '--no-re
 
 describe('npm run bench', { timeout: 60_000 }, () => {
   test.skipIf(!natsVersion)('prints a table, and checks that every play is counted', async () => {
-    const { status, lines } = await bench(...SHORT, '--naive', '--observed', '--plays', '2')
+    const { status, lines } = await bench(...SHORT, '--naive', '--observed', '--signed', '--plays', '2')
     expect(status, lines.join('\n')).toBe(0)
     const rows = new Map(
       lines.flatMap((line) => {
@@ -24,10 +24,11 @@ describe('npm run bench', { timeout: 60_000 }, () => {
       }),
     )
     const shared = '2 plays on one port'
+    const signed = 'URLs signed'
     const naive = ['without the cache', 'without batched lookups', 'without group commit', 'without all three']
-    expect([...rows.keys()]).toEqual(['the system', shared, ...naive, 'bare Hono', 'traced, scraped'])
+    expect([...rows.keys()]).toEqual(['the system', shared, signed, ...naive, 'bare Hono', 'traced, scraped'])
 
-    for (const name of ['the system', shared, ...naive, 'traced, scraped']) {
+    for (const name of ['the system', shared, signed, ...naive, 'traced, scraped']) {
       const [plays = '', p50, p99, ratio, failed, ...cpu] = rows.get(name) ?? []
       expect(Number(plays.replaceAll(',', '')), name).toBeGreaterThan(0)
       expect(Number(p99), name).toBeGreaterThanOrEqual(Number(p50))

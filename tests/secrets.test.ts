@@ -16,6 +16,8 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 /** Part of every secret. */
 const MARK = 's3cr3t'
 const WRITE_TOKEN = `${MARK}-write-token ${MARK}-former-token`
+/** play signs for a CDN that does not exist. */
+const CDN = { CDN_BASE_URL: 'http://127.0.0.1:1', CDN_KEYS: `k1:${MARK}-of-the-first-key` }
 const DATABASE_URL = `postgres://alice:${MARK}-db@127.0.0.1:1/counts`
 
 const COMMANDS = [
@@ -63,7 +65,7 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
     directory = stack.use(await createTempDirectory('secrets')).path
     nats = stack.use(await startConfiguredNats(`authorization { user: alice, password: "${MARK}-nats" }`))
     const NATS_URL = nats.url.replace('//', `//alice:${MARK}-nats@`)
-    system = stack.use(await startSystem({ NATS_URL, WRITE_TOKEN, LOG_LEVEL: 'trace' }))
+    system = stack.use(await startSystem({ NATS_URL, WRITE_TOKEN, ...CDN, LOG_LEVEL: 'trace' }))
     env = { ...system.env, DATA_DIR: system.dataDir }
     await eventually(async () => expect((await play(system.play.url, '456', '8')).status).toBe(200))
   }, 60_000)

@@ -18,6 +18,10 @@ export const BARE = 'bare Hono'
 /** The row of `--observed`. */
 const OBSERVED = 'traced, scraped'
 
+/** The row of `--signed`. */
+const SIGNED = 'URLs signed'
+const CDN = { CDN_BASE_URL: 'https://cdn.example', CDN_KEYS: 'k1:secret-of-the-benchmark' }
+
 /** The row of `--postgres`. */
 const POSTGRES = 'counts in Postgres'
 
@@ -34,7 +38,15 @@ export type CountedEdges = { edges: { url: string; processes: number }[]; report
 
 export type Targets = AsyncDisposable & { all: Target[]; counted: CountedEdges[] }
 
-type Options = { fsync: boolean; naive: boolean; observed: boolean; gin: boolean; plays: number; postgres: boolean }
+type Options = {
+  fsync: boolean
+  naive: boolean
+  observed: boolean
+  signed: boolean
+  gin: boolean
+  plays: number
+  postgres: boolean
+}
 
 /** Starts all targets on free ports. */
 export async function startTargets(options: Options): Promise<Targets> {
@@ -52,6 +64,10 @@ export async function startTargets(options: Options): Promise<Targets> {
     const processes = await startSharedPort(system, options.plays)
     for (const process of processes) stack.use(process)
     edges.push({ name: `${options.plays} plays on one port`, url: processes[0]?.url ?? '', processes })
+  }
+  if (options.signed) {
+    const process = stack.use(await startService('play', { ...system.env, ...CDN }))
+    edges.push({ name: SIGNED, url: process.url, processes: [process] })
   }
   for (const [name, strategies] of options.naive ? Object.entries(VARIANTS) : []) {
     const process = stack.use(await startNaivePlay(system, strategies))

@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises'
 import { operationsSettings } from '../../play/operations.ts'
+import { signingSettings } from '../../play/signing/settings.ts'
 import { databaseUrl } from '../../reporting/postgres/settings.ts'
 import { type ServiceEntry, serviceEntries, services, urlsOf } from '../../services.ts'
 import { discoverySettings } from '../../shared/discovery/settings.ts'
@@ -13,6 +14,7 @@ import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { clusterEnvironment } from '../start/cluster.ts'
 import { environmentAt, needsEmbedded } from '../start/plan.ts'
 import { checkAudit } from './audit.ts'
+import { checkCdn } from './cdn.ts'
 import { checkCheckpoints } from './checkpoints.ts'
 import { checkConsul } from './consul.ts'
 import { checkPools, diagnoseDatabase, inspectDatabase } from './database.ts'
@@ -35,6 +37,7 @@ const shape = {
   CLIENT_CONNECTIONS: clientConnections,
   TRUSTED_PROXIES: trustedProxies,
   ...operationsSettings,
+  ...signingSettings,
   ...discoverySettings,
 }
 const urlShape = Object.fromEntries(serviceEntries.map((service) => [service.urlSetting, urlsOf(service)]))
@@ -96,7 +99,7 @@ async function examine(edgePort: number, flags: { cluster: boolean; public: bool
   }
 
   // In parallel, so that multiple timeouts take no longer than one.
-  const [inspected, nats, losses, metrics, outboxes, machine, checkpoints, audits, pools, postgres, exposures] =
+  const [inspected, nats, losses, metrics, outboxes, machine, checkpoints, audits, pools, postgres, cdn, exposures] =
     await Promise.all([
       Promise.all(serviceEntries.flatMap(inspectAll)),
       Array.fromAsync(checkNats({ access, plays: plays.map(operationsOf), reporting, maxAgeMs, replicas })),
@@ -108,6 +111,7 @@ async function examine(edgePort: number, flags: { cluster: boolean; public: bool
       Array.fromAsync(checkAudit(reporting)),
       Array.fromAsync(checkPools(reporting)),
       inspectDatabase(DATABASE_URL),
+      checkCdn(settings),
       checkPublic(exposed, flags.public),
     ])
 
@@ -129,6 +133,7 @@ async function examine(edgePort: number, flags: { cluster: boolean; public: bool
     ...duplicates,
     ...data,
     ...discovery,
+    ...cdn,
     ...machine,
     ...(isNothingRunning ? [] : exposures),
   ]

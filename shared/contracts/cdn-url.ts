@@ -1,19 +1,25 @@
 import { z } from 'zod'
 import { AssetId } from './ids.ts'
+import { hasPlainSegments, splitRelativeUrl } from './relative-url.ts'
 
 /** An http(s) URL, or a relative path that the player resolves against its CDN. */
 const playableUrl = z
   .string()
-  .min(1)
+  .min(1, { abort: true })
   .max(2_048)
-  .refine(isHttpOrRelative, { error: 'must be an http(s) URL or a relative path' })
+  .refine(isHttpOrRelative, { error: 'must be an http(s) URL or a relative path', abort: true })
   .meta({ description: 'An http(s) URL or a relative path' })
 
-/** The stored fields of an asset's URL; also the body of a POST. */
-export const CdnUrlFields = z
-  .strictObject({ url: playableUrl })
-  .meta({ id: 'CdnUrlFields', examples: [{ url: 'path/to/asset456.mp4' }] })
+/** The stored fields of an asset's URL. */
+export const CdnUrlFields = z.strictObject({ url: playableUrl })
 export type CdnUrlFields = z.infer<typeof CdnUrlFields>
+
+/** The body of a POST. Earlier releases stored relative paths with segments that it rejects. */
+export const NewCdnUrl = CdnUrlFields.extend({
+  url: playableUrl.refine((url) => isAbsolute(url) || hasPlainSegments(splitRelativeUrl(url).path), {
+    error: 'must be a path without empty, "." or ".." segments, also if they are percent-encoded',
+  }),
+}).meta({ id: 'CdnUrlFields', examples: [{ url: 'path/to/asset456.mp4' }] })
 
 /** The URL of an asset. */
 export const CdnUrl = z
@@ -27,6 +33,11 @@ export type CdnUrl = z.infer<typeof CdnUrl>
  */
 function isHttpOrRelative(text: string): boolean {
   if (/[\s\p{Cc}\\]/u.test(text)) return false
-  if (/^[a-z][a-z0-9+.-]*:/i.test(text)) return /^https?:\/\/[^/]/i.test(text) && URL.canParse(text)
+  if (isAbsolute(text)) return /^https?:\/\/[^/]/i.test(text) && URL.canParse(text)
   return !text.startsWith('//') && URL.canParse(text, 'http://base.invalid/')
+}
+
+/** True if the URL has a scheme. */
+export function isAbsolute(url: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:/i.test(url)
 }

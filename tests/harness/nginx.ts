@@ -10,7 +10,7 @@ import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
 /** Debian installs it where only root has it on the PATH. */
-const env = { PATH: `${process.env.PATH}:/usr/sbin` }
+export const env = { PATH: `${process.env.PATH}:/usr/sbin` }
 
 /** True if nginx is installed. */
 export const hasNginx = failIfCiNeeds('nginx', spawnSync('nginx', ['-v'], { env }).status === 0)

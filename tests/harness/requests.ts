@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { z } from 'zod'
 import { toRange } from '../../reporting/series.ts'
-import { CdnUrl, CdnUrlFields } from '../../shared/contracts/cdn-url.ts'
+import { CdnUrl, NewCdnUrl } from '../../shared/contracts/cdn-url.ts'
 import { EventBatch } from '../../shared/contracts/event-batch.ts'
 import { Metadata, MetadataFields } from '../../shared/contracts/metadata.ts'
 import { SeriesQuery } from '../../shared/contracts/series.ts'
@@ -30,8 +30,8 @@ type Bodies = { type: string; tooLarge: number; valid: fc.Arbitrary<string>; inv
 
 /** Schemas with rules that JSON Schema cannot express, keyed by schema name. */
 const REFINED: Record<string, z.ZodType> = {
-  CdnUrl,
-  CdnUrlFields,
+  CdnUrl: CdnUrl.extend(NewCdnUrl.shape),
+  CdnUrlFields: NewCdnUrl,
   EventBatch,
   Metadata,
   MetadataFields,

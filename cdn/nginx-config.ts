@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { UsageError } from '../shared/runtime/command-line.ts'
+import type { SigningKey } from '../shared/runtime/signing-keys.ts'
+
+const DIRECTORY = fileURLToPath(new URL('../deploy/cdn', import.meta.url))
+
+export type NginxOptions = {
+  /** The address to listen on, such as `127.0.0.1:8085`. */
+  listen: string
+  /** The directory with the media. */
+  root: string
+  /** The file with the keys; see toNginxKeys. */
+  keys: string
+  /** An existing directory for the log and temporary files. */
+  state: string
+  /** The user of the workers, if nginx is started as root. */
+  user: string
+  /** The directory with the modules of nginx. Default: that of Debian. */
+  modules?: string | undefined
+}
+
+/**
+ * The configuration of nginx as an edge. Paths must be absolute.
+ * @throws UsageError for a value that nginx cannot read
+ */
+export function toNginxConfig({ modules = '/usr/lib/nginx/modules', ...options }: NginxOptions): string {
+  const values: Record<string, string> = { ...options, modules, verifier: DIRECTORY }
+  const template = readFileSync(`${DIRECTORY}/nginx.conf`, 'utf8')
+  return template.replace(/\$\{([A-Z]+)\}/g, (_, name: string) => {
+    const value = values[name.toLowerCase()]
+    if (value === undefined || /["$\\\n;{}]/.test(value))
+      throw new UsageError(`nginx cannot read ${JSON.stringify(value)}`)
+    return value
+  })
+}
+
+/** The file with the keys, which is a secret. nginx reads it when it starts or reloads. */
+export function toNginxKeys(keys: readonly SigningKey[]): string {
+  return `${JSON.stringify(toSecrets(keys))}\n`
+}
+
+/** The secrets by key id. */
+export function toSecrets(keys: readonly SigningKey[]): Record<string, string> {
+  return Object.fromEntries(keys.map(({ id, secret }) => [id, secret.reveal()]))
+}

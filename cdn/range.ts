@@ -1,0 +1,18 @@
+/** The first and last byte. */
+export type Range = { start: number; end: number }
+
+/**
+ * Reads the header of a request for one range of bytes (RFC 9110, section 14.2).
+ * @returns undefined for the whole file: without a range, with an invalid one, and with several, which no player needs
+ */
+export function readRange(header: string | undefined, size: number): Range | 'unsatisfiable' | undefined {
+  const [, first = '', last = ''] = /^bytes=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? '') ?? []
+  if (first === '' && last === '') return undefined
+  const suffix = Math.min(Number(last), size)
+  const range =
+    first === ''
+      ? { start: size - suffix, end: size - 1 }
+      : { start: Number(first), end: last === '' ? size - 1 : Math.min(Number(last), size - 1) }
+  if (first !== '' && last !== '' && Number(last) < Number(first)) return undefined
+  return range.start > range.end ? 'unsatisfiable' : range
+}

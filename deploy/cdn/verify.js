@@ -1,0 +1,103 @@
+// The check of signed URLs, for nginx and for the edge in cdn/. Debian's njs 0.7.9 runs it too, which has neither for-of
+// nor destructuring nor optional chaining.
+
+// biome-ignore lint/style/useNodejsImportProtocol: njs does not know the prefix
+import crypto from 'crypto'
+
+const URL_FORM = /^\/([A-Za-z0-9][A-Za-z0-9_-]{0,31})\/([1-9][0-9]{0,9})\/([A-Za-z0-9_-]{43})\/([\x21-\x7e]+)$/
+const MIN_SECRET = 16
+const MAX_SEGMENTS = 32
+const MAX_PLAYLIST_AGE = 60
+
+/**
+ * Checks the target of a request, such as `/k1/1800000000/<signature>/clips/a.mp4`, as it was sent.
+ * @param keys the secrets by key id
+ * @param now in seconds since the Unix epoch
+ * @returns 200 (accepted), 403, or 410 (expired)
+ */
+function verify(target, keys, now) {
+  const url = parse(target)
+  if (!url || !isPlain(url.path)) return 403
+  if (!isSigned(url, secretOf(keys, url.keyId))) return 403
+  return now < Number(url.expires) ? 200 : 410
+}
+
+/** @returns undefined if it has not the form of a signed URL. The query is ignored. */
+function parse(target) {
+  const parts = URL_FORM.exec(target.split('?')[0])
+  if (!parts || target.indexOf('#') >= 0) return undefined
+  return { keyId: parts[1], expires: parts[2], signature: parts[3], path: parts[4] }
+}
+
+/** An inherited property is no secret, and an empty or short one is never valid. */
+function secretOf(keys, keyId) {
+  const secret = Object.keys(keys).indexOf(keyId) >= 0 ? keys[keyId] : undefined
+  return typeof secret === 'string' && secret.length >= MIN_SECRET ? secret : undefined
+}
+
+/** A signature covers the path, or everything in one of its directories. */
+function isSigned(url, secret) {
+  const segments = url.path.split('/')
+  if (secret === undefined || segments.length > MAX_SEGMENTS) return false
+  return segments.some((_, index) => {
+    const scope = index === 0 ? url.path : `${segments.slice(0, index).join('/')}/`
+    return isEqual(sign(secret, `${url.keyId}/${url.expires}/${scope}`), url.signature)
+  })
+}
+
+function sign(secret, text) {
+  return crypto.createHmac('sha256', secret).update(text).digest('base64url')
+}
+
+/** In constant time. Both texts have the length of a signature. */
+function isEqual(expected, actual) {
+  let difference = expected.length ^ actual.length
+  for (let index = 0; index < expected.length; index += 1) {
+    difference |= expected.charCodeAt(index) ^ actual.charCodeAt(index)
+  }
+  return difference === 0
+}
+
+/** True if the server that decodes the path finds the same segments, each with a name of its own. */
+function isPlain(path) {
+  return path.split('/').every((segment) => {
+    if (/%(?![0-9A-Fa-f]{2})|%[01][0-9A-Fa-f]|%2[Ff]|%5[Cc]|%7[Ff]|[\\#]/.test(segment)) return false
+    return !/^(\.|%2[Ee]){0,2}$/.test(segment)
+  })
+}
+
+/**
+ * How long clients may cache a response, in seconds: no longer than its URL is valid, and playlists only briefly.
+ * @returns 0 if the target has not the form of a signed URL
+ */
+function maxAge(target, now) {
+  const url = parse(target)
+  const remaining = url ? Math.max(0, Math.floor(Number(url.expires) - now)) : 0
+  return url && /\.(m3u8|mpd)$/i.test(url.path) ? Math.min(MAX_PLAYLIST_AGE, remaining) : remaining
+}
+
+/** The claimed key id and the path, for logs: the rest of a signed URL is a secret. */
+function describe(target) {
+  const url = parse(target)
+  return { keyId: url ? url.keyId : '-', path: url ? url.path : '-' }
+}
+
+// The variables of nginx.conf, which loads `cdn_keys`.
+
+function status(r) {
+  return String(verify(r.variables.request_uri, cdn_keys, Date.now() / 1000))
+}
+
+function keyId(r) {
+  return describe(r.variables.request_uri).keyId
+}
+
+function path(r) {
+  return describe(r.variables.request_uri).path
+}
+
+function cacheControl(r) {
+  return `public, max-age=${maxAge(r.variables.request_uri, Date.now() / 1000)}`
+}
+
+export default { verify, maxAge, describe, status, keyId, path, cacheControl }

@@ -1,0 +1,61 @@
+import { getSignedUrl } from '@aws-sdk/cloudfront-signer'
+import type { Secret } from '../../shared/runtime/secret.ts'
+import { type CdnPath, isPlaylist, scopeOf, toCdnPath } from './cdn-path.ts'
+import { type Signer, UnsignableError } from './signer.ts'
+
+export const CLOUDFRONT_POLICIES = ['canned', 'custom'] as const
+
+export type CloudFrontKey = {
+  keyPairId: string
+  /** An RSA key in PEM. */
+  privateKey: Secret
+  /** `canned`: for the URL alone. `custom`: for a playlist, everything in its directory. */
+  policy: (typeof CLOUDFRONT_POLICIES)[number]
+}
+
+/**
+ * Signs for CloudFront, in the query, which segments of a playlist do not inherit
+ * (https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-signed-urls.html).
+ */
+export function createCloudFrontSigner(baseUrl: string, { keyPairId, privateKey, policy }: CloudFrontKey): Signer {
+  const { origin, pathname } = new URL(baseUrl)
+  const base = `${origin}${encodeSegments(pathname.replace(/\/$/, ''))}`
+
+  return {
+    sign(asset, expires) {
+      const cdnPath = toCdnPath(asset)
+      const { path, query, fragment } = cdnPath
+      const url = `${base}/${encodeSegments(path)}${query}`
+      const key = { url, keyPairId, privateKey: privateKey.reveal() }
+      const signed =
+        policy === 'canned'
+          ? getSignedUrl({ ...key, dateLessThan: expires * 1_000 })
+          : getSignedUrl({ ...key, policy: toPolicy(resourceOf(base, cdnPath), expires) })
+      return `${signed}${fragment}`
+    },
+  }
+}
+
+/** What a custom policy covers, with `*` for any text. CloudFront ignores its own parameters of the query. */
+function resourceOf(base: string, { path, query }: CdnPath): string {
+  const scope = `${base}/${encodeSegments(scopeOf(path))}`
+  if (scope.includes('*')) throw new UnsignableError('a custom policy reads "*" as any text')
+  if (isPlaylist(path)) return `${scope}*`
+  return query === '' ? scope : `${scope}?*`
+}
+
+/** Without a start time, because the clock of CloudFront may be behind. */
+function toPolicy(resource: string, expires: number): string {
+  return JSON.stringify({
+    Statement: [{ Resource: resource, Condition: { DateLessThan: { 'AWS:EpochTime': expires } } }],
+  })
+}
+
+/** The encoding that the library applies to the URL, but not to the resource of a custom policy. */
+function encodeSegments(path: string): string {
+  try {
+    return path.split('/').map(decodeURIComponent).map(encodeURIComponent).join('/')
+  } catch (cause) {
+    throw new UnsignableError('the path is not UTF-8', { cause })
+  }
+}

@@ -1,0 +1,24 @@
+import { CdnUrl } from '../../shared/contracts/cdn-url.ts'
+import { type SigningSettings, signerOf } from './settings.ts'
+import { createSignedUrls } from './signed-urls.ts'
+
+/**
+ * The schema of the URL of an asset that play caches. With a CDN, reading `url` signs it again if it is due.
+ * @param max number of URLs to remember
+ * @throws UsageError
+ */
+export function playerCdnUrl(settings: SigningSettings, max: number) {
+  const signer = signerOf(settings)
+  if (!signer) return CdnUrl
+  const { CDN_PATHS: prefixes, CDN_URL_TTL: ttlMs } = settings
+  const toPlayerUrl = createSignedUrls({ signer, prefixes, ttlMs, max })
+  return CdnUrl.transform(({ id, url }): CdnUrl => {
+    const current = toPlayerUrl(url)
+    return {
+      id,
+      get url() {
+        return current()
+      },
+    }
+  })
+}

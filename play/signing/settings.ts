@@ -1,0 +1,107 @@
+import { createPrivateKey } from 'node:crypto'
+import { z } from 'zod'
+import { hasPlainSegments } from '../../shared/contracts/relative-url.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
+import { optionalSecret } from '../../shared/runtime/secret-settings.ts'
+import { duration } from '../../shared/runtime/settings.ts'
+import { signingKeys, toSigningKeys } from '../../shared/runtime/signing-keys.ts'
+import { normalize } from './cdn-path.ts'
+import { CLOUDFRONT_POLICIES, createCloudFrontSigner } from './cloudfront-signer.ts'
+import { createHmacSigner } from './hmac-signer.ts'
+import type { Signer } from './signer.ts'
+
+const SIGNERS = ['hmac', 'cloudfront'] as const
+
+const baseUrl = z
+  .string()
+  .refine(isBaseUrl, {
+    error: 'must be an http(s) URL without credentials, query and fragment, such as https://cdn.example',
+  })
+  .transform((text) => new URL(text).href.replace(/\/+$/, ''))
+
+const paths = z
+  .string()
+  .transform((text) => text.split(',').map((prefix) => prefix.trim().replace(/^\//, '')))
+  .refine((prefixes) => prefixes.every(isPrefix), {
+    error: 'must be beginnings of relative paths, separated by commas, such as clips/,films/',
+  })
+  .transform((prefixes) => prefixes.map(normalize))
+
+export const cdnBaseUrl = baseUrl
+  .optional()
+  .meta({ description: 'URL of the CDN; if set, play signs relative URLs for it' })
+
+export const signingSettings = {
+  CDN_BASE_URL: cdnBaseUrl,
+  CDN_SIGNER: z
+    .enum(SIGNERS, { error: `must be ${SIGNERS.join(' or ')}` })
+    .default('hmac')
+    .meta({ description: 'How URLs are signed' }),
+  CDN_KEYS: signingKeys,
+  CDN_PATHS: paths.optional().meta({
+    description: 'Beginnings of the relative URLs to sign, separated by commas; unset: all of them',
+  }),
+  CDN_URL_TTL: duration('6h', 'How long a signed URL remains valid at least, 1s to 365d').refine(
+    (ms) => ms >= 1_000 && ms <= 365 * 86_400_000,
+    { error: 'must be a duration, 1s to 365d' },
+  ),
+  CLOUDFRONT_KEY_PAIR_ID: z
+    .string()
+    .regex(/^[A-Z0-9]{1,64}$/, { error: 'must be the id of a public key of CloudFront, such as K2JCJMDEHXQW5F' })
+    .optional()
+    .meta({ description: 'Id of the key pair, for CDN_SIGNER=cloudfront' }),
+  CLOUDFRONT_PRIVATE_KEY: optionalSecret(
+    'Private RSA key in PEM, for CDN_SIGNER=cloudfront',
+    isRsaKey,
+    'must be a private RSA key in PEM without a passphrase',
+  ),
+  CLOUDFRONT_POLICY: z
+    .enum(CLOUDFRONT_POLICIES, { error: `must be ${CLOUDFRONT_POLICIES.join(' or ')}` })
+    .default('canned')
+    .meta({
+      description: 'What a signature of CloudFront covers: the URL, or with custom the directory of a playlist',
+    }),
+}
+
+export type SigningSettings = z.output<z.ZodObject<typeof signingSettings>>
+
+/**
+ * The signer that the settings describe, or undefined without a CDN.
+ * @throws UsageError if settings are missing, so that URLs are never unsigned by accident
+ */
+export function signerOf(settings: SigningSettings): Signer | undefined {
+  const { CDN_BASE_URL: base, CDN_SIGNER: kind } = settings
+  const required =
+    kind === 'hmac' ? (['CDN_KEYS'] as const) : (['CLOUDFRONT_KEY_PAIR_ID', 'CLOUDFRONT_PRIVATE_KEY'] as const)
+  const given = required.filter((name) => settings[name] !== undefined)
+  if (base === undefined) {
+    if (given.length > 0)
+      throw new UsageError(`CDN_BASE_URL must be set too, as ${given.join(' and ')}: it is the URL of the CDN`)
+    return undefined
+  }
+  const { CDN_KEYS, CLOUDFRONT_KEY_PAIR_ID: keyPairId, CLOUDFRONT_PRIVATE_KEY: privateKey } = settings
+  if (kind === 'hmac' && CDN_KEYS) return createHmacSigner(base, toSigningKeys(CDN_KEYS)[0])
+  if (kind === 'cloudfront' && keyPairId && privateKey)
+    return createCloudFrontSigner(base, { keyPairId, privateKey, policy: settings.CLOUDFRONT_POLICY })
+  const missing = required.filter((name) => settings[name] === undefined)
+  throw new UsageError(`CDN_BASE_URL with CDN_SIGNER=${kind} needs ${missing.join(' and ')}`)
+}
+
+function isBaseUrl(text: string): boolean {
+  if (!/^https?:\/\/[^/]/i.test(text) || !URL.canParse(text)) return false
+  const { search, hash, username, password } = new URL(text)
+  return !search && !hash && !username && !password
+}
+
+/** An empty prefix would sign every URL, like no prefix at all. */
+function isPrefix(prefix: string): boolean {
+  return !/[?#\s]/.test(prefix) && hasPlainSegments(prefix.replace(/\/$/, ''))
+}
+
+function isRsaKey(pem: string): boolean {
+  try {
+    return createPrivateKey(pem).asymmetricKeyType === 'rsa'
+  } catch {
+    return false
+  }
+}
