@@ -1,4 +1,5 @@
 import { element, formatCount, highlight, setText } from './dom.js'
+import { createRightsBadges } from './rights.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
 /** @typedef {{ root: HTMLLIElement, counter: HTMLElement, views: HTMLElement, unit: HTMLElement, qualified: HTMLElement, viewers: HTMLElement, button: HTMLButtonElement, key: string }} Card */
@@ -18,7 +19,7 @@ export function createCards(list, actions) {
 
   /** @param {Asset} asset */
   function toCard(asset) {
-    const key = JSON.stringify([asset.title, asset.genre, asset.summary])
+    const key = JSON.stringify([asset.title, asset.genre, asset.summary, asset.rights])
     const existing = cards.get(asset.id)
     const card = existing?.key === key ? existing : createCard(asset, key, actions)
     showCounts(card, asset)
@@ -90,6 +91,7 @@ function createCard(asset, key, { onPlay, onShow }) {
     element('p', { class: 'genre' }, asset.genre),
     element('h3', {}, asset.title),
     element('p', { class: 'description' }, asset.summary),
+    createRightsBadges(asset.rights),
     element('div', { class: 'card-footer' }, counter, button),
   )
   root.style.setProperty('--hue', String(toHue(asset.genre)))

@@ -1,6 +1,7 @@
 import { byId, setText } from './dom.js'
 import { createKeys } from './idempotency-key.js'
 import { renderExchange, renderPlayback, renderView } from './response.js'
+import { describeDenial } from './rights.js'
 import { createStage } from './stage.js'
 import { isAddress } from './video.js'
 
@@ -119,6 +120,8 @@ async function post(path, headers) {
 function toSummary({ title }, { status, ms, body }, token) {
   if (status === 200) return `${title}: 200 OK in ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
   if (status === 404) return `${title} cannot be played: cdnurl has no URL for it, or metadata no longer has it.`
+  const denial = describeDenial(body)
+  if (denial !== undefined) return `${title} is not available: ${denial}. This play is not a view.`
   if (status === 401 || status === 403) return `${title} was not played: ${token.describeRejection(body)}`
   if (status === 503)
     return `${title} cannot be played right now: a required service is down, or the edge is overloaded. Try again in a moment.`
