@@ -19,7 +19,8 @@ const types: Record<string, string> = {
 
 /**
  * Blocks XSS: scripts load only from this origin, and Trusted Types prevent text, such as a title, from becoming HTML.
- * hls.js requests playlists and segments from the CDN, and passes them to the video as a blob.
+ * hls.js requests playlists and segments from the CDN, and passes them to the video as a blob, and captions to a track
+ * with a data URL.
  */
 function toPolicy(cdnOrigin: string | undefined): string {
   return [
@@ -28,7 +29,7 @@ function toPolicy(cdnOrigin: string | undefined): string {
     "style-src 'self'",
     `connect-src 'self'${cdnOrigin ? ` ${cdnOrigin}` : ''}`,
     "img-src 'self'",
-    'media-src http: https: blob:',
+    'media-src http: https: blob: data:',
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
