@@ -21,6 +21,7 @@ describe('npm start serves the clips of the demo catalogue', { timeout: 60_000 }
   test.skipIf(!natsVersion || !hasNjs)('with nginx, if it is installed, and restarts it', async () => {
     await using started = await npmStart({ PATH: pathWithNginx })
     expect(started.child.lines.join('\n')).toContain(`cdn (nginx)     http://localhost:${started.edgePort + 5}\n`)
+    expect(started.child.lines).toContain(`Add: npm run seed -- --port ${started.edgePort}, and press Play on the page`)
     await expectClip(started)
     expect((await fetch(started.cdn)).headers.get('server')).toBe('nginx')
     await expectRestarted(started, pidOf('nginx: master process', started.child.pid))

@@ -22,7 +22,11 @@ Ready.
 
 ${addresses.join('')}${mode === 'embedded' ? EMBEDDED : ''}
 See: http://localhost:${opsPort ?? edgePort}/
-Try: curl -X POST localhost:${edgePort}/play/asset/456/user/8
+${cdn ? `Add: npm run seed${toFlag(edgePort)}, and press Play on the page\n` : ''}Try: curl -X POST localhost:${edgePort}/play/asset/456/user/8
 
 `
+}
+
+function toFlag(edgePort: number | undefined): string {
+  return edgePort === services.play.port ? '' : ` -- --port ${edgePort}`
 }
