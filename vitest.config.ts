@@ -13,6 +13,7 @@ const TIMED = [
   'console-counting',
   'console-identity',
   'console-outages',
+  'console-playback',
   'consul',
   'count-limits',
   'count-stores',

@@ -36,11 +36,19 @@ test('the CSP of the page allows only its own scripts, styles and requests, and 
   expect(html).not.toMatch(/<script>|<style|\son\w+=|\sstyle=|https?:\/\//)
 })
 
+test('the page may read playlists and segments of the CDN, and of no other origin', async () => {
+  const policyWith = async (cdnOrigin?: string) =>
+    (await setUp({ cdnOrigin }).app.request('/')).headers.get('content-security-policy')?.split('; ')
+  expect(await policyWith('https://cdn.example')).toContain("connect-src 'self' https://cdn.example")
+  expect(await policyWith()).toContain("connect-src 'self'")
+})
+
 test.each([
   ['console.js', 'text/javascript; charset=utf-8'],
   ['console.css', 'text/css; charset=utf-8'],
   ['uplot.js', 'text/javascript; charset=utf-8'],
   ['uplot.css', 'text/css; charset=utf-8'],
+  ['hls.js', 'text/javascript; charset=utf-8'],
   ['icon.svg', 'image/svg+xml'],
 ])('/console/%s is served as %s, and revalidated by its ETag', async (name, type) => {
   const { app } = setUp()
@@ -375,6 +383,7 @@ type Fakes = {
   /** The readiness of each instance of the other services. */
   services?: Record<string, (Readiness | undefined)[]>
   backlog?: () => number
+  cdnOrigin?: string | undefined
 }
 
 function setUp(fakes: Fakes = {}) {
@@ -387,6 +396,7 @@ function setUp(fakes: Fakes = {}) {
     listener = [ready],
     services = {},
     backlog = () => 0,
+    cdnOrigin,
   } = fakes
   const service = createTestService('play')
   const invalidations = createLocalInvalidations()
@@ -437,7 +447,10 @@ function setUp(fakes: Fakes = {}) {
     invalidations,
     backlog,
   })
-  const app: Hono<AppEnv> = createBaseApp(service).route('/', createConsole({ catalogue, readSeries, status }))
+  const app: Hono<AppEnv> = createBaseApp(service).route(
+    '/',
+    createConsole({ catalogue, readSeries, status, cdnOrigin }),
+  )
   return { app, calls, invalidations, checks: () => checks, audits: () => audits }
 }
 

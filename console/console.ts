@@ -19,12 +19,18 @@ const MAX_PAGES_IN_FLIGHT = 8
 /** Concurrency limit: a series of 3,000 points is 0.2 MB of JSON. */
 const MAX_SERIES_IN_FLIGHT = 50
 
-type Deps = { catalogue: Catalogue; readSeries: ReadSeries; status: Status }
+type Deps = {
+  catalogue: Catalogue
+  readSeries: ReadSeries
+  status: Status
+  /** The origin of the CDN, whose videos the page plays. */
+  cdnOrigin?: string | undefined
+}
 
 /** The page at `/`, and the API routes that only the page uses. */
-export function createConsole({ catalogue, readSeries, status }: Deps) {
+export function createConsole({ catalogue, readSeries, status, cdnOrigin }: Deps) {
   return new Hono<AppEnv>()
-    .route('/', createPage())
+    .route('/', createPage(cdnOrigin))
     .get(
       '/catalogue',
       describeOperation({

@@ -19,26 +19,34 @@ const types: Record<string, string> = {
 
 /**
  * Blocks XSS: scripts load only from this origin, and Trusted Types prevent text, such as a title, from becoming HTML.
+ * hls.js requests playlists and segments from the CDN, and passes them to the video as a blob, and captions to a track
+ * with a data URL.
  */
-const POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "connect-src 'self'",
-  "img-src 'self'",
-  'media-src http: https:',
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-  "require-trusted-types-for 'script'",
-  "trusted-types 'none'",
-].join('; ')
+function toPolicy(cdnOrigin: string | undefined): string {
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    `connect-src 'self'${cdnOrigin ? ` ${cdnOrigin}` : ''}`,
+    "img-src 'self'",
+    'media-src http: https: blob: data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ].join('; ')
+}
 
 /** The page's files are not part of the API. */
 const undocumented = describeRoute({ hide: true })
 
-/** The console at `/`, and its files under `/console/`. Each file has its own route, so no other file can be read. */
-export function createPage() {
+/**
+ * The console at `/`, and its files under `/console/`. Each file has its own route, so no other file can be read.
+ * @param cdnOrigin the origin whose playlists the page may read
+ */
+export function createPage(cdnOrigin?: string) {
+  const serveContent = createContentServer(toPolicy(cdnOrigin))
   const page = new Hono<AppEnv>()
   page.get(
     '/',
@@ -50,7 +58,7 @@ export function createPage() {
     serveContent(toHtml(readFileSync(join(DIRECTORY, 'index.html'), 'utf8')), '.html'),
   )
   for (const [name, file] of files())
-    page.get(`/console/${name}`, undocumented, serveContent(readFileSync(file), extname(file)))
+    page.get(`/console/${name}`, undocumented, serveContent(readFileSync(file), extname(name)))
   return page
 }
 
@@ -71,19 +79,22 @@ function files(): [name: string, file: string][] {
     ...own.map((name): [string, string] => [name, join(DIRECTORY, name)]),
     ['uplot.js', resolve('uplot/dist/uPlot.esm.js')],
     ['uplot.css', resolve('uplot/dist/uPlot.min.css')],
+    ['hls.js', resolve('hls.js/dist/hls.min.mjs')],
   ]
 }
 
 /** Browsers revalidate on each load, because file names have no version without a build. */
-function serveContent(content: string | Buffer<ArrayBuffer>, extension: string) {
-  const etag = `"${createHash('sha256').update(content).digest('base64url')}"`
-  const headers = {
-    'content-type': types[extension] ?? 'application/octet-stream',
-    'cache-control': 'no-cache',
-    etag,
-    'content-security-policy': POLICY,
-    'referrer-policy': 'no-referrer',
+function createContentServer(policy: string) {
+  return (content: string | Buffer<ArrayBuffer>, extension: string) => {
+    const etag = `"${createHash('sha256').update(content).digest('base64url')}"`
+    const headers = {
+      'content-type': types[extension] ?? 'application/octet-stream',
+      'cache-control': 'no-cache',
+      etag,
+      'content-security-policy': policy,
+      'referrer-policy': 'no-referrer',
+    }
+    return (c: Context<AppEnv>) =>
+      c.req.header('if-none-match')?.includes(etag) ? c.body(null, 304, headers) : c.body(content, 200, headers)
   }
-  return (c: Context<AppEnv>) =>
-    c.req.header('if-none-match')?.includes(etag) ? c.body(null, 304, headers) : c.body(content, 200, headers)
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { cdn, startCdn } from '../cdn/service.ts'
 import { cdnurl } from '../cdnurl/service.ts'
 import { metadata } from '../metadata/service.ts'
 import { startPlay } from '../play/service.ts'
@@ -8,14 +9,23 @@ import { reporting } from '../reporting/service.ts'
 import { type ServiceEntry, services } from '../services.ts'
 import { createLocalInvalidations } from '../shared/catalogue/local-invalidations.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
+import { UsageError } from '../shared/runtime/command-line.ts'
 import { createLog } from '../shared/runtime/log.ts'
+import { optionalPort } from '../shared/runtime/settings.ts'
+import { toSigningKeys } from '../shared/runtime/signing-keys.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { createService, type Service } from '../shared/service/service.ts'
 import { openTracing } from '../shared/tracing/open.ts'
 import type { Tracing } from '../shared/tracing/tracing.ts'
 
 const { FED_BY_LOG: _, DATA_DIR, ...reportingSettings } = reporting.settings
-const settings = { DATA_DIR, ...edgeSettings, ...reportingSettings }
+const settings = {
+  DATA_DIR,
+  ...edgeSettings,
+  ...reportingSettings,
+  CDN_PORT: optionalPort('Port of an edge that serves the media in CDN_ROOT; unset: none'),
+  CDN_ROOT: cdn.settings.CDN_ROOT,
+}
 /** If the same DATA_DIR is later used with NATS, that is another log, with other counts. */
 const ownCheckpoint = { checkpoint: 'checkpoint-embedded' }
 type EmbeddedSettings = ServiceSettings<typeof settings>
@@ -31,6 +41,8 @@ export const embedded = {
   async start({ log, resources, stopping, discovery }: Service, settings: EmbeddedSettings) {
     const eventLog = resources.use(createSqliteEventLog({ file: join(settings.DATA_DIR, 'events.sqlite'), log }))
     const invalidations = createLocalInvalidations()
+
+    await openCdn(resources, settings)
 
     const tracings: Tracing[] = []
     // In parallel, because each exporter waits for its timeout if the collector is unreachable.
@@ -65,4 +77,13 @@ export const embedded = {
       { eventLog, invalidations },
     )
   },
+}
+
+/** Serves the clips, on a machine without nginx. */
+async function openCdn(resources: Service['resources'], settings: EmbeddedSettings) {
+  const { CDN_PORT: port, CDN_KEYS, CDN_ROOT: root, HOST: host } = settings
+  if (port === undefined) return
+  if (!CDN_KEYS) throw new UsageError('CDN_PORT needs CDN_KEYS')
+  const edgeLog = createLog({ name: cdn.name, level: settings.LOG_LEVEL })
+  resources.use(await startCdn({ host, port, keys: toSigningKeys(CDN_KEYS), root, log: edgeLog }))
 }

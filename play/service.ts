@@ -117,7 +117,7 @@ export async function startPlay(
   const catalogue = createCatalogue({ metadata, reporting, log })
   const status = createStatus({ health, clients: Object.values(clients), invalidations, backlog })
   const readSeries = createSeriesReader({ reporting: upstreams.series })
-  const console = createConsole({ catalogue, readSeries, status })
+  const console = createConsole({ catalogue, readSeries, status, cdnOrigin: originOf(settings.CDN_BASE_URL) })
   const { CORS_ORIGINS: corsOrigins, OPS_PORT, TRUSTED_PROXIES: proxies } = settings
   const { degraded: onDegraded, denied: onDenied } = metrics
   const app = createApp({
@@ -141,6 +141,10 @@ export async function startPlay(
   spooler?.start()
   adopter?.start()
   return address
+}
+
+function originOf(url: string | undefined): string | undefined {
+  return url === undefined ? undefined : new URL(url).origin
 }
 
 export const play = {

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { pino } from 'pino'
 import { createJetStreamEventLog } from '../shared/event-log/jetstream-event-log.ts'
@@ -7,6 +8,8 @@ import { openNatsLink } from '../shared/nats/link.ts'
 import { parseCommandLine } from '../shared/runtime/command-line.ts'
 import { startBrowser } from '../tests/harness/browser.ts'
 import { openConsole } from '../tests/harness/console-page.ts'
+import { edges } from '../tests/harness/edges.ts'
+import { eventually } from '../tests/harness/eventually.ts'
 import { getJson, play } from '../tests/harness/plays.ts'
 import { createRandom } from '../tests/harness/random.ts'
 import { type System, startSystem } from '../tests/harness/system.ts'
@@ -22,12 +25,20 @@ const options = parseCommandLine(process.argv.slice(2), {
   width: { type: 'string', default: String(VIEWPORT.width) },
 })
 const random = createRandom(8)
-await using system = await startSystem()
+const CDN_KEYS = `screenshot:${randomUUID()}`
+await using edge = await startEdge(CDN_KEYS)
+await using system = await startSystem({ CDN_BASE_URL: edge.url, CDN_KEYS })
 await seed(system)
 const assets = await assetIds(system)
 await using browser = await startBrowser()
 await appendHistory(system)
 await takeScreenshot()
+
+function startEdge(keys: string) {
+  const [installed] = edges.filter(({ isInstalled }) => isInstalled)
+  if (!installed) throw new Error('the Node edge needs nothing to be installed')
+  return installed.start({ keys, root: resolve('deploy/cdn/media') })
+}
 
 async function seed({ metadata, cdnurl }: System): Promise<void> {
   const env = { ...process.env, METADATA_URL: metadata.url, CDNURL_URL: cdnurl.url }
@@ -77,7 +88,9 @@ async function takeScreenshot(): Promise<void> {
   await page.getByText('Charade: 200 OK').waitFor()
   await page.evaluate('document.activeElement.blur(), scrollTo(0, 0)')
   await page.mouse.move(0, 0)
-  // Wait for the live update with the last play.
-  await page.waitForTimeout(1_000)
+  // By then, the live update with the last play has arrived.
+  await eventually(async () => {
+    if (!(await page.evaluate('document.querySelector("video").currentTime > 2'))) throw new Error('nothing plays')
+  })
   await page.screenshot({ path: options.file })
 }

@@ -118,13 +118,15 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     expect(errors.filter((error) => !error.includes('TrustedHTML'))).toEqual([])
   })
 
-  test('a playable video gets a player and is not requested before the user starts it', async () => {
+  test('an absolute URL is loaded as a video, and a relative one is shown as text', async () => {
     await using opened = await open()
     const { page, thirdPartyRequests } = opened
     await clickPlay(page, 'A clip')
     expect(await page.locator('video').getAttribute('src')).toBe(`${system.play.url}/films/clip.webm`)
+    await page.getByText(/^The CDN at 127.0.0.1:\d+ does not have this video\.$/).waitFor()
     await clickPlay(page, 'Terminator')
     await page.getByText('URL: path/to/asset456.mp4').waitFor()
+    await page.getByText('There is no video behind this address').waitFor()
     expect(await page.locator('video').count()).toBe(0)
     expect(thirdPartyRequests).toEqual([])
   })

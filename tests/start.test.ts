@@ -21,8 +21,9 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const isReplicating = natsVersion !== undefined && isAtLeast(natsVersion, REPLICATING_VERSION)
 
-/** The difference between the ports of NATS and play. */
+/** The differences between the ports of NATS and the CDN edge, and that of play. */
 const NATS_OFFSET = 4222 - 8080
+const CDN_OFFSET = 5
 
 describe('npm start', { timeout: 60_000 }, () => {
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
@@ -107,8 +108,10 @@ describe('npm start', { timeout: 60_000 }, () => {
     await using child = start({ PATH: path })
     await says(child, /^Try: curl/)
     const pids = childrenOf(child.pid)
-    expect(pids.length).toBe(path ? serviceNames.length + 1 : 1)
-    const ports = [...serviceNames.map((name) => portNextTo(edgePort, name)), ...(path ? [edgePort + NATS_OFFSET] : [])]
+    // The services, the CDN edge and NATS.
+    expect(pids.length).toBe(path ? serviceNames.length + 2 : 1)
+    const offsets = path ? [CDN_OFFSET, NATS_OFFSET] : [CDN_OFFSET]
+    const ports = [...serviceNames.map((name) => portNextTo(edgePort, name)), ...offsets.map((n) => edgePort + n)]
     try {
       await child.signal('SIGKILL')
       await eventually(async () => expect(await Promise.all(ports.map((port) => isFree(port)))).not.toContain(false))

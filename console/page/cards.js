@@ -1,8 +1,12 @@
 import { element, formatCount, highlight, setText } from './dom.js'
+import { createRightsBadges } from './rights.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
 /** @typedef {{ root: HTMLLIElement, counter: HTMLElement, views: HTMLElement, unit: HTMLElement, qualified: HTMLElement, viewers: HTMLElement, button: HTMLButtonElement, key: string }} Card */
-/** @typedef {{ onPlay: (asset: Asset) => void, onShow: (asset: Asset) => void }} Actions */
+/** @typedef {{ onPlay: (asset: Asset) => Promise<void>, onShow: (asset: Asset) => void }} Actions */
+
+/** A double click takes up to half a second. */
+const MIN_PENDING_MS = 500
 
 /**
  * A list of asset cards. An unchanged asset keeps its elements, and so its focus.
@@ -15,7 +19,7 @@ export function createCards(list, actions) {
 
   /** @param {Asset} asset */
   function toCard(asset) {
-    const key = JSON.stringify([asset.title, asset.genre, asset.summary])
+    const key = JSON.stringify([asset.title, asset.genre, asset.summary, asset.rights])
     const existing = cards.get(asset.id)
     const card = existing?.key === key ? existing : createCard(asset, key, actions)
     showCounts(card, asset)
@@ -71,19 +75,37 @@ function createCard(asset, key, { onPlay, onShow }) {
   )
   const button = element(
     'button',
-    { type: 'button', class: 'play', ariaLabel: `Play ${asset.title}`, onclick: () => onPlay(asset) },
+    { type: 'button', class: 'play', ariaLabel: `Play ${asset.title}`, onclick: () => void press() },
     'Play',
   )
+  /** Presses while a play is pending are not plays of their own. */
+  async function press() {
+    if (button.ariaBusy === 'true') return
+    setPending(button, true)
+    await Promise.all([onPlay(asset), new Promise((resolve) => setTimeout(resolve, MIN_PENDING_MS))])
+    setPending(button, false)
+  }
   const root = element(
     'li',
     { class: 'card' },
     element('p', { class: 'genre' }, asset.genre),
     element('h3', {}, asset.title),
     element('p', { class: 'description' }, asset.summary),
+    createRightsBadges(asset.rights),
     element('div', { class: 'card-footer' }, counter, button),
   )
   root.style.setProperty('--hue', String(toHue(asset.genre)))
   return { root, counter, views, unit, qualified, viewers, button, key }
+}
+
+/**
+ * A pending button keeps the focus, unlike a disabled one.
+ * @param {HTMLButtonElement} button
+ * @param {boolean} isPending
+ */
+function setPending(button, isPending) {
+  button.ariaBusy = String(isPending)
+  button.ariaDisabled = String(isPending)
 }
 
 /**

@@ -16,7 +16,7 @@ const comparators = {
 
 /**
  * The catalogue. Searches, filters and sorts all assets in memory, and renders the first cards.
- * @param {{ assets: ReturnType<typeof import('./assets.js').createAssets>, onPlay: (asset: Asset) => void, onShow: (asset: Asset) => void }} deps
+ * @param {{ assets: ReturnType<typeof import('./assets.js').createAssets>, onPlay: (asset: Asset) => Promise<void>, onShow: (asset: Asset) => void }} deps
  */
 export function createCatalogue({ assets, onPlay, onShow }) {
   const search = byId('search', HTMLInputElement)

@@ -3,3 +3,24 @@ export function createKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return `"${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}"`
 }
+
+/**
+ * The keys of plays. A play without a response may have been recorded, so the next press retries it, with the same key.
+ */
+export function createKeys() {
+  /** @type {Map<string, string>} */
+  const unanswered = new Map()
+  return {
+    /** @param {string} path */
+    of: (path) => unanswered.get(path) ?? createKey(),
+    /**
+     * @param {string} path
+     * @param {string} key
+     * @param {number} status 0 without a response
+     */
+    settle(path, key, status) {
+      if (status === 0 || status >= 500) unanswered.set(path, key)
+      else unanswered.delete(path)
+    },
+  }
+}

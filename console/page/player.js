@@ -1,13 +1,20 @@
 import { byId, setText } from './dom.js'
-import { createKey } from './idempotency-key.js'
+import { createKeys } from './idempotency-key.js'
 import { renderExchange, renderPlayback, renderView } from './response.js'
+import { describeDenial } from './rights.js'
+import { createStage } from './stage.js'
+import { isAddress } from './video.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
 /** @typedef {import('./response.js').PlayResponse} PlayResponse */
 /** @typedef {import('./token.js').Token} Token */
+/** @typedef {{ asset: Asset, userId: string, key: string, from: number }} Play `from` is in seconds of the video */
+
+/** Longer than any play takes, unless the edge hangs. */
+const PLAY_TIMEOUT_MS = 5_000
 
 /**
- * Plays assets at the edge and shows the responses.
+ * Plays assets at the edge, and shows the responses and the videos.
  * @param {{ user: { id: () => string | undefined }, token: Token, onPlayed: (degraded: string[]) => void }} deps
  */
 export function createPlayer({ user, token, onPlayed }) {
@@ -15,19 +22,38 @@ export function createPlayer({ user, token, onPlayed }) {
   const summary = byId('response-summary', HTMLElement)
   const body = byId('response-body', HTMLElement)
   const placeholder = summary.textContent
+  const stage = createStage({ onRetry })
+  const keys = createKeys()
   let latest = 0
+  /** @type {Play | undefined} */
+  let shown
+  /** @type {Element | null} */
+  let opener = null
 
   /** @param {Asset} asset */
-  async function play(asset) {
+  async function press(asset) {
     const userId = user.id()
     if (userId === undefined) return
+    opener = document.activeElement
+    await play({ asset, userId, key: keys.of(toPath(asset, userId)), from: 0 })
+  }
+
+  async function onRetry() {
+    if (shown) await play({ ...shown, from: stage.position() })
+  }
+
+  /** @param {Play} attempt */
+  async function play(attempt) {
+    const { asset, userId, key, from } = attempt
     latest += 1
     const sequence = latest
-    const path = `/play/asset/${asset.id}/user/${userId}`
+    const path = toPath(asset, userId)
     const headers = token.headers()
-    const response = await post(path, headers)
+    const response = await post(path, { 'idempotency-key': key, ...headers })
+    keys.settle(path, key, response.status)
     // With multiple requests in flight, show only the latest one.
     if (sequence !== latest) return
+    shown = attempt
     const { playback } = response
     delete panel.dataset.empty
     panel.dataset.ok = String(Boolean(playback))
@@ -38,15 +64,34 @@ export function createPlayer({ user, token, onPlayed }) {
       ...renderExchange(response, path, 'authorization' in headers),
     )
     onPlayed(playback?.degraded ?? [])
+    if (playback && isAddress(playback.url)) await stage.show({ url: playback.url, title: asset.title, from })
+    else stage.close()
   }
 
-  byId('response-close', HTMLButtonElement).addEventListener('click', () => {
+  function close() {
+    if (panel.contains(document.activeElement) && opener instanceof HTMLElement) opener.focus()
+    latest += 1
     panel.dataset.empty = ''
     setText(summary, placeholder)
+    stage.close()
     body.replaceChildren()
+  }
+
+  byId('response-close', HTMLButtonElement).addEventListener('click', close)
+  document.addEventListener('keydown', ({ key, target }) => {
+    // In an input, Escape belongs to the input.
+    if (key === 'Escape' && !(target instanceof HTMLInputElement) && panel.dataset.empty === undefined) close()
   })
 
-  return { play }
+  return { play: press }
+}
+
+/**
+ * @param {Asset} asset
+ * @param {string} userId
+ */
+function toPath({ id }, userId) {
+  return `/play/asset/${id}/user/${userId}`
 }
 
 /**
@@ -57,7 +102,7 @@ export function createPlayer({ user, token, onPlayed }) {
 async function post(path, headers) {
   const startedAt = performance.now()
   try {
-    const response = await fetch(path, { method: 'POST', headers: { 'idempotency-key': createKey(), ...headers } })
+    const response = await fetch(path, { method: 'POST', headers, signal: AbortSignal.timeout(PLAY_TIMEOUT_MS) })
     const body = await response.json()
     const playback = response.status === 200 ? body : undefined
     const viewId = response.headers.get('view-id')
@@ -75,6 +120,8 @@ async function post(path, headers) {
 function toSummary({ title }, { status, ms, body }, token) {
   if (status === 200) return `${title}: 200 OK in ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
   if (status === 404) return `${title} cannot be played: cdnurl has no URL for it, or metadata no longer has it.`
+  const denial = describeDenial(body)
+  if (denial !== undefined) return `${title} is not available: ${denial}. This play is not a view.`
   if (status === 401 || status === 403) return `${title} was not played: ${token.describeRejection(body)}`
   if (status === 503)
     return `${title} cannot be played right now: a required service is down, or the edge is overloaded. Try again in a moment.`

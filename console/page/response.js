@@ -1,5 +1,6 @@
 import { element, formatCount, setText } from './dom.js'
 import { createWhyLink } from './explanation.js'
+import { isAddress } from './video.js'
 
 /** @typedef {import('../../shared/contracts/playback.ts').Playback} Playback */
 
@@ -15,11 +16,8 @@ const degradedTexts = {
   events: 'The event log is unavailable: the view is in the outbox and will be counted once the log is back.',
 }
 
-/** @type {Record<string, string>} */
-const videoTypes = { mp4: 'video/mp4', m4v: 'video/mp4', webm: 'video/webm', ogv: 'video/ogg', mov: 'video/quicktime' }
-
 /**
- * The counts and the video.
+ * The counts, and the URL if there is no video behind it.
  * @param {Playback} playback
  * @param {string} userId
  */
@@ -34,7 +32,7 @@ export function renderPlayback({ url, userviews, assetviews, degraded = [] }, us
       row('views of this asset', formatCount(assetviews)),
       row(`views by ${userId}`, formatCount(userviews)),
     ),
-    createVideo(url) ?? element('p', { class: 'url' }, 'URL: ', element('code', {}, url)),
+    ...(isAddress(url) ? [] : renderRelative(url)),
   ]
 }
 
@@ -87,17 +85,10 @@ function quoteForShell(text) {
   return `'${text.replaceAll("'", `'\\''`)}'`
 }
 
-/**
- * Undefined unless the URL is absolute and the browser can play its type. Relative URLs are resolved by the player, so
- * their base is unknown here.
- * @param {string} url
- */
-function createVideo(url) {
-  if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) return undefined
-  const [, extension = ''] = /\.(\w+)$/.exec(new URL(url).pathname) ?? []
-  const type = videoTypes[extension.toLowerCase()]
-  const video = element('video', { controls: true, preload: 'none', ariaLabel: 'Video' })
-  if (!type || !video.canPlayType(type)) return undefined
-  video.src = url
-  return video
+/** @param {string} url */
+function renderRelative(url) {
+  return [
+    element('p', { class: 'url' }, 'URL: ', element('code', {}, url)),
+    element('p', { class: 'url' }, 'There is no video behind this address: it is relative, and no CDN is set for it.'),
+  ]
 }

@@ -8,12 +8,13 @@ For the full system, install NATS and start again: apt install nats-server, brew
 or https://github.com/nats-io/nats-server/releases. Or set NATS_URL.
 `
 
-type Started = Pick<Plan, 'mode' | 'services' | 'consul' | 'opsPort'>
+type Started = Pick<Plan, 'mode' | 'services' | 'consul' | 'opsPort' | 'cdn'>
 
 /** The message to print once everything is ready. */
-export function greeting({ mode, services: started, consul, opsPort }: Started): string {
+export function greeting({ mode, services: started, consul, opsPort, cdn }: Started): string {
   const line = (name: string, url: string) => `  ${name.padEnd(15)} ${url}\n`
   const addresses = started.map(({ name, port }) => line(name, `http://localhost:${port}`))
+  if (cdn) addresses.push(line(cdn.server === 'nginx' ? 'cdn (nginx)' : 'cdn', `http://localhost:${cdn.port}`))
   if (consul) addresses.push(line('Consul', `http://localhost:${consul}/ui`))
   const edgePort = started.find(({ name }) => name === services.play.name)?.port
   return `
@@ -21,7 +22,11 @@ Ready.
 
 ${addresses.join('')}${mode === 'embedded' ? EMBEDDED : ''}
 See: http://localhost:${opsPort ?? edgePort}/
-Try: curl -X POST localhost:${edgePort}/play/asset/456/user/8
+${cdn ? `Add: npm run seed${toFlag(edgePort)}, and press Play on the page\n` : ''}Try: curl -X POST localhost:${edgePort}/play/asset/456/user/8
 
 `
+}
+
+function toFlag(edgePort: number | undefined): string {
+  return edgePort === services.play.port ? '' : ` -- --port ${edgePort}`
 }

@@ -5,6 +5,7 @@ import { USAGE_STATUS, UsageError } from '../../shared/runtime/command-line.ts'
 import { PRETTY } from '../../shared/runtime/log.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
+import { preferNginx, withCdn } from './cdn.ts'
 import { withCluster } from './cluster.ts'
 import { isFree } from './free-port.ts'
 import { greeting } from './greeting.ts'
@@ -37,10 +38,11 @@ await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, co
   try {
     const edgePort = toEdgePort(port)
     const makeOwnPlan = () => makePlan(edgePort, process.env, { consul, plays: toPlays(plays) })
-    const plan = cluster ? withCluster(makeOwnPlan, edgePort, process.env) : makeOwnPlan()
+    const withoutCdn = cluster ? withCluster(makeOwnPlan, edgePort, process.env) : makeOwnPlan()
+    const plan = withCdn(withoutCdn, edgePort, process.env)
     await assertFree(plan.ports)
     say(`starting ${plan.intro}`)
-    return await run(plan)
+    return await run(preferNginx(plan))
   } catch (error) {
     if (!(error instanceof PlanError)) throw error
     say(error.message)
@@ -128,6 +130,8 @@ function createPrinter(): (name: string, line: string) => void {
   return (name, line) => {
     // Both servers log verbosely at startup.
     if (name.startsWith('nats') && line.includes('[INF]')) return
+    // nginx warns that only root can change users.
+    if (name === 'cdn' && line.includes('[warn] the "user" directive')) return
     if (name === 'consul' && !/\[(WARN|ERROR)\]/.test(line)) return
     const named = line.replace(`"name":"${name.replace(/-\d+$/, '')}"`, `"name":"${name}"`)
     if (!line.startsWith('{')) process.stdout.write(`${name}: ${line}\n`)

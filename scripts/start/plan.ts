@@ -23,6 +23,8 @@ export type Plan = {
   ports: PortUse[]
   /** The first operations port of play. */
   opsPort?: number | undefined
+  /** The edge that serves the clips, if it is started. */
+  cdn?: { port: number; server: 'nginx' | 'Node' }
 }
 
 type Options = {

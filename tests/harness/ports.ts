@@ -21,7 +21,7 @@ export function freePorts(count: number): Promise<number> {
  * NATS and Consul.
  */
 export function freePortRange(): Promise<number> {
-  const commands = ['Procfile', 'Procfile.consul', 'Procfile.cluster'].flatMap((file) =>
+  const commands = ['Procfile', 'Procfile.cdn', 'Procfile.consul', 'Procfile.cluster'].flatMap((file) =>
     parseProcfile(readFileSync(file, 'utf8')),
   )
   return freePortWith([...new Set(commands.flatMap(portsOf))].map((port) => port - services.play.port))

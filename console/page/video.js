@@ -1,0 +1,157 @@
+/**
+ * Why a video does not play: its link has expired, the CDN rejects the link, has no such file, cannot be read, or the
+ * browser cannot play what it sends.
+ * @typedef {'expired' | 'rejected' | 'missing' | 'unreachable' | 'unsupported'} Problem
+ */
+/**
+ * `onStarted` is called once the video plays, possibly muted; `onProblem` at any time, for example when the link expires.
+ * @typedef {{
+ *   from: number, signal: AbortSignal,
+ *   onStarted: (state: 'aloud' | 'muted' | 'paused') => void, onProblem: (problem: Problem) => void,
+ * }} Options
+ */
+
+const PLAYLIST = 'application/vnd.apple.mpegurl'
+/** @type {Record<string, string>} */
+const types = {
+  m3u8: PLAYLIST,
+  mp4: 'video/mp4',
+  m4v: 'video/mp4',
+  webm: 'video/webm',
+  ogv: 'video/ogg',
+  mov: 'video/quicktime',
+}
+
+/** Without a worker, because the page's policy forbids scripts from blobs. A short buffer wastes little of the CDN. */
+const HLS_CONFIG = { enableWorker: false, maxBufferLength: 6, maxMaxBufferLength: 6, maxBufferSize: 0 }
+
+const DIAGNOSIS_TIMEOUT_MS = 5_000
+
+/**
+ * Returns true if a URL may be that of a video. A relative one is not: only a player that knows its CDN can resolve it.
+ * @param {string} url
+ */
+export function isAddress(url) {
+  return /^https?:\/\//i.test(url) && URL.canParse(url)
+}
+
+/**
+ * Loads a video and starts it, until the signal is aborted.
+ * @param {HTMLVideoElement} video
+ * @param {string} url
+ * @param {Options} options `from` is in seconds
+ */
+export async function startVideo(video, url, { from, signal, onStarted, onProblem }) {
+  const fail = async () => {
+    if (signal.aborted) return
+    const problem = await diagnose(url)
+    if (!signal.aborted) onProblem(problem)
+  }
+  const type = typeOf(url)
+  try {
+    if (type === PLAYLIST && hasMediaSource()) await attachHls(video, url, { from, signal, onFailure: fail })
+    else if (type && video.canPlayType(type)) attachFile(video, url, { from, signal, onFailure: fail })
+    else return onProblem('unsupported')
+  } catch {
+    // hls.js did not load.
+    return onProblem('unreachable')
+  }
+  const state = await start(video)
+  if (state && !signal.aborted) onStarted(state)
+}
+
+/** @param {string} url */
+function typeOf(url) {
+  const [, extension = ''] = /\.(\w+)$/.exec(new URL(url).pathname) ?? []
+  return types[extension.toLowerCase()]
+}
+
+/** hls.js needs it. Without it, as on older iPhones, the browser plays HLS itself. */
+function hasMediaSource() {
+  return 'MediaSource' in window || 'ManagedMediaSource' in window
+}
+
+/** @typedef {Pick<Options, 'from' | 'signal'> & { onFailure: () => Promise<void> }} Attachment */
+
+/**
+ * @param {HTMLVideoElement} video
+ * @param {string} url
+ * @param {Attachment} attachment
+ */
+async function attachHls(video, url, { from, signal, onFailure }) {
+  const { default: Hls } = await import('/console/hls.js')
+  if (signal.aborted) return
+  const hls = new Hls({ ...HLS_CONFIG, startPosition: from })
+  signal.addEventListener('abort', () => hls.destroy())
+  let hasFailed = false
+  hls.on(Hls.Events.ERROR, (_, { fatal, response: { code = 0 } = {} }) => {
+    // hls.js retries other errors.
+    if (hasFailed || (!fatal && (code < 400 || code > 499))) return
+    hasFailed = true
+    hls.stopLoad()
+    // What is in the buffer still plays.
+    if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) void onFailure()
+    else video.addEventListener('waiting', () => void onFailure(), { once: true, signal })
+  })
+  hls.loadSource(url)
+  hls.attachMedia(video)
+}
+
+/**
+ * @param {HTMLVideoElement} video
+ * @param {string} url
+ * @param {Attachment} attachment
+ */
+function attachFile(video, url, { from, signal, onFailure }) {
+  signal.addEventListener('abort', () => {
+    video.removeAttribute('src')
+    video.load()
+  })
+  video.addEventListener('error', () => void onFailure(), { signal })
+  video.src = url
+  video.currentTime = from
+}
+
+/**
+ * With sound if the browser allows it. Undefined if the video cannot be played, which is an error of its own.
+ * @param {HTMLVideoElement} video
+ */
+async function start(video) {
+  for (const state of /** @type {const} */ (['aloud', 'muted'])) {
+    video.muted = state === 'muted'
+    try {
+      await video.play()
+      return state
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return undefined
+    }
+  }
+  return 'paused'
+}
+
+/**
+ * Players do not say why a video fails, so request it once more.
+ * @param {string} url
+ * @returns {Promise<Problem>}
+ */
+async function diagnose(url) {
+  try {
+    const signal = AbortSignal.timeout(DIAGNOSIS_TIMEOUT_MS)
+    const response = await fetch(url, { headers: { range: 'bytes=0-0' }, cache: 'no-store', signal })
+    await response.body?.cancel()
+    return toProblem(response.status)
+  } catch {
+    return 'unreachable'
+  }
+}
+
+/**
+ * @param {number} status
+ * @returns {Problem}
+ */
+function toProblem(status) {
+  if (status === 410) return 'expired'
+  if (status === 401 || status === 403) return 'rejected'
+  if (status === 404) return 'missing'
+  return status < 300 ? 'unsupported' : 'unreachable'
+}

@@ -1,0 +1,80 @@
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
+import { join, resolve } from 'node:path'
+import { toNginxConfig, toNginxKeys } from '../../cdn/nginx-config.ts'
+import { services } from '../../services.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
+import { toOrigin } from '../../shared/runtime/origin.ts'
+import { dataDir, host, loadSettings } from '../../shared/runtime/settings.ts'
+import { signingKeys, toSigningKeys } from '../../shared/runtime/signing-keys.ts'
+import { type Plan, portsNeeded, readProcfile } from './plan.ts'
+
+const MEDIA = 'deploy/cdn/media'
+/** The URLs of the demo catalogue. All others stay as they are. */
+const CLIPS = 'clips/'
+
+/** Adds an edge for the clips of the demo catalogue, whose URLs play signs, unless there is a CDN. */
+export function withCdn(plan: Plan, edgePort: number, given: NodeJS.ProcessEnv): Plan {
+  if (given.CDN_BASE_URL || (given.CDN_SIGNER && given.CDN_SIGNER !== 'hmac')) return plan
+  const commands = readProcfile('Procfile.cdn', edgePort - services.play.port)
+  const [{ port } = { port: 0 }, ...others] = portsNeeded(commands)
+  if (port === 0 || others.length > 0) throw new Error('Procfile.cdn has one port')
+  const env = {
+    ...plan.env,
+    ...(given.CDN_KEYS_FILE ? {} : { CDN_KEYS: given.CDN_KEYS || `local:${randomBytes(32).toString('base64url')}` }),
+    CDN_PATHS: given.CDN_PATHS || CLIPS,
+    CDN_BASE_URL: toOrigin(toReachable(given.HOST), port),
+  }
+  const ports = [...plan.ports, { name: 'cdn', port }]
+  const cdn = { port, server: 'Node' as const }
+  if (plan.mode === 'embedded') return { ...plan, env: { ...env, CDN_PORT: String(port) }, ports, cdn }
+  return { ...plan, commands: [...commands, ...plan.commands], env, ports, cdn }
+}
+
+/**
+ * Replaces the edge of a plan with nginx, if there is one on the PATH that accepts deploy/cdn/nginx.conf. Writes its
+ * configuration to DATA_DIR, so the ports must be free: another `npm start` could use the same directory.
+ * @throws UsageError if the keys are invalid
+ */
+export function preferNginx(plan: Plan): Plan {
+  const { cdn, env, mode } = plan
+  if (!cdn || mode === 'embedded' || spawnSync('nginx', ['-v'], { env }).error) return plan
+  const state = resolve(loadSettings({ DATA_DIR: dataDir }, { args: [], env }).DATA_DIR, 'cdn')
+  if (!writeConfiguration(state, cdn.port, env)) return plan
+  const args = ['-p', state, '-e', 'stderr', '-c', 'nginx.conf']
+  // An nginx without njs, or with an older one, rejects the configuration.
+  if (spawnSync('nginx', ['-t', ...args], { env }).status !== 0) return plan
+  const command = 'exec nginx -p "$CDN_STATE" -e stderr -c nginx.conf'
+  return {
+    ...plan,
+    commands: plan.commands.map((each) => (each.name === 'cdn' ? { ...each, command } : each)),
+    env: { ...env, CDN_STATE: state },
+    cdn: { ...cdn, server: 'nginx' },
+  }
+}
+
+/** Returns false if nginx cannot read the path of a directory. */
+function writeConfiguration(state: string, port: number, env: NodeJS.ProcessEnv): boolean {
+  const { CDN_KEYS, HOST } = loadSettings({ CDN_KEYS: signingKeys, HOST: host }, { args: [], env })
+  if (!CDN_KEYS) throw new UsageError('CDN_KEYS is not set')
+  const keys = join(state, 'keys.json')
+  const listen = new URL(toOrigin(HOST, port)).host
+  try {
+    // As the user that runs everything else, who can read the media.
+    const config = toNginxConfig({ listen, root: resolve(MEDIA), keys, state, user: userInfo().username })
+    mkdirSync(state, { recursive: true })
+    writeFileSync(keys, toNginxKeys(toSigningKeys(CDN_KEYS)), { mode: 0o600 })
+    writeFileSync(join(state, 'nginx.conf'), config)
+    return true
+  } catch (error) {
+    if (error instanceof UsageError) return false
+    throw error
+  }
+}
+
+/** If the edge listens on all addresses, the page on this machine uses loopback. Others need a CDN_BASE_URL. */
+function toReachable(host: string | undefined): string {
+  return !host || host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+}

@@ -1,0 +1,39 @@
+import { symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ServiceName } from '../../services.ts'
+import { toOrigin } from '../../shared/runtime/origin.ts'
+import { type Child, startChild } from './child.ts'
+import { mapServices } from './each-service.ts'
+import { freePortRange, portNextTo } from './ports.ts'
+import { withResources } from './resources.ts'
+import { createTempDirectory } from './temp-directory.ts'
+
+/** The system that `npm start` runs, on free ports. */
+export type Started = AsyncDisposable &
+  Record<ServiceName, { url: string }> & {
+    child: Child
+    /** The URL of the edge that serves the clips. */
+    cdn: string
+    edgePort: number
+  }
+
+/** Runs `npm start` with a PATH, and waits until everything is ready. */
+export async function npmStart(env: Record<string, string>): Promise<Started> {
+  await using stack = new AsyncDisposableStack()
+  const directory = stack.use(await createTempDirectory('npm-start'))
+  const edgePort = await freePortRange()
+  const child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort)], {
+    env: { DATA_DIR: directory.path, NATS_URL: '', CDN_BASE_URL: '', CDN_KEYS: '', ...env },
+  })
+  stack.defer(() => child[Symbol.asyncDispose]())
+  await child.line((line) => line.startsWith('Try: ') || undefined)
+  const services = await mapServices(async (name) => ({ url: toOrigin('127.0.0.1', portNextTo(edgePort, name)) }))
+  return withResources({ ...services, child, edgePort, cdn: toOrigin('127.0.0.1', edgePort + 5) }, stack)
+}
+
+/** A directory for the PATH, with nothing but these programs. */
+export async function createPath(programs: Record<string, string>) {
+  const directory = await createTempDirectory('path')
+  for (const [name, file] of Object.entries(programs)) symlinkSync(file, join(directory.path, name))
+  return directory
+}
