@@ -38,8 +38,8 @@ await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, co
   try {
     const edgePort = toEdgePort(port)
     const makeOwnPlan = () => makePlan(edgePort, process.env, { consul, plays: toPlays(plays) })
-    const services = cluster ? withCluster(makeOwnPlan, edgePort, process.env) : makeOwnPlan()
-    const plan = withCdn(services, edgePort, process.env)
+    const withoutCdn = cluster ? withCluster(makeOwnPlan, edgePort, process.env) : makeOwnPlan()
+    const plan = withCdn(withoutCdn, edgePort, process.env)
     await assertFree(plan.ports)
     say(`starting ${plan.intro}`)
     return await run(preferNginx(plan))
