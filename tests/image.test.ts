@@ -30,7 +30,7 @@ describe.skipIf(!canBuildImage || !natsVersion)('the image', { timeout: 60_000 }
       return stack.use(await startContainer(image, [name], { ...env, PORT }))
     })
     await expectCurrent(system.reporting.url)
-  }, 120_000)
+  }, 300_000)
   afterAll(() => stack.disposeAsync())
 
   const health = (container: Container, env: Record<string, string> = {}) => container.exec(image.healthCheck, env)

@@ -36,6 +36,9 @@ export const IMAGE = 'video-edge-aggregator:local'
 /** What all core containers together may use. */
 const MAX_CORE_MIB = 512
 
+/** What a service uses besides its heap, with a health check of 10 MiB. */
+const NODE_MIB = 36
+
 /** How long a service takes to stop at most, in seconds: `SHUTDOWN_MS` in shared/service/run-service.ts. */
 const SHUTDOWN_S = 10
 
@@ -67,6 +70,7 @@ export function findProblems(text: string, secrets: readonly string[]): string[]
       ...findUrlProblems(name, service, compose),
       ...findPortProblems(name, service),
       ...findPrivileges(name, service),
+      ...findHeapProblems(name, service),
       ...findLifecycleProblems(name, service, compose),
     ]),
     ...findMemoryProblems(compose),
@@ -83,7 +87,8 @@ function settingsOf(name: string): Set<string> {
 function findSettingProblems(name: string, { image, command, environment = {} }: ComposeService): string[] {
   if (image !== IMAGE) return []
   const [program = ''] = command
-  const known = settings[program] ?? allSettings
+  // NODE_OPTIONS is a setting of Node itself.
+  const known = (settings[program] ?? allSettings).union(new Set(['NODE_OPTIONS']))
   const unknown = Object.keys(environment).filter((variable) => !known.has(variable))
   return [
     ...(programs.has(program) ? [] : [`${name}: the image has no program ${program}`]),
@@ -161,6 +166,17 @@ function findLifecycleProblems(name: string, service: ComposeService, { services
       ? [`${name}: is killed before it has stopped`]
       : []),
   ]
+}
+
+/** The heap must be full before the container is: V8 then collects garbage, but the kernel kills. */
+function findHeapProblems(
+  name: string,
+  { mem_limit, environment: { NODE_OPTIONS = '' } = {} }: ComposeService,
+): string[] {
+  const { old, semi } =
+    /^--max-old-space-size=(?<old>\d+) --max-semi-space-size=(?<semi>\d+)$/.exec(NODE_OPTIONS)?.groups ?? {}
+  const fits = Number(old) + 3 * Number(semi) + NODE_MIB <= Number.parseInt(mem_limit ?? '', 10)
+  return name in services && !fits ? [`${name}: its heap does not fit into ${mem_limit}`] : []
 }
 
 function findMemoryProblems({ services }: Compose): string[] {

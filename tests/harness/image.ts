@@ -12,6 +12,9 @@ export const canBuildImage = failIfCiNeeds('buildah', spawnSync('buildah', ['--v
 const BASE = 'localhost/base'
 const TAG = 'localhost/under-test'
 
+/** Less than the time that a test has for all steps, so that a build that hangs is ended and deleted. */
+const STEP_LIMIT_MS = 200_000
+
 export type Image = {
   /** The directory of the image's root file system. */
   root: string
@@ -30,7 +33,7 @@ export async function buildImage(): Promise<Image & AsyncDisposable> {
   const { path } = stack.use(await createTempDirectory('image'))
   const env = { ...process.env, ...isolate(path), IMAGE_BUILDER: 'buildah' }
   const run = async (program: string, ...args: string[]) => {
-    const { stdout } = await promisify(execFile)(program, args, { env, maxBuffer: 2 ** 26 })
+    const { stdout } = await promisify(execFile)(program, args, { env, maxBuffer: 2 ** 26, timeout: STEP_LIMIT_MS })
     return stdout.trim()
   }
 
