@@ -60,17 +60,17 @@ export async function startContainer(image: Image, args: string[], env: Record<s
   stack.defer(async () => {
     if (child.isRunning()) await Promise.all([signal('SIGKILL'), child.ended])
   })
-  const pid = () => eventually(() => firstOf(childrenOf(child.pid)))
+  const current = () => firstOf(childrenOf(child.pid))
+  const pid = () => eventually(current)
   const signal = async (name: NodeJS.Signals) => {
     process.kill(Number(await pid()), name)
   }
   const url = await child.line(listeningUrl)
-  const init = await pid()
 
   const container = {
     url,
-    status: () => readFileSync(`/proc/${init}/status`, 'utf8'),
-    children: () => childrenOf(Number(init)),
+    status: () => readFileSync(`/proc/${current()}/status`, 'utf8'),
+    children: () => childrenOf(Number(current())),
     signal,
     ended: () => child.ended,
     async start() {
