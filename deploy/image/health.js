@@ -1,0 +1,47 @@
+// The health check: GETs a path, /readyz by default, of the service that runs as PID 1. Exit status: 0 for a 2xx response,
+// otherwise 1. Plain JavaScript without the project and `node:http`, because it shares the memory of a small container.
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+
+const TIMEOUT_MS = 4_000
+
+const [path = '/readyz'] = process.argv.slice(2)
+const fail = (reason) => {
+  process.stderr.write(`${reason}\n`)
+  process.exit(1)
+}
+
+const socket = connect({ host: hostOf(process.env.HOST), port: portOf(readArguments()) })
+let response = ''
+socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`)
+socket.setEncoding('utf8')
+socket.setTimeout(TIMEOUT_MS, () => fail(`no response in ${TIMEOUT_MS} ms`))
+socket.on('error', (error) => fail(error.message))
+socket.on('data', (text) => {
+  response += text
+})
+socket.on('end', () => {
+  process.stdout.write(response)
+  process.exit(/^HTTP\/1\.1 2/.test(response) ? 0 : 1)
+})
+
+/** The name of the program of PID 1, and its arguments. An init process may precede them. */
+function readArguments() {
+  const command = readFileSync('/proc/1/cmdline', 'utf8').split('\0')
+  return command.slice(command.findIndex((argument) => argument.endsWith('image/main.ts')) + 1)
+}
+
+function portOf([name, ...args]) {
+  const at = args.findLastIndex((argument) => /^--port(=|$)/.test(argument))
+  const flag = at === -1 ? undefined : (args[at].split('=')[1] ?? args[at + 1])
+  return Number(flag || process.env.PORT || defaultPorts()[name])
+}
+
+function defaultPorts() {
+  return JSON.parse(readFileSync(new URL('ports.json', import.meta.url), 'utf8'))
+}
+
+function hostOf(host) {
+  if (!host || host === '0.0.0.0') return '127.0.0.1'
+  return host === '::' ? '::1' : host
+}

@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { runCommand } from '../../scripts/command.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
+
+const usage = `Usage: secrets --database URL DIRECTORY
+
+Creates the secrets of compose.yaml in DIRECTORY where they are missing, one subdirectory each, so that a container can
+mount only what it needs:
+
+  read/token          READ_TOKEN
+  write/token         WRITE_TOKEN
+  database/password   the password of the user in URL
+  database/url        DATABASE_URL: URL with the password`
+
+const options = { database: { type: 'string' } } as const
+
+await runCommand(
+  { name: 'secrets', usage, options, takesArguments: true },
+  async ({ database }, [directory, ...more]) => {
+    if (directory === undefined || more.length > 0) throw new UsageError('DIRECTORY must be one directory')
+    if (database === undefined || !URL.canParse(database)) throw new UsageError('--database must be a URL')
+    create(join(directory, 'read'), 'token')
+    create(join(directory, 'write'), 'token')
+    const url = new URL(database)
+    url.password = create(join(directory, 'database'), 'password')
+    write(join(directory, 'database', 'url'), url.href)
+  },
+)
+
+/** Returns the secret in a file, which is created if it is missing. */
+function create(directory: string, name: string): string {
+  const path = join(directory, name)
+  mkdirSync(directory, { recursive: true })
+  if (!existsSync(path)) write(path, randomBytes(32).toString('hex'))
+  return readFileSync(path, 'utf8')
+}
+
+/** Readable by every user, because the containers that mount a secret differ in theirs. */
+function write(path: string, text: string): void {
+  writeFileSync(path, text)
+  chmodSync(path, 0o444)
+}
