@@ -30,7 +30,7 @@ export const cdn = {
   settings: shape,
   async start({ log, resources }: Service, settings: ServiceSettings<typeof shape>) {
     const { HOST: host, PORT: port, CDN_ROOT: root, CDN_KEYS } = settings
-    if (!CDN_KEYS) throw new UsageError('CDN_KEYS is not set: it must be that of play')
+    if (!CDN_KEYS) throw new UsageError('CDN_KEYS is not set: the edge needs the keys of play')
     return resources.use(await startCdn({ host, port, keys: toSigningKeys(CDN_KEYS), root, log }))
   },
 }

@@ -25,8 +25,8 @@ test('cdnurl starts with two assets', async () => {
   })
 })
 
-/** Paths that name no file of their own, or that servers read in different ways. */
-const unplainPaths = [
+/** Paths that servers may resolve in different ways, or not to a file. */
+const ambiguousPaths = [
   './path/to/9.mp4',
   'path/./9.mp4',
   'path/.',
@@ -90,12 +90,12 @@ describe('a URL', () => {
     'java\nscript:alert(1)',
     '\u0000javascript:alert(1)',
     '\tpath/9.mp4',
-    ...unplainPaths,
+    ...ambiguousPaths,
   ])('rejects %j', async (url) => {
     await expectProblem(await post(url), 400, ['url'])
   })
 
-  test.each(unplainPaths)('rejects %s in a bulk write', async (url) => {
+  test.each(ambiguousPaths)('rejects %s in a bulk write', async (url) => {
     const body = `${JSON.stringify({ id: '8', url: '8.mp4' })}\n${JSON.stringify({ id: '9', url })}\n`
     const headers = { 'content-type': 'application/x-ndjson', 'content-length': String(body.length) }
     const app = setUp()

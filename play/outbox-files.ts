@@ -81,7 +81,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
   function inspect(file: string, outbox: OutboxFile): Orphan | undefined {
     let orphan: Orphan | undefined
     try {
-      // It may have reports only.
+      // A backlog without views may still have reports of watch time.
       if (outbox.first() || outbox.predecessor()) orphan = { file, outbox, views: outbox.size() }
     } finally {
       if (!orphan) outbox[Symbol.dispose]()

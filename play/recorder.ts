@@ -23,7 +23,7 @@ export type Append = (views: readonly NewView[], signal: AbortSignal) => Promise
 
 type Deps = { append: Append; timeoutMs: number; maxViews?: number }
 
-/** What the event of a view says about the duration of its asset. */
+/** The duration of an asset, for the event of a view; absent if the metadata has none. */
 export function durationOf({ duration }: { duration?: number | undefined }): { duration?: number } {
   return duration === undefined ? {} : { duration }
 }

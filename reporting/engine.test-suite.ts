@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { JudgedView } from './engine.ts'
-import type { Opened } from './opened-store.test-suite.ts'
+import { type Opened, readInBatches, reading, type Store } from './opened-store.test-suite.ts'
 import {
   AT,
   assets,
@@ -14,40 +14,25 @@ import {
   users,
 } from './reference.test-suite.ts'
 
-/** How the messages are read: the ends of batches, the instance that takes each, and restarts before some of them. */
-export const reading = fc.array(
-  fc.record({ messages: fc.integer({ min: 1, max: 5 }), instance: fc.nat(3), restart: fc.boolean() }),
-  {
-    minLength: 30,
-    maxLength: 30,
-  },
-)
-
-export type Store = { open(): Promise<Opened>; isPersistent: boolean; numRuns: number }
-
 /** The conformance suite of the verdicts of count stores. */
-export function describeVerdicts({ open, isPersistent, numRuns }: Store) {
+export function describeVerdicts(store: Store) {
+  const { open, numRuns } = store
+
   test('verdicts and numbers depend on the log alone, not on batches, instances or restarts', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(message, { minLength: 1, maxLength: 30 }), reading, async (drawn, reading) => {
         const log = toLog(drawn)
         const expected = judgeOneByOne(log)
-        let opened = await open()
-        try {
-          let after = 0
-          for (const { messages, instance, restart } of reading) {
-            if (after === log.length) break
-            const through = Math.min(log.length, after + messages)
-            if (restart && isPersistent) opened = await opened.restart()
-            const instances = [opened.counts, ...opened.others]
-            expect(await instances[instance % instances.length]?.apply(toBatch(log, after, through))).toBeDefined()
-            after = through
-          }
-          if (after < log.length) await opened.counts.apply(toBatch(log, after, log.length))
-          for (const counts of [opened.counts, ...opened.others]) await expectNumbers(counts, expected, log.length)
-        } finally {
-          await opened[Symbol.asyncDispose]()
-        }
+        const length = log.length
+        await readInBatches(
+          store,
+          { reading, length, toBatch: (after, through) => toBatch(log, after, through) },
+          {
+            async atEnd({ counts, others }) {
+              for (const each of [counts, ...others]) await expectNumbers(each, expected, length)
+            },
+          },
+        )
       }),
       { numRuns },
     )

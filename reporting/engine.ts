@@ -1,26 +1,17 @@
 import type { EventBatch, SerialRange } from '../shared/contracts/event-batch.ts'
-import { KEY_MAX_AGE_MS, type View, type WatchedView } from '../shared/contracts/view.ts'
+import { KEY_MAX_AGE_MS } from '../shared/contracts/view.ts'
 import { createDeduplicator, type DeduplicationState, type NumberedBatch } from './deduplicator.ts'
+import { isWatchReport, type LoggedEvent, type LoggedView, toLoggedEvents } from './logged-events.ts'
 import type { Judge, Judgement } from './rules/judge.ts'
 import type { RuleEvent } from './rules/view-rule.ts'
 import type { WatchState } from './watch-time.ts'
 import { createWatching, type Growth, type IgnoredReport } from './watching.ts'
 
-/** A view in the log. `clock` is the latest time at which the log stored a message so far, `at` that of the play. */
-export type LoggedView = RuleEvent &
-  Pick<View, 'producer' | 'serial' | 'predecessor' | 'keyed' | 'duration'> & {
-    sequence: number
-    clock: number
-  }
-
-/** `requiredMs`, `watchedMs`: the watch time that it needs, and has after its batch; see WatchTime. */
+/** `requiredMs`, `watchedMs`: the watch time that the view needs, and that it has after its batch; see WatchTime. */
 export type JudgedView = LoggedView & (Judgement | Pending) & { requiredMs?: number; watchedMs?: number }
 
 /** `reason` is the name of the rule that requires watch time. */
 type Pending = { verdict: 'pending'; reason: string; because?: undefined }
-
-/** A report in the log. Its `id` is that of its view. */
-type LoggedReport = WatchedView & Pick<LoggedView, 'id' | 'clock'>
 
 /** What a batch adds to the counts. */
 export type Verdicts = {
@@ -101,7 +92,7 @@ export function createEngine(state: EngineState, maxProducers?: number): (batch:
     }
 
     for (const event of unique) {
-      if (!isReport(event)) count(event)
+      if (!isWatchReport(event)) count(event)
       else {
         const ignored = watching ? watching.report(event, event.clock) : 'unused'
         if (ignored) verdicts.ignoredReports.push(ignored)
@@ -112,12 +103,8 @@ export function createEngine(state: EngineState, maxProducers?: number): (batch:
   }
 }
 
-function isReport(event: LoggedView | LoggedReport): event is LoggedReport {
-  return 'viewId' in event
-}
-
-function countViews(events: readonly (LoggedView | LoggedReport)[]): number {
-  return events.reduce((sum, event) => (isReport(event) ? sum : sum + 1), 0)
+function countViews(events: readonly LoggedEvent[]): number {
+  return events.reduce((sum, event) => (isWatchReport(event) ? sum : sum + 1), 0)
 }
 
 /** A copy, so that what is kept of a view takes little memory. */
@@ -127,39 +114,4 @@ function toRuleEvent({ id, assetId, userId, at }: LoggedView): RuleEvent {
 
 function isSamePlay(a: RuleEvent, b: RuleEvent): boolean {
   return a.assetId === b.assetId && a.userId === b.userId
-}
-
-/**
- * The views and reports in log order, each with its message. Without messages, which a previous release did not send,
- * the batch is one message.
- */
-function toLoggedEvents(batch: EngineBatch, startClock: number): (LoggedView | LoggedReport)[] {
-  const { views, messages, watched = [], through } = batch
-  const logged: (LoggedView | LoggedReport)[] = []
-  let clock = startClock
-  let [nextView, nextReport] = [0, 0]
-
-  function addReports(sequence: number, index: number): void {
-    for (let report = watched[nextReport]; report?.sequence === sequence; report = watched[nextReport]) {
-      if (report.index > index) return
-      logged.push({ ...report, id: report.viewId, clock })
-      nextReport += 1
-    }
-  }
-
-  for (const message of messages ?? [{ sequence: through, views: views.length, at: undefined }]) {
-    const { sequence } = message
-    if (message.at !== undefined) clock = Math.max(clock, Date.parse(message.at))
-    for (let index = 0; index < message.views; index += 1) {
-      const view = views[nextView]
-      if (view === undefined) break
-      addReports(sequence, index)
-      const at = Date.parse(view.at)
-      if (message.at === undefined) clock = Math.max(clock, at)
-      logged.push({ ...view, at, sequence, clock })
-      nextView += 1
-    }
-    addReports(sequence, Number.POSITIVE_INFINITY)
-  }
-  return logged
 }

@@ -3,9 +3,8 @@ import { expect, test } from 'vitest'
 import type { SeriesStep } from '../shared/contracts/series.ts'
 import type { View } from '../shared/contracts/view.ts'
 import type { CountStore } from './count-store.ts'
-import { reading, type Store } from './engine.test-suite.ts'
 import type { JudgedView } from './engine.ts'
-import type { Opened } from './opened-store.test-suite.ts'
+import { type Opened, readInBatches, reading, type Store } from './opened-store.test-suite.ts'
 import { judgeOneByOne, type Message, toBatch, toLog } from './reference.test-suite.ts'
 import { toSeries } from './series.ts'
 
@@ -35,26 +34,21 @@ const message = fc.record({
 })
 
 /** The conformance suite of the series of count stores. */
-export function describeSeries({ open, isPersistent, numRuns }: Store) {
+export function describeSeries(store: Store) {
+  const { open, numRuns } = store
+
   test('the series depend on the log alone, and contain every view once', { timeout: 60_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(message, { minLength: 1, maxLength: 20 }), reading, async (drawn, reading) => {
         const log = toLog(drawn)
-        let opened = await open()
-        try {
-          let after = 0
-          for (const { messages, instance, restart } of reading) {
-            const through = Math.min(log.length, after + messages)
-            if (after === through) break
-            if (restart && isPersistent) opened = await opened.restart()
-            const instances = [opened.counts, ...opened.others]
-            expect(await instances[instance % instances.length]?.apply(toBatch(log, after, through))).toBeDefined()
-            after = through
-          }
-          await expectSeries(opened, log.slice(0, after))
-        } finally {
-          await opened[Symbol.asyncDispose]()
-        }
+        const length = log.length
+        await readInBatches(
+          store,
+          { reading, length, toBatch: (after, through) => toBatch(log, after, through) },
+          {
+            atEnd: (opened) => expectSeries(opened, log),
+          },
+        )
       }),
       { numRuns },
     )

@@ -1,172 +1,48 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { LiveEvent } from '../shared/contracts/live.ts'
-import type { View, WatchedView } from '../shared/contracts/view.ts'
+import type { View } from '../shared/contracts/view.ts'
 import { eventually } from '../tests/harness/eventually.ts'
-import type { CountBatch } from './count-store.ts'
-import { reading, type Store } from './engine.test-suite.ts'
-import type { Opened } from './opened-store.test-suite.ts'
+import { type Opened, readInBatches, reading, type Store } from './opened-store.test-suite.ts'
 import { toSeries } from './series.ts'
+import {
+  assets,
+  DAY_S,
+  drawnMessage,
+  judgeLog,
+  type Message,
+  type Report,
+  START,
+  toBatch,
+  toLog,
+  toTime,
+  users,
+} from './watch-reference.test-suite.ts'
 
-const START = Date.parse('2026-11-20T21:00:00Z')
-const DAY_S = 86_400
 const HOUR_MS = 3_600_000
-const assets = ['a', 'b']
-const users = ['u', 'v']
-
-const play = {
-  id: fc.nat(5).map((n) => `view-${n}`),
-  assetId: fc.constantFrom(...assets),
-  userId: fc.constantFrom(...users),
-}
-const drawnView = fc.record({
-  ...play,
-  before: fc.oneof(fc.nat(40), fc.constant(2 * 3_600)),
-  duration: fc.option(fc.constantFrom(0.001, 20, 40.5, 61), { nil: undefined }),
-})
-const drawnReport = fc.record({
-  ...play,
-  seconds: fc.constantFrom(0, 0.0004, 9.9, 10, 20.249, 20.25, 29.9996, 30, 31.5),
-})
-export const drawnMessage = fc.record({
-  after: fc.oneof({ weight: 5, arbitrary: fc.nat(40) }, fc.constantFrom(DAY_S - 40, DAY_S, DAY_S + 1)),
-  events: fc.array(fc.oneof(drawnView, drawnReport), { minLength: 1, maxLength: 5 }),
-})
-
-type Report = Pick<WatchedView, 'viewId' | 'assetId' | 'userId' | 'seconds'>
-type Message = { at: string; events: (View | Report)[] }
-
-const isView = (event: View | Report): event is View => 'id' in event
-
-export function toLog(
-  drawn: {
-    after: number
-    events: (typeof drawnView | typeof drawnReport extends fc.Arbitrary<infer Event> ? Event : never)[]
-  }[],
-): Message[] {
-  let stored = START
-  return drawn.map(({ after, events }) => {
-    stored += after * 1_000
-    return {
-      at: toTime(stored),
-      events: events.map((event): View | Report => {
-        const { id, assetId, userId } = event
-        if ('seconds' in event) return { viewId: id, assetId, userId, seconds: event.seconds }
-        const view = { id, assetId, userId, at: toTime(stored - event.before * 1_000) }
-        return event.duration === undefined ? view : { ...view, duration: event.duration }
-      }),
-    }
-  })
-}
-
-export function toBatch(log: readonly Message[], after: number, through: number): CountBatch {
-  const batch = { views: [] as View[], watched: [] as WatchedView[] }
-  const messages = log.slice(after, through).map(({ at, events }, n) => {
-    const sequence = after + n + 1
-    let index = 0
-    for (const event of events) {
-      if (isView(event)) batch.views.push(event)
-      else batch.watched.push({ ...event, sequence, index })
-      if (isView(event)) index += 1
-    }
-    return { sequence, views: index, at }
-  })
-  return { incarnation: 'log', after, through, ...batch, messages }
-}
-
-type Judged = View & {
-  clock: number
-  sequence: number
-  because: View | undefined
-  required: number
-  watched: number | undefined
-}
-
-/** Judges a whole log at its end, without batches, bounds or code of the engine. Times are in milliseconds. */
-export function judgeLog(log: readonly Message[]) {
-  const views: Judged[] = []
-  const early: (Report & { clock: number })[] = []
-  const isInTime = (since: number, clock: number) => Math.floor(clock / 1_000) - Math.floor(since / 1_000) <= DAY_S
-  const isSamePlay = (a: Pick<View, 'assetId' | 'userId'>, b: typeof a) =>
-    a.assetId === b.assetId && a.userId === b.userId
-  let clock = 0
-  for (const [n, { at, events }] of log.entries()) {
-    clock = Math.max(clock, Date.parse(at))
-    for (const event of events) {
-      if (isView(event)) {
-        const previous = views.findLast((view) => isSamePlay(view, event))
-        const isRepeat =
-          previous &&
-          clock - previous.clock <= 30_000 &&
-          Math.abs(Date.parse(event.at) - Date.parse(previous.at)) <= 30_000
-        const reports = early.filter(
-          (report) => report.viewId === event.id && isSamePlay(report, event) && isInTime(report.clock, clock),
-        )
-        views.push({
-          ...event,
-          clock,
-          sequence: n + 1,
-          because: isRepeat ? previous : undefined,
-          required: Math.min(30_000, Math.ceil((event.duration ?? 60) * 500)),
-          watched: greatest(reports.map(({ seconds }) => Math.round(seconds * 1_000))),
-        })
-      } else {
-        const view = views.findLast(({ id }) => id === event.viewId)
-        if (!view || !isInTime(view.clock, clock)) {
-          // Renewed by a later report of the same play.
-          for (const report of early)
-            if (report.viewId === event.viewId && isSamePlay(report, event) && isInTime(report.clock, clock))
-              report.clock = clock
-          early.push({ ...event, clock })
-        } else if (isSamePlay(view, event)) {
-          view.watched = Math.max(view.watched ?? 0, Math.round(event.seconds * 1_000))
-        }
-      }
-    }
-  }
-  return views.map((view) => {
-    const { because, watched, required } = view
-    if (because) return { ...view, verdict: 'not-qualified', reason: 'repeat' } as const
-    if (watched !== undefined && watched >= required) return { ...view, verdict: 'qualified', reason: null } as const
-    if (isInTime(view.clock, clock)) return { ...view, verdict: 'pending', reason: 'watch-time' } as const
-    return {
-      ...view,
-      verdict: 'not-qualified',
-      reason: watched === undefined ? 'no-watch-report' : 'watch-time',
-    } as const
-  })
-}
-
-function greatest(times: number[]): number | undefined {
-  return times.length === 0 ? undefined : Math.max(...times)
-}
 
 /** The conformance suite of watch time. Its stores use the rules v2. */
-export function describeWatchTime({ open, isPersistent, numRuns }: Store) {
+export function describeWatchTime(store: Store) {
+  const { open, numRuns } = store
+
   test('verdicts and watch times depend on the log alone, and add up in every snapshot', {
     timeout: 120_000,
   }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(drawnMessage, { minLength: 1, maxLength: 25 }), reading, async (drawn, reading) => {
         const log = toLog(drawn)
-        let opened = await open()
-        try {
-          let after = 0
-          for (const { messages, instance, restart } of reading) {
-            const through = Math.min(log.length, after + messages)
-            if (after === through) break
-            if (restart && isPersistent) opened = await opened.restart()
-            const instances = [opened.counts, ...opened.others]
-            expect(await instances[instance % instances.length]?.apply(toBatch(log, after, through))).toBeDefined()
-            after = through
-            await expectSum(opened.counts)
-          }
-          const expected = judgeLog(log.slice(0, after))
-          for (const counts of [opened.counts, ...opened.others])
-            await expectVerdicts(counts, expected, log[after - 1]?.at)
-        } finally {
-          await opened[Symbol.asyncDispose]()
-        }
+        const length = log.length
+        await readInBatches(
+          store,
+          { reading, length, toBatch: (after, through) => toBatch(log, after, through) },
+          {
+            onBatch: ({ counts }) => expectSum(counts),
+            async atEnd({ counts, others }) {
+              const expected = judgeLog(log)
+              for (const each of [counts, ...others]) await expectVerdicts(each, expected, log.at(-1)?.at)
+            },
+          },
+        )
       }),
       { numRuns },
     )
@@ -355,8 +231,4 @@ async function expectWatchedSeries(counts: Opened['counts'], expected: Expected,
     })
     expect(Object.fromEntries(found)).toEqual(Object.fromEntries(sums))
   }
-}
-
-function toTime(ms: number): string {
-  return new Date(ms).toISOString()
 }

@@ -2,7 +2,7 @@ import type { WatchedView } from '../shared/contracts/view.ts'
 import type { Verdict } from '../shared/contracts/view-explanation.ts'
 import { isEnough, isOpen, type OpenView, toMs, type WatchState } from './watch-time.ts'
 
-/** Why a report has no effect. `unknown-view`: it takes effect if its view follows. */
+/** Why a report has no effect. `unknown-view`: no view has this id yet; the report takes effect once one is stored. */
 export const IGNORED_REPORTS = ['unknown-view', 'other-play', 'unused'] as const
 export type IgnoredReport = (typeof IGNORED_REPORTS)[number]
 

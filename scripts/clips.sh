@@ -86,22 +86,7 @@ peak() {
   wc -c "$1"-?.m4s | awk -v seconds=$segment '$2 != "total" && $1 > largest { largest = $1 } END { print int(largest * 8 / seconds) }'
 }
 
-captions() {
-  cat >"$1/captions.m3u8" <<END
-#EXTM3U
-#EXT-X-VERSION:7
-#EXT-X-TARGETDURATION:$seconds
-#EXT-X-PLAYLIST-TYPE:VOD
-#EXTINF:$seconds,
-captions.vtt
-#EXT-X-ENDLIST
-END
-  local media='#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="captions",NAME="English",LANGUAGE="en",DEFAULT=YES,AUTOSELECT=YES,FORCED=NO,URI="captions.m3u8"'
-  sed -i.bak -e "0,/^#EXT-X-STREAM-INF/s//$(sed 's/[&/]/\\&/g' <<<"$media")\n&/" \
-    -e 's/^#EXT-X-STREAM-INF.*/&,SUBTITLES="captions"/' "$1/index.m3u8"
-  rm "$1/index.m3u8.bak"
-}
-
+# The captions of a clip, in WebVTT: one line for each third of it.
 captions() {
   cat <<END
 WEBVTT

@@ -80,6 +80,8 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
     const explanation = async () =>
       (await fetch(`${started.play.url}/views/${response.headers()['view-id']}`)).json() as Promise<ViewExplanation>
     await hasPlayed(page, 3)
+    // So slow that the next report is not due before the video is closed.
+    await evaluate(page, 'video.playbackRate = 0.1')
     await eventually(async () =>
       expect(await explanation()).toMatchObject({ verdict: 'pending', secondsWatched: null }),
     )

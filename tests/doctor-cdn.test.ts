@@ -6,7 +6,7 @@ import { startService } from './harness/service-process.ts'
 
 const KEYS = 'k1:secret-of-the-first-key'
 
-describe('npm run doctor, of a CDN', { timeout: 60_000 }, () => {
+describe('npm run doctor, with a CDN', { timeout: 60_000 }, () => {
   const stack = new AsyncDisposableStack()
   let edge: string
   let port: string
@@ -22,7 +22,7 @@ describe('npm run doctor, of a CDN', { timeout: 60_000 }, () => {
     return (await doctor({ ...none, ...env }, ['--port', port])).of('cdn')
   }
 
-  test('says nothing if none is set', async () => {
+  test('reports nothing if none is set', async () => {
     expect(await findings({})).toEqual([])
   })
 
@@ -60,7 +60,7 @@ describe('npm run doctor, of a CDN', { timeout: 60_000 }, () => {
       response.writeHead(url.includes('A'.repeat(43)) ? 403 : 410).end(),
     )
     expect(await findings({ CDN_BASE_URL: ahead.url, CDN_KEYS: KEYS })).toEqual([
-      `FAIL ${ahead.url} takes a new URL for expired: compare its clock with that of play`,
+      `FAIL ${ahead.url} rejects a new URL as expired: compare its clock with that of play`,
     ])
   })
 })

@@ -56,13 +56,12 @@ describe('npm start serves the clips of the demo catalogue', { timeout: 60_000 }
 
   test('and does not start if the port of the edge is in use', async () => {
     const edgePort = await freePortRange()
-    const server = createServer().listen(edgePort + 5, '127.0.0.1')
+    await using server = createServer().listen(edgePort + 5, '127.0.0.1')
     await once(server, 'listening')
     await using child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort)], {
       env: { PATH: '', NATS_URL: '' },
     })
     expect(await child.ended).toBe(1)
-    server.close()
     expect(child.lines).toEqual([expect.stringContaining(`port ${edgePort + 5}, which cdn needs, is already in use`)])
   })
 })

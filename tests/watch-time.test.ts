@@ -86,7 +86,7 @@ describe.skipIf(!natsVersion)('watch time under the rules v2', { timeout: 60_000
     await expectVerdict(system.play, viewId, { verdict: 'qualified', secondsWatched: 10, secondsRequired: 10 })
   })
 
-  test('a report of another asset, user or view has no effect, and is no dead letter', async () => {
+  test('a report of another asset, user or view has no effect, and does not become a dead letter', async () => {
     const ignored = () => metric(system.reporting.url, /^ignored_watch_reports_total/)
     const viewId = await play(system.play, userId)
     await expectVerdict(system.play, viewId, { verdict: 'pending' })

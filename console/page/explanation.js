@@ -47,7 +47,7 @@ const outcomes = {
     title: 'Not qualified: repeat',
     meaning: 'It is in views, but not in qualified: a repeat within 30 s is taken for a double click.',
   },
-  waiting: {
+  pending: {
     state: 'degraded',
     title: 'Pending: not watched for long enough yet',
     meaning: 'It is in views, and in qualified too once the player has reported enough watch time.',
@@ -62,7 +62,7 @@ const outcomes = {
     title: 'Not qualified: no watch report',
     meaning: 'It is in views, but not in qualified: no player reported within 24 hours that it was watched.',
   },
-  pending: { state: 'unknown', title: 'Counted without a verdict', meaning: 'It is in views, but not in qualified.' },
+  unjudged: { state: 'unknown', title: 'Counted without a verdict', meaning: 'It is in views, but not in qualified.' },
 }
 
 /**
@@ -70,8 +70,9 @@ const outcomes = {
  * @returns {Outcome}
  */
 function toOutcome({ state, verdict, reason }) {
-  const isWaiting = verdict === 'pending'
-  const key = isWaiting ? 'waiting' : (reason ?? (state === 'counted' ? (verdict ?? 'pending') : state))
+  // The reason of a pending view says why it does not qualify yet.
+  const decided = verdict === 'pending' ? verdict : reason
+  const key = decided ?? (state === 'counted' ? (verdict ?? 'unjudged') : state)
   const title = state === 'rejected' ? `Rejected: ${key}` : `Not qualified: ${key}`
   const meaning = state === 'rejected' ? 'It is in no number.' : 'It is in views, but not in qualified.'
   return outcomes[key] ?? { state: 'degraded', title, meaning }

@@ -3,7 +3,7 @@ import { createKeys } from './idempotency-key.js'
 import { renderExchange, renderPlayback, renderView } from './response.js'
 import { describeDenial } from './rights.js'
 import { createStage } from './stage.js'
-import { isAddress } from './video.js'
+import { isAbsoluteUrl } from './video.js'
 import { createWatchReports } from './watch-reports.js'
 
 /** @typedef {import('./assets.js').Asset} Asset */
@@ -66,7 +66,7 @@ export function createPlayer({ user, token, onPlayed }) {
       ...renderExchange(response, path, 'authorization' in headers),
     )
     onPlayed(playback?.degraded ?? [])
-    if (!playback || !isAddress(playback.url)) return stage.close()
+    if (!playback || !isAbsoluteUrl(playback.url)) return stage.close()
     const { viewId } = response
     await stage.show({
       url: playback.url,

@@ -1,6 +1,6 @@
 import { element, formatCount, setText } from './dom.js'
 import { createWhyLink } from './explanation.js'
-import { isAddress } from './video.js'
+import { isAbsoluteUrl } from './video.js'
 
 /** @typedef {import('../../shared/contracts/playback.ts').Playback} Playback */
 
@@ -17,7 +17,7 @@ const degradedTexts = {
 }
 
 /**
- * The counts, and the URL if there is no video behind it.
+ * The counts, and a relative URL, which the page cannot play.
  * @param {Playback} playback
  * @param {string} userId
  */
@@ -32,7 +32,7 @@ export function renderPlayback({ url, userviews, assetviews, degraded = [] }, us
       row('views of this asset', formatCount(assetviews)),
       row(`views by ${userId}`, formatCount(userviews)),
     ),
-    ...(isAddress(url) ? [] : renderRelative(url)),
+    ...(isAbsoluteUrl(url) ? [] : renderRelative(url)),
   ]
 }
 

@@ -13,7 +13,7 @@ const problemTexts = {
 }
 
 /**
- * The video of the last play, over which a notice says what is wrong with it.
+ * The video of the last play. If it does not play, a notice over it says why.
  * @param {{ onRetry: () => Promise<void> }} deps `onRetry` plays the asset again, as the same view
  */
 export function createStage({ onRetry }) {

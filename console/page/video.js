@@ -1,13 +1,13 @@
 /**
- * Why a video does not play: its link has expired, the CDN rejects the link, has no such file, cannot be read, or the
- * browser cannot play what it sends.
+ * Why a video does not play. `expired`, `rejected` and `missing` are responses of the CDN to the link. `unreachable`:
+ * there is no readable response. `unsupported`: the browser cannot play the video.
  * @typedef {'expired' | 'rejected' | 'missing' | 'unreachable' | 'unsupported'} Problem
  */
 /**
- * `onStarted` is called once the video plays, possibly muted; `onProblem` at any time, for example when the link expires.
+ * `onStarted` is called once the video plays, possibly muted; `onProblem` at any time, such as when the link expires.
  * @typedef {{
  *   from: number, signal: AbortSignal,
- *   onStarted: (state: 'aloud' | 'muted' | 'paused') => void, onProblem: (problem: Problem) => void,
+ *   onStarted: (state: 'audible' | 'muted' | 'paused') => void, onProblem: (problem: Problem) => void,
  * }} Options
  */
 
@@ -22,16 +22,16 @@ const types = {
   mov: 'video/quicktime',
 }
 
-/** Without a worker, because the page's policy forbids scripts from blobs. A short buffer wastes little of the CDN. */
+/** Without a worker, because the page's policy forbids scripts from blobs. A short buffer saves traffic of videos that are not watched to their end. */
 const HLS_CONFIG = { enableWorker: false, maxBufferLength: 6, maxMaxBufferLength: 6, maxBufferSize: 0 }
 
 const DIAGNOSIS_TIMEOUT_MS = 5_000
 
 /**
- * Returns true if a URL may be that of a video. A relative one is not: only a player that knows its CDN can resolve it.
+ * Returns true if the page can load a URL. Only a player that knows its CDN can resolve a relative one.
  * @param {string} url
  */
-export function isAddress(url) {
+export function isAbsoluteUrl(url) {
   return /^https?:\/\//i.test(url) && URL.canParse(url)
 }
 
@@ -113,11 +113,11 @@ function attachFile(video, url, { from, signal, onFailure }) {
 }
 
 /**
- * With sound if the browser allows it. Undefined if the video cannot be played, which is an error of its own.
+ * Starts a video, with sound if the browser allows it. Undefined if it cannot be played: an `error` event says so too.
  * @param {HTMLVideoElement} video
  */
 async function start(video) {
-  for (const state of /** @type {const} */ (['aloud', 'muted'])) {
+  for (const state of /** @type {const} */ (['audible', 'muted'])) {
     video.muted = state === 'muted'
     try {
       await video.play()

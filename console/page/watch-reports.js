@@ -1,18 +1,18 @@
 /** @typedef {{ viewId: string, assetId: string, userId: string }} View */
 
-/** While a video plays, its watch time is reported as often as this. */
+/** How often the watch time is reported while a video plays. */
 const INTERVAL_S = 10
-/** Between two `timeupdate` events, a video that plays advances by less. More is a jump. */
+/** A video advances by less between two `timeupdate` events. More is a seek. */
 const MAX_ADVANCE_S = 2
 
 /**
- * Reports how long views are watched, to the `POST /play/watched/:viewId` of the edge. A report that fails is made up for
- * by the next one, which has the whole time again.
+ * Reports how long views are watched, to `POST /play/watched/:viewId`. Each report has the whole time so far, so one
+ * that fails is not sent again.
  * @param {{ token: import('./token.js').Token }} deps
  */
 export function createWatchReports({ token }) {
   /**
-   * The seconds for which each view was watched. A view may be continued, with another link.
+   * The seconds for which each view was watched. Playing again after the link expired continues the view.
    * @type {Map<string, number>}
    */
   const watched = new Map()
@@ -52,10 +52,10 @@ export function createWatchReports({ token }) {
         report(INTERVAL_S)
       }
 
-      /** @param {number} least the seconds since the last report that are worth another one */
-      function report(least) {
+      /** @param {number} minimum of seconds watched since the last report, or none is sent */
+      function report(minimum) {
         const seconds = watched.get(view.viewId) ?? 0
-        if (seconds <= sent || seconds - sent < least) return
+        if (seconds <= sent || seconds - sent < minimum) return
         sent = seconds
         send(view, seconds)
       }

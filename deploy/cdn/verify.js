@@ -22,7 +22,7 @@ function verify(target, keys, now) {
   return now < Number(url.expires) ? 200 : 410
 }
 
-/** @returns undefined if it has not the form of a signed URL. The query is ignored. */
+/** @returns undefined unless the target has the form of a signed URL. The query is ignored. */
 function parse(target) {
   const parts = URL_FORM.exec(target.split('?')[0])
   if (!parts || target.indexOf('#') >= 0) return undefined
@@ -68,7 +68,7 @@ function isPlain(path) {
 
 /**
  * How long clients may cache a response, in seconds: no longer than its URL is valid, and playlists only briefly.
- * @returns 0 if the target has not the form of a signed URL
+ * @returns 0 unless the target has the form of a signed URL
  */
 function maxAge(target, now) {
   const url = parse(target)

@@ -89,7 +89,7 @@ describe('CDN_PATHS', () => {
   })
 
   test.each(['/', ',', 'clips/,', '../', 'a//b', 'clips/?x', 'a b', 'a%2fb'])('cannot be %j', (paths) => {
-    expect(() => load({ CDN_PATHS: paths })).toThrow('it must be beginnings of relative paths')
+    expect(() => load({ CDN_PATHS: paths })).toThrow('it must be prefixes of relative paths')
   })
 })
 

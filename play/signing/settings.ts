@@ -23,7 +23,7 @@ const paths = z
   .string()
   .transform((text) => text.split(',').map((prefix) => prefix.trim().replace(/^\//, '')))
   .refine((prefixes) => prefixes.every(isPrefix), {
-    error: 'must be beginnings of relative paths, separated by commas, such as clips/,films/',
+    error: 'must be prefixes of relative paths, separated by commas, such as clips/,films/',
   })
   .transform((prefixes) => prefixes.map(normalize))
 
@@ -39,7 +39,7 @@ export const signingSettings = {
     .meta({ description: 'How URLs are signed' }),
   CDN_KEYS: signingKeys,
   CDN_PATHS: paths.optional().meta({
-    description: 'Beginnings of the relative URLs to sign, separated by commas; unset: all of them',
+    description: 'Prefixes of the relative URLs to sign, separated by commas; unset: all of them',
   }),
   CDN_URL_TTL: duration('6h', 'How long a signed URL remains valid at least, 1s to 365d').refine(
     (ms) => ms >= 1_000 && ms <= 365 * 86_400_000,

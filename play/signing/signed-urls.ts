@@ -37,7 +37,7 @@ export function createSignedUrls({ signer, prefixes, ttlMs, max, now = Date.now 
     return { url: signer.sign(url, expires), from: until - window * 1_000, until }
   }
 
-  /** The asset cache reloads an asset more often than a window ends. */
+  /** Remembers signatures, because the asset cache loads an asset several times in a window. */
   function find(url: string, time: number): Signed {
     const known = signedUrls.get(url)
     if (known && isCurrent(known, time)) return known

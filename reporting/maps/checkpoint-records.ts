@@ -3,8 +3,8 @@ import type { ByteReader } from './byte-reader.ts'
 import { readBlock, readJson } from './checkpoint-blocks.ts'
 import { encodeBlock, encodeJson, encodeSize } from './checkpoint-chunks.ts'
 import { CorruptCheckpointError, PageEntry } from './checkpoint-format.ts'
-import { type FrozenPage, PAGE_RECORDS } from './recent-records.ts'
 import { createRecordReader, createRecordWriter } from './record-bytes.ts'
+import { type FrozenPage, PAGE_RECORDS } from './record-page.ts'
 import { eventCodec } from './verdict-record.ts'
 
 /** The number of events in a block. Only the last block has fewer. */

@@ -5,7 +5,7 @@ import { CorruptCheckpointError, type Header, WaitingEntries } from './checkpoin
 import { encodePages, readPages } from './checkpoint-records.ts'
 import { encodeSeries, readSeries } from './checkpoint-series.ts'
 import type { FrozenWatch } from './frozen-state.ts'
-import type { FrozenPage } from './recent-records.ts'
+import type { FrozenPage } from './record-page.ts'
 import type { WatchedViews } from './watched-views.ts'
 
 const MARK_BYTES = 4

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createRecentRecords, PAGE_RECORDS, type RecentRecords } from './recent-records.ts'
+import { createRecentRecords, type RecentRecords } from './recent-records.ts'
+import { PAGE_RECORDS } from './record-page.ts'
 import { eventCodec, type VerdictRecord, verdictCodec } from './verdict-record.ts'
 
 type Event = { id: string; assetId: string; userId: string; at: number }

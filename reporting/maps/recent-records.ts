@@ -6,11 +6,17 @@ import {
   type RecordWriter,
 } from './record-bytes.ts'
 import { createRecordIndex } from './record-index.ts'
+import {
+  createNextPage,
+  type FrozenPage,
+  freezePage,
+  PAGE_RECORDS,
+  type RecordPage,
+  restorePage,
+  setMark,
+} from './record-page.ts'
 
-/** The number of records in a page. */
-export const PAGE_RECORDS = 4_096
-const FIRST_PAGE_BYTES = 4_096
-/** Of records of which an unknown number is kept. */
+/** The minimum size of the index if `keeps` decides how many records are kept. */
 const MIN_INDEXED = 2 ** 20
 
 /** How a record is encoded, behind its id. */
@@ -18,16 +24,6 @@ export type RecordCodec<Item> = {
   write(writer: RecordWriter, item: Item, names: string[]): void
   /** @param names texts that few records of a page differ in */
   read(reader: RecordReader, id: string, names: readonly string[]): Item
-}
-
-/** Consecutive records: those of page 0 have the numbers 0 to 4,095. Only the last page may have fewer. */
-export type FrozenPage = {
-  page: number
-  bytes: Buffer
-  starts: Uint32Array
-  names: readonly string[]
-  /** The marks of the records; undefined if all are 0. */
-  marks?: Uint32Array | undefined
 }
 
 export type RecentRecords<Item> = {
@@ -48,17 +44,6 @@ export type RecentRecords<Item> = {
   restore(page: FrozenPage): void
 }
 
-type Page = {
-  writer: RecordWriter
-  starts: Uint32Array
-  previous: Uint32Array
-  count: number
-  names: string[]
-  marks: Uint32Array | undefined
-  /** If true, the marks must be copied before they change. */
-  isFrozen: boolean
-}
-
 type Options<Item> = {
   /** Exactly this number of records is kept, unless there is `keeps`. */
   max: number
@@ -72,28 +57,27 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
   const { max, codec, keeps } = options
   const index = createRecordIndex(keeps ? Math.max(max, MIN_INDEXED) : max)
   const wanted = createRecordWriter(Buffer.alloc(64))
-  const pages: Page[] = []
+  const pages: RecordPage[] = []
   let firstPage = 0
   /** The number of the next record. */
   let next = 0
 
   const oldestNumber = () => Math.max(firstPage * PAGE_RECORDS, keeps ? 0 : next - max)
 
-  function pageOf(number: number): Page | undefined {
+  function pageOf(number: number): RecordPage | undefined {
     return pages[Math.floor(number / PAGE_RECORDS) - firstPage]
   }
 
-  function openPage(): Page {
+  function openPage(): RecordPage {
     const last = pages.at(-1)
     if (last && last.count < PAGE_RECORDS) return last
-    if (last) last.writer = trim(last.writer)
-    const page = createPage(createRecordWriter(Buffer.allocUnsafeSlow(last?.writer.length() ?? FIRST_PAGE_BYTES)))
+    const page = createNextPage(last)
     pages.push(page)
     return page
   }
 
   /** Makes the record that starts at the end of a page findable. */
-  function link(page: Page, start: number): void {
+  function link(page: RecordPage, start: number): void {
     const bytes = page.writer.buffer()
     page.starts[page.count] = start
     page.previous[page.count] = index.replaceLast(bytes, start, endOfId(bytes, start), next)
@@ -122,7 +106,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     return codec.read(reader, reader.id(), page.names)
   }
 
-  function hasWantedId(page: Page, number: number): boolean {
+  function hasWantedId(page: RecordPage, number: number): boolean {
     const bytes = page.writer.buffer()
     const start = page.starts[number % PAGE_RECORDS] ?? 0
     const id = wanted.buffer()
@@ -152,7 +136,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
       page.writer.id(item.id)
       codec.write(page.writer, item, page.names)
       link(page, start)
-      // Reads a record if there is `keeps`.
+      // With `keeps`, this decodes a record, so do it once per page.
       if (!keeps || page.count === 1) dropOld()
       return next - 1
     },
@@ -161,50 +145,20 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     mark: (number) => pageOf(number)?.marks?.[number % PAGE_RECORDS] ?? 0,
     setMark(number, mark) {
       const page = pageOf(number)
-      if (!page) return
-      page.marks = page.isFrozen ? page.marks?.slice() : page.marks
-      page.marks ??= new Uint32Array(PAGE_RECORDS)
-      page.isFrozen = false
-      page.marks[number % PAGE_RECORDS] = mark
+      if (page) setMark(page, number % PAGE_RECORDS, mark)
     },
     oldest: () => (oldestNumber() < next ? read(oldestNumber()) : undefined),
-    freeze: () =>
-      pages.map((page, n) => {
-        const { writer, starts, count, names, marks } = page
-        page.isFrozen = true
-        return {
-          page: firstPage + n,
-          bytes: writer.buffer().subarray(0, writer.length()),
-          starts: starts.subarray(0, count),
-          names: [...names],
-          marks: marks?.subarray(0, count),
-        }
-      }),
-    restore({ page: pageNumber, bytes, starts, names, marks }) {
+    freeze: () => pages.map((page, n) => freezePage(page, firstPage + n)),
+    restore(frozen) {
       if (max === 0 && !keeps) return
       if (pages.length === 0) {
-        firstPage = pageNumber
-        next = pageNumber * PAGE_RECORDS
+        firstPage = frozen.page
+        next = frozen.page * PAGE_RECORDS
       }
-      const page = createPage(createRecordWriter(bytes, bytes.length), names)
+      const page = restorePage(frozen)
       pages.push(page)
-      for (const start of starts) link(page, start)
-      if (marks) {
-        page.marks = new Uint32Array(PAGE_RECORDS)
-        page.marks.set(marks)
-      }
+      for (const start of frozen.starts) link(page, start)
       dropOld()
     },
   }
-}
-
-function createPage(writer: RecordWriter, names: readonly string[] = []): Page {
-  const [starts, previous] = [new Uint32Array(PAGE_RECORDS), new Uint32Array(PAGE_RECORDS)]
-  return { writer, starts, previous, count: 0, names: [...names], marks: undefined, isFrozen: false }
-}
-
-function trim(writer: RecordWriter): RecordWriter {
-  const bytes = Buffer.allocUnsafeSlow(writer.length())
-  writer.buffer().copy(bytes)
-  return createRecordWriter(bytes, bytes.length)
 }

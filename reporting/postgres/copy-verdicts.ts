@@ -1,6 +1,7 @@
 import type { FrozenState } from '../maps/frozen-state.ts'
-import { type FrozenPage, PAGE_RECORDS, type RecordCodec } from '../maps/recent-records.ts'
+import type { RecordCodec } from '../maps/recent-records.ts'
 import { createRecordReader } from '../maps/record-bytes.ts'
+import { type FrozenPage, PAGE_RECORDS } from '../maps/record-page.ts'
 import { eventCodec, type VerdictRecord, verdictCodec } from '../maps/verdict-record.ts'
 import type { Send } from './database.ts'
 import { toEventKey } from './event-key.ts'

@@ -104,8 +104,8 @@ function compareWatched(name: string, found: number | undefined, [before, after]
 }
 
 /**
- * Compares verdicts one by one. Those that reporting no longer keeps are skipped. A pending one may change meanwhile, and
- * is then the one before or after.
+ * Compares verdicts one by one. Those that reporting no longer keeps are skipped. If a verdict differs, the recount first
+ * catches up, because a pending one may have changed meanwhile.
  */
 export async function compareVerdicts(
   reporting: Pick<ReportingReader, 'explain'>,
@@ -117,15 +117,15 @@ export async function compareVerdicts(
   const queue = new Map(verdicts.map((verdict) => [verdict.id, verdict])).values()
   async function work(): Promise<void> {
     for (const verdict of queue) {
-      const before = toText(verdict)
+      const before = describeVerdict(verdict)
       const found = await reporting.explain(verdict.id)
       if (!found) continue
       compared += 1
       const because = found.because?.id ?? null
-      const actual = toText({ ...found, because, sequence: found.position?.sequence })
+      const actual = describeVerdict({ ...found, because, sequence: found.position?.sequence })
       if (actual === before) continue
       await catchUp()
-      const expected = toText(verdict)
+      const expected = describeVerdict(verdict)
       if (actual !== expected) differences.push(`view ${verdict.id} is ${actual}; the log says ${expected}`)
     }
   }
@@ -133,9 +133,9 @@ export async function compareVerdicts(
   return { differences, compared }
 }
 
-type Text = { verdict: string | null; reason: string | null; because: string | null; sequence: number | undefined }
+type Described = { verdict: string | null; reason: string | null; because: string | null; sequence: number | undefined }
 
-function toText({ verdict, reason, because, sequence }: Text): string {
+function describeVerdict({ verdict, reason, because, sequence }: Described): string {
   return `${verdict} ${reason} because of ${because} at ${sequence}`
 }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { judgeOneByOne, message, toLog } from '../../reporting/reference.test-suite.ts'
-import { drawnMessage, judgeLog, toBatch, toLog as toWatchedLog } from '../../reporting/watch.test-suite.ts'
+import { drawnMessage, judgeLog, toBatch, toLog as toWatchedLog } from '../../reporting/watch-reference.test-suite.ts'
 import { createRecount } from './recount.ts'
 
 test('the recount and the engine of reporting agree on every verdict of any log', () => {

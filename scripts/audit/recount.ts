@@ -7,7 +7,7 @@ export type LogEntry = {
   sequence: number
   at: number
   views: View[]
-  /** The reports of watch time; see there for their order. */
+  /** The reports of watch time. `index` says how many of the views precede each. */
   watched?: WatchedView[] | undefined
   /** The serials of a dead letter. */
   serials: RejectedRange[]
@@ -88,55 +88,63 @@ export function createRecount(rules: Rules = 'v1') {
     return false
   }
 
-  function count(view: View, sequence: number): void {
-    const { id, assetId, userId } = view
-    const play = { id, assetId, userId, at: Date.parse(view.at), clock }
-    if (isDuplicate(view) || isRetry(view, play)) return
-    const pair = `${assetId}\n${userId}`
+  /** Returns the previous play of the same asset and user if this one repeats it. */
+  function findRepeated(play: Play): Play | undefined {
+    const pair = `${play.assetId}\n${play.userId}`
     const previous = lastPlays.get(pair)
     lastPlays.set(pair, play)
-    const isRepeat =
-      previous !== undefined && clock - previous.clock <= HALF_MINUTE && Math.abs(play.at - previous.at) <= HALF_MINUTE
-    const numbers = [
-      numbersOf(assets, assetId),
-      numbersOf(users, userId),
-      numbersOf(days, Math.floor(play.at / DAY) * DAY),
-    ]
+    if (!previous || clock - previous.clock > HALF_MINUTE) return undefined
+    return Math.abs(play.at - previous.at) <= HALF_MINUTE ? previous : undefined
+  }
+
+  /** Adds a view without a verdict, and returns how it gets one. */
+  function addView({ id, assetId, userId, at }: Play, sequence: number) {
+    const numbers = [numbersOf(assets, assetId), numbersOf(users, userId), numbersOf(days, Math.floor(at / DAY) * DAY)]
     for (const each of numbers) each.views += 1
     viewers.set(assetId, (viewers.get(assetId) ?? new Set()).add(userId))
     totals.views += 1
     const judged: Verdict = { id, sequence, clock, verdict: 'pending', reason: 'watch-time', because: null }
     verdicts.push(judged)
-
-    function qualify(): void {
-      totals.qualified += 1
-      for (const each of numbers) each.qualified += 1
-      Object.assign(judged, { verdict: 'qualified', reason: null })
-    }
-    function disqualify(reason: string, because: string | null): void {
-      totals.notQualified.set(reason, (totals.notQualified.get(reason) ?? 0) + 1)
-      Object.assign(judged, { verdict: 'not-qualified', reason, because })
-    }
-
-    if (isRepeat) disqualify('repeat', previous.id)
-    if (rules === 'v1') {
-      if (!isRepeat) qualify()
-      return
-    }
-    if (!isRepeat) totals.pending += 1
-    watchTimes.add(view, clock, {
-      onGrowth(ms) {
+    return {
+      qualify(): void {
+        totals.qualified += 1
+        for (const each of numbers) each.qualified += 1
+        Object.assign(judged, { verdict: 'qualified', reason: null })
+      },
+      disqualify(reason: string, because: string | null = null): void {
+        totals.notQualified.set(reason, (totals.notQualified.get(reason) ?? 0) + 1)
+        Object.assign(judged, { verdict: 'not-qualified', reason, because })
+      },
+      addWatched(ms: number): void {
         for (const each of numbers) each.watchedMs += ms
       },
-      onEnough: isRepeat
-        ? undefined
-        : () => {
-            totals.pending -= 1
-            qualify()
-          },
+    }
+  }
+
+  function count(view: View, sequence: number): void {
+    const { id, assetId, userId } = view
+    const play = { id, assetId, userId, at: Date.parse(view.at), clock }
+    if (isDuplicate(view) || isRetry(view, play)) return
+    const repeated = findRepeated(play)
+    const added = addView(play, sequence)
+    if (repeated) added.disqualify('repeat', repeated.id)
+    if (rules === 'v2') awaitWatchTime(view, added, repeated !== undefined)
+    else if (!repeated) added.qualify()
+  }
+
+  /** Reports add watch time to any view, but only those that are no repeats wait for it. */
+  function awaitWatchTime(view: View, added: ReturnType<typeof addView>, isRepeat: boolean): void {
+    if (!isRepeat) totals.pending += 1
+    function qualify(): void {
+      totals.pending -= 1
+      added.qualify()
+    }
+    watchTimes.add(view, clock, {
+      onGrowth: added.addWatched,
+      onEnough: isRepeat ? undefined : qualify,
       onClosed(reason) {
         totals.pending -= 1
-        disqualify(reason, null)
+        added.disqualify(reason)
       },
     })
   }

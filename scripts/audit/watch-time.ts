@@ -9,10 +9,10 @@ type Play = { assetId: string; userId: string; clock: number }
 type Watched = Play & { requiredMs: number; ms: number | undefined; onEnough: (() => void) | undefined }
 
 type Callbacks = {
-  /** Receives by how many milliseconds a view was watched for longer. */
+  /** Called with the milliseconds by which the watch time of the view grew. */
   onGrowth: (ms: number) => void
   onEnough: (() => void) | undefined
-  /** Receives why a view does not qualify 24 hours later. */
+  /** Called with the reason if the view has not qualified after 24 hours. */
   onClosed: (reason: string) => void
 }
 

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path'
 import { type NginxOptions, toNginxConfig, toNginxKeys } from '../../cdn/nginx-config.ts'
-
 import { UsageError } from '../../shared/runtime/command-line.ts'
 import { loadSettings } from '../../shared/runtime/settings.ts'
 import { signingKeys, toSigningKeys } from '../../shared/runtime/signing-keys.ts'
@@ -58,7 +57,7 @@ function toOutput(command: string | undefined, flags: NginxOptions): string {
         state: resolve(flags.state),
       })
     default:
-      throw new UsageError(`expected rotate, nginx-keys or nginx; --help describes them`)
+      throw new UsageError('expected rotate, nginx-keys or nginx; --help describes them')
   }
 }
 

@@ -18,7 +18,7 @@ export async function checkCdn(settings: SigningSettings): Promise<Finding[]> {
   const directory = settings.CDN_PATHS?.[0]?.replace(/[^/]*$/, '') ?? ''
   const signed = signer.sign(`${directory}${PATH}`, Math.ceil(Date.now() / 1_000) + VALID_S)
   try {
-    const [accepted, refused] = await Promise.all([signed, withoutSignature(signed)].map(statusOf))
+    const [accepted, refused] = await Promise.all([signed, withWrongSignature(signed)].map(statusOf))
     return [diagnose({ base, kind, accepted, refused })]
   } catch (error) {
     return [fail(NAME, `${base} is unreachable (${codeOf(error) ?? toReason(error)}): no video can be played`)]
@@ -30,7 +30,7 @@ type Probed = { base: string; kind: string; accepted: number | undefined; refuse
 function diagnose({ base, kind, accepted, refused }: Probed): Finding {
   if (refused !== 403)
     return fail(NAME, `${base} returned ${refused}, not 403, for a URL with a wrong signature: check its setup`)
-  if (accepted === 410) return fail(NAME, `${base} takes a new URL for expired: compare its clock with that of play`)
+  if (accepted === 410) return fail(NAME, `${base} rejects a new URL as expired: compare its clock with that of play`)
   // The storage behind CloudFront may return 403 for a missing file.
   if (accepted === 403 && kind === 'hmac')
     return fail(NAME, `${base} refuses the URLs that play signs: give it the keys in CDN_KEYS, and reload it`)
@@ -43,7 +43,7 @@ async function statusOf(url: string): Promise<number> {
   return statusCode
 }
 
-/** The same URL with a signature of the right form that is wrong. */
-function withoutSignature(url: string): string {
+/** The same URL, with a wrong signature of the same length. */
+function withWrongSignature(url: string): string {
   return url.replace(/([/=])[\w~-]{43,}(?=[/&]|$)/, (text, before) => before + 'A'.repeat(text.length - 1))
 }

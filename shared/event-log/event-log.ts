@@ -119,7 +119,7 @@ export type LogReplicas = { wanted: number | undefined; configured: number; onli
 
 export type SearchOptions = { maxMessages: number; signal: AbortSignal }
 
-/** One ordered, durable log of views, and of reports how long they were watched. */
+/** One ordered, durable log of views, and of reports of how long they were watched. */
 export type EventLog = AsyncDisposable & {
   /** The name of the log in `/readyz`. */
   name: string

@@ -1,0 +1,56 @@
+import type { EventBatch } from '../shared/contracts/event-batch.ts'
+import type { View, WatchedView } from '../shared/contracts/view.ts'
+import type { RuleEvent } from './rules/view-rule.ts'
+
+/** A view in the log. `clock` is the latest time at which the log stored a message so far, `at` that of the play. */
+export type LoggedView = RuleEvent &
+  Pick<View, 'producer' | 'serial' | 'predecessor' | 'keyed' | 'duration'> & {
+    sequence: number
+    clock: number
+  }
+
+/** A report of watch time in the log. Its `id` is that of its view. */
+type LoggedWatchReport = WatchedView & Pick<LoggedView, 'id' | 'clock'>
+
+export type LoggedEvent = LoggedView | LoggedWatchReport
+
+export function isWatchReport(event: LoggedEvent): event is LoggedWatchReport {
+  return 'viewId' in event
+}
+
+type Batch = Pick<EventBatch, 'views' | 'watched' | 'messages' | 'through'>
+
+/**
+ * The views and reports of a batch in log order, each with its message. Without messages, which a previous release did
+ * not send, the batch is one message.
+ */
+export function toLoggedEvents({ views, watched = [], messages, through }: Batch, startClock: number): LoggedEvent[] {
+  const logged: LoggedEvent[] = []
+  let clock = startClock
+  let [nextView, nextReport] = [0, 0]
+
+  /** Adds the reports of a message that come before its view with this index. */
+  function addReports(sequence: number, index: number): void {
+    for (let report = watched[nextReport]; report?.sequence === sequence; report = watched[nextReport]) {
+      if (report.index > index) return
+      logged.push({ ...report, id: report.viewId, clock })
+      nextReport += 1
+    }
+  }
+
+  for (const message of messages ?? [{ sequence: through, views: views.length, at: undefined }]) {
+    const { sequence } = message
+    if (message.at !== undefined) clock = Math.max(clock, Date.parse(message.at))
+    for (let index = 0; index < message.views; index += 1) {
+      const view = views[nextView]
+      if (view === undefined) break
+      addReports(sequence, index)
+      const at = Date.parse(view.at)
+      if (message.at === undefined) clock = Math.max(clock, at)
+      logged.push({ ...view, at, sequence, clock })
+      nextView += 1
+    }
+    addReports(sequence, Number.POSITIVE_INFINITY)
+  }
+  return logged
+}

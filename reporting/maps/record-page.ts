@@ -1,0 +1,77 @@
+import { createRecordWriter, type RecordWriter } from './record-bytes.ts'
+
+/** The number of records in a page. */
+export const PAGE_RECORDS = 4_096
+const FIRST_PAGE_BYTES = 4_096
+
+/** Consecutive records, which are appended, and never change. */
+export type RecordPage = {
+  writer: RecordWriter
+  starts: Uint32Array
+  /** For each record, a reference to the one before it in the index; see RecordIndex. */
+  previous: Uint32Array
+  count: number
+  names: string[]
+  /** The marks of the records, which may change; undefined if all are 0. */
+  marks: Uint32Array | undefined
+  /** If true, the marks must be copied before they change. */
+  isFrozen: boolean
+}
+
+/** A page of a checkpoint: page 0 has the records 0 to 4,095. Only the last page may have fewer. */
+export type FrozenPage = {
+  page: number
+  bytes: Buffer
+  starts: Uint32Array
+  names: readonly string[]
+  /** The marks of the records; undefined if all are 0. */
+  marks?: Uint32Array | undefined
+}
+
+/** Creates the page behind a full one, which is trimmed to its records, and whose size the new one starts with. */
+export function createNextPage(last: RecordPage | undefined): RecordPage {
+  if (last) last.writer = trim(last.writer)
+  return createPage(createRecordWriter(Buffer.allocUnsafeSlow(last?.writer.length() ?? FIRST_PAGE_BYTES)))
+}
+
+/** Creates a page with the bytes, names and marks of a frozen one, whose records must be linked. */
+export function restorePage({ bytes, names, marks }: FrozenPage): RecordPage {
+  const page = createPage(createRecordWriter(bytes, bytes.length), names)
+  if (marks) {
+    page.marks = new Uint32Array(PAGE_RECORDS)
+    page.marks.set(marks)
+  }
+  return page
+}
+
+/** Freezes a page without copying its records and marks. */
+export function freezePage(page: RecordPage, number: number): FrozenPage {
+  const { writer, starts, count, names, marks } = page
+  page.isFrozen = true
+  return {
+    page: number,
+    bytes: writer.buffer().subarray(0, writer.length()),
+    starts: starts.subarray(0, count),
+    names: [...names],
+    marks: marks?.subarray(0, count),
+  }
+}
+
+/** Sets the mark of a record, and leaves those of a frozen page as they are. */
+export function setMark(page: RecordPage, index: number, mark: number): void {
+  page.marks = page.isFrozen ? page.marks?.slice() : page.marks
+  page.marks ??= new Uint32Array(PAGE_RECORDS)
+  page.isFrozen = false
+  page.marks[index] = mark
+}
+
+function createPage(writer: RecordWriter, names: readonly string[] = []): RecordPage {
+  const [starts, previous] = [new Uint32Array(PAGE_RECORDS), new Uint32Array(PAGE_RECORDS)]
+  return { writer, starts, previous, count: 0, names: [...names], marks: undefined, isFrozen: false }
+}
+
+function trim(writer: RecordWriter): RecordWriter {
+  const bytes = Buffer.allocUnsafeSlow(writer.length())
+  writer.buffer().copy(bytes)
+  return createRecordWriter(bytes, bytes.length)
+}
