@@ -26,7 +26,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
     if (isSkipped) return
     started = await npmStart({ PATH: path, CDN_URL_TTL: '6s', VIEW_RULES: 'v2' })
     browser = await startBrowser()
-    for (const id of ['expiring', 'impatient', 'offline', 'closed', 'native', 'muted', 'shown'])
+    for (const id of ['expiring', 'impatient', 'offline', 'closed', 'paused', 'native', 'muted', 'shown'])
       await postAsset(started, { id, title: `The ${id} clip`, url: 'clips/sunrise/index.m3u8' })
   }, 60_000)
   afterAll(async () => {
@@ -141,6 +141,17 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
       await page.keyboard.press('Escape')
       expect(await page.locator('video').count()).toBe(0)
       expect(await page.evaluate('document.activeElement.ariaLabel')).toBe('Play The closed clip')
+    })
+
+    test.skipIf(isSkipped)('may be paused before it plays, and the asset played again', async () => {
+      await using opened = await open()
+      const { page } = opened
+      await page.route(`${started.cdn}/**`, () => {})
+      await Promise.all([page.waitForRequest(`${started.cdn}/**`), clickPlay(page, 'The paused clip')])
+      await evaluate(page, 'video.pause()')
+      await page.unroute(`${started.cdn}/**`)
+      await clickPlay(page, 'The paused clip')
+      await hasPlayed(page, 0)
     })
 
     test.skipIf(isSkipped)('is played by the browser itself if it has no MediaSource', async () => {

@@ -123,7 +123,10 @@ async function start(video) {
       await video.play()
       return state
     } catch (error) {
-      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return undefined
+      const name = error instanceof DOMException ? error.name : ''
+      // The user has paused the video before it could play.
+      if (name === 'AbortError') return 'paused'
+      if (name !== 'NotAllowedError') return undefined
     }
   }
   return 'paused'
