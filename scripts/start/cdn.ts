@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import { toNginxConfig, toNginxKeys } from '../../cdn/nginx-config.ts'
 import { services } from '../../services.ts'
@@ -62,8 +61,8 @@ function writeConfiguration(state: string, port: number, env: NodeJS.ProcessEnv)
   const keys = join(state, 'keys.json')
   const listen = new URL(toOrigin(HOST, port)).host
   try {
-    // As the user that runs everything else, who can read the media.
-    const config = toNginxConfig({ listen, root: resolve(MEDIA), keys, state, user: userInfo().username })
+    // As the user that runs everything else, who can read the media: only root can change users.
+    const config = toNginxConfig({ listen, root: resolve(MEDIA), keys, state, user: 'root' })
     mkdirSync(state, { recursive: true })
     writeFileSync(keys, toNginxKeys(toSigningKeys(CDN_KEYS)), { mode: 0o600 })
     writeFileSync(join(state, 'nginx.conf'), config)
