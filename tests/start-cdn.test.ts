@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chown } from 'node:fs/promises'
+import { chown, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { delimiter } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { isFree } from '../scripts/start/free-port.ts'
 import { postAsset } from './harness/assets.ts'
@@ -44,6 +44,32 @@ describe('npm start serves the clips of the demo catalogue', { timeout: 60_000 }
       expect((await fetch(`http://127.0.0.1:${edgePort + 5}/`)).headers.get('server')).toBe('nginx')
     },
   )
+
+  test.skipIf(!natsVersion || !hasNjs)('with nginx, also if another npm start uses the same DATA_DIR', async () => {
+    await using directory = await createTempDirectory('npm-start')
+    const env = { PATH: pathWithNginx, DATA_DIR: directory.path }
+    await using started = await npmStart(env)
+    const edgePort = await freePortRange()
+    await using _ = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort)], {
+      env: { ...env, NATS_URL: '', CDN_BASE_URL: '', CDN_KEYS: '' },
+    })
+    await eventually(() => fetch(`http://127.0.0.1:${edgePort + 5}/`))
+    await expectRestarted(started, pidOf('nginx: master process', started.child.pid))
+  })
+
+  test.skipIf(!natsVersion || !hasNjs)('with the Node edge, if nginx cannot write to DATA_DIR', async () => {
+    await using directory = await createTempDirectory('npm-start')
+    const file = join(directory.path, 'file')
+    await writeFile(file, '')
+    const edgePort = await freePortRange()
+    await using child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort)], {
+      env: { PATH: pathWithNginx, DATA_DIR: join(file, 'data'), NATS_URL: '', CDN_BASE_URL: '', CDN_KEYS: '' },
+    })
+    await child.ready(async () => {
+      const response = await eventually(() => fetch(`http://127.0.0.1:${edgePort + 5}/`))
+      expect([response.status, response.headers.get('server')]).toEqual([403, null])
+    })
+  })
 
   test.skipIf(!natsVersion)('with the Node edge, if there is no nginx, and restarts it', async () => {
     await using path = await createPath({ 'nats-server': which('nats-server', pathWithNats), env: '/usr/bin/env' })

@@ -34,13 +34,13 @@ export function withCdn(plan: Plan, edgePort: number, given: NodeJS.ProcessEnv):
 
 /**
  * Replaces the edge of a plan with nginx, if there is one on the PATH that accepts deploy/cdn/nginx.conf. Writes its
- * configuration to DATA_DIR, so the ports must be free: another `npm start` could use the same directory.
+ * configuration to a directory of its port in DATA_DIR, which another `npm start` may use too. The ports must be free.
  * @throws UsageError if the keys are invalid
  */
 export function preferNginx(plan: Plan): Plan {
   const { cdn, env, mode } = plan
   if (!cdn || mode === 'embedded' || spawnSync('nginx', ['-v'], { env }).error) return plan
-  const state = resolve(loadSettings({ DATA_DIR: dataDir }, { args: [], env }).DATA_DIR, 'cdn')
+  const state = resolve(loadSettings({ DATA_DIR: dataDir }, { args: [], env }).DATA_DIR, `cdn-${cdn.port}`)
   if (!writeConfiguration(state, cdn.port, env)) return plan
   const args = ['-p', state, '-e', 'stderr', '-c', 'nginx.conf']
   // An nginx without njs, or with an older one, rejects the configuration.
@@ -54,7 +54,7 @@ export function preferNginx(plan: Plan): Plan {
   }
 }
 
-/** Returns false if nginx cannot read the path of a directory. */
+/** Returns false if nginx cannot read the path of a directory, or nothing can be written there. */
 function writeConfiguration(state: string, port: number, env: NodeJS.ProcessEnv): boolean {
   const { CDN_KEYS, HOST } = loadSettings({ CDN_KEYS: signingKeys, HOST: host }, { args: [], env })
   if (!CDN_KEYS) throw new UsageError('CDN_KEYS is not set')
@@ -67,9 +67,8 @@ function writeConfiguration(state: string, port: number, env: NodeJS.ProcessEnv)
     writeFileSync(keys, toNginxKeys(toSigningKeys(CDN_KEYS)), { mode: 0o600 })
     writeFileSync(join(state, 'nginx.conf'), config)
     return true
-  } catch (error) {
-    if (error instanceof UsageError) return false
-    throw error
+  } catch {
+    return false
   }
 }
 
