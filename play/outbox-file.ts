@@ -74,7 +74,7 @@ export function openOutboxFile(file: string): OutboxFile {
     return {
       put(producer, views) {
         const count = views.filter(({ watched }) => !watched).length
-        insert.run(producer, JSON.stringify(views), count)
+        insert.run(producer, encode(views, count), count)
         size += count
       },
       first: () => toBatch(Entries.parse(selectFirst.all(MAX_ENTRIES))),
@@ -86,7 +86,7 @@ export function openOutboxFile(file: string): OutboxFile {
         const row = selectBefore.get(`"id":${JSON.stringify(id)}`, before, SEARCHED_ENTRIES)
         const { first, matching } = SearchedEntries.parse(row)
         if (matching === null) return { view: undefined, rest: first ?? undefined }
-        const views: NewView[] = JSON.parse(String(selectViews.get(matching)?.views))
+        const views = decode(String(selectViews.get(matching)?.views))
         return { view: views.find((view) => view.id === id && !view.watched), rest: matching }
       },
       size() {
@@ -107,13 +107,23 @@ export function openOutboxFile(file: string): OutboxFile {
   }
 }
 
+/** With reports it is no array, so that the previous release, which would append them as views, cannot read it. */
+function encode(events: readonly NewView[], views: number): string {
+  return JSON.stringify(views === events.length ? events : { events })
+}
+
+function decode(text: string): NewView[] {
+  const parsed: NewView[] | { events: NewView[] } = JSON.parse(text)
+  return Array.isArray(parsed) ? parsed : parsed.events
+}
+
 function toBatch(entries: z.infer<typeof Entries>): PendingBatch | undefined {
   const [first] = entries
   if (!first) return undefined
   const batch: PendingBatch = { through: 0, producer: first.producer, views: [] }
   for (const { sequence, producer, views } of entries) {
     if (producer !== first.producer) break
-    const parsed: NewView[] = JSON.parse(views)
+    const parsed = decode(views)
     if (batch.through > 0 && batch.views.length + parsed.length > MAX_VIEWS) break
     batch.views.push(...parsed)
     batch.through = sequence

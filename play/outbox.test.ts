@@ -36,6 +36,22 @@ test('reports of watch time are kept in order with the views, and are neither co
   expect([outbox.search('r').view, outbox.search('a').view]).toEqual([undefined, someViews('a')[0]])
 })
 
+test('the previous release, which would append reports as views, cannot read them', () => {
+  {
+    using outbox = open()
+    outbox.put('p', someViews('a'))
+    outbox.put(
+      'p',
+      someViews('b', 'r').map((view) => ({ ...view, watched: { viewId: 'a', seconds: 31 } })),
+    )
+  }
+  using db = new DatabaseSync(join(directory, 'data', 'outbox.sqlite'))
+  const entries = db.prepare('SELECT views FROM waiting ORDER BY sequence').all()
+  const readAsPreviously = ({ views }: { views?: unknown } = {}): NewView[] => [...JSON.parse(String(views))]
+  expect(readAsPreviously(entries[0])).toEqual(someViews('a'))
+  expect(() => readAsPreviously(entries[1])).toThrow(TypeError)
+})
+
 test('drop() deletes views up to its position, and keeps later ones', () => {
   using outbox = open()
   outbox.put('p', someViews('a'))

@@ -135,6 +135,20 @@ export function describeWatchTime(store: Store) {
     expect(await counts.explain('view')).toMatchObject({ verdict: 'qualified', secondsWatched: 31 })
   })
 
+  test('reports of the same unknown view for many assets take no longer than those of many views', {
+    timeout: 5_000,
+  }, async () => {
+    await using opened = await open()
+    const reports = Array.from({ length: 5_000 }, (_, n) => ({ ...report(1), assetId: `a${n}` }))
+    const log = [
+      message(0, ...reports),
+      message(1, { ...report(31), assetId: 'a7' }),
+      message(2, { ...view(), assetId: 'a7' }),
+    ]
+    await opened.counts.apply(toBatch(log, 0, 3))
+    expect(await opened.counts.explain('view')).toMatchObject({ verdict: 'qualified', secondsWatched: 31 })
+  })
+
   test('a report of another asset or user has no effect', async () => {
     await using opened = await open()
     const { counts } = opened

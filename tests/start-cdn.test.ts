@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { chown, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { delimiter } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { isFree } from '../scripts/start/free-port.ts'
 import { postAsset } from './harness/assets.ts'
@@ -12,6 +13,7 @@ import { natsVersion, pathWithNats } from './harness/nats-server.ts'
 import { createPath, npmStart, type Started } from './harness/npm-start.ts'
 import { play, views } from './harness/plays.ts'
 import { freePortRange } from './harness/ports.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
 
 /** Debian installs nginx where only root has it on the PATH. */
 const pathWithNginx = [pathWithNats, '/usr/sbin'].join(delimiter)
@@ -25,6 +27,48 @@ describe('npm start serves the clips of the demo catalogue', { timeout: 60_000 }
     await expectClip(started)
     expect((await fetch(started.cdn)).headers.get('server')).toBe('nginx')
     await expectRestarted(started, pidOf('nginx: master process', started.child.pid))
+  })
+
+  test.skipIf(!natsVersion || !hasNjs || process.getuid?.() !== 0)(
+    'with nginx, for a user without an entry in the passwd file',
+    async () => {
+      const uid = 54_321
+      await using directory = await createTempDirectory('npm-start')
+      await chown(directory.path, uid, uid)
+      const edgePort = await freePortRange()
+      const command = [process.execPath, 'scripts/start/main.ts', '--port', String(edgePort)]
+      await using child = startChild('setpriv', [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', ...command], {
+        env: { PATH: pathWithNginx, DATA_DIR: directory.path, NATS_URL: '', CDN_BASE_URL: '', CDN_KEYS: '' },
+      })
+      await child.line((line) => line.startsWith('  cdn (nginx) ') || undefined)
+      expect((await fetch(`http://127.0.0.1:${edgePort + 5}/`)).headers.get('server')).toBe('nginx')
+    },
+  )
+
+  test.skipIf(!natsVersion || !hasNjs)('with nginx, also if another npm start uses the same DATA_DIR', async () => {
+    await using directory = await createTempDirectory('npm-start')
+    const env = { PATH: pathWithNginx, DATA_DIR: directory.path }
+    await using started = await npmStart(env)
+    const edgePort = await freePortRange()
+    await using _ = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort)], {
+      env: { ...env, NATS_URL: '', CDN_BASE_URL: '', CDN_KEYS: '' },
+    })
+    await eventually(() => fetch(`http://127.0.0.1:${edgePort + 5}/`))
+    await expectRestarted(started, pidOf('nginx: master process', started.child.pid))
+  })
+
+  test.skipIf(!natsVersion || !hasNjs)('with the Node edge, if nginx cannot write to DATA_DIR', async () => {
+    await using directory = await createTempDirectory('npm-start')
+    const file = join(directory.path, 'file')
+    await writeFile(file, '')
+    const edgePort = await freePortRange()
+    await using child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort)], {
+      env: { PATH: pathWithNginx, DATA_DIR: join(file, 'data'), NATS_URL: '', CDN_BASE_URL: '', CDN_KEYS: '' },
+    })
+    await child.ready(async () => {
+      const response = await eventually(() => fetch(`http://127.0.0.1:${edgePort + 5}/`))
+      expect([response.status, response.headers.get('server')]).toEqual([403, null])
+    })
   })
 
   test.skipIf(!natsVersion)('with the Node edge, if there is no nginx, and restarts it', async () => {

@@ -62,8 +62,10 @@ export const Header = HeaderWithoutRules.extend({
   totals: Audit.pick({ pending: true, notQualified: true, direct: true, retried: true, rejected: true }),
   /** The first steps whose counts of single assets are kept in spite of the maximum. */
   seriesSince: z.partialRecord(SeriesStep, z.number()),
-  /** Only with rules that require watch time. `early`: pages of reports without a view. */
-  watch: z.object({ seriesSince: z.partialRecord(SeriesStep, z.number()), early: number, steps: number }).optional(),
+  /** Only with rules that require watch time. `earlyReports`: pages of reports without a view. */
+  watch: z
+    .object({ seriesSince: z.partialRecord(SeriesStep, z.number()), earlyReports: number, steps: number })
+    .optional(),
   sizes: HeaderWithoutRules.shape.sizes.extend({
     notQualified: byAssetAndUser,
     viewers: number,

@@ -13,7 +13,7 @@ const MARK_BYTES = 4
 type WatchHeader = NonNullable<Header['watch']>
 
 export function toWatchHeader({ early, series }: FrozenWatch): WatchHeader {
-  return { seriesSince: series.since, early: early.length, steps: series.steps.length }
+  return { seriesSince: series.since, earlyReports: early.length, steps: series.steps.length }
 }
 
 /** Encodes what is known of watch times, and the marks of the verdicts. */
@@ -43,7 +43,7 @@ export async function readWatch(
   watch.waiting.restore(await readJson(reader, WaitingEntries))
   const marked: FrozenPage[] = []
   for (const page of verdicts) marked.push({ ...page, marks: decodeMarks(await readBlock(reader), page) })
-  const early = await readPages(reader, sizes.early)
+  const early = await readPages(reader, sizes.earlyReports)
   await readSeries(reader, sizes.steps, (step) => watch.series.add([step], clock))
   return { verdicts: marked, early }
 }

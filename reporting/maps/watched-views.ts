@@ -1,3 +1,4 @@
+import { toReportKey } from '../digest.ts'
 import type { Verdicts } from '../engine.ts'
 import { type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
 import { toStepAdditions } from '../step-additions.ts'
@@ -10,7 +11,8 @@ import type { Totals } from './totals.ts'
 import type { VerdictRecord } from './verdict-record.ts'
 import { createWaitingViews, type WaitingViews } from './waiting-views.ts'
 
-type EarlyRecord = EarlyReport & { id: string }
+/** `id`: the key of the report. */
+type EarlyRecord = Pick<EarlyReport, 'ms' | 'clock'> & { id: string }
 
 /** The watch times of views, which are marks of their verdicts, and what is known besides. */
 export type WatchedViews = WatchState & {
@@ -43,9 +45,11 @@ export function createWatchedViews(version: RulesVersion, options: Options): Wat
     waiting,
     series,
     early: {
-      find: ({ viewId, ...play }) =>
-        records.find(viewId, ({ assetId, userId }) => assetId === play.assetId && userId === play.userId),
-      add: (report) => void records.add({ ...report, id: report.viewId }),
+      find(play) {
+        const found = records.find(toReportKey(play))
+        return found && { ...play, ms: found.ms, clock: found.clock }
+      },
+      add: ({ ms, clock, ...play }) => void records.add({ id: toReportKey(play), ms, clock }),
     },
     find(viewId) {
       const found = verdicts.locate(viewId, ({ state }) => state === 'counted')
@@ -93,14 +97,9 @@ export function fromMark(mark: number): number | undefined {
 }
 
 const earlyCodec: RecordCodec<EarlyRecord> = {
-  write(writer, { assetId, userId, ms, clock }) {
-    writer.ascii(assetId)
-    writer.ascii(userId)
+  write(writer, { ms, clock }) {
     writer.double(ms)
     writer.double(clock)
   },
-  read(reader, id) {
-    const play = { assetId: reader.ascii(), userId: reader.ascii() }
-    return { id, viewId: id, ...play, ms: reader.double(), clock: reader.double() }
-  },
+  read: (reader, id) => ({ id, ms: reader.double(), clock: reader.double() }),
 }

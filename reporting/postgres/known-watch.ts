@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { CountBatch } from '../count-store.ts'
-import { toDigest } from '../digest.ts'
+import { toReportKey } from '../digest.ts'
 import type { WatchRule } from '../rules/view-rule.ts'
 import { type EarlyReport, isOpen, MAX_EARLY_REPORTS, OPEN_MS, type OpenView, type WatchState } from '../watch-time.ts'
 import { toEventId, toEventKey } from './event-key.ts'
@@ -29,12 +29,6 @@ const [at, clock, sequence, index, origin] = [bigint, bigint, bigint, bigint, bi
 export const WatchRows = {
   views: z.array(z.tuple([key, text, text, text, at, clock, sequence, index, origin, text, text, bigint.nullable()])),
   reports: z.array(z.tuple([key, bigint, clock, bigint])),
-}
-
-type Play = { viewId: string; assetId: string; userId: string }
-
-function toReportKey({ viewId, assetId, userId }: Play): string {
-  return toDigest(JSON.stringify([viewId, assetId, userId])).toString('base64url')
 }
 
 /** The fields of a JSON object with what must be known for a batch. */

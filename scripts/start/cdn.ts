@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
 import { toNginxConfig, toNginxKeys } from '../../cdn/nginx-config.ts'
 import { services } from '../../services.ts'
@@ -35,13 +34,13 @@ export function withCdn(plan: Plan, edgePort: number, given: NodeJS.ProcessEnv):
 
 /**
  * Replaces the edge of a plan with nginx, if there is one on the PATH that accepts deploy/cdn/nginx.conf. Writes its
- * configuration to DATA_DIR, so the ports must be free: another `npm start` could use the same directory.
+ * configuration to a directory of its port in DATA_DIR, which another `npm start` may use too. The ports must be free.
  * @throws UsageError if the keys are invalid
  */
 export function preferNginx(plan: Plan): Plan {
   const { cdn, env, mode } = plan
   if (!cdn || mode === 'embedded' || spawnSync('nginx', ['-v'], { env }).error) return plan
-  const state = resolve(loadSettings({ DATA_DIR: dataDir }, { args: [], env }).DATA_DIR, 'cdn')
+  const state = resolve(loadSettings({ DATA_DIR: dataDir }, { args: [], env }).DATA_DIR, `cdn-${cdn.port}`)
   if (!writeConfiguration(state, cdn.port, env)) return plan
   const args = ['-p', state, '-e', 'stderr', '-c', 'nginx.conf']
   // An nginx without njs, or with an older one, rejects the configuration.
@@ -55,22 +54,21 @@ export function preferNginx(plan: Plan): Plan {
   }
 }
 
-/** Returns false if nginx cannot read the path of a directory. */
+/** Returns false if nginx cannot read the path of a directory, or nothing can be written there. */
 function writeConfiguration(state: string, port: number, env: NodeJS.ProcessEnv): boolean {
   const { CDN_KEYS, HOST } = loadSettings({ CDN_KEYS: signingKeys, HOST: host }, { args: [], env })
   if (!CDN_KEYS) throw new UsageError('CDN_KEYS is not set')
   const keys = join(state, 'keys.json')
   const listen = new URL(toOrigin(HOST, port)).host
   try {
-    // As the user that runs everything else, who can read the media.
-    const config = toNginxConfig({ listen, root: resolve(MEDIA), keys, state, user: userInfo().username })
+    // As the user that runs everything else, who can read the media: only root can change users.
+    const config = toNginxConfig({ listen, root: resolve(MEDIA), keys, state, user: 'root' })
     mkdirSync(state, { recursive: true })
     writeFileSync(keys, toNginxKeys(toSigningKeys(CDN_KEYS)), { mode: 0o600 })
     writeFileSync(join(state, 'nginx.conf'), config)
     return true
-  } catch (error) {
-    if (error instanceof UsageError) return false
-    throw error
+  } catch {
+    return false
   }
 }
 

@@ -149,6 +149,17 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(idsOf(await readViews(eventLog, undefined, 1_000))).toEqual(idsOfViews(views))
   })
 
+  test('reports of maximum length fit into the maximum message size of NATS', async () => {
+    await using eventLog = await open('n'.repeat(22))
+    const long = { assetId: 'a'.repeat(128), userId: 'u'.repeat(128), requestId: 'r'.repeat(128) }
+    const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: '"'.repeat(512) }
+    // JSON needs six characters for each of these.
+    const watched = { viewId: '\u0001'.repeat(256), seconds: 86_399.9999 }
+    const reports = createViews(1_000).map((view) => ({ ...view, ...long, ...trace, watched }))
+    await eventLog.append([...reports, createView()], never)
+    expect((await readViews(eventLog, undefined, 1)).flatMap(({ watched }) => watched)).toHaveLength(1_000)
+  })
+
   test('the views of one append share a message', async () => {
     await using eventLog = await open('mine')
     await eventLog.append(createViews(100), never)

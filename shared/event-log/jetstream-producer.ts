@@ -6,8 +6,9 @@ import type { NewView, Producer } from './event-log.ts'
 import { ensureStream, producerOf, STREAM, type StreamOptions } from './stream.ts'
 import { BATCH_CONTENT_TYPE, type DecodedViews, decodeViews, encodeViews } from './view-events.ts'
 
-/** Fits into 1 MiB, the server's default limit, even with ids and a tracestate of maximum length. */
 const MAX_VIEWS_PER_MESSAGE = 500
+/** Below 1 MiB, the server's default limit, which includes the headers. */
+const MAX_MESSAGE_BYTES = 1_000_000
 
 type Deps = { nats: NatsLink; options: StreamOptions; source: string; resumed: string | undefined }
 
@@ -33,9 +34,8 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
     return { last: stored?.seq ?? 0, rest: views.slice(index + 1) }
   }
 
-  async function publish(views: readonly NewView[], lastSubjectSequence: number): Promise<number> {
+  async function publish(payload: string, lastSubjectSequence: number): Promise<number> {
     const js = nats.connection().jetstream()
-    const payload = encodeViews(views, `${source}/${id}`)
     const ack = await js.publish(subject, payload, { headers: contentType(), expect: { lastSubjectSequence } })
     return ack.seq
   }
@@ -50,10 +50,10 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
           ;({ last, rest } = await raceAbort(resync(rest), signal, down))
           continue
         }
-        const chunk = rest.slice(0, MAX_VIEWS_PER_MESSAGE)
+        const { payload, count } = encodeFirst(rest.slice(0, MAX_VIEWS_PER_MESSAGE), `${source}/${id}`)
         try {
-          last = await raceAbort(publish(chunk, last), signal, down)
-          rest = rest.slice(chunk.length)
+          last = await raceAbort(publish(payload, last), signal, down)
+          rest = rest.slice(count)
         } catch (error) {
           last = undefined
           if (!isNotStored(error)) throw error
@@ -61,6 +61,13 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
       }
     },
   }
+}
+
+/** Encodes as many of the first views as fit into a message. 500 reports with the longest ids do not. */
+function encodeFirst(views: readonly NewView[], source: string): { payload: string; count: number } {
+  const payload = encodeViews(views, source)
+  if (views.length === 1 || Buffer.byteLength(payload) <= MAX_MESSAGE_BYTES) return { payload, count: views.length }
+  return encodeFirst(views.slice(0, views.length >> 1), source)
 }
 
 function lastEvent(stored: StoredMsg): DecodedViews['last'] {
