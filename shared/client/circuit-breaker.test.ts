@@ -181,6 +181,7 @@ function setUp() {
     state: async () => 'up',
     reason: () => undefined,
     instances: async () => [],
+    getAll: async () => [],
     async [Symbol.asyncDispose]() {},
   }
   const lines: object[] = []

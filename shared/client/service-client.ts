@@ -10,6 +10,7 @@ import type { TraceContext } from '../tracing/trace-context.ts'
 import { type RequestContext, startNonRecordingSpan } from '../tracing/tracing.ts'
 import { createBalancer, eject, type Instance } from './balancer.ts'
 import { type InstanceReadiness, readReadiness } from './instance-readiness.ts'
+import { type InstanceResponse, readInstance } from './instance-response.ts'
 import { openStream, type StreamOptions } from './upstream-stream.ts'
 
 /** The call failed, timed out, or returned something unexpected; see `cause`. */
@@ -55,6 +56,8 @@ export type ServiceClient = AsyncDisposable & {
   reason(): string | undefined
   /** Calls `/readyz` of every known instance. */
   instances(): Promise<InstanceReadiness[]>
+  /** Sends a GET to every known instance, without retries. */
+  getAll(path: string, signal: AbortSignal): Promise<InstanceResponse[]>
 }
 
 type Request = { method: 'GET' | 'POST'; path: string; body: string | null; headers?: Record<string, string> }
@@ -150,6 +153,10 @@ export function createServiceClient({ name, instances, token, readToken, ca }: D
     },
     reason: () => reason,
     instances: () => Promise.all(balancer.all().map(readReadiness)),
+    getAll(path, signal) {
+      const request = { path, headers: { ...toRead }, signal }
+      return Promise.all(balancer.all().map((instance) => readInstance(instance, request)))
+    },
     [Symbol.asyncDispose]: () => balancer[Symbol.asyncDispose](),
   }
 }

@@ -64,7 +64,7 @@ export const DeadLetterReplayed = z
   .object({
     status: z.literal('ok'),
     sequence: z.int().meta({ description: 'The sequence of the replayed views in the log' }),
-    views: z.int().min(1).meta({ description: 'Number of views that were appended' }),
+    views: z.int().min(0).meta({ description: 'Number of views that were appended, without reports of watch time' }),
   })
   .meta({ id: 'DeadLetterReplayed', examples: [{ status: 'ok', sequence: 12, views: 1 }] })
 export type DeadLetterReplayed = z.infer<typeof DeadLetterReplayed>

@@ -22,6 +22,21 @@ export const Forwarding = z
   .meta({ id: 'Forwarding', examples: [{ state: 'running', waiting: 0 }] })
 export type Forwarding = z.infer<typeof Forwarding>
 
+/** What queue-listener has delivered to reporting since it started. */
+export const Delivery = z
+  .object({
+    batches: z.int().nonnegative(),
+    views: z.int().nonnegative(),
+    p99Ms: z.number().nonnegative().nullable().meta({
+      description: '99th percentile of the time that reporting took for a batch, in the last 5 s; null without a batch',
+    }),
+    lagMs: z.number().nonnegative().nullable().meta({
+      description: 'How long the oldest message that is not counted has been waiting; null if unknown',
+    }),
+  })
+  .meta({ id: 'Delivery', examples: [{ batches: 12, views: 340, p99Ms: 4.2, lagMs: 0 }] })
+export type Delivery = z.infer<typeof Delivery>
+
 /**
  * `GET /readyz`: the readiness of the service and the state of its dependencies. A `degraded` service can serve
  * requests, but does not do all of its work.
@@ -33,6 +48,11 @@ export const Readiness = z
     circuits: z.record(z.string(), Circuit).optional(),
     counting: Counting.optional(),
     forwarding: Forwarding.optional(),
+    delivery: Delivery.optional(),
+    startedAt: z.iso
+      .datetime()
+      .optional()
+      .meta({ description: 'When the process started, which distinguishes a restart from a recovery' }),
     reasons: z
       .record(z.string(), z.string())
       .optional()

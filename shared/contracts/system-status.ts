@@ -31,6 +31,26 @@ export const ComponentStatus = z.object({
 })
 export type ComponentStatus = z.infer<typeof ComponentStatus>
 
+/** The calls between two components in the last 5 seconds. */
+export const Link = z.object({
+  from: z.string(),
+  to: z.string(),
+  calls: z.int().nonnegative().meta({ description: 'Calls in the second that ended at `at`' }),
+  rate: z.number().nonnegative().meta({ description: 'Calls per second' }),
+  p99Ms: z.number().nonnegative().nullable().meta({ description: '99th percentile; estimated; null without calls' }),
+  batch: z.number().positive().optional().meta({ description: 'Mean number of plays or views in a call' }),
+  cached: z.number().min(0).max(1).optional().meta({ description: 'Share of the reads that needed no call' }),
+})
+export type Link = z.infer<typeof Link>
+
+/** The calls along the path of a play, by all processes of this edge. A cache hit is no call. */
+export const Traffic = z.object({
+  at: z.iso.datetime(),
+  processes: z.int().positive().meta({ description: 'Processes that serve this edge' }),
+  edges: z.array(Link).meta({ description: 'The links between components, as edges of a graph' }),
+})
+export type Traffic = z.infer<typeof Traffic>
+
 /** `GET /status` at the edge. `degraded` has the same values as in the response to a play. */
 export const SystemStatus = z
   .object({
@@ -43,6 +63,7 @@ export const SystemStatus = z
     audit: Audit.nullable()
       .optional()
       .meta({ description: 'Accounts for every view; null while reporting is down or behind the log' }),
+    traffic: Traffic.optional().meta({ description: 'Absent in the first second after the start' }),
   })
   .meta({
     examples: [
@@ -56,6 +77,11 @@ export const SystemStatus = z
         },
         changes: 0,
         audit: null,
+        traffic: {
+          at: '2026-11-22T12:04:31.000Z',
+          processes: 1,
+          edges: [{ from: 'play', to: 'reporting', calls: 9, rate: 8.4, p99Ms: 3.2, batch: 12.5 }],
+        },
       },
     ],
   })

@@ -8,7 +8,8 @@ const REASON = 'Rejected-Reason'
 /** The size of the original body in bytes. Dead letters of earlier versions lack this header. */
 const SIZE = 'Rejected-Size'
 /**
- * Present if the body was omitted because it did not fit alongside the headers. The original in the log has the body.
+ * Present if the body was omitted because it did not fit alongside the headers. The body is then only in the original
+ * message in the log.
  */
 export const BODY_OMITTED = 'Rejected-Body-Omitted'
 /** Additional headers of the message that resolves a dead letter. */

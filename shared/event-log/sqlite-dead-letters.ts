@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { DeadLetter } from '../contracts/dead-letter.ts'
 import type { Logger } from '../runtime/log.ts'
 import { MAX_REASON, toLine } from '../runtime/printable.ts'
+import { inTransaction } from '../runtime/sqlite.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import type { DeadLetters, Resolution, Resolved } from './event-log.ts'
 import { encodeReplay, InvalidReplayError, type Replay, refuseInvalid, validateReplay } from './replay.ts'
@@ -95,18 +96,6 @@ export function createSqliteDeadLetters({ db, log, append }: Deps) {
 
 function toDeadLetter({ sequence, reason, rejected_at, data }: Row): DeadLetter {
   return { sequence, reason, at: rejected_at, size: Buffer.byteLength(data) }
-}
-
-function inTransaction<Result>(db: DatabaseSync, work: () => Result): Result {
-  db.exec('BEGIN')
-  try {
-    const result = work()
-    db.exec('COMMIT')
-    return result
-  } catch (error) {
-    if (db.isTransaction) db.exec('ROLLBACK')
-    throw error
-  }
 }
 
 /** @throws UnavailableError if the file cannot be read or written, unless `work` finds the replay invalid */

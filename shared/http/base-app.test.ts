@@ -8,6 +8,8 @@ import { createTestService } from '../testing/test-service.ts'
 import { createBaseApp } from './base-app.ts'
 import { tooManyRequests } from './errors.ts'
 
+const startedAt = expect.any(String)
+
 test('healthz responds as long as the process runs', async () => {
   const response = await createTestApp().request('/healthz')
   expect(response.status).toBe(200)
@@ -17,10 +19,13 @@ test('healthz responds as long as the process runs', async () => {
 test('readyz returns 200 and the state of each dependency while every required one is up', async () => {
   const service = createTestService()
   const app = createBaseApp(service)
-  expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: {} }])
+  expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: {}, startedAt }])
   service.health.watch('nats', { state: () => 'up', required: true })
   service.health.watch('reporting', { state: () => Promise.resolve('down'), required: false })
-  expect(await readinessOf(app)).toEqual([200, { status: 'ready', dependencies: { nats: 'up', reporting: 'down' } }])
+  expect(await readinessOf(app)).toEqual([
+    200,
+    { status: 'ready', dependencies: { nats: 'up', reporting: 'down' }, startedAt },
+  ])
 })
 
 test.each(['down', 'unknown'] as const)('readyz returns 503 while a required dependency is %s', async (state) => {
@@ -28,7 +33,7 @@ test.each(['down', 'unknown'] as const)('readyz returns 503 while a required dep
   service.health.watch('nats', { state: () => state, required: true })
   expect(await readinessOf(createBaseApp(service))).toEqual([
     503,
-    { status: 'not ready', dependencies: { nats: state } },
+    { status: 'not ready', dependencies: { nats: state }, startedAt },
   ])
 })
 
@@ -37,7 +42,10 @@ test('readyz returns 503 once the service is stopping', async () => {
   const service = createTestService('test', stopping.signal)
   service.health.watch('nats', { state: () => 'up', required: true })
   stopping.abort()
-  expect(await readinessOf(createBaseApp(service))).toEqual([503, { status: 'stopping', dependencies: { nats: 'up' } }])
+  expect(await readinessOf(createBaseApp(service))).toEqual([
+    503,
+    { status: 'stopping', dependencies: { nats: 'up' }, startedAt },
+  ])
 })
 
 test('metrics label requests by route pattern and status, never by path', async () => {

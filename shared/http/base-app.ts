@@ -13,6 +13,7 @@ import { createErrorHandler, problem } from './errors.ts'
 import { describeOperation } from './openapi.ts'
 import { OPERATIONS } from './openapi-document.ts'
 import { requestContext } from './request-context.ts'
+import { createTraceRoute } from './trace-route.ts'
 
 const Alive = z.object({ status: z.literal('alive') }).meta({ id: 'Alive', examples: [{ status: 'alive' }] })
 
@@ -29,6 +30,8 @@ type Options = {
   hidesDetails?: (c: Context<AppEnv>) => boolean
   /** Default: that of the service's health. */
   readiness?: Health['readiness'] | undefined
+  /** `GET /traces/:traceId`. Default: without a token. */
+  traces?: Hono<AppEnv>
 }
 
 /** The routes and middleware that all services share. Each service adds its own routes. */
@@ -38,7 +41,7 @@ export function createBaseApp(
 ) {
   const { name, log, health, metrics, tracing } = service
   const { isTrustedOrigin, middleware = [], untraced = [], hidesDetails = () => false } = options
-  const { readiness: readReadiness = health.readiness } = options
+  const { readiness: readReadiness = health.readiness, traces = createTraceRoute({ tracing }) } = options
   const app = new Hono<AppEnv>()
   app.use(accessLog({ log, metrics }), requestContext({ tracing, untraced: [...PROBES, METRICS, ...untraced] }))
   app.use(...middleware, refuseCrossOrigin(isTrustedOrigin))
@@ -79,6 +82,7 @@ export function createBaseApp(
     }),
     async (c) => c.body(await metrics.metrics(), 200, { 'content-type': metrics.contentType }),
   )
+  app.route('/', traces)
   app.route('/', docs(app, { name }))
   return app
 }

@@ -18,7 +18,7 @@ export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono<AppEnv
       document ??= createDocument(app, name)
       return c.json(await document)
     })
-    .get('/docs', (c) => c.html(page(name), 200, { 'content-security-policy': POLICY }))
+    .get('/docs', (c) => c.html(page(name), 200, { 'content-security-policy': DOCS_POLICY }))
     .get('/docs/start.js', (c) => c.body(START, 200, { 'content-type': 'text/javascript' }))
     .on('GET', ['/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js'], async (c, next) => {
       const response = await serve(c, next)
@@ -27,7 +27,7 @@ export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono<AppEnv
 }
 
 /** Swagger UI styles its elements inline, and has its icons in data URLs. */
-const POLICY = [
+export const DOCS_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self' 'unsafe-inline'",

@@ -39,6 +39,7 @@ export async function createDocument(app: Hono<AppEnv>, name: string) {
     exclude: ['/openapi.json', /^\/docs/],
   })
   const used = schemesIn(document.paths ?? {})
+  for (const parameter of pathParametersIn(document.paths ?? {})) showExample(parameter)
   const schemes = Object.fromEntries(Object.entries(securitySchemes).filter(([name]) => used.has(name)))
   return { ...document, components: { ...components, ...(used.size > 0 && { securitySchemes: schemes }) } }
 }
@@ -47,4 +48,15 @@ export async function createDocument(app: Hono<AppEnv>, name: string) {
 function schemesIn(paths: object): Set<string> {
   const operations = Object.values(paths).flatMap((path) => Object.values(path ?? {}))
   return new Set(operations.flatMap((operation) => Object(operation).security ?? []).flatMap(Object.keys))
+}
+
+function pathParametersIn(paths: object): Record<string, unknown>[] {
+  const operations = Object.values(paths).flatMap((path) => Object.values(path ?? {}))
+  return operations.flatMap((operation) => Object(operation).parameters ?? []).filter((given) => given.in === 'path')
+}
+
+/** Swagger UI fills in the example of a parameter, but not those of its schema. */
+function showExample(parameter: Record<string, unknown>): void {
+  const [example] = Object(parameter.schema).examples ?? []
+  if (example !== undefined) parameter.example = example
 }

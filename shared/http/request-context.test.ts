@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { listen } from '../service/listen.ts'
 import { createTestService } from '../testing/test-service.ts'
 import type { IncomingTrace } from '../tracing/trace-context.ts'
-import { nonRecordingSpan, type Span, type SpanOptions, type Tracing } from '../tracing/tracing.ts'
+import { nonRecordingSpan, nonRecordingTracing, type Span, type SpanOptions, type Tracing } from '../tracing/tracing.ts'
 import { createBaseApp } from './base-app.ts'
 import { requestContextOf } from './request-context.ts'
 
@@ -100,6 +100,7 @@ function setUp() {
       }
       return { ...nonRecordingSpan(traceId, traceparent, undefined), isRecorded: true, end }
     },
+    kept: nonRecordingTracing.kept,
     async [Symbol.asyncDispose]() {},
   }
   const service = createTestService()

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { parseCommandLine, USAGE_STATUS, UsageError } from './command-line.ts'
+import { parseCommandLine, toInformation, USAGE_STATUS, UsageError } from './command-line.ts'
+import { version } from './version.ts'
 
 const options = { port: { type: 'string' }, consul: { type: 'boolean' } } as const
 
@@ -7,6 +8,14 @@ test('flags are parsed according to the options', () => {
   expect(parseCommandLine(['--port', '1', '--consul'], options)).toEqual({ port: '1', consul: true })
   expect(parseCommandLine(['--port=1', '--no-consul'], options)).toEqual({ port: '1', consul: false })
   expect(parseCommandLine([], options)).toEqual({})
+})
+
+test('--help and --version each ask for information, and --help comes first', () => {
+  const informationOf = (...args: string[]) => toInformation(args, () => 'Usage: …')
+  expect(informationOf('--port', '1', '--help')).toBe('Usage: …\n')
+  expect(informationOf('-h', '--version')).toBe('Usage: …\n')
+  expect(informationOf('--port', '1', '--version')).toBe(`${version}\n`)
+  expect(informationOf('--port', '1')).toBeUndefined()
 })
 
 test('the exit status after a usage error is 2', () => {

@@ -1,4 +1,5 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
+import { version } from './version.ts'
 
 /**
  * Invalid usage: an unknown flag, or a setting with an invalid value. The message is one line that names the flag or
@@ -10,6 +11,12 @@ export class UsageError extends Error {
 
 /** The exit status after a UsageError: a retry with the same settings cannot succeed. */
 export const USAGE_STATUS = 2
+
+/** The output of `--help` or `--version`, or undefined if neither is given. */
+export function toInformation(args: readonly string[], usage: () => string): string | undefined {
+  if (args.includes('--help') || args.includes('-h')) return `${usage()}\n`
+  return args.includes('--version') ? `${version}\n` : undefined
+}
 
 /**
  * Parses flags with `util.parseArgs`.

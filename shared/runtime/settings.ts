@@ -44,10 +44,6 @@ function readFlags(args: string[]): Record<string, string> {
   return Object.fromEntries(Object.entries(values).map(([flag, value]) => [FLAGS[flag], value]))
 }
 
-export function wantsHelp({ args }: SettingsSource): boolean {
-  return args.includes('--help') || args.includes('-h')
-}
-
 /** The output of `--help`: each setting of `shape` with its description and default. */
 export function describeSettings(script: string, shape: SettingsShape): string {
   const program = `node ${basename(dirname(script))}/${basename(script)}`
@@ -56,7 +52,7 @@ export function describeSettings(script: string, shape: SettingsShape): string {
   })
   const width = Math.max(...rows.map(([name]) => name.length))
   return [
-    `Usage: ${program} [--port N] [--host ADDR] [--help]`,
+    `Usage: ${program} [--port N] [--host ADDR] [--help] [--version]`,
     '',
     'Flags take precedence over environment variables, which take precedence over defaults.',
     '',

@@ -9,27 +9,73 @@ const SQLITE_BUSY = 5
 const SQLITE_CORRUPT = 11
 const SQLITE_NOTADB = 26
 
+/** How long to wait for another process that has locked a shared file: at the start, and then for each write. */
+const OPEN_TIMEOUT_MS = 1_000
+const WRITE_TIMEOUT_MS = 5
+
 /**
  * Opens a SQLite file exclusively, and creates it and its directory if they do not exist. Writes are flushed to disk
  * before they return.
  * @throws Error if the file cannot be opened, or another process has it open
  */
 export function openSqlite(file: string, schema: string): DatabaseSync {
+  return open(
+    file,
+    `
+      PRAGMA locking_mode = EXCLUSIVE;
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      ${schema}
+    `,
+  )
+}
+
+/**
+ * Opens a SQLite file that several processes of this machine may have open. Writes are not flushed: they outlive the
+ * process, and may be lost if the machine crashes.
+ * @throws Error if the file cannot be opened, or is locked for longer than a second
+ */
+export function openSharedSqlite(file: string, schema: string): DatabaseSync {
+  return open(
+    file,
+    `
+      PRAGMA busy_timeout = ${OPEN_TIMEOUT_MS};
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = OFF;
+      ${schema}
+      PRAGMA busy_timeout = ${WRITE_TIMEOUT_MS};
+    `,
+  )
+}
+
+function open(file: string, statements: string): DatabaseSync {
   if (file !== ':memory:') {
     mkdirSync(dirname(file), { recursive: true, mode: PRIVATE_DIRECTORY })
     for (const path of [file, `${file}-wal`, `${file}-shm`]) makePrivate(path)
   }
   const db = new DatabaseSync(file)
   try {
-    db.exec(`
-      PRAGMA locking_mode = EXCLUSIVE;
-      PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = FULL;
-      ${schema}
-    `)
+    db.exec(statements)
     return db
   } catch (error) {
     db.close()
+    throw error
+  }
+}
+
+/**
+ * Runs `work` in a transaction, which is rolled back if it throws.
+ * @throws Error if the file is locked, before `work` runs
+ */
+export function inTransaction<Result>(db: DatabaseSync, work: () => Result): Result {
+  db.exec('BEGIN IMMEDIATE')
+  try {
+    const result = work()
+    db.exec('COMMIT')
+    return result
+  } catch (error) {
+    // SQLite may have rolled back already, such as when the disk is full.
+    if (db.isTransaction) db.exec('ROLLBACK')
     throw error
   }
 }

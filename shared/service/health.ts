@@ -17,9 +17,11 @@ export type Health = {
   /** Adds the progress of the service's own work to `/readyz`. */
   describe(work: () => Work): void
   readiness(): Promise<Readiness>
+  /** When the service started (RFC 3339). */
+  startedAt: string
 }
 
-type Work = Pick<Readiness, 'counting' | 'forwarding'>
+type Work = Pick<Readiness, 'counting' | 'forwarding' | 'delivery'>
 
 /** Returns true if a service with this status can serve requests. */
 export function canServe({ status }: Readiness): boolean {
@@ -29,8 +31,10 @@ export function canServe({ status }: Readiness): boolean {
 /** A service is ready if it is not stopping and every required dependency is up. If its work stalls, it is degraded. */
 export function createHealth(stopping: AbortSignal): Health {
   const watched = new Map<string, Dependency>()
+  const startedAt = new Date().toISOString()
   let work: () => Work = () => ({})
   return {
+    startedAt,
     describe(described) {
       work = described
     },
@@ -62,6 +66,7 @@ export function createHealth(stopping: AbortSignal): Health {
         ...current,
         ...(reasons.length > 0 && { reasons: Object.fromEntries(reasons) }),
         ...(problems.length > 0 && { problems: Object.fromEntries(problems) }),
+        startedAt,
       }
     },
   }

@@ -1,6 +1,7 @@
+import { setFlagsFromString } from 'node:v8'
 import { openDiscovery } from '../discovery/open.ts'
 import { discoverySettings } from '../discovery/settings.ts'
-import { USAGE_STATUS, UsageError } from '../runtime/command-line.ts'
+import { toInformation, USAGE_STATUS, UsageError } from '../runtime/command-line.ts'
 import { trustedProxies } from '../runtime/ip-address.ts'
 import { createLog } from '../runtime/log.ts'
 import { createPrivateFiles } from '../runtime/private-files.ts'
@@ -13,7 +14,6 @@ import {
   port,
   type Settings,
   type SettingsShape,
-  wantsHelp,
 } from '../runtime/settings.ts'
 import { openTracing } from '../tracing/open.ts'
 import { tracingSettings } from '../tracing/settings.ts'
@@ -22,10 +22,12 @@ import type { Address } from './listen.ts'
 import { createService, type Service, StartError, stopped } from './service.ts'
 
 /** Maximum duration of a graceful shutdown. */
-const SHUTDOWN_MS = 10_000
+export const SHUTDOWN_MS = 10_000
 
 type CommonShape = ReturnType<typeof commonSettings>
-export type ServiceSettings<Shape extends SettingsShape> = Settings<CommonShape> & Settings<Shape>
+/** The settings that every service has. */
+export type CommonSettings = Settings<CommonShape>
+export type ServiceSettings<Shape extends SettingsShape> = CommonSettings & Settings<Shape>
 
 /** A service: its settings, and a function that starts it with them. */
 export type ServiceDefinition<Shape extends SettingsShape> = {
@@ -45,11 +47,13 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
   const common = commonSettings(definition.port)
   const [, script = '', ...args] = process.argv
   const source = { args, env: process.env }
-  if (wantsHelp(source)) {
-    process.stdout.write(`${describeSettings(script, { ...common, ...own })}\n`)
+  const information = toInformation(args, () => describeSettings(script, { ...common, ...own }))
+  if (information !== undefined) {
+    process.stdout.write(information)
     return
   }
   createPrivateFiles()
+  switchOffPretenuring()
   try {
     const settings = { ...loadSettings(common, source), ...loadSettings(own, source) }
     const log = createLog({ name, level: settings.LOG_LEVEL })
@@ -67,6 +71,15 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
   } catch (error) {
     reportFailure(name, error)
   }
+}
+
+/**
+ * Otherwise, V8 allocates in the old generation what survived the first collections, such as the requests in flight. The
+ * finished requests of later then stay in memory until the next major collection, with all that they refer to. Node
+ * refuses the flag in NODE_OPTIONS.
+ */
+function switchOffPretenuring(): void {
+  setFlagsFromString('--no-allocation-site-pretenuring')
 }
 
 function commonSettings(defaultPort: number) {

@@ -143,7 +143,7 @@ test('a service is registered once it listens, and deregistered before it stops'
 test('a service is ready while the registry is down', async () => {
   const discovery = { ...createStaticDiscovery(), state: () => 'down' as const }
   const { health } = createService({ name: 'test', log, stopping: never, discovery })
-  expect(await health.readiness()).toEqual({ status: 'ready', dependencies: { consul: 'down' } })
+  expect(await health.readiness()).toMatchObject({ status: 'ready', dependencies: { consul: 'down' } })
 })
 
 test('a service stops when its signal aborts', async () => {
@@ -161,7 +161,7 @@ test('a dependency may be required conditionally, and may have a circuit', async
   const { health } = createService({ name: 'test', log, stopping: never })
   let isRequired = true
   health.watch('nats', { state: () => 'down', required: () => isRequired, circuit: () => 'half-open' })
-  expect(await health.readiness()).toEqual({
+  expect(await health.readiness()).toMatchObject({
     status: 'not ready',
     dependencies: { nats: 'down' },
     circuits: { nats: 'half-open' },

@@ -14,14 +14,24 @@ import {
 } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { defaultResource, detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources'
-import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
+import {
+  BatchSpanProcessor,
+  type ReadableSpan,
+  type Sampler,
+  SamplingDecision,
+  type SpanProcessor,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace'
+import type { TraceSpan } from '../contracts/trace.ts'
 import type { Logger } from '../runtime/log.ts'
 import { createLogThrottle } from '../runtime/log-throttle.ts'
 import { version } from '../runtime/version.ts'
+import { createTraceStore, nothingKept, type TraceStore } from './kept-traces.ts'
 import { createSampler } from './sampler.ts'
 import type { TracingSettings } from './settings.ts'
 import { parseTraceparent, type TraceContext, toTraceparent, toTracestate } from './trace-context.ts'
-import { nonRecordingSpan, type Span, type SpanOptions, type Tracing } from './tracing.ts'
+import { type Attributes, nonRecordingSpan, type Span, type SpanOptions, type Tracing } from './tracing.ts'
+import { toTimestamp } from './wall-clock.ts'
 
 /** Export interval. */
 const EXPORT_INTERVAL_MS = 1_000
@@ -36,6 +46,14 @@ const kinds = {
   consumer: SpanKind.CONSUMER,
 }
 
+const kindNames: Record<SpanKind, TraceSpan['kind']> = {
+  [SpanKind.INTERNAL]: 'internal',
+  [SpanKind.SERVER]: 'server',
+  [SpanKind.CLIENT]: 'client',
+  [SpanKind.PRODUCER]: 'producer',
+  [SpanKind.CONSUMER]: 'consumer',
+}
+
 /** Records spans and exports them over OTLP/HTTP. Export failures drop spans and never delay a request. */
 export function createOtelTracing(
   settings: TracingSettings & { endpoint: string },
@@ -43,10 +61,14 @@ export function createOtelTracing(
 ): Tracing {
   logDiagnostics(log)
   const exporter = new OTLPTraceExporter({ url: `${settings.endpoint}/v1/traces`, timeoutMillis: EXPORT_TIMEOUT_MS })
+  const store = settings.TRACES_KEPT > 0 ? createTraceStore(settings.TRACES_KEPT) : undefined
   const provider = new TracerProvider({
     resource: resourceOf(name),
-    sampler: createSampler(settings),
-    spanProcessors: [new BatchSpanProcessor({ exporter, scheduledDelayMillis: EXPORT_INTERVAL_MS })],
+    sampler: toOtelSampler(settings),
+    spanProcessors: [
+      new BatchSpanProcessor({ exporter, scheduledDelayMillis: EXPORT_INTERVAL_MS }),
+      ...(store ? [keepIn(store, name)] : []),
+    ],
   })
   const tracer = provider.getTracer('video-edge-aggregator', version)
 
@@ -65,6 +87,7 @@ export function createOtelTracing(
       tracestate: traceState?.serialize(),
       isRecorded,
       child: (name, options) => startSpan(name, trace.setSpan(ROOT_CONTEXT, span), options),
+      annotate: (attributes) => void span.setAttributes(attributes),
       end: (outcome = {}) => end(span, outcome),
     }
   }
@@ -74,10 +97,62 @@ export function createOtelTracing(
       const parent = toSpanContext({ traceparent, tracestate })
       return startSpan(name, parent ? trace.setSpanContext(ROOT_CONTEXT, parent) : ROOT_CONTEXT, options)
     },
+    kept: store ?? nothingKept,
     async [Symbol.asyncDispose]() {
       await provider.shutdown().catch((err: unknown) => log.warn({ err }, 'the last spans were not exported'))
     },
   }
+}
+
+function toOtelSampler(settings: TracingSettings): Sampler {
+  const sample = createSampler(settings)
+  return {
+    shouldSample(context, traceId) {
+      const parent = trace.getSpanContext(context)
+      const isSampled = sample(
+        traceId,
+        parent && { ...parent, isSampled: (parent.traceFlags & TraceFlags.SAMPLED) > 0 },
+      )
+      return { decision: isSampled ? SamplingDecision.RECORD_AND_SAMPLED : SamplingDecision.NOT_RECORD }
+    },
+    toString: () => `VideoEdge{${settings.OTEL_TRACES_SAMPLER ?? 'default'}}`,
+  }
+}
+
+/** Keeps what is exported in memory too. */
+function keepIn(store: TraceStore, service: string): SpanProcessor {
+  return {
+    onStart() {},
+    onEnd: (span) => store.add(toTraceSpan(span, service)),
+    async forceFlush() {},
+    async shutdown() {},
+  }
+}
+
+function toTraceSpan(span: ReadableSpan, service: string): TraceSpan {
+  const { traceId, spanId } = span.spanContext()
+  const [seconds, nanos] = span.startTime
+  return {
+    service,
+    name: span.name,
+    kind: kindNames[span.kind],
+    traceId,
+    spanId,
+    parentSpanId: span.parentSpanContext?.spanId ?? null,
+    at: toTimestamp(seconds * 1_000 + nanos / 1e6),
+    durationMs: Math.round(span.duration[0] * 1e6 + span.duration[1] / 1e3) / 1e3,
+    attributes: toPlain(span.attributes),
+    links: span.links.map(({ context }) => ({ traceId: context.traceId, spanId: context.spanId })),
+    error: span.status.code === SpanStatusCode.ERROR ? (span.status.message ?? 'failed') : null,
+  }
+}
+
+/** Keeps texts and numbers: this project sets no other attributes. */
+function toPlain(attributes: ReadableSpan['attributes']): Attributes {
+  const entries = Object.entries(attributes).filter(
+    (entry): entry is [string, string | number] => typeof entry[1] === 'string' || typeof entry[1] === 'number',
+  )
+  return Object.fromEntries(entries)
 }
 
 function end(span: ApiSpan, { name, attributes, error }: NonNullable<Parameters<Span['end']>[0]>): void {

@@ -1,52 +1,53 @@
-import {
-  AlwaysOffSampler,
-  AlwaysOnSampler,
-  ParentBasedSampler,
-  type Sampler,
-  SamplingDecision,
-  TraceIdRatioBasedSampler,
-} from '@opentelemetry/sdk-trace'
 import type { TracingSettings } from './settings.ts'
+import type { TraceIds } from './trace-context.ts'
 
 /** Default limit for new traces. At this rate, recording takes one to two percent of a core. */
 const MAX_PER_SECOND = 25
 
 type Sampling = Pick<TracingSettings, 'OTEL_TRACES_SAMPLER' | 'OTEL_TRACES_SAMPLER_ARG'>
 
+/** Decides whether a span is recorded. `parent` is the span that caused it, in this process or in another one. */
+export type Sampler = (traceId: string, parent: TraceIds | undefined) => boolean
+
 /** The sampler that OpenTelemetry's environment variables select. By default, it samples all of light traffic. */
 export function createSampler({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: ratio }: Sampling): Sampler {
   switch (name) {
     case undefined:
-      return new ParentBasedSampler({ root: createRateLimitingSampler(MAX_PER_SECOND) })
+      return parentBased(createRateLimit(MAX_PER_SECOND))
     case 'always_on':
-      return new AlwaysOnSampler()
+      return () => true
     case 'always_off':
-      return new AlwaysOffSampler()
+      return () => false
     case 'traceidratio':
-      return new TraceIdRatioBasedSampler(ratio)
+      return (traceId) => isInRatio(traceId, ratio)
     case 'parentbased_always_on':
-      return new ParentBasedSampler({ root: new AlwaysOnSampler() })
+      return parentBased(() => true)
     case 'parentbased_always_off':
-      return new ParentBasedSampler({ root: new AlwaysOffSampler() })
+      return parentBased(() => false)
     case 'parentbased_traceidratio':
-      return new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) })
+      return parentBased((traceId) => isInRatio(traceId, ratio))
   }
 }
 
-/** Samples the first `maxPerSecond` traces of each second. */
-function createRateLimitingSampler(maxPerSecond: number): Sampler {
-  let second = -1
+function parentBased(sampleRoot: (traceId: string) => boolean): Sampler {
+  return (traceId, parent) => (parent ? parent.isSampled : sampleRoot(traceId))
+}
+
+/** The last 56 bits of a trace id are random (W3C Trace Context, level 2). */
+function isInRatio(traceId: string, ratio: number): boolean {
+  return Number.parseInt(traceId.slice(18), 16) < ratio * 2 ** 56
+}
+
+/** Returns true for the first `maxPerSecond` calls of a second. Does not read the clock, because most calls return false. */
+export function createRateLimit(maxPerSecond: number): () => boolean {
   let taken = 0
-  return {
-    shouldSample() {
-      const now = Math.floor(performance.now() / 1_000)
-      if (now !== second) {
-        second = now
-        taken = 0
-      }
-      taken += 1
-      return { decision: taken <= maxPerSecond ? SamplingDecision.RECORD_AND_SAMPLED : SamplingDecision.NOT_RECORD }
-    },
-    toString: () => `RateLimiting{${maxPerSecond}}`,
+  const reset = () => {
+    taken = 0
+  }
+  return () => {
+    if (taken >= maxPerSecond) return false
+    if (taken === 0) setTimeout(reset, 1_000).unref()
+    taken += 1
+    return true
   }
 }

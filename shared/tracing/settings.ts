@@ -9,8 +9,11 @@ const samplers = [
   'parentbased_traceidratio',
 ] as const
 
+/** A process keeps at most 50 spans of a trace, about half a kilobyte each. */
+const MAX_KEPT = 10_000
+
 /**
- * OpenTelemetry's standard variables. The SDK reads others directly
+ * OpenTelemetry's standard variables, and how many traces to keep in memory. The SDK reads others directly
  * (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
  */
 export const tracingSettings = {
@@ -31,6 +34,13 @@ export const tracingSettings = {
     .transform(Number)
     .default(1)
     .meta({ description: 'Sampling ratio for traceidratio' }),
+  TRACES_KEPT: z
+    .string()
+    .regex(/^\d{1,5}$/, { error: `must be a number, 0 to ${MAX_KEPT}` })
+    .refine((text) => Number(text) <= MAX_KEPT, { error: `must be a number, 0 to ${MAX_KEPT}` })
+    .default('200')
+    .transform(Number)
+    .meta({ description: 'Number of recorded traces that GET /traces/:traceId can return; 0: none' }),
 }
 
 export type TracingSettings = z.output<z.ZodObject<typeof tracingSettings>>

@@ -1,3 +1,4 @@
+import { type KeptTraces, nothingKept } from './kept-traces.ts'
 import {
   createTraceIds,
   type IncomingTrace,
@@ -26,12 +27,16 @@ export type Span = TraceContext & {
   /** If false, the span is dropped: do not compute attributes for it. */
   isRecorded: boolean
   child(name: string, options?: SpanOptions): Span
+  /** Adds attributes. */
+  annotate(attributes: Attributes): void
   end(outcome?: { name?: string; attributes?: Attributes; error?: unknown }): void
 }
 
 export type Tracing = AsyncDisposable & {
   /** Starts a span in the caller's trace, or in a new one if `parent` is missing or malformed. */
   start(name: string, parent: IncomingTrace, options?: SpanOptions): Span
+  /** The last recorded traces. */
+  kept: KeptTraces
 }
 
 /** The request on whose behalf a call is made. */
@@ -44,6 +49,7 @@ export const nonRecordingTracing: Tracing = {
     if (!parent) return startNonRecordingSpan()
     return nonRecordingSpan(parent.traceId, toTraceparent(parent), toTracestate(tracestate))
   },
+  kept: nothingKept,
   async [Symbol.asyncDispose]() {},
 }
 
@@ -55,7 +61,7 @@ export function startNonRecordingSpan(): Span {
 
 /** A span that only propagates its context. The span is its own child, which saves allocations. */
 export function nonRecordingSpan(traceId: string, traceparent: string, tracestate: string | undefined): Span {
-  return { traceId, traceparent, tracestate, isRecorded: false, child: self, end: noop }
+  return { traceId, traceparent, tracestate, isRecorded: false, child: self, annotate: noop, end: noop }
 }
 
 function self(this: Span): Span {

@@ -1,0 +1,22 @@
+import { startNonRecordingSpan } from '../tracing/tracing.ts'
+import type { Instance } from './balancer.ts'
+
+/** The response of one instance; undefined if it did not respond. */
+export type InstanceResponse = { url: string; response: { status: number; body: unknown } | undefined }
+
+export type InstanceRequest = { path: string; headers: Record<string, string>; signal: AbortSignal }
+
+/** Sends a GET to one instance, without retries or a recorded span. Never throws, and ejects no instance. */
+export async function readInstance(
+  { origin: url, pool }: Instance,
+  { path, headers, signal }: InstanceRequest,
+): Promise<InstanceResponse> {
+  const { traceparent } = startNonRecordingSpan()
+  try {
+    const options = { method: 'GET', path, headers: { ...headers, traceparent }, signal } as const
+    const { statusCode: status, body } = await pool.request(options)
+    return { url, response: { status, body: await body.json() } }
+  } catch {
+    return { url, response: undefined }
+  }
+}

@@ -1,0 +1,20 @@
+import { createHmac } from 'node:crypto'
+import type { SigningKey } from '../runtime/signing-keys.ts'
+import { scopeOf, toCdnPath } from './cdn-path.ts'
+import type { Signer } from './signer.ts'
+
+/** The signature is in the path, so relative URLs in a playlist inherit it: `<base>/<kid>/<expires>/<signature>/<path>`. */
+export function createHmacSigner(baseUrl: string, { id, secret }: SigningKey): Signer {
+  return {
+    sign(url, expires) {
+      const { path, query, fragment } = toCdnPath(url)
+      const signature = hmacSha256(secret.reveal(), `${id}/${expires}/${scopeOf(path)}`)
+      return `${baseUrl}/${id}/${expires}/${signature}/${path}${query}${fragment}`
+    },
+  }
+}
+
+/** HMAC-SHA256 (RFC 2104) in base64url without padding. */
+export function hmacSha256(secret: string | Uint8Array, data: string | Uint8Array): string {
+  return createHmac('sha256', secret).update(data).digest('base64url')
+}

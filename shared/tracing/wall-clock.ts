@@ -1,0 +1,19 @@
+/** A greater difference means that the clock was set, or that the machine slept. */
+const MAX_DRIFT_MS = 5
+
+/** Milliseconds since 1970, in microseconds, so that the spans of several processes can be compared. */
+export function createWallClock(): () => number {
+  let offset = performance.timeOrigin
+  return () => {
+    const drift = Date.now() - (offset + performance.now())
+    if (Math.abs(drift) > MAX_DRIFT_MS) offset += drift
+    return offset + performance.now()
+  }
+}
+
+/** RFC 3339, in microseconds. */
+export function toTimestamp(ms: number): string {
+  const whole = Math.floor(ms)
+  const micros = String(Math.floor((ms - whole) * 1_000)).padStart(3, '0')
+  return new Date(whole).toISOString().replace('Z', `${micros}Z`)
+}
