@@ -1,4 +1,5 @@
 import { createMiddleware } from 'hono/factory'
+import { z } from 'zod'
 import { CountsBehind, type LookupBehind } from '../shared/contracts/counting.ts'
 import { AssetParams, UserParams } from '../shared/contracts/ids.ts'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
@@ -17,6 +18,7 @@ import { auditWrites } from '../shared/http/audit-log.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
 import { requireReadToken } from '../shared/http/read-token.ts'
+import { createTraceRoute } from '../shared/http/trace-route.ts'
 import { jsonBody, LOOKUP_BODY, validate } from '../shared/http/validate.ts'
 import type { WriteToken } from '../shared/http/write-token.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
@@ -28,6 +30,8 @@ import type { Currentness } from './currentness.ts'
 import { createSeriesRoute } from './series-route.ts'
 import { createViewRoute } from './view-route.ts'
 import { createWriteRoutes } from './write-routes.ts'
+
+const CompiledLookup = z.compile(CountLookup, { strict: true })
 
 type Deps = Service & {
   counts: CountStore
@@ -54,6 +58,7 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
   return createBaseApp(service, {
     middleware: [auditWrites({ reads: ['/events/lookup'], internal: ['/events'] })],
     untraced: ['/events/live'],
+    traces: createTraceRoute({ ...service, requireReader }),
   })
     .route('/', createSeriesRoute({ counts, requireCurrent }))
     .get(
@@ -141,7 +146,7 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
       }),
       requireReader,
       jsonBody(LOOKUP_BODY),
-      validate('json', CountLookup),
+      validate('json', CountLookup, CompiledLookup),
       async (c) => {
         // A 503 would open the circuit of play, although reporting is up.
         if (!currentness.isCurrent()) {

@@ -4,8 +4,8 @@ import { createDeduplicator, type DeduplicationState, type NumberedBatch } from 
 import { isWatchReport, type LoggedEvent, type LoggedView, toLoggedEvents } from './logged-events.ts'
 import type { Judge, Judgement } from './rules/judge.ts'
 import type { RuleEvent } from './rules/view-rule.ts'
-import type { WatchState } from './watch-time.ts'
-import { createWatching, type Growth, type IgnoredReport } from './watching.ts'
+import type { WatchState } from './watch/watch-time.ts'
+import { createWatching, type Growth, type IgnoredReport } from './watch/watching.ts'
 
 /** `requiredMs`, `watchedMs`: the watch time that the view needs, and that it has after its batch; see WatchTime. */
 export type JudgedView = LoggedView & (Judgement | Pending) & { requiredMs?: number; watchedMs?: number }
@@ -85,7 +85,7 @@ export function createEngine(state: EngineState, maxProducers?: number): (batch:
       else if (original) verdicts.keysReused += 1
       else {
         if (view.keyed) keys.add(view)
-        const judged: JudgedView = Object.assign(view, judge.judge(toRuleEvent(view), view.clock))
+        const judged: JudgedView = Object.assign(view, judge.judge(view, view.clock))
         watching?.add(judged)
         verdicts.views.push(judged)
       }
@@ -105,11 +105,6 @@ export function createEngine(state: EngineState, maxProducers?: number): (batch:
 
 function countViews(events: readonly LoggedEvent[]): number {
   return events.reduce((sum, event) => (isWatchReport(event) ? sum : sum + 1), 0)
-}
-
-/** A copy, so that what is kept of a view takes little memory. */
-function toRuleEvent({ id, assetId, userId, at }: LoggedView): RuleEvent {
-  return { id, assetId, userId, at }
 }
 
 function isSamePlay(a: RuleEvent, b: RuleEvent): boolean {

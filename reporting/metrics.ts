@@ -5,8 +5,8 @@ import type { Metrics } from '../shared/service/metrics.ts'
 import type { CountStore } from './count-store.ts'
 import type { Currentness } from './currentness.ts'
 import type { Capacity } from './maps/capacity.ts'
-import { hasQualified } from './watch-changes.ts'
-import { IGNORED_REPORTS } from './watching.ts'
+import { hasQualified } from './watch/watch-changes.ts'
+import { IGNORED_REPORTS } from './watch/watching.ts'
 
 const MAX_LOGGED_GAPS = 5
 

@@ -1,4 +1,5 @@
 import { Hono } from 'hono'
+import { z } from 'zod'
 import { EventBatch, isReport, PositionConflict } from '../shared/contracts/event-batch.ts'
 import { Play } from '../shared/contracts/play.ts'
 import { Position, toLogPosition, toNullablePosition, toPosition } from '../shared/contracts/position.ts'
@@ -8,6 +9,8 @@ import { BODY_PROBLEMS, describeOperation } from '../shared/http/openapi.ts'
 import { BATCH_BODY, jsonBody, validate } from '../shared/http/validate.ts'
 import { requireWriteToken, type WriteToken } from '../shared/http/write-token.ts'
 import type { CountStore } from './count-store.ts'
+
+const CompiledBatch = z.compile(EventBatch, { strict: true })
 
 type Deps = {
   counts: Pick<CountStore, 'count' | 'report' | 'apply' | 'position'>
@@ -46,7 +49,7 @@ export function createWriteRoutes({ counts, writeToken }: Deps) {
       }),
       requireWriteToken(writeToken),
       jsonBody(BATCH_BODY),
-      validate('json', EventBatch),
+      validate('json', EventBatch, CompiledBatch),
       async (c) => {
         const batch = c.req.valid('json')
         const { stream: incarnation, leaving, ...rest } = batch

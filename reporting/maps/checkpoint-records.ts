@@ -1,27 +1,25 @@
-import type { Judged } from '../rules/judge.ts'
+import { createRecordReader } from '../records/record-bytes.ts'
+import { type FrozenPage, PAGE_RECORDS } from '../records/record-page.ts'
+import { eventCodec } from '../records/verdict-record.ts'
+import type { Judged, KnownEvents } from '../rules/judge.ts'
 import type { ByteReader } from './byte-reader.ts'
 import { readBlock, readJson } from './checkpoint-blocks.ts'
 import { encodeBlock, encodeJson, encodeSize } from './checkpoint-chunks.ts'
 import { CorruptCheckpointError, PageEntry } from './checkpoint-format.ts'
-import { createRecordReader, createRecordWriter } from './record-bytes.ts'
-import { type FrozenPage, PAGE_RECORDS } from './record-page.ts'
-import { eventCodec } from './verdict-record.ts'
 
 /** The number of events in a block. Only the last block has fewer. */
 const BLOCK_EVENTS = 1_024
 const START_BYTES = 4
 
-export function* encodeJudged(events: readonly Judged[]): Generator<Uint8Array> {
-  const writer = createRecordWriter(Buffer.allocUnsafe(BLOCK_EVENTS * 64))
-  for (let n = 0; n < events.length; n += BLOCK_EVENTS) {
-    writer.clear()
-    for (const { event, clock } of events.slice(n, n + BLOCK_EVENTS)) {
-      writer.id(event.id)
-      eventCodec.write(writer, event, [])
-      writer.double(clock)
-    }
-    yield encodeBlock(writer.buffer().subarray(0, writer.length()))
+export function* encodeJudged(events: Pick<KnownEvents, 'encoded'>): Generator<Uint8Array> {
+  let block: Uint8Array[] = []
+  for (const event of events.encoded()) {
+    block.push(event)
+    if (block.length < BLOCK_EVENTS) continue
+    yield encodeBlock(Buffer.concat(block))
+    block = []
   }
+  if (block.length > 0) yield encodeBlock(Buffer.concat(block))
 }
 
 /** Decodes the events of a block. */

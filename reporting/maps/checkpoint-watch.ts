@@ -1,3 +1,4 @@
+import type { FrozenPage } from '../records/record-page.ts'
 import type { ByteReader } from './byte-reader.ts'
 import { readBlock, readJson } from './checkpoint-blocks.ts'
 import { encodeBlock, encodeJson } from './checkpoint-chunks.ts'
@@ -5,7 +6,6 @@ import { CorruptCheckpointError, type Header, WaitingEntries } from './checkpoin
 import { encodePages, readPages } from './checkpoint-records.ts'
 import { encodeSeries, readSeries } from './checkpoint-series.ts'
 import type { FrozenWatch } from './frozen-state.ts'
-import type { FrozenPage } from './record-page.ts'
 import type { WatchedViews } from './watched-views.ts'
 
 const MARK_BYTES = 4

@@ -250,7 +250,7 @@ async function contentOf(state: CountState) {
     counted: { position, views, totals, lost, seconds: seconds.toSorted() },
     counts: { assets: both(counts.asset), users: both(counts.user), viewers: entries(frozen.viewers) },
     deduplication: { isComplete, producers, ids: [[...knownIds.previous.keys], [...knownIds.current.keys]] },
-    judged: { clock: frozen.clock, events: frozen.judged },
+    judged: { clock: frozen.clock, events: frozen.judged.map(({ rule, events }) => ({ rule, events: [...events] })) },
     series: [...thawSteps(frozen.series)].toSorted((a, b) => a.at - b.at),
     kept: [frozen.verdicts, frozen.keys].map((pages) =>
       pages.map((page) => ({ ...page, bytes: page.bytes.toString('hex') })),

@@ -25,7 +25,7 @@ export function createKnownIds({
 }: Options = {}): RecentIds {
   return {
     add(source, id) {
-      const key = toEventDigest(source, id).toString('latin1')
+      const key = toEventDigest(source, id)
       if (current.has(key) || previous.has(key)) return false
       if (current.size >= max) {
         previous = current

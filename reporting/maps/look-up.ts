@@ -4,16 +4,25 @@ import type { ViewCounts } from './view-counts.ts'
 
 /** The counts of many ids; see CountStore. */
 export function lookUp(counts: Pick<ViewCounts, 'counts' | 'findKeyed'>, ids: CountLookup): LookedUpCounts {
-  const { assets, users, events, details } = ids
-  const numbersOf = (by: CountedBy, of: keyof Counts) =>
-    Object.fromEntries((by === 'asset' ? assets : users).map((id) => [id, counts.counts(by, id)?.[of] ?? 0]))
-  const of = (number: keyof Counts) => ({ assets: numbersOf('asset', number), users: numbersOf('user', number) })
+  const { events, details } = ids
+  const find = (by: CountedBy, own: readonly string[]): Found[] => own.map((id) => [id, counts.counts(by, id)])
+  const [assets, users] = [find('asset', ids.assets), find('user', ids.users)]
+  const of = (number: keyof Counts) => ({ assets: numbersOf(assets, number), users: numbersOf(users, number) })
 
   return {
     ...of('views'),
-    ...(details && { qualified: of('qualified'), viewers: numbersOf('asset', 'viewers') }),
+    ...(details && { qualified: of('qualified'), viewers: numbersOf(assets, 'viewers') }),
     ...(events && { events: findEvents(counts, events) }),
   }
+}
+
+type Found = [id: string, counts: Counts | undefined]
+
+function numbersOf(found: readonly Found[], of: keyof Counts): Record<string, number> {
+  // Several times as fast as Object.fromEntries. No id of an asset or user is `__proto__`.
+  const numbers: Record<string, number> = {}
+  for (const [id, counts] of found) numbers[id] = counts?.[of] ?? 0
+  return numbers
 }
 
 function findEvents({ findKeyed }: Pick<ViewCounts, 'findKeyed'>, ids: readonly string[]): LookedUpCounts['events'] {

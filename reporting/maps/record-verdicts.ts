@@ -31,8 +31,19 @@ export function recordVerdicts(verdicts: CountState['verdicts'], { views, ...bat
     const { id, sequence, assetId, userId, at, because, requiredMs, watchedMs } = view
     clock = view.clock
     const reason = view.verdict === 'not-qualified' ? view.reason : undefined
-    const place = { id, incarnation, sequence, clock }
-    const number = verdicts.add({ ...place, state: 'counted', assetId, userId, at, reason, because, requiredMs })
+    const number = verdicts.add({
+      id,
+      incarnation,
+      sequence,
+      clock,
+      state: 'counted',
+      assetId,
+      userId,
+      at,
+      reason,
+      because,
+      requiredMs,
+    })
     if (watchedMs !== undefined && number !== undefined) verdicts.setMark(number, toMark(watchedMs))
   }
   recordSkippedBefore(Number.POSITIVE_INFINITY)

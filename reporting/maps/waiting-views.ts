@@ -1,4 +1,4 @@
-import { hasClosed, type Waiting, type WaitingChanges } from '../watch-changes.ts'
+import { hasClosed, type Waiting, type WaitingChanges } from '../watch/watch-changes.ts'
 
 export type WaitingEntry = [second: number, unreported: number, reported: number]
 

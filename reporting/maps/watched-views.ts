@@ -1,14 +1,14 @@
 import { toReportKey } from '../digest.ts'
 import type { Verdicts } from '../engine.ts'
+import { createRecentRecords, type RecentRecords, type RecordCodec } from '../records/recent-records.ts'
+import type { VerdictRecord } from '../records/verdict-record.ts'
 import { type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
 import { toStepAdditions } from '../step-additions.ts'
-import { hasQualified, toWaitingChanges, toWatchGrowth } from '../watch-changes.ts'
-import { type EarlyReport, isOpen, MAX_EARLY_REPORTS, type WatchState } from '../watch-time.ts'
+import { hasQualified, toWaitingChanges, toWatchGrowth } from '../watch/watch-changes.ts'
+import { type EarlyReport, isOpen, MAX_EARLY_REPORTS, type WatchState } from '../watch/watch-time.ts'
 import type { CountMap } from './count-map.ts'
-import { createRecentRecords, type RecentRecords, type RecordCodec } from './recent-records.ts'
 import { createSeriesMap, type SeriesMap, type SeriesSince } from './series-map.ts'
 import type { Totals } from './totals.ts'
-import type { VerdictRecord } from './verdict-record.ts'
 import { createWaitingViews, type WaitingViews } from './waiting-views.ts'
 
 /** `id`: the key of the report. */

@@ -1,7 +1,7 @@
 import type { CountBatch, LogReport } from '../count-store.ts'
 import type { WatchRule } from '../rules/view-rule.ts'
 import { toStepAdditions } from '../step-additions.ts'
-import { hasQualified, toTimedViews } from '../watch-changes.ts'
+import { hasQualified, toTimedViews } from '../watch/watch-changes.ts'
 import { toCountStatement } from './count-statement.ts'
 import { toKeyedWrites } from './keyed-views.ts'
 import { type Known, toProducerKey } from './known.ts'

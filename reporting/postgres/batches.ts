@@ -78,7 +78,7 @@ export function createBatches({
     return { verdicts: outcome.verdicts, row }
   }
 
-  /** If the connection is lost before the result arrives, the state says if the batch was applied. */
+  /** If the connection is lost before the result arrives, the state says whether the batch was applied. */
   async function commit(statement: string, id: string): Promise<readonly unknown[] | undefined> {
     try {
       const [row] = await run(`${ASYNCHRONOUS} ${PLANNING} ${statement}`, TIMEOUT_MS)

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { type Position, toPosition } from '../../shared/contracts/position.ts'
 import type { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
-import { explainWatchTime } from '../explain-watch-time.ts'
 import type { RulesVersion } from '../rules/rule-sets.ts'
+import { explainWatchTime } from '../watch/explain-watch-time.ts'
 import { toEventKey } from './event-key.ts'
 import { fromAscii, toLiteral } from './literals.ts'
 import { REJECTED, STATES } from './verdict-writes.ts'
@@ -29,7 +29,10 @@ const MAX_SKEW_MS = 3_600_000
 /** A UUID that begins with its time, of version 7. */
 const UUID_V7 = /^([\da-f]{8})-([\da-f]{4})-7/
 
-/** The queries of which the first one with a result explains an event: an id with a time needs few partitions. */
+/**
+ * Queries that explain an event, to be run in order until one has a result. If the id contains a time, the first query
+ * reads only a few partitions.
+ */
 export function toExplanationQueries(eventId: string): string[] {
   const [, high, low] = UUID_V7.exec(eventId) ?? []
   const recent = high && low ? [toExplanationQuery(eventId, Number.parseInt(high + low, 16) - MAX_SKEW_MS)] : []

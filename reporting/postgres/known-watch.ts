@@ -2,7 +2,14 @@ import { z } from 'zod'
 import type { CountBatch } from '../count-store.ts'
 import { toReportKey } from '../digest.ts'
 import type { WatchRule } from '../rules/view-rule.ts'
-import { type EarlyReport, isOpen, MAX_EARLY_REPORTS, OPEN_MS, type OpenView, type WatchState } from '../watch-time.ts'
+import {
+  type EarlyReport,
+  isOpen,
+  MAX_EARLY_REPORTS,
+  OPEN_MS,
+  type OpenView,
+  type WatchState,
+} from '../watch/watch-time.ts'
 import { toEventId, toEventKey } from './event-key.ts'
 import { toIdArray, toUuidArray } from './literals.ts'
 

@@ -1,6 +1,6 @@
 import { escapeLiteral } from 'pg'
 
-/** The characters of ids and of digests in base64url, and what separates them in an array. */
+/** An array of ids, or of digests in base64url: their characters, and the separators. */
 const ARRAY_OF_IDS = /^[\w.@~",-]*$/
 
 /**

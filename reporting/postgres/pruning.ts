@@ -1,4 +1,4 @@
-import { MAX_EARLY_REPORTS } from '../watch-time.ts'
+import { MAX_EARLY_REPORTS } from '../watch/watch-time.ts'
 import { ASYNCHRONOUS, type Rows } from './database.ts'
 import { RECEIPT_SECONDS } from './direct-counts.ts'
 import type { createPartitions } from './partitions.ts'

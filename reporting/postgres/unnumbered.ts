@@ -32,5 +32,5 @@ export function unnumberedOf({ views }: CountBatch): string[] {
 }
 
 function toIdKey(source: string, id: string): string {
-  return toEventDigest(source, id).toString('base64url')
+  return Buffer.from(toEventDigest(source, id), 'latin1').toString('base64url')
 }

@@ -1,4 +1,6 @@
 import type { Verdict } from '../../shared/contracts/view-explanation.ts'
+import { createRecentRecords, type RecordCodec } from '../records/recent-records.ts'
+import { eventCodec } from '../records/verdict-record.ts'
 import { isWatchRule, type Rule, type RuleEvent, type ViewRule } from './view-rule.ts'
 
 /** `reason` is the name of the rule that objects, and `because` the earlier event that decided it. */
@@ -9,6 +11,9 @@ export type Judgement =
 /** An event, and the log's clock when it was judged. */
 export type Judged = { event: RuleEvent; clock: number }
 
+/** Events in log order. They are decoded when they are read. `encoded` are their ids, plays and clocks in bytes. */
+export type KnownEvents = Iterable<Judged> & { length: number; encoded(): Iterable<Uint8Array> }
+
 /** Folds the rules over the views of the log, except those that require watch time. */
 export type Judge = {
   /**
@@ -17,76 +22,74 @@ export type Judge = {
    */
   judge(event: RuleEvent, clock: number): Judgement
   /**
-   * Restores an event that was judged earlier. Events with the same key must be restored in log order.
+   * Restores an event that was judged earlier. Events must be restored in log order.
    * @param rule the only rule that still knows it; undefined if all of them do
    */
   restore(judged: Judged, rule?: string): void
   /** The events that may still concern later ones, by rule, in log order. */
-  known(): { rule: string; events: Judged[] }[]
+  known(): { rule: string; events: KnownEvents }[]
 }
 
 export function createJudge(rules: readonly Rule[]): Judge {
   const windows = rules.flatMap((rule) => (isWatchRule(rule) ? [] : [{ rule, window: createWindow(rule) }]))
   return {
     judge(event, clock) {
-      const judged = { event, clock }
       let judgement: Judgement = QUALIFIED
       for (const { rule, window } of windows) {
-        const because = rule.judge(window.add(judged), event)
+        const because = rule.judge(window.add(event, clock), event)
         if (because && judgement === QUALIFIED) judgement = { verdict: 'not-qualified', reason: rule.name, because }
       }
       return judgement
     },
-    restore(judged, ruleName) {
-      for (const { rule, window } of windows) if (rule.name === (ruleName ?? rule.name)) window.add(judged)
+    restore({ event, clock }, ruleName) {
+      for (const { rule, window } of windows) if (rule.name === (ruleName ?? rule.name)) window.add(event, clock)
     },
     known: () => windows.map(({ rule, window }) => ({ rule: rule.name, events: window.events() })),
   }
 }
 
 const QUALIFIED: Judgement = { verdict: 'qualified' }
-const NONE: readonly never[] = []
 
-/** `events` are in log order. Those with the same key are in `byKey`, as far as they are kept. */
-type Generation = { byKey: Map<string, Judged[]>; events: Judged[] }
+/** `id` is the key of the event. */
+type KeyedEvent = Judged & { id: string }
 
-const createGeneration = (): Generation => ({ byKey: new Map(), events: [] })
+const keyedEventCodec: RecordCodec<KeyedEvent> = {
+  write(writer, { event, clock }, names) {
+    writer.id(event.id)
+    eventCodec.write(writer, event, names)
+    writer.double(clock)
+  },
+  read: (reader, id, names) => ({ id, event: eventCodec.read(reader, reader.id(), names), clock: reader.double() }),
+}
 
-/**
- * The last events by key. Two generations hold the events of one to two times the window: dropping a whole generation
- * costs less than evicting single events.
- */
+/** The last events by key, compact: as objects, the events of a minute would be most of the heap. */
 function createWindow({ keyOf, windowMs, keeps }: ViewRule) {
-  let previous = createGeneration()
-  let current = createGeneration()
-  /** No event of the previous generation is later. */
-  let startedAt = Number.NEGATIVE_INFINITY
-  let latest = startedAt
+  let latest = Number.NEGATIVE_INFINITY
   const isKnown = ({ clock }: Judged) => latest - clock <= windowMs
-
-  function advance(clock: number): void {
-    latest = Math.max(latest, clock)
-    if (latest - startedAt <= windowMs) return
-    previous = current
-    current = createGeneration()
-    startedAt = latest
-  }
+  const records = createRecentRecords({ max: 0, codec: keyedEventCodec, keeps: isKnown })
 
   return {
     /** Adds an event, and returns the earlier ones with the same key. */
-    add(judged: Judged): readonly RuleEvent[] {
-      advance(judged.clock)
-      const key = keyOf(judged.event)
-      const earlier = (current.byKey.get(key) ?? previous.byKey.get(key))?.filter(isKnown)
-      current.byKey.set(key, earlier ? [...earlier, judged].slice(-keeps) : [judged])
-      current.events.push(judged)
-      return earlier?.map(({ event }) => event) ?? NONE
+    add(event: RuleEvent, clock: number): readonly RuleEvent[] {
+      latest = Math.max(latest, clock)
+      const earlier: RuleEvent[] = []
+      const number = records.add({ id: keyOf(event), event, clock }) ?? 0
+      // The clock never goes back, so the events before an unknown one are unknown too.
+      records.findBefore(number, (last) => !isKnown(last) || earlier.push(last.event) === keeps)
+      return earlier.reverse()
     },
-    /** Copies arrays as a whole, because a checkpoint waits for it. */
-    events(): Judged[] {
-      const first = previous.events.findIndex(isKnown)
-      const known = first < 0 ? [] : previous.events.slice(first)
-      return known.concat(current.events)
+    events(): KnownEvents {
+      const { size, items, bytes } = records.list()
+      let unknown = 0
+      for (const judged of items()) {
+        if (isKnown(judged)) break
+        unknown += 1
+      }
+      return {
+        length: size - unknown,
+        encoded: () => bytes().drop(unknown),
+        [Symbol.iterator]: () => items().drop(unknown),
+      }
     },
   }
 }

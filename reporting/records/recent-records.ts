@@ -26,6 +26,13 @@ export type RecordCodec<Item> = {
   read(reader: RecordReader, id: string, names: readonly string[]): Item
 }
 
+/** `items` are decoded when they are read, and `bytes` are what the codec has written of each. */
+export type RecordList<Item> = {
+  size: number
+  items(): IteratorObject<Item>
+  bytes(): IteratorObject<Uint8Array>
+}
+
 export type RecentRecords<Item> = {
   /** Returns the number of the record; undefined if none is kept. */
   add(item: Item): number | undefined
@@ -33,11 +40,15 @@ export type RecentRecords<Item> = {
   find(id: string, isWanted?: (item: Item) => boolean): Item | undefined
   /** Like `find`, with the number of the record. */
   locate(id: string, isWanted?: (item: Item) => boolean): { number: number; item: Item } | undefined
+  /** The last record before the one with this number that has the same id, and that `isWanted` accepts. */
+  findBefore(number: number, isWanted: (item: Item) => boolean): Item | undefined
   /** A number beside a record, 0 to 2^32 - 1. Unlike the record, it may change. */
   mark(number: number): number
   setMark(number: number, mark: number): void
   /** The oldest record that is kept. */
   oldest(): Item | undefined
+  /** The records at this time, without copying them. */
+  list(): RecordList<Item>
   /** The pages at this time, without copying them: records are appended, and never change. Marks are copied when they do. */
   freeze(): FrozenPage[]
   /** Adds a page behind the earlier ones. */
@@ -106,26 +117,31 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     return codec.read(reader, reader.id(), page.names)
   }
 
-  function hasWantedId(page: RecordPage, number: number): boolean {
+  function hasId(page: RecordPage, number: number, id: Buffer): boolean {
     const bytes = page.writer.buffer()
     const start = page.starts[number % PAGE_RECORDS] ?? 0
-    const id = wanted.buffer()
-    for (let n = 0; n < wanted.length(); n += 1) if (bytes[start + n] !== id[n]) return false
+    for (let n = 0; n < id.length; n += 1) if (bytes[start + n] !== id[n]) return false
     return true
+  }
+
+  /** Searches back from the record with a number, which has the hash of the id. */
+  function search(last: number, id: Buffer, isWanted: (item: Item) => boolean) {
+    let number = last
+    while (number >= oldestNumber()) {
+      const page = pageOf(number)
+      if (page === undefined) return undefined
+      const item = hasId(page, number, id) ? read(number) : undefined
+      if (item !== undefined && isWanted(item)) return { number, item }
+      number = index.earlier(number, page.previous[number % PAGE_RECORDS] ?? 0)
+    }
+    return undefined
   }
 
   function locate(id: string, isWanted: (item: Item) => boolean = () => true) {
     wanted.clear()
     wanted.id(id)
-    let number = index.last(wanted.buffer(), 0, wanted.length(), next)
-    while (number >= oldestNumber()) {
-      const page = pageOf(number)
-      if (page === undefined) return undefined
-      const item = hasWantedId(page, number) ? read(number) : undefined
-      if (item !== undefined && isWanted(item)) return { number, item }
-      number = index.earlier(number, page.previous[number % PAGE_RECORDS] ?? 0)
-    }
-    return undefined
+    const last = index.last(wanted.buffer(), 0, wanted.length(), next)
+    return search(last, wanted.buffer().subarray(0, wanted.length()), isWanted)
   }
 
   return {
@@ -142,12 +158,28 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     },
     find: (id, isWanted) => locate(id, isWanted)?.item,
     locate,
+    findBefore(number, isWanted) {
+      const page = pageOf(number)
+      const before = index.earlier(number, page?.previous[number % PAGE_RECORDS] ?? 0)
+      if (page === undefined || before < oldestNumber()) return undefined
+      const bytes = page.writer.buffer()
+      const start = page.starts[number % PAGE_RECORDS] ?? 0
+      return search(before, bytes.subarray(start, endOfId(bytes, start)), isWanted)?.item
+    },
     mark: (number) => pageOf(number)?.marks?.[number % PAGE_RECORDS] ?? 0,
     setMark(number, mark) {
       const page = pageOf(number)
       if (page) setMark(page, number % PAGE_RECORDS, mark)
     },
     oldest: () => (oldestNumber() < next ? read(oldestNumber()) : undefined),
+    list() {
+      const listed = pages.map(({ writer, starts, count, names }) => {
+        const bytes = writer.buffer().subarray(0, writer.length())
+        return { bytes, starts: starts.subarray(0, count), names }
+      })
+      const size = listed.reduce((sum, { starts }) => sum + starts.length, 0)
+      return { size, items: () => decode(listed, codec), bytes: () => split(listed) }
+    },
     freeze: () => pages.map((page, n) => freezePage(page, firstPage + n)),
     restore(frozen) {
       if (max === 0 && !keeps) return
@@ -160,5 +192,22 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
       for (const start of frozen.starts) link(page, start)
       dropOld()
     },
+  }
+}
+
+type ListedPage = Pick<FrozenPage, 'bytes' | 'starts' | 'names'>
+
+function* decode<Item>(pages: readonly ListedPage[], codec: RecordCodec<Item>): Generator<Item> {
+  for (const { bytes, starts, names } of pages) {
+    for (const start of starts) {
+      const reader = createRecordReader(bytes, start)
+      yield codec.read(reader, reader.id(), names)
+    }
+  }
+}
+
+function* split(pages: readonly ListedPage[]): Generator<Uint8Array> {
+  for (const { bytes, starts } of pages) {
+    for (const [index, start] of starts.entries()) yield bytes.subarray(endOfId(bytes, start), starts[index + 1])
   }
 }

@@ -1,5 +1,5 @@
-import type { Verdict } from '../shared/contracts/view-explanation.ts'
-import type { RuleEvent, WatchRule } from './rules/view-rule.ts'
+import type { Verdict } from '../../shared/contracts/view-explanation.ts'
+import type { RuleEvent, WatchRule } from '../rules/view-rule.ts'
 
 /** How long reports count for a view, in whole seconds of the log's clock. */
 const OPEN_S = 86_400

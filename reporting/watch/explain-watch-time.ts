@@ -1,5 +1,5 @@
-import type { ViewExplanation } from '../shared/contracts/view-explanation.ts'
-import { type RulesVersion, watchRuleOf } from './rules/rule-sets.ts'
+import type { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
+import { type RulesVersion, watchRuleOf } from '../rules/rule-sets.ts'
 import { judgeWatchTime, type WatchTime } from './watch-time.ts'
 
 type Watched = WatchTime & {

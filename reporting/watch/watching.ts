@@ -1,5 +1,5 @@
-import type { WatchedView } from '../shared/contracts/view.ts'
-import type { Verdict } from '../shared/contracts/view-explanation.ts'
+import type { WatchedView } from '../../shared/contracts/view.ts'
+import type { Verdict } from '../../shared/contracts/view-explanation.ts'
 import { isEnough, isOpen, type OpenView, toMs, type WatchState } from './watch-time.ts'
 
 /** Why a report has no effect. `unknown-view`: no view has this id yet; the report takes effect once one is stored. */

@@ -1,5 +1,5 @@
-import type { Verdicts } from './engine.ts'
-import type { TimedView } from './step-additions.ts'
+import type { Verdicts } from '../engine.ts'
+import type { TimedView } from '../step-additions.ts'
 import { isEnough, openSince, toSecond } from './watch-time.ts'
 import type { Growth } from './watching.ts'
 
