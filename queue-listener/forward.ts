@@ -9,6 +9,7 @@ import { sleep } from '../shared/runtime/sleep.ts'
 import { createTransitionLog, type TransitionLog } from '../shared/runtime/transition-log.ts'
 import { deliver } from './deliver.ts'
 import { reportUntilBehind } from './log-report.ts'
+import { readAhead } from './read-ahead.ts'
 import type { ReportingClient } from './reporting-client.ts'
 import { standBy } from './standby.ts'
 import type { StoreCheck } from './store-check.ts'
@@ -124,7 +125,7 @@ async function* forwardBatches(deps: ForwardingDeps, signal: AbortSignal): Async
   void reportUntilBehind(deps, () => position, done.signal).then(() => done.abort())
   void stores.untilDifferent(done.signal).then(() => done.abort())
   try {
-    for await (const batch of eventLog.read(position, AbortSignal.any([signal, done.signal]))) {
+    for await (const batch of readAhead(eventLog, position, AbortSignal.any([signal, done.signal]))) {
       const started = performance.now()
       const conflict = await deliver(deps, batch, signal)
       const intervalMs = toIntervalMs(performance.now() - started)

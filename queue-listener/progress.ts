@@ -85,7 +85,7 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
  * Returns the age in seconds. It is at least 0, because clock skew between this machine and the log could make it
  * negative.
  */
-function toAge(lag: Backlog | undefined): number {
+export function toAge(lag: Backlog | undefined): number {
   if (!lag) return Number.NaN
   return lag.since ? Math.max(0, Date.now() - lag.since.getTime()) / 1_000 : 0
 }

@@ -2,9 +2,10 @@ import { expectBody, type ServiceClient, type ServiceResponse } from '../shared/
 import { type EventBatch, PositionConflict } from '../shared/contracts/event-batch.ts'
 import { fromNullablePosition, type LogPosition, Position, toPosition } from '../shared/contracts/position.ts'
 import { Problem } from '../shared/contracts/status.ts'
+import { BATCH_SIZE } from '../shared/contracts/trace.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
 import { parseSafely } from '../shared/runtime/parse-safely.ts'
-import { startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
+import { type Span, startNonRecordingSpan, type Tracing } from '../shared/tracing/tracing.ts'
 
 /** The timeout of a call, much longer than reporting takes for a full batch. */
 const TIMEOUT_MS = 5_000
@@ -71,10 +72,14 @@ export function createReportingClient(
       const [span = startNonRecordingSpan(), ...links] = spans
       const post = (body: EventBatch) =>
         client.post('/events', body, { ...RETRY, signal: withTimeout(signal), span, links })
-      const posting = postToAnyRelease(post, batch)
-      const response = await posting.finally(() => {
-        for (const span of spans) span.end()
+      const end = (outcome: { error: unknown } | ServiceResponse) => {
+        for (const span of spans) span.end(toOutcome(rest, outcome))
+      }
+      const response = await postToAnyRelease(post, batch).catch((error) => {
+        end({ error })
+        throw error
       })
+      end(response)
       if (response.status === 409) {
         const position = fromNullablePosition(expectBody(response, 409, PositionConflict).position)
         const isCounted = position?.incarnation === incarnation && position.sequence === rest.through
@@ -87,6 +92,16 @@ export function createReportingClient(
       return { outcome: 'counted' }
     },
   }
+}
+
+/** Describes the batch that a view belongs to. It is counted if the status is 200. */
+function toOutcome(
+  { views, after, through }: Pick<LogBatch, 'views' | 'after' | 'through'>,
+  outcome: { error: unknown } | ServiceResponse,
+): Parameters<Span['end']>[0] {
+  const batch = { [BATCH_SIZE]: views.length, 'log.first': after + 1, 'log.last': through }
+  if ('error' in outcome) return { attributes: batch, error: outcome.error }
+  return { attributes: { ...batch, 'http.response.status_code': outcome.status } }
 }
 
 /** The status and the first field error of a Problem. */

@@ -35,7 +35,13 @@ test('readiness requires reporting', async () => {
   await eventually(async () => {
     expect(await readiness()).toEqual([
       200,
-      { status: 'ready', dependencies, forwarding: { state: 'running', waiting: 0 } },
+      {
+        status: 'ready',
+        dependencies,
+        forwarding: { state: 'running', waiting: 0 },
+        delivery: { batches: 1, views: 1, p99Ms: expect.any(Number), lagMs: 0 },
+        startedAt: expect.any(String),
+      },
     ])
   })
   await stopReporting()

@@ -13,6 +13,7 @@ import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
 import { createQueueListenerApp } from './app.ts'
+import { createDeliveries } from './deliveries.ts'
 import { forward } from './forward.ts'
 import { createProgress } from './progress.ts'
 import { exposeReplicas } from './replica-metrics.ts'
@@ -50,14 +51,16 @@ export async function startQueueListener(
   const app = createQueueListenerApp({ ...service, deadLetters, writeToken: privateToken(settings) })
   const address = await serve(app, service, settings)
 
-  const reporting = createReportingClient(instrumentClient(countingClient, metrics), tracing)
+  const deliveries = createDeliveries()
+  const caller = createReportingClient(instrumentClient(countingClient, metrics), tracing)
+  const reporting = { ...caller, count: deliveries.observe(caller.count) }
   const suspension = createSuspension({ log, metrics })
   const onForwarded = createProgress({ metrics, eventLog, reporting })
   const closing = new AbortController()
   const ending = AbortSignal.any([stopping, closing.signal])
   const counting = { eventLog, reporting, suspension, log }
   const forwarding = forward({ ...counting, stores, onForwarded, coldStartMs: COLD_START_MS }, ending)
-  const watching = watchForStall({ ...counting, metrics, health }, ending)
+  const watching = watchForStall({ ...counting, deliveries, metrics, health }, ending)
   resources.defer(async () => {
     // If another service in the same process fails to start, this one is disposed without `stopping`.
     closing.abort()

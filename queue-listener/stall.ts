@@ -8,6 +8,8 @@ import { raceAbort } from '../shared/runtime/race-abort.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 import type { Health } from '../shared/service/health.ts'
 import type { Metrics } from '../shared/service/metrics.ts'
+import type { Deliveries } from './deliveries.ts'
+import { toAge } from './progress.ts'
 import type { ReportingClient } from './reporting-client.ts'
 import type { Suspension } from './suspension.ts'
 
@@ -66,6 +68,7 @@ type Deps = {
   eventLog: Pick<EventLog, 'backlog'>
   reporting: Pick<ReportingClient, 'position'>
   suspension: Pick<Suspension, 'reason'>
+  deliveries: Pick<Deliveries, 'read'>
   log: Logger
   metrics: Metrics
   health: Pick<Health, 'describe'>
@@ -76,13 +79,14 @@ type Deps = {
  * and in the log.
  */
 export async function watchForStall(deps: Deps, signal: AbortSignal) {
-  const { eventLog, reporting, suspension, log, metrics, health } = deps
+  const { eventLog, reporting, suspension, deliveries, log, metrics, health } = deps
   const { observe, forwarding: measured } = createStallDetector()
+  let lagMs: number | null = null
   const forwarding = (): Forwarding => {
     const reason = suspension.reason()
     return reason === undefined ? measured() : { ...measured(), state: 'stalled', reason }
   }
-  health.describe(() => ({ forwarding: forwarding() }))
+  health.describe(() => ({ forwarding: forwarding(), delivery: { ...deliveries.read(), lagMs } }))
   new Gauge({
     name: 'event_log_stalled',
     help: '1 while counting has stalled: the lag is over 5 s and the backlog does not shrink, or counting is suspended',
@@ -97,6 +101,7 @@ export async function watchForStall(deps: Deps, signal: AbortSignal) {
     const withTimeout = () => AbortSignal.any([signal, AbortSignal.timeout(MEASURE_TIMEOUT_MS)])
     counted = await reporting.position(withTimeout()).catch(() => counted)
     const backlog = await raceAbort(eventLog.backlog(counted), withTimeout()).catch(() => undefined)
+    lagMs = backlog ? toAge(backlog) * 1_000 : null
     if (backlog) observe(counted?.sequence ?? 0, backlog.messages)
     // A suspension is logged where it happens.
     const isStalled = measured().state === 'stalled' && suspension.reason() === undefined

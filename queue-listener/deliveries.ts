@@ -1,0 +1,42 @@
+import type { Delivery } from '../shared/contracts/readiness.ts'
+import type { ReportingClient } from './reporting-client.ts'
+
+/** The duration of a batch counts towards the percentile for this long. */
+const WINDOW_MS = 5_000
+
+type Count = ReportingClient['count']
+
+export type Deliveries = {
+  /** Observes the batches with views that reporting counts. */
+  observe(count: Count): Count
+  read(): Omit<Delivery, 'lagMs'>
+}
+
+/** Counts the deliveries to reporting, for the traffic that the console shows. */
+export function createDeliveries(now: () => number = () => performance.now()): Deliveries {
+  let batches = 0
+  let views = 0
+  let recent: { at: number; ms: number }[] = []
+
+  function forgetOld(): void {
+    recent = recent.filter(({ at }) => now() - at < WINDOW_MS)
+  }
+
+  return {
+    observe: (count) => async (batch, signal) => {
+      const started = now()
+      const counted = await count(batch, signal)
+      if (counted.outcome !== 'counted' || batch.views.length === 0) return counted
+      batches += 1
+      views += batch.views.length
+      forgetOld()
+      recent.push({ at: now(), ms: now() - started })
+      return counted
+    },
+    read() {
+      forgetOld()
+      const durations = recent.map(({ ms }) => ms).toSorted((a, b) => a - b)
+      return { batches, views, p99Ms: durations[Math.ceil(durations.length * 0.99) - 1] ?? null }
+    },
+  }
+}
