@@ -1,20 +1,23 @@
 import type { Hono, MiddlewareHandler } from 'hono'
+import { createTraceRoutes, type TraceDeps } from '../console/traces/routes.ts'
 import { LIVE_DESCRIPTION, LiveStream } from '../shared/contracts/live.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { createBaseApp } from '../shared/http/base-app.ts'
 import { allowOrigins } from '../shared/http/cors.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
 import type { LiveFeed } from '../shared/live/live-feed.ts'
+import type { Secret } from '../shared/runtime/secret.ts'
 import type { Health } from '../shared/service/health.ts'
 import type { Service } from '../shared/service/service.ts'
 import { RATE_LIMIT_HEADERS } from './limits/rate-limit.ts'
 import { createSurfaces } from './operations.ts'
 import { createPlayRoutes, type PlayDeps, VIEW_ID } from './play-routes.ts'
+import { createTraceAccess } from './trace-access.ts'
 import { createViewRoutes, type ViewDeps } from './view-routes.ts'
 import { createWatchRoutes, type WatchDeps } from './watch-routes.ts'
 
 /** The console keeps `/live` open, and polls the others. */
-const UNTRACED = ['/live', '/status', '/series']
+const UNTRACED = ['/live', '/status', '/series', '/history', '/traces', '/controls']
 
 type Deps = Service &
   PlayDeps &
@@ -22,6 +25,10 @@ type Deps = Service &
   Omit<ViewDeps, 'hidesUsers'> & {
     live: LiveFeed
     console: Hono<AppEnv>
+    /** Default: `/traces/:traceId` shows the part of this process. */
+    traces?: TraceDeps
+    /** READ_TOKEN and the write tokens, as far as they are set. */
+    tokens?: readonly Secret[]
     /** Origins whose pages may play, and read responses. */
     corsOrigins?: readonly string[] | undefined
     /** If true, the routes for operations and the ids of users are only on the operations port. */
@@ -48,12 +55,14 @@ export function createApp(deps: Deps) {
     ...(identity ? ['www-authenticate'] : []),
   ]
   const publicOnly = [...allowOrigins(corsOrigins, exposed), ...limitClients].map(onlyPublic)
+  const access = createTraceAccess({ identity, tokens: deps.tokens ?? [], hidesUsers })
   return createBaseApp(deps, {
     isTrustedOrigin: (origin, c) => isPublic(c) && corsOrigins.includes(origin),
     middleware: [...publicOnly, shedLoad, ...publicRoutesOnly],
     untraced: UNTRACED,
     hidesDetails,
     readiness,
+    ...(deps.traces && { traces: createTraceRoutes({ ...deps.traces, ...access }) }),
   })
     .route('/', console)
     .route('/', createPlayRoutes(deps))

@@ -24,7 +24,7 @@ export type AssetCacheOptions<Value> = {
   ttlMs: number
   /** Maximum number of assets. */
   max: number
-  onRead: (outcome: CacheOutcome) => void
+  onRead: (outcome: CacheOutcome, request: RequestContext) => void
 }
 
 /** Minimum interval between load attempts for a stale value. The requests of a burst share one attempt. */
@@ -60,7 +60,7 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
     if (loaded.state === 'absent') cache.delete(id)
     // A load that began before an invalidation must not delete the result of a later load.
     if (loaded.state === 'failed' && cache.peek(id, { allowStale: true }) === loaded) cache.delete(id)
-    onRead(toOutcome(loaded))
+    onRead(toOutcome(loaded), request)
     return loaded
   }
 
@@ -69,7 +69,7 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
       // A fast path for hits, because fetch() allocates even on a hit.
       const known = cache.get(id)
       if (!known) return fetch(id, request)
-      onRead(known.state === 'fresh' ? 'hit' : toOutcome(known))
+      onRead(known.state === 'fresh' ? 'hit' : toOutcome(known), request)
       return known
     },
     expire,

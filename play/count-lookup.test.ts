@@ -123,7 +123,7 @@ describe('the trace of a batch', () => {
     fail()
     await lookUp('a', 'u', request)
     expect(request.span.children).toEqual(['look up counts', 'look up counts'])
-    expect(request.span.outcomes).toEqual([undefined, { error: expect.any(UpstreamError) }])
+    expect(request.span.outcomes).toEqual([{ attributes: { 'batch.size': 1 } }, { error: expect.any(UpstreamError) }])
   })
 })
 

@@ -1,5 +1,6 @@
 import { expectBody, type ServiceClient, UpstreamError } from '../shared/client/service-client.ts'
 import type { Play } from '../shared/contracts/play.ts'
+import { BATCH_SIZE } from '../shared/contracts/trace.ts'
 import {
   type CountLookup,
   type KeyedPlay,
@@ -42,7 +43,7 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
     failing: 'reporting refuses the lookup: set the same READ_TOKEN',
     recovered: 'reporting accepts the lookup again',
   })
-  const lookUp = createBatcher<PlayRequest, LookedUpCounts>({
+  const lookUp = createBatcher<PlayRequest, { found: LookedUpCounts; size: number }>({
     maxItems: maxPlays,
     budgetMs: timeoutMs,
     async run(plays, signal) {
@@ -52,7 +53,7 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
       reportRefusal(response.status === 401 ? 'returned 401' : undefined)
       const found = expectBody(response, 200, LookupResponse)
       if ('status' in found) throw new UpstreamError('reporting is behind the log')
-      return found
+      return { found, size: plays.length }
     },
   })
 
@@ -60,8 +61,9 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
     const span = parent.child('look up counts')
     try {
       const keyed = keyedId === undefined ? {} : { keyedId }
-      const { users, assets, events } = await lookUp({ assetId, userId, ...keyed, requestId, span })
-      span.end()
+      const { found, size } = await lookUp({ assetId, userId, ...keyed, requestId, span })
+      const { users, assets, events } = found
+      span.end(span.isRecorded ? { attributes: { [BATCH_SIZE]: size } } : undefined)
       const counts = { userviews: users[userId] ?? 0, assetviews: assets[assetId] ?? 0 }
       return keyedId === undefined ? counts : { ...counts, original: events?.[keyedId] }
     } catch (err) {

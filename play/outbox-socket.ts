@@ -22,7 +22,7 @@ type Find = (id: string, signal: AbortSignal) => Promise<NewView | undefined>
 
 /**
  * Lets other processes look for a view in an outbox that this process holds, and that only this process can therefore
- * open. The lock on the file makes the socket ours: one that exists was left behind by a process that was killed.
+ * open. This process holds the lock on the file, so a killed process has left a socket that already exists.
  */
 export function serveOutbox(file: string, find: Find, log: Logger): Disposable {
   const path = socketOf(file)

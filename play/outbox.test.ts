@@ -93,7 +93,7 @@ describe('first() returns', () => {
     expect(outbox.first()).toMatchObject({ through: 3, views: { length: 1 } })
   })
 
-  test('an entry with more than 1,000 views unsplit, and alone', () => {
+  test('an entry with more than 1,000 views whole, and no others', () => {
     using outbox = open()
     outbox.put('p', manyViews(1_500))
     outbox.put('p', manyViews(1))

@@ -5,10 +5,12 @@ import { Play } from '../shared/contracts/play.ts'
 import { type Degraded, Playback } from '../shared/contracts/playback.ts'
 import { type Denial, NotAvailable } from '../shared/contracts/rights.ts'
 import { AssetNotFound, Problem } from '../shared/contracts/status.ts'
+import { PLAY_ATTRIBUTES } from '../shared/contracts/trace.ts'
 import { problem } from '../shared/http/errors.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
 import { requestContextOf, setResponseHeader } from '../shared/http/request-context.ts'
 import { validate } from '../shared/http/validate.ts'
+import type { RequestContext } from '../shared/tracing/tracing.ts'
 import { IDEMPOTENCY_KEY, idempotencyKeyOf } from './idempotency-key.ts'
 import type { Identity } from './identity/identity.ts'
 import type { PlayEnv } from './play-env.ts'
@@ -98,6 +100,7 @@ function createResponder(deps: Omit<PlayDeps, 'identity' | 'limitUsers'>) {
     const request = requestContextOf(c)
     const options = { audience: audienceOf(c), key: key?.data }
     const isPrefetching = isPrefetch(c)
+    if (request.span.isRecorded && !isPrefetching) annotatePlay(request, requested)
     const played = await (isPrefetching ? prefetch : play)(requested, request, options)
     if (!played) return c.json({ id: requested.assetId, status: 'Asset not found', requestId: request.requestId }, 404)
     if ('reasons' in played) {
@@ -106,9 +109,21 @@ function createResponder(deps: Omit<PlayDeps, 'identity' | 'limitUsers'>) {
     }
     const playback = toPlayback(played)
     if (playback.degraded && !isPrefetching) onDegraded(playback.degraded)
-    if (played.viewId !== undefined) setResponseHeader(c, VIEW_ID, played.viewId)
+    if (played.viewId !== undefined) {
+      setResponseHeader(c, VIEW_ID, played.viewId)
+      if (request.span.isRecorded) request.span.annotate({ [PLAY_ATTRIBUTES.viewId]: played.viewId })
+    }
     return c.json(playback)
   }
+}
+
+/** The attributes by which `GET /traces` recognizes a play. */
+function annotatePlay({ requestId, span }: RequestContext, { assetId, userId }: Play): void {
+  span.annotate({
+    [PLAY_ATTRIBUTES.assetId]: assetId,
+    [PLAY_ATTRIBUTES.userId]: userId,
+    [PLAY_ATTRIBUTES.requestId]: requestId,
+  })
 }
 
 /** 451 is for legal obstacles, which the country of the viewer is (RFC 7725). */

@@ -1,4 +1,5 @@
 import type { Play } from '../shared/contracts/play.ts'
+import { BATCH_SIZE } from '../shared/contracts/trace.ts'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { createBatcher } from '../shared/runtime/batcher.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
@@ -30,16 +31,20 @@ export function durationOf({ duration }: { duration?: number | undefined }): { d
 
 /** Group commit: views that arrive while an append is in flight form the next one. */
 export function createRecorder({ append, timeoutMs, maxViews = MAX_VIEWS_PER_APPEND }: Deps) {
-  const add = createBatcher<NewView, Recorded>({ run: append, maxItems: maxViews, budgetMs: timeoutMs })
+  const add = createBatcher<NewView, { place: Recorded; views: number }>({
+    run: async (views, signal) => ({ place: await append(views, signal), views: views.length }),
+    maxItems: maxViews,
+    budgetMs: timeoutMs,
+  })
 
   return async function record(play: IdentifiedPlay, { requestId, span: parent }: RequestContext) {
     const span = parent.child(play.watched ? 'send video.watched' : 'send video.viewed', SEND)
     const { traceparent, tracestate } = span
     const at = new Date().toISOString()
     try {
-      const recorded = await add({ ...play, at, requestId, traceparent, tracestate })
-      span.end()
-      return recorded
+      const { place, views } = await add({ ...play, at, requestId, traceparent, tracestate })
+      span.end(span.isRecorded ? { attributes: { [BATCH_SIZE]: views, 'recorded.place': place } } : undefined)
+      return place
     } catch (error) {
       span.end({ error })
       throw new UnavailableError(`the ${play.watched ? 'report' : 'view'} could not be recorded`, { cause: error })

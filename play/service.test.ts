@@ -229,6 +229,7 @@ describe('readiness', () => {
         status: 'ready',
         dependencies: { events: 'up', outbox: 'up', metadata: 'up', cdnurl: 'up', reporting: 'up' },
         circuits: { metadata: 'closed', cdnurl: 'closed', reporting: 'closed' },
+        startedAt: expect.any(String),
       },
     ])
   })

@@ -1,7 +1,6 @@
-import { createCatalogue } from '../console/catalogue.ts'
-import { createConsole } from '../console/console.ts'
-import { createSeriesReader } from '../console/series.ts'
-import { createStatus } from '../console/status.ts'
+import { join } from 'node:path'
+import { createLocalTraceRoutes } from '../console/traces/routes.ts'
+import { createTraces } from '../console/traces/traces.ts'
 import { services } from '../services.ts'
 import type { Invalidations } from '../shared/catalogue/invalidations.ts'
 import { createNatsInvalidations } from '../shared/catalogue/nats-invalidations.ts'
@@ -18,28 +17,27 @@ import { choosePort } from '../shared/service/listen.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
 import { serve } from '../shared/service/serve.ts'
 import type { Service } from '../shared/service/service.ts'
-import { createAdopter } from './adopter.ts'
 import { createAggregator } from './aggregate.ts'
 import { createApp } from './app.ts'
 import { createAssetCache } from './asset-cache.ts'
 import { createCountLookup } from './count-lookup.ts'
-import { createDirectAppend } from './direct-append.ts'
 import { startIdentity } from './identity/identity.ts'
 import { providerOf } from './identity/settings.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
 import { createAdmission } from './limits/admission.ts'
 import { createLiveRelay } from './live-relay.ts'
-import { createPlayMetrics, exposeMaxAge, exposeOutbox, exposeProcess } from './metrics.ts'
+import { createPlayMetrics, exposeMaxAge, exposeProcess } from './metrics.ts'
+import { openConsole } from './mounted-console.ts'
 import { serveOperations } from './operations.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { createOutboxFiles, type OutboxFiles } from './outbox-files.ts'
 import { createPlayer } from './player.ts'
 import { createPrefetcher } from './prefetch.ts'
-import { createRecentViews } from './recent-views.ts'
 import { createRecorder } from './recorder.ts'
+import { openRecording } from './recording.ts'
 import { createReadAudience } from './rights/audience.ts'
 import { APPEND_TIMEOUT_MS, type playSettings, processSettings } from './settings.ts'
-import { createSpooler } from './spooler.ts'
+import { createSiblings, type Siblings } from './siblings.ts'
 import { openUpstreams, UPSTREAM_TIMEOUT_MS } from './upstreams.ts'
 import { createViewExplainer } from './view-explainer.ts'
 
@@ -56,8 +54,12 @@ export type Backbone = {
   outbox?: Outbox
   /** The outboxes of all processes, to drain those of processes that have ended, and to find views in them. */
   outboxFiles?: Pick<OutboxFiles, 'openOrphans' | 'find'>
+  /** The other processes on the same port, if it is shared. */
+  siblings?: Siblings | undefined
   /** How long a play waits for its view to be appended to the log. */
   appendTimeoutMs?: number
+  /** The file of the history of the system. By default, it is in memory. */
+  historyFile?: string
 }
 
 /** The optimizations. The benchmark replaces each one with a naive version to measure its effect. */
@@ -68,7 +70,15 @@ export type Strategies = typeof strategies
 export async function startPlay(
   service: Service,
   settings: PlaySettings,
-  { eventLog, invalidations, outbox, outboxFiles, appendTimeoutMs = APPEND_TIMEOUT_MS }: Backbone,
+  {
+    eventLog,
+    invalidations,
+    outbox,
+    outboxFiles,
+    siblings,
+    appendTimeoutMs = APPEND_TIMEOUT_MS,
+    historyFile = ':memory:',
+  }: Backbone,
   { createAssetCache, createCountLookup, createRecorder }: Strategies = strategies,
 ) {
   const { health, log, resources } = service
@@ -85,23 +95,19 @@ export async function startPlay(
   })
   if (outbox) health.watch('outbox', { state: outbox.state, required: false })
   const upstreams = openUpstreams(service, settings, { invalidations, createAssetCache, onRead: metrics.reads })
-  const { clients, caches, metadata, reporting } = upstreams
+  const { clients, caches, reporting } = upstreams
   const lookUpCounts = createCountLookup({ reporting, timeoutMs: UPSTREAM_TIMEOUT_MS, log, onBatch: metrics.lookup })
   const aggregate = createAggregator({ metadata: caches.metadata, cdnUrls: caches.cdnurl, lookUpCounts })
 
-  const spooler = outbox && resources.use(createSpooler({ eventLog, outbox, log, appendTimeoutMs }))
-  const adopter =
-    outboxFiles &&
-    spooler &&
-    resources.use(createAdopter({ files: outboxFiles, eventLog, log, onAcknowledged: spooler.name }))
-  const backlog = outbox && (() => outbox.size() + (adopter?.size() ?? 0))
-  if (backlog) exposeOutbox(service.metrics, { size: backlog })
-  const append = spooler?.append ?? createDirectAppend(eventLog)
-  const recent = createRecentViews()
-  const record = createRecorder({
-    append: recent.observe(metrics.instrumentAppend(append)),
-    timeoutMs: appendTimeoutMs,
+  const recording = openRecording(service, {
+    eventLog,
+    outbox,
+    outboxFiles,
+    appendTimeoutMs,
+    metrics,
+    createRecorder,
   })
+  const { record, recent, backlog } = recording
   const playKeyed = createKeyedPlayer({ aggregate, record, onOutcome: metrics.keyed })
   const play = createPlayer({ aggregate, record, playKeyed })
   const prefetch = createPrefetcher({ aggregate, onServed: metrics.prefetched })
@@ -114,10 +120,16 @@ export async function startPlay(
   })
 
   const live = createLiveFeed({ ...service, source: createLiveRelay({ reporting, log }) })
-  const catalogue = createCatalogue({ metadata, reporting, log })
-  const status = createStatus({ health, clients: Object.values(clients), invalidations, backlog })
-  const readSeries = createSeriesReader({ reporting: upstreams.series })
-  const console = createConsole({ catalogue, readSeries, status, cdnOrigin: originOf(settings.CDN_BASE_URL) })
+  const { console, history } = openConsole(service, settings, {
+    upstreams,
+    eventLog,
+    outbox,
+    invalidations,
+    historyFile,
+    backlog,
+  })
+  const traces = createTraces(service.tracing, { services: clients, siblings: siblings?.client })
+  if (siblings) resources.use(await siblings.serve(createLocalTraceRoutes(traces)))
   const { CORS_ORIGINS: corsOrigins, OPS_PORT, TRUSTED_PROXIES: proxies } = settings
   const { degraded: onDegraded, denied: onDenied } = metrics
   const app = createApp({
@@ -132,6 +144,8 @@ export async function startPlay(
     explain,
     live,
     console,
+    traces,
+    tokens: [settings.READ_TOKEN, ...(settings.WRITE_TOKEN?.accepted ?? [])].filter((token) => token !== undefined),
     corsOrigins,
     hasOperationsPort: OPS_PORT !== undefined,
     onDegraded,
@@ -139,13 +153,9 @@ export async function startPlay(
   })
   await serveOperations(app, service, settings)
   const address = await serve(app, service, settings)
-  spooler?.start()
-  adopter?.start()
+  recording.start()
+  history.start()
   return address
-}
-
-function originOf(url: string | undefined): string | undefined {
-  return url === undefined ? undefined : new URL(url).origin
 }
 
 export const play = {
@@ -166,7 +176,10 @@ export const play = {
     const outboxFiles = createOutboxFiles({ directory: DATA_DIR, log })
     const outbox = resources.use(createOutbox(`of port ${PORT} in ${DATA_DIR}`, () => outboxFiles.claim(PORT)))
     const invalidations = createNatsInvalidations(nats)
-    const backbone = { eventLog, invalidations, outbox, outboxFiles, appendTimeoutMs }
+    // Processes that share a port share its history.
+    const historyFile = join(DATA_DIR, `history-${PORT}.sqlite`)
+    const siblings = settings.REUSE_PORT ? createSiblings({ directory: DATA_DIR, port: PORT, log }) : undefined
+    const backbone = { eventLog, invalidations, outbox, outboxFiles, siblings, appendTimeoutMs, historyFile }
     return startPlay(service, { ...settings, PORT }, backbone, { ...strategies, ...replaced })
   },
 }

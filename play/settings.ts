@@ -1,3 +1,4 @@
+import { controlsUrl } from '../console/controls/proxy.ts'
 import { services, urlsOf } from '../services.ts'
 import { upstreamCa } from '../shared/client/settings.ts'
 import { eventsMaxAge } from '../shared/event-log/settings.ts'
@@ -20,6 +21,7 @@ export const edgeSettings = {
   WRITE_TOKEN: writeToken,
   READ_TOKEN: readToken,
   CORS_ORIGINS: optionalOrigins("Origins whose pages may play, and read play's responses, separated by commas"),
+  CONTROLS_URL: controlsUrl,
   ...limitSettings,
   ...identitySettings,
   ...operationsSettings,

@@ -46,7 +46,17 @@ export function openUpstreams(
   }
   function cacheOf<Schema extends z.ZodType>(owner: ServiceClient, path: string, schema: Schema) {
     const load = createAssetLoader(owner, { path, schema, timeoutMs: UPSTREAM_TIMEOUT_MS })
-    return createAssetCache({ load, ttlMs: settings.CATALOGUE_TTL, max: MAX_CACHED_ASSETS, onRead: onRead(owner.name) })
+    const count = onRead(owner.name)
+    const attribute = `cache.${owner.name}`
+    return createAssetCache({
+      load,
+      ttlMs: settings.CATALOGUE_TTL,
+      max: MAX_CACHED_ASSETS,
+      onRead(outcome, { span }) {
+        count(outcome)
+        if (span.isRecorded) span.annotate({ [attribute]: outcome })
+      },
+    })
   }
 
   const { metadata: content, cdnurl: urls, reporting: counts, 'queue-listener': listener, play } = services

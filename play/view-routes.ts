@@ -25,7 +25,7 @@ export type ViewDeps = {
 
 /** `GET /views/:viewId`: what became of a view. */
 export function createViewRoutes({ explain, identity, hidesUsers }: ViewDeps) {
-  /** A user sees only own views. Another one is looked up as a view that does not exist, so that both look the same. */
+  /** Users see only their own views. Others are looked up like a view that does not exist, so that both look the same. */
   async function explainTo(viewer: Viewer | undefined, viewId: string, request: RequestContext) {
     const explained = await explain(viewId, request)
     const isForeign = viewer && 'state' in explained && explained.userId !== viewer.id

@@ -1,7 +1,7 @@
 import { createLocalJWKSet, importJWK, type JWK, type JWTVerifyGetKey } from 'jose'
 import { z } from 'zod'
 
-/** The accepted algorithms of signatures. The key decides which one applies, never the token alone. */
+/** The accepted algorithms of signatures. The algorithm must match the key, because a token can name any algorithm. */
 export const ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
 
 const MAX_KEYS = 100

@@ -57,7 +57,7 @@ test('probes and metrics are served under any load', async () => {
   expect(refused).toEqual([])
 })
 
-test('beyond 250 prefetches in flight others are refused, and nothing else is', async () => {
+test('with 250 prefetches in flight, further prefetches are refused, and all other requests are served', async () => {
   const { app, refused, finish } = setUp()
   const flood = Array.from({ length: 3_000 }, () => app.request('/play/asset/1/user/1', { headers: PREFETCH }))
   for (const path of ['/', '/catalogue', '/live']) expect([path, (await app.request(path)).status]).toEqual([path, 200])

@@ -1,8 +1,8 @@
 import { createVerify, generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { toSecret } from '../../shared/runtime/secret.ts'
+import { UnsignableError } from '../../shared/signing/signer.ts'
 import { type CloudFrontKey, createCloudFrontSigner } from './cloudfront-signer.ts'
-import { UnsignableError } from './signer.ts'
 
 const EXPIRES = 1_800_000_000
 const BASE = 'https://d111111abcdef8.cloudfront.net'
@@ -85,7 +85,7 @@ describe('a custom policy', () => {
     expect(url.searchParams.has('Expires')).toBe(false)
   })
 
-  test('covers the path of the base URL as the URL has it', () => {
+  test('covers the path of the base URL, percent-encoded as in the URL', () => {
     const url = sign('clips/a/index.m3u8', 'custom', `${BASE}/a+b/`)
     expect(resourceOf(url)).toBe(`${BASE}/a%2Bb/clips/a/index.m3u8`)
     expect(policyOf(url)).toContain(`"${BASE}/a%2Bb/clips/a/*"`)

@@ -1,7 +1,7 @@
 import { getSignedUrl } from '@aws-sdk/cloudfront-signer'
 import type { Secret } from '../../shared/runtime/secret.ts'
-import { type CdnPath, isPlaylist, scopeOf, toCdnPath } from './cdn-path.ts'
-import { type Signer, UnsignableError } from './signer.ts'
+import { type CdnPath, isPlaylist, scopeOf, toCdnPath } from '../../shared/signing/cdn-path.ts'
+import { type Signer, UnsignableError } from '../../shared/signing/signer.ts'
 
 export const CLOUDFRONT_POLICIES = ['canned', 'custom'] as const
 

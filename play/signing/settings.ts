@@ -5,10 +5,10 @@ import { UsageError } from '../../shared/runtime/command-line.ts'
 import { optionalSecret } from '../../shared/runtime/secret-settings.ts'
 import { duration } from '../../shared/runtime/settings.ts'
 import { signingKeys, toSigningKeys } from '../../shared/runtime/signing-keys.ts'
-import { normalize } from './cdn-path.ts'
+import { normalize } from '../../shared/signing/cdn-path.ts'
+import { createHmacSigner } from '../../shared/signing/hmac-signer.ts'
+import type { Signer } from '../../shared/signing/signer.ts'
 import { CLOUDFRONT_POLICIES, createCloudFrontSigner } from './cloudfront-signer.ts'
-import { createHmacSigner } from './hmac-signer.ts'
-import type { Signer } from './signer.ts'
 
 const SIGNERS = ['hmac', 'cloudfront'] as const
 

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { isAbsolute } from '../../shared/contracts/cdn-url.ts'
-import { normalize } from './cdn-path.ts'
-import type { Signer } from './signer.ts'
+import { normalize } from '../../shared/signing/cdn-path.ts'
+import type { Signer } from '../../shared/signing/signer.ts'
 
 /** Long enough for shared caches to have the same URL for many viewers. */
 const MAX_WINDOW_S = 300

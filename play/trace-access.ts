@@ -1,0 +1,31 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import type { TraceAccess } from '../console/traces/routes.ts'
+import type { AppEnv } from '../shared/http/app-env.ts'
+import { allowTokens } from '../shared/http/read-token.ts'
+import { rejectToken } from '../shared/http/write-token.ts'
+import type { Secret } from '../shared/runtime/secret.ts'
+import type { Identity } from './identity/identity.ts'
+import type { PlayEnv } from './play-env.ts'
+
+type Deps = {
+  identity?: Identity | undefined
+  /** READ_TOKEN and the write tokens, as far as they are set. */
+  tokens: readonly Secret[]
+  /** Returns true if the response may name a user only to that user. */
+  hidesUsers: (c: Context<PlayEnv>) => boolean
+}
+
+/** If user ids are protected, only operators may list plays, and a trace is also shown to its user. */
+export function createTraceAccess({ identity, tokens, hidesUsers }: Deps): TraceAccess {
+  const whereHidden =
+    (middleware: MiddlewareHandler<PlayEnv>): MiddlewareHandler<PlayEnv> =>
+    (c, next) =>
+      hidesUsers(c) ? middleware(c, next) : next()
+  const reject: MiddlewareHandler<AppEnv> = async (c) => rejectToken(c)
+  const operators = ['readToken', 'writeToken'] as const
+  return {
+    requireReader: whereHidden(allowTokens(tokens, reject)),
+    requireViewer: whereHidden(allowTokens(tokens, identity?.authenticate ?? reject)),
+    readers: identity ? { list: [...operators], trace: ['viewerToken', ...operators] } : { list: [], trace: [] },
+  }
+}
