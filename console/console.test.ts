@@ -174,6 +174,12 @@ test('/series serves up to 50 concurrent requests, and rejects others with 503',
   expect(responses.filter(({ status }) => status === 200)).toHaveLength(50)
 })
 
+test('/history returns 400 for a range that does not exist', async () => {
+  const { app } = setUp()
+  expect((await app.request('/history?range=24h')).status).toBe(200)
+  await expectProblem(await app.request('/history?range=1y'), 400, ['range'])
+})
+
 test('/status returns the state of every component', async () => {
   const { app } = setUp({ backlog: () => 3 })
   expect(await (await app.request('/status')).json()).toEqual({
@@ -449,7 +455,7 @@ function setUp(fakes: Fakes = {}) {
   })
   const app: Hono<AppEnv> = createBaseApp(service).route(
     '/',
-    createConsole({ catalogue, readSeries, status, cdnOrigin }),
+    createConsole({ catalogue, readSeries, status, history: { read: async () => '{}' }, clients: {}, cdnOrigin }),
   )
   return { app, calls, invalidations, checks: () => checks, audits: () => audits }
 }

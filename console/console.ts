@@ -1,5 +1,6 @@
 import { Hono } from 'hono'
 import { CataloguePage } from '../shared/contracts/catalogue-page.ts'
+import { History, HistoryQuery } from '../shared/contracts/history.ts'
 import { PageQuery } from '../shared/contracts/page.ts'
 import { Series, SeriesQuery } from '../shared/contracts/series.ts'
 import { SystemStatus } from '../shared/contracts/system-status.ts'
@@ -9,7 +10,11 @@ import { limitConcurrency } from '../shared/http/limit-concurrency.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
 import { requestContextOf } from '../shared/http/request-context.ts'
 import { validate } from '../shared/http/validate.ts'
+import { type ApiClients, createApiPage } from './api/api.ts'
 import type { Catalogue } from './catalogue.ts'
+import type { ControlsProxy } from './controls/proxy.ts'
+import { createControlRoutes } from './controls/routes.ts'
+import type { SystemHistory } from './history/history.ts'
 import { createPage } from './page.ts'
 import type { ReadSeries } from './series.ts'
 import type { Status } from './status.ts'
@@ -23,14 +28,21 @@ type Deps = {
   catalogue: Catalogue
   readSeries: ReadSeries
   status: Status
+  history: Pick<SystemHistory, 'read'>
+  /** The clients of all services, whose API the page documents. */
+  clients: ApiClients
   /** The origin of the CDN, whose videos the page plays. */
   cdnOrigin?: string | undefined
+  /** The supervisor of `npm start`, if it runs this process. */
+  controls?: ControlsProxy | undefined
 }
 
 /** The page at `/`, and the API routes that only the page uses. */
-export function createConsole({ catalogue, readSeries, status, cdnOrigin }: Deps) {
+export function createConsole({ catalogue, readSeries, status, history, clients, cdnOrigin, controls }: Deps) {
   return new Hono<AppEnv>()
     .route('/', createPage(cdnOrigin))
+    .route('/', createApiPage(clients))
+    .route('/', createControlRoutes(controls))
     .get(
       '/catalogue',
       describeOperation({
@@ -59,6 +71,18 @@ export function createConsole({ catalogue, readSeries, status, cdnOrigin }: Deps
         const series = await readSeries(c.req.valid('query'))
         return 'points' in series ? c.json(series) : problem(c, 400, series.errors)
       },
+    )
+    .get(
+      '/history',
+      describeOperation({
+        operationId: 'getHistory',
+        summary: 'Get what happened to the system: plays, errors, backlog, lag, outages and restarts',
+        description: 'Sampled once a second by the edge, and up to a second old. It outlives restarts of the edge',
+        responses: { 200: History },
+        problems: [400, 429],
+      }),
+      validate('query', HistoryQuery),
+      async (c) => c.body(await history.read(c.req.valid('query').range), 200, { 'content-type': 'application/json' }),
     )
     .get(
       '/status',

@@ -55,26 +55,34 @@ export function createPage(cdnOrigin?: string) {
       summary: 'The console: a page that plays assets and shows live counts',
       responses: { 200: { type: 'text/html', example: '<!doctype html>' } },
     }),
-    serveContent(toHtml(readFileSync(join(DIRECTORY, 'index.html'), 'utf8')), '.html'),
+    serveContent(readPage('index.html'), '.html'),
   )
+  page.get('/tour', undocumented, serveContent(readPage('tour.html'), '.html'))
   for (const [name, file] of files())
     page.get(`/console/${name}`, undocumented, serveContent(readFileSync(file), extname(name)))
   return page
 }
 
+/** A page with the head that all pages share, and the services of the diagram. */
+function readPage(name: string): string {
+  const [page = '', head = ''] = [name, 'head.html'].map((file) => readFileSync(join(DIRECTORY, file), 'utf8'))
+  return page.replace('<!-- head -->\n', head).replace('<!-- services -->', toServices())
+}
+
 /** The diagram shows every service. All but queue-listener are upstreams of play. */
-function toHtml(template: string): string {
+function toServices(): string {
   const items = serviceEntries.map(({ name, role }) => {
     const isUpstream = name !== services.play.name && name !== services['queue-listener'].name
     return `<li class="component" data-component="${name}"${isUpstream ? ' data-upstream' : ''}>\
 <b>${name}</b><span class="role">${role}</span><span class="state"></span></li>`
   })
-  return template.replace('<!-- services -->', items.join(''))
+  return items.join('')
 }
 
 function files(): [name: string, file: string][] {
   const { resolve } = createRequire(import.meta.url)
-  const own = readdirSync(DIRECTORY).filter((name) => types[extname(name)] && name !== 'index.html')
+  const all = readdirSync(DIRECTORY, { recursive: true, encoding: 'utf8' })
+  const own = all.filter((name) => types[extname(name)] && extname(name) !== '.html')
   return [
     ...own.map((name): [string, string] => [name, join(DIRECTORY, name)]),
     ['uplot.js', resolve('uplot/dist/uPlot.esm.js')],

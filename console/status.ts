@@ -4,10 +4,12 @@ import type { InstanceReadiness } from '../shared/client/instance-readiness.ts'
 import type { ServiceClient } from '../shared/client/service-client.ts'
 import { Degraded } from '../shared/contracts/playback.ts'
 import type { DependencyState, Readiness } from '../shared/contracts/readiness.ts'
-import type { ComponentStatus, InstanceStatus, SystemStatus } from '../shared/contracts/system-status.ts'
+import type { ComponentStatus, SystemStatus } from '../shared/contracts/system-status.ts'
 import { cacheFor } from '../shared/runtime/cache-for.ts'
 import type { Health } from '../shared/service/health.ts'
 import { readAudit } from './audit.ts'
+import type { SystemHistory } from './history/history.ts'
+import { toState } from './instance-state.ts'
 
 /** Requests within this time share one result, so that the number of calls does not grow with the number of viewers. */
 const CACHE_MS = 250
@@ -27,9 +29,10 @@ type Deps = {
   invalidations: Pick<Invalidations, 'subscribe'>
   /** The number of views in the outbox, if there is one. The function may throw. */
   backlog?: (() => number) | undefined
+  history?: Pick<SystemHistory, 'traffic'> | undefined
 }
 
-export function createStatus({ health, clients, invalidations, backlog }: Deps): Status {
+export function createStatus({ health, clients, invalidations, backlog, history }: Deps): Status {
   let changes = 0
   const onChange = () => {
     changes += 1
@@ -41,6 +44,7 @@ export function createStatus({ health, clients, invalidations, backlog }: Deps):
     const known = checked.filter(({ name, status }) => name !== services.play.name || status.instances)
     const parts = toComponents(readiness, Object.fromEntries(known.map(({ name, status }) => [name, status])))
     if (parts.outbox && backlog) Object.assign(parts.outbox, toBacklog(backlog))
+    const traffic = history?.traffic()
     const allUp = Object.values(parts).every(({ state }) => state === 'up')
     return {
       status: readiness.status !== 'ready' ? 'not ready' : allUp ? 'ready' : 'degraded',
@@ -48,6 +52,7 @@ export function createStatus({ health, clients, invalidations, backlog }: Deps):
       parts,
       changes,
       audit: checked.find(({ audit }) => audit)?.audit ?? null,
+      ...(traffic && { traffic }),
     }
   })
 }
@@ -108,12 +113,6 @@ function toService(instances: InstanceReadiness[]): ComponentStatus {
     ...(reason && { reason }),
     ...(instanceStates.length > 1 && { instances: instanceStates }),
   }
-}
-
-function toState(readiness: Readiness | undefined): InstanceStatus['state'] {
-  if (!readiness) return 'down'
-  const { status, counting = { state: 'current' } } = readiness
-  return status === 'ready' && counting.state === 'current' ? 'up' : 'degraded'
 }
 
 /** Omits `waiting` if the outbox cannot be read. */

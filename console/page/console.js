@@ -1,22 +1,22 @@
-import { createAssets } from './assets.js'
-import { createAuditStrip } from './audit.js'
-import { createCatalogue } from './catalogue.js'
+import { createAssets } from './catalogue/assets.js'
+import { createCatalogue } from './catalogue/catalogue.js'
 import { createClock } from './clock.js'
-import { createCounts } from './counts.js'
+import { createControlsToken } from './controls/controls-token.js'
+import { createAuditStrip } from './counts/audit.js'
+import { createCounts } from './counts/counts.js'
+import { describeConnection, subscribeToCounts } from './counts/live.js'
+import { createTimeline } from './counts/timeline.js'
+import { createTopList } from './counts/top-list.js'
 import { byId, formatCount, setText, whileVisible } from './dom.js'
-import { createFlow } from './flow.js'
-import { describeConnection, subscribeToCounts } from './live.js'
-import { createPlayer } from './player.js'
+import { createFlow } from './flow/flow.js'
+import { createHistory } from './history/history.js'
+import { createPlayer } from './playback/player.js'
+import { createPlays } from './plays/plays.js'
 import { pollStatus, showOverall } from './status.js'
-import { createTimeline } from './timeline.js'
 import { createToken } from './token.js'
-import { createTopList } from './top-list.js'
-import { createExamples } from './try-it.js'
 import { createUser } from './user.js'
-import { createWhy } from './why.js'
-
-/** The displayed rate is the average over this many seconds. */
-const RATE_SECONDS = 5
+import { createExamples } from './why/try-it.js'
+import { createWhy } from './why/why.js'
 
 const SNAPSHOT_TIMEOUT_MS = 300
 
@@ -27,13 +27,18 @@ const assets = createAssets({ onChange: render })
 const flow = createFlow({ onCatalogueChange: () => void assets.load() })
 const user = createUser()
 const token = createToken({ onUser: user.set })
-const player = createPlayer({ user, token, onPlayed: flow.showDegraded })
+const plays = createPlays({ titleOf: assets.titleOf, token })
+const player = createPlayer({ user, token, plays, onPlayed: flow.showDegraded })
 const catalogue = createCatalogue({ assets, onPlay: player.play, onShow: timeline.showAsset })
 const showTopAssets = createTopList(byId('top-assets', HTMLElement), assets.titleOf)
 const showTopUsers = createTopList(byId('top-users', HTMLElement))
 const showAudit = createAuditStrip()
+createHistory()
 const why = createWhy({ titleOf: assets.titleOf, token })
-createExamples({ assetIds: () => assets.all().map(({ id }) => id), token, why })
+const controlsToken = createControlsToken()
+// Not needed for the first look at the page.
+void import('./controls/controls.js').then(({ createControls }) => createControls(controlsToken))
+createExamples({ assetIds: () => assets.all().map(({ id }) => id), token, plays, why })
 
 /** @type {import('../../shared/contracts/counting.ts').Counting | undefined} */
 let counting
@@ -54,10 +59,7 @@ function showCounts() {
 }
 
 function showRate() {
-  const perSecond = counts.perSecond(clock.now())
-  const rate = perSecond.slice(-RATE_SECONDS).reduce((sum, n) => sum + n, 0) / RATE_SECONDS
-  timeline.showLive(perSecond)
-  flow.animate(rate > 0)
+  const rate = counts.rate(clock.now())
   setText(byId('rate', HTMLElement), rate.toLocaleString('en', { maximumFractionDigits: rate < 10 ? 1 : 0 }))
 }
 
@@ -81,6 +83,7 @@ whileVisible(() => {
 })
 whileVisible(() =>
   subscribeToCounts({
+    getSnapshot: counts.snapshot,
     onSnapshot(snapshot) {
       clearTimeout(snapshotTimeout)
       counts.applySnapshot(snapshot)

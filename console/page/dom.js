@@ -50,6 +50,16 @@ export function formatCount(count) {
   return count === null ? '–' : count.toLocaleString('en')
 }
 
+const estimate = new Intl.NumberFormat('en', { maximumSignificantDigits: 2 })
+
+/**
+ * A duration that is measured or estimated roughly.
+ * @param {number} ms
+ */
+export function formatRoughMs(ms) {
+  return ms < 1_000 ? `${estimate.format(ms)} ms` : `${estimate.format(ms / 1_000)} s`
+}
+
 /**
  * Calls `start` when the page becomes visible, and the function it returned when the page is hidden.
  * @param {() => () => void} start

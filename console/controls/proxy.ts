@@ -1,0 +1,55 @@
+import { Pool } from 'undici'
+import { z } from 'zod'
+import { Controls, withoutControls } from '../../shared/contracts/controls.ts'
+import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
+
+/** Longer than any control takes. */
+const TIMEOUT_MS = 12_000
+const SOCKET = /^unix:(.+)$/
+
+/** Where the supervisor of `npm start` listens for controls; undefined if it runs none. */
+export const controlsUrl = z
+  .string()
+  .regex(SOCKET, { error: 'must be unix:<path>' })
+  .optional()
+  .meta({ description: 'Socket of the controls of npm start, which sets it; unset: there are none' })
+
+type Reply = { status: number; body: unknown }
+
+/** Forwards requests to the supervisor, with the token of the caller, which play does not know. */
+export type ControlsProxy = AsyncDisposable & {
+  /** The controls are `off` if the supervisor does not respond. */
+  read(authorization: string | undefined): Promise<Controls>
+  /** @throws UnavailableError if the supervisor does not respond */
+  post(path: string, authorization: string | undefined): Promise<Reply>
+}
+
+/** @param url a valid CONTROLS_URL */
+export function createControlsProxy(url: string): ControlsProxy {
+  const [, socketPath = ''] = SOCKET.exec(url) ?? []
+  const pool = new Pool('http://localhost', { connect: { socketPath }, connections: 8 })
+
+  async function send(method: 'GET' | 'POST', path: string, authorization: string | undefined): Promise<Reply> {
+    const headers = authorization === undefined ? {} : { authorization }
+    try {
+      const { statusCode, body } = await pool.request({
+        method,
+        path,
+        headers,
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      })
+      return { status: statusCode, body: await body.json() }
+    } catch (cause) {
+      throw new UnavailableError('npm start does not respond', { cause })
+    }
+  }
+
+  return {
+    async read(authorization) {
+      const reply = await send('GET', '/controls', authorization).catch(() => undefined)
+      return Controls.safeParse(reply?.body).data ?? withoutControls('off', 'npm start does not respond.')
+    },
+    post: (path, authorization) => send('POST', path, authorization),
+    [Symbol.asyncDispose]: () => pool.destroy(),
+  }
+}

@@ -1,0 +1,100 @@
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { describeRoute } from 'hono-openapi'
+import { z } from 'zod'
+import { Controls, withoutControls } from '../../shared/contracts/controls.ts'
+import { Problem } from '../../shared/contracts/status.ts'
+import type { AppEnv } from '../../shared/http/app-env.ts'
+import { clientAddressOf } from '../../shared/http/client-address.ts'
+import { refuseCrossOrigin } from '../../shared/http/cross-origin.ts'
+import { problem } from '../../shared/http/errors.ts'
+import { limitConcurrency } from '../../shared/http/limit-concurrency.ts'
+import { describeOperation } from '../../shared/http/openapi.ts'
+import { headerOf } from '../../shared/http/request-context.ts'
+import { isLoopback } from '../../shared/runtime/loopback.ts'
+import type { ControlsProxy } from './proxy.ts'
+
+/** Concurrency limit: each of them waits for the supervisor. */
+const MAX_IN_FLIGHT = 20
+const NO_SUPERVISOR =
+  'There are no controls here: npm start offers them for the processes that it runs, if only this machine can reach the console.'
+const NOT_LOCAL = 'Controls are only for browsers on the machine that runs npm start.'
+
+/** Headers that a reverse proxy adds. Behind one, all clients have the address of the proxy. */
+const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']
+
+const Errors = z.object({ errors: Problem.shape.errors })
+
+/** The POSTs belong to `npm start`, which validates and describes them. */
+const undocumented = describeRoute({ hide: true })
+
+/**
+ * `GET /controls` and `POST /controls/…`: kills, suspends and restarts the processes of `npm start`. Only for clients on
+ * this machine, and never for a page of another origin, even one in CORS_ORIGINS.
+ * @param proxy undefined if the processes have no supervisor
+ */
+export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> | undefined) {
+  const authorizationOf = (c: Context<AppEnv>) => headerOf(c, 'authorization')
+
+  const localOnly: MiddlewareHandler<AppEnv> = async (c, next) =>
+    isLocal(c) ? next() : problem(c, 403, [{ path: 'controls', message: NOT_LOCAL }])
+
+  async function forward(c: Context<AppEnv>): Promise<Response> {
+    if (!proxy) return problem(c, 404, [{ path: 'controls', message: NO_SUPERVISOR }])
+    const { pathname, search } = new URL(c.req.url)
+    const { status, body } = await proxy.post(`${pathname}${search}`, authorizationOf(c))
+    if (status < 400) return c.json(body, toStatus(status))
+    return problem(c, toStatus(status), Errors.safeParse(body).data?.errors)
+  }
+
+  return new Hono<AppEnv>()
+    .get(
+      '/controls',
+      describeOperation({
+        operationId: 'getControls',
+        summary: 'Get the processes of npm start, and the available controls',
+        description:
+          'With the token that `npm start` printed, as a bearer token. `POST /controls/…` then kills, suspends and restarts processes: see docs/operating.md',
+        responses: { 200: Controls },
+        problems: [429],
+      }),
+      async (c) => c.json(await read(c)),
+    )
+    .post(
+      '/controls/:name',
+      undocumented,
+      localOnly,
+      refuseCrossOrigin(),
+      limitConcurrency(MAX_IN_FLIGHT, 'controls'),
+      forward,
+    )
+    .post(
+      '/controls/:name/:action',
+      undocumented,
+      localOnly,
+      refuseCrossOrigin(),
+      limitConcurrency(MAX_IN_FLIGHT, 'controls'),
+      forward,
+    )
+
+  async function read(c: Context<AppEnv>): Promise<Controls> {
+    if (!proxy) return withoutControls('off', NO_SUPERVISOR)
+    return isLocal(c) ? proxy.read(authorizationOf(c)) : withoutControls('off', NOT_LOCAL)
+  }
+}
+
+/**
+ * True for a client on this machine that uses a loopback name. Checking `Host` prevents DNS rebinding, whatever
+ * ALLOWED_HOSTS allows.
+ */
+function isLocal(c: Context<AppEnv>): boolean {
+  const name = (headerOf(c, 'host') ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
+  return (
+    isLoopback(clientAddressOf(c)) && isLoopback(name) && !FORWARDED.some((header) => headerOf(c, header) !== undefined)
+  )
+}
+
+function toStatus(status: number): ContentfulStatusCode {
+  const known = [200, 202, 400, 401, 404, 409, 503] as const
+  return known.find((one) => one === status) ?? 503
+}

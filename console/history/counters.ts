@@ -1,0 +1,87 @@
+import type { Registry } from 'prom-client'
+import type { Distribution } from './distribution.ts'
+
+/** What the metrics of play have counted since its start. Durations are by `from to`. */
+export type Counters = {
+  recorded: { log: number; outbox: number }
+  errors: number
+  durations: Map<string, Distribution>
+  /** The plays of batched lookups and the views of batched appends. */
+  carried: { lookup: number; append: number }
+  /** Reads of the cache of a service. */
+  reads: Map<string, number>
+}
+
+/** The path of a play: views have no other source. */
+const PLAYS = '/play/asset/'
+
+type Value = { metricName?: string; labels: Record<string, string | number | undefined>; value: number }
+
+/**
+ * Reads the metrics that play exposes anyway, so that a play pays nothing for its history.
+ * @throws Error if play does not have one of these metrics
+ */
+export async function readCounters(metrics: Registry): Promise<Counters> {
+  const [recorded, requests, calls, appends, groups, reads] = await Promise.all([
+    valuesOf(metrics, 'recorded_views_total'),
+    valuesOf(metrics, 'http_server_request_duration_seconds'),
+    valuesOf(metrics, 'http_client_request_duration_seconds'),
+    valuesOf(metrics, 'event_append_duration_seconds'),
+    valuesOf(metrics, 'play_group_size'),
+    valuesOf(metrics, 'catalogue_cache_reads_total'),
+  ])
+  const plays = requests.filter(({ labels }) => String(labels.http_route).startsWith(PLAYS))
+  const durations = new Map<string, Distribution>()
+  collect(durations, plays, () => 'viewer play')
+  collect(durations, calls, ({ upstream, outcome }) => (outcome === 'not_asked' ? undefined : `play ${upstream}`))
+  collect(durations, appends, ({ outcome }) => (outcome === 'outbox' ? 'play outbox' : 'play events'))
+  const carriedBy = (group: string) => sum(groups, (v) => isSum(v) && v.labels.group === group)
+  const readsBySource = Map.groupBy(reads, ({ labels }) => String(labels.source))
+  return {
+    recorded: {
+      log: sum(recorded, ({ labels }) => labels.place === 'log'),
+      outbox: sum(recorded, ({ labels }) => labels.place === 'outbox'),
+    },
+    errors: sum(plays, (v) => isCount(v) && Number(v.labels.http_response_status_code) >= 500),
+    durations,
+    carried: { lookup: carriedBy('lookup'), append: carriedBy('append') },
+    reads: new Map([...readsBySource].map(([source, values]) => [source, sum(values, () => true)])),
+  }
+}
+
+async function valuesOf(metrics: Registry, name: string): Promise<Value[]> {
+  const metric = metrics.getSingleMetric(name)
+  if (!metric) throw new Error(`there is no metric ${name}`)
+  return (await metric.get()).values
+}
+
+/** Adds the buckets of a histogram to the distributions of their `from to`. */
+function collect(
+  durations: Map<string, Distribution>,
+  values: readonly Value[],
+  edgeOf: (labels: Value['labels']) => string | undefined,
+): void {
+  for (const value of values) {
+    const edge = edgeOf(value.labels)
+    if (edge === undefined || isSum(value)) continue
+    const known = durations.get(edge) ?? { count: 0, atMost: new Map<number, number>() }
+    durations.set(edge, known)
+    if (isCount(value)) known.count += value.value
+    else {
+      const bound = value.labels.le === '+Inf' ? Number.POSITIVE_INFINITY : Number(value.labels.le)
+      known.atMost.set(bound, (known.atMost.get(bound) ?? 0) + value.value)
+    }
+  }
+}
+
+function isSum({ metricName = '' }: Value): boolean {
+  return metricName.endsWith('_sum')
+}
+
+function isCount({ metricName = '' }: Value): boolean {
+  return metricName.endsWith('_count')
+}
+
+function sum(values: readonly Value[], isWanted: (value: Value) => boolean): number {
+  return values.reduce((total, value) => (isWanted(value) ? total + value.value : total), 0)
+}

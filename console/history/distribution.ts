@@ -1,0 +1,27 @@
+/** Durations in seconds: their number, and how many of them are at most each bound, as in a Prometheus histogram. */
+export type Distribution = { count: number; atMost: Map<number, number> }
+
+/** The values that were added since an earlier reading. A counter that was reset starts at 0. */
+export function since(later: Distribution, earlier: Distribution | undefined): Distribution {
+  if (!earlier || later.count < earlier.count) return later
+  const atMost = [...later.atMost].map(([bound, n]) => [bound, n - (earlier.atMost.get(bound) ?? 0)] as const)
+  return { count: later.count - earlier.count, atMost: new Map(atMost) }
+}
+
+/**
+ * The 99th percentile in milliseconds, interpolated in its bucket as `histogram_quantile` of Prometheus does; the
+ * highest bound if it is above; null without values.
+ */
+export function toP99({ count, atMost }: Distribution): number | null {
+  if (count === 0) return null
+  const rank = count * 0.99
+  let lower = 0
+  let below = 0
+  for (const [bound, n] of [...atMost].toSorted(([a], [b]) => a - b)) {
+    if (bound === Number.POSITIVE_INFINITY) break
+    if (n >= rank) return (lower + ((bound - lower) * (rank - below)) / (n - below)) * 1_000
+    lower = bound
+    below = n
+  }
+  return lower * 1_000
+}

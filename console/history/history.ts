@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto'
+import type { Registry } from 'prom-client'
+import { services } from '../../services.ts'
+import type { ServiceClient } from '../../shared/client/service-client.ts'
+import { type History, HistoryRange } from '../../shared/contracts/history.ts'
+import type { DependencyState } from '../../shared/contracts/readiness.ts'
+import type { Traffic } from '../../shared/contracts/system-status.ts'
+import { cacheFor } from '../../shared/runtime/cache-for.ts'
+import type { Logger } from '../../shared/runtime/log.ts'
+import { sleep } from '../../shared/runtime/sleep.ts'
+import { createTransitionLog } from '../../shared/runtime/transition-log.ts'
+import type { Health } from '../../shared/service/health.ts'
+import { readCounters } from './counters.ts'
+import { createObserver } from './observe.ts'
+import { openHistory } from './open-history.ts'
+import { readRange } from './ranges.ts'
+import { createSampler } from './sampler.ts'
+import { readTraffic } from './traffic.ts'
+
+/** Requests within this time share one result, so that the work does not grow with the number of viewers. */
+const CACHE_MS = 1_000
+
+type Deps = {
+  /** The file that the processes of one edge share; `:memory:` for none. */
+  file: string
+  metrics: Registry
+  clients: readonly Pick<ServiceClient, 'name' | 'instances'>[]
+  /** The states of what play itself uses. */
+  dependencies: Record<string, () => DependencyState>
+  backlog?: (() => number) | undefined
+  health: Pick<Health, 'startedAt'>
+  log: Logger
+}
+
+/** The history of the system, recorded whether or not a page is open. */
+export type SystemHistory = AsyncDisposable & {
+  /** Samples once a second until it is disposed. */
+  start(): void
+  /** The `History` of a range as JSON, up to a second old. */
+  read(range: HistoryRange): Promise<string>
+  /** The traffic of the last seconds; undefined before the first sample, or while the disk fails. */
+  traffic(): Traffic | undefined
+}
+
+export function createHistory({ file, metrics, clients, dependencies, backlog, health, log }: Deps): SystemHistory {
+  const closing = new AbortController()
+  const store = openHistory(file, randomUUID().slice(0, 8), log)
+  const observeAll = createObserver({ clients, dependencies })
+  const names = [services.play.name, ...clients.map(({ name }) => name), ...Object.keys(dependencies)]
+  const observed = new Set<string>(names)
+  async function observe() {
+    const observation = await observeAll()
+    for (const { service } of observation.subjects) observed.add(service)
+    return observation
+  }
+  const { startedAt } = health
+  const readOwn = () => readCounters(metrics)
+  const sampler = createSampler({ store, readCounters: readOwn, observe, backlog, startedAt, log })
+  const readers = new Map(HistoryRange.options.map((range) => [range, cacheFor(CACHE_MS, async () => toText(range))]))
+  const report = createTransitionLog(log, { failing: 'cannot sample the history', recovered: 'the history is sampled' })
+  let running: Promise<void> | undefined
+
+  function toText(range: HistoryRange): string {
+    const history = readRange(store, [...observed], range, Date.now())
+    return JSON.stringify(history satisfies History)
+  }
+
+  async function run(): Promise<void> {
+    sampler.start()
+    while (!closing.signal.aborted) {
+      await sleep(sampler.untilNext(), closing.signal)
+      if (!closing.signal.aborted) await sampler.sample().then(() => report(), report)
+    }
+  }
+
+  return {
+    start() {
+      running ??= run()
+    },
+    read: async (range) => (await readers.get(range)?.()) ?? '',
+    traffic() {
+      try {
+        return readTraffic(store, sampler.p99s(), Date.now())
+      } catch {
+        return undefined
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort()
+      await running
+      store[Symbol.dispose]()
+    },
+  }
+}

@@ -1,0 +1,87 @@
+import type { Delivery } from '../../shared/contracts/readiness.ts'
+import type { Counters } from './counters.ts'
+import { type Distribution, since, toP99 } from './distribution.ts'
+import type { CallCounts } from './schema.ts'
+import type { Sample } from './store.ts'
+
+/** What was counted up to a second. Absent: unknown. */
+export type Reading = {
+  counters: Counters
+  backlog: number | null
+  deliveries: readonly (Delivery & { url: string })[]
+}
+
+/** What was counted between two readings. */
+export function toSample(at: number, later: Reading, earlier: Reading | undefined): Sample {
+  const recorded = recordedSince(later.counters, earlier?.counters)
+  const served = durationsSince(later.counters, earlier?.counters).get('viewer play')
+  const lags = later.deliveries.flatMap(({ lagMs }) => lagMs ?? [])
+  return {
+    at,
+    plays: recorded.log + recorded.outbox,
+    errors: grown(later.counters.errors, earlier?.counters.errors),
+    p99Ms: served ? toP99(served) : null,
+    backlog: later.backlog,
+    lagMs: lags.length > 0 ? Math.max(...lags) : null,
+    traffic: toTraffic(later, earlier),
+  }
+}
+
+/** The 99th percentile of the calls between two components, between two readings, in milliseconds. */
+export function toP99s(later: Reading, earlier: Reading | undefined): Map<string, number | null> {
+  const durations = durationsSince(later.counters, earlier?.counters)
+  const deliveries = later.deliveries.flatMap(({ p99Ms }) => p99Ms ?? [])
+  return new Map([
+    ...[...durations].map(([edge, own]) => [edge, toP99(own)] as const),
+    ['queue-listener reporting', deliveries.length > 0 ? Math.max(...deliveries) : null],
+  ])
+}
+
+function toTraffic(later: Reading, earlier: Reading | undefined): CallCounts {
+  const { counters, backlog } = later
+  const recorded = recordedSince(counters, earlier?.counters)
+  const items: Record<string, number> = {
+    'play reporting': grown(counters.carried.lookup, earlier?.counters.carried.lookup),
+    'play events': recorded.log,
+    'play outbox': recorded.outbox,
+    ...Object.fromEntries(
+      [...counters.reads].map(([source, reads]) => [
+        `play ${source}`,
+        grown(reads, earlier?.counters.reads.get(source)),
+      ]),
+    ),
+  }
+  const calls = [...durationsSince(counters, earlier?.counters)].map(([edge, { count }]) => [edge, count] as const)
+  const drained = Math.max(0, (earlier?.backlog ?? 0) + recorded.outbox - (backlog ?? Number.POSITIVE_INFINITY))
+  const delivered = deliveredSince(later, earlier)
+  return {
+    ...Object.fromEntries(calls.map(([edge, count]) => [edge, [count, items[edge] ?? 0] as const])),
+    'outbox events': [drained, drained],
+    'events queue-listener': delivered,
+    'queue-listener reporting': delivered,
+  }
+}
+
+function recordedSince({ recorded }: Counters, earlier: Counters | undefined): Counters['recorded'] {
+  return {
+    log: grown(recorded.log, earlier?.recorded.log),
+    outbox: grown(recorded.outbox, earlier?.recorded.outbox),
+  }
+}
+
+function durationsSince({ durations }: Counters, earlier: Counters | undefined): Map<string, Distribution> {
+  return new Map([...durations].map(([edge, own]) => [edge, since(own, earlier?.durations.get(edge))]))
+}
+
+/** The first reading of an instance does not say when its deliveries happened. */
+function deliveredSince({ deliveries }: Reading, earlier: Reading | undefined): [batches: number, views: number] {
+  const known = deliveries.map((later) => ({ later, before: earlier?.deliveries.find(({ url }) => url === later.url) }))
+  const total = (field: 'batches' | 'views') =>
+    known.reduce((sum, { later, before }) => (before ? sum + grown(later[field], before[field]) : sum), 0)
+  return [total('batches'), total('views')]
+}
+
+/** A counter that is lower than before was reset. */
+function grown(later: number, earlier = 0): number {
+  return later < earlier ? later : later - earlier
+}

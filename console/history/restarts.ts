@@ -1,0 +1,16 @@
+/** How far the clock of another machine may be behind. */
+const TOLERANCE_MS = 5_000
+
+/** An earlier process of an instance: when it started by its own clock, and when the edge last saw it. */
+export type Known = { startedAt: string; seenAt: number }
+
+/**
+ * The time of a restart: that of the process itself, but between the two observations that show it, because its clock
+ * may be wrong. A process that started while the edge still saw another one did not replace it: both are behind one URL.
+ * @returns undefined if the process replaced no other one
+ */
+export function toRestart(startedAt: string, known: Known | undefined, now: number): number | undefined {
+  const started = Date.parse(startedAt)
+  if (!known || started <= Date.parse(known.startedAt) || started < known.seenAt - TOLERANCE_MS) return undefined
+  return Math.min(now, Math.max(known.seenAt, started))
+}

@@ -1,0 +1,175 @@
+import { services } from '../../services.ts'
+import type { Logger } from '../../shared/runtime/log.ts'
+import { isLocked } from '../../shared/runtime/sqlite.ts'
+import { createTransitionLog } from '../../shared/runtime/transition-log.ts'
+import type { Counters } from './counters.ts'
+import type { Observation, Observe } from './observe.ts'
+import { createOutageTracker } from './outages.ts'
+import { type Reading, toP99s, toSample } from './readings.ts'
+import { createStarts } from './starts.ts'
+import { type HistoryStore, type Sample, startOf } from './store.ts'
+
+const SECOND_MS = 1_000
+/** A timer may be a little early. */
+const EARLY_MS = 50
+/** Without a sample for this long, the process was suspended or blocked, or did not run. */
+const GAP_MS = 3_000
+/** A larger difference between the two clocks is a change of the wall clock. */
+const CLOCK_STEP_MS = 1_000
+/** Observations that take longer measure this process rather than others. */
+const MAX_OBSERVATION_MS = 900
+const PRUNE_MS = 60_000
+/** Percentiles are those of this many seconds. */
+const WINDOW = 5
+/** Samples to keep while the disk fails. */
+const MAX_UNWRITTEN = 60
+/** A locked file is logged once it delays more samples than this. */
+const MAX_DELAYED = 5
+
+const PLAY = { service: services.play.name, instance: '', state: 'down' } as const
+
+export type Clock = { wall: () => number; monotonic: () => number }
+
+type Deps = {
+  store: HistoryStore
+  readCounters: () => Promise<Counters>
+  observe: Observe
+  /** The number of views in the outbox. The function may throw. */
+  backlog?: (() => number) | undefined
+  /** When this process started (RFC 3339). */
+  startedAt: string
+  log: Logger
+  clock?: Clock
+}
+
+export type Sampler = {
+  /** Notes the start of this process, and how long none had been running. */
+  start(): void
+  /** Takes a sample of the second that has just ended. */
+  sample(): Promise<void>
+  /** 99th percentiles of the calls in the last seconds, in milliseconds by `from to`, as this process measured them. */
+  p99s(): Map<string, number | null>
+  /** Milliseconds until the next sample is due. */
+  untilNext(): number
+}
+
+const systemClock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() }
+
+/**
+ * Samples the counters of play and the state of the system. Gaps are not filled: while this process is suspended,
+ * nothing is known about it or about others.
+ */
+export function createSampler({
+  store,
+  readCounters,
+  observe,
+  backlog,
+  startedAt,
+  log,
+  clock = systemClock,
+}: Deps): Sampler {
+  const outages = createOutageTracker()
+  const starts = createStarts(store, startedAt)
+  const readings: Reading[] = []
+  let unwritten: Sample[] = []
+  let last: { wall: number; monotonic: number } | undefined
+  let prunedAt = Number.NEGATIVE_INFINITY
+  const reportStore = createTransitionLog(log, {
+    failing: 'cannot write the history',
+    recovered: 'the history can be written again',
+  })
+
+  function readBacklog(): number | null {
+    try {
+      return backlog ? backlog() : null
+    } catch {
+      return null
+    }
+  }
+
+  /** undefined if this process was suspended or blocked meanwhile. */
+  async function observeInTime(): Promise<Observation | undefined> {
+    const started = clock.monotonic()
+    const observation = await observe()
+    return clock.monotonic() - started > MAX_OBSERVATION_MS ? undefined : observation
+  }
+
+  /**
+   * Notes a time without samples of any process. A change of the clock is no outage.
+   * @returns false if this process did not run all the time since the last sample
+   */
+  function checkContinuity(now: { wall: number; monotonic: number }): boolean {
+    const elapsed = last ? now.monotonic - last.monotonic : 0
+    const clockStep = last ? now.wall - last.wall - elapsed : 0
+    last = now
+    const isClockStep = Math.abs(clockStep) > CLOCK_STEP_MS
+    if (!isClockStep && elapsed <= GAP_MS) return true
+    outages.reset()
+    if (clockStep < -CLOCK_STEP_MS) prunedAt = Number.NEGATIVE_INFINITY
+    if (!isClockStep) attempt(() => noteAbsence(now.wall, 'suspended or blocked'))
+    return false
+  }
+
+  function noteAbsence(now: number, reason: string): void {
+    const seen = store.last(now)
+    if (seen !== undefined && now - seen > GAP_MS + SECOND_MS)
+      store.addOutage({ ...PLAY, reason }, seen + SECOND_MS, now)
+  }
+
+  function write(now: number, observation: Observation | undefined): void {
+    store.atomically(() => {
+      for (const sample of unwritten) store.add(sample)
+      starts.noteOwn(now)
+      if (now - prunedAt > PRUNE_MS) {
+        store.prune(now)
+        prunedAt = now
+      }
+      if (!observation) return
+      const { failing, recovered } = outages.observe(now, observation.subjects)
+      for (const { start, ...failure } of failing) store.fail(failure, start, now)
+      for (const failure of recovered) store.recover(failure, now)
+      starts.note(observation.starts, now)
+    })
+    unwritten = []
+  }
+
+  function attempt(work: () => void): void {
+    try {
+      work()
+      reportStore()
+    } catch (error) {
+      // Another process of the edge is writing. The next attempt writes this sample too.
+      if (!isLocked(error) || unwritten.length > MAX_DELAYED) reportStore(error)
+      unwritten = unwritten.slice(-MAX_UNWRITTEN)
+    }
+  }
+
+  return {
+    start() {
+      const now = clock.wall()
+      last = { wall: now, monotonic: clock.monotonic() }
+      attempt(() => noteAbsence(now, 'not running'))
+    },
+    async sample() {
+      const now = { wall: clock.wall(), monotonic: clock.monotonic() }
+      // After a gap, only the second in progress is known.
+      const second = checkContinuity(now) ? startOf(now.wall + EARLY_MS, 1) - SECOND_MS : startOf(now.wall, 1)
+      const earlier = readings.at(-1)
+      const [counters, observation] = await Promise.all([readCounters(), observeInTime()])
+      const reading = { counters, backlog: readBacklog(), deliveries: observation?.deliveries ?? [] }
+      readings.push(reading)
+      if (readings.length > WINDOW + 1) readings.shift()
+      unwritten.push(toSample(second, reading, earlier))
+      attempt(() => write(now.wall, observation))
+    },
+    p99s() {
+      const latest = readings.at(-1)
+      const earliest = readings.length > WINDOW ? readings[0] : undefined
+      return latest ? toP99s(latest, earliest) : new Map()
+    },
+    untilNext() {
+      const now = clock.wall()
+      return startOf(now + EARLY_MS, 1) + SECOND_MS - now
+    },
+  }
+}

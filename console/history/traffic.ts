@@ -1,0 +1,65 @@
+import type { Link, Traffic } from '../../shared/contracts/system-status.ts'
+import type { HistoryStore } from './store.ts'
+
+const SECOND_MS = 1_000
+const WINDOW = 5
+
+/** Every play process sees these calls, so they are not added up. */
+const SHARED = ['events queue-listener', 'queue-listener reporting']
+/** Here, the items of a call are reads of the cache. A read without a call is a hit. */
+const CACHED = ['play metadata', 'play cdnurl']
+
+type Row = ReturnType<HistoryStore['traffic']>[number]
+
+/**
+ * The traffic of the last seconds, by all play processes that share the port.
+ * @param p99s as this process measured them
+ * @returns undefined before the first sample
+ */
+export function readTraffic(store: HistoryStore, p99s: Map<string, number | null>, now: number): Traffic | undefined {
+  const latest = store.last(now)
+  if (latest === undefined) return undefined
+  const rows = store.traffic(latest - (WINDOW - 1) * SECOND_MS, latest)
+  const seconds = new Set(rows.map(({ at }) => at)).size
+  const links = new Set(rows.flatMap(({ traffic }) => Object.keys(traffic)))
+  return {
+    at: new Date(latest + SECOND_MS).toISOString(),
+    processes: new Set(rows.map(({ process }) => process)).size,
+    edges: [...links].map((link) => toLink(link, rows, { latest, seconds, p99Ms: p99s.get(link) ?? null })),
+  }
+}
+
+type Window = { latest: number; seconds: number; p99Ms: number | null }
+
+function toLink(link: string, rows: Row[], { latest, seconds, p99Ms }: Window): Link {
+  const [from = '', to = ''] = link.split(' ')
+  const [calls, items] = total(link, rows)
+  const [recent] = total(
+    link,
+    rows.filter(({ at }) => at === latest),
+  )
+  const isCached = CACHED.includes(link)
+  return {
+    from,
+    to,
+    calls: recent,
+    rate: calls / seconds,
+    p99Ms,
+    ...(isCached && items > 0 && { cached: Math.max(0, 1 - calls / items) }),
+    ...(!isCached && items > 0 && calls > 0 && { batch: items / calls }),
+  }
+}
+
+/** Calls, and what they carried. */
+function total(link: string, rows: Row[]): [calls: number, items: number] {
+  const bySecond = Map.groupBy(rows, ({ at }) => at)
+  const totals = [...bySecond.values()].map((second) => {
+    const own = second.flatMap(({ traffic }) => (traffic[link] ? [traffic[link]] : []))
+    const add = (index: 0 | 1) => {
+      const values = own.map((each) => each[index])
+      return SHARED.includes(link) ? Math.max(0, ...values) : values.reduce((sum, value) => sum + value, 0)
+    }
+    return [add(0), add(1)] as const
+  })
+  return [totals.reduce((sum, [calls]) => sum + calls, 0), totals.reduce((sum, [, items]) => sum + items, 0)]
+}

@@ -1,0 +1,130 @@
+import { element, formatCount, highlight, setText } from '../dom.js'
+import { createRightsBadges } from './rights.js'
+
+/** @typedef {import('./assets.js').Asset} Asset */
+/** @typedef {{ root: HTMLLIElement, counter: HTMLElement, views: HTMLElement, unit: HTMLElement, qualified: HTMLElement, viewers: HTMLElement, button: HTMLButtonElement, key: string }} Card */
+/** @typedef {{ onPlay: (asset: Asset) => Promise<void>, onShow: (asset: Asset) => void }} Actions */
+
+/** A double click takes up to half a second. */
+const MIN_PENDING_MS = 500
+
+/**
+ * A list of asset cards. An unchanged asset keeps its elements, and so its focus.
+ * @param {HTMLUListElement} list
+ * @param {Actions} actions
+ */
+export function createCards(list, actions) {
+  /** @type {Map<string, Card>} */
+  let cards = new Map()
+
+  /** @param {Asset} asset */
+  function toCard(asset) {
+    const key = JSON.stringify([asset.title, asset.genre, asset.summary, asset.rights])
+    const existing = cards.get(asset.id)
+    const card = existing?.key === key ? existing : createCard(asset, key, actions)
+    showCounts(card, asset)
+    return card
+  }
+
+  return {
+    /** @param {Asset[]} assets */
+    render(assets) {
+      cards = new Map(assets.map((asset) => [asset.id, toCard(asset)]))
+      const roots = [...cards.values()].map(({ root }) => root)
+      if (roots.length === list.children.length && roots.every((root, n) => root === list.children[n])) return
+      const focused = document.activeElement
+      list.replaceChildren(...roots)
+      if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true })
+    },
+    /** @param {Asset[]} changed */
+    showCounts(changed) {
+      for (const asset of changed) {
+        const card = cards.get(asset.id)
+        if (!card) continue
+        if (card.views.textContent !== formatCount(asset.views)) highlight(card.counter)
+        showCounts(card, asset)
+      }
+    },
+    /** @param {number} index */
+    focus(index) {
+      ;[...cards.values()][index]?.button.focus()
+    },
+  }
+}
+
+/**
+ * @param {Asset} asset
+ * @param {string} key
+ * @param {Actions} actions
+ * @returns {Card}
+ */
+function createCard(asset, key, { onPlay, onShow }) {
+  const views = element('b')
+  const unit = element('span')
+  const qualified = element('span')
+  const viewers = element('span')
+  const counter = element(
+    'button',
+    { type: 'button', class: 'views', title: 'Show over time', onclick: () => onShow(asset) },
+    views,
+    ' ',
+    unit,
+    ' ',
+    element('small', {}, qualified, ' ', viewers),
+    element('span', { class: 'visually-hidden' }, `: show ${asset.title} over time`),
+  )
+  const button = element(
+    'button',
+    { type: 'button', class: 'play', ariaLabel: `Play ${asset.title}`, onclick: () => void press() },
+    'Play',
+  )
+  /** Presses while a play is pending are not plays of their own. */
+  async function press() {
+    if (button.ariaBusy === 'true') return
+    setPending(button, true)
+    await Promise.all([onPlay(asset), new Promise((resolve) => setTimeout(resolve, MIN_PENDING_MS))])
+    setPending(button, false)
+  }
+  const root = element(
+    'li',
+    { class: 'card' },
+    element('p', { class: 'genre' }, asset.genre),
+    element('h3', {}, asset.title),
+    element('p', { class: 'description' }, asset.summary),
+    createRightsBadges(asset.rights),
+    element('div', { class: 'card-footer' }, counter, button),
+  )
+  root.style.setProperty('--hue', String(toHue(asset.genre)))
+  return { root, counter, views, unit, qualified, viewers, button, key }
+}
+
+/**
+ * A pending button keeps the focus, unlike a disabled one.
+ * @param {HTMLButtonElement} button
+ * @param {boolean} isPending
+ */
+function setPending(button, isPending) {
+  button.ariaBusy = String(isPending)
+  button.ariaDisabled = String(isPending)
+}
+
+/**
+ * @param {Card} card
+ * @param {Asset} asset
+ */
+function showCounts(card, { views, qualified, viewers }) {
+  setText(card.views, formatCount(views))
+  setText(card.unit, views === 1 ? 'view' : 'views')
+  setText(card.qualified, `${formatCount(qualified)} qualified`)
+  setText(card.viewers, `${formatCount(viewers)} ${viewers === 1 ? 'viewer' : 'viewers'}`)
+}
+
+/**
+ * Hashes a genre to a hue in degrees.
+ * @param {string} genre
+ */
+function toHue(genre) {
+  let hash = 0
+  for (const character of genre) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 3_600
+  return hash / 10
+}

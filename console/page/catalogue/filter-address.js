@@ -1,0 +1,34 @@
+/**
+ * Keeps the filters of the catalogue in the query of the address, so that a reload and a shared link show the same
+ * assets.
+ * @param {Record<string, HTMLInputElement | HTMLSelectElement>} controls by the name of their parameter
+ */
+export function createFilterAddress(controls) {
+  const query = new URLSearchParams(location.search)
+  const initial = new Map(Object.entries(controls).map(([name, { value }]) => [name, value]))
+
+  for (const [name, control] of Object.entries(controls)) {
+    const value = query.get(name)
+    if (value === null) continue
+    control.value = value
+    // A list has no such option.
+    if (control.value !== value) control.value = initial.get(name) ?? ''
+  }
+
+  return {
+    /**
+     * The value of a parameter.
+     * @param {string} name
+     */
+    get: (name) => query.get(name) ?? '',
+    /** Saves the values that are not the initial ones. */
+    save() {
+      for (const [name, { value }] of Object.entries(controls)) {
+        if (value === initial.get(name)) query.delete(name)
+        else query.set(name, value)
+      }
+      const text = query.toString()
+      history.replaceState(history.state, '', `${location.pathname}${text && `?${text}`}${location.hash}`)
+    },
+  }
+}

@@ -1,0 +1,52 @@
+import { element } from '../dom.js'
+
+/** @typedef {import('../../../shared/contracts/rights.ts').Rights} Rights */
+
+/** Longer lists end in the number of the others. */
+const MAX_LISTED = 3
+
+/**
+ * Badges that say who may play an asset, and when. Undefined if everybody may, at any time.
+ * @param {Rights} [rights]
+ */
+export function createRightsBadges({ from, until, countries, plans } = {}) {
+  const badge = (/** @type {string | undefined} */ text, /** @type {string} */ title) =>
+    text === undefined ? undefined : element('li', { title }, text)
+  const badges = [
+    badge(toList(countries), `Only in ${countries?.join(', ')}`),
+    badge(toList(plans), `Only with the plan ${plans?.join(' or ')}`),
+    badge(from && `from ${toDay(from)}`, `Not before ${from}`),
+    badge(until && `until ${toDay(until)}`, `No longer from ${until}`),
+  ]
+  if (badges.every((each) => each === undefined)) return undefined
+  return element('ul', { class: 'rights', ariaLabel: 'Rights' }, ...badges)
+}
+
+/** @type {Record<string, string>} */
+const reasonTexts = {
+  'not-started': 'not yet',
+  expired: 'no longer',
+  country: 'not in your country',
+  plan: 'not with your plan',
+}
+
+/**
+ * Why an asset is not available to the viewer; undefined if the response gives no reasons.
+ * @param {unknown} body
+ */
+export function describeDenial(body) {
+  const { reasons } = Object(body)
+  return Array.isArray(reasons) ? reasons.map((reason) => reasonTexts[reason] ?? reason).join(' and ') : undefined
+}
+
+/** @param {string[]} [names] */
+function toList(names) {
+  if (!names) return undefined
+  const rest = names.length - MAX_LISTED
+  return `${names.slice(0, MAX_LISTED).join(', ')}${rest > 0 ? ` +${rest}` : ''}`
+}
+
+/** @param {string} time */
+function toDay(time) {
+  return new Date(time).toLocaleDateString('en', { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' })
+}

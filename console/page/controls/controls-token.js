@@ -1,0 +1,36 @@
+import { createStoredText } from '../stored-text.js'
+
+const IN_ADDRESS = /^#controls=([\w-]{16,128})$/
+
+/**
+ * The token of the controls of `npm start`. It arrives in the fragment of the address, which browsers do not send, and
+ * is kept until the tab is closed. It is removed from the address, so that nobody copies it with a link.
+ */
+export function createControlsToken() {
+  const stored = createStoredText(() => sessionStorage, 'controls')
+  let token = stored.load() ?? undefined
+
+  function take() {
+    const [, given] = IN_ADDRESS.exec(location.hash) ?? []
+    if (given === undefined) return
+    token = given
+    stored.save(given)
+    history.replaceState(history.state, '', `${location.pathname}${location.search}`)
+  }
+
+  take()
+  return {
+    token: () => token,
+    /**
+     * Calls `onToken` when the page is opened again with another token.
+     * @param {() => void} onToken
+     */
+    onChange(onToken) {
+      addEventListener('hashchange', () => {
+        const before = token
+        take()
+        if (token !== before) onToken()
+      })
+    },
+  }
+}

@@ -1,0 +1,151 @@
+import { byId, element, setText, whileVisible } from '../dom.js'
+import { poll } from '../poll.js'
+import { createProcessRow } from './process-row.js'
+import { createTasks } from './tasks.js'
+
+/** @typedef {import('../../../shared/contracts/controls.ts').Controls} Controls */
+/** @typedef {ReturnType<typeof createClient>} ControlsClient */
+
+const POLL_MS = 1_000
+const TIMEOUT_MS = 5_000
+
+/**
+ * The panel that kills, suspends and restarts the processes of `npm start`. It shows what the operating system says
+ * about them, and for each control the command that does the same in a terminal.
+ * @param {ReturnType<typeof import('./controls-token.js').createControlsToken>} token
+ */
+export function createControls(token) {
+  const body = byId('controls-body', HTMLElement)
+  const client = createClient(token.token)
+  /** @type {ReturnType<typeof createPanel> | undefined} */
+  let panel
+  let stop = () => {}
+
+  /** @param {Controls} controls */
+  function show(controls) {
+    if (controls.state === 'on') {
+      panel ??= createPanel(body, client)
+      return panel.show(controls)
+    }
+    panel = undefined
+    stop()
+    const text = controls.state === 'locked' ? `Locked. ${controls.reason}` : controls.reason
+    body.replaceChildren(element('p', { class: 'controls-reason' }, text ?? ''))
+  }
+
+  function follow() {
+    stop()
+    stop = poll(client.read, (controls) => (controls ? show(controls) : panel?.showUnreachable()), POLL_MS)
+  }
+
+  whileVisible(() => {
+    follow()
+    return () => stop()
+  })
+  token.onChange(follow)
+}
+
+/** @param {() => string | undefined} token */
+function createClient(token) {
+  /** @returns {Record<string, string>} */
+  const headers = () => {
+    const current = token()
+    return current === undefined ? {} : { authorization: `Bearer ${current}` }
+  }
+  /**
+   * @param {string} path
+   * @param {RequestInit} [init]
+   */
+  const request = (path, init) => fetch(path, { ...init, headers: headers(), signal: AbortSignal.timeout(TIMEOUT_MS) })
+  return {
+    /** @returns {Promise<Controls | undefined>} undefined while the edge is unreachable */
+    async read() {
+      try {
+        const response = await request('/controls')
+        return response.ok ? await response.json() : undefined
+      } catch {
+        return undefined
+      }
+    },
+    /**
+     * Uses a control, such as `reporting/kill?seconds=10`.
+     * @param {string} path
+     * @returns {Promise<{ body?: any, error?: string }>}
+     */
+    async post(path) {
+      try {
+        const response = await request(`/controls/${path}`, { method: 'POST' })
+        const body = await response.json()
+        return response.ok ? { body } : { error: body.errors?.[0]?.message ?? body.status }
+      } catch {
+        return { error: 'the edge is unreachable' }
+      }
+    },
+  }
+}
+
+/**
+ * @param {HTMLElement} body
+ * @param {ControlsClient} client
+ */
+function createPanel(body, client) {
+  const select = element('select', { id: 'controls-seconds' })
+  select.append(...DOWN_SECONDS.map((seconds) => element('option', { value: String(seconds) }, toDuration(seconds))))
+  select.value = '10'
+  const list = element('ul', { class: 'processes' })
+  const outcome = element('p', { class: 'controls-outcome', role: 'status' })
+  const command = element('code')
+  const terminal = element('p', { class: 'controls-command', hidden: true }, 'In a terminal: ', command)
+  /** @type {Map<string, ReturnType<typeof createProcessRow>>} */
+  const rows = new Map()
+
+  const reporter = {
+    /** @param {string} text what a control did */
+    say: (text) => setText(outcome, text),
+    /** @param {string} text the command that does the same */
+    preview(text) {
+      terminal.hidden = text === ''
+      setText(command, text)
+    },
+  }
+  const tasks = createTasks(client, reporter)
+
+  body.replaceChildren(
+    element(
+      'div',
+      { class: 'controls-options' },
+      element('label', { htmlFor: select.id }, 'After a kill, keep it down for'),
+      select,
+    ),
+    list,
+    tasks.node,
+    outcome,
+    terminal,
+  )
+
+  return {
+    /** @param {Controls} controls */
+    show({ processes, commands, can }) {
+      for (const process of processes) {
+        const known = rows.get(process.name)
+        const row = known ?? createProcessRow(process.name, { client, reporter, seconds: () => Number(select.value) })
+        if (!known) {
+          rows.set(process.name, row)
+          list.append(row.node)
+        }
+        row.show(process)
+      }
+      tasks.show(commands, can)
+    },
+    showUnreachable() {
+      for (const row of rows.values()) row.showUnknown()
+    },
+  }
+}
+
+const DOWN_SECONDS = [1, 10, 30, 60]
+
+/** @param {number} seconds */
+function toDuration(seconds) {
+  return seconds === 1 ? '1 second, as after a crash' : `${seconds} seconds`
+}

@@ -1,0 +1,106 @@
+import { element, setText } from '../dom.js'
+
+/** @typedef {import('../../../shared/contracts/controls.ts').ControlledProcess} ControlledProcess */
+/** @typedef {{ say: (text: string) => void, preview: (command: string) => void }} Reporter */
+
+const STATES = { running: 'up', hung: 'degraded', down: 'down' }
+
+/**
+ * A process with its state and controls.
+ * @param {string} name
+ * @param {{ client: import('./controls.js').ControlsClient, reporter: Reporter, seconds: () => number }} deps `seconds`:
+ * how long a killed process stays down
+ */
+export function createProcessRow(name, { client, reporter, seconds }) {
+  const state = element('span', { class: 'state' })
+  const detail = element('span', { class: 'role' })
+  /** @type {ControlledProcess | undefined} */
+  let current
+
+  const pid = () => String(current?.pid ?? 'PID')
+  const kill = createButton(
+    'Kill',
+    () => `kill -9 ${pid()}`,
+    () => `kill?seconds=${seconds()}`,
+  )
+  const hang = createButton(
+    'Hang',
+    () => `kill ${isHung() ? '-CONT' : '-STOP'} ${pid()}`,
+    () => (isHung() ? 'continue' : 'hang'),
+  )
+  const restart = createButton(
+    'Restart',
+    () => `kill ${pid()}`,
+    () => 'restart',
+  )
+  const isHung = () => current?.state === 'hung'
+
+  /**
+   * @param {string} text
+   * @param {() => string} command
+   * @param {() => string} action
+   */
+  function createButton(text, command, action) {
+    const button = element('button', { type: 'button', class: 'secondary' }, text)
+    button.setAttribute('aria-label', `${text} ${name}`)
+    const preview = () => reporter.preview(command())
+    button.addEventListener('pointerenter', preview)
+    button.addEventListener('focus', preview)
+    button.addEventListener('click', async () => {
+      const [verb = ''] = action().split('?')
+      button.ariaBusy = 'true'
+      preview()
+      reporter.say(`${name}: ${verb}…`)
+      const { body, error } = await client.post(`${name}/${action()}`)
+      button.ariaBusy = null
+      if (body?.process) show(body.process)
+      reporter.say(
+        error === undefined ? `${name}: ${verb}. It is now ${body.process?.state ?? 'ending'}.` : `${name}: ${error}`,
+      )
+    })
+    return button
+  }
+
+  const node = element(
+    'li',
+    { class: 'process' },
+    element('b', {}, name),
+    state,
+    detail,
+    element('div', { class: 'process-actions' }, kill, hang, restart),
+  )
+
+  /** @param {ControlledProcess} process */
+  function show(process) {
+    current = process
+    node.dataset.state = STATES[process.state]
+    setText(state, process.state)
+    setText(detail, toDetail(process))
+    kill.disabled = process.state === 'down'
+    hang.disabled = process.state === 'down'
+    hang.hidden = !process.actions.includes('hang')
+    setText(hang, process.state === 'hung' ? 'Continue' : 'Hang')
+    hang.setAttribute('aria-label', `${hang.textContent} ${name}`)
+    setText(restart, process.state === 'down' ? 'Start' : 'Restart')
+    restart.setAttribute('aria-label', `${restart.textContent} ${name}`)
+  }
+
+  return {
+    node,
+    show,
+    /** While the edge is unreachable, nothing is known about its processes. */
+    showUnknown() {
+      node.dataset.state = 'unknown'
+      setText(state, 'unknown')
+      setText(detail, 'the edge is unreachable')
+    },
+  }
+}
+
+/** @param {ControlledProcess} process */
+function toDetail({ pid, starts, lastExit, until, state }) {
+  const ends = until === null ? '' : ` until ${new Date(until).toLocaleTimeString('en', { hour12: false })}`
+  if (state === 'down') return `down${ends}, by ${lastExit ?? 'a signal'}`
+  const restarts = starts > 1 ? `, started ${starts} times` : ''
+  return `pid ${pid}${state === 'hung' ? `, suspended${ends}` : restarts}`
+}

@@ -1,0 +1,122 @@
+import { element, setText } from '../dom.js'
+
+/** @typedef {import('../../../shared/contracts/controls.ts').Controls} Controls */
+
+/**
+ * The controls that do not belong to a process: seed, simulate, a poison message, an expired URL.
+ * @param {import('./controls.js').ControlsClient} client
+ * @param {import('./process-row.js').Reporter} reporter
+ */
+export function createTasks(client, reporter) {
+  const rate = createNumber('controls-rate', 20, 200)
+  const seconds = createNumber('controls-duration', 30, 300)
+  const seed = createButton(
+    'Seed',
+    () => 'npm run seed',
+    async () => {
+      const { error } = await client.post('seed')
+      reporter.say(error ?? 'Adding the films of npm run seed…')
+    },
+  )
+  const simulate = createButton(
+    'Simulate',
+    () => `npm run simulate -- --rate ${rate.value} --views ${Number(rate.value) * Number(seconds.value)}`,
+    async () => {
+      const path = isSimulating ? 'simulate/stop' : `simulate?rate=${rate.value}&seconds=${seconds.value}`
+      const { error } = await client.post(path)
+      reporter.say(error ?? (isSimulating ? 'Stopping…' : `${rate.value} plays per second, for ${seconds.value} s…`))
+    },
+  )
+  const poison = createButton(
+    'Append a poison message',
+    () => `nats pub events.view.poison '{"id":"broken"}'`,
+    async () => {
+      const { body, error } = await client.post('poison')
+      if (error !== undefined) return reporter.say(error)
+      reporter.preview(`npm run dead-letters -- show ${body.sequence}   # and: delete ${body.sequence}`)
+      reporter.say(
+        `Message ${body.sequence} in the log is not a batch of views. It becomes a dead letter, and delays no view.`,
+      )
+    },
+  )
+  const expire = createButton(
+    'Expire a URL',
+    () => "curl -I 'URL'",
+    async () => {
+      const { body, error } = await client.post('expire')
+      if (error !== undefined) return reporter.say(error)
+      reporter.preview(body.command)
+      reporter.say(`The CDN answers ${body.statusBefore} for a signed URL, and ${body.status} once it has expired.`)
+    },
+  )
+  const seedLine = element('span', { class: 'role' })
+  const simulateLine = element('span', { class: 'role' })
+  let isSimulating = false
+
+  /**
+   * @param {string} text
+   * @param {() => string} command
+   * @param {() => Promise<void>} run
+   */
+  function createButton(text, command, run) {
+    const button = element('button', { type: 'button', class: 'secondary' }, text)
+    const preview = () => reporter.preview(command())
+    button.addEventListener('pointerenter', preview)
+    button.addEventListener('focus', preview)
+    button.addEventListener('click', async () => {
+      button.ariaBusy = 'true'
+      preview()
+      await run()
+      button.ariaBusy = null
+    })
+    return button
+  }
+
+  return {
+    node: element(
+      'div',
+      { class: 'tasks' },
+      element('div', { class: 'task' }, seed, seedLine),
+      element(
+        'div',
+        { class: 'task' },
+        simulate,
+        rate,
+        element('label', { htmlFor: rate.id }, 'plays per second, for'),
+        seconds,
+        element('label', { htmlFor: seconds.id }, 'seconds'),
+        simulateLine,
+      ),
+      element('div', { class: 'task' }, poison, expire),
+    ),
+    /**
+     * @param {Controls['commands']} commands
+     * @param {string[]} can
+     */
+    show({ seed: seeding, simulate: simulating }, can) {
+      isSimulating = simulating?.state === 'running'
+      seed.disabled = seeding?.state === 'running'
+      setText(simulate, isSimulating ? 'Stop' : 'Simulate')
+      poison.hidden = !can.includes('poison')
+      expire.hidden = !can.includes('expire')
+      setText(seedLine, seeding && seeding.state !== 'idle' ? seeding.line : '')
+      setText(simulateLine, toLine(simulating))
+    },
+  }
+}
+
+/** @param {Controls['commands'][string] | undefined} command */
+function toLine(command) {
+  if (!command || command.state === 'idle') return ''
+  if (command.state === 'running') return command.line || 'running…'
+  return command.state === 'failed' ? `failed: ${command.line}` : 'done'
+}
+
+/**
+ * @param {string} id
+ * @param {number} value
+ * @param {number} max
+ */
+function createNumber(id, value, max) {
+  return element('input', { id, type: 'number', min: '1', max: String(max), value: String(value), autocomplete: 'off' })
+}

@@ -1,0 +1,83 @@
+/** @typedef {import('../../../shared/contracts/series.ts').Series} Series */
+/** @typedef {import('../../../shared/contracts/series.ts').SeriesStep} SeriesStep */
+/** @typedef {{ views: number | null, qualified: number | null }} Step null: not known, or no longer kept */
+/**
+ * What the chart shows: one value per step, oldest first. `times` are the labels of steps on the time axis.
+ * @typedef {{
+ *   title: string, steps: Step[],
+ *   describe: (step: number) => string, times: [step: number, text: string][],
+ * }} Frame
+ */
+/**
+ * @typedef {{
+ *   step: SeriesStep, count: number, title: string, describe: (start: Date, end: Date) => string,
+ *   isLabelled: (start: Date) => boolean, label: Intl.DateTimeFormat,
+ * }} Range
+ */
+
+const time = new Intl.DateTimeFormat('en', { timeStyle: 'short' })
+const timeWithSeconds = new Intl.DateTimeFormat('en', { timeStyle: 'medium' })
+const dayAndTime = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' })
+const day = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric', timeZone: 'UTC' })
+const weekday = new Intl.DateTimeFormat('en', { weekday: 'short', month: 'short', day: 'numeric', timeZone: 'UTC' })
+
+const STEP_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 }
+
+/**
+ * Times are local, but days are those of UTC, as reporting counts them.
+ * @type {Record<string, Range>}
+ */
+export const ranges = {
+  hour: {
+    step: 'minute',
+    count: 60,
+    title: 'Per minute, last hour',
+    describe: (start, end) => time.formatRange(start, end),
+    isLabelled: (start) => start.getMinutes() % 15 === 0,
+    label: time,
+  },
+  day: {
+    step: 'hour',
+    count: 24,
+    title: 'Per hour, last 24 hours',
+    describe: (start, end) => dayAndTime.formatRange(start, end),
+    isLabelled: (start) => start.getHours() % 6 === 0,
+    label: time,
+  },
+  month: {
+    step: 'day',
+    count: 30,
+    title: 'Per day (UTC), last 30 days',
+    describe: (start) => `${weekday.format(start)} (UTC)`,
+    isLabelled: (start) => start.getUTCDay() === 1,
+    label: day,
+  },
+}
+
+/** @param {number} seconds since 1970 */
+export function describeTime(seconds) {
+  return timeWithSeconds.format(seconds * 1_000)
+}
+
+/**
+ * @param {Range} range
+ * @param {Series | undefined} series undefined if it is not loaded
+ * @returns {Frame}
+ */
+export function toFrame({ step, count, title, describe, isLabelled, label }, series) {
+  const points = series?.points.slice(-count) ?? []
+  const starts = points.map(({ at }) => new Date(at))
+  const since = Date.parse(series?.since ?? '')
+  return {
+    title,
+    steps: points.map(({ at, views, qualified }) =>
+      Date.parse(at) < since ? { views: null, qualified: null } : { views, qualified },
+    ),
+    describe(n) {
+      const start = starts[n] ?? new Date()
+      const text = describe(start, new Date(start.getTime() + STEP_MS[step]))
+      return n === points.length - 1 ? `${text}, so far` : text
+    },
+    times: starts.flatMap((start, n) => (isLabelled(start) ? [[n, label.format(start)]] : [])),
+  }
+}

@@ -1,0 +1,31 @@
+import { poll } from '../poll.js'
+
+/** @typedef {import('../../../shared/contracts/series.ts').Series} Series */
+/** @typedef {import('../../../shared/contracts/series.ts').SeriesStep} SeriesStep */
+
+/** The edge reads a series at most once per second. */
+const POLL_INTERVAL_MS = 2_000
+const TIMEOUT_MS = 1_500
+
+/**
+ * Polls `GET /series` until the returned function is called. The series is undefined while counts are unavailable.
+ * @param {{ step: SeriesStep, assetId: string | undefined }} query
+ * @param {(series: Series | undefined) => void} onSeries
+ */
+export function pollSeries({ step, assetId }, onSeries) {
+  const query = new URLSearchParams({ step, ...(assetId !== undefined && { assetId }) })
+  return poll(() => fetchSeries(query), onSeries, POLL_INTERVAL_MS)
+}
+
+/**
+ * @param {URLSearchParams} query
+ * @returns {Promise<Series | undefined>}
+ */
+async function fetchSeries(query) {
+  try {
+    const response = await fetch(`/series?${query}`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
+    return response.ok ? await response.json() : undefined
+  } catch {
+    return undefined
+  }
+}

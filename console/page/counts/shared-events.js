@@ -1,0 +1,103 @@
+/**
+ * @typedef {object} Handlers
+ * @property {(type: string, data: any, isFirst: boolean) => void} onEvent `isFirst`: the event may be older than the subscription
+ * @property {(isOpen: boolean) => void} onConnection
+ */
+
+/** @typedef {{ url: string, types: string[], getState: () => { type: string, data: any } | undefined } & Handlers} Subscription */
+
+const RECONNECT_MS = 1_000
+
+/**
+ * Subscribes to server-sent events. The pages of a browser share one connection, because browsers open at most six to a
+ * host over HTTP/1.1: the page that holds the lock receives the events, and broadcasts them to the others.
+ * The returned function unsubscribes.
+ * @param {Subscription} subscription `getState`: an event with all that this page has received, for a page that joins
+ */
+export function subscribeToEvents({ url, types, getState, onEvent, onConnection }) {
+  // Browsers have locks only on secure origins, such as localhost.
+  if (!navigator.locks) return connect(url, types, { onEvent, onConnection })
+  const channel = new BroadcastChannel(url)
+  const id = crypto.randomUUID()
+  const ended = new AbortController()
+  let isLeader = false
+  let isOpen = false
+
+  channel.addEventListener('message', ({ data: message }) => {
+    if (message.kind === 'join' && isLeader) {
+      channel.postMessage({ kind: 'joined', to: message.id, isOpen, state: getState() })
+    }
+    if (isLeader) return
+    if (message.kind === 'event') onEvent(message.type, message.data, message.isFirst)
+    if (message.kind === 'connection') onConnection(message.isOpen)
+    if (message.kind === 'joined' && message.to === id) {
+      onConnection(message.isOpen)
+      if (message.state) onEvent(message.state.type, message.state.data, true)
+    }
+  })
+
+  function lead() {
+    isLeader = true
+    const disconnect = connect(url, types, {
+      onEvent(type, data, isFirst) {
+        channel.postMessage({ kind: 'event', type, data, isFirst })
+        onEvent(type, data, isFirst)
+      },
+      onConnection(isConnected) {
+        isOpen = isConnected
+        channel.postMessage({ kind: 'connection', isOpen })
+        onConnection(isOpen)
+      },
+    })
+    return /** @type {Promise<void>} */ (
+      new Promise((resolve) => {
+        ended.signal.addEventListener('abort', () => {
+          disconnect()
+          channel.close()
+          resolve()
+        })
+      })
+    )
+  }
+
+  channel.postMessage({ kind: 'join', id })
+  navigator.locks.request(url, { signal: ended.signal }, lead).catch(() => channel.close())
+  return () => ended.abort()
+}
+
+/**
+ * @param {string} url
+ * @param {string[]} types
+ * @param {Handlers} handlers
+ */
+function connect(url, types, { onEvent, onConnection }) {
+  /** @type {EventSource} */
+  let source
+  let timer = 0
+
+  function open() {
+    let isFirst = true
+    source = new EventSource(url)
+    for (const type of types) {
+      source.addEventListener(type, ({ data }) => {
+        onEvent(type, JSON.parse(data), isFirst)
+        isFirst = false
+      })
+    }
+    source.addEventListener('open', () => {
+      isFirst = true
+      onConnection(true)
+    })
+    source.addEventListener('error', () => {
+      onConnection(false)
+      // EventSource reconnects after a lost connection, but not after a response other than 200.
+      if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, RECONNECT_MS)
+    })
+  }
+
+  open()
+  return () => {
+    clearTimeout(timer)
+    source.close()
+  }
+}

@@ -1,0 +1,108 @@
+import { byId, setText, whileVisible } from '../dom.js'
+import { createChart } from './chart.js'
+import { describeTime, ranges, toFrame } from './frames.js'
+import { createReadout } from './readout.js'
+import { pollSeries } from './series.js'
+
+/** @typedef {import('./frames.js').Frame} Frame */
+/** @typedef {{ id: string, title: string }} Asset */
+
+const INITIAL_RANGE = 'hour'
+/** Shorter steps are known for all assets together only. */
+const ASSET_RANGES = ['day', 'month']
+
+/**
+ * The views over time, of all assets together or of one.
+ * @param {{ clock: { now: () => number } }} deps
+ */
+export function createTimeline({ clock }) {
+  const panel = byId('timeline', HTMLElement)
+  const inputs = [...panel.querySelectorAll('input')]
+  const chart = createChart({ onStep: (step) => showStep(frame, step) })
+  const showStep = createReadout()
+  let range = INITIAL_RANGE
+  /** @type {Asset | undefined} */
+  let asset
+  /** @type {Frame} */
+  let frame = { title: '', steps: [], describe: () => '', times: [] }
+  /** When the series was loaded, in seconds since 1970; 0 if it is not. */
+  let updatedAt = 0
+  let isVisible = false
+  let stop = () => {}
+
+  /** @param {Frame} next */
+  function show(next) {
+    frame = next
+    chart.show(frame)
+    showStep(frame, chart.selected())
+  }
+
+  function start() {
+    const polled = ranges[range]
+    stop()
+    stop = () => {}
+    if (!polled || !isVisible) return
+    stop = pollSeries({ step: polled.step, assetId: asset?.id }, (series) => {
+      showAge(series ? undefined : updatedAt)
+      if (!series) return
+      updatedAt = clock.now()
+      show(toFrame(polled, series))
+    })
+  }
+
+  /**
+   * @param {string} nextRange
+   * @param {Asset | undefined} nextAsset
+   */
+  function select(nextRange, nextAsset) {
+    range = nextRange
+    asset = nextAsset
+    updatedAt = 0
+    for (const input of inputs) {
+      input.checked = input.value === range
+      input.disabled = asset !== undefined && !ASSET_RANGES.includes(input.value)
+    }
+    byId('timeline-asset', HTMLElement).hidden = asset === undefined
+    setText(byId('timeline-title', HTMLElement), asset?.title ?? '')
+    showAge(undefined)
+    chart.reset()
+    const polled = ranges[range]
+    if (polled) show(toFrame(polled, undefined))
+    start()
+  }
+
+  for (const input of inputs) input.addEventListener('change', () => select(input.value, asset))
+  byId('timeline-all', HTMLButtonElement).addEventListener('click', () => {
+    select(range, undefined)
+    chart.focus()
+  })
+  // Browsers restore the checked range when the page is reloaded.
+  select(INITIAL_RANGE, undefined)
+  whileVisible(() => {
+    isVisible = true
+    start()
+    return () => {
+      isVisible = false
+      stop()
+    }
+  })
+
+  return {
+    /** @param {Asset} shown */
+    showAsset(shown) {
+      select(ASSET_RANGES.includes(range) ? range : 'day', shown)
+      panel.scrollIntoView({ block: 'nearest' })
+      chart.focus()
+    },
+  }
+}
+
+/**
+ * Says since when the chart is old.
+ * @param {number | undefined} updatedAt seconds since 1970; 0 if it was never loaded; undefined if it is current
+ */
+function showAge(updatedAt) {
+  const since = updatedAt ? `Not updated since ${describeTime(updatedAt)}.` : 'Unavailable right now.'
+  setText(byId('timeline-age', HTMLElement), updatedAt === undefined ? '' : `${since} Retrying…`)
+  byId('chart', HTMLElement).toggleAttribute('data-old', updatedAt !== undefined)
+}

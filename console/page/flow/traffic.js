@@ -1,0 +1,118 @@
+import { nameOf } from '../component-name.js'
+import { element, formatRoughMs } from '../dom.js'
+import { labelPoint } from './lines.js'
+
+/** @typedef {import('../../../shared/contracts/system-status.ts').Traffic} Traffic */
+/** @typedef {Traffic['edges'][0]} LinkTraffic */
+/** @typedef {import('./lines.js').Link} Link */
+
+/** Calls per second and line that are shown one by one. */
+const MAX_DOTS = 8
+const DOT_MS = 700
+const SECOND_MS = 1_000
+
+const rates = new Intl.NumberFormat('en', { maximumSignificantDigits: 2, notation: 'compact' })
+const percent = new Intl.NumberFormat('en', { style: 'percent' })
+
+/**
+ * The calls on the lines of the diagram: a dot for each one, and a label with their rate, duration and batch size. A
+ * line without calls does not move.
+ * @param {HTMLElement} diagram
+ */
+export function createTraffic(diagram) {
+  const dots = element('div', { class: 'dots', ariaHidden: 'true' })
+  const list = element('ul', { class: 'links', ariaLabel: 'Calls' })
+  diagram.append(dots, list)
+  /** @type {Map<Link, HTMLLIElement>} */
+  const labels = new Map()
+  let shownAt = ''
+
+  /** @param {Link} link */
+  function labelOf(link) {
+    const label = labels.get(link) ?? list.appendChild(element('li', { hidden: true }))
+    labels.set(link, label)
+    return label
+  }
+
+  /** @param {Link} link */
+  function place(link) {
+    const label = labels.get(link)
+    if (!label || label.hidden) return
+    const { x, y, place } = labelPoint(link)
+    label.dataset.place = place
+    label.style.left = `${x}px`
+    label.style.top = `${y}px`
+  }
+
+  return {
+    /**
+     * @param {readonly Link[]} links
+     * @param {Traffic | undefined} traffic undefined if it is unknown
+     */
+    show(links, traffic) {
+      const isNew = traffic !== undefined && traffic.at !== shownAt
+      shownAt = traffic?.at ?? ''
+      for (const link of links) {
+        const isDrawn = !link.line.hasAttribute('hidden')
+        const own = traffic?.edges.find(({ from, to }) => isDrawn && from === link.from && to === link.to)
+        link.line.toggleAttribute('data-active', Boolean(own?.calls))
+        showLabel(labelOf(link), link, own)
+        place(link)
+        if (own && isNew) emit(dots, link, own.calls)
+      }
+    },
+    /** @param {readonly Link[]} links */
+    place: (links) => links.forEach(place),
+  }
+}
+
+/**
+ * @param {HTMLLIElement} label
+ * @param {Link} link
+ * @param {LinkTraffic | undefined} traffic
+ */
+function showLabel(label, { from, to }, traffic) {
+  const parts = traffic ? describe(traffic) : []
+  const key = parts.join('|')
+  if (label.dataset.parts === key) return
+  label.dataset.parts = key
+  label.hidden = parts.length === 0
+  const route = element('span', { class: 'route' }, `${nameOf(from)} to ${nameOf(to)}: `)
+  label.replaceChildren(route, ...parts.map((text) => element('span', {}, text)))
+}
+
+/**
+ * @param {LinkTraffic} traffic
+ * @returns {string[]} empty without calls and reads
+ */
+function describe({ rate, p99Ms, batch, cached }) {
+  const calls = p99Ms === null ? `${rates.format(rate)}/s` : `${rates.format(rate)}/s · p99 ~${formatRoughMs(p99Ms)}`
+  return [
+    ...(rate > 0 ? [calls] : []),
+    ...(batch !== undefined && batch >= 1.05 ? [`${rates.format(batch)} per batch`] : []),
+    ...(cached === undefined ? [] : [`${percent.format(cached)} cached`]),
+  ]
+}
+
+/**
+ * Moves a dot along the line for each call of a second.
+ * @param {HTMLElement} dots
+ * @param {Link} link
+ * @param {number} calls
+ */
+function emit(dots, { line }, calls) {
+  if (matchMedia('(prefers-reduced-motion: reduce)').matches) return
+  const count = Math.min(calls, MAX_DOTS)
+  for (let n = 0; n < count; n += 1) {
+    const dot = element('span')
+    dot.style.offsetPath = `path("${line.getAttribute('d')}")`
+    dots.append(dot)
+    const frames = [
+      { offsetDistance: '0%', opacity: 1 },
+      { offsetDistance: '100%', opacity: 1 },
+    ]
+    dot
+      .animate(frames, { duration: DOT_MS, delay: (n / count) * SECOND_MS })
+      .addEventListener('finish', () => dot.remove())
+  }
+}

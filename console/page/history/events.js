@@ -1,0 +1,104 @@
+import { nameOf } from '../component-name.js'
+import { element } from '../dom.js'
+import { formatTime } from './times.js'
+
+/** @typedef {import('../../../shared/contracts/history.ts').History} History */
+/** @typedef {{ at: number, state: 'down' | 'degraded' | 'restarted', text: string }} HistoryEvent */
+
+/** A process that starts this soon after an outage of its service ended it. */
+const SAME_MS = 3_000
+const MAX_SHOWN = 50
+
+/**
+ * The outages and restarts in words, newest first. A restart that ended an outage belongs to it.
+ * @param {History} history
+ * @returns {HistoryEvent[]}
+ */
+export function toEvents({ outages, restarts, now }) {
+  const unexplained = new Set(restarts)
+  const events = outages.map(({ service, instance, state, reason, from, to }) => {
+    const start = Date.parse(from)
+    const end = Date.parse(to ?? now)
+    const restart = restarts.find(
+      (each) =>
+        state === 'down' &&
+        each.service === service &&
+        each.instance === instance &&
+        Date.parse(each.at) >= start - SAME_MS &&
+        Date.parse(each.at) <= end + SAME_MS,
+    )
+    if (restart) unexplained.delete(restart)
+    const duration = formatDuration(end - start)
+    const verb = to === null ? `has been ${state} for` : `was ${state} for`
+    const why = reason ? `: ${reason}` : ''
+    const after = restart ? `, then restarted at ${formatTime(Date.parse(restart.at))}` : ''
+    return { at: start, state, text: `${toSubject(service, instance)} ${verb} ${duration}${why}${after}` }
+  })
+  const alone = [...unexplained].map(({ service, instance, at }) => {
+    return {
+      at: Date.parse(at),
+      state: /** @type {const} */ ('restarted'),
+      text: `${toSubject(service, instance)} restarted`,
+    }
+  })
+  return [...events, ...alone].toSorted((a, b) => b.at - a.at)
+}
+
+/**
+ * Shows events as a list of buttons, each of which selects its time. Unchanged lists are kept, and with them the focus.
+ * @param {HTMLElement} list
+ * @param {(at: number) => void} onSelect
+ */
+export function createEventList(list, onSelect) {
+  /** @type {Map<string, HTMLLIElement>} */
+  let items = new Map()
+  /** @param {HistoryEvent[]} events */
+  return function show(events) {
+    const shown = events.slice(0, MAX_SHOWN)
+    const next = new Map(shown.map((event) => [`${event.at} ${event.state}`, event]))
+    const nextItems = new Map([...next].map(([key, event]) => [key, items.get(key) ?? createItem(event, onSelect)]))
+    for (const [key, { text }] of next) {
+      const target = nextItems.get(key)?.querySelector('.text')
+      if (target && target.textContent !== text) target.textContent = text
+    }
+    if ([...nextItems.keys()].join() !== [...items.keys()].join() || items.size === 0) {
+      const none = element('li', { class: 'none' }, 'No outage and no restart in this time.')
+      list.replaceChildren(...(nextItems.size > 0 ? nextItems.values() : [none]))
+    }
+    items = nextItems
+  }
+}
+
+/**
+ * @param {HistoryEvent} event
+ * @param {(at: number) => void} onSelect
+ */
+function createItem({ at, state, text }, onSelect) {
+  const time = element('time', { dateTime: new Date(at).toISOString() }, formatTime(at))
+  const button = element(
+    'button',
+    { type: 'button', onclick: () => onSelect(at) },
+    time,
+    ' ',
+    element('span', { class: 'text' }, text),
+  )
+  const item = element('li', {}, button)
+  item.dataset.state = state
+  return item
+}
+
+/**
+ * @param {string} service
+ * @param {string | undefined} instance
+ */
+function toSubject(service, instance) {
+  return instance ? `${nameOf(service)} ${new URL(instance).host}` : nameOf(service)
+}
+
+/** @param {number} ms */
+function formatDuration(ms) {
+  const seconds = Math.max(1, Math.round(ms / 1_000))
+  if (seconds < 120) return `${seconds} s`
+  const minutes = Math.round(seconds / 60)
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`
+}

@@ -1,0 +1,171 @@
+import { nameOf } from '../component-name.js'
+import { byId, element, formatCount, setText, whileVisible } from '../dom.js'
+import { poll } from '../poll.js'
+import { createEventList, toEvents } from './events.js'
+import { describePoint } from './lanes.js'
+import { createPicture } from './picture.js'
+import { formatTime, RANGES, toAxis, toLastTime, toRange } from './times.js'
+
+/** @typedef {import('../../../shared/contracts/history.ts').History} History */
+/** @typedef {import('../../../shared/contracts/history.ts').HistoryRange} HistoryRange */
+/** @typedef {import('./times.js').Axis} Axis */
+
+const TIMEOUT_MS = 3_000
+
+/** What happened to the system: one picture, and its events in words. */
+export function createHistory() {
+  const panel = byId('history', HTMLElement)
+  const figure = byId('history-picture', HTMLElement)
+  const inputs = [...panel.querySelectorAll('input[name="history-range"]')].filter(
+    (each) => each instanceof HTMLInputElement,
+  )
+  const time = byId('history-time', HTMLInputElement)
+  const picture = createPicture(figure, { onStep: showStep })
+  const showEvents = createEventList(byId('history-events', HTMLElement), goTo)
+  /** @type {HistoryRange} */
+  let range = '5m'
+  /** @type {{ history: History, axis: Axis } | undefined} */
+  let shown
+  /** The time to select once its range is loaded. @type {number | undefined} */
+  let wanted
+  let isVisible = false
+  let stop = () => {}
+
+  /** @param {History | undefined} history undefined while the edge is unreachable */
+  function show(history) {
+    figure.toggleAttribute('data-old', !history)
+    setText(
+      byId('history-age', HTMLElement),
+      history || !shown ? '' : `Not updated since ${formatTime(Date.parse(shown.history.now))}. Retrying…`,
+    )
+    if (!history || history.range !== range) return
+    shown = { history, axis: toAxis(history) }
+    picture.show(history, shown.axis)
+    const events = toEvents(history)
+    showEvents(events)
+    setText(byId('history-summary', HTMLElement), toSummary(history))
+    if (wanted !== undefined) picture.select(shown.axis.stepAt(wanted))
+    wanted = undefined
+  }
+
+  /** @param {number | undefined} step undefined for the whole range */
+  function showStep(step) {
+    if (!shown) return
+    const { title, texts } = step === undefined ? describeRange(shown.history) : describeStep(shown, step)
+    setText(byId('history-caption', HTMLElement), title)
+    const list = byId('history-numbers', HTMLElement)
+    const joined = texts.map(([, text]) => text).join()
+    if (list.dataset.texts !== joined)
+      list.replaceChildren(...texts.map(([name, text]) => element('li', { class: `of-${name}` }, text)))
+    list.dataset.texts = joined
+    figure.ariaValueMax = String(shown.axis.count)
+    figure.ariaValueNow = String((step ?? shown.axis.count - 1) + 1)
+    figure.ariaValueText = [title, ...texts.map(([, text]) => text)].join(', ')
+  }
+
+  function start() {
+    stop()
+    stop = isVisible ? poll(() => fetchHistory(range), show, RANGES[range].pollMs) : () => {}
+  }
+
+  /** @param {HistoryRange} next */
+  function setRange(next) {
+    range = next
+    for (const input of inputs) input.checked = input.value === range
+    start()
+  }
+
+  /** @param {number} at milliseconds since 1970 */
+  function goTo(at) {
+    figure.focus()
+    if (shown && at >= shown.axis.start) return picture.select(shown.axis.stepAt(at))
+    wanted = at
+    setRange(toRange(at, Date.parse(shown?.history.now ?? '') || Date.now()))
+  }
+
+  for (const input of inputs)
+    input.addEventListener('change', () => setRange(/** @type {HistoryRange} */ (input.value)))
+  byId('history-go', HTMLFormElement).addEventListener('submit', (event) => {
+    event.preventDefault()
+    if (time.value) goTo(toLastTime(time.value, Date.parse(shown?.history.now ?? '') || Date.now()))
+  })
+  // Browsers restore the checked range when the page is reloaded.
+  setRange('5m')
+  whileVisible(() => {
+    isVisible = true
+    start()
+    return () => {
+      isVisible = false
+      stop()
+    }
+  })
+}
+
+/**
+ * @param {HistoryRange} range
+ * @returns {Promise<History | undefined>}
+ */
+async function fetchHistory(range) {
+  try {
+    const response = await fetch(`/history?range=${range}`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
+    return response.ok ? await response.json() : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** @param {History} history */
+function toSummary({ outages, restarts }) {
+  const open = [
+    ...new Set(outages.flatMap(({ service, state, to }) => (to === null ? [`${nameOf(service)} ${state}`] : []))),
+  ]
+  if (open.length > 0) return `Now: ${open.join(', ')}`
+  if (outages.length + restarts.length === 0) return 'No outages, no restarts'
+  return `${toCount(outages.length, 'outage')}, ${toCount(restarts.length, 'restart')}`
+}
+
+/**
+ * @param {number} n
+ * @param {string} what
+ */
+function toCount(n, what) {
+  return `${n} ${what}${n === 1 ? '' : 's'}`
+}
+
+/**
+ * @param {History} history
+ * @returns {{ title: string, texts: [name: string, text: string][] }}
+ */
+function describeRange({ range, points }) {
+  const plays = points.reduce((sum, point) => sum + point.plays, 0)
+  const errors = points.reduce((sum, point) => sum + point.errors, 0)
+  return {
+    title: RANGES[range].title,
+    texts: [
+      ['views', `${formatCount(plays)} ${plays === 1 ? 'view' : 'views'}`],
+      ['errors', `${formatCount(errors)} ${errors === 1 ? 'error' : 'errors'}`],
+    ],
+  }
+}
+
+/**
+ * @param {{ history: History, axis: Axis }} shown
+ * @param {number} step
+ * @returns {{ title: string, texts: [name: string, text: string][] }}
+ */
+function describeStep({ history: { outages, restarts, now }, axis }, step) {
+  const [start, end] = [axis.timeOf(step), axis.timeOf(step + 1)]
+  const point = axis.pointAt(step)
+  const failing = outages.filter(({ from, to }) => Date.parse(from) < end && Date.parse(to ?? now) >= start)
+  const started = restarts.filter(({ at }) => Date.parse(at) >= start && Date.parse(at) < end)
+  /** @type {[string, string][]} */
+  const states = [
+    ...failing.map(({ service, state }) => /** @type {[string, string]} */ ([state, `${nameOf(service)} ${state}`])),
+    ...started.map(({ service }) => /** @type {[string, string]} */ (['restarted', `${nameOf(service)} restarted`])),
+  ]
+  const title = axis.stepMs > 1_000 ? `${formatTime(start)} – ${formatTime(end)}` : formatTime(start)
+  return {
+    title,
+    texts: [...states, ...(point ? describePoint(point) : [/** @type {[string, string]} */ (['none', 'no data'])])],
+  }
+}

@@ -1,0 +1,67 @@
+import { formatRoughMs } from '../dom.js'
+
+/** @typedef {import('../../../shared/contracts/history.ts').HistoryPoint} HistoryPoint */
+
+const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
+
+/** @param {number} value */
+const format = (value) => number.format(value)
+
+/**
+ * A curve of the picture. `minimum`: the smallest value at the full height, so that noise stays small.
+ * @typedef {{
+ *   name: string, label: string, height: number, minimum: number,
+ *   value: (point: HistoryPoint) => number | null, format: (value: number) => string,
+ * }} Lane
+ */
+
+/** @type {Lane[]} */
+export const LANES = [
+  {
+    name: 'views',
+    label: 'views/s',
+    height: 76,
+    minimum: 4,
+    value: ({ plays, seconds }) => plays / seconds,
+    format: (value) => `${format(value)}/s`,
+  },
+  { name: 'p99', label: 'p99', height: 30, minimum: 20, value: ({ p99Ms }) => p99Ms, format: toEstimate },
+  {
+    name: 'backlog',
+    label: 'outbox',
+    height: 30,
+    minimum: 4,
+    value: ({ backlog }) => backlog,
+    format: (value) => format(value),
+  },
+  { name: 'lag', label: 'lag', height: 30, minimum: 1_000, value: ({ lagMs }) => lagMs, format: formatRoughMs },
+]
+
+/** @param {HistoryPoint} point */
+export function toErrorRate({ errors, seconds }) {
+  return errors / seconds
+}
+
+/**
+ * What the readout says about a step.
+ * @param {HistoryPoint} point
+ * @returns {[name: string, text: string][]}
+ */
+export function describePoint(point) {
+  const { plays, errors, seconds, p99Ms, backlog, lagMs } = point
+  return [
+    ['views', `${format(plays / seconds)} views/s`],
+    ['errors', `${format(errors / seconds)} errors/s`],
+    ...(p99Ms === null ? [] : [/** @type {[string, string]} */ (['p99', `p99 ${toEstimate(p99Ms)}`])]),
+    ['backlog', backlog === null ? 'outbox unknown' : `${format(backlog)} in outbox`],
+    ['lag', lagMs === null ? 'lag unknown' : `lag ${formatRoughMs(lagMs)}`],
+  ]
+}
+
+/**
+ * A number that is interpolated in a bucket of a histogram.
+ * @param {number} ms
+ */
+function toEstimate(ms) {
+  return `~${formatRoughMs(ms)}`
+}

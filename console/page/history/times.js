@@ -1,0 +1,105 @@
+/** @typedef {import('../../../shared/contracts/history.ts').History} History */
+/** @typedef {import('../../../shared/contracts/history.ts').HistoryPoint} HistoryPoint */
+/** @typedef {import('../../../shared/contracts/history.ts').HistoryRange} HistoryRange */
+
+/** @type {Record<HistoryRange, { title: string, pollMs: number, steps: number }>} */
+export const RANGES = {
+  '5m': { title: 'Last 5 minutes', pollMs: 2_000, steps: 300 },
+  '1h': { title: 'Last hour', pollMs: 5_000, steps: 240 },
+  '24h': { title: 'Last 24 hours', pollMs: 15_000, steps: 288 },
+}
+
+const SECOND_MS = 1_000
+const MINUTE_MS = 60_000
+const DAY_MS = 86_400_000
+/** The newest sample may be this old. */
+const UNSAMPLED_MS = 3_000
+/** The shortest axis. */
+const MIN_STEPS = 4
+const TICK_MINUTES = [1, 5, 10, 30, 60, 240]
+const MAX_TICKS = 8
+
+const withSeconds = new Intl.DateTimeFormat('en', { timeStyle: 'medium', hourCycle: 'h23' })
+const withMinutes = new Intl.DateTimeFormat('en', { timeStyle: 'short', hourCycle: 'h23' })
+
+/** @param {number} at milliseconds since 1970 */
+export const formatTime = (at) => withSeconds.format(at)
+/** @param {number} at milliseconds since 1970 */
+export const formatMinute = (at) => withMinutes.format(at)
+
+/**
+ * The time axis of a history: consecutive steps, of which some have no point. While the history is shorter than its
+ * range, so is the axis.
+ * @param {History} history
+ */
+export function toAxis({ range, step, now, since, points }) {
+  const stepMs = step * SECOND_MS
+  const ended = floor(Date.parse(now), stepMs) + stepMs
+  const last = points.at(-1)
+  const sampled = last ? Date.parse(last.at) + stepMs : ended
+  // A second is sampled once it has ended.
+  const end = ended - sampled <= UNSAMPLED_MS ? sampled : ended
+  const first = since ?? points[0]?.at
+  const age = first === undefined ? 0 : Math.ceil((end - Date.parse(first)) / stepMs)
+  const count = Math.min(RANGES[range].steps, Math.max(age, MIN_STEPS, MINUTE_MS / stepMs))
+  const start = end - count * stepMs
+  /** @type {Map<number, HistoryPoint>} */
+  const byStep = new Map(points.map((point) => [Math.round((Date.parse(point.at) - start) / stepMs), point]))
+  return {
+    start,
+    end,
+    stepMs,
+    count,
+    /** @param {number} n */
+    pointAt: (n) => byStep.get(n),
+    /** @param {number} at milliseconds since 1970 */
+    stepAt: (at) => Math.min(count - 1, Math.max(0, Math.floor((at - start) / stepMs))),
+    /** @param {number} n */
+    timeOf: (n) => start + n * stepMs,
+    ticks: toTicks(start, end),
+  }
+}
+
+/** @typedef {ReturnType<typeof toAxis>} Axis */
+
+/**
+ * Multiples of an interval in local time.
+ * @param {number} start
+ * @param {number} end
+ */
+function toTicks(start, end) {
+  const everyMs = MINUTE_MS * (TICK_MINUTES.find((each) => end - start <= each * MINUTE_MS * MAX_TICKS) ?? 240)
+  const offset = new Date(end).getTimezoneOffset() * MINUTE_MS
+  const first = Math.ceil((start - offset) / everyMs) * everyMs + offset
+  return Array.from({ length: Math.max(0, Math.ceil((end - first) / everyMs)) }, (_, n) => first + n * everyMs)
+}
+
+/**
+ * The last time that a clock showed this time of day.
+ * @param {string} text HH:MM or HH:MM:SS
+ * @param {number} now milliseconds since 1970
+ */
+export function toLastTime(text, now) {
+  const [hours = 0, minutes = 0, seconds = 0] = text.split(':').map(Number)
+  const at = new Date(now).setHours(hours, minutes, seconds, 0)
+  return at > now ? at - DAY_MS : at
+}
+
+/**
+ * The most detailed range that contains a time.
+ * @param {number} at
+ * @param {number} now
+ * @returns {HistoryRange}
+ */
+export function toRange(at, now) {
+  if (now - at < 5 * MINUTE_MS) return '5m'
+  return now - at < 60 * MINUTE_MS ? '1h' : '24h'
+}
+
+/**
+ * @param {number} at
+ * @param {number} by
+ */
+function floor(at, by) {
+  return at - (at % by)
+}

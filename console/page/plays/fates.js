@@ -1,0 +1,132 @@
+import { whileVisible } from '../dom.js'
+import { poll } from '../poll.js'
+import { fetchExplanation, isFinal } from '../why/explain.js'
+import { UNRECORDED } from './trace-context.js'
+
+/** @typedef {import('../../../shared/contracts/trace.ts').SystemTrace} SystemTrace */
+/** @typedef {import('../../../shared/contracts/trace.ts').TracedPlay} TracedPlay */
+/** @typedef {import('../why/explain.js').Explanation} Explanation */
+/** @typedef {import('./waterfall.js').Waterfall} Waterfall */
+/**
+ * What became of a play, as far as it is known. `waterfall` is null if its trace is not kept, and undefined as long as
+ * the edge has not returned it.
+ * @typedef {{ explanation?: Explanation, trace?: SystemTrace, waterfall?: Waterfall | null, isSettled: boolean }} Fate
+ */
+/** @typedef {Fate & { polls: number, traceReads: number, nextAt: number }} Entry */
+
+const POLL_MS = 500
+/** After this many polls, which take some ten seconds, polls are less frequent. */
+const FAST_POLLS = 20
+const SLOW_POLL_MS = 3_000
+/** About three minutes in all. */
+const MAX_POLLS = 80
+/** Plays in one round: the edge explains at most 20 views at once, for all pages. */
+const MAX_PER_ROUND = 4
+/** The last spans arrive just after a view is counted. */
+const MAX_TRACE_READS = 3
+const TRACE_TIMEOUT_MS = 2_000
+const MAX_KEPT = 200
+
+/**
+ * Tracks what became of plays, until the outcome is final.
+ * @param {{ token: import('../token.js').Token, onChange: (play: TracedPlay) => void }} deps
+ */
+export function createFates({ token, onChange }) {
+  /** @type {Map<string, Entry>} */
+  const entries = new Map()
+  /** @type {readonly TracedPlay[]} */
+  let followed = []
+
+  /** @param {TracedPlay} play */
+  function entryOf({ traceId }) {
+    const entry = entries.get(traceId) ?? { isSettled: false, polls: 0, traceReads: 0, nextAt: 0 }
+    entries.set(traceId, entry)
+    const [oldest] = entries.keys()
+    if (entries.size > MAX_KEPT && oldest !== undefined) entries.delete(oldest)
+    return entry
+  }
+
+  async function round() {
+    const due = followed.filter((play) => {
+      const { isSettled, nextAt } = entryOf(play)
+      return !isSettled && play.viewId !== null && nextAt <= performance.now()
+    })
+    await Promise.all(due.slice(0, MAX_PER_ROUND).map(update))
+  }
+
+  /** @param {TracedPlay} play */
+  async function update(play) {
+    const entry = entryOf(play)
+    const before = JSON.stringify([entry.explanation, entry.waterfall])
+    entry.polls += 1
+    entry.nextAt = performance.now() + (entry.polls < FAST_POLLS ? POLL_MS : SLOW_POLL_MS) * 0.9
+    const headers = { ...token.headers(), ...UNRECORDED }
+    if (!entry.explanation || !isFinal(entry.explanation)) {
+      entry.explanation = await fetchExplanation(play.viewId ?? '', headers)
+    }
+    const isDone = isFinal(entry.explanation)
+    if (isDone) await readTrace(play, entry)
+    entry.isSettled = entry.polls >= MAX_POLLS || (isDone && isComplete(entry))
+    if (entry.isSettled || JSON.stringify([entry.explanation, entry.waterfall]) !== before) onChange(play)
+  }
+
+  /**
+   * Reads the trace, which shows when the view was counted.
+   * @param {TracedPlay} play
+   * @param {Entry} entry
+   */
+  async function readTrace(play, entry) {
+    entry.traceReads += 1
+    const trace = await fetchTrace(play.traceId, { ...token.headers(), ...UNRECORDED })
+    const { isSpanOf, toWaterfall } = await import('./waterfall.js')
+    const waterfall = trace && toWaterfall(trace.spans, isSpanOf(play))
+    // A complete trace is not replaced by a shorter one: the edge drops old traces.
+    if (trace !== undefined && (waterfall || !entry.waterfall)) {
+      Object.assign(entry, { trace: trace ?? undefined, waterfall: waterfall ?? null })
+    }
+  }
+
+  whileVisible(() => poll(round, () => {}, POLL_MS))
+
+  return {
+    /** @param {readonly TracedPlay[]} plays the ones that are shown, most important first */
+    follow(plays) {
+      followed = plays
+    },
+    /**
+     * @param {TracedPlay} play
+     * @returns {Readonly<Fate>}
+     */
+    of: entryOf,
+    /**
+     * Reads the trace of a play whose fate may still be open.
+     * @param {TracedPlay} play
+     */
+    async load(play) {
+      const entry = entryOf(play)
+      if (!entry.isSettled || !entry.waterfall) await readTrace(play, entry)
+    },
+  }
+}
+
+/** @param {Entry} entry */
+function isComplete({ explanation, waterfall, traceReads }) {
+  const isCounted = explanation?.kind === 'explained' && explanation.view.state === 'counted'
+  return !isCounted || waterfall?.countedMs !== undefined || traceReads >= MAX_TRACE_READS
+}
+
+/**
+ * Returns null if the trace is not known, or not to this user, and undefined if the edge did not respond.
+ * @param {string} traceId
+ * @param {Record<string, string>} headers
+ * @returns {Promise<SystemTrace | null | undefined>}
+ */
+async function fetchTrace(traceId, headers) {
+  try {
+    const response = await fetch(`/traces/${traceId}`, { headers, signal: AbortSignal.timeout(TRACE_TIMEOUT_MS) })
+    if (response.ok) return await response.json()
+    return response.status < 429 ? null : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,45 @@
+import { createPlayRow } from './play-row.js'
+
+/** @typedef {import('../../../shared/contracts/trace.ts').TracedPlay} TracedPlay */
+/** @typedef {import('./plays.js').Play} Play */
+
+/**
+ * The rows of plays. Those that stay are kept, and with them the focus.
+ * @param {HTMLElement} list
+ * @param {{ titleOf: (id: string) => string | undefined, onOpen: (play: Play) => void }} deps
+ */
+export function createPlayList(list, { titleOf, onOpen }) {
+  /** @type {Map<string, import('./play-row.js').PlayRow>} */
+  let rows = new Map()
+
+  return {
+    /**
+     * @param {Play[]} plays
+     * @param {(play: Play) => import('./fates.js').Fate} fateOf
+     */
+    show(plays, fateOf) {
+      const toRow = (/** @type {Play} */ play) => {
+        const known = rows.get(keyOf(play))
+        known?.update()
+        return known ?? createPlayRow(play, { titleOf, fateOf: () => fateOf(play), onOpen: () => onOpen(play) })
+      }
+      rows = new Map(plays.map((play) => [keyOf(play), toRow(play)]))
+      const roots = [...rows.values()].map(({ root }) => root)
+      if (roots.length === list.children.length && roots.every((root, n) => root === list.children[n])) return
+      const focused = document.activeElement
+      list.replaceChildren(...roots)
+      if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true })
+    },
+    /** @param {TracedPlay} play */
+    update: (play) => rows.get(keyOf(play))?.update(),
+    /** Forgets the rows, because other plays are shown. */
+    reset() {
+      rows = new Map()
+    },
+  }
+}
+
+/** @param {Pick<TracedPlay, 'traceId' | 'at'>} play */
+export function keyOf({ traceId, at }) {
+  return `${traceId} ${at}`
+}

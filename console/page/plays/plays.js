@@ -1,0 +1,173 @@
+import { byId, setText, whileVisible } from '../dom.js'
+import { poll } from '../poll.js'
+import { createFates } from './fates.js'
+import { createPlayList, keyOf } from './play-list.js'
+import { describeFate } from './play-row.js'
+import { startTrace, UNRECORDED } from './trace-context.js'
+
+/** @typedef {import('../../../shared/contracts/trace.ts').TracedPlay} TracedPlay */
+/** @typedef {Omit<TracedPlay, 'status'> & { status: number | undefined }} Play `status` is undefined until the response */
+/** @typedef {{ status: number, viewId: string | null, requestId: string | null, ms: number }} PlayResult */
+/** @typedef {ReturnType<typeof createPlays>} Plays */
+
+const MAX_PLAYS = 50
+const MAX_SHOWN = 5
+const POLL_MS = 2_000
+const TIMEOUT_MS = 1_500
+
+const emptyTexts = {
+  own: 'Play an asset to follow it here, until it is counted.',
+  loading: 'Loading…',
+  none: 'No play is recorded yet. Recording is off if TRACES_KEPT is 0.',
+  forbidden: 'This edge shows the plays of all users to operators only.',
+  failed: 'The edge did not return the list. Trying again…',
+}
+
+const PAUSED = 'Paused while the pointer is on the list.'
+
+/**
+ * The panel with the recent plays, of this page or of everyone, and what became of them.
+ * @param {{ titleOf: (id: string) => string | undefined, token: import('../token.js').Token }} deps
+ */
+export function createPlays({ titleOf, token }) {
+  const list = byId('plays-list', HTMLOListElement)
+  const hint = byId('plays-hint', HTMLElement)
+  const more = byId('plays-more', HTMLButtonElement)
+  const announcement = byId('plays-announcement', HTMLElement)
+  /** @type {Play[]} */
+  const own = []
+  /** @type {Play[]} */
+  let others = []
+  /** @type {keyof typeof emptyTexts} */
+  let state = 'own'
+  let isOwn = true
+  let showsAll = false
+  /** @type {import('./play-view.js').PlayView | undefined} */
+  let view
+
+  /** @param {TracedPlay} play */
+  function onChange(play) {
+    rows.update(play)
+    view?.update(play)
+    const [latest] = own
+    if (latest && keyOf(latest) === keyOf(play)) announce(latest)
+  }
+
+  /** Separate, so that the plays of others do not replace those of this page. */
+  const fates = { own: createFates({ token, onChange }), others: createFates({ token, onChange }) }
+  const shownFates = () => (isOwn ? fates.own : fates.others)
+
+  /** @param {Play} play */
+  function announce(play) {
+    const fate = fates.own.of(toTraced(play))
+    if (fate.isSettled)
+      setText(announcement, `${titleOf(play.assetId) ?? play.assetId}: ${describeFate(play, fate).text}`)
+  }
+
+  /** @param {Play} play */
+  async function open(play) {
+    const { createPlayView } = await import('./play-view.js')
+    view ??= createPlayView({ titleOf })
+    view.open(toTraced(play), shownFates())
+  }
+
+  const rows = createPlayList(list, { titleOf, onOpen: (play) => void open(play) })
+
+  function render() {
+    const plays = isOwn ? own : others
+    const shown = plays.slice(0, showsAll ? MAX_PLAYS : MAX_SHOWN)
+    const followed = shown.filter(({ status }) => status === 200).map(toTraced)
+    fates.own.follow(isOwn ? followed : [])
+    fates.others.follow(isOwn ? [] : followed)
+    const { of } = shownFates()
+    rows.show(shown, (play) => of(toTraced(play)))
+    setText(hint, plays.length === 0 ? emptyTexts[isOwn ? 'own' : state] : !isOwn && isBusy(list) ? PAUSED : '')
+    more.hidden = plays.length <= MAX_SHOWN
+    more.ariaExpanded = String(showsAll)
+    setText(more, showsAll ? 'Show fewer' : `Show all ${plays.length}`)
+  }
+
+  more.addEventListener('click', () => {
+    showsAll = !showsAll
+    render()
+  })
+  for (const choice of document.querySelectorAll('#plays [name="plays-of"]')) {
+    choice.addEventListener('change', () => {
+      isOwn = byId('plays-own', HTMLInputElement).checked
+      rows.reset()
+      if (others.length === 0) state = 'loading'
+      render()
+    })
+  }
+  whileVisible(() =>
+    poll(
+      async () => (isOwn || isBusy(list) ? undefined : fetchPlays({ ...token.headers(), ...UNRECORDED })),
+      (found) => {
+        if (found === undefined) return render()
+        state = typeof found === 'string' ? found : 'none'
+        // What is shown may be out of date while the edge is down, but it is not wrong.
+        if (typeof found !== 'string') others = found
+        else if (found === 'forbidden') others = []
+        render()
+      },
+      POLL_MS,
+    ),
+  )
+  render()
+
+  return {
+    /**
+     * Adds a play of this page, which is always recorded.
+     * @param {{ assetId: string, userId: string }} play
+     */
+    start({ assetId, userId }) {
+      const { traceId, traceparent } = startTrace()
+      const at = new Date().toISOString()
+      /** @type {Play} */
+      const play = { traceId, requestId: '', viewId: null, assetId, userId, at, durationMs: 0, status: undefined }
+      own.unshift(play)
+      own.splice(MAX_PLAYS)
+      if (isOwn) render()
+      return {
+        headers: { traceparent },
+        /** @param {PlayResult} result */
+        finish({ status, viewId, requestId, ms }) {
+          Object.assign(play, { status, viewId, requestId: requestId ?? '', durationMs: ms })
+          if (isOwn) render()
+        },
+      }
+    },
+  }
+}
+
+/**
+ * @param {Play} play
+ * @returns {TracedPlay}
+ */
+function toTraced(play) {
+  return { ...play, status: play.status ?? 0 }
+}
+
+/**
+ * Rows do not move under the pointer.
+ * @param {HTMLElement} list
+ */
+function isBusy(list) {
+  return list.matches(':hover')
+}
+
+/**
+ * @param {Record<string, string>} headers
+ * @returns {Promise<TracedPlay[] | 'forbidden' | 'failed'>}
+ */
+async function fetchPlays(headers) {
+  try {
+    const response = await fetch(`/traces?limit=${MAX_PLAYS}`, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) })
+    if (response.status === 401 || response.status === 403) return 'forbidden'
+    if (!response.ok) return 'failed'
+    const { traces } = await response.json()
+    return traces
+  } catch {
+    return 'failed'
+  }
+}

@@ -1,0 +1,63 @@
+import { createEdge } from './edge.js'
+import { createLedger } from './ledger.js'
+import { NEEDS_TOKENS, processesOf, SkippedError } from './runner.js'
+import { createWaits } from './waits.js'
+
+/** @typedef {ReturnType<typeof createDriver>} Driver */
+
+/**
+ * What the steps of the tour use, in a browser and in Node: plays, controls and waits.
+ * @param {{
+ *   edge: string,
+ *   token?: () => string | undefined,
+ *   outageSeconds: number,
+ *   patienceMs?: number,
+ *   onNote?: (text: string) => void,
+ * }} options `edge`: the origin of play, or an empty text on its own page. `outageSeconds`: how long an outage lasts.
+ * `patienceMs`: how long to wait for a view to be counted, or for a recovery
+ */
+export function createDriver({ edge, token = () => undefined, outageSeconds, patienceMs = 20_000, onNote = () => {} }) {
+  const requests = createEdge(edge, token)
+  const { controls, control } = requests
+  const run = Math.random().toString(36).slice(2, 8)
+  const ledger = createLedger(requests.explain)
+
+  /** @type {typeof requests.play} */
+  async function play(user, options) {
+    const played = await requests.play(user, options)
+    const { viewId, key } = played
+    if (viewId !== null) ledger.add({ viewId, user, asset: options?.asset ?? requests.asset, key })
+    return played
+  }
+
+  const waits = createWaits({ requests: { ...requests, play }, ledger, patienceMs })
+
+  return {
+    ...requests,
+    ...waits,
+    play,
+    ledger,
+    outageSeconds,
+    patienceMs,
+    note: onNote,
+    /**
+     * Waits until a step may begin.
+     * @throws {SkippedError} if the tour cannot play
+     */
+    async prepare() {
+      const { parts } = await waits.untilReady()
+      if (parts.identity) throw new SkippedError(NEEDS_TOKENS)
+    },
+    /** @param {string} step */
+    newUser: (step) => `tour-${run}-${step}`,
+    /**
+     * Uses a control on all processes of a service.
+     * @param {string} service
+     * @param {string} action such as `kill?seconds=3`
+     */
+    async controlAll(service, action) {
+      const { processes } = await controls()
+      await Promise.all(processesOf(processes, service).map((name) => control(`${name}/${action}`)))
+    },
+  }
+}

@@ -1,0 +1,68 @@
+/** @typedef {import('../../../shared/contracts/view-explanation.ts').ExplainedView} ExplainedView */
+/** @typedef {{ viewId: string, user: string, asset: string, key: string, state: ViewState }} Entry */
+/** @typedef {'counted' | 'log' | 'outbox' | 'unknown' | 'rejected'} ViewState */
+/** @typedef {{ answered: number } & Record<ViewState, number>} Sum */
+
+/** How many views are looked up at once. */
+const PARALLEL = 6
+
+/**
+ * The views of the tour: every play that was answered 200, by its view id. A retry has the id of the first play, so it
+ * is the same view. Each one is in exactly one place: `answered = counted + outbox + log`, and nothing is rejected.
+ * While reporting is down, the place of a view may be unknown.
+ * @param {(viewId: string) => Promise<ExplainedView | undefined>} explain
+ */
+export function createLedger(explain) {
+  /** @type {Map<string, Entry>} */
+  const entries = new Map()
+  /** @type {Promise<void> | undefined} */
+  let refreshing
+
+  /** @param {Entry} entry */
+  async function look(entry) {
+    entry.state = (await explain(entry.viewId))?.state ?? 'unknown'
+  }
+
+  async function refreshAll() {
+    const open = [...entries.values()].filter(({ state }) => state !== 'counted')
+    for (let first = 0; first < open.length; first += PARALLEL) {
+      await Promise.all(open.slice(first, first + PARALLEL).map(look))
+    }
+  }
+
+  return {
+    /** @param {Omit<Entry, 'state'>} view */
+    add(view) {
+      if (!entries.has(view.viewId)) entries.set(view.viewId, { ...view, state: 'unknown' })
+    },
+    /** Looks up each view that has not been seen as counted. */
+    async refresh() {
+      refreshing ??= refreshAll().finally(() => {
+        refreshing = undefined
+      })
+      await refreshing
+    },
+    /** @param {string} user */
+    of: (user) => [...entries.values()].filter((entry) => entry.user === user),
+    users: () => [...new Set([...entries.values()].map(({ user }) => user))],
+    /** @returns {Sum} */
+    sum() {
+      const sum = { answered: entries.size, counted: 0, log: 0, outbox: 0, unknown: 0, rejected: 0 }
+      for (const { state } of entries.values()) sum[state] += 1
+      return sum
+    },
+  }
+}
+
+/**
+ * The identity of the tour in one line.
+ * @param {Sum} sum
+ */
+export function toIdentity({ answered, counted, log, outbox, unknown, rejected }) {
+  const others = [
+    ...(unknown > 0 ? [`${unknown} unknown while reporting is down`] : []),
+    ...(rejected > 0 ? [`${rejected} rejected`] : []),
+  ]
+  const waiting = `${log + outbox} waiting${log + outbox > 0 ? ` (${log} in the log, ${outbox} in the outbox)` : ''}`
+  return [`${answered} answered 200 = ${counted} counted + ${waiting}`, ...others].join(' + ')
+}

@@ -1,0 +1,118 @@
+/** @typedef {import('../../../shared/contracts/controls.ts').Controls} Controls */
+/** @typedef {import('./driver.js').Driver} Driver */
+/** @typedef {{ text: string, isRight?: boolean, reason: string }} Option `reason`: why it is right or wrong */
+/** @typedef {{ label: string, value: number, of: number }} Bar a number beside the number that it should be */
+/** @typedef {{ ok: boolean, sentence: string, facts: [label: string, value: string][], bars?: Bar[] }} Verdict */
+/** @typedef {Verdict & { outcome: 'passed' | 'failed' | 'skipped' }} Result `skipped`: the sentence says why */
+/**
+ * The driver, and a user who has played nothing yet.
+ * @typedef {Driver & { user: string }} Stage
+ */
+/**
+ * A step of the tour. `run` causes the fault and measures, `check` judges the measurements, and `undo` restores the
+ * system, whether or not the step passed. `needs` names controls; `kills` the processes that must be under control.
+ * `action` is the text of the button, and `command` does the same in a terminal: `{edge}` stands for the address of the
+ * edge, and `{reporting}` for the pid of that process.
+ * @template Facts
+ * @typedef {{
+ *   id: string,
+ *   title: string,
+ *   minutes: string,
+ *   intro: string[],
+ *   action: string,
+ *   command?: string,
+ *   predict: { question: string, options: Option[] },
+ *   needs?: string[],
+ *   kills?: string[],
+ *   run(stage: Stage): Promise<Facts>,
+ *   check(facts: Facts): Verdict,
+ *   undo?(stage: Stage, passed: boolean): Promise<void>,
+ * }} Step
+ */
+
+export const NEEDS_TOKENS = 'Plays need the token of a user here. Start the system without AUTH_JWKS_URL for the tour.'
+
+/** Thrown by a step that cannot run in this system. The message says why. */
+export class SkippedError extends Error {
+  /** @param {string} message */
+  constructor(message) {
+    super(message)
+    this.name = 'SkippedError'
+  }
+}
+
+/**
+ * Runs a step from start to verdict, and restores the system.
+ * @param {Step<unknown>} step
+ * @param {Driver} driver
+ * @returns {Promise<Result>} never rejects
+ */
+export async function runStep(step, driver) {
+  const reason = whyUnavailable(step, await driver.controls()) ?? whyRefused(await driver.status())
+  if (reason !== undefined) return toResult('skipped', { ok: false, sentence: reason, facts: [] })
+  const stage = { ...driver, user: driver.newUser(step.id) }
+  /** @type {Result} */
+  let result
+  try {
+    await driver.prepare()
+    const verdict = step.check(await step.run(stage))
+    result = toResult(verdict.ok ? 'passed' : 'failed', verdict)
+  } catch (error) {
+    const sentence = error instanceof Error ? error.message : String(error)
+    result = toResult(error instanceof SkippedError ? 'skipped' : 'failed', { ok: false, sentence, facts: [] })
+  }
+  try {
+    await step.undo?.(stage, result.outcome === 'passed')
+    await driver.untilReady()
+    return result
+  } catch (error) {
+    const sentence = `${result.sentence} The system did not recover: ${error instanceof Error ? error.message : error}`
+    return { ...result, ok: false, outcome: 'failed', sentence }
+  }
+}
+
+/**
+ * Why a step cannot run here; undefined if it can.
+ * @param {Pick<Step<unknown>, 'needs' | 'kills'>} step
+ * @param {Controls} controls
+ */
+export function whyUnavailable({ needs = [], kills = [] }, { state, reason, can, processes }) {
+  const missing = needs.find((ability) => !can.includes(ability))
+  if (missing !== undefined && state !== 'on') return reason ?? 'There are no controls.'
+  const unknown = kills.find((name) => processesOf(processes, name).length === 0)
+  if (unknown !== undefined) return `npm start does not run ${unknown} here, so it cannot kill it.`
+  if (missing !== undefined) return WITHOUT[missing] ?? `This system does not offer the control ${missing}.`
+  return undefined
+}
+
+/**
+ * Why plays of the tour would be refused; undefined if they would not.
+ * @param {Awaited<ReturnType<Driver['status']>>} status
+ */
+function whyRefused(status) {
+  return status?.parts.identity && NEEDS_TOKENS
+}
+
+/** @type {Record<string, string>} */
+const WITHOUT = {
+  replay: 'Only counts in memory can be thrown away and replayed, and only while nothing expires from the log.',
+  expire: 'This system has no CDN whose keys npm start knows.',
+}
+
+/**
+ * The names of the processes of a service, such as `nats-1` of `nats`.
+ * @param {Controls['processes']} processes
+ * @param {string} service
+ */
+export function processesOf(processes, service) {
+  return processes.map(({ name }) => name).filter((name) => name.replace(/-\d+$/, '') === service)
+}
+
+/**
+ * @param {Result['outcome']} outcome
+ * @param {Verdict} verdict
+ * @returns {Result}
+ */
+function toResult(outcome, verdict) {
+  return { ...verdict, outcome }
+}

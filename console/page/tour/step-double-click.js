@@ -1,0 +1,66 @@
+/** @typedef {import('../../../shared/contracts/view-explanation.ts').ExplainedView} ExplainedView */
+
+/** @type {import('./runner.js').Step<{ statuses: number[], first: ExplainedView, second: ExplainedView, views: number }>} */
+export const doubleClick = {
+  id: 'double-click',
+  title: 'A double click',
+  minutes: '30 s',
+  action: 'Double-click',
+  intro: [
+    'The same viewer plays the same film twice within a second. Both plays are answered 200.',
+    'The log keeps both. The view rules decide whether each one qualifies, and give the reason.',
+  ],
+  command: 'for n in 1 2; do curl -X POST {edge}/play/asset/456/user/8; done',
+  predict: {
+    question: 'What are the counts of this viewer afterwards?',
+    options: [
+      {
+        text: '1 view, 1 qualified',
+        reason:
+          'Every play that is answered 200 is a view, and no view is dropped silently. Whether it qualifies is a second number, with a reason.',
+      },
+      {
+        text: '2 views, 1 qualified',
+        isRight: true,
+        reason:
+          'Both plays are views. The second one is a repeat within 30 s, the double-click rule of COUNTER 5.1, so it does not qualify.',
+      },
+      {
+        text: '2 views, 2 qualified',
+        reason:
+          'The second play follows within 30 s, and the rule repeat filters it, as COUNTER 5.1 does with double clicks.',
+      },
+    ],
+  },
+  async run({ play, explain, untilCounted, until, note, user }) {
+    const plays = [await play(user), await play(user)]
+    note(`Two plays, answered ${plays.map(({ status }) => status).join(' and ')}`)
+    const views = await untilCounted(user)
+    const explained = plays.map(({ viewId }) =>
+      until('there is no verdict', async () => {
+        const view = await explain(viewId ?? '')
+        return view?.state === 'counted' && view
+      }),
+    )
+    const [first, second] = await Promise.all([explained[0], explained[1]])
+    if (!first || !second) throw new Error('There were not two plays.')
+    note(`First play: ${first.summary}`)
+    note(`Second play: ${second.summary}`)
+    return { statuses: plays.map(({ status }) => status), first, second, views }
+  },
+  check({ statuses, first, second, views }) {
+    const isRepeat = second.verdict === 'not-qualified' && second.reason === 'repeat' && second.because?.id === first.id
+    const ok = statuses.every((status) => status === 200) && views === 2 && first.reason !== 'repeat' && isRepeat
+    return {
+      ok,
+      sentence: ok
+        ? 'Both plays are views, and the second one does not qualify: it repeats the first one.'
+        : `There are ${views} views, and the second one is ${second.verdict} (${second.reason ?? 'no reason'}).`,
+      facts: [
+        ['First play', `${first.verdict}`],
+        ['Second play', `${second.verdict}, because: ${second.reason ?? 'nothing'}`],
+        ['Views of this user', String(views)],
+      ],
+    }
+  },
+}

@@ -1,0 +1,91 @@
+import { processesOf } from './runner.js'
+
+/** Browsers open at most six connections, and the kill and the status need one each. */
+const PLAYS = 3
+const HANG_SECONDS = 2
+
+/** @type {import('./runner.js').Step<{ cutOff: number, answered: number, views: number }>} */
+export const killPlay = {
+  id: 'kill-play',
+  title: 'Kill the edge in the middle of a request',
+  minutes: '45 s',
+  action: 'Kill the edge',
+  intro: [
+    `${PLAYS} plays arrive at the edge. While they wait for the log, the edge is killed with kill -9.`,
+    'The players get no response, so they cannot know whether their view was recorded. They do what a good player does: they send the play again, with the same Idempotency-Key.',
+  ],
+  command: 'kill -9 {play}',
+  predict: {
+    question: `How many views are counted for these ${PLAYS} plays, each sent twice?`,
+    options: [
+      {
+        text: `${PLAYS}`,
+        isRight: true,
+        reason:
+          'The id of the view is derived from the user and the key. So the retry is the same event, whether or not the log had stored the first one.',
+      },
+      {
+        text: `Up to ${2 * PLAYS}: each that was stored before the kill counts twice`,
+        reason:
+          'A retry with the same Idempotency-Key gets the same view id, and reporting counts each id once, whatever reached the log before the kill.',
+      },
+      {
+        text: 'Fewer: what was in flight is lost',
+        reason:
+          'A play without a response was not promised, and its retry records it. A play that was answered 200 was on disk before.',
+      },
+    ],
+  },
+  needs: ['kill', 'hang', 'continue'],
+  kills: ['play'],
+  async run(stage) {
+    const { play, control, controls, untilRunning, untilReady, untilCounted, note, user } = stage
+    const { processes } = await controls()
+    // If NATS is not under control, the plays are faster, and fewer of them are cut off.
+    const nats = processesOf(processes, 'nats')
+    const edges = processesOf(processes, 'play')
+    await Promise.all(nats.map((name) => control(`${name}/hang?seconds=${HANG_SECONDS}`)))
+    if (nats.length > 0) note('NATS is suspended, so that plays wait for the log')
+    const sent = Array.from({ length: PLAYS }, () => play(user))
+    // At once, because a play waits for the log for 0.3 s only. Of several processes, one may be dead before it passes on
+    // the response for another.
+    await Promise.allSettled(edges.map((name) => control(`${name}/kill`)))
+    const first = await Promise.all(sent)
+    const cutOff = first.filter(({ status }) => status !== 200)
+    note(`The edge is dead. ${cutOff.length} of ${PLAYS} plays got no response`)
+    await untilRunning('play')
+    await untilReady()
+    note('npm start has started the edge again')
+    const again = await Promise.all(first.map(({ key }) => play(user, { key })))
+    note(`Sent again with the same keys: ${again.map(({ status }) => status).join(', ')}`)
+    const answered = again.filter(({ status }) => status === 200).length
+    return { cutOff: cutOff.length, answered, views: await untilCounted(user) }
+  },
+  check({ cutOff, answered, views }) {
+    const ok = answered === PLAYS && views === PLAYS
+    return {
+      ok,
+      sentence: ok
+        ? `${toCause(cutOff)} All were sent again, and each was counted once.`
+        : `${answered} of ${PLAYS} plays were answered 200 in the end, but ${views} views are counted.`,
+      facts: [
+        ['Cut off', `${cutOff} of ${PLAYS}`],
+        ['Sent', `${2 * PLAYS} requests`],
+        ['Counted', String(views)],
+      ],
+      bars: [{ label: 'counted', value: views, of: PLAYS }],
+    }
+  },
+  async undo({ controls, control, untilRunning }) {
+    await untilRunning('play')
+    const { processes } = await controls()
+    const hung = processes.filter(({ state }) => state === 'hung')
+    await Promise.all(hung.map(({ name }) => control(`${name}/continue`)))
+  },
+}
+
+/** @param {number} cutOff */
+function toCause(cutOff) {
+  if (cutOff === 0) return 'The edge answered before it was killed; run it again to catch it in the middle.'
+  return `${cutOff} of ${PLAYS} plays were cut off by the kill.`
+}

@@ -1,0 +1,120 @@
+import { createControlsToken } from '../controls/controls-token.js'
+import { byId, element, setText, whileVisible } from '../dom.js'
+import { pollStatus, showOverall } from '../status.js'
+import { createDriver } from './driver.js'
+import { showIdentity } from './identity.js'
+import { runStep, whyUnavailable } from './runner.js'
+import { createStepCard } from './step-card.js'
+import { steps } from './steps.js'
+import { createTurns } from './turns.js'
+
+/** Long enough to watch an outage. */
+const OUTAGE_SECONDS = 5
+const IDENTITY_MS = 500
+
+/** @typedef {import('./runner.js').Result} Result */
+
+const token = createControlsToken()
+const list = byId('steps', HTMLElement)
+const card = byId('step', HTMLElement)
+
+/** @type {Map<string, Result>} */
+const results = new Map()
+let current = 0
+let isRunning = false
+/** @type {(text: string) => void} */
+let onNote = () => {}
+
+const driver = createDriver({
+  edge: '',
+  token: () => token.token(),
+  outageSeconds: OUTAGE_SECONDS,
+  onNote: (text) => onNote(text),
+})
+const turns = createTurns(driver, (text) => onNote(text))
+
+/** @param {number} index */
+function show(index) {
+  if (isRunning) return
+  current = Math.min(Math.max(index, 0), steps.length - 1)
+  const step = steps[current]
+  if (!step) return
+  renderList()
+  const stepCard = createStepCard(step, {
+    number: current + 1,
+    of: steps.length,
+    result: results.get(step.id),
+    isLast: current === steps.length - 1,
+    onRun: run,
+    onNext: () => show(current + 1),
+  })
+  onNote = stepCard.note
+  card.replaceChildren(...stepCard.nodes)
+  const check = async () => {
+    const controls = await driver.controls()
+    if (!isRunning) stepCard.showAvailability(whyUnavailable(step, controls), controls.processes)
+  }
+  void check()
+
+  async function run() {
+    if (isRunning || !step) return
+    isRunning = true
+    renderList()
+    const result = await turns.run(step.id, () => runStep(step, driver))
+    isRunning = false
+    results.set(step.id, result)
+    renderList()
+    stepCard.showResult(result)
+    void check()
+  }
+}
+
+function renderList() {
+  const items = steps.map((step, index) => {
+    const outcome = results.get(step.id)?.outcome
+    const isCurrent = index === current
+    const state = isRunning && isCurrent ? 'running' : (outcome ?? 'open')
+    const button = element(
+      'button',
+      { type: 'button', disabled: isRunning && !isCurrent, onclick: () => show(index) },
+      element('span', { class: 'step-number', ariaHidden: 'true' }, MARKS[state] ?? String(index + 1)),
+      element('span', { class: 'step-title' }, step.title),
+      element('span', { class: 'step-state' }, state === 'open' ? step.minutes : state),
+    )
+    if (isCurrent) button.setAttribute('aria-current', 'step')
+    const item = element('li', {}, button)
+    item.dataset.outcome = state
+    return item
+  })
+  const focused = document.activeElement
+  const index = [...list.children].findIndex((item) => item.contains(focused))
+  list.replaceChildren(...items)
+  if (index >= 0) list.querySelectorAll('button')[index]?.focus()
+}
+
+/** @type {Record<string, string>} */
+const MARKS = { passed: '✓', failed: '✕', skipped: '–', running: '…' }
+
+async function showControls() {
+  const { state, reason } = await driver.controls()
+  const text = state === 'on' ? 'Each step restores what it breaks, also if it fails.' : (reason ?? '')
+  setText(byId('tour-note', HTMLElement), text)
+}
+
+async function followIdentity() {
+  await driver.ledger.refresh()
+  showIdentity(driver.ledger.sum())
+}
+
+addEventListener('pagehide', () => void turns.release())
+token.onChange(() => {
+  void showControls()
+  show(current)
+})
+whileVisible(() => pollStatus({ onResponse() {}, onStatus: showOverall }))
+whileVisible(() => {
+  const timer = setInterval(followIdentity, IDENTITY_MS)
+  return () => clearInterval(timer)
+})
+void showControls()
+show(0)

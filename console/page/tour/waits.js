@@ -1,0 +1,115 @@
+import { processesOf } from './runner.js'
+
+/** @typedef {import('./edge.js').SystemStatus} SystemStatus */
+
+const POLL_MS = 100
+/** A view that is counted twice is counted again within this time, by the next batch. */
+const LATE_MS = 400
+
+/**
+ * What the steps of the tour wait for. Each wait throws an error that says what is wrong after `patienceMs`.
+ * @param {{
+ *   requests: Pick<ReturnType<typeof import('./edge.js').createEdge>, 'status' | 'controls' | 'play'>,
+ *   ledger: ReturnType<typeof import('./ledger.js').createLedger>,
+ *   patienceMs: number,
+ * }} deps `requests.play` adds to the ledger
+ */
+export function createWaits({ requests: { status, controls, play }, ledger, patienceMs }) {
+  /**
+   * Repeats `attempt` until it returns something.
+   * @template Value
+   * @param {string} trouble what is wrong until then, for the error
+   * @param {() => Promise<Value | undefined | false>} attempt
+   * @returns {Promise<Value>}
+   */
+  async function until(trouble, attempt) {
+    const limit = performance.now() + patienceMs
+    for (;;) {
+      const value = await attempt()
+      if (value !== undefined && value !== false) return value
+      if (performance.now() > limit) throw new Error(`After ${patienceMs / 1_000} s, ${trouble}.`)
+      await sleep(POLL_MS)
+    }
+  }
+
+  /**
+   * The views of a user as reporting counts them, as soon as it has counts: a retry of the last play returns them.
+   * @param {string} user
+   */
+  function viewsOf(user) {
+    const last = ledger.of(user).at(-1)
+    return until('reporting does not return counts', async () => {
+      if (!last) return 0
+      return (await play(user, last)).playback?.userviews ?? undefined
+    })
+  }
+
+  return {
+    sleep,
+    until,
+    viewsOf,
+    /** Waits until all components are up and all views are counted. */
+    async untilReady() {
+      /** @type {SystemStatus | undefined} */
+      let last
+      try {
+        return await until('not everything is up', async () => {
+          last = await status()
+          return last?.status === 'ready' && last.audit !== null && isDrained(last) && last
+        })
+      } catch (error) {
+        throw new Error(`${error instanceof Error ? error.message : error} ${toTroubles(last)}`.trim())
+      }
+    },
+    /**
+     * Waits until a component is in a state.
+     * @param {string} component
+     * @param {string} state
+     */
+    untilState: (component, state) =>
+      until(`${component} is not ${state} yet`, async () => (await status())?.parts[component]?.state === state),
+    /**
+     * Waits until all processes of a service run again.
+     * @param {string} service
+     */
+    untilRunning: (service) =>
+      until(`${service} does not run yet`, async () => {
+        const { processes } = await controls()
+        const own = processes.filter(({ name }) => processesOf(processes, service).includes(name))
+        return own.length > 0 && own.every(({ state }) => state === 'running')
+      }),
+    /**
+     * Waits until every view of a user is counted.
+     * @param {string} user
+     * @returns {Promise<number>} how many views reporting counts
+     */
+    async untilCounted(user) {
+      await until('not every view that was answered 200 is counted', async () => {
+        await ledger.refresh()
+        return ledger.of(user).every(({ state }) => state === 'counted')
+      })
+      await sleep(LATE_MS)
+      return viewsOf(user)
+    },
+  }
+}
+
+/** @param {SystemStatus} status */
+function isDrained({ parts }) {
+  return Object.values(parts).every(({ waiting }) => !waiting)
+}
+
+/** @param {SystemStatus | undefined} status */
+function toTroubles(status) {
+  if (!status) return 'The edge is unreachable.'
+  const troubles = Object.entries(status.parts).flatMap(([name, { state, waiting }]) => {
+    if (state !== 'up') return [`${name} is ${state}`]
+    return waiting ? [`${name} has ${waiting} waiting`] : []
+  })
+  return troubles.length > 0 ? `${troubles.join(', ')}.` : ''
+}
+
+/** @param {number} ms */
+function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,129 @@
+import { byId, element } from '../dom.js'
+import { createKey } from '../playback/idempotency-key.js'
+
+/** @typedef {import('../plays/plays.js').PlayResult} Played `status` is 0 if the edge is unreachable */
+/** @typedef {(play: { asset?: number, key?: string }) => Promise<Played>} Play `asset` is an index */
+/** @typedef {import('../token.js').Token} Token */
+/** @typedef {{ explain: (viewId: string, note?: string) => void, showNote: (note: string) => void }} Why */
+/**
+ * `run` makes the plays and returns the last one, with a note. Without `run`, only the user can cause the outcome.
+ * @typedef {{
+ *   name: string, how: string, code?: string, button?: string,
+ *   run?: (play: Play) => Promise<Played & { note?: string }>,
+ * }} Example
+ */
+
+/** @type {Example[]} */
+const examples = [
+  {
+    name: 'qualified',
+    how: 'A user plays an asset for the first time.',
+    button: 'Play once',
+    run: (play) => play({}),
+  },
+  {
+    name: 'repeat',
+    how: 'The same user plays it again within 30 s.',
+    button: 'Play twice',
+    async run(play) {
+      await play({})
+      return play({})
+    },
+  },
+  {
+    name: 'retried',
+    how: 'A client misses the response, and sends the same Idempotency-Key again.',
+    button: 'Send one key twice',
+    async run(play) {
+      const key = createKey()
+      const first = await play({ key })
+      const second = await play({ key })
+      const isRetry = first.viewId !== null && first.viewId === second.viewId
+      return { ...second, ...(isRetry && { note: RETRIED }) }
+    },
+  },
+  {
+    name: 'key-reused',
+    how: 'A client uses one key for two different plays.',
+    button: 'Reuse a key',
+    async run(play) {
+      const key = createKey()
+      const first = await play({ key })
+      const { status } = await play({ key, asset: 1 })
+      return { ...first, ...(status === 422 && { note: REUSED }) }
+    },
+  },
+  { name: 'outbox', how: 'Stop the NATS server, and play an asset. Embedded mode has no outbox.' },
+  { name: 'log', how: 'Stop queue-listener or reporting, and play an asset.' },
+  {
+    name: 'dead-letter',
+    how: 'Publish a message that is not a valid batch of views, and look up its event id, broken-view:',
+    code: `nats pub events.view.demo '{"id":"broken-view"}'`,
+  },
+]
+
+const RETRIED =
+  'Both responses had the same view ID: the second request is a retry, not another view. It is counted once.'
+const REUSED = 'The second play was refused with status 422, and is no view. This is the first one:'
+
+/**
+ * A list that says how to cause each outcome, and causes those that need only plays. Each example plays as a new user,
+ * so that earlier plays do not matter; with a token, only as its user.
+ * @param {{ assetIds: () => string[], token: Token, plays: import('../plays/plays.js').Plays, why: Why }} deps
+ */
+export function createExamples({ assetIds, token, plays, why }) {
+  /** @param {NonNullable<Example['run']>} run */
+  async function show(run) {
+    const ids = assetIds()
+    if (ids.length === 0) return why.showNote('The catalogue is empty: there is nothing to play.')
+    const user = token.user() ?? `try-${Math.floor(Math.random() * 900_000) + 100_000}`
+    why.showNote(`Playing as ${user}…`)
+    const { status, viewId, note } = await run(async ({ asset = 0, key }) => {
+      const assetId = ids[asset] ?? ids[0] ?? ''
+      const listed = plays.start({ assetId, userId: user })
+      const keyed = key === undefined ? {} : { 'idempotency-key': key }
+      const played = await post(assetId, user, { ...token.headers(), ...keyed, ...listed.headers })
+      listed.finish(played)
+      return played
+    })
+    if (viewId === null) why.showNote(toFailure(status))
+    else why.explain(viewId, note)
+  }
+
+  const items = examples.map(({ name, how, code, button, run }) =>
+    element(
+      'li',
+      {},
+      element('b', {}, name),
+      element('span', {}, how),
+      code === undefined ? undefined : element('code', {}, code),
+      run && element('button', { type: 'button', class: 'secondary', onclick: () => show(run) }, button ?? ''),
+    ),
+  )
+  byId('examples', HTMLElement).replaceChildren(...items)
+}
+
+/**
+ * @param {string} assetId
+ * @param {string} userId
+ * @param {Record<string, string>} headers
+ * @returns {Promise<Played>}
+ */
+async function post(assetId, userId, headers) {
+  const startedAt = performance.now()
+  try {
+    const response = await fetch(`/play/asset/${assetId}/user/${userId}`, { method: 'POST', headers })
+    const { status, headers: received } = response
+    const ms = performance.now() - startedAt
+    return { status, viewId: received.get('view-id'), requestId: received.get('x-request-id'), ms }
+  } catch {
+    return { status: 0, viewId: null, requestId: null, ms: performance.now() - startedAt }
+  }
+}
+
+/** @param {number} status */
+function toFailure(status) {
+  if (status === 0) return 'The play failed: the edge is unreachable.'
+  if (status === 401) return 'The play failed: this edge needs a valid token. Paste yours at the top of the page.'
+  return `The play failed: the edge returned ${status}.`
+}

@@ -1,0 +1,103 @@
+import { expect, test } from 'vitest'
+import { runStep, steps, type TourDriver, type TourStep } from './page/tour/headless.js'
+
+const on = { state: 'on', reason: null, can: ['kill'], processes: [{ name: 'nats-1' }, { name: 'play' }] }
+
+function setUp(step: Partial<TourStep> = {}, driver: Partial<TourDriver> = {}) {
+  const undone: boolean[] = []
+  const whole: TourStep = {
+    id: 'step',
+    run: async () => undefined,
+    check: () => ({ ok: true, sentence: 'It worked.', facts: [] }),
+    async undo(_, passed) {
+      undone.push(passed)
+    },
+    ...step,
+  }
+  const result = runStep(whole, {
+    controls: async () => on,
+    status: async () => undefined,
+    newUser: (id) => id,
+    prepare: async () => {},
+    untilReady: async () => {},
+    ...driver,
+  })
+  return { result, undone }
+}
+
+const fail = async () => {
+  throw new Error('reporting is not back.')
+}
+
+test.each<{ name: string; step: Partial<TourStep>; outcome: string; undone: boolean[] }>([
+  { name: 'passes', step: {}, outcome: 'passed', undone: [true] },
+  {
+    name: 'fails',
+    step: { check: () => ({ ok: false, sentence: 'It did not work.', facts: [] }) },
+    outcome: 'failed',
+    undone: [false],
+  },
+  { name: 'throws', step: { run: fail }, outcome: 'failed', undone: [false] },
+])('a step that $name is undone', async ({ step, outcome, undone }) => {
+  const run = setUp(step)
+  expect(await run.result).toMatchObject({ outcome })
+  expect(run.undone).toEqual(undone)
+})
+
+test('a step after which the system does not recover has failed', async () => {
+  expect(await setUp({ undo: fail }).result).toMatchObject({
+    outcome: 'failed',
+    sentence: 'It worked. The system did not recover: reporting is not back.',
+  })
+})
+
+test.each<{ name: string; step: Partial<TourStep>; controls: object; reason: string }>([
+  {
+    name: 'a step that needs a control, without controls',
+    step: { needs: ['kill'] },
+    controls: { state: 'off', reason: 'All services share one process.', can: [], processes: [] },
+    reason: 'All services share one process.',
+  },
+  {
+    name: 'a step that needs a control that is not offered',
+    step: { needs: ['replay'] },
+    controls: on,
+    reason: 'Only counts in memory can be thrown away and replayed, and only while nothing expires from the log.',
+  },
+  {
+    name: 'a step that kills a process that npm start does not run',
+    step: { needs: ['kill'], kills: ['play', 'reporting'] },
+    controls: on,
+    reason: 'npm start does not run reporting here, so it cannot kill it.',
+  },
+])('$name, is skipped and says why', async ({ step, controls, reason }) => {
+  const run = setUp({ ...step, run: fail }, { controls: async () => ({ ...on, ...controls }) })
+  expect(await run.result).toMatchObject({ outcome: 'skipped', sentence: reason })
+  expect(run.undone).toEqual([])
+})
+
+test('where plays need the token of a user, a step is skipped before it breaks anything', async () => {
+  const run = setUp(
+    { run: fail },
+    { status: async () => ({ parts: { identity: { state: 'down' } } }), untilReady: fail },
+  )
+  expect(await run.result).toMatchObject({
+    outcome: 'skipped',
+    sentence: 'Plays need the token of a user here. Start the system without AUTH_JWKS_URL for the tour.',
+  })
+  expect(run.undone).toEqual([])
+})
+
+test('each of several instances is under control', async () => {
+  expect(await setUp({ needs: ['kill'], kills: ['nats'] }).result).toMatchObject({ outcome: 'passed' })
+})
+
+test('the tour has eight steps, each with one right prediction, and a reason for every option', () => {
+  expect(steps).toHaveLength(8)
+  for (const { id, predict } of steps) {
+    const right = predict.options.filter(({ isRight }) => isRight)
+    expect([id, right.length]).toEqual([id, 1])
+    expect(predict.options.length).toBeGreaterThan(1)
+    for (const { reason } of predict.options) expect(reason).not.toBe('')
+  }
+})

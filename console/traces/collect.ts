@@ -1,0 +1,68 @@
+import { services } from '../../services.ts'
+import type { ServiceClient } from '../../shared/client/service-client.ts'
+import { type SystemTrace, Trace, TraceNotFound, type TraceSpan } from '../../shared/contracts/trace.ts'
+import { parseSafely } from '../../shared/runtime/parse-safely.ts'
+import { byStart, type KeptTraces } from '../../shared/tracing/kept-traces.ts'
+import { isItself } from './itself.ts'
+
+/** For each of the two rounds: the trace itself, then the batches that it shares with other traces. */
+const TIMEOUT_MS = 300
+const MAX_BATCHES = 5
+
+/** What all processes have recorded of a trace, by start. Without spans, it is not known. */
+export type TraceCollector = (traceId: string) => Promise<SystemTrace>
+
+type Client = Pick<ServiceClient, 'name' | 'getAll'>
+type Found = { spans: TraceSpan[]; missing: string[] }
+
+type Deps = {
+  kept: KeptTraces
+  /** The clients of all services. That of play may know the instance that calls it. */
+  clients: readonly Client[]
+}
+
+export function createTraceCollector({ kept, clients }: Deps): TraceCollector {
+  async function collect(traceId: string): Promise<Found> {
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const founds = await Promise.all(clients.map((client) => readFrom(client, traceId, signal)))
+    return {
+      spans: [...kept.get(traceId), ...founds.flatMap(({ spans }) => spans)],
+      missing: founds.flatMap(({ missing }) => missing),
+    }
+  }
+
+  return async function collectTrace(traceId) {
+    const found = await collect(traceId)
+    const shared = found.spans.filter((span) => span.traceId !== traceId)
+    const others = [...new Set(shared.map((span) => span.traceId))].slice(0, MAX_BATCHES)
+    const batches = await Promise.all(others.map(collect))
+    const below = batches.flatMap(({ spans }) => descendantsOf(shared, spans))
+    const missing = [found, ...batches].flatMap((each) => each.missing)
+    return { traceId, spans: toSorted([...found.spans, ...below]), missing: [...new Set(missing)] }
+  }
+}
+
+/** An instance of an earlier release has no traces, so it is missing too. */
+async function readFrom(client: Client, traceId: string, signal: AbortSignal): Promise<Found> {
+  const responses = await client.getAll(`/traces/${traceId}?local=true`, signal)
+  const traces = responses.map(({ response }) => {
+    if (response?.status === 404 && parseSafely(TraceNotFound, response.body).success) return []
+    return response?.status === 200 ? parseSafely(Trace, response.body).data?.spans : undefined
+  })
+  const isOwn = client.name === services.play.name && isItself(responses)
+  const isMissing = traces.includes(undefined) && !isOwn
+  return { spans: traces.flatMap((spans) => spans ?? []), missing: isMissing ? [client.name] : [] }
+}
+
+/** The spans that the given ones caused. */
+function descendantsOf(ancestors: readonly TraceSpan[], spans: readonly TraceSpan[]): TraceSpan[] {
+  const ids = new Set(ancestors.map(({ spanId }) => spanId))
+  const children = spans.filter(({ parentSpanId, spanId }) => ids.has(parentSpanId ?? '') && !ids.has(spanId))
+  return children.length === 0 ? [] : [...children, ...descendantsOf(children, spans)]
+}
+
+/** Each span once. */
+function toSorted(spans: readonly TraceSpan[]): TraceSpan[] {
+  const unique = new Map(spans.map((span) => [span.spanId, span]))
+  return [...unique.values()].toSorted(byStart)
+}
