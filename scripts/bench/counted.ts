@@ -3,18 +3,26 @@ import { eventually } from '../../tests/harness/eventually.ts'
 import { metric } from '../../tests/harness/plays.ts'
 import { metricOfAll } from '../../tests/harness/shared-port.ts'
 import { ASSETS } from './load.ts'
-import type { CountedEdges } from './targets.ts'
+import type { CountedTarget } from './target.ts'
 
 const TIMEOUT_MS = 60_000
 const SERVED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*http_response_status_code="200"/
 
 /**
- * Waits until every play served by the edges is counted.
- * @returns a line with both numbers and the delay
+ * Waits until every play served by the targets is counted.
+ * @returns for each reporting a line with both numbers and the delay
  * @throws if they still differ after a minute
  */
-export async function expectAllCounted({ edges, reporting }: CountedEdges): Promise<string> {
+export async function expectAllCounted(targets: CountedTarget[]): Promise<string> {
   const since = performance.now()
+  const lines: string[] = []
+  for (const [reporting, edges] of Map.groupBy(targets, (target) => target.reporting)) {
+    lines.push(await expectCountedBy(reporting, edges, since))
+  }
+  return `${lines.join('\n')}\n`
+}
+
+async function expectCountedBy(reporting: string, edges: CountedTarget[], since: number): Promise<string> {
   return eventually(async () => {
     const servedByEdge = await Promise.all(edges.map(playsServed))
     const served = servedByEdge.reduce((sum, count) => sum + count, 0)
@@ -22,11 +30,11 @@ export async function expectAllCounted({ edges, reporting }: CountedEdges): Prom
     if (counted !== served) throw new Error(`${served} plays were served, but ${counted} views counted`)
     const seconds = ((performance.now() - since) / 1_000).toFixed(1)
     const text = (count: number) => count.toLocaleString('en')
-    return `plays served ${text(served)} = views counted ${text(counted)}, ${seconds} s after the last play\n`
+    return `plays served ${text(served)} = views counted ${text(counted)}, ${seconds} s after the last play`
   }, TIMEOUT_MS)
 }
 
-function playsServed({ url, processes }: CountedEdges['edges'][number]): Promise<number> {
+function playsServed({ url, processes }: CountedTarget): Promise<number> {
   return processes === 1 ? metric(url, SERVED) : metricOfAll(url, processes, SERVED)
 }
 

@@ -5,7 +5,7 @@ import { eventually } from '../../tests/harness/eventually.ts'
 import { metric } from '../../tests/harness/plays.ts'
 import { startSystem } from '../../tests/harness/system.ts'
 import { playFor } from './load.ts'
-import { seed } from './targets.ts'
+import { seed } from './seed.ts'
 
 const SETTLE_MS = 60_000
 

@@ -1,11 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { pino } from 'pino'
 import { LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import type { NewView, Producer } from '../../shared/event-log/event-log.ts'
-import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'
 import { STREAM } from '../../shared/event-log/stream.ts'
-import { openNatsLink } from '../../shared/nats/link.ts'
 import { jsonRequest } from '../../shared/testing/json-request.ts'
+import { openNatsEventLog } from '../../tests/harness/nats-event-log.ts'
 import { startNatsServer } from '../../tests/harness/nats-server.ts'
 import { withResources } from '../../tests/harness/resources.ts'
 import { sizeOf } from './disk.ts'
@@ -44,11 +42,8 @@ export async function startFilledLog({ views, users }: LogSize): Promise<FilledL
 }
 
 async function append(url: string, views: number, toPlay: (n: number) => Pick<NewView, 'assetId' | 'userId'>) {
-  const log = pino({ level: 'silent' })
   const { signal } = new AbortController()
-  await using link = openNatsLink({ servers: [url], name: 'bench', log })
-  await link.up(signal)
-  await using eventLog = createJetStreamEventLog({ nats: link, log })
+  await using eventLog = await openNatsEventLog(url)
   let appended = 0
 
   async function appendAll(producer: Producer): Promise<void> {

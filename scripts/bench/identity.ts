@@ -1,38 +1,35 @@
-import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { Hono } from 'hono'
-import pidusage from 'pidusage'
-import { z } from 'zod'
 import { createAuthenticate, requireOwnId } from '../../play/identity/authenticate.ts'
 import { type KeySet, parseKeySet } from '../../play/identity/key-set.ts'
 import { createTokenVerifier } from '../../play/identity/verify-token.ts'
 import type { PlayEnv } from '../../play/play-env.ts'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { AUDIENCE, type IdentityProvider, startIdentityProvider } from '../../tests/harness/identity-provider.ts'
-import { startService } from '../../tests/harness/service-process.ts'
+import { type ServiceProcess, startService } from '../../tests/harness/service-process.ts'
 import { startSystem } from '../../tests/harness/system.ts'
-import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
-import { seed } from './targets.ts'
+import { measure, warmUp } from './measure.ts'
+import { seed } from './seed.ts'
+import { toTable } from './table.ts'
+import type { Target } from './target.ts'
+import { writeTokens } from './tokens.ts'
 
 /**
  * `node scripts/bench/identity.ts [seconds] [rounds]` measures the CPU time of verifying a token by algorithm and of a
- * token in the cache, and then the plays per second and the CPU time of play for each of them: without identity, with
- * tokens in the cache, and with forged tokens. Needs wrk.
+ * token in the cache, and then prints a table of plays without identity, with tokens in the cache, and with forged tokens,
+ * all of which fail.
  */
 const [seconds = '5', rounds = '3'] = process.argv.slice(2)
 const USERS = 1_000
 const VERIFICATIONS = 3_000
 const REQUESTS = 50_000
+const WITHOUT = 'without identity'
 
 await using provider = await startIdentityProvider(['ES256', 'RS256', 'EdDSA'])
 for (const { alg } of provider.keys()) console.log(`${alg}: ${await measureVerification(provider, alg)} ms of CPU`)
 console.log(`cached: ${await measureCached(provider)} µs`)
 
-await using directory = await createTempDirectory('bench-identity')
-const valid = await writeTokens('valid', (token) => token)
-const forged = await writeTokens('forged', (token) => `${token.slice(0, -8)}AAAAAAAA`)
+await using valid = await writeTokens(provider)
+await using forged = await writeTokens(provider, (token) => `${token.slice(0, -8)}AAAAAAAA`)
 await using system = await startSystem()
 await using identified = await startService('play', { ...system.env, ...provider.settings })
 await seed(system)
@@ -40,21 +37,20 @@ await eventually(async () => {
   if (!(await fetch(`${identified.url}/readyz`)).ok) throw new Error('play is not ready')
 })
 
-const loads = [
-  { name: 'without identity', play: system.play, env: { TOKENS: valid, WITHOUT: '1' } },
-  { name: 'with identity', play: identified, env: { TOKENS: valid } },
-  { name: 'with identity, forged tokens', play: identified, env: { TOKENS: forged } },
+const targetOf = (name: string, play: ServiceProcess, tokens?: string): Target => ({
+  name,
+  url: play.url,
+  pids: () => ({ play: [play.pid()] }),
+  tokens,
+})
+const targets = [
+  targetOf(WITHOUT, system.play),
+  targetOf('with identity', identified, valid.path),
+  targetOf('forged tokens', identified, forged.path),
 ]
-for (let round = 0; round <= Number(rounds); round += 1) {
-  for (const { name, play, env } of loads) {
-    const before = await pidusage(play.pid())
-    const { perSecond, failed } = await load(play.url, env)
-    const cpuMs = (await pidusage(play.pid())).ctime - before.ctime
-    const each = ((cpuMs * 1_000) / (perSecond * Number(seconds))).toFixed(1)
-    if (round > 0)
-      console.log(`${name}: ${Math.round(perSecond)} requests/s, ${each} µs of CPU each, ${failed} not 200`)
-  }
-}
+const load = { connections: [128], seconds: Number(seconds), rounds: Number(rounds) }
+await warmUp(targets, load)
+console.log(toTable(await measure(targets, load), { row: WITHOUT, heading: 'vs without' }))
 
 /** The difference in CPU time between a request with both middlewares and one with another that does nothing. */
 async function measureCached(provider: IdentityProvider): Promise<string> {
@@ -105,20 +101,4 @@ async function measureVerification(provider: IdentityProvider, alg: string): Pro
   for (const token of tokens) await verify(token)
   const { user, system } = process.cpuUsage(before)
   return ((user + system) / 1_000 / VERIFICATIONS).toFixed(3)
-}
-
-async function writeTokens(name: string, change: (token: string) => string): Promise<string> {
-  const file = join(directory.path, name)
-  const users = Array.from({ length: USERS }, (_, n) => `u${n}`)
-  const lines = await Promise.all(users.map(async (sub) => `${sub} ${change(await provider.sign({ sub }))}`))
-  await writeFile(file, lines.join('\n'))
-  return file
-}
-
-async function load(url: string, env: Record<string, string>) {
-  const args = ['--threads', '1', '--connections', '128', '--duration', `${seconds}s`, '--timeout', '10s']
-  const script = ['--script', 'scripts/bench/tokens.lua', url]
-  const { stdout } = await promisify(execFile)('wrk', [...args, ...script], { env: { ...process.env, ...env } })
-  const line = stdout.split('\n').find((text) => text.startsWith('{')) ?? ''
-  return z.object({ perSecond: z.number(), failed: z.number() }).parse(JSON.parse(line))
 }

@@ -1,4 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import autocannon from 'autocannon'
 import { z } from 'zod'
@@ -19,26 +20,35 @@ export const Round = z.object({
 })
 export type Round = z.infer<typeof Round>
 
-type Load = { url: string; connections: number; seconds: number }
+type Load = {
+  url: string
+  connections: number
+  seconds: number
+  /** A file of users to play as, one `user token` per line. */
+  tokens?: string | undefined
+  /** Open loop: how many plays per second all connections send together. Needs wrk. */
+  perSecond?: number | undefined
+}
 
-const hasWrk = spawnSync('wrk', ['-v']).error === undefined
+export const hasWrk = spawnSync('wrk', ['-v']).error === undefined
 
 /** The load generator. Printed with the results, because it competes with the system for CPU time. */
 export const loadGenerator = hasWrk ? 'wrk' : 'autocannon (latencies in whole milliseconds)'
 
-/** Closed-loop load: each connection sends its next play after the response to the previous one. */
+/** By default a closed loop: each connection sends its next play after the response to the previous one. */
 export const playFor: (load: Load) => Promise<Round> = hasWrk ? playByWrk : playByAutocannon
 
-async function playByWrk({ url, connections, seconds }: Load): Promise<Round> {
-  const { stdout } = await run('wrk', [
-    ...['--threads', '1', '--connections', String(connections), '--duration', `${seconds}s`, '--timeout', '10s'],
-    ...['--script', 'scripts/bench/plays.lua', url],
-  ])
+async function playByWrk({ url, connections, seconds, tokens, perSecond }: Load): Promise<Round> {
+  const args = ['--threads', '1', '--connections', String(connections), '--duration', `${seconds}s`, '--timeout', '10s']
+  const delay = perSecond && { DELAY_MS: String((connections * 1_000) / perSecond) }
+  const env = { ...process.env, ...(tokens && { TOKENS: tokens }), ...delay }
+  const { stdout } = await run('wrk', [...args, '--script', 'scripts/bench/plays.lua', url], { env })
   return Round.parse(JSON.parse(stdout.split('\n').find((line) => line.startsWith('{')) ?? ''))
 }
 
-async function playByAutocannon({ url, connections, seconds }: Load): Promise<Round> {
-  const setupRequest = (request: autocannon.Request) => ({ ...request, path: randomPath() })
+async function playByAutocannon({ url, connections, seconds, tokens }: Load): Promise<Round> {
+  const users = tokens === undefined ? undefined : (await readFile(tokens, 'utf8')).split('\n')
+  const setupRequest = (request: autocannon.Request) => ({ ...request, ...randomPlay(users) })
   const result = await autocannon({ url, connections, duration: seconds, requests: [{ method: 'POST', setupRequest }] })
   return {
     perSecond: result.requests.total / result.duration,
@@ -48,7 +58,9 @@ async function playByAutocannon({ url, connections, seconds }: Load): Promise<Ro
   }
 }
 
-function randomPath(): string {
+function randomPlay(users: string[] | undefined): autocannon.Request {
   const draw = (count: number) => Math.floor(Math.random() * count)
-  return `/play/asset/bench-${draw(ASSETS)}/user/u${draw(USERS)}`
+  const [user, token] = users?.[draw(users.length)]?.split(' ') ?? [`u${draw(USERS)}`]
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  return { path: `/play/asset/bench-${draw(ASSETS)}/user/${user}`, headers }
 }

@@ -2,21 +2,27 @@ import { UsageError } from '../../shared/runtime/command-line.ts'
 import { natsVersion } from '../../tests/harness/nats-server.ts'
 import { runCommand } from '../command.ts'
 import { canFlushAlways } from '../nats-server.ts'
-import { expectAllCounted } from './counted.ts'
+import { type CapabilityName, capabilityNames } from './capabilities.ts'
 import { measureDisk } from './disk.ts'
+import { hasGo } from './gin/start.ts'
 import { measureGrowth } from './growth.ts'
 import { measureLive } from './live.ts'
 import { loadGenerator } from './load.ts'
-import { measure } from './measure.ts'
+import { measureCapabilities } from './measure-capabilities.ts'
+import { measureSystem } from './measure-system.ts'
+import { print, showProgress } from './output.ts'
 import { measureReplay } from './replay.ts'
-import { toTable } from './table.ts'
-import { startTargets } from './targets.ts'
 
-const usage = `Usage: npm run bench [-- --fsync] [-- --naive] [-- --observed] [-- --signed] [-- --gin] [-- --plays 2] [-- --postgres] [-- --connections 1,32,128,512]
+const usage = `Usage: npm run bench [-- --report] [-- --fsync] [-- --naive] [-- --observed] [-- --signed] [-- --gin] [-- --plays 2] [-- --postgres] [-- --connections 1,32,128,512]
 
 Starts the system and a bare Hono app on free ports, puts load on them in turn, and prints one table.
 Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs nats-server.
 
+  --report         measure what docs/performance.md reports: --capabilities all, --open-loop, --layers, and --gin if Go is installed
+  --capabilities N also measure the system with more turned on, one at a time: all, or some of
+                   ${capabilityNames.join(', ')}
+  --open-loop      also measure latencies at a quarter of the highest throughput (needs wrk)
+  --layers         also profile play, and print its CPU time per play by layer
   --fsync          the NATS server flushes every append to disk (deploy/nats.conf, nats-server 2.10 or later)
   --naive          also measure the system without the cache, batched lookups, group commit, and all three
   --observed       also measure a separate system that exports spans and is scraped every 5 s
@@ -36,10 +42,20 @@ Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs n
 
   NATS_SERVER_BIN  the nats-server to use (default: the one on the PATH)`
 
+/** The load of what is measured at one number of connections, if that is one of those given. */
+const USUAL_CONNECTIONS = 128
+
+/** The value of `--capabilities` for all of them. */
+const ALL = 'all'
+
 // process.exit() runs the handlers that kill the child processes; the default action of a signal does not.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 
 const options = {
+  report: { type: 'boolean', default: false },
+  capabilities: { type: 'string', default: '' },
+  'open-loop': { type: 'boolean', default: false },
+  layers: { type: 'boolean', default: false },
   fsync: { type: 'boolean', default: false },
   naive: { type: 'boolean', default: false },
   observed: { type: 'boolean', default: false },
@@ -62,6 +78,8 @@ await runCommand({ name: 'npm run bench', usage, options }, async (values) => {
   const connections = values.connections.split(',').map((text) => toCount('connections', text))
   const seconds = toCount('seconds', values.seconds)
   const rounds = toCount('rounds', values.rounds)
+  const { report } = values
+  const capabilities = toCapabilities(values.capabilities || (report ? ALL : ''))
   const plays = toCount('plays', values.plays)
   if (plays > 64) throw new UsageError(`--plays is "${plays}": it must be at most 64`)
   if (!natsVersion)
@@ -83,13 +101,24 @@ await runCommand({ name: 'npm run bench', usage, options }, async (values) => {
   }
   print(`Load by ${loadGenerator}; nats-server ${natsVersion}${values.fsync ? ', every append flushed to disk' : ''}; \
 median of ${rounds} rounds of ${seconds} s; Node ${process.versions.node}\n`)
-  {
-    await using targets = await startTargets({ ...values, plays })
-    print(toTable(await measure(targets.all, { connections, seconds, rounds })))
-    for (const edges of targets.counted) print(await expectAllCounted(edges))
+  const gin = values.gin || (report && hasGo)
+  if (report && !gin) print('Go and gin: left out, Go is not installed\n')
+  const [openLoop, layers] = [report || values['open-loop'], report || values.layers]
+  const usual = connections.includes(USUAL_CONNECTIONS) ? USUAL_CONNECTIONS : Math.max(...connections)
+  const load = { connections, seconds, rounds }
+  for await (const text of measureSystem({ ...values, gin, plays, load, usual, openLoop, layers })) print(text)
+  if (capabilities.length > 0) {
+    const options = { fsync: values.fsync, capabilities, load: { ...load, connections: [usual] } }
+    for await (const text of measureCapabilities(options)) print(text)
   }
-  if (values.replay) print(await measureReplay())
-  if (values.live) print(await measureLive({ seconds }))
+  if (values.replay) {
+    showProgress('replay')
+    print(await measureReplay())
+  }
+  if (values.live) {
+    showProgress('live counts')
+    print(await measureLive({ seconds }))
+  }
 })
 
 function toCount(name: string, text: string): number {
@@ -102,6 +131,10 @@ function toSize(name: string, text: string): number {
   return Number(text)
 }
 
-function print(text: string): void {
-  process.stdout.write(`${text}\n`)
+function toCapabilities(text: string): CapabilityName[] {
+  if (text === ALL) return capabilityNames
+  const names = text.split(',').filter(Boolean)
+  const unknown = names.find((name) => !capabilityNames.some((known) => known === name))
+  if (unknown !== undefined) throw new UsageError(`--capabilities is "${text}": there is no capability "${unknown}"`)
+  return capabilityNames.filter((name) => names.includes(name))
 }

@@ -34,7 +34,7 @@ await runService({
 function createUncachedLoader<Value>({ load, onRead }: AssetCacheOptions<Value>): AssetCache<Value> {
   return {
     async get(id, request) {
-      onRead('miss')
+      onRead('miss', request)
       return toCached(load(id, request))
     },
     expire() {},

@@ -1,10 +1,27 @@
 -- The load of `npm run bench` for wrk: plays of 100 assets by 10,000 users. Prints one line of JSON at the end.
+--   TOKENS    a file of users to play as, one `user token` per line, instead of the 10,000
+--   DELAY_MS  how long a connection waits on average before its next play. The waits are exponentially distributed, so
+--             that many connections together are an open loop of independent users
+local users = {}
+
 function init()
   math.randomseed(os.time())
+  for line in io.lines(os.getenv("TOKENS") or "/dev/null") do
+    local user, token = line:match("(%S+) (%S+)")
+    users[#users + 1] = { user = user, headers = { authorization = "Bearer " .. token } }
+  end
 end
 
 function request()
-  return wrk.format("POST", "/play/asset/bench-" .. math.random(0, 99) .. "/user/u" .. math.random(0, 9999))
+  local one = users[1] and users[math.random(#users)] or { user = "u" .. math.random(0, 9999) }
+  return wrk.format("POST", "/play/asset/bench-" .. math.random(0, 99) .. "/user/" .. one.user, one.headers)
+end
+
+local meanMs = tonumber(os.getenv("DELAY_MS"))
+if meanMs then
+  function delay()
+    return math.floor(-math.log(1 - math.random()) * meanMs + 0.5)
+  end
 end
 
 function done(summary, latency)

@@ -1,12 +1,10 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { pino } from 'pino'
 import { createViewCounts } from '../../reporting/maps/view-counts.ts'
 import { Position } from '../../shared/contracts/position.ts'
 import type { View } from '../../shared/contracts/view.ts'
-import { createJetStreamEventLog } from '../../shared/event-log/jetstream-event-log.ts'
-import { openNatsLink } from '../../shared/nats/link.ts'
 import { eventually } from '../../tests/harness/eventually.ts'
+import { openNatsEventLog } from '../../tests/harness/nats-event-log.ts'
 import { startNatsServer } from '../../tests/harness/nats-server.ts'
 import { getJson } from '../../tests/harness/plays.ts'
 import { startService } from '../../tests/harness/service-process.ts'
@@ -36,11 +34,8 @@ ${Math.round(perSecond).toLocaleString('en')} views/s`,
 
 /** @returns the sequence number of the last message */
 async function fill(url: string): Promise<number> {
-  const log = pino({ level: 'silent' })
   const { signal } = new AbortController()
-  await using link = openNatsLink({ servers: [url], name: 'bench', log })
-  await link.up(signal)
-  await using eventLog = createJetStreamEventLog({ nats: link, log })
+  await using eventLog = await openNatsEventLog(url)
   const producer = eventLog.producer('/bench')
   for (let n = 0; n < VIEWS; n += VIEWS_PER_MESSAGE) await producer.append(createViews(n, VIEWS_PER_MESSAGE), signal)
   return (await eventLog.end()).sequence

@@ -1,32 +1,50 @@
 import type { Result } from './measure.ts'
-import { BARE } from './targets.ts'
 
-const PROCESSES = ['play', 'reporting', 'queue-listener', 'nats-server']
-const HEADINGS = ['conn.', '', 'plays/s', 'p50 ms', 'p99 ms', 'vs bare', 'failed', ...PROCESSES]
+const PROCESSES = ['play', 'reporting', 'queue-listener', 'nats-server', 'postgres']
+
+/** The row that the others are compared with, and the heading of the ratio of their plays per second. */
+export type Baseline = { row: string; heading: string }
 
 /** Formats the results, one row per target and number of connections. */
-export function toTable(results: Result[]): string {
-  const rows = [HEADINGS, ...results.map((result) => toRow(result, results))]
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  const lines = rows.map((row) =>
-    row.map((cell, column) => {
-      const width = widths[column] ?? 0
-      return column === 1 ? cell.padEnd(width) : cell.padStart(width)
-    }),
-  )
-  return `${lines.map((cells) => cells.join('  ').trimEnd()).join('\n')}\n(last four columns: CPU microseconds per play)\n`
+export function toTable(results: Result[], baseline: Baseline): string {
+  const processes = PROCESSES.filter((process) => results.some(({ cpu }) => process in cpu))
+  const headings = ['conn.', '', 'plays/s', 'p50 ms', 'p99 ms', baseline.heading, 'failed', 'CPU', ...processes]
+  const rows = results.map((result) => {
+    const base = results.find(({ name, connections }) => name === baseline.row && connections === result.connections)
+    return toRow(result, base, processes)
+  })
+  return `${alignColumns([headings, ...rows], 1)}
+(CPU: microseconds per play, of all processes and of each one)
+`
 }
 
-function toRow({ connections, name, perSecond, p50, p99, failed, cpu }: Result, all: Result[]): string[] {
-  const bare = all.find((other) => other.name === BARE && other.connections === connections)
+function toRow(
+  { connections, name, perSecond, p50, p99, failed, cpu }: Result,
+  base: Result | undefined,
+  processes: string[],
+) {
   return [
     String(connections),
     name,
     Math.round(perSecond).toLocaleString('en'),
     p50.toFixed(2),
     p99.toFixed(2),
-    bare ? (perSecond / bare.perSecond).toFixed(2) : '',
+    base ? (perSecond / base.perSecond).toFixed(2) : '',
     String(failed),
-    ...PROCESSES.map((process) => (process in cpu ? Number(cpu[process]).toFixed(1) : '')),
+    sum(Object.values(cpu)).toFixed(1),
+    ...processes.map((process) => (process in cpu ? Number(cpu[process]).toFixed(1) : '')),
   ]
+}
+
+/** Aligns all columns to the right, except those of text. */
+export function alignColumns(rows: string[][], ...text: number[]): string {
+  const widthOf = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0))
+  const widths = rows[0]?.map((_, column) => widthOf(column)) ?? []
+  const align = (cell: string, column: number) =>
+    text.includes(column) ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)
+  return rows.map((row) => row.map(align).join('  ').trimEnd()).join('\n')
+}
+
+function sum(values: number[]): number {
+  return values.reduce((total, value) => total + value, 0)
 }

@@ -1,2 +1,31 @@
-/** A system under test, and the ids of its processes, keyed by their column in the table. */
-export type Target = { name: string; url: string; pids: Record<string, number[]> }
+import type { ServiceProcess } from '../../tests/harness/service-process.ts'
+import type { System } from '../../tests/harness/system.ts'
+
+/** A system under test. */
+export type Target = {
+  name: string
+  url: string
+  /** The ids of its processes, keyed by their column in the table. */
+  pids(): Record<string, number[]>
+  /** A file of users to play as, one `user token` per line. */
+  tokens?: string | undefined
+}
+
+/** A target whose plays are counted by a reporting, maybe together with those of others. */
+export type CountedTarget = Target & {
+  /** How many processes share the port. */
+  processes: number
+  reporting: string
+}
+
+/** A system, or `plays` that use its other services. */
+export function toCountedTarget(name: string, system: System, plays: ServiceProcess[] = [system.play]): CountedTarget {
+  const { reporting, listener, nats } = system
+  const pids = () => ({
+    play: plays.map((play) => play.pid()),
+    reporting: [reporting.pid()],
+    'queue-listener': [listener.pid()],
+    'nats-server': [nats.pid()],
+  })
+  return { name, url: plays[0]?.url ?? '', pids, processes: plays.length, reporting: reporting.url }
+}

@@ -9,6 +9,8 @@ import type { Target } from '../target.ts'
 /** The GOPATH of Debian's golang-github-gin-gonic-gin-dev and golang-github-nats-io-go-nats-dev packages. */
 const DEBIAN_GOPATH = '/usr/share/gocode'
 
+export const hasGo = spawnSync('go', ['version']).status === 0
+
 /** Builds the pipeline in Go and starts its five services as processes, on the given NATS server. */
 export async function startGin(nats: NatsServer): Promise<Target & AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
@@ -25,12 +27,12 @@ export async function startGin(nats: NatsServer): Promise<Target & AsyncDisposab
   return {
     name: 'Go and gin',
     url: play.url,
-    pids: {
+    pids: () => ({
       play: [play.pid()],
       reporting: [reporting.pid()],
       'queue-listener': [listener.pid()],
       'nats-server': [nats.pid()],
-    },
+    }),
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   }
 }

@@ -1,0 +1,85 @@
+import { startService } from '../../tests/harness/service-process.ts'
+import type { System } from '../../tests/harness/system.ts'
+import { playFor } from './load.ts'
+import { cpuOf } from './measure.ts'
+import { type Shares, startProfiled } from './profile.ts'
+import { alignColumns } from './table.ts'
+import { type CountedTarget, toCountedTarget } from './target.ts'
+import { startBare } from './targets.ts'
+
+const WARM_UP_SECONDS = 3
+const LARGEST = 4
+const OTHER = 'other'
+
+/** The layers of a play, and the files and packages of each. The first pattern that matches decides. */
+const LAYERS: [string, RegExp][] = [
+  ['garbage collection', /^\(garbage/],
+  ['kernel, native code', /^\(program/],
+  ['HTTP and routing', /^(node|hono|@hono\/node-server|shared\/service\/(serve|listen|limit|hosts).*|scripts\/.*)$/],
+  ['cache', /^(play\/asset-|lru-cache|shared\/catalogue)/],
+  ['lookup', /^(play\/(count-lookup|upstreams)|undici|cockatiel|shared\/(client|discovery|contracts))/],
+  ['append', /^(play\/(recorder|spooler|serials|recent-views|outbox|direct-append)|nats|shared\/(event-log|nats))/],
+  ['aggregate, compose', /^play\/(aggregate|player|playback|keyed-player|signing)/],
+  ['middleware', /^(play\/|shared\/(http|service|tracing)|zod|@hono\/|hono-openapi|prom-client|pino|@opentelemetry)/],
+]
+const ORDER = ['HTTP and routing', 'middleware', 'cache', 'lookup', 'append', 'aggregate, compose']
+
+type Options = { connections: number; seconds: number }
+type Profiled = { shares: Shares; micros: number }
+
+/**
+ * Profiles a play beside a system, and a bare Hono app, under load.
+ * @returns the CPU time per play by layer, and the play, whose plays the system counts
+ */
+export async function measureLayers(system: System, options: Options) {
+  const started = await startProfiled((env) => startService('play', { ...system.env, ...env }))
+  const play: CountedTarget = toCountedTarget('profiled play', system, [started.process])
+  await using bare = await startProfiled(startBare)
+  const ofPlay = await profile(started, options)
+  const ofBare = await profile(bare, options)
+  return { table: toTable(ofPlay, ofBare), play, [Symbol.asyncDispose]: () => started[Symbol.asyncDispose]() }
+}
+
+type Started = Awaited<ReturnType<typeof startProfiled>>
+
+async function profile({ process, profileDuring }: Started, load: Options): Promise<Profiled> {
+  const { url } = process
+  await playFor({ url, ...load, seconds: Math.min(load.seconds, WARM_UP_SECONDS) })
+  let micros = Number.NaN
+  const shares = await profileDuring(async () => {
+    const pids = { own: [process.pid()] }
+    const before = await cpuOf(pids)
+    const { perSecond } = await playFor({ url, ...load })
+    const after = await cpuOf(pids)
+    micros = ((Number(after.own) - Number(before.own)) * 1_000) / (perSecond * load.seconds)
+  })
+  return { shares, micros }
+}
+
+function toTable(play: Profiled, bare: Profiled): string {
+  const layers = [...ORDER, ...LAYERS.map(([layer]) => layer).filter((layer) => !ORDER.includes(layer)), OTHER]
+  const format = (micros: number) => micros.toFixed(1)
+  const rows = layers.map((layer) => {
+    const places = placesOf(play, layer)
+    const largest = places.slice(0, LARGEST).map(([place, micros]) => `${place} ${format(micros)}`)
+    return [layer, format(sum(places)), format(sum(placesOf(bare, layer))), largest.join(', ')]
+  })
+  const total = ['CPU microseconds per play', format(play.micros), format(bare.micros), '']
+  return `${alignColumns([['layer', 'play', 'bare Hono', 'the largest parts'], ...rows, total], 0, 3)}\n`
+}
+
+/** The CPU time per play of each place of a layer, largest first. */
+function placesOf({ shares, micros }: Profiled, layer: string): [string, number][] {
+  return [...shares]
+    .filter(([place]) => layerOf(place) === layer)
+    .map(([place, share]): [string, number] => [place, share * micros])
+    .sort(([, one], [, other]) => other - one)
+}
+
+function layerOf(place: string): string {
+  return LAYERS.find(([, pattern]) => pattern.test(place))?.[0] ?? OTHER
+}
+
+function sum(places: [string, number][]): number {
+  return places.reduce((total, [, micros]) => total + micros, 0)
+}
