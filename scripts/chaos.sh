@@ -19,6 +19,7 @@ case ${1-} in
   --minutes) minutes=${2-} ;;
   --minutes=*) minutes=${1#*=} ;;
   --help | -h) echo "$usage"; exit 0 ;;
+  --version) exec bash scripts/version.sh ;;
   *) echo "npm run chaos: unknown argument $1; --help shows the usage" >&2; exit 2 ;;
 esac
 [[ $minutes =~ ^[1-9][0-9]{0,3}$ ]] || { echo "npm run chaos: --minutes is \"$minutes\": it must be a whole number" >&2; exit 2; }

@@ -22,7 +22,7 @@ Draws the clips of the demo catalogue with ffmpeg 5 or later: in DIRECTORY (defa
 with the same as HLS in two renditions, and captions. Needs libx264 and the font $font."
 
 main() {
-  if [[ "${1:-}" = --help ]]; then echo "$usage"; return; fi
+  case ${1-} in --help | -h) echo "$usage"; return ;; --version) exec bash scripts/version.sh ;; esac
   local target=${1:-$media}
   mkdir -p "$target"
   clip sunrise 'A disc rises over the sea.' 'It stands at its highest.' 'It sinks on the other side.' \

@@ -3,9 +3,15 @@ import type { ParseArgsOptionsConfig } from 'node:util'
 import { Agent, setGlobalDispatcher } from 'undici'
 import { services } from '../services.ts'
 import { upstreamCa } from '../shared/client/settings.ts'
-import { parseArguments, type parseCommandLine, USAGE_STATUS, UsageError } from '../shared/runtime/command-line.ts'
+import {
+  parseArguments,
+  type parseCommandLine,
+  toInformation,
+  USAGE_STATUS,
+  UsageError,
+} from '../shared/runtime/command-line.ts'
 import { createPrivateFiles } from '../shared/runtime/private-files.ts'
-import { loadSettings, wantsHelp } from '../shared/runtime/settings.ts'
+import { loadSettings } from '../shared/runtime/settings.ts'
 
 type Command<Options extends ParseArgsOptionsConfig> = {
   /** The command that the user types, such as `npm run doctor`. */
@@ -28,16 +34,17 @@ export async function runCommand<Options extends ParseArgsOptionsConfig>(
   { name, usage, options, dotEnv = false, takesArguments = false }: Command<Options>,
   run: (values: ReturnType<typeof parseCommandLine<Options>>, given: string[]) => Promise<number> | Promise<void>,
 ): Promise<void> {
-  const source = { args: process.argv.slice(2), env: process.env }
-  if (wantsHelp(source)) {
-    process.stdout.write(`${usage}\n`)
+  const args = process.argv.slice(2)
+  const information = toInformation(args, () => usage)
+  if (information !== undefined) {
+    process.stdout.write(information)
     return
   }
   createPrivateFiles()
   try {
     if (dotEnv && existsSync('.env')) process.loadEnvFile('.env')
     trustUpstreams()
-    const { values, positionals } = parseArguments(source.args, options, takesArguments)
+    const { values, positionals } = parseArguments(args, options, takesArguments)
     process.exitCode = (await run(values, positionals)) ?? 0
   } catch (error) {
     if (!(error instanceof UsageError)) throw error

@@ -46,6 +46,7 @@ read_arguments() {
         echo "$usage"
         exit 0
         ;;
+      --version) exec bash "$(dirname "$0")/version.sh" ;;
       --) ;;
       -*) usage_error "unknown flag $1" ;;
       *)

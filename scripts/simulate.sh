@@ -5,18 +5,21 @@ source "$(dirname "$0")/client.sh"
 
 views=200
 users=20
+rate=0 # plays per second; 0: as fast as possible
 max_views=100000
+max_rate=1000
 max_users=10000 # reporting looks up at most this many users at once
 parallel=16
 patience_s=10
 
-usage="Usage: npm run simulate [-- --views $views --users $users --port N]
+usage="Usage: npm run simulate [-- --views $views --users $users --rate N --port N]
 
 Plays random assets as random users, user-1, user-2 and so on, waits until all views are counted, and prints the most
 viewed assets. Needs all services; npm run seed provides more assets.
 
   --views N      number of plays, 1 to $max_views (default: $views)
   --users N      number of users, 1 to $max_users (default: $users)
+  --rate N       plays per second, 1 to $max_rate (default: as many as possible)
   --port N       port of the edge, as for npm start: metadata listens on N+1, reporting on N+2
 
   PLAY_URL       URL of play (default: http://127.0.0.1:8080)
@@ -55,17 +58,23 @@ read_arguments() {
         users=$(number "$1" "${2-}" $max_users)
         shift
         ;;
+      --rate)
+        rate=$(number "$1" "${2-}" $max_rate)
+        shift
+        ;;
       --port)
         read_port "${2-}"
         shift
         ;;
       --port=*) read_port "${1#*=}" ;;
       --views=*) views=$(number --views "${1#*=}" $max_views) ;;
+      --rate=*) rate=$(number --rate "${1#*=}" $max_rate) ;;
       --users=*) users=$(number --users "${1#*=}" $max_users) ;;
       --help | -h)
         echo "$usage"
         exit 0
         ;;
+      --version) exec bash "$(dirname "$0")/version.sh" ;;
       *) usage_error "unknown argument $1" ;;
     esac
     shift
@@ -114,26 +123,39 @@ play_assets() {
       *) failed=$((failed + 1)) last_failure="status $status" ;;
     esac
     progress $((played + missing + refused + failed)) "$views" 'assets played'
-  done < <(
-    # --silent alone does not hide the progress meter of --parallel.
-    ca=$(setting UPSTREAM_CA)
-    random_plays | curl --disable ${ca:+--cacert "$ca"} --no-progress-meter --parallel --parallel-max $parallel --config -
-  )
+  done < <(send_plays)
   [ $missing -eq 0 ] || echo "$missing plays found no asset (404): metadata has it, but cdnurl does not"
   [ $refused -eq 0 ] || echo "$refused plays were refused (403, 451): the rights of the asset, or the settings of play, do not allow them"
   [ $played -gt 0 ] || fail "none of $views plays succeeded at $play${last_failure:+, the last with $last_failure}"
 }
 
-# Prints a curl configuration, so that one process sends all plays. Each has an idempotency key, as a player should send.
-random_plays() {
-  local i asset user run
+# Sends all plays, `rate` of them per second, and prints the status of each.
+send_plays() {
+  local ca run first next=0
+  ca=$(setting UPSTREAM_CA)
   run=$(date +%s)-$$-$RANDOM
-  for ((i = 0; i < views; i++)); do
+  while [ $next -lt "$views" ]; do
+    first=$next next=$views
+    if [ "$rate" -gt 0 ] && [ $((first + rate)) -lt "$views" ]; then next=$((first + rate)); fi
+    # The next second begins a second after this one, however long the plays take.
+    if [ "$next" -lt "$views" ]; then sleep 1 & fi
+    # --silent alone does not hide the progress meter of --parallel.
+    random_plays "$run" "$first" "$next" |
+      curl --disable ${ca:+--cacert "$ca"} --no-progress-meter --parallel --parallel-max $parallel --config - || true
+    wait
+  done
+}
+
+# random_plays RUN FIRST NEXT: prints a curl configuration, so that one process sends these plays. Each has an
+# idempotency key, as a player should send.
+random_plays() {
+  local i asset user run=$1
+  for ((i = $2; i < $3; i++)); do
     # RANDOM has only 15 bits.
     asset=${assets[(RANDOM << 15 | RANDOM) % ${#assets[@]}]}
     user=user-$((RANDOM % users + 1))
     # After `next`, all options have to be repeated; without it, each play would have the headers of all others.
-    [ $i -eq 0 ] || echo next
+    [ "$i" -eq "$2" ] || echo next
     printf 'silent\nnoproxy = "*"\ngloboff\nconnect-timeout = 3\nmax-time = 10\n'
     printf 'url = "%s/play/asset/%s/user/%s"\noutput = "/dev/null"\n' "$play" "$asset" "$user"
     printf 'request = POST\nwrite-out = "%%{http_code}\\n"\nheader = "Idempotency-Key: \\"%s-%d\\""\n' "$run" "$i"

@@ -1,13 +1,7 @@
 import { fromNullablePosition, type LogPosition } from '../../shared/contracts/position.ts'
 import type { EventLog } from '../../shared/event-log/event-log.ts'
-import {
-  compareCounts,
-  compareDays,
-  compareTotals,
-  compareVerdicts,
-  compareViews,
-  type Differences,
-} from './compare.ts'
+import { compareCounts, compareTotals, compareVerdicts, compareViews, type Differences } from './compare.ts'
+import { compareAssetDays, compareDays } from './compare-days.ts'
 import { readEntries } from './log.ts'
 import { createRecount, type Rules, type Verdict } from './recount.ts'
 import type { ReportingReader } from './reporting.ts'
@@ -70,7 +64,9 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
   } else {
     differences.push(...compareTotals(audit, recount))
     const comparison = { recount, catchUp, extra: audit.direct }
-    differences.push(...(await compareCounts(reporting, comparison)), ...(await compareDays(reporting, comparison)))
+    for (const compareAll of [compareCounts, compareDays, compareAssetDays]) {
+      differences.push(...(await compareAll(reporting, comparison)))
+    }
   }
   // The first verdicts of a truncated log depend on messages that it no longer has.
   const since = first === 1 ? 0 : (recount.verdicts[0]?.clock ?? 0) + WARM_UP_MS[rules]

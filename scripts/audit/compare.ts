@@ -7,12 +7,11 @@ const EXPLAIN_CONCURRENCY = 16
 /** More viewers of an asset may be an estimate. */
 const MAX_EXACT_VIEWERS = 1_000
 const MAX_ESTIMATE_ERROR = 0.04
-const DAY_MS = 86_400_000
-const NONE: Numbers = { views: 0, qualified: 0, watchedMs: 0 }
+export const NONE: Numbers = { views: 0, qualified: 0, watchedMs: 0 }
 
-type Recount = Pick<ReturnType<typeof createRecount>, 'totals' | 'assets' | 'users' | 'days' | 'viewers'>
+type Recount = Pick<ReturnType<typeof createRecount>, 'totals' | 'assets' | 'users' | 'days' | 'assetDays' | 'viewers'>
 
-type Comparison = {
+export type Comparison = {
   recount: Recount
   /** Continues the recount up to the current position of reporting. */
   catchUp: () => Promise<void>
@@ -77,32 +76,6 @@ export async function compareCounts(
   return differences
 }
 
-/** Compares the views of each day, like compareCounts. */
-export async function compareDays(
-  reporting: Pick<ReportingReader, 'days'>,
-  { recount, catchUp, extra }: Comparison,
-): Promise<Differences> {
-  const differences: Differences = []
-  for (const day of [...recount.days.keys()].toSorted((a, b) => a - b)) {
-    const before = { ...(recount.days.get(day) ?? NONE) }
-    const { points } = await reporting.days(toTime(day), toTime(day + DAY_MS))
-    await catchUp()
-    const after = recount.days.get(day) ?? NONE
-    const name = `day ${toTime(day).slice(0, 10)}`
-    differences.push(
-      ...within(`${name}: views`, points[0]?.views, before.views, after.views + extra),
-      ...within(`${name}: qualified`, points[0]?.qualified, before.qualified, after.qualified),
-      ...compareWatched(name, points[0]?.secondsWatched, [before, after]),
-    )
-  }
-  return differences
-}
-
-function compareWatched(name: string, found: number | undefined, [before, after]: [Numbers, Numbers]): Differences {
-  if (found === undefined) return []
-  return within(`${name}: watched ms`, Math.round(found * 1_000), before.watchedMs, after.watchedMs)
-}
-
 /**
  * Compares verdicts one by one. Those that reporting no longer keeps are skipped. If a verdict differs, the recount first
  * catches up, because a pending one may have changed meanwhile.
@@ -156,15 +129,12 @@ function compare(name: string, found: number, expected: number): Differences {
   return found === expected ? [] : [`${name}: reporting has ${found}, the log ${expected}`]
 }
 
-function within(name: string, found: number | undefined, from: number, to: number): Differences {
+/** A number must lie between the one of the log before it was read and the one after it. */
+export function within(name: string, found: number | undefined, from: number, to: number): Differences {
   if (found !== undefined && found >= from && found <= to) return []
   return [`${name}: reporting has ${found}, the log ${from === to ? from : `${from} to ${to}`}`]
 }
 
 function* chunks(ids: string[]): Generator<string[]> {
   for (let start = 0; start < ids.length; start += IDS_PER_LOOKUP) yield ids.slice(start, start + IDS_PER_LOOKUP)
-}
-
-function toTime(ms: number): string {
-  return new Date(ms).toISOString()
 }

@@ -58,6 +58,7 @@ export function createRecount(rules: Rules = 'v1') {
   const users = new Map<string, Numbers>()
   /** By the start of the day of the play (UTC), in milliseconds since 1970. */
   const days = new Map<number, Numbers>()
+  const assetDays = new Map<string, Map<number, Numbers>>()
   const verdicts: Verdict[] = []
   let clock = 0
 
@@ -99,7 +100,15 @@ export function createRecount(rules: Rules = 'v1') {
 
   /** Adds a view without a verdict, and returns how it gets one. */
   function addView({ id, assetId, userId, at }: Play, sequence: number) {
-    const numbers = [numbersOf(assets, assetId), numbersOf(users, userId), numbersOf(days, Math.floor(at / DAY) * DAY)]
+    const day = Math.floor(at / DAY) * DAY
+    const daysOfAsset = assetDays.get(assetId) ?? new Map<number, Numbers>()
+    assetDays.set(assetId, daysOfAsset)
+    const numbers = [
+      numbersOf(assets, assetId),
+      numbersOf(users, userId),
+      numbersOf(days, day),
+      numbersOf(daysOfAsset, day),
+    ]
     for (const each of numbers) each.views += 1
     viewers.set(assetId, (viewers.get(assetId) ?? new Set()).add(userId))
     totals.views += 1
@@ -160,6 +169,7 @@ export function createRecount(rules: Rules = 'v1') {
     assets,
     users,
     days,
+    assetDays,
     viewers,
     verdicts,
     add({ sequence, at, views, watched = [], serials, rejected }: LogEntry): void {

@@ -45,8 +45,11 @@ export function createReportingReader(origin: string, token: Secret | undefined)
     },
     lookUp: (ids: { assets?: string[]; users?: string[] }) =>
       call('/events/lookup', LookedUpCounts, { ...ids, details: true }),
-    /** The views of all assets on the days that start in [from, to). Both are RFC 3339. */
-    days: (from: string, to: string) => call(`/events/series?step=day&from=${from}&to=${to}`, Series),
+    /** The views of all assets together, or of one, on the days that start in [from, to). Both are RFC 3339. */
+    days(from: string, to: string, asset?: string) {
+      const assetId = asset === undefined ? '' : `&assetId=${encodeURIComponent(asset)}`
+      return call(`/events/series?step=day&from=${from}&to=${to}${assetId}`, Series)
+    },
     /** @returns undefined if the verdict is not kept */
     async explain(id: string): Promise<ViewExplanation | undefined> {
       const { status, json } = await send(`/events/views/${encodeURIComponent(id)}`)

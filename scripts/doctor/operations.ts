@@ -1,4 +1,4 @@
-/** The origin at which an instance of play, given its public origin, has its endpoints for operations. */
+/** Converts the public origin of an instance of play to the origin of its operations port. */
 export type OperationsOf = (origin: string) => string
 
 /** @param opsPort undefined if play has no port for operations */

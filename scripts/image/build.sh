@@ -14,12 +14,15 @@ Options are passed on to its build command, such as --build-arg BASE=IMAGE or --
 
 main() {
   local builder
-  case ${1-} in --help | -h) echo "$usage"; exit 0 ;; esac
+  case ${1-} in
+    --help | -h) echo "$usage"; exit 0 ;;
+    --version) exec bash scripts/version.sh ;;
+  esac
   builder=$(find_builder)
   # OCI images, the default of the others, have no health check.
   [ "$builder" = docker ] || set -- --format docker "$@"
   exec "$builder" build --file deploy/image/Dockerfile --tag "$name" \
-    --build-arg VERSION="$(sed -n 's/^  "version": "\(.*\)",$/\1/p' package.json)" \
+    --build-arg VERSION="$(bash scripts/version.sh)" \
     --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
     --build-arg CREATED="$(git show --no-patch --format=%cI 2>/dev/null || echo unknown)" \
     "$@" .

@@ -8,10 +8,13 @@ For the full system, install NATS and start again: apt install nats-server, brew
 or https://github.com/nats-io/nats-server/releases. Or set NATS_URL.
 `
 
-type Started = Pick<Plan, 'mode' | 'services' | 'consul' | 'opsPort' | 'cdn'>
+type Started = Pick<Plan, 'mode' | 'services' | 'consul' | 'opsPort' | 'cdn'> & {
+  /** The token of the controls, if there are any. */
+  token?: string | undefined
+}
 
 /** The message to print once everything is ready. */
-export function greeting({ mode, services: started, consul, opsPort, cdn }: Started): string {
+export function greeting({ mode, services: started, consul, opsPort, cdn, token }: Started): string {
   const line = (name: string, url: string) => `  ${name.padEnd(15)} ${url}\n`
   const addresses = started.map(({ name, port }) => line(name, `http://localhost:${port}`))
   if (cdn) addresses.push(line(cdn.server === 'nginx' ? 'cdn (nginx)' : 'cdn', `http://localhost:${cdn.port}`))
@@ -22,9 +25,16 @@ Ready.
 
 ${addresses.join('')}${mode === 'embedded' ? EMBEDDED : ''}
 See: http://localhost:${opsPort ?? edgePort}/
-${cdn ? `Add: npm run seed${toFlag(edgePort)}, and press Play on the page\n` : ''}Try: curl -X POST localhost:${edgePort}/play/asset/456/user/8
+${toControls(`http://localhost:${opsPort ?? edgePort}/`, mode, token)}${cdn ? `Add: npm run seed${toFlag(edgePort)}, and press Play on the page\n` : ''}Try: curl -X POST localhost:${edgePort}/play/asset/456/user/8
 
 `
+}
+
+/** The token is in the fragment, which browsers do not send. */
+function toControls(origin: string, mode: Plan['mode'], token: string | undefined): string {
+  if (token === undefined) return ''
+  const controls = mode === 'embedded' ? '' : `Controls: ${origin}#controls=${token}\n`
+  return `${controls}Tour: ${origin}tour#controls=${token}\n`
 }
 
 function toFlag(edgePort: number | undefined): string {

@@ -7,6 +7,7 @@ import { sleep } from '../../shared/runtime/sleep.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { preferNginx, withCdn } from './cdn.ts'
 import { withCluster } from './cluster.ts'
+import { openControls } from './controls/controls.ts'
 import { isFree } from './free-port.ts'
 import { greeting } from './greeting.ts'
 import { makePlan, type Plan, PlanError } from './plan.ts'
@@ -42,7 +43,7 @@ await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, co
     const plan = withCdn(withoutCdn, edgePort, process.env)
     await assertFree(plan.ports)
     say(`starting ${plan.intro}`)
-    return await run(preferNginx(plan))
+    return await run(preferNginx(plan), edgePort)
   } catch (error) {
     if (!(error instanceof PlanError)) throw error
     say(error.message)
@@ -65,13 +66,15 @@ async function assertFree(ports: Plan['ports']): Promise<void> {
 }
 
 /** @returns the exit status */
-async function run(plan: Plan): Promise<number> {
+async function run(plan: Plan, edgePort: number): Promise<number> {
   const ending = Promise.withResolvers<number>()
   const ended = new AbortController()
+  const onLine = createPrinter()
+  await using controls = openControls({ plan, edgePort, onLine })
   await using processes = supervise({
     commands: plan.commands,
-    env: plan.env,
-    onLine: createPrinter(),
+    env: { ...plan.env, ...controls?.env },
+    onLine,
     say,
     onInvalidSettings(name) {
       say(`${name} cannot start with these settings`)
@@ -89,14 +92,15 @@ async function run(plan: Plan): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, onSignal)
   // The terminal or the reading end of the pipe was closed.
   for (const output of [process.stdout, process.stderr]) output.on('error', () => ending.resolve(0))
-  void greetWhenReady(plan, ended.signal)
+  await controls?.serve(processes.processes)
+  void greetWhenReady({ ...plan, token: controls?.token.reveal() }, ended.signal)
   const status = await ending.promise
   ended.abort()
   if (status === 0) say('stopping')
   return status
 }
 
-async function greetWhenReady(plan: Plan, ended: AbortSignal): Promise<void> {
+async function greetWhenReady(plan: Plan & { token: string | undefined }, ended: AbortSignal): Promise<void> {
   const limit = performance.now() + READY_TIMEOUT_MS
   let progress = await readProgress(plan)
   while (progress !== 'ready' && performance.now() < limit) {

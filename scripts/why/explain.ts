@@ -4,15 +4,20 @@ import { ExplainedView, ViewNotFound } from '../../shared/contracts/view-explana
 import type { Secret } from '../../shared/runtime/secret.ts'
 import { plural } from '../doctor/finding.ts'
 import { probe } from '../doctor/probe.ts'
+import { drawWaterfall } from './waterfall.ts'
 
 /** Lines for a person; `isKnown` is false if there is nothing to explain. */
 export type Answer = { lines: string[]; isKnown: boolean }
 
-/** Explains one view, as play knows it. */
-export async function explainView(play: string, id: string, token?: Secret): Promise<Answer> {
+type Edge = { play: string; operations: string; token: Secret | undefined }
+
+/** Explains one view, as play knows it, with its trace. */
+export async function explainView({ play, operations, token }: Edge, id: string): Promise<Answer> {
   const { json, text } = await probe(play, `/views/${encodeURIComponent(id)}`, { token })
   const view = ExplainedView.safeParse(json).data
-  if (view) return { lines: [view.summary, ...toDetails(view)], isKnown: true }
+  if (view) {
+    return { lines: [view.summary, ...toDetails(view), ...(await drawWaterfall(operations, id, token))], isKnown: true }
+  }
   const absent = ViewNotFound.safeParse(json).data
   if (!absent) return unknown(`play at ${play}`, json, text)
   const since = absent.knownSince ?? 'no view yet'

@@ -1,0 +1,95 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { Script } from 'node:vm'
+import { programs } from '../../deploy/image/programs.ts'
+import { serviceEntries, services } from '../../services.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
+import { parseProcfile, portsOf } from '../start/procfile.ts'
+import type { NewService } from './new-service.ts'
+
+/** With the edge on the highest port of `npm start -- --port N`, the port of the service is still valid. */
+const MAX_PORT = 65_535 - 60_000 + services.play.port
+const MIN_PORT = 1_024
+const MAX_LENGTH = 40
+
+const NAME = /^[a-z]+(-[a-z]+)*$/
+
+/** Names in the files of a new service, which cannot also be that of the service there. */
+const GENERATED = ['createApp', 'serve', 'runService', 'defineCatalogueService', 'AssetId', 'CatalogueDeps']
+
+/** The first port after those of the services that `npm start` does not use. */
+export function freePort(): number {
+  const ports = readPorts()
+  let port = Math.max(...serviceEntries.map(({ port }) => port)) + 1
+  while (ports.has(port)) port += 1
+  return port
+}
+
+/** @throws UsageError */
+export function toPort(text: string): number {
+  const port = Number(text)
+  if (!/^\d{1,5}$/.test(text) || port < MIN_PORT || port > MAX_PORT)
+    throw new UsageError(`--port is "${text}": it must be a port, ${MIN_PORT} to ${MAX_PORT}`)
+  const owner = readPorts().get(port)
+  if (owner !== undefined) throw new UsageError(`--port is ${port}, which ${owner} uses; ${freePort()} is free`)
+  return port
+}
+
+/**
+ * Checks that a name has the right form, and that nothing else has it.
+ * @throws UsageError
+ */
+export function assertName(name: string): void {
+  if (!NAME.test(name) || name.length > MAX_LENGTH)
+    throw new UsageError(
+      `"${name}" is not a name for a service: it must be lower-case words with hyphens, such as video-tags, ${MAX_LENGTH} characters at most`,
+    )
+}
+
+/**
+ * Checks that nothing else has the names of a service.
+ * @throws UsageError
+ */
+export function assertUnused({ name, identifier, type, urlSetting }: NewService): void {
+  const inUse = (reason: string) => new UsageError(`the name "${name}" cannot be used: ${reason}`)
+  if (serviceEntries.some((entry) => entry.name === name)) throw inUse('there is a service with this name')
+  if (programs.has(name)) throw inUse('the image has a program with this name')
+  if (readProcesses().some((process) => process.name === name)) throw inUse('a process of npm start has this name')
+  if (new RegExp(`^  ${name}:`, 'm').test(read('compose.yaml'))) throw inUse('it is in compose.yaml')
+  for (const path of [name, `shared/contracts/${name}.ts`]) if (existsSync(path)) throw inUse(`${path} exists`)
+  if (spawnSync('git', ['check-ignore', '--quiet', `${name}/`]).status === 0) throw inUse(`git ignores ${name}/`)
+  if (!isIdentifier(identifier)) throw inUse(`${identifier} is a keyword of TypeScript`)
+  if (identifier in globalThis) throw inUse(`${identifier} is a global name of JavaScript`)
+  const generated = GENERATED.find((each) => each === identifier || each === type)
+  if (generated) throw inUse(`the generated code uses ${generated} for something else`)
+  if (type in globalThis) throw inUse(`${type} is a global object of JavaScript`)
+  if (new RegExp(`\\b${identifier}\\b`).test(read('embedded/service.ts')))
+    throw inUse(`embedded/service.ts uses ${identifier} for something else`)
+  if (read('.env.example').includes(`# ${urlSetting}=`)) throw inUse(`${urlSetting} is another setting`)
+}
+
+function readProcesses() {
+  const files = ['Procfile', 'Procfile.cdn', 'Procfile.cluster', 'Procfile.consul']
+  return files.flatMap((file) => parseProcfile(read(file)))
+}
+
+/** The ports of `npm start`, and what uses them. */
+function readPorts(): Map<number, string> {
+  return new Map([
+    ...readProcesses().flatMap((process) => portsOf(process).map((port) => [port, process.name] as const)),
+    ...serviceEntries.map(({ name, port }) => [port, name] as const),
+  ])
+}
+
+function isIdentifier(text: string): boolean {
+  try {
+    new Script(`'use strict'; async () => { let ${text} }`)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function read(file: string): string {
+  return readFileSync(file, 'utf8')
+}

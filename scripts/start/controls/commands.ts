@@ -1,0 +1,70 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import type { ControlledCommand } from '../../../shared/contracts/controls.ts'
+
+/** A command of the project that runs at most once at a time. */
+export type OwnCommand = AsyncDisposable & {
+  status(): ControlledCommand
+  /** Runs the command. Returns false if it is running already. */
+  run(args?: string[]): boolean
+  stop(): void
+}
+
+type Options = {
+  /** How a user would start it, such as `npm run seed`. */
+  name: string
+  script: string
+  env: NodeJS.ProcessEnv
+  onLine: (line: string) => void
+}
+
+/** Runs `bash <script>` with arguments, in a process group of its own. */
+export function createCommand({ name, script, env, onLine }: Options): OwnCommand {
+  let child: ChildProcess | undefined
+  let ended: Promise<unknown> = Promise.resolve()
+  let line = ''
+  let command = name
+
+  const isRunning = () => child !== undefined && child.exitCode === null && child.signalCode === null
+
+  function stop(): void {
+    if (!child?.pid || !isRunning()) return
+    try {
+      process.kill(-child.pid, 'SIGTERM')
+    } catch {
+      // It has just ended.
+    }
+  }
+
+  return {
+    status() {
+      if (!child) return { command, state: 'idle', line }
+      if (isRunning()) return { command, state: 'running', line }
+      return { command, state: child.exitCode === 0 || child.signalCode === 'SIGTERM' ? 'done' : 'failed', line }
+    },
+    run(args = []) {
+      if (isRunning()) return false
+      command = args.length > 0 ? `${name} -- ${args.join(' ')}` : name
+      line = ''
+      const started = spawn('bash', [script, ...args], { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+      for (const stream of [started.stdout, started.stderr]) {
+        createInterface({ input: stream }).on('line', (text) => {
+          line = text
+          onLine(text)
+        })
+      }
+      started.on('error', (error) => {
+        line = error.message
+      })
+      child = started
+      ended = once(started, 'close').catch(() => undefined)
+      return true
+    },
+    stop,
+    async [Symbol.asyncDispose]() {
+      stop()
+      if (child) await ended
+    },
+  }
+}

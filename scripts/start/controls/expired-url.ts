@@ -1,0 +1,46 @@
+import { request } from 'undici'
+import type { SigningKey } from '../../../shared/runtime/signing-keys.ts'
+import { createHmacSigner } from '../../../shared/signing/hmac-signer.ts'
+import { UnsignableError } from '../../../shared/signing/signer.ts'
+
+const TIMEOUT_MS = 2_000
+const EXPIRED_S = 60
+const VALID_S = 60
+/** A clip of the demo catalogue. */
+const CLIP = 'clips/orbits/index.m3u8'
+
+/** The given URL with an expiry in the past, and the statuses of both at the CDN. */
+export type ExpiredUrl = { url: string; status: number; statusBefore: number; command: string }
+
+/**
+ * Signs a URL of the CDN again, with an expiry in the past; by default the URL of a clip.
+ * @returns undefined if it is not a signed URL of this CDN
+ */
+export function createExpirer(baseUrl: string, key: SigningKey) {
+  const signer = createHmacSigner(baseUrl, key)
+  return async function expire(given = signer.sign(CLIP, toExpiry(VALID_S))): Promise<ExpiredUrl | undefined> {
+    const [, path] = given.startsWith(`${baseUrl}/`)
+      ? (/^(?:[^/]+\/){3}(.+)$/.exec(given.slice(baseUrl.length + 1)) ?? [])
+      : []
+    if (path === undefined) return undefined
+    try {
+      const url = signer.sign(path, toExpiry(-EXPIRED_S))
+      const [statusBefore, status] = await Promise.all([statusOf(given), statusOf(url)])
+      return { url, status, statusBefore, command: `curl -I '${url}'` }
+    } catch (error) {
+      if (error instanceof UnsignableError) return undefined
+      throw error
+    }
+  }
+}
+
+/** @param seconds from now */
+function toExpiry(seconds: number): number {
+  return Math.floor(Date.now() / 1_000) + seconds
+}
+
+async function statusOf(url: string): Promise<number> {
+  const { statusCode, body } = await request(url, { method: 'HEAD', signal: AbortSignal.timeout(TIMEOUT_MS) })
+  await body.dump()
+  return statusCode
+}

@@ -1,0 +1,46 @@
+import type { NatsLink } from '../../../shared/nats/link.ts'
+
+const SUBJECT = 'naive.view'
+const MAX_RUNS = 100
+
+/** The views that a run published, and those that arrived. */
+export type NaiveCount = { published: number; counted: number; connected: boolean }
+
+/**
+ * A counter as tutorials build it: the edge publishes each view with core NATS and forgets it, and a subscriber counts
+ * what arrives in memory. The tour compares it with the log.
+ */
+export function createNaiveCounter(nats: Pick<NatsLink, 'connection' | 'onUp' | 'state'>) {
+  const runs = new Map<string, { published: number; counted: number }>()
+
+  nats.onUp((connection) => {
+    connection.subscribe(SUBJECT, {
+      callback(error, { data }) {
+        const run = runs.get(new TextDecoder().decode(data))
+        if (!error && run) run.counted += 1
+      },
+    })
+  })
+
+  function open(id: string) {
+    const run = runs.get(id) ?? { published: 0, counted: 0 }
+    runs.set(id, run)
+    const [oldest] = runs.keys()
+    if (runs.size > MAX_RUNS && oldest !== undefined) runs.delete(oldest)
+    return run
+  }
+
+  /** Publishes `views` views of a run; with 0, only reads it. */
+  return function publish(id: string, views: number): NaiveCount {
+    const run = open(id)
+    for (let n = 0; n < views; n += 1) {
+      run.published += 1
+      try {
+        nats.connection().publish(SUBJECT, new TextEncoder().encode(id))
+      } catch {
+        // Forgotten: that is the point.
+      }
+    }
+    return { ...run, connected: nats.state() === 'up' }
+  }
+}

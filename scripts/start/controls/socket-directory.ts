@@ -1,0 +1,50 @@
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { codeOf } from '../../../shared/runtime/error-code.ts'
+import type { Secret } from '../../../shared/runtime/secret.ts'
+import { readToken, writeToken } from './token-file.ts'
+
+/** The name has the pid of its process, for the next start to see whether it still runs. */
+const NAME = /^video-edge-(\d+)-/
+const TOKEN = 'token'
+const TOKEN_FILE = 'token-file'
+
+/** Creates a directory for the socket of the controls. Only its user may enter it. */
+export function createSocketDirectory(token: Secret, tokenFile: string): string {
+  const directory = mkdtempSync(join(tmpdir(), `video-edge-${process.pid}-`))
+  writeToken(join(directory, TOKEN), directory, token)
+  symlinkSync(tokenFile, join(directory, TOKEN_FILE))
+  return directory
+}
+
+/** Removes the directories of processes that were killed, and the token files that they left. */
+export function removeLeftovers(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const [, pid] = NAME.exec(name) ?? []
+    if (pid === undefined || isAlive(Number(pid))) continue
+    try {
+      removeLeftover(join(tmpdir(), name))
+    } catch {
+      // It belongs to another user, or another start has just removed it.
+    }
+  }
+}
+
+/** Keeps a token file that another `npm start` has replaced. */
+function removeLeftover(directory: string): void {
+  const link = join(directory, TOKEN_FILE)
+  const token = readToken(join(directory, TOKEN))?.reveal()
+  if (token !== undefined && readToken(link)?.reveal() === token) rmSync(readlinkSync(link), { force: true })
+  rmSync(directory, { recursive: true, force: true })
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    // EPERM: the process belongs to another user.
+    return codeOf(error) !== 'ESRCH'
+  }
+}

@@ -1,0 +1,45 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+
+/** Longer than the graceful shutdown of a service. */
+const STOP_TIMEOUT_MS = 12_000
+
+/**
+ * A background job that runs in the process group of each command. It reads a pipe whose other end only the supervisor
+ * has. If the supervisor is killed, the pipe closes, and the job stops the group. So nothing depends on the parent's
+ * pid, and commands that are started without the supervisor are not affected.
+ */
+const GUARD = `(
+  trap '' TERM
+  read -r _ <&3
+  kill -s TERM -- -$$
+  for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do kill -s 0 $$ && /bin/sleep 1 || exit; done
+  kill -s KILL -- -$$
+) >/dev/null 2>&1 &
+exec 3<&-
+`
+
+/** Starts a shell command that ends if this process is killed. */
+export function spawnGuarded(
+  command: string,
+  { env, onLine }: { env: NodeJS.ProcessEnv; onLine: (line: string) => void },
+): ChildProcess {
+  // In its own process group, so that Ctrl-C reaches only the supervisor, which stops the processes in order.
+  const stdio = ['ignore', 'pipe', 'pipe', 'pipe'] as const
+  const child = spawn('/bin/sh', ['-c', GUARD + command], { env, detached: true, stdio: [...stdio] })
+  const [, , , guard] = child.stdio
+  child.once('exit', () => guard?.destroy())
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream) createInterface({ input: stream }).on('line', onLine)
+  }
+  return child
+}
+
+/** Asks a process to exit, and kills it if it takes too long. */
+export function terminate(process: ChildProcess): void {
+  process.kill('SIGTERM')
+  // Without SIGCONT, a suspended process would not exit.
+  process.kill('SIGCONT')
+  const timer = setTimeout(() => process.kill('SIGKILL'), STOP_TIMEOUT_MS)
+  process.once('exit', () => clearTimeout(timer))
+}

@@ -1,0 +1,71 @@
+import { readFileSync } from 'node:fs'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { eventually } from '../../tests/harness/eventually.ts'
+import { keepRunning } from './supervised.ts'
+
+const HOUR_MS = 3_600_000
+
+/** Keeps a process running that does nothing, until the test ends. */
+function keepIdle() {
+  const stopping = new AbortController()
+  const quiet = { env: process.env, onLine: () => {}, say: () => {}, onInvalidSettings: () => {} }
+  const supervised = keepRunning({ name: 'idle', command: 'exec sleep 600' }, quiet, stopping.signal)
+  onTestFinished(async () => {
+    stopping.abort()
+    await supervised.stop()
+  })
+  return supervised
+}
+
+test('a process starts without a warning of Node', async () => {
+  const warnings: Error[] = []
+  const onWarning = (warning: Error) => warnings.push(warning)
+  process.on('warning', onWarning)
+  onTestFinished(() => void process.off('warning', onWarning))
+  const supervised = keepIdle()
+  await eventually(async () => expect(await supervised.status()).toMatchObject({ state: 'running', starts: 1 }))
+  expect(warnings).toEqual([])
+})
+
+test('a killed process starts again on time, also if the clock is set back meanwhile', async () => {
+  const supervised = keepIdle()
+  await eventually(async () => expect((await supervised.status()).state).toBe('running'))
+  expect(supervised.crash(500)).toBe(true)
+  const now = Date.now
+  const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() - HOUR_MS)
+  onTestFinished(() => clock.mockRestore())
+  await eventually(async () => expect(await supervised.status()).toMatchObject({ state: 'running', starts: 2 }), 5_000)
+})
+
+test('a process that is down cannot be resumed, and stays down as long as announced', async () => {
+  const supervised = keepIdle()
+  await eventually(async () => expect((await supervised.status()).state).toBe('running'))
+  supervised.crash(60_000)
+  expect(supervised.resume()).toBe(false)
+  await eventually(async () =>
+    expect(await supervised.status()).toMatchObject({ state: 'down', until: expect.any(String) }),
+  )
+})
+
+test.runIf(process.platform === 'linux')('a killed process is down once the operating system says so', async () => {
+  for (let n = 0; n < 20; n += 1) {
+    const supervised = keepIdle()
+    const { pid } = await eventually(async () => {
+      const status = await supervised.status()
+      expect(status.state).toBe('running')
+      return status
+    })
+    supervised.crash(60_000)
+    const { state } = await supervised.status()
+    const isGone = /\) [ZX] /.test(readStat(pid ?? 0) ?? ') X ')
+    expect(state === 'down' && !isGone).toBe(false)
+  }
+})
+
+function readStat(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'latin1')
+  } catch {
+    return undefined
+  }
+}
