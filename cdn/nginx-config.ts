@@ -14,6 +14,8 @@ export type NginxOptions = {
   keys: string
   /** An existing directory for the log and temporary files. */
   state: string
+  /** The file of the log. Default: `access.log` in `state`. */
+  log?: string | undefined
   /** The user of the workers, if nginx is started as root. */
   user: string
   /** The directory with the modules of nginx. Default: that of Debian. */
@@ -25,7 +27,8 @@ export type NginxOptions = {
  * @throws UsageError for a value that nginx cannot read
  */
 export function toNginxConfig({ modules = '/usr/lib/nginx/modules', ...options }: NginxOptions): string {
-  const values: Record<string, string> = { ...options, modules, verifier: DIRECTORY }
+  const log = options.log ?? `${options.state}/access.log`
+  const values: Record<string, string> = { ...options, log, modules, verifier: DIRECTORY }
   const template = readFileSync(`${DIRECTORY}/nginx.conf`, 'utf8')
   return template.replace(/\$\{([A-Z]+)\}/g, (_, name: string) => {
     const value = values[name.toLowerCase()]

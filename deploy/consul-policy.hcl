@@ -6,7 +6,7 @@
 #     consul acl token create -policy-name "video-edge-$service"
 #   done
 #
-# Embedded mode registers all five, so its token has all five policies.
+# Embedded mode registers all services, so its token has all of these policies.
 
 service "metadata" { policy = "read" }
 service "cdnurl" { policy = "read" }

@@ -1,4 +1,4 @@
-import { USAGE_STATUS } from '../../shared/runtime/command-line.ts'
+import { toInformation, USAGE_STATUS } from '../../shared/runtime/command-line.ts'
 import { programs } from './programs.ts'
 
 const usage = `Usage: docker run IMAGE PROGRAM [ARGUMENT…]
@@ -9,12 +9,13 @@ Programs: ${[...programs.keys()].join(', ')}
 
 const [name = '', ...args] = process.argv.slice(2)
 const entryPoint = programs.get(name)
+const information = toInformation([name], () => usage)
 if (entryPoint !== undefined) {
   // In this process, so that signals reach the service itself, and as PID 1 there is no child to reap.
   process.argv.splice(1, process.argv.length, entryPoint, ...args)
   await import(new URL(`../../${entryPoint}`, import.meta.url).href)
-} else if (name === '--help' || name === '-h') {
-  process.stdout.write(`${usage}\n`)
+} else if (information !== undefined) {
+  process.stdout.write(information)
 } else {
   process.stderr.write(`${name === '' ? 'No program is given' : `There is no program "${name}"`}.\n${usage}\n`)
   process.exitCode = USAGE_STATUS

@@ -6,5 +6,7 @@ const COMMANDS = ['doctor', 'counts', 'dead-letters', 'why', 'audit']
 export const programs: ReadonlyMap<string, string> = new Map([
   ...[...serviceEntries.map(({ name }) => name), 'embedded'].map((name) => [name, `${name}/main.ts`] as const),
   ...COMMANDS.map((name) => [name, `scripts/${name}/main.ts`] as const),
+  ['cdn', 'cdn/main.ts'],
+  ['seed', 'deploy/image/seed.ts'],
   ['secrets', 'deploy/image/secrets.ts'],
 ])

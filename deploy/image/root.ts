@@ -13,12 +13,13 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { cdn } from '../../cdn/service.ts'
 import { serviceEntries, services } from '../../services.ts'
 import { programs } from './programs.ts'
 
 const USER = 10_001
 const LIBRARIES = /\.so(\.\d+)*$/
-const SOURCE = /(\.(ts|js|css|html|svg|json)|\/LICENSE)$/
+const SOURCE = /(\.(ts|js|css|html|svg|json|jsonl)|\/LICENSE)$/
 /** Nothing reads these at run time. They are a fifth of the image. */
 const UNUSED = /\.(map|d\.[cm]?ts)$|\/node_modules\/(\.bin$|hls\.js\/(src$|dist\/(?!hls\.min\.mjs$)))/
 
@@ -67,7 +68,10 @@ function writeSystemFiles(): void {
 /** The default ports, for the health check. */
 function writePorts(): void {
   const ports = Object.fromEntries(serviceEntries.map(({ name, port }) => [name, port]))
-  writeFileSync(new URL('ports.json', import.meta.url), JSON.stringify({ ...ports, embedded: services.play.port }))
+  writeFileSync(
+    new URL('ports.json', import.meta.url),
+    JSON.stringify({ ...ports, embedded: services.play.port, cdn: cdn.port }),
+  )
 }
 
 function makeDirectory(path: string, mode: number, owner = 0): void {

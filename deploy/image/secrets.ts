@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { toNginxKeys } from '../../cdn/nginx-config.ts'
 import { runCommand } from '../../scripts/command.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
+import { toSecret } from '../../shared/runtime/secret.ts'
+import { toSigningKeys } from '../../shared/runtime/signing-keys.ts'
 
 const usage = `Usage: secrets --database URL DIRECTORY
 
@@ -11,6 +14,8 @@ mount only what it needs:
 
   read/token          READ_TOKEN
   write/token         WRITE_TOKEN
+  cdn/keys            CDN_KEYS
+  cdn/nginx.json      the same keys in the form that nginx reads
   database/password   the password of the user in URL
   database/url        DATABASE_URL: URL with the password`
 
@@ -23,6 +28,8 @@ await runCommand(
     if (database === undefined || !URL.canParse(database)) throw new UsageError('--database must be a URL')
     create(join(directory, 'read'), 'token')
     create(join(directory, 'write'), 'token')
+    const keys = create(join(directory, 'cdn'), 'keys', () => `k1:${randomSecret()}`)
+    write(join(directory, 'cdn', 'nginx.json'), toNginxKeys(toSigningKeys(toSecret(keys))))
     const url = new URL(database)
     url.password = create(join(directory, 'database'), 'password')
     write(join(directory, 'database', 'url'), url.href)
@@ -30,11 +37,15 @@ await runCommand(
 )
 
 /** Returns the secret in a file, which is created if it is missing. */
-function create(directory: string, name: string): string {
+function create(directory: string, name: string, generate: () => string = randomSecret): string {
   const path = join(directory, name)
   mkdirSync(directory, { recursive: true })
-  if (!existsSync(path)) write(path, randomBytes(32).toString('hex'))
+  if (!existsSync(path)) write(path, generate())
   return readFileSync(path, 'utf8')
+}
+
+function randomSecret(): string {
+  return randomBytes(32).toString('hex')
 }
 
 /** Readable by every user, because the containers that mount a secret differ in theirs. */

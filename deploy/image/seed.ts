@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs'
+import { request } from 'undici'
+import { runCommand } from '../../scripts/command.ts'
+import { services, urlsOf } from '../../services.ts'
+import { writeSettings } from '../../shared/http/write-token.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
+import { loadSettings } from '../../shared/runtime/settings.ts'
+
+const FILE = 'scripts/catalogue.jsonl'
+const TIMEOUT_MS = 60_000
+
+const usage = `Usage: seed [FILE]
+
+Posts the assets of FILE (default: the demo catalogue) to cdnurl and metadata, as npm run seed does, in an image without a
+shell. Existing assets are replaced.
+
+  METADATA_URL         URL of metadata
+  CDNURL_URL           URL of cdnurl
+  WRITE_TOKEN[_FILE]   token that both require for writes`
+
+const shape = { ...writeSettings, METADATA_URL: urlsOf(services.metadata), CDNURL_URL: urlsOf(services.cdnurl) }
+
+await runCommand({ name: 'seed', usage, options: {}, takesArguments: true }, async (_, [file = FILE, ...more]) => {
+  if (more.length > 0) throw new UsageError('FILE must be one file')
+  const { METADATA_URL, CDNURL_URL, WRITE_TOKEN } = loadSettings(shape, { args: [], env: process.env })
+  const body = readFileSync(file)
+  const headers = {
+    'content-type': 'application/x-ndjson',
+    ...(WRITE_TOKEN && { authorization: `Bearer ${WRITE_TOKEN.sent.reveal()}` }),
+  }
+  // cdnurl first, so that every asset that metadata lists can be played, even if a request fails.
+  for (const url of [`${CDNURL_URL[0]}/url/assets`, `${METADATA_URL[0]}/content/assets`]) {
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const response = await request(url, { method: 'POST', headers, body, signal })
+    process.stdout.write(`${url}: ${response.statusCode} ${await response.body.text()}\n`)
+    if (response.statusCode !== 200) return 1
+  }
+  return 0
+})
