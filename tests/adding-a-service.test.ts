@@ -1,78 +1,107 @@
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { jsonRequest } from '../shared/testing/json-request.ts'
-import { BLOCK, follow } from './harness/guide.ts'
+import { BLOCK, copyProject } from './harness/guide.ts'
 import { metric, play } from './harness/plays.ts'
 
 const WRITE_TOKEN = 'the-token'
 
 const guide = await readFile('docs/adding-a-service.md', 'utf8')
+const otherGuide = await readFile('docs/adding-a-rule.md', 'utf8')
 
-/** Test files that depend on the list of services or on the calls of a play. */
-const AFFECTED = [
-  ...['ratings/', 'play/aggregate', 'play/app', 'play/playback', 'play/service', 'console/'],
-  ...['openapi', 'metrics', 'embedded', 'alerts', 'errors'].map((name) => `tests/${name}.test.ts`),
-]
-
-/** The names of affected tests in files that take too long to run completely. */
-const AFFECTED_TESTS = {
-  doctor: ['if the system is healthy', 'reports services that are not registered'],
-  console: ['in a light colour scheme'],
-  conformance: ['ratings responds as its OpenAPI document says'],
+/** The tests that read the list of services, or the files that the generator and the guide change, by file. */
+const AFFECTED: Record<string, string[]> = {
+  'rating/app.test.ts': ['is created, replaced and deleted', 'is not a valid number of stars'],
+  'video-tags/app.test.ts': ['is alive and ready', 'describes its routes'],
+  'play/aggregate.test.ts': ['a rating is optional'],
+  'play/service.test.ts': ['contains the state of each dependency and circuit'],
+  'tests/alerts.test.ts': ['promtool check rules'],
+  'tests/compose.test.ts': ['has no problems', 'passes dclint', 'has every service', 'Prometheus scrapes each service'],
+  'tests/console.test.ts': ['light colour scheme.+at 1280 px'],
+  'tests/doctor.test.ts': ['if the system is healthy'],
+  'tests/embedded.test.ts': [
+    'is ready on its own port',
+    'the same routes, metrics and circuits',
+    'all services are up',
+  ],
+  'tests/errors.test.ts': ['(rating|video-tags): '],
+  'tests/kubernetes.test.ts': ['runs every service'],
+  'tests/openapi.test.ts': ['of rating has no lint findings', 'of (rating|video-tags) has a valid example'],
 }
 
 test('every block in the guide has a file name', () => {
   expect([...guide.matchAll(BLOCK)].length).toBe(guide.match(/^```(ts|diff)$/gm)?.length)
 })
 
-test('the guide changes at most eight existing files to add a service', async () => {
-  const part = guide.slice(0, guide.indexOf("## Add it to play's response"))
-  const changed = [...part.matchAll(BLOCK)].flatMap(([, file = '', kind]) => (kind === 'diff' ? [file] : []))
-  expect(changed.length).toBeLessThanOrEqual(8)
-  const [, listed = ''] = /This changes \w+ existing files: (.*?)\.\n\n/s.exec(part) ?? []
-  expect([...listed.matchAll(/`([^`]+)`/g)].map(([, file]) => file)).toEqual(expect.arrayContaining(changed))
-})
-
-describe('the new service alone', { timeout: 120_000 }, () => {
-  test('adds a service that passes the check and its tests', async () => {
-    await using project = await follow(guide.slice(0, guide.indexOf("## Add it to play's response")))
-    await project.passesCheck()
-    await project.passesTests('ratings')
-  })
-})
-
-describe('the whole guide', { timeout: 240_000 }, () => {
-  let project: Awaited<ReturnType<typeof follow>>
+describe('npm run new-service', { timeout: 300_000 }, () => {
+  let project: Awaited<ReturnType<typeof copyProject>>
   beforeAll(async () => {
-    // Together with the other guide, because a check takes long.
-    project = await follow(guide, await readFile('docs/adding-a-rule.md', 'utf8'))
+    project = await copyProject()
   })
   afterAll(() => project?.[Symbol.asyncDispose]())
 
-  test('passes the check', () => project.passesCheck())
+  const generate = (args: string) => project.run(`node scripts/new-service/main.ts ${args}`)
+  const readAll = () => project.passes("find . -type f -not -path './node_modules/*' -exec cksum {} + | sort")
 
-  test('passes the tests', async () => {
-    await project.passesTests(...AFFECTED)
-    const files = Object.keys(AFFECTED_TESTS).map((name) => `tests/${name}.test.ts`)
-    const names = Object.values(AFFECTED_TESTS).flat()
+  test.each([
+    ['', 2, 'expected one NAME'],
+    ['rating tags', 2, 'expected one NAME'],
+    ['Rating', 2, '"Rating" is not a name for a service'],
+    ['metadata', 2, 'the name "metadata" cannot be used: there is a service with this name'],
+    ['rating --port 8085', 2, '--port is 8085, which cdn uses'],
+    ['rating --empty --catalogue', 2, '--catalogue and --empty exclude each other'],
+  ])('refuses "%s" with status %i, and changes nothing', async (args, status, message) => {
+    const before = await readAll()
+    const lines = [expect.stringContaining(`npm run new-service: ${message}`)]
+    expect(await generate(args)).toEqual({ status, lines })
+    expect(await readAll()).toEqual(before)
+  })
+
+  test('names a file that no longer has the place for an addition, and changes nothing', async () => {
+    const file = join(project.directory, '.env.example')
+    const text = await readFile(file, 'utf8')
+    await writeFile(file, text.replace('# PLAY_URL=', '# EDGE_URL='))
+    const before = await readAll()
+    const lines = [expect.stringMatching(/\.env\.example has changed: .*\. Nothing was changed\.$/)]
+    expect(await generate('rating')).toEqual({ status: 1, lines })
+    expect(await readAll()).toEqual(before)
+    await writeFile(file, text)
+  })
+
+  test('adds services that pass the check and the tests, once the guide is followed', async () => {
+    expect(await generate('rating')).toMatchObject({ status: 0 })
+    expect(await generate('video-tags --empty')).toMatchObject({ status: 0 })
+    expect(await generate('rating')).toMatchObject({ status: 2 })
+    await project.apply(guide, otherGuide)
+    await project.passesCheck()
+    const affected = Object.entries(AFFECTED).filter(([file]) => existsSync(join(project.directory, file)))
+    const names = affected.flatMap(([, names]) => names)
+    const files = affected.map(([file]) => file)
     const lines = await project.passesTests(...files, '--reporter=verbose', `--testNamePattern='${names.join('|')}'`)
-    for (const name of names) expect(lines).toContainEqual(expect.stringMatching(`[✓↓].*${name}`))
+    for (const name of names)
+      expect(
+        lines.some((line) => new RegExp(`[✓↓].*${name}`).test(line)),
+        name,
+      ).toBe(true)
   })
 
   test('adds stars to the response of a play, counts cache reads, and protects writes', async () => {
     const env = { DATA_DIR: 'data', WRITE_TOKEN }
     await using embedded = project.start(process.execPath, ['embedded/main.ts', '--port', '0'], env)
     const urlOf = (name: string) => embedded.line((line) => listeningUrl(name, line))
-    const [edge, ratings] = await Promise.all([urlOf('play'), urlOf('ratings')])
+    const [edge, rating, tags] = await Promise.all([urlOf('play'), urlOf('rating'), urlOf('video-tags')])
     const [, command = '', body = ''] = /asset\/456 .* -d '(.*?)'\ncurl .*\n(\{.*\})\n/.exec(guide) ?? []
     const rate = (authorization: string) => {
       const request = jsonRequest(JSON.parse(command))
-      return fetch(`${ratings}/rating/asset/456`, { ...request, headers: { ...request.headers, authorization } })
+      return fetch(`${rating}/rating/asset/456`, { ...request, headers: { ...request.headers, authorization } })
     }
     expect((await rate('')).status).toBe(401)
     expect((await rate(`Bearer ${WRITE_TOKEN}`)).status).toBe(200)
     expect((await play(edge, '456', '8')).body).toEqual(JSON.parse(body))
-    expect(await metric(edge, /^catalogue_cache_reads_total\{source="ratings",outcome="miss"/)).toBe(1)
+    expect(await metric(edge, /^catalogue_cache_reads_total\{source="rating",outcome="miss"/)).toBe(1)
+    expect((await fetch(`${tags}/readyz`)).status).toBe(200)
   })
 })
 

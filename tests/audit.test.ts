@@ -102,6 +102,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('npm run audit over Postgres', { t
     ["update reporting.user_views set qualified = qualified - 1 where id = '9'", 'user 9: qualified: reporting has 0'],
     ["update reporting.asset_views set viewers = viewers + 1 where id = '456'", 'asset 456: viewers: reporting has'],
     ["update reporting.series set views = views - 1 where step = 'd' and asset_id = ''", ': views: reporting has'],
+    ["update reporting.series set views = views - 1 where step = 'd' and asset_id = '456'", 'asset 456, day 20'],
     ['update reporting.state set retried = retried + 1', 'retried: reporting has 1, the log 0'],
     ['update reporting.state set views = views + 1', 'views: reporting has'],
   ])('finds the difference after %s', async (statement, difference) => {

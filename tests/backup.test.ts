@@ -116,7 +116,7 @@ test.skipIf(!natsVersion)(
 
 describe.skipIf(!natsVersion || !hasPostgres)('an older dump of Postgres', { timeout: 60_000 }, () => {
   test.each(['run', 'are stopped'])(
-    'can be restored while the reportings %s: the rest is counted again',
+    'can be restored while the reporting instances %s: the rest is counted again',
     async (how) => {
       await using backup = await createTempDirectory('backup')
       await using system = await startPostgresSystem()

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { hasWrk } from '../scripts/bench/load.ts'
 import { startNaivePlay } from '../scripts/bench/targets.ts'
 import { startChild } from './harness/child.ts'
 import { natsVersion, pathWithNats } from './harness/nats-server.ts'
@@ -11,25 +12,30 @@ async function bench(...args: string[]) {
   return { status: await child.ended, lines: child.lines }
 }
 
+/** The cells of each row of the tables after its name, by name. */
+function toRows(lines: string[]): Map<string, string[]> {
+  return new Map(
+    lines.flatMap((line) => {
+      const [connections, name = '', ...cells] = line.trim().split(/ {2,}/)
+      return connections === '4' ? [[name, cells]] : []
+    }),
+  )
+}
+
 const SHORT = ['--seconds', '1', '--rounds', '1', '--connections', '4', '--no-replay']
 
 describe('npm run bench', { timeout: 60_000 }, () => {
   test.skipIf(!natsVersion)('prints a table, and checks that every play is counted', async () => {
     const { status, lines } = await bench(...SHORT, '--naive', '--observed', '--signed', '--plays', '2')
     expect(status, lines.join('\n')).toBe(0)
-    const rows = new Map(
-      lines.flatMap((line) => {
-        const [connections, name = '', ...cells] = line.trim().split(/ {2,}/)
-        return connections === '4' ? [[name, cells]] : []
-      }),
-    )
+    const rows = toRows(lines)
     const shared = '2 plays on one port'
     const signed = 'URLs signed'
     const naive = ['without the cache', 'without batched lookups', 'without group commit', 'without all three']
     expect([...rows.keys()]).toEqual(['the system', shared, signed, ...naive, 'bare Hono', 'traced, scraped'])
 
     for (const name of ['the system', shared, signed, ...naive, 'traced, scraped']) {
-      const [plays = '', p50, p99, ratio, failed, ...cpu] = rows.get(name) ?? []
+      const [plays = '', p50, p99, ratio, failed, sum, ...cpu] = rows.get(name) ?? []
       expect(Number(plays.replaceAll(',', '')), name).toBeGreaterThan(0)
       expect(Number(p99), name).toBeGreaterThanOrEqual(Number(p50))
       expect(Number(ratio), name).toBeGreaterThan(0)
@@ -38,6 +44,10 @@ describe('npm run bench', { timeout: 60_000 }, () => {
         cpu.map(Number).filter((microseconds) => microseconds > 0),
         name,
       ).toHaveLength(4)
+      expect(Number(sum), name).toBeCloseTo(
+        cpu.map(Number).reduce((total, each) => total + each),
+        0,
+      )
     }
     expect(rows.get('bare Hono')?.[3]).toBe('1.00')
 
@@ -46,6 +56,29 @@ describe('npm run bench', { timeout: 60_000 }, () => {
     for (const [, served, counted] of sums) expect(counted).toBe(served)
     const live = /^live counts .* cost reporting -?[\d.]+% of a core, .* [\d.]+ events\/s of [\d,]+ bytes to each$/m
     expect(lines.join('\n')).toMatch(live)
+  })
+
+  test.skipIf(!natsVersion)('--report measures capabilities, an open loop and the layers of a play', async () => {
+    const { status, lines } = await bench(...SHORT, '--no-live', '--report', '--capabilities', 'identity,embedded')
+    const output = lines.join('\n')
+    expect(status, output).toBe(0)
+    const rows = toRows(lines)
+    for (const name of ['all of them off', 'identity, tokens cached', 'embedded, without NATS']) {
+      const [plays = '', , , ratio, failed] = rows.get(name) ?? []
+      expect(Number(plays.replaceAll(',', '')), name).toBeGreaterThan(0)
+      expect(Number(ratio), name).toBeGreaterThan(0)
+      expect(failed, name).toBe('0')
+    }
+
+    for (const layer of ['HTTP and routing', 'middleware', 'lookup', 'append']) {
+      expect(output).toMatch(new RegExp(`^${layer} +[1-9\\d.]*[1-9]`, 'm'))
+    }
+    if (hasWrk) {
+      expect(output).toMatch(/^the system: p99 \/ p50 = \d+\.\d, p99 \/ p99 of bare Hono = \d+\.\d$/m)
+      expect(output).toMatch(/^play +\d+\.\d +\d+\.\d +\d+\.\d +\d+\.\d$/m)
+    }
+    const sums = [...output.matchAll(/^plays served ([\d,]+) = views counted ([\d,]+),/gm)]
+    expect(sums).toHaveLength(3)
   })
 
   test.skipIf(!natsVersion)('--disk prints the bytes of disk per view', async () => {
@@ -74,12 +107,15 @@ describe('npm run bench', { timeout: 60_000 }, () => {
     }
   })
 
-  test.each([['--rounds', 'many'], ['--connections', '1,'], ['--plays', '65'], ['--fast']])(
-    'rejects %s %s with status 2 and one line',
-    async (...args) => {
-      const { status, lines } = await bench(...args)
-      expect(status).toBe(2)
-      expect(lines).toEqual([expect.stringContaining(String(args[0]))])
-    },
-  )
+  test.each([
+    ['--rounds', 'many'],
+    ['--connections', '1,'],
+    ['--plays', '65'],
+    ['--capabilities', 'magic'],
+    ['--fast'],
+  ])('rejects %s %s with status 2 and one line', async (...args) => {
+    const { status, lines } = await bench(...args)
+    expect(status).toBe(2)
+    expect(lines).toEqual([expect.stringContaining(String(args[0]))])
+  })
 })

@@ -25,7 +25,7 @@ import { type System, startSystem } from './harness/system.ts'
 const seed = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 1_000_000))
 const seconds = Number(process.env.CHAOS_SECONDS || 30)
 const PLAYERS = 24
-/** `maps`, or `postgres` for two reportings over one Postgres. Default: both, Postgres for half of the time. */
+/** `maps`, or `postgres` for two reporting instances over one Postgres. Default: both, Postgres for half of the time. */
 const onlyStore = process.env.CHAOS_STORE || undefined
 /** `open`, or `guarded` with every protection of the edge. Default: open with maps, guarded with Postgres. */
 const onlyEdge = process.env.CHAOS_EDGE || undefined

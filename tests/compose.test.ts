@@ -4,8 +4,12 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { signerOf, signingSettings } from '../play/signing/settings.ts'
+import { loadSettings } from '../shared/runtime/settings.ts'
 import { findProblems, IMAGE, parseCompose, portsOf } from './harness/compose.ts'
+import { startComposeCdn } from './harness/compose-cdn.ts'
 import { serviceNames } from './harness/each-service.ts'
+import { hasNjs } from './harness/edges.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
 const SECRETS = '/run/secrets'
@@ -28,7 +32,7 @@ const MISTAKES: [string, string, RegExp][] = [
   ['networks: [backend, database]', 'networks: [database]', /nothing is reachable at REPORTING_URL/],
   ['/run/secrets/read/token', '/run/secrets/read/tokn', /play: READ_TOKEN_FILE is .*tokn/],
   ['- write-token:/run/secrets/write:ro', '- write-token:/run/secrets/writ:ro', /WRITE_TOKEN_FILE/],
-  ['mem_limit: 104m', 'mem_limit: 105m', /the core may use 513 MiB/],
+  ['mem_limit: 100m', 'mem_limit: 101m', /the core may use \d+ MiB/],
   ['--max-old-space-size=48', '--max-old-space-size=320', /play: its heap does not fit/],
   ['--max-old-space-size=48', '--max-old-spce-size=48', /play: its heap does not fit/],
   ['read_only: true', 'read_only: false', /metadata: has more privileges/],
@@ -100,13 +104,41 @@ describe('deploy/compose', () => {
   })
 })
 
+describe.skipIf(!hasNjs)('the container cdn', () => {
+  test('serves the clips of the demo catalogue under the URLs that play signs, and refuses others', async () => {
+    await using secrets = await createTempDirectory('secrets')
+    runSecrets(secrets.path)
+    await using cdn = await startComposeCdn(compose, secrets.path)
+    const { CDN_KEYS_FILE = '', CDN_PATHS = '' } = compose.services.play?.environment ?? {}
+    const env = {
+      CDN_BASE_URL: cdn.url,
+      CDN_KEYS_FILE: CDN_KEYS_FILE.replace(SECRETS, secrets.path),
+      CDN_PATHS,
+    }
+    const signer = signerOf(loadSettings(signingSettings, { args: [], env }))
+    const clips = readFileSync('scripts/catalogue.jsonl', 'utf8').matchAll(/"url":"([^"]+)"/g)
+    const statusOf = async (url: string) => (await fetch(url)).status
+    for (const path of new Set(Array.from(clips, ([, path = '']) => path))) {
+      expect(path.startsWith(CDN_PATHS), path).toBe(true)
+      expect(await statusOf(signer?.sign(path, Math.ceil(Date.now() / 1_000) + 60) ?? ''), path).toBe(200)
+      expect(await statusOf(`${cdn.url}/${path}`), path).toBe(403)
+    }
+  })
+
+  test('play signs for the address at which it is published', () => {
+    const { ports = [] } = compose.services.cdn ?? {}
+    const [published] = ports.map(({ published }) => published)
+    expect(compose.services.play?.environment?.CDN_BASE_URL).toContain(`http://localhost:${published}}`)
+  })
+})
+
 describe('the secrets', () => {
   test('are created once, and kept afterwards', async () => {
     await using directory = await createTempDirectory('secrets')
     runSecrets(directory.path)
     const read = () => filesOf(directory.path).map((path) => readFileSync(join(directory.path, path), 'utf8'))
     const created = read()
-    expect(new Set(created).size).toBe(4)
+    expect(new Set(created).size).toBe(6)
     runSecrets(directory.path)
     expect(read()).toEqual(created)
   })

@@ -16,6 +16,7 @@ import { startSystem } from './harness/system.ts'
 
 const SEED = Number(process.env.CONTRACT_SEED ?? 20_261_121)
 const RUNS = 15
+const TRACE_ID = 'c'.repeat(32)
 const authorization = 'Bearer conforming'
 /** Valid requests may use an unknown id, or conflict with the current position. */
 const ACCEPTED = [200, 202, 404, 409]
@@ -74,9 +75,10 @@ describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, { timeout: 60_000 }, (
       })
       const viewId = name === 'play' ? await playOnce(url) : undefined
       for (const operation of explanationsLast(api.operations).map((one, index) =>
-        withExamples(one, { sequence: sequences[index] ?? 0, viewId }),
+        withExamples(one, { sequence: sequences[index] ?? 0, viewId, traceId: TRACE_ID }),
       )) {
         await restoreExamples()
+        await recordTrace(url)
         const statuses = new Set<number>()
         for (const kind of requestKinds(operation, api, authorization)) {
           for (const status of await statusesOf(kind, operation, api, url)) statuses.add(status)
@@ -142,8 +144,14 @@ async function playOnce(edge: string): Promise<string | undefined> {
   return response.headers.get('view-id') ?? undefined
 }
 
+/** Sends a request in a trace that is recorded. */
+async function recordTrace(origin: string): Promise<void> {
+  const response = await fetch(origin, { headers: { traceparent: `00-${TRACE_ID}-${'b'.repeat(16)}-01` } })
+  await response.body?.cancel()
+}
+
 /**
- * Sets the examples of parameters to data that exists: a view, and a dead letter that no other operation uses, because
+ * Sets the examples of parameters to data that exists: a view, a trace, and a dead letter that no other operation uses, because
  * it can be resolved only once.
  */
 function withExamples(operation: Operation, values: Record<string, string | number | undefined>): Operation {

@@ -241,6 +241,13 @@ describe.skipIf(!hasConsul)('with ACLs in Consul', { timeout: 60_000 }, () => {
     return ((await consul.call('/acl/token', { method: 'PUT', body })) as { SecretID: string }).SecretID
   }
 
+  test('Consul refuses the policy with a misspelt rule', async () => {
+    const rules = await readFile('deploy/consul-policy.hcl', 'utf8')
+    const create = (Name: string, Rules: string) => consul.call('/acl/policy', { method: 'PUT', body: { Name, Rules } })
+    await eventually(() => create('as-it-is', rules), 20_000)
+    await expect(create('misspelt', rules.replace('policy = "write"', 'polcy = "write"'))).rejects.toThrow('Invalid')
+  })
+
   test('the policy in deploy/consul-policy.hcl suffices to register and to find services', async () => {
     const SecretID = await createToken('reporting')
     await using reporting = await start(SecretID)

@@ -94,6 +94,8 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
     await using other = await startService('queue-listener', system.env)
     await publishRaw(system.nats, ['not json'])
     const sequence = await onlyLetter(system.listener.url)
+    // The second instance has just started: wait until it has read the log.
+    expect(await onlyLetter(other.url)).toBe(sequence)
     const replays = [system.listener.url, other.url].flatMap((url) =>
       [1, 2, 3].map(() => replay(url, sequence, eventOf('twice'))),
     )

@@ -4,6 +4,7 @@ import type { RequestListener } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Audit } from '../shared/contracts/audit.ts'
 import { Readiness } from '../shared/contracts/readiness.ts'
+import { SystemTrace } from '../shared/contracts/trace.ts'
 import { ExplainedView, ViewNotFound } from '../shared/contracts/view-explanation.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { startChild } from './harness/child.ts'
@@ -291,6 +292,27 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
     }
   })
 
+  test('a trace is shown to its user and to operators, and the plays of all users only to operators', async () => {
+    const [alice, bob] = [bearer(await provider.issue('alice')), bearer(await provider.issue('bob'))]
+    const traceId = 'a1'.repeat(16)
+    const traceparent = `00-${traceId}-${'b'.repeat(16)}-01`
+    await playAs(edge, 'alice', { ...alice, traceparent })
+    const read = (path: string, headers: Record<string, string>) => fetch(`${edge}/traces${path}`, { headers })
+    for (const headers of [alice, bearer(READ_TOKEN)]) {
+      const { spans } = SystemTrace.parse(await (await read(`/${traceId}`, headers)).json())
+      expect(spans.map(({ attributes }) => attributes['user.id'])).toContain('alice')
+    }
+    expect((await read(`/${traceId}`, bob)).status).toBe(404)
+    for (const headers of [{}, bearer('not-the-read-token')])
+      await expectProblem(await read(`/${traceId}`, headers), 401)
+    expect(JSON.stringify(await (await read('', bearer(READ_TOKEN))).json())).toContain('alice')
+    for (const headers of [{}, alice]) await expectProblem(await read('', headers), 401)
+
+    // A user who reuses the trace id of another user cannot see the trace.
+    await playAs(edge, 'bob', { ...bob, traceparent })
+    expect((await read(`/${traceId}`, bob)).status).toBe(404)
+  })
+
   test('a page of another origin may send a token, and read why it is rejected', async () => {
     const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' }
     const init = { method: 'OPTIONS', headers: { origin: ORIGIN, ...preflight } }
@@ -307,6 +329,8 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
       security ? [[id, security, Object.keys(responses).filter((status) => /401|403/.test(status))]] : [],
     )
     expect(described).toEqual([
+      ['GET /traces', [{ readToken: [] }, { writeToken: [] }], ['401']],
+      ['GET /traces/{traceId}', [{ viewerToken: [] }, { readToken: [] }, { writeToken: [] }], ['401', '403']],
       ['POST /play/asset/{assetId}/user/{userId}', [{ viewerToken: [] }], ['401', '403']],
       ['POST /play/asset/{assetId}', [{ viewerToken: [] }], ['401', '403']],
       ['POST /play/watched/{viewId}', [{ viewerToken: [] }], ['401', '403']],

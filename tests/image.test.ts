@@ -122,6 +122,11 @@ describe.skipIf(!canBuildImage || !natsVersion)('the image', { timeout: 60_000 }
     for (const name of [...Object.keys(services), 'nats']) expect(output).toMatch(new RegExp(`^ok +${name} `, 'm'))
   })
 
+  test('seed stores the demo catalogue', async () => {
+    const { status, output } = await system.play.exec([...image.entrypoint, 'seed'])
+    expect({ status, output }).toMatchObject({ status: 0, output: expect.stringContaining('"stored":26') })
+  })
+
   test('every play is counted exactly once although play is killed', async () => {
     const playTimes = async (times: number) => {
       for (let i = 0; i < times; i += 1) expect((await play(system.play.url, '456', 'user')).status).toBe(200)

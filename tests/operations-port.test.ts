@@ -36,6 +36,13 @@ describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
     '/docs/start.js',
     '/openapi.json',
     '/series',
+    '/traces',
+    `/traces/${'a'.repeat(32)}`,
+    '/api',
+    '/api/documents/metadata',
+    '/tour',
+    '/controls',
+    '/controls/seed',
     '/%6detrics',
     '//metrics',
     '/metrics/',
@@ -49,7 +56,18 @@ describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
   })
 
   test('the operations port has them, and plays', async () => {
-    for (const path of ['/', '/console/console.js', '/status', '/metrics', '/docs', '/openapi.json', '/catalogue']) {
+    for (const path of [
+      '/',
+      '/console/console.js',
+      '/tour',
+      '/controls',
+      '/status',
+      '/metrics',
+      '/docs',
+      '/openapi.json',
+      '/catalogue',
+      '/traces',
+    ]) {
       const response = await fetch(operations + path)
       expect(response.status).toBe(200)
       await response.body?.cancel()

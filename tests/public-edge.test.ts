@@ -9,14 +9,24 @@ import { freePort } from './harness/ports.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** The lines of the checklist, and the settings of deploy/public.env that remove each exposure. */
-const EXPOSURES: [line: string, settings: string[]][] = [
+/** The lines of the checklist, the settings of deploy/public.env that remove each exposure, and others that it needs. */
+const EXPOSURES: [line: string, settings: string[], others?: Record<string, string>][] = [
   ['identity', ['AUTH_JWKS_URL', 'AUTH_ISSUER', 'AUTH_AUDIENCE']],
   ['user-rate', ['PLAY_RATE']],
   ['client-rate', ['CLIENT_RATE']],
+  ['connections', ['TRUSTED_PROXIES']],
   ['operations', ['OPS_PORT']],
+  // On loopback, the default already refuses other names.
+  ['hosts', ['ALLOWED_HOSTS'], { HOST: '0.0.0.0' }],
   ['reads', ['READ_TOKEN_FILE']],
   ['writes', ['WRITE_TOKEN_FILE']],
+]
+
+/** Lines that the doctor reads from its own settings. */
+const DISTANT: [line: string, settings: Record<string, string>][] = [
+  ['nats', { NATS_URL: 'nats://nats.invalid:4222' }],
+  ['upstreams', { METADATA_URL: 'http://metadata.invalid:8081' }],
+  ['database', { DATABASE_URL: 'postgres://reporting@database.invalid/counts' }],
 ]
 
 describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', { timeout: 60_000 }, () => {
@@ -44,7 +54,8 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
     return { ...given, ...provider.settings, ...tokens, OPS_PORT: String(await freePort()) }
   }
 
-  const inspect = (system: System) => doctor({ ...system.env, DATA_DIR: system.dataDir }, ['--public'])
+  const inspect = (system: System, changed: Record<string, string> = {}) =>
+    doctor({ ...system.env, DATA_DIR: system.dataDir, ...changed }, ['--public'])
   const isExposure = (finding: string) => finding.startsWith('FAIL ')
 
   test('has no exposure, and serves users with a token, as their proxy passes them on', async () => {
@@ -64,9 +75,9 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
     expect(played.headers.get('ratelimit-policy')).toBe('"client";q=600;w=60, "user";q=60;w=60')
   })
 
-  test.each(EXPOSURES)('has the exposure %s without its settings', async (line, names) => {
-    const others = Object.fromEntries(Object.entries(settings).filter(([name]) => !names.includes(name)))
-    await using system = await startSystem(others)
+  test.each(EXPOSURES)('has the exposure %s without its settings', async (line, names, others) => {
+    const rest = Object.fromEntries(Object.entries(settings).filter(([name]) => !names.includes(name)))
+    await using system = await startSystem({ ...rest, ...others })
     await eventually(async () => {
       const report = await inspect(system)
       const exposures = report.of('public').filter(isExposure)
@@ -74,6 +85,14 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
       for (const name of names) expect(exposures[0]).toContain(name.replace(/_FILE$/, ''))
       expect(report.status).toBe(1)
     }, 30_000)
+  })
+
+  test('has the exposures nats, upstreams and database if these are on a network without encryption', async () => {
+    await using system = await startSystem(settings)
+    for (const [line, changed] of DISTANT) {
+      const report = await inspect(system, changed)
+      expect(report.of('public').filter(isExposure)).toContainEqual(expect.stringMatching(`^FAIL ${line}: `))
+    }
   })
 
   test('has a file with views that others can read reported', async () => {

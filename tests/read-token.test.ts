@@ -33,20 +33,24 @@ describe.skipIf(!natsVersion)('with READ_TOKEN', { timeout: 60_000 }, () => {
     return fetch(`${reporting}/events/lookup`, init)
   }
 
-  test.each(['/events/user/8', '/events/top?by=user', '/events/top?by=asset', '/events/live', '/events/views/x'])(
-    'reporting requires a token for %s, because it names users',
-    async (path) => {
-      for (const token of [undefined, 'a-token-for-reads-2']) {
-        const response = await read(path, token)
-        expect([response.status, response.headers.get('www-authenticate')]).toEqual([401, 'Bearer'])
-      }
-      for (const token of [READ_TOKEN, WRITE_TOKEN]) {
-        const response = await read(path, token)
-        expect(response.status).toBe(path.endsWith('/x') ? 404 : 200)
-        await response.body?.cancel()
-      }
-    },
-  )
+  test.each([
+    '/events/user/8',
+    '/events/top?by=user',
+    '/events/top?by=asset',
+    '/events/live',
+    '/events/views/x',
+    `/traces/${'a'.repeat(32)}`,
+  ])('reporting requires a token for %s, because it names users', async (path) => {
+    for (const token of [undefined, 'a-token-for-reads-2']) {
+      const response = await read(path, token)
+      expect([response.status, response.headers.get('www-authenticate')]).toEqual([401, 'Bearer'])
+    }
+    for (const token of [READ_TOKEN, WRITE_TOKEN]) {
+      const response = await read(path, token)
+      expect(response.status).toBe(/views\/x|traces/.test(path) ? 404 : 200)
+      await response.body?.cancel()
+    }
+  })
 
   test('reporting requires a token for a lookup of users', async () => {
     expect((await lookUp()).status).toBe(401)

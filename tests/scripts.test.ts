@@ -294,12 +294,17 @@ describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
     expect(tableIn(stdout)).toEqual(assets.slice(0, 10).map(({ id, views }) => ({ id, views, title: titles.get(id) })))
   })
 
-  test('sends each play with an idempotency key of its own', async () => {
+  test('sends each play with an idempotency key of its own, at the given rate', async () => {
     const plays = (outcome: string) =>
       metric(system.play.url, new RegExp(`^idempotent_plays_total{outcome="${outcome}"}`))
     const before = await plays('recorded')
     for (const _ of [1, 2]) expect(await simulate('--views', '20', '--users', '1')).toMatchObject({ status: 0 })
     expect(await plays('recorded')).toBe(before + 40)
+    const startedAt = performance.now()
+    expect(await simulate('--views', '25', '--rate', '10', '--users', '1')).toMatchObject({ status: 0 })
+    // 10, then 10 a second later, then 5.
+    expect(performance.now() - startedAt).toBeGreaterThan(2_000)
+    expect(await plays('recorded')).toBe(before + 65)
     expect([await plays('retried'), await plays('reused')]).toEqual([0, 0])
   })
 
@@ -340,6 +345,7 @@ describe('invalid usage', { timeout: 30_000 }, () => {
     ['simulate', ['--fast'], 'unknown argument --fast'],
     ['simulate', ['--views'], '--views is ""'],
     ['simulate', ['--views', '0'], '--views is "0"'],
+    ['simulate', ['--rate', '1001'], '--rate is "1001": it must be a whole number, 1 to 1000'],
     ['simulate', ['--views=1e3'], '--views is "1e3"'],
     ['simulate', ['--users', '10001'], '--users is "10001": it must be a whole number, 1 to 10000'],
   ])('%s %j exits with status 2 and one line that names the argument', async (script, args, message) => {

@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
 
   const linesOf = (processes: readonly ServiceProcess[]) => processes.flatMap((each) => each.lines()).join('\n')
 
-  test('by services that work, and by commands about them', async () => {
+  test('by running services, and by commands that read them', async () => {
     const services = serviceNames.map((name) => system[name])
     const output = [await runAll(env), ...(await Promise.all(services.map(responsesOf))), linesOf(services)].join('\n')
     expect(output).toContain('reporting agrees with the log')

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { SystemTrace, TracedPlays } from '../shared/contracts/trace.ts'
 import { startChild } from './harness/child.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
@@ -36,7 +37,24 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
     await playOnEach('both', /^http_server_request_duration_seconds_count\{.*play\/asset.*"200"\} [1-9]/m)
   })
 
-  test('a third one that does not share the port exits with status 1 and one line', async () => {
+  test('each lists the recorded plays of both', async () => {
+    await eventually(async () => {
+      const lists = new Set<string>()
+      for (let n = 0; n < 12; n += 1) {
+        const { status, text } = await requestAnew(`${edge()}/play/asset/456/user/listed-${n}`, 'POST')
+        expect([status, text]).toEqual([200, expect.any(String)])
+        const { traces } = TracedPlays.parse(JSON.parse((await requestAnew(`${edge()}/traces?limit=1`)).text))
+        expect(traces).toMatchObject([{ userId: `listed-${n}` }])
+        const trace = SystemTrace.parse(JSON.parse((await requestAnew(`${edge()}/traces/${traces[0]?.traceId}`)).text))
+        expect(trace.spans.map(({ name }) => name)).toContain('send video.viewed')
+        expect(trace.missing).toEqual([])
+      }
+      for (let n = 0; n < 8; n += 1) lists.add((await requestAnew(`${edge()}/traces?local=true`)).text)
+      expect(lists.size).toBeGreaterThan(1)
+    })
+  })
+
+  test('a third play, without REUSE_PORT, exits with status 1 and one line', async () => {
     const { port } = new URL(edge())
     const env = { ...shared(), REUSE_PORT: '', LOG_LEVEL: 'silent' }
     await using third = startChild(process.execPath, ['play/main.ts', '--port', port], { env })
@@ -96,6 +114,6 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
 
   async function outboxes(): Promise<string[]> {
     const names = await readdir(system.dataDir)
-    return names.filter((name) => name.endsWith('.sqlite'))
+    return names.filter((name) => /^outbox-.*\.sqlite$/.test(name))
   }
 })

@@ -1,10 +1,13 @@
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { mapServices, serviceNames } from './harness/each-service.ts'
+import { SystemTrace, type TraceSpan } from '../shared/contracts/trace.ts'
+import { inAPlay, mapServices, serviceNames } from './harness/each-service.ts'
 import { startEmbedded } from './harness/embedded.ts'
 import { eventually } from './harness/eventually.ts'
-import { natsVersion } from './harness/nats-server.ts'
+import { natsVersion, pathWithNats } from './harness/nats-server.ts'
+import { npmStart } from './harness/npm-start.ts'
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from './harness/otlp-receiver.ts'
-import { play, views } from './harness/plays.ts'
+import { getJson, play, views } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { startSocketServer } from './harness/socket-server.ts'
 import { type System, startSystem } from './harness/system.ts'
@@ -35,7 +38,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
 
   function expectSpansOfAllServices(traceId: string): void {
     const services = spansOf(traceId).map(({ resource }) => resource['service.name'])
-    expect(new Set(services)).toEqual(new Set(serviceNames))
+    expect(services).toEqual(expect.arrayContaining([...inAPlay]))
   }
 
   /** Concurrent, because spans arrive up to a second after a play. */
@@ -90,7 +93,13 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
         expect(BigInt(span.endTimeUnixNano)).toBeGreaterThanOrEqual(BigInt(span.startTimeUnixNano))
       }
       const [server] = spans.filter(({ kind, resource }) => kind === 2 && resource['service.name'] === 'play')
-      expect(server?.attributes).toEqual({
+      expect(server?.attributes).toMatchObject({
+        'request.id': expect.any(String),
+        'view.id': expect.any(String),
+        'asset.id': '456',
+        'user.id': 'traced',
+        'cache.metadata': 'miss',
+        'cache.cdnurl': 'miss',
         'http.request.method': 'POST',
         'http.route': '/play/asset/:assetId/user/:userId',
         'url.path': '/play/asset/456/user/traced',
@@ -146,6 +155,24 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
     })
   })
 
+  test('what is exported can also be read from the services', async () => {
+    const traceId = '7a'.repeat(16)
+    await playIn(system.play, { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` }, 'kept')
+    await eventually(async () => {
+      expectSpansOfAllServices(traceId)
+      const kept = (await traceOf(system.play, traceId)).spans
+      const exported = spansOf(traceId)
+      expect(kept.map(describeKept).toSorted()).toEqual(exported.map(describeSpan).toSorted())
+      for (const { spanId, parentSpanId, attributes, durationMs, at } of kept) {
+        const span = exported.find((one) => one.spanId === spanId)
+        expect(span).toMatchObject({ parentSpanId, attributes })
+        const [start, end] = [span?.startTimeUnixNano, span?.endTimeUnixNano].map((nanos) => Number(nanos) / 1e6)
+        expect(durationMs).toBeCloseTo(Number(end) - Number(start), 2)
+        expect(Math.abs(Date.parse(at) - Number(start))).toBeLessThan(1)
+      }
+    })
+  })
+
   test('the span of a failed call has an error status', async () => {
     const traceId = 'e'.repeat(32)
     await system.reporting.signal('SIGKILL')
@@ -164,6 +191,31 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
     await system.play.signal('SIGTERM')
     expect(spansOf(traceId).map(describeSpan)).toContain('play: POST /play/asset/:assetId/user/:userId (server)')
     await system.play.start()
+  })
+})
+
+describe('the trace viewer in docs/operating.md', { timeout: 60_000 }, () => {
+  test('receives the spans of a play from all services, with the documented variables', async () => {
+    await using receiver = await startOtlpReceiver()
+    const documented = await readFile('docs/operating.md', 'utf8')
+    const {
+      jaeger = '',
+      name = '',
+      endpoint = '',
+    } = /^(?<jaeger>docker run .*\/jaeger:2\..*)$.*?^(?<name>\w+)=(?<endpoint>\S+) npm start$/ms.exec(documented)
+      ?.groups ?? {}
+    for (const port of [16_686, new URL(endpoint).port]) expect(jaeger).toContain(`-p 127.0.0.1:${port}:${port} `)
+
+    const address = new URL(endpoint)
+    address.port = new URL(receiver.url).port
+    await using system = await npmStart({ PATH: pathWithNats, [name]: address.origin })
+    await play(system.play.url, '456', 'viewer')
+    await eventually(() => {
+      const played = receiver.spans.find(({ name }) => name.startsWith('POST /play/'))
+      const spans = receiver.spans.filter(({ traceId }) => traceId === played?.traceId)
+      expect(spans.map(({ resource }) => resource['service.name'])).toEqual(expect.arrayContaining([...inAPlay]))
+    })
+    expect(receiver.errors).toEqual([])
   })
 })
 
@@ -203,7 +255,7 @@ describe.skipIf(!natsVersion)('without a collector', { timeout: 30_000 }, () => 
   })
 
   test('the event has the trace context, as specified by the distributed tracing extension of CloudEvents', async () => {
-    const context = { traceparent: `00-${'c'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: 'vendor=opaque' }
+    const context = { traceparent: `00-${'c'.repeat(32)}-${'b'.repeat(16)}-00`, tracestate: 'vendor=opaque' }
     const stored = system.nats.use(async (connection) => {
       const views = connection.subscribe('events.view.*', { max: 1 })
       await connection.flush()
@@ -222,7 +274,7 @@ describe.skipIf(!natsVersion)('without a collector', { timeout: 30_000 }, () => 
         for await (const message of views) return message.json()
       })
       const [event] = (await stored) as Record<string, unknown>[]
-      expect(event?.traceparent).toMatch(/^00-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-00$/)
+      expect(event?.traceparent).toMatch(/^00-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-0[01]$/)
       expect(event).not.toHaveProperty('tracestate')
     }
   })
@@ -262,6 +314,15 @@ describe.skipIf(!natsVersion)('without a collector', { timeout: 30_000 }, () => 
     expect(loadedBy(traced)).not.toEqual([])
   })
 })
+
+/** What all services together have recorded. */
+async function traceOf({ url }: Pick<ServiceProcess, 'url'>, traceId: string): Promise<SystemTrace> {
+  return SystemTrace.parse(await getJson(`${url}/traces/${traceId}`))
+}
+
+function describeKept({ service, name, kind }: TraceSpan): string {
+  return `${service}: ${name} (${kind})`
+}
 
 async function expectStopWithin(service: ServiceProcess, limitMs: number): Promise<void> {
   const started = performance.now()

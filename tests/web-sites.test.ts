@@ -27,7 +27,7 @@ describe.skipIf(!hasChromium)('the page of a web site, in the browser of a user'
       response.setHeader('content-type', 'text/html').end('<title>x</title>'),
     )
     system = await startEmbedded({ CORS_ORIGINS: `http://${TRUSTED}:${site.port}` })
-    // All names have the address of this machine, as with DNS rebinding.
+    // All names resolve to this machine, as in DNS rebinding.
     browser = await startBrowser(['--host-resolver-rules=MAP *.example 127.0.0.1'])
     page = await browser.newPage()
   }, 60_000)

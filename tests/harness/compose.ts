@@ -1,16 +1,17 @@
-import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import { parse } from 'yaml'
-import { programs } from '../../deploy/image/programs.ts'
 import { services } from '../../services.ts'
+import { SHUTDOWN_MS } from '../../shared/service/run-service.ts'
 import { serviceNames } from './each-service.ts'
+import { findUnknownSettings, heapFits } from './image-programs.ts'
 
 export type ComposeService = {
   image: string
   build?: unknown
   command: string[]
+  configs?: { source: string; target: string }[]
   depends_on?: Record<string, { condition: string }>
   environment?: Record<string, string>
   healthcheck?: { test?: string[]; disable?: boolean }
@@ -20,6 +21,7 @@ export type ComposeService = {
   profiles?: string[]
   restart?: string
   stop_grace_period?: string
+  tmpfs?: string[]
   volumes?: string[]
   read_only?: boolean
   cap_drop?: string[]
@@ -33,23 +35,16 @@ export type Compose = {
 
 export const IMAGE = 'video-edge-aggregator:local'
 
-/** What all core containers together may use. */
+/** The memory limit of all core containers together. Each service beyond these five adds its own limit. */
 const MAX_CORE_MIB = 512
-
-/** What a service uses besides its heap, with a health check of 10 MiB. */
-const NODE_MIB = 36
-
-/** How long a service takes to stop at most, in seconds: `SHUTDOWN_MS` in shared/service/run-service.ts. */
-const SHUTDOWN_S = 10
+const CORE_SERVICES = 5
+const MAX_FURTHER_MIB = 64
 
 /** The Compose Specification's schema, as published with dclint. */
 const schema = JSON.parse(readFileSync('node_modules/dclint/schemas/compose.schema.json', 'utf8'))
 const ajv = new Ajv({ strict: false, validateSchema: false, allErrors: true })
 addFormats.default(ajv)
 const validate = ajv.compile(schema)
-
-const settings = Object.fromEntries(serviceNames.map((name) => [name, settingsOf(name)]))
-const allSettings = new Set(Object.values(settings).flatMap((names) => [...names]))
 
 export function parseCompose(text: string): Compose {
   return parse(text, { merge: true })
@@ -77,23 +72,9 @@ export function findProblems(text: string, secrets: readonly string[]): string[]
   ]
 }
 
-/** The settings in the output of `--help`, with their `_FILE` forms. */
-function settingsOf(name: string): Set<string> {
-  const help = execFileSync(process.execPath, [`${name}/main.ts`, '--help'], { encoding: 'utf8' })
-  const lines = [...help.matchAll(/^ {2}(?:--\w+, )?([A-Z_]+)(\[_FILE\])? /gm)]
-  return new Set(lines.flatMap(([, setting = '', file]) => (file ? [setting, `${setting}_FILE`] : [setting])))
-}
-
 function findSettingProblems(name: string, { image, command, environment = {} }: ComposeService): string[] {
   if (image !== IMAGE) return []
-  const [program = ''] = command
-  // NODE_OPTIONS is a setting of Node itself.
-  const known = (settings[program] ?? allSettings).union(new Set(['NODE_OPTIONS']))
-  const unknown = Object.keys(environment).filter((variable) => !known.has(variable))
-  return [
-    ...(programs.has(program) ? [] : [`${name}: the image has no program ${program}`]),
-    ...unknown.map((variable) => `${name}: ${program} has no setting ${variable}`),
-  ]
+  return findUnknownSettings(command[0], Object.keys(environment)).map((problem) => `${name}: ${problem}`)
 }
 
 /** Each secret must be a file that the container has mounted, read-only. */
@@ -130,16 +111,16 @@ function findUrlProblems(
 export function portsOf(name: string, service?: ComposeService): number[] {
   const own = Object.values(services).find((entry) => entry.name === name)?.port
   const { PORT = own, OPS_PORT } = service?.environment ?? {}
-  const others: Record<string, number> = { nats: 4222, prometheus: 9090, grafana: 3000 }
+  const others: Record<string, number> = { nats: 4222, cdn: 8085, prometheus: 9090, grafana: 3000 }
   return [PORT, OPS_PORT, others[name]].flatMap((port) => (port === undefined ? [] : [Number(port)]))
 }
 
-/** Only the public port of play may be published beyond loopback, and only if the user says so. */
+/** Only the public ports of play and the CDN may be published beyond loopback, and only if the user says so. */
 function findPortProblems(name: string, service: ComposeService): string[] {
   return (service.ports ?? []).flatMap(({ host_ip: address, published, target }) => {
-    const isPublic = name === 'play' && target === services.play.port
+    const isPublic = name === 'cdn' || (name === 'play' && target === services.play.port)
     const allowed = isPublic ? /^\$\{\w+:-127\.0\.0\.1\}$/ : /^127\.0\.0\.1$/
-    const isOurs = name === 'play' || service.profiles !== undefined
+    const isOurs = isPublic || name === 'play' || service.profiles !== undefined
     return [
       ...(portsOf(name, service).includes(target) ? [] : [`${name}: does not listen on its published port ${target}`]),
       ...(String(published).endsWith(`:-${target}}`) ? [] : [`${name}: ${target} is published as ${published}`]),
@@ -162,25 +143,20 @@ function findLifecycleProblems(name: string, service: ComposeService, { services
   return [
     ...early.map(([dependency]) => `${name}: does not wait until ${dependency} is ready`),
     ...(restart === undefined ? [`${name}: has no restart policy`] : []),
-    ...(image === IMAGE && Number.parseInt(grace, 10) <= SHUTDOWN_S
+    ...(image === IMAGE && Number.parseInt(grace, 10) * 1_000 <= SHUTDOWN_MS
       ? [`${name}: is killed before it has stopped`]
       : []),
   ]
 }
 
-/** The heap must be full before the container is: V8 then collects garbage, but the kernel kills. */
-function findHeapProblems(
-  name: string,
-  { mem_limit, environment: { NODE_OPTIONS = '' } = {} }: ComposeService,
-): string[] {
-  const { old, semi } =
-    /^--max-old-space-size=(?<old>\d+) --max-semi-space-size=(?<semi>\d+)$/.exec(NODE_OPTIONS)?.groups ?? {}
-  const fits = Number(old) + 3 * Number(semi) + NODE_MIB <= Number.parseInt(mem_limit ?? '', 10)
+function findHeapProblems(name: string, { mem_limit, environment }: ComposeService): string[] {
+  const fits = heapFits(environment?.NODE_OPTIONS, Number.parseInt(mem_limit ?? '', 10))
   return name in services && !fits ? [`${name}: its heap does not fit into ${mem_limit}`] : []
 }
 
 function findMemoryProblems({ services }: Compose): string[] {
   const core = Object.values(services).filter(({ profiles, restart }) => !profiles && restart !== 'no')
   const sum = core.reduce((total, { mem_limit }) => total + Number(/^(\d+)m$/.exec(mem_limit ?? '')?.[1]), 0)
-  return sum <= MAX_CORE_MIB ? [] : [`the core may use ${sum} MiB of memory`]
+  const max = MAX_CORE_MIB + (serviceNames.length - CORE_SERVICES) * MAX_FURTHER_MIB
+  return sum <= max ? [] : [`the core may use ${sum} MiB of memory`]
 }

@@ -2,6 +2,9 @@ import { type ServiceName, serviceEntries } from '../../services.ts'
 
 export const serviceNames = serviceEntries.map(({ name }) => name)
 
+/** The services that take part in a play, and in counting it. A service may be added without being called by play. */
+export const inAPlay: readonly ServiceName[] = ['play', 'metadata', 'cdnurl', 'reporting', 'queue-listener']
+
 /** The results of `toValue` for each service, keyed by name. */
 export async function mapServices<Value>(
   toValue: (name: ServiceName) => Value | Promise<Value>,

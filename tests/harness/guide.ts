@@ -9,38 +9,53 @@ import { startChild } from './child.ts'
 /** The TypeScript and diff blocks in a guide. The line before each block ends with its file name. */
 export const BLOCK = /`([^`\n]+)`:\n\n```(ts|diff)\n(.*?)^```$/gms
 
-/** A copy of the project with the blocks of guides, or of a section of one, applied. */
+/** A copy of the project with the blocks of guides applied. */
 export async function follow(...parts: string[]) {
+  const project = await copyProject()
+  await project.apply(...parts)
+  return project
+}
+
+/** A copy of the project that shares its dependencies. */
+export async function copyProject() {
   await using stack = new AsyncDisposableStack()
-  const { scripts } = JSON.parse(await readFile('package.json', 'utf8'))
   const directory = await mkdtemp(join(tmpdir(), 'guide-'))
   stack.defer(() => rm(directory, { recursive: true, force: true }))
-  await copyProject(directory)
-  for (const [, file = '', kind, text = ''] of parts.join('\n').matchAll(BLOCK)) {
-    const path = join(directory, file)
-    await mkdir(dirname(path), { recursive: true })
-    await writeFile(path, kind === 'ts' ? text : applyDiff(file, await readFile(path, 'utf8'), text))
-  }
+  await copyFiles(directory)
+  const path = [join(directory, 'node_modules/.bin'), process.env.PATH].join(delimiter)
   const start = (program: string, args: string[], env = {}) => startChild(program, args, { cwd: directory, env })
+  async function run(command: string) {
+    await using child = start('bash', ['-c', command], { PATH: path })
+    return { status: await child.ended, lines: child.lines }
+  }
   async function passes(command: string) {
-    const env = { PATH: [join(directory, 'node_modules/.bin'), process.env.PATH].join(delimiter) }
-    await using child = start('bash', ['-c', command], env)
-    const status = await child.ended
-    expect(status, child.lines.join('\n')).toBe(0)
-    return child.lines
+    const { status, lines } = await run(command)
+    expect(status, lines.join('\n')).toBe(0)
+    return lines
   }
   const all = stack.move()
   return {
+    directory,
     start,
-    /** Does not install dependencies, because the copy shares node_modules. */
-    passesCheck: () => passes(scripts.check.replace('bash scripts/install.sh && ', '')),
+    run,
+    passes,
+    /** Applies the blocks of guides, or of sections of one. */
+    async apply(...parts: string[]) {
+      for (const [, file = '', kind, text = ''] of parts.join('\n').matchAll(BLOCK)) {
+        const path = join(directory, file)
+        await mkdir(dirname(path), { recursive: true })
+        await writeFile(path, kind === 'ts' ? text : applyDiff(file, await readFile(path, 'utf8'), text))
+      }
+    },
+    /** `npm run check`, without the page of the console. */
+    passesCheck: () => passes('npm run --silent layers & tsc && biome check --error-on-warnings . && wait $!'),
     /** Disables caches, which are in the shared node_modules. */
     passesTests: (...args: string[]) => passes(`vitest run ${args.join(' ')} --cache=false --fsModuleCache=false`),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }
 
-async function copyProject(directory: string): Promise<void> {
+async function copyFiles(directory: string): Promise<void> {
   const { stdout } = await promisify(execFile)('git', ['ls-files', '-z'])
   await Promise.all(stdout.split('\0').map((file) => file && cp(file, join(directory, file))))
   await symlink(resolve('node_modules'), join(directory, 'node_modules'))

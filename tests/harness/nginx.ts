@@ -20,7 +20,7 @@ export async function startNginx(target: string): Promise<AsyncDisposable & { ur
   await using stack = new AsyncDisposableStack()
   const { path } = stack.use(await createTempDirectory('nginx'))
   const port = await freePort()
-  writeFileSync(join(path, 'nginx.conf'), toConfiguration(port, target))
+  writeFileSync(join(path, 'nginx.conf'), toMainConfig(toServer(port, target)))
   const args = ['-p', path, '-e', 'stderr', '-c', 'nginx.conf']
   const child = startChild('nginx', args, { env })
   stack.defer(() => child[Symbol.asyncDispose]())
@@ -29,7 +29,18 @@ export async function startNginx(target: string): Promise<AsyncDisposable & { ur
   return withResources({ url }, stack)
 }
 
-function toConfiguration(port: number, target: string): string {
+function toServer(port: number, target: string): string {
+  return `server {
+    listen 127.0.0.1:${port};
+    location / {
+      proxy_pass ${target};
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    }
+  }`
+}
+
+/** The main configuration with `http`, such as a server, and with everything that nginx writes below its prefix. */
+export function toMainConfig(http: string): string {
   const directories = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   return `daemon off;
 pid nginx.pid;
@@ -37,13 +48,7 @@ events {}
 http {
   access_log off;
   ${directories.map((name) => `${name}_temp_path ${name};`).join('\n  ')}
-  server {
-    listen 127.0.0.1:${port};
-    location / {
-      proxy_pass ${target};
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    }
-  }
+  ${http}
 }
 `
 }

@@ -17,11 +17,17 @@ export type Started = AsyncDisposable &
     edgePort: number
   }
 
-/** Runs `npm start` with a PATH, and waits until everything is ready. */
-export async function npmStart(env: Record<string, string>): Promise<Started> {
+type Environment = Record<string, string>
+
+/**
+ * Runs `npm start` with a PATH, and waits until everything is ready.
+ * @param given the environment, or a function that returns it for the port of the edge
+ */
+export async function npmStart(given: Environment | ((edgePort: number) => Environment)): Promise<Started> {
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await createTempDirectory('npm-start'))
   const edgePort = await freePortRange()
+  const env = typeof given === 'function' ? given(edgePort) : given
   const child = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort)], {
     env: { DATA_DIR: directory.path, NATS_URL: '', CDN_BASE_URL: '', CDN_KEYS: '', ...env },
   })
@@ -29,6 +35,12 @@ export async function npmStart(env: Record<string, string>): Promise<Started> {
   await child.line((line) => line.startsWith('Try: ') || undefined)
   const services = await mapServices(async (name) => ({ url: toOrigin('127.0.0.1', portNextTo(edgePort, name)) }))
   return withResources({ ...services, child, edgePort, cdn: toOrigin('127.0.0.1', edgePort + 5) }, stack)
+}
+
+/** The token in the address of the tour that `npm start` prints. */
+export function tokenOf({ child, edgePort }: Pick<Started, 'child' | 'edgePort'>): string {
+  const printed = new RegExp(`^Tour: http://localhost:${edgePort}/tour#controls=([\\w-]{43})$`)
+  return child.lines.flatMap((line) => printed.exec(line)?.[1] ?? [])[0] ?? ''
 }
 
 /** A directory for the PATH, with nothing but these programs. */

@@ -62,7 +62,7 @@ type Document = {
 /** Loads the OpenAPI document of a running service. */
 export async function loadOpenApi(origin: string): Promise<OpenApi> {
   const { paths, components } = close((await getJson(`${origin}/openapi.json`)) as Document)
-  const ajv = new Ajv2020({ strict: true, allErrors: true })
+  const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, allErrors: true })
   addFormats.default(ajv)
   ajv.addVocabulary(['components'])
   const compiled = new Map<Schema, ValidateFunction>()

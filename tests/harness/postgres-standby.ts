@@ -18,7 +18,7 @@ export type PostgresPair = AsyncDisposable & {
   disconnect(): Promise<void>
   /** Promotes the standby to a primary without a standby of its own. */
   promote(): Promise<void>
-  /** Replaces the former primary by a new standby, on its port. */
+  /** Replaces the former primary with a new standby, on its port. */
   replaceFormer(): Promise<void>
 }
 

@@ -10,7 +10,7 @@ export type SharedDatabaseSystem = System & { second: ServiceProcess }
 
 export type PostgresSystem = SharedDatabaseSystem & { postgres: PostgresServer; databaseUrl: string }
 
-/** Starts all services, with two reportings over one Postgres, and waits until the counts of both are current. */
+/** Starts all services, with two reporting instances over one Postgres, and waits until the counts of both are current. */
 export async function startPostgresSystem(
   given: Record<string, string> = {},
   options: Parameters<typeof startSystem>[1] = {},
@@ -22,7 +22,7 @@ export async function startPostgresSystem(
   return withResources({ ...system, postgres, databaseUrl }, stack)
 }
 
-/** Starts all services, with two reportings over one database, and waits until the counts of both are current. */
+/** Starts all services, with two reporting instances over one database, and waits until the counts of both are current. */
 export async function startSystemOver(
   databaseUrl: string,
   given: Record<string, string> = {},

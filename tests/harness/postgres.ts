@@ -24,6 +24,8 @@ export type PostgresServer = AsyncDisposable & {
   urlOf(database: string): string
   /** The URL of an empty database that is created by the call. */
   createDatabase(): Promise<string>
+  /** The ids of all its processes. */
+  pids(): number[]
   /** Signals all processes of the server. After SIGSTOP, connections stay open and nothing responds. */
   signal(signal: NodeJS.Signals): Promise<void>
   /** Restarts the server with the same data if it has exited, or resumes it if it is suspended. */
@@ -64,6 +66,7 @@ export async function startPostgres({ primary, port: given }: Options = {}): Pro
       await server.use(urlOf('postgres'), (client) => client.query(`create database ${name}`))
       return urlOf(name)
     },
+    pids: () => [child.pid, ...childrenOf(child.pid)],
     async signal(name: NodeJS.Signals) {
       if (name === 'SIGTERM') return child.signal('SIGINT')
       for (const pid of childrenOf(child.pid)) signalIfRunning(pid, name)

@@ -1,0 +1,44 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hasChromium } from './harness/browser.ts'
+import { type ConsoleSystem, startConsoleSystem } from './harness/console-system.ts'
+import { natsVersion } from './harness/nats-server.ts'
+
+describe.skipIf(!natsVersion || !hasChromium)('the API page', { timeout: 60_000 }, () => {
+  let system: ConsoleSystem
+  beforeAll(async () => {
+    system = await startConsoleSystem()
+  }, 60_000)
+  afterAll(() => system?.[Symbol.asyncDispose]())
+
+  async function openApi() {
+    const opened = await system.open()
+    await opened.page.getByRole('link', { name: 'API of all services' }).click()
+    return opened
+  }
+
+  test('plays an asset with its examples', async () => {
+    await using opened = await openApi()
+    const { page } = opened
+    await page.locator('#operations-play-play').getByRole('button').first().click()
+    await page.getByRole('button', { name: 'Try it out' }).click()
+    await page.getByRole('button', { name: 'Execute' }).click()
+    await page.locator('.live-responses-table').getByText('"title": "Terminator"').waitFor()
+    expect(opened.errors).toEqual([])
+  })
+
+  test.each(['metadata', 'cdnurl', 'reporting', 'queue-listener'] as const)(
+    'shows the calls of %s, and where they can be tried',
+    async (name) => {
+      await using opened = await openApi()
+      const { page } = opened
+      await page.getByLabel('Select a definition').selectOption(name)
+      const { url } = name === 'queue-listener' ? system.listener : system[name]
+      await page.getByRole('link', { name: 'the documentation of this instance' }).waitFor()
+      expect(await page.locator(`a[href="${url}/docs"]`).count()).toBe(1)
+      await page.locator('.opblock-summary-control').first().click()
+      await page.locator('.opblock-body').getByText('Responses').first().waitFor()
+      expect(await page.getByRole('button', { name: 'Try it out' }).count()).toBe(0)
+      expect(opened.errors).toEqual([])
+    },
+  )
+})

@@ -1,0 +1,206 @@
+import type { Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { History } from '../shared/contracts/history.ts'
+import { hasChromium } from './harness/browser.ts'
+import { type ConsolePage, componentOf, visitConsole } from './harness/console-page.ts'
+import { type ConsoleSystem, startConsoleSystem } from './harness/console-system.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { play } from './harness/plays.ts'
+
+const NOW = Date.parse('2026-11-22T12:30:00Z')
+
+describe.skipIf(!natsVersion || !hasChromium)('the history on the console', { timeout: 60_000 }, () => {
+  let system: ConsoleSystem
+  beforeAll(async () => {
+    system = await startConsoleSystem({ CATALOGUE_TTL: '1h' })
+  }, 60_000)
+  afterAll(() => system?.[Symbol.asyncDispose]())
+
+  test('kill -9 of reporting while no page is open is found later, with its restart', async () => {
+    const read = async () => (await (await fetch(`${system.play.url}/history`)).json()) as History
+    // Only a process that has been seen can be seen to have been replaced.
+    await eventually(async () => expect((await read()).points.length).toBeGreaterThan(1))
+    await system.reporting.signal('SIGKILL')
+    await eventually(async () => {
+      const { outages } = await read()
+      expect(outages.some(({ service, state }) => service === 'reporting' && state === 'down')).toBe(true)
+    })
+    await system.reporting.start()
+
+    await using opened = await system.open()
+    const { page } = opened
+    const item = page.getByRole('button', {
+      name: /reporting was down for \d+ s(: .+)?, then restarted at \d\d:\d\d:\d\d$/,
+    })
+    await item.click()
+    await eventually(async () => expect(await numbers(page)).toContain('reporting down'))
+    expect(await page.evaluate('document.activeElement.id')).toBe('history-picture')
+    expect(opened.errors).toEqual([])
+  })
+
+  test('a play moves the lines to the services that it calls, and a cache hit moves none; the outbox is drawn before the log', async () => {
+    await using opened = await system.open()
+    const { page } = opened
+    const boxes = ['play', 'outbox', 'events'].map((name) => componentOf(page, name).boundingBox())
+    const [edge, outbox, log] = await Promise.all(boxes)
+    if (!edge || !outbox || !log) return expect.fail()
+    expect(edge.y + edge.height).toBeLessThan(outbox.y)
+    expect(outbox.y + outbox.height).toBeLessThan(log.y)
+    const activeLines = () =>
+      page.locator('.line[data-active]').evaluateAll((lines) => lines.map((line) => line.getAttribute('data-line')))
+    await play(system.play.url, '123', 'caches')
+    await eventually(async () => expect(await activeLines()).not.toContain('play metadata'))
+    await eventually(async () => {
+      await play(system.play.url, '123', 'hits')
+      const active = await activeLines()
+      expect(active).toEqual(expect.arrayContaining(['viewer play', 'play reporting', 'play events']))
+      expect(active).not.toContain('play metadata')
+    })
+    const calls = page.getByRole('list', { name: 'Calls' }).locator('li')
+    // The calls of the last seconds are shown, so it plays on.
+    await eventually(async () => {
+      await play(system.play.url, '123', 'hits')
+      const texts = await calls.allTextContents()
+      expect(texts).toContainEqual(expect.stringMatching(/^viewer to play: [\d.]+\/s · p99 ~[\d.]+ ms$/))
+      expect(texts).toContain('play to metadata: 100% cached')
+    }, 20_000)
+    await eventually(async () => expect(await activeLines()).not.toContain('viewer play'))
+  })
+
+  test('the pointer and the arrow keys select a time, and its numbers and outages are read out; a gap has no data', async () => {
+    await using opened = await visit()
+    const { page } = opened
+    expect(await readout(page)).toEqual(['Last 5 minutes', '2,000 views', '30 errors'])
+    const picture = page.locator('#history-picture')
+    await picture.focus()
+    await page.keyboard.press('End')
+    const last = ['12:29:59', '10 views/s', '0 errors/s', 'p99 ~12 ms', '0 in outbox', 'lag 0 ms']
+    await eventually(async () => expect(await readout(page)).toEqual(last))
+    expect(toPlain(await picture.getAttribute('aria-valuetext'))).toBe(last.join(', '))
+    for (let n = 0; n < 20; n += 1) await page.keyboard.press('ArrowLeft')
+    expect(await readout(page)).toEqual([
+      ...['12:29:39', 'reporting down', '10 views/s', '1 errors/s', 'p99 ~12 ms', '0 in outbox', 'lag 1.2 s'],
+    ])
+    await page.keyboard.press('Escape')
+    expect((await readout(page))[0]).toBe('Last 5 minutes')
+    const { x, y, width } = (await picture.boundingBox()) ?? expect.fail()
+    await page.mouse.move(x + width - 12, y + 20)
+    expect((await readout(page))[0]).toBe('12:29:59')
+    await page.mouse.move(x + width / 2, y + 20)
+    expect((await readout(page)).slice(1)).toEqual(['no data'])
+    expect(await page.locator('.history-gap').count()).toBe(1)
+  })
+
+  // In the range of an hour, a step has 15 s, and the last one is in progress.
+  test.each([
+    { age: 20, seconds: '60', gaps: 1, steps: '4' },
+    { age: 90, seconds: '90', gaps: 0, steps: '7' },
+  ])('$age s after the start, the picture shows the last $seconds s', async ({ age, seconds, gaps, steps }) => {
+    await using opened = await visit(age)
+    const picture = opened.page.locator('#history-picture')
+    await eventually(async () => expect(await picture.getAttribute('aria-valuemax')).toBe(seconds))
+    expect(await opened.page.locator('.history-gap').count()).toBe(gaps)
+    await opened.page.locator('#history').getByLabel('1 hour').check()
+    await eventually(async () => expect(await picture.getAttribute('aria-valuemax')).toBe(steps))
+  })
+
+  test('a time such as 12:04 is found in the range that contains it', async () => {
+    await using opened = await visit()
+    const { page } = opened
+    await page.getByLabel('What happened at').fill('12:04')
+    await page.keyboard.press('Enter')
+    await eventually(async () => {
+      expect(await readout(page)).toEqual(
+        expect.arrayContaining(['12:04:00 – 12:04:15', 'cdnurl degraded', '10 views/s']),
+      )
+    })
+    expect(await page.locator('#history').getByLabel('1 hour').isChecked()).toBe(true)
+    await page.getByLabel('What happened at').fill('09:10')
+    await page.getByRole('button', { name: 'Show', exact: true }).click()
+    await eventually(async () => expect((await readout(page))[0]).toBe('09:10:00 – 09:15:00'))
+    await page.getByRole('button', { name: '12:04:05' }).click()
+    await eventually(async () => expect((await readout(page))[0]).toMatch(/^12:0[04]:00 – /))
+  })
+
+  test('while the edge is down, the picture is marked as old; a hidden page does not read the history', async () => {
+    await using opened = await visit()
+    const { page } = opened
+    await page.unroute('**/history?*')
+    await page.route('**/history?*', (route) => route.abort())
+    await page.getByText('Not updated since 12:30:00. Retrying…').waitFor()
+
+    await page.evaluate(`Object.defineProperty(document, 'hidden', { value: true, configurable: true })
+      document.dispatchEvent(new Event('visibilitychange'))`)
+    await page.waitForTimeout(500)
+    let requests = 0
+    page.on('request', (request) => {
+      if (request.url().includes('/history')) requests += 1
+    })
+    await page.waitForTimeout(2_500)
+    expect(requests).toBe(0)
+  })
+
+  /** Opens the console with the history below, which is this old in seconds. */
+  async function visit(age?: number): Promise<ConsolePage> {
+    const opened = await visitConsole(system.browser, system.play.url, { timezoneId: 'UTC' })
+    await opened.page.route('**/history?*', (route) => {
+      const range = new URL(route.request().url()).searchParams.get('range')
+      return route.fulfill({ json: toHistory(range === '1h' || range === '24h' ? range : '5m', age) })
+    })
+    await opened.page.getByText('1 outage, 1 restart').waitFor()
+    return opened
+  }
+})
+
+/**
+ * 10 views per second. In the last minute, reporting was down for 30 s, with an error per second, and before it, some
+ * seconds have no sample. cdnurl was degraded at 12:04. `age`: when the first sample was taken, in seconds before now.
+ */
+function toHistory(range: History['range'], age = 86_400): History {
+  const step = { '5m': 1, '1h': 15, '24h': 300 }[range]
+  const count = { '5m': 300, '1h': 240, '24h': 288 }[range]
+  const [from, to] = [NOW - 40_000, NOW - 10_000]
+  const points = Array.from({ length: count }, (_, n) => {
+    const at = NOW - (count - n) * step * 1_000
+    const isDown = range === '5m' && at >= from && at < to
+    const numbers = { p99Ms: 12, backlog: 0, lagMs: isDown ? 1_200 : 0 }
+    return { at: toTime(at), seconds: step, plays: 10 * step, errors: isDown ? 1 : 0, ...numbers }
+  })
+  const degraded = {
+    service: 'cdnurl',
+    state: 'degraded' as const,
+    from: '2026-11-22T12:04:05.000Z',
+    to: '2026-11-22T12:04:25.000Z',
+  }
+  const down = { service: 'reporting', state: 'down' as const, from: toTime(from), to: toTime(to) }
+  return {
+    range,
+    step,
+    now: toTime(NOW),
+    since: toTime(NOW - age * 1_000),
+    services: ['play', 'cdnurl', 'reporting', 'events'],
+    points: points
+      .filter(({ at }) => Date.parse(at) + step * 1_000 > NOW - age * 1_000)
+      .filter((_, n, { length }) => range !== '5m' || length < count || n < 100 || n >= 200),
+    outages: range === '5m' ? [down] : [degraded, down],
+    restarts: [{ service: 'play', at: toTime(NOW - 200_000) }],
+  }
+}
+
+function toTime(at: number): string {
+  return new Date(at).toISOString()
+}
+
+async function readout(page: Page): Promise<string[]> {
+  return [toPlain(await page.locator('#history-caption').textContent()), ...(await numbers(page))]
+}
+
+async function numbers(page: Page): Promise<string[]> {
+  return (await page.locator('#history-numbers li').allTextContents()).map(toPlain)
+}
+
+/** Replaces the thin spaces in times. */
+function toPlain(text: string | null): string {
+  return (text ?? '').replaceAll(/\s/g, ' ')
+}

@@ -1,0 +1,120 @@
+import type { BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hasChromium } from './harness/browser.ts'
+import { clickPlay } from './harness/console-page.ts'
+import { type ConsoleSystem, startConsoleSystem } from './harness/console-system.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { play } from './harness/plays.ts'
+import { violations } from './harness/violations.ts'
+
+describe.skipIf(!natsVersion || !hasChromium)('recent plays on the console', { timeout: 60_000 }, () => {
+  let system: ConsoleSystem
+  beforeAll(async () => {
+    system = await startConsoleSystem({ CATALOGUE_TTL: '1h' })
+  }, 60_000)
+  afterAll(() => system?.[Symbol.asyncDispose]())
+
+  const open = (options?: BrowserContextOptions) => system.open(options)
+
+  test('the state of a play changes from in the log to counted, and stays visible when the play is opened', async () => {
+    await using opened = await open()
+    const { page, errors } = opened
+    await page.getByText('Play an asset to follow it here, until it is counted.').waitFor()
+    await page.getByLabel('Play as user').fill('follower')
+    await system.listener.signal('SIGKILL')
+    await clickPlay(page, 'Terminator')
+    await expectFates(page, [/^In the log, not counted yet$/])
+    await rowsOf(page).first().click()
+    await page.getByRole('dialog', { name: /^Terminator, played by follower at / }).waitFor()
+    await page.getByText('Incomplete: queue-listener did not respond.').waitFor()
+    expect(await operations(page)).not.toContain('queue-listener process video.viewed')
+
+    await system.listener.start()
+    await expectFates(page, [/^Counted after [\d.]+ m?s: qualified$/])
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText(/^Status 200 after .* Counted after [\d.]+ m?s\.$/).waitFor()
+    expect(await operations(page)).toEqual(
+      expect.arrayContaining([
+        'play POST /play/asset/:assetId/user/:userId',
+        'reporting POST /events/lookup',
+        'queue-listener process video.viewed',
+        'reporting POST /events',
+      ]),
+    )
+    expect(errors).toEqual([])
+  })
+
+  test('an opened play shows its ids, and where its data came from; Escape closes it', async () => {
+    await using opened = await open({ permissions: ['clipboard-read', 'clipboard-write'] })
+    const { page } = opened
+    await page.getByLabel('Play as user').fill('reader')
+    await clickPlay(page, 'Terminator')
+    await expectFates(page, [/: qualified$/])
+    await rowsOf(page).first().focus()
+    await page.keyboard.press('Enter')
+    const dialog = page.getByRole('dialog')
+    await dialog.locator('tr.marker').first().waitFor()
+    expect(await dialog.locator('tr.marker').allTextContents()).toEqual(
+      expect.arrayContaining([expect.stringMatching(/^metadata cache hit: no call/)]),
+    )
+    const ids = await dialog.locator('.ids dd code').allTextContents()
+    const [viewId = '', sequence, traceId = ''] = ids
+    expect(sequence).toMatch(/^\d+$/)
+    expect(ids).toEqual(expect.arrayContaining([`npm run why -- ${viewId}`, `grep ${traceId} play.log`]))
+    await dialog.getByRole('button', { name: 'Copy trace ID' }).click()
+    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(traceId)
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'hidden' })
+    // The panel behind it stays open, and the row has the focus again.
+    await page.getByText('Terminator: 200 OK').waitFor()
+    expect(await page.evaluate('document.activeElement.className')).toBe('play-line')
+  })
+
+  test('the plays of everyone are listed, including those of other clients', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.getByLabel('Everyone').check()
+    for (let n = 1; n <= 6; n += 1) await play(system.play.url, '123', `other-${n}`)
+    await play(system.play.url, '123', 'somebody-else')
+    await eventually(async () => expect(await rowsOf(page).first().textContent()).toContain('somebody-else'))
+    await page.mouse.move(0, 0)
+    await expectFates(page, [/: qualified$/], 'somebody-else')
+    await page.getByRole('button', { name: /^Show all \d+$/ }).click()
+    expect(await rowsOf(page).count()).toBeGreaterThan(5)
+    await page.getByLabel('This page').check()
+    await page.getByText('Play an asset to follow it here').waitFor()
+  })
+
+  test('an opened play has no serious violations that axe finds, and does not scroll sideways at 360 px', async () => {
+    await using opened = await open({ viewport: { width: 360, height: 780 }, reducedMotion: 'reduce' })
+    const { page } = opened
+    await clickPlay(page, 'Terminator')
+    await expectFates(page, [/^Counted/])
+    await rowsOf(page).first().click()
+    await page.getByRole('dialog').locator('.waterfall').first().waitFor()
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme })
+      expect(await violations(page)).toEqual([])
+    }
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
+  })
+})
+
+function rowsOf(page: Page) {
+  return page.locator('#plays-list button')
+}
+
+/** The fates of the first plays in the list, or of those by one user. */
+function expectFates(page: Page, expected: RegExp[], user = ''): Promise<void> {
+  return eventually(async () => {
+    const texts = await rowsOf(page).filter({ hasText: user }).locator('.fate').allTextContents()
+    for (const [index, pattern] of expected.entries()) expect(texts[index]).toMatch(pattern)
+  }, 15_000)
+}
+
+/** The operations in the waterfalls of an opened play, without their remarks. */
+function operations(page: Page): Promise<string[]> {
+  return page.evaluate(`[...document.querySelectorAll('.waterfall tbody th')].map((cell) =>
+    [...cell.childNodes].filter(({ className }) => className !== 'remarks').map(({ textContent }) => textContent).join(''))`)
+}

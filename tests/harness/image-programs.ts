@@ -1,0 +1,36 @@
+import { execFileSync } from 'node:child_process'
+import { programs } from '../../deploy/image/programs.ts'
+import { serviceEntries } from '../../services.ts'
+import { serviceNames } from './each-service.ts'
+
+/** What a service uses besides its heap in MiB, with a health check of 10 MiB. */
+const NODE_MIB = 36
+
+const settings = Object.fromEntries(serviceNames.map((name) => [name, settingsOf(name)]))
+/** The commands of an operator also read the URLs of services that no service calls. */
+const allSettings = new Set([
+  ...Object.values(settings).flatMap((names) => [...names]),
+  ...serviceEntries.map(({ urlSetting }) => urlSetting),
+])
+
+/** What is wrong with the environment of a program of the image: it must have each of the settings. */
+export function findUnknownSettings(program = '', variables: readonly string[]): string[] {
+  if (!programs.has(program)) return [`the image has no program ${program}`]
+  // NODE_OPTIONS is a setting of Node itself.
+  const known = (settings[program] ?? allSettings).union(new Set(['NODE_OPTIONS']))
+  return variables.filter((name) => !known.has(name)).map((name) => `${program} has no setting ${name}`)
+}
+
+/** The settings in the output of `--help`, with their `_FILE` forms. */
+function settingsOf(name: string): Set<string> {
+  const help = execFileSync(process.execPath, [`${name}/main.ts`, '--help'], { encoding: 'utf8' })
+  const lines = [...help.matchAll(/^ {2}(?:--\w+, )?([A-Z_]+)(\[_FILE\])? /gm)]
+  return new Set(lines.flatMap(([, setting = '', file]) => (file ? [setting, `${setting}_FILE`] : [setting])))
+}
+
+/** True if the heap is full before the container is: V8 then collects garbage, but the kernel kills. */
+export function heapFits(nodeOptions: string | undefined, limitMib: number): boolean {
+  const { old, semi } =
+    /^--max-old-space-size=(?<old>\d+) --max-semi-space-size=(?<semi>\d+)$/.exec(nodeOptions ?? '')?.groups ?? {}
+  return Number(old) + 3 * Number(semi) + NODE_MIB <= limitMib
+}

@@ -1,0 +1,86 @@
+import { services } from '../../services.ts'
+import { find, type KubernetesObject, type Workload, workloadsIn } from './kubernetes-manifests.ts'
+import { connectionsOf, type Endpoint, type NetworkPolicy } from './kubernetes-network.ts'
+
+/** Where the services find what the charts install. */
+const NATS = { name: 'nats', labels: { 'app.kubernetes.io/name': 'nats' }, port: 4_222 }
+const POSTGRES = { name: 'postgres', labels: { 'cnpg.io/cluster': 'counts' }, port: 5_432 }
+
+/** Clients that may try to connect, besides the workloads. */
+const OTHERS: Endpoint[] = [
+  NATS,
+  POSTGRES,
+  { name: 'gateway', namespace: { 'video-edge/access': 'gateway' } },
+  { name: 'monitoring', namespace: { 'video-edge/access': 'monitoring' } },
+  { name: 'dns', labels: { 'k8s-app': 'kube-dns' }, namespace: { 'kubernetes.io/metadata.name': 'kube-system' } },
+  {
+    name: 'operator',
+    labels: { 'app.kubernetes.io/name': 'cloudnative-pg' },
+    namespace: { 'kubernetes.io/metadata.name': 'cnpg-system' },
+  },
+  { name: 'other-pod' },
+  { name: 'stranger', labels: { 'app.kubernetes.io/name': 'play' }, namespace: { team: 'other' } },
+  { name: 'internet', isExternal: true },
+]
+
+/** URLs must name a Service, and one of its ports. */
+export function findUrlProblems({ name, env }: Workload, objects: KubernetesObject[]): string[] {
+  return Object.entries(env).flatMap(([variable, value]) => {
+    const [, host = '', port] = /^(?:http|nats):\/\/([\w-]+):(\d+)$/.exec(value) ?? []
+    if (port === undefined) return []
+    const ports =
+      find(objects, 'Service', host)?.spec?.ports.map(({ port }) => port) ?? (host === NATS.name ? [NATS.port] : [])
+    return ports.includes(Number(port)) ? [] : [`${name}: nothing is reachable at ${variable}=${value}`]
+  })
+}
+
+/** The NetworkPolicies must allow what the settings need, the calls of others, and nothing else. */
+export function findConnectionProblems(objects: KubernetesObject[], workloads: Workload[]): string[] {
+  const allowed = connectionsIn(objects)
+  const needed = new Set(connectionsNeeded(objects, workloads))
+  return [
+    ...[...allowed.difference(needed)].map((connection) => `network: ${connection} is allowed`),
+    ...[...needed.difference(allowed)].map((connection) => `network: ${connection} is not allowed`),
+  ]
+}
+
+/** The connections that NetworkPolicies allow to and from the services, NATS and Postgres. */
+export function connectionsIn(objects: readonly KubernetesObject[]): Set<string> {
+  const workloads = workloadsIn(objects)
+  const all = [...workloads, ...OTHERS]
+  const policies = objects.flatMap(toPolicies)
+  const inbound = connectionsOf(policies, all, [...workloads, NATS, POSTGRES])
+  const outbound = connectionsOf(policies, workloads, all)
+  return new Set([...inbound, ...outbound])
+}
+
+function toPolicies({ kind, spec }: KubernetesObject): NetworkPolicy[] {
+  if (kind !== 'NetworkPolicy' || !spec?.podSelector || !spec.policyTypes) return []
+  const { podSelector, policyTypes, ingress, egress } = spec
+  return [{ podSelector, policyTypes, ...(ingress && { ingress }), ...(egress && { egress }) }]
+}
+
+function connectionsNeeded(objects: KubernetesObject[], workloads: Workload[]): string[] {
+  const names = workloads.map(({ name }) => name)
+  return [
+    ...workloads.flatMap(({ name, env, container }) => [
+      ...Object.values(env).flatMap((value) => {
+        const [, host, port] = /^(?:http|nats):\/\/([\w-]+):(\d+)$/.exec(value) ?? []
+        return host ? [`${name} → ${host}:${port}`] : []
+      }),
+      ...(env.DATABASE_URL_FILE ? [`${name} → ${POSTGRES.name}:${POSTGRES.port}`] : []),
+      ...(container.envFrom?.some(
+        ({ configMapRef }) => find(objects, 'ConfigMap', configMapRef.name)?.data?.AUTH_JWKS_URL,
+      )
+        ? [`${name} → internet:443`]
+        : []),
+      `${name} → dns:53`,
+    ]),
+    ...Object.values(services).map(({ name, port }) => `monitoring → ${name}:${name === 'play' ? 9_080 : port}`),
+    ...names.filter((name) => name === 'doctor').map((name) => `${name} → play:9080`),
+    'gateway → play:8080',
+    'nats → nats:6222',
+    'postgres → postgres:5432',
+    'operator → postgres:8000',
+  ]
+}

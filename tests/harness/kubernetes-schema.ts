@@ -1,0 +1,93 @@
+import { Ajv, type SchemaObject } from 'ajv'
+import ts from 'typescript'
+
+/** The module of kubernetes-types for each API version in use. */
+const MODULES: Record<string, string> = {
+  v1: 'core/v1',
+  'apps/v1': 'apps/v1',
+  'autoscaling/v2': 'autoscaling/v2',
+  'batch/v1': 'batch/v1',
+  'networking.k8s.io/v1': 'networking/v1',
+  'policy/v1': 'policy/v1',
+}
+
+/** Required in every object, although the types of Kubernetes make them optional. */
+const REQUIRED = ['apiVersion', 'kind', 'metadata']
+
+/**
+ * Compiles the schemas of kubernetes-types, which are generated from the OpenAPI document of Kubernetes. Unknown fields
+ * are errors, as the API server reports them with `--validate=strict`.
+ * @returns a function that returns what is wrong with an object, one line per problem
+ */
+export function createKubernetesSchema(): (object: { apiVersion: string; kind: string }) => string[] {
+  const files = Object.values(MODULES).map((name) => `node_modules/kubernetes-types/${name}.d.ts`)
+  const program = ts.createProgram(files, { noEmit: true, strict: true, types: [] })
+  const checker = program.getTypeChecker()
+  const ajv = new Ajv({ allErrors: true })
+  const compiled = new Map<string, ReturnType<Ajv['compile']>>()
+
+  function compile(apiVersion: string, kind: string) {
+    const file = program.getSourceFile(`node_modules/kubernetes-types/${MODULES[apiVersion]}.d.ts`)
+    const symbol = file && checker.getSymbolAtLocation(file)
+    const exported = symbol && checker.getExportsOfModule(symbol).find(({ name }) => name === kind)
+    if (!exported) return undefined
+    const { schema, definitions } = toJsonSchema(checker, checker.getDeclaredTypeOfSymbol(exported))
+    return ajv.compile({ type: 'object', allOf: [schema], required: REQUIRED, definitions })
+  }
+
+  return (object) => {
+    const { apiVersion, kind } = object
+    const name = `${apiVersion} ${kind}`
+    const validate = compiled.get(name) ?? compile(apiVersion, kind)
+    if (!validate) return [`schema: there is no kind ${name}`]
+    compiled.set(name, validate)
+    validate(object)
+    return (validate.errors ?? []).map(({ instancePath, message, params }) => {
+      return `schema: ${kind} ${instancePath} ${message} ${JSON.stringify(params)}`
+    })
+  }
+}
+
+/** Converts a type to a JSON schema without additional properties. Interfaces become definitions, as they may be recursive. */
+function toJsonSchema(checker: ts.TypeChecker, root: ts.Type) {
+  const definitions: Record<string, SchemaObject> = {}
+  const names = new Map<ts.Type, string>()
+
+  function convert(type: ts.Type): SchemaObject {
+    if (type.isStringLiteral() || type.isNumberLiteral()) return { const: type.value }
+    if (type.flags & ts.TypeFlags.String) return { type: 'string' }
+    if (type.flags & ts.TypeFlags.Number) return { type: 'number' }
+    if (type.flags & ts.TypeFlags.Boolean) return { type: 'boolean' }
+    if (type.isUnion()) return { anyOf: type.types.filter(isDefined).map(convert) }
+    if (type.flags & ts.TypeFlags.BooleanLiteral) return { type: 'boolean' }
+    const [item] = checker.isArrayType(type) ? checker.getTypeArguments(type as ts.TypeReference) : []
+    if (item) return { type: 'array', items: convert(item) }
+    if (!(type.flags & ts.TypeFlags.Object)) throw new Error(`${checker.typeToString(type)} has no JSON schema`)
+    return { $ref: `#/definitions/${define(type)}` }
+  }
+
+  function define(type: ts.Type): string {
+    const known = names.get(type)
+    if (known !== undefined) return known
+    const name = `type${names.size}`
+    names.set(type, name)
+    const entries = checker.getIndexTypeOfType(type, ts.IndexKind.String)
+    const properties = type.getProperties().map((property) => {
+      return [property.name, convert(checker.getNonNullableType(checker.getTypeOfSymbol(property)))] as const
+    })
+    const required = type.getProperties().filter(({ flags }) => !(flags & ts.SymbolFlags.Optional))
+    definitions[name] = {
+      type: 'object',
+      properties: Object.fromEntries(properties),
+      required: required.map(({ name }) => name),
+      additionalProperties: entries ? convert(entries) : false,
+    }
+    return name
+  }
+
+  return { schema: convert(root), definitions }
+}
+
+function isDefined({ flags }: ts.Type): boolean {
+  return !(flags & (ts.TypeFlags.Undefined | ts.TypeFlags.Null))
+}

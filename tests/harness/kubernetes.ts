@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs'
+import { services } from '../../services.ts'
+import { findUnknownSettings, heapFits } from './image-programs.ts'
+import { findConnectionProblems, findUrlProblems } from './kubernetes-connections.ts'
+import { findAvailabilityProblems, findLifecycleProblems, findPortProblems } from './kubernetes-lifecycle.ts'
+import { find, type KubernetesObject, parseManifests, type Workload, workloadsIn } from './kubernetes-manifests.ts'
+import { createKubernetesSchema } from './kubernetes-schema.ts'
+
+/** The user of the image. */
+const USER = 10_001
+
+/** Keys of the secret that CloudNativePG creates: https://cloudnative-pg.io/documentation/current/applications/ */
+const OPERATOR_SECRETS: Record<string, string[]> = {
+  'counts-app': ['uri', 'username', 'password', 'dbname', 'host', 'port'],
+}
+
+let schema: ReturnType<typeof createKubernetesSchema> | undefined
+const deploying = readFileSync('docs/deploying.md', 'utf8')
+const secrets = { ...OPERATOR_SECRETS, ...secretsIn(deploying) }
+
+/** What is wrong with manifests, one line per problem. */
+export function findProblems(text: string): string[] {
+  const objects = parseManifests(text)
+  schema ??= createKubernetesSchema()
+  const invalid = objects.flatMap(schema)
+  if (invalid.length > 0) return invalid
+  const workloads = workloadsIn(objects)
+  return [
+    ...workloads.flatMap((workload) => [
+      ...findSettingProblems(workload, objects),
+      ...findSecretProblems(workload),
+      ...findUrlProblems(workload, objects),
+      ...findPrivileges(workload, objects),
+      ...findResourceProblems(workload),
+      ...findStorageProblems(workload, objects),
+      ...(workload.name in services
+        ? [...findPortProblems(workload, objects), ...findLifecycleProblems(workload)]
+        : []),
+      ...findAvailabilityProblems(workload, objects),
+    ]),
+    ...findConnectionProblems(objects, workloads),
+  ]
+}
+
+/** The environment must consist of settings of the program. */
+function findSettingProblems({ name, container: { args, env, envFrom = [] } }: Workload, objects: KubernetesObject[]) {
+  const maps = envFrom.map(({ configMapRef }) => find(objects, 'ConfigMap', configMapRef.name)?.data)
+  const variables = [...env.map(({ name }) => name), ...maps.flatMap((data) => Object.keys(data ?? {}))]
+  return [
+    ...findUnknownSettings(args[0], variables),
+    ...(maps.includes(undefined) ? ['there is no ConfigMap with its settings'] : []),
+    ...(args[0] === name ? [] : [`runs ${args[0]}`]),
+  ].map((problem) => `${name}: ${problem}`)
+}
+
+/** Each secret must be a key of a known Secret, mounted read-only. */
+function findSecretProblems({ name, env, pod: { volumes = [] }, container: { volumeMounts = [] } }: Workload) {
+  const files = volumeMounts.flatMap(({ name, mountPath, readOnly }) => {
+    const secret = volumes.find((volume) => volume.name === name)?.secret?.secretName
+    return readOnly && secret ? (secrets[secret] ?? []).map((key) => `${mountPath}/${key}`) : []
+  })
+  const settings = Object.entries(env).filter(([variable]) => variable.endsWith('_FILE'))
+  return settings
+    .filter(([, path]) => !files.includes(path))
+    .map(([variable, path]) => `${name}: ${variable} is ${path}, which does not exist`)
+}
+
+/** The secrets that the commands in a document create, with their keys. */
+function secretsIn(text: string): Record<string, string[]> {
+  const commands = text.matchAll(/kubectl create secret generic (\S+) --from-literal[= ](\w+)=/g)
+  return Object.fromEntries([...commands].map(([, name, key]) => [name, [key]]))
+}
+
+/** The Pod Security Standard `restricted`, a read-only root, and no token. */
+function findPrivileges({ name, pod, container }: Workload, objects: KubernetesObject[]): string[] {
+  const { runAsNonRoot, runAsUser, seccompProfile } = pod.securityContext ?? {}
+  const { allowPrivilegeEscalation, readOnlyRootFilesystem, capabilities } = container.securityContext ?? {}
+  const account = find(objects, 'ServiceAccount', pod.serviceAccountName)
+  const isRestricted =
+    runAsNonRoot &&
+    seccompProfile?.type === 'RuntimeDefault' &&
+    allowPrivilegeEscalation === false &&
+    capabilities?.drop?.includes('ALL')
+  return [
+    ...(isRestricted ? [] : [`${name}: is not restricted`]),
+    ...(readOnlyRootFilesystem ? [] : [`${name}: can write to its root file system`]),
+    ...(runAsUser === USER ? [] : [`${name}: runs as ${runAsUser}, who may not write to /data`]),
+    ...(pod.automountServiceAccountToken === false && account?.automountServiceAccountToken === false
+      ? []
+      : [`${name}: gets a token`]),
+    ...(pod.enableServiceLinks === false ? [] : [`${name}: gets variables of other Services`]),
+  ]
+}
+
+/** A request must cover the measured memory, and a limit also the memory for files that were not cached. */
+function findResourceProblems({ name, env, container: { resources } }: Workload): string[] {
+  const { requests, limits } = resources ?? {}
+  const [request, limit] = [requests?.memory, limits?.memory].map(toMebibytes)
+  const measured = new RegExp(`^\\| ${name} \\| \\d+ \\| \\d+ \\| (\\d+) \\| \\d+ \\| (\\d+) \\|$`, 'm').exec(deploying)
+  const [, used = 0, withFiles = 0] = (measured ?? []).map(Number)
+  if (!request || !limit || !/^\d+m?$/.test(requests?.cpu ?? '')) return [`${name}: has no requests or limits`]
+  return [
+    ...(request <= limit && request >= used && limit >= withFiles
+      ? []
+      : [`${name}: its memory does not fit the measured one`]),
+    ...(name in services && !heapFits(env.NODE_OPTIONS, limit)
+      ? [`${name}: its heap does not fit into ${limit} MiB`]
+      : []),
+  ]
+}
+
+function toMebibytes(quantity = ''): number {
+  const [, number, unit] = /^(\d+)(Mi|Gi)$/.exec(quantity) ?? []
+  return Number(number) * (unit === 'Gi' ? 1_024 : 1)
+}
+
+/** play keeps its outbox; nothing else may write to anything. */
+function findStorageProblems(
+  { name, object: { spec }, container: { volumeMounts = [] } }: Workload,
+  objects: KubernetesObject[],
+) {
+  const claims = (spec?.volumeClaimTemplates ?? []).map(({ metadata }) => metadata.name)
+  const data = volumeMounts.find(({ mountPath }) => mountPath === '/data')
+  const governing = find(objects, 'Service', spec?.serviceName ?? '')
+  const keepsData = data !== undefined && claims.includes(data.name) && governing?.spec?.clusterIP === 'None'
+  return name === 'play' && !keepsData ? [`${name}: loses its outbox`] : []
+}

@@ -1,0 +1,30 @@
+import { execFile, spawnSync } from 'node:child_process'
+import { symlink } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { type ServiceProcess, startCommand } from './service-process.ts'
+import { createTempDirectory } from './temp-directory.ts'
+
+/** The last commit of release 0.1.0. A clone may lack tags. */
+const COMMIT = '162b400635d9a7fa3cbaeffab586c8ebc93b8471'
+
+/** False in a clone without the history, and where there is no git. */
+export const hasReleased = spawnSync('git', ['cat-file', '-e', `${COMMIT}^{commit}`]).status === 0
+if (!hasReleased) console.warn(`Skips the tests of upgrades: this clone lacks ${COMMIT}, which is release 0.1.0.`)
+
+export type Released = AsyncDisposable & {
+  /** Starts a service of the release. `env` has all of its settings. */
+  start(name: string, env: Record<string, string>, port: number): Promise<ServiceProcess>
+}
+
+/** The sources of release 0.1.0. They run with the current dependencies, of which that release had a part. */
+export async function checkOutReleased(): Promise<Released> {
+  const directory = await createTempDirectory('released')
+  await promisify(execFile)('bash', ['-c', 'git archive "$0" | tar -x -C "$1"', COMMIT, directory.path])
+  await symlink(resolve('node_modules'), join(directory.path, 'node_modules'))
+  return {
+    ...directory,
+    start: (name, env, port) =>
+      startCommand(name, process.execPath, [join(directory.path, name, 'main.ts')], env, port),
+  }
+}

@@ -1,0 +1,175 @@
+import { resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { SystemTrace, Trace, TracedPlays } from '../shared/contracts/trace.ts'
+import { startChild } from './harness/child.ts'
+import { startEmbedded } from './harness/embedded.ts'
+import { eventually } from './harness/eventually.ts'
+import { natsVersion } from './harness/nats-server.ts'
+import { getJson, views, warmUp } from './harness/plays.ts'
+import { type System, startSystem } from './harness/system.ts'
+
+const newTraceId = () => crypto.randomUUID().replaceAll('-', '')
+
+/** Plays an asset, in a trace that is recorded. */
+async function playRecorded(edge: string, userId: string, traceId = newTraceId()) {
+  const headers = { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` }
+  const response = await fetch(`${edge}/play/asset/456/user/${userId}`, { method: 'POST', headers })
+  expect(response.status).toBe(200)
+  await response.body?.cancel()
+  return { traceId, viewId: response.headers.get('view-id'), requestId: response.headers.get('x-request-id') }
+}
+
+async function readTrace(edge: string, traceId: string): Promise<SystemTrace> {
+  return SystemTrace.parse(await getJson(`${edge}/traces/${traceId}`))
+}
+
+/** The recorded operations, once the view is counted. */
+async function readCounted(edge: string, traceId: string): Promise<SystemTrace> {
+  return eventually(async () => {
+    const trace = await readTrace(edge, traceId)
+    const counts = trace.spans.filter(({ kind, attributes }) => kind === 'consumer' && attributes['log.last'])
+    expect(counts.map(({ attributes }) => attributes['http.response.status_code'])).toContain(200)
+    return trace
+  })
+}
+
+const namesOf = ({ spans }: Trace) => spans.map(({ service, name }) => `${service}: ${name}`)
+
+const ROUTE = '/play/asset/:assetId/user/:userId'
+const OPERATIONS = [
+  'play: POST reporting',
+  `play: POST ${ROUTE}`,
+  'play: look up counts',
+  'play: send video.viewed',
+  'queue-listener: POST reporting',
+  'queue-listener: process video.viewed',
+  'reporting: POST /events',
+  'reporting: POST /events/lookup',
+]
+
+describe.skipIf(!natsVersion)('kept traces', { timeout: 60_000 }, () => {
+  let system: System
+  let edge: string
+  beforeAll(async () => {
+    system = await startSystem({ CATALOGUE_TTL: '1h' })
+    edge = system.play.url
+    await warmUp(edge)
+  }, 60_000)
+  afterAll(() => system?.[Symbol.asyncDispose]())
+
+  test('play returns what all services did for a play, with cache hits, batch sizes and its position in the log', async () => {
+    const { traceId, viewId, requestId } = await playRecorded(edge, 'traced')
+    const trace = await readCounted(edge, traceId)
+    expect(namesOf(trace)).toEqual(expect.arrayContaining(OPERATIONS))
+    expect(trace.missing).toEqual([])
+    const attributesOf = (name: string) => trace.spans.find((span) => span.name === name)?.attributes
+    expect(attributesOf(`POST ${ROUTE}`)).toMatchObject({
+      'request.id': requestId,
+      'view.id': viewId,
+      'asset.id': '456',
+      'user.id': 'traced',
+      'cache.metadata': 'hit',
+      'cache.cdnurl': 'hit',
+    })
+    expect(attributesOf('look up counts')).toEqual({ 'batch.size': 1 })
+    expect(attributesOf('send video.viewed')).toMatchObject({ 'batch.size': 1, 'recorded.place': 'log' })
+    const view = Object(await getJson(`${edge}/views/${viewId}`))
+    expect(attributesOf('process video.viewed')).toMatchObject({
+      'batch.size': 1,
+      'log.first': view.position.sequence,
+      'log.last': view.position.sequence,
+    })
+  })
+
+  test('each other service returns its own part', async () => {
+    const { traceId } = await playRecorded(edge, 'parts')
+    await readCounted(edge, traceId)
+    const partOf = async (origin: string) => Trace.parse(await getJson(`${origin}/traces/${traceId}`))
+    const services = new Set((await partOf(system.reporting.url)).spans.map(({ service }) => service))
+    expect(services).toEqual(new Set(['reporting']))
+    expect(namesOf(await partOf(system.listener.url))).toEqual([
+      'queue-listener: process video.viewed',
+      'queue-listener: POST reporting',
+    ])
+    expect((await fetch(`${system.metadata.url}/traces/${traceId}`)).status).toBe(404)
+  })
+
+  test('the last plays are listed, newest first, and without other requests', async () => {
+    const first = await playRecorded(edge, 'first')
+    await fetch(`${edge}/catalogue`)
+    const second = await playRecorded(edge, 'second')
+    const { traces, missing } = TracedPlays.parse(await getJson(`${edge}/traces?limit=2`))
+    expect(missing).toEqual([])
+    expect(traces).toMatchObject([
+      { ...second, assetId: '456', userId: 'second', status: 200 },
+      { ...first, assetId: '456', userId: 'first', status: 200 },
+    ])
+  })
+
+  test('the play that recorded a view can be found', async () => {
+    const { traceId, viewId } = await playRecorded(edge, 'sought')
+    await playRecorded(edge, 'other')
+    const { traces } = TracedPlays.parse(await getJson(`${edge}/traces?viewId=${viewId}`))
+    expect(traces).toMatchObject([{ traceId, viewId, userId: 'sought' }])
+  })
+
+  test('plays in one batch share its operations', async () => {
+    const plays = await Promise.all(Array.from({ length: 8 }, (_, n) => playRecorded(edge, `batched-${n}`)))
+    for (const { traceId } of plays) {
+      const trace = await eventually(async () => {
+        const found = await readCounted(edge, traceId)
+        expect(namesOf(found)).toEqual(expect.arrayContaining(OPERATIONS))
+        return found
+      })
+      const users = trace.spans.flatMap(({ attributes }) => attributes['user.id'] ?? [])
+      expect(users).toHaveLength(1)
+    }
+  })
+
+  test('while a service is down, the rest of a trace is returned in time, and missing names the service', async () => {
+    await system.reporting.signal('SIGSTOP')
+    const { traceId, viewId } = await playRecorded(edge, 'outage')
+    const started = performance.now()
+    const trace = await readTrace(edge, traceId)
+    expect(performance.now() - started).toBeLessThan(1_000)
+    expect(trace.missing).toEqual(['reporting'])
+    expect(namesOf(trace)).toContain('play: send video.viewed')
+    await system.reporting.signal('SIGKILL')
+    await system.reporting.start()
+    await readCounted(edge, traceId)
+    await eventually(async () => expect(await views(system.reporting.url, 'user', 'outage')).toBe(1))
+    expect(Object(await getJson(`${edge}/views/${viewId}`)).state).toBe('counted')
+  })
+
+  test('npm run why draws the trace of a view', async () => {
+    const { traceId, viewId } = await playRecorded(edge, 'drawn')
+    await readCounted(edge, traceId)
+    const env = { PLAY_URL: edge, REPORTING_URL: system.reporting.url }
+    await using child = startChild(process.execPath, [resolve('scripts/why/main.ts'), String(viewId)], { env })
+    expect(await child.ended).toBe(0)
+    const text = child.lines.join('\n')
+    expect(text).toContain(`Trace: ${traceId}, request `)
+    expect(text).toMatch(/^Status 200 after [\d.]+ ms\. Slowest step: .*\. Counted after [\d.]+ ms\.$/m)
+    expect(text).toMatch(/^ {4}metadata: cache hit: no call$/m)
+    expect(text).toMatch(/^ {4}play: look up counts +·*█+·* +[\d.]+ ms$/m)
+    expect(text).toMatch(/^ {6}reporting: POST \/events +·*█+·* +[\d.]+ ms$/m)
+  })
+})
+
+describe('embedded mode', { timeout: 30_000 }, () => {
+  test('keeps the traces of all services', async () => {
+    await using embedded = await startEmbedded({ CATALOGUE_TTL: '1h' })
+    await warmUp(embedded.play.url)
+    const { traceId } = await playRecorded(embedded.play.url, 'traced')
+    const trace = await readCounted(embedded.play.url, traceId)
+    expect(namesOf(trace)).toEqual(expect.arrayContaining(OPERATIONS))
+  })
+
+  test('keeps no traces with TRACES_KEPT=0', async () => {
+    await using embedded = await startEmbedded({ TRACES_KEPT: '0' })
+    await warmUp(embedded.play.url)
+    const { traceId } = await playRecorded(embedded.play.url, 'untraced')
+    expect((await fetch(`${embedded.play.url}/traces/${traceId}`)).status).toBe(404)
+    expect(await getJson(`${embedded.play.url}/traces`)).toEqual({ traces: [], missing: [] })
+  })
+})

@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { databasePool } from '../reporting/postgres/settings.ts'
+import { serviceEntries } from '../services.ts'
+import { serviceNames } from './harness/each-service.ts'
+import { natsValues, postgresValues } from './harness/helm-values.ts'
+import { findProblems } from './harness/kubernetes.ts'
+import { connectionsIn } from './harness/kubernetes-connections.ts'
+import { hasKubectl, parseManifests, render, workloadsIn } from './harness/kubernetes-manifests.ts'
+
+const OVERLAYS = ['demo', 'production']
+const ROOT = 'deploy/kubernetes'
+
+/** Connections between services, and from them to NATS and Postgres. */
+const PICTURED = /^(play|metadata|cdnurl|reporting|queue-listener) → (?!dns|internet)/
+
+/** Each change is a mistake in the manifests of production: the text, its replacement, and the problem that it causes. */
+const MISTAKES: [string, string, RegExp][] = [
+  ['periodSeconds: 2', 'periodSecond: 2', /schema: .*periodSecond/],
+  ['readOnlyRootFilesystem: true', 'readOnlyRootFileSystem: true', /schema: .*readOnlyRootFileSystem/],
+  ['containerPort: 8080', "containerPort: '8080'", /schema: .*containerPort must be number/],
+  ['unhealthyPodEvictionPolicy:', 'unhealthyPodEvictionPolicies:', /schema: .*unhealthyPodEvictionPolicies/],
+  ['averageUtilization: 70', 'averageUtilisation: 70', /schema: .*averageUtilisation/],
+  ['kind: CronJob', 'kind: CronJobs', /schema: there is no kind batch\/v1 CronJobs/],
+  ['podSelector:', 'podSelectors:', /schema: NetworkPolicy .*podSelectors/],
+  ['- name: FED_BY_LOG', '- name: FED_BY_LOGS', /reporting: reporting has no setting FED_BY_LOGS/],
+  ['PLAY_RATE:', 'PLAYS_RATE:', /play: play has no setting PLAYS_RATE/],
+  ['- metadata\n        env:', '- metdata\n        env:', /metadata: the image has no program metdata/],
+  ['value: http://reporting:8082', 'value: http://reporting:8083', /nothing is reachable at REPORTING_URL/],
+  ['value: http://cdnurl:8083', 'value: http://cdnurls:8083', /nothing is reachable at CDNURL_URL/],
+  ['secretName: counts-app', 'secretName: count-app', /reporting: DATABASE_URL_FILE is .*, which does not exist/],
+  ['value: /run/secrets/read/token', 'value: /run/secrets/read/tokn', /READ_TOKEN_FILE is .*tokn/],
+  ['containerPort: 8081', 'containerPort: 8091', /metadata: does not listen on .*8091/],
+  ['targetPort: operations', 'targetPort: http', /play: its Service forwards 9080 to http/],
+  ['path: /readyz', 'path: /ready', /is probed at .*\/ready$/],
+  ['seconds: 5', 'seconds: 0', /stops while it is still called/],
+  ['terminationGracePeriodSeconds: 20', 'terminationGracePeriodSeconds: 15', /is killed before it has stopped/],
+  ['allowPrivilegeEscalation: false', 'allowPrivilegeEscalation: true', /is not restricted/],
+  ['- ALL', '- NET_RAW', /is not restricted/],
+  ['runAsUser: 10001', 'runAsUser: 1000', /runs as 1000/],
+  ['automountServiceAccountToken: false', 'automountServiceAccountToken: true', /gets a token/],
+  ['enableServiceLinks: false', 'enableServiceLinks: true', /gets variables of other Services/],
+  ['memory: 640Mi', 'memory: 512Mi', /play: its heap does not fit into 512 MiB/],
+  ['memory: 72Mi', 'memory: 32Mi', /queue-listener: its memory does not fit the measured one/],
+  ['mountPath: /data', 'mountPath: /date', /play: loses its outbox/],
+  [
+    'maxUnavailable: 1\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: play',
+    'maxUnavailable: 1\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: plays',
+    /play: has no PodDisruptionBudget/,
+  ],
+  [
+    'kind: Deployment\n    name: reporting',
+    'kind: StatefulSet\n    name: reporting',
+    /reporting: is not scaled by its autoscaler/,
+  ],
+  ['video-edge/access: gateway', 'video-edge/acces: gateway', /network: gateway → play:8080 is not allowed/],
+  ['cnpg.io/cluster: counts', 'cnpg.io/cluster: count', /network: .* → postgres:5432 is not allowed/],
+  ['port: 6222', 'port: 6223', /network: nats → nats:6222 is not allowed/],
+  ['- Ingress\n  - Egress', '- Egress', /network: other-pod → play:8080 is allowed/],
+]
+
+const production = hasKubectl ? render('production') : ''
+
+describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
+  describe.each(OVERLAYS)('%s', (overlay) => {
+    const text = hasKubectl ? render(overlay) : ''
+    const objects = parseManifests(text)
+
+    test('has no problems', () => {
+      expect(findProblems(text)).toEqual([])
+    })
+
+    test('NetworkPolicies allow the arrows of the README, and what NATS, Postgres and the health of queue-listener need', () => {
+      const between = [...connectionsIn(objects)].filter((connection) => PICTURED.test(connection))
+      expect(between.sort()).toEqual([
+        'cdnurl → nats:4222',
+        'metadata → nats:4222',
+        'play → cdnurl:8083',
+        'play → metadata:8081',
+        'play → nats:4222',
+        'play → queue-listener:8084',
+        'play → reporting:8082',
+        'queue-listener → nats:4222',
+        'queue-listener → reporting:8082',
+        'reporting → postgres:5432',
+      ])
+    })
+
+    test('runs every service, all from one image', () => {
+      const workloads = workloadsIn(objects)
+      expect(workloads.map(({ name }) => name).sort()).toEqual([...serviceNames, 'doctor'].sort())
+      expect(new Set(workloads.map(({ container }) => container.image)).size).toBe(1)
+    })
+
+    test('each service can be applied on its own, because an upgrade has an order', () => {
+      for (const { name, object } of workloadsIn(objects).filter(({ name }) => name !== 'doctor')) {
+        expect(object.metadata.labels?.['app.kubernetes.io/name']).toBe(name)
+      }
+    })
+
+    test('the namespace enforces restricted Pod Security', () => {
+      const labels = objects.find(({ kind }) => kind === 'Namespace')?.metadata.labels
+      expect(labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' })
+    })
+  })
+
+  /** https://prometheus.io/docs/prometheus/latest/configuration/configuration/#kubernetes_sd_config */
+  const discovery = z.tuple([
+    z.strictObject({
+      role: z.literal('pod'),
+      namespaces: z.strictObject({ names: z.tuple([z.literal('video-edge')]) }),
+    }),
+  ])
+
+  test('Prometheus scrapes the metrics port of each service, under the job name of the alerts', () => {
+    const { scrape_configs: jobs } = parse(readFileSync(`${ROOT}/prometheus.yml`, 'utf8'))
+    discovery.parse(jobs[0].kubernetes_sd_configs)
+    const [keep, job] = jobs[0].relabel_configs
+    const pattern = new RegExp(`^${keep.regex}$`)
+    const kept = workloadsIn(parseManifests(production)).flatMap(({ name, labels, container }) =>
+      (container.ports ?? []).flatMap((port) =>
+        pattern.test([labels['app.kubernetes.io/part-of'], labels['app.kubernetes.io/name'], port.name].join(';'))
+          ? [[name, port.containerPort] as const]
+          : [],
+      ),
+    )
+    const expected = serviceEntries.map(({ name, port }) => [name, name === 'play' ? 9_080 : port] as const)
+    expect(new Map(kept)).toEqual(new Map(expected))
+    expect(kept.length).toBe(expected.length)
+    expect(job).toEqual({ source_labels: ['__meta_kubernetes_pod_label_app_kubernetes_io_name'], target_label: 'job' })
+  })
+
+  test.each(MISTAKES)('a mistake is found: %s → %s', (from, to, problem) => {
+    expect(production).toContain(from)
+    expect(findProblems(production.replaceAll(from, to))).toContainEqual(expect.stringMatching(problem))
+  })
+})
+
+describe('the values of the charts', () => {
+  const deploying = readFileSync('docs/deploying.md', 'utf8')
+  const read = (overlay: string, chart: string) =>
+    readFileSync(`${ROOT}/overlays/${overlay}/${chart}-values.yaml`, 'utf8')
+  const nats = (overlay: string) => natsValues.parse(parse(read(overlay, 'nats')))
+  const postgres = (overlay: string) => postgresValues.parse(parse(read(overlay, 'postgres')))
+
+  test.each(OVERLAYS)('%s has known values only', (overlay) => {
+    nats(overlay)
+    expect(postgres(overlay).fullnameOverride).toBe('counts')
+  })
+
+  test('a misspelt value is found', () => {
+    const values = parse(read('production', 'nats').replace('fileStore:', 'filestore:'))
+    expect(natsValues.safeParse(values).error?.issues).toContainEqual(expect.objectContaining({ keys: ['filestore'] }))
+  })
+
+  test.each(OVERLAYS)('%s names the versions of the charts that the commands install', (overlay) => {
+    for (const [chart, name] of [
+      ['nats', 'nats'],
+      ['postgres', 'cluster'],
+      ['postgres', 'cloudnative-pg'],
+    ]) {
+      const [, version] =
+        new RegExp(`chart\\s(?:# )?${name} (\\d+\\.\\d+\\.\\d+)`).exec(read(overlay, chart ?? '')) ?? []
+      expect(deploying).toMatch(new RegExp(`^helm install \\w+ ${name} .*--version ${version}( |$)`, 'm'))
+      expect(deploying).toMatch(new RegExp(`^\\| \`${name}\`.* \\| ${version} \\|`, 'm'))
+    }
+  })
+
+  test.skipIf(!hasKubectl)('the log has as many replicas as NATS has servers', () => {
+    const replicas = workloadsIn(parseManifests(production)).map(({ env }) => env.EVENTS_REPLICAS)
+    expect(new Set(replicas)).toEqual(new Set([undefined, String(nats('production').config.cluster?.replicas)]))
+  })
+
+  test.skipIf(!hasKubectl)(
+    'Postgres accepts the connections of as many reporting instances as the autoscaler starts',
+    () => {
+      const scaler = parseManifests(production).find(({ kind }) => kind === 'HorizontalPodAutoscaler')
+      const connections = (scaler?.spec?.maxReplicas ?? 0) * databasePool.parse(undefined)
+      expect(connections).toBeGreaterThan(0)
+      expect(connections).toBeLessThan(Number(postgres('production').cluster.postgresql?.parameters.max_connections))
+    },
+  )
+})

@@ -1,0 +1,202 @@
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { stepIds } from '../console/page/tour/headless.js'
+import { readProcessState } from '../scripts/start/process-state.ts'
+import { hasChromium, startBrowser } from './harness/browser.ts'
+import { type Child, startChild } from './harness/child.ts'
+import { visitConsole } from './harness/console-page.ts'
+import { eventually } from './harness/eventually.ts'
+import { type FaultyListener, startFaultyListener } from './harness/faulty-listener.ts'
+import { startIdentityProvider } from './harness/identity-provider.ts'
+import { natsVersion, pathWithNats } from './harness/nats-server.ts'
+import { npmStart, type Started, tokenOf } from './harness/npm-start.ts'
+import { getJson } from './harness/plays.ts'
+import { freePort, portNextTo } from './harness/ports.ts'
+import { createTempDirectory } from './harness/temp-directory.ts'
+import { violations } from './harness/violations.ts'
+
+function startTour(system: Started, dataDir: string, args: string[] = []): Child {
+  return startChild(process.execPath, ['scripts/tour/main.ts', '--port', String(system.edgePort), ...args], {
+    env: { DATA_DIR: dataDir },
+  })
+}
+
+async function runTour(...given: Parameters<typeof startTour>) {
+  await using child = startTour(...given)
+  return { status: await child.ended, output: child.lines.join('\n') }
+}
+
+describe.skipIf(!natsVersion)('npm run tour', { timeout: 60_000 }, () => {
+  const stack = new AsyncDisposableStack()
+  let system: Started
+  let listener: FaultyListener
+  let dataDir: string
+  let browser: Browser
+  beforeAll(async () => {
+    if (hasChromium) browser = stack.use(await startBrowser())
+    dataDir = stack.use(await createTempDirectory('tour')).path
+    listener = stack.use(await startFaultyListener())
+    system = stack.use(
+      await npmStart((edgePort) => {
+        listener.target = `http://127.0.0.1:${portNextTo(edgePort, 'reporting')}`
+        return { PATH: pathWithNats, DATA_DIR: dataDir, REPORTING_URL: listener.url }
+      }),
+    )
+  }, 60_000)
+  afterAll(() => stack.disposeAsync())
+
+  /** Tries to take the lease of a step, and returns it at once. */
+  async function takeLease(): Promise<unknown> {
+    const headers = { authorization: `Bearer ${tokenOf(system)}` }
+    const url = `${system.play.url}/controls/tour?holder=test&step=none&seconds=0`
+    return (await fetch(url, { method: 'POST', headers })).json()
+  }
+
+  test('passes all eight steps, counts every play that was answered 200, and the naive counter drifts', async () => {
+    const { status, output } = await runTour(system, dataDir)
+    expect(output).toMatch(/^8 passed, 0 failed, 0 skipped$/m)
+    expect(output).toMatch(/This system counted all 12 plays; .* The naive counter drifted by 4/)
+    expect(output).toMatch(/All were sent again, and each was counted once/)
+    const [, answered, counted] = /(\d+) answered 200 = (\d+) counted \+ 0 waiting$/.exec(identityOf(output)) ?? []
+    expect(Number(answered)).toBeGreaterThan(25)
+    expect(counted).toBe(answered)
+    expect(status).toBe(0)
+  })
+
+  test('a tour that is killed in the middle of a step leaves everything running', async () => {
+    const isUp = async () => (await fetch(`${listener.target}/healthz`)).ok
+    await using child = startTour(system, dataDir, ['kill-reporting'])
+    await eventually(async () => expect(await isUp().catch(() => false)).toBe(false))
+    await child.signal('SIGKILL')
+    await eventually(async () => expect(await isUp()).toBe(true))
+    await eventually(async () => expect(await getJson(`${system.play.url}/status`)).toMatchObject({ status: 'ready' }))
+  })
+
+  test.skipIf(!hasChromium)(
+    'the page runs a step, answers a wrong prediction with the reason, and keeps the sum',
+    async () => {
+      await using browser = await startBrowser()
+      await using opened = await visitConsole(browser, `${system.play.url}/tour#controls=${tokenOf(system)}`)
+      const { page, errors } = opened
+      await page.getByRole('button', { name: 'Kill reporting' }).first().click()
+      await page.getByText('Errors: without reporting, nothing can be played.').click()
+      await page.getByText('Not quite. No single service can stop a play').waitFor()
+      expect(page.url()).toBe(`${system.play.url}/tour`)
+      await page.locator('#step').getByRole('button', { name: 'Kill reporting' }).click()
+      await page.getByText('reporting is down', { exact: true }).waitFor()
+      await page.getByText('Passed. All 6 plays were answered 200').waitFor({ timeout: 25_000 })
+      await page.getByText('Kept: every view is counted').waitFor()
+      const shown = await Promise.all(
+        ['answered', 'counted', 'waiting'].map((id) => page.locator(`#${id}`).textContent()),
+      )
+      expect(shown).toEqual(['6', '6', '0'])
+      expect(await violations(page)).toEqual([])
+      // While reporting is down, the edge does not know what became of a view.
+      expect(errors.filter((text) => !text.startsWith('Failed to load resource'))).toEqual([])
+    },
+  )
+
+  test('a second tour says that it waits for the step of the first, and then passes', async () => {
+    await using first = startTour(system, dataDir, ['kill-reporting'])
+    await eventually(async () => expect(await takeLease()).toMatchObject({ granted: false, step: 'kill-reporting' }))
+    const second = await runTour(system, dataDir, ['play'])
+    expect(second.output).toMatch(/^wait {2}Another tour is running the step “Kill reporting”\./)
+    expect(second).toMatchObject({ status: 0, output: expect.stringContaining('1 passed') })
+    expect(first.lines.at(-1)).toMatch(/^1 passed/)
+  })
+
+  test.skipIf(!hasChromium)(
+    'a page waits for the step of another tour, and makes none wait once it is closed',
+    async () => {
+      const address = `${system.play.url}/tour#controls=${tokenOf(system)}`
+      await using first = startTour(system, dataDir, ['kill-reporting'])
+      await eventually(async () => expect(await takeLease()).toMatchObject({ granted: false }))
+      await using opened = await visitConsole(browser, address)
+      const { page } = opened
+      await page.getByRole('button', { name: 'Kill reporting' }).first().click()
+      await page.getByText('Errors: without reporting, nothing can be played.').click()
+      await page.locator('#step').getByRole('button', { name: 'Kill reporting' }).click()
+      await page.getByText('Another tour is running the step “Kill reporting”').waitFor()
+      await page.getByText('reporting is down', { exact: true }).waitFor()
+      expect(first.lines.at(-1)).toMatch(/^1 passed/)
+      await page.close()
+      await eventually(async () => expect(await takeLease()).toMatchObject({ granted: true }), 5_000)
+      await eventually(async () =>
+        expect(await getJson(`${system.play.url}/status`)).toMatchObject({ status: 'ready' }),
+      )
+    },
+  )
+
+  test.skipIf(!hasChromium)('the console kills and suspends a process, and shows its state', async () => {
+    await using opened = await visitConsole(browser, `${system.play.url}/#controls=${tokenOf(system)}`)
+    const { page } = opened
+    const row = page.locator('.process').filter({ hasText: 'queue-listener' })
+    await row.getByRole('button', { name: 'Hang' }).click()
+    await row.getByText('hung', { exact: true }).waitFor()
+    await row.getByRole('button', { name: 'Kill' }).hover()
+    const [pid = ''] = /\d+/.exec((await row.locator('.role').textContent()) ?? '') ?? []
+    expect(await page.locator('.controls-command').textContent()).toBe(`In a terminal: kill -9 ${pid}`)
+    expect(await readProcessState(Number(pid))).toBe('hung')
+    await row.getByRole('button', { name: 'Kill' }).click()
+    await row.getByText('down', { exact: true }).waitFor()
+    expect(await readProcessState(Number(pid))).toBe('down')
+    await row.getByRole('button', { name: 'Start' }).click()
+    await row.getByText('running', { exact: true }).waitFor()
+    expect(await violations(page)).toEqual([])
+    await eventually(async () => expect(await getJson(`${system.play.url}/status`)).toMatchObject({ status: 'ready' }))
+  })
+
+  test.each([
+    ['drops views', 'drops', /^FAIL {2}A play: After 3 s, the view is not counted/m],
+    ['counts views twice', 'doubles', /^FAIL {2}A play: The play was answered 200, and counted 2 times/m],
+  ] as const)('fails if queue-listener %s', async (_, fault, verdict) => {
+    listener.fault = fault
+    const { status, output } = await runTour(system, dataDir, ['play', '--patience', '3'])
+    listener.fault = 'none'
+    expect(output).toMatch(verdict)
+    expect(status).toBe(1)
+  })
+})
+
+test('in embedded mode, the tour skips the steps that need processes, and says why', { timeout: 60_000 }, async () => {
+  await using directory = await createTempDirectory('tour-embedded')
+  await using system = await npmStart({ PATH: '', DATA_DIR: directory.path })
+  const { status, output } = await runTour(system, directory.path)
+  expect(output).toMatch(/^4 passed, 0 failed, 4 skipped$/m)
+  expect(output.match(/^skip .*share one process, so there is nothing to kill/gm)).toHaveLength(4)
+  expect(status).toBe(0)
+  if (!hasChromium) return
+  await using browser = await startBrowser()
+  await using opened = await visitConsole(browser, system.play.url)
+  await opened.page.locator('#controls').getByText('share one process, so there is nothing to kill').waitFor()
+  await opened.page.getByRole('link', { name: 'Take the tour' }).click()
+  await opened.page.getByRole('button', { name: 'Kill reporting' }).click()
+  await opened.page.getByText('This step is skipped here. In embedded mode, all services share one process').waitFor()
+})
+
+test('if plays need the token of a user, the steps are skipped', { timeout: 60_000 }, async () => {
+  await using directory = await createTempDirectory('tour-identity')
+  await using provider = await startIdentityProvider()
+  await using system = await npmStart({ PATH: '', DATA_DIR: directory.path, ...provider.settings })
+  const { status, output } = await runTour(system, directory.path, ['play'])
+  expect(output).toMatch(/^skip {2}A play: Plays need the token of a user here\./m)
+  expect(status).toBe(0)
+})
+
+test('an unknown step is an error that lists all steps', async () => {
+  await using child = startChild(process.execPath, ['scripts/tour/main.ts', 'nope'])
+  expect(await child.ended).toBe(2)
+  expect(child.lines).toEqual([`npm run tour: there is no step "nope"; the steps are ${stepIds.join(', ')}`])
+})
+
+test('without a system, it prints one line and exits with status 1', async () => {
+  const port = await freePort()
+  await using child = startChild(process.execPath, ['scripts/tour/main.ts', '--port', String(port)])
+  expect(await child.ended).toBe(1)
+  expect(child.lines).toEqual([expect.stringContaining(`play is not reachable at http://127.0.0.1:${port}`)])
+})
+
+/** The last identity that the tour printed. */
+function identityOf(output: string): string {
+  return output.split('\n').findLast((line) => line.includes('answered 200 =')) ?? ''
+}
