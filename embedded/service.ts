@@ -74,7 +74,7 @@ export const embedded = {
     return startPlay(
       await open(services.play),
       { ...settingsOf(services.play), ...upstreams, QUEUE_LISTENER_URL: [listener.url] },
-      { eventLog, invalidations },
+      { eventLog, invalidations, historyFile: join(settings.DATA_DIR, 'history-embedded.sqlite') },
     )
   },
 }
