@@ -32,6 +32,7 @@ const TIMED = [
   'restarts',
   'shared-port',
   'slow-clients',
+  'tour',
   'upstreams',
 ].map((name) => `tests/${name}.test.ts`)
 
