@@ -15,7 +15,7 @@ import type { openUpstreams } from './upstreams.ts'
 type Settings = Pick<ServiceSettings<typeof playSettings>, 'CONTROLS_URL' | 'CDN_BASE_URL'>
 
 type Options = {
-  upstreams: ReturnType<typeof openUpstreams>
+  upstreams: Awaited<ReturnType<typeof openUpstreams>>
   eventLog: EventLog
   outbox: Outbox | undefined
   invalidations: Invalidations

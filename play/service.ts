@@ -21,8 +21,7 @@ import { createAggregator } from './aggregate.ts'
 import { createApp } from './app.ts'
 import { createAssetCache } from './asset-cache.ts'
 import { createCountLookup } from './count-lookup.ts'
-import { startIdentity } from './identity/identity.ts'
-import { providerOf } from './identity/settings.ts'
+import { openIdentity } from './identity/open.ts'
 import { createKeyedPlayer } from './keyed-player.ts'
 import { createAdmission } from './limits/admission.ts'
 import { createLiveRelay } from './live-relay.ts'
@@ -83,8 +82,7 @@ export async function startPlay(
 ) {
   const { health, log, resources } = service
   checkWriteToken(settings, log)
-  const provider = providerOf(settings)
-  const identity = provider && startIdentity(service, provider, settings.READ_TOKEN)
+  const identity = await openIdentity(service, settings)
   const metrics = createPlayMetrics(service.metrics)
 
   health.watch(eventLog.name, {
@@ -94,7 +92,7 @@ export async function startPlay(
     required: () => outbox?.state() !== 'up',
   })
   if (outbox) health.watch('outbox', { state: outbox.state, required: false })
-  const upstreams = openUpstreams(service, settings, { invalidations, createAssetCache, onRead: metrics.reads })
+  const upstreams = await openUpstreams(service, settings, { invalidations, createAssetCache, onRead: metrics.reads })
   const { clients, caches, reporting } = upstreams
   const lookUpCounts = createCountLookup({ reporting, timeoutMs: UPSTREAM_TIMEOUT_MS, log, onBatch: metrics.lookup })
   const aggregate = createAggregator({ metadata: caches.metadata, cdnUrls: caches.cdnurl, lookUpCounts })

@@ -26,7 +26,7 @@ type Options = {
 }
 
 /** Opens the clients of all services. */
-export function openUpstreams(
+export async function openUpstreams(
   service: Service,
   settings: ServiceSettings<typeof playSettings>,
   { invalidations, createAssetCache, onRead }: Options,
@@ -59,6 +59,7 @@ export function openUpstreams(
     })
   }
 
+  const cdnUrl = await playerCdnUrl(settings, MAX_CACHED_ASSETS)
   const { metadata: content, cdnurl: urls, reporting: counts, 'queue-listener': listener, play } = services
   const reportings = find(counts, settings.REPORTING_URL)
   const clients = {
@@ -73,7 +74,7 @@ export function openUpstreams(
   const reporting = protect(clients.reporting)
   const caches = {
     metadata: cacheOf(metadata, '/content', LicensedMetadata),
-    cdnurl: cacheOf(cdnurl, '/url', playerCdnUrl(settings, MAX_CACHED_ASSETS)),
+    cdnurl: cacheOf(cdnurl, '/url', cdnUrl),
   }
   expireOnInvalidation(caches, invalidations)
   return {

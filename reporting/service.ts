@@ -17,7 +17,6 @@ import { CHECKPOINT, toCheckpointPath } from './maps/checkpoint-file.ts'
 import { keysKept, seriesKept, verdictsKept } from './maps/kept.ts'
 import { checkpointEvery, openMapCountStore } from './maps/open-map-store.ts'
 import { exposeCapacity, exposeCurrentness, instrumentCounts } from './metrics.ts'
-import { startPostgresCountStore } from './postgres/service.ts'
 import { databasePool, databaseUrl, verdictsMaxAge } from './postgres/settings.ts'
 import { viewRules } from './rules/settings.ts'
 
@@ -60,6 +59,8 @@ async function openCountStore(
 ) {
   const { VERDICTS_MAX_AGE: verdictsMaxAgeMs, VERDICTS_KEPT: verdicts, KEYS_KEPT: keys } = settings
   if (urls) {
+    // Loaded only if used.
+    const { startPostgresCountStore } = await import('./postgres/service.ts')
     const options = { urls, maxConnections, onReport, rules, verdictsMaxAgeMs, maxKeys: keys }
     return startPostgresCountStore(service, options)
   }

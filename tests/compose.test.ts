@@ -115,7 +115,7 @@ describe.skipIf(!hasNjs)('the container cdn', () => {
       CDN_KEYS_FILE: CDN_KEYS_FILE.replace(SECRETS, secrets.path),
       CDN_PATHS,
     }
-    const signer = signerOf(loadSettings(signingSettings, { args: [], env }))
+    const signer = await signerOf(loadSettings(signingSettings, { args: [], env }))
     const clips = readFileSync('scripts/catalogue.jsonl', 'utf8').matchAll(/"url":"([^"]+)"/g)
     const statusOf = async (url: string) => (await fetch(url)).status
     for (const path of new Set(Array.from(clips, ([, path = '']) => path))) {

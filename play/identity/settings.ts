@@ -19,7 +19,7 @@ export const identitySettings = {
 /** The identity provider, and what its tokens must contain. */
 export type Provider = { jwksUrl: string; issuer: string; audience: string }
 
-type IdentitySettings = z.output<z.ZodObject<typeof identitySettings>>
+export type IdentitySettings = z.output<z.ZodObject<typeof identitySettings>>
 
 /**
  * The identity provider, or undefined if none is set.

@@ -3,14 +3,14 @@ import type { Secret } from '../../shared/runtime/secret.ts'
 import { type CdnPath, isPlaylist, scopeOf, toCdnPath } from '../../shared/signing/cdn-path.ts'
 import { type Signer, UnsignableError } from '../../shared/signing/signer.ts'
 
-export const CLOUDFRONT_POLICIES = ['canned', 'custom'] as const
+export type CloudFrontPolicy = 'canned' | 'custom'
 
 export type CloudFrontKey = {
   keyPairId: string
   /** An RSA key in PEM. */
   privateKey: Secret
   /** `canned`: for the URL alone. `custom`: for a playlist, everything in its directory. */
-  policy: (typeof CLOUDFRONT_POLICIES)[number]
+  policy: CloudFrontPolicy
 }
 
 /**

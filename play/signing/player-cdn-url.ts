@@ -7,8 +7,8 @@ import { createSignedUrls } from './signed-urls.ts'
  * @param max number of URLs to remember
  * @throws UsageError
  */
-export function playerCdnUrl(settings: SigningSettings, max: number) {
-  const signer = signerOf(settings)
+export async function playerCdnUrl(settings: SigningSettings, max: number) {
+  const signer = await signerOf(settings)
   if (!signer) return CdnUrl
   const { CDN_PATHS: prefixes, CDN_URL_TTL: ttlMs } = settings
   const toPlayerUrl = createSignedUrls({ signer, prefixes, ttlMs, max })

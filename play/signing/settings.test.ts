@@ -26,36 +26,38 @@ const CLOUDFRONT = {
 }
 
 const load = (env: Record<string, string>) => loadSettings(signingSettings, { args: [], env })
-const signWith = (env: Record<string, string>) => signerOf(load(env))?.sign('a/b.mp4', 1_800_000_000)
+const signWith = async (env: Record<string, string>) => (await signerOf(load(env)))?.sign('a/b.mp4', 1_800_000_000)
 
-test('URLs are not signed by default', () => {
-  expect(signerOf(load({}))).toBeUndefined()
-  expect(signerOf(load({ CDN_PATHS: 'clips/', CDN_URL_TTL: '1h', CDN_SIGNER: 'cloudfront' }))).toBeUndefined()
+test('URLs are not signed by default', async () => {
+  expect(await signerOf(load({}))).toBeUndefined()
+  expect(await signerOf(load({ CDN_PATHS: 'clips/', CDN_URL_TTL: '1h', CDN_SIGNER: 'cloudfront' }))).toBeUndefined()
 })
 
-test('the first key signs', () => {
-  const url = signWith({ CDN_BASE_URL: BASE, CDN_KEYS: KEYS })
+test('the first key signs', async () => {
+  const url = await signWith({ CDN_BASE_URL: BASE, CDN_KEYS: KEYS })
   expect(url).toMatch(/^https:\/\/cdn\.example\/k1\/1800000000\/[\w-]{43}\/a\/b\.mp4$/)
-  expect(signWith({ CDN_BASE_URL: BASE, CDN_KEYS: 'k1:secret-of-the-first-key' })).toBe(url)
-  expect(signWith({ CDN_BASE_URL: BASE, CDN_KEYS: ` k1:secret-of-the-first-key ,\nk2:secret-of-the-other-key` })).toBe(
-    url,
-  )
+  expect(await signWith({ CDN_BASE_URL: BASE, CDN_KEYS: 'k1:secret-of-the-first-key' })).toBe(url)
+  expect(
+    await signWith({ CDN_BASE_URL: BASE, CDN_KEYS: ` k1:secret-of-the-first-key ,\nk2:secret-of-the-other-key` }),
+  ).toBe(url)
 })
 
 test('keys may be in a file', async () => {
   await using directory = await createTempDirectory('keys')
   const file = join(directory.path, 'keys')
   await writeFile(file, `${KEYS}\n`)
-  expect(signWith({ CDN_BASE_URL: BASE, CDN_KEYS_FILE: file })).toBe(signWith({ CDN_BASE_URL: BASE, CDN_KEYS: KEYS }))
+  expect(await signWith({ CDN_BASE_URL: BASE, CDN_KEYS_FILE: file })).toBe(
+    await signWith({ CDN_BASE_URL: BASE, CDN_KEYS: KEYS }),
+  )
   await writeFile(file, PEM)
-  expect(signWith({ ...CLOUDFRONT, CLOUDFRONT_PRIVATE_KEY: '', CLOUDFRONT_PRIVATE_KEY_FILE: file })).toBe(
-    signWith(CLOUDFRONT),
+  expect(await signWith({ ...CLOUDFRONT, CLOUDFRONT_PRIVATE_KEY: '', CLOUDFRONT_PRIVATE_KEY_FILE: file })).toBe(
+    await signWith(CLOUDFRONT),
   )
 })
 
-test('CloudFront signs if it is the signer', () => {
-  expect(signWith(CLOUDFRONT)).toContain('/a/b.mp4?Expires=1800000000&Key-Pair-Id=K2JCJMDEHXQW5F&Signature=')
-  expect(signWith({ ...CLOUDFRONT, CLOUDFRONT_POLICY: 'custom' })).toContain('?Policy=')
+test('CloudFront signs if it is the signer', async () => {
+  expect(await signWith(CLOUDFRONT)).toContain('/a/b.mp4?Expires=1800000000&Key-Pair-Id=K2JCJMDEHXQW5F&Signature=')
+  expect(await signWith({ ...CLOUDFRONT, CLOUDFRONT_POLICY: 'custom' })).toContain('?Policy=')
 })
 
 describe('CDN_BASE_URL', () => {
@@ -64,8 +66,8 @@ describe('CDN_BASE_URL', () => {
     ['https://cdn.example/media/', 'https://cdn.example/media/k1/'],
     ['https://CDN.example//', 'https://cdn.example/k1/'],
     ['https://cdn.example/a/../b c', 'https://cdn.example/b%20c/k1/'],
-  ])('%s begins URLs with %s', (base, prefix) => {
-    expect(signWith({ CDN_BASE_URL: base, CDN_KEYS: KEYS })?.startsWith(prefix)).toBe(true)
+  ])('%s begins URLs with %s', async (base, prefix) => {
+    expect((await signWith({ CDN_BASE_URL: base, CDN_KEYS: KEYS }))?.startsWith(prefix)).toBe(true)
   })
 
   test.each([
@@ -118,17 +120,22 @@ describe('keys', () => {
     expect(attempt).toThrow(/^CDN_KEYS is "…": it must be kid:secret/)
   })
 
-  test('a key id may have the name of a property of every object', () => {
-    expect(signWith({ CDN_BASE_URL: BASE, CDN_KEYS: 'constructor:secret-of-the-first-key' })).toContain('/constructor/')
-  })
-
-  test.each(['', 'no PEM', PEM.slice(0, -60), pemOf('ec')])('the private key of CloudFront cannot be %#', (pem) => {
-    expect(() => signWith({ ...CLOUDFRONT, CLOUDFRONT_PRIVATE_KEY: pem })).toThrow(
-      pem === ''
-        ? 'needs CLOUDFRONT_PRIVATE_KEY'
-        : 'CLOUDFRONT_PRIVATE_KEY is "…": it must be a private RSA key in PEM',
+  test('a key id may have the name of a property of every object', async () => {
+    expect(await signWith({ CDN_BASE_URL: BASE, CDN_KEYS: 'constructor:secret-of-the-first-key' })).toContain(
+      '/constructor/',
     )
   })
+
+  test.each(['', 'no PEM', PEM.slice(0, -60), pemOf('ec')])(
+    'the private key of CloudFront cannot be %#',
+    async (pem) => {
+      await expect(async () => signWith({ ...CLOUDFRONT, CLOUDFRONT_PRIVATE_KEY: pem })).rejects.toThrow(
+        pem === ''
+          ? 'needs CLOUDFRONT_PRIVATE_KEY'
+          : 'CLOUDFRONT_PRIVATE_KEY is "…": it must be a private RSA key in PEM',
+      )
+    },
+  )
 })
 
 test.each([
@@ -147,7 +154,7 @@ test.each([
   [{ CDN_SIGNER: 'akamai' }, 'CDN_SIGNER is "akamai": it must be hmac or cloudfront'],
   [{ ...CLOUDFRONT, CLOUDFRONT_POLICY: 'all' }, 'it must be canned or custom'],
   [{ ...CLOUDFRONT, CLOUDFRONT_KEY_PAIR_ID: 'a b' }, 'CLOUDFRONT_KEY_PAIR_ID'],
-])('case %# is a usage error', (env, message) => {
-  expect(() => signerOf(load(env))).toThrow(UsageError)
-  expect(() => signerOf(load(env))).toThrow(message)
+])('case %# is a usage error', async (env, message) => {
+  await expect(async () => signerOf(load(env))).rejects.toThrow(UsageError)
+  await expect(async () => signerOf(load(env))).rejects.toThrow(message)
 })

@@ -8,9 +8,10 @@ import { signingKeys, toSigningKeys } from '../../shared/runtime/signing-keys.ts
 import { normalize } from '../../shared/signing/cdn-path.ts'
 import { createHmacSigner } from '../../shared/signing/hmac-signer.ts'
 import type { Signer } from '../../shared/signing/signer.ts'
-import { CLOUDFRONT_POLICIES, createCloudFrontSigner } from './cloudfront-signer.ts'
+import type { CloudFrontPolicy } from './cloudfront-signer.ts'
 
 const SIGNERS = ['hmac', 'cloudfront'] as const
+const CLOUDFRONT_POLICIES = ['canned', 'custom'] as const satisfies CloudFrontPolicy[]
 
 const baseUrl = z
   .string()
@@ -66,10 +67,10 @@ export const signingSettings = {
 export type SigningSettings = z.output<z.ZodObject<typeof signingSettings>>
 
 /**
- * The signer that the settings describe, or undefined without a CDN.
+ * The signer that the settings describe, or undefined without a CDN. The library for CloudFront is loaded only if used.
  * @throws UsageError if settings are missing, so that URLs are never unsigned by accident
  */
-export function signerOf(settings: SigningSettings): Signer | undefined {
+export async function signerOf(settings: SigningSettings): Promise<Signer | undefined> {
   const { CDN_BASE_URL: base, CDN_SIGNER: kind } = settings
   const required =
     kind === 'hmac' ? (['CDN_KEYS'] as const) : (['CLOUDFRONT_KEY_PAIR_ID', 'CLOUDFRONT_PRIVATE_KEY'] as const)
@@ -81,8 +82,10 @@ export function signerOf(settings: SigningSettings): Signer | undefined {
   }
   const { CDN_KEYS, CLOUDFRONT_KEY_PAIR_ID: keyPairId, CLOUDFRONT_PRIVATE_KEY: privateKey } = settings
   if (kind === 'hmac' && CDN_KEYS) return createHmacSigner(base, toSigningKeys(CDN_KEYS)[0])
-  if (kind === 'cloudfront' && keyPairId && privateKey)
+  if (kind === 'cloudfront' && keyPairId && privateKey) {
+    const { createCloudFrontSigner } = await import('./cloudfront-signer.ts')
     return createCloudFrontSigner(base, { keyPairId, privateKey, policy: settings.CLOUDFRONT_POLICY })
+  }
   const missing = required.filter((name) => settings[name] === undefined)
   throw new UsageError(`CDN_BASE_URL with CDN_SIGNER=${kind} needs ${missing.join(' and ')}`)
 }

@@ -12,7 +12,7 @@ const PATH = 'doctor-probe.mp4'
 
 /** Checks that the CDN accepts the URLs that play signs, and no others. Skipped without CDN_BASE_URL. */
 export async function checkCdn(settings: SigningSettings): Promise<Finding[]> {
-  const signer = signerOf(settings)
+  const signer = await signerOf(settings)
   const { CDN_BASE_URL: base = '', CDN_SIGNER: kind } = settings
   if (!signer) return []
   const directory = settings.CDN_PATHS?.[0]?.replace(/[^/]*$/, '') ?? ''

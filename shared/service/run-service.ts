@@ -61,7 +61,7 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
     const stopping = stopSignal()
     {
       await using tracing = await openTracing(settings, { name, log })
-      await using discovery = openDiscovery(settings, log)
+      await using discovery = await openDiscovery(settings, log)
       const service = createService({ name, log, stopping, discovery, tracing })
       await using _ = service.resources
       await start(service, settings)
