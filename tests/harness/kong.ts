@@ -1,7 +1,8 @@
 import { z } from 'zod'
 
 // A strict schema of the parts of the declarative format 3.0 that deploy/kong/kong.yaml uses. Kong publishes the schema
-// of its entities as Lua and as documentation, but not on npm. https://developer.konghq.com/gateway/entities/
+// of its entities as Lua, and decK one in JSON (https://github.com/Kong/go-database-reconciler), but neither is on npm.
+// The file is valid under decK's, except that decK's requires a `secret`, which Kong generates.
 
 const address = z.string().regex(/^[\w.-]+:\d+$/)
 const name = z.string().regex(/^[\w.~-]+$/)
@@ -20,7 +21,7 @@ const rateLimiting = z.strictObject({
   name: z.literal('rate-limiting'),
   config: z.strictObject({
     minute: z.int().min(1),
-    limit_by: z.enum(['consumer', 'credential', 'ip', 'service', 'header', 'path', 'consumer-group']),
+    limit_by: z.enum(['consumer', 'credential', 'ip', 'service', 'header', 'path']),
     policy: z.enum(['local', 'cluster', 'redis']),
   }),
 })
