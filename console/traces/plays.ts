@@ -33,7 +33,7 @@ export function createPlayList({ kept, plays }: Deps): PlayList {
   function local({ limit, viewId }: Query): TracedPlays {
     const own = kept.all().flatMap((spans) => spans.flatMap(toPlay))
     const wanted = viewId === undefined ? own : own.filter((one) => one.viewId === viewId)
-    return { traces: newest(wanted, limit), missing: [] }
+    return { traces: wanted.toSorted(newestFirst).slice(0, limit), missing: [] }
   }
 
   return {
@@ -51,16 +51,21 @@ export function createPlayList({ kept, plays }: Deps): PlayList {
         .filter((instances) => !isItself(instances))
         .flat()
         .map(({ response }) => (response?.status === 200 ? parseSafely(TracedPlays, response.body).data : undefined))
-      const known = [local(query), ...lists].flatMap((list) => list?.traces ?? [])
-      return { traces: newest(known, limit), missing: lists.includes(undefined) ? [services.play.name] : [] }
+      const own = local(query)
+      if (lists.length === 0) return own
+      const known = unique([own, ...lists].flatMap((list) => list?.traces ?? []))
+      return { traces: known.toSorted(newestFirst).slice(0, limit), missing: lists.includes(undefined) ? [services.play.name] : [] }
     },
   }
 }
 
-/** Each play once. */
-function newest(plays: TracedPlay[], limit: number): TracedPlay[] {
-  const unique = new Map(plays.map((play) => [`${play.traceId} ${play.at}`, play]))
-  return [...unique.values()].toSorted((a, b) => byStart(b, a)).slice(0, limit)
+/** Each play once: an instance may be this one. */
+function unique(plays: readonly TracedPlay[]): TracedPlay[] {
+  return [...new Map(plays.map((play) => [`${play.traceId} ${play.at}`, play])).values()]
+}
+
+function newestFirst(a: TracedPlay, b: TracedPlay): number {
+  return byStart(b, a)
 }
 
 function toPlay({ kind, traceId, at, durationMs, attributes }: TraceSpan): TracedPlay[] {

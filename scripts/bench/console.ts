@@ -35,7 +35,8 @@ await measurePlays()
 await measureFrames()
 
 async function measurePlays(): Promise<void> {
-  await using system = await startSystem()
+  // As by default, play knows no other instance.
+  await using system = await startSystem({ PLAY_URL: '' })
   await using without = await startService('play', { ...system.env, TRACES_KEPT: '0' })
   await seed(system)
   await warmUp(without.url)

@@ -56,7 +56,8 @@ export function makePlan(
   const opsPorts = opsPort ? Array.from({ length: plays }, (_, index) => opsPort + index) : []
   const operations = opsPorts.map((port) => ({ name: `${services.play.name} (OPS_PORT)`, port }))
   if (processes) {
-    const env = environmentAt(edgePort, given)
+    // Play would ask itself over HTTP for what it knows.
+    const env = { ...environmentAt(edgePort, given), PLAY_URL: given.PLAY_URL }
     const plan = {
       mode: 'processes' as const,
       ...processes,

@@ -56,7 +56,8 @@ export function createTraceStore(max: number): TraceStore {
 
 /** Compares spans by their start. */
 export function byStart(a: Pick<TraceSpan, 'at'>, b: Pick<TraceSpan, 'at'>): number {
-  return a.at.localeCompare(b.at)
+  if (a.at === b.at) return 0
+  return a.at < b.at ? -1 : 1
 }
 
 function isLinkedTo(span: TraceSpan, traceId: string): boolean {
