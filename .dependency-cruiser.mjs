@@ -6,7 +6,7 @@ const service = anyOf(Object.keys(services))
 /** The directories of shared/, lowest layer first. Each imports only from lower layers. */
 const LAYERS = [
   ['runtime', 'contracts'],
-  ['tracing', 'nats', 'discovery', 'signing'],
+  ['tracing', 'nats', 'discovery', 'signing', 'records'],
   ['event-log', 'stores', 'service'],
   ['http', 'client'],
   ['live', 'catalogue'],

@@ -40,6 +40,18 @@ test('a value is served from the cache until its TTL expires', async () => {
   expect(owner.loads).toEqual(['a', 'a'])
 })
 
+test('values that are loaded together do not expire together', async () => {
+  const draws = [0, 0.5, 1]
+  const { get, owner } = setUp({ random: () => draws.shift() ?? 0 })
+  await Promise.all(['a', 'b', 'c'].map(get))
+  for (const loads of [['c'], ['b'], ['a']]) {
+    owner.loads.length = 0
+    await vi.advanceTimersByTimeAsync(loads[0] === 'c' ? 0.8 * TTL_MS + 1 : 0.1 * TTL_MS)
+    for (const id of ['a', 'b', 'c']) await get(id)
+    expect(owner.loads).toEqual(loads)
+  }
+})
+
 test.each([0, 0.5, 1_004.999])('a TTL may be %d ms', async (ttlMs) => {
   const { get, owner } = setUp({ ttlMs })
   await get('a')
@@ -241,7 +253,7 @@ describe('a read reports', () => {
 })
 
 /** A cache with versioned values, and a record of its loads and of the outcomes of its reads. */
-function setUp({ ttlMs = TTL_MS, max = 10 } = {}) {
+function setUp({ ttlMs = TTL_MS, max = 10, random = (): number => 0 } = {}) {
   useFakeClock()
   const loads: string[] = []
   const requestIds: string[] = []
@@ -250,6 +262,7 @@ function setUp({ ttlMs = TTL_MS, max = 10 } = {}) {
   const cache = createAssetCache({
     ttlMs,
     max,
+    random,
     async load(id, { requestId }) {
       loads.push(id)
       requestIds.push(requestId)

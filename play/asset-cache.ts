@@ -20,18 +20,29 @@ export type AssetCache<Value> = {
 export type AssetCacheOptions<Value> = {
   /** Loads an asset from its upstream; undefined if there is none. */
   load: (id: string, request: RequestContext) => Promise<Value | undefined>
-  /** How long a value is fresh, in milliseconds. */
+  /** How long a value is fresh at most, in milliseconds. */
   ttlMs: number
   /** Maximum number of assets. */
   max: number
   onRead: (outcome: CacheOutcome, request: RequestContext) => void
+  /** Returns a number from 0 to 1. */
+  random?: () => number
 }
+
+/** By how much a TTL may be shorter. Otherwise, values that are loaded in one burst would also expire in one. */
+const JITTER = 0.2
 
 /** Minimum interval between load attempts for a stale value. The requests of a burst share one attempt. */
 const RETRY_MS = 1
 
 /** Single-flight, with stale-if-error: expired values are kept while the upstream is down. */
-export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCacheOptions<Value>): AssetCache<Value> {
+export function createAssetCache<Value>({
+  load,
+  ttlMs,
+  max,
+  onRead,
+  random = Math.random,
+}: AssetCacheOptions<Value>): AssetCache<Value> {
   let generation = 0
   const cache = new LRUCache<string, Cached<Value>, RequestContext>({
     max,
@@ -42,7 +53,8 @@ export function createAssetCache<Value>({ load, ttlMs, max, onRead }: AssetCache
     async fetchMethod(id, last, { options, context: request }) {
       const startedIn = generation
       const loaded = await toCached(load(id, request))
-      if (loaded.state !== 'fresh' || generation !== startedIn) options.ttl = RETRY_MS
+      const isFresh = loaded.state === 'fresh' && generation === startedIn
+      options.ttl = isFresh ? Math.max(1, Math.round(ttlMs * (1 - JITTER * random()))) : RETRY_MS
       if (loaded.state === 'failed' && last && 'value' in last) return { state: 'stale', value: last.value }
       return loaded
     },

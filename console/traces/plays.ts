@@ -54,7 +54,10 @@ export function createPlayList({ kept, plays }: Deps): PlayList {
       const own = local(query)
       if (lists.length === 0) return own
       const known = unique([own, ...lists].flatMap((list) => list?.traces ?? []))
-      return { traces: known.toSorted(newestFirst).slice(0, limit), missing: lists.includes(undefined) ? [services.play.name] : [] }
+      return {
+        traces: known.toSorted(newestFirst).slice(0, limit),
+        missing: lists.includes(undefined) ? [services.play.name] : [],
+      }
     },
   }
 }

@@ -1,4 +1,4 @@
-import type { FrozenPage } from '../records/record-page.ts'
+import type { FrozenPage } from '../../shared/records/record-page.ts'
 import type { ByteReader } from './byte-reader.ts'
 import { readBlock, readJson } from './checkpoint-blocks.ts'
 import { encodeBlock, encodeJson } from './checkpoint-chunks.ts'

@@ -1,6 +1,6 @@
 import type { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
-import type { VerdictRecord } from '../records/verdict-record.ts'
 import type { RulesVersion } from '../rules/rule-sets.ts'
+import type { VerdictRecord } from '../verdict-record.ts'
 import { explainWatchTime } from '../watch/explain-watch-time.ts'
 
 /** The watch time of a view, and the log's clock. */

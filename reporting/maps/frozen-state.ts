@@ -1,5 +1,5 @@
+import type { FrozenPage } from '../../shared/records/record-page.ts'
 import type { LastSerial } from '../deduplicator.ts'
-import type { FrozenPage } from '../records/record-page.ts'
 import type { Judge } from '../rules/judge.ts'
 import type { ProducerEntry } from './checkpoint-format.ts'
 import type { FrozenCounts } from './count-map.ts'

@@ -1,6 +1,6 @@
 import type { Verdict } from '../../shared/contracts/view-explanation.ts'
-import { createRecentRecords, type RecordCodec } from '../records/recent-records.ts'
-import { eventCodec } from '../records/verdict-record.ts'
+import { eventCodec } from '../../shared/records/event-codec.ts'
+import { createRecentRecords, type RecordCodec } from '../../shared/records/recent-records.ts'
 import { isWatchRule, type Rule, type RuleEvent, type ViewRule } from './view-rule.ts'
 
 /** `reason` is the name of the rule that objects, and `because` the earlier event that decided it. */

@@ -1,5 +1,6 @@
 import { startNonRecordingSpan } from '../tracing/tracing.ts'
 import type { Instance } from './balancer.ts'
+import { requestJson } from './request-json.ts'
 
 /** The response of one instance; undefined if it did not respond. */
 export type InstanceResponse = { url: string; response: { status: number; body: unknown } | undefined }
@@ -14,8 +15,7 @@ export async function readInstance(
   const { traceparent } = startNonRecordingSpan()
   try {
     const options = { method: 'GET', path, headers: { ...headers, traceparent }, signal } as const
-    const { statusCode: status, body } = await pool.request(options)
-    return { url, response: { status, body: await body.json() } }
+    return { url, response: await requestJson(pool, options) }
   } catch {
     return { url, response: undefined }
   }

@@ -11,6 +11,7 @@ import { type RequestContext, startNonRecordingSpan } from '../tracing/tracing.t
 import { createBalancer, eject, type Instance } from './balancer.ts'
 import { type InstanceReadiness, readReadiness } from './instance-readiness.ts'
 import { type InstanceResponse, readInstance } from './instance-response.ts'
+import { requestJson } from './request-json.ts'
 import { openStream, type StreamOptions } from './upstream-stream.ts'
 
 /** The call failed, timed out, or returned something unexpected; see `cause`. */
@@ -164,9 +165,8 @@ export function createServiceClient({ name, instances, token, readToken, ca }: D
 async function send(instance: Instance, request: Request, signal: AbortSignal): Promise<ServiceResponse> {
   instance.inFlight += 1
   try {
-    const { statusCode: status, body } = await instance.pool.request({ ...request, signal })
-    const response = { status, body: await body.json() }
-    if (status >= 500) throw new Error(`it returned ${status}`)
+    const response = await requestJson(instance.pool, { ...request, signal })
+    if (response.status >= 500) throw new Error(`it returned ${response.status}`)
     instance.ejectedUntil = 0
     return response
   } catch (error) {

@@ -1,6 +1,5 @@
-import type { RuleEvent } from '../rules/view-rule.ts'
-import type { RecordCodec } from './recent-records.ts'
-import type { RecordReader, RecordWriter } from './record-bytes.ts'
+import { type RecordedEvent, readPlay, writePlay } from '../shared/records/event-codec.ts'
+import type { RecordCodec } from '../shared/records/recent-records.ts'
 
 /** Where an event is in the log, and the latest time at which the log had stored a message by then. */
 type Logged = { id: string; incarnation: string; sequence: number; clock: number }
@@ -12,10 +11,10 @@ type Rejected = Logged & { state: 'rejected'; reason: string }
  * been watched for so long.
  */
 type Counted = Logged &
-  Pick<RuleEvent, 'assetId' | 'userId' | 'at'> & {
+  Omit<RecordedEvent, 'id'> & {
     state: 'counted'
     reason: string | undefined
-    because: Pick<RuleEvent, 'id' | 'at'> | undefined
+    because: Pick<RecordedEvent, 'id' | 'at'> | undefined
     requiredMs?: number | undefined
   }
 
@@ -55,25 +54,10 @@ export const verdictCodec: RecordCodec<VerdictRecord> = {
   },
 }
 
-export const eventCodec: RecordCodec<RuleEvent> = {
-  write: writePlay,
-  read: (reader, id) => ({ id, ...readPlay(reader) }),
-}
-
 function kindOf(record: VerdictRecord): number {
   if (record.state === 'rejected') return REJECTED
   if (record.requiredMs !== undefined) return WATCHED
   return record.reason === undefined ? QUALIFIED : NOT_QUALIFIED
-}
-
-function writePlay(writer: RecordWriter, { assetId, userId, at }: Omit<RuleEvent, 'id'>): void {
-  writer.ascii(assetId)
-  writer.ascii(userId)
-  writer.double(at)
-}
-
-function readPlay(reader: RecordReader): Omit<RuleEvent, 'id'> {
-  return { assetId: reader.ascii(), userId: reader.ascii(), at: reader.double() }
 }
 
 /** The number of a name, which is added to the names if it is new. */

@@ -1,0 +1,61 @@
+import type { Dispatcher } from 'undici'
+
+export type JsonRequest = Pick<Dispatcher.DispatchOptions, 'path' | 'headers' | 'body'> & {
+  method: 'GET' | 'POST'
+  signal: AbortSignal
+}
+
+/**
+ * Sends a request, and resolves to the status of the response and the JSON in its body. Without a stream, which
+ * `request()` of undici creates for each response, a call costs a quarter less CPU time, and leaves less to collect.
+ * @throws an error of undici, the reason of `signal`, or SyntaxError if the body is not JSON
+ */
+export function requestJson(
+  dispatcher: Pick<Dispatcher, 'dispatch'>,
+  { signal, ...options }: JsonRequest,
+): Promise<{ status: number; body: unknown }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: unknown }>()
+  const chunks: Buffer[] = []
+  let status = 0
+  let controller: Dispatcher.DispatchController | undefined
+
+  function abort(): void {
+    controller?.abort(signal.reason)
+    reject(signal.reason)
+  }
+  function end(settle: () => void): void {
+    signal.removeEventListener('abort', abort)
+    settle()
+  }
+
+  if (signal.aborted) return Promise.reject(signal.reason)
+  signal.addEventListener('abort', abort)
+  dispatcher.dispatch(options, {
+    onRequestStart(started) {
+      controller = started
+      // It may have waited for a connection.
+      if (signal.aborted) abort()
+    },
+    onResponseStart(_, statusCode) {
+      status = statusCode
+    },
+    onResponseData(_, chunk) {
+      chunks.push(chunk)
+    },
+    onResponseEnd: () =>
+      end(() => {
+        try {
+          resolve({ status, body: JSON.parse(toText(chunks)) })
+        } catch (error) {
+          reject(error)
+        }
+      }),
+    onResponseError: (_, error) => end(() => reject(error)),
+  })
+  return promise
+}
+
+function toText([first, ...others]: Buffer[]): string {
+  if (first === undefined) return ''
+  return others.length === 0 ? first.toString() : Buffer.concat([first, ...others]).toString()
+}
