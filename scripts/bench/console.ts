@@ -14,6 +14,7 @@ import { startService } from '../../tests/harness/service-process.ts'
 import { type System, startSystem } from '../../tests/harness/system.ts'
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
 import { playFor } from './load.ts'
+import { median } from './measure.ts'
 import { seed } from './seed.ts'
 
 /**
@@ -52,7 +53,7 @@ async function measurePlays(): Promise<void> {
     await sleep(OPENED_MS)
     await measure(`${PAGES} pages open`, system.play.url)
   }
-  for (const [name, perSecond] of results) console.log(name, perSecond.map(Math.round), 'median', median(perSecond))
+  for (const [name, perSecond] of results) console.log(name, perSecond.map(Math.round), 'median', Math.round(median(perSecond)))
 }
 
 async function measureFrames(): Promise<void> {
@@ -123,8 +124,4 @@ async function framesOf(page: Page): Promise<{ perSecond: number; p99: number; m
 
 function draw(count: number): number {
   return Math.floor(Math.random() * count)
-}
-
-function median(values: number[]): number {
-  return Math.round(values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN)
 }

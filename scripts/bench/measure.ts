@@ -86,6 +86,7 @@ function toMedians({ name, pids }: Target, connections: number, rounds: Measured
   }
 }
 
-function median(values: number[]): number {
+/** The middle one of the values. */
+export function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }

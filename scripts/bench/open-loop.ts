@@ -1,11 +1,17 @@
 import { services } from '../../services.ts'
 import type { System } from '../../tests/harness/system.ts'
-import { measure } from './measure.ts'
+import { playFor, type Round } from './load.ts'
+import { measure, median, type Result } from './measure.ts'
+import { showProgress } from './output.ts'
+import { type RunQueue, readRunQueue } from './run-queue.ts'
 import { alignColumns, toTable } from './table.ts'
 import type { Target } from './target.ts'
 
 /** Each waits so long between its plays that a slow response delays almost none: independent users, an open loop. */
 const CONNECTIONS = 256
+
+/** The load of bare Hono beside the system, which is low enough to leave the system its share of the processors. */
+const BESIDE = { connections: 16, perSecond: 200 }
 
 /** The interval at which Node samples the delay of an event loop, which is part of each sample. */
 const RESOLUTION_MS = 10
@@ -20,20 +26,49 @@ type OpenLoop = {
 }
 
 /** Measures latencies at a load that does not depend on the responses, and where the slowest plays wait. */
-export async function* measureOpenLoop({ system, targets, perSecond, seconds, rounds }: OpenLoop) {
-  const [{ name }, baseline] = targets
-  yield `open loop: plays arrive at random, ${perSecond.toLocaleString('en')} per second on average`
+export async function* measureOpenLoop({ system, targets, ...load }: OpenLoop) {
+  const [target, baseline] = targets
+  yield `open loop: plays arrive at random, ${load.perSecond.toLocaleString('en')} per second on average`
   await readDelays(system)
-  const results = await measure(targets, { connections: [CONNECTIONS], seconds, rounds, perSecond })
+  const results = await measure(targets, { connections: [CONNECTIONS], ...load })
   const delays = await readDelays(system)
   yield toTable(results, { row: baseline.name, heading: 'vs bare' })
-  const [own, bare] = results
-  if (own && bare) {
-    yield `${name}: p99 / p50 = ${(own.p99 / own.p50).toFixed(1)}, p99 / p99 of ${bare.name} = ${(own.p99 / bare.p99).toFixed(1)}`
-  }
-  const rows = delays.map(({ process, ms }) => [process, ...ms.map((value) => value.toFixed(1))])
-  yield `${alignColumns([['event-loop delay, ms', 'p50', 'p90', 'p99', 'max'], ...rows], 0)}\n`
+  const before = readRunQueues(target)
+  const beside = await measureBeside(targets, load)
+  const after = readRunQueues(target)
+  const [own] = results
+  if (own) yield* compare(own, baseline.name, beside)
+
+  const headings = ['', 'delay of the event loop, ms: p50', 'p90', 'p99', 'max', 'ran', 'waited for a CPU']
+  const seconds = load.seconds * load.rounds
+  const rows = delays.map(({ process, ms }) => {
+    const queue = toShares(before[process], after[process], seconds)
+    return [process, ...ms.map((value) => value.toFixed(1)), ...queue]
+  })
+  yield `${alignColumns([headings, ...rows], 0)}\n(of a core, over all threads)\n`
 }
+
+function* compare(own: Result, baseline: string, { p50, p99 }: Pick<Round, 'p50' | 'p99'>) {
+  const { perSecond } = BESIDE
+  yield `${own.name}: p99 / p50 = ${(own.p99 / own.p50).toFixed(1)}`
+  yield `${baseline} beside it, ${perSecond} plays/s: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms; p99 / that p99 = ${(own.p99 / p99).toFixed(1)}\n`
+}
+
+/** What the machine adds to any response while the system has its load. */
+async function measureBeside([target, baseline]: [Target, Target], { perSecond, seconds, rounds }: Load) {
+  const results: Round[] = []
+  for (let round = 0; round < rounds; round += 1) {
+    showProgress(`${baseline.name} beside ${target.name}, round ${round + 1} of ${rounds}`)
+    const [beside] = await Promise.all([
+      playFor({ url: baseline.url, seconds, ...BESIDE }),
+      playFor({ url: target.url, tokens: target.tokens, connections: CONNECTIONS, seconds, perSecond }),
+    ])
+    results.push(beside)
+  }
+  return { p50: median(results.map(({ p50 }) => p50)), p99: median(results.map(({ p99 }) => p99)) }
+}
+
+type Load = Pick<OpenLoop, 'perSecond' | 'seconds' | 'rounds'>
 
 /** The delay of each event loop since the previous call: Node's metrics are those since the last scrape. */
 async function readDelays(system: System) {
@@ -48,4 +83,15 @@ async function readDelays(system: System) {
       return { process, ms }
     }),
   )
+}
+
+function readRunQueues({ pids }: Target): Record<string, RunQueue | undefined> {
+  return Object.fromEntries(Object.entries(pids()).map(([process, [pid = 0]]) => [process, readRunQueue(pid)]))
+}
+
+/** Shares of a core; empty where the system does not tell. */
+function toShares(before: RunQueue | undefined, after: RunQueue | undefined, seconds: number): string[] {
+  if (!before || !after) return []
+  const toShare = (ms: number) => `${(ms / seconds / 10).toFixed(0)}%`
+  return [toShare(after.ranMs - before.ranMs), toShare(after.waitedMs - before.waitedMs)]
 }

@@ -1,0 +1,21 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** How long the threads of a process ran, and were ready but waited for a CPU, in milliseconds since it started. */
+export type RunQueue = { ranMs: number; waitedMs: number }
+
+/**
+ * The sum over all threads of a process, from the statistics of the scheduler of Linux
+ * (https://docs.kernel.org/scheduler/sched-stats.html); undefined elsewhere.
+ */
+export function readRunQueue(pid: number): RunQueue | undefined {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`).map((thread) => {
+      const [ran = 0, waited = 0] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ').map(Number)
+      return { ranMs: ran / 1e6, waitedMs: waited / 1e6 }
+    })
+    const sumOf = (key: keyof RunQueue) => threads.reduce((sum, thread) => sum + thread[key], 0)
+    return { ranMs: sumOf('ranMs'), waitedMs: sumOf('waitedMs') }
+  } catch {
+    return undefined
+  }
+}
