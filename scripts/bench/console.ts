@@ -53,7 +53,8 @@ async function measurePlays(): Promise<void> {
     await sleep(OPENED_MS)
     await measure(`${PAGES} pages open`, system.play.url)
   }
-  for (const [name, perSecond] of results) console.log(name, perSecond.map(Math.round), 'median', Math.round(median(perSecond)))
+  for (const [name, perSecond] of results)
+    console.log(name, perSecond.map(Math.round), 'median', Math.round(median(perSecond)))
 }
 
 async function measureFrames(): Promise<void> {

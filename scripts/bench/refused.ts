@@ -9,32 +9,41 @@ import { playSteadily } from './steady.ts'
  * with 429, in turn: `node scripts/bench/refused.ts [plays per second]`
  */
 const RATE = Number(process.argv[2] ?? 100)
-const SECONDS = 5
-const ROUNDS = 3
+const SECONDS = 10
+const ROUNDS = 6
 
 await using system = await startSystem({ TRUSTED_PROXIES: '127.0.0.1', CLIENT_RATE: `${RATE}/1s` })
 const { url } = system.play
 await warmUp(url)
 await measurePlays()
+const alone: number[] = []
+const loaded: number[] = []
+let refusals = 0
 for (let round = 0; round < ROUNDS; round += 1) {
-  const alone = await measurePlays()
+  alone.push(...(await measurePlays()))
   const flood = startFlood()
   await sleep(1_500)
   const before = await refused()
-  const loaded = await measurePlays()
-  const refusedPerSecond = ((await refused()) - before) / SECONDS
+  loaded.push(...(await measurePlays()))
+  refusals += (await refused()) - before
   await flood.ended
-  console.log({ refusedPerSecond, alone, loaded, ratios: { p50: loaded.p50 / alone.p50, p99: loaded.p99 / alone.p99 } })
 }
+const [without, during] = [toPercentiles(alone), toPercentiles(loaded)]
+const ratios = { p50: during.p50 / without.p50, p99: during.p99 / without.p99 }
+console.log({ refusedPerSecond: refusals / SECONDS / ROUNDS, alone: without, loaded: during, ratios })
 
-/** The plays come from 200 clients, so that none of them is refused. */
-async function measurePlays() {
+/** The durations of plays in milliseconds. They come from 200 clients, so that none of them is refused. */
+async function measurePlays(): Promise<number[]> {
   const clientOf = (n: number) => `203.0.113.${n % 200}`
   const path = `${url}/play/asset/456/user/steady`
   const durations = await playSteadily(path, { perSecond: RATE, seconds: SECONDS, clientOf })
-  const ms = durations.get(200)?.toSorted((a, b) => a - b) ?? []
+  return durations.get(200) ?? []
+}
+
+function toPercentiles(durations: number[]) {
+  const ms = durations.toSorted((a, b) => a - b)
   const percentile = (p: number) => ms[Math.floor(p * ms.length)] ?? Number.NaN
-  return { plays: ms.length, p50: percentile(0.5), p99: percentile(0.99) }
+  return { p50: percentile(0.5), p99: percentile(0.99) }
 }
 
 /** Of eleven requests, one is within the rate of the client. Low priority: it competes with the system for CPU time. */
