@@ -3,7 +3,7 @@ import { pino } from 'pino'
 import { describe, expect, test, vi } from 'vitest'
 import { type CallOptions, type ServiceResponse, UpstreamError } from '../shared/client/service-client.ts'
 import type { LookupBehind } from '../shared/contracts/counting.ts'
-import { LookedUpCounts } from '../shared/contracts/view-counts.ts'
+import { type CountLookup, LookedUpCounts } from '../shared/contracts/view-counts.ts'
 import { useFakeClock } from '../shared/testing/fake-clock.ts'
 import { createTestRequestContext } from '../shared/testing/test-service.ts'
 import { nonRecordingSpan, type RequestContext, type Span } from '../shared/tracing/tracing.ts'
@@ -18,7 +18,7 @@ test('a play gets the counts of its asset and its user, looked up with the conte
   expect(await lookUp('a', 'u', createTestRequestContext('request-1'))).toEqual({ assetviews: 7, userviews: 2 })
   expect(calls).toMatchObject([
     {
-      path: '/events/lookup',
+      path: '/events/lookup?as=lists',
       body: { assets: ['a'], users: ['u'] },
       options: { requestId: 'request-1', idempotent: true },
     },
@@ -35,6 +35,12 @@ test('counts are looked up again for each play', async () => {
     Object.assign(counts, { assets: { a: views }, users: { u: views } })
     expect(await lookUp('a', 'u')).toEqual({ assetviews: views, userviews: views })
   }
+})
+
+test('the previous release of reporting returns counts by id', async () => {
+  const { lookUp, respond } = setUp()
+  respond({ status: 200, body: { assets: { a: 7 }, users: { u: 2 } } })
+  expect(await lookUp('a', 'u')).toEqual({ assetviews: 7, userviews: 2 })
 })
 
 describe('a play with an idempotency key', () => {
@@ -132,6 +138,9 @@ describe('counts are unavailable', () => {
     [200, undefined],
     [200, { assets: { a: '1' }, users: { u: 1 } }],
     [200, { assets: { a: -1 }, users: { u: 1 } }],
+    [200, { assets: [-1], users: [1] }],
+    [200, { assets: [1], users: [] }],
+    [200, { assets: [1, 1], users: [1] }],
     [202, { assets: { a: 1 }, users: { u: 1 } }],
     [404, { status: 'Not found' }],
     [413, { status: 'Content too large' }],
@@ -188,7 +197,15 @@ function setUp(options: { maxPlays?: number } = {}) {
   const batches: number[] = []
   const lines: string[] = []
   const counts: LookedUpCounts = { assets: {}, users: {} }
-  const normal = async (): Promise<ServiceResponse> => ({ status: 200, body: counts })
+  async function normal(): Promise<ServiceResponse> {
+    const { assets, users } = calls.at(-1)?.body as CountLookup
+    const { events } = counts
+    const lists = {
+      assets: assets.map((id) => counts.assets[id] ?? 0),
+      users: users.map((id) => counts.users[id] ?? 0),
+    }
+    return { status: 200, body: { ...lists, ...(events && { events }) } }
+  }
   let responding: (signal: AbortSignal) => Promise<ServiceResponse> = normal
   let recovered = Promise.withResolvers<void>()
   const lookUpCounts = createCountLookup({

@@ -1,17 +1,20 @@
+import { z } from 'zod'
 import { expectBody, type ServiceClient, UpstreamError } from '../shared/client/service-client.ts'
 import type { Play } from '../shared/contracts/play.ts'
 import { BATCH_SIZE } from '../shared/contracts/trace.ts'
 import {
   type CountLookup,
   type KeyedPlay,
-  type LookedUpCounts,
-  LookupResponse,
+  ListedResponse,
+  type ListedViews,
   type PlayCounts,
 } from '../shared/contracts/view-counts.ts'
 import { createBatcher } from '../shared/runtime/batcher.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { createTransitionLog } from '../shared/runtime/transition-log.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
+
+const Response = z.compile(ListedResponse)
 
 /** Maximum number of plays in one batched lookup. */
 const MAX_PLAYS = 1_000
@@ -36,6 +39,9 @@ export type CountLookupDeps = {
 
 type PlayRequest = LookedUpPlay & RequestContext
 
+/** The views by id, and the keyed plays by the event ids of their views. */
+type Found = { assets: Map<string, number>; users: Map<string, number>; events: ListedViews['events'] }
+
 /** Batched lookup: one request serves all plays that arrived while the previous one was in flight. */
 export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
   const { reporting, timeoutMs, log, onBatch, maxPlays = MAX_PLAYS } = deps
@@ -43,17 +49,19 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
     failing: 'reporting refuses the lookup: set the same READ_TOKEN',
     recovered: 'reporting accepts the lookup again',
   })
-  const lookUp = createBatcher<PlayRequest, { found: LookedUpCounts; size: number }>({
+  const lookUp = createBatcher<PlayRequest, { found: Found; size: number }>({
     maxItems: maxPlays,
     budgetMs: timeoutMs,
     async run(plays, signal) {
       onBatch(plays.length)
       const options = { signal, idempotent: true, ...causeOf(plays) }
-      const response = await reporting.post('/events/lookup', toLookup(plays), options)
+      const ids = toLookup(plays)
+      const response = await reporting.post('/events/lookup?as=lists', ids, options)
       reportRefusal(response.status === 401 ? 'returned 401' : undefined)
-      const found = expectBody(response, 200, LookupResponse)
+      const found = expectBody(response, 200, Response)
       if ('status' in found) throw new UpstreamError('reporting is behind the log')
-      return { found, size: plays.length }
+      const { assets, users, events } = found
+      return { found: { assets: byId(ids.assets, assets), users: byId(ids.users, users), events }, size: plays.length }
     },
   })
 
@@ -64,7 +72,7 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
       const { found, size } = await lookUp({ assetId, userId, ...keyed, requestId, span })
       const { users, assets, events } = found
       span.end(span.isRecorded ? { attributes: { [BATCH_SIZE]: size } } : undefined)
-      const counts = { userviews: users[userId] ?? 0, assetviews: assets[assetId] ?? 0 }
+      const counts = { userviews: users.get(userId) ?? 0, assetviews: assets.get(assetId) ?? 0 }
       return keyedId === undefined ? counts : { ...counts, original: events?.[keyedId] }
     } catch (err) {
       span.end({ error: err })
@@ -72,6 +80,13 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
       return undefined
     }
   }
+}
+
+/** @throws UpstreamError if there is not one number per id */
+function byId(ids: readonly string[], views: readonly number[] | Record<string, number>): Map<string, number> {
+  if (!Array.isArray(views)) return new Map(Object.entries(views))
+  if (views.length !== ids.length) throw new UpstreamError(`returned ${views.length} counts for ${ids.length} ids`)
+  return new Map(ids.map((id, index) => [id, views[index]]))
 }
 
 /** Each id once. Without keyed plays there are no events. */

@@ -92,7 +92,7 @@ describe.each(owners)('while %s does not respond', (owner) => {
 
 test('while reporting is down a play has no counts', async () => {
   const { play, handlers } = await start()
-  handlers['/events/lookup'] = (response) => response.destroy()
+  handlers['/events/lookup?as=lists'] = (response) => response.destroy()
   expect(await play()).toMatchObject([200, { userviews: null, assetviews: null, degraded: ['reporting'] }])
 })
 
@@ -253,7 +253,7 @@ async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox,
   const handlers: Record<string, Handler> = {
     [paths.metadata]: respond(content),
     [paths.cdnurl]: respond({ id: 'a', url: 'path/to/a.mp4' }),
-    '/events/lookup': respond({ assets: { a: 7 }, users: { u: 2 } }),
+    '/events/lookup?as=lists': respond({ assets: { a: 7 }, users: { u: 2 } }),
     '/healthz': respond({ status: 'ok' }),
   }
   const { origin, requests } = await serveUpstreams(handlers)

@@ -63,6 +63,15 @@ describe('a lookup', () => {
     )
   })
 
+  test('returns lists in the order of the ids if they are requested', async () => {
+    const { post } = setUp()
+    await post('/events/asset/a/user/u')
+    const ids = { assets: ['toString', 'a', 'x', 'a'], users: ['u'], details: true }
+    expect(await post('/events/lookup?as=lists', ids)).toEqual([200, { assets: [0, 1, 0, 1], users: [1] }])
+    expect(await post('/events/lookup?as=lists', { users: ['x'] })).toEqual([200, { assets: [], users: [0] }])
+    expect((await post('/events/lookup?as=sets', ids))[0]).toBe(400)
+  })
+
   test('may omit assets or users', async () => {
     const { post } = setUp()
     expect(await post('/events/lookup', { assets: ['a'] })).toEqual([200, { assets: { a: 0 }, users: {} }])

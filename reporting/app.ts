@@ -7,8 +7,10 @@ import { AssetNotFound, UserNotFound } from '../shared/contracts/status.ts'
 import {
   AssetCounts,
   CountLookup,
+  ListedResponse,
+  type ListedViews,
   type LookedUpCounts,
-  LookupResponse,
+  LookupQuery,
   TopList,
   TopQuery,
   UserCounts,
@@ -140,12 +142,13 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
         summary: 'Look up the counts of many assets and users',
         description:
           'Returns 0 for unknown ids, and no counts at all while they are behind the log. Maximum body size: 4,194,304 bytes',
-        responses: { 200: LookupResponse },
+        responses: { 200: ListedResponse },
         problems: BODY_PROBLEMS,
         namesUsers: true,
       }),
       requireReader,
       jsonBody(LOOKUP_BODY),
+      validate('query', LookupQuery),
       validate('json', CountLookup, CompiledLookup),
       async (c) => {
         // A 503 would open the circuit of play, although reporting is up.
@@ -153,7 +156,9 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
           const { progress } = currentness.counting()
           return c.json({ status: 'Counts are behind', progress } satisfies LookupBehind)
         }
-        return c.json((await counts.lookUp(c.req.valid('json'))) satisfies LookedUpCounts)
+        const ids = c.req.valid('json')
+        if (c.req.valid('query').as === 'lists') return c.json((await counts.listViews(ids)) satisfies ListedViews)
+        return c.json((await counts.lookUp(ids)) satisfies LookedUpCounts)
       },
     )
 }

@@ -31,6 +31,10 @@ export function describeCountStore(store: Store) {
       assets: { a: 2, null: 1, x: 0, constructor: 1 },
       users: { u: 5, a: 0 },
     })
+    expect(await opened.counts.listViews({ assets: ['a', 'null', 'x', 'a'], users: ['u', 'a'] })).toEqual({
+      assets: [2, 1, 0, 2],
+      users: [5, 0],
+    })
     expect(await opened.counts.lookUp({ assets: [], users: [] })).toEqual({ assets: {}, users: {} })
     expect((await opened.counts.counts('asset', 'x'))?.views).toBeUndefined()
     expect([await opened.counts.size('asset'), await opened.counts.size('user')]).toEqual([4, 1])

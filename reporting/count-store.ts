@@ -6,6 +6,7 @@ import type { LogPosition } from '../shared/contracts/position.ts'
 import type {
   CountLookup,
   Counts,
+  ListedViews,
   LookedUpCounts,
   PlayCounts,
   RankedBy,
@@ -52,6 +53,8 @@ export type CountStore = {
   counts(by: CountedBy, id: string): Promise<Counts | undefined>
   /** The counts of all given ids, in one snapshot; 0 for those without views. */
   lookUp(ids: CountLookup): Promise<LookedUpCounts>
+  /** Like `lookUp`, but only the views, in the order of the ids. */
+  listViews(ids: CountLookup): Promise<ListedViews>
   /** The `limit` ids with the highest numbers, in descending order, then by id. `limit` is at most MAX_TOP. */
   top(by: CountedBy, of: RankedBy, limit: number): Promise<TopEntry[]>
   /** The number of assets or users with views. */

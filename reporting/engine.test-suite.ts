@@ -156,6 +156,8 @@ async function expectNumbers(counts: Opened['counts'], { views, retried, keysReu
   }
   const ids = views.map(({ id }) => id)
   const keyed = views.filter(({ keyed }) => keyed)
-  const { events } = await counts.lookUp({ assets: [], users: [], events: [...ids, 'unknown'] })
+  const lookup = { assets: [], users: [], events: [...ids, 'unknown'] }
+  const { events } = await counts.lookUp(lookup)
+  expect(await counts.listViews(lookup)).toEqual({ assets: [], users: [], events })
   expect(Object.keys(events ?? {}).toSorted()).toEqual([...new Set(keyed.map(({ id }) => id))].toSorted())
 }

@@ -1,4 +1,4 @@
-import type { CountLookup, Counts, LookedUpCounts } from '../../shared/contracts/view-counts.ts'
+import type { CountLookup, Counts, ListedViews, LookedUpCounts } from '../../shared/contracts/view-counts.ts'
 import type { CountedBy } from '../count-store.ts'
 import type { ViewCounts } from './view-counts.ts'
 
@@ -13,6 +13,18 @@ export function lookUp(counts: Pick<ViewCounts, 'counts' | 'findKeyed'>, ids: Co
     ...of('views'),
     ...(details && { qualified: of('qualified'), viewers: numbersOf(assets, 'viewers') }),
     ...(events && { events: findEvents(counts, events) }),
+  }
+}
+
+/** The views of many ids; see CountStore. */
+export function listViews(
+  { views, findKeyed }: Pick<ViewCounts, 'views' | 'findKeyed'>,
+  { assets, users, events }: CountLookup,
+): ListedViews {
+  return {
+    assets: assets.map((id) => views('asset', id)),
+    users: users.map((id) => views('user', id)),
+    ...(events && { events: findEvents({ findKeyed }, events) }),
   }
 }
 

@@ -2,7 +2,7 @@ import type { CountStore, ReportObserver } from '../count-store.ts'
 import { type Capacity, unlimited } from './capacity.ts'
 import { type CountState, createCountState } from './count-state.ts'
 import { createLiveCounts } from './live-counts.ts'
-import { lookUp } from './look-up.ts'
+import { listViews, lookUp } from './look-up.ts'
 import { createViewCounts } from './view-counts.ts'
 
 type Options = { capacity?: Capacity; onReport?: ReportObserver; state?: CountState }
@@ -19,6 +19,7 @@ export function createMapCountStore({
     id: () => state.id,
     counts: async (by, id) => counts.counts(by, id),
     lookUp: async (ids) => lookUp(counts, ids),
+    listViews: async (ids) => listViews(counts, ids),
     top: async (by, of, limit) => counts.top(by, of, limit),
     size: async (by) => counts.size(by),
     count: async (play) => counts.count(play),

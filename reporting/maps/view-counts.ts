@@ -22,6 +22,8 @@ import { fromMark } from './watched-views.ts'
 /** The synchronous part of a CountStore; see there. */
 export type ViewCounts = {
   counts(by: CountedBy, id: string): Counts | undefined
+  /** The views of an asset or user. */
+  views(by: CountedBy, id: string): number
   size(by: CountedBy): number
   top(by: CountedBy, of: RankedBy, limit: number): TopEntry[]
   /** @throws CountsFullError */
@@ -60,6 +62,7 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
 
   return {
     counts: countsOf,
+    views: (by, id) => counts[by].get(id) ?? 0,
     size: (by) => counts[by].size(),
     top: (by, of, limit) =>
       counts[by].top(limit, of).map(({ id }) => ({ id, views: 0, qualified: 0, ...countsOf(by, id) })),

@@ -14,7 +14,17 @@ import { countColumns, toTopQuery } from './top.ts'
 
 type Reads = Pick<
   CountStore,
-  'counts' | 'lookUp' | 'top' | 'size' | 'position' | 'lost' | 'explain' | 'knownSince' | 'audit' | 'series'
+  | 'counts'
+  | 'lookUp'
+  | 'listViews'
+  | 'top'
+  | 'size'
+  | 'position'
+  | 'lost'
+  | 'explain'
+  | 'knownSince'
+  | 'audit'
+  | 'series'
 >
 
 /** Reads the counts, each time in one statement, and so in one snapshot. */
@@ -28,6 +38,14 @@ export function createReads(read: (query: string) => Promise<Rows>, rules: Rules
     },
     async lookUp(ids) {
       return toLookedUp(ids, await read(toLookup(ids)))
+    },
+    async listViews(ids) {
+      const { assets, users, events } = toLookedUp(ids, await read(toLookup(ids)))
+      return {
+        assets: ids.assets.map((id) => assets[id] ?? 0),
+        users: ids.users.map((id) => users[id] ?? 0),
+        ...(events && { events }),
+      }
     },
     async top(by, of, limit) {
       const rows = await read(toTopQuery({ by, of }, limit))

@@ -89,7 +89,8 @@ export function createServiceClient({ name, instances, token, readToken, ca }: D
   async function call(given: Request, options: CallOptions): Promise<ServiceResponse> {
     const { requestId, span: parent = startNonRecordingSpan(), links } = options
     const { method } = given
-    const attributes = { 'http.request.method': method, 'url.path': given.path, 'peer.service': name }
+    const [path = ''] = given.path.split('?', 1)
+    const attributes = { 'http.request.method': method, 'url.path': path, 'peer.service': name }
     const span = parent.child(`${method} ${name}`, { kind: 'client', attributes, links })
     const headers = {
       ...(given.body && { 'content-type': 'application/json' }),

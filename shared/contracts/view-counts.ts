@@ -82,6 +82,25 @@ export type LookedUpCounts = z.infer<typeof LookedUpCounts>
 export const LookupResponse = z.union([LookedUpCounts, LookupBehind])
 export type LookupResponse = z.infer<typeof LookupResponse>
 
+export const LookupQuery = z.object({
+  as: z
+    .literal('lists')
+    .optional()
+    .meta({
+      description: '`lists`: return only views, as lists in the order of the ids, which costs both sides less',
+      examples: ['lists'],
+    }),
+})
+
+/** The views of all requested ids, in their order; 0 for unknown ids. */
+export const ListedViews = z
+  .object({ assets: z.array(views), users: z.array(views), events: LookedUpCounts.shape.events })
+  .meta({ id: 'ListedViews', examples: [{ assets: [0, 2], users: [2] }] })
+export type ListedViews = z.infer<typeof ListedViews>
+
+/** The response to a lookup of lists. The previous release of reporting returns no lists. */
+export const ListedResponse = z.union([ListedViews, LookedUpCounts, LookupBehind])
+
 /** The number that a top list ranks by. */
 export const RankedBy = z.enum(['views', 'qualified'])
 export type RankedBy = z.infer<typeof RankedBy>
