@@ -197,8 +197,7 @@ function setUp(options: { maxPlays?: number } = {}) {
   const batches: number[] = []
   const lines: string[] = []
   const counts: LookedUpCounts = { assets: {}, users: {} }
-  async function normal(): Promise<ServiceResponse> {
-    const { assets, users } = calls.at(-1)?.body as CountLookup
+  async function normal(_: AbortSignal, { assets, users }: CountLookup): Promise<ServiceResponse> {
     const { events } = counts
     const lists = {
       assets: assets.map((id) => counts.assets[id] ?? 0),
@@ -206,13 +205,13 @@ function setUp(options: { maxPlays?: number } = {}) {
     }
     return { status: 200, body: { ...lists, ...(events && { events }) } }
   }
-  let responding: (signal: AbortSignal) => Promise<ServiceResponse> = normal
+  let responding: (signal: AbortSignal, ids: CountLookup) => Promise<ServiceResponse> = normal
   let recovered = Promise.withResolvers<void>()
   const lookUpCounts = createCountLookup({
     reporting: {
       post(path, body, options) {
         calls.push({ path, body, options })
-        return responding(options.signal)
+        return responding(options.signal, body as CountLookup)
       },
     },
     timeoutMs: TIMEOUT_MS,

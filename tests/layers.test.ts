@@ -25,6 +25,7 @@ const violations: Record<string, [file: string, imports: string]> = {
   'layer-runtime': ['shared/runtime/breach.ts', '../contracts/ids.ts'],
   'layer-contracts': ['shared/contracts/breach.ts', '../runtime/sleep.ts'],
   'layer-tracing': ['shared/tracing/breach.ts', '../nats/connect.ts'],
+  'layer-records': ['shared/records/breach.ts', '../tracing/tracing.ts'],
   'layer-signing': ['shared/signing/breach.ts', '../tracing/trace-context.ts'],
   'layer-nats': ['shared/nats/breach.ts', '../tracing/tracing.ts'],
   'layer-discovery': ['shared/discovery/breach.ts', '../service/service.ts'],
