@@ -113,7 +113,7 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
       return true
     }
 
-    /** Uses up the serials in dead letters up to a sequence, so that the result does not depend on the batches. */
+    /** Consumes the serials of dead letters up to a sequence, so that the result does not depend on the batches. */
     const waiting = [...rejected]
     function reject(before: number): void {
       while (waiting[0] && (waiting[0].sequence ?? Number.POSITIVE_INFINITY) < before) {

@@ -12,7 +12,7 @@ const assets = ['a', 'b']
 const users = ['u', 'v', 'constructor']
 const play = fc.record({ assetId: fc.constantFrom(...assets), userId: fc.constantFrom(...users) })
 
-/** The conformance suite of counting exactly once, with concurrent queue-listeners and a log that is replaced. */
+/** The conformance suite for exactly-once counting, with concurrent queue-listeners and a log that is replaced. */
 export function describeExactlyOnce({ open, isPersistent, numRuns }: Store) {
   test('each view in the log is counted exactly once, for any sequence of events', { timeout: 60_000 }, async () => {
     await fc.assert(

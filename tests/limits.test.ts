@@ -39,7 +39,7 @@ async function statusesOf(times: number, url: string, sent?: Sent): Promise<numb
 const as = (address: string) => ({ headers: { 'x-forwarded-for': address } })
 
 describe('CLIENT_RATE', { timeout: 60_000 }, () => {
-  test('allows a burst of its count, refuses the next request, and allows one after retry-after', async () => {
+  test('allows a burst up to the limit, refuses the next request, and allows one after retry-after', async () => {
     const { play } = await start({ CLIENT_RATE: '3/6s', ...BEHIND_PROXY })
     expect(await statusesOf(3, play.url + PLAY, as('203.0.113.7'))).toEqual([200, 200, 200])
     const { status, headers, body } = await send(play.url + PLAY, as('203.0.113.7'))

@@ -8,8 +8,8 @@ type Tracked = Failure & { start: number; times: number }
 
 export type OutageTracker = {
   /**
-   * Takes what was observed at a time.
-   * @returns the failures that several observations in a row confirm, and those that are over
+   * Takes the observations made at one time.
+   * @returns the failures that several consecutive observations confirm, and those that have ended
    */
   observe(at: number, subjects: readonly Observed[]): { failing: Tracked[]; recovered: Failure[] }
   /** Starts over, because time has passed without observations. */

@@ -43,7 +43,7 @@ type Deps = {
 }
 
 export type Sampler = {
-  /** Notes the start of this process, and how long none had been running. */
+  /** Records the start of this process, and how long none had been running. */
   start(): void
   /** Takes a sample of the second that has just ended. */
   sample(): Promise<void>

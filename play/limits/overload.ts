@@ -1,4 +1,4 @@
-/** What load shedding distinguishes, least important first. */
+/** The priorities of load shedding, lowest first. */
 export const PRIORITIES = ['console', 'reads', 'prefetch', 'watched', 'plays'] as const
 export type Priority = (typeof PRIORITIES)[number]
 

@@ -10,7 +10,7 @@ import { fromAscii, toIdArray } from './literals.ts'
 import { parsePosition } from './state.ts'
 import { unnumberedOf } from './unnumbered.ts'
 
-/** What the database knows of the log, as far as it concerns a batch. It is a function of the last batch. */
+/** The part of what the database knows about the log that matters to a batch. It is a function of the last batch. */
 export type Known = {
   /** The id of the batch that set the position. */
   batch: string | undefined

@@ -76,20 +76,20 @@ const EXPOSURES: Exposure[] = [
   },
   {
     name: 'reads',
-    risk: 'whoever reaches reporting can read the counts of users',
+    risk: 'anyone who can reach reporting can read the counts of each user',
     remedy: 'set READ_TOKEN',
     isAbsent: ({ originsOf }) =>
       everyInstance(originsOf(services.reporting), (url) => responds(401, `${url}/events/user/${NOBODY}`)),
   },
   {
     name: 'writes',
-    risk: 'whoever reaches the services can change the catalogue and the counts, and read dead letters',
+    risk: 'anyone who can reach the services can change the catalogue and the counts, and read dead letters',
     remedy: 'set WRITE_TOKEN',
     isAbsent: areWritesProtected,
   },
   {
     name: 'nats',
-    risk: 'whoever reaches NATS can read and write the log, or read the password on the network',
+    risk: 'anyone who can reach NATS can read and write the log, or read the password on the network',
     remedy: 'set NATS_URL=tls://… with credentials, or keep NATS on loopback',
     isAbsent: ({ nats }) => nats.servers.every((server) => isPrivateServer(server, nats)),
   },

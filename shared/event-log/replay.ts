@@ -10,7 +10,7 @@ export class InvalidReplayError extends Error {
 /** A message in the log, and when the log stored it (RFC 3339). */
 type Original = { sequence: number; body: Uint8Array | undefined; storedAt: string }
 
-/** A CloudEvents batch to append, and its number of views. */
+/** A CloudEvents batch to append, and the number of views in it. */
 export type Replay = { data: string; views: number }
 
 /**

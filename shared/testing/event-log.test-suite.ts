@@ -53,7 +53,7 @@ export function describeEventLog(context: () => Context) {
     expect(batch?.views).toEqual([{ ...counted, producer: producer.id }])
   })
 
-  test('reports of watch time are read with their place among the views of their message', async () => {
+  test('reports of watch time are read with their position among the views of the same message', async () => {
     await using log = await context().open()
     const { id: producer, append } = log.producer('/test')
     const views = createViews(2).map((view, n) => ({ ...view, serial: 2 * n + 2, duration: 20 }))

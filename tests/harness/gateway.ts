@@ -14,8 +14,8 @@ export const NAME = 'play.example.com'
 export const gatewayConfig = readFileSync('deploy/gateway/nginx.conf', 'utf8')
 
 /**
- * Starts nginx with deploy/gateway/nginx.conf in front of two plays, with other addresses. `changes` replaces more of its
- * text. Clients reach it under `localhost`, because fetch does not let them choose a Host.
+ * Starts nginx with deploy/gateway/nginx.conf in front of two plays, with other addresses. `changes` are further
+ * replacements in its text. Clients reach it under `localhost`, because fetch does not let them choose a Host.
  */
 export async function startGateway(
   plays: readonly [string, string],
