@@ -14,7 +14,7 @@ import type { Logger } from '../shared/runtime/log.ts'
 import { createTransitionLog } from '../shared/runtime/transition-log.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 
-const Response = z.compile(ListedResponse)
+const CompiledResponse = z.compile(ListedResponse, { strict: true })
 
 /** Maximum number of plays in one batched lookup. */
 const MAX_PLAYS = 1_000
@@ -58,7 +58,7 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
       const ids = toLookup(plays)
       const response = await reporting.post('/events/lookup?as=lists', ids, options)
       reportRefusal(response.status === 401 ? 'returned 401' : undefined)
-      const found = expectBody(response, 200, Response)
+      const found = expectBody(response, 200, CompiledResponse)
       if ('status' in found) throw new UpstreamError('reporting is behind the log')
       const { assets, users, events } = found
       return { found: { assets: byId(ids.assets, assets), users: byId(ids.users, users), events }, size: plays.length }

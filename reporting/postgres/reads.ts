@@ -40,11 +40,12 @@ export function createReads(read: (query: string) => Promise<Rows>, rules: Rules
       return toLookedUp(ids, await read(toLookup(ids)))
     },
     async listViews(ids) {
-      const { assets, users, events } = toLookedUp(ids, await read(toLookup(ids)))
+      const found = toFound(await read(toLookup(ids)))
+      const viewsOf = (by: CountedBy) => (id: string) => Number(found[by].get(id)?.[0] ?? 0)
       return {
-        assets: ids.assets.map((id) => assets[id] ?? 0),
-        users: ids.users.map((id) => users[id] ?? 0),
-        ...(events && { events }),
+        assets: ids.assets.map(viewsOf('asset')),
+        users: ids.users.map(viewsOf('user')),
+        ...(ids.events && { events: toEvents(found, ids.events) }),
       }
     },
     async top(by, of, limit) {
@@ -101,9 +102,14 @@ function toLookup({ assets, users, events = [] }: CountLookup): string {
   ].join(' union all ')
 }
 
-function toLookedUp({ assets, users, events, details }: CountLookup, rows: Rows): LookedUpCounts {
+/** The rows of a lookup by id. */
+function toFound(rows: Rows) {
   const of = (kind: string) => new Map(rows.flatMap(([own, id, ...row]) => (own === kind ? [[String(id), row]] : [])))
-  const found = { asset: of('asset'), user: of('user'), event: of('event') }
+  return { asset: of('asset'), user: of('user'), event: of('event') }
+}
+
+function toLookedUp({ assets, users, events, details }: CountLookup, rows: Rows): LookedUpCounts {
+  const found = toFound(rows)
   const numbers = (by: CountedBy, ids: readonly string[], column: number) =>
     Object.fromEntries(ids.map((id) => [id, Number(found[by].get(id)?.[column] ?? 0)]))
   return {
@@ -113,17 +119,16 @@ function toLookedUp({ assets, users, events, details }: CountLookup, rows: Rows)
       qualified: { assets: numbers('asset', assets, 1), users: numbers('user', users, 1) },
       viewers: numbers('asset', assets, 2),
     }),
-    ...(events && {
-      events: Object.fromEntries(
-        events.flatMap((id) => {
-          const [at, , , assetId, userId] = found.event.get(toKeyedKey(id)) ?? []
-          return at === undefined
-            ? []
-            : [[id, { assetId: String(assetId), userId: String(userId), at: toTime(Number(at)) }]]
-        }),
-      ),
-    }),
+    ...(events && { events: toEvents(found, events) }),
   }
+}
+
+function toEvents({ event }: ReturnType<typeof toFound>, ids: readonly string[]): LookedUpCounts['events'] {
+  const found = ids.flatMap((id) => {
+    const [at, , , assetId, userId] = event.get(toKeyedKey(id)) ?? []
+    return at === undefined ? [] : [[id, { assetId: String(assetId), userId: String(userId), at: toTime(Number(at)) }]]
+  })
+  return Object.fromEntries(found)
 }
 
 /** Views that no release with rules has counted are pending. */

@@ -18,7 +18,10 @@ const LAYERS: [string, RegExp][] = [
   ['HTTP and routing', /^(node|hono|@hono\/node-server|shared\/service\/(serve|listen|limit|hosts).*|scripts\/.*)$/],
   ['cache', /^(play\/asset-|lru-cache|shared\/catalogue)/],
   ['lookup', /^(play\/(count-lookup|upstreams)|undici|cockatiel|shared\/(client|discovery|contracts))/],
-  ['append', /^(play\/(recorder|spooler|serials|recent-views|outbox|direct-append)|nats|shared\/(event-log|nats))/],
+  [
+    'append',
+    /^(play\/(recorder|spooler|serials|recent-views|outbox|direct-append)|nats|shared\/(event-log|nats|records))/,
+  ],
   ['aggregate, compose', /^play\/(aggregate|player|playback|keyed-player|signing)/],
   ['middleware', /^(play\/|shared\/(http|service|tracing)|zod|@hono\/|hono-openapi|prom-client|pino|@opentelemetry)/],
 ]

@@ -1,7 +1,7 @@
 import { services } from '../../services.ts'
 import type { System } from '../../tests/harness/system.ts'
 import { playFor, type Round } from './load.ts'
-import { measure, median, type Result } from './measure.ts'
+import { measure, median } from './measure.ts'
 import { showProgress } from './output.ts'
 import { type RunQueue, readRunQueue } from './run-queue.ts'
 import { alignColumns, toTable } from './table.ts'
@@ -29,46 +29,42 @@ type OpenLoop = {
 export async function* measureOpenLoop({ system, targets, ...load }: OpenLoop) {
   const [target, baseline] = targets
   yield `open loop: plays arrive at random, ${load.perSecond.toLocaleString('en')} per second on average`
-  await readDelays(system)
   const results = await measure(targets, { connections: [CONNECTIONS], ...load })
-  const delays = await readDelays(system)
   yield toTable(results, { row: baseline.name, heading: 'vs bare' })
-  const before = readRunQueues(target)
-  const beside = await measureBeside(targets, load)
-  const after = readRunQueues(target)
   const [own] = results
-  if (own) yield* compare(own, baseline.name, beside)
+  if (own) yield `${own.name}: p99 / p50 = ${(own.p99 / own.p50).toFixed(1)}\n`
 
+  await readDelays(system)
+  const before = readRunQueues(target)
+  yield* measureTogether(targets, load)
+  const after = readRunQueues(target)
   const headings = ['', 'delay of the event loop, ms: p50', 'p90', 'p99', 'max', 'ran', 'waited for a CPU']
-  const seconds = load.seconds * load.rounds
-  const rows = delays.map(({ process, ms }) => {
-    const queue = toShares(before[process], after[process], seconds)
-    return [process, ...ms.map((value) => value.toFixed(1)), ...queue]
+  const rows = (await readDelays(system)).map(({ process, ms }) => {
+    const shares = toShares(before[process], after[process], load.seconds * load.rounds)
+    return [process, ...ms.map((value) => value.toFixed(1)), ...shares]
   })
-  yield `${alignColumns([headings, ...rows], 0)}\n(of a core, over all threads)\n`
-}
-
-function* compare(own: Result, baseline: string, { p50, p99 }: Pick<Round, 'p50' | 'p99'>) {
-  const { perSecond } = BESIDE
-  yield `${own.name}: p99 / p50 = ${(own.p99 / own.p50).toFixed(1)}`
-  yield `${baseline} beside it, ${perSecond} plays/s: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms; p99 / that p99 = ${(own.p99 / p99).toFixed(1)}\n`
-}
-
-/** What the machine adds to any response while the system has its load. */
-async function measureBeside([target, baseline]: [Target, Target], { perSecond, seconds, rounds }: Load) {
-  const results: Round[] = []
-  for (let round = 0; round < rounds; round += 1) {
-    showProgress(`${baseline.name} beside ${target.name}, round ${round + 1} of ${rounds}`)
-    const [beside] = await Promise.all([
-      playFor({ url: baseline.url, seconds, ...BESIDE }),
-      playFor({ url: target.url, tokens: target.tokens, connections: CONNECTIONS, seconds, perSecond }),
-    ])
-    results.push(beside)
-  }
-  return { p50: median(results.map(({ p50 }) => p50)), p99: median(results.map(({ p99 }) => p99)) }
+  yield `${alignColumns([headings, ...rows], 0)}\n(the last two: of a core, over all threads)\n`
 }
 
 type Load = Pick<OpenLoop, 'perSecond' | 'seconds' | 'rounds'>
+
+/** Both at the same time: what the machine adds to any response while the system has its load. */
+async function* measureTogether([target, baseline]: [Target, Target], { perSecond, seconds, rounds }: Load) {
+  const pairs: [Round, Round][] = []
+  for (let round = 0; round < rounds; round += 1) {
+    showProgress(`${target.name} and ${baseline.name}, round ${round + 1} of ${rounds}`)
+    pairs.push(
+      await Promise.all([
+        playFor({ url: target.url, tokens: target.tokens, connections: CONNECTIONS, seconds, perSecond }),
+        playFor({ url: baseline.url, seconds, ...BESIDE }),
+      ]),
+    )
+  }
+  const p99s = ([0, 1] as const).map((index) => median(pairs.map((pair) => pair[index].p99)))
+  const [own = Number.NaN, bare = Number.NaN] = p99s
+  const failed = pairs.flat().reduce((sum, round) => sum + round.failed, 0)
+  yield `at the same time as ${BESIDE.perSecond} requests/s of ${baseline.name}: p99 ${own.toFixed(2)} and ${bare.toFixed(2)} ms, ratio ${(own / bare).toFixed(1)}, ${failed} failed`
+}
 
 /** The delay of each event loop since the previous call: Node's metrics are those since the last scrape. */
 async function readDelays(system: System) {
@@ -89,7 +85,7 @@ function readRunQueues({ pids }: Target): Record<string, RunQueue | undefined> {
   return Object.fromEntries(Object.entries(pids()).map(([process, [pid = 0]]) => [process, readRunQueue(pid)]))
 }
 
-/** Shares of a core; empty where the system does not tell. */
+/** Shares of a core; empty where they are unknown. */
 function toShares(before: RunQueue | undefined, after: RunQueue | undefined, seconds: number): string[] {
   if (!before || !after) return []
   const toShare = (ms: number) => `${(ms / seconds / 10).toFixed(0)}%`

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { Pool } from 'undici'
 import { expect, test } from 'vitest'
@@ -38,40 +39,53 @@ test('an aborted call rejects with the reason, and its connection is closed', as
   await expect(call).rejects.toThrow('too late')
   await closed.promise
   await expect(server.request(controller.signal)).rejects.toThrow('too late')
+  expect(server.paths).toHaveLength(1)
 })
 
-test('a call that waits for a connection rejects as soon as it is aborted, and is never sent', async () => {
-  const held = Promise.withResolvers<ServerResponse>()
-  await using server = await start((response) => held.resolve(response))
-  const first = server.request(never)
+test('a call that waits for a connection rejects as soon as it is aborted, and leaves the connection to the next', async () => {
+  const held: ServerResponse[] = []
+  await using server = await start((response) => held.push(response))
+  const first = server.request(never, '/first')
   const controller = new AbortController()
-  const waiting = server.request(controller.signal)
-  const response = await held.promise
+  const aborted = server.request(controller.signal, '/aborted')
+  const last = server.request(never, '/last')
+  await server.reached
   controller.abort(new Error('too late'))
-  await expect(waiting).rejects.toThrow('too late')
-  response.end('{}')
+  await expect(aborted).rejects.toThrow('too late')
+  await expect(server.request(controller.signal, '/late')).rejects.toThrow('too late')
+  held.pop()?.end('{}')
   expect(await first).toEqual({ status: 200, body: {} })
-  const last = server.request(never)
-  await expect.poll(server.requests).toBe(2)
-  await server.disconnect()
-  await expect(last).rejects.toThrow()
+  await expect.poll(() => held.length).toBe(1)
+  held.pop()?.end('{}')
+  expect(await last).toEqual({ status: 200, body: {} })
+  expect(server.paths).toEqual(['/first', '/last'])
+  expect(server.connections()).toBe(1)
+})
+
+test('a call leaves no listener on its signal', async () => {
+  await using server = await start((response) => response.end('{}'))
+  const controller = new AbortController()
+  await server.request(controller.signal)
+  expect(getEventListeners(controller.signal, 'abort')).toEqual([])
 })
 
 /** A server, and a pool with one connection to it. */
 async function start(respond: (response: ServerResponse) => unknown) {
   const reached = Promise.withResolvers<void>()
-  let requests = 0
-  const server = await startHttpServer((_, response) => {
-    requests += 1
+  const paths: string[] = []
+  const sockets = new Set<object>()
+  const server = await startHttpServer(({ url = '', socket }, response) => {
+    paths.push(url)
+    sockets.add(socket)
     reached.resolve()
     void respond(response)
   })
   const pool = new Pool(server.url, { connections: 1 })
   return {
     reached: reached.promise,
-    requests: () => requests,
-    request: (signal: AbortSignal) => requestJson(pool, { method: 'GET', path: '/', signal }),
-    disconnect: () => pool.destroy(),
+    paths,
+    connections: () => sockets.size,
+    request: (signal: AbortSignal, path = '/') => requestJson(pool, { method: 'GET', path, signal }),
     async [Symbol.asyncDispose]() {
       await pool.destroy()
       await server[Symbol.asyncDispose]()

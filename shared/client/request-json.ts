@@ -33,8 +33,8 @@ export function requestJson(
   dispatcher.dispatch(options, {
     onRequestStart(started) {
       controller = started
-      // It may have waited for a connection.
-      if (signal.aborted) abort()
+      // It has waited for a connection. Throwing leaves that connection to the next call.
+      signal.throwIfAborted()
     },
     onResponseStart(_, statusCode) {
       status = statusCode
