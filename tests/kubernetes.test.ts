@@ -5,10 +5,10 @@ import { z } from 'zod'
 import { databasePool } from '../reporting/postgres/settings.ts'
 import { serviceEntries } from '../services.ts'
 import { serviceNames } from './harness/each-service.ts'
-import { natsValues, postgresValues } from './harness/helm-values.ts'
+import { natsValues } from './harness/helm-values.ts'
 import { findProblems } from './harness/kubernetes.ts'
 import { connectionsIn } from './harness/kubernetes-connections.ts'
-import { hasKubectl, parseManifests, render, workloadsIn } from './harness/kubernetes-manifests.ts'
+import { find, hasKubectl, parseManifests, render, workloadsIn } from './harness/kubernetes-manifests.ts'
 
 const OVERLAYS = ['demo', 'production']
 const ROOT = 'deploy/kubernetes'
@@ -22,6 +22,8 @@ const MISTAKES: [string, string, RegExp][] = [
   ['readOnlyRootFilesystem: true', 'readOnlyRootFileSystem: true', /schema: .*readOnlyRootFileSystem/],
   ['containerPort: 8080', "containerPort: '8080'", /schema: .*containerPort must be number/],
   ['unhealthyPodEvictionPolicy:', 'unhealthyPodEvictionPolicies:', /schema: .*unhealthyPodEvictionPolicies/],
+  ['podAntiAffinityType: required', 'podAntiAffinity: required', /schema: Cluster \/spec\/affinity .*podAntiAffinity/],
+  ['instances: 3', "instances: '3'", /schema: Cluster \/spec\/instances must be number/],
   ['averageUtilization: 70', 'averageUtilisation: 70', /schema: .*averageUtilisation/],
   ['kind: CronJob', 'kind: CronJobs', /schema: there is no kind batch\/v1 CronJobs/],
   ['podSelector:', 'podSelectors:', /schema: NetworkPolicy .*podSelectors/],
@@ -56,6 +58,11 @@ const MISTAKES: [string, string, RegExp][] = [
     /reporting: is not scaled by its autoscaler/,
   ],
   ['video-edge/access: gateway', 'video-edge/acces: gateway', /network: gateway → play:8080 is not allowed/],
+  [
+    'name: counts\n  namespace: video-edge\nspec:',
+    'name: views\n  namespace: video-edge\nspec:',
+    /DATABASE_URL_FILE is .*, which does not exist/,
+  ],
   ['cnpg.io/cluster: counts', 'cnpg.io/cluster: count', /network: .* → postgres:5432 is not allowed/],
   ['port: 6222', 'port: 6223', /network: nats → nats:6222 is not allowed/],
   ['- Ingress\n  - Egress', '- Egress', /network: other-pod → play:8080 is allowed/],
@@ -138,33 +145,29 @@ describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
   })
 })
 
-describe('the values of the charts', () => {
+describe('the charts', () => {
   const deploying = readFileSync('docs/deploying.md', 'utf8')
-  const read = (overlay: string, chart: string) =>
-    readFileSync(`${ROOT}/overlays/${overlay}/${chart}-values.yaml`, 'utf8')
-  const nats = (overlay: string) => natsValues.parse(parse(read(overlay, 'nats')))
-  const postgres = (overlay: string) => postgresValues.parse(parse(read(overlay, 'postgres')))
+  const read = (overlay: string) => readFileSync(`${ROOT}/overlays/${overlay}/nats-values.yaml`, 'utf8')
+  const nats = (overlay: string) => natsValues.parse(parse(read(overlay)))
 
-  test.each(OVERLAYS)('%s has known values only', (overlay) => {
+  test.each(OVERLAYS)('%s sets only values that the chart of NATS knows, and names its version', (overlay) => {
     nats(overlay)
-    expect(postgres(overlay).fullnameOverride).toBe('counts')
+    const [, version] = /chart nats (\d+\.\d+\.\d+)/.exec(read(overlay)) ?? []
+    expect(deploying).toContain(
+      `helm install nats nats --repo https://nats-io.github.io/k8s/helm/charts/ --version ${version} `,
+    )
   })
 
   test('a misspelt value is found', () => {
-    const values = parse(read('production', 'nats').replace('fileStore:', 'filestore:'))
+    const values = parse(read('production').replace('fileStore:', 'filestore:'))
     expect(natsValues.safeParse(values).error?.issues).toContainEqual(expect.objectContaining({ keys: ['filestore'] }))
   })
 
-  test.each(OVERLAYS)('%s names the versions of the charts that the commands install', (overlay) => {
-    for (const [chart, name] of [
-      ['nats', 'nats'],
-      ['postgres', 'cluster'],
-      ['postgres', 'cloudnative-pg'],
-    ]) {
-      const [, version] =
-        new RegExp(`chart\\s(?:# )?${name} (\\d+\\.\\d+\\.\\d+)`).exec(read(overlay, chart ?? '')) ?? []
-      expect(deploying).toMatch(new RegExp(`^helm install \\w+ ${name} .*--version ${version}( |$)`, 'm'))
-      expect(deploying).toMatch(new RegExp(`^\\| \`${name}\`.* \\| ${version} \\|`, 'm'))
+  test('the commands install the versions in the table', () => {
+    const installed = [...deploying.matchAll(/^helm install \w+ (\S+) --repo (\S+) --version (\S+)/gm)]
+    expect(installed.map(([, chart]) => chart)).toEqual(['nats', 'cloudnative-pg'])
+    for (const [, chart, repository, version] of installed) {
+      expect(deploying).toMatch(new RegExp(`^\\| \`${chart}\`.* \\| ${version} \\| ${repository} \\|$`, 'm'))
     }
   })
 
@@ -172,14 +175,16 @@ describe('the values of the charts', () => {
     const replicas = workloadsIn(parseManifests(production)).map(({ env }) => env.EVENTS_REPLICAS)
     expect(new Set(replicas)).toEqual(new Set([undefined, String(nats('production').config.cluster?.replicas)]))
   })
-
-  test.skipIf(!hasKubectl)(
-    'Postgres accepts the connections of as many reporting instances as the autoscaler starts',
-    () => {
-      const scaler = parseManifests(production).find(({ kind }) => kind === 'HorizontalPodAutoscaler')
-      const connections = (scaler?.spec?.maxReplicas ?? 0) * databasePool.parse(undefined)
-      expect(connections).toBeGreaterThan(0)
-      expect(connections).toBeLessThan(Number(postgres('production').cluster.postgresql?.parameters.max_connections))
-    },
-  )
 })
+
+test.skipIf(!hasKubectl)(
+  'Postgres accepts the connections of as many reporting instances as the autoscaler starts',
+  () => {
+    const objects = parseManifests(production)
+    const connections =
+      (find(objects, 'HorizontalPodAutoscaler', 'reporting')?.spec?.maxReplicas ?? 0) * databasePool.parse(undefined)
+    expect(connections).toBeGreaterThan(0)
+    const accepted = find(objects, 'Cluster', 'counts')?.spec?.postgresql?.parameters.max_connections
+    expect(connections).toBeLessThan(Number(accepted))
+  },
+)

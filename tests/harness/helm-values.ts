@@ -1,8 +1,7 @@
 import { z } from 'zod'
 
-// The values that deploy/kubernetes sets, strictly: a chart ignores a misspelt one. Neither chart is on npm, and that of
-// NATS has no schema. https://github.com/nats-io/k8s/tree/main/helm/charts/nats
-// https://github.com/cloudnative-pg/charts/tree/main/charts/cluster
+// The values that deploy/kubernetes sets, strictly: the chart ignores a misspelt one, and has no schema.
+// https://github.com/nats-io/k8s/tree/main/helm/charts/nats
 
 const size = z.string().regex(/^\d+(Mi|Gi)$/)
 const resources = z.strictObject({
@@ -49,24 +48,4 @@ export const natsValues = z.strictObject({
     }),
   }),
   natsBox: z.strictObject({ enabled: z.literal(false) }),
-})
-
-export const postgresValues = z.strictObject({
-  fullnameOverride: z.string(),
-  version: z.strictObject({ postgresql: z.string() }),
-  cluster: z.strictObject({
-    instances: z.int(),
-    storage: z.strictObject({ size }),
-    walStorage: z.strictObject({ enabled: z.literal(true), size }).optional(),
-    resources,
-    affinity: z.strictObject({ topologyKey: z.string() }).optional(),
-    enableSuperuserAccess: z.literal(false),
-    enablePDB: z.boolean().optional(),
-    postgresql: z
-      .strictObject({
-        parameters: z.strictObject({ max_connections: z.string(), shared_buffers: z.string() }),
-        synchronous: z.strictObject({ method: z.enum(['any', 'first']), number: z.int() }),
-      })
-      .optional(),
-  }),
 })

@@ -59,6 +59,7 @@ export type KubernetesObject = {
     scaleTargetRef: { kind: string; name: string }
     minReplicas: number
     maxReplicas: number
+    postgresql?: { parameters: Labels }
   } & Partial<NetworkPolicy>
 }
 

@@ -1,37 +1,45 @@
 import { Ajv, type SchemaObject } from 'ajv'
 import ts from 'typescript'
 
-/** The module of kubernetes-types for each API version in use. */
-const MODULES: Record<string, string> = {
-  v1: 'core/v1',
-  'apps/v1': 'apps/v1',
-  'autoscaling/v2': 'autoscaling/v2',
-  'batch/v1': 'batch/v1',
-  'networking.k8s.io/v1': 'networking/v1',
-  'policy/v1': 'policy/v1',
+/** The file with the types of each API version in use. */
+const FILES: Record<string, string> = {
+  v1: 'kubernetes-types/core/v1.d.ts',
+  'apps/v1': 'kubernetes-types/apps/v1.d.ts',
+  'autoscaling/v2': 'kubernetes-types/autoscaling/v2.d.ts',
+  'batch/v1': 'kubernetes-types/batch/v1.d.ts',
+  'networking.k8s.io/v1': 'kubernetes-types/networking/v1.d.ts',
+  'policy/v1': 'kubernetes-types/policy/v1.d.ts',
+  'postgresql.cnpg.io/v1': '@kubernetes-models/cloudnative-pg/postgresql.cnpg.io/v1/index.d.ts',
 }
 
 /** Required in every object, although the types of Kubernetes make them optional. */
 const REQUIRED = ['apiVersion', 'kind', 'metadata']
 
 /**
- * Compiles the schemas of kubernetes-types, which are generated from the OpenAPI document of Kubernetes. Unknown fields
- * are errors, as the API server reports them with `--validate=strict`.
+ * Compiles the schemas of kubernetes-types and @kubernetes-models, which are generated from the OpenAPI document of
+ * Kubernetes and from the code of CloudNativePG. Unknown fields are errors, as the API server reports them with
+ * `--validate=strict`.
  * @returns a function that returns what is wrong with an object, one line per problem
  */
 export function createKubernetesSchema(): (object: { apiVersion: string; kind: string }) => string[] {
-  const files = Object.values(MODULES).map((name) => `node_modules/kubernetes-types/${name}.d.ts`)
-  const program = ts.createProgram(files, { noEmit: true, strict: true, types: [] })
+  const program = ts.createProgram(Object.values(FILES).map(toPath), {
+    module: ts.ModuleKind.NodeNext,
+    noEmit: true,
+    strict: true,
+    types: [],
+  })
   const checker = program.getTypeChecker()
   const ajv = new Ajv({ allErrors: true })
   const compiled = new Map<string, ReturnType<Ajv['compile']>>()
 
   function compile(apiVersion: string, kind: string) {
-    const file = program.getSourceFile(`node_modules/kubernetes-types/${MODULES[apiVersion]}.d.ts`)
+    const file = program.getSourceFile(toPath(FILES[apiVersion] ?? ''))
     const symbol = file && checker.getSymbolAtLocation(file)
-    const exported = symbol && checker.getExportsOfModule(symbol).find(({ name }) => name === kind)
-    if (!exported) return undefined
-    const { schema, definitions } = toJsonSchema(checker, checker.getDeclaredTypeOfSymbol(exported))
+    const exported = symbol ? checker.getExportsOfModule(symbol) : []
+    // @kubernetes-models has a class of each kind, too.
+    const found = exported.find(({ name }) => name === `I${kind}`) ?? exported.find(({ name }) => name === kind)
+    if (!found) return undefined
+    const { schema, definitions } = toJsonSchema(checker, checker.getDeclaredTypeOfSymbol(found))
     return ajv.compile({ type: 'object', allOf: [schema], required: REQUIRED, definitions })
   }
 
@@ -46,6 +54,10 @@ export function createKubernetesSchema(): (object: { apiVersion: string; kind: s
       return `schema: ${kind} ${instancePath} ${message} ${JSON.stringify(params)}`
     })
   }
+}
+
+function toPath(file: string): string {
+  return `node_modules/${file}`
 }
 
 /** Converts a type to a JSON schema without additional properties. Interfaces become definitions, as they may be recursive. */

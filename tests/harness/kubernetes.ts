@@ -10,13 +10,11 @@ import { createKubernetesSchema } from './kubernetes-schema.ts'
 const USER = 10_001
 
 /** Keys of the secret that CloudNativePG creates: https://cloudnative-pg.io/documentation/current/applications/ */
-const OPERATOR_SECRETS: Record<string, string[]> = {
-  'counts-app': ['uri', 'username', 'password', 'dbname', 'host', 'port'],
-}
+const DATABASE_KEYS = ['uri', 'username', 'password', 'dbname', 'host', 'port']
 
 let schema: ReturnType<typeof createKubernetesSchema> | undefined
 const deploying = readFileSync('docs/deploying.md', 'utf8')
-const secrets = { ...OPERATOR_SECRETS, ...secretsIn(deploying) }
+const createdByCommands = secretsIn(deploying)
 
 /** What is wrong with manifests, one line per problem. */
 export function findProblems(text: string): string[] {
@@ -25,10 +23,12 @@ export function findProblems(text: string): string[] {
   const invalid = objects.flatMap(schema)
   if (invalid.length > 0) return invalid
   const workloads = workloadsIn(objects)
+  const databases = objects.filter(({ kind }) => kind === 'Cluster').map(({ metadata }) => `${metadata.name}-app`)
+  const secrets = { ...createdByCommands, ...Object.fromEntries(databases.map((name) => [name, DATABASE_KEYS])) }
   return [
     ...workloads.flatMap((workload) => [
       ...findSettingProblems(workload, objects),
-      ...findSecretProblems(workload),
+      ...findSecretProblems(workload, secrets),
       ...findUrlProblems(workload, objects),
       ...findPrivileges(workload, objects),
       ...findResourceProblems(workload),
@@ -54,7 +54,10 @@ function findSettingProblems({ name, container: { args, env, envFrom = [] } }: W
 }
 
 /** Each secret must be a key of a known Secret, mounted read-only. */
-function findSecretProblems({ name, env, pod: { volumes = [] }, container: { volumeMounts = [] } }: Workload) {
+function findSecretProblems(
+  { name, env, pod: { volumes = [] }, container: { volumeMounts = [] } }: Workload,
+  secrets: Record<string, string[]>,
+) {
   const files = volumeMounts.flatMap(({ name, mountPath, readOnly }) => {
     const secret = volumes.find((volume) => volume.name === name)?.secret?.secretName
     return readOnly && secret ? (secrets[secret] ?? []).map((key) => `${mountPath}/${key}`) : []
