@@ -174,6 +174,16 @@ test('/series serves up to 50 concurrent requests, and rejects others with 503',
   expect(responses.filter(({ status }) => status === 200)).toHaveLength(50)
 })
 
+const emptyHistory = {
+  step: 1,
+  now: '2026-11-20T21:00:00.000Z',
+  since: null,
+  services: [],
+  points: [],
+  outages: [],
+  restarts: [],
+}
+
 test('/history returns 400 for a range that does not exist', async () => {
   const { app } = setUp()
   expect((await app.request('/history?range=24h')).status).toBe(200)
@@ -455,7 +465,14 @@ function setUp(fakes: Fakes = {}) {
   })
   const app: Hono<AppEnv> = createBaseApp(service).route(
     '/',
-    createConsole({ catalogue, readSeries, status, history: { read: async () => '{}' }, clients: {}, cdnOrigin }),
+    createConsole({
+      catalogue,
+      readSeries,
+      status,
+      history: { read: async (range) => ({ ...emptyHistory, range }) },
+      clients: {},
+      cdnOrigin,
+    }),
   )
   return { app, calls, invalidations, checks: () => checks, audits: () => audits }
 }

@@ -17,6 +17,7 @@ import { createControlRoutes } from './controls/routes.ts'
 import type { SystemHistory } from './history/history.ts'
 import { createPage } from './page.ts'
 import type { ReadSeries } from './series.ts'
+import { sharedJson } from './shared-json.ts'
 import type { Status } from './status.ts'
 
 /** Concurrency limit: a page of a thousand assets with long summaries takes about 10 MB of memory. */
@@ -69,7 +70,7 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
       validate('query', SeriesQuery),
       async (c) => {
         const series = await readSeries(c.req.valid('query'))
-        return 'points' in series ? c.json(series) : problem(c, 400, series.errors)
+        return 'points' in series ? sharedJson(c, series) : problem(c, 400, series.errors)
       },
     )
     .get(
@@ -82,7 +83,7 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
         problems: [400, 429],
       }),
       validate('query', HistoryQuery),
-      async (c) => c.body(await history.read(c.req.valid('query').range), 200, { 'content-type': 'application/json' }),
+      async (c) => sharedJson(c, await history.read(c.req.valid('query').range)),
     )
     .get(
       '/status',
@@ -92,6 +93,6 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
         responses: { 200: SystemStatus },
         problems: [429],
       }),
-      async (c) => c.json(await status()),
+      async (c) => sharedJson(c, await status()),
     )
 }

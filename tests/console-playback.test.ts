@@ -96,7 +96,13 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
   test.skipIf(isSkipped)('three impatient presses are one view', async () => {
     await using opened = await open()
     const { page } = opened
+    const pressed = Promise.withResolvers<void>()
+    await page.route('**/play/asset/**', async (route) => {
+      await pressed.promise
+      await route.continue()
+    })
     await cardOf(page, 'The impatient clip').locator('.play').click({ clickCount: 3, delay: 30 })
+    pressed.resolve()
     await hasPlayed(page, 1)
     await expectOneView('impatient')
     await clickPlay(page, 'The impatient clip')

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Registry } from 'prom-client'
 import { services } from '../../services.ts'
 import type { ServiceClient } from '../../shared/client/service-client.ts'
-import { type History, HistoryRange } from '../../shared/contracts/history.ts'
+import type { History, HistoryRange } from '../../shared/contracts/history.ts'
 import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { Traffic } from '../../shared/contracts/system-status.ts'
 import { cacheFor } from '../../shared/runtime/cache-for.ts'
@@ -36,8 +36,8 @@ type Deps = {
 export type SystemHistory = AsyncDisposable & {
   /** Samples once a second until it is disposed. */
   start(): void
-  /** The `History` of a range as JSON, up to a second old. */
-  read(range: HistoryRange): Promise<string>
+  /** The history of a range, up to a second old. */
+  read(range: HistoryRange): Promise<History>
   /** The traffic of the last seconds; undefined before the first sample, or while the disk fails. */
   traffic(): Traffic | undefined
 }
@@ -56,14 +56,15 @@ export function createHistory({ file, metrics, clients, dependencies, backlog, h
   const { startedAt } = health
   const readOwn = () => readCounters(metrics)
   const sampler = createSampler({ store, readCounters: readOwn, observe, backlog, startedAt, log })
-  const readers = new Map(HistoryRange.options.map((range) => [range, cacheFor(CACHE_MS, async () => toText(range))]))
+  const cached = (range: HistoryRange) =>
+    cacheFor(CACHE_MS, async () => readRange(store, [...observed], range, Date.now()))
+  const readers: Record<HistoryRange, () => Promise<History>> = {
+    '5m': cached('5m'),
+    '1h': cached('1h'),
+    '24h': cached('24h'),
+  }
   const report = createTransitionLog(log, { failing: 'cannot sample the history', recovered: 'the history is sampled' })
   let running: Promise<void> | undefined
-
-  function toText(range: HistoryRange): string {
-    const history = readRange(store, [...observed], range, Date.now())
-    return JSON.stringify(history satisfies History)
-  }
 
   async function run(): Promise<void> {
     sampler.start()
@@ -77,7 +78,7 @@ export function createHistory({ file, metrics, clients, dependencies, backlog, h
     start() {
       running ??= run()
     },
-    read: async (range) => (await readers.get(range)?.()) ?? '',
+    read: (range) => readers[range](),
     traffic() {
       try {
         return readTraffic(store, sampler.p99s(), Date.now())

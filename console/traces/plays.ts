@@ -13,6 +13,8 @@ import { isItself } from './itself.ts'
 
 const TIMEOUT_MS = 300
 
+const { requestId: REQUEST_ID, viewId: VIEW_ID, assetId: ASSET_ID, userId: USER_ID } = PLAY_ATTRIBUTES
+
 /** Lists recorded plays, newest first. */
 export type PlayList = {
   /** Of this process. */
@@ -31,9 +33,9 @@ type Deps = {
 
 export function createPlayList({ kept, plays }: Deps): PlayList {
   function local({ limit, viewId }: Query): TracedPlays {
-    const own = kept.all().flatMap((spans) => spans.flatMap(toPlay))
-    const wanted = viewId === undefined ? own : own.filter((one) => one.viewId === viewId)
-    return { traces: wanted.toSorted(newestFirst).slice(0, limit), missing: [] }
+    const plays = kept.all().flatMap((spans) => spans.filter(isPlay))
+    const wanted = viewId === undefined ? plays : plays.filter(({ attributes }) => attributes[VIEW_ID] === viewId)
+    return { traces: wanted.toSorted(newestFirst).slice(0, limit).map(toPlay), missing: [] }
   }
 
   return {
@@ -67,24 +69,24 @@ function unique(plays: readonly TracedPlay[]): TracedPlay[] {
   return [...new Map(plays.map((play) => [`${play.traceId} ${play.at}`, play])).values()]
 }
 
-function newestFirst(a: TracedPlay, b: TracedPlay): number {
+function newestFirst(a: Pick<TracedPlay, 'at'>, b: Pick<TracedPlay, 'at'>): number {
   return byStart(b, a)
 }
 
-function toPlay({ kind, traceId, at, durationMs, attributes }: TraceSpan): TracedPlay[] {
-  const { requestId, viewId, assetId, userId } = PLAY_ATTRIBUTES
-  if (kind !== 'server' || attributes[assetId] === undefined) return []
-  const view = attributes[viewId]
-  return [
-    {
-      traceId,
-      requestId: String(attributes[requestId]),
-      viewId: view === undefined ? null : String(view),
-      assetId: String(attributes[assetId]),
-      userId: String(attributes[userId]),
-      at,
-      durationMs,
-      status: Number(attributes['http.response.status_code']),
-    },
-  ]
+function isPlay({ kind, attributes }: TraceSpan): boolean {
+  return kind === 'server' && attributes[ASSET_ID] !== undefined
+}
+
+function toPlay({ traceId, at, durationMs, attributes }: TraceSpan): TracedPlay {
+  const view = attributes[VIEW_ID]
+  return {
+    traceId,
+    requestId: String(attributes[REQUEST_ID]),
+    viewId: view === undefined ? null : String(view),
+    assetId: String(attributes[ASSET_ID]),
+    userId: String(attributes[USER_ID]),
+    at,
+    durationMs,
+    status: Number(attributes['http.response.status_code']),
+  }
 }
