@@ -19,8 +19,8 @@ import { seed } from './seed.ts'
 
 /**
  * `node scripts/bench/console.ts [seconds] [rounds]` measures what the console costs: the plays per second of a play
- * that keeps no traces, of one whose console nobody looks at, and of one with 100 open pages, in turn. Then it opens the
- * console in a browser, with 5,000 assets and 1,000 views per second, and prints how many frames are drawn per second.
+ * that keeps no traces, of one whose console nobody looks at, and of one with 100 open pages, in turn, and the median of
+ * their ratios to the first in the same round. Then it opens the console in a browser, with 5,000 assets and 1,000 views per second, and prints how many frames are drawn per second.
  */
 const [seconds = '4', rounds = '5'] = process.argv.slice(2)
 const CONNECTIONS = 128
@@ -53,8 +53,11 @@ async function measurePlays(): Promise<void> {
     await sleep(OPENED_MS)
     await measure(`${PAGES} pages open`, system.play.url)
   }
-  for (const [name, perSecond] of results)
-    console.log(name, perSecond.map(Math.round), 'median', Math.round(median(perSecond)))
+  const [base = []] = results.values()
+  for (const [name, perSecond] of results) {
+    const ratios = perSecond.map((each, round) => each / (base[round] ?? Number.NaN))
+    console.log(name, perSecond.map(Math.round), 'median ratio', median(ratios).toFixed(3))
+  }
 }
 
 async function measureFrames(): Promise<void> {
