@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { serviceEntries } from '../services.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { BLOCK, copyProject } from './harness/guide.ts'
 import { metric, play } from './harness/plays.ts'
@@ -31,11 +32,14 @@ const AFFECTED: Record<string, string[]> = {
   'tests/openapi.test.ts': ['of rating has no lint findings', 'of (rating|video-tags) has a valid example'],
 }
 
+/** With more services, the generated one has another port, and other lines around it. */
+const isStart = serviceEntries.length === 5
+
 test('every block in the guide has a file name', () => {
   expect([...guide.matchAll(BLOCK)].length).toBe(guide.match(/^```(ts|diff)$/gm)?.length)
 })
 
-describe('npm run new-service', { timeout: 300_000 }, () => {
+describe.skipIf(!isStart)('npm run new-service', { timeout: 300_000 }, () => {
   let project: Awaited<ReturnType<typeof copyProject>>
   beforeAll(async () => {
     project = await copyProject()

@@ -56,7 +56,7 @@ export async function copyProject() {
 }
 
 async function copyFiles(directory: string): Promise<void> {
-  const { stdout } = await promisify(execFile)('git', ['ls-files', '-z'])
+  const { stdout } = await promisify(execFile)('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'])
   await Promise.all(stdout.split('\0').map((file) => file && cp(file, join(directory, file))))
   await symlink(resolve('node_modules'), join(directory, 'node_modules'))
 }
