@@ -24,6 +24,8 @@ type Command<Options extends ParseArgsOptionsConfig> = {
   dotEnv?: boolean
   /** If true, the command takes arguments in addition to options. */
   takesArguments?: boolean
+  /** If true, other users may read the files that the command creates, as far as the umask allows it. */
+  createsSources?: boolean
 }
 
 /**
@@ -31,7 +33,7 @@ type Command<Options extends ParseArgsOptionsConfig> = {
  * prints one line and exits with status 2.
  */
 export async function runCommand<Options extends ParseArgsOptionsConfig>(
-  { name, usage, options, dotEnv = false, takesArguments = false }: Command<Options>,
+  { name, usage, options, dotEnv = false, takesArguments = false, createsSources = false }: Command<Options>,
   run: (values: ReturnType<typeof parseCommandLine<Options>>, given: string[]) => Promise<number> | Promise<void>,
 ): Promise<void> {
   const args = process.argv.slice(2)
@@ -40,7 +42,7 @@ export async function runCommand<Options extends ParseArgsOptionsConfig>(
     process.stdout.write(information)
     return
   }
-  createPrivateFiles()
+  if (!createsSources) createPrivateFiles()
   try {
     if (dotEnv && existsSync('.env')) process.loadEnvFile('.env')
     trustUpstreams()

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serviceEntries } from '../services.ts'
@@ -46,7 +46,8 @@ describe.skipIf(!isStart)('npm run new-service', { timeout: 300_000 }, () => {
   })
   afterAll(() => project?.[Symbol.asyncDispose]())
 
-  const generate = (args: string) => project.run(`node scripts/new-service/main.ts ${args}`)
+  const generate = (args: string) => project.run(`umask 022; node scripts/new-service/main.ts ${args}`)
+  const modeOf = async (path: string) => ((await stat(join(project.directory, path))).mode & 0o777).toString(8)
   const readAll = () => project.passes("find . -type f -not -path './node_modules/*' -exec cksum {} + | sort")
 
   test.each([
@@ -78,6 +79,8 @@ describe.skipIf(!isStart)('npm run new-service', { timeout: 300_000 }, () => {
     expect(await generate('rating')).toMatchObject({ status: 0 })
     expect(await generate('video-tags --empty')).toMatchObject({ status: 0 })
     expect(await generate('rating')).toMatchObject({ status: 2 })
+    expect(await modeOf('rating')).toBe('755')
+    expect(await modeOf('rating/app.ts')).toBe('644')
     await project.apply(guide, otherGuide)
     await project.passesCheck()
     const affected = Object.entries(AFFECTED).filter(([file]) => existsSync(join(project.directory, file)))

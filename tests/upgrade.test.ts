@@ -34,7 +34,8 @@ async function startMixedSystem(releaseOf: (name: ServiceName) => Release) {
   const processes = stack.use(new AsyncDisposableStack())
   const start = async (name: ServiceName, release: Release): Promise<ServiceProcess> => {
     const port = portNextTo(edgePort, name)
-    return processes.use(await (release === 'current' ? startService : released.start)(name, env, port))
+    const isCurrent = release === 'current' || !released.has(name)
+    return processes.use(await (isCurrent ? startService : released.start)(name, env, port))
   }
   const services = await mapServices((name) => start(name, releaseOf(name)))
   // Otherwise play may be the one that creates the log.

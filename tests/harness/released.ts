@@ -1,4 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { symlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -13,6 +14,8 @@ export const hasReleased = spawnSync('git', ['cat-file', '-e', `${COMMIT}^{commi
 if (!hasReleased) console.warn(`Skips the tests of upgrades: this clone lacks ${COMMIT}, which is release 0.1.0.`)
 
 export type Released = AsyncDisposable & {
+  /** Returns false for a service that was added later. */
+  has(name: string): boolean
   /** Starts a service of the release. `env` has all of its settings. */
   start(name: string, env: Record<string, string>, port: number): Promise<ServiceProcess>
 }
@@ -24,6 +27,7 @@ export async function checkOutReleased(): Promise<Released> {
   await symlink(resolve('node_modules'), join(directory.path, 'node_modules'))
   return {
     ...directory,
+    has: (name) => existsSync(join(directory.path, name)),
     start: (name, env, port) =>
       startCommand(name, process.execPath, [join(directory.path, name, 'main.ts')], env, port),
   }
