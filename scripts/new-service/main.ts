@@ -19,8 +19,9 @@ embedded mode, compose.yaml, the manifests, Prometheus, Consul's policy and the 
 
 const flag = { type: 'boolean', default: false } as const
 const options = { catalogue: flag, empty: flag, port: { type: 'string' } } as const
+const command = { name, usage, options, takesArguments: true, createsSources: true }
 
-await runCommand({ name, usage, options, takesArguments: true, createsSources: true }, async ({ catalogue, empty, port }, given) => {
+await runCommand(command, async ({ catalogue, empty, port }, given) => {
   const [wanted, ...rest] = given
   if (wanted === undefined || rest.length > 0) throw new UsageError('expected one NAME; --help shows the usage')
   if (catalogue && empty) throw new UsageError('--catalogue and --empty exclude each other')
