@@ -8,7 +8,7 @@ import { requestJson } from './request-json.ts'
 
 const never = new AbortController().signal
 
-test('a body is read whose characters are split across chunks', async () => {
+test('a body whose characters are split across chunks is read correctly', async () => {
   await using server = await start(async (response) => {
     const bytes = Buffer.from('{"title":"Métropolis"}')
     for (const byte of bytes) {
@@ -42,7 +42,7 @@ test('an aborted call rejects with the reason, and its connection is closed', as
   expect(server.paths).toHaveLength(1)
 })
 
-test('a call that waits for a connection rejects as soon as it is aborted, and leaves the connection to the next', async () => {
+test('a call that waits for a connection rejects once it is aborted, and leaves the connection to the next call', async () => {
   const held: ServerResponse[] = []
   await using server = await start((response) => held.push(response))
   const first = server.request(never, '/first')

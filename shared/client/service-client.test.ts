@@ -49,7 +49,7 @@ test('of two instances, the one with fewer calls in flight is picked', async () 
   await Promise.all(calls)
 })
 
-test.each([503, 500, 'cut', 'hang'] as const)('a GET fails over from an instance that returns %s', async (failure) => {
+test.each([503, 500, 'cut', 'hang'] as const)('a GET fails over after the failure %s', async (failure) => {
   const [bad, good] = [await startInstance(() => failure), await startInstance(() => 200)]
   const { get } = createClient(bad, good)
   for (let n = 0; n < 20; n += 1) expect(await get()).toEqual({ status: 200, body: { port: good.port } })
@@ -170,7 +170,7 @@ test('an instance stays ejected when others join', async () => {
   expect(bad.requests()).toBe(1)
 })
 
-test('a call has the headers for its request id and its trace, and a write the token', async () => {
+test('a call has headers for its request id and its trace, and a write also has the token', async () => {
   const instance = await startInstance(() => 200)
   const instances = () => origins
   const origins = [instance.origin]
@@ -224,7 +224,7 @@ test('a stream of an instance that returns 200 is read as it arrives', async () 
   expect(JSON.parse(await text(stream))).toEqual({ port: expect.any(Number) })
 })
 
-test.each([503, 404, 'cut', 'hang'] as const)('a stream fails if the instance returns %s', async (failure) => {
+test.each([503, 404, 'cut', 'hang'] as const)('a stream fails after the failure %s', async (failure) => {
   const { client } = createClient(await startInstance(() => failure))
   await expect(client.stream('/', streamOptions())).rejects.toThrow(UpstreamError)
 })

@@ -71,11 +71,11 @@ const ATTEMPT_TIMEOUT_MS = 150
 type Deps = {
   name: string
   instances: Instances
-  /** Sent as a bearer token with POSTs only: reads need none, and any instance that discovery names would receive it. */
+  /** Sent as a bearer token with POSTs only: reads need no token, and any instance in discovery would receive it. */
   token?: Secret | undefined
   /** Sent as a bearer token with all other calls except probes, for a service that requires READ_TOKEN. */
   readToken?: Secret | undefined
-  /** UPSTREAM_CA. */
+  /** The PEM file in UPSTREAM_CA. */
   ca?: string | undefined
 }
 

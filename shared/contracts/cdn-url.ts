@@ -14,7 +14,7 @@ const playableUrl = z
 export const CdnUrlFields = z.strictObject({ url: playableUrl })
 export type CdnUrlFields = z.infer<typeof CdnUrlFields>
 
-/** The body of a POST. Earlier releases stored relative paths with segments that it rejects. */
+/** The body of a POST. Earlier releases stored relative paths with segments that this schema rejects. */
 export const NewCdnUrl = CdnUrlFields.extend({
   url: playableUrl.refine((url) => isAbsolute(url) || hasPlainSegments(splitRelativeUrl(url).path), {
     error: 'must be a path without empty, "." or ".." segments, also if they are percent-encoded',

@@ -25,7 +25,7 @@ export const ControlledCommand = z.object({
 export type ControlledCommand = z.infer<typeof ControlledCommand>
 
 /**
- * `GET /controls`. `locked`: the request has no valid token. `can` names what may be sent to `POST /controls/…`;
+ * `GET /controls`. `locked`: the request has no valid token. `can` lists the actions that `POST /controls/…` accepts;
  * `reason` says why the controls are not `on`.
  */
 export const Controls = z

@@ -20,7 +20,10 @@ export const SkippedMessage = z.object({
 })
 export type SkippedMessage = z.infer<typeof SkippedMessage>
 
-/** A message in the log: its sequence, its number of views, and when the log stored it (RFC 3339). It may have reports only. */
+/**
+ * A message in the log: its sequence, its number of views, and when the log stored it (RFC 3339). A message may have
+ * only reports, and no views.
+ */
 export const LogMessage = z.object({
   sequence: z.int().positive(),
   views: z.int().nonnegative(),
@@ -101,7 +104,7 @@ function sumOf(messages: readonly LogMessage[]): number {
   return messages.reduce((sum, { views }) => sum + views, 0)
 }
 
-/** Returns true if each report is in one of the messages, in their order. */
+/** Returns true if each report belongs to one of the messages, and the reports are in log order. */
 function areIn(messages: readonly LogMessage[], watched: readonly WatchedView[]): boolean {
   let next = 0
   for (const { sequence } of messages) {

@@ -11,7 +11,7 @@ const time = z.iso.datetime()
 const count = z.int().nonnegative()
 const instance = z.string().optional().meta({ description: 'URL of the instance, if the service has several' })
 
-/** One step, which starts `at`. A step in which the edge took no sample is missing. */
+/** One step, which starts at the time `at`. Steps in which the edge took no sample are omitted. */
 export const HistoryPoint = z.object({
   at: time,
   seconds: z.int().positive().meta({ description: 'Seconds of the step with a sample; divide by it to get rates' }),
@@ -26,8 +26,8 @@ export const HistoryPoint = z.object({
 export type HistoryPoint = z.infer<typeof HistoryPoint>
 
 /**
- * A time in which a service, the event log (`events`) or a data store was not up. `from` is the first sample that shows
- * it. `degraded`: it responded, but was not ready, was behind the log, or was stalled.
+ * A period in which a service, the event log (`events`) or a data store was not up. `from` is the time of the first
+ * sample that shows the outage. `degraded`: it responded, but was not ready, was behind the log, or was stalled.
  */
 export const Outage = z.object({
   service: z.string(),
@@ -43,7 +43,7 @@ export type Outage = z.infer<typeof Outage>
 export const Restart = z.object({ service: z.string(), instance, at: time })
 export type Restart = z.infer<typeof Restart>
 
-/** What the edge saw of the system, in the order of time. The last step may still be in progress. */
+/** What the edge observed of the system, in chronological order. The last step may still be in progress. */
 export const History = z
   .object({
     range: HistoryRange,

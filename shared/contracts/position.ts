@@ -27,7 +27,7 @@ export function toPosition({ incarnation, sequence }: LogPosition): Position {
   return { stream: incarnation, sequence }
 }
 
-/** Returns the position for a response, in which null stands for a missing one. */
+/** Returns the position for a response, in which null stands for a missing position. */
 export function toNullablePosition(position: LogPosition | undefined): Position | null {
   return position ? toPosition(position) : null
 }

@@ -3,7 +3,7 @@ import { z } from 'zod'
 const time = z.iso.datetime({ offset: true, error: 'must be a time such as 2026-12-01T00:00:00Z' })
 const listOf = (item: z.ZodString, max: number) => z.array(item).min(1).max(max)
 
-/** Who may play an asset, and when. What is absent is not restricted. */
+/** Who may play an asset, and when. An absent field does not restrict anything. */
 export const Rights = z
   .strictObject({
     from: time.optional().meta({ description: 'The first moment at which the asset may be played' }),

@@ -28,7 +28,7 @@ export const SeriesQuery = z
   })
 export type SeriesQuery = z.infer<typeof SeriesQuery>
 
-/** The views of the plays in one step, which starts `at` (RFC 3339). */
+/** The views of the plays in one step, which starts at the time `at` (RFC 3339). */
 export const SeriesPoint = z.object({
   at: time,
   views,
@@ -41,7 +41,7 @@ export const SeriesPoint = z.object({
 })
 export type SeriesPoint = z.infer<typeof SeriesPoint>
 
-/** In the order of time. The step that has not ended yet may still rise, and others too if events arrive late. */
+/** In chronological order. The counts of the current step may still rise; earlier ones too if events arrive late. */
 export const Series = z
   .object({
     step: SeriesStep,

@@ -14,7 +14,7 @@ const SpanId = z
 
 export const TraceParams = z.object({ traceId: TraceId })
 
-/** The attributes of the spans of plays. Other requests do not have them. */
+/** The attributes that only the spans of plays have. */
 export const PLAY_ATTRIBUTES = {
   requestId: 'request.id',
   viewId: 'view.id',
@@ -68,7 +68,7 @@ const EXAMPLE = {
   ],
 }
 
-/** `GET /traces/:traceId`: what one process has recorded of a trace, by start. */
+/** `GET /traces/:traceId`: the spans of a trace that one process has recorded, ordered by start. */
 export const Trace = z
   .object({ traceId: TraceId, spans: z.array(TraceSpan) })
   .meta({ id: 'Trace', examples: [EXAMPLE] })
@@ -84,7 +84,7 @@ export type TraceNotFound = z.infer<typeof TraceNotFound>
 
 const missing = z.array(z.string()).meta({ description: 'Services of which an instance did not respond' })
 
-/** `GET /traces/:traceId` of play: what all processes have recorded. */
+/** `GET /traces/:traceId` of play: the spans that all processes have recorded. */
 export const SystemTrace = Trace.extend({ missing }).meta({
   id: 'SystemTrace',
   examples: [{ ...EXAMPLE, missing: ['queue-listener'] }],

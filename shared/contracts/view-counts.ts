@@ -101,7 +101,7 @@ export type ListedViews = z.infer<typeof ListedViews>
 /** The response to a lookup of lists. The previous release of reporting returns no lists. */
 export const ListedResponse = z.union([ListedViews, LookedUpCounts, LookupBehind])
 
-/** The number that a top list ranks by. */
+/** The count by which a top list is ordered. */
 export const RankedBy = z.enum(['views', 'qualified'])
 export type RankedBy = z.infer<typeof RankedBy>
 
@@ -112,7 +112,7 @@ export const TopQuery = z.object({
 })
 export type TopQuery = z.infer<typeof TopQuery>
 
-/** Ordered by the number in `of`, descending, then by id. */
+/** Ordered by the count in `of`, descending, then by id. */
 export const TopList = z.object({ by: TopQuery.shape.by.unwrap(), of: RankedBy, top: z.array(TopEntry) }).meta({
   id: 'TopList',
   examples: [{ by: 'asset', of: 'views', top: [{ id: '456', views: 3, qualified: 2, viewers: 1 }] }],

@@ -62,7 +62,7 @@ export const ViewExplanation = z
   .meta({ id: 'ViewExplanation', examples: [EXAMPLE] })
 export type ViewExplanation = z.infer<typeof ViewExplanation>
 
-/** A ViewExplanation with a sentence for people. */
+/** A ViewExplanation with a human-readable sentence. */
 export const ExplainedView = ViewExplanation.extend({
   summary: z.string().meta({ description: 'The explanation in one sentence' }),
 }).meta({

@@ -12,7 +12,7 @@ export const Serial = z.int().positive()
 export const Predecessor = z.strictObject({ producer: z.string().min(1).max(4_096), serial: Serial })
 export type Predecessor = z.infer<typeof Predecessor>
 
-/** An idempotency key is forgotten after this time, by the times of the events. */
+/** An idempotency key is forgotten after this time, measured by the times of the events. */
 export const KEY_MAX_AGE_MS = 24 * 3_600_000
 
 /** A recorded play. */

@@ -10,7 +10,7 @@ export const Duration = z
   .max(7 * DAY_S)
   .meta({ description: 'Duration of the asset in seconds, at most 7 days', examples: [5_400] })
 
-/** How long a view was watched so far, in seconds. */
+/** How long a view has been watched so far, in seconds. */
 export const WatchedSeconds = z
   .number()
   .min(0)

@@ -1,6 +1,6 @@
 import type { Discovery } from './discovery.ts'
 
-/** Discovery without a registry: the instances are those in the settings. */
+/** Discovery without a registry: uses the instances in the settings. */
 export function createStaticDiscovery(): Discovery {
   return {
     instancesOf: (_, configured) => () => configured,

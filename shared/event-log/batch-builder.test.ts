@@ -46,7 +46,7 @@ test('each batch starts empty, where the previous one ended', () => {
   })
 })
 
-test('a batch has room up to its limits of bytes and views, and an empty batch for any message', () => {
+test('a batch has room up to its limits of bytes and views, and an empty batch has room for any message', () => {
   const batch = createBatchBuilder({ incarnation: 'x', after: 0, first: 1 })
   for (const sequence of [1, 2]) {
     expect(batch.hasRoom(MAX_BYTES + 1, MAX_VIEWS_PER_BATCH + 1)).toBe(true)

@@ -2,7 +2,7 @@ import { MAX_VIEWS_PER_BATCH } from '../contracts/view.ts'
 import type { LogBatch } from './event-log.ts'
 import type { DecodedViews } from './view-events.ts'
 
-/** Maximum size of a batch's messages. The JSON of a batch is never larger than its messages. */
+/** Maximum total size of the messages in a batch. The JSON of a batch is never larger than its messages. */
 const MAX_BATCH_BYTES = 3 * 1024 * 1024
 
 /** Maximum number of skipped messages in a batch. */
@@ -14,7 +14,7 @@ type Received = { sequence: number; size: number; storedAt: string }
 /** Where a batch starts. */
 export type BatchStart = Pick<LogBatch, 'incarnation' | 'after' | 'first' | 'leaving'>
 
-/** Collects messages of the log into batches that fit one request. A single message of any size makes a batch. */
+/** Collects messages of the log into batches that each fit one request. A batch may be a single message of any size. */
 export function createBatchBuilder(start: BatchStart) {
   let bytes = 0
   let batch = emptyBatch(start)
@@ -23,7 +23,8 @@ export function createBatchBuilder(start: BatchStart) {
 
   return {
     /**
-     * Returns true if a message with this many bytes, views and reports fits into the batch. An empty batch accepts any message.
+     * Returns true if a message with `size` bytes and a total of `count` views and reports fits into the batch. An
+     * empty batch accepts any message.
      */
     hasRoom: (size: number, count: number) =>
       isEmpty() ||

@@ -13,7 +13,7 @@ type State = {
   copies: Map<number, number>
   /** How dead letters were resolved, by the sequence of the original. */
   resolutions: Map<number, Resolution>
-  /** Sequences of copies to remove: a second copy, or one whose dead letter is resolved but was not cleaned up. */
+  /** Sequences of copies to remove: a second copy, or the leftover copy of a resolved dead letter. */
   superfluous: Set<number>
   /** Number of messages on the subject of the dead letters, including messages that are not dead letters. */
   stored: number
@@ -52,12 +52,12 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
     const jsm = await openJetStreamManager(nats)
     const stream = await findStream(jsm)
     const stored = stream?.state.subjects?.[DEAD_LETTERS] ?? 0
-    // Some copies have expired or were purged. To find out which copies are left, read all of them again.
+    // If there are fewer messages than before, some copies have expired or were purged: read all of them again.
     const incarnation = stream ? endOf(stream).incarnation : ''
     const isStale = state.incarnation !== incarnation || stored < state.stored
     const next = isStale ? emptyState(incarnation) : state
     if (stream) {
-      // Copies first: a copy is removed only after its dead letter is resolved, so one of the two is always found.
+      // Copies first: a copy is removed only after its dead letter is resolved, so the copy or the resolution is found.
       for await (const message of scan(nats, jsm, DEAD_LETTERS, next.readUpTo.copies + 1)) addCopy(next, message)
       for await (const message of scan(nats, jsm, REPLAYS, next.readUpTo.resolutions + 1)) addResolution(next, message)
     }
@@ -97,7 +97,7 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
       if (current.superfluous.size === 0) return
       const jsm = await openJetStreamManager(nats)
       for (const copy of current.superfluous) {
-        // If the removal fails, another process has removed the copy, or the next call will.
+        // If the removal fails, another process has removed the copy, or the next call will remove it.
         const isRemoved = await jsm.streams.deleteMessage(STREAM, copy).catch(() => false)
         if (isRemoved && current.superfluous.delete(copy)) current.stored -= 1
       }

@@ -15,7 +15,7 @@ type RejectedMessage = Pick<JsMsg, 'subject' | 'data'> & {
 }
 
 export type DeadLetterWriter = {
-  /** Adds a message to the messages that flush() copies to the dead-letter subject. */
+  /** Queues a message for the next flush(), which copies it to the dead-letter subject. */
   add(message: RejectedMessage): void
   /** Resolves once every added message is stored. Messages that are already stored or resolved are not stored again. */
   flush(): Promise<void>
@@ -23,7 +23,7 @@ export type DeadLetterWriter = {
 
 type Deps = { js: JetStreamClient; maxPayload: number; index: DeadLetterIndex; log: Logger }
 
-/** Keeps each dead letter once, with any number of readers and restarts. */
+/** Stores each dead letter once, regardless of the number of readers and restarts. */
 export function createDeadLetterWriter({ js, maxPayload, index, log }: Deps): DeadLetterWriter {
   let added: RejectedMessage[] = []
 

@@ -7,17 +7,15 @@ import type { TraceContext } from '../tracing/trace-context.ts'
 import type { LogExtent } from './extent.ts'
 
 /**
- * A view to append, with the id and the trace context of the request that caused it. With `watched`, an event with an
- * id of its own, which reports how long an earlier view was watched.
+ * A view to append, with the id and the trace context of the request that caused it. With `watched`, it is instead a
+ * report, with an id of its own, of how long an earlier view was watched.
  */
 export type NewView = Omit<View, 'producer'> & {
   requestId?: string
   watched?: Pick<WatchedView, 'viewId' | 'seconds'>
 } & Partial<TraceContext>
 
-/**
- * The views in the messages after `after`, up to and including `through`. It has no views if all messages were skipped.
- */
+/** The views in the messages after `after`, up to and including `through`; no views if all messages were skipped. */
 export type LogBatch = {
   incarnation: string
   after: number
@@ -33,7 +31,7 @@ export type LogBatch = {
   traces: TraceContext[]
   /** The messages that the views and reports came from, in order. */
   messages: LogMessage[]
-  /** The dead letters in the range, also those that were replayed or deleted. */
+  /** The dead letters in the range, including those that were replayed or deleted. */
   skipped: SkippedMessage[]
   /** Number of unresolved dead letters in the range. They are skipped. */
   deadLetters: number
@@ -43,11 +41,9 @@ export type LogBatch = {
   pending: number
 }
 
-/**
- * An event in the log. `view` is undefined if its message is not a valid batch of views. `isComplete`: every message
- * after the position was searched.
- */
+/** An event in the log. `view` is undefined if its message is not a valid batch of views. */
 export type FoundEvent = { position: LogPosition; view: View | undefined }
+/** `isComplete`: every message after the position was searched. */
 export type Search = { found: FoundEvent | undefined; isComplete: boolean }
 
 /** The messages after a position: their number, and when the first one was stored. */
@@ -63,7 +59,7 @@ export class ReadInterruptedError extends Error {
   override name = 'ReadInterruptedError'
 }
 
-/** Appends to a log. Ids are unique: two live producers never share one. */
+/** Appends to a log. Producer ids are unique: two live producers never share one. */
 export type Producer = {
   id: string
   /**
@@ -80,7 +76,7 @@ export type Producer = {
 export type Resolution = { action: 'replayed' | 'deleted'; at: string }
 
 /**
- * `resolved`: resolved by this call, with the message at `sequence` in the log (0 if none was needed), which has
+ * `resolved`: resolved by this call, with the message at `sequence` in the log (0 if no message was needed), which has
  * `views` views. `already resolved`: resolved earlier, possibly by another process. `invalid`: refused; nothing was
  * changed.
  */
@@ -126,7 +122,7 @@ export type EventLog = AsyncDisposable & {
   state: () => DependencyState
   /** Why the log is not up. */
   reason?: () => string | undefined
-  /** What is wrong with the replicas of the log although it is up, in one line. */
+  /** A problem with the replicas of the log, in one line. The log may still be up. */
   problem?: () => string | undefined
   /** The replicas of the log; undefined while the log is unreachable. */
   replicas?: () => LogReplicas | undefined
@@ -138,7 +134,7 @@ export type EventLog = AsyncDisposable & {
   /**
    * Reads the log after a position, and then tails it. Each batch contains all available views, up to
    * MAX_VIEWS_PER_BATCH. Without a position, or with one from another incarnation of the log, reads from the start.
-   * Ends when `signal` aborts, and throws on any interruption: then read again from the last known position.
+   * Ends when `signal` aborts. Throws on any interruption; to continue, read from the last known position.
    * @throws LogRolledBackError, LogTruncatedError, ReadInterruptedError
    */
   read(after: LogPosition | undefined, signal: AbortSignal): AsyncIterable<LogBatch>
@@ -149,7 +145,7 @@ export type EventLog = AsyncDisposable & {
   find(id: string, after: LogPosition | undefined, options: SearchOptions): Promise<Search>
   /**
    * Keeps the message at a sequence as a dead letter, because its views were refused. Idempotent.
-   * @param reason one line for a person
+   * @param reason one human-readable line
    */
   reject(sequence: number, reason: string): Promise<void>
   deadLetters: DeadLetters

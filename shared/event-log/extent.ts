@@ -1,8 +1,8 @@
 import type { LogPosition } from '../contracts/position.ts'
 
 /**
- * The sequences that a log retains. `first` is that of the oldest message; in an empty log, it is one more than `last`,
- * the sequence of the last message ever stored.
+ * The sequences that a log retains. `first` is the sequence of the oldest message, or one more than `last` in an empty
+ * log. `last` is the sequence of the last message ever stored.
  */
 export type LogExtent = { incarnation: string; first: number; last: number }
 

@@ -22,8 +22,9 @@ export async function createConsumer(nats: NatsLink, jsm: JetStreamManager, star
 type Read = { delivered: number; reached: number; readExtent: () => Promise<LogExtent> }
 
 /**
- * Returns the sequence up to which the log has no more views. Messages that are not views, such as copies of dead
- * letters, may follow the last view. Counting them as read keeps them from looking like lost views once they expire.
+ * Returns the sequence up to which every view was read: the end of the log if no more views follow, or else `reached`.
+ * Messages that are not views, such as copies of dead letters, may follow the last view. Counting them as read keeps
+ * them from looking like lost views once they expire.
  */
 export async function findEnd(consumer: Consumer, { delivered, reached, readExtent }: Read): Promise<number> {
   await assertNoneLost(consumer, delivered)

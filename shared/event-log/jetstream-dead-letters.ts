@@ -14,7 +14,7 @@ import { BATCH_CONTENT_TYPE } from './view-events.ts'
 
 /** Room for the headers of a replay, in addition to its body. */
 const HEADER_BYTES = 4 * 1024
-/** Maximum attempts. One fails only if another process resolved the letter, or published on the replay's subject. */
+/** An attempt fails only if another process resolved the dead letter, or published on the replay's subject. */
 const MAX_ATTEMPTS = 5
 
 type Deps = { nats: NatsLink; index: DeadLetterIndex; maxPayload: () => number }
@@ -37,8 +37,8 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
   }
 
   /**
-   * Publishes the message that resolves a dead letter, unless it is already resolved. The expected sequence makes this
-   * atomic: it is 0, or the sequence of the last message that another program published on the subject.
+   * Publishes the message that resolves a dead letter, unless it is already resolved. The expected last sequence of the
+   * subject makes this atomic: it is 0, or the sequence of a message that another program published there.
    */
   async function decide(sequence: number, encode: (found: Found) => Decision): Promise<Resolved> {
     const jsm = await openJetStreamManager(nats)
@@ -66,7 +66,7 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
   }
 
   /**
-   * The dead letter is resolved once the message is stored. If the copy cannot be removed now, the next call does it.
+   * The dead letter is resolved once the message is stored. If removing the copy fails, the next call removes it.
    */
   async function resolve(sequence: number, encode: (found: Found) => Decision): Promise<Resolved> {
     const resolved = await decide(sequence, encode)
@@ -93,7 +93,7 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
       }),
     replay: (sequence, corrected) =>
       refuseInvalid(async () => {
-        // Validate before the look-up, because an invalid body is invalid for any dead letter.
+        // Validate before the lookup, because an invalid body is invalid for any dead letter.
         if (corrected) validateReplay(corrected, sequence, new Date().toISOString())
         return available(nats, () => resolve(sequence, (found) => toReplay(found, corrected, maxPayload())))
       }),

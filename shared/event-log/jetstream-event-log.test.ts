@@ -100,7 +100,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(await maxAge()).toBe(90e9)
   })
 
-  test('reading fails if messages expire while it is behind', async () => {
+  test('reading fails if messages expire before they are read', async () => {
     await using eventLog = await open()
     // More messages than a pull contains, with more views than a batch.
     for (let n = 0; n < 400; n += 1) await eventLog.append(createViews(40), never)
@@ -366,7 +366,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     await interrupted
   })
 
-  describe('dead letters', () => {
+  describe('a dead letter', () => {
     /** Publishes a message with headers, which may have several values each. Returns the sequence. */
     async function publishWith(subject: string, body: string, values: Record<string, string | string[]>) {
       const messageHeaders = headers()
@@ -426,7 +426,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await eventLog.deadLetters.replay(1)).toMatchObject({ outcome: 'resolved', views: 1 })
     })
 
-    test('is replayed as CloudEvents of its own producer, with serials and its other attributes', async () => {
+    test('is replayed as CloudEvents of its own producer, with new serials and its other attributes', async () => {
       await using eventLog = await open()
       const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
       await eventLog.append([{ ...createView(), traceparent }, createView()], never)

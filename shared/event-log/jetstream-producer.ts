@@ -63,7 +63,7 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
   }
 }
 
-/** Encodes as many of the first views as fit into a message. 500 reports with the longest ids do not. */
+/** Encodes as many of the first views as fit into a message. 500 reports with ids of maximum length do not fit. */
 function encodeFirst(views: readonly NewView[], source: string): { payload: string; count: number } {
   const payload = encodeViews(views, source)
   if (views.length === 1 || Buffer.byteLength(payload) <= MAX_MESSAGE_BYTES) return { payload, count: views.length }
@@ -84,7 +84,7 @@ function contentType(): MsgHdrs {
   return messageHeaders
 }
 
-/** Returns true if the message was certainly not stored: the expected sequence was wrong, or there is no stream. */
+/** Returns true if the message was definitely not stored: the expected sequence was wrong, or there is no stream. */
 function isNotStored(error: unknown): boolean {
   return isWrongLastSequence(error) || isNoResponders(error)
 }

@@ -69,7 +69,7 @@ export function createJetStreamReader({
     let delivered = 0
     let pending = 0
     let reached = start.after
-    /** The message after which the batch skips some that the consumer did not deliver. */
+    /** The sequence after which the batch skips messages that the consumer did not deliver. */
     let skippedAfter: number | undefined
 
     /** Stores the dead letters of the batch, and verifies that the skipped messages are not views that expired. */
@@ -85,7 +85,7 @@ export function createJetStreamReader({
     }
 
     try {
-      // Not while opening, because a failure to open means that the log is down.
+      // Checked after opening, because a failure to open means that the log is down.
       assertReachesBack(after, extent)
       while (!ended.aborted) {
         const messages = await consumer.fetch({ max_messages: FETCH_MESSAGES, expires: FETCH_EXPIRES_MS })

@@ -1,7 +1,7 @@
 export type LagMeter = {
   /** Takes the sequence up to which the reader has counted, and the sequence of the last message in the log. */
   observe(counted: number, end: number): void
-  /** The lag in milliseconds. Infinite until the reader has reached a mark for the first time. */
+  /** The lag in milliseconds. Infinite until the reader first reaches a marked end of the log. */
   lagMs(): number
   /** When the lag started to grow; undefined if the reader has counted everything. */
   laggingSince(): number | undefined

@@ -7,10 +7,10 @@ import { findStream, LOG } from './stream.ts'
 
 /** How often to check that the stream has a leader that hears from a majority of the replicas. */
 const PROBE_MS = 1_000
-/** A leader that has gone must be noticed within 3 s. */
+/** The loss of a leader must be noticed within 3 s. */
 const PROBE_TIMEOUT_MS = 1_500
 
-/** A failure this long ago is dropped once a probe succeeds. A failed append is normally retried much sooner. */
+/** After this time, a failure is forgotten once a probe succeeds. A failed append is normally retried much sooner. */
 const FORGET_MS = 5_000
 
 /** The state of the log, derived from the outcomes of appends, and from the state of the stream. */
@@ -26,7 +26,7 @@ export type LogHealth = AsyncDisposable & {
   noteRead(): void
 }
 
-/** Called about once a second while the connection is up: with the stream if it exists, or if it does not respond. */
+/** Called about once a second while connected: `onStream` if the stream exists, `onFailure` if it does not respond. */
 type Observer = { onStream(stream: StreamInfo, jsm: JetStreamManager): void; onFailure(): void }
 
 export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {

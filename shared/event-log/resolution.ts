@@ -32,7 +32,7 @@ export function toHead(message: JsMsg): DeadLetterHead | undefined {
   return { ...rejected, copy: message.seq, at, size: rejected.size ?? sizeOf(message), bodyOmitted }
 }
 
-/** If only headers are requested, the server appends the size of the body as the last header of this name. */
+/** If only headers are requested, the server appends the size of the body as the last `Nats-Msg-Size` header. */
 function sizeOf({ data, headers }: Pick<JsMsg, 'data' | 'headers'>): number {
   if (data.length > 0) return data.length
   const size = Number(headers?.values('Nats-Msg-Size').at(-1) ?? 0)

@@ -7,7 +7,7 @@ import { decodeViews } from './view-events.ts'
 
 export type SearchRange = { from: number; through: number; isComplete: boolean }
 
-/** The newest messages after a position that the log retains, at most `maxMessages`. */
+/** The newest retained messages after a position, at most `maxMessages`. */
 export function toSearchRange(
   after: LogPosition | undefined,
   { incarnation, first, last }: LogExtent,
@@ -18,7 +18,7 @@ export function toSearchRange(
   return { from, through: last, isComplete: from === read + 1 }
 }
 
-/** A message in the log. `producer` is the one to whose subject it was appended. */
+/** A message in the log. `producer` is the producer to whose subject it was appended. */
 type Stored = { sequence: number; data: Uint8Array; storedAt: string; producer?: string }
 
 /**
@@ -29,7 +29,7 @@ export function createSearch(id: string, incarnation: string) {
   const bytes = Buffer.from(id)
   let found: FoundEvent | undefined
 
-  /** A string without a backslash in JSON is written as it is. */
+  /** JSON contains a string verbatim unless it escapes characters with a backslash. */
   function mayContain(data: Uint8Array): boolean {
     const body = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
     return body.includes(bytes) || body.includes('\\')
@@ -45,7 +45,7 @@ export function createSearch(id: string, incarnation: string) {
   }
 
   return {
-    /** Returns true once a view is found. A dead letter may still be followed by its replay. */
+    /** Returns true once a view is found. After a dead letter, the search continues: its replay may follow. */
     add(message: Stored): boolean {
       const view = mayContain(message.data) ? viewIn(message) : undefined
       if (view === undefined) return false

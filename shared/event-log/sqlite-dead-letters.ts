@@ -43,7 +43,7 @@ export function createSqliteDeadLetters({ db, log, append }: Deps) {
 
   const find = (sequence: number) => Row.optional().parse(selectOne.get(sequence))
 
-  /** Resolves in one transaction, so that it happens exactly once even if the process is killed. */
+  /** Resolves a dead letter in one transaction, and so exactly once, even if the process is killed. */
   function resolve(sequence: number, action: Resolution['action'], replayOf?: (row: Row) => Replay): Resolved {
     const row = find(sequence)
     if (!row) return { outcome: 'not found' }

@@ -122,7 +122,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
         for (const { sequence, data, stored_at: storedAt } of Messages.parse(selectNext.all(read, READ_MESSAGES))) {
           if (search.add({ sequence, data: Buffer.from(data), storedAt })) return search.result(isComplete)
         }
-        // Other work of the process goes on.
+        // Let other work of the process run.
         await turn()
       }
       return search.result(isComplete)

@@ -15,7 +15,7 @@ import type { Replication } from '../nats/replication.ts'
 
 /** The JetStream stream of the log, and its subjects. */
 export const STREAM = 'EVENTS'
-/** The stream in messages for a person. */
+/** How human-readable messages refer to the stream. */
 export const LOG = 'the stream'
 export const VIEWS = 'events.view.>'
 export const DEAD_LETTERS = 'events.rejected'

@@ -52,7 +52,7 @@ export const WatchEvent = ViewEvent.omit({ keyed: true }).extend({
 })
 export type WatchEvent = z.infer<typeof WatchEvent>
 
-/** Compiled, because validation takes most of the time of decoding. */
+/** Compiled, because validation takes most of the decoding time. */
 const Events = z.compile(
   z
     .array(z.discriminatedUnion('type', [ViewEvent, WatchEvent]))
@@ -97,7 +97,7 @@ export type DecodedViews = {
   skippedIds?: string[]
 }
 
-/** Strict: a replacement character would be a different id, and three times as long as an invalid byte. */
+/** Rejects invalid UTF-8: a replacement character would change an id, and is three times as long as an invalid byte. */
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /**
@@ -169,7 +169,7 @@ function createNumberReader(appendedBy: string | undefined) {
   }
 }
 
-/** A view without a serial is unique by its source. */
+/** A view without a serial is identified by its whole source and its id. */
 function toView(event: ViewEvent, stored: { at: string; ms: number }, numbers: Numbers): View {
   const { id, source, time, keyed, data } = event
   const at = time === undefined || Date.parse(time) > stored.ms ? stored.at : time

@@ -12,9 +12,9 @@ const SLOW_MS = 1_000
 const SUMMARY_INTERVAL_MS = 60_000
 
 /**
- * Observes every request except streams: a histogram by method, route pattern and status. Logs each request at `debug`,
- * slow ones at `warn` (throttled), and a summary at `info` for each minute with requests. The error handler logs
- * errors.
+ * Measures every request except streams, in a histogram by method, route pattern and status. Logs each request at
+ * `debug`, slow ones at `warn` (throttled), and a summary at `info` for each minute with requests. The error handler
+ * logs errors.
  */
 export function accessLog({ log, metrics }: { log: Logger; metrics: Metrics }): MiddlewareHandler<AppEnv> {
   const observe = createDurations(metrics)

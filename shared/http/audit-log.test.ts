@@ -23,7 +23,7 @@ function setUp() {
   return { lines, send }
 }
 
-test('each accepted write has a line with the request and the client', async () => {
+test('each accepted write is logged with the request and the client', async () => {
   const { lines, send } = setUp()
   for (const method of ['POST', 'DELETE']) await send(method, '/thing/1')
   const ids = { requestId: 'request-1', trace_id: expect.any(String), client: expect.any(String) }
@@ -33,19 +33,19 @@ test('each accepted write has a line with the request and the client', async () 
   ])
 })
 
-test('refused writes have a line per second, with their number', async () => {
+test('refused writes are logged once per second, with a count', async () => {
   const { lines, send } = setUp()
   for (const headers of [{}, { authorization: 'Bearer other' }, {}]) await send('POST', '/batch', headers)
   expect(lines).toMatchObject([{ level: 40, msg: 'write refused', path: '/batch', status: 401, times: 1 }])
 })
 
-test('a write that the page of another origin sends is refused with a line', async () => {
+test('a write from a page of another origin is refused and logged', async () => {
   const { lines, send } = setUp()
   expect((await send('POST', '/thing/1', { authorization, 'sec-fetch-site': 'cross-site' })).status).toBe(403)
   expect(lines).toMatchObject([{ msg: 'write refused', status: 403 }])
 })
 
-test('reads, writes between services and writes without an effect have no line', async () => {
+test('reads, writes between services and writes without an effect are not logged', async () => {
   const { lines, send } = setUp()
   await send('GET', '/thing/1')
   for (const path of ['/lookup', '/batch', '/conflict']) await send('POST', path)

@@ -10,13 +10,13 @@ const REFUSED = new Set([401, 403])
 type Options = {
   /** Paths whose POSTs are reads. */
   reads?: readonly string[]
-  /** Paths that another service writes to all the time: only refused writes are logged. */
+  /** Paths that other services write to all the time: only refused writes to them are logged. */
   internal?: readonly string[]
 }
 
 /**
- * Logs who wrote what: each accepted write, and refused ones at most once per second, so that a stranger cannot flood
- * the log. The client is that of the connection, because no header proves another one.
+ * Logs who wrote what: each accepted write, and refused writes at most once per second, so that nobody can flood the
+ * log. The logged client is the peer of the connection, because no header proves who the client is.
  */
 export function auditWrites({ reads = [], internal = [] }: Options = {}): MiddlewareHandler<AppEnv> {
   const throttle = createLogThrottle()

@@ -26,11 +26,11 @@ type Options = {
   middleware?: MiddlewareHandler<AppEnv>[]
   /** Paths without spans, besides probes and metrics. */
   untraced?: readonly string[]
-  /** Requests that learn only the status from `/readyz`, and not that of each dependency. Default: none. */
+  /** Requests for which `/readyz` shows only the overall status, without the dependencies. Default: none. */
   hidesDetails?: (c: Context<AppEnv>) => boolean
-  /** Default: that of the service's health. */
+  /** Default: the readiness that the service's health reports. */
   readiness?: Health['readiness'] | undefined
-  /** `GET /traces/:traceId`. Default: without a token. */
+  /** The route `GET /traces/:traceId`. Default: a route that requires no token. */
   traces?: Hono<AppEnv>
 }
 

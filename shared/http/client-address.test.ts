@@ -19,7 +19,7 @@ describe('the address of a client', () => {
   })
   afterAll(() => server[Symbol.asyncDispose]())
 
-  /** The address of a client on loopback that sends these header lines. */
+  /** Returns the address that the app sees for a client on loopback that sends these header lines. */
   async function addressOf(proxies: string | undefined, ...lines: string[]): Promise<string> {
     trusted = proxies === undefined ? undefined : networks(proxies)
     const headers = lines.flatMap((line) => ['x-forwarded-for', line])
@@ -28,7 +28,7 @@ describe('the address of a client', () => {
     return (await response.setEncoding('utf8').toArray()).join('')
   }
 
-  test.each([undefined, '10.0.0.0/8'])('is that of its connection unless that is trusted (%s)', async (proxies) => {
+  test.each([undefined, '10.0.0.0/8'])('is the peer address unless the peer is trusted (%s)', async (proxies) => {
     expect(await addressOf(proxies, '203.0.113.7')).toBe('127.0.0.1')
   })
 
@@ -66,7 +66,7 @@ describe('the address of a client', () => {
     expect(await response.text()).toBe('127.0.0.1')
   })
 
-  test('on a dual-stack socket is IPv4', async () => {
+  test('is IPv4 on a dual-stack socket', async () => {
     const app = new Hono<AppEnv>().get('/', (c) => c.text(clientAddressOf(c)))
     const dual = createServer(getRequestListener(app.fetch)).listen(0, '::')
     await once(dual, 'listening')

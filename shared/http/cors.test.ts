@@ -18,7 +18,7 @@ test('pages from the allowed origins can read responses and their request ids', 
   expect(headers.get('access-control-allow-origin')).toBeNull()
 })
 
-test('pages can read the headers of a service that it exposes', async () => {
+test('pages can read the additional headers that a service exposes', async () => {
   const middleware = allowOrigins(['https://a.example'], ['view-id'])
   const app = createBaseApp(createTestService(), { middleware })
   const { headers } = await app.request('/healthz', from('https://a.example'))

@@ -9,7 +9,7 @@ export type IsTrustedOrigin = (origin: string, c: Context<AppEnv>) => boolean
 
 /**
  * Refuses requests that change state if the page of another origin sends them (CSRF), except from trusted origins. A
- * client that is not a browser sends neither of the two headers, and is not affected.
+ * client that is not a browser sends neither `Sec-Fetch-Site` nor `Origin`, and is not affected.
  * https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
  */
 export function refuseCrossOrigin(isTrusted: IsTrustedOrigin = () => false): MiddlewareHandler<AppEnv> {

@@ -26,7 +26,7 @@ export function docs(app: Hono<AppEnv>, { name }: { name: string }): Hono<AppEnv
     })
 }
 
-/** Swagger UI styles its elements inline, and has its icons in data URLs. */
+/** Swagger UI uses inline styles, and embeds its icons as data URLs. */
 export const DOCS_POLICY = [
   "default-src 'none'",
   "script-src 'self'",

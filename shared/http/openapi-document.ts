@@ -55,7 +55,7 @@ function pathParametersIn(paths: object): Record<string, unknown>[] {
   return operations.flatMap((operation) => Object(operation).parameters ?? []).filter((given) => given.in === 'path')
 }
 
-/** Swagger UI fills in the example of a parameter, but not those of its schema. */
+/** Swagger UI fills in the example of a parameter, but not the examples of the parameter's schema. */
 function showExample(parameter: Record<string, unknown>): void {
   const [example] = Object(parameter.schema).examples ?? []
   if (example !== undefined) parameter.example = example

@@ -21,11 +21,11 @@ type Operation = {
   problems?: number[]
   /** Schemas of Problems with additional fields, by status. */
   problemSchemas?: Record<number, z.ZodType>
-  /** If true, the route requires the write token, if one is set. */
+  /** If true, the route requires the write token whenever one is set. */
   isWrite?: boolean
-  /** If true, the route requires the read token or the write token, if a read token is set. */
+  /** If true, the route requires the read token or the write token whenever a read token is set. */
   namesUsers?: boolean
-  /** Who may call the route, besides those with the two tokens. Any of these schemes suffices. */
+  /** Security schemes that authorize a call, besides the two tokens. Any one of them suffices. */
   security?: SecurityScheme[]
 }
 

@@ -31,7 +31,7 @@ describe('a read that names users', () => {
     [`Bearer ${TOKEN}x`, 401],
     ['Bearer write-1 write-2', 401],
     ['', 401],
-  ])('with READ_TOKEN, the header %s is answered %i', async (authorization, status) => {
+  ])('with READ_TOKEN, the header %s results in the status %i', async (authorization, status) => {
     expect(await statusFor(TOKEN, authorization)).toBe(status)
   })
 

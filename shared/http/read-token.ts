@@ -13,7 +13,7 @@ export const readToken = optionalSecret(
   'must have at least 16 characters, of printable ASCII without spaces',
 )
 
-/** Lets requests with one of these tokens pass, if there are any, and leaves all others to `otherwise`. */
+/** Lets requests with one of these tokens pass, and hands all others to `otherwise`. */
 export function allowTokens<Env extends object>(
   tokens: readonly Secret[],
   otherwise: MiddlewareHandler<Env>,
@@ -25,7 +25,7 @@ export function allowTokens<Env extends object>(
   }
 }
 
-/** Requires the read token or a write token (RFC 6750), if there is a read token; otherwise returns 401. */
+/** If a read token is set, returns 401 to requests with neither the read token nor a write token (RFC 6750). */
 export function requireReadToken(read: Secret | undefined, write: WriteToken | undefined): MiddlewareHandler<AppEnv> {
   if (!read) return (_, next) => next()
   return allowTokens([read, ...(write?.accepted ?? [])], async (c) => rejectToken(c))

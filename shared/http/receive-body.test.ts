@@ -4,7 +4,7 @@ import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { startHttpServer } from '../testing/http-server.ts'
 import { createBodyReceiver } from './receive-body.ts'
 
-test('a body counts until it is disposed, also after all of it has arrived', async () => {
+test('a body counts against the limit until it is disposed, even after it has fully arrived', async () => {
   const handled = Promise.withResolvers<void>()
   const handler = createSlowHandler(3_000, handled.promise)
   await using server = await startHttpServer((incoming, response) => {

@@ -52,7 +52,7 @@ export function createBodyReceiver(
       held -= own
       own = 0
     }
-    /** Node emits `close` right after `end`, while the body is still in use. */
+    /** Removes the handlers, because Node emits `close` right after `end`, while the body is still in use. */
     function stop(): void {
       clearTimeout(timer)
       arriving.delete(refuse)

@@ -75,7 +75,7 @@ test('a request that starts a trace has the id of that trace; requests of the sa
   expect(ids.size).toBe(3)
 })
 
-test('with a server, headers are read from and written to the request and response of Node', async () => {
+test('with a server, headers are read from the Node request and written to the Node response', async () => {
   const { app, started, log } = setUp()
   await using server = await listen(app, { host: '127.0.0.1', port: 0, log })
   const headers = { 'x-request-id': 'request-1', traceparent, tracestate: 'vendor=1' }

@@ -10,7 +10,7 @@ export const TRACE_PATH = '/traces/:traceId'
 
 type Deps = {
   tracing: Pick<Tracing, 'kept'>
-  /** Protects the ids of users, if traces of this service have any. */
+  /** Protects the user ids in traces, if the service records any. */
   requireReader?: MiddlewareHandler<AppEnv>
 }
 

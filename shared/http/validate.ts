@@ -16,9 +16,7 @@ export const LOOKUP_BODY = 4 * KIB * KIB
 /** Large enough for the maximum number of views with ids of maximum length, even if every character is escaped. */
 export const BATCH_BODY = 20 * KIB * KIB
 
-/**
- * The bodies in flight on a route may take this much memory, or as much as four of its largest bodies if that is more.
- */
+/** Memory for the bodies in flight on a route: this much, or four times its largest body if that is more. */
 const MIN_BODIES_IN_FLIGHT = 4 * KIB * KIB
 
 type Target = 'param' | 'query' | 'json'
@@ -40,7 +38,7 @@ export function validate<Name extends Target, Schema extends z.ZodType>(
     try {
       return await validateStrictly(c, next)
     } catch (error) {
-      // See parseSafely. Hono handles the errors of what `next` runs.
+      // See parseSafely. Errors of later handlers do not get here, because Hono handles them within `next`.
       if (!(error instanceof TypeError)) throw error
       return problem(c, 400, [{ path: '', message: UNREADABLE }])
     }

@@ -9,10 +9,10 @@ import { secretMeta } from '../runtime/secret-settings.ts'
 import type { AppEnv } from './app-env.ts'
 import { problem } from './errors.ts'
 
-/** Beyond loopback, anyone can try tokens. */
+/** Beyond loopback, anyone can guess tokens. */
 const MIN_LENGTH = 16
 
-/** The bearer token that a service sends with its own writes, and those that it accepts. */
+/** The bearer token that a service sends with its own writes, and the tokens that it accepts. */
 export type WriteToken = { sent: Secret; accepted: readonly Secret[] }
 
 export const writeToken = z
@@ -26,7 +26,7 @@ export const writeToken = z
     secretMeta('Token that writes require (authorization: Bearer …); of two, separated by a space, the first is sent'),
   )
 
-/** @param text one or two tokens: during a rotation, each of them is accepted, and the first one is sent */
+/** @param text a token, or two during a rotation: both are accepted, and the first one is sent */
 export function toWriteToken(text: string): WriteToken {
   const [sent = toSecret(text), ...others] = text.split(' ').map((token) => toSecret(token))
   return { sent, accepted: [sent, ...others] }
@@ -59,8 +59,8 @@ export function assertWritesProtected(settings: WriteSettings, log: Logger): voi
 }
 
 /**
- * The token that reading private data requires. Without WRITE_TOKEN and ALLOW_OPEN_WRITES, a service that listens
- * beyond loopback gets a random token that nobody knows, so that the data is not open to the network.
+ * The token required to read private data. Without WRITE_TOKEN and ALLOW_OPEN_WRITES, a service that listens beyond
+ * loopback gets a random token that nobody knows, so that the data is not open to the network.
  */
 export function privateToken({ WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST }: WriteSettings): WriteToken | undefined {
   return WRITE_TOKEN ?? (ALLOW_OPEN_WRITES || isLoopback(HOST) ? undefined : toWriteToken(randomUUID()))
@@ -68,7 +68,7 @@ export function privateToken({ WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST }: WriteSett
 
 /**
  * Warns if the service listens beyond loopback without a token. Its upstreams then have no token either.
- * @throws UsageError if it listens there with a short one
+ * @throws UsageError if it listens beyond loopback with a short token
  */
 export function checkWriteToken({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'ALLOW_OPEN_WRITES'>, log: Logger): void {
   if (isLoopback(HOST)) return
@@ -84,7 +84,7 @@ export function checkWriteToken({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'ALLO
   )
 }
 
-/** Requires one of the accepted tokens (RFC 6750), if there are any; otherwise returns 401. */
+/** If tokens are set, returns 401 to requests without one of the accepted tokens (RFC 6750). */
 export function requireWriteToken(token: WriteToken | undefined): MiddlewareHandler<AppEnv> {
   if (!token) return (_, next) => next()
   const isAllowed = createBearerCheck(token.accepted)
@@ -94,7 +94,7 @@ export function requireWriteToken(token: WriteToken | undefined): MiddlewareHand
   }
 }
 
-/** Responds to a request without a token that is accepted (RFC 6750). */
+/** Returns 401 to a request without an accepted token (RFC 6750). */
 export function rejectToken(c: Context<AppEnv>): Response {
   c.header('www-authenticate', 'Bearer')
   return problem(c, 401, [{ path: 'authorization', message: 'send the header authorization: Bearer <token>' }])
@@ -105,7 +105,7 @@ export function createBearerCheck(tokens: readonly Secret[]): (authorization: st
   const expected = tokens.map((token) => digest(`Bearer ${token.reveal()}`))
   return (authorization = '') => {
     const given = digest(authorization.replace(/^bearer /i, 'Bearer '))
-    // The constant-time comparison requires inputs of equal length. All are compared, also after a match.
+    // The constant-time comparison requires inputs of equal length. Every token is compared, even after a match.
     return expected.map((each) => timingSafeEqual(given, each)).includes(true)
   }
 }

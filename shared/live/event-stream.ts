@@ -8,7 +8,7 @@ import type { Metrics } from '../service/metrics.ts'
 
 const MAX_SUBSCRIBERS = 10_000
 
-/** Unsent bytes per subscriber, not including kernel buffers. */
+/** Maximum number of unsent bytes per subscriber, not including kernel buffers. */
 const MAX_BUFFERED_BYTES = 64 * 1024
 
 /** Shorter than the idle timeouts of proxies and browsers. */
@@ -27,7 +27,7 @@ export type EventStream<Channel> = {
    * @throws UnavailableError if there are too many subscribers, or the process is stopping
    */
   subscribe(c: Context<AppEnv>, channel: Channel, first: () => string): Response
-  /** Broadcasts to the subscribers of each channel what `encode` returns for it. Slow consumers are disconnected. */
+  /** Sends the subscribers of each channel the text that `encode` returns for it. Disconnects slow consumers. */
   broadcast(encode: (channel: Channel) => string): void
   size(): number
 }

@@ -13,7 +13,7 @@ const KEEP_MS = 15_000
 /** Starts publishing, with a snapshot first. Returns a function that stops publishing. */
 export type LiveSource = (publish: (event: LiveEvent) => void) => () => void
 
-/** The public gets no user ids. */
+/** `public` events have no user ids. */
 export type Visibility = 'operations' | 'public'
 
 export type LiveFeed = {

@@ -77,7 +77,7 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     expect(JSON.stringify(lines)).not.toContain('secret')
   })
 
-  test('a server that responds is found within 2 s, although five others accept connections and are silent', async () => {
+  test('a responsive server is found within 2 s, although five others accept connections but stay silent', async () => {
     await using stack = new AsyncDisposableStack()
     const nats = stack.use(await startNatsServer())
     const silent = await Promise.all(Array.from({ length: 5 }, () => startNatsServer()))

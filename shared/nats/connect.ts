@@ -4,15 +4,15 @@ import type { NatsAccess } from './credentials.ts'
 import { awaitGreeting, type Greeting } from './greeting.ts'
 import { toConnectError, toTlsOptions } from './tls.ts'
 
-/** How long to wait for a server before the next one is tried too: a suspended one accepts connections, and is silent. */
+/** How long to wait before trying the next server too: a suspended server accepts connections, but is silent. */
 const STAGGER_MS = 250
 
 type Options = NatsAccess & { name: string; timeoutMs?: number; signal?: AbortSignal }
 
 /**
- * Connects to the first server that responds; they are tried in random order. The connection ends when its socket closes; to
- * reconnect, call this again. With the client's own reconnect, the old socket would feed the parser of the new one,
- * which prints raw protocol, stops reading, and keeps the connection open.
+ * Connects to the first server that responds. Servers are tried in random order. The connection ends when its socket
+ * closes; to reconnect, call this again. The client's own reconnect is off, because the old socket would feed the
+ * parser of the new one, which would then print raw protocol, stop reading, and keep the connection open.
  * @param timeoutMs connect timeout for each server
  * @param signal ends the attempt
  * @throws NatsTlsError, or an error of the client
@@ -36,7 +36,7 @@ type Responsive = { server: string; greeting: Greeting }
 
 /**
  * The first server that sends its greeting.
- * @throws the error of the last server if none does
+ * @throws the error of the last server if no server sends one
  */
 async function findResponsive(servers: string[], timeoutMs: number, signal?: AbortSignal): Promise<Responsive> {
   const found = new AbortController()

@@ -61,7 +61,7 @@ test('only one kind of credentials may be set', async () => {
 })
 
 describe.skipIf(!natsVersion)('a NATS server that requires', () => {
-  test('an nkey accepts the seed of that key, also from a file, and no other', async () => {
+  test('an nkey accepts the seed of that key, even from a file, and no other seed', async () => {
     const user = nkeys.createUser()
     await using nats = await startConfiguredNats(`authorization { users: [ { nkey: ${user.getPublicKey()} } ] }`)
     const NATS_NKEY_FILE = await write('seed', `${seedOf(user)}\n`)

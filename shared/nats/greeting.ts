@@ -7,7 +7,7 @@ import { withoutBrackets } from '../runtime/origin.ts'
 const DEFAULT_PORT = 4222
 const MAX_INFO_BYTES = 64 * 1_024
 
-/** What a server says before anything is sent to it. Anyone on the network could have said it. */
+/** What a server sends before the client sends anything. Unauthenticated: anyone on the network could have sent it. */
 export type Greeting = { offersTls: boolean }
 
 /**

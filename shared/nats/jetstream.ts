@@ -29,19 +29,19 @@ export function hasCode(error: unknown, code: number): boolean {
   return error instanceof NatsError && error.api_error?.err_code === code
 }
 
-/** The message was not stored, because the last sequence differs from the expected one. */
+/** Returns true if a message was not stored because the last sequence differs from the expected one. */
 export function isWrongLastSequence(error: unknown): boolean {
   return WRONG_LAST_SEQUENCE.some((code) => hasCode(error, code))
 }
 
-/** Returns true if nothing receives the request, because the stream does not exist or JetStream is disabled. */
+/** Returns true if a request has no responders, because the stream does not exist or JetStream is disabled. */
 export function isNoResponders(error: unknown): boolean {
   // A full disk causes a 503 too, but with an API error.
   return error instanceof NatsError && error.code === ErrorCode.NoResponders && !error.api_error
 }
 
 /**
- * Returns true if a pull failed because the server removed the consumer. From 2.10 on, nothing receives such a pull.
+ * Returns true if a pull failed because the server removed the consumer. From 2.10 on, such a pull has no responders.
  */
 export function isConsumerGone(error: unknown): boolean {
   return hasCode(error, CONSUMER_NOT_FOUND) || isNoResponders(error)

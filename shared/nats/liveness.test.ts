@@ -59,7 +59,7 @@ describe.skipIf(!natsVersion)('the liveness of a link to NATS', () => {
     })
   })
 
-  test('a link with a round trip of 400 to 800 ms stays up, and is down within 3 s once nothing comes back', async () => {
+  test('a link with a round trip of 400 to 800 ms stays up, and goes down within 3 s once the server is silent', async () => {
     await using proxy = await startTcpProxy(nats.url, 200, { jitterMs: 200 })
     const link = await openUp(proxy)
     await sleep(5_000)

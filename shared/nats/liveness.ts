@@ -6,9 +6,9 @@ const TICK_MS = 100
 const PING_EVERY_TICKS = 5
 
 /**
- * Resolves with the reason once the connection is lost: it is closed, or the server stops responding, which takes at
- * most a second to detect on a connection with a short round trip. Counts ticks rather than time: after a pause of this
- * process, timers fire before the socket is read, so the time that has passed says nothing about the server.
+ * Resolves with the reason once the connection is closed or the server stops responding. On a connection with a short
+ * round trip, detecting a silent server takes at most a second. Counts ticks rather than time: after a pause of this
+ * process, timers fire before the socket is read, so the elapsed time says nothing about the server.
  */
 export async function untilLost(connection: NatsConnection, signal: AbortSignal): Promise<string> {
   const silent = Promise.withResolvers<string>()
@@ -30,7 +30,7 @@ export async function untilLost(connection: NatsConnection, signal: AbortSignal)
     else if (isPinging && silentTicks >= limit.ticks()) silent.resolve('the server does not respond')
   }
 
-  /** Also due once data is published, so that little of it is unacknowledged when the server hangs. */
+  /** A ping is also due once data is published, so that little data is unacknowledged when the server hangs. */
   function ping(): void {
     sent = connection.stats().outBytes
     limit.onPing(sent)

@@ -2,10 +2,10 @@ import { type ClusterInfo, millis, type PeerInfo } from 'nats'
 
 export type { PeerInfo, StreamInfo } from 'nats'
 
-/** A leader hears from each of its replicas at least every second. It gives up its role only after 10 s of silence. */
+/** A leader hears from each of its replicas at least every second. It steps down only after 10 s of silence. */
 const SILENT_MS = 2_000
 
-/** A stream or bucket without a leader. Its servers respond, but they know neither its end nor its size. */
+/** A stream or bucket has no leader. Its servers respond, but they know neither its end nor its size. */
 export class NoLeaderError extends Error {
   override name = 'NoLeaderError'
 }
@@ -38,7 +38,7 @@ export function describeOutage({ cluster }: Clustered, what: string): string | u
   return `the leader of ${what} has no majority: ${online} of ${all} replicas respond`
 }
 
-/** A new leader has not heard from a replica yet if that replica was seen 0 ns ago and is not current. */
+/** A replica that was seen 0 ns ago and is not current has not contacted its new leader yet. */
 export function isOnline({ active, current, offline }: PeerInfo): boolean {
   return !offline && millis(active) < SILENT_MS && (active > 0 || current)
 }

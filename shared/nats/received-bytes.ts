@@ -2,8 +2,9 @@ import { Socket } from 'node:net'
 import type { NatsConnection } from 'nats'
 
 /**
- * Counts what arrives over a connection, including parts of a message. The client counts complete messages and hides
- * its socket; a version of it that has the socket elsewhere falls back to messages.
+ * Counts the bytes that arrive over a connection, including parts of a message. The client itself counts only complete
+ * messages, and hides its socket. If the socket is not found, because a client version keeps it elsewhere, this falls
+ * back to counting messages.
  */
 export function countReceived(connection: NatsConnection): () => number {
   let found: unknown = connection

@@ -42,7 +42,7 @@ describe.skipIf(!natsVersion)('the replication of the log', { timeout: 40_000 },
     await eventLog.producer('/test').append([view], AbortSignal.timeout(5_000))
   }
 
-  test('one server cannot keep three replicas: one error says so, and the log keeps one', async () => {
+  test('a single server cannot keep three replicas: one error is logged, and the log keeps one replica', async () => {
     await using nats = await startNatsServer()
     await using owner = await open(nats, { replicas: 3, isOwner: true })
     await append(owner)
@@ -59,7 +59,7 @@ describe.skipIf(!natsVersion)('the replication of the log', { timeout: 40_000 },
     expect(lines.filter(({ level }) => level >= 40)).toMatchObject([{ level: 50, msg: eventLog.problem?.() }])
   })
 
-  test('one replica needs no cluster, and is no problem', async () => {
+  test('one replica needs no cluster, and is not reported as a problem', async () => {
     await using nats = await startNatsServer()
     await using owner = await open(nats, { replicas: 1, isOwner: true })
     await append(owner)

@@ -4,7 +4,7 @@ import { isTemporary, toJetStreamReason } from './jetstream.ts'
 import type { NatsLink } from './link.ts'
 import { isAtLeast, REPLICATING_VERSION } from './server-version.ts'
 
-/** How long to wait until a change that the server refused is tried again: servers may have joined the cluster. */
+/** How long to wait before retrying a change that the server refused: servers may have joined the cluster meanwhile. */
 const RETRY_MS = 10_000
 
 export type ReplicationSettings = {
@@ -17,7 +17,7 @@ export type ReplicationSettings = {
 type Deps = ReplicationSettings & {
   nats: Pick<NatsLink, 'connection' | 'state'>
   log: Logger
-  /** The name of the stream or bucket in messages. */
+  /** The name of the stream or bucket in human-readable messages. */
   name: string
   isCompressed?: boolean
 }
@@ -29,13 +29,14 @@ export type Replication = {
   create<Result>(add: (wanted: Wanted) => Promise<Result>): Promise<Result>
   /** Call this about once a second with the state of the stream. The owner applies its settings to the stream once. */
   check(jsm: JetStreamManager, info: StreamInfo): Promise<void>
-  /** What is wrong with the replicas, and how to fix it, in one line. */
+  /** A problem with the replicas and how to fix it, in one line. */
   problem(): string | undefined
 }
 
 /**
  * Sets the number of replicas and the compression of a stream. An instance changes a stream once, so that two instances
- * with different settings do not change it back and forth. The last one that starts wins, and the other one reports it.
+ * with different settings do not change it back and forth. The instance that starts last wins, and the other one
+ * reports the difference.
  */
 export function createReplication(deps: Deps): Replication {
   const { nats, log, name, replicas, isOwner = false, isCompressed = false } = deps
@@ -68,7 +69,7 @@ export function createReplication(deps: Deps): Replication {
     isChanging = true
     try {
       for (const difference of differences(config)) await jsm.streams.update(config.name, difference)
-      // Another update at the same time may have undone this one, so the next check verifies it, once.
+      // A concurrent update may have undone this one, so the next check verifies it once.
       if (applied === created) settled = created
       applied = created
       refusal = undefined

@@ -1,6 +1,6 @@
 /**
- * The first version whose replicated streams are safe, and that compresses streams. Before it, a replicated stream may
- * store a message twice, or lose one that it acknowledged.
+ * The first version that replicates streams safely, and that compresses streams. In earlier versions, a replicated
+ * stream may store a message twice, or lose one that it acknowledged.
  */
 export const REPLICATING_VERSION = '2.10'
 

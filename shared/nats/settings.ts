@@ -8,8 +8,8 @@ const FORM = 'must be NATS servers, separated by commas, such as nats://127.0.0.
 const SERVER = /^((nats|tls):\/\/)?([^\s/@]+@)?(\[[\da-f:]+\]|[^\s/:@[\]]+)(:\d+)?$/i
 
 /**
- * Comma-separated NATS servers. As in URLs, credentials (`user:password@` or `token@`) may precede the host. Each one
- * prints itself without credentials.
+ * Comma-separated NATS servers. As in URLs, credentials (`user:password@` or `token@`) may precede the host. Each
+ * server prints itself without credentials.
  */
 export const natsUrl = z
   .string({ error: FORM })

@@ -1,14 +1,14 @@
 const MIN_TICKS = 5
 /** Assumed until the first response. */
 const INITIAL_ROUND_TRIP_TICKS = 4
-/** A response that waits behind a large message takes longer than a round trip. */
+/** An upper bound, because a response that waits behind a large message takes longer than a round trip. */
 const MAX_ROUND_TRIP_TICKS = 10
 /** The slowest connection on which a large message may be published: 4 Mbit/s. */
 const MIN_BYTES_PER_TICK = 50_000
 
 /**
- * How many ticks of 100 ms a healthy server may be silent after a ping: half a second, or two round trips and 200 ms
- * if that is longer, and the time that published data takes, because the response waits behind it.
+ * How many ticks of 100 ms a healthy server may be silent after a ping: half a second, or two round trips and 200 ms if
+ * that is longer, plus the transfer time of published data, because the response waits behind it.
  */
 export function createSilenceLimit() {
   let roundTripTicks = INITIAL_ROUND_TRIP_TICKS

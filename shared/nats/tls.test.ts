@@ -149,7 +149,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
   })
 })
 
-/** A proxy in front of a server that records what the client sends. */
+/** A proxy in front of a server. Records what the client sends. */
 async function recordPlaintext(target: string) {
   const received: Buffer[] = []
   const server = await startSocketServer((client) => {

@@ -13,14 +13,14 @@ export class NatsTlsError extends Error {
 /** The codes of OpenSSL's verification errors and of Node's. */
 const CERTIFICATE = /CERT|SIGNATURE|^ERR_(TLS|SSL)_|^EPROTO$/
 
-/** One server with tls:// requires TLS of all, also of those that the cluster announces. */
+/** If one server has the scheme tls://, all must use TLS, including those that the cluster announces. */
 export function requiresTls({ servers, ca }: NatsAccess): boolean {
   return ca !== undefined || servers.some((server) => /^tls:/i.test(server))
 }
 
 /**
  * The TLS options of the client for one server. Without them, the client uses TLS only if the server offers it.
- * @throws NatsTlsError if the server must offer TLS, and does not
+ * @throws NatsTlsError if the server must offer TLS, but does not
  */
 export function toTlsOptions(
   server: string,
@@ -30,12 +30,12 @@ export function toTlsOptions(
   if (!offersTls && !requiresTls(access)) return {}
   if (!offersTls) throw new NatsTlsError(`${server} does not offer TLS, which NATS_URL or NATS_CA requires`)
   const { host } = toAddress(server)
-  // By default, the client verifies that the certificate of an IP address is that of `localhost`.
+  // By default, the client verifies the certificate of an IP address against the name `localhost`.
   const identity = { host, servername: isIP(host) ? '' : host }
   return { tls: { ...identity, ...(access.ca !== undefined && { ca: readFileSync(access.ca, 'utf8') }) } }
 }
 
-/** An error that names the server if its certificate was refused; any other error as it is. */
+/** Converts an error about a refused certificate to one that names the server. Returns any other error unchanged. */
 export function toConnectError(server: string, error: unknown): unknown {
   const cause = error instanceof NatsError && error.chainedError ? error.chainedError : error
   if (!(cause instanceof Error) || !CERTIFICATE.test(codeOf(cause) ?? '')) return error

@@ -1,7 +1,7 @@
 import type { RecordCodec } from './recent-records.ts'
 import type { RecordReader, RecordWriter } from './record-bytes.ts'
 
-/** A view as far as records keep it. `at` is in milliseconds since 1970. */
+/** The part of a view that a record keeps. `at` is in milliseconds since the Unix epoch. */
 export type RecordedEvent = { id: string; assetId: string; userId: string; at: number }
 
 export const eventCodec: RecordCodec<RecordedEvent> = {

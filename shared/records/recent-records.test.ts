@@ -12,12 +12,12 @@ const size = fc.oneof(fc.nat(20), fc.integer({ min: PAGE_RECORDS - 5, max: 3 * P
 /** Adds a number of events, or restores them with a lower maximum. */
 const step = fc.oneof(fc.record({ add: size }), fc.record({ restore: size }))
 
-test('exactly the last events are known, by their ids, also once they are restored', () => {
+test('exactly the last events are found by their ids, even after a restore', () => {
   fc.assert(
     fc.property(size, fc.array(step, { maxLength: 6 }), fc.integer({ min: 1, max: 20_000 }), (first, steps, ids) => {
       let max = first
       let records = create(max)
-      /** The events that may be known. */
+      /** The events that must be found. */
       let model: Event[] = []
       let added = 0
       for (const step of steps) {
@@ -59,7 +59,7 @@ test('a frozen page does not change when events are added', () => {
   expect(restored.oldest()).toEqual(event('id-90', 90))
 })
 
-test('marks of records change without changing what was frozen before', () => {
+test('changing a mark does not change a page that was frozen before', () => {
   const records = createRecentRecords({ max: 10, codec: eventCodec })
   const play = { assetId: 'a', userId: 'u', at: 0 }
   const [first = -1, second = -1] = ['1', '2'].map((id) => records.add({ ...play, id }))
@@ -74,7 +74,7 @@ test('marks of records change without changing what was frozen before', () => {
   expect(restored.mark(restored.locate('1')?.number ?? -1)).toBe(7)
 })
 
-test('records beyond the maximum are kept, by pages, as long as they are needed', () => {
+test('records beyond the maximum are kept, in whole pages, as long as `keeps` accepts them', () => {
   const keeps = (old: { at: number }, newest: { at: number }) => newest.at - old.at <= 20_000
   const records = createRecentRecords({ max: 0, codec: eventCodec, keeps })
   for (let at = 0; at < 50_000; at += 1) records.add({ id: `${at}`, assetId: 'a', userId: 'u', at })

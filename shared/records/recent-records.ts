@@ -19,14 +19,14 @@ import {
 /** The minimum size of the index if `keeps` decides how many records are kept. */
 const MIN_INDEXED = 2 ** 20
 
-/** How a record is encoded, behind its id. */
+/** Encodes and decodes the part of a record after its id. */
 export type RecordCodec<Item> = {
   write(writer: RecordWriter, item: Item, names: string[]): void
-  /** @param names texts that few records of a page differ in */
+  /** @param names the texts of fields with few different values in a page, which records refer to by index */
   read(reader: RecordReader, id: string, names: readonly string[]): Item
 }
 
-/** `items` are decoded when they are read, and `bytes` are what the codec has written of each. */
+/** `items` decodes each record as it is read. `bytes` has what the codec wrote for each record. */
 export type RecordList<Item> = {
   size: number
   items(): IteratorObject<Item>
@@ -34,36 +34,36 @@ export type RecordList<Item> = {
 }
 
 export type RecentRecords<Item> = {
-  /** Returns the number of the record; undefined if none is kept. */
+  /** Returns the number of the record; undefined if no records are kept. */
   add(item: Item): number | undefined
   /** The last record with this id that `isWanted` accepts. */
   find(id: string, isWanted?: (item: Item) => boolean): Item | undefined
   /** Like `find`, with the number of the record. */
   locate(id: string, isWanted?: (item: Item) => boolean): { number: number; item: Item } | undefined
-  /** The last record before the one with this number that has the same id, and that `isWanted` accepts. */
+  /** The last record before the record `number` that has the same id, and that `isWanted` accepts. */
   findBefore(number: number, isWanted: (item: Item) => boolean): Item | undefined
-  /** A number beside a record, 0 to 2^32 - 1. Unlike the record, it may change. */
+  /** A number that is stored with a record, 0 to 2^32 - 1. Unlike the record itself, it may change. */
   mark(number: number): number
   setMark(number: number, mark: number): void
   /** The oldest record that is kept. */
   oldest(): Item | undefined
-  /** The records at this time, without copying them. */
+  /** A snapshot of the records, without copying them. */
   list(): RecordList<Item>
-  /** The pages at this time, without copying them: records are appended, and never change. Marks are copied when they do. */
+  /** A snapshot of the pages, without copying records, which never change. Marks are copied on write. */
   freeze(): FrozenPage[]
-  /** Adds a page behind the earlier ones. */
+  /** Appends a frozen page. */
   restore(page: FrozenPage): void
 }
 
 type Options<Item> = {
-  /** Exactly this number of records is kept, unless there is `keeps`. */
+  /** The number of records to keep; a minimum if `keeps` is set. */
   max: number
   codec: RecordCodec<Item>
-  /** Older records are kept too as long as this accepts one behind them, given the newest one. */
+  /** A page of older records is kept as long as this accepts its last record, given the newest record. */
   keeps?: ((item: Item, newest: Item) => boolean) | undefined
 }
 
-/** The last records, compact, by id. A page is dropped as soon as all of its records are too old. */
+/** Keeps the last records in compact form, and finds them by id. A page is dropped once all its records are too old. */
 export function createRecentRecords<Item extends { id: string }>(options: Options<Item>): RecentRecords<Item> {
   const { max, codec, keeps } = options
   const index = createRecordIndex(keeps ? Math.max(max, MIN_INDEXED) : max)
@@ -87,7 +87,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     return page
   }
 
-  /** Makes the record that starts at the end of a page findable. */
+  /** Adds the record that starts at `start`, the last one in its page, to the index. */
   function link(page: RecordPage, start: number): void {
     const bytes = page.writer.buffer()
     page.starts[page.count] = start
@@ -124,7 +124,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     return true
   }
 
-  /** Searches back from the record with a number, which has the hash of the id. */
+  /** Searches backwards from the record with the number `last`, which is in the bucket of the id. */
   function search(last: number, id: Buffer, isWanted: (item: Item) => boolean) {
     let number = last
     while (number >= oldestNumber()) {

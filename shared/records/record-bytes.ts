@@ -6,13 +6,13 @@ const UTF16 = 2
 const UUID_LENGTH = 36
 const HYPHENS = [8, 13, 18, 23]
 const HYPHEN = '-'.charCodeAt(0)
-/** Where the two digits of each byte of a UUID start. */
+/** The offsets of the two digits of each byte in a UUID. */
 const UUID_BYTES = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34]
 const MAX_LATIN1 = 255
 
-/** Bytes that are appended to. Integers are little-endian. */
+/** Appends values to a buffer. Integers are little-endian. */
 export type RecordWriter = {
-  /** Ends at `length()`. Earlier bytes never change, but a larger buffer may replace it. */
+  /** Valid up to `length()`. Written bytes never change, but a larger buffer may replace this one. */
   buffer(): Buffer
   length(): number
   /** Removes all bytes. */
@@ -22,7 +22,7 @@ export type RecordWriter = {
   double(value: number): void
   /** An id of an asset or user, whose length is at most 128. */
   ascii(text: string): void
-  /** The id of an event, which may be any text. Different ids never have the same bytes, or begin with them. */
+  /** The id of an event, which may be any text. Its bytes are never a prefix of the bytes of a different id. */
   id(text: string): void
 }
 
@@ -132,7 +132,7 @@ export function createRecordReader(bytes: Buffer, start = 0): RecordReader {
   }
 }
 
-/** The offset behind the id that starts at an offset. */
+/** Returns the offset after the id that starts at `start`. */
 export function endOfId(bytes: Buffer, start: number): number {
   const kind = bytes.readUInt8(start)
   if (kind === UUID) return start + 17
@@ -144,7 +144,10 @@ function isLatin1(text: string): boolean {
   return true
 }
 
-/** The values of the hexadecimal digits, and -1 for any other character. Digits in upper case would be read as lower case. */
+/**
+ * The values of the hexadecimal digits, and -1 for any other character. That includes digits in upper case, which would
+ * be read back in lower case.
+ */
 const DIGITS = Int8Array.from({ length: 128 }, (_, code) => '0123456789abcdef'.indexOf(String.fromCharCode(code)))
 
 /** @returns false if the text is not a UUID in lower case; the target may then have changed */

@@ -1,22 +1,22 @@
 const MAX_BUCKETS = 2 ** 27
 
 /**
- * Finds the records of an id by their numbers. A bucket has the number of the last record whose id has its hash, and each
- * record refers to the one before it in its bucket, so nothing is ever removed: numbers that are too old are ignored.
- * Numbers are kept modulo 2^32.
+ * A hash index from ids to record numbers. A bucket has the number of the last record whose id has the hash of the
+ * bucket, and each record refers to the previous record in its bucket. Nothing is ever removed: numbers that are too
+ * old are ignored. Numbers are kept modulo 2^32.
  */
 export type RecordIndex = {
-  /** The number of the last record in the bucket of an id, out of those before `next`; negative if there is none. */
+  /** The number of the last record before `next` in the bucket of an id; negative if there is none. */
   last(bytes: Buffer, start: number, end: number, next: number): number
-  /** Puts a record into the bucket of its id, and returns what refers to the one before it. */
+  /** Puts a record into the bucket of its id, and returns a reference to the previous record in the bucket. */
   replaceLast(bytes: Buffer, start: number, end: number, number: number): number
-  /** The number of the record that a record refers to; negative if there is none. */
+  /** The number of the record that the `reference` of a record refers to; negative if there is none. */
   earlier(number: number, reference: number): number
 }
 
 /** @param max the expected number of records, each of which takes 4 to 8 bytes */
 export function createRecordIndex(max: number): RecordIndex {
-  // Random, so that nobody can fill one bucket.
+  // Random, so that nobody can choose ids that all fall into one bucket.
   const seed = Math.floor(Math.random() * 2 ** 32)
   let buckets: Uint32Array | undefined
 
@@ -48,7 +48,7 @@ export function createRecordIndex(max: number): RecordIndex {
   }
 }
 
-/** The largest number before another one that is equal to `reference` modulo 2^32. */
+/** The largest number below `number` that is congruent to `reference` modulo 2^32. */
 function toNumberBefore(number: number, reference: number): number {
   return number - 1 - ((number - 1 - reference) >>> 0)
 }

@@ -4,11 +4,11 @@ import { createRecordWriter, type RecordWriter } from './record-bytes.ts'
 export const PAGE_RECORDS = 4_096
 const FIRST_PAGE_BYTES = 4_096
 
-/** Consecutive records, which are appended, and never change. */
+/** Consecutive records. New ones are appended; existing ones never change. */
 export type RecordPage = {
   writer: RecordWriter
   starts: Uint32Array
-  /** For each record, a reference to the one before it in the index; see RecordIndex. */
+  /** For each record, a reference to the previous record in its bucket; see RecordIndex. */
   previous: Uint32Array
   count: number
   names: string[]
@@ -28,13 +28,13 @@ export type FrozenPage = {
   marks?: Uint32Array | undefined
 }
 
-/** Creates the page behind a full one, which is trimmed to its records, and whose size the new one starts with. */
+/** Trims a full page to its records, and creates the next page with the same initial size. */
 export function createNextPage(last: RecordPage | undefined): RecordPage {
   if (last) last.writer = trim(last.writer)
   return createPage(createRecordWriter(Buffer.allocUnsafeSlow(last?.writer.length() ?? FIRST_PAGE_BYTES)))
 }
 
-/** Creates a page with the bytes, names and marks of a frozen one, whose records must be linked. */
+/** Creates a page with the bytes, names and marks of a frozen one. The caller must link its records. */
 export function restorePage({ bytes, names, marks }: FrozenPage): RecordPage {
   const page = createPage(createRecordWriter(bytes, bytes.length), names)
   if (marks) {
@@ -44,7 +44,7 @@ export function restorePage({ bytes, names, marks }: FrozenPage): RecordPage {
   return page
 }
 
-/** Freezes a page without copying its records and marks. */
+/** Freezes a page without copying its records or marks. */
 export function freezePage(page: RecordPage, number: number): FrozenPage {
   const { writer, starts, count, names, marks } = page
   page.isFrozen = true
@@ -57,7 +57,7 @@ export function freezePage(page: RecordPage, number: number): FrozenPage {
   }
 }
 
-/** Sets the mark of a record, and leaves those of a frozen page as they are. */
+/** Sets the mark of a record without changing the marks of a frozen page. */
 export function setMark(page: RecordPage, index: number, mark: number): void {
   page.marks = page.isFrozen ? page.marks?.slice() : page.marks
   page.marks ??= new Uint32Array(PAGE_RECORDS)

@@ -38,7 +38,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
     let settlePrevious = () => {}
     for (let batch = await takeBatch(); batch; batch = await takeBatch()) {
       const running = runBatch(batch)
-      // Settle only after the next batch has started, which the continuations of the callers would delay.
+      // Settle only after the next batch has started: the continuations of the callers would delay it.
       settlePrevious()
       settlePrevious = await running
     }

@@ -10,7 +10,7 @@ test('flags are parsed according to the options', () => {
   expect(parseCommandLine([], options)).toEqual({})
 })
 
-test('--help and --version each ask for information, and --help comes first', () => {
+test('--help and --version print information, and --help takes precedence', () => {
   const informationOf = (...args: string[]) => toInformation(args, () => 'Usage: …')
   expect(informationOf('--port', '1', '--help')).toBe('Usage: …\n')
   expect(informationOf('-h', '--version')).toBe('Usage: …\n')

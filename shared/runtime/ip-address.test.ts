@@ -55,7 +55,7 @@ test.each([
   ['2001:db8::1', '2001:db8::1'],
   ['::ffff:0:203.0.113.7', '::ffff:0:203.0.113.7'],
   ['fe80::1%eth0', 'fe80::1'],
-])('the address %s is %s', (text, address) => expect(toIpAddress(text)).toBe(address))
+])('the address %s is normalized to %s', (text, address) => expect(toIpAddress(text)).toBe(address))
 
 test.each([
   '',
@@ -73,7 +73,7 @@ test.each([
 
 const ipv6 = fc.ipV6().map((text) => toIpAddress(text) ?? '')
 
-test('two IPv6 addresses are the same client exactly if their first 64 bits are equal', () => {
+test('two IPv6 addresses belong to the same client if and only if their first 64 bits are equal', () => {
   const prefixOf = (text: string) => ipaddr.IPv6.parse(text).parts.slice(0, 4).join()
   const native = ipv6.filter((text) => text.includes(':'))
   fc.assert(

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 
 /**
- * Like `schema.safeParse`, for values of strangers. zod 4.6 compares the `length` of any object with the minimum and
- * maximum of a string or array, which throws if that is an object whose `toString` is no function.
+ * Like `schema.safeParse`, for untrusted values. zod 4.6 compares the `length` of any object with the minimum and
+ * maximum length of a string or array. The comparison throws if `length` is an object whose `toString` is not a
+ * function.
  */
 export function parseSafely<Schema extends z.ZodType>(
   schema: Schema,
@@ -16,5 +17,5 @@ export function parseSafely<Schema extends z.ZodType>(
   }
 }
 
-/** The error of such a value. */
+/** The error for a value whose `length` cannot be compared. */
 export const UNREADABLE = 'has an invalid length'

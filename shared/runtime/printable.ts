@@ -1,7 +1,7 @@
 /** Control and format characters (such as ANSI escapes and bidirectional overrides), separators, and invalid text. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu
 
-/** Maximum length of the reason of a dead letter. */
+/** Maximum length of a dead letter's reason. */
 export const MAX_REASON = 500
 
 /**
@@ -18,7 +18,7 @@ export function toLine(text: string, max: number): string {
 
 /**
  * Makes text safe to print on a terminal. Keeps line breaks and tabs. Escapes other characters as JSON does, so that
- * JSON keeps its meaning.
+ * JSON still parses to the same value.
  */
 export function toPrintable(text: string): string {
   return text.replaceAll(UNPRINTABLE, (character) =>

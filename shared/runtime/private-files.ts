@@ -2,7 +2,7 @@
 export const PRIVATE_FILE = 0o600
 export const PRIVATE_DIRECTORY = 0o700
 
-/** Makes everything private that this process and its children create, also where nothing sets a mode, as for sockets. */
+/** Makes all files of this process and its children private, even those created without a mode, such as sockets. */
 export function createPrivateFiles(): void {
   process.umask(0o077)
 }

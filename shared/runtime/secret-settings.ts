@@ -5,7 +5,7 @@ import { codeOf } from './error-code.ts'
 import { metaOf } from './schema-meta.ts'
 import { type Secret, toSecret } from './secret.ts'
 
-/** What of a setting must never be printed: all of it, or the credentials in its URLs. */
+/** The part of a setting that must never be printed: its whole value, or the credentials in its URLs. */
 export type Secrecy = 'value' | 'credentials'
 
 /** The metadata of a secret setting, for `.meta()`. */
@@ -13,7 +13,7 @@ export function secretMeta(description: string, secrecy: Secrecy = 'value') {
   return { description, secrecy }
 }
 
-/** A setting that is a secret as a whole; undefined if it is unset. */
+/** A setting whose whole value is secret; undefined if it is unset. */
 export function optionalSecret(description: string, isValid = (_: string) => true, error = '') {
   return z
     .string()
@@ -24,7 +24,7 @@ export function optionalSecret(description: string, isValid = (_: string) => tru
 }
 
 /**
- * The variable of a setting, or, of a secret, the text of the file that `<NAME>_FILE` names.
+ * Reads the environment variable of a setting. A secret may instead be in the file that `<NAME>_FILE` names.
  * @returns undefined if it is unset or empty
  * @throws UsageError if both are set, or if the file is empty or cannot be read
  */
@@ -33,12 +33,12 @@ export function readVariable(name: string, schema: z.ZodType, env: NodeJS.Proces
   if (!file) return env[name] || undefined
   if (env[name]) throw new UsageError(`${name} and ${name}_FILE are both set: set only one of them`)
   const text = readSecretFile(name, file).replace(/[\r\n]+$/, '')
-  // An empty secret would be treated as unset, which may open what it protects.
+  // An empty secret would be treated as unset, which may leave open whatever it protects.
   if (text === '') throw new UsageError(`the file in ${name}_FILE is empty`)
   return text
 }
 
-/** The error does not contain the path: it is the secret itself if the variables were mixed up. */
+/** The error omits the path, because the path is the secret itself if the variables were mixed up. */
 function readSecretFile(name: string, file: string): string {
   try {
     return readFileSync(file, 'utf8')
@@ -53,14 +53,14 @@ export function secrecyOf(schema: z.ZodType | undefined): Secrecy | undefined {
 }
 
 /**
- * Quotes the value, and hides credentials in URLs, also those whose password contains an unescaped `/`, `@` or `,`. Any
- * other text that mentions a password is hidden as a whole, and so is a secret that is not a URL.
+ * Quotes the value, and hides credentials in URLs, even if the password contains an unescaped `/`, `@` or `,`. Hides
+ * the whole text if it mentions a password, or if it is a secret that is not a URL.
  */
 export function redact(text: string, secrecy: Secrecy | undefined): string {
   if (secrecy === 'value' || /passw/i.test(text)) return '"…"'
   const withoutUser = text.replace(/^(\w+:\/\/)?.*@/s, '$1…@')
   if (!secrecy) return JSON.stringify(withoutUser)
   if (!/^\w+:\/\//.test(text)) return '"…"'
-  // Without a host, the password is where a port is expected.
+  // If the host is missing, the password is where a port is expected.
   return JSON.stringify(withoutUser.replace(/(:(?!\/\/|\d{1,5}(?:[,/\s]|$))|[?\s]).*/s, (rest) => `${rest[0]}…`))
 }

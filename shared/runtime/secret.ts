@@ -8,7 +8,7 @@ export type Secret = {
   [inspect.custom](): string
 }
 
-/** @param label what is shown instead, such as a URL without its credentials */
+/** @param label the text to show instead, such as a URL without its credentials */
 export function toSecret(value: string, label = '[redacted]'): Secret {
   const show = () => label
   return { reveal: () => value, toString: show, toJSON: show, [inspect.custom]: show }

@@ -9,7 +9,7 @@ const SQLITE_BUSY = 5
 const SQLITE_CORRUPT = 11
 const SQLITE_NOTADB = 26
 
-/** How long to wait for another process that has locked a shared file: at the start, and then for each write. */
+/** How long to wait while another process has locked a shared file: when opening the file, and then for each write. */
 const OPEN_TIMEOUT_MS = 1_000
 const WRITE_TIMEOUT_MS = 5
 
@@ -31,8 +31,8 @@ export function openSqlite(file: string, schema: string): DatabaseSync {
 }
 
 /**
- * Opens a SQLite file that several processes of this machine may have open. Writes are not flushed: they outlive the
- * process, and may be lost if the machine crashes.
+ * Opens a SQLite file that several processes of this machine may have open. Writes are not flushed to disk: they
+ * survive a crash of the process, but may be lost if the machine crashes.
  * @throws Error if the file cannot be opened, or is locked for longer than a second
  */
 export function openSharedSqlite(file: string, schema: string): DatabaseSync {
@@ -74,18 +74,21 @@ export function inTransaction<Result>(db: DatabaseSync, work: () => Result): Res
     db.exec('COMMIT')
     return result
   } catch (error) {
-    // SQLite may have rolled back already, such as when the disk is full.
+    // SQLite may have rolled back already, for example because the disk is full.
     if (db.isTransaction) db.exec('ROLLBACK')
     throw error
   }
 }
 
-/** Earlier releases created files that others could read. SQLite gives those that it creates the mode of the database. */
+/**
+ * Earlier releases created files that other users could read. SQLite gives the further files that it creates the mode
+ * of the database file.
+ */
 function makePrivate(path: string): void {
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
   if ((mode & 0o077) === 0) return
   try {
-    // By path: closing a descriptor of the file would release its locks.
+    // Change the mode by path: closing a descriptor of the file would release its locks.
     chmodSync(path, PRIVATE_FILE)
   } catch (error) {
     // The file belongs to another user, who may share it.

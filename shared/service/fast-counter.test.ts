@@ -16,7 +16,7 @@ test('each labelled counter starts at 0 and counts separately', async () => {
   }
 })
 
-test('a counter of known values exposes each of them from the start', async () => {
+test('a counter with known label values exposes each of them from the start', async () => {
   const metrics = createMetrics()
   const count = createLabelCounter(metrics, {
     name: 'reads_total',

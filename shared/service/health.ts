@@ -5,9 +5,9 @@ export type Dependency = {
   /** If true, the service is ready only while the dependency is up. */
   required: boolean | (() => boolean)
   circuit?: () => Circuit
-  /** Why the dependency is not up, in one line for a person. */
+  /** Why the dependency is not up, in one human-readable line. */
   reason?: (() => string | undefined) | undefined
-  /** What is wrong with the dependency although it may be up, in one line for a person. */
+  /** A problem with the dependency, in one human-readable line. The dependency may still be up. */
   problem?: (() => string | undefined) | undefined
 }
 

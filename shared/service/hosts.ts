@@ -21,8 +21,8 @@ type Settings = { HOST: string; ALLOWED_HOSTS?: string[] | undefined; ADVERTISE_
 /**
  * Returns a function that accepts or rejects the Host header of a request; undefined if every name is accepted.
  *
- * Otherwise the pages of any web site could use a service on loopback: the site gives its own name the address
- * 127.0.0.1, and the browser then takes the service for a part of the site (DNS rebinding).
+ * The check prevents DNS rebinding: any web site could give its own name the address 127.0.0.1. The browser would then
+ * treat a service on loopback as a part of the site, whose pages could use the service.
  */
 export function createHostCheck(settings: Settings): ((host: string) => boolean) | undefined {
   const { HOST, ALLOWED_HOSTS, ADVERTISE_HOST = HOST } = settings

@@ -19,7 +19,8 @@ import { StartError } from './service.ts'
 const GRACE_MS = 5_000
 
 /**
- * Maximum number of pending connections. With Node's default, 511, some of a burst of 2,000 are retried after a second.
+ * Maximum number of pending connections. With Node's default of 511, some connections of a burst of 2,000 are retried
+ * after a second.
  */
 const BACKLOG = 4_096
 
@@ -32,8 +33,8 @@ const LIMITS = {
   connectionsCheckingInterval: 1_000,
   // Hono's adapter checks the header instead, so that the error response has the common shape.
   requireHostHeader: false,
-  // Otherwise the first of two Host headers would count here, and perhaps the second one for a proxy. Joined, they are
-  // no valid host name.
+  // By default, Node uses the first of two Host headers, but a proxy may use the second one. Joined, they are not a
+  // valid host name.
   joinDuplicateHeaders: true,
 }
 
@@ -56,7 +57,7 @@ type Options = {
    * connections among them (SO_REUSEPORT, https://man7.org/linux/man-pages/man7/socket.7.html).
    */
   reusePort?: boolean | undefined
-  /** Returns false for a Host header to reject; without it, every one is accepted. */
+  /** Returns false to reject a Host header. If undefined, every header is accepted. */
   isAllowedHost?: ((host: string) => boolean) | undefined
 }
 export type Listening = AsyncDisposable & Address
@@ -104,7 +105,7 @@ export async function listen(app: App, at: Options): Promise<Listening> {
   }
 }
 
-/** The error of a server that cannot listen, for the person who starts it. */
+/** Converts a listen error to one that is helpful to the person who starts the server. */
 export function toListenError(error: unknown, at: Pick<Options, 'host' | 'port' | 'reusePort'>): Error {
   const code = codeOf(error)
   if (code === 'EADDRINUSE') {
@@ -116,7 +117,10 @@ export function toListenError(error: unknown, at: Pick<Options, 'host' | 'port' 
   return new ListenError(`cannot listen on ${at.host}, port ${at.port}: ${code ?? toReason(error)}`)
 }
 
-/** Hono's adapter rejects a request before its first `await`, but does not pass it to the error handler. */
+/**
+ * Hono's adapter does not pass the rejected request to the error handler, so `current` holds it: the adapter rejects a
+ * request before its first `await`.
+ */
 function createListener({ fetch }: App, { isAllowedHost = () => true, trustedProxies, log }: Options): RequestListener {
   const throttle = createLogThrottle()
   function isAllowed(incoming: IncomingMessage, name: string): boolean {
@@ -141,8 +145,8 @@ function createListener({ fetch }: App, { isAllowedHost = () => true, trustedPro
 }
 
 /**
- * Such a proxy has chosen the service by other means. One on loopback is not exempt, because the browser of a user of
- * this machine has the same address.
+ * A trusted proxy is exempt from the host check, because it has chosen the service by other means. A proxy on loopback
+ * is not exempt, because a browser on this machine has the same address.
  */
 function isFromRemoteProxy({ socket }: IncomingMessage, trustedProxies: Networks | undefined): boolean {
   const address = toIpAddress(socket.remoteAddress ?? '')

@@ -74,9 +74,9 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
 }
 
 /**
- * Otherwise, V8 allocates in the old generation what survived the first collections, such as the requests in flight. The
- * finished requests of later then stay in memory until the next major collection, with all that they refer to. Node
- * refuses the flag in NODE_OPTIONS.
+ * With pretenuring, V8 allocates kinds of objects that survived the first collections, such as requests in flight,
+ * directly in the old generation. Later requests that have finished then stay in memory until the next major
+ * collection, with everything that they refer to. Node refuses the flag in NODE_OPTIONS.
  */
 function switchOffPretenuring(): void {
   setFlagsFromString('--no-allocation-site-pretenuring')

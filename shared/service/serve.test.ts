@@ -45,7 +45,7 @@ test('a shared port is served by all servers that share it, and refused to other
   )
 })
 
-test('sharing a port on a platform that cannot is a usage error', () => {
+test('sharing a port on a platform without support for it is a usage error', () => {
   const error = Object.assign(new Error('listen ENOTSUP'), { code: 'ENOTSUP' })
   const at = { host: '127.0.0.1', port: 80 }
   expect(toListenError(error, { ...at, reusePort: true })).toEqual(

@@ -26,7 +26,7 @@ test('the path, the query and the fragment are separate', () => {
   expect(toCdnPath('/a/b.mp4?x=1?#t=10?#')).toEqual({ path: 'a/b.mp4', query: '?x=1?', fragment: '#t=10?#' })
 })
 
-test('a normalized path is not changed again', () => {
+test('normalizing a path is idempotent', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       expect(normalize(normalize(text))).toBe(normalize(text))

@@ -1,11 +1,11 @@
 import { hasPlainSegments, splitRelativeUrl } from '../contracts/relative-url.ts'
 import { UnsignableError } from './signer.ts'
 
-/** The CDN checks a signature of each parent directory, so their number is bounded. */
+/** The CDN compares the signature with one for each parent directory, so the number of segments is bounded. */
 const MAX_SEGMENTS = 32
 
 export type CdnPath = {
-  /** Without a leading slash, in the form in which every client sends it. */
+  /** Without a leading slash, encoded as every client sends it. */
   path: string
   query: string
   fragment: string
@@ -13,8 +13,8 @@ export type CdnPath = {
 
 /**
  * The path that clients send for a relative URL. It is in the normal form of RFC 3986, section 6.2.2, so that no client
- * or proxy changes it: what is signed is what the CDN sees.
- * @throws UnsignableError for a path that servers may resolve to another one
+ * or proxy changes it, and the CDN sees exactly the path that was signed.
+ * @throws UnsignableError if servers may resolve the path to a different one
  */
 export function toCdnPath(url: string): CdnPath {
   const { path, query, fragment } = splitRelativeUrl(url)
@@ -25,8 +25,9 @@ export function toCdnPath(url: string): CdnPath {
 }
 
 /**
- * What a signature covers: the path, or for a playlist its directory, which contains what the playlist refers to.
- * @throws UnsignableError for a playlist outside of a directory, because its signature would cover everything
+ * The scope of a signature: the path, or for a playlist its directory, which also has the files that the playlist
+ * refers to.
+ * @throws UnsignableError for a playlist outside of a directory, because its signature would cover every file
  */
 export function scopeOf(path: string): string {
   if (!isPlaylist(path)) return path

@@ -16,7 +16,7 @@ const bytes = (value: number, count: number) => new Uint8Array(count).fill(value
 const LARGE_DATA =
   'This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed before being used by the HMAC algorithm.'
 
-/** https://www.rfc-editor.org/rfc/rfc4231#section-4. Case 5 is of a truncated output. */
+/** https://www.rfc-editor.org/rfc/rfc4231#section-4. Omits case 5, which truncates the output. */
 test.each([
   [1, bytes(0x0b, 20), 'Hi There', 'b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7'],
   [2, 'Jefe', 'what do ya want for nothing?', '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843'],
@@ -34,11 +34,11 @@ test.each([
     '60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54',
   ],
   [7, bytes(0xaa, 131), LARGE_DATA, '9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2'],
-])('the HMAC is that of RFC 4231, test case %i', (_, key, data, expected) => {
+])('the HMAC matches RFC 4231, test case %i', (_, key, data, expected) => {
   expect(Buffer.from(hmacSha256(key, data), 'base64url').toString('hex')).toBe(expected)
 })
 
-/** The signatures are those of `printf k1/1800000000/$scope | openssl dgst -sha256 -hmac $secret -binary`. */
+/** The expected signatures come from `printf k1/1800000000/$scope | openssl dgst -sha256 -hmac $secret -binary`. */
 describe('the URL', () => {
   test('of a file has a signature of its path', () => {
     const url =
@@ -56,7 +56,7 @@ describe('the URL', () => {
     },
   )
 
-  test('with unusual characters has a signature of what clients send', () => {
+  test('with unusual characters is signed in the form that clients send', () => {
     expect(sign('films/100% Häxan %231.mp4')).toBe(
       'https://cdn.example/media/k1/1800000000/mkfAmd8RBXd_FML6jBzhp43_tKEGLUm8bVBldrNfsOA/films/100%25%20H%C3%A4xan%20%231.mp4',
     )
@@ -99,10 +99,10 @@ const files = fc.oneof(
 describe('the edge', () => {
   const atRoot = createHmacSigner('https://cdn.example', { id: 'k1', secret: toSecret(SECRET) })
   const verify = (target: string) => verifier.verify(target, { k1: SECRET }, EXPIRES - 1)
-  /** What a browser sends. */
+  /** The request target that a browser sends. */
   const targetOf = (path: string) => new URL(atRoot.sign(path, EXPIRES)).pathname
 
-  test('accepts every signed URL, which no client changes', () => {
+  test('accepts every signed URL, which clients send unchanged', () => {
     fc.assert(
       fc.property(files, (path) => {
         const url = atRoot.sign(path, EXPIRES)

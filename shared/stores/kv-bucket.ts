@@ -2,7 +2,7 @@ import type { KV } from 'nats'
 import { isWrongLastSequence } from '../nats/jetstream.ts'
 import { toKey } from './kv-keys.ts'
 
-/** The bucket in messages for a person. */
+/** How human-readable messages refer to the bucket. */
 export const BUCKET = 'the bucket'
 
 /** The key that marks a bucket as initialized. No id is encoded as this key. */
@@ -15,8 +15,8 @@ const BATCH = 256
 export type Entries = Map<string, string>
 
 /**
- * Writes the defaults to a new bucket. Writes INITIALIZED last, so that an interrupted initialization is continued. A
- * key that was ever written keeps its value, or stays deleted, so instances may initialize a bucket concurrently.
+ * Writes the defaults to a new bucket. Writes INITIALIZED last, so that an interrupted initialization resumes. A key
+ * that was ever written keeps its value, or stays deleted, so instances may initialize a bucket concurrently.
  */
 export async function initialize(kv: KV, defaults: Entries): Promise<void> {
   if (await kv.get(INITIALIZED)) return
@@ -25,8 +25,8 @@ export async function initialize(kv: KV, defaults: Entries): Promise<void> {
 }
 
 /**
- * Writes what this instance holds to a bucket that has replaced a deleted one. Values that are already in the new
- * bucket take precedence, except for defaults that were written by an instance without knowledge of the old bucket.
+ * Writes the entries that this instance holds to the bucket that replaces a deleted one. Values that are already in the
+ * new bucket take precedence, except for defaults from an instance that never read the old bucket.
  */
 export async function restore(kv: KV, held: Entries, defaults: Entries): Promise<void> {
   await createAll(kv, held)
@@ -37,7 +37,7 @@ export async function restore(kv: KV, held: Entries, defaults: Entries): Promise
 /** Checks that the bucket stores writes; throws if it does not. */
 export async function probeWrite(kv: KV): Promise<void> {
   const marker = await kv.get(INITIALIZED)
-  // The expected revision ensures that a bucket that was just recreated is not marked before it is filled.
+  // The expected revision keeps a recreated bucket from being marked as initialized before it is filled.
   await kv.put(INITIALIZED, '', { previousSeq: marker?.revision ?? 0 })
 }
 

@@ -25,13 +25,13 @@ export type MirrorOptions<Value> = Pick<ReplicationSettings, 'replicas'> & {
 }
 
 export type KvMirror<Value> = AsyncDisposable & {
-  /** The bucket, while its updates are received. */
+  /** The bucket; undefined while its updates are not received. */
   bucket: () => KV | undefined
-  /** Why its updates are not received, or its writes are not stored. */
+  /** Why the bucket's updates are not received, or its writes are not stored. */
   reason: () => string | undefined
-  /** What is wrong with its replicas, in one line. */
+  /** A problem with the bucket's replicas, in one line. */
   problem: () => string | undefined
-  /** What was last read; undefined until the bucket has been read once. */
+  /** The entries that were last read; undefined until the bucket has been read once. */
   replica: () => KvReplica<Value> | undefined
   /** Resolves once the bucket has been read. */
   loaded: Promise<void>
@@ -51,7 +51,7 @@ export function createKvMirror<Value>(
   const defaultEntries: Entries = new Map(defaults.map(([id, value]) => [id, JSON.stringify(value)]))
   const loading = Promise.withResolvers<void>()
   let replica: KvReplica<Value> | undefined
-  /** When the bucket of the replica was created. */
+  /** The creation time of the bucket that the replica mirrors. */
   let incarnation: string | undefined
   let current: KV | undefined
   let failure = 'not read yet'
@@ -87,7 +87,7 @@ export function createKvMirror<Value>(
     throw new Error('the watch ended')
   }
 
-  /** Opens the bucket; creates it if it is missing, with what this instance holds, or else with the defaults. */
+  /** Opens the bucket. If it is missing, creates it from the replica, or else from the defaults. */
   async function open(): Promise<{ kv: KV; created: string; end: number }> {
     const js = nats.connection().jetstream({ timeout: API_TIMEOUT_MS })
     // A direct get may read a replica that lags behind.

@@ -11,13 +11,12 @@ type Deps<Value> = { bucket: string; schema: z.ZodType<Value>; log: Logger }
 
 export type KvReplica<Value> = {
   values: Store<Value>
-  /** Everything that it holds. */
   entries(): Entries
   /** Applies an update, unless a newer revision of its key is known. */
   apply(entry: KvEntry): void
   /** Sets a value that this process has written, unless a newer revision is known. */
   set(id: string, value: Value, revision: number): void
-  /** Keeps the values, and accepts any revision: a recreated bucket counts from 1 again. */
+  /** Keeps the values but accepts any revision from now on: a recreated bucket counts from 1 again. */
   forgetRevisions(): void
 }
 

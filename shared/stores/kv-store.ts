@@ -14,7 +14,7 @@ export type KvStore<Value> = Store<Value> &
     state: () => DependencyState
     /** Why the store is not up. */
     reason: () => string | undefined
-    /** What is wrong with the replicas of the bucket although it is up, in one line. */
+    /** A problem with the replicas of the bucket, in one line. The bucket may still be up. */
     problem: () => string | undefined
     /** True once the bucket has been read. Until then, every operation throws UnavailableError. */
     isLoaded: () => boolean
@@ -45,7 +45,7 @@ export function createKvStore<Value>(options: MirrorOptions<Value>): KvStore<Val
     }
   }
 
-  /** @param work returns what to do once the write is stored, unless the bucket was replaced in the meantime */
+  /** @param work writes, and returns a callback to run once the write is stored, unless the bucket was replaced */
   async function write(id: string, work: (kv: KV, key: string) => Promise<() => void>): Promise<void> {
     const kv = mirror.bucket()
     if (!kv || nats.state() !== 'up' || mirror.reason() !== undefined)

@@ -44,10 +44,10 @@ export async function watchBucket({ kv, created, end, signal, apply, onLoaded, o
       if (stopped.aborted) return
       received = Math.max(received, update.revision)
       apply(update)
-      // The last initial value has delta 0. There is always one: the INITIALIZED key.
+      // The last initial value has delta 0. There is always at least one: the INITIALIZED key.
       if (update.delta !== 0 || isLoaded) continue
       isLoaded = true
-      // The last revisions may have been purged.
+      // The last revisions may have been purged, and are then never received.
       received = Math.max(received, end)
       onLoaded()
     }
@@ -58,7 +58,7 @@ export async function watchBucket({ kv, created, end, signal, apply, onLoaded, o
     for (;;) {
       await sleep(CHECK_MS, stopped)
       if (stopped.aborted) return
-      // While initial values arrive, the response would wait behind them.
+      // While initial values arrive, the response to a check would queue behind them.
       const isLoading = !isLoaded && received > before.received
       const info = isLoading ? undefined : (await kv.status()).streamInfo
       const last = info ? readEnd(info) : before.end

@@ -5,7 +5,7 @@ export type Page<Value> = { entries: [id: string, value: Value][]; next: string 
 export type Store<Value> = {
   get(id: string): Value | undefined
   set(id: string, value: Value): Promise<void>
-  /** Resolves to whether the entry existed. */
+  /** Resolves to true if the entry existed. */
   delete(id: string): Promise<boolean>
   /** The first `limit` entries after the id `after`, in UTF-16 code unit order. */
   list(range: { limit: number; after?: string | undefined }): Page<Value>

@@ -16,7 +16,7 @@ type Context = {
   lines: () => string[]
 }
 
-/** Returns the attributes of the first view in the replay of the first message. */
+/** The attributes of the first view in the replay of the first message. */
 const REPLAYED = { producer: 'dead-letter.1', serial: 1 }
 
 /** The conformance suite of the dead letters of event logs. */
@@ -50,7 +50,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(logged()).toEqual([expect.stringContaining('not valid JSON')])
   })
 
-  test('a dead letter has a reason without control characters, its time and its size', async () => {
+  test('a dead letter has its time, its size, and a reason without control characters', async () => {
     await using log = await openWith('\u001b[31mé')
     const { deadLetters } = await log.deadLetters.list({ limit: 10 })
     const [letter] = deadLetters
@@ -93,7 +93,7 @@ export function describeDeadLetters(context: () => Context) {
     }
   })
 
-  test('an invalid dead letter cannot be replayed as it is', async () => {
+  test('an invalid dead letter cannot be replayed without a correction', async () => {
     await using log = await openWith('not json')
     expect(await log.deadLetters.replay(1)).toEqual({
       outcome: 'invalid',

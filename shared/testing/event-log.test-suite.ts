@@ -18,7 +18,7 @@ type Context = {
   open: (producerId?: string) => Handle | Promise<Handle>
   /** Deletes the log. */
   wipe: () => Promise<void>
-  /** Removes the messages up to a sequence, as if they had expired. No handle is open. */
+  /** Removes the messages up to a sequence, as if they had expired. Called while no handle is open. */
   expire: (through: number) => Promise<void>
 }
 
@@ -84,7 +84,7 @@ export function describeEventLog(context: () => Context) {
     expect(batch?.messages).toMatchObject([{ sequence, views: 2 }])
   })
 
-  test('a message with reports only is in a batch without views', async () => {
+  test('a message that has only reports is read in a batch without views', async () => {
     await using log = await context().open()
     await log.append([{ ...createView(), watched: { viewId: 'x', seconds: 31 } }], never)
     for await (const batch of log.read(undefined, never)) {
@@ -216,7 +216,7 @@ export function describeEventLog(context: () => Context) {
     expect(batches[0]?.pending).toBe(0)
   })
 
-  test('a batch is limited to one request, and has the number of pending messages', async () => {
+  test('a batch fits in one request, and has the number of pending messages', async () => {
     await using log = await context().open()
     const views = createViews(MAX_VIEWS_PER_BATCH + 2_500)
     for (let start = 0; start < views.length; start += 500) await log.append(views.slice(start, start + 500), never)

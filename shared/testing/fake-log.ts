@@ -7,7 +7,7 @@ export type Mode = 'confirms' | 'refuses' | 'loses acknowledgements' | 'hangs'
 export type FakeLog = ReturnType<typeof createFakeLog>
 
 /**
- * A model of the log: the ids that it has stored, in order, and the last one of each producer. After a failure, the
+ * A model of the log: the ids that it has stored, in order, and the last id of each producer. After a failure, the
  * producer skips views that were stored, like the real producer. An append that hangs continues when the mode changes.
  */
 export function createFakeLog(mode: Mode = 'confirms') {

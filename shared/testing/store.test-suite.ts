@@ -23,7 +23,7 @@ export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) 
     expect(store.get('a')).toBeUndefined()
   })
 
-  test('delete() resolves to whether the entry existed', async () => {
+  test('delete() resolves to true if the entry existed', async () => {
     const store = await open()
     expect(await store.delete('a')).toBe(false)
     await store.set('a', one)

@@ -1,14 +1,17 @@
 import type { TraceSpan } from '../contracts/trace.ts'
 
-/** Spans of a trace. A play has about ten in all services together, but anyone may send the same trace id many times. */
+/**
+ * Maximum number of spans per trace. A play has about ten in all services together, but anyone may send the same trace
+ * id many times.
+ */
 const MAX_SPANS = 50
-/** Characters of an attribute, a name or an error. */
+/** Maximum length of an attribute, a name or an error. */
 const MAX_TEXT = 256
 const MAX_LINKS = 100
 
-/** The last recorded traces, as far as this process has recorded them. */
+/** The last recorded traces, with the spans that this process recorded. */
 export type KeptTraces = {
-  /** The spans of a trace, and those of other traces that link to it, because they belong to a shared batch. */
+  /** The spans of a trace, and the spans of other traces that link to it because of a shared batch. */
   get(traceId: string): TraceSpan[]
   /** All traces, newest first. */
   all(): TraceSpan[][]
@@ -41,7 +44,7 @@ export function createTraceStore(max: number): TraceStore {
   return {
     add(span) {
       const spans = traces.get(span.traceId) ?? open(span.traceId)
-      // The first spans show how it began, the last ones how it ended, for example after many retries.
+      // The first spans show how the trace began, the last ones how it ended, for example after many retries.
       if (spans.length >= MAX_SPANS) spans.splice(MAX_SPANS / 2, 1)
       spans.push(toBounded(span))
     },

@@ -66,7 +66,7 @@ test('a trace id that is used again and again keeps its first and last spans', (
   expect([names[0], names[24], names[25], names.at(-1)]).toEqual(['span 1', 'span 25', 'span 106', 'span 130'])
 })
 
-test('long texts and many links are cut off', () => {
+test('long texts and long lists of links are truncated', () => {
   const { tracing } = setUp()
   const long = 'x'.repeat(10_000)
   const links = Array.from({ length: 300 }, () => tracing.start('other', {}))
@@ -78,7 +78,7 @@ test('long texts and many links are cut off', () => {
   expect(span?.links).toHaveLength(100)
 })
 
-test('callers can have at most 100 further traces per second recorded, and are passed on as not sampled', async () => {
+test('callers can have at most 100 new traces per second recorded; the others are propagated as not sampled', async () => {
   useFakeClock()
   const { tracing } = setUp({ max: 1_000 })
   const start = () => tracing.start('work', { traceparent: `00-${createTraceIds().traceId}-00f067aa0ba902b7-01` })
@@ -91,7 +91,7 @@ test('callers can have at most 100 further traces per second recorded, and are p
   expect(start().isRecorded).toBe(true)
 })
 
-test('the same trace id counts as a further trace once spans of it are dropped', () => {
+test('a trace id counts as a new trace again once spans of it are dropped', () => {
   useFakeClock()
   const { tracing } = setUp()
   const spans = Array.from({ length: 300 }, () => {
@@ -109,7 +109,7 @@ test('a read is recorded only if its caller samples it', () => {
   expect(tracing.start('POST', {}).isRecorded).toBe(true)
 })
 
-test('a span that is not recorded passes on its trace context unchanged', () => {
+test('a span that is not recorded propagates its trace context unchanged', () => {
   const { tracing } = setUp()
   const given = { traceparent: traceparent.replace(/1$/, '0'), tracestate: 'vendor=1' }
   expect(tracing.start('work', given)).toMatchObject({ ...given, traceId, isRecorded: false })

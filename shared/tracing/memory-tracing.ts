@@ -23,7 +23,7 @@ type Deps = {
   store: TraceStore
 }
 
-/** Where a span belongs. */
+/** The position of a span in its trace. */
 type Place = { traceId: string; parentSpanId: string | null; tracestate: string | undefined }
 
 /** Keeps recorded spans in memory, without the OpenTelemetry SDK. */
@@ -32,7 +32,7 @@ export function createMemoryTracing({ service, sample, store }: Deps): Tracing {
   const mayCallerSample = createRateLimit(MAX_SAMPLED_BY_CALLERS_PER_SECOND)
 
   function isSampled(name: string, { traceId }: TraceIds, parent: TraceIds | undefined): boolean {
-    // Reads that nobody asked to trace, such as the files of a page, would replace the traces of plays.
+    // Reads that no caller samples, such as the files of a page, would push the traces of plays out of the store.
     if (!parent && name === 'GET') return false
     if (!sample(traceId, parent)) return false
     return !parent || store.hasRoom(traceId) || mayCallerSample()
@@ -45,7 +45,7 @@ export function createMemoryTracing({ service, sample, store }: Deps): Tracing {
     if (isSampled(name, ids, parent)) {
       return record(name, { traceId: ids.traceId, parentSpanId: parent?.spanId ?? null, tracestate }, options)
     }
-    // A span id may be passed on only with the flag that came with it.
+    // A span id may be propagated only with the sampled flag that came with it.
     const own = parent?.isSampled ? { ...createTraceIds(), traceId: ids.traceId } : ids
     return nonRecordingSpan(ids.traceId, toTraceparent(own), tracestate)
   }
@@ -88,7 +88,7 @@ function toErrorText(error: unknown): string | null {
   return error instanceof Error ? `${error.name}: ${error.message}` : null
 }
 
-/** To microseconds; never negative, although clocks may be set back. */
+/** Rounds to microseconds. Never returns a negative number, although the clock may be set back. */
 function round(ms: number): number {
   return Math.max(0, Math.round(ms * 1_000) / 1_000)
 }

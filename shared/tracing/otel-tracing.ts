@@ -33,7 +33,6 @@ import { parseTraceparent, type TraceContext, toTraceparent, toTracestate } from
 import { type Attributes, nonRecordingSpan, type Span, type SpanOptions, type Tracing } from './tracing.ts'
 import { toTimestamp } from './wall-clock.ts'
 
-/** Export interval. */
 const EXPORT_INTERVAL_MS = 1_000
 /** Also bounds how long an unreachable collector delays shutdown. Spans are dropped after the timeout. */
 const EXPORT_TIMEOUT_MS = 2_000
@@ -119,7 +118,7 @@ function toOtelSampler(settings: TracingSettings): Sampler {
   }
 }
 
-/** Keeps what is exported in memory too. */
+/** Keeps exported spans in memory too. */
 function keepIn(store: TraceStore, service: string): SpanProcessor {
   return {
     onStart() {},

@@ -9,7 +9,7 @@ type Sampling = Pick<TracingSettings, 'OTEL_TRACES_SAMPLER' | 'OTEL_TRACES_SAMPL
 /** Decides whether a span is recorded. `parent` is the span that caused it, in this process or in another one. */
 export type Sampler = (traceId: string, parent: TraceIds | undefined) => boolean
 
-/** The sampler that OpenTelemetry's environment variables select. By default, it samples all of light traffic. */
+/** The sampler that OpenTelemetry's environment variables select. The default samples every trace at low traffic. */
 export function createSampler({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: ratio }: Sampling): Sampler {
   switch (name) {
     case undefined:
@@ -38,7 +38,10 @@ function isInRatio(traceId: string, ratio: number): boolean {
   return Number.parseInt(traceId.slice(18), 16) < ratio * 2 ** 56
 }
 
-/** Returns true for the first `maxPerSecond` calls of a second. Does not read the clock, because most calls return false. */
+/**
+ * Returns true for the first `maxPerSecond` calls of a second. Never reads the clock, because most calls return false
+ * and should be cheap.
+ */
 export function createRateLimit(maxPerSecond: number): () => boolean {
   let taken = 0
   const reset = () => {

@@ -9,11 +9,11 @@ const samplers = [
   'parentbased_traceidratio',
 ] as const
 
-/** A process keeps at most 50 spans of a trace, about half a kilobyte each. */
+/** Bounds memory: a process keeps at most 50 spans per trace, of about half a kilobyte each. */
 const MAX_KEPT = 10_000
 
 /**
- * OpenTelemetry's standard variables, and how many traces to keep in memory. The SDK reads others directly
+ * OpenTelemetry's standard variables, and how many traces to keep in memory. The SDK reads further variables directly
  * (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
  */
 export const tracingSettings = {
