@@ -25,7 +25,7 @@ test('cdnurl starts with two assets', async () => {
   })
 })
 
-/** Paths that servers may resolve in different ways, or not to a file. */
+/** Paths that servers may resolve in different ways, or that may not name a file. */
 const ambiguousPaths = [
   './path/to/9.mp4',
   'path/./9.mp4',

@@ -26,7 +26,7 @@ const settings = {
   CDN_PORT: optionalPort('Port of an edge that serves the media in CDN_ROOT; unset: none'),
   CDN_ROOT: cdn.settings.CDN_ROOT,
 }
-/** If the same DATA_DIR is later used with NATS, that is another log, with other counts. */
+/** A checkpoint of its own: if DATA_DIR is later used with NATS, it holds the counts of a different log. */
 const ownCheckpoint = { checkpoint: 'checkpoint-embedded' }
 type EmbeddedSettings = ServiceSettings<typeof settings>
 
@@ -45,7 +45,7 @@ export const embedded = {
     await openCdn(resources, settings)
 
     const tracings: Tracing[] = []
-    // In parallel, because each exporter waits for its timeout if the collector is unreachable.
+    // Closed in parallel, because each exporter waits for its timeout if the collector is unreachable.
     resources.defer(async () => {
       await Promise.all(tracings.map((tracing) => tracing[Symbol.asyncDispose]()))
     })

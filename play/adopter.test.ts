@@ -46,7 +46,7 @@ test('a backlog of reports only is adopted too', async () => {
   await eventually(() => expect(fakeLog.stored).toEqual(['r']))
 })
 
-test('the backlog of a process that is still running is left to it', async () => {
+test('the backlog of a process that is still running is not adopted', async () => {
   const fakeLog = createFakeLog('refuses')
   await using other = start(fakeLog, 1)
   await other.append('a')
@@ -55,7 +55,7 @@ test('the backlog of a process that is still running is left to it', async () =>
   expect([other.backlog(), play.backlog()]).toEqual([1, 0])
 })
 
-test('while the log is unavailable, an adopted backlog belongs to exactly one process, and its views are counted there', async () => {
+test('while the log is unavailable, exactly one process adopts a backlog, and adds it to its own', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using ended = start(fakeLog, 1)
@@ -187,7 +187,7 @@ function start(eventLog: Pick<FakeLog, 'producer'>, port: number, { adopts = tru
   }
 }
 
-/** Waits so long that each process has searched for orphans. */
+/** Waits until each process has searched for orphans this many times. */
 function searches(times = 3): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, INTERVAL_MS * 1.5 * times))
 }

@@ -12,7 +12,7 @@ import type { Orphan, OutboxFiles } from './outbox-files.ts'
 const INTERVAL_MS = 3_000
 
 export type Adopter = AsyncDisposable & {
-  /** Adopts the outboxes of processes that have ended, and of those that end later. */
+  /** Adopts the outboxes of processes that have ended, and of processes that end later. */
   start(): void
   /** The number of views in adopted outboxes. */
   size(): number
@@ -29,7 +29,7 @@ type Deps = {
 
 /**
  * Drains the outboxes of processes that have ended. Keeps each one open, and thereby locked, until it is empty, so that
- * only one process drains it. If that process ends too, another one continues.
+ * only one process drains it. If that process ends too, another process continues.
  */
 export function createAdopter({ files, eventLog, log, onAcknowledged, intervalMs = INTERVAL_MS }: Deps): Adopter {
   const closing = new AbortController()
@@ -66,7 +66,7 @@ export function createAdopter({ files, eventLog, log, onAcknowledged, intervalMs
   async function watch(): Promise<void> {
     while (!signal.aborted) {
       for (const orphan of await files.openOrphans()) adopted.set(orphan.outbox, adopt(orphan))
-      // Random, because several processes that open a file at the same time lock each other out.
+      // With jitter, because processes that open a file at the same time lock each other out.
       await sleep(intervalMs * (0.5 + Math.random()), signal)
     }
   }

@@ -10,7 +10,7 @@ import type { LicensedMetadata } from './rights/entitlement.ts'
 export type Aggregate = {
   metadata: LicensedMetadata
   cdnUrl: CdnUrl
-  /** The counts before this play, unless it is a retry of a counted one; undefined if they are unavailable. */
+  /** The counts before this play, or with it if it is a retry of a counted play; undefined if they are unavailable. */
   counts: CountsBefore | undefined
   /** The upstreams whose data is missing or stale. */
   degraded: Degraded[]
@@ -18,7 +18,7 @@ export type Aggregate = {
 
 /**
  * Fans out to all upstreams in parallel. Undefined if metadata or cdnurl has no such asset.
- * @throws UnavailableError if one of them is down and the asset is not cached
+ * @throws UnavailableError if either of them is down and its data for the asset is not cached
  */
 export type Aggregator = (play: LookedUpPlay, request: RequestContext) => Promise<Aggregate | undefined>
 

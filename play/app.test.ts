@@ -218,7 +218,7 @@ describe('an Idempotency-Key', () => {
     expect([edge.aggregated, edge.recorded]).toEqual([[], []])
   })
 
-  test('of another asset returns 422, and nothing more is recorded', async () => {
+  test('that was used for another asset returns 422, and nothing more is recorded', async () => {
     const edge = setUp()
     await playWith(edge, '"k"')
     await expectProblem(await playWith(edge, '"k"', '/play/asset/123/user/8'), 422)
@@ -232,7 +232,7 @@ describe('a prefetch', () => {
     play(undefined, { 'sec-purpose': purpose, ...headers })
 
   test.each(['prefetch', 'prefetch;prerender', 'prefetch; anonymous-client-ip', 'prefetch;a=1;b="c"'])(
-    'with Sec-Purpose: %s gets the response of a play with the counts as they are, and records nothing',
+    'with Sec-Purpose: %s returns the response of a play with unchanged counts, and records nothing',
     async (purpose) => {
       const edge = setUp()
       const response = await prefetch(edge, purpose)
@@ -246,7 +246,7 @@ describe('a prefetch', () => {
   )
 
   test.each(['', 'Prefetch', 'prefetched', 'prefetch, prefetch', 'prerender', '"prefetch"', 'navigate;prefetch'])(
-    'is not %j, so that the play counts',
+    'is not requested by Sec-Purpose: %j, so the play counts',
     async (purpose) => {
       const edge = setUp()
       expect((await prefetch(edge, purpose)).headers.has('view-id')).toBe(true)

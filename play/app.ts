@@ -25,19 +25,19 @@ type Deps = Service &
   Omit<ViewDeps, 'hidesUsers'> & {
     live: LiveFeed
     console: Hono<AppEnv>
-    /** Default: `/traces/:traceId` shows the part of this process. */
+    /** Default: `/traces/:traceId` shows only the spans of this process. */
     traces?: TraceDeps
-    /** READ_TOKEN and the write tokens, as far as they are set. */
+    /** READ_TOKEN and the write tokens, without those that are unset. */
     tokens?: readonly Secret[]
-    /** Origins whose pages may play, and read responses. */
+    /** Origins whose pages may send play requests, and read the responses. */
     corsOrigins?: readonly string[] | undefined
-    /** If true, the routes for operations and the ids of users are only on the operations port. */
+    /** If true, only the operations port has the routes for operations, and reveals the ids of users. */
     hasOperationsPort?: boolean
     /** Runs before all routes, and before `shedLoad`. */
     limitClients?: MiddlewareHandler<AppEnv>[]
     /** Runs before all routes. */
     shedLoad: MiddlewareHandler<AppEnv>
-    /** For `/readyz`, which strangers may call as often as they like. */
+    /** For `/readyz`. Should be cheap, because strangers may call it as often as they like. */
     readiness?: Health['readiness']
   }
 

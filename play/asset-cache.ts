@@ -18,9 +18,9 @@ export type AssetCache<Value> = {
 }
 
 export type AssetCacheOptions<Value> = {
-  /** Loads an asset from its upstream; undefined if there is none. */
+  /** Loads an asset from its upstream; undefined if the upstream does not have it. */
   load: (id: string, request: RequestContext) => Promise<Value | undefined>
-  /** How long a value is fresh at most, in milliseconds. */
+  /** The maximum time that a value stays fresh, in milliseconds. */
   ttlMs: number
   /** Maximum number of assets. */
   max: number
@@ -29,7 +29,7 @@ export type AssetCacheOptions<Value> = {
   random?: () => number
 }
 
-/** By how much a TTL may be shorter. Otherwise, values that are loaded in one burst would also expire in one. */
+/** Shortens a TTL by up to this fraction. Otherwise, values that are loaded in one burst would also expire in one. */
 const JITTER = 0.2
 
 /** Minimum interval between load attempts for a stale value. The requests of a burst share one attempt. */

@@ -6,7 +6,10 @@ import type { RequestContext } from '../shared/tracing/tracing.ts'
 /** The previous release of the services sends no `requestId`. */
 const NotFound = AssetNotFound.omit({ requestId: true })
 
-/** Returns a function that loads an asset from its upstream; undefined if there is none. It throws UpstreamError. */
+/**
+ * Returns a function that loads an asset from its upstream. The function returns undefined if the upstream does not
+ * have the asset, and throws UpstreamError if the call fails.
+ */
 export function createAssetLoader<Schema extends z.ZodType>(
   owner: Pick<ServiceClient, 'get'>,
   { path, schema, timeoutMs }: { path: string; schema: Schema; timeoutMs: number },

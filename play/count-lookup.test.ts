@@ -57,7 +57,7 @@ describe('a play with an idempotency key', () => {
     ])
   })
 
-  test('shares a request with other plays, to which its event does not belong', async () => {
+  test('shares a request with other plays, but they do not get its event', async () => {
     const { calls, counts, lookUp, lookUpKeyed } = setUp()
     counts.events = { 'id-1': original }
     const [keyed, , plain] = await Promise.all([lookUpKeyed('id-1'), lookUpKeyed('id-1'), lookUp()])

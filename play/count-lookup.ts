@@ -39,7 +39,7 @@ export type CountLookupDeps = {
 
 type PlayRequest = LookedUpPlay & RequestContext
 
-/** The views by id, and the keyed plays by the event ids of their views. */
+/** The numbers of views by id, and the keyed plays by the event ids of their views. */
 type Found = { assets: Map<string, number>; users: Map<string, number>; events: ListedViews['events'] }
 
 /** Batched lookup: one request serves all plays that arrived while the previous one was in flight. */
@@ -89,7 +89,7 @@ function byId(ids: readonly string[], views: readonly number[] | Record<string, 
   return new Map(ids.map((id, index) => [id, views[index]]))
 }
 
-/** Each id once. Without keyed plays there are no events. */
+/** The request of a lookup, with each id once; without keyed plays, it has no `events`. */
 function toLookup(plays: PlayRequest[]): CountLookup {
   const events = new Set(plays.flatMap(({ keyedId }) => keyedId ?? []))
   return {

@@ -16,9 +16,9 @@ type Deps = {
 }
 
 /**
- * Appends the views in the outbox to the log, in order, each by the producer that numbered it. After a failure it is
- * unknown which views were stored: call this again. A new producer with the same id reads that from the log, so it does
- * not matter which process appended them before.
+ * Appends the views in the outbox to the log, in order, each with the producer that numbered it. After a failure, it is
+ * unknown which views were stored: call this again. A new producer with the same id then reads from the log which views
+ * are stored, even if another process appended them.
  */
 export async function drainOutbox({ eventLog, outbox, signal, onAppended }: Deps): Promise<void> {
   let producer: Producer | undefined

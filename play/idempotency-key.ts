@@ -5,7 +5,7 @@ import type { AppEnv } from '../shared/http/app-env.ts'
 
 const NAME = 'idempotency-key'
 
-/** A string of RFC 8941, section 3.3.3, with 1 to 255 characters. */
+/** A string as in RFC 8941, section 3.3.3, with 1 to 255 characters. */
 const KEY = /^"((?:[ !#-[\]-~]|\\["\\]){1,255})"$/
 
 const IdempotencyKey = z
@@ -21,7 +21,7 @@ const IdempotencyKey = z
 export function idempotencyKeyOf(c: Context<AppEnv>) {
   const lines = headerLinesOf(c)
   if (lines.length === 0) return undefined
-  // Two malformed lines may be well-formed together.
+  // Two malformed lines may be well-formed when they are joined.
   return IdempotencyKey.safeParse(lines.length === 1 ? lines[0] : '')
 }
 

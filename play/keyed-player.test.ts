@@ -98,7 +98,7 @@ test('an unknown asset is not found, and its key stays unused', async () => {
   expect(await edge.play('b')).toMatchObject({ place: 'log' })
 })
 
-test('concurrent retries wait for the first play, and have the same result', async () => {
+test('concurrent retries wait for the first play, and get the same result', async () => {
   const edge = setUp()
   edge.hang()
   const plays = [edge.play(), edge.play(), edge.play()]
@@ -112,7 +112,7 @@ test('concurrent retries wait for the first play, and have the same result', asy
   expect(edge.outcomes).toEqual(['recorded', 'retried', 'retried'])
 })
 
-test('if the first play fails, one of the retries that waited plays, and the others have its result', async () => {
+test('if the first play fails, one of the waiting retries plays instead, and the others get its result', async () => {
   const edge = setUp()
   edge.hang()
   const first = edge.play()
@@ -152,7 +152,7 @@ test('a concurrent play of another asset with the same key waits, and is refused
   expect(edge.recorded).toHaveLength(1)
 })
 
-test('a retry is checked against the rights of its own viewer, also while the first play is in flight', async () => {
+test('a retry is checked against the rights of its own viewer, even while the first play is in flight', async () => {
   const edge = setUp()
   const plans = new Set(['premium'])
   const terms = { from: 0, until: Number.POSITIVE_INFINITY, countries: undefined, plans }
@@ -172,7 +172,7 @@ test('a retry is checked against the rights of its own viewer, also while the fi
   expect(edge.outcomes).toEqual(['recorded', 'retried'])
 })
 
-/** A player that finds the assets a and b. Recording takes until the test settles it, after a call of hang(). */
+/** A player that finds the assets a and b. After a call of hang(), recording takes until the test settles it. */
 function setUp(options: { maxKnown?: number } = {}) {
   const aggregated: LookedUpPlay[] = []
   const recorded: IdentifiedPlay[] = []

@@ -14,10 +14,10 @@ import { type Audience, findRefusal, type Refused } from './rights/entitlement.t
 /** About 150 bytes each. */
 const MAX_KNOWN = 100_000
 
-/** How many plays that fail, or that are of another asset, a retry waits for. Bounds its duration. */
+/** How many times a retry waits again after a play that fails or is for another asset. Bounds its duration. */
 const MAX_WAITS = 2
 
-/** `recorded`: the view of a new key. `retried`: recorded earlier. `reused`: the key is that of another asset. */
+/** `recorded`: a new key. `retried`: its view was recorded earlier. `reused`: the key was used for another asset. */
 export const IDEMPOTENCY_OUTCOMES = ['recorded', 'retried', 'reused'] as const
 export type IdempotencyOutcome = (typeof IDEMPOTENCY_OUTCOMES)[number]
 
@@ -43,9 +43,9 @@ type Flight = { assetId: string; played: Promise<Result> }
 type Identified = Play & { viewId: string; audience: Audience }
 
 /**
- * Answers retries without another view where it can: from the plays in flight and the last ones in this process, and
- * from those that reporting has counted. A retry that it cannot recognize is recorded again, with the same event id, so
- * that reporting drops it.
+ * Recognizes a retry if its play is in flight in this process, was recently recorded here, or was counted by reporting,
+ * and then records no other view. A retry that is not recognized is recorded again with the same event id, so that
+ * reporting drops it.
  */
 export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX_KNOWN }: Deps): KeyedPlayer {
   /** The assets of recorded views by event id. */
@@ -99,7 +99,7 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
       const settled = await settle(flight.played)
       if (!settled || flight.assetId !== play.assetId) continue
       const { played } = settled
-      // Another viewer may have sent the key.
+      // The refused play may have been another viewer's.
       if (played && 'reasons' in played) continue
       const refused = played && findRefusal(played.found.metadata, audience)
       if (played && !refused) onOutcome('retried')
@@ -109,7 +109,7 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
   }
 }
 
-/** Undefined if it fails: then another request with the key may succeed. */
+/** Undefined if the play fails: another request with the same key may still succeed. */
 async function settle(playing: Promise<Result>): Promise<{ played: Result } | undefined> {
   try {
     return { played: await playing }

@@ -141,7 +141,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   }
 }
 
-/** Exposes the number of views in the outbox of this process and in those that it has adopted. */
+/** Exposes the number of views in the outbox of this process and in the outboxes that it has adopted. */
 export function exposeOutbox(metrics: Metrics, outbox: Pick<Outbox, 'size'>): void {
   new Gauge({
     name: 'outbox_waiting_views',
@@ -162,13 +162,13 @@ function sizeOf(outbox: Pick<Outbox, 'size'>): number {
   }
 }
 
-/** Exposes the id of the process, because each scrape of a shared port reaches any of its processes. */
+/** Exposes the id of the process, because a scrape of a shared port may reach any of the processes. */
 export function exposeProcess(metrics: Metrics): void {
   const help = 'Process id; only with REUSE_PORT, which lets several processes share a port'
   new Gauge({ name: 'process_pid', help, registers: [metrics] }).set(process.pid)
 }
 
-/** Exposes EVENTS_MAX_AGE, so that the doctor can compare it with the setting of queue-listener, which applies. */
+/** Exposes EVENTS_MAX_AGE, so that the doctor can compare it with queue-listener's setting, the one in effect. */
 export function exposeMaxAge(metrics: Metrics, maxAgeMs: number | undefined): void {
   if (maxAgeMs === undefined) return
   const help = 'EVENTS_MAX_AGE of this process; absent if it is unset'

@@ -24,7 +24,7 @@ type Options = {
   backlog: (() => number) | undefined
 }
 
-/** Opens the console on what this process knows about the system. The history starts when the caller starts it. */
+/** Opens the console, with what this process knows about the system. The caller must start the returned history. */
 export function openConsole(
   service: Service,
   { CONTROLS_URL, CDN_BASE_URL }: Settings,

@@ -25,16 +25,16 @@ const PUBLIC_ROUTES = new Set([
   ...PROBES,
 ])
 
-/** Besides probes, for requests whose method does not match, which get a 405. */
+/** The paths of these routes except the probes. A request with a wrong method matches no route, but must get a 405. */
 const PUBLIC_PATHS = /^\/(play\/|views\/|catalogue$|live$)/
 
 type Options = { hasOperationsPort: boolean; hasIdentity: boolean }
 
-/** What requests may use and see, by the port on which they have arrived. */
+/** Decides what a request may use and see, by the port on which it arrived. */
 export function createSurfaces({ hasOperationsPort, hasIdentity }: Options) {
   const isPublic = (c: Context<AppEnv>) => !isOnOperationsPort(c)
 
-  /** Responds 404 on the public port to requests for all other routes. */
+  /** Responds 404 to requests on the public port for routes that are not public. */
   async function publicRoutesOnly(c: Context<AppEnv>, next: Next) {
     if (isPublic(c) && !PUBLIC_ROUTES.has(routePath(c, -1)) && !isUnmatchedPublicPath(c)) return problem(c, 404)
     await next()

@@ -53,7 +53,7 @@ const SEARCHED_ENTRIES = 100
 
 /**
  * Opens a file, and creates it if it does not exist. No other process can open it until it is closed or this process
- * ends, however it ends. Reads the size once and then keeps count of it; a failed statement changes nothing.
+ * ends, however it ends. The size is read once and then tracked in memory; a failed statement does not change it.
  * @throws Error with SQLite's `errcode`
  */
 export function openOutboxFile(file: string): OutboxFile {
@@ -82,7 +82,7 @@ export function openOutboxFile(file: string): OutboxFile {
         for (const { count } of remove.all(through)) size -= Number(count)
       },
       search(id, before = Number.MAX_SAFE_INTEGER) {
-        // No other text in the JSON of a view has these quotes unescaped.
+        // Matches only an id, because these quotes are escaped in any other text in the JSON of a view.
         const row = selectBefore.get(`"id":${JSON.stringify(id)}`, before, SEARCHED_ENTRIES)
         const { first, matching } = SearchedEntries.parse(row)
         if (matching === null) return { view: undefined, rest: first ?? undefined }
@@ -90,7 +90,7 @@ export function openOutboxFile(file: string): OutboxFile {
         return { view: views.find((view) => view.id === id && !view.watched), rest: matching }
       },
       size() {
-        // Fails if the file cannot be read.
+        // Throws if the file cannot be read.
         probe.get()
         return size
       },
@@ -107,7 +107,7 @@ export function openOutboxFile(file: string): OutboxFile {
   }
 }
 
-/** With reports it is no array, so that the previous release, which would append them as views, cannot read it. */
+/** A batch with reports is not an array, so that the previous release cannot read it and append reports as views. */
 function encode(events: readonly NewView[], views: number): string {
   return JSON.stringify(views === events.length ? events : { events })
 }

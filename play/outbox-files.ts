@@ -30,8 +30,9 @@ export type OutboxFiles = {
 }
 
 /**
- * The outboxes in a directory, one file per process. SQLite's lock shows which of them are in use, because it ends with
- * its process. Only SQLite may open them: a process loses its POSIX locks on a file when it closes any descriptor of it.
+ * The outboxes in a directory, one file per process. SQLite's lock shows which of them are in use, because a lock ends
+ * with its process. Only SQLite may open them: a process loses its POSIX locks on a file when it closes any descriptor
+ * of it.
  *
  * Files are reused but never deleted: a process could otherwise open a file just before another one deletes it, and lose
  * what it writes there.
@@ -50,7 +51,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
     return {
       ...outbox,
       [Symbol.dispose]() {
-        // While the file is locked, because the next process that locks it uses the same socket.
+        // Closed while the file is still locked, because the next process to lock the file uses the same socket.
         socket[Symbol.dispose]()
         outbox[Symbol.dispose]()
         held.delete(file)
@@ -156,7 +157,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
   }
 }
 
-/** The first file of a port has the name that it has always had. */
+/** The first file of a port has the same name as in earlier releases. */
 function outboxName(port: number, number: number): string {
   return number === 1 ? `outbox-${port}.sqlite` : `outbox-${port}-${number}.sqlite`
 }
@@ -174,8 +175,8 @@ function stampOf(file: string): string | undefined {
 }
 
 /**
- * Moves a corrupt file, so that nothing in it is lost. Several processes may find the same file. Only the one that
- * links it first moves it; otherwise, a process could move the new file of another one.
+ * Moves a corrupt file, so that nothing in it is lost. Several processes may find the same file. Only the first one to
+ * link it moves it; otherwise, a process could move the new file that another process has put in its place.
  * @returns its new name, or undefined if another process moves the file or the file system has no links
  */
 function setAside(file: string, inode: number): string | undefined {

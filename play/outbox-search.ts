@@ -3,7 +3,7 @@ import type { NewView } from '../shared/event-log/event-log.ts'
 import type { OutboxFile } from './outbox-file.ts'
 
 /**
- * Finds a view in an outbox, newest first. Plays continue in between, because an outbox may have a million views.
+ * Finds a view in an outbox, newest first. Yields to plays between pages, because an outbox may have a million views.
  * @throws Error if the disk fails, or if `signal` aborts
  */
 export async function searchOutbox(

@@ -12,7 +12,7 @@ const MAX_PATH_BYTES = 103
 const TIMEOUT_MS = 1_000
 const MAX_REQUEST = 2_048
 
-/** What a process tells another one about a view in its outbox. */
+/** A view in the outbox of a process, as the process sends it to another one. */
 export type WaitingView = Pick<View, 'id' | 'assetId' | 'userId' | 'at'>
 
 const { id, assetId, userId, at } = View.shape
@@ -21,8 +21,8 @@ const Found = z.object({ found: z.object({ id, assetId, userId, at }).nullable()
 type Find = (id: string, signal: AbortSignal) => Promise<NewView | undefined>
 
 /**
- * Lets other processes look for a view in an outbox that this process holds, and that only this process can therefore
- * open. This process holds the lock on the file, so a killed process has left a socket that already exists.
+ * Lets other processes look for a view in an outbox that they cannot open, because this process has locked it. If a
+ * socket already exists, a killed process has left it, because only the process with the lock creates a socket.
  */
 export function serveOutbox(file: string, find: Find, log: Logger): Disposable {
   const path = socketOf(file)

@@ -21,7 +21,7 @@ import type { ReadAudience } from './rights/audience.ts'
 import type { Audience, Refused } from './rights/entitlement.ts'
 
 const PATH = '/play/asset/:assetId/user/:userId'
-/** Without a user: the token names it. */
+/** The path without a user id: the token names the user. */
 const OWN_PATH = '/play/asset/:assetId'
 
 /** The response header with the id of the view. */
@@ -126,7 +126,7 @@ function annotatePlay({ requestId, span }: RequestContext, { assetId, userId }: 
   })
 }
 
-/** 451 is for legal obstacles, which the country of the viewer is (RFC 7725). */
+/** 451 is for legal obstacles (RFC 7725), such as rights that exclude the viewer's country. */
 function refuse(c: Context<PlayEnv>, { reasons }: Refused): Response {
   const status = reasons.every((reason) => reason === 'country') ? 451 : 403
   return c.json({ status: 'Not available', reasons, requestId: c.get('requestId') } satisfies NotAvailable, status)

@@ -22,7 +22,7 @@ test('unavailable counts are null', () => {
   })
 })
 
-test('a play whose view is in the outbox is degraded by events', () => {
+test('a play whose view is in the outbox names events as degraded', () => {
   expect(toPlayback({ found, place: 'outbox', isCounted: false })).toMatchObject({ degraded: ['events'] })
   const stale: Aggregate = { ...found, degraded: ['metadata'] }
   expect(toPlayback({ found: stale, place: 'outbox', isCounted: false })).toMatchObject({
@@ -30,7 +30,7 @@ test('a play whose view is in the outbox is degraded by events', () => {
   })
 })
 
-test('a retry counts its view only if it is not counted yet', () => {
+test('a retry adds its view to the counts only if they do not include it yet', () => {
   const [uncounted, counted] = [false, true].map((isCounted) => toPlayback({ found, place: undefined, isCounted }))
   expect(uncounted).toMatchObject({ userviews: 5, assetviews: 1 })
   expect(counted).toMatchObject({ userviews: 4, assetviews: 0 })

@@ -4,16 +4,16 @@ import type { Recorded } from './spooler.ts'
 
 /** A play that can be served. */
 export type Played = {
-  /** Undefined for a prefetch, which is no view. */
+  /** Undefined for a prefetch, which records no view. */
   viewId: string | undefined
   found: Aggregate
   /** The place where this play recorded the view; undefined if it recorded none. */
   place: Recorded | undefined
-  /** True if the counts in `found` include the view, or if there is none. */
+  /** True if the counts in `found` include the view, or if there is no view. */
   isCounted: boolean
 }
 
-/** Composes the response. Looked-up counts that exclude this play become counts that include it. */
+/** Composes the response. Its counts include this play, even if the looked-up counts do not. */
 export function toPlayback({ found, place, isCounted }: Omit<Played, 'viewId'>): Playback {
   const { metadata, cdnUrl, counts, degraded: missing } = found
   const degraded: Degraded[] = place === 'outbox' ? [...missing, 'events'] : missing

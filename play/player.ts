@@ -10,13 +10,13 @@ import { type Audience, findRefusal, type Refused } from './rights/entitlement.t
 export type PlayOptions = {
   /** What is known about the viewer, for assets with rights. */
   audience: Audience
-  /** At most one of the plays of a user with the same idempotency key is a view. */
+  /** Of the plays of a user with the same idempotency key, at most one counts as a view. */
   key?: string | undefined
 }
 
 /**
  * Gathers the data for a play, and records its view. Undefined if there is no such asset.
- * @throws UnavailableError, or HTTPException if the key is that of another play
+ * @throws UnavailableError, or HTTPException if the key was used for another play
  */
 export type Player = (
   play: Play,

@@ -43,7 +43,7 @@ export function openRecording(
     recent,
     /** The number of views in the outbox; undefined without one. */
     backlog,
-    /** Drains the outbox from now on, and those of processes that have ended. */
+    /** Starts draining the outbox, and the outboxes of processes that have ended. */
     start(): void {
       spooler?.start()
       adopter?.start()

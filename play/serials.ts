@@ -4,13 +4,16 @@ import type { NewView } from '../shared/event-log/event-log.ts'
 export type Unnamed = Map<string, number>
 
 export type Serials = {
-  /** Numbers views consecutively, after the last recorded view. Each of the first views names an unnamed producer. */
+  /** Numbers views consecutively, after the last recorded view. The first views each name one unnamed producer. */
   number(views: readonly NewView[]): NewView[]
   /** Confirms that the numbered views are recorded. Until then, their serials may be assigned again. */
   record(views: readonly NewView[]): void
 }
 
-/** The serials of a producer, which reveal views that the log lost or duplicated, also the last ones of `unnamed`. */
+/**
+ * Assigns the serials of a producer, which reveal views that the log lost or duplicated. Naming the producers in
+ * `unnamed` also reveals the loss of their last views.
+ */
 export function createSerials(unnamed: Unnamed = new Map()): Serials {
   let last = 0
   return {

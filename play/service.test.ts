@@ -96,7 +96,7 @@ test('while reporting is down a play has no counts', async () => {
   expect(await play()).toMatchObject([200, { userviews: null, assetviews: null, degraded: ['reporting'] }])
 })
 
-test('series that fail leave plays their counts', async () => {
+test('failed requests for series do not affect the counts of plays', async () => {
   const { play, request } = await start()
   const ids = Array.from({ length: 20 }, (_, n) => `asset-${n}`)
   for (const id of ids) expect(await request(`/series?assetId=${id}`)).toMatchObject([503, {}])
@@ -153,7 +153,7 @@ describe('with a CDN', () => {
     expect(urlOf(await request('/play/asset/a/user/u', { method: 'POST', headers }))).toBe(played)
   })
 
-  test('a URL outside CDN_PATHS and an absolute one stay as they are', async () => {
+  test('a URL outside CDN_PATHS and an absolute URL are returned unchanged', async () => {
     const { play, handlers, invalidate } = await startSigning({ CDN_PATHS: 'clips/' })
     expect(urlOf(await play())).toBe('path/to/a.mp4')
     handlers[paths.cdnurl] = respond({ id: 'a', url: 'https://other.example/clips/a.mp4' })
@@ -188,7 +188,7 @@ describe('with a CDN', () => {
   describe('that refuses the stored URL of an asset', () => {
     const unsignable = respond({ id: 'a', url: 'path/../a.mp4' })
 
-    test('a play of it returns 503 and records no view, and other assets play', async () => {
+    test('a play of that asset returns 503 and records no view, and other assets can be played', async () => {
       const { play, request, handlers, appended } = await startSigning()
       handlers[paths.cdnurl] = unsignable
       handlers['/content/asset/b'] = respond({ ...content, id: 'b' })
@@ -199,7 +199,7 @@ describe('with a CDN', () => {
       expect(await request('/readyz')).toMatchObject([200, { circuits: { cdnurl: 'closed' } }])
     })
 
-    test('a play returns the former URL, degraded, and the new one once it is corrected', async () => {
+    test('a play returns the previous URL, degraded, until the stored URL is corrected', async () => {
       const { play, handlers, invalidate } = await startSigning()
       const former = urlOf(await play())
       handlers[paths.cdnurl] = unsignable
@@ -210,7 +210,7 @@ describe('with a CDN', () => {
       expect(urlOf(await play())).toContain('/path/to/b.mp4')
     })
 
-    test('a play without a CDN returns it as it is', async () => {
+    test('a play without a CDN returns the stored URL unchanged', async () => {
       const { play, handlers } = await start()
       handlers[paths.cdnurl] = unsignable
       expect(await play()).toMatchObject([200, { url: 'path/../a.mp4' }])

@@ -57,7 +57,7 @@ export type Backbone = {
   siblings?: Siblings | undefined
   /** How long a play waits for its view to be appended to the log. */
   appendTimeoutMs?: number
-  /** The file of the history of the system. By default, it is in memory. */
+  /** The file of the history of the system. By default, the history is in memory. */
   historyFile?: string
 }
 

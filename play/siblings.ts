@@ -47,7 +47,7 @@ export function createSiblings({ directory, port, log }: Options): Siblings {
       const server = createServer(getRequestListener(app.fetch))
       try {
         if (Buffer.byteLength(file) > MAX_PATH_BYTES) throw new Error(`its path has more than ${MAX_PATH_BYTES} bytes`)
-        // A process with the same id was killed.
+        // A killed process with the same id may have left its socket behind.
         await rm(file, { force: true })
         await once(server.listen(file), 'listening')
       } catch (error) {

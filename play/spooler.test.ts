@@ -130,7 +130,7 @@ describe('an outage is logged once, and so is the recovery,', () => {
   })
 })
 
-test('a backlog that the log rejects is no outage while the log confirms other views', async () => {
+test('a backlog that the log rejects is not logged as an outage while the log confirms other views', async () => {
   const fakeLog = createFakeLog()
   const producer: typeof fakeLog.producer = (source, id) =>
     id === 'rejected' ? { id, append: () => Promise.reject(new Error('too large')) } : fakeLog.producer(source, id)
@@ -182,7 +182,7 @@ test('the first view of a process names the last acknowledged view of the previo
   ])
 })
 
-test('after the backlog of an earlier process is drained, the next view names its last view', async () => {
+test('once the backlog of an earlier process is drained, the next view names the last view in it', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using play = start(fakeLog)

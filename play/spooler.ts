@@ -24,7 +24,7 @@ export type Spooler = AsyncDisposable & {
    * start leaves no outbox behind.
    */
   start(): void
-  /** Makes the next view name a producer that appends nothing more, which reveals lost last views. */
+  /** Makes the next view name a producer that appends nothing more, which reveals the loss of its last views. */
   name(last: Predecessor): void
 }
 
@@ -42,7 +42,8 @@ type Deps = {
  *
  * Invariant: the views of a producer in the outbox are appended before any other views of that producer. So if an
  * acknowledgement is lost, the last message of the producer shows whether the append was stored. After an outage, new
- * views therefore use a new producer. It names the old producer as its predecessor, which reveals lost last views.
+ * views therefore use a new producer. Its first view names the old producer as the predecessor, which reveals the loss
+ * of the old producer's last views.
  */
 export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs = RETRY_MS }: Deps): Spooler {
   const closing = new AbortController()
@@ -120,7 +121,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
     return batch
   }
 
-  /** Plays continue if this fails. Then only a loss of the previous process's last views would go unnoticed. */
+  /** Ignores a failure, so that plays continue. Only a loss of the last views of a process would then go unnoticed. */
   function tryOutbox(work: () => void): void {
     try {
       work()

@@ -9,7 +9,7 @@ import type { PlayEnv } from './play-env.ts'
 
 type Deps = {
   identity?: Identity | undefined
-  /** READ_TOKEN and the write tokens, as far as they are set. */
+  /** READ_TOKEN and the write tokens, without those that are unset. */
   tokens: readonly Secret[]
   /** Returns true if the response may name a user only to that user. */
   hidesUsers: (c: Context<PlayEnv>) => boolean

@@ -78,9 +78,9 @@ export async function openUpstreams(
   }
   expireOnInvalidation(caches, invalidations)
   return {
-    /** Without the circuit breakers of plays: what else they are used for must not affect plays. */
+    /** Clients without the circuit breakers of plays, because their other uses must not affect plays. */
     clients,
-    /** Of its own, because a failed call ejects the instance: series must not affect the lookups of plays. */
+    /** A client of its own: a failed call ejects the instance, and series must not affect the lookups of plays. */
     series: open(counts, reportings),
     metadata,
     reporting,

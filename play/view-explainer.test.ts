@@ -90,7 +90,7 @@ test('a view that the log lost is not found, although this process recorded it',
 describe('while reporting', () => {
   const down = [new UpstreamError('reporting is down')]
 
-  test('is down, a view that this process recorded is in the log, without a search', async () => {
+  test('is down, a view that this process recorded is known to be in the log, without a search', async () => {
     const system = setUp({ reporting: down, recent: view })
     expect(await system.explain()).toMatchObject({ ...view, state: 'log', position: null })
     expect(system.calls).not.toContain('log')
@@ -105,13 +105,13 @@ describe('while reporting', () => {
     await expect(setUp({ reporting: down }).explain()).rejects.toThrow(UnavailableError)
   })
 
-  test('recovers during the search, its second response counts', async () => {
+  test('recovers during the search, its second response is used', async () => {
     expect(await setUp({ reporting: [...down, { status: 200, body: counted }] }).explain()).toEqual(counted)
     const system = setUp({ reporting: [...down, { status: 404, body: absent }], logged: incomplete })
     await expect(system.explain()).rejects.toThrow(UnavailableError)
   })
 
-  test('is of the previous release, it counts as down', async () => {
+  test('is of the previous release, it is treated as down', async () => {
     const reporting = [{ status: 404, body: { status: 'Not found', requestId: 'r' } }]
     await expect(setUp({ reporting }).explain()).rejects.toThrow(UnavailableError)
   })

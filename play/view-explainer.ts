@@ -9,7 +9,7 @@ import type { RequestContext } from '../shared/tracing/tracing.ts'
 import type { OutboxFiles } from './outbox-files.ts'
 import type { RecentView, RecentViews } from './recent-views.ts'
 
-/** Together less than a second: reporting is called twice. */
+/** These timeouts add up to less than a second, even though reporting is called twice. */
 const REPORTING_MS = 200
 const OUTBOXES_MS = 150
 const LOG_MS = 300
@@ -25,7 +25,7 @@ export type ViewExplainer = (id: string, request: RequestContext) => Promise<Exp
 
 type Deps = {
   reporting: Pick<ServiceClient, 'get'>
-  /** Finds views in the outboxes of this process and others. Without it, there are none. */
+  /** Finds views in the outboxes of this process and others. Undefined if there are no outboxes. */
   findWaiting?: OutboxFiles['find'] | undefined
   recent: Pick<RecentViews, 'get'>
   eventLog: Pick<EventLog, 'find'>

@@ -12,7 +12,7 @@ import type { ViewExplainer } from './view-explainer.ts'
 
 const PATH = '/views/:viewId'
 
-/** Each of them may read the log. */
+/** Bounds the explanations in flight, because each of them may read the log. */
 const MAX_EXPLAINED = 20
 
 export type ViewDeps = {
@@ -25,7 +25,7 @@ export type ViewDeps = {
 
 /** `GET /views/:viewId`: what became of a view. */
 export function createViewRoutes({ explain, identity, hidesUsers }: ViewDeps) {
-  /** Users see only their own views. Others are looked up like a view that does not exist, so that both look the same. */
+  /** Users see only their own views. For any other view, explains a random id, as if the view did not exist. */
   async function explainTo(viewer: Viewer | undefined, viewId: string, request: RequestContext) {
     const explained = await explain(viewId, request)
     const isForeign = viewer && 'state' in explained && explained.userId !== viewer.id

@@ -15,11 +15,11 @@ export type WatchDeps = {
   record: Recorder
   /** If set, reports need a token of the user. */
   identity?: Identity | undefined
-  /** Returns a response to a report of a user that exceeds a limit. */
+  /** Returns a response if a report exceeds the limit of its user; otherwise undefined. */
   refuseReport?: ((c: Context<PlayEnv>, userId: string) => Response | undefined) | undefined
 }
 
-/** `POST /play/watched/:viewId`: records how long a view was watched. reporting matches it to the view. */
+/** `POST /play/watched/:viewId`: records how long a view was watched. reporting matches the report to the view. */
 export function createWatchRoutes({ record, identity, refuseReport }: WatchDeps) {
   return new Hono<PlayEnv>().on('POST', [PATH], ...(identity ? [identity.authenticate] : [])).post(
     PATH,

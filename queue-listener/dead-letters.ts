@@ -22,8 +22,8 @@ import { BATCH_BODY, hasBody, optionalJsonBody, readBody, validate } from '../sh
 import { requireWriteToken, type WriteToken } from '../shared/http/write-token.ts'
 
 /**
- * Limits memory use, because each request holds the bodies of a dead letter and its correction in memory, and waiting,
- * because the requests read the log one after the other.
+ * Limits memory use and waiting: each request holds the bodies of a dead letter and its correction in memory, and the
+ * requests read the log one after the other.
  */
 const MAX_REQUESTS = 8
 

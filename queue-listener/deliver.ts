@@ -4,7 +4,7 @@ import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
 import { toSerialRange } from '../shared/event-log/skipped-views.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
-/** Bounds what is kept while every batch fails. */
+/** Bounds `unsettled` while every batch fails. */
 const MAX_UNSETTLED = 100
 
 type Deps = {
@@ -12,7 +12,7 @@ type Deps = {
   reporting: Pick<ReportingClient, 'count'>
   /** Called with each batch that reporting has counted. */
   onForwarded: (batch: LogBatch) => void
-  /** Where the batches end whose responses were lost since the last one that was counted. */
+  /** The ends of the batches whose responses were lost since the last counted batch. */
   unsettled: LogPosition[]
 }
 

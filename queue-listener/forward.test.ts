@@ -48,7 +48,7 @@ test('forwarding starts at the position of reporting', async () => {
   await eventually(() => expect(reporting.counted).toEqual(['b']))
 })
 
-test('counted batches are reported, rejected ones are not', async () => {
+test('onForwarded is called with counted batches, but not with rejected ones', async () => {
   const reporting = createFakeReporting()
   const forwarded: LogBatch[] = []
   reporting.rejectsAll = { incarnation: 'another', sequence: 7 }
@@ -102,7 +102,7 @@ test('the log is replayed immediately if reporting lost its counts and rejects t
   expect(logged).toEqual([])
 })
 
-test('reading continues while reporting keeps its position', async () => {
+test('the log is not read again while reporting keeps its position', async () => {
   const reporting = createFakeReporting()
   const read = vi.spyOn(eventLog, 'read')
   await append('a')
@@ -126,7 +126,7 @@ test('views appended in a burst are forwarded in only a few batches', async () =
   expect(batches.length).toBeLessThan(ids.length)
 })
 
-test('at the end of the log, the slower a batch is counted, the longer views are collected for the next one', async () => {
+test('at the end of the log, the longer a batch takes, the longer views are collected for the next one', async () => {
   const reporting = delayed(createFakeReporting(), 8)
   const batches: LogBatch[] = []
   listen(reporting, { onForwarded: (batch) => batches.push(batch) })
@@ -149,7 +149,7 @@ test('a batch that is counted very slowly delays the next one by no more than it
     await append(id)
     await eventually(() => expect(reporting.counted).toContain(id))
   }
-  // Ten times the duration after each batch would be 4 s.
+  // With unbounded intervals of ten times the duration, two of them would take 4 s.
   expect(performance.now() - started).toBeLessThan(3_000)
 })
 
@@ -336,7 +336,7 @@ describe('instances of reporting with different stores', () => {
   const SUSPENDED = 'counting is suspended'
   const different = new StoresDifferError([{ url: 'http://a', store: 'one' }])
 
-  test('get neither batches nor reports, until they share one', async () => {
+  test('get neither batches nor reports until they share a store', async () => {
     const reporting = createFakeReporting()
     let areDifferent = true
     const stores = {
@@ -357,7 +357,7 @@ describe('instances of reporting with different stores', () => {
 
   test.each([
     ['while forwarding is idle', {}],
-    ['while it is a standby', { standbyMs: 20 }],
+    ['while this instance is a standby', { standbyMs: 20 }],
   ])('end the reports %s', async (_, options) => {
     const reporting = createFakeReporting()
     const differ = Promise.withResolvers<void>()

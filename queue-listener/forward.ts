@@ -22,8 +22,8 @@ import type { Suspension } from './suspension.ts'
 const MIN_BATCH_INTERVAL_MS = 10
 
 /**
- * At the end of the log, delivering batches takes at most a tenth of the time: Postgres needs over a millisecond for a
- * batch, however few views it has. Bounded, so that counts lag by no more than this.
+ * At the end of the log, an interval takes at least this many times as long as the delivery of its batch, because
+ * Postgres needs over a millisecond for a batch, however few views it has. The maximum bounds the lag of the counts.
  */
 const MIN_INTERVALS = 10
 const MAX_BATCH_INTERVAL_MS = 100
@@ -36,7 +36,7 @@ type Deps = {
   log: Logger
   /** Called with each batch that reporting has counted. */
   onForwarded: (batch: LogBatch) => void
-  /** How long after the start a failure is not logged, because the other services may still be starting. */
+  /** For this long after the start, failures are not logged, because the other services may still be starting. */
   coldStartMs?: number
   standbyMs?: number
   checkMs?: number
@@ -53,7 +53,7 @@ type Deps = {
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
   const { log, suspension, coldStartMs = 0 } = deps
   const unsettled: LogPosition[] = []
-  /** Causes of failures since the last progress. Each cause is logged once, so that a lasting failure hides no other. */
+  /** Causes of failures since the last progress. Each is logged once, so that a lasting failure hides no other one. */
   const failures = new Set<string>()
   const started = performance.now()
   const logReport = createTransitionLog(log, {
@@ -79,7 +79,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
           resetBackoff()
           failures.clear()
         }
-        // After the loop, which has ended the reader and the reports of the active instance.
+        // Only after the loop, whose end stops the reader and the periodic reports.
         if (last === 'overtaken') await standBy({ ...deps, onReported: suspension.resume }, signal)
       }
     },
@@ -107,7 +107,7 @@ type Outcome = 'counted' | 'overtaken' | 'behind' | 'settled'
 type ForwardingDeps = Deps & {
   logOutcome: TransitionLog
   onReported: () => void
-  /** Where the batches end whose responses were lost since the last one that was counted. */
+  /** The ends of the batches whose responses were lost since the last counted batch. */
   unsettled: LogPosition[]
 }
 
@@ -118,7 +118,7 @@ type ForwardingDeps = Deps & {
  */
 async function* forwardBatches(deps: ForwardingDeps, signal: AbortSignal): AsyncGenerator<Outcome> {
   const { eventLog, reporting, stores, unsettled } = deps
-  // Before the position is read, because the batches that follow it must go to the same store.
+  // Checked before the position is read, because the batches after the position must go to the same store.
   await stores.assertOneStore()
   let position = await reporting.position(signal)
   const done = new AbortController()

@@ -22,7 +22,7 @@ beforeEach(() => {
 afterEach(() => setUp[Symbol.asyncDispose]())
 
 describe('the end of the log is reported', () => {
-  test('at once and again, with the position', async () => {
+  test('immediately and then repeatedly, with the position', async () => {
     const reporting = createFakeReporting()
     await append('a', 'b')
     const end = await eventLog.end()
@@ -46,7 +46,7 @@ describe('the end of the log is reported', () => {
     expect(Number(reporting.reports.at(-1)?.oldest)).toBeGreaterThanOrEqual(before)
   })
 
-  test('by a standby, which may be the only one that is left', async () => {
+  test('by a standby, which may be the only instance left', async () => {
     const reporting = createFakeReporting()
     await append('first')
     reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
@@ -57,7 +57,7 @@ describe('the end of the log is reported', () => {
     expect(reporting.reports.at(-1)).toEqual({ end: await eventLog.end(), counted: 1, oldest: undefined })
   })
 
-  test('never of a log that was rolled back behind the position', async () => {
+  test('never if the log was rolled back behind the position', async () => {
     const reporting = createFakeReporting()
     await append('a')
     reporting.at = { ...(await eventLog.end()), sequence: 7 }

@@ -9,7 +9,7 @@ import type { ReportingClient } from './reporting-client.ts'
 
 /** How often to report the end of the log to reporting, and to check that reporting still has its counts. */
 const REPORT_MS = 500
-/** Shorter than REPORT_MS, so that reporting soon knows after its start that its counts are current. */
+/** Shorter than REPORT_MS, so that reporting knows soon after its start that its counts are current. */
 const REPORT_RETRY_MS = 100
 
 type Deps = {
@@ -20,7 +20,7 @@ type Deps = {
 }
 
 type PeriodicDeps = Deps & {
-  /** Called with the outcome of each report, but not with a failure that the next report may repair. */
+  /** Called with the outcome of each report, except the first of consecutive failures: the next may succeed. */
   logOutcome: TransitionLog
   checkMs?: number
 }
@@ -61,7 +61,7 @@ function isRefused(error: unknown): boolean {
 /**
  * Reports the end of the log, and returns the position of reporting. A standby may report too: it sends what it has
  * just read, and reporting compares that with its own position. If the log ends before the position, or starts after it,
- * nothing is reported: the counts would seem current.
+ * nothing is reported, because the counts would seem current.
  */
 export async function reportEnd(
   { eventLog, reporting, onReported }: Deps,

@@ -19,7 +19,7 @@ export async function* readAhead(
       const { done, value } = await (ahead ?? batches.next())
       if (done) return
       ahead = value.pending > 0 ? batches.next() : undefined
-      // The failure is thrown when the batch is requested, if it ever is.
+      // A failure is thrown when the caller requests this batch, if it ever does.
       ahead?.catch(() => undefined)
       yield value
     }

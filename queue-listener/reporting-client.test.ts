@@ -31,7 +31,7 @@ describe('the position', () => {
     expect(await setUp({ status: 200, body: null }).client.position(never)).toBeUndefined()
   })
 
-  test('names the position in the previous incarnation', async () => {
+  test('in the previous incarnation is sent with a batch', async () => {
     const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
     await client.count({ ...batch, leaving: { incarnation: 'old', sequence: 9 } }, never)
     expect(calls).toMatchObject([{ body: { leaving: { stream: 'old', sequence: 9 } } }])

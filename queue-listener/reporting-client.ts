@@ -12,7 +12,7 @@ const TIMEOUT_MS = 5_000
 
 /**
  * After this time, a call is retried on another instance. The store counts a batch once, however many instances receive
- * it. Longer than the attempt of a lookup, because a full batch takes longer.
+ * it. The timeout is longer than for a lookup, because a full batch takes longer.
  */
 const RETRY = { idempotent: true, attemptTimeoutMs: 1_000 }
 
@@ -83,7 +83,7 @@ export function createReportingClient(
       if (response.status === 409) {
         const position = fromNullablePosition(expectBody(response, 409, PositionConflict).position)
         const isCounted = position?.incarnation === incarnation && position.sequence === rest.through
-        // The failed attempt on another instance counted the batch.
+        // The earlier attempt on another instance counted the batch, although it seemed to fail.
         if (response.isRetry && isCounted) return { outcome: 'counted' }
         return { outcome: 'conflict', position }
       }
@@ -94,7 +94,7 @@ export function createReportingClient(
   }
 }
 
-/** Describes the batch that a view belongs to. It is counted if the status is 200. */
+/** Describes the batch that a view belongs to. The batch is counted if the status is 200. */
 function toOutcome(
   { views, after, through }: Pick<LogBatch, 'views' | 'after' | 'through'>,
   outcome: { error: unknown } | ServiceResponse,
@@ -112,8 +112,8 @@ function toReason({ status, body }: ServiceResponse): string {
 }
 
 /**
- * Posts a batch. A reporting instance from a release without watch time refuses what it does not know, so it gets the
- * views only: the serials of the reports are then used up, as those of dead letters are.
+ * Posts a batch. A reporting instance from a release without watch time refuses fields that it does not know, so it
+ * gets only the views. The serials of the reports then count as used, like the serials of dead letters.
  */
 async function postToAnyRelease(post: (batch: EventBatch) => Promise<ServiceResponse>, batch: EventBatch) {
   const response = await post(batch)

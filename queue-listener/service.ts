@@ -62,7 +62,7 @@ export async function startQueueListener(
   const forwarding = forward({ ...counting, stores, onForwarded, coldStartMs: COLD_START_MS }, ending)
   const watching = watchForStall({ ...counting, deliveries, metrics, health }, ending)
   resources.defer(async () => {
-    // If another service in the same process fails to start, this one is disposed without `stopping`.
+    // If another service in the same process fails to start, this one is disposed although `stopping` is not aborted.
     closing.abort()
     await Promise.all([forwarding, watching])
   })

@@ -71,7 +71,7 @@ describe('a standby', () => {
     expect(logged).toEqual([STANDING_BY, TAKING_OVER])
   })
 
-  test('reports the position of reporting only, not the one at which it became a standby', async () => {
+  test('reports the current position of reporting, not the position at which it became a standby', async () => {
     const reporting = createFakeReporting()
     await append('first')
     reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)

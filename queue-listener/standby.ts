@@ -20,8 +20,8 @@ type Deps = {
 }
 
 /**
- * Waits until the position stalls while the log has more. Reports the end of the log meanwhile, because no other instance
- * may be left to do so.
+ * Waits until the position stalls while the log has more views. Meanwhile, reports the end of the log, because this may
+ * be the only instance left to do so.
  * @throws StoresDifferError
  */
 export async function standBy(deps: Deps, signal: AbortSignal): Promise<void> {
@@ -41,8 +41,8 @@ export async function standBy(deps: Deps, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Returns true if there are views after the position, or were before they expired: then this instance takes over to say
- * so. Dead letters may follow the last view in the log; they are not part of the backlog.
+ * Returns true if there are views after the position, or if they have expired, so that this instance takes over to
+ * report the loss. Dead letters may follow the last view in the log; they are not part of the backlog.
  */
 async function hasMore(eventLog: Deps['eventLog'], position: LogPosition | undefined): Promise<boolean> {
   const { messages } = await eventLog.backlog(position)

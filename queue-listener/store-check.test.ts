@@ -17,7 +17,7 @@ test('instances that share a store may receive batches', async () => {
   expect(check.instances()).toEqual([])
 })
 
-test('a single instance may receive batches without a check, also after its store has changed', async () => {
+test('a single instance may receive batches without a check, even after its store has changed', async () => {
   const { check, stores } = setUp({ [A]: 'one' })
   expect(check.instances()).toEqual([A])
   await check.assertOneStore()
@@ -60,7 +60,7 @@ test('an instance that leaves is no longer compared', async () => {
   expect(check.instances()).toEqual([B, C])
 })
 
-test('waiting ends once the stores differ', async () => {
+test('untilDifferent() resolves once the stores differ', async () => {
   const { check, stores } = setUp({ [A]: 'one', [B]: 'one' })
   const waiting = check.untilDifferent(AbortSignal.timeout(5_000))
   stores.set(B, 'two')

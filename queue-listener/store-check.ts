@@ -65,7 +65,7 @@ export function createStoreCheck({
 
   async function assertOneStore(): Promise<void> {
     const origins = known()
-    // A single instance needs no request, and a restarted one may have a new store.
+    // A single instance needs no check, and it may have a new store after a restart.
     if (origins.length < 2) {
       verified = origins
       return

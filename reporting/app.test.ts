@@ -171,7 +171,7 @@ describe('views that are judged', () => {
     ])
   })
 
-  test('are not found under another id, with what is known', async () => {
+  test('are not found under another id, and the response says which part of the log is known', async () => {
     const { get } = await openWithVerdicts()
     const position = { stream: 's', sequence: 8 }
     const known = { status: 'View not found', position, knownSince: at, requestId }
@@ -219,7 +219,7 @@ describe('views that are judged', () => {
     expect(await get('/events/top?of=qualified')).toEqual([200, { by: 'asset', of: 'qualified', top }])
   })
 
-  test('must be as many as their messages have', async () => {
+  test('must be as many as `messages` says', async () => {
     const { app } = setUp()
     const response = await app.request('/events', jsonRequest({ ...batch, views: views.slice(1) }))
     await expectProblem(response, 400, ['messages'])

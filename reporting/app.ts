@@ -41,14 +41,14 @@ type Deps = Service & {
   live: LiveFeed
   /** The token required for writes. If undefined, writes are open. */
   writeToken?: WriteToken | undefined
-  /** The token required for reads that name users; those for writes are accepted too. If undefined, they are open. */
+  /** The token required for reads that name users; write tokens are accepted too. If undefined, the reads are open. */
   readToken?: Secret | undefined
 }
 
 /** The views of each asset and each user. */
 export function createApp({ counts, currentness, live, writeToken, readToken, ...service }: Deps) {
   const requireReader = requireReadToken(readToken, writeToken)
-  /** Responds 503 while the counts are too low to be served. */
+  /** Responds 503 while the counts are behind the log. */
   const requireCurrent = createMiddleware<AppEnv>(async (c, next) => {
     if (currentness.isCurrent()) return next()
     const { progress } = currentness.counting()

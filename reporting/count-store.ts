@@ -22,7 +22,7 @@ export type CountedBy = 'asset' | 'user'
 /** What queue-listener knows about the log. It sends a report with each batch, and every 500 ms between batches. */
 export type LogReport = {
   incarnation: string
-  /** Sequence of the last message in the log; undefined if the queue-listener is of a previous release. */
+  /** Sequence of the last message in the log; undefined if queue-listener is from a previous release. */
   end?: number | undefined
   /** When the oldest message that is not counted yet was stored (RFC 3339). */
   oldest?: string | undefined

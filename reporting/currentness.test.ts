@@ -112,7 +112,7 @@ describe('counts that were current', () => {
 describe('the age of the oldest message', () => {
   const old = () => new Date(Date.now() - 60_000).toISOString()
 
-  test('makes the counts not current before the lag has been measured for as long', () => {
+  test('shows that the counts are behind before the measured lag exceeds the maximum', () => {
     const { counting, observe, wait } = setUp()
     observe(10, 10)
     observe(10, 20)
@@ -121,7 +121,7 @@ describe('the age of the oldest message', () => {
     expect(counting().state).toBe('behind')
   })
 
-  test('is not believed while the counts keep up, because it may come from a wrong clock', () => {
+  test('is ignored while the counts keep up, because it may come from a wrong clock', () => {
     const { counting, observe, wait } = setUp()
     observe(10, 10)
     for (let n = 11; n < 100; n += 1) {
@@ -138,7 +138,7 @@ test('the counts are served if a queue-listener from the previous release does n
   expect(counting().state).toBe('current')
 })
 
-test('a report that another instance received some time ago is as old as it is', () => {
+test('the age of a report includes the time since another instance received it', () => {
   const { counting, observe, wait } = setUp()
   observe(0, 0, {}, 8_000)
   wait(1_999)

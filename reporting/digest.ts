@@ -5,12 +5,15 @@ export const DIGEST_BYTES = 16
 
 const scratch = Buffer.alloc(32)
 
-/** Part of the SHA-256 of the UTF-16 of a text: UTF-8 cannot tell lone surrogates apart. */
+/** The first bytes of the SHA-256 of a text in UTF-16, because UTF-8 cannot tell lone surrogates apart. */
 export function toDigest(text: string): Buffer {
   return Buffer.from(toDigestText(text), 'latin1')
 }
 
-/** Each character is one byte of the digest. Takes half as long as a Buffer, and retains nothing else as a slice would. */
+/**
+ * Each character is one byte of the digest. A string takes half as long as a Buffer, and this one does not retain the
+ * whole hash, as a slice of it would.
+ */
 function toDigestText(text: string): string {
   scratch.write(hash('sha256', Buffer.from(text, 'utf16le'), 'binary'), 'latin1')
   return scratch.toString('latin1', 0, DIGEST_BYTES)

@@ -38,7 +38,7 @@ export function describeVerdicts(store: Store) {
     )
   })
 
-  test('a play within 30 s of the previous one of the same user and asset is a repeat, also if that one is', async () => {
+  test('a play by the same user of the same asset within 30 s is a repeat, even of a repeat', async () => {
     await using opened = await open()
     const { counts } = opened
     const plays = [0, 30, 60, 91].map((second, n) => toView({ id: `view-${n}`, second }))
@@ -103,7 +103,7 @@ export function describeVerdicts(store: Store) {
     expect(await opened.counts.top('user', 'qualified', 1)).toEqual([{ id: 'u', views: 3, qualified: 1 }])
   })
 
-  test('a direct count is in the views, and in nothing else', async () => {
+  test('a direct count adds to the views, but has no verdict', async () => {
     await using opened = await open()
     const { counts } = opened
     await counts.count({ assetId: 'a', userId: 'u' })

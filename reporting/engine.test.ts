@@ -28,7 +28,7 @@ describe('a play by the same user of the same asset', () => {
     expect(judge([{ at: 40 }, { at: 0 }])).toEqual(['qualified', 'qualified'])
   })
 
-  test('is a repeat also after an outage, when all views are stored late', () => {
+  test('is a repeat even after an outage, when all views are stored late', () => {
     const late = { stored: 3_600 }
     expect(judge([{ at: 3_590 }, { at: 0, user: 'v', ...late }, { at: 10, user: 'v', ...late }])).toEqual([
       'qualified',
@@ -50,7 +50,7 @@ test('a play of another asset, or by another user, qualifies', () => {
   ])
 })
 
-test('a clock of the log that goes back forgets nothing', () => {
+test('nothing is forgotten when the clock of the log goes back', () => {
   expect(
     judge([
       { at: 0, stored: 60 },
@@ -87,7 +87,7 @@ describe('an event with an idempotency key', () => {
   })
 })
 
-test('a view of a previous queue-listener, which sends no messages, is judged by its own time', () => {
+test('a view from a previous release of queue-listener, which sends no messages, is judged by its own time', () => {
   const views = [0, 10, 50].map((second) => toView({ at: second }, second))
   const { views: judged } = createReference()({ after: 0, through: 9, views })
   expect(judged.map(({ verdict, sequence }) => [verdict, sequence])).toEqual([

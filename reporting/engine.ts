@@ -19,7 +19,7 @@ export type Verdicts = {
   views: JudgedView[]
   /** The views of earlier batches whose watch times have grown. */
   grown: Growth[]
-  /** Why reports of watch time had no effect, once for each. */
+  /** Why reports of watch time had no effect: one entry per report. */
   ignoredReports: IgnoredReport[]
   /** Number of events that the log contains more than once. */
   duplicates: number

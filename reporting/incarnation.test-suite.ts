@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { batch } from './batches.test-suite.ts'
 import type { Opened, Store } from './opened-store.test-suite.ts'
 
-/** The conformance suite of a log that was created again. */
+/** The conformance suite of logs that were recreated. */
 export function describeIncarnations({ open }: Pick<Store, 'open'>) {
   describe('a new incarnation of the log', () => {
     const left = { incarnation: 'old', sequence: 2 }

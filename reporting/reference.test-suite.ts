@@ -9,7 +9,7 @@ import type { RuleEvent } from './rules/view-rule.ts'
 
 type Limits = { maxProducers?: number; maxIds?: number }
 
-/** The engine over a state in memory that is simple, and without bounds unless they are given. */
+/** The engine over a simple state in memory, which is unbounded unless limits are given. */
 export function createReference({ maxProducers, maxIds }: Limits = {}) {
   const keys = new Map<string, RuleEvent>()
   const deduplication = {

@@ -20,7 +20,7 @@ const messages = [{ sequence: 1, views: 3, at: '2026-11-21T00:00:00Z' }]
 const batch: EventBatch = { stream: 's', after: 0, through: 1, views, messages }
 
 describe('the series', () => {
-  test('have a point for each step that starts in the interval, also without views', async () => {
+  test('have a point for each step that starts in the interval, even without views', async () => {
     const { get } = await setUp()
     expect(await get({ step: 'hour', from: FROM, to: '2026-11-21T00:00:00Z' })).toEqual({
       step: 'hour',

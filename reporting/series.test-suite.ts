@@ -165,7 +165,7 @@ function countBy(views: readonly JudgedView[], toKey: (at: string) => string): R
   return counts
 }
 
-/** Cuts a time in RFC 3339, and so without the arithmetic of the stores. */
+/** Truncates a time as RFC 3339 text, so that the test does not use the same arithmetic as the stores. */
 function toStart(step: SeriesStep, at: string): string {
   if (step === 'day') return `${at.slice(0, 10)}T00:00:00.000Z`
   return step === 'hour' ? `${at.slice(0, 13)}:00:00.000Z` : `${at.slice(0, 16)}:00.000Z`

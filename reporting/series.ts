@@ -39,7 +39,7 @@ export function startOf(step: SeriesStep, time: number): number {
 
 /**
  * Returns the start of the first step that is kept at `clock`, the latest time at which the log stored a message. Returns
- * -Infinity if every step is kept, also before the first message, when the clock is 0.
+ * -Infinity if every step is kept. This includes the time before the first message, when the clock is 0.
  */
 export function keptSince(step: SeriesStep, clock: number): number {
   if (clock === 0 || step === 'day') return Number.NEGATIVE_INFINITY
@@ -74,7 +74,7 @@ export function toRange({ assetId, step, ...query }: SeriesQuery, now: number): 
   }
 }
 
-/** Adds the steps without views. Those that are no longer kept may not have been dropped yet. */
+/** Adds steps without views, and empties steps that are no longer kept, which may not have been dropped yet. */
 export function toSeries(range: SeriesRange, { since, counts, watched }: SeriesCounts): Series {
   const isKept = (at: number) => since === undefined || at >= since
   const toPoint = (at: number): SeriesPoint => {

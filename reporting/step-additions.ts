@@ -11,8 +11,8 @@ export type StepAddition = {
 }
 
 /**
- * A view that was played `at`. One that is not in the log has no verdict. With `views`, as many views; none if an earlier
- * one has qualified.
+ * A view that was played `at`. A view that is not in the log has no verdict. `views`: how many views to add, by default
+ * 1; 0 if a view that was added earlier has qualified.
  */
 export type TimedView = { assetId: string; at: number; verdict?: Verdict | undefined; views?: number }
 

@@ -42,7 +42,7 @@ function setUp() {
 
 const inSeconds = (seconds: number) => Math.floor(Date.now() / 1_000) + seconds
 
-test('a verified token is trusted for 60 s, also if its key is removed meanwhile, and no longer', async () => {
+test('a verified token is trusted for 60 s and no longer, even if its key is removed meanwhile', async () => {
   const { play, verify, held } = setUp()
   const token = await sign({ exp: inSeconds(3_600) })
   expect((await play(token)).status).toBe(200)
@@ -100,7 +100,7 @@ test.each([
   expect([response.status, rejected]).toEqual([status, [reason]])
 })
 
-test('rejected tokens are not cached, and an expired one is rejected without its signature', async () => {
+test('rejected tokens are not cached, and the signature of an expired token is not verified', async () => {
   const { play, verify, held, rejected } = setUp()
   held.keys = () => expect.unreachable('the key is not needed')
   const expired = await sign({ exp: inSeconds(-6) })
@@ -111,7 +111,7 @@ test('rejected tokens are not cached, and an expired one is rejected without its
   expect(rejected).toEqual(['expired', 'expired', 'expired'])
 })
 
-test('more than 256 concurrent verifications are refused with 503, and the rest succeed', async () => {
+test('verifications beyond 256 in flight are refused with 503, and the others succeed', async () => {
   const { play } = setUp()
   const tokens = await Promise.all(Array.from({ length: 300 }, (_, n) => sign({ exp: inSeconds(60), n })))
   const statuses = (await Promise.all(tokens.map((token) => play(token)))).map(({ status }) => status)

@@ -6,10 +6,10 @@ import type { PlayEnv, Viewer } from '../play-env.ts'
 import { type Rejection, rejections, TokenRejected } from './rejections.ts'
 import type { VerifyToken } from './verify-token.ts'
 
-/** How long a verified token is trusted without another look at the keys. */
+/** How long a verified token is trusted before it is verified again. */
 const CACHE_MS = 60_000
 const MAX_TOKENS = 20_000
-/** In characters, so that long tokens take no more memory than this. */
+/** The maximum total length of the cached tokens, in characters. Bounds the memory that long tokens take. */
 const MAX_CACHED_LENGTH = 32 * 1024 * 1024
 
 /** `until` is a time of `performance.now`. */
@@ -19,7 +19,8 @@ type Deps = { verify: VerifyToken; onRejected: (rejection: Rejection) => void }
 
 /**
  * Authenticates the user by a bearer token (RFC 6750), and sets `viewer`. A token that was verified in the last minute
- * costs a look-up. The key of the cache is the header itself: its hash takes a fifth of the time of a digest.
+ * costs only a cache lookup. The cache key is the header itself, because hashing it for the cache takes a fifth of the
+ * time of a cryptographic digest.
  */
 export function createAuthenticate({ verify, onRejected }: Deps): MiddlewareHandler<PlayEnv> {
   const cached = new LRUCache<string, CachedToken>({
@@ -62,15 +63,15 @@ export function requireOwnId(deps: Pick<Deps, 'onRejected'>): MiddlewareHandler<
   }
 }
 
-/** Rejects the id of another user with 403; undefined if it is that of `viewer`. */
+/** Returns a function that responds with 403 to the id of another user; undefined for the id of `viewer`. */
 export function rejectOther({ onRejected }: Pick<Deps, 'onRejected'>) {
   return (c: Context<PlayEnv>, userId: string | undefined) =>
     userId === c.get('viewer')?.id ? undefined : reject(c, 'user', onRejected)
 }
 
 /**
- * Responds to a request whose token does not allow it. A 403 has no challenge: no other token of the user would help, so
- * `insufficient_scope` would send clients after one in vain.
+ * Responds to a request whose token does not allow it. A 403 has no challenge, because `insufficient_scope` would make
+ * clients request another token, and no token of this user would help.
  */
 async function reject(c: Context<PlayEnv>, rejection: Rejection, onRejected: Deps['onRejected']): Promise<Response> {
   const { status, text } = rejections[rejection]
@@ -86,7 +87,7 @@ function toChallenge(rejection: Rejection): string {
   return `Bearer error="${status === 400 ? 'invalid_request' : 'invalid_token'}", error_description="${text}"`
 }
 
-/** Undefined without credentials of the scheme Bearer. Its name is case-insensitive (RFC 9110, section 11.1). */
+/** Undefined unless the scheme is Bearer. Names of schemes are case-insensitive (RFC 9110, section 11.1). */
 function bearerTokenOf(authorization = ''): string | undefined {
   return /^bearer(?: +(.*))?$/i.exec(authorization)?.[1]
 }

@@ -53,7 +53,7 @@ test('a body over 256 KiB is not read to its end', async () => {
 test.each<[string, RequestListener]>([
   ['never responds', () => {}],
   ['sends the body byte by byte', (_, response) => setInterval(() => response.write(' '), 10).unref()],
-])('a provider that %s is given up when the signal aborts', async (_, listener) => {
+])('a fetch from a provider that %s ends when the signal aborts', async (_, listener) => {
   const startedAt = performance.now()
   await expect(fetchFrom(listener, 100)).rejects.toThrow()
   expect(performance.now() - startedAt).toBeLessThan(2_000)

@@ -18,7 +18,7 @@ export async function fetchJwks(url: string, signal: AbortSignal): Promise<Fetch
     if (statusCode !== 200) throw new Error(`the provider returned ${statusCode}`)
     return { text: await readText(body), maxAgeMs: maxAgeOf(headers['cache-control']) }
   } finally {
-    // Closes the connection if the body is not complete, which the stream reports as an error.
+    // If the body was not read to its end, this closes the connection, which the stream reports as an error.
     body.on('error', () => {}).destroy()
   }
 }

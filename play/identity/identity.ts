@@ -15,9 +15,9 @@ import { createTokenVerifier } from './verify-token.ts'
 export type Identity = {
   /** Sets `viewer`, or rejects the request. */
   authenticate: MiddlewareHandler<PlayEnv>
-  /** Rejects a `:userId` that is not that of `viewer`. */
+  /** Rejects a `:userId` other than the id of `viewer`. */
   requireOwnId: MiddlewareHandler<PlayEnv>
-  /** Rejects a user id in a body that is not that of `viewer`. */
+  /** Rejects a user id in a body if it is not the id of `viewer`. */
   rejectOther: (c: Context<PlayEnv>, userId: string) => Promise<Response> | undefined
   /** Like `authenticate`, but lets READ_TOKEN pass without a `viewer`. */
   authenticateReader: MiddlewareHandler<PlayEnv>
@@ -25,14 +25,14 @@ export type Identity = {
   readers: SecurityScheme[]
 }
 
-/** Starts to fetch the keys of the provider, which need not be up. */
+/** Starts fetching the keys of the provider, which need not be up yet. */
 export function startIdentity(service: Service, provider: Provider, readToken: Secret | undefined): Identity {
   const { log, health, resources } = service
   const metrics = createIdentityMetrics(service.metrics)
   const fetch = (signal: AbortSignal) => fetchJwks(provider.jwksUrl, signal)
   const jwks = resources.use(createJwksCache({ fetch, log, onFetch: metrics.fetched }))
   metrics.exposeKeys(jwks)
-  // Without keys every play fails, so a process that has none must not replace one that has some.
+  // Without keys, every play fails, so a process without keys must not replace a process that has them.
   health.watch('identity', { state: jwks.state, reason: jwks.reason, required: () => !jwks.keys() })
   jwks.start()
   const onRejected = metrics.rejected

@@ -28,7 +28,7 @@ async function setUp(maxAgeMs?: number, text: string | undefined = good) {
     log: pino({}, { write: (line) => lines.push(line) }),
     onFetch: (outcome) => outcomes.push(outcome),
   })
-  /** Waits until every fetch is over: importing keys takes real time, which no fake clock controls. */
+  /** Waits until every fetch has ended: importing keys takes real time, which no fake clock controls. */
   async function settle(): Promise<void> {
     for (let n = 0; n < 1_000_000 && outcomes.length < provider.fetches; n += 1) await turn()
   }
@@ -56,7 +56,7 @@ test.each([
   await jwks[Symbol.asyncDispose]()
 })
 
-test('while the provider is down, the last good keys serve for 24 h, and then none do', async () => {
+test('while the provider is down, the last good keys are used for 24 h and no longer', async () => {
   const { jwks, provider, lines, advance } = await setUp()
   const keys = jwks.keys()
   provider.text = undefined
@@ -85,7 +85,7 @@ test('garbage does not replace good keys', async () => {
   await jwks[Symbol.asyncDispose]()
 })
 
-test('without keys the provider is tried again after 1, 2, 4, 8, 16 and then every 30 s', async () => {
+test('without keys, the fetch is retried after 1, 2, 4, 8, 16 and then every 30 s', async () => {
   const { jwks, provider, advance } = await setUp(undefined, '<html>')
   expect([jwks.state(), jwks.keys(), jwks.ageMs()]).toEqual(['down', undefined, undefined])
   for (const [n, seconds] of [1, 2, 4, 8, 16, 30, 30].entries()) {
@@ -112,7 +112,7 @@ test('unknown keys cause one fetch in 30 s, which all of them share', async () =
   await jwks[Symbol.asyncDispose]()
 })
 
-test('a provider that fails for an unknown key is up again within 30 s of its recovery', async () => {
+test('after a fetch for an unknown key fails, a provider that recovers is up again within 30 s', async () => {
   const { jwks, provider, advance } = await setUp()
   provider.text = undefined
   await jwks.refresh()

@@ -8,7 +8,7 @@ import { type KeySet, parseKeySet } from './key-set.ts'
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
-/** How long keys stay fresh: as the provider says, within these bounds. They are refreshed at half of that. */
+/** How long keys stay fresh: the provider's max-age, within these bounds. Keys are refreshed at half that age. */
 const AGE = { min: MINUTE_MS, default: 10 * MINUTE_MS, max: HOUR_MS }
 const FETCH_TIMEOUT_MS = 3_000
 /** How long the last good keys are used while the provider is down. */
@@ -16,15 +16,15 @@ const MAX_STALE_MS = 24 * HOUR_MS
 const UNKNOWN_KEY_INTERVAL_MS = 30_000
 /** How many tokens with an unknown key may wait for a fetch. */
 const MAX_WAITING = 100
-/** Without keys, the first retries are sooner. */
+/** The backoff of fetches while there are no keys. With keys, each retry waits for the maximum. */
 const RETRY = { initialMs: 1_000, maxMs: 30_000 }
 
 export type JwksCache = AsyncDisposable & {
-  /** The last good keys. Undefined before the first ones arrive, and 24 h after the last ones did. */
+  /** The last good keys. Undefined before the first successful fetch, and from 24 h after the last one on. */
   keys(): KeySet | undefined
   /**
-   * Fetches the keys because a token names an unknown one, at most once in 30 s. Resolves, also if the fetch fails, once
-   * it is over: immediately if there is none.
+   * Fetches the keys because a token names an unknown one, at most once in 30 s. Resolves when the fetch in flight
+   * ends, even if it fails, and immediately if no fetch is in flight.
    */
   refresh(): Promise<void>
   state(): DependencyState
@@ -43,9 +43,9 @@ type Deps = {
 }
 
 /**
- * Caches the keys of the identity provider. jose's own remote set fails as soon as its keys are stale and the provider
- * is down, and then fetches for every token. This one replaces good keys only by good ones, and the number of its
- * fetches does not depend on the tokens that arrive.
+ * Caches the keys of the identity provider. jose's own remote key set fails as soon as its keys are stale and the
+ * provider is down, and then fetches for every token. This cache replaces good keys only with good ones, and its number
+ * of fetches does not depend on the tokens that arrive.
  */
 export function createJwksCache({ fetch, log, onFetch }: Deps): JwksCache {
   const closing = new AbortController()

@@ -1,7 +1,7 @@
 import { createLocalJWKSet, importJWK, type JWK, type JWTVerifyGetKey } from 'jose'
 import { z } from 'zod'
 
-/** The accepted algorithms of signatures. The algorithm must match the key, because a token can name any algorithm. */
+/** The accepted signature algorithms. The algorithm must match the key, because a token can name any algorithm. */
 export const ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
 
 const MAX_KEYS = 100
@@ -22,7 +22,7 @@ const PRIVATE = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 
 /**
  * Parses a JWK Set (RFC 7517). Ignores keys for other purposes and algorithms.
- * @throws Error if it is malformed, has no usable key, or reveals a private or symmetric key: whoever reads it could
+ * @throws Error if it is malformed, has no usable key, or reveals a private or symmetric key, with which anyone could
  * sign tokens
  */
 export async function parseKeySet(text: string): Promise<KeySet> {

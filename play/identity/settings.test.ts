@@ -11,12 +11,12 @@ test('identity is off by default', () => {
   expect(load({ AUTH_JWKS_URL: '', AUTH_ISSUER: '', AUTH_AUDIENCE: '' })).toBeUndefined()
 })
 
-test('the three settings turn it on', () => {
+test('the three settings turn identity on', () => {
   expect(load(complete)).toEqual({ jwksUrl: 'https://login.example/jwks?p=1', issuer: 'issuer', audience: 'edge' })
 })
 
 test.each([['AUTH_JWKS_URL'], ['AUTH_ISSUER'], ['AUTH_AUDIENCE'], ['AUTH_ISSUER', 'AUTH_AUDIENCE']])(
-  'without %s and %s it cannot be on by half',
+  'setting only some of the three is an error: without %s and %s',
   (...names) => {
     const env = { ...complete, ...Object.fromEntries(names.map((name) => [name, ''])) }
     expect(() => load(env)).toThrow(UsageError)

@@ -7,10 +7,10 @@ import { ALGORITHMS } from './key-set.ts'
 import { type Rejection, TokenRejected } from './rejections.ts'
 import type { Provider } from './settings.ts'
 
-/** Tolerated difference between the clocks, in seconds. */
+/** Tolerated clock skew, in seconds. */
 const TOLERANCE_S = 5
 const MAX_LENGTH = 8_192
-/** The compact serialization (RFC 7515, section 7.1). jose also decodes text with spaces. */
+/** The compact serialization (RFC 7515, section 7.1). jose would also accept text with spaces. */
 const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]*$/
 /** Each verification takes up to 0.3 ms of CPU, so more of them would only queue. */
 const MAX_IN_FLIGHT = 256
@@ -76,7 +76,7 @@ export function createTokenVerifier({ jwks, issuer, audience }: Deps): VerifyTok
   }
 }
 
-/** Spares the signature of an expired token: when players cannot renew their tokens, all of them retry. */
+/** Skips the signature check of an expired token: when players cannot renew their tokens, all of them retry. */
 function refuseExpired(token: string): void {
   const { exp } = decodeJwt(token)
   if (typeof exp === 'number' && exp <= Date.now() / 1_000 - TOLERANCE_S) throw new TokenRejected('expired')

@@ -7,7 +7,7 @@ import { type LimitOptions, limitClients, limitReports, limitUsers } from './rat
 import type { limitSettings } from './settings.ts'
 import { shedLoad } from './shed-load.ts'
 
-/** The middleware that refuses requests before anything is done. Without its setting, a limit adds none. */
+/** The middleware that refuses requests before any work is done. A limit that is not set adds no middleware. */
 export function createAdmission(
   { log, resources }: Service,
   settings: ServiceSettings<typeof limitSettings>,

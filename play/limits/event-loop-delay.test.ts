@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { sampleEventLoopDelay } from './event-loop-delay.ts'
 
-/** The measured delay if the last turns of the event loop take so long. */
+/** The measured delay after turns of the event loop that take this many milliseconds. */
 function delayAfter(...turns: number[]): number {
   let now = 0
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
@@ -25,4 +25,4 @@ test.each([
   ['four turns in a row are late, by at least 100 ms', [150, 250, 170, 200], 100],
   ['a turn was on time before that', [50, 150, 250, 170, 200], 100],
   ['a turn was on time after that', [150, 250, 170, 200, 50], 0],
-])('if %s, the delay of %j ms is %i ms', (_, turns, delay) => expect(delayAfter(...turns)).toBe(delay))
+])('if %s, turns of %j ms give a delay of %i ms', (_, turns, delay) => expect(delayAfter(...turns)).toBe(delay))

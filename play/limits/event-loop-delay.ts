@@ -1,10 +1,10 @@
 const INTERVAL_MS = 50
 
-/** One late sample is a garbage collection or a scheduler that gave the CPU to others; several in a row are overload. */
+/** A single late sample is a garbage collection, or other processes had the CPU; several in a row mean overload. */
 const SAMPLES = 4
 
 export type EventLoopDelay = Disposable & {
-  /** How many milliseconds the event loop was late at least, over the last samples. */
+  /** The minimum delay of the event loop over the last samples, in milliseconds. */
   ms(): number
 }
 
@@ -12,7 +12,7 @@ export type EventLoopDelay = Disposable & {
  * Samples the delay of the event loop with one timer. Like CoDel (RFC 8289), it takes the minimum of an interval: only a
  * queue that does not drain keeps the minimum high.
  *
- * `monitorEventLoopDelay` of Node cannot do this: its histogram has no minimum of the last samples.
+ * Node's `monitorEventLoopDelay` cannot do this, because its histogram has no minimum over only the last samples.
  */
 export function sampleEventLoopDelay(): EventLoopDelay {
   const samples = new Array<number>(SAMPLES).fill(0)

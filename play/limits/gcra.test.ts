@@ -7,7 +7,7 @@ import { createGcra, type Rate } from './gcra.ts'
 
 const advance = (ms: number) => vi.advanceTimersByTime(ms)
 
-/** A token bucket that refills continuously, which GCRA is equivalent to. In rational numbers, as tokens times periodMs. */
+/** A continuously refilled token bucket, which GCRA is equivalent to. It counts exactly, in tokens times periodMs. */
 function createModel({ count, periodMs }: Rate) {
   const full = count * periodMs
   const buckets = new Map<string, { level: number; at: number }>()
@@ -24,10 +24,10 @@ function createModel({ count, periodMs }: Rate) {
 
 const rates = fc.record({ count: fc.integer({ min: 1, max: 50 }), periodMs: fc.integer({ min: 1, max: 5_000 }) })
 const key = fc.constantFrom('a', 'b', 'c')
-/** Steps of whole emission intervals hit the boundaries, and those next to it miss them by a millisecond. */
+/** A step of whole emission intervals hits a boundary. With `ms`, a step misses the boundary by a millisecond. */
 const steps = fc.record({ key, intervals: fc.integer({ min: 0, max: 3 }), ms: fc.integer({ min: -1, max: 1 }) })
 
-test('every decision is that of a token bucket per key', () => {
+test('every decision equals the decision of a token bucket per key', () => {
   useFakeClock()
   fc.assert(
     fc.property(rates, fc.array(steps, { maxLength: 100 }), (rate, requests) => {
@@ -41,7 +41,7 @@ test('every decision is that of a token bucket per key', () => {
   )
 })
 
-test('a burst of the whole count is allowed, and the next one exactly when its wait is over', () => {
+test('a burst of the whole count is allowed, and the next request exactly once its wait is over', () => {
   useFakeClock()
   const take = createGcra({ count: 3, periodMs: 1_000 })
   expect([take('a'), take('a'), take('a')].map(({ remaining }) => remaining)).toEqual([2, 1, 0])
@@ -77,7 +77,7 @@ test('a burst is allowed once, and the average rate after it', () => {
   expect(allowed).toBe(60 + 599)
 })
 
-test('beyond the maximum number of keys the least recently used one is forgotten', () => {
+test('beyond the maximum number of keys, the least recently used one is evicted', () => {
   useFakeClock()
   const take = createGcra({ count: 1, periodMs: 60_000 }, 2)
   for (const key of ['a', 'b', 'a', 'c']) take(key)

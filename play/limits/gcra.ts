@@ -1,13 +1,13 @@
 import { LRUCache } from 'lru-cache'
 
-/** At most `count` in any burst, and `count` per `periodMs` on average. */
+/** At most `count` requests in any burst, and `count` per `periodMs` on average. */
 export type Rate = { count: number; periodMs: number }
 
 export type Decision = {
   allowed: boolean
-  /** How many more are allowed at once. */
+  /** How many more requests are allowed immediately. */
   remaining: number
-  /** If refused: until one is allowed. Otherwise: until `count` are allowed again. */
+  /** If refused, the time until one request is allowed; otherwise, until a burst of `count` is allowed again. */
   waitMs: number
 }
 
@@ -15,11 +15,11 @@ export type Decision = {
 const MAX_KEYS = 100_000
 
 /**
- * The generic cell rate algorithm (ITU-T I.371, annex A): each key has a theoretical arrival time (TAT), at which its
- * allowance is complete again. Time is in milliseconds times `count`, so that all values are integers and nothing is
+ * The generic cell rate algorithm (ITU-T I.371, annex A): each key has a theoretical arrival time (TAT), at which it
+ * has its full allowance again. Time is in milliseconds times `count`, so that all values are integers and nothing is
  * rounded at the boundary.
  *
- * Beyond `maxKeys`, the least recently used key is evicted, and its allowance is complete the next time.
+ * Beyond `maxKeys`, the least recently used key is evicted, and later starts again with a full allowance.
  */
 export function createGcra({ count, periodMs }: Rate, maxKeys = MAX_KEYS): (key: string) => Decision {
   const tats = new LRUCache<string, number>({ max: maxKeys })

@@ -17,7 +17,7 @@ describe.each([
   })
 })
 
-test('plays are refused by their number only, however late the event loop is', () => {
+test('plays are refused only because of their number, however late the event loop is', () => {
   expect(refused(nextLevel(0, { inFlight: 3_999, delayMs: 60_000 }))).toEqual([
     'console',
     'reads',
@@ -41,7 +41,7 @@ test('a priority is admitted again only if both values are low', () => {
   expect(nextLevel(3, { inFlight: 499, delayMs: 99 })).toBe(2)
 })
 
-test('more load never refuses less, and a level that was just decided is stable', () => {
+test('more load never refuses fewer priorities, and the same load does not change the level again', () => {
   const load = fc.record({ inFlight: fc.integer({ min: 0, max: 5_000 }), delayMs: fc.integer({ min: 0, max: 300 }) })
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 5 }), load, load, (level, one, other) => {

@@ -2,15 +2,16 @@
 export const PRIORITIES = ['console', 'reads', 'prefetch', 'watched', 'plays'] as const
 export type Priority = (typeof PRIORITIES)[number]
 
-/** Plays in flight, including prefetches and reports of watch time, and how long the event loop has been late. */
+/** Plays in flight, including prefetches and reports of watch time, and the delay of the event loop. */
 export type Load = { inFlight: number; delayMs: number }
 
 /** Maximum number of plays in flight. At full throughput, play completes as many in a few tenths of a second. */
 const MAX_IN_FLIGHT = 4_000
 
 /**
- * Requests of a priority are refused from either `start` on, until both values are below `end`. The hysteresis keeps the
- * edge from admitting again what overloaded it. Plays have none: each free slot is a play that can be served.
+ * Requests of a priority are refused once either value reaches `start`, and until both are below `end`. The hysteresis
+ * keeps the edge from readmitting the load that overloaded it. Plays have no hysteresis, because each free slot is a
+ * play that can be served.
  */
 const THRESHOLDS: Record<Priority, { start: Load; end: Load }> = {
   console: { start: { inFlight: 500, delayMs: 150 }, end: { inFlight: 250, delayMs: 50 } },
@@ -22,7 +23,7 @@ const THRESHOLDS: Record<Priority, { start: Load; end: Load }> = {
 
 const LEVELS = PRIORITIES.map((priority) => THRESHOLDS[priority])
 
-/** How many of the PRIORITIES are refused, from the first one on, given how many were refused before. */
+/** Returns how many of the PRIORITIES are refused, lowest first, given how many were refused before. */
 export function nextLevel(level: number, load: Load): number {
   const started = LEVELS.findLastIndex(({ start }) => exceeds(load, start)) + 1
   if (started >= level) return started

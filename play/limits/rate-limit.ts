@@ -22,19 +22,19 @@ export type LimitOptions = {
   onRefused: () => void
 }
 
-/** Limits the requests of each client: of an IPv4 address, or of a /64 network of IPv6. */
+/** Limits the requests of each client, which is an IPv4 address or an IPv6 /64 network. */
 export function limitClients({ trustedProxies, ...options }: LimitOptions): MiddlewareHandler<AppEnv> {
   const refuse = createLimit('client', options)
   return async function limitClients(c, next) {
-    // Orchestrators call probes directly, and a refusal would end the process.
+    // Orchestrators call probes directly, and a refusal would make them end the process.
     if (PROBES.has(c.req.path) && !(trustedProxies && isFromProxy(c, trustedProxies))) return next()
     return refuse(c, toClient(clientAddressOf(c, trustedProxies))) ?? next()
   }
 }
 
 /**
- * Limits the plays of each user. Anyone can claim an id that no token has verified, so it is then limited for each
- * client separately, and nobody can use up the plays of another client.
+ * Limits the plays of each user. Without a verified token, anyone can claim any id, so the limit then applies to each
+ * pair of user and client, and nobody can use up the plays of another client.
  */
 export function limitUsers(options: LimitOptions): MiddlewareHandler<PlayEnv> {
   const refuse = createUserLimit('user', options)
@@ -43,7 +43,7 @@ export function limitUsers(options: LimitOptions): MiddlewareHandler<PlayEnv> {
   }
 }
 
-/** Limits the reports of watch time of each user, separately from the plays, so that they use up none of those. */
+/** Limits each user's reports of watch time. Plays have a limit of their own, which reports do not use up. */
 export function limitReports(options: LimitOptions): (c: Context<PlayEnv>, userId: string) => Response | undefined {
   return createUserLimit('watched', options)
 }
@@ -51,13 +51,13 @@ export function limitReports(options: LimitOptions): (c: Context<PlayEnv>, userI
 function createUserLimit(name: string, { trustedProxies, ...options }: LimitOptions) {
   const refuse = createLimit(name, options)
   return (c: Context<PlayEnv>, userId: string) => {
-    // Bounds the keys. Validation refuses the request before anything else is done.
+    // Bounds the length of the keys. Validation refuses this request anyway, before any work is done.
     if (userId.length > MAX_ID_LENGTH) return undefined
     return refuse(c, c.get('viewer') ? userId : `${toClient(clientAddressOf(c, trustedProxies))} ${userId}`)
   }
 }
 
-/** @returns a function that responds to a request if the limit refuses its key */
+/** @returns a function that responds with 429 if the limit refuses the key, and otherwise returns undefined */
 function createLimit(name: string, { rate, log, onRefused }: Omit<LimitOptions, 'trustedProxies'>) {
   const take = createGcra(rate)
   const throttle = createLogThrottle()

@@ -67,7 +67,7 @@ test('with 250 prefetches in flight, further prefetches are refused, and all oth
   expect((await app.request('/play/asset/1/user/1', { headers: PREFETCH })).status).toBe(200)
 })
 
-test('beyond 4,000 plays in flight others are refused, and the console is served again after them', async () => {
+test('plays beyond 4,000 in flight are refused, and the console is served again once the others end', async () => {
   const { app, refused, finish } = setUp()
   const plays = Array.from({ length: 5_000 }, () => app.request('/play/asset/1/user/1'))
   for (const path of ['/', '/catalogue']) expect((await app.request(path)).status).toBe(503)

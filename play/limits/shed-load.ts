@@ -7,7 +7,7 @@ import { isPrefetch } from '../prefetch.ts'
 import type { EventLoopDelay } from './event-loop-delay.ts'
 import { isRefused, nextLevel, type Priority } from './overload.ts'
 
-/** One error per priority, because a stack trace per refusal would cost more than the refusal. */
+/** Created once per priority, because a stack trace for each refusal would cost more than the refusal itself. */
 const REFUSALS: Record<Priority, UnavailableError> = {
   console: new UnavailableError('overloaded: the console and the docs are refused'),
   reads: new UnavailableError('overloaded: the catalogue, views and live counts are refused'),
@@ -17,12 +17,12 @@ const REFUSALS: Record<Priority, UnavailableError> = {
 }
 
 /**
- * Prefetches have a limit of their own, because a flood of them alone must neither delay plays nor count as overload,
- * which would refuse reads. In a twentieth of a second each, this many are 5,000 per second.
+ * Prefetches have a limit of their own, because a flood of prefetches alone must neither delay plays nor count as
+ * overload, which would cause reads to be refused. At 50 ms each, this limit allows 5,000 prefetches per second.
  */
 const MAX_PREFETCHES = 250
 
-/** Whoever watches an overloaded process needs these most. */
+/** Never refused, because operators and orchestrators need these most while the process is overloaded. */
 const EXEMPT = new Set([...PROBES, METRICS])
 
 type Deps = {

@@ -24,7 +24,7 @@ export type ReadAudience = (c: Context<PlayEnv>) => Audience
 /**
  * Reads the plan from the verified token, and the country from a header that only a trusted proxy may set.
  * @param isFromProxy returns true if the request has arrived from a trusted proxy
- * @throws UsageError if there is a header, but no proxy that may set it
+ * @throws UsageError if COUNTRY_HEADER is set, but no trusted proxy that may send it
  */
 export function createReadAudience(
   { COUNTRY_HEADER: name, TRUSTED_PROXIES: proxies }: Settings,

@@ -38,7 +38,7 @@ export function checkEntitlement(terms: Terms, { country, plan }: Audience, now:
 /** A play that the rights of its asset do not allow. */
 export type Refused = Omit<Entitlement, 'allow'>
 
-/** Undefined if the viewer may play the asset now. */
+/** Returns why the viewer may not play the asset now; undefined if they may. */
 export function findRefusal({ terms }: LicensedMetadata, audience: Audience): Refused | undefined {
   if (!terms) return undefined
   const { allow, reasons } = checkEntitlement(terms, audience, Date.now())

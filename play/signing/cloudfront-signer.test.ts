@@ -26,7 +26,7 @@ function decode(text: string | null): Buffer {
   return Buffer.from(standard, 'base64')
 }
 
-/** As CloudFront does: over the policy, with the public key of the key pair. */
+/** Verifies the signature as CloudFront does: over the policy, with the public key of the key pair. */
 function isSigned({ searchParams }: URL, policy: string): boolean {
   return createVerify('RSA-SHA1')
     .update(policy)
@@ -100,6 +100,6 @@ test.each(['../a.mp4', 'a//b.mp4', 'a%2fb.mp4', 'a%FF.mp4'])('%s cannot be signe
   for (const policy of ['canned', 'custom'] as const) expect(() => sign(asset, policy)).toThrow(UnsignableError)
 })
 
-test('a fragment stays behind the signature', () => {
+test('a fragment comes after the signature', () => {
   expect(sign('a.mp4?x=1#t=10', 'canned').hash).toBe('#t=10')
 })

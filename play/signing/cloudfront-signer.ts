@@ -14,7 +14,7 @@ export type CloudFrontKey = {
 }
 
 /**
- * Signs for CloudFront, in the query, which segments of a playlist do not inherit
+ * Signs URLs for CloudFront. The signature is in the query, which the segments of a playlist do not inherit
  * (https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-signed-urls.html).
  */
 export function createCloudFrontSigner(baseUrl: string, { keyPairId, privateKey, policy }: CloudFrontKey): Signer {
@@ -36,7 +36,7 @@ export function createCloudFrontSigner(baseUrl: string, { keyPairId, privateKey,
   }
 }
 
-/** What a custom policy covers, with `*` for any text. CloudFront ignores its own parameters of the query. */
+/** The resource that a custom policy covers; `*` matches any text. CloudFront ignores its own query parameters. */
 function resourceOf(base: string, { path, query }: CdnPath): string {
   const scope = `${base}/${encodeSegments(scopeOf(path))}`
   if (scope.includes('*')) throw new UnsignableError('a custom policy reads "*" as any text')
@@ -51,7 +51,7 @@ function toPolicy(resource: string, expires: number): string {
   })
 }
 
-/** The encoding that the library applies to the URL, but not to the resource of a custom policy. */
+/** Encodes a path as the library encodes the URL. The library does not encode the resource of a custom policy. */
 function encodeSegments(path: string): string {
   try {
     return path.split('/').map(decodeURIComponent).map(encodeURIComponent).join('/')

@@ -3,7 +3,8 @@ import { type SigningSettings, signerOf } from './settings.ts'
 import { createSignedUrls } from './signed-urls.ts'
 
 /**
- * The schema of the URL of an asset that play caches. With a CDN, reading `url` signs it again if it is due.
+ * The schema of the playback URLs that play caches. With a CDN, reading `url` returns the signed URL, and signs it
+ * again when that is due.
  * @param max number of URLs to remember
  * @throws UsageError
  */

@@ -66,7 +66,7 @@ describe('CDN_BASE_URL', () => {
     ['https://cdn.example/media/', 'https://cdn.example/media/k1/'],
     ['https://CDN.example//', 'https://cdn.example/k1/'],
     ['https://cdn.example/a/../b c', 'https://cdn.example/b%20c/k1/'],
-  ])('%s begins URLs with %s', async (base, prefix) => {
+  ])('with %s, signed URLs begin with %s', async (base, prefix) => {
     expect((await signWith({ CDN_BASE_URL: base, CDN_KEYS: KEYS }))?.startsWith(prefix)).toBe(true)
   })
 

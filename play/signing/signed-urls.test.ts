@@ -42,7 +42,7 @@ describe('a URL', () => {
     ['25s', 25, 2],
     ['1500ms', 1.5, 1],
     ['1s', 1, 1],
-  ])('of a TTL of %s is valid for %d to %d seconds more', (_, ttl, window) => {
+  ])('with a TTL of %s is valid for %d seconds, and up to %d more', (_, ttl, window) => {
     const { clock, toPlayerUrl } = setUp(ttl * 1_000)
     const read = toPlayerUrl('a.mp4')
     for (const passed of [0, 1, 499, 1_000, 1_001, 2_500, 59_999, 300_000, 300_001, 777_777]) {
@@ -66,7 +66,7 @@ describe('a URL', () => {
   })
 })
 
-test.each(['https://other.example/a.mp4', 'HTTP://other.example/clips/a.mp4'])('%s stays as it is', (url) => {
+test.each(['https://other.example/a.mp4', 'HTTP://other.example/clips/a.mp4'])('%s is returned unchanged', (url) => {
   expect(setUp().toPlayerUrl(url)()).toBe(url)
 })
 
@@ -88,7 +88,7 @@ describe('with prefixes', () => {
     'a/clips/a.mp4',
     './clips/a.mp4',
     'films/old',
-  ])('%s stays as it is', (url) => {
+  ])('%s is returned unchanged', (url) => {
     expect(toPlayerUrl(url)).toBe(url)
   })
 })

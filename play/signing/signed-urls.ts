@@ -6,7 +6,7 @@ import type { Signer } from '../../shared/signing/signer.ts'
 /** Long enough for shared caches to have the same URL for many viewers. */
 const MAX_WINDOW_S = 300
 
-/** The URL of an asset for players, at any time. */
+/** Returns the URL of an asset for players, as it is valid at the time of the call. */
 export type PlayerUrl = () => string
 
 type Options = {
@@ -23,8 +23,8 @@ type Options = {
 type Signed = { url: string; from: number; until: number }
 
 /**
- * Returns a function from stored URLs to those for players. A URL is signed once per window of time, and then costs a
- * comparison of the clock. All URLs of a window expire at the same time, so that caches see one URL per asset.
+ * Returns a function that turns stored URLs into URLs for players. A URL is signed once per time window; all other
+ * reads only compare the clock. All URLs of a window expire at the same time, so that caches see one URL per asset.
  */
 export function createSignedUrls({ signer, prefixes, ttlMs, max, now = Date.now }: Options) {
   const ttl = ttlMs / 1_000
@@ -58,12 +58,12 @@ export function createSignedUrls({ signer, prefixes, ttlMs, max, now = Date.now 
   }
 }
 
-/** `from` matters after the clock was set back: the URL would live longer than intended. */
+/** Checks `from` too: if the clock was set back, the URL would remain valid for longer than intended. */
 function isCurrent({ from, until }: Signed, time: number): boolean {
   return time > from && time <= until
 }
 
-/** The times at which URLs expire are multiples of this, in whole seconds. */
+/** The length of a window in whole seconds. URLs expire at multiples of it. */
 function toWindow(ttlMs: number): number {
   return Math.max(1, Math.floor(Math.min(MAX_WINDOW_S, ttlMs / 10_000)))
 }

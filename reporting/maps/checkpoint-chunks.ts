@@ -24,20 +24,20 @@ export function encodeBlock(content: Uint8Array): Buffer {
   return Buffer.concat([encodeSize(content.length), content])
 }
 
-/** What precedes the content of a block. */
+/** The length that precedes the content of a block. */
 export function encodeSize(size: number): Buffer {
   const encoded = Buffer.alloc(4)
   encoded.writeUInt32LE(size)
   return encoded
 }
 
-/** @returns the offset behind the id */
+/** @returns the offset after the id */
 export function writeId(target: Buffer, offset: number, id: string): number {
   target[offset] = id.length
   return offset + 1 + target.write(id, offset + 1, 'latin1')
 }
 
-/** @returns the offset behind the number */
+/** @returns the offset after the number */
 export function writeVarint(target: Buffer, offset: number, value: number): number {
   let rest = value
   let at = offset

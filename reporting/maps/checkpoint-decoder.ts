@@ -45,7 +45,7 @@ export async function decodeCheckpoint(read: ReadBytes, size: number, judging: J
 }
 
 /**
- * Verifies that the views in a checkpoint were judged by these rules, in little time if they were.
+ * Verifies that the views in a checkpoint were judged by these rules. Reads only the header if they were.
  * @throws as decodeCheckpoint
  */
 export async function assertRules(read: ReadBytes, size: number, rules: RulesVersion): Promise<void> {
@@ -81,7 +81,7 @@ async function readKeys(reader: ByteReader, count: number): Promise<Set<string>>
   return keys
 }
 
-/** Views that were not judged are not qualified. */
+/** In a checkpoint without rules, no view was judged, so none is qualified. */
 async function readAllCounts(reader: ByteReader, header: CheckpointHeader, { counts }: CountState): Promise<void> {
   const { sizes, rules } = header
   const { asset, user } = counts

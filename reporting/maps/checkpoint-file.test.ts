@@ -50,7 +50,7 @@ test('a write that fails or is aborted leaves the previous checkpoint, and no ot
   expect(await names()).toEqual(['checkpoint.bin'])
 })
 
-test('what a killed process left of a write is removed, and its last complete checkpoint is loaded', async () => {
+test('the incomplete write of a killed process is removed, and its last complete checkpoint is loaded', async () => {
   {
     using file = await open()
     await save(file, stateOf(3))

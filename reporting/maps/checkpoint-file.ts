@@ -20,10 +20,10 @@ export function toCheckpointPath(path: string, rules: RulesVersion): string {
   return rules === DEFAULT_RULES ? path : `${path}-${rules}`
 }
 
-/** The number of checkpoints that are kept after they were set aside, by reason. Those of other releases are all kept. */
+/** How many checkpoints that were set aside are kept per reason. Checkpoints of other releases are all kept. */
 const MAX_ASIDE = 3
 
-/** The counts in the checkpoint are those of another log, or of the log before it was recreated. */
+/** The counts in the checkpoint belong to another log, or to the log before it was recreated. */
 export class ForeignCheckpointError extends Error {
   override name = 'ForeignCheckpointError'
 }
@@ -106,7 +106,7 @@ export async function openCheckpointFile(path: string, log: Logger): Promise<Che
       const { signal } = new AbortController()
       await readWith(file, signal, (read, size) => assertRules(read, size, rules)).catch((error) => {
         if (error instanceof StartError) throw error
-        // Loading it will fail, too.
+        // Any other error recurs, and is handled, when the checkpoint is loaded.
       })
     },
     async write(chunks, signal) {

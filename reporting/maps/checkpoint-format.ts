@@ -4,8 +4,8 @@ import { SerialRange } from '../../shared/contracts/event-batch.ts'
 import { SeriesStep } from '../../shared/contracts/series.ts'
 
 /**
- * A checkpoint is a binary file. Integers and doubles are little-endian. A block is its length in 4 bytes, and as many
- * bytes.
+ * A checkpoint is a binary file. Integers and doubles are little-endian. A block is its length in 4 bytes, followed by
+ * that many bytes.
  *
  * | bytes | content |
  * |---|---|
@@ -17,8 +17,8 @@ import { SeriesStep } from '../../shared/contracts/series.ts'
  * | 1 + n + 1 to 8, for each asset, then each user, that has views that are not qualified | the length of the id, the id in ASCII, their number as a varint (LEB128) |
  * | 1 + n + 1 to 8, for each asset, then each user | the same, with all of its views |
  * | 1 + n + 1 to 2 + …, for each asset that has viewers | the length of the id, the id in ASCII, the number of hashes as a varint, and each hash as a double; or 0, the estimate as a double, and the registers of the sketch |
- * | blocks, for each rule | the events that it still knows with their clock, 1,024 in each block but the last |
- * | 3 blocks, for each page of verdicts, then each of keyed views | a `PageEntry` as JSON, where each record starts in 4 bytes each, and the records |
+ * | blocks, for each rule | the events that it still knows, each with its clock, 1,024 in each block but the last |
+ * | 3 blocks, for each page of verdicts, then each of keyed views | a `PageEntry` as JSON, the offset of each record in 4 bytes, and the records |
  * | 1 + 8 + 3 × 1 to 8, for each minute, hour and day with views | 0, 1 or 2; its start as a double; its views, qualified views and number of assets as varints |
  * | 1 + n + 2 × 1 to 8, for each of its assets | the length of the id, the id in ASCII, its views and qualified views as varints |
  * | block | only with rules that require watch time: the views that wait, by second, as `WaitingEntry` in JSON |
@@ -31,7 +31,7 @@ import { SeriesStep } from '../../shared/contracts/series.ts'
  */
 export const MAGIC = 'VIEWCKPT'
 export const VERSION = 2
-/** Still read. */
+/** This version can still be read. */
 export const VERSION_WITHOUT_RULES = 1
 export const CHECKSUM = 'sha256'
 export const CHECKSUM_BYTES = 32
@@ -60,7 +60,7 @@ export const Header = HeaderWithoutRules.extend({
   rules: z.string(),
   clock: z.number(),
   totals: Audit.pick({ pending: true, notQualified: true, direct: true, retried: true, rejected: true }),
-  /** The first steps whose counts of single assets are kept in spite of the maximum. */
+  /** The first steps whose counts of single assets have not been dropped because of the maximum. */
   seriesSince: z.partialRecord(SeriesStep, z.number()),
   /** Only with rules that require watch time. `earlyReports`: pages of reports without a view. */
   watch: z

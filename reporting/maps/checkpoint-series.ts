@@ -11,7 +11,7 @@ const MAX_VARINT_BYTES = 8
 const MAX_ENTRY_BYTES = MAX_ID_ENTRY_BYTES + MAX_VARINT_BYTES
 const NO_ASSETS: FrozenCounts = { ids: new Map(), size: 0, numbers: new Float64Array() }
 
-/** What precedes the assets of a step takes less than one of them. */
+/** A chunk keeps room for two entries, because what precedes the assets of a step takes less than one entry. */
 export function* encodeSeries({ steps }: FrozenSeries): Generator<Uint8Array> {
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
   let used = 0
@@ -32,7 +32,7 @@ export function* encodeSeries({ steps }: FrozenSeries): Generator<Uint8Array> {
   yield chunk.subarray(0, used)
 }
 
-/** @returns the offset behind the numbers */
+/** @returns the offset after the numbers */
 function writeCount(target: Buffer, offset: number, { views, qualified }: StepCount): number {
   return writeVarint(target, writeVarint(target, offset, views), qualified)
 }

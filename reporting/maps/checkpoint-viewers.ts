@@ -5,7 +5,7 @@ import { REGISTERS, restoreSketch } from './hyper-log-log.ts'
 import { countViewers, hashesOf, MAX_EXACT, toViewerSet, type ViewerSet } from './viewer-set.ts'
 
 const DOUBLE_BYTES = 8
-/** A sketch is larger than the exact viewers. */
+/** The maximum is a sketch, which is larger than any exact set. */
 const MAX_ENTRY_BYTES = MAX_ID_ENTRY_BYTES + DOUBLE_BYTES + REGISTERS
 
 export function* encodeViewers(shards: Iterable<ReadonlyMap<string, ViewerSet>>): Generator<Uint8Array> {
@@ -22,7 +22,7 @@ export function* encodeViewers(shards: Iterable<ReadonlyMap<string, ViewerSet>>)
   yield chunk.subarray(0, used)
 }
 
-/** @returns the offset behind the viewers */
+/** @returns the offset after the viewers */
 function writeViewers(target: Buffer, offset: number, viewers: ViewerSet): number {
   if ('registers' in viewers) {
     const at = target.writeDoubleLE(viewers.estimate, writeVarint(target, offset, 0))

@@ -231,7 +231,7 @@ function run(counts: ReturnType<typeof createLiveCounts>, step: Exclude<Step, st
   expect(counts.apply({ ...step.apply, after, through: after + 2, leaving })).toBeDefined()
 }
 
-/** What can be read at any time. */
+/** What can be compared at any time, even while the state is frozen. */
 function readable({ position, views, totals, lost, counts, viewers }: CountState) {
   const users = Array.from({ length: 13 }, (_, n) => [counts.user.get(`u${n}`), counts.user.qualified(`u${n}`)])
   const assets = ['a0', 'a1'].map((id) => [counts.asset.get(id), counts.asset.qualified(id), viewers.count(id)])

@@ -84,7 +84,7 @@ test('at shutdown, unchanged counts are not written again', async () => {
   expect(store.disk.writes).toHaveLength(1)
 })
 
-test('a file that must not be written is not, which the status shows', async () => {
+test('a read-only file is not written, and the status shows it', async () => {
   const store = openStore({ isReadOnly: true })
   store.count()
   await sleep(5 * EVERY_MS)

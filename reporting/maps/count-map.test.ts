@@ -31,7 +31,7 @@ test.each([
   }
 })
 
-test('the top 1,000 of 6,000 ids by qualified views are exact, also after counts were restored', () => {
+test('the top 1,000 of 6,000 ids by qualified views are exact, even after counts were restored', () => {
   const counts = createCountMap()
   const model = new Map<string, { views: number; notQualified: number }>()
   for (let step = 1; step <= 60_000; step += 1) {

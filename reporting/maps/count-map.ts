@@ -11,11 +11,11 @@ export type CountMap = {
   qualified(id: string): number
   /** Adds one view, and returns the new number of views. */
   increment(id: string, isQualified?: boolean): number
-  /** Makes one of the views of an id qualified that was not. */
+  /** Makes one more view of an id qualified. */
   qualify(id: string): void
   /** Sets the views of an id that has none. */
   restore(id: string, views: number): void
-  /** Sets how many of the views that are restored next are not qualified. */
+  /** Sets how many views of an id are not qualified. Must be called before `restore`. */
   restoreNotQualified(id: string, views: number): void
   /** The number of ids that have views. */
   size(): number

@@ -34,7 +34,7 @@ export type FrozenWatch = { waiting: WaitingEntry[]; early: FrozenPage[]; series
 
 /**
  * Freezes the state in a few milliseconds, however many ids have counts: only the producers, the events that the rules
- * still know and what is small are copied. There can be only one frozen state at a time.
+ * still know and small values are copied. There can be only one frozen state at a time.
  */
 export function freezeState(state: CountState): FrozenState {
   const { id, rules, position, views, clock, deduplication } = state

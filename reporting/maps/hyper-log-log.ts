@@ -6,9 +6,9 @@ const HIGH_BITS = 21
 const LOW_BITS = 32 - REGISTER_BITS
 
 /**
- * A HyperLogLog sketch. Its number of distinct hashes is that of the historic inverse probability estimator, which
- * needs no corrections and never falls: each change of a register adds the inverse of its probability (Ting, "Streamed
- * approximate counting of distinct elements", KDD 2014).
+ * A HyperLogLog sketch. It estimates the number of distinct hashes with the historic inverse probability estimator,
+ * which needs no corrections and never falls: each change of a register adds the inverse of its probability (Ting,
+ * "Streamed approximate counting of distinct elements", KDD 2014).
  */
 export type Sketch = {
   registers: Uint8Array

@@ -5,7 +5,7 @@ import { createMapCountStore } from './map-count-store.ts'
 
 const START = Date.parse('2026-11-20T21:00:00Z')
 
-test('exactly the last verdicts are kept, and the time since when they are', async () => {
+test('exactly the last verdicts are kept, with the time of the oldest one', async () => {
   const { store, apply } = open({ verdicts: 2, keys: 2 })
   expect(await store.knownSince()).toBeUndefined()
   await apply('a')
@@ -17,7 +17,7 @@ test('exactly the last verdicts are kept, and the time since when they are', asy
   expect(await store.knownSince()).toEqual(new Date(START + 120_000))
 })
 
-test('without verdicts, views are judged as they are with them', async () => {
+test('views are judged in the same way if no verdicts are kept', async () => {
   const { store, apply } = open({ verdicts: 0, keys: 2 })
   for (const id of ['a', 'b', 'b']) await apply(id)
   expect(await store.explain('b')).toBeUndefined()

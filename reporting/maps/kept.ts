@@ -6,7 +6,7 @@ const MAX_KEPT = 100_000_000
 /** A Map holds at most 2^24 entries, and one hour may have all of them. */
 const MAX_SERIES_KEPT = 10_000_000
 
-/** How many of the last events are remembered, and how many counts of single assets in hours, and in days. */
+/** How many of the last verdicts and keys are kept, and how many counts of single assets, in hours and in days each. */
 export type Kept = { verdicts: number; keys: number; series?: number }
 
 export const DEFAULT_KEPT: Kept = { verdicts: 1_000_000, keys: 1_000_000 }

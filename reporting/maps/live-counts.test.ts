@@ -154,7 +154,7 @@ function open(): LiveCounts {
 /** Counts, a replay buffer that subscribes to them, and a subscriber that disconnects at times. */
 function createModel() {
   const counts = open()
-  // Here, the counts send no heartbeat, so that a pause does not mean that they are out of date.
+  // These counts send no heartbeat, so the buffer must not take a pause to mean that they are out of date.
   const buffer = createReplayBuffer(1_000, Number.POSITIVE_INFINITY)
   let sequence = 0
   let state: LiveSnapshot | undefined

@@ -10,7 +10,7 @@ const START = Date.parse('2026-11-20T00:00:00Z')
 const MAX = 4
 
 describe('more counts of single assets than the maximum', () => {
-  test('displace the oldest hours, which the series say', () => {
+  test('displace the oldest hours, and the series says so', () => {
     const series = createSeriesMap({ max: MAX })
     const assets = [['a', 'b'], ['a', 'c'], ['b'], ['a']]
     for (const [hour, ids] of assets.entries()) series.add([hourOf(hour, ids)], START + hour * HOUR)
@@ -32,7 +32,7 @@ describe('more counts of single assets than the maximum', () => {
     expect(viewsOf(series, 'a')).toEqual({ since: START + HOUR, views: [0, 1, 0, 0] })
   })
 
-  test('stay displaced after late views', () => {
+  test('keep the oldest hours displaced after late views', () => {
     const series = createSeriesMap({ max: MAX })
     series.add([hourOf(0, ['a']), hourOf(1, ['a', 'b', 'c', 'd'])], START + HOUR)
     series.add([hourOf(0, ['a'])], START + HOUR)

@@ -11,7 +11,7 @@ import {
 import type { StepAddition } from '../step-additions.ts'
 import { createStepCounts, type FrozenCounts, type StepCounts, toCounts } from './step-counts.ts'
 
-/** The start of the first hour and day whose counts of single assets are kept in spite of the maximum. */
+/** The start of the first hour and day whose counts of single assets have not been dropped because of the maximum. */
 export type SeriesSince = Partial<Record<SeriesStep, number>>
 
 type FrozenStep = { step: SeriesStep; at: number; total: StepCount; assets: FrozenCounts | undefined }

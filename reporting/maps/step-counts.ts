@@ -14,7 +14,7 @@ type Counts = {
 export type StepCounts = {
   add(at: number, counts: ReadonlyMap<string, Readonly<StepCount>>): void
   get(at: number, id: string): StepCount | undefined
-  /** The start of the first step that is kept in spite of the maximum; undefined if all are. */
+  /** The start of the first step after those dropped because of the maximum; undefined if none was dropped. */
   since(): number | undefined
   drop(at: number): void
   /** Drops the oldest steps, until there are at most the maximum number of counts. */

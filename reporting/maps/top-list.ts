@@ -34,7 +34,7 @@ export function createTopList(countOf: (id: string) => number): TopList {
     if (candidates.size > 2 * MAX_TOP) list()
   }
 
-  /** Returns true if the id ranks before the last candidate of the previous cut, and did not with one view less. */
+  /** Returns true if the id ranks before the last candidate of the previous cut, and did not with one view fewer. */
   function ranksFirstNow(id: string, views: number): boolean {
     if (last === undefined) return views === 1
     // Compares numbers first, because comparing strings takes longer.

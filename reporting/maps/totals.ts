@@ -2,7 +2,7 @@ import type { Audit } from '../../shared/contracts/audit.ts'
 import type { SkippedMessage } from '../../shared/contracts/event-batch.ts'
 import type { Verdicts } from '../engine.ts'
 
-/** The numbers of the audit besides `views`. The qualified views are the rest. */
+/** The numbers of the audit besides `views`. All other views are qualified. */
 export type Totals = Pick<Audit, 'pending' | 'notQualified' | 'direct' | 'retried' | 'rejected'>
 
 export function createTotals(): Totals {
@@ -14,7 +14,7 @@ export function qualifiedOf({ views, totals }: { views: number; totals: Totals }
   return Object.values(notQualified).reduce((rest, number) => rest - number, views - pending - direct)
 }
 
-/** Adds those of a batch. A dead letter whose events cannot be read is at least one. */
+/** Adds the numbers of a batch. A dead letter whose events cannot be read counts as one event. */
 export function addVerdicts(
   totals: Totals,
   { views, retried, keysReused }: Verdicts,

@@ -19,7 +19,7 @@ import { recordVerdicts } from './record-verdicts.ts'
 import { addVerdicts, qualifiedOf } from './totals.ts'
 import { fromMark } from './watched-views.ts'
 
-/** The synchronous part of a CountStore, which describes each function. */
+/** The synchronous part of a CountStore; see there for each function. */
 export type ViewCounts = {
   counts(by: CountedBy, id: string): Counts | undefined
   /** The views of an asset or user. */

@@ -12,7 +12,7 @@ type Table = { slots: Float64Array; size: number }
 export type ViewerSet = number[] | Table | Sketch
 
 /**
- * Adds a viewer, and returns the set, which may be another one.
+ * Adds a viewer, and returns the set, which may be a new object.
  * @param hash see hashViewer
  * @param isFrozen true if the set must not be modified in place
  */

@@ -11,7 +11,7 @@ export type WaitingViews = {
 }
 
 export function createWaitingViews(): WaitingViews {
-  /** In the order of time, because the clock of the log never goes back. */
+  /** In chronological order, because the clock of the log never goes back. */
   const waiting = new Map<number, Waiting>()
 
   function add(second: number, { unreported, reported }: Waiting): void {

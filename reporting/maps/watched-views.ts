@@ -14,7 +14,7 @@ import { createWaitingViews, type WaitingViews } from './waiting-views.ts'
 /** `id`: the key of the report. */
 type EarlyRecord = Pick<EarlyReport, 'ms' | 'clock'> & { id: string }
 
-/** The watch times of views, which are marks of their verdicts, and what is known besides. */
+/** The watch times of views, stored as marks of their verdicts, and everything else that is known of watch times. */
 export type WatchedViews = WatchState & {
   records: RecentRecords<EarlyRecord>
   waiting: WaitingViews

@@ -15,7 +15,7 @@ import { type Outcome, toOutcome } from './outcome.ts'
 import { STATE_COLUMNS } from './state.ts'
 import { daysOf } from './verdict-writes.ts'
 
-/** queue-listener waits for 5 s. */
+/** Shorter than the 5 s for which queue-listener waits. */
 const TIMEOUT_MS = 4_000
 const SETTLE_TIMEOUT_MS = 900
 const MAX_CACHED_PRODUCERS = 10_000
@@ -39,8 +39,8 @@ export type Applied = { verdicts: Verdicts; row: readonly unknown[] }
 /**
  * Applies batches, each in one statement that compares and sets the position. The commit need not reach the disk: if a
  * crash loses it, the position and the counts go back together, and the batch is read from the log again. Keeps what
- * is known after the last batch, which stays valid until another batch moves the position. After a failover, another
- * batch may have reached the same position.
+ * is known after the last batch, which stays valid until another batch moves the position. The statement also compares
+ * the id of the last batch, because after a failover another batch may have reached the same position.
  */
 export function createBatches({
   run,
@@ -72,7 +72,7 @@ export function createBatches({
     const id = randomUUID()
     const row = await commit(toBatchStatement(batch, known, outcome, { id, maxProducers, watchRule }), id)
     if (!row) return undefined
-    // A settled row lacks this column.
+    // A row that was read after a lost connection lacks this column.
     if (row.length > COUNT_COLUMNS.more)
       cached = { judge, known: { ...toCached(known, outcome, Number(row[COUNT_COLUMNS.more])), batch: id } }
     return { verdicts: outcome.verdicts, row }

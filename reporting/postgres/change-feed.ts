@@ -86,7 +86,7 @@ type Read = { version: number; changedAt: string; seconds: Record<string, number
 const SnapshotRow = z.tuple([z.coerce.number(), z.string(), LiveSnapshot])
 const ChangesRow = z.tuple([z.coerce.number(), z.string(), LiveChanges.nullable()])
 
-/** When the current version was recorded. Versions repeat after a failover that loses commits, these times do not. */
+/** When the current version was recorded. Versions repeat after a failover that loses commits; times do not. */
 export const CHANGED_AT = `coalesce((select extract(epoch from at)::text from reporting.change
   where version = reporting.state.version), '')`
 

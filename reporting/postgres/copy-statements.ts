@@ -20,7 +20,7 @@ export function insertCounts(by: CountedBy, rows: readonly CountRow[]): string {
   return `insert into reporting.${by}_views (id, views, qualified) select * from unnest(${ids}, ${columns.join(', ')})`
 }
 
-/** Viewers that are only estimated are not known: their number then stays until more of them are seen again. */
+/** Estimated viewers have no hashes to copy. Their number does not change until more than that are seen again. */
 export function insertViewers(rows: readonly ViewersRow[]): string {
   const columns = [
     toIdArray(rows.map(({ assetId }) => assetId)),

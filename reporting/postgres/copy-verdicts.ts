@@ -11,7 +11,7 @@ import { toAscii, toLiteral } from './literals.ts'
 import { createPartition, toDay } from './partitions.ts'
 import { insertVerdicts, REJECTED, type Row, STATES, toBecause } from './verdict-writes.ts'
 
-/** Numbers the records of all times, as Postgres numbers keyed views. */
+/** Numbers each keyed view by its position among all that were ever recorded, as Postgres does. */
 export function* keyedViewsOf({ keys }: FrozenState): Generator<KeyedView> {
   for (const page of keys) {
     let number = page.page * PAGE_RECORDS

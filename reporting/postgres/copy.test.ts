@@ -54,7 +54,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     return store
   }
 
-  test('go on as those in memory do, with the same duplicates and gaps', async () => {
+  test('continue like the counts in memory, with the same duplicates and gaps', async () => {
     await fc.assert(
       fc.asyncProperty(batches, fc.nat(19), async (all, length) => {
         const state = createCountState()
@@ -95,7 +95,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     })
   })
 
-  test('have the same top list, also after an id has passed the last one, and another store id', async () => {
+  test('have the same top list, even after an id has passed its last entry, and a store id of their own', async () => {
     const state = createCountState()
     const maps = createMapCountStore({ state })
     const users = Array.from({ length: 1_500 }, (_, n) => `user-${n % 1_100}`)
@@ -112,7 +112,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     expect(await contentOf(store)).toEqual(await contentOf(maps))
   })
 
-  test('have the viewers of an asset with many as an estimate, which returning viewers do not raise', async () => {
+  test('have an estimate for an asset with many viewers, which returning viewers do not raise', async () => {
     const state = createCountState()
     const maps = createMapCountStore({ state })
     const users = Array.from({ length: 1_500 }, (_, n) => `user-${n}`)

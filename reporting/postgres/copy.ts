@@ -31,7 +31,7 @@ export class UsedDatabaseError extends Error {
 type Options = {
   /** A URL for each host of the database. */
   urls: readonly Secret[]
-  /** Receives how many rows are copied so far, of how many. */
+  /** Receives the number of rows copied so far, and the total. */
   onProgress: (copied: number, total: number) => void
 }
 

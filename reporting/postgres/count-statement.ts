@@ -8,7 +8,7 @@ import { STATE_COLUMNS } from './state.ts'
 import { candidatesColumn, cutColumns, RANKINGS, type Ranking } from './top.ts'
 import { toViewerWrites } from './viewers.ts'
 
-/** A view, at a time in milliseconds since 1970. One that is not in the log has no verdict. */
+/** A view, at a time in milliseconds since 1970. A view that is not in the log has no verdict. */
 export type CountedView = Play & { at: number; verdict?: Verdict }
 
 type Change = {
@@ -21,11 +21,14 @@ type Change = {
   promoted?: readonly Play[]
   /** Common table expressions that the condition and the assignments refer to. */
   before?: readonly string[]
-  /** Further ones, which may refer to `moved`, the updated state. */
+  /** Further common table expressions, which may refer to `moved`, the updated state. */
   after?: readonly string[]
 }
 
-/** The columns that a count statement returns after those of the state. `candidates`: the first of a column per ranking. */
+/**
+ * The columns that a count statement returns after the columns of the state. `candidates` is the first of several
+ * columns, one per ranking.
+ */
 export const COUNT_COLUMNS = { assetViews: 8, userViews: 9, candidates: 10, more: 10 + RANKINGS.length }
 
 /**
@@ -143,7 +146,7 @@ type Counted = { views: readonly CountedView[]; promoted: readonly Play[] }
 
 type Added = { views: number; qualified: number }
 
-/** What is added to each id. Sorted by id, so that adjacent entries of the index are updated together. */
+/** What is added to each id, sorted by id, so that adjacent entries of the index are updated together. */
 function toCounts(by: CountedBy, { views, promoted }: Counted): (Added & { id: string })[] {
   const counts = new Map<string, Added>()
 

@@ -7,7 +7,7 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { NotSentError, openPool, READ_ONLY, useConnection } from './connections.ts'
 
 const CLOSE_TIMEOUT_MS = 500
-/** The server gives up first, so that its error arrives, and a statement whose client is gone ends. */
+/** The server times out first, so that its error arrives, and a statement whose client is gone ends. */
 const SERVER_MARGIN_MS = 50
 const MAX_RETRY_DELAY_MS = 50
 
@@ -32,7 +32,7 @@ export class StatementError extends UnavailableError {
 }
 
 /**
- * Starts a transaction that only changes what can be had again, such as counts from the log. A commit that waits for a
+ * Starts a transaction that only changes what can be restored, such as counts from the log. A commit that waits for a
  * synchronous standby ignores its timeout and keeps its locks: without a standby, no one could count.
  */
 export const ASYNCHRONOUS = 'set local synchronous_commit = off;'

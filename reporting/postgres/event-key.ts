@@ -4,13 +4,13 @@ import { fromAscii, toAscii } from './literals.ts'
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
 const HALF = 8
 
-/** How an event id is indexed. `id` is empty if the key says it all; several ids may have the same key. */
+/** How an event id is indexed. `id` is empty if the key alone identifies the event; several ids may share a key. */
 export type EventKey = { key: string; id: string }
 
 /**
  * Returns the key of an event id, as a UUID of 16 bytes. Ids that count up, in time or by number, have keys next to each
- * other, so that the index of the last ones stays in memory: a UUID is its own key, and that of another id ends with its
- * last 8 characters.
+ * other, so that the index of the last ones stays in memory: a UUID is its own key, and the key of any other id ends
+ * with the last 8 characters of the id.
  */
 export function toEventKey(eventId: string): EventKey {
   if (UUID.test(eventId)) return { key: eventId, id: '' }

@@ -33,7 +33,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(await store.apply(toBatch(0, 1))).toBeDefined()
   })
 
-  test('while Postgres hangs, a read fails within a second, and after that it works again', async () => {
+  test('while Postgres hangs, a read fails within a second, and reads work again afterwards', async () => {
     await using store = await openUp(await server.createDatabase())
     await server.signal('SIGSTOP')
     try {
@@ -102,7 +102,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     })
   })
 
-  test('a batch whose response is lost after the commit is applied, and says so', async () => {
+  test('a batch is reported as applied if its response is lost after the commit', async () => {
     const url = await server.createDatabase()
     await using proxy = await startTcpProxy(url, 60)
     await using store = await openUp(toProxied(url, proxy.url))
@@ -146,7 +146,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()))
     })
 
-    test('of a newer release is refused with what to do, until it is gone', async () => {
+    test('of a newer release is refused, until it is gone, with a reason that names both versions', async () => {
       const url = await server.createDatabase()
       {
         await using _ = await openUp(url)
@@ -195,7 +195,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       await eventually(async () => expect(await store.position()).toMatchObject({ sequence: 1 }))
     })
 
-    /** Existing connections keep their mode, as those to a server that turns into a standby do not. */
+    /** Closes existing connections: they keep their mode, unlike connections to a server that turns into a standby. */
     async function setReadOnly(url: string, value: string): Promise<void> {
       const name = url.slice(url.lastIndexOf('/') + 1)
       await server.use(new URL('/postgres', url).href, async (client) => {
@@ -231,11 +231,11 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     await expect(store.count({ assetId: 'a', userId: 'u' })).rejects.toThrow('the view was lost in a failover')
   })
 
-  test('a batch uses nothing that was known at a position that another batch has reached since', async () => {
+  test('a batch uses nothing that was known at its position if another batch has reached it since', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     await store.apply(toBatch(0, 1))
-    // As after a failover that loses the batch, if it is sent again after the log has lost an old producer.
+    // As after a failover that loses the batch, if the batch is sent again after an old producer has expired.
     await server.use(url, (client) => client.query(`update reporting.state set batch = 'other', is_complete = false`))
     expect(await store.apply(toBatch(1, 2))).toBeDefined()
     const { rows } = await server.use(url, (client) => client.query('select is_complete from reporting.state'))

@@ -21,8 +21,8 @@ export function toFenceColumns(hosts: number): string {
 }
 
 /**
- * Refuses a former primary that still accepts writes, because each promotion starts a new timeline with a higher
- * number.
+ * Refuses a former primary that still accepts writes. Its timeline is older, because each promotion starts a new
+ * timeline with a higher number.
  */
 export function createFence(database: Pick<Database, 'hosts' | 'runOnOthers'>) {
   let newest = 0

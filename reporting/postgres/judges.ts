@@ -14,7 +14,7 @@ export type State = { known: Known; judge: Judge }
 
 const Row = z.tuple([z.string(), z.string(), z.string(), z.string(), z.coerce.number(), z.coerce.number()])
 
-/** How long a verdict concerns later ones, in milliseconds of the log's clock. */
+/** How long a verdict affects later ones, in milliseconds of the log's clock. */
 export function windowOf(rules: readonly Rule[]): number {
   return Math.max(0, ...rules.map((rule) => (isWatchRule(rule) ? 0 : rule.windowMs)))
 }

@@ -7,12 +7,12 @@ import { toIdArray, toNumberArray } from './literals.ts'
 /** The number of views with idempotency keys that are known. */
 export const MAX_KEYS = 1_000_000
 
-/** A view with an idempotency key, and its number among those views, in log order. */
+/** A view with an idempotency key, and its number among such views, in log order. */
 export type KeyedView = RuleEvent & { number: number }
 
 type Known = { keys: ReadonlyMap<string, KeyedView>; keyed: number }
 
-/** The last `maxKeys` keyed views, as far as they are looked up. */
+/** The last `maxKeys` keyed views, limited to those that were looked up. */
 export function createKeyedViews({ keys, keyed }: Known, maxKeys: number) {
   let last = keyed
   const added = new Map<string, KeyedView>()

@@ -16,7 +16,7 @@ import { toIdArray, toUuidArray } from './literals.ts'
 /** Where the verdict of a view is stored. */
 export type VerdictPlace = { clock: number; sequence: number; index: number; origin: number }
 
-/** A report whose view is not in the log yet, and its number among those, in log order. */
+/** A report whose view is not in the log yet, and its number among such reports, in log order. */
 export type NumberedReport = Pick<EarlyReport, 'ms' | 'clock'> & { number: number }
 
 /** What the database knows of watch times, as far as it concerns a batch. */
@@ -69,12 +69,12 @@ export function toKnownReports(rows: z.infer<typeof WatchRows.reports>): KnownWa
   return new Map(rows.map(([key, number, clock, ms]) => [key, { number, clock, ms }]))
 }
 
-/** Returns true if `known` suffices for the watch times of a batch, although nothing was looked up for it. */
+/** Returns true if `known` suffices for the watch times of a batch without a lookup for this batch. */
 export function knowsWatch({ early, earlyClock }: KnownWatch, clock: number, { watched = [] }: CountBatch): boolean {
   return watched.length === 0 && (early === 0 || !isOpen(earlyClock, clock))
 }
 
-/** What a batch knows of watch times, and adds to that. */
+/** The watch times that a batch knows, and what it adds to them. */
 export function createWatchState(rule: WatchRule, known: KnownWatch) {
   let last = known.early
   let lastClock = known.earlyClock

@@ -121,7 +121,7 @@ export function toLost(views: number, gaps: string): LostViews {
   return { views, gaps: Gaps.parse(JSON.parse(gaps)) }
 }
 
-/** Returns true if `known` suffices for the batch. Views that are unique by id need a look into the database. */
+/** Returns true if `known` suffices for the batch. Views that are unique by id need a database lookup. */
 export function knows({ serials, watch, clock }: Known, batch: CountBatch, hasWatch: boolean): boolean {
   const hasIds = unnumberedOf(batch).length > 0 || keyedOf(batch).length > 0
   if (hasWatch && !knowsWatch(watch, clock, batch)) return false

@@ -12,7 +12,7 @@ import { STATE_COLUMNS, type State, toState } from './state.ts'
 
 const POLL_INTERVAL_MS = 250
 const POLL_TIMEOUT_MS = 1_000
-/** A former primary that is in use is left after this time. */
+/** How often the other hosts are checked, so that a former primary is abandoned soon after a promotion. */
 const LOOK_INTERVAL_MS = 1_000
 /** How long after the start a failure is not logged, because Postgres may still be starting. */
 const COLD_START_MS = 5_000

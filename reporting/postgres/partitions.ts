@@ -2,7 +2,7 @@ import { ASYNCHRONOUS, type Rows } from './database.ts'
 
 const DAY_MS = 86_400_000
 const TIMEOUT_MS = 4_000
-/** Creating or dropping a partition waits for readers, and lets further ones wait meanwhile. */
+/** Creating or dropping a partition waits for readers, and blocks further readers meanwhile. */
 const LOCK_TIMEOUT = `set local lock_timeout = '500ms';`
 /** Bounds how long a statement takes. */
 const MAX_DELETED = 5_000
@@ -12,7 +12,7 @@ type Deps = {
   run: Run
   /** How long verdicts are kept. */
   maxAgeMs: number
-  /** The rules need the verdicts of this time before the log's clock. */
+  /** How far before the log's clock the rules need verdicts. */
   windowMs: number
 }
 
@@ -90,7 +90,10 @@ function toDelete(before: number): string {
       select ctid from reporting.${DEFAULT} where clock < ${toDay(before)} limit ${MAX_DELETED}))`
 }
 
-/** The index by time reads all rows that it has not summarized yet. The timeout is too short to cancel a vacuum. */
+/**
+ * A query through the index by time reads all rows that the index has not summarized yet. The lock timeout is shorter
+ * than deadlock_timeout, after which Postgres would cancel an autovacuum that is in the way.
+ */
 function toSummary(names: readonly string[]): string {
   const list = names.map((name) => `'${name}'`).join(', ')
   return `${LOCK_TIMEOUT} select brin_summarize_new_values(indexrelid) from pg_index

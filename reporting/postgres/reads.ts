@@ -90,7 +90,7 @@ function toCounts([views, qualified, viewers]: readonly unknown[]): Counts {
   return viewers === undefined ? counts : { ...counts, viewers: Number(viewers) }
 }
 
-/** The numbers of an event are its time. */
+/** The row of an event has its time in the column of the views. */
 function toLookup({ assets, users, events = [] }: CountLookup): string {
   const keys = toIdArray(events.map(toKeyedKey))
   return [

@@ -1,7 +1,7 @@
 import type { ReportObserver } from '../count-store.ts'
 import type { State } from './state.ts'
 
-/** At a start, an older report is stale: queue-listener reports every 500 ms. */
+/** At startup, an older report is stale: queue-listener reports every 500 ms. */
 const FRESH_MS = 1_000
 
 export type ReportWatch = {
@@ -27,7 +27,7 @@ export function createReportWatch(onReport: ReportObserver): ReportWatch {
     poll() {
       const before = taken
       return (state) => {
-        // A poll that started after the last report, and shows fewer, shows a database restored from a backup.
+        // If a poll that started after the last report shows fewer reports, the database was restored from a backup.
         if (before === taken && taken !== undefined && state.reports < taken) taken = undefined
         take(state)
       }

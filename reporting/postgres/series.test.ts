@@ -45,7 +45,7 @@ describe.skipIf(!hasPostgres)('the series in Postgres', { timeout: 40_000 }, () 
     await eventually(async () => expect(await rowsOf(url)).toEqual({ m: 1, h: 4, d: 6 }), 15_000)
   })
 
-  test('that are copied say from when those of single assets are kept, as in memory', async () => {
+  test('that are copied say since when the counts of single assets are kept, as in memory', async () => {
     const state = createCountState({ kept: { verdicts: 10, keys: 10, series: 2 } })
     const maps = createMapCountStore({ state })
     for (let day = 0; day < 4; day += 1) await playAt(maps, [START + day * DAY_MS])

@@ -10,7 +10,7 @@ const HOST = /^(\[[\da-f:]+\]|[^\s:[\]]+)(:\d{1,5})?$/i
 /** The store writes, so each of these means read-write. */
 const TARGETS = [null, 'any', 'primary', 'read-write']
 
-/** Postgres, parsed to a URL for each of its hosts, which prints itself as host and database. */
+/** The URL of Postgres, parsed to one URL per host. Each one prints itself as host and database only. */
 export const databaseUrl = z
   .string({ error: FORM })
   .transform((text, context) => {

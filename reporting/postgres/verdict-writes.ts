@@ -66,7 +66,7 @@ export function toBecause(because: { id: string; at: number } | undefined): stri
   return because ? `[${toAscii(because.id)},${because.at}]` : ''
 }
 
-/** Without a view before it, the time of a dead letter in the log is unknown. Its row is then kept from now on. */
+/** Before the first view, the clock of the log is unknown. The retention of a dead letter then starts now. */
 function toRejected({ skipped = [] }: CountBatch, clock: number): Row[] {
   const fields = { ...REJECTED, at: 0, clock: clock || Date.now(), asset_id: '', user_id: '', because: '' }
   return skipped.flatMap(({ sequence, ids }) =>
@@ -104,7 +104,7 @@ function toRowWrites(rows: readonly Row[], origin: number): string[] {
   return [`verdict_written as (${insertVerdicts(rows, origin)} where exists (select from moved))`]
 }
 
-/** Inserts verdicts without a condition, which may follow. */
+/** Inserts verdicts. The statement has no condition, so that the caller can append one. */
 export function insertVerdicts(rows: readonly Row[], origin: number): string {
   const columns: [name: string, column: Column][] = [
     ...toColumns(rows, NUMBERS, toNumberArray),

@@ -34,7 +34,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(await first.audit()).toMatchObject({ views: 6, qualified: 1, notQualified: { repeat: 5 }, pending: 0 })
   })
 
-  test('a batch that another instance has applied leaves nothing behind in the one that loses', async () => {
+  test('an instance that loses the race for a position keeps nothing of its batch', async () => {
     const url = await server.createDatabase()
     await using first = await openUp(url)
     await using second = await openUp(url)
@@ -186,7 +186,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(await store.explain('x')).toMatchObject({ id: 'x', verdict: 'qualified' })
   })
 
-  test('an id with a time is found wherever the log has it, also if the clock of play was ahead', async () => {
+  test('an id with a time is found wherever the log has it, even if the clock of play was ahead', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     const toId = (time: number) => {

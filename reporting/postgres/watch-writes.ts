@@ -38,7 +38,7 @@ function toTimeWrites({ verdicts, next, placeOf }: Outcome): string[] {
   ]
 }
 
-/** Counts the views that wait, by second, and gives those of the seconds that have closed a reason. */
+/** Counts the waiting views by second, and once a second has closed, adds its views to the counts by reason. */
 function toWaitingWrites(rule: WatchRule, known: Known, { verdicts, next }: Outcome): string[] {
   const changes = [...toWaitingChanges(verdicts)].filter(([, { unreported, reported }]) => unreported || reported)
   const [closed, open] = [true, false].map((isClosed) =>
@@ -65,7 +65,7 @@ function toOpenWrites(changes: Changes): string[] {
   ]
 }
 
-/** The seconds that close are deleted. What the batch changes in them is not written before. */
+/** Deletes the seconds that close. What the batch changes in them is added to their sums without writing it first. */
 function toClosedWrites(
   rule: WatchRule,
   changes: Changes,

@@ -30,7 +30,7 @@ const step = fc.record({
   restart: fc.nat(9).map((n) => n === 0),
 })
 
-test('the rules know the last events of the window, also once those are restored', () => {
+test('the rules know the last events of the window, even after these were restored', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
       const log: Judged[] = []

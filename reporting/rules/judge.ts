@@ -26,7 +26,7 @@ export type Judge = {
    * @param rule the only rule that still knows it; undefined if all of them do
    */
   restore(judged: Judged, rule?: string): void
-  /** The events that may still concern later ones, by rule, in log order. */
+  /** The events that may still affect later ones, by rule, in log order. */
   known(): { rule: string; events: KnownEvents }[]
 }
 

@@ -6,13 +6,13 @@ export type RuleEvent = { id: string; assetId: string; userId: string; at: numbe
  * replay of the log gives the same verdicts.
  */
 export type ViewRule = {
-  /** The `reason` of the views that it does not qualify. */
+  /** The `reason` of the views that do not qualify because of this rule. */
   name: string
-  /** Events with the same key concern each other. */
+  /** Only events with the same key affect each other. */
   keyOf(event: RuleEvent): string
-  /** How long an event concerns later ones, in milliseconds of the log's clock. */
+  /** How long an event affects later ones, in milliseconds of the log's clock. */
   windowMs: number
-  /** Maximum number of earlier events to keep by key. */
+  /** Maximum number of earlier events to keep per key. */
   keeps: number
   /**
    * Returns the earlier event because of which the event does not qualify; undefined if it qualifies.
@@ -30,8 +30,8 @@ export type WatchRule = {
   /** The `reason` of the views for which nothing was reported in time. */
   unreported: string
   /**
-   * Returns the watch time with which a view qualifies, in whole milliseconds.
-   * @param duration that of the asset in seconds, if it is known
+   * Returns the watch time that a view needs to qualify, in whole milliseconds.
+   * @param duration of the asset in seconds, if it is known
    */
   requiredMs(duration: number | undefined): number
 }

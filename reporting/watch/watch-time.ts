@@ -3,10 +3,10 @@ import type { RuleEvent, WatchRule } from '../rules/view-rule.ts'
 
 /** How long reports count for a view, in whole seconds of the log's clock. */
 const OPEN_S = 86_400
-/** At most this long, because a second is open until its end. */
+/** The maximum in milliseconds: reports count until the end of the last second. */
 export const OPEN_MS = (OPEN_S + 1) * 1_000
 
-/** The number of reports without a view that are known, in log order. Another number would give other verdicts. */
+/** How many of the last reports without a view are kept, in log order. Another number would give other verdicts. */
 export const MAX_EARLY_REPORTS = 100_000
 
 /** All times of views and reports are in whole milliseconds: sums of fractions depend on their order. */
@@ -29,7 +29,7 @@ export function isOpen(since: number, clock: number): boolean {
   return toSecond(since) >= openSince(clock)
 }
 
-/** `requiredMs`: undefined if a rule objects to the view. `watchedMs`: the greatest one; undefined without a report. */
+/** `requiredMs`: undefined if a rule objects to the view. `watchedMs`: the greatest report; undefined without one. */
 export type WatchTime = { clock: number; requiredMs?: number | undefined; watchedMs?: number | undefined }
 
 /** A counted view whose watch time may still grow. */
@@ -37,7 +37,7 @@ export type OpenView = RuleEvent & WatchTime
 
 export type EarlyReport = { viewId: string; assetId: string; userId: string; ms: number; clock: number }
 
-/** The reports whose views are not in the log yet. The last MAX_EARLY_REPORTS are known. */
+/** The reports whose views are not in the log yet. The last MAX_EARLY_REPORTS are kept. */
 export type EarlyReports = {
   /** The last one of the same user and asset. */
   find(play: Omit<EarlyReport, 'ms' | 'clock'>): EarlyReport | undefined

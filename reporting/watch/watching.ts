@@ -22,7 +22,7 @@ export type Watching = {
 }
 
 export function createWatching({ rule, early, find }: WatchState): Watching {
-  /** The last views of the batch by id, and those of earlier ones that it has reports for. */
+  /** The last views of the batch by id, and the views of earlier batches for which it has reports. */
   const own = new Map<string, BatchView>()
   const earlier = new Map<string, OpenView | undefined>()
   const before = new Map<OpenView, number | undefined>()
