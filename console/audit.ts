@@ -1,10 +1,10 @@
 import { expectBody, type ServiceClient } from '../shared/client/service-client.ts'
 import { Audit } from '../shared/contracts/audit.ts'
 
-/** `GET /status` awaits the audit after the readiness of reporting, and the page waits for both. */
+/** Short, because `GET /status` requests the audit after the readiness of reporting, and the page waits for both. */
 const TIMEOUT_MS = 200
 
-/** Reads the audit of reporting. Null if reporting does not respond with one, as in a previous release. */
+/** Reads the audit of reporting. Returns null if there is none, for example from a previous release of reporting. */
 export async function readAudit(reporting: Pick<ServiceClient, 'get'>): Promise<Audit | null> {
   try {
     return expectBody(await reporting.get('/events/audit', { signal: AbortSignal.timeout(TIMEOUT_MS) }), 200, Audit)

@@ -36,7 +36,7 @@ test('the CSP of the page allows only its own scripts, styles and requests, and 
   expect(html).not.toMatch(/<script>|<style|\son\w+=|\sstyle=|https?:\/\//)
 })
 
-test('the page may read playlists and segments of the CDN, and of no other origin', async () => {
+test('the page may read playlists and segments from the CDN, and from no other origin', async () => {
   const policyWith = async (cdnOrigin?: string) =>
     (await setUp({ cdnOrigin }).app.request('/')).headers.get('content-security-policy')?.split('; ')
   expect(await policyWith('https://cdn.example')).toContain("connect-src 'self' https://cdn.example")
@@ -128,7 +128,7 @@ test('/series returns the series of reporting', async () => {
   expect(calls).toEqual([{ path: `/events/series?${query.replaceAll(':', '%3A')}` }])
 })
 
-test('requests for the same series within a second share one call, also if it fails', async () => {
+test('requests for the same series within a second share one call, even if it fails', async () => {
   for (const series of [{ status: 200, body: {} }, new UpstreamError('down')]) {
     const { app, calls } = setUp({ series })
     await Promise.all(Array.from({ length: 20 }, () => app.request('/series?step=minute')))
@@ -226,7 +226,7 @@ test.each(['replaying', 'behind', 'unknown'] as const)(
 test.each([
   ['responds with something else', { status: 'Not found', requestId: '1' }],
   ['does not respond', undefined],
-])('/status has no audit if reporting %s, and is ready nevertheless', async (_, audit) => {
+])('/status is ready, but has no audit, if reporting %s', async (_, audit) => {
   const { app, audits } = setUp({ services: { reporting: [current] }, audit })
   expect(await (await app.request('/status')).json()).toMatchObject({ status: 'ready', audit: null })
   expect(audits()).toBe(1)
@@ -259,7 +259,7 @@ test('/status is degraded while queue-listener is down, and not ready while the 
   expect(await (await app.request('/status')).json()).toMatchObject({ status: 'not ready', degraded: ['events'] })
 })
 
-test('/status shows that reporting replays the log, and that plays have no counts meanwhile', async () => {
+test('/status shows that reporting is replaying the log, and that plays have no counts meanwhile', async () => {
   const counting = { state: 'replaying', progress: 0.4 } as const
   const { app } = setUp({ services: { reporting: [{ ...ready, counting }] } })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -269,7 +269,7 @@ test('/status shows that reporting replays the log, and that plays have no count
   })
 })
 
-test('/status shows counts that are not current if any instance of reporting has such counts', async () => {
+test('/status says that the counts are not current if any instance of reporting says so', async () => {
   const counting = { state: 'unknown', progress: 0 } as const
   const { app } = setUp({ services: { reporting: [current, { ...ready, counting }] } })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -385,13 +385,13 @@ const audit: Audit = {
 }
 
 type Fakes = {
-  /** The response of reporting to an audit; undefined if it does not respond. */
+  /** The response of reporting to a request for the audit; undefined if it does not respond. */
   audit?: unknown
   /** The assets in metadata; undefined if it is down. */
   list?: unknown
   /** The counts in reporting; undefined if it is down. */
   counts?: Pick<LookedUpCounts, 'assets' | 'qualified' | 'viewers'>
-  /** The response of reporting to a series, or why there is none. */
+  /** The response of reporting to a request for a series, or the error of the call. */
   series?: ServiceResponse | UpstreamError
   readiness?: Readiness
   /** The readiness of each queue-listener instance; undefined for an instance that is down. */

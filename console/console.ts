@@ -30,7 +30,7 @@ type Deps = {
   readSeries: ReadSeries
   status: Status
   history: Pick<SystemHistory, 'read'>
-  /** The clients of all services, whose API the page documents. */
+  /** The clients of all services, whose APIs the page documents. */
   clients: ApiClients
   /** The origin of the CDN, whose videos the page plays. */
   cdnOrigin?: string | undefined

@@ -17,7 +17,7 @@ const TIMEOUT_MS = 1_000
 export type ReadSeries = (query: SeriesQuery) => Promise<Series | Problem>
 
 type Deps = {
-  /** A client of its own: a series that fails or is slow ejects no instance for plays. */
+  /** A separate client, so that a failed or slow request for a series ejects no instance for plays. */
   reporting: Pick<ServiceClient, 'get'>
 }
 

@@ -22,8 +22,8 @@ type Client = Pick<ServiceClient, 'name' | 'instances' | 'get'>
 type Deps = {
   health: Pick<Health, 'readiness'>
   /**
-   * The clients of all services, without circuit breakers: a failed audit does not make plays skip their lookups. That
-   * of play may know no instance, if there is only this one.
+   * The clients of all services, without circuit breakers: a failed audit does not make plays skip their lookups. The
+   * client of play may know no instance if this is the only one.
    */
   clients: readonly Client[]
   invalidations: Pick<Invalidations, 'subscribe'>
@@ -57,7 +57,7 @@ export function createStatus({ health, clients, invalidations, backlog, history 
   })
 }
 
-/** While the counts are not current, there is no audit: its 503 would eject the instance, for lookups too. */
+/** Requests no audit while the counts are not current: a 503 would eject the instance, for lookups too. */
 async function checkService(client: Client) {
   const { name } = client
   const status = toService(await client.instances())

@@ -15,7 +15,7 @@ const appWith = (...responses: InstanceResponse[]) =>
     createApiPage({ metadata: { name: 'metadata', getAll: async () => responses } }),
   )
 
-test('the document of a service names the instance at which its calls can be tried', async () => {
+test('the document of a service names the instance on which to try its calls', async () => {
   const response = await appWith(down, up).request('/api/documents/metadata')
   expect(await response.json()).toEqual({
     ...document,
@@ -27,7 +27,7 @@ test('the document of a service names the instance at which its calls can be tri
 test.each([
   ['is down', []],
   ['returns something else', [{ ...up, response: { status: 404, body: { status: 'Not found' } } }]],
-])('the document of a service that %s is a 503', async (_, responses) => {
+])('/api/documents returns 503 for a service that %s', async (_, responses) => {
   await expectProblem(await appWith(down, ...responses).request('/api/documents/metadata'), 503)
 })
 
@@ -35,7 +35,7 @@ test.each(['play', 'constructor', 'metadata%2f..'])('/api/documents/%s returns 4
   await expectProblem(await appWith(up).request(`/api/documents/${name}`), 404)
 })
 
-test('the page loads scripts of its own origin only, and has all services', async () => {
+test('the page loads scripts only from its own origin, and lists all services', async () => {
   const app = appWith(up)
   const page = await app.request('/api')
   expect(page.headers.get('content-security-policy')).toContain("script-src 'self';")

@@ -11,7 +11,7 @@ import { problem } from '../../shared/http/errors.ts'
 import { parseSafely } from '../../shared/runtime/parse-safely.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 
-/** The first request makes a service generate its document. */
+/** Long, because the first request makes a service generate its document. */
 const TIMEOUT_MS = 2_000
 
 const Document = z.looseObject({ info: z.looseObject({ description: z.string() }) })

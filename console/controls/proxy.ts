@@ -7,7 +7,7 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 const TIMEOUT_MS = 12_000
 const SOCKET = /^unix:(.+)$/
 
-/** Where the supervisor of `npm start` listens for controls; undefined if it runs none. */
+/** The socket on which the supervisor of `npm start` accepts controls; undefined if there are no controls. */
 export const controlsUrl = z
   .string()
   .regex(SOCKET, { error: 'must be unix:<path>' })
@@ -16,7 +16,7 @@ export const controlsUrl = z
 
 type Reply = { status: number; body: unknown }
 
-/** Forwards requests to the supervisor, with the token of the caller, which play does not know. */
+/** Forwards requests to the supervisor with the token of the caller. play itself does not know the token. */
 export type ControlsProxy = AsyncDisposable & {
   /** The controls are `off` if the supervisor does not respond. */
   read(authorization: string | undefined): Promise<Controls>

@@ -64,7 +64,7 @@ test.each(['[::1]:8080', '127.0.0.1:8080', 'localhost'])('%s is a name of this m
   expect((await send('POST', '/controls/seed', { address: '::1', headers: { host } })).status).toBe(200)
 })
 
-test('a refusal of the supervisor becomes a problem with its reason', async () => {
+test('a refusal by the supervisor becomes a problem response with its reason', async () => {
   const errors = [{ path: 'controls', message: 'reporting is down' }]
   const { send } = setUp({ status: 409, body: { errors } })
   const response = await send('POST', '/controls/reporting/kill')

@@ -14,7 +14,7 @@ import { headerOf } from '../../shared/http/request-context.ts'
 import { isLoopback } from '../../shared/runtime/loopback.ts'
 import type { ControlsProxy } from './proxy.ts'
 
-/** Concurrency limit: each of them waits for the supervisor. */
+/** Concurrency limit: each request waits for the supervisor. */
 const MAX_IN_FLIGHT = 20
 const NO_SUPERVISOR =
   'There are no controls here: npm start offers them for the processes that it runs, if only this machine can reach the console.'

@@ -1,25 +1,25 @@
 import type { Registry } from 'prom-client'
 import type { Distribution } from './distribution.ts'
 
-/** What the metrics of play have counted since its start. Durations are by `from to`. */
+/** What the metrics of play have counted since it started. Durations are by `from to`: the two ends of a call. */
 export type Counters = {
   recorded: { log: number; outbox: number }
   errors: number
   durations: Map<string, Distribution>
-  /** The plays of batched lookups and the views of batched appends. */
+  /** The number of plays in batched lookups, and of views in batched appends. */
   carried: { lookup: number; append: number }
-  /** Reads of the cache of a service. */
+  /** The number of cache reads, by the service whose data is cached. */
   reads: Map<string, number>
 }
 
-/** The path of a play: views have no other source. */
+/** The path of a play. Only these requests create views. */
 const PLAYS = '/play/asset/'
 
 type Value = { metricName?: string; labels: Record<string, string | number | undefined>; value: number }
 
 /**
- * Reads the metrics that play exposes anyway, so that a play pays nothing for its history.
- * @throws Error if play does not have one of these metrics
+ * Reads the metrics that play exposes anyway, so that the history adds no work to a play.
+ * @throws Error if one of these metrics is missing
  */
 export async function readCounters(metrics: Registry): Promise<Counters> {
   const [recorded, requests, calls, appends, groups, reads] = await Promise.all([
@@ -55,7 +55,7 @@ async function valuesOf(metrics: Registry, name: string): Promise<Value[]> {
   return (await metric.get()).values
 }
 
-/** Adds the buckets of a histogram to the distributions of their `from to`. */
+/** Adds the buckets of a histogram to the distribution of each `from to`. */
 function collect(
   durations: Map<string, Distribution>,
   values: readonly Value[],

@@ -1,4 +1,4 @@
-/** Durations in seconds: their number, and how many of them are at most each bound, as in a Prometheus histogram. */
+/** A histogram of durations in seconds. `atMost` has its cumulative buckets by upper bound, as in Prometheus. */
 export type Distribution = { count: number; atMost: Map<number, number> }
 
 /** The values that were added since an earlier reading. A counter that was reset starts at 0. */
@@ -9,8 +9,8 @@ export function since(later: Distribution, earlier: Distribution | undefined): D
 }
 
 /**
- * The 99th percentile in milliseconds, interpolated in its bucket as `histogram_quantile` of Prometheus does; the
- * highest bound if it is above; null without values.
+ * The 99th percentile in milliseconds, interpolated in its bucket like `histogram_quantile` in Prometheus. Returns the
+ * highest bound if the percentile exceeds it, and null without values.
  */
 export function toP99({ count, atMost }: Distribution): number | null {
   if (count === 0) return null

@@ -25,7 +25,7 @@ type Deps = {
   file: string
   metrics: Registry
   clients: readonly Pick<ServiceClient, 'name' | 'instances'>[]
-  /** The states of what play itself uses. */
+  /** The states of the dependencies of play itself. */
   dependencies: Record<string, () => DependencyState>
   backlog?: (() => number) | undefined
   health: Pick<Health, 'startedAt'>

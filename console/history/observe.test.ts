@@ -28,7 +28,7 @@ test.each<[string, Readiness | undefined, object | undefined]>([
     { status: 'degraded', dependencies: {}, forwarding: { state: 'stalled', waiting: 3 } },
     { state: 'degraded', reason: 'counting has stalled' },
   ],
-])('an instance that %s', async (_, readiness, failure) => {
+])('the state of an instance that %s', async (_, readiness, failure) => {
   const { subjects } = await observe({ reporting: [readiness] })
   expect(subjects[0]).toEqual({ service: 'reporting', instance: '', ...(failure && { failure }) })
 })
@@ -48,7 +48,7 @@ test('a service without a known instance is down, except play, which may not kno
   ])
 })
 
-test('Postgres is down if a reporting says so, and unknown while none responds', async () => {
+test('Postgres is down if an instance of reporting says so, and unknown while none responds', async () => {
   const failure = { state: 'down', reason: '' }
   const postgres = async (readiness: Readiness | undefined) =>
     (await observe({ reporting: [readiness] })).subjects.find(({ service }) => service === 'postgres')

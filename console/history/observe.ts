@@ -5,7 +5,7 @@ import type { Delivery, DependencyState, Readiness } from '../../shared/contract
 import { toState } from '../instance-state.ts'
 import type { Failure, Subject } from './store.ts'
 
-/** `instance` is empty if a service has only one. */
+/** `instance` is empty if the service has only one instance. */
 export type Observed = Subject & { failure?: Pick<Failure, 'state' | 'reason'> }
 
 export type Observation = {
@@ -19,13 +19,13 @@ export type Observe = () => Promise<Observation>
 
 type Deps = {
   clients: readonly Pick<ServiceClient, 'name' | 'instances'>[]
-  /** The states of what play itself uses. */
+  /** The states of the dependencies of play itself. */
   dependencies: Record<string, () => DependencyState>
 }
 
 /**
- * Observes the services through the readiness of each instance, and other components through the services that use them. It
- * ejects no instance and opens no circuit: plays are not affected.
+ * Observes the services through the readiness of each instance, and other components through the services that use
+ * them. Plays are not affected: observing ejects no instance and opens no circuit.
  */
 export function createObserver({ clients, dependencies }: Deps): Observe {
   return async function observe() {
@@ -43,7 +43,7 @@ export function createObserver({ clients, dependencies }: Deps): Observe {
         ...Object.entries(dependencies).map(([service, state]) => toSubject(service, state())),
         ...toPostgres(ready.map(({ readiness }) => readiness)),
       ],
-      // Each play notes its own start, and several may be behind one URL.
+      // Each play process records its own start, because several may share one URL.
       starts: ready.flatMap(({ name, url, instance, readiness: { startedAt } }) =>
         startedAt === undefined || name === services.play.name ? [] : [{ service: name, instance, url, startedAt }],
       ),
@@ -52,7 +52,7 @@ export function createObserver({ clients, dependencies }: Deps): Observe {
   }
 }
 
-/** play may know no instance of itself. */
+/** play without known instances is not down, because it may not know itself. */
 function toSubjects(service: string, found: readonly InstanceReadiness[]): Observed[] {
   if (found.length > 0) return found.map(({ url, readiness }) => toObserved(service, labelOf(url, found), readiness))
   const failure = { state: 'down', reason: 'no known instances' } as const
@@ -73,7 +73,7 @@ function toSubject(service: string, state: DependencyState): Observed {
   return { service, instance: '', ...(state === 'down' && { failure: { state, reason: '' } }) }
 }
 
-/** Unknown while no reporting responds. */
+/** The state of Postgres is unknown while no instance of reporting responds. */
 function toPostgres(all: readonly Readiness[]): Observed[] {
   const states = all.flatMap(({ dependencies: { postgres } }) => postgres ?? [])
   return states.length > 0 ? [toSubject('postgres', states.includes('down') ? 'down' : 'up')] : []

@@ -4,7 +4,7 @@ import { type Distribution, since, toP99 } from './distribution.ts'
 import type { CallCounts } from './schema.ts'
 import type { Sample } from './store.ts'
 
-/** What was counted up to a second. Absent: unknown. */
+/** The values at the end of a second. While unknown, `backlog` is null, and an instance has no deliveries. */
 export type Reading = {
   counters: Counters
   backlog: number | null
@@ -27,7 +27,7 @@ export function toSample(at: number, later: Reading, earlier: Reading | undefine
   }
 }
 
-/** The 99th percentile of the calls between two components, between two readings, in milliseconds. */
+/** The 99th percentiles of the durations between two readings, in milliseconds by `from to`. */
 export function toP99s(later: Reading, earlier: Reading | undefined): Map<string, number | null> {
   const durations = durationsSince(later.counters, earlier?.counters)
   const deliveries = later.deliveries.flatMap(({ p99Ms }) => p99Ms ?? [])
@@ -73,7 +73,7 @@ function durationsSince({ durations }: Counters, earlier: Counters | undefined):
   return new Map([...durations].map(([edge, own]) => [edge, since(own, earlier?.durations.get(edge))]))
 }
 
-/** The first reading of an instance does not say when its deliveries happened. */
+/** Skips an instance without an earlier reading: its counters do not say when the deliveries happened. */
 function deliveredSince({ deliveries }: Reading, earlier: Reading | undefined): [batches: number, views: number] {
   const known = deliveries.map((later) => ({ later, before: earlier?.deliveries.find(({ url }) => url === later.url) }))
   const total = (field: 'batches' | 'views') =>

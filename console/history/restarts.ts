@@ -5,8 +5,9 @@ const TOLERANCE_MS = 5_000
 export type Known = { startedAt: string; seenAt: number }
 
 /**
- * The time of a restart: that of the process itself, but between the two observations that show it, because its clock
- * may be wrong. A process that started while the edge still saw another one did not replace it: both are behind one URL.
+ * The time of a restart: the start time that the process reports, limited to the time between the two observations that
+ * show the restart, because the clock of the process may be wrong. A process that started while the edge still saw
+ * another one did not replace it: both share one URL.
  * @returns undefined if the process replaced no other one
  */
 export function toRestart(startedAt: string, known: Known | undefined, now: number): number | undefined {

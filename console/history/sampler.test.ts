@@ -49,7 +49,7 @@ test('each range ends now, and has at most 300 points, however long the edge run
   expect(edge.history('24h').points).toHaveLength(3)
 })
 
-test('the history is bounded: what is older than a range is deleted', async () => {
+test('the history is bounded: old steps are deleted', async () => {
   const edge = setUp()
   await edge.second({ plays: 1 })
   edge.pass(25 * 3_600)
@@ -109,7 +109,7 @@ test('a single failed observation is not an outage', async () => {
   expect(edge.history('5m').outages).toEqual([])
 })
 
-test('observations that took longer than the calls may take are ignored, because the edge itself was blocked', async () => {
+test('observations that took too long are ignored, because the edge itself was blocked', async () => {
   const edge = setUp()
   for (let n = 0; n < 3; n += 1) await edge.second({ plays: 1, subjects: [reportingDown], tookMs: 950 })
   expect(edge.history('5m')).toMatchObject({ points: [{ plays: 1 }, { plays: 1 }, { plays: 1 }], outages: [] })
@@ -208,7 +208,7 @@ test('the first start of an edge is neither a restart nor an outage', () => {
   expect(edge.history('5m')).toMatchObject({ since: null, outages: [], restarts: [] })
 })
 
-test('the first start of an edge whose processes start one after the other is no restart, at any time of an hour', async () => {
+test('the staggered first start of the processes of an edge is not a restart, at any time of an hour', async () => {
   const file = join(directory, 'staggered.sqlite')
   const clock = createClock()
   clock.pass(200)
@@ -220,7 +220,7 @@ test('the first start of an edge whose processes start one after the other is no
   expect(second.history('5m')).toMatchObject({ outages: [], restarts: [] })
 })
 
-test('a file whose pages are damaged is replaced, also if the damage does not show when it is opened', async () => {
+test('a file whose pages are damaged is replaced, even if opening it does not reveal the damage', async () => {
   const file = join(directory, 'pages.sqlite')
   const clock = createClock()
   const before = setUp({ file, clock })
@@ -277,7 +277,7 @@ type Second = {
   metadataCalls?: number
   subjects?: Observed[]
   startedAt?: string
-  /** How long observing the others took. */
+  /** How long the observation took. */
   tookMs?: number
 }
 
@@ -299,7 +299,7 @@ function createClock() {
   }
 }
 
-/** An edge whose metrics and upstreams are those of each second. */
+/** An edge whose metrics and upstreams the test sets second by second. */
 function setUp({ file = ':memory:', clock = createClock() }: { file?: string; clock?: FakeClock } = {}) {
   const store = openHistory(file, randomUUID(), log)
   const counters: Counters = {
@@ -364,7 +364,7 @@ function toObservation({ subjects = [], lagMs = 0, startedAt }: Second): Observa
   }
 }
 
-/** A time on that day. */
+/** A time on the day of the test. */
 function at(time: string): string {
   return `2026-11-22T${time}.000Z`
 }

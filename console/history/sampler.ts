@@ -10,16 +10,16 @@ import { createStarts } from './starts.ts'
 import { type HistoryStore, type Sample, startOf } from './store.ts'
 
 const SECOND_MS = 1_000
-/** A timer may be a little early. */
+/** A timer may fire a little early. */
 const EARLY_MS = 50
 /** Without a sample for this long, the process was suspended or blocked, or did not run. */
 const GAP_MS = 3_000
 /** A larger difference between the two clocks is a change of the wall clock. */
 const CLOCK_STEP_MS = 1_000
-/** Observations that take longer measure this process rather than others. */
+/** An observation that takes longer says more about this process than about others. */
 const MAX_OBSERVATION_MS = 900
 const PRUNE_MS = 60_000
-/** Percentiles are those of this many seconds. */
+/** Percentiles cover this many seconds. */
 const WINDOW = 5
 /** Samples to keep while the disk fails. */
 const MAX_UNWRITTEN = 60
@@ -43,7 +43,7 @@ type Deps = {
 }
 
 export type Sampler = {
-  /** Records the start of this process, and how long none had been running. */
+  /** Records the start of this process, and for how long no process had been running. */
   start(): void
   /** Takes a sample of the second that has just ended. */
   sample(): Promise<void>
@@ -95,7 +95,7 @@ export function createSampler({
   }
 
   /**
-   * Notes a time without samples of any process. A change of the clock is no outage.
+   * Records an outage if no process took samples for too long. A change of the clock is not an outage.
    * @returns false if this process did not run all the time since the last sample
    */
   function checkContinuity(now: { wall: number; monotonic: number }): boolean {

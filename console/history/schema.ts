@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** Calls and what they carried, such as views, by `from to`. */
+/** The number of calls, and of the items that they carried, such as views, by `from to`. */
 export const CallCounts = z.record(z.string(), z.tuple([z.number(), z.number()]))
 export type CallCounts = z.infer<typeof CallCounts>
 

@@ -3,7 +3,7 @@ import type { Observation } from './observe.ts'
 import { type Known, toRestart } from './restarts.ts'
 import type { HistoryStore } from './store.ts'
 
-/** By then, the processes that still run have taken samples. */
+/** After this long, the processes that still run have taken samples. */
 const OWN_START_AFTER_MS = 4_000
 const SAVE_MS = 10_000
 
@@ -18,7 +18,7 @@ export function createStarts(store: HistoryStore, startedAt: string) {
   let isOwnNoted = false
 
   return {
-    /** As many starts are restarts as processes have ended. The rest are new processes, such as the first ones. */
+    /** Each process that has ended makes one start a restart. The rest are new processes, such as the first ones. */
     noteOwn(now: number): void {
       if (isOwnNoted || now < ownStart + OWN_START_AFTER_MS) return
       const replaced = store.restarts(0, now).filter(({ service, instance }) => service === own.service && !instance)

@@ -13,7 +13,7 @@ import {
   UPSERT,
 } from './schema.ts'
 
-/** Seconds per step, and how many steps are kept. Those of a second are kept for longer than they are shown. */
+/** Seconds per step, and how many steps are kept. Steps of one second are kept for longer than they are shown. */
 const STEPS = [
   { step: 1, kept: 600 },
   { step: 15, kept: 300 },
@@ -51,8 +51,8 @@ type StoredOutage = Failure & { start: number; end: number; isOpen: boolean }
 export type HistoryStore = ReturnType<typeof openHistoryStore>
 
 /**
- * Opens the history, which the processes of one edge share: each has rows of its own, which are added up when they are
- * read. Times are those of the edge.
+ * Opens the history, which the processes of one edge share. Each process has its own rows, and reads add them up. Times
+ * are by the clock of the edge.
  * @param process identifies the rows of this process
  * @throws DamagedError
  * @throws Error if the file cannot be opened
@@ -139,7 +139,7 @@ export function openHistoryStore(file: string, process: string) {
     removeRestarts: ({ service, instance }: Subject, after: number) =>
       void removeRestarts.run(service, instance, after),
     restarts: (from: number, to: number) => Restarts.parse(selectRestarts.all(from, to)),
-    /** When an instance said that it started, and when it last said so. */
+    /** The start time that an instance reported, and when it was last seen. */
     instance: ({ service, instance }: Subject) => Started.optional().parse(selectInstance.get(service, instance)),
     setInstance({ service, instance }: Subject, startedAt: string, now: number): void {
       replaceInstance.run(service, instance, startedAt, now)

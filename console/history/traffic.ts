@@ -6,13 +6,13 @@ const WINDOW = 5
 
 /** Every play process sees these calls, so they are not added up. */
 const SHARED = ['events queue-listener', 'queue-listener reporting']
-/** Here, the items of a call are reads of the cache. A read without a call is a hit. */
+/** On these links, the items of a call are reads of the cache. A read without a call is a hit. */
 const CACHED = ['play metadata', 'play cdnurl']
 
 type Row = ReturnType<HistoryStore['traffic']>[number]
 
 /**
- * The traffic of the last seconds, by all play processes that share the port.
+ * The traffic of the last seconds, of all play processes that share the port.
  * @param p99s as this process measured them
  * @returns undefined before the first sample
  */
@@ -50,7 +50,7 @@ function toLink(link: string, rows: Row[], { latest, seconds, p99Ms }: Window): 
   }
 }
 
-/** Calls, and what they carried. */
+/** The number of calls, and of the items that they carried. */
 function total(link: string, rows: Row[]): [calls: number, items: number] {
   const bySecond = Map.groupBy(rows, ({ at }) => at)
   const totals = [...bySecond.values()].map((second) => {

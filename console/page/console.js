@@ -36,7 +36,7 @@ const showAudit = createAuditStrip()
 createHistory()
 const why = createWhy({ titleOf: assets.titleOf, token })
 const controlsToken = createControlsToken()
-// Not needed for the first look at the page.
+// Loaded later, because the first render does not need it.
 void import('./controls/controls.js').then(({ createControls }) => createControls(controlsToken))
 createExamples({ assetIds: () => assets.all().map(({ id }) => id), token, plays, why })
 

@@ -64,14 +64,14 @@ const REFUSED = [
   ['401, as with identity', { status: 401, body: { status: 'Unauthorized', requestId: '1' } }],
 ] as const
 
-test.each(REFUSED)('the only play is not missing if it responds to itself with %s', async (_, response) => {
+test.each(REFUSED)('the only instance of play is not missing if it responds to itself with %s', async (_, response) => {
   const kept = { get: () => [span('1', MINE)], all: () => [] }
   const play = serviceOf('play', () => [response])
   expect(await createTraceCollector({ kept, clients: [play] })(MINE)).toMatchObject({ missing: [] })
   expect(await createPlayList({ kept, plays: [play] }).all({ limit: 1 })).toMatchObject({ missing: [] })
 })
 
-test.each(REFUSED)('of several plays, one that responds with %s is missing', async (_, response) => {
+test.each(REFUSED)('of several instances of play, one that responds with %s is missing', async (_, response) => {
   const kept = { get: () => [span('1', MINE)], all: () => [] }
   const play = serviceOf('play', () => [response, found(MINE, [])])
   expect(await createTraceCollector({ kept, clients: [play] })(MINE)).toMatchObject({ missing: ['play'] })

@@ -9,7 +9,7 @@ import { isItself } from './itself.ts'
 const TIMEOUT_MS = 300
 const MAX_BATCHES = 5
 
-/** What all processes have recorded of a trace, by start. Without spans, it is not known. */
+/** What all processes have recorded of a trace, by start. An unknown trace has no spans. */
 export type TraceCollector = (traceId: string) => Promise<SystemTrace>
 
 type Client = Pick<ServiceClient, 'name' | 'getAll'>
@@ -17,7 +17,7 @@ type Found = { spans: TraceSpan[]; missing: string[] }
 
 type Deps = {
   kept: KeptTraces
-  /** The clients of all services. That of play may know the instance that calls it. */
+  /** The clients of all services. The client of play may know this instance. */
   clients: readonly Client[]
 }
 
@@ -54,14 +54,14 @@ async function readFrom(client: Client, traceId: string, signal: AbortSignal): P
   return { spans: traces.flatMap((spans) => spans ?? []), missing: isMissing ? [client.name] : [] }
 }
 
-/** The spans that the given ones caused. */
+/** The spans below `ancestors`, at any depth. */
 function descendantsOf(ancestors: readonly TraceSpan[], spans: readonly TraceSpan[]): TraceSpan[] {
   const ids = new Set(ancestors.map(({ spanId }) => spanId))
   const children = spans.filter(({ parentSpanId, spanId }) => ids.has(parentSpanId ?? '') && !ids.has(spanId))
   return children.length === 0 ? [] : [...children, ...descendantsOf(children, spans)]
 }
 
-/** Each span once. */
+/** Sorts spans by start, and removes duplicates. */
 function toSorted(spans: readonly TraceSpan[]): TraceSpan[] {
   const unique = new Map(spans.map((span) => [span.spanId, span]))
   return [...unique.values()].toSorted(byStart)

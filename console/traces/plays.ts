@@ -64,7 +64,7 @@ export function createPlayList({ kept, plays }: Deps): PlayList {
   }
 }
 
-/** Each play once: an instance may be this one. */
+/** Removes duplicates, because one of the instances may be this one. */
 function unique(plays: readonly TracedPlay[]): TracedPlay[] {
   return [...new Map(plays.map((play) => [`${play.traceId} ${play.at}`, play])).values()]
 }

@@ -29,7 +29,7 @@ export type TraceAccess = {
   requireReader: MiddlewareHandler<ViewerEnv>
   /** Runs before a trace. */
   requireViewer: MiddlewareHandler<ViewerEnv>
-  /** The tokens that these accept, if they require any. */
+  /** The tokens that the two middleware functions accept, if they require any. */
   readers: { list: SecurityScheme[]; trace: SecurityScheme[] }
 }
 
@@ -80,7 +80,7 @@ export function createTraceRoutes({ kept, collect, plays, ...access }: TraceDeps
     )
 }
 
-/** For the processes that share a port: they ask only what each has recorded itself. */
+/** For the processes that share a port: they request only what each of them has recorded itself. */
 export function createLocalTraceRoutes(deps: TraceDeps) {
   const pass: MiddlewareHandler<ViewerEnv> = (_, next) => next()
   const access = { requireReader: pass, requireViewer: pass, readers: { list: [], trace: [] } }

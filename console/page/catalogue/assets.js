@@ -121,7 +121,7 @@ function mergeCounts(loaded, previous = {}, live = {}) {
 }
 
 /**
- * Without the counts that a previous release of reporting does not send.
+ * Omits the counts that a previous release of reporting does not send.
  * @param {Record<string, number | undefined>} counts
  * @returns {Counts}
  */

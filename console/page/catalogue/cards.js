@@ -78,7 +78,7 @@ function createCard(asset, key, { onPlay, onShow }) {
     { type: 'button', class: 'play', ariaLabel: `Play ${asset.title}`, onclick: () => void press() },
     'Play',
   )
-  /** Presses while a play is pending are not plays of their own. */
+  /** Ignores presses while a play is pending. */
   async function press() {
     if (button.ariaBusy === 'true') return
     setPending(button, true)

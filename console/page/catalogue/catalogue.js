@@ -102,7 +102,7 @@ function showEmptyState(content) {
 /**
  * @param {HTMLSelectElement} select its first option is "All genres"
  * @param {Asset[]} all
- * @param {string} wanted the genre in the address, which the list may not have had before
+ * @param {string} wanted the genre in the URL, which the list may not have contained yet
  */
 function updateGenres(select, all, wanted) {
   const genres = [...new Set(all.map((asset) => asset.genre))].sort((a, b) => a.localeCompare(b))

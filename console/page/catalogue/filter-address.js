@@ -1,7 +1,7 @@
 /**
- * Keeps the filters of the catalogue in the query of the address, so that a reload and a shared link show the same
+ * Keeps the filters of the catalogue in the query string of the URL, so that a reload and a shared link show the same
  * assets.
- * @param {Record<string, HTMLInputElement | HTMLSelectElement>} controls by the name of their parameter
+ * @param {Record<string, HTMLInputElement | HTMLSelectElement>} controls by query parameter
  */
 export function createFilterAddress(controls) {
   const query = new URLSearchParams(location.search)
@@ -11,7 +11,7 @@ export function createFilterAddress(controls) {
     const value = query.get(name)
     if (value === null) continue
     control.value = value
-    // A list has no such option.
+    // A select without such an option stays empty.
     if (control.value !== value) control.value = initial.get(name) ?? ''
   }
 
@@ -21,7 +21,7 @@ export function createFilterAddress(controls) {
      * @param {string} name
      */
     get: (name) => query.get(name) ?? '',
-    /** Saves the values that are not the initial ones. */
+    /** Saves the values that differ from the initial ones. */
     save() {
       for (const [name, { value }] of Object.entries(controls)) {
         if (value === initial.get(name)) query.delete(name)

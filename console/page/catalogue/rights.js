@@ -2,7 +2,7 @@ import { element } from '../dom.js'
 
 /** @typedef {import('../../../shared/contracts/rights.ts').Rights} Rights */
 
-/** Longer lists end in the number of the others. */
+/** A longer list ends with the number of entries that are not shown. */
 const MAX_LISTED = 3
 
 /**

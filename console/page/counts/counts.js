@@ -53,7 +53,7 @@ export function createCounts() {
       return isKnown ? { views, qualified, top: { assets, users }, seconds: Object.fromEntries(seconds) } : undefined
     },
     views: () => views,
-    /** Undefined if reporting is of a release without view rules. */
+    /** Undefined if reporting is from a release without view rules. */
     qualified: () => qualified,
     top: () => ({ assets, users }),
     /**

@@ -24,7 +24,7 @@ const weekday = new Intl.DateTimeFormat('en', { weekday: 'short', month: 'short'
 const STEP_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 }
 
 /**
- * Times are local, but days are those of UTC, as reporting counts them.
+ * Times are local, but days are UTC days, as reporting counts them.
  * @type {Record<string, Range>}
  */
 export const ranges = {

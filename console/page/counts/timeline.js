@@ -8,7 +8,7 @@ import { pollSeries } from './series.js'
 /** @typedef {{ id: string, title: string }} Asset */
 
 const INITIAL_RANGE = 'hour'
-/** Shorter steps are known for all assets together only. */
+/** Shorter steps are known only for all assets together. */
 const ASSET_RANGES = ['day', 'month']
 
 /**
@@ -25,7 +25,7 @@ export function createTimeline({ clock }) {
   let asset
   /** @type {Frame} */
   let frame = { title: '', steps: [], describe: () => '', times: [] }
-  /** When the series was loaded, in seconds since 1970; 0 if it is not. */
+  /** When the series was loaded, in seconds since 1970; 0 if it is not loaded. */
   let updatedAt = 0
   let isVisible = false
   let stop = () => {}
@@ -98,7 +98,7 @@ export function createTimeline({ clock }) {
 }
 
 /**
- * Says since when the chart is old.
+ * Says since when the chart has not been updated.
  * @param {number | undefined} updatedAt seconds since 1970; 0 if it was never loaded; undefined if it is current
  */
 function showAge(updatedAt) {

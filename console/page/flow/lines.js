@@ -1,13 +1,16 @@
 import { svg } from '../svg.js'
 
-/** @typedef {[side: 'left' | 'right' | 'top' | 'bottom', share: number]} Port a point of a side, from its left or top end */
+/**
+ * A point on a side of a component. `share`: its distance from the left or top end, as a share of the side.
+ * @typedef {[side: 'left' | 'right' | 'top' | 'bottom', share: number]} Port
+ */
 /** @typedef {[from: string, to: string, start: Port, end: Port]} Line `start` and `end` are ports of `from` and `to` */
 /** @typedef {{ x: number, y: number, isHorizontal: boolean }} Point `isHorizontal` is the direction of the line there */
 /** @typedef {{ from: string, to: string, start: Port, line: SVGPathElement }} Link */
 
 /** How far an arrowhead reaches from the end of its line. */
 const HEAD = 7
-/** Where the label of a line from play is: near its end, where these lines are apart. */
+/** How far along a line from play its label is: near the end, where these lines have diverged. */
 const LABEL_AT = 0.62
 
 /**

@@ -5,7 +5,7 @@ import { formatMinute } from './times.js'
 /** @typedef {import('./curves.js').Area} Area */
 
 const MIN_TICK_DISTANCE = 48
-/** The width of a gap that is labelled. */
+/** Only wider gaps are labelled. */
 const MIN_TEXT = 90
 
 /**

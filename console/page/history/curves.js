@@ -5,7 +5,7 @@ import { LANES, toErrorRate } from './lanes.js'
 /** @typedef {import('./lanes.js').Lane} Lane */
 /** @typedef {{ x: (at: number) => number, left: number, right: number, bottom: number }} Area */
 
-/** What lasts for less time must be visible too. */
+/** Minimum width of what is drawn, so that short events stay visible. */
 export const MIN_WIDTH = 2
 const LANE_GAP = 10
 export const lanesHeight = LANES.reduce((sum, { height }) => sum + height + LANE_GAP, 0)

@@ -5,7 +5,7 @@ import { formatTime } from './times.js'
 /** @typedef {import('../../../shared/contracts/history.ts').History} History */
 /** @typedef {{ at: number, state: 'down' | 'degraded' | 'restarted', text: string }} HistoryEvent */
 
-/** A process that starts this soon after an outage of its service ended it. */
+/** A restart belongs to an outage that it follows or precedes by at most this time. */
 const SAME_MS = 3_000
 const MAX_SHOWN = 50
 
@@ -45,7 +45,8 @@ export function toEvents({ outages, restarts, now }) {
 }
 
 /**
- * Shows events as a list of buttons, each of which selects its time. Unchanged lists are kept, and with them the focus.
+ * Shows events as a list of buttons, each of which selects its time. An unchanged list keeps its elements, and so its
+ * focus.
  * @param {HTMLElement} list
  * @param {(at: number) => void} onSelect
  */

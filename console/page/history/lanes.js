@@ -8,7 +8,7 @@ const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
 const format = (value) => number.format(value)
 
 /**
- * A curve of the picture. `minimum`: the smallest value at the full height, so that noise stays small.
+ * A curve of the picture. `minimum`: the full height stands for at least this value, so that noise stays small.
  * @typedef {{
  *   name: string, label: string, height: number, minimum: number,
  *   value: (point: HistoryPoint) => number | null, format: (value: number) => string,
@@ -59,7 +59,7 @@ export function describePoint(point) {
 }
 
 /**
- * A number that is interpolated in a bucket of a histogram.
+ * Marks a number as an estimate, because it is interpolated in a histogram bucket.
  * @param {number} ms
  */
 function toEstimate(ms) {

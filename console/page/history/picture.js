@@ -124,7 +124,7 @@ function toArea({ clientWidth }, { history: { services }, axis: { start, end } }
 }
 
 /**
- * The times in which something was down, behind the curves.
+ * Bands behind the curves that show when something was down.
  * @param {History} history
  * @param {Area} area
  */

@@ -18,7 +18,7 @@ const degradedTexts = {
 }
 
 /**
- * The counts, and a relative URL, which the page cannot play.
+ * The counts, and the URL if it is relative, because the page cannot play it.
  * @param {Playback} playback
  * @param {string} userId
  */
@@ -47,7 +47,8 @@ export function renderView({ viewId }) {
 }
 
 /**
- * The response body as received, and the request as a curl command, without its key, so that it is another play.
+ * The response body as received, and the request as a curl command. The command has no idempotency key, so running it
+ * is another play.
  * @param {PlayResponse} response
  * @param {string} path
  * @param {boolean} hasToken if true, the command takes the token from the environment, so that it is not shown

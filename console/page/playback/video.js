@@ -22,7 +22,10 @@ const types = {
   mov: 'video/quicktime',
 }
 
-/** Without a worker, because the page's policy forbids scripts from blobs. A short buffer saves traffic of videos that are not watched to their end. */
+/**
+ * Without a worker, because the page's policy forbids scripts from blobs. A short buffer saves traffic for videos that
+ * are not watched to the end.
+ */
 const HLS_CONFIG = { enableWorker: false, maxBufferLength: 6, maxMaxBufferLength: 6, maxBufferSize: 0 }
 
 const DIAGNOSIS_TIMEOUT_MS = 5_000
@@ -66,7 +69,7 @@ function typeOf(url) {
   return types[extension.toLowerCase()]
 }
 
-/** hls.js needs it. Without it, as on older iPhones, the browser plays HLS itself. */
+/** hls.js needs Media Source Extensions. Browsers without them, as on older iPhones, play HLS themselves. */
 function hasMediaSource() {
   return 'MediaSource' in window || 'ManagedMediaSource' in window
 }
@@ -89,7 +92,7 @@ async function attachHls(video, url, { from, signal, onFailure }) {
     if (hasFailed || (!fatal && (code < 400 || code > 499))) return
     hasFailed = true
     hls.stopLoad()
-    // What is in the buffer still plays.
+    // The video still plays what is in the buffer.
     if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) void onFailure()
     else video.addEventListener('waiting', () => void onFailure(), { once: true, signal })
   })
@@ -113,7 +116,8 @@ function attachFile(video, url, { from, signal, onFailure }) {
 }
 
 /**
- * Starts a video, with sound if the browser allows it. Undefined if it cannot be played: an `error` event says so too.
+ * Starts a video, with sound if the browser allows it. Returns undefined if the video cannot be played, which an
+ * `error` event reports too.
  * @param {HTMLVideoElement} video
  */
 async function start(video) {

@@ -2,12 +2,12 @@
 
 /** How often the watch time is reported while a video plays. */
 const INTERVAL_S = 10
-/** A video advances by less between two `timeupdate` events. More is a seek. */
+/** Between two `timeupdate` events, a video advances by less than this. A larger advance is a seek. */
 const MAX_ADVANCE_S = 2
 
 /**
- * Reports how long views are watched, to `POST /play/watched/:viewId`. Each report has the whole time so far, so one
- * that fails is not sent again.
+ * Reports how long views are watched, to `POST /play/watched/:viewId`. Each report has the whole time so far, so a
+ * failed report is not sent again.
  * @param {{ token: import('../token.js').Token }} deps
  */
 export function createWatchReports({ token }) {
@@ -52,7 +52,7 @@ export function createWatchReports({ token }) {
         report(INTERVAL_S)
       }
 
-      /** @param {number} minimum of seconds watched since the last report, or none is sent */
+      /** @param {number} minimum seconds watched since the last report; with fewer, none is sent */
       function report(minimum) {
         const seconds = watched.get(view.viewId) ?? 0
         if (seconds <= sent || seconds - sent < minimum) return

@@ -20,7 +20,7 @@ const FAST_POLLS = 20
 const SLOW_POLL_MS = 3_000
 /** About three minutes in all. */
 const MAX_POLLS = 80
-/** Plays in one round: the edge explains at most 20 views at once, for all pages. */
+/** Maximum number of plays per round, because the edge explains at most 20 views at once for all pages. */
 const MAX_PER_ROUND = 4
 /** The last spans arrive just after a view is counted. */
 const MAX_TRACE_READS = 3
@@ -116,7 +116,7 @@ function isComplete({ explanation, waterfall, traceReads }) {
 }
 
 /**
- * Returns null if the trace is not known, or not to this user, and undefined if the edge did not respond.
+ * Returns null if the trace is unknown or hidden from this user, and undefined if the edge did not respond.
  * @param {string} traceId
  * @param {Record<string, string>} headers
  * @returns {Promise<SystemTrace | null | undefined>}

@@ -4,7 +4,7 @@ import { createPlayRow } from './play-row.js'
 /** @typedef {import('./plays.js').Play} Play */
 
 /**
- * The rows of plays. Those that stay are kept, and with them the focus.
+ * The rows of plays. A play that stays in the list keeps its row, and so its focus.
  * @param {HTMLElement} list
  * @param {{ titleOf: (id: string) => string | undefined, onOpen: (play: Play) => void }} deps
  */

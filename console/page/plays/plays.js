@@ -117,7 +117,7 @@ export function createPlays({ titleOf, token }) {
 
   return {
     /**
-     * Adds a play of this page, which is always recorded.
+     * Adds a play of this page. Its trace is always recorded.
      * @param {{ assetId: string, userId: string }} play
      */
     start({ assetId, userId }) {
@@ -149,7 +149,7 @@ function toTraced(play) {
 }
 
 /**
- * Rows do not move under the pointer.
+ * True while the pointer is over the list: rows must not move under it.
  * @param {HTMLElement} list
  */
 function isBusy(list) {

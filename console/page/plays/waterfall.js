@@ -20,8 +20,8 @@ import { formatMs } from '../format-ms.js'
 const MAX_ATTEMPTS = 3
 
 /**
- * Returns a function that recognizes the span of a play. One that failed has no view, and without a response, the
- * request id is not known either.
+ * Returns a function that recognizes the span of a play. A failed play has no view, and without a response, its request
+ * id is unknown too.
  * @param {{ viewId: string | null, requestId: string }} play
  * @returns {(span: TraceSpan) => boolean}
  */
@@ -33,8 +33,8 @@ export function isSpanOf({ viewId, requestId }) {
 }
 
 /**
- * Arranges the spans of a play in sections, each with its own scale: until its response, too late for it, and until the
- * view is counted.
+ * Arranges the spans of a play in sections, each with its own scale: until the response, too late for the response, and
+ * until the view is counted.
  * @param {TraceSpan[]} spans
  * @param {(span: TraceSpan) => boolean} isPlay
  * @returns {Waterfall | undefined} undefined without the span of the play

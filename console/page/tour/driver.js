@@ -13,8 +13,8 @@ import { createWaits } from './waits.js'
  *   outageSeconds: number,
  *   patienceMs?: number,
  *   onNote?: (text: string) => void,
- * }} options `edge`: the origin of play, or an empty text on its own page. `outageSeconds`: how long an outage lasts.
- * `patienceMs`: how long to wait for a view to be counted, or for a recovery
+ * }} options `edge`: the origin of play, or an empty string on the page that play serves. `outageSeconds`: how long an
+ * outage lasts. `patienceMs`: how long to wait for a view to be counted, or for a recovery
  */
 export function createDriver({ edge, token = () => undefined, outageSeconds, patienceMs = 20_000, onNote = () => {} }) {
   const requests = createEdge(edge, token)

@@ -16,7 +16,7 @@ const LEASE_S = 15
 
 /**
  * The requests of the tour. All of them go to play, in a browser and in Node.
- * @param {string} origin of play; an empty text on its own page
+ * @param {string} origin of play; an empty string on the page that play serves
  * @param {() => string | undefined} token of the controls
  */
 export function createEdge(origin, token) {
@@ -88,8 +88,8 @@ export function createEdge(origin, token) {
       return read ?? { state: 'off', reason: 'The edge is unreachable.', can: [], processes: [], commands: {} }
     },
     /**
-     * Reserves the system for a step, or extends the reservation. Without controls, no step breaks anything, and each is
-     * granted.
+     * Reserves the system for a step, or extends the reservation. Without controls, no step breaks anything, so
+     * each step is granted.
      * @param {string} holder the id of this tour
      * @param {string} step
      * @param {number} [seconds] 0 ends the reservation
@@ -98,7 +98,7 @@ export function createEdge(origin, token) {
     async lease(holder, step, seconds = LEASE_S) {
       const path = `/controls/tour?holder=${holder}&step=${step}&seconds=${seconds}`
       try {
-        // A page that is closed sends its last request.
+        // `keepalive` also sends the last request of a page that is being closed.
         const response = await request(path, { method: 'POST', headers: authorization(), keepalive: true })
         return response.ok ? await response.json() : { granted: true, step }
       } catch {

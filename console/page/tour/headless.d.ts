@@ -19,14 +19,14 @@ export type StepResult = {
 export type TourResult = StepResult & {
   id: string
   title: string
-  /** `answered 200 = counted + waiting`, of all views of the tour so far. */
+  /** `answered 200 = counted + waiting`, for all views of the tour so far. */
   identity: string
 }
 
 export declare const stepIds: readonly string[]
 export declare function runTour(options: TourOptions): AsyncGenerator<TourResult>
 
-/** What tests use of a step and of the driver; runner.js has the whole types. */
+/** The parts of a step and of the driver that tests use; runner.js has the complete types. */
 export type TourStep = {
   id: string
   needs?: string[]

@@ -1,7 +1,7 @@
 import { byId, formatCount, setText } from '../dom.js'
 
 /**
- * Shows where the views of the tour are: each that was answered 200 is counted, or waits.
+ * Shows where the views of the tour are: each view that was answered 200 is either counted or waiting.
  * @param {import('./ledger.js').Sum} sum
  */
 export function showIdentity({ answered, counted, log, outbox, unknown, rejected }) {

@@ -38,7 +38,7 @@ export const killNats = {
   async run(stage) {
     const { play, control, controlAll, until, untilState, untilCounted, note, user, outageSeconds } = stage
     const naive = (/** @type {number} */ views) => control(`naive?run=${user}&views=${views}`)
-    /** Each play goes to both. */
+    /** Sends each play to this system and to the naive counter. */
     const playBoth = async () => {
       const plays = []
       for (let n = 0; n < PLAYS; n += 1) {

@@ -47,8 +47,8 @@ export const killPlay = {
     await Promise.all(nats.map((name) => control(`${name}/hang?seconds=${HANG_SECONDS}`)))
     if (nats.length > 0) note('NATS is suspended, so that plays wait for the log')
     const sent = Array.from({ length: PLAYS }, () => play(user))
-    // At once, because a play waits for the log for 0.3 s only. Of several processes, one may be dead before it passes on
-    // the response for another.
+    // Kill all processes at once, because a play waits for the log for only 0.3 s. A process may be killed before it
+    // passes on the response to the kill of another one.
     await Promise.allSettled(edges.map((name) => control(`${name}/kill`)))
     const first = await Promise.all(sent)
     const cutOff = first.filter(({ status }) => status !== 200)

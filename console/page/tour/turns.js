@@ -6,7 +6,8 @@ const RENEW_MS = 2_000
 const POLL_MS = 500
 
 /**
- * Runs a step while no other tour of this system runs one. The lease of `npm start` expires if this tour is killed.
+ * Runs a step while no other tour of this system runs one. `npm start` grants a lease, which expires if this tour is
+ * killed.
  * @param {Pick<Driver, 'lease' | 'sleep' | 'patienceMs'>} driver
  * @param {(text: string) => void} onWait called when another tour is in the middle of a step
  */
@@ -53,13 +54,13 @@ export function createTurns({ lease, sleep, patienceMs }, onWait) {
         return await work()
       } finally {
         clearInterval(timer)
-        // It must not arrive after the release.
+        // A renewal must not arrive after the release.
         await renewal
         await release()
         running = undefined
       }
     },
-    /** Lets other tours start at once, because the page closes. */
+    /** Call this when the page closes, so that other tours can start at once. */
     release,
   }
 }

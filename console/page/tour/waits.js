@@ -3,7 +3,7 @@ import { processesOf } from './runner.js'
 /** @typedef {import('./edge.js').SystemStatus} SystemStatus */
 
 const POLL_MS = 100
-/** A view that is counted twice is counted again within this time, by the next batch. */
+/** If a view were counted twice, the next batch would count it again within this time. */
 const LATE_MS = 400
 
 /**

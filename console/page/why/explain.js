@@ -2,7 +2,7 @@
 
 /**
  * What `GET /views/:viewId` says about a view. `knownSince`: when the log stored the oldest view whose verdict is kept.
- * `hidesOthers`: the view may be that of another user.
+ * `hidesOthers`: the view may exist, but belong to another user.
  * @typedef {{ kind: 'explained', view: ExplainedView }
  *   | { kind: 'not-found', knownSince: string | null, hidesOthers: boolean }
  *   | { kind: 'unauthorized' | 'invalid' | 'unavailable' | 'unreachable' }} Explanation
@@ -19,8 +19,7 @@ const SLOW_POLL_MS = 3_000
 const MAX_POLLS = 80
 
 /**
- * Fetches the explanation of a view, again and again until it is final or `MAX_POLLS` is reached. The returned function
- * stops that.
+ * Polls the explanation of a view until it is final or `MAX_POLLS` is reached. The returned function stops the polling.
  * @param {string} id
  * @param {import('../token.js').Token} token
  * @param {(explanation: Explanation, progress: Progress) => void} onExplanation

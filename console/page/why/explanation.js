@@ -15,7 +15,7 @@ export function createWhyLink(id, text = id) {
   return element('a', { href: PREFIX + encodeURIComponent(id) }, text)
 }
 
-/** The view that the address of the page asks about. */
+/** The view id in the fragment of the URL; undefined if there is none. */
 export function viewIdInAddress() {
   try {
     return location.hash.startsWith(PREFIX) ? decodeURIComponent(location.hash.slice(PREFIX.length)) : undefined
