@@ -9,7 +9,7 @@ import { serviceEntries } from '../services.ts'
 const PLACES =
   'services.ts shared metadata cdnurl reporting play queue-listener cdn console embedded scripts tests'.split(' ')
 
-/** For each rule, a file that violates it, and the import. */
+/** For each rule, a forbidden import: the importing file and the import path. */
 const violations: Record<string, [file: string, imports: string]> = {
   'no-main': ['play/breach.ts', './main.ts'],
   'shared-is-independent': ['shared/http/breach.ts', '../../services.ts'],
@@ -54,7 +54,7 @@ test('the code follows every rule', async () => {
   expect(broken).toEqual([])
 })
 
-test('each rule is violated by a forbidden import', async () => {
+test('each rule catches a forbidden import', async () => {
   for (const [file, imports] of Object.values(violations)) {
     const path = join(directory, file)
     const code = await readFile(path, 'utf8').catch(() => '')

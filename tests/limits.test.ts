@@ -8,7 +8,7 @@ import { hasNginx, startNginx } from './harness/nginx.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 
 const PLAY = '/play/asset/456/user/8'
-/** Tests send from 127.0.0.1, so the client is whoever they name, as if they were a proxy. */
+/** The tests send from 127.0.0.1. As a trusted proxy, they choose the client address by X-Forwarded-For. */
 const BEHIND_PROXY = { TRUSTED_PROXIES: '127.0.0.1' }
 
 type Edge = Awaited<ReturnType<typeof startEmbedded>>
@@ -58,7 +58,7 @@ describe('CLIENT_RATE', { timeout: 60_000 }, () => {
     expect((await send(play.url + PLAY, as('203.0.113.7'))).status).toBe(429)
   })
 
-  test('refuses before any work: nothing is counted or looked up, and the log has at most a line a second', async () => {
+  test('refuses requests before any work: nothing is counted or looked up, and at most one line a second is logged', async () => {
     const { play, reporting, process } = await start({ CLIENT_RATE: '5/1h', ...BEHIND_PROXY })
     const lookups = () => metric(play.url, /^play_group_size_sum{group="lookup"}/)
     const started = performance.now()
@@ -74,7 +74,7 @@ describe('CLIENT_RATE', { timeout: 60_000 }, () => {
     expect(lines.join()).not.toMatch(/203\.0\.113\.7|"8"/)
   })
 
-  test('covers every route, except probes that no proxy forwards', async () => {
+  test('covers every route, except health probes that do not come through a proxy', async () => {
     const { play } = await start({ CLIENT_RATE: '1/1h', ...BEHIND_PROXY })
     expect(await statusesOf(1, `${play.url}/nope`, as('203.0.113.7'))).toEqual([404])
     for (const path of ['/', '/docs', '/openapi.json', '/catalogue', '/status', '/live', '/views/1', '/metrics', '/x'])
@@ -85,7 +85,7 @@ describe('CLIENT_RATE', { timeout: 60_000 }, () => {
     }
   })
 
-  test('is per address of the connection: X-Forwarded-For of a client that is no trusted proxy is ignored', async () => {
+  test('is per source address, and ignores X-Forwarded-For unless a trusted proxy sends it', async () => {
     const { play } = await start({ CLIENT_RATE: '3/1h' })
     const statuses = []
     for (let n = 0; n < 5; n += 1) statuses.push((await send(play.url + PLAY, as(`203.0.113.${n}`))).status)
@@ -135,7 +135,7 @@ describe('PLAY_RATE', { timeout: 60_000 }, () => {
     expect(await metric(play.url, /^rate_limited_requests_total{limit="user"} /)).toBe(2)
   })
 
-  test('of a user id that no token has verified is not used up by other clients', async () => {
+  test('of a user id that no token verifies cannot be used up by other clients', async () => {
     const { play } = await start({ PLAY_RATE: '2/1h', ...BEHIND_PROXY })
     expect(await statusesOf(5, play.url + PLAY, as('203.0.113.66'))).toEqual([200, 200, 429, 429, 429])
     expect(await statusesOf(3, play.url + PLAY, as('203.0.113.7'))).toEqual([200, 200, 429])
@@ -198,7 +198,7 @@ test('a page in another origin may read a 429 and its headers', { timeout: 60_00
 })
 
 describe('prefetches', { timeout: 60_000 }, () => {
-  test('return the counts as they are, and are never counted', async () => {
+  test('return the current counts, and are never counted', async () => {
     const { play: edge, reporting } = await start({})
     const prefetch = () => send(edge.url + PLAY, { headers: { 'sec-purpose': 'prefetch', 'idempotency-key': '"k"' } })
     for (let n = 0; n < 5; n += 1) {

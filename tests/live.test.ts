@@ -5,7 +5,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('live counts at the edge', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('on /live of the edge', { timeout: 30_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
@@ -26,7 +26,7 @@ describe.skipIf(!natsVersion)('live counts at the edge', { timeout: 30_000 }, ()
     expect(viewer.seen()?.assets).toContainEqual({ id: '123', views: 1 })
   })
 
-  test('all subscribers of the edge share one connection to reporting', async () => {
+  test('all subscribers share one connection to reporting', async () => {
     await using one = await subscribe()
     await using other = await subscribe()
     await using third = await subscribe()

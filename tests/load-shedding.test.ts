@@ -12,7 +12,7 @@ import { startTcpProxy } from './harness/tcp-proxy.ts'
 const FLOOD_SECONDS = 10
 const PLAY_SECONDS = 6
 const PLAYS_PER_SECOND = 60
-/** Open loop, and bounded: while all connections of a process wait for a response, it sends nothing. */
+/** Open loop, but bounded: a process whose connections all wait for a response sends nothing. */
 const FLOOD = { processes: 2, connections: 300, perSecond: 750 }
 /** The delay between play and reporting keeps more prefetches in flight than play admits, on a fast machine too. */
 const DELAY_MS = 75
@@ -29,7 +29,7 @@ describe.skipIf(!natsVersion)('a flood of prefetches', { timeout: 60_000 }, () =
   }, 30_000)
   afterAll(() => stack.disposeAsync())
 
-  test('of 12 times the plays is refused in part, and more than 99% of the plays are served within a second', async () => {
+  test('at 12 times the rate of plays is partly shed, and more than 99% of the plays are served within a second', async () => {
     const flood = Array.from({ length: FLOOD.processes }, () => startFlood(edge.url))
     await eventually(async () => expect(await shed('prefetch')).toBeGreaterThan(0))
     const before = await prefetches()
@@ -49,7 +49,7 @@ describe.skipIf(!natsVersion)('a flood of prefetches', { timeout: 60_000 }, () =
   const prefetches = async () => (await metric(edge.url, /^prefetched_plays_total /)) + (await shed('prefetch'))
 })
 
-/** Sends prefetches from a process of its own, so that it does not delay the plays. */
+/** Sends prefetches from a separate process, so that generating them does not delay the plays. */
 function startFlood(edge: string): Child {
   const { connections, perSecond } = FLOOD
   return startChild('node_modules/.bin/autocannon', [
@@ -61,7 +61,7 @@ function startFlood(edge: string): Child {
 
 type Timed = { status: number; ms: number }
 
-/** Open loop: no play waits for the response to another one. */
+/** Open loop: no play waits for the response to an earlier one. */
 async function playSteadily(url: string): Promise<Timed[]> {
   const agent = new Agent({ connections: 200 })
   const plays: Promise<Timed>[] = []

@@ -25,15 +25,15 @@ const cases: [what: string, status: number, lines: string[], keepsId?: boolean][
   ['headers over 16 KiB', 431, ['GET /healthz HTTP/1.1', host, `x-filler: ${'x'.repeat(20_000)}`]],
 ]
 
-describe('a malformed request gets an error of the common shape', () => {
+describe('on malformed requests', () => {
   let system: Services
   beforeAll(async () => {
     system = await startEmbedded()
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  describe.each(serviceNames)('from %s', (name) => {
-    test.each(cases)('to a request with %s: %i', async (_, status, lines, keepsId) => {
+  describe.each(serviceNames)('%s', (name) => {
+    test.each(cases)('returns the common error shape to a request with %s: %i', async (_, status, lines, keepsId) => {
       using client = await connectHttp(system[name].url, `${lines.join('\r\n')}\r\n\r\n`)
       const { headers, body, ...response } = await client.response()
       expect(response.status).toBe(status)

@@ -8,7 +8,7 @@ import { metric, play } from './harness/plays.ts'
 import { hasPromtool } from './harness/prometheus-server.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('in the metrics', { timeout: 30_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '100ms' })
@@ -18,7 +18,7 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
 
   const playOnce = () => play(system.play.url, '456', 'measured')
 
-  test.skipIf(!hasPromtool).each(serviceNames)('promtool has no findings in the metrics of %s', async (name) => {
+  test.skipIf(!hasPromtool).each(serviceNames)('promtool has no findings for %s', async (name) => {
     const response = await fetch(`${system[name].url}/metrics`)
     expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
     const input = await response.text()
@@ -90,7 +90,7 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
     await system.metadata.start()
   })
 
-  test('calls to a dead service fail, and later calls are not sent', async () => {
+  test('calls to a dead service are counted as failed, and later calls as not sent', async () => {
     const calls = (outcome: string) =>
       metric(
         system.play.url,
@@ -106,7 +106,7 @@ describe.skipIf(!natsVersion)('metrics', { timeout: 30_000 }, () => {
     await system.reporting.start()
   })
 
-  test('a call to a hanging service times out', async () => {
+  test('a call to a hanging service is counted as timed out', async () => {
     const timedOut = () =>
       metric(system.play.url, /^http_client_request_duration_seconds_count{upstream="reporting",outcome="timed_out"}/)
     await eventually(async () => expect((await playOnce()).body).not.toHaveProperty('degraded'))

@@ -73,7 +73,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
   const outage = () => infoOf(STREAM).then((info) => describeOutage(info, STREAM), String)
 
   let probes = 0
-  /** Waits until a view that is played now is counted. @returns the milliseconds since the stream last had no leader */
+  /** Waits until a new view is counted. @returns the milliseconds since the stream last had no leader */
   async function resumed(): Promise<number> {
     probes += 1
     const user = `probe-${probes}`
@@ -134,7 +134,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
     await expectReplicated()
   })
 
-  test('without a majority, plays go to the outbox, writes get 503, and every service says why', async () => {
+  test('without a majority, plays go to the outbox, writes get a 503, and every service reports the reason', async () => {
     const kept = await leader()
     const suspended = nats.servers.filter((server) => server !== kept)
     const services = [system.play, system.listener, system.metadata, system.cdnurl]
@@ -143,7 +143,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
     await eventually(() => expect(idle.state()).toBe('up'))
     await underLoad('minority-', async () => {
       for (const server of suspended) await server.signal('SIGSTOP')
-      // Its leader still responds to everything except appends, which this process does not try.
+      // The stream's leader still responds to everything except appends, and `idle` never appends.
       await eventually(() => expect(idle.reason?.()).toMatch(/has no majority: 1 of 3 replicas respond$/), DETECT_MS)
       expect(link.state()).toBe('up')
       await eventually(async () => {
@@ -175,7 +175,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
     }, ELECTION_MS)
   })
 
-  test('counting resumes after each step of a rolling restart, and nothing was lost or stored twice', async () => {
+  test('counting resumes after each step of a rolling restart, and nothing is lost or stored twice', async () => {
     await underLoad('rolling-', async () => {
       for (const server of nats.servers) {
         await server.signal('SIGTERM')
@@ -188,7 +188,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
     expect(await metric(system.reporting.url, /^duplicate_views_total /)).toBe(0)
   })
 
-  test('of two queue-listeners with different EVENTS_REPLICAS, the last one applies, and the other one reports it', async () => {
+  test('if two queue-listeners have different EVENTS_REPLICAS, the last one to start wins, and the other reports the conflict', async () => {
     const settings = { ...system.env, EVENTS_REPLICAS: '2' }
     await using _ = await startService('queue-listener', settings)
     const problem = 'EVENTS_REPLICAS is 3, but EVENTS has 2 replicas: set the same EVENTS_REPLICAS for all services'
@@ -196,7 +196,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
     expect(await getJson(`${system.play.url}/status`)).toMatchObject({
       parts: { 'queue-listener': { problem: expect.stringContaining(problem) } },
     })
-    // Each of them checks the stream every second.
+    // Both queue-listeners check the stream every second.
     await sleep(2_500)
     expect((await infoOf(STREAM)).config.num_replicas).toBe(2)
     expect(system.listener.lines().filter((line) => line.includes(problem))).toHaveLength(1)

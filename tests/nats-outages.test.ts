@@ -18,7 +18,7 @@ const RECOVER_MS = 5_000
 
 const fields = { title: 'Metropolis', genre: 'drama', summary: '' }
 
-describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with a real NATS server', { timeout: 60_000 }, () => {
   let stack: AsyncDisposableStack
   let system: System
   afterEach(() => stack?.disposeAsync())
@@ -34,7 +34,7 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
 
   const usersOfNats = () => [system.play, system.metadata, system.cdnurl, system.listener]
 
-  /** Returns the state of NATS as each service and the console report it. */
+  /** Waits until each service and the console report this state of NATS. */
   async function expectStates(state: 'up' | 'down', limitMs: number): Promise<void> {
     await Promise.all([
       ...usersOfNats().map(({ url }) =>
@@ -53,7 +53,7 @@ describe.skipIf(!natsVersion)('outages of NATS', { timeout: 60_000 }, () => {
   const expectViews = (userId: string, count: number) =>
     eventually(async () => expect(await views(system.reporting.url, 'user', userId)).toBe(count))
 
-  test('a NATS server that hangs is shown as down within 2 s, without plays, and all plays are counted', async () => {
+  test('a server that hangs is shown as down within 2 s, even if nobody plays, and all plays are counted', async () => {
     await start()
     await system.nats.signal('SIGSTOP')
     await expectStates('down', DETECT_MS)
@@ -207,7 +207,7 @@ const OUTAGES = [
   'NATS is down',
   'event log unavailable; writing views to the outbox',
   'reporting the end of the log fails; retrying',
-  // The request was in progress when its service was paused.
+  // The request was in flight when the service was paused.
   'slow request',
 ]
 

@@ -55,7 +55,7 @@ describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
     }
   })
 
-  test('the operations port has them, and plays', async () => {
+  test('the operations port serves these paths, and plays', async () => {
     for (const path of [
       '/',
       '/console/console.js',
@@ -83,7 +83,7 @@ describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
     expect((await fetch(`${edge}/healthz`)).status).toBe(200)
   })
 
-  test('a public path has a 405 for another method, and 404s count against the client limit', async () => {
+  test('a public path responds 405 to another method, and 404s count against the client limit', async () => {
     const response = await fetch(`${edge}/play/asset/456/user/8`)
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST'])
     await using limited = await startEmbedded({ OPS_PORT: String(await freePort()), CLIENT_RATE: '5/1h' })

@@ -8,7 +8,7 @@ import { getJson, metric, play, views } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS server', { timeout: 30_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem(WITHOUT_CHECKPOINT)
@@ -63,7 +63,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     }, 2_000)
   })
 
-  test('an id with dots, which separate the tokens of NATS subjects, is invalidated too', async () => {
+  test('a cached asset is invalidated even if its id has dots, which separate the tokens of NATS subjects', async () => {
     const titled = (title: string) =>
       post(`${system.metadata.url}/content/asset/a..b.`, { title, genre: 'g', summary: '' })
     await titled('before')
@@ -96,7 +96,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     })
   })
 
-  test('after reporting is killed, it recovers its counts, and counts the views in the meantime', async () => {
+  test('after reporting is killed, it recovers its counts, and counts the views of its downtime', async () => {
     const users = ['r1', 'r2', 'r3']
     for (const user of users) await playUntilServed(user)
     for (const user of users) await expectViews(user, 1)
@@ -116,7 +116,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     expect(await topUsers()).toEqual(expected.toSorted((a, b) => b.views - a.views || (a.id < b.id ? -1 : 1)))
   })
 
-  test('the lag grows while reporting is down, and returns to 0 once it has caught up', async () => {
+  test('the lag grows while reporting is down, and returns to 0 once all views are counted', async () => {
     await playUntilServed('late')
     await expectViews('late', 1)
     const lag = (unit: string) => metric(system.listener.url, new RegExp(`^event_log_lag_${unit} `))
@@ -171,7 +171,7 @@ describe.skipIf(!natsVersion)('the pipeline of five processes and a NATS server'
     await expectViews('survivor', 3)
   })
 
-  test('a play takes less than a second while NATS hangs, and is counted exactly once after it resumes', async () => {
+  test('a play takes less than a second while NATS hangs, and is counted exactly once after NATS resumes', async () => {
     await system.nats.signal('SIGSTOP')
     for (let count = 0; count < 10; count += 1) {
       const started = performance.now()

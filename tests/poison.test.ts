@@ -20,7 +20,7 @@ const ROUNDS = 20
 
 const { pick, randomBody, randomHeaders } = createPoison(createRandom(SEED))
 
-describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { timeout: 120_000 }, () => {
+describe.skipIf(!natsVersion)(`with poison messages in the log and POISON_SEED=${SEED}`, { timeout: 120_000 }, () => {
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
   let system: System
   let raw: RawPublisher
@@ -57,7 +57,7 @@ describe.skipIf(!natsVersion)(`poison in the log, with POISON_SEED=${SEED}`, { t
       undefined,
     ],
     ['an empty body', '', undefined],
-  ])('%s becomes a dead letter, once, and the next view is counted', async (_, body, headers) => {
+  ])('a message with %s becomes a dead letter exactly once, and the next view is counted', async (_, body, headers) => {
     const before = await deadLetters()
     raw.publish('events.view.poison', Buffer.from(body), headers === undefined ? undefined : Buffer.from(headers))
     await raw.flush()

@@ -67,7 +67,7 @@ describe.skipIf(!canRun)('each play is counted exactly once', { timeout: 60_000 
       await expectCounting(system)
       const former = pair.other()
       await former.start()
-      // Otherwise, it could not complete a synchronous commit.
+      // Without a standby, the former primary could not complete a synchronous commit.
       await former.use(former.urlOf('postgres'), async (client) => {
         await client.query('alter system reset synchronous_standby_names')
         await client.query('select pg_reload_conf()')
@@ -114,7 +114,7 @@ async function expectDegraded(system: SharedDatabaseSystem): Promise<void> {
     await eventually(async () => expect((await readinessOf(url)).dependencies).toMatchObject({ postgres: 'down' }))
 }
 
-/** Waits until both instances are up and the position moves on. */
+/** Waits until both instances are up and the position advances. */
 async function expectCounting(system: SharedDatabaseSystem): Promise<void> {
   for (const url of both(system))
     await eventually(async () => expect((await readinessOf(url)).dependencies).toMatchObject({ postgres: 'up' }))

@@ -84,7 +84,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('two reporting instances over one 
     }
   })
 
-  test('while Postgres is down, plays have no counts, reads get a 503, and views wait in the log', async () => {
+  test('respond 503 to reads while Postgres is down; plays have no counts, and views wait in the log', async () => {
     const { play: edge, postgres, reporting } = system
     const before = await views(reporting.url, 'user', 'waiting')
     await postgres.signal('SIGKILL')

@@ -9,7 +9,7 @@ import { freePort } from './harness/ports.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** The lines of the checklist, the settings of deploy/public.env that remove each exposure, and others that it needs. */
+/** Checklist lines, with the settings of deploy/public.env that remove the exposure, and others that cause it. */
 const EXPOSURES: [line: string, settings: string[], others?: Record<string, string>][] = [
   ['identity', ['AUTH_JWKS_URL', 'AUTH_ISSUER', 'AUTH_AUDIENCE']],
   ['user-rate', ['PLAY_RATE']],
@@ -22,14 +22,14 @@ const EXPOSURES: [line: string, settings: string[], others?: Record<string, stri
   ['writes', ['WRITE_TOKEN_FILE']],
 ]
 
-/** Lines that the doctor reads from its own settings. */
+/** Lines that depend on the settings of the doctor itself. */
 const DISTANT: [line: string, settings: Record<string, string>][] = [
   ['nats', { NATS_URL: 'nats://nats.invalid:4222' }],
   ['upstreams', { METADATA_URL: 'http://metadata.invalid:8081' }],
   ['database', { DATABASE_URL: 'postgres://reporting@database.invalid/counts' }],
 ]
 
-describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('the doctor', { timeout: 60_000 }, () => {
   let provider: IdentityProvider
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
   let settings: Record<string, string>
@@ -43,7 +43,7 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
     await directory?.[Symbol.asyncDispose]()
   })
 
-  /** The settings of the file, with an identity provider, files and a port that exist. */
+  /** Reads deploy/public.env, with a running identity provider, token files and a free port instead of its examples. */
   async function readPublicEnv(): Promise<Record<string, string>> {
     const given = parseEnv(await readFile('deploy/public.env', 'utf8')) as Record<string, string>
     const tokens: Record<string, string> = {}
@@ -58,7 +58,7 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
     doctor({ ...system.env, DATA_DIR: system.dataDir, ...changed }, ['--public'])
   const isExposure = (finding: string) => finding.startsWith('FAIL ')
 
-  test('has no exposure, and serves users with a token, as their proxy passes them on', async () => {
+  test('finds no exposure with deploy/public.env, and the edge serves users with a token through a proxy', async () => {
     await using system = await startSystem(settings)
     await eventually(async () => {
       const report = await inspect(system)
@@ -75,7 +75,7 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
     expect(played.headers.get('ratelimit-policy')).toBe('"client";q=600;w=60, "user";q=60;w=60')
   })
 
-  test.each(EXPOSURES)('has the exposure %s without its settings', async (line, names, others) => {
+  test.each(EXPOSURES)('finds the exposure %s without its settings', async (line, names, others) => {
     const rest = Object.fromEntries(Object.entries(settings).filter(([name]) => !names.includes(name)))
     await using system = await startSystem({ ...rest, ...others })
     await eventually(async () => {
@@ -87,7 +87,7 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
     }, 30_000)
   })
 
-  test('has the exposures nats, upstreams and database if these are on a network without encryption', async () => {
+  test('finds the exposures nats, upstreams and database if these are remote and unencrypted', async () => {
     await using system = await startSystem(settings)
     for (const [line, changed] of DISTANT) {
       const report = await inspect(system, changed)
@@ -95,7 +95,7 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
     }
   })
 
-  test('has a file with views that others can read reported', async () => {
+  test('finds a file with views that other users can read', async () => {
     await using system = await startSystem(settings)
     await chmod(system.dataDir, 0o755)
     await writeFile(`${system.dataDir}/old.sqlite`, '', { mode: 0o644 })
@@ -106,7 +106,7 @@ describe.skipIf(!natsVersion)('an edge with the settings of deploy/public.env', 
     }, 30_000)
   })
 
-  test('counts its exposures in the doctor without --public', async () => {
+  test('only counts the exposures without --public', async () => {
     await using system = await startSystem()
     await eventually(async () => {
       const report = await doctor({ ...system.env, DATA_DIR: system.dataDir })

@@ -12,7 +12,7 @@ describe('an asset with rights', { timeout: 30_000 }, () => {
   let system: Services
   let edge: string
   beforeAll(async () => {
-    // Requests of the tests do not come from this proxy.
+    // No request of the tests comes from this proxy, so their country header is ignored.
     system = await startEmbedded({ COUNTRY_HEADER: 'x-country', TRUSTED_PROXIES: '192.0.2.1' })
     edge = system.play.url
     await warmUp(edge)
@@ -29,7 +29,7 @@ describe('an asset with rights', { timeout: 30_000 }, () => {
     ['premium', { plans: ['premium'] }, 403, ['plan']],
     ['german', { countries: ['DE'] }, 451, ['country']],
     ['everything', { from: FUTURE, countries: ['DE'], plans: ['x'] }, 403, ['not-started', 'country', 'plan']],
-  ])('%s is refused with the reasons, and not counted', async (id, rights, status, reasons) => {
+  ])('is refused with the reasons, and not counted: %s', async (id, rights, status, reasons) => {
     await create(id, rights)
     const before = await Promise.all(reasons.map(denials))
     const refused = await play(edge, id, `viewer-of-${id}`)
@@ -39,13 +39,13 @@ describe('an asset with rights', { timeout: 30_000 }, () => {
     expect(retried.status).toBe(status)
     expect(retried.headers.has('view-id')).toBe(false)
     expect(await Promise.all(reasons.map(denials))).toEqual(before.map((count) => count + 2))
-    // A later view of the same user is counted, so that an earlier one would be counted too.
+    // Once a later view of the same user is counted, a view of this asset would have been counted too.
     await play(edge, '456', `viewer-of-${id}`)
     await eventually(async () => expect(await views(system.reporting.url, 'user', `viewer-of-${id}`)).toBe(1))
     expect(await views(system.reporting.url, 'asset', id)).toBe(0)
   })
 
-  test('a country named by a client that is no trusted proxy does not count', async () => {
+  test('is refused even if a client that is not a trusted proxy names an allowed country', async () => {
     await create('german', { countries: ['DE'] })
     const init = { method: 'POST', headers: { 'x-country': 'DE' } }
     expect((await fetch(`${edge}/play/asset/german/user/tourist`, init)).status).toBe(451)
@@ -74,7 +74,7 @@ describe('an asset with rights', { timeout: 30_000 }, () => {
     expect(await getJson(`${system.metadata.url}/content/asset/changing`)).not.toHaveProperty('rights')
   })
 
-  test('shows them in metadata and the catalogue, and not in the response to a play', async () => {
+  test('has its rights in metadata and the catalogue, but not in the response to a play', async () => {
     const rights = { from: PAST, until: FUTURE }
     await create('shown', rights)
     expect(await getJson(`${system.metadata.url}/content/asset/shown`)).toMatchObject({ rights })

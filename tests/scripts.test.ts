@@ -205,14 +205,14 @@ describe('the settings of the scripts', { timeout: 30_000 }, () => {
     '# WRITE_TOKEN=no\nOTHER_WRITE_TOKEN=no\nWRITE_TOKEN_2=no',
     'WRITE_TOKEN=',
     'WRITE_TOKEN=""',
-  ])('are read from .env exactly as by Node: %j', async (dotenv) => {
+  ])('are read from .env exactly as Node reads them: %j', async (dotenv) => {
     await using service = await startFakeService()
     expect(await seedWith(`A=1\n${dotenv}\nB=2`, [], addressesOf(service.url))).toMatchObject({ status: 0 })
     const { WRITE_TOKEN } = parseEnv(dotenv)
     expect(service.requests[0]?.authorization).toBe(WRITE_TOKEN ? `Bearer ${WRITE_TOKEN.split(' ')[0]}` : undefined)
   })
 
-  test('read the token from the file in WRITE_TOKEN_FILE', async () => {
+  test('include the token in the file that WRITE_TOKEN_FILE names', async () => {
     await using service = await startFakeService()
     const file = join(directory, 'token')
     await writeFile(file, 'from-a-file\r\n')
@@ -332,7 +332,7 @@ describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
   })
 })
 
-describe('invalid usage', { timeout: 30_000 }, () => {
+describe('on the command line', { timeout: 30_000 }, () => {
   test.each([
     ['seed', ['--fast'], 'unknown flag --fast'],
     ['seed', ['missing.jsonl'], 'cannot read the file "missing.jsonl"'],

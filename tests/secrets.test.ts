@@ -73,14 +73,14 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
 
   const linesOf = (processes: readonly ServiceProcess[]) => processes.flatMap((each) => each.lines()).join('\n')
 
-  test('by running services, and by commands that read them', async () => {
+  test('by running services, or by commands that call them', async () => {
     const services = serviceNames.map((name) => system[name])
     const output = [await runAll(env), ...(await Promise.all(services.map(responsesOf))), linesOf(services)].join('\n')
     expect(output).toContain('reporting agrees with the log')
     expect(leaksIn(output)).toEqual([])
   })
 
-  test('by services and commands whose secrets are wrong, or whose servers are down', async () => {
+  test('by services or commands whose secrets are wrong, or whose servers are down', async () => {
     const wrong = { ...env, NATS_URL: nats.url.replace('//', `//alice:${MARK}-wrong@`), WRITE_TOKEN: `${MARK}-wrong` }
     const settings = [wrong, { ...wrong, NATS_URL: `tls://alice:${MARK}-tls@127.0.0.1:${new URL(nats.url).port}` }]
     for (const given of [...settings, { ...wrong, NATS_URL: `${MARK}-token@127.0.0.1:1`, DATABASE_URL }]) {
@@ -142,7 +142,7 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
     }
   })
 
-  test('by npm start, and in --help', async () => {
+  test('by npm start, or in --help', async () => {
     await using open = await startNatsServer()
     const port = await freePortRange()
     const given = {

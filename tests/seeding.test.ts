@@ -26,12 +26,12 @@ function assets(count: number, prefix: string): Asset[] {
 
 const toLines = (all: Asset[]) => all.map((asset) => `${JSON.stringify(asset)}\n`).join('')
 
-describe.skipIf(!natsVersion)('seeding a running system', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('in a running system', { timeout: 60_000 }, () => {
   let system: System
   let directory: string
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'seeding-'))
-    // Cached assets expire only through invalidation.
+    // With this long TTL, only an invalidation can replace a cached asset during the tests.
     system = await startSystem({ CATALOGUE_TTL: '1h' })
     for (const { url } of [system.metadata, system.cdnurl, system.play]) {
       await eventually(async () => expect(await getJson(`${url}/readyz`)).toMatchObject({ status: 'ready' }))

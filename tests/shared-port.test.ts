@@ -12,7 +12,7 @@ import { type System, startSystem } from './harness/system.ts'
 const WAITING = /^outbox_waiting_views /
 const BACKLOG = /^outbox_waiting_views [1-9]/m
 
-describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with two play processes on one port', { timeout: 60_000 }, () => {
   let system: System
   let second: ServiceProcess
   beforeAll(async () => {
@@ -27,7 +27,7 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
   })
 
   const edge = () => system.play.url
-  /** The settings of another play with the same outboxes. */
+  /** The settings of another play process with the same outboxes. */
   const shared = () => ({ ...system.env, DATA_DIR: system.dataDir })
 
   test('both serve plays', async () => {
@@ -54,7 +54,7 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
     })
   })
 
-  test('a third play, without REUSE_PORT, exits with status 1 and one line', async () => {
+  test('a third process, without REUSE_PORT, exits with status 1 and one line', async () => {
     const { port } = new URL(edge())
     const env = { ...shared(), REUSE_PORT: '', LOG_LEVEL: 'silent' }
     await using third = startChild(process.execPath, ['play/main.ts', '--port', port], { env })
@@ -63,14 +63,14 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
     expect((await outboxes()).length).toBeLessThanOrEqual(2)
   })
 
-  test('the outbox of a killed one is adopted by the other, and its views are counted exactly once', async () => {
+  test('the outbox of a killed process is adopted by the other, and its views are counted exactly once', async () => {
     await system.nats.signal('SIGKILL')
     const served = await playOnEach('adopted', BACKLOG)
     const files = await outboxes()
     expect(files).toHaveLength(2)
     const waiting = await metricOfAll(edge(), 2, WAITING)
     await second.signal('SIGKILL')
-    // The backlog is a part of the figures of the process that adopts it, before the log is back.
+    // The adopting process reports the backlog even before the log is back.
     await eventually(async () => expect(await metricOfAll(edge(), 1, WAITING)).toBe(waiting))
     expect(await getJson(`${edge()}/status`)).toMatchObject({ parts: { outbox: { state: 'up', waiting } } })
     await second.start()
@@ -82,7 +82,7 @@ describe.skipIf(!natsVersion)('two plays on one port', { timeout: 60_000 }, () =
     expect(await outboxes()).toHaveLength(3)
   })
 
-  test('if the adopting process is killed too, a play on another port adopts both outboxes', async () => {
+  test('if the adopting process is killed too, a process on another port adopts both outboxes', async () => {
     await system.nats.signal('SIGKILL')
     const served = await playOnEach('orphaned', BACKLOG)
     const waiting = await metricOfAll(edge(), 2, WAITING)

@@ -16,7 +16,7 @@ const external = Object.values(networkInterfaces())
   .flat()
   .find((entry) => entry && !entry.internal && entry.family === 'IPv4')?.address
 
-describe('slow clients', { timeout: 60_000, concurrent: true }, () => {
+describe('with slow clients', { timeout: 60_000, concurrent: true }, () => {
   test('60 unfinished bodies of 4 MiB take bounded memory, and do not block other requests', async () => {
     await using reporting = await startService('reporting')
     const memory = () => metric(reporting.url, /^process_resident_memory_bytes /)

@@ -15,7 +15,7 @@ import { play, views } from './harness/plays.ts'
 import { freePortRange } from './harness/ports.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** Debian installs nginx where only root has it on the PATH. */
+/** Debian installs nginx in a directory that only root has on the PATH. */
 const pathWithNginx = [pathWithNats, '/usr/sbin'].join(delimiter)
 const clip = { id: 'clip', title: 'A clip', url: 'clips/orbits/index.m3u8' }
 
@@ -110,7 +110,7 @@ describe('npm start serves the clips of the demo catalogue', { timeout: 60_000 }
   })
 })
 
-/** The playlist, a segment and the MP4 are there with a valid signature only, and the seed's URLs are as they were. */
+/** Verifies that a clip needs a valid signature for its directory, and that other seeded URLs stay unsigned. */
 async function expectClip(started: Started): Promise<void> {
   const url = await clipUrl(started)
   expect(url.startsWith(`${started.cdn}/`)).toBe(true)
@@ -133,7 +133,7 @@ async function clipUrl(started: Started): Promise<string> {
   return (body as { url: string }).url
 }
 
-/** Views are counted while the edge is down, and its URLs are valid when it is back. */
+/** Kills the edge. Verifies that plays are counted meanwhile, and that its URLs are still valid after the restart. */
 async function expectRestarted(started: Started, pid: number): Promise<void> {
   const url = await clipUrl(started)
   process.kill(pid, 'SIGKILL')

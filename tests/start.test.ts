@@ -21,7 +21,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const isReplicating = natsVersion !== undefined && isAtLeast(natsVersion, REPLICATING_VERSION)
 
-/** The differences between the ports of NATS and the CDN edge, and that of play. */
+/** The offsets of the ports of NATS and of the CDN edge from the port of play. */
 const NATS_OFFSET = 4222 - 8080
 const CDN_OFFSET = 5
 
@@ -122,7 +122,7 @@ describe('npm start', { timeout: 60_000 }, () => {
   })
 
   test.skipIf(!natsVersion)(
-    'with --plays 2, two processes share the port, and every play with a 200 is counted once if one of them is killed while NATS is down',
+    'with --plays 2 shares the port between two processes, and every play with a 200 is counted once if one of them is killed while NATS is down',
     async () => {
       await using nats = await startNatsServer()
       await using child = start({ NATS_URL: nats.url }, ['--plays', '2'])
@@ -150,7 +150,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     },
   )
 
-  test.skipIf(!natsVersion)('with --plays 2 and OPS_PORT, each process has an operations port', async () => {
+  test.skipIf(!natsVersion)('with --plays 2 and OPS_PORT gives each process an operations port', async () => {
     await using nats = await startNatsServer()
     const opsPort = await freePorts(2)
     await using child = start({ NATS_URL: nats.url, OPS_PORT: String(opsPort) }, ['--plays', '2'])
@@ -217,7 +217,7 @@ describe('npm start', { timeout: 60_000 }, () => {
       expect((await fetch(`${urlOf('metadata')}/healthz`)).status).toBe(200)
       expect(pids.size).toBe(1)
       child.stdout.destroy()
-      // The supervisor fails to write the next log line.
+      // Each request causes a log line, which the supervisor fails to write.
       const requests = eventually(() => expect(fetch(`${urlOf('metadata')}/content/asset/456`)).rejects.toThrow())
       await Promise.all([ended, requests])
     } finally {
@@ -242,7 +242,7 @@ describe('npm start', { timeout: 60_000 }, () => {
     expect(child.lines.join('\n')).toContain('CATALOGUE_TTL is "soon": it must be a duration such as 500ms, 5s or 2m')
   })
 
-  test.skipIf(!natsVersion)('a setting that is invalid for all services is reported only once', async () => {
+  test.skipIf(!natsVersion)('reports a setting that is invalid for all services only once', async () => {
     await using child = start({ LOG_LEVEL: 'loud' })
     expect(await child.ended).toBe(2)
     expect(child.lines.filter((line) => line.includes('cannot start with these settings'))).toHaveLength(1)

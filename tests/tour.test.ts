@@ -26,7 +26,7 @@ async function runTour(...given: Parameters<typeof startTour>) {
   return { status: await child.ended, output: child.lines.join('\n') }
 }
 
-describe.skipIf(!natsVersion)('npm run tour', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('in a system of npm start', { timeout: 60_000 }, () => {
   const stack = new AsyncDisposableStack()
   let system: Started
   let listener: FaultyListener
@@ -45,14 +45,14 @@ describe.skipIf(!natsVersion)('npm run tour', { timeout: 60_000 }, () => {
   }, 60_000)
   afterAll(() => stack.disposeAsync())
 
-  /** Tries to take the lease of a step, and returns it at once. */
+  /** Tries to take the lease of a step, for 0 s, so that it expires at once. */
   async function takeLease(): Promise<unknown> {
     const headers = { authorization: `Bearer ${tokenOf(system)}` }
     const url = `${system.play.url}/controls/tour?holder=test&step=none&seconds=0`
     return (await fetch(url, { method: 'POST', headers })).json()
   }
 
-  test('passes all eight steps, counts every play that was answered 200, and the naive counter drifts', async () => {
+  test('the tour passes all eight steps: every play with a 200 is counted, and the naive counter drifts', async () => {
     const { status, output } = await runTour(system, dataDir)
     expect(output).toMatch(/^8 passed, 0 failed, 0 skipped$/m)
     expect(output).toMatch(/This system counted all 12 plays; .* The naive counter drifted by 4/)
@@ -73,7 +73,7 @@ describe.skipIf(!natsVersion)('npm run tour', { timeout: 60_000 }, () => {
   })
 
   test.skipIf(!hasChromium)(
-    'the page runs a step, answers a wrong prediction with the reason, and keeps the sum',
+    'the page of the tour runs a step, explains why a prediction is wrong, and keeps the sum',
     async () => {
       await using browser = await startBrowser()
       await using opened = await visitConsole(browser, `${system.play.url}/tour#controls=${tokenOf(system)}`)
@@ -91,7 +91,7 @@ describe.skipIf(!natsVersion)('npm run tour', { timeout: 60_000 }, () => {
       )
       expect(shown).toEqual(['6', '6', '0'])
       expect(await violations(page)).toEqual([])
-      // While reporting is down, the edge does not know what became of a view.
+      // While reporting is down, the edge cannot explain a view, and the browser logs the failed request.
       expect(errors.filter((text) => !text.startsWith('Failed to load resource'))).toEqual([])
     },
   )
@@ -106,7 +106,7 @@ describe.skipIf(!natsVersion)('npm run tour', { timeout: 60_000 }, () => {
   })
 
   test.skipIf(!hasChromium)(
-    'a page waits for the step of another tour, and makes none wait once it is closed',
+    'the page waits for the step of another tour, and does not block other tours once it is closed',
     async () => {
       const address = `${system.play.url}/tour#controls=${tokenOf(system)}`
       await using first = startTour(system, dataDir, ['kill-reporting'])
@@ -149,7 +149,7 @@ describe.skipIf(!natsVersion)('npm run tour', { timeout: 60_000 }, () => {
   test.each([
     ['drops views', 'drops', /^FAIL {2}A play: After 3 s, the view is not counted/m],
     ['counts views twice', 'doubles', /^FAIL {2}A play: The play was answered 200, and counted 2 times/m],
-  ] as const)('fails if queue-listener %s', async (_, fault, verdict) => {
+  ] as const)('the tour fails if queue-listener %s', async (_, fault, verdict) => {
     listener.fault = fault
     const { status, output } = await runTour(system, dataDir, ['play', '--patience', '3'])
     listener.fault = 'none'
@@ -174,7 +174,7 @@ test('in embedded mode, the tour skips the steps that need processes, and says w
   await opened.page.getByText('This step is skipped here. In embedded mode, all services share one process').waitFor()
 })
 
-test('if plays need the token of a user, the steps are skipped', { timeout: 60_000 }, async () => {
+test('if plays need the token of a user, the tour skips the steps', { timeout: 60_000 }, async () => {
   await using directory = await createTempDirectory('tour-identity')
   await using provider = await startIdentityProvider()
   await using system = await npmStart({ PATH: '', DATA_DIR: directory.path, ...provider.settings })
@@ -183,20 +183,20 @@ test('if plays need the token of a user, the steps are skipped', { timeout: 60_0
   expect(status).toBe(0)
 })
 
-test('an unknown step is an error that lists all steps', async () => {
+test('an unknown step of the tour is an error that lists all steps', async () => {
   await using child = startChild(process.execPath, ['scripts/tour/main.ts', 'nope'])
   expect(await child.ended).toBe(2)
   expect(child.lines).toEqual([`npm run tour: there is no step "nope"; the steps are ${stepIds.join(', ')}`])
 })
 
-test('without a system, it prints one line and exits with status 1', async () => {
+test('without a running system, the tour prints one line and exits with status 1', async () => {
   const port = await freePort()
   await using child = startChild(process.execPath, ['scripts/tour/main.ts', '--port', String(port)])
   expect(await child.ended).toBe(1)
   expect(child.lines).toEqual([expect.stringContaining(`play is not reachable at http://127.0.0.1:${port}`)])
 })
 
-/** The last identity that the tour printed. */
+/** The last line in which the tour printed how many plays were answered, counted and waiting. */
 function identityOf(output: string): string {
   return output.split('\n').findLast((line) => line.includes('answered 200 =')) ?? ''
 }

@@ -42,7 +42,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
   }
 
   /** Concurrent, because spans arrive up to a second after a play. */
-  describe.concurrent('receives spans', () => {
+  describe.concurrent('it receives spans', () => {
     let turn: Promise<void> = Promise.resolve()
 
     /** Waits until earlier views are counted, because concurrent plays would share lookups and batches. */
@@ -142,7 +142,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
       })
     })
 
-    test('but not of probes, scrapes or position polls', async () => {
+    test('but none of probes, scrapes or position polls', async () => {
       for (const path of ['/healthz', '/readyz', '/metrics']) {
         await mapServices((name) => fetch(system[name].url + path))
       }
@@ -155,7 +155,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
     })
   })
 
-  test('what is exported can also be read from the services', async () => {
+  test('the exported spans can also be read from the services', async () => {
     const traceId = '7a'.repeat(16)
     await playIn(system.play, { traceparent: `00-${traceId}-${'b'.repeat(16)}-01` }, 'kept')
     await eventually(async () => {
@@ -315,7 +315,7 @@ describe.skipIf(!natsVersion)('without a collector', { timeout: 30_000 }, () => 
   })
 })
 
-/** What all services together have recorded. */
+/** The spans of a trace in all services, merged by one of them. */
 async function traceOf({ url }: Pick<ServiceProcess, 'url'>, traceId: string): Promise<SystemTrace> {
   return SystemTrace.parse(await getJson(`${url}/traces/${traceId}`))
 }

@@ -22,14 +22,14 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 type Release = '0.1.0' | 'current'
 
-/** A system whose services are of two releases. A service keeps its port and DATA_DIR when it is upgraded. */
+/** A system whose services run two releases. A service keeps its port and DATA_DIR when it is upgraded. */
 async function startMixedSystem(releaseOf: (name: ServiceName) => Release) {
   await using stack = new AsyncDisposableStack()
   const released = stack.use(await checkOutReleased())
   const nats = stack.use(await startNatsServer())
   const DATA_DIR = stack.use(await createTempDirectory('upgrade')).path
   const edgePort = await freePortRange()
-  // Without a checkpoint, reporting counts the log from its start, as that of 0.1.0 does.
+  // Without a checkpoint, reporting counts the log from its start, as reporting 0.1.0 does.
   const env = { NATS_URL: nats.url, ...urlSettingsNextTo(edgePort), DATA_DIR, CHECKPOINT_EVERY: '0s' }
   const processes = stack.use(new AsyncDisposableStack())
   const start = async (name: ServiceName, release: Release): Promise<ServiceProcess> => {
@@ -38,7 +38,7 @@ async function startMixedSystem(releaseOf: (name: ServiceName) => Release) {
     return processes.use(await (isCurrent ? startService : released.start)(name, env, port))
   }
   const services = await mapServices((name) => start(name, releaseOf(name)))
-  // Otherwise play may be the one that creates the log.
+  // Wait until queue-listener has created the log. Otherwise, play might create it.
   await eventually(() => nats.use(async (connection) => (await connection.jetstreamManager()).streams.info(STREAM)))
   const stop = (name: ServiceName) => services[name].signal('SIGTERM')
   const system = {
@@ -65,7 +65,7 @@ describe.skipIf(!natsVersion || !hasReleased)('an upgrade from release 0.1.0', {
     await using system = await startMixedSystem(() => '0.1.0')
     const { edge, reporting, nats } = system
     await warmUp(edge)
-    // Without idempotency keys, which 0.1.0 ignores.
+    // A single player sends no idempotency keys, which 0.1.0 would ignore.
     const players = [1, 2, 3, 4].map((seed) => startPlayers(edge, { count: 1, seed, prefix: `${seed}-` }))
     const countedSoFar = () => eventually(() => views(reporting, 'asset', '456'))
     async function expectMoreCounted(): Promise<void> {
@@ -89,12 +89,12 @@ describe.skipIf(!natsVersion || !hasReleased)('an upgrade from release 0.1.0', {
       expect(sum(assets).served).toBeGreaterThan(20)
       await eventually(() => expectCounted(reporting, 'user', users))
     }
-    // Until now, views that 0.1.0 forwarded have the position of their batch.
+    // Until reporting recounts the log, views that 0.1.0 forwarded have the position of their batch.
     await system.upgrade('reporting')
     await eventually(async () => expect(await runAudit(system.env)).toMatchObject({ status: 0 }))
   })
 
-  test('in the reverse order, counts plays once, and those of a message with a report once it is replayed', async () => {
+  test('in the reverse order, counts plays once, and views next to a watch report once their dead letter is replayed', async () => {
     await using system = await startMixedSystem((name) => (name === 'play' ? 'current' : '0.1.0'))
     const { edge, reporting, listener, nats, env } = system
     const expectViews = (user: string, expected: number) =>
@@ -126,7 +126,7 @@ describe.skipIf(!natsVersion || !hasReleased)('an upgrade from release 0.1.0', {
     await expectViews('television', 1)
     await expectViews('viewer', 21)
     expect(await getJson(`${reporting}/events/lost`)).toEqual({ views: 0, gaps: [] })
-    // Counted again from the log that both releases wrote.
+    // After this restart, reporting recounts the log that both releases wrote.
     await system.upgrade('reporting')
     await eventually(async () => expect(await runAudit(env)).toMatchObject({ status: 0 }))
     await expectViews('television', 1)

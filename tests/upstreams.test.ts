@@ -24,7 +24,7 @@ const faults: [name: string, handle: (socket: Socket) => void][] = [
   ],
 ]
 
-describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with failing upstreams', { timeout: 60_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '50ms' })
@@ -32,10 +32,10 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  describe('a faulty reporting service', () => {
+  describe('if reporting', () => {
     const { edgeWith } = startFaultyEdges('REPORTING_URL')
 
-    test.concurrent.each(faults)('that %s: plays get a 200 in time, without counts, and are counted', async (fault) => {
+    test.concurrent.each(faults)('%s, plays get a 200 in time, without counts, and are counted', async (fault) => {
       const { edge, user } = edgeWith(fault)
       await warmUp(edge.url, ['reporting'])
       for (let count = 0; count < 5; count += 1) {
@@ -47,11 +47,11 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
     })
   })
 
-  describe('a faulty metadata service', () => {
+  describe('if metadata', () => {
     const { edgeWith } = startFaultyEdges('METADATA_URL')
 
     test.concurrent.each(faults)(
-      'that %s: plays of an uncached asset get a 503 in time, and are not counted',
+      '%s, plays of an uncached asset get a 503 in time, and are not counted',
       async (fault) => {
         const { edge, user } = edgeWith(fault)
         for (let count = 0; count < 3; count += 1) {
@@ -79,7 +79,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
     })
     afterAll(() => stack.disposeAsync())
     return {
-      /** Returns an edge whose upstream has this fault, and a user of its own. */
+      /** Returns an edge whose upstream has this fault, and a user id that no other edge uses. */
       edgeWith(fault: string): { edge: ServiceProcess; user: string } {
         const edge = edges.get(fault)
         if (!edge) throw new Error(`no edge has an upstream that ${fault}`)
@@ -108,9 +108,9 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
     })
   })
 
-  describe.each(['metadata', 'cdnurl'] as const)('%s', (name) => {
+  describe.each(['metadata', 'cdnurl'] as const)('if %s', (name) => {
     test.each(['SIGSTOP', 'SIGKILL'] as const)(
-      'after %s, cached assets are played, and uncached ones get a 503',
+      'gets a %s, cached assets are played, and uncached ones get a 503',
       async (signal) => {
         const uncached = `uncached-${name}-${signal}`
         await postAsset(system, { id: uncached, title: 'Uncached', url: 'path/to/uncached.mp4' })
@@ -133,7 +133,7 @@ describe.skipIf(!natsVersion)('upstreams', { timeout: 60_000 }, () => {
     )
   })
 
-  test('one of two configured instances can be killed without any degraded play', async () => {
+  test('one of two configured instances can be killed without degrading any play', async () => {
     await using second = await startService('metadata', system.env)
     const METADATA_URL = `${system.metadata.url},${second.url}`
     await using edge = await startService('play', { ...system.env, METADATA_URL, CATALOGUE_TTL: '1ms' })

@@ -11,7 +11,7 @@ import { copyProject } from './harness/guide.ts'
 const manifest = JSON.parse(await readFile('package.json', 'utf8'))
 const changelog = await readFile('CHANGELOG.md', 'utf8')
 
-/** Scripts that run the tools of others, and those that npm itself runs. */
+/** Scripts that run third-party tools, and scripts that npm itself runs. */
 const TOOLS = ['test', 'test:unit', 'layers', 'check', 'preversion', 'version']
 
 const PATH = [resolve('node_modules/.bin'), process.env.PATH].join(delimiter)
@@ -23,7 +23,7 @@ const commands = Object.entries<string>(manifest.scripts)
 const programs = [...new Set(commands.flatMap((command) => /^node (\S+)$/.exec(command)?.[1] ?? []))]
 const scripts = commands.filter((command) => command.startsWith('bash '))
 
-describe('--version', { concurrent: true }, () => {
+describe('with --version', { concurrent: true }, () => {
   test.each([
     ...scripts,
     ...['bash scripts/clips.sh', 'node metadata/main.ts', 'node scripts/why/main.ts'],
@@ -47,7 +47,7 @@ describe('CHANGELOG.md', () => {
     ([, release]) => release,
   )
 
-  test('begins with what is unreleased, and then has the version in package.json', () => {
+  test('begins with the unreleased changes, followed by the version in package.json', () => {
     expect(changelog.match(/^## .*$/m)?.[0]).toBe('## [Unreleased]')
     expect(releases[0]).toBe(version)
   })
@@ -65,7 +65,7 @@ describe('CHANGELOG.md', () => {
 })
 
 describe('npm version', { timeout: 30_000 }, () => {
-  test('dates what is unreleased, changes the version everywhere, and commits and tags that', async () => {
+  test('dates the unreleased changes, sets the version everywhere, and commits and tags the result', async () => {
     await using project = await copyProject()
     const write = (text: string) => writeFile(join(project.directory, 'CHANGELOG.md'), text)
     const read = (file: string) => readFile(join(project.directory, file), 'utf8')

@@ -57,13 +57,13 @@ describe.skipIf(!natsVersion)('the state of a view', { timeout: 60_000 }, () => 
     expect(states).toContain('counted')
   })
 
-  test('is "counted" with the view that decided it if the user repeats a play', async () => {
+  test('is "counted" if the user repeats a play, with the view that decided the verdict', async () => {
     const [first, second] = [await play(), await play()]
     await expectState(first, { state: 'counted', verdict: 'qualified', because: null })
     await expectState(second, { state: 'counted', verdict: 'not-qualified', reason: 'repeat', because: { id: first } })
   })
 
-  test('is "outbox" while NATS is down, in the outbox of any process in the same DATA_DIR', async () => {
+  test('is "outbox" while NATS is down, whichever process with the same DATA_DIR recorded it', async () => {
     await system.nats.signal('SIGKILL')
     const ids = [await play(), await play(neighbor)]
     for (const id of ids) {
@@ -77,7 +77,7 @@ describe.skipIf(!natsVersion)('the state of a view', { timeout: 60_000 }, () => 
     for (const id of ids) await expectState(id, { state: 'counted', userId })
   })
 
-  test('is "outbox" in the outbox of a process that has ended', async () => {
+  test('is "outbox" even if the process that recorded it has ended', async () => {
     await system.nats.signal('SIGKILL')
     const viewId = await play(neighbor)
     await neighbor.signal('SIGKILL')
@@ -101,7 +101,7 @@ describe.skipIf(!natsVersion)('the state of a view', { timeout: 60_000 }, () => 
     await expectState(viewId, { state: 'counted', position })
   })
 
-  test('is "log" while reporting is down, and unknown for an id that nothing knows', async () => {
+  test('is "log" while reporting is down, and a 503 for an id that no service knows', async () => {
     await system.reporting.signal('SIGKILL')
     const viewId = await play()
     await expectState(viewId, { ...pending, state: 'log', userId })
@@ -113,7 +113,7 @@ describe.skipIf(!natsVersion)('the state of a view', { timeout: 60_000 }, () => 
     await expectState(viewId, { state: 'counted' })
   })
 
-  test('is "rejected" for an event in a dead letter, before and after reporting knows it', async () => {
+  test('is "rejected" for an event that becomes a dead letter, before and after reporting records it', async () => {
     const [first, second] = [randomUUID(), randomUUID()]
     await publishRaw(system.nats, [toInvalidEvent(first)])
     await expectState(first, { state: 'rejected', reason: 'dead-letter', verdict: null })
@@ -135,7 +135,7 @@ describe.skipIf(!natsVersion)('the state of a view', { timeout: 60_000 }, () => 
     await expectNotFound()
   })
 
-  test('is found while the load is high', async () => {
+  test('can be looked up under high load', async () => {
     const ids = await Promise.all(Array.from({ length: 200 }, () => play()))
     const explained = await Promise.all(ids.slice(0, 20).map((id) => explain(system.play.url, id)))
     for (const { status } of explained) expect([200, 503]).toContain(status)

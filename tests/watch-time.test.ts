@@ -33,7 +33,7 @@ async function play({ url }: Url, userId: string, assetId = '456'): Promise<stri
 const expectVerdict = ({ url }: Url, viewId: string, expected: object) =>
   eventually(async () => expect((await explain(url, viewId)).body).toMatchObject({ state: 'counted', ...expected }))
 
-describe.skipIf(!natsVersion)('watch time under the rules v2', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('under the rules v2', { timeout: 60_000 }, () => {
   const stack = new AsyncDisposableStack()
   let system: System
   let otherEdge: ServiceProcess
@@ -111,7 +111,7 @@ describe.skipIf(!natsVersion)('watch time under the rules v2', { timeout: 60_000
     await expectVerdict(system.play, viewId, { verdict: 'qualified', secondsWatched: 31 })
   })
 
-  test('a report during an outage of NATS is in the outbox, also after kill -9 of the edge', async () => {
+  test('a report during an outage of NATS stays in the outbox, even after kill -9 of the edge', async () => {
     const viewId = await play(system.play, userId)
     await expectVerdict(system.play, viewId, { verdict: 'pending' })
     await system.nats.signal('SIGKILL')
@@ -122,7 +122,7 @@ describe.skipIf(!natsVersion)('watch time under the rules v2', { timeout: 60_000
     await expectVerdict(system.play, viewId, { verdict: 'qualified', secondsWatched: 31 })
   })
 
-  test('after kill -9, reporting has the same numbers and verdicts, and counts on', async () => {
+  test('after kill -9, reporting has the same numbers and verdicts, and continues to count', async () => {
     const viewId = await play(system.play, userId)
     expect(await report(system.play, viewId, seconds(20))).toBe(202)
     await expectVerdict(system.play, viewId, { verdict: 'pending', secondsWatched: 20 })
@@ -175,8 +175,8 @@ test('with an identity provider, a report needs a token of its user', async () =
   expect(await report(system.play, 'view', body, await bearer('alice'))).toBe(202)
 })
 
-describe.skipIf(!natsVersion || !hasPostgres)('watch time over Postgres', { timeout: 60_000 }, () => {
-  test('two instances agree on views and reports while one of them is killed, and so does the audit', async () => {
+describe.skipIf(!natsVersion || !hasPostgres)('with watch time over Postgres', { timeout: 60_000 }, () => {
+  test('two instances and the audit agree on views and reports, even if one instance is killed meanwhile', async () => {
     await using system = await startPostgresSystem({ VIEW_RULES: 'v2' })
     await warmUp(system.play.url)
     const watched = await Promise.all(

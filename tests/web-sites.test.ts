@@ -17,7 +17,7 @@ const WRITES: [name: keyof Services & string, path: string][] = [
   ['reporting', '/events/asset/456/user/victim'],
 ]
 
-describe.skipIf(!hasChromium)('the page of a web site, in the browser of a user', { timeout: 60_000 }, () => {
+describe.skipIf(!hasChromium)('in the browser of a user', { timeout: 60_000 }, () => {
   let system: Services
   let site: HttpServer
   let browser: Browser
@@ -44,7 +44,7 @@ describe.skipIf(!hasChromium)('the page of a web site, in the browser of a user'
     }, url)
   const viewsOf = (user: string) => views(system.reporting.url, 'user', user)
 
-  test.each(WRITES)('cannot change state in %s', async (name, path) => {
+  test.each(WRITES)('the page of another web site cannot change state in %s', async (name, path) => {
     await page.goto(`http://${SITE}:${site.port}/`)
     const refused = page.waitForResponse(system[name].url + path)
     await post(system[name].url + path)
@@ -52,13 +52,13 @@ describe.skipIf(!hasChromium)('the page of a web site, in the browser of a user'
     expect(await viewsOf('victim')).toBe(0)
   })
 
-  test('plays if its origin is in CORS_ORIGINS', async () => {
+  test('a page plays if its origin is in CORS_ORIGINS', async () => {
     await page.goto(`http://${TRUSTED}:${site.port}/`)
     await post(`${system.play.url}/play/asset/456/user/guest`)
     await eventually(async () => expect(await viewsOf('guest')).toBe(1))
   })
 
-  test.each(serviceNames)('cannot read or write %s by giving its own name the address of the service', async (name) => {
+  test.each(serviceNames)('the page of another web site cannot read or write %s by DNS rebinding', async (name) => {
     const { port } = new URL(system[name].url)
     // Only the probes respond under any name.
     await page.goto(`http://${SITE}:${port}/healthz`)
@@ -69,7 +69,7 @@ describe.skipIf(!hasChromium)('the page of a web site, in the browser of a user'
     expect(await viewsOf('victim')).toBe(0)
   })
 
-  test('cannot write either if a proxy on this machine is trusted', async () => {
+  test('DNS rebinding does not allow a write even if a proxy on this machine is trusted', async () => {
     await using proxied = await startEmbedded({ TRUSTED_PROXIES: '127.0.0.1' })
     await page.goto(`http://${SITE}:${new URL(proxied.metadata.url).port}/healthz`)
     expect(await post('/content/asset/written')).toBe(421)

@@ -44,7 +44,7 @@ describe.skipIf(!natsVersion)('with a WRITE_TOKEN', { timeout: 30_000 }, () => {
 })
 
 describe.skipIf(!natsVersion)('the token that queue-listener sends', { timeout: 60_000 }, () => {
-  test('goes with writes only', async () => {
+  test('is sent with writes only', async () => {
     await using system = await startSystem({ WRITE_TOKEN })
     const received: string[] = []
     await using recorder = await startHttpServer(async (incoming, outgoing) => {
@@ -67,7 +67,7 @@ describe.skipIf(!natsVersion)('the token that queue-listener sends', { timeout: 
     expect(received).toContain('GET /healthz without')
   })
 
-  test('is rotated while plays are counted', async () => {
+  test('can be rotated while plays are counted', async () => {
     const [old, next] = ['the-old-write-token', 'the-new-write-token']
     await using stack = new AsyncDisposableStack()
     const system = stack.use(await startSystem({ WRITE_TOKEN: old }))

@@ -9,7 +9,7 @@ export const hasOpenssl = failIfCiNeeds('openssl', spawnSync('openssl', ['versio
 export type KeyPair = { cert: string; key: string }
 
 export type CertificateAuthority = {
-  /** The file of its own certificate. */
+  /** The path of the authority's own certificate. */
   ca: string
   /** @param names as in a certificate: `IP:127.0.0.1`, `DNS:localhost` */
   issue(names: string[], options?: { days?: number }): KeyPair
@@ -17,7 +17,7 @@ export type CertificateAuthority = {
 
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
 
-/** Creates a certificate authority in a directory, whose files have the names `<name>…`. */
+/** Creates a certificate authority. The names of its files in `directory` start with `name`. */
 export function createCertificateAuthority(directory: string, name = 'ca'): CertificateAuthority {
   const run = (...args: string[]) => execFileSync('openssl', args, { stdio: 'pipe' })
   const path = (suffix: string) => join(directory, `${name}${suffix}`)

@@ -14,8 +14,8 @@ const NAME = 'cdn'
 const MODULES = '/usr/lib/nginx/modules'
 
 /**
- * Starts nginx of this machine with the configuration that the container `cdn` gets, and with the files of this machine
- * that Compose mounts there. The image replaces the variables of the environment by `envsubst`.
+ * Starts the nginx of this machine with the configuration of the container `cdn`, and with the local files that Compose
+ * mounts there. Replaces environment variables in the configuration, as `envsubst` does in the image.
  * @param secrets the directory that stands for /run/secrets
  * @throws Error for a path in the environment that is not mounted, or a variable that is not in the environment
  */
@@ -46,7 +46,7 @@ function mountsOf(compose: Compose, { secrets, state }: { secrets: string; state
   const { configs = [], volumes = [], tmpfs = [] } = compose.services[NAME] ?? {}
   return Object.fromEntries([
     [MODULES, MODULES],
-    // The pipes of Docker can be opened, the sockets of a child process cannot.
+    // In Docker, stdout is a pipe, which nginx can open. In a child process, stdout is a socket, which it cannot.
     ['/dev/stdout', join(state, 'access.log')],
     ...tmpfs.map((path) => [path, state]),
     ...configs.map(({ source, target }) => [target, resolve(compose.configs[source]?.file ?? '')]),
@@ -60,7 +60,7 @@ function mountsOf(compose: Compose, { secrets, state }: { secrets: string; state
 function toLocal(path: string, mounts: Record<string, string>): string {
   const mounted = Object.keys(mounts).find((mount) => path === mount || path.startsWith(`${mount}/`))
   if (mounted !== undefined) return `${mounts[mounted]}${path.slice(mounted.length)}`
-  // The directory of a mounted file.
+  // `path` may also be the directory of a mounted file.
   const file = Object.keys(mounts).find((mount) => dirname(mount) === path)
   if (file === undefined) throw new Error(`nothing is mounted at ${path}`)
   return dirname(mounts[file] ?? '')

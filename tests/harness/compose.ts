@@ -50,7 +50,7 @@ export function parseCompose(text: string): Compose {
   return parse(text, { merge: true })
 }
 
-/** What is wrong with a Compose file, one line per problem. */
+/** Returns one line for each problem of a Compose file. */
 export function findProblems(text: string, secrets: readonly string[]): string[] {
   const compose = parseCompose(text)
   if (!validate(compose))

@@ -37,16 +37,16 @@ export type Container = AsyncDisposable & {
 }
 
 /**
- * Runs a program of the image with the namespaces and restrictions of a container runtime that need no engine: a PID
- * namespace, a mount namespace with a read-only root, the user of the image without capabilities, and its environment.
- * The network is that of the machine, and memory is not limited.
+ * Runs a program of the image without a container engine, but with most namespaces and restrictions of a container: a
+ * PID namespace, a mount namespace with a read-only root, the user of the image without capabilities, and the image's
+ * environment. The program shares the machine's network, and its memory is not limited.
  */
 export async function startContainer(image: Image, args: string[], env: Record<string, string>): Promise<Container> {
   await using stack = new AsyncDisposableStack()
   const data = stack.use(await createTempDirectory('data'))
   const [user = ''] = image.user.split(':')
   chownSync(data.path, Number(user), Number(user))
-  // A runtime creates these in its own layer.
+  // A container runtime would create these directories in its own layer.
   for (const directory of ['proc', 'dev']) mkdirSync(join(image.root, directory), { recursive: true })
   const own = Object.fromEntries(
     image.env.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),

@@ -2,7 +2,7 @@ import { type ServiceName, serviceEntries } from '../../services.ts'
 
 export const serviceNames = serviceEntries.map(({ name }) => name)
 
-/** The services that take part in a play, and in counting it. A service may be added without being called by play. */
+/** The services that take part in playing and counting. Not all services: play need not call a service that you add. */
 export const inAPlay: readonly ServiceName[] = ['play', 'metadata', 'cdnurl', 'reporting', 'queue-listener']
 
 /** The results of `toValue` for each service, keyed by name. */

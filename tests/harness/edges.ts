@@ -15,17 +15,17 @@ import { withResources } from './resources.ts'
 import { startService } from './service-process.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** True if nginx and its module for JavaScript are installed. */
+/** True if nginx and its JavaScript module (njs) are installed. */
 export const hasNjs = failIfCiNeeds('njs', hasNginx && existsSync('/usr/lib/nginx/modules/ngx_http_js_module.so'))
 
 export type Edge = AsyncDisposable & {
   url: string
-  /** The lines about requests so far. */
+  /** The log so far, with a line for each request. */
   log(): Promise<string>
 }
 
 type Options = {
-  /** As in CDN_KEYS. */
+  /** In the format of CDN_KEYS. */
   keys: string
   /** The directory with the media. */
   root: string

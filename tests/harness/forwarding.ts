@@ -12,7 +12,7 @@ import { createMetrics } from '../../shared/service/metrics.ts'
 type Deps = Parameters<typeof forward>[0]
 type Options = Partial<Pick<Deps, 'eventLog' | 'onForwarded' | 'standbyMs' | 'checkMs' | 'coldStartMs' | 'stores'>>
 
-/** A single instance of reporting. */
+/** The check for a single instance of reporting: there is always one store. */
 const oneStore: Pick<StoreCheck, 'assertOneStore' | 'untilDifferent'> = {
   assertOneStore: async () => {},
   untilDifferent: () => new Promise(() => {}),
@@ -20,7 +20,7 @@ const oneStore: Pick<StoreCheck, 'assertOneStore' | 'untilDifferent'> = {
 
 export type ForwardingTest = ReturnType<typeof openForwarding>
 
-/** A log, by default in memory, and any number of instances that forward it to a fake reporting. Disposing ends them. */
+/** Opens a log, by default in memory, which any number of instances can forward. Disposing stops them. */
 export function openForwarding(
   eventLog: EventLog = createSqliteEventLog({ file: ':memory:', log: pino({ level: 'silent' }) }),
 ) {
@@ -39,19 +39,19 @@ export function openForwarding(
     eventLog,
     /** The messages logged by all instances. */
     logged,
-    /** Appends one view per id, each in a message of its own. */
+    /** Appends one view per id, each in a separate message. */
     async append(...ids: string[]): Promise<void> {
       const view = (id: string): View => ({ id, assetId: '456', userId: '8', at: '2026-11-20T21:00:00Z' })
       for (const id of ids) await producer.append([view(id)], stopping.signal)
     },
-    /** Starts an instance, which ends when `until` aborts. */
+    /** Starts an instance, which stops when `until` aborts. */
     listen(reporting: ReportingClient, options: Options = {}, until = stopping): void {
       const suspension = createSuspension({ log, metrics: createMetrics() })
       const common = { eventLog, reporting, stores: oneStore, suspension, log }
       const deps = { ...common, onForwarded() {}, standbyMs: 50, checkMs: 20, ...options }
       forwarding.push(forward(deps, AbortSignal.any([stopping.signal, until.signal])))
     },
-    /** Stops all instances, and waits for their end. */
+    /** Stops all instances, and waits until they have stopped. */
     stop,
     async [Symbol.asyncDispose]() {
       await stop()
@@ -71,14 +71,14 @@ export type FakeReporting = ReportingClient & {
   isDown: boolean
   losesResponses: boolean
   at: LogPosition | undefined
-  /** Rejects every batch with this position. */
+  /** If set, every batch is rejected, and this is the position in the response. */
   rejectsAll: LogPosition | undefined
   beforePosition: () => void
   beforeCount: (batch: LogBatch) => void
-  /** If it returns true, reporting refuses the content of the batch. */
+  /** If this returns true, reporting rejects the batch as invalid. */
   isInvalid: (batch: LogBatch) => boolean
   restart(): void
-  /** Another instance forwards one more message. */
+  /** Advances the position by one message, as if another instance had forwarded it. */
   advance(incarnation: string): void
 }
 

@@ -14,8 +14,8 @@ export const NAME = 'play.example.com'
 export const gatewayConfig = readFileSync('deploy/gateway/nginx.conf', 'utf8')
 
 /**
- * Starts nginx with deploy/gateway/nginx.conf in front of two plays, with other addresses. `changes` are further
- * replacements in its text. Clients reach it under `localhost`, because fetch does not let them choose a Host.
+ * Starts nginx in front of two plays, with the addresses in deploy/gateway/nginx.conf replaced. `changes` are further
+ * replacements in this file. Clients use the name `localhost`, because fetch does not let them set the Host header.
  */
 export async function startGateway(
   plays: readonly [string, string],

@@ -10,7 +10,7 @@ const WRITE_TOKEN = 'a-token-of-services-1'
 /** More than any test reaches. */
 const RATE = '100000/1s'
 
-/** Settings of an edge whose every protection is on, at limits that no test reaches, and an identity provider for it. */
+/** Settings that turn on every protection of an edge, with limits that no test reaches, and an identity provider. */
 export async function startGuards() {
   await using stack = new AsyncDisposableStack()
   const provider = stack.use(await startIdentityProvider())

@@ -18,17 +18,17 @@ export type IdentityProvider = AsyncDisposable & {
   issuer: string
   /** The settings of a play that trusts this provider. */
   settings: Record<string, string>
-  /** The keys that it publishes. It signs with the first one. */
+  /** The keys that the provider publishes. It signs with the first one. */
   keys(): readonly SigningKey[]
   /** Publishes other keys from now on. */
   use(keys: readonly SigningKey[]): void
-  /** Responds to requests for the keys with `listener`, or again with the keys. */
+  /** Handles requests for the keys with `listener`. Without a listener, serves the keys again. */
   publish(listener?: RequestListener): void
-  /** How often the keys were requested. */
+  /** The number of requests for the keys so far. */
   fetches(): number
-  /** A token that the provider issues at its token endpoint. */
+  /** Gets a token from the token endpoint. */
   issue(user: string): Promise<string>
-  /** A token with these claims, and otherwise valid, signed with one of its keys, or with another. */
+  /** Signs a token. `claims` and `header` override valid defaults. The default key is the first one of the provider. */
   sign(claims?: Record<string, unknown>, header?: object, key?: SigningKey): Promise<string>
   stop(): Promise<void>
   start(): Promise<void>

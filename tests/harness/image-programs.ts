@@ -3,7 +3,7 @@ import { programs } from '../../deploy/image/programs.ts'
 import { serviceEntries } from '../../services.ts'
 import { serviceNames } from './each-service.ts'
 
-/** What a service uses besides its heap in MiB, with a health check of 10 MiB. */
+/** The memory of a service besides its heap, in MiB, including 10 MiB for a health check. */
 const NODE_MIB = 36
 
 const settings = Object.fromEntries(serviceNames.map((name) => [name, settingsOf(name)]))
@@ -13,7 +13,7 @@ const allSettings = new Set([
   ...serviceEntries.map(({ urlSetting }) => urlSetting),
 ])
 
-/** What is wrong with the environment of a program of the image: it must have each of the settings. */
+/** Returns one line for each variable that is not a setting of the program in the image. */
 export function findUnknownSettings(program = '', variables: readonly string[]): string[] {
   if (!programs.has(program)) return [`the image has no program ${program}`]
   // NODE_OPTIONS is a setting of Node itself.
@@ -28,7 +28,7 @@ function settingsOf(name: string): Set<string> {
   return new Set(lines.flatMap(([, setting = '', file]) => (file ? [setting, `${setting}_FILE`] : [setting])))
 }
 
-/** True if the heap is full before the container is: V8 then collects garbage, but the kernel kills. */
+/** True if V8 reaches its heap limit before the container's limit: V8 then collects garbage; the kernel would kill. */
 export function heapFits(nodeOptions: string | undefined, limitMib: number): boolean {
   const { old, semi } =
     /^--max-old-space-size=(?<old>\d+) --max-semi-space-size=(?<semi>\d+)$/.exec(nodeOptions ?? '')?.groups ?? {}

@@ -7,14 +7,14 @@ import { failIfCiNeeds } from './ci-needs.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** True if buildah is installed, and may build and mount: without an engine, that takes the privileges of root. */
+/** True if buildah is installed and can build and mount: without an engine, this needs the privileges of root. */
 export const canBuildImage =
   failIfCiNeeds('buildah', spawnSync('buildah', ['--version']).status === 0) && canMount() && canBuild()
 
 const BASE = 'localhost/base'
 const TAG = 'localhost/under-test'
 
-/** Less than the time that a test has for all steps, so that a build that hangs is ended and deleted. */
+/** Shorter than the timeout of a test, so that a hanging build is killed and its files are deleted. */
 const STEP_LIMIT_MS = 200_000
 
 export type Image = {
@@ -29,7 +29,7 @@ export type Image = {
   healthCheck: string[]
 }
 
-/** Builds the image by `npm run image`, in a storage of its own, on a base of this machine's Node, npm and shell. */
+/** Runs `npm run image` with separate storage, and a base image that has the Node, npm and shell of this machine. */
 export async function buildImage(): Promise<Image & AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
   const { path } = stack.use(await createTempDirectory('image'))
@@ -54,7 +54,7 @@ export async function buildImage(): Promise<Image & AsyncDisposable> {
   return withResources({ root, size: toBytes(listed.size), ...image }, stack)
 }
 
-/** The settings for buildah to keep everything in a directory. Nothing is mounted, so it can simply be deleted. */
+/** Settings that make buildah keep everything in one directory, which can simply be deleted as it has no mounts. */
 function isolate(path: string): Record<string, string> {
   const storage = join(path, 'storage.conf')
   const [graph, run] = [join(path, 'graph'), join(path, 'run')]
@@ -95,7 +95,7 @@ function canMount(): boolean {
   return process.getuid?.() === 0 && spawnSync('unshare', [...isolation, 'sh', '-c', script]).status === 0
 }
 
-/** Tries a build of one step. */
+/** Tries to build an image with one step. */
 function canBuild(): boolean {
   const path = mkdtempSync(join(tmpdir(), 'can-build-'))
   try {

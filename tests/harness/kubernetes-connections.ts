@@ -2,11 +2,11 @@ import { services } from '../../services.ts'
 import { find, type KubernetesObject, type Workload, workloadsIn } from './kubernetes-manifests.ts'
 import { connectionsOf, type Endpoint, type NetworkPolicy } from './kubernetes-network.ts'
 
-/** Where the services find what the charts install. */
+/** NATS and Postgres, as the NATS chart and CloudNativePG label their Pods. */
 const NATS = { name: 'nats', labels: { 'app.kubernetes.io/name': 'nats' }, port: 4_222 }
 const POSTGRES = { name: 'postgres', labels: { 'cnpg.io/cluster': 'counts' }, port: 5_432 }
 
-/** Clients that may try to connect, besides the workloads. */
+/** Endpoints besides the workloads, including some that must not be able to connect. */
 const OTHERS: Endpoint[] = [
   NATS,
   POSTGRES,
@@ -34,7 +34,7 @@ export function findUrlProblems({ name, env }: Workload, objects: KubernetesObje
   })
 }
 
-/** The NetworkPolicies must allow what the settings need, the calls of others, and nothing else. */
+/** The NetworkPolicies must allow exactly the connections that the settings and the other endpoints need. */
 export function findConnectionProblems(objects: KubernetesObject[], workloads: Workload[]): string[] {
   const allowed = connectionsIn(objects)
   const needed = new Set(connectionsNeeded(objects, workloads))

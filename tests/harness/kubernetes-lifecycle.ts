@@ -3,7 +3,7 @@ import { LIVENESS, PROBES, READINESS } from '../../shared/contracts/probes.ts'
 import { SHUTDOWN_MS } from '../../shared/service/run-service.ts'
 import { isSelected, type KubernetesObject, type Workload } from './kubernetes-manifests.ts'
 
-/** Ports and Services must be where the service listens, and probes must exist. */
+/** Container ports and Services must match the ports on which the service listens. Probes must use its probe paths. */
 export function findPortProblems({ name, labels, env, container }: Workload, objects: KubernetesObject[]): string[] {
   const own = Object.values(services).find((service) => service.name === name)?.port
   const expected = { http: own, ...(env.OPS_PORT && { operations: Number(env.OPS_PORT) }) }
@@ -28,7 +28,7 @@ export function findPortProblems({ name, labels, env, container }: Workload, obj
   ]
 }
 
-/** After its endpoint is removed, a service needs up to SHUTDOWN_MS. */
+/** A Pod must serve until its endpoint is removed, which `preStop` waits for, and then needs up to SHUTDOWN_MS. */
 export function findLifecycleProblems({ name, pod, container }: Workload): string[] {
   const drainS = container.lifecycle?.preStop?.sleep?.seconds ?? 0
   const graceS = pod.terminationGracePeriodSeconds ?? 30
@@ -38,7 +38,7 @@ export function findLifecycleProblems({ name, pod, container }: Workload): strin
   ]
 }
 
-/** Workloads with several instances are spread over nodes, and survive the drain of one. */
+/** Workloads with several instances must be spread over nodes, and survive the drain of one node. */
 export function findAvailabilityProblems(
   { name, labels, object, pod }: Workload,
   objects: KubernetesObject[],

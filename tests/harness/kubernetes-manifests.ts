@@ -40,7 +40,7 @@ type Pod = {
 
 type Template = { metadata: { labels: Labels }; spec: Pod }
 
-/** The fields of all kinds together. */
+/** The union of the fields of all kinds. */
 export type KubernetesObject = {
   apiVersion: string
   kind: string

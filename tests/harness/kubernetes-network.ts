@@ -32,7 +32,7 @@ function isAllowed(policies: readonly NetworkPolicy[], from: Endpoint, to: Endpo
   return permits(policies, 'Egress', from, to, port) && permits(policies, 'Ingress', to, from, port)
 }
 
-/** True if no policy selects the endpoint, or one of those that do allows the peer. */
+/** True if no policy selects the endpoint, or if a policy that selects it allows the peer. */
 function permits(
   policies: readonly NetworkPolicy[],
   type: 'Ingress' | 'Egress',

@@ -36,7 +36,7 @@ export function createKubernetesSchema(): (object: { apiVersion: string; kind: s
     const file = program.getSourceFile(toPath(FILES[apiVersion] ?? ''))
     const symbol = file && checker.getSymbolAtLocation(file)
     const exported = symbol ? checker.getExportsOfModule(symbol) : []
-    // @kubernetes-models has a class of each kind, too.
+    // Prefer the interface `I<kind>`: @kubernetes-models also exports a class for each kind.
     const found = exported.find(({ name }) => name === `I${kind}`) ?? exported.find(({ name }) => name === kind)
     if (!found) return undefined
     const { schema, definitions } = toJsonSchema(checker, checker.getDeclaredTypeOfSymbol(found))

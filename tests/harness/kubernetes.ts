@@ -16,7 +16,7 @@ let schema: ReturnType<typeof createKubernetesSchema> | undefined
 const deploying = readFileSync('docs/deploying.md', 'utf8')
 const createdByCommands = secretsIn(deploying)
 
-/** What is wrong with manifests, one line per problem. */
+/** Returns one line for each problem of the manifests. */
 export function findProblems(text: string): string[] {
   const objects = parseManifests(text)
   schema ??= createKubernetesSchema()
@@ -42,7 +42,7 @@ export function findProblems(text: string): string[] {
   ]
 }
 
-/** The environment must consist of settings of the program. */
+/** Every environment variable must be a setting of the program. */
 function findSettingProblems({ name, container: { args, env, envFrom = [] } }: Workload, objects: KubernetesObject[]) {
   const maps = envFrom.map(({ configMapRef }) => find(objects, 'ConfigMap', configMapRef.name)?.data)
   const variables = [...env.map(({ name }) => name), ...maps.flatMap((data) => Object.keys(data ?? {}))]
@@ -74,7 +74,7 @@ function secretsIn(text: string): Record<string, string[]> {
   return Object.fromEntries([...commands].map(([, name, key]) => [name, [key]]))
 }
 
-/** The Pod Security Standard `restricted`, a read-only root, and no token. */
+/** Requires the Pod Security Standard `restricted`, a read-only root file system, and no service account token. */
 function findPrivileges({ name, pod, container }: Workload, objects: KubernetesObject[]): string[] {
   const { runAsNonRoot, runAsUser, seccompProfile } = pod.securityContext ?? {}
   const { allowPrivilegeEscalation, readOnlyRootFilesystem, capabilities } = container.securityContext ?? {}
@@ -95,7 +95,7 @@ function findPrivileges({ name, pod, container }: Workload, objects: KubernetesO
   ]
 }
 
-/** A request must cover the measured memory, and a limit also the memory for files that were not cached. */
+/** The memory request must cover the measured usage, and the limit also the usage when files were not cached before. */
 function findResourceProblems({ name, env, container: { resources } }: Workload): string[] {
   const { requests, limits } = resources ?? {}
   const [request, limit] = [requests?.memory, limits?.memory].map(toMebibytes)
@@ -117,7 +117,7 @@ function toMebibytes(quantity = ''): number {
   return Number(number) * (unit === 'Gi' ? 1_024 : 1)
 }
 
-/** play keeps its outbox; nothing else may write to anything. */
+/** play must keep its outbox in a volume claim of its StatefulSet. */
 function findStorageProblems(
   { name, object: { spec }, container: { volumeMounts = [] } }: Workload,
   objects: KubernetesObject[],

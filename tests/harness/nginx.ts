@@ -9,13 +9,13 @@ import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** Debian installs it where only root has it on the PATH. */
+/** Debian installs nginx in a directory that only root has on the PATH. */
 export const env = { PATH: `${process.env.PATH}:/usr/sbin` }
 
 /** True if nginx is installed. */
 export const hasNginx = failIfCiNeeds('nginx', spawnSync('nginx', ['-v'], { env }).status === 0)
 
-/** Starts nginx as a reverse proxy in front of `target`, which appends to X-Forwarded-For, as most proxies do. */
+/** Starts nginx in front of `target`, as a reverse proxy that appends to X-Forwarded-For, as most proxies do. */
 export async function startNginx(target: string): Promise<AsyncDisposable & { url: string }> {
   await using stack = new AsyncDisposableStack()
   const { path } = stack.use(await createTempDirectory('nginx'))
@@ -39,7 +39,7 @@ function toServer(port: number, target: string): string {
   }`
 }
 
-/** The main configuration with `http`, such as a server, and with everything that nginx writes below its prefix. */
+/** A main configuration whose http block includes `http`, such as a server. nginx writes all files below its prefix. */
 export function toMainConfig(http: string): string {
   const directories = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   return `daemon off;

@@ -10,7 +10,7 @@ import { unprivilegedUser } from './postgres.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** Debian installs it where only root has it on the PATH. */
+/** Debian installs PgBouncer in a directory that only root has on the PATH. */
 const env = { PATH: `${process.env.PATH}:/usr/sbin` }
 
 /** True if PgBouncer is installed. */
@@ -20,9 +20,9 @@ export type PgBouncer = AsyncDisposable & {
   /** The URL of the database, through PgBouncer. */
   url: string
   signal(signal: NodeJS.Signals): Promise<void>
-  /** Starts it again after its end. */
+  /** Starts PgBouncer again after it has exited. */
   start(): Promise<void>
-  /** Points the database to the one at another URL, and reloads the configuration. */
+  /** Points `url` at the database at another URL, and reloads the configuration. */
   pointTo(target: string): Promise<void>
 }
 
@@ -52,7 +52,7 @@ export async function startPgBouncer(target: string): Promise<PgBouncer> {
   configure(target)
   writeFileSync(join(directory.path, 'users.txt'), '"postgres" ""\n')
   let child = await startOnce()
-  // SIGTERM ends it at once, and SIGINT only after its clients.
+  // This sends SIGTERM, which stops PgBouncer at once. SIGINT would wait for its clients.
   stack.defer(() => child[Symbol.asyncDispose]())
   const pgbouncer = {
     url: urlOf('counts'),

@@ -15,7 +15,7 @@ type OutcomesById = Map<string, Outcomes>
 type Players = {
   count: number
   seed: number
-  /** The start of the ids of their users. */
+  /** Prepended to the ids of the users. */
   prefix?: string
   authorize?: Authorize
 }
@@ -70,8 +70,7 @@ type PlayRequest = { url: string; agent: Agent; headers: Record<string, string> 
 const MAX_ATTEMPTS = 5
 
 /**
- * Sends a play with an idempotency key until a response arrives, and some plays once more. However often it is sent, it
- * is one play.
+ * Sends a play with an idempotency key until it is served, and sometimes once more. All attempts together are one play.
  */
 async function playWithKey(request: PlayRequest, random: () => number): Promise<keyof Outcomes> {
   const keyed = { ...request, headers: { ...request.headers, 'idempotency-key': `"${randomUUID()}"` } }

@@ -4,7 +4,7 @@ import { type PostgresServer, startPostgres } from './postgres.ts'
 import { withResources } from './resources.ts'
 import { startTcpProxy } from './tcp-proxy.ts'
 
-/** Two servers of which one is the primary. */
+/** Two servers, one of which is the primary. */
 export type PostgresPair = AsyncDisposable & {
   /** The URL of an empty database, with both hosts. */
   url: string

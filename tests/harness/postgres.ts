@@ -22,7 +22,7 @@ export const hasPostgres = failIfCiNeeds('postgres', binaries !== undefined)
 export type PostgresServer = AsyncDisposable & {
   /** The URL of a database of the server. */
   urlOf(database: string): string
-  /** The URL of an empty database that is created by the call. */
+  /** Creates an empty database, and returns its URL. */
   createDatabase(): Promise<string>
   /** The ids of all its processes. */
   pids(): number[]
@@ -35,7 +35,7 @@ export type PostgresServer = AsyncDisposable & {
 }
 
 type Options = {
-  /** The URL of the server that the new one follows as a hot standby; undefined: it starts without data. */
+  /** The URL of the server that the new one follows as a hot standby. If undefined, the new one starts without data. */
   primary?: string
   port?: number
 }
@@ -52,7 +52,7 @@ export async function startPostgres({ primary, port: given }: Options = {}): Pro
   const baseBackup = ['pg_basebackup', '-D', data, '-d', primary ?? '', '-R', '-c', 'fast', '--no-sync']
   const [create = '', ...options] = primary ? baseBackup : initdb
   const [program = '', ...args] = [...(user?.command ?? []), join(binaries, create), ...options]
-  // Not synchronously: the backup may come through a proxy of this process.
+  // Not synchronous, because the backup may come through a proxy in this process.
   await promisify(execFile)(program, args, { cwd: directory.path })
   const port = given ?? (await freePort())
   const urlOf = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`

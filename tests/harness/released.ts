@@ -9,7 +9,7 @@ import { createTempDirectory } from './temp-directory.ts'
 /** The last commit of release 0.1.0. A clone may lack tags. */
 const COMMIT = '162b400635d9a7fa3cbaeffab586c8ebc93b8471'
 
-/** False in a clone without the history, and where there is no git. */
+/** False in a clone without the history, or if git is not installed. */
 export const hasReleased = spawnSync('git', ['cat-file', '-e', `${COMMIT}^{commit}`]).status === 0
 if (!hasReleased) console.warn(`Skips the tests of upgrades: this clone lacks ${COMMIT}, which is release 0.1.0.`)
 
@@ -20,7 +20,7 @@ export type Released = AsyncDisposable & {
   start(name: string, env: Record<string, string>, port: number): Promise<ServiceProcess>
 }
 
-/** The sources of release 0.1.0. They run with the current dependencies, of which that release had a part. */
+/** Checks out the sources of release 0.1.0. They run with the current dependencies, which include all of theirs. */
 export async function checkOutReleased(): Promise<Released> {
   const directory = await createTempDirectory('released')
   await promisify(execFile)('bash', ['-c', 'git archive "$0" | tar -x -C "$1"', COMMIT, directory.path])

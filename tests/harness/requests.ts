@@ -37,7 +37,7 @@ const REFINED: Record<string, z.ZodType> = {
   MetadataFields,
 }
 
-/** Queries with rules of that kind, by operation. */
+/** Rules for queries that JSON Schema cannot express, keyed by operation. */
 const REFINED_QUERIES: Record<string, (query: Values) => boolean> = {
   'GET /events/series': isSeriesQuery,
   'GET /series': isSeriesQuery,

@@ -11,8 +11,8 @@ export type ScriptedPlay = AsyncDisposable & {
 }
 
 /**
- * Starts a server that records requests, and responds 200 to those that `fails` does not name. For those, it reads the
- * whole request, and then closes the connection (`close`), or does not respond at all (`hang`).
+ * Starts a server that records requests and responds 200. If `fails` returns a failure for a request, the server reads
+ * the whole request, and then closes the connection (`close`) or never responds (`hang`).
  */
 export async function startScriptedPlay(
   fails: (request: IncomingMessage) => 'close' | 'hang' | undefined = () => undefined,

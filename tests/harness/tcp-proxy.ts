@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { withResources } from './resources.ts'
 import { type SocketServer, startSocketServer } from './socket-server.ts'
 
-/** A TCP proxy that can fail in the ways in which networks fail. */
+/** A TCP proxy that can simulate network failures. */
 export type TcpProxy = AsyncDisposable & {
   url: string
   /** The number of connections that the client has not closed. */
@@ -12,7 +12,7 @@ export type TcpProxy = AsyncDisposable & {
   silence(): void
   /** Holds back the data that the server sends over connections that are opened from now on. */
   hold(): void
-  /** Delivers the held-back data, then closes these connections, like a server that gets no response. */
+  /** Delivers the held-back data, then closes these connections, like a server whose client does not respond. */
   release(): void
   /** Closes the open connections. */
   close(): void
@@ -48,7 +48,7 @@ export async function startTcpProxy(target: string, delayMs = 0, limits: Limits 
     const { jitterMs = 0, bytesPerSecond = Number.POSITIVE_INFINITY } = limits
     let delivered = Promise.resolve()
     let chunks = 0
-    /** When the line has transferred all data so far. */
+    /** The time at which the line will have transferred all data so far. */
     let idleAt = 0
     return (data) => {
       chunks += 1
