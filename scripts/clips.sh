@@ -33,7 +33,7 @@ main() {
     "$(chord 220 277.18 329.63)" "$(bounce)"
 }
 
-# An asset: the MP4, and from its picture and sound the two renditions.
+# Draws the MP4 of an asset, writes its captions, and derives the two renditions from the MP4.
 clip() {
   local name=$1 first=$2 second=$3 third=$4 tones=$5 picture=$6
   local label="drawtext=font=$font:fontcolor=white@0.9:fontsize=h/14:y=h*0.07"
@@ -59,7 +59,7 @@ renditions() {
   index "$1"
 }
 
-# The playlist of the two renditions and the captions, which ffmpeg cannot write.
+# The playlist that lists the two renditions and the captions. ffmpeg cannot write it.
 index() {
   local rendition
   cat >"$1/captions.m3u8" <<END
@@ -112,12 +112,12 @@ chord() {
 # A background that does not move: moving gradients cost most of the bytes.
 gradient() { echo "gradients=s=$size:r=$fps:c0=$1:c1=$2:x0=320:y0=0:x1=320:y1=360:nb_colors=2:speed=0.00001:seed=1"; }
 
-# A disc of a colour and a diameter.
+# disc COLOUR DIAMETER
 disc() {
   echo "color=$1:s=$2x$2:r=$fps,format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*clip(($2-1)/2-hypot(X-($2-1)/2,Y-($2-1)/2),0,1)'"
 }
 
-# Water of a colour, whose surface has waves of a length and a speed.
+# waves COLOUR LENGTH SPEED: water with waves on its surface.
 waves() {
   echo "color=$1:s=640x130:r=$fps,format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*clip(Y-20-9*sin(X/$2+T*$3)-5*sin(X/$2*2.3-T*$3*0.6),0,1)'"
 }

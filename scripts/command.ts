@@ -55,7 +55,7 @@ export async function runCommand<Options extends ParseArgsOptionsConfig>(
   }
 }
 
-/** Verifies https URLs of services by UPSTREAM_CA, as the services do. */
+/** Verifies the certificates of services with UPSTREAM_CA, as the services do. */
 function trustUpstreams(): void {
   const { UPSTREAM_CA: ca } = loadSettings({ UPSTREAM_CA: upstreamCa }, { args: [], env: process.env })
   if (ca !== undefined) setGlobalDispatcher(new Agent({ connect: { ca: readFileSync(ca) } }))
@@ -65,7 +65,7 @@ function trustUpstreams(): void {
 export const edgePortOption = { port: { type: 'string', default: String(services.play.port) } } as const
 
 /**
- * Parses the port of the edge. All other ports, including that of NATS, are relative to it and must be valid too.
+ * Parses the port of the edge. All other ports, including the port of NATS, are relative to it and must be valid too.
  * @throws UsageError
  */
 export function toEdgePort(text: string): number {

@@ -13,7 +13,7 @@ this script for it, first with --check, and again with the new version in packag
 
 const options = { check: { type: 'boolean', default: false } } as const
 
-/** The heading of a section that has entries. */
+/** The heading of the section Unreleased, if the section has entries. */
 const UNRELEASED = /^## \[Unreleased\]\n+(?=### )/m
 
 await runCommand({ name, usage, options }, async ({ check }) => {
@@ -31,7 +31,7 @@ await runCommand({ name, usage, options }, async ({ check }) => {
   return 0
 })
 
-/** Sets the version in the places of a file that match, if the project has the file. */
+/** Writes the version at each match in a file, if the file exists. */
 function change(file: string, places: RegExp): void {
   if (!existsSync(file)) return
   writeFileSync(file, readFileSync(file, 'utf8').replace(places, version))

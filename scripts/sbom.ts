@@ -30,7 +30,7 @@ await runCommand({ name: 'npm run sbom', usage, options: {} }, async () => {
   process.stdout.write(`${JSON.stringify(toProduction(Bom.parse(JSON.parse(output)), lock), undefined, 2)}\n`)
 })
 
-/** `npm sbom --omit dev` also omits production dependencies that a development dependency has in common with them. */
+/** Needed because `npm sbom --omit dev` also omits packages that production and development dependencies share. */
 function toProduction(bom: z.infer<typeof Bom>, { name, packages }: z.infer<typeof Lock>) {
   const production = Object.entries(packages).filter(([path, { dev }]) => path !== '' && !dev)
   const kept = new Set([
@@ -43,7 +43,7 @@ function toProduction(bom: z.infer<typeof Bom>, { name, packages }: z.infer<type
   const only = (references: string[]) => references.filter((reference) => refs.has(reference))
   return {
     ...bom,
-    // npm takes the name of the directory.
+    // npm uses the name of the directory instead.
     metadata: { ...bom.metadata, component: { ...bom.metadata.component, name } },
     components,
     dependencies: [root, ...others.filter(({ ref }) => refs.has(ref))].map(

@@ -15,7 +15,7 @@ import { runCommand } from './command.ts'
 const SECONDS = 300
 const USERS = 20
 const VIEWPORT = { width: 1_360, height: 1_660 }
-/** How long others play while the page is open, and when reporting is down meanwhile. */
+/** How long other users play while the page is open, and between which of these seconds reporting is down. */
 const LIVE_SECONDS = 120
 const OUTAGE = { from: 60, to: 68 }
 
@@ -105,7 +105,7 @@ async function takeScreenshot({ system, assets, browser, file, dark, width }: Sh
   await page.getByText('Charade: 200 OK').waitFor()
   await page.evaluate('document.activeElement.blur(), scrollTo(0, 0)')
   await page.mouse.move(0, 0)
-  // By then, the live update with the last play has arrived.
+  // Once the video has played this far, the live update with the last play has arrived.
   await eventually(async () => {
     if (!(await page.evaluate('document.querySelector("video").currentTime > 2'))) throw new Error('nothing plays')
   })

@@ -137,7 +137,7 @@ send_plays() {
   while [ $next -lt "$views" ]; do
     first=$next next=$views
     if [ "$rate" -gt 0 ] && [ $((first + rate)) -lt "$views" ]; then next=$((first + rate)); fi
-    # The next second begins a second after this one, however long the plays take.
+    # The next plays start at least a second after these, even if these take less time.
     if [ "$next" -lt "$views" ]; then sleep 1 & fi
     # --silent alone does not hide the progress meter of --parallel.
     random_plays "$run" "$first" "$next" |
@@ -146,8 +146,8 @@ send_plays() {
   done
 }
 
-# random_plays RUN FIRST NEXT: prints a curl configuration, so that one process sends these plays. Each has an
-# idempotency key, as a player should send.
+# random_plays RUN FIRST NEXT: prints a curl configuration, so that one process sends these plays. Each play has an
+# idempotency key, as the plays of a real player should.
 random_plays() {
   local i asset user run=$1
   for ((i = $2; i < $3; i++)); do
@@ -180,7 +180,7 @@ wait_until_counted() {
   done
 }
 
-# Waits while reporting is behind the log, which it always is after it has started.
+# Waits while reporting is behind the log, as it always is right after it has started.
 wait_for_counts() {
   local since=$SECONDS
   until count_views; do

@@ -29,7 +29,7 @@ function parse(target) {
   return { keyId: parts[1], expires: parts[2], signature: parts[3], path: parts[4] }
 }
 
-/** An inherited property is no secret, and an empty or short one is never valid. */
+/** An inherited property is not a secret, and an empty or short secret is never valid. */
 function secretOf(keys, keyId) {
   const secret = Object.keys(keys).indexOf(keyId) >= 0 ? keys[keyId] : undefined
   return typeof secret === 'string' && secret.length >= MIN_SECRET ? secret : undefined
@@ -58,7 +58,7 @@ function isEqual(expected, actual) {
   return difference === 0
 }
 
-/** True if the server that decodes the path finds the same segments, each with a name of its own. */
+/** True if a server that decodes the path finds the same segments, and none of them is empty, `.` or `..`. */
 function isPlain(path) {
   return path.split('/').every((segment) => {
     if (/%(?![0-9A-Fa-f]{2})|%[01][0-9A-Fa-f]|%2[Ff]|%5[Cc]|%7[Ff]|[\\#]/.test(segment)) return false

@@ -12,7 +12,7 @@ function target(kid: string, secret: string, expires = NOW + 1): string {
   return `/${kid}/${expires}/${signature}/clips/a.mp4`
 }
 
-test('a signature by openssl is accepted', () => {
+test('a signature made with openssl is accepted', () => {
   const url = '/k1/1800000000/VYbWX7708dY5Ocl03Omh7kzMFKcqn7GMzYSNe9PpovM/clips/a/360p/seg1.ts'
   expect(verifier.verify(url, { k1: SECRET }, NOW - 1)).toBe(200)
   expect(verifier.verify(url, { k1: SECRET }, NOW)).toBe(410)

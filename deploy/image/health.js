@@ -1,5 +1,6 @@
 // The health check: GETs a path, /readyz by default, of the service that runs as PID 1. Exit status: 0 for a 2xx response,
-// otherwise 1. Plain JavaScript without the project and `node:http`, because it shares the memory of a small container.
+// otherwise 1. Plain JavaScript that loads neither the project nor `node:http`, because it shares the memory of a small
+// container.
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 
@@ -25,7 +26,7 @@ socket.on('end', () => {
   process.exit(/^HTTP\/1\.1 2/.test(response) ? 0 : 1)
 })
 
-/** The name of the program of PID 1, and its arguments. An init process may precede them. */
+/** The name and arguments of the program that PID 1 runs. The command of an init process may precede them. */
 function readArguments() {
   const command = readFileSync('/proc/1/cmdline', 'utf8').split('\0')
   return command.slice(command.findIndex((argument) => argument.endsWith('image/main.ts')) + 1)

@@ -11,7 +11,7 @@ const [name = '', ...args] = process.argv.slice(2)
 const entryPoint = programs.get(name)
 const information = toInformation([name], () => usage)
 if (entryPoint !== undefined) {
-  // In this process, so that signals reach the service itself, and as PID 1 there is no child to reap.
+  // Runs the program in this process, so that signals reach it directly, and PID 1 has no child to reap.
   process.argv.splice(1, process.argv.length, entryPoint, ...args)
   await import(new URL(`../../${entryPoint}`, import.meta.url).href)
 } else if (information !== undefined) {

@@ -1,5 +1,5 @@
 // Writes the root file system of the image to a directory: Node and its libraries, the project and its dependencies. Runs
-// in the build stage, under the Node that the image gets.
+// in the build stage, with the Node that the image will contain.
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
@@ -50,7 +50,7 @@ function copy(from: string, to: string): void {
   cpSync(realpathSync(from), inRoot(to))
 }
 
-/** Copies what the kernel and the loader have mapped into this process, to the paths where they found it. */
+/** Copies the shared libraries that are mapped into this process, including the loader, to the same paths. */
 function copyLibraries(): void {
   if (!process.report) throw new Error('this Node has no diagnostic reports')
   const { sharedObjects } = process.report.getReport() as { sharedObjects: string[] }
@@ -61,7 +61,7 @@ function writeSystemFiles(): void {
   mkdirSync(inRoot('/etc'), { recursive: true })
   writeFileSync(inRoot('/etc/passwd'), `app:x:${USER}:${USER}::/data:/sbin/nologin\n`)
   writeFileSync(inRoot('/etc/group'), `app:x:${USER}:\n`)
-  // Without it, glibc asks DNS before /etc/hosts.
+  // Without this file, glibc queries DNS before it reads /etc/hosts.
   writeFileSync(inRoot('/etc/nsswitch.conf'), 'hosts: files dns\n')
 }
 
@@ -82,7 +82,7 @@ function makeDirectory(path: string, mode: number, owner = 0): void {
 
 /**
  * Runs each program once, which fills Node's compile cache: in the image, programs then start faster and in less memory.
- * The cache is only valid for the same paths, user and flags. Afterwards that user cannot change it.
+ * The cache is only valid for the same paths, user and flags. Afterwards, that user cannot change the cache.
  */
 function compileAll(): void {
   const cache = '/usr/local/lib/compile-cache'

@@ -48,7 +48,7 @@ function randomSecret(): string {
   return randomBytes(32).toString('hex')
 }
 
-/** Readable by every user, because the containers that mount a secret differ in theirs. */
+/** Readable by every user, because the containers that mount a secret run as different users. */
 function write(path: string, text: string): void {
   writeFileSync(path, text)
   chmodSync(path, 0o444)

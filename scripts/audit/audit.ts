@@ -9,7 +9,7 @@ import type { ReportingReader } from './reporting.ts'
 /** Longer than the view rules look back. */
 const WARM_UP_MS: Record<Rules, number> = { v1: 60_000, v2: 25 * 3_600_000 }
 
-/** How many of the last views are tried to find out the version of the rules. */
+/** How many of the last views to try when determining the version of the rules. */
 const MAX_TRIED = 100
 
 /** The log cannot be audited. The message is safe to print. */
@@ -23,7 +23,7 @@ export type Stretch = { from: number; to: number }
 type Deps = { eventLog: Pick<EventLog, 'read' | 'extent'>; reporting: ReportingReader; stretch: Stretch }
 
 /**
- * Counts the log from its start, and compares everything that reporting serves.
+ * Counts the log from its start, and compares the result with everything that reporting serves.
  * @throws AuditError, ReportingError
  */
 export async function auditLog({ eventLog, reporting, stretch }: Deps) {
@@ -49,7 +49,7 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
   const rules = await findRules(reporting, recounts.v1.verdicts)
   const recount = recounts[rules]
   let caughtUp = Promise.resolve()
-  /** One after another, because each continues where the last one ended. */
+  /** Calls run one after another, because each continues where the previous one ended. */
   function catchUp(): Promise<void> {
     caughtUp = caughtUp.then(async () => recountTo(await reporting.position()))
     return caughtUp

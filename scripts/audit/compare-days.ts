@@ -6,7 +6,7 @@ import type { ReportingReader } from './reporting.ts'
 const DAY_MS = 86_400_000
 const ASSET_CONCURRENCY = 16
 
-/** Compares the views of each day, like compareCounts. */
+/** Compares the views of each day, in the same way as compareCounts. */
 export async function compareDays(
   reporting: Pick<ReportingReader, 'days'>,
   { recount, catchUp, extra }: Comparison,

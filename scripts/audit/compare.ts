@@ -4,7 +4,7 @@ import type { ReportingReader } from './reporting.ts'
 
 const IDS_PER_LOOKUP = 1_000
 const EXPLAIN_CONCURRENCY = 16
-/** More viewers of an asset may be an estimate. */
+/** Above this number, the viewers of an asset may be an estimate. */
 const MAX_EXACT_VIEWERS = 1_000
 const MAX_ESTIMATE_ERROR = 0.04
 export const NONE: Numbers = { views: 0, qualified: 0, watchedMs: 0 }
@@ -22,12 +22,12 @@ export type Comparison = {
 /** One line for each difference. */
 export type Differences = string[]
 
-/** Compares the number of views, also of those that a release without rules counted. */
+/** Compares only the number of views, including views that a release without rules counted. */
 export function compareViews({ views, direct }: Audit, { totals }: Pick<Recount, 'totals'>): Differences {
   return compare('views', views, totals.views + direct)
 }
 
-/** Compares the totals of one snapshot with those of the log up to the same position. */
+/** Compares the totals of one snapshot with the totals of the log up to the same position. */
 export function compareTotals(audit: Audit, { totals }: Recount): Differences {
   const { direct, pending } = audit
   const reasons = new Set([...totals.notQualified.keys(), ...Object.keys(audit.notQualified)])
@@ -45,8 +45,8 @@ export function compareTotals(audit: Audit, { totals }: Recount): Differences {
 }
 
 /**
- * Compares the counts of every asset and user. Counting goes on meanwhile, so each number must lie between the one of
- * the log before the lookup and the one after it.
+ * Compares the counts of every asset and user. Counting continues meanwhile, so each number must lie between the
+ * numbers of the log before and after the lookup.
  */
 export async function compareCounts(
   reporting: Pick<ReportingReader, 'lookUp'>,
@@ -77,8 +77,8 @@ export async function compareCounts(
 }
 
 /**
- * Compares verdicts one by one. Those that reporting no longer keeps are skipped. If a verdict differs, the recount first
- * catches up, because a pending one may have changed meanwhile.
+ * Compares verdicts one by one, except verdicts that reporting no longer keeps. If a verdict differs, the recount first
+ * catches up, because a pending verdict may have changed meanwhile.
  */
 export async function compareVerdicts(
   reporting: Pick<ReportingReader, 'explain'>,
@@ -129,7 +129,7 @@ function compare(name: string, found: number, expected: number): Differences {
   return found === expected ? [] : [`${name}: reporting has ${found}, the log ${expected}`]
 }
 
-/** A number must lie between the one of the log before it was read and the one after it. */
+/** A number must lie between the numbers of the log before and after it was read. */
 export function within(name: string, found: number | undefined, from: number, to: number): Differences {
   if (found !== undefined && found >= from && found <= to) return []
   return [`${name}: reporting has ${found}, the log ${from === to ? from : `${from} to ${to}`}`]

@@ -7,7 +7,7 @@ export type LogEntry = {
   sequence: number
   at: number
   views: View[]
-  /** The reports of watch time. `index` says how many of the views precede each. */
+  /** The reports of watch time. `index` is the number of `views` that precede a report. */
   watched?: WatchedView[] | undefined
   /** The serials of a dead letter. */
   serials: RejectedRange[]
@@ -36,8 +36,8 @@ const HALF_MINUTE = 30_000
 const DAY = 86_400_000
 
 /**
- * Counts the log again, from its first message, as `docs/events.md` describes it. Deliberately simple, without bounds,
- * and without code of reporting, so that a mistake there shows as a difference.
+ * Counts the log again, from its first message, as `docs/events.md` describes. Deliberately simple: its maps are
+ * unbounded, and it shares no code with reporting, so that a mistake there shows up as a difference.
  */
 export function createRecount(rules: Rules = 'v1') {
   const highestSerials = new Map<string, number>()
@@ -56,7 +56,7 @@ export function createRecount(rules: Rules = 'v1') {
   }
   const assets = new Map<string, Numbers>()
   const users = new Map<string, Numbers>()
-  /** By the start of the day of the play (UTC), in milliseconds since 1970. */
+  /** Keyed by the start of the day of the play (UTC), in milliseconds since 1970. */
   const days = new Map<number, Numbers>()
   const assetDays = new Map<string, Map<number, Numbers>>()
   const verdicts: Verdict[] = []
@@ -98,7 +98,7 @@ export function createRecount(rules: Rules = 'v1') {
     return Math.abs(play.at - previous.at) <= HALF_MINUTE ? previous : undefined
   }
 
-  /** Adds a view without a verdict, and returns how it gets one. */
+  /** Adds a view without a verdict, and returns functions that update it. */
   function addView({ id, assetId, userId, at }: Play, sequence: number) {
     const day = Math.floor(at / DAY) * DAY
     const daysOfAsset = assetDays.get(assetId) ?? new Map<number, Numbers>()
@@ -141,7 +141,7 @@ export function createRecount(rules: Rules = 'v1') {
     else if (!repeated) added.qualify()
   }
 
-  /** Reports add watch time to any view, but only those that are no repeats wait for it. */
+  /** Reports add watch time to any view, but only a view that is not a repeat waits for them. */
   function awaitWatchTime(view: View, added: ReturnType<typeof addView>, isRepeat: boolean): void {
     if (!isRepeat) totals.pending += 1
     function qualify(): void {

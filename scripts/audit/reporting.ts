@@ -45,7 +45,7 @@ export function createReportingReader(origin: string, token: Secret | undefined)
     },
     lookUp: (ids: { assets?: string[]; users?: string[] }) =>
       call('/events/lookup', LookedUpCounts, { ...ids, details: true }),
-    /** The views of all assets together, or of one, on the days that start in [from, to). Both are RFC 3339. */
+    /** The views of one asset, or of all together, on the days that start in [from, to). Both times are RFC 3339. */
     days(from: string, to: string, asset?: string) {
       const assetId = asset === undefined ? '' : `&assetId=${encodeURIComponent(asset)}`
       return call(`/events/series?step=day&from=${from}&to=${to}${assetId}`, Series)
@@ -61,7 +61,7 @@ export function createReportingReader(origin: string, token: Secret | undefined)
   }
 }
 
-/** Repeats the call while reporting is briefly unavailable, as a database or many other reads can cause it. */
+/** Retries while reporting is briefly unavailable, for example because of its database or many concurrent reads. */
 async function sendUntilAvailable(url: string, token: Secret | undefined, body?: object): Promise<Reply> {
   const deadline = performance.now() + TIMEOUT_MS
   for (;;) {

@@ -57,7 +57,7 @@ export function createWatchTimes() {
       const greatest = known && isOpen(known.clock, clock) ? Math.max(known.ms, ms) : ms
       early.set(key, { ms: greatest, clock })
     },
-    /** Closes the views of 24 hours ago. */
+    /** Closes the views that are more than 24 hours old. */
     close(clock: number): void {
       for (let view = open[closed]; view && !isOpen(view.clock, clock); view = open[closed]) {
         if (view.onEnough) view.onClosed(view.ms === undefined ? 'no-watch-report' : 'watch-time')

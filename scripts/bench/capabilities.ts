@@ -11,7 +11,7 @@ import { seed } from './seed.ts'
 import { type CountedTarget, type Target, toCountedTarget } from './target.ts'
 import { writeTokens } from './tokens.ts'
 
-/** More than any load here reaches. */
+/** A limit that no load of the benchmark reaches. */
 const RATE = '100000/1s'
 
 type Stack = AsyncDisposableStack
@@ -76,7 +76,7 @@ const ROWS = {
 export const capabilityNames = Object.keys(ROWS) as (keyof typeof ROWS)[]
 export type CapabilityName = (typeof capabilityNames)[number]
 
-/** Starts a system or a play with one of the capabilities. Whatever it needs besides is its own, except `system`. */
+/** Starts a system with one of the capabilities, or only a play beside `system` if only play has its settings. */
 export async function startCapability(
   name: CapabilityName,
   system: System,

@@ -56,7 +56,7 @@ await runCommand({ name: 'node scripts/bench/checkpoint.ts', usage, options }, a
   )
 })
 
-/** Plays the part of queue-listener, with a log in which each user in turn has a view. */
+/** Stands in for queue-listener, with a log to which each user in turn adds a view. */
 function createLog({ url }: ServiceProcess, users: number) {
   let end = 0
   const at = new Date().toISOString()
@@ -119,7 +119,7 @@ async function measureReads(log: ReturnType<typeof createLog>, temporary: string
   return { during, between }
 }
 
-/** At shutdown, a write that takes too long is given up. */
+/** Throws until the counts are saved, because a shutdown abandons a write that takes too long. */
 async function expectSaved({ url }: ServiceProcess): Promise<void> {
   if ((await metric(url, /^checkpoint_age_seconds/)) > 0) throw new Error('the counts are not saved')
 }

@@ -18,9 +18,10 @@ import { median } from './measure.ts'
 import { seed } from './seed.ts'
 
 /**
- * `node scripts/bench/console.ts [seconds] [rounds]` measures what the console costs: the plays per second of a play
- * that keeps no traces, of one whose console nobody looks at, and of one with 100 open pages, in turn, and the median of
- * their ratios to the first in the same round. Then it opens the console in a browser, with 5,000 assets and 1,000 views per second, and prints how many frames are drawn per second.
+ * `node scripts/bench/console.ts [seconds] [rounds]` measures what the console costs. In turn, it loads a play that
+ * keeps no traces, a play whose console is not open, and a play whose console is open in 100 pages. It prints the plays
+ * per second of each, and the median of the ratios to the first in the same round. Then it opens the console in a
+ * browser, with 5,000 assets and 1,000 views per second, and prints how many frames are drawn per second.
  */
 const [seconds = '4', rounds = '5'] = process.argv.slice(2)
 const CONNECTIONS = 128
@@ -108,7 +109,7 @@ async function appendViews({ nats: { url } }: System, signal: AbortSignal): Prom
 
 /** The frames per second that a page draws, and the time between frames in milliseconds. */
 async function framesOf(page: Page): Promise<{ perSecond: number; p99: number; max: number }> {
-  // A text, because this runs in the page, which has other globals.
+  // A string, because this runs in the page, which has other globals.
   const intervals = await page.evaluate<number[]>(`(async () => {
     const intervals = []
     for (let last = performance.now(), until = last + ${FRAMES_MS}; last < until; ) {

@@ -10,7 +10,7 @@ const SERVED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*
 
 /**
  * Waits until every play served by the targets is counted.
- * @returns for each reporting a line with both numbers and the delay
+ * @returns a line for each reporting, with both numbers and the delay
  * @throws if they still differ after a minute
  */
 export async function expectAllCounted(targets: CountedTarget[]): Promise<string> {

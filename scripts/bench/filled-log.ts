@@ -12,7 +12,7 @@ import { sizeOf } from './disk.ts'
 const VIEWS_PER_MESSAGE = 60
 const PRODUCERS = 8
 const ASSETS = 500
-/** The users whose counts are compared. */
+/** The number of users whose counts are compared. */
 const COMPARED = 400
 
 export type LogSize = { views: number; users: number }
@@ -59,7 +59,7 @@ async function append(url: string, views: number, toPlay: (n: number) => Pick<Ne
   await Promise.all(Array.from({ length: PRODUCERS }, () => appendAll(eventLog.producer('/bench'))))
 }
 
-/** What a view has besides its play. */
+/** The fields of a view besides its asset and user. */
 function toRecord() {
   const [requestId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')]
   const traceparent = `00-${requestId}-${spanId}-00`

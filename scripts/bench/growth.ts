@@ -12,14 +12,14 @@ import { type ServiceProcess, startService } from '../../tests/harness/service-p
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
 import { type FilledLog, type LogSize, startFilledLog } from './filled-log.ts'
 
-/** Disk that the log and both stores need, at most. */
+/** An upper bound for the disk space of the log and both stores. */
 const BYTES_PER_VIEW = 700
 /** Checkpoints take at most a twentieth of the time, however short their interval is. */
 const CHECKPOINT_EVERY = '5s'
 const STARTS = 5
 const TIMEOUT_MS = 3_600_000
 
-/** Measures starts of reporting with a long log, its memory, and the disk that the log and the counts take. */
+/** Measures how long reporting takes to start with a long log, its memory, and the disk space of the log and counts. */
 export async function* measureGrowth(size: LogSize): AsyncGenerator<string> {
   const { bavail, bsize } = await statfs(tmpdir())
   if (bavail * bsize < size.views * BYTES_PER_VIEW) throw new UsageError(`${tmpdir()} has too little space`)

@@ -14,9 +14,9 @@ import type { Target } from './target.ts'
 import { writeTokens } from './tokens.ts'
 
 /**
- * `node scripts/bench/identity.ts [seconds] [rounds]` measures the CPU time of verifying a token by algorithm and of a
- * token in the cache, and then prints a table of plays without identity, with tokens in the cache, and with forged tokens,
- * all of which fail.
+ * `node scripts/bench/identity.ts [seconds] [rounds]` measures the CPU time of verifying a token, for each algorithm
+ * and for a cached token. Then it prints a table of plays without identity, with cached tokens, and with forged tokens,
+ * which all fail.
  */
 const [seconds = '5', rounds = '3'] = process.argv.slice(2)
 const USERS = 1_000
@@ -52,7 +52,7 @@ const load = { connections: [128], seconds: Number(seconds), rounds: Number(roun
 await warmUp(targets, load)
 console.log(toTable(await measure(targets, load), { row: WITHOUT, heading: 'vs without' }))
 
-/** The difference in CPU time between a request with both middlewares and one with another that does nothing. */
+/** The CPU time that both middlewares add to a request, compared with a middleware that does nothing. */
 async function measureCached(provider: IdentityProvider): Promise<string> {
   const onRejected = () => {}
   const authenticate = createAuthenticate({ verify: createVerifier(await keySetOf(provider), provider), onRejected })
@@ -70,7 +70,7 @@ async function measureCached(provider: IdentityProvider): Promise<string> {
   async function timeOf(app: Hono<PlayEnv>): Promise<number> {
     const before = process.cpuUsage()
     for (let n = 0; n < REQUESTS; n += 1) {
-      // A new string for each request, as from a socket, whose hash is not known yet.
+      // A new string for each request, as from a socket: V8 has not computed its hash yet.
       const authorization = lines[n % USERS]?.toString('latin1') ?? ''
       const incoming = { headers: { authorization }, rawHeaders: [...others, 'authorization', authorization] }
       await app.request(`/play/u${n % USERS}`, { method: 'POST' }, { incoming })

@@ -31,8 +31,8 @@ type Options = { connections: number; seconds: number }
 type Profiled = { shares: Shares; micros: number }
 
 /**
- * Profiles a play beside a system, and a bare Hono app, under load.
- * @returns the CPU time per play by layer, and the play, whose plays the system counts
+ * Profiles an additional play of a system, and a bare Hono app, under load.
+ * @returns the CPU time per play by layer, and the additional play, whose plays the system counts
  */
 export async function measureLayers(system: System, options: Options) {
   const started = await startProfiled((env) => startService('play', { ...system.env, ...env }))

@@ -11,7 +11,10 @@ const VIEWS_PER_BATCH = 10
 const ASSETS = 500
 const USERS = 10_000
 
-/** Measures the CPU time in reporting that subscribers to live counts cost. They run in a separate process. */
+/**
+ * Measures how much CPU time of reporting the subscribers to live counts cost. The subscribers run in a separate
+ * process.
+ */
 export async function measureLive({ seconds }: { seconds: number }): Promise<string> {
   await using reporting = await startService('reporting')
   const url = `${reporting.url}/events/live`

@@ -42,10 +42,10 @@ Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs n
 
   NATS_SERVER_BIN  the nats-server to use (default: the one on the PATH)`
 
-/** The load of what is measured at one number of connections, if that is one of those given. */
+/** The number of connections for measurements that use only one, if `--connections` contains it. */
 const USUAL_CONNECTIONS = 128
 
-/** The value of `--capabilities` for all of them. */
+/** The value of `--capabilities` that selects all capabilities. */
 const ALL = 'all'
 
 // process.exit() runs the handlers that kill the child processes; the default action of a signal does not.

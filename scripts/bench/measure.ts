@@ -20,7 +20,7 @@ export type Load = {
 const WARM_UP_CONNECTIONS = 128
 const MAX_WARM_UP_SECONDS = 3
 
-/** Puts load on each target, so that V8 has compiled what it runs, and caches are full. */
+/** Puts load on each target, so that V8 has compiled the hot code, and the caches are warm. */
 export async function warmUp(targets: Target[], { seconds }: Pick<Load, 'seconds'>): Promise<void> {
   const load = { connections: WARM_UP_CONNECTIONS, seconds: Math.min(seconds, MAX_WARM_UP_SECONDS) }
   for (const { name, url, tokens } of targets) {
@@ -86,7 +86,7 @@ function toMedians({ name, pids }: Target, connections: number, rounds: Measured
   }
 }
 
-/** The middle one of the values. */
+/** The middle value; for an even number of values, the upper of the two middle ones. */
 export function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }

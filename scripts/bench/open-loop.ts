@@ -7,13 +7,16 @@ import { type RunQueue, readRunQueue } from './run-queue.ts'
 import { alignColumns, toTable } from './table.ts'
 import type { Target } from './target.ts'
 
-/** Each waits so long between its plays that a slow response delays almost none: independent users, an open loop. */
+/**
+ * Each connection waits so long between its plays that a slow response delays almost no other play: the connections act
+ * as independent users, which makes the load an open loop.
+ */
 const CONNECTIONS = 256
 
 /** The load of bare Hono beside the system, which is low enough to leave the system its share of the processors. */
 const BESIDE = { connections: 16, perSecond: 200 }
 
-/** The interval at which Node samples the delay of an event loop, which is part of each sample. */
+/** The interval at which Node samples the delay of an event loop. Each sample includes this interval. */
 const RESOLUTION_MS = 10
 
 type OpenLoop = {
@@ -48,7 +51,7 @@ export async function* measureOpenLoop({ system, targets, ...load }: OpenLoop) {
 
 type Load = Pick<OpenLoop, 'perSecond' | 'seconds' | 'rounds'>
 
-/** Both at the same time: what the machine adds to any response while the system has its load. */
+/** Loads both at the same time, to show what the machine adds to any response while the system is under load. */
 async function* measureTogether([target, baseline]: [Target, Target], { perSecond, seconds, rounds }: Load) {
   const pairs: [Round, Round][] = []
   for (let round = 0; round < rounds; round += 1) {
@@ -66,7 +69,7 @@ async function* measureTogether([target, baseline]: [Target, Target], { perSecon
   yield `at the same time as ${BESIDE.perSecond} requests/s of ${baseline.name}: p99 ${own.toFixed(2)} and ${bare.toFixed(2)} ms, ratio ${(own / bare).toFixed(1)}, ${failed} failed`
 }
 
-/** The delay of each event loop since the previous call: Node's metrics are those since the last scrape. */
+/** The delay of each event loop since the previous call: Node's metrics cover the time since the last scrape. */
 async function readDelays(system: System) {
   const names = [services.play.name, services.reporting.name, services['queue-listener'].name] as const
   return Promise.all(

@@ -18,12 +18,12 @@ const Node = z.object({
 const Profile = z.object({ nodes: z.array(Node), samples: z.array(z.int()), timeDeltas: z.array(z.number()) })
 type Profile = z.infer<typeof Profile>
 
-/** Time of the process's main thread by the place whose code ran, as shares of the time in which it was not idle. */
+/** The share of the main thread's busy time in which each place ran, keyed by file, package or activity of V8. */
 export type Shares = Map<string, number>
 
 type Start = (env: Record<string, string>) => Promise<ServiceProcess>
 
-/** Starts a process that can profile itself. `profileDuring` does so while `work` runs. */
+/** Starts a process that can profile itself. `profileDuring` profiles it while `work` runs. */
 export async function startProfiled(start: Start) {
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await createTempDirectory('profile'))

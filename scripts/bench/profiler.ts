@@ -3,7 +3,7 @@ import { Session } from 'node:inspector/promises'
 
 /**
  * For `--import`: SIGUSR2 starts a CPU profile of the main thread, and the next SIGUSR2 writes it to the file PROFILE.
- * Prints a line after each of them.
+ * Prints a line after each signal.
  */
 const session = new Session()
 session.connect()

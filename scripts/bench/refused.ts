@@ -5,8 +5,8 @@ import { startSystem } from '../../tests/harness/system.ts'
 import { playSteadily } from './steady.ts'
 
 /**
- * The latency of plays at a steady rate, without and with ten times as many plays of another client that are refused
- * with 429, in turn: `node scripts/bench/refused.ts [plays per second]`
+ * `node scripts/bench/refused.ts [plays per second]` measures the latency of plays at a steady rate, in turn without
+ * and with ten times as many plays from another client that are refused with 429.
  */
 const RATE = Number(process.argv[2] ?? 100)
 const SECONDS = 10
@@ -32,7 +32,7 @@ const [without, during] = [toPercentiles(alone), toPercentiles(loaded)]
 const ratios = { p50: during.p50 / without.p50, p99: during.p99 / without.p99 }
 console.log({ refusedPerSecond: refusals / SECONDS / ROUNDS, alone: without, loaded: during, ratios })
 
-/** The durations of plays in milliseconds. They come from 200 clients, so that none of them is refused. */
+/** The durations of plays in milliseconds. The plays come from 200 clients, so that none is refused. */
 async function measurePlays(): Promise<number[]> {
   const clientOf = (n: number) => `203.0.113.${n % 200}`
   const path = `${url}/play/asset/456/user/steady`
@@ -46,7 +46,10 @@ function toPercentiles(durations: number[]) {
   return { p50: percentile(0.5), p99: percentile(0.99) }
 }
 
-/** Of eleven requests, one is within the rate of the client. Low priority: it competes with the system for CPU time. */
+/**
+ * One of eleven requests is within the rate of the client. The flood runs at low priority, because it competes with the
+ * system for CPU time.
+ */
 function startFlood() {
   const args = [`${url}/play/asset/456/user/flood`, String(11 * RATE), String(SECONDS + 3)]
   return startChild('nice', [process.execPath, 'scripts/bench/flood.ts', ...args])

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** How long the threads of a process ran, and were ready but waited for a CPU, in milliseconds since it started. */
+/** How long the threads of a process have run, and been ready but waited for a CPU, in ms since the process started. */
 export type RunQueue = { ranMs: number; waitedMs: number }
 
 /**
- * The sum over all threads of a process, from the statistics of the scheduler of Linux
+ * The sum over all threads of a process, from the statistics of the Linux scheduler
  * (https://docs.kernel.org/scheduler/sched-stats.html); undefined elsewhere.
  */
 export function readRunQueue(pid: number): RunQueue | undefined {

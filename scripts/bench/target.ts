@@ -11,14 +11,14 @@ export type Target = {
   tokens?: string | undefined
 }
 
-/** A target whose plays are counted by a reporting, maybe together with those of others. */
+/** A target whose plays a reporting counts, possibly together with the plays of other targets. */
 export type CountedTarget = Target & {
   /** How many processes share the port. */
   processes: number
   reporting: string
 }
 
-/** A system, or `plays` that use its other services. */
+/** The target for a system, or for `plays` that use the other services of the system. */
 export function toCountedTarget(name: string, system: System, plays: ServiceProcess[] = [system.play]): CountedTarget {
   const { reporting, listener, nats } = system
   const pids = () => ({

@@ -69,7 +69,7 @@ export function startBare(env: Record<string, string> = {}): Promise<ServiceProc
   return startCommand(BARE, process.execPath, ['scripts/bench/bare-hono.ts'], env)
 }
 
-/** Starts plays next to a system, which share a port of their own. */
+/** Starts several plays next to a system. The plays share a port of their own. */
 async function startSharedPort({ env }: System, count: number): Promise<ServiceProcess[]> {
   const port = await freePort()
   const settings = { ...env, REUSE_PORT: '1' }

@@ -6,9 +6,9 @@ import { startPostgres } from '../../tests/harness/postgres.ts'
 import { startService } from '../../tests/harness/service-process.ts'
 
 /**
- * `node scripts/bench/verdict.ts [rows]` fills the verdicts of the last 30 days in Postgres, and measures how long
- * `GET /events/views/:id` takes for random ones, one after another: with a UUID of version 7, which contains its time,
- * and with another id.
+ * `node scripts/bench/verdict.ts [rows]` fills Postgres with verdicts of the last 30 days, and measures how long
+ * `GET /events/views/:id` takes for random ids, one after another: for UUIDs of version 7, which contain their time,
+ * and for UUIDs of version 4.
  */
 const ROWS = Number(process.argv[2] ?? 10_000_000)
 const DAYS = 30
@@ -31,7 +31,7 @@ await postgres.use(connectionString, async (client) => {
   for (const version of [7, 4]) console.log(`UUID of version ${version}:`, await measureReads(client, version))
 })
 
-/** Of each second id, the version is 7. */
+/** Every second id is a UUID of version 7. */
 async function fillDay(client: Client, day: number): Promise<void> {
   await client.query(createPartition(day))
   await client.query(`insert into reporting.verdict

@@ -2,19 +2,19 @@ import { randomBytes } from 'node:crypto'
 import { toSecret } from '../../shared/runtime/secret.ts'
 import type { SigningKey } from '../../shared/runtime/signing-keys.ts'
 
-/** A new key, which signs, and the one that has signed so far. Older keys are dropped. */
+/** Returns a new key, which signs from now on, and the key that has signed so far. Older keys are dropped. */
 export function nextKeys([first, ...others]: readonly SigningKey[]): SigningKey[] {
   const ids = [first, ...others].flatMap((key) => key?.id ?? [])
   const key = { id: nextId(first?.id ?? 'k0', ids), secret: toSecret(randomBytes(32).toString('base64url')) }
   return first ? [key, first] : [key]
 }
 
-/** In the form of CDN_KEYS. */
+/** Formats keys as a value of CDN_KEYS. */
 export function toText(keys: readonly SigningKey[]): string {
   return keys.map(({ id, secret }) => `${id}:${secret.reveal()}`).join(',')
 }
 
-/** `k1` is followed by `k2`, unless that is in use. */
+/** The id after `k1` is `k2`, unless `k2` is in use. */
 function nextId(id: string, used: readonly string[]): string {
   const [, name = '', number = '1'] = /^(.{1,24}?)(\d{1,7})?$/.exec(id) ?? [id, 'k', '0']
   const next = `${name}${Number(number) + 1}`

@@ -10,7 +10,7 @@ import { findReporting, readLog, readPosition, skipMissing, type Target } from '
 export async function acceptLoss(target: Target, isConfirmed: boolean): Promise<number> {
   const origin = await findReporting(target)
   const log = await readLog(target)
-  // Read after the log, because the position may have passed messages that expired since.
+  // Read after the log: with an older position, messages that were counted before they expired would look missing.
   const position = await readPosition(origin)
   const missing = log && missingAfter(position, log.extent)
   if (!missing) {

@@ -5,7 +5,7 @@ type Target = { rules: string; isInPostgres: boolean }
 
 type Numbers = Omit<Audit, 'waiting' | 'position'>
 
-/** A table of the numbers of the running counts, and of those under other rules. */
+/** A table that compares the running counts with the counts under other rules. */
 export function toComparison(now: Numbers, next: Numbers, { rules, isInPostgres }: Target): string {
   const reasons = [...new Set([now, next].flatMap(({ notQualified }) => Object.keys(notQualified)))].toSorted()
   const rows = [

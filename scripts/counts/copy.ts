@@ -15,16 +15,16 @@ const PROGRESS_INTERVAL_MS = 2_000
 export type Databases = { dataDir: string; urls: readonly Secret[] | undefined }
 
 /**
- * Copies the checkpoint of a stopped reporting into an empty database.
+ * Copies the checkpoint of a stopped reporting instance into an empty database.
  * @throws CountsError
  */
 export async function copyCheckpoint({ dataDir, urls }: Databases): Promise<number> {
   if (!urls) throw new CountsError('DATABASE_URL is not set: set it to the database that receives the counts')
   const path = join(dataDir, CHECKPOINT)
   const file = `${path}.bin`
-  // Locking would create the directory.
+  // Checked before locking, which would create the directory.
   if (!existsSync(file)) throw new CountsError(`there is no ${file}: set DATA_DIR to that of reporting`)
-  // Until the end, so that no reporting counts on from this checkpoint meanwhile.
+  // Held until the copy is done, so that no reporting instance continues from this checkpoint meanwhile.
   using _ = lock(`${path}.lock`)
   const state = await read(file)
   const { counts, position } = state

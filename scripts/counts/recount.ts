@@ -24,13 +24,13 @@ import { CountsError, findReporting, type Target } from './system.ts'
 const CONNECT_TIMEOUT_MS = 2_000
 const LOAD_TIMEOUT_MS = 60_000
 const DATABASE_TIMEOUT_MS = 5_000
-/** At the end, the checkpoint is written in any case. */
+/** How often to write a checkpoint while counting. It is also written at the end. */
 const CHECKPOINT_EVERY_MS = 60_000
 const CONNECTIONS = 2
 
 /**
- * Counts the log under other view rules, into counts of their own, up to the position of the running reporting. Then
- * prints how the numbers differ. Repeated, it continues where it stopped.
+ * Counts the log under other view rules into separate counts, up to the position of the running reporting. Then prints
+ * how the numbers differ. A later recount continues where this one stopped.
  * @throws CountsError
  */
 export async function recount(target: Target & Databases, rules: RulesVersion): Promise<number> {
@@ -44,7 +44,7 @@ export async function recount(target: Target & Databases, rules: RulesVersion): 
   const eventLog = stack.use(createJetStreamEventLog({ nats, log }))
   const store = await openStore(target, { rules, log, resources: stack })
   await countLog(eventLog, store, positionOf(await readAudit(origin)))
-  // The log has grown meanwhile. The second part is short, and both counts are then compared at the same position.
+  // The log has grown meanwhile. Counting the rest is quick, and then both counts are compared at the same position.
   const audit = await readAudit(origin)
   await countLog(eventLog, store, positionOf(audit))
   process.stdout.write(toComparison(audit, await store.audit(), { rules, isInPostgres: target.urls !== undefined }))

@@ -15,7 +15,7 @@ import {
 export async function printStatus(target: Target): Promise<void> {
   const instances = await readInstances(target)
   const up = instances.find(({ readiness }) => readiness)
-  // Before the position, which may pass messages that expire meanwhile.
+  // Read before the position: with an older position, messages that were counted and then expired would look missing.
   const log = await readExtent(target)
   const rows = [...instances.map(toInstanceRow), toLogRow(log)]
   if (!up) rows.push(['position', 'unknown: reporting is not reachable'])
@@ -31,7 +31,7 @@ function toInstanceRow({ origin, readiness }: Instance): Row {
   return ['reporting', readiness ? `${origin}: counts are ${state}, in the store ${store}` : `${origin}: unreachable`]
 }
 
-/** @returns undefined if the log does not exist, or why it cannot be read */
+/** @returns undefined if the log does not exist; the error if it cannot be read */
 async function readExtent(target: Target): Promise<LogExtent | CountsError | undefined> {
   try {
     return (await readLog(target))?.extent

@@ -40,7 +40,7 @@ export function readInstances({ reporting }: Target): Promise<Instance[]> {
 }
 
 /**
- * The instance to call, after verifying that all instances count into one store.
+ * Verifies that all instances count into one store, and returns the origin of one that is up.
  * @throws CountsError
  */
 export async function findReporting(target: Target): Promise<string> {
@@ -62,7 +62,7 @@ export async function readPosition(origin: string): Promise<LogPosition | undefi
   return fromNullablePosition(position.data)
 }
 
-/** The views that the log acknowledged and lost; undefined if reporting does not say. */
+/** The number of views that the log acknowledged and then lost; undefined if reporting does not return it. */
 export async function readLostViews(origin: string): Promise<number | undefined> {
   const { json } = await probe(origin, '/events/lost')
   return LostViews.safeParse(json).data?.views
@@ -83,7 +83,7 @@ export async function readLog({ nats }: Target): Promise<StreamStatus | undefine
 type Skip = { position: LogPosition | undefined; extent: LogExtent; missing: SequenceRange }
 
 /**
- * Moves the position of the counts past the missing messages, unless it has changed.
+ * Moves the position of the counts past the missing messages, unless the position has changed meanwhile.
  * @throws CountsError
  */
 export async function skipMissing(origin: string, token: Secret | undefined, skip: Skip): Promise<void> {

@@ -5,7 +5,7 @@ import { CallError } from './client.ts'
 const SUBJECT_WIDTH = 24
 const MIN_REASON_WIDTH = 20
 
-/** The total width of these columns, with the gaps. */
+/** The total width of all columns except the reason, including the gaps. */
 const OTHER_COLUMNS = 9 + 19 + 8 + SUBJECT_WIDTH + 4 * 2
 
 /** The heading of the table of dead letters. */

@@ -3,11 +3,11 @@ import { Audit, accountedViews } from '../../shared/contracts/audit.ts'
 import { type Finding, fail, ok, plural } from './finding.ts'
 import { probe } from './probe.ts'
 
-/** The store may derive the pending views from the other numbers, which are wrong if it is negative. */
+/** A store may derive `pending` from the other numbers, so a negative value means that those are wrong. */
 const AnyAudit = Audit.extend({ pending: z.int() })
 type AnyAudit = z.infer<typeof AnyAudit>
 
-/** Checks that the numbers of reporting add up. Instances that are down, or of a previous release, are skipped. */
+/** Checks that the numbers of reporting add up. Skips instances that are down or run a previous release. */
 export async function* checkAudit(reporting: string[]): AsyncGenerator<Finding> {
   for (const origin of reporting) {
     const audit = AnyAudit.safeParse((await probe(origin, '/events/audit')).json).data

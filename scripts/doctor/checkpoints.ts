@@ -3,12 +3,15 @@ import { join } from 'node:path'
 import { type Finding, ok, warn } from './finding.ts'
 import { probe, toMetric } from './probe.ts'
 
-/** The same threshold as that of the alert CheckpointOld. */
+/** The same threshold as the alert CheckpointOld. */
 const OLD_S = 3_600
 const FILE = /^checkpoint-[a-z]+(-\w+)?\.bin$/
 const SET_ASIDE = /^checkpoint-[a-z]+(-\w+)?\.bin\.(corrupt|unknown-version)-\d+$/
 
-/** Checks that reporting saves its counts, and the checkpoints in a directory if it exists. */
+/**
+ * Checks that reporting saves its counts. If the directory exists, also looks there for checkpoints that were set aside
+ * or that have too little free disk space.
+ */
 export async function* checkCheckpoints(reporting: string[], directory: string): AsyncGenerator<Finding> {
   for (const origin of reporting) yield* checkWriting(origin)
   const names = await readdir(directory).catch(() => [])
@@ -42,7 +45,7 @@ async function* checkWriting(origin: string): AsyncGenerator<Finding> {
   }
 }
 
-/** A checkpoint is written next to the previous one, and may be larger. */
+/** The next checkpoint is written beside the previous one, and may be larger, so it needs free space. */
 async function* checkRoom(directory: string, name: string): AsyncGenerator<Finding> {
   const file = join(directory, name)
   const [info, disk] = await Promise.all([stat(file), statfs(directory)]).catch(() => [undefined, undefined])

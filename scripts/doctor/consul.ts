@@ -17,7 +17,7 @@ export async function checkConsul(settings: DiscoverySettings, origins: Map<Serv
     return [...diagnoseEntries(service, entries)]
   })
   try {
-    // Short, to leave time for probing the instances.
+    // A short timeout leaves time to probe the instances.
     const findings = (await raceAbort(Promise.all(checking), AbortSignal.timeout(700))).flat()
     return findings.length > 0 ? findings : [ok('consul', `${agent} knows every service`)]
   } catch (error) {

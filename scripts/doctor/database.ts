@@ -42,7 +42,7 @@ export async function inspectDatabase(urls: readonly Secret[] | undefined): Prom
       const counts = facts[6] ? Counts.parse((await database.run(COUNTS, TIMEOUT_MS))[0]) : undefined
       return { facts, counts }
     } catch (error) {
-      // After a failure, the next host is used.
+      // After a failure, the database client uses the next host.
       if (host >= urls.length) return { error }
     }
   }

@@ -22,7 +22,7 @@ import { type Finding, fail, ok, plural, warn } from './finding.ts'
 import { probe, type Samples, sampleTwice, toMetric } from './probe.ts'
 import { checkBuckets, diagnoseReplication, START_SERVERS } from './replicas.ts'
 
-/** An uncounted message of this age is stuck. An interrupted batch is retried sooner. */
+/** A message that is still uncounted at this age is stuck: an interrupted batch is retried sooner. */
 const STUCK_S = 3
 const LATE_S = 10
 /** Maximum number of gaps to print. */
@@ -104,7 +104,7 @@ async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag>
   const probes = reporting.map((origin) => probe(origin, '/events/position', { timeoutMs: 1_000 }))
   const position = await Promise.any(probes.map(async (response) => Position.nullable().parse((await response).json)))
   const counted = position ? toLogPosition(position) : undefined
-  // Read after the position, because otherwise a growing log could appear to end before it.
+  // Read after the position: otherwise, a growing log could appear to end before the position.
   const { end, extent } = (await readStreamStatus(jsm)) ?? {}
   const { messages: backlog, since = new Date() } = await readBacklog(jsm, counted)
   const seconds = (Date.now() - since.getTime()) / 1_000

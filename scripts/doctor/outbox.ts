@@ -32,7 +32,7 @@ async function* checkRunning(play: string, files: string[], operationsOf: Operat
   const own = files.filter((file) => portOf(file) === Number(new URL(play).port))
   const sample = async () => {
     const reported = toMetric(await probe(operationsOf(play), '/metrics'), 'outbox_waiting_views')
-    // Only one of the processes that share a port responds.
+    // Of several processes that share a port, only one responds, so count the views in the files of all of them.
     return { backlog: own.length > 1 ? Math.max(reported, await countAll(own)) : reported }
   }
   const { first, second = first } = await sampleTwice(sample)
@@ -78,7 +78,7 @@ async function isAnyUp(plays: string[]): Promise<boolean> {
   return probes.some(({ outcome }) => outcome !== 'unreachable')
 }
 
-/** The number of views in these files, without those that cannot be read, because their process is writing them. */
+/** The number of views in these files. Skips files that are unreadable because their process is writing to them. */
 async function countAll(files: string[]): Promise<number> {
   const counts = await Promise.allSettled(files.map(countViews))
   return counts.reduce((sum, count) => sum + (count.status === 'fulfilled' ? count.value : 0), 0)

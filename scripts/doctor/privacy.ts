@@ -34,7 +34,7 @@ export async function isPrivateDirectory(directory: string): Promise<boolean> {
     const open = await Promise.all((await readdir(directory)).map((name) => isOpen(join(directory, name))))
     return !open.includes(true)
   } catch {
-    // There is none, or it belongs to someone else.
+    // The directory does not exist, or belongs to another user.
     return true
   }
 }

@@ -32,7 +32,7 @@ test.each([
   [false, 'nats://nats.internal:4222', { authenticate }],
   [true, 'tls://nats.internal:4222', { authenticate }],
   [true, 'nats.internal', { authenticate, ca: 'ca.pem' }],
-])('the exposure nats is absent (%s) with the server %s and %o', async (expected, server, access) => {
+])('the exposure "nats" is absent: %s, with server %s and %o', async (expected, server, access) => {
   expect(await isAbsent('nats', { nats: { ...nats, ...access, servers: [server] } })).toBe(expected)
 })
 
@@ -41,7 +41,7 @@ test.each([
   [true, 'http://[::1]:8081'],
   [true, 'https://metadata.internal'],
   [false, 'http://metadata.internal'],
-])('the exposure upstreams is absent (%s) with metadata at %s', async (expected, origin) => {
+])('the exposure "upstreams" is absent: %s, with metadata at %s', async (expected, origin) => {
   const originsOf: Exposed['originsOf'] = (service) => (service === services.metadata ? [origin] : [])
   expect(await isAbsent('upstreams', { originsOf })).toBe(expected)
 })
@@ -51,7 +51,7 @@ test.each([
   [false, 'postgres://u:p@db/counts'],
   [false, 'postgres://u:p@db/counts?sslmode=require'],
   [true, 'postgres://u:p@db/counts?sslmode=verify-full'],
-])('the exposure database is absent (%s) with %s', async (expected, url) => {
+])('the exposure "database" is absent: %s, with %s', async (expected, url) => {
   expect(await isAbsent('database', { database: [toSecret(url)] })).toBe(expected)
 })
 
@@ -59,14 +59,14 @@ test.each([
   [false, {}],
   [true, { limitsConnections: true }],
   [true, { isBehindProxy: true }],
-])('the exposure connections is absent (%s) with %o', async (expected, changed) => {
+])('the exposure "connections" is absent: %s, with %o', async (expected, changed) => {
   expect(await isAbsent('connections', changed)).toBe(expected)
 })
 
 test.each([
   [421, true],
   [200, false],
-])('if another name gets a %i, the exposure hosts is absent (%s)', async (status, expected) => {
+])('if play responds %i to another host name, the exposure "hosts" is absent: %s', async (status, expected) => {
   await using server = await startHttpServer((request, response) => {
     response.statusCode = request.headers.host === 'doctor.invalid' ? status : 500
     response.end()
@@ -75,7 +75,7 @@ test.each([
   expect(await isAbsent('hosts', { originsOf })).toBe(expected)
 })
 
-test('a service that is unreachable counts as exposed', async () => {
+test('an unreachable service counts as exposed', async () => {
   for (const name of ['identity', 'user-rate', 'client-rate', 'operations', 'hosts', 'reads', 'writes']) {
     expect(await isAbsent(name, {})).toBe(false)
   }

@@ -9,10 +9,10 @@ import { probe } from './probe.ts'
 
 const NAME = 'public'
 const TIMEOUT_MS = 2_000
-/** A valid id, which no asset and no user has. */
+/** A valid id that no asset or user has. */
 const NOBODY = 'doctor-probe'
 
-/** What the checks need. */
+/** The system to check. */
 export type Exposed = {
   /** The origins of all instances of a service. */
   originsOf: (service: ServiceEntry) => string[]
@@ -26,9 +26,9 @@ export type Exposed = {
 
 type Exposure = {
   name: string
-  /** What strangers can do. */
+  /** What the exposure lets strangers do. */
   risk: string
-  /** How to remove it. */
+  /** How to remove the exposure. */
   remedy: string
   isAbsent: (system: Exposed) => boolean | Promise<boolean>
 }
@@ -113,7 +113,7 @@ const EXPOSURES: Exposure[] = [
   },
 ]
 
-/** One finding for each line of the checklist, or a single one unless `isPublic`. */
+/** If `isPublic`, returns one finding for each line of the checklist; otherwise, a single summary. */
 export async function checkPublic(system: Exposed, isPublic: boolean): Promise<Finding[]> {
   const checked = await Promise.all(
     EXPOSURES.map(async (exposure) => ({ ...exposure, isAbsent: await exposure.isAbsent(system) })),
@@ -129,7 +129,7 @@ export async function checkPublic(system: Exposed, isPublic: boolean): Promise<F
   return [ok(NAME, `not for the internet: ${count}, which npm run doctor -- --public lists`)]
 }
 
-/** False without instances, because nothing is known then. */
+/** False if there are no instances: an exposure that cannot be checked counts as present. */
 async function everyInstance(origins: string[], check: (origin: string) => Promise<boolean>): Promise<boolean> {
   return origins.length > 0 && (await Promise.all(origins.map(check))).every(Boolean)
 }
@@ -146,7 +146,7 @@ async function responds(status: number, url: string, init: Init = {}): Promise<b
   }
 }
 
-/** A prefetch records nothing, whatever the response is. */
+/** Probes with a prefetch, which records no view even if play accepts it. */
 function refusesStrangers(play: string): Promise<boolean> {
   const headers = { 'sec-purpose': 'prefetch' }
   return responds(401, `${play}/play/asset/${NOBODY}/user/${NOBODY}`, { method: 'POST', headers })
@@ -160,7 +160,7 @@ function hasLimit({ originsOf, operationsOf }: Exposed, limit: string): Promise<
   })
 }
 
-/** The bodies are invalid, so nothing is written if a service is open. */
+/** Sends invalid bodies, so that a service without a token writes nothing. */
 async function areWritesProtected({ originsOf }: Exposed): Promise<boolean> {
   const post = { method: 'POST' as const, headers: { 'content-type': 'application/json' }, body: '{}' }
   const writes: [ServiceEntry, string, Init?][] = [

@@ -45,7 +45,7 @@ function* diagnosePeer(stream: string, peer: PeerInfo, name: string): Generator<
     yield warn(name, `${replica} lags by ${plural(peer.lag ?? 0, 'operation')}: wait until it is current`)
 }
 
-/** Findings about the buckets of these services, as far as they exist. */
+/** Findings about the buckets of these services. Skips buckets that do not exist yet. */
 export async function* checkBuckets(
   jsm: JetStreamManager,
   services: readonly { name: string }[],

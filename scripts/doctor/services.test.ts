@@ -3,7 +3,7 @@ import { services } from '../../services.ts'
 import { startHttpServer } from '../../shared/testing/http-server.ts'
 import { inspect } from './services.ts'
 
-test('a dependency that is down only for a moment is up', async () => {
+test('a dependency that is down only briefly is reported as up', async () => {
   let probes = 0
   await using server = await startHttpServer((request, response) => {
     if (request.url !== '/readyz') return void response.end('{}')

@@ -13,8 +13,8 @@ const CONFIRM_MS = 500
 const Document = z.object({ info: z.object({ title: z.string(), version: z.string() }) })
 
 /**
- * Reads the state of an instance from its endpoints. `status` or `title` is undefined for a different program.
- * @param operations where the endpoints for operations are
+ * Reads the state of an instance from its endpoints. `status` or `title` is undefined if a different program responds.
+ * @param operations the origin of the endpoints for operations
  */
 export async function inspect(service: ServiceEntry, origin: string, operations = origin) {
   const get = (path: string) => probe(operations, path)
@@ -41,7 +41,7 @@ export async function inspect(service: ServiceEntry, origin: string, operations 
 
 const toReadiness = ({ json }: Probe) => Readiness.safeParse(json).data
 
-/** A dependency that is busy for a moment looks down, so a dependency that is down is probed again. */
+/** Reads the readiness again if a dependency is down, because a busy one may look down for a moment. */
 async function confirmReadiness(get: (path: string) => Promise<Probe>): Promise<Probe> {
   const ready = await get('/readyz')
   const states = Object.values(toReadiness(ready)?.dependencies ?? {})
@@ -89,7 +89,7 @@ const REMEDIES: Record<string, string> = {
   consul: 'fix its CONSUL_HTTP_ADDR or CONSUL_HTTP_TOKEN, or start the agent',
 }
 
-/** Findings for the state of the expected service. `failing` contains the names that have a FAIL finding themselves. */
+/** Findings for the state of the expected service. `failing` contains the names with FAIL findings of their own. */
 function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): Finding[] {
   const { origin, status, dependencies, circuits, counting, forwarding, problems } = inspected
   const { service, version: running, node = pinnedNode } = inspected
@@ -130,7 +130,7 @@ export function* diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[]
   const running = inspected.filter(({ service, status }) => service.name === name && status)
   if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return
   const stores = new Set(running.flatMap(({ counting }) => counting?.store ?? []))
-  // Until Postgres was up for the first time, an instance does not know the id of its store.
+  // An instance does not know the id of its store until Postgres has been up once.
   const mayShare = running.every(({ counting, dependencies }) => counting?.store || 'postgres' in dependencies)
   if (mayShare && stores.size < 2) return
   const isReporting = name === services.reporting.name

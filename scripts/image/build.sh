@@ -19,7 +19,7 @@ main() {
     --version) exec bash scripts/version.sh ;;
   esac
   builder=$(find_builder)
-  # OCI images, the default of the others, have no health check.
+  # podman and buildah build OCI images by default, which have no health check.
   [ "$builder" = docker ] || set -- --format docker "$@"
   exec "$builder" build --file deploy/image/Dockerfile --tag "$name" \
     --build-arg VERSION="$(bash scripts/version.sh)" \

@@ -10,8 +10,8 @@ import { toFiles } from './templates.ts'
 type Added = { created: string[]; changed: string[] }
 
 /**
- * Adds a service to the project in the current directory. All contents are known before the first file is written, so
- * an error leaves the project as it was.
+ * Adds a service to the project in the current directory. Computes all contents before it writes the first file, so an
+ * error leaves the project unchanged.
  * @throws PlaceError
  */
 export function addService(service: NewService): Added {
@@ -35,7 +35,7 @@ function applyEdit([file, edit]: FileEdit, service: NewService): string {
   }
 }
 
-/** The length of lines and the order of imports depend on the name. */
+/** Line breaks and the order of imports depend on the name of the service. */
 function format(files: string[]): void {
   execFileSync('node_modules/.bin/biome', ['check', '--write', '--log-level=error', ...files], {
     stdio: ['ignore', 'ignore', 'inherit'],

@@ -18,7 +18,7 @@ function manifestOf(name: string): string {
   return `${ROOT}/base/${name}.yaml`
 }
 
-/** Like that of cdnurl, or without what only a catalogue needs. */
+/** Copies the manifest of cdnurl. For an empty service, removes what only a catalogue needs. */
 function toManifest(model: string, { kind, ...service }: NewService): string {
   const text = rename(model, service)
   if (kind === 'catalogue') return text
@@ -53,7 +53,7 @@ function toProduction(text: string, service: NewService): string {
   return onlyCatalogue(service, withReplicas, /(?<=name: .*\|cdnurl)(?:\|[a-z-]+)*$/m, '|')
 }
 
-/** Adds a copy of the document about cdnurl. */
+/** Adds a copy of the YAML document about cdnurl. */
 function toDocument(text: string, service: NewService): string {
   const document = text.split(/^---\n/m).find((document) => /^ {2}name: cdnurl$/m.test(document)) ?? ''
   return `${text}---\n${rename(document, service)}`
@@ -64,7 +64,7 @@ function copyAfter(text: string, place: RegExp, service: NewService): string {
   return after(text, place, rename(match, service))
 }
 
-/** Adds the name to a list, of services that use NATS. */
+/** Adds the name to a list of the services that use NATS, if the service is a catalogue. */
 function onlyCatalogue({ kind, name }: NewService, text: string, place: RegExp, separator = ', '): string {
   return kind === 'catalogue' ? after(text, place, `${separator}${name}`) : text
 }

@@ -12,7 +12,7 @@ describe('the name of a service', () => {
   })
 
   test.each(['', 'Rating', 'rating-', '-rating', 'video--tags', 'video_tags', 'a b', 'rating-2', '../rating', 'a/b'])(
-    'has the wrong form: "%s"',
+    'cannot be "%s", which has the wrong form',
     (name) => expect(() => assertName(name)).toThrow(UsageError),
   )
 
@@ -46,7 +46,7 @@ describe('the name of a service', () => {
 })
 
 describe('the port of a service', () => {
-  test('is the first one after those of the others by default', () => {
+  test('is by default the first free port after the ports of the other services', () => {
     const port = freePort()
     expect(port).toBeGreaterThan(services['queue-listener'].port)
     expect(toPort(String(port))).toBe(port)

@@ -7,17 +7,17 @@ import { UsageError } from '../../shared/runtime/command-line.ts'
 import { parseProcfile, portsOf } from '../start/procfile.ts'
 import type { NewService } from './new-service.ts'
 
-/** With the edge on the highest port of `npm start -- --port N`, the port of the service is still valid. */
+/** Keeps the port of the service valid when the edge has the highest port of `npm start -- --port N`. */
 const MAX_PORT = 65_535 - 60_000 + services.play.port
 const MIN_PORT = 1_024
 const MAX_LENGTH = 40
 
 const NAME = /^[a-z]+(-[a-z]+)*$/
 
-/** Names in the files of a new service, which cannot also be that of the service there. */
+/** Names that the files of a new service use for something else, so the service cannot have them. */
 const GENERATED = ['createApp', 'serve', 'runService', 'defineCatalogueService', 'AssetId', 'CatalogueDeps']
 
-/** The first port after those of the services that `npm start` does not use. */
+/** The first port that `npm start` does not use, after the ports of all services. */
 export function freePort(): number {
   const ports = readPorts()
   let port = Math.max(...serviceEntries.map(({ port }) => port)) + 1
@@ -36,7 +36,7 @@ export function toPort(text: string): number {
 }
 
 /**
- * Checks that a name has the right form, and that nothing else has it.
+ * Checks that a name has the right form.
  * @throws UsageError
  */
 export function assertName(name: string): void {

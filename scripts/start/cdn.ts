@@ -11,10 +11,10 @@ import { signingKeys, toSigningKeys } from '../../shared/runtime/signing-keys.ts
 import { type Plan, portsNeeded, readProcfile } from './plan.ts'
 
 const MEDIA = 'deploy/cdn/media'
-/** The URLs of the demo catalogue. All others stay as they are. */
+/** The prefix of the demo clips. Unless CDN_PATHS is set, play signs only URLs with this prefix. */
 const CLIPS = 'clips/'
 
-/** Adds an edge for the clips of the demo catalogue, whose URLs play signs, unless there is a CDN. */
+/** Adds an edge for the clips of the demo catalogue, whose URLs play signs, unless a CDN is configured. */
 export function withCdn(plan: Plan, edgePort: number, given: NodeJS.ProcessEnv): Plan {
   if (given.CDN_BASE_URL || (given.CDN_SIGNER && given.CDN_SIGNER !== 'hmac')) return plan
   const commands = readProcfile('Procfile.cdn', edgePort - services.play.port)
@@ -33,8 +33,9 @@ export function withCdn(plan: Plan, edgePort: number, given: NodeJS.ProcessEnv):
 }
 
 /**
- * Replaces the edge of a plan with nginx, if there is one on the PATH that accepts deploy/cdn/nginx.conf. Writes its
- * configuration to a directory of its port in DATA_DIR, which another `npm start` may use too. The ports must be free.
+ * Replaces the edge of a plan with nginx, if the nginx on the PATH accepts deploy/cdn/nginx.conf. Writes the
+ * configuration to a directory in DATA_DIR that is named after the port, because another `npm start` may use the same
+ * DATA_DIR. The ports must be free.
  * @throws UsageError if the keys are invalid
  */
 export function preferNginx(plan: Plan): Plan {
@@ -43,7 +44,7 @@ export function preferNginx(plan: Plan): Plan {
   const state = resolve(loadSettings({ DATA_DIR: dataDir }, { args: [], env }).DATA_DIR, `cdn-${cdn.port}`)
   if (!writeConfiguration(state, cdn.port, env)) return plan
   const args = ['-p', state, '-e', 'stderr', '-c', 'nginx.conf']
-  // An nginx without njs, or with an older one, rejects the configuration.
+  // An nginx without njs, or with an older njs, rejects the configuration.
   if (spawnSync('nginx', ['-t', ...args], { env }).status !== 0) return plan
   const command = 'exec nginx -p "$CDN_STATE" -e stderr -c nginx.conf'
   return {
@@ -54,14 +55,14 @@ export function preferNginx(plan: Plan): Plan {
   }
 }
 
-/** Returns false if nginx cannot read the path of a directory, or nothing can be written there. */
+/** Returns false if nginx could not parse the path of a directory, or the files cannot be written. */
 function writeConfiguration(state: string, port: number, env: NodeJS.ProcessEnv): boolean {
   const { CDN_KEYS, HOST } = loadSettings({ CDN_KEYS: signingKeys, HOST: host }, { args: [], env })
   if (!CDN_KEYS) throw new UsageError('CDN_KEYS is not set')
   const keys = join(state, 'keys.json')
   const listen = new URL(toOrigin(HOST, port)).host
   try {
-    // As the user that runs everything else, who can read the media: only root can change users.
+    // If root starts nginx, its workers stay root, which can read the media. For any other user, nginx ignores `user`.
     const config = toNginxConfig({ listen, root: resolve(MEDIA), keys, state, user: 'root' })
     mkdirSync(state, { recursive: true })
     writeFileSync(keys, toNginxKeys(toSigningKeys(CDN_KEYS)), { mode: 0o600 })
@@ -72,7 +73,7 @@ function writeConfiguration(state: string, port: number, env: NodeJS.ProcessEnv)
   }
 }
 
-/** If the edge listens on all addresses, the page on this machine uses loopback. Others need a CDN_BASE_URL. */
+/** If the edge listens on all addresses, pages on this machine use loopback. Other machines need a CDN_BASE_URL. */
 function toReachable(host: string | undefined): string {
   return !host || host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
 }

@@ -4,7 +4,7 @@ import { UsageError } from '../../shared/runtime/command-line.ts'
 import { natsServerVersion } from '../nats-server.ts'
 import { isNatsGiven, type Plan, portsNeeded, readProcfile, withConfig } from './plan.ts'
 
-/** As many as Procfile.cluster has. */
+/** The number of servers in Procfile.cluster. */
 const SERVERS = 3
 const FIRST_PORT = 4222
 
@@ -30,7 +30,7 @@ export function withCluster(plan: () => Plan, edgePort: number, given: NodeJS.Pr
   }
 }
 
-/** The settings of the services for the servers of Procfile.cluster. */
+/** The settings with which the services use the servers of Procfile.cluster. */
 export function clusterEnvironment(edgePort: number, given: NodeJS.ProcessEnv) {
   const first = FIRST_PORT + edgePort - services.play.port
   const urls = Array.from({ length: SERVERS }, (_, n) => `nats://127.0.0.1:${first + n}`)

@@ -1,4 +1,4 @@
-/** How long a fault lasts that a control causes. The clock may be set meanwhile. */
+/** Tracks how long a fault that a control causes still lasts. Changes of the system clock do not affect it. */
 export function createFault() {
   let until = 0
   let timer: NodeJS.Timeout | undefined
@@ -9,14 +9,14 @@ export function createFault() {
   }
 
   return {
-    /** Replaces the current fault. Calls `onEnd` after `ms`, unless it is ended or replaced before. */
+    /** Replaces the current fault. Calls `onEnd` after `ms`, unless the fault is ended or replaced earlier. */
     begin(ms: number, onEnd?: () => void): void {
       end()
       until = performance.now() + ms
       if (onEnd) timer = setTimeout(onEnd, ms)
     },
     end,
-    /** Milliseconds; 0 without a fault. */
+    /** In milliseconds; 0 if there is no fault. */
     remaining: () => Math.max(0, until - performance.now()),
   }
 }

@@ -84,8 +84,8 @@ async function run(plan: Plan, edgePort: number): Promise<number> {
   let firstSignal: number | undefined
   const onSignal = () => {
     firstSignal ??= performance.now()
-    // A single Ctrl-C arrives twice, from the terminal and from npm. A later one means that the user does not want to
-    // wait.
+    // A single Ctrl-C arrives twice, from the terminal and from npm. A later signal means that the user does not
+    // want to wait.
     if (performance.now() - firstSignal > SECOND_SIGNAL_AFTER_MS) processes.kill()
     ending.resolve(0)
   }
@@ -127,12 +127,12 @@ async function readProgress({ services }: Plan): Promise<'starting' | 'replaying
 
 /**
  * Pretty-prints JSON lines on a terminal, and passes them through otherwise. Prefixes other lines with the process
- * name. A JSON line has the name of its service, which is replaced with that of the process if the service has several.
+ * name. If a service has several processes, replaces the name of the service in its JSON lines with the process name.
  */
 function createPrinter(): (name: string, line: string) => void {
   const pretty = prettyFactory({ ...PRETTY, colorize: process.stdout.isTTY })
   return (name, line) => {
-    // Both servers log verbosely at startup.
+    // NATS and Consul log verbosely at startup.
     if (name.startsWith('nats') && line.includes('[INF]')) return
     // nginx warns that only root can change users.
     if (name === 'cdn' && line.includes('[warn] the "user" directive')) return

@@ -56,7 +56,7 @@ export function makePlan(
   const opsPorts = opsPort ? Array.from({ length: plays }, (_, index) => opsPort + index) : []
   const operations = opsPorts.map((port) => ({ name: `${services.play.name} (OPS_PORT)`, port }))
   if (processes) {
-    // Play would ask itself over HTTP for what it knows.
+    // With its own URL in PLAY_URL, play would query itself over HTTP.
     const env = { ...environmentAt(edgePort, given), PLAY_URL: given.PLAY_URL }
     const plan = {
       mode: 'processes' as const,
@@ -86,7 +86,7 @@ export function makePlan(
   }
 }
 
-/** The environment of the processes, with their URLs unless `given` sets them. */
+/** The environment of the processes, including the URLs of the services that `given` does not set. */
 export function environmentAt(edgePort: number, given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const offset = edgePort - services.play.port
   const urls = serviceEntries.map(({ urlSetting, port }) => [urlSetting, `http://127.0.0.1:${port + offset}`])

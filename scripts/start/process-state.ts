@@ -10,7 +10,10 @@ export async function readProcessState(pid: number): Promise<ProcessState> {
   return letter === 'T' ? 'hung' : 'running'
 }
 
-/** The third field, after the name, which may contain anything (https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html). */
+/**
+ * Reads the third field. The second one, the name, may contain any character
+ * (https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html).
+ */
 async function readProc(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')
   return stat[stat.lastIndexOf(')') + 2]

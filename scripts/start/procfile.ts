@@ -15,8 +15,8 @@ export function movePorts({ name, command }: Command, offset: number): Command {
 }
 
 /**
- * Repeats the command of a service, as processes that share its port, named `play-1`, `play-2`, …. Each has an
- * operations port of its own, if there is one.
+ * Repeats the command of a service for several processes that share its port, named `play-1`, `play-2` and so on. If
+ * the service has an operations port, each process has its own.
  */
 export function sharePort(commands: Command[], service: string, processes: number, opsPort?: number): Command[] {
   return commands.flatMap((each) => {

@@ -5,7 +5,7 @@ import { keepRunning } from './supervised.ts'
 
 const HOUR_MS = 3_600_000
 
-/** Keeps a process running that does nothing, until the test ends. */
+/** Keeps an idle process running until the test ends. */
 function keepIdle() {
   const stopping = new AbortController()
   const quiet = { env: process.env, onLine: () => {}, say: () => {}, onInvalidSettings: () => {} }
@@ -17,7 +17,7 @@ function keepIdle() {
   return supervised
 }
 
-test('a process starts without a warning of Node', async () => {
+test('a process starts without a warning from Node', async () => {
   const warnings: Error[] = []
   const onWarning = (warning: Error) => warnings.push(warning)
   process.on('warning', onWarning)
@@ -27,7 +27,7 @@ test('a process starts without a warning of Node', async () => {
   expect(warnings).toEqual([])
 })
 
-test('a killed process starts again on time, also if the clock is set back meanwhile', async () => {
+test('a killed process starts again on time, even if the clock is set back meanwhile', async () => {
   const supervised = keepIdle()
   await eventually(async () => expect((await supervised.status()).state).toBe('running'))
   expect(supervised.crash(500)).toBe(true)
@@ -47,7 +47,7 @@ test('a process that is down cannot be resumed, and stays down as long as announ
   )
 })
 
-test.runIf(process.platform === 'linux')('a killed process is down once the operating system says so', async () => {
+test.runIf(process.platform === 'linux')('a killed process is not reported as down before it has ended', async () => {
   for (let n = 0; n < 20; n += 1) {
     const supervised = keepIdle()
     const { pid } = await eventually(async () => {

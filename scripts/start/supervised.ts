@@ -38,10 +38,10 @@ export type Supervised = {
   restart(whileDown?: () => Promise<void>): void
 }
 
-/** How the supervisor ends a process for good. */
+/** Only the supervisor, not a control, ends a process for good. */
 type KeptRunning = Supervised & { stop(): Promise<void>; kill(): void }
 
-/** Runs a command, and again whenever it exits, until `signal` aborts. */
+/** Runs a command, and restarts it whenever it exits, until `signal` aborts. */
 export function keepRunning(
   { name, command }: Command,
   { env, onLine, say, onInvalidSettings }: SupervisionOptions,

@@ -10,9 +10,9 @@ export type Supervisor = AsyncDisposable & {
 }
 
 /**
- * Keeps processes running: one that exits is restarted with exponential backoff, and the others keep running. Disposing
- * stops them one by one, last started first, so that each process stops before its dependencies. They also stop if the
- * supervisor is killed.
+ * Keeps processes running: a process that exits is restarted with exponential backoff, and the others keep running.
+ * Disposing stops the processes one by one, last started first, so that each process stops before its dependencies.
+ * They also stop if the supervisor is killed.
  */
 export function supervise({ commands, ...options }: Options): Supervisor {
   const stopping = new AbortController()

@@ -9,7 +9,7 @@ const NAME = 48
 
 /**
  * The waterfall of a view as lines, or why there is none.
- * @param play where play has its routes for operations
+ * @param play the origin at which play serves its routes for operations
  */
 export async function drawWaterfall(play: string, viewId: string, token?: Secret): Promise<string[]> {
   const list = TracedPlays.safeParse(

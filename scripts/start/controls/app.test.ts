@@ -40,14 +40,14 @@ async function createApp() {
   return { app, directory: directory.path }
 }
 
-test.each(['stop', 'kill', 'replay'])('a control without its process, %s, is not found, and says so', async (name) => {
+test.each(['stop', 'kill', 'replay'])('the control %s without a process responds 404 with a message', async (name) => {
   const { app } = await createApp()
   const response = await app.request(`/controls/${name}`, { method: 'POST' })
   expect(response.status).toBe(404)
   expect(await response.json()).toMatchObject({ errors: [{ path: 'controls', message: expect.any(String) }] })
 })
 
-test('a checkpoint that cannot be deleted is reported, and does not end the supervisor', async () => {
+test('a failure to delete a checkpoint is reported, and does not end the supervisor', async () => {
   const { app, directory } = await createApp()
   await mkdir(join(directory, 'checkpoint-reporting.bin.replayed'))
   const response = await app.request('/controls/reporting/keep', { method: 'POST' })

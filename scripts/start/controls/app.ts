@@ -14,7 +14,7 @@ const MAX_FAULT_S = 60
 const CRASH_S = 1
 /** While the edge hangs, it cannot forward the request that resumes it. */
 const EDGE_HANG_S = 10
-/** So that the response leaves the edge before the edge is killed. */
+/** A delay, so that the response leaves the edge before the edge is killed. */
 const FAREWELL_MS = 50
 
 const LOCKED = 'Open the address that npm start printed: it ends with #controls= and a token.'
@@ -23,14 +23,14 @@ const Fault = z.object({ seconds: z.coerce.number().pipe(z.number().min(0.5).max
 
 /** What the controls act on. A control whose target is undefined is not offered. */
 export type ControlDeps = Tasks & {
-  /** Returns true for the `authorization` header of a request with the token. */
+  /** Returns true if the `authorization` header contains the token. */
   isAllowed: (authorization: string | undefined) => boolean
-  /** Why there is nothing to kill; undefined if there is. */
+  /** Why processes cannot be controlled; undefined if they can. */
   offReason?: string | undefined
   processes: readonly Supervised[]
   /** The processes that cannot be suspended as a whole. */
   unhangable: ReadonlySet<string>
-  /** The processes that forward these requests. */
+  /** Returns true for a process that forwards requests to the controls. */
   isEdge: (name: string) => boolean
   checkpoint?: CheckpointControl | undefined
 }

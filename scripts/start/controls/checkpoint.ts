@@ -4,7 +4,7 @@ import { CHECKPOINT, toCheckpointPath } from '../../../reporting/maps/checkpoint
 import type { RulesVersion } from '../../../reporting/rules/rule-sets.ts'
 import { codeOf } from '../../../shared/runtime/error-code.ts'
 
-/** What a replay does with the checkpoint of reporting. The first two need a reporting that is down. */
+/** Moves the checkpoint of reporting for a replay. `setAside` and `restore` require that reporting is down. */
 export type CheckpointControl = {
   /** Without its checkpoint, reporting counts the whole log again. */
   setAside(): Promise<void>

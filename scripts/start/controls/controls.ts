@@ -31,18 +31,18 @@ import { createTourLease } from './tour-lease.ts'
 const EMBEDDED =
   'In embedded mode, all services share one process, so there is nothing to kill. Install nats-server, and start again.'
 
-/** Where the controls listen: a socket in a directory that only this user may enter. Browsers cannot reach it. */
+/** The controls listen on a socket in a directory that only this user may enter, so browsers cannot reach them. */
 export type Controls = AsyncDisposable & {
   token: Secret
-  /** The settings of play. */
+  /** Settings for play. */
   env: { CONTROLS_URL: string }
-  /** Lets the controls act on these processes, from now on. */
+  /** Starts to serve requests that act on these processes. */
   serve(processes: readonly Supervised[]): Promise<void>
 }
 
 type Options = { plan: Plan; edgePort: number; onLine: (name: string, line: string) => void }
 
-/** @returns undefined if other machines can reach the console: the controls then stay closed */
+/** @returns undefined if other machines can reach the console: the controls are then disabled */
 export function openControls({ plan, edgePort, onLine }: Options): Controls | undefined {
   const settings = loadSettings({ HOST: host, OPS_HOST: host, DATA_DIR: dataDir }, { args: [], env: plan.env })
   if (!isLoopback(plan.opsPort === undefined ? settings.HOST : settings.OPS_HOST)) return undefined
@@ -114,7 +114,7 @@ function createOwnExpirer(env: NodeJS.ProcessEnv): ControlDeps['expire'] {
   return createExpirer(base.replace(/\/$/, ''), toSigningKeys(CDN_KEYS)[0])
 }
 
-/** Only counts in memory are derived from the log alone, and only a log that nothing expires from is complete. */
+/** A replay needs counts in memory, which derive from the log alone, and a complete log, from which nothing expires. */
 function canReplay({ plan: { env, mode }, processes }: Parts): boolean {
   const { DATABASE_URL, DATABASE_URL_FILE, EVENTS_MAX_AGE } = env
   const hasReporting = processes.some(({ name }) => name === services.reporting.name)

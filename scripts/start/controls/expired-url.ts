@@ -9,7 +9,7 @@ const VALID_S = 60
 /** A clip of the demo catalogue. */
 const CLIP = 'clips/orbits/index.m3u8'
 
-/** The given URL with an expiry in the past, and the statuses of both at the CDN. */
+/** The given URL, signed again with an expiry in the past, and the status that the CDN returns for each of them. */
 export type ExpiredUrl = { url: string; status: number; statusBefore: number; command: string }
 
 /**

@@ -3,12 +3,12 @@ import type { NatsLink } from '../../../shared/nats/link.ts'
 const SUBJECT = 'naive.view'
 const MAX_RUNS = 100
 
-/** The views that a run published, and those that arrived. */
+/** How many views a run published, and how many of them arrived. */
 export type NaiveCount = { published: number; counted: number; connected: boolean }
 
 /**
- * A counter as tutorials build it: the edge publishes each view with core NATS and forgets it, and a subscriber counts
- * what arrives in memory. The tour compares it with the log.
+ * A counter as tutorials build it: the edge publishes each view with core NATS, at most once, and a subscriber counts
+ * in memory what arrives. The tour compares this counter with the log.
  */
 export function createNaiveCounter(nats: Pick<NatsLink, 'connection' | 'onUp' | 'state'>) {
   const runs = new Map<string, { published: number; counted: number }>()
@@ -30,7 +30,7 @@ export function createNaiveCounter(nats: Pick<NatsLink, 'connection' | 'onUp' | 
     return run
   }
 
-  /** Publishes `views` views of a run; with 0, only reads it. */
+  /** Publishes `views` views of a run, possibly 0, and returns the counts of the run. */
   return function publish(id: string, views: number): NaiveCount {
     const run = open(id)
     for (let n = 0; n < views; n += 1) {
@@ -38,7 +38,7 @@ export function createNaiveCounter(nats: Pick<NatsLink, 'connection' | 'onUp' | 
       try {
         nats.connection().publish(SUBJECT, new TextEncoder().encode(id))
       } catch {
-        // Forgotten: that is the point.
+        // The view is lost: the tour demonstrates this loss.
       }
     }
     return { ...run, connected: nats.state() === 'up' }

@@ -5,7 +5,7 @@ import { codeOf } from '../../../shared/runtime/error-code.ts'
 import type { Secret } from '../../../shared/runtime/secret.ts'
 import { readToken, writeToken } from './token-file.ts'
 
-/** The name has the pid of its process, for the next start to see whether it still runs. */
+/** The name contains the pid of its process, so that a later start can tell whether that process still runs. */
 const NAME = /^video-edge-(\d+)-/
 const TOKEN = 'token'
 const TOKEN_FILE = 'token-file'

@@ -21,7 +21,7 @@ export function writeToken(file: string, dataDir: string, token: Secret): boolea
   }
 }
 
-/** @returns undefined without `npm start` on this port */
+/** @returns undefined if `npm start` does not run on this port */
 export function readToken(file: string): Secret | undefined {
   try {
     return toSecret(readFileSync(file, 'utf8').trim())

@@ -1,12 +1,12 @@
-/** `granted`: whether the caller may run its step. `step`: the one that runs. */
+/** `granted`: whether the caller may run its step. `step`: the step that is running. */
 export type TourLease = { granted: boolean; step: string }
 
-/** A request for the lease, or for its extension. With 0 seconds, it ends. */
+/** A request to take or extend the lease. With 0 seconds, it releases the lease. */
 export type TourLeaseRequest = { holder: string; step: string; seconds: number }
 
 /**
- * A lease, so that one tour at a time runs a step: each step kills and restarts the same processes.
- * @param now milliseconds that no change of the clock affects
+ * A lease that lets only one tour at a time run a step, because all steps kill and restart the same processes.
+ * @param now a monotonic clock, in milliseconds
  */
 export function createTourLease(now = () => performance.now()) {
   let current = { holder: '', step: '', until: 0 }
