@@ -1,4 +1,5 @@
 import { element, setText } from '../dom.js'
+import { timeOfDay } from '../format-time.js'
 
 /** @typedef {import('../../../shared/contracts/controls.ts').ControlledProcess} ControlledProcess */
 /** @typedef {{ say: (text: string) => void, preview: (command: string) => void }} Reporter */
@@ -99,7 +100,7 @@ export function createProcessRow(name, { client, reporter, seconds }) {
 
 /** @param {ControlledProcess} process */
 function toDetail({ pid, starts, lastExit, until, state }) {
-  const ends = until === null ? '' : ` until ${new Date(until).toLocaleTimeString('en', { hour12: false })}`
+  const ends = until === null ? '' : ` until ${timeOfDay.format(Date.parse(until))}`
   if (state === 'down') return `down${ends}, by ${lastExit ?? 'a signal'}`
   const restarts = starts > 1 ? `, started ${starts} times` : ''
   return `pid ${pid}${state === 'hung' ? `, suspended${ends}` : restarts}`

@@ -1,3 +1,5 @@
+import { hourAndMinute, timeOfDay } from '../format-time.js'
+
 /** @typedef {import('../../../shared/contracts/series.ts').Series} Series */
 /** @typedef {import('../../../shared/contracts/series.ts').SeriesStep} SeriesStep */
 /** @typedef {{ views: number | null, qualified: number | null }} Step null: not known, or no longer kept */
@@ -15,9 +17,13 @@
  * }} Range
  */
 
-const time = new Intl.DateTimeFormat('en', { timeStyle: 'short' })
-const timeWithSeconds = new Intl.DateTimeFormat('en', { timeStyle: 'medium' })
-const dayAndTime = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' })
+const dayAndTime = new Intl.DateTimeFormat('en', {
+  month: 'short',
+  day: 'numeric',
+  hour: 'numeric',
+  minute: '2-digit',
+  hourCycle: 'h23',
+})
 const day = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric', timeZone: 'UTC' })
 const weekday = new Intl.DateTimeFormat('en', { weekday: 'short', month: 'short', day: 'numeric', timeZone: 'UTC' })
 
@@ -32,9 +38,9 @@ export const ranges = {
     step: 'minute',
     count: 60,
     title: 'Per minute, last hour',
-    describe: (start, end) => time.formatRange(start, end),
+    describe: (start, end) => hourAndMinute.formatRange(start, end),
     isLabelled: (start) => start.getMinutes() % 15 === 0,
-    label: time,
+    label: hourAndMinute,
   },
   day: {
     step: 'hour',
@@ -42,7 +48,7 @@ export const ranges = {
     title: 'Per hour, last 24 hours',
     describe: (start, end) => dayAndTime.formatRange(start, end),
     isLabelled: (start) => start.getHours() % 6 === 0,
-    label: time,
+    label: hourAndMinute,
   },
   month: {
     step: 'day',
@@ -56,7 +62,7 @@ export const ranges = {
 
 /** @param {number} seconds since 1970 */
 export function describeTime(seconds) {
-  return timeWithSeconds.format(seconds * 1_000)
+  return timeOfDay.format(seconds * 1_000)
 }
 
 /**

@@ -1,5 +1,5 @@
+import { hourAndMinute } from '../format-time.js'
 import { svg } from '../svg.js'
-import { formatMinute } from './times.js'
 
 /** @typedef {import('./times.js').Axis} Axis */
 /** @typedef {import('./curves.js').Area} Area */
@@ -19,7 +19,7 @@ export function drawTicks({ ticks, start, end }, { x, left, right, bottom }) {
   return ticks.flatMap((at, n) => [
     svg('line', { class: 'history-tick', x1: x(at), x2: x(at), y1: 0, y2: bottom }),
     ...(n % every === 0 && x(at) > left + 14 && x(at) < right - 12
-      ? [svg('text', { class: 'history-time', x: x(at), y: bottom + 16 }, formatMinute(at))]
+      ? [svg('text', { class: 'history-time', x: x(at), y: bottom + 16 }, hourAndMinute.format(at))]
       : []),
   ])
 }

@@ -1,6 +1,6 @@
 import { nameOf } from '../component-name.js'
 import { element } from '../dom.js'
-import { formatTime } from './times.js'
+import { timeOfDay } from '../format-time.js'
 
 /** @typedef {import('../../../shared/contracts/history.ts').History} History */
 /** @typedef {{ at: number, state: 'down' | 'degraded' | 'restarted', text: string }} HistoryEvent */
@@ -31,7 +31,7 @@ export function toEvents({ outages, restarts, now }) {
     const duration = formatDuration(end - start)
     const verb = to === null ? `has been ${state} for` : `was ${state} for`
     const why = reason ? `: ${reason}` : ''
-    const after = restart ? `, then restarted at ${formatTime(Date.parse(restart.at))}` : ''
+    const after = restart ? `, then restarted at ${timeOfDay.format(Date.parse(restart.at))}` : ''
     return { at: start, state, text: `${toSubject(service, instance)} ${verb} ${duration}${why}${after}` }
   })
   const alone = [...unexplained].map(({ service, instance, at }) => {
@@ -75,7 +75,7 @@ export function createEventList(list, onSelect) {
  * @param {(at: number) => void} onSelect
  */
 function createItem({ at, state, text }, onSelect) {
-  const time = element('time', { dateTime: new Date(at).toISOString() }, formatTime(at))
+  const time = element('time', { dateTime: new Date(at).toISOString() }, timeOfDay.format(at))
   const button = element(
     'button',
     { type: 'button', onclick: () => onSelect(at) },

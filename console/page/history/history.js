@@ -1,10 +1,11 @@
 import { nameOf } from '../component-name.js'
 import { byId, element, formatCount, setText, whileVisible } from '../dom.js'
+import { timeOfDay } from '../format-time.js'
 import { poll } from '../poll.js'
 import { createEventList, toEvents } from './events.js'
 import { describePoint } from './lanes.js'
 import { createPicture } from './picture.js'
-import { formatTime, RANGES, toAxis, toLastTime, toRange } from './times.js'
+import { RANGES, toAxis, toLastTime, toRange } from './times.js'
 
 /** @typedef {import('../../../shared/contracts/history.ts').History} History */
 /** @typedef {import('../../../shared/contracts/history.ts').HistoryRange} HistoryRange */
@@ -36,7 +37,7 @@ export function createHistory() {
     figure.toggleAttribute('data-old', !history)
     setText(
       byId('history-age', HTMLElement),
-      history || !shown ? '' : `Not updated since ${formatTime(Date.parse(shown.history.now))}. Retrying…`,
+      history || !shown ? '' : `Not updated since ${timeOfDay.format(Date.parse(shown.history.now))}. Retrying…`,
     )
     if (!history || history.range !== range) return
     shown = { history, axis: toAxis(history) }
@@ -163,7 +164,7 @@ function describeStep({ history: { outages, restarts, now }, axis }, step) {
     ...failing.map(({ service, state }) => /** @type {[string, string]} */ ([state, `${nameOf(service)} ${state}`])),
     ...started.map(({ service }) => /** @type {[string, string]} */ (['restarted', `${nameOf(service)} restarted`])),
   ]
-  const title = axis.stepMs > 1_000 ? `${formatTime(start)} – ${formatTime(end)}` : formatTime(start)
+  const title = axis.stepMs > 1_000 ? `${timeOfDay.format(start)} – ${timeOfDay.format(end)}` : timeOfDay.format(start)
   return {
     title,
     texts: [...states, ...(point ? describePoint(point) : [/** @type {[string, string]} */ (['none', 'no data'])])],

@@ -19,14 +19,6 @@ const MIN_STEPS = 4
 const TICK_MINUTES = [1, 5, 10, 30, 60, 240]
 const MAX_TICKS = 8
 
-const withSeconds = new Intl.DateTimeFormat('en', { timeStyle: 'medium', hourCycle: 'h23' })
-const withMinutes = new Intl.DateTimeFormat('en', { timeStyle: 'short', hourCycle: 'h23' })
-
-/** @param {number} at milliseconds since 1970 */
-export const formatTime = (at) => withSeconds.format(at)
-/** @param {number} at milliseconds since 1970 */
-export const formatMinute = (at) => withMinutes.format(at)
-
 /**
  * The time axis of a history: consecutive steps, of which some have no point. While the history is shorter than its
  * range, so is the axis.

@@ -1,5 +1,6 @@
 import { element, setText } from '../dom.js'
 import { formatMs } from '../format-ms.js'
+import { timeOfDay } from '../format-time.js'
 import { toOutcome } from '../why/explanation.js'
 
 /** @typedef {import('./fates.js').Fate} Fate */
@@ -51,13 +52,12 @@ export function createPlayRow(play, { titleOf, fateOf, onOpen }) {
   const title = element('b', {})
   const fateText = element('span', { class: 'fate' })
   const duration = element('span', { class: 'duration' })
-  const at = new Date(play.at)
   const button = element(
     'button',
     { type: 'button', class: 'play-line', onclick: onOpen },
     element('span', { class: 'state-icon', ariaHidden: 'true' }),
     title,
-    element('span', { class: 'by' }, `${play.userId}, ${at.toLocaleTimeString('en', { timeStyle: 'medium' })}`),
+    element('span', { class: 'by' }, `${play.userId}, ${timeOfDay.format(Date.parse(play.at))}`),
     duration,
     fateText,
   )

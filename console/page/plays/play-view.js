@@ -1,6 +1,7 @@
 import { createCopyButton } from '../copy-button.js'
 import { byId, element, setText } from '../dom.js'
 import { formatMs } from '../format-ms.js'
+import { timeOfDay } from '../format-time.js'
 import { createWhyLink, renderOutcome } from '../why/explanation.js'
 import { describeFate } from './play-row.js'
 
@@ -69,7 +70,7 @@ export function createPlayView({ titleOf }) {
       shown = opened
       rendered = ''
       const { assetId, userId, at } = play
-      const time = new Date(at).toLocaleTimeString('en', { timeStyle: 'medium' })
+      const time = timeOfDay.format(Date.parse(at))
       setText(heading, `${titleOf(assetId) ?? assetId}, played by ${userId} at ${time}`)
       render(true)
       if (!dialog.open) dialog.showModal()

@@ -1,4 +1,5 @@
 import { element } from '../dom.js'
+import { dateAndTime } from '../format-time.js'
 
 /** @typedef {import('./explain.js').Explanation} Explanation */
 /** @typedef {import('./explain.js').ExplainedView} ExplainedView */
@@ -125,7 +126,7 @@ function toFailure(explanation) {
   if (explanation.kind !== 'not-found') return failures[explanation.kind]
   const { knownSince, hidesOthers } = explanation
   const limit = knownSince
-    ? ` Verdicts are kept for views since ${formatTime(knownSince)}.`
+    ? ` Verdicts are kept for views since ${dateAndTime.format(Date.parse(knownSince))}.`
     : ' No verdicts are kept yet.'
   const other = hidesOthers ? ', or it is of another user' : ''
   const meaning = `No view with this ID was recorded, or its verdict is no longer kept${other}.${limit}`
@@ -144,19 +145,14 @@ export function renderFacts(explanation, titleOf) {
   const rows = [
     ['asset', assetId && (titleOf(assetId) ?? assetId)],
     ['user', userId],
-    ['played', at && formatTime(at)],
+    ['played', at && dateAndTime.format(Date.parse(at))],
     ['watched', secondsWatched != null && `${secondsWatched} s`],
     ['log sequence', position && String(position.sequence)],
     ['view rules', rule],
-    ['decided by', because && createWhyLink(because.id, `the play at ${formatTime(because.at)}`)],
+    ['decided by', because && createWhyLink(because.id, `the play at ${dateAndTime.format(Date.parse(because.at))}`)],
   ]
   const known = rows.flatMap(([term, value]) =>
     value ? [element('div', {}, element('dt', {}, term), element('dd', {}, value))] : [],
   )
   return known.length > 0 ? [element('dl', { class: 'why-facts' }, ...known)] : []
-}
-
-/** @param {string} time RFC 3339 */
-function formatTime(time) {
-  return new Date(time).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'medium' })
 }
