@@ -42,7 +42,7 @@ describe('the guide to adding a view rule', { timeout: 120_000 }, () => {
     expect(await getJson(`${url}/events/audit`)).toMatchObject({ qualified: 20, notQualified: { burst: 1 } })
   })
 
-  test.skipIf(!natsVersion)('adds a version whose numbers are counted beside the present ones, then used', async () => {
+  test.skipIf(!natsVersion)('adds a version of the rules that can be counted before reporting uses it', async () => {
     await using nats = await startNatsServer()
     const port = await freePort()
     const REPORTING_URL = `http://127.0.0.1:${port}`
@@ -65,7 +65,7 @@ describe('the guide to adding a view rule', { timeout: 120_000 }, () => {
 
     await before.signal('SIGTERM')
     await listener.signal('SIGTERM')
-    // Without a queue-listener, these are the counts that were saved.
+    // No queue-listener is running, so these are the counts that the recount saved.
     await using after = startReporting('v3')
     await eventually(async () => expect(await audit()).toMatchObject({ views: 25, notQualified: { burst: 5 } }))
     await after.signal('SIGTERM')

@@ -12,7 +12,7 @@ const WRITE_TOKEN = 'the-token'
 const guide = await readFile('docs/adding-a-service.md', 'utf8')
 const otherGuide = await readFile('docs/adding-a-rule.md', 'utf8')
 
-/** The tests that read the list of services, or the files that the generator and the guide change, by file. */
+/** By test file: names of the tests that read the list of services, or a file that the generator or guide changes. */
 const AFFECTED: Record<string, string[]> = {
   'rating/app.test.ts': ['is created, replaced and deleted', 'is not a valid number of stars'],
   'video-tags/app.test.ts': ['is alive and ready', 'describes its routes'],
@@ -32,7 +32,7 @@ const AFFECTED: Record<string, string[]> = {
   'tests/openapi.test.ts': ['of rating has no lint findings', 'of (rating|video-tags) has a valid example'],
 }
 
-/** With more services, the generated one has another port, and other lines around it. */
+/** False if a service was added already: the generated one then gets another port, and the lines around it differ. */
 const isStart = serviceEntries.length === 5
 
 test('every block in the guide has a file name', () => {
@@ -64,7 +64,7 @@ describe.skipIf(!isStart)('npm run new-service', { timeout: 300_000 }, () => {
     expect(await readAll()).toEqual(before)
   })
 
-  test('names a file that no longer has the place for an addition, and changes nothing', async () => {
+  test('names the file in which it cannot find the place for an addition, and changes nothing', async () => {
     const file = join(project.directory, '.env.example')
     const text = await readFile(file, 'utf8')
     await writeFile(file, text.replace('# PLAY_URL=', '# EDGE_URL='))
@@ -75,7 +75,7 @@ describe.skipIf(!isStart)('npm run new-service', { timeout: 300_000 }, () => {
     await writeFile(file, text)
   })
 
-  test('adds services that pass the check and the tests, once the guide is followed', async () => {
+  test('adds services that pass the check and the tests once the guide has been followed', async () => {
     expect(await generate('rating')).toMatchObject({ status: 0 })
     expect(await generate('video-tags --empty')).toMatchObject({ status: 0 })
     expect(await generate('rating')).toMatchObject({ status: 2 })

@@ -15,9 +15,9 @@ const document = parse(await readFile(file, 'utf8'))
 const { messages, schemas } = document.components
 const now = '2026-11-20T21:00:00.000Z'
 
-test('lint has no findings', () => expectNoLintFindings(file))
+test('docs/asyncapi.yaml has no lint findings', () => expectNoLintFindings(file))
 
-test('the schemas of events match those that parse the log', () => {
+test('the event schemas match the schemas that parse the log', () => {
   for (const [name, event] of Object.entries({ ViewEvent, WatchEvent })) {
     const { $schema, ...schema } = z.toJSONSchema(event, { target: 'draft-07', io: 'input' })
     expect(schemas[name]).toEqual(schema)
@@ -64,7 +64,7 @@ test('the message in docs/events.md parses as a view', async () => {
   ])
 })
 
-test('the report in docs/events.md parses as a report', async () => {
+test('the example of a report in docs/events.md parses as a report of watch time', async () => {
   const [, message = ''] = /^```json\n(\{.*?)^```/ms.exec(await readFile('docs/events.md', 'utf8')) ?? []
   expect(decodeViews(Buffer.from(message), now).watched).toMatchObject([{ assetId: '456', userId: '8', seconds: 31 }])
 })

@@ -19,7 +19,7 @@ describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
   }, 30_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('agrees with the log, also after views are counted directly, and a dead letter', async () => {
+  test('finds no difference, even after a direct view and a dead letter', async () => {
     for (const userId of ['8', '8', '9']) await play(system.play.url, '456', userId)
     await publishRaw(system.nats, ['not json'])
     const direct = await fetch(`${system.reporting.url}/events/asset/456/user/8`, { method: 'POST' })
@@ -36,7 +36,7 @@ describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
     expect(await runAudit(system.env)).toMatchObject(AGREES)
   })
 
-  test('agrees while plays go on', async () => {
+  test('finds no difference while plays continue', async () => {
     const over = new AbortController()
     const playing = Promise.all(
       Array.from({ length: 4 }, async (_, n) => {
@@ -48,7 +48,7 @@ describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
     await playing
   })
 
-  test('compares only the verdicts of a stretch of the log', async () => {
+  test('compares the verdicts of only the messages in the given range', async () => {
     const { text } = await runAudit(system.env, '--from', '1', '--to', '2')
     expect(text).toMatch(/, [0-4] verdicts?\n/)
     expect(await runAudit(system.env, '--from', 'x')).toMatchObject({
@@ -69,7 +69,7 @@ describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
     })
   })
 
-  test('finds a view that reporting counted instead of the one in the log', async () => {
+  test('finds a view that reporting missed because it counted a forged one instead', async () => {
     const position = (await getJson(`${system.reporting.url}/events/position`)) as { stream: string; sequence: number }
     await system.listener.signal('SIGSTOP')
     const { stream, sequence } = position

@@ -17,8 +17,8 @@ const FILE = 'checkpoint-reporting.bin'
 const OFTEN = { CHECKPOINT_EVERY: '100ms' }
 const NO_LOSS = { views: 0, gaps: [] }
 
-describe.skipIf(!natsVersion)('a backup of the checkpoint and then of the log', { timeout: 60_000 }, () => {
-  /** Backs up the checkpoint at 3 views and the log at 5, then plays on, to 9 views. */
+describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the log,', { timeout: 60_000 }, () => {
+  /** Backs up the checkpoint at 3 views and the log at 5, then plays until there are 9 views. */
   async function startBackedUp() {
     await using stack = new AsyncDisposableStack()
     const backup = stack.use(await createTempDirectory('backup'))
@@ -51,7 +51,7 @@ describe.skipIf(!natsVersion)('a backup of the checkpoint and then of the log', 
     }
   }
 
-  test('restores the counts of all views in the restored log; the later ones are reported as lost', async () => {
+  test('a restore of both brings back the counts of all views in the restored log; later views are reported as lost', async () => {
     await using backedUp = await startBackedUp()
     const { reporting, play: edge } = backedUp.system
     await backedUp.restore({ checkpoint: true, log: true })
@@ -60,11 +60,11 @@ describe.skipIf(!natsVersion)('a backup of the checkpoint and then of the log', 
     await warmUp(edge.url)
     await playTimes(backedUp.system, 2)
     await expectViews(reporting, 7)
-    // The first view of play names the last serial of its previous process.
+    // The first view of the restarted play names the last serial of the previous process, which reveals the loss.
     expect(await getJson(`${reporting.url}/events/lost`)).toMatchObject({ views: 4 })
   })
 
-  test('if only the checkpoint is restored, the rest is counted from the log', async () => {
+  test('a restore of only the checkpoint counts the remaining views from the log', async () => {
     await using backedUp = await startBackedUp()
     const { reporting } = backedUp.system
     await backedUp.restore({ checkpoint: true })
@@ -72,7 +72,7 @@ describe.skipIf(!natsVersion)('a backup of the checkpoint and then of the log', 
     expect(await getJson(`${reporting.url}/events/lost`)).toEqual(NO_LOSS)
   })
 
-  test('if only the log is restored, counting stops until the checkpoint is restored too, or moved away', async () => {
+  test('a restore of only the log stops counting until the checkpoint is restored too, or moved away', async () => {
     await using backedUp = await startBackedUp()
     const { reporting, listener, dataDir } = backedUp.system
     await backedUp.restore({ log: true })
@@ -114,9 +114,9 @@ test.skipIf(!natsVersion)(
   },
 )
 
-describe.skipIf(!natsVersion || !hasPostgres)('an older dump of Postgres', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasPostgres)('with the counts in Postgres,', { timeout: 60_000 }, () => {
   test.each(['run', 'are stopped'])(
-    'can be restored while the reporting instances %s: the rest is counted again',
+    'an older dump can be restored while the reporting instances %s: later views are counted again',
     async (how) => {
       await using backup = await createTempDirectory('backup')
       await using system = await startPostgresSystem()
@@ -143,7 +143,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('an older dump of Postgres', { tim
     },
   )
 
-  test('if the log is older than the dump, counting stops until the schema is dropped', async () => {
+  test('a restored log that is older than the counts stops counting until the schema is dropped', async () => {
     await using backup = await createTempDirectory('backup')
     await using system = await startPostgresSystem()
     const { play: edge, reporting, second, listener, nats, postgres, databaseUrl } = system

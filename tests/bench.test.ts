@@ -12,7 +12,7 @@ async function bench(...args: string[]) {
   return { status: await child.ended, lines: child.lines }
 }
 
-/** The cells of each row of the tables after its name, by name. */
+/** The cells of each table row, by the name of the row. */
 function toRows(lines: string[]): Map<string, string[]> {
   return new Map(
     lines.flatMap((line) => {
@@ -93,7 +93,7 @@ describe('npm run bench', { timeout: 60_000 }, () => {
     )
   })
 
-  test.skipIf(!natsVersion)('replaces only the selected strategies of play', async () => {
+  test.skipIf(!natsVersion)('replaces only the selected strategies with naive ones', async () => {
     await using system = await startSystem()
     const samples = {
       cache: /^catalogue_cache_reads_total\{source="metadata",outcome="miss"/,

@@ -17,7 +17,7 @@ const rotate = async (CDN_KEYS: string) => {
   return lines[0] ?? ''
 }
 
-test('rotate prints a new first key, keeps the old first one, and drops the others', async () => {
+test('rotate puts a new key first, keeps the previous first key, and drops the others', async () => {
   const first = await rotate('')
   expect(first).toMatch(/^k1:[\w-]{43}$/)
   const second = await rotate(first)

@@ -17,7 +17,7 @@ const VIDEO = Buffer.from(Array.from({ length: 1_000 }, (_, index) => index % 25
 const PLAYLIST = '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n360p/index.m3u8\n'
 const ODD = "films/100%25%20H%C3%A4xan%20%231%3F+'(&).mp4"
 
-/** Below the media directory, by path on disk. */
+/** The files in the media directory, by path on disk. */
 const FILES: Record<string, string | Buffer> = {
   'clips/a/index.m3u8': PLAYLIST,
   'clips/a/360p/index.m3u8': '#EXTM3U\nseg1.ts\n',
@@ -133,7 +133,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       expect(await statusOf(`${target({ path: 'clips/a.mp4' })}?x=../y//%00`)).toBe(200)
     })
 
-    test('404 for a missing file, a directory, and a file as a directory, which are not cached', async () => {
+    test('an uncacheable 404 for a missing file, a directory, and a path below a file', async () => {
       for (const path of ['clips/missing.mp4', 'clips/a', 'clips/a.mp4/x', 'clips']) {
         const response = await get({ path })
         expect([path, response.status, response.headers.get('cache-control')]).toEqual([path, 404, 'no-store'])
@@ -141,26 +141,26 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     })
   })
 
-  describe('ranges', () => {
+  describe('responds to a range request', () => {
     test.each([
       ['bytes=0-9', 0, 9],
       ['bytes=990-', 990, 999],
       ['bytes=-5', 995, 999],
       ['bytes=-5000', 0, 999],
       ['bytes=500-5000', 500, 999],
-    ])('%s', async (range, start, end) => {
+    ])('for %s with that part of the file', async (range, start, end) => {
       const response = await video({ range })
       expect(response.status).toBe(206)
       expect(response.headers.get('content-range')).toBe(`bytes ${start}-${end}/1000`)
       expect(Buffer.from(await response.arrayBuffer())).toEqual(VIDEO.subarray(start, end + 1))
     })
 
-    test.each(['bytes=0-1,5-6', 'bytes=0-0,-1'])('several, %s, return the whole file', async (range) => {
+    test.each(['bytes=0-1,5-6', 'bytes=0-0,-1'])('for several ranges, %s, with the whole file', async (range) => {
       const response = await video({ range })
       expect([response.status, (await response.bytes()).length]).toEqual([200, 1_000])
     })
 
-    test.each(['bytes=1000-', 'bytes=5000-6000', 'bytes=-0'])('%s cannot be satisfied', async (range) => {
+    test.each(['bytes=1000-', 'bytes=5000-6000', 'bytes=-0'])('for %s with 416', async (range) => {
       const response = await video({ range })
       expect([response.status, response.headers.get('content-range')]).toEqual([416, 'bytes */1000'])
       expect(response.headers.get('access-control-allow-origin')).toBe('*')
@@ -168,13 +168,13 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     })
 
     test.each(['bytes=5-1', 'bytes=-', 'bytes=a-b', 'bytes=0-9x', 'items=0-9', 'bytes=99999999999999999999-', 'bytes'])(
-      '%s never return a part of the file',
+      'for %s with the whole file or 416',
       async (range) => {
         expect([200, 416]).toContain((await video({ range })).status)
       },
     )
 
-    test('of a segment need the signature', async () => {
+    test('for a segment only under the signature of its directory', async () => {
       const path = 'clips/a/360p/seg1.ts'
       const range = { range: 'bytes=0-9' }
       expect((await get({ path, scope: 'clips/a/' }, range)).status).toBe(206)
@@ -182,8 +182,8 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     })
   })
 
-  describe('conditional requests', () => {
-    test('with the current validator return 304', async () => {
+  describe('responds to a conditional request', () => {
+    test('with 304 if the validator is current', async () => {
       const etag = (await video()).headers.get('etag') ?? ''
       const modified = MODIFIED.toUTCString()
       const conditions: Record<string, string>[] = [
@@ -200,7 +200,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       expect(unknown.status).toBe(200)
     })
 
-    test('of a range with another validator return the whole file', async () => {
+    test('for a range with the whole file if the validator differs', async () => {
       const etag = (await video()).headers.get('etag') ?? ''
       expect((await video({ range: 'bytes=0-9', 'if-range': etag })).status).toBe(206)
       expect((await video({ range: 'bytes=0-9', 'if-range': MODIFIED.toUTCString() })).status).toBe(206)
@@ -208,7 +208,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     })
   })
 
-  test('clients may cache a file until its URL expires, and a playlist for a minute', async () => {
+  test('lets clients cache a file until its URL expires, and a playlist for a minute', async () => {
     const ageOf = (response: Response) =>
       /^public, max-age=(\d+)$/.exec(response.headers.get('cache-control') ?? '')?.[1]
     const age = Number(ageOf(await video()))
@@ -218,7 +218,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     expect(Number(ageOf(await get({ path: 'clips/a/index.m3u8', expires: soon() - 570 })))).toBeLessThanOrEqual(30)
   })
 
-  test('pages of any origin may read files and errors, and ask for ranges', async () => {
+  test('lets pages of any origin read files and errors, and request ranges', async () => {
     const refused = await fetch(`${edge.url}/x`)
     expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([403, '*'])
     const preflight = await video({ 'access-control-request-headers': 'range' }, 'OPTIONS')
@@ -230,12 +230,12 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     })
   })
 
-  test('a very long path is not found, or refused', async () => {
+  test('returns 404 for a long path, and refuses a very long one', async () => {
     expect(await statusOf(target({ path: 'a'.repeat(7_000) }))).toBe(404)
     expect([403, 414, 431]).toContain(await statusOf(`/${'a'.repeat(40_000)}`))
   })
 
-  test('clients that leave in the middle of a file do no harm', async () => {
+  test('still serves files after clients have disconnected in the middle of one', async () => {
     for (let round = 0; round < 20; round += 1) {
       const controller = new AbortController()
       const url = `${edge.url}${target({ path: 'clips/large.mp4' })}`
@@ -247,7 +247,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     expect((await response.bytes()).length).toBe(8 * 2 ** 20)
   })
 
-  test.each(['POST', 'PUT', 'DELETE', 'PROPFIND'])('%s is not allowed', async (method) => {
+  test.each(['POST', 'PUT', 'DELETE', 'PROPFIND'])('does not allow %s', async (method) => {
     const response = await video({}, method)
     expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, HEAD, OPTIONS'])
   })
@@ -266,9 +266,9 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     const cases: [string, string][] = [
       ['a wrong signature', url.replace(signature, changed)],
       ['a truncated signature', url.replace(signature, signature.slice(0, -1))],
-      ['a truncated signature of one character', url.replace(signature, signature.slice(0, 1))],
+      ['a signature that is truncated to one character', url.replace(signature, signature.slice(0, 1))],
       ['no signature', url.replace(signature, '')],
-      ['no signature and no segment for it', `/new/${expires}/${path}`],
+      ['no signature and no path segment for it', `/new/${expires}/${path}`],
       ['a signature with more characters', url.replace(signature, `${signature}A`)],
       ['a signature with padding', url.replace(signature, `${signature}=`)],
       ['a signature in standard base64', url.replace(signature, encodeURIComponent(standard))],
@@ -300,13 +300,13 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       ['a sibling directory under a scope without a slash', target({ path: 'clips/ab/seg1.ts', scope: 'clips/a' })],
       ['a file whose name begins with the scope', target({ path: 'clips/a.mp4', scope: 'clips/a' })],
       ['a file below a path that is signed as a file', target({ path: 'clips/a/360p/seg1.ts', scope: 'clips/a' })],
-      ['a directory above that of the signature', target({ path: 'clips/a.mp4', scope: 'clips/a/' })],
+      ['a file above the signed directory', target({ path: 'clips/a.mp4', scope: 'clips/a/' })],
       [
-        'a segment without a signature of its directory',
+        'a segment whose directory is not signed',
         target({ path: 'clips/a/360p/seg1.ts', scope: 'clips/a/index.m3u8' }),
       ],
-      ['a signature of everything', target({ path, scope: '' })],
-      ['a signature of everything, as a slash', target({ path, scope: '/' })],
+      ['a signature that covers everything', target({ path, scope: '' })],
+      ['a signature that covers everything, written as a slash', target({ path, scope: '/' })],
       ['a later expiry', url.replace(`/${expires}/`, `/${expires + 1}/`)],
       ['an expiry far in the future', url.replace(`/${expires}/`, '/9999999999/')],
       ['an earlier expiry', url.replace(`/${expires}/`, '/1/')],
@@ -318,7 +318,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       ['a signed expiry with a sign', target({ expires: `+${expires}`, path })],
       ['a signed negative expiry', target({ expires: '-1', path })],
       ['a signed expiry with a fraction', target({ expires: `${expires}.5`, path })],
-      ['a signed expiry that is no number', target({ expires: 'never', path })],
+      ['a signed expiry that is not a number', target({ expires: 'never', path })],
       ['a signed empty expiry', target({ expires: '', path })],
       ['an unsigned path', `/${path}`],
       ['the root', '/'],
@@ -353,13 +353,12 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       ['a path with over 32 segments', target({ path: deep })],
       ['a path with over 32 segments under a directory', target({ path: deep, scope: 'd/' })],
       ['an unsigned path after a signed one', `${url}/../../ab/seg1.ts`],
-      ['another case of the path', target({ path: 'CLIPS/a.mp4', scope: 'clips/' })],
-      ['a path with another encoding than the signed one', url.replace('clips', '%63lips')],
+      ['a path in a different case', target({ path: 'CLIPS/a.mp4', scope: 'clips/' })],
+      ['a path whose encoding differs from the signed one', url.replace('clips', '%63lips')],
       ['a doubly encoded parent segment that the signature does not cover', url.replace(path, '%252e%252e/root.mp4')],
     ]
 
     test.each(cases)('%s', async (_, target) => {
-      // Servers may reject what leaves the root before they check a signature.
       expect(await statusOf(target)).toBe(403)
     })
 
@@ -377,15 +376,16 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       ['a fragment', `${url}#x`],
       ['an unsigned URL in absolute form', `http://cdn/${path}`],
     ])('or 400 %s', async (_, target) => {
+      // Servers may reject a malformed target, or a path above the root, before they check the signature.
       expect([400, 403]).toContain(await statusOf(target))
     })
 
-    test('the same for a HEAD', async () => {
+    test('a HEAD request for a file in a sibling directory', async () => {
       const response = await get({ path: 'clips/ab/seg1.ts', scope: 'clips/a/' }, {}, 'HEAD')
       expect(response.status).toBe(403)
     })
 
-    test('every change of one character', async () => {
+    test('a URL in which any one character is changed', async () => {
       const indexes = Array.from(url, (_, index) => index).filter((index) => url[index] !== '/')
       const others = indexes.map(
         (index) => `${url.slice(0, index)}${url[index] === 'x' ? 'y' : 'x'}${url.slice(index + 1)}`,
@@ -395,26 +395,26 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     })
   })
 
-  describe('an expired URL', () => {
+  describe('rejects an expired URL', () => {
     const expired = (claim: Claim) => statusOf(target({ ...claim, expires: soon() - 601 }))
 
-    test('returns 410, which is not cached', async () => {
+    test('with an uncacheable 410', async () => {
       const response = await get({ path: 'clips/a.mp4', expires: soon() - 601 })
       expect([response.status, response.headers.get('cache-control')]).toEqual([410, 'no-store'])
       expect(response.headers.get('access-control-allow-origin')).toBe('*')
     })
 
-    test('returns 410 for segments and missing files too', async () => {
+    test('with 410 even for segments and missing files', async () => {
       expect(await expired({ path: 'clips/a/360p/seg1.ts', scope: 'clips/a/' })).toBe(410)
       expect(await expired({ path: 'clips/missing.mp4' })).toBe(410)
     })
 
-    test('returns 403 if its signature is wrong too', async () => {
+    test('with 403 if its signature is also wrong', async () => {
       expect(await expired({ path: 'clips/a.mp4', scope: 'clips/b.mp4' })).toBe(403)
       expect(await expired({ kid: 'unknown', path: 'clips/a.mp4' })).toBe(403)
     })
 
-    test('is accepted until it expires', async () => {
+    test('no earlier than its expiry', async () => {
       const expires = Math.floor(Date.now() / 1_000) + 2
       const url = target({ path: 'clips/a.mp4', expires })
       expect(await statusOf(url)).toBe(200)
@@ -423,14 +423,14 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     })
   })
 
-  test('during a rotation, both keys are accepted', async () => {
+  test('accepts both keys during a rotation', async () => {
     for (const kid of ['new', 'old']) {
       expect((await get({ kid, path: 'clips/a.mp4' })).status).toBe(200)
       expect((await get({ kid, path: 'clips/a/360p/seg1.ts', scope: 'clips/a/' })).status).toBe(200)
     }
   })
 
-  test('the log names the key and the path, and no signature', async () => {
+  test('logs the key id and the path, but no signature', async () => {
     const url = target({ kid: 'old', path: 'clips/ab/seg1.ts', scope: 'clips/' })
     await fetch(`${edge.url}${url}`)
     await eventually(async () => expect(await edge.log()).toMatch(/"old".*"clips\/ab\/seg1\.ts".*200/))

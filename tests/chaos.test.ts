@@ -40,7 +40,7 @@ const SETTLE_MS = 60_000
 type Broker = Pick<NatsCluster, 'servers' | 'use'>
 
 describe.skipIf(!natsVersion).each(stores)(
-  'chaos with $store and an edge that is $edge',
+  'during chaos with $store and an edge that is $edge,',
   ({ store, edge, duration: seconds }) => {
     const name = `every play with a 200 is counted, whatever is killed, suspended, cut off, poisoned or stored twice (CHAOS_SEED=${seed}, ${seconds} s)`
     test(name, { timeout: seconds * 1_000 + SETTLE_MS * 2 }, async () => {
@@ -84,7 +84,7 @@ describe.skipIf(!natsVersion).each(stores)(
 
 const AUDIT_INTERVAL_MS = 100
 
-/** Verifies all along that the numbers of each audit add up. stop() returns the number of audits. */
+/** Keeps reading audits, and verifies that their numbers add up. stop() returns the number of audits. */
 function watchAudits(reporting: string, token: string | undefined) {
   const over = new AbortController()
   async function watch(): Promise<number> {

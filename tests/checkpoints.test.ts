@@ -101,7 +101,7 @@ describe('reporting on its own', () => {
     expect((await countDirectly(reporting, 'x')).status).toBe(507)
   })
 
-  test('is refused in a DATA_DIR that another one uses, until that one has ended', async () => {
+  test('refuses to start in a DATA_DIR that another instance uses, until that instance has ended', async () => {
     await using first = await startReporting(OFTEN)
     const lock = join(directory.path, 'checkpoint-reporting.lock')
     await expect(startReporting(OFTEN)).rejects.toThrow(
@@ -126,7 +126,7 @@ describe('reporting on its own', () => {
     ])
   })
 
-  test('goes on counting while it cannot write, logs that once, and writes again once it can', async () => {
+  test('keeps counting while it cannot write checkpoints, logs this once, and writes them again as soon as it can', async () => {
     const data = join(directory.path, 'data')
     await using reporting = await startReporting({ DATA_DIR: data, ...OFTEN })
     await rm(data, { recursive: true })
@@ -170,7 +170,7 @@ describe.skipIf(!natsVersion)('reporting with a log', { timeout: 60_000 }, () =>
     })
   const start = (settings: Record<string, string>) => startSystem({ DATA_DIR: directory.path, ...settings })
 
-  test('loses no count when the log expires, whether it is stopped or killed', async () => {
+  test('keeps the counts of messages that have expired from the log, whether reporting is stopped or killed', async () => {
     await using system = await start({ EVENTS_MAX_AGE: '1s', ...OFTEN })
     const { nats, reporting } = system
     const expectExpired = () =>
@@ -194,7 +194,7 @@ describe.skipIf(!natsVersion)('reporting with a log', { timeout: 60_000 }, () =>
     expect(await getJson(`${reporting.url}/events/lost`)).toEqual({ views: 0, gaps: [] })
   })
 
-  test('after kill -9 counts only what the checkpoint does not contain, each view once', async () => {
+  test('after kill -9, counts only the views that the checkpoint does not contain, each one once', async () => {
     await using system = await start(OFTEN)
     const { listener, reporting } = system
     await playTimes(system, 5)
@@ -223,7 +223,7 @@ describe.skipIf(!natsVersion)('reporting with a log', { timeout: 60_000 }, () =>
     }
   })
 
-  test('sets its checkpoint aside if the log was recreated meanwhile, and counts the new log from its start', async () => {
+  test('sets its checkpoint aside if the log was recreated in the meantime, and counts the new log from the start', async () => {
     await using system = await start(OFTEN)
     const { listener, nats, reporting } = system
     await playTimes(system, 3)

@@ -23,13 +23,13 @@ test.each(urls)('%s has two renditions and captions, and all files that its play
   for (const file of [...all, `${join(MEDIA, dirname(url))}.mp4`]) expect(statSync(file).size).toBeGreaterThan(0)
 })
 
-test('the media take less than 2 MB together', () => {
+test('the media files take less than 2 MB in total', () => {
   const files = readdirSync(MEDIA, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
   const bytes = files.map(({ parentPath, name }) => statSync(join(parentPath, name)).size)
   expect(bytes.reduce((sum, size) => sum + size)).toBeLessThan(MAX_BYTES)
 })
 
-/** The files that a playlist names, whose paths are relative to it. */
+/** The files that a playlist names, by paths relative to its own directory. */
 function filesIn(playlist: string): string[] {
   const text = readFileSync(playlist, 'utf8')
   const attributes = [...text.matchAll(/URI="([^"]+)"/g)].map(([, path]) => String(path))

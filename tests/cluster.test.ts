@@ -16,7 +16,7 @@ import { type System, startSystem } from './harness/system.ts'
 const seed = Number(process.env.CHAOS_SEED || 1)
 const FAULTS = 4
 
-/** A server that may lose what it acknowledged is used, and reported as an error. */
+/** Services use a version of nats-server that may lose acknowledged messages, but report an error. */
 async function expectProblem({ play, listener, env }: System): Promise<void> {
   if (!natsVersion || isAtLeast(natsVersion, REPLICATING_VERSION)) return
   const problem = `EVENTS has 3 replicas, but with nats-server ${natsVersion} it may lose what it acknowledged: upgrade`
@@ -32,7 +32,7 @@ async function expectProblem({ play, listener, env }: System): Promise<void> {
   expect(doctor.lines.join('\n')).toMatch(/^FAIL +log +EVENTS has 3 replicas, but nats-server /m)
 }
 
-describe.skipIf(!natsVersion)('on a replicated cluster of NATS servers', () => {
+describe.skipIf(!natsVersion)('on a replicated cluster of NATS servers,', () => {
   test(`every play with a 200 is counted once, even if the stream loses its quorum (CHAOS_SEED=${seed})`, {
     timeout: 240_000,
   }, async () => {

@@ -65,7 +65,7 @@ test.concurrent.each(['0s', '300ms', '0.999s'])(
   },
 )
 
-test.concurrent('play refuses to share a port that nobody knows', async () => {
+test.concurrent('play refuses to share a port that the operating system chooses', async () => {
   const { status, lines } = await run('play', ['--port', '0'], { REUSE_PORT: '1' })
   expect(status).toBe(2)
   expect(lines).toEqual(['play: PORT is "0": with REUSE_PORT, it must be the port to share'])

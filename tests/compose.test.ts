@@ -18,7 +18,7 @@ const text = readFileSync('compose.yaml', 'utf8')
 const compose = parseCompose(text)
 const secrets = await createSecrets()
 
-/** Each change is a mistake: the text, its replacement, and the problem that it causes. */
+/** Mistakes: a text, its replacement, and the problem that must be found. */
 const MISTAKES: [string, string, RegExp][] = [
   ['mem_limit: 64m', 'mem_limti: 64m', /schema: .*mem_limti/],
   ['healthcheck:', 'healthchek:', /schema: .*healthchek/],
@@ -47,7 +47,7 @@ describe('compose.yaml', () => {
     expect(findProblems(text, secrets)).toEqual([])
   })
 
-  test.each(MISTAKES)('a mistake is found: %s → %s', (from, to, problem) => {
+  test.each(MISTAKES)('has a problem after the change %s → %s', (from, to, problem) => {
     expect(text).toContain(from)
     expect(findProblems(text.replace(from, to), secrets)).toContainEqual(expect.stringMatching(problem))
   })
@@ -57,7 +57,7 @@ describe('compose.yaml', () => {
     expect({ status, stdout }).toMatchObject({ status: 0 })
   })
 
-  test('has every service, and one build for their common image', () => {
+  test('has every service, and builds their common image once', () => {
     for (const name of serviceNames) expect(compose.services[name]).toMatchObject({ image: IMAGE, command: [name] })
     expect(Object.values(compose.services).filter(({ build }) => build)).toHaveLength(1)
   })
@@ -81,19 +81,19 @@ describe('compose.yaml', () => {
   })
 })
 
-describe('deploy/compose', () => {
-  test('Prometheus scrapes each service where it has its metrics, under the job name of the alerts', () => {
+describe('in deploy/compose,', () => {
+  test('Prometheus scrapes each service at its metrics port, under the job name that the alerts use', () => {
     const { scrape_configs: jobs } = parse(readFileSync('deploy/compose/prometheus.yml', 'utf8'))
     const targets = jobs.map(({ job_name: job, static_configs: [{ targets }] }: Job) => [job, targets])
     const expected = serviceNames.map((name) => [name, [`${name}:${portsOf(name, compose.services[name]).at(-1)}`]])
     expect(Object.fromEntries(targets)).toEqual(Object.fromEntries(expected))
   })
 
-  test.skipIf(spawnSync('promtool', ['--version']).status !== 0)('promtool accepts its configuration', () => {
+  test.skipIf(spawnSync('promtool', ['--version']).status !== 0)('promtool accepts prometheus.yml', () => {
     execFileSync('promtool', ['check', 'config', '--syntax-only', 'deploy/compose/prometheus.yml'])
   })
 
-  test('the provisioning files of Grafana have known keys only', () => {
+  test('the provisioning files of Grafana have only known keys', () => {
     const apiVersion = z.literal(1)
     const datasource = z.strictObject({ name: z.string(), type: z.string(), url: z.url(), isDefault: z.boolean() })
     const options = z.strictObject({ path: z.literal('/etc/grafana/dashboards') })
@@ -125,7 +125,7 @@ describe.skipIf(!hasNjs)('the container cdn', () => {
     }
   })
 
-  test('play signs for the address at which it is published', () => {
+  test('is published at the address for which play signs URLs', () => {
     const { ports = [] } = compose.services.cdn ?? {}
     const [published] = ports.map(({ published }) => published)
     expect(compose.services.play?.environment?.CDN_BASE_URL).toContain(`http://localhost:${published}}`)
@@ -143,7 +143,7 @@ describe('the secrets', () => {
     expect(read()).toEqual(created)
   })
 
-  test('the URL of the database has its password', async () => {
+  test('include a database URL that has the password of the database', async () => {
     await using directory = await createTempDirectory('secrets')
     runSecrets(directory.path)
     const [password, url] = ['password', 'url'].map((name) =>
@@ -155,7 +155,7 @@ describe('the secrets', () => {
 
 type Job = { job_name: string; static_configs: [{ targets: string[] }] }
 
-/** Runs the command of the container `secrets`, and returns the paths of the files in it. */
+/** Runs the command of the container `secrets`, and returns the paths that the created files have in containers. */
 async function createSecrets(): Promise<string[]> {
   await using directory = await createTempDirectory('secrets')
   runSecrets(directory.path)

@@ -23,7 +23,7 @@ const ACCEPTED = [200, 202, 404, 409]
 /** Statuses that no single request can cause, or that depend on the rights of the asset. */
 const CONDITIONAL = [403, 408, 422, 429, 451, 503, 507]
 
-/** Counting a batch advances reporting's position, so that it then rejects the batch in its examples. */
+/** play is last: its views advance reporting's position, and reporting then rejects the batch in its examples. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]
 
 /** Enough dead letters that the last sequences exceed the small numbers that fast-check prefers. */
@@ -121,7 +121,7 @@ describe('without any dependency', () => {
   test.each(dependent)('%s returns 503 on every route that documents 503', async (name) => {
     const { url } = isolated[name]
     const api = await loadOpenApi(url)
-    // A stream stays open while it waits for data.
+    // Streams are left out, because a stream stays open while it waits for data.
     const operations = api.operations.filter(({ responses }) => '503' in responses && !isStream(responses))
     expect(operations.length).toBeGreaterThan(0)
     for (const operation of operations) {
@@ -132,7 +132,7 @@ describe('without any dependency', () => {
   })
 })
 
-/** The view in the examples of reporting is explained only after an example of a batch has counted it. */
+/** Moves explanations to the end: the view in the examples of reporting is counted by the example of a batch. */
 function explanationsLast(operations: Operation[]): Operation[] {
   const explainsView = ({ parameters }: Operation) => parameters.some(({ name }) => name === 'viewId')
   return [...operations.filter((one) => !explainsView(one)), ...operations.filter(explainsView)]

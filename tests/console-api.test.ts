@@ -27,7 +27,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the API page', { timeout: 60_000 
   })
 
   test.each(['metadata', 'cdnurl', 'reporting', 'queue-listener'] as const)(
-    'shows the calls of %s, and where they can be tried',
+    'shows the operations of %s, and links to the page where they can be tried',
     async (name) => {
       await using opened = await openApi()
       const { page } = opened

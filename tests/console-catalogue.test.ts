@@ -25,12 +25,12 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { 
     for (const resource of [edge, metadata, system]) await resource?.[Symbol.asyncDispose]()
   })
 
-  test('an empty catalogue shows how to fill it', async () => {
+  test('shows how to fill it if it is empty', async () => {
     await using opened = await visitConsole(browser, edge.url)
     await opened.page.getByText('The catalogue is empty. To fill it, run npm run seed').waitFor()
   })
 
-  test('a catalogue that fails to load is retried', async () => {
+  test('is loaded again after a failure', async () => {
     await using opened = await visitConsole(browser, edge.url)
     const { page } = opened
     await page.route('**/catalogue?*', (route) => route.fulfill({ status: 503 }))
@@ -40,7 +40,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { 
     await page.getByText('The catalogue is empty.').waitFor()
   })
 
-  test('10,000 assets are shown page by page, and search covers all of them', async () => {
+  test('shows 10,000 assets page by page, and searches all of them', async () => {
     const ids = Array.from({ length: 10_000 }, (_, n) => `a${String(n).padStart(5, '0')}`)
     const next = ids.values()
     await Promise.all(

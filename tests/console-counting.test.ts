@@ -12,7 +12,7 @@ import { WITHOUT_CHECKPOINT } from './harness/system.ts'
 
 const FILLER = 200_000
 
-describe.skipIf(!natsVersion || !hasChromium)('counting on the console', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_000 }, () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem({ MAX_LAG: '6s', ...WITHOUT_CHECKPOINT })

@@ -13,7 +13,7 @@ const IS_IN_VIEW = `(({ top, bottom }) => top >= 0 && bottom <= innerHeight)(
   document.querySelector('.outcome').getBoundingClientRect())`
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_000 }, () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem()
@@ -112,7 +112,7 @@ describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { t
     expect(await page.evaluate(IS_IN_VIEW)).toBe(true)
   })
 
-  test('during an outage of NATS, a view is explained as in the outbox, and as counted once it is', async () => {
+  test('during an outage of NATS, a view is explained as being in the outbox, and later as counted', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Play as user').fill('outage')
@@ -129,7 +129,7 @@ describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { t
     await page.getByText('All services up').waitFor()
   })
 
-  test('while queue-listener is down, a view is explained as in the log, and as counted once it is', async () => {
+  test('while queue-listener is down, a view is explained as being in the log, and later as counted', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Play as user').fill('uncounted')
@@ -143,7 +143,7 @@ describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { t
     await page.getByText('All services up').waitFor()
   })
 
-  test('while reporting and the edge are down, the explanation is unknown, and follows later', async () => {
+  test('while reporting and the edge are down, the explanation is unknown, and it appears later', async () => {
     await using opened = await open()
     const { page } = opened
     const id = await played('456', 'patient')
@@ -204,8 +204,8 @@ describe.skipIf(!natsVersion || !hasChromium)('explanations on the console', { t
   }
 })
 
-describe.skipIf(!natsVersion || !hasChromium)('under rules with watch time', { timeout: 60_000 }, () => {
-  test('the explanation of a view follows it from pending to qualified', async () => {
+describe.skipIf(!natsVersion || !hasChromium)('under rules with watch time,', { timeout: 60_000 }, () => {
+  test('the explanation of a view changes from pending to qualified', async () => {
     await using system = await startConsoleSystem({ VIEW_RULES: 'v2' })
     await using opened = await system.open()
     const { page, errors } = opened

@@ -10,16 +10,16 @@ import { play } from './harness/plays.ts'
 
 const NOW = Date.parse('2026-11-22T12:30:00Z')
 
-describe.skipIf(!natsVersion || !hasChromium)('the history on the console', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', { timeout: 60_000 }, () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem({ CATALOGUE_TTL: '1h' })
   }, 60_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('kill -9 of reporting while no page is open is found later, with its restart', async () => {
+  test('an outage of reporting while no page is open is shown later, with the restart', async () => {
     const read = async () => (await (await fetch(`${system.play.url}/history`)).json()) as History
-    // Only a process that has been seen can be seen to have been replaced.
+    // The edge detects the restart of a process only if it has seen the previous process.
     await eventually(async () => expect((await read()).points.length).toBeGreaterThan(1))
     await system.reporting.signal('SIGKILL')
     await eventually(async () => {
@@ -39,7 +39,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the history on the console', { ti
     expect(opened.errors).toEqual([])
   })
 
-  test('a play moves the lines to the services that it calls, and a cache hit moves none; the outbox is drawn before the log', async () => {
+  test('a play highlights the lines to the services that it calls, and a cache hit highlights none; the outbox is above the log', async () => {
     await using opened = await system.open()
     const { page } = opened
     const boxes = ['play', 'outbox', 'events'].map((name) => componentOf(page, name).boundingBox())
@@ -58,7 +58,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the history on the console', { ti
       expect(active).not.toContain('play metadata')
     })
     const calls = page.getByRole('list', { name: 'Calls' }).locator('li')
-    // The calls of the last seconds are shown, so it plays on.
+    // The page shows only the calls of the last seconds, so the test keeps playing.
     await eventually(async () => {
       await play(system.play.url, '123', 'hits')
       const texts = await calls.allTextContents()
@@ -92,7 +92,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the history on the console', { ti
     expect(await page.locator('.history-gap').count()).toBe(1)
   })
 
-  // In the range of an hour, a step has 15 s, and the last one is in progress.
+  // In the range of 1 hour, each step covers 15 s, and the last step is still in progress.
   test.each([
     { age: 20, seconds: '60', gaps: 1, steps: '4' },
     { age: 90, seconds: '90', gaps: 0, steps: '7' },
@@ -123,7 +123,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the history on the console', { ti
     await eventually(async () => expect((await readout(page))[0]).toMatch(/^12:0[04]:00 – /))
   })
 
-  test('while the edge is down, the picture is marked as old; a hidden page does not read the history', async () => {
+  test('while the edge is down, the picture is marked as outdated; a hidden page does not read the history', async () => {
     await using opened = await visit()
     const { page } = opened
     await page.unroute('**/history?*')
@@ -141,7 +141,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the history on the console', { ti
     expect(requests).toBe(0)
   })
 
-  /** Opens the console with the history below, which is this old in seconds. */
+  /** Opens the console with the history of `toHistory`. */
   async function visit(age?: number): Promise<ConsolePage> {
     const opened = await visitConsole(system.browser, system.play.url, { timezoneId: 'UTC' })
     await opened.page.route('**/history?*', (route) => {
@@ -154,8 +154,9 @@ describe.skipIf(!natsVersion || !hasChromium)('the history on the console', { ti
 })
 
 /**
- * 10 views per second. In the last minute, reporting was down for 30 s, with an error per second, and before it, some
- * seconds have no sample. cdnurl was degraded at 12:04. `age`: when the first sample was taken, in seconds before now.
+ * A history with 10 views per second. In the last minute, reporting was down for 30 s, with one error per second. Some
+ * earlier seconds have no sample. cdnurl was degraded at 12:04.
+ * @param age the age of the first sample, in seconds
  */
 function toHistory(range: History['range'], age = 86_400): History {
   const step = { '5m': 1, '1h': 15, '24h': 300 }[range]

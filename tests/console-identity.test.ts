@@ -8,7 +8,7 @@ import { type IdentityProvider, startIdentityProvider } from './harness/identity
 import { views } from './harness/plays.ts'
 import { violations } from './harness/violations.ts'
 
-describe.skipIf(!hasChromium)('the console of an edge with an identity provider', { timeout: 60_000 }, () => {
+describe.skipIf(!hasChromium)('on the console,', { timeout: 60_000 }, () => {
   const stack = new AsyncDisposableStack()
   let provider: IdentityProvider
   let system: Services
@@ -83,7 +83,7 @@ describe.skipIf(!hasChromium)('the console of an edge with an identity provider'
   })
 
   test.each([1_280, 360])(
-    'at %d px it does not scroll horizontally and axe finds no serious violations',
+    'at %d px, a page with an invalid token does not scroll horizontally, and axe finds no serious violations',
     async (width) => {
       await using opened = await openConsole(browser, system.play.url, { viewport: { width, height: 780 } })
       const { page } = opened
@@ -95,7 +95,7 @@ describe.skipIf(!hasChromium)('the console of an edge with an identity provider'
     },
   )
 
-  test('without an identity provider there is no input for a token', async () => {
+  test('there is no input for a token without an identity provider', async () => {
     await using open = await startEmbedded()
     await using opened = await visitConsole(browser, open.play.url)
     const { page } = opened

@@ -10,7 +10,7 @@ import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, play } from './harness/plays.ts'
 
-describe.skipIf(!natsVersion || !hasChromium)('the numbers on the console', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_000 }, () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem()
@@ -47,7 +47,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the numbers on the console', { ti
     })
   })
 
-  test('a heartbeat without changes leaves the numbers as they are', async () => {
+  test('a heartbeat without changes does not change the numbers', async () => {
     const heartbeat = { views: 3, assets: {}, users: {}, seconds: {} }
     await using opened = await openWithLive(snapshot, heartbeat)
     const { page } = opened
@@ -57,7 +57,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the numbers on the console', { ti
     })
   })
 
-  test('only the views are shown if reporting is of a release without view rules', async () => {
+  test('only the views are shown if reporting runs a release without view rules', async () => {
     const old = {
       views: 3,
       top: { assets: [{ id: '123', views: 3 }], users: [{ id: '8', views: 3 }] },
@@ -88,7 +88,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the numbers on the console', { ti
     expect(await verdict(page)).toBe('Yes: every view is accounted for.')
   })
 
-  test('while the log is down, the audit shows what is in the outbox; while reporting is down, it is unknown', async () => {
+  test('while the log is down, the audit shows the views in the outbox; while reporting is down, the audit is unknown', async () => {
     await using opened = await open()
     const { page } = opened
     await system.nats.signal('SIGKILL')
@@ -119,7 +119,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the numbers on the console', { ti
     await page.getByText('All services up').waitFor()
   })
 
-  test('numbers that do not add up are shown as such, and a status without an audit hides none of the page', async () => {
+  test('numbers that do not add up are flagged, and the page still works if the status has no audit', async () => {
     await using opened = await open()
     const { page, errors } = opened
     const status = (await getJson(`${system.play.url}/status`)) as SystemStatus

@@ -10,7 +10,7 @@ import { WITHOUT_CHECKPOINT } from './harness/system.ts'
 /** The maximum delay before the console shows an outage or a recovery. */
 const SHOWN_MS = 2_000
 
-describe.skipIf(!natsVersion || !hasChromium)('outages on the console', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_000 }, () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem({ CATALOGUE_TTL: '1s', ...WITHOUT_CHECKPOINT })

@@ -13,7 +13,7 @@ import { play, views } from './harness/plays.ts'
 import { violations } from './harness/violations.ts'
 
 const edges = [
-  // Debian installs nginx where only root has it on the PATH.
+  // Debian installs nginx in a directory that is on the PATH of root only.
   { edge: 'nginx', path: [pathWithNats, '/usr/sbin'].join(delimiter), isInstalled: natsVersion && hasNjs },
   { edge: 'the Node edge', path: '', isInstalled: true },
 ]
@@ -44,7 +44,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
   }
 
   test.skipIf(isSkipped)(
-    'plays with sound and captions on one press; after its link expired, it plays on as the same view',
+    'plays with sound and captions on one press, and continues as the same view after its link has expired',
     async () => {
       await using opened = await open()
       const { page, errors, thirdPartyRequests } = opened
@@ -68,7 +68,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
     },
   )
 
-  test.skipIf(isSkipped)('is reported as watched, also when it is closed, and then qualifies', async () => {
+  test.skipIf(isSkipped)('reports its watch time when it is closed, and then qualifies', async () => {
     await postAsset(started, { id: 'watched', title: 'The watched clip', url: 'clips/sunrise/index.m3u8', duration: 4 })
     await using opened = await open()
     const { page } = opened
@@ -80,7 +80,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
     const explanation = async () =>
       (await fetch(`${started.play.url}/views/${response.headers()['view-id']}`)).json() as Promise<ViewExplanation>
     await hasPlayed(page, 3)
-    // So slow that the next report is not due before the video is closed.
+    // Plays so slowly that the next report is not due before the video is closed.
     await evaluate(page, 'video.playbackRate = 0.1')
     await eventually(async () =>
       expect(await explanation()).toMatchObject({ verdict: 'pending', secondsWatched: null }),
@@ -93,7 +93,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
     expect((await explanation()).secondsWatched).toBeLessThan(10)
   })
 
-  test.skipIf(isSkipped)('three impatient presses are one view', async () => {
+  test.skipIf(isSkipped)('gets one view from three impatient presses', async () => {
     await using opened = await open()
     const { page } = opened
     const pressed = Promise.withResolvers<void>()
@@ -109,8 +109,8 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
     await eventually(async () => expect(await viewsOf('impatient')).toBe(2))
   })
 
-  describe.skipIf(edge === 'nginx')('whatever the edge is', () => {
-    test.skipIf(isSkipped)('says that the CDN is unreachable, and plays when it is back', async () => {
+  describe.skipIf(edge === 'nginx')('as over any edge,', () => {
+    test.skipIf(isSkipped)('shows that the CDN is unreachable, and plays once the CDN is back', async () => {
       await using opened = await open()
       const { page } = opened
       await page.route(`${started.cdn}/**`, (route) => route.abort())
@@ -122,7 +122,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
       await expectOneView('offline')
     })
 
-    test.skipIf(isSkipped)('a press after a play without a response is a retry of it', async () => {
+    test.skipIf(isSkipped)('is retried as the same view if its play had no response', async () => {
       await using opened = await open()
       const { page } = opened
       await page.route('**/play/asset/**', async (route) => {
@@ -137,7 +137,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
       await expectOneView('123')
     })
 
-    test.skipIf(isSkipped)('stops on Escape, and the focus returns to the button that was pressed', async () => {
+    test.skipIf(isSkipped)('stops on Escape, and returns the focus to the button that was pressed', async () => {
       await using opened = await open()
       const { page } = opened
       await cardOf(page, 'The closed clip').locator('.play').focus()
@@ -149,7 +149,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
       expect(await page.evaluate('document.activeElement.ariaLabel')).toBe('Play The closed clip')
     })
 
-    test.skipIf(isSkipped)('may be paused before it plays, and the asset played again', async () => {
+    test.skipIf(isSkipped)('may be paused before it plays, and then played again', async () => {
       await using opened = await open()
       const { page } = opened
       await page.route(`${started.cdn}/**`, () => {})
@@ -160,7 +160,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
       await hasPlayed(page, 0)
     })
 
-    test.skipIf(isSkipped)('is played by the browser itself if it has no MediaSource', async () => {
+    test.skipIf(isSkipped)('is played natively if the browser has no MediaSource', async () => {
       await using opened = await open()
       const { page } = opened
       await page.addInitScript('delete window.MediaSource; delete window.ManagedMediaSource')
@@ -170,10 +170,10 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
       expect(await page.locator('video').getAttribute('src')).toMatch(/^http/)
     })
 
-    test.skipIf(isSkipped)('plays without sound if the browser allows no other, until it is turned on', async () => {
+    test.skipIf(isSkipped)('plays muted if the browser does not allow sound, until it is unmuted', async () => {
       await using strict = await startBrowser(['--autoplay-policy=document-user-activation-required'])
       const page = await strict.newPage()
-      // A script presses Play, so the browser sees no user. Playwright would count as one, so it only waits for a request.
+      // A script presses Play without a user gesture. Playwright would count as a user, so it only waits for a request.
       await page.addInitScript(`const timer = setInterval(() => {
         const button = document.querySelector('[aria-label="Play The muted clip"]')
         if (button) { clearInterval(timer); button.click() }
@@ -186,7 +186,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
       expect(await evaluate(page, '[video.muted, video.paused]')).toEqual([false, false])
     })
 
-    test.skipIf(isSkipped)('shows who may play an asset, and why it is not available', async () => {
+    test.skipIf(isSkipped)('shows who may play it, and why it is not available', async () => {
       const rights = { until: '2020-01-01T00:00:00Z', countries: ['AT', 'CH', 'DE', 'LI'] }
       await postAsset(started, { id: 'licensed', title: 'Licensed', url: 'clips/orbits/index.m3u8', rights })
       await using opened = await open()
@@ -198,7 +198,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
       await page.getByText('Licensed is not available: no longer and not in your country.').waitFor()
     })
 
-    test.each([1_280, 400])('at %d px, axe finds no serious violations in the player and its notice', async (width) => {
+    test.each([1_280, 400])('at %d px has no serious axe violations in the player or its notice', async (width) => {
       if (isSkipped) return
       await using opened = await open({ viewport: { width, height: 780 }, reducedMotion: 'reduce' })
       const { page } = opened
@@ -220,7 +220,7 @@ function hasPlayed(page: Page, seconds: number): Promise<void> {
   return eventually(async () => expect(await position()).toBeGreaterThan(seconds), 15_000)
 }
 
-/** Evaluates an expression about the video. */
+/** Evaluates an expression in which `video` is the video element. */
 function evaluate(page: Page, expression: string): Promise<unknown> {
   return page.evaluate(`(video => (${expression}))(document.querySelector('video'))`)
 }

@@ -8,7 +8,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { play } from './harness/plays.ts'
 import { violations } from './harness/violations.ts'
 
-describe.skipIf(!natsVersion || !hasChromium)('recent plays on the console', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the console,', { timeout: 60_000 }, () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem({ CATALOGUE_TTL: '1h' })
@@ -17,7 +17,7 @@ describe.skipIf(!natsVersion || !hasChromium)('recent plays on the console', { t
 
   const open = (options?: BrowserContextOptions) => system.open(options)
 
-  test('the state of a play changes from in the log to counted, and stays visible when the play is opened', async () => {
+  test('the state of a play changes from "in the log" to "counted", also while the play is open', async () => {
     await using opened = await open()
     const { page, errors } = opened
     await page.getByText('Play an asset to follow it here, until it is counted.').waitFor()
@@ -66,12 +66,12 @@ describe.skipIf(!natsVersion || !hasChromium)('recent plays on the console', { t
     expect(await page.evaluate('navigator.clipboard.readText()')).toBe(traceId)
     await page.keyboard.press('Escape')
     await dialog.waitFor({ state: 'hidden' })
-    // The panel behind it stays open, and the row has the focus again.
+    // The panel behind the dialog stays open, and the row has the focus again.
     await page.getByText('Terminator: 200 OK').waitFor()
     expect(await page.evaluate('document.activeElement.className')).toBe('play-line')
   })
 
-  test('the plays of everyone are listed, including those of other clients', async () => {
+  test('the choice "Everyone" also lists plays by other clients', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Everyone').check()
@@ -86,7 +86,7 @@ describe.skipIf(!natsVersion || !hasChromium)('recent plays on the console', { t
     await page.getByText('Play an asset to follow it here').waitFor()
   })
 
-  test('an opened play has no serious violations that axe finds, and does not scroll sideways at 360 px', async () => {
+  test('an opened play has no serious violations that axe finds, and does not scroll horizontally at 360 px', async () => {
     await using opened = await open({ viewport: { width: 360, height: 780 }, reducedMotion: 'reduce' })
     const { page } = opened
     await clickPlay(page, 'Terminator')
@@ -105,7 +105,7 @@ function rowsOf(page: Page) {
   return page.locator('#plays-list button')
 }
 
-/** The fates of the first plays in the list, or of those by one user. */
+/** Waits until the first plays in the list, optionally only of one user, have the expected states. */
 function expectFates(page: Page, expected: RegExp[], user = ''): Promise<void> {
   return eventually(async () => {
     const texts = await rowsOf(page).filter({ hasText: user }).locator('.fate').allTextContents()

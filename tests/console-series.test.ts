@@ -14,7 +14,7 @@ const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 const STEP_MS: Record<SeriesStep, number> = { minute: MINUTE, hour: HOUR, day: DAY }
 
-describe.skipIf(!natsVersion || !hasChromium)('the views over time on the console', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the console,', { timeout: 60_000 }, () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem()
@@ -38,7 +38,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the views over time on the consol
     expect(opened.errors).toEqual([])
   })
 
-  test('the pointer selects the step below it; without it, all steps are added up', async () => {
+  test('the pointer selects the step under it; without the pointer, all steps are added up', async () => {
     await using opened = await openWith(toSeries('hour', [1, 0, 1_234_567_890, 7]))
     const { page } = opened
     await showRange(page, '24 hours', 4)
@@ -57,7 +57,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the views over time on the consol
     ['24 hours', 'hour', 'Asia/Kolkata', 'Nov 21, 2:30 – 3:30 AM'],
     ['30 days', 'day', 'America/Los_Angeles', 'Fri, Nov 20 (UTC)'],
   ] as const)(
-    'the steps of %s are described in local time, and days as days in UTC',
+    'the steps of %s are labelled in local time, except that days are in UTC',
     async (range, step, timezoneId, text) => {
       await using opened = await openWith(toSeries(step, [1, 2]), { timezoneId })
       const { page } = opened
@@ -76,7 +76,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the views over time on the consol
     expect(await numbers(page)).toEqual(['3 views', '1 qualified', '2 other'])
   })
 
-  test('the numbers of a card show its asset over time, in hours and days', async () => {
+  test('a click on the numbers of a card shows its asset over time, by hour and by day', async () => {
     await using opened = await system.open()
     const { page } = opened
     await page.getByRole('button', { name: /: show It over time$/ }).click()
@@ -90,7 +90,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the views over time on the consol
     await showRange(page, '1 hour', 60)
   })
 
-  test('the chart follows the plays; while reporting is down it is marked as old, and catches up afterwards', async () => {
+  test('new plays are added; while reporting is down, the chart is marked as outdated, and it catches up afterwards', async () => {
     await using opened = await system.open()
     const { page } = opened
     await showRange(page, '30 days', 30)
@@ -145,21 +145,21 @@ describe.skipIf(!natsVersion || !hasChromium)('the views over time on the consol
   }
 })
 
-/** Plays of the asset 123, in the order of time: the same user plays it again after 10 s. */
+/** Plays of the asset 123 in chronological order. Some are repeated by the same user after 10 s. */
 const past = [
   ...[toEvent('a', 5 * DAY), ...['a', 'b', 'c', 'd'].map((user) => toEvent(user, 3 * DAY))],
   ...[toEvent('a', 2 * HOUR), toEvent('a', 2 * HOUR - 10_000)],
   ...[toEvent('a', 10 * MINUTE), toEvent('a', 10 * MINUTE - 10_000), toEvent('b', 10 * MINUTE - 10_000)],
 ]
 
-/** A play some time before the start of this minute, as a CloudEvent. */
+/** The CloudEvent of a play, `before` milliseconds before the start of this minute. */
 function toEvent(userId: string, before: number): object {
   const time = new Date(Math.floor(Date.now() / MINUTE) * MINUTE - before).toISOString()
   const id = `${userId}-${before}`
   return { specversion: '1.0', id, source: '/past', type: 'video.viewed', time, data: { assetId: '123', userId } }
 }
 
-/** A series from 9 PM UTC, or from November 20. Half of the views are qualified. */
+/** A series that starts at 9 PM UTC, or at midnight if its steps are days. Half of the views are qualified. */
 function toSeries(step: SeriesStep, counts: number[]): Series {
   const start = Date.parse(step === 'day' ? '2026-11-20T00:00:00Z' : '2026-11-20T21:00:00Z')
   const points = counts.map((views, n) => {
@@ -168,7 +168,7 @@ function toSeries(step: SeriesStep, counts: number[]): Series {
   return { step, since: null, points }
 }
 
-/** The choice of a range in the panel of the views. */
+/** The option that selects a range in the panel with the views over time. */
 function rangeOf(page: Page, range: string) {
   return page.locator('#timeline').getByLabel(range)
 }

@@ -14,7 +14,7 @@ import { violations } from './harness/violations.ts'
 const MARKUP = '<img src=x onerror="document.title=\'markup\'">'
 const markup = { title: MARKUP, genre: '<b>bold</b>', summary: '<script>1</script>' }
 
-describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_000 }, () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem({ CATALOGUE_TTL: '1s' })
@@ -43,7 +43,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     expect(JSON.parse(stdout)).toEqual({ ...body, userviews: 2, assetviews: body.assetviews + 1 })
   })
 
-  test('each press of play is a play of its own, with an idempotency key', async () => {
+  test('each press of play is a separate play, with its own idempotency key', async () => {
     const keyed = () => metric(system.play.url, /^idempotent_plays_total{outcome="recorded"}/)
     const before = await keyed()
     await using opened = await open()
@@ -169,7 +169,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     expect(await page.getByLabel('Play as user').inputValue()).toBe('ada')
   })
 
-  test('the page works when the browser denies access to its storage', async () => {
+  test('the page works even if the browser denies access to localStorage', async () => {
     const context = await system.browser.newContext()
     await context.addInitScript(
       'Object.defineProperty(window, "localStorage", { get() { throw new Error("denied") } })',
@@ -270,9 +270,9 @@ describe.skipIf(!natsVersion || !hasChromium)('the console', { timeout: 60_000 }
     expect(await isOnPlay()).toBe(true)
   })
 
-  describe.each(['light', 'dark'] as const)('in a %s colour scheme', (colorScheme) => {
+  describe.each(['light', 'dark'] as const)('in a %s colour scheme,', (colorScheme) => {
     test.each([1_280, 360])(
-      'at %d px it does not scroll horizontally and axe finds no serious violations',
+      'at %d px, the page does not scroll horizontally, and axe finds no serious violations',
       async (width) => {
         await using opened = await open({ colorScheme, viewport: { width, height: 780 }, reducedMotion: 'reduce' })
         const { page } = opened

@@ -215,7 +215,7 @@ describe.skipIf(!hasConsul)('with ACLs in Consul', { timeout: 60_000 }, () => {
     startService('reporting', { CONSUL_HTTP_ADDR: consul.address, CONSUL_HTTP_TOKEN })
 
   test.each(['', '22222222-2222-4222-8222-222222222222'])(
-    'with the token %j the service serves, and logs the reason once',
+    'a service with the token %j works, and logs once why it cannot use Consul',
     async (token) => {
       await using service = await start(token)
       await eventually(async () =>

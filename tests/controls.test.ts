@@ -65,7 +65,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
     expect((await controls.process('metadata')).pid).toBe(pid)
   })
 
-  test('refuse the pages of other origins, other names, and requests through a proxy, even with the token', async () => {
+  test('refuse pages of other origins, other host names, and requests through a proxy, even with the token', async () => {
     const { pid } = await controls.process('metadata')
     const { authorization } = controls
     const foreign: Headers[] = [
@@ -106,10 +106,10 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
     })
   })
 
-  test('restart immediately starts a process that a control keeps down', async () => {
+  test('restart a process immediately, even if a control keeps it down', async () => {
     await controls.post('cdnurl/kill?seconds=60')
     expect(await controls.post('cdnurl/restart')).toMatchObject({ body: { process: { state: 'running', starts: 2 } } })
-    // Before it listens, it has no handler for SIGTERM yet.
+    // Until cdnurl listens, it has no handler for SIGTERM.
     await eventually(() => fetch(`${system.cdnurl.url}/healthz`))
     expect(await controls.post('cdnurl/restart')).toMatchObject({
       body: { process: { state: 'running', starts: 3, lastExit: 'status 0' } },
@@ -127,7 +127,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
     expect(await readProcessState(pid ?? 0)).toBe('running')
   })
 
-  test('a process that a control has suspended resumes by itself', async () => {
+  test('suspend a process for the given time, after which it resumes by itself', async () => {
     await controls.post('reporting/hang?seconds=0.5')
     await eventually(async () => expect((await controls.process('reporting')).state).toBe('running'))
   })
@@ -141,7 +141,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
     await warmUp(system.play.url)
   })
 
-  test('seed and simulate run the commands of the project, and report their outcome', async () => {
+  test('run npm run seed and npm run simulate, and report their outcome', async () => {
     expect((await controls.post('seed')).status).toBe(202)
     const commandOf = async (name: string) => (await controls.read()).commands[name]
     await eventually(async () =>
@@ -168,7 +168,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
     }
   })
 
-  test('the CDN refuses the expired URL of a play, and an invalid message becomes a dead letter', async () => {
+  test('request the expired URL of a play, which the CDN refuses, and publish a message that becomes a dead letter', async () => {
     const { body } = await play(system.play.url, 'trip-to-the-moon-1902', '8')
     const { url } = body as { url: string }
     const expired = await controls.post(`expire?url=${encodeURIComponent(url)}`)
@@ -183,8 +183,8 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
     })
   })
 
-  test('a replay counts the whole log again, and a restore brings the counts back', async () => {
-    // The last play, in the test before.
+  test('replay the whole log, which counts it again, and restore the previous counts', async () => {
+    // The last play, which the previous test sent, must be counted first.
     await eventually(async () => expect(await views(system.reporting.url, 'user', '8')).toBe(1))
     const before = Audit.parse(await getJson(`${system.reporting.url}/events/audit`))
     for (const action of ['replay', 'restore', 'keep']) {
@@ -200,14 +200,14 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
     expect((await controls.post('metadata/replay')).status).toBe(404)
   })
 
-  test('unknown processes and actions are refused', async () => {
+  test('refuse unknown processes and actions', async () => {
     expect((await controls.post('nobody/kill')).status).toBe(404)
     expect((await controls.post('metadata/explode')).status).toBe(409)
     expect((await controls.post('metadata/kill?seconds=61')).status).toBe(400)
     expect((await controls.post('metadata/hang?seconds=-1')).status).toBe(400)
   })
 
-  test('the token is in a file of its user, and in no log line, argument or environment', async () => {
+  test('keep the token in a file that only its user may read, and out of log lines, arguments and environments', async () => {
     const token = tokenOf(system)
     const file = tokenFileOf(dataDir, system.edgePort)
     expect(readFileSync(file, 'utf8').trim()).toBe(token)
@@ -223,8 +223,8 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
   })
 })
 
-describe('npm start that was killed', { timeout: 60_000 }, () => {
-  test('leaves a directory and a token file, which the next start removes, but not those of a start that runs', async () => {
+describe('a killed npm start', { timeout: 60_000 }, () => {
+  test('leaves a directory and a token file; the next npm start removes them, but keeps the files of a running one', async () => {
     await using temp = await createTempDirectory('tmp')
     await using data = await createTempDirectory('data')
     const start = (name: string) => npmStart({ PATH: '', TMPDIR: temp.path, DATA_DIR: join(data.path, name) })

@@ -32,7 +32,7 @@ describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
     await response.body?.cancel()
   })
 
-  test('may subscribe to live counts; a stream has no request duration', async () => {
+  test('may subscribe to live counts, for which no request duration is recorded', async () => {
     const response = await fetch(`${edge}/live`, { headers: { origin } })
     expect(response.status).toBe(200)
     expect(response.headers.get('access-control-allow-origin')).toBe(origin)
@@ -68,7 +68,7 @@ describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
     expect(response.headers.get('access-control-max-age')).toBe('600')
   })
 
-  test('is the only one that may read responses', async () => {
+  test('may read responses, unlike other pages', async () => {
     for (const headers of [{ origin: 'https://tv.example.evil' }, {}]) {
       for (const method of ['POST', 'OPTIONS']) {
         const response = await fetch(`${edge}/play/asset/456/user/8`, { method, headers })
@@ -78,7 +78,7 @@ describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
     }
   })
 
-  test('without CORS_ORIGINS, no response has CORS headers, and no other origin may play', async () => {
+  test('depends on this setting: without it, no response has CORS headers, and no other origin may play', async () => {
     const env = { NATS_URL: `127.0.0.1:${await freePort()}`, DATA_DIR: '/dev/null/none' }
     await using play = await startService('play', { ...env, METADATA_URL: `http://${env.NATS_URL}` })
     for (const [method, status] of [

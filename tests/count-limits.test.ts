@@ -9,7 +9,7 @@ import { startSystem } from './harness/system.ts'
 const BATCH = 10_000
 const FULL = 507
 
-describe('the limits of the counts', { timeout: 120_000 }, () => {
+describe('at the limits of reporting,', { timeout: 120_000 }, () => {
   test.skipIf(!natsVersion)('plays beyond MAX_USERS succeed, and are counted once there is room', async () => {
     await using system = await startSystem({ MAX_USERS: '2' })
     const { play: edge, reporting, listener } = system
@@ -86,14 +86,14 @@ describe('the limits of the counts', { timeout: 120_000 }, () => {
   })
 })
 
-/** Creates a batch of views that were played a minute after those of the batch before it. */
+/** Creates a batch whose views were played a minute after the views of the previous batch. */
 function batchOf(after: number, users: string[]) {
   const at = new Date(Date.parse('2026-11-20T21:00:00.123Z') + after * 60_000).toISOString()
   const views = users.map((userId) => ({ id: 'x', assetId: 'a', userId, at }))
   return { stream: 's', after, through: after + 1, views }
 }
 
-/** Views in which each id ranks before all earlier ids, which is the worst case for a top list. */
+/** User ids that each rank before all earlier ids, which is the worst case for a top list. */
 function manyUsers(from: number): string[] {
   return Array.from({ length: BATCH }, (_, index) => `user-${9_000_000 - from - index}`)
 }

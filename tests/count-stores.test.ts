@@ -14,7 +14,7 @@ const SUSPENDED = 'counting is suspended'
 const TROUBLE = /standing by|interrupted/
 
 describe.skipIf(!natsVersion)('several instances of reporting', { timeout: 60_000 }, () => {
-  test('with different stores suspend counting, until one is left', async () => {
+  test('with different stores suspend counting until only one of them is left', async () => {
     await using system = await startSystem({ MAX_LAG: '2s' })
     const port = await freePort()
     const urls = `${system.reporting.url},http://127.0.0.1:${port}`
@@ -24,7 +24,7 @@ describe.skipIf(!natsVersion)('several instances of reporting', { timeout: 60_00
       REPORTING_URL: urls,
       QUEUE_LISTENER_URL: listener.url,
     })
-    // An instance that is not reachable does not matter.
+    // An unreachable instance does not suspend counting.
     await warmUp(edge.url)
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'warm')).toBeGreaterThan(0))
 
@@ -58,7 +58,7 @@ describe.skipIf(!natsVersion)('several instances of reporting', { timeout: 60_00
     await eventually(async () => expect((await readinessOf(listener.url)).status).toBe('ready'))
   })
 
-  test('with one store delay counting by less than a second when one is killed or its response is lost', async () => {
+  test('with one store delay counting by less than a second when an instance is killed or its responses are lost', async () => {
     await using system = await startSystem()
     const [first, second] = [await startTcpProxy(system.reporting.url), await startTcpProxy(system.reporting.url)]
     await using stack = new AsyncDisposableStack()
@@ -91,7 +91,7 @@ describe.skipIf(!natsVersion)('several instances of reporting', { timeout: 60_00
   })
 })
 
-/** Starts a queue-listener on the port of the system's own, with these URLs of reporting. */
+/** Replaces the system's queue-listener with one on the same port that calls reporting at these URLs. */
 async function replaceListener({ listener, env }: System, urls: string): Promise<ServiceProcess> {
   await listener.signal('SIGTERM')
   await listener.ended()

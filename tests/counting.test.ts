@@ -19,7 +19,7 @@ const MAX_LAG_MS = 2_000
 const BEHIND = { status: 'Counts are behind', progress: expect.any(Number), requestId: expect.any(String) }
 const READS = [`/events/user/${USER}`, '/events/asset/456', '/events/top']
 
-describe.skipIf(!natsVersion)('counts are served only while they are current', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('counts are served only while they are current:', { timeout: 60_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ MAX_LAG: `${MAX_LAG_MS}ms`, ...WITHOUT_CHECKPOINT })
@@ -39,7 +39,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current', {
     await expectCurrent(reporting.url)
     expect((await play(system.play.url, '456', USER)).body).toMatchObject({ userviews: 6 })
     const playedAt = Array.from({ length: 6 }, () => -Infinity)
-    /** The number of plays that counts must include now if they are current. */
+    /** The number of plays that current counts must include by now. */
     const leastViews = () => {
       const countedBy = performance.now() - MAX_LAG_MS
       return playedAt.filter((at) => at < countedBy).length
@@ -191,7 +191,7 @@ function startFailingProxy(reporting: string) {
 }
 
 describe('a reporting instance without queue-listener', () => {
-  test('by default, serves the views that it was sent, right from its start', async () => {
+  test('by default, serves the views that it has received, as soon as it has started', async () => {
     await using reporting = await startService('reporting')
     const counted = await fetch(`${reporting.url}/events/asset/456/user/8`, { method: 'POST' })
     expect(await counted.json()).toEqual({ userviews: 1, assetviews: 1 })

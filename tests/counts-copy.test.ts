@@ -66,7 +66,7 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', { timeout: 60_000 }, () 
     expect(await readFile(join(env.DATA_DIR, FILE))).toEqual(before)
   })
 
-  test('is refused while a reporting uses the checkpoint', async () => {
+  test('is refused while an instance of reporting uses the checkpoint', async () => {
     await reporting.start()
     try {
       expect(await copy()).toEqual({
@@ -154,7 +154,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('moving the counts of a system to 
       expect(await views(url, 'user', 'u')).toBe(11)
       expect(await views(url, 'user', 'imported')).toBe(3)
     }
-    // Each message of before is a duplicate.
+    // Each message from before the move is now a duplicate.
     expect(
       (await metric(first.url, /^duplicate_views_total /)) + (await metric(second.url, /^duplicate_views_total /)),
     ).toBeGreaterThanOrEqual(8)
@@ -182,7 +182,7 @@ function importedEvent(n: number): string {
   })
 }
 
-/** Stores the messages up to a sequence once more, as a broker that lost their acknowledgements may do. */
+/** Stores the messages up to a sequence again, as happens when their acknowledgements are lost. */
 function storeAgain(nats: Awaited<ReturnType<typeof startSystem>>['nats'], through: number): Promise<void> {
   return nats.use(async (connection) => {
     const [jsm, js] = [await connection.jetstreamManager(), connection.jetstream()]

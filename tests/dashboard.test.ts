@@ -48,15 +48,15 @@ test('every query filters by the selected services and instances, and rates use 
 })
 
 describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
-  'the dashboard of a system after several outages',
+  'on the dashboard of a system after several outages,',
   { timeout: 30_000 },
   () => {
     let system: System
     let prometheus: PrometheusServer
     let postgres: PostgresServer
-    /** A reporting over Postgres that no queue-listener feeds. */
+    /** An instance of reporting over Postgres to which no queue-listener sends views. */
     let second: ServiceProcess
-    /** A play that trusts an identity provider. */
+    /** An instance of play that trusts an identity provider. */
     let identified: ServiceProcess
     let provider: IdentityProvider
 
@@ -189,7 +189,7 @@ async function breakPostgres({ postgres, database, second }: Store, shows: (expr
   const count = () => fetch(`${second.url}/events/asset/a/user/u`, { method: 'POST' })
   await eventually(async () => expect((await count()).status).toBe(200))
   await postgres.use(database, async (client) => {
-    // The other side detects the deadlock first, and is rolled back.
+    // With this long timeout, the connection of reporting detects the deadlock first, and is rolled back.
     await client.query(`set deadlock_timeout = '1min'`)
     await client.query(`begin; select from reporting.user_views where id = 'u' for update`)
     const counting = count()
@@ -209,7 +209,7 @@ async function breakPostgres({ postgres, database, second }: Store, shows: (expr
   await shows('database_up == 1')
 }
 
-/** Purges the log while views in it are not counted. */
+/** Purges the log while it contains views that are not counted yet. */
 async function loseUncounted({ listener, nats }: System, shows: (expr: string) => Promise<void>) {
   await listener.signal('SIGKILL')
   await sleep(500)

@@ -55,7 +55,7 @@ async function doctorOnLog(env: Record<string, string>, args: string[] = []): Pr
   return child.lines.filter((line) => /^\w+ +(log|counting) /.test(line))
 }
 
-describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with dead letters,', { timeout: 60_000 }, () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem(WITHOUT_CHECKPOINT)
@@ -109,7 +109,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
     expect(await viewsOf('twice')).toBe(1)
   })
 
-  test('of a concurrent replay and deletion, one succeeds, and the other response says which one', async () => {
+  test('when a replay and a deletion race, one succeeds, and the response to the other says which one did', async () => {
     for (let round = 0; round < 5; round += 1) {
       const user = `raced-${round}`
       await publishRaw(system.nats, ['not json'])
@@ -128,7 +128,7 @@ describe.skipIf(!natsVersion)('dead letters', { timeout: 60_000 }, () => {
 
   test('a resolved dead letter stays resolved after restarts, and each dead letter is logged once', async () => {
     const { url } = system.listener
-    /** The dead letters that the current process has logged. */
+    /** The number of dead letters that the current process has logged. */
     const logged = () => system.listener.lines().filter((line) => line.includes(LOGGED)).length
     const before = logged()
     await publishRaw(system.nats, ['replayed', 'deleted', 'unresolved'])
@@ -318,7 +318,7 @@ describe.skipIf(!natsVersion)('a queue-listener with a write token', { timeout: 
 })
 
 describe.skipIf(!natsVersion)(
-  'a queue-listener that is killed after it has stored a replay',
+  'a queue-listener that was killed after it had stored a replay',
   { timeout: 60_000 },
   () => {
     let directory: Awaited<ReturnType<typeof createTempDirectory>>
@@ -328,7 +328,8 @@ describe.skipIf(!natsVersion)(
     afterEach(() => directory[Symbol.asyncDispose]())
 
     /**
-     * Allows or forbids clients to delete messages from the stream, which removing the copy of a dead letter requires.
+     * Allows or forbids clients to delete messages from the stream. Without this permission, queue-listener cannot
+     * remove the copy of a dead letter.
      */
     async function configure(mayRemove: boolean): Promise<string> {
       const file = join(directory.path, 'nats.conf')

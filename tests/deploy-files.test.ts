@@ -16,7 +16,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const hasFlushingNats = natsVersion !== undefined && canFlushAlways(natsVersion)
 
-/** What `npm run cdn -- nginx` fills in. */
+/** The values that `npm run cdn -- nginx` fills in. */
 const CDN_VALUES: Record<string, string> = {
   KEYS: 'keys.json',
   LISTEN: '127.0.0.1:8085',
@@ -29,8 +29,8 @@ const CDN_VALUES: Record<string, string> = {
 }
 
 /**
- * Each file with a command that checks it, run in a copy of the directory, and a mistake that the command must find: the
- * text and its replacement. The tests of the files show that they pass.
+ * Each file, a command that checks it in a copy of the directory, and a mistake that the command must find: a text and
+ * its replacement. Other tests show that the unchanged files pass.
  */
 const VALIDATED = [
   ['prometheus.yml', 'promtool check config prometheus.yml', hasPromtool, 'rule_files:', 'rules_files:'],
@@ -68,17 +68,17 @@ const VALIDATED = [
   ],
 ] as const
 
-describe('deploy', () => {
+describe('in deploy,', () => {
   const files = globSync('deploy/**/*.*', { exclude: ['deploy/cdn/media'] }).concat('deploy/image/Dockerfile')
   const deploying = readFileSync('docs/deploying.md', 'utf8')
   const rows = [...deploying.matchAll(/^\| `(deploy\/[^`]+)` \| (.*) \|$/gm)]
 
-  test.each(files)('the documents say what checks %s', (file) => {
+  test.each(files)('docs/deploying.md says what checks %s', (file) => {
     const checks = rows.filter(([, pattern = '']) => matchesGlob(file, pattern)).map(([, , check]) => check)
     expect(checks).not.toEqual([])
   })
 
-  test('the documents name tests that exist', () => {
+  test('docs/deploying.md names tests that exist', () => {
     const named = rows.flatMap(([, , check = '']) => [...check.matchAll(/[\w/.-]+\.test\.ts/g)].map(([path]) => path))
     expect(named).not.toEqual([])
     for (const path of new Set(named)) expect(globSync(path), path).toEqual([path])
@@ -102,13 +102,13 @@ describe('deploy', () => {
     )
   })
 
-  test('public.env has settings only', () => {
+  test('public.env has only known settings', () => {
     const names = Object.keys(parseEnv(readFileSync('deploy/public.env', 'utf8')))
     expect(findUnknownSettings('doctor', names)).toEqual([])
     expect(findUnknownSettings('doctor', ['PLAYS_RATE'])).not.toEqual([])
   })
 
-  test('the dashboard has keys that Grafana knows', () => {
+  test('the dashboard has only keys that Grafana knows', () => {
     const text = readFileSync('deploy/grafana/play.json', 'utf8')
     expect(keysIn(JSON.parse(text)).difference(GRAFANA_KEYS)).toEqual(new Set())
     const misspelt = text.replace('"legendFormat"', '"legendFormats"')
@@ -124,7 +124,7 @@ function validate(directory: string, command: string) {
     join(directory, 'cdn.conf'),
     cdn.replace(/\$\{([A-Z]+)\}/g, (_, name) => CDN_VALUES[name] ?? ''),
   )
-  // Debian's promtool does not know Kubernetes. tests/kubernetes.test.ts has a schema for the rest.
+  // Debian's promtool does not know kubernetes_sd_configs. tests/kubernetes.test.ts checks them with a schema.
   const prometheus = parse(readFileSync(join(directory, 'kubernetes/prometheus.yml'), 'utf8'))
   for (const job of prometheus.scrape_configs) delete job.kubernetes_sd_configs
   writeFileSync(join(directory, 'kubernetes-prometheus.yml'), stringify(prometheus))
@@ -137,14 +137,14 @@ function validate(directory: string, command: string) {
   return { status, output: stdout + stderr }
 }
 
-/** The keys of all objects, except those of value mappings, which are values. */
+/** The keys of all objects. Numeric keys are left out: in value mappings, they are values. */
 function keysIn(value: unknown): Set<string> {
   if (typeof value !== 'object' || value === null) return new Set()
   const keys = Array.isArray(value) ? [] : Object.keys(value).filter((key) => !/^\d+$/.test(key))
   return Object.values(value).reduce((all: Set<string>, inner) => all.union(keysIn(inner)), new Set(keys))
 }
 
-/** What the dashboard uses of https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/ */
+/** The keys that the dashboard uses from https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/ */
 const GRAFANA_KEYS = new Set(
   `__requires allValue annotations builtIn collapsed color current custom datasource defaults definition description
   displayMode editable enable expr fieldConfig fillOpacity from graphTooltip gridPos group h hide iconColor id includeAll

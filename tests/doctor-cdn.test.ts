@@ -6,7 +6,7 @@ import { startService } from './harness/service-process.ts'
 
 const KEYS = 'k1:secret-of-the-first-key'
 
-describe('npm run doctor, with a CDN', { timeout: 60_000 }, () => {
+describe('npm run doctor', { timeout: 60_000 }, () => {
   const stack = new AsyncDisposableStack()
   let edge: string
   let port: string
@@ -22,18 +22,18 @@ describe('npm run doctor, with a CDN', { timeout: 60_000 }, () => {
     return (await doctor({ ...none, ...env }, ['--port', port])).of('cdn')
   }
 
-  test('reports nothing if none is set', async () => {
+  test('reports nothing about the CDN if none is set', async () => {
     expect(await findings({})).toEqual([])
   })
 
-  test.each(['', 'clips/'])('accepts one that accepts signed URLs below %j only', async (CDN_PATHS) => {
+  test.each(['', 'clips/'])('accepts a CDN that accepts the signed URLs if CDN_PATHS is %j', async (CDN_PATHS) => {
     expect(await findings({ CDN_BASE_URL: edge, CDN_KEYS: KEYS, CDN_PATHS })).toEqual([
       `ok ${edge} accepts the URLs that play signs`,
     ])
   })
 
   test.each(['k1:secret-of-another-key', 'k2:secret-of-the-first-key'])(
-    'reports one without the key %s',
+    'reports a CDN without the key %s',
     async (CDN_KEYS) => {
       expect(await findings({ CDN_BASE_URL: edge, CDN_KEYS })).toEqual([
         expect.stringMatching(/^FAIL .* refuses the URLs that play signs: give it the keys in CDN_KEYS/),
@@ -41,21 +41,21 @@ describe('npm run doctor, with a CDN', { timeout: 60_000 }, () => {
     },
   )
 
-  test('reports one that is down', async () => {
+  test('reports a CDN that is down', async () => {
     const CDN_BASE_URL = `http://127.0.0.1:${await freePort()}`
     expect(await findings({ CDN_BASE_URL, CDN_KEYS: KEYS })).toEqual([
       `FAIL ${CDN_BASE_URL} is unreachable (ECONNREFUSED): no video can be played`,
     ])
   })
 
-  test('reports one that does not check signatures', async () => {
+  test('reports a CDN that does not check signatures', async () => {
     await using open = await startHttpServer((_, response) => response.writeHead(404).end())
     expect(await findings({ CDN_BASE_URL: open.url, CDN_KEYS: KEYS })).toEqual([
       `FAIL ${open.url} returned 404, not 403, for a URL with a wrong signature: check its setup`,
     ])
   })
 
-  test('reports one whose clock is ahead', async () => {
+  test('reports a CDN whose clock is ahead', async () => {
     await using ahead = await startHttpServer(({ url = '' }, response) =>
       response.writeHead(url.includes('A'.repeat(43)) ? 403 : 410).end(),
     )

@@ -12,13 +12,13 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const FILE = 'checkpoint-reporting.bin'
 
-/** Selects unused ports, so that only reporting is running. */
+/** Arguments that select unused ports, so that the doctor finds no service except reporting. */
 let args: string[]
 beforeAll(async () => {
   args = ['--port', String(await freePortRange())]
 })
 
-describe('the doctor and the checkpoint', { timeout: 60_000 }, () => {
+describe('on the checkpoint, the doctor', { timeout: 60_000 }, () => {
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
   beforeEach(async () => {
     directory = await createTempDirectory('doctor')
@@ -32,7 +32,7 @@ describe('the doctor and the checkpoint', { timeout: 60_000 }, () => {
     }, 20_000)
   }
 
-  test('a checkpoint that was set aside, and one that cannot be written, are warnings', async () => {
+  test('warns if a checkpoint was set aside, or cannot be written', async () => {
     await writeFile(join(directory.path, FILE), 'corrupt')
     await using reporting = await startService('reporting', { DATA_DIR: directory.path, CHECKPOINT_EVERY: '100ms' })
     const REPORTING_URL = reporting.url
@@ -46,7 +46,7 @@ describe('the doctor and the checkpoint', { timeout: 60_000 }, () => {
     await expectFindings({ REPORTING_URL }, [`^warn ${reporting.url} cannot save its counts: free space on the disk`])
   })
 
-  test('a reporting that saves no counts, and a disk without room for the next checkpoint, are warnings', async () => {
+  test('warns if reporting saves no counts, or the disk has no room for the next checkpoint', async () => {
     await using reporting = await startService('reporting', { CHECKPOINT_EVERY: '0s' })
     const file = join(directory.path, FILE)
     await writeFile(file, '')
@@ -58,7 +58,7 @@ describe('the doctor and the checkpoint', { timeout: 60_000 }, () => {
   })
 })
 
-describe.skipIf(!hasPostgres)('the doctor and Postgres', { timeout: 60_000 }, () => {
+describe.skipIf(!hasPostgres)('on Postgres, the doctor', { timeout: 60_000 }, () => {
   let server: PostgresServer
   let DATABASE_URL: string
   beforeAll(async () => {
@@ -88,7 +88,7 @@ describe.skipIf(!hasPostgres)('the doctor and Postgres', { timeout: 60_000 }, ()
 
   const UP = '^ok 127\\.0\\.0\\.1:\\d+/test\\d+ \\(Postgres \\d+\\) is up: '
 
-  test('a database that reporting uses is found to be up, and must be the one of DATABASE_URL', async () => {
+  test('reports the database of reporting as up, and requires DATABASE_URL to select that database', async () => {
     await using reporting = await startReporting()
     const REPORTING_URL = reporting.url
     await expectFindings({ REPORTING_URL, DATABASE_URL }, [`${UP}counts up to 0$`])
@@ -99,7 +99,7 @@ describe.skipIf(!hasPostgres)('the doctor and Postgres', { timeout: 60_000 }, ()
     ])
   })
 
-  test('a reporting with counts in memory is a warning if DATABASE_URL is set', async () => {
+  test('warns if DATABASE_URL is set, but reporting has its counts in memory', async () => {
     await using reporting = await startService('reporting')
     await expectFindings({ REPORTING_URL: reporting.url, DATABASE_URL }, [
       `${UP}no counts yet$`,
@@ -107,7 +107,7 @@ describe.skipIf(!hasPostgres)('the doctor and Postgres', { timeout: 60_000 }, ()
     ])
   })
 
-  test('numbers that do not add up are a failure', async () => {
+  test('fails if the numbers do not add up', async () => {
     await using reporting = await startReporting()
     await run('update reporting.state set qualified = qualified + 1')
     try {
@@ -122,7 +122,7 @@ describe.skipIf(!hasPostgres)('the doctor and Postgres', { timeout: 60_000 }, ()
     }
   })
 
-  test('another version of the schema is reported', async () => {
+  test('reports a different version of the schema', async () => {
     await (await startReporting())[Symbol.asyncDispose]()
     for (const [version, finding] of [
       [99, '^FAIL the schema of the counts has version 99, not \\d+: run the newer release$'],
@@ -133,7 +133,7 @@ describe.skipIf(!hasPostgres)('the doctor and Postgres', { timeout: 60_000 }, ()
     }
   })
 
-  test('settings that endanger the counts, or let writes wait for ever, are reported', async () => {
+  test('reports settings that endanger the counts, or let writes wait forever', async () => {
     try {
       await run(
         'alter system set full_page_writes = off',
@@ -150,7 +150,7 @@ describe.skipIf(!hasPostgres)('the doctor and Postgres', { timeout: 60_000 }, ()
     }
   })
 
-  test('a database that is read-only or unreachable is a failure', async () => {
+  test('fails if the database is read-only or unreachable', async () => {
     await run('alter database postgres set default_transaction_read_only = on')
     const readOnly = DATABASE_URL.replace(/[^/]+$/, 'postgres')
     await expectFindings({ DATABASE_URL: readOnly }, ['^FAIL 127.0.0.1:\\d+/postgres accepts no writes: promote it, '])

@@ -75,7 +75,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     }, PATIENCE_MS)
   })
 
-  test('a killed service is reported, with the command to start it and the effect of the outage', async () => {
+  test('reports a killed service, with the command to start it and the effect of the outage', async () => {
     await system.reporting.signal('SIGKILL')
     const { status, of } = await doctor(env)
     await system.reporting.start()
@@ -92,7 +92,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     ])
   })
 
-  test('dead letters are reported as a warning, with the reason', async () => {
+  test('warns about dead letters, with the reason for the last one', async () => {
     await system.nats.use((connection) => connection.jetstream().publish('events.view.tv', 'not json'))
     await eventually(async () => {
       const { status, of } = await doctor(env)
@@ -105,7 +105,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
   })
 
   // Concurrent tests only read the system that they share.
-  describe('services', () => {
+  describe('checks services:', () => {
     test('a hung service is reported within seconds', { concurrent: true }, async () => {
       await using hanging = await startHanging()
       const { status, ms, of } = await doctor({ ...env, METADATA_URL: `http://${hanging.address}` })
@@ -139,7 +139,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     })
   })
 
-  test('the doctor warns about counts that are behind, and about a stalled queue-listener', {
+  test('warns about counts that are behind, and about a stalled queue-listener', {
     concurrent: true,
   }, async () => {
     const counting = { state: 'replaying', progress: 0.4 }
@@ -163,7 +163,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     ])
   })
 
-  describe('instances and settings', () => {
+  describe('checks instances and settings:', () => {
     test('instances that do not share their data are a failure', async () => {
       await using reporting = await startOldReporting()
       await using metadata = await startService('metadata')
@@ -199,7 +199,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     })
   })
 
-  describe('views that are not counted', () => {
+  describe('checks that views are counted:', () => {
     test('a queue-listener whose writes are rejected is detected by the lag', {
       concurrent: true,
     }, async () => {
@@ -242,7 +242,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       }, PATIENCE_MS)
     })
 
-    test('the doctor warns if reporting does not return its lost views', { concurrent: true }, async () => {
+    test('a reporting instance that does not return its lost views is a warning', { concurrent: true }, async () => {
       await using old = await startOldReporting()
       const { of } = await doctor({ ...env, REPORTING_URL: old.url })
       expect(of('log')).toContain(
@@ -250,7 +250,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       )
     })
 
-    test('the doctor warns if play has a different retention than queue-listener', { concurrent: true }, async () => {
+    test('a play instance whose retention differs from the log is a warning', { concurrent: true }, async () => {
       await using edge = await startService('play', { ...system.env, EVENTS_MAX_AGE: '90d' })
       await eventually(async () => {
         const { of } = await doctor({ ...env, PLAY_URL: edge.url })
@@ -324,7 +324,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
 })
 
 describe.skipIf(!natsVersion)('npm run doctor with only NATS', { timeout: 60_000 }, () => {
-  test('without a stream it reports that nothing has been played, and does not create one', {
+  test('reports that nothing has been played if there is no stream, and does not create one', {
     concurrent: true,
   }, async () => {
     await using nats = await startNatsServer()
@@ -334,7 +334,7 @@ describe.skipIf(!natsVersion)('npm run doctor with only NATS', { timeout: 60_000
     expect(await streams).toEqual([])
   })
 
-  test('an account without JetStream and a wrong password are distinguished', { concurrent: true }, async () => {
+  test('distinguishes an account without JetStream from a wrong password', { concurrent: true }, async () => {
     await using directory = await temporaryDirectory()
     const config = join(directory.path, 'accounts.conf')
     await writeFile(config, 'accounts { PLAIN { users = [{ user: me, password: right }] } }')
@@ -351,7 +351,7 @@ describe.skipIf(!natsVersion)('npm run doctor with only NATS', { timeout: 60_000
 })
 
 describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
-  test('embedded mode is recognized, and NATS is not required', { concurrent: true }, async () => {
+  test('recognizes embedded mode, and does not require NATS', { concurrent: true }, async () => {
     await using directory = await temporaryDirectory()
     const edgePort = await freePortRange()
     await using _ = await startService('embedded', { DATA_DIR: directory.path }, edgePort)
@@ -443,7 +443,7 @@ describe.skipIf(!hasConsul)('npm run doctor with Consul', { timeout: 60_000 }, (
     expect(of('consul')).toEqual([expect.stringContaining(`FAIL ${consul.address} is unreachable`)])
   })
 
-  test('a rejected token is reported', { concurrent: true }, async () => {
+  test('reports a rejected token', { concurrent: true }, async () => {
     await using consul = await startConsulAgent({ managementToken: '11111111-1111-4111-8111-111111111111' })
     const CONSUL_HTTP_TOKEN = '22222222-2222-4222-8222-222222222222'
     const { of, text } = await doctor({ CONSUL_HTTP_ADDR: consul.address, CONSUL_HTTP_TOKEN }, await nowhere())
@@ -451,7 +451,7 @@ describe.skipIf(!hasConsul)('npm run doctor with Consul', { timeout: 60_000 }, (
     expect(text).not.toContain(CONSUL_HTTP_TOKEN)
   })
 
-  test('a cluster without a leader is reported', { concurrent: true }, async () => {
+  test('reports a cluster without a leader', { concurrent: true }, async () => {
     await using fake = await startFake({}, { status: 500, text: 'No cluster leader' })
     const { of } = await doctor({ CONSUL_HTTP_ADDR: new URL(fake.url).host }, await nowhere())
     expect(of('consul')).toEqual([expect.stringMatching(/^FAIL \S+ has no leader: wait/)])

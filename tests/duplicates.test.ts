@@ -59,7 +59,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', { timeout
     await eventually(async () => expect(await lost()).toMatchObject({ gaps: expect.arrayContaining([gap]) }))
   })
 
-  test('if the log loses the last views of a producer, they are reported once its successor names it as predecessor', async () => {
+  test('the lost last views of a producer are reported once the next producer names it as its predecessor', async () => {
     await playOnce()
     await expectCounted(1)
     await system.listener.signal('SIGKILL')

@@ -22,7 +22,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const ORIGIN = 'https://tv.example'
 
-describe('embedded mode', { timeout: 30_000 }, () => {
+describe('in embedded mode,', { timeout: 30_000 }, () => {
   let system: Awaited<ReturnType<typeof startEmbedded>>
   beforeAll(async () => {
     system = await startEmbedded({ CORS_ORIGINS: ORIGIN })
@@ -233,7 +233,7 @@ async function metricNames(origin: string): Promise<string[]> {
   return [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => String(name)).toSorted()
 }
 
-/** Matches the samples of a metric with these labels, in their order. */
+/** Matches the samples of a metric that have these labels in this order. */
 function sample(name: string, labels: Record<string, string>): RegExp {
   const pairs = Object.entries(labels).map(([label, value]) => `${label}="${value}"`)
   return new RegExp(`^${name}\\{.*${pairs.join(',')}`)

@@ -17,7 +17,7 @@ function startWithoutUmask(script: string, port: number, env: Record<string, str
   })
 }
 
-/** The files and directories in a directory that its owner shares with others, with their modes. */
+/** The files and directories in `directory` to which users other than the owner have access, each with its mode. */
 async function sharedIn(directory: string): Promise<string[]> {
   const names = ['', ...(await readdir(directory, { recursive: true }))]
   const modes = names.map(async (name) => [(await stat(join(directory, name))).mode & 0o777, name] as const)
@@ -32,7 +32,7 @@ const playOnce = (port: number) =>
 const expectFiles = (directory: string, expected: string[]) =>
   eventually(async () => expect(await readdir(directory)).toEqual(expect.arrayContaining(expected)))
 
-test('embedded mode shares none of its files, also those of an earlier release', { timeout: 60_000 }, async () => {
+test('embedded mode shares no file, not even the files of an earlier release', { timeout: 60_000 }, async () => {
   await using directory = await createTempDirectory('modes')
   const DATA_DIR = join(directory.path, 'created', 'data')
   for (const run of ['first', 'second']) {
@@ -54,7 +54,7 @@ test('embedded mode shares none of its files, also those of an earlier release',
 })
 
 test.skipIf(!natsVersion)(
-  'npm start shares no file with views, not even those of NATS',
+  'npm start shares no file that contains views, not even the files of NATS',
   { timeout: 60_000 },
   async () => {
     await using directory = await createTempDirectory('modes')

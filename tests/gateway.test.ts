@@ -16,7 +16,7 @@ import { type System, startSystem } from './harness/system.ts'
 const PLAY = '/play/asset/456/user/8'
 const KEY = { 'idempotency-key': '"8e03978e"' }
 
-/** The first play that gets a request fails it. `times`: how many plays get the request. */
+/** The first play that gets a request fails it. `times` is the number of plays that get the request. */
 const REPEATED = [
   { what: 'a GET', method: 'GET', path: '/catalogue', headers: {}, times: 2 },
   { what: 'a play with an Idempotency-Key', method: 'POST', path: PLAY, headers: KEY, times: 2 },
@@ -31,16 +31,16 @@ const REPEATED = [
   },
 ] as const
 
-/** For nginx, these lead to `/play/watched/8`, `/views/b/status` and `/views/b/traces`; for play, to something else. */
+/** nginx resolves these to `/play/watched/8`, `/views/b/status` and `/views/b/traces`; play reads other paths. */
 const AMBIGUOUS = [
   ['POST', '/play/asset/456/user/..%2f..%2f..%2fwatched%2fx/../8'],
   ['GET', '/views/b%2fc%2fd/../../status'],
   ['GET', '/views/b%2Fc%2Fd/../../traces?limit=1'],
 ] as const
 
-describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
+describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
   describe.each(['close', 'hang'] as const)(
-    'while the first one lets the connection %s after the request',
+    'while the first play that gets a request lets the connection %s,',
     (failure) => {
       test.each(REPEATED)('$what reaches $times of the plays', async ({ method, path, headers, times }) => {
         const outcomes = [failure]
@@ -62,7 +62,7 @@ describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
     },
   )
 
-  test('while both let every connection close: each request gets a 502 as play sends it', async () => {
+  test('while both plays close every connection, each request gets a 502 in the format of play', async () => {
     await using stack = new AsyncDisposableStack()
     const start = async () => stack.use(await startScriptedPlay(() => 'close')).url
     await using gateway = await startGateway([await start(), await start()])
@@ -73,7 +73,7 @@ describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
     }
   })
 
-  describe('while one of them is down', () => {
+  describe('while one of them is down,', () => {
     let gateway: Awaited<ReturnType<typeof startGateway>>
     let alive: ScriptedPlay
     beforeAll(async () => {
@@ -88,14 +88,14 @@ describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
     const call = (path: string, options: SendOptions = {}) => send(gateway.url, path, options)
     const last = () => alive.requests.at(-1)
 
-    test('every request is sent once, to the other', async () => {
+    test('every request is sent once, to the other play', async () => {
       for (let n = 1; n <= 5; n += 1) {
         expect((await call(PLAY, { method: 'POST' })).statusCode).toBe(200)
         expect(alive.requests.length).toBe(n)
       }
     })
 
-    test('the address of the client is appended, and its trace and request id are replaced', async () => {
+    test('the address of the client is appended, its trace is dropped, and its request id is replaced', async () => {
       const headers = {
         'x-forwarded-for': '203.0.113.9',
         traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
@@ -124,7 +124,7 @@ describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
     })
 
     test.each(AMBIGUOUS)(
-      '%s %s, which play reads as another path than nginx, does not reach play',
+      '%s %s, which nginx and play resolve to different paths, does not reach play',
       async (method, path) => {
         const before = alive.requests.length
         expect((await call(path, { method })).statusCode).toBe(404)
@@ -132,11 +132,11 @@ describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
       },
     )
 
-    test('an encoded slash after the path reaches play', async () => {
+    test('an encoded slash in the query reaches play', async () => {
       expect((await call('/catalogue?after=a%2fb')).statusCode).toBe(200)
     })
 
-    test('a body over 64 KiB gets a 413 as play sends it, and does not reach play', async () => {
+    test('a body over 64 KiB gets a 413 in the format of play, and does not reach play', async () => {
       const before = alive.requests.length
       const { statusCode, headers, text } = await call(PLAY, { method: 'POST', body: 'x'.repeat(65_537) })
       expect({ statusCode, retryAfter: headers['retry-after'] }).toEqual({ statusCode: 413, retryAfter: undefined })
@@ -147,7 +147,7 @@ describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
     test.each([
       ['a header over 16 KiB', 431, 'Headers too large', { headers: { 'x-long': 'x'.repeat(16_400) } }],
       ['a method that nginx refuses', 405, 'Method not allowed', { method: 'TRACE' }],
-    ])('%s gets a %i as play sends it', async (_, status, reason, options) => {
+    ])('%s gets a %i in the format of play', async (_, status, reason, options) => {
       const { statusCode, headers, text } = await call(PLAY, options)
       expect([statusCode, headers['content-type']]).toEqual([status, 'application/json'])
       expect(JSON.parse(text)).toEqual({ status: reason, requestId: expect.any(String) })
@@ -158,12 +158,12 @@ describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
       expect((await call(PLAY, { method: 'POST', headers })).statusCode).toBe(200)
     })
 
-    test('a request under another name is refused', async () => {
+    test('a request for another host name is refused', async () => {
       await expect(call('/catalogue', { headers: { host: 'rebound.example' } })).rejects.toThrow()
     })
   })
 
-  describe('while both hang', () => {
+  describe('while both hang,', () => {
     const stack = new AsyncDisposableStack()
     let gateway: Awaited<ReturnType<typeof startGateway>>
     let plays: [ScriptedPlay, ScriptedPlay]
@@ -206,7 +206,7 @@ describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
     expect(Number(seconds) * 1_000).toBeLessThan(createServer().keepAliveTimeout)
   })
 
-  describe.skipIf(!natsVersion)('with the system behind them', { timeout: 60_000 }, () => {
+  describe.skipIf(!natsVersion)('with the system behind both plays,', { timeout: 60_000 }, () => {
     let system: System
     let second: ServiceProcess & AsyncDisposable
     let gateway: Awaited<ReturnType<typeof startGateway>>
@@ -244,7 +244,7 @@ describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
       await second.signal('SIGKILL')
       const atKill = served()
       await eventually(() => expect(served()).toBeGreaterThan(atKill + 100))
-      // It drains its outbox when it is back.
+      // After the restart, this play drains its outbox.
       await second.start()
       const atStart = served()
       await eventually(() => expect(served()).toBeGreaterThan(atStart + 100))
@@ -268,7 +268,7 @@ describe.skipIf(!hasNginx)('nginx in front of two plays', () => {
 
 type SendOptions = { method?: string; headers?: Record<string, string>; body?: string }
 
-/** Sends a request with the path as it is: fetch would resolve `..`. */
+/** Sends a request with an unchanged path: fetch would resolve `..`. */
 async function send(origin: string, path: string, { method = 'GET', ...options }: SendOptions = {}) {
   await using stack = new AsyncDisposableStack()
   const client = stack.adopt(new Client(origin), (client) => client.destroy())

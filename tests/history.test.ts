@@ -6,7 +6,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { getJson, play, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-/** No page is open: the edge samples by itself. */
+/** No page is open, so only the edge itself takes samples. */
 describe.skipIf(!natsVersion)('the history of the system', { timeout: 60_000 }, () => {
   let system: System
   beforeAll(async () => {
@@ -110,7 +110,7 @@ describe.skipIf(!natsVersion)('the history of the system', { timeout: 60_000 }, 
     return History.parse(await getJson(`${system.play.url}/history?range=5m`))
   }
 
-  /** The calls of the edge in the last seconds. */
+  /** The calls from play to an upstream in the last seconds. */
   async function edgeTo(upstream: string) {
     const { traffic } = SystemStatus.parse(await getJson(`${system.play.url}/status`))
     return traffic?.edges.find(({ from, to }) => from === 'play' && to === upstream)

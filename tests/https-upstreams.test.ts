@@ -20,7 +20,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const NAMES = ['METADATA_URL', 'CDNURL_URL', 'REPORTING_URL', 'QUEUE_LISTENER_URL']
 
-describe.skipIf(!natsVersion || !hasOpenssl)('services behind TLS-terminating proxies', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', { timeout: 60_000 }, () => {
   const stack = new AsyncDisposableStack()
   let system: System
   let ours: CertificateAuthority

@@ -31,7 +31,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', { timeout: 
   const play = (key: string, { url }: { url: string } = system.play, assetId = '456') =>
     playAs(url, user, { key, assetId })
 
-  /** Expects that the plays of the user so far are this many views, once everything in the log is counted. */
+  /** Waits until everything in the log is counted, then expects this many views of the user. */
   async function expectCounted(count: number): Promise<void> {
     await eventually(async () => {
       for (const edge of [system.play, otherEdge]) expect(await metric(edge.url, /^outbox_waiting_views /)).toBe(0)
@@ -118,7 +118,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', { timeout: 
     await expectCounted(1)
   })
 
-  test('of different assets are refused where the key is known; otherwise the first one in the log counts', async () => {
+  test('of different assets are refused where the key is known; otherwise only the first one in the log is counted', async () => {
     await play('k')
     const refused = { status: 422, viewId: null, body: { status: 'Idempotency key reused' } }
     expect(await play('k', system.play, '123')).toMatchObject(refused)

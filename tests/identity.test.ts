@@ -51,7 +51,7 @@ async function startEdge(provider: IdentityProvider, settings: Record<string, st
   return system
 }
 
-describe('an edge with an identity provider', { timeout: 60_000 }, () => {
+describe('on an edge with an identity provider,', { timeout: 60_000 }, () => {
   const stack = new AsyncDisposableStack()
   let provider: IdentityProvider
   let rsa: SigningKey
@@ -74,7 +74,7 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
     await eventually(async () => expect(await viewsOf('alice')).toBe(1))
   })
 
-  test('a play without a user id is a play of the user of the token', async () => {
+  test('a play without a user id is recorded for the user of the token', async () => {
     const response = await playAs(edge, undefined, bearer(await provider.issue('bob')))
     expect(response.status).toBe(200)
     await eventually(async () => expect(await viewsOf('bob')).toBe(1))
@@ -209,7 +209,7 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
     }
   })
 
-  test('a rejected play has the route of plays in the metrics', async () => {
+  test('a rejected play is counted under the route of plays in the metrics', async () => {
     const rejected = () =>
       metric(edge, /^http_server_request_duration_seconds_count{.*"\/play\/asset\/:assetId\/user\/:userId".*"401"}/)
     const before = await rejected()
@@ -232,7 +232,7 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
 
   test('rejected plays are not counted', async () => {
     const total = async () => Audit.parse(await getJson(`${system.reporting.url}/events/audit`)).views
-    // Views are counted in order, so all earlier ones are counted then.
+    // Views are counted in order: once this one is counted, all earlier ones are too.
     expect((await playAs(edge, 'first', bearer(await provider.sign({ sub: 'first' })))).status).toBe(200)
     await eventually(async () => expect(await viewsOf('first')).toBe(1))
     const before = await total()
@@ -343,7 +343,7 @@ describe('an edge with an identity provider', { timeout: 60_000 }, () => {
   })
 })
 
-describe('the keys of the provider', { timeout: 60_000 }, () => {
+describe('keys of the identity provider:', { timeout: 60_000 }, () => {
   test('a new key is fetched when a token names it, and the old one is no longer accepted', async () => {
     await using provider = await startIdentityProvider()
     await using system = await startEdge(provider)
@@ -385,7 +385,7 @@ describe('the keys of the provider', { timeout: 60_000 }, () => {
     expect(await statusOf(edge, await provider.sign())).toBe(200)
   })
 
-  test('without keys plays are unavailable and play is not ready; it recovers when the provider is up', async () => {
+  test('without keys, plays are unavailable and play is not ready, until the provider is up', async () => {
     await using provider = await startIdentityProvider()
     await provider.stop()
     await using system = await startEmbedded(provider.settings)
@@ -438,7 +438,7 @@ test.each([
   [{ AUTH_ISSUER: 'https://login.example', AUTH_AUDIENCE: AUDIENCE }, 'AUTH_JWKS_URL must be set too'],
   [{ AUTH_JWKS_URL: 'http://login.example/jwks', AUTH_ISSUER: 'a', AUTH_AUDIENCE: 'b' }, 'http only on loopback'],
   [{ READ_TOKEN: 'short' }, 'at least 16 characters'],
-])('with %j no edge starts', async (env, message) => {
+])('with %j, the edge does not start', async (env, message) => {
   await using directory = await createTempDirectory('identity')
   await using child = startChild(process.execPath, ['embedded/main.ts', '--port', String(await freePortRange())], {
     env: { DATA_DIR: directory.path, ...env },
@@ -507,7 +507,7 @@ function mutate(token: string, other: string, below: (max: number) => number): s
   }
 }
 
-/** The last character of a signature has unused bits, and spaces around a header are no part of it. */
+/** Compares tokens: the last character of a signature has unused bits, and a header value excludes spaces around it. */
 function isSame(token: string, sent: string): boolean {
   const [header, payload, signature = ''] = token.split('.')
   const parts = sent.trim().split('.')

@@ -50,7 +50,7 @@ describe.skipIf(!canBuildImage || !natsVersion)('the image', { timeout: 60_000 }
     expect(image.labels['org.opencontainers.image.licenses']).toBe('MIT')
   })
 
-  test('contains the pinned Node and no other program, so neither a shell nor a package manager', async () => {
+  test('contains the pinned Node and no other program, not even a shell or a package manager', async () => {
     const paths = filesOf(image.root).filter((path) => !path.startsWith('app/'))
     const isExecutable = (path: string) => (statSync(join(image.root, path)).mode & 0o111) !== 0
     expect(paths.filter((path) => isExecutable(path) && !/\.so(\.\d+)*$/.test(path))).toEqual(['usr/local/bin/node'])
@@ -68,14 +68,14 @@ describe.skipIf(!canBuildImage || !natsVersion)('the image', { timeout: 60_000 }
     expect(own.filter((path) => /\.(test|md|sh|png)|^app\/(tests|docs|\.)/.test(path))).toEqual([])
   })
 
-  test('nothing in it belongs to the user, or may be changed by it, besides /data and /tmp', () => {
+  test('contains nothing that its user owns or may change, except /data and /tmp', () => {
     const isWritable = ({ uid, mode }: { uid: number; mode: number }) => uid === USER || (mode & 0o002) !== 0
     const names = readdirSync(image.root, { recursive: true, encoding: 'utf8' })
     const writable = names.filter((path) => isWritable(statSync(join(image.root, path))))
     expect(writable.filter((path) => !/^(proc|dev)/.test(path)).sort()).toEqual(['data', 'tmp'])
   })
 
-  test('a service is PID 1, runs as uid 10001 without capabilities, and has no children', () => {
+  test('runs a service as PID 1 and uid 10001, without capabilities and without child processes', () => {
     const status = system.play.status()
     expect(status).toMatch(new RegExp(`^Uid:\\s${USER}\\s${USER}\\s${USER}\\s${USER}$`, 'm'))
     expect(status).toMatch(/^NSpid:\s\d+\s1$/m)
@@ -83,18 +83,18 @@ describe.skipIf(!canBuildImage || !natsVersion)('the image', { timeout: 60_000 }
     for (const container of Object.values(system)) expect(container.children()).toEqual([])
   })
 
-  test('a service works with a read-only root file system and writes to /data only', async () => {
+  test('runs a service with a read-only root file system, in which only /data is writable', async () => {
     const write = (path: string) => system.play.exec(node(`fs.writeFileSync('${path}', '')`))
     expect((await write('/app/file')).output).toContain('EROFS')
     expect((await write('/tmp/file')).output).toContain('EROFS')
     expect(await write('/data/file')).toMatchObject({ status: 0 })
   })
 
-  test('the health check of a healthy service exits with status 0', async () => {
+  test('has a health check that exits with status 0 if the service is healthy', async () => {
     for (const container of Object.values(system)) expect(await health(container)).toMatchObject({ status: 0 })
   })
 
-  test('the health check exits with status 1 if nothing listens, or the service hangs', async () => {
+  test('has a health check that exits with status 1 if nothing listens, or the service hangs', async () => {
     const { cdnurl } = system
     const refused = await health(cdnurl, { PORT: String(await freePort()) })
     expect(refused).toMatchObject({ status: 1, output: expect.stringContaining('ECONNREFUSED') })
@@ -104,30 +104,30 @@ describe.skipIf(!canBuildImage || !natsVersion)('the image', { timeout: 60_000 }
     expect(hanging).toMatchObject({ status: 1, output: expect.stringContaining('no response') })
   })
 
-  test('the console and the API documents are complete', async () => {
+  test('contains the complete console and API documents', async () => {
     for (const path of ['/', '/console/console.js', '/console/hls.js', '/docs', '/openapi.json', '/metrics']) {
       expect((await fetch(system.play.url + path)).status, path).toBe(200)
     }
   })
 
-  test('an unknown program is a usage error with status 2', async () => {
+  test('rejects an unknown program as a usage error with status 2', async () => {
     const { status, output } = await system.play.exec([...image.entrypoint, 'plya'])
     expect(status).toBe(2)
     expect(output).toContain('There is no program "plya"')
     for (const name of Object.keys(services)) expect(output).toContain(name)
   })
 
-  test('its doctor finds every service and the log', async () => {
+  test('contains a doctor that finds every service and NATS', async () => {
     const { output } = await system.play.exec([...image.entrypoint, 'doctor'])
     for (const name of [...Object.keys(services), 'nats']) expect(output).toMatch(new RegExp(`^ok +${name} `, 'm'))
   })
 
-  test('seed stores the demo catalogue', async () => {
+  test('contains a seed program that stores the demo catalogue', async () => {
     const { status, output } = await system.play.exec([...image.entrypoint, 'seed'])
     expect({ status, output }).toMatchObject({ status: 0, output: expect.stringContaining('"stored":26') })
   })
 
-  test('every play is counted exactly once although play is killed', async () => {
+  test('counts every play exactly once even if play is killed', async () => {
     const playTimes = async (times: number) => {
       for (let i = 0; i < times; i += 1) expect((await play(system.play.url, '456', 'user')).status).toBe(200)
     }
@@ -139,7 +139,7 @@ describe.skipIf(!canBuildImage || !natsVersion)('the image', { timeout: 60_000 }
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'user')).toBe(20))
   })
 
-  test('SIGTERM to PID 1 stops a service gracefully', async () => {
+  test('stops a service gracefully on SIGTERM to PID 1', async () => {
     for (const container of [system.play, system.reporting]) {
       await container.signal('SIGTERM')
       expect(await container.ended()).toBe(0)

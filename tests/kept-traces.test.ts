@@ -47,7 +47,7 @@ const OPERATIONS = [
   'reporting: POST /events/lookup',
 ]
 
-/** The recorded operations, once all are there: a service may be asked just before its last one ends. */
+/** The recorded operations, once all are there: a service may be queried just before its last operation ends. */
 async function readComplete(edge: string, traceId: string): Promise<SystemTrace> {
   return eventually(async () => {
     const trace = await readCounted(edge, traceId)
@@ -56,7 +56,7 @@ async function readComplete(edge: string, traceId: string): Promise<SystemTrace>
   })
 }
 
-describe.skipIf(!natsVersion)('kept traces', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with kept traces,', { timeout: 60_000 }, () => {
   let system: System
   let edge: string
   beforeAll(async () => {
@@ -66,7 +66,7 @@ describe.skipIf(!natsVersion)('kept traces', { timeout: 60_000 }, () => {
   }, 60_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('play returns what all services did for a play, with cache hits, batch sizes and its position in the log', async () => {
+  test('play returns the operations of all services for a play, with cache hits, batch sizes and its position in the log', async () => {
     const { traceId, viewId, requestId } = await playRecorded(edge, 'traced')
     const trace = await readComplete(edge, traceId)
     expect(trace.missing).toEqual([])
@@ -130,7 +130,7 @@ describe.skipIf(!natsVersion)('kept traces', { timeout: 60_000 }, () => {
     }
   })
 
-  test('while a service is down, the rest of a trace is returned in time, and missing names the service', async () => {
+  test('while a service is down, the rest of a trace is returned in time, and the field "missing" names the service', async () => {
     await system.reporting.signal('SIGSTOP')
     const { traceId, viewId } = await playRecorded(edge, 'outage')
     const started = performance.now()

@@ -17,12 +17,12 @@ test.each([
   ['tcp_failures', 'tcp_failure'],
   ['jwt_secrets', 'jwt_secret'],
   ['name: rate-limiting', 'name: ratelimiting'],
-])('a mistake is found: %s → %s', (from, to) => {
+])('kong.yaml is invalid after the change %s → %s', (from, to) => {
   expect(text).toContain(from)
   expect(kongConfig.safeParse(parse(text.replace(from, to))).success).toBe(false)
 })
 
-test('only what strangers may reach has a route', () => {
+test('only public paths have a route', () => {
   const isRouted = (method: string, path: string) =>
     routes.some(
       ({ methods, paths }) => (methods as string[]).includes(method) && paths.some((each) => matches(each, path)),

@@ -13,10 +13,10 @@ import { find, hasKubectl, parseManifests, render, workloadsIn } from './harness
 const OVERLAYS = ['demo', 'production']
 const ROOT = 'deploy/kubernetes'
 
-/** Connections between services, and from them to NATS and Postgres. */
+/** Matches connections from a service, except to DNS and the internet. */
 const PICTURED = /^(play|metadata|cdnurl|reporting|queue-listener) → (?!dns|internet)/
 
-/** Each change is a mistake in the manifests of production: the text, its replacement, and the problem that it causes. */
+/** Mistakes in the manifests of production: a text, its replacement, and the problem that must be found. */
 const MISTAKES: [string, string, RegExp][] = [
   ['periodSeconds: 2', 'periodSecond: 2', /schema: .*periodSecond/],
   ['readOnlyRootFilesystem: true', 'readOnlyRootFileSystem: true', /schema: .*readOnlyRootFileSystem/],
@@ -79,7 +79,7 @@ describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
       expect(findProblems(text)).toEqual([])
     })
 
-    test('NetworkPolicies allow the arrows of the README, and what NATS, Postgres and the health of queue-listener need', () => {
+    test('lets services connect only as in the README diagram, to NATS and Postgres, and to queue-listener for its health', () => {
       const between = [...connectionsIn(objects)].filter((connection) => PICTURED.test(connection))
       expect(between.sort()).toEqual([
         'cdnurl → nats:4222',
@@ -101,13 +101,13 @@ describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
       expect(new Set(workloads.map(({ container }) => container.image)).size).toBe(1)
     })
 
-    test('each service can be applied on its own, because an upgrade has an order', () => {
+    test('labels each service, so that an upgrade can apply the services one by one', () => {
       for (const { name, object } of workloadsIn(objects).filter(({ name }) => name !== 'doctor')) {
         expect(object.metadata.labels?.['app.kubernetes.io/name']).toBe(name)
       }
     })
 
-    test('the namespace enforces restricted Pod Security', () => {
+    test('enforces restricted Pod Security in its namespace', () => {
       const labels = objects.find(({ kind }) => kind === 'Namespace')?.metadata.labels
       expect(labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' })
     })
@@ -121,7 +121,7 @@ describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
     }),
   ])
 
-  test('Prometheus scrapes the metrics port of each service, under the job name of the alerts', () => {
+  test('lets Prometheus scrape the metrics port of each service, under the job name that the alerts use', () => {
     const { scrape_configs: jobs } = parse(readFileSync(`${ROOT}/prometheus.yml`, 'utf8'))
     discovery.parse(jobs[0].kubernetes_sd_configs)
     const [keep, job] = jobs[0].relabel_configs
@@ -139,18 +139,18 @@ describe.skipIf(!hasKubectl)('deploy/kubernetes', () => {
     expect(job).toEqual({ source_labels: ['__meta_kubernetes_pod_label_app_kubernetes_io_name'], target_label: 'job' })
   })
 
-  test.each(MISTAKES)('a mistake is found: %s → %s', (from, to, problem) => {
+  test.each(MISTAKES)('has a problem after the change %s → %s', (from, to, problem) => {
     expect(production).toContain(from)
     expect(findProblems(production.replaceAll(from, to))).toContainEqual(expect.stringMatching(problem))
   })
 })
 
-describe('the charts', () => {
+describe('with the Helm charts,', () => {
   const deploying = readFileSync('docs/deploying.md', 'utf8')
   const read = (overlay: string) => readFileSync(`${ROOT}/overlays/${overlay}/nats-values.yaml`, 'utf8')
   const nats = (overlay: string) => natsValues.parse(parse(read(overlay)))
 
-  test.each(OVERLAYS)('%s sets only values that the chart of NATS knows, and names its version', (overlay) => {
+  test.each(OVERLAYS)('%s sets only values that the NATS chart knows, and names the chart version', (overlay) => {
     nats(overlay)
     const [, version] = /chart nats (\d+\.\d+\.\d+)/.exec(read(overlay)) ?? []
     expect(deploying).toContain(
@@ -163,7 +163,7 @@ describe('the charts', () => {
     expect(natsValues.safeParse(values).error?.issues).toContainEqual(expect.objectContaining({ keys: ['filestore'] }))
   })
 
-  test('the commands install the versions in the table', () => {
+  test('the commands in docs/deploying.md install the versions in its table', () => {
     const installed = [...deploying.matchAll(/^helm install \w+ (\S+) --repo (\S+) --version (\S+)/gm)]
     expect(installed.map(([, chart]) => chart)).toEqual(['nats', 'cloudnative-pg'])
     for (const [, chart, repository, version] of installed) {
