@@ -149,7 +149,7 @@ describe('views that are judged', () => {
     const first = { id: '1', verdict: 'qualified', reason: null, because: null, assetId: 'a', userId: 'u' }
     expect(await get('/events/views/1')).toEqual([
       200,
-      { ...counted, ...first, summary: 'Qualified: no view rule of v1 objects.' },
+      { ...counted, ...first, summary: 'Qualified: it passes all view rules of v1.' },
     ])
     expect(await get('/events/views/2')).toMatchObject([
       200,

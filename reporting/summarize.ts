@@ -14,9 +14,9 @@ export function summarize(explanation: ViewExplanation): string {
   const sequence = position?.sequence
   if (state === 'rejected') return `Not a view: the message at sequence ${sequence} of the log is a dead letter.`
   if (secondsRequired !== undefined) return summarizeWatchTime(explanation, secondsRequired)
-  if (verdict === 'qualified') return `Qualified: no view rule of ${rule} objects.`
+  if (verdict === 'qualified') return `Qualified: it passes all view rules of ${rule}.`
   const described = because && at && rules.get(reason ?? '')?.describe(Date.parse(at), { at: Date.parse(because.at) })
-  return `Not qualified: ${described ?? `the rule ${reason} objects`}${because ? `, event ${because.id}` : ''}.`
+  return `Not qualified: ${described ?? `the rule ${reason} disqualifies it`}${because ? `, event ${because.id}` : ''}.`
 }
 
 function summarizeWatchTime({ verdict, secondsWatched }: ViewExplanation, required: number): string {

@@ -3,7 +3,7 @@ import { eventCodec } from '../../shared/records/event-codec.ts'
 import { createRecentRecords, type RecordCodec } from '../../shared/records/recent-records.ts'
 import { isWatchRule, type Rule, type RuleEvent, type ViewRule } from './view-rule.ts'
 
-/** `reason` is the name of the rule that objects, and `because` the earlier event that decided it. */
+/** `reason` is the name of the rule that disqualifies the view, and `because` the earlier event that decided it. */
 export type Judgement =
   | { verdict: Extract<Verdict, 'qualified'>; reason?: undefined; because?: undefined }
   | { verdict: Extract<Verdict, 'not-qualified'>; reason: string; because: RuleEvent }

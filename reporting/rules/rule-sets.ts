@@ -2,7 +2,7 @@ import { repeat } from './repeat.ts'
 import { isWatchRule, type Rule, type WatchRule } from './view-rule.ts'
 import { watchTime } from './watch-time.ts'
 
-/** The versions of the view rules. A version never changes after its release; the first rule that objects decides. */
+/** Versions of the view rules. A released version never changes. The first rule that disqualifies a view decides. */
 export const ruleSets = { v1: [repeat], v2: [repeat, watchTime] } satisfies Record<string, readonly Rule[]>
 
 export type RulesVersion = keyof typeof ruleSets

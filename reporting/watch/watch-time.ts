@@ -29,7 +29,7 @@ export function isOpen(since: number, clock: number): boolean {
   return toSecond(since) >= openSince(clock)
 }
 
-/** `requiredMs`: undefined if a rule objects to the view. `watchedMs`: the greatest report; undefined without one. */
+/** `requiredMs`: undefined if a rule disqualifies the view. `watchedMs`: the greatest report; undefined without one. */
 export type WatchTime = { clock: number; requiredMs?: number | undefined; watchedMs?: number | undefined }
 
 /** A counted view whose watch time may still grow. */
