@@ -5,10 +5,14 @@ export const serviceNames = serviceEntries.map(({ name }) => name)
 /** The services that take part in playing and counting. Not all services: play need not call a service that you add. */
 export const inAPlay: readonly ServiceName[] = ['play', 'metadata', 'cdnurl', 'reporting', 'queue-listener']
 
-/** The results of `toValue` for each service, keyed by name. */
+/**
+ * The results of `toValue` for each service, keyed by name. If a call fails, rejects after all calls have settled, so
+ * that the caller can end what the others have started.
+ */
 export async function mapServices<Value>(
   toValue: (name: ServiceName) => Value | Promise<Value>,
 ): Promise<Record<ServiceName, Value>> {
   const entries = serviceNames.map(async (name) => [name, await toValue(name)] as const)
+  await Promise.allSettled(entries)
   return Object.fromEntries(await Promise.all(entries)) as Record<ServiceName, Value>
 }
