@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { keepRunning } from './supervised.ts'
@@ -35,6 +36,20 @@ test('a killed process starts again on time, even if the clock is set back meanw
   const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() - HOUR_MS)
   onTestFinished(() => clock.mockRestore())
   await eventually(async () => expect(await supervised.status()).toMatchObject({ state: 'running', starts: 2 }), 5_000)
+})
+
+test('a replaced process is never reported with the state of its predecessor', async () => {
+  const supervised = keepIdle()
+  for (let starts = 1; starts <= 100; starts += 1) {
+    const limit = performance.now() + 5_000
+    let status = await supervised.status()
+    while (status.starts < starts && performance.now() < limit) {
+      await setImmediate()
+      status = await supervised.status()
+    }
+    expect(status).toMatchObject({ state: 'running', starts })
+    supervised.restart()
+  }
 })
 
 test('a process that is down cannot be resumed, and stays down as long as announced', async () => {

@@ -67,6 +67,15 @@ export function keepRunning(
     return child === killed ? undefined : present()
   }
 
+  /** Reads again if the process was replaced meanwhile, because the state would be that of its predecessor. */
+  async function readState() {
+    for (;;) {
+      const process = present()
+      const state = process?.pid === undefined ? 'down' : await readProcessState(process.pid)
+      if (process === present()) return { pid: process?.pid, state }
+    }
+  }
+
   async function run(resetBackoff: () => void): Promise<void> {
     const started = performance.now()
     child = spawnGuarded(command, { env, onLine: (line) => onLine(name, line) })
@@ -104,8 +113,7 @@ export function keepRunning(
   return {
     name,
     async status() {
-      const pid = present()?.pid
-      const state = pid === undefined ? 'down' : await readProcessState(pid)
+      const { pid, state } = await readState()
       const remaining = fault.remaining()
       const isFault = remaining > 0 && state !== 'running'
       return {
