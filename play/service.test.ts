@@ -280,7 +280,7 @@ async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox,
   const invalidations: Invalidations = {
     publish() {},
     subscribe(...callbacks) {
-      // The console subscribes to invalidations too, as the last subscriber.
+      // Keeps the callbacks of play, which subscribes first. The console subscribes later.
       subscriber ??= callbacks
     },
   }

@@ -57,7 +57,7 @@ describe('the end of the log is reported', () => {
     expect(reporting.reports.at(-1)).toEqual({ end: await eventLog.end(), counted: 1, oldest: undefined })
   })
 
-  test('never if the log was rolled back behind the position', async () => {
+  test('but not if the log was rolled back past the position of reporting', async () => {
     const reporting = createFakeReporting()
     await append('a')
     reporting.at = { ...(await eventLog.end()), sequence: 7 }

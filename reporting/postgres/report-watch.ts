@@ -1,7 +1,7 @@
 import type { ReportObserver } from '../count-store.ts'
 import type { State } from './state.ts'
 
-/** At startup, an older report is stale: queue-listener reports every 500 ms. */
+/** At startup, a report older than this is stale, because queue-listener reports every 500 ms. */
 const FRESH_MS = 1_000
 
 export type ReportWatch = {

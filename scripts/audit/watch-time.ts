@@ -5,7 +5,7 @@ const ENOUGH_MS = 30_000
 
 type Play = { assetId: string; userId: string; clock: number }
 
-/** A view whose watch time is recounted. Without `onEnough`, it can no longer qualify. */
+/** A view whose watch time is recounted. `onEnough` is undefined if watch time can no longer change the verdict. */
 type Watched = Play & { requiredMs: number; ms: number | undefined; onEnough: (() => void) | undefined }
 
 type Callbacks = {

@@ -63,7 +63,7 @@ export type CountLookup = z.infer<typeof CountLookup>
 /** The counts of all requested ids; 0 for unknown ids. */
 const byId = z.record(z.string(), views)
 
-/** The play of a view with an idempotency key. */
+/** A play that was made with an idempotency key. */
 export const KeyedPlay = z.object({ assetId: AssetId, userId: UserId, at: View.shape.at })
 export type KeyedPlay = z.infer<typeof KeyedPlay>
 

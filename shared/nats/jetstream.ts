@@ -36,7 +36,7 @@ export function isWrongLastSequence(error: unknown): boolean {
 
 /** Returns true if a request has no responders, because the stream does not exist or JetStream is disabled. */
 export function isNoResponders(error: unknown): boolean {
-  // A full disk causes a 503 too, but with an API error.
+  // `NoResponders` is status 503 of NATS. A full disk has the same status, but also an API error.
   return error instanceof NatsError && error.code === ErrorCode.NoResponders && !error.api_error
 }
 
