@@ -9,7 +9,7 @@ import {
   type StreamInfo,
 } from 'nats'
 import type { LogPosition } from '../contracts/position.ts'
-import { hasCode, STREAM_NAME_IN_USE, STREAM_NOT_FOUND } from '../nats/jetstream.ts'
+import { hasCode, STREAM_NOT_FOUND } from '../nats/jetstream.ts'
 import { assertLed } from '../nats/quorum.ts'
 import type { Replication } from '../nats/replication.ts'
 
@@ -72,8 +72,12 @@ async function create(jsm: JetStreamManager, limits: Partial<StreamConfig>): Pro
       ...limits,
     })
   } catch (error) {
-    // Another process created the stream at the same time.
-    if (!hasCode(error, STREAM_NAME_IN_USE)) throw error
+    // Another process may have created the stream at the same time. Servers report that with different errors.
+    const exists = await jsm.streams.info(STREAM).then(
+      () => true,
+      () => false,
+    )
+    if (!exists) throw error
   }
 }
 

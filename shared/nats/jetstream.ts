@@ -9,7 +9,6 @@ const API_TIMEOUT_MS = 2_000
 
 /** JetStream error codes (`server/errors.json` of nats-server). */
 export const STREAM_NOT_FOUND = 10_059
-export const STREAM_NAME_IN_USE = 10_058
 const WRONG_LAST_SEQUENCE = [10_071, 10_164]
 const CONSUMER_NOT_FOUND = 10_014
 const MESSAGE_NOT_FOUND = 10_037
