@@ -31,7 +31,8 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     await using opened = await system.open()
     const { page } = opened
     await showRange(page, range, count)
-    const steps = await readSteps(page, count)
+    const steps = await readSteps(page)
+    expect(steps.length).toBeGreaterThanOrEqual(count)
     const numbers = steps.map((text) => text.split(', ').slice(-3).join(', '))
     expect(numbers.filter((text) => !text.startsWith('0 views')).slice(0, expected.length)).toEqual(expected)
     expect(steps.filter((text) => text.includes(', so far, '))).toEqual(steps.slice(-1))
@@ -65,6 +66,19 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
       expect(await readSteps(page, 1)).toEqual([`${text}, 1 view, 0 qualified, 1 other`])
     },
   )
+
+  test('a selected step stays selected when a new step begins', async () => {
+    await using opened = await openWith(toSeries('minute', [1, 2, 3, 4]))
+    const { page } = opened
+    await showRange(page, '1 hour', 4)
+    expect((await readSteps(page, 3)).at(-1)).toBe('21:02 – 21:03, 3 views, 1 qualified, 2 other')
+    const { step, since, points } = toSeries('minute', [1, 2, 3, 4, 5])
+    await page.route('**/series?*', (route) => route.fulfill({ json: { step, since, points: points.slice(1) } }))
+    await eventually(async () => expect(await page.locator('#chart').getAttribute('aria-valuenow')).toBe('2'))
+    expect(await readout(page)).toBe('21:02 – 21:03, 3 views, 1 qualified, 2 other')
+    await page.keyboard.press('ArrowRight')
+    expect(await readout(page)).toBe('21:03 – 21:04, 4 views, 2 qualified, 2 other')
+  })
 
   test('a step that is no longer kept has no numbers', async () => {
     const series = toSeries('day', [0, 3])
@@ -179,15 +193,28 @@ async function showRange(page: Page, range: string, count: number): Promise<void
   await eventually(async () => expect(await page.locator('#chart').getAttribute('aria-valuemax')).toBe(String(count)))
 }
 
-/** Reads the first steps with the arrow keys, as a screen reader announces them. */
-async function readSteps(page: Page, count: number): Promise<string[]> {
+/**
+ * Selects one step after the other with the keyboard, and returns each as a screen reader announces it.
+ * @param count how many, from the first one; all by default, also if a step begins meanwhile
+ */
+async function readSteps(page: Page, count = Number.POSITIVE_INFINITY): Promise<string[]> {
   const steps: string[] = []
   await page.locator('#chart').focus()
-  for (let n = 0; n < count; n += 1) {
-    await page.keyboard.press(n === 0 ? 'Home' : 'ArrowRight')
-    steps.push(toPlain(await page.locator('#chart').getAttribute('aria-valuetext')))
+  let isLast = false
+  while (steps.length < count && !isLast) {
+    await page.keyboard.press(steps.length === 0 ? 'Home' : 'ArrowRight')
+    const step = await page.locator('#chart').evaluate(({ ariaValueText, ariaValueNow, ariaValueMax }) => {
+      return { text: ariaValueText, isLast: ariaValueNow === ariaValueMax }
+    })
+    steps.push(toPlain(step.text))
+    isLast = step.isLast
   }
   return steps
+}
+
+/** The selected step and its numbers, as a screen reader announces them. */
+async function readout(page: Page): Promise<string> {
+  return toPlain(await page.locator('#chart').getAttribute('aria-valuetext'))
 }
 
 function expectReadout(page: Page, texts: string[]): Promise<void> {

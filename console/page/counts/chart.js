@@ -1,5 +1,6 @@
 import uPlot from '/console/uplot.js'
 import { byId } from '../dom.js'
+import { EMPTY_FRAME } from './frames.js'
 
 /** @typedef {import('./frames.js').Frame} Frame */
 
@@ -12,22 +13,14 @@ const TICKS = Array.from({ length: 15 }, (_, power) => [1, 2, 5].map((n) => n * 
  */
 export function createChart({ onStep }) {
   const container = byId('chart', HTMLElement)
-  /** @type {Frame} */
-  let frame = { title: '', steps: [], describe: () => '', times: [] }
+  let frame = EMPTY_FRAME
   /** @type {number | undefined} */
   let selected
-  let plot = draw()
-
-  function draw() {
-    return new uPlot(toOptions(container, frame, onCursor), toData(frame), container)
-  }
-
-  function redraw() {
-    const before = selected
-    plot.destroy()
-    plot = draw()
-    showCursor(before)
-  }
+  const plot = new uPlot(
+    toOptions(container, () => frame, onCursor),
+    toData(frame),
+    container,
+  )
 
   /** @param {uPlot} source */
   function onCursor({ cursor: { idx } }) {
@@ -51,15 +44,20 @@ export function createChart({ onStep }) {
   })
   container.addEventListener('blur', () => showCursor(undefined))
   new ResizeObserver(() => plot.setSize(toSize(container))).observe(container)
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw)
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plot.redraw())
 
   return {
-    /** @param {Frame} next */
+    /**
+     * The selected step stays selected when a new one begins.
+     * @param {Frame} next
+     */
     show(next) {
-      const isSameLayout = toLayout(next) === toLayout(frame)
+      const start = frame.starts[selected ?? -1]
       frame = next
-      if (isSameLayout) plot.setData(toData(frame))
-      else redraw()
+      plot.setData(toData(frame))
+      // Also draws the labels on the time axis.
+      plot.redraw(false, true)
+      if (start !== undefined) showCursor(Math.max(0, frame.starts.indexOf(start)))
     },
     selected: () => selected,
     /** Selects no step. */
@@ -83,11 +81,6 @@ export function toStep(key, selected, last) {
   return key === 'Escape' ? undefined : null
 }
 
-/** @param {Frame} frame */
-function toLayout({ steps, times }) {
-  return JSON.stringify([steps.length, times])
-}
-
 /**
  * @param {Frame} frame
  * @returns {uPlot.AlignedData}
@@ -98,13 +91,13 @@ function toData({ steps }) {
 
 /**
  * @param {HTMLElement} container
- * @param {Frame} frame
+ * @param {() => Frame} frame
  * @param {(plot: uPlot) => void} onCursor
  * @returns {uPlot.Options}
  */
-function toOptions(container, { steps, times }, onCursor) {
+function toOptions(container, frame, onCursor) {
   const style = getComputedStyle(container)
-  const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`)
+  const colour = (/** @type {string} */ name) => () => style.getPropertyValue(`--${name}`)
   const axis = {
     stroke: colour('muted'),
     font: `11px ${style.fontFamily}`,
@@ -112,7 +105,6 @@ function toOptions(container, { steps, times }, onCursor) {
     grid: { stroke: colour('border'), width: 1 },
   }
   const bars = uPlot.paths.bars?.({ size: [0.72, 40], radius: 0.15 })
-  const last = Math.max(1, steps.length - 1)
   return {
     ...toSize(container),
     // Half of the last label on the time axis may be to the right of the plot.
@@ -121,7 +113,7 @@ function toOptions(container, { steps, times }, onCursor) {
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false }, move: snap },
     hooks: { setCursor: [onCursor], draw: [setStepWidth] },
     scales: {
-      x: { time: false, range: [-0.5, last + 0.5] },
+      x: { time: false, range: () => [-0.5, Math.max(1, frame().steps.length - 1) + 0.5] },
       y: { range: (_, __, max) => [0, Math.max(4, max * 1.15)] },
     },
     axes: [
@@ -129,8 +121,8 @@ function toOptions(container, { steps, times }, onCursor) {
         ...axis,
         size: 26,
         grid: { show: false },
-        splits: () => times.map(([step]) => step),
-        values: () => times.map(([, text]) => text),
+        splits: () => frame().times.map(([step]) => step),
+        values: () => frame().times.map(([, text]) => text),
       },
       { ...axis, size: 46, space: 36, incrs: TICKS, values: (_, splits) => splits.map((n) => compact.format(n)) },
     ],

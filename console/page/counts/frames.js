@@ -4,9 +4,10 @@ import { hourAndMinute, timeOfDay } from '../format-time.js'
 /** @typedef {import('../../../shared/contracts/series.ts').SeriesStep} SeriesStep */
 /** @typedef {{ views: number | null, qualified: number | null }} Step null: not known, or no longer kept */
 /**
- * What the chart shows: one value per step, oldest first. `times` are the labels of steps on the time axis.
+ * What the chart shows: one value per step, oldest first. `starts` are in milliseconds since 1970, and `times` are the
+ * labels of steps on the time axis.
  * @typedef {{
- *   title: string, steps: Step[],
+ *   title: string, steps: Step[], starts: number[],
  *   describe: (step: number) => string, times: [step: number, text: string][],
  * }} Frame
  */
@@ -60,6 +61,9 @@ export const ranges = {
   },
 }
 
+/** @type {Frame} */
+export const EMPTY_FRAME = { title: '', steps: [], starts: [], describe: () => '', times: [] }
+
 /** @param {number} seconds since 1970 */
 export function describeTime(seconds) {
   return timeOfDay.format(seconds * 1_000)
@@ -79,6 +83,7 @@ export function toFrame({ step, count, title, describe, isLabelled, label }, ser
     steps: points.map(({ at, views, qualified }) =>
       Date.parse(at) < since ? { views: null, qualified: null } : { views, qualified },
     ),
+    starts: starts.map(Number),
     describe(n) {
       const start = starts[n] ?? new Date()
       const text = describe(start, new Date(start.getTime() + STEP_MS[step]))

@@ -1,6 +1,6 @@
 import { byId, setText, whileVisible } from '../dom.js'
 import { createChart } from './chart.js'
-import { describeTime, ranges, toFrame } from './frames.js'
+import { describeTime, EMPTY_FRAME, ranges, toFrame } from './frames.js'
 import { createReadout } from './readout.js'
 import { pollSeries } from './series.js'
 
@@ -23,8 +23,7 @@ export function createTimeline({ clock }) {
   let range = INITIAL_RANGE
   /** @type {Asset | undefined} */
   let asset
-  /** @type {Frame} */
-  let frame = { title: '', steps: [], describe: () => '', times: [] }
+  let frame = EMPTY_FRAME
   /** When the series was loaded, in seconds since 1970; 0 if it is not loaded. */
   let updatedAt = 0
   let isVisible = false
