@@ -3,7 +3,7 @@ import { services } from './services.ts'
 const anyOf = (names) => `(${names.join('|')})`
 const service = anyOf(Object.keys(services))
 
-/** The directories of shared/, lowest layer first. Each imports only from lower layers. */
+/** The directories of shared/, lowest layer first. Each directory imports only from lower layers. */
 const LAYERS = [
   ['runtime', 'contracts'],
   ['tracing', 'nats', 'discovery', 'signing', 'records'],
@@ -53,7 +53,7 @@ const rules = [
   },
   {
     name: 'cdn-is-independent',
-    comment: 'cdn/ stands in for a CDN, which knows no service.',
+    comment: 'cdn/ stands in for a CDN, so it must not depend on any service.',
     from: { path: '^cdn/' },
     to: { path: `^(${service}|embedded|console)/` },
   },

@@ -22,7 +22,7 @@ const PREFLIGHT_HEADERS = {
   'access-control-max-age': '86400',
 }
 
-/** A CDN edge that responds as nginx does with deploy/cdn/nginx.conf: with files, if the URL is signed. */
+/** A CDN edge that behaves like nginx with deploy/cdn/nginx.conf: it serves a file if the URL is signed. */
 export function createApp({ keys, root, log }: Deps) {
   async function respond(c: Context<Env>, target: string): Promise<Response> {
     const { method } = c.req
@@ -39,7 +39,7 @@ export function createApp({ keys, root, log }: Deps) {
   return new Hono<Env>().all('*', async (c) => {
     for (const [name, value] of Object.entries(HEADERS)) c.header(name, value)
     c.header('cache-control', 'no-store')
-    // The URL of the request as it was sent: Hono's is normalized.
+    // The request URL as it was sent, because Hono normalizes its own.
     const target = c.env.incoming.url ?? ''
     const response = await respond(c, target)
     log.debug({ ...verifier.describe(target), method: c.req.method, status: response.status }, 'request')

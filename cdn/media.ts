@@ -41,7 +41,7 @@ export async function findMedia(root: string, path: string): Promise<Media | und
     const { size, mtimeMs, mtime } = found
     return {
       size,
-      // The same as those of nginx, so that clients may change between edges.
+      // The same values as from nginx, so that a client may switch between edges.
       etag: `"${Math.floor(mtimeMs / 1_000).toString(16)}-${size.toString(16)}"`,
       modified: mtime.toUTCString(),
       type: TYPES[extname(file).toLowerCase()] ?? 'application/octet-stream',

@@ -3,7 +3,8 @@ export type Range = { start: number; end: number }
 
 /**
  * Reads the header of a request for one range of bytes (RFC 9110, section 14.2).
- * @returns undefined for the whole file: without a range, with an invalid one, and with several, which no player needs
+ * @returns undefined if the whole file is to be sent: the header is missing or invalid, or has several ranges, which no
+ * player needs
  */
 export function readRange(header: string | undefined, size: number): Range | 'unsatisfiable' | undefined {
   const [, first = '', last = ''] = /^bytes=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? '') ?? []

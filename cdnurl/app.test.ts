@@ -103,7 +103,7 @@ describe('a URL', () => {
     expect((await app.request('/url/asset/8')).status).toBe(404)
   })
 
-  test('that an earlier release stored is still returned', async () => {
+  test('is still returned if an earlier release stored it', async () => {
     const app = setUp([['9', { url: './path/../9.mp4' }]])
     expect(await (await app.request('/url/asset/9')).json()).toEqual({ id: '9', url: './path/../9.mp4' })
   })

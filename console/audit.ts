@@ -1,10 +1,16 @@
 import { expectBody, type ServiceClient } from '../shared/client/service-client.ts'
 import { Audit } from '../shared/contracts/audit.ts'
 
-/** Short, because `GET /status` requests the audit after the readiness of reporting, and the page waits for both. */
+/**
+ * A short timeout, because `GET /status` requests the audit after the readiness of reporting, and the page waits for
+ * both.
+ */
 const TIMEOUT_MS = 200
 
-/** Reads the audit of reporting. Returns null if there is none, for example from a previous release of reporting. */
+/**
+ * Reads the audit of reporting. Returns null if reporting does not return one, for example because it is from a
+ * previous release.
+ */
 export async function readAudit(reporting: Pick<ServiceClient, 'get'>): Promise<Audit | null> {
   try {
     return expectBody(await reporting.get('/events/audit', { signal: AbortSignal.timeout(TIMEOUT_MS) }), 200, Audit)

@@ -22,8 +22,8 @@ type Client = Pick<ServiceClient, 'name' | 'instances' | 'get'>
 type Deps = {
   health: Pick<Health, 'readiness'>
   /**
-   * The clients of all services, without circuit breakers: a failed audit does not make plays skip their lookups. The
-   * client of play may know no instance if this is the only one.
+   * The clients of all services, without circuit breakers: a failed audit does not make plays skip their lookups. If
+   * this process is the only instance of play, the client of play may know no instances.
    */
   clients: readonly Client[]
   invalidations: Pick<Invalidations, 'subscribe'>

@@ -88,7 +88,7 @@ test('where plays need the token of a user, a step is skipped before it breaks a
   expect(run.undone).toEqual([])
 })
 
-test('each of several instances is under control', async () => {
+test('each of several instances can be controlled', async () => {
   expect(await setUp({ needs: ['kill'], kills: ['nats'] }).result).toMatchObject({ outcome: 'passed' })
 })
 

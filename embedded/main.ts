@@ -2,7 +2,7 @@ import { createStaticDiscovery } from '../shared/discovery/static.ts'
 import { runService } from '../shared/service/run-service.ts'
 import { embedded } from './service.ts'
 
-/** With Consul, the services register but call only each other: other instances do not have the log of this process. */
+/** With Consul, the services register but call only one another, because other processes do not have this event log. */
 const { instancesOf } = createStaticDiscovery()
 
 await runService({

@@ -26,7 +26,10 @@ const settings = {
   CDN_PORT: optionalPort('Port of an edge that serves the media in CDN_ROOT; unset: none'),
   CDN_ROOT: cdn.settings.CDN_ROOT,
 }
-/** A checkpoint of its own: if DATA_DIR is later used with NATS, it holds the counts of a different log. */
+/**
+ * Embedded mode has its own checkpoint file. If DATA_DIR is later used with NATS, the counts in this file belong to a
+ * different log.
+ */
 const ownCheckpoint = { checkpoint: 'checkpoint-embedded' }
 type EmbeddedSettings = ServiceSettings<typeof settings>
 

@@ -35,7 +35,7 @@ test('the backlog of a process that has ended is stored exactly once, by its own
   await eventually(() => expect(play.backlog()).toBe(0))
 })
 
-test('a backlog of reports only is adopted too', async () => {
+test('a backlog that contains only reports is adopted too', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using ended = start(fakeLog, 1)
@@ -55,7 +55,7 @@ test('the backlog of a process that is still running is not adopted', async () =
   expect([other.backlog(), play.backlog()]).toEqual([1, 0])
 })
 
-test('while the log is unavailable, exactly one process adopts a backlog, and adds it to its own', async () => {
+test('while the log is unavailable, exactly one process adopts a backlog, and adds it to its total', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using ended = start(fakeLog, 1)

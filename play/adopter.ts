@@ -28,8 +28,8 @@ type Deps = {
 }
 
 /**
- * Drains the outboxes of processes that have ended. Keeps each one open, and thereby locked, until it is empty, so that
- * only one process drains it. If that process ends too, another process continues.
+ * Drains the outboxes of processes that have ended. Keeps each outbox open, and thereby locked, until it is empty, so
+ * that only one process drains it. If that process ends too, another process continues.
  */
 export function createAdopter({ files, eventLog, log, onAcknowledged, intervalMs = INTERVAL_MS }: Deps): Adopter {
   const closing = new AbortController()

@@ -10,7 +10,7 @@ import type { LicensedMetadata } from './rights/entitlement.ts'
 export type Aggregate = {
   metadata: LicensedMetadata
   cdnUrl: CdnUrl
-  /** The counts before this play, or with it if it is a retry of a counted play; undefined if they are unavailable. */
+  /** The counts before this play. For a retry of a counted play, they include the play. Undefined if unavailable. */
   counts: CountsBefore | undefined
   /** The upstreams whose data is missing or stale. */
   degraded: Degraded[]

@@ -279,14 +279,14 @@ describe('the explanation of a view', () => {
     expect([response.status, await response.json()]).toEqual([200, explained])
   })
 
-  test('that is not found is a 404 with the position, and the id of the request', async () => {
+  test('is a 404 with the position and the request id if the view is not found', async () => {
     const absent = { status: 'View not found', position: null, knownSince: null, requestId: 'other' } as const
     const { app } = setUp({ explain: async () => absent })
     const response = await app.request('/views/view-1', { headers: { 'x-request-id': 'request-1' } })
     expect([response.status, await response.json()]).toEqual([404, { ...absent, requestId: 'request-1' }])
   })
 
-  test('that is unknown is a 503', async () => {
+  test('is a 503 if it is unknown what became of the view', async () => {
     const { app } = setUp({ explain: () => Promise.reject(new UnavailableError('reporting is down')) })
     await expectProblem(await app.request('/views/view-1'), 503, [])
   })

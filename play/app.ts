@@ -27,7 +27,7 @@ type Deps = Service &
     console: Hono<AppEnv>
     /** Default: `/traces/:traceId` shows only the spans of this process. */
     traces?: TraceDeps
-    /** READ_TOKEN and the write tokens, without those that are unset. */
+    /** READ_TOKEN, if it is set, and the write tokens. */
     tokens?: readonly Secret[]
     /** Origins whose pages may send play requests, and read the responses. */
     corsOrigins?: readonly string[] | undefined

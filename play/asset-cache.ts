@@ -29,7 +29,7 @@ export type AssetCacheOptions<Value> = {
   random?: () => number
 }
 
-/** Shortens a TTL by up to this fraction. Otherwise, values that are loaded in one burst would also expire in one. */
+/** Shortens a TTL by up to this fraction. Otherwise, values that are loaded together would expire together. */
 const JITTER = 0.2
 
 /** Minimum interval between load attempts for a stale value. The requests of a burst share one attempt. */

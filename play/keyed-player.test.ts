@@ -48,7 +48,7 @@ test('a retry of a play at another edge records nothing once it is counted', asy
   expect(edge.recorded).toEqual([])
 })
 
-test('a retry is recognized without reporting', async () => {
+test('a retry is recognized while the counts are unavailable', async () => {
   const edge = setUp()
   await edge.play()
   edge.found.counts = undefined

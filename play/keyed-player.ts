@@ -14,7 +14,7 @@ import { type Audience, findRefusal, type Refused } from './rights/entitlement.t
 /** About 150 bytes each. */
 const MAX_KNOWN = 100_000
 
-/** How many times a retry waits again after a play that fails or is for another asset. Bounds its duration. */
+/** How many more plays a retry waits for, after a play that fails or is for another asset. Bounds the wait. */
 const MAX_WAITS = 2
 
 /** `recorded`: a new key. `retried`: its view was recorded earlier. `reused`: the key was used for another asset. */

@@ -87,7 +87,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   })
   const batches = new Histogram({
     name: 'play_group_size',
-    help: 'Plays per batch: batched lookups of counts (lookup) and appends to the log (append), with the reports of watch time',
+    help: 'Plays per batch: batched lookups of counts (lookup) and appends to the log (append), which include reports of watch time',
     labelNames: ['group'],
     buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000],
     registers,

@@ -20,7 +20,7 @@ type Options = {
   outbox: Outbox | undefined
   invalidations: Invalidations
   historyFile: string
-  /** The number of views in the outbox; undefined without one. */
+  /** The number of views in the outbox; undefined if there is no outbox. */
   backlog: (() => number) | undefined
 }
 

@@ -10,7 +10,7 @@ import type { ServiceSettings } from '../shared/service/run-service.ts'
 import type { Service } from '../shared/service/service.ts'
 
 export const operationsSettings = {
-  OPS_PORT: optionalPort('Port for operations: the console, metrics and API documents are then only there'),
+  OPS_PORT: optionalPort('Port for operations; if set, only this port serves the console, metrics and API documents'),
   OPS_HOST: host.meta({ description: 'Address of OPS_PORT' }),
 }
 
@@ -25,7 +25,7 @@ const PUBLIC_ROUTES = new Set([
   ...PROBES,
 ])
 
-/** The paths of these routes except the probes. A request with a wrong method matches no route, but must get a 405. */
+/** The paths of public routes except probes. A request with a wrong method matches no route, but must get a 405. */
 const PUBLIC_PATHS = /^\/(play\/|views\/|catalogue$|live$)/
 
 type Options = { hasOperationsPort: boolean; hasIdentity: boolean }

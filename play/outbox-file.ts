@@ -6,7 +6,7 @@ import { openSqlite } from '../shared/runtime/sqlite.ts'
 /** The oldest views in the outbox, in order, and the producer that must append them. */
 export type PendingBatch = { through: number; producer: string; views: NewView[] }
 
-/** A step of a search: the view, or the sequence before which to continue; neither if there is no such view. */
+/** One step of a search: the view, or else the sequence before which to continue. Neither if no entry has the view. */
 export type SearchPage = { view: NewView | undefined; rest: number | undefined }
 
 /** Views, and reports of watch time, on disk that are not in the log yet. Every operation throws if the disk fails. */
@@ -52,8 +52,8 @@ const MAX_VIEWS = 1_000
 const SEARCHED_ENTRIES = 100
 
 /**
- * Opens a file, and creates it if it does not exist. No other process can open it until it is closed or this process
- * ends, however it ends. The size is read once and then tracked in memory; a failed statement does not change it.
+ * Opens a file, and creates it if it does not exist. No other process can open it until it is closed, or this process
+ * exits or is killed. The size is read once and then tracked in memory; a failed statement does not change it.
  * @throws Error with SQLite's `errcode`
  */
 export function openOutboxFile(file: string): OutboxFile {

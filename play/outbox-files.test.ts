@@ -198,14 +198,14 @@ describe('a view is found', () => {
     expect(await openFiles().find(view.id, soon())).toMatchObject(played)
   })
 
-  test('in the outbox of a process that was killed, and whose file another process holds', async () => {
+  test('in the outbox of a killed process, if another process now holds the file', async () => {
     const killed = await startHolder(3, view)
     await killed.signal('SIGKILL')
     await using _ = await startHolder(3, other)
     for (const id of [view.id, other.id]) expect(await openFiles().find(id, soon())).toMatchObject({ id })
   })
 
-  test('by the process that holds it, with a warning that others cannot find it, if the path is too long', async () => {
+  test('only by the process that holds its outbox, with a warning, if the path is too long for a socket', async () => {
     directory = join(directory, 'x'.repeat(90))
     const files = openFiles()
     using outbox = files.claim(PORT)
@@ -225,7 +225,7 @@ describe('a view is found', () => {
   })
 })
 
-/** Another process that holds an outbox of a port, with one more view. */
+/** Starts another process that opens an outbox of this port, puts a view into it, and keeps it open. */
 async function startHolder(port: number, added: NewView) {
   const script = `
     import { createOutboxFiles } from './play/outbox-files.ts'

@@ -8,7 +8,7 @@ import { type OutboxFile, openOutboxFile } from './outbox-file.ts'
 import { searchOutbox } from './outbox-search.ts'
 import { askOwner, serveOutbox, type WaitingView } from './outbox-socket.ts'
 
-/** More than the processes that can share a port on one machine. */
+/** Higher than the number of processes that can share a port on one machine. */
 const MAX_PER_PORT = 1_000
 
 /** The outbox of a process that has ended, with its number of views. */
@@ -30,9 +30,9 @@ export type OutboxFiles = {
 }
 
 /**
- * The outboxes in a directory, one file per process. SQLite's lock shows which of them are in use, because a lock ends
- * with its process. Only SQLite may open them: a process loses its POSIX locks on a file when it closes any descriptor
- * of it.
+ * The outboxes in a directory, one file per process. SQLite's lock shows which files are in use, because a lock ends
+ * with its process. Only SQLite may open the files: a process loses its POSIX locks on a file when it closes any
+ * descriptor of that file.
  *
  * Files are reused but never deleted: a process could otherwise open a file just before another one deletes it, and lose
  * what it writes there.
@@ -175,8 +175,8 @@ function stampOf(file: string): string | undefined {
 }
 
 /**
- * Moves a corrupt file, so that nothing in it is lost. Several processes may find the same file. Only the first one to
- * link it moves it; otherwise, a process could move the new file that another process has put in its place.
+ * Moves a corrupt file, so that nothing in it is lost. Several processes may find the same file. Only the first process
+ * to link the file moves it; otherwise, a process could move the new file that another process has put in its place.
  * @returns its new name, or undefined if another process moves the file or the file system has no links
  */
 function setAside(file: string, inode: number): string | undefined {

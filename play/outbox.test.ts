@@ -137,7 +137,7 @@ test('the size is exact after a restart, and after writes that fail', () => {
     outbox.drop(1)
     expect(outbox.size()).toBe(4)
   }
-  // Two entries fit, and the last one cannot be deleted.
+  // Only two entries fit, and the entry with sequence 3 cannot be deleted.
   withFile((db) =>
     db.exec(`
       CREATE TRIGGER full BEFORE INSERT ON waiting WHEN (SELECT count(*) FROM waiting) = 2

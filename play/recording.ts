@@ -41,7 +41,7 @@ export function openRecording(
   return {
     record,
     recent,
-    /** The number of views in the outbox; undefined without one. */
+    /** The number of views in the outbox; undefined if there is no outbox. */
     backlog,
     /** Starts draining the outbox, and the outboxes of processes that have ended. */
     start(): void {

@@ -280,7 +280,7 @@ async function start(eventLogOverrides: Partial<EventLog> = {}, outbox?: Outbox,
   const invalidations: Invalidations = {
     publish() {},
     subscribe(...callbacks) {
-      // Keeps the callbacks of play, which subscribes first. The console subscribes later.
+      // Keep only the callbacks of play, which subscribes before the console.
       subscriber ??= callbacks
     },
   }

@@ -45,11 +45,11 @@ const READINESS_CACHE_MS = 250
 
 type PlaySettings = ServiceSettings<typeof playSettings> & { REUSE_PORT?: boolean | undefined }
 
-/** The connections to other services besides HTTP. */
+/** The connections and files that play uses besides its HTTP calls to other services. */
 export type Backbone = {
   eventLog: EventLog
   invalidations: Invalidations
-  /** Records views while the log is unavailable. Without an outbox, plays then fail. */
+  /** Records views while the log is unavailable. Without an outbox, plays fail during that time. */
   outbox?: Outbox
   /** The outboxes of all processes, to drain those of processes that have ended, and to find views in them. */
   outboxFiles?: Pick<OutboxFiles, 'openOrphans' | 'find'>
@@ -61,7 +61,7 @@ export type Backbone = {
   historyFile?: string
 }
 
-/** The optimizations. The benchmark replaces each one with a naive version to measure its effect. */
+/** The benchmark replaces each of these optimizations with a naive version, to measure its effect. */
 const strategies = { createAssetCache, createCountLookup, createRecorder }
 export type Strategies = typeof strategies
 

@@ -24,7 +24,7 @@ export type Spooler = AsyncDisposable & {
    * start leaves no outbox behind.
    */
   start(): void
-  /** Makes the next view name a producer that appends nothing more, which reveals the loss of its last views. */
+  /** Makes the next view name a producer that appends no more views, which reveals the loss of its last views. */
   name(last: Predecessor): void
 }
 

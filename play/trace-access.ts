@@ -9,13 +9,13 @@ import type { PlayEnv } from './play-env.ts'
 
 type Deps = {
   identity?: Identity | undefined
-  /** READ_TOKEN and the write tokens, without those that are unset. */
+  /** READ_TOKEN, if it is set, and the write tokens. */
   tokens: readonly Secret[]
   /** Returns true if the response may name a user only to that user. */
   hidesUsers: (c: Context<PlayEnv>) => boolean
 }
 
-/** If user ids are protected, only operators may list plays, and a trace is also shown to its user. */
+/** If user ids are protected, only operators may list plays, and only they and the user of a play see its trace. */
 export function createTraceAccess({ identity, tokens, hidesUsers }: Deps): TraceAccess {
   const whereHidden =
     (middleware: MiddlewareHandler<PlayEnv>): MiddlewareHandler<PlayEnv> =>

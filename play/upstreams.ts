@@ -78,9 +78,9 @@ export async function openUpstreams(
   }
   expireOnInvalidation(caches, invalidations)
   return {
-    /** Clients without the circuit breakers of plays, because their other uses must not affect plays. */
+    /** Clients without circuit breakers, for calls whose failures must not open the circuits of plays. */
     clients,
-    /** A client of its own: a failed call ejects the instance, and series must not affect the lookups of plays. */
+    /** A separate client: a failed call ejects the instance, and series must not affect the lookups of plays. */
     series: open(counts, reportings),
     metadata,
     reporting,

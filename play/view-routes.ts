@@ -48,7 +48,7 @@ export function createViewRoutes({ explain, identity, hidesUsers }: ViewDeps) {
     async (c) => {
       const request = requestContextOf(c)
       const explained = await explainTo(c.get('viewer'), c.req.valid('param').viewId, request)
-      // With identity, only the user and operators get here.
+      // With identity, only operators and the user of the view reach this line.
       if ('state' in explained) return c.json(!identity && hidesUsers(c) ? { ...explained, userId: null } : explained)
       return c.json({ ...explained, requestId: request.requestId }, 404)
     },

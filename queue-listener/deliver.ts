@@ -22,7 +22,7 @@ type Conflict = { batch: LogBatch; position: LogPosition | undefined }
 /**
  * Sends a batch. If reporting refuses the content of a batch, bisects the batch to find the invalid messages. They
  * become dead letters, so that they do not block the messages behind them.
- * @returns the first batch that reporting rejected because of its position; undefined if all is counted
+ * @returns the first batch that reporting rejected because of its position; undefined if it rejected none
  */
 export async function deliver(deps: Deps, batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined> {
   const { reporting, onForwarded, unsettled } = deps

@@ -263,7 +263,7 @@ describe('failed attempts', () => {
     expect(logged).toEqual([INTERRUPTED, INTERRUPTED])
   })
 
-  test('of an upstream are logged by cause: refused connections, then a wrong token, then a full reporting', async () => {
+  test('of an upstream are logged by cause: refused connections, then a wrong token, then a lack of space', async () => {
     const reporting = createFakeReporting()
     let error: Error | undefined
     reporting.beforePosition = () => {
@@ -309,7 +309,7 @@ describe('failed attempts', () => {
 })
 
 describe('a conflict with an earlier attempt of the same instance', () => {
-  test('is no reason to stand by if the response of that attempt was lost', async () => {
+  test('does not make the instance a standby if the response to that attempt was lost', async () => {
     const reporting = createFakeReporting()
     const { count } = reporting
     let pending: LogBatch | undefined

@@ -36,7 +36,7 @@ type Deps = {
   log: Logger
   /** Called with each batch that reporting has counted. */
   onForwarded: (batch: LogBatch) => void
-  /** For this long after the start, failures are not logged, because the other services may still be starting. */
+  /** How long failures are not logged after the start, because the other services may still be starting. */
   coldStartMs?: number
   standbyMs?: number
   checkMs?: number
@@ -53,7 +53,7 @@ type Deps = {
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
   const { log, suspension, coldStartMs = 0 } = deps
   const unsettled: LogPosition[] = []
-  /** Causes of failures since the last progress. Each is logged once, so that a lasting failure hides no other one. */
+  /** Causes of failures since the last progress. Each one is logged once, so that a lasting failure hides no others. */
   const failures = new Set<string>()
   const started = performance.now()
   const logReport = createTransitionLog(log, {
@@ -62,7 +62,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
   })
 
   function isExpected(error: unknown): boolean {
-    // The link logs its own state, and a reader that the server removed is simply replaced.
+    // The NATS link logs its own state, and a reader that the server removed is simply replaced.
     if (error instanceof NatsDownError || error instanceof ReadInterruptedError) return true
     return performance.now() - started < coldStartMs
   }
@@ -79,7 +79,7 @@ export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
           resetBackoff()
           failures.clear()
         }
-        // Only after the loop, whose end stops the reader and the periodic reports.
+        // Stand by only now: the end of the loop has stopped the reader and the periodic reports.
         if (last === 'overtaken') await standBy({ ...deps, onReported: suspension.resume }, signal)
       }
     },

@@ -20,7 +20,7 @@ type Deps = {
 }
 
 type PeriodicDeps = Deps & {
-  /** Called with the outcome of each report, except the first of consecutive failures: the next may succeed. */
+  /** Called with the outcome of each report, except the first of consecutive failures: the retry may succeed. */
   logOutcome: TransitionLog
   checkMs?: number
 }

@@ -9,7 +9,7 @@ import { createProgress } from './progress.ts'
 const position: LogPosition = { incarnation: '2026-11-20T21:00:00Z', sequence: 7 }
 
 describe('the lag', () => {
-  test('is the number of messages that are not counted and the age of the oldest, measured once per scrape', async () => {
+  test('is the number of uncounted messages and the age of the oldest one, measured once per scrape', async () => {
     const { lag, measuredAfter } = setUp({
       backlog: async () => ({ messages: 5, since: new Date(Date.now() - 60_000) }),
     })

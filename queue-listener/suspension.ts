@@ -6,7 +6,7 @@ import { StoresDifferError } from './store-check.ts'
 
 type Cause = LogTruncatedError | StoresDifferError
 
-/** Whether counting is suspended because it would lose views or count them in two places, until a person acts. */
+/** Counting is suspended while it would lose views or count them in two places, until an operator fixes the cause. */
 export type Suspension = {
   /** Suspends counting if the error requires it. @returns true if it does */
   suspend(error: unknown): boolean

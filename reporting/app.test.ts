@@ -9,7 +9,7 @@ import { createApp } from './app.ts'
 import { createCurrentness } from './currentness.ts'
 import { createMapCountStore } from './maps/map-count-store.ts'
 
-/** Ids that are also property names of every object. */
+/** Ids that are also names of properties that every object inherits. */
 const inherited = ['constructor', 'toString', 'hasOwnProperty']
 
 const requestId = expect.any(String)
@@ -179,7 +179,7 @@ describe('views that are judged', () => {
     expect(await setUp().get('/events/views/1')).toEqual([404, { ...known, position: null, knownSince: null }])
   })
 
-  test('add up in the audit, with the number of messages that wait', async () => {
+  test('add up in the audit, which includes the number of waiting messages', async () => {
     const { get, post } = await openWithVerdicts()
     await post('/events/asset/a/user/u')
     expect(await get('/events/audit')).toEqual([
@@ -219,7 +219,7 @@ describe('views that are judged', () => {
     expect(await get('/events/top?of=qualified')).toEqual([200, { by: 'asset', of: 'qualified', top }])
   })
 
-  test('must be as many as `messages` says', async () => {
+  test('must match the number of views in `messages`', async () => {
     const { app } = setUp()
     const response = await app.request('/events', jsonRequest({ ...batch, views: views.slice(1) }))
     await expectProblem(response, 400, ['messages'])

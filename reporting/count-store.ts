@@ -37,7 +37,7 @@ export type CountBatch = EngineBatch &
     leaving?: LogPosition | undefined
   }
 
-/** Receives each report of the log, the position of the counts at that time, and how long ago that was. */
+/** Receives each report about the log, the position of the counts at that time, and how long ago that was. */
 export type ReportObserver = (report: LogReport, position: LogPosition | undefined, ageMs?: number) => void
 
 /**

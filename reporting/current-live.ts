@@ -13,7 +13,7 @@ export function whileCurrent(follow: LiveSource, isCurrent: () => boolean): Live
     let unfollow: (() => void) | undefined
     let views = 0
     let publishedAt = 0
-    /** A store may publish its snapshot only after a while. Until then, there is nothing to repeat. */
+    /** A store may publish its snapshot late. Until then, there are no counts to repeat in a heartbeat. */
     let hasSnapshot = false
 
     function pass(event: LiveEvent) {

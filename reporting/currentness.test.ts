@@ -31,7 +31,7 @@ test('counts of an empty log are current at once', () => {
   expect(counting()).toEqual({ state: 'current', progress: 1 })
 })
 
-test('even an unfed instance is behind when it turns out that a log feeds it', () => {
+test('counts that no log was expected to feed are replaying once a log feeds them', () => {
   const { counting, observe } = setUp({ isFedByLog: false })
   observe(10, 100)
   expect(counting()).toEqual({ state: 'replaying', progress: 0.1 })
@@ -88,7 +88,7 @@ describe('counts that were current', () => {
     expect(counting().state).toBe('current')
   })
 
-  test('are unknown after a silence, and have to catch up after it', () => {
+  test('are unknown after a time without reports, and then have to catch up', () => {
     const { counting, observe, wait } = setUp()
     observe(10, 10)
     wait(MAX_LAG_MS - 1)

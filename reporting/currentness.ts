@@ -62,7 +62,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
         return
       }
       const counted = position && position.incarnation === incarnation ? position.sequence : 0
-      // The log may have grown during the silence, so the counts have to catch up again.
+      // The log may have grown since the last report, so the counts have to catch up again.
       if (isServing && !isCurrent()) {
         isServing = false
         lag = createLagMeter(now)

@@ -40,7 +40,7 @@ export type KnownIds = {
   add(source: string, id: string): boolean
 }
 
-/** What is known of the views so far. A count store keeps it together with its counts. */
+/** What is known about the views so far. A count store keeps this state together with its counts. */
 export type DeduplicationState = {
   /**
    * True if an unknown producer must start at serial 1. False once messages have expired or producers were forgotten.
@@ -73,7 +73,7 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
   }
 
   /**
-   * Forgets producers whose last message has expired. Above the maximum, forgets those that have been silent longest.
+   * Forgets producers whose last message has expired, and beyond `maxProducers`, those that have been silent longest.
    */
   function forgetBefore(first: number): void {
     for (const [producer, { sequence }] of producers) {

@@ -11,8 +11,8 @@ export function toDigest(text: string): Buffer {
 }
 
 /**
- * Each character is one byte of the digest. A string takes half as long as a Buffer, and this one does not retain the
- * whole hash, as a slice of it would.
+ * Each character is one byte of the digest. Creating a string takes half as long as creating a Buffer. This string does
+ * not retain the whole hash, as a slice of the hash would.
  */
 function toDigestText(text: string): string {
   scratch.write(hash('sha256', Buffer.from(text, 'utf16le'), 'binary'), 'latin1')
@@ -25,8 +25,8 @@ export function toReportKey({ viewId, assetId, userId }: { viewId: string; asset
 }
 
 /**
- * Identifies an event without a serial; each character is one byte. Both stores use it, so that it can be copied from one
- * to the other.
+ * Identifies an event without a serial; each character is one byte. Both stores use the same digests, so that a digest
+ * can be copied from one store to the other.
  */
 export function toEventDigest(source: string, id: string): string {
   return toDigestText(`${source.length} ${source}${id}`)

@@ -58,9 +58,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 type Held = { log: number; after: number; through: number; leaving: LogPosition | undefined }
 
 /**
- * A model with the incarnations of the log, of which the last one is current, and three queue-listeners, which may post
- * their last batch again, late, or at the same time. A batch is counted if it starts at the position, or at the start of
- * another incarnation, if it names the position that it leaves.
+ * A model with all incarnations of the log, of which the last one is current, and three queue-listeners, which may post
+ * their last batch again, late, or at the same time. A batch is counted if it starts at the position. The first batch
+ * of another incarnation is counted if it names the current position.
  */
 async function createModel(open: Store['open'], isPersistent: boolean) {
   const logs: View[][][] = [[]]

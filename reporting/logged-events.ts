@@ -9,7 +9,7 @@ export type LoggedView = RuleEvent &
     clock: number
   }
 
-/** A report of watch time in the log. Its `id` is that of its view. */
+/** A report of watch time in the log. Its `id` is the id of its view. */
 type LoggedWatchReport = WatchedView & Pick<LoggedView, 'id' | 'clock'>
 
 export type LoggedEvent = LoggedView | LoggedWatchReport

@@ -63,7 +63,7 @@ test('duplicate and lost views are counted, and a loss is logged with its produc
   expect(logged).toMatchObject([{ level: 50, views: 2, gaps: [{ producer: 'p', from: 2, to: 3 }] }])
 })
 
-test('a new incarnation of the log is logged once, with the position that was left', async () => {
+test('a new incarnation of the log is logged once, with the last position in the previous one', async () => {
   const { counts, logged } = setUp()
   await counts.apply({ incarnation: 'old', after: 0, through: 3, views: [view] })
   const leaving = { incarnation: 'old', sequence: 3 }

@@ -35,7 +35,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
   })
   const ignoredReports = new Counter({
     name: 'ignored_watch_reports_total',
-    help: 'Reports of watch time without effect, by reason: unknown-view (it takes effect if its view follows within 24 hours), other-play if the asset or user is not that of the view, or unused by the view rules',
+    help: 'Reports of watch time without effect, by reason: unknown-view (the report takes effect if its view follows within 24 hours), other-play (the view has another asset or user), or unused (the view rules ignore watch time)',
     labelNames: ['reason'],
     registers,
   })
@@ -122,7 +122,7 @@ async function setIfAvailable(gauge: Gauge, labels: Record<string, string>, read
   gauge.set(labels, await read().catch(() => Number.NaN))
 }
 
-/** Exposes how much room the maps have. */
+/** Exposes the capacity of the maps. */
 export function exposeCapacity(metrics: Metrics, { maxIds, isHeapFull }: Capacity): void {
   const registers = [metrics]
   new Gauge({ name: 'counted_ids_max', help: 'Maximum number of assets, and of users, with counts', registers }).set(

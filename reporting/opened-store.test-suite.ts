@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import type { CountBatch, CountStore, ReportObserver } from './count-store.ts'
 
-/** A store, and what else uses the same data. */
+/** A store, and other instances that use the same data. */
 export type Opened = AsyncDisposable & {
   counts: CountStore
   /** Other instances over the same data. */
@@ -11,7 +11,7 @@ export type Opened = AsyncDisposable & {
   restart(): Promise<Opened>
 }
 
-/** A count store, for its conformance suites. */
+/** How the conformance suites open a count store. */
 export type Store = {
   /** Opens an empty store. */
   open(onReport?: ReportObserver): Promise<Opened>
@@ -23,7 +23,7 @@ export type Store = {
 
 /**
  * How the messages of a log are read: the ends of batches, the instance that takes each, and restarts before some of
- * them. It reads at least 30 messages.
+ * them. The batches have at least 30 messages together.
  */
 export const reading = fc.array(
   fc.record({ messages: fc.integer({ min: 1, max: 5 }), instance: fc.nat(3), restart: fc.boolean() }),

@@ -31,7 +31,10 @@ export const assets = ['a', 'b']
 export const users = ['u', 'v', 'constructor']
 const seconds = (max: number) => fc.integer({ min: 0, max })
 
-/** A message: its views, how long after the previous one it was stored, and how long before that its views were played. */
+/**
+ * A message: how many seconds after the previous message it was stored, and how many seconds before that each of its
+ * views was played.
+ */
 export const message = fc.record({
   after: seconds(40),
   views: fc.array(

@@ -82,7 +82,7 @@ export function describeSeries(store: Store) {
     ['minute', undefined, '2026-11-18T21:00:00Z', '2026-11-18T20:59:59Z', '2026-11-20T21:00:59Z'],
     ['hour', 'a', '2026-10-16T21:00:00Z', '2026-10-16T20:59:59Z', '2026-11-20T21:59:59Z'],
   ] as const)(
-    'a step of a %s is kept until the log has stored a message so much later',
+    'a step of a %s is kept until the log stores a message beyond its retention',
     async (step, assetId, kept, late, end) => {
       await using opened = await open()
       const { counts } = opened
@@ -123,7 +123,7 @@ async function applyAll(counts: CountStore, messages: { stored: string; plays: s
 
 type Range = { assetId?: string | undefined; from: string; to: string }
 
-/** The views and qualified views of the steps that have any. */
+/** The views and qualified views of the steps that have views. */
 async function seriesOf(counts: CountStore, step: SeriesStep, { assetId, from, to }: Range) {
   const range = { step, assetId, from: Date.parse(from), to: Date.parse(to) }
   const { points } = toSeries(range, await counts.series(range))

@@ -22,11 +22,11 @@ export type SeriesRange = { step: SeriesStep; assetId?: string | undefined; from
 /** The views of one step, and how many of them are qualified. */
 export type StepCount = { views: number; qualified: number }
 
-/** What a store keeps of a range. */
+/** The part of a range that a store keeps. */
 export type SeriesCounts = {
   /** The start of the first step that is kept; undefined if every step is kept. */
   since: number | undefined
-  /** By the start of the step. Steps without views are absent. */
+  /** The counts by the start of their step. Steps without views are absent. */
   counts: ReadonlyMap<number, StepCount>
   /** How long these views were watched, in milliseconds; undefined if the rules do not use it. */
   watched?: ReadonlyMap<number, number> | undefined
@@ -38,8 +38,8 @@ export function startOf(step: SeriesStep, time: number): number {
 }
 
 /**
- * Returns the start of the first step that is kept at `clock`, the latest time at which the log stored a message. Returns
- * -Infinity if every step is kept. This includes the time before the first message, when the clock is 0.
+ * Returns the start of the first step that is kept at `clock`, the latest time at which the log stored a message.
+ * Returns -Infinity if every step is kept. Before the first message, the clock is 0 and every step is kept.
  */
 export function keptSince(step: SeriesStep, clock: number): number {
   if (clock === 0 || step === 'day') return Number.NEGATIVE_INFINITY
@@ -48,7 +48,7 @@ export function keptSince(step: SeriesStep, clock: number): number {
 
 /**
  * Returns the `since` of a series.
- * @param own the first step that the store keeps, if it has dropped others
+ * @param own the start of the first step that the store still has, if it has dropped earlier steps
  */
 export function toSince(step: SeriesStep, clock: number, own = Number.NEGATIVE_INFINITY): number | undefined {
   const since = Math.max(keptSince(step, clock), own)

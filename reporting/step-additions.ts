@@ -20,7 +20,7 @@ type Counts = Map<string, StepCount>
 
 /**
  * Returns what a batch adds to the series.
- * @param clock the log's clock after the batch. Steps that are no longer kept by then are left out.
+ * @param clock the log's clock after the batch. Steps that are no longer kept at that time are left out.
  */
 export function toStepAdditions(views: readonly TimedView[], clock: number): StepAddition[] {
   const hours = toSteps('hour', views, ({ assetId }) => assetId)
@@ -35,7 +35,7 @@ export function toStepAdditions(views: readonly TimedView[], clock: number): Ste
   return additions.filter(({ step, at }) => at >= keptSince(step, clock))
 }
 
-/** Consecutive views are mostly of the same step. */
+/** Remembers the last step, because consecutive views mostly belong to the same one. */
 function toSteps(step: SeriesStep, views: readonly TimedView[], keyOf: (view: TimedView) => string) {
   const steps = new Map<number, Counts>()
   let start = Number.NaN
@@ -57,7 +57,7 @@ function toDays(hours: ReadonlyMap<number, Counts>): Map<number, Counts> {
   return new Map(Array.from(days, ([day, own]) => [day, sum(own.map(([, counts]) => counts))]))
 }
 
-/** Most batches are of a single hour, whose counts are then those of the day. */
+/** Most batches have views of only one hour, whose counts are then also the counts of the day. */
 function sum(all: Counts[]): Counts {
   const [first = new Map()] = all
   if (all.length === 1) return first

@@ -1,14 +1,14 @@
 import { type RecordedEvent, readPlay, writePlay } from '../shared/records/event-codec.ts'
 import type { RecordCodec } from '../shared/records/recent-records.ts'
 
-/** Where an event is in the log, and the latest time at which the log had stored a message by then. */
+/** Where an event is in the log. `clock` is the latest time at which the log had stored a message up to this event. */
 type Logged = { id: string; incarnation: string; sequence: number; clock: number }
 
 type Rejected = Logged & { state: 'rejected'; reason: string }
 
 /**
- * `reason` and `because` are those of a Judgement; without them, the view is qualified, or with `requiredMs` once it has
- * been watched for so long.
+ * `reason` and `because` come from a Judgement. Without them, the view is qualified; with `requiredMs`, it qualifies
+ * once it has been watched for this long.
  */
 type Counted = Logged &
   Omit<RecordedEvent, 'id'> & {

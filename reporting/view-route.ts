@@ -28,7 +28,7 @@ export function createViewRoute({ counts, requireReader }: Deps) {
     requireReader,
     validate('param', ViewParams),
     async (c) => {
-      // Read first: a view that is counted meanwhile is then behind the position.
+      // Read before the explanation, so that a view that is counted in between comes after this position.
       const position = toNullablePosition(await counts.position())
       const explanation = await counts.explain(c.req.valid('param').viewId)
       if (explanation) return c.json({ ...explanation, summary: summarize(explanation) })

@@ -9,7 +9,7 @@ test.each([
   const hashes = Array.from({ length: 100_000 }, (_, n) => hashViewer(toId(n)))
   expect(new Set(hashes).size).toBe(hashes.length)
   expect(hashes.every(Number.isSafeInteger)).toBe(true)
-  // The mean of 100,000 even numbers is within 1 % of the middle, with more than 10 standard deviations to spare.
+  // If the hashes are evenly spread, their mean is close to the middle of the range.
   const mean = hashes.reduce((sum, hash) => sum + hash / hashes.length, 0)
   expect(mean / 2 ** 52).toBeCloseTo(1, 2)
 })

@@ -1,6 +1,6 @@
 /**
- * A hash of a user id in 53 bits, as an integer. Both stores tell the viewers of an asset apart by it: among 1,000,000
- * viewers, two share a hash with a probability of 1 in 18,000.
+ * A hash of a user id in 53 bits, as an integer. Both stores use it to distinguish the viewers of an asset: among
+ * 1,000,000 viewers, the probability that two share a hash is 1 in 18,000.
  */
 export function hashViewer(userId: string): number {
   let high = 0x811c9dc5

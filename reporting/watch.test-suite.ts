@@ -21,7 +21,7 @@ import {
 
 const HOUR_MS = 3_600_000
 
-/** The conformance suite of watch time. Its stores use the rules v2. */
+/** The conformance suite of watch time. The stores under test use the view rules v2. */
 export function describeWatchTime(store: Store) {
   const { open, numRuns } = store
 
@@ -48,7 +48,7 @@ export function describeWatchTime(store: Store) {
     )
   })
 
-  test('a view is pending until 30 s are reported, and is then qualified once', async () => {
+  test('a view is pending until 30 s are reported, and then qualifies only once', async () => {
     await using opened = await open()
     const { counts } = opened
     const log = [
@@ -80,7 +80,7 @@ export function describeWatchTime(store: Store) {
     }
   })
 
-  test('subscribers receive the qualified views once a report makes one of them qualify', async () => {
+  test('subscribers receive the qualified views once a report makes a view qualify', async () => {
     await using opened = await open()
     const { counts } = opened
     const events: LiveEvent[] = []
@@ -126,7 +126,7 @@ export function describeWatchTime(store: Store) {
     })
   })
 
-  test('a report that is stored before its view counts once the view is', async () => {
+  test('a report that is stored before its view takes effect once the view is stored', async () => {
     await using opened = await open()
     const { counts } = opened
     const log = [message(0, report(31)), message(3_600, view())]
@@ -135,7 +135,7 @@ export function describeWatchTime(store: Store) {
     expect(await counts.explain('view')).toMatchObject({ verdict: 'qualified', secondsWatched: 31 })
   })
 
-  test('reports of the same unknown view for many assets take no longer than those of many views', {
+  test('reports of one unknown view for many assets take no longer than reports of many views', {
     timeout: 5_000,
   }, async () => {
     await using opened = await open()

@@ -87,7 +87,7 @@ secret() {
 }
 
 # Prints the header with a token, if there is one. curl reads it from a file, because command-line arguments are visible
-# to all users. Of two tokens, the first is sent.
+# to all users. If the setting contains two tokens, the first is sent.
 authorization() {
   [ -z "$1" ] || printf 'authorization: Bearer %s\n' "${1%% *}"
 }

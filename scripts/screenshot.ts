@@ -15,7 +15,7 @@ import { runCommand } from './command.ts'
 const SECONDS = 300
 const USERS = 20
 const VIEWPORT = { width: 1_360, height: 1_660 }
-/** How long other users play while the page is open, and between which of these seconds reporting is down. */
+/** How long other users play while the page is open, and from which second to which second reporting is down. */
 const LIVE_SECONDS = 120
 const OUTAGE = { from: 60, to: 68 }
 

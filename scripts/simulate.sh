@@ -154,7 +154,7 @@ random_plays() {
     # RANDOM has only 15 bits.
     asset=${assets[(RANDOM << 15 | RANDOM) % ${#assets[@]}]}
     user=user-$((RANDOM % users + 1))
-    # After `next`, all options have to be repeated; without it, each play would have the headers of all others.
+    # After `next`, all options must be repeated. Without `next`, each play would have the headers of all plays.
     [ "$i" -eq "$2" ] || echo next
     printf 'silent\nnoproxy = "*"\ngloboff\nconnect-timeout = 3\nmax-time = 10\n'
     printf 'url = "%s/play/asset/%s/user/%s"\noutput = "/dev/null"\n' "$play" "$asset" "$user"

@@ -12,7 +12,7 @@ const WRITE_TOKEN = 'the-token'
 const guide = await readFile('docs/adding-a-service.md', 'utf8')
 const otherGuide = await readFile('docs/adding-a-rule.md', 'utf8')
 
-/** By test file: names of the tests that read the list of services, or a file that the generator or guide changes. */
+/** Names of the tests, by file, that read the list of services, or a file that the generator or guide changes. */
 const AFFECTED: Record<string, string[]> = {
   'rating/app.test.ts': ['is created, replaced and deleted', 'is not a valid number of stars'],
   'video-tags/app.test.ts': ['is alive and ready', 'describes its routes'],

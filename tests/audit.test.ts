@@ -48,7 +48,7 @@ describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
     await playing
   })
 
-  test('compares the verdicts of only the messages in the given range', async () => {
+  test('compares only the verdicts of messages in the given range', async () => {
     const { text } = await runAudit(system.env, '--from', '1', '--to', '2')
     expect(text).toMatch(/, [0-4] verdicts?\n/)
     expect(await runAudit(system.env, '--from', 'x')).toMatchObject({

@@ -72,7 +72,7 @@ describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the 
     expect(await getJson(`${reporting.url}/events/lost`)).toEqual(NO_LOSS)
   })
 
-  test('a restore of only the log stops counting until the checkpoint is restored too, or moved away', async () => {
+  test('a restore of only the log suspends counting until the checkpoint is restored too, or moved away', async () => {
     await using backedUp = await startBackedUp()
     const { reporting, listener, dataDir } = backedUp.system
     await backedUp.restore({ log: true })
@@ -143,7 +143,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('with the counts in Postgres,', { 
     },
   )
 
-  test('a restored log that is older than the counts stops counting until the schema is dropped', async () => {
+  test('a restored log that is older than the counts suspends counting until the schema is dropped', async () => {
     await using backup = await createTempDirectory('backup')
     await using system = await startPostgresSystem()
     const { play: edge, reporting, second, listener, nats, postgres, databaseUrl } = system

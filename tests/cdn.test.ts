@@ -235,7 +235,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     expect([403, 414, 431]).toContain(await statusOf(`/${'a'.repeat(40_000)}`))
   })
 
-  test('still serves files after clients have disconnected in the middle of one', async () => {
+  test('still serves files after clients have disconnected in the middle of a response', async () => {
     for (let round = 0; round < 20; round += 1) {
       const controller = new AbortController()
       const url = `${edge.url}${target({ path: 'clips/large.mp4' })}`

@@ -25,9 +25,9 @@ import { type System, startSystem } from './harness/system.ts'
 const seed = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 1_000_000))
 const seconds = Number(process.env.CHAOS_SECONDS || 30)
 const PLAYERS = 24
-/** `maps`, or `postgres` for two reporting instances over one Postgres. Default: both, Postgres for half of the time. */
+/** `maps`, or `postgres` for two reporting instances over one Postgres. By default both, Postgres for half as long. */
 const onlyStore = process.env.CHAOS_STORE || undefined
-/** `open`, or `guarded` with every protection of the edge. Default: open with maps, guarded with Postgres. */
+/** `open`, or `guarded` with every protection of the edge. By default, maps run open, and Postgres runs guarded. */
 const onlyEdge = process.env.CHAOS_EDGE || undefined
 const stores = [
   { store: 'maps', edge: onlyEdge ?? 'open', duration: seconds, canRun: true },
@@ -116,8 +116,8 @@ function watchAudits(reporting: string, token: string | undefined) {
 
 /**
  * Injects one fault after another into a system with two plays on one port: kills or suspends one or two processes for
- * up to 3 s, suspends all of NATS for 5 to 30 s, cuts connections in the middle of a batch, appends random messages, or stores
- * messages twice. The seed determines the order. At the end, all processes are up.
+ * up to 3 s, suspends all of NATS for 5 to 30 s, cuts connections in the middle of a batch, appends random messages, or
+ * stores messages twice. The seed determines the order. At the end, all processes are up.
  */
 async function breakThings(
   system: System | PostgresSystem,

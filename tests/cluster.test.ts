@@ -16,7 +16,7 @@ import { type System, startSystem } from './harness/system.ts'
 const seed = Number(process.env.CHAOS_SEED || 1)
 const FAULTS = 4
 
-/** Services use a version of nats-server that may lose acknowledged messages, but report an error. */
+/** With a version of nats-server that may lose acknowledged messages, services run but report an error. */
 async function expectProblem({ play, listener, env }: System): Promise<void> {
   if (!natsVersion || isAtLeast(natsVersion, REPLICATING_VERSION)) return
   const problem = `EVENTS has 3 replicas, but with nats-server ${natsVersion} it may lose what it acknowledged: upgrade`

@@ -80,7 +80,7 @@ test.concurrent.each(['play', 'queue-listener'])('%s requires NATS_URL', async (
 describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', { concurrent: true }, (service) => {
   const beyond = { HOST: '0.0.0.0', PORT: '0', CHECKPOINT_EVERY: '0s' }
 
-  test('does not start with open writes', async () => {
+  test('by default, does not start without a write token', async () => {
     const { status, lines } = await run(service, [], beyond)
     expect(status).toBe(2)
     expect(lines).toEqual([

@@ -18,7 +18,7 @@ const text = readFileSync('compose.yaml', 'utf8')
 const compose = parseCompose(text)
 const secrets = await createSecrets()
 
-/** Mistakes: a text, its replacement, and the problem that must be found. */
+/** Mistakes in compose.yaml: a text, its replacement, and the problem that must be found. */
 const MISTAKES: [string, string, RegExp][] = [
   ['mem_limit: 64m', 'mem_limti: 64m', /schema: .*mem_limti/],
   ['healthcheck:', 'healthchek:', /schema: .*healthchek/],

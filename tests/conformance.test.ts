@@ -132,7 +132,7 @@ describe('without any dependency', () => {
   })
 })
 
-/** Moves explanations to the end: the view in the examples of reporting is counted by the example of a batch. */
+/** Moves the explanations of a view to the end: the example of a batch must first count that view. */
 function explanationsLast(operations: Operation[]): Operation[] {
   const explainsView = ({ parameters }: Operation) => parameters.some(({ name }) => name === 'viewId')
   return [...operations.filter((one) => !explainsView(one)), ...operations.filter(explainsView)]
@@ -151,8 +151,8 @@ async function recordTrace(origin: string): Promise<void> {
 }
 
 /**
- * Sets the examples of parameters to data that exists: a view, a trace, and a dead letter that no other operation uses, because
- * it can be resolved only once.
+ * Sets the examples of parameters to data that exists: a view, a trace, and a dead letter that no other operation uses,
+ * because a dead letter can be resolved only once.
  */
 function withExamples(operation: Operation, values: Record<string, string | number | undefined>): Operation {
   const parameters = operation.parameters.map((parameter) => {

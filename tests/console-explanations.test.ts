@@ -143,7 +143,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
     await page.getByText('All services up').waitFor()
   })
 
-  test('while reporting and the edge are down, the explanation is unknown, and it appears later', async () => {
+  test('while reporting or the edge is down, the explanation is unknown; it appears once they are back up', async () => {
     await using opened = await open()
     const { page } = opened
     const id = await played('456', 'patient')
@@ -163,7 +163,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
     await page.getByText('All services up').waitFor()
   })
 
-  test('a view that is not counted for minutes is no longer looked up, until the user asks again', async () => {
+  test('a view that stays uncounted for minutes is not looked up again until the user asks for it', async () => {
     await using opened = await open()
     const { page } = opened
     const view = { id: 'late', state: 'outbox', verdict: null, because: null, summary: 'Recorded in an outbox.' }

@@ -17,7 +17,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
   }, 60_000)
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('an outage of reporting while no page is open is shown later, with the restart', async () => {
+  test('an outage of reporting while no page is open is shown on the next visit, with the restart', async () => {
     const read = async () => (await (await fetch(`${system.play.url}/history`)).json()) as History
     // The edge detects the restart of a process only if it has seen the previous process.
     await eventually(async () => expect((await read()).points.length).toBeGreaterThan(1))
@@ -105,7 +105,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     await eventually(async () => expect(await picture.getAttribute('aria-valuemax')).toBe(steps))
   })
 
-  test('a time such as 12:04 is found in the range that contains it', async () => {
+  test('entering a time such as 12:04 selects the range that contains it', async () => {
     await using opened = await visit()
     const { page } = opened
     await page.getByLabel('What happened at').fill('12:04')

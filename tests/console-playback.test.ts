@@ -109,7 +109,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
     await eventually(async () => expect(await viewsOf('impatient')).toBe(2))
   })
 
-  describe.skipIf(edge === 'nginx')('as over any edge,', () => {
+  describe.skipIf(edge === 'nginx')('independently of the edge,', () => {
     test.skipIf(isSkipped)('shows that the CDN is unreachable, and plays once the CDN is back', async () => {
       await using opened = await open()
       const { page } = opened
@@ -173,7 +173,7 @@ describe.each(edges)('a clip over $edge', { timeout: 60_000 }, ({ edge, path, is
     test.skipIf(isSkipped)('plays muted if the browser does not allow sound, until it is unmuted', async () => {
       await using strict = await startBrowser(['--autoplay-policy=document-user-activation-required'])
       const page = await strict.newPage()
-      // A script presses Play without a user gesture. Playwright would count as a user, so it only waits for a request.
+      // A script presses Play without a user gesture. Playwright's clicks are gestures, so it only waits for a request.
       await page.addInitScript(`const timer = setInterval(() => {
         const button = document.querySelector('[aria-label="Play The muted clip"]')
         if (button) { clearInterval(timer); button.click() }

@@ -39,7 +39,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     expect(opened.errors).toEqual([])
   })
 
-  test('the pointer selects the step under it; without the pointer, all steps are added up', async () => {
+  test('the pointer selects the step under it; otherwise, the totals of all steps are shown', async () => {
     await using opened = await openWith(toSeries('hour', [1, 0, 1_234_567_890, 7]))
     const { page } = opened
     await showRange(page, '24 hours', 4)
@@ -195,7 +195,7 @@ async function showRange(page: Page, range: string, count: number): Promise<void
 
 /**
  * Selects one step after the other with the keyboard, and returns each as a screen reader announces it.
- * @param count how many, from the first one; all by default, also if a step begins meanwhile
+ * @param count how many steps, starting with the first; by default all, including one that begins in the meantime
  */
 async function readSteps(page: Page, count = Number.POSITIVE_INFINITY): Promise<string[]> {
   const steps: string[] = []

@@ -199,7 +199,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
     await page.getByText('Live', { exact: true }).waitFor()
   })
 
-  test('eight windows share one connection; when its window is closed, another one takes over', async () => {
+  test('eight windows share one connection; when the window that holds it is closed, another one takes over', async () => {
     await using opened = await open()
     const { page } = opened
     const windows = [page]

@@ -224,7 +224,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
 })
 
 describe('a killed npm start', { timeout: 60_000 }, () => {
-  test('leaves a directory and a token file; the next npm start removes them, but keeps the files of a running one', async () => {
+  test('leaves a directory and a token file; the next npm start removes them, but keeps the files of an instance that is still running', async () => {
     await using temp = await createTempDirectory('tmp')
     await using data = await createTempDirectory('data')
     const start = (name: string) => npmStart({ PATH: '', TMPDIR: temp.path, DATA_DIR: join(data.path, name) })

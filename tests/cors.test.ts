@@ -78,7 +78,7 @@ describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
     }
   })
 
-  test('depends on this setting: without it, no response has CORS headers, and no other origin may play', async () => {
+  test('needs CORS_ORIGINS: without it, no response has CORS headers, and no other origin may play', async () => {
     const env = { NATS_URL: `127.0.0.1:${await freePort()}`, DATA_DIR: '/dev/null/none' }
     await using play = await startService('play', { ...env, METADATA_URL: `http://${env.NATS_URL}` })
     for (const [method, status] of [

@@ -112,7 +112,7 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', { timeout: 60_000 }, () 
 })
 
 describe.skipIf(!natsVersion || !hasPostgres)('moving the counts of a system to Postgres', { timeout: 60_000 }, () => {
-  test('loses and repeats no view, still recognizes duplicates, and can be undone while the log has the views', async () => {
+  test('neither loses nor repeats a view, still recognizes duplicates, and can be undone while the log has the views', async () => {
     await using postgres = await startPostgres()
     const secondPort = await freePort()
     await using system = await startSystem({}, { moreReportings: [`http://127.0.0.1:${secondPort}`] })
@@ -154,7 +154,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('moving the counts of a system to 
       expect(await views(url, 'user', 'u')).toBe(11)
       expect(await views(url, 'user', 'imported')).toBe(3)
     }
-    // Each message from before the move is now a duplicate.
+    // Each message from before the move is now in the log twice.
     expect(
       (await metric(first.url, /^duplicate_views_total /)) + (await metric(second.url, /^duplicate_views_total /)),
     ).toBeGreaterThanOrEqual(8)

@@ -171,7 +171,7 @@ test.skipIf(!hasConsul)('with Consul, embedded services register and call only e
 })
 
 describe('the circuit breakers of embedded mode', { timeout: 30_000 }, () => {
-  test('open when reporting hangs, so that plays stay fast, but without counts', async () => {
+  test('open when reporting hangs: plays stay fast, but have no counts', async () => {
     await using reporting = await startSocketServer()
     await using edge = await startEmbeddedWith({ reporting: reporting.url })
     await eventually(async () => {

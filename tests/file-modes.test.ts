@@ -32,7 +32,9 @@ const playOnce = (port: number) =>
 const expectFiles = (directory: string, expected: string[]) =>
   eventually(async () => expect(await readdir(directory)).toEqual(expect.arrayContaining(expected)))
 
-test('embedded mode shares no file, not even the files of an earlier release', { timeout: 60_000 }, async () => {
+test('other users of the machine cannot access any file of embedded mode, even from an earlier release', {
+  timeout: 60_000,
+}, async () => {
   await using directory = await createTempDirectory('modes')
   const DATA_DIR = join(directory.path, 'created', 'data')
   for (const run of ['first', 'second']) {
@@ -54,7 +56,7 @@ test('embedded mode shares no file, not even the files of an earlier release', {
 })
 
 test.skipIf(!natsVersion)(
-  'npm start shares no file that contains views, not even the files of NATS',
+  'other users of the machine cannot access any file of npm start that contains views, even the files of NATS',
   { timeout: 60_000 },
   async () => {
     await using directory = await createTempDirectory('modes')

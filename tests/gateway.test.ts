@@ -16,7 +16,7 @@ import { type System, startSystem } from './harness/system.ts'
 const PLAY = '/play/asset/456/user/8'
 const KEY = { 'idempotency-key': '"8e03978e"' }
 
-/** The first play that gets a request fails it. `times` is the number of plays that get the request. */
+/** The first play that receives a request makes it fail. `times` is the number of plays that receive the request. */
 const REPEATED = [
   { what: 'a GET', method: 'GET', path: '/catalogue', headers: {}, times: 2 },
   { what: 'a play with an Idempotency-Key', method: 'POST', path: PLAY, headers: KEY, times: 2 },
@@ -95,7 +95,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
       }
     })
 
-    test('the address of the client is appended, its trace is dropped, and its request id is replaced', async () => {
+    test('nginx appends the address of the client, drops its trace, and replaces its request id', async () => {
       const headers = {
         'x-forwarded-for': '203.0.113.9',
         traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
@@ -227,7 +227,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
       expect(viewer.hasEnded()).toBe(false)
     })
 
-    test('if one play is killed under load, plays with a key all succeed, and every view is counted once', async () => {
+    test('if one play process is killed under load, all plays with a key succeed, and every view is counted once', async () => {
       const workers = 16
       const statuses = { keyed: [] as number[], plain: [] as number[] }
       const stopped = new AbortController()

@@ -85,7 +85,7 @@ describe.skipIf(!natsVersion)('the history of the system', { timeout: 60_000 }, 
     expect(after.points.map(({ at }) => at)).toEqual(expect.arrayContaining([before.points.at(-1)?.at]))
   })
 
-  test('has a gap while the edge is suspended, in which nothing else is down', async () => {
+  test('has a gap while the edge is suspended, and does not show other services as down', async () => {
     const before = await eventually(async () => {
       const history = await read()
       expect(Date.now() - Date.parse(history.points.at(-1)?.at ?? '')).toBeLessThan(3_000)

@@ -209,7 +209,7 @@ describe('on an edge with an identity provider,', { timeout: 60_000 }, () => {
     }
   })
 
-  test('a rejected play is counted under the route of plays in the metrics', async () => {
+  test('the metrics count a rejected play under the route of plays', async () => {
     const rejected = () =>
       metric(edge, /^http_server_request_duration_seconds_count{.*"\/play\/asset\/:assetId\/user\/:userId".*"401"}/)
     const before = await rejected()
@@ -370,7 +370,7 @@ describe('keys of the identity provider:', { timeout: 60_000 }, () => {
     expect(await statusOf(edge, await provider.sign({ jti: 'not in the cache' }, {}, before))).toBe(401)
   })
 
-  test('a flood of tokens with unknown keys causes one fetch', async () => {
+  test('a flood of tokens with unknown keys causes only one request for the keys', async () => {
     await using provider = await startIdentityProvider()
     await using system = await startEdge(provider)
     const edge = system.play.url

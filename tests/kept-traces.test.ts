@@ -89,7 +89,7 @@ describe.skipIf(!natsVersion)('with kept traces,', { timeout: 60_000 }, () => {
     })
   })
 
-  test('each other service returns its own part', async () => {
+  test('a service other than play returns only its own part of a trace', async () => {
     const { traceId } = await playRecorded(edge, 'parts')
     await readCounted(edge, traceId)
     const partOf = async (origin: string) => Trace.parse(await getJson(`${origin}/traces/${traceId}`))

@@ -8,7 +8,7 @@ import { hasNginx, startNginx } from './harness/nginx.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
 
 const PLAY = '/play/asset/456/user/8'
-/** The tests send from 127.0.0.1. As a trusted proxy, they choose the client address by X-Forwarded-For. */
+/** The tests send from 127.0.0.1. As a trusted proxy, they can set the client address in X-Forwarded-For. */
 const BEHIND_PROXY = { TRUSTED_PROXIES: '127.0.0.1' }
 
 type Edge = Awaited<ReturnType<typeof startEmbedded>>
@@ -122,7 +122,7 @@ describe('CLIENT_RATE', { timeout: 60_000 }, () => {
 })
 
 describe('PLAY_RATE', { timeout: 60_000 }, () => {
-  test('limits the plays of a user, and no other request', async () => {
+  test('limits the plays of a user, but no other requests', async () => {
     const { play } = await start({ PLAY_RATE: '2/1h' })
     expect(await statusesOf(3, play.url + PLAY)).toEqual([200, 200, 429])
     const { headers } = await send(play.url + PLAY)
@@ -135,7 +135,7 @@ describe('PLAY_RATE', { timeout: 60_000 }, () => {
     expect(await metric(play.url, /^rate_limited_requests_total{limit="user"} /)).toBe(2)
   })
 
-  test('of a user id that no token verifies cannot be used up by other clients', async () => {
+  test('applies per client to a user id that no token verifies, so that other clients cannot use it up', async () => {
     const { play } = await start({ PLAY_RATE: '2/1h', ...BEHIND_PROXY })
     expect(await statusesOf(5, play.url + PLAY, as('203.0.113.66'))).toEqual([200, 200, 429, 429, 429])
     expect(await statusesOf(3, play.url + PLAY, as('203.0.113.7'))).toEqual([200, 200, 429])
@@ -149,7 +149,7 @@ describe('PLAY_RATE', { timeout: 60_000 }, () => {
     expect(statuses).toEqual([200, 200, 429])
   })
 
-  test('leaves invalid ids to validation, however long they are', async () => {
+  test('leaves invalid ids to validation, even very long ones', async () => {
     const { play } = await start({ PLAY_RATE: '1/1h' })
     expect(await statusesOf(3, `${play.url}/play/asset/456/user/${'x'.repeat(10_000)}`)).toEqual([400, 400, 400])
   })

@@ -14,7 +14,7 @@ const PLAY_SECONDS = 6
 const PLAYS_PER_SECOND = 60
 /** Open loop, but bounded: a process whose connections all wait for a response sends nothing. */
 const FLOOD = { processes: 2, connections: 300, perSecond: 750 }
-/** The delay between play and reporting keeps more prefetches in flight than play admits, on a fast machine too. */
+/** The delay between play and reporting keeps more prefetches in flight than play admits, even on a fast machine. */
 const DELAY_MS = 75
 
 describe.skipIf(!natsVersion)('a flood of prefetches', { timeout: 60_000 }, () => {

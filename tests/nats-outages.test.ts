@@ -90,7 +90,7 @@ describe.skipIf(!natsVersion)('with a real NATS server', { timeout: 60_000 }, ()
     await expectViews('full', 1)
   })
 
-  test('after a pause in which the server closed all connections, everything recovers within 5 s', async () => {
+  test('if the server closes all connections while the services are suspended, everything recovers within 5 s', async () => {
     await start('ping_interval: "1s", ping_max: 1, write_deadline: "1s"')
     const { metadata, cdnurl, reporting, listener, play: edge, nats } = system
     const services = [metadata, cdnurl, reporting, listener, edge]
@@ -98,7 +98,7 @@ describe.skipIf(!natsVersion)('with a real NATS server', { timeout: 60_000 }, ()
     const linesBefore = services.map((service) => service.lines().length)
     const logged = () => services.flatMap((service, index) => service.lines().slice(linesBefore[index]))
     for (const service of services.toReversed()) await service.signal('SIGSTOP')
-    // The paused services miss these changes.
+    // The suspended services miss these changes.
     await nats.use(async (connection) => {
       const kv = await connection.jetstream().views.kv('metadata')
       for (let n = 0; n < 1_000; n += 1) await kv.put(`asset-${n}`, JSON.stringify({ ...fields, title: `new ${n}` }))
@@ -207,7 +207,7 @@ const OUTAGES = [
   'NATS is down',
   'event log unavailable; writing views to the outbox',
   'reporting the end of the log fails; retrying',
-  // The request was in flight when the service was paused.
+  // The request was in flight when the service was suspended.
   'slow request',
 ]
 

@@ -39,7 +39,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('with NATS over TLS', { timeout: 60
   })
 
   test.each(['metadata', 'cdnurl', 'queue-listener', 'play'])(
-    '%s with another NATS_CA says on /readyz and in its log that the certificate is refused',
+    'with another NATS_CA, %s reports on /readyz and in its log that the certificate is refused',
     async (name) => {
       await using service = await startService(name, { ...system.env, NATS_CA: other.ca })
       const reason = expect.stringMatching(
@@ -56,7 +56,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('with NATS over TLS', { timeout: 60
     },
   )
 
-  test('the commands with another NATS_CA say that the certificate is refused', async () => {
+  test('with another NATS_CA, the commands report that the certificate is refused', async () => {
     const given = { ...env, NATS_CA: other.ca }
     const { of } = await doctor(given)
     expect(of('nats')).toEqual([

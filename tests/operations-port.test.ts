@@ -55,7 +55,7 @@ describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
     }
   })
 
-  test('the operations port serves these paths, and plays', async () => {
+  test('the operations port serves every path, and plays assets', async () => {
     for (const path of [
       '/',
       '/console/console.js',
@@ -101,7 +101,7 @@ describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
     expect(await explain(operations)).toMatchObject({ state: 'counted', userId: 'secretive' })
   })
 
-  test('pages of CORS_ORIGINS can read the public port only', async () => {
+  test('pages from CORS_ORIGINS can read only the public port', async () => {
     const origin = 'https://tv.example'
     const opsPort = await freePort()
     await using trusting = await startEmbedded({ OPS_PORT: String(opsPort), CORS_ORIGINS: origin })

@@ -44,7 +44,7 @@ describe.skipIf(!canRun)('each play is counted exactly once', { timeout: 60_000 
       await sleep(500)
       await pair.disconnect()
       await sleep(500)
-      // Direct counts wait for the standby meanwhile.
+      // Meanwhile, direct counts wait for the standby.
       await expectCounting(system)
       const lost = await positionOf(system)
       await pair.primary().signal('SIGKILL')

@@ -9,7 +9,7 @@ import { freePort } from './harness/ports.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** Checklist lines, with the settings of deploy/public.env that remove the exposure, and others that cause it. */
+/** Lines of the checklist, the settings in deploy/public.env that remove the exposure, and settings that cause it. */
 const EXPOSURES: [line: string, settings: string[], others?: Record<string, string>][] = [
   ['identity', ['AUTH_JWKS_URL', 'AUTH_ISSUER', 'AUTH_AUDIENCE']],
   ['user-rate', ['PLAY_RATE']],
@@ -87,7 +87,7 @@ describe.skipIf(!natsVersion)('the doctor', { timeout: 60_000 }, () => {
     }, 30_000)
   })
 
-  test('finds the exposures nats, upstreams and database if these are remote and unencrypted', async () => {
+  test('finds the exposures nats, upstreams and database if these connections are remote and unencrypted', async () => {
     await using system = await startSystem(settings)
     for (const [line, changed] of DISTANT) {
       const report = await inspect(system, changed)
@@ -106,7 +106,7 @@ describe.skipIf(!natsVersion)('the doctor', { timeout: 60_000 }, () => {
     }, 30_000)
   })
 
-  test('only counts the exposures without --public', async () => {
+  test('without --public, prints only the number of exposures', async () => {
     await using system = await startSystem()
     await eventually(async () => {
       const report = await doctor({ ...system.env, DATA_DIR: system.dataDir })

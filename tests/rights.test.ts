@@ -12,7 +12,7 @@ describe('an asset with rights', { timeout: 30_000 }, () => {
   let system: Services
   let edge: string
   beforeAll(async () => {
-    // No request of the tests comes from this proxy, so their country header is ignored.
+    // The tests do not send requests through this proxy, so their country header is ignored.
     system = await startEmbedded({ COUNTRY_HEADER: 'x-country', TRUSTED_PROXIES: '192.0.2.1' })
     edge = system.play.url
     await warmUp(edge)

@@ -302,7 +302,7 @@ describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
     expect(await plays('recorded')).toBe(before + 40)
     const startedAt = performance.now()
     expect(await simulate('--views', '25', '--rate', '10', '--users', '1')).toMatchObject({ status: 0 })
-    // 10, then 10 a second later, then 5.
+    // 25 plays at 10 per second: 10 at once, 10 after a second, and 5 after another second.
     expect(performance.now() - startedAt).toBeGreaterThan(2_000)
     expect(await plays('recorded')).toBe(before + 65)
     expect([await plays('retried'), await plays('reused')]).toEqual([0, 0])

@@ -40,12 +40,12 @@ async function run(env: Record<string, string>, [name, ...args]: readonly string
 }
 
 async function runAll(env: Record<string, string>): Promise<string> {
-  // In parallel, because they mostly wait.
+  // Run the commands in parallel, because they mostly wait.
   const outputs = await Promise.all(COMMANDS.map((command) => run(env, command)))
   return outputs.join('\n')
 }
 
-/** What a running service says about itself. */
+/** The responses in which a running service describes itself. */
 async function responsesOf({ url }: ServiceProcess): Promise<string> {
   const paths = ['/readyz', '/metrics', '/openapi.json', '/status', '/healthz', '/dead-letters']
   const responses = await Promise.all(paths.map((path) => fetch(`${url}${path}`)))

@@ -99,7 +99,7 @@ describe.skipIf(!natsVersion)('with two play processes on one port', { timeout: 
     await warmUp(edge())
   })
 
-  /** Plays over new connections until each process has the metric. Returns the number of plays. */
+  /** Plays over new connections until the metrics of each process match. Returns the number of plays. */
   async function playOnEach(user: string, each: RegExp): Promise<number> {
     let served = 0
     await eventually(async () => {

@@ -45,7 +45,7 @@ describe('npm start serves the clips of the demo catalogue', { timeout: 60_000 }
     },
   )
 
-  test.skipIf(!natsVersion || !hasNjs)('with nginx, also if another npm start uses the same DATA_DIR', async () => {
+  test.skipIf(!natsVersion || !hasNjs)('with nginx, even if another npm start uses the same DATA_DIR', async () => {
     await using directory = await createTempDirectory('npm-start')
     const env = { PATH: pathWithNginx, DATA_DIR: directory.path }
     await using started = await npmStart(env)

@@ -41,7 +41,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
     expect(services).toEqual(expect.arrayContaining([...inAPlay]))
   }
 
-  /** Concurrent, because spans arrive up to a second after a play. */
+  /** The tests are concurrent, because spans arrive up to a second after a play. */
   describe.concurrent('it receives spans', () => {
     let turn: Promise<void> = Promise.resolve()
 

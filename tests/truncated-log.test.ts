@@ -97,7 +97,7 @@ describe.skipIf(!natsVersion)('messages that are purged before they are counted'
     expect((await runCounts({ ...system.env }, 'accept-loss')).text).toContain('no loss to accept')
   })
 
-  test('suspend counting also if the log is empty', async () => {
+  test('also suspend counting if the log is empty', async () => {
     await loseMessages(3, 0)
     await expectSuspended(3)
     await acceptLoss()
@@ -105,7 +105,7 @@ describe.skipIf(!natsVersion)('messages that are purged before they are counted'
     await eventually(async () => expect(await views(system.reporting.url, 'user', 'second')).toBe(1))
   })
 
-  test('suspend counting also at the start of a recreated log', async () => {
+  test('also suspend counting at the start of a recreated log', async () => {
     const { listener, nats, play: edge } = system
     await listener.signal('SIGTERM')
     await listener.ended()

@@ -88,7 +88,7 @@ describe.skipIf(!natsVersion)('the state of a view', { timeout: 60_000 }, () => 
     await warmUp(neighbor.url)
   })
 
-  test('is "log", with its position, while queue-listener is down, also after a restart of the edge', async () => {
+  test('is "log", with its position, while queue-listener is down, even after a restart of the edge', async () => {
     await system.listener.signal('SIGKILL')
     const viewId = await play()
     const position = { stream: expect.any(String), sequence: expect.any(Number) }
@@ -131,7 +131,7 @@ describe.skipIf(!natsVersion)('the state of a view', { timeout: 60_000 }, () => 
     for (const id of ids) await expectState(id ?? '', { state: 'counted', verdict: 'qualified' })
   })
 
-  test('is "not found" for an id that no event has, with the position of the counts', async () => {
+  test('is "not found", with the position of the counts, for an id that no event has', async () => {
     await expectNotFound()
   })
 

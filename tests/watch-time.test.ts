@@ -51,7 +51,7 @@ describe.skipIf(!natsVersion)('under the rules v2', { timeout: 60_000 }, () => {
   const audit = () => getJson(`${system.reporting.url}/events/audit`)
   const seconds = (value: number) => ({ assetId: '456', userId, seconds: value })
 
-  test('a view is pending, and qualifies once when 31 s are reported, however often', async () => {
+  test('a view is pending, and qualifies only once, even if 31 s are reported several times', async () => {
     const viewId = await play(system.play, userId)
     await expectVerdict(system.play, viewId, {
       verdict: 'pending',
@@ -79,7 +79,7 @@ describe.skipIf(!natsVersion)('under the rules v2', { timeout: 60_000 }, () => {
     await expectVerdict(system.play, viewId, { verdict: 'pending', secondsWatched: 29.5 })
   })
 
-  test('half of the duration in the metadata suffices', async () => {
+  test('watching half of the duration in the metadata suffices', async () => {
     await postAsset(system, { id: 'short', title: 'Short', url: 'short.mp4', duration: 20 })
     const viewId = await play(system.play, userId, 'short')
     expect(await report(system.play, viewId, { assetId: 'short', userId, seconds: 10 })).toBe(202)

@@ -11,7 +11,7 @@ import { problem } from '../../shared/http/errors.ts'
 import { parseSafely } from '../../shared/runtime/parse-safely.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 
-/** Long, because the first request makes a service generate its document. */
+/** A long timeout, because the first request makes a service generate its document. */
 const TIMEOUT_MS = 2_000
 
 const Document = z.looseObject({ info: z.looseObject({ description: z.string() }) })
@@ -83,7 +83,7 @@ SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
   plugins: [
     SwaggerUIBundle.plugins.DownloadUrl,
-    // Only the calls of play have the origin of the page.
+    // Only calls to play have the same origin as the page.
     () => ({
       statePlugins: {
         spec: {

@@ -12,7 +12,7 @@ export const controlsUrl = z
   .string()
   .regex(SOCKET, { error: 'must be unix:<path>' })
   .optional()
-  .meta({ description: 'Socket of the controls of npm start, which sets it; unset: there are none' })
+  .meta({ description: 'Socket on which npm start accepts controls; npm start sets it; unset: there are no controls' })
 
 type Reply = { status: number; body: unknown }
 

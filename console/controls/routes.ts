@@ -20,7 +20,7 @@ const NO_SUPERVISOR =
   'There are no controls here: npm start offers them for the processes that it runs, if only this machine can reach the console.'
 const NOT_LOCAL = 'Controls are only for browsers on the machine that runs npm start.'
 
-/** Headers that a reverse proxy adds. Behind one, all clients have the address of the proxy. */
+/** Headers that a reverse proxy adds. Behind a reverse proxy, all clients have the address of the proxy. */
 const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']
 
 const Errors = z.object({ errors: Problem.shape.errors })
@@ -29,8 +29,8 @@ const Errors = z.object({ errors: Problem.shape.errors })
 const undocumented = describeRoute({ hide: true })
 
 /**
- * `GET /controls` and `POST /controls/…`: kills, suspends and restarts the processes of `npm start`. Only for clients on
- * this machine, and never for a page of another origin, even one in CORS_ORIGINS.
+ * The routes `GET /controls` and `POST /controls/…`, which kill, suspend and restart the processes of `npm start`. They
+ * serve only clients on this machine, and never a page from another origin, even one in CORS_ORIGINS.
  * @param proxy undefined if the processes have no supervisor
  */
 export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> | undefined) {
@@ -54,7 +54,7 @@ export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> 
         operationId: 'getControls',
         summary: 'Get the processes of npm start, and the available controls',
         description:
-          'With the token that `npm start` printed, as a bearer token. `POST /controls/…` then kills, suspends and restarts processes: see docs/operating.md',
+          'Send the token that `npm start` printed as a bearer token. With it, `POST /controls/…` kills, suspends and restarts processes: see docs/operating.md',
         responses: { 200: Controls },
         problems: [429],
       }),

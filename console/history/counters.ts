@@ -1,7 +1,10 @@
 import type { Registry } from 'prom-client'
 import type { Distribution } from './distribution.ts'
 
-/** What the metrics of play have counted since it started. Durations are by `from to`: the two ends of a call. */
+/**
+ * What the metrics of play have counted since it started. Durations are keyed by `from to`, the caller and the callee
+ * of a call.
+ */
 export type Counters = {
   recorded: { log: number; outbox: number }
   errors: number
@@ -55,7 +58,7 @@ async function valuesOf(metrics: Registry, name: string): Promise<Value[]> {
   return (await metric.get()).values
 }
 
-/** Adds the buckets of a histogram to the distribution of each `from to`. */
+/** Adds the buckets of a histogram to the distributions, which are keyed by `from to`. */
 function collect(
   durations: Map<string, Distribution>,
   values: readonly Value[],

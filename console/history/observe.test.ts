@@ -41,7 +41,7 @@ test('each of several instances is observed', async () => {
   ])
 })
 
-test('a service without a known instance is down, except play, which may not know itself', async () => {
+test('a service without a known instance is down, except play, whose instances may be unknown to the edge', async () => {
   const { subjects } = await observe({ play: [], metadata: [] })
   expect(subjects).toEqual([
     { service: 'metadata', instance: '', failure: { state: 'down', reason: 'no known instances' } },

@@ -52,7 +52,7 @@ export function createObserver({ clients, dependencies }: Deps): Observe {
   }
 }
 
-/** play without known instances is not down, because it may not know itself. */
+/** play is not down if no instance of it is known: this process is one, and it may not know its own URL. */
 function toSubjects(service: string, found: readonly InstanceReadiness[]): Observed[] {
   if (found.length > 0) return found.map(({ url, readiness }) => toObserved(service, labelOf(url, found), readiness))
   const failure = { state: 'down', reason: 'no known instances' } as const

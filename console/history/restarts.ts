@@ -6,9 +6,9 @@ export type Known = { startedAt: string; seenAt: number }
 
 /**
  * The time of a restart: the start time that the process reports, limited to the time between the two observations that
- * show the restart, because the clock of the process may be wrong. A process that started while the edge still saw
- * another one did not replace it: both share one URL.
- * @returns undefined if the process replaced no other one
+ * show the restart, because the clock of the process may be wrong. If a process started while the edge still saw an
+ * earlier one, both share one URL, and the new process replaced nothing.
+ * @returns undefined if the process did not replace an earlier one
  */
 export function toRestart(startedAt: string, known: Known | undefined, now: number): number | undefined {
   const started = Date.parse(startedAt)

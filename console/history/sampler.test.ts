@@ -81,7 +81,7 @@ test('when the clock is set forward there are no points in between, and no outag
   expect(edge.history('5m')).toMatchObject({ points: [{ at: at('13:00:02'), plays: 2 }], outages: [] })
 })
 
-test('when the clock is set back, what was in the future is deleted, and sampling goes on', async () => {
+test('when the clock is set back, samples that are now in the future are deleted, and sampling goes on', async () => {
   const edge = setUp()
   for (let n = 0; n < 20; n += 1) await edge.second({ plays: 3, subjects: [reportingDown] })
   edge.setClock(-3_600)
@@ -181,7 +181,7 @@ test('the history outlives the edge, and shows its outage and its restart', asyn
   })
 })
 
-test('a process of an edge restarts if it replaces one that has ended; others are new', async () => {
+test('a new process of an edge is a restart only if an earlier process has ended', async () => {
   const file = join(directory, 'started.sqlite')
   const clock = createClock()
   const run = async (seconds: number, edges: ReturnType<typeof setUp>[]) => {

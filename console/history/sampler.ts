@@ -96,7 +96,7 @@ export function createSampler({
 
   /**
    * Records an outage if no process took samples for too long. A change of the clock is not an outage.
-   * @returns false if this process did not run all the time since the last sample
+   * @returns false if this process has not run continuously since the last sample
    */
   function checkContinuity(now: { wall: number; monotonic: number }): boolean {
     const elapsed = last ? now.monotonic - last.monotonic : 0

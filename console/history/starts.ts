@@ -3,7 +3,7 @@ import type { Observation } from './observe.ts'
 import { type Known, toRestart } from './restarts.ts'
 import type { HistoryStore } from './store.ts'
 
-/** After this long, the processes that still run have taken samples. */
+/** After this long, every process that is still running has taken a sample. */
 const OWN_START_AFTER_MS = 4_000
 const SAVE_MS = 10_000
 
@@ -18,7 +18,10 @@ export function createStarts(store: HistoryStore, startedAt: string) {
   let isOwnNoted = false
 
   return {
-    /** Each process that has ended makes one start a restart. The rest are new processes, such as the first ones. */
+    /**
+     * For each process that has ended, one start counts as a restart. All other starts are of additional processes,
+     * such as the first ones.
+     */
     noteOwn(now: number): void {
       if (isOwnNoted || now < ownStart + OWN_START_AFTER_MS) return
       const replaced = store.restarts(0, now).filter(({ service, instance }) => service === own.service && !instance)
@@ -35,7 +38,7 @@ export function createStarts(store: HistoryStore, startedAt: string) {
           const seenAt = Math.max(stored?.seenAt ?? 0, cached?.seenAt ?? 0)
           const restart = toRestart(startedAt, stored && { ...stored, seenAt }, now)
           if (restart !== undefined) store.addRestart({ service, instance }, restart)
-          // Several processes are behind one URL: the newer one did not replace this one.
+          // Several processes share one URL: the newer process did not replace this one.
           const isOlder = stored !== undefined && stored.startedAt > startedAt
           if (isOlder) store.removeRestarts({ service, instance }, Date.parse(startedAt))
           store.setInstance(subject, isOlder ? stored.startedAt : startedAt, now)

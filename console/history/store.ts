@@ -25,7 +25,7 @@ export type Step = (typeof STEPS)[number]['step']
 /** Bounds the file while a service flaps. */
 const MAX_OUTAGES = 1_000
 const MAX_RESTARTS = 1_000
-/** As long as the longest step is kept. */
+/** Outages, restarts and instances are kept as long as the longest steps. */
 const KEPT_MS = 90_000_000
 
 /** An outage that is not extended for this long is over, or the process that noticed it has exited. */
@@ -135,7 +135,7 @@ export function openHistoryStore(file: string, process: string) {
       return stored.map((outage) => ({ ...outage, isOpen: outage.isOpen && outage.end >= to - OPEN_MS }))
     },
     addRestart: ({ service, instance }: Subject, at: number) => void insertRestart.run(service, instance, at),
-    /** Deletes the restarts after a time, because the process that they would have replaced still runs. */
+    /** Deletes the restarts after a time, because the process that was thought to be replaced is still running. */
     removeRestarts: ({ service, instance }: Subject, after: number) =>
       void removeRestarts.run(service, instance, after),
     restarts: (from: number, to: number) => Restarts.parse(selectRestarts.all(from, to)),

@@ -53,7 +53,7 @@ export function formatCount(count) {
 const estimate = new Intl.NumberFormat('en', { maximumSignificantDigits: 2 })
 
 /**
- * A duration that is measured or estimated roughly.
+ * Formats an imprecise duration with two significant digits.
  * @param {number} ms
  */
 export function formatRoughMs(ms) {

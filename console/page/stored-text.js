@@ -1,5 +1,5 @@
 /**
- * A text in the storage of the browser. Browsers may deny access to storage; the text is then not kept.
+ * A string in browser storage. If the browser denies access to storage, the string is not kept.
  * @param {() => Storage} storage a function, because reading `localStorage` may throw
  * @param {string} key
  */

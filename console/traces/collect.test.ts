@@ -35,7 +35,7 @@ function serviceOf(name: string, respond: (path: string) => InstanceResponse['re
   return { name, getAll }
 }
 
-test('a trace has the spans of all instances, each once, by start', async () => {
+test('a trace has the spans of all instances, each once, sorted by start time', async () => {
   const [first, second, third] = [span('1', MINE), span('2', MINE), span('3', MINE)]
   const collect = createTraceCollector({
     kept: { get: () => [second], all: () => [] },

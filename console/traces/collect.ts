@@ -5,11 +5,11 @@ import { parseSafely } from '../../shared/runtime/parse-safely.ts'
 import { byStart, type KeptTraces } from '../../shared/tracing/kept-traces.ts'
 import { isItself } from './itself.ts'
 
-/** For each of the two rounds: the trace itself, then the batches that it shares with other traces. */
+/** Applies to each of the two rounds: first the trace itself, then the batches that it shares with other traces. */
 const TIMEOUT_MS = 300
 const MAX_BATCHES = 5
 
-/** What all processes have recorded of a trace, by start. An unknown trace has no spans. */
+/** The spans that all processes have recorded of a trace, sorted by start time. An unknown trace has no spans. */
 export type TraceCollector = (traceId: string) => Promise<SystemTrace>
 
 type Client = Pick<ServiceClient, 'name' | 'getAll'>
@@ -17,7 +17,7 @@ type Found = { spans: TraceSpan[]; missing: string[] }
 
 type Deps = {
   kept: KeptTraces
-  /** The clients of all services. The client of play may know this instance. */
+  /** The clients of all services. The instances that the client of play knows may include this process. */
   clients: readonly Client[]
 }
 
@@ -42,7 +42,7 @@ export function createTraceCollector({ kept, clients }: Deps): TraceCollector {
   }
 }
 
-/** An instance of an earlier release has no traces, so it is missing too. */
+/** An instance of an earlier release keeps no traces, so its service is listed as missing too. */
 async function readFrom(client: Client, traceId: string, signal: AbortSignal): Promise<Found> {
   const responses = await client.getAll(`/traces/${traceId}?local=true`, signal)
   const traces = responses.map(({ response }) => {

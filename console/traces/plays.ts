@@ -17,9 +17,9 @@ const { requestId: REQUEST_ID, viewId: VIEW_ID, assetId: ASSET_ID, userId: USER_
 
 /** Lists recorded plays, newest first. */
 export type PlayList = {
-  /** Of this process. */
+  /** Lists the plays of this process. */
   local(query: Query): TracedPlays
-  /** Of all instances of play that this one knows. */
+  /** Lists the plays of all instances of play that this process knows. */
   all(query: Query): Promise<TracedPlays>
 }
 
@@ -27,7 +27,7 @@ type Query = Omit<TracedPlaysQuery, 'local'>
 
 type Deps = {
   kept: KeptTraces
-  /** The clients of play. Its instances may include this one. */
+  /** The clients of play. The instances that they know may include this process. */
   plays: readonly Pick<ServiceClient, 'name' | 'getAll'>[]
 }
 
@@ -64,7 +64,7 @@ export function createPlayList({ kept, plays }: Deps): PlayList {
   }
 }
 
-/** Removes duplicates, because one of the instances may be this one. */
+/** Removes duplicates, because one of the instances may be this process. */
 function unique(plays: readonly TracedPlay[]): TracedPlay[] {
   return [...new Map(plays.map((play) => [`${play.traceId} ${play.at}`, play])).values()]
 }

@@ -25,9 +25,9 @@ type ViewerEnv = AppEnv & { Variables: { viewer?: { id: string; plan?: string | 
 
 /** Who may see which plays. */
 export type TraceAccess = {
-  /** Runs before the list, which names all users. */
+  /** Runs before the route that lists plays, which names all users. */
   requireReader: MiddlewareHandler<ViewerEnv>
-  /** Runs before a trace. */
+  /** Runs before the route that returns a trace. */
   requireViewer: MiddlewareHandler<ViewerEnv>
   /** The tokens that the two middleware functions accept, if they require any. */
   readers: { list: SecurityScheme[]; trace: SecurityScheme[] }
@@ -45,7 +45,7 @@ export function createTraceRoutes({ kept, collect, plays, ...access }: TraceDeps
       describeOperation({
         operationId: 'listTraces',
         summary: 'List the last recorded plays, newest first',
-        description: 'Up to 25 plays per second are recorded, and those whose `traceparent` is sampled',
+        description: 'Up to 25 plays per second are recorded, plus every play whose `traceparent` is sampled',
         responses: { 200: TracedPlays },
         problems: [400, 429],
         security: readers.list,
@@ -62,7 +62,7 @@ export function createTraceRoutes({ kept, collect, plays, ...access }: TraceDeps
       TRACE_PATH,
       describeOperation({
         operationId: 'getTrace',
-        summary: 'The spans of a trace that all processes have recorded',
+        summary: 'Get the spans of a trace, as recorded by all processes',
         responses: { 200: SystemTrace, 404: TraceNotFound },
         problems: [400, ...(readers.trace.includes('viewerToken') ? [403] : []), 429],
         security: readers.trace,
@@ -80,7 +80,7 @@ export function createTraceRoutes({ kept, collect, plays, ...access }: TraceDeps
     )
 }
 
-/** For the processes that share a port: they request only what each of them has recorded itself. */
+/** Routes for the processes that share a port, which request from each other only what each has recorded itself. */
 export function createLocalTraceRoutes(deps: TraceDeps) {
   const pass: MiddlewareHandler<ViewerEnv> = (_, next) => next()
   const access = { requireReader: pass, requireViewer: pass, readers: { list: [], trace: [] } }
@@ -92,7 +92,7 @@ export function createLocalTraceRoutes(deps: TraceDeps) {
     .route('/', createTraceRoutes({ ...deps, ...access }))
 }
 
-/** Anyone may reuse a trace id, so every play in the trace must be of that user. */
+/** Anyone may reuse a trace id, so every play in the trace must belong to that user. */
 function isOf({ spans }: SystemTrace, user: string | undefined): boolean {
   if (user === undefined) return true
   const users = spans.flatMap(({ attributes }) => attributes[PLAY_ATTRIBUTES.userId] ?? [])

@@ -7,13 +7,13 @@ import type { TraceDeps } from './routes.ts'
 type Client = Pick<ServiceClient, 'name' | 'getAll'>
 
 type Clients = {
-  /** Of all services, by name. */
+  /** The clients of all services, by name. */
   services: Record<string, Client> & { play: Client }
-  /** Of the processes that share the port of this one. */
+  /** The client of the processes that share the port of this process. */
   siblings?: Client | undefined
 }
 
-/** The traces of this process, and of those that it knows. */
+/** The traces of this process and of all processes that it knows. */
 export function createTraces({ kept }: Pick<Tracing, 'kept'>, { services, siblings }: Clients): TraceDeps {
   const more = siblings ? [siblings] : []
   return {

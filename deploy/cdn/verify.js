@@ -1,5 +1,5 @@
-// The check of signed URLs, for nginx and for the edge in cdn/. Debian's njs 0.7.9 runs it too, which has neither for-of
-// nor destructuring nor optional chaining.
+// Checks signed URLs, for nginx and for the edge in cdn/. It must also run in Debian's njs 0.7.9, which supports
+// neither for-of nor destructuring nor optional chaining.
 
 // biome-ignore lint/style/useNodejsImportProtocol: njs does not know the prefix
 import crypto from 'crypto'

@@ -24,7 +24,7 @@ describe('a key', () => {
     expect(verifier.verify(target('k1', secret), { k1: secret }, NOW)).toBe(403)
   })
 
-  test('that is inherited verifies nothing', () => {
+  test('that is an inherited property verifies nothing', () => {
     const keys: Record<string, string> = Object.create({ k1: SECRET })
     expect(verifier.verify(target('k1', SECRET), keys, NOW)).toBe(403)
   })

@@ -26,7 +26,10 @@ socket.on('end', () => {
   process.exit(/^HTTP\/1\.1 2/.test(response) ? 0 : 1)
 })
 
-/** The name and arguments of the program that PID 1 runs. The command of an init process may precede them. */
+/**
+ * The name and arguments of the program that PID 1 runs. PID 1 may be an init process, whose own command then precedes
+ * them.
+ */
 function readArguments() {
   const command = readFileSync('/proc/1/cmdline', 'utf8').split('\0')
   return command.slice(command.findIndex((argument) => argument.endsWith('image/main.ts')) + 1)

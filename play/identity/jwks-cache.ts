@@ -8,7 +8,7 @@ import { type KeySet, parseKeySet } from './key-set.ts'
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
-/** How long keys stay fresh: the provider's max-age, within these bounds. Keys are refreshed at half that age. */
+/** How long keys stay fresh: the provider's max-age, within these bounds. Keys are refreshed after half that time. */
 const AGE = { min: MINUTE_MS, default: 10 * MINUTE_MS, max: HOUR_MS }
 const FETCH_TIMEOUT_MS = 3_000
 /** How long the last good keys are used while the provider is down. */
@@ -16,15 +16,15 @@ const MAX_STALE_MS = 24 * HOUR_MS
 const UNKNOWN_KEY_INTERVAL_MS = 30_000
 /** How many tokens with an unknown key may wait for a fetch. */
 const MAX_WAITING = 100
-/** The backoff of fetches while there are no keys. With keys, each retry waits for the maximum. */
+/** The backoff of fetches while there are no keys. While there are keys, each retry waits for the maximum. */
 const RETRY = { initialMs: 1_000, maxMs: 30_000 }
 
 export type JwksCache = AsyncDisposable & {
-  /** The last good keys. Undefined before the first successful fetch, and from 24 h after the last one on. */
+  /** The last good keys. Undefined before the first successful fetch, and once 24 h have passed since the last one. */
   keys(): KeySet | undefined
   /**
-   * Fetches the keys because a token names an unknown one, at most once in 30 s. Resolves when the fetch in flight
-   * ends, even if it fails, and immediately if no fetch is in flight.
+   * Fetches the keys, at most once in 30 s. Called for a token that names an unknown key. Resolves when the fetch in
+   * flight ends, even if it fails, and immediately if no fetch is in flight.
    */
   refresh(): Promise<void>
   state(): DependencyState

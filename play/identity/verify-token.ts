@@ -12,7 +12,7 @@ const TOLERANCE_S = 5
 const MAX_LENGTH = 8_192
 /** The compact serialization (RFC 7515, section 7.1). jose would also accept text with spaces. */
 const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]*$/
-/** Each verification takes up to 0.3 ms of CPU, so more of them would only queue. */
+/** Each verification takes up to 0.3 ms of CPU time, so a higher limit would only lengthen the queue. */
 const MAX_IN_FLIGHT = 256
 
 /** A verified token. `exp` is its expiry in seconds since 1970. */

@@ -1,6 +1,6 @@
 const INTERVAL_MS = 50
 
-/** A single late sample is a garbage collection, or other processes had the CPU; several in a row mean overload. */
+/** A garbage collection or another process may cause a single late sample; several in a row mean overload. */
 const SAMPLES = 4
 
 export type EventLoopDelay = Disposable & {

@@ -41,7 +41,7 @@ test('every decision equals the decision of a token bucket per key', () => {
   )
 })
 
-test('a burst of the whole count is allowed, and the next request exactly once its wait is over', () => {
+test('a burst of the whole count is allowed, and the next request exactly when the wait is over', () => {
   useFakeClock()
   const take = createGcra({ count: 3, periodMs: 1_000 })
   expect([take('a'), take('a'), take('a')].map(({ remaining }) => remaining)).toEqual([2, 1, 0])

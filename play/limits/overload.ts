@@ -5,7 +5,7 @@ export type Priority = (typeof PRIORITIES)[number]
 /** Plays in flight, including prefetches and reports of watch time, and the delay of the event loop. */
 export type Load = { inFlight: number; delayMs: number }
 
-/** Maximum number of plays in flight. At full throughput, play completes as many in a few tenths of a second. */
+/** Maximum number of plays in flight. At full throughput, play completes this many in a few tenths of a second. */
 const MAX_IN_FLIGHT = 4_000
 
 /**

@@ -33,12 +33,12 @@ function isSigned({ searchParams }: URL, policy: string): boolean {
     .verify(publicKey, decode(searchParams.get('Signature')))
 }
 
-/** The policy that CloudFront assumes for a URL without one. */
+/** The policy that CloudFront assumes if the URL contains none. */
 function cannedPolicy(resource: string, expires = EXPIRES): string {
   return `{"Statement":[{"Resource":"${resource}","Condition":{"DateLessThan":{"AWS:EpochTime":${expires}}}}]}`
 }
 
-/** The URL that CloudFront sees without its own parameters. */
+/** The URL without CloudFront's own query parameters, which is what a signature covers. */
 function resourceOf(url: URL): string {
   return url.href.replace(/[?&](Expires|Policy)=.*$/, '')
 }

@@ -120,7 +120,7 @@ describe('keys', () => {
     expect(attempt).toThrow(/^CDN_KEYS is "…": it must be kid:secret/)
   })
 
-  test('a key id may have the name of a property of every object', async () => {
+  test('a key id may be the name of an inherited property, such as constructor', async () => {
     expect(await signWith({ CDN_BASE_URL: BASE, CDN_KEYS: 'constructor:secret-of-the-first-key' })).toContain(
       '/constructor/',
     )

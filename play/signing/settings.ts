@@ -42,7 +42,7 @@ export const signingSettings = {
   CDN_PATHS: paths.optional().meta({
     description: 'Prefixes of the relative URLs to sign, separated by commas; unset: all of them',
   }),
-  CDN_URL_TTL: duration('6h', 'How long a signed URL remains valid at least, 1s to 365d').refine(
+  CDN_URL_TTL: duration('6h', 'Minimum time that a signed URL remains valid, 1s to 365d').refine(
     (ms) => ms >= 1_000 && ms <= 365 * 86_400_000,
     { error: 'must be a duration, 1s to 365d' },
   ),

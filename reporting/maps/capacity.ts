@@ -57,7 +57,7 @@ export function assertRoom({ maxIds, isHeapFull }: Capacity, { asset, user }: Co
   if (isFull && assets + users > 0) {
     throw new CountsFullError('the counts use nearly all of the heap: raise --max-old-space-size')
   }
-  // A checkpoint may contain more ids than the maximum, if that was lowered. Known ids are counted nevertheless.
+  // A checkpoint may contain more ids than the maximum, if the maximum was lowered. Known ids are counted nevertheless.
   if (users > 0 && user.size() + users > maxIds) {
     throw new CountsFullError(`there are counts of ${maxIds} users: raise MAX_USERS`)
   }

@@ -45,8 +45,8 @@ export async function decodeCheckpoint(read: ReadBytes, size: number, judging: J
 }
 
 /**
- * Verifies that the views in a checkpoint were judged by these rules. Reads only the header if they were.
- * @throws as decodeCheckpoint
+ * Verifies that the views in a checkpoint were judged by these rules. If they were, reads only the header.
+ * @throws the same errors as decodeCheckpoint
  */
 export async function assertRules(read: ReadBytes, size: number, rules: RulesVersion): Promise<void> {
   await readOwnHeader(createByteReader(read, size), rules)

@@ -20,7 +20,7 @@ export function toCheckpointPath(path: string, rules: RulesVersion): string {
   return rules === DEFAULT_RULES ? path : `${path}-${rules}`
 }
 
-/** How many checkpoints that were set aside are kept per reason. Checkpoints of other releases are all kept. */
+/** How many set-aside checkpoints to keep per reason. All checkpoints of other releases are kept. */
 const MAX_ASIDE = 3
 
 /** The counts in the checkpoint belong to another log, or to the log before it was recreated. */
@@ -40,7 +40,7 @@ export type CheckpointFile = Disposable & {
    * @throws StartError
    */
   assertRules(rules: RulesVersion): Promise<void>
-  /** Renames the checkpoint, and logs one line. If that fails, nothing is written any more. */
+  /** Renames the checkpoint, and logs one line. If renaming fails, no further checkpoint is written. */
   setAside(reason: Error): Promise<void>
   /** True if the checkpoint must not be written. A restart may change that. */
   isReadOnly(): boolean
@@ -60,11 +60,11 @@ export async function openCheckpointFile(path: string, log: Logger): Promise<Che
   const file = `${path}.bin`
   const temporary = `${path}.tmp`
   let lock: Disposable | undefined
-  /** Why the file must not be written. */
+  /** Why the checkpoint must not be written. */
   let readOnly: unknown
   try {
     lock = acquireLock(`${path}.lock`)
-    // A killed process may have left it behind.
+    // A killed process may have left a temporary file behind.
     await rm(temporary, { force: true })
   } catch (error) {
     if (error instanceof StartError) throw error
@@ -106,7 +106,7 @@ export async function openCheckpointFile(path: string, log: Logger): Promise<Che
       const { signal } = new AbortController()
       await readWith(file, signal, (read, size) => assertRules(read, size, rules)).catch((error) => {
         if (error instanceof StartError) throw error
-        // Any other error recurs, and is handled, when the checkpoint is loaded.
+        // Ignored, because any other error occurs again when the checkpoint is loaded, and is handled there.
       })
     },
     async write(chunks, signal) {

@@ -13,9 +13,9 @@ import { SeriesStep } from '../../shared/contracts/series.ts'
  * | 4 | the version |
  * | block | the header as JSON |
  * | block, for each producer | a `ProducerEntry` as JSON |
- * | 16, for each known id | its key, those of the previous generation first |
- * | 1 + n + 1 to 8, for each asset, then each user, that has views that are not qualified | the length of the id, the id in ASCII, their number as a varint (LEB128) |
- * | 1 + n + 1 to 8, for each asset, then each user | the same, with all of its views |
+ * | 16, for each known id | its key; the ids of the previous generation come first |
+ * | 1 + n + 1 to 8, for each asset, then each user, that has views that are not qualified | the length of the id, the id in ASCII, the number of these views as a varint (LEB128) |
+ * | 1 + n + 1 to 8, for each asset, then each user | the same, with the number of all its views |
  * | 1 + n + 1 to 2 + …, for each asset that has viewers | the length of the id, the id in ASCII, the number of hashes as a varint, and each hash as a double; or 0, the estimate as a double, and the registers of the sketch |
  * | blocks, for each rule | the events that it still knows, each with its clock, 1,024 in each block but the last |
  * | 3 blocks, for each page of verdicts, then each of keyed views | a `PageEntry` as JSON, the offset of each record in 4 bytes, and the records |
@@ -27,7 +27,7 @@ import { SeriesStep } from '../../shared/contracts/series.ts'
  * | … | the watch times in milliseconds, like the views of minutes, hours and days |
  * | 32 | the SHA-256 of everything before it |
  *
- * Version 1 has neither views that are not qualified, nor what follows the views.
+ * Version 1 lacks the views that are not qualified, and all rows between the views and the SHA-256.
  */
 export const MAGIC = 'VIEWCKPT'
 export const VERSION = 2
@@ -60,7 +60,7 @@ export const Header = HeaderWithoutRules.extend({
   rules: z.string(),
   clock: z.number(),
   totals: Audit.pick({ pending: true, notQualified: true, direct: true, retried: true, rejected: true }),
-  /** The first steps whose counts of single assets have not been dropped because of the maximum. */
+  /** The start of the first hour and day that have counts of single assets; earlier counts exceeded the maximum. */
   seriesSince: z.partialRecord(SeriesStep, z.number()),
   /** Only with rules that require watch time. `earlyReports`: pages of reports without a view. */
   watch: z
@@ -81,7 +81,7 @@ export type Header = z.infer<typeof Header>
 export const ProducerEntry = z.tuple([z.string(), number, number, number])
 export type ProducerEntry = z.infer<typeof ProducerEntry>
 
-/** A second, and its views that wait for watch time: without a report, and with too little. */
+/** A second, and how many of its views wait for watch time: without a report, and with too short a watch time. */
 export const WaitingEntries = z.array(z.tuple([number, number, number]))
 
 /** The number of a page, and the names in it. */

@@ -11,7 +11,7 @@ import {
 } from './checkpoint-format.ts'
 import { createTotals } from './totals.ts'
 
-/** A header of any version. `rules` are undefined if no view has been judged. */
+/** A header of any version. `rules` is undefined if no view has been judged. */
 export type CheckpointHeader = Omit<Header, 'rules'> & { rules: string | undefined }
 
 /** @throws CorruptCheckpointError, UnknownVersionError, or what `reader` throws */

@@ -2,7 +2,7 @@ import { isLocked, openSqlite } from '../../shared/runtime/sqlite.ts'
 import { StartError } from '../../shared/service/service.ts'
 
 /**
- * Holds a lock until it is disposed or the process ends, however it ends. The lock is that of a SQLite file, because
+ * Holds a lock until it is disposed or the process ends, however it ends. It uses the lock of a SQLite file, because
  * Node has no file locks.
  * @throws StartError if another process holds the lock
  * @throws Error if the file cannot be created

@@ -7,7 +7,7 @@ import { readBlock, readJson } from './checkpoint-blocks.ts'
 import { encodeBlock, encodeJson, encodeSize } from './checkpoint-chunks.ts'
 import { CorruptCheckpointError, PageEntry } from './checkpoint-format.ts'
 
-/** The number of events in a block. Only the last block has fewer. */
+/** The number of events in a block. Only the last block may have fewer events. */
 const BLOCK_EVENTS = 1_024
 const START_BYTES = 4
 

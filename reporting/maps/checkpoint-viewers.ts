@@ -5,7 +5,7 @@ import { REGISTERS, restoreSketch } from './hyper-log-log.ts'
 import { countViewers, hashesOf, MAX_EXACT, toViewerSet, type ViewerSet } from './viewer-set.ts'
 
 const DOUBLE_BYTES = 8
-/** The maximum is a sketch, which is larger than any exact set. */
+/** The largest entry contains a sketch, which takes more bytes than any exact set. */
 const MAX_ENTRY_BYTES = MAX_ID_ENTRY_BYTES + DOUBLE_BYTES + REGISTERS
 
 export function* encodeViewers(shards: Iterable<ReadonlyMap<string, ViewerSet>>): Generator<Uint8Array> {
@@ -41,7 +41,7 @@ export async function readViewers(
   restore: (assetId: string, viewers: ViewerSet) => void,
 ): Promise<void> {
   for (let n = 0; n < count; n += 1) {
-    // The last entries may be shorter than the maximum.
+    // Near the end of the file, less than an entry of the maximum size may remain.
     if (reader.available() < MAX_ENTRY_BYTES) await reader.fillUpTo(MAX_ENTRY_BYTES)
     restore(reader.latin1(reader.byte()), readSet(reader, reader.varint()))
   }

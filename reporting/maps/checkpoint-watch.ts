@@ -16,7 +16,7 @@ export function toWatchHeader({ early, series }: FrozenWatch): WatchHeader {
   return { seriesSince: series.since, earlyReports: early.length, steps: series.steps.length }
 }
 
-/** Encodes what is known of watch times, and the marks of the verdicts. */
+/** Encodes the state of the watch times, and the marks of the verdicts. */
 export function* encodeWatch(watch: FrozenWatch, verdicts: readonly FrozenPage[]): Generator<Uint8Array> {
   yield encodeJson(watch.waiting)
   for (const { marks = [] } of verdicts) yield encodeBlock(encodeMarks(marks))
@@ -33,7 +33,10 @@ function encodeMarks(marks: Iterable<number> & { length: number }): Uint8Array {
 
 type Verdicts = { verdicts: readonly FrozenPage[] }
 
-/** Restores what is known of watch times, and returns the marked pages of verdicts, and the reports without a view. */
+/**
+ * Restores the state of the watch times. Returns the pages of verdicts with their marks, and the reports without a
+ * view.
+ */
 export async function readWatch(
   reader: ByteReader,
   { watch: sizes, clock }: Pick<Header, 'watch' | 'clock'>,

@@ -52,10 +52,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.constant('restart' as const) },
 )
 
-test('counting is unaffected by checkpoints, and continues after a restart as it was at the last complete one', {
+test('checkpoints do not affect the counts, and a restart continues from the last complete checkpoint', {
   timeout: 60_000,
 }, async () => {
-  // A view counted without a batch belongs to the current second, which must be the same in the store and the model.
+  // A view that is counted directly belongs to the current second, which must be the same in the store and the model.
   vi.useFakeTimers({ now: new Date(at), toFake: ['Date'] })
   onTestFinished(() => void vi.useRealTimers())
   await fc.assert(
@@ -158,7 +158,10 @@ function createExample(): CountState {
   return state
 }
 
-/** A store with checkpoints, and a model without them, which after a restart repeats the steps up to the checkpoint. */
+/**
+ * A store with checkpoints, and a model without checkpoints. At a restart, the model repeats all steps up to the last
+ * checkpoint.
+ */
 function createCheckpointedStore() {
   let store = open(createCountState({ kept }))
   let model = open(createCountState({ kept }))
@@ -231,7 +234,7 @@ function run(counts: ReturnType<typeof createLiveCounts>, step: Exclude<Step, st
   expect(counts.apply({ ...step.apply, after, through: after + 2, leaving })).toBeDefined()
 }
 
-/** What can be compared at any time, even while the state is frozen. */
+/** The part of the state that can be compared at any time, even while the state is frozen. */
 function readable({ position, views, totals, lost, counts, viewers }: CountState) {
   const users = Array.from({ length: 13 }, (_, n) => [counts.user.get(`u${n}`), counts.user.qualified(`u${n}`)])
   const assets = ['a0', 'a1'].map((id) => [counts.asset.get(id), counts.asset.qualified(id), viewers.count(id)])
@@ -240,7 +243,7 @@ function readable({ position, views, totals, lost, counts, viewers }: CountState
   return { position, views, totals, lost, users, assets, sizes, top }
 }
 
-/** Everything that is saved, except what is random. */
+/** Everything that a checkpoint contains, except random values. */
 async function contentOf(state: CountState) {
   await using frozen = freezeState(state)
   const { position, views, totals, lost, isComplete, producers, knownIds, seconds, counts } = frozen

@@ -25,7 +25,7 @@ test('changed counts are written, and unchanged ones are not', async () => {
   expect(store.disk.writes).toHaveLength(1)
 })
 
-test('the time between two writes is at least 20 times as long as the first one took', async () => {
+test('the pause after a write is at least 20 times as long as the write', async () => {
   await using store = openStore()
   store.disk.delayMs = 30
   store.count()
@@ -36,7 +36,7 @@ test('the time between two writes is at least 20 times as long as the first one 
   expect(Number(second?.startedAt) - Number(first?.endedAt)).toBeGreaterThan(20 * 30 - 5)
 })
 
-test('what changes during a write is in the next one', async () => {
+test('views counted during a write are in the next checkpoint', async () => {
   await using store = openStore()
   store.disk.delayMs = 10
   store.disk.onWrite = () => store.count()
@@ -84,7 +84,7 @@ test('at shutdown, unchanged counts are not written again', async () => {
   expect(store.disk.writes).toHaveLength(1)
 })
 
-test('a read-only file is not written, and the status shows it', async () => {
+test('a read-only checkpoint is never written, and the status is failing', async () => {
   const store = openStore({ isReadOnly: true })
   store.count()
   await sleep(5 * EVERY_MS)
@@ -93,7 +93,7 @@ test('a read-only file is not written, and the status shows it', async () => {
   expect(store.disk.attempts).toBe(0)
 })
 
-test('an interval longer than the longest timer does not end immediately', async () => {
+test('an interval that is too long for a Node timer does not end immediately', async () => {
   await using store = openStore({ everyMs: 365 * 86_400_000 })
   store.count()
   await sleep(50)

@@ -6,7 +6,9 @@ import type { CheckpointFile } from './checkpoint-file.ts'
 import type { CountState } from './count-state.ts'
 import { freezeState } from './frozen-state.ts'
 
-/** A write takes at most a twentieth of the time. */
+/**
+ * A pause is at least this many times as long as the previous write, so writes take at most a twentieth of the time.
+ */
 const MIN_PAUSE = 20
 
 /** The longest timer of Node. */

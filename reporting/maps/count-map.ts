@@ -11,7 +11,7 @@ export type CountMap = {
   qualified(id: string): number
   /** Adds one view, and returns the new number of views. */
   increment(id: string, isQualified?: boolean): number
-  /** Makes one more view of an id qualified. */
+  /** Marks one more view of an id as qualified. */
   qualify(id: string): void
   /** Sets the views of an id that has none. */
   restore(id: string, views: number): void
@@ -20,20 +20,20 @@ export type CountMap = {
   /** The number of ids that have views. */
   size(): number
   /**
-   * The `limit` ids with the highest numbers, in descending order, then by id. `limit` is at most MAX_TOP. Ids without
-   * qualified views are not ranked by them.
+   * The `limit` ids with the highest numbers, in descending order, then by id. `limit` is at most MAX_TOP. A ranking by
+   * qualified views omits ids that have none.
    */
   top(limit: number, of?: RankedBy): ViewCount[]
   /** Freezes the counts in constant time, until the result is disposed. Counting goes on meanwhile. */
   freeze(): FrozenCounts
 }
 
-/** The views at the time at which they were frozen, and those of them that are not qualified. */
+/** The views of each id when they were frozen, and how many of them were not qualified. */
 export type FrozenCounts = FrozenMap<number> & { notQualified: FrozenMap<number> }
 
 /**
- * Counts by id, for tens of millions of ids. Counts only rise, so that the top lists can be kept up to date. Few ids have
- * views that are not qualified, so keeping those takes little memory.
+ * Counts by id, for tens of millions of ids. Counts only rise, so that the top lists can be kept up to date. Few ids
+ * have views that are not qualified, so counting these views separately takes little memory.
  */
 export function createCountMap(seed?: number): CountMap {
   const views = createShardedMap<number>(seed)

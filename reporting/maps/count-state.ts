@@ -20,7 +20,7 @@ import { createWatchedViews, keepsOpen, type WatchedViews } from './watched-view
 
 /** Everything that changes when views are counted. A checkpoint contains all of it, except `changes`. */
 export type CountState = EngineState & {
-  /** Identifies these counts. They keep it as long as they survive restarts. */
+  /** Identifies these counts. The id stays the same as long as the counts survive restarts. */
   id: string
   /** The version of the view rules that have judged the views. */
   rules: RulesVersion

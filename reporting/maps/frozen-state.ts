@@ -10,7 +10,7 @@ import type { FrozenMap } from './sharded-map.ts'
 import type { ViewerSet } from './viewer-set.ts'
 import type { WaitingEntry } from './waiting-views.ts'
 
-/** The state at the time at which it was frozen. Counting goes on meanwhile. */
+/** A snapshot of the state. Counting goes on meanwhile. */
 export type FrozenState = AsyncDisposable &
   Pick<CountState, 'id' | 'rules' | 'position' | 'lost' | 'views' | 'totals' | 'clock'> & {
     isComplete: boolean
@@ -29,12 +29,12 @@ export type FrozenState = AsyncDisposable &
     watch: FrozenWatch | undefined
   }
 
-/** What is known of watch times, except the marks of the verdicts. */
+/** The state of the watch times, except the marks of the verdicts. */
 export type FrozenWatch = { waiting: WaitingEntry[]; early: FrozenPage[]; series: FrozenSeries }
 
 /**
- * Freezes the state in a few milliseconds, however many ids have counts: only the producers, the events that the rules
- * still know and small values are copied. There can be only one frozen state at a time.
+ * Freezes the state in a few milliseconds, regardless of the number of ids: it copies only the producers, the events
+ * that the rules still know, and small values. There can be only one frozen state at a time.
  */
 export function freezeState(state: CountState): FrozenState {
   const { id, rules, position, views, clock, deduplication } = state

@@ -5,7 +5,7 @@ import { createMapCountStore } from './map-count-store.ts'
 
 const START = Date.parse('2026-11-20T21:00:00Z')
 
-test('exactly the last verdicts are kept, with the time of the oldest one', async () => {
+test('only the last verdicts are kept, and the time of the oldest one is known', async () => {
   const { store, apply } = open({ verdicts: 2, keys: 2 })
   expect(await store.knownSince()).toBeUndefined()
   await apply('a')
@@ -35,7 +35,7 @@ test('a retry is recognized as long as its key is among the last ones', async ()
   expect(await store.audit()).toMatchObject({ views: 4, retried: 1 })
 })
 
-test('a lookup has the qualified views and the viewers if it asks for details', async () => {
+test('a lookup with details includes the qualified views and the viewers', async () => {
   const { store, apply } = open({ verdicts: 9, keys: 9 })
   await apply('x')
   await store.count({ assetId: 'a', userId: 'v' })
@@ -48,13 +48,13 @@ test('a lookup has the qualified views and the viewers if it asks for details', 
   })
 })
 
-test('0 verdicts may be kept, but not 0 keys', () => {
+test('the number of kept verdicts may be 0, but the number of kept keys may not', () => {
   expect([verdictsKept.parse('0'), verdictsKept.parse(undefined), keysKept.parse(undefined)]).toEqual([0, 1e6, 1e6])
   for (const text of ['-1', '1.5', '100000001', 'all']) expect(verdictsKept.safeParse(text).success).toBe(false)
   expect(keysKept.safeParse('0').success).toBe(false)
 })
 
-/** A store, and a function that applies a keyed view, each a minute after the one before. */
+/** A store, and a function that applies a keyed view, a minute after the previous one. */
 function open(kept: { verdicts: number; keys: number }) {
   const store = createMapCountStore({ state: createCountState({ kept }) })
   let sequence = 0

@@ -3,10 +3,13 @@ import { count } from '../../shared/runtime/settings.ts'
 
 /** About 100 bytes each. */
 const MAX_KEPT = 100_000_000
-/** A Map holds at most 2^24 entries, and one hour may have all of them. */
+/** A Map holds at most 2^24 entries, and all counts may belong to the same hour. */
 const MAX_SERIES_KEPT = 10_000_000
 
-/** How many of the last verdicts and keys are kept, and how many counts of single assets, in hours and in days each. */
+/**
+ * How many of the last verdicts and keys are kept. `series` limits the hourly counts of single assets, and separately
+ * the daily counts.
+ */
 export type Kept = { verdicts: number; keys: number; series?: number }
 
 export const DEFAULT_KEPT: Kept = { verdicts: 1_000_000, keys: 1_000_000 }
@@ -31,6 +34,6 @@ export const keysKept = count(
 
 export const seriesKept = count(
   DEFAULT_SERIES_KEPT,
-  'Maximum number of counts of single assets over time that are kept in memory, in hours and in days, about 100 bytes each; without effect if DATABASE_URL is set',
+  'Maximum number of hourly counts of single assets, and of daily counts, that are kept in memory, about 100 bytes each; without effect if DATABASE_URL is set',
   MAX_SERIES_KEPT,
 )

@@ -1,14 +1,14 @@
 import type { KnownIds } from '../deduplicator.ts'
 import { toEventDigest } from '../digest.ts'
 
-/** The number of most recent ids that are certainly known. */
+/** At least this many of the most recent ids are known. */
 const KNOWN_IDS = 1_000_000
 
-/** The first `size` keys of a generation. A key is a digest, each character of which is one byte. */
+/** The first `size` keys of a generation. A key is a digest as a binary string: each character is one byte. */
 export type Generation = { keys: ReadonlySet<string>; size: number }
 
 export type RecentIds = KnownIds & {
-  /** The keys at this time, in constant time: keys are appended to a Set, and never removed. */
+  /** Takes a snapshot of the keys in constant time: keys are only appended to a Set, never removed. */
   freeze(): { previous: Generation; current: Generation }
 }
 

@@ -2,7 +2,10 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import type { CountStore } from '../count-store.ts'
 import { createDelegatingStore } from './delegating-store.ts'
 
-/** A store that is unavailable, and has no id, until another one is loaded. It then delegates to that store. */
+/**
+ * A store that is unavailable, and has no id, until `loading` resolves to another store. It then delegates to that
+ * store.
+ */
 export function createLoadingStore(loading: Promise<CountStore>): CountStore & { loaded: Promise<void> } {
   let store: CountStore | undefined
 

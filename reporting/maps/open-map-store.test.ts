@@ -11,7 +11,7 @@ import { openMapCountStore } from './open-map-store.ts'
 const at = '2026-11-20T21:00:00.000Z'
 const view = (id: string) => ({ id, assetId: 'a', userId: 'u', at, keyed: true as const })
 
-test('verdicts survive a restart, as many as are kept', async () => {
+test('the last verdicts survive a restart, up to the maximum', async () => {
   await using directory = await createTempDirectory('map-store')
   {
     await using opened = await open(directory.path)
@@ -28,7 +28,7 @@ test('verdicts survive a restart, as many as are kept', async () => {
   })
 })
 
-test('a checkpoint whose views were judged by other rules prevents the start, and remains as it is', async () => {
+test('a checkpoint whose views were judged by other rules prevents the start, and is left unchanged', async () => {
   await using directory = await createTempDirectory('map-store')
   {
     await using opened = await open(directory.path)

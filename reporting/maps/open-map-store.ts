@@ -17,7 +17,7 @@ import { createVerifiedStore } from './verified-store.ts'
 
 export const checkpointEvery = duration(
   '30s',
-  'How often reporting saves changed counts to a checkpoint in DATA_DIR; 0s: never, and none is loaded',
+  'How often reporting saves changed counts to a checkpoint in DATA_DIR; 0s: no checkpoint is saved or loaded',
 )
 
 /** Most checkpoints are loaded within this time, so that the first request already finds the counts. */

@@ -11,7 +11,7 @@ type Batch = Pick<CountBatch, 'incarnation' | 'skipped'> & {
   clock: number
 }
 
-/** Records what became of the events of a batch, in log order: of the views in it, and of those in dead letters. */
+/** Records what became of the events of a batch, in log order: of its views, and of the events in dead letters. */
 export function recordVerdicts(verdicts: CountState['verdicts'], { views, ...batch }: Batch): void {
   const { incarnation, skipped = [] } = batch
   let { clock } = batch

@@ -11,12 +11,12 @@ import {
 import type { StepAddition } from '../step-additions.ts'
 import { createStepCounts, type FrozenCounts, type StepCounts, toCounts } from './step-counts.ts'
 
-/** The start of the first hour and day whose counts of single assets have not been dropped because of the maximum. */
+/** The start of the first hour and day that have counts of single assets; earlier counts exceeded the maximum. */
 export type SeriesSince = Partial<Record<SeriesStep, number>>
 
 type FrozenStep = { step: SeriesStep; at: number; total: StepCount; assets: FrozenCounts | undefined }
 
-/** The series at the time at which it was frozen. Counting goes on meanwhile. */
+/** A snapshot of the series. Counting goes on meanwhile. */
 export type FrozenSeries = { since: SeriesSince; steps: FrozenStep[] }
 
 export type SeriesMap = {
@@ -31,7 +31,7 @@ export type SeriesMap = {
 }
 
 type Options = {
-  /** Maximum number of counts of single assets in hours, and in days. The oldest steps are dropped. */
+  /** Maximum number of hourly counts of single assets, and of daily counts. The oldest steps are dropped. */
   max: number
   since?: SeriesSince
 }
@@ -62,7 +62,7 @@ export function createSeriesMap({ max, since = {} }: Options): SeriesMap {
   }
 }
 
-/** Returns the counts of frozen series, to be added to others. */
+/** Returns the counts of frozen series, so that another map can add them. */
 export function* thawSteps({ steps }: FrozenSeries): Generator<StepAddition> {
   for (const { step, at, total, assets } of steps) yield { step, at, total, assets: toCounts(assets) }
 }

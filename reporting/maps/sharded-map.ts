@@ -12,7 +12,7 @@ export type ShardedMap<Value> = {
   get(id: string): Value | undefined
   /**
    * Replaces the value of an id, and returns the new one.
-   * @param change receives the value, and true if that is frozen: it then must not modify the value in place
+   * @param change receives the value, and true if the value is frozen and must not be modified in place
    */
   update(id: string, change: (value: Value | undefined, isFrozen: boolean) => Value): Value
   /** Sets the value of an id that has none. */
@@ -23,7 +23,7 @@ export type ShardedMap<Value> = {
   freeze(): FrozenMap<Value>
 }
 
-/** The values at the time at which they were frozen. */
+/** A snapshot of the values. */
 export type FrozenMap<Value> = AsyncDisposable & {
   size: number
   /** The values, shard by shard. A shard may be read until the next one is requested. */
@@ -32,7 +32,7 @@ export type FrozenMap<Value> = AsyncDisposable & {
 
 type Shard<Value> = {
   values: Map<string, Value>
-  /** While the shard is frozen, the values that have changed since then. */
+  /** The values that have changed since the shard was frozen; undefined if it is not frozen. */
   changes: Map<string, Value> | undefined
 }
 

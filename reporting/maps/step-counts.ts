@@ -1,6 +1,6 @@
 import type { StepCount } from '../series.ts'
 
-/** The counts of the first `size` ids in a step. Further ids may be added to `ids`, but none is removed. */
+/** The counts of the first `size` ids in a step. More ids may be added to `ids`, but none are removed. */
 export type FrozenCounts = { ids: ReadonlyMap<string, number>; size: number; numbers: Float64Array }
 
 type Counts = {
@@ -14,12 +14,12 @@ type Counts = {
 export type StepCounts = {
   add(at: number, counts: ReadonlyMap<string, Readonly<StepCount>>): void
   get(at: number, id: string): StepCount | undefined
-  /** The start of the first step after those dropped because of the maximum; undefined if none was dropped. */
+  /** The start of the first step that is left if earlier steps exceeded the maximum; undefined if none did. */
   since(): number | undefined
   drop(at: number): void
   /** Drops the oldest steps, until there are at most the maximum number of counts. */
   dropExcess(): void
-  /** The counts of a step at this time, without copying them. */
+  /** Freezes the counts of a step without copying them. */
   freeze(at: number): FrozenCounts | undefined
 }
 
@@ -31,7 +31,7 @@ type Options = {
   since?: number | undefined
 }
 
-/** The counts of ids in steps of the same duration, compact. */
+/** A compact table of counts by id, for steps of the same duration. */
 export function createStepCounts({ max, stepMs, since }: Options): StepCounts {
   const steps = new Map<number, Counts>()
   let size = 0

@@ -3,11 +3,11 @@ import { MAX_TOP, type ViewCount } from '../../shared/contracts/view-counts.ts'
 export type TopList = {
   /** The first MAX_TOP ids, in descending order of their counts, then by id. */
   list(): ViewCount[]
-  /** Returns false if an id with at most this count cannot become one of the first, so its count need not be known. */
+  /** Returns false if an id with at most this count cannot enter the list, so its exact count is not needed. */
   mayRank(atMost: number): boolean
   /** Takes the new count of an id, which has risen by one. */
   increment(id: string, views: number): void
-  /** Takes the count of an id that had none. */
+  /** Sets the count of an id that has none. */
   restore(id: string, views: number): void
 }
 
@@ -34,7 +34,7 @@ export function createTopList(countOf: (id: string) => number): TopList {
     if (candidates.size > 2 * MAX_TOP) list()
   }
 
-  /** Returns true if the id ranks before the last candidate of the previous cut, and did not with one view fewer. */
+  /** Returns true if its last view moved the id ahead of the last candidate of the previous cut. */
   function ranksFirstNow(id: string, views: number): boolean {
     if (last === undefined) return views === 1
     // Compares numbers first, because comparing strings takes longer.

@@ -2,8 +2,8 @@ import type { CountStore, LogReport } from '../count-store.ts'
 import { createDelegatingStore } from './delegating-store.ts'
 
 /**
- * A store whose counts were loaded from a checkpoint. Its first batch or report shows if they are counts of this log. If
- * they are not, `startOver` opens a store without counts, which replaces them: numbers of two logs are never added up.
+ * A store whose counts were loaded from a checkpoint. Its first batch or report shows whether the counts belong to this
+ * log. If not, `startOver` opens an empty store that replaces the loaded one: counts of two logs are never added up.
  */
 export function createVerifiedStore(
   loaded: CountStore,

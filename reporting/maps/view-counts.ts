@@ -19,7 +19,7 @@ import { recordVerdicts } from './record-verdicts.ts'
 import { addVerdicts, qualifiedOf } from './totals.ts'
 import { fromMark } from './watched-views.ts'
 
-/** The synchronous part of a CountStore; see there for each function. */
+/** The synchronous part of a CountStore, which documents each function. */
 export type ViewCounts = {
   counts(by: CountedBy, id: string): Counts | undefined
   /** The views of an asset or user. */
@@ -40,7 +40,7 @@ export type ViewCounts = {
   series(range: SeriesRange): SeriesCounts
 }
 
-/** The counts in memory, without input or output. */
+/** The counts in memory, without any I/O. */
 export function createViewCounts(capacity: Capacity = unlimited, state = createCountState()): ViewCounts {
   const { counts, viewers, keys, verdicts, totals, series, watch } = state
   const judge = createEngine(state)

@@ -8,7 +8,7 @@ const MAX_LISTED = 8
 /** A hash table with open addressing. The size of `slots` is a power of two, and free slots are 0. */
 type Table = { slots: Float64Array; size: number }
 
-/** The hashes of the distinct viewers of one asset: a list of few, a table of up to 1,000, or a sketch of more. */
+/** The distinct viewers of an asset, as hashes: a list for a few, a table for up to 1,000, and a sketch beyond that. */
 export type ViewerSet = number[] | Table | Sketch
 
 /**
@@ -37,7 +37,7 @@ export function hashesOf(set: number[] | Table): Iterable<number> {
   return Array.isArray(set) ? set : set.slots.filter((hash) => hash !== 0)
 }
 
-/** The set of up to 1,000 distinct hashes. */
+/** Returns a set of up to 1,000 distinct hashes. */
 export function toViewerSet(hashes: number[]): ViewerSet {
   if (hashes.length <= MAX_LISTED) return hashes
   return toTable(hashes, 2 ** Math.ceil(Math.log2((4 * hashes.length) / 3)))
@@ -85,7 +85,7 @@ function toTable(hashes: Iterable<number>, length: number): Table {
   return table
 }
 
-/** The slot that has the hash, or else the free one for it. */
+/** Returns the slot of the hash, or the free slot in which to store it. */
 function slotOf(slots: Float64Array, hash: number): number {
   const mask = slots.length - 1
   let slot = hash & mask

@@ -4,7 +4,7 @@ export type WaitingEntry = [second: number, unreported: number, reported: number
 
 /** The numbers of views that wait for watch time, by the second of the log's clock in which they were counted. */
 export type WaitingViews = {
-  /** Returns the number of views that no longer wait, because they have closed by the time of the log's clock. */
+  /** Returns how many views no longer wait, because they have closed at this time of the log's clock. */
   apply(changes: WaitingChanges, clock: number): Waiting
   entries(): WaitingEntry[]
   restore(entries: readonly WaitingEntry[]): void

@@ -14,13 +14,16 @@ import { createWaitingViews, type WaitingViews } from './waiting-views.ts'
 /** `id`: the key of the report. */
 type EarlyRecord = Pick<EarlyReport, 'ms' | 'clock'> & { id: string }
 
-/** The watch times of views, stored as marks of their verdicts, and everything else that is known of watch times. */
+/** The state of the watch times. The watch time of a view is stored as the mark of its verdict. */
 export type WatchedViews = WatchState & {
   records: RecentRecords<EarlyRecord>
   waiting: WaitingViews
-  /** The milliseconds by which watch times grew, as `views` in the steps in which the views were played. */
+  /** The growth of watch times: the `views` of a step are milliseconds, for the views that were played in that step. */
   series: SeriesMap
-  /** Adds what a batch changes for views of earlier batches, before its own views are recorded. */
+  /**
+   * Applies the changes of a batch to views of earlier batches. Must be called before the batch's own views are
+   * recorded.
+   */
   apply(verdicts: Verdicts, clock: number, into: { counts: { asset: CountMap; user: CountMap }; totals: Totals }): void
 }
 

@@ -11,7 +11,7 @@ import { toSeriesWrites } from './series.ts'
 import { toVerdictWrites } from './verdict-writes.ts'
 import { toWatchWrites } from './watch-writes.ts'
 
-/** The statement that applies a batch, if the position and the last batch are still the known ones. */
+/** The statement that applies a batch, if the position and the last batch in the database still match `known`. */
 export function toBatchStatement(
   batch: CountBatch,
   known: Known,
@@ -104,8 +104,8 @@ function toWrites({ changed, ids }: Outcome): string[] {
 }
 
 /**
- * Forgets producers whose last message has expired, and above the maximum those that have been silent longest, as the
- * deduplicator does with the producers of the batch.
+ * Forgets producers whose last message has expired. Above the maximum, also forgets the producers that have been silent
+ * longest. The deduplicator applies the same rules to the producers of the batch.
  */
 function toForgotten(batch: CountBatch, { forgotten, next }: Outcome, excess: number): string[] {
   const { first = 1 } = batch

@@ -20,14 +20,14 @@ const TIMEOUT_MS = 4_000
 const SETTLE_TIMEOUT_MS = 900
 const MAX_CACHED_PRODUCERS = 10_000
 
-/** Compiling the statement of a batch takes longer than running it once, and sorting its ids longer than hashing them. */
+/** JIT compilation of a batch takes longer than running it once. Sorting its ids takes longer than hashing them. */
 const PLANNING = 'set local jit = off; set local enable_mergejoin = off;'
 
 type Run = (statements: string, timeoutMs: number) => Promise<Rows>
 export type Limits = { maxProducers?: number; maxIds?: number; maxKeys?: number }
 type Deps = Limits & {
   run: Run
-  /** Runs statements even if the database was down a moment ago. */
+  /** Runs statements even while the database is considered down. */
   probe: Run
   /** Creates the partitions of the verdicts of some days. */
   ensure: (days: readonly number[]) => Promise<void>
@@ -65,7 +65,7 @@ export function createBatches({
     return known
   }
 
-  /** @returns undefined if the position is no longer the known one */
+  /** @returns undefined if the position has changed since `known` was read */
   async function tryApply(batch: CountBatch, { known, judge }: State): Promise<Applied | undefined> {
     const outcome = toOutcome(batch, known, judge, { rules, maxIds, maxKeys })
     await ensure(daysOf(batch, outcome))
@@ -101,7 +101,7 @@ export function createBatches({
   return {
     /** @returns undefined if the batch does not start at the position */
     async apply(batch: CountBatch): Promise<Applied | undefined> {
-      // Until the batch is committed, no other one may use the judge.
+      // No other batch may use the judge until this one is committed.
       let last = cached
       cached = undefined
       if (last && startsAt(last.known.position, batch) && knows(last.known, batch, hasWatch)) {

@@ -140,7 +140,7 @@ async function readChanges(run: Run, published: Read): Promise<Read | undefined>
   }
 }
 
-/** The condition that the counts were at this version, and have only changed since. */
+/** The condition that the database still has this version as it was read, so that later changes can be added to it. */
 function toRecorded({ version, changedAt }: Read): string {
   const at = `(select extract(epoch from at)::text from reporting.change where version = ${version})`
   return changedAt === '' ? 'true' : `${at} is not distinct from ${toLiteral(changedAt)}`

@@ -25,7 +25,7 @@ class DeadlineError extends Error {
   }
 }
 
-/** @param sockets receives the open sockets, because a pool cannot close those of a server that hangs */
+/** @param sockets receives the open sockets, because a pool cannot close the sockets of a server that hangs */
 export function openPool(connectionString: string, max: number, sockets: Set<Socket>): Pool {
   function openSocket(): Socket {
     const socket = new Socket()
@@ -50,7 +50,7 @@ export function openPool(connectionString: string, max: number, sockets: Set<Soc
 }
 
 /**
- * Runs `work` on a connection of the pool. A connection on which it did not complete in time is closed.
+ * Runs `work` on a connection of the pool. Closes the connection if `work` does not complete in time.
  * @param moveOn called if another host should be used from now on
  */
 export async function useConnection<Result>(

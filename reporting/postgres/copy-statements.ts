@@ -20,7 +20,10 @@ export function insertCounts(by: CountedBy, rows: readonly CountRow[]): string {
   return `insert into reporting.${by}_views (id, views, qualified) select * from unnest(${ids}, ${columns.join(', ')})`
 }
 
-/** Estimated viewers have no hashes to copy. Their number does not change until more than that are seen again. */
+/**
+ * Estimated viewers have no hashes to copy. The estimate does not rise until more viewers than that have been seen
+ * again.
+ */
 export function insertViewers(rows: readonly ViewersRow[]): string {
   const columns = [
     toIdArray(rows.map(({ assetId }) => assetId)),
@@ -47,7 +50,7 @@ export function insertProducers(rows: FrozenState['producers']): string {
     select * from unnest(${columns.join(', ')})`
 }
 
-/** @param keys the digests of known ids, each character of which is one byte */
+/** @param keys the digests of known ids as binary strings: each character is one byte */
 export function insertIds(keys: readonly string[], generation: number): string {
   const encoded = keys.map((key) => Buffer.from(key, 'latin1').toString('base64url'))
   return `insert into reporting.known_id (key, generation)
@@ -103,7 +106,7 @@ function insertSize(by: CountedBy, ids: number, tops: Tops): string {
     values ('${by}', ${ids}, ${own.map(({ top }) => top.length).join(', ')})`
 }
 
-/** As long as every id is a candidate for the top list, there is no cut. */
+/** The cut is null as long as every id is a candidate for the top list. */
 function toCutAssignments({ top, ...ranking }: Tops[number]): string[] {
   const last = top.length === MAX_TOP ? top.at(-1) : undefined
   const cut = cutColumns(ranking)

@@ -54,7 +54,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     return store
   }
 
-  test('continue like the counts in memory, with the same duplicates and gaps', async () => {
+  test('continue like counts in memory, and detect the same duplicates and gaps', async () => {
     await fc.assert(
       fc.asyncProperty(batches, fc.nat(19), async (all, length) => {
         const state = createCountState()
@@ -95,7 +95,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     })
   })
 
-  test('have the same top list, even after an id has passed its last entry, and a store id of their own', async () => {
+  test('have their own store id and the same top list, even after an id has passed its last entry', async () => {
     const state = createCountState()
     const maps = createMapCountStore({ state })
     const users = Array.from({ length: 1_500 }, (_, n) => `user-${n % 1_100}`)
@@ -112,7 +112,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     expect(await contentOf(store)).toEqual(await contentOf(maps))
   })
 
-  test('have an estimate for an asset with many viewers, which returning viewers do not raise', async () => {
+  test('keep the estimate for an asset with many viewers, and returning viewers do not raise it', async () => {
     const state = createCountState()
     const maps = createMapCountStore({ state })
     const users = Array.from({ length: 1_500 }, (_, n) => `user-${n}`)
@@ -131,7 +131,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }
     expect(viewers).toBe(Math.max(copied?.viewers ?? 0, users.length))
   })
 
-  test('replace no other counts, and are not copied twice', async () => {
+  test('do not replace other counts, and are not copied twice', async () => {
     const [first, second] = [createCountState(), createCountState()]
     for (const state of [first, second]) await createMapCountStore({ state }).count(fields)
     await createMapCountStore({ state: second }).count(fields)

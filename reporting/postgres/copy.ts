@@ -23,7 +23,7 @@ import { RANKINGS } from './top.ts'
 const TIMEOUT_MS = 6 * 3_600_000
 const CHUNK_ROWS = 20_000
 
-/** The database has counts, which a copy would replace. */
+/** The database already has counts, which a copy would replace. */
 export class UsedDatabaseError extends Error {
   override name = 'UsedDatabaseError'
 }
@@ -36,8 +36,8 @@ type Options = {
 }
 
 /**
- * Copies counts into a database without counts, in one transaction. Nothing may change the counts meanwhile. The
- * database keeps its own store id, because the two stores do not share what is counted from then on.
+ * Copies counts into a database without counts, in one transaction. The counts must not change during the copy. The
+ * database keeps its own store id, because the two stores count independently from then on.
  * @returns false if the database has these counts already
  * @throws UsedDatabaseError or StatementError; nothing is then copied
  */

@@ -17,7 +17,7 @@ type Change = {
   /** The condition under which anything changes. */
   where: string
   views: readonly CountedView[]
-  /** Views that were counted before, and have qualified. */
+  /** Views that were counted earlier, and qualify now. */
   promoted?: readonly Play[]
   /** Common table expressions that the condition and the assignments refer to. */
   before?: readonly string[]
@@ -32,8 +32,8 @@ type Change = {
 export const COUNT_COLUMNS = { assetViews: 8, userViews: 9, candidates: 10, more: 10 + RANKINGS.length }
 
 /**
- * One statement that updates the state and, only if it did, the counts. Every writer updates the one row of the state
- * first, so writers take turns, and cannot deadlock.
+ * One statement that updates the state and, if the condition holds, the counts. Every writer first updates the only row
+ * of the state, so writers take turns and cannot deadlock.
  * @param columns further columns of the result
  */
 export function toCountStatement(
@@ -105,8 +105,8 @@ function toUpserts(by: CountedBy, added: Counted, all: readonly Ranking[]): stri
 }
 
 /**
- * Numbers only rise, so an id becomes a candidate for a top list when its number passes that of the last id of the last
- * cut. Before the first cut, every id with a number is a candidate.
+ * Numbers only rise, so an id becomes a candidate for a top list when its number passes the number of the last id in
+ * the last cut. Before the first cut, every id with a number is a candidate.
  */
 function toCandidates({ by, of }: Ranking): string {
   const cut = cutColumns({ by, of })
@@ -158,6 +158,6 @@ function toCounts(by: CountedBy, { views, promoted }: Counted): (Added & { id: s
 
   for (const view of views) add(view, { views: 1, qualified: isQualified(view) ? 1 : 0 })
   for (const view of promoted) add(view, { views: 0, qualified: 1 })
-  // Ids are in ASCII, whose order is that of the database.
+  // Ids are in ASCII, so JavaScript and the database sort them in the same order.
   return [...counts.keys()].sort().map((id) => ({ id, views: 0, qualified: 0, ...counts.get(id) }))
 }

@@ -7,7 +7,7 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { NotSentError, openPool, READ_ONLY, useConnection } from './connections.ts'
 
 const CLOSE_TIMEOUT_MS = 500
-/** The server times out first, so that its error arrives, and a statement whose client is gone ends. */
+/** The server times out before the client does, so that its error arrives, and ends statements whose client is gone. */
 const SERVER_MARGIN_MS = 50
 const MAX_RETRY_DELAY_MS = 50
 
@@ -15,7 +15,7 @@ const MAX_RETRY_DELAY_MS = 50
 export const RETRYABLE = ['40001', '40P01']
 const DISK_FULL = '53100'
 
-/** A statement failed. `isSettled`: the server reported that nothing was changed. */
+/** A statement failed. `isSettled` is true if the server reported that nothing was changed. */
 export class StatementError extends UnavailableError {
   override name = 'StatementError'
   /** The SQLSTATE, or the code of the network error. */
@@ -73,7 +73,7 @@ export type Database = AsyncDisposable & {
 }
 
 type Options = {
-  /** A URL for each host, of which one accepts writes. */
+  /** A URL for each host. Only one host accepts writes. */
   urls: readonly Secret[]
   maxConnections: number
   onFailure?: (error: StatementError) => void

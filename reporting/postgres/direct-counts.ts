@@ -11,7 +11,7 @@ import { toSeriesWrites } from './series.ts'
 
 const TIMEOUT_MS = 4_000
 const MAX_CONFIRMED = 1_000
-/** Any number that no other program uses for an advisory lock in the same database. */
+/** An arbitrary number that no other program uses for an advisory lock in the same database. */
 const LOCK = 7_305_813_420_952
 
 type Run = (statements: string, timeoutMs: number) => Promise<readonly (readonly unknown[])[]>

@@ -8,9 +8,9 @@ const HALF = 8
 export type EventKey = { key: string; id: string }
 
 /**
- * Returns the key of an event id, as a UUID of 16 bytes. Ids that count up, in time or by number, have keys next to each
- * other, so that the index of the last ones stays in memory: a UUID is its own key, and the key of any other id ends
- * with the last 8 characters of the id.
+ * Returns the key of an event id, as a UUID of 16 bytes. Ids that increase, with time or with a counter, have adjacent
+ * keys, so that the part of the index with recent ids stays in memory: a UUID is its own key, and the key of any other
+ * id ends with the last 8 characters of the id.
  */
 export function toEventKey(eventId: string): EventKey {
   if (UUID.test(eventId)) return { key: eventId, id: '' }

@@ -26,7 +26,7 @@ const Because = z.tuple([z.string(), z.number()])
 
 /** Tolerated clock skew between play and the log. */
 const MAX_SKEW_MS = 3_600_000
-/** A UUID that begins with its time, of version 7. */
+/** A UUID of version 7, which begins with a timestamp. */
 const UUID_V7 = /^([\da-f]{8})-([\da-f]{4})-7/
 
 /**
@@ -39,7 +39,10 @@ export function toExplanationQueries(eventId: string): string[] {
   return [...recent, toExplanationQuery(eventId)]
 }
 
-/** Selects the last view with an id, or the last dead letter if there is none. @param since the log's clock, which only rises */
+/**
+ * Selects the last view with an id, or the last dead letter if no view has the id.
+ * @param since the log's clock, which only rises
+ */
 export function toExplanationQuery(eventId: string, since?: number): string {
   const { key, id } = toEventKey(eventId)
   return `select at, sequence, state, reason, asset_id, user_id, because, incarnation, rules, clock, ms,

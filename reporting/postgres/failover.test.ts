@@ -41,11 +41,11 @@ describe.skipIf(!hasPostgres)('a primary with a synchronous standby', { timeout:
     await eventually(() => expect(live.counts()).toEqual({ u: 3, direct: 1 }))
   })
 
-  test('a former primary that still accepts writes is left for the promoted standby', async () => {
+  test('a former primary that still accepts writes is abandoned for the promoted standby', async () => {
     await using pair = await startPostgresPair()
     await using store = await openUp(pair)
     await store.apply(toBatch(0, 'u'))
-    // Its synchronous commit replicates the batch too.
+    // A direct count commits synchronously, which replicates the batch too.
     await store.count({ assetId: 'a', userId: 'u' })
     await pair.promote()
     await pair

@@ -146,7 +146,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()))
     })
 
-    test('of a newer release is refused, until it is gone, with a reason that names both versions', async () => {
+    test('of a newer release is refused with a reason that names both versions, until it is replaced', async () => {
       const url = await server.createDatabase()
       {
         await using _ = await openUp(url)
@@ -183,7 +183,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       expect(await store.apply(toBatch(0, 1))).toBeDefined()
     })
 
-    test('one that becomes read-only is left for one that accepts writes', async () => {
+    test('one that becomes read-only is abandoned for one that accepts writes', async () => {
       const [first, second] = [await server.createDatabase(), await server.createDatabase()]
       await using store = open([first, second])
       await isUp(store)
@@ -224,18 +224,18 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(await store.count({ assetId: 'a', userId: 'u' })).toEqual({ assetviews: 1, userviews: 1 })
     await server.use(url, async (client) => {
       expect((await client.query('select from reporting.receipt')).rowCount).toBe(0)
-      // As after a failover between the two transactions.
+      // Simulates a failover between the two transactions.
       await client.query(`create function lose() returns trigger language plpgsql as $$ begin return null; end $$;
         create trigger lose before insert on reporting.receipt for each row execute function lose()`)
     })
     await expect(store.count({ assetId: 'a', userId: 'u' })).rejects.toThrow('the view was lost in a failover')
   })
 
-  test('a batch uses nothing that was known at its position if another batch has reached it since', async () => {
+  test('a batch does not use cached state if another batch has reached the same position since', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     await store.apply(toBatch(0, 1))
-    // As after a failover that loses the batch, if the batch is sent again after an old producer has expired.
+    // Simulates a failover that loses the batch, which is then sent again after an old producer has expired.
     await server.use(url, (client) => client.query(`update reporting.state set batch = 'other', is_complete = false`))
     expect(await store.apply(toBatch(1, 2))).toBeDefined()
     const { rows } = await server.use(url, (client) => client.query('select is_complete from reporting.state'))
@@ -252,7 +252,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       if (event === 'snapshot') users = data.top.users
     })
     await eventually(() => expect(users).toContainEqual(expect.objectContaining({ id: 'u1', views: 1 })))
-    // As after a failover that loses version 2, and after another batch that takes its number.
+    // Simulates a failover that loses version 2, and another batch that then takes this number.
     await server.use(url, (client) =>
       client.query(`begin; update reporting.user_views set views = 5 where id = 'u1';
         update reporting.change set at = now() where version = 2; commit`),

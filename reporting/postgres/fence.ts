@@ -5,7 +5,7 @@ const LOOK_TIMEOUT_MS = 300
 /** The name of the current WAL file begins with the timeline in 8 hexadecimal digits; null on a standby. */
 const WAL_FILE = 'case when not pg_is_in_recovery() then pg_walfile_name(pg_current_wal_lsn()) end'
 
-/** The server is a former primary: another one was promoted since. */
+/** The server is a former primary: another server has been promoted since. */
 export class FormerPrimaryError extends Error {
   override name = 'FormerPrimaryError'
   constructor(timeline: number, newest: number) {

@@ -9,7 +9,10 @@ const TIMEOUT_MS = 4_000
 
 type Deps = { run: (statements: string, timeoutMs: number) => Promise<Rows>; rules: readonly Rule[] }
 
-/** What is known after a batch. The judge has its state, and is changed by the next batch that it judges. */
+/**
+ * What is known after a batch, and a judge that has seen the log up to this batch. Judging another batch changes the
+ * judge.
+ */
 export type State = { known: Known; judge: Judge }
 
 const Row = z.tuple([z.string(), z.string(), z.string(), z.string(), z.coerce.number(), z.coerce.number()])
@@ -51,7 +54,9 @@ export function createJudges({ run, rules }: Deps) {
   }
 }
 
-/** The state of a judge depends on the log alone: it is valid in any history that contains the log up to there. */
+/**
+ * The state of a judge depends only on the log up to its position: it can continue from there to any later position.
+ */
 function isBefore(earlier: Known, { position, origin }: Known): boolean {
   const isSameLog = earlier.position?.incarnation === position?.incarnation && earlier.origin.number === origin.number
   return isSameLog && earlier.position !== undefined && earlier.position.sequence <= (position?.sequence ?? -1)

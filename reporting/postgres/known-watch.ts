@@ -16,10 +16,10 @@ import { toIdArray, toUuidArray } from './literals.ts'
 /** Where the verdict of a view is stored. */
 export type VerdictPlace = { clock: number; sequence: number; index: number; origin: number }
 
-/** A report whose view is not in the log yet, and its number among such reports, in log order. */
+/** A report whose view is not in the log yet. `number` counts such reports in log order. */
 export type NumberedReport = Pick<EarlyReport, 'ms' | 'clock'> & { number: number }
 
-/** What the database knows of watch times, as far as it concerns a batch. */
+/** What the database knows about the watch times that matter to a batch. */
 export type KnownWatch = {
   /** The number of reports without a view so far, and the log's clock at the last one. */
   early: number
@@ -69,12 +69,12 @@ export function toKnownReports(rows: z.infer<typeof WatchRows.reports>): KnownWa
   return new Map(rows.map(([key, number, clock, ms]) => [key, { number, clock, ms }]))
 }
 
-/** Returns true if `known` suffices for the watch times of a batch without a lookup for this batch. */
+/** Returns true if a batch can be applied without looking up watch times for it. */
 export function knowsWatch({ early, earlyClock }: KnownWatch, clock: number, { watched = [] }: CountBatch): boolean {
   return watched.length === 0 && (early === 0 || !isOpen(earlyClock, clock))
 }
 
-/** The watch times that a batch knows, and what it adds to them. */
+/** The watch times that are known to a batch, and what the batch adds to them. */
 export function createWatchState(rule: WatchRule, known: KnownWatch) {
   let last = known.early
   let lastClock = known.earlyClock

@@ -10,7 +10,9 @@ import { fromAscii, toIdArray } from './literals.ts'
 import { parsePosition } from './state.ts'
 import { unnumberedOf } from './unnumbered.ts'
 
-/** The part of what the database knows about the log that matters to a batch. It is a function of the last batch. */
+/**
+ * What the database knows about the log, as far as it matters to a batch. It depends only on the last applied batch.
+ */
 export type Known = {
   /** The id of the batch that set the position. */
   batch: string | undefined
@@ -28,7 +30,7 @@ export type Known = {
   keyed: number
   /** The incarnation of the log and the version of the rules that the last verdicts belong to. */
   origin: { number: number; rules: string | undefined }
-  /** The looked-up producers; undefined for those that the database does not have. */
+  /** The looked-up producers; a producer that is not in the database has the value undefined. */
   serials: ReadonlyMap<string, LastSerial | undefined>
   /** The generations of the looked-up ids that the database has. */
   generations: ReadonlyMap<string, number>
@@ -65,7 +67,7 @@ const Rows = z.object({
 })
 const Gaps = z.array(z.object({ producer: z.string(), from: z.number(), to: z.number() }))
 
-/** Reads what must be known for a batch, with the watch times if the rules require any. */
+/** Reads what must be known to apply a batch, including watch times if the rules require them. */
 export function toKnownQuery(batch: CountBatch, hasWatch: boolean): string {
   const producers = toIdArray(producersOf(batch).map(toProducerKey))
   const ids = toIdArray(unnumberedOf(batch))

@@ -36,7 +36,10 @@ type Deps = {
   /** The version of the view rules. */
   rules: string
   log: Logger
-  /** Called before each poll. Returns a function that takes the polled state, and when its version was recorded. */
+  /**
+   * Called before each poll. Returns a function that takes the polled state, and the time at which its version was
+   * recorded.
+   */
   onPoll: () => (state: State, changedAt: string) => void
 }
 
@@ -116,5 +119,5 @@ export function openLink({ database, rules, log, onPoll }: Deps): Link {
   }
 }
 
-/** The column of a poll after those of the state. */
+/** The index of the column that follows the columns of the state in a poll. */
 const STORE_ID = 8

@@ -1,7 +1,7 @@
 import type { Database, Send } from './database.ts'
 import { migrations } from './schema.ts'
 
-/** Any number that no other program uses for an advisory lock in the same database. */
+/** An arbitrary number that no other program uses for an advisory lock in the same database. */
 const LOCK = 7_305_813_420_951
 const CHECK_TIMEOUT_MS = 1_000
 const TIMEOUT_MS = 30_000
@@ -14,7 +14,7 @@ export class NewerSchemaError extends Error {
 }
 
 /**
- * Upgrades the schema in one transaction. Several instances may do so at once: an advisory lock orders them.
+ * Upgrades the schema in one transaction. Several instances may try at once: an advisory lock makes them take turns.
  * @throws NewerSchemaError if a later release has upgraded the schema
  */
 export async function migrate(database: Database, steps: readonly string[] = migrations): Promise<void> {
@@ -34,7 +34,7 @@ export async function migrate(database: Database, steps: readonly string[] = mig
   }, TIMEOUT_MS)
 }
 
-/** Takes the lock, and returns 0 for an empty database. */
+/** Takes the lock, and returns the version of the schema, which is 0 for an empty database. */
 async function readVersion(send: Send): Promise<number> {
   const [[isCreated] = []] = await send(`select pg_advisory_xact_lock(${LOCK}); select ${EXISTS}`)
   if (!isCreated) {

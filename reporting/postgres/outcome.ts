@@ -17,7 +17,7 @@ export type Outcome = {
   next: Omit<Known, 'batch'>
   /** The producers to write. */
   changed: [string, LastSerial][]
-  /** The producers of the batch to forget. */
+  /** The producers of the batch that the database must forget. */
   forgotten: string[]
   /** The ids to write, with their generations. */
   ids: [string, number][]
@@ -25,13 +25,16 @@ export type Outcome = {
   keyed: KeyedView[]
   /** The reports without a view to write, by key. */
   early: [string, NumberedReport][]
-  /** Where the verdict of a view of an earlier batch is. */
+  /** Returns where the database stores the verdict of a view of an earlier batch. */
   placeOf: (view: OpenView) => VerdictPlace
 }
 
 type Limits = { rules: RulesVersion; maxIds: number; maxKeys: number }
 
-/** Takes a batch without changing `known`. The judge is only valid for the next batch if this one is committed. */
+/**
+ * Computes the outcome of a batch without changing `known`. The judge is only valid for the next batch if this one is
+ * committed.
+ */
 export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules, maxIds, maxKeys }: Limits): Outcome {
   const own = producersOf(batch)
   const producers = new Map<string, LastSerial>()
@@ -73,7 +76,7 @@ export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules
     early: watch?.added() ?? [],
     placeOf({ id }) {
       const place = known.watch.views.get(id)
-      if (!place) throw new Error('a view whose watch time has grown was looked up')
+      if (!place) throw new Error('a view whose watch time has grown must have been looked up')
       return place
     },
   }

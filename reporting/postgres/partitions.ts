@@ -12,7 +12,7 @@ type Deps = {
   run: Run
   /** How long verdicts are kept. */
   maxAgeMs: number
-  /** How far before the log's clock the rules need verdicts. */
+  /** How far back from the log's clock the rules need verdicts. */
   windowMs: number
 }
 
@@ -27,8 +27,8 @@ export function createPartition(day: number): string {
 }
 
 /**
- * The partitions of the verdicts, one per day of the log's clock. A day without a partition, because it could not be
- * created, has its verdicts in the default one, so that counting goes on.
+ * The partitions of the verdicts, one per day of the log's clock. If the partition of a day cannot be created, its
+ * verdicts go to the default partition, so that counting goes on.
  */
 export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
   /** The days whose partitions exist, or could not be created a moment ago. */
@@ -91,8 +91,8 @@ function toDelete(before: number): string {
 }
 
 /**
- * A query through the index by time reads all rows that the index has not summarized yet. The lock timeout is shorter
- * than deadlock_timeout, after which Postgres would cancel an autovacuum that is in the way.
+ * Summarizes new rows in the index by time: until then, every query through this index reads all of them. The lock
+ * timeout is shorter than deadlock_timeout, after which Postgres would cancel an autovacuum that is in the way.
  */
 function toSummary(names: readonly string[]): string {
   const list = names.map((name) => `'${name}'`).join(', ')

@@ -91,7 +91,7 @@ export function openPostgresCountStore({
     },
   })
 
-  /** Runs in the background: until it succeeds, there are merely more candidates than necessary. */
+  /** Runs in the background: until a cut succeeds, the only effect is that there are more candidates than necessary. */
   function cutIfNeeded(row: readonly unknown[]): void {
     for (const [index, ranking] of RANKINGS.entries()) {
       if (Number(row[COUNT_COLUMNS.candidates + index] ?? 0) > MAX_CANDIDATES)

@@ -90,7 +90,7 @@ function toCounts([views, qualified, viewers]: readonly unknown[]): Counts {
   return viewers === undefined ? counts : { ...counts, viewers: Number(viewers) }
 }
 
-/** The row of an event has its time in the column of the views. */
+/** In the row of an event, the column `views` contains the time of the event. */
 function toLookup({ assets, users, events = [] }: CountLookup): string {
   const keys = toIdArray(events.map(toKeyedKey))
   return [
@@ -131,7 +131,7 @@ function toEvents({ event }: ReturnType<typeof toFound>, ids: readonly string[])
   return Object.fromEntries(found)
 }
 
-/** Views that no release with rules has counted are pending. */
+/** Views that were counted by a release without rules are pending. */
 const AUDIT = `select views, qualified, direct, retried, rejected, incarnation, sequence,
   (select coalesce(json_object_agg(reason, not_qualified.views), '{}') from reporting.not_qualified) from reporting.state`
 

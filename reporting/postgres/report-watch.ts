@@ -5,7 +5,7 @@ import type { State } from './state.ts'
 const FRESH_MS = 1_000
 
 export type ReportWatch = {
-  /** Takes the state that a statement of this instance has left. */
+  /** Takes the state that a statement of this instance returned. */
   take(state: State): void
   /** Starts a poll. Returns a function that takes the polled state. */
   poll(): (state: State) => void

@@ -12,10 +12,13 @@ import type { StepAddition } from '../step-additions.ts'
 import type { Rows } from './database.ts'
 import { toIdArray, toLiteral, toNumberArray } from './literals.ts'
 
-/** Stands for all assets together. It is not a valid id. */
+/** Stands for all assets together. The empty string is not a valid id. */
 const ALL_ASSETS = ''
 const CODES = { minute: 'm', hour: 'h', day: 'd' } satisfies Record<SeriesStep, string>
-/** The rows with the milliseconds, in `views`, for which the views of a step were watched. */
+/**
+ * The codes of rows with watch time: their column `views` has the milliseconds for which the views of a step were
+ * watched.
+ */
 export const WATCHED_CODES = { minute: 'M', hour: 'H', day: 'D' } satisfies Record<SeriesStep, string>
 type Codes = Record<SeriesStep, string>
 
@@ -91,8 +94,8 @@ export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Row
 }
 
 /**
- * A common table expression that deletes at most `limit` counts that are no longer kept. It reads no others, because
- * writers wait meanwhile.
+ * A common table expression that deletes at most `limit` counts that are no longer kept. It reads only these counts,
+ * because writers wait meanwhile.
  */
 export function toSeriesPruning(limit: number): string {
   const old = (['minute', 'hour'] as const).flatMap((step) => {

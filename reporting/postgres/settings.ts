@@ -7,7 +7,7 @@ const FORM =
   'must be a Postgres URL such as postgres://user:password@127.0.0.1:5432/counts, with hosts separated by commas and special characters in the password percent-encoded'
 const PARTS = /^(postgres(?:ql)?:\/\/)([^\s/@]*@)?([^\s/@?#]+)(\/[^\s/?#]+)(\?\S*)?$/i
 const HOST = /^(\[[\da-f:]+\]|[^\s:[\]]+)(:\d{1,5})?$/i
-/** The store writes, so each of these means read-write. */
+/** The store writes, so it treats each of these values as read-write. */
 const TARGETS = [null, 'any', 'primary', 'read-write']
 
 /** The URL of Postgres, parsed to one URL per host. Each one prints itself as host and database only. */
@@ -21,7 +21,7 @@ export const databaseUrl = z
   .optional()
   .meta(
     secretMeta(
-      'Postgres for the counts; several hosts may be separated by commas, of which the one that accepts writes is used; unset: counts in memory',
+      'Postgres for the counts; separate several hosts by commas, and the one that accepts writes is used; unset: counts in memory',
       'credentials',
     ),
   )
@@ -38,7 +38,7 @@ const MIN_VERDICTS_MAX_AGE_MS = 3_600_000
 
 export const verdictsMaxAge = duration(
   '90d',
-  'How long Postgres keeps why each view is counted, in whole days of the log; at least 1h',
+  'How long Postgres keeps the verdict on each view, in whole days of the log; at least 1h',
 ).refine((ms) => ms >= MIN_VERDICTS_MAX_AGE_MS, { error: 'must be at least 1h' })
 
 function toHostUrls(text: string): string[] | undefined {

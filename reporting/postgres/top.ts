@@ -16,12 +16,12 @@ export function countColumns(by: CountedBy): string {
   return by === 'asset' ? 'views, qualified, viewers' : 'views, qualified'
 }
 
-/** The columns of the state with the number and id of the last entry at the last cut. */
+/** The columns of the table `state` with the number and the id of the last entry that the last cut kept. */
 export function cutColumns({ by, of }: Ranking): { number: string; id: string } {
   return { number: `${by}_cut_${of}`, id: of === 'views' ? `${by}_cut_id` : `${by}_cut_${of}_id` }
 }
 
-/** The column of the size with the number of candidates. */
+/** The column of the table `size` with the number of candidates. */
 export function candidatesColumn(of: RankedBy): string {
   return of === 'views' ? 'candidates' : `${of}_candidates`
 }

@@ -66,7 +66,9 @@ export function toBecause(because: { id: string; at: number } | undefined): stri
   return because ? `[${toAscii(because.id)},${because.at}]` : ''
 }
 
-/** Before the first view, the clock of the log is unknown. The retention of a dead letter then starts now. */
+/**
+ * Before the first view, the clock of the log is unknown, so the retention of a dead letter starts at the current time.
+ */
 function toRejected({ skipped = [] }: CountBatch, clock: number): Row[] {
   const fields = { ...REJECTED, at: 0, clock: clock || Date.now(), asset_id: '', user_id: '', because: '' }
   return skipped.flatMap(({ sequence, ids }) =>
@@ -81,7 +83,7 @@ const NUMBERS = ['at', 'clock', 'sequence', 'index'] as const
 const IDS = ['state', 'reason', 'asset_id', 'user_id'] as const
 const TEXTS = ['event_id', 'because'] as const
 
-/** A column whose values are all the same, such as most reasons, is a constant. */
+/** If all values of a column are the same, as most reasons are, the column is a constant. */
 function toColumns<Name extends keyof Row>(
   rows: readonly Row[],
   names: readonly Name[],

@@ -22,7 +22,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
   })
   afterAll(() => server?.[Symbol.asyncDispose]())
 
-  test('an instance that takes over within the window of a rule judges as the other one would', async () => {
+  test('an instance that takes over within the window of a rule judges like the previous instance', async () => {
     const url = await server.createDatabase()
     await using first = await openUp(url)
     await using second = await openUp(url)
@@ -34,7 +34,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(await first.audit()).toMatchObject({ views: 6, qualified: 1, notQualified: { repeat: 5 }, pending: 0 })
   })
 
-  test('an instance that loses the race for a position keeps nothing of its batch', async () => {
+  test('an instance that loses the race for a position keeps no state of its batch', async () => {
     const url = await server.createDatabase()
     await using first = await openUp(url)
     await using second = await openUp(url)
@@ -113,7 +113,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
   describe('the partitions', () => {
     const DAY = 86_400
 
-    test('are one per day of the log, and those that are older than VERDICTS_MAX_AGE are dropped whole', async () => {
+    test('contain one day of the log each, and are dropped as a whole when older than VERDICTS_MAX_AGE', async () => {
       const url = await server.createDatabase()
       await using store = await openUp(url, { verdictsMaxAgeMs: 3_600_000 })
       const views = [0, DAY, 2 * DAY].map((second) => ({ id: `day-${second / DAY}`, second }))
@@ -129,7 +129,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
         async () => expect(Object.keys(await rowsByPartition(url))).not.toContain('verdict_20260102'),
         8_000,
       )
-      // Without it, an instance that takes over could not judge.
+      // An instance that takes over needs this partition to judge views.
       expect(await rowsByPartition(url)).toMatchObject({ verdict_20260103: 1 })
       expect(await eventually(() => store.knownSince())).toEqual(new Date(timeOf(2 * DAY)))
       expect(await store.explain('day-1')).toBeUndefined()
@@ -137,7 +137,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
       expect(await store.audit()).toMatchObject({ views: 3, qualified: 3 })
     })
 
-    test('of the next days are created ahead', async () => {
+    test('of the next days are created in advance', async () => {
       const url = await server.createDatabase()
       await using _ = await openUp(url)
       const names = [0, 1].map((days) => new Date(Date.now() + days * DAY * 1_000).toISOString().slice(0, 10))
@@ -147,7 +147,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
       }, 8_000)
     })
 
-    test('may be missing: a batch is then counted all the same', async () => {
+    test('may be missing, and batches are still counted', async () => {
       const url = await server.createDatabase()
       await using store = await openUp(url)
       await server.use(url, (client) => client.query('create table reporting.verdict_20260101 ()'))
@@ -186,7 +186,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(await store.explain('x')).toMatchObject({ id: 'x', verdict: 'qualified' })
   })
 
-  test('an id with a time is found wherever the log has it, even if the clock of play was ahead', async () => {
+  test('an id that contains a time is found anywhere in the log, even if the clock of play was ahead', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     const toId = (time: number) => {

@@ -20,7 +20,7 @@ export function toWatchWrites(rule: WatchRule, known: Known, outcome: Outcome): 
   ]
 }
 
-/** Stores the greatest times of the views for which the batch has reports. */
+/** Stores the longest watch time of each view for which the batch has reports. */
 function toTimeWrites({ verdicts, next, placeOf }: Outcome): string[] {
   const own = verdicts.views.flatMap(({ clock, sequence, watchedMs }, index) =>
     watchedMs === undefined ? [] : [{ clock, sequence, index, origin: next.origin.number, ms: watchedMs }],
@@ -65,7 +65,10 @@ function toOpenWrites(changes: Changes): string[] {
   ]
 }
 
-/** Deletes the seconds that close. What the batch changes in them is added to their sums without writing it first. */
+/**
+ * Deletes the seconds that close. The batch's own changes in these seconds are added to the sums directly, without
+ * being stored first.
+ */
 function toClosedWrites(
   rule: WatchRule,
   changes: Changes,

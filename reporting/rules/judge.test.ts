@@ -4,7 +4,7 @@ import { createJudge, type Judged } from './judge.ts'
 import type { ViewRule } from './view-rule.ts'
 
 const WINDOW_MS = 30
-/** Objects to the third of a user's events in the window. */
+/** Disqualifies a user's third event in the window. */
 const third: ViewRule = {
   name: 'third',
   keyOf: ({ userId }) => userId,
@@ -13,7 +13,7 @@ const third: ViewRule = {
   judge: (earlier) => (earlier.length === 2 ? earlier[0] : undefined),
   describe: () => 'a test says so',
 }
-/** Objects to the next event of the same asset. */
+/** Disqualifies the next event of the same asset. */
 const next: ViewRule = {
   ...third,
   name: 'next',
@@ -30,7 +30,7 @@ const step = fc.record({
   restart: fc.nat(9).map((n) => n === 0),
 })
 
-test('the rules know the last events of the window, even after these were restored', () => {
+test('the rules know the last events of the window, even after the events were restored', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
       const log: Judged[] = []
@@ -51,7 +51,7 @@ test('the rules know the last events of the window, even after these were restor
   )
 })
 
-/** The judgement of an event after all others, none of which was forgotten. */
+/** Judges an event against the whole log, without forgetting any earlier event. */
 function judgeAll(log: readonly Judged[], event: Judged['event'], clock: number) {
   for (const rule of [third, next]) {
     const earlier = log

@@ -18,12 +18,12 @@ export type KnownEvents = Iterable<Judged> & { length: number; encoded(): Iterab
 export type Judge = {
   /**
    * @param clock the latest time at which the log stored a message so far, in milliseconds since 1970. Unlike the times
-   *   of events it never goes back, so what is still known depends on the log alone.
+   *   of events, it never goes back, so the events that are still known depend on the log alone.
    */
   judge(event: RuleEvent, clock: number): Judgement
   /**
    * Restores an event that was judged earlier. Events must be restored in log order.
-   * @param rule the only rule that still knows it; undefined if all of them do
+   * @param rule the only rule that still knows the event; undefined if all rules know it
    */
   restore(judged: Judged, rule?: string): void
   /** The events that may still affect later ones, by rule, in log order. */
@@ -74,7 +74,7 @@ function createWindow({ keyOf, windowMs, keeps }: ViewRule) {
       latest = Math.max(latest, clock)
       const earlier: RuleEvent[] = []
       const number = records.add({ id: keyOf(event), event, clock }) ?? 0
-      // The clock never goes back, so the events before an unknown one are unknown too.
+      // The clock never goes back, so all events before an unknown event are unknown too.
       records.findBefore(number, (last) => !isKnown(last) || earlier.push(last.event) === keeps)
       return earlier.reverse()
     },

@@ -15,7 +15,7 @@ export type ViewRule = {
   /** Maximum number of earlier events to keep per key. */
   keeps: number
   /**
-   * Returns the earlier event because of which the event does not qualify; undefined if it qualifies.
+   * Returns the earlier event that disqualifies the event; undefined if the event qualifies.
    * @param earlier the last events with the same key, in log order, whether they qualify or not
    */
   judge(earlier: readonly RuleEvent[], event: RuleEvent): RuleEvent | undefined
@@ -31,7 +31,7 @@ export type WatchRule = {
   unreported: string
   /**
    * Returns the watch time that a view needs to qualify, in whole milliseconds.
-   * @param duration of the asset in seconds, if it is known
+   * @param duration the duration of the asset in seconds, if it is known
    */
   requiredMs(duration: number | undefined): number
 }

@@ -3,7 +3,7 @@ import type { TimedView } from '../step-additions.ts'
 import { isEnough, openSince, toSecond } from './watch-time.ts'
 import type { Growth } from './watching.ts'
 
-/** Views that wait for watch time: those without a report, and those with too little. */
+/** Views that wait for watch time: views without a report, and views with too short a watch time. */
 export type Waiting = { unreported: number; reported: number }
 
 /** How many more views wait after a batch, by the second of the log's clock in which they were counted. */
@@ -39,7 +39,7 @@ export function hasQualified({ view, beforeMs }: Growth): boolean {
   return isEnough(view) && !isEnough({ ...view, watchedMs: beforeMs })
 }
 
-/** By how much the watch times of views have grown, in milliseconds, and when they were played. */
+/** By how many milliseconds the watch times of views have grown, and when these views were played. */
 export function toWatchGrowth({ views, grown }: Pick<Verdicts, 'views' | 'grown'>) {
   return [
     ...views.flatMap(({ assetId, at, watchedMs = 0 }) => (watchedMs > 0 ? { assetId, at, ms: watchedMs } : [])),
@@ -51,7 +51,7 @@ export function toWatchGrowth({ views, grown }: Pick<Verdicts, 'views' | 'grown'
   ].filter(({ ms }) => ms > 0)
 }
 
-/** The views of a batch, and those of earlier batches that have qualified, for the series. */
+/** The views of a batch, and the views of earlier batches that qualify because of it, for the series. */
 export function toTimedViews({ views, grown }: Pick<Verdicts, 'views' | 'grown'>): TimedView[] {
   const qualified = grown.filter(hasQualified)
   if (qualified.length === 0) return views

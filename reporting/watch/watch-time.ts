@@ -3,10 +3,10 @@ import type { RuleEvent, WatchRule } from '../rules/view-rule.ts'
 
 /** How long reports count for a view, in whole seconds of the log's clock. */
 const OPEN_S = 86_400
-/** The maximum in milliseconds: reports count until the end of the last second. */
+/** The maximum of this time in milliseconds: reports count until the end of the last second. */
 export const OPEN_MS = (OPEN_S + 1) * 1_000
 
-/** How many of the last reports without a view are kept, in log order. Another number would give other verdicts. */
+/** How many of the last reports without a view are kept, in log order. A different number would change verdicts. */
 export const MAX_EARLY_REPORTS = 100_000
 
 /** All times of views and reports are in whole milliseconds: sums of fractions depend on their order. */
@@ -24,7 +24,7 @@ export function openSince(clock: number): number {
   return toSecond(clock) - OPEN_S
 }
 
-/** Returns true if reports still count for what the log stored at the time `since` of its clock. */
+/** Returns true if reports still count for a view or report that the log stored when its clock was `since`. */
 export function isOpen(since: number, clock: number): boolean {
   return toSecond(since) >= openSince(clock)
 }
@@ -39,12 +39,12 @@ export type EarlyReport = { viewId: string; assetId: string; userId: string; ms:
 
 /** The reports whose views are not in the log yet. The last MAX_EARLY_REPORTS are kept. */
 export type EarlyReports = {
-  /** The last one of the same user and asset. */
+  /** The last report of the same view by the same user and asset. */
   find(play: Omit<EarlyReport, 'ms' | 'clock'>): EarlyReport | undefined
   add(report: EarlyReport): void
 }
 
-/** What is known of watch times. */
+/** What is known about watch times. */
 export type WatchState = {
   rule: WatchRule
   early: EarlyReports
@@ -53,7 +53,7 @@ export type WatchState = {
 }
 
 /**
- * The verdict on a view that a rule requires to be watched.
+ * The verdict on a view that qualifies only if it is watched for long enough.
  * @param clock the log's clock
  */
 export function judgeWatchTime(

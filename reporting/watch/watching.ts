@@ -14,7 +14,7 @@ type BatchView = OpenView & { verdict: Verdict; reason?: string | undefined; dur
 
 /** Applies the reports of one batch, in log order. */
 export type Watching = {
-  /** Takes a view, once it is judged. */
+  /** Adds a view once it has been judged. */
   add(view: BatchView): void
   /** @returns why the report has no effect */
   report(report: WatchedView, clock: number): IgnoredReport | undefined

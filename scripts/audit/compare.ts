@@ -129,7 +129,7 @@ function compare(name: string, found: number, expected: number): Differences {
   return found === expected ? [] : [`${name}: reporting has ${found}, the log ${expected}`]
 }
 
-/** A number must lie between the numbers of the log before and after it was read. */
+/** A number that reporting serves must lie between the numbers of the log before and after the lookup. */
 export function within(name: string, found: number | undefined, from: number, to: number): Differences {
   if (found !== undefined && found >= from && found <= to) return []
   return [`${name}: reporting has ${found}, the log ${from === to ? from : `${from} to ${to}`}`]

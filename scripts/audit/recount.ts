@@ -89,7 +89,7 @@ export function createRecount(rules: Rules = 'v1') {
     return false
   }
 
-  /** Returns the previous play of the same asset and user if this one repeats it. */
+  /** Returns the previous play of the same asset and user if the new play repeats it. */
   function findRepeated(play: Play): Play | undefined {
     const pair = `${play.assetId}\n${play.userId}`
     const previous = lastPlays.get(pair)

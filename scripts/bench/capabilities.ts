@@ -18,7 +18,7 @@ type Stack = AsyncDisposableStack
 
 /** What turns on a capability. */
 type Part = {
-  /** Whether only play has the setting, so that the row needs no system of its own. */
+  /** True if only play has the settings, so that the row does not need another system. */
   onlyPlay?: boolean
   settings?: Record<string, string>
   tokens?: string
@@ -76,7 +76,10 @@ const ROWS = {
 export const capabilityNames = Object.keys(ROWS) as (keyof typeof ROWS)[]
 export type CapabilityName = (typeof capabilityNames)[number]
 
-/** Starts a system with one of the capabilities, or only a play beside `system` if only play has its settings. */
+/**
+ * Starts a system with one of the capabilities. If only play has its settings, starts only another play next to
+ * `system`.
+ */
 export async function startCapability(
   name: CapabilityName,
   system: System,

@@ -18,10 +18,11 @@ import { median } from './measure.ts'
 import { seed } from './seed.ts'
 
 /**
- * `node scripts/bench/console.ts [seconds] [rounds]` measures what the console costs. In turn, it loads a play that
- * keeps no traces, a play whose console is not open, and a play whose console is open in 100 pages. It prints the plays
- * per second of each, and the median of the ratios to the first in the same round. Then it opens the console in a
- * browser, with 5,000 assets and 1,000 views per second, and prints how many frames are drawn per second.
+ * `node scripts/bench/console.ts [seconds] [rounds]` measures what the console costs. It puts load on three play
+ * services in turn: one that keeps no traces, one whose console is not open, and one whose console is open in 100
+ * pages. It prints the plays per second of each, and the median of its ratios to the first service in the same round.
+ * Then it opens the console in a browser, with 5,000 assets and 1,000 views per second, and prints how many frames are
+ * drawn per second.
  */
 const [seconds = '4', rounds = '5'] = process.argv.slice(2)
 const CONNECTIONS = 128
@@ -37,7 +38,7 @@ await measurePlays()
 await measureFrames()
 
 async function measurePlays(): Promise<void> {
-  // As by default, play knows no other instance.
+  // This is the default: play knows no other instance.
   await using system = await startSystem({ PLAY_URL: '' })
   await using without = await startService('play', { ...system.env, TRACES_KEPT: '0' })
   await seed(system)

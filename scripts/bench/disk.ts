@@ -11,7 +11,7 @@ const SETTLE_MS = 60_000
 
 type Options = { connections: number[]; seconds: number }
 
-/** Measures how many bytes of disk a view takes in the log, by the number of connections that play at once. */
+/** Measures how many bytes of disk a view takes in the log, for each number of concurrent connections. */
 export async function* measureDisk({ connections, seconds }: Options): AsyncGenerator<string> {
   for (const count of connections) {
     await using system = await startSystem()

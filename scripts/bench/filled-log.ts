@@ -8,7 +8,7 @@ import { startNatsServer } from '../../tests/harness/nats-server.ts'
 import { withResources } from '../../tests/harness/resources.ts'
 import { sizeOf } from './disk.ts'
 
-/** About what a play appends at once at 128 connections. */
+/** About as many views as a play process appends in one message at 128 connections. */
 const VIEWS_PER_MESSAGE = 60
 const PRODUCERS = 8
 const ASSETS = 500
@@ -26,7 +26,7 @@ export type FilledLog = AsyncDisposable &
     verify(reporting: string): Promise<void>
   }
 
-/** Starts a NATS server, and appends views to its log as plays would: with serials, ids of requests and traces. */
+/** Starts a NATS server, and appends views to its log as play would: with serials, request ids and trace ids. */
 export async function startFilledLog({ views, users }: LogSize): Promise<FilledLog> {
   await using stack = new AsyncDisposableStack()
   const nats = stack.use(await startNatsServer())

@@ -12,7 +12,7 @@ const ASSETS = 500
 const USERS = 10_000
 
 /**
- * Measures how much CPU time of reporting the subscribers to live counts cost. The subscribers run in a separate
+ * Measures how much of reporting's CPU time the subscribers to live counts take. The subscribers run in a separate
  * process.
  */
 export async function measureLive({ seconds }: { seconds: number }): Promise<string> {

@@ -51,7 +51,10 @@ export async function* measureOpenLoop({ system, targets, ...load }: OpenLoop) {
 
 type Load = Pick<OpenLoop, 'perSecond' | 'seconds' | 'rounds'>
 
-/** Loads both at the same time, to show what the machine adds to any response while the system is under load. */
+/**
+ * Puts load on both targets at the same time, to show what the machine adds to any response while the system is under
+ * load.
+ */
 async function* measureTogether([target, baseline]: [Target, Target], { perSecond, seconds, rounds }: Load) {
   const pairs: [Round, Round][] = []
   for (let round = 0; round < rounds; round += 1) {

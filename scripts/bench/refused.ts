@@ -5,8 +5,8 @@ import { startSystem } from '../../tests/harness/system.ts'
 import { playSteadily } from './steady.ts'
 
 /**
- * `node scripts/bench/refused.ts [plays per second]` measures the latency of plays at a steady rate, in turn without
- * and with ten times as many plays from another client that are refused with 429.
+ * `node scripts/bench/refused.ts [plays per second]` measures the latency of plays at a steady rate. Each round
+ * measures it twice: alone, and while another client sends ten times as many plays, which are refused with 429.
  */
 const RATE = Number(process.argv[2] ?? 100)
 const SECONDS = 10
@@ -47,8 +47,8 @@ function toPercentiles(durations: number[]) {
 }
 
 /**
- * One of eleven requests is within the rate of the client. The flood runs at low priority, because it competes with the
- * system for CPU time.
+ * One in eleven requests is within the rate limit of the client. The flood runs at low priority, because it competes
+ * with the system for CPU time.
  */
 function startFlood() {
   const args = [`${url}/play/asset/456/user/flood`, String(11 * RATE), String(SECONDS + 3)]

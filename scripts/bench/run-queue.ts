@@ -1,6 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** How long the threads of a process have run, and been ready but waited for a CPU, in ms since the process started. */
+/**
+ * How long the threads of a process have run, and how long they were ready but waited for a CPU, in ms since the
+ * process started.
+ */
 export type RunQueue = { ranMs: number; waitedMs: number }
 
 /**

@@ -2,7 +2,7 @@ import { postAsset } from '../../tests/harness/assets.ts'
 import type { Services } from '../../tests/harness/embedded.ts'
 import { ASSETS } from './load.ts'
 
-/** Adds the assets that the load plays. */
+/** Adds the assets that the load generator plays. */
 export async function seed(services: Pick<Services, 'metadata' | 'cdnurl'>): Promise<void> {
   const summary = 'A summary of one or two sentences, about as long as the summary of a film usually is.'
   for (let n = 0; n < ASSETS; n += 1) {

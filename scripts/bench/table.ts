@@ -2,7 +2,7 @@ import type { Result } from './measure.ts'
 
 const PROCESSES = ['play', 'reporting', 'queue-listener', 'nats-server', 'postgres']
 
-/** The row that the others are compared with, and the heading of the ratio of their plays per second. */
+/** The row that the other rows are compared with, and the heading of the column with the ratio of plays per second. */
 export type Baseline = { row: string; heading: string }
 
 /** Formats the results, one row per target and number of connections. */
@@ -36,7 +36,7 @@ function toRow(
   ]
 }
 
-/** Aligns all columns to the right, except those of text. */
+/** Aligns all columns to the right, except text columns. */
 export function alignColumns(rows: string[][], ...text: number[]): string {
   const widthOf = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0))
   const widths = rows[0]?.map((_, column) => widthOf(column)) ?? []

@@ -11,7 +11,7 @@ export type Target = {
   tokens?: string | undefined
 }
 
-/** A target whose plays a reporting counts, possibly together with the plays of other targets. */
+/** A target whose plays are counted by a reporting service, possibly together with the plays of other targets. */
 export type CountedTarget = Target & {
   /** How many processes share the port. */
   processes: number

@@ -3,7 +3,8 @@ import { plural } from '../doctor/finding.ts'
 import { findReporting, readLog, readPosition, skipMissing, type Target } from './system.ts'
 
 /**
- * Prints which messages expired before they were counted. If confirmed, counting continues after them.
+ * Prints which messages expired before they were counted. If the loss is confirmed, counting continues after these
+ * messages.
  * @returns the exit status: 1 if messages are missing and the loss was not confirmed
  * @throws CountsError
  */

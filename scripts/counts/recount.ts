@@ -24,7 +24,7 @@ import { CountsError, findReporting, type Target } from './system.ts'
 const CONNECT_TIMEOUT_MS = 2_000
 const LOAD_TIMEOUT_MS = 60_000
 const DATABASE_TIMEOUT_MS = 5_000
-/** How often to write a checkpoint while counting. It is also written at the end. */
+/** How often to write a checkpoint while counting. A checkpoint is also written at the end. */
 const CHECKPOINT_EVERY_MS = 60_000
 const CONNECTIONS = 2
 

@@ -95,7 +95,7 @@ function toReadme(text: string, service: NewService): string {
   const path = `/${name}`
   const routes = {
     catalogue: `the same five under \`${path}\`: \`${path}/asset/:assetId\` \`{text}\`, \`${path}/assets\` | 200 \`{id,text}\` …`,
-    empty: 'only those of all services |',
+    empty: 'only the routes that all services have |',
   }
   const withRoutes = before(text, /^\| reporting `:\d+` \|/m, `| ${name} \`:${port}\` | ${routes[kind]} |\n`)
   const setting = `| \`${urlSetting}\` | \`http://127.0.0.1:${port}\` | URL of ${name} |\n`

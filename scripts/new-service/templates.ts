@@ -79,7 +79,7 @@ function toEmpty({ name, identifier }: NewService): Map<string, string> {
       `import { createBaseApp } from '../shared/http/base-app.ts'
 import type { Service } from '../shared/service/service.ts'
 
-/** The routes of ${name}: those of all services, so far. */
+/** The routes of ${name}: so far, only the routes that all services have. */
 export function createApp(service: Service) {
   return createBaseApp(service)
 }
@@ -95,7 +95,7 @@ import { createApp } from './app.ts'
 
 export const ${identifier} = {
   ...${entry},
-  /** Settings of its own. Those of all services are added. */
+  /** The settings of this service only. The settings that all services share are added to them. */
   settings: {},
   start: (service: Service, settings: CommonSettings) => serve(createApp(service), service, settings),
 }

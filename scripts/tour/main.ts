@@ -10,7 +10,7 @@ import { readToken, tokenFileOf } from '../start/controls/token-file.ts'
 
 const name = 'npm run tour'
 
-/** Long enough for play to notice, and short, because someone waits for the verdicts. */
+/** Long enough for play to notice the outage, but short, because the user waits for the verdicts. */
 const OUTAGE_S = 3
 const MAX_PATIENCE_S = 600
 const REACHABLE_MS = 3_000

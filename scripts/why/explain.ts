@@ -6,7 +6,7 @@ import { plural } from '../doctor/finding.ts'
 import { probe } from '../doctor/probe.ts'
 import { drawWaterfall } from './waterfall.ts'
 
-/** Lines for a person; `isKnown` is false if there is nothing to explain. */
+/** The lines to print; `isKnown` is false if there is nothing to explain. */
 export type Answer = { lines: string[]; isKnown: boolean }
 
 type Edge = { play: string; operations: string; token: Secret | undefined }
@@ -61,7 +61,7 @@ function toNumbers(name: string, { views, qualified }: { views: number; qualifie
   const summary = `${name}: ${plural(views, 'view')}, of which ${qualified} qualified.`
   if (views === qualified) return [summary]
   const others =
-    'did not pass the view rules, or not yet, or have no verdict: a request counted them, or a release without rules.'
+    'did not pass the view rules, or not yet, or have no verdict: a request or a release without rules counted them.'
   return [summary, `The rest: ${plural(views - qualified, 'view')} that ${others}`]
 }
 

@@ -63,7 +63,7 @@ test('after half a second, one call probes the service, and its success closes t
   expect(lines.slice(2)).toEqual([{ level: 40, upstream: 'test', msg: 'circuit opened' }])
 })
 
-test('a probe times out after 150 ms, other calls do not', async () => {
+test('a probe times out after 150 ms, but other calls do not', async () => {
   const closed = setUp()
   closed.behave('hang')
   const stop = new AbortController()

@@ -7,7 +7,7 @@ export type InstanceResponse = { url: string; response: { status: number; body: 
 
 export type InstanceRequest = { path: string; headers: Record<string, string>; signal: AbortSignal }
 
-/** Sends a GET to one instance, without retries or a recorded span. Never throws, and ejects no instance. */
+/** Sends a GET to one instance, without retries or a recorded span. Never throws, and never ejects an instance. */
 export async function readInstance(
   { origin: url, pool }: Instance,
   { path, headers, signal }: InstanceRequest,

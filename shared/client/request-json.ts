@@ -33,7 +33,7 @@ export function requestJson(
   dispatcher.dispatch(options, {
     onRequestStart(started) {
       controller = started
-      // A call may be aborted while it waits for a connection. Throwing leaves the connection to the next call.
+      // If the call was aborted while it waited for a connection, throw, so that the next call can use the connection.
       signal.throwIfAborted()
     },
     onResponseStart(_, statusCode) {

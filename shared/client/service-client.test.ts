@@ -218,7 +218,7 @@ test.each([
   expect(performance.now() - started).toBeLessThan(1_000)
 })
 
-test('a stream of an instance that returns 200 is read as it arrives', async () => {
+test('a stream is read as it arrives if the instance returns 200', async () => {
   const { client } = createClient(await startInstance(() => 200))
   const stream = await client.stream('/', streamOptions())
   expect(JSON.parse(await text(stream))).toEqual({ port: expect.any(Number) })

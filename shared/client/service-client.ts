@@ -36,7 +36,7 @@ export type CallOptions = Partial<RequestContext> & {
   attemptTimeoutMs?: number
 }
 
-/** `isRetry`: an earlier attempt of a POST, on another instance, failed with an unknown outcome. */
+/** `isRetry` is true for a POST if an earlier attempt on another instance failed with an unknown outcome. */
 export type ServiceResponse = { status: number; body: unknown; isRetry?: true }
 
 /** An HTTP client for the instances of one service, with pooled connections. */

@@ -9,11 +9,11 @@ const views = z.int().nonnegative()
  */
 export const Audit = z
   .object({
-    views: views.meta({ description: 'Every play that was answered 200, once' }),
+    views: views.meta({ description: 'Plays that returned 200, each counted once' }),
     qualified: views.meta({ description: 'Views that pass the view rules' }),
     pending: views.meta({
       description:
-        'Views that have not been watched for long enough yet, and those that a release without rules counted',
+        'Views that have not been watched for long enough yet, and views that a release without view rules counted',
     }),
     notQualified: z.record(z.string(), views).meta({ description: 'Views that are not qualified, by reason' }),
     direct: views.meta({ description: 'Views that were counted by a request and are not in the log' }),

@@ -17,7 +17,7 @@ export type CdnUrlFields = z.infer<typeof CdnUrlFields>
 /** The body of a POST. Earlier releases stored relative paths with segments that this schema rejects. */
 export const NewCdnUrl = CdnUrlFields.extend({
   url: playableUrl.refine((url) => isAbsolute(url) || hasPlainSegments(splitRelativeUrl(url).path), {
-    error: 'must be a path without empty, "." or ".." segments, also if they are percent-encoded',
+    error: 'must be a path without empty, "." or ".." segments, even if they are percent-encoded',
   }),
 }).meta({ id: 'CdnUrlFields', examples: [{ url: 'path/to/asset456.mp4' }] })
 

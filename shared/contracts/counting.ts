@@ -21,7 +21,7 @@ export const Counting = z
     store: z
       .string()
       .optional()
-      .meta({ description: 'Identifies the counts; instances that share them have the same' }),
+      .meta({ description: 'Identifies the counts: instances that share them have the same id' }),
   })
   .meta({ id: 'Counting', examples: [{ state: 'replaying', progress: 0.4 }] })
 export type Counting = z.infer<typeof Counting>

@@ -48,7 +48,7 @@ export const EventBatch = z
       .meta({ description: 'The sequence of the oldest message that the log retains' }),
     leaving: Position.optional().meta({
       description:
-        'Required if the batch starts a new incarnation of the log: the current position, in the previous one',
+        'Required if the batch starts a new incarnation of the log: the current position, in the previous incarnation',
     }),
     rejected: z
       .array(RejectedRange)
@@ -59,7 +59,7 @@ export const EventBatch = z
       .array(SkippedMessage)
       .max(MAX_VIEWS_PER_BATCH)
       .optional()
-      .meta({ description: 'The dead letters in the range, also those that were replayed or deleted' }),
+      .meta({ description: 'The dead letters in the range, including those that were replayed or deleted' }),
     messages: z.array(LogMessage).max(MAX_VIEWS_PER_BATCH).optional().meta({
       description:
         'The messages that the views came from, in order; absent from a queue-listener of a previous release',

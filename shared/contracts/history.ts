@@ -14,7 +14,10 @@ const instance = z.string().optional().meta({ description: 'URL of the instance,
 /** One step, which starts at the time `at`. Steps in which the edge took no sample are omitted. */
 export const HistoryPoint = z.object({
   at: time,
-  seconds: z.int().positive().meta({ description: 'Seconds of the step with a sample; divide by it to get rates' }),
+  seconds: z
+    .int()
+    .positive()
+    .meta({ description: 'Number of seconds in the step that have a sample; divide a count by it to get a rate' }),
   plays: count.meta({ description: 'Views recorded, in the log or in the outbox' }),
   errors: count.meta({ description: 'Plays that failed with a 5xx' }),
   p99Ms: z.number().nonnegative().nullable().meta({ description: '99th percentile of the slowest second; estimated' }),

@@ -4,7 +4,7 @@ import { AssetId } from './ids.ts'
 import { MetadataFields } from './metadata.ts'
 import { PlayCounts } from './view-counts.ts'
 
-/** The dependencies that a play can be served without. `events` is the log: without it, the view is in the outbox. */
+/** The dependencies that a play can be served without. `events` is the log: without it, the view goes to the outbox. */
 export const Degraded = z.enum(['metadata', 'cdnurl', 'reporting', 'events'])
 export type Degraded = z.infer<typeof Degraded>
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Position, toLogPosition, toPosition } from './position.ts'
 
-test('the incarnation of a position is `stream` in JSON', () => {
+test('the incarnation of a position is the field `stream` in JSON', () => {
   const position = { stream: '2026-11-20T21:00:00.123456789Z', sequence: 42 }
   const logPosition = { incarnation: '2026-11-20T21:00:00.123456789Z', sequence: 42 }
   expect(toPosition(logPosition)).toEqual(position)

@@ -16,7 +16,10 @@ export type Circuit = z.infer<typeof Circuit>
 export const Forwarding = z
   .object({
     state: z.enum(['running', 'stalled', 'unknown']),
-    waiting: z.int().nonnegative().meta({ description: 'Messages in the log that have not been counted for a second' }),
+    waiting: z
+      .int()
+      .nonnegative()
+      .meta({ description: 'Messages in the log that are not counted yet; 0 while the lag is below a second' }),
     reason: z.string().optional().meta({ description: 'Why counting is suspended, and how to fix it' }),
   })
   .meta({ id: 'Forwarding', examples: [{ state: 'running', waiting: 0 }] })
@@ -56,9 +59,9 @@ export const Readiness = z
     reasons: z
       .record(z.string(), z.string())
       .optional()
-      .meta({ description: 'Why each dependency that is not up has failed, in one line for a person' }),
+      .meta({ description: 'Why each dependency that is not up has failed, in one human-readable line' }),
     problems: z.record(z.string(), z.string()).optional().meta({
-      description: 'What is wrong with a dependency that may be up, and how to fix it, in one line for a person',
+      description: 'A problem with a dependency that may still be up, and how to fix it, in one human-readable line',
     }),
   })
   .meta({ id: 'Readiness', examples: [{ status: 'ready', dependencies: { nats: 'up' } }] })

@@ -16,6 +16,6 @@ export function hasPlainSegments(path: string): boolean {
 
 function isPlain(segment: string): boolean {
   const decoded = segment.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)))
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern must match control characters
   return !/^\.{0,2}$|[/\\\x00-\x1f\x7f]/.test(decoded)
 }

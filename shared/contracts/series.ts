@@ -17,14 +17,14 @@ export const SeriesQuery = z
     assetId: AssetId.optional().meta({ description: 'Default: all assets together' }),
     step: SeriesStep.default('hour'),
     from: time.optional().meta({
-      description: 'Default: 60 minutes, 48 hours or 30 days before `to`, by step',
+      description: 'Default: 60 minutes, 48 hours or 30 days before `to`, depending on `step`',
       examples: ['2026-11-20T21:00:00Z'],
     }),
     to: time.optional().meta({ description: 'Exclusive; default: now', examples: ['2026-11-20T23:00:00Z'] }),
   })
   .refine(({ assetId, step }) => assetId === undefined || step !== 'minute', {
     path: ['step'],
-    error: 'must be hour or day with an assetId, because minutes are kept for all assets together only',
+    error: 'must be hour or day if assetId is set, because minutes are kept only for all assets together',
   })
 export type SeriesQuery = z.infer<typeof SeriesQuery>
 

@@ -26,7 +26,7 @@ export const ComponentStatus = z.object({
   problem: z
     .string()
     .optional()
-    .meta({ description: 'What is wrong with the component although it may be up, in one line for a person' }),
+    .meta({ description: 'A problem with a component that may still be up, in one human-readable line' }),
   instances: z.array(InstanceStatus).optional().meta({ description: 'All instances, if there is more than one' }),
 })
 export type ComponentStatus = z.infer<typeof ComponentStatus>
@@ -38,7 +38,7 @@ export const Link = z.object({
   calls: z.int().nonnegative().meta({ description: 'Calls in the second that ended at `at`' }),
   rate: z.number().nonnegative().meta({ description: 'Calls per second' }),
   p99Ms: z.number().nonnegative().nullable().meta({ description: '99th percentile; estimated; null without calls' }),
-  batch: z.number().positive().optional().meta({ description: 'Mean number of plays or views in a call' }),
+  batch: z.number().positive().optional().meta({ description: 'Mean number of plays or views per call' }),
   cached: z.number().min(0).max(1).optional().meta({ description: 'Share of the reads that needed no call' }),
 })
 export type Link = z.infer<typeof Link>

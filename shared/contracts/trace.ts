@@ -32,7 +32,7 @@ export const TraceSpan = z
     name: z.string(),
     kind: z.enum(['internal', 'server', 'client', 'producer', 'consumer']),
     traceId: TraceId.meta({
-      description: 'Differs from the requested trace if this is a batch that both share',
+      description: 'Differs from the requested id if the span belongs to a batch that both traces share',
     }),
     spanId: SpanId,
     parentSpanId: SpanId.nullable(),
@@ -82,7 +82,7 @@ export const TraceNotFound = z
   })
 export type TraceNotFound = z.infer<typeof TraceNotFound>
 
-const missing = z.array(z.string()).meta({ description: 'Services of which an instance did not respond' })
+const missing = z.array(z.string()).meta({ description: 'Services with an instance that did not respond' })
 
 /** `GET /traces/:traceId` of play: the spans that all processes have recorded. */
 export const SystemTrace = Trace.extend({ missing }).meta({
@@ -114,7 +114,7 @@ export const TracedPlaysQuery = z.object({
   local: z
     .literal('true')
     .optional()
-    .meta({ description: 'Asks only the process that responds', examples: ['true'] }),
+    .meta({ description: 'Returns only what the responding process has recorded', examples: ['true'] }),
 })
 export type TracedPlaysQuery = z.infer<typeof TracedPlaysQuery>
 export const TraceQuery = TracedPlaysQuery.pick({ local: true })

@@ -73,7 +73,10 @@ export const LookedUpCounts = z
     users: byId,
     qualified: z.object({ assets: byId, users: byId }).optional(),
     viewers: byId.optional().meta({ description: 'The distinct users of each asset' }),
-    events: z.record(z.string(), KeyedPlay).optional().meta({ description: 'Those of the events that are counted' }),
+    events: z
+      .record(z.string(), KeyedPlay)
+      .optional()
+      .meta({ description: 'The requested events that are counted, by id' }),
   })
   .meta({ id: 'LookedUpCounts', examples: [{ assets: { '123': 0, '456': 2 }, users: { '8': 2 } }] })
 export type LookedUpCounts = z.infer<typeof LookedUpCounts>

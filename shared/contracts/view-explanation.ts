@@ -36,20 +36,21 @@ export const ViewExplanation = z
   .object({
     id: View.shape.id,
     state: ViewState,
-    verdict: Verdict.nullable().meta({ description: 'null until it is counted' }),
+    verdict: Verdict.nullable().meta({ description: 'null until the view is counted' }),
     reason: z.string().nullable().meta({
-      description: 'The view rule that did not qualify it, or not yet, or why it was rejected; null otherwise',
+      description:
+        'The view rule that disqualifies the view or keeps it pending; if the event is rejected, why; null otherwise',
     }),
-    rule: z.string().nullable().meta({ description: 'The version of the view rules; null until it is counted' }),
+    rule: z.string().nullable().meta({ description: 'The version of the view rules; null until the view is counted' }),
     because: z
       .object({ id: View.shape.id, at: View.shape.at })
       .nullable()
-      .meta({ description: 'The earlier event that decided it; null if there is none' }),
+      .meta({ description: 'The earlier event that determined the outcome; null if there is none' }),
     assetId: AssetId.nullable(),
     userId: UserId.nullable(),
     at: View.shape.at.nullable(),
     position: Position.nullable().meta({
-      description: 'Its position in the log; null while it is in an outbox, or not known',
+      description: 'The position of the event in the log; null if it is unknown, or while the event is in an outbox',
     }),
     secondsWatched: WatchedSeconds.nullable().optional().meta({
       description: 'The greatest reported watch time; null if none was reported. Absent if the rules do not use it',
@@ -57,7 +58,7 @@ export const ViewExplanation = z
     secondsRequired: z
       .number()
       .optional()
-      .meta({ description: 'The watch time with which it qualifies; absent if the rules do not require any' }),
+      .meta({ description: 'The watch time that the view needs to qualify; absent if the rules require none' }),
   })
   .meta({ id: 'ViewExplanation', examples: [EXAMPLE] })
 export type ViewExplanation = z.infer<typeof ViewExplanation>

@@ -54,7 +54,7 @@ export const WatchedView = z
     userId: UserId,
     seconds: WatchedSeconds,
     sequence: z.int().positive().meta({ description: 'The sequence of its message' }),
-    index: z.int().nonnegative().meta({ description: 'The number of views of its message before it' }),
+    index: z.int().nonnegative().meta({ description: 'How many views in the same message precede the report' }),
     producer: View.shape.producer,
     serial: View.shape.serial,
     predecessor: View.shape.predecessor,

@@ -15,9 +15,9 @@ export const WatchedSeconds = z
   .number()
   .min(0)
   .max(DAY_S)
-  .meta({ description: 'How many seconds of the view were watched so far, at most 24 hours', examples: [31.5] })
+  .meta({ description: 'How many seconds of the view have been watched so far, at most 24 hours', examples: [31.5] })
 
-/** `POST /play/watched/:viewId`: the greatest `seconds` of a view counts. */
+/** `POST /play/watched/:viewId`: of all reports for a view, only the greatest `seconds` counts. */
 export const WatchReport = z
   .strictObject({ assetId: AssetId, userId: UserId, seconds: WatchedSeconds })
   .meta({ id: 'WatchReport', examples: [{ assetId: '456', userId: '8', seconds: 31.5 }] })

@@ -57,7 +57,7 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
     const isStale = state.incarnation !== incarnation || stored < state.stored
     const next = isStale ? emptyState(incarnation) : state
     if (stream) {
-      // Copies first: a copy is removed only after its dead letter is resolved, so the copy or the resolution is found.
+      // Read the copies first: a copy is removed only after its dead letter is resolved, so one of the two is found.
       for await (const message of scan(nats, jsm, DEAD_LETTERS, next.readUpTo.copies + 1)) addCopy(next, message)
       for await (const message of scan(nats, jsm, REPLAYS, next.readUpTo.resolutions + 1)) addResolution(next, message)
     }

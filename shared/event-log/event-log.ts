@@ -7,8 +7,8 @@ import type { TraceContext } from '../tracing/trace-context.ts'
 import type { LogExtent } from './extent.ts'
 
 /**
- * A view to append, with the id and the trace context of the request that caused it. With `watched`, it is instead a
- * report, with an id of its own, of how long an earlier view was watched.
+ * A view to append, with the id and the trace context of the request that caused it. If `watched` is set, it is instead
+ * a report of how long an earlier view was watched, and has its own id.
  */
 export type NewView = Omit<View, 'producer'> & {
   requestId?: string
@@ -109,7 +109,7 @@ export type DeadLetters = {
 
 /**
  * The replicas of a log: how many there should be, how many it is configured to have, and how many respond to its
- * leader, including the leader. Without a leader, none is online.
+ * leader, including the leader. `online` is 0 if the log has no leader.
  */
 export type LogReplicas = { wanted: number | undefined; configured: number; online: number }
 
@@ -139,7 +139,7 @@ export type EventLog = AsyncDisposable & {
    */
   read(after: LogPosition | undefined, signal: AbortSignal): AsyncIterable<LogBatch>
   /**
-   * Finds the event with an id in the messages after a position, or in the newest `maxMessages` of them. Read-only.
+   * Finds an event by its id, in the messages after a position or in the newest `maxMessages` of them. Read-only.
    * @throws Error if the log is unavailable, or if `signal` aborts
    */
   find(id: string, after: LogPosition | undefined, options: SearchOptions): Promise<Search>

@@ -29,13 +29,13 @@ type Read = { delivered: number; reached: number; readExtent: () => Promise<LogE
 export async function findEnd(consumer: Consumer, { delivered, reached, readExtent }: Read): Promise<number> {
   await assertNoneLost(consumer, delivered)
   const { last } = await readExtent()
-  // The consumer must be read last: a view that was stored after the end was read is then pending.
+  // Read the end of the log before the consumer: a view that is stored in between is then pending.
   return last > reached && (await assertNoneLost(consumer, delivered)).num_pending === 0 ? last : reached
 }
 
 /**
  * Without acknowledgements, messages that the server sent to an abandoned pull are never redelivered. The next message
- * reveals the gap; if no message follows, only the server's delivery count reveals it.
+ * reveals such a gap; if no message follows, only the server's delivery count does.
  */
 async function assertNoneLost(consumer: Consumer, delivered: number): Promise<ConsumerInfo> {
   const info = await consumer.info()

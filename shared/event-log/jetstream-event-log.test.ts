@@ -102,7 +102,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
 
   test('reading fails if messages expire before they are read', async () => {
     await using eventLog = await open()
-    // More messages than a pull contains, with more views than a batch.
+    // Append more messages than fit in one pull, and more views than fit in one batch.
     for (let n = 0; n < 400; n += 1) await eventLog.append(createViews(40), never)
     let read = 0
     async function readSlowly(): Promise<void> {
@@ -219,7 +219,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
   test('processes that create the stream at the same time agree on its incarnation', async () => {
     await using stack = new AsyncDisposableStack()
     const logs = (await Promise.all(Array.from({ length: 6 }, () => open()))).map((eventLog) => stack.use(eventLog))
-    // Many times, because a server responds in various ways.
+    // Repeat this, because the server's responses vary.
     for (let round = 0; round < 200; round += 1) {
       const incarnations = await Promise.all(logs.map(async (eventLog) => (await eventLog.end()).incarnation))
       expect(new Set(incarnations).size).toBe(1)

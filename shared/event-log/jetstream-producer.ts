@@ -20,7 +20,7 @@ type Deps = { nats: NatsLink; options: StreamOptions; source: string; resumed: s
 export function createJetStreamProducer({ nats, options, source, resumed }: Deps): Producer {
   const id = resumed ?? nuid.next()
   const subject = `events.view.${id}`
-  /** The sequence of the last message on `subject`. Undefined after a failure, and for a resumed producer at first. */
+  /** The sequence of the last message on `subject`. Undefined after a failure, and initially for a resumed producer. */
   let last = resumed === undefined ? 0 : undefined
 
   /** Reads the end of the subject to find out which of `views` are already stored. */
@@ -29,7 +29,7 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
     await ensureStream(jsm, options)
     const stored = await lastMessage(jsm, STREAM, subject)
     const last = stored && lastEvent(stored)
-    // A keyed view may have the id of an earlier one, but not its serial.
+    // A keyed view may have the same id as an earlier view, but never the same serial.
     const index = views.findIndex(({ id, serial }) => id === last?.id && serial === last.serial)
     return { last: stored?.seq ?? 0, rest: views.slice(index + 1) }
   }

@@ -52,7 +52,7 @@ export function createJetStreamReader({
     return { start, extent, consumer, deadLetters: openWriter() }
   }
 
-  /** Requests in flight when the connection closes fail with a timeout, shortly before the link is down. */
+  /** When the connection closes, requests in flight fail with a timeout shortly before the link is reported down. */
   function toCause(error: unknown, lost: AbortSignal): unknown {
     return lost.aborted || nats.state() === 'down' ? new NatsDownError() : error
   }
@@ -69,7 +69,7 @@ export function createJetStreamReader({
     let delivered = 0
     let pending = 0
     let reached = start.after
-    /** The sequence after which the batch skips messages that the consumer did not deliver. */
+    /** The sequence before the first gap in the batch. The consumer did not deliver the messages in a gap. */
     let skippedAfter: number | undefined
 
     /** Stores the dead letters of the batch, and verifies that the skipped messages are not views that expired. */
@@ -85,7 +85,7 @@ export function createJetStreamReader({
     }
 
     try {
-      // Checked after opening, because a failure to open means that the log is down.
+      // Check this outside of openReader(): its failures mean that the log is down.
       assertReachesBack(after, extent)
       while (!ended.aborted) {
         const messages = await consumer.fetch({ max_messages: FETCH_MESSAGES, expires: FETCH_EXPIRES_MS })

@@ -12,7 +12,7 @@ import { createJetStreamEventLog } from './jetstream-event-log.ts'
 
 const log = pino({ level: 'silent' })
 
-/** A server configuration that responds to pings, but not to JetStream requests. */
+/** Configures a server that responds to pings, but not to JetStream requests. */
 const WITHOUT_API = `authorization { users: [{ user: u, password: p, permissions: { publish: { deny: "$JS.API.>" } } }] }`
 
 test.skipIf(!natsVersion)('without appends and pulls, the log is up only while JetStream responds', async () => {

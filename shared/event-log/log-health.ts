@@ -10,7 +10,7 @@ const PROBE_MS = 1_000
 /** The loss of a leader must be noticed within 3 s. */
 const PROBE_TIMEOUT_MS = 1_500
 
-/** After this time, a failure is forgotten once a probe succeeds. A failed append is normally retried much sooner. */
+/** A failure older than this is forgotten once a probe succeeds. A failed append is normally retried much sooner. */
 const FORGET_MS = 5_000
 
 /** The state of the log, derived from the outcomes of appends, and from the state of the stream. */
@@ -87,7 +87,7 @@ export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
     const connection = nats.down()
     const since = performance.now()
     const outage = await check()
-    // An append in the meantime proves more than a probe.
+    // An append that succeeded in the meantime proves more than this probe.
     if (connection !== nats.down() || appendedAt > since) return
     probeFailure = outage
     if (outage !== undefined) return

@@ -51,8 +51,8 @@ export function readRejected(read: () => MsgHdrs | undefined, limit: number): Re
 }
 
 /**
- * Copies the headers of the original that fit and have no meaning to the server or this log. Copies none if the headers
- * are malformed.
+ * Copies the headers of the original that fit and have no meaning to the server or this log. Copies nothing if the
+ * headers are malformed.
  */
 export function copyHeaders(read: () => MsgHdrs | undefined, maxBytes: number): MsgHdrs {
   const kept = headers()

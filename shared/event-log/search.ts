@@ -18,11 +18,11 @@ export function toSearchRange(
   return { from, through: last, isComplete: from === read + 1 }
 }
 
-/** A message in the log. `producer` is the producer to whose subject it was appended. */
+/** A message in the log. `producer` is the producer that its subject belongs to. */
 type Stored = { sequence: number; data: Uint8Array; storedAt: string; producer?: string }
 
 /**
- * Collects what the messages of a log say about the event with an id. Decodes only messages that may contain it,
+ * Collects what the messages of a log say about one event. Decodes only messages that may contain the id of the event,
  * because a search must not slow down other work in the process.
  */
 export function createSearch(id: string, incarnation: string) {

@@ -43,7 +43,7 @@ export function createSqliteDeadLetters({ db, log, append }: Deps) {
 
   const find = (sequence: number) => Row.optional().parse(selectOne.get(sequence))
 
-  /** Resolves a dead letter in one transaction, and so exactly once, even if the process is killed. */
+  /** Resolves a dead letter in one transaction, so it happens exactly once even if the process is killed. */
   function resolve(sequence: number, action: Resolution['action'], replayOf?: (row: Row) => Replay): Resolved {
     const row = find(sequence)
     if (!row) return { outcome: 'not found' }
@@ -98,7 +98,7 @@ function toDeadLetter({ sequence, reason, rejected_at, data }: Row): DeadLetter 
   return { sequence, reason, at: rejected_at, size: Buffer.byteLength(data) }
 }
 
-/** @throws UnavailableError if the file cannot be read or written, unless `work` finds the replay invalid */
+/** @throws InvalidReplayError from `work`; UnavailableError if the file cannot be read or written */
 async function available<Result>(work: () => Result): Promise<Result> {
   try {
     return work()

@@ -122,7 +122,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
         for (const { sequence, data, stored_at: storedAt } of Messages.parse(selectNext.all(read, READ_MESSAGES))) {
           if (search.add({ sequence, data: Buffer.from(data), storedAt })) return search.result(isComplete)
         }
-        // Let other work of the process run.
+        // Let other work in the process run.
         await turn()
       }
       return search.result(isComplete)
@@ -145,7 +145,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
   }
 }
 
-/** Set once, to the creation time of the file. The last six digits of its nanoseconds are random. */
+/** Set once, to the creation time of the file in milliseconds, with six random digits appended. */
 function readIncarnation(db: DatabaseSync): string {
   db.prepare('INSERT INTO incarnation SELECT ? WHERE NOT EXISTS (SELECT 1 FROM incarnation)').run(
     new Date().toISOString().replace('Z', `${String(randomInt(1_000_000)).padStart(6, '0')}Z`),

@@ -36,7 +36,7 @@ export function storedAt({ info }: JsMsg): string {
 export type StreamOptions = {
   /** How long the log keeps a message, in milliseconds. If undefined, an existing stream keeps its setting. */
   maxAgeMs?: number | undefined
-  /** Updates the retention of an existing stream. Only one service may do so. */
+  /** Updates the retention of an existing stream. Only one service may be the owner. */
   isOwner?: boolean
   /** Creates the stream with its replicas. */
   replication: Pick<Replication, 'create'>
@@ -57,7 +57,7 @@ export async function ensureStream(jsm: JetStreamManager, options: StreamOptions
     if (!hasCode(error, STREAM_NOT_FOUND)) throw error
     await replication.create((replicas) => create(jsm, { ...limits, ...replicas }))
   }
-  // Later responses may have a different creation time, which identifies the incarnation of an older stream.
+  // Read the stream again: later responses may have a different creation time, which identifies a stream without an id.
   return assertLed(await jsm.streams.info(STREAM), LOG)
 }
 
@@ -72,7 +72,7 @@ async function create(jsm: JetStreamManager, limits: Partial<StreamConfig>): Pro
       ...limits,
     })
   } catch (error) {
-    // Another process may have created the stream at the same time. Servers report that with different errors.
+    // Another process may have created the stream at the same time. The server reports this with various errors.
     const exists = await jsm.streams.info(STREAM).then(
       () => true,
       () => false,
@@ -91,7 +91,7 @@ export function endOf({ created, config, state }: StreamInfo): LogPosition {
   return { incarnation: id || created, sequence: state.last_seq }
 }
 
-/** The producer to whose subject a message was appended. */
+/** The producer that the subject of a message belongs to. */
 export function producerOf(subject: string): string {
   return subject.slice(VIEWS.length - 1)
 }
@@ -110,7 +110,7 @@ export async function findStream(jsm: JetStreamManager): Promise<StreamInfo | un
   }
 }
 
-/** The server rejects a deduplication window longer than the maximum age. The log does not use that window. */
+/** The log does not use the deduplication window, but the server rejects one that is longer than the maximum age. */
 function toLimits(maxAgeMs: number): Pick<StreamConfig, 'max_age' | 'duplicate_window'> {
   return { max_age: nanos(maxAgeMs), duplicate_window: nanos(Math.min(maxAgeMs, 120_000)) }
 }

@@ -93,7 +93,7 @@ export type DecodedViews = {
   isDeadLetter?: boolean
   /** The serials in a message whose views are not counted; undefined if there are none. */
   rejected?: SerialRange | undefined
-  /** The ids of the events in such a message, as far as they can be read. */
+  /** The ids of the events in a message whose views are not counted, as far as they can be read. */
   skippedIds?: string[]
 }
 
@@ -102,9 +102,9 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /**
  * Decodes a message: a CloudEvents batch, or a single event.
- * @param storedAt when the log stored the message (RFC 3339): the default `time` of its events, and the latest one,
- *   because the clock of a producer may be ahead
- * @param producer the producer to whose subject the message was appended; by default, the one in each `source`
+ * @param storedAt when the log stored the message (RFC 3339): the default `time` of its events, and an upper limit
+ *   on it, because the clock of a producer may be ahead
+ * @param producer the producer that the subject of the message belongs to; by default, the one in each `source`
  * @throws Error with a message that explains what is invalid
  */
 export function decodeViews(data: Uint8Array, storedAt: string, producer?: string): DecodedViews {
@@ -126,8 +126,8 @@ export function decodeViews(data: Uint8Array, storedAt: string, producer?: strin
 }
 
 /**
- * The events of a message, not validated. Checks their number, because a schema would validate every item, however long
- * the batch is.
+ * Returns the events of a message without validating them. Checks their number first, because a schema would validate
+ * every event even if the batch is too long.
  * @throws Error unless it is JSON in UTF-8 with at most MAX_VIEWS_PER_BATCH events
  */
 export function parseBatch(data: Uint8Array): unknown[] {

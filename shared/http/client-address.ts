@@ -16,7 +16,7 @@ export function clientAddressOf(c: Context<AppEnv>, trustedProxies?: Networks): 
   while (hops !== '' && trustedProxies.includes(address)) {
     const comma = hops.lastIndexOf(',')
     const hop = toHopAddress(hops.slice(comma + 1).trim())
-    // The proxy at `address` does not know its peer, or appends nothing, so nothing further left can be trusted.
+    // The proxy at `address` does not know its peer, or appends nothing, so no address further left can be trusted.
     if (hop === undefined) break
     address = hop
     hops = hops.slice(0, Math.max(comma, 0))

@@ -26,7 +26,7 @@ export function problem(
   return c.json({ ...toProblem(status, c.get('requestId'), errors), ...details }, status)
 }
 
-/** Responds with a 429. A request after `waitMs` milliseconds succeeds, unless others come first. */
+/** Responds with a 429. A retry after `waitMs` milliseconds succeeds, unless other requests come first. */
 export function tooManyRequests(c: Context<AppEnv>, waitMs: number) {
   setResponseHeader(c, 'retry-after', String(Math.ceil(waitMs / 1_000)))
   return problem(c, 429)

@@ -38,7 +38,7 @@ const descriptions: Record<number, string> = {
   200: 'Success',
   400: 'The request is invalid; `errors` names each invalid field',
   401: 'The token is missing or wrong',
-  403: 'Not allowed, for this token, origin or asset',
+  403: 'Not allowed for this token, origin or asset',
   404: 'Not found',
   408: 'The body took more than 10 s to arrive',
   409: 'The request conflicts with the current state',
@@ -88,7 +88,7 @@ export const securitySchemes = {
 
 export type SecurityScheme = keyof typeof securitySchemes
 
-/** The 401 of a route that needs the token of a user. */
+/** The 401 response of a route that requires a user's token. */
 const viewerUnauthorized = {
   description: 'The token is missing, invalid or expired; `www-authenticate` says why (RFC 6750)',
   header: { required: true, schema: { ...text, pattern: '^Bearer', examples: ['Bearer error="invalid_token"'] } },

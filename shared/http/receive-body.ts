@@ -39,7 +39,7 @@ export function createBodyReceiver(
     held += bytes
     for (const refuse of arriving) {
       if (held <= maxBytes) return
-      refuse(new UnavailableError('too many bytes of bodies in flight', { details }))
+      refuse(new UnavailableError('too many bytes of request bodies in flight', { details }))
     }
   }
 

@@ -57,7 +57,7 @@ export function jsonBody(limit: number = SMALL_BODY): MiddlewareHandler<AppEnv> 
   return bodyOf('application/json', /^application\/([\w.+-]+\+)?json\s*(;|$)/i, limit)
 }
 
-/** Like jsonBody, but the request may have neither a body nor a content-type. */
+/** Like jsonBody, but accepts a request that has neither a body nor a content-type. */
 export function optionalJsonBody(limit: number): MiddlewareHandler<AppEnv> {
   const requireJson = jsonBody(limit)
   return function optionalBody(c, next) {

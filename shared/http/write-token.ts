@@ -9,7 +9,7 @@ import { secretMeta } from '../runtime/secret-settings.ts'
 import type { AppEnv } from './app-env.ts'
 import { problem } from './errors.ts'
 
-/** Beyond loopback, anyone can guess tokens. */
+/** Minimum length of a token if the service listens beyond loopback, where others can try to guess it. */
 const MIN_LENGTH = 16
 
 /** The bearer token that a service sends with its own writes, and the tokens that it accepts. */
@@ -18,12 +18,14 @@ export type WriteToken = { sent: Secret; accepted: readonly Secret[] }
 export const writeToken = z
   .string()
   .regex(/^[\x21-\x7e]+( [\x21-\x7e]+)?$/, {
-    error: 'must be printable ASCII, or two such tokens, separated by one space',
+    error: 'must be printable ASCII: one token, or two tokens separated by one space',
   })
   .transform(toWriteToken)
   .optional()
   .meta(
-    secretMeta('Token that writes require (authorization: Bearer …); of two, separated by a space, the first is sent'),
+    secretMeta(
+      'Token that writes require (authorization: Bearer …); may be two, separated by a space: both are accepted, and the first one is sent',
+    ),
   )
 
 /** @param text a token, or two during a rotation: both are accepted, and the first one is sent */
@@ -67,7 +69,7 @@ export function privateToken({ WRITE_TOKEN, ALLOW_OPEN_WRITES, HOST }: WriteSett
 }
 
 /**
- * Warns if the service listens beyond loopback without a token. Its upstreams then have no token either.
+ * Warns if the service listens beyond loopback without a token: its upstreams then accept writes without a token too.
  * @throws UsageError if it listens beyond loopback with a short token
  */
 export function checkWriteToken({ WRITE_TOKEN, HOST }: Omit<WriteSettings, 'ALLOW_OPEN_WRITES'>, log: Logger): void {

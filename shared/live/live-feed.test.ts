@@ -181,7 +181,7 @@ test('after several slow consumers were disconnected together, a new subscriber 
   expect(source.ended).toBe(0)
 })
 
-test('a slow consumer is disconnected, other subscribers are not', async () => {
+test('a slow consumer is disconnected, but other subscribers are not', async () => {
   const { subscribe, publish, url } = await setUp()
   const [slow, quick] = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
   slow.pause()

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type LiveChanges, type LiveEvent, type LiveSnapshot, MAX_LIVE_IDS } from '../contracts/live.ts'
 import { applyChanges, dropOldSeconds, mergeChanges } from './reducer.ts'
 
-/** Longer than the interval between two heartbeats. A state that was added longer ago may be out of date. */
+/** The state may be out of date if nothing was added for this long. Longer than the interval between two heartbeats. */
 const STALE_MS = 2_000
 
 /**

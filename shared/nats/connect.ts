@@ -11,8 +11,8 @@ type Options = NatsAccess & { name: string; timeoutMs?: number; signal?: AbortSi
 
 /**
  * Connects to the first server that responds. Servers are tried in random order. The connection ends when its socket
- * closes; to reconnect, call this again. The client's own reconnect is off, because the old socket would feed the
- * parser of the new one, which would then print raw protocol, stop reading, and keep the connection open.
+ * closes; to reconnect, call this again. The client's own reconnect is off: data from the old socket would reach the
+ * parser of the new one, which would then print raw protocol data, stop reading, and keep the connection open.
  * @param timeoutMs connect timeout for each server
  * @param signal ends the attempt
  * @throws NatsTlsError, or an error of the client

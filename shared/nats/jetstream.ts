@@ -35,12 +35,13 @@ export function isWrongLastSequence(error: unknown): boolean {
 
 /** Returns true if a request has no responders, because the stream does not exist or JetStream is disabled. */
 export function isNoResponders(error: unknown): boolean {
-  // `NoResponders` is status 503 of NATS. A full disk has the same status, but also an API error.
+  // NATS reports `NoResponders` as status 503. A full disk has the same status, but its error has an `api_error`.
   return error instanceof NatsError && error.code === ErrorCode.NoResponders && !error.api_error
 }
 
 /**
- * Returns true if a pull failed because the server removed the consumer. From 2.10 on, such a pull has no responders.
+ * Returns true if a pull failed because the server removed the consumer. From nats-server 2.10 on, such a pull fails
+ * with `NoResponders`.
  */
 export function isConsumerGone(error: unknown): boolean {
   return hasCode(error, CONSUMER_NOT_FOUND) || isNoResponders(error)
@@ -81,7 +82,7 @@ export function toJetStreamReason(error: unknown): string {
   return toReason(error)
 }
 
-/** The first message on a subject at or after a sequence. Servers support this since 2.9; the client's types do not. */
+/** The first message on a subject at or after a sequence. nats-server 2.9 supports this; the client's types lack it. */
 export function nextMessage(jsm: JetStreamManager, stream: string, subject: string, sequence: number) {
   const query = { seq: sequence, next_by_subj: subject }
   return unlessNotFound(jsm.streams.getMessage(stream, query))

@@ -5,7 +5,7 @@ export type { PeerInfo, StreamInfo } from 'nats'
 /** A leader hears from each of its replicas at least every second. It steps down only after 10 s of silence. */
 const SILENT_MS = 2_000
 
-/** A stream or bucket has no leader. Its servers respond, but they know neither its end nor its size. */
+/** A stream or bucket has no leader. Its servers respond, but do not know its last sequence or its size. */
 export class NoLeaderError extends Error {
   override name = 'NoLeaderError'
 }

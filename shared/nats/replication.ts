@@ -10,7 +10,7 @@ const RETRY_MS = 10_000
 export type ReplicationSettings = {
   /** EVENTS_REPLICAS. If undefined, a new stream has one replica, and an existing one keeps its own. */
   replicas?: number | undefined
-  /** Changes existing streams too. Only one service may do so. */
+  /** Changes existing streams too. Only one service may be the owner. */
   isOwner?: boolean
 }
 

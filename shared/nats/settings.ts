@@ -8,8 +8,8 @@ const FORM = 'must be NATS servers, separated by commas, such as nats://127.0.0.
 const SERVER = /^((nats|tls):\/\/)?([^\s/@]+@)?(\[[\da-f:]+\]|[^\s/:@[\]]+)(:\d+)?$/i
 
 /**
- * Comma-separated NATS servers. As in URLs, credentials (`user:password@` or `token@`) may precede the host. Each
- * server prints itself without credentials.
+ * Comma-separated NATS servers. As in URLs, credentials (`user:password@` or `token@`) may precede the host. A server
+ * is printed without its credentials.
  */
 export const natsUrl = z
   .string({ error: FORM })
@@ -21,9 +21,7 @@ export const natsUrl = z
 /** How to connect to NATS; see `toNatsAccess`. */
 export const natsSettings = {
   NATS_URL: natsUrl,
-  NATS_CA: optionalFile(
-    'PEM file of the certificate authorities of the NATS servers; requires TLS; unset: those of Node',
-  ),
+  NATS_CA: optionalFile("PEM file of the certificate authorities of the NATS servers; requires TLS; unset: Node's own"),
   NATS_CREDS: optionalFile('Credentials file for NATS, with a JWT and the seed of its nkey').refine(
     (path) => path === undefined || isCredsFile(path),
     { error: 'must be a credentials file, as nsc generates it' },
@@ -33,7 +31,7 @@ export const natsSettings = {
 
 /** The servers allow at most five replicas. */
 export const eventsReplicas = optionalCount(
-  'Replicas of the log and of the catalogue, 3 in a NATS cluster; unset: 1 for a new one, and no change to an existing one',
+  'Replicas of the log and the catalogue, 3 in a NATS cluster; unset: 1 on creation, and no change if they already exist',
   5,
 )
 

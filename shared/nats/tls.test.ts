@@ -110,7 +110,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
     }
   })
 
-  test('tls:// for one server requires TLS of the others', async () => {
+  test('tls:// for one server requires TLS for the others too', async () => {
     await using nats = await startTls(['IP:127.0.0.1'])
     await using plain = await startNatsServer()
     for (let attempt = 0; attempt < 4; attempt += 1) {

@@ -26,7 +26,7 @@ export type RecordCodec<Item> = {
   read(reader: RecordReader, id: string, names: readonly string[]): Item
 }
 
-/** `items` decodes each record as it is read. `bytes` has what the codec wrote for each record. */
+/** `items` decodes each record as it is read. `bytes` yields what the codec wrote for each record. */
 export type RecordList<Item> = {
   size: number
   items(): IteratorObject<Item>
@@ -38,7 +38,7 @@ export type RecentRecords<Item> = {
   add(item: Item): number | undefined
   /** The last record with this id that `isWanted` accepts. */
   find(id: string, isWanted?: (item: Item) => boolean): Item | undefined
-  /** Like `find`, with the number of the record. */
+  /** Like `find`, but also returns the number of the record. */
   locate(id: string, isWanted?: (item: Item) => boolean): { number: number; item: Item } | undefined
   /** The last record before the record `number` that has the same id, and that `isWanted` accepts. */
   findBefore(number: number, isWanted: (item: Item) => boolean): Item | undefined

@@ -1,8 +1,8 @@
 const MAX_BUCKETS = 2 ** 27
 
 /**
- * A hash index from ids to record numbers. A bucket has the number of the last record whose id has the hash of the
- * bucket, and each record refers to the previous record in its bucket. Nothing is ever removed: numbers that are too
+ * A hash index from ids to record numbers. A bucket has the number of the last record whose id hashes to the bucket,
+ * and each record refers to the previous record in its bucket. Nothing is ever removed: numbers that are too
  * old are ignored. Numbers are kept modulo 2^32.
  */
 export type RecordIndex = {

@@ -4,7 +4,7 @@ import { createRecordWriter, type RecordWriter } from './record-bytes.ts'
 export const PAGE_RECORDS = 4_096
 const FIRST_PAGE_BYTES = 4_096
 
-/** Consecutive records. New ones are appended; existing ones never change. */
+/** Consecutive records. New records are appended; existing records never change. */
 export type RecordPage = {
   writer: RecordWriter
   starts: Uint32Array
@@ -18,7 +18,7 @@ export type RecordPage = {
   isFrozen: boolean
 }
 
-/** A page of a checkpoint: page 0 has the records 0 to 4,095. Only the last page may have fewer. */
+/** A page of a checkpoint: page 0 has the records 0 to 4,095. Only the last page may have fewer records. */
 export type FrozenPage = {
   page: number
   bytes: Buffer

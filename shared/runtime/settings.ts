@@ -60,7 +60,10 @@ export function describeSettings(script: string, shape: SettingsShape): string {
   ].join('\n')
 }
 
-/** The flag, if there is one, and the variable. `[_FILE]` marks a secret that may be in a file. */
+/**
+ * A setting as `--help` lists it: its flag, if it has one, and its variable. `[_FILE]` marks a secret that may be in a
+ * file.
+ */
 function toName(name: string, schema: z.ZodType): string {
   const flag = Object.keys(FLAGS).find((flag) => FLAGS[flag] === name)
   if (flag) return `--${flag}, ${name}`

@@ -11,7 +11,7 @@ const SECRET = /^[\x21-\x2b\x2d-\x7e]{16,}$/
 export const signingKeys = optionalSecret(
   'Keys of signed URLs, kid:secret, separated by commas; the first one signs',
   (text) => parseKeys(text) !== undefined,
-  'must be kid:secret, separated by commas: each kid 1 to 32 of A-Z a-z 0-9 _ -, different, and starting with a letter or digit, each secret at least 16 characters of printable ASCII without spaces and commas',
+  'must be kid:secret pairs, separated by commas: each kid is unique, has 1 to 32 characters of A-Z a-z 0-9 _ -, and starts with a letter or digit; each secret has at least 16 characters of printable ASCII, without spaces or commas',
 )
 
 /** The keys in a valid setting, in order. */

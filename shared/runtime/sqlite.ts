@@ -81,8 +81,8 @@ export function inTransaction<Result>(db: DatabaseSync, work: () => Result): Res
 }
 
 /**
- * Earlier releases created files that other users could read. SQLite gives the further files that it creates the mode
- * of the database file.
+ * Earlier releases created files that other users could read. SQLite creates its other files with the mode of the
+ * database file.
  */
 function makePrivate(path: string): void {
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
@@ -91,7 +91,7 @@ function makePrivate(path: string): void {
     // Change the mode by path: closing a descriptor of the file would release its locks.
     chmodSync(path, PRIVATE_FILE)
   } catch (error) {
-    // The file belongs to another user, who may share it.
+    // The file belongs to another user, who decides whether to share it.
     if (codeOf(error) !== 'EPERM') throw error
   }
 }

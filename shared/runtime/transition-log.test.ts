@@ -26,7 +26,7 @@ test('only transitions are logged', () => {
   expect(lines).toEqual([failing('first: cause'), recovered, failing('third'), recovered])
 })
 
-test('an error that is not an Error counts as a failure', () => {
+test('an error that is not an instance of Error counts as a failure', () => {
   const { lines, report } = setUp()
   report(null)
   report('text')

@@ -28,7 +28,10 @@ export function canServe({ status }: Readiness): boolean {
   return status === 'ready' || status === 'degraded'
 }
 
-/** A service is ready if it is not stopping and every required dependency is up. If its work stalls, it is degraded. */
+/**
+ * A service is ready if it is not stopping and every required dependency is up. If its work stalls, the service is
+ * degraded.
+ */
 export function createHealth(stopping: AbortSignal): Health {
   const watched = new Map<string, Dependency>()
   const startedAt = new Date().toISOString()

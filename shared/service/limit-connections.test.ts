@@ -15,7 +15,7 @@ function setUp(proxies?: string) {
   }
 }
 
-test('addresses of one /64 network of IPv6 share the limit', () => {
+test('addresses in one IPv6 /64 network share the limit', () => {
   const connect = setUp()
   const sockets = ['2001:db8::1', '2001:db8::2', '2001:db8::3', '2001:db8:0:1::1'].map(connect)
   expect(sockets.map(({ destroyed }) => destroyed)).toEqual([false, false, true, false])

@@ -33,8 +33,8 @@ const LIMITS = {
   connectionsCheckingInterval: 1_000,
   // Hono's adapter checks the header instead, so that the error response has the common shape.
   requireHostHeader: false,
-  // By default, Node uses the first of two Host headers, but a proxy may use the second one. Joined, they are not a
-  // valid host name.
+  // By default, Node uses the first of two Host headers, but a proxy may use the second one. Joining them makes an
+  // invalid host name, so the request is rejected.
   joinDuplicateHeaders: true,
 }
 

@@ -75,8 +75,8 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
 
 /**
  * With pretenuring, V8 allocates kinds of objects that survived the first collections, such as requests in flight,
- * directly in the old generation. Later requests that have finished then stay in memory until the next major
- * collection, with everything that they refer to. Node refuses the flag in NODE_OPTIONS.
+ * directly in the old generation. Later requests then stay in memory after they finish, with everything that they refer
+ * to, until the next major collection. Node refuses the flag in NODE_OPTIONS.
  */
 function switchOffPretenuring(): void {
   setFlagsFromString('--no-allocation-site-pretenuring')

@@ -47,7 +47,7 @@ export function respondRejected(error: unknown, { headers }: Pick<IncomingMessag
   return Response.json(toProblem(status, requestId, errors), { status, headers: headersOf(requestId) })
 }
 
-/** Reads the same field as Node's own handler: an error after the start of a response would corrupt the response. */
+/** Reads the same field as Node's own handler. Once a response has started, an error response would corrupt it. */
 function isResponding(socket: Duplex): boolean {
   return '_httpMessage' in socket && socket._httpMessage instanceof ServerResponse && socket._httpMessage.headersSent
 }

@@ -5,7 +5,7 @@ import { UnsignableError } from './signer.ts'
 const MAX_SEGMENTS = 32
 
 export type CdnPath = {
-  /** Without a leading slash, encoded as every client sends it. */
+  /** Has no leading slash, and is encoded as every client sends it. */
   path: string
   query: string
   fragment: string
@@ -25,7 +25,7 @@ export function toCdnPath(url: string): CdnPath {
 }
 
 /**
- * The scope of a signature: the path, or for a playlist its directory, which also has the files that the playlist
+ * The scope of a signature: the path, or for a playlist its directory, which also contains the files that the playlist
  * refers to.
  * @throws UnsignableError for a playlist outside of a directory, because its signature would cover every file
  */

@@ -15,8 +15,8 @@ const BATCH = 256
 export type Entries = Map<string, string>
 
 /**
- * Writes the defaults to a new bucket. Writes INITIALIZED last, so that an interrupted initialization resumes. A key
- * that was ever written keeps its value, or stays deleted, so instances may initialize a bucket concurrently.
+ * Writes the defaults to a new bucket. Writes INITIALIZED last, so that an interrupted initialization resumes. Never
+ * overwrites a key or recreates a deleted key, so instances may initialize a bucket concurrently.
  */
 export async function initialize(kv: KV, defaults: Entries): Promise<void> {
   if (await kv.get(INITIALIZED)) return

@@ -55,7 +55,7 @@ export function createKvMirror<Value>(
   let incarnation: string | undefined
   let current: KV | undefined
   let failure = 'not read yet'
-  /** Why the bucket stores no writes although its updates are received. */
+  /** Why writes fail although updates still arrive. */
   let outage: string | undefined
   const report = createTransitionLog(log.child({ bucket }), {
     failing: 'cannot mirror the bucket; retrying',
@@ -66,7 +66,7 @@ export function createKvMirror<Value>(
     await nats.up(closing.signal)
     const signal = AbortSignal.any([closing.signal, nats.down()])
     const { kv, created, end } = await raceAbort(open(), signal)
-    // An interrupted first read starts over, with a new replica.
+    // If the first read is interrupted, the next attempt starts over with an empty replica.
     const target = replica ?? createKvReplica(options)
     if (incarnation !== created) target.forgetRevisions()
     incarnation = created
@@ -87,7 +87,7 @@ export function createKvMirror<Value>(
     throw new Error('the watch ended')
   }
 
-  /** Opens the bucket. If it is missing, creates it from the replica, or else from the defaults. */
+  /** Opens the bucket. A missing bucket is created from the replica or, if nothing was read yet, from the defaults. */
   async function open(): Promise<{ kv: KV; created: string; end: number }> {
     const js = nats.connection().jetstream({ timeout: API_TIMEOUT_MS })
     // A direct get may read a replica that lags behind.
@@ -120,7 +120,7 @@ export function createKvMirror<Value>(
     initialMs: 250,
     onFailure(error) {
       failure = toStreamReason(error, BUCKET, nats)
-      // While NATS is down, the link has already logged it.
+      // If NATS is down, the link has already logged the outage.
       if (nats.state() === 'up') report(error)
     },
   })

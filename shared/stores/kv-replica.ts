@@ -16,7 +16,7 @@ export type KvReplica<Value> = {
   apply(entry: KvEntry): void
   /** Sets a value that this process has written, unless a newer revision is known. */
   set(id: string, value: Value, revision: number): void
-  /** Keeps the values but accepts any revision from now on: a recreated bucket counts from 1 again. */
+  /** Keeps the values but forgets their revisions: the revisions of a recreated bucket start at 1 again. */
   forgetRevisions(): void
 }
 
@@ -49,7 +49,7 @@ export function createKvReplica<Value>({ bucket, schema, log }: Deps<Value>): Kv
       const { key, operation, revision } = entry
       if (key === INITIALIZED || !advance(key, revision)) return
       const id = toId(key)
-      if (id === undefined) log.warn({ bucket, key }, 'not the key of an id; ignored')
+      if (id === undefined) log.warn({ bucket, key }, 'the key encodes no id; ignored')
       else if (operation === 'PUT') applyValue(id, entry)
       else void values.delete(id)
     },

@@ -90,7 +90,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     expect(store.get('a')).toEqual(other)
   })
 
-  test('concurrent writes are all stored, for the writer and for the next process', async () => {
+  test('concurrent writes are all stored, and both the writer and the next process read them', async () => {
     const bucket = randomUUID()
     const store = await open(bucket)
     const entries = Array.from({ length: 2_000 }, (_, n): [string, typeof one] => [`a-${n}`, { title: `${n}` }])
@@ -235,7 +235,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
       const store = await open(bucket, [], log)
       await nats.use(async (connection) => (await openBucket(connection, bucket)).put(key, JSON.stringify(one)))
       await store.set('after', one)
-      await eventually(() => expect(lines).toMatchObject([{ key, msg: 'not the key of an id; ignored' }]))
+      await eventually(() => expect(lines).toMatchObject([{ key, msg: 'the key encodes no id; ignored' }]))
       await nats.signal('SIGKILL')
       await nats.start()
       await eventually(() => expect(store.state()).toBe('up'))
@@ -248,7 +248,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     const COUNT = 2_000
     const ids = Array.from({ length: COUNT }, (_, n) => `a-${n}`)
 
-    /** Opens a store with 1.3 MB in `COUNT` entries over a proxy. `onApply` gets the number of entries applied so far. */
+    /** Opens a store of 1.3 MB in `COUNT` entries via a proxy. `onApply` gets the number of entries applied so far. */
     async function openSlowly(bytesPerSecond: number, onApply: (count: number, proxy: TcpProxy) => void) {
       const bucket = randomUUID()
       const writer = await open(bucket)
@@ -264,7 +264,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
       return { writer, store, applied: () => count }
     }
 
-    test('that is interrupted loses no entry', async () => {
+    test('loses no entry if it is interrupted', async () => {
       const { store } = await openSlowly(2_000_000, (count, proxy) => count === COUNT / 2 && proxy.cut())
       await store.loaded
       expect(entriesOf(store).map(([id]) => id)).toEqual(ids.toSorted())

@@ -45,7 +45,7 @@ export function createKvStore<Value>(options: MirrorOptions<Value>): KvStore<Val
     }
   }
 
-  /** @param work writes, and returns a callback to run once the write is stored, unless the bucket was replaced */
+  /** @param work performs the write and returns a callback to run once it is stored, unless the bucket was replaced */
   async function write(id: string, work: (kv: KV, key: string) => Promise<() => void>): Promise<void> {
     const kv = mirror.bucket()
     if (!kv || nats.state() !== 'up' || mirror.reason() !== undefined)

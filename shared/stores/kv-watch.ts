@@ -11,13 +11,13 @@ type Watch = {
   kv: KV
   /** When the bucket was created, as the server formats it. */
   created: string
-  /** The last revision of the bucket before the watch. */
+  /** The last revision of the bucket before the watch started. */
   end: number
   signal: AbortSignal
   apply(update: KvEntry): void
   /** Called once all initial values are applied. */
   onLoaded(): void
-  /** Called after each check that the bucket responds to. */
+  /** Called after each successful check. */
   onChecked(info: StreamInfo): Promise<void>
 }
 
@@ -44,10 +44,10 @@ export async function watchBucket({ kv, created, end, signal, apply, onLoaded, o
       if (stopped.aborted) return
       received = Math.max(received, update.revision)
       apply(update)
-      // The last initial value has delta 0. There is always at least one: the INITIALIZED key.
+      // The last initial value has delta 0. There is always at least one value: the INITIALIZED key.
       if (update.delta !== 0 || isLoaded) continue
       isLoaded = true
-      // The last revisions may have been purged, and are then never received.
+      // The last revisions may have been purged; the watch never receives those.
       received = Math.max(received, end)
       onLoaded()
     }

@@ -66,12 +66,12 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
 
     test.each([
       ['no line feed at the end', `${line('a')}\n${line('b')}`],
-      ['line ends of Windows', `${line('a')}\r\n${line('b')}\r\n`],
+      ['Windows line endings', `${line('a')}\r\n${line('b')}\r\n`],
       ['blank lines', `\n \t\n${line('a')}\n\r\n\n${line('b')}\n\n`],
       ['white space around the objects', ` \t${line('a')} \n  ${line('b')}\t`],
       ['a byte order mark at the start', `\ufeff${line('a')}\n${line('b')}\n`],
       ['a blank first line after a byte order mark', `\ufeff\n${line('a')}\n${line('b')}\n`],
-      ['line separators of Unicode in a text', `${line('a')}\n${line('b', { ...fields, more: '\u2028\u2029\u0085' })}`],
+      ['Unicode line separators in a text', `${line('a')}\n${line('b', { ...fields, more: '\u2028\u2029\u0085' })}`],
     ])('accepts %s', async (_, body) => {
       await expectStored(body, [
         ['a', fields],

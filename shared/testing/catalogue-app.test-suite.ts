@@ -74,7 +74,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       ])
     })
 
-    test('a write beyond 1,000 in flight returns 503, and a read does not', async () => {
+    test('a write returns 503 while 1,000 others are in flight, but a read does not', async () => {
       const stored = Promise.withResolvers<void>()
       const { app } = setUp([], { ...createMapStore<Fields>([]), set: () => stored.promise })
       const write = () => app.request(`${path}/asset/9`, jsonRequest(fields))

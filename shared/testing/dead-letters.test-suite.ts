@@ -16,7 +16,7 @@ type Context = {
   lines: () => string[]
 }
 
-/** The attributes of the first view in the replay of the first message. */
+/** The producer and serial of the first view in the replay of the first message. */
 const REPLAYED = { producer: 'dead-letter.1', serial: 1 }
 
 /** The conformance suite of the dead letters of event logs. */
@@ -38,7 +38,7 @@ export function describeDeadLetters(context: () => Context) {
       .lines()
       .filter((line) => line.includes('dead letter:'))
 
-  test('an invalid message becomes one dead letter, logged once, however often it is read, even after restarts', async () => {
+  test('an invalid message becomes one dead letter and is logged once, even if it is read again or after a restart', async () => {
     {
       await using log = await openWith('not json')
       await readToEnd(log)
@@ -157,7 +157,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(idsOf(await readToEnd(log))).toEqual(['c', 'd'])
   })
 
-  test('refused views are skipped from then on, and are read once after their replay', async () => {
+  test('refused views are skipped until they are replayed, and are then read once', async () => {
     const [refused, other] = [createView(), createView()]
     {
       await using log = await context().open()

@@ -108,7 +108,7 @@ export function describeEventLog(context: () => Context) {
     expect(next?.leaving).toBeUndefined()
   })
 
-  test('every view is read, but only sampled trace contexts', async () => {
+  test('all views are read, but only the trace contexts that are sampled', async () => {
     await using log = await context().open()
     const traceparent = (flags: string) => `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}`
     const recorded = { ...createView(), traceparent: traceparent('01'), tracestate: 'vendor=1' }
@@ -132,7 +132,7 @@ export function describeEventLog(context: () => Context) {
     expect(batches[0]).toMatchObject({ incarnation: after.incarnation, after: after.sequence })
   })
 
-  test('the backlog after a position is its number of messages and the time of the first', async () => {
+  test('the backlog after a position has the number of messages and the time of the first one', async () => {
     await using log = await context().open()
     expect(await log.backlog(undefined)).toEqual({ messages: 0, since: undefined })
     const before = Date.now()
@@ -240,7 +240,7 @@ export function describeEventLog(context: () => Context) {
     for (const batch of batches) expect(JSON.stringify(batch.views).length).toBeLessThan(4 * 1024 * 1024)
   })
 
-  test('a long append is stored in order', async () => {
+  test('the views of a long append are stored in order', async () => {
     await using log = await context().open()
     const views = createViews(2_345)
     await log.append(views, never)
@@ -318,7 +318,7 @@ export function describeEventLog(context: () => Context) {
       [2, 1, { from: 2, to: 2 }],
       [3, undefined, { from: 1, to: 3 }],
       [3, 2, { from: 3, to: 3 }],
-    ])('up to %i, reading after the position %s fails', async (through, sequence, missing) => {
+    ])('up to the sequence %i, reading after the position %s fails', async (through, sequence, missing) => {
       await using log = await openAfterExpiry(through)
       const { incarnation } = await log.end()
       const position = sequence === undefined ? undefined : { incarnation, sequence }

@@ -1,8 +1,8 @@
 import type { TraceSpan } from '../contracts/trace.ts'
 
 /**
- * Maximum number of spans per trace. A play has about ten in all services together, but anyone may send the same trace
- * id many times.
+ * Maximum number of spans per trace. A play causes about ten spans in all services together, but anyone may send the
+ * same trace id many times.
  */
 const MAX_SPANS = 50
 /** Maximum length of an attribute, a name or an error. */
@@ -27,7 +27,7 @@ export type TraceStore = KeptTraces & {
 export const nothingKept: KeptTraces = { get: () => [], all: () => [] }
 
 /**
- * Keeps recorded traces in memory. A trace is as old as its first span.
+ * Keeps recorded traces in memory, and drops the traces that began first.
  * @param max maximum number of traces
  */
 export function createTraceStore(max: number): TraceStore {

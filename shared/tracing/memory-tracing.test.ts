@@ -58,7 +58,7 @@ test('only the last traces are kept', () => {
   expect(tracing.kept.get(String(spans[0]?.traceId))).toEqual([])
 })
 
-test('a trace id that is used again and again keeps its first and last spans', () => {
+test('a trace with too many spans keeps the first and the last ones', () => {
   const { tracing } = setUp()
   for (let n = 1; n <= 130; n += 1) tracing.start(`span ${n}`, { traceparent }).end()
   const names = tracing.kept.get(traceId).map(({ name }) => name)
@@ -78,7 +78,7 @@ test('long texts and long lists of links are truncated', () => {
   expect(span?.links).toHaveLength(100)
 })
 
-test('callers can have at most 100 new traces per second recorded; the others are propagated as not sampled', async () => {
+test('callers can sample at most 100 new traces per second; further traces are propagated as not sampled', async () => {
   useFakeClock()
   const { tracing } = setUp({ max: 1_000 })
   const start = () => tracing.start('work', { traceparent: `00-${createTraceIds().traceId}-00f067aa0ba902b7-01` })
@@ -91,7 +91,7 @@ test('callers can have at most 100 new traces per second recorded; the others ar
   expect(start().isRecorded).toBe(true)
 })
 
-test('a trace id counts as a new trace again once spans of it are dropped', () => {
+test('a trace counts as a new one again once some of its spans have been dropped', () => {
   useFakeClock()
   const { tracing } = setUp()
   const spans = Array.from({ length: 300 }, () => {

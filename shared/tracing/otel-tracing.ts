@@ -146,7 +146,7 @@ function toTraceSpan(span: ReadableSpan, service: string): TraceSpan {
   }
 }
 
-/** Keeps texts and numbers: this project sets no other attributes. */
+/** Keeps only strings and numbers: this project sets no attributes of other types. */
 function toPlain(attributes: ReadableSpan['attributes']): Attributes {
   const entries = Object.entries(attributes).filter(
     (entry): entry is [string, string | number] => typeof entry[1] === 'string' || typeof entry[1] === 'number',

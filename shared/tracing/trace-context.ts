@@ -6,7 +6,7 @@ export type TraceContext = { traceparent: string; tracestate?: string | undefine
 /** An incoming trace context: not validated, and possibly missing. */
 export type IncomingTrace = { traceparent?: string | undefined; tracestate?: string | undefined }
 
-/** The fields of a traceparent: 32 and 16 hexadecimal digits. */
+/** The fields of a traceparent: a trace id of 32 and a span id of 16 hexadecimal digits, and the sampled flag. */
 export type TraceIds = { traceId: string; spanId: string; isSampled: boolean }
 
 const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/
@@ -21,7 +21,7 @@ export function parseTraceparent(text: string): TraceIds | undefined {
 
 const FLAGS_OFFSET = 53
 
-/** Returns true if the trace is sampled. Most traces are not, so the common case avoids parsing. */
+/** Returns true if the trace is sampled. Most traces are not sampled, so the common case avoids parsing. */
 export function isSampled(traceparent: string): boolean {
   if (traceparent.startsWith('00', FLAGS_OFFSET)) return false
   return parseTraceparent(traceparent)?.isSampled ?? false
@@ -30,7 +30,7 @@ export function isSampled(traceparent: string): boolean {
 /** The specification requires support for 512 characters. Servers may reject longer or non-ASCII headers. */
 const TRACESTATE = /^[\x20-\x7e]{1,512}$/
 
-/** The tracestate to propagate: all of it, or undefined if it is not safe to send. */
+/** The tracestate to propagate: the unchanged text, or undefined if it is not safe to send. */
 export function toTracestate(text: unknown): string | undefined {
   return typeof text === 'string' && TRACESTATE.test(text) ? text : undefined
 }

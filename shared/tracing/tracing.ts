@@ -59,7 +59,7 @@ export function startNonRecordingSpan(): Span {
   return nonRecordingSpan(ids.traceId, toTraceparent(ids), undefined)
 }
 
-/** A span that only propagates its context. The span is its own child, which saves allocations. */
+/** A span that only propagates its context. `child` returns the same span, which saves allocations. */
 export function nonRecordingSpan(traceId: string, traceparent: string, tracestate: string | undefined): Span {
   return { traceId, traceparent, tracestate, isRecorded: false, child: self, annotate: noop, end: noop }
 }

@@ -2,7 +2,7 @@ import { type ServiceName, serviceEntries } from '../../services.ts'
 
 export const serviceNames = serviceEntries.map(({ name }) => name)
 
-/** The services that take part in playing and counting. Not all services: play need not call a service that you add. */
+/** The services that take part in playing and counting, without services that you add: play need not call those. */
 export const inAPlay: readonly ServiceName[] = ['play', 'metadata', 'cdnurl', 'reporting', 'queue-listener']
 
 /**

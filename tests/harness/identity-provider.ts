@@ -18,7 +18,7 @@ export type IdentityProvider = AsyncDisposable & {
   issuer: string
   /** The settings of a play that trusts this provider. */
   settings: Record<string, string>
-  /** The keys that the provider publishes. It signs with the first one. */
+  /** The keys that the provider publishes. The provider signs with the first key. */
   keys(): readonly SigningKey[]
   /** Publishes other keys from now on. */
   use(keys: readonly SigningKey[]): void

@@ -28,7 +28,7 @@ function settingsOf(name: string): Set<string> {
   return new Set(lines.flatMap(([, setting = '', file]) => (file ? [setting, `${setting}_FILE`] : [setting])))
 }
 
-/** True if V8 reaches its heap limit before the container's limit: V8 then collects garbage; the kernel would kill. */
+/** True if V8 reaches its heap limit, and collects garbage, before the kernel enforces the container's memory limit. */
 export function heapFits(nodeOptions: string | undefined, limitMib: number): boolean {
   const { old, semi } =
     /^--max-old-space-size=(?<old>\d+) --max-semi-space-size=(?<semi>\d+)$/.exec(nodeOptions ?? '')?.groups ?? {}

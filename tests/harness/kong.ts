@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
 // A strict schema of the parts of the declarative format 3.0 that deploy/kong/kong.yaml uses. Kong publishes the schema
-// of its entities as Lua, and decK one in JSON (https://github.com/Kong/go-database-reconciler), but neither is on npm.
-// The file is valid under decK's, except that decK's requires a `secret`, which Kong generates.
+// of its entities in Lua, and decK publishes one in JSON (https://github.com/Kong/go-database-reconciler); neither is
+// on npm. The file matches the schema of decK, except that decK requires a `secret`, which Kong would generate.
 
 const address = z.string().regex(/^[\w.-]+:\d+$/)
 const name = z.string().regex(/^[\w.~-]+$/)
@@ -32,7 +32,7 @@ const route = z.strictObject({
   name,
   hosts: z.array(z.string()),
   methods: z.array(z.enum(['GET', 'POST', 'OPTIONS'])),
-  /** Prefixes, or with `~` regular expressions. */
+  /** Prefixes, or regular expressions if they start with `~`. */
   paths: z.array(z.string().regex(/^~?\//)),
   strip_path: z.boolean(),
   preserve_host: z.boolean(),

@@ -99,7 +99,7 @@ export function workloadsIn(objects: readonly KubernetesObject[]): Workload[] {
   })
 }
 
-/** The object of a kind with a name. */
+/** The object with the given kind and name. */
 export function find(objects: readonly KubernetesObject[], kind: string, name: string): KubernetesObject | undefined {
   return objects.find((object) => object.kind === kind && object.metadata.name === name)
 }

@@ -95,7 +95,7 @@ function findPrivileges({ name, pod, container }: Workload, objects: KubernetesO
   ]
 }
 
-/** The memory request must cover the measured usage, and the limit also the usage when files were not cached before. */
+/** The memory request must cover the measured usage. The limit must also cover the usage with a cold file cache. */
 function findResourceProblems({ name, env, container: { resources } }: Workload): string[] {
   const { requests, limits } = resources ?? {}
   const [request, limit] = [requests?.memory, limits?.memory].map(toMebibytes)

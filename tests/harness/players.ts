@@ -77,7 +77,7 @@ async function playWithKey(request: PlayRequest, random: () => number): Promise<
   let outcome: keyof Outcomes = 'rejected'
   for (let attempt = 1; attempt <= MAX_ATTEMPTS && outcome !== 'served'; attempt += 1) {
     const last = await playOnce(keyed)
-    // An attempt that was cut off may have recorded the play, although a later one is rejected.
+    // An attempt that was cut off may have recorded the play, even if a later one is rejected.
     if (outcome === 'rejected' || last === 'served') outcome = last
     if (last !== 'served') await sleep(50)
   }
@@ -92,7 +92,7 @@ async function playOnce({ url, agent, headers }: PlayRequest): Promise<keyof Out
     status = response.statusCode
     await response.body.dump()
   } catch (error) {
-    // A refused connection never transmitted the request.
+    // If the connection was refused, the request was never sent.
     return codeOf(error) === 'ECONNREFUSED' ? 'rejected' : 'cutOff'
   }
   expect([200, 503]).toContain(status)

@@ -8,8 +8,8 @@ export async function play(edge: string, assetId: string, userId: string) {
 }
 
 /**
- * Plays until the response is 200 with exactly this degradation. Right after startup, an edge may not be connected to
- * its upstreams and NATS yet.
+ * Plays until the response is a 200 in which exactly the services in `degraded` are degraded. Right after startup, an
+ * edge may not be connected to its upstreams and NATS yet.
  */
 export async function warmUp(edge: string, degraded?: string[]): Promise<void> {
   await eventually(async () => {

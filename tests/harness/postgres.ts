@@ -24,7 +24,7 @@ export type PostgresServer = AsyncDisposable & {
   urlOf(database: string): string
   /** Creates an empty database, and returns its URL. */
   createDatabase(): Promise<string>
-  /** The ids of all its processes. */
+  /** The ids of all processes of the server. */
   pids(): number[]
   /** Signals all processes of the server. After SIGSTOP, connections stay open and nothing responds. */
   signal(signal: NodeJS.Signals): Promise<void>
@@ -35,7 +35,7 @@ export type PostgresServer = AsyncDisposable & {
 }
 
 type Options = {
-  /** The URL of the server that the new one follows as a hot standby. If undefined, the new one starts without data. */
+  /** The URL of the primary that the server follows as a hot standby. If undefined, the server starts without data. */
   primary?: string
   port?: number
 }
@@ -52,7 +52,7 @@ export async function startPostgres({ primary, port: given }: Options = {}): Pro
   const baseBackup = ['pg_basebackup', '-D', data, '-d', primary ?? '', '-R', '-c', 'fast', '--no-sync']
   const [create = '', ...options] = primary ? baseBackup : initdb
   const [program = '', ...args] = [...(user?.command ?? []), join(binaries, create), ...options]
-  // Not synchronous, because the backup may come through a proxy in this process.
+  // Do not block the event loop, because the backup may come through a proxy in this process.
   await promisify(execFile)(program, args, { cwd: directory.path })
   const port = given ?? (await freePort())
   const urlOf = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`

@@ -16,11 +16,11 @@ if (!hasReleased) console.warn(`Skips the tests of upgrades: this clone lacks ${
 export type Released = AsyncDisposable & {
   /** Returns false for a service that was added later. */
   has(name: string): boolean
-  /** Starts a service of the release. `env` has all of its settings. */
+  /** Starts a service of the release. `env` has all settings of the service. */
   start(name: string, env: Record<string, string>, port: number): Promise<ServiceProcess>
 }
 
-/** Checks out the sources of release 0.1.0. They run with the current dependencies, which include all of theirs. */
+/** Checks out the sources of release 0.1.0. The current dependencies include every dependency of that release. */
 export async function checkOutReleased(): Promise<Released> {
   const directory = await createTempDirectory('released')
   await promisify(execFile)('bash', ['-c', 'git archive "$0" | tar -x -C "$1"', COMMIT, directory.path])

@@ -19,7 +19,7 @@ export type Request = {
   chunked?: boolean
 }
 
-/** Requests with the same expected status; undefined if they are valid. */
+/** Requests with the same expected status. `status` is undefined for valid requests. */
 export type RequestKind = { name: string; status?: number; requests: fc.Arbitrary<Request>; runs?: number }
 
 type Values = Record<string, string>
@@ -160,7 +160,7 @@ function withInvalidText(inputs: fc.Arbitrary<Input>, parameter: Parameter, api:
   return fc.tuple(inputs, texts).map(([input, text]) => ({ ...input, [place]: { ...input[place], [name]: text } }))
 }
 
-/** Longer than any text in a parameter may be. */
+/** Longer than any parameter may be. */
 const TOO_LONG = '9'.repeat(300)
 
 /**

@@ -18,8 +18,9 @@ export type ServiceProcess = AsyncDisposable & {
 }
 
 /**
- * Starts `node <name>/main.ts` with the flags of the Procfile, on a free port or the given one. It inherits no
- * settings: only those in `env` are set. Without a DATA_DIR in `env`, it gets its own, which it keeps when restarted.
+ * Starts `node <name>/main.ts` with the flags of the Procfile, on a free port or the given one. The process inherits no
+ * settings: only the settings in `env` are set. Without a DATA_DIR in `env`, the process gets its own, and keeps it
+ * across restarts.
  */
 export function startService(name: string, env: Record<string, string> = {}, port?: number): Promise<ServiceProcess> {
   const command = parseProcfile(readFileSync('Procfile', 'utf8')).find((line) => line.name === name)

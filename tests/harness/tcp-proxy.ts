@@ -12,11 +12,11 @@ export type TcpProxy = AsyncDisposable & {
   silence(): void
   /** Holds back the data that the server sends over connections that are opened from now on. */
   hold(): void
-  /** Delivers the held-back data, then closes these connections, like a server whose client does not respond. */
+  /** Delivers the held-back data, then closes those connections, as a server does if its client does not respond. */
   release(): void
   /** Closes the open connections. */
   close(): void
-  /** Closes each open connection in the middle of the next data that the client or the server sends. */
+  /** Closes each open connection in the middle of the next chunk that the client or the server sends. */
   cut(): void
 }
 

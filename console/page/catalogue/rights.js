@@ -6,7 +6,7 @@ import { element } from '../dom.js'
 const MAX_LISTED = 3
 
 /**
- * Badges that say who may play an asset, and when. Undefined if everybody may, at any time.
+ * Badges that say who may play an asset, and when. Undefined if everyone may play it at any time.
  * @param {Rights} [rights]
  */
 export function createRightsBadges({ from, until, countries, plans } = {}) {

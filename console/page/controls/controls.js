@@ -10,8 +10,8 @@ const POLL_MS = 1_000
 const TIMEOUT_MS = 5_000
 
 /**
- * The panel that kills, suspends and restarts the processes of `npm start`. It shows what the operating system says
- * about them, and for each control the command that does the same in a terminal.
+ * The panel that kills, suspends and restarts the processes of `npm start`. The panel shows the state of each process
+ * as the operating system reports it, and for each control the command that does the same in a terminal.
  * @param {ReturnType<typeof import('./controls-token.js').createControlsToken>} token
  */
 export function createControls(token) {

@@ -43,7 +43,7 @@ function toTerms({ views, qualified, notQualified, direct, pending }) {
     [views, 'views', 'Plays, each counted exactly once'],
     [qualified, 'qualified', 'Views that pass the view rules'],
     ...reasons.map(([reason, count]) => /** @type {Term} */ ([count, reason, `Not qualified by the rule ${reason}`])),
-    [direct, 'direct', 'Counted by a request to reporting instead of the log: no rule judges them'],
+    [direct, 'direct', 'Counted by a direct request to reporting. They are not in the log, so no rule judges them'],
     [pending, 'pending', 'Not watched for long enough yet, or counted by a release without view rules'],
   ]
 }

@@ -152,7 +152,7 @@ function snap(plot, left, top) {
 }
 
 /**
- * The style sheet shows the cursor as wide as a step.
+ * The style sheet uses this property to make the cursor as wide as a step.
  * @param {uPlot} plot
  */
 function setStepWidth(plot) {

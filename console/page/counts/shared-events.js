@@ -12,7 +12,8 @@ const RECONNECT_MS = 1_000
  * Subscribes to server-sent events. The pages of a browser share one connection, because browsers open at most six to a
  * host over HTTP/1.1: the page that holds the lock receives the events, and broadcasts them to the others.
  * The returned function unsubscribes.
- * @param {Subscription} subscription `getState`: an event with all that this page has received, for a page that joins
+ * @param {Subscription} subscription `getState` returns one event with everything that this page has received, for
+ * pages that join later
  */
 export function subscribeToEvents({ url, types, getState, onEvent, onConnection }) {
   // Browsers have locks only on secure origins, such as localhost.

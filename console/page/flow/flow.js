@@ -53,7 +53,8 @@ export function createFlow({ onCatalogueChange }) {
       markDegraded()
       lines.draw()
       traffic.show(lines.links, status?.traffic)
-      // A recovered service may have different assets. If its circuit is open, loading them also serves as the probe.
+      // A recovered service may have different assets. If the circuit of the service is open, loading the assets also
+      // serves as the probe.
       const isChanged = status && changes !== undefined && changes !== status.changes
       if (recovered.length > 0 || isChanged) onCatalogueChange()
       changes = status?.changes ?? changes

@@ -20,8 +20,8 @@ const TICK_MINUTES = [1, 5, 10, 30, 60, 240]
 const MAX_TICKS = 8
 
 /**
- * The time axis of a history: consecutive steps, of which some have no point. While the history is shorter than its
- * range, so is the axis.
+ * The time axis of a history: consecutive steps, of which some have no point. If the history does not fill its range
+ * yet, the axis covers only the history.
  * @param {History} history
  */
 export function toAxis({ range, step, now, since, points }) {

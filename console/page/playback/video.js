@@ -31,7 +31,7 @@ const HLS_CONFIG = { enableWorker: false, maxBufferLength: 6, maxMaxBufferLength
 const DIAGNOSIS_TIMEOUT_MS = 5_000
 
 /**
- * Returns true if the page can load a URL. Only a player that knows its CDN can resolve a relative one.
+ * Returns true if the page can load a URL. A relative URL can be resolved only by a player that knows its CDN.
  * @param {string} url
  */
 export function isAbsoluteUrl(url) {
@@ -69,7 +69,10 @@ function typeOf(url) {
   return types[extension.toLowerCase()]
 }
 
-/** hls.js needs Media Source Extensions. Browsers without them, as on older iPhones, play HLS themselves. */
+/**
+ * hls.js needs Media Source Extensions. Browsers without these extensions, such as those on older iPhones, play HLS
+ * natively.
+ */
 function hasMediaSource() {
   return 'MediaSource' in window || 'ManagedMediaSource' in window
 }

@@ -52,7 +52,9 @@ export function createWatchReports({ token }) {
         report(INTERVAL_S)
       }
 
-      /** @param {number} minimum seconds watched since the last report; with fewer, none is sent */
+      /**
+       * @param {number} minimum seconds that must have been watched since the last report for another one to be sent
+       */
       function report(minimum) {
         const seconds = watched.get(view.viewId) ?? 0
         if (seconds <= sent || seconds - sent < minimum) return

@@ -68,7 +68,7 @@ export function createPlayRow(play, { titleOf, fateOf, onOpen }) {
     const { state, text } = describeFate(play, fate)
     root.dataset.state = state
     setText(title, titleOf(play.assetId) ?? play.assetId)
-    // Measured at the edge if possible, to be comparable with the time until the count.
+    // Prefer the duration measured at the edge, which can be compared with the time until the view is counted.
     const ms = fate.waterfall?.responseMs ?? play.durationMs
     setText(duration, play.status === undefined ? '' : formatMs(ms))
     setText(fateText, text)

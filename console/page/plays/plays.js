@@ -53,7 +53,7 @@ export function createPlays({ titleOf, token }) {
     if (latest && keyOf(latest) === keyOf(play)) announce(latest)
   }
 
-  /** Separate, so that the plays of others do not replace those of this page. */
+  /** Two separate trackers, so that the plays of other users do not displace the plays of this page. */
   const fates = { own: createFates({ token, onChange }), others: createFates({ token, onChange }) }
   const shownFates = () => (isOwn ? fates.own : fates.others)
 
@@ -117,7 +117,7 @@ export function createPlays({ titleOf, token }) {
 
   return {
     /**
-     * Adds a play of this page. Its trace is always recorded.
+     * Adds a play of this page, whose trace is always recorded.
      * @param {{ assetId: string, userId: string }} play
      */
     start({ assetId, userId }) {

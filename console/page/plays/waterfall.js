@@ -11,8 +11,8 @@ import { formatMs } from '../format-ms.js'
  */
 /** @typedef {{ title: string, fromMs: number, toMs: number, rows: Row[] }} Section */
 /**
- * A play and what it caused. `countedMs`: when it was counted, after the start of the play; undefined if that is not
- * known.
+ * A play and the operations that it caused. `countedMs`: when the view was counted, in milliseconds after the start of
+ * the play; undefined if unknown.
  * @typedef {{ summary: string, responseMs: number, countedMs: number | undefined, sections: Section[] }} Waterfall
  */
 

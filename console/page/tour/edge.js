@@ -11,11 +11,11 @@ import { createKey } from '../playback/idempotency-key.js'
 
 const TIMEOUT_MS = 5_000
 const DEFAULT_ASSET = '456'
-/** Longer than a step keeps the edge down. */
+/** The lease must last longer than any step keeps the edge down. */
 const LEASE_S = 15
 
 /**
- * The requests of the tour. All of them go to play, in a browser and in Node.
+ * The requests of the tour. All requests go to play, in a browser and in Node.
  * @param {string} origin of play; an empty string on the page that play serves
  * @param {() => string | undefined} token of the controls
  */
@@ -51,7 +51,7 @@ export function createEdge(origin, token) {
   return {
     asset: DEFAULT_ASSET,
     /**
-     * Plays an asset as a user. Each play has an idempotency key; the same key again is a retry.
+     * Plays an asset as a user. Each play has an idempotency key; a play with an earlier key is a retry.
      * @param {string} user
      * @param {{ asset?: string, key?: string }} [options]
      * @returns {Promise<Played>}

@@ -8,7 +8,7 @@ const PARALLEL = 6
 
 /**
  * The views of the tour: every play that was answered 200, by its view id. A retry has the id of the first play, so it
- * is the same view. Each one is in exactly one place: `answered = counted + outbox + log`, and nothing is rejected.
+ * is the same view. Each view is in exactly one place: `answered = counted + outbox + log`, and nothing is rejected.
  * While reporting is down, the place of a view may be unknown.
  * @param {(viewId: string) => Promise<ExplainedView | undefined>} explain
  */
@@ -35,7 +35,7 @@ export function createLedger(explain) {
     add(view) {
       if (!entries.has(view.viewId)) entries.set(view.viewId, { ...view, state: 'unknown' })
     },
-    /** Looks up each view that has not been seen as counted. */
+    /** Looks up each view that is not yet known to be counted. */
     async refresh() {
       refreshing ??= refreshAll().finally(() => {
         refreshing = undefined

@@ -1,7 +1,7 @@
 /** @typedef {import('../../../shared/contracts/controls.ts').Controls} Controls */
 /** @typedef {import('./driver.js').Driver} Driver */
 /** @typedef {{ text: string, isRight?: boolean, reason: string }} Option `reason`: why it is right or wrong */
-/** @typedef {{ label: string, value: number, of: number }} Bar a number beside the number that it should be */
+/** @typedef {{ label: string, value: number, of: number }} Bar a number and its expected value */
 /** @typedef {{ ok: boolean, sentence: string, facts: [label: string, value: string][], bars?: Bar[] }} Verdict */
 /** @typedef {Verdict & { outcome: 'passed' | 'failed' | 'skipped' }} Result `skipped`: the sentence says why */
 /**
@@ -10,9 +10,9 @@
  */
 /**
  * A step of the tour. `run` causes the fault and measures, `check` judges the measurements, and `undo` restores the
- * system, whether or not the step passed. `needs` names controls; `kills` the processes that must be under control.
- * `action` is the text of the button, and `command` does the same in a terminal: `{edge}` stands for the address of the
- * edge, and `{reporting}` for the pid of that process.
+ * system, whether or not the step passed. `needs` lists the controls that the step uses, and `kills` the processes that
+ * npm start must be able to control. `action` is the text of the button, and `command` does the same in a terminal:
+ * `{edge}` stands for the address of the edge, and `{reporting}` for the pid of that process.
  * @template Facts
  * @typedef {{
  *   id: string,

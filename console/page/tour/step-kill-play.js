@@ -32,7 +32,7 @@ export const killPlay = {
       {
         text: 'Fewer: what was in flight is lost',
         reason:
-          'A play without a response was not promised, and its retry records it. A play that was answered 200 was on disk before.',
+          'A play without a response was never confirmed, and its retry records it. A play that was answered 200 was on disk before.',
       },
     ],
   },
@@ -41,14 +41,14 @@ export const killPlay = {
   async run(stage) {
     const { play, control, controls, untilRunning, untilReady, untilCounted, note, user } = stage
     const { processes } = await controls()
-    // If NATS is not under control, the plays are faster, and fewer of them are cut off.
+    // If npm start does not run NATS, NATS is not suspended: the plays are faster, and fewer of them are cut off.
     const nats = processesOf(processes, 'nats')
     const edges = processesOf(processes, 'play')
     await Promise.all(nats.map((name) => control(`${name}/hang?seconds=${HANG_SECONDS}`)))
     if (nats.length > 0) note('NATS is suspended, so that plays wait for the log')
     const sent = Array.from({ length: PLAYS }, () => play(user))
-    // Kill all processes at once, because a play waits for the log for only 0.3 s. A process may be killed before it
-    // passes on the response to the kill of another one.
+    // Kill all processes at once, because a play waits for the log for only 0.3 s. The process that forwards a kill may
+    // itself be killed before it returns the response.
     await Promise.allSettled(edges.map((name) => control(`${name}/kill`)))
     const first = await Promise.all(sent)
     const cutOff = first.filter(({ status }) => status !== 200)

@@ -97,7 +97,7 @@ const MARKS = { passed: '✓', failed: '✕', skipped: '–', running: '…' }
 
 async function showControls() {
   const { state, reason } = await driver.controls()
-  const text = state === 'on' ? 'Each step restores what it breaks, also if it fails.' : (reason ?? '')
+  const text = state === 'on' ? 'Each step restores what it breaks, even if it fails.' : (reason ?? '')
   setText(byId('tour-note', HTMLElement), text)
 }
 

@@ -22,7 +22,7 @@ export function createTurns({ lease, sleep, patienceMs }, onWait) {
     let isWaiting = false
     for (;;) {
       const reply = await lease(holder, step)
-      // Another tour may have killed the edge. If it stays unreachable, the step says so.
+      // Another tour may have killed the edge. If the edge stays unreachable, the step itself reports that.
       if (reply ? reply.granted : performance.now() > limit) return
       if (reply && !isWaiting) {
         onWait(`Another tour is running the step “${titleOf(reply.step)}”. This step starts when that one has ended.`)

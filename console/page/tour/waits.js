@@ -33,7 +33,8 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
   }
 
   /**
-   * The views of a user as reporting counts them, as soon as it has counts: a retry of the last play returns them.
+   * Waits until reporting has counts, and returns the number of views that it counts for a user. A retry of the last
+   * play returns this number.
    * @param {string} user
    */
   function viewsOf(user) {

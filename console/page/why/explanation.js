@@ -40,7 +40,7 @@ const outcomes = {
   'dead-letter': {
     state: 'down',
     title: 'Rejected: dead letter',
-    meaning: 'It is in no number. npm run dead-letters repairs and replays it; it is then counted.',
+    meaning: 'It is not counted. npm run dead-letters can repair and replay it; it is then counted.',
   },
   qualified: { state: 'up', title: 'Qualified', meaning: 'It is in both numbers: views and qualified.' },
   repeat: {
@@ -75,7 +75,7 @@ export function toOutcome({ state, verdict, reason }) {
   const decided = verdict === 'pending' ? verdict : reason
   const key = decided ?? (state === 'counted' ? (verdict ?? 'unjudged') : state)
   const title = state === 'rejected' ? `Rejected: ${key}` : `Not qualified: ${key}`
-  const meaning = state === 'rejected' ? 'It is in no number.' : 'It is in views, but not in qualified.'
+  const meaning = state === 'rejected' ? 'It is not counted.' : 'It is in views, but not in qualified.'
   return outcomes[key] ?? { state: 'degraded', title, meaning }
 }
 

@@ -67,8 +67,8 @@ const RETRIED =
 const REUSED = 'The second play was refused with status 422, and is no view. This is the first one:'
 
 /**
- * A list that says how to cause each outcome, and causes those that need only plays. Each example plays as a new user,
- * so that earlier plays do not matter; with a token, only as its user.
+ * A list that says how to cause each outcome, with a button for each one that needs only plays. Without a token, each
+ * example plays as a new user, so that earlier plays do not matter. With a token, it plays as the user of the token.
  * @param {{ assetIds: () => string[], token: Token, plays: import('../plays/plays.js').Plays, why: Why }} deps
  */
 export function createExamples({ assetIds, token, plays, why }) {

@@ -58,7 +58,7 @@ export function createWhy({ titleOf, token }) {
     if (id === undefined) return
     explain(id)
     panel.scrollIntoView({ block: 'nearest' })
-    // The link may be in the content that is replaced.
+    // Move the focus, because the link that was clicked may be in the content that is replaced.
     outcome.focus({ preventScroll: true })
   }
 
@@ -67,7 +67,7 @@ export function createWhy({ titleOf, token }) {
     explain(input.value.trim())
   })
   addEventListener('hashchange', followAddress)
-  // A link to the current address does not change it.
+  // A click on a link to the current address causes no `hashchange` event.
   document.addEventListener('click', ({ target }) => {
     if (target instanceof HTMLAnchorElement && target.hash && target.hash === location.hash) followAddress()
   })

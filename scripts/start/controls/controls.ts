@@ -114,7 +114,7 @@ function createOwnExpirer(env: NodeJS.ProcessEnv): ControlDeps['expire'] {
   return createExpirer(base.replace(/\/$/, ''), toSigningKeys(CDN_KEYS)[0])
 }
 
-/** A replay needs counts in memory, which derive from the log alone, and a complete log, from which nothing expires. */
+/** A replay needs counts in memory, because they derive from the log alone, and a log from which nothing expires. */
 function canReplay({ plan: { env, mode }, processes }: Parts): boolean {
   const { DATABASE_URL, DATABASE_URL_FILE, EVENTS_MAX_AGE } = env
   const hasReporting = processes.some(({ name }) => name === services.reporting.name)

@@ -7,8 +7,8 @@ const MAX_RUNS = 100
 export type NaiveCount = { published: number; counted: number; connected: boolean }
 
 /**
- * A counter as tutorials build it: the edge publishes each view with core NATS, at most once, and a subscriber counts
- * in memory what arrives. The tour compares this counter with the log.
+ * A counter like the ones in tutorials: the edge publishes each view with core NATS, at most once, and a subscriber
+ * counts in memory what arrives. The tour compares this counter with the log.
  */
 export function createNaiveCounter(nats: Pick<NatsLink, 'connection' | 'onUp' | 'state'>) {
   const runs = new Map<string, { published: number; counted: number }>()

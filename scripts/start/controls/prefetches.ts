@@ -6,7 +6,10 @@ const TIMEOUT_MS = 10_000
 /** The outcome of a flood of prefetches. */
 export type Prefetches = { sent: number; answered: number; views: number }
 
-/** Sends prefetches of one asset for one user. A page cannot, because only the browser may set `Sec-Purpose`. */
+/**
+ * Sends prefetches of one asset for one user. A page cannot send prefetches itself, because only the browser may set
+ * `Sec-Purpose`.
+ */
 export async function sendPrefetches(
   edge: string,
   { asset, user, count }: { asset: string; user: string; count: number },

@@ -26,7 +26,7 @@ export function removeLeftovers(): void {
     try {
       removeLeftover(join(tmpdir(), name))
     } catch {
-      // It belongs to another user, or another start has just removed it.
+      // The directory belongs to another user, or another `npm start` has just removed it.
     }
   }
 }
