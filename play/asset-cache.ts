@@ -79,10 +79,10 @@ export function createAssetCache<Value>({
   return {
     async get(id, request) {
       // A fast path for hits, because fetch() allocates even on a hit.
-      const known = cache.get(id)
-      if (!known) return fetch(id, request)
-      onRead(known.state === 'fresh' ? 'hit' : toOutcome(known), request)
-      return known
+      const entry = cache.get(id)
+      if (!entry) return fetch(id, request)
+      onRead(entry.state === 'fresh' ? 'hit' : toOutcome(entry), request)
+      return entry
     },
     expire,
     expireAll() {

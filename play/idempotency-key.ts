@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import { z } from 'zod'
 import type { AppEnv } from '../shared/http/app-env.ts'
 
-const NAME = 'idempotency-key'
+const HEADER_NAME = 'idempotency-key'
 
 /** A string as in RFC 8941, section 3.3.3, with 1 to 255 characters. */
 const KEY = /^"((?:[ !#-[\]-~]|\\["\\]){1,255})"$/
@@ -28,8 +28,8 @@ export function idempotencyKeyOf(c: Context<AppEnv>) {
 /** Node joins the lines of a repeated header with commas. */
 function headerLinesOf(c: Context<AppEnv>): string[] {
   const incoming = c.env?.incoming
-  if (incoming) return incoming.headers[NAME] === undefined ? [] : (incoming.headersDistinct[NAME] ?? [])
-  const value = c.req.header(NAME)
+  if (incoming) return incoming.headers[HEADER_NAME] === undefined ? [] : (incoming.headersDistinct[HEADER_NAME] ?? [])
+  const value = c.req.header(HEADER_NAME)
   return value === undefined ? [] : [value]
 }
 

@@ -49,7 +49,7 @@ type Identified = Play & { viewId: string; audience: Audience }
  */
 export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX_KNOWN }: Deps): KeyedPlayer {
   /** The assets of recorded views by event id. */
-  const known = new LRUCache<string, string>({ max: maxKnown, ttl: KEY_MAX_AGE_MS })
+  const recordedAssets = new LRUCache<string, string>({ max: maxKnown, ttl: KEY_MAX_AGE_MS })
   const flights = new Map<string, Flight>()
 
   async function playOnce({ viewId, audience, ...play }: Identified, request: RequestContext): Promise<Result> {
@@ -65,13 +65,13 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
       return { viewId, found, place: undefined, isCounted: counted !== undefined }
     }
     const place = await record({ ...play, id: viewId, keyed: true, ...durationOf(found.metadata) }, request)
-    known.set(viewId, play.assetId)
+    recordedAssets.set(viewId, play.assetId)
     onOutcome('recorded')
     return { viewId, found, place, isCounted: false }
   }
 
   function knownPlay(userId: string, viewId: string): Play | undefined {
-    const assetId = known.get(viewId)
+    const assetId = recordedAssets.get(viewId)
     return assetId === undefined ? undefined : { assetId, userId }
   }
 

@@ -96,11 +96,11 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
   }
 
   async function findInFile(file: string, id: string, signal: AbortSignal): Promise<WaitingView | undefined> {
-    const own = held.get(file)
-    if (own) {
-      return searchOutbox(own, id, signal).catch((error) => {
+    const heldOutbox = held.get(file)
+    if (heldOutbox) {
+      return searchOutbox(heldOutbox, id, signal).catch((error) => {
         // An adopted outbox is closed once all of its views are in the log.
-        if (held.get(file) === own) throw error
+        if (held.get(file) === heldOutbox) throw error
         return undefined
       })
     }

@@ -27,11 +27,11 @@ type Options = { directory: string; port: number; log: Logger }
 /** Processes find each other by their sockets in a directory. */
 export function createSiblings({ directory, port, log }: Options): Siblings {
   const prefix = `play-${port}-`
-  const own = `${prefix}${process.pid}.socket`
+  const ownSocket = `${prefix}${process.pid}.socket`
 
   async function list(): Promise<string[]> {
     const names = await readdir(directory).catch(() => [])
-    return names.filter((name) => name.startsWith(prefix) && name.endsWith('.socket') && name !== own)
+    return names.filter((name) => name.startsWith(prefix) && name.endsWith('.socket') && name !== ownSocket)
   }
 
   return {
@@ -43,7 +43,7 @@ export function createSiblings({ directory, port, log }: Options): Siblings {
       },
     },
     async serve(app) {
-      const file = join(directory, own)
+      const file = join(directory, ownSocket)
       const server = createServer(getRequestListener(app.fetch))
       try {
         if (Buffer.byteLength(file) > MAX_PATH_BYTES) throw new Error(`its path has more than ${MAX_PATH_BYTES} bytes`)

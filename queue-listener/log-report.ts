@@ -31,12 +31,12 @@ type PeriodicDeps = Deps & {
  */
 export async function reportUntilBehind(
   { logOutcome, checkMs = REPORT_MS, ...deps }: PeriodicDeps,
-  known: () => LogPosition | undefined,
+  knownPosition: () => LogPosition | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   let hasFailed = false
   while (!signal.aborted) {
-    const expected = known()
+    const expected = knownPosition()
     try {
       const position = await reportEnd(deps, expected, signal)
       logOutcome()
@@ -65,14 +65,14 @@ function isRefused(error: unknown): boolean {
  */
 export async function reportEnd(
   { eventLog, reporting, onReported }: Deps,
-  known: LogPosition | undefined,
+  knownPosition: LogPosition | undefined,
   signal: AbortSignal,
 ): Promise<LogPosition | undefined> {
   const extent = await raceAbort(eventLog.extent(), signal)
   const { incarnation, last } = extent
-  const counted = known && known.incarnation === incarnation ? known.sequence : 0
-  if (counted > last || missingAfter(known, extent)) return reporting.position(signal)
-  const { messages, since: oldest } = await raceAbort(eventLog.backlog(known), signal)
+  const counted = knownPosition && knownPosition.incarnation === incarnation ? knownPosition.sequence : 0
+  if (counted > last || missingAfter(knownPosition, extent)) return reporting.position(signal)
+  const { messages, since: oldest } = await raceAbort(eventLog.backlog(knownPosition), signal)
   // The last message with views may be followed by other messages, such as dead letters.
   const sequence = messages > 0 ? last : counted
   const position = await reporting.report({ end: { incarnation, sequence }, counted, oldest }, signal)

@@ -24,22 +24,27 @@ import { createSuspension } from './suspension.ts'
 
 const COLD_START_MS = 5_000
 
-const own = { ...writeSettings, REPORTING_URL: urlsOf(services.reporting), UPSTREAM_CA: upstreamCa }
-const processSettings = { ...own, ...natsSettings, EVENTS_MAX_AGE: eventsMaxAge, EVENTS_REPLICAS: eventsReplicas }
+const ownSettings = { ...writeSettings, REPORTING_URL: urlsOf(services.reporting), UPSTREAM_CA: upstreamCa }
+const processSettings = {
+  ...ownSettings,
+  ...natsSettings,
+  EVENTS_MAX_AGE: eventsMaxAge,
+  EVENTS_REPLICAS: eventsReplicas,
+}
 
 /** Starts forwarding a log to reporting. */
 export async function startQueueListener(
   service: Service,
-  settings: ServiceSettings<typeof own>,
+  settings: ServiceSettings<typeof ownSettings>,
   { eventLog }: { eventLog: EventLog },
 ) {
   const { discovery, health, log, metrics, resources, stopping, tracing } = service
   const { REPORTING_URL, UPSTREAM_CA: ca, WRITE_TOKEN } = settings
   checkWriteToken(settings, log)
   const { name } = services.reporting
-  const known = discovery.instancesOf(name, REPORTING_URL)
-  const client = resources.use(createServiceClient({ name, instances: known, ca }))
-  const stores = createStoreCheck({ known, client })
+  const knownInstances = discovery.instancesOf(name, REPORTING_URL)
+  const client = resources.use(createServiceClient({ name, instances: knownInstances, ca }))
+  const stores = createStoreCheck({ knownInstances, client })
   const countingClient = resources.use(
     createServiceClient({ name, instances: stores.instances, token: WRITE_TOKEN?.sent, ca }),
   )

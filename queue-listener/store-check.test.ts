@@ -77,7 +77,7 @@ function setUp(given: Record<string, string | undefined>) {
     return { url, readiness: { status: 'ready', dependencies: {}, counting: { state: 'current', progress: 1, store } } }
   }
   const client = { instances: async () => [...stores].map(([url, store]) => toReadiness(url, store)) }
-  const check = createStoreCheck({ known: () => [...stores.keys()], client, checkMs: 10, now: () => elapsed })
+  const check = createStoreCheck({ knownInstances: () => [...stores.keys()], client, checkMs: 10, now: () => elapsed })
   return {
     check,
     stores,

@@ -34,7 +34,7 @@ export type StoreCheck = {
 }
 
 type Deps = {
-  known: Instances
+  knownInstances: Instances
   client: Pick<ServiceClient, 'instances'>
   checkMs?: number
   forgetMs?: number
@@ -46,7 +46,7 @@ type Deps = {
  * another store. An instance from the previous release has no store id, and is not compared.
  */
 export function createStoreCheck({
-  known,
+  knownInstances,
   client,
   checkMs = CHECK_MS,
   forgetMs = FORGET_MS,
@@ -64,7 +64,7 @@ export function createStoreCheck({
   }
 
   async function assertOneStore(): Promise<void> {
-    const origins = known()
+    const origins = knownInstances()
     // A single instance needs no check, and it may have a new store after a restart.
     if (origins.length < 2) {
       verified = origins
@@ -79,7 +79,7 @@ export function createStoreCheck({
 
   return {
     instances() {
-      const origins = known()
+      const origins = knownInstances()
       return origins.length < 2 ? origins : verified
     },
     assertOneStore,

@@ -48,10 +48,10 @@ export function keptSince(step: SeriesStep, clock: number): number {
 
 /**
  * Returns the `since` of a series.
- * @param own the start of the first step that the store still has, if it has dropped earlier steps
+ * @param storedSince the start of the first step that the store still has, if it has dropped earlier steps
  */
-export function toSince(step: SeriesStep, clock: number, own = Number.NEGATIVE_INFINITY): number | undefined {
-  const since = Math.max(keptSince(step, clock), own)
+export function toSince(step: SeriesStep, clock: number, storedSince = Number.NEGATIVE_INFINITY): number | undefined {
+  const since = Math.max(keptSince(step, clock), storedSince)
   return Number.isFinite(since) ? since : undefined
 }
 

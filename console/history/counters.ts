@@ -67,12 +67,12 @@ function collect(
   for (const value of values) {
     const edge = edgeOf(value.labels)
     if (edge === undefined || isSum(value)) continue
-    const known = durations.get(edge) ?? { count: 0, atMost: new Map<number, number>() }
-    durations.set(edge, known)
-    if (isCount(value)) known.count += value.value
+    const distribution = durations.get(edge) ?? { count: 0, atMost: new Map<number, number>() }
+    durations.set(edge, distribution)
+    if (isCount(value)) distribution.count += value.value
     else {
       const bound = value.labels.le === '+Inf' ? Number.POSITIVE_INFINITY : Number(value.labels.le)
-      known.atMost.set(bound, (known.atMost.get(bound) ?? 0) + value.value)
+      distribution.atMost.set(bound, (distribution.atMost.get(bound) ?? 0) + value.value)
     }
   }
 }

@@ -2,7 +2,7 @@
 export type Distribution = { count: number; atMost: Map<number, number> }
 
 /** The values that were added since an earlier reading. A counter that was reset starts at 0. */
-export function since(later: Distribution, earlier: Distribution | undefined): Distribution {
+export function distributionSince(later: Distribution, earlier: Distribution | undefined): Distribution {
   if (!earlier || later.count < earlier.count) return later
   const atMost = [...later.atMost].map(([bound, n]) => [bound, n - (earlier.atMost.get(bound) ?? 0)] as const)
   return { count: later.count - earlier.count, atMost: new Map(atMost) }

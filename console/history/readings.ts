@@ -1,6 +1,6 @@
 import type { Delivery } from '../../shared/contracts/readiness.ts'
 import type { Counters } from './counters.ts'
-import { type Distribution, since, toP99 } from './distribution.ts'
+import { type Distribution, distributionSince, toP99 } from './distribution.ts'
 import type { CallCounts } from './schema.ts'
 import type { Sample } from './store.ts'
 
@@ -70,14 +70,14 @@ function recordedSince({ recorded }: Counters, earlier: Counters | undefined): C
 }
 
 function durationsSince({ durations }: Counters, earlier: Counters | undefined): Map<string, Distribution> {
-  return new Map([...durations].map(([edge, own]) => [edge, since(own, earlier?.durations.get(edge))]))
+  return new Map([...durations].map(([edge, own]) => [edge, distributionSince(own, earlier?.durations.get(edge))]))
 }
 
 /** Skips an instance without an earlier reading: its counters do not say when the deliveries happened. */
 function deliveredSince({ deliveries }: Reading, earlier: Reading | undefined): [batches: number, views: number] {
-  const known = deliveries.map((later) => ({ later, before: earlier?.deliveries.find(({ url }) => url === later.url) }))
+  const pairs = deliveries.map((later) => ({ later, before: earlier?.deliveries.find(({ url }) => url === later.url) }))
   const total = (field: 'batches' | 'views') =>
-    known.reduce((sum, { later, before }) => (before ? sum + grown(later[field], before[field]) : sum), 0)
+    pairs.reduce((sum, { later, before }) => (before ? sum + grown(later[field], before[field]) : sum), 0)
   return [total('batches'), total('views')]
 }
 

@@ -10,8 +10,9 @@ export type Known = { startedAt: string; seenAt: number }
  * earlier one, both share one URL, and the new process replaced nothing.
  * @returns undefined if the process did not replace an earlier one
  */
-export function toRestart(startedAt: string, known: Known | undefined, now: number): number | undefined {
+export function toRestart(startedAt: string, predecessor: Known | undefined, now: number): number | undefined {
   const started = Date.parse(startedAt)
-  if (!known || started <= Date.parse(known.startedAt) || started < known.seenAt - TOLERANCE_MS) return undefined
-  return Math.min(now, Math.max(known.seenAt, started))
+  if (!predecessor || started <= Date.parse(predecessor.startedAt) || started < predecessor.seenAt - TOLERANCE_MS)
+    return undefined
+  return Math.min(now, Math.max(predecessor.seenAt, started))
 }

@@ -12,8 +12,8 @@ const SAVE_MS = 10_000
  * @param startedAt when this process started (RFC 3339)
  */
 export function createStarts(store: HistoryStore, startedAt: string) {
-  const known = new Map<string, Known & { savedAt: number }>()
-  const own = { service: services.play.name, instance: '' }
+  const cachedInstances = new Map<string, Known & { savedAt: number }>()
+  const ownSubject = { service: services.play.name, instance: '' }
   const ownStart = Date.parse(startedAt)
   let isOwnNoted = false
 
@@ -24,14 +24,16 @@ export function createStarts(store: HistoryStore, startedAt: string) {
      */
     noteOwn(now: number): void {
       if (isOwnNoted || now < ownStart + OWN_START_AFTER_MS) return
-      const replaced = store.restarts(0, now).filter(({ service, instance }) => service === own.service && !instance)
-      if (store.ended(ownStart) > replaced.length) store.addRestart(own, ownStart)
+      const replaced = store
+        .restarts(0, now)
+        .filter(({ service, instance }) => service === ownSubject.service && !instance)
+      if (store.ended(ownStart) > replaced.length) store.addRestart(ownSubject, ownStart)
       isOwnNoted = true
     },
     note(starts: Observation['starts'], now: number): void {
       for (const { service, instance, url, startedAt } of starts) {
         const subject = { service, instance: url }
-        const cached = known.get(`${service} ${url}`)
+        const cached = cachedInstances.get(`${service} ${url}`)
         const isSaved = cached?.startedAt === startedAt && now - cached.savedAt < SAVE_MS
         if (!isSaved) {
           const stored = store.instance(subject)
@@ -43,7 +45,7 @@ export function createStarts(store: HistoryStore, startedAt: string) {
           if (isOlder) store.removeRestarts({ service, instance }, Date.parse(startedAt))
           store.setInstance(subject, isOlder ? stored.startedAt : startedAt, now)
         }
-        known.set(`${service} ${url}`, { startedAt, seenAt: now, savedAt: isSaved ? cached.savedAt : now })
+        cachedInstances.set(`${service} ${url}`, { startedAt, seenAt: now, savedAt: isSaved ? cached.savedAt : now })
       }
     },
   }

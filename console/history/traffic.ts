@@ -54,9 +54,9 @@ function toLink(link: string, rows: Row[], { latest, seconds, p99Ms }: Window): 
 function total(link: string, rows: Row[]): [calls: number, items: number] {
   const bySecond = Map.groupBy(rows, ({ at }) => at)
   const totals = [...bySecond.values()].map((second) => {
-    const own = second.flatMap(({ traffic }) => (traffic[link] ? [traffic[link]] : []))
+    const linkCounts = second.flatMap(({ traffic }) => (traffic[link] ? [traffic[link]] : []))
     const add = (index: 0 | 1) => {
-      const values = own.map((each) => each[index])
+      const values = linkCounts.map((each) => each[index])
       return SHARED.includes(link) ? Math.max(0, ...values) : values.reduce((sum, value) => sum + value, 0)
     }
     return [add(0), add(1)] as const

@@ -37,8 +37,8 @@ export function createTraceCollector({ kept, clients }: Deps): TraceCollector {
     const others = [...new Set(shared.map((span) => span.traceId))].slice(0, MAX_BATCHES)
     const batches = await Promise.all(others.map(collect))
     const below = batches.flatMap(({ spans }) => descendantsOf(shared, spans))
-    const missing = [found, ...batches].flatMap((each) => each.missing)
-    return { traceId, spans: toSorted([...found.spans, ...below]), missing: [...new Set(missing)] }
+    const missingServices = [found, ...batches].flatMap((each) => each.missing)
+    return { traceId, spans: toSorted([...found.spans, ...below]), missing: [...new Set(missingServices)] }
   }
 }
 

@@ -53,11 +53,11 @@ export function createPlayList({ kept, plays }: Deps): PlayList {
         .filter((instances) => !isItself(instances))
         .flat()
         .map(({ response }) => (response?.status === 200 ? parseSafely(TracedPlays, response.body).data : undefined))
-      const own = local(query)
-      if (lists.length === 0) return own
-      const known = unique([own, ...lists].flatMap((list) => list?.traces ?? []))
+      const localPlays = local(query)
+      if (lists.length === 0) return localPlays
+      const traces = unique([localPlays, ...lists].flatMap((list) => list?.traces ?? []))
       return {
-        traces: known.toSorted(newestFirst).slice(0, limit),
+        traces: traces.toSorted(newestFirst).slice(0, limit),
         missing: lists.includes(undefined) ? [services.play.name] : [],
       }
     },

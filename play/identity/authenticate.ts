@@ -57,9 +57,9 @@ export function createAuthenticate({ verify, onRejected }: Deps): MiddlewareHand
 
 /** Rejects requests for the id of another user with 403. */
 export function requireOwnId(deps: Pick<Deps, 'onRejected'>): MiddlewareHandler<PlayEnv> {
-  const refuse = rejectOther(deps)
+  const rejectOtherUser = rejectOther(deps)
   return async function requireOwnId(c, next) {
-    return refuse(c, c.req.param('userId')) ?? next()
+    return rejectOtherUser(c, c.req.param('userId')) ?? next()
   }
 }
 

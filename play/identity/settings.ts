@@ -29,11 +29,10 @@ export function providerOf(settings: IdentitySettings): Provider | undefined {
   const { AUTH_JWKS_URL: jwksUrl, AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience } = settings
   if (jwksUrl && issuer && audience) return { jwksUrl, issuer, audience }
   const given = { AUTH_JWKS_URL: jwksUrl, AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience }
-  const missing = Object.entries(given).flatMap(([name, value]) => (value ? [] : [name]))
-  if (missing.length === Object.keys(given).length) return undefined
-  throw new UsageError(
-    `${missing.join(' and ')} must be set too: AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE turn on identity together`,
-  )
+  const missingSettings = Object.entries(given).flatMap(([name, value]) => (value ? [] : [name]))
+  if (missingSettings.length === Object.keys(given).length) return undefined
+  const rule = 'AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE turn on identity together'
+  throw new UsageError(`${missingSettings.join(' and ')} must be set too: ${rule}`)
 }
 
 function isAcceptable(text: string): boolean {

@@ -24,11 +24,11 @@ export type LimitOptions = {
 
 /** Limits the requests of each client, which is an IPv4 address or an IPv6 /64 network. */
 export function limitClients({ trustedProxies, ...options }: LimitOptions): MiddlewareHandler<AppEnv> {
-  const refuse = createLimit('client', options)
+  const refuseExcess = createLimit('client', options)
   return async function limitClients(c, next) {
     // Orchestrators call probes directly, and a refusal would make them end the process.
     if (PROBES.has(c.req.path) && !(trustedProxies && isFromProxy(c, trustedProxies))) return next()
-    return refuse(c, toClient(clientAddressOf(c, trustedProxies))) ?? next()
+    return refuseExcess(c, toClient(clientAddressOf(c, trustedProxies))) ?? next()
   }
 }
 
@@ -37,9 +37,9 @@ export function limitClients({ trustedProxies, ...options }: LimitOptions): Midd
  * pair of user and client, and nobody can use up the plays of another client.
  */
 export function limitUsers(options: LimitOptions): MiddlewareHandler<PlayEnv> {
-  const refuse = createUserLimit('user', options)
+  const refuseExcess = createUserLimit('user', options)
   return async function limitUsers(c, next) {
-    return refuse(c, c.get('viewer')?.id ?? c.req.param('userId') ?? '') ?? next()
+    return refuseExcess(c, c.get('viewer')?.id ?? c.req.param('userId') ?? '') ?? next()
   }
 }
 
@@ -49,11 +49,11 @@ export function limitReports(options: LimitOptions): (c: Context<PlayEnv>, userI
 }
 
 function createUserLimit(name: string, { trustedProxies, ...options }: LimitOptions) {
-  const refuse = createLimit(name, options)
+  const refuseExcess = createLimit(name, options)
   return (c: Context<PlayEnv>, userId: string) => {
     // Bounds the length of the keys. Validation refuses this request anyway, before any work is done.
     if (userId.length > MAX_ID_LENGTH) return undefined
-    return refuse(c, c.get('viewer') ? userId : `${toClient(clientAddressOf(c, trustedProxies))} ${userId}`)
+    return refuseExcess(c, c.get('viewer') ? userId : `${toClient(clientAddressOf(c, trustedProxies))} ${userId}`)
   }
 }
 

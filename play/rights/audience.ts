@@ -5,12 +5,12 @@ import { UsageError } from '../../shared/runtime/command-line.ts'
 import type { PlayEnv } from '../play-env.ts'
 import type { Audience } from './entitlement.ts'
 
-const NAME = /^[!#$%&'*+.^_`|~0-9a-z-]{1,100}$/i
+const HEADER_NAME_PATTERN = /^[!#$%&'*+.^_`|~0-9a-z-]{1,100}$/i
 
 export const rightsSettings = {
   COUNTRY_HEADER: z
     .string()
-    .regex(NAME, { error: 'must be the name of a header, such as cf-ipcountry' })
+    .regex(HEADER_NAME_PATTERN, { error: 'must be the name of a header, such as cf-ipcountry' })
     .transform((name) => name.toLowerCase())
     .optional()
     .meta({ description: 'Header in which a trusted proxy names the country of the viewer (ISO 3166-1 alpha-2)' }),

@@ -53,11 +53,14 @@ export function createSeriesMap({ max, since = {} }: Options): SeriesMap {
     },
     read: (range) => tables[range.step].read(range, clock),
     freeze() {
-      const since = SeriesStep.options.flatMap((step) => {
+      const sinceEntries = SeriesStep.options.flatMap((step) => {
         const time = tables[step].since()
         return time === undefined ? [] : [[step, time]]
       })
-      return { since: Object.fromEntries(since), steps: SeriesStep.options.flatMap((step) => tables[step].freeze()) }
+      return {
+        since: Object.fromEntries(sinceEntries),
+        steps: SeriesStep.options.flatMap((step) => tables[step].freeze()),
+      }
     },
   }
 }
@@ -100,8 +103,8 @@ function createStepTable(step: SeriesStep, options: { max: number; since: number
         const count = find(at)
         return count ? [[at, count]] : []
       })
-      const own = assetId === undefined ? undefined : assets.since()
-      return { since: toSince(step, clock, own), counts: new Map(counts) }
+      const storedSince = assetId === undefined ? undefined : assets.since()
+      return { since: toSince(step, clock, storedSince), counts: new Map(counts) }
     },
     since: assets.since,
     freeze(): FrozenStep[] {

@@ -50,11 +50,11 @@ export function createStepCounts({ max, stepMs, since }: Options): StepCounts {
   }
 
   return {
-    add(at, added) {
-      if (added.size === 0 || (since !== undefined && at < since)) return
+    add(at, additions) {
+      if (additions.size === 0 || (since !== undefined && at < since)) return
       const counts = countsAt(at)
       const before = counts.ids.size
-      for (const [id, count] of added) addCount(counts, id, count)
+      for (const [id, count] of additions) addCount(counts, id, count)
       size += counts.ids.size - before
     },
     get(at, id) {

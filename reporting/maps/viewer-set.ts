@@ -19,11 +19,11 @@ export type ViewerSet = number[] | Table | Sketch
 export function addViewer(set: ViewerSet | undefined, hash: number, isFrozen: boolean): ViewerSet {
   if (set === undefined) return [hash]
   if (isKnown(set, hash)) return set
-  const own = isFrozen ? clone(set) : set
-  if ('registers' in own) addHash(own, hash)
-  else if (Array.isArray(own)) return addToList(own, hash)
-  else return addToTable(own, hash)
-  return own
+  const mutableSet = isFrozen ? clone(set) : set
+  if ('registers' in mutableSet) addHash(mutableSet, hash)
+  else if (Array.isArray(mutableSet)) return addToList(mutableSet, hash)
+  else return addToTable(mutableSet, hash)
+  return mutableSet
 }
 
 export function countViewers(set: ViewerSet | undefined): number {

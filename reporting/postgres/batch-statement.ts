@@ -110,12 +110,13 @@ function toWrites({ changed, ids }: Outcome): string[] {
 function toForgotten(batch: CountBatch, { forgotten, next }: Outcome, excess: number): string[] {
   const { first = 1 } = batch
   if (first <= 1 && excess <= 0 && forgotten.length === 0) return []
-  const own = `key <> all(${toIdArray([...next.serials.keys()].map(toProducerKey))})`
+  const otherProducers = `key <> all(${toIdArray([...next.serials.keys()].map(toProducerKey))})`
   return [
     `forgotten as materialized (
       select key from reporting.producer where key = any(${toIdArray(forgotten.map(toProducerKey))})
-      union select key from reporting.producer where sequence < ${first} and ${own}
-      union (select key from reporting.producer where ${own} order by sequence limit ${Math.max(0, excess)}))`,
+      union select key from reporting.producer where sequence < ${first} and ${otherProducers}
+      union (select key from reporting.producer where ${otherProducers}
+        order by sequence limit ${Math.max(0, excess)}))`,
   ]
 }
 

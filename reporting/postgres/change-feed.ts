@@ -105,18 +105,18 @@ async function readSnapshot(run: Run): Promise<Read> {
 
 /** @returns undefined if too many ids have changed, or some changes or the published version are not recorded */
 async function readChanges(run: Run, published: Read): Promise<Read | undefined> {
-  const { version: since, seconds: before } = published
+  const { version: publishedVersion, seconds: before } = published
   const current = (by: CountedBy) =>
     `${by}_current as materialized (
     select id, ${countColumns(by)} from reporting.${by}_views join changed_${by} using (id) where (select is_complete from complete))`
   const counts = (by: CountedBy, column: string) =>
     `(select coalesce(json_object_agg(id, ${column}), '{}') from ${by}_current)`
   const [row] = await run(
-    `with recent as materialized (select assets, users from reporting.change where version > ${since}),
+    `with recent as materialized (select assets, users from reporting.change where version > ${publishedVersion}),
       changed_asset as materialized (select distinct unnest(assets) as id from recent),
       changed_user as materialized (select distinct unnest(users) as id from recent),
       complete as materialized (select ${toRecorded(published)}
-        and (select count(*) from recent where assets is not null) = version - ${since}
+        and (select count(*) from recent where assets is not null) = version - ${publishedVersion}
         and (select count(*) from changed_asset) + (select count(*) from changed_user) <= ${MAX_LIVE_IDS}
         as is_complete from reporting.state),
       ${current('asset')},

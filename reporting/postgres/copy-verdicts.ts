@@ -53,11 +53,11 @@ export async function copyVerdicts(send: Send, { verdicts, rules, position }: Fr
       previous = record
       await addDay(record)
       const origin = await originOf(record.incarnation)
-      const own = rows.get(origin) ?? []
-      own.push(toRow(record, index))
-      rows.set(origin, own)
+      const originRows = rows.get(origin) ?? []
+      originRows.push(toRow(record, index))
+      rows.set(origin, originRows)
     }
-    for (const [origin, own] of rows) await send(insertVerdicts(own, origin))
+    for (const [origin, originRows] of rows) await send(insertVerdicts(originRows, origin))
   }
   return position ? originOf(position.incarnation) : 0
 }

@@ -43,8 +43,8 @@ export function toCountStatement(
   const qualified = views.filter(isQualified).length + promoted.length
   const hasViews = views.length + promoted.length > 0
   const changed = [...views, ...promoted]
-  const added = `version = version + 1, views = views + ${views.length}, qualified = qualified + ${qualified}`
-  const assignments = hasViews ? [...set, added] : set
+  const increments = `version = version + 1, views = views + ${views.length}, qualified = qualified + ${qualified}`
+  const assignments = hasViews ? [...set, increments] : set
   const rankings = RANKINGS.filter(({ of }) => of === 'views' || qualified > 0)
   const expressions = [
     ...before,

@@ -41,16 +41,17 @@ export function toExplanationQueries(eventId: string): string[] {
 
 /**
  * Selects the last view with an id, or the last dead letter if no view has the id.
- * @param since the log's clock, which only rises
+ * @param sinceClock the log's clock, which only rises
  */
-export function toExplanationQuery(eventId: string, since?: number): string {
+export function toExplanationQuery(eventId: string, sinceClock?: number): string {
   const { key, id } = toEventKey(eventId)
   return `select at, sequence, state, reason, asset_id, user_id, because, incarnation, rules, clock, ms,
       (select clock from reporting.state)
     from reporting.verdict join reporting.verdict_origin using (origin)
       left join reporting.watched using (clock, sequence, index, origin)
     where key = ${toLiteral(key)} and event_id = ${toLiteral(id)}
-      ${since === undefined ? '' : `and clock >= ${since}`} order by state = '${REJECTED.state}', origin desc, sequence desc, index desc limit 1`
+      ${sinceClock === undefined ? '' : `and clock >= ${sinceClock}`}
+    order by state = '${REJECTED.state}', origin desc, sequence desc, index desc limit 1`
 }
 
 export function toExplanation(id: string, row: readonly unknown[], version: RulesVersion): ViewExplanation {

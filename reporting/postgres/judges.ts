@@ -29,8 +29,8 @@ export function windowOf(rules: readonly Rule[]): number {
 export function createJudges({ run, rules }: Deps) {
   const windowMs = windowOf(rules)
 
-  async function restore(judge: Judge, since: number, where: string): Promise<Judge> {
-    for (const row of await run(toQuery(since, where), TIMEOUT_MS)) {
+  async function restore(judge: Judge, sinceClock: number, where: string): Promise<Judge> {
+    for (const row of await run(toQuery(sinceClock, where), TIMEOUT_MS)) {
       const [key, id, assetId, userId, at, clock] = Row.parse(row)
       judge.restore({ event: { id: toEventId({ key, id }), assetId, userId, at }, clock })
     }
@@ -63,8 +63,8 @@ function isBefore(earlier: Known, { position, origin }: Known): boolean {
 }
 
 /** Without statistics of a new partition, Postgres may prefer to read all of it. */
-function toQuery(since: number, where: string): string {
+function toQuery(sinceClock: number, where: string): string {
   return `set local enable_seqscan = off;
     select key, event_id, asset_id, user_id, at, clock from reporting.verdict
-    where clock >= ${since} and state <> 'r' ${where} order by origin, sequence, index`
+    where clock >= ${sinceClock} and state <> 'r' ${where} order by origin, sequence, index`
 }

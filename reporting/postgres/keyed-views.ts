@@ -15,18 +15,18 @@ type Known = { keys: ReadonlyMap<string, KeyedView>; keyed: number }
 /** The last `maxKeys` keyed views, limited to those that were looked up. */
 export function createKeyedViews({ keys, keyed }: Known, maxKeys: number) {
   let last = keyed
-  const added = new Map<string, KeyedView>()
-  const known: KnownKeys = {
+  const addedViews = new Map<string, KeyedView>()
+  const knownKeys: KnownKeys = {
     find(id) {
-      const view = added.get(id) ?? keys.get(id)
+      const view = addedViews.get(id) ?? keys.get(id)
       return view && view.number > last - maxKeys ? view : undefined
     },
     add({ id, assetId, userId, at }) {
       last += 1
-      added.set(id, { id, assetId, userId, at, number: last })
+      addedViews.set(id, { id, assetId, userId, at, number: last })
     },
   }
-  return { ...known, last: () => last, added: () => [...added.values()] }
+  return { ...knownKeys, last: () => last, added: () => [...addedViews.values()] }
 }
 
 /** The ids of the keyed views of a batch. */

@@ -75,25 +75,25 @@ export function knowsWatch({ early, earlyClock }: KnownWatch, clock: number, { w
 }
 
 /** The watch times that are known to a batch, and what the batch adds to them. */
-export function createWatchState(rule: WatchRule, known: KnownWatch) {
-  let last = known.early
-  let lastClock = known.earlyClock
-  const added = new Map<string, NumberedReport>()
+export function createWatchState(rule: WatchRule, knownWatch: KnownWatch) {
+  let last = knownWatch.early
+  let lastClock = knownWatch.earlyClock
+  const addedReports = new Map<string, NumberedReport>()
   const state: WatchState = {
     rule,
-    find: (viewId) => known.views.get(viewId),
+    find: (viewId) => knownWatch.views.get(viewId),
     early: {
       find(play) {
         const key = toReportKey(play)
-        const report = added.get(key) ?? known.reports.get(key)
+        const report = addedReports.get(key) ?? knownWatch.reports.get(key)
         return report && report.number > last - MAX_EARLY_REPORTS ? { ...play, ...report } : undefined
       },
       add({ ms, clock, ...play }) {
         last += 1
         lastClock = clock
-        added.set(toReportKey(play), { number: last, ms, clock })
+        addedReports.set(toReportKey(play), { number: last, ms, clock })
       },
     },
   }
-  return { state, added: () => [...added], last: () => ({ early: last, earlyClock: lastClock }) }
+  return { state, added: () => [...addedReports], last: () => ({ early: last, earlyClock: lastClock }) }
 }

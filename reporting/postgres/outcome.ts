@@ -36,9 +36,9 @@ type Limits = { rules: RulesVersion; maxIds: number; maxKeys: number }
  * committed.
  */
 export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules, maxIds, maxKeys }: Limits): Outcome {
-  const own = producersOf(batch)
+  const batchProducers = producersOf(batch)
   const producers = new Map<string, LastSerial>()
-  for (const producer of own) {
+  for (const producer of batchProducers) {
     const last = known.serials.get(producer)
     if (last) producers.set(producer, { ...last })
   }
@@ -50,22 +50,22 @@ export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules
   const state = { deduplication, keys, judge, watch: watch?.state, clock: known.clock }
   const verdicts = createEngine(state)(batch)
   const changed = [...producers].filter(([, { sequence }]) => sequence === batch.through)
-  const added = changed.filter(([producer]) => known.serials.get(producer) === undefined).length
+  const newProducers = changed.filter(([producer]) => known.serials.get(producer) === undefined).length
   const next: Omit<Known, 'batch'> = {
     position: { incarnation: batch.incarnation, sequence: batch.through },
     isComplete: deduplication.isComplete,
-    producers: known.producers + added,
+    producers: known.producers + newProducers,
     lost: addGaps(known.lost, verdicts.gaps),
     ...knownIds.count(),
     clock: state.clock,
     keyed: keys.last(),
     origin: toOrigin(known, batch, rules),
-    serials: new Map(own.map((producer) => [producer, producers.get(producer)])),
+    serials: new Map(batchProducers.map((producer) => [producer, producers.get(producer)])),
     generations: new Map(),
     keys: new Map(),
     watch: { ...known.watch, ...watch?.last(), views: new Map(), reports: new Map() },
   }
-  const forgotten = own.filter((producer) => known.serials.get(producer) && !producers.has(producer))
+  const forgotten = batchProducers.filter((producer) => known.serials.get(producer) && !producers.has(producer))
   return {
     verdicts,
     next,

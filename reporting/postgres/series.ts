@@ -71,25 +71,25 @@ function toSource(rows: readonly SeriesRow[]): string {
  */
 export function toSeriesQuery(range: SeriesRange, hasWatch: boolean): string {
   const { step, assetId = ALL_ASSETS } = range
-  const since = step === 'minute' || assetId === ALL_ASSETS ? 'null' : `series_${step}_since`
+  const sinceColumn = step === 'minute' || assetId === ALL_ASSETS ? 'null' : `series_${step}_since`
   const starts = toNumberArray(startsIn(range))
   const toSteps = (code: string, isWatched: boolean) => `
     union all select start, views, qualified, ${isWatched} from unnest(${starts}) as start, lateral (
       select views, qualified from reporting.series
       where step = '${code}' and at = start and asset_id = ${toLiteral(assetId)} offset 0) as found`
   const watched = hasWatch ? toSteps(WATCHED_CODES[step], true) : ''
-  return `select null, ${CLOCK}, ${since}, null from reporting.state${toSteps(CODES[step], false)}${watched}`
+  return `select null, ${CLOCK}, ${sinceColumn}, null from reporting.state${toSteps(CODES[step], false)}${watched}`
 }
 
 export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Rows, hasWatch: boolean): SeriesCounts {
-  const [, clock, since] = state
+  const [, clock, storedSince] = state
   const counts = new Map<number, StepCount>()
   const watched = new Map<number, number>()
   for (const [at, views, qualified, isWatched] of rows) {
     if (isWatched === true) watched.set(Number(at), Number(views))
     else counts.set(Number(at), { views: Number(views), qualified: Number(qualified) })
   }
-  const found = { since: toSince(step, Number(clock), since === null ? undefined : Number(since)), counts }
+  const found = { since: toSince(step, Number(clock), storedSince === null ? undefined : Number(storedSince)), counts }
   return hasWatch ? { ...found, watched } : found
 }
 

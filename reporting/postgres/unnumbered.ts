@@ -6,22 +6,22 @@ type Known = { generations: ReadonlyMap<string, number>; generation: number; kno
 /** The last ids of views without serials, in two generations: the current one and the previous one. */
 export function createIdGenerations({ generations, ...known }: Known, maxIds: number) {
   let { generation, knownIds } = known
-  const added = new Map<string, number>()
+  const addedIds = new Map<string, number>()
   return {
     add(source: string, id: string): boolean {
       const key = toIdKey(source, id)
-      const found = added.get(key) ?? generations.get(key)
+      const found = addedIds.get(key) ?? generations.get(key)
       if (found !== undefined && found >= generation - 1) return false
       if (knownIds === maxIds) {
         generation += 1
         knownIds = 0
       }
-      added.set(key, generation)
+      addedIds.set(key, generation)
       knownIds += 1
       return true
     },
     count: () => ({ generation, knownIds }),
-    added: () => [...added],
+    added: () => [...addedIds],
   }
 }
 

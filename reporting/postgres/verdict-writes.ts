@@ -123,13 +123,14 @@ export function insertVerdicts(rows: readonly Row[], origin: number): string {
 
 /** Remembers when the log stored the first view of each day. */
 function toDayWrites(views: readonly JudgedView[]): string[] {
-  const since = new Map<number, number>()
-  for (const { clock } of views) since.set(toDay(clock), since.get(toDay(clock)) ?? clock)
-  if (since.size === 0) return []
+  const firstClocks = new Map<number, number>()
+  for (const { clock } of views) firstClocks.set(toDay(clock), firstClocks.get(toDay(clock)) ?? clock)
+  if (firstClocks.size === 0) return []
+  const columns = [[...firstClocks.keys()], [...firstClocks.values()]].map(toNumberArray)
   return [
     `day_written as (
       insert into reporting.verdict_day (day, since)
-      select * from unnest(${toNumberArray([...since.keys()])}, ${toNumberArray([...since.values()])}) as days(day, since)
+      select * from unnest(${columns.join(', ')}) as days(day, since)
       where exists (select from moved) on conflict do nothing)`,
   ]
 }

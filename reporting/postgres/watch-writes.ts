@@ -22,11 +22,11 @@ export function toWatchWrites(rule: WatchRule, known: Known, outcome: Outcome): 
 
 /** Stores the longest watch time of each view for which the batch has reports. */
 function toTimeWrites({ verdicts, next, placeOf }: Outcome): string[] {
-  const own = verdicts.views.flatMap(({ clock, sequence, watchedMs }, index) =>
+  const batchRows = verdicts.views.flatMap(({ clock, sequence, watchedMs }, index) =>
     watchedMs === undefined ? [] : [{ clock, sequence, index, origin: next.origin.number, ms: watchedMs }],
   )
   const earlier = verdicts.grown.map(({ view }) => ({ ...placeOf(view), ms: view.watchedMs ?? 0 }))
-  const rows = [...own, ...earlier]
+  const rows = [...batchRows, ...earlier]
   if (rows.length === 0) return []
   const names = ['clock', 'sequence', 'index', 'origin', 'ms'] as const
   return [

@@ -23,7 +23,7 @@ export type Watching = {
 
 export function createWatching({ rule, early, find }: WatchState): Watching {
   /** The last views of the batch by id, and the views of earlier batches for which it has reports. */
-  const own = new Map<string, BatchView>()
+  const batchViews = new Map<string, BatchView>()
   const earlier = new Map<string, OpenView | undefined>()
   const before = new Map<OpenView, number | undefined>()
 
@@ -46,14 +46,14 @@ export function createWatching({ rule, early, find }: WatchState): Watching {
         view.requiredMs = rule.requiredMs(view.duration)
         Object.assign(view, { verdict: 'pending', reason: rule.name })
       }
-      own.set(view.id, view)
+      batchViews.set(view.id, view)
       const { id: viewId, assetId, userId, clock } = view
       const report = early.find({ viewId, assetId, userId })
       if (report && isOpen(report.clock, clock)) raise(view, report.ms)
     },
     report({ viewId, assetId, userId, seconds }, clock) {
       const ms = toMs(seconds)
-      const view = own.get(viewId) ?? findEarlier(viewId)
+      const view = batchViews.get(viewId) ?? findEarlier(viewId)
       if (!view || !isOpen(view.clock, clock)) {
         const known = early.find({ viewId, assetId, userId })
         const greatest = known && isOpen(known.clock, clock) ? Math.max(known.ms, ms) : ms

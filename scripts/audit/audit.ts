@@ -69,9 +69,9 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
     }
   }
   // The first verdicts of a truncated log depend on messages that it no longer has.
-  const since = first === 1 ? 0 : (recount.verdicts[0]?.clock ?? 0) + WARM_UP_MS[rules]
+  const sinceClock = first === 1 ? 0 : (recount.verdicts[0]?.clock ?? 0) + WARM_UP_MS[rules]
   const verdicts = recount.verdicts.filter(
-    ({ sequence, clock }) => sequence >= stretch.from && sequence <= stretch.to && clock > since,
+    ({ sequence, clock }) => sequence >= stretch.from && sequence <= stretch.to && clock > sinceClock,
   )
   const { differences: wrong, compared } = await compareVerdicts(reporting, verdicts, catchUp)
   return { differences: [...differences, ...wrong], notes, recount, compared }

@@ -135,25 +135,25 @@ export function createRecount(rules: Rules = 'v1') {
     const play = { id, assetId, userId, at: Date.parse(view.at), clock }
     if (isDuplicate(view) || isRetry(view, play)) return
     const repeated = findRepeated(play)
-    const added = addView(play, sequence)
-    if (repeated) added.disqualify('repeat', repeated.id)
-    if (rules === 'v2') awaitWatchTime(view, added, repeated !== undefined)
-    else if (!repeated) added.qualify()
+    const addedView = addView(play, sequence)
+    if (repeated) addedView.disqualify('repeat', repeated.id)
+    if (rules === 'v2') awaitWatchTime(view, addedView, repeated !== undefined)
+    else if (!repeated) addedView.qualify()
   }
 
   /** Reports add watch time to any view, but only a view that is not a repeat waits for them. */
-  function awaitWatchTime(view: View, added: ReturnType<typeof addView>, isRepeat: boolean): void {
+  function awaitWatchTime(view: View, addedView: ReturnType<typeof addView>, isRepeat: boolean): void {
     if (!isRepeat) totals.pending += 1
     function qualify(): void {
       totals.pending -= 1
-      added.qualify()
+      addedView.qualify()
     }
     watchTimes.add(view, clock, {
-      onGrowth: added.addWatched,
+      onGrowth: addedView.addWatched,
       onEnough: isRepeat ? undefined : qualify,
       onClosed(reason) {
         totals.pending -= 1
-        added.disqualify(reason)
+        addedView.disqualify(reason)
       },
     })
   }

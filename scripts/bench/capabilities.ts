@@ -90,12 +90,12 @@ export async function startCapability(
 }
 
 function partsOf(name: Exclude<CapabilityName, 'embedded'>): PartName[] {
-  if (name === 'everything') return partNames.filter((part) => !missing(part))
+  if (name === 'everything') return partNames.filter((part) => !whyUnavailable(part))
   return name === 'guarded' ? ['identity', 'limits'] : [name]
 }
 
 /** Why a capability cannot be measured on this machine; undefined if it can. */
-export function missing(name: CapabilityName): string | undefined {
+export function whyUnavailable(name: CapabilityName): string | undefined {
   return name === 'postgres' && !hasPostgres ? `${ROWS[name]}: left out, Postgres is not installed` : undefined
 }
 
@@ -105,13 +105,13 @@ async function startWith(names: PartName[], { row, system: shared, natsOptions }
   await using stack = new AsyncDisposableStack()
   const parts = await Promise.all(names.map((name) => PARTS[name](stack)))
   const settings: Record<string, string> = Object.assign({}, ...parts.map((part) => part.settings))
-  const own = parts.every(({ onlyPlay }) => onlyPlay)
+  const targetSystem = parts.every(({ onlyPlay }) => onlyPlay)
     ? { ...shared, play: stack.use(await startService('play', { ...shared.env, ...settings })) }
     : stack.use(await startSystem(settings, natsOptions))
-  for (const { attach } of parts) attach?.(own, stack)
-  if (own.nats !== shared.nats) await seed(own)
-  await expectReady(own.play.url)
-  const target = toCountedTarget(row, own)
+  for (const { attach } of parts) attach?.(targetSystem, stack)
+  if (targetSystem.nats !== shared.nats) await seed(targetSystem)
+  await expectReady(targetSystem.play.url)
+  const target = toCountedTarget(row, targetSystem)
   const pids = () => Object.assign(target.pids(), ...parts.map((part) => part.pids?.()))
   return withResources({ ...target, pids, tokens: parts.find((part) => part.tokens)?.tokens }, stack)
 }

@@ -14,21 +14,21 @@ const SERVED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*
  * @throws if they still differ after a minute
  */
 export async function expectAllCounted(targets: CountedTarget[]): Promise<string> {
-  const since = performance.now()
+  const lastPlayAt = performance.now()
   const lines: string[] = []
   for (const [reporting, edges] of Map.groupBy(targets, (target) => target.reporting)) {
-    lines.push(await expectCountedBy(reporting, edges, since))
+    lines.push(await expectCountedBy(reporting, edges, lastPlayAt))
   }
   return `${lines.join('\n')}\n`
 }
 
-async function expectCountedBy(reporting: string, edges: CountedTarget[], since: number): Promise<string> {
+async function expectCountedBy(reporting: string, edges: CountedTarget[], lastPlayAt: number): Promise<string> {
   return eventually(async () => {
     const servedByEdge = await Promise.all(edges.map(playsServed))
     const served = servedByEdge.reduce((sum, count) => sum + count, 0)
     const counted = await viewsCounted(reporting)
     if (counted !== served) throw new Error(`${served} plays were served, but ${counted} views counted`)
-    const seconds = ((performance.now() - since) / 1_000).toFixed(1)
+    const seconds = ((performance.now() - lastPlayAt) / 1_000).toFixed(1)
     const text = (count: number) => count.toLocaleString('en')
     return `plays served ${text(served)} = views counted ${text(counted)}, ${seconds} s after the last play`
   }, TIMEOUT_MS)

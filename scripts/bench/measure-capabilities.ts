@@ -1,5 +1,5 @@
 import { startSystem } from '../../tests/harness/system.ts'
-import { type CapabilityName, missing, startCapability } from './capabilities.ts'
+import { type CapabilityName, startCapability, whyUnavailable } from './capabilities.ts'
 import { expectAllCounted } from './counted.ts'
 import { type Load, measure, warmUp } from './measure.ts'
 import { showProgress } from './output.ts'
@@ -20,8 +20,8 @@ export async function* measureCapabilities({ fsync, load, capabilities }: Option
   const system = stack.use(await startSystem({}, natsOptions))
   await seed(system)
   const targets: CountedTarget[] = [toCountedTarget(OFF, system)]
-  for (const reason of capabilities.map(missing)) if (reason) yield reason
-  const present = capabilities.filter((name) => !missing(name))
+  for (const reason of capabilities.map(whyUnavailable)) if (reason) yield reason
+  const present = capabilities.filter((name) => !whyUnavailable(name))
   showProgress(`starting: ${present.join(', ')}`)
   const start = async (name: CapabilityName) => stack.use(await startCapability(name, system, natsOptions))
   targets.push(...(await Promise.all(present.map(start))))

@@ -13,12 +13,12 @@ export async function acceptLoss(target: Target, isConfirmed: boolean): Promise<
   const log = await readLog(target)
   // Read after the log: with an older position, messages that were counted before they expired would look missing.
   const position = await readPosition(origin)
-  const missing = log && missingAfter(position, log.extent)
-  if (!missing) {
+  const missingRange = log && missingAfter(position, log.extent)
+  if (!missingRange) {
     process.stdout.write('The log has every message that is not counted yet. There is no loss to accept.\n')
     return 0
   }
-  const { from, to } = missing
+  const { from, to } = missingRange
   const oldest = log.since ? `stored at ${log.since.toISOString()}` : 'none: the log is empty'
   process.stdout.write(`Missing: ${plural(to - from + 1, 'message')}, sequences ${from} to ${to}\n`)
   process.stdout.write(`Oldest retained message: ${oldest}\n`)
@@ -29,7 +29,7 @@ export async function acceptLoss(target: Target, isConfirmed: boolean): Promise<
     process.stdout.write('Nothing was changed. The views in these messages will never be counted: confirm with --yes\n')
     return 1
   }
-  await skipMissing(origin, target.token, { position, extent: log.extent, missing })
+  await skipMissing(origin, target.token, { position, extent: log.extent, missing: missingRange })
   process.stdout.write(`Accepted: counting continues after ${to}.\n`)
   return 0
 }

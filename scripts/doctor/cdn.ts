@@ -4,7 +4,7 @@ import { codeOf } from '../../shared/runtime/error-code.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, fail, ok } from './finding.ts'
 
-const NAME = 'cdn'
+const CHECK_NAME = 'cdn'
 const TIMEOUT_MS = 2_000
 const VALID_S = 300
 /** No file has this name, so a CDN that accepts the signature returns 404. */
@@ -21,7 +21,7 @@ export async function checkCdn(settings: SigningSettings): Promise<Finding[]> {
     const [accepted, refused] = await Promise.all([signed, withWrongSignature(signed)].map(statusOf))
     return [diagnose({ base, kind, accepted, refused })]
   } catch (error) {
-    return [fail(NAME, `${base} is unreachable (${codeOf(error) ?? toReason(error)}): no video can be played`)]
+    return [fail(CHECK_NAME, `${base} is unreachable (${codeOf(error) ?? toReason(error)}): no video can be played`)]
   }
 }
 
@@ -29,12 +29,13 @@ type Probed = { base: string; kind: string; accepted: number | undefined; refuse
 
 function diagnose({ base, kind, accepted, refused }: Probed): Finding {
   if (refused !== 403)
-    return fail(NAME, `${base} returned ${refused}, not 403, for a URL with a wrong signature: check its setup`)
-  if (accepted === 410) return fail(NAME, `${base} rejects a new URL as expired: compare its clock with that of play`)
+    return fail(CHECK_NAME, `${base} returned ${refused}, not 403, for a URL with a wrong signature: check its setup`)
+  if (accepted === 410)
+    return fail(CHECK_NAME, `${base} rejects a new URL as expired: compare its clock with that of play`)
   // The storage behind CloudFront may return 403 for a missing file.
   if (accepted === 403 && kind === 'hmac')
-    return fail(NAME, `${base} refuses the URLs that play signs: give it the keys in CDN_KEYS, and reload it`)
-  return ok(NAME, kind === 'hmac' ? `${base} accepts the URLs that play signs` : `${base} refuses unsigned URLs`)
+    return fail(CHECK_NAME, `${base} refuses the URLs that play signs: give it the keys in CDN_KEYS, and reload it`)
+  return ok(CHECK_NAME, kind === 'hmac' ? `${base} accepts the URLs that play signs` : `${base} refuses unsigned URLs`)
 }
 
 async function statusOf(url: string): Promise<number> {

@@ -29,11 +29,11 @@ export async function checkOutboxes(
 
 /** Does not check the disk, because the readiness of play includes it. */
 async function* checkRunning(play: string, files: string[], operationsOf: OperationsOf): AsyncGenerator<Finding> {
-  const own = files.filter((file) => portOf(file) === Number(new URL(play).port))
+  const ownFiles = files.filter((file) => portOf(file) === Number(new URL(play).port))
   const sample = async () => {
     const reported = toMetric(await probe(operationsOf(play), '/metrics'), 'outbox_waiting_views')
     // Of several processes that share a port, only one responds, so count the views in the files of all of them.
-    return { backlog: own.length > 1 ? Math.max(reported, await countAll(own)) : reported }
+    return { backlog: ownFiles.length > 1 ? Math.max(reported, await countAll(ownFiles)) : reported }
   }
   const { first, second = first } = await sampleTwice(sample)
   const text = `${play} has ${plural(first.backlog, 'view')} in its outbox`

@@ -7,7 +7,7 @@ import type { OperationsOf } from './operations.ts'
 import { isPrivateDatabase, isPrivateDirectory, isPrivateServer, isPrivateUrl } from './privacy.ts'
 import { probe } from './probe.ts'
 
-const NAME = 'public'
+const CHECK_NAME = 'public'
 const TIMEOUT_MS = 2_000
 /** A valid id that no asset or user has. */
 const NOBODY = 'doctor-probe'
@@ -120,13 +120,13 @@ export async function checkPublic(system: Exposed, isPublic: boolean): Promise<F
   )
   if (isPublic) {
     return checked.map(({ name, risk, remedy, isAbsent }) =>
-      isAbsent ? ok(NAME, `${name}: not exposed`) : fail(NAME, `${name}: ${risk}: ${remedy}`),
+      isAbsent ? ok(CHECK_NAME, `${name}: not exposed`) : fail(CHECK_NAME, `${name}: ${risk}: ${remedy}`),
     )
   }
   const exposures = checked.filter(({ isAbsent }) => !isAbsent).length
-  if (exposures === 0) return [ok(NAME, 'ready for the internet')]
+  if (exposures === 0) return [ok(CHECK_NAME, 'ready for the internet')]
   const count = plural(exposures, 'exposure')
-  return [ok(NAME, `not for the internet: ${count}, which npm run doctor -- --public lists`)]
+  return [ok(CHECK_NAME, `not for the internet: ${count}, which npm run doctor -- --public lists`)]
 }
 
 /** False if there are no instances: an exposure that cannot be checked counts as present. */

@@ -12,7 +12,7 @@ const MAX_PORT = 65_535 - 60_000 + services.play.port
 const MIN_PORT = 1_024
 const MAX_LENGTH = 40
 
-const NAME = /^[a-z]+(-[a-z]+)*$/
+const SERVICE_NAME_PATTERN = /^[a-z]+(-[a-z]+)*$/
 
 /** Names that the files of a new service use for something else, so the service cannot have them. */
 const GENERATED = ['createApp', 'serve', 'runService', 'defineCatalogueService', 'AssetId', 'CatalogueDeps']
@@ -40,7 +40,7 @@ export function toPort(text: string): number {
  * @throws UsageError
  */
 export function assertName(name: string): void {
-  if (!NAME.test(name) || name.length > MAX_LENGTH)
+  if (!SERVICE_NAME_PATTERN.test(name) || name.length > MAX_LENGTH)
     throw new UsageError(
       `"${name}" is not a name for a service: it must be lower-case words with hyphens, such as video-tags, ${MAX_LENGTH} characters at most`,
     )

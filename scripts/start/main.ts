@@ -17,7 +17,7 @@ const READY_TIMEOUT_MS = 30_000
 const READY_POLL_MS = 100
 const SECOND_SIGNAL_AFTER_MS = 500
 
-const NAME = 'npm start'
+const COMMAND_NAME = 'npm start'
 
 const MAX_PLAYS = 64
 
@@ -35,7 +35,7 @@ with the event log in a file. Settings: see .env.example.
 const flag = { type: 'boolean', default: false } as const
 const options = { ...edgePortOption, consul: flag, cluster: flag, plays: { type: 'string', default: '1' } } as const
 
-await runCommand({ name: NAME, usage, options, dotEnv: true }, async ({ port, consul, cluster, plays }) => {
+await runCommand({ name: COMMAND_NAME, usage, options, dotEnv: true }, async ({ port, consul, cluster, plays }) => {
   try {
     const edgePort = toEdgePort(port)
     const makeOwnPlan = () => makePlan(edgePort, process.env, { consul, plays: toPlays(plays) })
@@ -144,5 +144,5 @@ function createPrinter(): (name: string, line: string) => void {
 }
 
 function say(text: string): void {
-  process.stdout.write(`${NAME}: ${text}\n`)
+  process.stdout.write(`${COMMAND_NAME}: ${text}\n`)
 }

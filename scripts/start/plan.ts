@@ -134,15 +134,15 @@ function addConsul(plan: Plan, offset: number): Plan {
   if (spawnSync('consul', ['version']).error) {
     throw new PlanError('consul is not on the PATH: install it from https://developer.hashicorp.com/consul/install')
   }
-  const added = readProcfile('Procfile.consul', offset)
+  const consulCommands = readProcfile('Procfile.consul', offset)
   const consul = CONSUL_PORT + offset
   return {
     ...plan,
     consul,
     intro: `${plan.intro}, Consul and a second metadata instance`,
-    commands: [...added, ...plan.commands],
+    commands: [...consulCommands, ...plan.commands],
     env: { ...plan.env, CONSUL_HTTP_ADDR: `127.0.0.1:${consul}` },
-    ports: [...plan.ports, ...portsNeeded(added)],
+    ports: [...plan.ports, ...portsNeeded(consulCommands)],
   }
 }
 

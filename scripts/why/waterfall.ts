@@ -5,7 +5,7 @@ import type { Secret } from '../../shared/runtime/secret.ts'
 import { probe } from '../doctor/probe.ts'
 
 const BAR = 32
-const NAME = 48
+const NAME_WIDTH = 48
 
 /**
  * The waterfall of a view as lines, or why there is none.
@@ -34,7 +34,7 @@ type Section = NonNullable<ReturnType<typeof toWaterfall>>['sections'][number]
 
 function drawSection({ title, fromMs, toMs, rows }: Section): string[] {
   const lines = rows.map((row) => {
-    const name = `${'  '.repeat(row.depth)}${row.service}: ${row.name}`.slice(0, NAME).padEnd(NAME)
+    const name = `${'  '.repeat(row.depth)}${row.service}: ${row.name}`.slice(0, NAME_WIDTH).padEnd(NAME_WIDTH)
     const remark = [row.isMarker ? '' : formatMs(row.durationMs).padStart(8), row.isFailed ? 'FAILED' : '', row.detail]
     return `  ${name} ${row.isMarker ? ' '.repeat(BAR) : drawBar(row, fromMs, toMs)} ${remark.filter(Boolean).join('  ')}`
   })

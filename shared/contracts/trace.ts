@@ -82,10 +82,10 @@ export const TraceNotFound = z
   })
 export type TraceNotFound = z.infer<typeof TraceNotFound>
 
-const missing = z.array(z.string()).meta({ description: 'Services with an instance that did not respond' })
+const missingServices = z.array(z.string()).meta({ description: 'Services with an instance that did not respond' })
 
 /** `GET /traces/:traceId` of play: the spans that all processes have recorded. */
-export const SystemTrace = Trace.extend({ missing }).meta({
+export const SystemTrace = Trace.extend({ missing: missingServices }).meta({
   id: 'SystemTrace',
   examples: [{ ...EXAMPLE, missing: ['queue-listener'] }],
 })
@@ -120,7 +120,7 @@ export type TracedPlaysQuery = z.infer<typeof TracedPlaysQuery>
 export const TraceQuery = TracedPlaysQuery.pick({ local: true })
 
 /** `GET /traces` of play: the last plays that were recorded, newest first. */
-export const TracedPlays = z.object({ traces: z.array(TracedPlay), missing }).meta({
+export const TracedPlays = z.object({ traces: z.array(TracedPlay), missing: missingServices }).meta({
   id: 'TracedPlays',
   examples: [
     {

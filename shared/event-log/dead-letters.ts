@@ -25,7 +25,7 @@ type Deps = { js: JetStreamClient; maxPayload: number; index: DeadLetterIndex; l
 
 /** Stores each dead letter once, regardless of the number of readers and restarts. */
 export function createDeadLetterWriter({ js, maxPayload, index, log }: Deps): DeadLetterWriter {
-  let added: RejectedMessage[] = []
+  let queue: RejectedMessage[] = []
 
   async function store(message: RejectedMessage): Promise<void> {
     const { sequence, subject, data, reason } = message
@@ -45,12 +45,12 @@ export function createDeadLetterWriter({ js, maxPayload, index, log }: Deps): De
 
   return {
     add(message) {
-      added.push(message)
+      queue.push(message)
     },
     async flush() {
-      if (added.length === 0) return
-      const messages = added
-      added = []
+      if (queue.length === 0) return
+      const messages = queue
+      queue = []
       await index.refresh()
       await Promise.all(messages.map(store))
     },

@@ -52,11 +52,11 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
       // If the index has a copy that was not found, another process has resolved the dead letter: try again.
       if (!found && index.copyOf(sequence) === undefined) return { outcome: 'not found' }
       if (!found) continue
-      const { data, headers: own, views } = encode(found)
-      setRejected(own, found.head)
+      const { data, headers: resolutionHeaders, views } = encode(found)
+      setRejected(resolutionHeaders, found.head)
       try {
         const js = nats.connection().jetstream()
-        const { seq } = await js.publish(subject, data, { headers: own, expect: { lastSubjectSequence } })
+        const { seq } = await js.publish(subject, data, { headers: resolutionHeaders, expect: { lastSubjectSequence } })
         return { outcome: 'resolved', sequence: seq, views }
       } catch (error) {
         if (!isWrongLastSequence(error)) throw error

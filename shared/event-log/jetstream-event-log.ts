@@ -25,14 +25,14 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
   const { isOwner = false } = retention
   const replication = createReplication({ nats, log, name: STREAM, replicas, isOwner, isCompressed: true })
   const options = { ...retention, replication }
-  let known: LogReplicas | undefined
+  let knownReplicas: LogReplicas | undefined
   const health = createLogHealth(nats, {
     onStream(stream, jsm) {
-      known = { wanted: replicas, configured: stream.config.num_replicas, online: countOnline(stream) }
+      knownReplicas = { wanted: replicas, configured: stream.config.num_replicas, online: countOnline(stream) }
       void replication.check(jsm, stream)
     },
     onFailure() {
-      if (known) known = { ...known, online: 0 }
+      if (knownReplicas) knownReplicas = { ...knownReplicas, online: 0 }
     },
   })
   const index = createDeadLetterIndex(nats)
@@ -51,7 +51,7 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
     state: health.state,
     reason: health.reason,
     problem: replication.problem,
-    replicas: () => (nats.state() === 'up' ? known : undefined),
+    replicas: () => (nats.state() === 'up' ? knownReplicas : undefined),
     producer(source, resumed) {
       const producer = createJetStreamProducer({ nats, options, source, resumed })
       return { id: producer.id, append: (views, signal) => health.observe(producer.append(views, signal)) }

@@ -85,10 +85,10 @@ export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
   async function probe(): Promise<void> {
     if (nats.state() !== 'up') return
     const connection = nats.down()
-    const since = performance.now()
+    const startedAt = performance.now()
     const outage = await check()
     // An append that succeeded in the meantime proves more than this probe.
-    if (connection !== nats.down() || appendedAt > since) return
+    if (connection !== nats.down() || appendedAt > startedAt) return
     probeFailure = outage
     if (outage !== undefined) return
     proven = connection

@@ -65,13 +65,13 @@ function withProducer(
  * @throws InvalidReplayError
  */
 function assertSameIds(original: unknown[] = [undefined], corrected: unknown[] = []): void {
-  const known = new Map<string | undefined, number>()
-  for (const id of original.map(idOf)) known.set(id, (known.get(id) ?? 0) + 1)
-  if (known.has(undefined)) return
+  const idCounts = new Map<string | undefined, number>()
+  for (const id of original.map(idOf)) idCounts.set(id, (idCounts.get(id) ?? 0) + 1)
+  if (idCounts.has(undefined)) return
   for (const id of corrected.map(idOf)) {
-    const left = known.get(id) ?? 0
+    const left = idCounts.get(id) ?? 0
     if (left === 0) throw new InvalidReplayError(`the original has no other event with the id ${JSON.stringify(id)}`)
-    known.set(id, left - 1)
+    idCounts.set(id, left - 1)
   }
 }
 

@@ -79,7 +79,7 @@ function endSpan(c: Context<AppEnv>, route: string): void {
 
 /** Uses no timer: the first request after a minute logs the summary. */
 function createSummary(log: Logger) {
-  let since = performance.now()
+  let intervalStart = performance.now()
   let requests = 0
   let failed = 0
   let slowestMs = 0
@@ -88,9 +88,9 @@ function createSummary(log: Logger) {
     if (status >= 500) failed += 1
     if (ms > slowestMs) slowestMs = ms
     const now = performance.now()
-    if (now - since < SUMMARY_INTERVAL_MS) return
-    log.info({ requests, failed, slowestMs, seconds: (now - since) / 1_000 }, 'requests served')
-    since = now
+    if (now - intervalStart < SUMMARY_INTERVAL_MS) return
+    log.info({ requests, failed, slowestMs, seconds: (now - intervalStart) / 1_000 }, 'requests served')
+    intervalStart = now
     requests = failed = slowestMs = 0
   }
 }

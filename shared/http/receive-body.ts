@@ -46,11 +46,11 @@ export function createBodyReceiver(
   return async (incoming) => {
     const received = Promise.withResolvers<Buffer>()
     const chunks: Buffer[] = []
-    let own = 0
+    let ownBytes = 0
 
     function release(): void {
-      held -= own
-      own = 0
+      held -= ownBytes
+      ownBytes = 0
     }
     /** Removes the handlers, because Node emits `close` right after `end`, while the body is still in use. */
     function stop(): void {
@@ -67,15 +67,15 @@ export function createBodyReceiver(
     function onData(chunk: Buffer): void {
       const bytes = chunk.length + CHUNK_OVERHEAD_BYTES
       chunks.push(chunk)
-      own += bytes
+      ownBytes += bytes
       makeRoom(bytes)
     }
     function onEnd(): void {
       stop()
       const body = Buffer.concat(chunks)
       chunks.length = 0
-      held -= own - body.length
-      own = body.length
+      held -= ownBytes - body.length
+      ownBytes = body.length
       received.resolve(body)
     }
     const onClose = () => refuse(new HTTPException(400, { message: 'the body is incomplete' }))

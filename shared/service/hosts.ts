@@ -3,13 +3,13 @@ import { isLoopback } from '../runtime/loopback.ts'
 import { withoutBrackets } from '../runtime/origin.ts'
 
 const FORM = 'must be host names or addresses without a port, separated by commas, such as edge.example.com'
-const NAME = /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$|^\[[\da-f:.]+\]$/
+const HOST_NAME_PATTERN = /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$|^\[[\da-f:.]+\]$/
 
 /** Host names in lower case; undefined if unset. */
 export const allowedHosts = z
   .string()
   .transform((text) => text.split(',').map((name) => name.trim().toLowerCase()))
-  .refine((names) => names.every((name) => NAME.test(name)), { error: FORM })
+  .refine((names) => names.every((name) => HOST_NAME_PATTERN.test(name)), { error: FORM })
   .optional()
   .meta({
     description:

@@ -43,11 +43,11 @@ export type ServiceDefinition<Shape extends SettingsShape> = {
  * Exit status: 0 stopped, 1 failed or did not stop in time, 2 invalid settings.
  */
 export async function runService<Shape extends SettingsShape>(definition: ServiceDefinition<Shape>): Promise<void> {
-  const { name, settings: own, start } = definition
+  const { name, settings: ownSettings, start } = definition
   const common = commonSettings(definition.port)
   const [, script = '', ...args] = process.argv
   const source = { args, env: process.env }
-  const information = toInformation(args, () => describeSettings(script, { ...common, ...own }))
+  const information = toInformation(args, () => describeSettings(script, { ...common, ...ownSettings }))
   if (information !== undefined) {
     process.stdout.write(information)
     return
@@ -55,7 +55,7 @@ export async function runService<Shape extends SettingsShape>(definition: Servic
   createPrivateFiles()
   switchOffPretenuring()
   try {
-    const settings = { ...loadSettings(common, source), ...loadSettings(own, source) }
+    const settings = { ...loadSettings(common, source), ...loadSettings(ownSettings, source) }
     const log = createLog({ name, level: settings.LOG_LEVEL })
     // Created before anything is opened, so that a signal always causes a graceful shutdown.
     const stopping = stopSignal()

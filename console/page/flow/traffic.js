@@ -54,11 +54,11 @@ export function createTraffic(diagram) {
       shownAt = traffic?.at ?? ''
       for (const link of links) {
         const isDrawn = !link.line.hasAttribute('hidden')
-        const own = traffic?.edges.find(({ from, to }) => isDrawn && from === link.from && to === link.to)
-        link.line.toggleAttribute('data-active', Boolean(own?.calls))
-        showLabel(labelOf(link), link, own)
+        const edge = traffic?.edges.find(({ from, to }) => isDrawn && from === link.from && to === link.to)
+        link.line.toggleAttribute('data-active', Boolean(edge?.calls))
+        showLabel(labelOf(link), link, edge)
         place(link)
-        if (own && isNew) emit(dots, link, own.calls)
+        if (edge && isNew) emit(dots, link, edge.calls)
       }
     },
     /** @param {readonly Link[]} links */

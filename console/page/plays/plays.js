@@ -35,7 +35,7 @@ export function createPlays({ titleOf, token }) {
   const more = byId('plays-more', HTMLButtonElement)
   const announcement = byId('plays-announcement', HTMLElement)
   /** @type {Play[]} */
-  const own = []
+  const ownPlays = []
   /** @type {Play[]} */
   let others = []
   /** @type {keyof typeof emptyTexts} */
@@ -49,7 +49,7 @@ export function createPlays({ titleOf, token }) {
   function onChange(play) {
     rows.update(play)
     view?.update(play)
-    const [latest] = own
+    const [latest] = ownPlays
     if (latest && keyOf(latest) === keyOf(play)) announce(latest)
   }
 
@@ -74,7 +74,7 @@ export function createPlays({ titleOf, token }) {
   const rows = createPlayList(list, { titleOf, onOpen: (play) => void open(play) })
 
   function render() {
-    const plays = isOwn ? own : others
+    const plays = isOwn ? ownPlays : others
     const shown = plays.slice(0, showsAll ? MAX_PLAYS : MAX_SHOWN)
     const followed = shown.filter(({ status }) => status === 200).map(toTraced)
     fates.own.follow(isOwn ? followed : [])
@@ -125,8 +125,8 @@ export function createPlays({ titleOf, token }) {
       const at = new Date().toISOString()
       /** @type {Play} */
       const play = { traceId, requestId: '', viewId: null, assetId, userId, at, durationMs: 0, status: undefined }
-      own.unshift(play)
-      own.splice(MAX_PLAYS)
+      ownPlays.unshift(play)
+      ownPlays.splice(MAX_PLAYS)
       if (isOwn) render()
       return {
         headers: { traceparent },

@@ -77,11 +77,12 @@ export async function runStep(step, driver) {
  * @param {Controls} controls
  */
 export function whyUnavailable({ needs = [], kills = [] }, { state, reason, can, processes }) {
-  const missing = needs.find((ability) => !can.includes(ability))
-  if (missing !== undefined && state !== 'on') return reason ?? 'There are no controls.'
+  const missingAbility = needs.find((ability) => !can.includes(ability))
+  if (missingAbility !== undefined && state !== 'on') return reason ?? 'There are no controls.'
   const unknown = kills.find((name) => processesOf(processes, name).length === 0)
   if (unknown !== undefined) return `npm start does not run ${unknown} here, so it cannot kill it.`
-  if (missing !== undefined) return WITHOUT[missing] ?? `This system does not offer the control ${missing}.`
+  if (missingAbility !== undefined)
+    return WITHOUT[missingAbility] ?? `This system does not offer the control ${missingAbility}.`
   return undefined
 }
 

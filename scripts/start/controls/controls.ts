@@ -80,7 +80,7 @@ type Parts = Options & {
 function createDeps(parts: Parts): Omit<ControlDeps, 'isAllowed'> {
   const { plan, edgePort, processes, resources, directory, onLine } = parts
   const { env, mode, cdn } = plan
-  const own = (name: string, script: string) =>
+  const createScriptCommand = (name: string, script: string) =>
     resources.use(createCommand({ name: `npm run ${name}`, script, env, onLine: (line) => onLine(name, line) }))
   const nats = mode === 'processes' ? openNats(parts) : undefined
   return {
@@ -89,8 +89,8 @@ function createDeps(parts: Parts): Omit<ControlDeps, 'isAllowed'> {
     // nginx has worker processes, which SIGSTOP would not reach.
     unhangable: new Set(cdn?.server === 'nginx' ? ['cdn'] : []),
     isEdge: (name) => name.replace(/-\d+$/, '') === services.play.name,
-    seed: own('seed', 'scripts/seed.sh'),
-    simulate: own('simulate', 'scripts/simulate.sh'),
+    seed: createScriptCommand('seed', 'scripts/seed.sh'),
+    simulate: createScriptCommand('simulate', 'scripts/simulate.sh'),
     commandArgs: edgePort === services.play.port ? [] : ['--port', String(edgePort)],
     prefetch: (flood) => sendPrefetches(`http://127.0.0.1:${edgePort}`, flood),
     tour: createTourLease(),

@@ -6,7 +6,7 @@ import type { Secret } from '../../../shared/runtime/secret.ts'
 import { readToken, writeToken } from './token-file.ts'
 
 /** The name contains the pid of its process, so that a later start can tell whether that process still runs. */
-const NAME = /^video-edge-(\d+)-/
+const DIRECTORY_NAME_PATTERN = /^video-edge-(\d+)-/
 const TOKEN = 'token'
 const TOKEN_FILE = 'token-file'
 
@@ -21,7 +21,7 @@ export function createSocketDirectory(token: Secret, tokenFile: string): string 
 /** Removes the directories of processes that were killed, and the token files that they left. */
 export function removeLeftovers(): void {
   for (const name of readdirSync(tmpdir())) {
-    const [, pid] = NAME.exec(name) ?? []
+    const [, pid] = DIRECTORY_NAME_PATTERN.exec(name) ?? []
     if (pid === undefined || isAlive(Number(pid))) continue
     try {
       removeLeftover(join(tmpdir(), name))
