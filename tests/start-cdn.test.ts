@@ -9,7 +9,7 @@ import { postAsset } from './harness/assets.ts'
 import { startChild } from './harness/child.ts'
 import { hasNjs } from './harness/edges.ts'
 import { eventually } from './harness/eventually.ts'
-import { natsVersion, pathWithNats } from './harness/nats-server.ts'
+import { natsVersion, pathWithNats, startNatsServer } from './harness/nats-server.ts'
 import { createPath, npmStart, type Started } from './harness/npm-start.ts'
 import { play, views } from './harness/plays.ts'
 import { freePortRange } from './harness/ports.ts'
@@ -47,11 +47,13 @@ describe('npm start serves the clips of the demo catalogue', { timeout: 60_000 }
 
   test.skipIf(!natsVersion || !hasNjs)('with nginx, even if another npm start uses the same DATA_DIR', async () => {
     await using directory = await createTempDirectory('npm-start')
-    const env = { PATH: pathWithNginx, DATA_DIR: directory.path }
+    // Only with the same NATS server may both use one directory.
+    await using nats = await startNatsServer()
+    const env = { PATH: pathWithNginx, DATA_DIR: directory.path, NATS_URL: nats.url }
     await using started = await npmStart(env)
     const edgePort = await freePortRange()
     await using _ = startChild(process.execPath, ['scripts/start/main.ts', '--port', String(edgePort)], {
-      env: { ...env, NATS_URL: '', CDN_BASE_URL: '', CDN_KEYS: '' },
+      env: { ...env, CDN_BASE_URL: '', CDN_KEYS: '' },
     })
     await eventually(() => fetch(`http://127.0.0.1:${edgePort + 5}/`))
     await expectRestarted(started, pidOf('nginx: master process', started.child.pid))

@@ -236,6 +236,55 @@ describe('npm start', { timeout: 60_000 }, () => {
     expect(child.lines).toEqual([expect.stringContaining(`port ${port}, which cdnurl needs, is already in use`)])
   })
 
+  test.each([
+    { mode: 'with nats-server', env: { PATH: pathWithNats }, skip: !natsVersion },
+    { mode: 'in one process', env: { PATH: '' }, skip: false },
+  ])('refuses the DATA_DIR of another npm start, $mode, and loses no view of it', async ({ env, skip }) => {
+    if (skip) return
+    await using first = start(env)
+    await says(first, /^Try: curl/)
+    const args = ['scripts/start/main.ts', '--port', String(await freePortRange())]
+    const shared = { DATA_DIR: directory.path, ...env }
+    await using second = startChild(process.execPath, args, { env: { NATS_URL: '', ...shared } })
+    expect(await second.ended).toBe(1)
+    const reason = `npm start: another npm start uses DATA_DIR ${directory.path}: set DATA_DIR to another directory`
+    expect(second.lines).toEqual([reason])
+    await expectCountedPlays()
+  })
+
+  test.skipIf(!natsVersion)('may share a DATA_DIR with another npm start that uses the same NATS server', async () => {
+    await using nats = await startNatsServer()
+    await using first = start({ NATS_URL: nats.url, DATABASE_URL: '' })
+    await says(first, /^Try: curl/)
+    const args = ['scripts/start/main.ts', '--port', String(await freePortRange())]
+    const env = { DATA_DIR: directory.path, NATS_URL: nats.url, PATH: pathWithNats }
+    await using second = startChild(process.execPath, args, { env })
+    await says(second, /^npm start: starting one process per service, with the NATS server at/)
+    await says(second, /another process has locked .*: each reporting needs its own DATA_DIR/)
+  })
+
+  test.skipIf(!natsVersion).each(['127.0.0.2', '0.0.0.0'])(
+    'with HOST=%s, the services find each other',
+    async (HOST) => {
+      await using child = start({ HOST, WRITE_TOKEN: 'a'.repeat(16) })
+      const line = await says(child, /^Try: curl -X POST/)
+      const edge = /POST (.*)\/play/.exec(line)?.[1] ?? ''
+      expect(edge).toBe(`${HOST === '0.0.0.0' ? 'localhost' : HOST}:${edgePort}`)
+      await eventually(async () =>
+        expect((await play(`http://${edge}`, '456', '8')).body).toMatchObject({ userviews: 1 }),
+      )
+    },
+  )
+
+  test.each([
+    ['0', 2, 'npm start: OPS_PORT is "0": npm start needs to know the port'],
+    ['play', 1, 'npm start: play and play (OPS_PORT) cannot both use port'],
+  ])('refuses OPS_PORT=%s', async (port, status, reason) => {
+    await using child = start({ PATH: '', OPS_PORT: port === 'play' ? String(edgePort) : port })
+    expect(await child.ended).toBe(status)
+    expect(child.lines.join('\n')).toContain(reason)
+  })
+
   test('exits with status 2 if a setting is invalid', async () => {
     await using child = start({ CATALOGUE_TTL: 'soon', PATH: '' })
     expect(await child.ended).toBe(2)

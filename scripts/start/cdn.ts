@@ -8,7 +8,7 @@ import { UsageError } from '../../shared/runtime/command-line.ts'
 import { toOrigin } from '../../shared/runtime/origin.ts'
 import { dataDir, host, loadSettings } from '../../shared/runtime/settings.ts'
 import { signingKeys, toSigningKeys } from '../../shared/runtime/signing-keys.ts'
-import { type Plan, portsNeeded, readProcfile } from './plan.ts'
+import { type Plan, portsNeeded, readProcfile, toReachable } from './plan.ts'
 
 const MEDIA = 'deploy/cdn/media'
 /** The prefix of the demo clips. Unless CDN_PATHS is set, play signs only URLs with this prefix. */
@@ -24,6 +24,7 @@ export function withCdn(plan: Plan, edgePort: number, given: NodeJS.ProcessEnv):
     ...plan.env,
     ...(given.CDN_KEYS_FILE ? {} : { CDN_KEYS: given.CDN_KEYS || `local:${randomBytes(32).toString('base64url')}` }),
     CDN_PATHS: given.CDN_PATHS || CLIPS,
+    // If the edge listens on all addresses, pages on this machine use loopback. Other machines need a CDN_BASE_URL.
     CDN_BASE_URL: toOrigin(toReachable(given.HOST), port),
   }
   const ports = [...plan.ports, { name: 'cdn', port }]
@@ -71,9 +72,4 @@ function writeConfiguration(state: string, port: number, env: NodeJS.ProcessEnv)
   } catch {
     return false
   }
-}
-
-/** If the edge listens on all addresses, pages on this machine use loopback. Other machines need a CDN_BASE_URL. */
-function toReachable(host: string | undefined): string {
-  return !host || host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
 }

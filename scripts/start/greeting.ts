@@ -1,5 +1,6 @@
 import { services } from '../../services.ts'
-import type { Plan } from './plan.ts'
+import { toOrigin } from '../../shared/runtime/origin.ts'
+import { type Plan, toReachable } from './plan.ts'
 
 const EMBEDDED = `
 Running in embedded mode: nats-server was not found, so all services share one process, and the event log is a file.
@@ -8,24 +9,26 @@ For the full system, install NATS and start again: apt install nats-server, brew
 or https://github.com/nats-io/nats-server/releases. Or set NATS_URL.
 `
 
-type Started = Pick<Plan, 'mode' | 'services' | 'consul' | 'opsPort' | 'cdn'> & {
+type Started = Pick<Plan, 'mode' | 'services' | 'consul' | 'opsPort' | 'cdn' | 'env'> & {
   /** The token of the controls, if there are any. */
   token?: string | undefined
 }
 
 /** The message to print once everything is ready. */
-export function greeting({ mode, services: started, consul, opsPort, cdn, token }: Started): string {
+export function greeting({ mode, services: started, consul, opsPort, cdn, env, token }: Started): string {
+  const urlOf = (port = 0, host = env.HOST) => toOrigin(toReachable(host).replace(/^127\.0\.0\.1$/, 'localhost'), port)
   const line = (name: string, url: string) => `  ${name.padEnd(15)} ${url}\n`
-  const addresses = started.map(({ name, port }) => line(name, `http://localhost:${port}`))
-  if (cdn) addresses.push(line(cdn.server === 'nginx' ? 'cdn (nginx)' : 'cdn', `http://localhost:${cdn.port}`))
+  const addresses = started.map(({ name, port }) => line(name, urlOf(port)))
+  if (cdn) addresses.push(line(cdn.server === 'nginx' ? 'cdn (nginx)' : 'cdn', urlOf(cdn.port)))
   if (consul) addresses.push(line('Consul', `http://localhost:${consul}/ui`))
   const edgePort = started.find(({ name }) => name === services.play.name)?.port
+  const page = `${opsPort ? urlOf(opsPort, env.OPS_HOST || '127.0.0.1') : urlOf(edgePort)}/`
   return `
 Ready.
 
 ${addresses.join('')}${mode === 'embedded' ? EMBEDDED : ''}
-See: http://localhost:${opsPort ?? edgePort}/
-${toControls(`http://localhost:${opsPort ?? edgePort}/`, mode, token)}${cdn ? `Add: npm run seed${toFlag(edgePort)}, and press Play on the page\n` : ''}Try: curl -X POST localhost:${edgePort}/play/asset/456/user/8
+See: ${page}
+${toControls(page, mode, token)}${cdn ? `Add: npm run seed${toFlag(edgePort)}, and press Play on the page\n` : ''}Try: curl -X POST ${new URL(urlOf(edgePort)).host}/play/asset/456/user/8
 
 `
 }

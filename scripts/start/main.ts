@@ -1,8 +1,12 @@
+import { join } from 'node:path'
 import { prettyFactory } from 'pino-pretty'
 import { services } from '../../services.ts'
 import { Readiness } from '../../shared/contracts/readiness.ts'
 import { USAGE_STATUS, UsageError } from '../../shared/runtime/command-line.ts'
+import { acquireFileLock } from '../../shared/runtime/file-lock.ts'
 import { PRETTY } from '../../shared/runtime/log.ts'
+import { toOrigin } from '../../shared/runtime/origin.ts'
+import { dataDir, loadSettings } from '../../shared/runtime/settings.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { preferNginx, withCdn } from './cdn.ts'
@@ -10,7 +14,7 @@ import { withCluster } from './cluster.ts'
 import { openControls } from './controls/controls.ts'
 import { isFree } from './free-port.ts'
 import { greeting } from './greeting.ts'
-import { makePlan, type Plan, PlanError } from './plan.ts'
+import { makePlan, type Plan, PlanError, toReachable } from './plan.ts'
 import { supervise } from './supervisor.ts'
 
 const READY_TIMEOUT_MS = 30_000
@@ -42,6 +46,7 @@ await runCommand({ name: COMMAND_NAME, usage, options, dotEnv: true }, async ({ 
     const withoutCdn = cluster ? withCluster(makeOwnPlan, edgePort, process.env) : makeOwnPlan()
     const plan = withCdn(withoutCdn, edgePort, process.env)
     await assertFree(plan.ports)
+    using _ = lockData(plan)
     say(`starting ${plan.intro}`)
     return await run(preferNginx(plan), edgePort)
   } catch (error) {
@@ -59,10 +64,33 @@ function toPlays(text: string): number {
 
 /** @throws PlanError */
 async function assertFree(ports: Plan['ports']): Promise<void> {
-  for (const { name, port } of ports) {
+  for (const [port, users] of Map.groupBy(ports, (each) => each.port)) {
+    const names = users.map(({ name }) => name).join(' and ')
+    if (users.length > 1) throw new PlanError(`${names} cannot both use port ${port}`)
     if (await isFree(port)) continue
-    throw new PlanError(`port ${port}, which ${name} needs, is already in use; npm start -- --port N uses other ports`)
+    throw new PlanError(
+      `port ${port}, which ${names} needs, is already in use; for a second system, use npm start -- --port N with another DATA_DIR`,
+    )
   }
+}
+
+/**
+ * Prevents a second `npm start` from using the same log: nats-server does not lock its files, and two servers overwrite
+ * each other's messages.
+ * @throws PlanError
+ */
+function lockData({ commands, env }: Plan): Disposable | undefined {
+  if (!commands.some(({ name }) => name === 'embedded' || name.startsWith('nats'))) return undefined
+  const { DATA_DIR } = loadSettings({ DATA_DIR: dataDir }, { args: [], env })
+  let lock: Disposable | undefined
+  try {
+    lock = acquireFileLock(join(DATA_DIR, 'npm-start.lock'))
+  } catch {
+    // DATA_DIR is not writable, which the processes report in detail.
+    return undefined
+  }
+  if (!lock) throw new PlanError(`another npm start uses DATA_DIR ${DATA_DIR}: set DATA_DIR to another directory`)
+  return lock
 }
 
 /** @returns the exit status */
@@ -114,9 +142,9 @@ async function greetWhenReady(plan: Plan & { token: string | undefined }, ended:
 }
 
 /** Returns `replaying` if all services are ready but the counts are not current yet. */
-async function readProgress({ services }: Plan): Promise<'starting' | 'replaying' | 'ready'> {
+async function readProgress({ services, env }: Plan): Promise<'starting' | 'replaying' | 'ready'> {
   const readings = services.map(async ({ port }) => {
-    const response = await fetch(`http://127.0.0.1:${port}/readyz`)
+    const response = await fetch(`${toOrigin(toReachable(env.HOST), port)}/readyz`)
     const { counting } = Readiness.parse(await response.json())
     return { isReady: response.ok, isCurrent: !counting || counting.state === 'current' }
   })

@@ -2,6 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { serviceEntries, services } from '../../services.ts'
 import { natsUrl } from '../../shared/nats/settings.ts'
+import { UsageError } from '../../shared/runtime/command-line.ts'
+import { toOrigin } from '../../shared/runtime/origin.ts'
 import { loadSettings } from '../../shared/runtime/settings.ts'
 import { canFlushAlways, natsServerVersion } from '../nats-server.ts'
 import { type Command, movePorts, parseProcfile, portsOf, sharePort } from './procfile.ts'
@@ -42,7 +44,7 @@ export class PlanError extends Error {
 /**
  * The processes of the Procfile if there is a NATS server for them; otherwise all services in one process.
  * @param edgePort port of play; all other ports are relative to it
- * @throws PlanError, or UsageError for an invalid NATS_URL
+ * @throws PlanError, or UsageError for an invalid NATS_URL or OPS_PORT
  */
 export function makePlan(
   edgePort: number,
@@ -52,6 +54,7 @@ export function makePlan(
   const offset = edgePort - services.play.port
   const moved = serviceEntries.map(({ name, port }) => ({ name, port: port + offset }))
   const processes = planProcesses(offset, given)
+  if (given.OPS_PORT === '0') throw new UsageError('OPS_PORT is "0": npm start needs to know the port')
   const opsPort = Number(given.OPS_PORT) || undefined
   const opsPorts = opsPort ? Array.from({ length: plays }, (_, index) => opsPort + index) : []
   const operations = opsPorts.map((port) => ({ name: `${services.play.name} (OPS_PORT)`, port }))
@@ -89,9 +92,15 @@ export function makePlan(
 /** The environment of the processes, including the URLs of the services that `given` does not set. */
 export function environmentAt(edgePort: number, given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const offset = edgePort - services.play.port
-  const urls = serviceEntries.map(({ urlSetting, port }) => [urlSetting, `http://127.0.0.1:${port + offset}`])
+  const host = toReachable(given.HOST)
+  const urls = serviceEntries.map(({ urlSetting, port }) => [urlSetting, toOrigin(host, port + offset)])
   const nats = given.NATS_URL_FILE ? {} : { NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}` }
   return { ...Object.fromEntries(urls), ...nats, ...withoutEmpty(given) }
+}
+
+/** The address at which this machine reaches services that listen on HOST, which may stand for all addresses. */
+export function toReachable(host: string | undefined): string {
+  return !host || host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
 }
 
 /** Returns true if `npm start` falls back to embedded mode because there is no NATS server. */
