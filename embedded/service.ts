@@ -8,13 +8,15 @@ import { startQueueListener } from '../queue-listener/service.ts'
 import { reporting } from '../reporting/service.ts'
 import { type ServiceEntry, services } from '../services.ts'
 import { createLocalInvalidations } from '../shared/catalogue/local-invalidations.ts'
+import type { EventLog } from '../shared/event-log/event-log.ts'
 import { createSqliteEventLog } from '../shared/event-log/sqlite-event-log.ts'
 import { UsageError } from '../shared/runtime/command-line.ts'
-import { createLog } from '../shared/runtime/log.ts'
+import { createLog, type Logger } from '../shared/runtime/log.ts'
 import { optionalPort } from '../shared/runtime/settings.ts'
 import { toSigningKeys } from '../shared/runtime/signing-keys.ts'
+import { isLocked } from '../shared/runtime/sqlite.ts'
 import type { ServiceSettings } from '../shared/service/run-service.ts'
-import { createService, type Service } from '../shared/service/service.ts'
+import { createService, type Service, StartError } from '../shared/service/service.ts'
 import { openTracing } from '../shared/tracing/open.ts'
 import type { Tracing } from '../shared/tracing/tracing.ts'
 
@@ -42,7 +44,7 @@ export const embedded = {
   port: services.play.port,
   settings,
   async start({ log, resources, stopping, discovery }: Service, settings: EmbeddedSettings) {
-    const eventLog = resources.use(createSqliteEventLog({ file: join(settings.DATA_DIR, 'events.sqlite'), log }))
+    const eventLog = resources.use(openEventLog(join(settings.DATA_DIR, 'events.sqlite'), log))
     const invalidations = createLocalInvalidations()
 
     await openCdn(resources, settings)
@@ -80,6 +82,16 @@ export const embedded = {
       { eventLog, invalidations, historyFile: join(settings.DATA_DIR, 'history-embedded.sqlite') },
     )
   },
+}
+
+/** @throws StartError if another process has the log open */
+function openEventLog(file: string, log: Logger): EventLog {
+  try {
+    return createSqliteEventLog({ file, log })
+  } catch (error) {
+    if (!isLocked(error)) throw error
+    throw new StartError(`another process has locked ${file}: each embedded mode needs its own DATA_DIR`)
+  }
 }
 
 /** Serves the clips, on a machine without nginx. */

@@ -28,7 +28,7 @@ const OWN_PATH = '/play/asset/:assetId'
 export const VIEW_ID = 'view-id'
 const VIEW_ID_HEADER = {
   description: 'The id of the view; absent from the response to a prefetch',
-  schema: { type: 'string' as const, examples: ['019aa3a4-11f0-7abc-8def-0123456789ab'] },
+  schema: { type: 'string' as const, examples: ['01a1fac2-7b60-7abc-8def-0123456789ab'] },
 }
 
 export type PlayDeps = {

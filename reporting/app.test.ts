@@ -269,7 +269,8 @@ describe('a batch from the log', () => {
 
   test('with invalid fields is rejected as a whole, with an error for each field', async () => {
     const { app, get } = setUp()
-    const views = [view('1', 'a', 'u'), { id: '', assetId: '/', at: 'noon', more: 1 }]
+    const tooEarly = { ...view('2', 'a', 'u'), at: '0000-01-01T00:00:00+23:59' }
+    const views = [view('1', 'a', 'u'), { id: '', assetId: '/', at: 'noon', more: 1 }, tooEarly]
     const bad = { stream: '', after: -1, through: 1.5, views, more: 1 }
     await expectProblem(await app.request('/events', jsonRequest(bad)), 400, [
       'stream',
@@ -280,6 +281,7 @@ describe('a batch from the log', () => {
       'views.1.userId',
       'views.1.at',
       'views.1.more',
+      'views.2.at',
       'more',
     ])
     expect(await get('/events/asset/a')).toMatchObject([404, {}])

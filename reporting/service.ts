@@ -82,13 +82,14 @@ export const reporting = {
       MAX_LAG: maxLagMs,
       WRITE_TOKEN: writeToken,
       READ_TOKEN,
+      VIEW_RULES: rules,
     } = settings
     assertWritesProtected(settings, service.log)
     const reported = createCurrentness({ maxLagMs, isFedByLog: FED_BY_LOG })
     const store = await openCountStore(service, settings, { checkpoint, onReport: reported.observe })
     const currentness = onceLoaded(reported, store)
     const counts = instrumentCounts(service, store)
-    service.health.describe(() => ({ counting: { ...currentness.counting(), store: store.id() } }))
+    service.health.describe(() => ({ counting: { ...currentness.counting(), store: store.id(), rules } }))
     exposeCurrentness(service.metrics, currentness)
     const live = createLiveFeed({ ...service, source: whileCurrent(counts.follow, currentness.isCurrent) })
     return serve(

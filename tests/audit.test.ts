@@ -57,6 +57,13 @@ describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
     })
   })
 
+  test.each([
+    [['--from', '5', '--to', '3'], 2, /^npm run audit: --from is 5, which is after --to 3$/],
+    [['--from', '1000'], 1, /^npm run audit: no message in this range: the log is counted from 1 to \d{1,3}$/],
+  ])('with %j, which selects no message, does not agree', async (args, status, text) => {
+    expect(await runAudit(system.env, ...args)).toEqual({ status, text: expect.stringMatching(text) })
+  })
+
   test('says why it cannot audit', async () => {
     const unreachable = 'http://127.0.0.1:9'
     expect(await runAudit({ ...system.env, REPORTING_URL: unreachable })).toMatchObject({

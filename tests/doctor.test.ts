@@ -84,7 +84,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
     const { port } = new URL(system.reporting.url)
     const { whenDown } = services.reporting
     expect(of('reporting')).toEqual([
-      `FAIL ${system.reporting.url} is unreachable (ECONNREFUSED): start it (node reporting/main.ts --port ${port}); until then, ${whenDown}`,
+      `FAIL ${system.reporting.url} is unreachable (ECONNREFUSED): start it (npx node reporting/main.ts --port ${port}); until then, ${whenDown}`,
     ])
     expect(of('play')).toContain(`warn ${system.play.url} is ready, with reporting down: see reporting`)
     expect(of('queue-listener')).toEqual([
@@ -311,7 +311,7 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       const { port } = new URL(edge.url)
       expect((await doctor(settings)).of('outbox')).toEqual([
         expect.stringMatching(
-          `^FAIL 2 views in .*outbox-${port}.sqlite, but no play .*node play/main.ts --port ${port}\\)$`,
+          `^FAIL 2 views in .*outbox-${port}.sqlite, but no play .*npx node play/main.ts --port ${port}\\)$`,
         ),
       ])
       expect(await readdir(directory.path)).toEqual(files)

@@ -8,6 +8,7 @@ import { host, loadSettings, logLevel, port } from '../shared/runtime/settings.t
 import { createService } from '../shared/service/service.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { tracingSettings } from '../shared/tracing/settings.ts'
+import { startChild } from './harness/child.ts'
 import { hasConsul, startConsulAgent } from './harness/consul-agent.ts'
 import { inAPlay, mapServices, serviceNames } from './harness/each-service.ts'
 import { startEmbedded } from './harness/embedded.ts'
@@ -15,7 +16,9 @@ import { eventually } from './harness/eventually.ts'
 import { subscribeLive } from './harness/live-subscriber.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
+import { freePortRange } from './harness/ports.ts'
 import { withResources } from './harness/resources.ts'
+import { startService } from './harness/service-process.ts'
 import { startSocketServer } from './harness/socket-server.ts'
 import { startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
@@ -47,6 +50,18 @@ describe('in embedded mode,', { timeout: 30_000 }, () => {
       })
       await expectViews('first', count)
     }
+  })
+
+  test('a second process with the same DATA_DIR is refused, in one line', async () => {
+    await using directory = await createTempDirectory('embedded')
+    const env = { DATA_DIR: directory.path }
+    await using _ = await startService('embedded', env, await freePortRange())
+    const args = ['embedded/main.ts', '--port', String(await freePortRange())]
+    await using second = startChild(process.execPath, args, { env: { ...env, NATS_URL: '' } })
+    expect(await second.ended).toBe(1)
+    expect(second.lines.filter((line) => !line.startsWith('{'))).toEqual([
+      `embedded: another process has locked ${directory.path}/events.sqlite: each embedded mode needs its own DATA_DIR`,
+    ])
   })
 
   test('every service is ready on its own port', async () => {

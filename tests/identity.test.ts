@@ -95,6 +95,7 @@ describe('on an edge with an identity provider,', { timeout: 60_000 }, () => {
   test.each([
     ['no header', {}],
     ['another scheme', { authorization: 'Basic YWxpY2U6c2VjcmV0' }],
+    ['another scheme with a comma', { authorization: 'Digest username="a", realm="b"' }],
     ['the scheme alone', { authorization: 'Bearer' }],
     ['a tab after the scheme', { authorization: 'Bearer\ttoken' }],
   ])('%s returns 401 with a plain challenge', async (_, headers: Record<string, string>) => {

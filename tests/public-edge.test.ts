@@ -106,7 +106,7 @@ describe.skipIf(!natsVersion)('the doctor', { timeout: 60_000 }, () => {
     }, 30_000)
   })
 
-  test('without --public, prints only the number of exposures', async () => {
+  test('without --public, prints only the number of exposures, and causes no warning', async () => {
     await using system = await startSystem()
     await eventually(async () => {
       const report = await doctor({ ...system.env, DATA_DIR: system.dataDir })
@@ -115,5 +115,6 @@ describe.skipIf(!natsVersion)('the doctor', { timeout: 60_000 }, () => {
       ])
       expect(report.status).toBe(0)
     }, 30_000)
+    expect(system.play.lines().join('\n')).not.toContain('Host refused')
   })
 })

@@ -25,7 +25,7 @@ const COMMANDS = [
   ['counts'],
   ['counts', 'copy'],
   ['counts', 'accept-loss', '--yes'],
-  ['counts', 'recount', '--rules', 'v1'],
+  ['counts', 'recount', '--rules', 'v2'],
   ['audit'],
   ['why', 'user/8'],
   ['dead-letters'],

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { postAsset } from './harness/assets.ts'
@@ -197,5 +198,27 @@ describe.skipIf(!natsVersion || !hasPostgres)('with watch time over Postgres', {
     const audits = [system.reporting, system.second].map(({ url }) => getJson(`${url}/events/audit`))
     for (const audit of await Promise.all(audits)) expect(audit).toMatchObject({ qualified: 20, notQualified: {} })
     expect(await runAudit(system.env)).toMatchObject({ status: 0 })
+  })
+
+  test('a recount needs other rules, and a database of its own, and can be repeated', async () => {
+    await using system = await startPostgresSystem({ VIEW_RULES: 'v2' })
+    await warmUp(system.play.url)
+    const viewId = await play(system.play, randomUUID())
+    await expectVerdict(system.play, viewId, { verdict: 'pending' })
+    await using directory = await createTempDirectory('recount')
+    const recount = (rules: string, DATABASE_URL = '') =>
+      runCounts({ ...system.env, DATA_DIR: directory.path, DATABASE_URL }, 'recount', '--rules', rules)
+    const refused = (text: RegExp) => ({ status: 1, text: expect.stringMatching(text) })
+    expect(await recount('v2')).toEqual(refused(/^npm run counts: reporting already counts under the rules v2$/))
+    expect(await readdir(directory.path)).toEqual([])
+    expect(await recount('v1', system.databaseUrl)).toEqual(
+      refused(/^npm run counts: DATABASE_URL cannot be used: the views in the database were judged by .* v2, .*\)$/),
+    )
+    expect(await recount('v1', 'postgres://u@127.0.0.1:1/d')).toEqual(
+      refused(/^npm run counts: DATABASE_URL cannot be used: the database failed: .*ECONNREFUSED 127\.0\.0\.1:1$/),
+    )
+    for (let times = 0; times < 2; times += 1) {
+      expect(await recount('v1')).toEqual({ status: 0, text: expect.stringMatching(/^pending +[1-9]\d* +0 +-/m) })
+    }
   })
 })

@@ -93,11 +93,19 @@ test.each([
   [{ sub: '' }, 403, 'subject'],
   [{ sub: '-' }, 403, 'subject'],
   [{ exp: 'soon' }, 401, 'claims'],
+  [{ iat: 'x' }, 401, 'claims'],
+  [{ nbf: 'x' }, 401, 'claims'],
   [{ exp: 1 }, 401, 'expired'],
 ])('a token with %j returns %i', async (claims, status, reason) => {
   const { play, rejected } = setUp()
   const response = await play(await sign({ exp: inSeconds(60), ...claims }))
   expect([response.status, rejected]).toEqual([status, [reason]])
+})
+
+test('the response to a token with a time that is no number says so', async () => {
+  const { play } = setUp()
+  const response = await play(await sign({ exp: inSeconds(60), iat: 'x' }))
+  expect(await response.text()).toContain('its times must be numbers')
 })
 
 test('rejected tokens are not cached, and the signature of an expired token is not verified', async () => {

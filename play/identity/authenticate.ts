@@ -30,8 +30,7 @@ export function createAuthenticate({ verify, onRejected }: Deps): MiddlewareHand
   })
 
   async function verifyAndContinue(c: Context<PlayEnv>, next: Next, authorization: string | undefined) {
-    // Node joins repeated headers with commas, which no token contains.
-    if (authorization?.includes(',')) return reject(c, 'repeated', onRejected)
+    if (authorization?.includes(',') && isRepeated(c)) return reject(c, 'repeated', onRejected)
     const token = bearerTokenOf(authorization)
     if (authorization === undefined || token === undefined) return reject(c, 'missing', onRejected)
     try {
@@ -85,6 +84,11 @@ function toChallenge(rejection: Rejection): string {
   if (rejection === 'missing') return 'Bearer'
   const { status, text } = rejections[rejection]
   return `Bearer error="${status === 400 ? 'invalid_request' : 'invalid_token'}", error_description="${text}"`
+}
+
+/** Node joins repeated headers with commas, which also separate the parameters of other schemes. */
+function isRepeated(c: Context<PlayEnv>): boolean {
+  return (c.env?.incoming?.headersDistinct.authorization?.length ?? 0) > 1
 }
 
 /** Undefined unless the scheme is Bearer. Names of schemes are case-insensitive (RFC 9110, section 11.1). */

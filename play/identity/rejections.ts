@@ -14,7 +14,7 @@ export const rejections = {
   audience: { status: 401, text: 'the token is for another audience' },
   expired: { status: 401, text: 'the token has expired' },
   'not-yet-valid': { status: 401, text: 'the token is not valid yet' },
-  claims: { status: 401, text: 'the token needs a subject (sub) and an expiry (exp)' },
+  claims: { status: 401, text: 'the token needs a subject (sub) and an expiry (exp), and its times must be numbers' },
   subject: { status: 403, text: 'the subject of the token is not a valid user id' },
   user: { status: 403, text: 'the token is of another user' },
 } as const

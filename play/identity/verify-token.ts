@@ -93,7 +93,9 @@ const rejectionsByClaim: Record<string, Rejection> = { iss: 'issuer', aud: 'audi
 
 function toRejection(error: unknown): Rejection {
   if (error instanceof errors.JWTExpired) return 'expired'
-  if (error instanceof errors.JWTClaimValidationFailed) return rejectionsByClaim[error.claim] ?? 'claims'
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    return error.reason === 'invalid' ? 'claims' : (rejectionsByClaim[error.claim] ?? 'claims')
+  }
   if (error instanceof errors.JOSEAlgNotAllowed) return 'algorithm'
   if (error instanceof errors.JWSSignatureVerificationFailed) return 'signature'
   if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) return 'key'

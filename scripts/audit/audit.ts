@@ -20,6 +20,8 @@ export class AuditError extends Error {
 /** The sequences whose verdicts are compared, both ends inclusive. */
 export type Stretch = { from: number; to: number }
 
+export const WHOLE_LOG: Stretch = { from: 1, to: Number.MAX_SAFE_INTEGER }
+
 type Deps = { eventLog: Pick<EventLog, 'read' | 'extent'>; reporting: ReportingReader; stretch: Stretch }
 
 /**
@@ -32,6 +34,8 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
   const differences: Differences = []
   const { incarnation, first } = await eventLog.extent()
   let recounted: LogPosition = { incarnation, sequence: first - 1 }
+  const isInStretch = ({ sequence }: { sequence: number }) => sequence >= stretch.from && sequence <= stretch.to
+  let isStretchEmpty = true
 
   async function recountTo(position: LogPosition | undefined): Promise<void> {
     if (!position) return
@@ -40,12 +44,17 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
     }
     for await (const entry of readEntries(eventLog, recounted, position.sequence)) {
       for (const recount of Object.values(recounts)) recount.add(entry)
+      if (isInStretch(entry)) isStretchEmpty = false
     }
     if (position.sequence > recounted.sequence) recounted = position
   }
 
   const audit = await reporting.audit()
   await recountTo(fromNullablePosition(audit.position))
+  // An empty log is in order, but an empty range is a mistake: nothing would be compared.
+  if (isStretchEmpty && !isWhole(stretch)) {
+    throw new AuditError(`no message in this range: the log is counted from ${first} to ${recounted.sequence}`)
+  }
   const rules = await findRules(reporting, recounts.v1.verdicts)
   const recount = recounts[rules]
   let caughtUp = Promise.resolve()
@@ -70,11 +79,13 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
   }
   // The first verdicts of a truncated log depend on messages that it no longer has.
   const sinceClock = first === 1 ? 0 : (recount.verdicts[0]?.clock ?? 0) + WARM_UP_MS[rules]
-  const verdicts = recount.verdicts.filter(
-    ({ sequence, clock }) => sequence >= stretch.from && sequence <= stretch.to && clock > sinceClock,
-  )
+  const verdicts = recount.verdicts.filter((verdict) => isInStretch(verdict) && verdict.clock > sinceClock)
   const { differences: wrong, compared } = await compareVerdicts(reporting, verdicts, catchUp)
   return { differences: [...differences, ...wrong], notes, recount, compared }
+}
+
+function isWhole({ from, to }: Stretch): boolean {
+  return from === WHOLE_LOG.from && to === WHOLE_LOG.to
 }
 
 /** The version of the rules that judged the last view whose verdict is kept. */

@@ -11,7 +11,7 @@ import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { plural } from '../doctor/finding.ts'
 import { logUnavailable } from '../log-unavailable.ts'
 import { environmentAt } from '../start/plan.ts'
-import { AuditError, auditLog, type Stretch } from './audit.ts'
+import { AuditError, auditLog, type Stretch, WHOLE_LOG } from './audit.ts'
 import { createReportingReader, ReportingError, type ReportingReader } from './reporting.ts'
 
 const name = 'npm run audit'
@@ -37,7 +37,8 @@ const options = { ...edgePortOption, from: { type: 'string' }, to: { type: 'stri
 const shape = { ...natsSettings, REPORTING_URL: urlsOf(services.reporting), READ_TOKEN: readToken }
 
 await runCommand({ name, usage, options, dotEnv: true }, async ({ port, from, to }) => {
-  const stretch = { from: toSequence('--from', from) ?? 1, to: toSequence('--to', to) ?? Number.MAX_SAFE_INTEGER }
+  const stretch = { from: toSequence('--from', from) ?? WHOLE_LOG.from, to: toSequence('--to', to) ?? WHOLE_LOG.to }
+  if (stretch.from > stretch.to) throw new UsageError(`--from is ${from}, which is after --to ${to}`)
   const settings = loadSettings(shape, { args: [], env: environmentAt(toEdgePort(port), process.env) })
   const [reporting = ''] = settings.REPORTING_URL
   try {

@@ -9,7 +9,7 @@ import { findReporting, readLog, readPosition, skipMissing, type Target } from '
  * @throws CountsError
  */
 export async function acceptLoss(target: Target, isConfirmed: boolean): Promise<number> {
-  const origin = await findReporting(target)
+  const { origin } = await findReporting(target)
   const log = await readLog(target)
   // Read after the log: with an older position, messages that were counted before they expired would look missing.
   const position = await readPosition(origin)

@@ -34,7 +34,9 @@ const CONNECTIONS = 2
  * @throws CountsError
  */
 export async function recount(target: Target & Databases, rules: RulesVersion): Promise<number> {
-  const origin = await findReporting(target)
+  const { origin, counting } = await findReporting(target)
+  // The counts of the same rules in DATA_DIR may be those that `copy` left there for going back.
+  if (counting?.rules === rules) throw new CountsError(`reporting already counts under the rules ${rules}`)
   const log = createLog({ name: 'counts', level: 'silent' })
   await using stack = new AsyncDisposableStack()
   const nats = stack.use(openNatsLink({ ...target.nats, name: 'counts', log }))
@@ -58,10 +60,8 @@ type Resources = { rules: RulesVersion; log: Logger; resources: AsyncDisposableS
 async function openStore({ urls, dataDir }: Databases, { rules, log, resources }: Resources): Promise<CountStore> {
   if (urls) {
     const store = resources.use(openPostgresCountStore({ urls, maxConnections: CONNECTIONS, log, rules }))
-    await retry(() => store.position(), { signal: AbortSignal.timeout(DATABASE_TIMEOUT_MS) }).catch(() => {
-      throw new CountsError(`DATABASE_URL cannot be used: ${toLine(store.reason() ?? 'no response', MAX_REASON)}`)
-    })
-    return store
+    if (await isUpWithin(DATABASE_TIMEOUT_MS, store)) return store
+    throw new CountsError(`DATABASE_URL cannot be used: ${toLine(store.reason() ?? 'no response', MAX_REASON)}`)
   }
   const path = toCheckpointPath(join(dataDir, CHECKPOINT), rules)
   const metrics = new Registry()
@@ -70,9 +70,14 @@ async function openStore({ urls, dataDir }: Databases, { rules, log, resources }
     if (!(error instanceof StartError)) throw error
     throw new CountsError(`cannot write ${path}.bin: ${error.message}`)
   })
-  // The store may still be loading its counts.
-  await retry(() => store.position(), { signal: AbortSignal.timeout(LOAD_TIMEOUT_MS) })
-  return store
+  if (await isUpWithin(LOAD_TIMEOUT_MS, store)) return store
+  throw new CountsError(`${path}.bin takes too long to load`)
+}
+
+/** Waits while the store is connecting, or loading its counts. */
+async function isUpWithin(ms: number, store: CountStore): Promise<boolean> {
+  const isUp = () => store.position().then(() => true)
+  return (await retry(isUp, { signal: AbortSignal.timeout(ms) })) ?? false
 }
 
 async function readAudit(origin: string): Promise<Audit> {

@@ -1,4 +1,5 @@
 import { request } from 'undici'
+import type { Counting } from '../../shared/contracts/counting.ts'
 import { PositionConflict } from '../../shared/contracts/event-batch.ts'
 import { LostViews } from '../../shared/contracts/lost-views.ts'
 import { fromNullablePosition, type LogPosition, Position, toPosition } from '../../shared/contracts/position.ts'
@@ -40,15 +41,15 @@ export function readInstances({ reporting }: Target): Promise<Instance[]> {
 }
 
 /**
- * Verifies that all instances count into one store, and returns the origin of one that is up.
+ * Verifies that all instances count into one store, and returns one that is up.
  * @throws CountsError
  */
-export async function findReporting(target: Target): Promise<string> {
+export async function findReporting(target: Target): Promise<{ origin: string; counting: Counting | undefined }> {
   const up = (await readInstances(target)).filter(({ readiness }) => readiness)
   const stores = new Set(up.flatMap(({ readiness }) => readiness?.counting?.store ?? []))
   const [first] = up
   if (!first) throw new CountsError(`reporting is not reachable at ${target.reporting.join(', ')}`)
-  if (stores.size < 2) return first.origin
+  if (stores.size < 2) return { origin: first.origin, counting: first.readiness?.counting }
   throw new CountsError(
     `the instances of reporting count into ${stores.size} different stores: run only one, or set the same DATABASE_URL for all of them`,
   )

@@ -21,7 +21,7 @@ function toFinding(origin: string, audit: AnyAudit): Finding {
     `${qualified} qualified`,
     ...Object.entries(notQualified).map(([reason, count]) => `${count} ${reason}`),
     ...(direct > 0 ? [`${direct} counted by a request`] : []),
-    ...(pending !== 0 ? [`${pending} without a verdict`] : []),
+    ...(pending !== 0 ? [`${pending} pending`] : []),
   ].join(' + ')
   const sum = accountedViews(audit)
   if (sum === views && pending >= 0) return ok('audit', `${origin} has ${plural(views, 'view')} = ${parts}`)

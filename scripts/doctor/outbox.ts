@@ -51,7 +51,7 @@ async function* checkFile(file: string, plays: string[]): AsyncGenerator<Finding
   try {
     const views = await countViews(file)
     const text = `${plural(views, 'view')} in ${file}, but no play on its port`
-    const start = `start one to drain the outbox (node play/main.ts --port ${port})`
+    const start = `start one to drain the outbox (npx node play/main.ts --port ${port})`
     if (views > 0 && (await isAnyUp(plays))) {
       yield warn('outbox', `${text}: a play with this DATA_DIR adopts it within 5 s; if there is none, ${start}`)
     } else if (views > 0) yield fail('outbox', `${text}: ${start}`)

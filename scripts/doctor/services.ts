@@ -69,7 +69,7 @@ function diagnoseIdentity({ service, origin, operations, ready, status, title }:
   }
   if (ready.outcome !== 'response') {
     const port = Number(new URL(origin).port || 80)
-    const command = `node ${name}/main.ts${port === usual ? '' : ` --port ${port}`}`
+    const command = `npx node ${name}/main.ts${port === usual ? '' : ` --port ${port}`}`
     const start = `${ready.outcome === 'timeout' ? 'it hangs, so kill it, then ' : ''}start it (${command})`
     const remedy = /CERT|SIGNATURE|TLS|SSL/.test(ready.text) ? 'fix UPSTREAM_CA, or its certificate' : start
     return fail(name, `${origin} is unreachable (${ready.text}): ${remedy}; until then, ${whenDown}`)

@@ -22,6 +22,7 @@ export const Counting = z
       .string()
       .optional()
       .meta({ description: 'Identifies the counts: instances that share them have the same id' }),
+    rules: z.string().optional().meta({ description: 'The version of the view rules' }),
   })
   .meta({ id: 'Counting', examples: [{ state: 'replaying', progress: 0.4 }] })
 export type Counting = z.infer<typeof Counting>

@@ -91,7 +91,7 @@ export const SystemTrace = Trace.extend({ missing: missingServices }).meta({
 })
 export type SystemTrace = z.infer<typeof SystemTrace>
 
-const VIEW_ID = '019aa3a4-11f0-7abc-8def-0123456789ab'
+const VIEW_ID = '01a1fac2-7b60-7abc-8def-0123456789ab'
 
 /** One recorded play. */
 export const TracedPlay = z

@@ -19,12 +19,12 @@ export const Verdict = z.enum(['qualified', 'not-qualified', 'pending'])
 export type Verdict = z.infer<typeof Verdict>
 
 const EXAMPLE = {
-  id: '019aa3a4-11f0-7abc-8def-0123456789ab',
+  id: '01a1fac2-7b60-7abc-8def-0123456789ab',
   state: 'counted' as const,
   verdict: 'not-qualified' as const,
   reason: 'repeat',
   rule: 'v1',
-  because: { id: '019aa3a3-e310-7abc-8def-0123456789ab', at: '2026-11-20T21:00:00.000Z' },
+  because: { id: '01a1fac2-4c80-7abc-8def-0123456789ab', at: '2026-11-20T21:00:00.000Z' },
   assetId: '456',
   userId: '8',
   at: '2026-11-20T21:00:12.000Z',

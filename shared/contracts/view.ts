@@ -15,6 +15,17 @@ export type Predecessor = z.infer<typeof Predecessor>
 /** An idempotency key is forgotten after this time, measured by the times of the events. */
 export const KEY_MAX_AGE_MS = 24 * 3_600_000
 
+const FIRST_MS = Date.parse('0000-01-01T00:00:00.000Z')
+const LAST_MS = Date.parse('9999-12-31T23:59:59.999Z')
+
+/** RFC 3339 cannot express other years, but an offset can lead to them. True if the time is invalid. */
+function isInExpressibleYear(time: string): boolean {
+  // Only the offsets of these days lead there. Parsing every time would take too long.
+  if (!time.startsWith('0000-01-01') && !time.startsWith('9999-12-31')) return true
+  const ms = Date.parse(time)
+  return !(ms < FIRST_MS || ms > LAST_MS)
+}
+
 /** A recorded play. */
 export const View = z
   .strictObject({
@@ -27,7 +38,11 @@ export const View = z
     userId: UserId,
     at: z.iso
       .datetime({ offset: true })
-      .meta({ description: 'Time of the play (RFC 3339)', examples: ['2026-11-20T21:00:00.000Z'] }),
+      .refine(isInExpressibleYear, { error: 'must be in the years 0000 to 9999 in UTC' })
+      .meta({
+        description: 'Time of the play (RFC 3339), in the years 0000 to 9999 in UTC',
+        examples: ['2026-11-20T21:00:00.000Z'],
+      }),
     producer: z.string().min(1).optional().meta({
       description:
         'The producer; for a view without a serial, the CloudEvents `source`. Views without this field are not deduplicated',

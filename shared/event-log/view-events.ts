@@ -10,6 +10,9 @@ import type { NewView } from './event-log.ts'
 /** Media type of messages in the log: CloudEvents 1.0, JSON batch format. */
 export const BATCH_CONTENT_TYPE = 'application/cloudevents-batch+json'
 
+/** How many errors the reason of a dead letter lists. */
+const MAX_ISSUES = 2
+
 export const SerialText = z
   .string()
   .regex(/^[1-9]\d{0,14}$/, { error: 'must be a decimal number of at most 15 digits' })
@@ -109,7 +112,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
  */
 export function decodeViews(data: Uint8Array, storedAt: string, producer?: string): DecodedViews {
   const events = parseSafely(Events, parseBatch(data))
-  if (!events.success) throw new Error(z.prettifyError(events.error).split('\n').slice(0, 4).join(' '))
+  if (!events.success) throw new Error(describeIssues(events.error))
   const numbersOf = createNumberReader(producer)
   const stored = { at: storedAt, ms: Date.parse(storedAt) }
   const views: View[] = []
@@ -123,6 +126,14 @@ export function decodeViews(data: Uint8Array, storedAt: string, producer?: strin
     if (trace) traces.push(trace)
   }
   return { views, watched, last: lastOf(events.data), traces }
+}
+
+/** Describes the first errors in ASCII, because the reason of a dead letter is. */
+function describeIssues({ issues }: z.ZodError): string {
+  const described = issues.slice(0, MAX_ISSUES).map(({ path, message }) => {
+    return path.length === 0 ? message : `${z.core.toDotPath(path)}: ${message}`
+  })
+  return described.join('; ')
 }
 
 /**

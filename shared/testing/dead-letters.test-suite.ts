@@ -59,6 +59,23 @@ export function describeDeadLetters(context: () => Context) {
     expect(Math.abs(Date.now() - Date.parse(letter?.at ?? ''))).toBeLessThan(60_000)
   })
 
+  test.each([
+    [{ type: 'other' }, '[0].type: Invalid discriminator value'],
+    [{ id: '', source: '' }, '[0].id: Too small'],
+    [{ time: '0000-01-01T00:00:00+23:59' }, '[0].time: must be in the years 0000 to 9999 in UTC'],
+    [{ time: '9999-12-31T23:59:59-23:59' }, '[0].time: must be in the years 0000 to 9999 in UTC'],
+  ])('an event with %j becomes a dead letter, whose reason starts with the field', async (changed, reason) => {
+    await using log = await openWith(JSON.stringify([{ ...eventOf(), ...changed }]))
+    const [letter] = (await log.deadLetters.list({ limit: 10 })).deadLetters
+    expect(letter?.reason.slice(0, reason.length)).toBe(reason)
+    expect(letter?.reason).not.toContain('\\u')
+  })
+
+  test('the first time of the year 0000 is valid', async () => {
+    await using log = await openWith(JSON.stringify([{ ...eventOf(), time: '0000-01-01T00:00:00Z' }]))
+    expect(await log.deadLetters.count()).toBe(0)
+  })
+
   test('dead letters are listed by sequence, in pages', async () => {
     await using log = await openWith('a', 'b', 'c', 'd')
     const page = async (after: number | undefined, limit: number) => {
