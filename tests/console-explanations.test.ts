@@ -81,6 +81,19 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
     expect(await page.locator('.why-facts').count()).toBe(0)
   })
 
+  test.each(['..', '.', ''])('"%s" is not a view ID, in the address or in the form', async (id) => {
+    await using opened = await open()
+    const { page, errors } = opened
+    await page.goto(`${system.play.url}/#why=${id}`)
+    await expectOutcome(page, 'Not a view ID')
+    await explain(page, 'never-recorded')
+    await expectOutcome(page, 'View not found')
+    await explain(page, ` ${id} `)
+    await expectOutcome(page, 'Not a view ID')
+    // The browser logs the 404.
+    expect(errors.filter((text) => !text.startsWith('Failed to load resource'))).toEqual([])
+  })
+
   test('a message that is not a valid batch of views is explained as a dead letter', async () => {
     await using opened = await open()
     const { page } = opened

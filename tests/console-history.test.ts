@@ -123,6 +123,90 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     await eventually(async () => expect((await readout(page))[0]).toMatch(/^12:0[04]:00 – /))
   })
 
+  test('a time before the first sample selects nothing, and the page says when the history starts', async () => {
+    await using opened = await visit(90)
+    const { page } = opened
+    const note = page.getByText(/^No data before \d\d:\d\d:\d\d\.$/)
+    const ask = async (time: string) => {
+      await page.getByLabel('What happened at').fill(time)
+      await page.keyboard.press('Enter')
+    }
+    await ask('12:20')
+    await note.waitFor()
+    expect(await note.textContent()).toBe('No data before 12:28:30.')
+    expect((await readout(page))[0]).toBe('Last hour')
+    await ask('12:29')
+    await eventually(async () => expect((await readout(page))[0]).toMatch(/^12:29:00/))
+    expect(await note.count()).toBe(0)
+    await ask('00:10')
+    await note.waitFor()
+    expect((await readout(page))[0]).toBe('Last 24 hours')
+  })
+
+  test('a time that is kept, but not in the last 24 hours, selects nothing', async () => {
+    await using opened = await visit(90_000)
+    const { page } = opened
+    // In the range of 24 hours, the first step begins at 12:35 of yesterday.
+    await page.getByLabel('What happened at').fill('12:32')
+    await page.keyboard.press('Enter')
+    await page.getByText('No data before 12:35:00.').waitFor()
+    expect((await readout(page))[0]).toBe('Last 24 hours')
+  })
+
+  test('outages that begin at the same time are all listed', async () => {
+    await using opened = await visit()
+    const { page } = opened
+    const instances = ['http://localhost:9001', 'http://localhost:9002']
+    await serve(page, ({ outages: [down = expect.fail()] }) => [
+      down,
+      { ...down, service: 'events' },
+      ...instances.map((instance) => ({ ...down, service: 'cdnurl', instance })),
+    ])
+    const subjects = ['reporting', 'event log', 'cdnurl localhost:9001', 'cdnurl localhost:9002']
+    await eventually(async () =>
+      expect(await page.locator('#history-events .text').allTextContents()).toEqual([
+        ...subjects.map((subject) => `${subject} was down for 30 s`),
+        'play restarted',
+      ]),
+    )
+  })
+
+  test('an event keeps the focus when a new one is listed', async () => {
+    await using opened = await visit()
+    const { page } = opened
+    const event = page.getByRole('button', { name: 'reporting was down for 30 s' })
+    await event.focus()
+    await serve(page, ({ outages }) => [...outages, { service: 'play', state: 'down', from: toTime(NOW), to: null }])
+    await page.getByRole('button', { name: /play has been down/ }).waitFor()
+    expect(await page.evaluate('document.activeElement.textContent')).toMatch(/reporting was down for 30 s$/)
+  })
+
+  test('Escape in a chart deselects, and keeps the last play', async () => {
+    await using opened = await visit()
+    const { page } = opened
+    await page.getByRole('button', { name: 'Play It', exact: true }).click()
+    const played = page.getByText(/^It: 200 OK/)
+    await played.waitFor()
+    for (const id of ['history-picture', 'chart']) {
+      const chart = page.locator(`#${id}`)
+      await eventually(async () => expect(await chart.getAttribute('aria-valuemax')).toMatch(/\d\d/))
+      await chart.press('Escape')
+      expect(await played.count()).toBe(1)
+    }
+    await page.getByLabel('Genre').press('Escape')
+    expect(await played.count()).toBe(0)
+  })
+
+  test('in a window of 320 px, the button that shows a time is visible', async () => {
+    await using opened = await visitConsole(system.browser, system.play.url, { viewport: { width: 320, height: 700 } })
+    const [panel, button] = await Promise.all([
+      opened.page.locator('#history').boundingBox(),
+      opened.page.getByRole('button', { name: 'Show', exact: true }).boundingBox(),
+    ])
+    if (!panel || !button) return expect.fail()
+    expect(button.x + button.width).toBeLessThan(panel.x + panel.width)
+  })
+
   test('while the edge is down, the picture is marked as outdated; a hidden page does not read the history', async () => {
     await using opened = await visit()
     const { page } = opened
@@ -150,6 +234,13 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     })
     await opened.page.getByText('1 outage, 1 restart').waitFor()
     return opened
+  }
+
+  /** From now on, the history of the last 5 minutes has other outages. */
+  async function serve(page: Page, toOutages: (history: History) => History['outages']): Promise<void> {
+    const history = toHistory('5m')
+    const json = { ...history, outages: toOutages(history) }
+    await page.route('**/history?range=5m', (route) => route.fulfill({ json }))
   }
 })
 

@@ -104,6 +104,39 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
     await clickPlay(page, 'It')
     await eventually(async () => expect(await cardViews(page, 'It')).toBe(before + 1))
   })
+
+  test('while the edge is down, services that were down before are not announced as recovered', async () => {
+    await using opened = await open()
+    const { page } = opened
+    const announced = () => page.locator('#announcement').textContent()
+    await system.metadata.signal('SIGKILL')
+    await expectState(page, 'metadata', 'down')
+    await system.play.signal('SIGKILL')
+    await expectState(page, 'metadata', 'unknown')
+    expect(await announced()).toBe('play is down')
+    await system.metadata.start()
+    await system.play.start()
+    await expectState(page, 'metadata', 'up', 5_000)
+    expect(await announced()).toContain('metadata is back up')
+  })
+
+  test('after a status that it cannot show, the page reports an error and polls again', async () => {
+    await using opened = await open()
+    const { page, errors } = opened
+    await page.route('**/status', (route) => route.fulfill({ json: {} }), { times: 1 })
+    await eventually(() => expect(errors).toEqual([expect.stringContaining('reporting')]))
+    await page.waitForResponse('**/status')
+  })
+
+  test('the controls are loaded again after loading them has failed', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.route('**/controls/controls.js', (route) => route.abort(), { times: 1 })
+    await page.reload()
+    const controls = page.locator('#controls-body')
+    await controls.getByText('The controls did not load. Retrying…').waitFor()
+    await controls.locator('.controls-reason').waitFor()
+  })
 })
 
 function expectState(page: Page, name: string, state: string, limitMs = SHOWN_MS): Promise<void> {

@@ -1,4 +1,4 @@
-import type { BrowserContextOptions, Page } from 'playwright-core'
+import type { BrowserContextOptions, Page, Route } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hasChromium } from './harness/browser.ts'
 import { clickPlay } from './harness/console-page.ts'
@@ -84,6 +84,101 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     expect(await rowsOf(page).count()).toBeGreaterThan(5)
     await page.getByLabel('This page').check()
     await page.getByText('Play an asset to follow it here').waitFor()
+  })
+
+  test('an opened play is updated until it is counted, even if it has left the list', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.getByLabel('Everyone').check()
+    await system.listener.signal('SIGKILL')
+    await play(system.play.url, '123', 'patient')
+    await expectFates(page, [/^In the log, not counted yet$/], 'patient')
+    await rowsOf(page).filter({ hasText: 'patient' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText('Incomplete: queue-listener did not respond.').waitFor()
+    for (let n = 1; n <= 5; n += 1) await play(system.play.url, '123', `newer-${n}`)
+    await eventually(async () => expect(await rowsOf(page).filter({ hasText: 'patient' }).count()).toBe(0))
+    await system.listener.start()
+    await dialog.getByText(/^Status 200 after .* Counted after [\d.]+ m?s\.$/).waitFor()
+  })
+
+  test.each([
+    ['succeeds', (route: Route) => route.continue(), /^Status 200 after /],
+    ['fails', (route: Route) => route.fulfill({ status: 503, json: {} }), 'Not a view: status 503'],
+  ] as const)('a play that is opened before its response is updated when it %s', async (_, respond, outcome) => {
+    await using opened = await open()
+    const { page } = opened
+    const held = Promise.withResolvers<void>()
+    await page.route('**/play/asset/**', async (route) => {
+      await held.promise
+      await respond(route)
+    })
+    await clickPlay(page, 'Terminator')
+    await expectFates(page, [/^Playing…$/])
+    await rowsOf(page).first().click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText('Playing…').waitFor()
+    await dialog.getByText('Collecting what every service recorded…').waitFor()
+    held.resolve()
+    await dialog.getByText(outcome).waitFor()
+    expect(await dialog.getByText('view ID').count()).toBe(outcome instanceof RegExp ? 1 : 0)
+  })
+
+  test('modules that did not load are loaded again: the waterfall, and the dialog of a play', async () => {
+    await using opened = await open()
+    const { page, errors } = opened
+    for (const name of ['waterfall', 'play-view']) {
+      await page.route(`**/plays/${name}.js`, (route) => route.abort(), { times: 1 })
+    }
+    await clickPlay(page, 'Terminator')
+    await expectFates(page, [/^Counted after /])
+    await rowsOf(page).first().click()
+    const failure = page.getByText('The play did not open. Retrying…')
+    await failure.waitFor()
+    await page.getByRole('dialog').locator('.waterfall').first().waitFor()
+    await failure.waitFor({ state: 'hidden' })
+    expect(errors.filter((text) => !text.startsWith('Failed to load resource'))).toEqual([])
+  })
+
+  test('only a press on the backdrop closes an opened play, not one on its padding or a drag out of it', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await clickPlay(page, 'Terminator')
+    await expectFates(page, [/^Counted/])
+    await rowsOf(page).first().click()
+    const dialog = page.getByRole('dialog')
+    await dialog.locator('.waterfall').first().waitFor()
+    const { x, y } = (await dialog.boundingBox()) ?? { x: 0, y: 0 }
+    await page.mouse.click(x + 8, y + 8)
+    expect(await dialog.isVisible()).toBe(true)
+    await dialog.getByRole('heading').hover()
+    await page.mouse.down()
+    await page.mouse.move(x - 8, y + 8)
+    await page.mouse.up()
+    expect(await dialog.isVisible()).toBe(true)
+    await page.mouse.click(x - 8, y + 8)
+    await dialog.waitFor({ state: 'hidden' })
+  })
+
+  test('the time of a play is the one of the edge, even if the browser clock is wrong', async () => {
+    await using opened = await open({ timezoneId: 'UTC' })
+    const { page } = opened
+    await page.addInitScript(`const Clock = Date
+      Date = class extends Clock {
+        static now() { return Clock.now() - 3 * 3_600_000 }
+        constructor(...at) { super(...(at.length === 0 ? [Date.now()] : at)) }
+      }`)
+    // The page learns the time of the edge from its first status.
+    await page.reload()
+    await page.getByText('All services up').waitFor()
+    await page.getByLabel('Play as user').fill('early')
+    const before = Date.now()
+    await clickPlay(page, 'Terminator')
+    await expectFates(page, [/^Counted/])
+    const [shown] = /\d\d:\d\d/.exec((await rowsOf(page).first().textContent()) ?? '') ?? []
+    // The clock of the page may be two seconds off.
+    const times = [before - 2_000, Date.now() + 2_000].map((ms) => new Date(ms).toISOString().slice(11, 16))
+    expect(times).toContain(shown)
   })
 
   test('an opened play has no serious violations that axe finds, and does not scroll horizontally at 360 px', async () => {

@@ -67,6 +67,17 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     },
   )
 
+  test('the last minute of a day is labelled without its date', async () => {
+    await using opened = await openWith(toSeries('minute', Array(180).fill(1)))
+    const { page } = opened
+    await showRange(page, '1 hour', 60)
+    // The series of the system has as many steps.
+    await eventually(async () => {
+      await page.locator('#chart').press('End')
+      expect(await readout(page)).toBe('23:59 – 00:00, so far, 1 view, 0 qualified, 1 other')
+    })
+  })
+
   test('a selected step stays selected when a new step begins', async () => {
     await using opened = await openWith(toSeries('minute', [1, 2, 3, 4]))
     const { page } = opened

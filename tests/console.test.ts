@@ -123,6 +123,20 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
     expect(await page.getByLabel('Sort by').inputValue()).toBe('id')
   })
 
+  test('Back restores the search of the earlier address', async () => {
+    await using opened = await open()
+    const { page } = opened
+    const search = page.getByLabel('Search')
+    await search.fill('terminator')
+    await page.evaluate(`location.hash = 'why=x'`)
+    await search.fill('it')
+    await eventually(() => expect(page.url()).toContain('?q=it#why=x'))
+    await page.goBack()
+    await eventually(async () => expect(await cardTitles(page)).toEqual(['Terminator']))
+    expect(await search.inputValue()).toBe('terminator')
+    expect(page.url()).toContain('?q=terminator')
+  })
+
   test('markup in a title is shown as text everywhere', async () => {
     await using opened = await open()
     const { page, errors } = opened

@@ -96,6 +96,31 @@ describe.skipIf(!natsVersion)('in a system of npm start', { timeout: 60_000 }, (
     },
   )
 
+  test.skipIf(!hasChromium)(
+    'a step is offered once the edge is reachable again; Next step moves the focus to the next one',
+    async () => {
+      await using opened = await visitConsole(browser, `${system.play.url}/tour#controls=${tokenOf(system)}`, {
+        viewport: { width: 390, height: 480 },
+      })
+      const { page } = opened
+      await page.getByText('Each step restores what it breaks, even if it fails.').waitFor()
+      await page.route('**/controls', (route) => route.abort())
+      await page.getByRole('button', { name: 'Kill reporting' }).first().click()
+      const skipped = page.getByText('This step is skipped here. The edge is unreachable.')
+      await skipped.waitFor()
+      await page.locator('#tour-note').getByText('The edge is unreachable.').waitFor()
+      await page.unroute('**/controls')
+      await skipped.waitFor({ state: 'hidden' })
+      await page.getByText('Each step restores what it breaks, even if it fails.').waitFor()
+
+      await page.getByRole('button', { name: 'Next step' }).click()
+      const card = page.locator('#step')
+      expect(await page.evaluate('document.activeElement.id')).toBe('step')
+      expect(await card.getAttribute('aria-label')).toMatch(/^Step \d of 8: /)
+      expect((await card.boundingBox())?.y).toBeCloseTo(0, 0)
+    },
+  )
+
   test('a second tour says that it waits for the step of the first, and then passes', async () => {
     await using first = startTour(system, dataDir, ['kill-reporting'])
     await eventually(async () => expect(await takeLease()).toMatchObject({ granted: false, step: 'kill-reporting' }))
@@ -144,6 +169,38 @@ describe.skipIf(!natsVersion)('in a system of npm start', { timeout: 60_000 }, (
     await row.getByText('running', { exact: true }).waitFor()
     expect(await violations(page)).toEqual([])
     await eventually(async () => expect(await getJson(`${system.play.url}/status`)).toMatchObject({ status: 'ready' }))
+  })
+
+  test.skipIf(!hasChromium)('a control keeps the focus while it is disabled, and ignores presses', async () => {
+    await using opened = await visitConsole(browser, `${system.play.url}/#controls=${tokenOf(system)}`)
+    const { page } = opened
+    const row = page.locator('.process').filter({ hasText: 'queue-listener' })
+    const kill = row.getByRole('button', { name: 'Kill' })
+    const presses: string[] = []
+    page.on('request', (request) => request.method() === 'POST' && presses.push(new URL(request.url()).pathname))
+    await kill.press('Enter')
+    await row.getByText('down', { exact: true }).waitFor()
+    expect(await kill.getAttribute('aria-disabled')).toBe('true')
+    await page.keyboard.press('Enter')
+    expect(await page.evaluate('document.activeElement.ariaLabel')).toBe('Kill queue-listener')
+    expect(presses).toEqual(['/controls/queue-listener/kill'])
+    await row.getByRole('button', { name: 'Start' }).click()
+    await row.getByText('running', { exact: true }).waitFor()
+    await eventually(async () => expect(await getJson(`${system.play.url}/status`)).toMatchObject({ status: 'ready' }))
+  })
+
+  test.skipIf(!hasChromium)('simulate says that it starts, even if a poll shows that first', async () => {
+    await using opened = await visitConsole(browser, `${system.play.url}/#controls=${tokenOf(system)}`)
+    const { page } = opened
+    await page.route('**/controls/simulate?*', async (route) => {
+      const response = await route.fetch()
+      await page.getByRole('button', { name: 'Stop', exact: true }).waitFor()
+      await route.fulfill({ response })
+    })
+    await page.getByRole('button', { name: 'Simulate' }).click()
+    await page.getByText('20 plays per second, for 30 s…').waitFor()
+    await page.getByRole('button', { name: 'Stop', exact: true }).click()
+    await page.getByRole('button', { name: 'Simulate' }).waitFor()
   })
 
   test.each([

@@ -12,6 +12,7 @@ import { createFlow } from './flow/flow.js'
 import { createHistory } from './history/history.js'
 import { createPlayer } from './playback/player.js'
 import { createPlays } from './plays/plays.js'
+import { retryImport } from './retry-import.js'
 import { pollStatus, showOverall } from './status.js'
 import { createToken } from './token.js'
 import { createUser } from './user.js'
@@ -27,7 +28,7 @@ const assets = createAssets({ onChange: render })
 const flow = createFlow({ onCatalogueChange: () => void assets.load() })
 const user = createUser()
 const token = createToken({ onUser: user.set })
-const plays = createPlays({ titleOf: assets.titleOf, token })
+const plays = createPlays({ titleOf: assets.titleOf, token, clock })
 const player = createPlayer({ user, token, plays, onPlayed: flow.showDegraded })
 const catalogue = createCatalogue({ assets, onPlay: player.play, onShow: timeline.showAsset })
 const showTopAssets = createTopList(byId('top-assets', HTMLElement), assets.titleOf)
@@ -37,11 +38,21 @@ createHistory()
 const why = createWhy({ titleOf: assets.titleOf, token })
 const controlsToken = createControlsToken()
 // Loaded later, because the first render does not need it.
-void import('./controls/controls.js').then(({ createControls }) => createControls(controlsToken))
+void loadControls()
 createExamples({ assetIds: () => assets.all().map(({ id }) => id), token, plays, why })
 
 /** @type {import('../../shared/contracts/counting.ts').Counting | undefined} */
 let counting
+
+async function loadControls() {
+  const body = byId('controls-body', HTMLElement)
+  const { createControls } = await retryImport(
+    () => import('./controls/controls.js'),
+    () => setText(body, 'The controls did not load. Retrying…'),
+  )
+  setText(body, '')
+  createControls(controlsToken)
+}
 
 function render() {
   catalogue.render()

@@ -1,7 +1,8 @@
 /**
- * Loads something, shows it, and repeats that until the returned function is called.
+ * Loads something, shows it, and repeats that until the returned function is called. A round that throws is reported as
+ * an uncaught error, and does not prevent the next one.
  * @template Result
- * @param {() => Promise<Result>} load never rejects
+ * @param {() => Promise<Result>} load
  * @param {(result: Result) => void} show
  * @param {number} intervalMs from start to start
  */
@@ -10,10 +11,13 @@ export function poll(load, show, intervalMs) {
   let isStopped = false
   async function next() {
     const startedAt = performance.now()
-    const result = await load()
-    if (isStopped) return
-    show(result)
-    timer = setTimeout(next, Math.max(0, startedAt + intervalMs - performance.now()))
+    try {
+      const result = await load()
+      if (!isStopped) show(result)
+    } catch (error) {
+      reportError(error)
+    }
+    if (!isStopped) timer = setTimeout(next, Math.max(0, startedAt + intervalMs - performance.now()))
   }
   void next()
   return () => {

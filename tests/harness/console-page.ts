@@ -47,9 +47,10 @@ export function cardTitles(page: Page): Promise<string[]> {
   return page.locator('.card h3').allTextContents()
 }
 
-/** The view count on a card. */
+/** The view count on a card, as soon as it is known. */
 export async function cardViews(page: Page, title: string): Promise<number> {
-  return toNumber((await cardOf(page, title).locator('.views b').textContent()) ?? '')
+  const known = cardOf(page, title).locator('.views b').filter({ hasText: /\d/ })
+  return toNumber((await known.textContent()) ?? '')
 }
 
 /** The views of all assets together. */

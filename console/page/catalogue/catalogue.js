@@ -80,6 +80,10 @@ export function createCatalogue({ assets, onPlay, onShow }) {
   }
 
   for (const control of [search, genre, sort]) control.addEventListener('input', showMatches)
+  addEventListener('popstate', () => {
+    address.load()
+    render()
+  })
   more.addEventListener('click', () => {
     const firstAdded = limit
     limit += PAGE_SIZE

@@ -4,18 +4,23 @@
  * @param {Record<string, HTMLInputElement | HTMLSelectElement>} controls by query parameter
  */
 export function createFilterAddress(controls) {
-  const query = new URLSearchParams(location.search)
   const initial = new Map(Object.entries(controls).map(([name, { value }]) => [name, value]))
+  let query = new URLSearchParams()
 
-  for (const [name, control] of Object.entries(controls)) {
-    const value = query.get(name)
-    if (value === null) continue
-    control.value = value
-    // A select without such an option stays empty.
-    if (control.value !== value) control.value = initial.get(name) ?? ''
+  function load() {
+    query = new URLSearchParams(location.search)
+    for (const [name, control] of Object.entries(controls)) {
+      const value = query.get(name) ?? initial.get(name) ?? ''
+      control.value = value
+      // A select without such an option stays empty.
+      if (control.value !== value) control.value = initial.get(name) ?? ''
+    }
   }
 
+  load()
   return {
+    /** Reads the values of another history entry. Each entry has its own query. */
+    load,
     /**
      * The value of a parameter.
      * @param {string} name

@@ -48,6 +48,7 @@ export function createProcessRow(name, { client, reporter, seconds }) {
     button.addEventListener('pointerenter', preview)
     button.addEventListener('focus', preview)
     button.addEventListener('click', async () => {
+      if (button.ariaDisabled === 'true') return
       const [verb = ''] = action().split('?')
       button.ariaBusy = 'true'
       preview()
@@ -77,8 +78,9 @@ export function createProcessRow(name, { client, reporter, seconds }) {
     node.dataset.state = STATES[process.state]
     setText(state, process.state)
     setText(detail, toDetail(process))
-    kill.disabled = process.state === 'down'
-    hang.disabled = process.state === 'down'
+    // Unlike a disabled button, one that is only marked as disabled keeps the focus.
+    kill.ariaDisabled = String(process.state === 'down')
+    hang.ariaDisabled = String(process.state === 'down')
     hang.hidden = !process.actions.includes('hang')
     setText(hang, process.state === 'hung' ? 'Continue' : 'Hang')
     hang.setAttribute('aria-label', `${hang.textContent} ${name}`)

@@ -22,9 +22,11 @@ export function createTasks(client, reporter) {
     'Simulate',
     () => `npm run simulate -- --rate ${rate.value} --views ${Number(rate.value) * Number(seconds.value)}`,
     async () => {
-      const path = isSimulating ? 'simulate/stop' : `simulate?rate=${rate.value}&seconds=${seconds.value}`
+      // A poll may change `isSimulating` before the response arrives.
+      const isStop = isSimulating
+      const path = isStop ? 'simulate/stop' : `simulate?rate=${rate.value}&seconds=${seconds.value}`
       const { error } = await client.post(path)
-      reporter.say(error ?? (isSimulating ? 'Stopping…' : `${rate.value} plays per second, for ${seconds.value} s…`))
+      reporter.say(error ?? (isStop ? 'Stopping…' : `${rate.value} plays per second, for ${seconds.value} s…`))
     },
   )
   const poison = createButton(
@@ -64,6 +66,7 @@ export function createTasks(client, reporter) {
     button.addEventListener('pointerenter', preview)
     button.addEventListener('focus', preview)
     button.addEventListener('click', async () => {
+      if (button.ariaDisabled === 'true') return
       button.ariaBusy = 'true'
       preview()
       await run()
@@ -95,7 +98,8 @@ export function createTasks(client, reporter) {
      */
     show({ seed: seeding, simulate: simulating }, can) {
       isSimulating = simulating?.state === 'running'
-      seed.disabled = seeding?.state === 'running'
+      // Unlike a disabled button, one that is only marked as disabled keeps the focus.
+      seed.ariaDisabled = String(seeding?.state === 'running')
       setText(simulate, isSimulating ? 'Stop' : 'Simulate')
       poison.hidden = !can.includes('poison')
       expire.hidden = !can.includes('expire')

@@ -28,6 +28,8 @@ const dayAndTime = new Intl.DateTimeFormat('en', {
 const day = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric', timeZone: 'UTC' })
 const weekday = new Intl.DateTimeFormat('en', { weekday: 'short', month: 'short', day: 'numeric', timeZone: 'UTC' })
 
+/** As in `formatRange`: thin spaces. */
+const RANGE_SEPARATOR = '\u2009–\u2009'
 const STEP_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 }
 
 /**
@@ -39,7 +41,8 @@ export const ranges = {
     step: 'minute',
     count: 60,
     title: 'Per minute, last hour',
-    describe: (start, end) => hourAndMinute.formatRange(start, end),
+    // At midnight, formatRange would add both dates.
+    describe: (start, end) => [start, end].map((at) => hourAndMinute.format(at)).join(RANGE_SEPARATOR),
     isLabelled: (start) => start.getMinutes() % 15 === 0,
     label: hourAndMinute,
   },

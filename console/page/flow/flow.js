@@ -45,7 +45,9 @@ export function createFlow({ onCatalogueChange }) {
         if (name === 'play') showProcesses(component, status?.traffic?.processes ?? 1)
       }
       const previous = down
-      down = [...components].flatMap(([name, { dataset }]) => (dataset.state === 'down' ? [name] : []))
+      down = [...components].flatMap(([name, { dataset }]) =>
+        isDown(dataset.state, previous.includes(name)) ? [name] : [],
+      )
       const failed = down.filter((name) => !previous.includes(name))
       const recovered = previous.filter((name) => !down.includes(name))
       announce(failed, recovered)
@@ -70,6 +72,15 @@ export function createFlow({ onCatalogueChange }) {
       }, DEGRADED_MS)
     },
   }
+}
+
+/**
+ * A service that was down and is now unknown has not recovered.
+ * @param {string | undefined} state
+ * @param {boolean} wasDown
+ */
+function isDown(state, wasDown) {
+  return state === 'down' || (state === 'unknown' && wasDown)
 }
 
 /**

@@ -3,7 +3,10 @@ import { element } from '../dom.js'
 import { timeOfDay } from '../format-time.js'
 
 /** @typedef {import('../../../shared/contracts/history.ts').History} History */
-/** @typedef {{ at: number, state: 'down' | 'degraded' | 'restarted', text: string }} HistoryEvent */
+/**
+ * `key` identifies an event, also when its text changes.
+ * @typedef {{ key: string, at: number, state: 'down' | 'degraded' | 'restarted', text: string }} HistoryEvent
+ */
 
 /** A restart belongs to an outage that it follows or precedes by at most this time. */
 const SAME_MS = 3_000
@@ -32,14 +35,13 @@ export function toEvents({ outages, restarts, now }) {
     const verb = to === null ? `has been ${state} for` : `was ${state} for`
     const why = reason ? `: ${reason}` : ''
     const after = restart ? `, then restarted at ${timeOfDay.format(Date.parse(restart.at))}` : ''
-    return { at: start, state, text: `${toSubject(service, instance)} ${verb} ${duration}${why}${after}` }
+    const text = `${toSubject(service, instance)} ${verb} ${duration}${why}${after}`
+    return { key: toKey(from, state, service, instance), at: start, state, text }
   })
   const alone = [...unexplained].map(({ service, instance, at }) => {
-    return {
-      at: Date.parse(at),
-      state: /** @type {const} */ ('restarted'),
-      text: `${toSubject(service, instance)} restarted`,
-    }
+    const state = /** @type {const} */ ('restarted')
+    const text = `${toSubject(service, instance)} restarted`
+    return { key: toKey(at, state, service, instance), at: Date.parse(at), state, text }
   })
   return [...events, ...alone].toSorted((a, b) => b.at - a.at)
 }
@@ -56,7 +58,7 @@ export function createEventList(list, onSelect) {
   /** @param {HistoryEvent[]} events */
   return function show(events) {
     const shown = events.slice(0, MAX_SHOWN)
-    const next = new Map(shown.map((event) => [`${event.at} ${event.state}`, event]))
+    const next = new Map(shown.map((event) => [event.key, event]))
     const nextItems = new Map([...next].map(([key, event]) => [key, items.get(key) ?? createItem(event, onSelect)]))
     for (const [key, { text }] of next) {
       const target = nextItems.get(key)?.querySelector('.text')
@@ -64,7 +66,9 @@ export function createEventList(list, onSelect) {
     }
     if ([...nextItems.keys()].join() !== [...items.keys()].join() || items.size === 0) {
       const none = element('li', { class: 'none' }, 'No outage and no restart in this time.')
+      const focused = document.activeElement
       list.replaceChildren(...(nextItems.size > 0 ? nextItems.values() : [none]))
+      if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true })
     }
     items = nextItems
   }
@@ -86,6 +90,17 @@ function createItem({ at, state, text }, onSelect) {
   const item = element('li', {}, button)
   item.dataset.state = state
   return item
+}
+
+/**
+ * Services that fail in the same sample have the same time.
+ * @param {string} time
+ * @param {HistoryEvent['state']} state
+ * @param {string} service
+ * @param {string} [instance]
+ */
+function toKey(time, state, service, instance = '') {
+  return `${time} ${state} ${service} ${instance}`
 }
 
 /**

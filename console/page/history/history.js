@@ -29,6 +29,8 @@ export function createHistory() {
   let shown
   /** The time to select once its range is loaded. @type {number | undefined} */
   let wanted
+  /** Why the wanted time is not selected. */
+  let note = ''
   let isVisible = false
   let stop = () => {}
 
@@ -37,7 +39,7 @@ export function createHistory() {
     figure.toggleAttribute('data-old', !history)
     setText(
       byId('history-age', HTMLElement),
-      history || !shown ? '' : `Not updated since ${timeOfDay.format(Date.parse(shown.history.now))}. Retrying…`,
+      history || !shown ? note : `Not updated since ${timeOfDay.format(Date.parse(shown.history.now))}. Retrying…`,
     )
     if (!history || history.range !== range) return
     shown = { history, axis: toAxis(history) }
@@ -45,13 +47,30 @@ export function createHistory() {
     const events = toEvents(history)
     showEvents(events)
     setText(byId('history-summary', HTMLElement), toSummary(history))
-    if (wanted !== undefined) picture.select(shown.axis.stepAt(wanted))
+    if (wanted !== undefined) select(wanted)
     wanted = undefined
+  }
+
+  /** @param {number} at milliseconds since 1970 */
+  function select(at) {
+    if (!shown) return
+    const { history, axis } = shown
+    // History is kept for longer than the longest range shows.
+    const first = Math.max(Date.parse(history.since ?? history.now), history.range === '24h' ? axis.start : 0)
+    picture.select(at < first ? undefined : axis.stepAt(at))
+    if (at < first) showNote(`No data before ${timeOfDay.format(first)}.`)
+  }
+
+  /** @param {string} text */
+  function showNote(text) {
+    note = text
+    setText(byId('history-age', HTMLElement), note)
   }
 
   /** @param {number | undefined} step undefined for the whole range */
   function showStep(step) {
     if (!shown) return
+    if (step !== undefined && note) showNote('')
     const { title, texts } = step === undefined ? describeRange(shown.history) : describeStep(shown, step)
     setText(byId('history-caption', HTMLElement), title)
     const list = byId('history-numbers', HTMLElement)
@@ -72,6 +91,7 @@ export function createHistory() {
   /** @param {HistoryRange} next */
   function setRange(next) {
     range = next
+    if (note) showNote('')
     for (const input of inputs) input.checked = input.value === range
     start()
   }
@@ -79,7 +99,7 @@ export function createHistory() {
   /** @param {number} at milliseconds since 1970 */
   function goTo(at) {
     figure.focus()
-    if (shown && at >= shown.axis.start) return picture.select(shown.axis.stepAt(at))
+    if (shown && at >= shown.axis.start) return select(at)
     wanted = at
     setRange(toRange(at, Date.parse(shown?.history.now ?? '') || Date.now()))
   }

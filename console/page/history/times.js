@@ -11,7 +11,6 @@ export const RANGES = {
 
 const SECOND_MS = 1_000
 const MINUTE_MS = 60_000
-const DAY_MS = 86_400_000
 /** The newest sample may be this old. */
 const UNSAMPLED_MS = 3_000
 /** The shortest axis. */
@@ -73,8 +72,12 @@ function toTicks(start, end) {
  */
 export function toLastTime(text, now) {
   const [hours = 0, minutes = 0, seconds = 0] = text.split(':').map(Number)
-  const at = new Date(now).setHours(hours, minutes, seconds, 0)
-  return at > now ? at - DAY_MS : at
+  const time = new Date(now)
+  time.setHours(hours, minutes, seconds, 0)
+  if (time.getTime() <= now) return time.getTime()
+  // A day has 23 or 25 hours when the clock changes.
+  time.setDate(time.getDate() - 1)
+  return time.setHours(hours, minutes, seconds, 0)
 }
 
 /**

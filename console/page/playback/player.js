@@ -93,9 +93,10 @@ export function createPlayer({ user, token, plays, onPlayed }) {
   }
 
   byId('response-close', HTMLButtonElement).addEventListener('click', close)
-  document.addEventListener('keydown', ({ key, target }) => {
-    // In an input, Escape belongs to the input.
-    if (key === 'Escape' && !(target instanceof HTMLInputElement) && panel.dataset.empty === undefined) close()
+  document.addEventListener('keydown', ({ key, target, defaultPrevented }) => {
+    // In an input, Escape belongs to the input; in a chart, it deselects.
+    if (key !== 'Escape' || defaultPrevented || target instanceof HTMLInputElement) return
+    if (panel.dataset.empty === undefined) close()
   })
 
   return { play: press }

@@ -4,7 +4,7 @@ import { fetchExplanation, isFinal } from '../why/explain.js'
 import { UNRECORDED } from './trace-context.js'
 
 /** @typedef {import('../../../shared/contracts/trace.ts').SystemTrace} SystemTrace */
-/** @typedef {import('../../../shared/contracts/trace.ts').TracedPlay} TracedPlay */
+/** @typedef {import('./plays.js').Play} Play */
 /** @typedef {import('../why/explain.js').Explanation} Explanation */
 /** @typedef {import('./waterfall.js').Waterfall} Waterfall */
 /**
@@ -29,15 +29,15 @@ const MAX_KEPT = 200
 
 /**
  * Tracks what became of plays, until the outcome is final.
- * @param {{ token: import('../token.js').Token, onChange: (play: TracedPlay) => void }} deps
+ * @param {{ token: import('../token.js').Token, onChange: (play: Play) => void }} deps
  */
 export function createFates({ token, onChange }) {
   /** @type {Map<string, Entry>} */
   const entries = new Map()
-  /** @type {readonly TracedPlay[]} */
+  /** @type {readonly Play[]} */
   let followed = []
 
-  /** @param {TracedPlay} play */
+  /** @param {Play} play */
   function entryOf({ traceId }) {
     const entry = entries.get(traceId) ?? { isSettled: false, polls: 0, traceReads: 0, nextAt: 0 }
     entries.set(traceId, entry)
@@ -54,7 +54,7 @@ export function createFates({ token, onChange }) {
     await Promise.all(due.slice(0, MAX_PER_ROUND).map(update))
   }
 
-  /** @param {TracedPlay} play */
+  /** @param {Play} play */
   async function update(play) {
     const entry = entryOf(play)
     const before = JSON.stringify([entry.explanation, entry.waterfall])
@@ -72,13 +72,16 @@ export function createFates({ token, onChange }) {
 
   /**
    * Reads the trace, which shows when the view was counted.
-   * @param {TracedPlay} play
+   * @param {Play} play
    * @param {Entry} entry
    */
   async function readTrace(play, entry) {
+    const waterfalls = await import('./waterfall.js').catch(() => undefined)
+    // The next read loads the module again.
+    if (!waterfalls) return
+    const { isSpanOf, toWaterfall } = waterfalls
     entry.traceReads += 1
     const trace = await fetchTrace(play.traceId, { ...token.headers(), ...UNRECORDED })
-    const { isSpanOf, toWaterfall } = await import('./waterfall.js')
     const waterfall = trace && toWaterfall(trace.spans, isSpanOf(play))
     // A complete trace is not replaced by a shorter one: the edge drops old traces.
     if (trace !== undefined && (waterfall || !entry.waterfall)) {
@@ -89,18 +92,18 @@ export function createFates({ token, onChange }) {
   whileVisible(() => poll(round, () => {}, POLL_MS))
 
   return {
-    /** @param {readonly TracedPlay[]} plays the ones that are shown, most important first */
+    /** @param {readonly Play[]} plays the ones that are shown, most important first */
     follow(plays) {
       followed = plays
     },
     /**
-     * @param {TracedPlay} play
+     * @param {Play} play
      * @returns {Readonly<Fate>}
      */
     of: entryOf,
     /**
      * Reads the trace of a play whose fate may still be open.
-     * @param {TracedPlay} play
+     * @param {Play} play
      */
     async load(play) {
       const entry = entryOf(play)

@@ -1,6 +1,5 @@
 import { createPlayRow } from './play-row.js'
 
-/** @typedef {import('../../../shared/contracts/trace.ts').TracedPlay} TracedPlay */
 /** @typedef {import('./plays.js').Play} Play */
 
 /**
@@ -30,7 +29,7 @@ export function createPlayList(list, { titleOf, onOpen }) {
       list.replaceChildren(...roots)
       if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true })
     },
-    /** @param {TracedPlay} play */
+    /** @param {Play} play */
     update: (play) => rows.get(keyOf(play))?.update(),
     /** Forgets the rows, because other plays are shown. */
     reset() {
@@ -39,7 +38,7 @@ export function createPlayList(list, { titleOf, onOpen }) {
   }
 }
 
-/** @param {Pick<TracedPlay, 'traceId' | 'at'>} play */
+/** @param {Pick<Play, 'traceId' | 'at'>} play */
 export function keyOf({ traceId, at }) {
   return `${traceId} ${at}`
 }

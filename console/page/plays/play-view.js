@@ -5,7 +5,7 @@ import { timeOfDay } from '../format-time.js'
 import { createWhyLink, renderOutcome } from '../why/explanation.js'
 import { describeFate } from './play-row.js'
 
-/** @typedef {import('../../../shared/contracts/trace.ts').TracedPlay} TracedPlay */
+/** @typedef {import('./plays.js').Play} Play */
 /** @typedef {import('./waterfall.js').Section} Section */
 /** @typedef {import('./waterfall.js').Row} Row */
 /** @typedef {ReturnType<typeof createPlayView>} PlayView */
@@ -21,7 +21,7 @@ export function createPlayView({ titleOf }) {
   const dialog = byId('play-view', HTMLDialogElement)
   const heading = byId('play-view-heading', HTMLElement)
   const body = byId('play-view-body', HTMLElement)
-  /** @type {{ play: TracedPlay, fates: Fates } | undefined} */
+  /** @type {{ play: Play, fates: Fates } | undefined} */
   let shown
   let rendered = ''
 
@@ -49,9 +49,14 @@ export function createPlayView({ titleOf }) {
   }
 
   byId('play-view-close', HTMLButtonElement).addEventListener('click', () => dialog.close())
+  let isPressOnBackdrop = false
+  dialog.addEventListener('pointerdown', (event) => {
+    isPressOnBackdrop = isOnBackdrop(event, dialog)
+  })
   dialog.addEventListener('click', (event) => {
-    // A click on the backdrop, or on a link to another part of the page.
-    if (event.target === dialog || event.target instanceof HTMLAnchorElement) dialog.close()
+    // A drag that selects text may end on the backdrop. A link leads to another part of the page.
+    const isBackdropClick = isPressOnBackdrop && isOnBackdrop(event, dialog)
+    if (isBackdropClick || event.target instanceof HTMLAnchorElement) dialog.close()
   })
   // Escape closes only the dialog, and not what is behind it.
   dialog.addEventListener('keydown', (event) => event.stopPropagation())
@@ -62,7 +67,7 @@ export function createPlayView({ titleOf }) {
 
   return {
     /**
-     * @param {TracedPlay} play
+     * @param {Play} play
      * @param {Fates} fates
      */
     async open(play, fates) {
@@ -75,18 +80,31 @@ export function createPlayView({ titleOf }) {
       render(true)
       if (!dialog.open) dialog.showModal()
       while (shown === opened) {
-        await fates.load(play)
+        // Until the response, there is no trace.
+        if (play.status !== undefined) await fates.load(play)
         if (shown !== opened) return
         render(false)
         if (fates.of(play).waterfall !== undefined) return
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
       }
     },
-    /** @param {TracedPlay} play a play whose fate has changed */
+    /** The play in the dialog, and what tracks its fate. */
+    opened: () => shown,
+    /** @param {Play} play a play that has changed, or its fate */
     update(play) {
       if (shown?.play.traceId === play.traceId) render(false)
     },
   }
+}
+
+/**
+ * The backdrop is part of the dialog, outside its box.
+ * @param {MouseEvent} event
+ * @param {HTMLDialogElement} dialog
+ */
+function isOnBackdrop({ target, clientX, clientY }, dialog) {
+  const { left, right, top, bottom } = dialog.getBoundingClientRect()
+  return target === dialog && (clientX < left || clientX > right || clientY < top || clientY > bottom)
 }
 
 /**
@@ -159,7 +177,7 @@ function renderRow(
 }
 
 /**
- * @param {TracedPlay} play
+ * @param {Play} play
  * @param {number | undefined} sequence
  */
 function renderIds({ traceId, requestId, viewId }, sequence) {

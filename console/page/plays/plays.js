@@ -1,5 +1,6 @@
 import { byId, setText, whileVisible } from '../dom.js'
 import { poll } from '../poll.js'
+import { retryImport } from '../retry-import.js'
 import { createFates } from './fates.js'
 import { createPlayList, keyOf } from './play-list.js'
 import { describeFate } from './play-row.js'
@@ -9,6 +10,7 @@ import { startTrace, UNRECORDED } from './trace-context.js'
 /** @typedef {Omit<TracedPlay, 'status'> & { status: number | undefined }} Play `status` is undefined until the response */
 /** @typedef {{ status: number, viewId: string | null, requestId: string | null, ms: number }} PlayResult */
 /** @typedef {ReturnType<typeof createPlays>} Plays */
+/** @typedef {ReturnType<typeof createFates>} Fates */
 
 const MAX_PLAYS = 50
 const MAX_SHOWN = 5
@@ -24,12 +26,15 @@ const emptyTexts = {
 }
 
 const PAUSED = 'Paused while the pointer is on the list.'
+const OPEN_FAILED = 'The play did not open. Retrying…'
 
 /**
  * The panel with the recent plays, of this page or of everyone, and what became of them.
- * @param {{ titleOf: (id: string) => string | undefined, token: import('../token.js').Token }} deps
+ * @param {{
+ *   titleOf: (id: string) => string | undefined, token: import('../token.js').Token, clock: { now: () => number },
+ * }} deps
  */
-export function createPlays({ titleOf, token }) {
+export function createPlays({ titleOf, token, clock }) {
   const list = byId('plays-list', HTMLOListElement)
   const hint = byId('plays-hint', HTMLElement)
   const more = byId('plays-more', HTMLButtonElement)
@@ -44,8 +49,11 @@ export function createPlays({ titleOf, token }) {
   let showsAll = false
   /** @type {import('./play-view.js').PlayView | undefined} */
   let view
+  /** @type {Play | undefined} */
+  let requested
+  let isOpenFailed = false
 
-  /** @param {TracedPlay} play */
+  /** @param {Play} play */
   function onChange(play) {
     rows.update(play)
     view?.update(play)
@@ -59,16 +67,46 @@ export function createPlays({ titleOf, token }) {
 
   /** @param {Play} play */
   function announce(play) {
-    const fate = fates.own.of(toTraced(play))
+    const fate = fates.own.of(play)
     if (fate.isSettled)
       setText(announcement, `${titleOf(play.assetId) ?? play.assetId}: ${describeFate(play, fate).text}`)
   }
 
   /** @param {Play} play */
   async function open(play) {
-    const { createPlayView } = await import('./play-view.js')
+    const tracker = shownFates()
+    requested = play
+    const { createPlayView } = await retryImport(
+      () => import('./play-view.js'),
+      () => showOpenFailure(true),
+    )
+    showOpenFailure(false)
+    // While the module was loading, another play may have been opened.
+    if (requested !== play) return
     view ??= createPlayView({ titleOf })
-    view.open(toTraced(play), shownFates())
+    void view.open(play, tracker)
+    render()
+  }
+
+  /** @param {boolean} isFailed */
+  function showOpenFailure(isFailed) {
+    isOpenFailed = isFailed
+    render()
+  }
+
+  /**
+   * The recorded plays that are shown, most important first: the one in the dialog, which may have left the list, and
+   * those in the list.
+   * @param {Fates} tracker
+   * @param {Play[]} listed
+   */
+  function toFollowed(tracker, listed) {
+    const opened = view?.opened()
+    const plays = [
+      ...(opened?.fates === tracker ? [opened.play] : []),
+      ...(tracker === shownFates() ? listed : []),
+    ].filter(({ status }) => status === 200)
+    return [...new Map(plays.map((play) => [keyOf(play), play])).values()]
   }
 
   const rows = createPlayList(list, { titleOf, onOpen: (play) => void open(play) })
@@ -76,15 +114,19 @@ export function createPlays({ titleOf, token }) {
   function render() {
     const plays = isOwn ? ownPlays : others
     const shown = plays.slice(0, showsAll ? MAX_PLAYS : MAX_SHOWN)
-    const followed = shown.filter(({ status }) => status === 200).map(toTraced)
-    fates.own.follow(isOwn ? followed : [])
-    fates.others.follow(isOwn ? [] : followed)
-    const { of } = shownFates()
-    rows.show(shown, (play) => of(toTraced(play)))
-    setText(hint, plays.length === 0 ? emptyTexts[isOwn ? 'own' : state] : !isOwn && isBusy(list) ? PAUSED : '')
+    for (const tracker of [fates.own, fates.others]) tracker.follow(toFollowed(tracker, shown))
+    rows.show(shown, shownFates().of)
+    setText(hint, toHint(plays.length === 0))
     more.hidden = plays.length <= MAX_SHOWN
     more.ariaExpanded = String(showsAll)
     setText(more, showsAll ? 'Show fewer' : `Show all ${plays.length}`)
+  }
+
+  /** @param {boolean} isEmpty */
+  function toHint(isEmpty) {
+    if (isOpenFailed) return OPEN_FAILED
+    if (isEmpty) return emptyTexts[isOwn ? 'own' : state]
+    return !isOwn && isBusy(list) ? PAUSED : ''
   }
 
   more.addEventListener('click', () => {
@@ -122,7 +164,7 @@ export function createPlays({ titleOf, token }) {
      */
     start({ assetId, userId }) {
       const { traceId, traceparent } = startTrace()
-      const at = new Date().toISOString()
+      const at = new Date(clock.now() * 1_000).toISOString()
       /** @type {Play} */
       const play = { traceId, requestId: '', viewId: null, assetId, userId, at, durationMs: 0, status: undefined }
       ownPlays.unshift(play)
@@ -133,19 +175,12 @@ export function createPlays({ titleOf, token }) {
         /** @param {PlayResult} result */
         finish({ status, viewId, requestId, ms }) {
           Object.assign(play, { status, viewId, requestId: requestId ?? '', durationMs: ms })
-          if (isOwn) render()
+          view?.update(play)
+          render()
         },
       }
     },
   }
-}
-
-/**
- * @param {Play} play
- * @returns {TracedPlay}
- */
-function toTraced(play) {
-  return { ...play, status: play.status ?? 0 }
 }
 
 /**

@@ -11,6 +11,7 @@ import { createTurns } from './turns.js'
 /** Long enough to watch an outage. */
 const OUTAGE_SECONDS = 5
 const IDENTITY_MS = 500
+const CHECK_MS = 2_000
 
 /** @typedef {import('./runner.js').Result} Result */
 
@@ -22,6 +23,10 @@ const card = byId('step', HTMLElement)
 const results = new Map()
 let current = 0
 let isRunning = false
+/** False if something is missing that may appear later, such as the edge or its controls. */
+let isAvailable = true
+/** Checks whether the current step can run here. */
+let check = async () => {}
 /** @type {(text: string) => void} */
 let onNote = () => {}
 
@@ -46,13 +51,23 @@ function show(index) {
     result: results.get(step.id),
     isLast: current === steps.length - 1,
     onRun: run,
-    onNext: () => show(current + 1),
+    onNext() {
+      show(current + 1)
+      // The button that had the focus is gone.
+      card.focus({ preventScroll: true })
+      card.scrollIntoView()
+    },
   })
   onNote = stepCard.note
   card.replaceChildren(...stepCard.nodes)
-  const check = async () => {
+  card.ariaLabel = `Step ${current + 1} of ${steps.length}: ${step.title}`
+  check = async () => {
     const controls = await driver.controls()
-    if (!isRunning) stepCard.showAvailability(whyUnavailable(step, controls), controls.processes)
+    showControls(controls)
+    if (isRunning || step !== steps[current]) return
+    const reason = whyUnavailable(step, controls)
+    isAvailable = reason === undefined && controls.state === 'on'
+    stepCard.showAvailability(reason, controls.processes)
   }
   void check()
 
@@ -95,8 +110,8 @@ function renderList() {
 /** @type {Record<string, string>} */
 const MARKS = { passed: '✓', failed: '✕', skipped: '–', running: '…' }
 
-async function showControls() {
-  const { state, reason } = await driver.controls()
+/** @param {Awaited<ReturnType<typeof driver.controls>>} controls */
+function showControls({ state, reason }) {
   const text = state === 'on' ? 'Each step restores what it breaks, even if it fails.' : (reason ?? '')
   setText(byId('tour-note', HTMLElement), text)
 }
@@ -107,14 +122,16 @@ async function followIdentity() {
 }
 
 addEventListener('pagehide', () => void turns.release())
-token.onChange(() => {
-  void showControls()
-  show(current)
-})
+token.onChange(() => show(current))
 whileVisible(() => pollStatus({ onResponse() {}, onStatus: showOverall }))
 whileVisible(() => {
   const timer = setInterval(followIdentity, IDENTITY_MS)
   return () => clearInterval(timer)
 })
-void showControls()
+whileVisible(() => {
+  const timer = setInterval(() => {
+    if (!isAvailable && !isRunning) void check()
+  }, CHECK_MS)
+  return () => clearInterval(timer)
+})
 show(0)

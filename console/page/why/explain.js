@@ -57,6 +57,8 @@ export function isFinal(explanation) {
  * @returns {Promise<Explanation>}
  */
 export async function fetchExplanation(id, headers) {
+  // A URL cannot contain them as the last segment of its path: the browser requests another resource.
+  if (['', '.', '..'].includes(id)) return { kind: 'invalid' }
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS)
     const response = await fetch(`/views/${encodeURIComponent(id)}`, { signal, headers })

@@ -86,7 +86,11 @@ const failures = {
     title: 'Only for its user',
     meaning: 'This edge explains views only to their user: paste a valid token at the top of the page.',
   },
-  invalid: { state: 'down', title: 'Not a view ID', meaning: 'A view ID has 1 to 256 characters.' },
+  invalid: {
+    state: 'down',
+    title: 'Not a view ID',
+    meaning: 'A view ID has 1 to 256 characters. The page cannot look up “.” and “..”.',
+  },
   unavailable: {
     state: 'unknown',
     title: 'Unknown right now',

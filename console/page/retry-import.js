@@ -1,0 +1,18 @@
+const RETRY_MS = 2_000
+
+/**
+ * Imports a module, and repeats that until it succeeds.
+ * @template Module
+ * @param {() => Promise<Module>} load
+ * @param {() => void} onFailure called after each failed attempt
+ */
+export async function retryImport(load, onFailure) {
+  for (;;) {
+    try {
+      return await load()
+    } catch {
+      onFailure()
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+    }
+  }
+}
