@@ -24,7 +24,8 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test.each([
-    ['1 hour', 60, ['3 views, 2 qualified, 1 other']],
+    ['5 min', 5, ['1 view, 1 qualified, 0 other']],
+    ['1 hour', 60, ['3 views, 2 qualified, 1 other', '1 view, 1 qualified, 0 other']],
     ['24 hours', 24, ['2 views, 1 qualified, 1 other']],
     ['30 days', 30, ['1 view, 1 qualified, 0 other', '4 views, 4 qualified, 0 other']],
   ])('%s has the views, the qualified views and the others of each step', async (range, count, expected) => {
@@ -106,11 +107,11 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     const { page } = opened
     await page.getByRole('button', { name: /: show It over time$/ }).click()
     await page.locator('#timeline-asset').getByText('It', { exact: true }).waitFor()
-    await eventually(async () => expect(await numbers(page)).toEqual(['5 views', '3 qualified', '2 other']))
+    await eventually(async () => expect(await numbers(page)).toEqual(['6 views', '4 qualified', '2 other']))
     expect(await page.evaluate('document.activeElement.id')).toBe('chart')
     expect(await rangeOf(page, '1 hour').isDisabled()).toBe(true)
     await rangeOf(page, '30 days').check()
-    await eventually(async () => expect(await numbers(page)).toEqual(['10 views', '8 qualified', '2 other']))
+    await eventually(async () => expect(await numbers(page)).toEqual(['11 views', '9 qualified', '2 other']))
     await page.getByRole('button', { name: 'All assets' }).click()
     await showRange(page, '1 hour', 60)
   })
@@ -175,6 +176,7 @@ const past = [
   ...[toEvent('a', 5 * DAY), ...['a', 'b', 'c', 'd'].map((user) => toEvent(user, 3 * DAY))],
   ...[toEvent('a', 2 * HOUR), toEvent('a', 2 * HOUR - 10_000)],
   ...[toEvent('a', 10 * MINUTE), toEvent('a', 10 * MINUTE - 10_000), toEvent('b', 10 * MINUTE - 10_000)],
+  toEvent('a', MINUTE),
 ]
 
 /** The CloudEvent of a play, `before` milliseconds before the start of this minute. */

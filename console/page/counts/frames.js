@@ -33,16 +33,32 @@ const RANGE_SEPARATOR = '\u2009–\u2009'
 const STEP_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 }
 
 /**
+ * @param {Date} start
+ * @param {Date} end
+ */
+function describeMinute(start, end) {
+  // At midnight, formatRange would add both dates.
+  return [start, end].map((at) => hourAndMinute.format(at)).join(RANGE_SEPARATOR)
+}
+
+/**
  * Times are local, but days are UTC days, as reporting counts them.
  * @type {Record<string, Range>}
  */
 export const ranges = {
+  minutes: {
+    step: 'minute',
+    count: 5,
+    title: 'Per minute, last 5 minutes',
+    describe: describeMinute,
+    isLabelled: () => true,
+    label: hourAndMinute,
+  },
   hour: {
     step: 'minute',
     count: 60,
     title: 'Per minute, last hour',
-    // At midnight, formatRange would add both dates.
-    describe: (start, end) => [start, end].map((at) => hourAndMinute.format(at)).join(RANGE_SEPARATOR),
+    describe: describeMinute,
     isLabelled: (start) => start.getMinutes() % 15 === 0,
     label: hourAndMinute,
   },
