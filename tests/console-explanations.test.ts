@@ -105,7 +105,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
       await explain(page, 'broken-view')
       await expectOutcome(page, 'Rejected: dead letter', 1_000)
     })
-    await page.getByText('npm run dead-letters repairs and replays it').waitFor()
+    await page.getByText('npm run dead-letters can repair and replay it').waitFor()
   })
 
   test.each([
