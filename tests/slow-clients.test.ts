@@ -27,7 +27,8 @@ describe('with slow clients', { timeout: 60_000, concurrent: true }, () => {
     await sleep(1_000)
     const statuses = await statusesOf(senders)
     expect(statuses.filter((status) => status === 503).length).toBeGreaterThanOrEqual(SENDERS - 4)
-    expect((await memory()) - before).toBeLessThan(100 * MIB)
+    // All bodies together are 240 MiB. Beside those that are held, some are garbage that is not collected yet.
+    expect((await memory()) - before).toBeLessThan(160 * MIB)
     const lookup = await fetch(`${reporting.url}/events/lookup`, jsonRequest({ assets: ['a'] }))
     expect(lookup.status).toBe(200)
     for (const sender of senders) sender[Symbol.dispose]()
