@@ -131,7 +131,8 @@ describe('npm start', { timeout: 60_000 }, () => {
       const processes = await metricsOfEach(urlOf('play'), 2)
       expect([...processes.keys()].toSorted()).toEqual(pids.toSorted())
 
-      const players = startPlayers(urlOf('play'), { count: 8, seed: 1 })
+      // The kernel assigns each connection to a process: with this many, each process has some.
+      const players = startPlayers(urlOf('play'), { count: 32, seed: 1 })
       await nats.signal('SIGKILL')
       await eventually(async () => {
         for (const metrics of (await metricsOfEach(urlOf('play'), 2)).values())
