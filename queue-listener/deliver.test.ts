@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest'
+import { EventBatch } from '../shared/contracts/event-batch.ts'
 import { emptyBatch } from '../shared/event-log/batch-builder.ts'
 import type { LogBatch } from '../shared/event-log/event-log.ts'
+import { startNonRecordingSpan } from '../shared/tracing/tracing.ts'
 import { deliver } from './deliver.ts'
+import { createReportingClient } from './reporting-client.ts'
 
 const never = new AbortController().signal
 
@@ -18,25 +21,32 @@ test('a message that reporting refuses uses up the serials of its views and of i
     watched: [{ ...play, viewId: '1', seconds: 31, sequence: 1, index: 1, serial: 2 }],
     messages: [{ sequence: 1, views: 2, at: view.at }],
   }
-  const counted: LogBatch[] = []
-  await deliver(
-    {
-      eventLog: { reject: async () => {} },
-      reporting: {
-        async count(sent) {
-          if (sent.after > 0) return { outcome: 'conflict', position: undefined }
-          if (sent.messages.length > 0) return { outcome: 'invalid', reason: 'a test says so' }
-          counted.push(sent)
-          return { outcome: 'counted' }
-        },
-      },
-      onForwarded() {},
-      unsettled: [],
-    },
-    batch,
-    never,
-  )
-  expect(counted).toMatchObject([
-    { views: [], watched: [], rejected: [{ producer: 'p', from: 1, to: 3, sequence: 1 }], deadLetters: 1 },
-  ])
+  const { reporting, counted } = createPickyReporting((sent) => sent.views.some(({ id }) => id === '1'))
+  const forwarded: LogBatch[] = []
+  const onForwarded = (sent: LogBatch) => forwarded.push(sent)
+  await deliver({ eventLog: { reject: async () => {} }, reporting, onForwarded, unsettled: [] }, batch, never)
+  expect(counted).toMatchObject([{ views: [], rejected: [{ producer: 'p', from: 1, to: 3, sequence: 1 }] }])
+  expect(forwarded).toMatchObject([{ views: [], watched: [], deadLetters: 1 }])
 })
+
+/** The client of a reporting at position 0 that validates each batch, and refuses some valid ones too. */
+function createPickyReporting(refuses: (batch: EventBatch) => boolean) {
+  const counted: EventBatch[] = []
+  const conflict = { status: 'Position mismatch', position: null, requestId: '1' }
+
+  function respond(batch: EventBatch) {
+    if (batch.after > 0) return { status: 409, body: conflict }
+    if (refuses(batch)) return { status: 400, body: {} }
+    counted.push(batch)
+    return { status: 200, body: { stream: batch.stream, sequence: batch.through } }
+  }
+
+  const client = {
+    get: async () => ({ status: 200, body: null }),
+    async post(_path: string, body: unknown) {
+      const batch = EventBatch.safeParse(body)
+      return batch.success ? respond(batch.data) : { status: 400, body: {} }
+    },
+  }
+  return { reporting: createReportingClient(client, { start: startNonRecordingSpan }), counted }
+}

@@ -85,5 +85,6 @@ function serialsOf(sequence: number, events: readonly Numbered[]): LogBatch['rej
 function toProbe({ incarnation, through }: LogBatch): LogBatch {
   const view = { id: 'probe', assetId: 'probe', userId: 'probe', at: new Date(0).toISOString() }
   const after = through + 1
-  return { ...emptyBatch({ incarnation, after, first: 0 }), through: after + 1, views: [view] }
+  const messages = [{ sequence: after + 1, views: 1, at: view.at }]
+  return { ...emptyBatch({ incarnation, after, first: 0 }), through: after + 1, views: [view], messages }
 }
