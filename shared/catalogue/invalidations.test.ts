@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
+import { startConfiguredNats } from '../../tests/harness/nats-config.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
 import { openNatsLink } from '../nats/link.ts'
 import type { Invalidation } from './invalidations.ts'
@@ -27,8 +28,8 @@ describe.skipIf(!natsVersion)('invalidations over NATS', () => {
   })
   afterAll(() => stack.disposeAsync())
 
-  function setUp() {
-    const link = stack.use(openNatsLink({ servers: [nats.url], name: 'test', log: pino({ level: 'silent' }) }))
+  function setUp(url = nats.url) {
+    const link = stack.use(openNatsLink({ servers: [url], name: 'test', log: pino({ level: 'silent' }) }))
     return { link, invalidations: createNatsInvalidations(link) }
   }
 
@@ -43,6 +44,19 @@ describe.skipIf(!natsVersion)('invalidations over NATS', () => {
     for (const invalidation of sent) sender.invalidations.publish(invalidation)
     await eventually(() => expect(received.mock.calls.map(([invalidation]) => invalidation)).toEqual(sent))
     expect(gaps).not.toHaveBeenCalled()
+  })
+
+  test('do not end the connection if its user may not subscribe', async () => {
+    const user = 'user: u, password: p, permissions: { subscribe: "_INBOX.>" }'
+    const restricted = stack.use(await startConfiguredNats(`authorization { users: [{ ${user} }] }`, 'no_auth_user: u'))
+    const { link, invalidations } = setUp(restricted.url)
+    const [received, gaps] = [vi.fn(), vi.fn()]
+    invalidations.subscribe(received, gaps)
+    const connection = await link.up(AbortSignal.timeout(5_000))
+    // The server responds in order: first with the error, then to this.
+    await connection.flush()
+    expect(link.connection()).toBe(connection)
+    expect([received.mock.calls, gaps.mock.calls]).toEqual([[], []])
   })
 
   test('are dropped while NATS is down, and each reconnect reports a gap', async () => {

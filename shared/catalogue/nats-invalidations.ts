@@ -14,9 +14,11 @@ export function createNatsInvalidations(nats: NatsLink): Invalidations {
       let isFirst = true
       nats.onUp((connection) => {
         connection.subscribe('changes.*.*', {
-          callback: (error, { subject }) => {
-            const [, service, id] = subject.split('.')
-            if (!error && service && id) onInvalidation({ service, id: id.replaceAll('%2E', '.') })
+          callback(error, message) {
+            // Without the permission to subscribe, the client passes an error and an empty message.
+            if (error) return
+            const [, service, id] = message.subject.split('.')
+            if (service && id) onInvalidation({ service, id: id.replaceAll('%2E', '.') })
           },
         })
         // Messages published between two connections are lost.

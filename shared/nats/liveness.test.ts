@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -7,7 +8,9 @@ import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harne
 import { startTcpProxy, type TcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
 import { sleep } from '../runtime/sleep.ts'
+import { connectToNats } from './connect.ts'
 import { type NatsLink, openNatsLink } from './link.ts'
+import { untilLost } from './liveness.ts'
 
 describe.skipIf(!natsVersion)('the liveness of a link to NATS', () => {
   let stack: AsyncDisposableStack
@@ -29,6 +32,16 @@ describe.skipIf(!natsVersion)('the liveness of a link to NATS', () => {
     await link.up(AbortSignal.timeout(5_000))
     return link
   }
+
+  test('a connection that was lost leaves no listener behind, which would keep it in memory', async () => {
+    const closing = new AbortController()
+    const connection = await connectToNats({ servers: [nats.url], name: 'test' })
+    const lost = untilLost(connection, closing.signal)
+    expect(getEventListeners(closing.signal, 'abort')).toHaveLength(1)
+    await connection.close()
+    await lost
+    expect(getEventListeners(closing.signal, 'abort')).toEqual([])
+  })
 
   describe('over a connection with 10 Mbit/s', () => {
     const LIMITS = { bytesPerSecond: 1_250_000 }

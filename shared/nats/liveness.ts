@@ -48,10 +48,13 @@ export async function untilLost(connection: NatsConnection, signal: AbortSignal)
   const timer = setInterval(tick, TICK_MS)
   const closed = connection.closed().then((error) => (error ? error.message : 'the server closed the connection'))
   const aborted = Promise.withResolvers<string>()
-  signal.addEventListener('abort', () => aborted.resolve('closing'), { once: true })
+  const onAbort = () => aborted.resolve('closing')
+  signal.addEventListener('abort', onAbort)
   try {
     return await Promise.race([silent.promise, closed, aborted.promise])
   } finally {
     clearInterval(timer)
+    // The signal outlives the connection, and would keep it in memory.
+    signal.removeEventListener('abort', onAbort)
   }
 }

@@ -50,6 +50,20 @@ test('items added while a batch is in flight form the next one, in order, with o
   expect(batches()).toEqual(['a', 'bcd', 'e'])
 })
 
+test('an item that is added at any moment after a batch has settled runs', async () => {
+  for (let microtasks = 0; microtasks < 10; microtasks += 1) {
+    const { add, resolve, batches } = setUp()
+    const first = add('a')
+    await turns()
+    const later = resolve(0, 'done')
+    for (let n = 0; n < microtasks; n += 1) await undefined
+    void add('b')
+    await later
+    await first
+    expect(batches()).toEqual(['a', 'b'])
+  }
+})
+
 test('a batch is at most maxItems long', async () => {
   const { add, resolve, batches } = setUp({ maxItems: 2 })
   const added = ['a', 'b', 'c', 'd', 'e'].map(add)

@@ -42,11 +42,13 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
       settlePrevious()
       settlePrevious = await running
     }
-    isRunning = false
     settlePrevious()
   }
 
-  /** Takes the next batch once it no longer grows: a large batch costs less than several small ones. */
+  /**
+   * Takes the next batch once it no longer grows: a large batch costs less than several small ones. Without a next batch,
+   * ends the run at once: an item that is added later must start another one.
+   */
   async function takeBatch(): Promise<Batch<Item, Result> | undefined> {
     const [next] = queue
     let size = 1
@@ -58,7 +60,9 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
       size = next.items.length
       await turn()
     }
-    return queue.shift()
+    const batch = queue.shift()
+    if (!batch) isRunning = false
+    return batch
   }
 
   /** @returns a function that settles the callers of the batch */
