@@ -109,6 +109,23 @@ describe('an asset that the upstream does not have', () => {
     expect(await get('a')).toEqual(fresh('a', 1))
   })
 
+  test('was missing when a load began, and that load does not remove the value of a later load', async () => {
+    const { cache, get, owner } = setUp()
+    owner.isMissing = true
+    const late = Promise.withResolvers<void>()
+    owner.ready = late.promise
+    const missed = get('a')
+    owner.isMissing = false
+    owner.ready = Promise.resolve()
+    cache.expire('a')
+    expect(await get('a')).toEqual(fresh('a', 1))
+    owner.isMissing = true
+    late.resolve()
+    expect(await missed).toEqual(absent)
+    owner.isDown = true
+    expect(await get('a')).toEqual(fresh('a', 1))
+  })
+
   test('does not reappear when the upstream goes down', async () => {
     const { get, owner } = setUp()
     await get('a')

@@ -69,9 +69,10 @@ export function createAssetCache<Value>({
   async function fetch(id: string, request: RequestContext): Promise<Cached<Value>> {
     const loaded = await cache.fetch(id, { context: request })
     if (!loaded) throw new Error('lru-cache aborted the load')
-    if (loaded.state === 'absent') cache.delete(id)
+    // A failure keeps the stale value, but an absent asset leaves nothing to serve.
+    const latest = cache.peek(id, { allowStale: loaded.state === 'failed' })
     // A load that began before an invalidation must not delete the result of a later load.
-    if (loaded.state === 'failed' && cache.peek(id, { allowStale: true }) === loaded) cache.delete(id)
+    if (!('value' in loaded) && (latest === undefined || latest === loaded)) cache.delete(id)
     onRead(toOutcome(loaded), request)
     return loaded
   }

@@ -41,7 +41,7 @@ const schema = `
   ) STRICT;
 `
 
-const Entries = z.array(z.object({ sequence: z.int(), producer: z.string(), views: z.string(), count: z.int() }))
+const Entry = z.object({ sequence: z.int(), producer: z.string(), views: z.string() })
 
 const SearchedEntries = z.object({ first: z.int().nullable(), matching: z.int().nullable() })
 
@@ -60,7 +60,7 @@ export function openOutboxFile(file: string): OutboxFile {
   const db = openSqlite(file, schema)
   try {
     const insert = db.prepare('INSERT INTO waiting (producer, views, count) VALUES (?, ?, ?)')
-    const selectFirst = db.prepare('SELECT * FROM waiting ORDER BY sequence LIMIT ?')
+    const selectFirst = db.prepare('SELECT sequence, producer, views FROM waiting ORDER BY sequence LIMIT ?')
     const remove = db.prepare('DELETE FROM waiting WHERE sequence <= ? RETURNING count')
     const replacePredecessor = db.prepare('REPLACE INTO predecessor VALUES (1, ?, ?)')
     const deletePredecessor = db.prepare('DELETE FROM predecessor')
@@ -77,7 +77,7 @@ export function openOutboxFile(file: string): OutboxFile {
         insert.run(producer, encode(views, count), count)
         size += count
       },
-      first: () => toBatch(Entries.parse(selectFirst.all(MAX_ENTRIES))),
+      first: () => toBatch(selectFirst.iterate(MAX_ENTRIES)),
       drop(through) {
         for (const { count } of remove.all(through)) size -= Number(count)
       },
@@ -117,12 +117,13 @@ function decode(text: string): NewView[] {
   return Array.isArray(parsed) ? parsed : parsed.events
 }
 
-function toBatch(entries: z.infer<typeof Entries>): PendingBatch | undefined {
-  const [first] = entries
-  if (!first) return undefined
-  const batch: PendingBatch = { through: 0, producer: first.producer, views: [] }
-  for (const { sequence, producer, views } of entries) {
-    if (producer !== first.producer) break
+/** Reads only as many entries as the batch takes, because an outage may leave more than fit in memory. */
+function toBatch(entries: Iterable<unknown>): PendingBatch | undefined {
+  let batch: PendingBatch | undefined
+  for (const entry of entries) {
+    const { sequence, producer, views } = Entry.parse(entry)
+    batch ??= { through: 0, producer, views: [] }
+    if (producer !== batch.producer) break
     const parsed = decode(views)
     if (batch.through > 0 && batch.views.length + parsed.length > MAX_VIEWS) break
     batch.views.push(...parsed)

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
@@ -176,6 +177,30 @@ describe('a view is found', () => {
     for (let n = 0; n < 300; n += 1) outbox.put('p', [{ ...view, id: `view-${n}` }])
     for (const id of ['view-0', 'view-150', 'view-299']) expect(await files.find(id, soon())).toMatchObject({ id })
     await expect(files.find('unknown', AbortSignal.abort())).rejects.toThrow('aborted')
+  })
+
+  test('by each of several searches that open the same outbox', async () => {
+    {
+      using ended = openFiles().claim(PORT)
+      // More entries than one step of a search reads.
+      for (let n = 0; n < 300; n += 1) ended.put('p', [{ ...view, id: `view-${n}` }])
+    }
+    const files = openFiles()
+    for (let turns = 0; turns < 5; turns += 1) {
+      const first = files.find('view-0', soon())
+      for (let n = 0; n < turns; n += 1) await turn()
+      expect(await Promise.all([first, files.find('view-0', soon())])).toMatchObject([
+        { id: 'view-0' },
+        { id: 'view-0' },
+      ])
+    }
+  })
+
+  test('unless the directory cannot be read: then the search fails', async () => {
+    directory = join(directory, 'file')
+    writeFileSync(directory, '')
+    await expect(openFiles().find(view.id, soon())).rejects.toThrow('ENOTDIR')
+    expect(await openFiles().openOrphans()).toEqual([])
   })
 
   test('whatever characters are in its id', async () => {

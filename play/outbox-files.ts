@@ -1,6 +1,7 @@
 import { existsSync, linkSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { codeOf } from '../shared/runtime/error-code.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { toReason } from '../shared/runtime/reason.ts'
 import { isCorrupt, isLocked } from '../shared/runtime/sqlite.ts'
@@ -20,7 +21,7 @@ export type OutboxFiles = {
    * @throws Error if the disk fails
    */
   claim(port: number): OutboxFile
-  /** Opens all files, of any port, that contain something and that no process has open. */
+  /** Opens all files, of any port, that contain something and that no process has open; none if the disk fails. */
   openOrphans(): Promise<Orphan[]>
   /**
    * Finds a view in the outboxes of all processes.
@@ -99,9 +100,10 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
     const heldOutbox = held.get(file)
     if (heldOutbox) {
       return searchOutbox(heldOutbox, id, signal).catch((error) => {
-        // An adopted outbox is closed once all of its views are in the log.
         if (held.get(file) === heldOutbox) throw error
-        return undefined
+        // Another search, or the adopter once the outbox was empty, has closed it meanwhile.
+        signal.throwIfAborted()
+        return findInFile(file, id, signal)
       })
     }
     if (isKnownEmpty(file)) return undefined
@@ -109,9 +111,12 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
     return orphan ? await searchOutbox(orphan, id, signal) : askOwner(file, id, signal)
   }
 
-  /** The paths of all outboxes. */
+  /** The paths of all outboxes; none if the directory does not exist. */
   async function list(): Promise<string[]> {
-    const names = await readdir(directory).catch(() => [])
+    const names = await readdir(directory).catch((error) => {
+      if (codeOf(error) !== 'ENOENT') throw error
+      return []
+    })
     return names.filter((name) => portOfOutbox(name) !== undefined).map((name) => join(directory, name))
   }
 
@@ -145,7 +150,8 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
       throw new Error(`all ${MAX_PER_PORT} outboxes of port ${port} are in use`)
     },
     async openOrphans() {
-      return (await list()).flatMap(openOrphan)
+      const files = await list().catch(() => [])
+      return files.flatMap(openOrphan)
     },
     async find(id, signal) {
       const searches = (await list()).map((file) => findInFile(file, id, signal))

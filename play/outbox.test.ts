@@ -62,6 +62,25 @@ test('drop() deletes views up to its position, and keeps later ones', () => {
   expect(outbox.size()).toBe(1)
 })
 
+test('first() takes no longer if many entries wait behind it', () => {
+  using outbox = open()
+  const entry = someViews(...Array.from({ length: 1_000 }, (_, n) => `view-${n}`))
+  outbox.put('p', entry)
+  const alone = shortestMs(() => outbox.first())
+  for (let n = 0; n < 200; n += 1) outbox.put('p', entry)
+  // Reading all entries would take 200 times as long.
+  expect(shortestMs(() => outbox.first())).toBeLessThan(20 * alone)
+})
+
+function shortestMs(work: () => unknown): number {
+  const durations = Array.from({ length: 10 }, () => {
+    const started = performance.now()
+    work()
+    return performance.now() - started
+  })
+  return Math.min(...durations)
+}
+
 test('first() of an empty outbox is undefined', () => {
   using outbox = open()
   expect(outbox.first()).toBeUndefined()
