@@ -43,7 +43,7 @@ export function openConsole(
     createHistory({ ...service, file: historyFile, clients: systems, dependencies, backlog }),
   )
   const status = createStatus({ health, clients: systems, invalidations, backlog, history })
-  const readSeries = createSeriesReader({ reporting: upstreams.series })
+  const readSeries = createSeriesReader({ reporting: clients.reporting })
   const controls = CONTROLS_URL === undefined ? undefined : resources.use(createControlsProxy(CONTROLS_URL))
   const cdnOrigin = CDN_BASE_URL === undefined ? undefined : new URL(CDN_BASE_URL).origin
   return { console: createConsole({ catalogue, readSeries, status, history, clients, controls, cdnOrigin }), history }

@@ -71,7 +71,8 @@ export async function openUpstreams(
   }
   const metadata = protect(clients.metadata)
   const cdnurl = protect(clients.cdnurl)
-  const reporting = protect(clients.reporting)
+  // A separate client: a failed call ejects the instance, and explanations and series must not affect plays.
+  const reporting = protect(open(counts, reportings, READ_TOKEN))
   const caches = {
     metadata: cacheOf(metadata, '/content', LicensedMetadata),
     cdnurl: cacheOf(cdnurl, '/url', cdnUrl),
@@ -80,8 +81,6 @@ export async function openUpstreams(
   return {
     /** Clients without circuit breakers, for calls whose failures must not open the circuits of plays. */
     clients,
-    /** A separate client: a failed call ejects the instance, and series must not affect the lookups of plays. */
-    series: open(counts, reportings),
     metadata,
     reporting,
     caches,

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { postAsset } from './harness/assets.ts'
@@ -148,6 +148,30 @@ describe.skipIf(!natsVersion)('with failing upstreams', { timeout: 60_000 }, () 
     for (let count = 0; count < 50; count += 1) {
       expect((await timed(edge, '456', 'spread')).body).not.toHaveProperty('degraded')
     }
+  })
+
+  test('an instance of reporting that explains no view in time keeps its share of the lookups of plays', async () => {
+    let [unanswered, lookups] = [0, 0]
+    await using proxy = await startSocketServer((socket) => {
+      const upstream = connect(Number(new URL(system.reporting.url).port), '127.0.0.1')
+      upstream.on('error', () => socket.destroy()).pipe(socket)
+      socket.on('close', () => upstream.destroy())
+      socket.on('data', (request) => {
+        if (request.toString().startsWith('GET /events/views/')) unanswered += 1
+        else upstream.write(request)
+        if (request.toString().startsWith('POST /events/lookup')) lookups += 1
+      })
+    })
+    const REPORTING_URL = `${system.reporting.url},${proxy.url}`
+    await using edge = await startService('play', { ...system.env, REPORTING_URL })
+    await warmUp(edge.url)
+    await eventually(async () => {
+      await fetch(`${edge.url}/views/unknown`)
+      expect(unanswered).toBeGreaterThan(0)
+    })
+    const before = lookups
+    for (let count = 0; count < 30; count += 1) await timed(edge, '456', 'spread')
+    expect(lookups).toBeGreaterThan(before)
   })
 
   test('while NATS is down and the outbox is not writable, a play gets a 503 and is not counted', async () => {
