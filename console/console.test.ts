@@ -213,6 +213,12 @@ test('/status accounts for every view while the counts are current', async () =>
   expect(audits()).toBe(1)
 })
 
+test('/status includes an audit with too many verdicts', async () => {
+  const wrong = { ...audit, qualified: 8, pending: -1 }
+  const { app } = setUp({ services: { reporting: [current] }, audit: wrong })
+  expect(await (await app.request('/status')).json()).toMatchObject({ audit: wrong })
+})
+
 test.each(['replaying', 'behind', 'unknown'] as const)(
   '/status requests no audit while the counts are %s',
   async (state) => {

@@ -112,6 +112,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('npm run audit over Postgres', { t
     ["update reporting.series set views = views - 1 where step = 'd' and asset_id = '456'", 'asset 456, day 20'],
     ['update reporting.state set retried = retried + 1', 'retried: reporting has 1, the log 0'],
     ['update reporting.state set views = views + 1', 'views: reporting has'],
+    ['update reporting.state set qualified = qualified + 1', 'pending: reporting has -1, the log 0'],
   ])('finds the difference after %s', async (statement, difference) => {
     const run = (sql: string) => system.postgres.use(system.databaseUrl, (client) => client.query(sql))
     await run(statement)

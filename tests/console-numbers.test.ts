@@ -123,11 +123,16 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
     await using opened = await open()
     const { page, errors } = opened
     const status = (await getJson(`${system.play.url}/status`)) as SystemStatus
-    const audit = { ...(await audited()), pending: 1_000 }
-    await page.route('**/status', (route) => route.fulfill({ json: { ...status, audit } }))
-    await eventually(async () => expect(await verdict(page)).toBe('No! Run npm run audit to find the difference.'))
-    expect(await terms(page, 'sum')).toMatchObject({ pending: 1_000 })
-    await page.unroute('**/status')
+    const current = await audited()
+    const flagged = 'No! Run npm run audit to find the difference.'
+    for (const wrong of [{ pending: 1_000 }, { pending: -1, qualified: current.qualified + 1 }]) {
+      await eventually(async () => expect(await verdict(page)).toMatch('Yes'))
+      const audit = { ...current, ...wrong }
+      await page.route('**/status', (route) => route.fulfill({ json: { ...status, audit } }))
+      await eventually(async () => expect(await verdict(page)).toBe(flagged))
+      expect(await terms(page, 'sum')).toMatchObject(wrong)
+      await page.unroute('**/status')
+    }
     const { audit: _, ...old } = status
     await page.route('**/status', (route) => route.fulfill({ json: old }))
     await eventually(async () => expect(await verdict(page)).toMatch('Unknown'))

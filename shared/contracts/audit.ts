@@ -11,9 +11,10 @@ export const Audit = z
   .object({
     views: views.meta({ description: 'Plays that returned 200, each counted once' }),
     qualified: views.meta({ description: 'Views that pass the view rules' }),
-    pending: views.meta({
+    // A store may derive this number from the others, so it is negative if those are wrong.
+    pending: z.int().meta({
       description:
-        'Views that have not been watched for long enough yet, and views that a release without view rules counted',
+        'Views that have not been watched for long enough yet, and views that a release without view rules counted. A negative number is an error in the counts',
     }),
     notQualified: z.record(z.string(), views).meta({ description: 'Views that are not qualified, by reason' }),
     direct: views.meta({ description: 'Views that were counted by a request and are not in the log' }),

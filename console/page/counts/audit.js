@@ -15,7 +15,8 @@ export function createAuditStrip() {
   return function show(status) {
     const audit = status?.audit
     const terms = audit ? toTerms(audit) : []
-    const addsUp = terms.slice(1).reduce((total, [count]) => total - Number(count), audit?.views ?? 0) === 0
+    const rest = terms.slice(1).reduce((total, [count]) => total - Number(count), audit?.views ?? 0)
+    const addsUp = rest === 0 && (audit?.pending ?? 0) >= 0
     strip.dataset.state = audit ? (addsUp ? 'up' : 'down') : 'unknown'
     setText(verdict, toVerdict(audit, addsUp))
     sum(terms)
