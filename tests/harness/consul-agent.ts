@@ -32,7 +32,7 @@ export async function startConsulAgent(options: Options = {}, attempts = 3): Pro
   try {
     return await startOnce(options)
   } catch (error) {
-    // Another process may take a port after the check that it is free, or one port may be chosen twice.
+    // A process outside the tests may take a port after the check that it is free.
     if (attempts === 1 || !/already (in use|configured)/.test(String(error))) throw error
     return startConsulAgent(options, attempts - 1)
   }

@@ -1,3 +1,5 @@
+import { createSocket, type Socket } from 'node:dgram'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { isFree } from '../../scripts/start/free-port.ts'
 import { parseProcfile, portsOf } from '../../scripts/start/procfile.ts'
@@ -42,7 +44,29 @@ export function urlSettingsNextTo(edgePort: number): Record<string, string> {
 async function freePortWith(offsets: number[]): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000)
-    const free = await Promise.all(offsets.map((offset) => isFree(port + offset)))
-    if (free.every(Boolean)) return port
+    const reserved = await Promise.all(offsets.map((offset) => reserve(port + offset)))
+    if (reserved.every(Boolean)) return port
+    for (const reservation of reserved) reservation?.close()
   }
+}
+
+/** Added to a port, the UDP port that reserves it. */
+const RESERVATION_OFFSET = 30_000
+
+/**
+ * Reserves a port if it is free, until this process ends. A service under test may bind its port late, and releases it
+ * during a restart; meanwhile, no other test may choose it. A UDP socket reserves it across all processes, and the
+ * kernel closes it with the process.
+ */
+async function reserve(port: number): Promise<Socket | undefined> {
+  const reservation = createSocket('udp4')
+  try {
+    reservation.bind(port + RESERVATION_OFFSET, '127.0.0.1')
+    await once(reservation, 'listening')
+    if (await isFree(port)) return reservation.unref()
+  } catch {
+    // Another test has reserved the port.
+  }
+  reservation.close()
+  return undefined
 }

@@ -1,0 +1,38 @@
+import { setInterval } from 'node:timers'
+
+const TICK_MS = 20
+
+/** A longer time between two ticks is a pause: the machine, or this process, did not run. */
+const MAX_STEP_MS = 60
+
+/** The clock remains real while a test replaces `performance.now`. */
+const now = performance.now.bind(performance)
+
+const clock = { isTicking: false, readAt: 0, runningMs: 0, pausedMs: 0 }
+
+/**
+ * A clock for upper bounds, in milliseconds. It stands still during pauses of the machine, of this process and of its
+ * event loop, because those say nothing about the services under test. Otherwise it is as strict as `performance.now`.
+ */
+export function runningTime(): number {
+  return read().runningMs
+}
+
+/** The total length of all pauses so far, in milliseconds. A load can ignore what fails during a pause. */
+export function pausedTime(): number {
+  return read().pausedMs
+}
+
+function read() {
+  if (!clock.isTicking) {
+    clock.isTicking = true
+    clock.readAt = now()
+    setInterval(read, TICK_MS).unref()
+  }
+  const stepMs = now() - clock.readAt
+  const runningMs = Math.min(stepMs, MAX_STEP_MS)
+  clock.readAt += stepMs
+  clock.runningMs += runningMs
+  clock.pausedMs += stepMs - runningMs
+  return clock
+}
