@@ -115,7 +115,7 @@ test('a backlog that the log rejects delays no other backlog', async () => {
   await eventually(() => expect(play.backlog()).toBe(1))
 })
 
-test('every recorded view is stored exactly once, whichever processes end and when', { timeout: 60_000 }, async () => {
+test('every recorded view is stored exactly once, whichever processes end and when', async () => {
   const process = fc.nat({ max: 2 })
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.record({ append: process }) },

@@ -14,7 +14,7 @@ const play = fc.record({ assetId: fc.constantFrom(...assets), userId: fc.constan
 
 /** The conformance suite for exactly-once counting, with concurrent queue-listeners and a log that is replaced. */
 export function describeExactlyOnce({ open, isPersistent, numRuns }: Store) {
-  test('each view in the log is counted exactly once, for any sequence of events', { timeout: 60_000 }, async () => {
+  test('each view in the log is counted exactly once, for any sequence of events', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 80, size: 'max' }), async (steps) => {
         await using model = await createModel(open, isPersistent)

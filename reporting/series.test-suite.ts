@@ -37,7 +37,7 @@ const message = fc.record({
 export function describeSeries(store: Store) {
   const { open, numRuns } = store
 
-  test('the series depend on the log alone, and contain every view once', { timeout: 60_000 }, async () => {
+  test('the series depend on the log alone, and contain every view once', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(message, { minLength: 1, maxLength: 20 }), reading, async (drawn, reading) => {
         const log = toLog(drawn)

@@ -12,7 +12,7 @@ test.skipIf(!hasPromtool).each([
   ['check', 'config', 'deploy/prometheus.yml'],
   ['check', 'rules', 'deploy/alerts.yml'],
   ['test', 'rules', 'deploy/alerts.test.yml'],
-])('promtool %s %s %s', { timeout: 60_000 }, (...args) => {
+])('promtool %s %s %s', (...args) => {
   const { status, stdout, stderr } = spawnSync('promtool', args, { encoding: 'utf8' })
   expect({ status, output: stdout + stderr }).toEqual({ status: 0, output: expect.stringContaining('SUCCESS') })
 })

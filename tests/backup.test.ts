@@ -17,7 +17,7 @@ const FILE = 'checkpoint-reporting.bin'
 const OFTEN = { CHECKPOINT_EVERY: '100ms' }
 const NO_LOSS = { views: 0, gaps: [] }
 
-describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the log,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the log,', () => {
   /** Backs up the checkpoint at 3 views and the log at 5, then plays until there are 9 views. */
   async function startBackedUp() {
     await using stack = new AsyncDisposableStack()
@@ -114,7 +114,7 @@ test.skipIf(!natsVersion)(
   },
 )
 
-describe.skipIf(!natsVersion || !hasPostgres)('with the counts in Postgres,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasPostgres)('with the counts in Postgres,', () => {
   test.each(['run', 'are stopped'])(
     'an older dump can be restored while the reporting instances %s: later views are counted again',
     async (how) => {

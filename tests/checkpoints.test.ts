@@ -157,7 +157,7 @@ test('embedded mode keeps direct counts and the views of its log when it is stop
   expect(await readdir(directory.path)).not.toContain(FILE)
 })
 
-describe.skipIf(!natsVersion)('reporting with a log', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('reporting with a log', () => {
   const playTimes = async ({ play: edge }: System, times: number) => {
     for (let n = 0; n < times; n += 1) {
       await eventually(async () => expect((await play(edge.url, '456', 'u')).status).toBe(200))

@@ -55,11 +55,11 @@ async function listDeadLetters(origin: string): Promise<number[]> {
   return deadLetters.map(({ sequence }) => sequence)
 }
 
-describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, { timeout: 60_000 }, ({ start, names, skip }) => {
+describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, ({ start, names, skip }) => {
   let system: Services
   beforeAll(async () => {
     if (!skip) system = await start({ WRITE_TOKEN: 'conforming', READ_TOKEN: 'conforming-reader' })
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test.skipIf(skip).each(names)(
@@ -112,7 +112,7 @@ describe('without any dependency', () => {
   let isolated: Services
   beforeAll(async () => {
     isolated = await startIsolated()
-  }, 30_000)
+  })
   afterAll(() => isolated?.[Symbol.asyncDispose]())
 
   // reporting has no dependencies.

@@ -14,7 +14,7 @@ import { type ServiceProcess, startService } from './harness/service-process.ts'
 const NOWHERE = 'http://127.0.0.1:9'
 const nowhere = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, NOWHERE]))
 
-describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasConsul)('with Consul', () => {
   const stack = new AsyncDisposableStack()
   let consul: ConsulAgent
   let nats: NatsServer
@@ -33,7 +33,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
     }
     services = await mapServices(async (name) => stack.use(await startService(name, env)))
     await expectCompletePlay()
-  }, 60_000)
+  })
   afterAll(() => stack.disposeAsync())
 
   const playOnce = () => play(services.play.url, '456', 'someone')
@@ -203,12 +203,12 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', { timeout: 60_000 }, 
   })
 })
 
-describe.skipIf(!hasConsul)('with ACLs in Consul', { timeout: 60_000 }, () => {
+describe.skipIf(!hasConsul)('with ACLs in Consul', () => {
   const managementToken = '11111111-1111-4111-8111-111111111111'
   let consul: ConsulAgent
   beforeAll(async () => {
     consul = await startConsulAgent({ managementToken })
-  }, 60_000)
+  })
   afterAll(() => consul?.[Symbol.asyncDispose]())
 
   const start = (CONSUL_HTTP_TOKEN: string) =>

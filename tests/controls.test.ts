@@ -39,7 +39,7 @@ function createClient(system: Started) {
   }
 }
 
-describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('the controls of npm start', () => {
   const stack = new AsyncDisposableStack()
   let system: Started
   let dataDir: string
@@ -50,7 +50,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
     system = stack.use(await npmStart({ PATH: pathWithNats, ...env }))
     await warmUp(system.play.url)
     controls = createClient(system)
-  }, 60_000)
+  })
   afterAll(() => stack.disposeAsync())
 
   test('need the token: without it, nothing is shown and nothing happens', async () => {
@@ -223,7 +223,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', { timeout: 60_000 }, 
   })
 })
 
-describe('a killed npm start', { timeout: 60_000 }, () => {
+describe('a killed npm start', () => {
   test('leaves a directory and a token file; the next npm start removes them, but keeps the files of an instance that is still running', async () => {
     await using temp = await createTempDirectory('tmp')
     await using data = await createTempDirectory('data')
@@ -245,7 +245,7 @@ describe('a killed npm start', { timeout: 60_000 }, () => {
   })
 })
 
-describe('in embedded mode', { timeout: 60_000 }, () => {
+describe('in embedded mode', () => {
   test('there is nothing to kill, and the response says why', async () => {
     await using system = await npmStart({ PATH: '' })
     const controls = createClient(system)

@@ -8,7 +8,7 @@ import { startService } from './harness/service-process.ts'
 const origin = 'https://tv.example'
 const settings = { CORS_ORIGINS: `https://other.example, ${origin}` }
 
-describe('a page whose origin is in CORS_ORIGINS', { timeout: 30_000 }, () => {
+describe('a page whose origin is in CORS_ORIGINS', () => {
   let embedded: Services
   let edge: string
   beforeAll(async () => {

@@ -13,7 +13,7 @@ import { startTcpProxy } from './harness/tcp-proxy.ts'
 const SUSPENDED = 'counting is suspended'
 const TROUBLE = /standing by|interrupted/
 
-describe.skipIf(!natsVersion)('several instances of reporting', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('several instances of reporting', () => {
   test('with different stores suspend counting until only one of them is left', async () => {
     await using system = await startSystem({ MAX_LAG: '2s' })
     const port = await freePort()

@@ -19,7 +19,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const FILE = 'checkpoint-reporting.bin'
 
-describe.skipIf(!hasPostgres)('npm run counts -- copy', { timeout: 60_000 }, () => {
+describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
   let postgres: PostgresServer
   let env: { DATA_DIR: string; DATABASE_URL: string }
   let reporting: ServiceProcess
@@ -111,7 +111,7 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', { timeout: 60_000 }, () 
   })
 })
 
-describe.skipIf(!natsVersion || !hasPostgres)('moving the counts of a system to Postgres', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasPostgres)('moving the counts of a system to Postgres', () => {
   test('neither loses nor repeats a view, still recognizes duplicates, and can be undone while the log has the views', async () => {
     await using postgres = await startPostgres()
     const secondPort = await freePort()

@@ -85,7 +85,7 @@ describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
         over.abort()
         await Promise.all(players)
       }
-    }, 60_000)
+    })
     afterAll(async () => {
       await prometheus?.[Symbol.asyncDispose]()
       await identified?.[Symbol.asyncDispose]()

@@ -55,12 +55,12 @@ async function doctorOnLog(env: Record<string, string>, args: string[] = []): Pr
   return child.lines.filter((line) => /^\w+ +(log|counting) /.test(line))
 }
 
-describe.skipIf(!natsVersion)('with dead letters,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with dead letters,', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem(WITHOUT_CHECKPOINT)
     await eventually(async () => expect((await play(system.play.url, '456', 'warm-up')).status).toBe(200))
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
   afterEach(async () => {
     const { url } = system.listener
@@ -303,7 +303,7 @@ describe.skipIf(!natsVersion)('with dead letters,', { timeout: 60_000 }, () => {
   })
 })
 
-describe.skipIf(!natsVersion)('a queue-listener with a write token', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('a queue-listener with a write token', () => {
   test('shows dead letters only to clients that send the token', async () => {
     await using system = await startSystem({ WRITE_TOKEN: 'the-token' })
     await publishRaw(system.nats, ['not json'])
@@ -367,7 +367,7 @@ describe.skipIf(!natsVersion)(
   },
 )
 
-describe('dead letters in embedded mode', { timeout: 60_000 }, () => {
+describe('dead letters in embedded mode', () => {
   test('are logged once, and stay replayed or deleted after restarts', async () => {
     const invalid = ['not json', `"${HOSTILE}"`]
     await using system = await startEmbedded({}, (dataDir) => insertRaw(dataDir, invalid))

@@ -6,7 +6,7 @@ import { startSystem } from './harness/system.ts'
 
 const PLAYS = 4
 
-describe.skipIf(!natsVersion)('with a round trip of 400 ms to NATS,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with a round trip of 400 ms to NATS,', () => {
   test.each([
     ['views are appended to the log, if APPEND_TIMEOUT is long enough', { APPEND_TIMEOUT: '2s' }, 'log'],
     ['views go to the outbox and keep their producer, if APPEND_TIMEOUT is too short', {}, 'outbox'],

@@ -25,11 +25,11 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const ORIGIN = 'https://tv.example'
 
-describe('in embedded mode,', { timeout: 30_000 }, () => {
+describe('in embedded mode,', () => {
   let system: Awaited<ReturnType<typeof startEmbedded>>
   beforeAll(async () => {
     system = await startEmbedded({ CORS_ORIGINS: ORIGIN })
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const expectViews = (user: string, expected: number) =>
@@ -185,7 +185,7 @@ test.skipIf(!hasConsul)('with Consul, embedded services register and call only e
   expect(other.connections()).toBe(0)
 })
 
-describe('the circuit breakers of embedded mode', { timeout: 30_000 }, () => {
+describe('the circuit breakers of embedded mode', () => {
   test('open when reporting hangs: plays stay fast, but have no counts', async () => {
     await using reporting = await startSocketServer()
     await using edge = await startEmbeddedWith({ reporting: reporting.url })

@@ -108,13 +108,13 @@ const outages: Case[] = [
   ['cdnurl', 503, 'GET', '/url/assets', {}, unavailable],
 ]
 
-describe('all errors have the same shape', { timeout: 30_000 }, () => {
+describe('all errors have the same shape', () => {
   let system: Services
   let isolated: Services
   beforeAll(async () => {
     system = await startEmbedded({ WRITE_TOKEN: 'token' })
     isolated = await startIsolated()
-  }, 30_000)
+  })
   afterAll(() => Promise.all([system, isolated].map((started) => started?.[Symbol.asyncDispose]())))
 
   test.each([...common, ...own])('%s: %i to %s %s', (name, ...expected) => expectError(system[name].url, ...expected))

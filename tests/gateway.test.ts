@@ -206,7 +206,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
     expect(Number(seconds) * 1_000).toBeLessThan(createServer().keepAliveTimeout)
   })
 
-  describe.skipIf(!natsVersion)('with the system behind both plays,', { timeout: 60_000 }, () => {
+  describe.skipIf(!natsVersion)('with the system behind both plays,', () => {
     let system: System
     let second: ServiceProcess & AsyncDisposable
     let gateway: Awaited<ReturnType<typeof startGateway>>

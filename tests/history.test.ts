@@ -7,12 +7,12 @@ import { getJson, play, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 /** No page is open, so only the edge itself takes samples. */
-describe.skipIf(!natsVersion)('the history of the system', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('the history of the system', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '1h' })
     await warmUp(system.play.url)
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test('has each play in the second in which it was recorded', async () => {

@@ -44,7 +44,7 @@ describe('an edge with identity, limits, rights and an operations port', { timeo
     await eventually(async () => expect((await fetch(`${system.play.url}/readyz`)).status).toBe(200))
     await postAsset(system, { id: 'german', title: 'german', url: 'german.mp4', rights: { countries: ['DE'] } })
     await postAsset(system, { id: 'past', title: 'past', url: 'past.mp4', rights: { until: '2000-01-01T00:00:00Z' } })
-  }, 60_000)
+  })
   afterAll(() => stack.disposeAsync())
 
   async function createParts(): Promise<Parts> {

@@ -20,7 +20,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 
 const NAMES = ['METADATA_URL', 'CDNURL_URL', 'REPORTING_URL', 'QUEUE_LISTENER_URL']
 
-describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', () => {
   const stack = new AsyncDisposableStack()
   let system: System
   let ours: CertificateAuthority
@@ -33,7 +33,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', 
     other = createCertificateAuthority(directory.path, 'other')
     system = stack.use(await startSystem({ WRITE_TOKEN: 'token-over-https' }))
     urls = await proxied(ours.issue(['IP:127.0.0.1']))
-  }, 60_000)
+  })
   afterAll(() => stack.disposeAsync())
 
   async function proxied(pair: KeyPair): Promise<Record<string, string>> {

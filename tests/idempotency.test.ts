@@ -10,7 +10,7 @@ import { type System, startSystem } from './harness/system.ts'
 
 const OUTAGE = ['events']
 
-describe.skipIf(!natsVersion)('plays with the same idempotency key', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
   let system: System
   let otherEdge: ServiceProcess
   let user = ''
@@ -21,7 +21,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', { timeout: 
     system = stack.use(await startSystem())
     otherEdge = stack.use(await startService('play', system.env))
     await Promise.all([warmUp(system.play.url), warmUp(otherEdge.url)])
-  }, 60_000)
+  })
   beforeEach(() => {
     users += 1
     user = `user-${users}`

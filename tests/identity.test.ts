@@ -51,7 +51,7 @@ async function startEdge(provider: IdentityProvider, settings: Record<string, st
   return system
 }
 
-describe('on an edge with an identity provider,', { timeout: 60_000 }, () => {
+describe('on an edge with an identity provider,', () => {
   const stack = new AsyncDisposableStack()
   let provider: IdentityProvider
   let rsa: SigningKey
@@ -62,7 +62,7 @@ describe('on an edge with an identity provider,', { timeout: 60_000 }, () => {
     rsa = provider.keys().find(({ alg }) => alg === 'RS256') ?? (await createSigningKey('RS256'))
     system = stack.use(await startEdge(provider, { READ_TOKEN, CORS_ORIGINS: ORIGIN }))
     edge = system.play.url
-  }, 60_000)
+  })
   afterAll(() => stack.disposeAsync())
 
   const viewsOf = (userId: string) => views(system.reporting.url, 'user', userId, READ_TOKEN)
@@ -344,7 +344,7 @@ describe('on an edge with an identity provider,', { timeout: 60_000 }, () => {
   })
 })
 
-describe('keys of the identity provider:', { timeout: 60_000 }, () => {
+describe('keys of the identity provider:', () => {
   test('a new key is fetched when a token names it, and the old one is no longer accepted', async () => {
     await using provider = await startIdentityProvider()
     await using system = await startEdge(provider)

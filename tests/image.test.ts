@@ -15,7 +15,7 @@ import { freePort, freePortRange, portNextTo, urlSettingsNextTo } from './harnes
 const MAX_BYTES = 200_000_000
 const USER = 10_001
 
-describe.skipIf(!canBuildImage || !natsVersion)('the image', { timeout: 60_000 }, () => {
+describe.skipIf(!canBuildImage || !natsVersion)('the image', () => {
   let image: Image & AsyncDisposable
   let nats: NatsServer
   let system: Record<keyof typeof services, Container>

@@ -56,14 +56,14 @@ async function readComplete(edge: string, traceId: string): Promise<SystemTrace>
   })
 }
 
-describe.skipIf(!natsVersion)('with kept traces,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with kept traces,', () => {
   let system: System
   let edge: string
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '1h' })
     edge = system.play.url
     await warmUp(edge)
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test('play returns the operations of all services for a play, with cache hits, batch sizes and its position in the log', async () => {
@@ -160,7 +160,7 @@ describe.skipIf(!natsVersion)('with kept traces,', { timeout: 60_000 }, () => {
   })
 })
 
-describe('embedded mode', { timeout: 30_000 }, () => {
+describe('embedded mode', () => {
   test('keeps the traces of all services', async () => {
     await using embedded = await startEmbedded({ CATALOGUE_TTL: '1h' })
     await warmUp(embedded.play.url)

@@ -38,7 +38,7 @@ async function statusesOf(times: number, url: string, sent?: Sent): Promise<numb
 
 const as = (address: string) => ({ headers: { 'x-forwarded-for': address } })
 
-describe('CLIENT_RATE', { timeout: 60_000 }, () => {
+describe('CLIENT_RATE', () => {
   test('allows a burst up to the limit, refuses the next request, and allows one after retry-after', async () => {
     const { play } = await start({ CLIENT_RATE: '3/6s', ...BEHIND_PROXY })
     expect(await statusesOf(3, play.url + PLAY, as('203.0.113.7'))).toEqual([200, 200, 200])
@@ -121,7 +121,7 @@ describe('CLIENT_RATE', { timeout: 60_000 }, () => {
   })
 })
 
-describe('PLAY_RATE', { timeout: 60_000 }, () => {
+describe('PLAY_RATE', () => {
   test('limits the plays of a user, but no other requests', async () => {
     const { play } = await start({ PLAY_RATE: '2/1h' })
     expect(await statusesOf(3, play.url + PLAY)).toEqual([200, 200, 429])
@@ -176,7 +176,7 @@ describe('PLAY_RATE', { timeout: 60_000 }, () => {
   })
 })
 
-test('without a rate there are no limits and no headers', { timeout: 60_000 }, async () => {
+test('without a rate there are no limits and no headers', async () => {
   const { play } = await start({})
   const { headers } = await send(play.url + PLAY)
   expect(Object.keys(headers).filter((name) => /ratelimit/i.test(name))).toEqual([])
@@ -184,7 +184,7 @@ test('without a rate there are no limits and no headers', { timeout: 60_000 }, a
   expect(await (await fetch(`${play.url}/metrics`)).text()).not.toMatch(/rate_limited_requests_total{/)
 })
 
-test('a page in another origin may read a 429 and its headers', { timeout: 60_000 }, async () => {
+test('a page in another origin may read a 429 and its headers', async () => {
   const origin = 'https://tv.example'
   const { play } = await start({ CLIENT_RATE: '1/1h', CORS_ORIGINS: origin })
   const sent = { headers: { origin } }
@@ -197,7 +197,7 @@ test('a page in another origin may read a 429 and its headers', { timeout: 60_00
     })
 })
 
-describe('prefetches', { timeout: 60_000 }, () => {
+describe('prefetches', () => {
   test('return the current counts, and are never counted', async () => {
     const { play: edge, reporting } = await start({})
     const prefetch = () => send(edge.url + PLAY, { headers: { 'sec-purpose': 'prefetch', 'idempotency-key': '"k"' } })
@@ -215,7 +215,7 @@ describe('prefetches', { timeout: 60_000 }, () => {
   })
 })
 
-test('the OpenAPI document describes the 429 of each limited operation', { timeout: 60_000 }, async () => {
+test('the OpenAPI document describes the 429 of each limited operation', async () => {
   const services: Services = await start({})
   type Described = { responses: Record<string, { headers?: object }> }
   const { paths } = (await getJson(`${services.play.url}/openapi.json`)) as {

@@ -5,12 +5,12 @@ import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('on /live of the edge', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('on /live of the edge', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
     await warmUp(system.play.url)
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const subscribe = () => subscribeLive(`${system.play.url}/live`)

@@ -8,12 +8,12 @@ import { metric, play } from './harness/plays.ts'
 import { hasPromtool } from './harness/prometheus-server.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('in the metrics', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('in the metrics', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '100ms' })
     await eventually(async () => expect((await playOnce()).status).toBe(200))
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const playOnce = () => play(system.play.url, '456', 'measured')

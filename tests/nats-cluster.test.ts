@@ -45,7 +45,7 @@ describe.skipIf(!isReplicating)('on a cluster of three NATS servers', { timeout:
     for (const asset of ['123', '456']) {
       await eventually(async () => expect(await play(system.play.url, asset, 'warm')).toMatchObject({ status: 200 }))
     }
-  }, 60_000)
+  })
   afterEach(async () => {
     for (const server of nats?.servers ?? []) await server.start()
   })

@@ -18,7 +18,7 @@ const RECOVER_MS = 5_000
 
 const fields = { title: 'Metropolis', genre: 'drama', summary: '' }
 
-describe.skipIf(!natsVersion)('with a real NATS server', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with a real NATS server', () => {
   let stack: AsyncDisposableStack
   let system: System
   afterEach(() => stack?.disposeAsync())

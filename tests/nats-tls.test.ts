@@ -11,7 +11,7 @@ import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-describe.skipIf(!natsVersion || !hasOpenssl)('with NATS over TLS', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasOpenssl)('with NATS over TLS', () => {
   const stack = new AsyncDisposableStack()
   let authority: CertificateAuthority
   let other: CertificateAuthority
@@ -27,7 +27,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('with NATS over TLS', { timeout: 60
     const NATS_URL = nats.url.replace('nats://', 'tls://alice:the-password@')
     system = stack.use(await startSystem({ NATS_URL, NATS_CA: authority.ca }))
     env = { ...system.env, DATA_DIR: system.dataDir }
-  }, 60_000)
+  })
   afterAll(() => stack.disposeAsync())
 
   test('plays are counted, and the commands read the log', async () => {

@@ -15,7 +15,7 @@ describe('the OpenAPI document', () => {
   beforeAll(async () => {
     directory = stack.use(await createTempDirectory('contracts')).path
     system = stack.use(await startEmbedded())
-  }, 30_000)
+  })
   afterAll(() => stack.disposeAsync())
 
   test.concurrent.each(serviceNames)('of %s has no lint findings', async (name) => {

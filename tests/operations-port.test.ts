@@ -12,7 +12,7 @@ import { metric, play, views, warmUp } from './harness/plays.ts'
 import { freePort } from './harness/ports.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with OPS_PORT', () => {
   let system: System
   let edge: string
   let opsPort: number
@@ -23,7 +23,7 @@ describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
     system = await startSystem({ OPS_PORT: String(opsPort) })
     edge = system.play.url
     await warmUp(edge)
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test.each([
@@ -152,7 +152,7 @@ describe.skipIf(!natsVersion)('with OPS_PORT', { timeout: 60_000 }, () => {
     let browser: Browser
     beforeAll(async () => {
       browser = await startBrowser()
-    }, 30_000)
+    })
     afterAll(() => browser?.close())
 
     test('on the operations port plays assets and shows live counts', async () => {

@@ -8,13 +8,13 @@ import { getJson, metric, play, views } from './harness/plays.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS server', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS server', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem(WITHOUT_CHECKPOINT)
     await ready(system.play)
     await ready(system.listener)
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const expectViews = (user: string, expected: number) =>

@@ -33,7 +33,7 @@ describe.skipIf(!natsVersion)(`with poison messages in the log and POISON_SEED=$
     system = await startSystem(WITHOUT_CHECKPOINT, { config })
     await expectNextViewCounted()
     raw = await connectRaw(system.nats.url)
-  }, 60_000)
+  })
   afterAll(async () => {
     await raw?.[Symbol.asyncDispose]()
     await system?.[Symbol.asyncDispose]()

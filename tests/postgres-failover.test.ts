@@ -13,7 +13,7 @@ import { type SharedDatabaseSystem, startSystemOver } from './harness/postgres-s
 
 const canRun = natsVersion && hasPostgres
 
-describe.skipIf(!canRun)('each play is counted exactly once', { timeout: 60_000 }, () => {
+describe.skipIf(!canRun)('each play is counted exactly once', () => {
   describe('over a primary and a synchronous standby', () => {
     let pair: PostgresPair
     let system: SharedDatabaseSystem

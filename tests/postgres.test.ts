@@ -10,7 +10,7 @@ import { getJson, metric, play, views, warmUp } from './harness/plays.ts'
 import { hasPostgres } from './harness/postgres.ts'
 import { type PostgresSystem, startPostgresSystem } from './harness/postgres-system.ts'
 
-describe.skipIf(!natsVersion || !hasPostgres)('two reporting instances over one Postgres', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasPostgres)('two reporting instances over one Postgres', () => {
   let system: PostgresSystem
   beforeAll(async () => {
     system = await startPostgresSystem()

@@ -29,7 +29,7 @@ const DISTANT: [line: string, settings: Record<string, string>][] = [
   ['database', { DATABASE_URL: 'postgres://reporting@database.invalid/counts' }],
 ]
 
-describe.skipIf(!natsVersion)('the doctor', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('the doctor', () => {
   let provider: IdentityProvider
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
   let settings: Record<string, string>

@@ -12,7 +12,7 @@ const READ_TOKEN = 'a-token-for-reads-1'
 const WRITE_TOKEN = 'a-token-for-writes'
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
-describe.skipIf(!natsVersion)('with READ_TOKEN', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with READ_TOKEN', () => {
   let system: System
   let reporting: string
   let viewId: string
@@ -23,7 +23,7 @@ describe.skipIf(!natsVersion)('with READ_TOKEN', { timeout: 60_000 }, () => {
     const played = await fetch(`${system.play.url}/play/asset/456/user/8`, { method: 'POST' })
     viewId = played.headers.get('view-id') ?? ''
     await eventually(async () => expect((await read('/events/user/8', READ_TOKEN)).status).toBe(200))
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const read = (path: string, token?: string) => fetch(reporting + path, { headers: token ? bearer(token) : {} })

@@ -48,7 +48,7 @@ describe.each(modes)('in a system that runs $mode', ({ path, args, blocks, skip 
     await rm(directory, { recursive: true, force: true })
   })
 
-  test.skipIf(skip)('every command in the README prints what the README shows', { timeout: 60_000 }, async () => {
+  test.skipIf(skip)('every command in the README prints what the README shows', async () => {
     const commands = commandsIn(blocks)
     expect(commands.length).toBeGreaterThan(1)
     for (const { command, output } of commands) {

@@ -6,11 +6,11 @@ import { getJson, play, views } from './harness/plays.ts'
 import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('across restarts', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('across restarts', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
-  }, 30_000)
+  })
   beforeEach(() => expectReady(system))
   afterAll(() => system?.[Symbol.asyncDispose]())
 

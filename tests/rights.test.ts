@@ -8,7 +8,7 @@ import { getJson, metric, play, views, warmUp } from './harness/plays.ts'
 const FUTURE = '2999-01-01T00:00:00Z'
 const PAST = '2000-01-01T00:00:00Z'
 
-describe('an asset with rights', { timeout: 30_000 }, () => {
+describe('an asset with rights', () => {
   let system: Services
   let edge: string
   beforeAll(async () => {
@@ -16,7 +16,7 @@ describe('an asset with rights', { timeout: 30_000 }, () => {
     system = await startEmbedded({ COUNTRY_HEADER: 'x-country', TRUSTED_PROXIES: '192.0.2.1' })
     edge = system.play.url
     await warmUp(edge)
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const create = (id: string, rights?: object) =>

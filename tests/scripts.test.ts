@@ -31,13 +31,13 @@ beforeAll(async () => {
 })
 afterAll(() => rm(directory, { recursive: true, force: true }))
 
-describe('npm run seed', { timeout: 30_000 }, () => {
+describe('npm run seed', () => {
   let metadata: ServiceProcess
   let cdnurl: ServiceProcess
   beforeAll(async () => {
     metadata = await startService('metadata')
     cdnurl = await startService('cdnurl')
-  }, 30_000)
+  })
   afterAll(async () => {
     await metadata?.[Symbol.asyncDispose]()
     await cdnurl?.[Symbol.asyncDispose]()
@@ -170,7 +170,7 @@ describe('npm run seed', { timeout: 30_000 }, () => {
   })
 })
 
-describe('the settings of the scripts', { timeout: 30_000 }, () => {
+describe('the settings of the scripts', () => {
   const unset = { METADATA_URL: undefined, CDNURL_URL: undefined, WRITE_TOKEN: undefined }
 
   async function seedWith(dotenv: string, args: string[] = [], env: Record<string, string> = {}) {
@@ -256,12 +256,12 @@ describe('the settings of the scripts', { timeout: 30_000 }, () => {
   })
 })
 
-describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('npm run simulate', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
     await eventually(async () => expect(await getJson(`${system.play.url}/readyz`)).toMatchObject({ status: 'ready' }))
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const simulate = (...args: string[]) => run('simulate', args, { ...system.env, PLAY_URL: system.play.url })
@@ -332,7 +332,7 @@ describe.skipIf(!natsVersion)('npm run simulate', { timeout: 60_000 }, () => {
   })
 })
 
-describe('on the command line', { timeout: 30_000 }, () => {
+describe('on the command line', () => {
   test.each([
     ['seed', ['--fast'], 'unknown flag --fast'],
     ['seed', ['missing.jsonl'], 'cannot read the file "missing.jsonl"'],

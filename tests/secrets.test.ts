@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
     system = stack.use(await startSystem({ NATS_URL, WRITE_TOKEN, ...CDN, LOG_LEVEL: 'trace' }))
     env = { ...system.env, DATA_DIR: system.dataDir }
     await eventually(async () => expect((await play(system.play.url, '456', '8')).status).toBe(200))
-  }, 60_000)
+  })
   afterAll(() => stack.disposeAsync())
 
   const linesOf = (processes: readonly ServiceProcess[]) => processes.flatMap((each) => each.lines()).join('\n')

@@ -26,7 +26,7 @@ function assets(count: number, prefix: string): Asset[] {
 
 const toLines = (all: Asset[]) => all.map((asset) => `${JSON.stringify(asset)}\n`).join('')
 
-describe.skipIf(!natsVersion)('in a running system', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('in a running system', () => {
   let system: System
   let directory: string
   beforeAll(async () => {
@@ -36,7 +36,7 @@ describe.skipIf(!natsVersion)('in a running system', { timeout: 60_000 }, () => 
     for (const { url } of [system.metadata, system.cdnurl, system.play]) {
       await eventually(async () => expect(await getJson(`${url}/readyz`)).toMatchObject({ status: 'ready' }))
     }
-  }, 60_000)
+  })
   afterAll(async () => {
     await system?.[Symbol.asyncDispose]()
     await rm(directory, { recursive: true, force: true })

@@ -4,13 +4,13 @@ import { startEmbedded } from './harness/embedded.ts'
 import { eventually } from './harness/eventually.ts'
 import { getJson, play, views } from './harness/plays.ts'
 
-describe('the views over time', { timeout: 30_000 }, () => {
+describe('the views over time', () => {
   let system: Awaited<ReturnType<typeof startEmbedded>>
   beforeAll(async () => {
     system = await startEmbedded()
     for (const user of ['u', 'u', 'v']) expect((await play(system.play.url, '456', user)).status).toBe(200)
     await eventually(async () => expect(await views(system.reporting.url, 'asset', '456')).toBe(3))
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const url = (query: string) => `${system.reporting.url}/events/series?${query}`

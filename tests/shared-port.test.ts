@@ -12,7 +12,7 @@ import { type System, startSystem } from './harness/system.ts'
 const WAITING = /^outbox_waiting_views /
 const BACKLOG = /^outbox_waiting_views [1-9]/m
 
-describe.skipIf(!natsVersion)('with two play processes on one port', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with two play processes on one port', () => {
   let system: System
   let second: ServiceProcess
   beforeAll(async () => {
@@ -20,7 +20,7 @@ describe.skipIf(!natsVersion)('with two play processes on one port', { timeout: 
     const { port } = new URL(system.play.url)
     second = await startService('play', shared(), Number(port))
     await warmUp(system.play.url)
-  }, 30_000)
+  })
   afterAll(async () => {
     await second?.[Symbol.asyncDispose]()
     await system?.[Symbol.asyncDispose]()

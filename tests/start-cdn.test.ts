@@ -19,7 +19,7 @@ import { createTempDirectory } from './harness/temp-directory.ts'
 const pathWithNginx = [pathWithNats, '/usr/sbin'].join(delimiter)
 const clip = { id: 'clip', title: 'A clip', url: 'clips/orbits/index.m3u8' }
 
-describe('npm start serves the clips of the demo catalogue', { timeout: 60_000 }, () => {
+describe('npm start serves the clips of the demo catalogue', () => {
   test.skipIf(!natsVersion || !hasNjs)('with nginx, if it is installed, and restarts it', async () => {
     await using started = await npmStart({ PATH: pathWithNginx })
     expect(started.child.lines.join('\n')).toContain(`cdn (nginx)     http://localhost:${started.edgePort + 5}\n`)

@@ -25,7 +25,7 @@ const isReplicating = natsVersion !== undefined && isAtLeast(natsVersion, REPLIC
 const NATS_OFFSET = 4222 - 8080
 const CDN_OFFSET = 5
 
-describe('npm start', { timeout: 60_000 }, () => {
+describe('npm start', () => {
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
   let edgePort: number
   beforeEach(async () => {

@@ -11,12 +11,12 @@ import { play, views, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 /** Clients that are based only on docs/events.md and docs/asyncapi.yaml. */
-describe.skipIf(!natsVersion)('a third-party client', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('a third-party client', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
     await warmUp(system.play.url)
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const expectViews = (user: string, expected: number) =>

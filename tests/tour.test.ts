@@ -26,7 +26,7 @@ async function runTour(...given: Parameters<typeof startTour>) {
   return { status: await child.ended, output: child.lines.join('\n') }
 }
 
-describe.skipIf(!natsVersion)('in a system of npm start', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('in a system of npm start', () => {
   const stack = new AsyncDisposableStack()
   let system: Started
   let listener: FaultyListener
@@ -42,7 +42,7 @@ describe.skipIf(!natsVersion)('in a system of npm start', { timeout: 60_000 }, (
         return { PATH: pathWithNats, DATA_DIR: dataDir, REPORTING_URL: listener.url }
       }),
     )
-  }, 60_000)
+  })
   afterAll(() => stack.disposeAsync())
 
   /** Tries to take the lease of a step, for 0 s, so that it expires at once. */
@@ -215,7 +215,7 @@ describe.skipIf(!natsVersion)('in a system of npm start', { timeout: 60_000 }, (
   })
 })
 
-test('in embedded mode, the tour skips the steps that need processes, and says why', { timeout: 60_000 }, async () => {
+test('in embedded mode, the tour skips the steps that need processes, and says why', async () => {
   await using directory = await createTempDirectory('tour-embedded')
   await using system = await npmStart({ PATH: '', DATA_DIR: directory.path })
   const { status, output } = await runTour(system, directory.path)
@@ -231,7 +231,7 @@ test('in embedded mode, the tour skips the steps that need processes, and says w
   await opened.page.getByText('This step is skipped here. In embedded mode, all services share one process').waitFor()
 })
 
-test('if plays need the token of a user, the tour skips the steps', { timeout: 60_000 }, async () => {
+test('if plays need the token of a user, the tour skips the steps', async () => {
   await using directory = await createTempDirectory('tour-identity')
   await using provider = await startIdentityProvider()
   await using system = await npmStart({ PATH: '', DATA_DIR: directory.path, ...provider.settings })

@@ -21,14 +21,14 @@ const logLoadedModules = `--import data:text/javascript,${encodeURIComponent(`
   } })
 `)}`
 
-describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('with a collector', () => {
   let receiver: OtlpReceiver
   let system: System
   beforeAll(async () => {
     receiver = await startOtlpReceiver()
     system = await startSystem({ OTEL_EXPORTER_OTLP_ENDPOINT: `${receiver.url}/`, CATALOGUE_TTL: '1ms' })
     await eventually(async () => expect(await play(system.play.url, '456', 'first')).toMatchObject({ status: 200 }))
-  }, 30_000)
+  })
   afterAll(async () => {
     await system?.[Symbol.asyncDispose]()
     await receiver?.[Symbol.asyncDispose]()
@@ -194,7 +194,7 @@ describe.skipIf(!natsVersion)('with a collector', { timeout: 30_000 }, () => {
   })
 })
 
-describe('the trace viewer in docs/operating.md', { timeout: 60_000 }, () => {
+describe('the trace viewer in docs/operating.md', () => {
   test('receives the spans of a play from all services, with the documented variables', async () => {
     await using receiver = await startOtlpReceiver()
     const documented = await readFile('docs/operating.md', 'utf8')
@@ -219,7 +219,7 @@ describe('the trace viewer in docs/operating.md', { timeout: 60_000 }, () => {
   })
 })
 
-describe.concurrent('shutdown', { timeout: 30_000 }, () => {
+describe.concurrent('shutdown', () => {
   test.skipIf(!natsVersion)('takes a few seconds at most if the collector is unreachable', async () => {
     await using system = await startSystem({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' })
     await eventually(async () => expect((await play(system.play.url, '456', 'u')).status).toBe(200))
@@ -236,12 +236,12 @@ describe.concurrent('shutdown', { timeout: 30_000 }, () => {
   })
 })
 
-describe.skipIf(!natsVersion)('without a collector', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('without a collector', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ LOG_LEVEL: 'debug', NODE_OPTIONS: logLoadedModules, CATALOGUE_TTL: '1ms' })
     await eventually(async () => expect(await play(system.play.url, '456', 'first')).toMatchObject({ status: 200 }))
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test('the trace context of a play is propagated unchanged, and the logs of all services involved have its id', async () => {

@@ -27,11 +27,11 @@ describe('npm run counts', { concurrent: true }, () => {
   })
 })
 
-describe.skipIf(!natsVersion)('messages that are purged before they are counted', { timeout: 40_000 }, () => {
+describe.skipIf(!natsVersion)('messages that are purged before they are counted', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ WRITE_TOKEN })
-  }, 40_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const positionOf = async () => (await getJson(`${system.reporting.url}/events/position`)) as Position | null

@@ -64,7 +64,7 @@ describe('CHANGELOG.md', () => {
   })
 })
 
-describe('npm version', { timeout: 30_000 }, () => {
+describe('npm version', () => {
   test('dates the unreleased changes, sets the version everywhere, and commits and tags the result', async () => {
     await using project = await copyProject()
     const write = (text: string) => writeFile(join(project.directory, 'CHANGELOG.md'), text)

@@ -11,7 +11,7 @@ import { type System, startSystem } from './harness/system.ts'
 
 const pending = { verdict: null, reason: null, rule: null, because: null, assetId: '456' }
 
-describe.skipIf(!natsVersion)('the state of a view', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('the state of a view', () => {
   let system: System
   let otherEdge: ServiceProcess
   /** Another edge with the DATA_DIR of the first one. */
@@ -24,7 +24,7 @@ describe.skipIf(!natsVersion)('the state of a view', { timeout: 60_000 }, () => 
     otherEdge = stack.use(await startService('play', env))
     neighbor = stack.use(await startService('play', { ...env, DATA_DIR: dataDir }))
     await Promise.all([system.play, otherEdge, neighbor].map(({ url }) => warmUp(url)))
-  }, 60_000)
+  })
   beforeEach(() => {
     userId = randomUUID()
   })
@@ -155,12 +155,12 @@ describe.skipIf(!natsVersion)('the state of a view', { timeout: 60_000 }, () => 
   }
 })
 
-describe('the state of a view in embedded mode', { timeout: 30_000 }, () => {
+describe('the state of a view in embedded mode', () => {
   let system: Services
   const rejected = randomUUID()
   beforeAll(async () => {
     system = await startEmbedded({}, (dataDir) => insertRaw(dataDir, [toInvalidEvent(rejected)]))
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test('is "counted", "rejected" or not found', async () => {

@@ -34,7 +34,7 @@ async function play({ url }: Url, userId: string, assetId = '456'): Promise<stri
 const expectVerdict = ({ url }: Url, viewId: string, expected: object) =>
   eventually(async () => expect((await explain(url, viewId)).body).toMatchObject({ state: 'counted', ...expected }))
 
-describe.skipIf(!natsVersion)('under the rules v2', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('under the rules v2', () => {
   const stack = new AsyncDisposableStack()
   let system: System
   let otherEdge: ServiceProcess
@@ -43,7 +43,7 @@ describe.skipIf(!natsVersion)('under the rules v2', { timeout: 60_000 }, () => {
     system = stack.use(await startSystem({ VIEW_RULES: 'v2', CHECKPOINT_EVERY: '100ms' }))
     otherEdge = stack.use(await startService('play', system.env))
     await Promise.all([system.play, otherEdge].map(({ url }) => warmUp(url)))
-  }, 60_000)
+  })
   beforeEach(() => {
     userId = randomUUID()
   })
@@ -176,7 +176,7 @@ test('with an identity provider, a report needs a token of its user', async () =
   expect(await report(system.play, 'view', body, await bearer('alice'))).toBe(202)
 })
 
-describe.skipIf(!natsVersion || !hasPostgres)('with watch time over Postgres', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasPostgres)('with watch time over Postgres', () => {
   test('two instances and the audit agree on views and reports, even if one instance is killed meanwhile', async () => {
     await using system = await startPostgresSystem({ VIEW_RULES: 'v2' })
     await warmUp(system.play.url)

@@ -17,7 +17,7 @@ const WRITES: [name: keyof Services & string, path: string][] = [
   ['reporting', '/events/asset/456/user/victim'],
 ]
 
-describe.skipIf(!hasChromium)('in the browser of a user', { timeout: 60_000 }, () => {
+describe.skipIf(!hasChromium)('in the browser of a user', () => {
   let system: Services
   let site: HttpServer
   let browser: Browser
@@ -30,7 +30,7 @@ describe.skipIf(!hasChromium)('in the browser of a user', { timeout: 60_000 }, (
     // All names resolve to this machine, as in DNS rebinding.
     browser = await startBrowser(['--host-resolver-rules=MAP *.example 127.0.0.1'])
     page = await browser.newPage()
-  }, 60_000)
+  })
   afterAll(async () => {
     await browser?.close()
     await system?.[Symbol.asyncDispose]()

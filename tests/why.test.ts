@@ -6,7 +6,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { views, warmUp } from './harness/plays.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion)('npm run why', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('npm run why', () => {
   let system: System
   let ids: string[]
   beforeAll(async () => {
@@ -14,7 +14,7 @@ describe.skipIf(!natsVersion)('npm run why', { timeout: 60_000 }, () => {
     await warmUp(system.play.url)
     ids = [await playedBy('8'), await playedBy('8')]
     await eventually(async () => expect(await views(system.reporting.url, 'user', '8')).toBe(2))
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   async function playedBy(userId: string): Promise<string> {

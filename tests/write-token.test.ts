@@ -10,11 +10,11 @@ import { type System, startSystem } from './harness/system.ts'
 
 const WRITE_TOKEN = 'secret-write-token'
 
-describe.skipIf(!natsVersion)('with a WRITE_TOKEN', { timeout: 30_000 }, () => {
+describe.skipIf(!natsVersion)('with a WRITE_TOKEN', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ WRITE_TOKEN })
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test('plays are counted: queue-listener sends the token', async () => {
@@ -43,7 +43,7 @@ describe.skipIf(!natsVersion)('with a WRITE_TOKEN', { timeout: 30_000 }, () => {
   })
 })
 
-describe.skipIf(!natsVersion)('the token that queue-listener sends', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('the token that queue-listener sends', () => {
   test('is sent with writes only', async () => {
     await using system = await startSystem({ WRITE_TOKEN })
     const received: string[] = []

@@ -39,7 +39,7 @@ const batches = fc
     }),
   )
 
-describe.skipIf(!hasPostgres)('counts copied into Postgres', { timeout: 60_000 }, () => {
+describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
   let server: PostgresServer
   beforeAll(async () => {
     server = await startPostgres()

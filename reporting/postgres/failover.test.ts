@@ -10,7 +10,7 @@ import { databaseUrl } from './settings.ts'
 
 const log = createLog({ name: 'reporting', level: 'silent' })
 
-describe.skipIf(!hasPostgres)('a primary with a synchronous standby', { timeout: 60_000 }, () => {
+describe.skipIf(!hasPostgres)('a primary with a synchronous standby', () => {
   test('without its standby, log batches are counted and direct counts get an error; a promotion loses no confirmed count', async () => {
     await using pair = await startPostgresPair()
     await using store = await openUp(pair)

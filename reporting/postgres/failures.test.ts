@@ -88,7 +88,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       await expectAllCounted(store, async () => proxy.cut())
     })
 
-    test('Postgres is killed and restarted', { timeout: 60_000 }, async () => {
+    test('Postgres is killed and restarted', async () => {
       await using store = await openUp(await server.createDatabase())
       await expectAllCounted(
         store,

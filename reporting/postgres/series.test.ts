@@ -13,7 +13,7 @@ const log = createLog({ name: 'reporting', level: 'silent' })
 const DAY_MS = 86_400_000
 const START = Date.parse('2026-11-20T21:00:00Z')
 
-describe.skipIf(!hasPostgres)('the series in Postgres', { timeout: 40_000 }, () => {
+describe.skipIf(!hasPostgres)('the series in Postgres', () => {
   let server: PostgresServer
   beforeAll(async () => {
     server = await startPostgres()

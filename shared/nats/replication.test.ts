@@ -22,7 +22,7 @@ test.each([
   expect(isAtLeast(version, REPLICATING_VERSION)).toBe(expected)
 })
 
-describe.skipIf(!natsVersion)('the replication of the log', { timeout: 40_000 }, () => {
+describe.skipIf(!natsVersion)('the replication of the log', () => {
   async function open(nats: NatsServer, settings: ReplicationSettings) {
     await using stack = new AsyncDisposableStack()
     const lines: { level: number; msg: string }[] = []
