@@ -140,6 +140,44 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     expect(errors.filter((text) => !text.startsWith('Failed to load resource'))).toEqual([])
   })
 
+  test('a play is shown with its duration even if its trace could not be read at first', async () => {
+    await using opened = await open()
+    const { page } = opened
+    let failures = 0
+    await page.route(
+      '**/traces/*',
+      (route) => {
+        failures += 1
+        return route.abort()
+      },
+      { times: 4 },
+    )
+    await clickPlay(page, 'Terminator')
+    await eventually(() => expect(failures).toBe(4))
+    await expectFates(page, [/^Counted after [\d.]+ m?s: /])
+  })
+
+  test('a play that was opened several times before it was counted is shown with its duration', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.getByLabel('Play as user').fill('impatient')
+    await system.listener.signal('SIGKILL')
+    await clickPlay(page, 'Terminator')
+    await expectFates(page, [/^In the log, not counted yet$/])
+    let uncounted = ''
+    for (let n = 1; n <= 3; n += 1) {
+      const read = page.waitForResponse('**/traces/*')
+      await rowsOf(page).first().click()
+      uncounted = await (await read).text()
+      await page.getByText('Incomplete: queue-listener did not respond.').waitFor()
+      await page.keyboard.press('Escape')
+    }
+    const body = uncounted
+    await page.route('**/traces/*', (route) => route.fulfill({ contentType: 'application/json', body }), { times: 1 })
+    await system.listener.start()
+    await expectFates(page, [/^Counted after [\d.]+ m?s: qualified$/])
+  })
+
   test('only a press on the backdrop closes an opened play, not one on its padding or a drag out of it', async () => {
     await using opened = await open()
     const { page } = opened

@@ -22,7 +22,7 @@ const SLOW_POLL_MS = 3_000
 const MAX_POLLS = 80
 /** Maximum number of plays per round, because the edge explains at most 20 views at once for all pages. */
 const MAX_PER_ROUND = 4
-/** The last spans arrive just after a view is counted. */
+/** The last spans arrive just after a view is counted. Reads before that are not included. */
 const MAX_TRACE_READS = 3
 const TRACE_TIMEOUT_MS = 2_000
 const MAX_KEPT = 200
@@ -65,7 +65,7 @@ export function createFates({ token, onChange }) {
       entry.explanation = await fetchExplanation(play.viewId ?? '', headers)
     }
     const isDone = isFinal(entry.explanation)
-    if (isDone) await readTrace(play, entry)
+    if (isDone && (await readTrace(play, entry))) entry.traceReads += 1
     entry.isSettled = entry.polls >= MAX_POLLS || (isDone && isComplete(entry))
     if (entry.isSettled || JSON.stringify([entry.explanation, entry.waterfall]) !== before) onChange(play)
   }
@@ -74,19 +74,20 @@ export function createFates({ token, onChange }) {
    * Reads the trace, which shows when the view was counted.
    * @param {Play} play
    * @param {Entry} entry
+   * @returns {Promise<boolean>} false if the edge did not respond
    */
   async function readTrace(play, entry) {
     const waterfalls = await import('./waterfall.js').catch(() => undefined)
     // The next read loads the module again.
-    if (!waterfalls) return
+    if (!waterfalls) return false
     const { isSpanOf, toWaterfall } = waterfalls
-    entry.traceReads += 1
     const trace = await fetchTrace(play.traceId, { ...token.headers(), ...UNRECORDED })
     const waterfall = trace && toWaterfall(trace.spans, isSpanOf(play))
     // A complete trace is not replaced by a shorter one: the edge drops old traces.
     if (trace !== undefined && (waterfall || !entry.waterfall)) {
       Object.assign(entry, { trace: trace ?? undefined, waterfall: waterfall ?? null })
     }
+    return trace !== undefined
   }
 
   whileVisible(() => poll(round, () => {}, POLL_MS))
