@@ -211,6 +211,17 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
     await page.getByText('The play failed: the edge is unreachable.').waitFor()
   })
 
+  test('if the edge hangs, the examples say after 5 s that the play failed', async () => {
+    await using opened = await open()
+    const { page } = opened
+    await page.getByText('Try it: cause each outcome').click()
+    await page.route('**/play/**', () => {})
+    await page.getByRole('button', { name: 'Play once' }).click()
+    await page.getByText(/^Playing as /).waitFor()
+    await page.getByText('The play failed: the edge is unreachable.').waitFor({ timeout: 15_000 })
+    await page.locator('#plays-list').getByText('No response').waitFor()
+  })
+
   async function played(assetId: string, userId: string): Promise<string> {
     const response = await fetch(`${system.play.url}/play/asset/${assetId}/user/${userId}`, { method: 'POST' })
     return response.headers.get('view-id') ?? ''

@@ -225,6 +225,18 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     expect(requests).toBe(0)
   })
 
+  test('if the history cannot be read from the start, the page says so until it can', async () => {
+    await using opened = await visit()
+    const { page } = opened
+    await page.route('**/history?*', (route) => route.abort())
+    await page.reload()
+    const summary = page.locator('#history-summary')
+    await summary.getByText('Unavailable right now. Retrying…').waitFor()
+    await page.unroute('**/history?*')
+    await serve(page, ({ outages }) => outages)
+    await summary.getByText('1 outage, 1 restart').waitFor()
+  })
+
   /** Opens the console with the history of `toHistory`. */
   async function visit(age?: number): Promise<ConsolePage> {
     const opened = await visitConsole(system.browser, system.play.url, { timezoneId: 'UTC' })

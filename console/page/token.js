@@ -1,3 +1,4 @@
+import { bearer } from './bearer.js'
 import { byId } from './dom.js'
 import { createStoredText } from './stored-text.js'
 import { USER_ID } from './user.js'
@@ -42,11 +43,8 @@ export function createToken({ onUser }) {
       field.hidden = isOff
       if (wasHidden && !isOff) update()
     },
-    /**
-     * The header that authenticates a request, if there is a token.
-     * @returns {Record<string, string>}
-     */
-    headers: () => (isOff || token() === '' ? {} : { authorization: `Bearer ${token()}` }),
+    /** The header that authenticates a request, if there is a token. */
+    headers: () => bearer(isOff ? undefined : token()),
     /** The user that the token names. */
     user: () => (isOff ? undefined : userOf(token())),
     /**

@@ -1,4 +1,6 @@
+import { bearer } from '../bearer.js'
 import { byId, element, setText, whileVisible } from '../dom.js'
+import { fetchJson } from '../fetch-json.js'
 import { poll } from '../poll.js'
 import { createProcessRow } from './process-row.js'
 import { createTasks } from './tasks.js'
@@ -47,26 +49,9 @@ export function createControls(token) {
 
 /** @param {() => string | undefined} token */
 function createClient(token) {
-  /** @returns {Record<string, string>} */
-  const headers = () => {
-    const current = token()
-    return current === undefined ? {} : { authorization: `Bearer ${current}` }
-  }
-  /**
-   * @param {string} path
-   * @param {RequestInit} [init]
-   */
-  const request = (path, init) => fetch(path, { ...init, headers: headers(), signal: AbortSignal.timeout(TIMEOUT_MS) })
   return {
     /** @returns {Promise<Controls | undefined>} undefined while the edge is unreachable */
-    async read() {
-      try {
-        const response = await request('/controls')
-        return response.ok ? await response.json() : undefined
-      } catch {
-        return undefined
-      }
-    },
+    read: () => fetchJson('/controls', { headers: bearer(token()), timeoutMs: TIMEOUT_MS }),
     /**
      * Uses a control, such as `reporting/kill?seconds=10`.
      * @param {string} path
@@ -74,7 +59,8 @@ function createClient(token) {
      */
     async post(path) {
       try {
-        const response = await request(`/controls/${path}`, { method: 'POST' })
+        const signal = AbortSignal.timeout(TIMEOUT_MS)
+        const response = await fetch(`/controls/${path}`, { method: 'POST', headers: bearer(token()), signal })
         const body = await response.json()
         return response.ok ? { body } : { error: body.errors?.[0]?.message ?? body.status }
       } catch {

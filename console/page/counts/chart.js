@@ -1,4 +1,5 @@
 import uPlot from '/console/uplot.js'
+import { toStep } from '../chart-keys.js'
 import { byId } from '../dom.js'
 import { EMPTY_FRAME } from './frames.js'
 
@@ -64,21 +65,6 @@ export function createChart({ onStep }) {
     reset: () => showCursor(undefined),
     focus: () => container.focus(),
   }
-}
-
-/**
- * The step that a key selects; undefined to select none, null if the key has another purpose.
- * @param {string} key
- * @param {number | undefined} selected
- * @param {number} last
- */
-export function toStep(key, selected, last) {
-  const move = (/** @type {number} */ by) => Math.min(last, Math.max(0, selected === undefined ? last : selected + by))
-  if (key === 'ArrowLeft' || key === 'ArrowDown') return move(-1)
-  if (key === 'ArrowRight' || key === 'ArrowUp') return move(1)
-  if (key === 'Home') return 0
-  if (key === 'End') return last
-  return key === 'Escape' ? undefined : null
 }
 
 /**

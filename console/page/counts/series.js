@@ -1,3 +1,4 @@
+import { fetchJson } from '../fetch-json.js'
 import { poll } from '../poll.js'
 
 /** @typedef {import('../../../shared/contracts/series.ts').Series} Series */
@@ -14,18 +15,5 @@ const TIMEOUT_MS = 1_500
  */
 export function pollSeries({ step, assetId }, onSeries) {
   const query = new URLSearchParams({ step, ...(assetId !== undefined && { assetId }) })
-  return poll(() => fetchSeries(query), onSeries, POLL_INTERVAL_MS)
-}
-
-/**
- * @param {URLSearchParams} query
- * @returns {Promise<Series | undefined>}
- */
-async function fetchSeries(query) {
-  try {
-    const response = await fetch(`/series?${query}`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
-    return response.ok ? await response.json() : undefined
-  } catch {
-    return undefined
-  }
+  return poll(() => fetchJson(`/series?${query}`, { timeoutMs: TIMEOUT_MS }), onSeries, POLL_INTERVAL_MS)
 }

@@ -1,5 +1,6 @@
 import { nameOf } from '../component-name.js'
 import { byId, element, formatCount, setText, whileVisible } from '../dom.js'
+import { fetchJson } from '../fetch-json.js'
 import { timeOfDay } from '../format-time.js'
 import { poll } from '../poll.js'
 import { createEventList, toEvents } from './events.js'
@@ -21,6 +22,7 @@ export function createHistory() {
     (each) => each instanceof HTMLInputElement,
   )
   const time = byId('history-time', HTMLInputElement)
+  const summary = byId('history-summary', HTMLElement)
   const picture = createPicture(figure, { onStep: showStep })
   const showEvents = createEventList(byId('history-events', HTMLElement), goTo)
   /** @type {HistoryRange} */
@@ -41,12 +43,13 @@ export function createHistory() {
       byId('history-age', HTMLElement),
       history || !shown ? note : `Not updated since ${timeOfDay.format(Date.parse(shown.history.now))}. Retrying…`,
     )
+    if (!history && !shown) setText(summary, 'Unavailable right now. Retrying…')
     if (!history || history.range !== range) return
     shown = { history, axis: toAxis(history) }
     picture.show(history, shown.axis)
     const events = toEvents(history)
     showEvents(events)
-    setText(byId('history-summary', HTMLElement), toSummary(history))
+    setText(summary, toSummary(history))
     if (wanted !== undefined) select(wanted)
     wanted = undefined
   }
@@ -85,7 +88,8 @@ export function createHistory() {
 
   function start() {
     stop()
-    stop = isVisible ? poll(() => fetchHistory(range), show, RANGES[range].pollMs) : () => {}
+    const load = () => fetchJson(`/history?range=${range}`, { timeoutMs: TIMEOUT_MS })
+    stop = isVisible ? poll(load, show, RANGES[range].pollMs) : () => {}
   }
 
   /** @param {HistoryRange} next */
@@ -120,19 +124,6 @@ export function createHistory() {
       stop()
     }
   })
-}
-
-/**
- * @param {HistoryRange} range
- * @returns {Promise<History | undefined>}
- */
-async function fetchHistory(range) {
-  try {
-    const response = await fetch(`/history?range=${range}`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
-    return response.ok ? await response.json() : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /** @param {History} history */

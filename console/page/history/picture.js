@@ -1,5 +1,5 @@
+import { toStep } from '../chart-keys.js'
 import { nameOf } from '../component-name.js'
-import { toStep } from '../counts/chart.js'
 import { svg } from '../svg.js'
 import { drawGaps, drawTicks } from './axis.js'
 import { drawLanes, lanesHeight, MIN_WIDTH } from './curves.js'

@@ -1,6 +1,7 @@
 import { describeDenial } from '../catalogue/rights.js'
 import { byId, setText } from '../dom.js'
 import { createKeys } from './idempotency-key.js'
+import { postPlay } from './post-play.js'
 import { renderExchange, renderPlayback, renderView } from './response.js'
 import { createStage } from './stage.js'
 import { isAbsoluteUrl } from './video.js'
@@ -11,9 +12,6 @@ import { createWatchReports } from './watch-reports.js'
 /** @typedef {import('./response.js').PlayResponse} PlayResponse */
 /** @typedef {import('../token.js').Token} Token */
 /** @typedef {{ asset: Asset, userId: string, key: string, from: number }} Play `from` is in seconds of the video */
-
-/** Longer than any play takes, unless the edge hangs. */
-const PLAY_TIMEOUT_MS = 5_000
 
 /**
  * Plays assets at the edge, and shows the responses and the videos.
@@ -55,7 +53,7 @@ export function createPlayer({ user, token, plays, onPlayed }) {
     const path = toPath(asset, userId)
     const headers = token.headers()
     const listed = plays.start({ assetId: asset.id, userId })
-    const response = await post(path, { 'idempotency-key': key, ...headers, ...listed.headers })
+    const response = await postPlay(path, { 'idempotency-key': key, ...headers, ...listed.headers })
     listed.finish(response)
     keys.settle(path, key, response.status)
     // With multiple requests in flight, show only the latest one.
@@ -108,32 +106,6 @@ export function createPlayer({ user, token, plays, onPlayed }) {
  */
 function toPath({ id }, userId) {
   return `/play/asset/${id}/user/${userId}`
-}
-
-/**
- * @param {string} path
- * @param {Record<string, string>} headers
- * @returns {Promise<PlayResponse>}
- */
-async function post(path, headers) {
-  const startedAt = performance.now()
-  try {
-    const response = await fetch(path, { method: 'POST', headers, signal: AbortSignal.timeout(PLAY_TIMEOUT_MS) })
-    const body = await response.json()
-    const playback = response.status === 200 ? body : undefined
-    const viewId = response.headers.get('view-id')
-    const requestId = response.headers.get('x-request-id')
-    return { status: response.status, viewId, requestId, body, playback, ms: performance.now() - startedAt }
-  } catch {
-    return {
-      status: 0,
-      viewId: null,
-      requestId: null,
-      body: undefined,
-      playback: undefined,
-      ms: performance.now() - startedAt,
-    }
-  }
 }
 
 /**

@@ -1,4 +1,7 @@
+import { bearer } from '../bearer.js'
+import { fetchJson } from '../fetch-json.js'
 import { createKey } from '../playback/idempotency-key.js'
+import { postPlay } from '../playback/post-play.js'
 
 /** @typedef {import('../../../shared/contracts/controls.ts').Controls} Controls */
 /** @typedef {import('../../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
@@ -20,15 +23,11 @@ const LEASE_S = 15
  * @param {() => string | undefined} token of the controls
  */
 export function createEdge(origin, token) {
-  /** @returns {Record<string, string>} */
-  function authorization() {
-    const current = token()
-    return current === undefined ? {} : { authorization: `Bearer ${current}` }
-  }
+  const authorization = () => bearer(token())
 
   /**
    * @param {string} path
-   * @param {RequestInit} [init]
+   * @param {RequestInit} init
    */
   function request(path, init) {
     return fetch(`${origin}${path}`, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: 'no-store', ...init })
@@ -36,16 +35,10 @@ export function createEdge(origin, token) {
 
   /**
    * @param {string} path
-   * @param {RequestInit} [init]
-   * @returns {Promise<unknown>} undefined unless the response is 200
+   * @param {Record<string, string>} [headers]
    */
-  async function readJson(path, init) {
-    try {
-      const response = await request(path, init)
-      return response.ok ? await response.json() : undefined
-    } catch {
-      return undefined
-    }
+  function readJson(path, headers = {}) {
+    return fetchJson(`${origin}${path}`, { timeoutMs: TIMEOUT_MS, cache: 'no-store', headers })
   }
 
   return {
@@ -57,35 +50,21 @@ export function createEdge(origin, token) {
      * @returns {Promise<Played>}
      */
     async play(user, { asset = DEFAULT_ASSET, key = createKey() } = {}) {
-      const startedAt = performance.now()
-      /** @param {Pick<Played, 'status' | 'viewId' | 'playback'>} outcome */
-      const toPlayed = (outcome) => ({ ...outcome, key, ms: Math.round(performance.now() - startedAt) })
-      try {
-        const init = { method: 'POST', headers: { 'idempotency-key': key } }
-        const response = await request(`/play/asset/${asset}/user/${user}`, init)
-        const { status } = response
-        const playback = response.ok ? await response.json() : undefined
-        return toPlayed({ status, viewId: response.headers.get('view-id'), playback })
-      } catch {
-        return toPlayed({ status: 0, viewId: null, playback: undefined })
-      }
+      const url = `${origin}/play/asset/${asset}/user/${user}`
+      const { status, viewId, playback, ms } = await postPlay(url, { 'idempotency-key': key })
+      return { status, viewId, playback, key, ms: Math.round(ms) }
     },
     /**
      * @param {string} viewId
      * @returns {Promise<ExplainedView | undefined>} undefined if it is unknown at the moment
      */
-    async explain(viewId) {
-      const view = await readJson(`/views/${encodeURIComponent(viewId)}`)
-      return /** @type {ExplainedView | undefined} */ (view)
-    },
+    explain: (viewId) => readJson(`/views/${encodeURIComponent(viewId)}`),
     /** @returns {Promise<SystemStatus | undefined>} undefined while the edge is unreachable */
-    async status() {
-      return /** @type {SystemStatus | undefined} */ (await readJson('/status'))
-    },
+    status: () => readJson('/status'),
     /** @returns {Promise<Controls>} */
     async controls() {
-      const read = /** @type {Controls | undefined} */ (await readJson('/controls', { headers: authorization() }))
-      return read ?? { state: 'off', reason: 'The edge is unreachable.', can: [], processes: [], commands: {} }
+      const controls = await readJson('/controls', authorization())
+      return controls ?? { state: 'off', reason: 'The edge is unreachable.', can: [], processes: [], commands: {} }
     },
     /**
      * Reserves the system for a step, or extends the reservation. Without controls, no step breaks anything, so

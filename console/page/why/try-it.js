@@ -1,5 +1,6 @@
 import { byId, element } from '../dom.js'
 import { createKey } from '../playback/idempotency-key.js'
+import { postPlay } from '../playback/post-play.js'
 
 /** @typedef {import('../plays/plays.js').PlayResult} Played `status` is 0 if the edge is unreachable */
 /** @typedef {(play: { asset?: number, key?: string }) => Promise<Played>} Play `asset` is an index */
@@ -82,7 +83,8 @@ export function createExamples({ assetIds, token, plays, why }) {
       const assetId = ids[asset] ?? ids[0] ?? ''
       const listed = plays.start({ assetId, userId: user })
       const keyed = key === undefined ? {} : { 'idempotency-key': key }
-      const played = await post(assetId, user, { ...token.headers(), ...keyed, ...listed.headers })
+      const headers = { ...token.headers(), ...keyed, ...listed.headers }
+      const played = await postPlay(`/play/asset/${assetId}/user/${user}`, headers)
       listed.finish(played)
       return played
     })
@@ -101,24 +103,6 @@ export function createExamples({ assetIds, token, plays, why }) {
     ),
   )
   byId('examples', HTMLElement).replaceChildren(...items)
-}
-
-/**
- * @param {string} assetId
- * @param {string} userId
- * @param {Record<string, string>} headers
- * @returns {Promise<Played>}
- */
-async function post(assetId, userId, headers) {
-  const startedAt = performance.now()
-  try {
-    const response = await fetch(`/play/asset/${assetId}/user/${userId}`, { method: 'POST', headers })
-    const { status, headers: received } = response
-    const ms = performance.now() - startedAt
-    return { status, viewId: received.get('view-id'), requestId: received.get('x-request-id'), ms }
-  } catch {
-    return { status: 0, viewId: null, requestId: null, ms: performance.now() - startedAt }
-  }
 }
 
 /** @param {number} status */
