@@ -1,7 +1,24 @@
 import { expect, test } from 'vitest'
-import { runStep, steps, type TourDriver, type TourStep } from './page/tour/headless.js'
+import type { ControlledProcess, Controls } from '../shared/contracts/controls.ts'
+import type { SystemStatus } from '../shared/contracts/system-status.ts'
+import { runStep } from './page/tour/runner.js'
+import { steps } from './page/tour/steps.js'
 
-const on = { state: 'on', reason: null, can: ['kill'], processes: [{ name: 'nats-1' }, { name: 'play' }] }
+type TourStep = Parameters<typeof runStep>[0]
+type TourDriver = Parameters<typeof runStep>[1]
+
+const nats: ControlledProcess = {
+  name: 'nats-1',
+  state: 'running',
+  pid: 1,
+  starts: 1,
+  lastExit: null,
+  until: null,
+  actions: [],
+}
+const processes = [nats, { ...nats, name: 'play' }]
+const on: Controls = { state: 'on', reason: null, can: ['kill'], processes, commands: {} }
+const ready: SystemStatus = { status: 'ready', degraded: [], parts: {}, changes: 0 }
 
 function setUp(step: Partial<TourStep> = {}, driver: Partial<TourDriver> = {}) {
   const undone: boolean[] = []
@@ -19,7 +36,7 @@ function setUp(step: Partial<TourStep> = {}, driver: Partial<TourDriver> = {}) {
     status: async () => undefined,
     newUser: (id) => id,
     prepare: async () => {},
-    untilReady: async () => {},
+    untilReady: async () => ready,
     ...driver,
   })
   return { result, undone }
@@ -51,7 +68,7 @@ test('a step after which the system does not recover has failed', async () => {
   })
 })
 
-test.each<{ name: string; step: Partial<TourStep>; controls: object; reason: string }>([
+test.each<{ name: string; step: Partial<TourStep>; controls: Partial<Controls>; reason: string }>([
   {
     name: 'a step that needs a control, without controls',
     step: { needs: ['kill'] },
@@ -79,7 +96,7 @@ test.each<{ name: string; step: Partial<TourStep>; controls: object; reason: str
 test('where plays need the token of a user, a step is skipped before it breaks anything', async () => {
   const run = setUp(
     { run: fail },
-    { status: async () => ({ parts: { identity: { state: 'down' } } }), untilReady: fail },
+    { status: async () => ({ ...ready, parts: { identity: { state: 'down' } } }), untilReady: fail },
   )
   expect(await run.result).toMatchObject({
     outcome: 'skipped',

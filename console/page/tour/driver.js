@@ -57,7 +57,7 @@ export function createDriver({ edge, token = () => undefined, outageSeconds, pat
      */
     async controlAll(service, action) {
       const { processes } = await controls()
-      await Promise.all(processesOf(processes, service).map((name) => control(`${name}/${action}`)))
+      await Promise.all(processesOf(processes, service).map(({ name }) => control(`${name}/${action}`)))
     },
   }
 }

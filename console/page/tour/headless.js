@@ -4,7 +4,7 @@ import { runStep } from './runner.js'
 import { steps } from './steps.js'
 import { createTurns } from './turns.js'
 
-export { runStep, steps }
+/** @typedef {import('./runner.js').Result & { id: string, title: string, identity: string }} TourResult */
 
 /** The ids of all steps, in order. */
 export const stepIds = steps.map(({ id }) => id)
@@ -20,6 +20,7 @@ export const stepIds = steps.map(({ id }) => id)
  *   onNote: (text: string) => void,
  *   onWait: (text: string) => void,
  * }} options
+ * @returns {AsyncGenerator<TourResult>}
  */
 export async function* runTour({ ids, token, onWait, ...options }) {
   const driver = createDriver({ ...options, token: () => token })

@@ -5,15 +5,13 @@
 /** @typedef {{ ok: boolean, sentence: string, facts: [label: string, value: string][], bars?: Bar[] }} Verdict */
 /** @typedef {Verdict & { outcome: 'passed' | 'failed' | 'skipped' }} Result `skipped`: the sentence says why */
 /**
- * The driver, and a user who has played nothing yet.
- * @typedef {Driver & { user: string }} Stage
- */
-/**
  * A step of the tour. `run` causes the fault and measures, `check` judges the measurements, and `undo` restores the
- * system, whether or not the step passed. `needs` lists the controls that the step uses, and `kills` the processes that
- * npm start must be able to control. `action` is the text of the button, and `command` does the same in a terminal:
- * `{edge}` stands for the address of the edge, and `{reporting}` for the pid of that process.
+ * system, whether or not the step passed. `user` has played nothing before the step. `needs` lists the controls that
+ * the step uses, and `kills` the processes that npm start must be able to control. `action` is the text of the button,
+ * and `command` does the same in a terminal: `{edge}` stands for the address of the edge, and `{reporting}` for the pid
+ * of that process.
  * @template Facts
+ * @template [Used=Driver] the part of the driver that the step uses
  * @typedef {{
  *   id: string,
  *   title: string,
@@ -24,9 +22,9 @@
  *   predict: { question: string, options: Option[] },
  *   needs?: string[],
  *   kills?: string[],
- *   run(stage: Stage): Promise<Facts>,
+ *   run(stage: Used & { user: string }): Promise<Facts>,
  *   check(facts: Facts): Verdict,
- *   undo?(stage: Stage, passed: boolean): Promise<void>,
+ *   undo?(stage: Used & { user: string }, passed: boolean): Promise<void>,
  * }} Step
  */
 
@@ -43,8 +41,9 @@ export class SkippedError extends Error {
 
 /**
  * Runs a step from start to verdict, and restores the system.
- * @param {Step<unknown>} step
- * @param {Driver} driver
+ * @template {Pick<Driver, 'controls' | 'status' | 'newUser' | 'prepare' | 'untilReady'>} Used
+ * @param {Pick<Step<unknown, Used>, 'id' | 'needs' | 'kills' | 'run' | 'check' | 'undo'>} step
+ * @param {Used} driver
  * @returns {Promise<Result>} never rejects
  */
 export async function runStep(step, driver) {
@@ -101,12 +100,13 @@ const WITHOUT = {
 }
 
 /**
- * The names of the processes of a service, such as `nats-1` of `nats`.
- * @param {Controls['processes']} processes
+ * The processes of a service, such as `nats-1` of `nats`.
+ * @template {{ name: string }} Process
+ * @param {Process[]} processes
  * @param {string} service
  */
 export function processesOf(processes, service) {
-  return processes.map(({ name }) => name).filter((name) => name.replace(/-\d+$/, '') === service)
+  return processes.filter(({ name }) => name.replace(/-\d+$/, '') === service)
 }
 
 /**

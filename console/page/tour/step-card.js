@@ -1,4 +1,5 @@
 import { element, setText } from '../dom.js'
+import { processesOf } from './runner.js'
 
 /** @typedef {import('./runner.js').Result} Result */
 /** @typedef {import('./runner.js').Bar} Bar */
@@ -116,7 +117,7 @@ export function createStepCard(step, { number, of, result, isLast, onRun, onNext
 function toCommand(command, processes) {
   return command.replace(/\{(\w+)\}/g, (_, name) => {
     if (name === 'edge') return location.host
-    const pids = processes.filter((one) => one.name.replace(/-\d+$/, '') === name).map(({ pid }) => pid)
+    const pids = processesOf(processes, name).map(({ pid }) => pid)
     return pids.length > 0 ? pids.join(' ') : `PID of ${name}`
   })
 }

@@ -44,12 +44,12 @@ export const killPlay = {
     // If npm start does not run NATS, NATS is not suspended: the plays are faster, and fewer of them are cut off.
     const nats = processesOf(processes, 'nats')
     const edges = processesOf(processes, 'play')
-    await Promise.all(nats.map((name) => control(`${name}/hang?seconds=${HANG_SECONDS}`)))
+    await Promise.all(nats.map(({ name }) => control(`${name}/hang?seconds=${HANG_SECONDS}`)))
     if (nats.length > 0) note('NATS is suspended, so that plays wait for the log')
     const sent = Array.from({ length: PLAYS }, () => play(user))
     // Kill all processes at once, because a play waits for the log for only 0.3 s. The process that forwards a kill may
     // itself be killed before it returns the response.
-    await Promise.allSettled(edges.map((name) => control(`${name}/kill`)))
+    await Promise.allSettled(edges.map(({ name }) => control(`${name}/kill`)))
     const first = await Promise.all(sent)
     const cutOff = first.filter(({ status }) => status !== 200)
     note(`The edge is dead. ${cutOff.length} of ${PLAYS} plays got no response`)

@@ -75,8 +75,7 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
      */
     untilRunning: (service) =>
       until(`${service} does not run yet`, async () => {
-        const { processes } = await controls()
-        const own = processes.filter(({ name }) => processesOf(processes, service).includes(name))
+        const own = processesOf((await controls()).processes, service)
         return own.length > 0 && own.every(({ state }) => state === 'running')
       }),
     /**
