@@ -32,6 +32,8 @@ const MISTAKES: [string, string, RegExp][] = [
   ['- metadata\n        env:', '- metdata\n        env:', /metadata: the image has no program metdata/],
   ['value: http://reporting:8082', 'value: http://reporting:8083', /nothing is reachable at REPORTING_URL/],
   ['value: http://cdnurl:8083', 'value: http://cdnurls:8083', /nothing is reachable at CDNURL_URL/],
+  [',http://play-2.play-instances:8080', '', /doctor: reads the outboxes of play-0.*play-1.*, not .*play-2/],
+  ['play-2.play-instances:8080', 'play-2.play-instances:8081', /nothing is reachable at PLAY_URL/],
   ['secretName: counts-app', 'secretName: count-app', /reporting: DATABASE_URL_FILE is .*, which does not exist/],
   ['value: /run/secrets/read/token', 'value: /run/secrets/read/tokn', /READ_TOKEN_FILE is .*tokn/],
   ['containerPort: 8081', 'containerPort: 8091', /metadata: does not listen on .*8091/],

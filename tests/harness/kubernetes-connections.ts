@@ -25,12 +25,30 @@ const OTHERS: Endpoint[] = [
 
 /** URLs must name a Service, and one of its ports. */
 export function findUrlProblems({ name, env }: Workload, objects: KubernetesObject[]): string[] {
-  return Object.entries(env).flatMap(([variable, value]) => {
-    const [, host = '', port] = /^(?:http|nats):\/\/([\w-]+):(\d+)$/.exec(value) ?? []
-    if (port === undefined) return []
-    const ports =
-      find(objects, 'Service', host)?.spec?.ports.map(({ port }) => port) ?? (host === NATS.name ? [NATS.port] : [])
-    return ports.includes(Number(port)) ? [] : [`${name}: nothing is reachable at ${variable}=${value}`]
+  return Object.entries(env).flatMap(([variable, value]) =>
+    endpointsIn(value).flatMap(({ service, port }) => {
+      const ports =
+        find(objects, 'Service', service)?.spec?.ports.map(({ port }) => port) ??
+        (service === NATS.name ? [NATS.port] : [])
+      return ports.includes(port) ? [] : [`${name}: nothing is reachable at ${variable}=${value}`]
+    }),
+  )
+}
+
+/** The doctor must read the outbox of every instance of play. */
+export function findDoctorProblems(objects: KubernetesObject[], workloads: Workload[]): string[] {
+  const play = find(objects, 'StatefulSet', 'play')?.spec
+  const pods = Array.from({ length: play?.replicas ?? 1 }, (_, n) => `play-${n}.${play?.serviceName}`)
+  const doctor = workloads.find(({ name }) => name === 'doctor')
+  const read = endpointsIn(doctor?.env.PLAY_URL ?? '').map(({ host }) => host)
+  return read.join() === pods.join() ? [] : [`doctor: reads the outboxes of ${read}, not ${pods}`]
+}
+
+/** The servers in a list of URLs. A host such as `play-0.play-instances` is a pod behind the Service `play-instances`. */
+function endpointsIn(value: string) {
+  return value.split(',').flatMap((url) => {
+    const [, host = '', port] = /^(?:http|nats):\/\/([\w.-]+):(\d+)$/.exec(url) ?? []
+    return port === undefined ? [] : [{ host, service: host.replace(/^.*\./, ''), port: Number(port) }]
   })
 }
 
@@ -60,14 +78,18 @@ function toPolicies({ kind, spec }: KubernetesObject): NetworkPolicy[] {
   return [{ podSelector, policyTypes, ...(ingress && { ingress }), ...(egress && { egress }) }]
 }
 
+/** The program of the pods that a Service selects. NATS has no Service in the manifests. */
+function programOf(service: string, objects: KubernetesObject[]): string {
+  return find(objects, 'Service', service)?.spec?.selector['app.kubernetes.io/name'] ?? service
+}
+
 function connectionsNeeded(objects: KubernetesObject[], workloads: Workload[]): string[] {
   const names = workloads.map(({ name }) => name)
   return [
     ...workloads.flatMap(({ name, env, container }) => [
-      ...Object.values(env).flatMap((value) => {
-        const [, host, port] = /^(?:http|nats):\/\/([\w-]+):(\d+)$/.exec(value) ?? []
-        return host ? [`${name} → ${host}:${port}`] : []
-      }),
+      ...Object.values(env)
+        .flatMap(endpointsIn)
+        .map(({ service, port }) => `${name} → ${programOf(service, objects)}:${port}`),
       ...(env.DATABASE_URL_FILE ? [`${name} → ${POSTGRES.name}:${POSTGRES.port}`] : []),
       ...(container.envFrom?.some(
         ({ configMapRef }) => find(objects, 'ConfigMap', configMapRef.name)?.data?.AUTH_JWKS_URL,

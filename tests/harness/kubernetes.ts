@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { services } from '../../services.ts'
 import { findUnknownSettings, heapFits } from './image-programs.ts'
-import { findConnectionProblems, findUrlProblems } from './kubernetes-connections.ts'
+import { findConnectionProblems, findDoctorProblems, findUrlProblems } from './kubernetes-connections.ts'
 import { findAvailabilityProblems, findLifecycleProblems, findPortProblems } from './kubernetes-lifecycle.ts'
 import { find, type KubernetesObject, parseManifests, type Workload, workloadsIn } from './kubernetes-manifests.ts'
 import { createKubernetesSchema } from './kubernetes-schema.ts'
@@ -38,6 +38,7 @@ export function findProblems(text: string): string[] {
         : []),
       ...findAvailabilityProblems(workload, objects),
     ]),
+    ...findDoctorProblems(objects, workloads),
     ...findConnectionProblems(objects, workloads),
   ]
 }
