@@ -2,6 +2,8 @@ import { headers } from 'nats'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
+import { startConfiguredNats } from '../../tests/harness/nats-config.ts'
+import { openNatsEventLog } from '../../tests/harness/nats-event-log.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
 import type { LogPosition } from '../contracts/position.ts'
 import { openNatsLink } from '../nats/link.ts'
@@ -158,6 +160,14 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     const reports = createViews(1_000).map((view) => ({ ...view, ...long, ...trace, watched }))
     await eventLog.append([...reports, createView()], never)
     expect((await readViews(eventLog, undefined, 1)).flatMap(({ watched }) => watched)).toHaveLength(1_000)
+  })
+
+  test('the views of one append fit into a lower maximum message size of NATS', async () => {
+    await using restricted = await startConfiguredNats('max_payload: 64KB')
+    await using eventLog = await openNatsEventLog(restricted.url)
+    const views = createViews(1_000)
+    await eventLog.producer('/test').append(views, never)
+    expect(idsOf(await readViews(eventLog, undefined, 1_000))).toEqual(idsOfViews(views))
   })
 
   test('the views of one append share a message', async () => {

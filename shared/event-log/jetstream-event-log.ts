@@ -53,7 +53,7 @@ export function createJetStreamEventLog({ nats, log, replicas, ...retention }: D
     problem: replication.problem,
     replicas: () => (nats.state() === 'up' ? knownReplicas : undefined),
     producer(source, resumed) {
-      const producer = createJetStreamProducer({ nats, options, source, resumed })
+      const producer = createJetStreamProducer({ nats, options, source, resumed, maxPayload })
       return { id: producer.id, append: (views, signal) => health.observe(producer.append(views, signal)) }
     },
     read: createJetStreamReader({ nats, options, index, health, openWriter, readExtent }),

@@ -7,17 +7,25 @@ import { ensureStream, producerOf, STREAM, type StreamOptions } from './stream.t
 import { BATCH_CONTENT_TYPE, type DecodedViews, decodeViews, encodeViews } from './view-events.ts'
 
 const MAX_VIEWS_PER_MESSAGE = 500
-/** Below 1 MiB, the server's default limit, which includes the headers. */
 const MAX_MESSAGE_BYTES = 1_000_000
+/** The server's limit includes the headers, which are shorter than this. */
+const HEADER_BYTES = 1_024
 
-type Deps = { nats: NatsLink; options: StreamOptions; source: string; resumed: string | undefined }
+type Deps = {
+  nats: NatsLink
+  options: StreamOptions
+  source: string
+  resumed: string | undefined
+  /** The server's limit on the size of a message. */
+  maxPayload: () => number
+}
 
 /**
  * Appends to its own subject, `events.view.<id>`, with optimistic concurrency: each message names the expected last
  * sequence of the subject, so that it cannot be stored twice. If an acknowledgement is lost, the last message on the
  * subject shows whether the message was stored.
  */
-export function createJetStreamProducer({ nats, options, source, resumed }: Deps): Producer {
+export function createJetStreamProducer({ nats, options, source, resumed, maxPayload }: Deps): Producer {
   const id = resumed ?? nuid.next()
   const subject = `events.view.${id}`
   /** The sequence of the last message on `subject`. Undefined after a failure, and initially for a resumed producer. */
@@ -50,7 +58,8 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
           ;({ last, rest } = await raceAbort(resync(rest), signal, down))
           continue
         }
-        const { payload, count } = encodeFirst(rest.slice(0, MAX_VIEWS_PER_MESSAGE), `${source}/${id}`)
+        const maxBytes = Math.min(MAX_MESSAGE_BYTES, maxPayload() - HEADER_BYTES)
+        const { payload, count } = encodeFirst(rest.slice(0, MAX_VIEWS_PER_MESSAGE), `${source}/${id}`, maxBytes)
         try {
           last = await raceAbort(publish(payload, last), signal, down)
           rest = rest.slice(count)
@@ -64,10 +73,10 @@ export function createJetStreamProducer({ nats, options, source, resumed }: Deps
 }
 
 /** Encodes as many of the first views as fit into a message. 500 reports with ids of maximum length do not fit. */
-function encodeFirst(views: readonly NewView[], source: string): { payload: string; count: number } {
+function encodeFirst(views: readonly NewView[], source: string, maxBytes: number): { payload: string; count: number } {
   const payload = encodeViews(views, source)
-  if (views.length === 1 || Buffer.byteLength(payload) <= MAX_MESSAGE_BYTES) return { payload, count: views.length }
-  return encodeFirst(views.slice(0, views.length >> 1), source)
+  if (views.length === 1 || Buffer.byteLength(payload) <= maxBytes) return { payload, count: views.length }
+  return encodeFirst(views.slice(0, views.length >> 1), source, maxBytes)
 }
 
 function lastEvent(stored: StoredMsg): DecodedViews['last'] {
