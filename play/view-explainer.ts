@@ -1,6 +1,6 @@
 import { expectBody, type ServiceClient } from '../shared/client/service-client.ts'
 import { fromNullablePosition, type LogPosition, toPosition } from '../shared/contracts/position.ts'
-import { ExplainedView, ViewNotFound } from '../shared/contracts/view-explanation.ts'
+import { DEAD_LETTER, ExplainedView, ViewNotFound } from '../shared/contracts/view-explanation.ts'
 import type { EventLog, Search } from '../shared/event-log/event-log.ts'
 import type { Logger } from '../shared/runtime/log.ts'
 import { toReason } from '../shared/runtime/reason.ts'
@@ -97,7 +97,7 @@ function toExplained({ id, assetId, userId, at }: RecentView, state: 'outbox' | 
 function toLogged(id: string, { view, position }: NonNullable<Search['found']>): ExplainedView {
   const at = { position: toPosition(position) }
   if (view) return { ...toExplained(view, 'log'), ...at }
-  return { ...UNKNOWN, id, state: 'rejected', reason: 'dead-letter', ...at, summary: summaries.rejected }
+  return { ...UNKNOWN, id, state: 'rejected', reason: DEAD_LETTER, ...at, summary: summaries.rejected }
 }
 
 const UNKNOWN = {

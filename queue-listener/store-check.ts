@@ -37,7 +37,6 @@ type Deps = {
   knownInstances: Instances
   client: Pick<ServiceClient, 'instances'>
   checkMs?: number
-  forgetMs?: number
   now?: () => number
 }
 
@@ -49,7 +48,6 @@ export function createStoreCheck({
   knownInstances,
   client,
   checkMs = CHECK_MS,
-  forgetMs = FORGET_MS,
   now = () => performance.now(),
 }: Deps): StoreCheck {
   let remembered: StoreOf[] = []
@@ -59,7 +57,7 @@ export function createStoreCheck({
   function merge(responses: InstanceReadiness[]): StoreOf[] {
     return responses.flatMap(({ url, readiness }) => {
       if (readiness) return { url, store: readiness.counting?.store, at: now() }
-      return remembered.filter((earlier) => earlier.url === url && now() - earlier.at < forgetMs)
+      return remembered.filter((earlier) => earlier.url === url && now() - earlier.at < FORGET_MS)
     })
   }
 

@@ -1,4 +1,4 @@
-import type { EventBatch, SerialRange } from '../shared/contracts/event-batch.ts'
+import type { EventBatch, SerialRange, SkippedMessage } from '../shared/contracts/event-batch.ts'
 import { KEY_MAX_AGE_MS } from '../shared/contracts/view.ts'
 import { createDeduplicator, type DeduplicationState, type NumberedBatch } from './deduplicator.ts'
 import { isWatchReport, type LoggedEvent, type LoggedView, toLoggedEvents } from './logged-events.ts'
@@ -105,6 +105,11 @@ export function createEngine(state: EngineState, maxProducers?: number): (batch:
 
 function countViews(events: readonly LoggedEvent[]): number {
   return events.reduce((sum, event) => (isWatchReport(event) ? sum : sum + 1), 0)
+}
+
+/** The number of events in dead letters: at least one in each, because their ids may be unreadable. */
+export function countSkipped(skipped: readonly SkippedMessage[] = []): number {
+  return skipped.reduce((sum, { ids }) => sum + Math.max(1, ids.length), 0)
 }
 
 function isSamePlay(a: RuleEvent, b: RuleEvent): boolean {

@@ -99,7 +99,7 @@ export function createLiveCounts(
       publisher = current
       return () => {
         current.stop()
-        publisher = undefined
+        if (publisher === current) publisher = undefined
       }
     },
   }

@@ -1,9 +1,8 @@
+import { DEAD_LETTER } from '../../shared/contracts/view-explanation.ts'
 import type { CountBatch } from '../count-store.ts'
 import type { JudgedView } from '../engine.ts'
 import type { CountState } from './count-state.ts'
 import { toMark } from './watched-views.ts'
-
-const DEAD_LETTER = 'dead-letter'
 
 type Batch = Pick<CountBatch, 'incarnation' | 'skipped'> & {
   views: readonly JudgedView[]

@@ -1,6 +1,6 @@
 import type { Audit } from '../../shared/contracts/audit.ts'
 import type { SkippedMessage } from '../../shared/contracts/event-batch.ts'
-import type { Verdicts } from '../engine.ts'
+import { countSkipped, type Verdicts } from '../engine.ts'
 
 /** The numbers of the audit other than `views`. All other views are qualified. */
 export type Totals = Pick<Audit, 'pending' | 'notQualified' | 'direct' | 'retried' | 'rejected'>
@@ -14,7 +14,7 @@ export function qualifiedOf({ views, totals }: { views: number; totals: Totals }
   return Object.values(notQualified).reduce((rest, number) => rest - number, views - pending - direct)
 }
 
-/** Adds the numbers of a batch. A dead letter whose events cannot be read counts as one event. */
+/** Adds the numbers of a batch. */
 export function addVerdicts(
   totals: Totals,
   { views, retried, keysReused }: Verdicts,
@@ -24,5 +24,5 @@ export function addVerdicts(
     if (verdict === 'not-qualified') totals.notQualified[reason] = (totals.notQualified[reason] ?? 0) + 1
   }
   totals.retried += retried
-  totals.rejected += skipped.reduce((sum, { ids }) => sum + Math.max(1, ids.length), keysReused)
+  totals.rejected += keysReused + countSkipped(skipped)
 }

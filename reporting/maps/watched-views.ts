@@ -74,7 +74,7 @@ export function createWatchedViews(version: RulesVersion, options: Options): Wat
       const closed = waiting.apply(changes, clock)
       addReason(totals, rule.unreported, closed.unreported)
       addReason(totals, rule.name, closed.reported)
-      const growth = toWatchGrowth(changed).map(({ ms, ...view }) => ({ ...view, views: ms }))
+      const growth = toWatchGrowth(changed)
       series.add(toStepAdditions(growth, clock), clock)
     },
   }

@@ -1,4 +1,5 @@
 import type { CountBatch, LogReport } from '../count-store.ts'
+import { countSkipped } from '../engine.ts'
 import type { WatchRule } from '../rules/view-rule.ts'
 import { toStepAdditions } from '../step-additions.ts'
 import { hasQualified, toTimedViews } from '../watch/watch-changes.ts'
@@ -21,7 +22,7 @@ export function toBatchStatement(
   const { verdicts, next, keyed, early } = outcome
   const forgotten = toForgotten(batch, outcome, next.producers - maxProducers)
   const isForgetting = forgotten.length > 0
-  const rejected = verdicts.keysReused + countSkipped(batch)
+  const rejected = verdicts.keysReused + countSkipped(batch.skipped)
   const set = [
     `batch = ${toLiteral(id)}`,
     `incarnation = ${toLiteral(toAscii(batch.incarnation))}`,
@@ -71,11 +72,6 @@ export function toReportAssignments({ incarnation, end, oldest }: LogReport): st
 export function toLostAssignments({ lost }: Pick<Known, 'lost'>): string[] {
   const gaps = lost.gaps.map(({ producer, from, to }) => `{"producer":${toAscii(producer)},"from":${from},"to":${to}}`)
   return [`lost_views = ${lost.views}`, `gaps = ${toLiteral(`[${gaps.join(',')}]`)}`]
-}
-
-/** The number of events in dead letters: at least one in each, because their ids may be unreadable. */
-function countSkipped({ skipped = [] }: CountBatch): number {
-  return skipped.reduce((sum, { ids }) => sum + Math.max(1, ids.length), 0)
 }
 
 function toWrites({ changed, ids }: Outcome): string[] {

@@ -4,7 +4,7 @@ import type { Verdict } from '../../shared/contracts/view-explanation.ts'
 import type { CountedBy } from '../count-store.ts'
 import { createRecentSeconds } from '../recent-seconds.ts'
 import { toIdArray, toNumberArray } from './literals.ts'
-import { STATE_COLUMNS } from './state.ts'
+import { AFTER_STATE, STATE_COLUMNS } from './state.ts'
 import { candidatesColumn, cutColumns, RANKINGS, type Ranking } from './top.ts'
 import { toViewerWrites } from './viewers.ts'
 
@@ -29,7 +29,12 @@ type Change = {
  * The columns that a count statement returns after the columns of the state. `candidates` is the first of several
  * columns, one per ranking.
  */
-export const COUNT_COLUMNS = { assetViews: 8, userViews: 9, candidates: 10, more: 10 + RANKINGS.length }
+export const COUNT_COLUMNS = {
+  assetViews: AFTER_STATE,
+  userViews: AFTER_STATE + 1,
+  candidates: AFTER_STATE + 2,
+  more: AFTER_STATE + 2 + RANKINGS.length,
+}
 
 /**
  * One statement that updates the state and, if the condition holds, the counts. Every writer first updates the only row

@@ -1,3 +1,4 @@
+import { runningTime } from '../../tests/harness/running-time.ts'
 import { describe, expect, test } from 'vitest'
 import type { LiveEvent } from '../../shared/contracts/live.ts'
 import { createLog } from '../../shared/runtime/log.ts'
@@ -19,15 +20,15 @@ describe.skipIf(!hasPostgres)('a primary with a synchronous standby', () => {
     expect(await store.count({ assetId: 'a', userId: 'direct' })).toEqual({ assetviews: 2, userviews: 1 })
 
     await pair.disconnect()
-    const started = performance.now()
+    const started = runningTime()
     const countUnconfirmed = () => store.count({ assetId: 'a', userId: 'unconfirmed' }).catch((error: unknown) => error)
     const counting = [countUnconfirmed(), countUnconfirmed()]
     for (let after = 1; after < 6; after += 1) expect(await store.apply(toBatch(after, 'u'))).toBeDefined()
     await store.report({ incarnation: 'log', end: 9 })
-    expect(performance.now() - started).toBeLessThan(3_000)
+    expect(runningTime() - started).toBeLessThan(3_000)
     counting.push(countUnconfirmed())
     for (const result of await Promise.all(counting)) expect(result).toBeInstanceOf(UnavailableError)
-    expect(performance.now() - started).toBeLessThan(8_000)
+    expect(runningTime() - started).toBeLessThan(8_000)
     expect(await waitingForStandby(pair)).toBe(1)
     await eventually(() => expect(live.counts()).toMatchObject({ u: 6 }))
 

@@ -1,3 +1,4 @@
+import { runningTime } from '../../tests/harness/running-time.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { View } from '../../shared/contracts/view.ts'
@@ -37,13 +38,13 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     await using store = await openUp(await server.createDatabase())
     await server.signal('SIGSTOP')
     try {
-      const started = performance.now()
+      const started = runningTime()
       await expect(store.lookUp({ assets: ['a'], users: ['u'] })).rejects.toThrow(UnavailableError)
-      expect(performance.now() - started).toBeLessThan(1_000)
+      expect(runningTime() - started).toBeLessThan(1_000)
       await eventually(() => expect(store.state()).toBe('down'))
-      const next = performance.now()
+      const next = runningTime()
       await expect(store.lookUp({ assets: ['a'], users: ['u'] })).rejects.toThrow('Postgres is down')
-      expect(performance.now() - next).toBeLessThan(100)
+      expect(runningTime() - next).toBeLessThan(100)
     } finally {
       await server.start()
     }
@@ -58,10 +59,10 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     const waiting = `select count(*)::int as waiting from pg_stat_activity where wait_event_type = 'Lock'`
     await server.use(url, async (client) => {
       await client.query('begin; lock table reporting.asset_views, reporting.user_views')
-      const started = performance.now()
+      const started = runningTime()
       const reads = await Promise.allSettled(Array.from({ length: 50 }, () => store.counts('asset', 'a')))
       expect(reads.every(({ status }) => status === 'rejected')).toBe(true)
-      expect(performance.now() - started).toBeLessThan(1_000)
+      expect(runningTime() - started).toBeLessThan(1_000)
       await eventually(async () => expect((await client.query(waiting)).rows).toEqual([{ waiting: 0 }]))
       await client.query('rollback')
     })

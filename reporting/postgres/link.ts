@@ -8,7 +8,7 @@ import type { Database, Rows } from './database.ts'
 import { createFence, toFenceColumns } from './fence.ts'
 import { migrate } from './migrate.ts'
 import { assertRules } from './other-rules.ts'
-import { STATE_COLUMNS, type State, toState } from './state.ts'
+import { AFTER_STATE, STATE_COLUMNS, type State, toState } from './state.ts'
 
 const POLL_INTERVAL_MS = 250
 const POLL_TIMEOUT_MS = 1_000
@@ -67,8 +67,8 @@ export function openLink({ database, rules, log, onPoll }: Deps): Link {
     const [row = []] = await database.run(query, POLL_TIMEOUT_MS, fence.assertPrimary)
     primary = host
     setUp()
-    storeId = String(row[STORE_ID])
-    take(toState(row), String(row[STORE_ID + 1]))
+    storeId = String(row[AFTER_STATE])
+    take(toState(row), String(row[AFTER_STATE + 1]))
   }
 
   function setUp(): void {
@@ -118,6 +118,3 @@ export function openLink({ database, rules, log, onPoll }: Deps): Link {
     },
   }
 }
-
-/** The index of the column that follows the columns of the state in a poll. */
-const STORE_ID = 8

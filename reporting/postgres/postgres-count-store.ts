@@ -14,7 +14,7 @@ import { windowOf } from './judges.ts'
 import { MAX_KEYS } from './keyed-views.ts'
 import { openLink } from './link.ts'
 import { createPartitions } from './partitions.ts'
-import { createPruning } from './pruning.ts'
+import { startPruning } from './pruning.ts'
 import { createReads } from './reads.ts'
 import { createReportWatch } from './report-watch.ts'
 import { STATE_COLUMNS, type State, toState } from './state.ts'
@@ -99,7 +99,7 @@ export function openPostgresCountStore({
     }
   }
 
-  const pruning = createPruning({ run, partitions, maxKeys })
+  const pruning = startPruning({ run, partitions, maxKeys })
 
   return {
     id: link.storeId,
@@ -133,9 +133,8 @@ export function openPostgresCountStore({
       return state.position
     },
     async [Symbol.asyncDispose]() {
-      pruning.stop()
-      // Closing the connections ends a poll or migration that hangs.
-      await Promise.all([link[Symbol.asyncDispose](), database[Symbol.asyncDispose]()])
+      // Closing the connections ends a statement that hangs.
+      await Promise.all([pruning, link, database].map((resource) => resource[Symbol.asyncDispose]()))
     },
   }
 }

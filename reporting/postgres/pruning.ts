@@ -1,3 +1,4 @@
+import { sleep } from '../../shared/runtime/sleep.ts'
 import { MAX_EARLY_REPORTS } from '../watch/watch-time.ts'
 import { ASYNCHRONOUS, type Rows } from './database.ts'
 import { RECEIPT_SECONDS } from './direct-counts.ts'
@@ -11,24 +12,40 @@ const MAX_PRUNED = 5_000
 
 type Deps = {
   run: (statements: string, timeoutMs: number) => Promise<Rows>
-  partitions: ReturnType<typeof createPartitions>
+  partitions: Pick<ReturnType<typeof createPartitions>, 'maintain'>
   maxKeys: number
+  intervalMs?: number
 }
 
-/** Deletes what has expired, at intervals, and creates the partitions of the next days. */
-export function createPruning({ run, partitions, maxKeys }: Deps) {
+/** Deletes what has expired, at intervals, and creates the partitions of the next days. Disposing ends it. */
+export function startPruning({ run, partitions, maxKeys, intervalMs = INTERVAL_MS }: Deps): AsyncDisposable {
   const prune = toPrune(maxKeys)
+  const closing = new AbortController()
+  const { signal } = closing
 
   async function pruneAll(): Promise<void> {
-    for (let pruned = MAX_PRUNED; pruned === MAX_PRUNED; ) pruned = Number((await run(prune, TIMEOUT_MS))[0]?.[0])
+    for (let pruned = MAX_PRUNED; pruned === MAX_PRUNED && !signal.aborted; ) {
+      pruned = Number((await run(prune, TIMEOUT_MS))[0]?.[0])
+    }
   }
 
-  async function work(): Promise<void> {
-    await pruneAll().catch(() => undefined)
-    await partitions.maintain().catch(() => undefined)
+  /** One round after another: a backlog may take longer than an interval. */
+  async function keepPruning(): Promise<void> {
+    await sleep(intervalMs, signal)
+    while (!signal.aborted) {
+      await pruneAll().catch(() => undefined)
+      await partitions.maintain().catch(() => undefined)
+      await sleep(intervalMs, signal)
+    }
   }
-  const timer = setInterval(() => void work(), INTERVAL_MS)
-  return { stop: () => clearInterval(timer) }
+
+  const pruning = keepPruning()
+  return {
+    async [Symbol.asyncDispose]() {
+      closing.abort()
+      await pruning
+    },
+  }
 }
 
 /** Deletes rows while it holds the lock that every writer takes first. */

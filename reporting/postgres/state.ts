@@ -15,9 +15,21 @@ export type State = {
   reportAgeMs: number
 }
 
+const columns = [
+  'version',
+  'incarnation',
+  'sequence',
+  'reports',
+  'report_incarnation',
+  'log_end',
+  'oldest',
+  'extract(epoch from clock_timestamp() - reported_at) * 1000',
+]
+
 /** The columns of `reporting.state` that toState() parses, in its order. */
-export const STATE_COLUMNS = `version, incarnation, sequence, reports, report_incarnation, log_end, oldest,
-  extract(epoch from clock_timestamp() - reported_at) * 1000`
+export const STATE_COLUMNS = columns.join(', ')
+/** The index of the first column after them. */
+export const AFTER_STATE = columns.length
 
 const bigint = z.coerce.number()
 const Row = z.tuple([
@@ -33,7 +45,9 @@ const Row = z.tuple([
 
 /** Parses the columns of STATE_COLUMNS. */
 export function toState(row: readonly unknown[]): State {
-  const [version, incarnation, sequence, reports, reportIncarnation, end, oldest, ageMs] = Row.parse(row.slice(0, 8))
+  const [version, incarnation, sequence, reports, reportIncarnation, end, oldest, ageMs] = Row.parse(
+    row.slice(0, AFTER_STATE),
+  )
   return {
     version,
     position: parsePosition(incarnation, sequence),

@@ -1,3 +1,4 @@
+import { DEAD_LETTER } from '../../shared/contracts/view-explanation.ts'
 import type { CountBatch } from '../count-store.ts'
 import type { JudgedView } from '../engine.ts'
 import { toEventKey } from './event-key.ts'
@@ -6,7 +7,7 @@ import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray, toUuidArray 
 import type { Outcome } from './outcome.ts'
 import { toDay } from './partitions.ts'
 
-export const REJECTED = { state: 'r', reason: 'dead-letter' } as const
+export const REJECTED = { state: 'r', reason: DEAD_LETTER } as const
 export const STATES = { qualified: 'q', 'not-qualified': 'n', pending: 'p' } as const
 
 /** Common table expressions that write what became of the events of a batch. */

@@ -11,7 +11,7 @@ import { toSeriesWrites, WATCHED_CODES } from './series.ts'
 /** Common table expressions that write what a batch changes for watch times. */
 export function toWatchWrites(rule: WatchRule, known: Known, outcome: Outcome): string[] {
   const { verdicts, next, early } = outcome
-  const growth = toWatchGrowth(verdicts).map(({ ms, ...view }) => ({ ...view, views: ms }))
+  const growth = toWatchGrowth(verdicts)
   return [
     ...toTimeWrites(outcome),
     ...toWaitingWrites(rule, known, outcome),

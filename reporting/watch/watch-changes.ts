@@ -39,16 +39,16 @@ export function hasQualified({ view, beforeMs }: Growth): boolean {
   return isEnough(view) && !isEnough({ ...view, watchedMs: beforeMs })
 }
 
-/** By how many milliseconds the watch times of views have grown, and when these views were played. */
+/** The growth of watch times, for a series whose `views` are milliseconds. */
 export function toWatchGrowth({ views, grown }: Pick<Verdicts, 'views' | 'grown'>) {
   return [
-    ...views.flatMap(({ assetId, at, watchedMs = 0 }) => (watchedMs > 0 ? { assetId, at, ms: watchedMs } : [])),
+    ...views.map(({ assetId, at, watchedMs = 0 }) => ({ assetId, at, views: watchedMs })),
     ...grown.map(({ view: { assetId, at, watchedMs = 0 }, beforeMs = 0 }) => ({
       assetId,
       at,
-      ms: watchedMs - beforeMs,
+      views: watchedMs - beforeMs,
     })),
-  ].filter(({ ms }) => ms > 0)
+  ].filter(({ views }) => views > 0)
 }
 
 /** The views of a batch, and the views of earlier batches that qualify because of it, for the series. */

@@ -18,6 +18,9 @@ export type ViewState = z.infer<typeof ViewState>
 export const Verdict = z.enum(['qualified', 'not-qualified', 'pending'])
 export type Verdict = z.infer<typeof Verdict>
 
+/** The reason of a rejected event. */
+export const DEAD_LETTER = 'dead-letter'
+
 const EXAMPLE = {
   id: '01a1fac2-7b60-7abc-8def-0123456789ab',
   state: 'counted' as const,
