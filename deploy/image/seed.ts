@@ -1,13 +1,17 @@
-import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { request } from 'undici'
+import { bearer } from '../../scripts/bearer.ts'
 import { runCommand } from '../../scripts/command.ts'
 import { services, urlsOf } from '../../services.ts'
 import { writeSettings } from '../../shared/http/write-token.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
+import { toReason } from '../../shared/runtime/reason.ts'
 import { loadSettings } from '../../shared/runtime/settings.ts'
 
+const name = 'seed'
 const FILE = 'scripts/catalogue.jsonl'
-const TIMEOUT_MS = 60_000
+/** As in scripts/seed.sh. */
+const TIMEOUT_MS = 600_000
 
 const usage = `Usage: seed [FILE]
 
@@ -20,20 +24,23 @@ shell. Existing assets are replaced.
 
 const shape = { ...writeSettings, METADATA_URL: urlsOf(services.metadata), CDNURL_URL: urlsOf(services.cdnurl) }
 
-await runCommand({ name: 'seed', usage, options: {}, takesArguments: true }, async (_, [file = FILE, ...more]) => {
+await runCommand({ name, usage, options: {}, takesArguments: true }, async (_, [file = FILE, ...more]) => {
   if (more.length > 0) throw new UsageError('FILE must be one file')
   const { METADATA_URL, CDNURL_URL, WRITE_TOKEN } = loadSettings(shape, { args: [], env: process.env })
-  const body = readFileSync(file)
-  const headers = {
-    'content-type': 'application/x-ndjson',
-    ...(WRITE_TOKEN && { authorization: `Bearer ${WRITE_TOKEN.sent.reveal()}` }),
-  }
+  const body = await readFile(file).catch((error) => {
+    throw new UsageError(`cannot read the file "${file}" (${toReason(error)})`)
+  })
+  const headers = { 'content-type': 'application/x-ndjson', ...bearer(WRITE_TOKEN?.sent) }
   // cdnurl first, so that every asset that metadata lists can be played, even if a request fails.
   for (const url of [`${CDNURL_URL[0]}/url/assets`, `${METADATA_URL[0]}/content/assets`]) {
-    const signal = AbortSignal.timeout(TIMEOUT_MS)
-    const response = await request(url, { method: 'POST', headers, body, signal })
-    process.stdout.write(`${url}: ${response.statusCode} ${await response.body.text()}\n`)
-    if (response.statusCode !== 200) return 1
+    try {
+      const response = await request(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) })
+      process.stdout.write(`${url}: ${response.statusCode} ${await response.body.text()}\n`)
+      if (response.statusCode !== 200) return 1
+    } catch (error) {
+      process.stderr.write(`${name}: ${url} is not reachable (${toReason(error)})\n`)
+      return 1
+    }
   }
   return 0
 })
