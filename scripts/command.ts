@@ -12,6 +12,7 @@ import {
 } from '../shared/runtime/command-line.ts'
 import { createPrivateFiles } from '../shared/runtime/private-files.ts'
 import { loadSettings } from '../shared/runtime/settings.ts'
+import { environmentAt, urlsAt } from './start/environment.ts'
 
 type Command<Options extends ParseArgsOptionsConfig> = {
   /** The command that the user types, such as `npm run doctor`. */
@@ -61,15 +62,35 @@ function trustUpstreams(): void {
   if (ca !== undefined) setGlobalDispatcher(new Agent({ connect: { ca: readFileSync(ca) } }))
 }
 
-/** The option `--port N`: the port of the edge. */
-export const edgePortOption = { port: { type: 'string', default: String(services.play.port) } } as const
+/** The option `--port N`: the port of the edge. Undefined if it is not given. */
+export const edgePortOption = { port: { type: 'string' } } as const
 
 /**
- * Parses the port of the edge. All other ports, including the port of NATS, are relative to it and must be valid too.
+ * Parses the port of the edge, which is that of play by default. All other ports, including the port of NATS, are
+ * relative to it and must be valid too.
  * @throws UsageError
  */
-export function toEdgePort(text: string): number {
+export function toEdgePort(text: string | undefined): number {
+  if (text === undefined) return services.play.port
   const port = Number(text)
   if (Number.isInteger(port) && port >= 1_024 && port <= 60_000) return port
   throw new UsageError(`--port is "${text}": it must be a port, 1024 to 60000`)
+}
+
+/**
+ * The settings of a command that calls the system. `--port` selects the system of `npm start -- --port N`, so it
+ * overrides the URLs of the services. It does not override NATS_URL, which that system uses too.
+ * @throws UsageError
+ */
+export function loadEnvironment(port: string | undefined): NodeJS.ProcessEnv {
+  const edgePort = toEdgePort(port)
+  const environment = environmentAt(edgePort, process.env)
+  return port === undefined ? environment : { ...environment, ...urlsAt(edgePort, process.env) }
+}
+
+/** Converts the public origin of an instance of play to the origin of its operations port, if it has one. */
+export function toOperations(origin: string, opsPort: number | undefined): string {
+  const url = new URL(origin)
+  if (opsPort !== undefined) url.port = String(opsPort)
+  return url.origin
 }

@@ -5,17 +5,17 @@ import { readinessOf } from './harness/counting.ts'
 import { doctor } from './harness/doctor-command.ts'
 import { eventually } from './harness/eventually.ts'
 import { metric } from './harness/plays.ts'
-import { freePortRange } from './harness/ports.ts'
+import { freePortRange, urlSettingsNextTo } from './harness/ports.ts'
 import { hasPostgres, type PostgresServer, startPostgres } from './harness/postgres.ts'
 import { startService } from './harness/service-process.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
 const FILE = 'checkpoint-reporting.bin'
 
-/** Arguments that select unused ports, so that the doctor finds no service except reporting. */
-let args: string[]
+/** Settings with unused ports, so that the doctor finds no service except reporting. */
+let unused: Record<string, string>
 beforeAll(async () => {
-  args = ['--port', String(await freePortRange())]
+  unused = { ...urlSettingsNextTo(await freePortRange()), NATS_URL: 'nats://127.0.0.1:1' }
 })
 
 describe('on the checkpoint, the doctor', { timeout: 60_000 }, () => {
@@ -27,7 +27,7 @@ describe('on the checkpoint, the doctor', { timeout: 60_000 }, () => {
 
   async function expectFindings(settings: Record<string, string>, findings: string[]) {
     await eventually(async () => {
-      const { of } = await doctor({ DATA_DIR: directory.path, ...settings }, args)
+      const { of } = await doctor({ ...unused, DATA_DIR: directory.path, ...settings })
       expect(of('checkpoint')).toEqual(findings.map((text) => expect.stringMatching(text)))
     }, 20_000)
   }
@@ -81,7 +81,7 @@ describe.skipIf(!hasPostgres)('on Postgres, the doctor', { timeout: 60_000 }, ()
 
   async function expectFindings(settings: Record<string, string>, findings: string[]) {
     await eventually(async () => {
-      const { of } = await doctor({ REPORTING_URL: 'http://127.0.0.1:9', ...settings }, args)
+      const { of } = await doctor({ ...unused, ...settings })
       expect(of('postgres')).toEqual(findings.map((text) => expect.stringMatching(text)))
     }, 20_000)
   }
@@ -112,7 +112,7 @@ describe.skipIf(!hasPostgres)('on Postgres, the doctor', { timeout: 60_000 }, ()
     await run('update reporting.state set qualified = qualified + 1')
     try {
       await eventually(async () => {
-        const { of } = await doctor({ REPORTING_URL: reporting.url, DATABASE_URL }, args)
+        const { of } = await doctor({ ...unused, REPORTING_URL: reporting.url, DATABASE_URL })
         expect(of('audit')).toEqual([
           expect.stringMatching(/^FAIL .* has 0 views, but 1 qualified \+ -1 pending = 0: npm run audit/),
         ])

@@ -14,7 +14,7 @@ import { doctor } from './harness/doctor-command.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion, startNatsServer } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
-import { freePort, freePortRange } from './harness/ports.ts'
+import { freePort, freePortRange, urlSettingsNextTo } from './harness/ports.ts'
 import { startService } from './harness/service-process.ts'
 import { metricOfAll, metricsOfEach, requestAnew } from './harness/shared-port.ts'
 import { type System, startSystem } from './harness/system.ts'
@@ -186,7 +186,10 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       await eventually(async () => {
         const { status, of } = await doctor({ ...env, PLAY_URL: lost.url })
         expect(status).toBe(1)
-        expect(of('play')).toEqual([`FAIL ${lost.url} is ready, with reporting down: fix its REPORTING_URL`])
+        const reason = 'http://127.0.0.1:9: connect ECONNREFUSED 127.0.0.1:9'
+        expect(of('play')).toEqual([
+          `FAIL ${lost.url} is ready, with reporting down (${reason}): fix its REPORTING_URL`,
+        ])
       }, PATIENCE_MS)
     })
 
@@ -419,7 +422,8 @@ describe.skipIf(!hasConsul)('npm run doctor with Consul', { timeout: 60_000 }, (
     const [metadata, reporting] = await Promise.all(starting)
     await using stack = new AsyncDisposableStack()
     for (const service of [metadata, reporting]) if (service) stack.use(service)
-    const range = await nowhere()
+    const port = await freePortRange()
+    const range = ['--port', String(port)]
     await eventually(async () => {
       const passing = await consul.call('/health/state/passing')
       expect(JSON.stringify(passing).match(/"ServiceName":"(metadata|reporting)"/g)).toHaveLength(2)
@@ -432,7 +436,7 @@ describe.skipIf(!hasConsul)('npm run doctor with Consul', { timeout: 60_000 }, (
         .filter(({ name }) => name !== 'metadata' && name !== 'reporting')
         .map(({ name }) => expect.stringContaining(`FAIL ${name} is not`)),
     )
-    const unset = await doctor({ METADATA_URL: metadata?.url ?? '' }, range)
+    const unset = await doctor({ ...urlSettingsNextTo(port), METADATA_URL: metadata?.url ?? '' })
     expect(unset.of('consul')).toEqual([expect.stringMatching(/^warn the services use Consul: set CONSUL_HTTP_ADDR/)])
 
     await metadata?.signal('SIGKILL')

@@ -7,10 +7,10 @@ import { natsSettings } from '../../shared/nats/settings.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
 import { createLog } from '../../shared/runtime/log.ts'
 import { loadSettings } from '../../shared/runtime/settings.ts'
-import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
-import { plural } from '../doctor/finding.ts'
+import { edgePortOption, loadEnvironment, runCommand } from '../command.ts'
 import { logUnavailable } from '../log-unavailable.ts'
-import { environmentAt } from '../start/plan.ts'
+import { plural } from '../plural.ts'
+import { toOneLine } from '../table.ts'
 import { AuditError, auditLog, type Stretch, WHOLE_LOG } from './audit.ts'
 import { createReportingReader, ReportingError, type ReportingReader } from './reporting.ts'
 
@@ -25,7 +25,8 @@ Exits with status 1 if any of them differs. Counting may go on meanwhile.
 
   --from N       compares the verdicts of the messages from this sequence on (default: the first one)
   --to N         compares the verdicts of the messages up to this sequence (default: the last one counted)
-  --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
+  --port N       port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides
+                 REPORTING_URL, but not NATS_URL
 
   REPORTING_URL  URL of reporting (default: http://127.0.0.1:${services.reporting.port})
   READ_TOKEN     token for reads that name users, if reporting requires one
@@ -39,14 +40,14 @@ const shape = { ...natsSettings, REPORTING_URL: urlsOf(services.reporting), READ
 await runCommand({ name, usage, options, dotEnv: true }, async ({ port, from, to }) => {
   const stretch = { from: toSequence('--from', from) ?? WHOLE_LOG.from, to: toSequence('--to', to) ?? WHOLE_LOG.to }
   if (stretch.from > stretch.to) throw new UsageError(`--from is ${from}, which is after --to ${to}`)
-  const settings = loadSettings(shape, { args: [], env: environmentAt(toEdgePort(port), process.env) })
+  const settings = loadSettings(shape, { args: [], env: loadEnvironment(port) })
   const [reporting = ''] = settings.REPORTING_URL
   try {
     const reader = createReportingReader(reporting, settings.READ_TOKEN)
     return await run({ access: toNatsAccess(settings), reporting: reader, stretch })
   } catch (error) {
     if (!(error instanceof AuditError || error instanceof ReportingError)) throw error
-    process.stderr.write(`${name}: ${error.message}\n`)
+    process.stderr.write(`${name}: ${toOneLine(error.message)}\n`)
     return 1
   }
 })
@@ -74,7 +75,7 @@ async function run({ access, reporting, stretch }: Audited) {
 }
 
 function print(lines: readonly string[]): void {
-  process.stdout.write(lines.map((line) => `${line}\n`).join(''))
+  process.stdout.write(lines.map((line) => `${toOneLine(line)}\n`).join(''))
 }
 
 /** @throws UsageError */

@@ -1,4 +1,3 @@
-import { request } from 'undici'
 import type { z } from 'zod'
 import { Audit } from '../../shared/contracts/audit.ts'
 import { fromNullablePosition, type LogPosition, Position } from '../../shared/contracts/position.ts'
@@ -9,12 +8,10 @@ import { ViewExplanation } from '../../shared/contracts/view-explanation.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
-import { bearer } from '../bearer.ts'
+import { type Reply, send } from '../http.ts'
 
 const TIMEOUT_MS = 5_000
 const RETRY_MS = 250
-
-type Reply = { status: number; json: unknown }
 
 /** A call to reporting failed. The message is safe to print. */
 export class ReportingError extends Error {
@@ -28,10 +25,10 @@ export type ReportingReader = ReturnType<typeof createReportingReader>
  * @param token READ_TOKEN, if reporting has one
  */
 export function createReportingReader(origin: string, token: Secret | undefined) {
-  const send = (path: string, body?: object) => sendUntilAvailable(`${origin}${path}`, token, body)
+  const request = (path: string, body?: object) => sendUntilAvailable(`${origin}${path}`, token, body)
 
   async function call<Schema extends z.ZodType>(path: string, schema: Schema, body?: object) {
-    const { status, json } = await send(path, body)
+    const { status, json } = await request(path, body)
     const parsed = schema.safeParse(json)
     if (status === 200 && parsed.success) return parsed.data
     const reason = Problem.safeParse(json).data?.status ?? 'an unexpected response'
@@ -52,7 +49,7 @@ export function createReportingReader(origin: string, token: Secret | undefined)
     },
     /** @returns undefined if the verdict is not kept */
     async explain(id: string): Promise<ViewExplanation | undefined> {
-      const { status, json } = await send(`/events/views/${encodeURIComponent(id)}`)
+      const { status, json } = await request(`/events/views/${encodeURIComponent(id)}`)
       if (status === 404) return undefined
       const explanation = ViewExplanation.safeParse(json)
       if (explanation.success) return explanation.data
@@ -73,12 +70,8 @@ async function sendUntilAvailable(url: string, token: Secret | undefined, body?:
 
 async function sendOnce(url: string, token: Secret | undefined, body?: object): Promise<Reply> {
   try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS)
-    const headers = { ...bearer(token), ...(body && { 'content-type': 'application/json' }) }
     const posted = body && { method: 'POST' as const, body: JSON.stringify(body) }
-    const response = await request(url, { signal, headers, ...posted })
-    const text = await response.body.text()
-    return { status: response.statusCode, json: await Promise.try(() => JSON.parse(text)).catch(() => undefined) }
+    return await send(url, { token, timeoutMs: TIMEOUT_MS, ...posted })
   } catch (error) {
     throw new ReportingError(`no response from ${url}: ${toReason(error)}`)
   }

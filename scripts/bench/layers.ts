@@ -1,9 +1,9 @@
 import { startService } from '../../tests/harness/service-process.ts'
 import type { System } from '../../tests/harness/system.ts'
+import { alignColumns } from '../table.ts'
 import { playFor } from './load.ts'
 import { cpuOf } from './measure.ts'
 import { type Shares, startProfiled } from './profile.ts'
-import { alignColumns } from './table.ts'
 import { type CountedTarget, toCountedTarget } from './target.ts'
 import { startBare } from './targets.ts'
 

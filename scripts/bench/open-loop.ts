@@ -1,10 +1,11 @@
 import { services } from '../../services.ts'
 import type { System } from '../../tests/harness/system.ts'
+import { alignColumns } from '../table.ts'
 import { playFor, type Round } from './load.ts'
 import { measure, median } from './measure.ts'
 import { showProgress } from './output.ts'
 import { type RunQueue, readRunQueue } from './run-queue.ts'
-import { alignColumns, toTable } from './table.ts'
+import { toTable } from './table.ts'
 import type { Target } from './target.ts'
 
 /**

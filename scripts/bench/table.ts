@@ -1,3 +1,4 @@
+import { alignColumns } from '../table.ts'
 import type { Result } from './measure.ts'
 
 const PROCESSES = ['play', 'reporting', 'queue-listener', 'nats-server', 'postgres']
@@ -34,15 +35,6 @@ function toRow(
     sum(Object.values(cpu)).toFixed(1),
     ...processes.map((process) => (process in cpu ? Number(cpu[process]).toFixed(1) : '')),
   ]
-}
-
-/** Aligns all columns to the right, except text columns. */
-export function alignColumns(rows: string[][], ...text: number[]): string {
-  const widthOf = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0))
-  const widths = rows[0]?.map((_, column) => widthOf(column)) ?? []
-  const align = (cell: string, column: number) =>
-    text.includes(column) ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)
-  return rows.map((row) => row.map(align).join('  ').trimEnd()).join('\n')
 }
 
 function sum(values: number[]): number {

@@ -1,5 +1,5 @@
 import { missingAfter } from '../../shared/event-log/extent.ts'
-import { plural } from '../doctor/finding.ts'
+import { plural } from '../plural.ts'
 import { findReporting, readLog, readPosition, skipMissing, type Target } from './system.ts'
 
 /**

@@ -1,4 +1,5 @@
 import type { Audit } from '../../shared/contracts/audit.ts'
+import { alignColumns } from '../table.ts'
 
 /** The version of the rules, and where their counts are. */
 type Target = { rules: string; isInPostgres: boolean }
@@ -16,13 +17,7 @@ export function toComparison(now: Numbers, next: Numbers, { rules, isInPostgres 
     ...(now.direct + next.direct > 0 ? [toRow('direct', now.direct, next.direct)] : []),
     ...(now.pending + next.pending > 0 ? [toRow('pending', now.pending, next.pending)] : []),
   ]
-  const widths = ['qualified', 'now', rules, 'difference'].map((_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
-  )
-  const table = rows.map(([name = '', ...numbers]) =>
-    [name.padEnd(widths[0] ?? 0), ...numbers.map((text, n) => text.padStart(widths[n + 1] ?? 0))].join('  '),
-  )
-  return `${[...table, ...toNotes(now), ...toHint(rules, isInPostgres)].join('\n')}\n`
+  return `${[alignColumns(rows, 0), ...toNotes(now), ...toHint(rules, isInPostgres)].join('\n')}\n`
 }
 
 function toRow(name: string, before: number, after: number): string[] {

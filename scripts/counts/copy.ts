@@ -7,7 +7,7 @@ import { copyCounts } from '../../reporting/postgres/copy.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
 import { StartError } from '../../shared/service/service.ts'
-import { plural } from '../doctor/finding.ts'
+import { plural } from '../plural.ts'
 import { CountsError } from './system.ts'
 
 const PROGRESS_INTERVAL_MS = 2_000

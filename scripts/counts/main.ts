@@ -6,8 +6,7 @@ import { toNatsAccess } from '../../shared/nats/credentials.ts'
 import { natsSettings } from '../../shared/nats/settings.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
 import { dataDir, loadSettings } from '../../shared/runtime/settings.ts'
-import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
-import { environmentAt } from '../start/plan.ts'
+import { edgePortOption, loadEnvironment, runCommand } from '../command.ts'
 import { acceptLoss } from './accept-loss.ts'
 import { copyCheckpoint, type Databases } from './copy.ts'
 import { recount } from './recount.ts'
@@ -30,7 +29,8 @@ counts the log again under other view rules.
 
   --yes          confirms the loss
   --rules V      version of the view rules for recount
-  --port N       port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
+  --port N       port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides
+                 REPORTING_URL, but not NATS_URL
 
   REPORTING_URL  URLs of reporting, separated by commas (default: http://127.0.0.1:${services.reporting.port})
   NATS_URL       URL of NATS (default: nats://127.0.0.1:4222); also NATS_CA, NATS_CREDS and NATS_NKEY
@@ -90,9 +90,8 @@ function toWork(
 }
 
 /** @throws UsageError */
-function loadTarget(port: string): Target & Databases {
-  const source = { args: [], env: environmentAt(toEdgePort(port), process.env) }
-  const settings = loadSettings(shape, source)
+function loadTarget(port: string | undefined): Target & Databases {
+  const settings = loadSettings(shape, { args: [], env: loadEnvironment(port) })
   const { REPORTING_URL: reporting, WRITE_TOKEN } = settings
   return {
     nats: toNatsAccess(settings),

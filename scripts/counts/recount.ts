@@ -14,7 +14,7 @@ import { createLog, type Logger } from '../../shared/runtime/log.ts'
 import { MAX_REASON, toLine } from '../../shared/runtime/printable.ts'
 import { retry } from '../../shared/runtime/retry.ts'
 import { StartError } from '../../shared/service/service.ts'
-import { probe } from '../doctor/probe.ts'
+import { probe } from '../http.ts'
 import { logUnavailable } from '../log-unavailable.ts'
 import { toComparison } from './comparison.ts'
 import type { Databases } from './copy.ts'
@@ -81,7 +81,7 @@ async function isUpWithin(ms: number, store: CountStore): Promise<boolean> {
 }
 
 async function readAudit(origin: string): Promise<Audit> {
-  const audit = Audit.safeParse((await probe(origin, '/events/audit')).json)
+  const audit = Audit.safeParse((await probe(`${origin}/events/audit`)).json)
   if (!audit.success) throw new CountsError(`reporting at ${origin} does not account for its views`)
   return audit.data
 }

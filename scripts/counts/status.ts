@@ -1,6 +1,7 @@
 import type { LogPosition } from '../../shared/contracts/position.ts'
 import { type LogExtent, missingAfter } from '../../shared/event-log/extent.ts'
-import { plural } from '../doctor/finding.ts'
+import { plural } from '../plural.ts'
+import { alignColumns } from '../table.ts'
 import {
   CountsError,
   type Instance,
@@ -20,8 +21,7 @@ export async function printStatus(target: Target): Promise<void> {
   const rows = [...instances.map(toInstanceRow), toLogRow(log)]
   if (!up) rows.push(['position', 'unknown: reporting is not reachable'])
   else rows.push(...(await toPositionRows(up.origin, log)))
-  const width = Math.max(...rows.map(([name]) => name.length))
-  process.stdout.write(rows.map(([name, text]) => `${name.padEnd(width)}  ${text}\n`).join(''))
+  process.stdout.write(`${alignColumns(rows, 0, 1)}\n`)
 }
 
 type Row = [name: string, text: string]

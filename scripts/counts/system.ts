@@ -1,4 +1,3 @@
-import { request } from 'undici'
 import type { Counting } from '../../shared/contracts/counting.ts'
 import { PositionConflict } from '../../shared/contracts/event-batch.ts'
 import { LostViews } from '../../shared/contracts/lost-views.ts'
@@ -13,8 +12,7 @@ import { openJetStreamManager } from '../../shared/nats/jetstream.ts'
 import { toLine } from '../../shared/runtime/printable.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
-import { bearer } from '../bearer.ts'
-import { probe } from '../doctor/probe.ts'
+import { probe, send } from '../http.ts'
 import { logUnavailable } from '../log-unavailable.ts'
 
 const CONNECT_TIMEOUT_MS = 2_000
@@ -34,7 +32,7 @@ export type Instance = { origin: string; readiness: Readiness | undefined }
 export function readInstances({ reporting }: Target): Promise<Instance[]> {
   return Promise.all(
     reporting.map(async (origin) => {
-      const { json } = await probe(origin, '/readyz')
+      const { json } = await probe(`${origin}/readyz`)
       return { origin, readiness: Readiness.safeParse(json).data }
     }),
   )
@@ -57,7 +55,7 @@ export async function findReporting(target: Target): Promise<{ origin: string; c
 
 /** The position of the counts; undefined before the first batch. @throws CountsError */
 export async function readPosition(origin: string): Promise<LogPosition | undefined> {
-  const { json, text } = await probe(origin, '/events/position')
+  const { json, text } = await probe(`${origin}/events/position`)
   const position = Position.nullable().safeParse(json)
   if (!position.success) throw new CountsError(`reporting at ${origin} does not return a position: ${short(text)}`)
   return fromNullablePosition(position.data)
@@ -65,7 +63,7 @@ export async function readPosition(origin: string): Promise<LogPosition | undefi
 
 /** The number of views that the log acknowledged and then lost; undefined if reporting does not return it. */
 export async function readLostViews(origin: string): Promise<number | undefined> {
-  const { json } = await probe(origin, '/events/lost')
+  const { json } = await probe(`${origin}/events/lost`)
   return LostViews.safeParse(json).data?.views
 }
 
@@ -92,24 +90,20 @@ export async function skipMissing(origin: string, token: Secret | undefined, ski
   const { incarnation, first, last } = extent
   const leaving = position && position.incarnation !== incarnation ? { leaving: toPosition(position) } : {}
   const range = { stream: incarnation, after: missing.from - 1, through: missing.to, views: [] }
-  const { status, text } = await post(origin, token, { ...range, first, end: last, ...leaving })
+  const { status, json } = await post(origin, token, { ...range, first, end: last, ...leaving })
   if (status === 200) return
-  const body: unknown = await Promise.try(() => JSON.parse(text)).catch(() => undefined)
-  if (PositionConflict.safeParse(body).success) {
+  if (PositionConflict.safeParse(json).success) {
     throw new CountsError('nothing was changed, because counting has moved on: run the command again')
   }
   const hint = status === 401 ? '; set WRITE_TOKEN to the token of reporting' : ''
-  throw new CountsError(
-    `reporting at ${origin} returned ${status} ${Problem.safeParse(body).data?.status ?? ''}${hint}`,
-  )
+  const problem = Problem.safeParse(json).data?.status ?? ''
+  throw new CountsError(`reporting at ${origin} returned ${status} ${problem}${hint}`)
 }
 
 async function post(origin: string, token: Secret | undefined, batch: object) {
-  const headers = { 'content-type': 'application/json', ...bearer(token) }
   try {
-    const signal = AbortSignal.timeout(POST_TIMEOUT_MS)
-    const response = await request(`${origin}/events`, { method: 'POST', headers, signal, body: JSON.stringify(batch) })
-    return { status: response.statusCode, text: await response.body.text() }
+    const body = JSON.stringify(batch)
+    return await send(`${origin}/events`, { method: 'POST', token, body, timeoutMs: POST_TIMEOUT_MS })
   } catch (error) {
     throw new CountsError(`reporting at ${origin} did not respond (${short(toReason(error))}): run npm run counts`)
   }

@@ -1,4 +1,3 @@
-import { request } from 'undici'
 import type { z } from 'zod'
 import { DeadLetterContent, DeadLetterPage, DeadLetterReplayed } from '../../shared/contracts/dead-letter.ts'
 import { Done, Problem } from '../../shared/contracts/status.ts'
@@ -6,7 +5,7 @@ import { codeOf } from '../../shared/runtime/error-code.ts'
 import { toLine } from '../../shared/runtime/printable.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
-import { bearer } from '../bearer.ts'
+import { send } from '../http.ts'
 
 const TIMEOUT_MS = 30_000
 const PAGE = 1_000
@@ -27,18 +26,15 @@ export function createDeadLetterClient({ origin, token }: Options) {
     path: string,
     body?: Uint8Array,
   ): Promise<z.infer<Schema>> {
-    const { status, text } = await send(method, path, body)
-    const parsed = schema.safeParse(toJson(text))
+    const { status, json } = await sendTo(path, method, body)
+    const parsed = schema.safeParse(json)
     if (status === 200 && parsed.success) return parsed.data
-    throw new CallError(`queue-listener at ${origin} returned ${describeFailure(status, text)}`)
+    throw new CallError(`queue-listener at ${origin} returned ${describeFailure(status, json)}`)
   }
 
-  async function send(method: 'GET' | 'POST' | 'DELETE', path: string, body: Uint8Array | undefined) {
-    const headers = { ...bearer(token), ...(body && { 'content-type': 'application/json' }) }
+  async function sendTo(path: string, method: 'GET' | 'POST' | 'DELETE', body: Uint8Array | undefined) {
     try {
-      const signal = AbortSignal.timeout(TIMEOUT_MS)
-      const response = await request(`${origin}${path}`, { method, headers, signal, body: body ?? null })
-      return { status: response.statusCode, text: await response.body.text() }
+      return await send(`${origin}${path}`, { method, token, body, timeoutMs: TIMEOUT_MS })
     } catch (error) {
       if (error instanceof Error && error.name === 'TimeoutError') {
         throw new CallError(`queue-listener at ${origin} did not respond in time`)
@@ -64,8 +60,8 @@ export function createDeadLetterClient({ origin, token }: Options) {
 }
 
 /** The status, and one line per error. */
-function describeFailure(status: number, text: string): string {
-  const problem = Problem.safeParse(toJson(text)).data
+function describeFailure(status: number, json: unknown): string {
+  const problem = Problem.safeParse(json).data
   if (!problem) return `${status} without a Problem; it may be a different program`
   const hint = status === 401 ? '; set WRITE_TOKEN to the token of queue-listener' : ''
   const errors = (problem.errors ?? []).map(({ path, message }) => `\n  ${path ? `${path}: ` : ''}${message}`)
@@ -75,12 +71,4 @@ function describeFailure(status: number, text: string): string {
 function toPrintableLine(text: string): string {
   const indent = text.startsWith('\n  ') ? '  ' : ''
   return indent + toLine(text.trim(), MAX_TEXT)
-}
-
-function toJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -4,8 +4,8 @@ import { services, urlsOf } from '../../services.ts'
 import { writeToken } from '../../shared/http/write-token.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
 import { loadSettings } from '../../shared/runtime/settings.ts'
-import { runCommand, toEdgePort } from '../command.ts'
-import { plural } from '../doctor/finding.ts'
+import { edgePortOption, loadEnvironment, runCommand } from '../command.ts'
+import { plural } from '../plural.ts'
 import { CallError, createDeadLetterClient } from './client.ts'
 import { heading, toBody, toDetails, toRows } from './table.ts'
 
@@ -27,14 +27,14 @@ A corrected body is an array of CloudEvents, or a single one, with the ids of th
   npm run --silent dead-letters -- show 7 --body >letter.json
   npm run dead-letters -- replay 7 letter.json
 
-  --port N            port of the edge, as for npm start: queue-listener listens on N+${entry.port - services.play.port}
+  --port N            port of the edge, as for npm start: queue-listener listens on N+${entry.port - services.play.port}. Overrides its URL
 
   QUEUE_LISTENER_URL  URL of queue-listener (default: http://127.0.0.1:${entry.port})
   WRITE_TOKEN         token that it requires (default: none)
 
 Flags override environment variables, which override .env, which overrides the defaults.`
 
-const options = { port: { type: 'string' }, body: { type: 'boolean', default: false } } as const
+const options = { ...edgePortOption, body: { type: 'boolean', default: false } } as const
 type Flags = { port?: string | undefined; body: boolean }
 type Client = ReturnType<typeof createDeadLetterClient>
 
@@ -124,11 +124,9 @@ async function readCorrected(file: string | undefined): Promise<Uint8Array | und
   }
 }
 
-/** `--port` overrides the URL. @throws UsageError */
+/** @throws UsageError */
 function loadTarget({ port }: Flags) {
   const shape = { QUEUE_LISTENER_URL: urlsOf(entry), WRITE_TOKEN: writeToken }
-  const { QUEUE_LISTENER_URL, WRITE_TOKEN } = loadSettings(shape, { args: [], env: process.env })
-  const offset = entry.port - services.play.port
-  const origin = port === undefined ? QUEUE_LISTENER_URL[0] : `http://127.0.0.1:${toEdgePort(port) + offset}`
-  return { origin: origin ?? '', token: WRITE_TOKEN?.sent }
+  const { QUEUE_LISTENER_URL, WRITE_TOKEN } = loadSettings(shape, { args: [], env: loadEnvironment(port) })
+  return { origin: QUEUE_LISTENER_URL[0] ?? '', token: WRITE_TOKEN?.sent }
 }

@@ -1,11 +1,11 @@
-import { request } from 'undici'
 import { type SigningSettings, signerOf } from '../../play/signing/settings.ts'
 import { codeOf } from '../../shared/runtime/error-code.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
-import { type Finding, fail, ok } from './finding.ts'
+import { readCdnStatus } from '../http.ts'
+import { type Finding, findingsAbout } from './finding.ts'
 
-const CHECK_NAME = 'cdn'
-const TIMEOUT_MS = 2_000
+const { ok, fail } = findingsAbout('cdn')
+
 const VALID_S = 300
 /** No file has this name, so a CDN that accepts the signature returns 404. */
 const PATH = 'doctor-probe.mp4'
@@ -18,30 +18,26 @@ export async function checkCdn(settings: SigningSettings): Promise<Finding[]> {
   const directory = settings.CDN_PATHS?.[0]?.replace(/[^/]*$/, '') ?? ''
   const signed = signer.sign(`${directory}${PATH}`, Math.ceil(Date.now() / 1_000) + VALID_S)
   try {
-    const [accepted, refused] = await Promise.all([signed, withWrongSignature(signed)].map(statusOf))
+    const probes = [readCdnStatus(signed), readCdnStatus(withWrongSignature(signed))] as const
+    const [accepted, refused] = await Promise.all(probes)
     return [diagnose({ base, kind, accepted, refused })]
   } catch (error) {
-    return [fail(CHECK_NAME, `${base} is unreachable (${codeOf(error) ?? toReason(error)}): no video can be played`)]
+    return [fail(`${base} is unreachable (${codeOf(error) ?? toReason(error)}): no video can be played`)]
   }
 }
 
-type Probed = { base: string; kind: string; accepted: number | undefined; refused: number | undefined }
+type Probed = { base: string; kind: string; accepted: number; refused: number }
 
 function diagnose({ base, kind, accepted, refused }: Probed): Finding {
-  if (refused !== 403)
-    return fail(CHECK_NAME, `${base} returned ${refused}, not 403, for a URL with a wrong signature: check its setup`)
-  if (accepted === 410)
-    return fail(CHECK_NAME, `${base} rejects a new URL as expired: compare its clock with that of play`)
   // The storage behind CloudFront may return 403 for a missing file.
-  if (accepted === 403 && kind === 'hmac')
-    return fail(CHECK_NAME, `${base} refuses the URLs that play signs: give it the keys in CDN_KEYS, and reload it`)
-  return ok(CHECK_NAME, kind === 'hmac' ? `${base} accepts the URLs that play signs` : `${base} refuses unsigned URLs`)
-}
-
-async function statusOf(url: string): Promise<number> {
-  const { statusCode, body } = await request(url, { method: 'HEAD', signal: AbortSignal.timeout(TIMEOUT_MS) })
-  await body.dump()
-  return statusCode
+  const isForbidden = accepted === 403 && kind === 'hmac'
+  if (refused !== 403)
+    return fail(`${base} returned ${refused}, not 403, for a URL with a wrong signature: check its setup`)
+  if (accepted === 410) return fail(`${base} rejects a new URL as expired: compare its clock with that of play`)
+  if (isForbidden) return fail(`${base} refuses the URLs that play signs: give it the keys in CDN_KEYS, and reload it`)
+  if (![200, 403, 404].includes(accepted))
+    return fail(`${base} returned ${accepted} for a URL that play signs: check its setup, and the storage behind it`)
+  return ok(kind === 'hmac' ? `${base} accepts the URLs that play signs` : `${base} refuses unsigned URLs`)
 }
 
 /** The same URL, with a wrong signature of the same length. */

@@ -3,7 +3,9 @@ import { createConsulClient, type HealthEntry, toInstanceOrigin } from '../../sh
 import type { DiscoverySettings } from '../../shared/discovery/settings.ts'
 import { raceAbort } from '../../shared/runtime/race-abort.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
-import { type Finding, fail, ok } from './finding.ts'
+import { type Finding, findingsAbout } from './finding.ts'
+
+const { ok, fail } = findingsAbout('consul')
 
 /** Checks that Consul has healthy instances of each service, and fills `origins`. Skipped without CONSUL_HTTP_ADDR. */
 export async function checkConsul(settings: DiscoverySettings, origins: Map<ServiceEntry, string[]>) {
@@ -14,25 +16,26 @@ export async function checkConsul(settings: DiscoverySettings, origins: Map<Serv
   const checking = serviceEntries.map(async (service) => {
     const entries: HealthEntry[] = await consul.health.service(service.name)
     if (entries.length > 0) origins.set(service, entries.map(toInstanceOrigin))
-    return [...diagnoseEntries(service, entries)]
+    return diagnoseEntries(service, entries)
   })
   try {
     // A short timeout leaves time to probe the instances.
     const findings = (await raceAbort(Promise.all(checking), AbortSignal.timeout(700))).flat()
-    return findings.length > 0 ? findings : [ok('consul', `${agent} knows every service`)]
+    return findings.length > 0 ? findings : [ok(`${agent} knows every service`)]
   } catch (error) {
-    return [fail('consul', `${agent} ${diagnoseError(toReason(error))}`)]
+    return [fail(`${agent} ${diagnoseError(toReason(error))}`)]
   } finally {
     consul.destroy()
   }
 }
 
-function* diagnoseEntries({ name }: ServiceEntry, entries: HealthEntry[]): Generator<Finding> {
+function diagnoseEntries({ name }: ServiceEntry, entries: HealthEntry[]): Finding[] {
   const start = 'start it with this CONSUL_HTTP_ADDR and a token that allows registration'
-  if (entries.length === 0) yield fail('consul', `${name} is not registered: ${start}`)
+  if (entries.length === 0) return [fail(`${name} is not registered: ${start}`)]
   const repair = 'make its /readyz reachable from the agent, or wait a minute until Consul removes it'
-  for (const entry of entries.filter(({ Checks }) => Checks.some(({ Status }) => Status !== 'passing')))
-    yield fail('consul', `the health check of ${name} at ${toInstanceOrigin(entry)} fails: ${repair}`)
+  return entries
+    .filter(({ Checks }) => Checks.some(({ Status }) => Status !== 'passing'))
+    .map((entry) => fail(`the health check of ${name} at ${toInstanceOrigin(entry)} fails: ${repair}`))
 }
 
 function diagnoseError(reason: string): string {

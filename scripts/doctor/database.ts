@@ -3,9 +3,11 @@ import { openDatabase, ReadOnlyError, StatementError } from '../../reporting/pos
 import { migrations } from '../../reporting/postgres/schema.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
-import { type Finding, fail, ok, warn } from './finding.ts'
-import { probe } from './probe.ts'
-import type { inspect } from './services.ts'
+import { type Finding, findingsAbout } from './finding.ts'
+import { toMetric } from './metrics.ts'
+import type { Inspected } from './services.ts'
+
+const { ok, warn, fail } = findingsAbout('postgres')
 
 const TIMEOUT_MS = 700
 /** The oldest release of Postgres that the tests use. */
@@ -48,32 +50,30 @@ export async function inspectDatabase(urls: readonly Secret[] | undefined): Prom
   }
 }
 
-type Instance = Pick<Awaited<ReturnType<typeof inspect>>, 'origin' | 'status' | 'dependencies' | 'counting'>
-
 /** Findings about Postgres, and about which instances of reporting use it. */
 export function* diagnoseDatabase(
   database: Database | undefined,
   urls: readonly Secret[] | undefined,
-  reporting: Instance[],
+  reporting: Inspected[],
 ): Generator<Finding> {
   const running = reporting.filter(({ status }) => status)
   const users = running.filter(({ dependencies }) => 'postgres' in dependencies)
   if (!database) {
     const set = 'reporting uses Postgres: set DATABASE_URL here too, so that it is checked'
-    if (users.length > 0) yield warn('postgres', set)
+    if (users.length > 0) yield warn(set)
     return
   }
   const name = (urls ?? []).join()
-  if ('error' in database) yield fail('postgres', `${name} ${describeError(database.error)}`)
+  if ('error' in database) yield fail(`${name} ${describeError(database.error)}`)
   else yield* diagnoseServer(name, database)
   for (const { origin } of running.filter((instance) => !users.includes(instance))) {
     const copy = 'to move the counts there, stop it, run npm run counts -- copy, and start it with this DATABASE_URL'
-    yield warn('postgres', `${origin} has its counts in memory, although DATABASE_URL is set: ${copy}`)
+    yield warn(`${origin} has its counts in memory, although DATABASE_URL is set: ${copy}`)
   }
   if ('error' in database) return
   for (const { origin, counting } of users) {
     if (!counting?.store || counting.store === database.counts?.[1]) continue
-    yield fail('postgres', `${origin} counts into another database: restart it with this DATABASE_URL, or fix it here`)
+    yield fail(`${origin} counts into another database: restart it with this DATABASE_URL, or fix it here`)
   }
 }
 
@@ -89,35 +89,28 @@ function* diagnoseServer(name: string, { facts, counts }: Exclude<Database, { er
   const version = Math.floor(versionNumber / 10_000)
   const [schema = migrations.length, , sequence] = counts ?? []
   const content = counts ? `counts up to ${sequence ?? 0}` : 'no counts yet'
-  yield ok('postgres', `${name} (Postgres ${version}) is up: ${content}`)
+  yield ok(`${name} (Postgres ${version}) is up: ${content}`)
   if (fsync !== 'on' || fullPageWrites !== 'on') {
-    yield fail('postgres', `${name} may corrupt the counts if it crashes: set fsync=on and full_page_writes=on`)
+    yield fail(`${name} may corrupt the counts if it crashes: set fsync=on and full_page_writes=on`)
   }
-  if (version < MIN_VERSION) yield warn('postgres', `${name} is older than Postgres ${MIN_VERSION}: upgrade it`)
+  if (version < MIN_VERSION) yield warn(`${name} is older than Postgres ${MIN_VERSION}: upgrade it`)
   if (standbys && replicas === 0) {
     const effect = 'counts by request, migrations and npm run counts -- copy wait for one'
-    yield warn('postgres', `${name} has synchronous_standby_names, but no standby is connected: start one; ${effect}`)
+    yield warn(`${name} has synchronous_standby_names, but no standby is connected: start one; ${effect}`)
   }
   if (schema > migrations.length) {
-    yield fail(
-      'postgres',
-      `the schema of the counts has version ${schema}, not ${migrations.length}: run the newer release`,
-    )
+    yield fail(`the schema of the counts has version ${schema}, not ${migrations.length}: run the newer release`)
   } else if (schema < migrations.length) {
     const upgrade = 'reporting upgrades it when it starts with this release'
-    yield warn('postgres', `the schema of the counts has version ${schema}, not ${migrations.length}: ${upgrade}`)
+    yield warn(`the schema of the counts has version ${schema}, not ${migrations.length}: ${upgrade}`)
   }
 }
 
-/** Checks that no statement of reporting waits for a connection. */
-export async function* checkPools(reporting: string[]): AsyncGenerator<Finding> {
-  for (const origin of reporting) {
-    const { text } = await probe(origin, '/metrics')
-    const waiting = Number(/^database_connections\{state="waiting"\} (\S+)$/m.exec(text)?.[1] ?? 0)
-    if (waiting === 0) continue
-    yield warn(
-      'postgres',
-      `${waiting} statements of ${origin} wait for a connection: raise DATABASE_POOL, or fix Postgres`,
-    )
-  }
+/** Finds statements of reporting that wait for a connection. */
+export function diagnosePools(reporting: Inspected[]): Finding[] {
+  return reporting.flatMap(({ origin, metrics }) => {
+    const waiting = toMetric(metrics, 'database_connections{state="waiting"}')
+    const fix = 'raise DATABASE_POOL, or fix Postgres'
+    return waiting > 0 ? [warn(`${waiting} statements of ${origin} wait for a connection: ${fix}`)] : []
+  })
 }

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { alignColumns, toOneLine } from '../table.ts'
 
 /**
  * FAIL: something is broken, and the exit status is 1. warn: everything works, but something needs attention. The text
@@ -6,20 +7,22 @@ import { styleText } from 'node:util'
  */
 export type Finding = { severity: 'ok' | 'warn' | 'FAIL'; name: string; text: string }
 
-export const ok = (name: string, text: string): Finding => ({ severity: 'ok', name, text })
-export const warn = (name: string, text: string): Finding => ({ severity: 'warn', name, text })
-export const fail = (name: string, text: string): Finding => ({ severity: 'FAIL', name, text })
+/** Creates findings about a service or a part of the system. */
+export function findingsAbout(name: string) {
+  const create =
+    (severity: Finding['severity']) =>
+    (text: string): Finding => ({ severity, name, text })
+  return { ok: create('ok'), warn: create('warn'), fail: create('FAIL') }
+}
 
 const COLOURS = { ok: 'green', warn: 'yellow', FAIL: 'red' } as const
 
 /** Formats findings as a table, one line each; in colour if standard output is a terminal. */
 export function toText(findings: Finding[]): string {
-  const width = Math.max(...findings.map(({ name }) => name.length))
-  const toLine = ({ severity, name, text }: Finding) =>
-    `${styleText(COLOURS[severity], severity.padEnd(4))}  ${name.padEnd(width)}  ${text}\n`
-  return findings.map(toLine).join('')
-}
-
-export function plural(count: number, noun: string): string {
-  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
+  const toRow = ({ severity, name, text }: Finding) => [
+    styleText(COLOURS[severity], severity.padEnd(4)),
+    name,
+    toOneLine(text),
+  ]
+  return `${alignColumns(findings.map(toRow), 0, 1, 2)}\n`
 }

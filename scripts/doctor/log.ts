@@ -18,9 +18,16 @@ import {
 } from '../../shared/nats/jetstream.ts'
 import { NatsTlsError } from '../../shared/nats/tls.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
-import { type Finding, fail, ok, plural, warn } from './finding.ts'
-import { probe, type Samples, sampleTwice, toMetric } from './probe.ts'
+import { probe } from '../http.ts'
+import { plural } from '../plural.ts'
+import { type Finding, findingsAbout } from './finding.ts'
+import { type Samples, sampleTwice, toMetric } from './metrics.ts'
 import { checkBuckets, diagnoseReplication, START_SERVERS } from './replicas.ts'
+import type { Inspected } from './services.ts'
+
+const nats = findingsAbout('nats')
+const log = findingsAbout('log')
+const counting = findingsAbout('counting')
 
 /** A message that is still uncounted at this age is stuck: an interrupted batch is retried sooner. */
 const STUCK_S = 3
@@ -30,7 +37,9 @@ const MAX_GAPS = 5
 
 type Options = {
   access: NatsAccess
-  plays: string[]
+  /** The instances of play. Reading them takes long if one hangs. */
+  plays: Promise<Inspected[]>
+  /** The origins of reporting. */
   reporting: string[]
   maxAgeMs: number | undefined
   /** EVENTS_REPLICAS. */
@@ -45,27 +54,26 @@ export async function* checkNats({ access, plays, reporting, maxAgeMs, replicas 
     stack.defer(() => void connection.close())
     const jsm = await openJetStreamManager({ connection: () => connection })
     const { version = 'unknown', cluster } = connection.info ?? {}
-    const up = ok('nats', `${connection.getServer()} (nats-server ${version}) is up`)
+    const up = nats.ok(`${connection.getServer()} (nats-server ${version}) is up`)
     const stream = await readStreamStatus(jsm).catch((error): 'no leader' => {
       if (cluster && isTemporary(error)) return 'no leader'
       throw error
     })
     yield up
-    if (stream === 'no leader') return yield fail('log', `no leader of the stream EVENTS responds: ${START_SERVERS}`)
-    if (!stream) return yield ok('log', 'the stream EVENTS does not exist yet: nothing has been played')
-    yield* diagnoseStream(stream, maxAgeMs)
+    if (stream === 'no leader') return yield log.fail(`no leader of the stream EVENTS responds: ${START_SERVERS}`)
+    if (!stream) return yield log.ok('the stream EVENTS does not exist yet: nothing has been played')
+    const sampling = sampleTwice(() => readLag(jsm, reporting)).catch(() => undefined)
+    yield diagnoseStream(stream, maxAgeMs)
     yield* diagnoseReplication(stream.info, { name: 'log', version, wanted: replicas })
     yield* checkBuckets(jsm, [services.metadata, services.cdnurl], { version, wanted: replicas })
-    yield* checkMaxAges(plays, stream)
+    yield* diagnoseMaxAges(await plays, stream)
     const { count, lastReason = 'unknown' } = await readDeadLetterStatus({ connection: () => connection })
     yield* diagnoseDeadLetters(count, ` in events.rejected, the last one because: ${lastReason}`)
-    const lag = await sampleTwice(() => readLag(jsm, reporting)).catch(() => undefined)
+    const lag = await sampling
     if (lag) yield* diagnoseCounting(lag)
   } catch (error) {
-    yield fail(
-      'nats',
-      `${access.servers.join(',')} ${diagnoseError(error)}; until then, views go to the outbox of play`,
-    )
+    const servers = access.servers.join(',')
+    yield nats.fail(`${servers} ${diagnoseError(error)}; until then, views go to the outbox of play`)
   }
 }
 
@@ -85,23 +93,23 @@ function toRetention(milliseconds: number | undefined): string {
   return `for ${Temporal.Duration.from({ milliseconds }).round({ largestUnit: 'days' }).toLocaleString('en')}`
 }
 
-function* diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Generator<Finding> {
+function diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Finding {
   const size = `${(stream.bytes / 1e3).toLocaleString('en', { maximumFractionDigits: 1 })} kB`
   const since = stream.since ? ` since ${stream.since.toISOString().slice(0, 19)}Z` : ''
   const text = `stream EVENTS: ${plural(stream.messages, 'message')}, ${size}${since}, kept ${toRetention(stream.maxAgeMs)}`
   const restart = 'restart queue-listener with this EVENTS_MAX_AGE'
-  if (wantedMs === undefined || wantedMs === stream.maxAgeMs) yield ok('log', text)
-  else yield warn('log', `${text}, not ${toRetention(wantedMs)}: ${restart}`)
+  if (wantedMs === undefined || wantedMs === stream.maxAgeMs) return log.ok(text)
+  return log.warn(`${text}, not ${toRetention(wantedMs)}: ${restart}`)
 }
 
 function* diagnoseDeadLetters(count: number, where: string): Generator<Finding> {
   const fix = 'fix its producer; then resolve the dead letters with npm run dead-letters'
-  if (count > 0) yield warn('log', `${plural(count, 'dead letter')}${where}: ${fix}`)
+  if (count > 0) yield log.warn(`${plural(count, 'dead letter')}${where}: ${fix}`)
 }
 
 /** @throws if reporting does not respond */
 async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag> {
-  const probes = reporting.map((origin) => probe(origin, '/events/position', { timeoutMs: 1_000 }))
+  const probes = reporting.map((origin) => probe(`${origin}/events/position`, { timeoutMs: 1_000 }))
   const position = await Promise.any(probes.map(async (response) => Position.nullable().parse((await response).json)))
   const counted = position ? toLogPosition(position) : undefined
   // Read after the position: otherwise, a growing log could appear to end before the position.
@@ -113,49 +121,57 @@ async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag>
 }
 
 /** Warns if play has a different EVENTS_MAX_AGE, because only the setting of queue-listener changes the stream. */
-async function* checkMaxAges(plays: string[], { maxAgeMs }: StreamStatus): AsyncGenerator<Finding> {
-  for (const origin of plays) {
-    const ownMs = toMetric(await probe(origin, '/metrics'), 'events_max_age_seconds') * 1_000
+function* diagnoseMaxAges(plays: Inspected[], { maxAgeMs }: StreamStatus): Generator<Finding> {
+  for (const { origin, metrics } of plays) {
+    const ownMs = toMetric(metrics, 'events_max_age_seconds') * 1_000
     if (Number.isNaN(ownMs) || ownMs === maxAgeMs) continue
     const text = `${origin} would keep views ${toRetention(ownMs)}, but the log keeps them ${toRetention(maxAgeMs)}`
-    yield warn('log', `${text}: set the same EVENTS_MAX_AGE for play and queue-listener`)
+    yield log.warn(`${text}: set the same EVENTS_MAX_AGE for play and queue-listener`)
   }
 }
 
 /** Checks that the log has lost no views, according to reporting. */
-export async function* checkLosses(reporting: string[]): AsyncGenerator<Finding> {
-  for (const origin of reporting) {
-    const { outcome, json } = await probe(origin, '/events/lost')
-    const lost = LostViews.safeParse(json).data
-    if (!lost && outcome === 'response') {
-      yield warn('log', `${origin} does not say whether the log lost views: see GET /events/lost of reporting`)
+export function* diagnoseLosses(reporting: Inspected[]): Generator<Finding> {
+  for (const { origin, lost: response } of reporting) {
+    const lost = LostViews.safeParse(response?.json).data
+    if (!lost && response?.outcome === 'response') {
+      yield log.warn(`${origin} does not say whether the log lost views: see GET /events/lost of reporting`)
     }
     if (!lost?.views) continue
     const gaps = lost.gaps.slice(-MAX_GAPS).map(({ producer, from, to }) => `${from} to ${to} of ${producer}`)
     const text = `it lost ${plural(lost.views, 'acknowledged view')}: ${gaps.join(', ')}`
-    yield fail('log', `${text}; repair the storage of NATS, and see GET /events/lost of reporting`)
+    yield log.fail(`${text}; repair the storage of NATS, and see GET /events/lost of reporting`)
   }
 }
 
-/** Reads the lag from the metrics of queue-listener: embedded mode has no other source. */
-export async function* checkMetrics([listener = '']: string[]): AsyncGenerator<Finding> {
-  yield* diagnoseDeadLetters(toMetric(await probe(listener, '/metrics'), 'dead_letters'), '')
+/** Checks the log of embedded mode. Its only source is the metrics of queue-listener. */
+export async function* checkEmbeddedLog(inspected: Inspected[]): AsyncGenerator<Finding> {
+  yield log.ok('embedded mode: a file in DATA_DIR, without NATS')
+  const listener = inspected.find(({ service }) => service === services['queue-listener'])
+  if (!listener) return
+  yield* diagnoseDeadLetters(toMetric(listener.metrics, 'dead_letters'), '')
   const lag = await sampleTwice(async () => {
-    const metrics = await probe(listener, '/metrics')
-    const read = (name: string) => toMetric(metrics, `event_log_${name}`)
+    const { text } = await probe(`${listener.origin}/metrics`)
+    const read = (name: string) => toMetric(text, `event_log_${name}`)
     const missing = read('missing_messages')
     return { backlog: read('lag_messages'), seconds: read('lag_seconds'), position: String(read('position')), missing }
   })
   yield* diagnoseCounting(lag)
 }
 
-/**
- * The number of uncounted messages, the age of the oldest in seconds, the position as an opaque string, and the number of
- * uncounted messages that the log no longer has.
- */
-export type Lag = { backlog: number; seconds: number; position: string; missing?: number } & Ends
-/** The position up to which reporting has counted, and the end of the log. */
-type Ends = { counted?: LogPosition | undefined; end?: LogPosition | undefined }
+export type Lag = {
+  /** The number of uncounted messages. */
+  backlog: number
+  /** The age of the oldest uncounted message. */
+  seconds: number
+  /** An opaque string that changes with each counted batch. */
+  position: string
+  /** The number of uncounted messages that the log no longer has. */
+  missing?: number
+  /** The position up to which reporting has counted, and the end of the log. */
+  counted?: LogPosition | undefined
+  end?: LogPosition | undefined
+}
 
 /** Checks that reporting counts this log, and that it counts views as fast as the log grows. */
 export function* diagnoseCounting({ first, second = first }: Samples<Lag>): Generator<Finding> {
@@ -163,23 +179,22 @@ export function* diagnoseCounting({ first, second = first }: Samples<Lag>): Gene
   const { missing = 0 } = second
   if (missing > 0) {
     const fix = 'restore a backup of the counts, or accept the loss with npm run counts -- accept-loss'
-    return yield fail('counting', `the log no longer has ${plural(missing, 'message')} that are not counted: ${fix}`)
+    return yield counting.fail(`the log no longer has ${plural(missing, 'message')} that are not counted: ${fix}`)
   }
   if (counted && counted.incarnation === end?.incarnation && counted.sequence > end.sequence) {
     const text = `the log ends at ${end.sequence}, but reporting has counted up to ${counted.sequence}`
     const cause =
       'it lost messages, or was restored from a backup; stop reporting, restore the counts of that time, or move its checkpoint out of DATA_DIR (with Postgres: drop the schema reporting), and restart reporting, which then replays the log'
-    return yield fail('counting', `${text}: ${cause}`)
+    return yield counting.fail(`${text}: ${cause}`)
   }
-  if (second.backlog === 0) return yield ok('counting', 'all messages in the log are counted')
+  if (second.backlog === 0) return yield counting.ok('all messages in the log are counted')
   if (Number.isNaN(second.backlog)) return
   const lag = `${plural(second.backlog, 'message')} not counted yet, the oldest for ${Math.round(second.seconds)} s`
   const isStuck = first.position === second.position && second.seconds > STUCK_S
   const listener = 'check the log of queue-listener; its WRITE_TOKEN may be missing or wrong'
   const capacity = 'see docs/performance.md for the capacity of reporting'
-  if (!isStuck && second.seconds <= LATE_S) yield ok('counting', lag)
-  else if (!isStuck && second.backlog < first.backlog)
-    yield warn('counting', `${lag}, but the backlog is shrinking: wait`)
-  else if (isStuck) yield fail('counting', `${lag}, without progress: ${listener}`)
-  else yield fail('counting', `${lag}, and the backlog is not shrinking: ${capacity}`)
+  if (!isStuck && second.seconds <= LATE_S) yield counting.ok(lag)
+  else if (!isStuck && second.backlog < first.backlog) yield counting.warn(`${lag}, but the backlog is shrinking: wait`)
+  else if (isStuck) yield counting.fail(`${lag}, without progress: ${listener}`)
+  else yield counting.fail(`${lag}, and the backlog is not shrinking: ${capacity}`)
 }

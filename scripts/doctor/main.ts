@@ -1,4 +1,6 @@
-import { statfs } from 'node:fs/promises'
+import type { StatsFs } from 'node:fs'
+import { readdir, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
 import { operationsSettings } from '../../play/operations.ts'
 import { signingSettings } from '../../play/signing/settings.ts'
 import { databaseUrl } from '../../reporting/postgres/settings.ts'
@@ -10,20 +12,21 @@ import { eventsReplicas, natsSettings } from '../../shared/nats/settings.ts'
 import { trustedProxies } from '../../shared/runtime/ip-address.ts'
 import { clientConnections, dataDir, loadSettings } from '../../shared/runtime/settings.ts'
 import { pinnedNode } from '../../shared/runtime/version.ts'
-import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
+import { edgePortOption, loadEnvironment, runCommand, toEdgePort, toOperations } from '../command.ts'
+import { plural } from '../plural.ts'
 import { clusterEnvironment } from '../start/cluster.ts'
-import { environmentAt, needsEmbedded } from '../start/plan.ts'
-import { checkAudit } from './audit.ts'
+import { needsEmbedded } from '../start/plan.ts'
+import { diagnoseAudits } from './audit.ts'
 import { checkCdn } from './cdn.ts'
-import { checkCheckpoints } from './checkpoints.ts'
+import { checkRoom, diagnoseSaving } from './checkpoints.ts'
 import { checkConsul } from './consul.ts'
-import { checkPools, diagnoseDatabase, inspectDatabase } from './database.ts'
-import { type Finding, ok, plural, toText, warn } from './finding.ts'
-import { checkLosses, checkMetrics, checkNats } from './log.ts'
-import { createOperationsOf } from './operations.ts'
+import { diagnoseDatabase, diagnosePools, inspectDatabase } from './database.ts'
+import { type Finding, findingsAbout, toText } from './finding.ts'
+import { checkEmbeddedLog, checkNats, diagnoseLosses } from './log.ts'
 import { checkOutboxes } from './outbox.ts'
 import { checkPublic } from './public.ts'
-import { diagnoseInstances, diagnoseReplicas, inspect } from './services.ts'
+import { diagnoseInstances, diagnoseReplicas, type Instance, inspect } from './services.ts'
+import { diagnoseSetAside } from './set-aside.ts'
 
 /** Warn early, because NATS rejects appends before its disk is completely full. */
 const MIN_FREE_MIB = 1_024
@@ -50,7 +53,8 @@ services (see .env.example), and
 
   PLAY_URL   URLs of play, separated by commas (default: http://127.0.0.1:${services.play.port})
 
-  --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
+  --port N   port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides the
+             URLs of the services, but not NATS_URL
   --cluster  check the three NATS servers of npm start -- --cluster
   --public   also check what strangers could reach: FAIL for each exposure of the checklist in docs/security.md`
 
@@ -58,7 +62,7 @@ const flag = { type: 'boolean', default: false } as const
 const options = { ...edgePortOption, cluster: flag, public: flag } as const
 
 await runCommand({ name: 'npm run doctor', usage, options, dotEnv: true }, async (flags) => {
-  const { findings, isNothingRunning } = await examine(toEdgePort(flags.port), flags)
+  const { findings, isNothingRunning } = await examine(flags)
   const failures = findings.filter(({ severity }) => severity === 'FAIL').length
   const summary = failures === 0 ? 'No problems found.' : `${plural(failures, 'problem')}.`
   const hint = isNothingRunning ? ' Nothing is running: `npm start` starts everything.' : ''
@@ -68,10 +72,12 @@ await runCommand({ name: 'npm run doctor', usage, options, dotEnv: true }, async
 // Connections to a hung process would delay the exit.
 setTimeout(() => process.exit(), 100).unref()
 
+type Flags = { port?: string | undefined; cluster: boolean; public: boolean }
+
 /** @throws UsageError */
-async function examine(edgePort: number, flags: { cluster: boolean; public: boolean }) {
-  const own = flags.cluster ? clusterEnvironment(edgePort, process.env) : {}
-  const source = { args: [], env: { ...environmentAt(edgePort, process.env), ...own } }
+async function examine({ port, cluster, public: isPublic }: Flags) {
+  const servers = cluster ? clusterEnvironment(toEdgePort(port), process.env) : {}
+  const source = { args: [], env: { ...loadEnvironment(port), ...servers } }
   const urls = loadSettings(urlShape, source)
   const settings = loadSettings(shape, source)
   const { EVENTS_MAX_AGE: maxAgeMs, EVENTS_REPLICAS: replicas } = settings
@@ -79,59 +85,62 @@ async function examine(edgePort: number, flags: { cluster: boolean; public: bool
   const registered = new Map<ServiceEntry, string[]>()
   const consul = await checkConsul(settings, registered)
   const originsOf = (service: ServiceEntry) => registered.get(service) ?? urls[service.urlSetting] ?? []
-  const [plays, reporting] = [originsOf(services.play), originsOf(services.reporting)]
-
-  const operationsOf = createOperationsOf(OPS_PORT)
-  const access = toNatsAccess(settings)
-  const inspectAll = (service: ServiceEntry) =>
+  const instancesOf = (service: ServiceEntry): Instance[] =>
     originsOf(service).map((origin) => {
-      return inspect(service, origin, service === services.play ? operationsOf(origin) : origin)
+      const operations = service === services.play ? toOperations(origin, OPS_PORT) : origin
+      return { service, origin, operations }
     })
+  const inspectAll = (service: ServiceEntry) => Promise.all(instancesOf(service).map(inspect))
 
+  const plays = inspectAll(services.play)
+  const others = serviceEntries.filter((service) => service !== services.play).map(inspectAll)
+  const access = toNatsAccess(settings)
   const exposed = {
     originsOf,
-    operationsOf,
+    plays,
     nats: access,
     database: DATABASE_URL,
     dataDir: DATA_DIR,
     limitsConnections: settings.CLIENT_CONNECTIONS !== undefined,
     isBehindProxy: settings.TRUSTED_PROXIES !== undefined,
   }
+  const names = await readdir(DATA_DIR).catch(() => [])
+  const files = names.map((name) => join(DATA_DIR, name))
 
   // In parallel, so that multiple timeouts take no longer than one.
-  const [inspected, nats, losses, metrics, outboxes, machine, checkpoints, audits, pools, postgres, cdn, exposures] =
-    await Promise.all([
-      Promise.all(serviceEntries.flatMap(inspectAll)),
-      Array.fromAsync(checkNats({ access, plays: plays.map(operationsOf), reporting, maxAgeMs, replicas })),
-      Array.fromAsync(checkLosses(reporting)),
-      Array.fromAsync(checkMetrics(originsOf(services['queue-listener']))),
-      checkOutboxes(plays, DATA_DIR, operationsOf),
-      Array.fromAsync(checkMachine(DATA_DIR)),
-      Array.fromAsync(checkCheckpoints(reporting, DATA_DIR)),
-      Array.fromAsync(checkAudit(reporting)),
-      Array.fromAsync(checkPools(reporting)),
-      inspectDatabase(DATABASE_URL),
-      checkCdn(settings),
-      checkPublic(exposed, flags.public),
-    ])
+  const [inspections, nats, outboxes, machine, rooms, postgres, cdn, exposures] = await Promise.all([
+    Promise.all([plays, ...others]),
+    Array.fromAsync(checkNats({ access, plays, reporting: originsOf(services.reporting), maxAgeMs, replicas })),
+    checkOutboxes(instancesOf(services.play), files),
+    checkMachine(DATA_DIR),
+    checkRoom(files),
+    inspectDatabase(DATABASE_URL),
+    checkCdn(settings),
+    checkPublic(exposed, isPublic),
+  ])
 
+  const inspected = inspections.flat()
   const uses = (dependency: string) => inspected.some(({ dependencies }) => dependency in dependencies)
-  const log = uses('events') ? [ok('log', 'embedded mode: a file in DATA_DIR, without NATS'), ...metrics] : nats
-  const unset = warn('consul', 'the services use Consul: set CONSUL_HTTP_ADDR here too, so that it is checked')
+  const log = uses('events') ? await Array.fromAsync(checkEmbeddedLog(inspected)) : nats
+  const unset = findingsAbout('consul').warn(
+    'the services use Consul: set CONSUL_HTTP_ADDR here too, so that it is checked',
+  )
   const discovery = uses('consul') && !CONSUL_HTTP_ADDR ? [unset] : consul
-  const counters = inspected.filter(({ service }) => service === services.reporting)
-  const database = [...diagnoseDatabase(postgres, DATABASE_URL, counters), ...pools]
-  const instances = diagnoseInstances(inspected, [...log, ...discovery, ...database])
-  const duplicates = serviceEntries.flatMap((service) => [...diagnoseReplicas(service, inspected)])
+  const reporting = inspected.filter(({ service }) => service === services.reporting)
+  const database = [...diagnoseDatabase(postgres, DATABASE_URL, reporting), ...diagnosePools(reporting)]
   const isNothingRunning = inspected.every(({ ready }) => ready.outcome === 'unreachable')
-  // If nothing is running and `npm start` would use embedded mode, NATS is not needed.
-  const neededLog = isNothingRunning && needsEmbedded(process.env) ? [] : log
-  const counts = [...checkpoints, ...audits, ...database]
-  const data = [...neededLog, ...losses, ...counts, ...outboxes]
   const findings = [
-    ...instances,
-    ...duplicates,
-    ...data,
+    ...diagnoseInstances(inspected, [...log, ...discovery, ...database]),
+    ...serviceEntries.flatMap((service) => diagnoseReplicas(service, inspected)),
+    // If nothing is running and `npm start` would use embedded mode, NATS is not needed.
+    ...(isNothingRunning && needsEmbedded(process.env) ? [] : log),
+    ...diagnoseLosses(reporting),
+    ...reporting.flatMap(diagnoseSaving),
+    ...rooms,
+    ...diagnoseAudits(reporting),
+    ...database,
+    ...outboxes,
+    ...diagnoseSetAside(files),
     ...discovery,
     ...cdn,
     ...machine,
@@ -141,15 +150,19 @@ async function examine(edgePort: number, flags: { cluster: boolean; public: bool
 }
 
 /** Checks the Node version, and the free disk space for a directory if it exists. */
-async function* checkMachine(directory: string): AsyncGenerator<Finding> {
+async function checkMachine(directory: string): Promise<Finding[]> {
   const { node } = process.versions
-  if (node === pinnedNode) yield ok('node', `${node}, as pinned`)
-  else yield warn('node', `${node}, but the project is tested with ${pinnedNode}: npm run doctor uses that version`)
-
+  const { ok, warn } = findingsAbout('node')
+  const fix = `the project is tested with ${pinnedNode}: npm run doctor uses that version`
+  const version = node === pinnedNode ? ok(`${node}, as pinned`) : warn(`${node}, but ${fix}`)
   const disk = await statfs(directory).catch(() => undefined)
-  if (!disk) return
-  const freeMib = Math.round((disk.bavail * disk.bsize) / 2 ** 20)
+  return disk ? [version, diagnoseDisk(directory, disk)] : [version]
+}
+
+function diagnoseDisk(directory: string, { bavail, bsize }: StatsFs): Finding {
+  const { ok, warn } = findingsAbout('disk')
+  const freeMib = Math.round((bavail * bsize) / 2 ** 20)
   const text = `${freeMib.toLocaleString('en')} MiB free for ${directory}`
   const free = 'free some space, or set EVENTS_MAX_AGE, before the log and the outbox run out of space'
-  yield freeMib > MIN_FREE_MIB ? ok('disk', text) : warn('disk', `${text}: ${free}`)
+  return freeMib > MIN_FREE_MIB ? ok(text) : warn(`${text}: ${free}`)
 }

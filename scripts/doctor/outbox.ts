@@ -1,46 +1,44 @@
-import { copyFile, mkdtempDisposable, readdir, stat } from 'node:fs/promises'
+import { copyFile, mkdtempDisposable, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { portOfOutbox } from '../../play/outbox-files.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
-import { type Finding, fail, ok, plural, warn } from './finding.ts'
-import type { OperationsOf } from './operations.ts'
-import { probe, sampleTwice, toMetric } from './probe.ts'
+import { probe } from '../http.ts'
+import { plural } from '../plural.ts'
+import { type Finding, findingsAbout } from './finding.ts'
+import { sampleTwice, toMetric } from './metrics.ts'
+import type { Instance } from './services.ts'
+
+const { ok, warn, fail } = findingsAbout('outbox')
 
 /** Maximum size of an outbox file to copy: enough for a million views. */
 const MAX_COPY_MIB = 512
 
-/** Checks the outboxes of running play instances, and the files of instances that are not running. */
-export async function checkOutboxes(
-  plays: string[],
-  directory: string,
-  operationsOf: OperationsOf,
-): Promise<Finding[]> {
-  const names = await readdir(directory).catch(() => [])
-  const files = names.map((name) => join(directory, name))
-  const checks = [
-    ...plays.map((play) => checkRunning(play, files, operationsOf)),
-    ...files.map((file) => checkFile(file, plays)),
-    checkCorrupt(files),
-  ]
+/**
+ * Checks the outboxes of running play instances, and the files of instances that are not running.
+ * @param files the files in DATA_DIR
+ */
+export async function checkOutboxes(plays: Instance[], files: string[]): Promise<Finding[]> {
+  const origins = plays.map(({ origin }) => origin)
+  const checks = [...plays.map((play) => checkRunning(play, files)), ...files.map((file) => checkFile(file, origins))]
   return (await Promise.all(checks.map((check) => Array.fromAsync(check)))).flat()
 }
 
 /** Does not check the disk, because the readiness of play includes it. */
-async function* checkRunning(play: string, files: string[], operationsOf: OperationsOf): AsyncGenerator<Finding> {
-  const ownFiles = files.filter((file) => portOf(file) === Number(new URL(play).port))
+async function* checkRunning({ origin, operations }: Instance, files: string[]): AsyncGenerator<Finding> {
+  const ownFiles = files.filter((file) => portOf(file) === Number(new URL(origin).port))
   const sample = async () => {
-    const reported = toMetric(await probe(operationsOf(play), '/metrics'), 'outbox_waiting_views')
+    const reported = toMetric((await probe(`${operations}/metrics`)).text, 'outbox_waiting_views')
     // Of several processes that share a port, only one responds, so count the views in the files of all of them.
     return { backlog: ownFiles.length > 1 ? Math.max(reported, await countAll(ownFiles)) : reported }
   }
   const { first, second = first } = await sampleTwice(sample)
-  const text = `${play} has ${plural(first.backlog, 'view')} in its outbox`
+  const text = `${origin} has ${plural(first.backlog, 'view')} in its outbox`
   const drain = 'fix NATS; the outbox then drains automatically'
-  if (second.backlog === 0) yield ok('outbox', `${play} has no views in its outbox`)
-  else if (second.backlog < first.backlog) yield warn('outbox', `${text}, which is draining: wait until it is empty`)
-  else if (first.backlog > 0) yield fail('outbox', `${text}, and it is not draining: ${drain}`)
+  if (second.backlog === 0) yield ok(`${origin} has no views in its outbox`)
+  else if (second.backlog < first.backlog) yield warn(`${text}, which is draining: wait until it is empty`)
+  else if (first.backlog > 0) yield fail(`${text}, and it is not draining: ${drain}`)
 }
 
 async function* checkFile(file: string, plays: string[]): AsyncGenerator<Finding> {
@@ -53,19 +51,11 @@ async function* checkFile(file: string, plays: string[]): AsyncGenerator<Finding
     const text = `${plural(views, 'view')} in ${file}, but no play on its port`
     const start = `start one to drain the outbox (npx node play/main.ts --port ${port})`
     if (views > 0 && (await isAnyUp(plays))) {
-      yield warn('outbox', `${text}: a play with this DATA_DIR adopts it within 5 s; if there is none, ${start}`)
-    } else if (views > 0) yield fail('outbox', `${text}: ${start}`)
+      yield warn(`${text}: a play with this DATA_DIR adopts it within 5 s; if there is none, ${start}`)
+    } else if (views > 0) yield fail(`${text}: ${start}`)
   } catch (error) {
     const remedy = 'start a play instance on its port, or check its disk and owner'
-    yield warn('outbox', `${file} is unreadable (${toReason(error)}): ${remedy}`)
-  }
-}
-
-async function* checkCorrupt(files: string[]): AsyncGenerator<Finding> {
-  for (const file of files) {
-    if (!/\.sqlite\.corrupt-\d+$/.test(file)) continue
-    const remedy = 'if it had views, recover them with sqlite3 and .recover; then delete it'
-    yield warn('outbox', `${file} was set aside because it is corrupt: ${remedy}`)
+    yield warn(`${file} is unreadable (${toReason(error)}): ${remedy}`)
   }
 }
 
@@ -74,7 +64,7 @@ function portOf(file: string): number | undefined {
 }
 
 async function isAnyUp(plays: string[]): Promise<boolean> {
-  const probes = await Promise.all(plays.map((play) => probe(play, '/healthz', { timeoutMs: 500 })))
+  const probes = await Promise.all(plays.map((play) => probe(`${play}/healthz`, { timeoutMs: 500 })))
   return probes.some(({ outcome }) => outcome !== 'unreachable')
 }
 

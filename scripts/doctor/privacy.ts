@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NatsAccess } from '../../shared/nats/credentials.ts'
+import { codeOf } from '../../shared/runtime/error-code.ts'
 import { isLoopback } from '../../shared/runtime/loopback.ts'
 import { withoutBrackets } from '../../shared/runtime/origin.ts'
 
@@ -28,15 +29,26 @@ export function isPrivateDatabase(url: URL): boolean {
  * of its files do not matter.
  */
 export async function isPrivateDirectory(directory: string): Promise<boolean> {
-  const isOpen = async (path: string) => ((await stat(path)).mode & GROUP_AND_OTHERS) !== 0
+  if (!(await isOpen(directory))) return true
   try {
-    if (!(await isOpen(directory))) return true
-    const open = await Promise.all((await readdir(directory)).map((name) => isOpen(join(directory, name))))
-    return !open.includes(true)
-  } catch {
-    // The directory does not exist, or belongs to another user.
-    return true
+    const names = await readdir(directory)
+    return !(await Promise.all(names.map((name) => isOpen(join(directory, name))))).includes(true)
+  } catch (error) {
+    return isInaccessible(error)
   }
+}
+
+async function isOpen(path: string): Promise<boolean> {
+  try {
+    return ((await stat(path)).mode & GROUP_AND_OTHERS) !== 0
+  } catch (error) {
+    return !isInaccessible(error)
+  }
+}
+
+/** The file does not exist, or no longer, or it belongs to another user. */
+function isInaccessible(error: unknown): boolean {
+  return ['ENOENT', 'EACCES'].includes(codeOf(error) ?? '')
 }
 
 function isLoopbackUrl({ hostname }: URL): boolean {

@@ -9,7 +9,7 @@ const nats = { servers: ['127.0.0.1:4222'], authenticate: undefined }
 const authenticate = () => tokenAuthenticator('token')
 const system: Exposed = {
   originsOf: () => [],
-  operationsOf: (origin) => origin,
+  plays: Promise.resolve([]),
   nats,
   database: undefined,
   dataDir: '/nowhere',

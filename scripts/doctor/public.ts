@@ -1,14 +1,14 @@
-import { request } from 'undici'
 import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
 import type { NatsAccess } from '../../shared/nats/credentials.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
-import { type Finding, fail, ok, plural } from './finding.ts'
-import type { OperationsOf } from './operations.ts'
+import { probe } from '../http.ts'
+import { plural } from '../plural.ts'
+import { type Finding, findingsAbout } from './finding.ts'
 import { isPrivateDatabase, isPrivateDirectory, isPrivateServer, isPrivateUrl } from './privacy.ts'
-import { probe } from './probe.ts'
+import type { Inspected } from './services.ts'
 
-const CHECK_NAME = 'public'
-const TIMEOUT_MS = 2_000
+const { ok, fail } = findingsAbout('public')
+
 /** A valid id that no asset or user has. */
 const NOBODY = 'doctor-probe'
 
@@ -16,7 +16,7 @@ const NOBODY = 'doctor-probe'
 export type Exposed = {
   /** The origins of all instances of a service. */
   originsOf: (service: ServiceEntry) => string[]
-  operationsOf: OperationsOf
+  plays: Promise<Pick<Inspected, 'metrics'>[]>
   nats: NatsAccess
   database: readonly Secret[] | undefined
   dataDir: string
@@ -35,25 +35,38 @@ type Exposure = {
   isAbsent: (system: Exposed) => boolean | Promise<boolean>
 }
 
+/** An invalid body, so that a service without a token writes nothing. */
+const INVALID = { method: 'POST', body: '{}' } as const
+const WRITES = [
+  refuses(401, services.metadata, `/content/asset/${NOBODY}`, INVALID),
+  refuses(401, services.cdnurl, `/url/asset/${NOBODY}`, INVALID),
+  refuses(401, services.reporting, '/events', INVALID),
+  refuses(401, services['queue-listener'], '/dead-letters?limit=1'),
+]
+
 /** The checklist in docs/security.md. No check changes anything. */
 const EXPOSURES: Exposure[] = [
   {
     name: 'identity',
     risk: 'anyone can play as anyone',
     remedy: 'set AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE',
-    isAbsent: ({ originsOf }) => everyInstance(originsOf(services.play), refusesStrangers),
+    // A prefetch records no view even if play accepts it.
+    isAbsent: refuses(401, services.play, `/play/asset/${NOBODY}/user/${NOBODY}`, {
+      method: 'POST',
+      headers: { 'sec-purpose': 'prefetch' },
+    }),
   },
   {
     name: 'user-rate',
     risk: 'a user can play without limit',
     remedy: 'set PLAY_RATE',
-    isAbsent: (system) => hasLimit(system, 'user'),
+    isAbsent: ({ plays }) => hasLimit(plays, 'user'),
   },
   {
     name: 'client-rate',
     risk: 'a client can send requests without limit',
     remedy: 'set CLIENT_RATE',
-    isAbsent: (system) => hasLimit(system, 'client'),
+    isAbsent: ({ plays }) => hasLimit(plays, 'client'),
   },
   {
     name: 'connections',
@@ -65,30 +78,26 @@ const EXPOSURES: Exposure[] = [
     name: 'operations',
     risk: 'the console, metrics and user ids in live counts are public',
     remedy: 'set OPS_PORT',
-    isAbsent: ({ originsOf }) => everyInstance(originsOf(services.play), (play) => responds(404, `${play}/metrics`)),
+    isAbsent: refuses(404, services.play, '/metrics'),
   },
   {
     name: 'hosts',
     risk: 'play responds under any name',
     remedy: 'set ALLOWED_HOSTS',
     isNoisy: true,
-    isAbsent: ({ originsOf }) =>
-      everyInstance(originsOf(services.play), (play) =>
-        responds(421, `${play}/catalogue`, { headers: { host: 'doctor.invalid' } }),
-      ),
+    isAbsent: refuses(421, services.play, '/catalogue', { headers: { host: 'doctor.invalid' } }),
   },
   {
     name: 'reads',
     risk: 'anyone who can reach reporting can read the counts of each user',
     remedy: 'set READ_TOKEN',
-    isAbsent: ({ originsOf }) =>
-      everyInstance(originsOf(services.reporting), (url) => responds(401, `${url}/events/user/${NOBODY}`)),
+    isAbsent: refuses(401, services.reporting, `/events/user/${NOBODY}`),
   },
   {
     name: 'writes',
     risk: 'anyone who can reach the services can change the catalogue and the counts, and read dead letters',
     remedy: 'set WRITE_TOKEN',
-    isAbsent: areWritesProtected,
+    isAbsent: async (system) => (await Promise.all(WRITES.map((isRefused) => isRefused(system)))).every(Boolean),
   },
   {
     name: 'nats',
@@ -118,66 +127,32 @@ const EXPOSURES: Exposure[] = [
 
 /** If `isPublic`, returns one finding for each line of the checklist; otherwise, a summary of those without noise. */
 export async function checkPublic(system: Exposed, isPublic: boolean): Promise<Finding[]> {
-  const checked = await Promise.all(
-    EXPOSURES.filter(({ isNoisy = false }) => isPublic || !isNoisy).map(async (exposure) => ({
-      ...exposure,
-      isAbsent: await exposure.isAbsent(system),
-    })),
-  )
+  const exposures = EXPOSURES.filter(({ isNoisy = false }) => isPublic || !isNoisy)
+  const absent = await Promise.all(exposures.map(({ isAbsent }) => isAbsent(system)))
   if (isPublic) {
-    return checked.map(({ name, risk, remedy, isAbsent }) =>
-      isAbsent ? ok(CHECK_NAME, `${name}: not exposed`) : fail(CHECK_NAME, `${name}: ${risk}: ${remedy}`),
+    return exposures.map(({ name, risk, remedy }, n) =>
+      absent[n] ? ok(`${name}: not exposed`) : fail(`${name}: ${risk}: ${remedy}`),
     )
   }
-  const exposures = checked.filter(({ isAbsent }) => !isAbsent).length
-  if (exposures === 0)
-    return [ok(CHECK_NAME, 'no exposure found; npm run doctor -- --public checks the host names too')]
-  const count = plural(exposures, 'exposure')
-  return [ok(CHECK_NAME, `not for the internet: ${count}, which npm run doctor -- --public lists`)]
+  const count = absent.filter((isAbsent) => !isAbsent).length
+  if (count === 0) return [ok('no exposure found; npm run doctor -- --public checks the host names too')]
+  return [ok(`not for the internet: ${plural(count, 'exposure')}, which npm run doctor -- --public lists`)]
 }
 
-/** False if there are no instances: an exposure that cannot be checked counts as present. */
-async function everyInstance(origins: string[], check: (origin: string) => Promise<boolean>): Promise<boolean> {
-  return origins.length > 0 && (await Promise.all(origins.map(check))).every(Boolean)
-}
-
-type Init = { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: string }
-
-async function responds(status: number, url: string, init: Init = {}): Promise<boolean> {
-  try {
-    const { statusCode, body } = await request(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) })
-    await body.dump()
-    return statusCode === status
-  } catch {
-    return false
+/**
+ * Checks that every instance of a service returns this status. False if there is none: an exposure that cannot be checked
+ * counts as present.
+ */
+function refuses(status: number, service: ServiceEntry, path: string, options: Parameters<typeof probe>[1] = {}) {
+  return async function isRefused({ originsOf }: Exposed): Promise<boolean> {
+    const responses = await Promise.all(originsOf(service).map((origin) => probe(`${origin}${path}`, options)))
+    return responses.length > 0 && responses.every((response) => response.status === status)
   }
-}
-
-/** Probes with a prefetch, which records no view even if play accepts it. */
-function refusesStrangers(play: string): Promise<boolean> {
-  const headers = { 'sec-purpose': 'prefetch' }
-  return responds(401, `${play}/play/asset/${NOBODY}/user/${NOBODY}`, { method: 'POST', headers })
 }
 
 /** The metric is absent for a limit that is not set. */
-function hasLimit({ originsOf, operationsOf }: Exposed, limit: string): Promise<boolean> {
-  return everyInstance(originsOf(services.play), async (play) => {
-    const { text } = await probe(operationsOf(play), '/metrics')
-    return text.includes(`rate_limited_requests_total{limit="${limit}"}`)
-  })
-}
-
-/** Sends invalid bodies, so that a service without a token writes nothing. */
-async function areWritesProtected({ originsOf }: Exposed): Promise<boolean> {
-  const post = { method: 'POST' as const, headers: { 'content-type': 'application/json' }, body: '{}' }
-  const writes: [ServiceEntry, string, Init?][] = [
-    [services.metadata, `/content/asset/${NOBODY}`, post],
-    [services.cdnurl, `/url/asset/${NOBODY}`, post],
-    [services.reporting, '/events', post],
-    [services['queue-listener'], '/dead-letters?limit=1'],
-  ]
-  const refused = writes.map(([service, path, init]) =>
-    everyInstance(originsOf(service), (origin) => responds(401, origin + path, init)),
-  )
-  return (await Promise.all(refused)).every(Boolean)
+async function hasLimit(inspecting: Exposed['plays'], limit: string): Promise<boolean> {
+  const plays = await inspecting
+  const metric = `rate_limited_requests_total{limit="${limit}"}`
+  return plays.length > 0 && plays.every(({ metrics }) => metrics.includes(metric))
 }

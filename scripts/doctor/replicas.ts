@@ -1,7 +1,8 @@
 import { hasCode, type JetStreamManager, STREAM_NOT_FOUND } from '../../shared/nats/jetstream.ts'
 import { describeOutage, isOnline, type PeerInfo, type StreamInfo } from '../../shared/nats/quorum.ts'
 import { isAtLeast, REPLICATING_VERSION } from '../../shared/nats/server-version.ts'
-import { type Finding, fail, plural, warn } from './finding.ts'
+import { plural } from '../plural.ts'
+import { type Finding, findingsAbout } from './finding.ts'
 
 type Expected = {
   /** The name of the finding. */
@@ -17,32 +18,34 @@ export function* diagnoseReplication(
   info: Pick<StreamInfo, 'config' | 'cluster'>,
   { name, version, wanted }: Expected,
 ): Generator<Finding> {
+  const { warn, fail } = findingsAbout(name)
   const { config, cluster } = info
   const { name: stream, num_replicas: replicas } = config
   const outage = describeOutage(info, stream)
-  if (outage) yield fail(name, `${outage}: ${START_SERVERS}`)
+  if (outage) yield fail(`${outage}: ${START_SERVERS}`)
   if (replicas > 1 && !isAtLeast(version, REPLICATING_VERSION)) {
     const upgrade = `upgrade every server to ${REPLICATING_VERSION} or later, or set EVENTS_REPLICAS=1`
     yield fail(
-      name,
       `${stream} has ${replicas} replicas, but nats-server ${version} may lose acknowledged messages: ${upgrade}`,
     )
   }
   if (wanted !== undefined && replicas < wanted) {
     const restart = 'set EVENTS_REPLICAS for its service too; the log of that service says why this failed'
-    yield warn(name, `${stream} has ${plural(replicas, 'replica')}, not ${wanted}: ${restart}`)
+    yield warn(`${stream} has ${plural(replicas, 'replica')}, not ${wanted}: ${restart}`)
   }
-  for (const peer of cluster?.leader ? (cluster.replicas ?? []) : []) yield* diagnosePeer(stream, peer, name)
+  for (const peer of cluster?.leader ? (cluster.replicas ?? []) : []) {
+    const problem = describePeer(stream, peer)
+    if (problem) yield warn(problem)
+  }
 }
 
 /** What to do if a stream has no leader. */
 export const START_SERVERS = 'start the other servers of the cluster; until then, views go to the outbox of play'
 
-function* diagnosePeer(stream: string, peer: PeerInfo, name: string): Generator<Finding> {
+function describePeer(stream: string, peer: PeerInfo): string | undefined {
   const replica = `the replica of ${stream} on ${peer.name}`
-  if (!isOnline(peer)) yield warn(name, `${replica} is offline: start that server`)
-  else if (!peer.current)
-    yield warn(name, `${replica} lags by ${plural(peer.lag ?? 0, 'operation')}: wait until it is current`)
+  if (!isOnline(peer)) return `${replica} is offline: start that server`
+  return peer.current ? undefined : `${replica} lags by ${plural(peer.lag ?? 0, 'operation')}: wait until it is current`
 }
 
 /** Findings about the buckets of these services. Skips buckets that do not exist yet. */

@@ -10,6 +10,6 @@ test('a dependency that is down only briefly is reported as up', async () => {
     probes += 1
     response.end(JSON.stringify({ status: 'ready', dependencies: { metadata: probes === 1 ? 'down' : 'up' } }))
   })
-  const { dependencies } = await inspect(services.play, server.url)
+  const { dependencies } = await inspect({ service: services.play, origin: server.url, operations: server.url })
   expect(dependencies).toEqual({ metadata: 'up' })
 })

@@ -1,41 +1,47 @@
 import { z } from 'zod'
 import { type ServiceEntry, serviceEntries, services } from '../../services.ts'
+import { Audit } from '../../shared/contracts/audit.ts'
 import type { Counting } from '../../shared/contracts/counting.ts'
 import { type Forwarding, Readiness } from '../../shared/contracts/readiness.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { pinnedNode, version } from '../../shared/runtime/version.ts'
-import { type Finding, fail, ok, warn } from './finding.ts'
-import { type Probe, probe } from './probe.ts'
+import { type Probe, probe } from '../http.ts'
+import { type Finding, findingsAbout } from './finding.ts'
 
 /** Longer than play caches its readiness. */
 const CONFIRM_MS = 500
 
 const Document = z.object({ info: z.object({ title: z.string(), version: z.string() }) })
 
+const NO_DEPENDENCIES: Readiness['dependencies'] = {}
+
+/** `operations` is the origin of the endpoints for operations. */
+export type Instance = { service: ServiceEntry; origin: string; operations: string }
+
+export type Inspected = Awaited<ReturnType<typeof inspect>>
+
 /**
- * Reads the state of an instance from its endpoints. `status` or `title` is undefined if a different program responds.
- * @param operations the origin of the endpoints for operations
+ * Reads the state of an instance from its endpoints, each of them once. `status` or `title` is undefined if a different
+ * program responds; `audit` and `lost` are undefined unless it is reporting.
  */
-export async function inspect(service: ServiceEntry, origin: string, operations = origin) {
-  const get = (path: string) => probe(operations, path)
-  const [ready, document, metrics] = await Promise.all([confirmReadiness(get), get('/openapi.json'), get('/metrics')])
-  const { status, dependencies = {}, circuits = {}, counting, forwarding, problems = {} } = toReadiness(ready) ?? {}
-  const { title, version } = Document.safeParse(document.json).data?.info ?? {}
-  const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics.text)?.[1]
+export async function inspect({ service, origin, operations }: Instance) {
+  const get = (path: string) => probe(`${operations}${path}`)
+  const isReporting = service.name === services.reporting.name
+  const [ready, document, metrics, audit, lost] = await Promise.all([
+    confirmReadiness(get),
+    ...['/openapi.json', '/metrics', ...(isReporting ? ['/events/audit', '/events/lost'] : [])].map(get),
+  ])
   return {
     service,
     origin,
     operations,
     ready,
-    status,
-    dependencies,
-    circuits,
-    counting,
-    forwarding,
-    problems,
-    title,
-    version,
-    node,
+    dependencies: NO_DEPENDENCIES,
+    ...toReadiness(ready),
+    ...Document.safeParse(document?.json).data?.info,
+    metrics: metrics?.text ?? '',
+    audit: Audit.safeParse(audit?.json).data,
+    lost,
   }
 }
 
@@ -50,8 +56,6 @@ async function confirmReadiness(get: (path: string) => Promise<Probe>): Promise<
   return get('/readyz')
 }
 
-type Inspected = Awaited<ReturnType<typeof inspect>>
-
 /** Findings for each instance. `others` are the findings for its dependencies. */
 export function diagnoseInstances(inspected: Inspected[], others: Finding[]): Finding[] {
   const unusable = inspected.map(diagnoseIdentity)
@@ -63,26 +67,27 @@ export function diagnoseInstances(inspected: Inspected[], others: Finding[]): Fi
 /** Returns a finding if the instance is down or is not the expected service. */
 function diagnoseIdentity({ service, origin, operations, ready, status, title }: Inspected): Finding | undefined {
   const { name, port: usual, urlSetting, whenDown } = service
+  const { fail } = findingsAbout(name)
   if (ready.outcome !== 'response' && operations !== origin) {
     const remedy = `start it, or set the OPS_PORT here that it has`
-    return fail(name, `${origin} is unreachable at its operations port, ${operations} (${ready.text}): ${remedy}`)
+    return fail(`${origin} is unreachable at its operations port, ${operations} (${ready.text}): ${remedy}`)
   }
   if (ready.outcome !== 'response') {
     const port = Number(new URL(origin).port || 80)
     const command = `npx node ${name}/main.ts${port === usual ? '' : ` --port ${port}`}`
     const start = `${ready.outcome === 'timeout' ? 'it hangs, so kill it, then ' : ''}start it (${command})`
     const remedy = /CERT|SIGNATURE|TLS|SSL/.test(ready.text) ? 'fix UPSTREAM_CA, or its certificate' : start
-    return fail(name, `${origin} is unreachable (${ready.text}): ${remedy}; until then, ${whenDown}`)
+    return fail(`${origin} is unreachable (${ready.text}): ${remedy}; until then, ${whenDown}`)
   }
   const move = `stop it, or start ${name} with another --port and set ${urlSetting}`
-  if (!status || !title) return fail(name, `${origin} is a different program: ${move}`)
-  return title === name ? undefined : fail(name, `${origin} is ${title}, not ${name}: fix ${urlSetting}`)
+  if (!status || !title) return fail(`${origin} is a different program: ${move}`)
+  return title === name ? undefined : fail(`${origin} is ${title}, not ${name}: fix ${urlSetting}`)
 }
 
 /** The fix for a dependency that is up but unreachable from the service. */
 const REMEDIES: Record<string, string> = {
   ...Object.fromEntries(serviceEntries.map(({ name, urlSetting }) => [name, `fix its ${urlSetting}`])),
-  nats: 'fix its NATS_URL, or NATS_CA and its credentials; its /readyz has the reason',
+  nats: 'fix its NATS_URL, or NATS_CA and its credentials',
   outbox: 'free space on the disk of its DATA_DIR; check its log',
   postgres: 'fix its DATABASE_URL',
   identity: 'fix its AUTH_JWKS_URL, or start the identity provider',
@@ -91,29 +96,30 @@ const REMEDIES: Record<string, string> = {
 
 /** Findings for the state of the expected service. `failing` contains the names with FAIL findings of their own. */
 function diagnoseState(inspected: Inspected, failing: Set<string | undefined>): Finding[] {
-  const { origin, status, dependencies, circuits, counting, forwarding, problems } = inspected
-  const { service, version: running, node = pinnedNode } = inspected
-  const { name } = service
-  if (status === 'stopping') return [fail(name, `${origin} is stopping: start it again once it has stopped`)]
+  const { service, origin, status, dependencies, counting, forwarding, version: running, metrics } = inspected
+  const { circuits = {}, problems = {}, reasons = {} } = inspected
+  const { ok, warn, fail } = findingsAbout(service.name)
+  const node = /^nodejs_version_info\{version="v([^"]+)"/m.exec(metrics)?.[1] ?? pinnedNode
+  if (status === 'stopping') return [fail(`${origin} is stopping: start it again once it has stopped`)]
   const down = Object.keys(dependencies).filter((key) => dependencies[key] === 'down')
   const open = Object.keys(circuits).filter((key) => circuits[key] !== 'closed' && !down.includes(key))
   const diagnoseDown = (dependency: string) => {
-    const remedy = failing.has(dependency) ? `see ${dependency}` : (REMEDIES[dependency] ?? 'check its log')
-    const finding = failing.has(dependency) && status !== 'not ready' ? warn : fail
-    return finding(name, `${origin} is ${status}, with ${dependency} down: ${remedy}`)
+    const text = `${origin} is ${status}, with ${dependency} down`
+    if (failing.has(dependency)) return (status === 'not ready' ? fail : warn)(`${text}: see ${dependency}`)
+    const reason = reasons[dependency] ? ` (${reasons[dependency]})` : ''
+    return fail(`${text}${reason}: ${REMEDIES[dependency] ?? 'check its log'}`)
   }
   const findings = [
-    status === 'not ready' && down.length === 0 && fail(name, `${origin} is not ready: check its log`),
+    status === 'not ready' && down.length === 0 && fail(`${origin} is not ready: check its log`),
     ...down.map(diagnoseDown),
-    ...open.map((key) => warn(name, `${origin} has an open circuit to ${key}: the next play probes it; check its log`)),
-    status === 'degraded' && warn(name, `${origin} is degraded, because ${diagnoseStall(forwarding)}`),
-    counting !== undefined && counting.state !== 'current' && warn(name, `${origin} ${diagnoseCounts(counting)}`),
-    ...Object.values(problems).map((problem) => warn(name, `${origin} reports: ${problem}`)),
-    running !== version && warn(name, `${origin} is version ${running}, not ${version}: restart it from this checkout`),
-    node !== pinnedNode &&
-      warn(name, `${origin} runs on Node ${node}: start it with the pinned version, ${pinnedNode}`),
+    ...open.map((key) => warn(`${origin} has an open circuit to ${key}: the next play probes it; check its log`)),
+    status === 'degraded' && warn(`${origin} is degraded, because ${diagnoseStall(forwarding)}`),
+    counting !== undefined && counting.state !== 'current' && warn(`${origin} ${diagnoseCounts(counting)}`),
+    ...Object.values(problems).map((problem) => warn(`${origin} reports: ${problem}`)),
+    running !== version && warn(`${origin} is version ${running}, not ${version}: restart it from this checkout`),
+    node !== pinnedNode && warn(`${origin} runs on Node ${node}: start it with the pinned version, ${pinnedNode}`),
   ].filter((finding) => finding !== false)
-  return findings.length > 0 ? findings : [ok(name, `${origin} is ready`)]
+  return findings.length > 0 ? findings : [ok(`${origin} is ready`)]
 }
 
 function diagnoseStall({ reason }: Partial<Forwarding> = {}): string {
@@ -126,14 +132,14 @@ function diagnoseCounts({ state, progress }: Counting): string {
 }
 
 /** Instances of a service share data only through the event log, NATS or a database. */
-export function* diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[]): Generator<Finding> {
+export function diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[]): Finding[] {
   const running = inspected.filter(({ service, status }) => service.name === name && status)
-  if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return
+  if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return []
   const stores = new Set(running.flatMap(({ counting }) => counting?.store ?? []))
   // An instance does not know the id of its store until Postgres has been up once.
   const mayShare = running.every(({ counting, dependencies }) => counting?.store || 'postgres' in dependencies)
-  if (mayShare && stores.size < 2) return
+  if (mayShare && stores.size < 2) return []
   const isReporting = name === services.reporting.name
   const remedy = isReporting ? 'keep only one of them, or set DATABASE_URL for all' : 'set NATS_URL for each of them'
-  yield fail(name, `its ${running.length} instances do not share their data: ${remedy}`)
+  return [findingsAbout(name).fail(`its ${running.length} instances do not share their data: ${remedy}`)]
 }

@@ -8,7 +8,8 @@ import { UsageError } from '../../shared/runtime/command-line.ts'
 import { toOrigin } from '../../shared/runtime/origin.ts'
 import { dataDir, host, loadSettings } from '../../shared/runtime/settings.ts'
 import { signingKeys, toSigningKeys } from '../../shared/runtime/signing-keys.ts'
-import { type Plan, portsNeeded, readProcfile, toReachable } from './plan.ts'
+import { toReachable } from './environment.ts'
+import { type Plan, portsNeeded, readProcfile } from './plan.ts'
 
 const MEDIA = 'deploy/cdn/media'
 /** The prefix of the demo clips. Unless CDN_PATHS is set, play signs only URLs with this prefix. */

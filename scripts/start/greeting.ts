@@ -1,6 +1,7 @@
 import { services } from '../../services.ts'
 import { toOrigin } from '../../shared/runtime/origin.ts'
-import { type Plan, toReachable } from './plan.ts'
+import { toReachable } from './environment.ts'
+import type { Plan } from './plan.ts'
 
 const EMBEDDED = `
 Running in embedded mode: nats-server was not found, so all services share one process, and the event log is a file.

@@ -1,24 +1,23 @@
 import { join } from 'node:path'
 import { prettyFactory } from 'pino-pretty'
 import { services } from '../../services.ts'
-import { Readiness } from '../../shared/contracts/readiness.ts'
 import { USAGE_STATUS, UsageError } from '../../shared/runtime/command-line.ts'
 import { acquireFileLock } from '../../shared/runtime/file-lock.ts'
 import { PRETTY } from '../../shared/runtime/log.ts'
 import { toOrigin } from '../../shared/runtime/origin.ts'
 import { dataDir, loadSettings } from '../../shared/runtime/settings.ts'
-import { sleep } from '../../shared/runtime/sleep.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { preferNginx, withCdn } from './cdn.ts'
 import { withCluster } from './cluster.ts'
 import { openControls } from './controls/controls.ts'
+import { toReachable } from './environment.ts'
 import { isFree } from './free-port.ts'
 import { greeting } from './greeting.ts'
-import { makePlan, type Plan, PlanError, toReachable } from './plan.ts'
+import { makePlan, type Plan, PlanError } from './plan.ts'
+import { waitUntilReady } from './progress.ts'
 import { supervise } from './supervisor.ts'
 
 const READY_TIMEOUT_MS = 30_000
-const READY_POLL_MS = 100
 const SECOND_SIGNAL_AFTER_MS = 500
 
 const COMMAND_NAME = 'npm start'
@@ -129,28 +128,13 @@ async function run(plan: Plan, edgePort: number): Promise<number> {
 }
 
 async function greetWhenReady(plan: Plan & { token: string | undefined }, ended: AbortSignal): Promise<void> {
-  const limit = performance.now() + READY_TIMEOUT_MS
-  let progress = await readProgress(plan)
-  while (progress !== 'ready' && performance.now() < limit) {
-    await sleep(READY_POLL_MS)
-    if (ended.aborted) return
-    progress = await readProgress(plan)
-  }
+  const host = toReachable(plan.env.HOST)
+  const origins = plan.services.map(({ port }) => toOrigin(host, port))
+  const progress = await waitUntilReady(origins, { timeoutMs: READY_TIMEOUT_MS, ended })
+  if (ended.aborted) return
   if (progress === 'starting') return say(`not ready after ${READY_TIMEOUT_MS / 1_000} s; see the lines above`)
   if (progress === 'replaying') say('reporting is still replaying the log; until it has caught up, counts are null')
   process.stdout.write(greeting(plan))
-}
-
-/** Returns `replaying` if all services are ready but the counts are not current yet. */
-async function readProgress({ services, env }: Plan): Promise<'starting' | 'replaying' | 'ready'> {
-  const readings = services.map(async ({ port }) => {
-    const response = await fetch(`${toOrigin(toReachable(env.HOST), port)}/readyz`)
-    const { counting } = Readiness.parse(await response.json())
-    return { isReady: response.ok, isCurrent: !counting || counting.state === 'current' }
-  })
-  const instances = await Promise.all(readings).catch(() => [])
-  if (instances.length === 0 || !instances.every(({ isReady }) => isReady)) return 'starting'
-  return instances.every(({ isCurrent }) => isCurrent) ? 'ready' : 'replaying'
 }
 
 /**

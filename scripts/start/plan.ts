@@ -3,12 +3,11 @@ import { readFileSync } from 'node:fs'
 import { serviceEntries, services } from '../../services.ts'
 import { natsUrl } from '../../shared/nats/settings.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
-import { toOrigin } from '../../shared/runtime/origin.ts'
 import { loadSettings } from '../../shared/runtime/settings.ts'
 import { canFlushAlways, natsServerVersion } from '../nats-server.ts'
+import { environmentAt, withoutEmpty } from './environment.ts'
 import { type Command, movePorts, parseProcfile, portsOf, sharePort } from './procfile.ts'
 
-const NATS_PORT = 4222
 const CONSUL_PORT = 8500
 
 type PortUse = { name: string; port: number }
@@ -89,20 +88,6 @@ export function makePlan(
   }
 }
 
-/** The environment of the processes, including the URLs of the services that `given` does not set. */
-export function environmentAt(edgePort: number, given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const offset = edgePort - services.play.port
-  const host = toReachable(given.HOST)
-  const urls = serviceEntries.map(({ urlSetting, port }) => [urlSetting, toOrigin(host, port + offset)])
-  const nats = given.NATS_URL_FILE ? {} : { NATS_URL: `nats://127.0.0.1:${NATS_PORT + offset}` }
-  return { ...Object.fromEntries(urls), ...nats, ...withoutEmpty(given) }
-}
-
-/** The address at which this machine reaches services that listen on HOST, which may stand for all addresses. */
-export function toReachable(host: string | undefined): string {
-  return !host || host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
-}
-
 /** Returns true if `npm start` falls back to embedded mode because there is no NATS server. */
 export function needsEmbedded(given: NodeJS.ProcessEnv): boolean {
   return !isNatsGiven(given) && natsServerVersion() === undefined
@@ -110,11 +95,6 @@ export function needsEmbedded(given: NodeJS.ProcessEnv): boolean {
 
 export function isNatsGiven({ NATS_URL, NATS_URL_FILE }: NodeJS.ProcessEnv): boolean {
   return Boolean(NATS_URL || NATS_URL_FILE)
-}
-
-/** An empty variable is treated as unset. */
-function withoutEmpty(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
 }
 
 function planProcesses(offset: number, given: NodeJS.ProcessEnv): Pick<Plan, 'intro' | 'commands'> | undefined {

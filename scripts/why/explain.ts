@@ -2,8 +2,8 @@ import { Problem } from '../../shared/contracts/status.ts'
 import { AssetCounts, UserCounts } from '../../shared/contracts/view-counts.ts'
 import { ExplainedView, ViewNotFound } from '../../shared/contracts/view-explanation.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
-import { plural } from '../doctor/finding.ts'
-import { probe } from '../doctor/probe.ts'
+import { type Probe, probe } from '../http.ts'
+import { plural } from '../plural.ts'
 import { drawWaterfall } from './waterfall.ts'
 
 /** The lines to print; `isKnown` is false if there is nothing to explain. */
@@ -13,13 +13,13 @@ type Edge = { play: string; operations: string; token: Secret | undefined }
 
 /** Explains one view, as play knows it, with its trace. */
 export async function explainView({ play, operations, token }: Edge, id: string): Promise<Answer> {
-  const { json, text } = await probe(play, `/views/${encodeURIComponent(id)}`, { token })
-  const view = ExplainedView.safeParse(json).data
+  const response = await probe(`${play}/views/${encodeURIComponent(id)}`, { token })
+  const view = ExplainedView.safeParse(response.json).data
   if (view) {
     return { lines: [view.summary, ...toDetails(view), ...(await drawWaterfall(operations, id, token))], isKnown: true }
   }
-  const absent = ViewNotFound.safeParse(json).data
-  if (!absent) return unknown(`play at ${play}`, json, text)
+  const absent = ViewNotFound.safeParse(response.json).data
+  if (!absent) return unknown(`play at ${play}`, response)
   const since = absent.knownSince ?? 'no view yet'
   return {
     lines: [
@@ -42,18 +42,18 @@ function toDetails({ assetId, userId, at, position, because, rule }: ExplainedVi
 
 /** Explains the counts of an asset. */
 export async function explainAsset(reporting: string, id: string): Promise<Answer> {
-  const { json, text } = await probe(reporting, `/events/asset/${id}`)
-  const counts = AssetCounts.safeParse(json).data
-  if (!counts) return unknown(`reporting at ${reporting}`, json, text)
+  const response = await probe(`${reporting}/events/asset/${id}`)
+  const counts = AssetCounts.safeParse(response.json).data
+  if (!counts) return unknown(`reporting at ${reporting}`, response)
   const { viewers } = counts
   return { lines: [...toNumbers(`Asset ${id}`, counts), `By ${plural(viewers, 'distinct user')}.`], isKnown: true }
 }
 
 /** Explains the counts of a user. */
 export async function explainUser(reporting: string, id: string, token?: Secret): Promise<Answer> {
-  const { json, text } = await probe(reporting, `/events/user/${id}`, { token })
-  const counts = UserCounts.safeParse(json).data
-  if (!counts) return unknown(`reporting at ${reporting}`, json, text)
+  const response = await probe(`${reporting}/events/user/${id}`, { token })
+  const counts = UserCounts.safeParse(response.json).data
+  if (!counts) return unknown(`reporting at ${reporting}`, response)
   return { lines: toNumbers(`User ${id}`, counts), isKnown: true }
 }
 
@@ -65,7 +65,8 @@ function toNumbers(name: string, { views, qualified }: { views: number; qualifie
   return [summary, `The rest: ${plural(views - qualified, 'view')} that ${others}`]
 }
 
-function unknown(name: string, json: unknown, text: string): Answer {
+function unknown(name: string, { outcome, json, text }: Probe): Answer {
   const problem = Problem.safeParse(json).data
-  return { lines: [problem ? `${name} says: ${problem.status}` : `${name} did not respond: ${text}`], isKnown: false }
+  const failure = outcome === 'response' ? `${name} is a different program` : `${name} did not respond: ${text}`
+  return { lines: [problem ? `${name} says: ${problem.status}` : failure], isKnown: false }
 }

@@ -5,9 +5,8 @@ import { readToken } from '../../shared/http/read-token.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
 import { loadSettings, optionalPort } from '../../shared/runtime/settings.ts'
-import { runCommand, toEdgePort } from '../command.ts'
-import { createOperationsOf } from '../doctor/operations.ts'
-import { environmentAt } from '../start/plan.ts'
+import { edgePortOption, loadEnvironment, runCommand, toOperations } from '../command.ts'
+import { toOneLine } from '../table.ts'
 import { type Answer, explainAsset, explainUser, explainView } from './explain.ts'
 
 const name = 'npm run why'
@@ -20,7 +19,8 @@ Explains a number, or what became of one play.
   asset/ID       the counts of an asset
   user/ID        the counts of a user
 
-  --port N       port of the edge, as for npm start; all other ports shift by the same amount
+  --port N       port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides
+                 PLAY_URL and REPORTING_URL
 
   PLAY_URL       URL of play (default: http://127.0.0.1:${services.play.port})
   REPORTING_URL  URL of reporting (default: http://127.0.0.1:${services.reporting.port})
@@ -29,7 +29,7 @@ Explains a number, or what became of one play.
 
 Exits with status 1 if it is unknown.`
 
-const options = { port: { type: 'string', default: String(services.play.port) } } as const
+const options = edgePortOption
 const shape = {
   PLAY_URL: urlsOf(services.play),
   REPORTING_URL: urlsOf(services.reporting),
@@ -41,11 +41,11 @@ await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, a
   const [subject, ...rest] = given
   if (subject === undefined || rest.length > 0) throw new UsageError('expected one argument; --help shows the usage')
   const ask = toQuestion(subject)
-  const env = environmentAt(toEdgePort(port), process.env)
-  const { PLAY_URL, REPORTING_URL, OPS_PORT, READ_TOKEN: token } = loadSettings(shape, { args: [], env })
+  const settings = loadSettings(shape, { args: [], env: loadEnvironment(port) })
+  const { PLAY_URL, REPORTING_URL, OPS_PORT, READ_TOKEN: token } = settings
   const [play = '', reporting = ''] = [PLAY_URL[0], REPORTING_URL[0]]
-  const { lines, isKnown } = await ask({ play, operations: createOperationsOf(OPS_PORT)(play), reporting, token })
-  process.stdout.write(lines.map((line) => `${line}\n`).join(''))
+  const { lines, isKnown } = await ask({ play, operations: toOperations(play, OPS_PORT), reporting, token })
+  process.stdout.write(lines.map((line) => `${toOneLine(line)}\n`).join(''))
   return isKnown ? 0 : 1
 })
 
@@ -53,10 +53,11 @@ type Target = { play: string; operations: string; reporting: string; token: Secr
 
 /** @throws UsageError */
 function toQuestion(subject: string): (target: Target) => Promise<Answer> {
-  const [kind, id] = subject.split('/', 2)
-  if (kind === 'asset' && AssetId.safeParse(id).success) return ({ reporting }) => explainAsset(reporting, id ?? '')
+  const [kind, ...rest] = subject.split('/')
+  const id = rest.join('/')
+  if (kind === 'asset' && AssetId.safeParse(id).success) return ({ reporting }) => explainAsset(reporting, id)
   if (kind === 'user' && UserId.safeParse(id).success)
-    return ({ reporting, token }) => explainUser(reporting, id ?? '', token)
-  if (id === undefined && View.shape.id.safeParse(subject).success) return (target) => explainView(target, subject)
+    return ({ reporting, token }) => explainUser(reporting, id, token)
+  if (rest.length === 0 && View.shape.id.safeParse(subject).success) return (target) => explainView(target, subject)
   throw new UsageError(`${JSON.stringify(subject)} is neither a view id, nor asset/ID, nor user/ID`)
 }

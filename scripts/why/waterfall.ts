@@ -2,7 +2,7 @@ import { formatMs } from '../../console/page/format-ms.js'
 import { isSpanOf, toWaterfall } from '../../console/page/plays/waterfall.js'
 import { SystemTrace, TracedPlays } from '../../shared/contracts/trace.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
-import { probe } from '../doctor/probe.ts'
+import { probe } from '../http.ts'
 
 const BAR = 32
 const NAME_WIDTH = 48
@@ -13,13 +13,13 @@ const NAME_WIDTH = 48
  */
 export async function drawWaterfall(play: string, viewId: string, token?: Secret): Promise<string[]> {
   const list = TracedPlays.safeParse(
-    (await probe(play, `/traces?viewId=${encodeURIComponent(viewId)}`, { token })).json,
+    (await probe(`${play}/traces?viewId=${encodeURIComponent(viewId)}`, { token })).json,
   ).data
   if (!list) return [`Trace: play at ${play} does not list its plays (is OPS_PORT or READ_TOKEN missing here?)`]
   const [traced] = list.traces
   if (!traced) return ['Trace: not recorded, or no longer kept (TRACES_KEPT)']
   const { traceId } = traced
-  const trace = SystemTrace.safeParse((await probe(play, `/traces/${traceId}`, { token })).json).data
+  const trace = SystemTrace.safeParse((await probe(`${play}/traces/${traceId}`, { token })).json).data
   const waterfall = trace && toWaterfall(trace.spans, isSpanOf(traced))
   if (!waterfall) return [`Trace: ${traceId} is no longer kept (TRACES_KEPT)`]
   return [

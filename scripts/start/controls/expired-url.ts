@@ -1,9 +1,8 @@
-import { request } from 'undici'
 import type { SigningKey } from '../../../shared/runtime/signing-keys.ts'
 import { createHmacSigner } from '../../../shared/signing/hmac-signer.ts'
 import { UnsignableError } from '../../../shared/signing/signer.ts'
+import { readCdnStatus } from '../../http.ts'
 
-const TIMEOUT_MS = 2_000
 const EXPIRED_S = 60
 const VALID_S = 60
 /** A clip of the demo catalogue. */
@@ -25,7 +24,7 @@ export function createExpirer(baseUrl: string, key: SigningKey) {
     if (path === undefined) return undefined
     try {
       const url = signer.sign(path, toExpiry(-EXPIRED_S))
-      const [statusBefore, status] = await Promise.all([statusOf(given), statusOf(url)])
+      const [statusBefore, status] = await Promise.all([readCdnStatus(given), readCdnStatus(url)])
       return { url, status, statusBefore, command: `curl -I '${url}'` }
     } catch (error) {
       if (error instanceof UnsignableError) return undefined
@@ -37,10 +36,4 @@ export function createExpirer(baseUrl: string, key: SigningKey) {
 /** @param seconds from now */
 function toExpiry(seconds: number): number {
   return Math.floor(Date.now() / 1_000) + seconds
-}
-
-async function statusOf(url: string): Promise<number> {
-  const { statusCode, body } = await request(url, { method: 'HEAD', signal: AbortSignal.timeout(TIMEOUT_MS) })
-  await body.dump()
-  return statusCode
 }

@@ -1,0 +1,17 @@
+import { sleep } from '../../shared/runtime/sleep.ts'
+
+/** The value of a metric, given with its labels if it has any; NaN if it is unknown. */
+export function toMetric(metrics: string, name: string): number {
+  const line = metrics.split('\n').find((line) => line.startsWith(`${name} `))
+  return Number(line?.slice(name.length))
+}
+
+export type Samples<Sample> = { first: Sample; second?: Sample }
+
+/** Samples a backlog, and if it is not empty, samples it again a second later to see whether it shrinks. */
+export async function sampleTwice<T extends { backlog: number }>(take: () => Promise<T>): Promise<Samples<T>> {
+  const first = await take()
+  if (!(first.backlog > 0)) return { first }
+  await sleep(1_000)
+  return { first, second: await take() }
+}
