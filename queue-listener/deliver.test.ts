@@ -24,7 +24,7 @@ test('a message that reporting refuses uses up the serials of its views and of i
   const { reporting, counted } = createPickyReporting((sent) => sent.views.some(({ id }) => id === '1'))
   const forwarded: LogBatch[] = []
   const onForwarded = (sent: LogBatch) => forwarded.push(sent)
-  await deliver({ eventLog: { reject: async () => {} }, reporting, onForwarded, unsettled: [] }, batch, never)
+  await deliver({ eventLog: { reject: async () => {} }, reporting, onForwarded, onUnsettled() {} }, batch, never)
   expect(counted).toMatchObject([{ views: [], rejected: [{ producer: 'p', from: 1, to: 3, sequence: 1 }] }])
   expect(forwarded).toMatchObject([{ views: [], watched: [], deadLetters: 1 }])
 })

@@ -4,16 +4,13 @@ import type { EventLog, LogBatch } from '../shared/event-log/event-log.ts'
 import { toSerialRange } from '../shared/event-log/skipped-views.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
-/** Bounds `unsettled` while every batch fails. */
-const MAX_UNSETTLED = 100
-
 type Deps = {
   eventLog: Pick<EventLog, 'reject'>
   reporting: Pick<ReportingClient, 'count'>
   /** Called with each batch that reporting has counted. */
   onForwarded: (batch: LogBatch) => void
-  /** The ends of the batches whose responses were lost since the last counted batch. */
-  unsettled: LogPosition[]
+  /** Called with the end of each batch whose response was lost. */
+  onUnsettled: (end: LogPosition) => void
 }
 
 /** A batch that does not start at reporting's position. */
@@ -25,10 +22,9 @@ type Conflict = { batch: LogBatch; position: LogPosition | undefined }
  * @returns the first batch that reporting rejected because of its position; undefined if it rejected none
  */
 export async function deliver(deps: Deps, batch: LogBatch, signal: AbortSignal): Promise<Conflict | undefined> {
-  const { reporting, onForwarded, unsettled } = deps
+  const { reporting, onForwarded, onUnsettled } = deps
   const response = await reporting.count(batch, signal).catch((error) => {
-    const end = { incarnation: batch.incarnation, sequence: batch.through }
-    if (unsettled.push(end) > MAX_UNSETTLED) unsettled.shift()
+    onUnsettled({ incarnation: batch.incarnation, sequence: batch.through })
     throw error
   })
   if (response.outcome === 'conflict') return { batch, position: response.position }

@@ -28,6 +28,9 @@ const MIN_BATCH_INTERVAL_MS = 10
 const MIN_INTERVALS = 10
 const MAX_BATCH_INTERVAL_MS = 100
 
+/** Bounds the memory for lost responses while every batch fails. */
+const MAX_UNSETTLED = 100
+
 type Deps = {
   eventLog: EventLog
   reporting: ReportingClient
@@ -52,7 +55,7 @@ type Deps = {
  */
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
   const { log, suspension, coldStartMs = 0 } = deps
-  const unsettled: LogPosition[] = []
+  const unsettled = createUnsettled()
   /** Causes of failures since the last progress. Each one is logged once, so that a lasting failure hides no others. */
   const failures = new Set<string>()
   const started = performance.now()
@@ -107,8 +110,7 @@ type Outcome = 'counted' | 'overtaken' | 'behind' | 'settled'
 type ForwardingDeps = Deps & {
   logOutcome: TransitionLog
   onReported: () => void
-  /** The ends of the batches whose responses were lost since the last counted batch. */
-  unsettled: LogPosition[]
+  unsettled: Unsettled
 }
 
 /**
@@ -127,10 +129,10 @@ async function* forwardBatches(deps: ForwardingDeps, signal: AbortSignal): Async
   try {
     for await (const batch of readAhead(eventLog, position, AbortSignal.any([signal, done.signal]))) {
       const started = performance.now()
-      const conflict = await deliver(deps, batch, signal)
+      const conflict = await deliver({ ...deps, onUnsettled: unsettled.add }, batch, signal)
       const intervalMs = toIntervalMs(performance.now() - started)
       if (conflict) return yield toOutcome(conflict.batch, conflict.position, unsettled)
-      unsettled.length = 0
+      unsettled.clear()
       position = { incarnation: batch.incarnation, sequence: batch.through }
       yield 'counted'
       const waitMs = started + intervalMs - performance.now()
@@ -149,12 +151,27 @@ function toIntervalMs(deliveryMs: number): number {
  * If reporting is ahead of the batch, another instance was faster, unless the position is where an earlier batch of this
  * instance ended. If reporting is behind the batch, it has lost its counts.
  */
-function toOutcome(batch: LogBatch, position: LogPosition | undefined, unsettled: readonly LogPosition[]): Outcome {
+function toOutcome(batch: LogBatch, position: LogPosition | undefined, unsettled: Unsettled): Outcome {
   if (position && position.incarnation !== batch.incarnation) {
     throw new Error(`reporting is at incarnation ${position.incarnation} of the log and rejects ${batch.incarnation}`)
   }
   if (!position || position.sequence <= batch.after) return 'behind'
-  const isOwn = ({ incarnation, sequence }: LogPosition) =>
-    incarnation === position.incarnation && sequence === position.sequence
-  return unsettled.some(isOwn) ? 'settled' : 'overtaken'
+  return unsettled.has(position) ? 'settled' : 'overtaken'
+}
+
+type Unsettled = ReturnType<typeof createUnsettled>
+
+/** The ends of the batches whose responses were lost since the last counted batch. */
+function createUnsettled() {
+  const ends: LogPosition[] = []
+  return {
+    add(end: LogPosition): void {
+      if (ends.push(end) > MAX_UNSETTLED) ends.shift()
+    },
+    clear(): void {
+      ends.length = 0
+    },
+    has: (end: LogPosition) =>
+      ends.some(({ incarnation, sequence }) => incarnation === end.incarnation && sequence === end.sequence),
+  }
 }
