@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewView } from '../shared/event-log/event-log.ts'
 import { createOutbox, OutboxError } from './outbox.ts'
+import { openOutboxFile } from './outbox-file.ts'
 
 let directory: string
 beforeEach(async () => {
@@ -26,14 +27,16 @@ test('views survive a restart, in order', () => {
 })
 
 test('reports of watch time are kept in order with the views, and are neither counted nor found as views', () => {
-  using outbox = open()
+  const outbox = open()
   const report = (id: string) => someViews(id).map((view) => ({ ...view, watched: { viewId: 'a', seconds: 31 } }))
   const events = [...someViews('a'), ...report('r'), ...someViews('b')]
   outbox.put('p', events)
   outbox.put('p', report('s'))
   expect(outbox.first()).toEqual({ through: 2, producer: 'p', views: [...events, ...report('s')] })
   expect(outbox.size()).toBe(2)
-  expect([outbox.search('r').view, outbox.search('a').view]).toEqual([undefined, someViews('a')[0]])
+  outbox[Symbol.dispose]()
+  using file = openOutboxFile(join(directory, 'data', 'outbox.sqlite'))
+  expect([file.search('r').view, file.search('a').view]).toEqual([undefined, someViews('a')[0]])
 })
 
 test('the previous release, which would append reports as views, cannot read them', () => {

@@ -7,7 +7,7 @@ export class OutboxError extends Error {
 }
 
 /** Keeps views on disk until they are in the log. Every operation throws OutboxError if the disk fails. */
-export type Outbox = OutboxFile & { state: () => DependencyState }
+export type Outbox = Omit<OutboxFile, 'search'> & { state: () => DependencyState }
 
 /**
  * An outbox in a SQLite file, which the first operation opens. If it cannot be opened, each operation retries.
@@ -39,7 +39,6 @@ export function createOutbox(name: string, open = () => openOutboxFile(name)): O
     },
     put: (producer, views) => withDatabase((database) => database.put(producer, views)),
     first: () => withDatabase((database) => database.first()),
-    search: (id, before) => withDatabase((database) => database.search(id, before)),
     drop: (through) => withDatabase((database) => database.drop(through)),
     setPredecessor: (predecessor) => withDatabase((database) => database.setPredecessor(predecessor)),
     predecessor: () => withDatabase((database) => database.predecessor()),

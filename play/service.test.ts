@@ -13,6 +13,7 @@ import { host, loadSettings, logLevel, port } from '../shared/runtime/settings.t
 import { startHttpServer } from '../shared/testing/http-server.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { tracingSettings } from '../shared/tracing/settings.ts'
+import { runningTime } from '../tests/harness/running-time.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { startPlay } from './service.ts'
 import { playSettings } from './settings.ts'
@@ -69,9 +70,9 @@ describe.each(owners)('while %s does not respond', (owner) => {
     await play()
     handlers[paths[owner]] = () => undefined
     reportGap()
-    const started = performance.now()
+    const started = runningTime()
     expect(await play()).toMatchObject([200, { ...content, url: 'path/to/a.mp4', degraded: [owner] }])
-    expect(performance.now() - started).toBeLessThan(1_000)
+    expect(runningTime() - started).toBeLessThan(1_000)
   })
 
   test('a play of an uncached asset returns 503', async () => {

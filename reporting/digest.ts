@@ -3,6 +3,7 @@ import { hash } from 'node:crypto'
 /** The size of a digest. */
 export const DIGEST_BYTES = 16
 
+/** Only used within one synchronous call. */
 const scratch = Buffer.alloc(32)
 
 /** The first bytes of the SHA-256 of a text in UTF-16, because UTF-8 cannot tell lone surrogates apart. */

@@ -1,10 +1,10 @@
-import { runningTime } from '../tests/harness/running-time.ts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { LiveChanges } from '../shared/contracts/live.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { eventually } from '../tests/harness/eventually.ts'
 import { subscribeLive } from '../tests/harness/live-subscriber.ts'
 import { getJson } from '../tests/harness/plays.ts'
+import { runningTime } from '../tests/harness/running-time.ts'
 import { type ServiceProcess, startService } from '../tests/harness/service-process.ts'
 
 let reporting: ServiceProcess

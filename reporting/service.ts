@@ -89,7 +89,7 @@ export const reporting = {
     const store = await openCountStore(service, settings, { checkpoint, onReport: reported.observe })
     const currentness = onceLoaded(reported, store)
     const counts = instrumentCounts(service, store)
-    service.health.describe(() => ({ counting: { ...currentness.counting(), store: store.id(), rules } }))
+    service.health.describe(() => ({ counting: { ...currentness.counting(), rules } }))
     exposeCurrentness(service.metrics, currentness)
     const live = createLiveFeed({ ...service, source: whileCurrent(counts.follow, currentness.isCurrent) })
     return serve(

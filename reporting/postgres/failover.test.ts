@@ -1,4 +1,3 @@
-import { runningTime } from '../../tests/harness/running-time.ts'
 import { describe, expect, test } from 'vitest'
 import type { LiveEvent } from '../../shared/contracts/live.ts'
 import { createLog } from '../../shared/runtime/log.ts'
@@ -6,6 +5,7 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { hasPostgres } from '../../tests/harness/postgres.ts'
 import { type PostgresPair, startPostgresPair } from '../../tests/harness/postgres-standby.ts'
+import { runningTime } from '../../tests/harness/running-time.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 import { databaseUrl } from './settings.ts'
 
