@@ -3,6 +3,7 @@ import { serviceNames } from './harness/each-service.ts'
 import { type Services, startEmbedded } from './harness/embedded.ts'
 import { eventually } from './harness/eventually.ts'
 import { connectHttp } from './harness/raw-http.ts'
+import { runningTime } from './harness/running-time.ts'
 
 const host = 'host: localhost'
 const id = 'x-request-id: request-1'
@@ -52,9 +53,9 @@ describe('on malformed requests', () => {
 
   test.concurrent('headers that take more than 10 s to arrive get a 408', async () => {
     using client = await connectHttp(system.play.url, `GET /healthz HTTP/1.1\r\n${host}\r\n`)
-    const started = performance.now()
+    const started = runningTime()
     const { status, headers, body } = await client.response(25_000)
-    expect(performance.now() - started).toBeLessThan(20_000)
+    expect(runningTime() - started).toBeLessThan(20_000)
     expect({ status, body: JSON.parse(body) }).toEqual({
       status: 408,
       body: { status: 'Request timeout', requestId: headers['x-request-id'] },

@@ -5,6 +5,7 @@ import { jsonRequest } from '../shared/testing/json-request.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
+import { runningTime } from './harness/running-time.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem, WITHOUT_CHECKPOINT } from './harness/system.ts'
 
@@ -174,9 +175,9 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
   test('a play takes less than a second while NATS hangs, and is counted exactly once after NATS resumes', async () => {
     await system.nats.signal('SIGSTOP')
     for (let count = 0; count < 10; count += 1) {
-      const started = performance.now()
+      const started = runningTime()
       expect(await play(system.play.url, '456', 'hanging')).toMatchObject({ status: 200 })
-      expect(performance.now() - started).toBeLessThan(1_000)
+      expect(runningTime() - started).toBeLessThan(1_000)
     }
     await system.nats.start()
     await expectViews('hanging', 10)
@@ -225,10 +226,10 @@ describe.skipIf(!natsVersion)('in the pipeline of five processes and a NATS serv
 
   test('every service exits with status 0 after SIGTERM', async () => {
     for (const service of [system.play, system.listener, system.reporting, system.cdnurl, system.metadata]) {
-      const started = performance.now()
+      const started = runningTime()
       await service.signal('SIGTERM')
       expect(await service.ended()).toBe(0)
-      expect(performance.now() - started).toBeLessThan(10_000)
+      expect(runningTime() - started).toBeLessThan(10_000)
     }
   })
 

@@ -6,6 +6,7 @@ import { jsonRequest } from '../shared/testing/json-request.ts'
 import { eventually } from './harness/eventually.ts'
 import { metric } from './harness/plays.ts'
 import { connectHttp } from './harness/raw-http.ts'
+import { runningTime } from './harness/running-time.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 
 const MIB = 2 ** 20
@@ -64,10 +65,10 @@ describe('with slow clients', { timeout: 60_000, concurrent: true }, () => {
     await using reporting = await startService('reporting')
     using sender = await sendBody(reporting, '/events/lookup', 100, 10)
     const drip = setInterval(() => sender.socket.write(' '), 500)
-    const started = performance.now()
+    const started = runningTime()
     const { status, headers, body } = await sender.response(25_000)
     clearInterval(drip)
-    expect(performance.now() - started).toBeLessThan(20_000)
+    expect(runningTime() - started).toBeLessThan(20_000)
     expect({ status, body: JSON.parse(body) }).toEqual({
       status: 408,
       body: { status: 'Request timeout', requestId: 'slow' },

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { eventually } from '../../tests/harness/eventually.ts'
+import { runningTime } from '../../tests/harness/running-time.ts'
 import { sleep } from '../runtime/sleep.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { createMapStore } from '../stores/map-store.ts'
@@ -41,10 +43,13 @@ test('a request during a cold start waits until the store is loaded', async () =
 })
 
 test('while the store is not loaded, a request fails before the deadline of the edge, and probes do not wait', async () => {
-  const { app } = setUp()
-  const since = performance.now()
-  expect((await app.request('/healthz')).status).toBe(200)
-  expect(performance.now() - since).toBeLessThan(300)
-  expect((await app.request('/x/asset/1')).status).toBe(503)
-  expect(performance.now() - since).toBeLessThan(500)
+  // Best of several, because other tests may keep the machine busy.
+  await eventually(async () => {
+    const { app } = setUp()
+    const since = runningTime()
+    expect((await app.request('/healthz')).status).toBe(200)
+    expect(runningTime() - since).toBeLessThan(100)
+    expect((await app.request('/x/asset/1')).status).toBe(503)
+    expect(runningTime() - since).toBeLessThan(500)
+  })
 })

@@ -5,6 +5,7 @@ import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { runningTime } from '../../tests/harness/running-time.ts'
 import { loadSettings } from '../runtime/settings.ts'
 import { connectToNats } from './connect.ts'
 import { toNatsAccess } from './credentials.ts'
@@ -84,18 +85,18 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     for (const server of silent) stack.use(server)
     await Promise.all(silent.map((server) => server.signal('SIGSTOP')))
     for (let attempt = 0; attempt < 3; attempt += 1) {
-      const since = performance.now()
+      const since = runningTime()
       const connection = await connectToNats({ servers: [...silent, nats].map(({ url }) => url), name: 'test' })
-      expect(performance.now() - since).toBeLessThan(2_000)
+      expect(runningTime() - since).toBeLessThan(2_000)
       await connection.close()
     }
   })
 
   test('a link can be closed while the server is down', async () => {
-    const since = performance.now()
+    const since = runningTime()
     {
       await using _ = openNatsLink({ servers: ['127.0.0.1:9'], name: 'test', log: pino({ level: 'silent' }) })
     }
-    expect(performance.now() - since).toBeLessThan(5_000)
+    expect(runningTime() - since).toBeLessThan(5_000)
   })
 })

@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { runningTime } from '../../tests/harness/running-time.ts'
 import { startSocketServer } from '../../tests/harness/socket-server.ts'
 import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import { sleep } from '../runtime/sleep.ts'
@@ -49,9 +50,9 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
   test('requests in flight fail promptly when the link goes down', async () => {
     const link = await openUp(nats.url)
     await nats.signal('SIGSTOP')
-    const since = performance.now()
+    const since = runningTime()
     await expect(link.connection().request('none', '', { timeout: 20_000 })).rejects.toThrow()
-    expect(performance.now() - since).toBeLessThan(DETECT_MS)
+    expect(runningTime() - since).toBeLessThan(DETECT_MS)
   })
 
   test('a connection on which the server returns nothing is closed and replaced', async () => {
@@ -122,9 +123,9 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     connection.subscribe('any')
     await nats.signal('SIGSTOP')
     connection.publish('any', 'x')
-    const since = performance.now()
+    const since = runningTime()
     await link[Symbol.asyncDispose]()
-    expect(performance.now() - since).toBeLessThan(1_000)
+    expect(runningTime() - since).toBeLessThan(1_000)
     expect(connection.isClosed()).toBe(true)
   })
 

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { z } from 'zod'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from '../../tests/harness/nats-server.ts'
+import { runningTime } from '../../tests/harness/running-time.ts'
 import { startTcpProxy, type TcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import { openNatsLink } from '../nats/link.ts'
 import { sleep } from '../runtime/sleep.ts'
@@ -94,12 +95,15 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     const bucket = randomUUID()
     const store = await open(bucket)
     const entries = Array.from({ length: 2_000 }, (_, n): [string, typeof one] => [`a-${n}`, { title: `${n}` }])
-    await Promise.all(
-      entries.map(async ([id, value]) => {
-        await store.set(id, value)
-        expect(store.get(id)).toEqual(value)
-      }),
-    )
+    // In groups, because a write fails if it is not stored within 2 s.
+    for (let n = 0; n < entries.length; n += 100) {
+      await Promise.all(
+        entries.slice(n, n + 100).map(async ([id, value]) => {
+          await store.set(id, value)
+          expect(store.get(id)).toEqual(value)
+        }),
+      )
+    }
     const sorted = entries.toSorted(([a], [b]) => (a < b ? -1 : 1))
     expect(store.list({ limit: 9_999 }).entries).toEqual(sorted)
     expect((await open(bucket)).list({ limit: 9_999 }).entries).toEqual(sorted)
@@ -108,8 +112,8 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
   test('two instances that write the same entries concurrently converge', async () => {
     const bucket = randomUUID()
     const stores = [await open(bucket), await open(bucket)] as const
-    const ids = Array.from({ length: 200 }, (_, n) => `a-${n}`)
-    for (let round = 0; round < 5; round += 1) {
+    const ids = Array.from({ length: 100 }, (_, n) => `a-${n}`)
+    for (let round = 0; round < 10; round += 1) {
       const writes = stores.flatMap((store, writer) => ids.map((id) => store.set(id, { title: `${round} ${writer}` })))
       await Promise.all(writes)
       const last = await open(bucket)
@@ -137,9 +141,9 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
   test('a write fails within two seconds while the server hangs', async () => {
     const store = await open()
     await nats.signal('SIGSTOP')
-    const started = performance.now()
+    const started = runningTime()
     await expect(store.set('a', one)).rejects.toMatchObject({ name: 'UnavailableError' })
-    expect(performance.now() - started).toBeLessThan(2_000)
+    expect(runningTime() - started).toBeLessThan(2_000)
     await nats.start()
     await eventually(() => store.set('a', other))
   })
@@ -280,7 +284,8 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
         expect(applied()).toBeLessThan(2 * COUNT)
         await sleep(100)
       }
-      expect(applied()).toBeLessThan(COUNT + 100)
+      // Reading again after each write would apply all entries several times.
+      expect(applied()).toBeLessThan(1.5 * COUNT)
     })
   })
 

@@ -1,6 +1,6 @@
 import { mapServices } from './each-service.ts'
 import type { Services } from './embedded.ts'
-import { freePort, urlSettingsNextTo } from './ports.ts'
+import { freePort, freePortRange, urlSettingsNextTo } from './ports.ts'
 import { withResources } from './resources.ts'
 import { startService } from './service-process.ts'
 
@@ -8,7 +8,7 @@ import { startService } from './service-process.ts'
 export async function startIsolated(): Promise<Services> {
   await using stack = new AsyncDisposableStack()
   const env = {
-    ...urlSettingsNextTo(await freePort()),
+    ...urlSettingsNextTo(await freePortRange()),
     NATS_URL: `127.0.0.1:${await freePort()}`,
     DATA_DIR: '/dev/null/none',
   }

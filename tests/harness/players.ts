@@ -7,6 +7,7 @@ import { eventually } from './eventually.ts'
 import type { Authorize } from './guarded-edge.ts'
 import { views } from './plays.ts'
 import { createRandom } from './random.ts'
+import { runningTime } from './running-time.ts'
 
 /** Number of plays by outcome. A play that was cut off by a crash may or may not be counted. */
 export type Outcomes = { served: number; cutOff: number; rejected: number }
@@ -22,7 +23,7 @@ type Players = {
 
 /**
  * Starts players that play until stop(), which returns the outcomes of their plays. Every other player uses idempotency
- * keys, and retries.
+ * keys, and retries. `slowestMs` does not include pauses of the machine.
  */
 export function startPlayers(edge: string, { count, seed, prefix = '', authorize = async () => ({}) }: Players) {
   const over = new AbortController()
@@ -53,10 +54,10 @@ async function keepPlaying(edge: string, { player, seed, prefix, authorize }: Pl
   while (!over.aborted) {
     const asset = random() < 0.5 ? '123' : '456'
     const user = `${prefix}${random() < 0.5 ? `player-${player}` : 'everybody'}`
-    const since = performance.now()
+    const since = runningTime()
     const request = { url: `${edge}/play/asset/${asset}/user/${user}`, agent, headers: await authorize(user) }
     const outcome = player % 2 === 0 ? await playOnce(request) : await playWithKey(request, random)
-    slowestMs = Math.max(slowestMs, performance.now() - since)
+    slowestMs = Math.max(slowestMs, runningTime() - since)
     outcomesOf(users, user)[outcome] += 1
     outcomesOf(assets, asset)[outcome] += 1
     // Viewers do not retry immediately.
