@@ -15,9 +15,9 @@ import { freePort, portNextTo } from './harness/ports.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 import { violations } from './harness/violations.ts'
 
-function startTour(system: Started, dataDir: string, args: string[] = []): Child {
+function startTour(system: Started, dataDir: string, args: string[] = [], env: Record<string, string> = {}): Child {
   return startChild(process.execPath, ['scripts/tour/main.ts', '--port', String(system.edgePort), ...args], {
-    env: { DATA_DIR: dataDir },
+    env: { DATA_DIR: dataDir, ...env },
   })
 }
 
@@ -229,6 +229,15 @@ test('in embedded mode, the tour skips the steps that need processes, and says w
   await opened.page.getByRole('link', { name: 'Take the tour' }).click()
   await opened.page.getByRole('button', { name: 'Kill reporting' }).click()
   await opened.page.getByText('This step is skipped here. In embedded mode, all services share one process').waitFor()
+})
+
+test('if the system listens on another address, the tour and the flood of prefetches use that one', async () => {
+  await using directory = await createTempDirectory('tour-host')
+  const HOST = '127.0.0.2'
+  await using system = await npmStart({ PATH: '', DATA_DIR: directory.path, HOST })
+  const { status, output } = await runTour(system, directory.path, ['prefetch'], { HOST })
+  expect(output).toMatch(/^ok {4}A flood of prefetches: \d+ prefetches and one play gave one view\./m)
+  expect(status).toBe(0)
 })
 
 test('if plays need the token of a user, the tour skips the steps', async () => {

@@ -4,9 +4,10 @@ import { LIVENESS } from '../../shared/contracts/probes.ts'
 import { UsageError } from '../../shared/runtime/command-line.ts'
 import { toOrigin } from '../../shared/runtime/origin.ts'
 import { optionalSecret } from '../../shared/runtime/secret-settings.ts'
-import { dataDir, loadSettings, optionalPort } from '../../shared/runtime/settings.ts'
+import { dataDir, host, loadSettings, optionalPort } from '../../shared/runtime/settings.ts'
 import { edgePortOption, runCommand, toEdgePort } from '../command.ts'
 import { readToken, tokenFileOf } from '../start/controls/token-file.ts'
+import { toReachable } from '../start/environment.ts'
 
 const name = 'npm run tour'
 
@@ -29,7 +30,8 @@ every play that was answered 200 is counted once. Prints the verdict of each ste
 
   DATA_DIR      the directory of npm start, with the token of its controls (default: ./data)
   CONTROLS_TOKEN  the token, if it is not there
-  OPS_PORT      port of play for operations, if it has one
+  HOST          address that play listens on (default: 127.0.0.1)
+  OPS_PORT      port of play for operations, if it has one; it listens on OPS_HOST (default: 127.0.0.1)
 
 Exits with status 1 if a step fails. A step that cannot run here is skipped, and says why.`
 
@@ -41,15 +43,19 @@ const options = {
 const shape = {
   DATA_DIR: dataDir,
   CONTROLS_TOKEN: optionalSecret('Token of the controls of npm start'),
+  HOST: host,
   OPS_PORT: optionalPort('Port of play for operations'),
+  OPS_HOST: host,
 }
 
 const labels = { passed: 'ok', failed: 'FAIL', skipped: 'skip' }
 
 await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, async ({ port, ...flags }, given) => {
   const edgePort = toEdgePort(port)
-  const { DATA_DIR, CONTROLS_TOKEN, OPS_PORT } = loadSettings(shape, { args: [], env: process.env })
-  const edge = toOrigin('127.0.0.1', OPS_PORT ?? edgePort)
+  const settings = loadSettings(shape, { args: [], env: process.env })
+  const { DATA_DIR, CONTROLS_TOKEN, HOST, OPS_HOST, OPS_PORT } = settings
+  const edge =
+    OPS_PORT === undefined ? toOrigin(toReachable(HOST), edgePort) : toOrigin(toReachable(OPS_HOST), OPS_PORT)
   const steps = toSteps(given)
   const patienceMs = toPatience(flags.patience)
   if (!(await isReachable(edge))) {

@@ -12,9 +12,11 @@ import { openNatsLink } from '../../../shared/nats/link.ts'
 import { natsSettings } from '../../../shared/nats/settings.ts'
 import { createLog } from '../../../shared/runtime/log.ts'
 import { isLoopback } from '../../../shared/runtime/loopback.ts'
+import { toOrigin } from '../../../shared/runtime/origin.ts'
 import { type Secret, toSecret } from '../../../shared/runtime/secret.ts'
 import { dataDir, host, loadSettings } from '../../../shared/runtime/settings.ts'
 import { signingKeys, toSigningKeys } from '../../../shared/runtime/signing-keys.ts'
+import { toReachable } from '../environment.ts'
 import type { Plan } from '../plan.ts'
 import type { Supervised } from '../supervised.ts'
 import { type ControlDeps, createControlsApp } from './app.ts'
@@ -92,7 +94,7 @@ function createDeps(parts: Parts): Omit<ControlDeps, 'isAllowed'> {
     seed: createScriptCommand('seed', 'scripts/seed.sh'),
     simulate: createScriptCommand('simulate', 'scripts/simulate.sh'),
     commandArgs: edgePort === services.play.port ? [] : ['--port', String(edgePort)],
-    prefetch: (flood) => sendPrefetches(`http://127.0.0.1:${edgePort}`, flood),
+    prefetch: (flood) => sendPrefetches(toOrigin(toReachable(env.HOST), edgePort), flood),
     tour: createTourLease(),
     expire: createOwnExpirer(env),
     poison: nats && (() => throwPoison(nats)),
