@@ -1,3 +1,4 @@
+import { withResources } from '../../tests/harness/resources.ts'
 import { startService } from '../../tests/harness/service-process.ts'
 import type { System } from '../../tests/harness/system.ts'
 import { alignColumns } from '../table.ts'
@@ -35,12 +36,13 @@ type Profiled = { shares: Shares; micros: number }
  * @returns the CPU time per play by layer, and the additional play, whose plays the system counts
  */
 export async function measureLayers(system: System, options: Options) {
-  const started = await startProfiled((env) => startService('play', { ...system.env, ...env }))
+  await using stack = new AsyncDisposableStack()
+  const started = stack.use(await startProfiled((env) => startService('play', { ...system.env, ...env })))
   const play: CountedTarget = toCountedTarget('profiled play', system, [started.process])
   await using bare = await startProfiled(startBare)
   const ofPlay = await profile(started, options)
   const ofBare = await profile(bare, options)
-  return { table: toTable(ofPlay, ofBare), play, [Symbol.asyncDispose]: () => started[Symbol.asyncDispose]() }
+  return withResources({ table: toTable(ofPlay, ofBare), play }, stack)
 }
 
 type Started = Awaited<ReturnType<typeof startProfiled>>

@@ -13,7 +13,7 @@ import { measureSystem } from './measure-system.ts'
 import { print, showProgress } from './output.ts'
 import { measureReplay } from './replay.ts'
 
-const usage = `Usage: npm run bench [-- --report] [-- --fsync] [-- --naive] [-- --observed] [-- --signed] [-- --gin] [-- --plays 2] [-- --postgres] [-- --connections 1,32,128,512]
+const usage = `Usage: npm run bench [-- --report] [-- --fsync] [-- --naive] [-- --gin] [-- --plays 2] [-- --connections 1,32,128,512]
 
 Starts the system and a bare Hono app on free ports, puts load on them in turn, and prints one table.
 Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs nats-server.
@@ -25,11 +25,8 @@ Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs n
   --layers         also profile play, and print its CPU time per play by layer
   --fsync          the NATS server flushes every append to disk (deploy/nats.conf, nats-server 2.10 or later)
   --naive          also measure the system without the cache, batched lookups, group commit, and all three
-  --observed       also measure a separate system that exports spans and is scraped every 5 s
-  --signed         also measure a play that signs URLs for a CDN
   --gin            also measure the same pipeline in Go and gin, at most once (needs Go and Debian's packages; scripts/bench/gin)
   --plays N        also measure N play processes that share a port, 2 to 64
-  --postgres       also measure a separate system with its counts in Postgres (needs Debian's package)
   --connections N  numbers of connections, separated by commas (default: 1,32,128,512)
   --seconds N      duration of a round (default: 5)
   --rounds N       rounds per figure; the table shows their median (default: 3)
@@ -58,10 +55,7 @@ const options = {
   layers: { type: 'boolean', default: false },
   fsync: { type: 'boolean', default: false },
   naive: { type: 'boolean', default: false },
-  observed: { type: 'boolean', default: false },
-  signed: { type: 'boolean', default: false },
   gin: { type: 'boolean', default: false },
-  postgres: { type: 'boolean', default: false },
   disk: { type: 'boolean', default: false },
   growth: { type: 'boolean', default: false },
   views: { type: 'string', default: '10000000' },

@@ -4,7 +4,6 @@ import { withResources } from '../../tests/harness/resources.ts'
 import { type ServiceProcess, startCommand, startService } from '../../tests/harness/service-process.ts'
 import { type System, startSystem } from '../../tests/harness/system.ts'
 import { nodeFlagsOf, parseProcfile } from '../start/procfile.ts'
-import { type CapabilityName, startCapability } from './capabilities.ts'
 import { startGin } from './gin/start.ts'
 import { seed } from './seed.ts'
 import { type CountedTarget, type Target, toCountedTarget } from './target.ts'
@@ -25,11 +24,8 @@ export type Targets = AsyncDisposable & { system: System; all: Target[]; counted
 export type TargetOptions = {
   fsync: boolean
   naive: boolean
-  observed: boolean
-  signed: boolean
   gin: boolean
   plays: number
-  postgres: boolean
 }
 
 export function natsOptionsOf({ fsync }: Pick<TargetOptions, 'fsync'>) {
@@ -43,8 +39,6 @@ export async function startTargets(options: TargetOptions): Promise<Targets> {
   stack.use(system)
   stack.use(bare)
   await seed(system)
-  const withCapability = async (name: CapabilityName) =>
-    stack.use(await startCapability(name, system, natsOptionsOf(options)))
 
   const counted: CountedTarget[] = [toCountedTarget(SYSTEM, system)]
   if (options.plays > 1) {
@@ -52,17 +46,12 @@ export async function startTargets(options: TargetOptions): Promise<Targets> {
     for (const play of plays) stack.use(play)
     counted.push(toCountedTarget(`${options.plays} plays on one port`, system, plays))
   }
-  if (options.signed) counted.push(await withCapability('signing'))
   for (const [name, strategies] of options.naive ? Object.entries(VARIANTS) : []) {
     counted.push(toCountedTarget(name, system, [stack.use(await startNaivePlay(system, strategies))]))
   }
-  const separate: CountedTarget[] = await Promise.all([
-    ...(options.observed ? [withCapability('tracing')] : []),
-    ...(options.postgres ? [withCapability('postgres')] : []),
-  ])
-  const all: Target[] = [...counted, { name: BARE, url: bare.url, pids: () => ({ play: [bare.pid()] }) }, ...separate]
+  const all: Target[] = [...counted, { name: BARE, url: bare.url, pids: () => ({ play: [bare.pid()] }) }]
   if (options.gin) all.push(stack.use(await startGin(system.nats)))
-  return withResources({ system, all, counted: [...counted, ...separate] }, stack)
+  return withResources({ system, all, counted }, stack)
 }
 
 export function startBare(env: Record<string, string> = {}): Promise<ServiceProcess> {
