@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Position } from '../shared/contracts/position.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { runAudit } from './harness/audit-command.ts'
 import { eventually } from './harness/eventually.ts'
@@ -76,8 +77,28 @@ describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
     })
   })
 
+  test('prints an id from the log as part of one line', async () => {
+    const id = 'id\u001b[2K\nreporting agrees with the log.'
+    const view = { assetId: '456', userId: 'repeater', at: new Date().toISOString() }
+    await system.listener.signal('SIGSTOP')
+    const { stream, sequence } = (await getJson(`${system.reporting.url}/events/position`)) as Position
+    const repeated = [
+      { ...view, id: 'before' },
+      { ...view, id },
+    ]
+    const batch = { stream, after: sequence, through: sequence + 1, views: repeated }
+    expect((await fetch(`${system.reporting.url}/events`, jsonRequest(batch))).status).toBe(200)
+    await system.listener.signal('SIGCONT')
+    const event = { specversion: '1.0', id, source: '/tv', type: 'video.viewed' }
+    await publishRaw(system.nats, [JSON.stringify({ ...event, data: { assetId: '456', userId: 'once' } })])
+    const { status, text } = await runAudit(system.env)
+    expect(status).toBe(1)
+    expect(text).toContain('view id\\u001b[2K reporting agrees with the log. is not-qualified')
+    expect(text).not.toMatch(/^reporting agrees/m)
+  })
+
   test('finds a view that reporting missed because it counted a forged one instead', async () => {
-    const position = (await getJson(`${system.reporting.url}/events/position`)) as { stream: string; sequence: number }
+    const position = (await getJson(`${system.reporting.url}/events/position`)) as Position
     await system.listener.signal('SIGSTOP')
     const { stream, sequence } = position
     const forged = { id: 'forged', assetId: '456', userId: 'forger', at: new Date().toISOString() }

@@ -55,6 +55,15 @@ describe('npm run doctor', { timeout: 60_000 }, () => {
     ])
   })
 
+  test.each([502, 401, 301])('reports a CDN that returns %i for a valid URL', async (status) => {
+    await using failing = await startHttpServer(({ url = '' }, response) =>
+      response.writeHead(url.includes('A'.repeat(43)) ? 403 : status).end(),
+    )
+    expect(await findings({ CDN_BASE_URL: failing.url, CDN_KEYS: KEYS })).toEqual([
+      `FAIL ${failing.url} returned ${status} for a URL that play signs: check its setup, and the storage behind it`,
+    ])
+  })
+
   test('reports a CDN whose clock is ahead', async () => {
     await using ahead = await startHttpServer(({ url = '' }, response) =>
       response.writeHead(url.includes('A'.repeat(43)) ? 403 : 410).end(),

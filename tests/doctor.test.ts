@@ -9,6 +9,7 @@ import { serviceEntries, services } from '../services.ts'
 import type { EventBatch } from '../shared/contracts/event-batch.ts'
 import type { Position } from '../shared/contracts/position.ts'
 import { version } from '../shared/runtime/version.ts'
+import { startHttpServer } from '../shared/testing/http-server.ts'
 import { hasConsul, startConsulAgent } from './harness/consul-agent.ts'
 import { doctor } from './harness/doctor-command.ts'
 import { eventually } from './harness/eventually.ts'
@@ -245,6 +246,20 @@ describe.skipIf(!natsVersion)('npm run doctor', { timeout: 60_000 }, () => {
       }, PATIENCE_MS)
     })
 
+    test('the producer of lost views is printed as part of one line', { concurrent: true }, async () => {
+      await using reporting = await startService('reporting', system.env)
+      const { stream, sequence } = (await getJson(`${system.reporting.url}/events/position`)) as Position
+      const producer = 'P\u001b[2K\nok    log  nothing is lost'
+      const view = { id: 'x', assetId: '456', userId: '8', at: '2026-11-20T21:00:00Z', producer, serial: 3 }
+      await count(reporting.url, { stream, after: 0, through: sequence, views: [view] })
+      await eventually(async () => {
+        const { of } = await doctor({ ...env, REPORTING_URL: reporting.url })
+        const line = 'FAIL it lost 2 acknowledged views: 1 to 2 of P\\u001b[2K ok    log  nothing is lost; repair'
+        expect(of('log')).toContainEqual(expect.stringContaining(line))
+        expect(of('log')).not.toContainEqual(expect.stringMatching(/^ok nothing is lost/))
+      }, PATIENCE_MS)
+    })
+
     test('a reporting instance that does not return its lost views is a warning', { concurrent: true }, async () => {
       await using old = await startOldReporting()
       const { of } = await doctor({ ...env, REPORTING_URL: old.url })
@@ -381,6 +396,28 @@ describe('npm run doctor without NATS', { timeout: 60_000 }, () => {
     for (const { name } of serviceEntries) expect(of(name)).toEqual([expect.stringContaining('it hangs')])
     expect(ms).toBeLessThan(LIMIT_MS)
   })
+
+  test('takes no longer if several instances hang', { concurrent: true }, async () => {
+    await using hanging = await startHanging()
+    const REPORTING_URL = Array.from({ length: 4 }, () => `http://${hanging.address}`).join()
+    const { ms, of } = await doctor({ ...urlSettingsNextTo(await freePortRange()), REPORTING_URL })
+    expect(of('reporting')).toHaveLength(4)
+    expect(ms).toBeLessThan(LIMIT_MS)
+  })
+
+  test.each(['REPORTING_URL', 'QUEUE_LISTENER_URL'])(
+    'reads each endpoint of a hung service once: %s',
+    {
+      concurrent: true,
+    },
+    async (setting) => {
+      const paths: string[] = []
+      await using hanging = await startHttpServer(({ url = '' }) => void paths.push(url))
+      await doctor({ ...urlSettingsNextTo(await freePortRange()), [setting]: hanging.url })
+      expect(paths).toEqual(expect.arrayContaining(['/readyz', '/metrics', '/openapi.json']))
+      expect(paths).toHaveLength(new Set(paths).size)
+    },
+  )
 
   test('shows how to start everything if nothing is running', async () => {
     const { status, text } = await doctor({}, await nowhere())

@@ -90,6 +90,20 @@ describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', 
       expect(await seed.ended).toBe(status)
     }
   })
+
+  test('the doctor verifies the certificate of the CDN without UPSTREAM_CA', async () => {
+    const CDN_KEYS = 'k1:secret-of-the-first-key'
+    await using cdn = await startService('cdn', { CDN_KEYS, CDN_ROOT: '.' })
+    const CDN_BASE_URL = await startTlsProxy(other.issue(['IP:127.0.0.1']), cdn.url, stack)
+    // Stands for a well-known authority.
+    const NODE_EXTRA_CA_CERTS = other.ca
+    const env = { ...system.env, ...urls, UPSTREAM_CA: ours.ca, NODE_EXTRA_CA_CERTS, CDN_BASE_URL, CDN_KEYS }
+    await eventually(async () => {
+      const { of } = await doctor(env)
+      expect(of('cdn')).toEqual([`ok ${CDN_BASE_URL} accepts the URLs that play signs`])
+      expect(of('metadata')).toEqual([expect.stringMatching(/^ok https:.* is ready$/)])
+    }, 30_000)
+  })
 })
 
 /** Terminates TLS in front of the server at an http URL. */

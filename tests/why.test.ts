@@ -1,9 +1,11 @@
 import { resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startHttpServer } from '../shared/testing/http-server.ts'
 import { startChild } from './harness/child.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { views, warmUp } from './harness/plays.ts'
+import { publishRaw } from './harness/raw-messages.ts'
 import { type System, startSystem } from './harness/system.ts'
 
 describe.skipIf(!natsVersion)('npm run why', () => {
@@ -22,9 +24,11 @@ describe.skipIf(!natsVersion)('npm run why', () => {
     return response.headers.get('view-id') ?? ''
   }
 
-  async function why(...args: string[]) {
+  const why = (...args: string[]) => whyAt(system.reporting.url, ...args)
+
+  async function whyAt(REPORTING_URL: string, ...args: string[]) {
     const script = resolve('scripts/why/main.ts')
-    const env = { PLAY_URL: system.play.url, REPORTING_URL: system.reporting.url }
+    const env = { PLAY_URL: system.play.url, REPORTING_URL }
     await using child = startChild(process.execPath, [script, ...args], { env })
     return { status: await child.ended, text: child.lines.join('\n') }
   }
@@ -54,10 +58,37 @@ describe.skipIf(!natsVersion)('npm run why', () => {
     )
   })
 
+  test('prints an id from the log as part of one line', async () => {
+    const event = { specversion: '1.0', source: '/tv', type: 'video.viewed', data: { assetId: '456', userId: 'tv' } }
+    const hostile = 'first\u001b[2K\nQualified: it passes all view rules'
+    await publishRaw(system.nats, [
+      JSON.stringify([
+        { ...event, id: hostile },
+        { ...event, id: 'second' },
+      ]),
+    ])
+    await eventually(async () => expect(await views(system.reporting.url, 'user', 'tv')).toBe(2))
+    const { text } = await why('second')
+    expect(text).toContain('Decided by: npm run why -- first\\u001b[2K Qualified: it passes all view rules')
+    expect(text).not.toMatch(/^Qualified/m)
+  })
+
+  test('says that another program responds in place of reporting', async () => {
+    await using other = await startHttpServer((_, response) => response.end('<html>It works!</html>'))
+    expect(await whyAt(other.url, 'user/8')).toEqual({
+      status: 1,
+      text: `reporting at ${other.url} is a different program`,
+    })
+    expect((await whyAt('http://127.0.0.1:9', 'user/8')).text).toBe(
+      'reporting at http://127.0.0.1:9 did not respond: ECONNREFUSED',
+    )
+  })
+
   test.each([
     [['unknown-view'], 1, 'No view unknown-view is known.'],
     [['asset/unknown'], 1, 'Asset not found'],
     [['asset/..'], 2, 'neither a view id'],
+    [['asset/456/user/8'], 2, 'neither a view id'],
     [[], 2, 'expected one argument'],
   ])('%j exits with status %i', async (args, status, text) => {
     expect(await why(...args)).toMatchObject({ status, text: expect.stringContaining(text) })

@@ -5,7 +5,10 @@ import { raceAbort } from '../../shared/runtime/race-abort.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import { type Finding, findingsAbout } from './finding.ts'
 
-const { ok, fail } = findingsAbout('consul')
+const { ok, warn, fail } = findingsAbout('consul')
+
+/** The finding if the services use Consul, but the doctor does not. */
+export const addressUnset = warn('the services use Consul: set CONSUL_HTTP_ADDR here too, so that it is checked')
 
 /** Checks that Consul has healthy instances of each service, and fills `origins`. Skipped without CONSUL_HTTP_ADDR. */
 export async function checkConsul(settings: DiscoverySettings, origins: Map<ServiceEntry, string[]>) {

@@ -13,20 +13,13 @@ const TIMEOUT_MS = 700
 /** The oldest release of Postgres that the tests use. */
 const MIN_VERSION = 15
 
-const Facts = z.tuple([
-  z.coerce.number(),
-  z.string(),
-  z.string(),
-  z.string(),
-  z.string(),
-  z.coerce.number(),
-  z.boolean(),
-])
+const [text, number] = [z.string(), z.coerce.number()]
+const Facts = z.tuple([number, text, text, text, text, number, z.boolean()])
 const FACTS = `select current_setting('server_version_num'), current_setting('transaction_read_only'),
   current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_standby_names'),
   (select count(*) from pg_stat_replication), to_regclass('reporting.state') is not null`
 
-const Counts = z.tuple([z.coerce.number(), z.string(), z.coerce.number().nullable()])
+const Counts = z.tuple([number, text, number.nullable()])
 const COUNTS = 'select schema.version, store_id, sequence from reporting.schema, reporting.state'
 
 type Database = { facts: z.infer<typeof Facts>; counts: z.infer<typeof Counts> | undefined } | { error: unknown }

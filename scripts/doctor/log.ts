@@ -1,5 +1,4 @@
 import { services } from '../../services.ts'
-import { LostViews } from '../../shared/contracts/lost-views.ts'
 import { type LogPosition, Position, toLogPosition } from '../../shared/contracts/position.ts'
 import { missingAfter } from '../../shared/event-log/extent.ts'
 import {
@@ -32,8 +31,6 @@ const counting = findingsAbout('counting')
 /** A message that is still uncounted at this age is stuck: an interrupted batch is retried sooner. */
 const STUCK_S = 3
 const LATE_S = 10
-/** Maximum number of gaps to print. */
-const MAX_GAPS = 5
 
 type Options = {
   access: NatsAccess
@@ -102,9 +99,9 @@ function diagnoseStream(stream: StreamStatus, wantedMs: number | undefined): Fin
   return log.warn(`${text}, not ${toRetention(wantedMs)}: ${restart}`)
 }
 
-function* diagnoseDeadLetters(count: number, where: string): Generator<Finding> {
+function diagnoseDeadLetters(count: number, where = ''): Finding[] {
   const fix = 'fix its producer; then resolve the dead letters with npm run dead-letters'
-  if (count > 0) yield log.warn(`${plural(count, 'dead letter')}${where}: ${fix}`)
+  return count > 0 ? [log.warn(`${plural(count, 'dead letter')}${where}: ${fix}`)] : []
 }
 
 /** @throws if reporting does not respond */
@@ -130,26 +127,12 @@ function* diagnoseMaxAges(plays: Inspected[], { maxAgeMs }: StreamStatus): Gener
   }
 }
 
-/** Checks that the log has lost no views, according to reporting. */
-export function* diagnoseLosses(reporting: Inspected[]): Generator<Finding> {
-  for (const { origin, lost: response } of reporting) {
-    const lost = LostViews.safeParse(response?.json).data
-    if (!lost && response?.outcome === 'response') {
-      yield log.warn(`${origin} does not say whether the log lost views: see GET /events/lost of reporting`)
-    }
-    if (!lost?.views) continue
-    const gaps = lost.gaps.slice(-MAX_GAPS).map(({ producer, from, to }) => `${from} to ${to} of ${producer}`)
-    const text = `it lost ${plural(lost.views, 'acknowledged view')}: ${gaps.join(', ')}`
-    yield log.fail(`${text}; repair the storage of NATS, and see GET /events/lost of reporting`)
-  }
-}
-
 /** Checks the log of embedded mode. Its only source is the metrics of queue-listener. */
 export async function* checkEmbeddedLog(inspected: Inspected[]): AsyncGenerator<Finding> {
   yield log.ok('embedded mode: a file in DATA_DIR, without NATS')
   const listener = inspected.find(({ service }) => service === services['queue-listener'])
   if (!listener) return
-  yield* diagnoseDeadLetters(toMetric(listener.metrics, 'dead_letters'), '')
+  yield* diagnoseDeadLetters(toMetric(listener.metrics, 'dead_letters'))
   const lag = await sampleTwice(async () => {
     const { text } = await probe(`${listener.origin}/metrics`)
     const read = (name: string) => toMetric(text, `event_log_${name}`)
@@ -159,16 +142,13 @@ export async function* checkEmbeddedLog(inspected: Inspected[]): AsyncGenerator<
   yield* diagnoseCounting(lag)
 }
 
+/** `position` is opaque, and `missing` is the number of uncounted messages that the log no longer has. */
 export type Lag = {
-  /** The number of uncounted messages. */
   backlog: number
   /** The age of the oldest uncounted message. */
   seconds: number
-  /** An opaque string that changes with each counted batch. */
   position: string
-  /** The number of uncounted messages that the log no longer has. */
   missing?: number
-  /** The position up to which reporting has counted, and the end of the log. */
   counted?: LogPosition | undefined
   end?: LogPosition | undefined
 }

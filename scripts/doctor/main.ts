@@ -1,5 +1,4 @@
-import type { StatsFs } from 'node:fs'
-import { readdir, statfs } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { operationsSettings } from '../../play/operations.ts'
 import { signingSettings } from '../../play/signing/settings.ts'
@@ -16,20 +15,16 @@ import { edgePortOption, loadEnvironment, runCommand, toEdgePort, toOperations }
 import { plural } from '../plural.ts'
 import { clusterEnvironment } from '../start/cluster.ts'
 import { needsEmbedded } from '../start/plan.ts'
-import { diagnoseAudits } from './audit.ts'
 import { checkCdn } from './cdn.ts'
-import { checkRoom, diagnoseSaving } from './checkpoints.ts'
-import { checkConsul } from './consul.ts'
+import { addressUnset, checkConsul } from './consul.ts'
+import { checkDisk, checkRoom, diagnoseSetAside } from './data-directory.ts'
 import { diagnoseDatabase, diagnosePools, inspectDatabase } from './database.ts'
 import { type Finding, findingsAbout, toText } from './finding.ts'
-import { checkEmbeddedLog, checkNats, diagnoseLosses } from './log.ts'
+import { checkEmbeddedLog, checkNats } from './log.ts'
 import { checkOutboxes } from './outbox.ts'
 import { checkPublic } from './public.ts'
+import { diagnoseAudit, diagnoseLosses, diagnoseSaving } from './reporting.ts'
 import { diagnoseInstances, diagnoseReplicas, type Instance, inspect } from './services.ts'
-import { diagnoseSetAside } from './set-aside.ts'
-
-/** Warn early, because NATS rejects appends before its disk is completely full. */
-const MIN_FREE_MIB = 1_024
 
 const shape = {
   ...natsSettings,
@@ -108,11 +103,11 @@ async function examine({ port, cluster, public: isPublic }: Flags) {
   const files = names.map((name) => join(DATA_DIR, name))
 
   // In parallel, so that multiple timeouts take no longer than one.
-  const [inspections, nats, outboxes, machine, rooms, postgres, cdn, exposures] = await Promise.all([
+  const [inspections, nats, outboxes, disk, rooms, postgres, cdn, exposures] = await Promise.all([
     Promise.all([plays, ...others]),
     Array.fromAsync(checkNats({ access, plays, reporting: originsOf(services.reporting), maxAgeMs, replicas })),
     checkOutboxes(instancesOf(services.play), files),
-    checkMachine(DATA_DIR),
+    checkDisk(DATA_DIR),
     checkRoom(files),
     inspectDatabase(DATABASE_URL),
     checkCdn(settings),
@@ -122,10 +117,7 @@ async function examine({ port, cluster, public: isPublic }: Flags) {
   const inspected = inspections.flat()
   const uses = (dependency: string) => inspected.some(({ dependencies }) => dependency in dependencies)
   const log = uses('events') ? await Array.fromAsync(checkEmbeddedLog(inspected)) : nats
-  const unset = findingsAbout('consul').warn(
-    'the services use Consul: set CONSUL_HTTP_ADDR here too, so that it is checked',
-  )
-  const discovery = uses('consul') && !CONSUL_HTTP_ADDR ? [unset] : consul
+  const discovery = uses('consul') && !CONSUL_HTTP_ADDR ? [addressUnset] : consul
   const reporting = inspected.filter(({ service }) => service === services.reporting)
   const database = [...diagnoseDatabase(postgres, DATABASE_URL, reporting), ...diagnosePools(reporting)]
   const isNothingRunning = inspected.every(({ ready }) => ready.outcome === 'unreachable')
@@ -134,35 +126,24 @@ async function examine({ port, cluster, public: isPublic }: Flags) {
     ...serviceEntries.flatMap((service) => diagnoseReplicas(service, inspected)),
     // If nothing is running and `npm start` would use embedded mode, NATS is not needed.
     ...(isNothingRunning && needsEmbedded(process.env) ? [] : log),
-    ...diagnoseLosses(reporting),
+    ...reporting.flatMap(diagnoseLosses),
     ...reporting.flatMap(diagnoseSaving),
     ...rooms,
-    ...diagnoseAudits(reporting),
+    ...reporting.flatMap(diagnoseAudit),
     ...database,
     ...outboxes,
     ...diagnoseSetAside(files),
     ...discovery,
     ...cdn,
-    ...machine,
+    diagnoseNode(process.versions),
+    ...disk,
     ...(isNothingRunning ? [] : exposures),
   ]
   return { findings, isNothingRunning }
 }
 
-/** Checks the Node version, and the free disk space for a directory if it exists. */
-async function checkMachine(directory: string): Promise<Finding[]> {
-  const { node } = process.versions
+function diagnoseNode({ node }: NodeJS.ProcessVersions): Finding {
   const { ok, warn } = findingsAbout('node')
-  const fix = `the project is tested with ${pinnedNode}: npm run doctor uses that version`
-  const version = node === pinnedNode ? ok(`${node}, as pinned`) : warn(`${node}, but ${fix}`)
-  const disk = await statfs(directory).catch(() => undefined)
-  return disk ? [version, diagnoseDisk(directory, disk)] : [version]
-}
-
-function diagnoseDisk(directory: string, { bavail, bsize }: StatsFs): Finding {
-  const { ok, warn } = findingsAbout('disk')
-  const freeMib = Math.round((bavail * bsize) / 2 ** 20)
-  const text = `${freeMib.toLocaleString('en')} MiB free for ${directory}`
-  const free = 'free some space, or set EVENTS_MAX_AGE, before the log and the outbox run out of space'
-  return freeMib > MIN_FREE_MIB ? ok(text) : warn(`${text}: ${free}`)
+  if (node === pinnedNode) return ok(`${node}, as pinned`)
+  return warn(`${node}, but the project is tested with ${pinnedNode}: npm run doctor uses that version`)
 }

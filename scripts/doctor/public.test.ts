@@ -1,3 +1,6 @@
+import { chmod, mkdtempDisposable, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { tokenAuthenticator } from 'nats'
 import { expect, test } from 'vitest'
 import { services } from '../../services.ts'
@@ -73,6 +76,17 @@ test.each([
   })
   const originsOf: Exposed['originsOf'] = (service) => (service === services.play ? [server.url] : [])
   expect(await isAbsent('hosts', { originsOf })).toBe(expected)
+})
+
+test('the exposure "files" is present even if a file disappears while the directory is read', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'public-test-'))
+  await chmod(directory.path, 0o755)
+  await symlink('/nowhere', join(directory.path, 'checkpoint.tmp'))
+  expect(await isAbsent('files', { dataDir: directory.path })).toBe(true)
+  const file = join(directory.path, 'outbox.sqlite')
+  await writeFile(file, '')
+  await chmod(file, 0o644)
+  expect(await isAbsent('files', { dataDir: directory.path })).toBe(false)
 })
 
 test('an unreachable service counts as exposed', async () => {

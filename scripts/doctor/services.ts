@@ -24,17 +24,15 @@ export type Inspected = Awaited<ReturnType<typeof inspect>>
  * Reads the state of an instance from its endpoints, each of them once. `status` or `title` is undefined if a different
  * program responds; `audit` and `lost` are undefined unless it is reporting.
  */
-export async function inspect({ service, origin, operations }: Instance) {
-  const get = (path: string) => probe(`${operations}${path}`)
-  const isReporting = service.name === services.reporting.name
+export async function inspect(instance: Instance) {
+  const get = (path: string) => probe(`${instance.operations}${path}`)
+  const isReporting = instance.service === services.reporting
   const [ready, document, metrics, audit, lost] = await Promise.all([
     confirmReadiness(get),
     ...['/openapi.json', '/metrics', ...(isReporting ? ['/events/audit', '/events/lost'] : [])].map(get),
   ])
   return {
-    service,
-    origin,
-    operations,
+    ...instance,
     ready,
     dependencies: NO_DEPENDENCIES,
     ...toReadiness(ready),

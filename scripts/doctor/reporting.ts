@@ -1,0 +1,59 @@
+import { accountedViews } from '../../shared/contracts/audit.ts'
+import { LostViews } from '../../shared/contracts/lost-views.ts'
+import { plural } from '../plural.ts'
+import { type Finding, findingsAbout } from './finding.ts'
+import { toMetric } from './metrics.ts'
+import type { Inspected } from './services.ts'
+
+/** Maximum number of gaps to print. */
+const MAX_GAPS = 5
+/** The same threshold as the alert CheckpointOld. */
+const OLD_S = 3_600
+
+/** Checks that the log has lost no views, according to an instance of reporting. */
+export function diagnoseLosses({ origin, lost: response }: Inspected): Finding[] {
+  const { warn, fail } = findingsAbout('log')
+  const lost = LostViews.safeParse(response?.json).data
+  if (!lost && response?.outcome === 'response')
+    return [warn(`${origin} does not say whether the log lost views: see GET /events/lost of reporting`)]
+  if (!lost?.views) return []
+  const gaps = lost.gaps.slice(-MAX_GAPS).map(({ producer, from, to }) => `${from} to ${to} of ${producer}`)
+  const text = `it lost ${plural(lost.views, 'acknowledged view')}: ${gaps.join(', ')}`
+  return [fail(`${text}; repair the storage of NATS, and see GET /events/lost of reporting`)]
+}
+
+/** Checks that an instance of reporting saves its counts. */
+export function diagnoseSaving({ origin, metrics }: Inspected): Finding[] {
+  const { ok, warn } = findingsAbout('checkpoint')
+  const age = toMetric(metrics, 'checkpoint_age_seconds')
+  if (toMetric(metrics, 'checkpoint_failing') === 1) {
+    const fix = 'free space on the disk of its DATA_DIR, or fix its permissions and restart reporting'
+    return [warn(`${origin} cannot save its counts: ${fix}; its log has the reason`)]
+  }
+  if (age > OLD_S) {
+    const text = `that of ${origin} lacks the views of the last ${Math.round(age / 60)} min`
+    return [warn(`${text}: check the disk, and CHECKPOINT_EVERY`)]
+  }
+  if (age >= 0) return [ok(`${origin} saves its counts`)]
+  const isInMemory = toMetric(metrics, 'counted_ids_max') > 0
+  const why = 'it is still loading them, or CHECKPOINT_EVERY is 0s'
+  const text = `${origin} does not save its counts, because ${why}: a restart counts the log from its start`
+  return isInMemory ? [warn(text)] : []
+}
+
+/** Checks that the numbers of an instance add up. Skips an instance that is down or runs a previous release. */
+export function diagnoseAudit({ origin, audit }: Inspected): Finding[] {
+  const { ok, fail } = findingsAbout('audit')
+  if (!audit) return []
+  const { views, qualified, pending, notQualified, direct } = audit
+  const parts = [
+    `${qualified} qualified`,
+    ...Object.entries(notQualified).map(([reason, count]) => `${count} ${reason}`),
+    ...(direct > 0 ? [`${direct} counted by a request`] : []),
+    ...(pending !== 0 ? [`${pending} pending`] : []),
+  ].join(' + ')
+  const sum = accountedViews(audit)
+  if (sum === views && pending >= 0) return [ok(`${origin} has ${plural(views, 'view')} = ${parts}`)]
+  const text = `${origin} has ${plural(views, 'view')}, but ${parts} = ${sum}`
+  return [fail(`${text}: npm run audit compares every number with the log`)]
+}
