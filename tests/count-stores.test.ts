@@ -6,6 +6,7 @@ import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play, views, warmUp } from './harness/plays.ts'
 import { freePort } from './harness/ports.ts'
+import { repeatAfterPause, runningTime } from './harness/running-time.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { startTcpProxy } from './harness/tcp-proxy.ts'
@@ -58,38 +59,41 @@ describe.skipIf(!natsVersion)('several instances of reporting', () => {
     await eventually(async () => expect((await readinessOf(listener.url)).status).toBe('ready'))
   })
 
-  test('with one store delay counting by less than a second when an instance is killed or its responses are lost', async () => {
-    await using system = await startSystem()
-    const [first, second] = [await startTcpProxy(system.reporting.url), await startTcpProxy(system.reporting.url)]
-    await using stack = new AsyncDisposableStack()
-    stack.use(second)
-    await using listener = await replaceListener(system, `${first.url},${second.url}`)
-    await warmUp(system.play.url)
-    await eventually(async () => expect((await readinessOf(listener.url)).status).toBe('ready'))
-    let played = 0
-    async function playUntilCounted(): Promise<number> {
-      const playedAt = performance.now()
-      await play(system.play.url, '456', 'viewer')
-      played += 1
-      await eventually(async () => expect(await views(system.reporting.url, 'user', 'viewer')).toBe(played))
-      return performance.now() - playedAt
-    }
-    for (let n = 0; n < 5; n += 1) await playUntilCounted()
-    const failedCalls = /^http_client_request_duration_seconds_count{upstream="reporting",outcome="(failed|timed_out)"}/
-    const failed = await metric(listener.url, failedCalls)
-
-    // The instance counts batches, but its responses are lost.
-    first.hold()
-    first.close()
-    for (let n = 0; n < 3; n += 1) await playUntilCounted()
-    await first[Symbol.asyncDispose]()
-    const delays: number[] = []
-    for (let n = 0; n < 20; n += 1) delays.push(await playUntilCounted())
-    expect(Math.max(...delays)).toBeLessThan(1_000)
-    expect(await metric(listener.url, failedCalls)).toBe(failed)
-    expect(listener.lines().filter((line) => TROUBLE.test(line))).toEqual([])
-  })
+  test('with one store delay counting by less than a second when an instance is killed or its responses are lost', () =>
+    repeatAfterPause(expectShortDelays))
 })
+
+async function expectShortDelays(): Promise<void> {
+  await using system = await startSystem()
+  const [first, second] = [await startTcpProxy(system.reporting.url), await startTcpProxy(system.reporting.url)]
+  await using stack = new AsyncDisposableStack()
+  stack.use(second)
+  await using listener = await replaceListener(system, `${first.url},${second.url}`)
+  await warmUp(system.play.url)
+  await eventually(async () => expect((await readinessOf(listener.url)).status).toBe('ready'))
+  let played = 0
+  async function playUntilCounted(): Promise<number> {
+    const playedAt = runningTime()
+    await play(system.play.url, '456', 'viewer')
+    played += 1
+    await eventually(async () => expect(await views(system.reporting.url, 'user', 'viewer')).toBe(played))
+    return runningTime() - playedAt
+  }
+  for (let n = 0; n < 5; n += 1) await playUntilCounted()
+  const failedCalls = /^http_client_request_duration_seconds_count{upstream="reporting",outcome="(failed|timed_out)"}/
+  const failed = await metric(listener.url, failedCalls)
+
+  // The instance counts batches, but its responses are lost.
+  first.hold()
+  first.close()
+  for (let n = 0; n < 3; n += 1) await playUntilCounted()
+  await first[Symbol.asyncDispose]()
+  const delays: number[] = []
+  for (let n = 0; n < 20; n += 1) delays.push(await playUntilCounted())
+  expect(Math.max(...delays)).toBeLessThan(1_000)
+  expect(await metric(listener.url, failedCalls)).toBe(failed)
+  expect(listener.lines().filter((line) => TROUBLE.test(line))).toEqual([])
+}
 
 /** Replaces the system's queue-listener with one on the same port that calls reporting at these URLs. */
 async function replaceListener({ listener, env }: System, urls: string): Promise<ServiceProcess> {

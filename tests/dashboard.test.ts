@@ -49,7 +49,6 @@ test('every query filters by the selected services and instances, and rates use 
 
 describe.skipIf(!natsVersion || !hasPrometheus || !hasPostgres)(
   'on the dashboard of a system after several outages,',
-  { timeout: 30_000 },
   () => {
     let system: System
     let prometheus: PrometheusServer

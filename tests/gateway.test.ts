@@ -51,7 +51,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
           stack.use(await startScriptedPlay(failOnce)),
         ] as const
         await using gateway = await startGateway([plays[0].url, plays[1].url], {
-          'proxy_read_timeout 5s': 'proxy_read_timeout 300ms',
+          'proxy_read_timeout 5s': 'proxy_read_timeout 1s',
         })
         const { statusCode } = await send(gateway.url, path, { method, headers })
         const failed = failure === 'close' ? 502 : 504
@@ -172,7 +172,7 @@ describe.skipIf(!hasNginx)('with nginx in front of two plays,', () => {
       plays = [await start(), await start()]
       gateway = stack.use(
         await startGateway([plays[0].url, plays[1].url], {
-          'proxy_read_timeout 5s': 'proxy_read_timeout 300ms',
+          'proxy_read_timeout 5s': 'proxy_read_timeout 1s',
           'limit_conn clients 100': 'limit_conn clients 2',
         }),
       )

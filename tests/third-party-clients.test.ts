@@ -14,7 +14,8 @@ import { type System, startSystem } from './harness/system.ts'
 describe.skipIf(!natsVersion)('a third-party client', () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem()
+    // A view that goes to the outbox would be in the log too late.
+    system = await startSystem({ APPEND_TIMEOUT: '5s' })
     await warmUp(system.play.url)
   })
   afterAll(() => system?.[Symbol.asyncDispose]())

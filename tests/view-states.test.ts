@@ -140,7 +140,7 @@ describe.skipIf(!natsVersion)('the state of a view', () => {
     const explained = await Promise.all(ids.slice(0, 20).map((id) => explain(system.play.url, id)))
     for (const { status } of explained) expect([200, 503]).toContain(status)
     for (const id of ids.slice(0, 20)) await expectState(id, { state: 'counted' }, [system.play])
-    expect(await metric(system.play.url, /^outbox_waiting_views /)).toBe(0)
+    await eventually(async () => expect(await metric(system.play.url, /^outbox_waiting_views /)).toBe(0))
   })
 
   function expectNotFound(): Promise<void> {

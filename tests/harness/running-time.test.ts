@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { eventually } from './eventually.ts'
-import { pausedTime, runningTime } from './running-time.ts'
+import { pausedTime, repeatAfterPause, runningTime } from './running-time.ts'
 
 const PAUSE_MS = 1_000
 
@@ -58,6 +58,16 @@ test('eventually ignores a pause, and ends after its limit otherwise', async () 
   const { running } = await measure(() => expect(failing).rejects.toThrow('never'))
   expect(running).toBeGreaterThan(150)
   expect(running).toBeLessThan(400)
+})
+
+test('a scenario is repeated if it failed during a pause, but not otherwise', async () => {
+  let attempts = 0
+  await repeatAfterPause(async () => {
+    attempts += 1
+    if (attempts === 1) block(PAUSE_MS)
+    expect(attempts).toBe(2)
+  })
+  await expect(repeatAfterPause(() => Promise.reject(new Error('broken')))).rejects.toThrow('broken')
 })
 
 /** Suspends this process for PAUSE_MS. */

@@ -36,3 +36,21 @@ function read() {
   clock.pausedMs += stepMs - runningMs
   return clock
 }
+
+/** Pauses that are shorter in total do not exceed any time limit of the services. */
+const LONG_PAUSE_MS = 100
+
+/**
+ * Repeats a scenario that failed if there was a long pause meanwhile, which may exceed the time limits of the services.
+ * Without a pause, the first failure is final.
+ */
+export async function repeatAfterPause<Result>(scenario: () => Promise<Result>): Promise<Result> {
+  for (;;) {
+    const pausedBefore = pausedTime()
+    try {
+      return await scenario()
+    } catch (error) {
+      if (pausedTime() - pausedBefore < LONG_PAUSE_MS) throw error
+    }
+  }
+}
