@@ -1,25 +1,34 @@
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { parseEnv } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type ServiceName, services } from '../services.ts'
+import { toOrigin } from '../shared/runtime/origin.ts'
 import { doctor } from './harness/doctor-command.ts'
 import { eventually } from './harness/eventually.ts'
 import { type IdentityProvider, startIdentityProvider } from './harness/identity-provider.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { freePort } from './harness/ports.ts'
+import { startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
-/** Lines of the checklist, the settings in deploy/public.env that remove the exposure, and settings that cause it. */
-const EXPOSURES: [line: string, settings: string[], others?: Record<string, string>][] = [
-  ['identity', ['AUTH_JWKS_URL', 'AUTH_ISSUER', 'AUTH_AUDIENCE']],
-  ['user-rate', ['PLAY_RATE']],
-  ['client-rate', ['CLIENT_RATE']],
-  ['connections', ['TRUSTED_PROXIES']],
-  ['operations', ['OPS_PORT']],
+/**
+ * Lines of the checklist, a service that is exposed without the given settings of deploy/public.env, and settings that
+ * cause the exposure.
+ */
+const EXPOSURES: [line: string, service: ServiceName, settings: string[], others?: Record<string, string>][] = [
+  ['identity', 'play', ['AUTH_JWKS_URL', 'AUTH_ISSUER', 'AUTH_AUDIENCE']],
+  ['user-rate', 'play', ['PLAY_RATE']],
+  ['client-rate', 'play', ['CLIENT_RATE']],
+  ['connections', 'play', ['TRUSTED_PROXIES']],
+  ['operations', 'play', ['OPS_PORT']],
   // On loopback, the default already refuses other names.
-  ['hosts', ['ALLOWED_HOSTS'], { HOST: '0.0.0.0' }],
-  ['reads', ['READ_TOKEN_FILE']],
-  ['writes', ['WRITE_TOKEN_FILE']],
+  ['hosts', 'play', ['ALLOWED_HOSTS'], { HOST: '0.0.0.0' }],
+  ['reads', 'reporting', ['READ_TOKEN_FILE']],
+  ['writes', 'metadata', ['WRITE_TOKEN_FILE']],
+  ['writes', 'cdnurl', ['WRITE_TOKEN_FILE']],
+  ['writes', 'reporting', ['WRITE_TOKEN_FILE']],
+  ['writes', 'queue-listener', ['WRITE_TOKEN_FILE']],
 ]
 
 /** Lines that depend on the settings of the doctor itself. */
@@ -32,13 +41,14 @@ const DISTANT: [line: string, settings: Record<string, string>][] = [
 describe.skipIf(!natsVersion)('the doctor', () => {
   let provider: IdentityProvider
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
-  let settings: Record<string, string>
+  let system: System
   beforeAll(async () => {
     provider = await startIdentityProvider()
     directory = await createTempDirectory('public-edge')
-    settings = await readPublicEnv()
+    system = await startSystem(await readPublicEnv())
   })
   afterAll(async () => {
+    await system?.[Symbol.asyncDispose]()
     await provider?.[Symbol.asyncDispose]()
     await directory?.[Symbol.asyncDispose]()
   })
@@ -54,17 +64,16 @@ describe.skipIf(!natsVersion)('the doctor', () => {
     return { ...given, ...provider.settings, ...tokens, OPS_PORT: String(await freePort()) }
   }
 
-  const inspect = (system: System, changed: Record<string, string> = {}) =>
-    doctor({ ...system.env, DATA_DIR: system.dataDir, ...changed }, ['--public'])
+  const inspect = (env: Record<string, string> = {}) =>
+    doctor({ ...system.env, DATA_DIR: system.dataDir, ...env }, ['--public'])
   const isExposure = (finding: string) => finding.startsWith('FAIL ')
 
   test('finds no exposure with deploy/public.env, and the edge serves users with a token through a proxy', async () => {
-    await using system = await startSystem(settings)
     await eventually(async () => {
-      const report = await inspect(system)
+      const report = await inspect()
       expect(report.of('public').filter(isExposure)).toEqual([])
       expect([report.status, report.of('public').length]).toEqual([0, 12])
-    }, 30_000)
+    })
     const play = async (headers: Record<string, string>) => {
       const forwarded = { 'x-forwarded-for': '198.51.100.7', ...headers }
       return fetch(`${system.play.url}/play/asset/456`, { method: 'POST', headers: forwarded })
@@ -75,46 +84,48 @@ describe.skipIf(!natsVersion)('the doctor', () => {
     expect(played.headers.get('ratelimit-policy')).toBe('"client";q=600;w=60, "user";q=60;w=60')
   })
 
-  test.each(EXPOSURES)('finds the exposure %s without its settings', async (line, names, others) => {
-    const rest = Object.fromEntries(Object.entries(settings).filter(([name]) => !names.includes(name)))
-    await using system = await startSystem({ ...rest, ...others })
+  test.each(EXPOSURES)('finds the exposure %s of %s without its settings', async (line, name, names, others) => {
+    const unset = Object.fromEntries(names.map((setting) => [setting, '']))
+    const port = name === 'play' ? { OPS_PORT: String(await freePort()) } : {}
+    const changed = { ...system.env, ...port, ...unset, ...others }
+    await using exposed = await startService(name, changed)
+    const url = toOrigin('127.0.0.1', Number(new URL(exposed.url).port))
     await eventually(async () => {
-      const report = await inspect(system)
+      const report = await inspect({ ...changed, [services[name].urlSetting]: url })
       const exposures = report.of('public').filter(isExposure)
       expect(exposures.map((finding) => /^FAIL ([\w-]+):/.exec(finding)?.[1])).toEqual([line])
-      for (const name of names) expect(exposures[0]).toContain(name.replace(/_FILE$/, ''))
+      for (const setting of names) expect(exposures[0]).toContain(setting.replace(/_FILE$/, ''))
       expect(report.status).toBe(1)
-    }, 30_000)
+    })
   })
 
   test('finds the exposures nats, upstreams and database if these connections are remote and unencrypted', async () => {
-    await using system = await startSystem(settings)
     for (const [line, changed] of DISTANT) {
-      const report = await inspect(system, changed)
+      const report = await inspect(changed)
       expect(report.of('public').filter(isExposure)).toContainEqual(expect.stringMatching(`^FAIL ${line}: `))
     }
   })
 
   test('finds a file with views that other users can read', async () => {
-    await using system = await startSystem(settings)
-    await chmod(system.dataDir, 0o755)
-    await writeFile(`${system.dataDir}/old.sqlite`, '', { mode: 0o644 })
-    await chmod(`${system.dataDir}/old.sqlite`, 0o644)
+    await using data = await createTempDirectory('public-edge-data')
+    await chmod(data.path, 0o755)
+    await writeFile(`${data.path}/old.sqlite`, '')
+    await chmod(`${data.path}/old.sqlite`, 0o644)
     await eventually(async () => {
-      const report = await inspect(system)
+      const report = await inspect({ DATA_DIR: data.path })
       expect(report.of('public').filter(isExposure)).toEqual([expect.stringMatching(/^FAIL files: .*chmod -R go=/)])
-    }, 30_000)
+    })
   })
 
   test('without --public, prints only the number of exposures, and causes no warning', async () => {
-    await using system = await startSystem()
+    await using open = await startSystem()
     await eventually(async () => {
-      const report = await doctor({ ...system.env, DATA_DIR: system.dataDir })
+      const report = await doctor({ ...open.env, DATA_DIR: open.dataDir })
       expect(report.of('public')).toEqual([
         'ok not for the internet: 7 exposures, which npm run doctor -- --public lists',
       ])
       expect(report.status).toBe(0)
-    }, 30_000)
-    expect(system.play.lines().join('\n')).not.toContain('Host refused')
+    })
+    expect(open.play.lines().join('\n')).not.toContain('Host refused')
   })
 })
