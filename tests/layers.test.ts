@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -6,8 +7,9 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { serviceEntries } from '../services.ts'
 
-const PLACES =
-  'services.ts shared metadata cdnurl reporting play queue-listener cdn console embedded scripts tests'.split(' ')
+const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
+/** The files and folders that `npm run layers` checks. */
+const PLACES: string[] = /\.mjs (.*)$/.exec(scripts.layers)?.[1]?.split(' ') ?? []
 
 /** For each rule, a forbidden import: the importing file and the import path. */
 const violations: Record<string, [file: string, imports: string]> = {
@@ -16,7 +18,7 @@ const violations: Record<string, [file: string, imports: string]> = {
   'services-are-independent': ['metadata/breach.ts', '../cdnurl/seed.ts'],
   'console-is-independent': ['console/breach.ts', '../play/playback.ts'],
   'cdn-is-independent': ['cdn/breach.ts', '../play/playback.ts'],
-  'embedded-is-on-top': ['scripts/breach.ts', '../embedded/service.ts'],
+  'embedded-is-on-top': ['deploy/image/breach.ts', '../../embedded/service.ts'],
   'no-clients-in-apps': ['reporting/app.ts', '../shared/nats/link.ts'],
   'nats-in-shared': ['queue-listener/breach.ts', 'nats'],
   'no-test-code': ['play/production.ts', '../shared/testing/json-request.ts'],
