@@ -25,7 +25,6 @@ export type Exposed = {
 }
 
 type Exposure = {
-  name: string
   /** What the exposure lets strangers do. */
   risk: string
   /** How to remove the exposure. */
@@ -44,10 +43,9 @@ const WRITES = [
   refuses(401, services['queue-listener'], '/dead-letters?limit=1'),
 ]
 
-/** The checklist in docs/security.md. No check changes anything. */
-const EXPOSURES: Exposure[] = [
-  {
-    name: 'identity',
+/** The checklist in docs/security.md, by name. No check changes anything. */
+const EXPOSURES: Record<string, Exposure> = {
+  identity: {
     risk: 'anyone can play as anyone',
     remedy: 'set AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE',
     // A prefetch records no view even if play accepts it.
@@ -56,81 +54,70 @@ const EXPOSURES: Exposure[] = [
       headers: { 'sec-purpose': 'prefetch' },
     }),
   },
-  {
-    name: 'user-rate',
+  'user-rate': {
     risk: 'a user can play without limit',
     remedy: 'set PLAY_RATE',
     isAbsent: ({ plays }) => hasLimit(plays, 'user'),
   },
-  {
-    name: 'client-rate',
+  'client-rate': {
     risk: 'a client can send requests without limit',
     remedy: 'set CLIENT_RATE',
     isAbsent: ({ plays }) => hasLimit(plays, 'client'),
   },
-  {
-    name: 'connections',
+  connections: {
     risk: 'a client can open connections until none is left',
     remedy: 'set CLIENT_CONNECTIONS, or TRUSTED_PROXIES if a proxy limits them',
     isAbsent: ({ limitsConnections, isBehindProxy }) => limitsConnections || isBehindProxy,
   },
-  {
-    name: 'operations',
+  operations: {
     risk: 'the console, metrics and user ids in live counts are public',
     remedy: 'set OPS_PORT',
     isAbsent: refuses(404, services.play, '/metrics'),
   },
-  {
-    name: 'hosts',
+  hosts: {
     risk: 'play responds under any name',
     remedy: 'set ALLOWED_HOSTS',
     isNoisy: true,
     isAbsent: refuses(421, services.play, '/catalogue', { headers: { host: 'doctor.invalid' } }),
   },
-  {
-    name: 'reads',
+  reads: {
     risk: 'anyone who can reach reporting can read the counts of each user',
     remedy: 'set READ_TOKEN',
     isAbsent: refuses(401, services.reporting, `/events/user/${NOBODY}`),
   },
-  {
-    name: 'writes',
+  writes: {
     risk: 'anyone who can reach the services can change the catalogue and the counts, and read dead letters',
     remedy: 'set WRITE_TOKEN',
     isAbsent: async (system) => (await Promise.all(WRITES.map((isRefused) => isRefused(system)))).every(Boolean),
   },
-  {
-    name: 'nats',
+  nats: {
     risk: 'anyone who can reach NATS can read and write the log, or read the password on the network',
     remedy: 'set NATS_URL=tls://… with credentials, or keep NATS on loopback',
     isAbsent: ({ nats }) => nats.servers.every((server) => isPrivateServer(server, nats)),
   },
-  {
-    name: 'upstreams',
+  upstreams: {
     risk: 'calls between services can be read and changed on the network',
     remedy: 'set https URLs, or keep the services on loopback',
     isAbsent: ({ originsOf }) => serviceEntries.flatMap(originsOf).every(isPrivateUrl),
   },
-  {
-    name: 'database',
+  database: {
     risk: 'the counts can be read and changed on the network',
     remedy: 'set sslmode=verify-full in DATABASE_URL, or keep Postgres on loopback',
     isAbsent: ({ database = [] }) => database.every((url) => isPrivateDatabase(new URL(url.reveal()))),
   },
-  {
-    name: 'files',
+  files: {
     risk: 'others on this machine can read files with views',
     remedy: 'run chmod -R go= on DATA_DIR',
     isAbsent: ({ dataDir }) => isPrivateDirectory(dataDir),
   },
-]
+}
 
 /** If `isPublic`, returns one finding for each line of the checklist; otherwise, a summary of those without noise. */
 export async function checkPublic(system: Exposed, isPublic: boolean): Promise<Finding[]> {
-  const exposures = EXPOSURES.filter(({ isNoisy = false }) => isPublic || !isNoisy)
-  const absent = await Promise.all(exposures.map(({ isAbsent }) => isAbsent(system)))
+  const exposures = Object.entries(EXPOSURES).filter(([, { isNoisy = false }]) => isPublic || !isNoisy)
+  const absent = await Promise.all(exposures.map(([, { isAbsent }]) => isAbsent(system)))
   if (isPublic) {
-    return exposures.map(({ name, risk, remedy }, n) =>
+    return exposures.map(([name, { risk, remedy }], n) =>
       absent[n] ? ok(`${name}: not exposed`) : fail(`${name}: ${risk}: ${remedy}`),
     )
   }
