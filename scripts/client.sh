@@ -37,11 +37,16 @@ read_port() {
 }
 
 # address_of VARIABLE OFFSET: the URL of the service at this offset from the port of the edge. If the variable lists
-# multiple URLs, separated by commas, the first one is used.
+# multiple URLs, separated by commas, the first one is used. --port overrides the variable.
 address_of() {
-  local address form='^https?://[^/"\[:space:]]+$'
+  local address host form='^https?://[^/"\[:space:]]+$'
   if [ -z "$edge_port" ]; then address=$(setting "$1"); fi
-  address=${address:-http://127.0.0.1:$((${edge_port:-8080} + $2))}
+  host=$(setting HOST)
+  case $host in
+    '' | 0.0.0.0 | ::) host=127.0.0.1 ;;
+    *:*) host="[$host]" ;;
+  esac
+  address=${address:-http://$host:$((${edge_port:-8080} + $2))}
   address=${address%%,*}
   address=${address// /}
   address=${address%/}

@@ -256,6 +256,19 @@ describe('the settings of the scripts', () => {
   })
 })
 
+test.each([
+  ['127.0.0.2', '127.0.0.2'],
+  ['0.0.0.0', '127.0.0.1'],
+  ['::1', '[::1]'],
+])('with HOST=%s, npm run seed calls the services at %s', async (HOST, host) => {
+  const port = await freePortRange()
+  const { status, stderr } = await run('seed', ['--port', String(port)], { HOST })
+  expect([status, stderr]).toEqual([
+    1,
+    expect.stringContaining(`cdnurl is not reachable at http://${host}:${port + 3};`),
+  ])
+})
+
 describe.skipIf(!natsVersion)('npm run simulate', () => {
   let system: System
   beforeAll(async () => {
