@@ -188,7 +188,7 @@ function start(eventLog: Pick<FakeLog, 'producer'>, port: number, { adopts = tru
 }
 
 /** Waits until each process has searched for orphans this many times. */
-function searches(times = 3): Promise<void> {
+function searches(times = 20): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, INTERVAL_MS * 1.5 * times))
 }
 

@@ -13,6 +13,7 @@ import { host, loadSettings, logLevel, port } from '../shared/runtime/settings.t
 import { startHttpServer } from '../shared/testing/http-server.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
 import { tracingSettings } from '../shared/tracing/settings.ts'
+import { eventually } from '../tests/harness/eventually.ts'
 import { runningTime } from '../tests/harness/running-time.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
 import { startPlay } from './service.ts'
@@ -134,7 +135,7 @@ test('the backlog of the outbox is drained at startup', async () => {
   const outbox = openOutbox()
   outbox.put('earlier', [{ id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }])
   const { appended } = await start({}, outbox)
-  await expect.poll(() => outbox.size()).toBe(0)
+  await eventually(() => expect(outbox.size()).toBe(0))
   expect(appended()).toMatchObject([{ id: '1' }])
 })
 
@@ -180,7 +181,7 @@ describe('with a CDN', () => {
       return { url: urlOf([response.status, await response.json()]), viewId: response.headers.get('view-id') }
     }
     const first = await retry()
-    await expect.poll(async () => (await retry()).url, { timeout: 5_000 }).not.toBe(first.url)
+    await eventually(async () => expect((await retry()).url).not.toBe(first.url))
     const last = await retry()
     expect([statusAt(last.url), last.viewId]).toEqual([200, first.viewId])
     expect(appended().length).toBe(1)

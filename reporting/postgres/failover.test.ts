@@ -34,7 +34,7 @@ describe.skipIf(!hasPostgres)('a primary with a synchronous standby', () => {
 
     await pair.primary().signal('SIGKILL')
     await pair.promote()
-    await eventually(async () => expect(await store.position()).toMatchObject({ sequence: 1 }), 3_000)
+    await eventually(async () => expect(await store.position()).toMatchObject({ sequence: 1 }), 5_000)
     expect((await store.counts('user', 'direct'))?.views).toBe(1)
     expect((await store.counts('user', 'unconfirmed'))?.views).toBeUndefined()
     for (let after = 1; after < 3; after += 1) expect(await store.apply(toBatch(after, 'u'))).toBeDefined()
@@ -52,7 +52,7 @@ describe.skipIf(!hasPostgres)('a primary with a synchronous standby', () => {
     await pair
       .primary()
       .use(pair.urlOn(pair.primary()), (client) => client.query(`update reporting.state set sequence = 7`))
-    await eventually(async () => expect(await store.position()).toMatchObject({ sequence: 7 }), 3_000)
+    await eventually(async () => expect(await store.position()).toMatchObject({ sequence: 7 }), 5_000)
 
     await using restarted = await openUp(pair)
     expect(await restarted.position()).toMatchObject({ sequence: 7 })

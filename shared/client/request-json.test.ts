@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { Pool } from 'undici'
 import { expect, test } from 'vitest'
+import { eventually } from '../../tests/harness/eventually.ts'
 import { sleep } from '../runtime/sleep.ts'
 import { startHttpServer } from '../testing/http-server.ts'
 import { requestJson } from './request-json.ts'
@@ -55,7 +56,7 @@ test('a call that waits for a connection rejects once it is aborted, and leaves 
   await expect(server.request(controller.signal, '/late')).rejects.toThrow('too late')
   held.pop()?.end('{}')
   expect(await first).toEqual({ status: 200, body: {} })
-  await expect.poll(() => held.length).toBe(1)
+  await eventually(() => expect(held).toHaveLength(1))
   held.pop()?.end('{}')
   expect(await last).toEqual({ status: 200, body: {} })
   expect(server.paths).toEqual(['/first', '/last'])

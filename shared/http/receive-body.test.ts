@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { eventually } from '../../tests/harness/eventually.ts'
 import { UnavailableError } from '../runtime/unavailable-error.ts'
 import { startHttpServer } from '../testing/http-server.ts'
 import { createBodyReceiver } from './receive-body.ts'
@@ -13,7 +14,7 @@ test('a body counts against the limit until it is disposed, even after it has fu
   const post = async () => (await fetch(server.url, { method: 'POST', body: 'x'.repeat(1_000) })).status
 
   const first = [post(), post()]
-  await expect.poll(handler.inFlight).toBe(2)
+  await eventually(() => expect(handler.inFlight()).toBe(2))
   expect(await post()).toBe(503)
   handled.resolve()
   expect(await Promise.all(first)).toEqual([200, 200])

@@ -11,7 +11,9 @@ import { serve } from '../service/serve.ts'
 import { createTestService } from '../testing/test-service.ts'
 import { createLiveFeed } from './live-feed.ts'
 
-const KEEP_MS = 1_000
+/** Longer than any pause of the machine. */
+const KEEP_MS = 10_000
+const SHORT_KEEP_MS = 500
 const HEARTBEAT_MS = 150
 
 let stack: AsyncDisposableStack
@@ -161,7 +163,7 @@ test('all subscribers share one source, which keeps running for a while after th
 })
 
 test('a subscriber that connects after the source has stopped restarts it', async () => {
-  const { subscribe, source } = await setUp()
+  const { subscribe, source } = await setUp({ keepMs: SHORT_KEEP_MS })
   const first = await subscribeAndWait(subscribe)
   await first[Symbol.asyncDispose]()
   await eventually(() => expect(source.ended).toBe(1))
@@ -170,7 +172,7 @@ test('a subscriber that connects after the source has stopped restarts it', asyn
 })
 
 test('after several slow consumers were disconnected together, a new subscriber keeps receiving', async () => {
-  const { subscribe, publish, source, url } = await setUp()
+  const { subscribe, publish, source, url } = await setUp({ keepMs: SHORT_KEEP_MS })
   const slow = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
   for (const subscriber of slow) subscriber.pause()
   await eventually(async () => {
@@ -178,7 +180,7 @@ test('after several slow consumers were disconnected together, a new subscriber 
     expect(await metric(url, /^event_stream_listeners_dropped_total/)).toBe(2)
   })
   await subscribeAndWait(subscribe)
-  await sleep(1.5 * KEEP_MS)
+  await sleep(2 * SHORT_KEEP_MS)
   expect(source.ended).toBe(0)
 })
 
@@ -254,7 +256,7 @@ test('the duration of a stream is not measured', async () => {
 })
 
 /** A feed behind a real server. The test publishes the events. */
-async function setUp({ hasSnapshot = true, maxSubscribers = 100, staleMs = 2_000 } = {}) {
+async function setUp({ hasSnapshot = true, maxSubscribers = 100, staleMs = 10_000, keepMs = KEEP_MS } = {}) {
   const stopping = new AbortController()
   const service = createTestService('test', stopping.signal)
   let publish: (event: LiveEvent) => void = () => {}
@@ -266,7 +268,7 @@ async function setUp({ hasSnapshot = true, maxSubscribers = 100, staleMs = 2_000
     }
   })
   const source = Object.assign(follow, { ended: 0 })
-  const limits = { keepMs: KEEP_MS, staleMs, heartbeatMs: HEARTBEAT_MS, maxSubscribers }
+  const limits = { keepMs, staleMs, heartbeatMs: HEARTBEAT_MS, maxSubscribers }
   const feed = createLiveFeed({ ...service, source, ...limits })
   const app = createBaseApp(service).get('/live', (c) => feed.subscribe(c))
   stack.use(service.resources)

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
+import { eventually } from '../../tests/harness/eventually.ts'
 import { runningTime } from '../../tests/harness/running-time.ts'
 import { retry } from './retry.ts'
 
@@ -86,7 +87,7 @@ test('an abort ends the wait immediately, without another attempt', async () => 
   const onFailure = vi.fn()
   const work = vi.fn(() => Promise.reject(new Error('broken')))
   const retrying = retry(work, { signal: stop.signal, initialMs: 60_000, maxMs: 60_000, onFailure })
-  await vi.waitFor(() => expect(onFailure).toHaveBeenCalledTimes(1))
+  await eventually(() => expect(onFailure).toHaveBeenCalledTimes(1))
   const aborted = runningTime()
   stop.abort()
   expect(await retrying).toBeUndefined()
