@@ -3,11 +3,11 @@ import { hasChromium } from './harness/browser.ts'
 import { type ConsoleSystem, startConsoleSystem } from './harness/console-system.ts'
 import { natsVersion } from './harness/nats-server.ts'
 
-describe.skipIf(!natsVersion || !hasChromium)('the API page', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('the API page', () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem()
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   async function openApi() {

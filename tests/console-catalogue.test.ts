@@ -7,7 +7,7 @@ import { natsVersion } from './harness/nats-server.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { type System, startSystem } from './harness/system.ts'
 
-describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', () => {
   let system: System
   let browser: Browser
   let metadata: ServiceProcess
@@ -18,7 +18,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', { 
     metadata = await startService('metadata')
     edge = await startService('play', { ...system.env, METADATA_URL: metadata.url })
     for (const id of ['123', '456']) await fetch(`${metadata.url}/content/asset/${id}`, { method: 'DELETE' })
-  }, 60_000)
+  })
   afterAll(async () => {
     await browser?.close()
     for (const resource of [edge, metadata, system]) await resource?.[Symbol.asyncDispose]()

@@ -13,11 +13,11 @@ const IS_IN_VIEW = `(({ top, bottom }) => top >= 0 && bottom <= innerHeight)(
   document.querySelector('.outcome').getBoundingClientRect())`
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem()
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const open = (options?: BrowserContextOptions) => system.open(options)
@@ -228,7 +228,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
   }
 })
 
-describe.skipIf(!natsVersion || !hasChromium)('under rules with watch time,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('under rules with watch time,', () => {
   test('the explanation of a view changes from pending to qualified', async () => {
     await using system = await startConsoleSystem({ VIEW_RULES: 'v2' })
     await using opened = await system.open()

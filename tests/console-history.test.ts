@@ -10,11 +10,11 @@ import { play } from './harness/plays.ts'
 
 const NOW = Date.parse('2026-11-22T12:30:00Z')
 
-describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem({ CATALOGUE_TTL: '1h' })
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test('an outage of reporting while no page is open is shown on the next visit, with the restart', async () => {

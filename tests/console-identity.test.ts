@@ -8,7 +8,7 @@ import { type IdentityProvider, startIdentityProvider } from './harness/identity
 import { views } from './harness/plays.ts'
 import { violations } from './harness/violations.ts'
 
-describe.skipIf(!hasChromium)('on the console,', { timeout: 60_000 }, () => {
+describe.skipIf(!hasChromium)('on the console,', () => {
   const stack = new AsyncDisposableStack()
   let provider: IdentityProvider
   let system: Services
@@ -18,7 +18,7 @@ describe.skipIf(!hasChromium)('on the console,', { timeout: 60_000 }, () => {
     system = stack.use(await startEmbedded(provider.settings))
     browser = await startBrowser()
     stack.defer(() => browser.close())
-  }, 60_000)
+  })
   afterAll(() => stack.disposeAsync())
 
   test('a pasted token names the user, and is sent with plays and explanations until the tab is closed', async () => {

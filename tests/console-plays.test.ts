@@ -8,11 +8,11 @@ import { natsVersion } from './harness/nats-server.ts'
 import { play } from './harness/plays.ts'
 import { violations } from './harness/violations.ts'
 
-describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the console,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the console,', () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem({ CATALOGUE_TTL: '1h' })
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const open = (options?: BrowserContextOptions) => system.open(options)

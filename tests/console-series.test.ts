@@ -14,13 +14,13 @@ const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 const STEP_MS: Record<SeriesStep, number> = { minute: MINUTE, hour: HOUR, day: DAY }
 
-describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the console,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the console,', () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem()
     await publishRaw(system.nats, [JSON.stringify(past)])
     await eventually(async () => expect(await views(system.reporting.url, 'asset', '123')).toBe(past.length))
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test.each([

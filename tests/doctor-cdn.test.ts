@@ -6,7 +6,7 @@ import { startService } from './harness/service-process.ts'
 
 const KEYS = 'k1:secret-of-the-first-key'
 
-describe('npm run doctor', { timeout: 60_000 }, () => {
+describe('npm run doctor', () => {
   const stack = new AsyncDisposableStack()
   let edge: string
   let port: string

@@ -18,7 +18,7 @@ beforeAll(async () => {
   unused = { ...urlSettingsNextTo(await freePortRange()), NATS_URL: 'nats://127.0.0.1:1' }
 })
 
-describe('on the checkpoint, the doctor', { timeout: 60_000 }, () => {
+describe('on the checkpoint, the doctor', () => {
   let directory: Awaited<ReturnType<typeof createTempDirectory>>
   beforeEach(async () => {
     directory = await createTempDirectory('doctor')
@@ -58,7 +58,7 @@ describe('on the checkpoint, the doctor', { timeout: 60_000 }, () => {
   })
 })
 
-describe.skipIf(!hasPostgres)('on Postgres, the doctor', { timeout: 60_000 }, () => {
+describe.skipIf(!hasPostgres)('on Postgres, the doctor', () => {
   let server: PostgresServer
   let DATABASE_URL: string
   beforeAll(async () => {

@@ -5,6 +5,7 @@ import { postAsset } from './harness/assets.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, metric, play, views, warmUp } from './harness/plays.ts'
+import { repeatAfterPause, runningTime } from './harness/running-time.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 import { startSocketServer } from './harness/socket-server.ts'
 import { type System, startSystem } from './harness/system.ts'
@@ -24,7 +25,7 @@ const faults: [name: string, handle: (socket: Socket) => void][] = [
   ],
 ]
 
-describe.skipIf(!natsVersion)('with failing upstreams', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('with failing upstreams', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem({ CATALOGUE_TTL: '50ms' })
@@ -55,9 +56,9 @@ describe.skipIf(!natsVersion)('with failing upstreams', { timeout: 60_000 }, () 
       async (fault) => {
         const { edge, user } = edgeWith(fault)
         for (let count = 0; count < 3; count += 1) {
-          const started = performance.now()
+          const started = runningTime()
           expect((await play(edge.url, '456', user)).status).toBe(503)
-          expect(performance.now() - started).toBeLessThan(1_000)
+          expect(runningTime() - started).toBeLessThan(1_000)
         }
         await play(system.play.url, '456', `${user}-after`)
         await eventually(async () => expect(await views(system.reporting.url, 'user', `${user}-after`)).toBe(1))
@@ -145,9 +146,11 @@ describe.skipIf(!natsVersion)('with failing upstreams', { timeout: 60_000 }, () 
       expect(await requests()).toBeGreaterThan(5)
     })
     await second.signal('SIGKILL')
-    for (let count = 0; count < 50; count += 1) {
-      expect((await timed(edge, '456', 'spread')).body).not.toHaveProperty('degraded')
-    }
+    await repeatAfterPause(async () => {
+      for (let count = 0; count < 50; count += 1) {
+        expect((await timed(edge, '456', 'spread')).body).not.toHaveProperty('degraded')
+      }
+    })
   })
 
   test('an instance of reporting that explains no view in time keeps its share of the lookups of plays', async () => {
@@ -194,10 +197,10 @@ describe.skipIf(!natsVersion)('with failing upstreams', { timeout: 60_000 }, () 
 
 /** Plays an asset, and expects success. */
 async function timed(edge: ServiceProcess, assetId: string, userId: string) {
-  const started = performance.now()
+  const started = runningTime()
   const { status, body } = await play(edge.url, assetId, userId)
   expect(status).toBe(200)
-  return { ms: performance.now() - started, body }
+  return { ms: runningTime() - started, body }
 }
 
 async function circuit({ url }: ServiceProcess, upstream: string): Promise<string | undefined> {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { serviceEntries } from '../../services.ts'
 import { startChild } from './child.ts'
+import { runningTime } from './running-time.ts'
 
 const UNSET = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, '']))
 
@@ -11,7 +12,7 @@ type Report = { status: unknown; text: string; ms: number; of: (name: string) =>
  * service may be reported as hung, so repeat runs that expect services to respond.
  */
 export async function doctor(env: Record<string, string>, args: string[] = [], cwd = '.'): Promise<Report> {
-  const started = performance.now()
+  const started = runningTime()
   await using child = startChild(process.execPath, [resolve('scripts/doctor/main.ts'), ...args], {
     cwd,
     env: {
@@ -25,7 +26,7 @@ export async function doctor(env: Record<string, string>, args: string[] = [], c
     },
   })
   const status = await child.ended
-  const ms = performance.now() - started
+  const ms = runningTime() - started
   const of = (name: string) =>
     child.lines.flatMap((line) => {
       const [, severity, about, text] = /^(ok|warn|FAIL) +(\S+) +(.*)$/.exec(line) ?? []

@@ -1,4 +1,5 @@
 import { setInterval } from 'node:timers'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 const TICK_MS = 20
 
@@ -40,6 +41,9 @@ function read() {
 /** Pauses that are shorter in total do not exceed any time limit of the services. */
 const LONG_PAUSE_MS = 100
 
+/** After a long pause, circuit breakers may stay open for this long. */
+const RECOVERY_MS = 1_500
+
 /**
  * Repeats a scenario that failed if there was a long pause meanwhile, which may exceed the time limits of the services.
  * Without a pause, the first failure is final.
@@ -51,6 +55,7 @@ export async function repeatAfterPause<Result>(scenario: () => Promise<Result>):
       return await scenario()
     } catch (error) {
       if (pausedTime() - pausedBefore < LONG_PAUSE_MS) throw error
+      await sleep(RECOVERY_MS)
     }
   }
 }
