@@ -12,6 +12,7 @@ import { createBaseApp } from '../shared/http/base-app.ts'
 import { sleep } from '../shared/runtime/sleep.ts'
 import { expectProblem } from '../shared/testing/expect-problem.ts'
 import { createTestService } from '../shared/testing/test-service.ts'
+import { runningTime } from '../tests/harness/running-time.ts'
 import { createCatalogue } from './catalogue.ts'
 import { createConsole } from './console.ts'
 import { createSeriesReader } from './series.ts'
@@ -240,9 +241,9 @@ test.each([
 
 test('/status waits at most 200 ms for the audit', async () => {
   const { app } = setUp({ services: { reporting: [current] }, audit: 'hangs' })
-  const startedAt = performance.now()
+  const startedAt = runningTime()
   expect(await (await app.request('/status')).json()).toMatchObject({ status: 'ready', audit: null })
-  expect(performance.now() - startedAt).toBeLessThan(400)
+  expect(runningTime() - startedAt).toBeLessThan(400)
 })
 
 test('/status lists the upstreams that plays are served without', async () => {

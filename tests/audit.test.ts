@@ -12,12 +12,12 @@ import { type System, startSystem } from './harness/system.ts'
 
 const AGREES = { status: 0, text: expect.stringMatching(/reporting agrees with the log\.$/) }
 
-describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion)('npm run audit', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem()
     await warmUp(system.play.url)
-  }, 30_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test('finds no difference, even after a direct view and a dead letter', async () => {
@@ -60,7 +60,7 @@ describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
 
   test.each([
     [['--from', '5', '--to', '3'], 2, /^npm run audit: --from is 5, which is after --to 3$/],
-    [['--from', '1000'], 1, /^npm run audit: no message in this range: the log is counted from 1 to \d{1,3}$/],
+    [['--from', '1000000'], 1, /^npm run audit: no message in this range: the log is counted from 1 to \d+$/],
   ])('with %j, which selects no message, does not agree', async (args, status, text) => {
     expect(await runAudit(system.env, ...args)).toEqual({ status, text: expect.stringMatching(text) })
   })
@@ -112,14 +112,14 @@ describe.skipIf(!natsVersion)('npm run audit', { timeout: 60_000 }, () => {
   })
 })
 
-describe.skipIf(!natsVersion || !hasPostgres)('npm run audit over Postgres', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasPostgres)('npm run audit over Postgres', () => {
   let system: PostgresSystem
   beforeAll(async () => {
     system = await startPostgresSystem()
     await warmUp(system.play.url)
     for (const userId of ['8', '8', '9']) await play(system.play.url, '456', userId)
     await eventually(async () => expect(await views(system.reporting.url, 'user', '9')).toBe(1))
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
   beforeEach(async () => {
     expect(await runAudit(system.env)).toMatchObject(AGREES)

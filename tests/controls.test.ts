@@ -95,7 +95,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', () => {
 
   test('kill a process, keep it down for the given time, and show the state of its replacement', async () => {
     const before = await controls.process('metadata')
-    const killed = await controls.post('metadata/kill?seconds=1.5')
+    const killed = await controls.post('metadata/kill?seconds=3')
     expect(killed).toMatchObject({ status: 200, body: { process: { state: 'down', pid: null } } })
     expect(await readProcessState(before.pid ?? 0)).toBe('down')
     expect((await controls.post('metadata/kill')).status).toBe(409)
@@ -128,8 +128,13 @@ describe.skipIf(!natsVersion)('the controls of npm start', () => {
   })
 
   test('suspend a process for the given time, after which it resumes by itself', async () => {
-    await controls.post('reporting/hang?seconds=0.5')
-    await eventually(async () => expect((await controls.process('reporting')).state).toBe('running'))
+    const { pid } = await controls.process('reporting')
+    const hung = await controls.post('reporting/hang?seconds=1')
+    expect(hung).toMatchObject({ status: 200, body: { process: { state: 'hung', pid } } })
+    await eventually(async () => {
+      expect(await controls.process('reporting')).toMatchObject({ state: 'running', pid })
+      expect(await readProcessState(pid ?? 0)).toBe('running')
+    })
   })
 
   test('kill the edge that forwards the request, after the response is sent', async () => {

@@ -85,7 +85,7 @@ describe('a subscriber that reconnects', () => {
   })
 
   test('receives a snapshot if what it missed is no longer buffered', async () => {
-    const { subscribe, publish } = await setUp()
+    const { subscribe, publish } = await setUp({ keepMs: SHORT_KEEP_MS })
     const first = await subscribeAndWait(subscribe)
     await publishTo(first, publish, changes({ a: 1 }))
     await eventually(async () => {
