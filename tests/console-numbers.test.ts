@@ -10,11 +10,11 @@ import { eventually } from './harness/eventually.ts'
 import { natsVersion } from './harness/nats-server.ts'
 import { getJson, play } from './harness/plays.ts'
 
-describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_000 }, () => {
+describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
   let system: ConsoleSystem
   beforeAll(async () => {
     system = await startConsoleSystem()
-  }, 60_000)
+  })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   const open = () => system.open()
@@ -111,7 +111,9 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', { timeout: 60_0
     const { page } = opened
     await system.reporting.signal('SIGSTOP')
     for (let n = 0; n < 5; n += 1) {
+      const played = page.waitForResponse((response) => response.url().includes('/play/asset/'))
       await clickPlay(page, 'It')
+      expect((await played).status()).toBe(200)
       await page.getByText(/^It: 200 OK/).waitFor()
       expect(await page.locator('#overall-text').textContent()).not.toBe('Edge unreachable')
     }

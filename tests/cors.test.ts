@@ -45,6 +45,7 @@ describe('a page whose origin is in CORS_ORIGINS', () => {
     expect(await metric(edge, /^event_stream_listeners /)).toBe(1)
     await reader?.cancel()
     await eventually(async () => expect(await metric(edge, /^event_stream_listeners /)).toBe(0))
+    expect(await metric(edge, /^http_server_request_duration_seconds_count\{.*"\/play\//)).toBeGreaterThan(0)
     expect(await metric(edge, /^http_server_request_duration_seconds_count\{.*"\/live"/)).toBe(0)
   })
 

@@ -35,11 +35,13 @@ test('only public paths have a route', () => {
 })
 
 test('paths reach play unchanged', () => {
+  expect(routes).not.toHaveLength(0)
   for (const { strip_path } of routes) expect(strip_path).toBe(false)
 })
 
 test('every service names an upstream', () => {
   const names = upstreams.map(({ name }) => name)
+  expect(services).not.toHaveLength(0)
   for (const { host } of services) expect(names).toContain(host)
 })
 
@@ -47,6 +49,7 @@ test('a play needs a token that has not expired, and is never sent twice', () =>
   const [plays] = services
   expect(plays).toMatchObject({ retries: 0, plugins: [{ name: 'jwt', config: { claims_to_verify: ['exp'] } }] })
   expect(plays?.routes[0]?.methods).toContain('POST')
+  expect(services.slice(1)).not.toHaveLength(0)
   for (const { routes } of services.slice(1)) expect(routes[0]?.methods).not.toContain('POST')
 })
 
@@ -55,7 +58,9 @@ test('rates are limited on every route', () => {
 })
 
 test('the key of the issuer is a public key', () => {
-  for (const { rsa_public_key: key } of consumers.flatMap(({ jwt_secrets }) => jwt_secrets)) {
+  const secrets = consumers.flatMap(({ jwt_secrets }) => jwt_secrets)
+  expect(secrets).not.toHaveLength(0)
+  for (const { rsa_public_key: key } of secrets) {
     expect(createPublicKey(key).asymmetricKeyType).toBe('rsa')
   }
 })

@@ -96,15 +96,16 @@ describe('npm start', () => {
     }
     await refused({ PATH: '' }, /^npm start: --cluster needs nats-server 2\.10 or later, but .* is not on the PATH$/)
     await refused({ NATS_URL: 'nats://127.0.0.1:4222' }, /^npm start: --cluster starts its own .*: unset NATS_URL$/)
-    if (!natsVersion || isReplicating) return
-    await refused({}, new RegExp(`^npm start: --cluster needs .*, but nats-server on the PATH is ${natsVersion}$`))
+    if (natsVersion && !isReplicating) {
+      await refused({}, new RegExp(`^npm start: --cluster needs .*, but nats-server on the PATH is ${natsVersion}$`))
+    }
   })
 
-  test.each([
-    { mode: 'with nats-server', path: pathWithNats, skip: !natsVersion },
-    { mode: 'in one process', path: '', skip: false },
-  ])('leaves no process behind when it is killed, $mode', async ({ path, skip }) => {
-    if (skip) return
+  test.for([
+    { mode: 'with nats-server', path: pathWithNats, isSkipped: !natsVersion },
+    { mode: 'in one process', path: '', isSkipped: false },
+  ])('leaves no process behind when it is killed, $mode', async ({ path, isSkipped }, { skip }) => {
+    skip(isSkipped)
     await using child = start({ PATH: path })
     await says(child, /^Try: curl/)
     const pids = childrenOf(child.pid)
@@ -237,21 +238,24 @@ describe('npm start', () => {
     expect(child.lines).toEqual([expect.stringContaining(`port ${port}, which cdnurl needs, is already in use`)])
   })
 
-  test.each([
-    { mode: 'with nats-server', env: { PATH: pathWithNats }, skip: !natsVersion },
-    { mode: 'in one process', env: { PATH: '' }, skip: false },
-  ])('refuses the DATA_DIR of another npm start, $mode, and loses no view of it', async ({ env, skip }) => {
-    if (skip) return
-    await using first = start(env)
-    await says(first, /^Try: curl/)
-    const args = ['scripts/start/main.ts', '--port', String(await freePortRange())]
-    const shared = { DATA_DIR: directory.path, ...env }
-    await using second = startChild(process.execPath, args, { env: { NATS_URL: '', ...shared } })
-    expect(await second.ended).toBe(1)
-    const reason = `npm start: another npm start uses DATA_DIR ${directory.path}: set DATA_DIR to another directory`
-    expect(second.lines).toEqual([reason])
-    await expectCountedPlays()
-  })
+  test.for([
+    { mode: 'with nats-server', env: { PATH: pathWithNats }, isSkipped: !natsVersion },
+    { mode: 'in one process', env: { PATH: '' }, isSkipped: false },
+  ])(
+    'refuses the DATA_DIR of another npm start, $mode, and loses no view of it',
+    async ({ env, isSkipped }, { skip }) => {
+      skip(isSkipped)
+      await using first = start(env)
+      await says(first, /^Try: curl/)
+      const args = ['scripts/start/main.ts', '--port', String(await freePortRange())]
+      const shared = { DATA_DIR: directory.path, ...env }
+      await using second = startChild(process.execPath, args, { env: { NATS_URL: '', ...shared } })
+      expect(await second.ended).toBe(1)
+      const reason = `npm start: another npm start uses DATA_DIR ${directory.path}: set DATA_DIR to another directory`
+      expect(second.lines).toEqual([reason])
+      await expectCountedPlays()
+    },
+  )
 
   test.skipIf(!natsVersion)('may share a DATA_DIR with another npm start that uses the same NATS server', async () => {
     await using nats = await startNatsServer()
