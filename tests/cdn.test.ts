@@ -415,7 +415,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     })
 
     test('no earlier than its expiry', async () => {
-      const expires = Math.floor(Date.now() / 1_000) + 2
+      const expires = Math.floor(Date.now() / 1_000) + 3
       const url = target({ path: 'clips/a.mp4', expires })
       expect(await statusOf(url)).toBe(200)
       await eventually(async () => expect(await statusOf(url)).toBe(410))

@@ -171,7 +171,7 @@ describe.skipIf(!natsVersion)('reporting with a log', () => {
   const start = (settings: Record<string, string>) => startSystem({ DATA_DIR: directory.path, ...settings })
 
   test('keeps the counts of messages that have expired from the log, whether reporting is stopped or killed', async () => {
-    await using system = await start({ EVENTS_MAX_AGE: '1s', ...OFTEN })
+    await using system = await start({ EVENTS_MAX_AGE: '2s', ...OFTEN })
     const { nats, reporting } = system
     const expectExpired = () =>
       nats.use(async (connection) => {

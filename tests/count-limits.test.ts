@@ -21,7 +21,9 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
     await eventually(async () => expect(await counts()).toEqual([2, 1, 0]))
     for (const user of ['w', 'u']) expect((await play(edge.url, '456', user)).status).toBe(200)
     await eventually(() => expect(listener.lines().join('\n')).toContain(`it returned ${FULL}`))
-    expect(reporting.lines().join('\n')).toContain('there are counts of 2 users: raise MAX_USERS')
+    await eventually(() =>
+      expect(reporting.lines().join('\n')).toContain('there are counts of 2 users: raise MAX_USERS'),
+    )
     expect(await metric(listener.url, /^rejected_messages_total/)).toBe(0)
     expect(await metric(reporting.url, /^counted_ids{by="user"}/)).toBe(2)
     expect(await metric(reporting.url, /^counted_ids_max/)).toBe(2)
@@ -75,14 +77,17 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
       expect(response.status).toBe(200)
     }
     const maxLag = () => metric(reporting.url, /^nodejs_eventloop_lag_max_seconds/)
-    // The metric covers the interval since the last scrape.
-    await maxLag()
-    for (let times = 0; times < 20; times += 1) {
-      const top = await getJson(`${reporting.url}/events/top?by=user&limit=1000`)
-      expect(top).toMatchObject({ top: { length: 1_000, 0: { id: 'user-8000001', views: 1 } } })
-    }
-    // On an idle machine, a list takes less than 1 ms. A scan of all users takes seconds in the worst case.
-    expect(await maxLag()).toBeLessThan(0.5)
+    // Best of several, because other processes may keep the machine busy.
+    await eventually(async () => {
+      // The metric covers the interval since the last scrape.
+      await maxLag()
+      for (let times = 0; times < 20; times += 1) {
+        const top = await getJson(`${reporting.url}/events/top?by=user&limit=1000`)
+        expect(top).toMatchObject({ top: { length: 1_000, 0: { id: 'user-8000001', views: 1 } } })
+      }
+      // On an idle machine, a list takes less than 1 ms. A scan of all users takes seconds in the worst case.
+      expect(await maxLag()).toBeLessThan(0.5)
+    })
   })
 })
 

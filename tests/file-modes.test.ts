@@ -1,6 +1,7 @@
 import { chmod, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { codeOf } from '../shared/runtime/error-code.ts'
 import { startChild } from './harness/child.ts'
 import { eventually } from './harness/eventually.ts'
 import { natsVersion, pathWithNats } from './harness/nats-server.ts'
@@ -20,10 +21,20 @@ function startWithoutUmask(script: string, port: number, env: Record<string, str
 /** The files and directories in `directory` to which users other than the owner have access, each with its mode. */
 async function sharedIn(directory: string): Promise<string[]> {
   const names = ['', ...(await readdir(directory, { recursive: true }))]
-  const modes = names.map(async (name) => [(await stat(join(directory, name))).mode & 0o777, name] as const)
+  const modes = names.map(async (name) => [await modeOf(join(directory, name)), name] as const)
   return (await Promise.all(modes)).flatMap(([mode, name]) =>
     (mode & 0o077) === 0 ? [] : [`${mode.toString(8)} ${name}`],
   )
+}
+
+/** The permissions of a file; 0 for a temporary file that was renamed since the directory was read. */
+async function modeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).mode & 0o777
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return 0
+    throw error
+  }
 }
 
 const playOnce = (port: number) =>

@@ -51,8 +51,10 @@ describe.skipIf(!natsVersion || !hasOpenssl)('with NATS over TLS', () => {
           reasons: { nats: reason },
         }),
       )
-      const warnings = service.lines().filter((line) => line.includes('cannot connect to NATS yet'))
-      expect(warnings.map((line) => JSON.parse(line))).toMatchObject([{ reason }])
+      await eventually(() => {
+        const warnings = service.lines().filter((line) => line.includes('cannot connect to NATS yet'))
+        expect(warnings.map((line) => JSON.parse(line))).toMatchObject([{ reason }])
+      })
     },
   )
 
