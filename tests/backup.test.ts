@@ -168,7 +168,7 @@ async function playTimes({ play: edge }: Pick<System, 'play'>, times: number): P
 }
 
 function expectViews({ url }: ServiceProcess, expected: number): Promise<void> {
-  return eventually(async () => expect(await views(url, 'user', 'u')).toBe(expected), 20_000)
+  return eventually(async () => expect(await views(url, 'user', 'u')).toBe(expected))
 }
 
 function expectConnected({ url }: ServiceProcess): Promise<void> {

@@ -50,7 +50,7 @@ describe.skipIf(!natsVersion)('on a replicated cluster of NATS servers,', () => 
     )
     await using system = await startSystem({ NATS_URL: nats.url, EVENTS_REPLICAS: '3' })
     const { play, reporting } = system
-    await eventually(async () => expect((await fetch(`${play.url}/readyz`)).ok).toBe(true), 20_000)
+    await eventually(async () => expect((await fetch(`${play.url}/readyz`)).ok).toBe(true))
     await expectProblem(system)
     const players = startPlayers(play.url, { count: 8, seed })
     const random = createRandom(seed)

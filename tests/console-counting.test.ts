@@ -47,7 +47,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await using opened = await open()
     const { page } = opened
     await appendViews(nats, FILLER)
-    await eventually(async () => expect(await totalViews(page)).toBeGreaterThanOrEqual(FILLER), 30_000)
+    await eventually(async () => expect(await totalViews(page)).toBeGreaterThanOrEqual(FILLER))
     const before = await totalViews(page)
     await reporting.signal('SIGKILL')
     await reporting.start()

@@ -64,7 +64,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
       const texts = await calls.allTextContents()
       expect(texts).toContainEqual(expect.stringMatching(/^viewer to play: [\d.]+\/s · p99 ~[\d.]+ ms$/))
       expect(texts).toContain('play to metadata: 100% cached')
-    }, 20_000)
+    })
     await eventually(async () => expect(await activeLines()).not.toContain('viewer play'))
   })
 

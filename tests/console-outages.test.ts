@@ -63,7 +63,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await system.reporting.signal('SIGKILL')
     await expectState(page, 'reporting', 'down')
     await system.reporting.start()
-    await eventually(async () => expect(await cardViews(page, 'Terminator')).toBe(before), 15_000)
+    await eventually(async () => expect(await cardViews(page, 'Terminator')).toBe(before))
   })
 
   test.each(['queue-listener', 'cdnurl'] as const)(

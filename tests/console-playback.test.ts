@@ -221,7 +221,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
 /** Waits until the video has played for longer than some seconds. */
 function hasPlayed(page: Page, seconds: number): Promise<void> {
   const position = () => evaluate(page, 'video?.currentTime')
-  return eventually(async () => expect(await position()).toBeGreaterThan(seconds), 15_000)
+  return eventually(async () => expect(await position()).toBeGreaterThan(seconds))
 }
 
 /** Evaluates an expression in which `video` is the video element. */

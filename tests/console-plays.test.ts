@@ -243,7 +243,7 @@ function expectFates(page: Page, expected: RegExp[], user = ''): Promise<void> {
   return eventually(async () => {
     const texts = await rowsOf(page).filter({ hasText: user }).locator('.fate').allTextContents()
     for (const [index, pattern] of expected.entries()) expect(texts[index]).toMatch(pattern)
-  }, 15_000)
+  })
 }
 
 /** The operations in the waterfalls of an opened play, without their remarks. */

@@ -8,7 +8,7 @@ import { mapServices, serviceNames } from './harness/each-service.ts'
 import { eventually } from './harness/eventually.ts'
 import { type NatsServer, natsVersion, startNatsServer } from './harness/nats-server.ts'
 import { getJson, metric, play, views } from './harness/plays.ts'
-import { pausedTime, runningTime } from './harness/running-time.ts'
+import { pausedTime, repeatAfterPause, runningTime } from './harness/running-time.ts'
 import { type ServiceProcess, startService } from './harness/service-process.ts'
 
 /** An unused address, so that upstreams are found only through Consul. */
@@ -155,8 +155,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', () => {
   })
 
   test('a killed instance that restarts on another port is found within a second', async () => {
-    // Best of several, because other processes may keep the machine busy.
-    await eventually(async () => {
+    await repeatAfterPause(async () => {
       await services.metadata.signal('SIGKILL')
       await eventually(async () => expect((await playOnce()).body).toMatchObject({ degraded: ['metadata'] }))
       services.metadata = stack.use(await startService('metadata', env))
@@ -244,7 +243,7 @@ describe.skipIf(!hasConsul)('with ACLs in Consul', () => {
   async function createToken(service: ServiceName): Promise<string> {
     const Rules = (await readFile('deploy/consul-policy.hcl', 'utf8')).replaceAll('SERVICE', service)
     const Name = `video-edge-${service}`
-    await eventually(() => consul.call('/acl/policy', { method: 'PUT', body: { Name, Rules } }), 20_000)
+    await eventually(() => consul.call('/acl/policy', { method: 'PUT', body: { Name, Rules } }))
     const body = { Policies: [{ Name }] }
     return ((await consul.call('/acl/token', { method: 'PUT', body })) as { SecretID: string }).SecretID
   }
@@ -252,7 +251,7 @@ describe.skipIf(!hasConsul)('with ACLs in Consul', () => {
   test('Consul refuses the policy with a misspelt rule', async () => {
     const rules = await readFile('deploy/consul-policy.hcl', 'utf8')
     const create = (Name: string, Rules: string) => consul.call('/acl/policy', { method: 'PUT', body: { Name, Rules } })
-    await eventually(() => create('as-it-is', rules), 20_000)
+    await eventually(() => create('as-it-is', rules))
     await expect(create('misspelt', rules.replace('policy = "write"', 'polcy = "write"'))).rejects.toThrow('Invalid')
   })
 

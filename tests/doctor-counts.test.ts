@@ -29,7 +29,7 @@ describe('on the checkpoint, the doctor', () => {
     await eventually(async () => {
       const { of } = await doctor({ ...unused, DATA_DIR: directory.path, ...settings })
       expect(of('checkpoint')).toEqual(findings.map((text) => expect.stringMatching(text)))
-    }, 20_000)
+    })
   }
 
   test('warns if a checkpoint was set aside, or cannot be written', async () => {
@@ -83,7 +83,7 @@ describe.skipIf(!hasPostgres)('on Postgres, the doctor', () => {
     await eventually(async () => {
       const { of } = await doctor({ ...unused, ...settings })
       expect(of('postgres')).toEqual(findings.map((text) => expect.stringMatching(text)))
-    }, 20_000)
+    })
   }
 
   const UP = '^ok 127\\.0\\.0\\.1:\\d+/test\\d+ \\(Postgres \\d+\\) is up: '
@@ -116,7 +116,7 @@ describe.skipIf(!hasPostgres)('on Postgres, the doctor', () => {
         expect(of('audit')).toEqual([
           expect.stringMatching(/^FAIL .* has 0 views, but 1 qualified \+ -1 pending = 0: npm run audit/),
         ])
-      }, 20_000)
+      })
     } finally {
       await run('update reporting.state set qualified = qualified - 1')
     }

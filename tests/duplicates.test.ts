@@ -69,7 +69,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', () => {
     await system.nats.signal('SIGKILL')
     await playOnce()
     await system.nats.start()
-    await eventually(async () => expect(await metric(system.play.url, /^outbox_waiting_views /)).toBe(0), 20_000)
+    await eventually(async () => expect(await metric(system.play.url, /^outbox_waiting_views /)).toBe(0))
     await playOnce()
     await system.listener.start()
     await eventually(async () => expect((await lost()).gaps).toContainEqual(gap))
@@ -94,7 +94,7 @@ describe.skipIf(!natsVersion)('whatever the log duplicates or loses,', () => {
   }
 
   async function expectCounted(count: number): Promise<void> {
-    await eventually(async () => expect(await views(system.reporting.url, 'user', `user-${user}`)).toBe(count), 20_000)
+    await eventually(async () => expect(await views(system.reporting.url, 'user', `user-${user}`)).toBe(count))
   }
 
   const lost = () => getJson(`${system.reporting.url}/events/lost`) as Promise<{ views: number; gaps: object[] }>

@@ -38,7 +38,7 @@ async function modeOf(path: string): Promise<number> {
 }
 
 const playOnce = (port: number) =>
-  eventually(async () => expect((await play(`http://127.0.0.1:${port}`, '456', 'private')).status).toBe(200), 20_000)
+  eventually(async () => expect((await play(`http://127.0.0.1:${port}`, '456', 'private')).status).toBe(200))
 
 const expectFiles = (directory: string, expected: string[]) =>
   eventually(async () => expect(await readdir(directory)).toEqual(expect.arrayContaining(expected)))

@@ -102,7 +102,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('behind TLS-terminating proxies,', 
       const { of } = await doctor(env)
       expect(of('cdn')).toEqual([`ok ${CDN_BASE_URL} accepts the URLs that play signs`])
       expect(of('metadata')).toEqual([expect.stringMatching(/^ok https:.* is ready$/)])
-    }, 30_000)
+    })
   })
 })
 

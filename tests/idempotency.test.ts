@@ -35,7 +35,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
   async function expectCounted(count: number): Promise<void> {
     await eventually(async () => {
       for (const edge of [system.play, otherEdge]) expect(await metric(edge.url, /^outbox_waiting_views /)).toBe(0)
-    }, 20_000)
+    })
     markers += 1
     const marker = `marker-${markers}`
     await eventually(async () =>

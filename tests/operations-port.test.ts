@@ -140,7 +140,7 @@ describe.skipIf(!natsVersion)('with OPS_PORT', () => {
 
   test('the doctor checks play through its operations port', async () => {
     const env = { ...system.env, DATA_DIR: system.dataDir }
-    await eventually(async () => expect((await doctor(env)).of('play')).toEqual([`ok ${edge} is ready`]), 30_000)
+    await eventually(async () => expect((await doctor(env)).of('play')).toEqual([`ok ${edge} is ready`]))
     const other = await freePort()
     const report = await doctor({ ...env, OPS_PORT: String(other) })
     expect(report.of('play')).toEqual([

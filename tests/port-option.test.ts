@@ -46,7 +46,7 @@ describe.skipIf(!natsVersion)('--port N', { timeout: 60_000 }, () => {
   test('does not override NATS_URL, which npm start uses too', async () => {
     await eventually(async () => {
       expect((await run('doctor', [])).text).toMatch(/^ok +nats +127\.0\.0\.1:\d+ \(nats-server \S+\) is up$/m)
-    }, 30_000)
+    })
     expect((await run('counts', [])).text).toMatch(/^log +(does not exist yet|empty)/m)
   })
 })

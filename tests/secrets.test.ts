@@ -89,7 +89,7 @@ describe.skipIf(!natsVersion)('no secret is printed', { timeout: 120_000 }, () =
       await using edge = await startService('play', { ...given, DATA_DIR: join(directory, 'play') })
       await using catalogue = await startService('metadata', given)
       const services = [reporting, listener, edge, catalogue]
-      await eventually(() => expect(linesOf(services)).toMatch(/cannot connect to NATS yet/), 15_000)
+      await eventually(() => expect(linesOf(services)).toMatch(/cannot connect to NATS yet/))
       await play(edge.url, '456', '8')
       const outputs = [await runAll(given), ...(await Promise.all(services.map(responsesOf))), linesOf(services)]
       expect(leaksIn(outputs.join('\n'))).toEqual([])

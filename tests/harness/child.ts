@@ -24,7 +24,7 @@ export type Child = AsyncDisposable & {
    * Repeats `check` until it does not throw.
    * @throws Error with the output as soon as the process has exited
    */
-  ready(check: () => Promise<unknown>, limitMs?: number): Promise<void>
+  ready(check: () => Promise<unknown>): Promise<void>
   /** Sends a signal and waits until the process has exited, or is suspended after SIGSTOP. */
   signal(signal: NodeJS.Signals): Promise<void>
   /** Resolves to the exit status, or to the signal that killed the process. */
@@ -86,11 +86,11 @@ export function startChild(
         await once(changes, 'change')
       }
     },
-    async ready(check, limitMs) {
+    async ready(check) {
       const isRunning = await eventually(async () => {
         if (running.has(child)) await Promise.race([check(), ended])
         return running.has(child)
-      }, limitMs)
+      })
       if (!isRunning) throw endedError()
     },
     async [Symbol.asyncDispose]() {

@@ -72,7 +72,7 @@ async function startOnce({ managementToken }: Options): Promise<ConsulAgent> {
   const elected = () =>
     child.ready(async () => {
       if ((await call('/status/leader')) === '') throw new Error('Consul has no leader yet')
-    }, 20_000)
+    })
 
   async function start(): Promise<void> {
     if (child.isRunning()) return child.signal('SIGCONT')

@@ -61,7 +61,7 @@ export async function startNatsCluster(): Promise<NatsCluster> {
       await connection.close()
     }
   }
-  await eventually(() => use(async (connection) => (await connection.jetstreamManager()).getAccountInfo()), 30_000)
+  await eventually(() => use(async (connection) => (await connection.jetstreamManager()).getAccountInfo()))
   return withResources({ url, servers, use }, stack)
 }
 
