@@ -1,4 +1,4 @@
-import type { Page } from 'playwright-core'
+import type { Page, Route } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { History } from '../shared/contracts/history.ts'
 import { hasChromium } from './harness/browser.ts'
@@ -228,12 +228,13 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
   test('if the history cannot be read from the start, the page says so until it can', async () => {
     await using opened = await visit()
     const { page } = opened
-    await page.route('**/history?*', (route) => route.abort())
+    const abort = (route: Route) => route.abort()
+    await page.route('**/history?*', abort)
     await page.reload()
     const summary = page.locator('#history-summary')
     await summary.getByText('Unavailable right now. Retrying…').waitFor()
-    await page.unroute('**/history?*')
     await serve(page, ({ outages }) => outages)
+    await page.unroute('**/history?*', abort)
     await summary.getByText('1 outage, 1 restart').waitFor()
   })
 
