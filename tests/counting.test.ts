@@ -84,15 +84,15 @@ describe.skipIf(!natsVersion)('counts are served only while they are current:', 
     const { reporting, listener } = system
     const before = await views(reporting.url, 'user', USER)
     await listener.signal('SIGSTOP')
-    const stoppedAt = runningTime()
+    const [stoppedAt, runningSince] = [performance.now(), runningTime()]
     await eventually(async () => {
       for (const path of READS) {
         const response = await fetch(`${reporting.url}${path}`)
         expect([response.status, await response.json()]).toEqual([503, BEHIND])
       }
     })
-    expect(runningTime() - stoppedAt).toBeGreaterThan(MAX_LAG_MS / 2)
-    expect(runningTime() - stoppedAt).toBeLessThan(2 * MAX_LAG_MS)
+    expect(performance.now() - stoppedAt).toBeGreaterThan(MAX_LAG_MS / 2)
+    expect(runningTime() - runningSince).toBeLessThan(2 * MAX_LAG_MS)
     expect(await readinessOf(reporting.url)).toMatchObject({ status: 'ready', counting: { state: 'unknown' } })
     expect((await fetch(`${reporting.url}/healthz`)).status).toBe(200)
     const { status, body } = await play(system.play.url, '456', USER)
