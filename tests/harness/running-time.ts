@@ -44,17 +44,19 @@ const LONG_PAUSE_MS = 100
 /** After a long pause, circuit breakers may stay open for this long. */
 const RECOVERY_MS = 1_500
 
+const MAX_RUNS = 3
+
 /**
- * Repeats a scenario that failed if there was a long pause meanwhile, which may exceed the time limits of the services.
+ * Runs a scenario, and repeats it if it fails after a long pause, which may exceed the time limits of the services.
  * Without a pause, the first failure is final.
  */
 export async function repeatAfterPause<Result>(scenario: () => Promise<Result>): Promise<Result> {
-  for (;;) {
+  for (let run = 1; ; run += 1) {
     const pausedBefore = pausedTime()
     try {
       return await scenario()
     } catch (error) {
-      if (pausedTime() - pausedBefore < LONG_PAUSE_MS) throw error
+      if (run === MAX_RUNS || pausedTime() - pausedBefore < LONG_PAUSE_MS) throw error
       await sleep(RECOVERY_MS)
     }
   }
