@@ -7,6 +7,7 @@ import { SystemStatus } from '../shared/contracts/system-status.ts'
 import type { AppEnv } from '../shared/http/app-env.ts'
 import { problem } from '../shared/http/errors.ts'
 import { limitConcurrency } from '../shared/http/limit-concurrency.ts'
+import { limitUnread } from '../shared/http/limit-unread.ts'
 import { describeOperation } from '../shared/http/openapi.ts'
 import { requestContextOf } from '../shared/http/request-context.ts'
 import { validate } from '../shared/http/validate.ts'
@@ -22,6 +23,8 @@ import type { Status } from './status.ts'
 
 /** Concurrency limit: a page of a thousand assets with long summaries takes about 10 MB of memory. */
 const MAX_PAGES_IN_FLIGHT = 8
+/** A page is at most 5 MB of JSON, and usually a tenth of that. */
+const MAX_UNREAD_PAGES = 16
 /** Concurrency limit: a series of 3,000 points is 0.2 MB of JSON. */
 const MAX_SERIES_IN_FLIGHT = 50
 
@@ -53,6 +56,7 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
         responses: { 200: CataloguePage },
         problems: [400, 429, 503],
       }),
+      limitUnread(MAX_UNREAD_PAGES),
       limitConcurrency(MAX_PAGES_IN_FLIGHT, 'catalogue pages'),
       validate('query', PageQuery),
       async (c) => c.json(await catalogue(c.req.valid('query'), requestContextOf(c))),

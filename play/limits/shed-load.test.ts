@@ -1,7 +1,13 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { createBaseApp } from '../../shared/http/base-app.ts'
+import { jsonBody } from '../../shared/http/validate.ts'
+import { listen } from '../../shared/service/listen.ts'
 import { expectProblem } from '../../shared/testing/expect-problem.ts'
 import { createTestService } from '../../shared/testing/test-service.ts'
+import { eventually } from '../../tests/harness/eventually.ts'
 import { PRIORITIES, type Priority } from './overload.ts'
 import { shedLoad } from './shed-load.ts'
 
@@ -23,6 +29,10 @@ function setUp(delayMs = 0) {
     .get('/play/*', async (c) => {
       await played.promise
       return c.body('played')
+    })
+    .post('/play/watched/:id', jsonBody(), async (c) => {
+      await played.promise
+      return c.body('recorded')
     })
     .get('*', (c) => c.body('served'))
   return { app, refused, finish: played.resolve }
@@ -76,4 +86,26 @@ test('plays beyond 4,000 in flight are refused, and the console is served again 
   finish()
   expect((await Promise.all(plays)).filter(({ status }) => status === 200)).toHaveLength(4_000)
   expect((await app.request('/')).status).toBe(200)
+})
+
+test('a report of watch time whose body does not arrive is no load, and is load once it has arrived', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { app, finish } = setUp()
+  const at = { host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }) }
+  const { port, url } = stack.use(await listen(app, at))
+  const body = JSON.stringify({ seconds: 1 })
+  // Enough to refuse reads.
+  const sockets = Array.from({ length: 800 }, () => {
+    const socket = connect(port, '127.0.0.1')
+    stack.defer(() => void socket.destroy())
+    const headers = ['host: localhost', 'content-type: application/json', `content-length: ${body.length}`]
+    socket.write(`POST /play/watched/1 HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`)
+    return socket
+  })
+  await Promise.all(sockets.map((socket) => socket.connecting && once(socket, 'connect')))
+  for (let times = 0; times < 20; times += 1) expect((await fetch(`${url}/live`)).status).toBe(200)
+  for (const socket of sockets) socket.write(body)
+  await eventually(async () => expect((await fetch(`${url}/live`)).status).toBe(503))
+  finish()
+  await eventually(async () => expect((await fetch(`${url}/live`)).status).toBe(200))
 })

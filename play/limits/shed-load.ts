@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Context, MiddlewareHandler } from 'hono'
 import { METRICS, PROBES } from '../../shared/contracts/probes.ts'
 import type { AppEnv } from '../../shared/http/app-env.ts'
@@ -46,13 +47,43 @@ export function shedLoad({ delay, onRefused }: Deps): MiddlewareHandler<AppEnv> 
       throw REFUSALS[priority]
     }
     if (priority === 'console' || priority === 'reads') return next()
-    inFlight[priority] += 1
+    const uncount = countOnceReceived(c, (change) => {
+      inFlight[priority] += change
+    })
     try {
       await next()
     } finally {
-      inFlight[priority] -= 1
+      uncount()
     }
   }
+}
+
+/**
+ * Counts a request once it has arrived completely. A body that never arrives takes only memory, which has limits of its
+ * own, so it must not count as load.
+ * @returns a function that ends the count
+ */
+function countOnceReceived({ env }: Context<AppEnv>, count: (change: number) => void): () => void {
+  const incoming = env?.incoming
+  if (!incoming || !hasBody(incoming) || incoming.complete) {
+    count(1)
+    return () => count(-1)
+  }
+  let isCounted = false
+  function onEnd(): void {
+    isCounted = true
+    count(1)
+  }
+  incoming.once('end', onEnd)
+  return () => {
+    incoming.off('end', onEnd)
+    if (isCounted) count(-1)
+  }
+}
+
+/** Most plays have no body, and count immediately. */
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
 function priorityOf(c: Context<AppEnv>): Priority {

@@ -1,0 +1,23 @@
+import type { ServerResponse } from 'node:http'
+import type { MiddlewareHandler } from 'hono'
+import type { AppEnv } from './app-env.ts'
+
+/**
+ * Bounds the memory for responses that clients have not read yet, each of which stays in memory as a whole. Above the
+ * maximum, closes the connection of the oldest one: a client that reads has long received its response.
+ * @param max the maximum number of unread responses
+ */
+export function limitUnread(max: number): MiddlewareHandler<AppEnv> {
+  const unread = new Set<ServerResponse>()
+  return async function limitUnread(c, next) {
+    await next()
+    const { outgoing } = c.env ?? {}
+    if (!outgoing) return
+    unread.add(outgoing)
+    outgoing.once('close', () => unread.delete(outgoing))
+    const [oldest] = unread
+    if (unread.size <= max || !oldest) return
+    unread.delete(oldest)
+    oldest.destroy()
+  }
+}
