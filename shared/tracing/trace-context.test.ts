@@ -29,6 +29,7 @@ test.each([
   `00-${'0'.repeat(32)}-${spanId}-01`,
   `00-${traceId}-${'0'.repeat(16)}-01`,
   `ff-${traceId}-${spanId}-01`,
+  `01-${traceId}-${spanId}-01-${'x'.repeat(201)}`,
   ` 00-${traceId}-${spanId}-01`,
   `00-${traceId}-${spanId}-01\n`,
 ])('%j is not a valid traceparent', (text) => {

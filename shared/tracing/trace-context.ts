@@ -9,10 +9,13 @@ export type IncomingTrace = { traceparent?: string | undefined; tracestate?: str
 /** The fields of a traceparent: a trace id of 32 and a span id of 16 hexadecimal digits, and the sampled flag. */
 export type TraceIds = { traceId: string; spanId: string; isSampled: boolean }
 
+/** A later version may add fields. Kept ids would keep the whole text in memory, so a longer text is ignored. */
+const MAX_LENGTH = 256
 const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/
 
 /** Undefined if malformed. For later versions, reads only the fields of version 00, as the specification requires. */
 export function parseTraceparent(text: string): TraceIds | undefined {
+  if (text.length > MAX_LENGTH) return undefined
   const [, version, traceId = '', spanId = '', flags = '', more] = TRACEPARENT.exec(text) ?? []
   if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return undefined
   if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined
