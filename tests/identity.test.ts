@@ -312,6 +312,13 @@ describe('on an edge with an identity provider,', () => {
     // A user who reuses the trace id of another user cannot see the trace.
     await playAs(edge, 'bob', { ...bob, traceparent })
     expect((await read(`/${traceId}`, bob)).status).toBe(404)
+
+    // The path of a prefetch names its user too.
+    const prefetchedId = 'c3'.repeat(16)
+    const shared = { traceparent: `00-${prefetchedId}-${'b'.repeat(16)}-01` }
+    await playAs(edge, 'alice', { ...alice, ...shared, 'sec-purpose': 'prefetch' })
+    await playAs(edge, 'bob', { ...bob, ...shared })
+    expect((await read(`/${prefetchedId}`, bob)).status).toBe(404)
   })
 
   test('a page of another origin may send a token, and read why it is rejected', async () => {

@@ -92,9 +92,16 @@ export function createLocalTraceRoutes(deps: TraceDeps) {
     .route('/', createTraceRoutes({ ...deps, ...access }))
 }
 
-/** Anyone may reuse a trace id, so every play in the trace must belong to that user. */
+/**
+ * Anyone may reuse a trace id, so every play in the trace must belong to that user. Prefetches and refused plays have no
+ * attribute for their user, but their paths name one.
+ */
 function isOf({ spans }: SystemTrace, user: string | undefined): boolean {
   if (user === undefined) return true
-  const users = spans.flatMap(({ attributes }) => attributes[PLAY_ATTRIBUTES.userId] ?? [])
-  return users.length > 0 && users.every((each) => each === user)
+  const plays = spans.filter(({ kind, attributes }) => kind === 'server' && isPlayPath(attributes['url.path']))
+  return plays.length > 0 && plays.every(({ attributes }) => attributes[PLAY_ATTRIBUTES.userId] === user)
+}
+
+function isPlayPath(path: unknown): boolean {
+  return typeof path === 'string' && path.startsWith('/play/asset/')
 }
