@@ -72,10 +72,9 @@ describe('a custom policy', () => {
   const policyOf = (url: URL) => decode(url.searchParams.get('Policy')).toString()
 
   test.each([
-    ['path/to/asset456.mp4', 'path/to/asset456.mp4'],
     ['clips/a/index.m3u8', 'clips/a/*'],
+    ['clips/a/index.m3u8?x=1', 'clips/a/*'],
     ['a+b/Häxan/manifest.mpd', 'a%2Bb/H%C3%A4xan/*'],
-    ['a.mp4?x=1', 'a.mp4?*'],
   ])('covers, for %s, %s', (asset, resource) => {
     const url = sign(asset, 'custom')
     expect(isSigned(url, policyOf(url))).toBe(true)
@@ -85,13 +84,21 @@ describe('a custom policy', () => {
     expect(url.searchParams.has('Expires')).toBe(false)
   })
 
+  test.each(['path/to/asset456.mp4', 'films/1?quality=hd', 'clips/*.mp4'])(
+    'is not used for %s, which is no playlist',
+    (asset) => {
+      const url = sign(asset, 'custom')
+      expect(url.href).toBe(sign(asset, 'canned').href)
+    },
+  )
+
   test('covers the path of the base URL, percent-encoded as in the URL', () => {
     const url = sign('clips/a/index.m3u8', 'custom', `${BASE}/a+b/`)
     expect(resourceOf(url)).toBe(`${BASE}/a%2Bb/clips/a/index.m3u8`)
     expect(policyOf(url)).toContain(`"${BASE}/a%2Bb/clips/a/*"`)
   })
 
-  test.each(['index.m3u8', 'clips/*.mp4', 'clips/%2A/index.m3u8'])('cannot cover %s', (asset) => {
+  test.each(['index.m3u8', 'clips/*/index.m3u8', 'clips/%2A/index.m3u8'])('cannot cover %s', (asset) => {
     expect(() => sign(asset, 'custom')).toThrow(UnsignableError)
   })
 })

@@ -1,6 +1,6 @@
 import { getSignedUrl } from '@aws-sdk/cloudfront-signer'
 import type { Secret } from '../../shared/runtime/secret.ts'
-import { type CdnPath, isPlaylist, scopeOf, toCdnPath } from '../../shared/signing/cdn-path.ts'
+import { isPlaylist, scopeOf, toCdnPath } from '../../shared/signing/cdn-path.ts'
 import { type Signer, UnsignableError } from '../../shared/signing/signer.ts'
 
 export type CloudFrontPolicy = 'canned' | 'custom'
@@ -23,25 +23,23 @@ export function createCloudFrontSigner(baseUrl: string, { keyPairId, privateKey,
 
   return {
     sign(asset, expires) {
-      const cdnPath = toCdnPath(asset)
-      const { path, query, fragment } = cdnPath
+      const { path, query, fragment } = toCdnPath(asset)
       const url = `${base}/${encodeSegments(path)}${query}`
       const key = { url, keyPairId, privateKey: privateKey.reveal() }
       const signed =
-        policy === 'canned'
-          ? getSignedUrl({ ...key, dateLessThan: expires * 1_000 })
-          : getSignedUrl({ ...key, policy: toPolicy(resourceOf(base, cdnPath), expires) })
+        policy === 'custom' && isPlaylist(path)
+          ? getSignedUrl({ ...key, policy: toPolicy(directoryOf(base, path), expires) })
+          : getSignedUrl({ ...key, dateLessThan: expires * 1_000 })
       return `${signed}${fragment}`
     },
   }
 }
 
-/** The resource that a custom policy covers; `*` matches any text. CloudFront ignores its own query parameters. */
-function resourceOf(base: string, { path, query }: CdnPath): string {
-  const scope = `${base}/${encodeSegments(scopeOf(path))}`
-  if (scope.includes('*')) throw new UnsignableError('a custom policy reads "*" as any text')
-  if (isPlaylist(path)) return `${scope}*`
-  return query === '' ? scope : `${scope}?*`
+/** The resource that a custom policy covers for a playlist; `*` matches any text, and `?` any character. */
+function directoryOf(base: string, path: string): string {
+  const directory = `${base}/${encodeSegments(scopeOf(path))}`
+  if (directory.includes('*')) throw new UnsignableError('a custom policy reads "*" as any text')
+  return `${directory}*`
 }
 
 /** Without a start time, because the clock of CloudFront may be behind. */

@@ -26,7 +26,8 @@ const CLOUDFRONT = {
 }
 
 const load = (env: Record<string, string>) => loadSettings(signingSettings, { args: [], env })
-const signWith = async (env: Record<string, string>) => (await signerOf(load(env)))?.sign('a/b.mp4', 1_800_000_000)
+const signWith = async (env: Record<string, string>, asset = 'a/b.mp4') =>
+  (await signerOf(load(env)))?.sign(asset, 1_800_000_000)
 
 test('URLs are not signed by default', async () => {
   expect(await signerOf(load({}))).toBeUndefined()
@@ -57,7 +58,7 @@ test('keys may be in a file', async () => {
 
 test('CloudFront signs if it is the signer', async () => {
   expect(await signWith(CLOUDFRONT)).toContain('/a/b.mp4?Expires=1800000000&Key-Pair-Id=K2JCJMDEHXQW5F&Signature=')
-  expect(await signWith({ ...CLOUDFRONT, CLOUDFRONT_POLICY: 'custom' })).toContain('?Policy=')
+  expect(await signWith({ ...CLOUDFRONT, CLOUDFRONT_POLICY: 'custom' }, 'a/index.m3u8')).toContain('?Policy=')
 })
 
 describe('CDN_BASE_URL', () => {
