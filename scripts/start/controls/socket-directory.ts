@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
+import { lstatSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { codeOf } from '../../../shared/runtime/error-code.ts'
@@ -23,12 +23,19 @@ export function removeLeftovers(): void {
   for (const name of readdirSync(tmpdir())) {
     const [, pid] = DIRECTORY_NAME_PATTERN.exec(name) ?? []
     if (pid === undefined || isAlive(Number(pid))) continue
+    const directory = join(tmpdir(), name)
     try {
-      removeLeftover(join(tmpdir(), name))
+      if (isOwnDirectory(directory)) removeLeftover(directory)
     } catch {
-      // The directory belongs to another user, or another `npm start` has just removed it.
+      // Another `npm start` has just removed it.
     }
   }
+}
+
+/** Other users may plant a directory here whose files lead to files of this user. */
+function isOwnDirectory(path: string): boolean {
+  const found = lstatSync(path)
+  return found.isDirectory() && found.uid === process.getuid?.()
 }
 
 /** Keeps a token file that another `npm start` has replaced. */

@@ -1,0 +1,33 @@
+import { chownSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { createTempDirectory } from '../../../tests/harness/temp-directory.ts'
+import { removeLeftovers } from './socket-directory.ts'
+
+/** Above the maximum process id of Linux. */
+const DEAD_PID = 4_194_305
+const NOBODY = 65_534
+
+test('the directory of a killed process is removed, with its token file', async () => {
+  expect(await remainingAfterRemoval(process.getuid?.() ?? 0)).toEqual([])
+})
+
+// Only root can create a directory for another user.
+test.skipIf(process.getuid?.() !== 0)('the directory of another user is left alone', async () => {
+  expect(await remainingAfterRemoval(NOBODY)).toHaveLength(2)
+})
+
+/** Creates what a process of a user with this id leaves behind, and returns the paths that remain after the removal. */
+async function remainingAfterRemoval(uid: number): Promise<string[]> {
+  await using temp = await createTempDirectory('leftovers')
+  vi.stubEnv('TMPDIR', temp.path)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const directory = join(temp.path, `video-edge-${DEAD_PID}-x`)
+  const tokenFile = join(temp.path, 'controls-8080')
+  mkdirSync(directory)
+  for (const file of [join(directory, 'token'), tokenFile]) writeFileSync(file, 'secret-token\n')
+  symlinkSync(tokenFile, join(directory, 'token-file'))
+  chownSync(directory, uid, uid)
+  removeLeftovers()
+  return [directory, tokenFile].filter((path) => existsSync(path))
+}
