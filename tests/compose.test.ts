@@ -52,6 +52,12 @@ describe('compose.yaml', () => {
     expect(findProblems(text.replace(from, to), secrets)).toContainEqual(expect.stringMatching(problem))
   })
 
+  test('lets play accept only the names that its clients use', () => {
+    expect(compose.services.play?.environment).toMatchObject({
+      ALLOWED_HOSTS: expect.stringMatching(/^\$\{ALLOWED_HOSTS:-play\}$/),
+    })
+  })
+
   test('passes dclint without warnings', () => {
     const { status, stdout } = spawnSync('npx', ['dclint', '--max-warnings', '0', 'compose.yaml'], { encoding: 'utf8' })
     expect({ status, stdout }).toMatchObject({ status: 0 })
