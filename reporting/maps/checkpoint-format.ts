@@ -59,7 +59,7 @@ export const Header = HeaderWithoutRules.extend({
   /** The version of the view rules. */
   rules: z.string(),
   clock: z.number(),
-  totals: Audit.pick({ pending: true, notQualified: true, direct: true, retried: true, rejected: true }),
+  totals: Audit.pick({ notQualified: true, direct: true, retried: true, rejected: true }).extend({ pending: number }),
   /** The start of the first hour and day that have counts of single assets; earlier counts exceeded the maximum. */
   seriesSince: z.partialRecord(SeriesStep, z.number()),
   /** Only with rules that require watch time. `earlyReports`: pages of reports without a view. */

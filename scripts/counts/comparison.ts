@@ -15,7 +15,7 @@ export function toComparison(now: Numbers, next: Numbers, { rules, isInPostgres 
     toRow('qualified', now.qualified, next.qualified),
     ...reasons.map((reason) => toRow(reason, now.notQualified[reason] ?? 0, next.notQualified[reason] ?? 0)),
     ...(now.direct + next.direct > 0 ? [toRow('direct', now.direct, next.direct)] : []),
-    ...(now.pending + next.pending > 0 ? [toRow('pending', now.pending, next.pending)] : []),
+    ...(now.pending !== 0 || next.pending !== 0 ? [toRow('pending', now.pending, next.pending)] : []),
   ]
   return `${[alignColumns(rows, 0), ...toNotes(now), ...toHint(rules, isInPostgres)].join('\n')}\n`
 }
