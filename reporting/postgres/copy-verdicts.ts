@@ -23,9 +23,11 @@ export function* keyedViewsOf({ keys }: FrozenState): Generator<KeyedView> {
  * Copies the verdicts, page by page.
  * @returns the origin of the current incarnation of the log
  */
-export async function copyVerdicts(send: Send, { verdicts, rules, position }: FrozenState): Promise<number> {
+export async function copyVerdicts(send: Send, { verdicts, rules, position, clock }: FrozenState): Promise<number> {
   const origins = new Map<string, number>()
+  const partitions = new Set<number>()
   const days = new Set<number>()
+  const clockIfUnknown = clock || Date.now()
   let previous: VerdictRecord | undefined
   let index = 0
 
@@ -39,11 +41,17 @@ export async function copyVerdicts(send: Send, { verdicts, rules, position }: Fr
     return origin
   }
 
-  async function addDay({ state, clock }: VerdictRecord): Promise<void> {
-    const day = toDay(clock)
+  /** A row in the default partition would make it impossible to create the partition of its day later. */
+  async function addPartition(day: number): Promise<void> {
+    if (partitions.has(day)) return
+    partitions.add(day)
+    await send(createPartition(day))
+  }
+
+  async function addDay(day: number, { state, clock }: VerdictRecord): Promise<void> {
     if (state === 'rejected' || days.has(day)) return
     days.add(day)
-    await send(`${createPartition(day)}; insert into reporting.verdict_day values (${day}, ${clock})`)
+    await send(`insert into reporting.verdict_day values (${day}, ${clock})`)
   }
 
   for (const page of verdicts) {
@@ -51,10 +59,12 @@ export async function copyVerdicts(send: Send, { verdicts, rules, position }: Fr
     for (const record of recordsOf(page, verdictCodec)) {
       index = isSameMessage(previous, record) ? index + 1 : 0
       previous = record
-      await addDay(record)
+      const row = toRow(record, index, clockIfUnknown)
+      await addPartition(toDay(row.clock))
+      await addDay(toDay(row.clock), record)
       const origin = await originOf(record.incarnation)
       const originRows = rows.get(origin) ?? []
-      originRows.push(toRow(record, index))
+      originRows.push(row)
       rows.set(origin, originRows)
     }
     for (const [origin, originRows] of rows) await send(insertVerdicts(originRows, origin))
@@ -73,10 +83,11 @@ function isSameMessage(previous: VerdictRecord | undefined, { incarnation, seque
   return previous?.incarnation === incarnation && previous.sequence === sequence
 }
 
-function toRow(record: VerdictRecord, index: number): Row {
+/** @param clockIfUnknown the clock of dead letters before the first view, which have none */
+function toRow(record: VerdictRecord, index: number, clockIfUnknown: number): Row {
   const { sequence, clock } = record
   const { key, id } = toEventKey(record.id)
-  const fields = { sequence, index, key, event_id: id, clock: clock || Date.now() }
+  const fields = { sequence, index, key, event_id: id, clock: clock || clockIfUnknown }
   if (record.state === 'rejected') return { ...fields, ...REJECTED, at: 0, asset_id: '', user_id: '', because: '' }
   const { at, assetId, userId, reason, because } = record
   const state = STATES[reason === undefined ? 'qualified' : 'not-qualified']

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { View } from '../../shared/contracts/view.ts'
+import { PAGE_RECORDS } from '../../shared/records/record-page.ts'
 import { createLog } from '../../shared/runtime/log.ts'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/harness/postgres.ts'
@@ -15,6 +16,7 @@ import { toDatabaseUrl } from './settings.ts'
 const log = createLog({ name: 'reporting', level: 'silent' })
 const fields = { assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
 const onProgress = () => {}
+const DAY_MS = 86_400_000
 
 const view: fc.Arbitrary<View> = fc
   .record({
@@ -129,6 +131,32 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
     expect(await store.counts('asset', 'a')).toMatchObject({ views: 3_000, qualified: copied?.qualified })
     const viewers = (await store.counts('asset', 'a'))?.viewers ?? 0
     expect(viewers).toBe(Math.max(copied?.viewers ?? 0, users.length))
+  })
+
+  test('include a dead letter before the first view, and the partition of each verdict', async () => {
+    const state = createCountState()
+    const maps = createMapCountStore({ state })
+    const [old, now] = [Date.now() - 2 * DAY_MS, Date.now()].map((time) => new Date(time).toISOString())
+    const skipped = [{ sequence: 1, ids: ['dead'] }]
+    await maps.apply({ incarnation: 'log', after: 0, through: 1, views: [], skipped })
+    // The verdicts are copied in pages. Today's partition is needed only after the page with the dead letter.
+    for (const [after, at, length] of [
+      [1, old, PAGE_RECORDS],
+      [2, now, 1],
+    ] as const) {
+      const through = after + 1
+      const views = Array.from({ length }, (_, n) => ({ ...fields, at: at ?? '', id: `${after}-${n}`, userId: `${n}` }))
+      const messages = [{ sequence: through, views: length, at: at ?? '' }]
+      await maps.apply({ incarnation: 'log', after, through, views, messages })
+    }
+    const url = await server.createDatabase()
+    expect(await copyCounts(state, { urls: [toDatabaseUrl(url)], onProgress })).toBe(true)
+    await server.use(url, async (client) => {
+      expect((await client.query('select from reporting.verdict')).rowCount).toBe(PAGE_RECORDS + 2)
+      expect((await client.query('select from reporting.verdict_default')).rowCount).toBe(0)
+    })
+    await using store = await openStore(url)
+    expect(await store.explain('dead')).toEqual(await maps.explain('dead'))
   })
 
   test('do not replace other counts, and are not copied twice', async () => {
