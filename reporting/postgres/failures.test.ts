@@ -8,10 +8,14 @@ import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/har
 import { runningTime } from '../../tests/harness/running-time.ts'
 import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import type { CountStore, ReportObserver } from '../count-store.ts'
+import { openDatabase } from './database.ts'
+import { migrate } from './migrate.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
+import { migrations } from './schema.ts'
 import { toDatabaseUrl } from './settings.ts'
 
 const log = createLog({ name: 'reporting', level: 'silent' })
+const LOCK_NOT_AVAILABLE = '55P03'
 
 describe.skipIf(!hasPostgres)('failures of Postgres', () => {
   let server: PostgresServer
@@ -163,6 +167,19 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       expect(store.state()).toBe('down')
       await setVersion(5)
       await isUp(store)
+    })
+
+    test('is not upgraded while a backup reads it, so that reads do not wait for the backup', async () => {
+      const url = await server.createDatabase()
+      await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })
+      await migrate(database, migrations.slice(0, 4))
+      await server.use(url, async (client) => {
+        await client.query('begin; lock table reporting.state in access share mode')
+        await expect(migrate(database)).rejects.toMatchObject({ code: LOCK_NOT_AVAILABLE })
+        await client.query('rollback')
+      })
+      await migrate(database)
+      await using _ = await openUp(url)
     })
 
     test('is created again if the database is replaced by an empty one', async () => {

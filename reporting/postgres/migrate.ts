@@ -5,6 +5,11 @@ import { migrations } from './schema.ts'
 const LOCK = 7_305_813_420_951
 const CHECK_TIMEOUT_MS = 1_000
 const TIMEOUT_MS = 30_000
+/**
+ * Reads wait behind a migration that waits for a lock, for example of a backup. So the wait is shorter than the timeout
+ * of a read, and the next poll tries again.
+ */
+const LOCK_TIMEOUT = `set local lock_timeout = '200ms'`
 
 const EXISTS = `to_regclass('reporting.schema') is not null`
 const VERSION = 'select version from reporting.schema'
@@ -30,7 +35,9 @@ export async function migrate(database: Database, steps: readonly string[] = mig
       throw new NewerSchemaError(`the schema of the counts has ${versions}: run the newer release`)
     }
     if (version === steps.length) return
-    await send(`${steps.slice(version).join(';')}; update reporting.schema set version = ${steps.length}`)
+    await send(
+      `${LOCK_TIMEOUT}; ${steps.slice(version).join(';')}; update reporting.schema set version = ${steps.length}`,
+    )
   }, TIMEOUT_MS)
 }
 
