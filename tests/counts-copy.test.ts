@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Position } from '../shared/contracts/position.ts'
 import { STREAM } from '../shared/event-log/stream.ts'
+import { PAGE_RECORDS } from '../shared/records/record-page.ts'
 import { jsonRequest } from '../shared/testing/json-request.ts'
 import { startChild } from './harness/child.ts'
 import { expectCurrent } from './harness/counting.ts'
@@ -86,6 +87,30 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
     [{ DATABASE_URL: 'postgres://u@127.0.0.1:1/d' }, /nothing was copied: the database failed.*ECONNREFUSED/],
   ])('fails with %j', async (given, text) => {
     expect(await copy(given)).toEqual({ status: 1, text: expect.stringMatching(text) })
+  })
+
+  test('keeps as many idempotency keys as KEYS_KEPT allows', async () => {
+    await using own = await createTempDirectory('copy-keys')
+    const keys = PAGE_RECORDS + 1
+    {
+      await using used = await startService('reporting', { DATA_DIR: own.path })
+      const keyed = Array.from({ length: keys }, (_, n) => ({ ...viewOf('u', n + 1), keyed: true }))
+      const batch = { stream: 's', after: 0, through: 1, views: keyed }
+      expect((await fetch(`${used.url}/events`, jsonRequest(batch))).status).toBe(200)
+      await used.signal('SIGTERM')
+    }
+    // A checkpoint is trimmed by whole pages.
+    for (const [KEYS_KEPT, expected] of [
+      ['1', 1],
+      [String(keys), keys],
+    ] as const) {
+      const DATABASE_URL = await postgres.createDatabase()
+      expect(await copy({ DATA_DIR: own.path, DATABASE_URL, KEYS_KEPT })).toMatchObject({ status: 0 })
+      const { rowCount } = await postgres.use(DATABASE_URL, (client) =>
+        client.query('select from reporting.keyed_view'),
+      )
+      expect(rowCount).toBe(expected)
+    }
   })
 
   test('leaves the database empty after kill -9, and can then be repeated', async () => {

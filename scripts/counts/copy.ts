@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { CHECKPOINT, readCheckpoint } from '../../reporting/maps/checkpoint-file.ts'
 import { acquireLock } from '../../reporting/maps/checkpoint-lock.ts'
 import type { CountState } from '../../reporting/maps/count-state.ts'
+import type { Kept } from '../../reporting/maps/kept.ts'
 import { copyCounts } from '../../reporting/postgres/copy.ts'
 import { toReason } from '../../shared/runtime/reason.ts'
 import type { Secret } from '../../shared/runtime/secret.ts'
@@ -12,13 +13,19 @@ import { CountsError } from './system.ts'
 
 const PROGRESS_INTERVAL_MS = 2_000
 
-export type Databases = { dataDir: string; urls: readonly Secret[] | undefined }
+/** Where counts are, and how much is kept of what they are made from. */
+export type Databases = {
+  dataDir: string
+  urls: readonly Secret[] | undefined
+  kept: Kept
+  verdictsMaxAgeMs: number
+}
 
 /**
  * Copies the checkpoint of a stopped reporting instance into an empty database.
  * @throws CountsError
  */
-export async function copyCheckpoint({ dataDir, urls }: Databases): Promise<number> {
+export async function copyCheckpoint({ dataDir, urls, kept }: Databases): Promise<number> {
   if (!urls) throw new CountsError('DATABASE_URL is not set: set it to the database that receives the counts')
   const path = join(dataDir, CHECKPOINT)
   const file = `${path}.bin`
@@ -26,7 +33,7 @@ export async function copyCheckpoint({ dataDir, urls }: Databases): Promise<numb
   if (!existsSync(file)) throw new CountsError(`there is no ${file}: set DATA_DIR to that of reporting`)
   // Held until the copy is done, so that no reporting instance continues from this checkpoint meanwhile.
   using _ = lock(`${path}.lock`)
-  const state = await read(file)
+  const state = await read(file, kept)
   const { counts, position } = state
   const where = position ? `up to ${position.sequence} in ${position.incarnation}` : 'none of them from a log'
   print(`${file}: ${plural(state.views, 'view')} of ${plural(counts.user.size(), 'user')}, ${where}`)
@@ -48,8 +55,8 @@ function lock(file: string): Disposable {
   }
 }
 
-async function read(file: string): Promise<CountState> {
-  const state = await readCheckpoint(file, new AbortController().signal).catch((error) => {
+async function read(file: string, kept: Kept): Promise<CountState> {
+  const state = await readCheckpoint(file, new AbortController().signal, { kept }).catch((error) => {
     throw new CountsError(`cannot read ${file}: ${toReason(error)}`)
   })
   if (!state) throw new CountsError(`${file} was deleted`)

@@ -1,4 +1,5 @@
-import { databaseUrl } from '../../reporting/postgres/settings.ts'
+import { keysKept, seriesKept, verdictsKept } from '../../reporting/maps/kept.ts'
+import { databaseUrl, verdictsMaxAge } from '../../reporting/postgres/settings.ts'
 import { toRulesVersion } from '../../reporting/rules/settings.ts'
 import { services, urlsOf } from '../../services.ts'
 import { writeToken } from '../../shared/http/write-token.ts'
@@ -37,6 +38,7 @@ counts the log again under other view rules.
   WRITE_TOKEN    token that reporting requires (default: none)
   DATA_DIR       directory with the checkpoint (default: ./data)
   DATABASE_URL   Postgres (default: none)
+  KEYS_KEPT      as for reporting, for copy and recount; also VERDICTS_KEPT, SERIES_KEPT and VERDICTS_MAX_AGE
 
 Settings are also read from .env; the environment overrides them.`
 
@@ -47,6 +49,10 @@ const shape = {
   WRITE_TOKEN: writeToken,
   DATA_DIR: dataDir,
   DATABASE_URL: databaseUrl,
+  KEYS_KEPT: keysKept,
+  VERDICTS_KEPT: verdictsKept,
+  SERIES_KEPT: seriesKept,
+  VERDICTS_MAX_AGE: verdictsMaxAge,
 }
 
 await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, async ({ port, ...flags }, given) => {
@@ -99,5 +105,7 @@ function loadTarget(port: string | undefined): Target & Databases {
     token: WRITE_TOKEN?.sent,
     dataDir: settings.DATA_DIR,
     urls: settings.DATABASE_URL,
+    kept: { keys: settings.KEYS_KEPT, verdicts: settings.VERDICTS_KEPT, series: settings.SERIES_KEPT },
+    verdictsMaxAgeMs: settings.VERDICTS_MAX_AGE,
   }
 }

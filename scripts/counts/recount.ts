@@ -57,15 +57,17 @@ const positionOf = ({ position }: Audit) => fromNullablePosition(position)
 
 type Resources = { rules: RulesVersion; log: Logger; resources: AsyncDisposableStack }
 
-async function openStore({ urls, dataDir }: Databases, { rules, log, resources }: Resources): Promise<CountStore> {
+async function openStore(databases: Databases, { rules, log, resources }: Resources): Promise<CountStore> {
+  const { urls, dataDir, kept, verdictsMaxAgeMs } = databases
   if (urls) {
-    const store = resources.use(openPostgresCountStore({ urls, maxConnections: CONNECTIONS, log, rules }))
+    const options = { urls, maxConnections: CONNECTIONS, log, rules, maxKeys: kept.keys, verdictsMaxAgeMs }
+    const store = resources.use(openPostgresCountStore(options))
     if (await isUpWithin(DATABASE_TIMEOUT_MS, store)) return store
     throw new CountsError(`DATABASE_URL cannot be used: ${toLine(store.reason() ?? 'no response', MAX_REASON)}`)
   }
   const path = toCheckpointPath(join(dataDir, CHECKPOINT), rules)
   const metrics = new Registry()
-  const options = { path, everyMs: CHECKPOINT_EVERY_MS, capacity: unlimited, rules, onReport: () => {} }
+  const options = { path, everyMs: CHECKPOINT_EVERY_MS, capacity: unlimited, kept, rules, onReport: () => {} }
   const store = await openMapCountStore({ ...options, log, metrics, resources }).catch((error) => {
     if (!(error instanceof StartError)) throw error
     throw new CountsError(`cannot write ${path}.bin: ${error.message}`)
