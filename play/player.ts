@@ -10,7 +10,7 @@ import { type Audience, findRefusal, type Refused } from './rights/entitlement.t
 export type PlayOptions = {
   /** What is known about the viewer, for assets with rights. */
   audience: Audience
-  /** Of the plays of a user with the same idempotency key, at most one counts as a view. */
+  /** Of a user's plays with the same idempotency key, at most one counts as a view. */
   key?: string | undefined
 }
 

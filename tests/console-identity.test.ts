@@ -46,7 +46,7 @@ describe.skipIf(!hasChromium)('on the console,', () => {
     expect(await other.page.getByLabel('Token').inputValue()).toBe('')
   })
 
-  test('the examples play as the user of the token', async () => {
+  test('the examples play as the user whom the token names', async () => {
     await using opened = await openConsole(browser, system.play.url)
     const { page } = opened
     await page.getByLabel('Token').fill(await provider.issue('bob'))

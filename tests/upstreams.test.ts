@@ -153,7 +153,7 @@ describe.skipIf(!natsVersion)('with failing upstreams', () => {
     })
   })
 
-  test('an instance of reporting that explains no view in time keeps its share of the lookups of plays', async () => {
+  test('an instance of reporting whose explanations time out keeps its share of the count lookups', async () => {
     let [unanswered, lookups] = [0, 0]
     await using proxy = await startSocketServer((socket) => {
       const upstream = connect(Number(new URL(system.reporting.url).port), '127.0.0.1')

@@ -84,7 +84,7 @@ export type ProducerEntry = z.infer<typeof ProducerEntry>
 /** A second, and how many of its views wait for watch time: without a report, and with too short a watch time. */
 export const WaitingEntries = z.array(z.tuple([number, number, number]))
 
-/** The number of a page, and the names in it. */
+/** The page's number, and the texts that its records refer to by index. */
 export const PageEntry = z.object({ page: number, names: z.array(z.string()) })
 export type PageEntry = z.infer<typeof PageEntry>
 

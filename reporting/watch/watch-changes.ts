@@ -6,7 +6,7 @@ import type { Growth } from './watching.ts'
 /** Views that wait for watch time: views without a report, and views with too short a watch time. */
 export type Waiting = { unreported: number; reported: number }
 
-/** How many more views wait after a batch, by the second of the log's clock in which they were counted. */
+/** The change in the number of waiting views, keyed by the second of the log's clock in which they were counted. */
 export type WaitingChanges = Map<number, Waiting>
 
 export function toWaitingChanges({ views, grown }: Pick<Verdicts, 'views' | 'grown'>): WaitingChanges {

@@ -20,7 +20,7 @@ const LAST_MS = Date.parse('9999-12-31T23:59:59.999Z')
 
 /** RFC 3339 cannot express other years, but an offset can lead to them. True if the time is invalid. */
 function isInExpressibleYear(time: string): boolean {
-  // Only the offsets of these days lead there. Parsing every time would take too long.
+  // Only on these days can an offset lead to such a year. Parsing every time would take too long.
   if (!time.startsWith('0000-01-01') && !time.startsWith('9999-12-31')) return true
   const ms = Date.parse(time)
   return !(ms < FIRST_MS || ms > LAST_MS)

@@ -60,7 +60,7 @@ export function toWaterfall(spans, isPlay) {
     summary: [...summarizeResponse(root, steps), ...summarizeCount(countedMs, attempts.length)].join(' '),
     sections: [
       toSection('Until the response', response),
-      // A service that hung goes on with calls that have timed out.
+      // A service that hung may later continue with calls that play has given up.
       ...(late.length > 0 ? [toSection('Too late for the response', late)] : []),
       ...(later.length > 0 ? [toSection('Until it is counted', later)] : []),
     ],

@@ -96,7 +96,7 @@ function whyRefused(status) {
 /** @type {Record<string, string>} */
 const WITHOUT = {
   replay: 'Only counts in memory can be thrown away and replayed, and only while nothing expires from the log.',
-  expire: 'This system has no CDN whose keys npm start knows.',
+  expire: 'npm start has no signing key of a CDN, so it cannot expire a URL.',
 }
 
 /**
