@@ -38,8 +38,9 @@ export type Applied = { verdicts: Verdicts; row: readonly unknown[] }
 
 /**
  * Applies batches, each in one statement that compares and sets the position. The commit need not reach the disk: if a
- * crash loses it, the position and the counts go back together, and the batch is read from the log again. Caches the state that the last batch left. It stays valid until another batch moves the position. The statement also compares
- * the id of the last batch, because after a failover another batch may have reached the same position.
+ * crash loses it, the position and the counts go back together, and the batch is read from the log again. Caches the state
+ * that the last batch left. It stays valid until another batch moves the position. The statement also compares the id of
+ * the last batch, because after a failover another batch may have reached the same position.
  */
 export function createBatches({
   run,

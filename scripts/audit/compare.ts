@@ -45,7 +45,8 @@ export function compareTotals(audit: Audit, { totals }: Recount): Differences {
 }
 
 /**
- * Compares the counts of every asset and user. Counting continues meanwhile, so each count must lie between those that the log had before and after the lookup.
+ * Compares the counts of every asset and user. Counting continues meanwhile, so each count must lie between those that
+ * the log had before and after the lookup.
  */
 export async function compareCounts(
   reporting: Pick<ReportingReader, 'lookUp'>,
