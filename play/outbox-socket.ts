@@ -21,8 +21,8 @@ const Found = z.object({ found: z.object({ id, assetId, userId, at }).nullable()
 type Find = (id: string, signal: AbortSignal) => Promise<NewView | undefined>
 
 /**
- * Lets other processes look for a view in an outbox that they cannot open, because this process has locked it. If a
- * socket already exists, a killed process has left it, because only the process with the lock creates a socket.
+ * Lets other processes look for a view in an outbox that they cannot open, because this process has locked it. A socket
+ * that already exists was left behind by a killed process, because only the process with the lock creates one.
  */
 export function serveOutbox(file: string, find: Find, log: Logger): Disposable {
   const path = socketOf(file)

@@ -39,7 +39,7 @@ export function describeLiveCounts({ open }: Pick<Store, 'open'>) {
       }
     })
 
-    test('a snapshot is sent if more than 1,000 ids changed', async () => {
+    test('a snapshot is sent instead of changes if more than 1,000 ids have changed', async () => {
       await using opened = await open()
       const { events, end } = subscribe(opened.counts)
       await eventually(() => expect(events).toHaveLength(1))

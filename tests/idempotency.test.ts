@@ -57,7 +57,7 @@ describe.skipIf(!natsVersion)('plays with the same idempotency key', () => {
     await expectCounted(2)
   })
 
-  test('through another edge are one view, whether or not the first one is counted', async () => {
+  test('through two edges are one view, whether or not the first play has been counted', async () => {
     const { viewId } = await play('k')
     expect(await play('k', otherEdge)).toMatchObject({ status: 200, viewId, body: { userviews: 1 } })
     await expectCounted(1)

@@ -123,7 +123,7 @@ describe('CLIENT_RATE', () => {
     expect(statuses).toEqual([200, 200, 429, 200])
   })
 
-  test('applies to IPv4 clients of a dual-stack socket by their IPv4 address', async () => {
+  test('identifies IPv4 clients on a dual-stack socket by their IPv4 address', async () => {
     const { play } = await start({ CLIENT_RATE: '2/1h', HOST: '::', ALLOW_OPEN_WRITES: '1' })
     const url = `http://127.0.0.1:${new URL(play.url).port}${PLAY}`
     expect(await statusesOf(3, url, { from: '127.0.0.2' })).toEqual([200, 200, 429])

@@ -258,7 +258,7 @@ test('without a writable directory, the history is in memory', async () => {
   expect(edge.history('5m').points).toHaveLength(1)
 })
 
-test('the traffic of an edge has its rate, batch size and 99th percentile; reads without a call are cached', async () => {
+test('the traffic lists the rate, batch size and p99 latency of each link; reads that need no call count as cached', async () => {
   const edge = setUp()
   for (let n = 0; n < 10; n += 1) await edge.second({ plays: 20, lookups: 2, metadataCalls: n === 9 ? 4 : 0 })
   const { edges = [], at: until } = edge.traffic() ?? {}

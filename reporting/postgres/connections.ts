@@ -50,7 +50,7 @@ export function openPool(connectionString: string, max: number, sockets: Set<Soc
 }
 
 /**
- * Runs `work` on a connection of the pool. Closes the connection if `work` does not complete in time.
+ * Runs `work` on a connection from the pool. Closes the connection if `work` does not complete in time.
  * @param moveOn called if another host should be used from now on
  */
 export async function useConnection<Result>(

@@ -10,8 +10,8 @@ const TIMEOUT_MS = 4_000
 type Deps = { run: (statements: string, timeoutMs: number) => Promise<Rows>; rules: readonly Rule[] }
 
 /**
- * What is known after a batch, and a judge that has seen the log up to this batch. Judging another batch changes the
- * judge.
+ * What is known after a batch, and a judge that has seen the log up to this batch. The judge is mutable: judging another
+ * batch advances it.
  */
 export type State = { known: Known; judge: Judge }
 

@@ -23,7 +23,7 @@ export function toVerdictWrites(batch: CountBatch, known: Known, { verdicts, nex
   ]
 }
 
-/** The days of the verdicts of a batch. */
+/** The days on which the verdicts of a batch fall. */
 export function daysOf(batch: CountBatch, { verdicts, next }: Outcome): number[] {
   const clocks = [...verdicts.views, ...toRejected(batch, next.clock)].map(({ clock }) => toDay(clock))
   return [...new Set(clocks)]

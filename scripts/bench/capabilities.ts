@@ -22,7 +22,7 @@ type Part = {
   onlyPlay?: boolean
   settings?: Record<string, string>
   tokens?: string
-  /** The processes of a server that the capability needs. */
+  /** The processes of an additional server that the capability needs, such as Postgres. */
   pids?: Target['pids']
   /** Called with the system once it runs. */
   attach?: (system: System, stack: Stack) => void

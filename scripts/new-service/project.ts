@@ -47,7 +47,7 @@ export function assertName(name: string): void {
 }
 
 /**
- * Checks that nothing else has the names of a service.
+ * Checks that none of the names of the new service is in use.
  * @throws UsageError
  */
 export function assertUnused({ name, identifier, type, urlSetting }: NewService): void {

@@ -106,7 +106,7 @@ function showEmptyState(content) {
 /**
  * @param {HTMLSelectElement} select its first option is "All genres"
  * @param {Asset[]} all
- * @param {string} wanted the genre in the URL, which the list may not have contained yet
+ * @param {string} wanted the genre from the URL, which may not have been in the list until now
  */
 function updateGenres(select, all, wanted) {
   const genres = [...new Set(all.map((asset) => asset.genre))].sort((a, b) => a.localeCompare(b))

@@ -115,7 +115,7 @@ function renderAbsence(isLoading, isPartial) {
   const text = isLoading
     ? 'Collecting what every service recorded…'
     : isPartial
-      ? 'There is no waterfall: the spans of play are missing. play was restarted, or another instance served this request.'
+      ? 'There is no waterfall: the spans of the play service are missing. It was restarted, or another instance served this page.'
       : 'There is no waterfall: this play was not recorded, or newer ones have replaced it. Each service keeps its last TRACES_KEPT traces.'
   return element('p', { class: 'hint' }, text)
 }
