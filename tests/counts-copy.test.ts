@@ -84,6 +84,10 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
   test.each([
     [{ DATABASE_URL: '' }, /DATABASE_URL is not set: set it to the database that receives the counts$/],
     [{ DATA_DIR: '/nowhere' }, /there is no \/nowhere\/checkpoint-reporting\.bin: set DATA_DIR to that of reporting$/],
+    [
+      { VERDICTS_KEPT: '0' },
+      /nothing was copied: the checkpoint lacks verdicts .* \(it has 0 of 1\): set VERDICTS_KEPT/,
+    ],
     [{ DATABASE_URL: 'postgres://u@127.0.0.1:1/d' }, /nothing was copied: the database failed.*ECONNREFUSED/],
   ])('fails with %j', async (given, text) => {
     expect(await copy(given)).toEqual({ status: 1, text: expect.stringMatching(text) })

@@ -3,9 +3,11 @@ import type { RecordCodec } from '../../shared/records/recent-records.ts'
 import { createRecordReader } from '../../shared/records/record-bytes.ts'
 import { type FrozenPage, PAGE_RECORDS } from '../../shared/records/record-page.ts'
 import type { FrozenState } from '../maps/frozen-state.ts'
+import { ruleSets } from '../rules/rule-sets.ts'
 import { type VerdictRecord, verdictCodec } from '../verdict-record.ts'
 import type { Send } from './database.ts'
 import { toEventKey } from './event-key.ts'
+import { windowOf } from './judges.ts'
 import type { KeyedView } from './keyed-views.ts'
 import { toAscii, toLiteral } from './literals.ts'
 import { createPartition, toDay } from './partitions.ts'
@@ -17,6 +19,30 @@ export function* keyedViewsOf({ keys }: FrozenState): Generator<KeyedView> {
     let number = page.page * PAGE_RECORDS
     for (const view of recordsOf(page, eventCodec)) yield { ...view, number: ++number }
   }
+}
+
+/** The checkpoint lacks verdicts from which Postgres would restore what the rules still know. */
+export class MissingVerdictsError extends Error {
+  override name = 'MissingVerdictsError'
+}
+
+/**
+ * Verifies that the verdicts include every view that the rules still know.
+ * @throws MissingVerdictsError
+ */
+export function assertJudgedKept({ judged, verdicts, rules }: FrozenState): void {
+  const known = Math.max(0, ...judged.map(({ events }) => events.length))
+  let kept = 0
+  // The rules know the last views, so the older pages do not matter.
+  for (const page of verdicts.toReversed()) {
+    if (kept >= known) return
+    for (const { state } of recordsOf(page, verdictCodec)) if (state === 'counted') kept += 1
+  }
+  if (kept >= known) return
+  const seconds = windowOf(ruleSets[rules]) / 1_000
+  throw new MissingVerdictsError(
+    `the checkpoint lacks verdicts that the view rules need (it has ${kept} of ${known}): set VERDICTS_KEPT to at least ${known}, run reporting until it has counted views for ${seconds} s, and copy again`,
+  )
 }
 
 /**

@@ -159,6 +159,27 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
     expect(await store.explain('dead')).toEqual(await maps.explain('dead'))
   })
 
+  test('are refused without the verdicts of the last views, from which repeats are judged', async () => {
+    const toBatch = (after: number, ids: string[], minute: number) => {
+      const at = `2026-11-20T21:0${minute}:00Z`
+      return { incarnation: 'log', after, through: after + 1, views: ids.map((id) => ({ ...fields, at, id })) }
+    }
+    const state = createCountState({ kept: { verdicts: 0, keys: 1 } })
+    await createMapCountStore({ state }).apply(toBatch(0, ['x', 'y'], 0))
+    const url = await server.createDatabase()
+    await expect(copyCounts(state, { urls: [toDatabaseUrl(url)], onProgress })).rejects.toThrow(
+      'lacks verdicts that the view rules need (it has 0 of 2): set VERDICTS_KEPT to at least 2, run reporting until it has counted views for 30 s, and copy again',
+    )
+    // The same counts, later continued with a larger VERDICTS_KEPT.
+    const raised = { ...state, verdicts: createCountState().verdicts }
+    const maps = createMapCountStore({ state: raised })
+    await maps.apply(toBatch(1, ['z'], 1))
+    expect(await copyCounts(raised, { urls: [toDatabaseUrl(url)], onProgress })).toBe(true)
+    await using store = await openStore(url)
+    const repeat = toBatch(2, ['repeat'], 1)
+    expect((await store.apply(repeat))?.views).toMatchObject([{ verdict: 'not-qualified' }])
+  })
+
   test('do not replace other counts, and are not copied twice', async () => {
     const [first, second] = [createCountState(), createCountState()]
     for (const state of [first, second]) await createMapCountStore({ state }).count(fields)

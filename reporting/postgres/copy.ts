@@ -14,7 +14,7 @@ import {
   insertRest,
   insertViewers,
 } from './copy-statements.ts'
-import { copyVerdicts, keyedViewsOf } from './copy-verdicts.ts'
+import { assertJudgedKept, copyVerdicts, keyedViewsOf } from './copy-verdicts.ts'
 import { openDatabase, type Send, StatementError } from './database.ts'
 import { migrate } from './migrate.ts'
 import { parsePosition } from './state.ts'
@@ -39,11 +39,12 @@ type Options = {
  * Copies counts into a database without counts, in one transaction. The counts must not change during the copy. The
  * database keeps its own store id, because the two stores count independently from then on.
  * @returns false if the database has these counts already
- * @throws UsedDatabaseError or StatementError; nothing is then copied
+ * @throws UsedDatabaseError, MissingVerdictsError or StatementError; nothing is then copied
  */
 export async function copyCounts(state: CountState, { urls, onProgress }: Options): Promise<boolean> {
-  await using database = openDatabase({ urls, maxConnections: 1 })
   await using frozen = freezeState(state)
+  assertJudgedKept(frozen)
+  await using database = openDatabase({ urls, maxConnections: 1 })
   for (let attempt = 1; ; attempt += 1) {
     try {
       await migrate(database)
