@@ -6,10 +6,10 @@ import { CountsError } from './system.ts'
 
 /**
  * Counts the log up to a position, without queue-listener.
- * @throws CountsError if the log no longer has messages that are not counted yet
+ * @throws CountsError if the log no longer has messages that are not counted yet, or was recreated since the position
  */
 export async function countLog(
-  eventLog: Pick<EventLog, 'read'>,
+  eventLog: Pick<EventLog, 'read' | 'extent'>,
   store: Pick<CountStore, 'apply' | 'position'>,
   end: LogPosition | undefined,
 ): Promise<void> {
@@ -17,9 +17,12 @@ export async function countLog(
   const isReached = ({ incarnation, sequence }: LogPosition) =>
     end === undefined || (incarnation === end.incarnation && sequence >= end.sequence)
   if (!end || (position && isReached(position))) return
+  // An empty log has no batch that would show its incarnation.
+  assertIncarnation(end, (await eventLog.extent()).incarnation)
   const ended = new AbortController()
   try {
     for await (const batch of eventLog.read(position, ended.signal)) {
+      assertIncarnation(end, batch.incarnation)
       if (!(await store.apply(upTo(batch, end.sequence))))
         throw new CountsError('another process counts into the same counts')
       if (isReached({ incarnation: batch.incarnation, sequence: batch.through })) return
@@ -30,6 +33,13 @@ export async function countLog(
   } finally {
     ended.abort()
   }
+}
+
+function assertIncarnation(end: LogPosition, incarnation: string): void {
+  if (incarnation === end.incarnation) return
+  throw new CountsError(
+    `the log was recreated: reporting has counted ${end.incarnation}, and the log is now ${incarnation}. Run the command again once reporting has counted the new log`,
+  )
 }
 
 /** The part of a batch up to a sequence, so that both counts can be compared at the same position. */
