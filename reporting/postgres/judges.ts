@@ -5,9 +5,13 @@ import type { Rows } from './database.ts'
 import { toEventId } from './event-key.ts'
 import type { Known } from './known.ts'
 
+/** For each page. */
 const TIMEOUT_MS = 4_000
+/** Restoring this many events takes about 100 ms, during which the process does nothing else. */
+const PAGE_ROWS = 20_000
 
-type Deps = { run: (statements: string, timeoutMs: number) => Promise<Rows>; rules: readonly Rule[] }
+type Run = (statements: string, timeoutMs: number) => Promise<Rows>
+type Deps = { run: Run; rules: readonly Rule[] }
 
 /**
  * What is known after a batch, and a judge that has seen the log up to this batch. The judge is mutable: judging another
@@ -15,7 +19,8 @@ type Deps = { run: (statements: string, timeoutMs: number) => Promise<Rows>; rul
  */
 export type State = { known: Known; judge: Judge }
 
-const Row = z.tuple([z.string(), z.string(), z.string(), z.string(), z.coerce.number(), z.coerce.number()])
+const number = z.coerce.number()
+const Row = z.tuple([z.string(), z.string(), z.string(), z.string(), number, number, number, number, number])
 
 /** How long a verdict affects later ones, in milliseconds of the log's clock. */
 export function windowOf(rules: readonly Rule[]): number {
@@ -29,14 +34,6 @@ export function windowOf(rules: readonly Rule[]): number {
 export function createJudges({ run, rules }: Deps) {
   const windowMs = windowOf(rules)
 
-  async function restore(judge: Judge, sinceClock: number, where: string): Promise<Judge> {
-    for (const row of await run(toQuery(sinceClock, where), TIMEOUT_MS)) {
-      const [key, id, assetId, userId, at, clock] = Row.parse(row)
-      judge.restore({ event: { id: toEventId({ key, id }), assetId, userId, at }, clock })
-    }
-    return judge
-  }
-
   return {
     /**
      * Returns a judge for the next batch after `known`.
@@ -46,10 +43,11 @@ export function createJudges({ run, rules }: Deps) {
       if (last && isBefore(last.known, known)) {
         const { origin, position, clock } = last.known
         if (last.known.batch === known.batch) return last.judge
-        return restore(last.judge, clock, `and origin = ${origin.number} and sequence > ${position?.sequence}`)
+        const where = `and origin = ${origin.number} and sequence > ${position?.sequence}`
+        return restoreJudge(run, last.judge, { sinceClock: clock, where })
       }
       const judge = createJudge(rules)
-      return known.clock === 0 ? judge : restore(judge, known.clock - windowMs, '')
+      return known.clock === 0 ? judge : restoreJudge(run, judge, { sinceClock: known.clock - windowMs })
     },
   }
 }
@@ -62,9 +60,32 @@ function isBefore(earlier: Known, { position, origin }: Known): boolean {
   return isSameLog && earlier.position !== undefined && earlier.position.sequence <= (position?.sequence ?? -1)
 }
 
+/** `where`: further conditions on the verdicts. */
+type Verdicts = { sinceClock: number; where?: string; pageRows?: number }
+
+/** Shows a judge the events of verdicts in log order, in pages, because seconds may have any number of verdicts. */
+export async function restoreJudge(
+  run: Run,
+  judge: Judge,
+  { sinceClock, where = '', pageRows = PAGE_ROWS }: Verdicts,
+): Promise<Judge> {
+  let [pageClock, after] = [sinceClock, '']
+  for (;;) {
+    const rows = await run(toQuery(pageClock, `${where} ${after}`, pageRows), TIMEOUT_MS)
+    for (const row of rows) {
+      const [key, id, assetId, userId, at, clock, ...position] = Row.parse(row)
+      judge.restore({ event: { id: toEventId({ key, id }), assetId, userId, at }, clock })
+      // The clock never goes back, so the next page needs no earlier one.
+      pageClock = clock
+      after = `and (origin, sequence, index) > (${position.join(', ')})`
+    }
+    if (rows.length < pageRows) return judge
+  }
+}
+
 /** Without statistics of a new partition, Postgres may prefer to read all of it. */
-function toQuery(sinceClock: number, where: string): string {
+function toQuery(sinceClock: number, where: string, limit: number): string {
   return `set local enable_seqscan = off;
-    select key, event_id, asset_id, user_id, at, clock from reporting.verdict
-    where clock >= ${sinceClock} and state <> 'r' ${where} order by origin, sequence, index`
+    select key, event_id, asset_id, user_id, at, clock, origin, sequence, index from reporting.verdict
+    where clock >= ${sinceClock} and state <> 'r' ${where} order by origin, sequence, index limit ${limit}`
 }

@@ -52,7 +52,9 @@ export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
     const days = rows.map(([name]) => toStart(String(name))).filter((day) => day + DAY_MS <= before)
     for (const day of days)
       await run(`${ASYNCHRONOUS} ${LOCK_TIMEOUT} drop table if exists reporting.${toName(day)}`, TIMEOUT_MS)
-    await run(toDelete(before), TIMEOUT_MS)
+    for (let deleted = MAX_DELETED; deleted === MAX_DELETED; ) {
+      deleted = Number((await run(toDelete(before), TIMEOUT_MS))[0]?.[0])
+    }
   }
 
   return {
@@ -82,12 +84,15 @@ function toStart(name: string): number {
 const PARTITIONS = `select relname from pg_class join pg_inherits on inhrelid = pg_class.oid
   where inhparent = 'reporting.verdict'::regclass and relname <> '${DEFAULT}'`
 
+/** Deletes rows up to the maximum, and returns the greater of their numbers in the two tables. */
 function toDelete(before: number): string {
   return `${ASYNCHRONOUS} delete from reporting.verdict_day where day + ${DAY_MS} <= ${before};
-    delete from reporting.watched where ctid = any(array(
-      select ctid from reporting.watched where clock < ${toDay(before)} order by clock limit ${MAX_DELETED}));
-    delete from reporting.${DEFAULT} where ctid = any(array(
-      select ctid from reporting.${DEFAULT} where clock < ${toDay(before)} limit ${MAX_DELETED}))`
+    with times as (delete from reporting.watched where ctid = any(array(
+        select ctid from reporting.watched where clock < ${toDay(before)} order by clock limit ${MAX_DELETED}))
+        returning 1),
+      verdicts as (delete from reporting.${DEFAULT} where ctid = any(array(
+        select ctid from reporting.${DEFAULT} where clock < ${toDay(before)} limit ${MAX_DELETED})) returning 1)
+    select greatest((select count(*) from times), (select count(*) from verdicts))`
 }
 
 /**

@@ -1,7 +1,12 @@
 import { expect, test } from 'vitest'
 import { sleep } from '../../shared/runtime/sleep.ts'
 import { eventually } from '../../tests/harness/eventually.ts'
+import { hasPostgres, startPostgres } from '../../tests/harness/postgres.ts'
+import { openDatabase } from './database.ts'
+import { migrate } from './migrate.ts'
+import { createPartitions } from './partitions.ts'
 import { startPruning } from './pruning.ts'
+import { toDatabaseUrl } from './settings.ts'
 
 test('a round of pruning starts only once the previous one has ended, and disposing waits for it', async () => {
   const rounds: PromiseWithResolvers<unknown[][]>[] = []
@@ -27,4 +32,20 @@ test('a round of pruning starts only once the previous one has ended, and dispos
   rounds[1]?.resolve([[5_000]])
   await disposed
   expect(rounds).toHaveLength(2)
+})
+
+test.skipIf(!hasPostgres)('one round deletes all watch times that have expired, and no others', async () => {
+  await using server = await startPostgres()
+  const url = await server.createDatabase()
+  await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })
+  await migrate(database)
+  const [now, dayMs] = [Date.now(), 86_400_000]
+  await database.run(
+    `update reporting.state set clock = ${now};
+    insert into reporting.watched (clock, sequence, index, origin, ms)
+      select ${now} - case when n <= 12000 then 3 else 0 end * ${dayMs}, n, 0, 1, 1 from generate_series(1, 12010) as n`,
+    5_000,
+  )
+  await createPartitions({ run: database.run, maxAgeMs: dayMs, windowMs: dayMs }).maintain()
+  expect(await database.run('select count(*) from reporting.watched', 1_000)).toEqual([['10']])
 })

@@ -5,9 +5,12 @@ import { eventually } from '../../tests/harness/eventually.ts'
 import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/harness/postgres.ts'
 import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import type { CountBatch } from '../count-store.ts'
+import { createJudge } from '../rules/judge.ts'
+import { ruleSets } from '../rules/rule-sets.ts'
 import { openDatabase } from './database.ts'
 import { toEventKey } from './event-key.ts'
 import { toExplanationQuery } from './explanations.ts'
+import { restoreJudge } from './judges.ts'
 import { migrate } from './migrate.ts'
 import { openPostgresCountStore, type PostgresCountStore } from './postgres-count-store.ts'
 import { migrations } from './schema.ts'
@@ -32,6 +35,24 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
       expect(applied?.views).toMatchObject([n === 0 ? { verdict: 'qualified' } : repeat])
     }
     expect(await first.audit()).toMatchObject({ views: 6, qualified: 1, notQualified: { repeat: 5 }, pending: 0 })
+  })
+
+  test('a judge is restored in pages, without gaps or repeats, even if many events have the same clock', async () => {
+    const url = await server.createDatabase()
+    await using store = await openUp(url)
+    const ids = Array.from({ length: 60 }, (_, n) => `view-${n}`)
+    for (let n = 0; n < 3; n += 1) {
+      const played = ids
+        .slice(20 * n, 20 * (n + 1))
+        .map((id, index) => ({ id, userId: id, second: index < 15 ? n : n + 1 }))
+      await store.apply(toBatch(n, played))
+    }
+    await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })
+    for (const pageRows of [1, 7, 20, 60, 100]) {
+      const judge = await restoreJudge(database.run, createJudge(ruleSets.v1), { sinceClock: 0, pageRows })
+      const events = judge.known().flatMap(({ events }) => Array.from(events, ({ event }) => event.id))
+      expect(events).toEqual(ids)
+    }
   })
 
   test('an instance that loses the race for a position keeps no state of its batch', async () => {
