@@ -7,6 +7,7 @@ import { toCountStatement } from './count-statement.ts'
 import { toKeyedWrites } from './keyed-views.ts'
 import { type Known, toProducerKey } from './known.ts'
 import { toAscii, toIdArray, toLiteral, toNumberArray, toTextArray } from './literals.ts'
+import { IS_CURRENT } from './migrate.ts'
 import type { Outcome } from './outcome.ts'
 import { toSeriesWrites } from './series.ts'
 import { toVerdictWrites } from './verdict-writes.ts'
@@ -53,7 +54,14 @@ export function toBatchStatement(
     ...(isForgetting ? [DELETE_FORGOTTEN] : []),
   ]
   const promoted = verdicts.grown.filter(hasQualified).map(({ view }) => view)
-  const change = { set, where: where + isLast, views: verdicts.views, promoted, before: forgotten, after }
+  const change = {
+    set,
+    where: `${where + isLast} and ${IS_CURRENT}`,
+    views: verdicts.views,
+    promoted,
+    before: forgotten,
+    after,
+  }
   return toCountStatement(change, [isForgetting ? FORGOTTEN_COUNT : '0'])
 }
 

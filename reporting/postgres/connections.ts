@@ -72,6 +72,8 @@ export async function useConnection<Result>(
 
 async function connect(pool: Pool | undefined, deadline: Promise<never>, moveOn: () => void): Promise<PoolClient> {
   if (!pool || pool.waitingCount >= MAX_WAITING) throw new NotSentError('all connections are in use')
+  // A connection that is being opened is in the total too, but shows nothing about the others.
+  const isExhausted = pool.idleCount === 0 && pool.totalCount >= pool.options.max
   const connecting = pool.connect()
   try {
     return await Promise.race([connecting, deadline])
@@ -80,7 +82,6 @@ async function connect(pool: Pool | undefined, deadline: Promise<never>, moveOn:
       (late) => late.release(),
       () => undefined,
     )
-    const isExhausted = pool.totalCount >= pool.options.max
     if (!isExhausted) moveOn()
     throw new NotSentError(isExhausted ? 'all connections are in use' : 'cannot connect', { cause })
   }

@@ -6,6 +6,7 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { eventually } from '../../tests/harness/eventually.ts'
 import { hasPostgres, type PostgresServer, startPostgres } from '../../tests/harness/postgres.ts'
 import { runningTime } from '../../tests/harness/running-time.ts'
+import { startSocketServer } from '../../tests/harness/socket-server.ts'
 import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import type { CountStore, ReportObserver } from '../count-store.ts'
 import { openDatabase } from './database.ts'
@@ -169,6 +170,17 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       await isUp(store)
     })
 
+    test('is not written any more once a newer release has upgraded it', async () => {
+      const url = await server.createDatabase()
+      await using store = await openUp(url)
+      await store.apply(toBatch(0, 1))
+      await server.use(url, (client) => client.query('update reporting.schema set version = 99'))
+      expect(await store.apply(toBatch(1, 2)).catch(() => undefined)).toBeUndefined()
+      const { rows } = await server.use(url, (client) => client.query('select sequence from reporting.state'))
+      expect(rows).toEqual([{ sequence: '1' }])
+      await eventually(() => expect(store.reason()).toContain('has version 99, and this release knows version 5'))
+    })
+
     test('is not upgraded while a backup reads it, so that reads do not wait for the backup', async () => {
       const url = await server.createDatabase()
       await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })
@@ -200,6 +212,15 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       }
       await setReadOnly(readOnly, 'on')
       await using store = open(['postgres://postgres@127.0.0.1:1/none', readOnly, url])
+      await isUp(store)
+      expect(await store.apply(toBatch(0, 1))).toBeDefined()
+    })
+
+    test.each([1, 2])('one that accepts connections and hangs is skipped, with a pool of %i', async (max) => {
+      await using hung = await startSocketServer()
+      const url = await server.createDatabase()
+      const hungUrl = `postgres://postgres@127.0.0.1:${new URL(hung.url).port}/none`
+      await using store = open([hungUrl, url], { maxConnections: max })
       await isUp(store)
       expect(await store.apply(toBatch(0, 1))).toBeDefined()
     })
@@ -297,7 +318,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
 
 type LiveUsers = { id: string; views: number }[]
 
-type Options = { onReport?: ReportObserver; onRetry?: (code: string) => void }
+type Options = { maxConnections?: number; onReport?: ReportObserver; onRetry?: (code: string) => void }
 
 function open(urls: string[], options: Options = {}): PostgresCountStore {
   return openPostgresCountStore({ urls: urls.map(toDatabaseUrl), maxConnections: 4, log, ...options })

@@ -6,7 +6,7 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { CHANGED_AT } from './change-feed.ts'
 import type { Database, Rows } from './database.ts'
 import { createFence, toFenceColumns } from './fence.ts'
-import { migrate } from './migrate.ts'
+import { IS_CURRENT, migrate } from './migrate.ts'
 import { assertRules } from './other-rules.ts'
 import { AFTER_STATE, STATE_COLUMNS, type State, toState } from './state.ts'
 
@@ -47,7 +47,7 @@ export function openLink({ database, rules, log, onPoll }: Deps): Link {
   const closing = new AbortController()
   const opened = performance.now()
   const fence = createFence(database)
-  const query = `select ${STATE_COLUMNS}, store_id, ${CHANGED_AT}, ${toFenceColumns(database.hosts)} from reporting.state`
+  const query = `select ${STATE_COLUMNS}, store_id, ${CHANGED_AT}, ${IS_CURRENT}, ${toFenceColumns(database.hosts)} from reporting.state`
   let state: DependencyState = 'unknown'
   let reason: string | undefined = 'not connected yet'
   let isLoggedDown = false
@@ -65,6 +65,8 @@ export function openLink({ database, rules, log, onPoll }: Deps): Link {
     }
     const host = database.current()
     const [row = []] = await database.run(query, POLL_TIMEOUT_MS, fence.assertPrimary)
+    // The next poll upgrades it, or gives the reason why that is impossible.
+    if (row[AFTER_STATE + 2] !== true) throw new Error('another release has changed the schema')
     primary = host
     setUp()
     storeId = String(row[AFTER_STATE])

@@ -14,6 +14,9 @@ const LOCK_TIMEOUT = `set local lock_timeout = '200ms'`
 const EXISTS = `to_regclass('reporting.schema') is not null`
 const VERSION = 'select version from reporting.schema'
 
+/** True unless another release has changed the schema since this instance checked it. */
+export const IS_CURRENT = `exists (select from reporting.schema where version = ${migrations.length})`
+
 export class NewerSchemaError extends Error {
   override name = 'NewerSchemaError'
 }
@@ -35,6 +38,8 @@ export async function migrate(database: Database, steps: readonly string[] = mig
       throw new NewerSchemaError(`the schema of the counts has ${versions}: run the newer release`)
     }
     if (version === steps.length) return
+    // Batches of older releases wait, and then find the new version.
+    if (version > 0) await send(`${LOCK_TIMEOUT}; lock table reporting.state in exclusive mode`)
     await send(
       `${LOCK_TIMEOUT}; ${steps.slice(version).join(';')}; update reporting.schema set version = ${steps.length}`,
     )
