@@ -5,7 +5,17 @@ cd "$(dirname "$0")/.."
 
 stamp=node_modules/.installed
 want=$(cksum <package-lock.json)
-[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && [ -x node_modules/.bin/node ] && exit 0
+is_installed() { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && [ -x node_modules/.bin/node ]; }
+
+is_installed && exit 0
+
+# A command in a second terminal must not replace what the first one is installing. macOS has no flock.
+exec 9<package-lock.json
+if command -v flock >/dev/null && ! flock -n 9; then
+  echo 'Waiting until another command has installed the dependencies …' >&2
+  flock 9
+fi
+is_installed && exit 0
 
 echo 'Installing dependencies …' >&2
 # The development dependencies include the pinned Node version.
