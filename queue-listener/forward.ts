@@ -127,7 +127,8 @@ async function* forwardBatches(deps: ForwardingDeps, signal: AbortSignal): Async
   void reportUntilBehind(deps, () => position, done.signal).then(() => done.abort())
   void stores.untilDifferent(done.signal).then(() => done.abort())
   try {
-    for await (const batch of readAhead(eventLog, position, AbortSignal.any([signal, done.signal]))) {
+    const ended = AbortSignal.any([signal, done.signal])
+    for await (const batch of readAhead(eventLog, position, ended, reporting.prepare)) {
       const started = performance.now()
       const conflict = await deliver({ ...deps, onUnsettled: unsettled.add }, batch, signal)
       const intervalMs = toIntervalMs(performance.now() - started)

@@ -50,6 +50,27 @@ test('during a replay, the next batch is read while reporting counts the one bef
   await eventually(() => expect(reporting.at?.sequence).toBe(MESSAGES))
 })
 
+test('during a replay, a batch is sent before the next one is read', async () => {
+  const events: string[] = []
+  const onRead = (sequence: number) => events.push(`read ${sequence}`)
+  const { reporting, release } = forwardSlowly({ pendingBehind: toEnd, onRead })
+  reporting.beforeCount = ({ through }) => events.push(`send ${through}`)
+  release()
+  await eventually(() => expect(reporting.at?.sequence).toBe(MESSAGES))
+  expect(events).toEqual(['read 1', 'send 1', 'read 2', 'send 2', 'read 3', 'send 3'])
+})
+
+test('during a replay, the next batch is prepared while reporting counts the one before it', async () => {
+  const { reporting, release } = forwardSlowly({ pendingBehind: toEnd })
+  const prepared: number[] = []
+  reporting.prepare = ({ through }) => prepared.push(through)
+  await eventually(() => expect(prepared).toEqual([2]))
+  expect(reporting.at).toBeUndefined()
+  release()
+  await eventually(() => expect(reporting.at?.sequence).toBe(MESSAGES))
+  expect(prepared).toEqual([2, 3])
+})
+
 test('at the end of the log, a batch is read only once the one before it is counted', async () => {
   const { reporting, release, lastRead } = forwardSlowly({ pendingBehind: () => 0 })
   await eventually(() => expect(lastRead()).toBe(1))

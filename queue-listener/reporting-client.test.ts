@@ -46,6 +46,27 @@ describe('the position', () => {
   })
 })
 
+describe('a prepared batch', () => {
+  test('is sent like a batch that was not prepared', async () => {
+    const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
+    expect(await client.count(batch, never)).toEqual({ outcome: 'counted' })
+    client.prepare(batch)
+    expect(await client.count(batch, never)).toEqual({ outcome: 'counted' })
+    expect(calls.map(({ body }) => (body instanceof Uint8Array ? JSON.parse(String(body)) : body))).toEqual([
+      calls[0]?.body,
+      calls[0]?.body,
+    ])
+    expect(calls[1]?.body).toBeInstanceOf(Uint8Array)
+  })
+
+  test('is not sent instead of another batch', async () => {
+    const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
+    client.prepare({ ...batch, through: 9 })
+    await client.count(batch, never)
+    expect(calls).toMatchObject([{ body: { through: 5 } }])
+  })
+})
+
 describe('a batch', () => {
   test.each([
     [5, true, { outcome: 'counted' }],

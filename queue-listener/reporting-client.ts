@@ -22,6 +22,8 @@ const PROCESS = { kind: 'consumer', attributes: { 'messaging.operation.type': 'p
 export type ReportingClient = {
   /** The position up to which reporting has counted; undefined if it has counted nothing. */
   position(signal: AbortSignal): Promise<LogPosition | undefined>
+  /** Encodes a batch in advance, so that `count` only has to send it. At most one batch is prepared at a time. */
+  prepare(batch: LogBatch): void
   count(batch: LogBatch, signal: AbortSignal): Promise<CountOutcome>
   /** Reports the end of the log without counting anything. Returns the position, as `position` does. */
   report(report: LogReport, signal: AbortSignal): Promise<LogPosition | undefined>
@@ -47,6 +49,7 @@ export function createReportingClient(
   tracing: Pick<Tracing, 'start'>,
 ): ReportingClient {
   const withTimeout = (signal: AbortSignal) => AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)])
+  let prepared: { batch: LogBatch; json: Uint8Array } | undefined
 
   async function position(signal: AbortSignal) {
     const response = await client.get('/events/position', { signal: withTimeout(signal) })
@@ -64,25 +67,27 @@ export function createReportingClient(
       if (response.status === 400) return position(signal)
       return fromNullablePosition(expectBody(response, 200, Position.nullable()))
     },
-    async count({ incarnation, leaving, watched, traces, deadLetters, pending, ...rest }, signal) {
-      const batch: EventBatch = { ...rest, stream: incarnation, end: rest.through + pending }
-      if (leaving) batch.leaving = toPosition(leaving)
-      if (watched.length > 0) batch.watched = watched
-      const spans = traces.map((trace) => tracing.start('process video.viewed', trace, PROCESS))
+    prepare(batch) {
+      prepared = { batch, json: Buffer.from(JSON.stringify(toEventBatch(batch))) }
+    },
+    async count(batch, signal) {
+      const { incarnation, through } = batch
+      const json = prepared?.batch === batch ? prepared.json : undefined
+      const spans = batch.traces.map((trace) => tracing.start('process video.viewed', trace, PROCESS))
       const [span = startNonRecordingSpan(), ...links] = spans
-      const post = (body: EventBatch) =>
+      const post = (body: EventBatch | Uint8Array) =>
         client.post('/events', body, { ...RETRY, signal: withTimeout(signal), span, links })
       const end = (outcome: { error: unknown } | ServiceResponse) => {
-        for (const span of spans) span.end(toOutcome(rest, outcome))
+        for (const span of spans) span.end(toOutcome(batch, outcome))
       }
-      const response = await postToAnyRelease(post, batch).catch((error) => {
+      const response = await postToAnyRelease(post, toEventBatch(batch), json).catch((error) => {
         end({ error })
         throw error
       })
       end(response)
       if (response.status === 409) {
         const position = fromNullablePosition(expectBody(response, 409, PositionConflict).position)
-        const isCounted = position?.incarnation === incarnation && position.sequence === rest.through
+        const isCounted = position?.incarnation === incarnation && position.sequence === through
         // The earlier attempt on another instance counted the batch, although it seemed to fail.
         if (response.isRetry && isCounted) return { outcome: 'counted' }
         return { outcome: 'conflict', position }
@@ -92,6 +97,13 @@ export function createReportingClient(
       return { outcome: 'counted' }
     },
   }
+}
+
+function toEventBatch({ incarnation, leaving, watched, traces, deadLetters, pending, ...rest }: LogBatch): EventBatch {
+  const batch: EventBatch = { ...rest, stream: incarnation, end: rest.through + pending }
+  if (leaving) batch.leaving = toPosition(leaving)
+  if (watched.length > 0) batch.watched = watched
+  return batch
 }
 
 /** Describes the batch that a view belongs to. The batch is counted if the status is 200. */
@@ -114,9 +126,14 @@ function toReason({ status, body }: ServiceResponse): string {
 /**
  * Posts a batch. A reporting instance from a release without watch time refuses fields that it does not know, so it
  * gets only the views. The serials of the reports then count as used, like the serials of dead letters.
+ * @param json the batch as JSON, if it was prepared
  */
-async function postToAnyRelease(post: (batch: EventBatch) => Promise<ServiceResponse>, batch: EventBatch) {
-  const response = await post(batch)
+async function postToAnyRelease(
+  post: (batch: EventBatch | Uint8Array) => Promise<ServiceResponse>,
+  batch: EventBatch,
+  json: Uint8Array | undefined,
+) {
+  const response = await post(json ?? batch)
   if (response.status !== 400) return response
   const isNew = batch.watched !== undefined || batch.views.some(({ duration }) => duration !== undefined)
   return isNew ? post(withoutWatchTime(batch)) : response

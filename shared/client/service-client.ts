@@ -44,7 +44,10 @@ export type ServiceClient = AsyncDisposable & {
   name: string
   /** @throws UpstreamError if the call fails or returns a 5xx */
   get(path: string, options: CallOptions): Promise<ServiceResponse>
-  /** @throws UpstreamError if the call fails or returns a 5xx */
+  /**
+   * Sends `body` as JSON. A Uint8Array is sent as it is, and must be JSON already.
+   * @throws UpstreamError if the call fails or returns a 5xx
+   */
   post(path: string, body: unknown, options: CallOptions): Promise<ServiceResponse>
   /**
    * Opens a streaming response. Reading it throws if the connection is lost.
@@ -61,7 +64,12 @@ export type ServiceClient = AsyncDisposable & {
   getAll(path: string, signal: AbortSignal): Promise<InstanceResponse[]>
 }
 
-type Request = { method: 'GET' | 'POST'; path: string; body: string | null; headers?: Record<string, string> }
+type Request = {
+  method: 'GET' | 'POST'
+  path: string
+  body: string | Uint8Array | null
+  headers?: Record<string, string>
+}
 
 const STATE_TIMEOUT_MS = 300
 
@@ -136,7 +144,7 @@ export function createServiceClient({ name, instances, token, readToken, ca }: D
   return {
     name,
     get: (path, options) => call({ method: 'GET', path, body: null }, options),
-    post: (path, body, options) => call({ method: 'POST', path, body: JSON.stringify(body) }, options),
+    post: (path, body, options) => call({ method: 'POST', path, body: toJson(body) }, options),
     async stream(path, options) {
       const instance = balancer.pick([])
       try {
@@ -161,6 +169,10 @@ export function createServiceClient({ name, instances, token, readToken, ca }: D
     },
     [Symbol.asyncDispose]: () => balancer[Symbol.asyncDispose](),
   }
+}
+
+function toJson(body: unknown): string | Uint8Array {
+  return body instanceof Uint8Array ? body : JSON.stringify(body)
 }
 
 async function send(instance: Instance, request: Request, signal: AbortSignal): Promise<ServiceResponse> {

@@ -40,24 +40,19 @@ export function createRecordWriter(given: Buffer, length = 0): RecordWriter {
     view = toView(larger)
   }
 
-  function latin1(text: string): void {
-    for (let index = 0; index < text.length; index += 1) buffer[length + index] = text.charCodeAt(index)
-    length += text.length
-  }
-
   function byte(value: number): void {
     reserve(1)
     buffer[length] = value
     length += 1
   }
 
-  function text(kind: number, text: string): void {
+  function text(text: string): void {
     reserve(5 + 2 * text.length)
-    buffer[length] = kind
-    buffer.writeUInt32LE(text.length, length + 1)
+    const isLatin1 = writeLatin1(buffer, length + 5, text)
+    buffer[length] = isLatin1 ? LATIN1 : UTF16
+    view.setUint32(length + 1, text.length, true)
     length += 5
-    if (kind === LATIN1) latin1(text)
-    else length += buffer.write(text, length, 'utf16le')
+    length += isLatin1 ? text.length : buffer.write(text, length, 'utf16le')
   }
 
   return {
@@ -80,14 +75,15 @@ export function createRecordWriter(given: Buffer, length = 0): RecordWriter {
     ascii(text) {
       reserve(1 + text.length)
       byte(text.length)
-      latin1(text)
+      writeLatin1(buffer, length, text)
+      length += text.length
     },
     id(id) {
       reserve(17)
       if (writeUuid(buffer, length + 1, id)) {
         buffer[length] = UUID
         length += 17
-      } else text(isLatin1(id) ? LATIN1 : UTF16, id)
+      } else text(id)
     },
   }
 }
@@ -139,8 +135,13 @@ export function endOfId(bytes: Buffer, start: number): number {
   return start + 5 + (kind === LATIN1 ? 1 : 2) * bytes.readUInt32LE(start + 1)
 }
 
-function isLatin1(text: string): boolean {
-  for (let index = 0; index < text.length; index += 1) if (text.charCodeAt(index) > MAX_LATIN1) return false
+/** @returns false if a character does not fit into a byte; the target may then have changed */
+function writeLatin1(target: Buffer, start: number, text: string): boolean {
+  for (let index = 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index)
+    if (code > MAX_LATIN1) return false
+    target[start + index] = code
+  }
   return true
 }
 

@@ -105,6 +105,7 @@ export function createFakeReporting(): FakeReporting {
     advance(incarnation) {
       fake.at = { incarnation, sequence: (fake.at?.sequence ?? 0) + 1 }
     },
+    prepare: () => undefined,
     async position() {
       fake.attempts.push(performance.now())
       fake.beforePosition()
