@@ -16,13 +16,13 @@ const isTest = '(\\.test(-suite)?\\.ts$|^tests/|^shared/testing/)'
 /** The benchmark and the screenshot start the whole system with the test harness. */
 const usesHarness = '^scripts/(bench/|screenshot\\.ts$)'
 
-const layerRules = LAYERS.flatMap((directories, height) =>
+const layerRules = LAYERS.flatMap((directories, level) =>
   directories.map((directory) => ({
     name: `layer-${directory}`,
-    comment: `shared/${directory} imports only lower layers of shared: ${LAYERS.slice(0, height).flat().join(', ') || 'none'}.`,
+    comment: `shared/${directory} imports only lower layers of shared: ${LAYERS.slice(0, level).flat().join(', ') || 'none'}.`,
     severity: 'error',
     from: { path: `^shared/${directory}/`, pathNot: isTest },
-    to: { path: '^shared/', pathNot: `^shared/${anyOf([directory, ...LAYERS.slice(0, height).flat()])}/` },
+    to: { path: '^shared/', pathNot: `^shared/${anyOf([directory, ...LAYERS.slice(0, level).flat()])}/` },
   })),
 )
 
@@ -89,14 +89,14 @@ const rules = [
   },
   {
     name: 'layer-unknown',
-    comment: 'Every folder of shared/ is in LAYERS; shared/ has no files of its own.',
+    comment: 'Every directory of shared/ is listed in LAYERS; there are no files directly in shared/.',
     from: { path: '^shared/', pathNot: `${isTest}|^shared/${anyOf(LAYERS.flat())}/` },
     to: {},
   },
   ...layerRules,
 ]
 
-/** `npm run check` enforces these rules; tests/layers.test.ts violates each of them once. */
+/** `npm run check` enforces these rules; tests/layers.test.ts verifies that each of them catches a violation. */
 export default {
   forbidden: rules.map((rule) => ({ severity: 'error', ...rule })),
   options: {

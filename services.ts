@@ -2,7 +2,7 @@ import { origins } from './shared/runtime/settings.ts'
 
 export type ServiceEntry = {
   name: string
-  /** Default port. `npm start -- --port N` shifts all of them. */
+  /** Default port. `npm start -- --port N` shifts the ports of all services. */
   port: number
   /** The setting for the URLs of the service's instances. */
   urlSetting: string

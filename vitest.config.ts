@@ -38,7 +38,7 @@ const TIMED = [
 
 export default defineConfig({
   test: {
-    // These only end a test that hangs. A limit that is a requirement is in the test itself.
+    // These timeouts only end a test that hangs. Tests with a time requirement check it themselves.
     testTimeout: 60_000,
     hookTimeout: 180_000,
     reporters: ['default', createDurationReporter()],
@@ -77,7 +77,9 @@ function createDurationReporter(): Reporter {
   return {
     onTestRunEnd(files) {
       const byProject = Map.groupBy(files, ({ project }) => project.name)
-      const totals = [...byProject].map(([name, own]) => `${toSeconds(durationOf(own))}  ${name}, ${own.length} files`)
+      const totals = [...byProject].map(
+        ([name, inProject]) => `${toSeconds(durationOf(inProject))}  ${name}, ${inProject.length} files`,
+      )
       const slowest = files.toSorted((a, b) => durationOf([b]) - durationOf([a])).slice(0, SLOWEST)
       const lines = slowest.map((file) => `${toSeconds(durationOf([file]))}  ${relative('.', file.moduleId)}`)
       console.log([' Time in tests:', ...totals, ` Slowest files:`, ...lines, ''].join('\n'))

@@ -94,7 +94,7 @@ function toReadme(text: string, service: NewService): string {
   const { kind, name, port, urlSetting } = service
   const path = `/${name}`
   const routes = {
-    catalogue: `the same five under \`${path}\`: \`${path}/asset/:assetId\` \`{text}\`, \`${path}/assets\` | 200 \`{id,text}\` …`,
+    catalogue: `the same five routes under \`${path}\`: \`${path}/asset/:assetId\` \`{text}\`, \`${path}/assets\` | 200 \`{id,text}\` …`,
     empty: 'only the routes that all services have |',
   }
   const withRoutes = before(text, /^\| reporting `:\d+` \|/m, `| ${name} \`:${port}\` | ${routes[kind]} |\n`)
