@@ -9,19 +9,19 @@ import { createApp } from './app.ts'
 import { createCurrentness } from './currentness.ts'
 import { createMapCountStore } from './maps/map-count-store.ts'
 
-/** Ids that are also names of properties that every object inherits. */
+/** Ids that match the names of properties inherited by every object. */
 const inherited = ['constructor', 'toString', 'hasOwnProperty']
 
 const requestId = expect.any(String)
 
 describe('the views of an asset or a user', () => {
-  test.each(['9', ...inherited])('are not found for %s before the first view', async (id) => {
+  test.each(['9', ...inherited])('are not found for id %s before the first view', async (id) => {
     const { get } = setUp()
     expect(await get(`/events/asset/${id}`)).toEqual([404, { id, status: 'Asset not found', requestId }])
     expect(await get(`/events/user/${id}`)).toEqual([404, { id, status: 'User not found', requestId }])
   })
 
-  test.each(['9', ...inherited])('are counted for %s', async (id) => {
+  test.each(['9', ...inherited])('are counted for id %s', async (id) => {
     const { get, post } = setUp()
     expect(await post(`/events/asset/${id}/user/u`)).toEqual([200, { userviews: 1, assetviews: 1 }])
     expect(await post(`/events/asset/a/user/${id}`)).toEqual([200, { userviews: 1, assetviews: 1 }])
@@ -63,7 +63,7 @@ describe('a lookup', () => {
     )
   })
 
-  test('returns lists in the order of the ids if they are requested', async () => {
+  test('returns lists in the order of the ids if `as` is `lists`', async () => {
     const { post } = setUp()
     await post('/events/asset/a/user/u')
     const ids = { assets: ['toString', 'a', 'x', 'a'], users: ['u'], details: true }
@@ -129,7 +129,7 @@ describe('the top list', () => {
   })
 })
 
-describe('views that are judged', () => {
+describe('judged views', () => {
   const at = '2026-11-20T21:00:00.000Z'
   const views = [view('1', 'a', 'u'), view('2', 'a', 'u'), view('3', 'b', 'v')]
   const batch = { stream: 's', after: 0, through: 8, views, messages: [{ sequence: 7, views: 3, at }], end: 8 }
@@ -143,7 +143,7 @@ describe('views that are judged', () => {
     return opened
   }
 
-  test('have verdicts, which are explained in a sentence', async () => {
+  test('have verdicts, each explained in one sentence', async () => {
     const { get } = await openWithVerdicts()
     const counted = { state: 'counted', rule: 'v1', at: views[0]?.at, position: { stream: 's', sequence: 7 } }
     const first = { id: '1', verdict: 'qualified', reason: null, because: null, assetId: 'a', userId: 'u' }
@@ -171,12 +171,12 @@ describe('views that are judged', () => {
     ])
   })
 
-  test('are not found under another id, and the response says which part of the log is known', async () => {
+  test('are not found under an unknown id; the 404 contains the position and `knownSince`', async () => {
     const { get } = await openWithVerdicts()
     const position = { stream: 's', sequence: 8 }
-    const known = { status: 'View not found', position, knownSince: at, requestId }
-    expect(await get('/events/views/unknown')).toEqual([404, known])
-    expect(await setUp().get('/events/views/1')).toEqual([404, { ...known, position: null, knownSince: null }])
+    const notFound = { status: 'View not found', position, knownSince: at, requestId }
+    expect(await get('/events/views/unknown')).toEqual([404, notFound])
+    expect(await setUp().get('/events/views/1')).toEqual([404, { ...notFound, position: null, knownSince: null }])
   })
 
   test('add up in the audit, which includes the number of waiting messages', async () => {
@@ -201,7 +201,7 @@ describe('views that are judged', () => {
     expect(await setUp().get('/events/audit')).toMatchObject([200, { views: 0, position: null, waiting: null }])
   })
 
-  test('are in the details of a lookup and in a top list of qualified views', async () => {
+  test('appear in the details of a lookup and in a top list of qualified views', async () => {
     const { get, post } = await openWithVerdicts()
     expect(await post('/events/lookup', { assets: ['a', 'x'], users: ['u'], details: true })).toEqual([
       200,
@@ -219,7 +219,7 @@ describe('views that are judged', () => {
     expect(await get('/events/top?of=qualified')).toEqual([200, { by: 'asset', of: 'qualified', top }])
   })
 
-  test('must match the number of views in `messages`', async () => {
+  test('are rejected if their number differs from the number in `messages`', async () => {
     const { app } = setUp()
     const response = await app.request('/events', jsonRequest({ ...batch, views: views.slice(1) }))
     await expectProblem(response, 400, ['messages'])
@@ -295,16 +295,16 @@ describe('a batch from the log', () => {
 describe.each([
   ['/events', 20],
   ['/events/lookup', 4],
-])('the body of POST %s', (path, maxMib) => {
+])('POST %s', (path, maxMib) => {
   const valid = JSON.stringify(path === '/events' ? { stream: 's', after: 0, through: 1, views: [] } : {})
   const send = (body: string, headers?: Record<string, string>) => setUp().app.request(path, jsonRequest(body, headers))
 
-  test(`may have ${maxMib} MiB`, async () => {
+  test(`accepts a body of up to ${maxMib} MiB`, async () => {
     expect((await send(valid.padEnd(maxMib * 1024 * 1024))).status).toBe(200)
     await expectProblem(await send(valid.padEnd(maxMib * 1024 * 1024 + 1)), 413)
   })
 
-  test('must be JSON with a content-length', async () => {
+  test('requires JSON with a content-length', async () => {
     await expectProblem(await send('{'), 400, [''])
     const [error] = await expectProblem(await send(valid, { 'content-type': 'text/plain' }), 415)
     expect(error?.message).toContain('content-type: application/json')
@@ -312,14 +312,14 @@ describe.each([
     await expectProblem(await setUp().app.request(path, { method: 'POST', body: valid, headers }), 411)
   })
 
-  test('is not accepted with GET', async () => {
+  test('is the only method: GET gets a 405', async () => {
     const response = await setUp().app.request(path)
     await expectProblem(response, 405)
     expect(response.headers.get('allow')).toBe('POST')
   })
 })
 
-test('counting a view requires the write token, if one is set, and reading counts does not', async () => {
+test('if a write token is set, counting views requires it, but reading counts does not', async () => {
   const { app } = setUp(toWriteToken('secret'))
   const batch: EventBatch = { stream: 's', after: 0, through: 1, views: [view('1', 'a', 'u')] }
   const authorization = 'Bearer secret'
@@ -328,8 +328,8 @@ test('counting a view requires the write token, if one is set, and reading count
   await expectProblem(await app.request(single, { method: 'POST' }), 401, ['authorization'])
   expect((await app.request('/events/lookup', jsonRequest({ assets: ['a'] }))).status).toBe(200)
   expect((await app.request('/events', jsonRequest(batch, { authorization }))).status).toBe(200)
-  const counted = await app.request(single, { method: 'POST', headers: { authorization } })
-  expect(await counted.json()).toEqual({ userviews: 2, assetviews: 2 })
+  const response = await app.request(single, { method: 'POST', headers: { authorization } })
+  expect(await response.json()).toEqual({ userviews: 2, assetviews: 2 })
 })
 
 test('openapi.json documents every route', async () => {
@@ -351,17 +351,20 @@ test('openapi.json documents every route', async () => {
 describe('counts that are behind the log', () => {
   const batch = { stream: 's', after: 0, through: 4, views: [view('1', 'a', 'u')] }
 
-  test.each(['/events/asset/a', '/events/user/u', '/events/top'])('%s responds 503 with the progress', async (path) => {
-    const { app, post } = setUp(undefined, true)
-    expect(await post('/events', { ...batch, end: 10 })).toEqual([200, { stream: 's', sequence: 4 }])
-    const response = await app.request(path)
-    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1'])
-    expect(await response.json()).toEqual({ status: 'Counts are behind', progress: 0.4, requestId })
-    await post('/events', { ...batch, after: 4, through: 10, end: 10 })
-    expect((await app.request(path)).status).toBe(200)
-  })
+  test.each(['/events/asset/a', '/events/user/u', '/events/top'])(
+    'make %s respond 503 with the progress',
+    async (path) => {
+      const { app, post } = setUp(undefined, true)
+      expect(await post('/events', { ...batch, end: 10 })).toEqual([200, { stream: 's', sequence: 4 }])
+      const response = await app.request(path)
+      expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1'])
+      expect(await response.json()).toEqual({ status: 'Counts are behind', progress: 0.4, requestId })
+      await post('/events', { ...batch, after: 4, through: 10, end: 10 })
+      expect((await app.request(path)).status).toBe(200)
+    },
+  )
 
-  test('are omitted from the response to a lookup, which has a status instead', async () => {
+  test('are omitted from the response to a lookup, which contains a status instead', async () => {
     const { post } = setUp(undefined, true)
     await post('/events', { ...batch, end: 10 })
     const lookup = { assets: ['a'], users: ['u'] }

@@ -45,7 +45,7 @@ type Deps = Service & {
   readToken?: Secret | undefined
 }
 
-/** The views of each asset and each user. */
+/** The HTTP API that counts views and serves the counts of each asset and user. */
 export function createApp({ counts, currentness, live, writeToken, readToken, ...service }: Deps) {
   const requireReader = requireReadToken(readToken, writeToken)
   /** Responds 503 while the counts are behind the log. */
@@ -141,7 +141,7 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
         operationId: 'lookUpCounts',
         summary: 'Look up the counts of many assets and users',
         description:
-          'Returns 0 for unknown ids, and no counts at all while they are behind the log. Maximum body size: 4,194,304 bytes',
+          'Returns 0 for unknown ids, and only a status while the counts are behind the log. Maximum body size: 4,194,304 bytes',
         responses: { 200: ListedResponse },
         problems: BODY_PROBLEMS,
         namesUsers: true,
@@ -151,7 +151,7 @@ export function createApp({ counts, currentness, live, writeToken, readToken, ..
       validate('query', LookupQuery),
       validate('json', CountLookup, CompiledLookup),
       async (c) => {
-        // A 503 would open the circuit of play, although reporting is up.
+        // A 503 would open play's circuit breaker, although reporting is up.
         if (!currentness.isCurrent()) {
           const { progress } = currentness.counting()
           return c.json({ status: 'Counts are behind', progress } satisfies LookupBehind)

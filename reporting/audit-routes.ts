@@ -21,7 +21,7 @@ export function createAuditRoutes({ counts, currentness }: Deps) {
         operationId: 'audit',
         summary: 'Account for every view',
         description:
-          'All numbers are of one snapshot, in which `views = qualified + pending + the sum of notQualified + direct`',
+          'All numbers come from one snapshot, in which `views = qualified + pending + the sum of notQualified + direct`',
         responses: { 200: Audit },
         problems: [503],
       }),
@@ -48,8 +48,8 @@ export function createAuditRoutes({ counts, currentness }: Deps) {
       '/events/lost',
       describeOperation({
         operationId: 'getLostViews',
-        summary: 'List the views that the log acknowledged and lost',
-        description: 'Lost views are gaps in the serials of their producers; see docs/events.md',
+        summary: 'List the views that the log acknowledged but lost',
+        description: 'Lost views appear as gaps in the serials of their producers; see docs/events.md',
         responses: { 200: LostViews },
         problems: [503],
       }),

@@ -8,7 +8,7 @@ import { describeReports } from './log-report.test-suite.ts'
 import type { Store } from './opened-store.test-suite.ts'
 import { describeTopList } from './top-list.test-suite.ts'
 
-/** The conformance suite of count stores. */
+/** The conformance suite for count stores. */
 export function describeCountStore(store: Store) {
   const { open, isPersistent } = store
   describeExactlyOnce(store)
@@ -18,13 +18,13 @@ export function describeCountStore(store: Store) {
   describeReports(store)
   describeLiveCounts(store)
 
-  test('counting a view returns the counts of its user and its asset, which include it', async () => {
+  test('counting a view returns the updated counts of its user and its asset', async () => {
     await using opened = await open()
     await opened.counts.count({ assetId: 'a', userId: 'u' })
     expect(await opened.counts.count({ assetId: 'a', userId: 'v' })).toEqual({ userviews: 1, assetviews: 2 })
   })
 
-  test('a lookup contains every id once, with 0 for ids without views', async () => {
+  test('a lookup returns every id once, with 0 for ids without views', async () => {
     await using opened = await open()
     await opened.counts.apply(batch('log', 0, 1, ['null', 'a', 'a', 'NULL', 'constructor']))
     expect(await opened.counts.lookUp({ assets: ['a', 'null', 'x', 'constructor'], users: ['u', 'a'] })).toEqual({

@@ -40,14 +40,14 @@ test('counts that become current again send no heartbeat before their snapshot',
   expect(published).toEqual(['snapshot', 'stopped', 'snapshot', { views: 7, assets: {} }])
 })
 
-test('nothing is published after following has ended', async () => {
+test('nothing is published after the follower stops', async () => {
   const { published, stop } = setUp(true)
   stop()
   await vi.advanceTimersByTimeAsync(3_000)
   expect(published).toEqual(['snapshot', 'stopped'])
 })
 
-/** Records the published events, and `stopped` when following ends. */
+/** Records the published events, and `stopped` when the source is no longer followed. */
 function setUp(initial: boolean) {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
   onTestFinished(() => void vi.useRealTimers())
@@ -72,7 +72,7 @@ function setUp(initial: boolean) {
   return {
     stop,
     published,
-    /** From now on, a follower gets no snapshot before the returned function is called. */
+    /** From now on, a follower gets no snapshot until the returned function is called. */
     publishLater() {
       isDelayed = true
       return publishSnapshot

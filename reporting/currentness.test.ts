@@ -9,7 +9,7 @@ test('counts that no log feeds are current', () => {
   expect(counting()).toEqual({ state: 'current', progress: 1 })
 })
 
-test('counts that are being loaded are not current, even if no log feeds them', () => {
+test('counts that are still loading are not current, even if no log feeds them', () => {
   let id: string | undefined
   const { isCurrent, counting } = onceLoaded(createCurrentness({ maxLagMs: MAX_LAG_MS, isFedByLog: false }), {
     id: () => id,
@@ -19,25 +19,25 @@ test('counts that are being loaded are not current, even if no log feeds them', 
   expect([isCurrent(), counting()]).toEqual([true, { state: 'current', progress: 1, store: 'store' }])
 })
 
-test('counts that a log feeds are not current before the end of the log is known', () => {
+test('counts that a log feeds are not current until the end of the log is known', () => {
   const { counting, wait } = setUp()
   wait(60_000)
   expect(counting()).toEqual({ state: 'unknown', progress: 0 })
 })
 
-test('counts of an empty log are current at once', () => {
+test('counts of an empty log are current immediately', () => {
   const { counting, observe } = setUp()
   observe(0, 0)
   expect(counting()).toEqual({ state: 'current', progress: 1 })
 })
 
-test('counts that no log was expected to feed are replaying once a log feeds them', () => {
+test('counts are replaying once a log feeds them, even if no log was expected', () => {
   const { counting, observe } = setUp({ isFedByLog: false })
   observe(10, 100)
   expect(counting()).toEqual({ state: 'replaying', progress: 0.1 })
 })
 
-test('during a replay the counts are not current, however quick it is', () => {
+test('counts are not current during a replay, however fast it is', () => {
   const { counting, observe, wait } = setUp()
   for (const counted of [100, 400, 999]) {
     observe(counted, 1_000)
@@ -48,7 +48,7 @@ test('during a replay the counts are not current, however quick it is', () => {
   expect(counting().state).toBe('current')
 })
 
-test('a replay under load ends when the lag is below a second, though the log always has more', () => {
+test('a replay under load ends once the lag is below a second, although the log keeps growing', () => {
   const { counting, observe, wait } = setUp()
   observe(0, 10_000)
   wait(3_000)
@@ -60,7 +60,7 @@ test('a replay under load ends when the lag is below a second, though the log al
 })
 
 describe('counts that were current', () => {
-  test('stay so under steady load', () => {
+  test('stay current under steady load', () => {
     const { counting, observe, wait } = setUp()
     observe(0, 0)
     for (let n = 1; n < 1_000; n += 1) {
@@ -70,7 +70,7 @@ describe('counts that were current', () => {
     }
   })
 
-  test('are behind when the lag exceeds the maximum, until it is below a second again', () => {
+  test('are behind once the lag exceeds the maximum, until it drops below a second', () => {
     const { counting, observe, wait } = setUp()
     observe(10, 10)
     for (let n = 0; n < 20; n += 1) {
@@ -88,7 +88,7 @@ describe('counts that were current', () => {
     expect(counting().state).toBe('current')
   })
 
-  test('are unknown after a time without reports, and then have to catch up', () => {
+  test('are in the state unknown once reports stop, and then have to catch up', () => {
     const { counting, observe, wait } = setUp()
     observe(10, 10)
     wait(MAX_LAG_MS - 1)
@@ -101,7 +101,7 @@ describe('counts that were current', () => {
     expect(counting().state).toBe('current')
   })
 
-  test('are behind the whole new log when the log was recreated', () => {
+  test('stay current at first when the log is recreated', () => {
     const { observe, counting } = setUp({ incarnation: 'old' })
     observe(10, 10)
     observe(10, 5, { incarnation: 'new' })
@@ -112,7 +112,7 @@ describe('counts that were current', () => {
 describe('the age of the oldest message', () => {
   const old = () => new Date(Date.now() - 60_000).toISOString()
 
-  test('shows that the counts are behind before the measured lag exceeds the maximum', () => {
+  test('marks the counts as behind before the measured lag exceeds the maximum', () => {
     const { counting, observe, wait } = setUp()
     observe(10, 10)
     observe(10, 20)
@@ -121,7 +121,7 @@ describe('the age of the oldest message', () => {
     expect(counting().state).toBe('behind')
   })
 
-  test('is ignored while the counts keep up, because it may come from a wrong clock', () => {
+  test('is ignored while the counts keep up, because it may come from an incorrect clock', () => {
     const { counting, observe, wait } = setUp()
     observe(10, 10)
     for (let n = 11; n < 100; n += 1) {

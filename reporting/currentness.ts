@@ -7,7 +7,7 @@ import type { CountStore, ReportObserver } from './count-store.ts'
 const CAUGHT_UP_MS = 1_000
 
 export type Currentness = {
-  /** Takes what a batch or a report says about the end of the log, and reporting's position afterwards. */
+  /** Records the end of the log from a batch or report, and the position of the counts afterwards. */
   observe: ReportObserver
   /** Returns true if the counts may be served. Makes a single comparison, because every lookup calls this function. */
   isCurrent(): boolean
@@ -17,7 +17,7 @@ export type Currentness = {
 }
 
 type Options = {
-  /** At least a second. */
+  /** At least 1,000. */
   maxLagMs: number
   /** True if a log feeds the counts. If false, they are current until the first batch or report. */
   isFedByLog: boolean
@@ -25,24 +25,23 @@ type Options = {
 }
 
 /**
- * Decides if the counts reflect the log. They are not current until they have caught up with the log after a start,
- * while they lag by more than `maxLagMs`, or when the end of the log has not been reported for that long.
+ * Decides whether the counts are current: they have caught up with the log since the start, they lag by at most
+ * `maxLagMs`, and the end of the log was reported within that time.
  */
 export function createCurrentness({ maxLagMs, isFedByLog, now = () => performance.now() }: Options): Currentness {
   let lag = createLagMeter(now)
   let currentUntil = isFedByLog ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   let observedAt = Number.NEGATIVE_INFINITY
-  /**
-   * `isServing`: the last batch or report left the counts current. `hasServed`: the counts have been current before.
-   */
+  /** True if the counts were current after the last batch or report. */
   let isServing = false
+  /** True once the counts have been current. */
   let hasServed = false
   let progress = isFedByLog ? 0 : 1
   let logEnd: LogPosition | undefined
 
   const isCurrent = () => now() < currentUntil
 
-  /** An old timestamp may come from a wrong clock, so it counts only if the lag confirms it. */
+  /** An old timestamp may come from an incorrect clock, so it counts only if the lag confirms it. */
   function isTooOld(oldest: string | undefined): boolean {
     return oldest !== undefined && lag.lagMs() >= CAUGHT_UP_MS && Date.now() - Date.parse(oldest) > maxLagMs
   }
@@ -61,7 +60,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
         currentUntil = Number.POSITIVE_INFINITY
         return
       }
-      const counted = position && position.incarnation === incarnation ? position.sequence : 0
+      const sequence = position && position.incarnation === incarnation ? position.sequence : 0
       // The log may have grown since the last report, so the counts have to catch up again.
       if (isServing && !isCurrent()) {
         isServing = false
@@ -69,8 +68,8 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
       }
       observedAt = now() - ageMs
       logEnd = { incarnation, sequence: end }
-      lag.observe(counted, end)
-      progress = counted < end ? counted / end : 1
+      lag.observe(sequence, end)
+      progress = sequence < end ? sequence / end : 1
       isServing = lag.lagMs() <= (isServing ? maxLagMs : CAUGHT_UP_MS) && !isTooOld(oldest)
       hasServed ||= isServing
       currentUntil = isServing ? (lag.laggingSince() ?? observedAt) + maxLagMs : Number.NEGATIVE_INFINITY
@@ -82,7 +81,7 @@ export function createCurrentness({ maxLagMs, isFedByLog, now = () => performanc
   }
 }
 
-/** While the store is loading its counts, they are not current, whatever has been reported. */
+/** Counts that are still loading are not current, whatever queue-listener has reported. */
 export function onceLoaded(
   currentness: Currentness,
   { id }: Pick<CountStore, 'id'>,

@@ -4,16 +4,16 @@ import { AT, batch, view } from './batches.test-suite.ts'
 import type { Store } from './opened-store.test-suite.ts'
 import { createReference } from './reference.test-suite.ts'
 
-/** The conformance suite of duplicates and gaps in the serials of producers. */
+/** The conformance suite for detecting duplicates and gaps by the serials of producers. */
 export function describeDeduplication({ open, numRuns }: Pick<Store, 'open' | 'numRuns'>) {
-  test('any instance finds duplicates and gaps, however the log is divided into batches', async () => {
+  test('every instance detects duplicates and gaps, however the log is divided into batches', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(numbered, { maxLength: 40, size: 'max' }), async (steps) => {
         await using opened = await open()
         const instances = [opened.counts, ...opened.others]
         const reference = createReference()
         let after = 0
-        for (const { views, rejected, instance, expired } of steps) {
+        for (const { views, rejected, instance, retained } of steps) {
           const named = views.map((view, n) => ({
             ...view,
             assetId: 'a',
@@ -21,7 +21,7 @@ export function describeDeduplication({ open, numRuns }: Pick<Store, 'open' | 'n
             at: AT,
             id: view.id ?? `${after}-${n}`,
           }))
-          const first = Math.max(1, after - expired)
+          const first = Math.max(1, after - retained)
           const batch = { incarnation: 'log', after, through: after + 1, views: named, rejected, first }
           after += 1
           expect(await instances[instance % instances.length]?.apply(batch)).toEqual(reference(batch))
@@ -31,7 +31,7 @@ export function describeDeduplication({ open, numRuns }: Pick<Store, 'open' | 'n
     )
   })
 
-  test('lost views are summed, with the last 100 gaps', async () => {
+  test('lost views are summed, and the last 100 gaps are listed', async () => {
     await using opened = await open()
     for (let n = 1; n <= 101; n += 1) {
       await opened.counts.apply({
@@ -89,6 +89,6 @@ const numbered = fc.record({
     maxLength: 1,
   }),
   instance: fc.nat(3),
-  /** How many messages before this batch the log still has. */
-  expired: fc.integer({ min: -1, max: 30 }),
+  /** The number of messages before this batch that the log still retains. */
+  retained: fc.integer({ min: -1, max: 30 }),
 })

@@ -32,7 +32,7 @@ describe('views with serials', () => {
     expect(log.gaps).toEqual([{ producer: 'p', from: 1, to: 2 }])
   })
 
-  test('that are missing at the end of a producer are a gap once its successor names the producer', () => {
+  test('that are missing after the last view of a producer are a gap once its successor names it', () => {
     const log = read()
     log.views(view(1, 'p'))
     log.views(view(1, 'q', { producer: 'p', serial: 3 }), view(1, 'r', { producer: 'p', serial: 3 }))
@@ -49,7 +49,7 @@ describe('views with serials', () => {
     expect(log.gaps).toEqual([{ producer: 'p', from: 2, to: 1_000 }])
   })
 
-  test('are not a gap if the log or a dead letter has them', () => {
+  test('are not a gap if the log or a dead letter contains them', () => {
     const log = read()
     log.apply({ views: [view(1), view(4)], rejected: [{ producer: 'p', from: 2, to: 3 }] })
     log.apply({ views: [], rejected: [{ producer: 'p', from: 5, to: 6 }] })
@@ -103,7 +103,7 @@ test('views without a serial are deduplicated by source and id; views without a 
   expect(log.views(foreign, foreign, { ...foreign, id: 'other' }, old, old)).toHaveLength(4)
 })
 
-test('whatever the broker repeats and loses, each view is counted once or reported as lost', () => {
+test('whatever the broker duplicates or loses, each view is counted once or reported as lost', () => {
   const fate = fc.record({ copies: fc.nat(3), repeats: fc.boolean() })
   fc.assert(
     fc.property(fc.array(fate, { minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 7 }), (fates, size) => {

@@ -1,13 +1,13 @@
 import type { RejectedRange, SerialRange } from '../shared/contracts/event-batch.ts'
 import type { Predecessor, View } from '../shared/contracts/view.ts'
 
-/** A play instance uses a new producer after each start and each outage. */
+/** How many producers to remember. A play instance becomes a new producer after each start and each outage. */
 const MAX_PRODUCERS = 100_000
 
 /** What identifies a view in the log, and the sequence of its message. */
 type Numbered = Pick<View, 'id' | 'producer' | 'serial' | 'predecessor'> & { sequence?: number }
 
-/** The views between two positions in the log, and what the reader knows about the log. */
+/** The views and the dead letters between two positions in the log. */
 export type NumberedBatch<Item extends Numbered = View> = {
   after: number
   through: number
@@ -21,7 +21,7 @@ export type NumberedBatch<Item extends Numbered = View> = {
 export type Deduplicated<Item extends Numbered = View> = {
   /** The views that are not duplicates. */
   views: Item[]
-  /** Serials of views that the log acknowledged and lost. */
+  /** The serials of views that the log acknowledged but lost. */
   gaps: SerialRange[]
 }
 
@@ -31,7 +31,7 @@ type Deduplicate = <Item extends Numbered>(batch: NumberedBatch<Item>) => Dedupl
 export type LastSerial = {
   serial: number
   sequence: number
-  /** Up to this serial, missing views have been reported, because a successor named the producer. */
+  /** Missing views up to this serial have already been reported, because a successor named the producer. */
   reported: number
 }
 
@@ -40,11 +40,9 @@ export type KnownIds = {
   add(source: string, id: string): boolean
 }
 
-/** What is known about the views so far. A count store keeps this state together with its counts. */
+/** What the deduplicator remembers of earlier views. A count store keeps this state together with its counts. */
 export type DeduplicationState = {
-  /**
-   * True if an unknown producer must start at serial 1. False once messages have expired or producers were forgotten.
-   */
+  /** True if an unknown producer must start at serial 1: no message has expired, and no producer was forgotten. */
   isComplete: boolean
   /** The last serials by producer, in the order of the producers' last messages. */
   producers: Map<string, LastSerial>
@@ -73,7 +71,7 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
   }
 
   /**
-   * Forgets producers whose last message has expired, and beyond `maxProducers`, those that have been silent longest.
+   * Forgets producers whose last message has expired, and above `maxProducers`, those that have been silent longest.
    */
   function forgetBefore(first: number): void {
     for (const [producer, { sequence }] of producers) {
@@ -99,7 +97,7 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
       last.serial = to
       return true
     }
-    /** Any program may name a predecessor, so this reports a loss, but uses up no serials. */
+    /** Any program may name a predecessor, so this reports a loss, but does not consume the serials. */
     function end({ producer, serial }: Predecessor): void {
       const last = lastOf(producer, serial + 1, through)
       reportGap(producer, last, serial)
@@ -113,7 +111,7 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
       return true
     }
 
-    /** Consumes the serials of dead letters up to a sequence, so that the result does not depend on the batches. */
+    /** Consumes the serials of dead letters before a sequence, so that the result does not depend on the batching. */
     const waiting = [...rejected]
     function reject(before: number): void {
       while (waiting[0] && (waiting[0].sequence ?? Number.POSITIVE_INFINITY) < before) {
@@ -134,15 +132,15 @@ export function createDeduplicator(state: DeduplicationState, maxProducers = MAX
   }
 }
 
-/** Returns the parts of a range that no other range of the same producer contains. */
+/** Returns the parts of a range that no other range contains. */
 function subtract(range: SerialRange, others: readonly SerialRange[]): SerialRange[] {
   return others.reduce(
     (rest, other) =>
       rest.flatMap((part) => {
         if (other.to < part.from || other.from > part.to) return part
         const before = { ...part, to: other.from - 1 }
-        const behind = { ...part, from: other.to + 1 }
-        return [before, behind].filter(({ from, to }) => from <= to)
+        const after = { ...part, from: other.to + 1 }
+        return [before, after].filter(({ from, to }) => from <= to)
       }),
     [range],
   )

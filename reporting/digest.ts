@@ -1,26 +1,25 @@
 import { hash } from 'node:crypto'
 
-/** The size of a digest. */
 export const DIGEST_BYTES = 16
 
-/** Only used within one synchronous call. */
+/** All calls share this buffer, because each call is synchronous. */
 const scratch = Buffer.alloc(32)
 
-/** The first bytes of the SHA-256 of a text in UTF-16, because UTF-8 cannot tell lone surrogates apart. */
+/** The first bytes of the SHA-256 of a text in UTF-16. In UTF-8, all lone surrogates would be encoded alike. */
 export function toDigest(text: string): Buffer {
   return Buffer.from(toDigestText(text), 'latin1')
 }
 
 /**
- * Each character is one byte of the digest. Creating a string takes half as long as creating a Buffer. This string does
- * not retain the whole hash, as a slice of the hash would.
+ * Each character is one byte of the digest. Creating a string takes half as long as creating a Buffer. Unlike a
+ * slice of the hash, this string does not retain the whole hash.
  */
 function toDigestText(text: string): string {
   scratch.write(hash('sha256', Buffer.from(text, 'utf16le'), 'binary'), 'latin1')
   return scratch.toString('latin1', 0, DIGEST_BYTES)
 }
 
-/** Identifies the view of a play in reports. Many plays may claim the same view. */
+/** Identifies the view that watch reports refer to. Plays of several assets or users may claim the same view id. */
 export function toReportKey({ viewId, assetId, userId }: { viewId: string; assetId: string; userId: string }): string {
   return toDigest(JSON.stringify([viewId, assetId, userId])).toString('base64url')
 }

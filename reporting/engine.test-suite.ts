@@ -14,11 +14,11 @@ import {
   users,
 } from './reference.test-suite.ts'
 
-/** The conformance suite of the verdicts of count stores. */
+/** The conformance suite for verdicts in count stores. */
 export function describeVerdicts(store: Store) {
   const { open, numRuns } = store
 
-  test('verdicts and numbers depend on the log alone, not on batches, instances or restarts', async () => {
+  test('verdicts and counts depend only on the log, not on batches, instances or restarts', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(message, { minLength: 1, maxLength: 30 }), reading, async (drawn, reading) => {
         const log = toLog(drawn)
@@ -38,7 +38,7 @@ export function describeVerdicts(store: Store) {
     )
   })
 
-  test('a play by the same user of the same asset within 30 s is a repeat, even of a repeat', async () => {
+  test('a play of the same asset by the same user within 30 s is a repeat, even if the previous play is one too', async () => {
     await using opened = await open()
     const { counts } = opened
     const plays = [0, 30, 60, 91].map((second, n) => toView({ id: `view-${n}`, second }))

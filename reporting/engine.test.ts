@@ -5,7 +5,7 @@ import { createReference } from './reference.test-suite.ts'
 
 const START = Date.parse('2026-11-20T21:00:00Z')
 
-describe('a play by the same user of the same asset', () => {
+describe('a play of the same asset by the same user', () => {
   test.each([
     [0, 'not-qualified'],
     [30, 'not-qualified'],
@@ -23,7 +23,7 @@ describe('a play by the same user of the same asset', () => {
     ])
   })
 
-  test('that is older than the previous one in the log is a repeat within 30 s too', () => {
+  test('is also a repeat if it is up to 30 s older than the previous one in the log', () => {
     expect(judge([{ at: 20 }, { at: 0 }])).toEqual(['qualified', 'not-qualified'])
     expect(judge([{ at: 40 }, { at: 0 }])).toEqual(['qualified', 'qualified'])
   })
@@ -37,7 +37,7 @@ describe('a play by the same user of the same asset', () => {
     ])
   })
 
-  test('qualifies if the log stored the previous one more than 30 s before', () => {
+  test('qualifies if the log stored the previous one more than 30 s earlier', () => {
     expect(judge([{ at: 0 }, { at: 10, stored: 31 }])).toEqual(['qualified', 'qualified'])
   })
 })
@@ -50,7 +50,7 @@ test('a play of another asset, or by another user, qualifies', () => {
   ])
 })
 
-test('nothing is forgotten when the clock of the log goes back', () => {
+test('nothing is forgotten when the clock of the log goes backwards', () => {
   expect(
     judge([
       { at: 0, stored: 60 },
@@ -62,9 +62,9 @@ test('nothing is forgotten when the clock of the log goes back', () => {
 describe('an event with an idempotency key', () => {
   test.each([
     ['the same play', {}, { retried: 1 }],
-    ['the same play up to 24 h later', { at: 86_400 }, { retried: 1 }],
+    ['the same play up to 24 h earlier', { at: 86_400 }, { retried: 1 }],
     ['another asset', { asset: 'b' }, { keysReused: 1 }],
-  ])('is not a view if its id is known for %s', (_, second, expected) => {
+  ])('is not a view if its key was already used for %s', (_, second, expected) => {
     const { views, ...counts } = read([
       { at: 0, key: 'k' },
       { at: 0, key: 'k', ...second },
@@ -73,7 +73,7 @@ describe('an event with an idempotency key', () => {
     expect(counts).toMatchObject(expected)
   })
 
-  test('is a view again more than 24 h later', () => {
+  test('is a view if its key was last used more than 24 h earlier', () => {
     expect(
       read([
         { at: 0, key: 'k' },
@@ -87,7 +87,7 @@ describe('an event with an idempotency key', () => {
   })
 })
 
-test('a view from a previous release of queue-listener, which sends no messages, is judged by its own time', () => {
+test('a view from a previous release of queue-listener, which omits `messages`, is judged by its own time', () => {
   const views = [0, 10, 50].map((second) => toView({ at: second }, second))
   const { views: judged } = createReference()({ after: 0, through: 9, views })
   expect(judged.map(({ verdict, sequence }) => [verdict, sequence])).toEqual([
@@ -97,7 +97,7 @@ test('a view from a previous release of queue-listener, which sends no messages,
   ])
 })
 
-test('serials in dead letters are used up in log order, whatever the batches are', () => {
+test('serials in dead letters are consumed in log order, however the log is divided into batches', () => {
   const message = fc.record({ serial: fc.integer({ min: 1, max: 5 }), isDeadLetter: fc.boolean() })
   fc.assert(
     fc.property(
@@ -135,7 +135,7 @@ function toView({ at, asset = 'a', user = 'u', key }: Drawn, n: number): View {
   return key === undefined ? view : { ...view, keyed: true }
 }
 
-/** Reads a log in which each view is a message of its own, in one batch. Times are in seconds since the start. */
+/** Reads a log with one message per view as a single batch. Times are in seconds since START. */
 function read(drawn: Drawn[]) {
   const messages = drawn.map(({ at, stored = at }, n) => ({
     sequence: n + 1,

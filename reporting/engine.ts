@@ -7,7 +7,7 @@ import type { RuleEvent } from './rules/view-rule.ts'
 import type { WatchState } from './watch/watch-time.ts'
 import { createWatching, type Growth, type IgnoredReport } from './watch/watching.ts'
 
-/** `requiredMs`, `watchedMs`: the watch time that the view needs, and that it has after its batch; see WatchTime. */
+/** `requiredMs`: the watch time the view needs. `watchedMs`: the watch time it has after its batch. See WatchTime. */
 export type JudgedView = LoggedView & (Judgement | Pending) & { requiredMs?: number; watchedMs?: number }
 
 /** `reason` is the name of the rule that requires watch time. */
@@ -17,28 +17,28 @@ type Pending = { verdict: 'pending'; reason: string; because?: undefined }
 export type Verdicts = {
   /** The views, with their verdicts after the batch. */
   views: JudgedView[]
-  /** The views of earlier batches whose watch times have grown. */
+  /** The earlier views whose watch times the batch increased. */
   grown: Growth[]
-  /** Why reports of watch time had no effect: one entry per report. */
+  /** Why watch-time reports had no effect: one entry per report. */
   ignoredReports: IgnoredReport[]
   /** Number of events that the log contains more than once. */
   duplicates: number
-  /** Number of events that repeat the id of a view, from an idempotent retry. */
+  /** Number of events that repeat the id of a view because of an idempotent retry. */
   retried: number
   /** Number of events that reuse the idempotency key of another play. */
   keysReused: number
-  /** Serials of views that the log acknowledged and lost. */
+  /** The serials of views that the log acknowledged but lost. */
   gaps: SerialRange[]
 }
 
-/** The keyed views that are still known. */
+/** The views with an idempotency key that are still remembered. */
 export type KnownKeys = {
   /** Returns the last view with this id. */
   find(id: string): RuleEvent | undefined
   add(view: LoggedView): void
 }
 
-/** What is known of the log so far. A count store keeps it together with its counts. */
+/** What the engine remembers of the log so far. A count store keeps this state together with its counts. */
 export type EngineState = {
   deduplication: DeduplicationState
   keys: KnownKeys
@@ -52,8 +52,8 @@ export type EngineState = {
 export type EngineBatch = NumberedBatch & Pick<EventBatch, 'messages' | 'watched'>
 
 /**
- * Folds batches of the log into `state`, and returns what each of them adds to the counts. The result depends on the log
- * alone: not on how it is divided into batches, nor on the store.
+ * Applies batches of the log to `state`, and returns what each batch adds to the counts. The result depends only on the
+ * log, not on the batching or the store.
  */
 export function createEngine(state: EngineState, maxProducers?: number): (batch: EngineBatch) => Verdicts {
   const deduplicate = createDeduplicator(state.deduplication, maxProducers)
@@ -107,7 +107,7 @@ function countViews(events: readonly LoggedEvent[]): number {
   return events.reduce((sum, event) => (isWatchReport(event) ? sum : sum + 1), 0)
 }
 
-/** The number of events in dead letters: at least one in each, because their ids may be unreadable. */
+/** Each dead letter counts as at least one event, because its ids may be unreadable. */
 export function countSkipped(skipped: readonly SkippedMessage[] = []): number {
   return skipped.reduce((sum, { ids }) => sum + Math.max(1, ids.length), 0)
 }

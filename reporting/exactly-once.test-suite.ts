@@ -58,9 +58,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 type Held = { log: number; after: number; through: number; leaving: LogPosition | undefined }
 
 /**
- * A model with all incarnations of the log, of which the last one is current, and three queue-listeners, which may post
- * their last batch again, late, or at the same time. A batch is counted if it starts at the position. The first batch
- * of another incarnation is counted if it names the current position.
+ * A model of the log and three queue-listeners. The last incarnation of the log is the current one. A queue-listener
+ * may post its last batch again, late, or concurrently with another one. A batch is counted if it starts at the
+ * position. The first batch of another incarnation is counted if it names the current position.
  */
 async function createModel(open: Store['open'], isPersistent: boolean) {
   const logs: View[][][] = [[]]
@@ -68,11 +68,11 @@ async function createModel(open: Store['open'], isPersistent: boolean) {
   let opened = await open()
   let position: LogPosition | undefined
   let counted: View[] = []
-  let made = 0
+  let lastId = 0
 
   const current = () => logs.length - 1
   const lengthOf = (log: number) => logs[log]?.length ?? 0
-  const toView = (play: Play): View => ({ ...play, id: String(++made), at: AT })
+  const toView = (play: Play): View => ({ ...play, id: String(++lastId), at: AT })
   const instance = (n: number) => {
     const instances = [opened.counts, ...opened.others]
     return instances[n % instances.length] ?? opened.counts
@@ -91,7 +91,7 @@ async function createModel(open: Store['open'], isPersistent: boolean) {
     return { ...rest, incarnation: nameOf(log), views: logs[log]?.slice(rest.after, rest.through).flat() ?? [] }
   }
 
-  /** Returns true for each batch that is counted if they arrive in this order. */
+  /** Predicts which batches are counted if they arrive in this order. */
   function predict(batches: CountBatch[]): boolean[] {
     let at = position
     return batches.map((batch) => {
@@ -113,7 +113,7 @@ async function createModel(open: Store['open'], isPersistent: boolean) {
     if (isNext) accept(batch)
   }
 
-  /** Two batches at once are counted as if one of them had come first. */
+  /** Two concurrent batches are counted as if one of them had arrived first. */
   async function race(first: CountBatch, second: CountBatch) {
     const applied = await Promise.all([instance(0).apply(first), instance(1).apply(second)])
     const outcome = applied.map((deduplicated) => deduplicated !== undefined)
@@ -155,7 +155,7 @@ async function createModel(open: Store['open'], isPersistent: boolean) {
 
   return {
     take,
-    /** A single queue-listener forwards until everything is counted. */
+    /** A single queue-listener forwards batches until everything is counted. */
     async catchUp() {
       if (lengthOf(current()) === 0) return
       while (position?.incarnation !== nameOf(current()) || position.sequence < lengthOf(current())) {

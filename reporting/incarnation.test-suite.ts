@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { batch } from './batches.test-suite.ts'
 import type { Opened, Store } from './opened-store.test-suite.ts'
 
-/** The conformance suite of logs that were recreated. */
+/** The conformance suite for recreated logs. */
 export function describeIncarnations({ open }: Pick<Store, 'open'>) {
   describe('a new incarnation of the log', () => {
     const left = { incarnation: 'old', sequence: 2 }
@@ -20,14 +20,14 @@ export function describeIncarnations({ open }: Pick<Store, 'open'>) {
       expect(await opened.counts.position()).toEqual({ incarnation: 'new', sequence: 1 })
     })
 
-    test('is rejected if the batch does not start at its beginning', async () => {
+    test('is rejected if its first batch does not start at the first message of the log', async () => {
       await using opened = await openOld()
       expect(await opened.counts.apply({ ...batch('new', 2, 3, ['a']), leaving: left })).toBeUndefined()
       expect(await opened.counts.position()).toEqual(left)
     })
 
     test.each([undefined, { incarnation: 'old', sequence: 1 }, { incarnation: 'older', sequence: 2 }])(
-      'is rejected if the batch names %j as the position it replaces, not the current one',
+      'is rejected if the batch names %j as the position it replaces, instead of the current position',
       async (leaving) => {
         await using opened = await openOld()
         expect(await opened.counts.apply({ ...batch('new', 0, 1, ['a']), leaving })).toBeUndefined()
@@ -35,7 +35,7 @@ export function describeIncarnations({ open }: Pick<Store, 'open'>) {
       },
     )
 
-    test('supersedes the previous one', async () => {
+    test('supersedes the previous one, whose batches are then rejected', async () => {
       await using opened = await openOld()
       const { counts } = opened
       await counts.apply({ ...batch('new', 0, 1, ['a']), leaving: left })

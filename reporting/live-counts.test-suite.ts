@@ -9,10 +9,10 @@ import type { CountStore } from './count-store.ts'
 import type { Store } from './opened-store.test-suite.ts'
 import { countsOf, ranked } from './top-list.test-suite.ts'
 
-/** The conformance suite of live counts. */
+/** The conformance suite for live counts. */
 export function describeLiveCounts({ open }: Pick<Store, 'open'>) {
   describe('live counts', () => {
-    test('a snapshot includes earlier views, and changes follow on every instance', async () => {
+    test('every instance publishes a snapshot of earlier views, followed by changes', async () => {
       await using opened = await open()
       const at = new Date().toISOString()
       const second = Math.floor(Date.parse(at) / 1_000)
@@ -55,9 +55,9 @@ export function describeLiveCounts({ open }: Pick<Store, 'open'>) {
     test('a burst of views causes at most 4 events per second, and none after the subscription ends', async () => {
       await using opened = await open()
       const { events, end } = subscribe(opened.counts)
-      const ends = performance.now() + 1_000
+      const deadline = performance.now() + 1_000
       let sequence = 0
-      while (performance.now() < ends) {
+      while (performance.now() < deadline) {
         await opened.counts.apply(batch('log', sequence, ++sequence, ['a']))
         await sleep(5)
       }

@@ -55,9 +55,9 @@ test('a view that is counted directly is published too', async () => {
 test('a subscriber does not delay the shutdown of the process', async () => {
   await using subscriber = await subscribeLive(`${reporting.url}/events/live`)
   await eventually(() => expect(subscriber.events).not.toHaveLength(0))
-  const since = runningTime()
+  const startedAt = runningTime()
   await reporting.signal('SIGTERM')
   expect(await reporting.ended()).toBe(0)
-  expect(runningTime() - since).toBeLessThan(2_000)
+  expect(runningTime() - startedAt).toBeLessThan(2_000)
   await eventually(() => expect(subscriber.hasEnded()).toBe(true))
 })

@@ -5,7 +5,7 @@ import { batch } from './batches.test-suite.ts'
 import type { LogReport } from './count-store.ts'
 import type { Store } from './opened-store.test-suite.ts'
 
-/** The conformance suite of reports about the end of the log. */
+/** The conformance suite for reports about the end of the log. */
 export function describeReports({ open }: Pick<Store, 'open'>) {
   describe('a report', () => {
     test('reaches every instance with the position, both on its own and in a batch', async () => {

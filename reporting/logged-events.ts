@@ -9,7 +9,7 @@ export type LoggedView = RuleEvent &
     clock: number
   }
 
-/** A report of watch time in the log. Its `id` is the id of its view. */
+/** A watch-time report in the log. Its `id` is the id of its view. */
 type LoggedWatchReport = WatchedView & Pick<LoggedView, 'id' | 'clock'>
 
 export type LoggedEvent = LoggedView | LoggedWatchReport
@@ -21,15 +21,15 @@ export function isWatchReport(event: LoggedEvent): event is LoggedWatchReport {
 type Batch = Pick<EventBatch, 'views' | 'watched' | 'messages' | 'through'>
 
 /**
- * The views and reports of a batch in log order, each with its message. Without messages, which a previous release did
- * not send, the batch is one message.
+ * Returns the views and watch-time reports of a batch in log order, each with the data of its message. A batch from a
+ * previous release has no `messages`; it is treated as a single message.
  */
 export function toLoggedEvents({ views, watched = [], messages, through }: Batch, startClock: number): LoggedEvent[] {
   const logged: LoggedEvent[] = []
   let clock = startClock
   let [nextView, nextReport] = [0, 0]
 
-  /** Adds the reports of a message that come before its view with this index. */
+  /** Adds the reports of a message that precede its view at `index`. */
   function addReports(sequence: number, index: number): void {
     for (let report = watched[nextReport]; report?.sequence === sequence; report = watched[nextReport]) {
       if (report.index > index) return

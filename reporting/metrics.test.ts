@@ -74,7 +74,7 @@ test('a new incarnation of the log is logged once, with the last position in the
   ])
 })
 
-test('while the counts are unavailable, their metrics are NaN, and the others can be read', async () => {
+test('while the counts are unavailable, their metrics are NaN, and other metrics can be read', async () => {
   const metrics = createMetrics()
   const counts = createLoadingStore(new Promise<CountStore>(() => {}))
   instrumentCounts({ metrics, log: pino({ level: 'silent' }) }, counts)

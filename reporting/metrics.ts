@@ -23,19 +23,19 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
   })
   const verdicts = new Counter({
     name: 'views_total',
-    help: 'Views counted, by verdict: qualified, not-qualified or pending with the name of the rule as reason, or direct for those that no rule judges. A pending view is counted again when it qualifies',
+    help: 'Views counted, by verdict: qualified; not-qualified or pending, with the name of the rule as reason; or direct, for views that no rule judges. A pending view is counted again when it qualifies',
     labelNames: ['verdict', 'reason'],
     registers,
   })
   const ignored = new Counter({
     name: 'ignored_events_total',
-    help: 'Events with an idempotency key that are not views, by reason: retried, or key-reused for another play',
+    help: 'Events that are not views because their idempotency key was used before, by reason: retried (the same play), or key-reused (another play)',
     labelNames: ['reason'],
     registers,
   })
   const ignoredReports = new Counter({
     name: 'ignored_watch_reports_total',
-    help: 'Reports of watch time without effect, by reason: unknown-view (the report takes effect if its view follows within 24 hours), other-play (the view has another asset or user), or unused (the view rules ignore watch time)',
+    help: 'Watch-time reports that had no effect, by reason: unknown-view (the report takes effect if its view follows within 24 hours), other-play (the view has another asset or user), or unused (the view rules ignore watch time)',
     labelNames: ['reason'],
     registers,
   })
@@ -52,7 +52,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
   })
   const lost = new Counter({
     name: 'lost_views_total',
-    help: 'Views that the log acknowledged and lost, shown by gaps in the serials of their producers',
+    help: 'Views that the log acknowledged but lost, shown by gaps in the serials of their producers',
     registers,
   })
   new Gauge({
@@ -93,7 +93,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
         const { leaving, incarnation } = batch
         log.warn(
           { leaving, incarnation },
-          'the log was recreated; its views are added to the counts of the previous one',
+          'the log was recreated; the views of the new log are added to the existing counts',
         )
       }
       views.inc({ source: 'log' }, applied.views.length)
@@ -117,7 +117,7 @@ export function instrumentCounts({ metrics, log }: Deps, counts: CountStore): Co
   }
 }
 
-/** Sets a gauge, to NaN while the store is unavailable: the other metrics must stay readable. */
+/** Sets a gauge to NaN while the store is unavailable, so that the other metrics stay readable. */
 async function setIfAvailable(gauge: Gauge, labels: Record<string, string>, read: () => Promise<number>) {
   gauge.set(labels, await read().catch(() => Number.NaN))
 }

@@ -5,7 +5,6 @@ import type { CountBatch, CountStore, ReportObserver } from './count-store.ts'
 /** A store, and other instances that use the same data. */
 export type Opened = AsyncDisposable & {
   counts: CountStore
-  /** Other instances over the same data. */
   others: CountStore[]
   /** Replaces all instances, as a restart would. */
   restart(): Promise<Opened>
@@ -17,13 +16,13 @@ export type Store = {
   open(onReport?: ReportObserver): Promise<Opened>
   /** True if the counts survive a restart. */
   isPersistent: boolean
-  /** Runs of each property. */
+  /** The number of runs of each property. */
   numRuns: number
 }
 
 /**
- * How the messages of a log are read: the ends of batches, the instance that takes each, and restarts before some of
- * them. The batches have at least 30 messages together.
+ * How the messages of a log are read: the size of each batch, the instance that receives it, and whether a restart
+ * precedes it. Together, the batches have at least 30 messages.
  */
 export const reading = fc.array(
   fc.record({ messages: fc.integer({ min: 1, max: 5 }), instance: fc.nat(3), restart: fc.boolean() }),
@@ -39,7 +38,7 @@ type Log = {
 
 type Checks = { onBatch?: (opened: Opened) => Promise<void>; atEnd: (opened: Opened) => Promise<void> }
 
-/** Applies a log in batches, and checks the store after each of them and at the end. */
+/** Applies a log in batches, and checks the store after each batch and at the end. */
 export async function readInBatches(
   { open, isPersistent }: Pick<Store, 'open' | 'isPersistent'>,
   { reading, length, toBatch }: Log,

@@ -35,7 +35,7 @@ test('a second leaves the window after five minutes', () => {
   expect([...seconds.counts()]).toEqual([])
 })
 
-/** @param times in milliseconds from now */
+/** @param times in milliseconds relative to now */
 function countsOf(times: number[]) {
   useFakeClock()
   vi.setSystemTime(NOW)

@@ -10,7 +10,7 @@ export type RecentSeconds = {
   counts(): ReadonlyMap<number, number>
 }
 
-/** Views per second over the last 300 seconds, starting with the `restored` ones. */
+/** Views per second over the last 300 seconds, initialized with `restored`. */
 export function createRecentSeconds(restored: Iterable<[second: number, views: number]> = []): RecentSeconds {
   const counts = new Map(restored)
 

@@ -9,7 +9,7 @@ import type { RuleEvent } from './rules/view-rule.ts'
 
 type Limits = { maxProducers?: number; maxIds?: number }
 
-/** The engine over a simple state in memory, which is unbounded unless limits are given. */
+/** An engine with simple in-memory state, which is unbounded unless limits are given. */
 export function createReference({ maxProducers, maxIds }: Limits = {}) {
   const keys = new Map<string, RuleEvent>()
   const deduplication = {
@@ -32,8 +32,8 @@ export const users = ['u', 'v', 'constructor']
 const seconds = (max: number) => fc.integer({ min: 0, max })
 
 /**
- * A message: how many seconds after the previous message it was stored, and how many seconds before that each of its
- * views was played.
+ * A message. `after`: the seconds between the storage of the previous message and of this one. `before`: the seconds
+ * between a play and the storage of its message.
  */
 export const message = fc.record({
   after: seconds(40),
@@ -70,7 +70,7 @@ export function toLog(
     return {
       at,
       views: views.map(({ assetId, userId, before, key }, index) => ({
-        // The key of a user is also used for another asset.
+        // A user may reuse a key for another asset.
         ...(key === undefined ? { id: `${n}-${index}` } : { id: `${userId}-${key}`, keyed: true as const }),
         assetId,
         userId,

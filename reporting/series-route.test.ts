@@ -35,7 +35,7 @@ describe('the series', () => {
     expect(points.map(({ at }) => at)).toEqual(['2026-11-20T22:00:00.000Z'])
   })
 
-  test('of one asset contain its views, and only zeros if it has none', async () => {
+  test('of one asset contain its views, or only zeros if it has none', async () => {
     const { get } = await setUp()
     const range = { step: 'day', from: '2026-11-20T00:00:00Z', to: '2026-11-20T00:00:01Z' }
     const pointOf = async (assetId: string) => await get({ ...range, assetId })
@@ -48,7 +48,7 @@ describe('the series', () => {
     ['minute', 60, 60_000],
     ['hour', 48, 3_600_000],
     ['day', 30, 86_400_000],
-  ])('of a %s end now by default, and have %d points', async (step, length, stepMs) => {
+  ])('by %s end now by default, and have %d points', async (step, length, stepMs) => {
     const { app, get } = setUpEmpty()
     const before = Date.now()
     await app.request('/events/asset/a/user/u', { method: 'POST' })
@@ -60,11 +60,11 @@ describe('the series', () => {
     expect(end % stepMs).toBe(0)
   })
 
-  test('are hours by default', async () => {
+  test('are hourly by default', async () => {
     expect(await (await setUp()).get({})).toMatchObject({ step: 'hour' })
   })
 
-  test('are CSV if the client prefers it, and JSON otherwise', async () => {
+  test('are sent as CSV if the client prefers it, and as JSON otherwise', async () => {
     const { app } = await setUp()
     const path = `${PATH}?step=hour&from=${FROM}&to=2026-11-20T23:00:00Z`
     const read = async (accept: string) => {

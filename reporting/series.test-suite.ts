@@ -13,7 +13,7 @@ const HOUR_S = 3_600
 const DAY_S = 86_400
 const assets = [undefined, 'a', 'b', 'unknown']
 
-/** Durations in seconds around the retention of each step, and short ones. */
+/** Durations in seconds: short ones, and some around the retention of each step. */
 const duration = fc.oneof(
   fc.integer({ min: 0, max: 2 * MINUTE_S }),
   fc.integer({ min: 0, max: 2 * DAY_S }),
@@ -33,11 +33,11 @@ const message = fc.record({
   ),
 })
 
-/** The conformance suite of the series of count stores. */
+/** The conformance suite for the series of count stores. */
 export function describeSeries(store: Store) {
   const { open, numRuns } = store
 
-  test('the series depend on the log alone, and contain every view once', async () => {
+  test('the series depend only on the log, and contain every view once', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(message, { minLength: 1, maxLength: 20 }), reading, async (drawn, reading) => {
         const log = toLog(drawn)

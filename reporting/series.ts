@@ -12,11 +12,11 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
 export const STEP_MS: Record<SeriesStep, number> = { minute: MINUTE_MS, hour: HOUR_MS, day: DAY_MS }
-/** Days are kept for ever. */
+/** Days are kept forever. */
 export const RETENTION_MS = { minute: 48 * HOUR_MS, hour: 35 * DAY_MS }
 const DEFAULT_MS = { minute: 60 * MINUTE_MS, hour: 48 * HOUR_MS, day: 30 * DAY_MS }
 
-/** The steps that start in [from, to), of one asset or of all together. Times are in milliseconds since 1970. */
+/** The steps that start in [from, to), of one asset or of all assets together. Times are in milliseconds since 1970. */
 export type SeriesRange = { step: SeriesStep; assetId?: string | undefined; from: number; to: number }
 
 /** The views of one step, and how many of them are qualified. */
@@ -28,7 +28,7 @@ export type SeriesCounts = {
   since: number | undefined
   /** The counts by the start of their step. Steps without views are absent. */
   counts: ReadonlyMap<number, StepCount>
-  /** How long these views were watched, in milliseconds; undefined if the rules do not use it. */
+  /** The watch time of these views by step, in milliseconds; undefined if the rules do not require watch time. */
   watched?: ReadonlyMap<number, number> | undefined
 }
 
@@ -55,26 +55,26 @@ export function toSince(step: SeriesStep, clock: number, storedSince = Number.NE
   return Number.isFinite(since) ? since : undefined
 }
 
-/** Returns the starts of all steps of a range. */
+/** Returns the starts of all steps in a range. */
 export function startsIn({ step, from, to }: SeriesRange): number[] {
   const first = firstStart(step, from)
   return Array.from({ length: sizeOf(step, first, to) }, (_, n) => first + n * STEP_MS[step])
 }
 
-/** Returns the range of a query, or what is invalid. */
+/** Returns the range of a query, or the error in the query. */
 export function toRange({ assetId, step, ...query }: SeriesQuery, now: number): SeriesRange | FieldError {
   const to = query.to === undefined ? now : Date.parse(query.to)
   const from = query.from === undefined ? to - DEFAULT_MS[step] : Date.parse(query.from)
-  if (from >= to) return { path: 'from', message: `must be before to, which is ${new Date(to).toISOString()}` }
+  if (from >= to) return { path: 'from', message: `must be before "to", which is ${new Date(to).toISOString()}` }
   const points = sizeOf(step, firstStart(step, from), to)
   if (points <= MAX_POINTS) return { step, assetId, from, to }
   return {
     path: 'from',
-    message: `${points} points; at most ${MAX_POINTS} are allowed: use a longer step or less time`,
+    message: `the range has ${points} points, but at most ${MAX_POINTS} are allowed: use a longer step or a shorter range`,
   }
 }
 
-/** Adds steps without views, and empties steps that are no longer kept, which may not have been dropped yet. */
+/** Adds steps without views, and clears expired steps that the store may not have dropped yet. */
 export function toSeries(range: SeriesRange, { since, counts, watched }: SeriesCounts): Series {
   const isKept = (at: number) => since === undefined || at >= since
   const toPoint = (at: number): SeriesPoint => {
@@ -87,7 +87,7 @@ export function toSeries(range: SeriesRange, { since, counts, watched }: SeriesC
 
 const COLUMNS: readonly (keyof SeriesPoint)[] = ['at', 'views', 'qualified']
 
-/** CSV as in RFC 4180. */
+/** CSV as defined in RFC 4180. */
 export function toCsv({ points }: Pick<Series, 'points'>): string {
   const hasWatched = points.some(({ secondsWatched }) => secondsWatched !== undefined)
   const names: typeof COLUMNS = hasWatched ? [...COLUMNS, 'secondsWatched'] : COLUMNS

@@ -20,7 +20,7 @@ import { exposeCapacity, exposeCurrentness, instrumentCounts } from './metrics.t
 import { databasePool, databaseUrl, verdictsMaxAge } from './postgres/settings.ts'
 import { viewRules } from './rules/settings.ts'
 
-/** queue-listener reports the end of the log every 500 ms. */
+/** Must exceed 500 ms, the interval at which queue-listener reports the end of the log. */
 const MIN_MAX_LAG_MS = 1_000
 
 const ownSettings = {
@@ -30,7 +30,7 @@ const ownSettings = {
     description: 'If set, queue-listener feeds reporting from the log; reporting itself does not connect to NATS',
   }),
   FED_BY_LOG: optionalFlag(
-    '1: serve no counts before queue-listener reports the end of the log; default: 1 if NATS_URL is set',
+    '1: serve no counts until queue-listener reports the end of the log; default: 1 if NATS_URL is set',
   ),
   DATABASE_URL: databaseUrl,
   DATABASE_POOL: databasePool,
@@ -59,7 +59,7 @@ async function openCountStore(
 ) {
   const { VERDICTS_MAX_AGE: verdictsMaxAgeMs, VERDICTS_KEPT: verdicts, KEYS_KEPT: keys } = settings
   if (urls) {
-    // Loaded only if used.
+    // The Postgres client is loaded only if it is used.
     const { startPostgresCountStore } = await import('./postgres/service.ts')
     const options = { urls, maxConnections, onReport, rules, verdictsMaxAgeMs, maxKeys: keys }
     return startPostgresCountStore(service, options)

@@ -2,7 +2,7 @@ import type { SeriesStep } from '../shared/contracts/series.ts'
 import type { Verdict } from '../shared/contracts/view-explanation.ts'
 import { keptSince, type StepCount, startOf } from './series.ts'
 
-/** Views to add to the step that starts `at`, in milliseconds since 1970. `assets` is empty for minutes. */
+/** Views to add to the step that starts at `at`, in milliseconds since 1970. `assets` is empty for minutes. */
 export type StepAddition = {
   step: SeriesStep
   at: number
@@ -11,8 +11,8 @@ export type StepAddition = {
 }
 
 /**
- * A view that was played `at`. A view that is not in the log has no verdict. `views`: how many views to add, by default
- * 1; 0 if a view that was added earlier has qualified.
+ * A view that was played at `at`. A view that is not in the log has no verdict. `views` is the number of views to add:
+ * 1 by default, and 0 if a view that was added earlier now qualifies.
  */
 export type TimedView = { assetId: string; at: number; verdict?: Verdict | undefined; views?: number }
 
@@ -35,7 +35,7 @@ export function toStepAdditions(views: readonly TimedView[], clock: number): Ste
   return additions.filter(({ step, at }) => at >= keptSince(step, clock))
 }
 
-/** Remembers the last step, because consecutive views mostly belong to the same one. */
+/** Remembers the last step, because consecutive views mostly belong to the same step. */
 function toSteps(step: SeriesStep, views: readonly TimedView[], keyOf: (view: TimedView) => string) {
   const steps = new Map<number, Counts>()
   let start = Number.NaN
@@ -57,7 +57,7 @@ function toDays(hours: ReadonlyMap<number, Counts>): Map<number, Counts> {
   return new Map(Array.from(days, ([day, own]) => [day, sum(own.map(([, counts]) => counts))]))
 }
 
-/** Most batches have views of only one hour, whose counts are then also the counts of the day. */
+/** Most batches have views from a single hour. Its counts are then also the counts of the day. */
 function sum(all: Counts[]): Counts {
   const [first = new Map()] = all
   if (all.length === 1) return first

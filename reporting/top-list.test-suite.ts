@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { batch } from './batches.test-suite.ts'
 import type { Store } from './opened-store.test-suite.ts'
 
-/** The conformance suite of top lists. */
+/** The conformance suite for top lists. */
 export function describeTopList({ open, numRuns }: Pick<Store, 'open' | 'numRuns'>) {
   describe('the top list', () => {
     test('contains the first ids, sorted by views, then by id', async () => {
@@ -29,7 +29,7 @@ export function describeTopList({ open, numRuns }: Pick<Store, 'open' | 'numRuns
       ['uniform', () => Math.floor(Math.random() * 6_000)],
       ['skewed', () => Math.floor(Math.random() ** 4 * 6_000)],
       ['falling', (step: number) => 10_000 - Math.floor(step / 10)],
-    ])('is exact for the first 1,000 of 6,000 ids that are %s', async (_, draw) => {
+    ])('is exact for the first 1,000 of 6,000 %s ids', async (_, draw) => {
       await using opened = await open()
       const all: string[] = []
       for (let n = 0; n < 12; n += 1) {
@@ -42,14 +42,14 @@ export function describeTopList({ open, numRuns }: Pick<Store, 'open' | 'numRuns
   })
 }
 
-/** How often each id occurs. */
+/** Counts how often each id occurs. */
 export function countsOf(ids: string[]): Map<string, number> {
   const counts = new Map<string, number>()
   for (const id of ids) counts.set(id, (counts.get(id) ?? 0) + 1)
   return counts
 }
 
-/** Sorted as a top list. */
+/** Sorts counts in the order of a top list. */
 export function ranked(counts: Map<string, number>) {
   return Array.from(counts, ([id, views]) => ({ id, views })).sort(
     (a, b) => b.views - a.views || (a.id < b.id ? -1 : 1),

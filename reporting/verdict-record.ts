@@ -18,7 +18,7 @@ type Counted = Logged &
     requiredMs?: number | undefined
   }
 
-/** What became of an event in the log. */
+/** The outcome of an event in the log. */
 export type VerdictRecord = Rejected | Counted
 
 const REJECTED = 0
@@ -60,7 +60,7 @@ function kindOf(record: VerdictRecord): number {
   return record.reason === undefined ? QUALIFIED : NOT_QUALIFIED
 }
 
-/** The number of a name, which is added to the names if it is new. */
+/** Returns the index of a name, and appends the name if it is new. */
 function toNumber(names: string[], name: string): number {
   const number = names.indexOf(name)
   return number < 0 ? names.push(name) - 1 : number

@@ -9,11 +9,11 @@ import { summarize } from './summarize.ts'
 
 type Deps = {
   counts: Pick<CountStore, 'explain' | 'position' | 'knownSince'>
-  /** Responds 401 to requests that may not read about users. */
+  /** Responds 401 to requests that may not read data about users. */
   requireReader: MiddlewareHandler<AppEnv>
 }
 
-/** `GET /events/views/:viewId`: what became of a view. */
+/** `GET /events/views/:viewId`: the outcome of a view, and its explanation. */
 export function createViewRoute({ counts, requireReader }: Deps) {
   return new Hono<AppEnv>().get(
     '/events/views/:viewId',
@@ -28,7 +28,7 @@ export function createViewRoute({ counts, requireReader }: Deps) {
     requireReader,
     validate('param', ViewParams),
     async (c) => {
-      // Read before the explanation, so that a view that is counted in between comes after this position.
+      // Read before the explanation, so that a view that is counted in between is after this position.
       const position = toNullablePosition(await counts.position())
       const explanation = await counts.explain(c.req.valid('param').viewId)
       if (explanation) return c.json({ ...explanation, summary: summarize(explanation) })

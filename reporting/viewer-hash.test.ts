@@ -2,10 +2,10 @@ import { expect, test } from 'vitest'
 import { hashViewer } from './viewer-hash.ts'
 
 test.each([
-  ['numbers', (n: number) => String(n)],
-  ['a common prefix', (n: number) => `user-${n}`],
-  ['a common suffix', (n: number) => `${n}@example.com`],
-])('users whose ids are %s have distinct, evenly spread hashes', (_, toId) => {
+  ['that are numbers', (n: number) => String(n)],
+  ['with a common prefix', (n: number) => `user-${n}`],
+  ['with a common suffix', (n: number) => `${n}@example.com`],
+])('user ids %s have distinct, evenly spread hashes', (_, toId) => {
   const hashes = Array.from({ length: 100_000 }, (_, n) => hashViewer(toId(n)))
   expect(new Set(hashes).size).toBe(hashes.length)
   expect(hashes.every(Number.isSafeInteger)).toBe(true)

@@ -1,5 +1,5 @@
 /**
- * A hash of a user id in 53 bits, as an integer. Both stores use it to distinguish the viewers of an asset: among
+ * Hashes a user id to an integer of 53 bits. Both stores use it to distinguish the viewers of an asset: among
  * 1,000,000 viewers, the probability that two share a hash is 1 in 18,000.
  */
 export function hashViewer(userId: string): number {
@@ -16,7 +16,7 @@ export function hashViewer(userId: string): number {
   return (high >>> 11) * 2 ** 32 + (low >>> 0)
 }
 
-/** Spreads each bit over all 32, with the constants of MurmurHash3's finalizer. */
+/** Spreads each bit over all 32 bits, with the constants of MurmurHash3's finalizer. */
 function mix(hash: number): number {
   let mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)

@@ -121,15 +121,15 @@ export function judgeLog(log: readonly Message[]) {
   return views.map((view) => ({ ...view, ...verdictOf(view, clock) }))
 }
 
-function verdictOf({ because, watched, required, clock: since }: Judged, clock: number) {
+function verdictOf({ because, watched, required, clock: countedAt }: Judged, clock: number) {
   if (because) return { verdict: 'not-qualified', reason: 'repeat' } as const
   if (watched !== undefined && watched >= required) return { verdict: 'qualified', reason: null } as const
-  if (isInTime(since, clock)) return { verdict: 'pending', reason: 'watch-time' } as const
+  if (isInTime(countedAt, clock)) return { verdict: 'pending', reason: 'watch-time' } as const
   return { verdict: 'not-qualified', reason: watched === undefined ? 'no-watch-report' : 'watch-time' } as const
 }
 
-function isInTime(since: number, clock: number): boolean {
-  return Math.floor(clock / 1_000) - Math.floor(since / 1_000) <= DAY_S
+function isInTime(start: number, clock: number): boolean {
+  return Math.floor(clock / 1_000) - Math.floor(start / 1_000) <= DAY_S
 }
 
 function isSamePlay(a: Pick<View, 'assetId' | 'userId'>, b: typeof a): boolean {

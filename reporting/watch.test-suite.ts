@@ -21,11 +21,11 @@ import {
 
 const HOUR_MS = 3_600_000
 
-/** The conformance suite of watch time. The stores under test use the view rules v2. */
+/** The conformance suite for watch time. The stores under test use the view rules v2. */
 export function describeWatchTime(store: Store) {
   const { open, numRuns } = store
 
-  test('verdicts and watch times depend on the log alone, and add up in every snapshot', {
+  test('verdicts and watch times depend only on the log, and add up in every snapshot', {
     timeout: 120_000,
   }, async () => {
     await fc.assert(
@@ -48,7 +48,7 @@ export function describeWatchTime(store: Store) {
     )
   })
 
-  test('a view is pending until 30 s are reported, and then qualifies only once', async () => {
+  test('a view is pending until 30 s are reported, and then qualifies exactly once', async () => {
     await using opened = await open()
     const { counts } = opened
     const log = [
@@ -80,7 +80,7 @@ export function describeWatchTime(store: Store) {
     }
   })
 
-  test('subscribers receive the qualified views once a report makes a view qualify', async () => {
+  test('subscribers receive the new number of qualified views when a report makes a view qualify', async () => {
     await using opened = await open()
     const { counts } = opened
     const events: LiveEvent[] = []
@@ -104,27 +104,30 @@ export function describeWatchTime(store: Store) {
   test.each([
     ['nothing was reported', [], 'no-watch-report', null],
     ['too little was reported', [report(29)], 'watch-time', 29],
-  ])('24 h of the log later, a view does not qualify if %s', async (_, reports, reason, secondsWatched) => {
-    await using opened = await open()
-    const { counts } = opened
-    const other = { ...view(), id: 'other', userId: 'v' }
-    const log = [
-      message(0, view()),
-      message(1, ...reports, { ...view(), id: 'repeat' }),
-      message(DAY_S, other),
-      message(DAY_S + 1, { ...other, id: 'more' }, report(31)),
-    ]
-    await counts.apply(toBatch(log, 0, 3))
-    expect(await counts.explain('view')).toMatchObject({ verdict: 'pending', secondsWatched })
-    await counts.apply(toBatch(log, 3, 4))
-    expect(await counts.explain('view')).toMatchObject({ verdict: 'not-qualified', reason, secondsWatched })
-    expect(await counts.audit()).toMatchObject({
-      views: 4,
-      qualified: 0,
-      notQualified: { repeat: 2, [reason]: 1 },
-      pending: 1,
-    })
-  })
+  ])(
+    '24 h later by the clock of the log, a view does not qualify if %s',
+    async (_, reports, reason, secondsWatched) => {
+      await using opened = await open()
+      const { counts } = opened
+      const other = { ...view(), id: 'other', userId: 'v' }
+      const log = [
+        message(0, view()),
+        message(1, ...reports, { ...view(), id: 'repeat' }),
+        message(DAY_S, other),
+        message(DAY_S + 1, { ...other, id: 'more' }, report(31)),
+      ]
+      await counts.apply(toBatch(log, 0, 3))
+      expect(await counts.explain('view')).toMatchObject({ verdict: 'pending', secondsWatched })
+      await counts.apply(toBatch(log, 3, 4))
+      expect(await counts.explain('view')).toMatchObject({ verdict: 'not-qualified', reason, secondsWatched })
+      expect(await counts.audit()).toMatchObject({
+        views: 4,
+        qualified: 0,
+        notQualified: { repeat: 2, [reason]: 1 },
+        pending: 1,
+      })
+    },
+  )
 
   test('a report that is stored before its view takes effect once the view is stored', async () => {
     await using opened = await open()
@@ -135,7 +138,7 @@ export function describeWatchTime(store: Store) {
     expect(await counts.explain('view')).toMatchObject({ verdict: 'qualified', secondsWatched: 31 })
   })
 
-  test('reports of one unknown view for many assets take no longer than reports of many views', {
+  test('reports of one unknown view with many assets take no longer than reports of many views', {
     timeout: 5_000,
   }, async () => {
     await using opened = await open()
@@ -149,7 +152,7 @@ export function describeWatchTime(store: Store) {
     expect(await opened.counts.explain('view')).toMatchObject({ verdict: 'qualified', secondsWatched: 31 })
   })
 
-  test('a report of another asset or user has no effect', async () => {
+  test('a report whose asset or user differs from that of its view has no effect', async () => {
     await using opened = await open()
     const { counts } = opened
     const foreign = [
@@ -162,7 +165,7 @@ export function describeWatchTime(store: Store) {
     expect(await counts.explain('view')).toMatchObject({ verdict: 'pending', secondsWatched: null })
   })
 
-  test('a report that the log contains twice uses up one serial', async () => {
+  test('a report that the log contains twice consumes one serial', async () => {
     await using opened = await open()
     const { counts } = opened
     const numbered = [

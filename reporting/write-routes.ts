@@ -14,7 +14,7 @@ const CompiledBatch = z.compile(EventBatch, { strict: true })
 
 type Deps = {
   counts: Pick<CountStore, 'count' | 'report' | 'apply' | 'position'>
-  /** The token required for writes. If undefined, they are open. */
+  /** The token required for writes. If undefined, writes are open. */
   writeToken?: WriteToken | undefined
 }
 
@@ -27,7 +27,7 @@ export function createWriteRoutes({ counts, writeToken }: Deps) {
         operationId: 'countView',
         summary: 'Count one view without recording it in the log',
         description:
-          'It is lost if reporting is killed before the next checkpoint, or if the counts are replayed from the log',
+          'The view is lost if reporting is killed before the next checkpoint, or if the counts are rebuilt from the log',
         responses: { 200: PlayCounts },
         problems: [400, 503, 507],
         isWrite: true,
@@ -42,7 +42,7 @@ export function createWriteRoutes({ counts, writeToken }: Deps) {
         operationId: 'countBatch',
         summary: 'Count a batch from the log that starts at the current position',
         description:
-          'Returns the new position, or 409 with the current one if the batch starts elsewhere. A report has no views; it always returns the position, which is null before the first batch. Maximum body size: 20,971,520 bytes',
+          'Returns the new position, or 409 with the current one if the batch starts elsewhere. A report is a batch without views; it always returns the position, which is null before the first batch. Maximum body size: 20,971,520 bytes',
         responses: { 200: Position.nullable(), 409: PositionConflict },
         problems: [...BODY_PROBLEMS, 507],
         isWrite: true,

@@ -84,7 +84,7 @@ describe('reporting on its own', () => {
         level: 50,
         file: join(directory.path, FILE),
         reason: 'it is truncated',
-        msg: 'cannot use the checkpoint; set it aside, counting from the start of the log',
+        msg: 'cannot use the checkpoint: it was set aside, and the log is counted from its start',
       },
     ])
     expect(await readdir(directory.path)).toContainEqual(expect.stringMatching(/^checkpoint-reporting\.bin\.corrupt-/))
@@ -235,8 +235,8 @@ describe.skipIf(!natsVersion)('reporting with a log', () => {
     await listener.start()
     await playTimes(system, 2)
     await expectViews(system, 2)
-    const [line] = linesOf(reporting, 'cannot use the checkpoint; set it aside')
-    expect(line).toContain('it has counts of the log')
+    const [line] = linesOf(reporting, 'cannot use the checkpoint: it was set aside')
+    expect(line).toContain('it contains counts of the log')
     expect((await readdir(directory.path)).filter((name) => name.startsWith(`${FILE}.foreign-`))).toHaveLength(1)
     await reporting.signal('SIGTERM')
     await reporting.start()

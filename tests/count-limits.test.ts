@@ -22,7 +22,7 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
     for (const user of ['w', 'u']) expect((await play(edge.url, '456', user)).status).toBe(200)
     await eventually(() => expect(listener.lines().join('\n')).toContain(`it returned ${FULL}`))
     await eventually(() =>
-      expect(reporting.lines().join('\n')).toContain('there are counts of 2 users: raise MAX_USERS'),
+      expect(reporting.lines().join('\n')).toContain('the counts are limited to 2 users: raise MAX_USERS'),
     )
     expect(await metric(listener.url, /^rejected_messages_total/)).toBe(0)
     expect(await metric(reporting.url, /^counted_ids{by="user"}/)).toBe(2)

@@ -23,7 +23,7 @@ export type ByteReader = {
   bytes(size: number): Uint8Array
   latin1(size: number): string
   utf8(size: number): string
-  /** Reads everything that is left. */
+  /** Reads and discards the remaining content. */
   skip(): Promise<void>
   /** Verifies that everything has been read, and that the checksum at the end matches. */
   assertChecksum(): Promise<void>
@@ -36,7 +36,7 @@ export function createByteReader(read: ReadBytes, size: number): ByteReader {
   let at = 0
   let end = 0
   /** The size of the content that is not in the buffer yet. */
-  let rest = size - CHECKSUM_BYTES
+  let remaining = size - CHECKSUM_BYTES
 
   async function readInto(target: Uint8Array): Promise<number> {
     const length = await read(target)
@@ -50,11 +50,11 @@ export function createByteReader(read: ReadBytes, size: number): ByteReader {
     else buffer.copyWithin(0, at, end)
     end -= at
     at = 0
-    while (end < wanted && rest > 0) {
-      const length = await readInto(buffer.subarray(end, end + rest))
+    while (end < wanted && remaining > 0) {
+      const length = await readInto(buffer.subarray(end, end + remaining))
       checksum.update(buffer.subarray(end, end + length))
       end += length
-      rest -= length
+      remaining -= length
     }
   }
 
@@ -70,7 +70,7 @@ export function createByteReader(read: ReadBytes, size: number): ByteReader {
     available: () => end - at,
     fillUpTo,
     async fill(wanted) {
-      if (wanted > end - at + rest) throw new CorruptCheckpointError('it is truncated')
+      if (wanted > end - at + remaining) throw new CorruptCheckpointError('it is truncated')
       await fillUpTo(wanted)
     },
     byte,
@@ -104,7 +104,7 @@ export function createByteReader(read: ReadBytes, size: number): ByteReader {
       } while (at < end)
     },
     async assertChecksum() {
-      if (at < end || rest > 0) throw new CorruptCheckpointError('it has more content than it should')
+      if (at < end || remaining > 0) throw new CorruptCheckpointError('it has trailing content')
       const expected = Buffer.alloc(CHECKSUM_BYTES)
       for (let n = 0; n < CHECKSUM_BYTES; ) n += await readInto(expected.subarray(n))
       if (!checksum.digest().equals(expected)) throw new CorruptCheckpointError('its checksum does not match')

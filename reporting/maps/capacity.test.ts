@@ -16,7 +16,7 @@ test('a batch whose new users exceed the maximum changes nothing, and may be ret
   ).toEqual([2, 1, undefined])
 })
 
-test('known users and repeated new ones do not count towards the maximum', () => {
+test('known users, and repeated plays by a new user, do not count towards the maximum', () => {
   const counts = createViewCounts(room(3))
   counts.apply(batch(0, ['a', 'u'], ['a', 'v']))
   expect(counts.apply(batch(1, ['a', 'u'], ['a', 'w'], ['a', 'w'], ['a', 'v']))).toBeDefined()
@@ -29,7 +29,7 @@ test('assets have the same maximum', () => {
   expect(counts.size('asset')).toBe(0)
 })
 
-test('known ids are counted even if a checkpoint contains more than the maximum', () => {
+test('views of known ids are counted even if a checkpoint contains more ids than the maximum', () => {
   const state = createCountState()
   for (const id of ['u', 'v']) state.counts.user.restore(id, 1)
   const counts = createViewCounts(room(1), state)
@@ -37,7 +37,7 @@ test('known ids are counted even if a checkpoint contains more than the maximum'
   expect(() => counts.count({ assetId: 'a', userId: 'w' })).toThrow(CountsFullError)
 })
 
-test('a direct view of a new user is refused at the maximum', () => {
+test('at the maximum, a direct count for a new user is rejected', () => {
   const counts = createViewCounts(room(1))
   counts.count({ assetId: 'a', userId: 'u' })
   expect(() => counts.count({ assetId: 'a', userId: 'v' })).toThrow(CountsFullError)

@@ -7,12 +7,12 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import type { CountMap } from './count-map.ts'
 
 /**
- * The default takes about 3 GB of heap, extrapolated from 1,000,000 ids. With 10^9 ids, each Map would have a quarter of
- * the entries that V8 allows.
+ * The default takes about 3 GB of heap, extrapolated from 1,000,000 ids. With 10^9 ids, each Map would hold a quarter
+ * of the entries that V8 allows.
  */
 export const maxUsers = count(
   50_000_000,
-  'Maximum number of users, and of assets, with counts in memory; without effect if DATABASE_URL is set',
+  'Maximum number of users, and of assets, with counts in memory; ignored if DATABASE_URL is set',
   1_000_000_000,
 )
 
@@ -57,12 +57,12 @@ export function assertRoom({ maxIds, isHeapFull }: Capacity, { asset, user }: Co
   if (isFull && assets + users > 0) {
     throw new CountsFullError('the counts use nearly all of the heap: raise --max-old-space-size')
   }
-  // A checkpoint may contain more ids than the maximum, if the maximum was lowered. Known ids are counted nevertheless.
+  // A checkpoint may contain more ids than the maximum, if the maximum was lowered. Known ids are still counted.
   if (users > 0 && user.size() + users > maxIds) {
-    throw new CountsFullError(`there are counts of ${maxIds} users: raise MAX_USERS`)
+    throw new CountsFullError(`the counts are limited to ${maxIds} users: raise MAX_USERS`)
   }
   if (assets > 0 && asset.size() + assets > maxIds) {
-    throw new CountsFullError(`there are counts of ${maxIds} assets: raise MAX_USERS`)
+    throw new CountsFullError(`the counts are limited to ${maxIds} assets: raise MAX_USERS`)
   }
 }
 

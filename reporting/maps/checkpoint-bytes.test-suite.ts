@@ -9,7 +9,7 @@ export async function encode(state: CountState): Promise<Buffer> {
   return Buffer.concat(Array.from(encodeCheckpoint(frozen), (chunk) => Uint8Array.from(chunk)))
 }
 
-/** Decodes from short reads, as a disk may return them. */
+/** Decodes with short reads, as a disk may deliver them. */
 export function decode(bytes: Buffer, { size = bytes.length, ...judging }: Judging & { size?: number } = {}) {
   let at = 0
   const read = async (target: Uint8Array) => {
@@ -20,7 +20,7 @@ export function decode(bytes: Buffer, { size = bytes.length, ...judging }: Judgi
   return decodeCheckpoint(read, size, judging)
 }
 
-/** Replaces the version of the rules in a checkpoint, and its checksum. */
+/** Replaces the rules version in a checkpoint, and updates its checksum. */
 export function withRules(bytes: Buffer, rules: string): Buffer {
   const content = bytes.subarray(0, -32)
   content.write(rules, content.indexOf('"v1"') + 1)

@@ -1,7 +1,7 @@
-/** About 5,000 ids, whose encoding takes about a millisecond. */
+/** Holds about 5,000 ids, which take about a millisecond to encode. */
 export const CHUNK_BYTES = 131_072
 
-/** Joins small pieces. */
+/** Joins small pieces into chunks of at least CHUNK_BYTES, except for the last chunk. */
 export function* toChunks(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
   let joined: Uint8Array[] = []
   let size = 0
@@ -39,13 +39,13 @@ export function writeId(target: Buffer, offset: number, id: string): number {
 
 /** @returns the offset after the number */
 export function writeVarint(target: Buffer, offset: number, value: number): number {
-  let rest = value
+  let remaining = value
   let at = offset
-  for (; rest > 127; at += 1) {
-    target[at] = (rest % 128) | 128
-    // Shifts would cut off the bits above the 32nd.
-    rest = Math.floor(rest / 128)
+  for (; remaining > 127; at += 1) {
+    target[at] = (remaining % 128) | 128
+    // Bit shifts would truncate the value to 32 bits.
+    remaining = Math.floor(remaining / 128)
   }
-  target[at] = rest
+  target[at] = remaining
   return at + 1
 }

@@ -66,14 +66,14 @@ function* encodeProducers(producers: FrozenState['producers']): Generator<Uint8A
   for (const entry of producers) yield encodeJson(entry)
 }
 
-/** Keys may be appended meanwhile. Only the first `size` are encoded. */
+/** Keys may be appended during the encoding, but only the first `size` keys are encoded. */
 function* encodeKeys({ keys, size }: Generation): Generator<Uint8Array> {
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
   let used = 0
-  let rest = size
+  let remaining = size
   for (const key of keys) {
-    if (rest === 0) break
-    rest -= 1
+    if (remaining === 0) break
+    remaining -= 1
     used += chunk.write(key, used, 'latin1')
     if (used < CHUNK_BYTES) continue
     yield chunk

@@ -25,7 +25,7 @@ const never = new AbortController().signal
 const warnings = () => logged.filter(({ level }) => level > 30).map(({ msg }) => msg)
 const names = async () => (await readdir(directory.path)).filter((name) => !name.includes('.lock'))
 
-test('a checkpoint is loaded as it was written, and only its owner may read it', async () => {
+test('a checkpoint is loaded as it was written, and is readable only by its owner', async () => {
   using file = await open()
   expect(await file.load(never)).toBeUndefined()
   const size = await save(file, stateOf(3))
@@ -73,7 +73,7 @@ describe('a file that cannot be read', () => {
     const bytes = Buffer.from(await content())
     await writeFile(bin(), bytes)
     expect(await file.load(never)).toBeUndefined()
-    expect(warnings()).toEqual(['cannot use the checkpoint; set it aside, counting from the start of the log'])
+    expect(warnings()).toEqual(['cannot use the checkpoint: it was set aside, and the log is counted from its start'])
     const [aside = ''] = await names()
     expect(aside).toMatch(new RegExp(`^checkpoint\\.bin\\.${suffix}-\\d+$`))
     expect(await readFile(join(directory.path, aside))).toEqual(bytes)
@@ -90,14 +90,14 @@ describe('a file that cannot be read', () => {
   })
 
   test.each([
-    ['the last three corrupt files', 'corrupt', 3],
-    ['all files of other versions', 'VIEWCKPT'.padEnd(60), 5],
-  ])('is kept for inspection: %s', async (_, content, kept) => {
+    ['one of the last three corrupt files', 'corrupt', 3],
+    ['of another version', 'VIEWCKPT'.padEnd(60), 5],
+  ])('is kept for inspection if it is %s', async (_, content, kept) => {
     using file = await open()
     for (let n = 0; n < 5; n += 1) {
       await writeFile(bin(), `${content} ${n}`)
       await file.load(never)
-      // The name contains the time in milliseconds.
+      // File names contain the time in milliseconds, and must differ.
       await sleep(2)
     }
     const contents = await Promise.all((await names()).map((name) => readFile(join(directory.path, name), 'utf8')))
@@ -105,21 +105,21 @@ describe('a file that cannot be read', () => {
   })
 })
 
-test('a checkpoint whose views were judged by other rules is refused, and remains where it is', async () => {
+test('a checkpoint whose views were judged by other rules is rejected, and stays in place', async () => {
   using file = await open()
   await file.assertRules('v1')
   await save(file, stateOf(3))
-  const others = withRules(await readFile(bin()), 'v0')
-  await writeFile(bin(), others)
+  const foreign = withRules(await readFile(bin()), 'v0')
+  await writeFile(bin(), foreign)
   const refused = { name: 'StartError', message: expect.stringContaining('view rules v0') }
   await expect(file.assertRules('v1')).rejects.toMatchObject(refused)
   await expect(file.load(never)).rejects.toMatchObject(refused)
   expect(await names()).toEqual(['checkpoint.bin'])
-  await writeFile(bin(), damage(others))
+  await writeFile(bin(), damage(foreign))
   await file.assertRules('v1')
 })
 
-test('loading that is aborted leaves the checkpoint where it is', async () => {
+test('an aborted load leaves the checkpoint in place', async () => {
   using file = await open()
   await save(file, stateOf(3))
   await expect(file.load(AbortSignal.abort())).rejects.toThrow('aborted')
@@ -137,12 +137,12 @@ test('a second process cannot open the file until the first one has ended', asyn
   expect(second.isReadOnly()).toBe(false)
 })
 
-test('without a writable directory, an existing checkpoint is loaded, none is written, and one line is logged', async () => {
+test('in a read-only directory, the checkpoint is loaded but not written, and one line is logged', async () => {
   {
     using file = await open()
     await save(file, stateOf(3))
   }
-  // Root ignores permissions, so a directory takes the place of the lock instead.
+  // Root bypasses file permissions, so the test creates a directory in the place of the lock file.
   await rm(join(directory.path, 'checkpoint.lock'))
   await mkdir(join(directory.path, 'checkpoint.lock'))
   using file = await open()

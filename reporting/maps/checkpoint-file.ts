@@ -15,7 +15,7 @@ import type { CountState } from './count-state.ts'
 /** The name of the checkpoint in DATA_DIR, unless reporting is embedded. */
 export const CHECKPOINT = 'checkpoint-reporting'
 
-/** The path of the checkpoint of a version of the view rules: verdicts of different rules are never mixed. */
+/** Each version of the view rules has its own checkpoint, so verdicts of different rules are never mixed. */
 export function toCheckpointPath(path: string, rules: RulesVersion): string {
   return rules === DEFAULT_RULES ? path : `${path}-${rules}`
 }
@@ -28,7 +28,7 @@ export class ForeignCheckpointError extends Error {
   override name = 'ForeignCheckpointError'
 }
 
-/** A checkpoint that no other process uses. */
+/** A checkpoint file for exclusive use by this process. */
 export type CheckpointFile = Disposable & {
   /**
    * Loads the checkpoint; undefined if there is none. If it cannot be read, logs one line and sets it aside, so that it
@@ -46,7 +46,7 @@ export type CheckpointFile = Disposable & {
   isReadOnly(): boolean
   /**
    * Replaces the checkpoint atomically, and returns its size in bytes. Yields to the event loop after each chunk.
-   * Rejects if the disk fails or `signal` aborts; the previous checkpoint then remains.
+   * Rejects if the disk fails or `signal` aborts; in that case, the previous checkpoint remains.
    */
   write(chunks: Iterable<Uint8Array>, signal: AbortSignal): Promise<number>
 }
@@ -79,11 +79,17 @@ export async function openCheckpointFile(path: string, log: Logger): Promise<Che
     try {
       if (readOnly) throw readOnly
       await rename(file, aside)
-      log.error({ reason, file, aside }, 'cannot use the checkpoint; set it aside, counting from the start of the log')
+      log.error(
+        { reason, file, aside },
+        'cannot use the checkpoint: it was set aside, and the log is counted from its start',
+      )
       if (!(error instanceof UnknownVersionError)) await dropOldest(prefix)
     } catch (cause) {
       readOnly ??= cause
-      log.error({ reason, file }, 'cannot use the checkpoint; counting from the start of the log, without saving')
+      log.error(
+        { reason, file },
+        'cannot use the checkpoint: the log is counted from its start, and the counts are not saved',
+      )
     }
   }
 
@@ -106,7 +112,7 @@ export async function openCheckpointFile(path: string, log: Logger): Promise<Che
       const { signal } = new AbortController()
       await readWith(file, signal, (read, size) => assertRules(read, size, rules)).catch((error) => {
         if (error instanceof StartError) throw error
-        // Ignored, because any other error occurs again when the checkpoint is loaded, and is handled there.
+        // Any other error recurs when the checkpoint is loaded, and is handled there.
       })
     },
     async write(chunks, signal) {
@@ -132,7 +138,7 @@ function toKind(error: unknown): string {
 
 /**
  * Reads a checkpoint; undefined if there is none. The caller holds its lock.
- * @throws CorruptCheckpointError, UnknownVersionError, StartError, or an error of the disk
+ * @throws CorruptCheckpointError, UnknownVersionError, StartError, or a disk error
  */
 export function readCheckpoint(file: string, signal: AbortSignal, judging?: Judging): Promise<CountState | undefined> {
   return readWith(file, signal, (read, size) => decodeCheckpoint(read, size, judging))
@@ -179,7 +185,7 @@ async function flushDirectory(directory: string): Promise<void> {
   await handle.sync()
 }
 
-/** Deletes all but the newest files whose path starts with `prefix`, followed by a time. */
+/** Deletes all but the newest MAX_ASIDE files whose paths are `prefix` followed by a timestamp. */
 async function dropOldest(prefix: string): Promise<void> {
   const directory = dirname(prefix)
   const names = (await readdir(directory)).filter((name) => name.startsWith(basename(prefix))).toSorted()

@@ -14,29 +14,29 @@ import { SeriesStep } from '../../shared/contracts/series.ts'
  * | block | the header as JSON |
  * | block, for each producer | a `ProducerEntry` as JSON |
  * | 16, for each known id | its key; the ids of the previous generation come first |
- * | 1 + n + 1 to 8, for each asset, then each user, that has views that are not qualified | the length of the id, the id in ASCII, the number of these views as a varint (LEB128) |
- * | 1 + n + 1 to 8, for each asset, then each user | the same, with the number of all its views |
+ * | 1 + n + 1 to 8, for each asset, then each user, with views that are not qualified | the length of the id, the id in ASCII, the number of these views as a varint (LEB128) |
+ * | 1 + n + 1 to 8, for each asset, then each user | the same, but with the number of all views |
  * | 1 + n + 1 to 2 + …, for each asset that has viewers | the length of the id, the id in ASCII, the number of hashes as a varint, and each hash as a double; or 0, the estimate as a double, and the registers of the sketch |
- * | blocks, for each rule | the events that it still knows, each with its clock, 1,024 in each block but the last |
+ * | blocks, for each rule | the events that the rule still remembers, each with its clock; 1,024 in each block but the last |
  * | 3 blocks, for each page of verdicts, then each of keyed views | a `PageEntry` as JSON, the offset of each record in 4 bytes, and the records |
  * | 1 + 8 + 3 × 1 to 8, for each minute, hour and day with views | 0, 1 or 2; its start as a double; its views, qualified views and number of assets as varints |
  * | 1 + n + 2 × 1 to 8, for each of its assets | the length of the id, the id in ASCII, its views and qualified views as varints |
- * | block | only with rules that require watch time: the views that wait, by second, as `WaitingEntry` in JSON |
+ * | block | only with rules that require watch time: the numbers of views that wait for watch time, by second, as `WaitingEntries` in JSON |
  * | block, for each page of verdicts | the marks of its records in 4 bytes each; empty if all are 0 |
  * | 3 blocks, for each page of reports without a view | as for each page of verdicts |
  * | … | the watch times in milliseconds, like the views of minutes, hours and days |
  * | 32 | the SHA-256 of everything before it |
  *
- * Version 1 lacks the views that are not qualified, and all rows between the views and the SHA-256.
+ * Version 1 lacks the row for views that are not qualified, and all rows between the views and the SHA-256.
  */
 export const MAGIC = 'VIEWCKPT'
 export const VERSION = 2
-/** This version can still be read. */
+/** The oldest version that can still be read. */
 export const VERSION_WITHOUT_RULES = 1
 export const CHECKSUM = 'sha256'
 export const CHECKSUM_BYTES = 32
 
-/** The maximum size of an id, whose length is at most 128, and a varint. */
+/** The maximum size of an entry: the length of the id, the id of at most 128 bytes, and a varint. */
 export const MAX_ID_ENTRY_BYTES = 1 + 128 + 8
 
 const number = z.int().nonnegative()
@@ -60,7 +60,7 @@ export const Header = HeaderWithoutRules.extend({
   rules: z.string(),
   clock: z.number(),
   totals: Audit.pick({ notQualified: true, direct: true, retried: true, rejected: true }).extend({ pending: number }),
-  /** The start of the first hour and day that have counts of single assets; earlier counts exceeded the maximum. */
+  /** The start of the first hour and day that have counts of single assets; earlier counts were dropped. */
   seriesSince: z.partialRecord(SeriesStep, z.number()),
   /** Only with rules that require watch time. `earlyReports`: pages of reports without a view. */
   watch: z
@@ -81,10 +81,10 @@ export type Header = z.infer<typeof Header>
 export const ProducerEntry = z.tuple([z.string(), number, number, number])
 export type ProducerEntry = z.infer<typeof ProducerEntry>
 
-/** A second, and how many of its views wait for watch time: without a report, and with too short a watch time. */
+/** A second, and how many of its views wait for watch time: first those without a report, then those with one. */
 export const WaitingEntries = z.array(z.tuple([number, number, number]))
 
-/** The page's number, and the texts that its records refer to by index. */
+/** The page number, and the strings that its records reference by index. */
 export const PageEntry = z.object({ page: number, names: z.array(z.string()) })
 export type PageEntry = z.infer<typeof PageEntry>
 

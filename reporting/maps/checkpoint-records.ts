@@ -42,7 +42,7 @@ function* decodeJudged(block: Buffer, count: number): Generator<Judged> {
   }
 }
 
-/** Yields the records of each page without copying them, which would leave hundreds of megabytes of garbage. */
+/** Yields the records of each page without copying them. Copies would be hundreds of megabytes of garbage. */
 export function* encodePages(pages: readonly FrozenPage[]): Generator<Uint8Array> {
   const encoded = Buffer.allocUnsafe(PAGE_RECORDS * START_BYTES)
   for (const { page, bytes, starts, names } of pages) {
@@ -60,7 +60,7 @@ export async function readPages(reader: ByteReader, count: number): Promise<Froz
     const entry = await readJson(reader, PageEntry)
     const encoded = await readBlock(reader)
     const size = encoded.length / START_BYTES
-    if (size > PAGE_RECORDS || !Number.isInteger(size)) throw new CorruptCheckpointError('a page has a wrong size')
+    if (size > PAGE_RECORDS || !Number.isInteger(size)) throw new CorruptCheckpointError('a page has an invalid size')
     const starts = Uint32Array.from({ length: size }, (_, index) => encoded.readUInt32LE(index * START_BYTES))
     pages.push({ ...entry, starts, bytes: await readBlock(reader) })
   }

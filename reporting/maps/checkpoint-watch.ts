@@ -16,7 +16,7 @@ export function toWatchHeader({ early, series }: FrozenWatch): WatchHeader {
   return { seriesSince: series.since, earlyReports: early.length, steps: series.steps.length }
 }
 
-/** Encodes the state of the watch times, and the marks of the verdicts. */
+/** Encodes the watch-time state, and the marks of the verdicts. */
 export function* encodeWatch(watch: FrozenWatch, verdicts: readonly FrozenPage[]): Generator<Uint8Array> {
   yield encodeJson(watch.waiting)
   for (const { marks = [] } of verdicts) yield encodeBlock(encodeMarks(marks))
@@ -34,7 +34,7 @@ function encodeMarks(marks: Iterable<number> & { length: number }): Uint8Array {
 type Verdicts = { verdicts: readonly FrozenPage[] }
 
 /**
- * Restores the state of the watch times. Returns the pages of verdicts with their marks, and the reports without a
+ * Restores the watch-time state. Returns the pages of verdicts with their marks, and the pages of reports without a
  * view.
  */
 export async function readWatch(
@@ -53,6 +53,6 @@ export async function readWatch(
 
 function decodeMarks(encoded: Buffer, { starts }: FrozenPage): Uint32Array | undefined {
   if (encoded.length === 0) return undefined
-  if (encoded.length !== starts.length * MARK_BYTES) throw new CorruptCheckpointError('a page has a wrong size')
+  if (encoded.length !== starts.length * MARK_BYTES) throw new CorruptCheckpointError('a page has an invalid size')
   return Uint32Array.from(starts, (_, index) => encoded.readUInt32LE(index * MARK_BYTES))
 }

@@ -17,7 +17,7 @@ import { createViewCounts } from './view-counts.ts'
 const at = new Date().toISOString()
 
 type Batch = Pick<CountBatch, 'views' | 'rejected' | 'skipped' | 'first' | 'incarnation'>
-/** An index of the default size would take longer to create than a run. */
+/** Creating an index of the default size would take longer than a test run. */
 const kept = { verdicts: 5_000, keys: 5_000 }
 
 type Step = { apply: Batch } | { count: number } | { encode: number } | 'checkpoint' | 'fail' | 'restart'
@@ -121,8 +121,8 @@ test('ids of the maximum length and the largest counts are preserved', async () 
   expect(ids.map((id) => counts.asset.get(id))).toEqual([1, 1, 1])
 })
 
-describe('a damaged checkpoint is refused', () => {
-  test('if any byte is different', async () => {
+describe('a damaged checkpoint is rejected', () => {
+  test('if any byte differs', async () => {
     const bytes = await encode(createExample())
     for (let index = 0; index < bytes.length; index += 1) {
       const damaged = Buffer.from(bytes)
@@ -133,7 +133,7 @@ describe('a damaged checkpoint is refused', () => {
     }
   })
 
-  test('if it is truncated, or longer than it should be', async () => {
+  test('if it is truncated, or has trailing bytes', async () => {
     const bytes = await encode(createExample())
     for (let size = 0; size < bytes.length; size += 1) {
       await expect(decode(bytes.subarray(0, size)), `${size} bytes`).rejects.toThrow(CorruptCheckpointError)
@@ -141,7 +141,7 @@ describe('a damaged checkpoint is refused', () => {
     await expect(decode(Buffer.concat([bytes, Buffer.alloc(1)]))).rejects.toThrow(CorruptCheckpointError)
   })
 
-  test('if the file ends earlier than its size says', async () => {
+  test('if the file ends before its stated size', async () => {
     const bytes = await encode(createExample())
     await expect(decode(bytes.subarray(0, -40), { size: bytes.length })).rejects.toThrow('it is truncated')
   })
@@ -159,7 +159,7 @@ function createExample(): CountState {
 }
 
 /**
- * A store with checkpoints, and a model without checkpoints. At a restart, the model repeats all steps up to the last
+ * A store with checkpoints, and a model without checkpoints. At a restart, the model replays all steps up to the last
  * checkpoint.
  */
 function createCheckpointedStore() {

@@ -47,7 +47,7 @@ test('views counted during a write are in the next checkpoint', async () => {
   expect(await Promise.all(store.disk.writes.map(({ bytes }) => viewsIn(bytes)))).toEqual([1, 2])
 })
 
-test('failures are logged once, and shown until a write succeeds; counting goes on', async () => {
+test('failures are logged once, and reported in the status until a write succeeds; counting continues', async () => {
   await using store = openStore()
   store.disk.error = new Error('no space left on device')
   store.count()
@@ -93,7 +93,7 @@ test('a read-only checkpoint is never written, and the status is failing', async
   expect(store.disk.attempts).toBe(0)
 })
 
-test('an interval that is too long for a Node timer does not end immediately', async () => {
+test('an interval that exceeds the maximum of a Node timer does not elapse immediately', async () => {
   await using store = openStore({ everyMs: 365 * 86_400_000 })
   store.count()
   await sleep(50)

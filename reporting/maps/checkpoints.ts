@@ -7,17 +7,18 @@ import type { CountState } from './count-state.ts'
 import { freezeState } from './frozen-state.ts'
 
 /**
- * A pause is at least this many times as long as the previous write, so writes take at most a twentieth of the time.
+ * The pause after a write is at least this many times as long as the write, so writes take at most a twentieth of the
+ * time.
  */
 const MIN_PAUSE = 20
 
-/** The longest timer of Node. */
+/** The longest delay of a Node timer. */
 const MAX_WAIT_MS = 2 ** 31 - 1
 
 /** Leaves time for open requests within the time limit of a graceful shutdown. */
 const SHUTDOWN_MS = 4_000
 
-/** For the metrics. */
+/** The outcome of the writes, for the metrics. */
 export type CheckpointStatus = {
   /** How old the checkpoint is, in milliseconds; 0 if it contains all counted views. */
   ageMs: number
@@ -32,11 +33,11 @@ export type Checkpoints = AsyncDisposable & { status(): CheckpointStatus }
 type Options = { file: Pick<CheckpointFile, 'write' | 'isReadOnly'>; state: CountState; everyMs: number; log: Logger }
 
 /**
- * Writes the state to the file every `everyMs`, unless it is unchanged, and once more when disposed. Failed writes
- * are retried.
+ * Every `everyMs`, and once more when disposed, writes the state to the file if it has changed. Failed writes are
+ * retried.
  */
 export function startCheckpoints({ file, state, everyMs, log }: Options): Checkpoints {
-  const closing = new AbortController()
+  const shutdown = new AbortController()
   const logOutcome = createTransitionLog(log, {
     failing: 'cannot write the checkpoint; the previous one remains',
     recovered: 'checkpoints are written again',
@@ -61,7 +62,7 @@ export function startCheckpoints({ file, state, everyMs, log }: Options): Checkp
       isFailing = false
       logOutcome()
     } catch (error) {
-      if (closing.signal.aborted && signal === closing.signal) return
+      if (shutdown.signal.aborted && signal === shutdown.signal) return
       isFailing = true
       logOutcome(error)
     }
@@ -69,10 +70,10 @@ export function startCheckpoints({ file, state, everyMs, log }: Options): Checkp
 
   async function run(): Promise<void> {
     for (let waitMs = everyMs; ; ) {
-      await sleep(Math.min(waitMs, MAX_WAIT_MS), closing.signal)
-      if (closing.signal.aborted) return
+      await sleep(Math.min(waitMs, MAX_WAIT_MS), shutdown.signal)
+      if (shutdown.signal.aborted) return
       const startedAt = performance.now()
-      await writeIfChanged(closing.signal)
+      await writeIfChanged(shutdown.signal)
       waitMs = Math.max(everyMs, MIN_PAUSE * (performance.now() - startedAt))
     }
   }
@@ -85,7 +86,7 @@ export function startCheckpoints({ file, state, everyMs, log }: Options): Checkp
       last,
     }),
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      shutdown.abort()
       await running
       await writeIfChanged(AbortSignal.timeout(SHUTDOWN_MS))
     },

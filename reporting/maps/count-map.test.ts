@@ -15,7 +15,7 @@ test.each([
   ['skewed', () => Math.floor(Math.random() ** 4 * 6_000)],
   ['rising', (step: number) => Math.floor(step / 10)],
   ['falling', (step: number) => 10_000 - Math.floor(step / 10)],
-])('the top 1,000 of 6,000 ids are exact after every 5,000 increments, with ids that are %s', (_, draw) => {
+])('the top 1,000 of 6,000 ids are exact after every 5,000 increments, with %s ids', (_, draw) => {
   const counts = createCountMap()
   const model = new Map<string, number>()
   for (let step = 1; step <= 60_000; step += 1) {
@@ -31,7 +31,7 @@ test.each([
   }
 })
 
-test('the top 1,000 of 6,000 ids by qualified views are exact, even after counts were restored', () => {
+test('the top 1,000 of 6,000 ids by qualified views are exact, even after counts are restored', () => {
   const counts = createCountMap()
   const model = new Map<string, { views: number; notQualified: number }>()
   for (let step = 1; step <= 60_000; step += 1) {
@@ -54,15 +54,18 @@ test('the top 1,000 of 6,000 ids by qualified views are exact, even after counts
   }
 })
 
-/** V8 limits a Map to 2^24 entries, and MAX_USERS is at most 10^9. */
+/** V8 limits a Map to 2^24 entries, and MAX_USERS is at most 10^9, so shards must be of similar size. */
 test.each([
-  ['numbers', (index: number) => String(index)],
-  ['a long common prefix and suffix', (index: number) => `${'user-'.repeat(10)}${index}@${'example.'.repeat(5)}com`],
+  ['that are numbers', (index: number) => String(index)],
   [
-    'the same bits at the end of each character',
+    'with a long common prefix and suffix',
+    (index: number) => `${'user-'.repeat(10)}${index}@${'example.'.repeat(5)}com`,
+  ],
+  [
+    'whose characters all have the same low bits',
     (index: number) => index.toString(2).padStart(20, '0').replaceAll('1', 'p'),
   ],
-])('ids that are %s spread evenly over 256 shards', (_, toId) => {
+])('ids %s spread evenly over 256 shards', (_, toId) => {
   const toShard = createShardSelector()
   const sizes = new Map<number, number>()
   const ids = 200_000

@@ -20,19 +20,19 @@ export type CountMap = {
   /** The number of ids that have views. */
   size(): number
   /**
-   * The `limit` ids with the highest numbers, in descending order, then by id. `limit` is at most MAX_TOP. A ranking by
-   * qualified views omits ids that have none.
+   * The first `limit` ids by descending count, then by id. `limit` is at most MAX_TOP. A ranking by qualified views
+   * omits ids without qualified views.
    */
   top(limit: number, of?: RankedBy): ViewCount[]
-  /** Freezes the counts in constant time, until the result is disposed. Counting goes on meanwhile. */
+  /** Freezes the counts in constant time until the result is disposed, while counting continues. */
   freeze(): FrozenCounts
 }
 
-/** The views of each id when they were frozen, and how many of them were not qualified. */
+/** The views of each id at the time of the freeze, and how many of them were not qualified. */
 export type FrozenCounts = FrozenMap<number> & { notQualified: FrozenMap<number> }
 
 /**
- * Counts by id, for tens of millions of ids. Counts only rise, so that the top lists can be kept up to date. Few ids
+ * Counts by id, for tens of millions of ids. Counts only rise, so the top lists can be updated in place. Few ids
  * have views that are not qualified, so counting these views separately takes little memory.
  */
 export function createCountMap(seed?: number): CountMap {

@@ -22,7 +22,7 @@ import { createWatchedViews, keepsOpen, type WatchedViews } from './watched-view
 export type CountState = EngineState & {
   /** Identifies these counts. The id stays the same as long as the counts survive restarts. */
   id: string
-  /** The version of the view rules that have judged the views. */
+  /** The version of the view rules that judged the views. */
   rules: RulesVersion
   /** The log position that the counts reflect; undefined before the first batch. */
   position: LogPosition | undefined

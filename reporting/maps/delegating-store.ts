@@ -1,12 +1,12 @@
 import type { CountStore, LogReport } from '../count-store.ts'
 
-/** The stores to call: one for messages of the log, and one for everything else. */
+/** The stores to call: one for batches and reports of the log, and one for everything else. */
 type Stores = {
   current: () => CountStore
   forReport?: (report: LogReport) => Promise<CountStore>
 }
 
-/** A store that passes each call on to another one, which may change. */
+/** A store that delegates each call to another store, which may change over time. */
 export function createDelegatingStore({ current, forReport = async () => current() }: Stores): CountStore {
   return {
     id: () => current().id(),

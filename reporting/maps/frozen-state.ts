@@ -10,7 +10,7 @@ import type { FrozenMap } from './sharded-map.ts'
 import type { ViewerSet } from './viewer-set.ts'
 import type { WaitingEntry } from './waiting-views.ts'
 
-/** A snapshot of the state. Counting goes on meanwhile. */
+/** A snapshot of the state, taken while counting continues. */
 export type FrozenState = AsyncDisposable &
   Pick<CountState, 'id' | 'rules' | 'position' | 'lost' | 'views' | 'totals' | 'clock'> & {
     isComplete: boolean
@@ -20,7 +20,7 @@ export type FrozenState = AsyncDisposable &
     seeds: { asset: number; user: number }
     counts: { asset: FrozenCounts; user: FrozenCounts }
     viewers: FrozenMap<ViewerSet>
-    /** The events that the rules still know. */
+    /** The events that the rules still remember. */
     judged: ReturnType<Judge['known']>
     verdicts: FrozenPage[]
     keys: FrozenPage[]
@@ -29,12 +29,12 @@ export type FrozenState = AsyncDisposable &
     watch: FrozenWatch | undefined
   }
 
-/** The state of the watch times, except the marks of the verdicts. */
+/** The watch-time state, without the marks of the verdicts. */
 export type FrozenWatch = { waiting: WaitingEntry[]; early: FrozenPage[]; series: FrozenSeries }
 
 /**
  * Freezes the state in a few milliseconds, regardless of the number of ids: it copies only the producers, the events
- * that the rules still know, and small values. There can be only one frozen state at a time.
+ * that the rules still remember, and small values. Only one frozen state can exist at a time.
  */
 export function freezeState(state: CountState): FrozenState {
   const { id, rules, position, views, clock, deduplication } = state

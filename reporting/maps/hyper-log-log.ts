@@ -1,24 +1,24 @@
 /** The standard error is 0.65 % (0.83 / sqrt(2^14)). */
 const REGISTER_BITS = 14
 export const REGISTERS = 2 ** REGISTER_BITS
-/** The bits of a hash that do not select the register. */
+/** The numbers of high and low bits of a hash that do not select the register. */
 const HIGH_BITS = 21
 const LOW_BITS = 32 - REGISTER_BITS
 
 /**
  * A HyperLogLog sketch. It estimates the number of distinct hashes with the historic inverse probability estimator,
- * which needs no corrections and never falls: each change of a register adds the inverse of its probability (Ting,
+ * which needs no corrections and never decreases: each change of a register adds the inverse of its probability (Ting,
  * "Streamed approximate counting of distinct elements", KDD 2014).
  */
 export type Sketch = {
   registers: Uint8Array
-  /** The number of distinct hashes. */
+  /** The estimated number of distinct hashes. */
   estimate: number
   /** The probability that the next new hash changes a register. */
   chance: number
 }
 
-/** A sketch of hashes that are distinct. */
+/** Creates a sketch of distinct hashes, so the initial estimate is exact. */
 export function createSketch(hashes: Iterable<number>): Sketch {
   const sketch = { registers: new Uint8Array(REGISTERS), estimate: 0, chance: 1 }
   let size = 0

@@ -5,7 +5,7 @@ import { createMapCountStore } from './map-count-store.ts'
 
 const START = Date.parse('2026-11-20T21:00:00Z')
 
-test('only the last verdicts are kept, and the time of the oldest one is known', async () => {
+test('only the most recent verdicts are kept, and `knownSince` is the time of the oldest one', async () => {
   const { store, apply } = open({ verdicts: 2, keys: 2 })
   expect(await store.knownSince()).toBeUndefined()
   await apply('a')
@@ -17,7 +17,7 @@ test('only the last verdicts are kept, and the time of the oldest one is known',
   expect(await store.knownSince()).toEqual(new Date(START + 120_000))
 })
 
-test('views are judged in the same way if no verdicts are kept', async () => {
+test('views are judged even if no verdicts are kept', async () => {
   const { store, apply } = open({ verdicts: 0, keys: 2 })
   for (const id of ['a', 'b', 'b']) await apply(id)
   expect(await store.explain('b')).toBeUndefined()
@@ -25,7 +25,7 @@ test('views are judged in the same way if no verdicts are kept', async () => {
   expect(await store.audit()).toMatchObject({ views: 2, qualified: 2, retried: 1 })
 })
 
-test('a retry is recognized as long as its key is among the last ones', async () => {
+test('a retry is recognized as long as its key is among the most recent ones', async () => {
   const { store, apply } = open({ verdicts: 9, keys: 2 })
   for (const id of ['a', 'b', 'a', 'c']) await apply(id)
   expect(await store.audit()).toMatchObject({ views: 3, retried: 1 })

@@ -1,14 +1,14 @@
 import { z } from 'zod'
 import { count } from '../../shared/runtime/settings.ts'
 
-/** About 100 bytes each. */
+/** Each takes about 100 bytes. */
 const MAX_KEPT = 100_000_000
 /** A Map holds at most 2^24 entries, and all counts may belong to the same hour. */
 const MAX_SERIES_KEPT = 10_000_000
 
 /**
- * How many of the last verdicts and keys are kept. `series` limits the hourly counts of single assets, and separately
- * the daily counts.
+ * How many of the most recent verdicts and keys to keep. `series` limits the hourly counts of single assets, and,
+ * separately, their daily counts.
  */
 export type Kept = { verdicts: number; keys: number; series?: number }
 
@@ -23,7 +23,7 @@ export const verdictsKept = z
   .refine((value) => value <= MAX_KEPT, { error: `must be a number, 0 to ${MAX_KEPT}` })
   .meta({
     description:
-      'Number of views whose verdicts are kept in memory, about 100 bytes each; without effect if DATABASE_URL is set',
+      'Number of views whose verdicts are kept in memory, about 100 bytes each; ignored if DATABASE_URL is set',
   })
 
 export const keysKept = count(
@@ -34,6 +34,6 @@ export const keysKept = count(
 
 export const seriesKept = count(
   DEFAULT_SERIES_KEPT,
-  'Maximum number of hourly counts of single assets, and of daily counts, that are kept in memory, about 100 bytes each; without effect if DATABASE_URL is set',
+  'Maximum number of hourly counts of single assets, and of daily counts, that are kept in memory, about 100 bytes each; ignored if DATABASE_URL is set',
   MAX_SERIES_KEPT,
 )

@@ -1,7 +1,7 @@
 import type { KnownIds } from '../deduplicator.ts'
 import { toEventDigest } from '../digest.ts'
 
-/** At least this many of the most recent ids are known. */
+/** At least this many of the most recent ids are remembered. */
 const KNOWN_IDS = 1_000_000
 
 /** The first `size` keys of a generation. A key is a digest as a binary string: each character is one byte. */
@@ -15,8 +15,8 @@ export type RecentIds = KnownIds & {
 type Options = { max?: number; previous?: Set<string>; current?: Set<string> }
 
 /**
- * The last ids of events without serials, by source. Two generations hold one to two times the guaranteed number of
- * ids: dropping a whole generation costs less than evicting single ids.
+ * The most recent ids of events without serials, by source. Two generations hold one to two times the guaranteed
+ * number of ids: dropping a whole generation costs less than evicting single ids.
  */
 export function createKnownIds({
   max = KNOWN_IDS,

@@ -36,7 +36,7 @@ test('a burst of views is published as one event', () => {
   ])
 })
 
-test('an event contains only changes, and without changes there is no event', () => {
+test('an event contains only changes, and no event is published without changes', () => {
   const { count, events } = setUp()
   count(views({ asset: 'a', ago: 2 }))
   vi.advanceTimersByTime(1_000)
@@ -92,7 +92,7 @@ test('a rejected batch publishes nothing', () => {
   expect(events).toHaveLength(1)
 })
 
-test('a snapshot is sent instead if more than 1,000 ids changed', () => {
+test('a snapshot is sent instead of changes if more than 1,000 ids changed', () => {
   const { count, events } = setUp()
   count(Array.from({ length: 600 }, (_, n) => view({ assetId: `a${n}`, userId: `u${n}` }, 0)))
   vi.advanceTimersByTime(1_000)
@@ -120,7 +120,7 @@ const step = fc.oneof(
   fc.constant('disconnect or reconnect' as const),
 )
 
-test('a snapshot and changes add up to the counts, whenever the subscriber was disconnected', {
+test('a snapshot and changes add up to the counts, no matter when the subscriber disconnects', {
   timeout: 60_000,
 }, () => {
   fc.assert(
@@ -146,7 +146,7 @@ test('a snapshot and changes add up to the counts, whenever the subscriber was d
 })
 
 function open(): LiveCounts {
-  // An index of the default size would take longer to create than a run.
+  // Creating an index of the default size would take longer than a test run.
   const state = createCountState({ kept: { verdicts: 5_000, keys: 5_000 } })
   return createLiveCounts(createViewCounts(unlimited, state), state)
 }
@@ -154,7 +154,7 @@ function open(): LiveCounts {
 /** Counts, a replay buffer that subscribes to them, and a subscriber that disconnects at times. */
 function createModel() {
   const counts = open()
-  // These counts send no heartbeat, so the buffer must not take a pause to mean that they are out of date.
+  // These counts send no heartbeat, so the buffer must not treat them as stale during a pause.
   const buffer = createReplayBuffer(1_000, Number.POSITIVE_INFINITY)
   let sequence = 0
   let state: LiveSnapshot | undefined

@@ -24,7 +24,7 @@ const calls: [string, (store: CountStore) => Promise<unknown>][] = [
   ['audit', (store) => store.audit()],
 ]
 
-test.each(calls)('%s is unavailable until the store is loaded, and is then passed on to it', async (_, call) => {
+test.each(calls)('%s is unavailable until the store is loaded, and is then delegated to it', async (_, call) => {
   const { promise, resolve } = Promise.withResolvers<CountStore>()
   const store = createLoadingStore(promise)
   await expect(call(store)).rejects.toThrow(UnavailableError)

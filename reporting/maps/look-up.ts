@@ -31,10 +31,10 @@ export function listViews(
 type Found = [id: string, counts: Counts | undefined]
 
 function numbersOf(found: readonly Found[], of: keyof Counts): Record<string, number> {
-  // Several times as fast as Object.fromEntries. No id of an asset or user is `__proto__`.
-  const numbers: Record<string, number> = {}
-  for (const [id, counts] of found) numbers[id] = counts?.[of] ?? 0
-  return numbers
+  // Much faster than Object.fromEntries, and safe because no asset or user id is `__proto__`.
+  const result: Record<string, number> = {}
+  for (const [id, counts] of found) result[id] = counts?.[of] ?? 0
+  return result
 }
 
 function findEvents({ findKeyed }: Pick<ViewCounts, 'findKeyed'>, ids: readonly string[]): LookedUpCounts['events'] {

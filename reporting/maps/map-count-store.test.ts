@@ -10,7 +10,7 @@ import { createMapCountStore } from './map-count-store.ts'
 
 async function open(onReport: ReportObserver = () => {}, rules: RulesVersion = 'v1'): Promise<Opened> {
   return {
-    // An index of the default size would take longer to create than a run.
+    // Creating an index of the default size would take longer than a test run.
     counts: createMapCountStore({
       onReport,
       state: createCountState({ kept: { verdicts: 5_000, keys: 5_000 }, rules }),

@@ -35,13 +35,13 @@ test('a checkpoint whose views were judged by other rules prevents the start, an
     await opened.store.count({ assetId: 'a', userId: 'u' })
   }
   const file = join(directory.path, 'checkpoint.bin')
-  const others = withRules(await readFile(file), 'v0')
-  await writeFile(file, others)
+  const foreign = withRules(await readFile(file), 'v0')
+  await writeFile(file, foreign)
   await expect(open(directory.path)).rejects.toMatchObject({
     name: 'StartError',
     message: expect.stringContaining('set VIEW_RULES=v0'),
   })
-  expect(await readFile(file)).toEqual(others)
+  expect(await readFile(file)).toEqual(foreign)
 })
 
 async function open(directory: string, kept?: { verdicts: number; keys: number }) {

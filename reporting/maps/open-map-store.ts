@@ -20,7 +20,7 @@ export const checkpointEvery = duration(
   'How often reporting saves changed counts to a checkpoint in DATA_DIR; 0s: no checkpoint is saved or loaded',
 )
 
-/** Most checkpoints are loaded within this time, so that the first request already finds the counts. */
+/** Most checkpoints load within this time, so that even the first request gets counts. */
 const USUAL_LOAD_MS = 500
 
 type Options = {
@@ -29,7 +29,7 @@ type Options = {
   /** The interval between two checkpoints; 0 for no checkpoints. */
   everyMs: number
   capacity: Capacity
-  /** How many of the last events are kept. */
+  /** How many recent events to keep. */
   kept?: Kept
   rules?: RulesVersion
   onReport: ReportObserver
@@ -39,7 +39,7 @@ type Options = {
 }
 
 /**
- * Opens the counts in memory, as the last checkpoint left them. If loading takes long, returns a store that is
+ * Opens the in-memory counts from the last checkpoint. If loading takes long, returns a store that is
  * unavailable until the checkpoint is loaded.
  * @throws StartError if another process uses the checkpoint, or its views were judged by other rules
  */
@@ -57,7 +57,7 @@ export async function openMapCountStore({
   if (everyMs === 0) return createMapCountStore({ capacity, onReport, state: create() })
   const file = resources.use(await openCheckpointFile(path, log))
   await file.assertRules(rules)
-  const closing = new AbortController()
+  const shutdown = new AbortController()
 
   let checkpoints: Checkpoints | undefined
 
@@ -68,13 +68,13 @@ export async function openMapCountStore({
 
   async function startOver(loaded: LogPosition, found: string): Promise<CountStore> {
     await checkpoints?.[Symbol.asyncDispose]()
-    const reason = `it has counts of the log ${loaded.incarnation}, but the log is ${found}`
+    const reason = `it contains counts of the log ${loaded.incarnation}, but the log is ${found}`
     await file.setAside(new ForeignCheckpointError(reason))
     return open(create())
   }
 
   async function load(): Promise<CountStore> {
-    const state = (await file.load(closing.signal, { kept, rules })) ?? create()
+    const state = (await file.load(shutdown.signal, { kept, rules })) ?? create()
     const store = open(state)
     exposeCheckpoints(metrics, () => checkpoints?.status())
     const { position } = state
@@ -83,13 +83,13 @@ export async function openMapCountStore({
 
   const loading = load()
   resources.defer(async () => {
-    closing.abort()
+    shutdown.abort()
     await loading.catch(() => undefined)
     await checkpoints?.[Symbol.asyncDispose]()
   })
   const store = createLoadingStore(loading)
-  const waiting = new AbortController()
-  await Promise.race([store.loaded, sleep(USUAL_LOAD_MS, waiting.signal)])
-  waiting.abort()
+  const timeout = new AbortController()
+  await Promise.race([store.loaded, sleep(USUAL_LOAD_MS, timeout.signal)])
+  timeout.abort()
   return store
 }

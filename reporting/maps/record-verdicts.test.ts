@@ -4,7 +4,7 @@ import { createMapCountStore } from './map-count-store.ts'
 const at = '2026-11-20T21:00:00.000Z'
 const view = (id: string) => ({ id, assetId: 'a', userId: 'u', at })
 
-test('if a view and a dead letter have the same id, a lookup finds the view, whichever was stored first', async () => {
+test('if a view and a dead letter have the same id, the view is explained, whichever was stored first', async () => {
   const store = createMapCountStore()
   await store.apply({
     incarnation: 'log',

@@ -10,7 +10,7 @@ type Batch = Pick<CountBatch, 'incarnation' | 'skipped'> & {
   clock: number
 }
 
-/** Records what became of the events of a batch, in log order: of its views, and of the events in dead letters. */
+/** Records the outcome of each event in a batch, in log order: of views, and of events in dead letters. */
 export function recordVerdicts(verdicts: CountState['verdicts'], { views, ...batch }: Batch): void {
   const { incarnation, skipped = [] } = batch
   let { clock } = batch

@@ -9,7 +9,7 @@ import { decode, encode } from './checkpoint-bytes.test-suite.ts'
 import { createCountState } from './count-state.ts'
 import { createMapCountStore } from './map-count-store.ts'
 
-/** An index of the default size would take longer to create than a run. */
+/** Creating an index of the default size would take longer than a test run. */
 const kept = { verdicts: 5_000, keys: 5_000 }
 
 async function open(onReport: ReportObserver = () => {}, state = createCountState({ kept })): Promise<Opened> {
@@ -30,7 +30,10 @@ describeWatchTime({
   numRuns: 100,
 })
 
-/** Written by the last release without view rules: assets a (views of u, v, and a direct one of u) and b (one of u). */
+/**
+ * A checkpoint of the last release without view rules. Asset a has a view by u, a view by v, and a direct count for u;
+ * asset b has a view by u.
+ */
 const WITHOUT_RULES =
   'VklFV0NLUFQBAAAACwEAAHsiaWQiOiJzdG9yZSIsInBvc2l0aW9uIjp7ImluY2FybmF0aW9uIjoibG9nIiwic2VxdWVuY2UiOjJ9LCJ2aWV3cyI6NCwibG9zdCI6eyJ2aWV3cyI6MSwiZ2FwcyI6W3sicHJvZHVjZXIiOiJwIiwiZnJvbSI6MiwidG8iOjJ9XX0sImlzQ29tcGxldGUiOnRydWUsInNlY29uZHMiOltdLCJzZWVkcyI6eyJhc3NldCI6MSwidXNlciI6Mn0sInNpemVzIjp7InByb2R1Y2VycyI6MSwicHJldmlvdXNJZHMiOjAsImN1cnJlbnRJZHMiOjEsImFzc2V0cyI6MiwidXNlcnMiOjJ9fQsAAABbInAiLDMsMiwwXZ2vCFAiK217rMLZQRREqIsBYgEBYQMBdgEBdQNg3M6VvMuPnVMXGE/xlWAkIgIRr9/i400f1cUpfvbo4Q=='
 

@@ -10,7 +10,7 @@ const START = Date.parse('2026-11-20T00:00:00Z')
 const MAX = 4
 
 describe('more counts of single assets than the maximum', () => {
-  test('displace the oldest hours, and the series reports its later start', () => {
+  test('evict the oldest hours, and the series reports its later start', () => {
     const series = createSeriesMap({ max: MAX })
     const assets = [['a', 'b'], ['a', 'c'], ['b'], ['a']]
     for (const [hour, ids] of assets.entries()) series.add([hourOf(hour, ids)], START + hour * HOUR)
@@ -18,13 +18,13 @@ describe('more counts of single assets than the maximum', () => {
     expect(viewsOf(series, 'b')).toEqual({ since: START + HOUR, views: [0, 0, 1, 0] })
   })
 
-  test('do not displace the series of all assets together', () => {
+  test('do not evict the series of all assets together', () => {
     const series = createSeriesMap({ max: MAX })
     for (let hour = 0; hour < 4; hour += 1) series.add([hourOf(hour, ['a', 'b'])], START + hour * HOUR)
     expect(viewsOf(series)).toEqual({ since: START - 35 * 24 * HOUR + 3 * HOUR, views: [2, 2, 2, 2] })
   })
 
-  test('in a single hour displace that hour, but the next hour is complete', () => {
+  test('in a single hour evict that hour, but the next hour is complete', () => {
     const series = createSeriesMap({ max: MAX })
     series.add([hourOf(0, ['a', 'b', 'c', 'd', 'e'])], START)
     series.add([hourOf(0, ['a'])], START)
@@ -32,7 +32,7 @@ describe('more counts of single assets than the maximum', () => {
     expect(viewsOf(series, 'a')).toEqual({ since: START + HOUR, views: [0, 1, 0, 0] })
   })
 
-  test('keep the oldest hours displaced even if late views arrive', () => {
+  test('keep the oldest hours evicted even if late views arrive', () => {
     const series = createSeriesMap({ max: MAX })
     series.add([hourOf(0, ['a']), hourOf(1, ['a', 'b', 'c', 'd'])], START + HOUR)
     series.add([hourOf(0, ['a'])], START + HOUR)
@@ -40,7 +40,7 @@ describe('more counts of single assets than the maximum', () => {
   })
 })
 
-test('a checkpoint contains the series, and which hours were displaced', async () => {
+test('a checkpoint contains the series, and which hours were evicted', async () => {
   const kept = { verdicts: 10, keys: 10, series: MAX }
   const state = createCountState({ kept })
   state.series.add([hourOf(0, ['a', 'b', 'c']), hourOf(1, ['a', 'd'])], START + HOUR)

@@ -11,12 +11,12 @@ import {
 import type { StepAddition } from '../step-additions.ts'
 import { createStepCounts, type FrozenCounts, type StepCounts, toCounts } from './step-counts.ts'
 
-/** The start of the first hour and day that have counts of single assets; earlier counts exceeded the maximum. */
+/** The start of the first hour and day that have counts of single assets; earlier counts were dropped. */
 export type SeriesSince = Partial<Record<SeriesStep, number>>
 
 type FrozenStep = { step: SeriesStep; at: number; total: StepCount; assets: FrozenCounts | undefined }
 
-/** A snapshot of the series. Counting goes on meanwhile. */
+/** A snapshot of the series, taken while counting continues. */
 export type FrozenSeries = { since: SeriesSince; steps: FrozenStep[] }
 
 export type SeriesMap = {
@@ -31,7 +31,7 @@ export type SeriesMap = {
 }
 
 type Options = {
-  /** Maximum number of hourly counts of single assets, and of daily counts. The oldest steps are dropped. */
+  /** Maximum number of hourly counts of single assets, and of daily counts. Beyond it, the oldest steps are dropped. */
   max: number
   since?: SeriesSince
 }
@@ -70,7 +70,7 @@ export function* thawSteps({ steps }: FrozenSeries): Generator<StepAddition> {
   for (const { step, at, total, assets } of steps) yield { step, at, total, assets: toCounts(assets) }
 }
 
-/** The counts of all steps of one duration. */
+/** The counts of all minutes, all hours, or all days. */
 function createStepTable(step: SeriesStep, options: { max: number; since: number | undefined }) {
   const totals = new Map<number, StepCount>()
   const assets: StepCounts = createStepCounts({ ...options, stepMs: STEP_MS[step] })

@@ -7,11 +7,11 @@ import { createYielder } from '../../shared/runtime/yielder.ts'
 const SHARD_BITS = 8
 
 export type ShardedMap<Value> = {
-  /** Determines the shard of each id. Restoring ids shard by shard takes half as long as in random order. */
+  /** Determines the shard of each id. A map with the same seed can restore ids shard by shard, in half the time. */
   seed: number
   get(id: string): Value | undefined
   /**
-   * Replaces the value of an id, and returns the new one.
+   * Replaces the value of an id, and returns the new value.
    * @param change receives the value, and true if the value is frozen and must not be modified in place
    */
   update(id: string, change: (value: Value | undefined, isFrozen: boolean) => Value): Value
@@ -19,7 +19,7 @@ export type ShardedMap<Value> = {
   restore(id: string, value: Value): void
   /** The number of ids that have a value. */
   size(): number
-  /** Freezes the values in constant time, until the result is disposed. Updates go on meanwhile. */
+  /** Freezes the values in constant time until the result is disposed, while updates continue. */
   freeze(): FrozenMap<Value>
 }
 
@@ -77,7 +77,7 @@ export function createShardedMap<Value>(seed = createSeed()): ShardedMap<Value> 
 }
 
 function freeze<Value>(shards: Shard<Value>[], size: number): FrozenMap<Value> {
-  if (shards.some(({ changes }) => changes)) throw new Error('the counts are frozen already')
+  if (shards.some(({ changes }) => changes)) throw new Error('the counts are already frozen')
   for (const shard of shards) shard.changes = new Map()
   return {
     size,

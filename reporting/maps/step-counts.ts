@@ -1,6 +1,6 @@
 import type { StepCount } from '../series.ts'
 
-/** The counts of the first `size` ids in a step. More ids may be added to `ids`, but none are removed. */
+/** The counts of the first `size` ids in a step. Ids may still be added to `ids`, but are never removed. */
 export type FrozenCounts = { ids: ReadonlyMap<string, number>; size: number; numbers: Float64Array }
 
 type Counts = {
@@ -14,10 +14,10 @@ type Counts = {
 export type StepCounts = {
   add(at: number, counts: ReadonlyMap<string, Readonly<StepCount>>): void
   get(at: number, id: string): StepCount | undefined
-  /** The start of the first step that is left if earlier steps exceeded the maximum; undefined if none did. */
+  /** The start of the first remaining step if `dropExcess` has dropped earlier steps; otherwise undefined. */
   since(): number | undefined
   drop(at: number): void
-  /** Drops the oldest steps, until there are at most the maximum number of counts. */
+  /** Drops the oldest steps until at most `max` counts remain. */
   dropExcess(): void
   /** Freezes the counts of a step without copying them. */
   freeze(at: number): FrozenCounts | undefined
@@ -37,8 +37,8 @@ export function createStepCounts({ max, stepMs, since }: Options): StepCounts {
   let size = 0
 
   function countsAt(at: number): Counts {
-    const known = steps.get(at)
-    if (known) return known
+    const existing = steps.get(at)
+    if (existing) return existing
     const counts = { ids: new Map<string, number>(), numbers: new Float64Array(2), isFrozen: false }
     steps.set(at, counts)
     return counts

@@ -1,11 +1,11 @@
 import { MAX_TOP, type ViewCount } from '../../shared/contracts/view-counts.ts'
 
 export type TopList = {
-  /** The first MAX_TOP ids, in descending order of their counts, then by id. */
+  /** The first MAX_TOP ids by descending count, then by id. */
   list(): ViewCount[]
   /** Returns false if an id with at most this count cannot enter the list, so its exact count is not needed. */
   mayRank(atMost: number): boolean
-  /** Takes the new count of an id, which has risen by one. */
+  /** Records the count of an id after it has risen by one. */
   increment(id: string, views: number): void
   /** Sets the count of an id that has none. */
   restore(id: string, views: number): void
@@ -13,7 +13,7 @@ export type TopList = {
 
 /**
  * Keeps candidates for the top list. From time to time, the candidates are cut to the first MAX_TOP. An id becomes a
- * candidate when it passes the last id of the previous cut. Counts only rise, so an id that was cut cannot return to
+ * candidate when it overtakes the last id of the previous cut. Counts only rise, so an id that was cut cannot return to
  * the top unless its own count rises.
  */
 export function createTopList(countOf: (id: string) => number): TopList {
@@ -34,8 +34,8 @@ export function createTopList(countOf: (id: string) => number): TopList {
     if (candidates.size > 2 * MAX_TOP) list()
   }
 
-  /** Returns true if its last view moved the id ahead of the last candidate of the previous cut. */
-  function ranksFirstNow(id: string, views: number): boolean {
+  /** Returns true if the last view of the id moved it ahead of the last id of the previous cut. */
+  function hasJustPassedCut(id: string, views: number): boolean {
     if (last === undefined) return views === 1
     // Compares numbers first, because comparing strings takes longer.
     return (views === last.views && id < last.id) || (views === last.views + 1 && id > last.id)
@@ -45,7 +45,7 @@ export function createTopList(countOf: (id: string) => number): TopList {
     list,
     mayRank: (atMost) => last === undefined || atMost >= last.views,
     increment(id, views) {
-      if (ranksFirstNow(id, views)) add(id)
+      if (hasJustPassedCut(id, views)) add(id)
     },
     restore(id, views) {
       if (last === undefined || byRank({ id, views }, last) < 0) add(id)

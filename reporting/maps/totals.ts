@@ -2,7 +2,7 @@ import type { Audit } from '../../shared/contracts/audit.ts'
 import type { SkippedMessage } from '../../shared/contracts/event-batch.ts'
 import { countSkipped, type Verdicts } from '../engine.ts'
 
-/** The numbers of the audit other than `views`. All other views are qualified. */
+/** The numbers of the audit except `views` and `qualified`. For `qualified`, call qualifiedOf(). */
 export type Totals = Pick<Audit, 'pending' | 'notQualified' | 'direct' | 'retried' | 'rejected'>
 
 export function createTotals(): Totals {

@@ -4,7 +4,7 @@ import { createVerifiedStore } from './verified-store.ts'
 
 const view = { id: '1', assetId: 'a', userId: 'u', at: '2026-11-20T21:00:00Z' }
 
-test('the loaded counts remain if the first batch continues their log', async () => {
+test('the loaded counts are kept if the first batch continues their log', async () => {
   const { store, found } = await setUp()
   expect(await store.apply({ incarnation: 'log', after: 1, through: 2, views: [view] })).toBeDefined()
   expect((await store.counts('asset', 'a'))?.views).toBe(2)
@@ -12,7 +12,7 @@ test('the loaded counts remain if the first batch continues their log', async ()
   expect(found).toEqual([])
 })
 
-test('the loaded counts are replaced once if the first batch or report is of another log', async () => {
+test('the loaded counts are replaced once if the first batch or report is from another log', async () => {
   const { store, found } = await setUp()
   const leaving = { incarnation: 'log', sequence: 1 }
   const batch = { incarnation: 'other', after: 0, through: 1, views: [view] }

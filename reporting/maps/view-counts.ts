@@ -29,7 +29,7 @@ export type ViewCounts = {
   /** @throws CountsFullError */
   count(play: Play): PlayCounts
   position(): LogPosition | undefined
-  /** @throws CountsFullError if its new ids exceed the capacity; nothing is changed */
+  /** @throws CountsFullError if the new ids of the batch exceed the capacity; nothing is changed */
   apply(batch: CountBatch): Verdicts | undefined
   lost(): LostViews
   /** The last view with this idempotency key. */
@@ -96,7 +96,7 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
     lost: () => state.lost,
     findKeyed: keys.find,
     explain(id) {
-      // A dead letter may have the id of a view.
+      // A dead letter may have the same id as a view; the view takes precedence.
       const found = verdicts.locate(id, ({ state }) => state === 'counted') ?? verdicts.locate(id)
       if (!found) return undefined
       const watchedMs = fromMark(verdicts.mark(found.number))
@@ -104,7 +104,7 @@ export function createViewCounts(capacity: Capacity = unlimited, state = createC
     },
     knownSince() {
       const oldest = verdicts.oldest()
-      // Dead letters may come before the first view.
+      // The clock is 0 if the oldest record is a dead letter from before the first view.
       return oldest && oldest.clock > 0 ? new Date(oldest.clock) : undefined
     },
     audit: () => ({

@@ -4,11 +4,11 @@ import { addViewer, countViewers, type ViewerSet } from './viewer-set.ts'
 
 export type Viewers = {
   add(assetId: string, userId: string): void
-  /** The number of distinct viewers of an asset: exact up to 1,000, and then within 2 %. */
+  /** The number of distinct viewers of an asset: exact up to 1,000, and within 2 % above that. */
   count(assetId: string): number
   /** Sets the viewers of an asset that has none. */
   restore(assetId: string, viewers: ViewerSet): void
-  /** Freezes the viewers in constant time, until the result is disposed. */
+  /** Freezes the viewers in constant time until the result is disposed. */
   freeze(): FrozenMap<ViewerSet>
 }
 
@@ -17,7 +17,7 @@ export function createViewers(seed?: number): Viewers {
   const viewers = createShardedMap<ViewerSet>(seed)
   return {
     add(assetId, userId) {
-      // A free slot in a table is 0.
+      // No hash may be 0, because 0 marks a free slot in a table.
       const hash = hashViewer(userId) || 1
       viewers.update(assetId, (set, isFrozen) => addViewer(set, hash, isFrozen))
     },

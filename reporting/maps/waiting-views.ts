@@ -4,14 +4,14 @@ export type WaitingEntry = [second: number, unreported: number, reported: number
 
 /** The numbers of views that wait for watch time, by the second of the log's clock in which they were counted. */
 export type WaitingViews = {
-  /** Returns how many views no longer wait, because they have closed at this time of the log's clock. */
+  /** Applies the changes, and returns how many waiting views have closed at this time of the log's clock. */
   apply(changes: WaitingChanges, clock: number): Waiting
   entries(): WaitingEntry[]
   restore(entries: readonly WaitingEntry[]): void
 }
 
 export function createWaitingViews(): WaitingViews {
-  /** In chronological order, because the clock of the log never goes back. */
+  /** In chronological order, because the clock of the log never goes backwards. */
   const waiting = new Map<number, Waiting>()
 
   function add(second: number, { unreported, reported }: Waiting): void {

@@ -14,11 +14,11 @@ import { createWaitingViews, type WaitingViews } from './waiting-views.ts'
 /** `id`: the key of the report. */
 type EarlyRecord = Pick<EarlyReport, 'ms' | 'clock'> & { id: string }
 
-/** The state of the watch times. The watch time of a view is stored as the mark of its verdict. */
+/** The watch-time state. The watch time of a view is stored as the mark of its verdict. */
 export type WatchedViews = WatchState & {
   records: RecentRecords<EarlyRecord>
   waiting: WaitingViews
-  /** The growth of watch times: the `views` of a step are milliseconds, for the views that were played in that step. */
+  /** The total watch time of the views played in each step. The `views` of a step are milliseconds. */
   series: SeriesMap
   /**
    * Applies the changes of a batch to views of earlier batches. Must be called before the batch's own views are
@@ -85,7 +85,7 @@ function addReason(totals: Totals, reason: string, views: number): void {
   if (views > 0) totals.notQualified[reason] = (totals.notQualified[reason] ?? 0) + views
 }
 
-/** Verdicts are kept as long as reports may still count for their views. */
+/** Keeps each verdict as long as reports may still count for its view. */
 export function keepsOpen(version: RulesVersion): ((old: VerdictRecord, newest: VerdictRecord) => boolean) | undefined {
   return watchRuleOf(version) && ((old, newest) => isOpen(old.clock, newest.clock))
 }

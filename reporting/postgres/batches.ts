@@ -15,12 +15,12 @@ import { type Outcome, toOutcome } from './outcome.ts'
 import { STATE_COLUMNS } from './state.ts'
 import { daysOf } from './verdict-writes.ts'
 
-/** Shorter than the 5 s for which queue-listener waits. */
+/** Shorter than queue-listener's timeout of 5 s. */
 const TIMEOUT_MS = 4_000
 const SETTLE_TIMEOUT_MS = 900
 const MAX_CACHED_PRODUCERS = 10_000
 
-/** JIT compilation of a batch takes longer than running it once. Sorting its ids takes longer than hashing them. */
+/** JIT compilation of a batch takes longer than running it. Sorting ids for a join takes longer than hashing them. */
 const PLANNING = 'set local jit = off; set local enable_mergejoin = off;'
 
 type Run = (statements: string, timeoutMs: number) => Promise<Rows>
@@ -29,7 +29,7 @@ type Deps = Limits & {
   run: Run
   /** Runs statements even while the database is considered down. */
   probe: Run
-  /** Creates the partitions of the verdicts of some days. */
+  /** Creates the verdict partitions of the given days. */
   ensure: (days: readonly number[]) => Promise<void>
   rules?: RulesVersion
 }
@@ -37,10 +37,10 @@ type Deps = Limits & {
 export type Applied = { verdicts: Verdicts; row: readonly unknown[] }
 
 /**
- * Applies batches, each in one statement that compares and sets the position. The commit need not reach the disk: if a
- * crash loses it, the position and the counts go back together, and the batch is read from the log again. Caches the state
- * that the last batch left. It stays valid until another batch moves the position. The statement also compares the id of
- * the last batch, because after a failover another batch may have reached the same position.
+ * Applies each batch in one statement that compares and sets the position. Commits are asynchronous: if a crash loses
+ * one, the position and the counts roll back together, and the batch is read from the log again. The state after the
+ * last batch is cached; it stays valid until another batch moves the position. The statement also compares the id
+ * of the last batch, because another batch may have reached the same position after a failover.
  */
 export function createBatches({
   run,
@@ -60,7 +60,7 @@ export function createBatches({
     const [[value] = []] = await run(toKnownQuery(batch, hasWatch), TIMEOUT_MS)
     const known = toKnown(batch, value)
     const { rules: found } = known.origin
-    // Instances with different rules may have started at the same time.
+    // Instances with different rules may have started at the same time, so the check at the start is not enough.
     if (found !== undefined && found !== rules) throw new OtherRulesError(found, rules)
     return known
   }
@@ -78,7 +78,7 @@ export function createBatches({
     return { verdicts: outcome.verdicts, row }
   }
 
-  /** If the connection is lost before the result arrives, the state says whether the batch was applied. */
+  /** If the connection is lost before the result arrives, the state shows whether the batch was applied. */
   async function commit(statement: string, id: string): Promise<readonly unknown[] | undefined> {
     try {
       const [row] = await run(`${ASYNCHRONOUS} ${PLANNING} ${statement}`, TIMEOUT_MS)

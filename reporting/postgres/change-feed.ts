@@ -22,13 +22,11 @@ type Publish = (event: LiveEvent) => void
 
 export type ChangeFeed = {
   follow: LiveSource
-  /**
-   * Takes the latest version of the counts, and when the database recorded it, if that is known.
-   */
+  /** Receives the latest version of the counts and, if known, when the database recorded it. */
   advance(version: number, changedAt?: string): void
 }
 
-/** Publishes a snapshot of the counts, and then what the database recorded as changed. */
+/** Publishes a snapshot of the counts, and then the changes that the database records. */
 export function createChangeFeed(run: Run): ChangeFeed {
   let follower: ReturnType<typeof createFollower> | undefined
   return {
@@ -60,7 +58,7 @@ function createFollower(run: Run, publish: Publish) {
       published = next
       publish(next.event)
     } catch {
-      // The next poll of the state shows whether the database is up, and requests this again.
+      // Ignored: the next poll of the state shows whether the database is up, and then requests another pull.
     } finally {
       isPulling = false
     }
@@ -70,7 +68,7 @@ function createFollower(run: Run, publish: Publish) {
   return {
     advance(version: number, changedAt?: string) {
       if (version === published?.version && (changedAt ?? published.changedAt) === published.changedAt) return
-      // After a failover or a restore, the version is lower, or was recorded at another time.
+      // After a failover or a restore, the version is lower, or has another time: start over with a snapshot.
       if (published && version <= published.version) published = undefined
       throttle.request()
     },
@@ -103,7 +101,7 @@ async function readSnapshot(run: Run): Promise<Read> {
   return { version, changedAt, seconds: data.seconds, event: { event: 'snapshot', data } }
 }
 
-/** @returns undefined if too many ids have changed, or some changes or the published version are not recorded */
+/** @returns undefined if too many ids have changed, or the database lacks the published version or a later change */
 async function readChanges(run: Run, published: Read): Promise<Read | undefined> {
   const { version: publishedVersion, seconds: before } = published
   const current = (by: CountedBy) =>
@@ -140,13 +138,13 @@ async function readChanges(run: Run, published: Read): Promise<Read | undefined>
   }
 }
 
-/** The condition that the database still has this version as it was read, so that later changes can be added to it. */
+/** The condition that the database still has this version unchanged. Only then can later changes build on it. */
 function toRecorded({ version, changedAt }: Read): string {
   const at = `(select extract(epoch from at)::text from reporting.change where version = ${version})`
   return changedAt === '' ? 'true' : `${at} is not distinct from ${toLiteral(changedAt)}`
 }
 
 function secondsQuery(): string {
-  const since = Math.floor(Date.now() / 1_000) - LIVE_SECONDS
-  return `(select coalesce(json_object_agg(second, views), '{}') from reporting.recent_second where second > ${since})`
+  const start = Math.floor(Date.now() / 1_000) - LIVE_SECONDS
+  return `(select coalesce(json_object_agg(second, views), '{}') from reporting.recent_second where second > ${start})`
 }

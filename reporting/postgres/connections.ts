@@ -4,10 +4,10 @@ import { DatabaseError, Pool, type PoolClient } from 'pg'
 const CONNECT_TIMEOUT_MS = 1_000
 const IDLE_TIMEOUT_MS = 30_000
 const KEEP_ALIVE_MS = 5_000
-/** Beyond this, waiting for a connection takes longer than a caller waits. */
+/** If more callers waited for a connection, the last ones would time out anyway. */
 const MAX_WAITING = 1_000
 
-/** The SQLSTATE of a write on a server that accepts none. */
+/** The SQLSTATE of a write to a read-only server. */
 export const READ_ONLY = '25006'
 
 /** There was no connection, so the statement was not sent. */
@@ -25,7 +25,7 @@ class DeadlineError extends Error {
   }
 }
 
-/** @param sockets receives the open sockets, because a pool cannot close the sockets of a server that hangs */
+/** @param sockets receives the open sockets, because a pool cannot close the sockets of a hung server */
 export function openPool(connectionString: string, max: number, sockets: Set<Socket>): Pool {
   function openSocket(): Socket {
     const socket = new Socket()
@@ -43,7 +43,7 @@ export function openPool(connectionString: string, max: number, sockets: Set<Soc
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     application_name: 'reporting',
   })
-  // Without a listener, the error of a lost connection would end the process. Its statement fails anyway.
+  // Without a listener, the error of a lost connection would crash the process. Its statement fails in any case.
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
   return pool
@@ -72,7 +72,7 @@ export async function useConnection<Result>(
 
 async function connect(pool: Pool | undefined, deadline: Promise<never>, moveOn: () => void): Promise<PoolClient> {
   if (!pool || pool.waitingCount >= MAX_WAITING) throw new NotSentError('all connections are in use')
-  // A connection that is being opened is in the total too, but shows nothing about the others.
+  // Checked before connecting, because the connection that this call opens would count towards the total.
   const isExhausted = pool.idleCount === 0 && pool.totalCount >= pool.options.max
   const connecting = pool.connect()
   try {

@@ -11,7 +11,7 @@ import { candidatesColumn, cutColumns, type Ranking } from './top.ts'
 /** The counts of an asset or user. */
 type CountRow = { id: string; views: number; qualified: number }
 
-/** The distinct users of an asset; without their hashes, their number is an estimate. */
+/** The distinct users of an asset. If `hashes` is empty, `viewers` is an estimate. */
 type ViewersRow = { assetId: string; viewers: number; hashes: readonly number[] }
 
 export function insertCounts(by: CountedBy, rows: readonly CountRow[]): string {
@@ -21,8 +21,8 @@ export function insertCounts(by: CountedBy, rows: readonly CountRow[]): string {
 }
 
 /**
- * Estimated viewers have no hashes to copy. The estimate does not rise until more viewers than that have been seen
- * again.
+ * Estimated viewers have no hashes to copy. The estimate does not rise until Postgres has seen more
+ * viewers than that.
  */
 export function insertViewers(rows: readonly ViewersRow[]): string {
   const columns = [
@@ -60,7 +60,7 @@ export function insertIds(keys: readonly string[], generation: number): string {
 /** The first entries of each top list, in the order of RANKINGS. */
 export type Tops = (Ranking & { top: readonly ViewCount[] })[]
 
-/** Stores the state, and what is derived from the counts. The current generation of known ids is 1. */
+/** Stores the state, and the rows that are derived from the counts. The current generation of known ids is 1. */
 export function insertRest(
   frozen: FrozenState,
   { tops, keyed, origin }: { tops: Tops; keyed: number; origin: number },

@@ -13,7 +13,7 @@ import { toAscii, toLiteral } from './literals.ts'
 import { createPartition, toDay } from './partitions.ts'
 import { insertVerdicts, REJECTED, type Row, STATES, toBecause } from './verdict-writes.ts'
 
-/** Numbers each keyed view by its position among all that were ever recorded, as Postgres does. */
+/** Numbers each keyed view by its position among all keyed views ever recorded, as Postgres does. */
 export function* keyedViewsOf({ keys }: FrozenState): Generator<KeyedView> {
   for (const page of keys) {
     let number = page.page * PAGE_RECORDS
@@ -21,27 +21,27 @@ export function* keyedViewsOf({ keys }: FrozenState): Generator<KeyedView> {
   }
 }
 
-/** The checkpoint lacks verdicts from which Postgres would restore what the rules still know. */
+/** The checkpoint lacks verdicts that Postgres needs to restore what the rules remember. */
 export class MissingVerdictsError extends Error {
   override name = 'MissingVerdictsError'
 }
 
 /**
- * Verifies that the verdicts include every view that the rules still know.
+ * Verifies that the verdicts include every view that the rules still remember.
  * @throws MissingVerdictsError
  */
 export function assertJudgedKept({ judged, verdicts, rules }: FrozenState): void {
-  const known = Math.max(0, ...judged.map(({ events }) => events.length))
+  const required = Math.max(0, ...judged.map(({ events }) => events.length))
   let kept = 0
-  // The rules know the last views, so the older pages do not matter.
+  // The rules remember only the most recent views, so older pages do not matter.
   for (const page of verdicts.toReversed()) {
-    if (kept >= known) return
+    if (kept >= required) return
     for (const { state } of recordsOf(page, verdictCodec)) if (state === 'counted') kept += 1
   }
-  if (kept >= known) return
+  if (kept >= required) return
   const seconds = windowOf(ruleSets[rules]) / 1_000
   throw new MissingVerdictsError(
-    `the checkpoint lacks verdicts that the view rules need (it has ${kept} of ${known}): set VERDICTS_KEPT to at least ${known}, run reporting until it has counted views for ${seconds} s, and copy again`,
+    `the checkpoint lacks verdicts that the view rules need (it has ${kept} of ${required}): set VERDICTS_KEPT to at least ${required}, run reporting until it has counted views for ${seconds} s, and copy again`,
   )
 }
 
@@ -58,8 +58,8 @@ export async function copyVerdicts(send: Send, { verdicts, rules, position, cloc
   let index = 0
 
   async function originOf(incarnation: string): Promise<number> {
-    const known = origins.get(incarnation)
-    if (known !== undefined) return known
+    const existing = origins.get(incarnation)
+    if (existing !== undefined) return existing
     const origin = origins.size + 1
     origins.set(incarnation, origin)
     await send(`insert into reporting.verdict_origin
@@ -67,7 +67,7 @@ export async function copyVerdicts(send: Send, { verdicts, rules, position, cloc
     return origin
   }
 
-  /** A row in the default partition would make it impossible to create the partition of its day later. */
+  /** A row in the default partition would prevent the partition of its day from being created later. */
   async function addPartition(day: number): Promise<void> {
     if (partitions.has(day)) return
     partitions.add(day)
@@ -109,7 +109,7 @@ function isSameMessage(previous: VerdictRecord | undefined, { incarnation, seque
   return previous?.incarnation === incarnation && previous.sequence === sequence
 }
 
-/** @param clockIfUnknown the clock of dead letters before the first view, which have none */
+/** @param clockIfUnknown the clock for dead letters before the first view, which have no clock of their own */
 function toRow(record: VerdictRecord, index: number, clockIfUnknown: number): Row {
   const { sequence, clock } = record
   const { key, id } = toEventKey(record.id)

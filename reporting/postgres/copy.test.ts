@@ -56,7 +56,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
     return store
   }
 
-  test('continue like counts in memory, and detect the same duplicates and gaps', async () => {
+  test('behave like in-memory counts, and detect the same duplicates and gaps', async () => {
     await fc.assert(
       fc.asyncProperty(batches, fc.nat(19), async (all, length) => {
         const state = createCountState()
@@ -74,7 +74,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
     )
   })
 
-  test('still recognize duplicates, and expect no first serial once messages have expired', async () => {
+  test('still detect duplicates, and accept any first serial once messages have expired', async () => {
     const state = createCountState()
     const first = { ...fields, id: 'x', producer: 'p' }
     const views = [{ ...first, serial: 1 }, { ...first, serial: 2 }, first]
@@ -97,7 +97,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
     })
   })
 
-  test('have their own store id and the same top list, even after an id has passed its last entry', async () => {
+  test('have their own store id and the same top list, even after another id overtakes the last entry', async () => {
     const state = createCountState()
     const maps = createMapCountStore({ state })
     const users = Array.from({ length: 1_500 }, (_, n) => `user-${n % 1_100}`)
@@ -159,7 +159,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
     expect(await store.explain('dead')).toEqual(await maps.explain('dead'))
   })
 
-  test('are refused without the verdicts of the last views, from which repeats are judged', async () => {
+  test('are rejected without the most recent verdicts, which are needed to detect repeats', async () => {
     const toBatch = (after: number, ids: string[], minute: number) => {
       const at = `2026-11-20T21:0${minute}:00Z`
       return { incarnation: 'log', after, through: after + 1, views: ids.map((id) => ({ ...fields, at, id })) }
@@ -170,7 +170,7 @@ describe.skipIf(!hasPostgres)('counts copied into Postgres', () => {
     await expect(copyCounts(state, { urls: [toDatabaseUrl(url)], onProgress })).rejects.toThrow(
       'lacks verdicts that the view rules need (it has 0 of 2): set VERDICTS_KEPT to at least 2, run reporting until it has counted views for 30 s, and copy again',
     )
-    // The same counts, later continued with a larger VERDICTS_KEPT.
+    // The same counts after a restart with a larger VERDICTS_KEPT.
     const raised = { ...state, verdicts: createCountState().verdicts }
     const maps = createMapCountStore({ state: raised })
     await maps.apply(toBatch(1, ['z'], 1))

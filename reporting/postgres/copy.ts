@@ -38,8 +38,8 @@ type Options = {
 /**
  * Copies counts into a database without counts, in one transaction. The counts must not change during the copy. The
  * database keeps its own store id, because the two stores count independently from then on.
- * @returns false if the database has these counts already
- * @throws UsedDatabaseError, MissingVerdictsError or StatementError; nothing is then copied
+ * @returns false if the database already has these counts
+ * @throws UsedDatabaseError, MissingVerdictsError or StatementError, in which case nothing is copied
  */
 export async function copyCounts(state: CountState, { urls, onProgress }: Options): Promise<boolean> {
   await using frozen = freezeState(state)
@@ -53,7 +53,7 @@ export async function copyCounts(state: CountState, { urls, onProgress }: Option
       if (isSame(existing, frozen)) return false
       throw new UsedDatabaseError(describe(existing))
     } catch (error) {
-      // After a failure, the next host is used.
+      // The database has switched to the next host, so another attempt may succeed.
       if (!(error instanceof StatementError) || attempt >= urls.length) throw error
     }
   }
@@ -88,7 +88,7 @@ async function copyIfEmpty(
   }
   const tops = RANKINGS.map(({ by, of }) => ({ by, of, top: counts[by].top(MAX_TOP, of) }))
   for (const by of ['asset', 'user'] as const) {
-    // Building an index takes less time than adding each row to it in random order.
+    // Building an index afterwards is faster than inserting rows into it in random order.
     await send(`alter table reporting.${by}_views drop constraint ${by}_views_pkey`)
     await insertAll(countsOf(frozen, by), (chunk) => insertCounts(by, chunk))
     await send(`alter table reporting.${by}_views add primary key (id); analyze reporting.${by}_views`)

@@ -8,13 +8,13 @@ import { AFTER_STATE, STATE_COLUMNS } from './state.ts'
 import { candidatesColumn, cutColumns, RANKINGS, type Ranking } from './top.ts'
 import { toViewerWrites } from './viewers.ts'
 
-/** A view, at a time in milliseconds since 1970. A view that is not in the log has no verdict. */
+/** A view, with its time in milliseconds since 1970. A view that is not in the log has no verdict. */
 export type CountedView = Play & { at: number; verdict?: Verdict }
 
 type Change = {
   /** An assignment for each column of the state that changes. */
   set: readonly string[]
-  /** The condition under which anything changes. */
+  /** If this condition does not hold, nothing changes. */
   where: string
   views: readonly CountedView[]
   /** Views that were counted earlier, and qualify now. */
@@ -37,8 +37,8 @@ export const COUNT_COLUMNS = {
 }
 
 /**
- * One statement that updates the state and, if the condition holds, the counts. Every writer first updates the only row
- * of the state, so writers take turns and cannot deadlock.
+ * Returns one statement that updates the state and the counts if the condition holds. Every writer first updates the
+ * only row of the state, so writers take turns and cannot deadlock.
  * @param columns further columns of the result
  */
 export function toCountStatement(
@@ -110,8 +110,8 @@ function toUpserts(by: CountedBy, added: Counted, all: readonly Ranking[]): stri
 }
 
 /**
- * Numbers only rise, so an id becomes a candidate for a top list when its number passes the number of the last id in
- * the last cut. Before the first cut, every id with a number is a candidate.
+ * Counts only rise, so an id becomes a candidate for a top list when its count passes that of the last id in the
+ * previous cut. Before the first cut, every id with a count is a candidate.
  */
 function toCandidates({ by, of }: Ranking): string {
   const cut = cutColumns({ by, of })
@@ -151,7 +151,7 @@ type Counted = { views: readonly CountedView[]; promoted: readonly Play[] }
 
 type Added = { views: number; qualified: number }
 
-/** What is added to each id, sorted by id, so that adjacent entries of the index are updated together. */
+/** The additions to each id, sorted by id so that adjacent index entries are updated together. */
 function toCounts(by: CountedBy, { views, promoted }: Counted): (Added & { id: string })[] {
   const counts = new Map<string, Added>()
 
@@ -163,6 +163,6 @@ function toCounts(by: CountedBy, { views, promoted }: Counted): (Added & { id: s
 
   for (const view of views) add(view, { views: 1, qualified: isQualified(view) ? 1 : 0 })
   for (const view of promoted) add(view, { views: 0, qualified: 1 })
-  // Ids are in ASCII, so JavaScript and the database sort them in the same order.
+  // Ids are ASCII, so JavaScript and the database sort them in the same order.
   return [...counts.keys()].sort().map((id) => ({ id, views: 0, qualified: 0, ...counts.get(id) }))
 }

@@ -7,7 +7,10 @@ import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 import { NotSentError, openPool, READ_ONLY, useConnection } from './connections.ts'
 
 const CLOSE_TIMEOUT_MS = 500
-/** The server times out before the client does, so that its error arrives, and ends statements whose client is gone. */
+/**
+ * The server times out before the client does, so that its error still reaches the client. The server's timeout also
+ * ends statements whose client is gone.
+ */
 const SERVER_MARGIN_MS = 50
 const MAX_RETRY_DELAY_MS = 50
 
@@ -15,7 +18,7 @@ const MAX_RETRY_DELAY_MS = 50
 export const RETRYABLE = ['40001', '40P01']
 const DISK_FULL = '53100'
 
-/** A statement failed. `isSettled` is true if the server reported that nothing was changed. */
+/** A statement failed. `isSettled` is true if it is certain that nothing was changed. */
 export class StatementError extends UnavailableError {
   override name = 'StatementError'
   /** The SQLSTATE, or the code of the network error. */
@@ -32,8 +35,8 @@ export class StatementError extends UnavailableError {
 }
 
 /**
- * Starts a transaction that only changes what can be restored, such as counts from the log. A commit that waits for a
- * synchronous standby ignores its timeout and keeps its locks: without a standby, no one could count.
+ * Starts a transaction whose changes can be restored, such as counts from the log. A commit that waits for a
+ * synchronous standby ignores its timeout and keeps its locks, so an outage of the standby would block all counting.
  */
 export const ASYNCHRONOUS = 'set local synchronous_commit = off;'
 
@@ -81,8 +84,8 @@ type Options = {
 }
 
 /**
- * Connections to the host that accepts writes. After a connection fails, or a server turns out to be read-only, the next
- * host is used. No statement leaves state in its session, so that PgBouncer can share connections by transaction.
+ * Connections to the host that accepts writes. After a connection fails, or a server turns out to be read-only, the
+ * next host is used. No statement leaves state in its session, so PgBouncer may pool transactions.
  */
 export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: Options): Database {
   const sockets = new Set<Socket>()
@@ -107,9 +110,9 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
     hosts: urls.length,
     current: () => current,
     async run(statements, timeoutMs, verify = () => {}) {
-      const ends = performance.now() + timeoutMs
+      const deadline = performance.now() + timeoutMs
       for (;;) {
-        const remainingMs = Math.max(1, Math.ceil(ends - performance.now()))
+        const remainingMs = Math.max(1, Math.ceil(deadline - performance.now()))
         try {
           return await use(async (client) => {
             const rows = await send(client, `${limit(remainingMs)} ${statements}`)
@@ -117,7 +120,7 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
             return rows
           }, remainingMs)
         } catch (error) {
-          const isOver = ends - performance.now() < MAX_RETRY_DELAY_MS
+          const isOver = deadline - performance.now() < MAX_RETRY_DELAY_MS
           if (!(error instanceof StatementError) || !RETRYABLE.includes(error.code) || isOver) throw error
           onRetry?.(error.code)
           await sleep(Math.random() * MAX_RETRY_DELAY_MS)
@@ -150,7 +153,7 @@ export function openDatabase({ urls, maxConnections: max, onFailure, onRetry }: 
     async [Symbol.asyncDispose]() {
       const ended = Promise.all(pools.map((pool) => pool.end()))
       await Promise.race([ended, sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false })])
-      // A server that hangs does not close its side.
+      // A hung server does not close its side of a connection.
       for (const socket of sockets) socket.destroy()
     },
   }

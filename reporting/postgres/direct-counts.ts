@@ -20,9 +20,9 @@ type Run = (statements: string, timeoutMs: number) => Promise<readonly (readonly
 export const RECEIPT_SECONDS = 60
 
 /**
- * Counts plays that are not in the log, and therefore must survive any crash. Each count is committed asynchronously,
- * with a receipt. A second, synchronous transaction deletes the receipts: if it finds a receipt, the count was
- * committed before it, on the same server. While this transaction waits for a synchronous standby, others can count.
+ * Counts plays that are not in the log. No replay restores them, so a count must survive any crash. Each count is
+ * committed asynchronously, with a receipt. A second, synchronous transaction deletes the receipts: if it finds one,
+ * its count was committed earlier on the same server. While this transaction waits for a standby, counting continues.
  *
  * @returns a function that counts a play and returns the columns of COUNT_COLUMNS
  */

@@ -4,7 +4,7 @@ import { fromAscii, toAscii } from './literals.ts'
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
 const HALF = 8
 
-/** How an event id is indexed. `id` is empty if the key alone identifies the event; several ids may share a key. */
+/** How an event id is indexed. `id` is empty if the key alone identifies the event; otherwise, ids may share a key. */
 export type EventKey = { key: string; id: string }
 
 /**

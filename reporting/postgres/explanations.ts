@@ -30,7 +30,7 @@ const MAX_SKEW_MS = 3_600_000
 const UUID_V7 = /^([\da-f]{8})-([\da-f]{4})-7/
 
 /**
- * Queries that explain an event, to be run in order until one has a result. If the id contains a time, the first query
+ * Queries that explain an event, to be run in order until one returns a row. If the id contains a time, the first query
  * reads only a few partitions.
  */
 export function toExplanationQueries(eventId: string): string[] {

@@ -25,7 +25,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
   })
   afterAll(() => server?.[Symbol.asyncDispose]())
 
-  test('a store that opens while Postgres is down is up soon after Postgres', async () => {
+  test('a store that opens while Postgres is down recovers once Postgres is up', async () => {
     const url = await server.createDatabase()
     await server.signal('SIGKILL')
     await using store = open([url.replace('postgres@', 'postgres:secret@')])
@@ -39,15 +39,15 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(await store.apply(toBatch(0, 1))).toBeDefined()
   })
 
-  test('while Postgres hangs, a read fails within a second, and reads work again afterwards', async () => {
+  test('while Postgres hangs, reads fail within a second; afterwards, they work again', async () => {
     await using store = await openUp(await server.createDatabase())
     await server.signal('SIGSTOP')
     try {
-      const started = runningTime()
+      const startedAt = runningTime()
       await expect(store.lookUp({ assets: ['a'], users: ['u'] })).rejects.toThrow(UnavailableError)
-      expect(runningTime() - started).toBeLessThan(1_000)
+      expect(runningTime() - startedAt).toBeLessThan(1_000)
       await eventually(() => expect(store.state()).toBe('down'))
-      // Best of several, because other tests may keep the machine busy.
+      // Retries the measurement, because other tests may keep the machine busy.
       await eventually(async () => {
         const next = runningTime()
         await expect(store.lookUp({ assets: ['a'], users: ['u'] })).rejects.toThrow('Postgres is down')
@@ -61,16 +61,16 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(store.usage().waiting).toBe(0)
   })
 
-  test('while all connections wait for a lock, reads fail within a second, and no statement stays behind', async () => {
+  test('while all connections wait for a lock, reads fail within a second, and no statement is left running', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     const waiting = `select count(*)::int as waiting from pg_stat_activity where wait_event_type = 'Lock'`
     await server.use(url, async (client) => {
       await client.query('begin; lock table reporting.asset_views, reporting.user_views')
-      const started = runningTime()
+      const startedAt = runningTime()
       const reads = await Promise.allSettled(Array.from({ length: 50 }, () => store.counts('asset', 'a')))
       expect(reads.every(({ status }) => status === 'rejected')).toBe(true)
-      expect(runningTime() - started).toBeLessThan(1_000)
+      expect(runningTime() - startedAt).toBeLessThan(1_000)
       await eventually(async () => expect((await client.query(waiting)).rows).toEqual([{ waiting: 0 }]))
       await client.query('rollback')
     })
@@ -155,7 +155,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()))
     })
 
-    test('of a newer release is refused with a reason that names both versions, until it is replaced', async () => {
+    test('of a newer release is rejected with a reason that names both versions, until it is replaced', async () => {
       const url = await server.createDatabase()
       {
         await using _ = await openUp(url)
@@ -164,13 +164,13 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
         server.use(url, (client) => client.query(`update reporting.schema set version = ${version}`))
       await setVersion(99)
       await using store = open([url])
-      await eventually(() => expect(store.reason()).toContain('has version 99, and this release knows version 5'))
+      await eventually(() => expect(store.reason()).toContain('has version 99, but this release supports version 5'))
       expect(store.state()).toBe('down')
       await setVersion(5)
       await isUp(store)
     })
 
-    test('is not written any more once a newer release has upgraded it', async () => {
+    test('is no longer written to once a newer release has upgraded it', async () => {
       const url = await server.createDatabase()
       await using store = await openUp(url)
       await store.apply(toBatch(0, 1))
@@ -178,7 +178,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       expect(await store.apply(toBatch(1, 2)).catch(() => undefined)).toBeUndefined()
       const { rows } = await server.use(url, (client) => client.query('select sequence from reporting.state'))
       expect(rows).toEqual([{ sequence: '1' }])
-      await eventually(() => expect(store.reason()).toContain('has version 99, and this release knows version 5'))
+      await eventually(() => expect(store.reason()).toContain('has version 99, but this release supports version 5'))
     })
 
     test('is not upgraded while a backup reads it, so that reads do not wait for the backup', async () => {
@@ -194,7 +194,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       await using _ = await openUp(url)
     })
 
-    test('is created again if the database is replaced by an empty one', async () => {
+    test('is recreated if the database is replaced by an empty one', async () => {
       const url = await server.createDatabase()
       await using store = await openUp(url)
       await server.use(url, (client) => client.query('drop schema reporting cascade'))
@@ -203,8 +203,8 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     })
   })
 
-  describe('of several hosts', () => {
-    test('one that is down or read-only is skipped', async () => {
+  describe('with several hosts', () => {
+    test('a host that is down or read-only is skipped', async () => {
       const [readOnly, url] = [await server.createDatabase(), await server.createDatabase()]
       {
         // A standby has the schema of its primary.
@@ -216,7 +216,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       expect(await store.apply(toBatch(0, 1))).toBeDefined()
     })
 
-    test.each([1, 2])('one that accepts connections and hangs is skipped, with a pool of %i', async (max) => {
+    test.each([1, 2])('a host that accepts connections but hangs is skipped, with a pool of %i', async (max) => {
       await using hung = await startSocketServer()
       const url = await server.createDatabase()
       const hungUrl = `postgres://postgres@127.0.0.1:${new URL(hung.url).port}/none`
@@ -225,7 +225,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       expect(await store.apply(toBatch(0, 1))).toBeDefined()
     })
 
-    test('one that becomes read-only is abandoned for one that accepts writes', async () => {
+    test('a host that becomes read-only is abandoned for one that accepts writes', async () => {
       const [first, second] = [await server.createDatabase(), await server.createDatabase()]
       await using store = open([first, second])
       await isUp(store)
@@ -237,7 +237,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
       await eventually(async () => expect(await store.position()).toMatchObject({ sequence: 1 }))
     })
 
-    /** Closes existing connections: they keep their mode, unlike connections to a server that turns into a standby. */
+    /** Closes existing connections, which would keep their mode. A server that becomes a standby closes them too. */
     async function setReadOnly(url: string, value: string): Promise<void> {
       const name = url.slice(url.lastIndexOf('/') + 1)
       await server.use(new URL('/postgres', url).href, async (client) => {
@@ -260,7 +260,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(ends).toEqual([7])
   })
 
-  test('a direct count gets an error if its transaction is lost before it is confirmed', async () => {
+  test('a direct count is rejected if its transaction is lost before the confirmation', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     expect(await store.count({ assetId: 'a', userId: 'u' })).toEqual({ assetviews: 1, userviews: 1 })
@@ -284,7 +284,7 @@ describe.skipIf(!hasPostgres)('failures of Postgres', () => {
     expect(rows).toEqual([{ is_complete: false }])
   })
 
-  test('live counts are published again if a version was replaced by another one with the same number', async () => {
+  test('live counts are published again if another change takes the number of a lost version', async () => {
     const url = await server.createDatabase()
     await using store = await openUp(url)
     await store.apply(toBatch(0, 1))
@@ -357,7 +357,7 @@ function toBatch(after: number, through: number) {
   return { incarnation: 'log', after, through, views }
 }
 
-/** Forwards a log as queue-listener does, while `fail` is called again and again. */
+/** Forwards a log as queue-listener does, while `fail` is called repeatedly. */
 async function expectAllCounted(store: CountStore, fail: () => Promise<unknown>, failures = 20): Promise<void> {
   const done = new AbortController()
   const failing = (async () => {
@@ -384,8 +384,8 @@ async function expectAllCounted(store: CountStore, fail: () => Promise<unknown>,
   expect(await eventually(() => store.lookUp({ assets: ['a'], users: Object.keys(all.users) }))).toEqual(all)
   expect((await eventually(() => store.lost())).views).toBe(0)
   const qualified = Object.keys(all.users).length
-  const numbers = { views: MESSAGES, qualified, notQualified: { repeat: MESSAGES - qualified }, pending: 0 }
-  expect(await eventually(() => store.audit())).toMatchObject(numbers)
+  const totals = { views: MESSAGES, qualified, notQualified: { repeat: MESSAGES - qualified }, pending: 0 }
+  expect(await eventually(() => store.audit())).toMatchObject(totals)
   expect(await eventually(() => store.counts('asset', 'a'))).toEqual({ views: MESSAGES, qualified, viewers: qualified })
   const last = { verdict: 'not-qualified', because: { id: String(MESSAGES - 7) } }
   expect(await eventually(() => store.explain(String(MESSAGES)))).toMatchObject(last)

@@ -10,25 +10,25 @@ export class FormerPrimaryError extends Error {
   override name = 'FormerPrimaryError'
   constructor(timeline: number, newest: number) {
     super(
-      `the server is on timeline ${timeline}, but another host was promoted to ${newest}: stop the former primary. After a restore from a backup, restart reporting`,
+      `the server is on timeline ${timeline}, but another host was promoted to timeline ${newest}: stop the former primary. After a restore from a backup, restart reporting`,
     )
   }
 }
 
-/** The columns that assertPrimary() needs, the last ones of its row. With one host, there is nothing to compare. */
+/** The columns that assertPrimary() reads from the end of a row. With one host, there are no timelines to compare. */
 export function toFenceColumns(hosts: number): string {
   return `current_setting('transaction_read_only'), ${hosts > 1 ? WAL_FILE : 'null'}`
 }
 
 /**
- * Refuses a former primary that still accepts writes. Its timeline is older, because each promotion starts a new
+ * Rejects a former primary that still accepts writes. Its timeline is older, because each promotion starts a new
  * timeline with a higher number.
  */
 export function createFence(database: Pick<Database, 'hosts' | 'runOnOthers'>) {
   let newest = 0
 
   return {
-    /** Learns the timelines of the other hosts that respond in time. */
+    /** Reads the timelines of the other hosts that respond in time. */
     async look(): Promise<void> {
       if (database.hosts === 1) return
       const others = await database.runOnOthers(`select ${WAL_FILE}`, LOOK_TIMEOUT_MS)

@@ -5,17 +5,17 @@ import type { Rows } from './database.ts'
 import { toEventId } from './event-key.ts'
 import type { Known } from './known.ts'
 
-/** For each page. */
+/** The timeout for each page. */
 const TIMEOUT_MS = 4_000
-/** Restoring this many events takes about 100 ms, during which the process does nothing else. */
+/** Restoring this many events blocks the event loop for about 100 ms. */
 const PAGE_ROWS = 20_000
 
 type Run = (statements: string, timeoutMs: number) => Promise<Rows>
 type Deps = { run: Run; rules: readonly Rule[] }
 
 /**
- * What is known after a batch, and a judge that has seen the log up to this batch. The judge is mutable: judging another
- * batch advances it.
+ * The stored state after a batch, and a judge that has seen the log up to this batch. The judge is mutable: judging
+ * another batch advances it.
  */
 export type State = { known: Known; judge: Judge }
 
@@ -28,8 +28,8 @@ export function windowOf(rules: readonly Rule[]): number {
 }
 
 /**
- * Brings judges up to date from the verdicts. If another batch is committed meanwhile, the state of the judge may be
- * wrong, but then the batch that it judges cannot be committed.
+ * Brings judges up to date with the stored verdicts. If another batch is committed meanwhile, the state of a judge may
+ * be wrong, but then the batch that it judges cannot be committed.
  */
 export function createJudges({ run, rules }: Deps) {
   const windowMs = windowOf(rules)
@@ -53,7 +53,7 @@ export function createJudges({ run, rules }: Deps) {
 }
 
 /**
- * The state of a judge depends only on the log up to its position: it can continue from there to any later position.
+ * The state of a judge depends only on the log up to its position, so it can continue from there to any later position.
  */
 function isBefore(earlier: Known, { position, origin }: Known): boolean {
   const isSameLog = earlier.position?.incarnation === position?.incarnation && earlier.origin.number === origin.number
@@ -63,7 +63,7 @@ function isBefore(earlier: Known, { position, origin }: Known): boolean {
 /** `where`: further conditions on the verdicts. */
 type Verdicts = { sinceClock: number; where?: string; pageRows?: number }
 
-/** Shows a judge the events of verdicts in log order, in pages, because seconds may have any number of verdicts. */
+/** Feeds the events of stored verdicts to a judge in log order. Reads them in pages, because there may be many. */
 export async function restoreJudge(
   run: Run,
   judge: Judge,
@@ -75,7 +75,7 @@ export async function restoreJudge(
     for (const row of rows) {
       const [key, id, assetId, userId, at, clock, ...position] = Row.parse(row)
       judge.restore({ event: { id: toEventId({ key, id }), assetId, userId, at }, clock })
-      // The clock never goes back, so the next page needs no earlier one.
+      // The clock never goes backwards, so the next page can start at this clock.
       pageClock = clock
       after = `and (origin, sequence, index) > (${position.join(', ')})`
     }
@@ -83,7 +83,7 @@ export async function restoreJudge(
   }
 }
 
-/** Without statistics of a new partition, Postgres may prefer to read all of it. */
+/** Without statistics on a new partition, Postgres might scan all of it. */
 function toQuery(sinceClock: number, where: string, limit: number): string {
   return `set local enable_seqscan = off;
     select key, event_id, asset_id, user_id, at, clock, origin, sequence, index from reporting.verdict

@@ -4,7 +4,7 @@ import type { KnownKeys } from '../engine.ts'
 import type { RuleEvent } from '../rules/view-rule.ts'
 import { toIdArray, toNumberArray } from './literals.ts'
 
-/** The number of views with idempotency keys that are known. */
+/** The maximum number of views with idempotency keys to remember. */
 export const MAX_KEYS = 1_000_000
 
 /** A view with an idempotency key, and its number among such views, in log order. */
@@ -29,7 +29,7 @@ export function createKeyedViews({ keys, keyed }: Known, maxKeys: number) {
   return { ...knownKeys, last: () => last, added: () => [...addedViews.values()] }
 }
 
-/** The ids of the keyed views of a batch. */
+/** The ids of the keyed views in a batch. */
 export function keyedOf({ views }: CountBatch): string[] {
   return views.filter(({ keyed }) => keyed).map(({ id }) => id)
 }

@@ -19,14 +19,14 @@ export type VerdictPlace = { clock: number; sequence: number; index: number; ori
 /** A report whose view is not in the log yet. `number` counts such reports in log order. */
 export type NumberedReport = Pick<EarlyReport, 'ms' | 'clock'> & { number: number }
 
-/** What the database knows about the watch times that matter to a batch. */
+/** What the database contains about the watch times that a batch needs. */
 export type KnownWatch = {
   /** The number of reports without a view so far, and the log's clock at the last one. */
   early: number
   earlyClock: number
-  /** The looked-up views that may be open, by id, in log order. */
+  /** The looked-up views that may still be open, by id, in log order. */
   views: ReadonlyMap<string, OpenView & VerdictPlace>
-  /** The looked-up reports by key. */
+  /** The looked-up reports, by key. */
   reports: ReadonlyMap<string, NumberedReport>
 }
 
@@ -38,7 +38,7 @@ export const WatchRows = {
   reports: z.array(z.tuple([key, bigint, clock, bigint])),
 }
 
-/** The fields of a JSON object with what must be known for a batch. */
+/** The fields of a JSON object with the watch times that a batch needs. */
 export function toWatchQuery({ views, watched = [] }: CountBatch): string {
   const keys = toUuidArray([...new Set(watched.map(({ viewId }) => toEventKey(viewId).key))])
   const plays = [...views.map(({ id, ...view }) => ({ ...view, viewId: id })), ...watched]
@@ -51,7 +51,7 @@ export function toWatchQuery({ views, watched = [] }: CountBatch): string {
       from reporting.early_report where key = any(${reports}))`
 }
 
-/** Before this time of the log's clock, all views have closed. */
+/** All views counted before this time of the log's clock have closed. */
 const OPEN_SINCE = `(select clock - ${OPEN_MS} from reporting.state)`
 
 export function toKnownViews(rows: z.infer<typeof WatchRows.views>): KnownWatch['views'] {
@@ -69,12 +69,12 @@ export function toKnownReports(rows: z.infer<typeof WatchRows.reports>): KnownWa
   return new Map(rows.map(([key, number, clock, ms]) => [key, { number, clock, ms }]))
 }
 
-/** Returns true if a batch can be applied without looking up watch times for it. */
+/** Returns true if a batch can be applied without looking up watch times. */
 export function knowsWatch({ early, earlyClock }: KnownWatch, clock: number, { watched = [] }: CountBatch): boolean {
   return watched.length === 0 && (early === 0 || !isOpen(earlyClock, clock))
 }
 
-/** The watch times that are known to a batch, and what the batch adds to them. */
+/** The watch times that were looked up for a batch, and the reports that the batch adds. */
 export function createWatchState(rule: WatchRule, knownWatch: KnownWatch) {
   let last = knownWatch.early
   let lastClock = knownWatch.earlyClock

@@ -10,9 +10,7 @@ import { fromAscii, toIdArray } from './literals.ts'
 import { parsePosition } from './state.ts'
 import { unnumberedOf } from './unnumbered.ts'
 
-/**
- * What the database knows about the log, as far as it matters to a batch. It depends only on the last applied batch.
- */
+/** The part of the stored state that a batch needs. It depends only on the last applied batch. */
 export type Known = {
   /** The id of the batch that set the position. */
   batch: string | undefined
@@ -21,7 +19,7 @@ export type Known = {
   /** The number of producers in the database. */
   producers: number
   lost: LostViews
-  /** The generation of new ids, and how many ids it has. */
+  /** The current generation of ids, and the number of ids in it. */
   generation: number
   knownIds: number
   /** The latest time at which the log stored a message, in milliseconds since 1970. */
@@ -30,11 +28,11 @@ export type Known = {
   keyed: number
   /** The incarnation of the log and the version of the rules that the last verdicts belong to. */
   origin: { number: number; rules: string | undefined }
-  /** The looked-up producers; a producer that is not in the database has the value undefined. */
+  /** The looked-up producers; undefined for a producer that is not in the database. */
   serials: ReadonlyMap<string, LastSerial | undefined>
-  /** The generations of the looked-up ids that the database has. */
+  /** The generations of the looked-up ids that are in the database. */
   generations: ReadonlyMap<string, number>
-  /** The looked-up keyed views that the database has. */
+  /** The looked-up keyed views that are in the database. */
   keys: ReadonlyMap<string, KeyedView>
   watch: KnownWatch
 }
@@ -67,7 +65,7 @@ const Rows = z.object({
 })
 const Gaps = z.array(z.object({ producer: z.string(), from: z.number(), to: z.number() }))
 
-/** Reads what must be known to apply a batch, including watch times if the rules require them. */
+/** Selects the data that a batch needs, including watch times if the rules require them. */
 export function toKnownQuery(batch: CountBatch, hasWatch: boolean): string {
   const producers = toIdArray(producersOf(batch).map(toProducerKey))
   const ids = toIdArray(unnumberedOf(batch))
@@ -123,7 +121,7 @@ export function toLost(views: number, gaps: string): LostViews {
   return { views, gaps: Gaps.parse(JSON.parse(gaps)) }
 }
 
-/** Returns true if `known` suffices for the batch. Views that are unique by id need a database lookup. */
+/** Returns true if the cached data suffices for the batch. Views that are deduplicated by id need a lookup. */
 export function knows({ serials, watch, clock }: Known, batch: CountBatch, hasWatch: boolean): boolean {
   const hasIds = unnumberedOf(batch).length > 0 || keyedOf(batch).length > 0
   if (hasWatch && !knowsWatch(watch, clock, batch)) return false

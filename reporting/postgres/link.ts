@@ -14,7 +14,7 @@ const POLL_INTERVAL_MS = 250
 const POLL_TIMEOUT_MS = 1_000
 /** How often the other hosts are checked, so that a former primary is abandoned soon after a promotion. */
 const LOOK_INTERVAL_MS = 1_000
-/** How long after the start a failure is not logged, because Postgres may still be starting. */
+/** Failures are not logged for this long after the start, because Postgres may still be starting. */
 const COLD_START_MS = 5_000
 
 /** Postgres as a dependency: migrated in the background, and polled for changes by other instances. */
@@ -22,7 +22,7 @@ export type Link = AsyncDisposable & {
   state(): DependencyState
   /** Why Postgres is down. */
   reason(): string | undefined
-  /** The id of the store; undefined until Postgres was up for the first time. */
+  /** The id of the store; undefined until Postgres has been up once. */
   storeId(): string | undefined
   /**
    * Runs statements in one transaction. Fails immediately while Postgres is down.
@@ -37,15 +37,15 @@ type Deps = {
   rules: string
   log: Logger
   /**
-   * Called before each poll. Returns a function that takes the polled state, and the time at which its version was
+   * Called before each poll. Returns a function that receives the polled state, and the time at which its version was
    * recorded.
    */
   onPoll: () => (state: State, changedAt: string) => void
 }
 
 export function openLink({ database, rules, log, onPoll }: Deps): Link {
-  const closing = new AbortController()
-  const opened = performance.now()
+  const shutdown = new AbortController()
+  const openedAt = performance.now()
   const fence = createFence(database)
   const query = `select ${STATE_COLUMNS}, store_id, ${CHANGED_AT}, ${IS_CURRENT}, ${toFenceColumns(database.hosts)} from reporting.state`
   let state: DependencyState = 'unknown'
@@ -59,13 +59,13 @@ export function openLink({ database, rules, log, onPoll }: Deps): Link {
     const take = onPoll()
     if (state !== 'up') {
       await fence.look()
-      // The schema may have changed while Postgres was down, for example by a restored backup.
+      // The schema may have changed while Postgres was down, for example because a backup was restored.
       await migrate(database)
       await assertRules(database, rules)
     }
     const host = database.current()
     const [row = []] = await database.run(query, POLL_TIMEOUT_MS, fence.assertPrimary)
-    // The next poll upgrades it, or gives the reason why that is impossible.
+    // The next poll upgrades the schema, or reports why it cannot.
     if (row[AFTER_STATE + 2] !== true) throw new Error('another release has changed the schema')
     primary = host
     setUp()
@@ -83,21 +83,21 @@ export function openLink({ database, rules, log, onPoll }: Deps): Link {
   function setDown(error: unknown): void {
     reason = toReason(error)
     state = 'down'
-    if (isLoggedDown || closing.signal.aborted || performance.now() - opened < COLD_START_MS) return
+    if (isLoggedDown || shutdown.signal.aborted || performance.now() - openedAt < COLD_START_MS) return
     isLoggedDown = true
     log.warn({ reason }, 'Postgres is down; retrying')
   }
 
   async function keepPolling(): Promise<void> {
-    while (!closing.signal.aborted) {
+    while (!shutdown.signal.aborted) {
       await poll().catch(setDown)
-      await sleep(POLL_INTERVAL_MS, closing.signal)
+      await sleep(POLL_INTERVAL_MS, shutdown.signal)
     }
   }
 
   async function keepLooking(): Promise<void> {
-    while (!closing.signal.aborted) {
-      await sleep(LOOK_INTERVAL_MS, closing.signal)
+    while (!shutdown.signal.aborted) {
+      await sleep(LOOK_INTERVAL_MS, shutdown.signal)
       await fence.look()
     }
   }
@@ -115,7 +115,7 @@ export function openLink({ database, rules, log, onPoll }: Deps): Link {
       return database.run(statements, timeoutMs)
     },
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      shutdown.abort()
       await polling
     },
   }

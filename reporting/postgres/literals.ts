@@ -1,11 +1,11 @@
 import { escapeLiteral } from 'pg'
 
-/** An array of ids, or of digests in base64url: their characters, and the separators. */
+/** The characters of ids, of digests in base64url, and of the separators in an array. */
 const ARRAY_OF_IDS = /^[\w.@~",-]*$/
 
 /**
- * Statements hold their values as literals, because only the simple query protocol runs several statements in one
- * round trip and one transaction, which SET LOCAL needs.
+ * Statements contain their values as literals. Only the simple query protocol, which has no parameters, runs several
+ * statements in one round trip and one transaction, as SET LOCAL requires.
  */
 export function toLiteral(value: string | number | boolean | undefined): string {
   if (value === undefined) return 'null'
@@ -15,7 +15,7 @@ export function toLiteral(value: string | number | boolean | undefined): string 
 /** An array of ids, which consist of ASCII letters, digits and `._@~-`. */
 export function toIdArray(ids: readonly string[]): string {
   const text = ids.join('","')
-  if (!ARRAY_OF_IDS.test(text)) throw new TypeError('an id contains a character that no id may contain')
+  if (!ARRAY_OF_IDS.test(text)) throw new TypeError('an id contains an invalid character')
   return ids.length === 0 ? `'{}'::text[]` : `'{"${text}"}'::text[]`
 }
 
@@ -23,7 +23,7 @@ export function toNumberArray(numbers: readonly number[]): string {
   return `'{${numbers.join(',')}}'::bigint[]`
 }
 
-/** An array of UUIDs, which are not escaped. */
+/** An array of UUIDs. They must be valid, because they are not escaped. */
 export function toUuidArray(uuids: readonly string[]): string {
   return `'{${uuids.join(',')}}'::uuid[]`
 }
@@ -35,7 +35,7 @@ export function toTextArray(texts: readonly string[]): string {
 }
 
 /**
- * Encodes any text in printable ASCII, as JSON: Postgres refuses NUL and lone surrogates, and the encoding of the
+ * Encodes any text as JSON in printable ASCII: Postgres rejects NUL and lone surrogates, and the encoding of the
  * database may lack other characters.
  */
 export function toAscii(text: string): string {

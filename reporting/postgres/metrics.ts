@@ -3,7 +3,7 @@ import type { DependencyState } from '../../shared/contracts/readiness.ts'
 import type { Metrics } from '../../shared/service/metrics.ts'
 import { RETRYABLE, type StatementError, type Usage } from './database.ts'
 
-/** Exposes the connections to Postgres, and failures and retries of statements. */
+/** Exposes the connections to Postgres, and the failures and retries of statements. */
 export function exposeDatabase(metrics: Metrics) {
   const registers = [metrics]
   const errors = new Counter({
@@ -18,7 +18,7 @@ export function exposeDatabase(metrics: Metrics) {
     labelNames: ['code'],
     registers,
   })
-  // rate() ignores the first value of a series.
+  // Starts each series at 0, because rate() ignores the first value of a series.
   for (const code of RETRYABLE) retries.inc({ code }, 0)
   return {
     onFailure: ({ code }: StatementError) => errors.inc({ code }),
@@ -34,7 +34,7 @@ export function exposeDatabase(metrics: Metrics) {
       })
       new Gauge({
         name: 'database_connections',
-        help: 'Connections to Postgres that are busy or idle, and statements that wait for one',
+        help: 'Busy and idle connections to Postgres, and statements that wait for a connection',
         labelNames: ['state'],
         registers,
         collect() {

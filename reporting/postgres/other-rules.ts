@@ -13,7 +13,7 @@ export class OtherRulesError extends UnavailableError {
   }
 }
 
-/** @throws OtherRulesError if views were judged by other rules than these */
+/** @throws OtherRulesError if views were judged by other rules */
 export async function assertRules(database: Pick<Database, 'run'>, rules: string): Promise<void> {
   const [[found] = []] = await database.run(
     'select rules from reporting.verdict_origin order by origin desc limit 1',

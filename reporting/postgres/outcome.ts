@@ -13,7 +13,7 @@ import { createIdGenerations } from './unnumbered.ts'
 /** What a batch changes. */
 export type Outcome = {
   verdicts: Verdicts
-  /** What is known after the batch, before the database forgets any producers. */
+  /** The state after the batch, before the database forgets any producers. */
   next: Omit<Known, 'batch'>
   /** The producers to write. */
   changed: [string, LastSerial][]
@@ -32,7 +32,7 @@ export type Outcome = {
 type Limits = { rules: RulesVersion; maxIds: number; maxKeys: number }
 
 /**
- * Computes the outcome of a batch without changing `known`. The judge is only valid for the next batch if this one is
+ * Computes the outcome of a batch without changing `known`. The judge is valid for the next batch only if this one is
  * committed.
  */
 export function toOutcome(batch: CountBatch, known: Known, judge: Judge, { rules, maxIds, maxKeys }: Limits): Outcome {

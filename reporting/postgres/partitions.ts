@@ -2,7 +2,7 @@ import { ASYNCHRONOUS, type Rows } from './database.ts'
 
 const DAY_MS = 86_400_000
 const TIMEOUT_MS = 4_000
-/** Creating or dropping a partition waits for readers, and blocks further readers meanwhile. */
+/** Creating or dropping a partition waits for readers, and blocks new readers while it waits. */
 const LOCK_TIMEOUT = `set local lock_timeout = '500ms';`
 /** Bounds how long a statement takes. */
 const MAX_DELETED = 5_000
@@ -16,7 +16,7 @@ type Deps = {
   windowMs: number
 }
 
-/** Returns the start of the day of a time, both in milliseconds since 1970. */
+/** Returns the start of the day that contains a time. Both are in milliseconds since 1970. */
 export function toDay(time: number): number {
   return Math.floor(time / DAY_MS) * DAY_MS
 }
@@ -27,11 +27,11 @@ export function createPartition(day: number): string {
 }
 
 /**
- * The partitions of the verdicts, one per day of the log's clock. If the partition of a day cannot be created, its
- * verdicts go to the default partition, so that counting goes on.
+ * Manages the partitions of the verdicts, one per day of the log's clock. If a partition cannot be created, the
+ * verdicts of that day go to the default partition, so that counting continues.
  */
 export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
-  /** The days whose partitions exist, or could not be created a moment ago. */
+  /** The days whose partitions this instance has tried to create since the last maintenance. */
   let tried = new Set<number>()
 
   async function create(day: number): Promise<void> {
@@ -58,7 +58,7 @@ export function createPartitions({ run, maxAgeMs, windowMs }: Deps) {
   }
 
   return {
-    /** Creates the partitions of some days. Never fails. */
+    /** Creates the partitions of the given days. Never rejects. */
     ensure,
     /** Creates the next partitions, drops the expired ones, and keeps the index by time up to date. */
     async maintain(): Promise<void> {
@@ -84,7 +84,7 @@ function toStart(name: string): number {
 const PARTITIONS = `select relname from pg_class join pg_inherits on inhrelid = pg_class.oid
   where inhparent = 'reporting.verdict'::regclass and relname <> '${DEFAULT}'`
 
-/** Deletes rows up to the maximum, and returns the greater of their numbers in the two tables. */
+/** Deletes at most MAX_DELETED rows from each of two tables, and returns the larger number of deleted rows. */
 function toDelete(before: number): string {
   return `${ASYNCHRONOUS} delete from reporting.verdict_day where day + ${DAY_MS} <= ${before};
     with times as (delete from reporting.watched where ctid = any(array(
@@ -96,8 +96,8 @@ function toDelete(before: number): string {
 }
 
 /**
- * Summarizes new rows in the index by time: until then, every query through this index reads all of them. The lock
- * timeout is shorter than deadlock_timeout, after which Postgres would cancel an autovacuum that is in the way.
+ * Summarizes new rows in the BRIN index: until then, every query through this index reads all of them. The lock timeout
+ * is shorter than deadlock_timeout, after which Postgres would cancel an autovacuum that holds the lock.
  */
 function toSummary(names: readonly string[]): string {
   const list = names.map((name) => `'${name}'`).join(', ')

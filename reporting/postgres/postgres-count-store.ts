@@ -20,7 +20,7 @@ import { createReportWatch } from './report-watch.ts'
 import { STATE_COLUMNS, type State, toState } from './state.ts'
 import { MAX_CANDIDATES, RANKINGS, toCut } from './top.ts'
 
-/** Shorter than the 500 ms for which play waits for a lookup. */
+/** Shorter than play's timeout of 500 ms for a lookup. */
 const READ_TIMEOUT_MS = 400
 const WRITE_TIMEOUT_MS = 4_000
 const VERDICTS_MAX_AGE_MS = 90 * 86_400_000
@@ -91,7 +91,7 @@ export function openPostgresCountStore({
     },
   })
 
-  /** Runs in the background: until a cut succeeds, the only effect is that there are more candidates than necessary. */
+  /** Runs in the background. Until a cut succeeds, there are merely more candidates than necessary. */
   function cutIfNeeded(row: readonly unknown[]): void {
     for (const [index, ranking] of RANKINGS.entries()) {
       if (Number(row[COUNT_COLUMNS.candidates + index] ?? 0) > MAX_CANDIDATES)

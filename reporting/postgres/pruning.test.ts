@@ -8,7 +8,7 @@ import { createPartitions } from './partitions.ts'
 import { startPruning } from './pruning.ts'
 import { toDatabaseUrl } from './settings.ts'
 
-test('a round of pruning starts only once the previous one has ended, and disposing waits for it', async () => {
+test('a pruning round starts only after the previous one has ended, and disposal waits for the current one', async () => {
   const rounds: PromiseWithResolvers<unknown[][]>[] = []
   function run(): Promise<unknown[][]> {
     const round = Promise.withResolvers<unknown[][]>()
@@ -28,13 +28,13 @@ test('a round of pruning starts only once the previous one has ended, and dispos
   })
   await sleep(10)
   expect(isDisposed).toBe(false)
-  // A full round would be followed by another one.
+  // Without the disposal, another round would follow a full one.
   rounds[1]?.resolve([[5_000]])
   await disposed
   expect(rounds).toHaveLength(2)
 })
 
-test.skipIf(!hasPostgres)('one round deletes all watch times that have expired, and no others', async () => {
+test.skipIf(!hasPostgres)('one round deletes all expired watch times, and no others', async () => {
   await using server = await startPostgres()
   const url = await server.createDatabase()
   await using database = openDatabase({ urls: [toDatabaseUrl(url)], maxConnections: 1 })

@@ -17,11 +17,11 @@ type Deps = {
   intervalMs?: number
 }
 
-/** Deletes what has expired, at intervals, and creates the partitions of the next days. Disposing ends it. */
+/** Periodically deletes expired rows, and creates the partitions of the next days, until disposed. */
 export function startPruning({ run, partitions, maxKeys, intervalMs = INTERVAL_MS }: Deps): AsyncDisposable {
   const prune = toPrune(maxKeys)
-  const closing = new AbortController()
-  const { signal } = closing
+  const shutdown = new AbortController()
+  const { signal } = shutdown
 
   async function pruneAll(): Promise<void> {
     for (let pruned = MAX_PRUNED; pruned === MAX_PRUNED && !signal.aborted; ) {
@@ -29,7 +29,7 @@ export function startPruning({ run, partitions, maxKeys, intervalMs = INTERVAL_M
     }
   }
 
-  /** One round after another: a backlog may take longer than an interval. */
+  /** Waits for the end of each round, because a backlog may take longer than an interval. */
   async function keepPruning(): Promise<void> {
     await sleep(intervalMs, signal)
     while (!signal.aborted) {
@@ -42,7 +42,7 @@ export function startPruning({ run, partitions, maxKeys, intervalMs = INTERVAL_M
   const pruning = keepPruning()
   return {
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      shutdown.abort()
       await pruning
     },
   }

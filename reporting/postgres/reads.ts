@@ -27,7 +27,7 @@ type Reads = Pick<
   | 'series'
 >
 
-/** Reads the counts, each time in one statement, and so in one snapshot. */
+/** Reads the counts. Each read is a single statement, and so sees a single snapshot. */
 export function createReads(read: (query: string) => Promise<Rows>, rules: RulesVersion = DEFAULT_RULES): Reads {
   const hasWatch = watchRuleOf(rules) !== undefined
 

@@ -5,13 +5,13 @@ import type { State } from './state.ts'
 const FRESH_MS = 1_000
 
 export type ReportWatch = {
-  /** Takes the state that a statement of this instance returned. */
+  /** Receives the state that a statement of this instance returned. */
   take(state: State): void
-  /** Starts a poll. Returns a function that takes the polled state. */
+  /** Starts a poll. Returns a function that receives the polled state. */
   poll(): (state: State) => void
 }
 
-/** Passes on each report once, whichever instance received it. */
+/** Passes each report to `onReport` once, whichever instance received it. */
 export function createReportWatch(onReport: ReportObserver): ReportWatch {
   let taken: number | undefined
 

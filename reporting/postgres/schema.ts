@@ -20,12 +20,12 @@ export const migrations = [
     known_ids bigint not null default 0,
     lost_views bigint not null default 0,
     gaps text not null default '[]',
-    -- The last id of the top list at its last cut.
+    -- The last entry of each top list at its last cut.
     asset_cut_views bigint,
     asset_cut_id text collate "C",
     user_cut_views bigint,
     user_cut_id text collate "C",
-    -- The last report of the log.
+    -- The last report about the log.
     reports bigint not null default 0,
     report_incarnation text,
     log_end bigint,
@@ -64,7 +64,7 @@ export const migrations = [
   create table reporting.receipt (id uuid primary key, at timestamptz not null default now());
   `,
   `
-  -- Views that were counted before have no verdicts.
+  -- Views that were counted before this version have no verdicts.
   alter table reporting.state
     add qualified bigint not null default 0,
     -- Views that are not in the log.
@@ -81,7 +81,7 @@ export const migrations = [
     add asset_cut_qualified_id text collate "C",
     add user_cut_qualified bigint,
     add user_cut_qualified_id text collate "C";
-  -- An asset whose viewers were copied as an estimate has more of them than are known.
+  -- If the viewers of an asset were copied as an estimate, known_viewers is lower than viewers.
   alter table reporting.asset_views
     add qualified bigint not null default 0,
     add viewers bigint not null default 0,
@@ -104,7 +104,7 @@ export const migrations = [
   create index on reporting.keyed_view (number);
   -- The incarnations of the log, and the versions of the rules that judged their views.
   create table reporting.verdict_origin (origin integer primary key, incarnation text not null, rules text not null);
-  -- Partitioned by day of the log's clock. No column is null, because that would enlarge each row.
+  -- Partitioned by day of the log's clock. No column is nullable, because nulls would enlarge each row.
   create table reporting.verdict (
     at bigint not null,
     clock bigint not null,
@@ -119,20 +119,20 @@ export const migrations = [
     reason text not null,
     asset_id text not null,
     user_id text not null,
-    -- Empty if it is the key.
+    -- Empty if the key is the event id.
     event_id text not null,
-    -- The id and time of the earlier event that decided it, in JSON.
+    -- The id and time of the earlier event that decided the verdict, in JSON.
     because text not null
   ) partition by range (clock);
   create index on reporting.verdict (key);
   create index on reporting.verdict using brin (clock) with (pages_per_range = 32, autosummarize = on);
   create table reporting.verdict_default partition of reporting.verdict default;
-  -- When the log stored the first view of each day with verdicts. Both in milliseconds since 1970.
+  -- When the log stored the first view of each day with verdicts. Both columns are in milliseconds since 1970.
   create table reporting.verdict_day (day bigint primary key, since bigint not null);
   `,
   `
-  -- The views of the plays in each minute (m), hour (h) and day (d), which starts "at", in milliseconds since 1970. The
-  -- rows of all assets together have an empty asset id.
+  -- The views played in each minute (m), hour (h) and day (d). "at" is the start of the step, in milliseconds since
+  -- 1970. The rows of all assets together have an empty asset id.
   create table reporting.series (
     step "char",
     at bigint,
@@ -141,12 +141,12 @@ export const migrations = [
     qualified bigint not null,
     primary key (step, at, asset_id)
   ) with (fillfactor = 70);
-  -- The first steps of single assets in a copy of counts in memory, which had dropped earlier ones.
+  -- After a copy of in-memory counts: the start of the first steps that have counts of single assets.
   alter table reporting.state add series_hour_since bigint, add series_day_since bigint;
   `,
   `
-  -- The greatest watch times of the views that have reports. The key is that of their verdicts. With the rules that
-  -- require watch time, a verdict has the state p, and the required milliseconds in "because".
+  -- The greatest watch time of each view with a report. The key is that of its verdict. A verdict that depends on watch
+  -- time has the state p, and the required milliseconds in "because".
   create table reporting.watched (
     clock bigint,
     sequence bigint,
@@ -155,7 +155,7 @@ export const migrations = [
     ms bigint not null,
     primary key (clock, sequence, index, origin)
   ) with (fillfactor = 70);
-  -- The views that wait for watch time, by the second of the log's clock in which they were counted.
+  -- The numbers of views that wait for watch time, by the second of the log's clock in which they were counted.
   create table reporting.waiting (
     second bigint primary key,
     unreported bigint not null,

@@ -36,7 +36,7 @@ describe.skipIf(!hasPostgres)('the series in Postgres', () => {
       return Object.fromEntries(rows.map(({ step, rows }) => [step, rows]))
     })
 
-  test('lose the minutes and hours that are no longer kept, but no days', async () => {
+  test('drop minutes and hours that are no longer kept, but no days', async () => {
     const url = await server.createDatabase()
     await using store = await openStore(url)
     await playAt(store, [START, START + 60_000, START + 3_600_000])
@@ -45,7 +45,7 @@ describe.skipIf(!hasPostgres)('the series in Postgres', () => {
     await eventually(async () => expect(await rowsOf(url)).toEqual({ m: 1, h: 4, d: 6 }))
   })
 
-  test('that are copied report the same start for the counts of single assets as in memory', async () => {
+  test('report the same start for the counts of single assets as the in-memory series that they were copied from', async () => {
     const state = createCountState({ kept: { verdicts: 10, keys: 10, series: 2 } })
     const maps = createMapCountStore({ state })
     for (let day = 0; day < 4; day += 1) await playAt(maps, [START + day * DAY_MS])
@@ -63,7 +63,7 @@ describe.skipIf(!hasPostgres)('the series in Postgres', () => {
   })
 })
 
-/** The log stores each play at the time of the play. */
+/** Applies a message per play, which the log stores at the time of the play. */
 async function playAt(store: CountStore, times: number[]): Promise<void> {
   let after = (await store.position())?.sequence ?? 0
   for (const time of times) {

@@ -16,8 +16,8 @@ import { toIdArray, toLiteral, toNumberArray } from './literals.ts'
 const ALL_ASSETS = ''
 const CODES = { minute: 'm', hour: 'h', day: 'd' } satisfies Record<SeriesStep, string>
 /**
- * The codes of rows with watch time: their column `views` has the milliseconds for which the views of a step were
- * watched.
+ * The codes of rows with watch time. Their column `views` contains the total watch time of a step's views, in
+ * milliseconds.
  */
 export const WATCHED_CODES = { minute: 'M', hour: 'H', day: 'D' } satisfies Record<SeriesStep, string>
 type Codes = Record<SeriesStep, string>
@@ -45,7 +45,7 @@ const OF_VIEWS: Kind = { name: 'series', codes: CODES }
 
 export type SeriesRow = { step: string; at: number; assetId: string; views: number; qualified: number }
 
-/** Sorted within each step, so that adjacent entries of the index are updated together. */
+/** The rows are sorted within each step, so that adjacent index entries are updated together. */
 export function* toSeriesRows(additions: Iterable<StepAddition>, codes: Codes = CODES): Generator<SeriesRow> {
   for (const { step, at, total, assets } of additions) {
     const row = { step: codes[step], at }
@@ -67,7 +67,7 @@ function toSource(rows: readonly SeriesRow[]): string {
 
 /**
  * The first row has the clock and the first step that is kept. Each step is looked up by the whole key: without
- * statistics, Postgres may prefer to read the index of all assets.
+ * statistics, Postgres might scan the index entries of all assets.
  */
 export function toSeriesQuery(range: SeriesRange, hasWatch: boolean): string {
   const { step, assetId = ALL_ASSETS } = range
@@ -95,7 +95,7 @@ export function toSeriesCounts({ step }: SeriesRange, [state = [], ...rows]: Row
 
 /**
  * A common table expression that deletes at most `limit` counts that are no longer kept. It reads only these counts,
- * because writers wait meanwhile.
+ * because it blocks writers.
  */
 export function toSeriesPruning(limit: number): string {
   const old = (['minute', 'hour'] as const).flatMap((step) => {

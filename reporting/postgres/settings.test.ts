@@ -14,7 +14,7 @@ test.each([
     'postgres://u:p@a:1,b/counts?target_session_attrs=read-write&sslmode=disable',
     ['postgres://u:p@a:1/counts?sslmode=disable', 'postgres://u:p@b/counts?sslmode=disable'],
   ],
-])('%s names a database on each of its hosts', (url, urls) => {
+])('%s is split into one URL per host', (url, urls) => {
   expect(load(url)?.map((each) => each.reveal())).toEqual(urls)
 })
 
@@ -36,7 +36,7 @@ test.each([
   'postgres://127.0.0.1:port/counts',
   'postgres://a,,b/counts',
   'postgres://a/counts?target_session_attrs=standby',
-])('%s is a usage error that says what is expected', (url) => {
+])('%s causes a usage error that states the expected form', (url) => {
   expect(() => load(url)).toThrow('it must be a Postgres URL such as postgres://user:password@127.0.0.1:5432/counts')
 })
 

@@ -10,7 +10,7 @@ const HOST = /^(\[[\da-f:]+\]|[^\s:[\]]+)(:\d{1,5})?$/i
 /** The store writes, so it treats each of these values as read-write. */
 const TARGETS = [null, 'any', 'primary', 'read-write']
 
-/** The URL of Postgres, parsed to one URL per host. Each one prints itself as host and database only. */
+/** The URL of Postgres, parsed into one URL per host. Each one is printed as host and database only. */
 export const databaseUrl = z
   .string({ error: FORM })
   .transform((text, context) => {
@@ -21,7 +21,7 @@ export const databaseUrl = z
   .optional()
   .meta(
     secretMeta(
-      'Postgres for the counts; separate several hosts by commas, and the one that accepts writes is used; unset: counts in memory',
+      'Postgres for the counts; of several hosts, separated by commas, the one that accepts writes is used; unset: counts in memory',
       'credentials',
     ),
   )

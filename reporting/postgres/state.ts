@@ -3,14 +3,14 @@ import type { LogPosition } from '../../shared/contracts/position.ts'
 import type { LogReport } from '../count-store.ts'
 import { fromAscii } from './literals.ts'
 
-/** What every instance reads from the state several times a second, and what each batch returns. */
+/** The part of the state that every instance polls, and that every batch returns. */
 export type State = {
   /** Rises with each change of the counts. */
   version: number
   position: LogPosition | undefined
   /** The number of reports so far. */
   reports: number
-  /** The last report of the log, and its age by the clock of the database. */
+  /** The last report about the log, and its age by the clock of the database. */
   report: LogReport | undefined
   reportAgeMs: number
 }
@@ -26,9 +26,9 @@ const columns = [
   'extract(epoch from clock_timestamp() - reported_at) * 1000',
 ]
 
-/** The columns of `reporting.state` that toState() parses, in its order. */
+/** The columns of `reporting.state` that toState() parses, in this order. */
 export const STATE_COLUMNS = columns.join(', ')
-/** The index of the first column after them. */
+/** The index of the first column after STATE_COLUMNS. */
 export const AFTER_STATE = columns.length
 
 const bigint = z.coerce.number()

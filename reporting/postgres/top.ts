@@ -1,7 +1,7 @@
 import { MAX_TOP, type RankedBy } from '../../shared/contracts/view-counts.ts'
 import type { CountedBy } from '../count-store.ts'
 
-/** A top list. */
+/** Identifies a top list. */
 export type Ranking = { by: CountedBy; of: RankedBy }
 
 export const RANKINGS: readonly Ranking[] = (['asset', 'user'] as const).flatMap((by) =>
@@ -11,12 +11,12 @@ export const RANKINGS: readonly Ranking[] = (['asset', 'user'] as const).flatMap
 /** Above this number, the candidates are cut to the first MAX_TOP. */
 export const MAX_CANDIDATES = 2 * MAX_TOP
 
-/** The columns of the counts. */
+/** The columns with the counts of an asset or user. */
 export function countColumns(by: CountedBy): string {
   return by === 'asset' ? 'views, qualified, viewers' : 'views, qualified'
 }
 
-/** The columns of the table `state` with the number and the id of the last entry that the last cut kept. */
+/** The columns of the table `state` with the count and the id of the last entry that the previous cut kept. */
 export function cutColumns({ by, of }: Ranking): { number: string; id: string } {
   return { number: `${by}_cut_${of}`, id: of === 'views' ? `${by}_cut_id` : `${by}_cut_${of}_id` }
 }
@@ -26,15 +26,15 @@ export function candidatesColumn(of: RankedBy): string {
   return of === 'views' ? 'candidates' : `${of}_candidates`
 }
 
-/** Selects the ids with the highest numbers, and their counts. */
+/** Selects the first ids of a top list, with their counts. */
 export function toTopQuery({ by, of }: Ranking, limit: number): string {
   return `select id, ${countColumns(by)} from reporting.top_candidate join reporting.${by}_views using (id)
     where by = '${by}' and of = '${of}' order by ${of} desc, id limit ${limit}`
 }
 
 /**
- * Cuts the candidates to the first MAX_TOP. Numbers only rise, so an id that was cut cannot return to the top unless its
- * own number rises. Locks the state first, so that no writer counts meanwhile.
+ * Cuts the candidates to the first MAX_TOP. Counts only rise, so an id that was cut cannot return to the top unless its
+ * own count rises. Locks the state first, so that no writer counts meanwhile.
  */
 export function toCut({ by, of }: Ranking): string {
   const first = toTopQuery({ by, of }, MAX_TOP)

@@ -3,7 +3,7 @@ import { toEventDigest } from '../digest.ts'
 
 type Known = { generations: ReadonlyMap<string, number>; generation: number; knownIds: number }
 
-/** The last ids of views without serials, in two generations: the current one and the previous one. */
+/** The most recent ids of views without serials, in the current generation and the previous one. */
 export function createIdGenerations({ generations, ...known }: Known, maxIds: number) {
   let { generation, knownIds } = known
   const addedIds = new Map<string, number>()

@@ -10,7 +10,7 @@ import { toDay } from './partitions.ts'
 export const REJECTED = { state: 'r', reason: DEAD_LETTER } as const
 export const STATES = { qualified: 'q', 'not-qualified': 'n', pending: 'p' } as const
 
-/** Common table expressions that write what became of the events of a batch. */
+/** Common table expressions that write the outcome of each event in a batch. */
 export function toVerdictWrites(batch: CountBatch, known: Known, { verdicts, next }: Outcome): string[] {
   const { number, rules } = next.origin
   const isNew = number !== known.origin.number
@@ -23,7 +23,7 @@ export function toVerdictWrites(batch: CountBatch, known: Known, { verdicts, nex
   ]
 }
 
-/** The days on which the verdicts of a batch fall. */
+/** The days of the log's clock that have verdicts of a batch. */
 export function daysOf(batch: CountBatch, { verdicts, next }: Outcome): number[] {
   const clocks = [...verdicts.views, ...toRejected(batch, next.clock)].map(({ clock }) => toDay(clock))
   return [...new Set(clocks)]
@@ -84,7 +84,7 @@ const NUMBERS = ['at', 'clock', 'sequence', 'index'] as const
 const IDS = ['state', 'reason', 'asset_id', 'user_id'] as const
 const TEXTS = ['event_id', 'because'] as const
 
-/** If all values of a column are the same, as most reasons are, the column is a constant. */
+/** If all values of a column are the same, as most reasons are, the column is written as a constant. */
 function toColumns<Name extends keyof Row>(
   rows: readonly Row[],
   names: readonly Name[],
@@ -122,7 +122,7 @@ export function insertVerdicts(rows: readonly Row[], origin: number): string {
     select ${columns.map(([name, { constant }]) => constant ?? name)} ${varying.length > 0 ? from : ''}`
 }
 
-/** Remembers when the log stored the first view of each day. */
+/** Records when the log stored the first view of each day. */
 function toDayWrites(views: readonly JudgedView[]): string[] {
   const firstClocks = new Map<number, number>()
   for (const { clock } of views) firstClocks.set(toDay(clock), firstClocks.get(toDay(clock)) ?? clock)

@@ -25,7 +25,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
   })
   afterAll(() => server?.[Symbol.asyncDispose]())
 
-  test('an instance that takes over within the window of a rule judges like the previous instance', async () => {
+  test('an instance that takes over within the window of a rule judges views as the previous instance would', async () => {
     const url = await server.createDatabase()
     await using first = await openUp(url)
     await using second = await openUp(url)
@@ -55,7 +55,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     }
   })
 
-  test('an instance that loses the race for a position keeps no state of its batch', async () => {
+  test('an instance that loses the race for a position discards the state of its batch', async () => {
     const url = await server.createDatabase()
     await using first = await openUp(url)
     await using second = await openUp(url)
@@ -68,7 +68,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(applied?.views).toMatchObject([{ id: 'next', verdict: 'qualified' }])
   })
 
-  test('after a commit whose response is lost, verdicts and numbers are exact', async () => {
+  test('verdicts and counts are exact after the response to a commit is lost', async () => {
     const url = await server.createDatabase()
     await using proxy = await startTcpProxy(url, 60)
     const proxied = new URL(url)
@@ -116,14 +116,14 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
         insert into reporting.top_candidate values ('asset', 'a'), ('asset', 'b'), ('user', 'u')`),
     )
     await using store = await openUp(url)
-    const numbers = { direct: 0, retried: 0, rejected: 0, notQualified: {} }
+    const zeros = { direct: 0, retried: 0, rejected: 0, notQualified: {} }
     const position = { stream: 'log', sequence: 7 }
-    expect(await store.audit()).toEqual({ ...numbers, views: 3, qualified: 0, pending: 3, position })
+    expect(await store.audit()).toEqual({ ...zeros, views: 3, qualified: 0, pending: 3, position })
     expect(await store.counts('asset', 'a')).toEqual({ views: 2, qualified: 0, viewers: 0 })
     expect(await store.knownSince()).toBeUndefined()
     await store.apply(toBatch(7, [{ id: 'x', second: 0, assetId: 'b' }]))
     await store.count({ assetId: 'a', userId: 'u' })
-    expect(await store.audit()).toMatchObject({ ...numbers, views: 5, qualified: 1, pending: 3, direct: 1 })
+    expect(await store.audit()).toMatchObject({ ...zeros, views: 5, qualified: 1, pending: 3, direct: 1 })
     expect(await store.top('asset', 'views', 2)).toMatchObject([
       { id: 'a', views: 3 },
       { id: 'b', views: 2 },
@@ -134,7 +134,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
   describe('the partitions', () => {
     const DAY = 86_400
 
-    test('contain one day of the log each, and are dropped as a whole when older than VERDICTS_MAX_AGE', async () => {
+    test('each contain one day of the log, and are dropped as a whole when older than VERDICTS_MAX_AGE', async () => {
       const url = await server.createDatabase()
       await using store = await openUp(url, { verdictsMaxAgeMs: 3_600_000 })
       const views = [0, DAY, 2 * DAY].map((second) => ({ id: `day-${second / DAY}`, second }))
@@ -240,7 +240,7 @@ describe.skipIf(!hasPostgres)('verdicts in Postgres', () => {
     expect(await store.explain(uuid)).toMatchObject({ id: uuid, userId: 'v' })
   })
 
-  test('the last KEYS_KEPT views with idempotency keys are known, on every instance', async () => {
+  test('every instance remembers the last KEYS_KEPT views with idempotency keys', async () => {
     const url = await server.createDatabase()
     await using first = await openUp(url, { maxKeys: 2 })
     await using second = await openUp(url, { maxKeys: 2 })
@@ -273,7 +273,7 @@ function timeOf(second: number): number {
 
 type Played = { id: string; second: number } & Partial<Omit<View, 'at'>>
 
-/** A batch of one message per view, which is stored at the time of the view. */
+/** A batch with one message per view, stored at the time of the view. */
 function toBatch(after: number, played: Played[]): CountBatch {
   const views = played.map(({ second, ...fields }): View => {
     return { assetId: 'a', userId: 'u', ...fields, at: new Date(timeOf(second)).toISOString() }

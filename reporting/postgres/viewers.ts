@@ -6,8 +6,8 @@ import { toIdArray, toNumberArray } from './literals.ts'
 type CountedView = Play & { verdict?: Verdict }
 
 /**
- * Remembers the users of the assets, and counts the new ones in `new_viewers`. A view that is not in the log has no
- * viewer.
+ * Common table expressions that store the viewers of each asset, and count the new ones in `new_viewers`. Views that
+ * are not in the log add no viewers.
  */
 export function toViewerWrites(views: readonly CountedView[]): string[] {
   const pairs = toPairs(views)
@@ -23,7 +23,7 @@ export function toViewerWrites(views: readonly CountedView[]): string[] {
   ]
 }
 
-/** The distinct pairs, sorted, so that adjacent entries of the index are added together. */
+/** The distinct pairs, sorted so that adjacent index entries are added together. */
 function toPairs(views: readonly CountedView[]): [assetId: string, hash: number][] {
   const byAsset = new Map<string, Set<number>>()
   for (const { assetId, userId, verdict } of views) {

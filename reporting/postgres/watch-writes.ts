@@ -8,7 +8,7 @@ import { toIdArray, toLiteral, toNumberArray } from './literals.ts'
 import type { Outcome } from './outcome.ts'
 import { toSeriesWrites, WATCHED_CODES } from './series.ts'
 
-/** Common table expressions that write what a batch changes for watch times. */
+/** Common table expressions that write the watch-time changes of a batch. */
 export function toWatchWrites(rule: WatchRule, known: Known, outcome: Outcome): string[] {
   const { verdicts, next, early } = outcome
   const growth = toWatchGrowth(verdicts)
@@ -38,7 +38,7 @@ function toTimeWrites({ verdicts, next, placeOf }: Outcome): string[] {
   ]
 }
 
-/** Counts the waiting views by second, and once a second has closed, adds its views to the counts by reason. */
+/** Counts the waiting views by second. Once a second has closed, adds its views to the counts by reason. */
 function toWaitingWrites(rule: WatchRule, known: Known, { verdicts, next }: Outcome): string[] {
   const changes = [...toWaitingChanges(verdicts)].filter(([, { unreported, reported }]) => unreported || reported)
   const [closed, open] = [true, false].map((isClosed) =>
@@ -66,8 +66,8 @@ function toOpenWrites(changes: Changes): string[] {
 }
 
 /**
- * Deletes the seconds that close. The batch's own changes in these seconds are added to the sums directly, without
- * being stored first.
+ * Moves the views of closed seconds to the counts by reason. The batch's own changes in these seconds are added
+ * directly, without being stored first.
  */
 function toClosedWrites(
   rule: WatchRule,

@@ -13,7 +13,7 @@ const third: ViewRule = {
   judge: (earlier) => (earlier.length === 2 ? earlier[0] : undefined),
   describe: () => 'a test says so',
 }
-/** Disqualifies the next event of the same asset. */
+/** Disqualifies the next event for the same asset. */
 const next: ViewRule = {
   ...third,
   name: 'next',
@@ -30,7 +30,7 @@ const step = fc.record({
   restart: fc.nat(9).map((n) => n === 0),
 })
 
-test('the rules know the last events of the window, even after the events were restored', () => {
+test('the rules remember the last events of the window, even after a restore', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
       const log: Judged[] = []
@@ -66,7 +66,7 @@ function judgeAll(log: readonly Judged[], event: Judged['event'], clock: number)
   return { verdict: 'qualified' }
 }
 
-test('events that no rule needs any more are forgotten', () => {
+test('events that no rule needs anymore are forgotten', () => {
   const judge = createJudge([third])
   for (let n = 0; n < 1_000; n += 1) judge.judge({ id: `${n}`, assetId: 'a', userId: `user-${n}`, at: n }, n)
   const clocks = judge.known().flatMap(({ events }) => Array.from(events, ({ clock }) => clock))

@@ -3,7 +3,7 @@ import { eventCodec } from '../../shared/records/event-codec.ts'
 import { createRecentRecords, type RecordCodec } from '../../shared/records/recent-records.ts'
 import { isWatchRule, type Rule, type RuleEvent, type ViewRule } from './view-rule.ts'
 
-/** `reason` is the name of the rule that disqualifies the view, and `because` the earlier event that decided it. */
+/** `reason` is the name of the rule that disqualifies the view, and `because` is the earlier event that caused this. */
 export type Judgement =
   | { verdict: Extract<Verdict, 'qualified'>; reason?: undefined; because?: undefined }
   | { verdict: Extract<Verdict, 'not-qualified'>; reason: string; because: RuleEvent }
@@ -11,19 +11,19 @@ export type Judgement =
 /** An event, and the log's clock when it was judged. */
 export type Judged = { event: RuleEvent; clock: number }
 
-/** Events in log order. They are decoded when they are read. `encoded` are their ids, plays and clocks in bytes. */
+/** Events in log order, decoded when they are read. `encoded` returns their ids, plays and clocks as bytes. */
 export type KnownEvents = Iterable<Judged> & { length: number; encoded(): Iterable<Uint8Array> }
 
-/** Folds the rules over the views of the log, except those that require watch time. */
+/** Applies the rules to the views of the log in order, except the rules that require watch time. */
 export type Judge = {
   /**
    * @param clock the latest time at which the log stored a message so far, in milliseconds since 1970. Unlike the times
-   *   of events, it never goes back, so the events that are still known depend on the log alone.
+   *   of events, it never goes backwards, so the remembered events depend only on the log.
    */
   judge(event: RuleEvent, clock: number): Judgement
   /**
    * Restores an event that was judged earlier. Events must be restored in log order.
-   * @param rule the only rule that still knows the event; undefined if all rules know it
+   * @param rule the only rule that still remembers the event; undefined if all rules do
    */
   restore(judged: Judged, rule?: string): void
   /** The events that may still affect later ones, by rule, in log order. */
@@ -62,11 +62,11 @@ const keyedEventCodec: RecordCodec<KeyedEvent> = {
   read: (reader, id, names) => ({ id, event: eventCodec.read(reader, reader.id(), names), clock: reader.double() }),
 }
 
-/** The last events by key, compact: as objects, the events of a minute would be most of the heap. */
+/** The last events by key, in a compact encoding: as objects, the events of a minute would take most of the heap. */
 function createWindow({ keyOf, windowMs, keeps }: ViewRule) {
   let latest = Number.NEGATIVE_INFINITY
-  const isKnown = ({ clock }: Judged) => latest - clock <= windowMs
-  const records = createRecentRecords({ max: 0, codec: keyedEventCodec, keeps: isKnown })
+  const isInWindow = ({ clock }: Judged) => latest - clock <= windowMs
+  const records = createRecentRecords({ max: 0, codec: keyedEventCodec, keeps: isInWindow })
 
   return {
     /** Adds an event, and returns the earlier ones with the same key. */
@@ -74,21 +74,21 @@ function createWindow({ keyOf, windowMs, keeps }: ViewRule) {
       latest = Math.max(latest, clock)
       const earlier: RuleEvent[] = []
       const number = records.add({ id: keyOf(event), event, clock }) ?? 0
-      // The clock never goes back, so all events before an unknown event are unknown too.
-      records.findBefore(number, (last) => !isKnown(last) || earlier.push(last.event) === keeps)
+      // The clock never goes backwards, so all events before an expired event have expired too.
+      records.findBefore(number, (last) => !isInWindow(last) || earlier.push(last.event) === keeps)
       return earlier.reverse()
     },
     events(): KnownEvents {
       const { size, items, bytes } = records.list()
-      let unknown = 0
+      let expired = 0
       for (const judged of items()) {
-        if (isKnown(judged)) break
-        unknown += 1
+        if (isInWindow(judged)) break
+        expired += 1
       }
       return {
-        length: size - unknown,
-        encoded: () => bytes().drop(unknown),
-        [Symbol.iterator]: () => items().drop(unknown),
+        length: size - expired,
+        encoded: () => bytes().drop(expired),
+        [Symbol.iterator]: () => items().drop(expired),
       }
     },
   }

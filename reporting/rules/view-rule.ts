@@ -25,7 +25,7 @@ export type ViewRule = {
 
 /** A rule that a view passes only once it has been watched for long enough. Until then, its verdict is `pending`. */
 export type WatchRule = {
-  /** The `reason` of the views that were not watched for long enough, so far or in the end. */
+  /** The `reason` of pending views, and of views that were not watched for long enough. */
   name: string
   /** The `reason` of the views for which nothing was reported in time. */
   unreported: string

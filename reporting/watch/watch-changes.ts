@@ -3,7 +3,7 @@ import type { TimedView } from '../step-additions.ts'
 import { isEnough, openSince, toSecond } from './watch-time.ts'
 import type { Growth } from './watching.ts'
 
-/** Views that wait for watch time: views without a report, and views with too short a watch time. */
+/** The numbers of views that wait for watch time: without a report, and with too short a watch time. */
 export type Waiting = { unreported: number; reported: number }
 
 /** The change in the number of waiting views, keyed by the second of the log's clock in which they were counted. */
@@ -29,7 +29,7 @@ export function toWaitingChanges({ views, grown }: Pick<Verdicts, 'views' | 'gro
   return changes
 }
 
-/** Returns true if the views of a second no longer wait, because they have closed. */
+/** Returns true if the views of a second have closed: reports no longer count for them. */
 export function hasClosed(second: number, clock: number): boolean {
   return second < openSince(clock)
 }
@@ -51,7 +51,7 @@ export function toWatchGrowth({ views, grown }: Pick<Verdicts, 'views' | 'grown'
   ].filter(({ views }) => views > 0)
 }
 
-/** The views of a batch, and the views of earlier batches that qualify because of it, for the series. */
+/** Returns what a batch adds to the series: its own views, and the earlier views that qualify because of it. */
 export function toTimedViews({ views, grown }: Pick<Verdicts, 'views' | 'grown'>): TimedView[] {
   const qualified = grown.filter(hasQualified)
   if (qualified.length === 0) return views

@@ -3,33 +3,33 @@ import type { RuleEvent, WatchRule } from '../rules/view-rule.ts'
 
 /** How long reports count for a view, in whole seconds of the log's clock. */
 const OPEN_S = 86_400
-/** The maximum of this time in milliseconds: reports count until the end of the last second. */
+/** The maximum of OPEN_S in milliseconds: reports count until the end of the last second. */
 export const OPEN_MS = (OPEN_S + 1) * 1_000
 
-/** How many of the last reports without a view are kept, in log order. A different number would change verdicts. */
+/** How many reports without a view are kept: the last ones in log order. A different number would change verdicts. */
 export const MAX_EARLY_REPORTS = 100_000
 
-/** All times of views and reports are in whole milliseconds: sums of fractions depend on their order. */
+/** Watch times are in whole milliseconds, because sums of fractions depend on the order of addition. */
 export function toMs(seconds: number): number {
   return Math.round(seconds * 1_000)
 }
 
-/** The second of the log's clock, in which views open and close together. */
+/** The second of the log's clock. Views that were counted in the same second close together. */
 export function toSecond(clock: number): number {
   return Math.floor(clock / 1_000)
 }
 
-/** The first second whose views are open at a time of the log's clock. */
+/** The first second whose views are still open at the given time of the log's clock. */
 export function openSince(clock: number): number {
   return toSecond(clock) - OPEN_S
 }
 
-/** Returns true if reports still count for a view or report that the log stored when its clock was `since`. */
-export function isOpen(since: number, clock: number): boolean {
-  return toSecond(since) >= openSince(clock)
+/** Returns true if reports still count for a view or report that the log stored when its clock was `storedAt`. */
+export function isOpen(storedAt: number, clock: number): boolean {
+  return toSecond(storedAt) >= openSince(clock)
 }
 
-/** `requiredMs`: undefined if a rule disqualifies the view. `watchedMs`: the greatest report; undefined without one. */
+/** `requiredMs`: undefined if a rule disqualifies the view. `watchedMs`: the greatest reported time, if any. */
 export type WatchTime = { clock: number; requiredMs?: number | undefined; watchedMs?: number | undefined }
 
 /** A counted view whose watch time may still grow. */
@@ -39,12 +39,12 @@ export type EarlyReport = { viewId: string; assetId: string; userId: string; ms:
 
 /** The reports whose views are not in the log yet. The last MAX_EARLY_REPORTS are kept. */
 export type EarlyReports = {
-  /** The last report of the same view by the same user and asset. */
+  /** The last report of the same view, asset and user. */
   find(play: Omit<EarlyReport, 'ms' | 'clock'>): EarlyReport | undefined
   add(report: EarlyReport): void
 }
 
-/** What is known about watch times. */
+/** The data needed to apply watch-time reports. */
 export type WatchState = {
   rule: WatchRule
   early: EarlyReports
@@ -53,7 +53,7 @@ export type WatchState = {
 }
 
 /**
- * The verdict on a view that qualifies only if it is watched for long enough.
+ * Returns the verdict on a view that qualifies only if it is watched for long enough.
  * @param clock the log's clock
  */
 export function judgeWatchTime(

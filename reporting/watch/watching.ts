@@ -2,11 +2,11 @@ import type { WatchedView } from '../../shared/contracts/view.ts'
 import type { Verdict } from '../../shared/contracts/view-explanation.ts'
 import { isEnough, isOpen, type OpenView, toMs, type WatchState } from './watch-time.ts'
 
-/** Why a report has no effect. `unknown-view`: no view has this id yet; the report takes effect once one is stored. */
+/** Why a report has no effect. An `unknown-view` report takes effect once a view with this id is stored. */
 export const IGNORED_REPORTS = ['unknown-view', 'other-play', 'unused'] as const
 export type IgnoredReport = (typeof IGNORED_REPORTS)[number]
 
-/** A view of an earlier batch whose watch time has grown, and its time before the batch. */
+/** A view of an earlier batch whose watch time has grown, and its watch time before the batch. */
 export type Growth = { view: OpenView; beforeMs: number | undefined }
 
 /** A view of the batch. Its verdict changes with its watch time. */
@@ -14,7 +14,7 @@ type BatchView = OpenView & { verdict: Verdict; reason?: string | undefined; dur
 
 /** Applies the reports of one batch, in log order. */
 export type Watching = {
-  /** Adds a view once it has been judged. */
+  /** Adds a view after it has been judged. */
   add(view: BatchView): void
   /** @returns why the report has no effect */
   report(report: WatchedView, clock: number): IgnoredReport | undefined
@@ -22,9 +22,11 @@ export type Watching = {
 }
 
 export function createWatching({ rule, early, find }: WatchState): Watching {
-  /** The last views of the batch by id, and the views of earlier batches for which it has reports. */
+  /** The last view of the batch with each id. */
   const batchViews = new Map<string, BatchView>()
+  /** The views of earlier batches for which the batch has reports, by id. */
   const earlier = new Map<string, OpenView | undefined>()
+  /** The earlier views whose watch times have grown, and their watch times before the batch. */
   const before = new Map<OpenView, number | undefined>()
 
   function findEarlier(id: string): OpenView | undefined {
@@ -55,8 +57,8 @@ export function createWatching({ rule, early, find }: WatchState): Watching {
       const ms = toMs(seconds)
       const view = batchViews.get(viewId) ?? findEarlier(viewId)
       if (!view || !isOpen(view.clock, clock)) {
-        const known = early.find({ viewId, assetId, userId })
-        const greatest = known && isOpen(known.clock, clock) ? Math.max(known.ms, ms) : ms
+        const previous = early.find({ viewId, assetId, userId })
+        const greatest = previous && isOpen(previous.clock, clock) ? Math.max(previous.ms, ms) : ms
         early.add({ viewId, assetId, userId, ms: greatest, clock })
         return 'unknown-view'
       }
