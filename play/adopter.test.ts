@@ -21,7 +21,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-test('the backlog of a process that has ended is stored exactly once, by its own producer', async () => {
+test('the backlog of a process that has ended is stored exactly once, under its own producer id', async () => {
   const fakeLog = createFakeLog('loses acknowledgements')
   {
     await using ended = start(fakeLog, 1)
@@ -35,7 +35,7 @@ test('the backlog of a process that has ended is stored exactly once, by its own
   await eventually(() => expect(play.backlog()).toBe(0))
 })
 
-test('a backlog that contains only reports is adopted too', async () => {
+test('a backlog that contains only reports of watch time is adopted too', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using ended = start(fakeLog, 1)
@@ -55,7 +55,7 @@ test('the backlog of a process that is still running is not adopted', async () =
   expect([other.backlog(), play.backlog()]).toEqual([1, 0])
 })
 
-test('while the log is unavailable, exactly one process adopts a backlog, and adds it to its total', async () => {
+test('while the log is unavailable, exactly one process adopts a backlog, and adds it to its own', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using ended = start(fakeLog, 1)
@@ -72,7 +72,7 @@ test('while the log is unavailable, exactly one process adopts a backlog, and ad
   await second[Symbol.asyncDispose]()
 })
 
-test('the next views name the last view of each adopted producer, once', async () => {
+test('the next views name the last view of each adopted producer exactly once', async () => {
   const fakeLog = createFakeLog()
   {
     await using stopped = start(fakeLog, 1)
@@ -102,7 +102,7 @@ test('the next views name the last view of each adopted producer, once', async (
   expect(named.map(({ id }) => id)).toEqual(['e', 'f'])
 })
 
-test('a backlog that the log rejects delays no other backlog', async () => {
+test('a backlog that the log rejects does not delay any other', async () => {
   const fakeLog = createFakeLog()
   for (const [port, producer] of [[1, 'rejected'] as const, [2, 'p'] as const]) {
     using outbox = createOutboxFiles({ directory, log }).claim(port)
@@ -115,7 +115,7 @@ test('a backlog that the log rejects delays no other backlog', async () => {
   await eventually(() => expect(play.backlog()).toBe(1))
 })
 
-test('every recorded view is stored exactly once, whichever processes end and when', async () => {
+test('every recorded view is stored exactly once, no matter which processes end, or when', async () => {
   const process = fc.nat({ max: 2 })
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.record({ append: process }) },
@@ -132,7 +132,7 @@ test('every recorded view is stored exactly once, whichever processes end and wh
       rmSync(directory, { recursive: true })
       const fakeLog = createFakeLog()
       const recorded: string[] = []
-      // Two of the three share a port.
+      // Two of the three processes share a port.
       const plays = new Map([0, 1, 2].map((n) => [n, start(fakeLog, n % 2)]))
       for (const [index, step] of steps.entries()) {
         if (step === 'search') await searches(1)
@@ -157,7 +157,7 @@ test('every recorded view is stored exactly once, whichever processes end and wh
   )
 })
 
-/** A play process: its spooler with an outbox of this port, and its adopter. */
+/** Starts a play process: a spooler with an outbox of this port, and an adopter. */
 function start(eventLog: Pick<FakeLog, 'producer'>, port: number, { adopts = true } = {}) {
   const files = createOutboxFiles({ directory, log })
   const outbox = createOutbox(`of port ${port}`, () => files.claim(port))

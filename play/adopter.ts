@@ -8,11 +8,11 @@ import { drainOutbox } from './drain.ts'
 import type { OutboxFile } from './outbox-file.ts'
 import type { Orphan, OutboxFiles } from './outbox-files.ts'
 
-/** Mean time between two searches for orphans. */
+/** Mean interval between searches for orphaned outboxes. */
 const INTERVAL_MS = 3_000
 
 export type Adopter = AsyncDisposable & {
-  /** Adopts the outboxes of processes that have ended, and of processes that end later. */
+  /** Starts adopting the outboxes of processes that have ended, and of any that end later. */
   start(): void
   /** The number of views in adopted outboxes. */
   size(): number
@@ -29,11 +29,11 @@ type Deps = {
 
 /**
  * Drains the outboxes of processes that have ended. Keeps each outbox open, and thereby locked, until it is empty, so
- * that only one process drains it. If that process ends too, another process continues.
+ * that only one process drains it. If that process ends too, another one takes over.
  */
 export function createAdopter({ files, eventLog, log, onAcknowledged, intervalMs = INTERVAL_MS }: Deps): Adopter {
-  const closing = new AbortController()
-  const { signal } = closing
+  const shutdown = new AbortController()
+  const { signal } = shutdown
   const adopted = new Map<OutboxFile, Promise<void>>()
   let watching: Promise<void> | undefined
 
@@ -77,7 +77,7 @@ export function createAdopter({ files, eventLog, log, onAcknowledged, intervalMs
     },
     size: () => adopted.keys().reduce((sum, outbox) => sum + outbox.size(), 0),
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      shutdown.abort()
       await watching
       await Promise.all(adopted.values())
     },

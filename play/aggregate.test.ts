@@ -35,29 +35,29 @@ test('all upstreams are called in parallel, with the context of the request', as
 describe.each(['metadata', 'cdnurl'] as const)('%s', (owner) => {
   const other = owner === 'metadata' ? 'cdnurl' : 'metadata'
 
-  test('is degraded if its data is stale', async () => {
+  test('is listed as degraded if its data is stale', async () => {
     const { aggregate } = setUp({ [owner]: stale[owner] })
     expect(await aggregate()).toEqual({ metadata, cdnUrl, counts, degraded: [owner] })
   })
 
-  test('that does not have the asset makes the play not found, even if the other upstream is down', async () => {
+  test('makes the play not found if it does not have the asset, even if the other upstream is down', async () => {
     expect(await setUp({ [owner]: async () => absent }).aggregate()).toBeUndefined()
     expect(await setUp({ [owner]: async () => absent, [other]: async () => failed }).aggregate()).toBeUndefined()
   })
 
-  test('that is down makes the play unavailable if its data is not cached', async () => {
+  test('makes the play unavailable if it is down and its data is not cached', async () => {
     const aggregating = setUp({ [owner]: async () => failed }).aggregate()
     await expect(aggregating).rejects.toThrow(UnavailableError)
     await expect(aggregating).rejects.toMatchObject({ cause: failed.error })
   })
 })
 
-test('counts that are unavailable are undefined, and reporting is degraded', async () => {
+test('unavailable counts are undefined, and reporting is listed as degraded', async () => {
   const { aggregate } = setUp({ counts: undefined })
   expect(await aggregate()).toEqual({ metadata, cdnUrl, counts: undefined, degraded: ['reporting'] })
 })
 
-test('with all upstreams down, cached data is served and each upstream is degraded', async () => {
+test('with all upstreams down, cached data is served, and each upstream is listed as degraded', async () => {
   const { aggregate } = setUp({ ...stale, counts: undefined })
   expect(await aggregate()).toEqual({
     metadata,

@@ -148,7 +148,7 @@ test.each([
   ['/play/asset/a%2Fb/user/8', ['assetId']],
   ['/play/asset/456/user/%zz', ['userId']],
   [`/play/asset/-/user/${'x'.repeat(129)}`, ['assetId', 'userId']],
-])('%s returns 400 with each invalid id, and no upstream is called', async (path, fields) => {
+])('%s returns a 400 that names each invalid id, and no upstream is called', async (path, fields) => {
   const { play, recorded, aggregated } = setUp()
   await expectProblem(await play(path), 400, fields)
   expect([aggregated, recorded]).toEqual([[], []])
@@ -161,7 +161,7 @@ test('a play requires POST', async () => {
 })
 
 describe('the header view-id', () => {
-  test('has the id of the recorded view, which contains its time', async () => {
+  test('is the id of the recorded view, which contains the time of the play', async () => {
     const { play, recorded } = setUp()
     const before = Date.now()
     const id = (await play()).headers.get('view-id') ?? ''
@@ -172,7 +172,7 @@ describe('the header view-id', () => {
     expect(at).toBeLessThanOrEqual(Date.now())
   })
 
-  test('is absent from errors', async () => {
+  test('is absent from error responses', async () => {
     const broken = setUp({ record: () => Promise.reject(new UnavailableError('the view could not be recorded')) })
     const missing = setUp({ aggregate: async () => undefined })
     for (const { play } of [broken, missing]) expect((await play()).headers.has('view-id')).toBe(false)
@@ -212,13 +212,13 @@ describe('an Idempotency-Key', () => {
     ['"a\tb"'],
     ['"é"'],
     [`"${'x'.repeat(256)}"`],
-  ])('%j returns 400, and nothing is recorded', async (header) => {
+  ])('%j is refused with 400, and nothing is recorded', async (header) => {
     const edge = setUp()
     await expectProblem(await playWith(edge, header), 400, ['Idempotency-Key'])
     expect([edge.aggregated, edge.recorded]).toEqual([[], []])
   })
 
-  test('that was used for another asset returns 422, and nothing more is recorded', async () => {
+  test('that was used for another asset is refused with 422, and nothing more is recorded', async () => {
     const edge = setUp()
     await playWith(edge, '"k"')
     await expectProblem(await playWith(edge, '"k"', '/play/asset/123/user/8'), 422)
@@ -246,7 +246,7 @@ describe('a prefetch', () => {
   )
 
   test.each(['', 'Prefetch', 'prefetched', 'prefetch, prefetch', 'prerender', '"prefetch"', 'navigate;prefetch'])(
-    'is not requested by Sec-Purpose: %j, so the play counts',
+    'is not requested by Sec-Purpose: %j, so a view is recorded',
     async (purpose) => {
       const edge = setUp()
       expect((await prefetch(edge, purpose)).headers.has('view-id')).toBe(true)
@@ -254,7 +254,7 @@ describe('a prefetch', () => {
     },
   )
 
-  test('does not use up its idempotency key', async () => {
+  test('does not use up an idempotency key', async () => {
     const edge = setUp()
     const headers = { 'idempotency-key': '"k"' }
     expect((await prefetch(edge, 'prefetch', headers)).status).toBe(200)
@@ -273,25 +273,25 @@ describe('a prefetch', () => {
   })
 })
 
-describe('the explanation of a view', () => {
-  test('is returned', async () => {
+describe('GET /views/:viewId', () => {
+  test('returns the explanation of the view', async () => {
     const response = await setUp().app.request('/views/view-1')
     expect([response.status, await response.json()]).toEqual([200, explained])
   })
 
-  test('is a 404 with the position and the request id if the view is not found', async () => {
+  test('returns 404 with the position and the request id if the view is not found', async () => {
     const absent = { status: 'View not found', position: null, knownSince: null, requestId: 'other' } as const
     const { app } = setUp({ explain: async () => absent })
     const response = await app.request('/views/view-1', { headers: { 'x-request-id': 'request-1' } })
     expect([response.status, await response.json()]).toEqual([404, { ...absent, requestId: 'request-1' }])
   })
 
-  test('is a 503 if it is unknown what became of the view', async () => {
+  test('returns 503 if it is unknown what became of the view', async () => {
     const { app } = setUp({ explain: () => Promise.reject(new UnavailableError('reporting is down')) })
     await expectProblem(await app.request('/views/view-1'), 503, [])
   })
 
-  test('requires an id of at most 256 characters', async () => {
+  test('returns 400 for an id of more than 256 characters', async () => {
     await expectProblem(await setUp().app.request(`/views/${'x'.repeat(257)}`), 400, ['viewId'])
   })
 })

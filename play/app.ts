@@ -16,7 +16,7 @@ import { createTraceAccess } from './trace-access.ts'
 import { createViewRoutes, type ViewDeps } from './view-routes.ts'
 import { createWatchRoutes, type WatchDeps } from './watch-routes.ts'
 
-/** The console keeps `/live` open, and polls the others. */
+/** Not traced, because the console polls these routes, and keeps `/live` open. */
 const UNTRACED = ['/live', '/status', '/series', '/history', '/traces', '/controls']
 
 type Deps = Service &
@@ -31,17 +31,17 @@ type Deps = Service &
     tokens?: readonly Secret[]
     /** Origins whose pages may send play requests, and read the responses. */
     corsOrigins?: readonly string[] | undefined
-    /** If true, only the operations port has the routes for operations, and reveals the ids of users. */
+    /** If true, only the operations port serves the operations routes and reveals user ids. */
     hasOperationsPort?: boolean
     /** Runs before all routes, and before `shedLoad`. */
     limitClients?: MiddlewareHandler<AppEnv>[]
     /** Runs before all routes. */
     shedLoad: MiddlewareHandler<AppEnv>
-    /** For `/readyz`. Should be cheap, because strangers may call it as often as they like. */
+    /** For `/readyz`. Should be cheap, because anyone may call `/readyz` as often as they like. */
     readiness?: Health['readiness']
   }
 
-/** The edge. */
+/** The routes and middleware of the edge. */
 export function createApp(deps: Deps) {
   const { live, console, identity, corsOrigins = [], limitClients = [], limitUsers = [], shedLoad, readiness } = deps
   const surfaces = createSurfaces({

@@ -22,7 +22,7 @@ test('each id is loaded separately', async () => {
   expect(owner.loads).toEqual(['a', 'b'])
 })
 
-test('a load has the context of the request that caused it', async () => {
+test('a load gets the context of the request that caused it', async () => {
   const { cache, owner } = setUp()
   await Promise.all(['first', 'second'].map((id) => cache.get('a', createTestRequestContext(id))))
   expect(owner.requestIds).toEqual(['first'])
@@ -52,7 +52,7 @@ test('values that are loaded together do not expire together', async () => {
   }
 })
 
-test.each([0, 0.5, 1_004.999])('a TTL may be %d ms', async (ttlMs) => {
+test.each([0, 0.5, 1_004.999])('a value with a TTL of %d ms expires', async (ttlMs) => {
   const { get, owner } = setUp({ ttlMs })
   await get('a')
   owner.version = 2
@@ -67,7 +67,7 @@ test('the least recently used value is evicted when the cache is full', async ()
 })
 
 describe('while the upstream is down', () => {
-  test('a read of an uncached value fails, each time', async () => {
+  test('each read of an uncached value fails', async () => {
     const { get, owner } = setUp()
     owner.isDown = true
     expect(await get('a')).toEqual(failed)
@@ -101,28 +101,11 @@ describe('while the upstream is down', () => {
 })
 
 describe('an asset that the upstream does not have', () => {
-  test('is absent, and is looked up each time', async () => {
+  test('is absent, and each read tries to load it', async () => {
     const { get, owner } = setUp()
     owner.isMissing = true
     expect(await get('a')).toEqual(absent)
     owner.isMissing = false
-    expect(await get('a')).toEqual(fresh('a', 1))
-  })
-
-  test('was missing when a load began, and that load does not remove the value of a later load', async () => {
-    const { cache, get, owner } = setUp()
-    owner.isMissing = true
-    const late = Promise.withResolvers<void>()
-    owner.ready = late.promise
-    const missed = get('a')
-    owner.isMissing = false
-    owner.ready = Promise.resolve()
-    cache.expire('a')
-    expect(await get('a')).toEqual(fresh('a', 1))
-    owner.isMissing = true
-    late.resolve()
-    expect(await missed).toEqual(absent)
-    owner.isDown = true
     expect(await get('a')).toEqual(fresh('a', 1))
   })
 
@@ -166,7 +149,7 @@ describe('expiring', () => {
     expect(await get('a')).toEqual(stale('a', 1))
   })
 
-  describe.each(['expire', 'expireAll'] as const)('with %s during', (expire) => {
+  describe.each(['expire', 'expireAll'] as const)('with %s() during', (expire) => {
     test.each([
       ['the first load', false],
       ['a reload', true],
@@ -213,6 +196,23 @@ test('a load that fails after a later load has succeeded keeps the later value',
   expect(await get('a')).toEqual(fresh('a', 1))
 })
 
+test('a load that finds no asset after a later load has succeeded keeps the later value', async () => {
+  const { cache, get, owner } = setUp()
+  owner.isMissing = true
+  const slow = Promise.withResolvers<void>()
+  owner.ready = slow.promise
+  const overtaken = get('a')
+  owner.isMissing = false
+  owner.ready = Promise.resolve()
+  cache.expire('a')
+  expect(await get('a')).toEqual(fresh('a', 1))
+  owner.isMissing = true
+  slow.resolve()
+  expect(await overtaken).toEqual(absent)
+  owner.isDown = true
+  expect(await get('a')).toEqual(fresh('a', 1))
+})
+
 describe('a read reports', () => {
   test('a hit if the cached value is fresh, and a miss if it was loaded', async () => {
     const { get, outcomes } = setUp()
@@ -225,7 +225,7 @@ describe('a read reports', () => {
     expect(outcomes).toEqual(['miss', 'hit', 'miss'])
   })
 
-  test('a miss for each request that shared a load', async () => {
+  test('a miss if it shared the load of another read', async () => {
     const { get, outcomes } = setUp()
     await Promise.all([get('a'), get('a')])
     expect(outcomes).toEqual(['miss', 'miss'])
@@ -238,7 +238,7 @@ describe('a read reports', () => {
     expect(outcomes).toEqual(['miss'])
   })
 
-  test('stale for a stale value, whether or not this request tried to load it', async () => {
+  test('stale if the value is stale, whether or not the read tried to load it', async () => {
     const { get, outcomes, owner } = setUp()
     await get('a')
     owner.isDown = true
@@ -255,7 +255,7 @@ describe('a read reports', () => {
     expect(outcomes).toEqual(['error'])
   })
 
-  test('a miss for an absent asset, even in the tick in which the load settles', async () => {
+  test('a miss if the asset is absent, even in the tick in which the load settles', async () => {
     const { get, outcomes, owner } = setUp()
     owner.isMissing = true
     const first = get('a')

@@ -12,7 +12,7 @@ export type CacheOutcome = 'hit' | 'miss' | 'stale' | 'error'
 /** A loading cache for one kind of data per asset. */
 export type AssetCache<Value> = {
   get(id: string, request: RequestContext): Promise<Cached<Value>>
-  /** The next get() loads the asset again; until that succeeds, the old value is stale. */
+  /** The next get() loads the asset again. If the load fails, get() returns the old value as stale. */
   expire(id: string): void
   expireAll(): void
 }
@@ -29,13 +29,13 @@ export type AssetCacheOptions<Value> = {
   random?: () => number
 }
 
-/** Shortens a TTL by up to this fraction. Otherwise, values that are loaded together would expire together. */
+/** Each TTL is shortened by up to this fraction, at random, so that values loaded together do not expire together. */
 const JITTER = 0.2
 
 /** Minimum interval between load attempts for a stale value. The requests of a burst share one attempt. */
 const RETRY_MS = 1
 
-/** Single-flight, with stale-if-error: expired values are kept while the upstream is down. */
+/** Creates a single-flight cache with stale-if-error: it serves expired values while the upstream is down. */
 export function createAssetCache<Value>({
   load,
   ttlMs,
@@ -69,7 +69,7 @@ export function createAssetCache<Value>({
   async function fetch(id: string, request: RequestContext): Promise<Cached<Value>> {
     const loaded = await cache.fetch(id, { context: request })
     if (!loaded) throw new Error('lru-cache aborted the load')
-    // A failure keeps the stale value, but an absent asset leaves nothing to serve.
+    // A failed load keeps the stale value. If the upstream no longer has the asset, the value is removed.
     const latest = cache.peek(id, { allowStale: loaded.state === 'failed' })
     // A load that began before an invalidation must not delete the result of a later load.
     if (!('value' in loaded) && (latest === undefined || latest === loaded)) cache.delete(id)

@@ -23,7 +23,7 @@ test('an asset is loaded from its upstream, with the context of the request', as
 test.each([
   ['this release', { id: 'a', status: 'Asset not found', requestId: 'request-1' }],
   ['the previous release', { id: 'a', status: 'Asset not found' }],
-])('a 404 from an upstream of %s means that there is no such asset', async (_, body) => {
+])('a 404 in the format of %s means that there is no such asset', async (_, body) => {
   expect(await setUp(owners.metadata, { status: 404, body }).load('a')).toBeUndefined()
 })
 
@@ -44,7 +44,7 @@ test.each(invalid)('the response $status $body from $name is an upstream error',
   await expect(setUp(owner, { status, body }).load('a')).rejects.toThrow(UpstreamError)
 })
 
-test('a call is aborted at its timeout', async () => {
+test('a call to the upstream is aborted after the timeout', async () => {
   useFakeClock()
   const { calls, load } = setUp(owners.metadata, { status: 200, body: owners.metadata.valid })
   await load('a')

@@ -37,7 +37,7 @@ test('counts are looked up again for each play', async () => {
   }
 })
 
-test('the previous release of reporting returns counts by id', async () => {
+test('counts by id, as the previous release of reporting returns them, are accepted', async () => {
   const { lookUp, respond } = setUp()
   respond({ status: 200, body: { assets: { a: 7 }, users: { u: 2 } } })
   expect(await lookUp('a', 'u')).toEqual({ assetviews: 7, userviews: 2 })
@@ -57,7 +57,7 @@ describe('a play with an idempotency key', () => {
     ])
   })
 
-  test('shares a request with other plays, but they do not get its event', async () => {
+  test('shares a lookup with other plays, which do not get its counted play', async () => {
     const { calls, counts, lookUp, lookUpKeyed } = setUp()
     counts.events = { 'id-1': original }
     const [keyed, , plain] = await Promise.all([lookUpKeyed('id-1'), lookUpKeyed('id-1'), lookUp()])
@@ -107,7 +107,7 @@ describe('concurrent plays', () => {
 })
 
 describe('the trace of a batch', () => {
-  test('is the first one that is recorded, with links to the other recorded ones', async () => {
+  test('is the first recorded trace, with links to the other recorded traces', async () => {
     const { calls, lookUp } = setUp()
     const plays = ['unseen', 'first', 'second', 'third'].map((name) => createRequest(name, name !== 'unseen'))
     await Promise.all(plays.map((request) => lookUp('a', 'u', request)))
@@ -116,13 +116,13 @@ describe('the trace of a batch', () => {
     expect(links?.map(({ traceparent }) => traceparent)).toEqual(['second', 'third'])
   })
 
-  test('belongs to the first play if no trace is recorded', async () => {
+  test('is the trace of the first play if no trace is recorded', async () => {
     const { calls, lookUp } = setUp()
     await Promise.all(['first', 'second'].map((name) => lookUp('a', 'u', createRequest(name, false))))
     expect(calls[0]?.options).toMatchObject({ requestId: 'first', span: { traceId: 'first' }, links: [] })
   })
 
-  test('has a span for the lookup of each play, which ends with its outcome', async () => {
+  test('has a span for the lookup of each play, with its outcome', async () => {
     const { fail, lookUp } = setUp()
     const request = createRequest('first', true)
     await lookUp('a', 'u', request)
@@ -153,12 +153,12 @@ describe('counts are unavailable', () => {
     expect(await lookUp()).toBeUndefined()
   })
 
-  test('for a play instance from the previous release too, if reporting is behind the log', () => {
+  test('if reporting is behind the log, even to a play instance from the previous release', () => {
     const behind: LookupBehind = { status: 'Counts are behind', progress: 0.4 }
     expect(LookedUpCounts.safeParse(behind).success).toBe(false)
   })
 
-  test('while reporting is down, and available again once it recovers', async () => {
+  test('while reporting is down, and become available once it recovers', async () => {
     const { fail, lookUp, recover } = setUp()
     fail()
     expect(await lookUp()).toBeUndefined()
@@ -166,16 +166,16 @@ describe('counts are unavailable', () => {
     expect(await lookUp()).toEqual({ assetviews: 0, userviews: 0 })
   })
 
-  test('while reporting refuses the read token, which is logged once, and once it is accepted', async () => {
+  test('while reporting rejects the read token; the rejection and the recovery are each logged once', async () => {
     const { fail, lines, lookUp, recover, respond } = setUp()
     respond({ status: 401, body: { status: 'Unauthorized' } })
     for (let n = 0; n < 3; n += 1) expect(await lookUp()).toBeUndefined()
     fail()
     expect(await lookUp()).toBeUndefined()
-    expect(lines).toEqual([expect.stringContaining('reporting refuses the lookup: set the same READ_TOKEN')])
+    expect(lines).toEqual([expect.stringContaining('reporting rejects count lookups: set the same READ_TOKEN')])
     recover()
     for (let n = 0; n < 3; n += 1) expect(await lookUp()).toBeDefined()
-    expect(lines).toEqual([expect.anything(), expect.stringContaining('reporting accepts the lookup again')])
+    expect(lines).toEqual([expect.anything(), expect.stringContaining('reporting accepts count lookups again')])
   })
 
   test('if reporting does not respond within the timeout', async () => {

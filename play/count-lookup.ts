@@ -22,7 +22,7 @@ const MAX_PLAYS = 1_000
 /** A play, with the event id of its view if that is derived from an idempotency key. */
 export type LookedUpPlay = Play & { keyedId?: string }
 
-/** The counts before a play. `original`: the counted play with the same event id, which the counts include. */
+/** The counts before a play. They include `original`, the counted play with the same event id, if there is one. */
 export type CountsBefore = PlayCounts & { original?: KeyedPlay | undefined }
 
 /** The counts before a play; undefined if they are unavailable. */
@@ -39,15 +39,15 @@ export type CountLookupDeps = {
 
 type PlayRequest = LookedUpPlay & RequestContext
 
-/** The numbers of views by id, and the keyed plays by the event ids of their views. */
+/** View counts by asset id and by user id, and keyed plays by event id. */
 type Found = { assets: Map<string, number>; users: Map<string, number>; events: ListedViews['events'] }
 
 /** Batched lookup: one request serves all plays that arrived while the previous one was in flight. */
 export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
   const { reporting, timeoutMs, log, onBatch, maxPlays = MAX_PLAYS } = deps
   const reportRefusal = createTransitionLog(log, {
-    failing: 'reporting refuses the lookup: set the same READ_TOKEN',
-    recovered: 'reporting accepts the lookup again',
+    failing: 'reporting rejects count lookups: set the same READ_TOKEN for play and reporting',
+    recovered: 'reporting accepts count lookups again',
   })
   const lookUp = createBatcher<PlayRequest, { found: Found; size: number }>({
     maxItems: maxPlays,
@@ -82,14 +82,14 @@ export function createCountLookup(deps: CountLookupDeps): LookUpCounts {
   }
 }
 
-/** @throws UpstreamError if there is not one number per id */
+/** @throws UpstreamError if the number of counts differs from the number of ids */
 function byId(ids: readonly string[], views: readonly number[] | Record<string, number>): Map<string, number> {
   if (!Array.isArray(views)) return new Map(Object.entries(views))
   if (views.length !== ids.length) throw new UpstreamError(`returned ${views.length} counts for ${ids.length} ids`)
   return new Map(ids.map((id, index) => [id, views[index]]))
 }
 
-/** The request of a lookup, with each id once; without keyed plays, it has no `events`. */
+/** The request body of a lookup, without duplicate ids. It has `events` only if there are keyed plays. */
 function toLookup(plays: PlayRequest[]): CountLookup {
   const events = new Set(plays.flatMap(({ keyedId }) => keyedId ?? []))
   return {

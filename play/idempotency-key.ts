@@ -5,7 +5,7 @@ import type { AppEnv } from '../shared/http/app-env.ts'
 
 const HEADER_NAME = 'idempotency-key'
 
-/** A string as in RFC 8941, section 3.3.3, with 1 to 255 characters. */
+/** A string as defined in RFC 8941, section 3.3.3, with 1 to 255 characters. */
 const KEY = /^"((?:[ !#-[\]-~]|\\["\\]){1,255})"$/
 
 const IdempotencyKey = z
@@ -16,12 +16,12 @@ const IdempotencyKey = z
 /**
  * The `Idempotency-Key` of a request, unquoted; undefined if there is none.
  * https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/07/
- * @returns Zod's result, which fails if the header is malformed or repeated
+ * @returns the result of Zod's `safeParse`; it has an error if the header is malformed or repeated
  */
 export function idempotencyKeyOf(c: Context<AppEnv>) {
   const lines = headerLinesOf(c)
   if (lines.length === 0) return undefined
-  // Two malformed lines may be well-formed when they are joined.
+  // A repeated header is parsed as '', which is invalid: malformed lines could form a valid string once joined.
   return IdempotencyKey.safeParse(lines.length === 1 ? lines[0] : '')
 }
 
@@ -38,13 +38,13 @@ export const IDEMPOTENCY_KEY = {
   in: 'header' as const,
   name: 'Idempotency-Key',
   description:
-    'Identifies the play of a user: a retry with the same key within 24 hours is the same view. A string in double quotes, with 1 to 255 printable ASCII characters',
+    'Identifies a play of the user: a retry with the same key within 24 hours counts as the same view. A string in double quotes, with 1 to 255 printable ASCII characters',
   schema: { type: 'string' as const, pattern: KEY.source, examples: ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'] },
 }
 
 /**
- * The event id of a play with an idempotency key, the same at every edge: a UUID of version 8 (RFC 9562) from the first
- * 16 bytes of SHA-256 over the user id and the key, each preceded by its length and a colon.
+ * The event id of a play with an idempotency key, which every edge derives in the same way: a UUID of version 8
+ * (RFC 9562) from the first 16 bytes of SHA-256 over the user id and the key, each preceded by its length and a colon.
  */
 export function toEventId(userId: string, key: string): string {
   const bytes = hash('sha256', `${userId.length}:${userId}${key.length}:${key}`, 'buffer').subarray(0, 16)

@@ -23,7 +23,7 @@ test('the event id is a UUID of version 8 that depends on the user and the key',
   expect(toEventId('8', 'k')).toBe('2ddf4029-891f-8239-805b-e83425cd468a')
 })
 
-test('a play is looked up and recorded under the id of its key', async () => {
+test('a play is looked up and recorded under the event id of its key', async () => {
   const { play, aggregated, recorded, outcomes } = setUp()
   expect(await play()).toMatchObject({ viewId: ID, place: 'log', isCounted: false })
   expect(aggregated).toEqual([{ assetId: 'a', userId: 'u', keyedId: ID }])
@@ -56,7 +56,7 @@ test('a retry is recognized while the counts are unavailable', async () => {
   expect(edge.recorded).toHaveLength(1)
 })
 
-test.each(['this process', 'reporting'])('a key that %s knows is refused for another asset', async (place) => {
+test.each(['this process', 'reporting'])('a key that %s has seen is refused for another asset', async (place) => {
   const edge = setUp()
   if (place === 'reporting') edge.count({ assetId: 'b', userId: 'u' })
   else await edge.play('b')
@@ -73,7 +73,7 @@ test('an event id that another program used for another user is refused', async 
   await expect(edge.play()).rejects.toMatchObject({ status: 422 })
 })
 
-test('a retry after 24 hours is another view', async () => {
+test('a retry after 24 hours records another view', async () => {
   useFakeClock()
   const edge = setUp()
   await edge.play()
@@ -85,13 +85,13 @@ test('a retry after 24 hours is another view', async () => {
   expect(edge.recorded).toHaveLength(2)
 })
 
-test('the number of known keys is bounded', async () => {
-  const edge = setUp({ maxKnown: 2 })
+test('the number of remembered keys is bounded', async () => {
+  const edge = setUp({ maxKeys: 2 })
   for (const key of ['1', '2', '3', '3', '1']) await edge.play('a', { key })
   expect(edge.outcomes).toEqual(['recorded', 'recorded', 'recorded', 'retried', 'recorded'])
 })
 
-test('an unknown asset is not found, and its key stays unused', async () => {
+test('an unknown asset is not found, and does not use up the key', async () => {
   const edge = setUp()
   edge.assets.delete('a')
   expect(await edge.play()).toBeUndefined()
@@ -112,7 +112,7 @@ test('concurrent retries wait for the first play, and get the same result', asyn
   expect(edge.outcomes).toEqual(['recorded', 'retried', 'retried'])
 })
 
-test('if the first play fails, one of the waiting retries plays instead, and the others get its result', async () => {
+test('if the first play fails, one of the waiting retries is played instead, and the others get its result', async () => {
   const edge = setUp()
   edge.hang()
   const first = edge.play()
@@ -172,8 +172,8 @@ test('a retry is checked against the rights of its own viewer, even while the fi
   expect(edge.outcomes).toEqual(['recorded', 'retried'])
 })
 
-/** A player that finds the assets a and b. After a call of hang(), recording takes until the test settles it. */
-function setUp(options: { maxKnown?: number } = {}) {
+/** A player that finds the assets a and b. After hang(), recording waits until the test calls settle() or fail(). */
+function setUp(options: { maxKeys?: number } = {}) {
   const aggregated: LookedUpPlay[] = []
   const recorded: IdentifiedPlay[] = []
   const outcomes: string[] = []
@@ -205,7 +205,7 @@ function setUp(options: { maxKnown?: number } = {}) {
     found,
     play: (assetId = 'a', { key = 'k', plan = 'basic' } = {}) =>
       play({ assetId, userId: 'u' }, createTestRequestContext(), { key, audience: { plan } }),
-    /** From now on, reporting has counted this play. */
+    /** Makes reporting return this play as counted. */
     count(original: Omit<KeyedPlay, 'at'>) {
       found.counts = { userviews: 3, assetviews: 8, original: { ...original, at: new Date().toISOString() } }
     },

@@ -11,19 +11,22 @@ import type { Played } from './playback.ts'
 import { durationOf, type Recorder } from './recorder.ts'
 import { type Audience, findRefusal, type Refused } from './rights/entitlement.ts'
 
-/** About 150 bytes each. */
-const MAX_KNOWN = 100_000
+/** Maximum number of remembered keys, at about 150 bytes each. */
+const MAX_KEYS = 100_000
 
-/** How many more plays a retry waits for, after a play that fails or is for another asset. Bounds the wait. */
+/**
+ * If the play that a retry waits for fails, is refused or is for another asset, the retry may wait for this many more
+ * plays with the same key.
+ */
 const MAX_WAITS = 2
 
-/** `recorded`: a new key. `retried`: its view was recorded earlier. `reused`: the key was used for another asset. */
+/** `recorded`: the key is new. `retried`: its view was recorded earlier. `reused`: it was used for another asset. */
 export const IDEMPOTENCY_OUTCOMES = ['recorded', 'retried', 'reused'] as const
 export type IdempotencyOutcome = (typeof IDEMPOTENCY_OUTCOMES)[number]
 
 type Result = Played | Refused | undefined
 
-/** A play with an idempotency key; see Player. */
+/** Like Player, for plays with an idempotency key. */
 export type KeyedPlayer = (
   play: Play,
   request: RequestContext,
@@ -34,7 +37,7 @@ type Deps = {
   aggregate: Aggregator
   record: Recorder
   onOutcome: (outcome: IdempotencyOutcome) => void
-  maxKnown?: number
+  maxKeys?: number
 }
 
 type Flight = { assetId: string; played: Promise<Result> }
@@ -43,13 +46,13 @@ type Flight = { assetId: string; played: Promise<Result> }
 type Identified = Play & { viewId: string; audience: Audience }
 
 /**
- * Recognizes a retry if its play is in flight in this process, was recently recorded here, or was counted by reporting,
- * and then records no other view. A retry that is not recognized is recorded again with the same event id, so that
- * reporting drops it.
+ * Detects a retry if its play is in flight in this process, was recently recorded here, or has been counted by
+ * reporting. A detected retry records nothing. An undetected one is recorded again with the same event id, so that
+ * reporting drops it as a duplicate.
  */
-export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX_KNOWN }: Deps): KeyedPlayer {
-  /** The assets of recorded views by event id. */
-  const recordedAssets = new LRUCache<string, string>({ max: maxKnown, ttl: KEY_MAX_AGE_MS })
+export function createKeyedPlayer({ aggregate, record, onOutcome, maxKeys = MAX_KEYS }: Deps): KeyedPlayer {
+  /** The asset ids of recorded views, by event id. */
+  const recordedAssets = new LRUCache<string, string>({ max: maxKeys, ttl: KEY_MAX_AGE_MS })
   const flights = new Map<string, Flight>()
 
   async function playOnce({ viewId, audience, ...play }: Identified, request: RequestContext): Promise<Result> {
@@ -58,7 +61,7 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
     const refused = findRefusal(found.metadata, audience)
     if (refused) return refused
     const counted = unlessExpired(found.counts?.original)
-    const original = counted ?? knownPlay(play.userId, viewId)
+    const original = counted ?? recordedPlay(play.userId, viewId)
     if (original) {
       if (original.assetId !== play.assetId || original.userId !== play.userId) throw reused()
       onOutcome('retried')
@@ -70,7 +73,7 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
     return { viewId, found, place, isCounted: false }
   }
 
-  function knownPlay(userId: string, viewId: string): Play | undefined {
+  function recordedPlay(userId: string, viewId: string): Play | undefined {
     const assetId = recordedAssets.get(viewId)
     return assetId === undefined ? undefined : { assetId, userId }
   }
@@ -99,7 +102,7 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
       const settled = await settle(flight.played)
       if (!settled || flight.assetId !== play.assetId) continue
       const { played } = settled
-      // The refused play may have been another viewer's.
+      // Rights depend on the viewer, so a refusal of the other play does not decide this one.
       if (played && 'reasons' in played) continue
       const refused = played && findRefusal(played.found.metadata, audience)
       if (played && !refused) onOutcome('retried')
@@ -109,7 +112,7 @@ export function createKeyedPlayer({ aggregate, record, onOutcome, maxKnown = MAX
   }
 }
 
-/** Undefined if the play fails: another request with the same key may still succeed. */
+/** Returns undefined if the play fails, because another request with the same key may still succeed. */
 async function settle(playing: Promise<Result>): Promise<{ played: Result } | undefined> {
   try {
     return { played: await playing }

@@ -8,7 +8,7 @@ import { createTransitionLog } from '../shared/runtime/transition-log.ts'
 
 const RETRY_MS = 500
 
-/** More than two of reporting's heartbeat intervals. */
+/** More than twice the heartbeat interval of reporting. */
 const IDLE_TIMEOUT_MS = 11_000
 
 type Deps = { reporting: Pick<ServiceClient, 'stream'>; log: Logger; idleTimeoutMs?: number; retryMs?: number }
@@ -26,19 +26,19 @@ export function createLiveRelay({
   })
 
   return (publish) => {
-    const closing = new AbortController()
+    const stop = new AbortController()
     let lastEventId: string | undefined
 
     async function relay(): Promise<void> {
       const headers = { ...(lastEventId && { 'last-event-id': lastEventId }) }
-      const body = await reporting.stream('/events/live', { signal: closing.signal, idleTimeoutMs, headers })
+      const body = await reporting.stream('/events/live', { signal: stop.signal, idleTimeoutMs, headers })
       const parser = createParser({
         onEvent(message) {
           publish(toLiveEvent(message))
           lastEventId = message.id
           report()
         },
-        // A heartbeat: the stream is alive, even if nothing has changed.
+        // A heartbeat shows that the stream is alive, even if nothing has changed.
         onComment: () => report(),
       })
       for await (const text of body.setEncoding('utf8')) parser.feed(text)
@@ -46,12 +46,12 @@ export function createLiveRelay({
     }
 
     void retry(relay, {
-      signal: closing.signal,
+      signal: stop.signal,
       initialMs: retryMs,
       maxMs: retryMs,
       onFailure: (error) => report(error),
     })
-    return () => closing.abort()
+    return () => stop.abort()
   }
 }
 

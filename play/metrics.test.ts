@@ -31,7 +31,7 @@ test('degraded plays are counted by upstream, and each upstream is exposed from 
   ])
 })
 
-test('appends are observed by outcome, and their views counted by place', async () => {
+test('appends are observed by outcome, and their views are counted by place', async () => {
   const { metrics, play } = setUp()
   expect(await play.instrumentAppend(async () => 'log')([view, view], signal)).toBe('log')
   expect(await play.instrumentAppend(async () => 'outbox')([view], signal)).toBe('outbox')

@@ -12,11 +12,11 @@ import type { Append } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
 export type PlayMetrics = {
-  /** @returns a function that counts a read of the cache of `source` by outcome */
+  /** @returns a function that counts the reads of the cache for `source`, by outcome */
   reads(source: string): (outcome: CacheOutcome) => void
   /** Observes the size of a batched lookup. */
   lookup(plays: number): void
-  /** Adds metrics to appends. */
+  /** Wraps an append to record its metrics. */
   instrumentAppend(append: Append): Append
   /** Counts a play for which the data of these upstreams was missing or stale. */
   degraded(upstreams: readonly Degraded[]): void
@@ -26,7 +26,7 @@ export type PlayMetrics = {
   prefetched(): void
   /** Counts a request that load shedding refused. */
   shed(priority: Priority): void
-  /** @returns a function that counts a request that the rate limit of this name refused */
+  /** @returns a function that counts a request refused by the rate limit of this name */
   rateLimited(limit: string): () => void
   /** Counts a play that the rights of its asset do not allow. */
   denied(reasons: readonly Denial[]): void
@@ -53,19 +53,19 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   })
   const degraded = createLabelCounter(metrics, {
     name: 'degraded_plays_total',
-    help: 'Degraded plays, by upstream whose data was missing or stale; events: the view was recorded in the outbox',
+    help: 'Degraded plays, by the upstream whose data was missing or stale, or events if the view went to the outbox',
     label: 'part',
     values: Degraded.options,
   })
   const keyed = createLabelCounter(metrics, {
     name: 'idempotent_plays_total',
-    help: 'Plays with an idempotency key, by outcome: a new view (recorded), a retry that is no new view (retried), or refused because the key is that of another asset (reused)',
+    help: 'Plays with an idempotency key, by outcome: a new view (recorded), a retry without a new view (retried), or a refusal because the key was used for another asset (reused)',
     label: 'outcome',
     values: IDEMPOTENCY_OUTCOMES,
   })
   const prefetched = createFastCounter(metrics, {
     name: 'prefetched_plays_total',
-    help: 'Prefetches of plays that were served, which record no view',
+    help: 'Prefetches that were served; a prefetch records no view',
     labelNames: [],
   })
   const shed = createLabelCounter(metrics, {
@@ -87,7 +87,7 @@ export function createPlayMetrics(metrics: Metrics): PlayMetrics {
   })
   const batches = new Histogram({
     name: 'play_group_size',
-    help: 'Plays per batch: batched lookups of counts (lookup) and appends to the log (append), which include reports of watch time',
+    help: 'Plays per batch, by kind: batched count lookups (lookup), or appends to the log (append), which also contain reports of watch time',
     labelNames: ['group'],
     buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000],
     registers,
@@ -162,13 +162,13 @@ function sizeOf(outbox: Pick<Outbox, 'size'>): number {
   }
 }
 
-/** Exposes the id of the process, because a scrape of a shared port may reach any of the processes. */
+/** Exposes the process id, because a scrape of a shared port may reach any of the processes that share it. */
 export function exposeProcess(metrics: Metrics): void {
-  const help = 'Process id; only with REUSE_PORT, which lets several processes share a port'
+  const help = 'Process id; exposed only with REUSE_PORT, which lets several processes share a port'
   new Gauge({ name: 'process_pid', help, registers: [metrics] }).set(process.pid)
 }
 
-/** Exposes EVENTS_MAX_AGE, so that the doctor can compare it with queue-listener's setting, the one in effect. */
+/** Exposes EVENTS_MAX_AGE, so that the doctor can compare it with the setting of queue-listener, which takes effect. */
 export function exposeMaxAge(metrics: Metrics, maxAgeMs: number | undefined): void {
   if (maxAgeMs === undefined) return
   const help = 'EVENTS_MAX_AGE of this process; absent if it is unset'

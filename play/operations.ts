@@ -14,7 +14,7 @@ export const operationsSettings = {
   OPS_HOST: host.meta({ description: 'Address of OPS_PORT' }),
 }
 
-/** The routes for strangers. A new route belongs to operations until it is listed here. */
+/** The routes that the public port serves if there is an operations port. A new route is private unless listed here. */
 const PUBLIC_ROUTES = new Set([
   '/play/asset/:assetId/user/:userId',
   '/play/asset/:assetId',
@@ -25,16 +25,16 @@ const PUBLIC_ROUTES = new Set([
   ...PROBES,
 ])
 
-/** The paths of public routes except probes. A request with a wrong method matches no route, but must get a 405. */
+/** The paths of public routes except probes. A request with the wrong method matches no route, but must get a 405. */
 const PUBLIC_PATHS = /^\/(play\/|views\/|catalogue$|live$)/
 
 type Options = { hasOperationsPort: boolean; hasIdentity: boolean }
 
-/** Decides what a request may use and see, by the port on which it arrived. */
+/** Decides which routes and details a request may access, by the port on which it arrived. */
 export function createSurfaces({ hasOperationsPort, hasIdentity }: Options) {
   const isPublic = (c: Context<AppEnv>) => !isOnOperationsPort(c)
 
-  /** Responds 404 to requests on the public port for routes that are not public. */
+  /** Responds with 404 to requests on the public port for routes that are not public. */
   async function publicRoutesOnly(c: Context<AppEnv>, next: Next) {
     if (isPublic(c) && !PUBLIC_ROUTES.has(routePath(c, -1)) && !isUnmatchedPublicPath(c)) return problem(c, 404)
     await next()

@@ -6,10 +6,10 @@ import { openSqlite } from '../shared/runtime/sqlite.ts'
 /** The oldest views in the outbox, in order, and the producer that must append them. */
 export type PendingBatch = { through: number; producer: string; views: NewView[] }
 
-/** One step of a search: the view, or else the sequence before which to continue. Neither if no entry has the view. */
+/** One page of a search: the view, or the sequence before which to continue. Neither is set if no entries remain. */
 export type SearchPage = { view: NewView | undefined; rest: number | undefined }
 
-/** Views, and reports of watch time, on disk that are not in the log yet. Every operation throws if the disk fails. */
+/** Views and reports of watch time on disk that are not in the log yet. Every operation throws if the disk fails. */
 export type OutboxFile = Disposable & {
   /** Returns once the views are on disk. */
   put(producer: string, views: readonly NewView[]): void
@@ -52,8 +52,8 @@ const MAX_VIEWS = 1_000
 const SEARCHED_ENTRIES = 100
 
 /**
- * Opens a file, and creates it if it does not exist. No other process can open it until it is closed, or this process
- * exits or is killed. The size is read once and then tracked in memory; a failed statement does not change it.
+ * Opens or creates a file. No other process can open the file until this process closes it, exits or is killed. The
+ * size is read once, and then tracked in memory; a failed statement does not change it.
  * @throws Error with SQLite's `errcode`
  */
 export function openOutboxFile(file: string): OutboxFile {
@@ -82,7 +82,7 @@ export function openOutboxFile(file: string): OutboxFile {
         for (const { count } of remove.all(through)) size -= Number(count)
       },
       search(id, before = Number.MAX_SAFE_INTEGER) {
-        // Matches only an id, because these quotes are escaped in any other text in the JSON of a view.
+        // Matches only ids: inside any other JSON string, the quotes would be escaped.
         const row = selectBefore.get(`"id":${JSON.stringify(id)}`, before, SEARCHED_ENTRIES)
         const { first, matching } = SearchedEntries.parse(row)
         if (matching === null) return { view: undefined, rest: first ?? undefined }
@@ -107,7 +107,7 @@ export function openOutboxFile(file: string): OutboxFile {
   }
 }
 
-/** A batch with reports is not an array, so that the previous release cannot read it and append reports as views. */
+/** Encodes a batch with reports as an object: the previous release cannot read it, and appends no report as a view. */
 function encode(events: readonly NewView[], views: number): string {
   return JSON.stringify(views === events.length ? events : { events })
 }

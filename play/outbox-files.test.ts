@@ -35,7 +35,7 @@ const names = () =>
 const pathOf = (name: string) => join(directory, name)
 const namesOf = (orphans: Orphan[]) => orphans.map(({ file }) => file.slice(directory.length + 1))
 
-/** Another process that opens an outbox with one view. */
+/** Starts another process that opens this outbox, and puts one view into it. */
 async function startOwner(file: string) {
   const script = `
     import { openOutboxFile } from './play/outbox-file.ts'
@@ -53,7 +53,7 @@ function startModule(script: string) {
 }
 
 describe('each process on a port', () => {
-  test('has its own file; the first is the one that earlier releases used', () => {
+  test('has its own file, and the first file has the name that earlier releases used', () => {
     using first = openFiles().claim(PORT)
     using second = openFiles().claim(PORT)
     first.put('p', [view])
@@ -75,7 +75,7 @@ describe('each process on a port', () => {
     expect(names()).toEqual([SECOND, FIRST])
   })
 
-  test('takes no file that a running or suspended process has open, and takes it once that process is killed', async () => {
+  test('leaves a file that another process has open, even a suspended one, until that process is killed', async () => {
     await using owner = await startOwner(pathOf(FIRST))
     const files = openFiles()
     for (const signal of ['SIGCONT', 'SIGSTOP'] as const) {
@@ -106,7 +106,7 @@ describe('openOrphans() returns', () => {
     }
   })
 
-  test('a file that names a predecessor', async () => {
+  test('a file that has only a predecessor', async () => {
     const files = openFiles()
     {
       using outbox = files.claim(PORT)
@@ -152,12 +152,12 @@ describe('openOrphans() returns', () => {
   })
 })
 
-describe('a view is found', () => {
+describe('find()', () => {
   const soon = () => AbortSignal.timeout(2_000)
   const other = { ...view, id: '2' }
   const { serial: _, ...played } = view
 
-  test('in the outbox of this process, of a process that has ended, and of another running process', async () => {
+  test('finds a view in the outbox of this process, of an ended process, and of another running process', async () => {
     const files = openFiles()
     using own = files.claim(1)
     own.put('p', [{ ...view, id: 'own' }, other])
@@ -171,7 +171,7 @@ describe('a view is found', () => {
     expect(namesOf(await files.openOrphans())).toEqual(['outbox-2.sqlite'])
   })
 
-  test('among many others, in time', async () => {
+  test('finds a view among many others, unless it is aborted', async () => {
     const files = openFiles()
     using outbox = files.claim(PORT)
     for (let n = 0; n < 300; n += 1) outbox.put('p', [{ ...view, id: `view-${n}` }])
@@ -179,7 +179,7 @@ describe('a view is found', () => {
     await expect(files.find('unknown', AbortSignal.abort())).rejects.toThrow('aborted')
   })
 
-  test('by each of several searches that open the same outbox', async () => {
+  test('finds a view in an outbox that another search has opened', async () => {
     {
       using ended = openFiles().claim(PORT)
       // More entries than one step of a search reads.
@@ -196,14 +196,14 @@ describe('a view is found', () => {
     }
   })
 
-  test('unless the directory cannot be read: then the search fails', async () => {
+  test('fails if the directory cannot be read', async () => {
     directory = join(directory, 'file')
     writeFileSync(directory, '')
     await expect(openFiles().find(view.id, soon())).rejects.toThrow('ENOTDIR')
     expect(await openFiles().openOrphans()).toEqual([])
   })
 
-  test('whatever characters are in its id', async () => {
+  test('finds a view no matter which characters its id contains', async () => {
     const files = openFiles()
     using outbox = files.claim(PORT)
     const ids = ['"', '\\', '%', 'é😀', '","id":"x']
@@ -215,7 +215,7 @@ describe('a view is found', () => {
     expect(await files.find('x', soon())).toBeUndefined()
   })
 
-  test('unless a suspended process holds the outbox: then the search fails in time', async () => {
+  test('fails in time if a suspended process holds the outbox', async () => {
     await using holder = await startHolder(3, view)
     await holder.signal('SIGSTOP')
     await expect(openFiles().find(view.id, AbortSignal.timeout(100))).rejects.toThrow()
@@ -223,24 +223,24 @@ describe('a view is found', () => {
     expect(await openFiles().find(view.id, soon())).toMatchObject(played)
   })
 
-  test('in the outbox of a killed process, if another process now holds the file', async () => {
+  test('finds a view in the outbox of a killed process, even if another process now holds the file', async () => {
     const killed = await startHolder(3, view)
     await killed.signal('SIGKILL')
     await using _ = await startHolder(3, other)
     for (const id of [view.id, other.id]) expect(await openFiles().find(id, soon())).toMatchObject({ id })
   })
 
-  test('only by the process that holds its outbox, with a warning, if the path is too long for a socket', async () => {
+  test('works only in the process that holds the outbox if the path is too long for a socket, with a warning', async () => {
     directory = join(directory, 'x'.repeat(90))
     const files = openFiles()
     using outbox = files.claim(PORT)
     outbox.put('p', [view])
-    expect(logged).toMatchObject([{ msg: 'other processes cannot look for views in this outbox' }])
+    expect(logged).toMatchObject([{ msg: 'other processes cannot search this outbox' }])
     expect(await files.find(view.id, soon())).toMatchObject(played)
     await expect(openFiles().find(view.id, soon())).rejects.toThrow()
   })
 
-  test('while its outbox stays locked by the process that holds it', async () => {
+  test('leaves the outbox of another process locked', async () => {
     await using _ = await startHolder(3, view)
     const files = openFiles()
     for (let times = 0; times < 3; times += 1) await files.find(view.id, soon())
@@ -288,7 +288,7 @@ describe('a corrupt file', () => {
     expect(logged).toHaveLength(1)
   })
 
-  test('that cannot be set aside is kept, and another one is used', () => {
+  test('that cannot be set aside is kept, and another file is used', () => {
     const { ino } = statSync(pathOf(FIRST))
     writeFileSync(pathOf(`${FIRST}.corrupt-${ino}`), 'in the way')
     using outbox = openFiles().claim(PORT)

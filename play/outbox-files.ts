@@ -21,7 +21,7 @@ export type OutboxFiles = {
    * @throws Error if the disk fails
    */
   claim(port: number): OutboxFile
-  /** Opens all files, of any port, that contain something and that no process has open; none if the disk fails. */
+  /** Opens all non-empty files, of any port, that no process has open. Returns none if the disk fails. */
   openOrphans(): Promise<Orphan[]>
   /**
    * Finds a view in the outboxes of all processes.
@@ -35,13 +35,13 @@ export type OutboxFiles = {
  * with its process. Only SQLite may open the files: a process loses its POSIX locks on a file when it closes any
  * descriptor of that file.
  *
- * Files are reused but never deleted: a process could otherwise open a file just before another one deletes it, and lose
- * what it writes there.
+ * Files are reused but never deleted. Otherwise, a process could open a file just before another one deletes it, and
+ * lose the views that it writes there.
  */
 export function createOutboxFiles({ directory, log }: { directory: string; log: Logger }): OutboxFiles {
   /** The files that this process has open. */
   const held = new Map<string, OutboxFile>()
-  /** The fingerprints of files that were empty, to recognize that they have not changed. */
+  /** The fingerprints of files that were empty. A file with the same fingerprint is still empty. */
   const empty = new Map<string, string>()
   const reported = new Set<string>()
 
@@ -52,7 +52,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
     return {
       ...outbox,
       [Symbol.dispose]() {
-        // Closed while the file is still locked, because the next process to lock the file uses the same socket.
+        // Close the socket before the file is unlocked, because the next process to lock it uses the same socket path.
         socket[Symbol.dispose]()
         outbox[Symbol.dispose]()
         held.delete(file)
@@ -101,7 +101,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
     if (heldOutbox) {
       return searchOutbox(heldOutbox, id, signal).catch((error) => {
         if (held.get(file) === heldOutbox) throw error
-        // Another search, or the adopter once the outbox was empty, has closed it meanwhile.
+        // In the meantime, another search has closed the outbox, or the adopter has, after draining it.
         signal.throwIfAborted()
         return findInFile(file, id, signal)
       })
@@ -131,7 +131,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
       const stampNow = stampOf(file)
       if (stampNow !== undefined) empty.set(file, stampNow)
     } catch (error) {
-      if (!reported.has(file)) log.warn({ file, reason: toReason(error) }, 'an outbox without a process is unreadable')
+      if (!reported.has(file)) log.warn({ file, reason: toReason(error) }, 'cannot read an orphaned outbox')
       reported.add(file)
     }
     return []
@@ -157,7 +157,7 @@ export function createOutboxFiles({ directory, log }: { directory: string; log: 
       const searches = (await list()).map((file) => findInFile(file, id, signal))
       const settled = await Promise.allSettled(searches)
       const found = settled.find((search) => search.status === 'fulfilled' && search.value !== undefined)
-      // The first failure is thrown if no search has found the view.
+      // If no search has found the view, this throws the first failure.
       return found?.status === 'fulfilled' ? found.value : (await Promise.all(searches))[0]
     },
   }
@@ -174,16 +174,16 @@ export function portOfOutbox(name: string): number | undefined {
   return port === undefined ? undefined : Number(port)
 }
 
-/** Changes whenever the file is written. Undefined while its process runs, or if that process was killed. */
+/** A fingerprint that changes with each write. Undefined while the file's process runs, or if it was killed. */
 function stampOf(file: string): string | undefined {
   const stats = existsSync(`${file}-wal`) ? undefined : statSync(file, { throwIfNoEntry: false })
   return stats && `${stats.ino} ${stats.mtimeMs} ${stats.size}`
 }
 
 /**
- * Moves a corrupt file, so that nothing in it is lost. Several processes may find the same file. Only the first process
- * to link the file moves it; otherwise, a process could move the new file that another process has put in its place.
- * @returns its new name, or undefined if another process moves the file or the file system has no links
+ * Renames a corrupt file, so that nothing in it is lost. Several processes may find the same file, but only the first
+ * one to link it renames it. Otherwise, a process could rename the new file that another one has created in its place.
+ * @returns the new name, or undefined if another process renames the file, or if the file system has no hard links
  */
 function setAside(file: string, inode: number): string | undefined {
   const aside = `${file}.corrupt-${inode}`

@@ -12,7 +12,7 @@ const MAX_PATH_BYTES = 103
 const TIMEOUT_MS = 1_000
 const MAX_REQUEST = 2_048
 
-/** A view in the outbox of a process, as the process sends it to another one. */
+/** A view in the outbox of one process, as that process sends it to another. */
 export type WaitingView = Pick<View, 'id' | 'assetId' | 'userId' | 'at'>
 
 const { id, assetId, userId, at } = View.shape
@@ -21,8 +21,8 @@ const Found = z.object({ found: z.object({ id, assetId, userId, at }).nullable()
 type Find = (id: string, signal: AbortSignal) => Promise<NewView | undefined>
 
 /**
- * Lets other processes look for a view in an outbox that they cannot open, because this process has locked it. A socket
- * that already exists was left behind by a killed process, because only the process with the lock creates one.
+ * Lets other processes search this outbox, which they cannot open while this process has it locked. Only the process
+ * with the lock creates a socket, so a socket that already exists was left behind by a killed process.
  */
 export function serveOutbox(file: string, find: Find, log: Logger): Disposable {
   const path = socketOf(file)
@@ -32,9 +32,9 @@ export function serveOutbox(file: string, find: Find, log: Logger): Disposable {
     respond(socket, find).catch(() => socket.destroy())
   })
   const warn = (error: unknown) =>
-    log.warn({ file, reason: toReason(error) }, 'other processes cannot look for views in this outbox')
+    log.warn({ file, reason: toReason(error) }, 'other processes cannot search this outbox')
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
-    warn(new Error(`the path of a socket has at most ${MAX_PATH_BYTES} bytes`))
+    warn(new Error(`the path of its socket is longer than ${MAX_PATH_BYTES} bytes`))
     return { [Symbol.dispose]() {} }
   }
   server.on('error', warn)

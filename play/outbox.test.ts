@@ -39,7 +39,7 @@ test('reports of watch time are kept in order with the views, and are neither co
   expect([file.search('r').view, file.search('a').view]).toEqual([undefined, someViews('a')[0]])
 })
 
-test('the previous release, which would append reports as views, cannot read them', () => {
+test('the previous release cannot read reports of watch time, which it would append as views', () => {
   {
     using outbox = open()
     outbox.put('p', someViews('a'))
@@ -65,7 +65,7 @@ test('drop() deletes views up to its position, and keeps later ones', () => {
   expect(outbox.size()).toBe(1)
 })
 
-test('first() takes no longer if many entries wait behind it', () => {
+test('first() takes no longer if many more entries follow', () => {
   using outbox = open()
   const entry = someViews(...Array.from({ length: 1_000 }, (_, n) => `view-${n}`))
   outbox.put('p', entry)
@@ -84,14 +84,14 @@ function shortestMs(work: () => unknown): number {
   return Math.min(...durations)
 }
 
-test('first() of an empty outbox is undefined', () => {
+test('first() returns undefined if the outbox is empty', () => {
   using outbox = open()
   expect(outbox.first()).toBeUndefined()
   expect(outbox.size()).toBe(0)
 })
 
 describe('first() returns', () => {
-  test('views up to the next producer, and the position of the last of them', () => {
+  test('the oldest views, up to the next producer, and the position of the last one', () => {
     using outbox = open()
     outbox.put('p', someViews('a'))
     outbox.put('p', someViews('b'))
@@ -115,7 +115,7 @@ describe('first() returns', () => {
     expect(outbox.first()).toMatchObject({ through: 3, views: { length: 1 } })
   })
 
-  test('an entry with more than 1,000 views whole, and no others', () => {
+  test('an entry with more than 1,000 views as a whole, and no other entry', () => {
     using outbox = open()
     outbox.put('p', manyViews(1_500))
     outbox.put('p', manyViews(1))
@@ -151,7 +151,7 @@ test('operations fail while the disk fails, and work again afterwards', async ()
   expect(outbox.size()).toBe(1)
 })
 
-test('the size is exact after a restart, and after writes that fail', () => {
+test('the size is exact after a restart and after failed writes', () => {
   {
     using outbox = open()
     outbox.put('p', manyViews(3))
@@ -159,7 +159,7 @@ test('the size is exact after a restart, and after writes that fail', () => {
     outbox.drop(1)
     expect(outbox.size()).toBe(4)
   }
-  // Only two entries fit, and the entry with sequence 3 cannot be deleted.
+  // Makes room for only two entries, and makes deleting the entry with sequence 3 fail.
   withFile((db) =>
     db.exec(`
       CREATE TRIGGER full BEFORE INSERT ON waiting WHEN (SELECT count(*) FROM waiting) = 2
@@ -179,7 +179,7 @@ test('the size is exact after a restart, and after writes that fail', () => {
   expect(outbox.size()).toBe(5)
 })
 
-test('100 reads of the size and the state of 200,000 entries take less than a second', () => {
+test('100 calls of size() and state() with 200,000 entries take less than a second', () => {
   {
     using outbox = open()
     outbox.put('p', someViews('a'))

@@ -38,7 +38,7 @@ export type PlayDeps = {
   identity?: Identity | undefined
   /** Runs before plays, after authentication. */
   limitUsers?: MiddlewareHandler<PlayEnv>[]
-  /** Default: nothing is known about viewers. */
+  /** By default, the country and the plan of viewers are unknown. */
   audienceOf?: ReadAudience
   /** Called for each play that was served degraded. */
   onDegraded: (upstreams: readonly Degraded[]) => void
@@ -66,7 +66,7 @@ export function createPlayRoutes({ identity, limitUsers = [], ...deps }: PlayDep
       validate('param', AssetParams),
       (c) => {
         const viewer = c.get('viewer')
-        if (!viewer) throw new Error('authenticate sets the viewer')
+        if (!viewer) throw new Error('authenticate did not set the viewer')
         return respond(c, { ...c.req.valid('param'), userId: viewer.id })
       },
     )
@@ -77,7 +77,7 @@ function describePlay(operationId: string, summary: string, identity: Identity |
     operationId,
     summary,
     description:
-      'The counts include this play. `degraded` names the upstreams whose data is missing or stale. A retry with the same `Idempotency-Key` is no other view. With the header `Sec-Purpose: prefetch`, the response is the same, but no view is recorded: the counts do not include it, and there is no `view-id`',
+      'The counts include this play. `degraded` names the upstreams whose data is missing or stale. A retry with the same `Idempotency-Key` records no other view. With the header `Sec-Purpose: prefetch`, the response is the same, but no view is recorded: the counts do not include it, and there is no `view-id`',
     parameters: [IDEMPOTENCY_KEY],
     responses: { 200: Playback, 404: AssetNotFound },
     responseHeaders: { [VIEW_ID]: VIEW_ID_HEADER },

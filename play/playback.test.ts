@@ -22,7 +22,7 @@ test('unavailable counts are null', () => {
   })
 })
 
-test('a play whose view is in the outbox names events as degraded', () => {
+test('a play whose view is in the outbox lists events as degraded', () => {
   expect(toPlayback({ found, place: 'outbox', isCounted: false })).toMatchObject({ degraded: ['events'] })
   const stale: Aggregate = { ...found, degraded: ['metadata'] }
   expect(toPlayback({ found: stale, place: 'outbox', isCounted: false })).toMatchObject({

@@ -3,7 +3,7 @@ import { eventCodec } from '../shared/records/event-codec.ts'
 import { createRecentRecords } from '../shared/records/recent-records.ts'
 import type { Append } from './recorder.ts'
 
-/** About 60 bytes each. */
+/** Maximum number of remembered views, at about 60 bytes each. */
 const MAX_VIEWS = 50_000
 
 export type RecentView = Pick<View, 'id' | 'assetId' | 'userId' | 'at'>
@@ -15,8 +15,8 @@ export type RecentViews = {
 }
 
 /**
- * The last views that this process recorded. They are encoded as records, because objects that live for some seconds
- * make V8 collect the whole heap every few seconds, which delays plays.
+ * Remembers the last views that this process recorded. They are encoded as records, because objects that live for
+ * seconds make V8 collect the whole heap every few seconds, which delays plays.
  */
 export function createRecentViews(max = MAX_VIEWS): RecentViews {
   const recent = createRecentRecords({ max, codec: eventCodec })

@@ -9,7 +9,7 @@ import { nonRecordingSpan, type Span } from '../shared/tracing/tracing.ts'
 import { createRecorder, type IdentifiedPlay } from './recorder.ts'
 import type { Recorded } from './spooler.ts'
 
-test('a view has the id, the asset, the user, the time, the request and its trace', async () => {
+test('a view has its id, asset, user and time, and the request id and trace of the play', async () => {
   const { appends, record } = setUp()
   vi.setSystemTime('2026-11-20T21:00:00.123Z')
   const request = createTestRequestContext('request-1')
@@ -28,7 +28,7 @@ test('a view has the id, the asset, the user, the time, the request and its trac
   ])
 })
 
-test('recording a view resolves only once it is appended', async () => {
+test('recording a view resolves only once the view is appended', async () => {
   const { recordMany, store } = setUp()
   let recorded = false
   const recording = recordMany(1).then(() => {
@@ -40,7 +40,7 @@ test('recording a view resolves only once it is appended', async () => {
   await recording
 })
 
-test('views that arrive during an append form the next one', async () => {
+test('views that arrive during an append form the next append', async () => {
   const { appends, recordMany, store } = setUp()
   const first = recordMany(1)
   await turns()
@@ -64,7 +64,7 @@ test('an append has at most 1,000 views', async () => {
   expect(appends.map(({ views }) => views.length)).toEqual([1_000, 1_000, 1])
 })
 
-test('a failed append rejects all of its views and none of the next append', async () => {
+test('a failed append rejects all of its views, and none of those in the next append', async () => {
   const { fail, record, store } = setUp()
   const views = ['1', '2'].map((userId) => record({ id: userId, assetId: 'a', userId }, createTestRequestContext()))
   const recorded = Promise.allSettled(views)

@@ -10,11 +10,11 @@ const MAX_VIEWS_PER_APPEND = 1_000
 
 const SEND = { kind: 'producer', attributes: { 'messaging.operation.type': 'send' } } as const
 
-/** A play with the event id of its view; with `watched`, a report with an event id of its own. */
+/** A play with the event id of its view; or, with `watched`, a report of watch time with its own event id. */
 export type IdentifiedPlay = Play & Pick<NewView, 'id' | 'keyed' | 'duration' | 'watched'>
 
 /**
- * Records a view or report in the log or the outbox, and resolves to the place where it is recorded.
+ * Records a view or report in the log or the outbox, and resolves to the place where it was recorded.
  * @throws UnavailableError if it could not be recorded
  */
 export type Recorder = (play: IdentifiedPlay, request: RequestContext) => Promise<Recorded>
@@ -29,7 +29,7 @@ export function durationOf({ duration }: { duration?: number | undefined }): { d
   return duration === undefined ? {} : { duration }
 }
 
-/** Group commit: views that arrive while an append is in flight form the next one. */
+/** Group commit: views that arrive while an append is in flight form the next append. */
 export function createRecorder({ append, timeoutMs, maxViews = MAX_VIEWS_PER_APPEND }: Deps) {
   const add = createBatcher<NewView, { place: Recorded; views: number }>({
     run: async (views, signal) => ({ place: await append(views, signal), views: views.length }),

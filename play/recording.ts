@@ -20,7 +20,7 @@ type Options = {
   createRecorder: typeof createRecorder
 }
 
-/** Records views in the log, and in the outbox while the log is unavailable. */
+/** Records views in the log, or in the outbox while the log is unavailable. */
 export function openRecording(
   { log, metrics: registry, resources }: Service,
   { eventLog, outbox, outboxFiles, appendTimeoutMs, metrics, createRecorder }: Options,

@@ -4,15 +4,15 @@ import type { NewView } from '../shared/event-log/event-log.ts'
 export type Unnamed = Map<string, number>
 
 export type Serials = {
-  /** Numbers views consecutively after the last recorded one. Each of the first views names one unnamed producer. */
+  /** Numbers views consecutively after the last recorded one. The first views each name one unnamed producer. */
   number(views: readonly NewView[]): NewView[]
   /** Confirms that the numbered views are recorded. Until then, their serials may be assigned again. */
   record(views: readonly NewView[]): void
 }
 
 /**
- * Assigns the serials of a producer, which reveal views that the log lost or duplicated. Naming the producers in
- * `unnamed` also reveals the loss of their last views.
+ * Assigns consecutive serials to the views of a producer, to reveal any views that the log loses or duplicates. A
+ * view that names an earlier producer and its last serial also reveals the loss of that producer's last views.
  */
 export function createSerials(unnamed: Unnamed = new Map()): Serials {
   let last = 0

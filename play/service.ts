@@ -40,7 +40,7 @@ import { createSiblings, type Siblings } from './siblings.ts'
 import { openUpstreams, UPSTREAM_TIMEOUT_MS } from './upstreams.ts'
 import { createViewExplainer } from './view-explainer.ts'
 
-/** Bounds the work that strangers can cause with `/readyz`. */
+/** Bounds the work that anyone on the network can cause with `/readyz`. */
 const READINESS_CACHE_MS = 250
 
 type PlaySettings = ServiceSettings<typeof playSettings> & { REUSE_PORT?: boolean | undefined }
@@ -51,13 +51,13 @@ export type Backbone = {
   invalidations: Invalidations
   /** Records views while the log is unavailable. Without an outbox, plays fail during that time. */
   outbox?: Outbox
-  /** The outboxes of all processes, to drain those of processes that have ended, and to find views in them. */
+  /** The outboxes of all processes, to search them for views, and to drain those of processes that have ended. */
   outboxFiles?: Pick<OutboxFiles, 'openOrphans' | 'find'>
   /** The other processes on the same port, if it is shared. */
   siblings?: Siblings | undefined
   /** How long a play waits for its view to be appended to the log. */
   appendTimeoutMs?: number
-  /** The file of the history of the system. By default, the history is in memory. */
+  /** The file for the system's history. By default, the history is kept in memory. */
   historyFile?: string
 }
 
@@ -174,7 +174,7 @@ export const play = {
     const outboxFiles = createOutboxFiles({ directory: DATA_DIR, log })
     const outbox = resources.use(createOutbox(`of port ${PORT} in ${DATA_DIR}`, () => outboxFiles.claim(PORT)))
     const invalidations = createNatsInvalidations(nats)
-    // Processes that share a port share its history.
+    // Processes that share a port share one history.
     const historyFile = join(DATA_DIR, `history-${PORT}.sqlite`)
     const siblings = settings.REUSE_PORT ? createSiblings({ directory: DATA_DIR, port: PORT, log }) : undefined
     const backbone = { eventLog, invalidations, outbox, outboxFiles, siblings, appendTimeoutMs, historyFile }

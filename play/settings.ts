@@ -17,10 +17,10 @@ export const APPEND_TIMEOUT_MS = 300
 
 /** The settings of the edge, whether or not the other services share its process. */
 export const edgeSettings = {
-  CATALOGUE_TTL: duration('5s', 'How long cached data of an asset stays fresh'),
+  CATALOGUE_TTL: duration('5s', 'How long cached asset data stays fresh'),
   WRITE_TOKEN: writeToken,
   READ_TOKEN: readToken,
-  CORS_ORIGINS: optionalOrigins("Origins whose pages may play, and read play's responses, separated by commas"),
+  CORS_ORIGINS: optionalOrigins('Origins whose pages may send plays and read the responses, separated by commas'),
   CONTROLS_URL: controlsUrl,
   ...limitSettings,
   ...identitySettings,

@@ -18,7 +18,7 @@ const MAX_PATH_BYTES = 103
 /** The other processes that share the port of this one. A request to the port may reach any of them. */
 export type Siblings = {
   client: Pick<ServiceClient, 'name' | 'getAll'>
-  /** Serves `app` to them, on a Unix socket that only processes of the same user can open. */
+  /** Serves `app` to the siblings, on a Unix socket that only processes of the same user can open. */
   serve(app: App): Promise<AsyncDisposable>
 }
 
@@ -63,7 +63,7 @@ export function createSiblings({ directory, port, log }: Options): Siblings {
   }
 }
 
-/** Empty if the process of the socket has ended. */
+/** Returns nothing if the process that created the socket has ended. */
 async function read(file: string, path: string, signal: AbortSignal): Promise<InstanceResponse[]> {
   await using client = toDisposable(new Client('http://localhost', { socketPath: file }))
   try {

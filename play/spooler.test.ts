@@ -83,7 +83,7 @@ test('while both the log and the outbox fail, appends fail; the log is used as s
   expect(play.fakeLog.stored).toEqual(['b'])
 })
 
-test('an outbox that cannot delete drained views blocks no append and duplicates no view', async () => {
+test('an outbox that cannot delete drained views neither blocks appends nor duplicates views', async () => {
   const fakeLog = createFakeLog('refuses')
   {
     await using play = start(fakeLog)
@@ -98,10 +98,10 @@ test('an outbox that cannot delete drained views blocks no append and duplicates
   expect(fakeLog.stored).toEqual(['a', 'b'])
 })
 
-describe('an outage is logged once, and so is the recovery,', () => {
+describe('an outage and its recovery are each logged once', () => {
   const outage = ['event log unavailable; writing views to the outbox', 'event log recovered']
 
-  test('if the backlog is drained', async () => {
+  test('when the backlog is drained', async () => {
     await using play = start(createFakeLog('refuses'))
     for (const id of ['a', 'b']) await play.append(id)
     expect(logged).toEqual(outage.slice(0, 1))
@@ -110,7 +110,7 @@ describe('an outage is logged once, and so is the recovery,', () => {
     expect(logged).toEqual(outage)
   })
 
-  test('if the log acknowledges an append', async () => {
+  test('when the log acknowledges an append', async () => {
     await using play = start(createFakeLog('refuses'))
     play.fails.put = true
     for (const id of ['a', 'b']) await expect(play.append(id)).rejects.toThrow(OutboxError)
@@ -120,7 +120,7 @@ describe('an outage is logged once, and so is the recovery,', () => {
     expect(logged).toEqual([outage[0], 'outbox unavailable', outage[1]])
   })
 
-  test('if the outbox works again', async () => {
+  test('when the outbox works again', async () => {
     await using play = start(createFakeLog('refuses'))
     play.fails.put = true
     await expect(play.append('a')).rejects.toThrow(OutboxError)
@@ -145,7 +145,7 @@ test('a backlog that the log rejects is not logged as an outage while the log co
   expect(play.outbox.size()).toBe(1)
 })
 
-test('the first view after an outage names the last acknowledged view: its producer and serial', async () => {
+test('the first view after an outage names the producer and serial of the last acknowledged view', async () => {
   await using play = start(createFakeLog())
   await play.append('a', 'b')
   play.fakeLog.mode = 'refuses'
@@ -216,7 +216,7 @@ test('while an append takes longer than a play may wait, views go to the outbox 
   expect(logged).toEqual(['event log unavailable; writing views to the outbox'])
 })
 
-test('every recorded view is stored exactly once, whatever fails and when', async () => {
+test('every recorded view is stored exactly once, no matter what fails, or when', async () => {
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.constant('append' as const) },
     {

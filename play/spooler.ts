@@ -24,7 +24,7 @@ export type Spooler = AsyncDisposable & {
    * start leaves no outbox behind.
    */
   start(): void
-  /** Makes the next view name a producer that appends no more views, which reveals the loss of its last views. */
+  /** Makes the next view name a producer that appends no more views, so that a loss of its last views is detected. */
   name(last: Predecessor): void
 }
 
@@ -37,8 +37,9 @@ type Deps = {
 }
 
 /**
- * The log with an outbox as fallback. While the log is unavailable, all views go straight to the outbox, so that no
- * play waits for a timeout. A single loop drains the outbox; its first success switches back to the log.
+ * Appends views to the log, with the outbox as a fallback. While the log is unavailable, all views go straight to the
+ * outbox, so that no play waits for a timeout. A single loop drains the outbox; its first success switches back to the
+ * log.
  *
  * Invariant: the views of a producer in the outbox are appended before any other views of that producer. So if an
  * acknowledgement is lost, the last message of the producer shows whether the append was stored. After an outage, new
@@ -46,7 +47,7 @@ type Deps = {
  * of the old producer's last views.
  */
 export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs = RETRY_MS }: Deps): Spooler {
-  const closing = new AbortController()
+  const shutdown = new AbortController()
   const unnamed: Unnamed = new Map()
   let current = openNumbered()
   let isSpooling = false
@@ -96,7 +97,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
   async function drain(): Promise<void> {
     await drainOutbox({
       eventLog,
-      signal: closing.signal,
+      signal: shutdown.signal,
       outbox: {
         first,
         drop(through) {
@@ -106,7 +107,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
       },
       onAppended({ producer, views }, ms) {
         acknowledge(producer, views)
-        // If the log is still too slow for plays, their appends would time out again.
+        // Plays keep using the outbox while the log is too slow for them, because their appends would time out again.
         if (ms > appendTimeoutMs) return
         reportLog()
         stopSpooling()
@@ -116,12 +117,12 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
 
   function first() {
     const batch = outbox.first()
-    // Reset in the same tick as the read, so that views that are put later start a new drain.
+    // Reset in the same tick as the read, so that views put into the outbox later start a new drain.
     if (!batch) isDraining = false
     return batch
   }
 
-  /** Ignores a failure, so that plays continue. Only a loss of the last views of a process would then go unnoticed. */
+  /** Logs a failure without throwing, so that plays continue. A loss of this process's last views may go undetected. */
   function tryOutbox(work: () => void): void {
     try {
       work()
@@ -134,12 +135,12 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
     if (isDraining) return
     isDraining = true
     drained = retry(drain, {
-      signal: closing.signal,
+      signal: shutdown.signal,
       initialMs: retryMs,
       maxMs: retryMs,
       onFailure(error) {
         if (error instanceof OutboxError) reportOutbox(error)
-        // This failure is logged separately, because the log may accept every view except this batch.
+        // Not logged as an outage of the log, because the log may accept every view except this batch.
         else log.debug({ reason: toReason(error) }, 'the outbox cannot be drained yet; retrying')
       },
     })
@@ -173,7 +174,7 @@ export function createSpooler({ eventLog, outbox, log, appendTimeoutMs, retryMs 
     },
     name,
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      shutdown.abort()
       await drained
       tryOutbox(() => {
         if (current.acknowledged) outbox.setPredecessor(current.acknowledged)

@@ -11,11 +11,11 @@ type Deps = {
   identity?: Identity | undefined
   /** READ_TOKEN, if it is set, and the write tokens. */
   tokens: readonly Secret[]
-  /** Returns true if the response may name a user only to that user. */
+  /** Returns true if the response may reveal a user id only to that user. */
   hidesUsers: (c: Context<PlayEnv>) => boolean
 }
 
-/** If user ids are protected, only operators may list plays, and only they and the user of a play see its trace. */
+/** If user ids are hidden, only operators may list plays, and only they and the user of a play may read its trace. */
 export function createTraceAccess({ identity, tokens, hidesUsers }: Deps): TraceAccess {
   const whereHidden =
     (middleware: MiddlewareHandler<PlayEnv>): MiddlewareHandler<PlayEnv> =>

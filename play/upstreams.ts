@@ -21,7 +21,7 @@ const MAX_CACHED_ASSETS = 10_000
 type Options = {
   invalidations: Invalidations
   createAssetCache: typeof createAssetCache
-  /** @returns a function that counts a read of the cache of `source` */
+  /** @returns a function that counts the reads of the cache for `source` */
   onRead: (source: string) => (outcome: CacheOutcome) => void
 }
 
@@ -71,7 +71,7 @@ export async function openUpstreams(
   }
   const metadata = protect(clients.metadata)
   const cdnurl = protect(clients.cdnurl)
-  // A separate client: a failed call ejects the instance, and explanations and series must not affect plays.
+  // A separate client, because a failed call ejects an instance, and explanations and series must not affect plays.
   const reporting = protect(open(counts, reportings, READ_TOKEN))
   const caches = {
     metadata: cacheOf(metadata, '/content', LicensedMetadata),

@@ -36,7 +36,7 @@ test.each(['counted', 'rejected'] as const)('a view that reporting has %s is exp
   expect(system.calls).toEqual(['GET /events/views/v%2F1'])
 })
 
-test('a view in an outbox has not been counted', async () => {
+test('a view in an outbox has the state outbox, and no verdict', async () => {
   expect(await setUp({ waiting: view }).explain()).toEqual({
     ...view,
     ...pending,
@@ -46,7 +46,7 @@ test('a view in an outbox has not been counted', async () => {
   })
 })
 
-test('a view in the log after the position of the counts has a position', async () => {
+test('a view in the log that is not counted yet has a position', async () => {
   const system = setUp({ logged: found })
   expect(await system.explain()).toEqual({
     ...view,
@@ -58,7 +58,7 @@ test('a view in the log after the position of the counts has a position', async 
   expect(system.searchedAfter).toEqual([{ incarnation: 's', sequence: 7 }])
 })
 
-test('an event in an invalid message is rejected, although reporting does not know it yet', async () => {
+test('an event in an invalid message has the state rejected, even before reporting reads the message', async () => {
   const logged = { found: { position: { incarnation: 's', sequence: 8 }, view: undefined }, isComplete: true }
   expect(await setUp({ logged }).explain()).toMatchObject({
     id: 'v/1',
@@ -69,7 +69,7 @@ test('an event in an invalid message is rejected, although reporting does not kn
   })
 })
 
-test('a view that is nowhere is not found', async () => {
+test('a view that does not exist is not found', async () => {
   const system = setUp()
   expect(await system.explain()).toEqual(absent)
   expect(system.calls).toEqual(['GET /events/views/v%2F1', 'outboxes', 'log', 'GET /events/views/v%2F1'])
@@ -101,7 +101,7 @@ describe('while reporting', () => {
     expect(await setUp({ reporting: down, logged: found }).explain()).toMatchObject({ state: 'log' })
   })
 
-  test('is down, an unknown view may exist', async () => {
+  test('is down, it is unknown whether a view exists', async () => {
     await expect(setUp({ reporting: down }).explain()).rejects.toThrow(UnavailableError)
   })
 
@@ -111,18 +111,21 @@ describe('while reporting', () => {
     await expect(system.explain()).rejects.toThrow(UnavailableError)
   })
 
-  test('is of the previous release, it is treated as down', async () => {
+  test('is from the previous release, it is treated as down', async () => {
     const reporting = [{ status: 404, body: { status: 'Not found', requestId: 'r' } }]
     await expect(setUp({ reporting }).explain()).rejects.toThrow(UnavailableError)
   })
 
-  test('is far behind the log, an unknown view may exist, but a view that this process recorded is known', async () => {
+  test('is far behind the log, it is unknown whether a view exists, unless this process recorded it', async () => {
     await expect(setUp({ logged: incomplete }).explain()).rejects.toThrow(UnavailableError)
     expect(await setUp({ logged: incomplete, recent: view }).explain()).toMatchObject({ ...view, state: 'log' })
   })
 })
 
-test.each(['waiting', 'logged'] as const)('while %s cannot be searched, an unknown view may exist', async (place) => {
+test.each([
+  ['the outboxes', 'waiting'],
+  ['the log', 'logged'],
+])('while %s cannot be searched, it is unknown whether a view exists', async (_, place) => {
   const system = setUp({ [place]: new Error('unavailable') })
   await expect(system.explain()).rejects.toThrow(UnavailableError)
   expect(
@@ -138,7 +141,7 @@ type Fakes = {
   logged?: Search | Error
 }
 
-/** A system that does not have the view, except where a fake says so. */
+/** A system without the view, except in the places that a fake adds. */
 function setUp({ reporting = [{ status: 404, body: absent }], waiting, recent, logged = complete }: Fakes = {}) {
   const calls: string[] = []
   const searchedAfter: (LogPosition | undefined)[] = []

@@ -34,7 +34,7 @@ type Deps = {
 
 /**
  * A view moves from an outbox to the log, and is then counted. So the places are searched in this order, and reporting
- * is called again at the end: a view that moves meanwhile is found in a later place.
+ * is called again at the end: a view that moves during the search is found in a later place.
  */
 export function createViewExplainer({ reporting, findWaiting, recent, eventLog, log }: Deps): ViewExplainer {
   async function look(id: string, request: RequestContext): Promise<ExplainedView | ViewNotFound | undefined> {
@@ -61,7 +61,7 @@ export function createViewExplainer({ reporting, findWaiting, recent, eventLog, 
     try {
       return await work()
     } catch (error) {
-      log.debug({ place, reason: toReason(error) }, 'cannot look for a view')
+      log.debug({ place, reason: toReason(error) }, 'cannot search for a view')
       return undefined
     }
   }
@@ -78,14 +78,14 @@ export function createViewExplainer({ reporting, findWaiting, recent, eventLog, 
     const last = await look(id, request)
     if (last && 'state' in last) return last
     if (recorded && !logged?.isComplete) return toExplained(recorded, 'log')
-    // Only a search that began at the position of the counts shows that the log does not have the view.
+    // Only a search that began at the position of the counts proves that the log does not have the view.
     if (first && last && outboxes && logged?.isComplete) return last
     throw new UnavailableError('it is unknown what became of the view')
   }
 }
 
 const summaries = {
-  outbox: 'Recorded in an outbox: it is counted once the event log is available again.',
+  outbox: 'Recorded in an outbox; it will be counted once the event log is available again.',
   log: 'In the event log, but not counted yet.',
   rejected: 'Not a view: its message in the log is not a valid batch of views.',
 }

@@ -19,7 +19,7 @@ export type ViewDeps = {
   explain: ViewExplainer
   /** If set, explanations need a token of the viewer, or READ_TOKEN. */
   identity?: Identity | undefined
-  /** Returns true if the response may name a user only to that user. */
+  /** Returns true if the response may reveal a user id only to that user. */
   hidesUsers: (c: Context<PlayEnv>) => boolean
 }
 

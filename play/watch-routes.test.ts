@@ -49,7 +49,7 @@ test('a report that could not be recorded gets a 503', async () => {
   await expectProblem(await post(report), 503, [])
 })
 
-test('beyond the rate of a user, reports get a 429 and are not recorded', async () => {
+test('reports above the rate limit of a user get a 429 and are not recorded', async () => {
   const { post, recorded } = setUp()
   for (let n = 0; n < 2; n += 1) expect((await post(report)).status).toBe(202)
   expect((await post(report)).status).toBe(429)
@@ -66,7 +66,7 @@ describe('an invalid report is not recorded', () => {
     ['assetId', { ...report, assetId: 'a b' }],
     ['userId', { ...report, userId: '' }],
     ['more', { ...report, more: 1 }],
-  ])('because of %s in %j', async (field, body) => {
+  ])('because of its field %s: %j', async (field, body) => {
     const { post, recorded } = setUp()
     await expectProblem(await post(body), 400, [field])
     expect(recorded).toEqual([])

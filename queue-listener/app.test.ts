@@ -54,7 +54,7 @@ test('a dead letter is returned with its headers, and with its body as text', as
   expect(body).toMatchObject({ sequence: 1, headers: {}, encoding: 'utf-8', body: expect.stringContaining('"id":"a"') })
 })
 
-test('a body that is not UTF-8 is returned as base64, with that encoding', async () => {
+test('a body that is not UTF-8 is returned as base64, and the field encoding says so', async () => {
   const bytes = Buffer.from([0xff, 0x22])
   const letter = { sequence: 1, reason: 'invalid', at: '2026-11-20T21:00:00Z', size: 2, headers: {}, body: bytes }
   const { body } = await get('/dead-letters/1', open({ deadLetters: { get: async () => letter } }))
@@ -130,7 +130,7 @@ describe('every route', () => {
     expect((await app.request(path, { method, headers })).status).toBe(200)
   })
 
-  test('shares a limit of 8 requests in flight: beyond it, each returns 503', async () => {
+  test('shares a limit of 8 requests in flight, and returns 503 beyond it', async () => {
     const done = Promise.withResolvers<undefined>()
     const app = open({ deadLetters: { get: () => done.promise } })
     const first = Array.from({ length: 8 }, () => app.request('/dead-letters/9'))

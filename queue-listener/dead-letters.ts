@@ -22,8 +22,8 @@ import { BATCH_BODY, hasBody, optionalJsonBody, readBody, validate } from '../sh
 import { requireWriteToken, type WriteToken } from '../shared/http/write-token.ts'
 
 /**
- * Limits memory use and waiting: each request holds the bodies of a dead letter and its correction in memory, and the
- * requests read the log one after the other.
+ * Limits memory use and queueing: each request holds the bodies of a dead letter and its correction in memory, and the
+ * requests read the log one at a time.
  */
 const MAX_REQUESTS = 8
 
@@ -122,8 +122,8 @@ reason that has since been fixed. With a body, the events in the body are replay
 a single one, of at most ${BATCH_BODY.toLocaleString('en')} bytes. They keep the ids of the original events; events may be \
 left out, but none may be added. \`source\` and \`serial\` are replaced.
 
-A dead letter is replayed or deleted once. The request is safe to repeat, for example after a 503, which leaves the \
-outcome unknown.`
+A dead letter can be replayed or deleted only once. The request is safe to repeat, for example after a 503, which \
+leaves the outcome unknown.`
 
 /** The attributes that a replay does not replace. */
 const KEPT = { specversion: true, id: true, type: true, time: true, data: true } as const

@@ -8,7 +8,7 @@ import { createReportingClient } from './reporting-client.ts'
 
 const never = new AbortController().signal
 
-test('a message that reporting refuses uses up the serials of its views and of its reports', async () => {
+test('the serials of the views and reports in a refused message count as used', async () => {
   const play = { assetId: 'a', userId: 'u', producer: 'p' }
   const view = { ...play, at: '2026-11-20T21:00:00.000Z' }
   const batch: LogBatch = {
@@ -29,7 +29,7 @@ test('a message that reporting refuses uses up the serials of its views and of i
   expect(forwarded).toMatchObject([{ views: [], watched: [], deadLetters: 1 }])
 })
 
-/** The client of a reporting at position 0 that validates each batch, and refuses some valid ones too. */
+/** A client of a reporting service at position 0 that validates each batch, and also refuses some valid ones. */
 function createPickyReporting(refuses: (batch: EventBatch) => boolean) {
   const counted: EventBatch[] = []
   const conflict = { status: 'Position mismatch', position: null, requestId: '1' }

@@ -41,8 +41,8 @@ export async function deliver(deps: Deps, batch: LogBatch, signal: AbortSignal):
 }
 
 /**
- * Makes the only message of a refused batch a dead letter. First proves that the message is at fault: if
- * reporting refused valid batches too, every message would become a dead letter.
+ * Makes the only message of a refused batch a dead letter. First checks, with a valid batch, that the message is at
+ * fault: if reporting refused valid batches too, every message would become a dead letter.
  */
 async function withoutViews(
   { eventLog, reporting }: Deps,

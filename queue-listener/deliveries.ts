@@ -1,7 +1,7 @@
 import type { Delivery } from '../shared/contracts/readiness.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
-/** The duration of a batch counts towards the percentile for this long. */
+/** How long the duration of a batch counts towards the percentile. */
 const WINDOW_MS = 5_000
 
 type Count = ReportingClient['count']
@@ -12,7 +12,7 @@ export type Deliveries = {
   read(): Omit<Delivery, 'lagMs'>
 }
 
-/** Counts the deliveries to reporting, for the traffic that the console shows. */
+/** Counts the deliveries to reporting, for the traffic display of the console. */
 export function createDeliveries(now: () => number = () => performance.now()): Deliveries {
   let batches = 0
   let views = 0
@@ -24,14 +24,14 @@ export function createDeliveries(now: () => number = () => performance.now()): D
 
   return {
     observe: (count) => async (batch, signal) => {
-      const started = now()
-      const counted = await count(batch, signal)
-      if (counted.outcome !== 'counted' || batch.views.length === 0) return counted
+      const startedAt = now()
+      const result = await count(batch, signal)
+      if (result.outcome !== 'counted' || batch.views.length === 0) return result
       batches += 1
       views += batch.views.length
       forgetOld()
-      recent.push({ at: now(), ms: now() - started })
-      return counted
+      recent.push({ at: now(), ms: now() - startedAt })
+      return result
     },
     read() {
       forgetOld()

@@ -150,13 +150,13 @@ test('a batch that is counted very slowly delays the next one by no more than it
     await append(id)
     await eventually(() => expect(reporting.counted).toContain(id))
   }
-  // With unbounded intervals of ten times the duration, two of them would take 4 s.
+  // With unbounded intervals of ten times the duration, two intervals would take 4 s.
   expect(runningTime() - started).toBeLessThan(3_000)
 })
 
-test.each([['bad'], ['bad', 'c'], ['a', 'bad'], ['a', 'b', 'bad', 'd', 'bad', 'f', 'g']])(
-  'of the messages %s, the bad ones become dead letters and the others are counted',
-  async (...ids) => {
+test.each([[['bad']], [['bad', 'c']], [['a', 'bad']], [['a', 'b', 'bad', 'd', 'bad', 'f', 'g']]])(
+  'of the messages %j, the bad ones become dead letters, and the others are counted',
+  async (ids) => {
     const reporting = createFakeReporting()
     const reject = vi.spyOn(eventLog, 'reject')
     reporting.isInvalid = ({ views }) => views.some(({ id }) => id === 'bad')
@@ -199,7 +199,7 @@ test('a full backlog is forwarded without pauses', async () => {
   await eventually(() => expect(end.signal.aborted).toBe(true))
   await setUp.stop()
   expect(reporting.at).toEqual({ incarnation: 'log', sequence: 1_000 })
-  // With a pause of 10 ms after each batch it would take 10 s.
+  // With a pause of 10 ms after each batch, forwarding would take 10 s.
   expect(runningTime() - started).toBeLessThan(5_000)
 })
 
@@ -234,7 +234,7 @@ describe('failed attempts', () => {
     await append('b')
     await eventually(() => expect(reporting.attempts.length).toBeGreaterThanOrEqual(before + 3))
     const [first = 0, , third = 0] = reporting.attempts.slice(before)
-    // After delays that did not reset, it would be at least 1,600 ms.
+    // If the delays had not been reset, the difference would be at least 1,600 ms.
     expect(third - first).toBeLessThan(1_200)
   })
 
@@ -360,7 +360,7 @@ describe('instances of reporting with different stores', () => {
   test.each([
     ['while forwarding is idle', {}],
     ['while this instance is a standby', { standbyMs: 20 }],
-  ])('end the reports %s', async (_, options) => {
+  ])('stop the reports of the end of the log %s', async (_, options) => {
     const reporting = createFakeReporting()
     const differ = Promise.withResolvers<void>()
     let areDifferent = false
@@ -408,7 +408,7 @@ describe('a log whose uncounted messages have expired', () => {
   test.each([
     ['all messages', { first: 6, last: 5 }],
     ['some messages', { first: 4, last: 5 }],
-  ])('suspends counting without reports, until the position moves: %s', async (_, retained) => {
+  ])('suspends counting and reports until the position moves (%s expired)', async (_, retained) => {
     const reporting = createFakeReporting()
     const { incarnation } = await eventLog.end()
     const extent = { incarnation, ...retained }

@@ -22,13 +22,13 @@ import type { Suspension } from './suspension.ts'
 const MIN_BATCH_INTERVAL_MS = 10
 
 /**
- * At the end of the log, an interval takes at least this many times as long as the delivery of its batch, because
+ * At the end of the log, an interval lasts at least this many times as long as the delivery of its batch, because
  * Postgres needs over a millisecond for a batch, however few views it has. The maximum bounds the lag of the counts.
  */
 const MIN_INTERVALS = 10
 const MAX_BATCH_INTERVAL_MS = 100
 
-/** Bounds the memory for lost responses while every batch fails. */
+/** Bounds the number of lost responses to remember while every batch fails. */
 const MAX_UNSETTLED = 100
 
 type Deps = {
@@ -39,7 +39,7 @@ type Deps = {
   log: Logger
   /** Called with each batch that reporting has counted. */
   onForwarded: (batch: LogBatch) => void
-  /** How long failures are not logged after the start, because the other services may still be starting. */
+  /** Failures are not logged for this long after the start, because the other services may still be starting. */
   coldStartMs?: number
   standbyMs?: number
   checkMs?: number
@@ -49,25 +49,25 @@ type Deps = {
  * Forwards the log to reporting, batch by batch, until `signal` aborts. Forwarding is stateless: it starts at
  * reporting's position, and resumes there after any failure.
  *
- * Multiple instances may run. reporting rejects a batch that does not start at its position, so if two instances send
- * the same batch, the second one is rejected. That instance becomes a standby until the position stalls while the log
- * grows.
+ * Multiple instances may run. reporting rejects a batch that does not start at its position. If two instances send the
+ * same batch, reporting therefore counts only the first one. The other instance becomes a standby until the position
+ * stalls while the log grows.
  */
 export async function forward(deps: Deps, signal: AbortSignal): Promise<void> {
   const { log, suspension, coldStartMs = 0 } = deps
   const unsettled = createUnsettled()
-  /** Causes of failures since the last progress. Each one is logged once, so that a lasting failure hides no others. */
+  /** Causes of failures since the last progress. Each is logged once, so that a lasting failure hides no others. */
   const failures = new Set<string>()
-  const started = performance.now()
+  const startedAt = performance.now()
   const logReport = createTransitionLog(log, {
-    failing: 'reporting the end of the log fails; retrying',
-    recovered: 'reporting the end of the log recovered',
+    failing: 'cannot report the end of the log; retrying',
+    recovered: 'reports of the end of the log succeed again',
   })
 
   function isExpected(error: unknown): boolean {
     // The NATS link logs its own state, and a reader that the server removed is simply replaced.
     if (error instanceof NatsDownError || error instanceof ReadInterruptedError) return true
-    return performance.now() - started < coldStartMs
+    return performance.now() - startedAt < coldStartMs
   }
 
   function logOutcome(error?: unknown): void {
@@ -120,7 +120,7 @@ type ForwardingDeps = Deps & {
  */
 async function* forwardBatches(deps: ForwardingDeps, signal: AbortSignal): AsyncGenerator<Outcome> {
   const { eventLog, reporting, stores, unsettled } = deps
-  // Checked before the position is read, because the batches after the position must go to the same store.
+  // Checked before the position is read, because batches must go to the store that the position comes from.
   await stores.assertOneStore()
   let position = await reporting.position(signal)
   const done = new AbortController()
@@ -129,14 +129,14 @@ async function* forwardBatches(deps: ForwardingDeps, signal: AbortSignal): Async
   try {
     const ended = AbortSignal.any([signal, done.signal])
     for await (const batch of readAhead(eventLog, position, ended, reporting.prepare)) {
-      const started = performance.now()
+      const startedAt = performance.now()
       const conflict = await deliver({ ...deps, onUnsettled: unsettled.add }, batch, signal)
-      const intervalMs = toIntervalMs(performance.now() - started)
+      const intervalMs = toIntervalMs(performance.now() - startedAt)
       if (conflict) return yield toOutcome(conflict.batch, conflict.position, unsettled)
       unsettled.clear()
       position = { incarnation: batch.incarnation, sequence: batch.through }
       yield 'counted'
-      const waitMs = started + intervalMs - performance.now()
+      const waitMs = startedAt + intervalMs - performance.now()
       if (batch.pending === 0 && waitMs > 0) await sleep(waitMs, signal)
     }
   } finally {
@@ -149,8 +149,8 @@ function toIntervalMs(deliveryMs: number): number {
 }
 
 /**
- * If reporting is ahead of the batch, another instance was faster, unless the position is where an earlier batch of this
- * instance ended. If reporting is behind the batch, it has lost its counts.
+ * If reporting is ahead of the batch, another instance was faster, unless the position is the end of an earlier batch
+ * of this instance. If reporting is behind the batch, it has lost its counts.
  */
 function toOutcome(batch: LogBatch, position: LogPosition | undefined, unsettled: Unsettled): Outcome {
   if (position && position.incarnation !== batch.incarnation) {

@@ -6,8 +6,8 @@ import { eventually } from '../tests/harness/eventually.ts'
 import { createFakeReporting, type ForwardingTest, openForwarding } from '../tests/harness/forwarding.ts'
 
 const STANDING_BY = 'another instance is active; standing by'
-const FAILING = 'reporting the end of the log fails; retrying'
-const RECOVERED = 'reporting the end of the log recovered'
+const FAILING = 'cannot report the end of the log; retrying'
+const RECOVERED = 'reports of the end of the log succeed again'
 
 let setUp: ForwardingTest
 let eventLog: EventLog
@@ -71,7 +71,7 @@ describe('a report that fails', () => {
   test.each([
     ['wrong token', new UpstreamError('returned 401 instead of 200', { status: 401 })],
     ['down', new UpstreamError('reporting: POST /events failed')],
-  ])('is logged once, and its recovery too: %s', async (_, error) => {
+  ])('is logged once, and so is the recovery (%s)', async (_, error) => {
     const reporting = createFakeReporting()
     const { report } = reporting
     let failures = 0

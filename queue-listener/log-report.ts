@@ -7,15 +7,15 @@ import { sleep } from '../shared/runtime/sleep.ts'
 import type { TransitionLog } from '../shared/runtime/transition-log.ts'
 import type { ReportingClient } from './reporting-client.ts'
 
-/** How often to report the end of the log to reporting, and to check that reporting still has its counts. */
+/** How often to report the end of the log, and to check that reporting still has its counts. */
 const REPORT_MS = 500
-/** Shorter than REPORT_MS, so that reporting knows soon after its start that its counts are current. */
+/** Shorter than REPORT_MS, so that reporting serves its counts soon after it starts. */
 const REPORT_RETRY_MS = 100
 
 type Deps = {
   eventLog: Pick<EventLog, 'extent' | 'backlog'>
   reporting: Pick<ReportingClient, 'position' | 'report'>
-  /** Called after each report that reporting has received. */
+  /** Called after each report that reporting has accepted. */
   onReported?: () => void
 }
 
@@ -26,8 +26,8 @@ type PeriodicDeps = Deps & {
 }
 
 /**
- * Reports the end of the log, because reporting serves its counts only while it knows that they are current. Without
- * traffic no batch is rejected, so only a report reveals that reporting was restarted and needs a replay.
+ * Reports the end of the log, because reporting serves its counts only while it can tell that they are current.
+ * Without traffic, no batch is rejected, so only a report reveals that reporting was restarted and needs a replay.
  */
 export async function reportUntilBehind(
   { logOutcome, checkMs = REPORT_MS, ...deps }: PeriodicDeps,
@@ -52,7 +52,7 @@ export async function reportUntilBehind(
   }
 }
 
-/** Returns true if retrying soon is pointless: a report with a wrong token, for example, is refused again. */
+/** Returns true if retrying soon is pointless: a report with a wrong token, for example, would be refused again. */
 function isRefused(error: unknown): boolean {
   const { status = 0 } = error instanceof UpstreamError ? error : {}
   return status >= 400 && status < 500
@@ -60,8 +60,8 @@ function isRefused(error: unknown): boolean {
 
 /**
  * Reports the end of the log, and returns the position of reporting. A standby may report too: it sends what it has
- * just read, and reporting compares that with its own position. If the log ends before the position, or starts after it,
- * nothing is reported, because the counts would seem current.
+ * just read, and reporting compares that with its own position. If the log ends before the position or starts after it,
+ * nothing is reported, because the report would make the counts seem current.
  */
 export async function reportEnd(
   { eventLog, reporting, onReported }: Deps,

@@ -82,7 +82,7 @@ type Fakes = {
   count?: () => Promise<number>
 }
 
-/** The metrics for a log with this backlog, and the positions from which it was measured. */
+/** The metrics for a log with this backlog, and the positions from which the lag was measured. */
 function setUp({
   backlog = async () => ({ messages: 0, since: undefined }),
   readPosition = async () => position,

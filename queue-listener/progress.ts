@@ -16,7 +16,7 @@ type Deps = {
 
 /**
  * Exposes counting progress and lag. The lag is measured on each scrape, so that it grows even while nothing is
- * forwarded. The lag is NaN while the log is unavailable.
+ * forwarded. It is NaN while the log is unavailable.
  * @returns a function to call with each batch that reporting has counted
  */
 export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: LogBatch) => void {
@@ -37,7 +37,7 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
     return raceAbort(eventLog.backlog(counted), signal)
   }
 
-  /** Both gauges of a scrape share one measurement. Undefined while the log is unavailable. */
+  /** The two lag gauges share one measurement per scrape. Undefined while the log is unavailable. */
   function lag(): Promise<Backlog | undefined> {
     measuring ??= measure()
       .catch(() => undefined)
@@ -82,8 +82,8 @@ export function createProgress({ metrics, eventLog, reporting }: Deps): (batch: 
 }
 
 /**
- * Returns the age in seconds. It is at least 0, because clock skew between this machine and the log could make it
- * negative.
+ * Returns the age of the oldest message in seconds. A negative age, which clock skew between this machine and the log
+ * could cause, is clamped to 0.
  */
 export function toAge(lag: Backlog | undefined): number {
   if (!lag) return Number.NaN

@@ -17,7 +17,7 @@ afterEach(() => setUp[Symbol.asyncDispose]())
 
 type Options = { pendingBehind: (sequence: number) => number; onRead?: (sequence: number) => void }
 
-/** Forwards a log of one message per batch. Reporting counts the first one once `release` is called. */
+/** Forwards a log with one message per batch. Reporting counts the first batch once `release` is called. */
 function forwardSlowly({ pendingBehind, onRead = () => {} }: Options) {
   const reporting = createFakeReporting()
   const released = Promise.withResolvers<void>()

@@ -7,8 +7,8 @@ const SEND_MS = 1
 
 /**
  * Reads the log like `read`. If more messages are pending behind a batch, reads and prepares the next batch while the
- * caller handles this one, so that a replay uses two processors. At the end of the log, reads on demand: a batch then has
- * all views that arrive while the one before it is handled.
+ * caller handles this one, so that a replay uses two processors. At the end of the log, reads on demand, so that a batch
+ * has all views that arrived while the previous one was handled.
  */
 export async function* readAhead(
   { read }: Pick<EventLog, 'read'>,
@@ -32,7 +32,7 @@ export async function* readAhead(
       const { done, value } = await (ahead ?? batches.next())
       if (done) return
       ahead = value.pending > 0 ? readNext() : undefined
-      // A failure is thrown when the caller requests this batch, if it ever does.
+      // Prevents an unhandled rejection. The failure is thrown if the caller requests this batch.
       ahead?.catch(() => undefined)
       yield value
     }

@@ -96,7 +96,7 @@ describe('a batch', () => {
       { incarnation: 'log', sequence: 7 },
     ],
     [null, undefined],
-  ])('that does not start at the position %j returns it', async (position, expected) => {
+  ])('that conflicts with the position %j returns that position', async (position, expected) => {
     const { client } = setUp({ status: 409, body: { status: 'Position mismatch', position, requestId: 'request-1' } })
     expect(await client.count(batch, never)).toEqual({ outcome: 'conflict', position: expected })
   })
@@ -112,7 +112,7 @@ describe('a batch', () => {
   })
 
   test.each([400, 413, 422])(
-    'whose content reporting refuses with a %i is invalid, with the reason',
+    'that reporting refuses with a %i is invalid, and the reason is returned',
     async (status) => {
       const errors = [{ path: 'views.0.id', message: 'Too big' }]
       const { client } = setUp({ status, body: { status: 'Invalid request', errors, requestId: 'request-1' } })
@@ -121,7 +121,7 @@ describe('a batch', () => {
     },
   )
 
-  test('with reports of watch time is sent without them to a release that refuses them, and uses up their serials', async () => {
+  test('refused because of watch time is sent again without it, and the serials of its reports count as used', async () => {
     const report = {
       viewId: '1',
       assetId: 'a',
@@ -179,7 +179,7 @@ describe('a report', () => {
   })
 })
 
-test.each(['position', 'count'] as const)('%s is aborted with its signal, or after five seconds', async (method) => {
+test.each(['position', 'count'] as const)('%s() is aborted with its signal, or after five seconds', async (method) => {
   useFakeClock()
   const { calls, client } = setUp({ status: 200, body: { stream: 'log', sequence: 5 } })
   const stop = new AbortController()

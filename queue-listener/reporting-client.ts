@@ -33,15 +33,15 @@ export type ReportingClient = {
 export type LogReport = { end: LogPosition; counted: number; oldest: Date | undefined }
 
 /**
- * `conflict`: the batch does not start at the position, which is returned. `invalid`: reporting refuses its content,
- * and would refuse it again.
+ * `conflict`: the batch does not start at `position`, the position of reporting. `invalid`: reporting refuses the
+ * content of the batch, and would refuse it again.
  */
 type CountOutcome =
   | { outcome: 'counted' }
   | { outcome: 'conflict'; position: LogPosition | undefined }
   | { outcome: 'invalid'; reason: string }
 
-/** Statuses that mean that the batch itself is invalid. After any other failure, the batch is retried. */
+/** The statuses for an invalid batch. After any other failure, the batch is retried. */
 const INVALID = [400, 413, 422]
 
 export function createReportingClient(
@@ -88,7 +88,7 @@ export function createReportingClient(
       if (response.status === 409) {
         const position = fromNullablePosition(expectBody(response, 409, PositionConflict).position)
         const isCounted = position?.incarnation === incarnation && position.sequence === through
-        // The earlier attempt on another instance counted the batch, although it seemed to fail.
+        // An earlier attempt on another instance seemed to fail, but counted the batch.
         if (response.isRetry && isCounted) return { outcome: 'counted' }
         return { outcome: 'conflict', position }
       }
@@ -106,7 +106,7 @@ function toEventBatch({ incarnation, leaving, watched, traces, deadLetters, pend
   return batch
 }
 
-/** Describes the batch that a view belongs to. The batch is counted if the status is 200. */
+/** Describes the batch of a view, for the view's span. The batch is counted if the status is 200. */
 function toOutcome(
   { views, after, through }: Pick<LogBatch, 'views' | 'after' | 'through'>,
   outcome: { error: unknown } | ServiceResponse,
@@ -124,8 +124,8 @@ function toReason({ status, body }: ServiceResponse): string {
 }
 
 /**
- * Posts a batch. A reporting instance from a release without watch time refuses fields that it does not know, so it
- * gets only the views. The serials of the reports then count as used, like the serials of dead letters.
+ * Posts a batch. A reporting instance from a release without watch time refuses unknown fields, so it gets only the
+ * views. The serials of the reports then count as used, like the serials of dead letters.
  * @param json the batch as JSON, if it was prepared
  */
 async function postToAnyRelease(

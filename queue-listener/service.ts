@@ -61,14 +61,14 @@ export async function startQueueListener(
   const reporting = { ...caller, count: deliveries.observe(caller.count) }
   const suspension = createSuspension({ log, metrics })
   const onForwarded = createProgress({ metrics, eventLog, reporting })
-  const closing = new AbortController()
-  const ending = AbortSignal.any([stopping, closing.signal])
+  const shutdown = new AbortController()
+  const signal = AbortSignal.any([stopping, shutdown.signal])
   const counting = { eventLog, reporting, suspension, log }
-  const forwarding = forward({ ...counting, stores, onForwarded, coldStartMs: COLD_START_MS }, ending)
-  const watching = watchForStall({ ...counting, deliveries, metrics, health }, ending)
+  const forwarding = forward({ ...counting, stores, onForwarded, coldStartMs: COLD_START_MS }, signal)
+  const watching = watchForStall({ ...counting, deliveries, metrics, health }, signal)
   resources.defer(async () => {
-    // If another service in the same process fails to start, this one is disposed although `stopping` is not aborted.
-    closing.abort()
+    // If another service in this process fails to start, this one is disposed, but `stopping` is not aborted.
+    shutdown.abort()
     await Promise.all([forwarding, watching])
   })
   return address

@@ -24,7 +24,7 @@ test('counting stalls when it is slower than the log grows', () => {
   expect(state()).toBe('stalled')
 })
 
-test('counting stalls when it is slower than the log grows, though the backlog shrinks after each batch', () => {
+test('counting stalls when it is slower than the log grows, even if the backlog shrinks after each batch', () => {
   const { measure, state } = setUp()
   for (let n = 0; n < 60; n += 1) {
     measure(n * 10, n * 100 + (n % 3) * 500)
@@ -32,7 +32,7 @@ test('counting stalls when it is slower than the log grows, though the backlog s
   }
 })
 
-test('a replay has not stalled, because its backlog shrinks', () => {
+test('a replay is not a stall, because its backlog shrinks', () => {
   const { measure, state } = setUp()
   for (let n = 0; n < 60; n += 1) {
     measure(n * 100, 1_000_000 - n * 100)
@@ -40,7 +40,7 @@ test('a replay has not stalled, because its backlog shrinks', () => {
   }
 })
 
-test('idle, then a replay: counting has not stalled while the backlog shrinks', () => {
+test('a replay after an idle period is not a stall while its backlog shrinks', () => {
   const { measure, state } = setUp()
   for (let n = 0; n < 10; n += 1) measure(1_000_000, 0)
   for (let n = 0; n < 20; n += 1) {
@@ -49,7 +49,7 @@ test('idle, then a replay: counting has not stalled while the backlog shrinks', 
   }
 })
 
-test('idle, then an outbox is drained for two seconds: counting has not stalled while the backlog shrinks', () => {
+test('an outbox that is drained after an idle period does not cause a stall while the backlog shrinks', () => {
   const { measure, state } = setUp()
   for (let n = 0; n < 10; n += 1) measure(0, 0)
   for (let n = 1; n <= 4; n += 1) measure(n * 10, n * 1_000)
@@ -71,7 +71,7 @@ test('counting stalls when a replay stops', () => {
   expect(state()).toBe('stalled')
 })
 
-test('under steady load counting has not stalled, and nothing waits, though some messages are always in flight', () => {
+test('steady load is not a stall, and nothing waits, although some messages are always in flight', () => {
   const { measure, forwarding } = setUp()
   measure(0, 0)
   for (let n = 1; n < 60; n += 1) {
@@ -86,7 +86,7 @@ test('an idle log is not a stall', () => {
   expect(state()).toBe('running')
 })
 
-/** Measures every half second. */
+/** A detector that measures every half second. */
 function setUp() {
   let now = 0
   const { observe, forwarding } = createStallDetector(() => now)

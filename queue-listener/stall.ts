@@ -14,12 +14,12 @@ import type { ReportingClient } from './reporting-client.ts'
 import type { Suspension } from './suspension.ts'
 
 const MEASURE_MS = 500
-/** The timeout of each of the two calls. A stall must be visible within 7 s, even if reporting hangs. */
+/** The timeout of each of a measurement's two calls. A stall must be visible within 7 s, even if reporting hangs. */
 const MEASURE_TIMEOUT_MS = 500
 
-/** Above this lag, a projection whose backlog does not shrink is stalled. */
+/** If the lag is longer than this and the backlog does not shrink, counting is stalled. */
 const STALLED_MS = 5_000
-/** A message that is counted within this time is not waiting. */
+/** Messages do not count as waiting while the lag is shorter than this. */
 const WAITING_MS = 1_000
 
 type StallDetector = {
@@ -29,8 +29,8 @@ type StallDetector = {
 }
 
 /**
- * The projection is stalled if it lags by more than 5 s and the backlog has not shrunk for 5 s. During a
- * replay the lag may be longer, but the backlog shrinks.
+ * Counting is stalled if it lags by more than 5 s and the backlog has not shrunk for 5 s. During a replay, the lag may
+ * be longer, but the backlog shrinks.
  */
 export function createStallDetector(now: () => number = () => performance.now()): StallDetector {
   const lag = createLagMeter(now)
@@ -89,7 +89,7 @@ export async function watchForStall(deps: Deps, signal: AbortSignal) {
   health.describe(() => ({ forwarding: forwarding(), delivery: { ...deliveries.read(), lagMs } }))
   new Gauge({
     name: 'event_log_stalled',
-    help: '1 while counting has stalled: the lag is over 5 s and the backlog does not shrink, or counting is suspended',
+    help: '1 while counting is stalled: the lag is over 5 s and the backlog does not shrink, or counting is suspended',
     registers: [metrics],
     collect() {
       this.set(forwarding().state === 'stalled' ? 1 : 0)
@@ -103,7 +103,7 @@ export async function watchForStall(deps: Deps, signal: AbortSignal) {
     const backlog = await raceAbort(eventLog.backlog(counted), withTimeout()).catch(() => undefined)
     lagMs = backlog ? toAge(backlog) * 1_000 : null
     if (backlog) observe(counted?.sequence ?? 0, backlog.messages)
-    // A suspension is logged where it happens.
+    // A suspension is logged by `suspend`.
     const isStalled = measured().state === 'stalled' && suspension.reason() === undefined
     if (isStalled && !wasStalled) log.error(forwarding(), 'counting has stalled')
     if (!isStalled && wasStalled) log.info('counting has resumed')

@@ -28,7 +28,7 @@ beforeEach(() => {
 afterEach(() => setUp[Symbol.asyncDispose]())
 
 describe('a standby', () => {
-  test('takes over from an active instance that stopped', async () => {
+  test('takes over from an active instance that has stopped', async () => {
     const reporting = createFakeReporting()
     const first = new AbortController()
     listen(reporting, {}, first)
@@ -42,7 +42,7 @@ describe('a standby', () => {
     await eventually(() => expect(reporting.counted).toEqual([...ids, 'last']))
   })
 
-  test('sends nothing while the active instance makes progress, and takes over when it stalls', async () => {
+  test('sends no batches while the active instance makes progress, and takes over when that instance stalls', async () => {
     const reporting = createFakeReporting()
     await standBy(reporting)
     for (let n = 0; n < 20; n += 1) await append(`view-${n}`)
@@ -116,7 +116,7 @@ describe('a standby', () => {
     for (const [index, time] of others.entries()) expect(time - first).toBeGreaterThan((index + 1) * 95)
   })
 
-  /** Starts an instance that loses the race for the first batch to another one. */
+  /** Starts an instance that loses the race for the first batch to another instance. */
   async function standBy(reporting: FakeReporting, standbyMs = 30): Promise<void> {
     await append('first')
     reporting.beforeCount = ({ incarnation }) => reporting.advance(incarnation)
@@ -127,7 +127,7 @@ describe('a standby', () => {
 })
 
 describe.skipIf(!natsVersion)('a standby on a JetStream log', () => {
-  test('does not take over while the log ends with dead letters, which nobody counts', async () => {
+  test('does not take over while the log ends with dead letters, which are never counted', async () => {
     await using nats = await startNatsServer()
     const log = pino({ level: 'silent' })
     await using link = openNatsLink({ servers: [nats.url], name: 'test', log })

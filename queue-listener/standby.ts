@@ -21,7 +21,7 @@ type Deps = {
 
 /**
  * Waits until the position stalls while the log has more views. Meanwhile, reports the end of the log, because this may
- * be the only instance left to do so.
+ * be the only instance that is left.
  * @throws StoresDifferError
  */
 export async function standBy(deps: Deps, signal: AbortSignal): Promise<void> {
@@ -41,8 +41,8 @@ export async function standBy(deps: Deps, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Returns true if there are views after the position, or if they have expired, so that this instance takes over to
- * report the loss. Dead letters may follow the last view in the log; they are not part of the backlog.
+ * Returns true if there are views after the position, or if uncounted messages have expired: this instance then takes
+ * over to report the loss. Dead letters after the last view are not part of the backlog.
  */
 async function hasMore(eventLog: Deps['eventLog'], position: LogPosition | undefined): Promise<boolean> {
   const { messages } = await eventLog.backlog(position)

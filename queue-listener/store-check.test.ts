@@ -12,7 +12,7 @@ test('instances that share a store may receive batches', async () => {
   stores.set(B, 'two')
   await expect(check.assertOneStore()).rejects.toMatchObject({
     name: 'StoresDifferError',
-    message: `the instances of reporting count into different stores: ${A} (one), ${B} (two). Run only one, or set the same DATABASE_URL for all of them`,
+    message: `the instances of reporting count into different stores: ${A} (one), ${B} (two). Run only one instance, or set the same DATABASE_URL for all of them`,
   })
   expect(check.instances()).toEqual([])
 })
@@ -41,7 +41,7 @@ test('an unreachable instance, or one without a store id, does not suspend count
   expect(check.instances()).toEqual([A, C])
 })
 
-test('an instance that stops responding is compared for 5 s, so that counting does not move to another store', async () => {
+test('an instance that stops responding is still compared for 5 s, so counting does not move to another store', async () => {
   const { check, stores, wait } = setUp({ [A]: 'one', [B]: 'two' })
   await expect(check.assertOneStore()).rejects.toThrow(A)
   stores.set(A, 'unreachable')
@@ -52,7 +52,7 @@ test('an instance that stops responding is compared for 5 s, so that counting do
   expect(check.instances()).toEqual([B])
 })
 
-test('an instance that leaves is no longer compared', async () => {
+test('an instance that is no longer discovered is no longer compared', async () => {
   const { check, stores } = setUp({ [A]: 'one', [B]: 'two', [C]: 'two' })
   await expect(check.assertOneStore()).rejects.toThrow(A)
   stores.delete(A)

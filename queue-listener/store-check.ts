@@ -11,21 +11,21 @@ const FORGET_MS = 5_000
 
 type StoreOf = { url: string; store: string | undefined; at: number }
 
-/** Instances of reporting count into different stores. */
+/** Thrown if the instances of reporting count into different stores. */
 export class StoresDifferError extends Error {
   override name = 'StoresDifferError'
 
   constructor(instances: readonly { url: string; store: string | undefined }[]) {
     const list = instances.map(({ url, store }) => `${url} (${store})`).join(', ')
     super(
-      `the instances of reporting count into different stores: ${list}. Run only one, or set the same DATABASE_URL for all of them`,
+      `the instances of reporting count into different stores: ${list}. Run only one instance, or set the same DATABASE_URL for all of them`,
     )
   }
 }
 
 /** Verifies that all instances of reporting count into one store. */
 export type StoreCheck = {
-  /** Instances that may receive batches: those that the last check found to share one store. */
+  /** The instances that may receive batches: those that shared one store at the last check. */
   instances: Instances
   /** @throws StoresDifferError */
   assertOneStore(): Promise<void>
@@ -53,7 +53,7 @@ export function createStoreCheck({
   let remembered: StoreOf[] = []
   let verified: readonly string[] = []
 
-  /** Merges the responses with what is remembered of instances that did not respond. */
+  /** Merges the responses with the remembered stores of instances that did not respond. */
   function merge(responses: InstanceReadiness[]): StoreOf[] {
     return responses.flatMap(({ url, readiness }) => {
       if (readiness) return { url, store: readiness.counting?.store, at: now() }

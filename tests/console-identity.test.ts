@@ -75,7 +75,7 @@ describe.skipIf(!hasChromium)('on the console,', () => {
     await page.getByLabel('Token').fill(await provider.sign())
     await page.getByLabel('Play as user').fill('bob')
     await clickPlay(page, 'It')
-    await page.getByText('It was not played: the token is of another user.').waitFor()
+    await page.getByText('It was not played: the token belongs to another user.').waitFor()
     await page.getByLabel('Token').fill('')
     await page.getByLabel('View ID, from').fill('some-view')
     await page.getByRole('button', { name: 'Explain' }).click()

@@ -207,7 +207,7 @@ async function fillStorage({ nats }: System): Promise<void> {
 const OUTAGES = [
   'NATS is down',
   'event log unavailable; writing views to the outbox',
-  'reporting the end of the log fails; retrying',
+  'cannot report the end of the log; retrying',
   // The request was in flight when the service was suspended.
   'slow request',
 ]

@@ -70,7 +70,7 @@ test('a token is not cached beyond its expiry', async () => {
   expect((await play(token)).status).toBe(401)
 })
 
-test('a cached token does not allow plays of another user', async () => {
+test('a cached token does not allow plays as another user', async () => {
   const { play, rejected } = setUp()
   const token = await sign({ exp: inSeconds(60) })
   expect((await play(token)).status).toBe(200)
@@ -82,7 +82,7 @@ test.each([
   ['gold', { id: 'alice', plan: 'gold' }],
   [7, { id: 'alice' }],
   [undefined, { id: 'alice' }],
-])('with the claim plan %s the viewer is %j', async (plan, viewer) => {
+])('with the claim plan=%s, the viewer is %j', async (plan, viewer) => {
   const { play } = setUp()
   const response = await play(await sign({ exp: inSeconds(60), plan }))
   expect(await response.json()).toEqual(viewer)
@@ -96,13 +96,13 @@ test.each([
   [{ iat: 'x' }, 401, 'claims'],
   [{ nbf: 'x' }, 401, 'claims'],
   [{ exp: 1 }, 401, 'expired'],
-])('a token with %j returns %i', async (claims, status, reason) => {
+])('a token with the claims %j returns %i', async (claims, status, reason) => {
   const { play, rejected } = setUp()
   const response = await play(await sign({ exp: inSeconds(60), ...claims }))
   expect([response.status, rejected]).toEqual([status, [reason]])
 })
 
-test('the response to a token with a time that is no number says so', async () => {
+test('the response says if a time in the token is not a number', async () => {
   const { play } = setUp()
   const response = await play(await sign({ exp: inSeconds(60), iat: 'x' }))
   expect(await response.text()).toContain('its times must be numbers')

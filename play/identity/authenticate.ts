@@ -12,15 +12,15 @@ const MAX_TOKENS = 20_000
 /** The maximum total length of the cached tokens, in characters. Bounds the memory that long tokens take. */
 const MAX_CACHED_LENGTH = 32 * 1024 * 1024
 
-/** `until` is on the clock of `performance.now`. */
+/** `until` is a time of `performance.now()`. */
 type CachedToken = { viewer: Viewer; until: number }
 
 type Deps = { verify: VerifyToken; onRejected: (rejection: Rejection) => void }
 
 /**
  * Authenticates the user by a bearer token (RFC 6750), and sets `viewer`. A token that was verified in the last minute
- * costs only a cache lookup. The cache key is the header itself, because hashing it for the lookup takes a fifth of the
- * time that a cryptographic digest would take.
+ * costs only a cache lookup. The cache key is the header itself: hashing it for the lookup takes a fifth of the time
+ * that a cryptographic digest of it would take.
  */
 export function createAuthenticate({ verify, onRejected }: Deps): MiddlewareHandler<PlayEnv> {
   const cached = new LRUCache<string, CachedToken>({
@@ -54,7 +54,7 @@ export function createAuthenticate({ verify, onRejected }: Deps): MiddlewareHand
   }
 }
 
-/** Rejects requests for the id of another user with 403. */
+/** Responds with 403 to requests that name another user. */
 export function requireOwnId(deps: Pick<Deps, 'onRejected'>): MiddlewareHandler<PlayEnv> {
   const rejectOtherUser = rejectOther(deps)
   return async function requireOwnId(c, next) {
@@ -62,14 +62,14 @@ export function requireOwnId(deps: Pick<Deps, 'onRejected'>): MiddlewareHandler<
   }
 }
 
-/** Returns a function that responds with 403 to the id of another user; undefined for the id of `viewer`. */
+/** @returns a function that responds with 403 if the id is not that of `viewer`, and otherwise returns undefined */
 export function rejectOther({ onRejected }: Pick<Deps, 'onRejected'>) {
   return (c: Context<PlayEnv>, userId: string | undefined) =>
     userId === c.get('viewer')?.id ? undefined : reject(c, 'user', onRejected)
 }
 
 /**
- * Responds to a request whose token does not allow it. A 403 has no challenge, because `insufficient_scope` would make
+ * Rejects a request because of its token. A 403 has no challenge, because `insufficient_scope` would make
  * clients request another token, and no token of this user would help.
  */
 async function reject(c: Context<PlayEnv>, rejection: Rejection, onRejected: Deps['onRejected']): Promise<Response> {
@@ -86,7 +86,7 @@ function toChallenge(rejection: Rejection): string {
   return `Bearer error="${status === 400 ? 'invalid_request' : 'invalid_token'}", error_description="${text}"`
 }
 
-/** Node joins repeated headers with commas, which also separate the parameters of other schemes. */
+/** A comma alone does not prove a repeated header: Node joins the lines with commas, but some schemes use them too. */
 function isRepeated(c: Context<PlayEnv>): boolean {
   return (c.env?.incoming?.headersDistinct.authorization?.length ?? 0) > 1
 }

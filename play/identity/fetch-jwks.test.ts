@@ -9,7 +9,7 @@ async function fetchFrom(listener: RequestListener, ms = 2_000) {
   return await fetchJwks(`${server.url}/jwks`, AbortSignal.timeout(ms))
 }
 
-test('returns the body', async () => {
+test('a fetch returns the body', async () => {
   expect(await fetchFrom((_, response) => response.end('body'))).toEqual({ text: 'body', maxAgeMs: undefined })
 })
 
@@ -20,12 +20,12 @@ test.each([
   ['s-maxage=300', undefined],
   ['max-age=-1', undefined],
   ['max-age="3"', undefined],
-])('with cache-control: %s the keys stay fresh for %s ms', async (cacheControl, maxAgeMs) => {
+])('with cache-control: %s, the keys stay fresh for %s ms', async (cacheControl, maxAgeMs) => {
   const fetched = await fetchFrom((_, response) => response.setHeader('cache-control', cacheControl).end())
   expect(fetched.maxAgeMs).toBe(maxAgeMs)
 })
 
-test.each([302, 404, 500])('a %i is an error, and a redirect is not followed', async (status) => {
+test.each([302, 404, 500])('a response with status %i is an error, and no redirect is followed', async (status) => {
   const paths: (string | undefined)[] = []
   const fetching = fetchFrom((request, response) => {
     paths.push(request.url)

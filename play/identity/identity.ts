@@ -11,7 +11,7 @@ import { createIdentityMetrics } from './metrics.ts'
 import type { Provider } from './settings.ts'
 import { createTokenVerifier } from './verify-token.ts'
 
-/** Who may play, and who may read about views. */
+/** Controls who may play, and who may read explanations of views. */
 export type Identity = {
   /** Sets `viewer`, or rejects the request. */
   authenticate: MiddlewareHandler<PlayEnv>
@@ -19,7 +19,7 @@ export type Identity = {
   requireOwnId: MiddlewareHandler<PlayEnv>
   /** Rejects a user id in a body if it is not the id of `viewer`. */
   rejectOther: (c: Context<PlayEnv>, userId: string) => Promise<Response> | undefined
-  /** Like `authenticate`, but lets READ_TOKEN pass without a `viewer`. */
+  /** Like `authenticate`, but also accepts READ_TOKEN, which sets no `viewer`. */
   authenticateReader: MiddlewareHandler<PlayEnv>
   /** The tokens that `authenticateReader` accepts. */
   readers: SecurityScheme[]
@@ -32,7 +32,7 @@ export function startIdentity(service: Service, provider: Provider, readToken: S
   const fetch = (signal: AbortSignal) => fetchJwks(provider.jwksUrl, signal)
   const jwks = resources.use(createJwksCache({ fetch, log, onFetch: metrics.fetched }))
   metrics.exposeKeys(jwks)
-  // Without keys, every play fails, so a process without keys must not replace a process that has them.
+  // Without keys, every play fails, so a process that has none must not become ready and replace one that has them.
   health.watch('identity', { state: jwks.state, reason: jwks.reason, required: () => !jwks.keys() })
   jwks.start()
   const onRejected = metrics.rejected

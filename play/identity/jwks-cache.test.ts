@@ -13,7 +13,7 @@ beforeAll(async () => {
   good = JSON.stringify({ keys: [await exportJWK(publicKey)] })
 })
 
-/** A cache whose provider publishes `text`, or fails if it is undefined. */
+/** A cache whose provider publishes `text`, or fails if `text` is undefined. */
 async function setUp(maxAgeMs?: number, text: string | undefined = good) {
   useFakeClock()
   const lines: string[] = []
@@ -99,7 +99,7 @@ test('without keys, the fetch is retried after 1, 2, 4, 8, 16 and then every 30 
   await jwks[Symbol.asyncDispose]()
 })
 
-test('unknown keys cause one fetch in 30 s, which all of them share', async () => {
+test('tokens with unknown keys cause one fetch in 30 s, which they share', async () => {
   const { jwks, provider, advance } = await setUp()
   await Promise.all(Array.from({ length: 1_000 }, () => jwks.refresh()))
   expect(provider.fetches).toBe(2)
@@ -112,7 +112,7 @@ test('unknown keys cause one fetch in 30 s, which all of them share', async () =
   await jwks[Symbol.asyncDispose]()
 })
 
-test('after a fetch for an unknown key fails, a provider that recovers is up again within 30 s', async () => {
+test('within 30 s of a failed fetch for an unknown key, a provider that has recovered is up again', async () => {
   const { jwks, provider, advance } = await setUp()
   provider.text = undefined
   await jwks.refresh()

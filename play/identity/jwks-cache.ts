@@ -16,7 +16,7 @@ const MAX_STALE_MS = 24 * HOUR_MS
 const UNKNOWN_KEY_INTERVAL_MS = 30_000
 /** How many tokens with an unknown key may wait for a fetch. */
 const MAX_WAITING = 100
-/** The backoff of fetches while there are no keys. While there are keys, each retry waits for the maximum. */
+/** The backoff of retries while there are no keys. While there are keys, each retry waits for the maximum. */
 const RETRY = { initialMs: 1_000, maxMs: 30_000 }
 
 export type JwksCache = AsyncDisposable & {
@@ -43,12 +43,12 @@ type Deps = {
 }
 
 /**
- * Caches the keys of the identity provider. jose's own remote key set fails as soon as its keys are stale and the
- * provider is down, and then fetches for every token. This cache replaces good keys only with good ones, and its number
- * of fetches does not depend on the tokens that arrive.
+ * Caches the keys of the identity provider. jose's own remote key set fails as soon as its keys are stale while the
+ * provider is down, and then fetches for every token. This cache replaces good keys only with good ones, and its fetch
+ * rate does not depend on the tokens that arrive.
  */
 export function createJwksCache({ fetch, log, onFetch }: Deps): JwksCache {
-  const closing = new AbortController()
+  const shutdown = new AbortController()
   let held: { keys: KeySet; at: number } | undefined
   let failure: string | undefined
   let failures = 0
@@ -57,14 +57,14 @@ export function createJwksCache({ fetch, log, onFetch }: Deps): JwksCache {
   let lastRefresh = Number.NEGATIVE_INFINITY
   let waiting = 0
   const report = createTransitionLog(log, {
-    failing: 'cannot fetch the keys of the identity provider; the last good ones are used for up to 24 h',
-    recovered: 'the keys of the identity provider are fetched again',
+    failing: 'cannot fetch the keys of the identity provider; using the last good keys for up to 24 h',
+    recovered: 'fetching the keys of the identity provider works again',
   })
 
   async function load(): Promise<void> {
     const at = performance.now()
     try {
-      const { text, maxAgeMs } = await fetch(AbortSignal.any([closing.signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]))
+      const { text, maxAgeMs } = await fetch(AbortSignal.any([shutdown.signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]))
       held = { keys: await parseKeySet(text), at }
       failure = undefined
       failures = 0
@@ -72,7 +72,7 @@ export function createJwksCache({ fetch, log, onFetch }: Deps): JwksCache {
       onFetch('succeeded')
       schedule(Math.min(Math.max(maxAgeMs ?? AGE.default, AGE.min), AGE.max) / 2)
     } catch (error) {
-      if (closing.signal.aborted) return
+      if (shutdown.signal.aborted) return
       failure = toReason(error)
       report(error)
       onFetch('failed')
@@ -90,7 +90,7 @@ export function createJwksCache({ fetch, log, onFetch }: Deps): JwksCache {
 
   function schedule(ms: number): void {
     clearTimeout(timer)
-    if (!closing.signal.aborted) timer = setTimeout(loadOnce, ms)
+    if (!shutdown.signal.aborted) timer = setTimeout(loadOnce, ms)
   }
 
   const ageMs = () => held && performance.now() - held.at
@@ -112,7 +112,7 @@ export function createJwksCache({ fetch, log, onFetch }: Deps): JwksCache {
       void loadOnce()
     },
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      shutdown.abort()
       clearTimeout(timer)
       await loading
     },

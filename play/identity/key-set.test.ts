@@ -15,7 +15,7 @@ describe('a JWK Set', () => {
   const find = async (jwks: unknown[], alg: string) =>
     (await parse(...jwks))({ alg, kid: alg }, { payload: '', signature: '' })
 
-  test.each(['ES256', 'RS256', 'EdDSA'])('provides its keys for %s', async (alg) => {
+  test.each(['ES256', 'RS256', 'EdDSA'])('provides its key for %s', async (alg) => {
     const found = await find([publicJwk('ES256'), publicJwk('RS256'), publicJwk('EdDSA')], alg)
     expect(found).toHaveProperty('type', 'public')
   })

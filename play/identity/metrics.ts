@@ -30,7 +30,7 @@ export function createIdentityMetrics(metrics: Metrics): IdentityMetrics {
     exposeKeys(jwks) {
       new Gauge({
         name: 'identity_key_age_seconds',
-        help: 'Time since the keys of the identity provider were last fetched; NaN before the first time',
+        help: 'Time since the keys of the identity provider were last fetched; NaN before the first successful fetch',
         registers: [metrics],
         collect() {
           this.set((jwks.ageMs() ?? Number.NaN) / 1_000)

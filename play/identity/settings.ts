@@ -5,15 +5,15 @@ import { withoutBrackets } from '../../shared/runtime/origin.ts'
 
 const jwksUrl = z.string().refine(isAcceptable, {
   error:
-    'must be an https URL without credentials, such as https://login.example/jwks; http only on loopback, because whoever can change the response can sign tokens',
+    'must be an https URL without credentials, such as https://login.example/jwks; http is allowed only on loopback, because anyone who can change the response can sign tokens',
 })
 
 export const identitySettings = {
   AUTH_JWKS_URL: jwksUrl.optional().meta({
-    description: "URL of the identity provider's keys (JWKS); if set, plays need a token of the user",
+    description: "URL of the identity provider's keys (JWKS); if set, plays require a token of the user",
   }),
-  AUTH_ISSUER: z.string().optional().meta({ description: 'Issuer (iss) of the tokens of users' }),
-  AUTH_AUDIENCE: z.string().optional().meta({ description: 'Audience (aud) that the tokens of users must name' }),
+  AUTH_ISSUER: z.string().optional().meta({ description: 'Issuer (iss) of user tokens' }),
+  AUTH_AUDIENCE: z.string().optional().meta({ description: 'Audience (aud) that user tokens must name' }),
 }
 
 /** The identity provider, and what its tokens must contain. */
@@ -22,7 +22,7 @@ export type Provider = { jwksUrl: string; issuer: string; audience: string }
 export type IdentitySettings = z.output<z.ZodObject<typeof identitySettings>>
 
 /**
- * The identity provider, or undefined if none is set.
+ * Returns the identity provider, or undefined if identity is off.
  * @throws UsageError if only some of the settings are set, so that plays are never open by accident
  */
 export function providerOf(settings: IdentitySettings): Provider | undefined {
@@ -31,7 +31,7 @@ export function providerOf(settings: IdentitySettings): Provider | undefined {
   const given = { AUTH_JWKS_URL: jwksUrl, AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience }
   const missingSettings = Object.entries(given).flatMap(([name, value]) => (value ? [] : [name]))
   if (missingSettings.length === Object.keys(given).length) return undefined
-  const rule = 'AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE turn on identity together'
+  const rule = 'identity needs all of AUTH_JWKS_URL, AUTH_ISSUER and AUTH_AUDIENCE'
   throw new UsageError(`${missingSettings.join(' and ')} must be set too: ${rule}`)
 }
 

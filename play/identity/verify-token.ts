@@ -20,7 +20,7 @@ export type Verified = { viewer: Viewer; exp: number }
 
 /**
  * Verifies a JWT (RFC 7519, RFC 8725).
- * @throws TokenRejected, or UnavailableError if the keys are unknown or too many tokens are being verified
+ * @throws TokenRejected, or UnavailableError if the keys are unavailable or too many tokens are being verified
  */
 export type VerifyToken = (token: string) => Promise<Verified>
 
@@ -47,7 +47,7 @@ export function createTokenVerifier({ jwks, issuer, audience }: Deps): VerifyTok
 
   function keysOrThrow(): JWTVerifyGetKey {
     const keys = jwks.keys()
-    if (!keys) throw new UnavailableError('the keys of the identity provider are unknown')
+    if (!keys) throw new UnavailableError('the keys of the identity provider are unavailable')
     return keys
   }
 
@@ -76,7 +76,7 @@ export function createTokenVerifier({ jwks, issuer, audience }: Deps): VerifyTok
   }
 }
 
-/** Skips the signature check of an expired token: when players cannot renew their tokens, all of them retry. */
+/** Rejects expired tokens without a signature check: when players cannot renew their tokens, all of them retry. */
 function refuseExpired(token: string): void {
   const { exp } = decodeJwt(token)
   if (typeof exp === 'number' && exp <= Date.now() / 1_000 - TOLERANCE_S) throw new TokenRejected('expired')

@@ -23,6 +23,6 @@ test.each([
   ['a single turn is late', [50, 50, 5_000, 50], 0],
   ['three turns in a row are late', [5_000, 5_000, 5_000], 0],
   ['four turns in a row are late, by at least 100 ms', [150, 250, 170, 200], 100],
-  ['a turn was on time before that', [50, 150, 250, 170, 200], 100],
-  ['a turn was on time after that', [150, 250, 170, 200, 50], 0],
+  ['a turn is on time before four late ones', [50, 150, 250, 170, 200], 100],
+  ['a turn is on time after four late ones', [150, 250, 170, 200, 50], 0],
 ])('if %s, turns of %j ms give a delay of %i ms', (_, turns, delay) => expect(delayAfter(...turns)).toBe(delay))

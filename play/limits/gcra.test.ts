@@ -27,7 +27,7 @@ const key = fc.constantFrom('a', 'b', 'c')
 /** A step of whole emission intervals hits a boundary. With `ms`, a step misses the boundary by a millisecond. */
 const steps = fc.record({ key, intervals: fc.integer({ min: 0, max: 3 }), ms: fc.integer({ min: -1, max: 1 }) })
 
-test('every decision equals the decision of a token bucket per key', () => {
+test('every decision equals that of a token bucket per key', () => {
   useFakeClock()
   fc.assert(
     fc.property(rates, fc.array(steps, { maxLength: 100 }), (rate, requests) => {
@@ -41,7 +41,7 @@ test('every decision equals the decision of a token bucket per key', () => {
   )
 })
 
-test('a burst of the whole count is allowed, and the next request exactly when the wait is over', () => {
+test('a burst of the whole count is allowed, and the next request is allowed exactly when the wait is over', () => {
   useFakeClock()
   const take = createGcra({ count: 3, periodMs: 1_000 })
   expect([take('a'), take('a'), take('a')].map(({ remaining }) => remaining)).toEqual([2, 1, 0])
@@ -66,7 +66,7 @@ test('refused requests do not extend the wait', () => {
   expect(take('a').allowed).toBe(true)
 })
 
-test('a burst is allowed once, and the average rate after it', () => {
+test('after one burst, only the average rate is allowed', () => {
   useFakeClock()
   const take = createGcra({ count: 60, periodMs: 60_000 })
   let allowed = 0

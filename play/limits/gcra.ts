@@ -11,7 +11,7 @@ export type Decision = {
   waitMs: number
 }
 
-/** About 100 bytes each, so 10 MB. */
+/** Maximum number of keys, which take about 100 bytes each, or 10 MB in total. */
 const MAX_KEYS = 100_000
 
 /**

@@ -17,7 +17,7 @@ describe.each([
   })
 })
 
-test('plays are refused only because of their number, however late the event loop is', () => {
+test('plays are refused only if too many are in flight, however late the event loop is', () => {
   expect(refused(nextLevel(0, { inFlight: 3_999, delayMs: 60_000 }))).toEqual([
     'console',
     'reads',
@@ -35,7 +35,7 @@ test('refused priorities are admitted again, in reverse order, only well below t
   expect(levels).toEqual([5, 4, 4, 3, 3, 2, 2, 1, 1, 0])
 })
 
-test('a priority is admitted again only if both values are low', () => {
+test('a priority is admitted again only if both the plays in flight and the delay are low', () => {
   expect(nextLevel(3, { inFlight: 0, delayMs: 100 })).toBe(3)
   expect(nextLevel(3, { inFlight: 500, delayMs: 0 })).toBe(3)
   expect(nextLevel(3, { inFlight: 499, delayMs: 99 })).toBe(2)

@@ -26,15 +26,15 @@ export type LimitOptions = {
 export function limitClients({ trustedProxies, ...options }: LimitOptions): MiddlewareHandler<AppEnv> {
   const refuseExcess = createLimit('client', options)
   return async function limitClients(c, next) {
-    // Orchestrators call probes directly, and a refusal would make them end the process.
+    // Direct probes are exempt: they come from the orchestrator, which would restart the process after a refusal.
     if (PROBES.has(c.req.path) && !(trustedProxies && isFromProxy(c, trustedProxies))) return next()
     return refuseExcess(c, toClient(clientAddressOf(c, trustedProxies))) ?? next()
   }
 }
 
 /**
- * Limits the plays of each user. Without a verified token, anyone can claim any id, so the limit then applies to each
- * pair of user and client, and nobody can use up the plays of another client.
+ * Limits the plays of each user. Without a verified token, anyone can claim any id. The limit then applies to each pair
+ * of user and client, so that nobody can use up the plays of another client.
  */
 export function limitUsers(options: LimitOptions): MiddlewareHandler<PlayEnv> {
   const refuseExcess = createUserLimit('user', options)
@@ -43,7 +43,7 @@ export function limitUsers(options: LimitOptions): MiddlewareHandler<PlayEnv> {
   }
 }
 
-/** Limits each user's reports of watch time. Plays have a limit of their own, which reports do not use up. */
+/** Limits each user's reports of watch time. Reports do not count towards the limit for plays. */
 export function limitReports(options: LimitOptions): (c: Context<PlayEnv>, userId: string) => Response | undefined {
   return createUserLimit('watched', options)
 }

@@ -88,13 +88,13 @@ test('plays beyond 4,000 in flight are refused, and the console is served again 
   expect((await app.request('/')).status).toBe(200)
 })
 
-test('a report of watch time whose body does not arrive is no load, and is load once it has arrived', async () => {
+test('a report of watch time counts as load only once its body has arrived', async () => {
   await using stack = new AsyncDisposableStack()
   const { app, finish } = setUp()
   const at = { host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }) }
   const { port, url } = stack.use(await listen(app, at))
   const body = JSON.stringify({ seconds: 1 })
-  // Enough to refuse reads.
+  // Enough load to refuse reads.
   const sockets = Array.from({ length: 800 }, () => {
     const socket = connect(port, '127.0.0.1')
     stack.defer(() => void socket.destroy())

@@ -10,8 +10,8 @@ import { isRefused, nextLevel, type Priority } from './overload.ts'
 
 /** Created once per priority, because a stack trace for each refusal would cost more than the refusal itself. */
 const REFUSALS: Record<Priority, UnavailableError> = {
-  console: new UnavailableError('overloaded: the console and the docs are refused'),
-  reads: new UnavailableError('overloaded: the catalogue, views and live counts are refused'),
+  console: new UnavailableError('overloaded: requests for the console and the docs are refused'),
+  reads: new UnavailableError('overloaded: requests for the catalogue, views and live counts are refused'),
   prefetch: new UnavailableError('too many prefetches in flight'),
   watched: new UnavailableError('overloaded: reports of watch time are refused'),
   plays: new UnavailableError('too many plays in flight'),
@@ -23,7 +23,7 @@ const REFUSALS: Record<Priority, UnavailableError> = {
  */
 const MAX_PREFETCHES = 250
 
-/** Never refused, because operators and orchestrators need these most while the process is overloaded. */
+/** Routes that are never refused: operators and orchestrators need them most while the process is overloaded. */
 const EXEMPT = new Set([...PROBES, METRICS])
 
 type Deps = {
@@ -47,20 +47,20 @@ export function shedLoad({ delay, onRefused }: Deps): MiddlewareHandler<AppEnv> 
       throw REFUSALS[priority]
     }
     if (priority === 'console' || priority === 'reads') return next()
-    const uncount = countOnceReceived(c, (change) => {
+    const stopCounting = countOnceReceived(c, (change) => {
       inFlight[priority] += change
     })
     try {
       await next()
     } finally {
-      uncount()
+      stopCounting()
     }
   }
 }
 
 /**
- * Counts a request once it has arrived completely. A body that never arrives takes only memory, which has limits of its
- * own, so it must not count as load.
+ * Counts a request once it has arrived completely. A request whose body never arrives is no load: it takes only memory,
+ * which is limited elsewhere.
  * @returns a function that ends the count
  */
 function countOnceReceived({ env }: Context<AppEnv>, count: (change: number) => void): () => void {
@@ -81,7 +81,7 @@ function countOnceReceived({ env }: Context<AppEnv>, count: (change: number) => 
   }
 }
 
-/** Most plays have no body, and count immediately. */
+/** Most plays have no body, so they count immediately. */
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }

@@ -18,20 +18,20 @@ export const rightsSettings = {
 
 type Settings = { COUNTRY_HEADER?: string | undefined; TRUSTED_PROXIES?: object | undefined }
 
-/** What is known about the viewer of a request. */
+/** Returns what is known about the viewer of a request. */
 export type ReadAudience = (c: Context<PlayEnv>) => Audience
 
 /**
  * Reads the plan from the verified token, and the country from a header that only a trusted proxy may set.
  * @param isFromProxy returns true if the request has arrived from a trusted proxy
- * @throws UsageError if COUNTRY_HEADER is set, but no trusted proxy that may send it
+ * @throws UsageError if COUNTRY_HEADER is set without TRUSTED_PROXIES
  */
 export function createReadAudience(
   { COUNTRY_HEADER: name, TRUSTED_PROXIES: proxies }: Settings,
   isFromProxy: (c: Context<PlayEnv>) => boolean,
 ): ReadAudience {
   if (name !== undefined && proxies === undefined) {
-    throw new UsageError('TRUSTED_PROXIES must be set too: COUNTRY_HEADER is believed from trusted proxies only')
+    throw new UsageError('TRUSTED_PROXIES must be set too: COUNTRY_HEADER is accepted only from trusted proxies')
   }
   return (c) => {
     const plan = c.get('viewer')?.plan

@@ -19,7 +19,7 @@ test.each([
   ['at until', { until: START }, startMs, ['expired']],
   ['at until, given with an offset', { until: END }, startMs, ['expired']],
   ['just before until, given with an offset', { until: END }, startMs - 1, []],
-])('a play %s is decided to the millisecond (%o)', (_, rights: Rights, now, reasons) => {
+])('a play %s is allowed or refused to the millisecond (%o)', (_, rights: Rights, now, reasons) => {
   expect(check(rights, {}, now)).toEqual({ allow: reasons.length === 0, reasons })
 })
 
@@ -39,7 +39,7 @@ test.each([
   },
 )
 
-test('a cached asset expires at its time, without being loaded again', () => {
+test('the rights of a cached asset expire on time, without another load', () => {
   useFakeClock()
   vi.setSystemTime(startMs - 1)
   const metadata = license({ until: START })

@@ -9,7 +9,7 @@ export type Terms = {
   plans: ReadonlySet<string> | undefined
 }
 
-/** What is known about a viewer. An unknown country or plan is in no list. */
+/** What is known about a viewer. An unknown country or plan matches no list. */
 export type Audience = { country?: string | undefined; plan?: string | undefined }
 
 export type Entitlement = { allow: boolean; reasons: Denial[] }
@@ -22,8 +22,8 @@ export const LicensedMetadata = Metadata.transform(({ rights, ...metadata }) => 
 export type LicensedMetadata = Omit<Metadata, 'rights'> & { terms?: Terms }
 
 /**
- * Decides whether a viewer may play an asset at a time: `from` is inclusive, and `until` is exclusive. The reasons are
- * in the order of the rights.
+ * Decides whether a viewer may play an asset at a time: `from` is inclusive, and `until` is exclusive. Lists all
+ * reasons that apply, in the order of the properties of `Terms`.
  * @param now in milliseconds since the Unix epoch
  */
 export function checkEntitlement(terms: Terms, { country, plan }: Audience, now: number): Entitlement {

@@ -20,7 +20,7 @@ function sign(asset: string, policy: CloudFrontKey['policy'], base = BASE): URL 
   return new URL(url)
 }
 
-/** CloudFront's variant of base64. */
+/** Decodes CloudFront's variant of base64. */
 function decode(text: string | null): Buffer {
   const standard = (text ?? '').replace(/[-_~]/g, (character) => ({ '-': '+', _: '=', '~': '/' })[character] ?? '')
   return Buffer.from(standard, 'base64')
@@ -75,7 +75,7 @@ describe('a custom policy', () => {
     ['clips/a/index.m3u8', 'clips/a/*'],
     ['clips/a/index.m3u8?x=1', 'clips/a/*'],
     ['a+b/Häxan/manifest.mpd', 'a%2Bb/H%C3%A4xan/*'],
-  ])('covers, for %s, %s', (asset, resource) => {
+  ])('for %s covers %s', (asset, resource) => {
     const url = sign(asset, 'custom')
     expect(isSigned(url, policyOf(url))).toBe(true)
     expect(JSON.parse(policyOf(url))).toEqual({
@@ -85,14 +85,14 @@ describe('a custom policy', () => {
   })
 
   test.each(['path/to/asset456.mp4', 'films/1?quality=hd', 'clips/*.mp4'])(
-    'is not used for %s, which is no playlist',
+    'is not used for %s, which is not a playlist',
     (asset) => {
       const url = sign(asset, 'custom')
       expect(url.href).toBe(sign(asset, 'canned').href)
     },
   )
 
-  test('covers the path of the base URL, percent-encoded as in the URL', () => {
+  test('covers the path of the base URL, with the percent-encoding of the signed URL', () => {
     const url = sign('clips/a/index.m3u8', 'custom', `${BASE}/a+b/`)
     expect(resourceOf(url)).toBe(`${BASE}/a%2Bb/clips/a/index.m3u8`)
     expect(policyOf(url)).toContain(`"${BASE}/a%2Bb/clips/a/*"`)

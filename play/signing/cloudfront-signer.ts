@@ -9,7 +9,7 @@ export type CloudFrontKey = {
   keyPairId: string
   /** An RSA key in PEM. */
   privateKey: Secret
-  /** `canned`: for the URL alone. `custom`: for a playlist, everything in its directory. */
+  /** `canned` covers the URL alone. `custom` covers, for a playlist, everything in its directory. */
   policy: CloudFrontPolicy
 }
 
@@ -38,18 +38,18 @@ export function createCloudFrontSigner(baseUrl: string, { keyPairId, privateKey,
 /** The resource that a custom policy covers for a playlist; `*` matches any text, and `?` any character. */
 function directoryOf(base: string, path: string): string {
   const directory = `${base}/${encodeSegments(scopeOf(path))}`
-  if (directory.includes('*')) throw new UnsignableError('a custom policy reads "*" as any text')
+  if (directory.includes('*')) throw new UnsignableError('a custom policy treats the "*" in the path as a wildcard')
   return `${directory}*`
 }
 
-/** Without a start time, because the clock of CloudFront may be behind. */
+/** Sets no start time, because the clock of CloudFront may be behind. */
 function toPolicy(resource: string, expires: number): string {
   return JSON.stringify({
     Statement: [{ Resource: resource, Condition: { DateLessThan: { 'AWS:EpochTime': expires } } }],
   })
 }
 
-/** Encodes a path as the library encodes the URL. The library does not encode the resource of a custom policy. */
+/** Encodes a path as the library encodes the URL. The library leaves the resource of a custom policy as it is. */
 function encodeSegments(path: string): string {
   try {
     return path.split('/').map(decodeURIComponent).map(encodeURIComponent).join('/')

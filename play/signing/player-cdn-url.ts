@@ -3,9 +3,9 @@ import { type SigningSettings, signerOf } from './settings.ts'
 import { createSignedUrls } from './signed-urls.ts'
 
 /**
- * The schema of the playback URLs that play caches. With a CDN, reading `url` returns the signed URL, and signs it
- * again when that is due.
- * @param max number of URLs to remember
+ * Returns the schema of the playback URLs that play caches. With a CDN, reading `url` returns a signed URL, which is
+ * renewed when that is due.
+ * @param max maximum number of signed URLs to remember
  * @throws UsageError
  */
 export async function playerCdnUrl(settings: SigningSettings, max: number) {

@@ -34,7 +34,7 @@ test('URLs are not signed by default', async () => {
   expect(await signerOf(load({ CDN_PATHS: 'clips/', CDN_URL_TTL: '1h', CDN_SIGNER: 'cloudfront' }))).toBeUndefined()
 })
 
-test('the first key signs', async () => {
+test('URLs are signed with the first key', async () => {
   const url = await signWith({ CDN_BASE_URL: BASE, CDN_KEYS: KEYS })
   expect(url).toMatch(/^https:\/\/cdn\.example\/k1\/1800000000\/[\w-]{43}\/a\/b\.mp4$/)
   expect(await signWith({ CDN_BASE_URL: BASE, CDN_KEYS: 'k1:secret-of-the-first-key' })).toBe(url)
@@ -43,7 +43,7 @@ test('the first key signs', async () => {
   ).toBe(url)
 })
 
-test('keys may be in a file', async () => {
+test('keys can be read from a file', async () => {
   await using directory = await createTempDirectory('keys')
   const file = join(directory.path, 'keys')
   await writeFile(file, `${KEYS}\n`)
@@ -56,7 +56,7 @@ test('keys may be in a file', async () => {
   )
 })
 
-test('CloudFront signs if it is the signer', async () => {
+test('with CDN_SIGNER=cloudfront, URLs are signed for CloudFront', async () => {
   expect(await signWith(CLOUDFRONT)).toContain('/a/b.mp4?Expires=1800000000&Key-Pair-Id=K2JCJMDEHXQW5F&Signature=')
   expect(await signWith({ ...CLOUDFRONT, CLOUDFRONT_POLICY: 'custom' }, 'a/index.m3u8')).toContain('?Policy=')
 })
@@ -86,7 +86,7 @@ describe('CDN_BASE_URL', () => {
 })
 
 describe('CDN_PATHS', () => {
-  test('is a list of prefixes in the form in which paths are signed', () => {
+  test('is a list of prefixes, normalized like the paths that are signed', () => {
     expect(load({ CDN_PATHS: 'clips/, /films,é/' }).CDN_PATHS).toEqual(['clips/', 'films', '%C3%A9/'])
     expect(load({}).CDN_PATHS).toBeUndefined()
   })
@@ -128,7 +128,7 @@ describe('keys', () => {
   })
 
   test.each(['', 'no PEM', PEM.slice(0, -60), pemOf('ec')])(
-    'the private key of CloudFront cannot be %#',
+    'an invalid private key for CloudFront is refused (case %#)',
     async (pem) => {
       await expect(async () => signWith({ ...CLOUDFRONT, CLOUDFRONT_PRIVATE_KEY: pem })).rejects.toThrow(
         pem === ''
@@ -140,22 +140,19 @@ describe('keys', () => {
 })
 
 test.each([
-  [{ CDN_KEYS: KEYS }, 'CDN_BASE_URL must be set too, as CDN_KEYS'],
+  [{ CDN_KEYS: KEYS }, 'CDN_BASE_URL, the URL of the CDN, must be set together with CDN_KEYS'],
   [{ CDN_BASE_URL: BASE }, 'CDN_BASE_URL with CDN_SIGNER=hmac needs CDN_KEYS'],
   [
     { CDN_BASE_URL: BASE, CDN_SIGNER: 'cloudfront', CDN_KEYS: KEYS },
     'needs CLOUDFRONT_KEY_PAIR_ID and CLOUDFRONT_PRIVATE_KEY',
   ],
   [{ ...CLOUDFRONT, CDN_SIGNER: 'hmac' }, 'CDN_BASE_URL with CDN_SIGNER=hmac needs CDN_KEYS'],
-  [
-    { ...CLOUDFRONT, CDN_BASE_URL: '' },
-    'CDN_BASE_URL must be set too, as CLOUDFRONT_KEY_PAIR_ID and CLOUDFRONT_PRIVATE_KEY',
-  ],
+  [{ ...CLOUDFRONT, CDN_BASE_URL: '' }, 'must be set together with CLOUDFRONT_KEY_PAIR_ID and CLOUDFRONT_PRIVATE_KEY'],
   [{ ...CLOUDFRONT, CLOUDFRONT_KEY_PAIR_ID: '' }, 'needs CLOUDFRONT_KEY_PAIR_ID'],
   [{ CDN_SIGNER: 'akamai' }, 'CDN_SIGNER is "akamai": it must be hmac or cloudfront'],
   [{ ...CLOUDFRONT, CLOUDFRONT_POLICY: 'all' }, 'it must be canned or custom'],
   [{ ...CLOUDFRONT, CLOUDFRONT_KEY_PAIR_ID: 'a b' }, 'CLOUDFRONT_KEY_PAIR_ID'],
-])('case %# is a usage error', async (env, message) => {
+])('incomplete or invalid settings are a usage error (case %#)', async (env, message) => {
   await expect(async () => signerOf(load(env))).rejects.toThrow(UsageError)
   await expect(async () => signerOf(load(env))).rejects.toThrow(message)
 })

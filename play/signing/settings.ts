@@ -40,11 +40,11 @@ export const signingSettings = {
     .meta({ description: 'How URLs are signed' }),
   CDN_KEYS: signingKeys,
   CDN_PATHS: paths.optional().meta({
-    description: 'Prefixes of the relative URLs to sign, separated by commas; unset: all of them',
+    description: 'Prefixes of the relative URLs to sign, separated by commas; if unset, all of them',
   }),
-  CDN_URL_TTL: duration('6h', 'Minimum time that a signed URL remains valid, 1s to 365d').refine(
+  CDN_URL_TTL: duration('6h', 'Minimum time that a signed URL remains valid, from 1s to 365d').refine(
     (ms) => ms >= 1_000 && ms <= 365 * 86_400_000,
-    { error: 'must be a duration, 1s to 365d' },
+    { error: 'must be a duration from 1s to 365d' },
   ),
   CLOUDFRONT_KEY_PAIR_ID: z
     .string()
@@ -60,14 +60,14 @@ export const signingSettings = {
     .enum(CLOUDFRONT_POLICIES, { error: `must be ${CLOUDFRONT_POLICIES.join(' or ')}` })
     .default('canned')
     .meta({
-      description: 'What a signature of CloudFront covers: the URL, or with custom the directory of a playlist',
+      description: 'What a CloudFront signature covers: the URL (canned), or, for a playlist, its directory (custom)',
     }),
 }
 
 export type SigningSettings = z.output<z.ZodObject<typeof signingSettings>>
 
 /**
- * The signer that the settings describe, or undefined without a CDN. The library for CloudFront is loaded only if used.
+ * Creates the configured signer; undefined without a CDN. The library for CloudFront is loaded only if it is used.
  * @throws UsageError if settings are missing, so that URLs are never unsigned by accident
  */
 export async function signerOf(settings: SigningSettings): Promise<Signer | undefined> {
@@ -77,7 +77,7 @@ export async function signerOf(settings: SigningSettings): Promise<Signer | unde
   const given = required.filter((name) => settings[name] !== undefined)
   if (base === undefined) {
     if (given.length > 0)
-      throw new UsageError(`CDN_BASE_URL must be set too, as ${given.join(' and ')}: it is the URL of the CDN`)
+      throw new UsageError(`CDN_BASE_URL, the URL of the CDN, must be set together with ${given.join(' and ')}`)
     return undefined
   }
   const { CDN_KEYS, CLOUDFRONT_KEY_PAIR_ID: keyPairId, CLOUDFRONT_PRIVATE_KEY: privateKey } = settings
@@ -96,7 +96,7 @@ function isBaseUrl(text: string): boolean {
   return !search && !hash && !username && !password
 }
 
-/** An empty prefix would sign every URL, like no prefix at all. */
+/** Rejects an empty prefix, because it would sign every URL, as if CDN_PATHS were unset. */
 function isPrefix(prefix: string): boolean {
   return !/[?#\s]/.test(prefix) && hasPlainSegments(prefix.replace(/\/$/, ''))
 }

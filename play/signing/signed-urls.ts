@@ -3,15 +3,15 @@ import { isAbsolute } from '../../shared/contracts/cdn-url.ts'
 import { normalize } from '../../shared/signing/cdn-path.ts'
 import type { Signer } from '../../shared/signing/signer.ts'
 
-/** Long enough for shared caches to have the same URL for many viewers. */
+/** Long enough that many viewers get the same URL, which shared caches can then serve. */
 const MAX_WINDOW_S = 300
 
-/** Returns the URL of an asset for players, as it is valid at the time of the call. */
+/** Returns the URL of an asset for players, valid at the time of the call. */
 export type PlayerUrl = () => string
 
 type Options = {
   signer: Signer
-  /** Relative URLs whose path begins with one of these are signed; undefined: all of them. */
+  /** Relative URLs whose path begins with one of these are signed; if undefined, all relative URLs. */
   prefixes: readonly string[] | undefined
   /** The minimum time that a URL remains valid. */
   ttlMs: number
@@ -24,7 +24,7 @@ type Signed = { url: string; from: number; until: number }
 
 /**
  * Returns a function that turns stored URLs into URLs for players. A URL is signed once per time window; all other
- * reads only compare the clock. All URLs of a window expire at the same time, so that caches see one URL per asset.
+ * reads only check the clock. All URLs of a window expire at the same time, so that caches see one URL per asset.
  */
 export function createSignedUrls({ signer, prefixes, ttlMs, max, now = Date.now }: Options) {
   const ttl = ttlMs / 1_000
@@ -37,10 +37,10 @@ export function createSignedUrls({ signer, prefixes, ttlMs, max, now = Date.now 
     return { url: signer.sign(url, expires), from: until - window * 1_000, until }
   }
 
-  /** Remembers signatures, because the asset cache loads an asset several times in a window. */
+  /** Reuses signatures, because the asset cache loads an asset several times per window. */
   function find(url: string, time: number): Signed {
-    const known = signedUrls.get(url)
-    if (known && isCurrent(known, time)) return known
+    const cached = signedUrls.get(url)
+    if (cached && isCurrent(cached, time)) return cached
     const signed = signAt(url, time)
     signedUrls.set(url, signed)
     return signed
@@ -58,7 +58,7 @@ export function createSignedUrls({ signer, prefixes, ttlMs, max, now = Date.now 
   }
 }
 
-/** Checks `from` too: if the clock was set back, the URL would remain valid for longer than intended. */
+/** Checks `from` too, because after the clock is set back, the URL would remain valid for longer than intended. */
 function isCurrent({ from, until }: Signed, time: number): boolean {
   return time > from && time <= until
 }
