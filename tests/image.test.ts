@@ -113,7 +113,7 @@ describe.skipIf(!canBuildImage || !natsVersion)('the image', () => {
   test('rejects an unknown program as a usage error with status 2', async () => {
     const { status, output } = await system.play.exec([...image.entrypoint, 'plya'])
     expect(status).toBe(2)
-    expect(output).toContain('There is no program "plya"')
+    expect(output).toContain('Unknown program "plya"')
     for (const name of Object.keys(services)) expect(output).toContain(name)
   })
 

@@ -1,7 +1,7 @@
-// Checks signed URLs, for nginx and for the edge in cdn/. It must also run in Debian's njs 0.7.9, which supports
-// neither for-of nor destructuring nor optional chaining.
+// Checks signed URLs, for nginx and for the Node edge in cdn/. This module must also run in Debian's njs 0.7.9, which
+// supports neither for-of nor destructuring nor optional chaining.
 
-// biome-ignore lint/style/useNodejsImportProtocol: njs does not know the prefix
+// biome-ignore lint/style/useNodejsImportProtocol: njs does not support the prefix
 import crypto from 'crypto'
 
 const URL_FORM = /^\/([A-Za-z0-9][A-Za-z0-9_-]{0,31})\/([1-9][0-9]{0,9})\/([A-Za-z0-9_-]{43})\/([\x21-\x7e]+)$/
@@ -10,7 +10,7 @@ const MAX_SEGMENTS = 32
 const MAX_PLAYLIST_AGE = 60
 
 /**
- * Checks the target of a request, such as `/k1/1800000000/<signature>/clips/a.mp4`, as it was sent.
+ * Checks a request target as it was sent, such as `/k1/1800000000/<signature>/clips/a.mp4`.
  * @param keys the secrets by key id
  * @param now in seconds since the Unix epoch
  * @returns 200 (accepted), 403, or 410 (expired)
@@ -49,7 +49,7 @@ function sign(secret, text) {
   return crypto.createHmac('sha256', secret).update(text).digest('base64url')
 }
 
-/** In constant time. Both texts have the length of a signature. */
+/** Compares in constant time. Both strings have the length of a signature. */
 function isEqual(expected, actual) {
   let difference = expected.length ^ actual.length
   for (let index = 0; index < expected.length; index += 1) {
@@ -58,7 +58,7 @@ function isEqual(expected, actual) {
   return difference === 0
 }
 
-/** True if a server that decodes the path finds the same segments, and none of them is empty, `.` or `..`. */
+/** True if decoding the path would not change its segments, and no segment is empty, `.` or `..`. */
 function isPlain(path) {
   return path.split('/').every((segment) => {
     if (/%(?![0-9A-Fa-f]{2})|%[01][0-9A-Fa-f]|%2[Ff]|%5[Cc]|%7[Ff]|[\\#]/.test(segment)) return false
@@ -67,7 +67,7 @@ function isPlain(path) {
 }
 
 /**
- * How long clients may cache a response, in seconds: no longer than its URL is valid, and playlists only briefly.
+ * How long clients may cache a response, in seconds: at most until its URL expires, and for playlists only briefly.
  * @returns 0 unless the target has the form of a signed URL
  */
 function maxAge(target, now) {
@@ -76,13 +76,13 @@ function maxAge(target, now) {
   return url && /\.(m3u8|mpd)$/i.test(url.path) ? Math.min(MAX_PLAYLIST_AGE, remaining) : remaining
 }
 
-/** The claimed key id and the path, for logs: the rest of a signed URL is a secret. */
+/** Returns the claimed key id and the path, for logs. The rest of a signed URL is secret. */
 function describe(target) {
   const url = parse(target)
   return { keyId: url ? url.keyId : '-', path: url ? url.path : '-' }
 }
 
-// The variables of nginx.conf, which loads `cdn_keys`.
+// The functions for the variables in nginx.conf, which also loads `cdn_keys`.
 
 function status(r) {
   return String(verify(r.variables.request_uri, cdn_keys, Date.now() / 1000))

@@ -29,24 +29,24 @@ describe('a key', () => {
     expect(verifier.verify(target('k1', SECRET), keys, NOW)).toBe(403)
   })
 
-  test('is needed', () => {
+  test('that is unknown verifies nothing', () => {
     expect(verifier.verify(target('k1', SECRET), {}, NOW)).toBe(403)
   })
 })
 
-test('the description of a URL has no signature', () => {
+test('the description of a URL omits the signature', () => {
   expect(verifier.describe(`${target('k1', SECRET)}?x=1`)).toEqual({ keyId: 'k1', path: 'clips/a.mp4' })
   expect(verifier.describe('/clips/a.mp4')).toEqual({ keyId: '-', path: '-' })
 })
 
-test('responses may be cached until the URL expires, and playlists for a minute at most', () => {
+test('responses may be cached until the URL expires, and playlists for at most a minute', () => {
   expect(verifier.maxAge(target('k1', SECRET, NOW + 100), NOW + 0.5)).toBe(99)
   expect(verifier.maxAge(target('k1', SECRET, NOW - 100), NOW)).toBe(0)
   const playlist = target('k1', SECRET, NOW + 100).replace('a.mp4', 'a.M3U8')
   expect([verifier.maxAge(playlist, NOW), verifier.maxAge(playlist, NOW + 70)]).toEqual([60, 30])
 })
 
-test('the module has no syntax that njs 0.7.9 does not know', () => {
+test('the module uses only syntax that njs 0.7.9 supports', () => {
   const code = readFileSync(new URL('verify.js', import.meta.url), 'utf8')
   expect(code).not.toMatch(/\bfor \(.* of |\?\.|\?\?|\.\.\.[a-z]|\bconst [{[]|\basync\b|\bclass\b|node:/)
 })

@@ -1,6 +1,5 @@
-// The health check: GETs a path, /readyz by default, of the service that runs as PID 1. Exit status: 0 for a 2xx response,
-// otherwise 1. Plain JavaScript that loads neither the project nor `node:http`, because it shares the memory of a small
-// container.
+// The health check: sends a GET for a path, by default /readyz, to the service that runs as PID 1. The exit status is 0
+// for a 2xx response, and 1 otherwise. Loads neither the project nor `node:http`, because the containers are small.
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 
@@ -16,7 +15,7 @@ const socket = connect({ host: hostOf(process.env.HOST), port: portOf(readArgume
 let response = ''
 socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`)
 socket.setEncoding('utf8')
-socket.setTimeout(TIMEOUT_MS, () => fail(`no response in ${TIMEOUT_MS} ms`))
+socket.setTimeout(TIMEOUT_MS, () => fail(`no response within ${TIMEOUT_MS} ms`))
 socket.on('error', (error) => fail(error.message))
 socket.on('data', (text) => {
   response += text
@@ -27,8 +26,8 @@ socket.on('end', () => {
 })
 
 /**
- * The name and arguments of the program that PID 1 runs. PID 1 may be an init process, whose own command then precedes
- * them.
+ * The name and arguments of the program that PID 1 runs. If PID 1 is an init process, its command line also contains
+ * its own name and options before them.
  */
 function readArguments() {
   const command = readFileSync('/proc/1/cmdline', 'utf8').split('\0')

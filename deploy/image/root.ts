@@ -1,5 +1,5 @@
-// Writes the root file system of the image to a directory: Node and its libraries, the project and its dependencies. Runs
-// in the build stage, with the Node that the image will contain.
+// Writes the root file system of the image to a directory: Node and its libraries, the project and its dependencies.
+// Runs in the build stage, with the same Node binary that the image will contain.
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
@@ -20,7 +20,7 @@ import { programs } from './programs.ts'
 const USER = 10_001
 const LIBRARIES = /\.so(\.\d+)*$/
 const SOURCE = /(\.(ts|js|css|html|svg|json|jsonl)|\/LICENSE)$/
-/** Files that nothing reads at run time. They would be a fifth of the image. */
+/** Files that nothing reads at run time. They would make up a fifth of the image. */
 const UNUSED = /\.(map|d\.[cm]?ts)$|\/node_modules\/(\.bin$|hls\.js\/(src$|dist\/(?!hls\.min\.mjs$)))/
 
 const [root = ''] = process.argv.slice(2)
@@ -52,7 +52,7 @@ function copy(from: string, to: string): void {
 
 /** Copies the shared libraries that are mapped into this process, including the loader, to the same paths. */
 function copyLibraries(): void {
-  if (!process.report) throw new Error('this Node has no diagnostic reports')
+  if (!process.report) throw new Error('this build of Node does not support diagnostic reports')
   const { sharedObjects } = process.report.getReport() as { sharedObjects: string[] }
   for (const path of sharedObjects.filter((path) => LIBRARIES.test(path) && existsSync(path))) copy(path, path)
 }
@@ -65,7 +65,7 @@ function writeSystemFiles(): void {
   writeFileSync(inRoot('/etc/nsswitch.conf'), 'hosts: files dns\n')
 }
 
-/** The default ports, for the health check. */
+/** Writes the default ports, for the health check. */
 function writePorts(): void {
   const ports = Object.fromEntries(serviceEntries.map(({ name, port }) => [name, port]))
   writeFileSync(
@@ -81,8 +81,8 @@ function makeDirectory(path: string, mode: number, owner = 0): void {
 }
 
 /**
- * Runs each program once, which fills Node's compile cache: in the image, programs then start faster and in less memory.
- * The cache is only valid for the same paths, user and flags. Afterwards, that user cannot change the cache.
+ * Runs each program once to fill Node's compile cache, so that programs in the image start faster and use less memory.
+ * The cache is valid only for the same paths, user and flags. Root then owns the cache, so that no program can change it.
  */
 function compileAll(): void {
   const cache = '/usr/local/lib/compile-cache'

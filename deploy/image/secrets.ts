@@ -9,13 +9,13 @@ import { toSigningKeys } from '../../shared/runtime/signing-keys.ts'
 
 const usage = `Usage: secrets --database URL DIRECTORY
 
-Creates the secrets of compose.yaml in DIRECTORY where they are missing, one subdirectory each, so that a container can
+Creates the missing secrets of compose.yaml in DIRECTORY. They are in separate subdirectories, so that a container can
 mount only what it needs:
 
   read/token          READ_TOKEN
   write/token         WRITE_TOKEN
   cdn/keys            CDN_KEYS
-  cdn/nginx.json      the same keys in the form that nginx reads
+  cdn/nginx.json      the same keys in the format that nginx reads
   database/password   the password of the user in URL
   database/url        DATABASE_URL: URL with the password`
 
@@ -24,7 +24,7 @@ const options = { database: { type: 'string' } } as const
 await runCommand(
   { name: 'secrets', usage, options, takesArguments: true },
   async ({ database }, [directory, ...more]) => {
-    if (directory === undefined || more.length > 0) throw new UsageError('DIRECTORY must be one directory')
+    if (directory === undefined || more.length > 0) throw new UsageError('expected one DIRECTORY')
     if (database === undefined || !URL.canParse(database)) throw new UsageError('--database must be a URL')
     create(join(directory, 'read'), 'token')
     create(join(directory, 'write'), 'token')
@@ -36,7 +36,7 @@ await runCommand(
   },
 )
 
-/** Returns the secret in a file, which is created if it is missing. */
+/** Returns the secret in a file. Creates the file if it is missing. */
 function create(directory: string, name: string, generate: () => string = randomSecret): string {
   const path = join(directory, name)
   mkdirSync(directory, { recursive: true })
@@ -48,7 +48,7 @@ function randomSecret(): string {
   return randomBytes(32).toString('hex')
 }
 
-/** Readable by every user, because the containers that mount a secret run as different users. */
+/** Makes the file readable by every user, because the containers that mount a secret run as different users. */
 function write(path: string, text: string): void {
   writeFileSync(path, text)
   chmodSync(path, 0o444)

@@ -15,23 +15,23 @@ const TIMEOUT_MS = 600_000
 
 const usage = `Usage: seed [FILE]
 
-Posts the assets of FILE (default: the demo catalogue) to cdnurl and metadata, as npm run seed does, in an image without a
-shell. Existing assets are replaced.
+Posts the assets of FILE (default: the demo catalogue) to cdnurl and metadata; existing assets are replaced. Like
+npm run seed, but needs no shell.
 
   METADATA_URL         URL of metadata
   CDNURL_URL           URL of cdnurl
-  WRITE_TOKEN[_FILE]   token that both require for writes`
+  WRITE_TOKEN[_FILE]   token that both services require for writes`
 
 const shape = { ...writeSettings, METADATA_URL: urlsOf(services.metadata), CDNURL_URL: urlsOf(services.cdnurl) }
 
 await runCommand({ name, usage, options: {}, takesArguments: true }, async (_, [file = FILE, ...more]) => {
-  if (more.length > 0) throw new UsageError('FILE must be one file')
+  if (more.length > 0) throw new UsageError('expected at most one FILE')
   const { METADATA_URL, CDNURL_URL, WRITE_TOKEN } = loadSettings(shape, { args: [], env: process.env })
   const body = await readFile(file).catch((error) => {
     throw new UsageError(`cannot read the file "${file}" (${toReason(error)})`)
   })
   const headers = { 'content-type': 'application/x-ndjson', ...bearer(WRITE_TOKEN?.sent) }
-  // cdnurl first, so that every asset that metadata lists can be played, even if a request fails.
+  // cdnurl first, so that metadata never lists an asset that has no URL, even if a request fails.
   for (const url of [`${CDNURL_URL[0]}/url/assets`, `${METADATA_URL[0]}/content/assets`]) {
     try {
       const response = await request(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) })
