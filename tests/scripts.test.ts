@@ -87,7 +87,7 @@ describe('npm run seed', () => {
     expect(stderr).toBe(
       [
         `seed: cdnurl at ${cdnurl.url} returned 400 Invalid request`,
-        '  line 2: id: must be 1 to 128 of A-Z a-z 0-9 . _ @ ~ - and start with a letter or digit',
+        '  line 2: id: must be 1 to 128 characters of A-Z a-z 0-9 . _ @ ~ - and start with a letter or digit',
         '  line 2: url: must be an http(s) URL or a relative path',
         '  line 4: must be a JSON object',
         '',

@@ -15,9 +15,7 @@ import { MAX_INVALID_LINES, MAX_LINE_BYTES, parseAssetLines } from './asset-line
 const MAX_BODY_BYTES = 16 * 1024 * 1024
 /** Limits memory use: each request holds its body and the parsed assets in memory. */
 const MAX_REQUESTS = 4
-/**
- * Concurrent writes per request, which hide the latency of the store. Few enough that none times out on a slow disk.
- */
+/** Concurrent writes per request: enough to hide the latency of the store, but few enough for a slow disk. */
 const MAX_WRITES = 32
 
 /** An object schema with a variant that drops unknown fields instead of rejecting them. */
@@ -27,7 +25,7 @@ type Options<Fields> = {
   /** The prefix of the route, such as `/content`. */
   path: string
   fields: Strippable<Fields>
-  /** The schema that the OpenAPI document shows for a line. */
+  /** The schema of a line in the OpenAPI document. */
   entry: z.ZodType<{ id: string } & Fields>
   store: Store<Fields>
   /** Called with the id of each asset that is stored. */
@@ -117,5 +115,5 @@ async function storeAll<Fields>(
   await Promise.all(Array.from({ length: MAX_WRITES }, work))
   if (!failure) return
   if (!(failure.cause instanceof UnavailableError)) throw failure.cause
-  throw new UnavailableError('not all assets are stored', { ...failure, details: { stored } })
+  throw new UnavailableError('not all assets were stored', { ...failure, details: { stored } })
 }

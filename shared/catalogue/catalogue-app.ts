@@ -15,7 +15,7 @@ import type { Store } from '../stores/store.ts'
 import { createBulkWrite, type Strippable } from './bulk-write.ts'
 import type { Invalidations } from './invalidations.ts'
 
-/** Maximum number of writes of single assets that wait for the store. */
+/** Maximum number of single-asset writes in flight. */
 const MAX_WRITES = 1_000
 
 /** How long a request waits for the store on a cold start. Shorter than the edge's deadline. */
@@ -41,7 +41,7 @@ export type CatalogueDeps<Fields> = Service & {
   writeToken?: WriteToken | undefined
 }
 
-/** A service that stores one kind of data per asset: CRUD by the asset's id, and a list in pages. */
+/** A service that stores one kind of data per asset: CRUD by the asset's id, and a paginated list. */
 export function createCatalogueApp<Fields extends object>(
   { path, fields, entry }: CatalogueDefinition<Fields>,
   { store, loaded, invalidations, writeToken, ...service }: CatalogueDeps<Fields>,
@@ -114,7 +114,7 @@ export function createCatalogueApp<Fields extends object>(
       `${path}/assets`,
       describeOperation({
         operationId: 'listAssets',
-        summary: 'List all assets by id, in pages',
+        summary: 'List all assets, ordered by id, in pages',
         responses: { 200: pageOf(entry) },
         problems: [400, 503],
       }),

@@ -53,7 +53,7 @@ describe.skipIf(!natsVersion)('invalidations over NATS', () => {
     const [received, gaps] = [vi.fn(), vi.fn()]
     invalidations.subscribe(received, gaps)
     const connection = await link.up(AbortSignal.timeout(5_000))
-    // The server responds in order: first with the error, then to this.
+    // The server responds in order, so the permission error arrives before the flush completes.
     await connection.flush()
     expect(link.connection()).toBe(connection)
     expect([received.mock.calls, gaps.mock.calls]).toEqual([[], []])

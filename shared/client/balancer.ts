@@ -31,7 +31,7 @@ export function createBalancer(origins: Instances, ca?: string): Balancer {
     const latest = origins()
     if (latest !== knownOrigins) {
       const next = latest.map(
-        (origin) => instances.find((known) => known.origin === origin) ?? createInstance(origin, connect),
+        (origin) => instances.find((instance) => instance.origin === origin) ?? createInstance(origin, connect),
       )
       // close() lets calls in flight finish.
       for (const instance of instances) if (!next.includes(instance)) void instance.pool.close()

@@ -38,7 +38,7 @@ test('the circuit opens when more than half of the calls have failed', async () 
 })
 
 test('after half a second, one call probes the service, and its success closes the circuit', async () => {
-  const { client, calls, behave, lines } = await opened()
+  const { client, calls, behave, lines } = await setUpOpen()
   behave('hang')
   await vi.advanceTimersByTimeAsync(499)
   await expect(client.get('/', options())).rejects.toThrow(CircuitOpenError)
@@ -72,7 +72,7 @@ test('a probe times out after 150 ms, but other calls do not', async () => {
   expect(closed.aborted()).toBe(0)
   stop.abort()
   await call
-  const { client, behave, aborted } = await opened()
+  const { client, behave, aborted } = await setUpOpen()
   behave('hang')
   await vi.advanceTimersByTimeAsync(500)
   const probe = expect(client.get('/', options())).rejects.toThrow('aborted')
@@ -98,7 +98,7 @@ test('a call whose deadline has passed is not sent, and does not count as a fail
 })
 
 test('the gauge shows the state of each circuit', async () => {
-  const { client, metrics, behave } = await opened()
+  const { client, metrics, behave } = await setUpOpen()
   withCircuitBreaker({ ...client, name: 'other' }, { log: pino({ level: 'silent' }), metrics })
   const gauge = async () => {
     const [metric] = (await metrics.getMetricsAsJSON()).filter(({ name }) => name === 'circuit_breaker_state')
@@ -200,7 +200,7 @@ function setUp() {
 }
 
 /** A circuit breaker whose circuit is open after two failed calls. */
-async function opened() {
+async function setUpOpen() {
   const all = setUp()
   all.behave('fail')
   for (let n = 0; n < 2; n += 1) await all.client.get('/', options()).catch(() => undefined)

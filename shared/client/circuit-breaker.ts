@@ -15,7 +15,7 @@ const HALF_OPEN_AFTER_MS = 500
 /** The probe's timeout is short, because all other calls wait for the probe. */
 const PROBE_TIMEOUT_MS = 150
 
-/** The call was not sent: the circuit is open, or the caller's deadline had passed. */
+/** The call was not sent, because the circuit was open or the caller's deadline had passed. */
 export class CircuitOpenError extends UpstreamError {
   override name = 'CircuitOpenError'
 }
@@ -85,8 +85,8 @@ const GAUGE = {
 
 /** All upstreams share one gauge. */
 function createStateGauge(metrics: Metrics, upstream: string): (current: Circuit) => void {
-  const known = metrics.getSingleMetric(GAUGE.name)
-  const gauge = known instanceof Gauge ? known : new Gauge({ ...GAUGE, registers: [metrics] })
+  const existing = metrics.getSingleMetric(GAUGE.name)
+  const gauge = existing instanceof Gauge ? existing : new Gauge({ ...GAUGE, registers: [metrics] })
   return (current) => {
     for (const state of Circuit.options) gauge.set({ upstream, state }, current === state ? 1 : 0)
   }

@@ -17,14 +17,14 @@ const HISTOGRAM = {
 /** A client that records the duration of each call in the metrics. A call that fails over is counted once. */
 export function instrumentClient<Client extends ServiceClient>(client: Client, metrics: Metrics): Client {
   // All upstreams share one histogram.
-  const known = metrics.getSingleMetric(HISTOGRAM.name)
-  const histogram = known instanceof Histogram ? known : new Histogram({ ...HISTOGRAM, registers: [metrics] })
+  const existing = metrics.getSingleMetric(HISTOGRAM.name)
+  const histogram = existing instanceof Histogram ? existing : new Histogram({ ...HISTOGRAM, registers: [metrics] })
   for (const outcome of OUTCOMES) histogram.zero({ upstream: client.name, outcome })
 
   async function call(work: Promise<ServiceResponse>, { signal }: CallOptions): Promise<ServiceResponse> {
-    const started = performance.now()
+    const startedAt = performance.now()
     const observe = (outcome: Outcome) =>
-      histogram.observe({ upstream: client.name, outcome }, (performance.now() - started) / 1_000)
+      histogram.observe({ upstream: client.name, outcome }, (performance.now() - startedAt) / 1_000)
     try {
       const response = await work
       observe('answered')

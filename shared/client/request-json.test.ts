@@ -24,8 +24,8 @@ test('a body whose characters are split across chunks is read correctly', async 
 test.each([
   ['not JSON', SyntaxError, (response: ServerResponse) => response.end('{')],
   ['empty', SyntaxError, (response: ServerResponse) => response.end()],
-  ['cut off', Error, (response: ServerResponse) => response.write('{}', () => response.destroy())],
-])('a body that is %s is an error', async (_, error, respond) => {
+  ['truncated', Error, (response: ServerResponse) => response.write('{}', () => response.destroy())],
+])('a call fails if the response body is %s', async (_, error, respond) => {
   await using server = await start(respond)
   await expect(server.request(never)).rejects.toThrow(error)
 })
@@ -43,7 +43,7 @@ test('an aborted call rejects with the reason, and its connection is closed', as
   expect(server.paths).toHaveLength(1)
 })
 
-test('a call that waits for a connection rejects once it is aborted, and leaves the connection to the next call', async () => {
+test('a call that is aborted while it waits for a connection leaves the connection to the next call', async () => {
   const held: ServerResponse[] = []
   await using server = await start((response) => held.push(response))
   const first = server.request(never, '/first')

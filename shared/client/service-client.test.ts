@@ -50,7 +50,7 @@ test('of two instances, the one with fewer calls in flight is picked', async () 
   await Promise.all(calls)
 })
 
-test.each([503, 500, 'cut', 'hang'] as const)('a GET fails over after the failure %s', async (failure) => {
+test.each([503, 500, 'cut', 'hang'] as const)('a GET fails over if an instance fails with %s', async (failure) => {
   const [bad, good] = [await startInstance(() => failure), await startInstance(() => 200)]
   const { get } = createClient(bad, good)
   for (let n = 0; n < 20; n += 1) expect(await get()).toEqual({ status: 200, body: { port: good.port } })
@@ -65,11 +65,11 @@ test('a response below 500 is not a failure', async () => {
 test('an ejected instance is called again after a second', async () => {
   const [recovering, good] = [await startInstance((n) => (n === 1 ? 503 : 200)), await startInstance(() => 200)]
   const { get } = createClient(recovering, good)
-  const since = performance.now()
-  const runningSince = runningTime()
-  while (recovering.requests() < 2 && runningTime() - runningSince < 5_000) await get()
-  expect(performance.now() - since).toBeGreaterThan(990)
-  expect(runningTime() - runningSince).toBeLessThan(3_000)
+  const start = performance.now()
+  const runningStart = runningTime()
+  while (recovering.requests() < 2 && runningTime() - runningStart < 5_000) await get()
+  expect(performance.now() - start).toBeGreaterThan(990)
+  expect(runningTime() - runningStart).toBeLessThan(3_000)
   expect(recovering.requests()).toBe(2)
 })
 
@@ -84,7 +84,7 @@ test('an instance gets its share of calls again as soon as its probe succeeds', 
   expect(recovering.requests()).toBeGreaterThan(10)
 })
 
-test('after an ejection only one call at a time probes the instance', async () => {
+test('after an ejection, only one call at a time probes the instance', async () => {
   const [hanging, good] = [await startInstance((n) => (n === 1 ? 503 : 'hang')), await startInstance(() => 200)]
   const { client, get } = createClient(hanging, good)
   await eventually(async () => {
@@ -172,7 +172,7 @@ test('an instance stays ejected when others join', async () => {
   expect(bad.requests()).toBe(1)
 })
 
-test('a call has headers for its request id and its trace, and a write also has the token', async () => {
+test('a call sends its request id and its trace in headers, and a write also sends the token', async () => {
   const instance = await startInstance(() => 200)
   const instances = () => origins
   const origins = [instance.origin]
@@ -213,11 +213,11 @@ test.each([
   [404, 'up'],
   [503, 'down'],
   ['hang', 'down'],
-] as const)('the state of a service that returns %s to /healthz is %s', async (behaviour, state) => {
+] as const)('the state of a service whose /healthz returns %s is %s', async (behaviour, state) => {
   const { client } = createClient(await startInstance(() => behaviour))
-  const started = runningTime()
+  const start = runningTime()
   expect(await client.state()).toBe(state)
-  expect(runningTime() - started).toBeLessThan(1_000)
+  expect(runningTime() - start).toBeLessThan(1_000)
 })
 
 test('a stream is read as it arrives if the instance returns 200', async () => {
@@ -226,16 +226,19 @@ test('a stream is read as it arrives if the instance returns 200', async () => {
   expect(JSON.parse(await text(stream))).toEqual({ port: expect.any(Number) })
 })
 
-test.each([503, 404, 'cut', 'hang'] as const)('a stream fails after the failure %s', async (failure) => {
-  const { client } = createClient(await startInstance(() => failure))
-  await expect(client.stream('/', streamOptions())).rejects.toThrow(UpstreamError)
-})
+test.each([503, 404, 'cut', 'hang'] as const)(
+  'a stream cannot be opened if the instance fails with %s',
+  async (failure) => {
+    const { client } = createClient(await startInstance(() => failure))
+    await expect(client.stream('/', streamOptions())).rejects.toThrow(UpstreamError)
+  },
+)
 
 test.each([
-  ['cut', 10, 1],
-  // It is picked at random, so that it gets at least two of 40 streams with near certainty.
+  ['cut', 1, 10],
+  // Instances are picked at random, so this one almost certainly gets at least two of 40 streams.
   [503, 40, 40],
-] as const)('an instance that fails with %s gets, of %d streams, at most %d', async (failure, streams, most) => {
+] as const)('an instance that fails with %s gets at most %d of %d streams', async (failure, most, streams) => {
   const [bad, good] = [await startInstance(() => failure), await startInstance(() => 200)]
   const { client } = createClient(bad, good)
   for (let n = 0; n < streams; n += 1) {

@@ -79,9 +79,9 @@ const ATTEMPT_TIMEOUT_MS = 150
 type Deps = {
   name: string
   instances: Instances
-  /** Sent as a bearer token with POSTs only: reads need no token, and any instance in discovery would receive it. */
+  /** Sent as a bearer token, but only with POSTs, so that reads do not expose it to any instance in discovery. */
   token?: Secret | undefined
-  /** Sent as a bearer token with all other calls except probes, for a service that requires READ_TOKEN. */
+  /** Sent as a bearer token with all other calls except probes, if the service requires READ_TOKEN. */
   readToken?: Secret | undefined
   /** The PEM file in UPSTREAM_CA. */
   ca?: string | undefined

@@ -11,18 +11,20 @@ export const Audit = z
   .object({
     views: views.meta({ description: 'Plays that returned 200, each counted once' }),
     qualified: views.meta({ description: 'Views that pass the view rules' }),
-    // A store may derive this number from the others, so it is negative if those are wrong.
+    // A store may compute this as the remainder of the other counts, so inconsistent counts can make it negative.
     pending: z.int().meta({
       description:
-        'Views that have not been watched for long enough yet, and views that a release without view rules counted. A negative number is an error in the counts',
+        'Views that have not been watched for long enough yet, and views counted by a release without view rules. A negative number means that the counts are inconsistent',
     }),
     notQualified: z.record(z.string(), views).meta({ description: 'Views that are not qualified, by reason' }),
-    direct: views.meta({ description: 'Views that were counted by a request and are not in the log' }),
-    retried: views.meta({ description: 'Events that repeat the id of a view, from an idempotent retry. Not views' }),
-    rejected: views.meta({
-      description: 'Events in dead letters, and events that reuse an idempotency key. Not views',
+    direct: views.meta({ description: 'Views that were counted by a direct request instead of through the log' }),
+    retried: views.meta({
+      description: 'Events that repeat the id of a view because of an idempotent retry; they are not views',
     }),
-    position: Position.nullable().meta({ description: 'The log position that the numbers reflect' }),
+    rejected: views.meta({
+      description: 'Events in dead letters, and events that reuse an idempotency key; they are not views',
+    }),
+    position: Position.nullable().meta({ description: 'The log position that the counts reflect' }),
     waiting: views.nullable().meta({ description: 'Messages in the log that are not counted yet; null if unknown' }),
   })
   .meta({

@@ -14,10 +14,10 @@ const playableUrl = z
 export const CdnUrlFields = z.strictObject({ url: playableUrl })
 export type CdnUrlFields = z.infer<typeof CdnUrlFields>
 
-/** The body of a POST. Earlier releases stored relative paths with segments that this schema rejects. */
+/** The body of a POST. Stricter than CdnUrlFields, because earlier releases stored relative paths that it rejects. */
 export const NewCdnUrl = CdnUrlFields.extend({
   url: playableUrl.refine((url) => isAbsolute(url) || hasPlainSegments(splitRelativeUrl(url).path), {
-    error: 'must be a path without empty, "." or ".." segments, even if they are percent-encoded',
+    error: 'must be a path without empty, "." or ".." segments, whether literal or percent-encoded',
   }),
 }).meta({ id: 'CdnUrlFields', examples: [{ url: 'path/to/asset456.mp4' }] })
 

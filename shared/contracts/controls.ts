@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** `hung`: suspended by SIGSTOP. `down`: it has exited. */
+/** `hung`: the process is suspended by SIGSTOP. `down`: it has exited. */
 const ProcessState = z.enum(['running', 'hung', 'down'])
 export type ProcessState = z.infer<typeof ProcessState>
 
@@ -8,19 +8,19 @@ export type ProcessState = z.infer<typeof ProcessState>
 export const ControlledProcess = z.object({
   name: z.string(),
   state: ProcessState,
-  pid: z.int().nullable().meta({ description: 'Null while it is down' }),
-  starts: z.int().meta({ description: 'How many times it was started' }),
-  lastExit: z.string().nullable().meta({ description: 'The signal or the status of its last exit' }),
-  until: z.string().nullable().meta({ description: 'When the fault ends by itself; null without a fault' }),
+  pid: z.int().nullable().meta({ description: 'Null while the process is down' }),
+  starts: z.int().meta({ description: 'How many times the process was started' }),
+  lastExit: z.string().nullable().meta({ description: 'The signal or the exit status of its last exit' }),
+  until: z.string().nullable().meta({ description: 'When the injected fault ends on its own; null if there is none' }),
   actions: z.array(z.string()),
 })
 export type ControlledProcess = z.infer<typeof ControlledProcess>
 
-/** A command that a control runs: `npm run seed` or `npm run simulate`. */
+/** A command that the controls can run: `npm run seed` or `npm run simulate`. */
 export const ControlledCommand = z.object({
   command: z.string(),
   state: z.enum(['idle', 'running', 'done', 'failed']),
-  line: z.string().meta({ description: 'The last line that it printed' }),
+  line: z.string().meta({ description: 'The last line of its output' }),
 })
 export type ControlledCommand = z.infer<typeof ControlledCommand>
 
@@ -60,7 +60,7 @@ export const Controls = z
   })
 export type Controls = z.infer<typeof Controls>
 
-/** Controls that cannot be used. */
+/** The response while the controls are locked or off. */
 export function withoutControls(state: 'locked' | 'off', reason: string): Controls {
   return { state, reason, can: [], processes: [], commands: {} }
 }

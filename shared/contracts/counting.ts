@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
 /**
- * `unknown`: the end of the log has not been reported since the start, or for too long. `replaying`: the counts have
- * not caught up with the log since the start. `behind`: the counts were current, but no longer are.
+ * `unknown`: the end of the log has not been reported since startup, or not recently enough. `replaying`: the counts
+ * have not caught up with the log since startup. `behind`: the counts were current, but no longer are.
  */
 export const CountingState = z.enum(['current', 'replaying', 'behind', 'unknown'])
 export type CountingState = z.infer<typeof CountingState>
@@ -11,9 +11,9 @@ const progress = z
   .number()
   .min(0)
   .max(1)
-  .meta({ description: 'The counted share of the log, from 0 to 1', examples: [0.4] })
+  .meta({ description: 'The share of the log that is counted, from 0 to 1', examples: [0.4] })
 
-/** How far the counts reflect the log. They are served only while they are current. */
+/** How far the counts have caught up with the log. Counts are served only while they are current. */
 export const Counting = z
   .object({
     state: CountingState,
@@ -21,7 +21,7 @@ export const Counting = z
     store: z
       .string()
       .optional()
-      .meta({ description: 'Identifies the counts: instances that share them have the same id' }),
+      .meta({ description: 'Identifies the store of the counts: instances that share a store report the same id' }),
     rules: z.string().optional().meta({ description: 'The version of the view rules' }),
   })
   .meta({ id: 'Counting', examples: [{ state: 'replaying', progress: 0.4 }] })
@@ -29,17 +29,14 @@ export type Counting = z.infer<typeof Counting>
 
 const status = z.literal('Counts are behind')
 
-/** The 503 response to a read of counts that are not current. */
+/** The 503 response to a read while the counts are not current. */
 export const CountsBehind = z.object({ status, progress, requestId: z.string() }).meta({
   id: 'CountsBehind',
   examples: [{ status: 'Counts are behind', progress: 0.4, requestId: '0f4d2c8e-5a39-4b1e-9c57-1d3f6a7b8c90' }],
 })
 export type CountsBehind = z.infer<typeof CountsBehind>
 
-/**
- * The response to a lookup of counts that are not current. It omits the counts, so that no client uses counts that are
- * too low.
- */
+/** The response to a lookup while the counts are not current. It omits the counts, because they would be too low. */
 export const LookupBehind = z
   .object({ status, progress })
   .meta({ id: 'LookupBehind', examples: [{ status: 'Counts are behind', progress: 0.4 }] })

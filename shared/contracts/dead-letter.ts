@@ -25,7 +25,7 @@ const EXAMPLE = {
   size: 8,
 }
 
-/** A message in the log that is not counted until it is repaired. */
+/** A message in the log that was rejected. Its views are not counted until it is replayed. */
 export const DeadLetter = z
   .object({
     sequence: z.int().min(1).meta({ description: 'The sequence of the original message in the log' }),
@@ -37,7 +37,7 @@ export const DeadLetter = z
     at: z.iso.datetime({ offset: true }).meta({ description: 'When the message became a dead letter (RFC 3339)' }),
     size: z.int().min(0).meta({ description: 'Size of the body in bytes' }),
     bodyOmitted: z.literal(true).optional().meta({
-      description: 'True if the copy has no body because the body did not fit. Only the original in the log has it',
+      description: 'True if the body was too large for the copy. Only the original message in the log has it',
     }),
   })
   .meta({ id: 'DeadLetter', examples: [EXAMPLE] })
@@ -64,7 +64,10 @@ export const DeadLetterReplayed = z
   .object({
     status: z.literal('ok'),
     sequence: z.int().meta({ description: 'The sequence of the replayed views in the log' }),
-    views: z.int().min(0).meta({ description: 'Number of views that were appended, without reports of watch time' }),
+    views: z
+      .int()
+      .min(0)
+      .meta({ description: 'Number of views that were appended, not including reports of watch time' }),
   })
   .meta({ id: 'DeadLetterReplayed', examples: [{ status: 'ok', sequence: 12, views: 1 }] })
 export type DeadLetterReplayed = z.infer<typeof DeadLetterReplayed>
@@ -80,7 +83,7 @@ export const DeadLetterNotFound = z
   })
 export type DeadLetterNotFound = z.infer<typeof DeadLetterNotFound>
 
-/** The 409 response for a dead letter that has already been replayed or deleted. Neither can be repeated. */
+/** The 409 response for a dead letter that has already been replayed or deleted. Either action is final. */
 export const DeadLetterResolved = z
   .object({
     sequence: z.int(),

@@ -13,7 +13,7 @@ export type SerialRange = z.infer<typeof SerialRange>
 export const RejectedRange = SerialRange.extend({ sequence: z.int().positive().optional() })
 export type RejectedRange = z.infer<typeof RejectedRange>
 
-/** A message that is not counted: its sequence, and the ids of its events as far as they can be read. */
+/** A message that is not counted: its sequence, and the ids of its events, as far as they are readable. */
 export const SkippedMessage = z.object({
   sequence: z.int().positive(),
   ids: z.array(View.shape.id).max(MAX_VIEWS_PER_BATCH),
@@ -21,8 +21,8 @@ export const SkippedMessage = z.object({
 export type SkippedMessage = z.infer<typeof SkippedMessage>
 
 /**
- * A message in the log: its sequence, its number of views, and when the log stored it (RFC 3339). A message may have
- * only reports, and no views.
+ * A message in the log: its sequence, its number of views, and when the log stored it (RFC 3339). `views` is 0 if the
+ * message contains only reports of watch time.
  */
 export const LogMessage = z.object({
   sequence: z.int().positive(),
@@ -33,7 +33,7 @@ export type LogMessage = z.infer<typeof LogMessage>
 
 /**
  * `POST /events`: the views in the log between the sequences `after` (exclusive) and `through` (inclusive). A body
- * without views whose `through` equals `after` is a report: it only reports the end of the log.
+ * without views whose `through` equals `after` only reports the end of the log.
  */
 export const EventBatch = z
   .strictObject({
@@ -48,21 +48,20 @@ export const EventBatch = z
       .meta({ description: 'The sequence of the oldest message that the log retains' }),
     leaving: Position.optional().meta({
       description:
-        'Required if the batch starts a new incarnation of the log: the current position, in the previous incarnation',
+        'The current position, in the previous incarnation of the log. Required if the batch starts a new incarnation',
     }),
     rejected: z
       .array(RejectedRange)
       .max(MAX_VIEWS_PER_BATCH)
       .optional()
-      .meta({ description: 'Serials in dead letters: their views are not counted, but they are not lost' }),
+      .meta({ description: 'Serials of views in dead letters. These views are not counted, but not lost either' }),
     skipped: z
       .array(SkippedMessage)
       .max(MAX_VIEWS_PER_BATCH)
       .optional()
       .meta({ description: 'The dead letters in the range, including those that were replayed or deleted' }),
     messages: z.array(LogMessage).max(MAX_VIEWS_PER_BATCH).optional().meta({
-      description:
-        'The messages that the views came from, in order; absent from a queue-listener of a previous release',
+      description: 'The messages that the views came from, in order; omitted by a queue-listener of a previous release',
     }),
     watched: z.array(WatchedView).max(MAX_VIEWS_PER_BATCH).optional().meta({
       description: 'The reports of watch time in the range, in log order; requires `messages`',
@@ -79,7 +78,7 @@ export const EventBatch = z
   })
   .refine(({ messages, views }) => !messages || sumOf(messages) === views.length, {
     path: ['messages'],
-    error: 'must have as many views as the batch',
+    error: 'must contain as many views as the batch',
   })
   .refine(({ messages = [], watched = [] }) => areIn(messages, watched), {
     path: ['watched'],
@@ -88,7 +87,7 @@ export const EventBatch = z
   .meta({
     id: 'EventBatch',
     description:
-      '`through` is greater than `after`, or equal to `after` in a report: a batch with `end` and without views, which only reports the end of the log',
+      '`through` is greater than `after`. They are equal only in a batch that has `end` but no views, and so only reports the end of the log',
     examples: [
       {
         stream: '2026-11-20T21:00:00.123456789Z',
@@ -104,7 +103,7 @@ function sumOf(messages: readonly LogMessage[]): number {
   return messages.reduce((sum, { views }) => sum + views, 0)
 }
 
-/** Returns true if each report belongs to one of the messages, and the reports are in log order. */
+/** Returns true if each report of watch time belongs to one of the messages, and the reports are in log order. */
 function areIn(messages: readonly LogMessage[], watched: readonly WatchedView[]): boolean {
   let next = 0
   for (const { sequence } of messages) {

@@ -9,21 +9,24 @@ export const HistoryQuery = z.object({ range: HistoryRange.default('5m') })
 
 const time = z.iso.datetime()
 const count = z.int().nonnegative()
-const instance = z.string().optional().meta({ description: 'URL of the instance, if the service has several' })
+const instance = z.string().optional().meta({ description: 'URL of the instance, if the service has more than one' })
 
-/** One step, which starts at the time `at`. Steps in which the edge took no sample are omitted. */
+/** One step, starting at `at`. Steps in which the edge took no sample are omitted. */
 export const HistoryPoint = z.object({
   at: time,
-  seconds: z
-    .int()
-    .positive()
-    .meta({ description: 'Number of seconds in the step that have a sample; divide a count by it to get a rate' }),
+  seconds: z.int().positive().meta({
+    description: 'Number of seconds in the step that were sampled; divide a count by it to get a rate per second',
+  }),
   plays: count.meta({ description: 'Views recorded, in the log or in the outbox' }),
   errors: count.meta({ description: 'Plays that failed with a 5xx' }),
-  p99Ms: z.number().nonnegative().nullable().meta({ description: '99th percentile of the slowest second; estimated' }),
+  p99Ms: z
+    .number()
+    .nonnegative()
+    .nullable()
+    .meta({ description: 'Estimated 99th percentile of the response time in the slowest second' }),
   backlog: count.nullable().meta({ description: 'Highest number of views in the outbox; null if unknown' }),
   lagMs: z.number().nonnegative().nullable().meta({
-    description: 'Longest time that messages in the log waited to be counted; null if unknown',
+    description: 'Longest time that a message in the log waited to be counted; null if unknown',
   }),
 })
 export type HistoryPoint = z.infer<typeof HistoryPoint>
@@ -38,7 +41,7 @@ export const Outage = z.object({
   state: z.enum(['down', 'degraded']),
   reason: z.string().optional(),
   from: time,
-  to: time.nullable().meta({ description: 'null while it lasts' }),
+  to: time.nullable().meta({ description: 'null while the outage lasts' }),
 })
 export type Outage = z.infer<typeof Outage>
 

@@ -51,8 +51,8 @@ export const LiveSnapshot = z
 export type LiveSnapshot = z.infer<typeof LiveSnapshot>
 
 /**
- * `event: changes`: the counts that changed since the previous event; a heartbeat has none. Between snapshots, counts
- * only rise, so every id in the new top list is in the previous list or in this event.
+ * `event: changes`: the counts that changed since the previous event; none in a heartbeat. Between snapshots, counts
+ * only rise, so every id in the new top list was in the previous list or is in this event.
  */
 export const LiveChanges = z
   .object({
@@ -61,7 +61,7 @@ export const LiveChanges = z
     users: countById,
     seconds,
     qualified: z.object({ total: views, assets: countById, users: countById }).optional(),
-    viewers: countById.optional().meta({ description: 'The distinct users of the assets' }),
+    viewers: countById.optional().meta({ description: 'Number of distinct users by asset' }),
   })
   .meta({ examples: [changesExample] })
 export type LiveChanges = z.infer<typeof LiveChanges>

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Position, toLogPosition, toPosition } from './position.ts'
 
-test('the incarnation of a position is the field `stream` in JSON', () => {
+test('in JSON, the incarnation of a position is named `stream`', () => {
   const position = { stream: '2026-11-20T21:00:00.123456789Z', sequence: 42 }
   const logPosition = { incarnation: '2026-11-20T21:00:00.123456789Z', sequence: 42 }
   expect(toPosition(logPosition)).toEqual(position)
@@ -19,6 +19,6 @@ test.each([
   expect(Position.safeParse(position).success).toBe(false)
 })
 
-test('the position before the first message is 0', () => {
+test('the position before the first message has sequence 0', () => {
   expect(Position.parse({ stream: 'x', sequence: 0 })).toEqual({ stream: 'x', sequence: 0 })
 })

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 
 /**
- * A position in the event log, in JSON. `stream` identifies the incarnation of the log, because positions are
- * meaningless after the log is recreated. `sequence` is the sequence of the last message read, or 0 before the first
- * one.
+ * A position in the event log, as JSON represents it. `stream` identifies the incarnation of the log, because positions
+ * are meaningless after the log is recreated. `sequence` is the sequence of the last message read, or 0 before the
+ * first message.
  */
 export const Position = z
   .object({
@@ -20,14 +20,14 @@ export const Position = z
   .meta({ id: 'Position', examples: [{ stream: '2026-11-20T21:00:00.123456789Z', sequence: 42 }] })
 export type Position = z.infer<typeof Position>
 
-/** A position in the event log, in the code. */
+/** A position in the event log, as the code represents it. */
 export type LogPosition = { incarnation: string; sequence: number }
 
 export function toPosition({ incarnation, sequence }: LogPosition): Position {
   return { stream: incarnation, sequence }
 }
 
-/** Returns the position for a response, in which null stands for a missing position. */
+/** Returns the position for a response; null if there is none. */
 export function toNullablePosition(position: LogPosition | undefined): Position | null {
   return position ? toPosition(position) : null
 }

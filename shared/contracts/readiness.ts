@@ -10,8 +10,8 @@ export const Circuit = z.enum(['closed', 'open', 'half-open'])
 export type Circuit = z.infer<typeof Circuit>
 
 /**
- * The progress of queue-listener. `stalled`: the lag is over 5 s, and the backlog does not shrink; or counting is
- * suspended, with a `reason`.
+ * The progress of queue-listener. `stalled`: the lag exceeds 5 s and the backlog is not shrinking, or counting is
+ * suspended for the given `reason`.
  */
 export const Forwarding = z
   .object({
@@ -31,10 +31,11 @@ export const Delivery = z
     batches: z.int().nonnegative(),
     views: z.int().nonnegative(),
     p99Ms: z.number().nonnegative().nullable().meta({
-      description: '99th percentile of the time that reporting took for a batch, in the last 5 s; null without a batch',
+      description:
+        '99th percentile of the time that reporting took per batch, in the last 5 s; null if there was no batch',
     }),
     lagMs: z.number().nonnegative().nullable().meta({
-      description: 'How long the oldest message that is not counted has been waiting; null if unknown',
+      description: 'How long the oldest uncounted message has been waiting; null if unknown',
     }),
   })
   .meta({ id: 'Delivery', examples: [{ batches: 12, views: 340, p99Ms: 4.2, lagMs: 0 }] })
@@ -42,7 +43,7 @@ export type Delivery = z.infer<typeof Delivery>
 
 /**
  * `GET /readyz`: the readiness of the service and the state of its dependencies. A `degraded` service can serve
- * requests, but does not do all of its work.
+ * requests, but cannot do all of its work.
  */
 export const Readiness = z
   .object({
@@ -59,9 +60,10 @@ export const Readiness = z
     reasons: z
       .record(z.string(), z.string())
       .optional()
-      .meta({ description: 'Why each dependency that is not up has failed, in one human-readable line' }),
+      .meta({ description: 'For each dependency that is not up, the reason in one human-readable line' }),
     problems: z.record(z.string(), z.string()).optional().meta({
-      description: 'A problem with a dependency that may still be up, and how to fix it, in one human-readable line',
+      description:
+        'For each dependency with a problem, what is wrong and how to fix it, in one human-readable line. The dependency may still be up',
     }),
   })
   .meta({ id: 'Readiness', examples: [{ status: 'ready', dependencies: { nats: 'up' } }] })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 const time = z.iso.datetime({ offset: true, error: 'must be a time such as 2026-12-01T00:00:00Z' })
 const listOf = (item: z.ZodString, max: number) => z.array(item).min(1).max(max)
 
-/** Who may play an asset, and when. An absent field does not restrict anything. */
+/** Who may play an asset, and when. An absent field imposes no restriction. */
 export const Rights = z
   .strictObject({
     from: time.optional().meta({ description: 'The first moment at which the asset may be played' }),
@@ -13,7 +13,7 @@ export const Rights = z
       .meta({ description: 'The countries in which the asset may be played (ISO 3166-1 alpha-2)' }),
     plans: listOf(z.string().min(1).max(64), 50)
       .optional()
-      .meta({ description: 'The plans that include the asset: the claim `plan` of the token' }),
+      .meta({ description: 'The plans that include the asset; compared with the `plan` claim of the token' }),
   })
   .refine(({ from, until }) => !from || !until || Date.parse(from) < Date.parse(until), {
     path: ['until'],
@@ -26,7 +26,7 @@ export type Rights = z.infer<typeof Rights>
 export const Denial = z.enum(['not-started', 'expired', 'country', 'plan'])
 export type Denial = z.infer<typeof Denial>
 
-/** The asset exists, but this viewer may not play it now. */
+/** The 451 response: the asset exists, but this viewer may not play it now. */
 export const NotAvailable = z
   .object({ status: z.literal('Not available'), reasons: z.array(Denial).min(1), requestId: z.string() })
   .meta({

@@ -14,7 +14,7 @@ const time = z.iso.datetime({ offset: true })
 /** `GET /events/series`: a point for each step that starts in the half-open interval [from, to). */
 export const SeriesQuery = z
   .object({
-    assetId: AssetId.optional().meta({ description: 'Default: all assets together' }),
+    assetId: AssetId.optional().meta({ description: 'Default: the total of all assets' }),
     step: SeriesStep.default('hour'),
     from: time.optional().meta({
       description: 'Default: 60 minutes, 48 hours or 30 days before `to`, depending on `step`',
@@ -24,11 +24,11 @@ export const SeriesQuery = z
   })
   .refine(({ assetId, step }) => assetId === undefined || step !== 'minute', {
     path: ['step'],
-    error: 'must be hour or day if assetId is set, because minutes are kept only for all assets together',
+    error: 'must be hour or day if assetId is set, because views per minute are kept only for the total of all assets',
   })
 export type SeriesQuery = z.infer<typeof SeriesQuery>
 
-/** The views of the plays in one step, which starts at the time `at` (RFC 3339). */
+/** The views whose plays fall into one step, starting at `at` (RFC 3339). */
 export const SeriesPoint = z.object({
   at: time,
   views,
@@ -37,16 +37,16 @@ export const SeriesPoint = z.object({
     .number()
     .nonnegative()
     .optional()
-    .meta({ description: 'How long these views were watched; absent if the view rules do not use it' }),
+    .meta({ description: 'Total watch time of these views; absent if the view rules do not use it' }),
 })
 export type SeriesPoint = z.infer<typeof SeriesPoint>
 
-/** In chronological order. The counts of the current step may still rise; earlier ones too if events arrive late. */
+/** In chronological order. The counts of the current step may still rise, and late events also raise earlier steps. */
 export const Series = z
   .object({
     step: SeriesStep,
     since: time.nullable().meta({
-      description: 'The start of the first step that is kept; earlier points are 0. null if every step is kept',
+      description: 'The start of the oldest retained step, before which all points are 0; null if all are retained',
     }),
     points: z.array(SeriesPoint).max(MAX_POINTS),
   })

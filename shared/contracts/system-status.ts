@@ -37,7 +37,11 @@ export const Link = z.object({
   to: z.string(),
   calls: z.int().nonnegative().meta({ description: 'Calls in the second that ended at `at`' }),
   rate: z.number().nonnegative().meta({ description: 'Calls per second' }),
-  p99Ms: z.number().nonnegative().nullable().meta({ description: '99th percentile; estimated; null without calls' }),
+  p99Ms: z
+    .number()
+    .nonnegative()
+    .nullable()
+    .meta({ description: 'Estimated 99th percentile of the call duration; null if there were no calls' }),
   batch: z.number().positive().optional().meta({ description: 'Mean number of plays or views per call' }),
   cached: z.number().min(0).max(1).optional().meta({ description: 'Share of the reads that needed no call' }),
 })
@@ -46,12 +50,12 @@ export type Link = z.infer<typeof Link>
 /** The calls along the path of a play, by all processes of this edge. A cache hit is not a call. */
 export const Traffic = z.object({
   at: z.iso.datetime(),
-  processes: z.int().positive().meta({ description: 'Processes that serve this edge' }),
+  processes: z.int().positive().meta({ description: 'Number of processes that serve this edge' }),
   edges: z.array(Link).meta({ description: 'The links between components, as edges of a graph' }),
 })
 export type Traffic = z.infer<typeof Traffic>
 
-/** `GET /status` at the edge. `degraded` has the same values as in the response to a play. */
+/** `GET /status` at the edge. `degraded` lists the same values as the response to a play. */
 export const SystemStatus = z
   .object({
     status: z.enum(['ready', 'degraded', 'not ready']),
@@ -59,11 +63,11 @@ export const SystemStatus = z
     parts: z.record(z.string(), ComponentStatus),
     changes: z
       .int()
-      .meta({ description: 'Incremented whenever assets change, so that clients know when to reload the list' }),
+      .meta({ description: 'Incremented whenever assets change; a new value tells clients to reload the list' }),
     audit: Audit.nullable()
       .optional()
       .meta({ description: 'Accounts for every view; null while reporting is down or behind the log' }),
-    traffic: Traffic.optional().meta({ description: 'Absent in the first second after the start' }),
+    traffic: Traffic.optional().meta({ description: 'Absent in the first second after startup' }),
   })
   .meta({
     examples: [

@@ -14,7 +14,7 @@ const SpanId = z
 
 export const TraceParams = z.object({ traceId: TraceId })
 
-/** The attributes that only the spans of plays have. */
+/** Attributes that only the spans of plays have. */
 export const PLAY_ATTRIBUTES = {
   requestId: 'request.id',
   viewId: 'view.id',
@@ -22,13 +22,13 @@ export const PLAY_ATTRIBUTES = {
   userId: 'user.id',
 } as const
 
-/** The number of plays that share a lookup, or of views that share an append or a count. */
+/** The number of plays in a batched lookup, or of views in a batched append or count. */
 export const BATCH_SIZE = 'batch.size'
 
 /** One operation in a trace, as OpenTelemetry defines it. */
 export const TraceSpan = z
   .object({
-    service: z.string().meta({ description: 'The service that recorded it' }),
+    service: z.string().meta({ description: 'The service that recorded the span' }),
     name: z.string(),
     kind: z.enum(['internal', 'server', 'client', 'producer', 'consumer']),
     traceId: TraceId.meta({
@@ -36,15 +36,15 @@ export const TraceSpan = z
     }),
     spanId: SpanId,
     parentSpanId: SpanId.nullable(),
-    at: z.iso.datetime().meta({ description: 'Start, in microseconds (RFC 3339)' }),
+    at: z.iso.datetime().meta({ description: 'Start time with microsecond precision (RFC 3339)' }),
     durationMs: z.number().nonnegative(),
     attributes: z.record(z.string(), z.union([z.string(), z.number()])).meta({
-      description: 'Texts are cut off after 256 characters',
+      description: 'Strings are truncated to 256 characters',
     }),
     links: z.array(z.object({ traceId: TraceId, spanId: SpanId })).meta({
       description: 'Spans of other plays in the same batch',
     }),
-    error: z.string().nullable().meta({ description: 'Why it failed; null if it succeeded' }),
+    error: z.string().nullable().meta({ description: 'Why the operation failed; null if it succeeded' }),
   })
   .meta({ id: 'TraceSpan' })
 export type TraceSpan = z.infer<typeof TraceSpan>
@@ -68,7 +68,7 @@ const EXAMPLE = {
   ],
 }
 
-/** `GET /traces/:traceId`: the spans of a trace that one process has recorded, ordered by start. */
+/** `GET /traces/:traceId`: the spans of a trace that one process has recorded, ordered by start time. */
 export const Trace = z
   .object({ traceId: TraceId, spans: z.array(TraceSpan) })
   .meta({ id: 'Trace', examples: [EXAMPLE] })
@@ -93,7 +93,7 @@ export type SystemTrace = z.infer<typeof SystemTrace>
 
 const VIEW_ID = '01a1fac2-7b60-7abc-8def-0123456789ab'
 
-/** One recorded play. */
+/** A play whose trace was recorded. */
 export const TracedPlay = z
   .object({
     traceId: TraceId,
@@ -119,7 +119,7 @@ export const TracedPlaysQuery = z.object({
 export type TracedPlaysQuery = z.infer<typeof TracedPlaysQuery>
 export const TraceQuery = TracedPlaysQuery.pick({ local: true })
 
-/** `GET /traces` of play: the last plays that were recorded, newest first. */
+/** `GET /traces` of play: the most recent plays whose traces were recorded, newest first. */
 export const TracedPlays = z.object({ traces: z.array(TracedPlay), missing: missingServices }).meta({
   id: 'TracedPlays',
   examples: [

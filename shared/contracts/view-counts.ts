@@ -63,7 +63,7 @@ export type CountLookup = z.infer<typeof CountLookup>
 /** The counts of all requested ids; 0 for unknown ids. */
 const byId = z.record(z.string(), views)
 
-/** A play that was made with an idempotency key. */
+/** A play that was requested with an idempotency key. */
 export const KeyedPlay = z.object({ assetId: AssetId, userId: UserId, at: View.shape.at })
 export type KeyedPlay = z.infer<typeof KeyedPlay>
 
@@ -72,11 +72,11 @@ export const LookedUpCounts = z
     assets: byId,
     users: byId,
     qualified: z.object({ assets: byId, users: byId }).optional(),
-    viewers: byId.optional().meta({ description: 'The distinct users of each asset' }),
+    viewers: byId.optional().meta({ description: 'Number of distinct users by asset' }),
     events: z
       .record(z.string(), KeyedPlay)
       .optional()
-      .meta({ description: 'The requested events that are counted, by id' }),
+      .meta({ description: 'The requested events that have been counted, by id' }),
   })
   .meta({ id: 'LookedUpCounts', examples: [{ assets: { '123': 0, '456': 2 }, users: { '8': 2 } }] })
 export type LookedUpCounts = z.infer<typeof LookedUpCounts>
@@ -90,7 +90,7 @@ export const LookupQuery = z.object({
     .literal('lists')
     .optional()
     .meta({
-      description: '`lists`: return only views, as lists in the order of the ids, which costs both sides less',
+      description: '`lists`: return only views, as lists in the order of the ids, which is cheaper for both sides',
       examples: ['lists'],
     }),
 })
@@ -101,7 +101,7 @@ export const ListedViews = z
   .meta({ id: 'ListedViews', examples: [{ assets: [0, 2], users: [2] }] })
 export type ListedViews = z.infer<typeof ListedViews>
 
-/** The response to a lookup of lists. The previous release of reporting returns no lists. */
+/** The response to a lookup with `as=lists`. The previous release of reporting returns LookedUpCounts instead. */
 export const ListedResponse = z.union([ListedViews, LookedUpCounts, LookupBehind])
 
 /** The count by which a top list is ordered. */

@@ -8,8 +8,8 @@ import { WatchedSeconds } from './watch.ts'
 export const ViewParams = z.object({ viewId: View.shape.id })
 
 /**
- * `outbox`: recorded by play, but not in the log yet. `log`: in the log, but not counted yet. `counted`: a view.
- * `rejected`: the event is in a dead letter.
+ * `outbox`: recorded by play, but not in the log yet. `log`: in the log, but not counted yet. `counted`: counted as a
+ * view. `rejected`: the event is in a dead letter.
  */
 export const ViewState = z.enum(['outbox', 'log', 'counted', 'rejected'])
 export type ViewState = z.infer<typeof ViewState>
@@ -18,7 +18,7 @@ export type ViewState = z.infer<typeof ViewState>
 export const Verdict = z.enum(['qualified', 'not-qualified', 'pending'])
 export type Verdict = z.infer<typeof Verdict>
 
-/** The reason of a rejected event. */
+/** The `reason` of a rejected event. */
 export const DEAD_LETTER = 'dead-letter'
 
 const EXAMPLE = {
@@ -42,7 +42,7 @@ export const ViewExplanation = z
     verdict: Verdict.nullable().meta({ description: 'null until the view is counted' }),
     reason: z.string().nullable().meta({
       description:
-        'The view rule that disqualifies the view or keeps it pending; if the event is rejected, why; null otherwise',
+        'The view rule that disqualifies the view or keeps it pending; for a rejected event, why; otherwise null',
     }),
     rule: z.string().nullable().meta({ description: 'The version of the view rules; null until the view is counted' }),
     because: z
@@ -56,7 +56,7 @@ export const ViewExplanation = z
       description: 'The position of the event in the log; null if it is unknown, or while the event is in an outbox',
     }),
     secondsWatched: WatchedSeconds.nullable().optional().meta({
-      description: 'The greatest reported watch time; null if none was reported. Absent if the rules do not use it',
+      description: 'The longest reported watch time; null if none was reported. Absent if the rules do not use it',
     }),
     secondsRequired: z
       .number()
@@ -66,7 +66,7 @@ export const ViewExplanation = z
   .meta({ id: 'ViewExplanation', examples: [EXAMPLE] })
 export type ViewExplanation = z.infer<typeof ViewExplanation>
 
-/** A ViewExplanation with a human-readable sentence. */
+/** A ViewExplanation with a human-readable summary. */
 export const ExplainedView = ViewExplanation.extend({
   summary: z.string().meta({ description: 'The explanation in one sentence' }),
 }).meta({

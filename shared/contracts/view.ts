@@ -5,22 +5,22 @@ import { Duration, WatchedSeconds } from './watch.ts'
 /** Maximum number of views and reports in one message in the log, and in one `POST /events`. */
 export const MAX_VIEWS_PER_BATCH = 10_000
 
-/** The position of a view among the views of its producer: 1 for the first one. */
+/** The number of an event in the sequence of its producer, starting at 1. */
 export const Serial = z.int().positive()
 
-/** An earlier producer of the same program, and the last of its serials that the log acknowledged. */
+/** An earlier producer of the same program, and its last acknowledged serial. */
 export const Predecessor = z.strictObject({ producer: z.string().min(1).max(4_096), serial: Serial })
 export type Predecessor = z.infer<typeof Predecessor>
 
-/** An idempotency key is forgotten after this time, measured by the times of the events. */
+/** An idempotency key expires after this time, in event time. */
 export const KEY_MAX_AGE_MS = 24 * 3_600_000
 
 const FIRST_MS = Date.parse('0000-01-01T00:00:00.000Z')
 const LAST_MS = Date.parse('9999-12-31T23:59:59.999Z')
 
-/** RFC 3339 cannot express other years, but an offset can lead to them. True if the time is invalid. */
+/** False if the offset moves the UTC time to a year that RFC 3339 cannot express. True if the time is invalid. */
 function isInExpressibleYear(time: string): boolean {
-  // Only on these days can an offset lead to such a year. Parsing every time would take too long.
+  // An offset can do so only on these days. Parsing every time would take too long.
   if (!time.startsWith('0000-01-01') && !time.startsWith('9999-12-31')) return true
   const ms = Date.parse(time)
   return !(ms < FIRST_MS || ms > LAST_MS)
@@ -68,7 +68,7 @@ export const WatchedView = z
     assetId: AssetId,
     userId: UserId,
     seconds: WatchedSeconds,
-    sequence: z.int().positive().meta({ description: 'The sequence of its message' }),
+    sequence: z.int().positive().meta({ description: 'The sequence of the message that contains the report' }),
     index: z.int().nonnegative().meta({ description: 'How many views in the same message precede the report' }),
     producer: View.shape.producer,
     serial: View.shape.serial,

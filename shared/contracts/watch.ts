@@ -17,13 +17,13 @@ export const WatchedSeconds = z
   .max(DAY_S)
   .meta({ description: 'How many seconds of the view have been watched so far, at most 24 hours', examples: [31.5] })
 
-/** `POST /play/watched/:viewId`: of all reports for a view, only the greatest `seconds` counts. */
+/** `POST /play/watched/:viewId`. Of all reports for a view, only the one with the greatest `seconds` counts. */
 export const WatchReport = z
   .strictObject({ assetId: AssetId, userId: UserId, seconds: WatchedSeconds })
   .meta({ id: 'WatchReport', examples: [{ assetId: '456', userId: '8', seconds: 31.5 }] })
 export type WatchReport = z.infer<typeof WatchReport>
 
-/** The report is recorded in the log or the outbox, and counted from there. */
+/** The response to a report that is now in the log or the outbox, and will be counted. */
 export const WatchRecorded = z
   .object({ status: z.literal('recorded') })
   .meta({ id: 'WatchRecorded', examples: [{ status: 'recorded' }] })

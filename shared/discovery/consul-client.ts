@@ -3,7 +3,7 @@ import Consul from 'consul'
 import { toOrigin } from '../runtime/origin.ts'
 import type { ConsulAddress, DiscoverySettings } from './settings.ts'
 
-/** A client for the agent at `address`, with the token and the namespace in the settings. */
+/** A client for the agent at `address`, with the token and the namespace from the settings. */
 export function createConsulClient({ socketPath, ...address }: ConsulAddress, settings: DiscoverySettings): Consul {
   const { CONSUL_HTTP_TOKEN: token, CONSUL_HTTP_SSL: ssl, CONSUL_NAMESPACE: namespace } = settings
   return new Consul({

@@ -11,7 +11,7 @@ beforeEach(() => {
 })
 afterEach(() => stack.disposeAsync())
 
-test('the configured instances are used until the agent returns some', async () => {
+test('the configured instances are used until the agent returns instances', async () => {
   const { agent, discovery } = await setUp()
   const configured = ['http://127.0.0.1:1']
   const instances = discovery.instancesOf('metadata', configured)
@@ -37,7 +37,7 @@ test('only healthy instances of the service are requested, and an unchanged list
   }
 })
 
-test('the last known instances stay in use while the agent returns none', async () => {
+test('the last known instances stay in use while the agent returns no instances', async () => {
   const { agent, discovery } = await setUp()
   agent.setInstances([entry('10.0.0.1', 1)])
   const instances = discovery.instancesOf('metadata', [])
@@ -70,7 +70,7 @@ test('a failed watch is retried without its index, and the failure is logged onc
   ])
 })
 
-test('a failure of one activity is reported until that activity recovers', async () => {
+test('discovery is down until a failed watch recovers, even if other watches succeed', async () => {
   const { agent, discovery, lines } = await setUp()
   agent.failService('cdnurl', true)
   discovery.instancesOf('metadata', [])
@@ -129,10 +129,10 @@ test('a service is registered once ready, re-registered if the agent loses it, a
 
 test('a service that does not become ready is registered as critical after two seconds', async () => {
   const { agent, discovery } = await setUp()
-  const since = performance.now()
+  const start = performance.now()
   discovery.register({ name: 'metadata', host: '0.0.0.0', port: 81, isReady: async () => false })
   await eventually(() => expect(agent.registered()).toHaveLength(1))
-  expect(performance.now() - since).toBeGreaterThan(1_900)
+  expect(performance.now() - start).toBeGreaterThan(1_900)
   expect(agent.registered()[0]).toMatchObject({
     ID: 'metadata-0.0.0.0-81',
     Address: '',

@@ -27,11 +27,11 @@ type Deps = { address: ConsulAddress; settings: DiscoverySettings; log: Logger }
  * Discovery through a Consul agent. Each service registers itself with a check on its `/readyz`, and watches the
  * healthy instances of its upstreams with blocking queries
  * (https://developer.hashicorp.com/consul/api-docs/features/blocking). While the agent is unreachable or returns no
- * instances, the last known ones stay in use.
+ * instances, the last known instances stay in use.
  */
 export function createConsulDiscovery({ address, settings, log }: Deps): ConsulDiscovery {
   const consul = createConsulClient(address, settings)
-  const closing = new AbortController()
+  const shutdown = new AbortController()
   /** The last known state of the agent, by activity. */
   const states = new Map<string, 'up' | 'down'>()
   const logTransition = createTransitionLog(log, {
@@ -66,7 +66,7 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
           resetBackoff()
           update(entries)
         }),
-      { signal: closing.signal, onFailure: (error) => report(activity, error) },
+      { signal: shutdown.signal, onFailure: (error) => report(activity, error) },
     )
     return () => origins
   }
@@ -79,17 +79,17 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
     watch.on('change', onChange)
     watch.on('error', reject)
     const stop = () => resolve()
-    closing.signal.addEventListener('abort', stop)
+    shutdown.signal.addEventListener('abort', stop)
     try {
       await promise
     } finally {
-      closing.signal.removeEventListener('abort', stop)
+      shutdown.signal.removeEventListener('abort', stop)
       watch.end()
     }
   }
 
   async function keepRegistered(definition: Definition, isReady: () => Promise<boolean>, signal: AbortSignal) {
-    // Consul's health check would notice readiness up to two seconds later.
+    // Consul's health check would detect readiness up to two seconds later.
     for (let waited = 0; waited < STARTUP_MS && !signal.aborted && !(await isReady()); waited += STARTUP_POLL_MS) {
       await sleep(STARTUP_POLL_MS, signal)
     }
@@ -118,19 +118,19 @@ export function createConsulDiscovery({ address, settings, log }: Deps): ConsulD
     instancesOf,
     register(registration) {
       const definition = toDefinition(registration, settings.ADVERTISE_HOST)
-      const leaving = new AbortController()
-      const keeping = keepRegistered(definition, registration.isReady, leaving.signal)
+      const stop = new AbortController()
+      const renewal = keepRegistered(definition, registration.isReady, stop.signal)
       return {
         async [Symbol.asyncDispose]() {
-          leaving.abort()
-          await keeping
+          stop.abort()
+          await renewal
           // If the agent is unreachable, the failing health check removes the instance later.
           await consul.agent.service.deregister({ id: definition.id, ...TIMEOUT }).catch(() => undefined)
         },
       }
     },
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      shutdown.abort()
       consul.destroy()
     },
   }

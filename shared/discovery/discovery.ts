@@ -1,8 +1,6 @@
 import type { DependencyState } from '../contracts/readiness.ts'
 
-/**
- * The origins of a service's known instances, such as `http://10.0.0.7:8081`. The array is replaced when they change.
- */
+/** Returns the origins of a service's known instances, such as `http://10.0.0.7:8081`: a new array after each change. */
 export type Instances = () => readonly string[]
 
 export type Registration = {
@@ -18,7 +16,7 @@ export type Registration = {
 export type Discovery = AsyncDisposable & {
   /** State of the registry, if discovery depends on one. */
   state?: () => DependencyState
-  /** @param configured origins to use until the registry returns some */
+  /** @param configured origins to use until the registry returns instances */
   instancesOf(service: string, configured: readonly string[]): Instances
   /** Registers a process; disposing deregisters it. */
   register(registration: Registration): AsyncDisposable

@@ -9,7 +9,7 @@ const rejected = { producer: 'p', from: 3, to: 4 }
 const storedAt = '2026-11-20T21:00:00.000Z'
 const leaving = { incarnation: 'w', sequence: 5 }
 
-test('each batch starts empty, where the previous one ended', () => {
+test('each batch starts empty, at the position where the previous batch ended', () => {
   const batch = createBatchBuilder({ incarnation: 'x', after: 7, first: 3, leaving })
   expect(batch.isEmpty()).toBe(true)
   batch.add({ sequence: 8, size: 100, storedAt }, { views: createViews(2), traces: [{ traceparent }] })
@@ -46,7 +46,7 @@ test('each batch starts empty, where the previous one ended', () => {
   })
 })
 
-test('a batch has room up to its limits of bytes and views, and an empty batch has room for any message', () => {
+test('a batch has room up to its limits on bytes and views, but an empty batch accepts any message', () => {
   const batch = createBatchBuilder({ incarnation: 'x', after: 0, first: 1 })
   for (const sequence of [1, 2]) {
     expect(batch.hasRoom(MAX_BYTES + 1, MAX_VIEWS_PER_BATCH + 1)).toBe(true)
@@ -58,7 +58,7 @@ test('a batch has room up to its limits of bytes and views, and an empty batch h
   }
 })
 
-test.each([undefined, rejected])('a batch has room for 1,000 dead letters, with the serials %j', (rejected) => {
+test.each([undefined, rejected])('a batch has room for 1,000 dead letters with the rejected serials %j', (rejected) => {
   const batch = createBatchBuilder({ incarnation: 'x', after: 0, first: 1 })
   for (let sequence = 1; sequence <= 1_000; sequence += 1) {
     expect(batch.hasRoom(0, 0)).toBe(true)

@@ -14,7 +14,7 @@ type Received = { sequence: number; size: number; storedAt: string }
 /** Where a batch starts. */
 export type BatchStart = Pick<LogBatch, 'incarnation' | 'after' | 'first' | 'leaving'>
 
-/** Collects messages of the log into batches that each fit one request. A batch may be a single message of any size. */
+/** Collects messages of the log into batches that each fit into one request. An empty batch accepts any message. */
 export function createBatchBuilder(start: BatchStart) {
   let bytes = 0
   let batch = emptyBatch(start)
@@ -22,10 +22,7 @@ export function createBatchBuilder(start: BatchStart) {
   const isEmpty = () => batch.through === batch.after
 
   return {
-    /**
-     * Returns true if a message with `size` bytes and a total of `count` views and reports fits into the batch. An
-     * empty batch accepts any message.
-     */
+    /** Returns true if a message with `size` bytes and a total of `count` views and reports fits into the batch. */
     hasRoom: (size: number, count: number) =>
       isEmpty() ||
       (bytes + size <= MAX_BATCH_BYTES &&
@@ -39,7 +36,7 @@ export function createBatchBuilder(start: BatchStart) {
       if (rejected) batch.rejected.push({ ...rejected, sequence })
       if (skippedIds) batch.skipped.push({ sequence, ids: skippedIds })
       if (views.length + watched.length > 0) batch.messages.push({ sequence, views: views.length, at: storedAt })
-      // Not push(...): a message may have more views than a call may have arguments.
+      // Not push(...views): a message may contain more views than a call accepts arguments.
       for (const view of views) batch.views.push(view)
       for (const report of watched) batch.watched.push({ ...report, sequence })
       for (const trace of traces) batch.traces.push(trace)

@@ -9,19 +9,19 @@ import { DEAD_LETTERS, endOf, findStream, REPLAYS, STREAM } from './stream.ts'
 
 type State = {
   incarnation: string
-  /** The sequence of the copy of each dead letter, by the sequence of the original. */
+  /** Maps the sequence of each original message to the sequence of its copy. */
   copies: Map<number, number>
-  /** How dead letters were resolved, by the sequence of the original. */
+  /** Maps the sequence of each resolved original message to its resolution. */
   resolutions: Map<number, Resolution>
-  /** Sequences of copies to remove: a second copy, or the leftover copy of a resolved dead letter. */
+  /** Sequences of copies to remove: duplicates, and leftovers of resolved dead letters. */
   superfluous: Set<number>
-  /** Number of messages on the subject of the dead letters, including messages that are not dead letters. */
+  /** Number of messages on the dead-letter subject, including messages that are not dead letters. */
   stored: number
   readUpTo: { copies: number; resolutions: number }
 }
 
 export type DeadLetterIndex = {
-  /** Reads what was stored since the last call, possibly by another process. Never creates the stream. */
+  /** Reads the messages stored since the last call, possibly by another process. Never creates the stream. */
   refresh(): Promise<void>
   incarnation: () => string
   /** The sequences of the dead letters that are neither replayed nor deleted, ascending. */
@@ -57,11 +57,11 @@ export function createDeadLetterIndex(nats: Pick<NatsLink, 'connection'>): DeadL
     const isStale = state.incarnation !== incarnation || stored < state.stored
     const next = isStale ? emptyState(incarnation) : state
     if (stream) {
-      // Read the copies first: a copy is removed only after its dead letter is resolved, so one of the two is found.
+      // Read the copies first: a copy is removed only after its resolution is stored, so one of the two is found.
       for await (const message of scan(nats, jsm, DEAD_LETTERS, next.readUpTo.copies + 1)) addCopy(next, message)
       for await (const message of scan(nats, jsm, REPLAYS, next.readUpTo.resolutions + 1)) addResolution(next, message)
     }
-    // Replace the index only once the new one is complete, because others read it in the meantime.
+    // Replace the state only once the new one is complete, because callers read the index in the meantime.
     state = next
   }
 

@@ -35,7 +35,7 @@ export function createDeadLetterWriter({ js, maxPayload, index, log }: Deps): De
     const copied = copyHeaders(message.headers, fits ? room - data.length : room)
     setRejected(copied, { sequence, subject, reason, size: data.length })
     if (!fits) copied.set(BODY_OMITTED, 'too-large')
-    // Deduplicates the copies if two listeners read the same message at the same time.
+    // Deduplicates the copies if two readers handle the same message at the same time.
     const options = { headers: copied, msgID: `dead-letter-${index.incarnation()}-${sequence}` }
     const { duplicate } = await js.publish(DEAD_LETTERS, fits ? data : new Uint8Array(), options)
     if (duplicate) return

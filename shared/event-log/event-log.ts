@@ -7,8 +7,8 @@ import type { TraceContext } from '../tracing/trace-context.ts'
 import type { LogExtent } from './extent.ts'
 
 /**
- * A view to append, with the id and the trace context of the request that caused it. If `watched` is set, it is instead
- * a report of how long an earlier view was watched, and has its own id.
+ * A view to append, with the id and the trace context of the request that caused it. If `watched` is set, the event is
+ * instead a report of how long an earlier view was watched, with an id of its own.
  */
 export type NewView = Omit<View, 'producer'> & {
   requestId?: string
@@ -27,13 +27,13 @@ export type LogBatch = {
   views: View[]
   /** The reports of watch time, in log order. */
   watched: WatchedView[]
-  /** The trace contexts of those views whose traces are recorded. */
+  /** The trace contexts of the views whose traces are recorded. */
   traces: TraceContext[]
   /** The messages that the views and reports came from, in order. */
   messages: LogMessage[]
   /** The dead letters in the range, including those that were replayed or deleted. */
   skipped: SkippedMessage[]
-  /** Number of unresolved dead letters in the range. They are skipped. */
+  /** Number of unresolved dead letters in the range, all of which are skipped. */
   deadLetters: number
   /** The serials in skipped messages, as far as they can be read. */
   rejected: (SerialRange & { sequence: number })[]
@@ -54,12 +54,12 @@ export class LogRolledBackError extends Error {
   override name = 'LogRolledBackError'
 }
 
-/** The server removed the idle reader, for example after a long pause of this process. No message is lost. */
+/** The server removed the idle consumer, for example because this process was suspended. No message is lost. */
 export class ReadInterruptedError extends Error {
   override name = 'ReadInterruptedError'
 }
 
-/** Appends to a log. Producer ids are unique: two live producers never share one. */
+/** Appends to a log. No two live producers share an id. */
 export type Producer = {
   id: string
   /**
@@ -76,9 +76,9 @@ export type Producer = {
 export type Resolution = { action: 'replayed' | 'deleted'; at: string }
 
 /**
- * `resolved`: resolved by this call, with the message at `sequence` in the log (0 if no message was needed), which has
- * `views` views. `already resolved`: resolved earlier, possibly by another process. `invalid`: refused; nothing was
- * changed.
+ * `resolved`: this call resolved the dead letter by appending a message with `views` views at `sequence`, which is 0 if
+ * no message was needed. `already resolved`: resolved earlier, possibly by another process. `invalid`: refused; nothing
+ * was changed.
  */
 export type Resolved =
   | { outcome: 'resolved'; sequence: number; views: number }
@@ -90,9 +90,9 @@ export type Resolved =
 type DeadLetterDetails = DeadLetter & { headers: Record<string, string[]>; body: Uint8Array | undefined }
 
 /**
- * The messages that are not counted until they are repaired. A dead letter is identified by its sequence in the log,
- * and is replayed or deleted once. The original stays in the log and is skipped. The methods throw UnavailableError if
- * the log is unavailable.
+ * The rejected messages, which are not counted until they are replayed. A dead letter is identified by its sequence in
+ * the log, and can be replayed or deleted only once. The original stays in the log and is skipped. The methods throw
+ * UnavailableError if the log is unavailable.
  */
 export type DeadLetters = {
   list(page: { after?: number | undefined; limit: number }): Promise<DeadLetterPage>
@@ -108,14 +108,14 @@ export type DeadLetters = {
 }
 
 /**
- * The replicas of a log: how many there should be, how many it is configured to have, and how many respond to its
- * leader, including the leader. `online` is 0 if the log has no leader.
+ * The replicas of a log: how many the settings request, how many the log is configured with, and how many are online,
+ * including the leader. `online` is 0 if the log has no leader.
  */
 export type LogReplicas = { wanted: number | undefined; configured: number; online: number }
 
 export type SearchOptions = { maxMessages: number; signal: AbortSignal }
 
-/** One ordered, durable log of views, and of reports of how long they were watched. */
+/** An ordered, durable log of views, and of reports of how long they were watched. */
 export type EventLog = AsyncDisposable & {
   /** The name of the log in `/readyz`. */
   name: string
@@ -128,7 +128,7 @@ export type EventLog = AsyncDisposable & {
   replicas?: () => LogReplicas | undefined
   /**
    * @param source the CloudEvents `source` of its events is `<source>/<id>`
-   * @param id the id of an earlier producer to resume; by default, a new one
+   * @param id the id of an earlier producer to resume; by default, a new id
    */
   producer(source: string, id?: string): Producer
   /**
@@ -139,12 +139,12 @@ export type EventLog = AsyncDisposable & {
    */
   read(after: LogPosition | undefined, signal: AbortSignal): AsyncIterable<LogBatch>
   /**
-   * Finds an event by its id, in the messages after a position or in the newest `maxMessages` of them. Read-only.
+   * Finds an event by its id, among the newest `maxMessages` messages after a position. Read-only.
    * @throws Error if the log is unavailable, or if `signal` aborts
    */
   find(id: string, after: LogPosition | undefined, options: SearchOptions): Promise<Search>
   /**
-   * Keeps the message at a sequence as a dead letter, because its views were refused. Idempotent.
+   * Makes the message at a sequence a dead letter, because its views were refused. Idempotent.
    * @param reason one human-readable line
    */
   reject(sequence: number, reason: string): Promise<void>

@@ -22,14 +22,14 @@ export async function createConsumer(nats: NatsLink, jsm: JetStreamManager, star
 type Read = { delivered: number; reached: number; readExtent: () => Promise<LogExtent> }
 
 /**
- * Returns the sequence up to which every view was read: the end of the log if no more views follow, or else `reached`.
+ * Returns the sequence up to which every view was read: the end of the log if no view follows, otherwise `reached`.
  * Messages that are not views, such as copies of dead letters, may follow the last view. Counting them as read keeps
  * them from looking like lost views once they expire.
  */
 export async function findEnd(consumer: Consumer, { delivered, reached, readExtent }: Read): Promise<number> {
   await assertNoneLost(consumer, delivered)
   const { last } = await readExtent()
-  // Read the end of the log before the consumer: a view that is stored in between is then pending.
+  // Read the end of the log before the consumer info, so that a view stored in between counts as pending.
   return last > reached && (await assertNoneLost(consumer, delivered)).num_pending === 0 ? last : reached
 }
 

@@ -37,8 +37,8 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
   }
 
   /**
-   * Publishes the message that resolves a dead letter, unless it is already resolved. The expected last sequence of the
-   * subject makes this atomic: it is 0, or the sequence of a message that another program published there.
+   * Publishes the message that resolves a dead letter, unless the dead letter is already resolved. This is atomic: the
+   * publish expects the last sequence of the subject, which is 0 unless another program has published there.
    */
   async function decide(sequence: number, encode: (found: Found) => Decision): Promise<Resolved> {
     const jsm = await openJetStreamManager(nats)
@@ -49,7 +49,7 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
       const found = await find(sequence)
       const resolution = index.resolutionOf(sequence)
       if (resolution) return { outcome: 'already resolved', resolution }
-      // If the index has a copy that was not found, another process has resolved the dead letter: try again.
+      // If the index lists a copy that no longer exists, another process has resolved the dead letter: try again.
       if (!found && index.copyOf(sequence) === undefined) return { outcome: 'not found' }
       if (!found) continue
       const { data, headers: resolutionHeaders, views } = encode(found)
@@ -62,7 +62,7 @@ export function createJetStreamDeadLetters({ nats, index, maxPayload }: Deps): D
         if (!isWrongLastSequence(error)) throw error
       }
     }
-    throw new Error(`other programs keep changing ${subject}`)
+    throw new Error(`other programs keep publishing on ${subject}`)
   }
 
   /**
@@ -119,7 +119,7 @@ function toReplay(found: Found, corrected: Uint8Array | undefined, maxPayload: n
   const { data, views } = encodeReplay({ sequence: head.sequence, body: bodyOf(found), storedAt }, corrected)
   const size = Buffer.byteLength(data) + HEADER_BYTES
   if (size > maxPayload) {
-    throw new InvalidReplayError(`it would have ${size} bytes, but NATS allows at most ${maxPayload} (max_payload)`)
+    throw new InvalidReplayError(`the replay has ${size} bytes, but NATS allows at most ${maxPayload} (max_payload)`)
   }
   return { data, views, headers: withHeaders({ 'Content-Type': BATCH_CONTENT_TYPE, [REPLAYED]: 'true' }) }
 }

@@ -117,7 +117,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(read).toBeLessThan(390)
   })
 
-  test('the copies of dead letters at the end of the log are read, so their expiry is not a loss', async () => {
+  test('copies of dead letters at the end of the log count as read, so their expiry is not a loss', async () => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
     await publish('events.view.tv', 'not json')
@@ -142,7 +142,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(names).not.toContain(STREAM)
   })
 
-  test('views of maximum length fit into the maximum message size of NATS', async () => {
+  test('views of maximum length fit into the default max_payload of NATS', async () => {
     await using eventLog = await open('n'.repeat(22))
     const long = { assetId: 'a'.repeat(128), userId: 'u'.repeat(128), requestId: 'r'.repeat(128) }
     const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: '"'.repeat(512) }
@@ -151,18 +151,18 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(idsOf(await readViews(eventLog, undefined, 1_000))).toEqual(idsOfViews(views))
   })
 
-  test('reports of maximum length fit into the maximum message size of NATS', async () => {
+  test('reports of maximum length fit into the default max_payload of NATS', async () => {
     await using eventLog = await open('n'.repeat(22))
     const long = { assetId: 'a'.repeat(128), userId: 'u'.repeat(128), requestId: 'r'.repeat(128) }
     const trace = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: '"'.repeat(512) }
-    // JSON needs six characters for each of these.
+    // JSON encodes each of these characters as six.
     const watched = { viewId: '\u0001'.repeat(256), seconds: 86_399.9999 }
     const reports = createViews(1_000).map((view) => ({ ...view, ...long, ...trace, watched }))
     await eventLog.append([...reports, createView()], never)
     expect((await readViews(eventLog, undefined, 1)).flatMap(({ watched }) => watched)).toHaveLength(1_000)
   })
 
-  test('the views of one append fit into a lower maximum message size of NATS', async () => {
+  test('an append is split into messages that fit into a lower max_payload', async () => {
     await using restricted = await startConfiguredNats('max_payload: 64KB')
     await using eventLog = await openNatsEventLog(restricted.url)
     const views = createViews(1_000)
@@ -190,7 +190,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     })
   })
 
-  test('a single event from another program is a view', async () => {
+  test('a single event from another program is read as a view', async () => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
     await publish('events.view.tv', JSON.stringify(TV_EVENT))
@@ -205,11 +205,11 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
 
   test.each([
     ['the serials of another producer', { source: '/tv/other', serial: '1' }],
-    ['a serial and a source that ends with a longer producer name', { source: '/tv/x.tv', serial: '1' }],
+    ['a serial and a source with a longer producer name', { source: '/tv/x.tv', serial: '1' }],
     ['a serial that is not a decimal number', { source: '/tv/tv', serial: '01' }],
-    ['a serial that a number cannot represent', { source: '/tv/tv', serial: '9'.repeat(16) }],
+    ['a serial that is not a safe integer', { source: '/tv/tv', serial: '9'.repeat(16) }],
     ['a serial that is a JSON number', { source: '/tv/tv', serial: 1 }],
-  ])('an event with %s is a dead letter', async (_, attributes) => {
+  ])('an event with %s becomes a dead letter', async (_, attributes) => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
     await publish('events.view.tv', JSON.stringify({ ...TV_EVENT, ...attributes }))
@@ -217,7 +217,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(batch).toMatchObject({ deadLetters: 1, rejected: [] })
   })
 
-  test('a batch contains the serials in a dead letter, so that they do not count as lost', async () => {
+  test('a batch lists the serials in a dead letter, so that they do not count as lost', async () => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
     const events = ['3', '4'].map((serial) => ({ ...TV_EVENT, source: '/tv/tv', serial, data: {} }))
@@ -261,7 +261,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       }),
     ],
     ['an empty batch', '[]'],
-  ])('%s is skipped, counted, and stored once as a dead letter', async (_, payload) => {
+  ])('%s is skipped, and is counted and stored as one dead letter', async (_, payload) => {
     await using eventLog = await open()
     const views = createViews(2)
     await eventLog.append(views.slice(0, 1), never)
@@ -275,7 +275,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(await readDeadLetters()).toEqual({ count: 1, text: payload, reason: expect.stringMatching(/\w/) })
   })
 
-  test('a dead letter at the end advances the position', async () => {
+  test('a dead letter at the end of the log advances the position', async () => {
     await using eventLog = await open()
     await eventLog.end()
     await publish('events.view.tv', 'not json')
@@ -299,7 +299,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect((await eventLog.end()).sequence).toBe(3)
   })
 
-  test('events whose acknowledgement was lost are not stored again if the last one is a report', async () => {
+  test('events whose acknowledgement was lost are not stored again, even if the last event is a report', async () => {
     const events = createViews(3).map((view, n) => ({ ...view, serial: n + 1 }))
     const report = { ...createView(), serial: 4, watched: { viewId: events[0]?.id ?? '', seconds: 31 } }
     {
@@ -361,7 +361,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     expect(idsOf(await readViews(eventLog, position, 1))).toEqual([view.id])
   })
 
-  test('a reader throws the same error when the server goes down before it has started', async () => {
+  test('a reader throws NatsDownError if the server goes down before the first read', async () => {
     await using eventLog = await open()
     await eventLog.append(createViews(1), never)
     await nats.signal('SIGSTOP')
@@ -414,7 +414,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       return eventLog
     }
 
-    test('has the subject and all values of each header of the original', async () => {
+    test('has the subject of the original, and all values of its headers', async () => {
       await using eventLog = await open()
       await eventLog.end()
       await publishWith('events.view.tv', 'not json', { Via: ['a', 'b'], 'X-Id': '1' })
@@ -429,7 +429,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(copy.header.values('Via')).toEqual(['a', 'b'])
     })
 
-    test('of an original that was removed is replayed from its copy', async () => {
+    test('whose original was removed is replayed from its copy', async () => {
       await using eventLog = await open()
       await eventLog.append([createView()], never)
       await eventLog.reject(1, 'reporting responded 400')
@@ -440,7 +440,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await eventLog.deadLetters.replay(1)).toMatchObject({ outcome: 'resolved', views: 1 })
     })
 
-    test('is replayed as CloudEvents of its own producer, with new serials and its other attributes', async () => {
+    test('is replayed as CloudEvents with a new producer and new serials, but the same other attributes', async () => {
       await using eventLog = await open()
       const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`
       await eventLog.append([{ ...createView(), traceparent }, createView()], never)
@@ -465,7 +465,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
     })
 
     test.each(['list', 'replay', 'delete', 'read'])(
-      'that is resolved, but whose copy was left behind, is removed from events.rejected by the next %s',
+      'that is resolved, but still in events.rejected, is removed from there by the next %s',
       async (call) => {
         await using eventLog = await openWithLetter()
         await publishWith('events.view.dead-letter.1', '', resolving(1, 'Deleted'))
@@ -505,7 +505,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       ['a deletion with a body', () => ({ body: 'garbage', headers: resolving(1, 'Deleted') })],
       ['a deletion of another dead letter', () => ({ body: '', headers: resolving(2, 'Deleted') })],
       ['a deletion without a reason', () => ({ body: '', headers: { 'Rejected-Deleted': 'true' } })],
-    ])('stays unresolved while its subject holds %s, and can still be replayed', async (_, create) => {
+    ])('stays unresolved while its replay subject holds %s, and can still be replayed', async (_, create) => {
       await using eventLog = await openWithLetter()
       const { body, headers } = create()
       await publishWith('events.view.dead-letter.1', body, headers)
@@ -535,7 +535,7 @@ describe.skipIf(!natsVersion)('the JetStream event log', () => {
       expect(await sequencesOf(eventLog)).toEqual([1, 2])
     })
 
-    test('may also be an invalid message on the subject of a replay', async () => {
+    test('can be an invalid message on the subject of a replay', async () => {
       await using eventLog = await open()
       await eventLog.end()
       await publish('events.view.dead-letter.1', 'garbage')

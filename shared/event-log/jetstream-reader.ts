@@ -19,7 +19,7 @@ import { type DecodedViews, decodeViews } from './view-events.ts'
 
 /** Messages per pull. */
 const FETCH_MESSAGES = 256
-/** Bounds how long a deleted stream goes unnoticed, because pulls from a deleted consumer get no response. */
+/** Bounds how long a deleted stream goes undetected, because pulls from a deleted consumer get no response. */
 const FETCH_EXPIRES_MS = 2_000
 const CLOSE_TIMEOUT_MS = 200
 
@@ -32,7 +32,7 @@ type Deps = {
   readExtent: () => Promise<LogExtent>
 }
 
-/** The `read` of an EventLog over JetStream. */
+/** Implements `read` of EventLog. */
 export function createJetStreamReader({
   nats,
   options,
@@ -69,10 +69,10 @@ export function createJetStreamReader({
     let delivered = 0
     let pending = 0
     let reached = start.after
-    /** The sequence before the first gap in the batch. The consumer did not deliver the messages in a gap. */
+    /** The sequence before the first gap in the batch: a range of messages that the consumer did not deliver. */
     let skippedAfter: number | undefined
 
-    /** Stores the dead letters of the batch, and verifies that the skipped messages are not views that expired. */
+    /** Stores the dead letters of the batch, and verifies that no view expired in the gaps. */
     async function complete(): Promise<void> {
       await deadLetters.flush()
       if (skippedAfter === undefined) return
@@ -85,7 +85,7 @@ export function createJetStreamReader({
     }
 
     try {
-      // Check this outside of openReader(): its failures mean that the log is down.
+      // Not checked in openReader(), because a failure there means that the log is down.
       assertReachesBack(after, extent)
       while (!ended.aborted) {
         const messages = await consumer.fetch({ max_messages: FETCH_MESSAGES, expires: FETCH_EXPIRES_MS })
@@ -144,7 +144,7 @@ function toStart(after: LogPosition | undefined, extent: LogExtent): BatchStart 
 
 type Letters = { index: DeadLetterIndex; deadLetters: DeadLetterWriter }
 
-/** A dead letter is skipped, even if it is valid by now: its replay may be in the log. */
+/** A dead letter is skipped even if this release considers it valid, because its replay may be in the log. */
 function decode(message: JsMsg, at: string, { index, deadLetters }: Letters): DecodedViews {
   const { seq: sequence, subject, data } = message
   const producer = producerOf(subject)

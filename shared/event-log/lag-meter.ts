@@ -1,15 +1,15 @@
 export type LagMeter = {
-  /** Takes the sequence up to which the reader has counted, and the sequence of the last message in the log. */
+  /** Records the sequence up to which the reader has counted, and the sequence of the last message in the log. */
   observe(counted: number, end: number): void
-  /** The lag in milliseconds. Infinite until the reader first reaches a marked end of the log. */
+  /** The lag in milliseconds. Infinite until the reader first reaches a mark. */
   lagMs(): number
   /** When the lag started to grow; undefined if the reader has counted everything. */
   laggingSince(): number | undefined
 }
 
 /**
- * Measures the lag of a reader: it marks the end of the log and measures how long the reader takes to get there. It
- * uses only its own clock, which may differ from the one that timestamps the messages.
+ * Measures the lag of a reader: it marks the end of the log, and measures how long the reader takes to reach the mark.
+ * It does not use the timestamps of messages, because they come from another clock.
  */
 export function createLagMeter(now: () => number = () => performance.now()): LagMeter {
   let mark: { end: number; at: number } | undefined

@@ -15,7 +15,7 @@ const log = pino({ level: 'silent' })
 /** Configures a server that responds to pings, but not to JetStream requests. */
 const WITHOUT_API = `authorization { users: [{ user: u, password: p, permissions: { publish: { deny: "$JS.API.>" } } }] }`
 
-test.skipIf(!natsVersion)('without appends and pulls, the log is up only while JetStream responds', async () => {
+test.skipIf(!natsVersion)('an idle log is up only while JetStream responds', async () => {
   await using directory = await createTempDirectory('nats-config')
   const config = join(directory.path, 'nats.conf')
   await writeFile(config, WITHOUT_API)

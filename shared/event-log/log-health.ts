@@ -5,28 +5,28 @@ import { NatsDownError, type NatsLink } from '../nats/link.ts'
 import { describeOutage } from '../nats/quorum.ts'
 import { findStream, LOG } from './stream.ts'
 
-/** How often to check that the stream has a leader that hears from a majority of the replicas. */
+/** How often to check that the stream has a leader with a quorum. */
 const PROBE_MS = 1_000
-/** The loss of a leader must be noticed within 3 s. */
+/** The loss of a leader must be detected within 3 s. */
 const PROBE_TIMEOUT_MS = 1_500
 
-/** A failure older than this is forgotten once a probe succeeds. A failed append is normally retried much sooner. */
+/** A successful probe clears failures that are older than this. A failed append is normally retried much sooner. */
 const FORGET_MS = 5_000
 
-/** The state of the log, derived from the outcomes of appends, and from the state of the stream. */
+/** The state of the log, derived from the outcomes of appends and reads, and from the state of the stream. */
 export type LogHealth = AsyncDisposable & {
   state: () => DependencyState
   /** Why the log is not up. */
   reason: () => string | undefined
-  /** Runs an append, and notes its outcome. */
+  /** Awaits an append, and records its outcome. */
   observe<Result>(work: Promise<Result>): Promise<Result>
-  /** Runs a read, and notes its outcome. A read does not prove that the log accepts appends. */
+  /** Awaits a read, and records its outcome. A read does not prove that the log accepts appends. */
   observeRead<Result>(work: Promise<Result>): Promise<Result>
-  /** Notes a successful read. */
+  /** Records a successful read. */
   noteRead(): void
 }
 
-/** Called about once a second while connected: `onStream` if the stream exists, `onFailure` if it does not respond. */
+/** Called about once a second while connected: `onStream` if the stream exists, `onFailure` if the check fails. */
 type Observer = { onStream(stream: StreamInfo, jsm: JetStreamManager): void; onFailure(): void }
 
 export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
@@ -87,7 +87,7 @@ export function createLogHealth(nats: NatsLink, observer: Observer): LogHealth {
     const connection = nats.down()
     const startedAt = performance.now()
     const outage = await check()
-    // An append that succeeded in the meantime proves more than this probe.
+    // An append that succeeded in the meantime is better evidence than this probe.
     if (connection !== nats.down() || appendedAt > startedAt) return
     probeFailure = outage
     if (outage !== undefined) return

@@ -5,7 +5,7 @@ import { MAX_REASON, toLine } from '../runtime/printable.ts'
 const SEQUENCE = 'Rejected-Sequence'
 const SUBJECT = 'Rejected-Subject'
 const REASON = 'Rejected-Reason'
-/** The size of the original body in bytes. Dead letters of earlier versions lack this header. */
+/** The size of the original body in bytes. Dead letters of earlier releases lack this header. */
 const SIZE = 'Rejected-Size'
 /**
  * Present if the body was omitted because it did not fit alongside the headers. The body is then only in the original
@@ -84,7 +84,7 @@ function entriesOf(read: () => MsgHdrs | undefined): (readonly [string, string[]
   return source ? source.keys().map((name) => [name, source.values(name)] as const) : []
 }
 
-/** Returns undefined without such a header, or if the headers are malformed: any client may have published them. */
+/** Returns undefined if the header is missing, or if the headers are malformed: any client may have published them. */
 export function headerOf(read: () => MsgHdrs | undefined, name: string): string | undefined {
   try {
     return read()?.get(name) || undefined

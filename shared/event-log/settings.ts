@@ -1,4 +1,4 @@
 import { optionalDuration } from '../runtime/settings.ts'
 
-/** Views that have expired are missing from the counts after a replay. */
+/** Counts that are rebuilt from the log lack the views that have expired. */
 export const eventsMaxAge = optionalDuration('How long the log retains a view, such as 90d; unset: forever')

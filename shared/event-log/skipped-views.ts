@@ -7,7 +7,7 @@ import { type DecodedViews, isSourceOf, parseEvents, producerIn, SerialText } fr
 const NumberedEvent = z.looseObject({ source: z.string(), serial: SerialText })
 const IdentifiedEvent = z.looseObject({ id: View.shape.id })
 
-/** The result for a message that is skipped because it is invalid, or was refused, replayed or deleted. */
+/** The result of decoding a message that is skipped because it is invalid, or was refused, replayed or deleted. */
 export function skipped(data: Uint8Array, producer?: string): DecodedViews {
   return { views: [], traces: [], rejected: serialsIn(data, producer), skippedIds: idsIn(data) }
 }
@@ -22,7 +22,7 @@ function idsIn(data: Uint8Array): string[] {
   }
 }
 
-/** The serials in a message that may be invalid; undefined if they cannot be read. Stops at the first invalid event. */
+/** The serials in a message that may be invalid; undefined if the serial of any event cannot be read. */
 function serialsIn(data: Uint8Array, appendedBy: string | undefined): SerialRange | undefined {
   try {
     let producer = appendedBy

@@ -43,7 +43,7 @@ export function createSqliteDeadLetters({ db, log, append }: Deps) {
 
   const find = (sequence: number) => Row.optional().parse(selectOne.get(sequence))
 
-  /** Resolves a dead letter in one transaction, so it happens exactly once even if the process is killed. */
+  /** Resolves a dead letter in one transaction, so that the change is atomic even if the process is killed. */
   function resolve(sequence: number, action: Resolution['action'], replayOf?: (row: Row) => Replay): Resolved {
     const row = find(sequence)
     if (!row) return { outcome: 'not found' }
@@ -85,7 +85,6 @@ export function createSqliteDeadLetters({ db, log, append }: Deps) {
 
   return {
     deadLetters,
-    /** Keeps the message at a sequence as a dead letter. Logs it the first time. */
     add(sequence: number, text: string): void {
       const reason = toLine(text, MAX_REASON)
       const { changes } = insert.run(sequence, reason, new Date().toISOString())

@@ -47,7 +47,7 @@ describe('the SQLite event log', () => {
   describeEventLog(() => ({ open, wipe: () => rm(join(directory, 'data'), { recursive: true }), expire }))
   describeDeadLetters(() => ({ open: () => open(), appendRaw, lines: () => lines }))
 
-  test('a message that is not a batch of views is skipped and counted', async () => {
+  test('a message that is not a batch of views is skipped, and is counted as a dead letter', async () => {
     const views = createViews(2)
     {
       await using log = open()
@@ -66,7 +66,7 @@ describe('the SQLite event log', () => {
     expect(() => open()).toThrow('database is locked')
   })
 
-  test('the dead letters of a log that is closed are unavailable', async () => {
+  test('the dead letters of a closed log are unavailable', async () => {
     const log = open()
     await log.append(createViews(1), never)
     await log.reject(1, 'reporting responded 400')

@@ -71,7 +71,7 @@ export function createSqliteEventLog({ file, log }: { file: string; log: Logger 
 
   const letters = createSqliteDeadLetters({ db, log, append })
 
-  /** A dead letter is skipped, even if it is valid by now: its replay may be in the log. */
+  /** A dead letter is skipped even if this release considers it valid, because its replay may be in the log. */
   function decode({ sequence, data, stored_at, letter }: Message): DecodedViews {
     const bytes = Buffer.from(data)
     if (letter) return { ...skipped(bytes), isDeadLetter: letter === 'unresolved' }

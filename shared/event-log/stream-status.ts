@@ -42,7 +42,7 @@ export function extentOf(stream: StreamInfo): LogExtent {
   return { incarnation, first: messages > 0 ? first_seq : last + 1, last }
 }
 
-/** The number of dead letters that are neither replayed nor deleted, and the reason why the last one is not counted. */
+/** The number of dead letters that are neither replayed nor deleted, and why the last of them was rejected. */
 export async function readDeadLetterStatus(nats: Pick<NatsLink, 'connection'>) {
   const index = createDeadLetterIndex(nats)
   await index.refresh()
@@ -50,7 +50,7 @@ export async function readDeadLetterStatus(nats: Pick<NatsLink, 'connection'>) {
   return { count: index.count(), lastReason: last?.reason }
 }
 
-/** Implements `backlog` of EventLog. Must not create the stream, because every scrape calls it. */
+/** Implements `backlog` of EventLog. Must not create the stream, because it runs on every scrape. */
 export async function readBacklog(jsm: JetStreamManager, after: LogPosition | undefined): Promise<Backlog> {
   const stream = await findStream(jsm)
   if (!stream) return { messages: 0, since: undefined }

@@ -20,7 +20,7 @@ export const LOG = 'the stream'
 export const VIEWS = 'events.view.>'
 export const DEAD_LETTERS = 'events.rejected'
 
-/** The subjects of replayed dead letters, whose views are like any other views. */
+/** The subjects of replayed dead letters, whose views are counted like any others. */
 export const REPLAYS = 'events.view.dead-letter.*'
 
 /** The subject of the message that resolves a dead letter. */
@@ -36,7 +36,7 @@ export function storedAt({ info }: JsMsg): string {
 export type StreamOptions = {
   /** How long the log keeps a message, in milliseconds. If undefined, an existing stream keeps its setting. */
   maxAgeMs?: number | undefined
-  /** Updates the retention of an existing stream. Only one service may be the owner. */
+  /** If true, the retention of an existing stream is updated. Only one service may be the owner. */
   isOwner?: boolean
   /** Creates the stream with its replicas. */
   replication: Pick<Replication, 'create'>
@@ -81,7 +81,7 @@ async function create(jsm: JetStreamManager, limits: Partial<StreamConfig>): Pro
   }
 }
 
-/** Precedes the id of the incarnation in the description of the stream: nats-server 2.9 has no stream metadata. */
+/** Precedes the incarnation id in the description of the stream, because nats-server 2.9 has no stream metadata. */
 const INCARNATION = 'Views of videos. Incarnation: '
 
 /** The position of the last message. The incarnation of a stream without an id is its creation time. */

@@ -10,7 +10,7 @@ import type { NewView } from './event-log.ts'
 /** Media type of messages in the log: CloudEvents 1.0, JSON batch format. */
 export const BATCH_CONTENT_TYPE = 'application/cloudevents-batch+json'
 
-/** How many errors the reason of a dead letter lists. */
+/** Maximum number of errors in the reason of a dead letter. */
 const MAX_ISSUES = 2
 
 export const SerialText = z
@@ -46,7 +46,7 @@ export const ViewEvent = z.looseObject({
 })
 export type ViewEvent = z.infer<typeof ViewEvent>
 
-/** A report of how long a view was watched, by the user who played the asset. */
+/** A report of how long the user has watched a view. */
 export const WatchEvent = ViewEvent.omit({ keyed: true }).extend({
   id: View.shape.id.meta({ description: 'Unique id of this event' }),
   time: ViewEvent.shape.time.unwrap().meta({ description: 'Time of the report (RFC 3339)' }).optional(),
@@ -105,30 +105,30 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /**
  * Decodes a message: a CloudEvents batch, or a single event.
- * @param storedAt when the log stored the message (RFC 3339): the default `time` of its events, and an upper limit
- *   on it, because the clock of a producer may be ahead
+ * @param storedAt when the log stored the message (RFC 3339): the default `time` of its events. Also the maximum,
+ *   because the clock of a producer may be ahead
  * @param producer the producer that the subject of the message belongs to; by default, the one in each `source`
  * @throws Error with a message that explains what is invalid
  */
 export function decodeViews(data: Uint8Array, storedAt: string, producer?: string): DecodedViews {
   const events = parseSafely(Events, parseBatch(data))
   if (!events.success) throw new Error(describeIssues(events.error))
-  const numbersOf = createNumberReader(producer)
+  const serialFieldsOf = createSerialReader(producer)
   const stored = { at: storedAt, ms: Date.parse(storedAt) }
   const views: View[] = []
   const watched: Omit<WatchedView, 'sequence'>[] = []
   const traces: TraceContext[] = []
   for (const event of events.data) {
-    const numbers = numbersOf(event)
-    if (event.type === 'video.viewed') views.push(toView(event, stored, numbers))
-    else watched.push({ ...event.data, index: views.length, ...numbers })
+    const serialFields = serialFieldsOf(event)
+    if (event.type === 'video.viewed') views.push(toView(event, stored, serialFields))
+    else watched.push({ ...event.data, index: views.length, ...serialFields })
     const trace = recordedTrace(event)
     if (trace) traces.push(trace)
   }
   return { views, watched, last: lastOf(events.data), traces }
 }
 
-/** Describes the first errors in ASCII, because the reason of a dead letter is. */
+/** Describes the first errors in ASCII, because the reason of a dead letter must be ASCII. */
 function describeIssues({ issues }: z.ZodError): string {
   const described = issues.slice(0, MAX_ISSUES).map(({ path, message }) => {
     return path.length === 0 ? message : `${z.core.toDotPath(path)}: ${message}`
@@ -137,9 +137,9 @@ function describeIssues({ issues }: z.ZodError): string {
 }
 
 /**
- * Returns the events of a message without validating them. Checks their number first, because a schema would validate
+ * Returns the events of a message without validating them. Checks their number here, because a schema would validate
  * every event even if the batch is too long.
- * @throws Error unless it is JSON in UTF-8 with at most MAX_VIEWS_PER_BATCH events
+ * @throws Error unless the message is JSON in UTF-8 with at most MAX_VIEWS_PER_BATCH events
  */
 export function parseBatch(data: Uint8Array): unknown[] {
   const batch = parseEvents(data)
@@ -153,39 +153,39 @@ export function parseEvents(data: Uint8Array): unknown[] {
   return Array.isArray(json) ? json : [json]
 }
 
-type Numbers = Pick<View, 'producer' | 'serial' | 'predecessor'>
+type SerialFields = Pick<View, 'producer' | 'serial' | 'predecessor'>
 
-/** Reads the serials of the events of one message. */
-function createNumberReader(appendedBy: string | undefined) {
-  /** Usually, all events of a message have the same source. */
+/** Reads the serials in one message. */
+function createSerialReader(appendedBy: string | undefined) {
+  /** Caches the last verified source, because usually all events of a message have the same source. */
   let verified: { source: string; producer: string } | undefined
 
   /** A serial needs a matching source: otherwise a message could claim the serials of another producer. */
   function producerOf(source: string): string {
     if (source === verified?.source) return verified.producer
     const producer = appendedBy ?? producerIn(source)
-    if (!isSourceOf(source, producer)) throw new Error(`the source must end with /${producer}, because it has a serial`)
+    if (!isSourceOf(source, producer)) throw new Error(`a serial requires a source that ends with /${producer}`)
     verified = { source, producer }
     return producer
   }
 
-  return function numbersOf(event: ViewEvent | WatchEvent): Numbers {
+  return function serialFieldsOf(event: ViewEvent | WatchEvent): SerialFields {
     const { source, serial } = event
     if (serial === undefined) return {}
-    const numbers: Numbers = { producer: producerOf(source), serial: Number(serial) }
+    const fields: SerialFields = { producer: producerOf(source), serial: Number(serial) }
     if (event.predecessor !== undefined && event.predecessorserial !== undefined) {
-      numbers.predecessor = { producer: event.predecessor, serial: Number(event.predecessorserial) }
+      fields.predecessor = { producer: event.predecessor, serial: Number(event.predecessorserial) }
     }
-    return numbers
+    return fields
   }
 }
 
 /** A view without a serial is identified by its whole source and its id. */
-function toView(event: ViewEvent, stored: { at: string; ms: number }, numbers: Numbers): View {
+function toView(event: ViewEvent, stored: { at: string; ms: number }, serialFields: SerialFields): View {
   const { id, source, time, keyed, data } = event
   const at = time === undefined || Date.parse(time) > stored.ms ? stored.at : time
   const view: View = { id, assetId: data.assetId, userId: data.userId, at, producer: source }
-  Object.assign(view, numbers)
+  Object.assign(view, serialFields)
   if (keyed) view.keyed = true
   if (data.duration !== undefined) view.duration = data.duration
   return view
@@ -206,7 +206,7 @@ export function producerIn(source: string): string {
   return source.slice(source.lastIndexOf('/') + 1)
 }
 
-/** CloudEvents' distributed tracing extension. An invalid trace context is ignored; the view is still counted. */
+/** The CloudEvents distributed tracing extension. An invalid trace context is ignored, but the view still counts. */
 function recordedTrace({ traceparent, tracestate }: ViewEvent | WatchEvent): TraceContext | undefined {
   if (typeof traceparent !== 'string' || !isSampled(traceparent)) return undefined
   return { traceparent, tracestate: toTracestate(tracestate) }

@@ -33,7 +33,7 @@ test('slow requests are logged at most once per second, with a count', async () 
   expect(lines).toMatchObject([{ times: 1 }, { msg: 'slow request', times: 20 }])
 })
 
-test('each request is logged at debug, including throttled slow ones', async () => {
+test('at debug, each request is logged, even if its slow-request warning is throttled', async () => {
   const { lines, app } = setUp('debug')
   await app.request('/takes/1')
   expect(lines).toMatchObject([
@@ -45,13 +45,13 @@ test('each request is logged at debug, including throttled slow ones', async () 
   expect(lines.slice(1).map(({ msg }) => msg)).toEqual(['slow request', 'request'])
 })
 
-test('at info there is no line per request', async () => {
+test('at info, requests are not logged one by one', async () => {
   const { lines, takes } = setUp('info')
   await takes(1)
   expect(lines).toEqual([])
 })
 
-test('each minute with requests is summarized by the first request after it', async () => {
+test('the first request after a minute with requests logs a summary of that minute', async () => {
   const { lines, app, takes } = setUp('info')
   await takes(300)
   await takes(700)
@@ -75,7 +75,7 @@ function summaries(lines: Line[]): Line[] {
     .map(({ level, requests, failed, slowestMs, seconds }) => ({ level, requests, failed, slowestMs, seconds }))
 }
 
-/** An app with a fake clock. `/takes/N` advances the clock by N ms; `/sleeps/N` waits until the test advances it. */
+/** An app with a fake clock. `/takes/N` advances the clock by N ms; `/sleeps/N` waits until the test does. */
 function setUp(level: 'info' | 'debug') {
   useFakeClock()
   const lines: Line[] = []

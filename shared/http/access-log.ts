@@ -22,12 +22,12 @@ export function accessLog({ log, metrics }: { log: Logger; metrics: Metrics }): 
   const throttle = createLogThrottle()
   const logsEach = log.isLevelEnabled('debug')
   return async function accessLog(c, next) {
-    const started = performance.now()
+    const startedAt = performance.now()
     c.set('log', log)
     await next()
-    // The duration of a stream depends on the subscriber.
+    // Streams are not measured, because their duration depends on the subscriber.
     if (c.res === RESPONSE_ALREADY_SENT) return
-    const ms = performance.now() - started
+    const ms = performance.now() - startedAt
     const route = routePath(c, -1)
     observe(c, route, ms / 1_000)
     if (c.get('span').isRecorded) endSpan(c, route)

@@ -45,7 +45,7 @@ test('a write from a page of another origin is refused and logged', async () => 
   expect(lines).toMatchObject([{ msg: 'write refused', status: 403 }])
 })
 
-test('reads, writes between services and writes without an effect are not logged', async () => {
+test('reads, writes between services, and writes that change nothing are not logged', async () => {
   const { lines, send } = setUp()
   await send('GET', '/thing/1')
   for (const path of ['/lookup', '/batch', '/conflict']) await send('POST', path)

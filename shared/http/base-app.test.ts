@@ -63,7 +63,7 @@ test('metrics label requests by route pattern and status, never by path', async 
   expect(text).toContain('process_cpu_seconds_total')
 })
 
-test('openapi.json is an OpenAPI 3.1 document of the routes', async () => {
+test('openapi.json documents the routes in OpenAPI 3.1', async () => {
   const document = await (await createTestApp().request('/openapi.json')).json()
   expect(document).toMatchObject({
     openapi: expect.stringMatching(/^3\.1\./),
@@ -95,7 +95,7 @@ test('an unknown path returns 404', async () => {
   await expectProblem(await app.request('/nope', { method: 'POST' }), 404)
 })
 
-test('an unsupported method returns 405 with the supported ones', async () => {
+test('an unsupported method returns 405, with the supported methods in `allow`', async () => {
   const response = await createTestApp().request('/things/apple', { method: 'DELETE' })
   await expectProblem(response, 405)
   expect(response.headers.get('allow')).toBe('GET, HEAD, POST')
@@ -113,7 +113,7 @@ test.each(['/fails', '/fails/http'])('the details of a 500 from %s are logged, n
   ])
 })
 
-test('an UnavailableError returns 503 with retry-after, without its message', async () => {
+test('an UnavailableError returns 503 with retry-after, but not its message', async () => {
   const response = await createTestApp().request('/unavailable')
   expect(response.headers.get('retry-after')).toBe('1')
   expect(await response.clone().text()).not.toContain('secret')
@@ -132,7 +132,7 @@ test('the log of 503 responses is throttled to one line per second, with a count
   expect(lines).toMatchObject([{ times: 1 }, { msg: 'request not served', times: 100 }])
 })
 
-test('a 429 has retry-after in seconds, rounded up', async () => {
+test('a 429 response has retry-after in seconds, rounded up', async () => {
   const response = await createTestApp().request('/throttled')
   expect(response.headers.get('retry-after')).toBe('8')
   await expectProblem(response, 429, [])
@@ -140,7 +140,7 @@ test('a 429 has retry-after in seconds, rounded up', async () => {
 
 const everyStatus = ['/healthz', '/docs/swagger-ui.css', '/nope', '/fails', '/unavailable', '/throttled']
 
-test.each(everyStatus)('%s returns the request id of the request', async (path) => {
+test.each(everyStatus)('the response of %s echoes the request id', async (path) => {
   const id = 'a-Z_0=9'.padEnd(128, 'x')
   const response = await createTestApp().request(path, { headers: { 'x-request-id': id } })
   expect(response.headers.get('x-request-id')).toBe(id)
@@ -148,7 +148,7 @@ test.each(everyStatus)('%s returns the request id of the request', async (path) 
   expect(notAllowed.headers.get('x-request-id')).toBe(id)
 })
 
-test.each(everyStatus)('%s is sent with x-content-type-options: nosniff', async (path) => {
+test.each(everyStatus)('the response of %s has x-content-type-options: nosniff', async (path) => {
   const response = await createTestApp().request(path)
   expect(response.headers.get('x-content-type-options')).toBe('nosniff')
 })

@@ -7,7 +7,7 @@ import type { AppEnv } from './app-env.ts'
  * right-most address in X-Forwarded-For that is not a trusted proxy. Each trusted proxy appends the address of its own
  * peer, so anything that the client wrote into the header is further left and is never read.
  *
- * `Forwarded` (RFC 7239) is not read: a proxy that knows only X-Forwarded-For passes it on as the client wrote it.
+ * `Forwarded` (RFC 7239) is not read, because a proxy that supports only X-Forwarded-For passes it through unchanged.
  */
 export function clientAddressOf(c: Context<AppEnv>, trustedProxies?: Networks): string {
   let address = peerAddressOf(c)
@@ -16,7 +16,7 @@ export function clientAddressOf(c: Context<AppEnv>, trustedProxies?: Networks): 
   while (hops !== '' && trustedProxies.includes(address)) {
     const comma = hops.lastIndexOf(',')
     const hop = toHopAddress(hops.slice(comma + 1).trim())
-    // The proxy at `address` does not know its peer, or appends nothing, so no address further left can be trusted.
+    // The proxy at `address` did not append the address of its peer, so nothing further left can be trusted.
     if (hop === undefined) break
     address = hop
     hops = hops.slice(0, Math.max(comma, 0))

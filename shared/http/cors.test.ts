@@ -33,6 +33,6 @@ test('a preflight response lists the methods and can be cached for ten minutes',
   expect(response.headers.get('access-control-max-age')).toBe('600')
 })
 
-test('without allowed origins there is no middleware', () => {
+test('without allowed origins, there is no middleware', () => {
   expect(allowOrigins([])).toEqual([])
 })

@@ -8,8 +8,8 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 export type IsTrustedOrigin = (origin: string, c: Context<AppEnv>) => boolean
 
 /**
- * Refuses requests that change state if the page of another origin sends them (CSRF), except from trusted origins. A
- * client that is not a browser sends neither `Sec-Fetch-Site` nor `Origin`, and is not affected.
+ * Refuses state-changing requests from pages of other origins (CSRF), unless the origin is trusted. A client that is
+ * not a browser sends neither `Sec-Fetch-Site` nor `Origin`, and is not affected.
  * https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
  */
 export function refuseCrossOrigin(isTrusted: IsTrustedOrigin = () => false): MiddlewareHandler<AppEnv> {
@@ -22,7 +22,7 @@ export function refuseCrossOrigin(isTrusted: IsTrustedOrigin = () => false): Mid
   }
 }
 
-/** Browsers without `Sec-Fetch-Site` send the origin; it is compared with the host, because a proxy may terminate TLS. */
+/** Older browsers send only `Origin`. Its scheme is ignored, because a proxy may terminate TLS. */
 function isSameOrigin(c: Context<AppEnv>): boolean {
   const site = headerOf(c, 'sec-fetch-site')
   if (site !== undefined) return site === 'same-origin' || site === 'none'

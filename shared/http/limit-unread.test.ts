@@ -7,7 +7,7 @@ import { listen } from '../service/listen.ts'
 import type { AppEnv } from './app-env.ts'
 import { limitUnread } from './limit-unread.ts'
 
-/** More than the kernel buffers. */
+/** Larger than the kernel's socket buffers. */
 const LARGE = 'x'.repeat(32 * 2 ** 20)
 const MAX = 3
 
@@ -30,7 +30,7 @@ test('above the maximum, the connection of the oldest unread response is closed'
   }
   const received = await Promise.all(sockets.map(countReceived))
   expect(received.map((bytes) => bytes > LARGE.length)).toEqual([false, false, false, true, true, true])
-  // A client that reads gets its response, however many clients do not.
+  // A client that reads gets its response, however many other clients do not read theirs.
   expect((await (await fetch(url)).text()).length).toBe(LARGE.length)
 })
 

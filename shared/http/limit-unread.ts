@@ -3,8 +3,8 @@ import type { MiddlewareHandler } from 'hono'
 import type { AppEnv } from './app-env.ts'
 
 /**
- * Bounds the memory for responses that clients have not read yet, each of which stays in memory as a whole. Above the
- * maximum, closes the connection of the oldest one: a client that reads has long received its response.
+ * Bounds the memory for responses that clients have not read yet; each of them stays in memory as a whole. Above the
+ * maximum, closes the connection of the oldest one, because a client that reads would have received it long ago.
  * @param max the maximum number of unread responses
  */
 export function limitUnread(max: number): MiddlewareHandler<AppEnv> {

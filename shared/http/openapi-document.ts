@@ -8,10 +8,11 @@ import { securitySchemes } from './openapi.ts'
 export const OPERATIONS = 'operations'
 
 const CONVENTIONS = `Every response has the header \`x-request-id\`. All errors have the shape \`Problem\`, \
-some with additional fields. That includes the 404 for an unknown path, the 405 for an unsupported method, \
-with the supported ones in \`allow\`, the 403 for a request that the page of another origin sends to change state, the \
-421 for a \`Host\` that is none of the names of the service, a 500, and the 503 of an overloaded service. A request with a \
-body needs a \`content-length\`; the maximum size of a JSON body is 65,536 bytes unless its operation says otherwise.`
+some with additional fields. Any path can return these errors: 404 for an unknown path, 405 for an unsupported method \
+(\`allow\` lists the supported methods), 403 for a state-changing request from a page of another origin, 421 for a \
+\`Host\` that is not a name of the service, 500 for an internal error, and 503 while the service is overloaded. A \
+request with a body needs a \`content-length\`. A JSON body may have at most 65,536 bytes unless its operation says \
+otherwise.`
 
 /** Generates the OpenAPI document of `app`. */
 export async function createDocument(app: Hono<AppEnv>, name: string) {

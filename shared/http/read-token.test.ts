@@ -31,11 +31,11 @@ describe('a read that names users', () => {
     [`Bearer ${TOKEN}x`, 401],
     ['Bearer write-1 write-2', 401],
     ['', 401],
-  ])('with READ_TOKEN, the header %s results in the status %i', async (authorization, status) => {
+  ])('with the header "%s" returns %i if READ_TOKEN is set', async (authorization, status) => {
     expect(await statusFor(TOKEN, authorization)).toBe(status)
   })
 
-  test('needs no token without READ_TOKEN', async () => {
+  test('needs no token if READ_TOKEN is not set', async () => {
     expect(await statusFor(undefined, '')).toBe(200)
   })
 })

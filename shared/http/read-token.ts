@@ -10,7 +10,7 @@ const FORM = /^[\x21-\x7e]{16,}$/
 export const readToken = optionalSecret(
   'Token for reads that name users (authorization: Bearer …)',
   (text) => FORM.test(text),
-  'must have at least 16 characters, of printable ASCII without spaces',
+  'must be at least 16 characters of printable ASCII without spaces',
 )
 
 /** Lets requests with one of these tokens pass, and hands all others to `otherwise`. */

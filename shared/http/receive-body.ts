@@ -5,12 +5,12 @@ import { type ErrorDetails, UnavailableError } from '../runtime/unavailable-erro
 
 /** How long a body may take to arrive. */
 const BODY_TIMEOUT_MS = 10_000
-/** The memory that a chunk takes in addition to its data. It matters because a body may arrive byte by byte. */
+/** The memory that a chunk takes in addition to its data. This matters because a body may arrive byte by byte. */
 const CHUNK_OVERHEAD_BYTES = 256
 
 /**
- * Reads a body and drops it, for up to 10 s. Without this, Hono's adapter closes the connection 500 ms after a response
- * to a body that has not arrived, and a client that is still sending may miss the response.
+ * Reads and discards a body, for up to 10 s. Otherwise, Hono's adapter closes the connection 500 ms after the response,
+ * and a client that is still sending its body may miss the response.
  */
 export async function discardBody(incoming: IncomingMessage): Promise<void> {
   incoming.resume()

@@ -58,13 +58,13 @@ test('probes, metrics and the untraced paths of a service have no span', async (
   expect(started).toHaveLength(1)
 })
 
-test('the context of a request can be propagated', async () => {
+test('a handler can read the request id and the trace id, to propagate them', async () => {
   const { app } = setUp()
   const response = await app.request('/context', { headers: { 'x-request-id': 'request-1' } })
   expect(await response.json()).toEqual({ requestId: 'request-1', traceId })
 })
 
-test('a request that starts a trace has the id of that trace; requests of the same trace have different ids', async () => {
+test('the request id is the trace id if the request starts the trace; otherwise, it is unique', async () => {
   const { app } = setUp()
   expect(await (await app.request('/context')).json()).toEqual({ requestId: traceId, traceId })
   const ids = new Set<string | null>([traceId])

@@ -7,16 +7,16 @@ const SERVER = { kind: 'server' } as const
 
 type Options = {
   tracing: Tracing
-  /** Paths without spans, because they are polled or stay open. */
+  /** Paths without spans, because clients poll them or keep their responses open. */
   untraced: readonly string[]
 }
 
 /**
- * Assigns each request an id and a span. The id comes from the `x-request-id` header, or is a new one; the response
- * returns it. The span belongs to the trace of the `traceparent` header, or to a new one. If both are new, the trace id
- * is also the request id: a view has both, and compression of the log removes the duplicate.
+ * Assigns each request an id and a span. The id comes from the `x-request-id` header, or is a new id; the response
+ * returns it. The span belongs to the trace of the `traceparent` header, or to a new trace. If both are new, the trace
+ * id is also the request id: a view stores both ids, and the compression of the log removes the duplicate.
  *
- * Hono's middleware costs 2.9 µs per request; this one costs 1 µs.
+ * Hono's own middleware costs 2.9 µs per request; this one costs 1 µs.
  */
 export function requestContext({ tracing, untraced }: Options): MiddlewareHandler<AppEnv> {
   const isUntraced = new Set(untraced)
@@ -44,7 +44,7 @@ export function requestContextOf(c: Context<AppEnv>): RequestContext {
   return { requestId: c.get('requestId'), span: c.get('span') }
 }
 
-/** The ids for log lines about this request. `trace_id` is OpenTelemetry's name. */
+/** The ids for log lines about this request. OpenTelemetry specifies the name `trace_id`. */
 export function idsOf(c: Context<AppEnv>) {
   return { requestId: c.get('requestId'), trace_id: c.get('span').traceId }
 }

@@ -16,7 +16,7 @@ export const LOOKUP_BODY = 4 * KIB * KIB
 /** Large enough for the maximum number of views with ids of maximum length, even if every character is escaped. */
 export const BATCH_BODY = 20 * KIB * KIB
 
-/** Memory for the bodies in flight on a route: this much, or four times its largest body if that is more. */
+/** The bodies in flight on a route may take this much memory, or four times the route's limit if that is more. */
 const MIN_BODIES_IN_FLIGHT = 4 * KIB * KIB
 
 type Target = 'param' | 'query' | 'json'

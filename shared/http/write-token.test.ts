@@ -31,7 +31,7 @@ test.each([
   expect(() => load({ [name]: value })).toThrow(UsageError)
 })
 
-test('a rejected token is not in the error', () => {
+test('the error for a rejected token does not contain the token', () => {
   expect(() => load({ WRITE_TOKEN: 's3cr3t with spaces' })).toThrow(/^WRITE_TOKEN is "…": it must be printable ASCII/)
 })
 
@@ -65,7 +65,7 @@ test.each([
   ['0.0.0.0', `${'x'.repeat(16)} short`, false, true, false],
   ['127.0.0.1', 'short', false, false, false],
 ])(
-  'HOST %s, token %s, open writes allowed %s: refused %s, warned %s',
+  'with HOST %s, token %s and ALLOW_OPEN_WRITES %s, the service refuses to start (%s) or warns (%s)',
   (HOST, token, ALLOW_OPEN_WRITES, isRefused, isWarned) => {
     const WRITE_TOKEN = token === undefined ? undefined : toWriteToken(token)
     const lines: string[] = []
@@ -77,7 +77,7 @@ test.each([
   },
 )
 
-test('a service whose upstreams are open warns if it listens beyond loopback', () => {
+test('a service without WRITE_TOKEN warns if it listens beyond loopback', () => {
   const lines: object[] = []
   const log = pino({}, { write: (line) => lines.push(JSON.parse(line)) })
   checkWriteToken({ HOST: '127.0.0.1', WRITE_TOKEN: undefined }, log)

@@ -24,7 +24,7 @@ export const writeToken = z
   .optional()
   .meta(
     secretMeta(
-      'Token that writes require (authorization: Bearer …); may be two, separated by a space: both are accepted, and the first one is sent',
+      'Token that writes require (authorization: Bearer …); or two tokens, separated by a space: both are accepted, and the first one is sent',
     ),
   )
 

@@ -23,11 +23,11 @@ const HEADERS = {
 
 export type EventStream<Channel> = {
   /**
-   * Subscribes the client of a request to a channel, and sends it `first`.
+   * Subscribes the client of a request to a channel, and sends it the text that `first` returns.
    * @throws UnavailableError if there are too many subscribers, or the process is stopping
    */
   subscribe(c: Context<AppEnv>, channel: Channel, first: () => string): Response
-  /** Sends the subscribers of each channel the text that `encode` returns for it. Disconnects slow consumers. */
+  /** Sends the text that `encode` returns for a channel to its subscribers. Disconnects slow consumers. */
   broadcast(encode: (channel: Channel) => string): void
   size(): number
 }
@@ -93,7 +93,7 @@ export function createEventStream<Channel>(deps: Deps): EventStream<Channel> {
       if (subscribers.size >= maxSubscribers) throw new UnavailableError('too many subscribers')
       // Middleware, such as CORS, sets headers on Hono's response, which is not sent.
       open(outgoing, channel, { ...Object.fromEntries(c.res.headers), ...HEADERS }, first())
-      // Without the reset, Hono would merge both responses and send the result again.
+      // Without the reset, Hono would merge the two responses and send the result again.
       c.res = undefined
       c.res = RESPONSE_ALREADY_SENT
       return RESPONSE_ALREADY_SENT

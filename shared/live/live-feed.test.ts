@@ -11,7 +11,7 @@ import { serve } from '../service/serve.ts'
 import { createTestService } from '../testing/test-service.ts'
 import { createLiveFeed } from './live-feed.ts'
 
-/** Longer than any pause of the machine. */
+/** Longer than a busy machine pauses the test. */
 const KEEP_MS = 10_000
 const SHORT_KEEP_MS = 500
 const HEARTBEAT_MS = 150
@@ -109,7 +109,7 @@ describe('a subscriber that reconnects', () => {
   })
 })
 
-test('a subscriber that arrives before the first snapshot receives it when it is published', async () => {
+test('a subscriber that arrives before the first snapshot receives the snapshot once it is published', async () => {
   const { subscribe, publish } = await setUp({ hasSnapshot: false })
   const subscriber = await subscribe()
   publish(changes({ a: 1 }))
@@ -117,7 +117,7 @@ test('a subscriber that arrives before the first snapshot receives it when it is
   await eventually(() => expect(received(subscriber)).toEqual(['snapshot']))
 })
 
-describe('while the source has sent nothing for longer than a heartbeat', () => {
+describe('while the source has been silent for longer than a heartbeat interval', () => {
   const STALE_MS = 300
 
   test('a new subscriber receives no snapshot', async () => {
@@ -149,7 +149,7 @@ test('heartbeats are sent while there are no events', async () => {
   expect(received(subscriber)).toEqual(['snapshot'])
 })
 
-test('all subscribers share one source, which keeps running for a while after the last one leaves', async () => {
+test('all subscribers share one source, which keeps running for a while after the last subscriber leaves', async () => {
   const { subscribe, source, url } = await setUp()
   expect(source).not.toHaveBeenCalled()
   const [one, other] = [await subscribe(), await subscribe()]
@@ -171,7 +171,7 @@ test('a subscriber that connects after the source has stopped restarts it', asyn
   expect(source).toHaveBeenCalledTimes(2)
 })
 
-test('after several slow consumers were disconnected together, a new subscriber keeps receiving', async () => {
+test('after several slow consumers are disconnected at once, the source keeps running for a new subscriber', async () => {
   const { subscribe, publish, source, url } = await setUp({ keepMs: SHORT_KEEP_MS })
   const slow = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
   for (const subscriber of slow) subscriber.pause()
@@ -219,17 +219,17 @@ test('subscribers above the limit receive a 503 with retry-after', async () => {
   await eventually(async () => expect((await subscribe()).status).toBe(200))
 })
 
-test('when the service stops, all streams end immediately, even those of slow consumers, and none can be opened', async () => {
+test('when the service stops, all streams end immediately, even to slow consumers, and no new stream opens', async () => {
   const { subscribe, publish, stop, close } = await setUp()
   const [one, unread] = [await subscribeAndWait(subscribe), await subscribeAndWait(subscribe)]
   unread.pause()
   for (let n = 0; n < 50; n += 1) await publishMuch(publish, one)
-  const since = runningTime()
+  const start = runningTime()
   stop()
   await eventually(() => expect(one.hasEnded()).toBe(true))
   expect((await subscribe()).status).toBe(503)
   await close()
-  expect(runningTime() - since).toBeLessThan(2_000)
+  expect(runningTime() - start).toBeLessThan(2_000)
 })
 
 test('a HEAD request receives the headers and no stream', async () => {

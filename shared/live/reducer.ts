@@ -37,8 +37,8 @@ export function mergeChanges(earlier: LiveChanges, later: LiveChanges): LiveChan
 
 /** Drops the seconds that have left the window. */
 export function dropOldSeconds(snapshot: LiveSnapshot): LiveSnapshot {
-  const since = Date.now() / 1_000 - LIVE_SECONDS
-  const recent = Object.entries(snapshot.seconds).filter(([second]) => Number(second) > since)
+  const windowStart = Date.now() / 1_000 - LIVE_SECONDS
+  const recent = Object.entries(snapshot.seconds).filter(([second]) => Number(second) > windowStart)
   return { ...snapshot, seconds: Object.fromEntries(recent) }
 }
 

@@ -18,7 +18,8 @@ export type ReplayBuffer = {
   next(): NumberedEvent | undefined
   /**
    * Returns the events after `lastEventId` as one event: changes if they are still buffered, otherwise a snapshot.
-   * Returns undefined if there are none, or if nothing was added for `staleMs`; the next event is then a snapshot.
+   * Returns undefined if there are no such events, or if nothing was added for `staleMs`. In the latter case, the next
+   * event is a snapshot.
    */
   since(lastEventId: string | undefined): NumberedEvent | undefined
   clear(): void

@@ -26,7 +26,7 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
   test.each([
     ['user: "u", password: "p@:1"', 'u:p%40%3A1'],
     ['token: "t@1"', 't%401'],
-  ])('a server that requires {%s} accepts %s@ and nothing else', async (authorization, credentials) => {
+  ])('a server that requires {%s} accepts the credentials %s@ and no others', async (authorization, credentials) => {
     const directory = await mkdtemp(join(tmpdir(), 'nats-config-'))
     await writeFile(join(directory, 'nats.conf'), `authorization { ${authorization} }`)
     await using nats = await startNatsServer({ config: join(directory, 'nats.conf') })
@@ -78,25 +78,25 @@ describe.skipIf(!natsVersion)('a connection to NATS', () => {
     expect(JSON.stringify(lines)).not.toContain('secret')
   })
 
-  test('a responsive server is found within 2 s, although five others accept connections but stay silent', async () => {
+  test('a responsive server is found within 2 s, even if five others accept connections but stay silent', async () => {
     await using stack = new AsyncDisposableStack()
     const nats = stack.use(await startNatsServer())
     const silent = await Promise.all(Array.from({ length: 5 }, () => startNatsServer()))
     for (const server of silent) stack.use(server)
     await Promise.all(silent.map((server) => server.signal('SIGSTOP')))
     for (let attempt = 0; attempt < 3; attempt += 1) {
-      const since = runningTime()
+      const start = runningTime()
       const connection = await connectToNats({ servers: [...silent, nats].map(({ url }) => url), name: 'test' })
-      expect(runningTime() - since).toBeLessThan(2_000)
+      expect(runningTime() - start).toBeLessThan(2_000)
       await connection.close()
     }
   })
 
   test('a link can be closed while the server is down', async () => {
-    const since = runningTime()
+    const start = runningTime()
     {
       await using _ = openNatsLink({ servers: ['127.0.0.1:9'], name: 'test', log: pino({ level: 'silent' }) })
     }
-    expect(runningTime() - since).toBeLessThan(5_000)
+    expect(runningTime() - start).toBeLessThan(5_000)
   })
 })

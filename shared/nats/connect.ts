@@ -4,15 +4,15 @@ import type { NatsAccess } from './credentials.ts'
 import { awaitGreeting, type Greeting } from './greeting.ts'
 import { toConnectError, toTlsOptions } from './tls.ts'
 
-/** How long to wait before trying the next server too: a suspended server accepts connections, but is silent. */
+/** How long to wait before also trying the next server: a suspended server accepts connections, but stays silent. */
 const STAGGER_MS = 250
 
 type Options = NatsAccess & { name: string; timeoutMs?: number; signal?: AbortSignal }
 
 /**
  * Connects to the first server that responds. Servers are tried in random order. The connection ends when its socket
- * closes; to reconnect, call this again. The client's own reconnect is off: data from the old socket would reach the
- * parser of the new one, which would then print raw protocol data, stop reading, and keep the connection open.
+ * closes; to reconnect, call this again. The client's own reconnect is off, because data from the old socket would reach
+ * the parser of the new connection, which would then print raw protocol data, stop reading, and stay open.
  * @param timeoutMs connect timeout for each server
  * @param signal ends the attempt
  * @throws NatsTlsError, or an error of the client
@@ -36,7 +36,7 @@ type Responsive = { server: string; greeting: Greeting }
 
 /**
  * The first server that sends its greeting.
- * @throws the error of the last server if no server sends one
+ * @throws the error of the last server if no server sends a greeting
  */
 async function findResponsive(servers: string[], timeoutMs: number, signal?: AbortSignal): Promise<Responsive> {
   const found = new AbortController()

@@ -16,7 +16,7 @@ const NONCE = 'nonce'
 export type NatsAccess = {
   /** Addresses without credentials, safe to log. */
   servers: readonly string[]
-  /** A PEM file, which is read for each connection. With it, TLS is required. */
+  /** A PEM file of certificate authorities, which is read for each connection. If it is set, TLS is required. */
   ca?: string | undefined
   /** Called for each connection, so that a renewed credentials file is used. */
   authenticate?: (() => Authenticator) | undefined
@@ -29,7 +29,7 @@ type Settings = {
   NATS_NKEY?: Secret | undefined
 }
 
-/** @throws UsageError if there are several kinds of credentials */
+/** @throws UsageError if more than one kind of credentials is set */
 export function toNatsAccess({ NATS_URL, NATS_CA: ca, NATS_CREDS, NATS_NKEY }: Settings): NatsAccess {
   const login = NATS_URL.find((url) => toLogin(url) !== undefined)
   const authenticators = [

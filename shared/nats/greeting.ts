@@ -11,10 +11,10 @@ const MAX_INFO_BYTES = 64 * 1_024
 export type Greeting = { offersTls: boolean }
 
 /**
- * Resolves once a NATS server sends its INFO message
- * (https://docs.nats.io/reference/reference-protocols/nats-protocol#info), without sending anything. Call it before
- * connecting: the client never closes the socket of an attempt that times out before INFO, so a server that hangs would
- * leak a socket per attempt.
+ * Waits for the INFO message of a NATS server, and sends nothing
+ * (https://docs.nats.io/reference/reference-protocols/nats-protocol#info). Call this before connecting: the client
+ * never closes the socket of an attempt that times out before INFO, so each attempt to reach a server that hangs would
+ * leak a socket.
  * @param server an address without credentials, with or without a scheme and a port
  * @throws the same error as the client
  */

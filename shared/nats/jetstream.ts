@@ -57,7 +57,7 @@ function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === 'TimeoutError'
 }
 
-/** Returns true if a request failed because no leader responded to it. A later one may succeed. */
+/** Returns true if a request failed because no leader responded to it. A later request may succeed. */
 export function isTemporary(error: unknown): boolean {
   return error instanceof NatsDownError || isTimeout(error) || isNoResponders(error) || isWithoutLeader(error)
 }
@@ -66,7 +66,7 @@ export function isWithoutLeader(error: unknown): boolean {
   return error instanceof NoLeaderError || hasCode(error, CLUSTER_NOT_AVAILABLE)
 }
 
-/** Formats the failure of a request to a stream or bucket. Without a leader, nothing responds to most requests. */
+/** Formats the failure of a request to a stream or bucket. Without a leader, most requests get no response. */
 export function toStreamReason(error: unknown, what: string, nats: Pick<NatsLink, 'connection' | 'state'>): string {
   const isClustered = nats.state() === 'up' && nats.connection().info?.cluster !== undefined
   if (isWithoutLeader(error)) return `${what} has no leader`
@@ -88,7 +88,7 @@ export function nextMessage(jsm: JetStreamManager, stream: string, subject: stri
   return unlessNotFound(jsm.streams.getMessage(stream, query))
 }
 
-/** The last message on a subject, from the stream's leader: a direct get may read a replica that lags behind. */
+/** The last message on a subject, read from the stream's leader, because a direct get may read a lagging replica. */
 export function lastMessage(jsm: JetStreamManager, stream: string, subject: string) {
   return unlessNotFound(jsm.streams.getMessage(stream, { last_by_subj: subject }))
 }

@@ -8,7 +8,7 @@ import { startTcpProxy } from '../../tests/harness/tcp-proxy.ts'
 import { sleep } from '../runtime/sleep.ts'
 import { openNatsLink } from './link.ts'
 
-/** The maximum time until a hang is noticed. */
+/** The maximum time until a hang is detected. */
 const DETECT_MS = 2_000
 
 describe.skipIf(!natsVersion)('a link to NATS', () => {
@@ -35,7 +35,7 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     return link
   }
 
-  test('a server that hangs is down within 2 s, without any traffic, and up within 2 s after it resumes', async () => {
+  test('an idle link is down within 2 s after the server hangs, and up within 2 s after it resumes', async () => {
     const link = await openUp(nats.url)
     const down = link.down()
     await nats.signal('SIGSTOP')
@@ -50,12 +50,12 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
   test('requests in flight fail promptly when the link goes down', async () => {
     const link = await openUp(nats.url)
     await nats.signal('SIGSTOP')
-    const since = runningTime()
+    const start = runningTime()
     await expect(link.connection().request('none', '', { timeout: 20_000 })).rejects.toThrow()
-    expect(runningTime() - since).toBeLessThan(DETECT_MS)
+    expect(runningTime() - start).toBeLessThan(DETECT_MS)
   })
 
-  test('a connection on which the server returns nothing is closed and replaced', async () => {
+  test('a connection on which the server stays silent is closed and replaced', async () => {
     await using proxy = await startTcpProxy(nats.url)
     const link = await openUp(proxy.url)
     const lost = link.connection()
@@ -67,7 +67,7 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     expect(proxy.open()).toBe(1)
   })
 
-  test('an attempt to connect that hangs leaves no socket that could disturb the next connection', async () => {
+  test('a connection attempt that hangs leaves no socket behind that could disturb the next connection', async () => {
     await using proxy = await startTcpProxy(nats.url)
     const print = vi.spyOn(console, 'log')
     const link = await openUp(proxy.url)
@@ -77,7 +77,7 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     })
     proxy.hold()
     proxy.close()
-    // An attempt to connect times out after 2 s.
+    // A connection attempt times out after 2 s.
     await sleep(3_000)
     proxy.release()
     await link.up(AbortSignal.timeout(5_000))
@@ -95,7 +95,7 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     print.mockRestore()
   })
 
-  test('a server that accepts connections and then hangs is logged twice, not at each attempt', async () => {
+  test('a server that accepts connections and then hangs is logged twice, not on each attempt', async () => {
     await using server = await startSocketServer((socket) => {
       socket.write('INFO {"server_id":"x","version":"2.9.0","max_payload":1048576}\r\n')
       socket.once('data', () => socket.write('PONG\r\n'))
@@ -123,13 +123,13 @@ describe.skipIf(!natsVersion)('a link to NATS', () => {
     connection.subscribe('any')
     await nats.signal('SIGSTOP')
     connection.publish('any', 'x')
-    const since = runningTime()
+    const start = runningTime()
     await link[Symbol.asyncDispose]()
-    expect(runningTime() - since).toBeLessThan(1_000)
+    expect(runningTime() - start).toBeLessThan(1_000)
     expect(connection.isClosed()).toBe(true)
   })
 
-  test('messages that were published before the link is closed are delivered', async () => {
+  test('messages that are published before the link closes are delivered', async () => {
     const received: string[] = []
     const receiver = await openUp(nats.url)
     receiver.connection().subscribe('last', { callback: (_, message) => received.push(message.string()) })

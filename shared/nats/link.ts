@@ -41,7 +41,7 @@ export type NatsLink = AsyncDisposable & {
   up(signal: AbortSignal): Promise<NatsConnection>
   /** Aborts when the current connection goes down; already aborted while there is none. */
   down(): AbortSignal
-  /** Calls `callback` with each new connection, and immediately if there is one. */
+  /** Calls `callback` with each new connection, and immediately if one is already up. */
   onUp(callback: (connection: NatsConnection) => void): void
 }
 
@@ -49,10 +49,10 @@ type Options = NatsAccess & { name: string; log: Logger; coldStartMs?: number }
 
 export function openNatsLink(options: Options): NatsLink {
   const { servers, ca, authenticate, name, log, coldStartMs = COLD_START_MS } = options
-  const closing = new AbortController()
+  const shutdown = new AbortController()
   const events = new EventTarget()
   const callbacks: ((connection: NatsConnection) => void)[] = []
-  const opened = performance.now()
+  const openedAt = performance.now()
   const transitions = createTransitions(log)
   /** Other servers of the cluster, as announced by the last server. */
   let announced: string[] = []
@@ -66,10 +66,10 @@ export function openNatsLink(options: Options): NatsLink {
   async function live(resetBackoff: () => void): Promise<never> {
     const current = await connect()
     setUp(current)
-    const lost = await untilLost(current, closing.signal)
+    const lost = await untilLost(current, shutdown.signal)
     announced = current.info?.connect_urls ?? []
     if (setDown(lost)) resetBackoff()
-    if (closing.signal.aborted)
+    if (shutdown.signal.aborted)
       await raceAbort(current.flush(), AbortSignal.timeout(FLUSH_TIMEOUT_MS)).catch(() => undefined)
     await current.close()
     throw new Error(lost)
@@ -77,9 +77,9 @@ export function openNatsLink(options: Options): NatsLink {
 
   async function connect(): Promise<NatsConnection> {
     const candidates = [...new Set([...servers, ...announced])]
-    const connecting = connectToNats({ servers: candidates, ca, authenticate, name, signal: closing.signal })
+    const connecting = connectToNats({ servers: candidates, ca, authenticate, name, signal: shutdown.signal })
     try {
-      return await raceAbort(connecting, closing.signal)
+      return await raceAbort(connecting, shutdown.signal)
     } catch (error) {
       connecting.then(
         (late) => late.close(),
@@ -103,19 +103,19 @@ export function openNatsLink(options: Options): NatsLink {
     connection = undefined
     reason = lost
     down.abort(new NatsDownError())
-    return transitions.down(lost, closing.signal.aborted)
+    return transitions.down(lost, shutdown.signal.aborted)
   }
 
   function onFailure(error: unknown): void {
     reason = toReason(error)
     const isRejected = error instanceof NatsTlsError || (error instanceof NatsError && error.isAuthError())
-    const isStarting = performance.now() - opened < coldStartMs && !isRejected
+    const isStarting = performance.now() - openedAt < coldStartMs && !isRejected
     if (isFailureLogged || isStarting) return
     isFailureLogged = true
     log.warn({ reason, servers }, 'cannot connect to NATS yet; retrying')
   }
 
-  const running = retry(live, { signal: closing.signal, initialMs: RECONNECT_WAIT_MS, onFailure })
+  const running = retry(live, { signal: shutdown.signal, initialMs: RECONNECT_WAIT_MS, onFailure })
 
   /** The client closes a connection a few microtasks before it reports the close. */
   const usable = () => (connection?.isClosed() ? undefined : connection)
@@ -141,7 +141,7 @@ export function openNatsLink(options: Options): NatsLink {
       if (current) callback(current)
     },
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      shutdown.abort()
       await running
     },
   }

@@ -36,17 +36,17 @@ describe.skipIf(!natsVersion)('the liveness of a link to NATS', () => {
     return link
   }
 
-  test('a connection that was lost leaves no listener behind, which would keep it in memory', async () => {
-    const closing = new AbortController()
+  test('a lost connection leaves no abort listener behind that would keep it in memory', async () => {
+    const shutdown = new AbortController()
     const connection = await connectToNats({ servers: [nats.url], name: 'test' })
-    const lost = untilLost(connection, closing.signal)
-    expect(getEventListeners(closing.signal, 'abort')).toHaveLength(1)
+    const lost = untilLost(connection, shutdown.signal)
+    expect(getEventListeners(shutdown.signal, 'abort')).toHaveLength(1)
     await connection.close()
     await lost
-    expect(getEventListeners(closing.signal, 'abort')).toEqual([])
+    expect(getEventListeners(shutdown.signal, 'abort')).toEqual([])
   })
 
-  describe('over a connection with 10 Mbit/s', () => {
+  describe('over a connection of 10 Mbit/s', () => {
     const LIMITS = { bytesPerSecond: 1_250_000 }
     const MEGABYTE = 1_000_000
 
@@ -58,7 +58,7 @@ describe.skipIf(!natsVersion)('the liveness of a link to NATS', () => {
       return openUp(proxy)
     }
 
-    test.each([1, 3])('a message of %i MB is read while the link stays up', async (megabytes) => {
+    test.each([1, 3])('the link stays up while it receives a message of %i MB', async (megabytes) => {
       await repeatAfterPause(async () => {
         const link = await openSlow()
         const body = new Uint8Array(megabytes * MEGABYTE)
@@ -69,7 +69,7 @@ describe.skipIf(!natsVersion)('the liveness of a link to NATS', () => {
       })
     })
 
-    test('appends of 1 MB are acknowledged while the link stays up', async () => {
+    test('the link stays up while it publishes messages of 1 MB', async () => {
       await repeatAfterPause(async () => {
         const link = await openSlow()
         const js = link.connection().jetstream({ timeout: 15_000 })
@@ -91,7 +91,7 @@ describe.skipIf(!natsVersion)('the liveness of a link to NATS', () => {
     await eventually(() => expect(link.state()).toBe('down'), 3_000)
   })
 
-  test('a link that publishes 5 MB/s is down within 3 s if the server hangs', async () => {
+  test('a link that publishes 5 MB/s goes down within 3 s if the server hangs', async () => {
     const link = await openUp(nats)
     const publish = () => link.state() === 'up' && link.connection().publish('any', new Uint8Array(50_000))
     const timer = setInterval(publish, 10)

@@ -30,7 +30,7 @@ export async function untilLost(connection: NatsConnection, signal: AbortSignal)
     else if (isPinging && silentTicks >= limit.ticks()) silent.resolve('the server does not respond')
   }
 
-  /** A ping is also due once data is published, so that little data is unacknowledged when the server hangs. */
+  /** Publishing data also makes a ping due, so that little data is unacknowledged when the server hangs. */
   function ping(): void {
     sent = connection.stats().outBytes
     limit.onPing(sent)

@@ -2,10 +2,10 @@ import { type ClusterInfo, millis, type PeerInfo } from 'nats'
 
 export type { PeerInfo, StreamInfo } from 'nats'
 
-/** A leader hears from each of its replicas at least every second. It steps down only after 10 s of silence. */
+/** A leader hears from each of its replicas at least every second, but steps down only after 10 s of silence. */
 const SILENT_MS = 2_000
 
-/** A stream or bucket has no leader. Its servers respond, but do not know its last sequence or its size. */
+/** A stream or bucket has no leader. Its servers respond, but cannot report its last sequence or its size. */
 export class NoLeaderError extends Error {
   override name = 'NoLeaderError'
 }
@@ -26,8 +26,8 @@ export function countOnline({ cluster }: Clustered): number {
 }
 
 /**
- * Why a stream or bucket stores no messages, or undefined if it does. A leader that has lost its majority still
- * responds to everything except appends.
+ * Why a stream or bucket cannot store messages; undefined if it can. A leader that has lost its quorum still responds
+ * to everything except appends.
  */
 export function describeOutage({ cluster }: Clustered, what: string): string | undefined {
   if (!cluster) return undefined

@@ -4,13 +4,13 @@ import { isTemporary, toJetStreamReason } from './jetstream.ts'
 import type { NatsLink } from './link.ts'
 import { isAtLeast, REPLICATING_VERSION } from './server-version.ts'
 
-/** How long to wait before retrying a change that the server refused: servers may have joined the cluster meanwhile. */
+/** How long to wait before retrying a change that the server refused. Other servers may join the cluster by then. */
 const RETRY_MS = 10_000
 
 export type ReplicationSettings = {
-  /** EVENTS_REPLICAS. If undefined, a new stream has one replica, and an existing one keeps its own. */
+  /** EVENTS_REPLICAS. If undefined, a new stream has one replica, and an existing stream keeps its replicas. */
   replicas?: number | undefined
-  /** Changes existing streams too. Only one service may be the owner. */
+  /** If true, existing streams are changed too. Only one service may be the owner. */
   isOwner?: boolean
 }
 
@@ -35,7 +35,7 @@ export type Replication = {
 
 /**
  * Sets the number of replicas and the compression of a stream. An instance changes a stream once, so that two instances
- * with different settings do not change it back and forth. The instance that starts last wins, and the other one
+ * with different settings do not change it back and forth. The instance that starts last wins, and the other instance
  * reports the difference.
  */
 export function createReplication(deps: Deps): Replication {

@@ -8,8 +8,8 @@ const FORM = 'must be NATS servers, separated by commas, such as nats://127.0.0.
 const SERVER = /^((nats|tls):\/\/)?([^\s/@]+@)?(\[[\da-f:]+\]|[^\s/:@[\]]+)(:\d+)?$/i
 
 /**
- * Comma-separated NATS servers. As in URLs, credentials (`user:password@` or `token@`) may precede the host. A server
- * is printed without its credentials.
+ * Comma-separated NATS servers. As in URLs, credentials (`user:password@` or `token@`) may precede the host, and are
+ * never printed.
  */
 export const natsUrl = z
   .string({ error: FORM })
@@ -29,7 +29,7 @@ export const natsSettings = {
   NATS_NKEY: optionalSecret('Seed of a user nkey for NATS', isUserSeed, 'must be the seed of a user nkey, SU…'),
 }
 
-/** The servers allow at most five replicas. */
+/** NATS allows at most five replicas. */
 export const eventsReplicas = optionalCount(
   'Replicas of the log and the catalogue, 3 in a NATS cluster; unset: 1 on creation, and no change if they already exist',
   5,

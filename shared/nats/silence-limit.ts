@@ -7,8 +7,8 @@ const MAX_ROUND_TRIP_TICKS = 10
 const MIN_BYTES_PER_TICK = 50_000
 
 /**
- * How many ticks of 100 ms a healthy server may be silent after a ping: half a second, or two round trips and 200 ms if
- * that is longer, plus the transfer time of published data, because the response waits behind it.
+ * How many ticks of 100 ms a healthy server may be silent after a ping: half a second, or two round trips plus 200 ms
+ * if that is longer. The transfer time of published data is added, because the response waits behind that data.
  */
 export function createSilenceLimit() {
   let roundTripTicks = INITIAL_ROUND_TRIP_TICKS

@@ -38,7 +38,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
   const startTls = (names: string[], options?: { days?: number }) =>
     startConfiguredNats(LOGIN, tlsWith(ours.issue(names, options)))
 
-  test('tls:// refuses a server without TLS, and sends nothing to it', async () => {
+  test('with tls://, a server without TLS is refused, and receives no data', async () => {
     const received: Buffer[] = []
     const greeting = 'INFO {"server_id":"x","version":"2.10.0","proto":1,"max_payload":1048576,"headers":true}\r\n'
     await using server = await startSocketServer((socket) => {
@@ -54,7 +54,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
     expect(Buffer.concat(received).toString()).toBe('')
   })
 
-  test('a server that offers TLS and then changes its mind gets no password', async () => {
+  test('a server that offers TLS in its first greeting, but not in the second, gets no password', async () => {
     const received: Buffer[] = []
     let connections = 0
     await using server = await startSocketServer((socket) => {
@@ -76,7 +76,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
     const connection = await connect({ NATS_URL: secured(nats.url, host), NATS_CA: ours.ca })
     expect(connection.info?.tls_required).toBe(true)
     await connection.close()
-    // A scheme of nats:// uses TLS too if the server requires it, and verifies its certificate in the same way.
+    // nats:// also uses TLS if the server requires it, and verifies the certificate in the same way.
     const url = secured(nats.url, host).replace('tls:', 'nats:')
     const upgraded = await connect({ NATS_URL: url, NATS_CA: ours.ca })
     await upgraded.close()
@@ -87,7 +87,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
     ['the certificate is for another address', ['IP:127.0.0.2'], {}, /altnames/],
     ['the certificate is for localhost, and the address is an IP', ['DNS:localhost'], {}, /altnames/],
     ['the certificate has expired', ['IP:127.0.0.1'], { days: -1 }, /expired/],
-  ])('a server is refused, and gets no password, because %s', async (_, names, options, reason) => {
+  ])('a server is refused, and gets no password, if %s', async (_, names, options, reason) => {
     await using nats = await startTls(names, options)
     const received = await recordPlaintext(nats.url)
     await using _proxy = received
@@ -99,7 +99,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
     expect(received.text()).not.toContain(PASSWORD)
   })
 
-  test('a certificate of an unknown authority is refused', async () => {
+  test('a certificate from an unknown authority is refused', async () => {
     await using nats = await startTls(['IP:127.0.0.1'])
     for (const ca of [{ NATS_CA: other.ca }, {}]) {
       await expect(connect({ NATS_URL: secured(nats.url), ...ca })).rejects.toMatchObject({
@@ -137,7 +137,7 @@ describe.skipIf(!natsVersion || !hasOpenssl)('TLS to NATS', () => {
     expect(JSON.stringify(lines)).not.toContain(PASSWORD)
   })
 
-  test('a link over TLS notices within 2 s that the server hangs', async () => {
+  test('a link over TLS detects within 2 s that the server hangs', async () => {
     await using nats = await startTls(['IP:127.0.0.1'])
     const access = accessOf({ NATS_URL: secured(nats.url), NATS_CA: ours.ca })
     await using link = openNatsLink({ ...access, name: 'test', log: pino({ level: 'silent' }) })

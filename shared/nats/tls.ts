@@ -5,12 +5,12 @@ import { codeOf } from '../runtime/error-code.ts'
 import type { NatsAccess } from './credentials.ts'
 import { type Greeting, toAddress } from './greeting.ts'
 
-/** The server does not offer TLS, or its certificate is not valid for this address. Nothing was sent to it. */
+/** The server does not offer TLS, or its certificate is not valid for this address. No credentials were sent. */
 export class NatsTlsError extends Error {
   override name = 'NatsTlsError'
 }
 
-/** The codes of OpenSSL's verification errors and of Node's. */
+/** Matches the codes of certificate errors from OpenSSL and from Node. */
 const CERTIFICATE = /CERT|SIGNATURE|^ERR_(TLS|SSL)_|^EPROTO$/
 
 /** If one server has the scheme tls://, all must use TLS, including those that the cluster announces. */

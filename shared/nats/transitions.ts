@@ -3,7 +3,7 @@ import type { Logger } from '../runtime/log.ts'
 /** A connection that lasted this long is stable. */
 const STABLE_MS = 5_000
 
-/** After this many consecutive unstable connections, further ones are not logged. */
+/** After this many consecutive unstable connections, further unstable connections are not logged. */
 const MAX_LOGGED_FLAPS = 2
 
 /**

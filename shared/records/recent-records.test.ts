@@ -12,7 +12,7 @@ const size = fc.oneof(fc.nat(20), fc.integer({ min: PAGE_RECORDS - 5, max: 3 * P
 /** Adds this many events, or restores the records with at most this maximum. */
 const step = fc.oneof(fc.record({ add: size }), fc.record({ restore: size }))
 
-test('exactly the last events are found by their ids, even after a restore', () => {
+test('exactly the most recent events are found by their ids, even after a restore', () => {
   fc.assert(
     fc.property(size, fc.array(step, { maxLength: 6 }), fc.integer({ min: 1, max: 20_000 }), (first, steps, ids) => {
       let max = first
@@ -43,7 +43,7 @@ test('exactly the last events are found by their ids, even after a restore', () 
 })
 
 function expectSame(records: RecentRecords<Event>, model: Event[], ids: number): void {
-  const byId = new Map(model.map((known) => [known.id, known]))
+  const byId = new Map(model.map((item) => [item.id, item]))
   expect(records.oldest()).toEqual(model[0])
   for (let n = 0; n < ids; n += Math.ceil(ids / 200)) expect(records.find(`id-${n}`)).toEqual(byId.get(`id-${n}`))
 }

@@ -22,7 +22,7 @@ const MIN_INDEXED = 2 ** 20
 /** Encodes and decodes the part of a record after its id. */
 export type RecordCodec<Item> = {
   write(writer: RecordWriter, item: Item, names: string[]): void
-  /** @param names the texts of fields with few different values in a page, which records refer to by index */
+  /** @param names strings that the records of a page refer to by index, for fields with few distinct values */
   read(reader: RecordReader, id: string, names: readonly string[]): Item
 }
 
@@ -67,7 +67,7 @@ type Options<Item> = {
 export function createRecentRecords<Item extends { id: string }>(options: Options<Item>): RecentRecords<Item> {
   const { max, codec, keeps } = options
   const index = createRecordIndex(keeps ? Math.max(max, MIN_INDEXED) : max)
-  const wanted = createRecordWriter(Buffer.alloc(64))
+  const idWriter = createRecordWriter(Buffer.alloc(64))
   const pages: RecordPage[] = []
   let firstPage = 0
   /** The number of the next record. */
@@ -87,7 +87,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
     return page
   }
 
-  /** Adds the record that starts at `start`, the last one in its page, to the index. */
+  /** Adds the last record of a page, which starts at `start`, to the index. */
   function link(page: RecordPage, start: number): void {
     const bytes = page.writer.buffer()
     page.starts[page.count] = start
@@ -138,10 +138,10 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
   }
 
   function locate(id: string, isWanted: (item: Item) => boolean = () => true) {
-    wanted.clear()
-    wanted.id(id)
-    const last = index.last(wanted.buffer(), 0, wanted.length(), next)
-    return search(last, wanted.buffer().subarray(0, wanted.length()), isWanted)
+    idWriter.clear()
+    idWriter.id(id)
+    const last = index.last(idWriter.buffer(), 0, idWriter.length(), next)
+    return search(last, idWriter.buffer().subarray(0, idWriter.length()), isWanted)
   }
 
   return {
@@ -152,7 +152,7 @@ export function createRecentRecords<Item extends { id: string }>(options: Option
       page.writer.id(item.id)
       codec.write(page.writer, item, page.names)
       link(page, start)
-      // With `keeps`, this decodes a record, so do it once per page.
+      // With `keeps`, dropOld() decodes records, so call it only once per page.
       if (!keeps || page.count === 1) dropOld()
       return next - 1
     },

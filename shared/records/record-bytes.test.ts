@@ -10,7 +10,7 @@ const id = fc.oneof(
   fc.constantFrom('', 'x'.repeat(100_000), 'é'.repeat(256), '019aa3a4-11f0-7abc-8def-0123456789aB'),
 )
 
-test('any text can be an id, and is read as it was written', () => {
+test('any text can be an id, and is read back unchanged', () => {
   fc.assert(
     fc.property(fc.array(id), (ids) => {
       const writer = createRecordWriter(Buffer.alloc(1))
@@ -28,7 +28,7 @@ test('any text can be an id, and is read as it was written', () => {
   )
 })
 
-test('a UUID takes 17 bytes, and an id from an earlier release takes 5 more than its length', () => {
+test('a UUID takes 17 bytes, and an id from an earlier release takes 5 bytes more than its length', () => {
   const lengthOf = (text: string) => {
     const writer = createRecordWriter(Buffer.alloc(1))
     writer.id(text)

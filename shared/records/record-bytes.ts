@@ -20,7 +20,7 @@ export type RecordWriter = {
   byte(value: number): void
   uint16(value: number): void
   double(value: number): void
-  /** An id of an asset or user, whose length is at most 128. */
+  /** The id of an asset or user, of at most 128 characters. */
   ascii(text: string): void
   /** The id of an event, which may be any text. Its bytes are never a prefix of the bytes of a different id. */
   id(text: string): void
@@ -29,7 +29,7 @@ export type RecordWriter = {
 /** Appends to the first `length` bytes of a buffer. */
 export function createRecordWriter(given: Buffer, length = 0): RecordWriter {
   let buffer = given
-  // Writes a double several times as fast as a Buffer does.
+  // A DataView writes a double several times as fast as a Buffer does.
   let view = toView(given)
 
   function reserve(more: number): void {
@@ -146,8 +146,8 @@ function writeLatin1(target: Buffer, start: number, text: string): boolean {
 }
 
 /**
- * The values of the hexadecimal digits, and -1 for any other character. That includes digits in upper case, which would
- * be read back in lower case.
+ * The values of the hexadecimal digits, and -1 for any other character. Upper-case digits also map to -1, because they
+ * would be read back in lower case.
  */
 const DIGITS = Int8Array.from({ length: 128 }, (_, code) => '0123456789abcdef'.indexOf(String.fromCharCode(code)))
 

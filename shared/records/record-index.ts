@@ -1,7 +1,7 @@
 const MAX_BUCKETS = 2 ** 27
 
 /**
- * A hash index from ids to record numbers. A bucket has the number of the last record whose id hashes to the bucket,
+ * A hash index from ids to record numbers. A bucket holds the number of the last record whose id hashes to the bucket,
  * and each record refers to the previous record in its bucket. Nothing is ever removed: numbers that are too
  * old are ignored. Numbers are kept modulo 2^32.
  */
@@ -21,7 +21,7 @@ export function createRecordIndex(max: number): RecordIndex {
   let buckets: Uint32Array | undefined
 
   function useBuckets(): Uint32Array {
-    // The system allocates the memory of a large array only once it is used.
+    // The operating system allocates the memory of a large array only once it is used.
     buckets ??= new Uint32Array(Math.min(MAX_BUCKETS, 2 ** Math.ceil(Math.log2(Math.max(2, max)))))
     return buckets
   }

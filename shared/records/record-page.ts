@@ -18,7 +18,7 @@ export type RecordPage = {
   isFrozen: boolean
 }
 
-/** A page of a checkpoint: page 0 has the records 0 to 4,095. Only the last page may have fewer records. */
+/** A page of a checkpoint: page 0 holds records 0 to 4,095. Only the last page may have fewer records. */
 export type FrozenPage = {
   page: number
   bytes: Buffer
@@ -34,7 +34,7 @@ export function createNextPage(last: RecordPage | undefined): RecordPage {
   return createPage(createRecordWriter(Buffer.allocUnsafeSlow(last?.writer.length() ?? FIRST_PAGE_BYTES)))
 }
 
-/** Creates a page with the bytes, names and marks of a frozen one. The caller must link its records. */
+/** Creates a page with the bytes, names and marks of a frozen page. The caller must link its records. */
 export function restorePage({ bytes, names, marks }: FrozenPage): RecordPage {
   const page = createPage(createRecordWriter(bytes, bytes.length), names)
   if (marks) {

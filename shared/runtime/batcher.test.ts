@@ -22,7 +22,7 @@ test('concurrent items share a batch', async () => {
   expect(await Promise.all(added)).toEqual(['done', 'done', 'done'])
 })
 
-test('a batch waits while it grows, but not for long', async () => {
+test('a batch waits while it grows, but only for a few turns of the event loop', async () => {
   const { add, batches } = setUp()
   void add('a')
   for (const item of 'bcdefghijk') {
@@ -33,7 +33,7 @@ test('a batch waits while it grows, but not for long', async () => {
   expect(batches()[0]?.length).toBeLessThan(9)
 })
 
-test('items added while a batch is in flight form the next one, in order, with one result', async () => {
+test('items added while a batch is in flight form the next batch, in order, and share its result', async () => {
   const { add, resolve, batches } = setUp()
   const first = add('a')
   await turns()
@@ -50,7 +50,7 @@ test('items added while a batch is in flight form the next one, in order, with o
   expect(batches()).toEqual(['a', 'bcd', 'e'])
 })
 
-test('an item that is added at any moment after a batch has settled runs', async () => {
+test('an item that is added right after a batch settles still runs', async () => {
   for (let microtasks = 0; microtasks < 10; microtasks += 1) {
     const { add, resolve, batches } = setUp()
     const first = add('a')
@@ -64,7 +64,7 @@ test('an item that is added at any moment after a batch has settled runs', async
   }
 })
 
-test('a batch is at most maxItems long', async () => {
+test('a batch has at most maxItems items', async () => {
   const { add, resolve, batches } = setUp({ maxItems: 2 })
   const added = ['a', 'b', 'c', 'd', 'e'].map(add)
   await turns()
@@ -108,7 +108,7 @@ test('a synchronous throw rejects like any other failure', async () => {
   expect(await good).toBe('done')
 })
 
-test('a batch that exceeds its budget is aborted, and its items still get its result', async () => {
+test('a batch that exceeds its budget is aborted, but its items still get a late result', async () => {
   const { add, resolve, signal } = setUp()
   const added = add('a')
   await turns()
@@ -170,7 +170,7 @@ test('settled batches leave no timers', async () => {
 
 const limits = { maxItems: 100, budgetMs: 100 }
 
-/** A batcher with a fake clock, whose batches are settled by the test. */
+/** A batcher with a fake clock. The test settles its batches. */
 function setUp(options: Partial<typeof limits> = {}) {
   useFakeClock()
   const runs: { items: string[]; signal: AbortSignal; settled: PromiseWithResolvers<string> }[] = []

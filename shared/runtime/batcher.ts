@@ -20,7 +20,7 @@ type Options<Item, Result> = {
   budgetMs: number
 }
 
-type Batch<Item, Result> = { items: Item[]; since: number; settled: PromiseWithResolvers<Result> }
+type Batch<Item, Result> = { items: Item[]; createdAt: number; settled: PromiseWithResolvers<Result> }
 
 /**
  * Batches concurrent calls: while one batch is in flight, new items queue up for the next one, which starts once it no
@@ -38,7 +38,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
     let settlePrevious = () => {}
     for (let batch = await takeBatch(); batch; batch = await takeBatch()) {
       const running = runBatch(batch)
-      // Settle only after the next batch has started: the continuations of the callers would delay it.
+      // Settle only after the next batch has started; otherwise, the continuations of the callers would delay it.
       settlePrevious()
       settlePrevious = await running
     }
@@ -46,8 +46,8 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
   }
 
   /**
-   * Takes the next batch once it no longer grows: a large batch costs less than several small ones. Without a next batch,
-   * ends the run at once: an item that is added later must start another one.
+   * Takes the next batch once it no longer grows, because a large batch costs less than several small ones. If the
+   * queue is empty, ends the run at once, so that the next item starts a new run.
    */
   async function takeBatch(): Promise<Batch<Item, Result> | undefined> {
     const [next] = queue
@@ -66,8 +66,8 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
   }
 
   /** @returns a function that settles the callers of the batch */
-  async function runBatch({ items, since, settled }: Batch<Item, Result>): Promise<() => void> {
-    const remainingMs = since + budgetMs - performance.now()
+  async function runBatch({ items, createdAt, settled }: Batch<Item, Result>): Promise<() => void> {
+    const remainingMs = createdAt + budgetMs - performance.now()
     const controller = new AbortController()
     const expire = () => controller.abort(new TimedOutError(`no result within ${budgetMs} ms`))
     if (remainingMs <= 0) expire()
@@ -85,7 +85,7 @@ export function createBatcher<Item, Result>({ run, maxItems, budgetMs }: Options
   return function add(item: Item): Promise<Result> {
     let last = queue.at(-1)
     if (!last || last.items.length >= maxItems) {
-      last = { items: [], since: performance.now(), settled: Promise.withResolvers<Result>() }
+      last = { items: [], createdAt: performance.now(), settled: Promise.withResolvers<Result>() }
       queue.push(last)
     }
     last.items.push(item)

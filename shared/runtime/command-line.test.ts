@@ -28,7 +28,7 @@ test.each([
   [['extra'], "Unexpected argument 'extra'"],
   [['--port'], "'--port <value>'"],
   [['--consul=1'], "'--consul'"],
-])('%j is a usage error with one line that names the flag', (args, name) => {
+])('%j causes a one-line usage error that names the flag', (args, name) => {
   expect(() => parseCommandLine(args, options)).toThrow(UsageError)
   expect(() => parseCommandLine(args, options)).toThrow(name)
   expect(() => parseCommandLine(args, options)).toThrow(/^[^\n.]+; --help lists the options$/)

@@ -1,4 +1,4 @@
-/** The code of an error of Node or undici, such as `ECONNREFUSED`; undefined if it has none. */
+/** The code of a Node or undici error, such as `ECONNREFUSED`; undefined if the error has none. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }

@@ -1,8 +1,8 @@
 import { isLocked, openSqlite } from './sqlite.ts'
 
 /**
- * Holds a lock until it is disposed or the process ends, however it ends. It uses the lock of a SQLite file, because
- * Node has no file locks.
+ * Acquires a lock that is released when it is disposed or when the process ends, even by SIGKILL. Node has no file
+ * locks, so this uses the lock of a SQLite file.
  * @returns undefined if another process holds the lock
  * @throws Error if the file cannot be created
  */

@@ -20,7 +20,7 @@ describe('TRUSTED_PROXIES', () => {
     ['::ffff:10.0.0.0/104', '10.9.9.9', '11.0.0.1'],
     ['0.0.0.0/0', '203.0.113.1', '2001:db8::1'],
     ['::/0', '2001:db8::1', '%'],
-  ])('%s includes %s, and not %s', (text, inside, outside) => {
+  ])('%s includes %s, but not %s', (text, inside, outside) => {
     const networks = networksOf(text)
     expect([networks?.includes(inside), networks?.includes(outside)]).toEqual([true, false])
   })

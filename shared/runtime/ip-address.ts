@@ -26,8 +26,7 @@ export const trustedProxies = z
   .transform(createNetworks)
   .optional()
   .meta({
-    description:
-      'Addresses and networks of the reverse proxies whose X-Forwarded-For names the client, separated by commas',
+    description: 'Comma-separated addresses and networks of the reverse proxies whose X-Forwarded-For names the client',
   })
 
 /** Removes the zone of an IP address, and converts IPv4-mapped IPv6 to IPv4. Returns undefined for other text. */

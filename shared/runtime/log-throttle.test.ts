@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest'
 import { useFakeClock } from '../testing/fake-clock.ts'
 import { createLogThrottle } from './log-throttle.ts'
 
-test('a line is due once per interval, with the number of events since the last one', async () => {
+test('a line is due once per interval, with the number of events since the last line', async () => {
   useFakeClock()
   const throttle = createLogThrottle(500)
   expect([throttle('a'), throttle('a'), throttle('a')]).toEqual([1, undefined, undefined])

@@ -9,7 +9,7 @@ test('a valid value is parsed', () => {
   expect(parseSafely(schema, { title: 'It' })).toEqual({ success: true, data: { title: 'It' } })
 })
 
-test('a length that cannot be compared is an error, and does not throw', () => {
+test('a `length` that cannot be compared is a validation error, not an exception', () => {
   for (const value of [{ title: incomparable }, { title: 'It', tags: incomparable }]) {
     expect(parseSafely(schema, value)).toMatchObject({ success: false, error: { issues: [{ path: [] }] } })
   }

@@ -5,7 +5,7 @@ import { raceAbort } from './race-abort.ts'
 const never = new AbortController().signal
 const pending = new Promise<string>(() => {})
 
-test('without an abort, raceAbort settles as the work does', async () => {
+test('without an abort, raceAbort settles like the work', async () => {
   expect(await raceAbort(Promise.resolve('done'), never)).toBe('done')
   expect(await raceAbort(Promise.resolve('done'))).toBe('done')
   await expect(raceAbort(Promise.reject(new Error('broken')), never)).rejects.toThrow('broken')

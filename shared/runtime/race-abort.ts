@@ -1,4 +1,4 @@
-/** Settles as `work` does, or rejects with the reason of the first signal that aborts, whichever comes first. */
+/** Settles like `work`, or rejects with the reason of the first signal that aborts, whichever comes first. */
 export async function raceAbort<T>(work: Promise<T>, ...signals: AbortSignal[]): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>()
   const handlers = signals.map((signal) => ({ signal, abort: () => reject(signal.reason) }))

@@ -10,7 +10,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-test('the result of the first attempt that succeeds is returned', async () => {
+test('retry returns the result of the first successful attempt', async () => {
   const failures: unknown[] = []
   let attempts = 0
   const work = async () => {
@@ -29,7 +29,7 @@ test('delays double up to a maximum', async () => {
   expect(await delaysOf(6, { initialMs: 2, maxMs: 20 })).toEqual([2, 4, 8, 16, 20, 20])
 })
 
-test('by default the first delay is up to 100 ms and the maximum is a second', async () => {
+test('by default, the first delay is up to 100 ms, and the maximum is a second', async () => {
   vi.spyOn(Math, 'random').mockReturnValue(1)
   vi.useFakeTimers()
   const delays = delaysOf(6)
@@ -37,7 +37,7 @@ test('by default the first delay is up to 100 ms and the maximum is a second', a
   expect(await delays).toEqual([100, 200, 400, 800, 1_000, 1_000])
 })
 
-test('each delay is random, between half of the backoff and all of it', async () => {
+test('each delay is random, between half the backoff and the full backoff', async () => {
   const first = await Promise.all(Array.from({ length: 50 }, () => delaysOf(1, { initialMs: 100, maxMs: 100 })))
   const delays = first.flat()
   expect(new Set(delays).size).toBeGreaterThan(15)
@@ -88,10 +88,10 @@ test('an abort ends the wait immediately, without another attempt', async () => 
   const work = vi.fn(() => Promise.reject(new Error('broken')))
   const retrying = retry(work, { signal: stop.signal, initialMs: 60_000, maxMs: 60_000, onFailure })
   await eventually(() => expect(onFailure).toHaveBeenCalledTimes(1))
-  const aborted = runningTime()
+  const abortedAt = runningTime()
   stop.abort()
   expect(await retrying).toBeUndefined()
-  expect(runningTime() - aborted).toBeLessThan(1_000)
+  expect(runningTime() - abortedAt).toBeLessThan(1_000)
   expect(work).toHaveBeenCalledTimes(1)
 })
 

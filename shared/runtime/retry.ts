@@ -11,7 +11,7 @@ export type RetryOptions = {
 
 /**
  * Calls `work` until it resolves or `signal` aborts. Delays grow exponentially from `initialMs` to `maxMs`, with half
- * jitter: each delay is random, between half of the backoff and all of it
+ * jitter: each delay is random, between half the backoff and the full backoff
  * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
  *
  * `work` receives a function that resets the backoff, for an attempt that made progress before it failed.

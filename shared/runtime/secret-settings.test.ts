@@ -17,7 +17,7 @@ describe('a secret', () => {
   })
   afterEach(() => directory[Symbol.asyncDispose]())
 
-  test('is read from its variable, or from the file in TOKEN_FILE without the newline at its end', async () => {
+  test('is read from its variable, or from the file in TOKEN_FILE without its trailing newline', async () => {
     expect(load({ TOKEN: 's3cr3t' })).toBe('s3cr3t')
     for (const text of ['s3cr3t', 's3cr3t\n', 's3cr3t\r\n']) {
       await writeFile(file, text)

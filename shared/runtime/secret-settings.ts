@@ -38,7 +38,7 @@ export function readVariable(name: string, schema: z.ZodType, env: NodeJS.Proces
   return text
 }
 
-/** The error omits the path, because the path is the secret itself if the variables were mixed up. */
+/** The error omits the path, which is the secret itself if someone mixed up the two variables. */
 function readSecretFile(name: string, file: string): string {
   try {
     return readFileSync(file, 'utf8')

@@ -127,7 +127,7 @@ export function optionalCount(description: string, max: number) {
 
 export const clientConnections = countUpTo(1_000_000).transform(Number).optional().meta({
   description:
-    'Maximum number of connections per client address, except from loopback and from TRUSTED_PROXIES; behind a proxy that is not trusted, all clients share its address',
+    'Maximum number of connections per client address, except from loopback and from TRUSTED_PROXIES; behind a proxy that is not trusted, all clients share the address of the proxy',
 })
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const

@@ -1,7 +1,7 @@
 import { type Secret, toSecret } from './secret.ts'
 import { optionalSecret } from './secret-settings.ts'
 
-/** A key of signed URLs. */
+/** A key that signs URLs. */
 export type SigningKey = { id: string; secret: Secret }
 
 const KEY_ID = /^[a-z0-9][a-z0-9_-]{0,31}$/i
@@ -9,7 +9,7 @@ const SECRET = /^[\x21-\x2b\x2d-\x7e]{16,}$/
 
 /** `kid:secret[,kid:secret…]`, parsed by toSigningKeys. */
 export const signingKeys = optionalSecret(
-  'Keys of signed URLs, kid:secret, separated by commas; the first one signs',
+  'Keys for signed URLs, as kid:secret, separated by commas; the first one signs',
   (text) => parseKeys(text) !== undefined,
   'must be kid:secret pairs, separated by commas: each kid is unique, has 1 to 32 characters of A-Z a-z 0-9 _ -, and starts with a letter or digit; each secret has at least 16 characters of printable ASCII, without spaces or commas',
 )
@@ -17,7 +17,7 @@ export const signingKeys = optionalSecret(
 /** The keys in a valid setting, in order. */
 export function toSigningKeys(setting: Secret): [SigningKey, ...SigningKey[]] {
   const keys = parseKeys(setting.reveal())
-  if (!keys) throw new Error('the setting was validated')
+  if (!keys) throw new Error('invalid keys in a validated setting')
   return keys
 }
 

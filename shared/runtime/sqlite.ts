@@ -9,13 +9,13 @@ const SQLITE_BUSY = 5
 const SQLITE_CORRUPT = 11
 const SQLITE_NOTADB = 26
 
-/** How long to wait while another process has locked a shared file: when opening the file, and then for each write. */
+/** How long to wait for a lock that another process holds: when opening a shared file, and for each write to it. */
 const OPEN_TIMEOUT_MS = 1_000
 const WRITE_TIMEOUT_MS = 5
 
 /**
- * Opens a SQLite file exclusively, and creates it and its directory if they do not exist. Writes are flushed to disk
- * before they return.
+ * Opens a SQLite file exclusively, and creates it and its directory if they do not exist. A write returns only after it
+ * is flushed to disk.
  * @throws Error if the file cannot be opened, or another process has it open
  */
 export function openSqlite(file: string, schema: string): DatabaseSync {
@@ -31,7 +31,7 @@ export function openSqlite(file: string, schema: string): DatabaseSync {
 }
 
 /**
- * Opens a SQLite file that several processes of this machine may have open. Writes are not flushed to disk: they
+ * Opens a SQLite file that other processes on this machine may also open. Writes are not flushed to disk: they
  * survive a crash of the process, but may be lost if the machine crashes.
  * @throws Error if the file cannot be opened, or is locked for longer than a second
  */
@@ -64,8 +64,8 @@ function open(file: string, statements: string): DatabaseSync {
 }
 
 /**
- * Runs `work` in a transaction, which is rolled back if it throws.
- * @throws Error if the file is locked, before `work` runs
+ * Runs `work` in a transaction, which is rolled back if `work` throws.
+ * @throws Error without running `work` if the file is locked
  */
 export function inTransaction<Result>(db: DatabaseSync, work: () => Result): Result {
   db.exec('BEGIN IMMEDIATE')
@@ -81,8 +81,8 @@ export function inTransaction<Result>(db: DatabaseSync, work: () => Result): Res
 }
 
 /**
- * Earlier releases created files that other users could read. SQLite creates its other files with the mode of the
- * database file.
+ * Makes a file private, because earlier releases created files that other users could read. SQLite creates its other
+ * files with the mode of the database file.
  */
 function makePrivate(path: string): void {
   const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0

@@ -18,14 +18,14 @@ export function createThrottle(work: () => void, everyMs: number): Throttle {
 
   function run(): void {
     timer = undefined
-    const started = performance.now()
+    const startedAt = performance.now()
     const before = process.threadCpuUsage()
-    earliest = started + everyMs
+    earliest = startedAt + everyMs
     work()
     // Node flushes socket writes at the end of the tick; include their CPU time.
     process.nextTick(() => {
       const { user, system } = process.threadCpuUsage(before)
-      earliest = started + Math.max(everyMs, (user + system) / 1_000 / MAX_CPU_SHARE)
+      earliest = startedAt + Math.max(everyMs, (user + system) / 1_000 / MAX_CPU_SHARE)
     })
   }
 

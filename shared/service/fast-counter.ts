@@ -4,7 +4,7 @@ import type { Metrics } from './metrics.ts'
 /**
  * A counter for the hot path. prom-client's own `inc()` hashes the labels on every call, so this counter holds plain
  * numbers, which prom-client reads on each scrape.
- * @returns a function that registers labels, with value 0, and returns their increment function
+ * @returns a function that registers a counter with labels and the value 0, and returns the function that increments it
  */
 export function createFastCounter<Label extends string>(
   metrics: Metrics,
@@ -31,7 +31,7 @@ export function createFastCounter<Label extends string>(
 }
 
 /**
- * A fast counter with one label, whose values are all known: each starts at 0.
+ * A fast counter with one label, whose values are known in advance. The counter of each value starts at 0.
  * @returns a function that increments the counter of a value
  */
 export function createLabelCounter<Value extends string>(

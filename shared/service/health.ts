@@ -33,7 +33,7 @@ export function canServe({ status }: Readiness): boolean {
  * degraded.
  */
 export function createHealth(stopping: AbortSignal): Health {
-  const watched = new Map<string, Dependency>()
+  const registered = new Map<string, Dependency>()
   const startedAt = new Date().toISOString()
   let work: () => Work = () => ({})
   return {
@@ -42,11 +42,11 @@ export function createHealth(stopping: AbortSignal): Health {
       work = described
     },
     watch(name, dependency) {
-      watched.set(name, dependency)
+      registered.set(name, dependency)
     },
     async readiness() {
       const dependencies = await Promise.all(
-        [...watched].map(async ([name, { state, required, circuit, reason, problem }]) => ({
+        [...registered].map(async ([name, { state, required, circuit, reason, problem }]) => ({
           name,
           isRequired: typeof required === 'function' ? required() : required,
           state: await state(),

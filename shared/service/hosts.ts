@@ -13,7 +13,7 @@ export const allowedHosts = z
   .optional()
   .meta({
     description:
-      'Names in the Host header to accept, besides loopback names, HOST and ADVERTISE_HOST; unset: any name if HOST is not loopback',
+      'Names to accept in the Host header, besides loopback names, HOST and ADVERTISE_HOST; unset: any name if HOST is not loopback',
   })
 
 type Settings = { HOST: string; ALLOWED_HOSTS?: string[] | undefined; ADVERTISE_HOST?: string | undefined }

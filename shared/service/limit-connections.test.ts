@@ -31,7 +31,7 @@ test('an IPv4 address is limited on a dual-stack socket too, until a connection 
 })
 
 test.each(['127.0.0.1', '::1', '::ffff:127.0.0.1', '10.1.2.3'])(
-  '%s is exempt: loopback, or a trusted proxy',
+  '%s is exempt, because it is on loopback or is a trusted proxy',
   (address) => {
     const connect = setUp('10.0.0.0/8')
     expect(Array.from({ length: 5 }, () => connect(address).destroyed)).toEqual(Array(5).fill(false))

@@ -62,7 +62,7 @@ type Options = {
 }
 export type Listening = AsyncDisposable & Address
 
-/** Returns `port`, or a free port if it is 0, for a caller that must know the port before it listens. */
+/** Returns `port`, or a free port if `port` is 0, for callers that must know the port before they listen. */
 export async function choosePort(port: number, host: string): Promise<number> {
   if (port !== 0) return port
   const server = createServer().listen(0, host)
@@ -105,7 +105,7 @@ export async function listen(app: App, at: Options): Promise<Listening> {
   }
 }
 
-/** Converts a listen error to one that is helpful to the person who starts the server. */
+/** Converts a listen error to one that tells the operator which address failed, and why. */
 export function toListenError(error: unknown, at: Pick<Options, 'host' | 'port' | 'reusePort'>): Error {
   const code = codeOf(error)
   if (code === 'EADDRINUSE') {
@@ -118,8 +118,8 @@ export function toListenError(error: unknown, at: Pick<Options, 'host' | 'port' 
 }
 
 /**
- * Hono's adapter does not pass the rejected request to the error handler, so `current` holds it: the adapter rejects a
- * request before its first `await`.
+ * Hono's adapter does not pass a rejected request to the error handler, so `current` holds the request. This is safe,
+ * because the adapter rejects a request before its first `await`.
  */
 function createListener({ fetch }: App, { isAllowedHost = () => true, trustedProxies, log }: Options): RequestListener {
   const throttle = createLogThrottle()
@@ -128,7 +128,7 @@ function createListener({ fetch }: App, { isAllowedHost = () => true, trustedPro
   }
   function refuse(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const times = throttle('refused')
-    if (times) log.warn({ times }, 'request under an unknown Host refused; see ALLOWED_HOSTS')
+    if (times) log.warn({ times }, 'request with an unknown Host refused; see ALLOWED_HOSTS')
     sendProblem(incoming, outgoing, 421)
   }
   let current: IncomingMessage | undefined
@@ -145,8 +145,8 @@ function createListener({ fetch }: App, { isAllowedHost = () => true, trustedPro
 }
 
 /**
- * A trusted proxy is exempt from the host check, because it has chosen the service by other means. A proxy on loopback
- * is not exempt, because a browser on this machine has the same address.
+ * A trusted proxy is exempt from the host check, because it does not select the service by the Host header. A proxy on
+ * loopback is not exempt, because a browser on this machine has the same address.
  */
 function isFromRemoteProxy({ socket }: IncomingMessage, trustedProxies: Networks | undefined): boolean {
   const address = toIpAddress(socket.remoteAddress ?? '')

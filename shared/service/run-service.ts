@@ -39,7 +39,7 @@ export type ServiceDefinition<Shape extends SettingsShape> = {
 }
 
 /**
- * Runs a service as this process until SIGTERM or SIGINT.
+ * Runs a service in this process until SIGTERM or SIGINT.
  * Exit status: 0 stopped, 1 failed or did not stop in time, 2 invalid settings.
  */
 export async function runService<Shape extends SettingsShape>(definition: ServiceDefinition<Shape>): Promise<void> {

@@ -26,14 +26,14 @@ test('port 0 selects a free port', async () => {
   expect(lines).toMatchObject([{ level: 30, msg: 'listening', url: server.url }])
 })
 
-test('listening on a port in use throws an error with the port', async () => {
+test('listening on a port in use throws an error that names the port', async () => {
   await using server = await listen(new Hono(), { host: '127.0.0.1', port: 0, log })
   const listening = listen(new Hono(), { host: '127.0.0.1', port: server.port, log })
   await expect(listening).rejects.toThrow(ListenError)
   await expect(listening).rejects.toThrow(`port ${server.port} on 127.0.0.1 is already in use`)
 })
 
-test('a shared port is served by all servers that share it, and refused to others', async () => {
+test('servers can share a port, but only if each of them sets reusePort', async () => {
   const hosts = { host: '127.0.0.1', log }
   await using first = await listen(new Hono(), { ...hosts, port: 0, reusePort: true })
   const { port } = first
@@ -55,7 +55,7 @@ test('sharing a port on a platform without support for it is a usage error', () 
   expect(toListenError(error, at)).toEqual(new ListenError('cannot listen on 127.0.0.1, port 80: ENOTSUP'))
 })
 
-test('listening on an address of another machine throws an error with the address', async () => {
+test('listening on an address of another machine throws an error that names the address', async () => {
   await expect(listen(new Hono(), { host: '192.0.2.1', port: 1, log })).rejects.toThrow(
     'cannot listen on 192.0.2.1, port 1: EADDRNOTAVAIL',
   )
@@ -77,15 +77,15 @@ test('closing a server lets requests in flight finish, and closes idle connectio
   await once(idle, 'data')
   const slow = fetch(`${server.url}/slow`)
   await eventually(() => expect(inFlight).toBe(1))
-  const since = runningTime()
-  const closing = server[Symbol.asyncDispose]()
+  const start = runningTime()
+  const disposal = server[Symbol.asyncDispose]()
   idle.resume()
   await once(idle, 'close')
   await expect(fetch(server.url)).rejects.toThrow()
   finish.resolve()
   expect(await (await slow).text()).toBe('done')
-  await closing
-  expect(runningTime() - since).toBeLessThan(2_000)
+  await disposal
+  expect(runningTime() - start).toBeLessThan(2_000)
 })
 
 test('closing a server closes connections that are still busy after five seconds', async () => {
@@ -99,17 +99,17 @@ test('closing a server closes connections that are still busy after five seconds
   await eventually(() => expect(inFlight).toBe(1))
   useFakeClock()
   let isClosed = false
-  const closing = server[Symbol.asyncDispose]().then(() => {
+  const disposal = server[Symbol.asyncDispose]().then(() => {
     isClosed = true
   })
   await vi.advanceTimersByTimeAsync(4_999)
   await new Promise(setImmediate)
   expect(isClosed).toBe(false)
   await vi.advanceTimersByTimeAsync(1)
-  await Promise.all([closing, busy])
+  await Promise.all([disposal, busy])
 })
 
-test('a service is registered once it listens, and deregistered before it stops', async () => {
+test('a service is registered once it listens, and deregistered before it stops listening', async () => {
   const registrations: Registration[] = []
   const events: string[] = []
   const discovery = {

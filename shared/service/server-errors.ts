@@ -47,7 +47,7 @@ export function respondRejected(error: unknown, { headers }: Pick<IncomingMessag
   return Response.json(toProblem(status, requestId, errors), { status, headers: headersOf(requestId) })
 }
 
-/** Reads the same field as Node's own handler. Once a response has started, an error response would corrupt it. */
+/** True once a response has started, which an error response would corrupt. Reads the same field as Node's handler. */
 function isResponding(socket: Duplex): boolean {
   return '_httpMessage' in socket && socket._httpMessage instanceof ServerResponse && socket._httpMessage.headersSent
 }

@@ -1,7 +1,7 @@
 import { hasPlainSegments, splitRelativeUrl } from '../contracts/relative-url.ts'
 import { UnsignableError } from './signer.ts'
 
-/** The CDN compares the signature with one for each parent directory, so the number of segments is bounded. */
+/** Bounds the work of the CDN, which computes the signature of each parent directory to verify a URL. */
 const MAX_SEGMENTS = 32
 
 export type CdnPath = {

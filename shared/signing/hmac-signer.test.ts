@@ -40,21 +40,18 @@ test.each([
 
 /** The expected signatures come from `printf k1/1800000000/$scope | openssl dgst -sha256 -hmac $secret -binary`. */
 describe('the URL', () => {
-  test('of a file has a signature of its path', () => {
+  test('of a file is signed for its path', () => {
     const url =
       'https://cdn.example/media/k1/1800000000/lDtSCqWJH5WY73ft0dJVPJDfOox1B9tvtKkuFbo2vcQ/path/to/asset456.mp4'
     expect(sign('path/to/asset456.mp4')).toBe(url)
     expect(sign('/path/to/asset456.mp4')).toBe(url)
   })
 
-  test.each(['index.m3u8', 'INDEX.M3U8', 'manifest.mpd'])(
-    'of the playlist %s has a signature of its directory',
-    (name) => {
-      expect(sign(`clips/a/${name}`)).toBe(
-        `https://cdn.example/media/k1/1800000000/VYbWX7708dY5Ocl03Omh7kzMFKcqn7GMzYSNe9PpovM/clips/a/${name}`,
-      )
-    },
-  )
+  test.each(['index.m3u8', 'INDEX.M3U8', 'manifest.mpd'])('of the playlist %s is signed for its directory', (name) => {
+    expect(sign(`clips/a/${name}`)).toBe(
+      `https://cdn.example/media/k1/1800000000/VYbWX7708dY5Ocl03Omh7kzMFKcqn7GMzYSNe9PpovM/clips/a/${name}`,
+    )
+  })
 
   test('with unusual characters is signed in the form that clients send', () => {
     expect(sign('films/100% Häxan %231.mp4')).toBe(
@@ -112,7 +109,7 @@ describe('the edge', () => {
     )
   })
 
-  test('refuses a signed URL after a change of any character that the signature covers', () => {
+  test('rejects a signed URL if any character that the signature covers is changed', () => {
     fc.assert(
       fc.property(
         files,

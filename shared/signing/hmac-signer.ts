@@ -3,7 +3,7 @@ import type { SigningKey } from '../runtime/signing-keys.ts'
 import { scopeOf, toCdnPath } from './cdn-path.ts'
 import type { Signer } from './signer.ts'
 
-/** The signature is in the path, so relative URLs in a playlist inherit it: `<base>/<kid>/<expires>/<signature>/<path>`. */
+/** Signs URLs as `<base>/<kid>/<expires>/<signature>/<path>`: relative URLs in a playlist keep the signature. */
 export function createHmacSigner(baseUrl: string, { id, secret }: SigningKey): Signer {
   return {
     sign(url, expires) {

@@ -25,8 +25,8 @@ export async function initialize(kv: KV, defaults: Entries): Promise<void> {
 }
 
 /**
- * Writes the entries that this instance holds to the bucket that replaces a deleted one. Values that are already in the
- * new bucket take precedence, except for defaults from an instance that never read the old bucket.
+ * Writes the entries that this instance holds to a new bucket that replaces a deleted one. Values that are already in
+ * the new bucket take precedence, except for defaults from an instance that never read the old bucket.
  */
 export async function restore(kv: KV, held: Entries, defaults: Entries): Promise<void> {
   await createAll(kv, held)

@@ -47,7 +47,7 @@ export function createKvMirror<Value>(
 ): KvMirror<Value> {
   const { nats, bucket, defaults, log, replicas } = options
   const replication = createReplication({ nats, log, name: `the bucket ${bucket}`, replicas, isOwner: true })
-  const closing = new AbortController()
+  const shutdown = new AbortController()
   const defaultEntries: Entries = new Map(defaults.map(([id, value]) => [id, JSON.stringify(value)]))
   const loading = Promise.withResolvers<void>()
   let replica: KvReplica<Value> | undefined
@@ -55,7 +55,7 @@ export function createKvMirror<Value>(
   let incarnation: string | undefined
   let current: KV | undefined
   let failure = 'not read yet'
-  /** Why writes fail although updates still arrive. */
+  /** Why writes fail even though updates still arrive. */
   let outage: string | undefined
   const report = createTransitionLog(log.child({ bucket }), {
     failing: 'cannot mirror the bucket; retrying',
@@ -63,8 +63,8 @@ export function createKvMirror<Value>(
   })
 
   async function mirror(resetBackoff: () => void): Promise<never> {
-    await nats.up(closing.signal)
-    const signal = AbortSignal.any([closing.signal, nats.down()])
+    await nats.up(shutdown.signal)
+    const signal = AbortSignal.any([shutdown.signal, nats.down()])
     const { kv, created, end } = await raceAbort(open(), signal)
     // If the first read is interrupted, the next attempt starts over with an empty replica.
     const target = replica ?? createKvReplica(options)
@@ -90,7 +90,7 @@ export function createKvMirror<Value>(
   /** Opens the bucket. A missing bucket is created from the replica or, if nothing was read yet, from the defaults. */
   async function open(): Promise<{ kv: KV; created: string; end: number }> {
     const js = nats.connection().jetstream({ timeout: API_TIMEOUT_MS })
-    // A direct get may read a replica that lags behind.
+    // Direct gets are off, because they may read a replica that lags behind.
     const settings = { history: 1, allow_direct: false }
     const kv = await replication.create(({ num_replicas = 1 }) =>
       js.views.kv(bucket, { ...settings, replicas: num_replicas }),
@@ -116,7 +116,7 @@ export function createKvMirror<Value>(
   }
 
   const mirroring = retry(mirror, {
-    signal: closing.signal,
+    signal: shutdown.signal,
     initialMs: 250,
     onFailure(error) {
       failure = toStreamReason(error, BUCKET, nats)
@@ -132,7 +132,7 @@ export function createKvMirror<Value>(
     replica: () => replica,
     loaded: loading.promise,
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      shutdown.abort()
       await mirroring
     },
   }

@@ -23,7 +23,7 @@ export type KvReplica<Value> = {
 /** The entries of a bucket in memory. */
 export function createKvReplica<Value>({ bucket, schema, log }: Deps<Value>): KvReplica<Value> {
   const values = createMapStore<Value>()
-  /** The last known revision of each key, so that a late update does not overwrite a newer one. */
+  /** The last known revision of each key, so that a late update does not overwrite a newer value. */
   const revisions = new Map<string, number>()
 
   function applyValue(id: string, entry: KvEntry): void {

@@ -42,13 +42,13 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
 
   test('a second instance sees a write within 100 ms', async () => {
     const [first, second] = [await open('shared'), await open('shared')]
-    // Best of five, because other tests may keep the machine busy.
+    // Take the best of five, because other tests may keep the machine busy.
     const times: number[] = []
     for (let attempt = 0; attempt < 5; attempt += 1) {
       await first.set('a', one)
-      const written = performance.now()
+      const writtenAt = performance.now()
       await eventually(() => expect(second.get('a')).toEqual(one))
-      times.push(performance.now() - written)
+      times.push(performance.now() - writtenAt)
       await second.delete('a')
       await eventually(() => expect(first.get('a')).toBeUndefined())
     }
@@ -95,7 +95,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     const bucket = randomUUID()
     const store = await open(bucket)
     const entries = Array.from({ length: 2_000 }, (_, n): [string, typeof one] => [`a-${n}`, { title: `${n}` }])
-    // In groups, because a write fails if it is not stored within 2 s.
+    // In batches, because a write fails if it is not stored within 2 s.
     for (let n = 0; n < entries.length; n += 100) {
       await Promise.all(
         entries.slice(n, n + 100).map(async ([id, value]) => {
@@ -141,9 +141,9 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
   test('a write fails within two seconds while the server hangs', async () => {
     const store = await open()
     await nats.signal('SIGSTOP')
-    const started = runningTime()
+    const start = runningTime()
     await expect(store.set('a', one)).rejects.toMatchObject({ name: 'UnavailableError' })
-    expect(runningTime() - started).toBeLessThan(2_000)
+    expect(runningTime() - start).toBeLessThan(2_000)
     await nats.start()
     await eventually(() => store.set('a', other))
   })
@@ -192,7 +192,7 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     }
   })
 
-  test('a new instance that recreates a deleted bucket does not overwrite the entries of the others', async () => {
+  test('a new instance that recreates a deleted bucket does not overwrite the entries of other instances', async () => {
     const bucket = randomUUID()
     const defaults: [string, typeof one][] = [
       ['0', one],
@@ -252,11 +252,11 @@ describe.skipIf(!natsVersion)('the key-value store', () => {
     const COUNT = 2_000
     const ids = Array.from({ length: COUNT }, (_, n) => `a-${n}`)
 
-    /** Opens a store of 1.3 MB in `COUNT` entries via a proxy. `onApply` gets the number of entries applied so far. */
+    /** Opens a store of `COUNT` entries (1.3 MB) via a proxy. `onApply` gets the number of entries applied so far. */
     async function openSlowly(bytesPerSecond: number, onApply: (count: number, proxy: TcpProxy) => void) {
       const bucket = randomUUID()
       const writer = await open(bucket)
-      // In groups, because a write fails if it is not stored within 2 s.
+      // In batches, because a write fails if it is not stored within 2 s.
       for (let n = 0; n < COUNT; n += 100) {
         await Promise.all(ids.slice(n, n + 100).map((id) => writer.set(id, { title: 'x'.repeat(500) })))
       }

@@ -77,7 +77,7 @@ export function createKvStore<Value>(options: MirrorOptions<Value>): KvStore<Val
     list: (range) => loadedReplica().values.list(range),
     async set(id, value) {
       await write(id, async (kv, key) => {
-        // The acknowledgement has the revision, so there is no need to read the entry back.
+        // The acknowledgement contains the revision, so there is no need to read the entry back.
         const revision = await kv.put(key, JSON.stringify(value))
         return () => loadedReplica().set(id, value, revision)
       })

@@ -47,7 +47,7 @@ export async function watchBucket({ kv, created, end, signal, apply, onLoaded, o
       // The last initial value has delta 0. There is always at least one value: the INITIALIZED key.
       if (update.delta !== 0 || isLoaded) continue
       isLoaded = true
-      // The last revisions may have been purged; the watch never receives those.
+      // The watch never receives purged revisions, which may include the last ones.
       received = Math.max(received, end)
       onLoaded()
     }

@@ -71,7 +71,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       ['white space around the objects', ` \t${line('a')} \n  ${line('b')}\t`],
       ['a byte order mark at the start', `\ufeff${line('a')}\n${line('b')}\n`],
       ['a blank first line after a byte order mark', `\ufeff\n${line('a')}\n${line('b')}\n`],
-      ['Unicode line separators in a text', `${line('a')}\n${line('b', { ...fields, more: '\u2028\u2029\u0085' })}`],
+      ['Unicode line separators in a string', `${line('a')}\n${line('b', { ...fields, more: '\u2028\u2029\u0085' })}`],
     ])('accepts %s', async (_, body) => {
       await expectStored(body, [
         ['a', fields],
@@ -79,7 +79,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       ])
     })
 
-    test('ignores unknown fields, because several services take the same file', async () => {
+    test('ignores unknown fields, because multiple services accept the same file', async () => {
       const all = { title: 'A', genre: 'b', summary: 'c', url: 'd', year: 1927, deep: { list: [1, {}] }, ...fields }
       await expectStored(line('a', { ...all, ['__proto__']: { [field]: 1 } }), [['a', fields]])
     })
@@ -102,7 +102,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
     test('reports each invalid field with its line, and stores nothing', async () => {
       const body = [line('a'), '', line('b', without), line('-', { ...fields, [field]: null }), line('c')].join('\n')
       const errors = await expectRefused(body, [`line 3: ${field}`, 'line 4: id', `line 4: ${field}`])
-      expect(errors[1]?.message).toContain('must be 1 to 128 of')
+      expect(errors[1]?.message).toContain('must be 1 to 128 characters of')
     })
 
     test.each([
@@ -126,7 +126,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
     })
 
     test.each([undefined, null, 1, '', '__proto__', 'a/b', 'a b', ['a'], 'a'.repeat(129)])(
-      'refuses the id %j',
+      'rejects the id %j',
       async (id) => {
         await expectRefused(`${JSON.stringify({ ...fields, id })}`, ['line 1: id'])
       },
@@ -153,7 +153,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       expect(paths).toHaveLength(100 * (Object.keys(fields).length + 1))
     })
 
-    test('accepts a line of 64 KiB', async () => {
+    test('accepts a line of up to 64 KiB', async () => {
       const padded = (bytes: number) => line('a').padEnd(bytes)
       await expectStored(`${padded(64 * 1024)}\n${line('b')}`, [
         ['a', fields],
@@ -163,7 +163,7 @@ export function describeBulkWrite<Fields extends object>({ createApp, name, path
       expect(error?.message).toBe('the line has 65537 bytes; at most 65536 are allowed')
     })
 
-    test('accepts a body of 16 MiB', async () => {
+    test('accepts a body of up to 16 MiB', async () => {
       const { send, stored } = setUp()
       const body = `${line('a')}\n`.padEnd(16 * MIB, '\n')
       expect((await send(body)).status).toBe(200)

@@ -15,7 +15,7 @@ import { createTestService } from './test-service.ts'
 const badIds = ['a%20b', 'a%2Fb', '%00', '-a', '_a', 'a%', '%zz', '%ff', '%E0%A4%A', '%C3%A9', 'a'.repeat(129)]
 const goodIds = ['0', 'a.b_c@d~e-f', 'constructor', 'a'.repeat(128)]
 
-/** The conformance suite of catalogue services: their routes and errors, independent of their fields. */
+/** The conformance suite for catalogue services: their routes and errors, independent of their fields. */
 export function describeCatalogue<Fields extends object>({ createApp, name, path, examples }: Catalogue<Fields>) {
   const [fields, others] = examples
 
@@ -74,7 +74,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       ])
     })
 
-    test('a write returns 503 while 1,000 others are in flight, but a read does not', async () => {
+    test('cannot be written while 1,000 other writes are in flight, but can be read', async () => {
       const stored = Promise.withResolvers<void>()
       const { app } = setUp([], { ...createMapStore<Fields>([]), set: () => stored.promise })
       const write = () => app.request(`${path}/asset/9`, jsonRequest(fields))
@@ -90,7 +90,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       expect((await write()).status).toBe(200)
     })
 
-    test('a failed write returns 503 and invalidates nothing', async () => {
+    test('is not invalidated by a failed write, which returns 503', async () => {
       const fail = () => Promise.reject(new UnavailableError('the store is down'))
       const { app, published } = setUp([], { ...createMapStore<Fields>(), set: fail, delete: fail })
       await expectProblem(await app.request(`${path}/asset/9`, jsonRequest(fields)), 503)
@@ -98,7 +98,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       expect(published).toEqual([])
     })
 
-    test.each(goodIds)('accepts the id %s', async (id) => {
+    test.each(goodIds)('can have the id %s', async (id) => {
       const { app, asset } = setUp()
       expect(await asset(id)).toEqual(notFound(id))
       await app.request(`${path}/asset/${id}`, jsonRequest(fields))
@@ -110,14 +110,14 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       expect(await asset('%31%32%33')).toEqual({ id: '123', ...fields })
     })
 
-    test.each(badIds)('rejects the id %s', async (id) => {
+    test.each(badIds)('cannot have the id %s', async (id) => {
       const { app } = setUp()
       for (const init of [{}, jsonRequest(fields), { method: 'DELETE' }]) {
         await expectProblem(await app.request(`${path}/asset/${id}`, init), 400, ['assetId'])
       }
     })
 
-    test('requires the write token for writes but not for reads, if one is set', async () => {
+    test('requires the write token for writes but not for reads, if a token is set', async () => {
       const { app, asset, published } = setUp([['8', fields]], undefined, toWriteToken('secret'))
       for (const authorization of ['', 'Bearer', 'Bearer wrong', 'Bearer secrets', 'Basic secret', 'secret']) {
         for (const init of [jsonRequest(fields, { authorization }), { method: 'DELETE', headers: { authorization } }]) {
@@ -134,7 +134,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       expect(await asset('9')).toEqual({ id: '9', ...others })
     })
 
-    test('returns 405 to other methods', async () => {
+    test('returns 405 for other methods', async () => {
       const { app } = setUp()
       const response = await app.request(`${path}/asset/9`, { method: 'PUT' })
       await expectProblem(response, 405)
@@ -226,11 +226,11 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
       await expectProblem(await setUp().app.request(`${path}/assets?limit=${limit}`), 400, ['limit'])
     })
 
-    test.each(['', '%2F'])('rejects %j as the start', async (after) => {
+    test.each(['', '%2F'])('rejects %j as `after`', async (after) => {
       await expectProblem(await setUp().app.request(`${path}/assets?after=${after}`), 400, ['after'])
     })
 
-    test('can be read and written', async () => {
+    test('supports only GET, HEAD and POST', async () => {
       const response = await setUp().app.request(`${path}/assets`, { method: 'PUT' })
       await expectProblem(response, 405)
       expect(response.headers.get('allow')).toBe('GET, HEAD, POST')
@@ -239,7 +239,7 @@ export function describeCatalogue<Fields extends object>({ createApp, name, path
 
   describeBulkWrite({ createApp, name, path, examples })
 
-  test('the OpenAPI document has every route and its responses', async () => {
+  test('the OpenAPI document lists every route with its responses', async () => {
     const { paths, components } = Document.parse(await (await setUp().app.request('/openapi.json')).json())
     expect(components.securitySchemes).toEqual({ writeToken: { type: 'http', scheme: 'bearer' } })
     const responses = (route: string) =>

@@ -19,7 +19,7 @@ type Context = {
 /** The producer and serial of the first view in the replay of the first message. */
 const REPLAYED = { producer: 'dead-letter.1', serial: 1 }
 
-/** The conformance suite of the dead letters of event logs. */
+/** The conformance suite for the dead letters of an event log. */
 export function describeDeadLetters(context: () => Context) {
   /** Opens a log that holds these bodies, and reads it once. */
   async function openWith(...bodies: string[]): Promise<Handle> {
@@ -38,7 +38,7 @@ export function describeDeadLetters(context: () => Context) {
       .lines()
       .filter((line) => line.includes('dead letter:'))
 
-  test('an invalid message becomes one dead letter and is logged once, even if it is read again or after a restart', async () => {
+  test('an invalid message becomes one dead letter and is logged once, however often it is read', async () => {
     {
       await using log = await openWith('not json')
       await readToEnd(log)
@@ -50,7 +50,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(logged()).toEqual([expect.stringContaining('not valid JSON')])
   })
 
-  test('a dead letter has its time, its size, and a reason without control characters', async () => {
+  test('a dead letter records its time, its size, and a reason without control characters', async () => {
     await using log = await openWith('\u001b[31mé')
     const { deadLetters } = await log.deadLetters.list({ limit: 10 })
     const [letter] = deadLetters
@@ -64,14 +64,14 @@ export function describeDeadLetters(context: () => Context) {
     [{ id: '', source: '' }, '[0].id: Too small'],
     [{ time: '0000-01-01T00:00:00+23:59' }, '[0].time: must be in the years 0000 to 9999 in UTC'],
     [{ time: '9999-12-31T23:59:59-23:59' }, '[0].time: must be in the years 0000 to 9999 in UTC'],
-  ])('an event with %j becomes a dead letter, whose reason starts with the field', async (changed, reason) => {
+  ])('an event with %j becomes a dead letter whose reason starts with the invalid field', async (changed, reason) => {
     await using log = await openWith(JSON.stringify([{ ...eventOf(), ...changed }]))
     const [letter] = (await log.deadLetters.list({ limit: 10 })).deadLetters
     expect(letter?.reason.slice(0, reason.length)).toBe(reason)
     expect(letter?.reason).not.toContain('\\u')
   })
 
-  test('the first time of the year 0000 is valid', async () => {
+  test('the first instant of the year 0000 is a valid time', async () => {
     await using log = await openWith(JSON.stringify([{ ...eventOf(), time: '0000-01-01T00:00:00Z' }]))
     expect(await log.deadLetters.count()).toBe(0)
   })
@@ -92,14 +92,14 @@ export function describeDeadLetters(context: () => Context) {
     expect(await page(fourth, 2)).toEqual([[], null])
   })
 
-  test('a dead letter is read with its body', async () => {
+  test('get() returns a dead letter with its body', async () => {
     await using log = await openWith('not json')
     const letter = await log.deadLetters.get(1)
     expect(Buffer.from(letter?.body ?? []).toString()).toBe('not json')
     expect(letter).toMatchObject({ sequence: 1, size: 8, headers: {} })
   })
 
-  test('a sequence without a dead letter is not found, even if it has a valid message', async () => {
+  test('a sequence without a dead letter is not found, even if it belongs to a valid message', async () => {
     await using log = await openWith('not json')
     await log.append(createViews(1), never)
     const { sequence } = await log.end()
@@ -235,7 +235,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(await log.end()).toEqual(end)
   })
 
-  test('of concurrent replays and deletions, exactly one succeeds', async () => {
+  test('exactly one of several concurrent replays and deletions succeeds', async () => {
     await using log = await openWith('not json')
     const attempts = [1, 2, 3, 4].flatMap(() => [
       log.deadLetters.replay(1, toBody(eventOf('a'))),
@@ -264,7 +264,7 @@ export function describeDeadLetters(context: () => Context) {
     expect(logged()).toEqual(before)
   })
 
-  test('a replay that is refused becomes a dead letter itself, and can be replayed', async () => {
+  test('a replay that is refused becomes a dead letter itself, and can be replayed in turn', async () => {
     await using log = await openWith('not json')
     const replayed = await log.deadLetters.replay(1, toBody(eventOf('a')))
     const sequence = replayed.outcome === 'resolved' ? replayed.sequence : 0

@@ -22,7 +22,7 @@ type Context = {
   expire: (through: number) => Promise<void>
 }
 
-/** The conformance suite of event logs. */
+/** The conformance suite for event logs. */
 export function describeEventLog(context: () => Context) {
   test('views are read in the order in which they were appended, with contiguous positions', async () => {
     await using log = await context().open()
@@ -84,7 +84,7 @@ export function describeEventLog(context: () => Context) {
     expect(batch?.messages).toMatchObject([{ sequence, views: 2 }])
   })
 
-  test('a message that has only reports is read in a batch without views', async () => {
+  test('a message that contains only reports is read in a batch without views', async () => {
     await using log = await context().open()
     await log.append([{ ...createView(), watched: { viewId: 'x', seconds: 31 } }], never)
     for await (const batch of log.read(undefined, never)) {
@@ -98,7 +98,7 @@ export function describeEventLog(context: () => Context) {
     }
   })
 
-  test('the first batch of a new incarnation names the position in the previous one', async () => {
+  test('the first batch of a new incarnation contains the position in the previous incarnation', async () => {
     await using log = await context().open()
     await log.append(createViews(1), never)
     const left = { incarnation: 'another', sequence: 9 }
@@ -132,7 +132,7 @@ export function describeEventLog(context: () => Context) {
     expect(batches[0]).toMatchObject({ incarnation: after.incarnation, after: after.sequence })
   })
 
-  test('the backlog after a position has the number of messages and the time of the first one', async () => {
+  test('the backlog after a position contains the number of messages and the time of the first message', async () => {
     await using log = await context().open()
     expect(await log.backlog(undefined)).toEqual({ messages: 0, since: undefined })
     const before = Date.now()
@@ -182,7 +182,7 @@ export function describeEventLog(context: () => Context) {
     expect(await find(newest)).toMatchObject({ found: { view: { id: newest } } })
   })
 
-  test('a resumed producer stores a view although an earlier one has the same id', async () => {
+  test('a resumed producer stores a view even if an earlier view has the same id', async () => {
     const [repeated, other] = [createView(), createView()]
     {
       await using log = await context().open('resumed')
@@ -216,7 +216,7 @@ export function describeEventLog(context: () => Context) {
     expect(batches[0]?.pending).toBe(0)
   })
 
-  test('a batch fits in one request, and has the number of pending messages', async () => {
+  test('a batch fits in one request, and contains the number of pending messages', async () => {
     await using log = await context().open()
     const views = createViews(MAX_VIEWS_PER_BATCH + 2_500)
     for (let start = 0; start < views.length; start += 500) await log.append(views.slice(start, start + 500), never)

@@ -1,8 +1,9 @@
 import { onTestFinished, vi } from 'vitest'
 
 /**
- * Stops the clock until the test advances it with `vi.advanceTimersByTimeAsync`. Unlike vitest's own fake timers, it
- * covers `AbortSignal.timeout`, and `performance.now` for code that keeps a reference to `performance`, as lru-cache does.
+ * Stops the clock until the test advances it with `vi.advanceTimersByTimeAsync`. Unlike vitest's own fake timers, this
+ * covers `AbortSignal.timeout`, and `performance.now` in code that keeps a reference to `performance`, such as
+ * lru-cache.
  */
 export function useFakeClock(): void {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] })

@@ -5,7 +5,7 @@ import type { Store } from '../stores/store.ts'
 type Value = { title: string }
 
 /**
- * The conformance suite of stores.
+ * The conformance suite for stores.
  * @param open returns a new, empty store
  */
 export function describeStore(open: () => Promise<Store<Value>> | Store<Value>) {

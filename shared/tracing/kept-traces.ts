@@ -27,7 +27,7 @@ export type TraceStore = KeptTraces & {
 export const nothingKept: KeptTraces = { get: () => [], all: () => [] }
 
 /**
- * Keeps recorded traces in memory, and drops the traces that began first.
+ * Keeps recorded traces in memory, and drops the oldest traces first.
  * @param max maximum number of traces
  */
 export function createTraceStore(max: number): TraceStore {
@@ -57,7 +57,7 @@ export function createTraceStore(max: number): TraceStore {
   }
 }
 
-/** Compares spans by their start. */
+/** Compares spans by their start time. */
 export function byStart(a: Pick<TraceSpan, 'at'>, b: Pick<TraceSpan, 'at'>): number {
   if (a.at === b.at) return 0
   return a.at < b.at ? -1 : 1

@@ -8,7 +8,7 @@ import { createTraceIds, parseTraceparent } from './trace-context.ts'
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const traceparent = `00-${traceId}-00f067aa0ba902b7-01`
 
-test('a recorded trace has its spans with their parents, attributes, links and errors', () => {
+test('a recorded trace contains its spans with their parents, attributes, links and errors', () => {
   const { tracing } = setUp()
   const other = tracing.start('other', {})
   const root = tracing.start('POST', { traceparent, tracestate: 'vendor=1' }, { kind: 'server' })
@@ -40,7 +40,7 @@ test('a recorded trace has its spans with their parents, attributes, links and e
   ])
 })
 
-test('a trace includes the batches of other traces that link to it', () => {
+test('a trace includes spans of other traces that link to it, such as a shared batch', () => {
   const { tracing } = setUp()
   const mine = tracing.start('mine', { traceparent })
   const leader = tracing.start('leader', {})
@@ -50,7 +50,7 @@ test('a trace includes the batches of other traces that link to it', () => {
   expect(tracing.kept.get(traceId).map(({ name }) => name)).toEqual(['mine', 'batch'])
 })
 
-test('only the last traces are kept', () => {
+test('only the most recent traces are kept', () => {
   const { tracing } = setUp({ max: 2 })
   const spans = ['a', 'b', 'c'].map((name) => tracing.start(name, {}))
   for (const span of spans) span.end()
@@ -58,7 +58,7 @@ test('only the last traces are kept', () => {
   expect(tracing.kept.get(String(spans[0]?.traceId))).toEqual([])
 })
 
-test('a trace with too many spans keeps the first and the last ones', () => {
+test('a trace with too many spans keeps its first and its last spans', () => {
   const { tracing } = setUp()
   for (let n = 1; n <= 130; n += 1) tracing.start(`span ${n}`, { traceparent }).end()
   const names = tracing.kept.get(traceId).map(({ name }) => name)
@@ -66,7 +66,7 @@ test('a trace with too many spans keeps the first and the last ones', () => {
   expect([names[0], names[24], names[25], names.at(-1)]).toEqual(['span 1', 'span 25', 'span 106', 'span 130'])
 })
 
-test('long texts and long lists of links are truncated', () => {
+test('long strings and long lists of links are truncated', () => {
   const { tracing } = setUp()
   const long = 'x'.repeat(10_000)
   const links = Array.from({ length: 300 }, () => tracing.start('other', {}))
@@ -91,7 +91,7 @@ test('callers can sample at most 100 new traces per second; further traces are p
   expect(start().isRecorded).toBe(true)
 })
 
-test('a trace counts as a new one again once some of its spans have been dropped', () => {
+test('a trace counts as new again once some of its spans have been dropped', () => {
   useFakeClock()
   const { tracing } = setUp()
   const spans = Array.from({ length: 300 }, () => {

@@ -88,7 +88,7 @@ function toErrorText(error: unknown): string | null {
   return error instanceof Error ? `${error.name}: ${error.message}` : null
 }
 
-/** Rounds to microseconds. Never returns a negative number, although the clock may be set back. */
+/** Rounds to microseconds. Never returns a negative number, even if the clock was set back. */
 function round(ms: number): number {
   return Math.max(0, Math.round(ms * 1_000) / 1_000)
 }

@@ -6,7 +6,7 @@ const MAX_PER_SECOND = 25
 
 type Sampling = Pick<TracingSettings, 'OTEL_TRACES_SAMPLER' | 'OTEL_TRACES_SAMPLER_ARG'>
 
-/** Decides whether a span is recorded. `parent` is the span that caused it, in this process or in another one. */
+/** Decides whether a span is recorded. `parent` is the span that caused it, in this or another process. */
 export type Sampler = (traceId: string, parent: TraceIds | undefined) => boolean
 
 /** The sampler that OpenTelemetry's environment variables select. The default samples every trace at low traffic. */

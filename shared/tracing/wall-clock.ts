@@ -1,7 +1,7 @@
-/** A greater difference means that the clock was set, or that the machine slept. */
+/** A larger drift means that the clock was set, or that the machine slept. */
 const MAX_DRIFT_MS = 5
 
-/** Milliseconds since the Unix epoch, to the microsecond, so that spans of several processes can be compared. */
+/** Milliseconds since the Unix epoch, to the microsecond, so that spans of different processes can be compared. */
 export function createWallClock(): () => number {
   let offset = performance.timeOrigin
   return () => {
@@ -11,7 +11,7 @@ export function createWallClock(): () => number {
   }
 }
 
-/** RFC 3339, to the microsecond. */
+/** Formats a time as RFC 3339, with microsecond precision. */
 export function toTimestamp(ms: number): string {
   const whole = Math.floor(ms)
   const micros = String(Math.floor((ms - whole) * 1_000)).padStart(3, '0')
