@@ -8,7 +8,8 @@ usage='Usage: npm run chaos [-- --minutes 10]
   --minutes N      duration (default: 10)
 
   CHAOS_SEED       random seed, to reproduce an earlier run (default: random; printed)
-  CHAOS_STORE      maps, or postgres for two reportings over one Postgres (default: both, Postgres for half of the time)
+  CHAOS_STORE      maps, or postgres for two instances of reporting on one Postgres (default: both, with Postgres for
+                   half as long)
   CHAOS_EDGE       open, or guarded for an edge with tokens, limits and an operations port (default: guarded with Postgres)
   CHAOS_NATS       cluster for three NATS servers, which need nats-server 2.10 or later (default: one server)
   NATS_SERVER_BIN  the nats-server to use (default: the one on the PATH)'

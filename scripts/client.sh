@@ -1,13 +1,13 @@
 # Shared by seed.sh and simulate.sh: settings, addresses, requests and errors.
 # Compatible with bash 3.2, the version on macOS: no associative arrays, no mapfile.
 
-# Makes [a-z] mean the same in every locale, and lets UTF-8 pass through every tool unchanged.
+# With this locale, [a-z] matches only ASCII letters, and every tool passes UTF-8 through unchanged.
 export LC_ALL=C
 
 edge_port=''
 
-# fail TEXT [STATUS]: prints the text and exits. Inside $(…) it exits only the subshell, so use a plain assignment
-# (x=$(…), never local x=$(…)): `set -e` then exits the script.
+# fail TEXT [STATUS]: prints the text and exits. Inside $(…), it exits only the subshell. Use a plain assignment
+# (x=$(…), never local x=$(…)), so that `set -e` then exits the script.
 fail() {
   # On a terminal, the cursor may be at the end of a progress line.
   if [ -t 2 ]; then printf '\r\033[K' >&2; fi
@@ -36,8 +36,8 @@ read_port() {
   edge_port=$1
 }
 
-# address_of VARIABLE OFFSET: the URL of the service at this offset from the port of the edge. If the variable lists
-# multiple URLs, separated by commas, the first one is used. --port overrides the variable.
+# address_of VARIABLE OFFSET: prints the URL of the service at this offset from the port of the edge. If the variable
+# lists several URLs, separated by commas, uses the first. --port overrides the variable.
 address_of() {
   local address host form='^https?://[^/"\[:space:]]+$'
   if [ -z "$edge_port" ]; then address=$(setting "$1"); fi
@@ -55,8 +55,8 @@ address_of() {
   echo "$address"
 }
 
-# setting VARIABLE: its value in the environment, else in .env. The file is never executed; it is parsed as Node does:
-# the last assignment wins, quotes are removed, and outside of quotes # starts a comment.
+# setting VARIABLE: prints its value from the environment, otherwise from .env. The file is never executed. It is parsed
+# as in Node: the last assignment wins, quotes are removed, and # starts a comment outside of quotes.
 setting() {
   if [ -n "${!1+set}" ]; then
     printf '%s' "${!1}"
@@ -77,14 +77,14 @@ setting() {
   printf '%s' "$value"
 }
 
-# secret VARIABLE: its value, or the content of the file in VARIABLE_FILE.
+# secret VARIABLE: prints its value, or the content of the file in VARIABLE_FILE.
 secret() {
   local value file
   value=$(setting "$1")
   file=$(setting "$1_FILE")
   [ -z "$value" ] || [ -z "$file" ] || usage_error "$1 and $1_FILE are both set: set only one of them"
   if [ -n "$file" ]; then
-    # The shell's own message would contain the path, which is the secret itself if the variables were mixed up.
+    # The shell's own message would contain the path, which is the secret itself if the user confused the variables.
     value=$({ tr -d '\r' <"$file"; } 2>/dev/null) || usage_error "the file in $1_FILE cannot be read"
     [ -n "$value" ] || usage_error "the file in $1_FILE is empty"
   fi
@@ -92,27 +92,27 @@ secret() {
 }
 
 # Prints the header with a token, if there is one. curl reads it from a file, because command-line arguments are visible
-# to all users. If the setting contains two tokens, the first is sent.
+# to all users. If the setting contains two tokens, uses the first.
 authorization() {
   [ -z "$1" ] || printf 'authorization: Bearer %s\n' "${1%% *}"
 }
 
-# request ARGUMENT…: curl with common options. Ignores ~/.curlrc (--disable, which must come first) and proxies, which
-# the services do not use either, and disables URL globbing.
+# request ARGUMENT…: runs curl with common options. Ignores ~/.curlrc (--disable must come first), disables URL
+# globbing, and, like the services, ignores proxies.
 request() {
   local ca
   ca=$(setting UPSTREAM_CA)
   curl --disable --silent ${ca:+--cacert "$ca"} --noproxy '*' --globoff --connect-timeout 3 --max-time 10 "$@"
 }
 
-# json_strings KEY <JSON: all strings with this key, one per line, with quotes and backslashes unescaped. Control
-# characters stay escaped, so that none reaches the terminal. Reliable because quotes inside JSON strings are escaped,
-# so "key": can only be a key.
+# json_strings KEY <JSON: prints all strings with this key, one per line, with quotes and backslashes unescaped. Control
+# characters stay escaped, so that none reaches the terminal. JSON strings contain no unescaped quotes, so "key": is
+# always a key.
 json_strings() {
   { grep -oE "\"$1\" *: *\"([^\"\\\\]|\\\\.)*\"" || true; } | sed -E 's/^"[^"]*" *: *"(.*)"$/\1/; s/\\(["\\])/\1/g'
 }
 
-# json_number KEY <JSON: the first integer with this key.
+# json_number KEY <JSON: prints the first integer with this key.
 json_number() {
   { grep -oE "\"$1\" *: *[0-9]+" || true; } | head -n 1 | tr -dc 0-9
 }

@@ -9,7 +9,7 @@ fps=24
 segment=3 # seconds
 size=640x360
 font='DejaVu Sans Mono'
-# The same input gives the same bytes, and each segment starts with a key frame.
+# With these options, the output is reproducible byte for byte, and each segment starts with a key frame.
 encoding=(
   -map_metadata -1 -fflags +bitexact -flags:v +bitexact -flags:a +bitexact
   -threads 1 -c:v libx264 -profile:v main -level 3.0 -preset veryslow -crf 27
@@ -18,8 +18,8 @@ encoding=(
 
 usage="Usage: bash scripts/clips.sh [DIRECTORY]
 
-Draws the clips of the demo catalogue with ffmpeg 5 or later: in DIRECTORY (default: $media), NAME.mp4, and NAME/
-with the same as HLS in two renditions, and captions. Needs libx264 and the font $font."
+Draws the clips of the demo catalogue with ffmpeg 5 or later. Writes to DIRECTORY (default: $media): each clip as
+NAME.mp4, and in NAME/ as HLS with two renditions and captions. Needs libx264 and the font $font."
 
 main() {
   case ${1-} in --help | -h) echo "$usage"; return ;; --version) exec bash scripts/version.sh ;; esac
@@ -48,7 +48,7 @@ clip() {
   renditions "$target/$name"
 }
 
-# The segments are named relative to their playlist.
+# Each playlist refers to its segments by relative paths.
 renditions() {
   ffmpeg -hide_banner -loglevel warning -filter_complex_threads 1 -i "$1.mp4" \
     -filter_complex '[0:v]split[v360][high];[high]scale=320:180[v180]' \
@@ -59,7 +59,7 @@ renditions() {
   index "$1"
 }
 
-# The playlist that lists the two renditions and the captions. ffmpeg cannot write it.
+# Writes the playlist that lists the two renditions and the captions. ffmpeg cannot write it.
 index() {
   local rendition
   cat >"$1/captions.m3u8" <<END
@@ -81,12 +81,12 @@ END
   } >"$1/index.m3u8"
 }
 
-# The bits per second of the largest segment.
+# Prints the bits per second of the largest segment.
 peak() {
   wc -c "$1"-?.m4s | awk -v seconds=$segment '$2 != "total" && $1 > largest { largest = $1 } END { print int(largest * 8 / seconds) }'
 }
 
-# The captions of a clip, in WebVTT: one line for each third of it.
+# Prints the captions of a clip in WebVTT: one line for each third of the clip.
 captions() {
   cat <<END
 WEBVTT
@@ -109,7 +109,7 @@ chord() {
     afade=d=1,afade=t=out:st=$((seconds - 1)):d=1"
 }
 
-# A background that does not move: moving gradients cost most of the bytes.
+# The background does not move, because moving gradients make the clips much larger.
 gradient() { echo "gradients=s=$size:r=$fps:c0=$1:c1=$2:x0=320:y0=0:x1=320:y1=360:nb_colors=2:speed=0.00001:seed=1"; }
 
 # disc COLOUR DIAMETER

@@ -25,7 +25,7 @@ type Command<Options extends ParseArgsOptionsConfig> = {
   dotEnv?: boolean
   /** If true, the command takes arguments in addition to options. */
   takesArguments?: boolean
-  /** If true, other users may read the files that the command creates, as far as the umask allows it. */
+  /** If true, other users may read the files that the command creates, if the umask allows it. */
   createsSources?: boolean
 }
 
@@ -56,18 +56,18 @@ export async function runCommand<Options extends ParseArgsOptionsConfig>(
   }
 }
 
-/** Verifies the certificates of services with UPSTREAM_CA, as the services do. */
+/** Uses UPSTREAM_CA to verify the certificates of services, as the services do. */
 function trustUpstreams(): void {
   const { UPSTREAM_CA: ca } = loadSettings({ UPSTREAM_CA: upstreamCa }, { args: [], env: process.env })
   if (ca !== undefined) setGlobalDispatcher(new Agent({ connect: { ca: readFileSync(ca) } }))
 }
 
-/** The option `--port N`: the port of the edge. Undefined if it is not given. */
+/** The option `--port N`: the port of the edge. */
 export const edgePortOption = { port: { type: 'string' } } as const
 
 /**
- * Parses the port of the edge, which is that of play by default. All other ports, including the port of NATS, are
- * relative to it and must be valid too.
+ * Parses the port of the edge. The default is the port of play. All other ports, including that of NATS, are relative
+ * to it and must be valid too.
  * @throws UsageError
  */
 export function toEdgePort(text: string | undefined): number {
@@ -78,8 +78,8 @@ export function toEdgePort(text: string | undefined): number {
 }
 
 /**
- * The settings of a command that calls the system. `--port` selects the system of `npm start -- --port N`, so it
- * overrides the URLs of the services. It does not override NATS_URL, which that system uses too.
+ * Loads the environment of a command that calls the system. `--port` selects the system of `npm start -- --port N`, so
+ * it overrides the URLs of the services. Neither command overrides NATS_URL.
  * @throws UsageError
  */
 export function loadEnvironment(port: string | undefined): NodeJS.ProcessEnv {

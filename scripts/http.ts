@@ -64,9 +64,9 @@ export async function probe(url: string, options: Options = {}): Promise<Probe> 
 }
 
 /**
- * The status that a CDN returns for a URL. UPSTREAM_CA does not apply: it is for the services, and a CDN usually has a
+ * Returns the status of a HEAD request to a CDN. Ignores UPSTREAM_CA, which is for the services: a CDN usually has a
  * public certificate.
- * @throws as `send` does
+ * @throws the errors of `send`
  */
 export async function readCdnStatus(url: string): Promise<number> {
   const dispatcher = new Agent()

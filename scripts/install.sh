@@ -9,10 +9,10 @@ is_installed() { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && [ -x node
 
 is_installed && exit 0
 
-# A command in a second terminal must not replace what the first one is installing. macOS has no flock.
+# Only one command at a time may install the dependencies. macOS has no flock.
 exec 9<package-lock.json
 if command -v flock >/dev/null && ! flock -n 9; then
-  echo 'Waiting until another command has installed the dependencies …' >&2
+  echo 'Waiting for another command to install the dependencies …' >&2
   flock 9
 fi
 is_installed && exit 0

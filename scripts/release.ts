@@ -6,14 +6,14 @@ const name = 'npm version'
 
 const usage = `Usage: npm version major | minor | patch
 
-Makes a release: sets the version, dates the section Unreleased of CHANGELOG.md, commits, and tags the commit. npm runs
-this script for it, first with --check, and again with the new version in package.json.
+Makes a release: sets the version, dates the Unreleased section of CHANGELOG.md, commits, and tags the commit. npm runs
+this script twice: first with --check, then with the new version in package.json.
 
-  --check  only checks that the section Unreleased has entries`
+  --check  only checks that the Unreleased section has entries`
 
 const options = { check: { type: 'boolean', default: false } } as const
 
-/** The heading of the section Unreleased, if the section has entries. */
+/** Matches the heading of the Unreleased section if the section has entries. */
 const UNRELEASED = /^## \[Unreleased\]\n+(?=### )/m
 
 await runCommand({ name, usage, options }, async ({ check }) => {

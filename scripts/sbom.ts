@@ -30,7 +30,7 @@ await runCommand({ name: 'npm run sbom', usage, options: {} }, async () => {
   process.stdout.write(`${JSON.stringify(toProduction(Bom.parse(JSON.parse(output)), lock), undefined, 2)}\n`)
 })
 
-/** Needed because `npm sbom --omit dev` also omits packages that production and development dependencies share. */
+/** Keeps packages that production and development dependencies share, unlike `npm sbom --omit dev`. */
 function toProduction(bom: z.infer<typeof Bom>, { name, packages }: z.infer<typeof Lock>) {
   const production = Object.entries(packages).filter(([path, { dev }]) => path !== '' && !dev)
   const kept = new Set([

@@ -15,14 +15,14 @@ import { runCommand } from './command.ts'
 const SECONDS = 300
 const USERS = 20
 const VIEWPORT = { width: 1_360, height: 1_660 }
-/** How long other users play while the page is open, and from which second to which second reporting is down. */
+/** How long other users play while the page is open, in seconds, and the period in which reporting is down. */
 const LIVE_SECONDS = 120
 const OUTAGE = { from: 60, to: 68 }
 
 const usage = `Usage: npm run screenshot [-- --file docs/console.png] [-- --dark] [-- --width ${VIEWPORT.width}]
 
-Takes the screenshot in the README: a fresh system with five minutes of views, while other
-users play, and with an outage of reporting. Takes two minutes.`
+Takes the screenshot in the README, which shows a new system with five minutes of views, an outage of reporting,
+and other users who play. Runs for two minutes.`
 
 const options = {
   file: { type: 'string', default: 'docs/console.png' },
@@ -45,7 +45,7 @@ await runCommand({ name: 'npm run screenshot', usage, options }, async (appearan
 
 function startEdge(keys: string) {
   const [installed] = edges.filter(({ isInstalled }) => isInstalled)
-  if (!installed) throw new Error('the Node edge needs nothing to be installed')
+  if (!installed) throw new Error('no edge is available')
   return installed.start({ keys, root: resolve('deploy/cdn/media') })
 }
 
@@ -105,9 +105,9 @@ async function takeScreenshot({ system, assets, browser, file, dark, width }: Sh
   await page.getByText('Charade: 200 OK').waitFor()
   await page.evaluate('document.activeElement.blur(), scrollTo(0, 0)')
   await page.mouse.move(0, 0)
-  // Once the video has played this far, the live update with the last play has arrived.
+  // Once the video has played for 2 s, the live update with the last play has arrived.
   await eventually(async () => {
-    if (!(await page.evaluate('document.querySelector("video").currentTime > 2'))) throw new Error('nothing plays')
+    if (!(await page.evaluate('document.querySelector("video").currentTime > 2'))) throw new Error('no video plays')
   })
   await page.screenshot({ path: file })
 }

@@ -8,11 +8,11 @@ file="$(dirname "$0")/catalogue.jsonl"
 usage='Usage: npm run seed [-- [--port N] [FILE]]
 
 Posts the assets of FILE (default: scripts/catalogue.jsonl) to cdnurl and metadata; existing assets are replaced.
-FILE has one JSON object per line, one per asset, and at most 16 MiB:
+FILE has at most 16 MiB, with one JSON object per line for each asset:
 
   {"id":"123","title":"It","genre":"horror","summary":"A very scary movie","url":"path/to/asset123.mp4"}
 
-Each service validates all lines before it stores any. It is safe to run this again, for example after a failure.
+Each service validates all lines before it stores any. It is safe to run this command again, such as after a failure.
 
   --port N      port of the edge, as for npm start: metadata listens on N+1, cdnurl on N+3
 
@@ -28,7 +28,7 @@ main() {
   token=$(secret WRITE_TOKEN)
   cdnurl=$(address_of CDNURL_URL 3)
   metadata=$(address_of METADATA_URL 1)
-  # cdnurl first, so that every asset that metadata lists can be played, even if a request fails.
+  # Seed cdnurl first, so that every asset in metadata can be played, even if the second request fails.
   seed cdnurl "$cdnurl" /url/assets
   seed metadata "$metadata" /content/assets
 }
@@ -83,7 +83,7 @@ assets() {
   if [ "$1" = 1 ]; then echo "1 asset"; else echo "$1 assets"; fi
 }
 
-# problems_in BODY: the entries of `errors`, one per line.
+# problems_in BODY: prints the entries of `errors`, one per line.
 problems_in() {
   local string='"([^"\\]|\\.)*"'
   { grep -oE "\{\"path\":$string,\"message\":$string\}" <<<"$1" || true; } |

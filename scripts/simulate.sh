@@ -137,7 +137,7 @@ send_plays() {
   while [ $next -lt "$views" ]; do
     first=$next next=$views
     if [ "$rate" -gt 0 ] && [ $((first + rate)) -lt "$views" ]; then next=$((first + rate)); fi
-    # The next plays start at least a second after these, even if these take less time.
+    # Start the next plays at least a second after these, even if these finish sooner.
     if [ "$next" -lt "$views" ]; then sleep 1 & fi
     # --silent alone does not hide the progress meter of --parallel.
     random_plays "$run" "$first" "$next" |
@@ -162,29 +162,29 @@ random_plays() {
   done
 }
 
-# wait_until_counted BEFORE: waits until the users have `played` more views than BEFORE, or until the count stalls for
-# `patience_s`.
+# wait_until_counted BEFORE: waits until the users have `played` more views than BEFORE, or until the count has not
+# changed for `patience_s`.
 wait_until_counted() {
-  local last=-1 since=$SECONDS
+  local last=-1 changed_at=$SECONDS
   while true; do
-    # While reporting is behind the log, it has no counts.
+    # While reporting is behind the log, it returns no counts.
     if count_views; then counted=$((counted - $1)); else counted=$((last < 0 ? 0 : last)); fi
     # Another simulation may be playing as the same users.
     [ $counted -le $played ] || counted=$played
     if [ $counted -ne $last ]; then
       progress $counted $played 'views counted'
-      last=$counted since=$SECONDS
+      last=$counted changed_at=$SECONDS
     fi
-    if [ $counted -eq $played ] || [ $((SECONDS - since)) -ge $patience_s ]; then return; fi
+    if [ $counted -eq $played ] || [ $((SECONDS - changed_at)) -ge $patience_s ]; then return; fi
     sleep 0.1
   done
 }
 
-# Waits while reporting is behind the log, as it always is right after it has started.
+# Waits until reporting has caught up with the log. It is always behind right after a start.
 wait_for_counts() {
-  local since=$SECONDS
+  local started_at=$SECONDS
   until count_views; do
-    [ $((SECONDS - since)) -lt $patience_s ] || fail "reporting is behind the log; is queue-listener up?"
+    [ $((SECONDS - started_at)) -lt $patience_s ] || fail "reporting is behind the log; is queue-listener up?"
     sleep 0.1
   done
 }

@@ -53,10 +53,10 @@ describe.skipIf(!isStart)('npm run new-service', { timeout: 300_000 }, () => {
   test.each([
     ['', 2, 'expected one NAME'],
     ['rating tags', 2, 'expected one NAME'],
-    ['Rating', 2, '"Rating" is not a name for a service'],
+    ['Rating', 2, '"Rating" is not a valid name'],
     ['metadata', 2, 'the name "metadata" cannot be used: there is a service with this name'],
     ['rating --port 8085', 2, '--port is 8085, which cdn uses'],
-    ['rating --empty --catalogue', 2, '--catalogue and --empty exclude each other'],
+    ['rating --empty --catalogue', 2, '--catalogue and --empty cannot be combined'],
   ])('refuses "%s" with status %i, and changes nothing', async (args, status, message) => {
     const before = await readAll()
     const lines = [expect.stringContaining(`npm run new-service: ${message}`)]
@@ -69,7 +69,7 @@ describe.skipIf(!isStart)('npm run new-service', { timeout: 300_000 }, () => {
     const text = await readFile(file, 'utf8')
     await writeFile(file, text.replace('# PLAY_URL=', '# EDGE_URL='))
     const before = await readAll()
-    const lines = [expect.stringMatching(/\.env\.example has changed: .*\. Nothing was changed\.$/)]
+    const lines = [expect.stringMatching(/cannot edit \.env\.example: .*\. Nothing was changed\.$/)]
     expect(await generate('rating')).toEqual({ status: 1, lines })
     expect(await readAll()).toEqual(before)
     await writeFile(file, text)

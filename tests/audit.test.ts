@@ -60,7 +60,7 @@ describe.skipIf(!natsVersion)('npm run audit', () => {
 
   test.each([
     [['--from', '5', '--to', '3'], 2, /^npm run audit: --from is 5, which is after --to 3$/],
-    [['--from', '1000000'], 1, /^npm run audit: no message in this range: the log is counted from 1 to \d+$/],
+    [['--from', '1000000'], 1, /^npm run audit: no message in this range: reporting has counted sequences 1 to \d+$/],
   ])('with %j, which selects no message, does not agree', async (args, status, text) => {
     expect(await runAudit(system.env, ...args)).toEqual({ status, text: expect.stringMatching(text) })
   })
@@ -108,7 +108,7 @@ describe.skipIf(!natsVersion)('npm run audit', () => {
     await play(system.play.url, '456', 'missed')
     const { status, text } = await runAudit(system.env)
     expect(status).toBe(1)
-    expect(text).toMatch(/user missed: views: reporting has 0, the log 1/)
+    expect(text).toMatch(/user missed: views: reporting has 0, the log has 1/)
   })
 })
 
@@ -131,9 +131,9 @@ describe.skipIf(!natsVersion || !hasPostgres)('npm run audit over Postgres', () 
     ["update reporting.asset_views set viewers = viewers + 1 where id = '456'", 'asset 456: viewers: reporting has'],
     ["update reporting.series set views = views - 1 where step = 'd' and asset_id = ''", ': views: reporting has'],
     ["update reporting.series set views = views - 1 where step = 'd' and asset_id = '456'", 'asset 456, day 20'],
-    ['update reporting.state set retried = retried + 1', 'retried: reporting has 1, the log 0'],
+    ['update reporting.state set retried = retried + 1', 'retried: reporting has 1, the log has 0'],
     ['update reporting.state set views = views + 1', 'views: reporting has'],
-    ['update reporting.state set qualified = qualified + 1', 'pending: reporting has -1, the log 0'],
+    ['update reporting.state set qualified = qualified + 1', 'pending: reporting has -1, the log has 0'],
   ])('finds the difference after %s', async (statement, difference) => {
     const run = (sql: string) => system.postgres.use(system.databaseUrl, (client) => client.query(sql))
     await run(statement)

@@ -50,8 +50,11 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
 
   test('copies the checkpoint, does not change it, and can be repeated until the copy has been used', async () => {
     const before = await readFile(join(env.DATA_DIR, FILE))
-    expect(await copy()).toEqual({ status: 0, text: expect.stringMatching(/1 view of 1 user, up to 7 in s\nCopied\./) })
-    expect(await copy()).toMatchObject({ status: 0, text: expect.stringMatching(/has these counts already\. Nothing/) })
+    expect(await copy()).toEqual({
+      status: 0,
+      text: expect.stringMatching(/1 view of 1 user, up to sequence 7 of s\nCopied\./),
+    })
+    expect(await copy()).toMatchObject({ status: 0, text: expect.stringMatching(/already has these counts\. Nothing/) })
     {
       await using used = await startService('reporting', { DATABASE_URL: env.DATABASE_URL })
       await eventually(async () => expect(await views(used.url, 'user', 'u')).toBe(1))
@@ -73,7 +76,7 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
       expect(await copy()).toEqual({
         status: 1,
         text: expect.stringMatching(
-          /^npm run counts: \S+checkpoint-reporting\.lock is locked: first stop the reporting that uses this DATA_DIR$/,
+          /^npm run counts: \S+checkpoint-reporting\.lock is locked: first stop the instance of reporting that uses this DATA_DIR$/,
         ),
       })
     } finally {
@@ -163,7 +166,10 @@ describe.skipIf(!natsVersion || !hasPostgres)('moving the counts of a system to 
     expect((await copy()).status).toBe(1)
     await reporting.signal('SIGTERM')
     await playTimes(2)
-    expect(await copy()).toMatchObject({ status: 0, text: expect.stringContaining(`up to ${position.sequence} in `) })
+    expect(await copy()).toMatchObject({
+      status: 0,
+      text: expect.stringContaining(`up to sequence ${position.sequence} of `),
+    })
 
     const settings = { ...env, DATA_DIR: dataDir, DATABASE_URL }
     await using first = await startService('reporting', settings, Number(new URL(reporting.url).port))

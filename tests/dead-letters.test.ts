@@ -278,8 +278,8 @@ describe.skipIf(!natsVersion)('with dead letters,', () => {
 
     test.each([
       [['show', '999999'], 1, /404 Dead letter not found$/],
-      [['show'], 2, /the sequence is missing/],
-      [['show', 'x'], 2, /"x" is not a sequence/],
+      [['show'], 2, /the sequence number is missing/],
+      [['show', 'x'], 2, /"x" is not a sequence number/],
       [['replay', '1', '/nowhere'], 2, /cannot read the file "\/nowhere"$/],
       [['delete', '1', '2'], 2, /unexpected argument "2"/],
       [['forget'], 2, /unknown command "forget"/],

@@ -53,7 +53,7 @@ describe('on the checkpoint, the doctor', () => {
     await truncate(file, 2 ** 42)
     await expectFindings({ REPORTING_URL: reporting.url }, [
       `^warn ${reporting.url} does not save its counts, because .*CHECKPOINT_EVERY is 0s`,
-      `^warn ${file} has 4194304 MiB, and the disk has less than twice as much free: free some space$`,
+      `^warn ${file} takes 4194304 MiB, but the disk has less than twice that free: free some space$`,
     ])
   })
 })
@@ -95,7 +95,7 @@ describe.skipIf(!hasPostgres)('on Postgres, the doctor', () => {
     await expectFindings({ REPORTING_URL }, ['^warn reporting uses Postgres: set DATABASE_URL here too'])
     await expectFindings({ REPORTING_URL, DATABASE_URL: await server.createDatabase() }, [
       `${UP}no counts yet$`,
-      `^FAIL ${reporting.url} counts into another database: `,
+      `^FAIL ${reporting.url} stores its counts in another database: `,
     ])
   })
 

@@ -67,7 +67,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
         `ok outbox ${system.play.url} has no views in its outbox`,
         expect.stringMatching(/^ok node \d/),
         expect.stringMatching(/^(ok|warn) disk [\d,]+ MiB free for /),
-        'ok public not for the internet: 6 exposures, which npm run doctor -- --public lists',
+        'ok public not safe for the internet: 6 exposures; npm run doctor -- --public lists them',
         '',
         'No problems found.',
       ])
@@ -99,7 +99,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
     await system.nats.use((connection) => connection.jetstream().publish('events.view.tv', 'not json'))
     await eventually(async () => {
       const { status, of } = await doctor(env)
-      expect(of('log')[1]).toMatch(/^warn 1 dead letter in events.rejected, the last one because: .*not valid JSON/)
+      expect(of('log')[1]).toMatch(/^warn 1 dead letter in events.rejected \(reason of the last one: .*not valid JSON/)
       expect(status).toBe(0)
     })
     await system.nats.use(async (connection) => {
@@ -159,7 +159,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
     })
     const { of } = await doctor({ ...env, REPORTING_URL: reporting.url, QUEUE_LISTENER_URL: listener.url })
     expect(of('reporting')).toEqual([
-      `warn ${reporting.url} has counted 40% of the log, so that plays have null counts: wait, or see counting`,
+      `warn ${reporting.url} has counted 40% of the log, so plays have null counts: wait, or see counting`,
     ])
     expect(of('queue-listener')).toEqual([
       `warn ${listener.url} is degraded, because counting has stalled: see counting`,
@@ -242,7 +242,9 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       await eventually(async () => {
         const { status, of } = await doctor({ ...env, REPORTING_URL: reporting.url })
         expect(of('log')).toContainEqual(
-          expect.stringMatching(/^FAIL it lost 3 acknowledged views: 1 to 2 of P, 4 to 4 of P; repair the storage/),
+          expect.stringMatching(
+            /^FAIL the log lost 3 acknowledged views: 1 to 2 of P, 4 to 4 of P; repair the storage/,
+          ),
         )
         expect(status).toBe(1)
       })
@@ -256,7 +258,7 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       await count(reporting.url, { stream, after: 0, through: sequence, views: [view] })
       await eventually(async () => {
         const { of } = await doctor({ ...env, REPORTING_URL: reporting.url })
-        const line = 'FAIL it lost 2 acknowledged views: 1 to 2 of P\\u001b[2K ok    log  nothing is lost; repair'
+        const line = 'FAIL the log lost 2 acknowledged views: 1 to 2 of P\\u001b[2K ok    log  nothing is lost; repair'
         expect(of('log')).toContainEqual(expect.stringContaining(line))
         expect(of('log')).not.toContainEqual(expect.stringMatching(/^ok nothing is lost/))
       })
@@ -275,7 +277,9 @@ describe.skipIf(!natsVersion)('npm run doctor', () => {
       await eventually(async () => {
         const { of } = await doctor({ ...env, PLAY_URL: edge.url })
         expect(of('log')).toContainEqual(
-          expect.stringMatching(/^warn .* would keep views for 90 days, but the log keeps them forever: set the same/),
+          expect.stringMatching(
+            /^warn .* is set to keep views for 90 days, but the log keeps them forever: set the same/,
+          ),
         )
       })
     })

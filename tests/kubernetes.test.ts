@@ -39,7 +39,7 @@ const MISTAKES: [string, string, RegExp][] = [
   ['containerPort: 8081', 'containerPort: 8091', /metadata: does not listen on .*8091/],
   ['targetPort: operations', 'targetPort: http', /play: its Service forwards 9080 to http/],
   ['path: /readyz', 'path: /ready', /is probed at .*\/ready$/],
-  ['seconds: 5', 'seconds: 0', /stops while it is still called/],
+  ['seconds: 5', 'seconds: 0', /stops while it still receives requests/],
   ['terminationGracePeriodSeconds: 20', 'terminationGracePeriodSeconds: 15', /is killed before it has stopped/],
   ['allowPrivilegeEscalation: false', 'allowPrivilegeEscalation: true', /is not restricted/],
   ['- ALL', '- NET_RAW', /is not restricted/],
@@ -47,7 +47,7 @@ const MISTAKES: [string, string, RegExp][] = [
   ['automountServiceAccountToken: false', 'automountServiceAccountToken: true', /gets a token/],
   ['enableServiceLinks: false', 'enableServiceLinks: true', /gets variables of other Services/],
   ['memory: 640Mi', 'memory: 512Mi', /play: its heap does not fit into 512 MiB/],
-  ['memory: 72Mi', 'memory: 32Mi', /queue-listener: its memory does not fit the measured one/],
+  ['memory: 72Mi', 'memory: 32Mi', /queue-listener: its memory does not cover the measured usage/],
   ['mountPath: /data', 'mountPath: /date', /play: loses its outbox/],
   [
     'maxUnavailable: 1\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: play',

@@ -122,7 +122,7 @@ describe.skipIf(!natsVersion)('the doctor', () => {
     await eventually(async () => {
       const report = await doctor({ ...open.env, DATA_DIR: open.dataDir })
       expect(report.of('public')).toEqual([
-        'ok not for the internet: 7 exposures, which npm run doctor -- --public lists',
+        'ok not safe for the internet: 7 exposures; npm run doctor -- --public lists them',
       ])
       expect(report.status).toBe(0)
     })

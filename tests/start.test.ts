@@ -282,7 +282,7 @@ describe('npm start', () => {
   )
 
   test.each([
-    ['0', 2, 'npm start: OPS_PORT is "0": npm start needs to know the port'],
+    ['0', 2, 'npm start: OPS_PORT is "0": npm start requires a fixed port'],
     ['play', 1, 'npm start: play and play (OPS_PORT) cannot both use port'],
   ])('refuses OPS_PORT=%s', async (port, status, reason) => {
     await using child = start({ PATH: '', OPS_PORT: port === 'play' ? String(edgePort) : port })

@@ -19,7 +19,7 @@ describe('npm run counts', { concurrent: true }, () => {
     [['--help'], 0, /accept-loss.*--yes/s],
     [['forget'], 2, /^npm run counts: unknown command "forget"; --help lists the commands$/],
     [['status', 'now'], 2, /unexpected argument "now"/],
-    [['status', '--yes'], 2, /only the command accept-loss has the flag --yes/],
+    [['status', '--yes'], 2, /only accept-loss accepts --yes/],
     [[], 0, /reporting +http:\/\/127\.0\.0\.1:1: unreachable\n.*log +the log is not available/s],
     [['accept-loss', '--yes'], 1, /^npm run counts: reporting is not reachable at http:\/\/127\.0\.0\.1:1$/],
   ])('%j exits with status %i', async (args, status, text) => {

@@ -209,7 +209,7 @@ describe.skipIf(!natsVersion || !hasPostgres)('with watch time over Postgres', (
     const recount = (rules: string, DATABASE_URL = '') =>
       runCounts({ ...system.env, DATA_DIR: directory.path, DATABASE_URL }, 'recount', '--rules', rules)
     const refused = (text: RegExp) => ({ status: 1, text: expect.stringMatching(text) })
-    expect(await recount('v2')).toEqual(refused(/^npm run counts: reporting already counts under the rules v2$/))
+    expect(await recount('v2')).toEqual(refused(/^npm run counts: reporting already uses the view rules v2$/))
     expect(await readdir(directory.path)).toEqual([])
     expect(await recount('v1', system.databaseUrl)).toEqual(
       refused(/^npm run counts: DATABASE_URL cannot be used: the views in the database were judged by .* v2, .*\)$/),

@@ -51,7 +51,7 @@ describe.skipIf(!natsVersion)('npm run why', () => {
 
   test('explains the counts of a user and an asset', async () => {
     expect((await why('user/8')).text).toMatch(
-      /^User 8: 2 views, of which 1 qualified\.\nThe rest: 1 view that did not pass/,
+      /^User 8: 2 views, of which 1 qualified\.\nThe rest: 1 view that did not qualify/,
     )
     expect((await why('asset/456')).text).toMatch(
       /^Asset 456: \d+ views, of which 2 qualified\..*\n.*\nBy 2 distinct users\.$/,
@@ -85,7 +85,7 @@ describe.skipIf(!natsVersion)('npm run why', () => {
   })
 
   test.each([
-    [['unknown-view'], 1, 'No view unknown-view is known.'],
+    [['unknown-view'], 1, 'View unknown-view is unknown.'],
     [['asset/unknown'], 1, 'Asset not found'],
     [['asset/..'], 2, 'neither a view id'],
     [['asset/456/user/8'], 2, 'neither a view id'],

@@ -6,10 +6,10 @@ import { readEntries } from './log.ts'
 import { createRecount, type Rules, type Verdict } from './recount.ts'
 import type { ReportingReader } from './reporting.ts'
 
-/** Longer than the view rules look back. */
+/** How much of a truncated log to skip: longer than each version of the view rules looks back. */
 const WARM_UP_MS: Record<Rules, number> = { v1: 60_000, v2: 25 * 3_600_000 }
 
-/** How many of the last views to try when determining the version of the rules. */
+/** The maximum number of views to look up, newest first, to determine the version of the rules. */
 const MAX_TRIED = 100
 
 /** The log cannot be audited. The message is safe to print. */
@@ -25,7 +25,7 @@ export const WHOLE_LOG: Stretch = { from: 1, to: Number.MAX_SAFE_INTEGER }
 type Deps = { eventLog: Pick<EventLog, 'read' | 'extent'>; reporting: ReportingReader; stretch: Stretch }
 
 /**
- * Counts the log from its start, and compares the result with everything that reporting serves.
+ * Recounts the log from its start, and compares the result with everything that reporting serves.
  * @throws AuditError, ReportingError
  */
 export async function auditLog({ eventLog, reporting, stretch }: Deps) {
@@ -40,7 +40,7 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
   async function recountTo(position: LogPosition | undefined): Promise<void> {
     if (!position) return
     if (position.incarnation !== incarnation) {
-      throw new AuditError(`reporting counts another log, ${position.incarnation}; this one is ${incarnation}`)
+      throw new AuditError(`reporting counts a different log: ${position.incarnation}, not ${incarnation}`)
     }
     for await (const entry of readEntries(eventLog, recounted, position.sequence)) {
       for (const recount of Object.values(recounts)) recount.add(entry)
@@ -51,9 +51,9 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
 
   const audit = await reporting.audit()
   await recountTo(fromNullablePosition(audit.position))
-  // An empty log is in order, but an empty range is a mistake: nothing would be compared.
+  // An empty log is valid. An empty range is a user error, because nothing would be compared.
   if (isStretchEmpty && !isWhole(stretch)) {
-    throw new AuditError(`no message in this range: the log is counted from ${first} to ${recounted.sequence}`)
+    throw new AuditError(`no message in this range: reporting has counted sequences ${first} to ${recounted.sequence}`)
   }
   const rules = await findRules(reporting, recounts.v1.verdicts)
   const recount = recounts[rules]
@@ -63,12 +63,12 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
     caughtUp = caughtUp.then(async () => recountTo(await reporting.position()))
     return caughtUp
   }
-  if (first > 1) notes.push(`the log starts at sequence ${first}: the totals cannot be compared`)
+  if (first > 1) notes.push(`the log starts at sequence ${first}, so the totals cannot be compared`)
   else if (audit.pending > 0 && rules === 'v1') {
     notes.push(
-      `${audit.pending} views have no verdict, because a release without rules counted them: a recount judges them`,
+      `${audit.pending} views have no verdict, because a release without view rules counted them`,
+      'only the number of views and the available verdicts are compared',
     )
-    notes.push('only the number of views and the kept verdicts are compared')
     differences.push(...compareViews(audit, recount))
   } else {
     differences.push(...compareTotals(audit, recount))
@@ -78,8 +78,8 @@ export async function auditLog({ eventLog, reporting, stretch }: Deps) {
     }
   }
   // The first verdicts of a truncated log depend on messages that it no longer has.
-  const sinceClock = first === 1 ? 0 : (recount.verdicts[0]?.clock ?? 0) + WARM_UP_MS[rules]
-  const verdicts = recount.verdicts.filter((verdict) => isInStretch(verdict) && verdict.clock > sinceClock)
+  const minClock = first === 1 ? 0 : (recount.verdicts[0]?.clock ?? 0) + WARM_UP_MS[rules]
+  const verdicts = recount.verdicts.filter((verdict) => isInStretch(verdict) && verdict.clock > minClock)
   const { differences: wrong, compared } = await compareVerdicts(reporting, verdicts, catchUp)
   return { differences: [...differences, ...wrong], notes, recount, compared }
 }
@@ -88,12 +88,12 @@ function isWhole({ from, to }: Stretch): boolean {
   return from === WHOLE_LOG.from && to === WHOLE_LOG.to
 }
 
-/** The version of the rules that judged the last view whose verdict is kept. */
+/** Returns the version of the rules behind the newest verdict that reporting still has. */
 async function findRules(reporting: ReportingReader, verdicts: readonly Verdict[]): Promise<Rules> {
   for (const { id } of verdicts.slice(-MAX_TRIED).toReversed()) {
     const rules = (await reporting.explain(id))?.rule
     if (rules === 'v1' || rules === 'v2') return rules
-    if (rules) throw new AuditError(`the view rules ${rules} are unknown to the audit`)
+    if (rules) throw new AuditError(`the audit does not support the view rules ${rules}`)
   }
   return 'v1'
 }

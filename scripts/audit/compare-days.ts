@@ -6,7 +6,7 @@ import type { ReportingReader } from './reporting.ts'
 const DAY_MS = 86_400_000
 const ASSET_CONCURRENCY = 16
 
-/** Compares the views of each day, in the same way as compareCounts. */
+/** Compares the views per day, in the same way as compareCounts. */
 export async function compareDays(
   reporting: Pick<ReportingReader, 'days'>,
   { recount, catchUp, extra }: Comparison,
@@ -23,8 +23,8 @@ export async function compareDays(
 }
 
 /**
- * Compares the views of each asset on each day that reporting keeps. If they differ, the recount first catches up, because
- * counting goes on meanwhile.
+ * Compares the views of each asset on each day that reporting keeps. If they differ, lets the recount catch up and
+ * compares them again, because reporting keeps counting.
  */
 export async function compareAssetDays(
   reporting: Pick<ReportingReader, 'days'>,

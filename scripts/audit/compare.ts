@@ -4,7 +4,7 @@ import type { ReportingReader } from './reporting.ts'
 
 const IDS_PER_LOOKUP = 1_000
 const EXPLAIN_CONCURRENCY = 16
-/** Above this number, the viewers of an asset may be an estimate. */
+/** Above this number, the viewer count of an asset may be an estimate. */
 const MAX_EXACT_VIEWERS = 1_000
 const MAX_ESTIMATE_ERROR = 0.04
 export const NONE: Numbers = { views: 0, qualified: 0, watchedMs: 0 }
@@ -22,7 +22,7 @@ export type Comparison = {
 /** One line for each difference. */
 export type Differences = string[]
 
-/** Compares only the number of views, including views that a release without rules counted. */
+/** Compares only the number of views, including views that a release without view rules counted. */
 export function compareViews({ views, direct }: Audit, { totals }: Pick<Recount, 'totals'>): Differences {
   return compare('views', views, totals.views + direct)
 }
@@ -45,8 +45,8 @@ export function compareTotals(audit: Audit, { totals }: Recount): Differences {
 }
 
 /**
- * Compares the counts of every asset and user. Counting continues meanwhile, so each count must lie between those that
- * the log had before and after the lookup.
+ * Compares the counts of every asset and user. Reporting keeps counting, so each of its counts must lie between the
+ * log's counts before and after the lookup.
  */
 export async function compareCounts(
   reporting: Pick<ReportingReader, 'lookUp'>,
@@ -77,8 +77,8 @@ export async function compareCounts(
 }
 
 /**
- * Compares verdicts one by one, except verdicts that reporting no longer keeps. If a verdict differs, the recount first
- * catches up, because a pending verdict may have changed meanwhile.
+ * Compares verdicts one by one, and skips those that reporting no longer has. If a verdict differs, lets the recount
+ * catch up and compares it again, because a pending verdict may have changed.
  */
 export async function compareVerdicts(
   reporting: Pick<ReportingReader, 'explain'>,
@@ -126,13 +126,13 @@ function compareViewers(name: string, found: number | undefined, from: number, t
 }
 
 function compare(name: string, found: number, expected: number): Differences {
-  return found === expected ? [] : [`${name}: reporting has ${found}, the log ${expected}`]
+  return found === expected ? [] : [`${name}: reporting has ${found}, the log has ${expected}`]
 }
 
-/** A number that reporting serves must lie between the numbers of the log before and after the lookup. */
+/** Returns a difference unless `found` lies between `from` and `to`, the log's values before and after the lookup. */
 export function within(name: string, found: number | undefined, from: number, to: number): Differences {
   if (found !== undefined && found >= from && found <= to) return []
-  return [`${name}: reporting has ${found}, the log ${from === to ? from : `${from} to ${to}`}`]
+  return [`${name}: reporting has ${found}, the log has ${from === to ? from : `${from} to ${to}`}`]
 }
 
 function* chunks(ids: string[]): Generator<string[]> {

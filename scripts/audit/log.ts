@@ -3,7 +3,7 @@ import type { EventLog, LogBatch } from '../../shared/event-log/event-log.ts'
 import type { LogEntry } from './recount.ts'
 
 /**
- * The entries of the log after a position, in order, up to and including the sequence `through`.
+ * Yields the entries of the log after a position, in order, up to and including the sequence `through`.
  * @throws whatever EventLog.read throws
  */
 export async function* readEntries(
@@ -23,7 +23,7 @@ export async function* readEntries(
   }
 }
 
-/** Divides a batch into its messages. */
+/** Splits a batch into its messages. */
 function toEntries({ messages, views, watched, rejected, skipped }: LogBatch): LogEntry[] {
   let read = 0
   const reports = Map.groupBy(watched, ({ sequence }) => sequence)

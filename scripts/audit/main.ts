@@ -20,11 +20,11 @@ const MAX_LINES = 20
 
 const usage = `Usage: npm run audit [-- OPTION…]
 
-Counts the log again, with an implementation of its own, and compares every number and verdict that reporting serves.
-Exits with status 1 if any of them differs. Counting may go on meanwhile.
+Recounts the log with an independent implementation, and compares the result with every number and verdict that
+reporting serves. Exits with status 1 if any of them differs. Safe to run while the services count views.
 
-  --from N       compares the verdicts of the messages from this sequence on (default: the first one)
-  --to N         compares the verdicts of the messages up to this sequence (default: the last one counted)
+  --from N       compares only the verdicts of messages from this sequence on (default: the first in the log)
+  --to N         compares only the verdicts of messages up to this sequence (default: the last one counted)
   --port N       port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides
                  REPORTING_URL, but not NATS_URL
 
@@ -82,5 +82,5 @@ function print(lines: readonly string[]): void {
 function toSequence(flag: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   if (/^[1-9]\d{0,14}$/.test(text)) return Number(text)
-  throw new UsageError(`${flag} is "${text}": it must be a sequence in the log`)
+  throw new UsageError(`${flag} is "${text}": it must be a sequence number of the log`)
 }

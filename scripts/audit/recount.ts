@@ -7,7 +7,7 @@ export type LogEntry = {
   sequence: number
   at: number
   views: View[]
-  /** The reports of watch time. `index` is the number of `views` that precede a report. */
+  /** Watch-time reports. `index` is the number of `views` that precede a report. */
   watched?: WatchedView[] | undefined
   /** The serials of a dead letter. */
   serials: RejectedRange[]
@@ -15,12 +15,12 @@ export type LogEntry = {
   rejected: number
 }
 
-/** The versions of the view rules that the recount knows. */
+/** The versions of the view rules that the recount supports. */
 export type Rules = 'v1' | 'v2'
 
-/** `watchedMs`: for how many milliseconds these views were watched. */
+/** `watchedMs`: the total watch time of these views, in milliseconds. */
 export type Numbers = { views: number; qualified: number; watchedMs: number }
-/** `clock`: the latest time at which the log stored a message so far, in milliseconds since 1970. */
+/** `clock`: the highest `at` of the messages up to this one, in milliseconds since 1970. */
 export type Verdict = {
   id: string
   sequence: number
@@ -36,8 +36,8 @@ const HALF_MINUTE = 30_000
 const DAY = 86_400_000
 
 /**
- * Counts the log again, from its first message, as `docs/events.md` describes. Deliberately simple: its maps are
- * unbounded, and it shares no code with reporting, so that a mistake there shows up as a difference.
+ * Recounts the log from its first message, as `docs/events.md` describes. It is deliberately simple, with unbounded
+ * maps. It shares no code with reporting, so a bug in reporting shows up as a difference.
  */
 export function createRecount(rules: Rules = 'v1') {
   const highestSerials = new Map<string, number>()
@@ -141,7 +141,7 @@ export function createRecount(rules: Rules = 'v1') {
     else if (!repeated) addedView.qualify()
   }
 
-  /** Reports add watch time to any view, but only a view that is not a repeat waits for them. */
+  /** Reports add watch time to every view, but a repeat is never pending: its verdict does not depend on them. */
   function awaitWatchTime(view: View, addedView: ReturnType<typeof addView>, isRepeat: boolean): void {
     if (!isRepeat) totals.pending += 1
     function qualify(): void {

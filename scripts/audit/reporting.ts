@@ -42,12 +42,12 @@ export function createReportingReader(origin: string, token: Secret | undefined)
     },
     lookUp: (ids: { assets?: string[]; users?: string[] }) =>
       call('/events/lookup', LookedUpCounts, { ...ids, details: true }),
-    /** The views of one asset, or of all together, on the days that start in [from, to). Both times are RFC 3339. */
+    /** Reads the daily views of an asset, or of all assets, for days that start in [from, to), both RFC 3339 times. */
     days(from: string, to: string, asset?: string) {
       const assetId = asset === undefined ? '' : `&assetId=${encodeURIComponent(asset)}`
       return call(`/events/series?step=day&from=${from}&to=${to}${assetId}`, Series)
     },
-    /** @returns undefined if the verdict is not kept */
+    /** @returns undefined if reporting does not have the verdict */
     async explain(id: string): Promise<ViewExplanation | undefined> {
       const { status, json } = await request(`/events/views/${encodeURIComponent(id)}`)
       if (status === 404) return undefined

@@ -9,21 +9,21 @@ type Play = { assetId: string; userId: string; clock: number }
 type Watched = Play & { requiredMs: number; ms: number | undefined; onEnough: (() => void) | undefined }
 
 type Callbacks = {
-  /** Called with the milliseconds by which the watch time of the view grew. */
+  /** Called with the increase in the view's watch time, in milliseconds. */
   onGrowth: (ms: number) => void
   onEnough: (() => void) | undefined
   /** Called with the reason if the view has not qualified after 24 hours. */
   onClosed: (reason: string) => void
 }
 
-/** Recounts the reports of watch time as `docs/counting.md` describes them, without bounds. */
+/** Recounts watch-time reports as `docs/counting.md` describes, with unbounded maps. */
 export function createWatchTimes() {
   const lastViews = new Map<string, Watched & Callbacks>()
   const early = new Map<string, { ms: number; clock: number }>()
   const open: (Watched & Callbacks)[] = []
   let closed = 0
 
-  const isOpen = (since: number, clock: number) => Math.floor(clock / 1_000) - Math.floor(since / 1_000) <= DAY_S
+  const isOpen = (openedAt: number, clock: number) => Math.floor(clock / 1_000) - Math.floor(openedAt / 1_000) <= DAY_S
   const keyOf = (viewId: string, { assetId, userId }: Pick<Play, 'assetId' | 'userId'>) =>
     JSON.stringify([viewId, assetId, userId])
 
@@ -53,8 +53,8 @@ export function createWatchTimes() {
         return
       }
       const key = keyOf(viewId, play)
-      const known = early.get(key)
-      const greatest = known && isOpen(known.clock, clock) ? Math.max(known.ms, ms) : ms
+      const previous = early.get(key)
+      const greatest = previous && isOpen(previous.clock, clock) ? Math.max(previous.ms, ms) : ms
       early.set(key, { ms: greatest, clock })
     },
     /** Closes the views that are more than 24 hours old. */

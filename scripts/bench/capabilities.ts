@@ -11,14 +11,14 @@ import { seed } from './seed.ts'
 import { type CountedTarget, type Target, toCountedTarget } from './target.ts'
 import { writeTokens } from './tokens.ts'
 
-/** A limit that no load of the benchmark reaches. */
+/** A rate limit that the benchmark never reaches. */
 const RATE = '100000/1s'
 
 type Stack = AsyncDisposableStack
 
-/** What turns on a capability. */
+/** What a system needs for a capability. */
 type Part = {
-  /** True if only play has the settings, so that the row does not need another system. */
+  /** True if the settings affect only play, so the row needs only another play, not another system. */
   onlyPlay?: boolean
   settings?: Record<string, string>
   tokens?: string
@@ -28,7 +28,7 @@ type Part = {
   attach?: (system: System, stack: Stack) => void
 }
 
-/** What can be turned on, by its name in `--capabilities`. */
+/** The capabilities that can be turned on, by their name in `--capabilities`. */
 const PARTS = {
   async identity(stack: Stack): Promise<Part> {
     // oidc-provider prints warnings when it is loaded.
@@ -77,8 +77,8 @@ export const capabilityNames = Object.keys(ROWS) as (keyof typeof ROWS)[]
 export type CapabilityName = (typeof capabilityNames)[number]
 
 /**
- * Starts a system with one of the capabilities. If only play has its settings, starts only another play next to
- * `system`.
+ * Starts a system with one of the capabilities. If the settings affect only play, starts another play that shares the
+ * other services of `system`.
  */
 export async function startCapability(
   name: CapabilityName,
@@ -96,7 +96,7 @@ function partsOf(name: Exclude<CapabilityName, 'embedded'>): PartName[] {
 
 /** Why a capability cannot be measured on this machine; undefined if it can. */
 export function whyUnavailable(name: CapabilityName): string | undefined {
-  return name === 'postgres' && !hasPostgres ? `${ROWS[name]}: left out, Postgres is not installed` : undefined
+  return name === 'postgres' && !hasPostgres ? `${ROWS[name]}: skipped, because Postgres is not installed` : undefined
 }
 
 type WithParts = { row: string; system: System; natsOptions: NatsOptions }
@@ -116,7 +116,7 @@ async function startWith(names: PartName[], { row, system: shared, natsOptions }
   return withResources({ ...target, pids, tokens: parts.find((part) => part.tokens)?.tokens }, stack)
 }
 
-/** All services in one process, whose CPU time is in the column of play. */
+/** Runs all services in one process. The table shows its CPU time in the column of play. */
 async function startOneProcess() {
   const { process, play, reporting, ...rest } = await startEmbedded()
   await seed(rest)

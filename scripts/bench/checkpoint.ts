@@ -11,12 +11,12 @@ import { runCommand } from '../command.ts'
 
 const usage = `Usage: node scripts/bench/checkpoint.ts [--users 1000000] [--views 10000000]
 
-Counts views with a separate reporting, and measures its checkpoints: their size, how long a write takes and what it
-costs reads, and how long a start takes until the counts are served.`
+Counts views in a separate instance of reporting, and measures its checkpoints: their size, how long a write takes, the
+latency of reads during a write, and how long reporting takes to start and serve the counts.`
 
 const VIEWS_PER_BATCH = 10_000
 const LOOKED_UP = 60
-/** How many writes are observed. */
+/** The number of checkpoint writes to observe. */
 const WRITES = 2
 const TIMEOUT_MS = 120_000
 
@@ -51,12 +51,10 @@ await runCommand({ name: 'node scripts/bench/checkpoint.ts', usage, options }, a
   const startedAt = performance.now()
   await reporting.start()
   await eventually(() => log.verify(), TIMEOUT_MS)
-  print(
-    `start of reporting until it serves the right counts: ${((performance.now() - startedAt) / 1_000).toFixed(2)} s`,
-  )
+  print(`start of reporting until it serves correct counts: ${((performance.now() - startedAt) / 1_000).toFixed(2)} s`)
 })
 
-/** Stands in for queue-listener, with a log to which each user in turn adds a view. */
+/** Stands in for queue-listener. Each user in turn adds a view to its log. */
 function createLog({ url }: ServiceProcess, users: number) {
   let end = 0
   const at = new Date().toISOString()
@@ -78,7 +76,7 @@ function createLog({ url }: ServiceProcess, users: number) {
     },
     look: () =>
       post('/events/lookup', { assets: [], users: Array.from({ length: LOOKED_UP }, (_, n) => userId(n * 997)) }),
-    /** Reports the end of the log, and reads the counts of the first and last user. */
+    /** Reports the end of the log, and checks the counts of the first and last user. */
     async verify() {
       const position = (await post('/events', { stream: 'bench', after: end, through: end, views: [], end })) as {
         sequence: number
@@ -93,11 +91,11 @@ function createLog({ url }: ServiceProcess, users: number) {
   }
 }
 
-/** Reads counts one after another, while views are counted, until `WRITES` checkpoints have been written. */
+/** Reads counts sequentially while reporting counts views, until it has written `WRITES` checkpoints. */
 async function measureReads(log: ReturnType<typeof createLog>, temporary: string) {
-  const over = new AbortController()
+  const finished = new AbortController()
   const appending = (async () => {
-    while (!over.signal.aborted) {
+    while (!finished.signal.aborted) {
       await log.append(100)
       await sleep(20)
     }
@@ -114,7 +112,7 @@ async function measureReads(log: ReturnType<typeof createLog>, temporary: string
     wasWriting = isWriting
     await sleep(1)
   }
-  over.abort()
+  finished.abort()
   await appending
   return { during, between }
 }
@@ -131,7 +129,8 @@ function summarize(ms: number[]): string {
 }
 
 function toCount(name: string, value: string): number {
-  if (!/^[1-9]\d{3,8}$/.test(value)) throw new UsageError(`--${name} is "${value}": it must be a number from 1000`)
+  if (!/^[1-9]\d{3,8}$/.test(value))
+    throw new UsageError(`--${name} is "${value}": it must be a whole number, at least 1000`)
   return Number(value)
 }
 

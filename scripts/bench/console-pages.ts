@@ -2,9 +2,9 @@ import { connect } from 'node:net'
 import { sleep } from '../../shared/runtime/sleep.ts'
 
 /**
- * Sends the requests of open consoles, each in a browser of its own: `node console-pages.ts URL NUMBER`. Each follows
- * the live counts, and polls the other routes as often as the page does while it is visible. Discards all responses,
- * because a client that reads them would compete with the system for CPU time.
+ * Simulates open consoles, each in its own browser: `node console-pages.ts URL NUMBER`. Each subscribes to the live
+ * counts, and polls the other routes as often as a visible page does. All responses are discarded, because parsing them
+ * would compete with the system for CPU time.
  */
 const [url = '', count = '1'] = process.argv.slice(2)
 const { hostname, port, host } = new URL(url)

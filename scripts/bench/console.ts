@@ -18,11 +18,10 @@ import { median } from './measure.ts'
 import { seed } from './seed.ts'
 
 /**
- * `node scripts/bench/console.ts [seconds] [rounds]` measures what the console costs. It puts load on three play
- * services in turn: one that keeps no traces, one whose console is not open, and one whose console is open in 100
- * pages. It prints the plays per second of each, and the median of its ratios to the first service in the same round.
- * Then it opens the console in a browser, with 5,000 assets and 1,000 views per second, and prints how many frames are
- * drawn per second.
+ * `node scripts/bench/console.ts [seconds] [rounds]` measures the cost of the console. It puts load on play in three
+ * configurations in turn: without traces, with no console open, and with the console open in 100 pages. It prints the
+ * plays per second of each, and the median ratio to the first configuration in the same round. Then it opens the
+ * console in a browser, with 5,000 assets and 1,000 views per second, and prints the frame rate.
  */
 const [seconds = '4', rounds = '5'] = process.argv.slice(2)
 const CONNECTIONS = 128
@@ -38,7 +37,7 @@ await measurePlays()
 await measureFrames()
 
 async function measurePlays(): Promise<void> {
-  // This is the default: play knows no other instance.
+  // The default: play has no other instances.
   await using system = await startSystem({ PLAY_URL: '' })
   await using without = await startService('play', { ...system.env, TRACES_KEPT: '0' })
   await seed(system)
@@ -50,7 +49,7 @@ async function measurePlays(): Promise<void> {
   }
   for (let round = 0; round < Number(rounds); round += 1) {
     await measure('no traces kept', without.url)
-    await measure('nobody looks', system.play.url)
+    await measure('no page open', system.play.url)
     await using _ = startChild(process.execPath, ['scripts/bench/console-pages.ts', system.play.url, String(PAGES)])
     await sleep(OPENED_MS)
     await measure(`${PAGES} pages open`, system.play.url)
@@ -97,9 +96,9 @@ async function fillCatalogue({ metadata, cdnurl }: System): Promise<void> {
 async function appendViews({ nats: { url } }: System, signal: AbortSignal): Promise<void> {
   await using eventLog = await openNatsEventLog(url)
   const producer = eventLog.producer('/bench')
-  const since = performance.now()
+  const startedAt = performance.now()
   for (let message = 0; !signal.aborted; message += 1) {
-    await sleep(Math.max(0, since + (message * VIEWS_PER_MESSAGE * 1_000) / VIEWS_PER_SECOND - performance.now()))
+    await sleep(Math.max(0, startedAt + (message * VIEWS_PER_MESSAGE * 1_000) / VIEWS_PER_SECOND - performance.now()))
     const at = new Date().toISOString()
     const views = Array.from({ length: VIEWS_PER_MESSAGE }, () => {
       return { id: randomUUID(), at, assetId: `bench-${draw(ASSETS)}`, userId: `u${draw(USERS)}` }
@@ -108,9 +107,9 @@ async function appendViews({ nats: { url } }: System, signal: AbortSignal): Prom
   }
 }
 
-/** The frames per second that a page draws, and the time between frames in milliseconds. */
+/** Measures the frames per second of a page, and the time between frames in milliseconds. */
 async function framesOf(page: Page): Promise<{ perSecond: number; p99: number; max: number }> {
-  // A string, because this runs in the page, which has other globals.
+  // A string, because the code runs in the page, where the globals differ.
   const intervals = await page.evaluate<number[]>(`(async () => {
     const intervals = []
     for (let last = performance.now(), until = last + ${FRAMES_MS}; last < until; ) {

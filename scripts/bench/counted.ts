@@ -10,8 +10,8 @@ const SERVED = /^http_server_request_duration_seconds_count\{.*\/play\/asset\/.*
 
 /**
  * Waits until every play served by the targets is counted.
- * @returns a line for each reporting, with both numbers and the delay
- * @throws if they still differ after a minute
+ * @returns a line for each reporting service: the plays served, the views counted, and the delay
+ * @throws if plays and views still differ after a minute
  */
 export async function expectAllCounted(targets: CountedTarget[]): Promise<string> {
   const lastPlayAt = performance.now()
@@ -27,7 +27,7 @@ async function expectCountedBy(reporting: string, edges: CountedTarget[], lastPl
     const servedByEdge = await Promise.all(edges.map(playsServed))
     const served = servedByEdge.reduce((sum, count) => sum + count, 0)
     const counted = await viewsCounted(reporting)
-    if (counted !== served) throw new Error(`${served} plays were served, but ${counted} views counted`)
+    if (counted !== served) throw new Error(`${served} plays were served, but ${counted} views were counted`)
     const seconds = ((performance.now() - lastPlayAt) / 1_000).toFixed(1)
     const text = (count: number) => count.toLocaleString('en')
     return `plays served ${text(served)} = views counted ${text(counted)}, ${seconds} s after the last play`

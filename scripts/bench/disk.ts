@@ -32,7 +32,7 @@ ${text(bytes / views).padStart(3)} bytes of disk per view (${text(state.bytes / 
   }
 }
 
-/** The size of all files of a directory and its subdirectories. */
+/** The total size of the files in a directory and its subdirectories. */
 export async function sizeOf(directory: string): Promise<number> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile())

@@ -8,7 +8,7 @@ import { startNatsServer } from '../../tests/harness/nats-server.ts'
 import { withResources } from '../../tests/harness/resources.ts'
 import { sizeOf } from './disk.ts'
 
-/** About as many views as a play process appends in one message at 128 connections. */
+/** About the number of views that a play process appends in one message at 128 connections. */
 const VIEWS_PER_MESSAGE = 60
 const PRODUCERS = 8
 const ASSETS = 500
@@ -17,7 +17,7 @@ const COMPARED = 400
 
 export type LogSize = { views: number; users: number }
 
-/** A log of views by users drawn at random, and the counts that they must add up to. */
+/** A log of views by random users. `verify` checks the counts that reporting serves. */
 export type FilledLog = AsyncDisposable &
   LogSize & {
     url: string
@@ -76,7 +76,7 @@ async function expectCounts(reporting: string, views: number, counts: Uint32Arra
   const response = await fetch(`${reporting}/events/lookup`, jsonRequest({ assets, users: [...expected.keys()] }))
   const found = LookedUpCounts.parse(await response.json())
   const sum = Object.values(found.assets).reduce((total, count) => total + count, 0)
-  if (sum !== views) throw new Error(`${sum} views are counted, and the log has ${views}`)
+  if (sum !== views) throw new Error(`reporting counted ${sum} views, but the log has ${views}`)
   for (const [user, count] of expected) {
     if (found.users[user] !== count) throw new Error(`${user} has ${found.users[user]} views instead of ${count}`)
   }

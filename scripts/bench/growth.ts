@@ -14,7 +14,7 @@ import { type FilledLog, type LogSize, startFilledLog } from './filled-log.ts'
 
 /** An upper bound for the disk space of the log and both stores. */
 const BYTES_PER_VIEW = 700
-/** Checkpoints take at most a twentieth of the time, however short their interval is. */
+/** However short the interval, reporting spends at most a twentieth of its time on checkpoints. */
 const CHECKPOINT_EVERY = '5s'
 const STARTS = 5
 const TIMEOUT_MS = 3_600_000
@@ -22,7 +22,7 @@ const TIMEOUT_MS = 3_600_000
 /** Measures how long reporting takes to start with a long log, its memory, and the disk space of the log and counts. */
 export async function* measureGrowth(size: LogSize): AsyncGenerator<string> {
   const { bavail, bsize } = await statfs(tmpdir())
-  if (bavail * bsize < size.views * BYTES_PER_VIEW) throw new UsageError(`${tmpdir()} has too little space`)
+  if (bavail * bsize < size.views * BYTES_PER_VIEW) throw new UsageError(`${tmpdir()} has too little free space`)
   const { seconds, result } = await time(() => startFilledLog(size))
   await using log = result
   yield `log of ${text(log.views)} views of ${text(log.users)} users: ${inMegabytes(log.bytes)}, \
@@ -87,7 +87,7 @@ async function startCounting(log: FilledLog, settings: Record<string, string>) {
   return { seconds, reporting: withResources(result, stack) }
 }
 
-/** Stops and starts reporting several times. */
+/** Restarts reporting `STARTS` times. Returns the median and the range of the start times. */
 async function restart(reporting: ServiceProcess, log: FilledLog): Promise<string> {
   const all: number[] = []
   for (let n = 0; n < STARTS; n += 1) {
@@ -102,7 +102,7 @@ async function restart(reporting: ServiceProcess, log: FilledLog): Promise<strin
   return `${median.toFixed(2)} s (median of ${STARTS}; ${fastest.toFixed(2)} to ${slowest.toFixed(2)})`
 }
 
-/** Waits until reporting is ready, and verifies that its counts are right. */
+/** Waits until reporting is ready, and verifies its counts. */
 async function expectRight({ url }: ServiceProcess, log: FilledLog): Promise<void> {
   await expectCurrent(url, TIMEOUT_MS)
   await log.verify(url)

@@ -16,7 +16,7 @@ import { writeTokens } from './tokens.ts'
 /**
  * `node scripts/bench/identity.ts [seconds] [rounds]` measures the CPU time of verifying a token, for each algorithm
  * and for a cached token. Then it prints a table of plays without identity, with cached tokens, and with forged tokens,
- * which all fail.
+ * all of which are rejected.
  */
 const [seconds = '5', rounds = '3'] = process.argv.slice(2)
 const USERS = 1_000
@@ -70,7 +70,7 @@ async function measureCached(provider: IdentityProvider): Promise<string> {
   async function timeOf(app: Hono<PlayEnv>): Promise<number> {
     const before = process.cpuUsage()
     for (let n = 0; n < REQUESTS; n += 1) {
-      // A new string for each request, as from a socket: V8 has not computed its hash yet.
+      // Create a new string for each request, as a socket does, so that V8 has not hashed it yet.
       const authorization = lines[n % USERS]?.toString('latin1') ?? ''
       const incoming = { headers: { authorization }, rawHeaders: [...others, 'authorization', authorization] }
       await app.request(`/play/u${n % USERS}`, { method: 'POST' }, { incoming })
@@ -93,7 +93,7 @@ function createVerifier(keys: KeySet, { issuer }: IdentityProvider) {
 
 async function measureVerification(provider: IdentityProvider, alg: string): Promise<string> {
   const verify = createVerifier(await keySetOf(provider), provider)
-  const key = provider.keys().find((one) => one.alg === alg)
+  const key = provider.keys().find((each) => each.alg === alg)
   const tokens: string[] = []
   for (let n = 0; n < VERIFICATIONS; n += 1) tokens.push(await provider.sign({ jti: String(n) }, {}, key))
   for (const token of tokens.slice(0, VERIFICATIONS / 3)) await verify(token)

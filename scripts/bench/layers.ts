@@ -12,7 +12,7 @@ const WARM_UP_SECONDS = 3
 const LARGEST = 4
 const OTHER = 'other'
 
-/** The layers of a play, and the files and packages of each. The first pattern that matches decides. */
+/** The layers of a play, and the files and packages of each. The first matching pattern wins. */
 const LAYERS: [string, RegExp][] = [
   ['garbage collection', /^\(garbage/],
   ['kernel, native code', /^\(program/],
@@ -32,8 +32,8 @@ type Options = { connections: number; seconds: number }
 type Profiled = { shares: Shares; micros: number }
 
 /**
- * Profiles an additional play of a system, and a bare Hono app, under load.
- * @returns the CPU time per play by layer, and the additional play, whose plays the system counts
+ * Profiles a bare Hono app, and an additional play service in a system, under load.
+ * @returns the CPU time per play by layer, and the additional play service as a target
  */
 export async function measureLayers(system: System, options: Options) {
   await using stack = new AsyncDisposableStack()
@@ -78,7 +78,7 @@ function placesOf({ shares, micros }: Profiled, layer: string): [string, number]
   return [...shares]
     .filter(([place]) => layerOf(place) === layer)
     .map(([place, share]): [string, number] => [place, share * micros])
-    .sort(([, one], [, other]) => other - one)
+    .sort(([, a], [, b]) => b - a)
 }
 
 function layerOf(place: string): string {

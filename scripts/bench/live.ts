@@ -12,8 +12,7 @@ const ASSETS = 500
 const USERS = 10_000
 
 /**
- * Measures how much of reporting's CPU time the subscribers to live counts take. The subscribers run in a separate
- * process.
+ * Measures the CPU time that subscribers to live counts cost reporting. The subscribers run in a separate process.
  */
 export async function measureLive({ seconds }: { seconds: number }): Promise<string> {
   await using reporting = await startService('reporting')
@@ -36,7 +35,7 @@ ${events.toFixed(1)} events/s of ${text(Math.round(bytes / events))} bytes to ea
   }
 }
 
-/** CPU time in percent of a core, after a warm-up. */
+/** CPU time as a percentage of one core, after a warm-up. */
 async function coreShareOf(process: ServiceProcess, seconds: number): Promise<number> {
   await sleep(seconds * 1_000)
   const before = await pidusage(process.pid())
@@ -51,7 +50,7 @@ async function coreShareOf(process: ServiceProcess, seconds: number): Promise<nu
  */
 function subscribe(url: string, signal: AbortSignal): () => { events: number; bytes: number } {
   let [events, bytes] = [0, 0]
-  const since = performance.now()
+  const startedAt = performance.now()
   const read = async () => {
     const { body } = await fetch(url, { signal })
     for await (const chunk of body ?? []) {
@@ -61,15 +60,15 @@ function subscribe(url: string, signal: AbortSignal): () => { events: number; by
   }
   read().catch(() => undefined)
   return () => {
-    const seconds = (performance.now() - since) / 1_000
+    const seconds = (performance.now() - startedAt) / 1_000
     return { events: events / seconds, bytes: bytes / seconds }
   }
 }
 
 async function postViews(url: string, signal: AbortSignal): Promise<void> {
-  const since = performance.now()
+  const startedAt = performance.now()
   for (let after = 0; !signal.aborted; after += 1) {
-    const due = since + (after * VIEWS_PER_BATCH * 1_000) / VIEWS_PER_SECOND
+    const due = startedAt + (after * VIEWS_PER_BATCH * 1_000) / VIEWS_PER_SECOND
     await sleep(Math.max(0, due - performance.now()))
     const batch = { stream: 'bench', after, through: after + 1, views: randomViews() }
     const response = await fetch(`${url}/events`, jsonRequest(batch))

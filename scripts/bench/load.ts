@@ -6,7 +6,7 @@ import { z } from 'zod'
 
 const run = promisify(execFile)
 
-/** Plays are drawn from assets `bench-0` to `bench-99` and users `u0` to `u9999`, as in plays.lua. */
+/** As in plays.lua, each play has a random asset, `bench-0` to `bench-99`, and a random user, `u0` to `u9999`. */
 export const ASSETS = 100
 const USERS = 10_000
 
@@ -15,7 +15,7 @@ export const Round = z.object({
   perSecond: z.number(),
   p50: z.number(),
   p99: z.number(),
-  /** Responses other than 2xx, and requests without a response. */
+  /** The number of responses other than 2xx, and of requests without a response. */
   failed: z.number(),
 })
 export type Round = z.infer<typeof Round>
@@ -24,9 +24,9 @@ type Load = {
   url: string
   connections: number
   seconds: number
-  /** A file of users to play as, one `user token` per line. */
+  /** The path of a file with users to play as, one `user token` per line. */
   tokens?: string | undefined
-  /** Open loop: how many plays per second all connections send together. Needs wrk. */
+  /** Open loop: the plays per second over all connections. Needs wrk. */
   perSecond?: number | undefined
 }
 
@@ -35,7 +35,7 @@ export const hasWrk = spawnSync('wrk', ['-v']).error === undefined
 /** The load generator. Printed with the results, because it competes with the system for CPU time. */
 export const loadGenerator = hasWrk ? 'wrk' : 'autocannon (latencies in whole milliseconds)'
 
-/** By default a closed loop: each connection sends its next play after the response to the previous one. */
+/** By default, runs a closed loop: each connection sends its next play after the response to the previous one. */
 export const playFor: (load: Load) => Promise<Round> = hasWrk ? playByWrk : playByAutocannon
 
 async function playByWrk({ url, connections, seconds, tokens, perSecond }: Load): Promise<Round> {

@@ -18,28 +18,32 @@ const usage = `Usage: npm run bench [-- --report] [-- --fsync] [-- --naive] [-- 
 Starts the system and a bare Hono app on free ports, puts load on them in turn, and prints one table.
 Generates load with wrk if it is on the PATH, otherwise with autocannon. Needs nats-server.
 
-  --report         measure what docs/performance.md reports: --capabilities all, --open-loop, --layers, and --gin if Go is installed
-  --capabilities N also measure the system with more turned on, one at a time: all, or some of
+  --report         measure what docs/performance.md reports: --capabilities all, --open-loop, --layers, and --gin if Go
+                   is installed
+  --capabilities N also measure the system with these capabilities, one at a time: all, or a comma-separated list of
                    ${capabilityNames.join(', ')}
   --open-loop      also measure latencies at a quarter of the highest throughput (needs wrk)
   --layers         also profile play, and print its CPU time per play by layer
   --fsync          the NATS server flushes every append to disk (deploy/nats.conf, nats-server 2.10 or later)
-  --naive          also measure the system without the cache, batched lookups, group commit, and all three
-  --gin            also measure the same pipeline in Go and gin, at most once (needs Go and Debian's packages; scripts/bench/gin)
+  --naive          also measure the system without the cache, without batched lookups, without group commit, and without
+                   all three
+  --gin            also measure the same pipeline in Go and gin, with at-most-once delivery (scripts/bench/gin; needs Go
+                   and Debian's packages)
   --plays N        also measure N play processes that share a port, 2 to 64
   --connections N  numbers of connections, separated by commas (default: 1,32,128,512)
   --seconds N      duration of a round (default: 5)
   --rounds N       rounds per figure; the table shows their median (default: 3)
   --disk           instead, measure the bytes of disk per view for each number of connections
-  --growth         instead, measure starts of reporting with a long log, its memory, and the disk that counts take
-  --views N        views in the log of --growth (default: 10000000)
-  --users N        users in the log of --growth (default: a tenth of the views)
+  --growth         instead, measure how long reporting takes to start with a long log, its memory, and the disk space of
+                   the counts
+  --views N        for --growth: views in the log (default: 10000000)
+  --users N        for --growth: users in the log (default: a tenth of the views)
   --no-replay      skip the replay of a log and the memory use of counts
   --no-live        skip the cost of 1,000 subscribers to live counts
 
   NATS_SERVER_BIN  the nats-server to use (default: the one on the PATH)`
 
-/** The number of connections for measurements that use only one, if `--connections` contains it. */
+/** The number of connections for `--layers` and `--capabilities`, if `--connections` contains it. */
 const USUAL_CONNECTIONS = 128
 
 /** The value of `--capabilities` that selects all capabilities. */
@@ -81,7 +85,7 @@ await runCommand({ name: 'npm run bench', usage, options }, async (values) => {
       'nats-server is not on the PATH; install it from https://github.com/nats-io/nats-server/releases',
     )
   if (values.fsync && !canFlushAlways(natsVersion)) {
-    throw new UsageError(`nats-server ${natsVersion} cannot flush every append; 2.10 and later can`)
+    throw new UsageError(`nats-server ${natsVersion} cannot flush every append; install 2.10 or later`)
   }
   if (values.disk) {
     for await (const line of measureDisk({ connections, seconds })) print(line)
@@ -96,7 +100,7 @@ await runCommand({ name: 'npm run bench', usage, options }, async (values) => {
   print(`Load by ${loadGenerator}; nats-server ${natsVersion}${values.fsync ? ', every append flushed to disk' : ''}; \
 median of ${rounds} rounds of ${seconds} s; Node ${process.versions.node}\n`)
   const gin = values.gin || (report && hasGo)
-  if (report && !gin) print('Go and gin: left out, Go is not installed\n')
+  if (report && !gin) print('Go and gin: skipped, because Go is not installed\n')
   const [openLoop, layers] = [report || values['open-loop'], report || values.layers]
   const usual = connections.includes(USUAL_CONNECTIONS) ? USUAL_CONNECTIONS : Math.max(...connections)
   const load = { connections, seconds, rounds }
@@ -121,14 +125,15 @@ function toCount(name: string, text: string): number {
 }
 
 function toSize(name: string, text: string): number {
-  if (!/^[1-9]\d{2,8}$/.test(text)) throw new UsageError(`--${name} is "${text}": it must be a number from 100`)
+  if (!/^[1-9]\d{2,8}$/.test(text))
+    throw new UsageError(`--${name} is "${text}": it must be a whole number, at least 100`)
   return Number(text)
 }
 
 function toCapabilities(text: string): CapabilityName[] {
   if (text === ALL) return capabilityNames
   const names = text.split(',').filter(Boolean)
-  const unknown = names.find((name) => !capabilityNames.some((known) => known === name))
+  const unknown = names.find((name) => !capabilityNames.some((capability) => capability === name))
   if (unknown !== undefined) throw new UsageError(`--capabilities is "${text}": there is no capability "${unknown}"`)
   return capabilityNames.filter((name) => names.includes(name))
 }

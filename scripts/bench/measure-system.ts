@@ -8,7 +8,7 @@ import { toTable } from './table.ts'
 import type { Target } from './target.ts'
 import { BARE, SYSTEM, startTargets, type TargetOptions, type Targets } from './targets.ts'
 
-/** The load of the open loop, as a share of the highest throughput. */
+/** The load of the open loop, as a fraction of the highest throughput. */
 const OPEN_LOOP_SHARE = 1 / 4
 
 type Options = TargetOptions & {
@@ -19,7 +19,7 @@ type Options = TargetOptions & {
   layers: boolean
 }
 
-/** Measures the system next to whatever else the options name, and checks that every play was counted. */
+/** Measures the system and the other targets that the options select, and checks that every play was counted. */
 export async function* measureSystem(options: Options): AsyncGenerator<string> {
   const { load, usual } = options
   showProgress('starting')
@@ -39,7 +39,7 @@ export async function* measureSystem(options: Options): AsyncGenerator<string> {
 
 async function* openLoop(targets: Targets, results: Result[], { seconds, rounds }: Load) {
   if (!hasWrk) {
-    yield 'open loop: left out, wrk is not installed\n'
+    yield 'open loop: skipped, because wrk is not installed\n'
     return
   }
   const capacity = Math.max(...results.filter(({ name }) => name === SYSTEM).map(({ perSecond }) => perSecond))

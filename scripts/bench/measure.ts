@@ -20,7 +20,7 @@ export type Load = {
 const WARM_UP_CONNECTIONS = 128
 const MAX_WARM_UP_SECONDS = 3
 
-/** Puts load on each target, so that V8 has compiled the hot code, and the caches are warm. */
+/** Puts load on each target, so that V8 compiles the hot code and the caches are warm. */
 export async function warmUp(targets: Target[], { seconds }: Pick<Load, 'seconds'>): Promise<void> {
   const load = { connections: WARM_UP_CONNECTIONS, seconds: Math.min(seconds, MAX_WARM_UP_SECONDS) }
   for (const { name, url, tokens } of targets) {
@@ -62,7 +62,7 @@ async function measureRound(
   return { ...round, cpu }
 }
 
-/** The CPU time so far, in milliseconds, of the processes of each column. */
+/** Returns the CPU time that the processes of each column have used so far, in milliseconds. */
 export async function cpuOf(pids: Record<string, number[]>): Promise<Record<string, number>> {
   const usage = await pidusage(Object.values(pids).flat())
   const timeOf = (pid: number) => usage[pid]?.ctime ?? Number.NaN
@@ -86,7 +86,7 @@ function toMedians({ name, pids }: Target, connections: number, rounds: Measured
   }
 }
 
-/** The middle value; for an even number of values, the upper of the two middle ones. */
+/** Returns the middle value, or the upper of the two middle values if their number is even. */
 export function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }

@@ -2,7 +2,7 @@ import type { System } from '../../tests/harness/system.ts'
 
 const SCRAPE_INTERVAL_MS = 5_000
 
-/** Scrapes all services three times as often as deploy/prometheus.yml. */
+/** Scrapes all services three times as often as Prometheus does with deploy/prometheus.yml. */
 export function startScraping({ play, metadata, cdnurl, reporting, listener }: System): Disposable {
   const timer = setInterval(() => {
     for (const { url } of [play, metadata, cdnurl, reporting, listener]) void scrape(url)

@@ -9,12 +9,12 @@ import { toTable } from './table.ts'
 import type { Target } from './target.ts'
 
 /**
- * Each connection waits so long between its plays that a slow response delays almost no other play: the connections act
- * as independent users, which makes the load an open loop.
+ * With so many connections, each waits long between plays, so a slow response delays almost no other play. The
+ * connections act as independent users, which makes the load an open loop.
  */
 const CONNECTIONS = 256
 
-/** The load of bare Hono beside the system, which is low enough to leave the system its share of the processors. */
+/** The load on bare Hono while the system is under load: low, so that it takes little CPU time from the system. */
 const BESIDE = { connections: 16, perSecond: 200 }
 
 /** The interval at which Node samples the delay of an event loop. Each sample includes this interval. */
@@ -22,14 +22,14 @@ const RESOLUTION_MS = 10
 
 type OpenLoop = {
   system: System
-  /** The system, and what it is compared with at the same load. */
+  /** The system, and the baseline at the same load. */
   targets: [Target, Target]
   perSecond: number
   seconds: number
   rounds: number
 }
 
-/** Measures latencies at a load that does not depend on the responses, and where the slowest plays wait. */
+/** Measures latencies under a load that does not depend on response times, and shows where the slowest plays wait. */
 export async function* measureOpenLoop({ system, targets, ...load }: OpenLoop) {
   const [target, baseline] = targets
   yield `open loop: plays arrive at random, ${load.perSecond.toLocaleString('en')} per second on average`
@@ -47,14 +47,14 @@ export async function* measureOpenLoop({ system, targets, ...load }: OpenLoop) {
     const shares = toShares(before[process], after[process], load.seconds * load.rounds)
     return [process, ...ms.map((value) => value.toFixed(1)), ...shares]
   })
-  yield `${alignColumns([headings, ...rows], 0)}\n(the last two: of a core, over all threads)\n`
+  yield `${alignColumns([headings, ...rows], 0)}\n(ran, waited: share of one core, summed over all threads)\n`
 }
 
 type Load = Pick<OpenLoop, 'perSecond' | 'seconds' | 'rounds'>
 
 /**
- * Puts load on both targets at the same time, to show what the machine adds to any response while the system is under
- * load.
+ * Puts load on both targets at the same time. The latency of the baseline shows the delay that a busy machine adds to
+ * any response.
  */
 async function* measureTogether([target, baseline]: [Target, Target], { perSecond, seconds, rounds }: Load) {
   const pairs: [Round, Round][] = []
@@ -73,7 +73,7 @@ async function* measureTogether([target, baseline]: [Target, Target], { perSecon
   yield `at the same time as ${BESIDE.perSecond} requests/s of ${baseline.name}: p99 ${own.toFixed(2)} and ${bare.toFixed(2)} ms, ratio ${(own / bare).toFixed(1)}, ${failed} failed`
 }
 
-/** The delay of each event loop since the previous call: Node's metrics cover the time since the last scrape. */
+/** Reads the event-loop delay of each service since the previous call. Node resets the metric at each scrape. */
 async function readDelays(system: System) {
   const names = [services.play.name, services.reporting.name, services['queue-listener'].name] as const
   return Promise.all(
@@ -92,7 +92,7 @@ function readRunQueues({ pids }: Target): Record<string, RunQueue | undefined> {
   return Object.fromEntries(Object.entries(pids()).map(([process, [pid = 0]]) => [process, readRunQueue(pid)]))
 }
 
-/** Shares of a core; empty where they are unknown. */
+/** Returns shares of a core, or an empty array if they are unknown. */
 function toShares(before: RunQueue | undefined, after: RunQueue | undefined, seconds: number): string[] {
   if (!before || !after) return []
   const toShare = (ms: number) => `${(ms / seconds / 10).toFixed(0)}%`

@@ -1,7 +1,7 @@
--- The load of `npm run bench` for wrk: plays of 100 assets by 10,000 users. Prints one line of JSON at the end.
---   TOKENS    a file of users to play as, one `user token` per line, instead of the 10,000
---   DELAY_MS  how long a connection waits on average before its next play. The waits are exponentially distributed, so
---             that many connections together are an open loop of independent users
+-- The wrk script of `npm run bench`: plays of 100 assets by 10,000 users. Prints one line of JSON at the end.
+--   TOKENS    a file with other users to play as, one `user token` per line
+--   DELAY_MS  the average wait of a connection before its next play. The waits are exponentially distributed, so that
+--             many connections together form an open loop of independent users
 local users = {}
 
 function init()
@@ -13,8 +13,8 @@ function init()
 end
 
 function request()
-  local one = users[1] and users[math.random(#users)] or { user = "u" .. math.random(0, 9999) }
-  return wrk.format("POST", "/play/asset/bench-" .. math.random(0, 99) .. "/user/" .. one.user, one.headers)
+  local player = users[1] and users[math.random(#users)] or { user = "u" .. math.random(0, 9999) }
+  return wrk.format("POST", "/play/asset/bench-" .. math.random(0, 99) .. "/user/" .. player.user, player.headers)
 end
 
 local meanMs = tonumber(os.getenv("DELAY_MS"))

@@ -18,7 +18,7 @@ const Node = z.object({
 const Profile = z.object({ nodes: z.array(Node), samples: z.array(z.int()), timeDeltas: z.array(z.number()) })
 type Profile = z.infer<typeof Profile>
 
-/** The share of the main thread's busy time in which each place ran, keyed by file, package or activity of V8. */
+/** Each entry's share of the main thread's busy time, keyed by file, package or V8 activity. */
 export type Shares = Map<string, number>
 
 type Start = (env: Record<string, string>) => Promise<ServiceProcess>
@@ -69,8 +69,8 @@ function toShares({ nodes, samples, timeDeltas }: Profile): Shares {
 }
 
 /**
- * The file of the project, the package, or what V8 reports in parentheses. Undefined for Node's own code and for
- * shared/runtime, which count as part of their caller.
+ * Returns a file of the project, a package, or an activity that V8 reports in parentheses. Undefined for code of Node
+ * and shared/runtime, whose time counts towards the caller.
  */
 function placeOf({ functionName, url }: z.infer<typeof Node>['callFrame']): string | undefined {
   if (/^\((idle|program|garbage collector)\)$/.test(functionName)) return functionName

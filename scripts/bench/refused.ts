@@ -32,7 +32,7 @@ const [without, during] = [toPercentiles(alone), toPercentiles(loaded)]
 const ratios = { p50: during.p50 / without.p50, p99: during.p99 / without.p99 }
 console.log({ refusedPerSecond: refusals / SECONDS / ROUNDS, alone: without, loaded: during, ratios })
 
-/** The durations of plays in milliseconds. The plays come from 200 clients, so that none is refused. */
+/** Measures the durations of plays in milliseconds. The plays come from 200 clients, so none of them is refused. */
 async function measurePlays(): Promise<number[]> {
   const clientOf = (n: number) => `203.0.113.${n % 200}`
   const path = `${url}/play/asset/456/user/steady`
@@ -47,8 +47,8 @@ function toPercentiles(durations: number[]) {
 }
 
 /**
- * One in eleven requests is within the rate limit of the client. The flood runs at low priority, because it competes
- * with the system for CPU time.
+ * The rate limit of the client accepts one request in eleven. The flood runs at low priority, because it competes with
+ * the system for CPU time.
  */
 function startFlood() {
   const args = [`${url}/play/asset/456/user/flood`, String(11 * RATE), String(SECONDS + 3)]

@@ -12,7 +12,7 @@ const VIEWS = 1_000_000
 const TIMEOUT_MS = 120_000
 
 /**
- * Measures how fast an empty reporting replays a log, and the memory that its counts use.
+ * Measures how fast reporting replays a log from its start, and the memory that its counts use.
  * @throws Error unless the counts are right
  */
 export async function measureReplay(): Promise<string> {
@@ -33,7 +33,7 @@ ${Math.round(perSecond).toLocaleString('en')} views/s`,
   ].join('\n')
 }
 
-/** Creates views that each have a different user. */
+/** Creates views, each with a different user. */
 function createViews(from: number, count: number): View[] {
   const at = new Date().toISOString()
   return Array.from({ length: count }, (_, n) => ({
@@ -44,7 +44,7 @@ function createViews(from: number, count: number): View[] {
   }))
 }
 
-/** Heap growth per user. As in reporting, the views are parsed from JSON in batches. */
+/** Measures the heap growth per user. As in reporting, the views are parsed from JSON in batches. */
 function bytesPerUser(): number {
   const collectGarbage = exposeGarbageCollector()
   const counts = createViewCounts()

@@ -1,14 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 /**
- * How long the threads of a process have run, and how long they were ready but waited for a CPU, in ms since the
- * process started.
+ * How long the threads of a process have run, and how long they have waited for a CPU while runnable, in milliseconds
+ * since the process started.
  */
 export type RunQueue = { ranMs: number; waitedMs: number }
 
 /**
- * The sum over all threads of a process, from the statistics of the Linux scheduler
- * (https://docs.kernel.org/scheduler/sched-stats.html); undefined elsewhere.
+ * Sums the statistics of the Linux scheduler (https://docs.kernel.org/scheduler/sched-stats.html) over all threads of a
+ * process. Returns undefined on other systems.
  */
 export function readRunQueue(pid: number): RunQueue | undefined {
   try {

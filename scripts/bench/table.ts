@@ -3,7 +3,7 @@ import type { Result } from './measure.ts'
 
 const PROCESSES = ['play', 'reporting', 'queue-listener', 'nats-server', 'postgres']
 
-/** The row that the other rows are compared with, and the heading of the column with the ratio of plays per second. */
+/** The row to compare the other rows with, and the heading of the column with the ratio of plays per second. */
 export type Baseline = { row: string; heading: string }
 
 /** Formats the results, one row per target and number of connections. */
@@ -15,7 +15,7 @@ export function toTable(results: Result[], baseline: Baseline): string {
     return toRow(result, base, processes)
   })
   return `${alignColumns([headings, ...rows], 1)}
-(CPU: microseconds per play, of all processes and of each one)
+(CPU: microseconds per play, for all processes together and for each)
 `
 }
 

@@ -7,18 +7,18 @@ export type Target = {
   url: string
   /** The ids of its processes, keyed by their column in the table. */
   pids(): Record<string, number[]>
-  /** A file of users to play as, one `user token` per line. */
+  /** The path of a file with users to play as, one `user token` per line. */
   tokens?: string | undefined
 }
 
-/** A target whose plays are counted by a reporting service, possibly together with the plays of other targets. */
+/** A target whose plays a reporting service counts, possibly together with the plays of other targets. */
 export type CountedTarget = Target & {
-  /** How many processes share the port. */
+  /** The number of processes that share the port. */
   processes: number
   reporting: string
 }
 
-/** The target for a system, or for `plays` that use the other services of the system. */
+/** Returns the target for a system, or for the processes `plays`, which use the other services of the system. */
 export function toCountedTarget(name: string, system: System, plays: ServiceProcess[] = [system.play]): CountedTarget {
   const { reporting, listener, nats } = system
   const pids = () => ({

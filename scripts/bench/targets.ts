@@ -58,14 +58,14 @@ export function startBare(env: Record<string, string> = {}): Promise<ServiceProc
   return startCommand(BARE, process.execPath, ['scripts/bench/bare-hono.ts'], env)
 }
 
-/** Starts several plays next to a system. The plays share a port of their own. */
+/** Starts additional play processes in a system. They share one port. */
 async function startSharedPort({ env }: System, count: number): Promise<ServiceProcess[]> {
   const port = await freePort()
   const settings = { ...env, REUSE_PORT: '1' }
   return Promise.all(Array.from({ length: count }, () => startService('play', settings, port)))
 }
 
-/** Starts naive-play.ts next to a system, with the Node flags of play in the Procfile. */
+/** Starts naive-play.ts in a system, with the Node flags that the Procfile has for play. */
 export async function startNaivePlay({ env }: Pick<System, 'env'>, strategies: string): Promise<ServiceProcess> {
   const command = parseProcfile(await readFile('Procfile', 'utf8')).find(({ name }) => name === 'play')
   const flags = command ? nodeFlagsOf(command) : []

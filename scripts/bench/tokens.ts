@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import type { IdentityProvider } from '../../tests/harness/identity-provider.ts'
 import { createTempDirectory } from '../../tests/harness/temp-directory.ts'
 
-/** Few enough that verifying each token again once a minute does not affect the results. */
+/** Few enough that verifying each cached token again, once a minute, does not affect the results. */
 const USERS = 200
 
-/** Writes a token for each of 200 users to a file, one `user token` per line as in plays.lua. */
+/** Writes a token for each of 200 users to a file, one `user token` per line, as plays.lua expects. */
 export async function writeTokens(provider: IdentityProvider, change = (token: string) => token) {
   const directory = await createTempDirectory('bench-tokens')
   const path = join(directory.path, 'tokens')

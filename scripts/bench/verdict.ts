@@ -6,9 +6,9 @@ import { startPostgres } from '../../tests/harness/postgres.ts'
 import { startService } from '../../tests/harness/service-process.ts'
 
 /**
- * `node scripts/bench/verdict.ts [rows]` fills Postgres with verdicts of the last 30 days, and measures how long
- * `GET /events/views/:id` takes for random ids, one after another: for UUIDs of version 7, which contain their time,
- * and for UUIDs of version 4.
+ * `node scripts/bench/verdict.ts [rows]` fills Postgres with verdicts of the last 30 days, and measures the latency of
+ * sequential `GET /events/views/:id` requests for random ids: UUIDs of version 7, which contain a timestamp, and UUIDs
+ * of version 4.
  */
 const ROWS = Number(process.argv[2] ?? 10_000_000)
 const DAYS = 30
@@ -31,7 +31,7 @@ await postgres.use(connectionString, async (client) => {
   for (const version of [7, 4]) console.log(`UUID of version ${version}:`, await measureReads(client, version))
 })
 
-/** Every second id is a UUID of version 7. */
+/** Half of the ids are UUIDs of version 7. */
 async function fillDay(client: Client, day: number): Promise<void> {
   await client.query(createPartition(day))
   await client.query(`insert into reporting.verdict
@@ -49,11 +49,11 @@ async function measureReads(client: Client, version: number) {
   )
   const ms: number[] = []
   for (const { key } of rows) {
-    const since = performance.now()
+    const sentAt = performance.now()
     const response = await fetch(`${reporting.url}/events/views/${key}`)
     const { state } = (await response.json()) as { state: string }
     if (state !== 'counted') throw new Error(`${key} is ${state}`)
-    ms.push(performance.now() - since)
+    ms.push(performance.now() - sentAt)
   }
   const sorted = ms.toSorted((a, b) => a - b)
   const at = (part: number) => Number((sorted[Math.floor(part * (sorted.length - 1))] ?? Number.NaN).toFixed(2))

@@ -10,10 +10,11 @@ const name = 'npm run cdn'
 
 const usage = `Usage: npm run --silent cdn -- COMMAND
 
-Prepares the keys of signed URLs, and nginx as an edge that checks them. Everything is printed, and nothing is changed.
+Prepares the keys for signed URLs, and nginx as an edge that verifies the URLs. Only prints its results, and changes
+nothing.
 
-  rotate       prints the next CDN_KEYS: a new key, which signs, and the first of the current ones
-  nginx-keys   prints CDN_KEYS in the form that nginx reads
+  rotate       prints the next CDN_KEYS: a new key for signing, followed by the current signing key
+  nginx-keys   prints CDN_KEYS in the format that nginx reads
   nginx        prints the configuration of nginx
 
   --listen A   address for nginx (default: 127.0.0.1:8085)
@@ -24,7 +25,7 @@ Prepares the keys of signed URLs, and nginx as an edge that checks them. Everyth
 
   CDN_KEYS     current keys, kid:secret, separated by commas; or CDN_KEYS_FILE, the path of a file with them
 
-Settings are also read from .env; the environment overrides them. docs/playback.md describes a rotation.`
+Settings are also read from .env; the environment overrides them. docs/playback.md describes key rotation.`
 
 const options = {
   listen: { type: 'string', default: '127.0.0.1:8085' },

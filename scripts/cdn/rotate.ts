@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { toSecret } from '../../shared/runtime/secret.ts'
 import type { SigningKey } from '../../shared/runtime/signing-keys.ts'
 
-/** Returns a new key, which signs from now on, and the key that has signed so far. Older keys are dropped. */
+/** Returns a new signing key, followed by the current one. Older keys are dropped. */
 export function nextKeys([first, ...others]: readonly SigningKey[]): SigningKey[] {
   const ids = [first, ...others].flatMap((key) => key?.id ?? [])
   const key = { id: nextId(first?.id ?? 'k0', ids), secret: toSecret(randomBytes(32).toString('base64url')) }
@@ -14,7 +14,7 @@ export function toText(keys: readonly SigningKey[]): string {
   return keys.map(({ id, secret }) => `${id}:${secret.reveal()}`).join(',')
 }
 
-/** The id after `k1` is `k2`, unless `k2` is in use. */
+/** Returns the next unused id, such as `k2` after `k1`. */
 function nextId(id: string, used: readonly string[]): string {
   const [, name = '', number = '1'] = /^(.{1,24}?)(\d{1,7})?$/.exec(id) ?? [id, 'k', '0']
   const next = `${name}${Number(number) + 1}`

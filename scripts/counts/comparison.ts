@@ -1,12 +1,12 @@
 import type { Audit } from '../../shared/contracts/audit.ts'
 import { alignColumns } from '../table.ts'
 
-/** The version of the rules, and where their counts are. */
+/** The version of the view rules, and where their counts are stored. */
 type Target = { rules: string; isInPostgres: boolean }
 
 type Numbers = Omit<Audit, 'waiting' | 'position'>
 
-/** A table that compares the running counts with the counts under other rules. */
+/** Formats a table that compares the current counts with the counts under other rules. */
 export function toComparison(now: Numbers, next: Numbers, { rules, isInPostgres }: Target): string {
   const reasons = [...new Set([now, next].flatMap(({ notQualified }) => Object.keys(notQualified)))].toSorted()
   const rows = [
@@ -26,14 +26,14 @@ function toRow(name: string, before: number, after: number): string[] {
 }
 
 function toNotes({ direct }: Numbers): string[] {
-  return direct > 0 ? ['Views that were counted by a request are not in the log: the new counts lack them.'] : []
+  return direct > 0 ? ['Views that were counted by a request are not in the log, so the new counts lack them.'] : []
 }
 
 function toHint(rules: string, isInPostgres: boolean): string[] {
   const settings = `VIEW_RULES=${rules}${isInPostgres ? ' and this DATABASE_URL' : ''}`
   return [
     '',
-    `The counts are saved beside the present ones. To switch, restart every reporting with ${settings}:`,
-    'it counts the rest of the log. To go back, restart it with the previous settings.',
+    `To switch to the new counts, restart every instance of reporting with ${settings}.`,
+    'It counts the rest of the log. To go back, restart it with the previous settings.',
   ]
 }

@@ -13,7 +13,7 @@ import { CountsError } from './system.ts'
 
 const PROGRESS_INTERVAL_MS = 2_000
 
-/** Where counts are, and how much is kept of what they are made from. */
+/** Where the counts are stored, and how many keys, verdicts and series are kept. */
 export type Databases = {
   dataDir: string
   urls: readonly Secret[] | undefined
@@ -29,20 +29,20 @@ export async function copyCheckpoint({ dataDir, urls, kept }: Databases): Promis
   if (!urls) throw new CountsError('DATABASE_URL is not set: set it to the database that receives the counts')
   const path = join(dataDir, CHECKPOINT)
   const file = `${path}.bin`
-  // Checked before locking, which would create the directory.
+  // Check this before locking, because the lock would create the directory.
   if (!existsSync(file)) throw new CountsError(`there is no ${file}: set DATA_DIR to that of reporting`)
-  // Held until the copy is done, so that no reporting instance continues from this checkpoint meanwhile.
+  // Hold the lock until the copy is done, so that no instance of reporting continues from this checkpoint meanwhile.
   using _ = lock(`${path}.lock`)
   const state = await read(file, kept)
   const { counts, position } = state
-  const where = position ? `up to ${position.sequence} in ${position.incarnation}` : 'none of them from a log'
+  const where = position ? `up to sequence ${position.sequence} of ${position.incarnation}` : 'none of them from a log'
   print(`${file}: ${plural(state.views, 'view')} of ${plural(counts.user.size(), 'user')}, ${where}`)
   const isCopied = await copyCounts(state, { urls, onProgress: createProgress() }).catch((error) => {
     throw new CountsError(`nothing was copied: ${toReason(error)}`)
   })
-  print(isCopied ? 'Copied.' : 'The database has these counts already. Nothing was changed.')
-  print(`Start every reporting with this DATABASE_URL. ${file} is no longer used: keep it until you no longer`)
-  print('want to go back, then delete it (docs/operating.md, "From memory to Postgres").')
+  print(isCopied ? 'Copied.' : 'The database already has these counts. Nothing was changed.')
+  print(`Start every instance of reporting with this DATABASE_URL. ${file} is no longer used:`)
+  print('keep it as long as you may want to go back, then delete it (docs/operating.md, "From memory to Postgres").')
   return 0
 }
 
@@ -51,7 +51,7 @@ function lock(file: string): Disposable {
     return acquireLock(file)
   } catch (error) {
     if (!(error instanceof StartError)) throw new CountsError(`cannot lock ${file}: ${toReason(error)}`)
-    throw new CountsError(`${file} is locked: first stop the reporting that uses this DATA_DIR`)
+    throw new CountsError(`${file} is locked: first stop the instance of reporting that uses this DATA_DIR`)
   }
 }
 
@@ -63,12 +63,12 @@ async function read(file: string, kept: Kept): Promise<CountState> {
   return state
 }
 
-/** Prints the progress of the copy, at regular intervals. */
+/** Prints the progress of the copy at regular intervals. */
 function createProgress(): (copied: number, total: number) => void {
-  let printed = performance.now()
+  let printedAt = performance.now()
   return (copied, total) => {
-    if (performance.now() - printed < PROGRESS_INTERVAL_MS) return
-    printed = performance.now()
+    if (performance.now() - printedAt < PROGRESS_INTERVAL_MS) return
+    printedAt = performance.now()
     print(`${copied.toLocaleString('en')} of ${plural(total, 'row')}`)
   }
 }

@@ -5,7 +5,7 @@ import type { LogBatch } from '../../shared/event-log/event-log.ts'
 import { countLog } from './count-log.ts'
 
 const RECREATED =
-  'the log was recreated: reporting has counted old, and the log is now new. Run the command again once reporting has counted the new log'
+  'the log was recreated: reporting has counted old, but the log is now new. Run the command again once reporting has counted the new log'
 
 test.each([
   ['more messages than were counted', [toBatch(0, 8), toBatch(8, 16)]],
@@ -33,7 +33,7 @@ test('a log is counted up to the position', async () => {
   expect(await store.counts('asset', 'a')).toMatchObject({ views: 5 })
 })
 
-/** A log that ends with these batches, and is then tailed. */
+/** Creates a log with these batches. As with `tail -f`, `read` does not end after the last batch. */
 function createLog(incarnation: string, batches: readonly LogBatch[]) {
   return {
     extent: async () => ({ incarnation, first: 1, last: batches.at(-1)?.through ?? 0 }),

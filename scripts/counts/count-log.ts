@@ -6,7 +6,7 @@ import { CountsError } from './system.ts'
 
 /**
  * Counts the log up to a position, without queue-listener.
- * @throws CountsError if the log no longer has messages that are not counted yet, or was recreated since the position
+ * @throws CountsError if uncounted messages are no longer in the log, or if the log was recreated
  */
 export async function countLog(
   eventLog: Pick<EventLog, 'read' | 'extent'>,
@@ -17,18 +17,18 @@ export async function countLog(
   const isReached = ({ incarnation, sequence }: LogPosition) =>
     end === undefined || (incarnation === end.incarnation && sequence >= end.sequence)
   if (!end || (position && isReached(position))) return
-  // An empty log has no batch that would show its incarnation.
+  // Check the incarnation here too, because an empty log has no batch.
   assertIncarnation(end, (await eventLog.extent()).incarnation)
   const ended = new AbortController()
   try {
     for await (const batch of eventLog.read(position, ended.signal)) {
       assertIncarnation(end, batch.incarnation)
       if (!(await store.apply(upTo(batch, end.sequence))))
-        throw new CountsError('another process counts into the same counts')
+        throw new CountsError('another process is updating the same counts')
       if (isReached({ incarnation: batch.incarnation, sequence: batch.through })) return
     }
   } catch (error) {
-    if (error instanceof LogTruncatedError) throw new CountsError(`the log cannot be counted again: ${error.message}`)
+    if (error instanceof LogTruncatedError) throw new CountsError(`cannot recount the log: ${error.message}`)
     throw error
   } finally {
     ended.abort()
@@ -38,11 +38,11 @@ export async function countLog(
 function assertIncarnation(end: LogPosition, incarnation: string): void {
   if (incarnation === end.incarnation) return
   throw new CountsError(
-    `the log was recreated: reporting has counted ${end.incarnation}, and the log is now ${incarnation}. Run the command again once reporting has counted the new log`,
+    `the log was recreated: reporting has counted ${end.incarnation}, but the log is now ${incarnation}. Run the command again once reporting has counted the new log`,
   )
 }
 
-/** The part of a batch up to a sequence, so that both counts can be compared at the same position. */
+/** Returns the part of a batch up to a sequence, so that old and new counts are compared at the same position. */
 function upTo(batch: LogBatch, sequence: number): LogBatch {
   if (batch.through <= sequence) return batch
   const isBefore = (message: { sequence: number }) => message.sequence <= sequence

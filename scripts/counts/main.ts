@@ -18,15 +18,16 @@ const name = 'npm run counts'
 
 const usage = `Usage: npm run counts [-- COMMAND]
 
-Shows how far reporting has counted the log, lets counting continue after a loss, moves the counts to Postgres, and
-counts the log again under other view rules.
+Shows how far reporting has counted the log, lets counting continue after a loss, copies the counts to Postgres, and
+recounts the log under other view rules.
 
   status         prints the position, the log, the store of each instance of reporting, and the lost views (default)
   accept-loss    prints which messages expired or were purged before they were counted; with --yes, counting continues
-                 after them. Restore a backup of the counts instead if you have one that contains them
+                 after them. If a backup of the counts includes these messages, restore it instead
   copy           copies the checkpoint of a stopped reporting in DATA_DIR into the empty database DATABASE_URL
-  recount        counts the log under other view rules, and prints how the numbers differ. The counts are written beside
-                 those in DATA_DIR, or into DATABASE_URL if it is set, which must be another database
+  recount        counts the log under other view rules, and prints how the numbers differ. The new counts are stored
+                 beside the current counts in DATA_DIR, or in DATABASE_URL if it is set, which must not be the database
+                 that reporting uses
 
   --yes          confirms the loss
   --rules V      version of the view rules for recount
@@ -72,9 +73,8 @@ function toWork(
   { yes: isConfirmed, rules }: { yes: boolean; rules?: string | undefined },
 ): (target: Target & Databases) => Promise<number> {
   if (rest.length > 0) throw new UsageError(`unexpected argument ${JSON.stringify(rest[0])}; --help shows the usage`)
-  if (isConfirmed && command !== 'accept-loss') throw new UsageError('only the command accept-loss has the flag --yes')
-  if (rules !== undefined && command !== 'recount')
-    throw new UsageError('only the command recount has the flag --rules')
+  if (isConfirmed && command !== 'accept-loss') throw new UsageError('only accept-loss accepts --yes')
+  if (rules !== undefined && command !== 'recount') throw new UsageError('only recount accepts --rules')
   switch (command) {
     case 'status':
       return async (target) => {

@@ -29,14 +29,14 @@ const CHECKPOINT_EVERY_MS = 60_000
 const CONNECTIONS = 2
 
 /**
- * Counts the log under other view rules into separate counts, up to the position of the running reporting. Then prints
- * how the numbers differ. A later recount continues where this one stopped.
+ * Counts the log under other view rules into a separate store, up to the position of the running reporting. Then prints
+ * how the numbers differ. The next recount continues where the last one stopped.
  * @throws CountsError
  */
 export async function recount(target: Target & Databases, rules: RulesVersion): Promise<number> {
   const { origin, counting } = await findReporting(target)
-  // The counts of the same rules in DATA_DIR may be those that `copy` left there for going back.
-  if (counting?.rules === rules) throw new CountsError(`reporting already counts under the rules ${rules}`)
+  // Do not replace counts under the same rules in DATA_DIR: `copy` keeps them there, so that users can go back.
+  if (counting?.rules === rules) throw new CountsError(`reporting already uses the view rules ${rules}`)
   const log = createLog({ name: 'counts', level: 'silent' })
   await using stack = new AsyncDisposableStack()
   const nats = stack.use(openNatsLink({ ...target.nats, name: 'counts', log }))
@@ -46,7 +46,7 @@ export async function recount(target: Target & Databases, rules: RulesVersion): 
   const eventLog = stack.use(createJetStreamEventLog({ nats, log }))
   const store = await openStore(target, { rules, log, resources: stack })
   await countLog(eventLog, store, positionOf(await readAudit(origin)))
-  // The log has grown meanwhile. Counting the rest is quick, and then both counts are compared at the same position.
+  // The log has grown meanwhile. Count the rest, which is quick, to compare old and new counts at the same position.
   const audit = await readAudit(origin)
   await countLog(eventLog, store, positionOf(audit))
   process.stdout.write(toComparison(audit, await store.audit(), { rules, isInPostgres: target.urls !== undefined }))
@@ -73,10 +73,10 @@ async function openStore(databases: Databases, { rules, log, resources }: Resour
     throw new CountsError(`cannot write ${path}.bin: ${error.message}`)
   })
   if (await isUpWithin(LOAD_TIMEOUT_MS, store)) return store
-  throw new CountsError(`${path}.bin takes too long to load`)
+  throw new CountsError(`${path}.bin took too long to load`)
 }
 
-/** Waits while the store is connecting, or loading its counts. */
+/** Waits until the store has connected and loaded its counts. */
 async function isUpWithin(ms: number, store: CountStore): Promise<boolean> {
   const isUp = () => store.position().then(() => true)
   return (await retry(isUp, { signal: AbortSignal.timeout(ms) })) ?? false
@@ -84,6 +84,6 @@ async function isUpWithin(ms: number, store: CountStore): Promise<boolean> {
 
 async function readAudit(origin: string): Promise<Audit> {
   const audit = Audit.safeParse((await probe(`${origin}/events/audit`)).json)
-  if (!audit.success) throw new CountsError(`reporting at ${origin} does not account for its views`)
+  if (!audit.success) throw new CountsError(`reporting at ${origin} returned no valid audit`)
   return audit.data
 }

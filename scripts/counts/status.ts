@@ -12,11 +12,12 @@ import {
   type Target,
 } from './system.ts'
 
-/** Prints how far the log is counted, by which instances, and which views are lost. */
+/** Prints how far reporting has counted the log, the store of each instance, and the number of lost views. */
 export async function printStatus(target: Target): Promise<void> {
   const instances = await readInstances(target)
   const up = instances.find(({ readiness }) => readiness)
-  // Read before the position: with an older position, messages that were counted and then expired would look missing.
+  // Read the log before the position. An older position would make messages that were counted, and then expired, look
+  // missing.
   const log = await readExtent(target)
   const rows = [...instances.map(toInstanceRow), toLogRow(log)]
   if (!up) rows.push(['position', 'unknown: reporting is not reachable'])

@@ -19,7 +19,7 @@ const CONNECT_TIMEOUT_MS = 2_000
 const POST_TIMEOUT_MS = 30_000
 const MAX_TEXT = 500
 
-/** The command cannot do its work. The message is safe to print, and says what to do. */
+/** The command failed. The message is safe to print, and says what to do. */
 export class CountsError extends Error {
   override name = 'CountsError'
 }
@@ -53,7 +53,7 @@ export async function findReporting(target: Target): Promise<{ origin: string; c
   )
 }
 
-/** The position of the counts; undefined before the first batch. @throws CountsError */
+/** Reads the position of the counts. Returns undefined before the first batch. @throws CountsError */
 export async function readPosition(origin: string): Promise<LogPosition | undefined> {
   const { json, text } = await probe(`${origin}/events/position`)
   const position = Position.nullable().safeParse(json)
@@ -61,7 +61,7 @@ export async function readPosition(origin: string): Promise<LogPosition | undefi
   return fromNullablePosition(position.data)
 }
 
-/** The number of views that the log acknowledged and then lost; undefined if reporting does not return it. */
+/** Reads the number of views that the log acknowledged and then lost. Undefined if reporting does not return it. */
 export async function readLostViews(origin: string): Promise<number | undefined> {
   const { json } = await probe(`${origin}/events/lost`)
   return LostViews.safeParse(json).data?.views

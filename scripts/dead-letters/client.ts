@@ -59,10 +59,10 @@ export function createDeadLetterClient({ origin, token }: Options) {
   }
 }
 
-/** The status, and one line per error. */
+/** Formats the status, and one line per error. */
 function describeFailure(status: number, json: unknown): string {
   const problem = Problem.safeParse(json).data
-  if (!problem) return `${status} without a Problem; it may be a different program`
+  if (!problem) return `${status} without a problem document; it may be a different program`
   const hint = status === 401 ? '; set WRITE_TOKEN to the token of queue-listener' : ''
   const errors = (problem.errors ?? []).map(({ path, message }) => `\n  ${path ? `${path}: ` : ''}${message}`)
   return [`${status} ${problem.status}${hint}`, ...errors].map(toPrintableLine).join('\n')

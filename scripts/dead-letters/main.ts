@@ -17,20 +17,21 @@ const usage = `Usage: npm run dead-letters [-- COMMAND]
 
 Dead letters are messages in the log that are not counted, because they are not valid views.
 
-  list               lists those that are neither replayed nor deleted (default)
+  list               lists the dead letters that are neither replayed nor deleted (default)
   show N             prints the dead letter with sequence N; --body prints only its body, to edit it in a file
-  replay N [FILE]    appends its views to the log, once; with a FILE, or - for standard input, the corrected ones
+  replay N [FILE]    appends its views to the log, only once; FILE, or - for standard input, replaces its body
   delete N           deletes it; its views are never counted
 
-A corrected body is an array of CloudEvents, or a single one, with the ids of the original events. An example:
+FILE contains a corrected body: a CloudEvent or an array of CloudEvents, with the ids of the original events. Example:
 
   npm run --silent dead-letters -- show 7 --body >letter.json
   npm run dead-letters -- replay 7 letter.json
 
-  --port N            port of the edge, as for npm start: queue-listener listens on N+${entry.port - services.play.port}. Overrides its URL
+  --port N            port of the edge, as for npm start: queue-listener listens on N+${entry.port - services.play.port}. Overrides
+                      QUEUE_LISTENER_URL
 
   QUEUE_LISTENER_URL  URL of queue-listener (default: http://127.0.0.1:${entry.port})
-  WRITE_TOKEN         token that it requires (default: none)
+  WRITE_TOKEN         token that queue-listener requires (default: none)
 
 Flags override environment variables, which override .env, which overrides the defaults.`
 
@@ -52,7 +53,7 @@ await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, a
 
 /** @throws UsageError */
 function toWork(command: string, given: string[], { body: bodyOnly }: Flags): (client: Client) => Promise<void> {
-  if (bodyOnly && command !== 'show') throw new UsageError('only the command show has the flag --body')
+  if (bodyOnly && command !== 'show') throw new UsageError('only show accepts --body')
   const [first, file] = given
   switch (command) {
     case 'list':
@@ -108,9 +109,9 @@ function toSequence(text: string | undefined, given: string[], maxArguments: num
   expectAtMost(maxArguments, given)
   const sequence = /^\d{1,16}$/.test(text ?? '') ? Number(text) : 0
   if (sequence >= 1 && Number.isSafeInteger(sequence)) return sequence
-  throw new UsageError(
-    `${text === undefined ? 'the sequence is missing' : `${JSON.stringify(text)} is not a sequence`}; list prints the sequences`,
-  )
+  const problem =
+    text === undefined ? 'the sequence number is missing' : `${JSON.stringify(text)} is not a sequence number`
+  throw new UsageError(`${problem}; list prints the sequence numbers`)
 }
 
 /** @throws UsageError if the file cannot be read */

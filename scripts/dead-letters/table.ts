@@ -11,7 +11,7 @@ const OTHER_COLUMNS = 9 + 19 + 8 + SUBJECT_WIDTH + 4 * 2
 /** The heading of the table of dead letters. */
 export const heading = toRow('sequence', 'since', 'size', 'subject', 'reason')
 
-/** Rows of at most `width` characters, unless even a short reason does not fit. */
+/** Formats rows of at most `width` characters, or longer rows if `width` has no room for a short reason. */
 export function toRows(letters: DeadLetter[], width: number): string {
   const reasonWidth = Math.max(MIN_REASON_WIDTH, width - OTHER_COLUMNS)
   const rows = letters.map(({ sequence, at, size, subject = '-', reason }) => {
@@ -31,7 +31,7 @@ function shorten(text: string, max: number): string {
   return line.length > max ? `${line.slice(0, max - 1)}…` : line
 }
 
-/** Everything that is known about a dead letter, with the body last. */
+/** Formats all details of a dead letter, with the body last. */
 export function toDetails(letter: DeadLetterContent): string {
   const { sequence, subject = '-', reason, at, size, headers, encoding } = letter
   const { body = '(the log no longer has the body)' } = letter

@@ -40,7 +40,7 @@ function diagnose({ base, kind, accepted, refused }: Probed): Finding {
   return ok(kind === 'hmac' ? `${base} accepts the URLs that play signs` : `${base} refuses unsigned URLs`)
 }
 
-/** The same URL, with a wrong signature of the same length. */
+/** Replaces the signature of a URL with a wrong one of the same length. */
 function withWrongSignature(url: string): string {
   return url.replace(/([/=])[\w~-]{43,}(?=[/&]|$)/, (text, before) => before + 'A'.repeat(text.length - 1))
 }

@@ -24,7 +24,7 @@ export async function checkConsul(settings: DiscoverySettings, origins: Map<Serv
   try {
     // A short timeout leaves time to probe the instances.
     const findings = (await raceAbort(Promise.all(checking), AbortSignal.timeout(700))).flat()
-    return findings.length > 0 ? findings : [ok(`${agent} knows every service`)]
+    return findings.length > 0 ? findings : [ok(`${agent} has healthy instances of every service`)]
   } catch (error) {
     return [fail(`${agent} ${diagnoseError(toReason(error))}`)]
   } finally {

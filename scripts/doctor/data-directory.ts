@@ -6,17 +6,17 @@ import { type Finding, findingsAbout } from './finding.ts'
 const MIN_FREE_MIB = 1_024
 const CHECKPOINT = /^checkpoint-[a-z]+(-\w+)?\.bin$/
 
-/** Files that a service could not use: the form of their names, the name of the finding, the cause and the fix. */
+/** Files that a service could not use: a pattern for their names, the name of the finding, the cause and the fix. */
 const SET_ASIDE = [
   [
     /^checkpoint-[a-z]+(-\w+)?\.bin\.(corrupt|unknown-version)-\d+$/,
     'checkpoint',
-    ', because reporting could not read it: delete it, unless you want to run the release that wrote it, or to inspect it',
+    ', because reporting could not read it: delete it, unless you want to inspect it or run the release that wrote it',
   ],
   [
     /\.sqlite\.corrupt-\d+$/,
     'outbox',
-    ' because it is corrupt: if it had views, recover them with sqlite3 and .recover; then delete it',
+    ' because it is corrupt: recover its views, if it had any, with the .recover command of sqlite3; then delete it',
   ],
 ] as const
 
@@ -51,7 +51,7 @@ export async function checkRoom(files: string[]): Promise<Finding[]> {
     const [info, disk] = await Promise.all([stat(file), statfs(dirname(file))]).catch(() => [undefined, undefined])
     if (!info || !disk || disk.bavail * disk.bsize > 2 * info.size) return []
     const sizeMib = Math.ceil(info.size / 2 ** 20)
-    return [warn(`${file} has ${sizeMib} MiB, and the disk has less than twice as much free: free some space`)]
+    return [warn(`${file} takes ${sizeMib} MiB, but the disk has less than twice that free: free some space`)]
   })
   return (await Promise.all(findings)).flat()
 }

@@ -60,13 +60,14 @@ export function* diagnoseDatabase(
   if ('error' in database) yield fail(`${name} ${describeError(database.error)}`)
   else yield* diagnoseServer(name, database)
   for (const { origin } of running.filter((instance) => !users.includes(instance))) {
-    const copy = 'to move the counts there, stop it, run npm run counts -- copy, and start it with this DATABASE_URL'
+    const copy = 'to move them to Postgres, stop it, run npm run counts -- copy, and start it with this DATABASE_URL'
     yield warn(`${origin} has its counts in memory, although DATABASE_URL is set: ${copy}`)
   }
   if ('error' in database) return
   for (const { origin, counting } of users) {
     if (!counting?.store || counting.store === database.counts?.[1]) continue
-    yield fail(`${origin} counts into another database: restart it with this DATABASE_URL, or fix it here`)
+    const fix = 'restart it with this DATABASE_URL, or set its DATABASE_URL here'
+    yield fail(`${origin} stores its counts in another database: ${fix}`)
   }
 }
 
@@ -88,7 +89,7 @@ function* diagnoseServer(name: string, { facts, counts }: Exclude<Database, { er
   }
   if (version < MIN_VERSION) yield warn(`${name} is older than Postgres ${MIN_VERSION}: upgrade it`)
   if (standbys && replicas === 0) {
-    const effect = 'counts by request, migrations and npm run counts -- copy wait for one'
+    const effect = 'until then, counts by request, migrations and npm run counts -- copy are blocked'
     yield warn(`${name} has synchronous_standby_names, but no standby is connected: start one; ${effect}`)
   }
   if (schema > migrations.length) {

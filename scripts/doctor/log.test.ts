@@ -15,14 +15,14 @@ test.each([
   ['a large but recent backlog is ok', [lag(5_000, 8, 'a'), lag(6_000, 9, 'b')], ['ok']],
   ['a late backlog that shrinks is a warning', [lag(9_000, 60, 'a'), lag(5_000, 50, 'b')], ['warn']],
   ['a late backlog that grows is a failure', [lag(9_000, 60, 'a'), lag(9_500, 60, 'b')], ['FAIL']],
-  ['an unknown backlog has no finding', [lag(Number.NaN, Number.NaN, 'a')], []],
+  ['an unknown backlog is not reported', [lag(Number.NaN, Number.NaN, 'a')], []],
   ['a backlog that becomes unknown is not reported', [lag(9, 60, 'a'), lag(Number.NaN, Number.NaN, 'b')], []],
 ] as const)('%s', (_, [first, second], severities) => {
   const findings = [...diagnoseCounting({ first, ...(second && { second }) })]
   expect(findings.map(({ severity }) => severity)).toEqual(severities)
 })
 
-test.each([0, 9])('uncounted messages that the log no longer has are a failure, with a backlog of %i', (backlog) => {
+test.each([0, 9])('with a backlog of %i, uncounted messages that the log no longer has are a failure', (backlog) => {
   const first = { ...lag(backlog, 60, 'a'), missing: 7 }
   expect([...diagnoseCounting({ first })]).toEqual([
     {

@@ -28,13 +28,13 @@ const nats = findingsAbout('nats')
 const log = findingsAbout('log')
 const counting = findingsAbout('counting')
 
-/** A message that is still uncounted at this age is stuck: an interrupted batch is retried sooner. */
+/** A message that is still uncounted at this age is stuck, because an interrupted batch is retried sooner. */
 const STUCK_S = 3
 const LATE_S = 10
 
 type Options = {
   access: NatsAccess
-  /** The instances of play. Reading them takes long if one hangs. */
+  /** The instances of play. The promise settles late if one of them hangs. */
   plays: Promise<Inspected[]>
   /** The origins of reporting. */
   reporting: string[]
@@ -65,7 +65,7 @@ export async function* checkNats({ access, plays, reporting, maxAgeMs, replicas 
     yield* checkBuckets(jsm, [services.metadata, services.cdnurl], { version, wanted: replicas })
     yield* diagnoseMaxAges(await plays, stream)
     const { count, lastReason = 'unknown' } = await readDeadLetterStatus({ connection: () => connection })
-    yield* diagnoseDeadLetters(count, ` in events.rejected, the last one because: ${lastReason}`)
+    yield* diagnoseDeadLetters(count, ` in events.rejected (reason of the last one: ${lastReason})`)
     const lag = await sampling
     if (lag) yield* diagnoseCounting(lag)
   } catch (error) {
@@ -109,7 +109,7 @@ async function readLag(jsm: JetStreamManager, reporting: string[]): Promise<Lag>
   const probes = reporting.map((origin) => probe(`${origin}/events/position`, { timeoutMs: 1_000 }))
   const position = await Promise.any(probes.map(async (response) => Position.nullable().parse((await response).json)))
   const counted = position ? toLogPosition(position) : undefined
-  // Read after the position: otherwise, a growing log could appear to end before the position.
+  // Read the log after the position. Otherwise, a growing log could appear to end before the position.
   const { end, extent } = (await readStreamStatus(jsm)) ?? {}
   const { messages: backlog, since = new Date() } = await readBacklog(jsm, counted)
   const seconds = (Date.now() - since.getTime()) / 1_000
@@ -122,12 +122,12 @@ function* diagnoseMaxAges(plays: Inspected[], { maxAgeMs }: StreamStatus): Gener
   for (const { origin, metrics } of plays) {
     const ownMs = toMetric(metrics, 'events_max_age_seconds') * 1_000
     if (Number.isNaN(ownMs) || ownMs === maxAgeMs) continue
-    const text = `${origin} would keep views ${toRetention(ownMs)}, but the log keeps them ${toRetention(maxAgeMs)}`
+    const text = `${origin} is set to keep views ${toRetention(ownMs)}, but the log keeps them ${toRetention(maxAgeMs)}`
     yield log.warn(`${text}: set the same EVENTS_MAX_AGE for play and queue-listener`)
   }
 }
 
-/** Checks the log of embedded mode. Its only source is the metrics of queue-listener. */
+/** Checks the log of embedded mode, based only on the metrics of queue-listener. */
 export async function* checkEmbeddedLog(inspected: Inspected[]): AsyncGenerator<Finding> {
   yield log.ok('embedded mode: a file in DATA_DIR, without NATS')
   const listener = inspected.find(({ service }) => service === services['queue-listener'])
@@ -164,7 +164,7 @@ export function* diagnoseCounting({ first, second = first }: Samples<Lag>): Gene
   if (counted && counted.incarnation === end?.incarnation && counted.sequence > end.sequence) {
     const text = `the log ends at ${end.sequence}, but reporting has counted up to ${counted.sequence}`
     const cause =
-      'it lost messages, or was restored from a backup; stop reporting, restore the counts of that time, or move its checkpoint out of DATA_DIR (with Postgres: drop the schema reporting), and restart reporting, which then replays the log'
+      'the log lost messages, or was restored from a backup; stop reporting, restore a backup of the counts from that time, or move its checkpoint out of DATA_DIR (with Postgres: drop the schema reporting), and restart reporting, which then replays the log'
     return yield counting.fail(`${text}: ${cause}`)
   }
   if (second.backlog === 0) return yield counting.ok('all messages in the log are counted')

@@ -43,7 +43,7 @@ const urlShape = Object.fromEntries(serviceEntries.map((service) => [service.url
 const usage = `Usage: npm run doctor [-- --port N] [-- --cluster] [-- --public]
 
 Checks the running system without changing it, and prints one line per check, with a fix for each problem. FAIL: something
-is broken, and the exit status is 1. warn: everything works, but something needs attention. Settings: those of the
+is broken, and the exit status is 1. warn: everything works, but something needs attention. Reads the settings of the
 services (see .env.example), and
 
   PLAY_URL   URLs of play, separated by commas (default: http://127.0.0.1:${services.play.port})
@@ -51,7 +51,7 @@ services (see .env.example), and
   --port N   port of the edge, as for npm start (default: ${services.play.port}); all other ports shift by the same amount. Overrides the
              URLs of the services, but not NATS_URL
   --cluster  check the three NATS servers of npm start -- --cluster
-  --public   also check what strangers could reach: FAIL for each exposure of the checklist in docs/security.md`
+  --public   also check what strangers can reach, and FAIL for each exposure on the checklist in docs/security.md`
 
 const flag = { type: 'boolean', default: false } as const
 const options = { ...edgePortOption, cluster: flag, public: flag } as const

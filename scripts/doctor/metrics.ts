@@ -1,6 +1,6 @@
 import { sleep } from '../../shared/runtime/sleep.ts'
 
-/** The value of a metric, given with its labels if it has any; NaN if it is unknown. */
+/** Returns the value of a metric, or NaN if it is missing. `name` includes the labels, if there are any. */
 export function toMetric(metrics: string, name: string): number {
   const line = metrics.split('\n').find((line) => line.startsWith(`${name} `))
   return Number(line?.slice(name.length))

@@ -30,7 +30,7 @@ async function* checkRunning({ origin, operations }: Instance, files: string[]):
   const ownFiles = files.filter((file) => portOf(file) === Number(new URL(origin).port))
   const sample = async () => {
     const reported = toMetric((await probe(`${operations}/metrics`)).text, 'outbox_waiting_views')
-    // Of several processes that share a port, only one responds, so count the views in the files of all of them.
+    // If several processes share a port, only one of them responds, so count the views in all their files.
     return { backlog: ownFiles.length > 1 ? Math.max(reported, await countAll(ownFiles)) : reported }
   }
   const { first, second = first } = await sampleTwice(sample)
@@ -48,7 +48,7 @@ async function* checkFile(file: string, plays: string[]): AsyncGenerator<Finding
   if (await isAnyUp([...hosts].map((host) => `http://${host}:${port}`))) return
   try {
     const views = await countViews(file)
-    const text = `${plural(views, 'view')} in ${file}, but no play on its port`
+    const text = `${plural(views, 'view')} in ${file}, but no play is running on its port`
     const start = `start one to drain the outbox (npx node play/main.ts --port ${port})`
     if (views > 0 && (await isAnyUp(plays))) {
       yield warn(`${text}: a play with this DATA_DIR adopts it within 5 s; if there is none, ${start}`)

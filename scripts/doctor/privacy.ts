@@ -46,7 +46,7 @@ async function isOpen(path: string): Promise<boolean> {
   }
 }
 
-/** The file does not exist, or no longer, or it belongs to another user. */
+/** Returns true if the file does not exist, or belongs to another user. */
 function isInaccessible(error: unknown): boolean {
   return ['ENOENT', 'EACCES'].includes(codeOf(error) ?? '')
 }

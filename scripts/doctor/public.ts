@@ -43,7 +43,7 @@ const WRITES = [
   refuses(401, services['queue-listener'], '/dead-letters?limit=1'),
 ]
 
-/** The checklist in docs/security.md, by name. No check changes anything. */
+/** The exposures on the checklist in docs/security.md, keyed by name. Every check is read-only. */
 const EXPOSURES: Record<string, Exposure> = {
   identity: {
     risk: 'anyone can play as anyone',
@@ -112,7 +112,7 @@ const EXPOSURES: Record<string, Exposure> = {
   },
 }
 
-/** If `isPublic`, returns one finding for each line of the checklist; otherwise, a summary of those without noise. */
+/** If `isPublic`, returns a finding for each line of the checklist. Otherwise, a summary without noisy checks. */
 export async function checkPublic(system: Exposed, isPublic: boolean): Promise<Finding[]> {
   const exposures = Object.entries(EXPOSURES).filter(([, { isNoisy = false }]) => isPublic || !isNoisy)
   const absent = await Promise.all(exposures.map(([, { isAbsent }]) => isAbsent(system)))
@@ -123,12 +123,12 @@ export async function checkPublic(system: Exposed, isPublic: boolean): Promise<F
   }
   const count = absent.filter((isAbsent) => !isAbsent).length
   if (count === 0) return [ok('no exposure found; npm run doctor -- --public checks the host names too')]
-  return [ok(`not for the internet: ${plural(count, 'exposure')}, which npm run doctor -- --public lists`)]
+  return [ok(`not safe for the internet: ${plural(count, 'exposure')}; npm run doctor -- --public lists them`)]
 }
 
 /**
- * Checks that every instance of a service returns this status. False if there is none: an exposure that cannot be checked
- * counts as present.
+ * Checks that every instance of a service returns this status. The check fails if there is no instance, because an
+ * exposure that cannot be checked counts as present.
  */
 function refuses(status: number, service: ServiceEntry, path: string, options: Parameters<typeof probe>[1] = {}) {
   return async function isRefused({ originsOf }: Exposed): Promise<boolean> {
@@ -137,7 +137,7 @@ function refuses(status: number, service: ServiceEntry, path: string, options: P
   }
 }
 
-/** The metric is absent for a limit that is not set. */
+/** Checks that every play has the metric of a limit, which it exports only if the limit is set. */
 async function hasLimit(inspecting: Exposed['plays'], limit: string): Promise<boolean> {
   const plays = await inspecting
   const metric = `rate_limited_requests_total{limit="${limit}"}`

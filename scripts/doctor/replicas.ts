@@ -30,7 +30,7 @@ export function* diagnoseReplication(
     )
   }
   if (wanted !== undefined && replicas < wanted) {
-    const restart = 'set EVENTS_REPLICAS for its service too; the log of that service says why this failed'
+    const restart = 'set EVENTS_REPLICAS for its service too; if it is set, see the log of that service'
     yield warn(`${stream} has ${plural(replicas, 'replica')}, not ${wanted}: ${restart}`)
   }
   for (const peer of cluster?.leader ? (cluster.replicas ?? []) : []) {

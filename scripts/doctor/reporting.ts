@@ -18,7 +18,7 @@ export function diagnoseLosses({ origin, lost: response }: Inspected): Finding[]
     return [warn(`${origin} does not say whether the log lost views: see GET /events/lost of reporting`)]
   if (!lost?.views) return []
   const gaps = lost.gaps.slice(-MAX_GAPS).map(({ producer, from, to }) => `${from} to ${to} of ${producer}`)
-  const text = `it lost ${plural(lost.views, 'acknowledged view')}: ${gaps.join(', ')}`
+  const text = `the log lost ${plural(lost.views, 'acknowledged view')}: ${gaps.join(', ')}`
   return [fail(`${text}; repair the storage of NATS, and see GET /events/lost of reporting`)]
 }
 
@@ -31,13 +31,13 @@ export function diagnoseSaving({ origin, metrics }: Inspected): Finding[] {
     return [warn(`${origin} cannot save its counts: ${fix}; its log has the reason`)]
   }
   if (age > OLD_S) {
-    const text = `that of ${origin} lacks the views of the last ${Math.round(age / 60)} min`
+    const text = `the checkpoint of ${origin} lacks the views of the last ${Math.round(age / 60)} min`
     return [warn(`${text}: check the disk, and CHECKPOINT_EVERY`)]
   }
   if (age >= 0) return [ok(`${origin} saves its counts`)]
   const isInMemory = toMetric(metrics, 'counted_ids_max') > 0
   const why = 'it is still loading them, or CHECKPOINT_EVERY is 0s'
-  const text = `${origin} does not save its counts, because ${why}: a restart counts the log from its start`
+  const text = `${origin} does not save its counts, because ${why}: after a restart, it replays the whole log`
   return isInMemory ? [warn(text)] : []
 }
 

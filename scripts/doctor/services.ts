@@ -8,7 +8,7 @@ import { pinnedNode, version } from '../../shared/runtime/version.ts'
 import { type Probe, probe } from '../http.ts'
 import { type Finding, findingsAbout } from './finding.ts'
 
-/** Longer than play caches its readiness. */
+/** Longer than the time for which play caches its readiness. */
 const CONFIRM_MS = 500
 
 const Document = z.object({ info: z.object({ title: z.string(), version: z.string() }) })
@@ -21,8 +21,8 @@ export type Instance = { service: ServiceEntry; origin: string; operations: stri
 export type Inspected = Awaited<ReturnType<typeof inspect>>
 
 /**
- * Reads the state of an instance from its endpoints, each of them once. `status` or `title` is undefined if a different
- * program responds; `audit` and `lost` are undefined unless it is reporting.
+ * Reads the state of an instance from its endpoints. `status` or `title` is undefined if a different program responds.
+ * `audit` and `lost` are undefined unless the instance is reporting.
  */
 export async function inspect(instance: Instance) {
   const get = (path: string) => probe(`${instance.operations}${path}`)
@@ -45,7 +45,7 @@ export async function inspect(instance: Instance) {
 
 const toReadiness = ({ json }: Probe) => Readiness.safeParse(json).data
 
-/** Reads the readiness again if a dependency is down, because a busy one may look down for a moment. */
+/** Reads the readiness again if a dependency is down, because a busy dependency may briefly look down. */
 async function confirmReadiness(get: (path: string) => Promise<Probe>): Promise<Probe> {
   const ready = await get('/readyz')
   const states = Object.values(toReadiness(ready)?.dependencies ?? {})
@@ -67,7 +67,7 @@ function diagnoseIdentity({ service, origin, operations, ready, status, title }:
   const { name, port: usual, urlSetting, whenDown } = service
   const { fail } = findingsAbout(name)
   if (ready.outcome !== 'response' && operations !== origin) {
-    const remedy = `start it, or set the OPS_PORT here that it has`
+    const remedy = 'start it, or set OPS_PORT here to the port that it uses'
     return fail(`${origin} is unreachable at its operations port, ${operations} (${ready.text}): ${remedy}`)
   }
   if (ready.outcome !== 'response') {
@@ -126,7 +126,7 @@ function diagnoseStall({ reason }: Partial<Forwarding> = {}): string {
 
 function diagnoseCounts({ state, progress }: Counting): string {
   const remedy = state === 'unknown' ? 'start queue-listener, or check its log' : 'wait, or see counting'
-  return `has counted ${Math.floor(progress * 100)}% of the log, so that plays have null counts: ${remedy}`
+  return `has counted ${Math.floor(progress * 100)}% of the log, so plays have null counts: ${remedy}`
 }
 
 /** Instances of a service share data only through the event log, NATS or a database. */
@@ -134,7 +134,7 @@ export function diagnoseReplicas({ name }: ServiceEntry, inspected: Inspected[])
   const running = inspected.filter(({ service, status }) => service.name === name && status)
   if (running.length < 2 || running.every(({ dependencies: all }) => 'nats' in all || 'events' in all)) return []
   const stores = new Set(running.flatMap(({ counting }) => counting?.store ?? []))
-  // An instance does not know the id of its store until Postgres has been up once.
+  // An instance has no store id until it has connected to Postgres once.
   const mayShare = running.every(({ counting, dependencies }) => counting?.store || 'postgres' in dependencies)
   if (mayShare && stores.size < 2) return []
   const isReporting = name === services.reporting.name

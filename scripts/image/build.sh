@@ -7,10 +7,10 @@ name=video-edge-aggregator:local
 
 usage="Usage: npm run image [-- OPTION…]
 
-Builds the image $name with the first of docker, podman and buildah that is installed: docs/deploying.md.
-Options are passed on to its build command, such as --build-arg BASE=IMAGE or --tag NAME.
+Builds the image $name with the first of docker, podman and buildah that is installed (see docs/deploying.md).
+Passes options, such as --build-arg BASE=IMAGE or --tag NAME, to its build command.
 
-  IMAGE_BUILDER  the program to build with, if several are installed"
+  IMAGE_BUILDER  the program to use if more than one is installed"
 
 main() {
   local builder
@@ -19,7 +19,7 @@ main() {
     --version) exec bash scripts/version.sh ;;
   esac
   builder=$(find_builder)
-  # podman and buildah build OCI images by default, which have no health check.
+  # By default, podman and buildah build OCI images, which do not support health checks.
   [ "$builder" = docker ] || set -- --format docker "$@"
   exec "$builder" build --file deploy/image/Dockerfile --tag "$name" \
     --build-arg VERSION="$(bash scripts/version.sh)" \

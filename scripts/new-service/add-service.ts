@@ -31,11 +31,11 @@ function applyEdit([file, edit]: FileEdit, service: NewService): string {
     return edit(readFileSync(file, 'utf8'), service)
   } catch (error) {
     if (!(error instanceof PlaceError)) throw error
-    throw new PlaceError(`${file} has changed: ${error.message}`)
+    throw new PlaceError(`cannot edit ${file}: ${error.message}`)
   }
 }
 
-/** Line breaks and the order of imports depend on the name of the service. */
+/** Formats the files, because line breaks and the order of imports depend on the name of the service. */
 function format(files: string[]): void {
   execFileSync('node_modules/.bin/biome', ['check', '--write', '--log-level=error', ...files], {
     stdio: ['ignore', 'ignore', 'inherit'],

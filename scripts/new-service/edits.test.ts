@@ -7,7 +7,7 @@ import { createNewService } from './new-service.ts'
 const kinds = ['catalogue', 'empty'] as const
 
 test.each(kinds.flatMap((first) => kinds.map((second) => [first, second] as const)))(
-  'after a service of the kind %s, one of the kind %s can be added to the same files',
+  'after a service of kind %s, a second service, of kind %s, can be added to the same files',
   (first, second) => {
     const services = [
       createNewService({ kind: first, name: 'rating', port: 8101 }),

@@ -65,7 +65,7 @@ function toCompose(text: string, service: NewService): string {
   )
 }
 
-/** For a catalogue, a copy of the container of cdnurl; otherwise, a container without dependencies. */
+/** For a catalogue, returns a copy of the cdnurl container. Otherwise, returns a container without dependencies. */
 function toContainer(text: string, { kind, name }: NewService): string {
   const [cdnurl = ''] = /^ {2}cdnurl:\n(?:(?: {4}.*)?\n)+?(?= {2}\S)/m.exec(text) ?? []
   if (kind === 'catalogue' && cdnurl) return cdnurl.replaceAll('cdnurl', name)
@@ -106,14 +106,14 @@ function toReadme(text: string, service: NewService): string {
   )
 }
 
-/** Adds a service to the output of Consul in the README, with the same version as play. */
+/** Adds a service to the Consul output in the README, with the same version as play. */
 function toRegistered(json: string, name: string): string {
   const registered: Record<string, string[]> = JSON.parse(json)
   const entries = Object.entries({ ...registered, [name]: registered.play })
   return JSON.stringify(Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))), null, 4)
 }
 
-/** Adds a service to each list of the services whose writes WRITE_TOKEN protects. */
+/** Adds a service to each list of services whose writes WRITE_TOKEN protects. */
 function withWrites(text: string, { kind, name }: NewService): string {
   if (kind === 'empty') return text
   return text.replace(/^.*WRITE_TOKEN.*$|^# If set, writes to .*$/gm, (line) =>

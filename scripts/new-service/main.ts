@@ -9,12 +9,12 @@ const name = 'npm run new-service'
 
 const usage = `Usage: npm run new-service -- NAME [--catalogue | --empty] [--port N]
 
-Adds a service to the project, with its tests, settings and API document, and adds it to services.ts, the Procfile,
-embedded mode, compose.yaml, the manifests, Prometheus, Consul's policy and the README: docs/adding-a-service.md
+Creates a service with its tests, settings and API document, and adds it to services.ts, the Procfile, embedded mode,
+compose.yaml, the manifests, Prometheus, the Consul policy and the README. See docs/adding-a-service.md.
 
-  NAME         such as ratings, or video-tags
+  NAME         name of the service, such as ratings or video-tags
   --catalogue  stores one kind of data per asset, as metadata and cdnurl do (default)
-  --empty      has only the routes of all services
+  --empty      has only the routes that all services have
   --port N     its default port (default: the next free one, ${freePort()})`
 
 const flag = { type: 'boolean', default: false } as const
@@ -24,7 +24,7 @@ const command = { name, usage, options, takesArguments: true, createsSources: tr
 await runCommand(command, async ({ catalogue, empty, port }, given) => {
   const [wanted, ...rest] = given
   if (wanted === undefined || rest.length > 0) throw new UsageError('expected one NAME; --help shows the usage')
-  if (catalogue && empty) throw new UsageError('--catalogue and --empty exclude each other')
+  if (catalogue && empty) throw new UsageError('--catalogue and --empty cannot be combined')
   assertName(wanted)
   const service = createNewService({
     kind: empty ? 'empty' : 'catalogue',

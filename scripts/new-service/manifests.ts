@@ -7,7 +7,7 @@ const ROOT = 'deploy/kubernetes'
 /** The service whose manifests are copied. */
 const MODEL = services.cdnurl
 
-/** The manifest of a service, by path, and the changes to other manifests; none if the project has no manifests. */
+/** Returns the manifest of a service, by path, and the changes to other manifests. Empty without deploy/kubernetes. */
 export function toManifests(service: NewService): { files: Map<string, string>; edits: readonly FileEdit[] } {
   const model = manifestOf(MODEL.name)
   if (!existsSync(model)) return { files: new Map(), edits: [] }

@@ -8,7 +8,7 @@ export type NewService = {
   port: number
   /** The service in TypeScript, such as `videoTags`. */
   identifier: string
-  /** The start of the names of its types, such as `VideoTags`. */
+  /** The prefix of its type names, such as `VideoTags`. */
   type: string
   /** The setting for its URLs, such as `VIDEO_TAGS_URL`. */
   urlSetting: string

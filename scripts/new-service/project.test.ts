@@ -12,7 +12,7 @@ describe('the name of a service', () => {
   })
 
   test.each(['', 'Rating', 'rating-', '-rating', 'video--tags', 'video_tags', 'a b', 'rating-2', '../rating', 'a/b'])(
-    'cannot be "%s", which has the wrong form',
+    'cannot be "%s", which is malformed',
     (name) => expect(() => assertName(name)).toThrow(UsageError),
   )
 
@@ -38,15 +38,15 @@ describe('the name of a service', () => {
     ['catalogue-deps', /the generated code uses CatalogueDeps/],
     ['map', /Map is a global object/],
     ['invalidations', /embedded\/service\.ts uses invalidations/],
-    ['cdn-base', /CDN_BASE_URL is another setting/],
-  ])('cannot be %s, because something else has it', (name, reason) => {
+    ['cdn-base', /CDN_BASE_URL is already a setting/],
+  ])('cannot be %s, because it is already in use', (name, reason) => {
     expect(() => assertUnused(newService(name))).toThrow(UsageError)
     expect(() => assertUnused(newService(name))).toThrow(reason)
   })
 })
 
 describe('the port of a service', () => {
-  test('is by default the first free port after the ports of the other services', () => {
+  test('defaults to the first free port after the ports of the other services', () => {
     const port = freePort()
     expect(port).toBeGreaterThan(services['queue-listener'].port)
     expect(toPort(String(port))).toBe(port)

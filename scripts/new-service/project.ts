@@ -14,10 +14,10 @@ const MAX_LENGTH = 40
 
 const SERVICE_NAME_PATTERN = /^[a-z]+(-[a-z]+)*$/
 
-/** Names that the files of a new service use for something else, so the service cannot have them. */
+/** Identifiers that the generated files use for something else, so a service cannot use them. */
 const GENERATED = ['createApp', 'serve', 'runService', 'defineCatalogueService', 'AssetId', 'CatalogueDeps']
 
-/** The first port that `npm start` does not use, after the ports of all services. */
+/** Returns the first port after the ports of all services that `npm start` does not use. */
 export function freePort(): number {
   const ports = readPorts()
   let port = Math.max(...serviceEntries.map(({ port }) => port)) + 1
@@ -36,13 +36,13 @@ export function toPort(text: string): number {
 }
 
 /**
- * Checks that a name has the right form.
+ * Checks that a name is well-formed.
  * @throws UsageError
  */
 export function assertName(name: string): void {
   if (!SERVICE_NAME_PATTERN.test(name) || name.length > MAX_LENGTH)
     throw new UsageError(
-      `"${name}" is not a name for a service: it must be lower-case words with hyphens, such as video-tags, ${MAX_LENGTH} characters at most`,
+      `"${name}" is not a valid name: use lower-case words with hyphens, such as video-tags, at most ${MAX_LENGTH} characters`,
     )
 }
 
@@ -65,7 +65,7 @@ export function assertUnused({ name, identifier, type, urlSetting }: NewService)
   if (type in globalThis) throw inUse(`${type} is a global object of JavaScript`)
   if (new RegExp(`\\b${identifier}\\b`).test(read('embedded/service.ts')))
     throw inUse(`embedded/service.ts uses ${identifier} for something else`)
-  if (read('.env.example').includes(`# ${urlSetting}=`)) throw inUse(`${urlSetting} is another setting`)
+  if (read('.env.example').includes(`# ${urlSetting}=`)) throw inUse(`${urlSetting} is already a setting`)
 }
 
 function readProcesses() {
@@ -73,7 +73,7 @@ function readProcesses() {
   return files.flatMap((file) => parseProcfile(read(file)))
 }
 
-/** The ports of `npm start`, and what uses them. */
+/** Returns the ports that `npm start` uses, with the name of the process on each. */
 function readPorts(): Map<number, string> {
   return new Map([
     ...readProcesses().flatMap((process) => portsOf(process).map((port) => [port, process.name] as const)),

@@ -61,7 +61,7 @@ import { createApp } from './app.ts'
 
 describeCatalogue({ createApp, name: '${name}', path: '/${name}', examples: [{ text: 'first' }, { text: 'x'.repeat(300) }] })
 
-test.each(['', 'x'.repeat(301), 4, null])('%j is not a valid text', async (text) => {
+test.each(['', 'x'.repeat(301), 4, null])('the text %j is invalid', async (text) => {
   const invalidations = createLocalInvalidations()
   const app = createApp({ ...createTestService('${name}'), store: createMapStore(), invalidations })
   expect((await app.request('/${name}/asset/9', jsonRequest({ text }))).status).toBe(400)

@@ -15,12 +15,12 @@ const MEDIA = 'deploy/cdn/media'
 /** The prefix of the demo clips. Unless CDN_PATHS is set, play signs only URLs with this prefix. */
 const CLIPS = 'clips/'
 
-/** Adds an edge for the clips of the demo catalogue, whose URLs play signs, unless a CDN is configured. */
+/** Unless a CDN is configured, adds an edge for the clips of the demo catalogue, and makes play sign their URLs. */
 export function withCdn(plan: Plan, edgePort: number, given: NodeJS.ProcessEnv): Plan {
   if (given.CDN_BASE_URL || (given.CDN_SIGNER && given.CDN_SIGNER !== 'hmac')) return plan
   const commands = readProcfile('Procfile.cdn', edgePort - services.play.port)
   const [{ port } = { port: 0 }, ...others] = portsNeeded(commands)
-  if (port === 0 || others.length > 0) throw new Error('Procfile.cdn has one port')
+  if (port === 0 || others.length > 0) throw new Error('Procfile.cdn must have exactly one port')
   const env = {
     ...plan.env,
     ...(given.CDN_KEYS_FILE ? {} : { CDN_KEYS: given.CDN_KEYS || `local:${randomBytes(32).toString('base64url')}` }),
@@ -64,7 +64,7 @@ function writeConfiguration(state: string, port: number, env: NodeJS.ProcessEnv)
   const keys = join(state, 'keys.json')
   const listen = new URL(toOrigin(HOST, port)).host
   try {
-    // If root starts nginx, its workers stay root, which can read the media. For any other user, nginx ignores `user`.
+    // If root starts nginx, its workers must stay root to read the media. For any other user, nginx ignores `user`.
     const config = toNginxConfig({ listen, root: resolve(MEDIA), keys, state, user: 'root' })
     mkdirSync(state, { recursive: true })
     writeFileSync(keys, toNginxKeys(toSigningKeys(CDN_KEYS)), { mode: 0o600 })

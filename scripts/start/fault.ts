@@ -1,4 +1,4 @@
-/** Tracks how long a fault that a control causes still lasts. Changes of the system clock do not affect it. */
+/** Tracks the remaining time of a fault that a control caused. Changes to the system clock do not affect it. */
 export function createFault() {
   let until = 0
   let timer: NodeJS.Timeout | undefined
@@ -9,7 +9,7 @@ export function createFault() {
   }
 
   return {
-    /** Replaces the current fault. Calls `onEnd` after `ms`, unless the fault is ended or replaced earlier. */
+    /** Replaces the current fault. Calls `onEnd` after `ms`, unless the fault ends or is replaced earlier. */
     begin(ms: number, onEnd?: () => void): void {
       end()
       until = performance.now() + ms

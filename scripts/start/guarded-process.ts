@@ -6,8 +6,8 @@ const STOP_TIMEOUT_MS = 12_000
 
 /**
  * A background job that runs in the process group of each command. It reads a pipe whose other end only the supervisor
- * has. If the supervisor is killed, the pipe closes, and the job stops the group. So nothing depends on the parent's
- * pid, and commands that are started without the supervisor are not affected.
+ * holds. If the supervisor is killed, the pipe closes, and the job stops the group. The job does not depend on the pid
+ * of the supervisor, and commands that are started without a supervisor have no such job.
  */
 const GUARD = `(
   trap '' TERM
@@ -35,7 +35,7 @@ export function spawnGuarded(
   return child
 }
 
-/** Asks a process to exit, and kills it if it takes too long. */
+/** Terminates a process gracefully, and kills it if this takes too long. */
 export function terminate(process: ChildProcess): void {
   process.kill('SIGTERM')
   // Without SIGCONT, a suspended process would not exit.

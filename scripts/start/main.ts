@@ -30,8 +30,8 @@ Starts everything: the processes of the Procfile if NATS_URL is set or nats-serv
 with the event log in a file. Settings: see .env.example.
 
   --port N   port of the edge (default: ${services.play.port}); all other ports, including that of NATS, shift by the same amount
-  --consul   also start a Consul agent in development mode, through which the services find each other, and a second
-             metadata instance (npm run start:consul)
+  --consul   also start a Consul agent in development mode for service discovery, and a second metadata instance (npm
+             run start:consul)
   --cluster  run three NATS servers as a cluster, with EVENTS_REPLICAS=3; needs nats-server 2.10 or later
   --plays N  number of play processes, 1 to ${MAX_PLAYS}, which share the port of the edge (default: 1); needs NATS and Linux`
 
@@ -74,8 +74,8 @@ async function assertFree(ports: Plan['ports']): Promise<void> {
 }
 
 /**
- * Prevents a second `npm start` from using the same log: nats-server does not lock its files, and two servers overwrite
- * each other's messages.
+ * Prevents a second `npm start` from using the same log. nats-server does not lock its files, so two servers would
+ * overwrite each other's messages.
  * @throws PlanError
  */
 function lockData({ commands, env }: Plan): Disposable | undefined {

@@ -41,7 +41,7 @@ export class PlanError extends Error {
 }
 
 /**
- * The processes of the Procfile if there is a NATS server for them; otherwise all services in one process.
+ * Plans the processes of the Procfile if a NATS server is available, and otherwise all services in one process.
  * @param edgePort port of play; all other ports are relative to it
  * @throws PlanError, or UsageError for an invalid NATS_URL or OPS_PORT
  */
@@ -53,7 +53,7 @@ export function makePlan(
   const offset = edgePort - services.play.port
   const moved = serviceEntries.map(({ name, port }) => ({ name, port: port + offset }))
   const processes = planProcesses(offset, given)
-  if (given.OPS_PORT === '0') throw new UsageError('OPS_PORT is "0": npm start needs to know the port')
+  if (given.OPS_PORT === '0') throw new UsageError('OPS_PORT is "0": npm start requires a fixed port')
   const opsPort = Number(given.OPS_PORT) || undefined
   const opsPorts = opsPort ? Array.from({ length: plays }, (_, index) => opsPort + index) : []
   const operations = opsPorts.map((port) => ({ name: `${services.play.name} (OPS_PORT)`, port }))

@@ -1,6 +1,6 @@
 export type Command = { name: string; command: string }
 
-/** The lines `name: command` of a Procfile, in order. */
+/** Parses the lines `name: command` of a Procfile, in order. */
 export function parseProcfile(text: string): Command[] {
   return [...text.matchAll(/^([\w-]+):\s*(.+)$/gm)].map(([, name = '', command = '']) => ({ name, command }))
 }

@@ -2,14 +2,14 @@ import { Readiness } from '../../shared/contracts/readiness.ts'
 import { sleep } from '../../shared/runtime/sleep.ts'
 
 const POLL_MS = 100
-/** A process that accepts connections but does not respond counts as starting. */
+/** After this time, a process that accepts connections but does not respond counts as starting. */
 const RESPONSE_TIMEOUT_MS = 2_000
 
 /** `replaying`: all services are ready, but the counts are not current yet. */
 export type Progress = 'starting' | 'replaying' | 'ready'
 
 /**
- * Waits until all services are ready and the counts are current, for about `timeoutMs` at most.
+ * Waits until all services are ready and the counts are current, but no longer than about `timeoutMs`.
  * @returns the progress at the end
  */
 export async function waitUntilReady(

@@ -38,7 +38,7 @@ test('a killed process starts again on time, even if the clock is set back meanw
   await eventually(async () => expect(await supervised.status()).toMatchObject({ state: 'running', starts: 2 }), 5_000)
 })
 
-test('a replaced process is never reported with the state of its predecessor', async () => {
+test('the status of a restarted process is never that of its predecessor', async () => {
   const supervised = keepIdle()
   for (let starts = 1; starts <= 100; starts += 1) {
     const limit = performance.now() + 5_000
@@ -52,7 +52,7 @@ test('a replaced process is never reported with the state of its predecessor', a
   }
 })
 
-test('a process that is down cannot be resumed, and stays down as long as announced', async () => {
+test('a process that is down cannot be resumed, and its status contains the end of the fault', async () => {
   const supervised = keepIdle()
   await eventually(async () => expect((await supervised.status()).state).toBe('running'))
   supervised.crash(60_000)

@@ -38,7 +38,7 @@ export type Supervised = {
   restart(whileDown?: () => Promise<void>): void
 }
 
-/** Only the supervisor, not a control, ends a process for good. */
+/** Unlike a control, the supervisor can stop a process permanently. */
 type KeptRunning = Supervised & { stop(): Promise<void>; kill(): void }
 
 /** Runs a command, and restarts it whenever it exits, until `signal` aborts. */
@@ -51,7 +51,7 @@ export function keepRunning(
   let starts = 0
   let lastExit: string | null = null
   const fault = createFault()
-  /** Aborts when a control ends the process, so that its next start needs no backoff. */
+  /** Aborts when a control ends the process, so that the process starts again without backoff. */
   let round = new AbortController()
   let wait = new AbortController()
   let whileDown = async () => {}
@@ -77,13 +77,13 @@ export function keepRunning(
   }
 
   async function run(resetBackoff: () => void): Promise<void> {
-    const started = performance.now()
+    const startedAt = performance.now()
     child = spawnGuarded(command, { env, onLine: (line) => onLine(name, line) })
     starts += 1
     const [status, killedBy] = await once(child, 'close')
     lastExit = killedBy ?? `status ${status}`
     if (status === USAGE_STATUS && !signal.aborted) return onInvalidSettings(name)
-    if (performance.now() - started > HEALTHY_MS) resetBackoff()
+    if (performance.now() - startedAt > HEALTHY_MS) resetBackoff()
     throw new Error(killedBy ?? `status ${status}`)
   }
 

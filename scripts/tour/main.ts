@@ -11,15 +11,16 @@ import { toReachable } from '../start/environment.ts'
 
 const name = 'npm run tour'
 
-/** Long enough for play to notice the outage, but short, because the user waits for the verdicts. */
+/** Long enough for play to detect the outage, but short, because the user waits for the verdicts. */
 const OUTAGE_S = 3
 const MAX_PATIENCE_S = 600
 const REACHABLE_MS = 3_000
 
 const usage = `Usage: npm run tour [-- STEP…]
 
-Runs the tour of /tour without a page, against the system that npm start runs: plays, kills processes, and checks that
-every play that was answered 200 is counted once. Prints the verdict of each step. Each step restores the system.
+Runs the tour at /tour from the command line, against the system that npm start runs: sends plays, kills processes, and
+checks that every play with status 200 is counted exactly once. Prints the verdict of each step. Each step restores the
+system.
 
   STEP          ${stepIds.join(', ')}
                 (default: all, in this order)
@@ -29,11 +30,12 @@ every play that was answered 200 is counted once. Prints the verdict of each ste
   --verbose     also print what happens in each step
 
   DATA_DIR      the directory of npm start, with the token of its controls (default: ./data)
-  CONTROLS_TOKEN  the token, if it is not there
+  CONTROLS_TOKEN  the token, if it is not in DATA_DIR
   HOST          address that play listens on (default: 127.0.0.1)
-  OPS_PORT      port of play for operations, if it has one; it listens on OPS_HOST (default: 127.0.0.1)
+  OPS_PORT      port of play for operations, if it has one
+  OPS_HOST      address that play listens on for operations (default: 127.0.0.1)
 
-Exits with status 1 if a step fails. A step that cannot run here is skipped, and says why.`
+Exits with status 1 if a step fails. A step that cannot run here is skipped, and its verdict says why.`
 
 const options = {
   ...edgePortOption,
@@ -65,7 +67,7 @@ await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, a
   const tokenFile = tokenFileOf(DATA_DIR, edgePort)
   const token = CONTROLS_TOKEN ?? readToken(tokenFile)
   if (!token)
-    process.stdout.write(`There is no ${tokenFile}, so this tour has no controls: set DATA_DIR as for npm start\n`)
+    process.stdout.write(`There is no ${tokenFile}, so this tour has no controls: set DATA_DIR to that of npm start\n`)
   const results = runTour({
     edge,
     token: token?.reveal(),
@@ -80,7 +82,7 @@ await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, a
     process.stdout.write(toText(result))
     outcomes.push(result.outcome)
   }
-  const of = (outcome: TourResult['outcome']) => outcomes.filter((one) => one === outcome).length
+  const of = (outcome: TourResult['outcome']) => outcomes.filter((each) => each === outcome).length
   process.stdout.write(`\n${of('passed')} passed, ${of('failed')} failed, ${of('skipped')} skipped\n`)
   return of('failed') > 0 ? 1 : 0
 })

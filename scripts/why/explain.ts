@@ -11,7 +11,7 @@ export type Answer = { lines: string[]; isKnown: boolean }
 
 type Edge = { play: string; operations: string; token: Secret | undefined }
 
-/** Explains one view, as play knows it, with its trace. */
+/** Explains one view, with its trace, from the responses of play. */
 export async function explainView({ play, operations, token }: Edge, id: string): Promise<Answer> {
   const response = await probe(`${play}/views/${encodeURIComponent(id)}`, { token })
   const view = ExplainedView.safeParse(response.json).data
@@ -20,11 +20,11 @@ export async function explainView({ play, operations, token }: Edge, id: string)
   }
   const absent = ViewNotFound.safeParse(response.json).data
   if (!absent) return unknown(`play at ${play}`, response)
-  const since = absent.knownSince ?? 'no view yet'
+  const oldest = absent.knownSince ?? 'none'
   return {
     lines: [
-      `No view ${id} is known.`,
-      `Verdicts are kept since: ${since}`,
+      `View ${id} is unknown.`,
+      `Time of the oldest verdict: ${oldest}`,
       `Counted up to: ${absent.position ? `sequence ${absent.position.sequence}` : 'nothing yet'}`,
     ],
     isKnown: false,
@@ -61,12 +61,12 @@ function toNumbers(name: string, { views, qualified }: { views: number; qualifie
   const summary = `${name}: ${plural(views, 'view')}, of which ${qualified} qualified.`
   if (views === qualified) return [summary]
   const others =
-    'did not pass the view rules, or not yet, or have no verdict: a request or a release without rules counted them.'
+    'did not qualify, are pending, or have no verdict because a request or a release without view rules counted them.'
   return [summary, `The rest: ${plural(views - qualified, 'view')} that ${others}`]
 }
 
 function unknown(name: string, { outcome, json, text }: Probe): Answer {
   const problem = Problem.safeParse(json).data
   const failure = outcome === 'response' ? `${name} is a different program` : `${name} did not respond: ${text}`
-  return { lines: [problem ? `${name} says: ${problem.status}` : failure], isKnown: false }
+  return { lines: [problem ? `${name} responded: ${problem.status}` : failure], isKnown: false }
 }

@@ -13,7 +13,7 @@ const name = 'npm run why'
 
 const usage = `Usage: npm run why -- VIEW | asset/ID | user/ID
 
-Explains a number, or what became of one play.
+Explains a count, or what became of one play.
 
   VIEW           the id of a view, from the header view-id of the response to a play; also draws its trace
   asset/ID       the counts of an asset
@@ -27,7 +27,7 @@ Explains a number, or what became of one play.
   READ_TOKEN     token for reads that name users, if play and reporting require one
   OPS_PORT       port of play for operations, if it has one, for the trace of a view
 
-Exits with status 1 if it is unknown.`
+Exits with status 1 if there is no explanation.`
 
 const options = edgePortOption
 const shape = {
@@ -40,11 +40,11 @@ const shape = {
 await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, async ({ port }, given) => {
   const [subject, ...rest] = given
   if (subject === undefined || rest.length > 0) throw new UsageError('expected one argument; --help shows the usage')
-  const ask = toQuestion(subject)
+  const explain = toExplainer(subject)
   const settings = loadSettings(shape, { args: [], env: loadEnvironment(port) })
   const { PLAY_URL, REPORTING_URL, OPS_PORT, READ_TOKEN: token } = settings
   const [play = '', reporting = ''] = [PLAY_URL[0], REPORTING_URL[0]]
-  const { lines, isKnown } = await ask({ play, operations: toOperations(play, OPS_PORT), reporting, token })
+  const { lines, isKnown } = await explain({ play, operations: toOperations(play, OPS_PORT), reporting, token })
   process.stdout.write(lines.map((line) => `${toOneLine(line)}\n`).join(''))
   return isKnown ? 0 : 1
 })
@@ -52,7 +52,7 @@ await runCommand({ name, usage, options, dotEnv: true, takesArguments: true }, a
 type Target = { play: string; operations: string; reporting: string; token: Secret | undefined }
 
 /** @throws UsageError */
-function toQuestion(subject: string): (target: Target) => Promise<Answer> {
+function toExplainer(subject: string): (target: Target) => Promise<Answer> {
   const [kind, ...rest] = subject.split('/')
   const id = rest.join('/')
   if (kind === 'asset' && AssetId.safeParse(id).success) return ({ reporting }) => explainAsset(reporting, id)

@@ -8,14 +8,14 @@ const BAR = 32
 const NAME_WIDTH = 48
 
 /**
- * The waterfall of a view as lines, or why there is none.
+ * Draws the waterfall of a view as lines, or explains why there is none.
  * @param play the origin at which play serves its routes for operations
  */
 export async function drawWaterfall(play: string, viewId: string, token?: Secret): Promise<string[]> {
   const list = TracedPlays.safeParse(
     (await probe(`${play}/traces?viewId=${encodeURIComponent(viewId)}`, { token })).json,
   ).data
-  if (!list) return [`Trace: play at ${play} does not list its plays (is OPS_PORT or READ_TOKEN missing here?)`]
+  if (!list) return [`Trace: play at ${play} does not list its traces (is OPS_PORT or READ_TOKEN missing here?)`]
   const [traced] = list.traces
   if (!traced) return ['Trace: not recorded, or no longer kept (TRACES_KEPT)']
   const { traceId } = traced

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { OpenApi, Schema } from './openapi.ts'
 
 /**
- * Generates values that match a schema of the document, including its examples.
+ * Generates values that match a schema of the OpenAPI document, including its examples.
  * @throws Error for an unsupported schema
  */
 export function arbitraryOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
@@ -11,7 +11,7 @@ export function arbitraryOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown>
   return schema.examples ? fc.oneof(fc.constantFrom(...schema.examples), generated) : generated
 }
 
-/** Generates invalid values that differ from a valid one in a single place. */
+/** Generates invalid values that differ from a valid value in a single place. */
 export function invalidOf(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
   return arbitraryOf(schema, api)
     .map((value) => [...mutantsOf(value)].filter((mutant) => !api.accepts(schema, mutant)))
@@ -22,7 +22,7 @@ function generate(schema: Schema, api: OpenApi): fc.Arbitrary<unknown> {
   if (schema.const !== undefined) return fc.constant(schema.const)
   if (schema.enum) return fc.constantFrom(...schema.enum)
   if (Object.keys(schema).length === 0) return fc.jsonValue()
-  if (schema.anyOf) return fc.oneof(...schema.anyOf.map((one) => arbitraryOf(one, api)))
+  if (schema.anyOf) return fc.oneof(...schema.anyOf.map((option) => arbitraryOf(option, api)))
   switch (schema.type) {
     case 'null':
       return fc.constant(null)
@@ -63,8 +63,8 @@ function text({ format, pattern, minLength = 0, maxLength = 1_000 }: Schema): fc
 }
 
 function object({ properties = {}, required = [], additionalProperties }: Schema, api: OpenApi) {
-  const known = Object.entries(properties).map(([name, schema]) => [name, arbitraryOf(schema, api)] as const)
-  const fields = fc.record(Object.fromEntries(known), { requiredKeys: required })
+  const defined = Object.entries(properties).map(([name, schema]) => [name, arbitraryOf(schema, api)] as const)
+  const fields = fc.record(Object.fromEntries(defined), { requiredKeys: required })
   if (!additionalProperties) return fields
   const others = fc.dictionary(fc.string(), arbitraryOf(additionalProperties, api))
   return fc.tuple(others, fields).map(([other, field]) => ({ ...other, ...field }))
@@ -72,7 +72,7 @@ function object({ properties = {}, required = [], additionalProperties }: Schema
 
 const REPLACEMENTS = [null, true, -1, 7.5, '', 'x'.repeat(10_000), [], {}]
 
-/** All single mutations of a value: a field added or removed, or a value replaced, at any depth. */
+/** Yields all single mutations of a value: a field added or removed, or a value replaced, at any depth. */
 function* mutantsOf(value: unknown): Generator<unknown> {
   yield* REPLACEMENTS
   if (Array.isArray(value)) {

@@ -11,7 +11,7 @@ export type KeyPair = { cert: string; key: string }
 export type CertificateAuthority = {
   /** The path of the authority's own certificate. */
   ca: string
-  /** @param names as in a certificate: `IP:127.0.0.1`, `DNS:localhost` */
+  /** @param names subject alternative names, such as `IP:127.0.0.1` and `DNS:localhost` */
   issue(names: string[], options?: { days?: number }): KeyPair
 }
 

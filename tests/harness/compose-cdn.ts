@@ -15,8 +15,8 @@ const MODULES = '/usr/lib/nginx/modules'
 
 /**
  * Starts the nginx of this machine with the configuration of the container `cdn`, and with the local files that Compose
- * mounts there. Replaces environment variables in the configuration, as `envsubst` does in the image.
- * @param secrets the directory that stands for /run/secrets
+ * mounts in this container. Replaces environment variables in the configuration, as `envsubst` does in the image.
+ * @param secrets the local directory that replaces /run/secrets
  * @throws Error for a path in the environment that is not mounted, or a variable that is not in the environment
  */
 export async function startComposeCdn(compose: Compose, secrets: string): Promise<AsyncDisposable & { url: string }> {
@@ -32,7 +32,7 @@ export async function startComposeCdn(compose: Compose, secrets: string): Promis
   values.USER = userInfo().username
   const template = readFileSync(toLocal('/etc/nginx/templates/nginx.conf.template', mounts), 'utf8')
   const config = template.replace(/\$\{([A-Z]+)\}/g, (variable, name) => values[name] ?? variable)
-  if (/\$\{[A-Z]/.test(config)) throw new Error(`${NAME} lacks a variable of its configuration`)
+  if (/\$\{[A-Z]/.test(config)) throw new Error(`${NAME} lacks a variable that its configuration uses`)
   writeFileSync(join(state, 'nginx.conf'), config)
   const child = startChild('nginx', ['-e', 'stderr', '-c', join(state, 'nginx.conf')], { env })
   stack.defer(() => child[Symbol.asyncDispose]())
@@ -41,7 +41,7 @@ export async function startComposeCdn(compose: Compose, secrets: string): Promis
   return withResources({ url }, stack)
 }
 
-/** The local files and directories by their paths in the container. */
+/** The local files and directories, keyed by their paths in the container. */
 function mountsOf(compose: Compose, { secrets, state }: { secrets: string; state: string }): Record<string, string> {
   const { configs = [], volumes = [], tmpfs = [] } = compose.services[NAME] ?? {}
   return Object.fromEntries([

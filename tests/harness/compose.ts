@@ -35,12 +35,12 @@ export type Compose = {
 
 export const IMAGE = 'video-edge-aggregator:local'
 
-/** The memory limit of all core containers together. Each service beyond these five adds its own limit. */
+/** The memory limit of all core containers together. Each service beyond the core services adds its own limit. */
 const MAX_CORE_MIB = 512
 const CORE_SERVICES = 5
 const MAX_FURTHER_MIB = 64
 
-/** The Compose Specification's schema, as published with dclint. */
+/** The schema of the Compose Specification, as dclint contains it. */
 const schema = JSON.parse(readFileSync('node_modules/dclint/schemas/compose.schema.json', 'utf8'))
 const ajv = new Ajv({ strict: false, validateSchema: false, allErrors: true })
 addFormats.default(ajv)
@@ -77,7 +77,7 @@ function findSettingProblems(name: string, { image, command, environment = {} }:
   return findUnknownSettings(command[0], Object.keys(environment)).map((problem) => `${name}: ${problem}`)
 }
 
-/** Each secret must be a file that the container has mounted, read-only. */
+/** Each secret must be a file that the container mounts read-only. */
 function findSecretProblems(
   name: string,
   { environment = {}, volumes = [] }: ComposeService,
@@ -115,7 +115,7 @@ export function portsOf(name: string, service?: ComposeService): number[] {
   return [PORT, OPS_PORT, others[name]].flatMap((port) => (port === undefined ? [] : [Number(port)]))
 }
 
-/** Only the public ports of play and the CDN may be published beyond loopback, and only if the user says so. */
+/** Only the public ports of play and the CDN may be published beyond loopback, and only if the user opts in. */
 function findPortProblems(name: string, service: ComposeService): string[] {
   return (service.ports ?? []).flatMap(({ host_ip: address, published, target }) => {
     const isPublic = name === 'cdn' || (name === 'play' && target === services.play.port)

@@ -47,10 +47,10 @@ export function cardTitles(page: Page): Promise<string[]> {
   return page.locator('.card h3').allTextContents()
 }
 
-/** The view count on a card, as soon as it is known. */
+/** The view count on a card, as soon as the card shows it. */
 export async function cardViews(page: Page, title: string): Promise<number> {
-  const known = cardOf(page, title).locator('.views b').filter({ hasText: /\d/ })
-  return toNumber((await known.textContent()) ?? '')
+  const views = cardOf(page, title).locator('.views b').filter({ hasText: /\d/ })
+  return toNumber((await views.textContent()) ?? '')
 }
 
 /** The views of all assets together. */

@@ -11,7 +11,7 @@ export type ConsoleSystem = System & {
   open(options?: BrowserContextOptions): Promise<ConsolePage>
 }
 
-/** Starts a system that serves plays, and a browser. */
+/** Starts a browser and a system, and waits until the system serves plays. */
 export async function startConsoleSystem(settings: Record<string, string> = {}): Promise<ConsoleSystem> {
   await using stack = new AsyncDisposableStack()
   const system = stack.use(await startSystem(settings))

@@ -32,7 +32,7 @@ export async function startConsulAgent(options: Options = {}, attempts = 3): Pro
   try {
     return await startOnce(options)
   } catch (error) {
-    // A process outside the tests may take a port after the check that it is free.
+    // Another process on this machine may take a port after `freePort` returned it.
     if (attempts === 1 || !/already (in use|configured)/.test(String(error))) throw error
     return startConsulAgent(options, attempts - 1)
   }

@@ -8,7 +8,7 @@ import { withResources } from './resources.ts'
 import { listeningUrl } from './service-process.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** Binds the root file system read-only, with a writable /data, and starts a program in it as PID 1. */
+/** Mounts the root file system read-only, with a writable /data, and starts a program in it as PID 1. */
 const START = `set -e
 root=$1 data=$2 user=$3
 shift 3

@@ -8,7 +8,7 @@ export async function readinessOf(service: string): Promise<Readiness> {
   return (await getJson(`${service}/readyz`)) as Readiness
 }
 
-/** Waits until reporting says that its counts are current. */
+/** Waits until the readiness of reporting shows that its counts are current. */
 export function expectCurrent(reporting: string, limitMs?: number): Promise<void> {
   return eventually(async () => expect((await readinessOf(reporting)).counting?.state).toBe('current'), limitMs)
 }

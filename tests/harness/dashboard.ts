@@ -36,7 +36,7 @@ export function queriesOf(dashboard: Dashboard): Query[] {
   )
 }
 
-/** Substitutes the variables of an expression as Grafana does. Variables that are not given have their "All" value. */
+/** Substitutes the variables of an expression as Grafana does. Variables without a value get their "All" value. */
 export function substitute(dashboard: Dashboard, expr: string, variables: Record<string, string>): string {
   const all = dashboard.templating.list.map(({ name, allValue }) => [name, allValue ?? ''] as const)
   const values = new Map([...all, ...Object.entries(variables)])
@@ -53,7 +53,7 @@ export function metricsIn(expr: string): string[] {
   return [...new Set([...words].map(([word]) => word))].filter((word) => !keywords.includes(word))
 }
 
-/** The variables whose values come from Prometheus, by `label_values(<selector>, <label>)`. */
+/** The variables that query Prometheus for their values, with `label_values(<selector>, <label>)`. */
 export function variableQueriesOf(dashboard: Dashboard): { name: string; selector: string; label: string }[] {
   return dashboard.templating.list.flatMap(({ name, query }) => {
     const [, selector, label] =

@@ -7,14 +7,14 @@ const UNSET = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSett
 
 type Report = { status: unknown; text: string; ms: number; of: (name: string) => string[] }
 
-/** The doctor waits longer for a response. */
+/** Shorter than the time that the doctor waits for a response. */
 const LONG_PAUSE_MS = 500
 const MAX_RUNS = 3
 
 /**
- * Runs the doctor with only these settings, again after a long pause of the machine. `of` returns the findings with a
- * given name. On a loaded machine, a slow service may be reported as hung, so repeat runs that expect services to
- * respond.
+ * Runs the doctor with only these settings, and runs it again if the machine paused for long. `of` returns the findings
+ * with a given name. On a loaded machine, a slow service may be reported as hung, so repeat runs that expect services
+ * to respond.
  */
 export async function doctor(env: Record<string, string>, args: string[] = [], cwd = '.'): Promise<Report> {
   for (let run = 1; ; run += 1) {
@@ -25,7 +25,7 @@ export async function doctor(env: Record<string, string>, args: string[] = [], c
 }
 
 async function runDoctor(env: Record<string, string>, args: string[], cwd: string): Promise<Report> {
-  const started = runningTime()
+  const startedAt = runningTime()
   await using child = startChild(process.execPath, [resolve('scripts/doctor/main.ts'), ...args], {
     cwd,
     env: {
@@ -39,7 +39,7 @@ async function runDoctor(env: Record<string, string>, args: string[], cwd: strin
     },
   })
   const status = await child.ended
-  const ms = runningTime() - started
+  const ms = runningTime() - startedAt
   const of = (name: string) =>
     child.lines.flatMap((line) => {
       const [, severity, about, text] = /^(ok|warn|FAIL) +(\S+) +(.*)$/.exec(line) ?? []

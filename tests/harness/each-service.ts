@@ -2,12 +2,12 @@ import { type ServiceName, serviceEntries } from '../../services.ts'
 
 export const serviceNames = serviceEntries.map(({ name }) => name)
 
-/** The services that take part in playing and counting, without services that you add: play need not call those. */
+/** The services that serve and count a play. Services that you add are not among them, as play need not call them. */
 export const inAPlay: readonly ServiceName[] = ['play', 'metadata', 'cdnurl', 'reporting', 'queue-listener']
 
 /**
- * The results of `toValue` for each service, keyed by name. If a call fails, rejects after all calls have settled, so
- * that the caller can end what the others have started.
+ * Returns the results of `toValue` for each service, keyed by name. If a call fails, rejects after all calls have
+ * settled, so that the caller can stop what the other calls started.
  */
 export async function mapServices<Value>(
   toValue: (name: ServiceName) => Value | Promise<Value>,

@@ -12,7 +12,7 @@ import { createMetrics } from '../../shared/service/metrics.ts'
 type Deps = Parameters<typeof forward>[0]
 type Options = Partial<Pick<Deps, 'eventLog' | 'onForwarded' | 'standbyMs' | 'checkMs' | 'coldStartMs' | 'stores'>>
 
-/** The check for a single instance of reporting: there is always one store. */
+/** The store check for a single instance of reporting: there is always one store. */
 const oneStore: Pick<StoreCheck, 'assertOneStore' | 'untilDifferent'> = {
   assertOneStore: async () => {},
   untilDifferent: () => new Promise(() => {}),
@@ -20,7 +20,7 @@ const oneStore: Pick<StoreCheck, 'assertOneStore' | 'untilDifferent'> = {
 
 export type ForwardingTest = ReturnType<typeof openForwarding>
 
-/** Opens a log, by default in memory, which any number of instances can forward. Disposing stops them. */
+/** Opens a log, by default in memory. Any number of instances can forward it. Disposing it stops them. */
 export function openForwarding(
   eventLog: EventLog = createSqliteEventLog({ file: ':memory:', log: pino({ level: 'silent' }) }),
 ) {
@@ -83,7 +83,8 @@ export type FakeReporting = ReportingClient & {
 }
 
 /**
- * A fake reporting service: counts a batch only if it starts at the position. Can be down, restart and lose responses.
+ * Creates a fake reporting service. It counts a batch only if the batch starts at the current position. Tests can make
+ * it fail, restart or lose responses.
  */
 export function createFakeReporting(): FakeReporting {
   const fake: FakeReporting = {

@@ -42,7 +42,7 @@ export async function startGateway(
   return withResources({ url }, stack)
 }
 
-/** @throws Error if a text is missing */
+/** @throws Error if the text lacks a string to replace */
 function replaceEach(text: string, changes: Record<string, string>): string {
   return Object.entries(changes).reduce((changed, [from, to]) => {
     if (!changed.includes(from)) throw new Error(`the configuration lacks ${JSON.stringify(from)}`)

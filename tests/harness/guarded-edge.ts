@@ -7,10 +7,10 @@ export type Authorize = (userId: string) => Promise<Record<string, string>>
 
 const READ_TOKEN = 'a-token-of-operators'
 const WRITE_TOKEN = 'a-token-of-services-1'
-/** More than any test reaches. */
+/** A rate limit that no test reaches. */
 const RATE = '100000/1s'
 
-/** Settings that turn on every protection of an edge, with limits that no test reaches, and an identity provider. */
+/** Starts an identity provider, and returns settings that turn on every protection of an edge. */
 export async function startGuards() {
   await using stack = new AsyncDisposableStack()
   const provider = stack.use(await startIdentityProvider())

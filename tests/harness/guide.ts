@@ -9,14 +9,14 @@ import { startChild } from './child.ts'
 /** The TypeScript and diff blocks in a guide. The line before each block ends with its file name. */
 export const BLOCK = /`([^`\n]+)`:\n\n```(ts|diff)\n(.*?)^```$/gms
 
-/** A copy of the project with the blocks of guides applied. */
+/** Creates a copy of the project, and applies the blocks of guides to the copy. */
 export async function follow(...parts: string[]) {
   const project = await copyProject()
   await project.apply(...parts)
   return project
 }
 
-/** A copy of the project that shares its dependencies. */
+/** Creates a copy of the project that shares its dependencies. */
 export async function copyProject() {
   await using stack = new AsyncDisposableStack()
   const directory = await mkdtemp(join(tmpdir(), 'guide-'))
@@ -39,7 +39,7 @@ export async function copyProject() {
     start,
     run,
     passes,
-    /** Applies the blocks of guides, or of sections of one. */
+    /** Applies the blocks of guides, or of sections of a guide. */
     async apply(...parts: string[]) {
       for (const [, file = '', kind, text = ''] of parts.join('\n').matchAll(BLOCK)) {
         const path = join(directory, file)
@@ -47,9 +47,9 @@ export async function copyProject() {
         await writeFile(path, kind === 'ts' ? text : applyDiff(file, await readFile(path, 'utf8'), text))
       }
     },
-    /** `npm run check`, without the page of the console. */
+    /** Runs the checks of `npm run check`, except those of the console page. */
     passesCheck: () => passes('npm run --silent layers & tsc && biome check --error-on-warnings . && wait $!'),
-    /** Disables caches, which are in the shared node_modules. */
+    /** Disables the caches, because they are in the shared node_modules. */
     passesTests: (...args: string[]) => passes(`vitest run ${args.join(' ')} --cache=false --fsModuleCache=false`),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
@@ -69,7 +69,7 @@ function applyDiff(file: string, text: string, diff: string): string {
     const without = (mark: string) => lines.flatMap((line) => (line[0] === mark ? [] : [line.slice(1)])).join('')
     const [head, tail, ...more] = before.split(without('+'))
     if (tail === undefined || more.length > 0)
-      throw new Error(`not exactly one place in ${file} matches this hunk:\n${hunk}`)
+      throw new Error(`this hunk must match exactly one place in ${file}:\n${hunk}`)
     return head + without('-') + tail
   }, text)
 }

@@ -8,19 +8,19 @@ import { freePort } from './ports.ts'
 export const AUDIENCE = 'edge'
 export const PLAN = 'gold'
 
-/** The users that the provider knows. */
+/** The users who can get a token from the provider. */
 const USERS = ['alice', 'bob', 'not a user id']
 
 export type SigningKey = { alg: string; kid: string; privateKey: CryptoKey; publicJwk: JWK; privateJwk: JWK }
 
-/** An OpenID provider with its own port, whose keys and availability the test controls. */
+/** An OpenID provider on its own port. The test controls its keys and availability. */
 export type IdentityProvider = AsyncDisposable & {
   issuer: string
   /** The settings of a play that trusts this provider. */
   settings: Record<string, string>
   /** The keys that the provider publishes. The provider signs with the first key. */
   keys(): readonly SigningKey[]
-  /** Publishes other keys from now on. */
+  /** Replaces the published keys. */
   use(keys: readonly SigningKey[]): void
   /** Handles requests for the keys with `listener`. Without a listener, serves the keys again. */
   publish(listener?: RequestListener): void
@@ -66,8 +66,8 @@ export async function startIdentityProvider(algorithms = ['ES256']): Promise<Ide
     issuer,
     settings: { AUTH_JWKS_URL: jwksUrl, AUTH_ISSUER: issuer, AUTH_AUDIENCE: AUDIENCE },
     keys: () => keys,
-    use(replaced) {
-      keys = replaced
+    use(replacements) {
+      keys = replacements
       handle = createHandler(issuer, keys)
     },
     publish(listener) {

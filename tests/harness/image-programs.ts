@@ -3,11 +3,11 @@ import { programs } from '../../deploy/image/programs.ts'
 import { serviceEntries } from '../../services.ts'
 import { serviceNames } from './each-service.ts'
 
-/** The memory of a service besides its heap, in MiB, including 10 MiB for a health check. */
+/** The memory that a service needs outside its heap, in MiB, including 10 MiB for a health check. */
 const NODE_MIB = 36
 
 const settings = Object.fromEntries(serviceNames.map((name) => [name, settingsOf(name)]))
-/** The commands of an operator also read the URLs of services that no service calls. */
+/** Operator commands also read the URLs of services that no other service calls. */
 const allSettings = new Set([
   ...Object.values(settings).flatMap((names) => [...names]),
   ...serviceEntries.map(({ urlSetting }) => urlSetting),
@@ -21,7 +21,7 @@ export function findUnknownSettings(program = '', variables: readonly string[]):
   return variables.filter((name) => !known.has(name)).map((name) => `${program} has no setting ${name}`)
 }
 
-/** The settings in the output of `--help`, with their `_FILE` forms. */
+/** The settings in the output of `--help`, with their `_FILE` variants. */
 function settingsOf(name: string): Set<string> {
   const help = execFileSync(process.execPath, [`${name}/main.ts`, '--help'], { encoding: 'utf8' })
   const lines = [...help.matchAll(/^ {2}(?:--\w+, )?([A-Z_]+)(\[_FILE\])? /gm)]

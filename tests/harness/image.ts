@@ -7,7 +7,7 @@ import { failIfCiNeeds } from './ci-needs.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** True if buildah is installed and can build and mount: without an engine, this needs the privileges of root. */
+/** True if buildah is installed and can build and mount, which requires root without a container engine. */
 export const canBuildImage =
   failIfCiNeeds('buildah', spawnSync('buildah', ['--version']).status === 0) && canMount() && canBuild()
 
@@ -54,7 +54,7 @@ export async function buildImage(): Promise<Image & AsyncDisposable> {
   return withResources({ root, size: toBytes(listed.size), ...image }, stack)
 }
 
-/** Settings that make buildah keep everything in one directory, which can simply be deleted as it has no mounts. */
+/** Settings that make buildah keep everything in one directory without mounts, which can simply be deleted. */
 function isolate(path: string): Record<string, string> {
   const storage = join(path, 'storage.conf')
   const [graph, run] = [join(path, 'graph'), join(path, 'run')]
@@ -62,7 +62,7 @@ function isolate(path: string): Record<string, string> {
   return { CONTAINERS_STORAGE_CONF: storage, BUILDAH_ISOLATION: 'chroot', TMPDIR: path }
 }
 
-/** A base image for the build stage, without a registry: a shell, Node and npm, and the libraries that they load. */
+/** Writes a base image for the build stage, without a registry: a shell, Node and npm, and the libraries they load. */
 function writeBase(root: string): void {
   addPrograms(root, { '/bin/sh': '/bin/sh', '/usr/bin/env': '/usr/bin/env', '/usr/bin/node': process.execPath })
   const npm = execFileSync('sh', ['-c', 'command -v npm'], { encoding: 'utf8' }).trim()

@@ -4,7 +4,7 @@ import { freePort, freePortRange, urlSettingsNextTo } from './ports.ts'
 import { withResources } from './resources.ts'
 import { startService } from './service-process.ts'
 
-/** Starts all services as processes while everything that they depend on is down: upstreams, NATS, and play's disk. */
+/** Starts all services as processes without their dependencies: they have no upstreams, no NATS and no usable disk. */
 export async function startIsolated(): Promise<Services> {
   await using stack = new AsyncDisposableStack()
   const env = {

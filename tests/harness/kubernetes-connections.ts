@@ -2,7 +2,7 @@ import { services } from '../../services.ts'
 import { find, type KubernetesObject, type Workload, workloadsIn } from './kubernetes-manifests.ts'
 import { connectionsOf, type Endpoint, type NetworkPolicy } from './kubernetes-network.ts'
 
-/** NATS and Postgres, as the NATS chart and CloudNativePG label their Pods. */
+/** NATS and Postgres, with the Pod labels that the NATS chart and CloudNativePG set. */
 const NATS = { name: 'nats', labels: { 'app.kubernetes.io/name': 'nats' }, port: 4_222 }
 const POSTGRES = { name: 'postgres', labels: { 'cnpg.io/cluster': 'counts' }, port: 5_432 }
 

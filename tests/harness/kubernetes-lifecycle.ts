@@ -28,12 +28,12 @@ export function findPortProblems({ name, labels, env, container }: Workload, obj
   ]
 }
 
-/** A Pod must serve until its endpoint is removed, which `preStop` waits for, and then needs up to SHUTDOWN_MS. */
+/** `preStop` must delay the shutdown until the Pod's endpoint is removed. The shutdown then takes up to SHUTDOWN_MS. */
 export function findLifecycleProblems({ name, pod, container }: Workload): string[] {
   const drainS = container.lifecycle?.preStop?.sleep?.seconds ?? 0
   const graceS = pod.terminationGracePeriodSeconds ?? 30
   return [
-    ...(drainS > 0 ? [] : [`${name}: stops while it is still called`]),
+    ...(drainS > 0 ? [] : [`${name}: stops while it still receives requests`]),
     ...(graceS * 1_000 > drainS * 1_000 + SHUTDOWN_MS ? [] : [`${name}: is killed before it has stopped`]),
   ]
 }

@@ -19,7 +19,7 @@ const REQUIRED = ['apiVersion', 'kind', 'metadata']
  * Compiles the schemas of kubernetes-types and @kubernetes-models, which are generated from the OpenAPI document of
  * Kubernetes and from the code of CloudNativePG. Unknown fields are errors, as the API server reports them with
  * `--validate=strict`.
- * @returns a function that returns what is wrong with an object, one line per problem
+ * @returns a function that validates an object, and returns one line per problem
  */
 export function createKubernetesSchema(): (object: { apiVersion: string; kind: string }) => string[] {
   const program = ts.createProgram(Object.values(FILES).map(toPath), {
@@ -79,8 +79,8 @@ function toJsonSchema(checker: ts.TypeChecker, root: ts.Type) {
   }
 
   function define(type: ts.Type): string {
-    const known = names.get(type)
-    if (known !== undefined) return known
+    const existing = names.get(type)
+    if (existing !== undefined) return existing
     const name = `type${names.size}`
     names.set(type, name)
     const entries = checker.getIndexTypeOfType(type, ts.IndexKind.String)

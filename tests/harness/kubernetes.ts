@@ -88,7 +88,7 @@ function findPrivileges({ name, pod, container }: Workload, objects: KubernetesO
   return [
     ...(isRestricted ? [] : [`${name}: is not restricted`]),
     ...(readOnlyRootFilesystem ? [] : [`${name}: can write to its root file system`]),
-    ...(runAsUser === USER ? [] : [`${name}: runs as ${runAsUser}, who may not write to /data`]),
+    ...(runAsUser === USER ? [] : [`${name}: runs as ${runAsUser}, which may not write to /data`]),
     ...(pod.automountServiceAccountToken === false && account?.automountServiceAccountToken === false
       ? []
       : [`${name}: gets a token`]),
@@ -106,7 +106,7 @@ function findResourceProblems({ name, env, container: { resources } }: Workload)
   return [
     ...(request <= limit && request >= used && limit >= withFiles
       ? []
-      : [`${name}: its memory does not fit the measured one`]),
+      : [`${name}: its memory does not cover the measured usage`]),
     ...(name in services && !heapFits(env.NODE_OPTIONS, limit)
       ? [`${name}: its heap does not fit into ${limit} MiB`]
       : []),

@@ -8,7 +8,7 @@ import { freePort } from './ports.ts'
 import { withResources } from './resources.ts'
 import { createTempDirectory } from './temp-directory.ts'
 
-/** A suspended server accepts connections but does not respond. */
+/** Short, because a suspended server accepts connections but does not respond. */
 const CONNECT_TIMEOUT_MS = 500
 
 export type ClusterServer = {

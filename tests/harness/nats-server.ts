@@ -17,7 +17,7 @@ export const natsProgram = process.env.NATS_SERVER_BIN || 'nats-server'
 export const natsVersion = natsServerVersion(natsProgram)
 failIfCiNeeds('nats-server', natsVersion !== undefined)
 
-/** A PATH on which the server under test comes first. */
+/** A PATH that starts with the directory of the server under test. */
 export const pathWithNats = [dirname(natsProgram), process.env.PATH].join(delimiter)
 
 export type NatsServer = AsyncDisposable & {
@@ -34,7 +34,7 @@ export type NatsServer = AsyncDisposable & {
   deleteStream(name: string): Promise<void>
 }
 
-/** `config` names a configuration file. */
+/** `config` is the path of a configuration file. */
 export type NatsOptions = { config?: string }
 
 /** Starts a real nats-server with JetStream and no data, on a free port. */
@@ -73,7 +73,8 @@ export async function startNatsServer({ config }: NatsOptions = {}): Promise<Nat
     directoryOf: (stream: string) => join(streams, stream),
     async deleteStream(name: string) {
       await use(async (connection) => deleteIfExists(await connection.jetstreamManager(), name))
-      // nats-server 2.15 acknowledges first. A stream recreated before its files are deleted has the old messages.
+      // nats-server 2.15 acknowledges the deletion before it deletes the files. If a stream is created again before
+      // that, it has the old messages.
       await eventually(async () => {
         const files = await readdir(streams).catch(() => [])
         if (files.some((file) => file === name || file === `.${name}`)) throw new Error(`${name} still has files`)

@@ -20,7 +20,7 @@ export type Started = AsyncDisposable &
 type Environment = Record<string, string>
 
 /**
- * Runs `npm start` with a PATH, and waits until everything is ready.
+ * Runs `npm start`, and waits until everything is ready.
  * @param given the environment, or a function that returns it for the port of the edge
  */
 export async function npmStart(given: Environment | ((edgePort: number) => Environment)): Promise<Started> {
@@ -43,7 +43,7 @@ export function tokenOf({ child, edgePort }: Pick<Started, 'child' | 'edgePort'>
   return child.lines.flatMap((line) => printed.exec(line)?.[1] ?? [])[0] ?? ''
 }
 
-/** A directory for the PATH, with nothing but these programs. */
+/** Creates a directory for the PATH that contains only these programs. */
 export async function createPath(programs: Record<string, string>) {
   const directory = await createTempDirectory('path')
   for (const [name, file] of Object.entries(programs)) symlinkSync(file, join(directory.path, name))

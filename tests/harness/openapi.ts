@@ -96,8 +96,8 @@ export async function loadOpenApi(origin: string): Promise<OpenApi> {
 }
 
 /**
- * The document allows unknown fields, so that responses can grow. The tests forbid them: every field must be
- * documented.
+ * The document allows unknown fields, so that later releases can add fields to responses. The tests forbid unknown
+ * fields, because every field must be documented.
  */
 function close<Node>(node: Node): Node {
   if (typeof node !== 'object' || node === null) return node

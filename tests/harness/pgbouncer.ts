@@ -22,7 +22,7 @@ export type PgBouncer = AsyncDisposable & {
   signal(signal: NodeJS.Signals): Promise<void>
   /** Starts PgBouncer again after it has exited. */
   start(): Promise<void>
-  /** Points `url` at the database at another URL, and reloads the configuration. */
+  /** Makes `url` refer to the database at another URL, and reloads the configuration. */
   pointTo(target: string): Promise<void>
 }
 

@@ -26,13 +26,13 @@ type Players = {
  * keys, and retries. `slowestMs` does not include pauses of the machine.
  */
 export function startPlayers(edge: string, { count, seed, prefix = '', authorize = async () => ({}) }: Players) {
-  const over = new AbortController()
+  const stopping = new AbortController()
   const playing = Array.from({ length: count }, (_, player) =>
-    keepPlaying(edge, { player, seed, prefix, authorize }, over.signal),
+    keepPlaying(edge, { player, seed, prefix, authorize }, stopping.signal),
   )
   return {
     async stop() {
-      over.abort()
+      stopping.abort()
       const all = await Promise.all(playing)
       return {
         users: merge(all.map(({ users }) => users)),
@@ -45,19 +45,19 @@ export function startPlayers(edge: string, { count, seed, prefix = '', authorize
 
 type Player = { player: number; seed: number; prefix: string; authorize: Authorize }
 
-async function keepPlaying(edge: string, { player, seed, prefix, authorize }: Player, over: AbortSignal) {
+async function keepPlaying(edge: string, { player, seed, prefix, authorize }: Player, signal: AbortSignal) {
   const random = createRandom(seed + player + 1)
   const users = new Map<string, Outcomes>()
   const assets = new Map<string, Outcomes>()
   let slowestMs = 0
-  await using agent = closing(new Agent({ connections: 1 }))
-  while (!over.aborted) {
+  await using agent = withDispose(new Agent({ connections: 1 }))
+  while (!signal.aborted) {
     const asset = random() < 0.5 ? '123' : '456'
     const user = `${prefix}${random() < 0.5 ? `player-${player}` : 'everybody'}`
-    const since = runningTime()
+    const startedAt = runningTime()
     const request = { url: `${edge}/play/asset/${asset}/user/${user}`, agent, headers: await authorize(user) }
     const outcome = player % 2 === 0 ? await playOnce(request) : await playWithKey(request, random)
-    slowestMs = Math.max(slowestMs, runningTime() - since)
+    slowestMs = Math.max(slowestMs, runningTime() - startedAt)
     outcomesOf(users, user)[outcome] += 1
     outcomesOf(assets, asset)[outcome] += 1
     // Viewers do not retry immediately.
@@ -71,7 +71,7 @@ type PlayRequest = { url: string; agent: Agent; headers: Record<string, string> 
 const MAX_ATTEMPTS = 5
 
 /**
- * Sends a play with an idempotency key until it is served, and sometimes once more. All attempts together are one play.
+ * Sends a play with an idempotency key until it is served, and sometimes once more. All attempts count as one play.
  */
 async function playWithKey(request: PlayRequest, random: () => number): Promise<keyof Outcomes> {
   const keyed = { ...request, headers: { ...request.headers, 'idempotency-key': `"${randomUUID()}"` } }
@@ -102,7 +102,7 @@ async function playOnce({ url, agent, headers }: PlayRequest): Promise<keyof Out
 
 type Expected = { lost?: number; token?: string | undefined }
 
-/** Verifies that every play with a 200 is counted once, except for at most `lost` plays. `token` is READ_TOKEN. */
+/** Verifies that every play with a 200 is counted exactly once, except for up to `lost` plays. `token`: READ_TOKEN. */
 export async function expectCounted(
   reporting: string,
   by: 'asset' | 'user',
@@ -129,7 +129,7 @@ function merge(all: OutcomesById[]): OutcomesById {
   return merged
 }
 
-/** The outcomes of all plays. */
+/** Adds up the outcomes of all plays. */
 export function sum(byId: OutcomesById): Outcomes {
   const total: Outcomes = { served: 0, cutOff: 0, rejected: 0 }
   for (const outcomes of byId.values()) add(total, outcomes)
@@ -142,6 +142,6 @@ function add(to: Outcomes, outcomes: Outcomes): void {
   to.rejected += outcomes.rejected
 }
 
-function closing(agent: Agent): Agent & AsyncDisposable {
+function withDispose(agent: Agent): Agent & AsyncDisposable {
   return Object.assign(agent, { [Symbol.asyncDispose]: () => agent.destroy() })
 }

@@ -20,7 +20,7 @@ export async function warmUp(edge: string, degraded?: string[]): Promise<void> {
 }
 
 /**
- * The views that reporting has counted for an asset or a user.
+ * Returns the number of views that reporting has counted for an asset or a user.
  * @param token READ_TOKEN, if reporting requires it
  * @throws Error while the counts are behind the log
  */

@@ -7,20 +7,20 @@ import { type ServiceName, serviceEntries, services } from '../../services.ts'
 import { toOrigin } from '../../shared/runtime/origin.ts'
 
 /**
- * A free port below the ephemeral range, so that no outgoing connection takes it while its process restarts.
+ * Returns a free port below the ephemeral range, so that no outgoing connection takes it while its server restarts.
  */
 export function freePort(): Promise<number> {
   return freePortWith([0])
 }
 
-/** The first of `count` consecutive free ports. */
+/** Returns the first of `count` consecutive free ports. */
 export function freePorts(count: number): Promise<number> {
   return freePortWith(Array.from({ length: count }, (_, offset) => offset))
 }
 
 /**
- * A port for the edge such that all ports of `npm start -- --port N --consul --cluster` are free, including those of
- * NATS and Consul.
+ * Returns a port for the edge such that all ports of `npm start -- --port N --consul --cluster` are free, including
+ * those of NATS and Consul.
  */
 export function freePortRange(): Promise<number> {
   const commands = ['Procfile', 'Procfile.cdn', 'Procfile.consul', 'Procfile.cluster'].flatMap((file) =>
@@ -29,7 +29,7 @@ export function freePortRange(): Promise<number> {
   return freePortWith([...new Set(commands.flatMap(portsOf))].map((port) => port - services.play.port))
 }
 
-/** The port of a service whose edge listens on `edgePort`: all ports shift by the same amount. */
+/** The port of a service if the edge listens on `edgePort`: all ports shift by the same amount. */
 export function portNextTo(edgePort: number, name: ServiceName): number {
   return services[name].port - services.play.port + edgePort
 }
@@ -50,13 +50,13 @@ async function freePortWith(offsets: number[]): Promise<number> {
   }
 }
 
-/** Added to a port, the UDP port that reserves it. */
+/** The distance from a port to the UDP port that reserves it. */
 const RESERVATION_OFFSET = 30_000
 
 /**
- * Reserves a port if it is free, until this process ends. A service under test may bind its port late, and releases it
- * during a restart; meanwhile, no other test may choose it. A UDP socket reserves it across all processes, and the
- * kernel closes it with the process.
+ * Reserves a port, if it is free, until this process ends. No other test may choose the port before the service under
+ * test binds it, or while the service restarts. A UDP socket reserves the port across all processes, and the kernel
+ * closes the socket when this process ends.
  */
 async function reserve(port: number): Promise<Socket | undefined> {
   const reservation = createSocket('udp4')

@@ -8,17 +8,17 @@ import { startTcpProxy } from './tcp-proxy.ts'
 export type PostgresPair = AsyncDisposable & {
   /** The URL of an empty database, with both hosts. */
   url: string
-  /** The server that is the primary, or was promoted last. */
+  /** The current primary: the server that was promoted last, if there was a promotion. */
   primary(): PostgresServer
   /** The synchronous standby or, after a promotion, the former primary. */
   other(): PostgresServer
   /** The URL of the database on one server. */
   urlOn(server: PostgresServer): string
-  /** Disconnects the standby from the primary for good. */
+  /** Disconnects the standby from the primary permanently. */
   disconnect(): Promise<void>
-  /** Promotes the standby to a primary without a standby of its own. */
+  /** Promotes the standby. The new primary has no standby. */
   promote(): Promise<void>
-  /** Replaces the former primary with a new standby, on its port. */
+  /** Replaces the former primary with a new standby on the same port. */
   replaceFormer(): Promise<void>
 }
 

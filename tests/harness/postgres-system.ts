@@ -5,12 +5,12 @@ import { withResources } from './resources.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
 import { type System, startSystem } from './system.ts'
 
-/** `second` is a second reporting over the same database. */
+/** `second` is a second instance of reporting that uses the same database. */
 export type SharedDatabaseSystem = System & { second: ServiceProcess }
 
 export type PostgresSystem = SharedDatabaseSystem & { postgres: PostgresServer; databaseUrl: string }
 
-/** Starts all services, with two reporting instances over one Postgres, and waits until the counts of both are current. */
+/** Starts Postgres and all services, with two instances of reporting, and waits until all counts are current. */
 export async function startPostgresSystem(
   given: Record<string, string> = {},
   options: Parameters<typeof startSystem>[1] = {},
@@ -22,7 +22,7 @@ export async function startPostgresSystem(
   return withResources({ ...system, postgres, databaseUrl }, stack)
 }
 
-/** Starts all services, with two reporting instances over one database, and waits until the counts of both are current. */
+/** Starts all services, with two instances of reporting on a database, and waits until all counts are current. */
 export async function startSystemOver(
   databaseUrl: string,
   given: Record<string, string> = {},

@@ -30,7 +30,7 @@ export type PostgresServer = AsyncDisposable & {
   signal(signal: NodeJS.Signals): Promise<void>
   /** Restarts the server with the same data if it has exited, or resumes it if it is suspended. */
   start(): Promise<void>
-  /** Runs `work` with a new connection of the superuser to a database, and closes it. */
+  /** Runs `work` with a new superuser connection to a database, and closes the connection. */
   use<Result>(database: string, work: (client: Client) => Promise<Result>): Promise<Result>
 }
 
@@ -52,7 +52,7 @@ export async function startPostgres({ primary, port: given }: Options = {}): Pro
   const baseBackup = ['pg_basebackup', '-D', data, '-d', primary ?? '', '-R', '-c', 'fast', '--no-sync']
   const [create = '', ...options] = primary ? baseBackup : initdb
   const [program = '', ...args] = [...(user?.command ?? []), join(binaries, create), ...options]
-  // Do not block the event loop, because the backup may come through a proxy in this process.
+  // Do not block the event loop, because the backup may pass through a proxy in this process.
   await promisify(execFile)(program, args, { cwd: directory.path })
   const port = given ?? (await freePort())
   const urlOf = (database: string) => `postgres://postgres@127.0.0.1:${port}/${database}`
@@ -150,6 +150,6 @@ function signalIfRunning(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch {
-    // The process has exited meanwhile.
+    // The process has just exited.
   }
 }

@@ -37,7 +37,7 @@ export async function startPrometheus({ config }: { config: string }): Promise<P
     'storage.tsdb.path': join(directory.path, 'data'),
     'web.listen-address': address,
   }
-  const started = Date.now()
+  const startedAt = Date.now()
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`)
   const child = stack.use(startChild('prometheus', args))
   await child.ready(async () => {
@@ -57,7 +57,7 @@ export async function startPrometheus({ config }: { config: string }): Promise<P
       return toSeries(await call('/query', { query }))
     },
     async queryAll(query: string) {
-      const range = { start: String(started / 1_000), end: String(Date.now() / 1_000), step: '250ms' }
+      const range = { start: String(startedAt / 1_000), end: String(Date.now() / 1_000), step: '250ms' }
       return toSeries(await call('/query_range', { query, ...range }))
     },
   }

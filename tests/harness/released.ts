@@ -11,7 +11,7 @@ const COMMIT = '162b400635d9a7fa3cbaeffab586c8ebc93b8471'
 
 /** False in a clone without the history, or if git is not installed. */
 export const hasReleased = spawnSync('git', ['cat-file', '-e', `${COMMIT}^{commit}`]).status === 0
-if (!hasReleased) console.warn(`Skips the tests of upgrades: this clone lacks ${COMMIT}, which is release 0.1.0.`)
+if (!hasReleased) console.warn(`Skipping the upgrade tests: this clone lacks commit ${COMMIT} (release 0.1.0).`)
 
 export type Released = AsyncDisposable & {
   /** Returns false for a service that was added later. */

@@ -46,7 +46,7 @@ const REFINED_QUERIES: Record<string, (query: Values) => boolean> = {
 const MIB = 2 ** 20
 const NDJSON = 'application/x-ndjson'
 
-/** Valid requests for an operation, then all kinds of invalid ones that its description implies. */
+/** Returns valid requests for an operation, followed by all kinds of invalid requests that its description implies. */
 export function requestKinds(
   operation: Operation,
   api: OpenApi,

@@ -14,7 +14,7 @@ async function measure(work: () => unknown) {
   return { real: performance.now() - startedAt, running: runningTime() - runningAt, paused: pausedTime() - pausedAt }
 }
 
-test('without a pause, the clock measures the real time', async () => {
+test('without a pause, the clock measures real time', async () => {
   // The machine itself may pause during an attempt.
   await eventually(async () => {
     const { real, running, paused } = await measure(() => sleep(500))
@@ -24,7 +24,7 @@ test('without a pause, the clock measures the real time', async () => {
   })
 })
 
-test('while the process works without a long pause, the clock measures the real time', async () => {
+test('while a busy process never pauses for long, the clock measures real time', async () => {
   await eventually(async () => {
     const { real, running } = await measure(async () => {
       for (let n = 0; n < 20; n += 1) {
@@ -47,7 +47,7 @@ test.each([
   expect(running + paused).toBeCloseTo(real, -1)
 })
 
-test('eventually ignores a pause, and ends after its limit otherwise', async () => {
+test('eventually ignores a pause, and otherwise fails after its limit', async () => {
   let attempts = 0
   await eventually(() => {
     attempts += 1

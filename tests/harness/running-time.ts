@@ -6,20 +6,20 @@ const TICK_MS = 20
 /** A longer time between two ticks is a pause: the machine, or this process, did not run. */
 const MAX_STEP_MS = 60
 
-/** The clock remains real while a test replaces `performance.now`. */
+/** Bound at load time, so that the clock stays real while a test replaces `performance.now`. */
 const now = performance.now.bind(performance)
 
 const clock = { isTicking: false, readAt: 0, runningMs: 0, pausedMs: 0 }
 
 /**
  * A clock for upper bounds, in milliseconds. It stands still during pauses of the machine, of this process and of its
- * event loop, because those say nothing about the services under test. Otherwise it is as strict as `performance.now`.
+ * event loop, because a pause says nothing about the services under test. Otherwise, it measures real time.
  */
 export function runningTime(): number {
   return read().runningMs
 }
 
-/** The total length of all pauses so far, in milliseconds. A load can ignore what fails during a pause. */
+/** The total length of all pauses so far, in milliseconds. A load test can ignore failures during a pause. */
 export function pausedTime(): number {
   return read().pausedMs
 }

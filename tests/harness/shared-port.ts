@@ -1,7 +1,7 @@
 import { Agent, request } from 'undici'
 import { eventually } from './eventually.ts'
 
-/** A process that is suspended accepts connections, but sends no response. */
+/** Needed because a suspended process accepts connections, but sends no response. */
 const TIMEOUT_MS = 5_000
 
 /** Sends a request over a new connection, so that it may reach any of the processes that share the port. */
@@ -21,7 +21,7 @@ export async function metricsOfEach(edge: string, count: number): Promise<Map<nu
   await eventually(async () => {
     const { text } = await requestAnew(`${edge}/metrics`)
     found.set(sumOf(text, /^process_pid /), text)
-    if (found.size < count) throw new Error(`only processes ${[...found.keys()]} of ${count} have responded`)
+    if (found.size < count) throw new Error(`only ${found.size} of ${count} processes have responded`)
   })
   return found
 }

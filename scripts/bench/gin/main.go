@@ -1,5 +1,5 @@
-// The baseline for the benchmark: the same services with gin, written the way such demos usually are. One
-// NATS connection, pooled keep-alive HTTP, four reads in parallel, and at-most-once publishing.
+// The baseline for the benchmark: the same services with gin, written the way such demos usually are, with one
+// NATS connection, pooled keep-alive HTTP, four parallel reads, and at-most-once publishing.
 //
 //	gin play|metadata|cdnurl|reporting|queue-listener PORT
 //
@@ -124,23 +124,23 @@ func forward() {
 			return
 		}
 		url := fmt.Sprintf("%s/events/asset/%s/user/%s", os.Getenv("REPORTING_URL"), played.AssetID, played.UserID)
-		if answer, err := client.Post(url, "application/json", bytes.NewReader(nil)); err == nil {
-			_, _ = io.Copy(io.Discard, answer.Body)
-			_ = answer.Body.Close()
+		if response, err := client.Post(url, "application/json", bytes.NewReader(nil)); err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			_ = response.Body.Close()
 		}
 	})
 	check(err)
 }
 
 func getJSON(url string, into any) error {
-	answer, err := client.Get(url)
+	response, err := client.Get(url)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	err = json.NewDecoder(answer.Body).Decode(into)
-	// The connection is only reused if the body was read to its end.
-	_, _ = io.Copy(io.Discard, answer.Body)
+	defer response.Body.Close()
+	err = json.NewDecoder(response.Body).Decode(into)
+	// The client reuses a connection only if the body was read to the end.
+	_, _ = io.Copy(io.Discard, response.Body)
 	return err
 }
 

@@ -11,7 +11,7 @@ const DEBIAN_GOPATH = '/usr/share/gocode'
 
 export const hasGo = spawnSync('go', ['version']).status === 0
 
-/** Builds the pipeline in Go and starts its five services as processes, on the given NATS server. */
+/** Builds the Go pipeline, and starts its five services as processes that use the given NATS server. */
 export async function startGin(nats: NatsServer): Promise<Target & AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
   const directory = await mkdtemp(join(tmpdir(), 'gin-'))
@@ -43,5 +43,5 @@ function build(program: string): void {
     encoding: 'utf8',
     env,
   })
-  if (status !== 0) throw new Error(`the Go pipeline does not build: ${error?.message ?? stderr}`)
+  if (status !== 0) throw new Error(`cannot build the Go pipeline: ${error?.message ?? stderr}`)
 }

@@ -8,20 +8,20 @@ import { readBack, toAct } from './process-actions.ts'
 import { refuse, refuseQuery } from './refusals.ts'
 import { createTaskRoutes, type Tasks } from './task-routes.ts'
 
-/** A fault ends by itself after at most this time, even if the page that caused it is closed. */
+/** The maximum duration of a fault. The fault then ends even if the page that caused it is closed. */
 const MAX_FAULT_S = 60
-/** How long a process stays down by default: as long as after a crash. */
+/** How long a killed process stays down by default: as long as after a crash. */
 const CRASH_S = 1
-/** While the edge hangs, it cannot forward the request that resumes it. */
+/** Shorter for the edge: while it hangs, it cannot forward the request that resumes it. */
 const EDGE_HANG_S = 10
-/** A delay, so that the response leaves the edge before the edge is killed. */
+/** Delays actions on the edge, so that it can send the response first. */
 const FAREWELL_MS = 50
 
 const LOCKED = 'Open the address that npm start printed: it ends with #controls= and a token.'
 
 const Fault = z.object({ seconds: z.coerce.number().pipe(z.number().min(0.5).max(MAX_FAULT_S)).optional() })
 
-/** What the controls act on. A control whose target is undefined is not offered. */
+/** The targets of the controls. A control without a target is not offered. */
 export type ControlDeps = Tasks & {
   /** Returns true if the `authorization` header contains the token. */
   isAllowed: (authorization: string | undefined) => boolean
@@ -44,7 +44,7 @@ export function createControlsApp(deps: ControlDeps): Hono {
     state: 'on',
     reason: null,
     can,
-    processes: await Promise.all(processes.map(async (one) => toControlled(await one.status()))),
+    processes: await Promise.all(processes.map(async (process) => toControlled(await process.status()))),
     commands: { seed: seed.status(), simulate: simulate.status() },
   })
 
@@ -74,13 +74,13 @@ export function createControlsApp(deps: ControlDeps): Hono {
   app.post('/controls/:service/:action', async (c) => {
     const { service, action } = c.req.param()
     const target = processes.find(({ name }) => name === service)
-    if (!target) return refuse(c, 404, `npm start runs no process ${service}`)
+    if (!target) return refuse(c, 404, `npm start does not run a process named ${service}`)
     if (action === 'hang' && unhangable.has(service)) return refuse(c, 409, `${service} has several processes`)
     const query = Fault.safeParse(c.req.query())
     if (!query.success) return refuseQuery(c, query.error)
     const { seconds = defaultSeconds(service, action) } = query.data
     const act = toAct(target, action, seconds * 1_000, checkpoint)
-    if (!act) return refuse(c, 404, `there is no control ${action} of ${service}`)
+    if (!act) return refuse(c, 404, `there is no control ${action} for ${service}`)
     if (isEdge(service)) {
       setTimeout(act, FAREWELL_MS)
       return c.json({ status: 'ok' }, 202)

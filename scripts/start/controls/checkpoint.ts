@@ -6,7 +6,7 @@ import { codeOf } from '../../../shared/runtime/error-code.ts'
 
 /** Moves the checkpoint of reporting for a replay. `setAside` and `restore` require that reporting is down. */
 export type CheckpointControl = {
-  /** Without its checkpoint, reporting counts the whole log again. */
+  /** Moves the checkpoint away, so that reporting replays the whole log on its next start. */
   setAside(): Promise<void>
   restore(): Promise<void>
   /** Deletes the checkpoint that was set aside. */

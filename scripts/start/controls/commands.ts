@@ -3,23 +3,23 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { ControlledCommand } from '../../../shared/contracts/controls.ts'
 
-/** A command of the project that runs at most once at a time. */
+/** A command of the project, which runs at most once at a time. */
 export type OwnCommand = AsyncDisposable & {
   status(): ControlledCommand
-  /** Runs the command. Returns false if it is running already. */
+  /** Runs the command. Returns false if it is already running. */
   run(args?: string[]): boolean
   stop(): void
 }
 
 type Options = {
-  /** How a user would start it, such as `npm run seed`. */
+  /** The command that a user would type, such as `npm run seed`. */
   name: string
   script: string
   env: NodeJS.ProcessEnv
   onLine: (line: string) => void
 }
 
-/** Runs `bash <script>` with arguments, in a process group of its own. */
+/** Runs `bash <script>` with arguments, in its own process group. */
 export function createCommand({ name, script, env, onLine }: Options): OwnCommand {
   let child: ChildProcess | undefined
   let ended: Promise<unknown> = Promise.resolve()
@@ -33,7 +33,7 @@ export function createCommand({ name, script, env, onLine }: Options): OwnComman
     try {
       process.kill(-child.pid, 'SIGTERM')
     } catch {
-      // It has just ended.
+      // The process has just exited.
     }
   }
 

@@ -38,13 +38,13 @@ export type Controls = AsyncDisposable & {
   token: Secret
   /** Settings for play. */
   env: { CONTROLS_URL: string }
-  /** Starts to serve requests that act on these processes. */
+  /** Starts serving requests that act on these processes. */
   serve(processes: readonly Supervised[]): Promise<void>
 }
 
 type Options = { plan: Plan; edgePort: number; onLine: (name: string, line: string) => void }
 
-/** @returns undefined if other machines can reach the console: the controls are then disabled */
+/** @returns undefined if other machines can reach the console, because the controls are then disabled */
 export function openControls({ plan, edgePort, onLine }: Options): Controls | undefined {
   const settings = loadSettings({ HOST: host, OPS_HOST: host, DATA_DIR: dataDir }, { args: [], env: plan.env })
   if (!isLoopback(plan.opsPort === undefined ? settings.HOST : settings.OPS_HOST)) return undefined
@@ -88,7 +88,7 @@ function createDeps(parts: Parts): Omit<ControlDeps, 'isAllowed'> {
   return {
     offReason: mode === 'embedded' ? EMBEDDED : undefined,
     processes,
-    // nginx has worker processes, which SIGSTOP would not reach.
+    // SIGSTOP would not reach the worker processes of nginx.
     unhangable: new Set(cdn?.server === 'nginx' ? ['cdn'] : []),
     isEdge: (name) => name.replace(/-\d+$/, '') === services.play.name,
     seed: createScriptCommand('seed', 'scripts/seed.sh'),
@@ -116,7 +116,7 @@ function createOwnExpirer(env: NodeJS.ProcessEnv): ControlDeps['expire'] {
   return createExpirer(base.replace(/\/$/, ''), toSigningKeys(CDN_KEYS)[0])
 }
 
-/** A replay needs counts in memory, because they derive from the log alone, and a log from which nothing expires. */
+/** A replay requires counts in memory, which derive from the log alone, and a log whose messages never expire. */
 function canReplay({ plan: { env, mode }, processes }: Parts): boolean {
   const { DATABASE_URL, DATABASE_URL_FILE, EVENTS_MAX_AGE } = env
   const hasReporting = processes.some(({ name }) => name === services.reporting.name)

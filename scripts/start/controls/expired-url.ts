@@ -8,12 +8,12 @@ const VALID_S = 60
 /** A clip of the demo catalogue. */
 const CLIP = 'clips/orbits/index.m3u8'
 
-/** The given URL, signed again with an expiry in the past, and the status that the CDN returns for each of them. */
+/** A URL with an expiry in the past, and its `status`. `statusBefore` is the status of the original URL. */
 export type ExpiredUrl = { url: string; status: number; statusBefore: number; command: string }
 
 /**
- * Signs a URL of the CDN again, with an expiry in the past; by default the URL of a clip.
- * @returns undefined if it is not a signed URL of this CDN
+ * Creates a function that signs a URL of the CDN again, with an expiry in the past. By default, it signs the URL of a
+ * clip. It returns undefined if the URL is not a signed URL of this CDN.
  */
 export function createExpirer(baseUrl: string, key: SigningKey) {
   const signer = createHmacSigner(baseUrl, key)

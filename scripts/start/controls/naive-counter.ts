@@ -3,12 +3,12 @@ import type { NatsLink } from '../../../shared/nats/link.ts'
 const SUBJECT = 'naive.view'
 const MAX_RUNS = 100
 
-/** How many views a run published, and how many of them arrived. */
+/** The number of views that a run published, and the number of those that arrived. */
 export type NaiveCount = { published: number; counted: number; connected: boolean }
 
 /**
- * A counter like the ones in tutorials: the edge publishes each view with core NATS, at most once, and a subscriber
- * counts in memory what arrives. The tour compares this counter with the log.
+ * A counter like those in tutorials: the edge publishes each view with core NATS, at most once, and a subscriber keeps
+ * the counts in memory. The tour compares this counter with the log.
  */
 export function createNaiveCounter(nats: Pick<NatsLink, 'connection' | 'onUp' | 'state'>) {
   const runs = new Map<string, { published: number; counted: number }>()
@@ -38,7 +38,7 @@ export function createNaiveCounter(nats: Pick<NatsLink, 'connection' | 'onUp' | 
       try {
         nats.connection().publish(SUBJECT, new TextEncoder().encode(id))
       } catch {
-        // The view is lost: the tour demonstrates this loss.
+        // The view is lost. The tour demonstrates this loss.
       }
     }
     return { ...run, connected: nats.state() === 'up' }

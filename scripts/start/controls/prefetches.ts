@@ -29,7 +29,7 @@ export async function sendPrefetches(
     await body.dump()
     return { isAnswered: statusCode === 200, isView: headers['view-id'] !== undefined }
   })
-  const settled = (await Promise.allSettled(sent)).flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  const settled = (await Promise.allSettled(sent)).flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
   return {
     sent: count,
     answered: settled.filter(({ isAnswered }) => isAnswered).length,

@@ -8,7 +8,7 @@ const REACTION_POLL_MS = 10
 /** Returns false if the process is down. */
 type Act = () => boolean | Promise<boolean>
 
-/** @returns what an action does; undefined if there is no such action */
+/** @returns a function that carries out the action, or undefined if there is no such action */
 export function toAct(
   target: Supervised,
   action: string,
@@ -30,7 +30,7 @@ export function toAct(
   return undefined
 }
 
-/** The state that the operating system reports, once it has changed or `REACTION_MS` have passed. */
+/** Returns the state that the operating system reports, once it has changed or `REACTION_MS` have passed. */
 export async function readBack(target: Supervised, action: string, startsBefore: number) {
   const isDone: Record<string, (status: Awaited<ReturnType<Supervised['status']>>) => boolean> = {
     kill: ({ state, starts }) => state === 'down' || starts > startsBefore,

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import type { z } from 'zod'
 
-/** Responds with the reason why a control was not used. play turns the response into a Problem. */
+/** Responds with the reason why a control was refused. play converts the response to a Problem. */
 export function refuse(c: Context, status: 401 | 404 | 409 | 503, message: string) {
   return c.json({ errors: [{ path: 'controls', message }] }, status)
 }

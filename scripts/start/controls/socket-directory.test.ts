@@ -17,7 +17,7 @@ test.skipIf(process.getuid?.() !== 0)('the directory of another user is left alo
   expect(await remainingAfterRemoval(NOBODY)).toHaveLength(2)
 })
 
-/** Creates what a process of a user with this id leaves behind, and returns the paths that remain after the removal. */
+/** Creates the leftovers of a process of this user, removes all leftovers, and returns the paths that remain. */
 async function remainingAfterRemoval(uid: number): Promise<string[]> {
   await using temp = await createTempDirectory('leftovers')
   vi.stubEnv('TMPDIR', temp.path)

@@ -32,13 +32,13 @@ export function removeLeftovers(): void {
   }
 }
 
-/** Other users may plant a directory here whose files lead to files of this user. */
+/** Guards against directories of other users, which may contain links to files of this user. */
 function isOwnDirectory(path: string): boolean {
   const found = lstatSync(path)
   return found.isDirectory() && found.uid === process.getuid?.()
 }
 
-/** Keeps a token file that another `npm start` has replaced. */
+/** Removes a directory and its token file, unless another `npm start` has replaced the token file. */
 function removeLeftover(directory: string): void {
   const link = join(directory, TOKEN_FILE)
   const token = readToken(join(directory, TOKEN))?.reveal()

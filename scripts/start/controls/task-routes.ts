@@ -20,11 +20,11 @@ const queries = {
   expire: z.object({ url: z.string().max(4_096).optional() }),
 }
 
-/** What these controls act on. A control whose target is undefined is not offered. */
+/** The targets of these controls. A control without a target is not offered. */
 export type Tasks = {
   seed: OwnCommand
   simulate: OwnCommand
-  /** The arguments with which both commands find the system. */
+  /** The arguments that make both commands use this system. */
   commandArgs: string[]
   prefetch: (flood: z.output<typeof queries.prefetch>) => Promise<Prefetches>
   tour: (request: TourLeaseRequest) => TourLease
@@ -33,7 +33,7 @@ export type Tasks = {
   naive?: ((run: string, views: number) => NaiveCount) | undefined
 }
 
-/** The controls that do not belong to a process. */
+/** Creates the routes of the controls that do not act on a single process. */
 export function createTaskRoutes({ seed, simulate, commandArgs, prefetch, tour, expire, poison, naive }: Tasks): Hono {
   return new Hono()
     .post('/seed', (c) => start(c, seed, commandArgs))

@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { PRIVATE_FILE } from '../../../shared/runtime/private-files.ts'
 import { type Secret, toSecret } from '../../../shared/runtime/secret.ts'
 
-/** The file with the token of the controls of an edge, which commands in another terminal read. */
+/** Returns the path of the file with the token for the controls of an edge. Commands in other terminals read it. */
 export function tokenFileOf(dataDir: string, edgePort: number): string {
   return join(dataDir, `controls-${edgePort}`)
 }
 
-/** Replaces the file. Only its user may read it. Returns false if the directory is not writable. */
+/** Replaces the token file. Only its owner may read it. Returns false if the directory is not writable. */
 export function writeToken(file: string, dataDir: string, token: Secret): boolean {
   try {
     mkdirSync(dataDir, { recursive: true })
@@ -21,7 +21,7 @@ export function writeToken(file: string, dataDir: string, token: Secret): boolea
   }
 }
 
-/** @returns undefined if `npm start` does not run on this port */
+/** @returns undefined if `npm start` is not running on this port */
 export function readToken(file: string): Secret | undefined {
   try {
     return toSecret(readFileSync(file, 'utf8').trim())
