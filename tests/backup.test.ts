@@ -10,6 +10,7 @@ import { getJson, metric, play, views, warmUp } from './harness/plays.ts'
 import { hasPostgres, postgresProgram } from './harness/postgres.ts'
 import { startPostgresSystem } from './harness/postgres-system.ts'
 import type { ServiceProcess } from './harness/service-process.ts'
+import { backUpStream, restoreStream } from './harness/stream-backup.ts'
 import { type System, startSystem } from './harness/system.ts'
 import { createTempDirectory } from './harness/temp-directory.ts'
 
@@ -19,7 +20,7 @@ const NO_LOSS = { views: 0, gaps: [] }
 
 describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the log,', () => {
   /** Backs up the checkpoint at 3 views and the log at 5, then plays until there are 9 views. */
-  async function startBackedUp() {
+  async function startBackedUp(backUpLog: BackUpLog = copyLog) {
     await using stack = new AsyncDisposableStack()
     const backup = stack.use(await createTempDirectory('backup'))
     const system = stack.use(await startSystem(OFTEN))
@@ -32,7 +33,7 @@ describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the 
     await reporting.start()
     await playTimes(system, 2)
     await expectViews(reporting, 5)
-    await backUpLog(nats, backup.path)
+    const restoreLog = await backUpLog(nats, backup.path)
     await expectConnected(edge)
     await playTimes(system, 4)
     await expectViews(reporting, 9)
@@ -43,7 +44,7 @@ describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the 
       /** Restores files while all services are stopped. */
       async restore(what: { checkpoint?: boolean; log?: boolean }) {
         for (const service of all) await service.signal('SIGTERM')
-        if (what.log) await restoreLog(nats, backup.path)
+        if (what.log) await restoreLog()
         if (what.checkpoint) await copyFile(join(backup.path, FILE), join(dataDir, FILE))
         for (const service of all) await service.start()
       },
@@ -51,8 +52,11 @@ describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the 
     }
   }
 
-  test('a restore of both brings back the counts of all views in the restored log; later views are reported as lost', async () => {
-    await using backedUp = await startBackedUp()
+  test.each([
+    { how: 'a copy of its directory', backUpLog: copyLog },
+    { how: 'a snapshot of the running server', backUpLog: snapshotLog },
+  ])('a restore of both, the log from $how, recovers the counts; later views are reported as lost', async (given) => {
+    await using backedUp = await startBackedUp(given.backUpLog)
     const { reporting, play: edge } = backedUp.system
     await backedUp.restore({ checkpoint: true, log: true })
     await expectCurrent(reporting.url)
@@ -149,13 +153,13 @@ describe.skipIf(!natsVersion || !hasPostgres)('with the counts in Postgres,', ()
     const { play: edge, reporting, second, listener, nats, postgres, databaseUrl } = system
     await warmUp(edge.url)
     await playTimes(system, 3)
-    await backUpLog(nats, backup.path)
+    const restoreLog = await copyLog(nats, backup.path)
     await warmUp(edge.url)
     await playTimes(system, 4)
     await expectViews(reporting, 7)
     const all = [reporting, second, listener, edge]
     for (const service of all) await service.signal('SIGTERM')
-    await restoreLog(nats, backup.path)
+    await restoreLog()
     for (const service of all) await service.start()
     await eventually(() => expect(listener.lines()).toContainEqual(expect.stringContaining('LogRolledBackError')))
     await postgres.use(databaseUrl, (client) => client.query('drop schema reporting cascade'))
@@ -176,17 +180,25 @@ function expectConnected({ url }: ServiceProcess): Promise<void> {
 }
 
 /** Copies the files of the log while the server is stopped. */
-async function backUpLog(nats: NatsServer, to: string): Promise<void> {
+/** Backs up the log, and returns a function that restores it. */
+type BackUpLog = (nats: NatsServer, directory: string) => Promise<() => Promise<void>>
+
+async function copyLog(nats: NatsServer, directory: string) {
+  const [from, to] = [nats.directoryOf(STREAM), join(directory, STREAM)]
   await nats.signal('SIGTERM')
-  await cp(nats.directoryOf(STREAM), join(to, STREAM), { recursive: true })
+  await cp(from, to, { recursive: true })
   await nats.start()
+  return async () => {
+    await nats.signal('SIGTERM')
+    await rm(from, { recursive: true })
+    await cp(to, from, { recursive: true })
+    await nats.start()
+  }
 }
 
-async function restoreLog(nats: NatsServer, from: string): Promise<void> {
-  await nats.signal('SIGTERM')
-  await rm(nats.directoryOf(STREAM), { recursive: true })
-  await cp(join(from, STREAM), nats.directoryOf(STREAM), { recursive: true })
-  await nats.start()
+async function snapshotLog({ url }: NatsServer) {
+  const backup = await backUpStream(url, STREAM)
+  return () => restoreStream(url, backup)
 }
 
 async function copyOutboxes(from: string, to: string): Promise<void> {
