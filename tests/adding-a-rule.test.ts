@@ -10,17 +10,17 @@ import { publishRaw } from './harness/raw-messages.ts'
 
 const guide = await readFile('docs/adding-a-rule.md', 'utf8')
 
-describe('the guide to adding a view rule', { timeout: 120_000 }, () => {
+describe('following the guide to adding a view rule', { timeout: 120_000 }, () => {
   let project: Awaited<ReturnType<typeof follow>>
   beforeAll(async () => {
     project = await follow(guide)
   })
   afterAll(() => project?.[Symbol.asyncDispose]())
 
-  test('adds a rule that passes the tests of the engine', () =>
+  test('yields a rule that passes the tests of the engine', () =>
     project.passesTests('reporting/rules', 'reporting/engine'))
 
-  test('adds a rule whose verdicts reporting serves', async () => {
+  test('yields a rule whose verdicts reporting serves', async () => {
     const env = { VIEW_RULES: 'v3', PORT: '0', DATA_DIR: 'data' }
     await using reporting = project.start(process.execPath, ['reporting/main.ts'], env)
     const url = await reporting.line((line) =>
@@ -42,7 +42,7 @@ describe('the guide to adding a view rule', { timeout: 120_000 }, () => {
     expect(await getJson(`${url}/events/audit`)).toMatchObject({ qualified: 20, notQualified: { burst: 1 } })
   })
 
-  test.skipIf(!natsVersion)('adds a version of the rules that can be counted before reporting uses it', async () => {
+  test.skipIf(!natsVersion)('yields a version of the rules that a recount can try before reporting uses it', async () => {
     await using nats = await startNatsServer()
     const port = await freePort()
     const REPORTING_URL = `http://127.0.0.1:${port}`

@@ -17,9 +17,9 @@ test.skipIf(!hasPromtool).each([
   expect({ status, output: stdout + stderr }).toEqual({ status: 0, output: expect.stringContaining('SUCCESS') })
 })
 
-test('the file contains alerts', () => expect(alerts).not.toEqual([]))
+test('deploy/alerts.yml contains alerts', () => expect(alerts).not.toEqual([]))
 
-test.each(alerts)('%s has a runbook, and test cases in which it fires and does not fire', (name) => {
+test.each(alerts)('%s has a runbook, a test case in which it fires, and one in which it does not', (name) => {
   const expected = cases.split('- alertname: ').filter((text) => text.startsWith(`${name}\n`))
   const firing = expected.filter((text) => text.includes('exp_alerts'))
   expect(firing).not.toEqual([])

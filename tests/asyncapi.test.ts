@@ -39,7 +39,7 @@ test('subjects, content type and version match the code', () => {
   expect([messages.batch.contentType, document.defaultContentType]).toEqual([BATCH_CONTENT_TYPE, BATCH_CONTENT_TYPE])
 })
 
-test.each(['batch', 'single'])('the examples of a %s are valid and parse as views or reports', (name) => {
+test.each(['batch', 'single'])('the examples of a %s message are valid and parse as views or watch-time reports', (name) => {
   const ajv = addFormats.default(new Ajv({ strict: true })).addVocabulary(['components'])
   const isValid = ajv.compile({ ...messages[name].payload, components: document.components })
   expect(messages[name].examples.length).toBeGreaterThan(0)
@@ -64,7 +64,7 @@ test('the message in docs/events.md parses as a view', async () => {
   ])
 })
 
-test('the example of a report in docs/events.md parses as a report of watch time', async () => {
+test('the watch-time example in docs/events.md parses as a watch-time report', async () => {
   const [, message = ''] = /^```json\n(\{.*?)^```/ms.exec(await readFile('docs/events.md', 'utf8')) ?? []
   expect(decodeViews(Buffer.from(message), now).watched).toMatchObject([{ assetId: '456', userId: '8', seconds: 31 }])
 })

@@ -38,14 +38,14 @@ describe.skipIf(!natsVersion)('npm run audit', () => {
   })
 
   test('finds no difference while plays continue', async () => {
-    const over = new AbortController()
+    const stopping = new AbortController()
     const playing = Promise.all(
       Array.from({ length: 4 }, async (_, n) => {
-        while (!over.signal.aborted) await play(system.play.url, '123', `player-${n}`)
+        while (!stopping.signal.aborted) await play(system.play.url, '123', `player-${n}`)
       }),
     )
     expect(await runAudit(system.env)).toMatchObject(AGREES)
-    over.abort()
+    stopping.abort()
     await playing
   })
 
@@ -61,7 +61,7 @@ describe.skipIf(!natsVersion)('npm run audit', () => {
   test.each([
     [['--from', '5', '--to', '3'], 2, /^npm run audit: --from is 5, which is after --to 3$/],
     [['--from', '1000000'], 1, /^npm run audit: no message in this range: reporting has counted sequences 1 to \d+$/],
-  ])('with %j, which selects no message, does not agree', async (args, status, text) => {
+  ])('does not report agreement if %j selects no message', async (args, status, text) => {
     expect(await runAudit(system.env, ...args)).toEqual({ status, text: expect.stringMatching(text) })
   })
 
@@ -77,7 +77,7 @@ describe.skipIf(!natsVersion)('npm run audit', () => {
     })
   })
 
-  test('prints an id from the log as part of one line', async () => {
+  test('prints an id with control characters and line breaks on a single line', async () => {
     const id = 'id\u001b[2K\nreporting agrees with the log.'
     const view = { assetId: '456', userId: 'repeater', at: new Date().toISOString() }
     await system.listener.signal('SIGSTOP')
@@ -97,7 +97,7 @@ describe.skipIf(!natsVersion)('npm run audit', () => {
     expect(text).not.toMatch(/^reporting agrees/m)
   })
 
-  test('finds a view that reporting missed because it counted a forged one instead', async () => {
+  test('finds a view that reporting missed because it had counted a forged view in its place', async () => {
     const position = (await getJson(`${system.reporting.url}/events/position`)) as Position
     await system.listener.signal('SIGSTOP')
     const { stream, sequence } = position

@@ -64,11 +64,11 @@ describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the 
     await warmUp(edge.url)
     await playTimes(backedUp.system, 2)
     await expectViews(reporting, 7)
-    // The first view of the restarted play names the last serial of the previous process, which reveals the loss.
+    // The first view after the restart names the last serial of the previous play process, which reveals the loss.
     expect(await getJson(`${reporting.url}/events/lost`)).toMatchObject({ views: 4 })
   })
 
-  test('a restore of only the checkpoint counts the remaining views from the log', async () => {
+  test('restoring only the checkpoint counts later views from the log again', async () => {
     await using backedUp = await startBackedUp()
     const { reporting } = backedUp.system
     await backedUp.restore({ checkpoint: true })
@@ -76,7 +76,7 @@ describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the 
     expect(await getJson(`${reporting.url}/events/lost`)).toEqual(NO_LOSS)
   })
 
-  test('a restore of only the log suspends counting until the checkpoint is restored too, or moved away', async () => {
+  test('restoring only the log suspends counting until the checkpoint is removed', async () => {
     await using backedUp = await startBackedUp()
     const { reporting, listener, dataDir } = backedUp.system
     await backedUp.restore({ log: true })
@@ -93,7 +93,7 @@ describe.skipIf(!natsVersion)('after a backup of the checkpoint and then of the 
 })
 
 test.skipIf(!natsVersion)(
-  'views in a restored outbox that the log already has are not counted again',
+  'views in a restored outbox are not counted again if the log already has them',
   { timeout: 60_000 },
   async () => {
     await using backup = await createTempDirectory('backup')
@@ -179,7 +179,6 @@ function expectConnected({ url }: ServiceProcess): Promise<void> {
   return eventually(async () => expect((await readinessOf(url)).dependencies.nats).toBe('up'))
 }
 
-/** Copies the files of the log while the server is stopped. */
 /** Backs up the log, and returns a function that restores it. */
 type BackUpLog = (nats: NatsServer, directory: string) => Promise<() => Promise<void>>
 

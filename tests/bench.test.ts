@@ -58,7 +58,7 @@ describe('npm run bench', () => {
     expect(lines.join('\n')).toMatch(live)
   })
 
-  test.skipIf(!natsVersion)('--report measures capabilities, an open loop and the layers of a play', async () => {
+  test.skipIf(!natsVersion)('--report measures capabilities, an open-loop load and the layers of a play', async () => {
     const { status, lines } = await bench(...SHORT, '--no-live', '--report', '--capabilities', 'identity,embedded')
     const output = lines.join('\n')
     expect(status, output).toBe(0)

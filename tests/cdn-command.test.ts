@@ -33,7 +33,7 @@ test.each([
   ['k9:secret-of-the-first-key', 'k10'],
   ['k1:secret-of-the-first-key,k2:secret-of-the-other-key', 'k3'],
   [`${'k'.repeat(32)}:secret-of-the-first-key`, 'k1'],
-])('rotate of %s prints a new key with the id %s', async (keys, id) => {
+])('given the keys %s, rotate prints a new key with the id %s', async (keys, id) => {
   expect((await rotate(keys)).split(':')[0]).toBe(id)
 })
 

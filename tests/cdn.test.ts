@@ -71,7 +71,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
     fetch(`${edge.url}${target(claim)}`, { headers, method })
   const video = (headers?: Record<string, string>, method?: string) => get({ path: 'clips/a.mp4' }, headers, method)
 
-  /** Sends a target that clients would normalize. */
+  /** Sends the target as it is. fetch would normalize it. */
   async function statusOf(target: string, method = 'GET'): Promise<number> {
     using connection = await connectHttp(
       edge.url,
@@ -155,7 +155,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       expect(Buffer.from(await response.arrayBuffer())).toEqual(VIDEO.subarray(start, end + 1))
     })
 
-    test.each(['bytes=0-1,5-6', 'bytes=0-0,-1'])('for several ranges, %s, with the whole file', async (range) => {
+    test.each(['bytes=0-1,5-6', 'bytes=0-0,-1'])('for multiple ranges (%s) with the whole file', async (range) => {
       const response = await video({ range })
       expect([response.status, (await response.bytes()).length]).toEqual([200, 1_000])
     })
@@ -296,7 +296,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       ['a retired key', target({ kid: 'retired', secret: RETIRED, path })],
       ['the path of another file', url.replace(path, 'clips/empty.mp4')],
       ['the path of another directory', target({ path: 'clips/a/index.m3u8', scope: 'films/' })],
-      ['a sibling directory with the same beginning', target({ path: 'clips/ab/seg1.ts', scope: 'clips/a/' })],
+      ['a sibling directory with the same prefix', target({ path: 'clips/ab/seg1.ts', scope: 'clips/a/' })],
       ['a sibling directory under a scope without a slash', target({ path: 'clips/ab/seg1.ts', scope: 'clips/a' })],
       ['a file whose name begins with the scope', target({ path: 'clips/a.mp4', scope: 'clips/a' })],
       ['a file below a path that is signed as a file', target({ path: 'clips/a/360p/seg1.ts', scope: 'clips/a' })],
@@ -305,12 +305,12 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
         'a segment whose directory is not signed',
         target({ path: 'clips/a/360p/seg1.ts', scope: 'clips/a/index.m3u8' }),
       ],
-      ['a signature that covers everything', target({ path, scope: '' })],
-      ['a signature that covers everything, written as a slash', target({ path, scope: '/' })],
+      ['a signature with an empty scope', target({ path, scope: '' })],
+      ['a signature with the scope "/"', target({ path, scope: '/' })],
       ['a later expiry', url.replace(`/${expires}/`, `/${expires + 1}/`)],
       ['an expiry far in the future', url.replace(`/${expires}/`, '/9999999999/')],
       ['an earlier expiry', url.replace(`/${expires}/`, '/1/')],
-      ['a signed expiry of many digits', target({ expires: '99999999999', path })],
+      ['a signed expiry with too many digits', target({ expires: '99999999999', path })],
       ['a signed expiry that is infinite', target({ expires: 'Infinity', path })],
       ['a signed expiry in another notation', target({ expires: '9e9', path })],
       ['a signed hexadecimal expiry', target({ expires: '0xffffffff', path })],
@@ -325,7 +325,7 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       ['a signature without a path', target({ path: '' })],
       ['a double slash in front of the path', target({ path: `/${path}` })],
       ['a double slash in the path', target({ path: 'clips//a.mp4', scope: 'clips/' })],
-      ['a double slash that the signature contains', target({ path: 'clips//a.mp4' })],
+      ['a signed double slash', target({ path: 'clips//a.mp4' })],
       ['a double slash in front of the key id', `/${url}`],
       ['a trailing slash', target({ path: 'clips/a/' })],
       ['a dot segment', target({ path: 'clips/./a.mp4', scope: 'clips/' })],
@@ -339,9 +339,9 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       ],
       ['a parent segment that is partly encoded', target({ path: 'clips/a/.%2e/ab/seg1.ts', scope: 'clips/a/' })],
       ['an encoded dot segment', target({ path: 'clips/%2e/a.mp4', scope: 'clips/' })],
-      ['a path out of the media directory', target({ path: 'clips/a/../../../outside.mp4', scope: 'clips/a/' })],
+      ['a path that leaves the media directory', target({ path: 'clips/a/../../../outside.mp4', scope: 'clips/a/' })],
       [
-        'an encoded path out of the media directory',
+        'an encoded path that leaves the media directory',
         target({ path: 'clips/%2e%2e/%2e%2e/outside.mp4', scope: 'clips/' }),
       ],
       ['an encoded slash', target({ path: 'clips%2fa.mp4' })],
@@ -368,14 +368,14 @@ describe.each(edges)('$edge', ({ isInstalled, start }) => {
       ['an encoded NUL', target({ path: 'clips/a.mp4%00' })],
       ['an encoded NUL in front of an extension', target({ path: 'clips/a.mp4%00.ts', scope: 'clips/' })],
       ['a NUL', target({ path: 'clips/a.mp4\0' })],
-      ['an incomplete encoding', target({ path: 'clips/%zz.mp4' })],
+      ['an invalid percent-encoding', target({ path: 'clips/%zz.mp4' })],
       ['a percent sign at the end', target({ path: 'clips/a.mp4%' })],
       ['a path above the root', '/../../../etc/passwd'],
       ['an encoded path above the root', '/%2e%2e/%2e%2e/etc/passwd'],
       ['a raw character beyond ASCII', target({ path: 'films/Häxan.mp4', scope: 'films/' })],
       ['a fragment', `${url}#x`],
       ['an unsigned URL in absolute form', `http://cdn/${path}`],
-    ])('or 400 %s', async (_, target) => {
+    ])('(or with 400) %s', async (_, target) => {
       // Servers may reject a malformed target, or a path above the root, before they check the signature.
       expect([400, 403]).toContain(await statusOf(target))
     })

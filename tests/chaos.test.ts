@@ -25,9 +25,9 @@ import { type System, startSystem } from './harness/system.ts'
 const seed = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 1_000_000))
 const seconds = Number(process.env.CHAOS_SECONDS || 30)
 const PLAYERS = 24
-/** `maps`, or `postgres` for two reporting instances over one Postgres. By default both, Postgres for half as long. */
+/** `maps` (in memory), or `postgres` (two instances that share one Postgres). Unset: both, Postgres for half as long. */
 const onlyStore = process.env.CHAOS_STORE || undefined
-/** `open`, or `guarded` with every protection of the edge. By default, maps run open, and Postgres runs guarded. */
+/** `open`, or `guarded`: with every protection of the edge. Unset: `open` with `maps`, `guarded` with `postgres`. */
 const onlyEdge = process.env.CHAOS_EDGE || undefined
 const stores = [
   { store: 'maps', edge: onlyEdge ?? 'open', duration: seconds, canRun: true },
@@ -40,7 +40,7 @@ const SETTLE_MS = 60_000
 type Broker = Pick<NatsCluster, 'servers' | 'use'>
 
 describe.skipIf(!natsVersion).each(stores)(
-  'during chaos with $store and an edge that is $edge,',
+  'during chaos (store: $store, edge: $edge),',
   ({ store, edge, duration: seconds }) => {
     const name = `every play with a 200 is counted, whatever is killed, suspended, cut off, poisoned or stored twice (CHAOS_SEED=${seed}, ${seconds} s)`
     test(name, { timeout: seconds * 1_000 + SETTLE_MS * 2 }, async () => {
@@ -67,7 +67,7 @@ describe.skipIf(!natsVersion).each(stores)(
 
       const total = sum(outcomes.users)
       console.log(
-        `chaos with ${store}, an edge that is ${edge}${isClustered ? ', and a cluster' : ''}: seed ${seed}, ${actions} faults in ${seconds} s, nats-server ${natsVersion}: ` +
+        `chaos (store: ${store}, edge: ${edge}${isClustered ? ', clustered' : ''}): seed ${seed}, ${actions} faults in ${seconds} s, nats-server ${natsVersion}: ` +
           `${total.served} plays with a 200, ${total.cutOff} cut off, ${total.rejected} rejected`,
       )
       expect(total.served).toBeGreaterThan(100)
@@ -84,7 +84,7 @@ describe.skipIf(!natsVersion).each(stores)(
 
 const AUDIT_INTERVAL_MS = 100
 
-/** Keeps reading audits, and verifies that their numbers add up. stop() returns the number of audits. */
+/** Reads audits continuously, and verifies that their numbers add up. stop() returns the number of audits. */
 function watchAudits(reporting: string, token: string | undefined) {
   const over = new AbortController()
   async function watch(): Promise<number> {
@@ -115,7 +115,7 @@ function watchAudits(reporting: string, token: string | undefined) {
 }
 
 /**
- * Injects one fault after another into a system with two plays on one port: kills or suspends one or two processes for
+ * Injects one fault after another into a system with two play processes on one port: kills or suspends one or two processes for
  * up to 3 s, suspends all of NATS for 5 to 30 s, cuts connections in the middle of a batch, appends random messages, or
  * stores messages twice. The seed determines the order. At the end, all processes are up.
  */
@@ -185,8 +185,8 @@ function readLastMessage({ use }: Broker): Promise<StoredMsg> {
 }
 
 /**
- * Waits until the outboxes of both plays are empty and all messages in the log are counted.
- * @param ports the operations ports of the plays, if they have any
+ * Waits until the outboxes of both play processes are empty and all messages in the log are counted.
+ * @param ports the operations ports of the play processes, if they have any
  */
 async function expectSettled(
   { play, reporting }: System,

@@ -34,7 +34,7 @@ const expectSaved = ({ url }: ServiceProcess) =>
   eventually(async () => expect(await metric(url, /^checkpoint_age_seconds/)).toBe(0))
 
 describe('reporting on its own', () => {
-  test('keeps its counts, its position and its store id when it is stopped and started', async () => {
+  test('keeps its counts, its position and its store id across a graceful restart', async () => {
     await using reporting = await startReporting(NEVER_WHILE_RUNNING)
     for (const user of ['u', 'u', 'v']) await countDirectly(reporting, user)
     const batch = { stream: 's', after: 0, through: 7, views: [] }
@@ -114,7 +114,7 @@ describe('reporting on its own', () => {
     expect(await views(second.url, 'user', 'u')).toBe(1)
   })
 
-  test('runs without a checkpoint if DATA_DIR is not writable, and says so once', async () => {
+  test('runs without a checkpoint if DATA_DIR is not writable, and logs this once', async () => {
     await using reporting = await startReporting({ DATA_DIR: '/dev/null/none', ...OFTEN })
     await countDirectly(reporting, 'u')
     expect(await views(reporting.url, 'user', 'u')).toBe(1)
@@ -144,7 +144,7 @@ describe('reporting on its own', () => {
   })
 })
 
-test('embedded mode keeps direct counts and the views of its log when it is stopped and started', async () => {
+test('embedded mode keeps direct counts and the views in its log across a graceful restart', async () => {
   await using system = await startEmbedded({ DATA_DIR: directory.path, ...NEVER_WHILE_RUNNING })
   const { reporting, process, play: edge } = system
   await fetch(`${reporting.url}/events/asset/a/user/direct`, { method: 'POST' })
@@ -194,7 +194,7 @@ describe.skipIf(!natsVersion)('reporting with a log', () => {
     expect(await getJson(`${reporting.url}/events/lost`)).toEqual({ views: 0, gaps: [] })
   })
 
-  test('after kill -9, counts only the views that the checkpoint does not contain, each one once', async () => {
+  test('after kill -9, counts only the views that are not in the checkpoint, each exactly once', async () => {
     await using system = await start(OFTEN)
     const { listener, reporting } = system
     await playTimes(system, 5)
@@ -210,7 +210,7 @@ describe.skipIf(!natsVersion)('reporting with a log', () => {
     expect(linesOf(reporting, 'checkpoint loaded')).toHaveLength(1)
   })
 
-  test('counts the whole log, each view once, if its checkpoint is corrupt or missing', async () => {
+  test('counts every view in the log exactly once if its checkpoint is corrupt or missing', async () => {
     await using system = await start(NEVER_WHILE_RUNNING)
     const { reporting } = system
     await playTimes(system, 3)
@@ -223,7 +223,7 @@ describe.skipIf(!natsVersion)('reporting with a log', () => {
     }
   })
 
-  test('sets its checkpoint aside if the log was recreated in the meantime, and counts the new log from the start', async () => {
+  test('sets its checkpoint aside if the log has been recreated, and counts the new log from the start', async () => {
     await using system = await start(OFTEN)
     const { listener, nats, reporting } = system
     await playTimes(system, 3)

@@ -12,7 +12,7 @@ test('the films of the demo catalogue share at least three clips', () => {
   expect(urls.length).toBeGreaterThanOrEqual(3)
 })
 
-test.each(urls)('%s has two renditions and captions, and all files that its playlists name exist', (url) => {
+test.each(urls)('%s has two renditions and captions, and all files that its playlists reference exist', (url) => {
   const playlist = join(MEDIA, url)
   const text = readFileSync(playlist, 'utf8')
   expect(text.match(/^#EXT-X-STREAM-INF:.*SUBTITLES=/gm)).toHaveLength(2)
@@ -23,13 +23,13 @@ test.each(urls)('%s has two renditions and captions, and all files that its play
   for (const file of [...all, `${join(MEDIA, dirname(url))}.mp4`]) expect(statSync(file).size).toBeGreaterThan(0)
 })
 
-test('the media files take less than 2 MB in total', () => {
+test('the media files take up less than 2 MB in total', () => {
   const files = readdirSync(MEDIA, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
   const bytes = files.map(({ parentPath, name }) => statSync(join(parentPath, name)).size)
   expect(bytes.reduce((sum, size) => sum + size)).toBeLessThan(MAX_BYTES)
 })
 
-/** The files that a playlist names, by paths relative to its own directory. */
+/** The files that a playlist references, with its relative paths resolved. */
 function filesIn(playlist: string): string[] {
   const text = readFileSync(playlist, 'utf8')
   const attributes = [...text.matchAll(/URI="([^"]+)"/g)].map(([, path]) => String(path))

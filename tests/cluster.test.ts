@@ -79,7 +79,7 @@ describe.skipIf(!natsVersion)('on a replicated cluster of NATS servers,', () => 
       `cluster: ${total.served} plays with a 200, ${duplicates} duplicates in the log, ${lost.views} views lost`,
     )
     expect(total.served).toBeGreaterThan(100)
-    // nats-server 2.9 may lose views that it acknowledged. Lost views are reported, and all others are counted.
+    // nats-server 2.9 may lose views that it has acknowledged. Lost views are reported, and all others are counted.
     await expectCounted(reporting.url, 'user', outcomes.users, { lost: lost.views })
     await expectCounted(reporting.url, 'asset', outcomes.assets, { lost: lost.views })
   })

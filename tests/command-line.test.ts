@@ -57,7 +57,7 @@ describe.each(serviceNames)('%s', { concurrent: true }, (service) => {
 })
 
 test.concurrent.each(['0s', '300ms', '0.999s'])(
-  'reporting refuses a MAX_LAG of %s, below a second',
+  'reporting refuses a MAX_LAG below one second: %s',
   async (MAX_LAG) => {
     const { status, lines } = await run('reporting', [], { MAX_LAG })
     expect(status).toBe(2)
@@ -99,7 +99,7 @@ describe.each(['metadata', 'cdnurl', 'reporting'])('%s beyond loopback', { concu
   })
 })
 
-test.concurrent.each(['play', 'queue-listener'])('%s beyond loopback warns if there is no token', async (service) => {
+test.concurrent.each(['play', 'queue-listener'])('%s warns if it listens beyond loopback without a token', async (service) => {
   for (const [WRITE_TOKEN, warnings] of [
     ['', 1],
     ['a-secret-of-enough', 0],

@@ -18,7 +18,7 @@ const text = readFileSync('compose.yaml', 'utf8')
 const compose = parseCompose(text)
 const secrets = await createSecrets()
 
-/** Mistakes in compose.yaml: a text, its replacement, and the problem that must be found. */
+/** Mistakes in compose.yaml: the original text, its replacement, and the problem that must be found. */
 const MISTAKES: [string, string, RegExp][] = [
   ['mem_limit: 64m', 'mem_limti: 64m', /schema: .*mem_limti/],
   ['healthcheck:', 'healthchek:', /schema: .*healthchek/],
@@ -52,7 +52,7 @@ describe('compose.yaml', () => {
     expect(findProblems(text.replace(from, to), secrets)).toContainEqual(expect.stringMatching(problem))
   })
 
-  test('lets play accept only the names that its clients use', () => {
+  test('lets play accept only the host names that its clients use', () => {
     expect(compose.services.play?.environment).toMatchObject({
       ALLOWED_HOSTS: expect.stringMatching(/^\$\{ALLOWED_HOSTS:-play\}$/),
     })
@@ -63,7 +63,7 @@ describe('compose.yaml', () => {
     expect({ status, stdout }).toMatchObject({ status: 0 })
   })
 
-  test('has every service, and builds their common image once', () => {
+  test('has every service, and builds their shared image once', () => {
     for (const name of serviceNames) expect(compose.services[name]).toMatchObject({ image: IMAGE, command: [name] })
     expect(Object.values(compose.services).filter(({ build }) => build)).toHaveLength(1)
   })
@@ -99,7 +99,7 @@ describe('in deploy/compose,', () => {
     execFileSync('promtool', ['check', 'config', '--syntax-only', 'deploy/compose/prometheus.yml'])
   })
 
-  test('the provisioning files of Grafana have only known keys', () => {
+  test('the Grafana provisioning files have only known keys', () => {
     const apiVersion = z.literal(1)
     const datasource = z.strictObject({ name: z.string(), type: z.string(), url: z.url(), isDefault: z.boolean() })
     const options = z.strictObject({ path: z.literal('/etc/grafana/dashboards') })
@@ -110,7 +110,7 @@ describe('in deploy/compose,', () => {
   })
 })
 
-describe.skipIf(!hasNjs)('the container cdn', () => {
+describe.skipIf(!hasNjs)('the cdn container', () => {
   test('serves the clips of the demo catalogue under the URLs that play signs, and refuses others', async () => {
     await using secrets = await createTempDirectory('secrets')
     runSecrets(secrets.path)
@@ -149,7 +149,7 @@ describe('the secrets', () => {
     expect(read()).toEqual(created)
   })
 
-  test('include a database URL that has the password of the database', async () => {
+  test('include a database URL with the password of the database', async () => {
     await using directory = await createTempDirectory('secrets')
     runSecrets(directory.path)
     const [password, url] = ['password', 'url'].map((name) =>
@@ -161,7 +161,7 @@ describe('the secrets', () => {
 
 type Job = { job_name: string; static_configs: [{ targets: string[] }] }
 
-/** Runs the command of the container `secrets`, and returns the paths that the created files have in containers. */
+/** Runs the command of the `secrets` container, and returns the paths of the created files in other containers. */
 async function createSecrets(): Promise<string[]> {
   await using directory = await createTempDirectory('secrets')
   runSecrets(directory.path)

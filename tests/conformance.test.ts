@@ -18,15 +18,15 @@ const SEED = Number(process.env.CONTRACT_SEED ?? 20_261_121)
 const RUNS = 15
 const TRACE_ID = 'c'.repeat(32)
 const authorization = 'Bearer conforming'
-/** Valid requests may use an unknown id, or conflict with the current position. */
+/** A valid request may still use an unknown id (404), or conflict with the current position (409). */
 const ACCEPTED = [200, 202, 404, 409]
 /** Statuses that no single request can cause, or that depend on the rights of the asset. */
 const CONDITIONAL = [403, 408, 422, 429, 451, 503, 507]
 
-/** play is last: its views advance reporting's position, and reporting then rejects the batch in its examples. */
+/** play comes last, because its views advance reporting's position, and reporting then rejects its own example batch. */
 const playLast = [...serviceNames.filter((name) => name !== 'play'), 'play' as const]
 
-/** Enough dead letters that the last sequences exceed the small numbers that fast-check prefers. */
+/** Enough dead letters for the last sequences to exceed the small numbers that fast-check prefers. */
 const DEAD_LETTERS = 320
 const invalid = Array.from({ length: DEAD_LETTERS }, () => 'not json')
 
@@ -63,7 +63,7 @@ describe.each(modes)(`$mode, with CONTRACT_SEED=${SEED}`, ({ start, names, skip 
   afterAll(() => system?.[Symbol.asyncDispose]())
 
   test.skipIf(skip).each(names)(
-    '%s responds as its OpenAPI document says, with every documented status',
+    '%s conforms to its OpenAPI document, and returns every documented status',
     async (name) => {
       const { url } = system[name]
       const api = await loadOpenApi(url)
@@ -121,7 +121,7 @@ describe('without any dependency', () => {
   test.each(dependent)('%s returns 503 on every route that documents 503', async (name) => {
     const { url } = isolated[name]
     const api = await loadOpenApi(url)
-    // Streams are left out, because a stream stays open while it waits for data.
+    // Streams are excluded, because a stream stays open while it waits for data.
     const operations = api.operations.filter(({ responses }) => '503' in responses && !isStream(responses))
     expect(operations.length).toBeGreaterThan(0)
     for (const operation of operations) {
@@ -132,7 +132,7 @@ describe('without any dependency', () => {
   })
 })
 
-/** Moves the explanations of a view to the end: the example of a batch must first count that view. */
+/** Moves operations that explain a view to the end, because the example batch must count that view first. */
 function explanationsLast(operations: Operation[]): Operation[] {
   const explainsView = ({ parameters }: Operation) => parameters.some(({ name }) => name === 'viewId')
   return [...operations.filter((one) => !explainsView(one)), ...operations.filter(explainsView)]
@@ -144,15 +144,15 @@ async function playOnce(edge: string): Promise<string | undefined> {
   return response.headers.get('view-id') ?? undefined
 }
 
-/** Sends a request in a trace that is recorded. */
+/** Sends a request with a sampled trace, which the service records. */
 async function recordTrace(origin: string): Promise<void> {
   const response = await fetch(origin, { headers: { traceparent: `00-${TRACE_ID}-${'b'.repeat(16)}-01` } })
   await response.body?.cancel()
 }
 
 /**
- * Sets the examples of parameters to data that exists: a view, a trace, and a dead letter that no other operation uses,
- * because a dead letter can be resolved only once.
+ * Replaces the examples of parameters by existing data: a view, a trace, and a dead letter that no other operation
+ * uses, because a dead letter can be resolved only once.
  */
 function withExamples(operation: Operation, values: Record<string, string | number | undefined>): Operation {
   const parameters = operation.parameters.map((parameter) => {
@@ -166,10 +166,10 @@ function isStream({ 200: done }: Operation['responses']): boolean {
   return done?.content?.['text/event-stream'] !== undefined
 }
 
-/** Every documented path rejects undocumented methods, and lists the allowed ones. */
+/** Expects every documented path to reject undocumented methods, and to list the allowed methods. */
 async function expectOtherMethodsRejected({ operations }: OpenApi, origin: string): Promise<void> {
-  for (const [path, known] of Map.groupBy(operations, (operation) => operation.path)) {
-    const allowed = known.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
+  for (const [path, documented] of Map.groupBy(operations, (operation) => operation.path)) {
+    const allowed = documented.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
     for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter((other) => !allowed.includes(other))) {
       const response = await fetch(origin + path.replace(/\{\w+\}/g, '456'), { method })
       await expectProblem(response, 405)
@@ -186,7 +186,7 @@ async function statusesOf(kind: RequestKind, operation: Operation, api: OpenApi,
     statuses.add(response.status)
     expect(kind.status ? [kind.status] : ACCEPTED).toContain(response.status)
     expectDocumented(response, operation, api)
-    // The 503 of a readiness probe is not an error.
+    // A 503 from the readiness probe reports the state, not an error.
     if (response.status >= 400 && operation.path !== '/readyz') expectProblemShape(response)
   })
   await fc.assert(property, { seed: SEED, numRuns: kind.runs ?? RUNS }).catch((cause) => {

@@ -16,7 +16,7 @@ describe.skipIf(!natsVersion || !hasChromium)('the API page', () => {
     return opened
   }
 
-  test('plays an asset with its examples', async () => {
+  test('can play an asset with the example values', async () => {
     await using opened = await openApi()
     const { page } = opened
     await page.locator('#operations-play-play').getByRole('button').first().click()

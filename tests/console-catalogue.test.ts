@@ -24,12 +24,12 @@ describe.skipIf(!natsVersion || !hasChromium)('the catalogue on the console', ()
     for (const resource of [edge, metadata, system]) await resource?.[Symbol.asyncDispose]()
   })
 
-  test('shows how to fill it if it is empty', async () => {
+  test('explains how to fill it if it is empty', async () => {
     await using opened = await visitConsole(browser, edge.url)
     await opened.page.getByText('The catalogue is empty. To fill it, run npm run seed').waitFor()
   })
 
-  test('is loaded again after a failure', async () => {
+  test('is reloaded after a failure', async () => {
     await using opened = await visitConsole(browser, edge.url)
     const { page } = opened
     await page.route('**/catalogue?*', (route) => route.fulfill({ status: 503 }))

@@ -21,7 +21,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
 
   const open = () => system.open()
 
-  test('the counts are live only as long as updates arrive', async () => {
+  test('the counts are shown as live only while updates arrive', async () => {
     await using opened = await open()
     const { page } = opened
     await system.reporting.signal('SIGSTOP')
@@ -30,7 +30,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await expectConnection(page, 'Live')
   })
 
-  test('while queue-listener is down, the counts are not live', async () => {
+  test('while queue-listener is down, the counts are not shown as live', async () => {
     await using opened = await open()
     const { page } = opened
     await system.listener.signal('SIGKILL')
@@ -57,7 +57,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
       expect(counting?.state).toBe('replaying')
     })
     await listener.signal('SIGSTOP')
-    // A batch may still be counted.
+    // A batch in flight may still be counted, which changes the progress.
     await eventually(async () => {
       const percent = Math.floor(Number((await readinessOf(reporting.url)).counting?.progress) * 100)
       await expectConnection(page, `Replaying, ${percent} %`, 2_000)
@@ -70,7 +70,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     expect(await totalViews(page)).toBe(before)
   })
 
-  test('a component with work waiting is not shown as up', async () => {
+  test('a component with a backlog is not shown as up', async () => {
     await using opened = await open()
     const { page } = opened
     await system.nats.signal('SIGSTOP')

@@ -51,7 +51,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     expect(errors).toEqual([])
   })
 
-  test('the address of an explanation can be shared, and a click on a link to it shows it again', async () => {
+  test('the URL of an explanation can be shared, and a click on a link to the current URL shows the explanation again', async () => {
     await using opened = await open()
     const { page } = opened
     const id = await played('123', 'sharer')
@@ -68,7 +68,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await expectOutcome(page, 'Qualified')
   })
 
-  test('an id that was never recorded is explained, with the time since which verdicts are kept', async () => {
+  test('the explanation of an id that was never recorded says since when verdicts are kept', async () => {
     await using opened = await open()
     const { page } = opened
     await explain(page, ' never-recorded ')
@@ -125,7 +125,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     expect(await page.evaluate(IS_IN_VIEW)).toBe(true)
   })
 
-  test('during an outage of NATS, a view is explained as being in the outbox, and later as counted', async () => {
+  test('during a NATS outage, a view is explained as being in the outbox, and later as counted', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Play as user').fill('outage')
@@ -156,7 +156,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await page.getByText('All services up').waitFor()
   })
 
-  test('while reporting or the edge is down, the explanation is unknown; it appears once they are back up', async () => {
+  test('while reporting or the edge is down, the state of a view is unknown; it is shown after they recover', async () => {
     await using opened = await open()
     const { page } = opened
     const id = await played('456', 'patient')
@@ -176,7 +176,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await page.getByText('All services up').waitFor()
   })
 
-  test('a view that stays uncounted for minutes is not looked up again until the user asks for it', async () => {
+  test('the page stops checking a view that stays uncounted for minutes, until the user presses Explain', async () => {
     await using opened = await open()
     const { page } = opened
     const view = { id: 'late', state: 'outbox', verdict: null, because: null, summary: 'Recorded in an outbox.' }

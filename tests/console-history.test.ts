@@ -17,7 +17,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
   })
   afterAll(() => system?.[Symbol.asyncDispose]())
 
-  test('an outage of reporting while no page is open is shown on the next visit, with the restart', async () => {
+  test('an outage of reporting while no page is open is shown on the next visit, together with the restart', async () => {
     const read = async () => (await (await fetch(`${system.play.url}/history`)).json()) as History
     // The edge detects the restart of a process only if it has seen the previous process.
     await eventually(async () => expect((await read()).points.length).toBeGreaterThan(1))
@@ -39,7 +39,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     expect(opened.errors).toEqual([])
   })
 
-  test('a play highlights the lines to the services that it calls, and a cache hit highlights none; the outbox is above the log', async () => {
+  test('a play highlights the lines to the services that it calls, but not to metadata after a cache hit; the outbox is above the log', async () => {
     await using opened = await system.open()
     const { page } = opened
     const boxes = ['play', 'outbox', 'events'].map((name) => componentOf(page, name).boundingBox())
@@ -58,7 +58,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
       expect(active).not.toContain('play metadata')
     })
     const calls = page.getByRole('list', { name: 'Calls' }).locator('li')
-    // The page shows only the calls of the last seconds, so the test keeps playing.
+    // The page shows only the calls of the last few seconds, so the test keeps playing.
     await eventually(async () => {
       await play(system.play.url, '123', 'hits')
       const texts = await calls.allTextContents()
@@ -92,7 +92,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     expect(await page.locator('.history-gap').count()).toBe(1)
   })
 
-  // In the range of 1 hour, each step covers 15 s, and the last step is still in progress.
+  // In the 1-hour range, each step covers 15 s, and the last step is still in progress.
   test.each([
     { age: 20, seconds: '60', gaps: 1, steps: '4' },
     { age: 90, seconds: '90', gaps: 0, steps: '7' },
@@ -127,26 +127,26 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     await using opened = await visit(90)
     const { page } = opened
     const note = page.getByText(/^No data before \d\d:\d\d:\d\d\.$/)
-    const ask = async (time: string) => {
+    const enterTime = async (time: string) => {
       await page.getByLabel('What happened at').fill(time)
       await page.keyboard.press('Enter')
     }
-    await ask('12:20')
+    await enterTime('12:20')
     await note.waitFor()
     expect(await note.textContent()).toBe('No data before 12:28:30.')
     expect((await readout(page))[0]).toBe('Last hour')
-    await ask('12:29')
+    await enterTime('12:29')
     await eventually(async () => expect((await readout(page))[0]).toMatch(/^12:29:00/))
     expect(await note.count()).toBe(0)
-    await ask('00:10')
+    await enterTime('00:10')
     await note.waitFor()
     expect((await readout(page))[0]).toBe('Last 24 hours')
   })
 
-  test('a time that is kept, but not in the last 24 hours, selects nothing', async () => {
+  test('a time before the first step of the 24-hour range selects nothing, even if the history has it', async () => {
     await using opened = await visit(90_000)
     const { page } = opened
-    // In the range of 24 hours, the first step begins at 12:35 of yesterday.
+    // In the 24-hour range, the first step begins at 12:35 yesterday.
     await page.getByLabel('What happened at').fill('12:32')
     await page.keyboard.press('Enter')
     await page.getByText('No data before 12:35:00.').waitFor()
@@ -171,7 +171,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     )
   })
 
-  test('an event keeps the focus when a new one is listed', async () => {
+  test('an event keeps the focus when another event is listed', async () => {
     await using opened = await visit()
     const { page } = opened
     const event = page.getByRole('button', { name: 'reporting was down for 30 s' })
@@ -181,7 +181,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     expect(await page.evaluate('document.activeElement.textContent')).toMatch(/reporting was down for 30 s$/)
   })
 
-  test('Escape in a chart deselects, and keeps the last play', async () => {
+  test('Escape in a chart clears the selection, and does not close the last play', async () => {
     await using opened = await visit()
     const { page } = opened
     await page.getByRole('button', { name: 'Play It', exact: true }).click()
@@ -197,7 +197,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     expect(await played.count()).toBe(0)
   })
 
-  test('in a window of 320 px, the button that shows a time is visible', async () => {
+  test('in a window 320 px wide, the Show button is fully visible', async () => {
     await using opened = await visitConsole(system.browser, system.play.url, { viewport: { width: 320, height: 700 } })
     const [panel, button] = await Promise.all([
       opened.page.locator('#history').boundingBox(),
@@ -207,7 +207,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     expect(button.x + button.width).toBeLessThan(panel.x + panel.width)
   })
 
-  test('while the edge is down, the picture is marked as outdated; a hidden page does not read the history', async () => {
+  test('while the edge is down, the picture is marked as outdated; a hidden page does not poll the history', async () => {
     await using opened = await visit()
     const { page } = opened
     await page.unroute('**/history?*')
@@ -225,7 +225,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     expect(requests).toBe(0)
   })
 
-  test('if the history cannot be read from the start, the page says so until it can', async () => {
+  test('if the first read of the history fails, the page says so until a read succeeds', async () => {
     await using opened = await visit()
     const { page } = opened
     const abort = (route: Route) => route.abort()
@@ -238,7 +238,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     await summary.getByText('1 outage, 1 restart').waitFor()
   })
 
-  /** Opens the console with the history of `toHistory`. */
+  /** Opens the console, and serves it the history that `toHistory` returns. */
   async function visit(age?: number): Promise<ConsolePage> {
     const opened = await visitConsole(system.browser, system.play.url, { timezoneId: 'UTC' })
     await opened.page.route('**/history?*', (route) => {
@@ -249,7 +249,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the history on the console,', 
     return opened
   }
 
-  /** From now on, the history of the last 5 minutes has other outages. */
+  /** Replaces the outages in the history of the last 5 minutes. */
   async function serve(page: Page, toOutages: (history: History) => History['outages']): Promise<void> {
     const history = toHistory('5m')
     const json = { ...history, outages: toOutages(history) }

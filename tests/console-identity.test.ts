@@ -46,7 +46,7 @@ describe.skipIf(!hasChromium)('on the console,', () => {
     expect(await other.page.getByLabel('Token').inputValue()).toBe('')
   })
 
-  test('the examples play as the user whom the token names', async () => {
+  test('the examples play as the user in the token', async () => {
     await using opened = await openConsole(browser, system.play.url)
     const { page } = opened
     await page.getByLabel('Token').fill(await provider.issue('bob'))
@@ -95,7 +95,7 @@ describe.skipIf(!hasChromium)('on the console,', () => {
     },
   )
 
-  test('there is no input for a token without an identity provider', async () => {
+  test('without an identity provider, there is no input for a token, and no token is sent', async () => {
     await using open = await startEmbedded()
     await using opened = await visitConsole(browser, open.play.url)
     const { page } = opened

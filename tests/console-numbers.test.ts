@@ -19,7 +19,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
 
   const open = () => system.open()
 
-  test('views, qualified views and viewers are shown, and follow the plays', async () => {
+  test('views, qualified views and viewers are shown, and are updated after each play', async () => {
     for (const user of ['a', 'a', 'a', 'b']) await play(system.play.url, '123', user)
     await using opened = await open()
     const { page } = opened
@@ -145,7 +145,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     return (await getJson(`${system.reporting.url}/events/audit`)) as Audit
   }
 
-  /** Opens the console with these live counts. */
+  /** Opens the console, and serves it these live counts. */
   async function openWithLive(snapshot: LiveSnapshot, changes: LiveChanges) {
     const opened = await open()
     const body = [
@@ -186,7 +186,7 @@ async function numbers(page: Page, selector: string): Promise<number[]> {
   return (await page.locator(selector).allTextContents()).map(toNumber)
 }
 
-/** The numbers of the audit by their labels. */
+/** The numbers in the audit, by label. */
 async function terms(page: Page, part: 'sum' | 'others'): Promise<Record<string, number>> {
   const texts = (tag: string) => page.locator(`#audit-${part} ${tag}`).allTextContents()
   const counts = await texts('dd')

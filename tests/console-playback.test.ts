@@ -13,12 +13,12 @@ import { play, views } from './harness/plays.ts'
 import { violations } from './harness/violations.ts'
 
 const edges = [
-  // Debian installs nginx in a directory that is on the PATH of root only.
+  // Debian installs nginx in a directory that is only on root's PATH.
   { edge: 'nginx', path: [pathWithNats, '/usr/sbin'].join(delimiter), isInstalled: natsVersion && hasNjs },
   { edge: 'the Node edge', path: '', isInstalled: true },
 ]
 
-describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
+describe.each(edges)('a clip served by $edge', ({ edge, path, isInstalled }) => {
   const isSkipped = !hasChromium || !isInstalled
   let started: Started
   let browser: Browser
@@ -36,7 +36,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
 
   const open = (options?: BrowserContextOptions) => openConsole(browser, started.play.url, options)
   const viewsOf = (id: string) => views(started.reporting.url, 'asset', id)
-  /** Views are counted in order, so one that is played now is counted after all earlier ones. */
+  /** Views are counted in order, so all earlier views are counted once the new one is. */
   const expectOneView = async (id: string) => {
     await play(started.play.url, '456', `after-${id}`)
     await eventually(async () => expect(await views(started.reporting.url, 'user', `after-${id}`)).toBe(1))
@@ -44,7 +44,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
   }
 
   test.skipIf(isSkipped)(
-    'plays with sound and captions on one press, and continues as the same view after its link has expired',
+    'plays with sound and captions after one press, and continues as the same view after its link has expired',
     async () => {
       await using opened = await open()
       const { page, errors, thirdPartyRequests } = opened
@@ -70,7 +70,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
     },
   )
 
-  test.skipIf(isSkipped)('reports its watch time when it is closed, and then qualifies', async () => {
+  test.skipIf(isSkipped)('reports its watch time when it is closed, and its view then qualifies', async () => {
     await postAsset(started, { id: 'watched', title: 'The watched clip', url: 'clips/sunrise/index.m3u8', duration: 4 })
     await using opened = await open()
     const { page } = opened
@@ -95,7 +95,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
     expect((await explanation()).secondsWatched).toBeLessThan(10)
   })
 
-  test.skipIf(isSkipped)('gets one view from three impatient presses', async () => {
+  test.skipIf(isSkipped)('gets only one view if its button is pressed three times', async () => {
     await using opened = await open()
     const { page } = opened
     const pressed = Promise.withResolvers<void>()
@@ -112,7 +112,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
   })
 
   describe.skipIf(edge === 'nginx')('independently of the edge,', () => {
-    test.skipIf(isSkipped)('shows that the CDN is unreachable, and plays once the CDN is back', async () => {
+    test.skipIf(isSkipped)('shows that the CDN is unreachable, and plays after the CDN is back up', async () => {
       await using opened = await open()
       const { page } = opened
       await page.route(`${started.cdn}/**`, (route) => route.abort())
@@ -124,7 +124,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
       await expectOneView('offline')
     })
 
-    test.skipIf(isSkipped)('is retried as the same view if its play had no response', async () => {
+    test.skipIf(isSkipped)('is retried as the same view if the first attempt got no response', async () => {
       await using opened = await open()
       const { page } = opened
       await page.route('**/play/asset/**', async (route) => {
@@ -151,7 +151,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
       expect(await page.evaluate('document.activeElement.ariaLabel')).toBe('Play The closed clip')
     })
 
-    test.skipIf(isSkipped)('may be paused before it plays, and then played again', async () => {
+    test.skipIf(isSkipped)('can be paused before it starts, and then played again', async () => {
       await using opened = await open()
       const { page } = opened
       await page.route(`${started.cdn}/**`, () => {})
@@ -188,7 +188,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
       expect(await evaluate(page, '[video.muted, video.paused]')).toEqual([false, false])
     })
 
-    test.skipIf(isSkipped)('shows who may play it, and why it is not available', async () => {
+    test.skipIf(isSkipped)('shows where and until when it may be played, and why it is not available', async () => {
       const rights = { until: '2020-01-01T00:00:00Z', countries: ['AT', 'CH', 'DE', 'LI'] }
       await postAsset(started, { id: 'licensed', title: 'Licensed', url: 'clips/orbits/index.m3u8', rights })
       await using opened = await open()
@@ -201,7 +201,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
     })
 
     test.skipIf(isSkipped).each([1_280, 400])(
-      'at %d px has no serious axe violations in the player or its notice',
+      'at %d px, has no serious axe violations in the player or its notice',
       async (width) => {
         await using opened = await open({ viewport: { width, height: 780 }, reducedMotion: 'reduce' })
         const { page } = opened
@@ -218,7 +218,7 @@ describe.each(edges)('a clip over $edge', ({ edge, path, isInstalled }) => {
   })
 })
 
-/** Waits until the video has played for longer than some seconds. */
+/** Waits until the playback position exceeds `seconds`. */
 function hasPlayed(page: Page, seconds: number): Promise<void> {
   const position = () => evaluate(page, 'video?.currentTime')
   return eventually(async () => expect(await position()).toBeGreaterThan(seconds))

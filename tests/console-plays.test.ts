@@ -17,7 +17,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
 
   const open = (options?: BrowserContextOptions) => system.open(options)
 
-  test('the state of a play changes from "in the log" to "counted", also while the play is open', async () => {
+  test('the state of a play changes from "in the log" to "counted", in the list and in the open dialog', async () => {
     await using opened = await open()
     const { page, errors } = opened
     await page.getByText('Play an asset to follow it here, until it is counted.').waitFor()
@@ -71,7 +71,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     expect(await page.evaluate('document.activeElement.className')).toBe('play-line')
   })
 
-  test('the choice "Everyone" also lists plays by other clients', async () => {
+  test('the option "Everyone" also lists plays by other clients', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Everyone').check()
@@ -105,7 +105,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
   test.each([
     ['succeeds', (route: Route) => route.continue(), /^Status 200 after /],
     ['fails', (route: Route) => route.fulfill({ status: 503, json: {} }), 'Not a view: status 503'],
-  ] as const)('a play that is opened before its response is updated when it %s', async (_, respond, outcome) => {
+  ] as const)('a play that is opened while it is in flight is updated when it %s', async (_, respond, outcome) => {
     await using opened = await open()
     const { page } = opened
     const held = Promise.withResolvers<void>()
@@ -124,7 +124,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     expect(await dialog.getByText('view ID').count()).toBe(outcome instanceof RegExp ? 1 : 0)
   })
 
-  test('modules that did not load are loaded again: the waterfall, and the dialog of a play', async () => {
+  test('if the module of the waterfall or of the dialog fails to load, it is loaded again', async () => {
     await using opened = await open()
     const { page, errors } = opened
     for (const name of ['waterfall', 'play-view']) {
@@ -157,7 +157,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     await expectFates(page, [/^Counted after [\d.]+ m?s: /])
   })
 
-  test('a play that was opened several times before it was counted is shown with its duration', async () => {
+  test('a play that was opened repeatedly before it was counted is shown with its duration', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Play as user').fill('impatient')
@@ -178,7 +178,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     await expectFates(page, [/^Counted after [\d.]+ m?s: qualified$/])
   })
 
-  test('only a press on the backdrop closes an opened play, not one on its padding or a drag out of it', async () => {
+  test('a click on the backdrop closes an opened play, but a click on its padding or a drag out of it does not', async () => {
     await using opened = await open()
     const { page } = opened
     await clickPlay(page, 'Terminator')
@@ -198,7 +198,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     await dialog.waitFor({ state: 'hidden' })
   })
 
-  test('the time of a play is the one of the edge, even if the browser clock is wrong', async () => {
+  test('the time of a play comes from the clock of the edge, even if the browser clock is wrong', async () => {
     await using opened = await open({ timezoneId: 'UTC' })
     const { page } = opened
     await page.addInitScript(`const Clock = Date
@@ -206,7 +206,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
         static now() { return Clock.now() - 3 * 3_600_000 }
         constructor(...at) { super(...(at.length === 0 ? [Date.now()] : at)) }
       }`)
-    // The page learns the time of the edge from its first status.
+    // The page gets the time of the edge from the first status response.
     await page.reload()
     await page.getByText('All services up').waitFor()
     await page.getByLabel('Play as user').fill('early')
@@ -219,7 +219,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     expect(times).toContain(shown)
   })
 
-  test('an opened play has no serious violations that axe finds, and does not scroll horizontally at 360 px', async () => {
+  test('at 360 px, an opened play does not scroll horizontally, and axe finds no serious violations', async () => {
     await using opened = await open({ viewport: { width: 360, height: 780 }, reducedMotion: 'reduce' })
     const { page } = opened
     await clickPlay(page, 'Terminator')
@@ -238,7 +238,7 @@ function rowsOf(page: Page) {
   return page.locator('#plays-list button')
 }
 
-/** Waits until the first plays in the list, optionally only of one user, have the expected states. */
+/** Waits until the first plays in the list have the expected states. With `user`, ignores plays by other users. */
 function expectFates(page: Page, expected: RegExp[], user = ''): Promise<void> {
   return eventually(async () => {
     const texts = await rowsOf(page).filter({ hasText: user }).locator('.fate').allTextContents()

@@ -28,7 +28,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     ['1 hour', 60, ['3 views, 2 qualified, 1 other', '1 view, 1 qualified, 0 other']],
     ['24 hours', 24, ['2 views, 1 qualified, 1 other']],
     ['30 days', 30, ['1 view, 1 qualified, 0 other', '4 views, 4 qualified, 0 other']],
-  ])('%s has the views, the qualified views and the others of each step', async (range, count, expected) => {
+  ])('the range "%s" shows the views, the qualified views and the other views of each step', async (range, count, expected) => {
     await using opened = await system.open()
     const { page } = opened
     await showRange(page, range, count)
@@ -59,7 +59,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     ['24 hours', 'hour', 'Asia/Kolkata', 'Nov 21, 02:30 – 03:30'],
     ['30 days', 'day', 'America/Los_Angeles', 'Fri, Nov 20 (UTC)'],
   ] as const)(
-    'the steps of %s are labelled in local time, except that days are in UTC',
+    'the steps of the range "%s" are labelled in local time, except for days, which are in UTC',
     async (range, step, timezoneId, text) => {
       await using opened = await openWith(toSeries(step, [1, 2]), { timezoneId })
       const { page } = opened
@@ -68,11 +68,11 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     },
   )
 
-  test('the last minute of a day is labelled without its date', async () => {
+  test('the last minute of a day is labelled without a date', async () => {
     await using opened = await openWith(toSeries('minute', Array(180).fill(1)))
     const { page } = opened
     await showRange(page, '1 hour', 60)
-    // The series of the system has as many steps.
+    // The real series also has 60 steps, so the number of steps does not show that it has been replaced.
     await eventually(async () => {
       await page.locator('#chart').press('End')
       expect(await readout(page)).toBe('23:59 – 00:00, so far, 1 view, 0 qualified, 1 other')
@@ -92,7 +92,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     expect(await readout(page)).toBe('21:03 – 21:04, 4 views, 2 qualified, 2 other')
   })
 
-  test('a step that is no longer kept has no numbers', async () => {
+  test('a step that reporting no longer keeps is shown without numbers', async () => {
     const series = toSeries('day', [0, 3])
     await using opened = await openWith({ ...series, since: series.points[1]?.at ?? null })
     const { page } = opened
@@ -116,7 +116,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     await showRange(page, '1 hour', 60)
   })
 
-  test('new plays are added; while reporting is down, the chart is marked as outdated, and it catches up afterwards', async () => {
+  test('new plays are added; while reporting is down, the chart is marked as outdated, and afterwards it catches up', async () => {
     await using opened = await system.open()
     const { page } = opened
     await showRange(page, '30 days', 30)
@@ -142,7 +142,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     expect(await page.locator('#timeline-age').textContent()).toBe('')
   })
 
-  test('a hidden page does not read the series', async () => {
+  test('a hidden page does not poll the series', async () => {
     await using opened = await system.open()
     const { page } = opened
     await showRange(page, '30 days', 30)
@@ -163,7 +163,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the chart of views on the cons
     await eventually(() => expect(requests).toBeGreaterThan(0))
   })
 
-  /** Opens the console with this series in every range. */
+  /** Opens the console, and serves it this series for every range. */
   async function openWith(series: Series, options?: BrowserContextOptions): Promise<ConsolePage> {
     const opened = await system.open({ timezoneId: 'UTC', ...options })
     await opened.page.route('**/series?*', (route) => route.fulfill({ json: series }))
@@ -207,7 +207,7 @@ async function showRange(page: Page, range: string, count: number): Promise<void
 }
 
 /**
- * Selects one step after the other with the keyboard, and returns each as a screen reader announces it.
+ * Selects one step after another with the keyboard, and returns each as a screen reader announces it.
  * @param count how many steps, starting with the first; by default all, including one that begins in the meantime
  */
 async function readSteps(page: Page, count = Number.POSITIVE_INFINITY): Promise<string[]> {

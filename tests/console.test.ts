@@ -104,7 +104,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await expectTitles(page, ['It'])
   })
 
-  test('the address has the filters, so that a shared link and a reload show the same assets', async () => {
+  test('the URL contains the filters, so that a shared link and a reload show the same assets', async () => {
     await using opened = await open()
     const { page } = opened
     await page.getByLabel('Search').fill('hax')
@@ -123,7 +123,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     expect(await page.getByLabel('Sort by').inputValue()).toBe('id')
   })
 
-  test('Back restores the search of the earlier address', async () => {
+  test('the Back button restores the previous search', async () => {
     await using opened = await open()
     const { page } = opened
     const search = page.getByLabel('Search')
@@ -213,7 +213,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await page.getByText('Live', { exact: true }).waitFor()
   })
 
-  test('eight windows share one connection; when the window that holds it is closed, another one takes over', async () => {
+  test('eight windows share one connection; when the window that holds it is closed, another window takes over', async () => {
     await using opened = await open()
     const { page } = opened
     const windows = [page]

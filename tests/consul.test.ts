@@ -14,7 +14,7 @@ import { type ServiceProcess, startService } from './harness/service-process.ts'
 /** An unused address, so that upstreams are found only through Consul. */
 const NOWHERE = 'http://127.0.0.1:9'
 
-/** Without a notification, the next health check or retry finds an instance only after 2 s. */
+/** Only a notification is this fast: without one, the next health check or retry finds an instance after 2 s. */
 const FOUND_MS = 1_000
 
 const nowhere = Object.fromEntries(serviceEntries.map(({ urlSetting }) => [urlSetting, NOWHERE]))
@@ -72,7 +72,7 @@ describe.skipIf(!natsVersion || !hasConsul)('with Consul', () => {
     }
   })
 
-  test('with --port 0 the actual port is registered', async () => {
+  test('with --port 0, the actual port is registered', async () => {
     await using other = await startService('metadata', env, 0)
     expect(new URL(other.url).port).not.toBe('0')
     await eventually(async () => expect(await healthy('metadata')).toContain(other.url))
@@ -222,7 +222,7 @@ describe.skipIf(!hasConsul)('with ACLs in Consul', () => {
     startService('reporting', { CONSUL_HTTP_ADDR: consul.address, CONSUL_HTTP_TOKEN })
 
   test.each(['', '22222222-2222-4222-8222-222222222222'])(
-    'a service with the token %j works, and logs once why it cannot use Consul',
+    'a service with the unusable token %j works without Consul, and logs the reason once',
     async (token) => {
       await using service = await start(token)
       await eventually(async () =>
@@ -239,7 +239,7 @@ describe.skipIf(!hasConsul)('with ACLs in Consul', () => {
     },
   )
 
-  /** A token with the policy of one service. */
+  /** Creates a token with the policy of one service. */
   async function createToken(service: ServiceName): Promise<string> {
     const Rules = (await readFile('deploy/consul-policy.hcl', 'utf8')).replaceAll('SERVICE', service)
     const Name = `video-edge-${service}`
@@ -248,14 +248,14 @@ describe.skipIf(!hasConsul)('with ACLs in Consul', () => {
     return ((await consul.call('/acl/token', { method: 'PUT', body })) as { SecretID: string }).SecretID
   }
 
-  test('Consul refuses the policy with a misspelt rule', async () => {
+  test('Consul rejects the policy if a rule is misspelt', async () => {
     const rules = await readFile('deploy/consul-policy.hcl', 'utf8')
     const create = (Name: string, Rules: string) => consul.call('/acl/policy', { method: 'PUT', body: { Name, Rules } })
     await eventually(() => create('as-it-is', rules))
     await expect(create('misspelt', rules.replace('policy = "write"', 'polcy = "write"'))).rejects.toThrow('Invalid')
   })
 
-  test('the policy in deploy/consul-policy.hcl suffices to register and to find services', async () => {
+  test('the policy in deploy/consul-policy.hcl allows a service to register itself and to find others, and nothing else', async () => {
     const SecretID = await createToken('reporting')
     await using reporting = await start(SecretID)
     const registeredPorts = async () =>
@@ -279,7 +279,7 @@ describe.skipIf(!hasConsul)('with ACLs in Consul', () => {
 
 type Entry = { Service: { ID: string; Address: string; Port: number; Tags: string[] }; Checks: object[] }
 
-/** Starts a request whose body never ends, and waits until the service has its headers. */
+/** Starts a request whose body never ends, and waits until the service has received its headers. */
 async function startSlowRequest(origin: string): Promise<AsyncDisposable & { isOpen: () => boolean }> {
   const { hostname, port } = new URL(origin)
   const socket = connect(Number(port), hostname).on('error', () => {})
@@ -297,10 +297,10 @@ async function startSlowRequest(origin: string): Promise<AsyncDisposable & { isO
   }
 }
 
-/** A call fails after 150 ms if there is another instance. A shorter pause of the machine causes no failures. */
+/** Shorter pauses of the machine cause no failures: with another instance, an attempt times out only after 150 ms. */
 const LONG_PAUSE_MS = 50
 
-/** After a long pause, circuit breakers and ejections may last for this long. */
+/** How long circuit breakers may stay open, and instances ejected, after a long pause. */
 const RECOVERY_MS = 1_500
 
 /** Plays continuously, four at a time, and collects failed and degraded plays, except those due to a long pause. */

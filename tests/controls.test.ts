@@ -65,7 +65,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', () => {
     expect((await controls.process('metadata')).pid).toBe(pid)
   })
 
-  test('refuse pages of other origins, other host names, and requests through a proxy, even with the token', async () => {
+  test('refuse pages from other origins, other host names, and requests through a proxy, even with the token', async () => {
     const { pid } = await controls.process('metadata')
     const { authorization } = controls
     const foreign: Headers[] = [
@@ -137,7 +137,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', () => {
     })
   })
 
-  test('kill the edge that forwards the request, after the response is sent', async () => {
+  test('kill the edge that forwards the request, but only after the response is sent', async () => {
     const { starts } = await controls.process('play')
     expect((await controls.post('play/kill')).status).toBe(202)
     await eventually(async () =>
@@ -212,7 +212,7 @@ describe.skipIf(!natsVersion)('the controls of npm start', () => {
     expect((await controls.post('metadata/hang?seconds=-1')).status).toBe(400)
   })
 
-  test('keep the token in a file that only its user may read, and out of log lines, arguments and environments', async () => {
+  test('keep the token in a file that only its owner may read, and out of log lines, arguments and environments', async () => {
     const token = tokenOf(system)
     const file = tokenFileOf(dataDir, system.edgePort)
     expect(readFileSync(file, 'utf8').trim()).toBe(token)
@@ -250,7 +250,7 @@ describe('a killed npm start', () => {
   })
 })
 
-describe('in embedded mode', () => {
+describe('in embedded mode,', () => {
   test('there is nothing to kill, and the response says why', async () => {
     await using system = await npmStart({ PATH: '' })
     const controls = createClient(system)

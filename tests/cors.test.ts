@@ -25,7 +25,7 @@ describe('a page whose origin is in CORS_ORIGINS', () => {
     [404, 'POST', '/play/asset/unknown/user/8'],
     [404, 'GET', '/nope'],
     [405, 'GET', '/play/asset/456/user/8'],
-  ])('may read the %i to %s %s', async (status, method, path) => {
+  ])('may read the %i response to %s %s', async (status, method, path) => {
     const response = await fetch(edge + path, { method, headers: { origin } })
     expect(response.status).toBe(status)
     expectReadable(response)
@@ -58,7 +58,7 @@ describe('a page whose origin is in CORS_ORIGINS', () => {
     expectReadable(response)
   })
 
-  test('may play according to the preflight response', async () => {
+  test('gets a preflight response that allows it to play', async () => {
     const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'idempotency-key' }
     const init = { method: 'OPTIONS', headers: { origin, ...preflight } }
     const response = await fetch(`${edge}/play/asset/456/user/8`, init)
@@ -69,7 +69,7 @@ describe('a page whose origin is in CORS_ORIGINS', () => {
     expect(response.headers.get('access-control-max-age')).toBe('600')
   })
 
-  test('may read responses, unlike other pages', async () => {
+  test('may read responses, which other pages may not', async () => {
     for (const headers of [{ origin: 'https://tv.example.evil' }, {}]) {
       for (const method of ['POST', 'OPTIONS']) {
         const response = await fetch(`${edge}/play/asset/456/user/8`, { method, headers })

@@ -10,7 +10,7 @@ const BATCH = 10_000
 const FULL = 507
 
 describe('at the limits of reporting,', { timeout: 120_000 }, () => {
-  test.skipIf(!natsVersion)('plays beyond MAX_USERS succeed, and are counted once there is room', async () => {
+  test.skipIf(!natsVersion)('plays by users beyond MAX_USERS succeed, and are counted as soon as there is room', async () => {
     await using system = await startSystem({ MAX_USERS: '2' })
     const { play: edge, reporting, listener } = system
     const counts = () => Promise.all(['u', 'v', 'w'].map((user) => views(reporting.url, 'user', user)))
@@ -54,7 +54,7 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
     expect(await views(reporting.url, 'asset', 'a')).toBe(5)
   })
 
-  test('new users are refused before the heap is exhausted, and views of known users are still counted', async () => {
+  test('new users are refused before the heap is exhausted, and views by existing users are still counted', async () => {
     await using reporting = await startService('reporting', { NODE_OPTIONS: '--max-old-space-size=64' })
     let after = 0
     let refused = 0
@@ -65,8 +65,8 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
       else refused += 1
     }
     expect(after).toBeGreaterThan(10)
-    const known = await fetch(`${reporting.url}/events`, jsonRequest(batchOf(after, manyUsers(0))))
-    expect(known.status).toBe(200)
+    const response = await fetch(`${reporting.url}/events`, jsonRequest(batchOf(after, manyUsers(0))))
+    expect(response.status).toBe(200)
     expect(await views(reporting.url, 'user', 'user-9000000')).toBe(2)
   })
 
@@ -77,7 +77,7 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
       expect(response.status).toBe(200)
     }
     const maxLag = () => metric(reporting.url, /^nodejs_eventloop_lag_max_seconds/)
-    // Best of several, because other processes may keep the machine busy.
+    // Retried, because other processes may keep the machine busy.
     await eventually(async () => {
       // The metric covers the interval since the last scrape.
       await maxLag()
@@ -85,7 +85,7 @@ describe('at the limits of reporting,', { timeout: 120_000 }, () => {
         const top = await getJson(`${reporting.url}/events/top?by=user&limit=1000`)
         expect(top).toMatchObject({ top: { length: 1_000, 0: { id: 'user-8000001', views: 1 } } })
       }
-      // On an idle machine, a list takes less than 1 ms. A scan of all users takes seconds in the worst case.
+      // On an idle machine, a read takes less than 1 ms. A scan of all users takes seconds in the worst case.
       expect(await maxLag()).toBeLessThan(0.5)
     })
   })

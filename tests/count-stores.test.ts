@@ -14,8 +14,8 @@ import { startTcpProxy } from './harness/tcp-proxy.ts'
 const SUSPENDED = 'counting is suspended'
 const TROUBLE = /standing by|interrupted/
 
-describe.skipIf(!natsVersion)('several instances of reporting', () => {
-  test('with different stores suspend counting until only one of them is left', async () => {
+describe.skipIf(!natsVersion)('multiple instances of reporting', () => {
+  test('with different stores suspend counting until only one instance is left', async () => {
     await using system = await startSystem({ MAX_LAG: '2s' })
     const port = await freePort()
     const urls = `${system.reporting.url},http://127.0.0.1:${port}`
@@ -53,13 +53,13 @@ describe.skipIf(!natsVersion)('several instances of reporting', () => {
     const lines = listener.lines().filter((line) => line.includes(SUSPENDED))
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ level: 50, err: { type: 'StoresDifferError' } }])
 
-    const counted = Number(before?.sequence)
+    const sequence = Number(before?.sequence)
     await second.signal('SIGTERM')
-    await eventually(async () => expect((await positionOf(system.reporting))?.sequence).toBe(counted + 2))
+    await eventually(async () => expect((await positionOf(system.reporting))?.sequence).toBe(sequence + 2))
     await eventually(async () => expect((await readinessOf(listener.url)).status).toBe('ready'))
   })
 
-  test('with one store delay counting by less than a second when an instance is killed or its responses are lost', () =>
+  test('with a shared store delay counting by less than a second when an instance is killed or its responses are lost', () =>
     repeatAfterPause(expectShortDelays))
 })
 

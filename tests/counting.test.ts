@@ -44,7 +44,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current:', 
       playedAt.push(-Infinity)
       expect((await playing).body).toMatchObject({ userviews: playedAt.length })
     })
-    /** The number of plays that current counts must include by now. */
+    /** How many plays the counts must include by now if they are current. */
     const leastViews = () => {
       const countedBy = performance.now() - MAX_LAG_MS
       return playedAt.filter((at) => at < countedBy).length
@@ -84,7 +84,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current:', 
     const { reporting, listener } = system
     const before = await views(reporting.url, 'user', USER)
     await listener.signal('SIGSTOP')
-    const [stoppedAt, runningSince] = [performance.now(), runningTime()]
+    const [stoppedAt, runningAt] = [performance.now(), runningTime()]
     await eventually(async () => {
       for (const path of READS) {
         const response = await fetch(`${reporting.url}${path}`)
@@ -92,7 +92,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current:', 
       }
     })
     expect(performance.now() - stoppedAt).toBeGreaterThan(MAX_LAG_MS / 2)
-    expect(runningTime() - runningSince).toBeLessThan(2 * MAX_LAG_MS)
+    expect(runningTime() - runningAt).toBeLessThan(2 * MAX_LAG_MS)
     expect(await readinessOf(reporting.url)).toMatchObject({ status: 'ready', counting: { state: 'unknown' } })
     expect((await fetch(`${reporting.url}/healthz`)).status).toBe(200)
     const { status, body } = await play(system.play.url, '456', USER)
@@ -108,7 +108,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current:', 
     await eventually(async () => expect(await statusOf()).toMatchObject({ status: 'ready', degraded: [] }))
   })
 
-  test('without traffic the counts stay current for longer than MAX_LAG', async () => {
+  test('without traffic, the counts stay current for longer than MAX_LAG', async () => {
     for (const until = performance.now() + MAX_LAG_MS + 1_000; performance.now() < until; await sleep(50)) {
       expect((await readinessOf(system.reporting.url)).counting).toMatchObject({ state: 'current', progress: 1 })
     }
@@ -151,7 +151,7 @@ describe.skipIf(!natsVersion)('counts are served only while they are current:', 
 })
 
 describe.skipIf(!natsVersion)('a reporting instance that fails every batch', () => {
-  test('makes queue-listener and the status degraded within 8 s, although it is up', async () => {
+  test('degrades queue-listener and the status within 8 s, although it is up', async () => {
     await using system = await startSystem()
     await using proxy = await startFailingProxy(system.reporting.url)
     await system.listener.signal('SIGTERM')

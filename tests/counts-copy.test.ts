@@ -48,7 +48,7 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
       return rows[0]
     })
 
-  test('copies the checkpoint, does not change it, and can be repeated until the copy has been used', async () => {
+  test('copies the checkpoint without changing it, and can be repeated until reporting has used the copy', async () => {
     const before = await readFile(join(env.DATA_DIR, FILE))
     expect(await copy()).toEqual({
       status: 0,
@@ -106,7 +106,7 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
       expect((await fetch(`${used.url}/events`, jsonRequest(batch))).status).toBe(200)
       await used.signal('SIGTERM')
     }
-    // A checkpoint is trimmed by whole pages.
+    // A checkpoint is trimmed in whole pages.
     for (const [KEYS_KEPT, expected] of [
       ['1', 1],
       [String(keys), keys],
@@ -144,7 +144,7 @@ describe.skipIf(!hasPostgres)('npm run counts -- copy', () => {
 })
 
 describe.skipIf(!natsVersion || !hasPostgres)('moving the counts of a system to Postgres', () => {
-  test('neither loses nor repeats a view, still recognizes duplicates, and can be undone while the log has the views', async () => {
+  test('neither loses nor repeats a view, still recognizes duplicates, and can be undone while the log still has the views', async () => {
     await using postgres = await startPostgres()
     const secondPort = await freePort()
     await using system = await startSystem({}, { moreReportings: [`http://127.0.0.1:${secondPort}`] })
