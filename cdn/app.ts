@@ -6,7 +6,7 @@ import { findMedia, type Media } from './media.ts'
 import { readRange } from './range.ts'
 
 type Deps = {
-  /** The secrets by key id. */
+  /** Maps each key id to its secret. */
   keys: Readonly<Record<string, string>>
   /** The directory with the media. */
   root: string
@@ -22,7 +22,7 @@ const PREFLIGHT_HEADERS = {
   'access-control-max-age': '86400',
 }
 
-/** A CDN edge that behaves like nginx with deploy/cdn/nginx.conf: it serves a file if the URL is signed. */
+/** A CDN edge that behaves like nginx with deploy/cdn/nginx.conf: it serves only signed URLs. */
 export function createApp({ keys, root, log }: Deps) {
   async function respond(c: Context<Env>, target: string): Promise<Response> {
     const { method } = c.req
@@ -39,7 +39,7 @@ export function createApp({ keys, root, log }: Deps) {
   return new Hono<Env>().all('*', async (c) => {
     for (const [name, value] of Object.entries(HEADERS)) c.header(name, value)
     c.header('cache-control', 'no-store')
-    // The request URL as it was sent, because Hono normalizes its own.
+    // The raw request target, because Hono normalizes `c.req.url`.
     const target = c.env.incoming.url ?? ''
     const response = await respond(c, target)
     log.debug({ ...verifier.describe(target), method: c.req.method, status: response.status }, 'request')
@@ -47,7 +47,7 @@ export function createApp({ keys, root, log }: Deps) {
   })
 }
 
-/** Conditions and ranges (RFC 9110, sections 13 and 14). */
+/** Handles conditional and range requests (RFC 9110, sections 13 and 14). */
 function send(c: Context<Env>, media: Media, cacheControl: string): Response {
   const { size, etag, modified, type } = media
   const headers = { 'cache-control': cacheControl, etag, 'last-modified': modified }

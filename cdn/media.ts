@@ -13,7 +13,7 @@ export type Media = {
   read(start: number, end: number): ReadableStream
 }
 
-/** As in deploy/cdn/nginx.conf. */
+/** The same media types as in deploy/cdn/nginx.conf. */
 const TYPES: Record<string, string> = {
   '.jpeg': 'image/jpeg',
   '.jpg': 'image/jpeg',
@@ -30,8 +30,8 @@ const TYPES: Record<string, string> = {
 }
 
 /**
- * Finds the file at a percent-encoded path, whose segments must have been checked.
- * @returns undefined if there is none
+ * Finds the file at a percent-encoded path. The caller must have validated the segments of the path.
+ * @returns undefined if there is no such file
  */
 export async function findMedia(root: string, path: string): Promise<Media | undefined> {
   try {
@@ -41,7 +41,7 @@ export async function findMedia(root: string, path: string): Promise<Media | und
     const { size, mtimeMs, mtime } = found
     return {
       size,
-      // The same values as from nginx, so that a client may switch between edges.
+      // The same values that nginx sends, so that a client may switch between edges.
       etag: `"${Math.floor(mtimeMs / 1_000).toString(16)}-${size.toString(16)}"`,
       modified: mtime.toUTCString(),
       type: TYPES[extname(file).toLowerCase()] ?? 'application/octet-stream',

@@ -14,17 +14,17 @@ export type NginxOptions = {
   keys: string
   /** An existing directory for the log and temporary files. */
   state: string
-  /** The file of the log. Default: `access.log` in `state`. */
+  /** The log file. Default: `access.log` in `state`. */
   log?: string | undefined
-  /** The user of the workers, if nginx is started as root. */
+  /** The user that the workers run as if nginx is started as root. */
   user: string
-  /** The directory with the modules of nginx. Default: that of Debian. */
+  /** The directory with the nginx modules. Default: the one on Debian. */
   modules?: string | undefined
 }
 
 /**
- * The configuration of nginx as an edge. Paths must be absolute.
- * @throws UsageError for a value that nginx cannot read
+ * Generates the configuration for nginx as a CDN edge. Paths must be absolute.
+ * @throws UsageError for a value that nginx cannot parse
  */
 export function toNginxConfig({ modules = '/usr/lib/nginx/modules', ...options }: NginxOptions): string {
   const log = options.log ?? `${options.state}/access.log`
@@ -33,17 +33,17 @@ export function toNginxConfig({ modules = '/usr/lib/nginx/modules', ...options }
   return template.replace(/\$\{([A-Z]+)\}/g, (_, name: string) => {
     const value = values[name.toLowerCase()]
     if (value === undefined || /["$\\\n;{}]/.test(value))
-      throw new UsageError(`nginx cannot read ${JSON.stringify(value)}`)
+      throw new UsageError(`nginx cannot parse ${JSON.stringify(value)}`)
     return value
   })
 }
 
-/** The file with the keys, which is a secret. nginx reads it when it starts or reloads. */
+/** The contents of the key file, which are secret. nginx reads the file when it starts or reloads. */
 export function toNginxKeys(keys: readonly SigningKey[]): string {
   return `${JSON.stringify(toSecrets(keys))}\n`
 }
 
-/** The secrets by key id. */
+/** Maps each key id to its secret. */
 export function toSecrets(keys: readonly SigningKey[]): Record<string, string> {
   return Object.fromEntries(keys.map(({ id, secret }) => [id, secret.reveal()]))
 }

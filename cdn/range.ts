@@ -1,9 +1,9 @@
-/** The first and last byte. */
+/** The positions of the first and last byte, inclusive. */
 export type Range = { start: number; end: number }
 
 /**
- * Reads the header of a request for one range of bytes (RFC 9110, section 14.2).
- * @returns undefined if the whole file is to be sent: the header is missing or invalid, or has several ranges, which no
+ * Parses a `Range` header that requests one range of bytes (RFC 9110, section 14.2).
+ * @returns undefined to send the whole file: the header is missing, is invalid, or requests multiple ranges, which no
  * player needs
  */
 export function readRange(header: string | undefined, size: number): Range | 'unsatisfiable' | undefined {

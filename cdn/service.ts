@@ -23,14 +23,14 @@ const shape = {
   CDN_ROOT: z.string().default('deploy/cdn/media').meta({ description: 'Directory with the media' }),
 }
 
-/** The stand-in for a CDN on machines without nginx. */
+/** A stand-in for a CDN on machines without nginx. */
 export const cdn = {
   name: 'cdn',
   port: 8085,
   settings: shape,
   async start({ log, resources }: Service, settings: ServiceSettings<typeof shape>) {
     const { HOST: host, PORT: port, CDN_ROOT: root, CDN_KEYS } = settings
-    if (!CDN_KEYS) throw new UsageError('CDN_KEYS is not set: the edge needs the keys of play')
+    if (!CDN_KEYS) throw new UsageError('CDN_KEYS is not set: the edge needs the same keys as play')
     return resources.use(await startCdn({ host, port, keys: toSigningKeys(CDN_KEYS), root, log }))
   },
 }

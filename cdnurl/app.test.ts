@@ -25,7 +25,7 @@ test('cdnurl starts with two assets', async () => {
   })
 })
 
-/** Paths that servers may resolve in different ways, or that may not name a file. */
+/** Paths that servers may resolve differently, or that may not name a file. */
 const ambiguousPaths = [
   './path/to/9.mp4',
   'path/./9.mp4',
@@ -64,7 +64,7 @@ describe('a URL', () => {
     'path/100%/%252e%252e/9.mp4',
     'path/9.mp4?from=../a//b#./c',
     'http://a/x/../y//z/%2e%2e',
-  ])('accepts %s', async (url) => expect((await post(url)).status).toBe(200))
+  ])('may be %s', async (url) => expect((await post(url)).status).toBe(200))
 
   test.each([
     '',
@@ -91,11 +91,11 @@ describe('a URL', () => {
     '\u0000javascript:alert(1)',
     '\tpath/9.mp4',
     ...ambiguousPaths,
-  ])('rejects %j', async (url) => {
+  ])('must not be %j', async (url) => {
     await expectProblem(await post(url), 400, ['url'])
   })
 
-  test.each(ambiguousPaths)('rejects %s in a bulk write', async (url) => {
+  test.each(ambiguousPaths)('must not be %s in a bulk write', async (url) => {
     const body = `${JSON.stringify({ id: '8', url: '8.mp4' })}\n${JSON.stringify({ id: '9', url })}\n`
     const headers = { 'content-type': 'application/x-ndjson', 'content-length': String(body.length) }
     const app = setUp()
@@ -108,7 +108,7 @@ describe('a URL', () => {
     expect(await (await app.request('/url/asset/9')).json()).toEqual({ id: '9', url: './path/../9.mp4' })
   })
 
-  test('has at most 2,048 characters', async () => {
+  test('may have up to 2,048 characters', async () => {
     for (const start of ['x', 'http://a/']) {
       expect((await post(start.padEnd(2_048, 'x'))).status).toBe(200)
       await expectProblem(await post(start.padEnd(2_049, 'x')), 400, ['url'])

@@ -2,13 +2,13 @@ import { expectBody, type ServiceClient } from '../shared/client/service-client.
 import { Audit } from '../shared/contracts/audit.ts'
 
 /**
- * A short timeout, because `GET /status` requests the audit after the readiness of reporting, and the page waits for
- * both.
+ * A short timeout, because `GET /status` requests the audit only after it has read the readiness of reporting, and the
+ * page waits for both.
  */
 const TIMEOUT_MS = 200
 
 /**
- * Reads the audit of reporting. Returns null if reporting does not return one, for example because it is from a
+ * Reads the audit from reporting. Returns null if reporting does not provide one, for example because it runs a
  * previous release.
  */
 export async function readAudit(reporting: Pick<ServiceClient, 'get'>): Promise<Audit | null> {

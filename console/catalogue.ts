@@ -8,7 +8,7 @@ import type { Logger } from '../shared/runtime/log.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 import type { RequestContext } from '../shared/tracing/tracing.ts'
 
-/** Fetching a page of a thousand assets takes longer than fetching the one asset of a play. */
+/** Fetching a page of a thousand assets takes longer than fetching a single asset for a play. */
 const LIST_TIMEOUT_MS = 1_000
 const LOOKUP_TIMEOUT_MS = 500
 
@@ -30,7 +30,7 @@ export function createCatalogue({ metadata, reporting, log }: Deps): Catalogue {
     try {
       return expectBody(await metadata.get(`/content/assets?${query}`, { signal, ...request }), 200, MetadataPage)
     } catch (cause) {
-      throw new UnavailableError('metadata did not list its assets', { cause })
+      throw new UnavailableError('metadata did not return its assets', { cause })
     }
   }
 
@@ -56,16 +56,16 @@ export function createCatalogue({ metadata, reporting, log }: Deps): Catalogue {
     const ids = assets.map(({ id }) => id)
     const counts = await lookUp(ids, request)
     return {
-      assets: assets.map((asset) => ({ ...asset, ...numbersOf(asset.id, counts) })),
+      assets: assets.map((asset) => ({ ...asset, ...countsOf(asset.id, counts) })),
       next,
       ...(!counts && { degraded: ['reporting'] }),
     }
   }
 }
 
-/** A number that reporting did not return is null. */
-function numbersOf(id: string, counts: Partial<LookedUpCounts> = {}) {
+/** Counts that reporting did not return are null. */
+function countsOf(id: string, counts: Partial<LookedUpCounts> = {}) {
   const { assets, qualified, viewers } = counts
-  const of = (numbers: Record<string, number> | undefined) => (numbers ? (numbers[id] ?? 0) : null)
-  return { views: of(assets), qualified: of(qualified?.assets), viewers: of(viewers) }
+  const countIn = (byId: Record<string, number> | undefined) => (byId ? (byId[id] ?? 0) : null)
+  return { views: countIn(assets), qualified: countIn(qualified?.assets), viewers: countIn(viewers) }
 }

@@ -37,7 +37,7 @@ test('the CSP of the page allows only its own scripts, styles and requests, and 
   expect(html).not.toMatch(/<script>|<style|\son\w+=|\sstyle=|https?:\/\//)
 })
 
-test('the page may read playlists and segments from the CDN, and from no other origin', async () => {
+test('the page may read playlists and segments from the CDN, but from no other origin', async () => {
   const policyWith = async (cdnOrigin?: string) =>
     (await setUp({ cdnOrigin }).app.request('/')).headers.get('content-security-policy')?.split('; ')
   expect(await policyWith('https://cdn.example')).toContain("connect-src 'self' https://cdn.example")
@@ -69,13 +69,13 @@ test.each([
   await expectProblem(await setUp().app.request(path), 404)
 })
 
-test('the routes of the page do not prevent Hono from compiling all routes into one expression', async () => {
+test('the routes of the page do not prevent Hono from compiling all routes into one regular expression', async () => {
   const { app } = setUp()
   await app.request('/console/console.js')
   expect(app.router.name).toBe('SmartRouter + RegExpRouter')
 })
 
-test('/catalogue returns a page of assets with their three numbers', async () => {
+test('/catalogue returns a page of assets with their three counts', async () => {
   const { app, calls } = setUp({
     list: { assets: [it, { ...it, id: '456' }], next: '456' },
     counts: { assets: { '123': 7 }, qualified: { assets: { '123': 5 }, users: {} }, viewers: { '123': 2 } },
@@ -93,7 +93,7 @@ test('/catalogue returns a page of assets with their three numbers', async () =>
   ])
 })
 
-test('/catalogue is degraded, without counts, while reporting is down', async () => {
+test('/catalogue is degraded while reporting is down, and returns assets without counts', async () => {
   const { app } = setUp({ list: { assets: [it], next: null } })
   expect(await (await app.request('/catalogue')).json()).toEqual({
     assets: [{ ...it, views: null, qualified: null, viewers: null }],
@@ -109,7 +109,7 @@ test.each([
   await expectProblem(await setUp({ list, counts: { assets: {} } }).app.request('/catalogue'), 503)
 })
 
-test('/catalogue serves up to 8 concurrent requests, and rejects others with 503', async () => {
+test('/catalogue serves up to 8 concurrent requests, and rejects the rest with 503', async () => {
   const { app } = setUp({ list: { assets: [it], next: null }, counts: { assets: {} } })
   const responses = await Promise.all(Array.from({ length: 20 }, () => app.request('/catalogue')))
   const statuses = responses.map(({ status }) => status)
@@ -122,14 +122,14 @@ test.each(['limit=0', 'limit=1001', 'limit=x', 'after=a/b'])('/catalogue?%s retu
   await expectProblem(await setUp().app.request(`/catalogue?${query}`), 400, [query.replace(/=.*/, '')])
 })
 
-test('/series returns the series of reporting', async () => {
+test('/series returns the series from reporting', async () => {
   const { app, calls } = setUp({ series: { status: 200, body: series } })
   const query = 'assetId=456&step=day&from=2026-11-20T00:00:00Z'
   expect(await (await app.request(`/series?${query}`)).json()).toEqual(series)
   expect(calls).toEqual([{ path: `/events/series?${query.replaceAll(':', '%3A')}` }])
 })
 
-test('requests for the same series within a second share one call, even if it fails', async () => {
+test('requests for the same series within a second share one call, even if the call fails', async () => {
   for (const series of [{ status: 200, body: {} }, new UpstreamError('down')]) {
     const { app, calls } = setUp({ series })
     await Promise.all(Array.from({ length: 20 }, () => app.request('/series?step=minute')))
@@ -140,7 +140,7 @@ test('requests for the same series within a second share one call, even if it fa
   }
 })
 
-test('/series is read again after a second', async () => {
+test('/series calls reporting again after a second', async () => {
   const { app, calls } = setUp({ series: { status: 200, body: series } })
   await app.request('/series')
   await sleep(1_050)
@@ -156,7 +156,7 @@ test.each([
 })
 
 test.each(['step=second', 'step=minute&assetId=1', 'from=now'])(
-  '/series?%s returns 400 without a call',
+  '/series?%s returns 400 without calling reporting',
   async (query) => {
     const { app, calls } = setUp()
     expect((await app.request(`/series?${query}`)).status).toBe(400)
@@ -164,12 +164,12 @@ test.each(['step=second', 'step=minute&assetId=1', 'from=now'])(
   },
 )
 
-test('/series returns 400 if reporting does not accept the range', async () => {
+test('/series returns 400 if reporting rejects the range', async () => {
   const body = { status: 'Invalid request', errors: [{ path: 'from', message: 'too early' }], requestId: '1' }
   await expectProblem(await setUp({ series: { status: 400, body } }).app.request('/series'), 400, ['from'])
 })
 
-test('/series serves up to 50 concurrent requests, and rejects others with 503', async () => {
+test('/series serves up to 50 concurrent requests, and rejects the rest with 503', async () => {
   const { app } = setUp({ series: { status: 200, body: series } })
   const responses = await Promise.all(Array.from({ length: 60 }, () => app.request('/series')))
   expect(responses.filter(({ status }) => status === 200)).toHaveLength(50)
@@ -185,7 +185,7 @@ const emptyHistory = {
   restarts: [],
 }
 
-test('/history returns 400 for a range that does not exist', async () => {
+test('/history returns 400 for an unknown range', async () => {
   const { app } = setUp()
   expect((await app.request('/history?range=24h')).status).toBe(200)
   await expectProblem(await app.request('/history?range=1y'), 400, ['range'])
@@ -208,20 +208,20 @@ test('/status returns the state of every component', async () => {
   })
 })
 
-test('/status accounts for every view while the counts are current', async () => {
+test('/status includes the audit while the counts are current', async () => {
   const { app, audits } = setUp({ services: { reporting: [current] }, audit })
   expect(await (await app.request('/status')).json()).toMatchObject({ status: 'ready', audit })
   expect(audits()).toBe(1)
 })
 
-test('/status includes an audit with too many verdicts', async () => {
+test('/status includes the audit even if there are more verdicts than views', async () => {
   const wrong = { ...audit, qualified: 8, pending: -1 }
   const { app } = setUp({ services: { reporting: [current] }, audit: wrong })
   expect(await (await app.request('/status')).json()).toMatchObject({ audit: wrong })
 })
 
 test.each(['replaying', 'behind', 'unknown'] as const)(
-  '/status requests no audit while the counts are %s',
+  '/status does not request the audit while the counts are %s',
   async (state) => {
     const counting = { state, progress: 0.4 }
     const { app, audits } = setUp({ services: { reporting: [{ ...ready, counting }] }, audit })
@@ -231,7 +231,7 @@ test.each(['replaying', 'behind', 'unknown'] as const)(
 )
 
 test.each([
-  ['responds with something else', { status: 'Not found', requestId: '1' }],
+  ['responds with something other than an audit', { status: 'Not found', requestId: '1' }],
   ['does not respond', undefined],
 ])('/status is ready, but has no audit, if reporting %s', async (_, audit) => {
   const { app, audits } = setUp({ services: { reporting: [current] }, audit })
@@ -246,7 +246,7 @@ test('/status waits at most 200 ms for the audit', async () => {
   expect(runningTime() - startedAt).toBeLessThan(400)
 })
 
-test('/status lists the upstreams that plays are served without', async () => {
+test('/status reports dependencies that are down as degraded', async () => {
   const dependencies = { nats: 'down', outbox: 'up', metadata: 'down', cdnurl: 'up' } as const
   const { app } = setUp({ readiness: { status: 'ready', dependencies } })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -266,7 +266,7 @@ test('/status is degraded while queue-listener is down, and not ready while the 
   expect(await (await app.request('/status')).json()).toMatchObject({ status: 'not ready', degraded: ['events'] })
 })
 
-test('/status shows that reporting is replaying the log, and that plays have no counts meanwhile', async () => {
+test('/status shows that reporting is replaying the log, and that plays have no counts in the meantime', async () => {
   const counting = { state: 'replaying', progress: 0.4 } as const
   const { app } = setUp({ services: { reporting: [{ ...ready, counting }] } })
   expect(await (await app.request('/status')).json()).toMatchObject({
@@ -321,9 +321,9 @@ test.each([
   })
 })
 
-test('/status shows the other instances of play, if it knows any', async () => {
-  const several = setUp({ services: { play: [ready, undefined] } })
-  expect(await (await several.app.request('/status')).json()).toMatchObject({
+test('/status shows the instances of play if there are several', async () => {
+  const multiple = setUp({ services: { play: [ready, undefined] } })
+  expect(await (await multiple.app.request('/status')).json()).toMatchObject({
     status: 'degraded',
     parts: { play: { state: 'degraded', instances: [{ state: 'up' }, { state: 'down' }] } },
   })
@@ -398,7 +398,7 @@ type Fakes = {
   list?: unknown
   /** The counts in reporting; undefined if it is down. */
   counts?: Pick<LookedUpCounts, 'assets' | 'qualified' | 'viewers'>
-  /** The response of reporting to a request for a series, or the error of the call. */
+  /** The response of reporting to a request for a series, or the error that the call throws. */
   series?: ServiceResponse | UpstreamError
   readiness?: Readiness
   /** The readiness of each queue-listener instance; undefined for an instance that is down. */

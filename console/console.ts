@@ -37,7 +37,7 @@ type Deps = {
   clients: ApiClients
   /** The origin of the CDN, whose videos the page plays. */
   cdnOrigin?: string | undefined
-  /** The supervisor of `npm start`, if it runs this process. */
+  /** The supervisor of `npm start`; undefined if it did not start this process. */
   controls?: ControlsProxy | undefined
 }
 
@@ -51,7 +51,7 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
       '/catalogue',
       describeOperation({
         operationId: 'listCatalogue',
-        summary: 'List all assets with their counts, by id, in pages',
+        summary: 'List all assets with their counts, in pages sorted by id',
         description: 'While counts are unavailable, they are null and `degraded` is `["reporting"]`',
         responses: { 200: CataloguePage },
         problems: [400, 429, 503],
@@ -66,7 +66,7 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
       describeOperation({
         operationId: 'getSeries',
         summary: 'Get the views over time',
-        description: 'The response of `GET /events/series` on reporting, up to a second old',
+        description: 'The response of `GET /events/series` from reporting, up to a second old',
         responses: { 200: Series },
         problems: [400, 429, 503],
       }),
@@ -82,7 +82,8 @@ export function createConsole({ catalogue, readSeries, status, history, clients,
       describeOperation({
         operationId: 'getHistory',
         summary: 'Get the history of the system: plays, errors, backlog, lag, outages and restarts',
-        description: 'Sampled once a second by the edge, and up to a second old. It outlives restarts of the edge',
+        description:
+          'The edge samples the system once a second, so the history is up to a second old. It survives restarts of the edge',
         responses: { 200: History },
         problems: [400, 429],
       }),

@@ -2,7 +2,7 @@ import type { Readiness } from '../shared/contracts/readiness.ts'
 import type { InstanceStatus } from '../shared/contracts/system-status.ts'
 
 /**
- * An instance is degraded if it responds, but is not ready or its counts are not current.
+ * An instance is degraded if it responds but is not ready, or if its counts are not current.
  * @param readiness undefined if it does not respond
  */
 export function toState(readiness: Readiness | undefined): InstanceStatus['state'] {

@@ -19,8 +19,7 @@ const types: Record<string, string> = {
 
 /**
  * Blocks XSS: scripts load only from this origin, and Trusted Types prevent text, such as a title, from becoming HTML.
- * hls.js requests playlists and segments from the CDN, and passes them to the video as a blob, and captions to a track
- * with a data URL.
+ * hls.js requests playlists and segments from the CDN. It passes media to the video as blobs, captions as data URLs.
  */
 function toPolicy(cdnOrigin: string | undefined): string {
   return [
@@ -38,7 +37,7 @@ function toPolicy(cdnOrigin: string | undefined): string {
   ].join('; ')
 }
 
-/** The page's files are not part of the API. */
+/** The files of the page are not part of the API. */
 const undocumented = describeRoute({ hide: true })
 
 /**
@@ -63,13 +62,13 @@ export function createPage(cdnOrigin?: string) {
   return page
 }
 
-/** A page with the head that all pages share, and the services of the diagram. */
+/** Returns a page with the shared head, and with the services of the diagram. */
 function readPage(name: string): string {
   const [page = '', head = ''] = [name, 'head.html'].map((file) => readFileSync(join(DIRECTORY, file), 'utf8'))
   return page.replace('<!-- head -->\n', head).replace('<!-- services -->', toServices())
 }
 
-/** The diagram shows every service. All but queue-listener are upstreams of play. */
+/** The diagram shows every service. All except play and queue-listener are upstreams of play. */
 function toServices(): string {
   const items = serviceEntries.map(({ name, role }) => {
     const isUpstream = name !== services.play.name && name !== services['queue-listener'].name
@@ -91,7 +90,7 @@ function files(): [name: string, file: string][] {
   ]
 }
 
-/** Browsers revalidate on each load, because file names have no version without a build. */
+/** Browsers revalidate on each load: without a build step, the file names contain no version. */
 function createContentServer(policy: string) {
   return (content: string | Buffer<ArrayBuffer>, extension: string) => {
     const etag = `"${createHash('sha256').update(content).digest('base64url')}"`

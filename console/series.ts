@@ -4,20 +4,20 @@ import { Series, type SeriesQuery } from '../shared/contracts/series.ts'
 import { Problem } from '../shared/contracts/status.ts'
 import { UnavailableError } from '../shared/runtime/unavailable-error.ts'
 
-/** Requests for the same series within this time share one call, so that calls do not grow with the number of viewers. */
+/** Requests for a series within this time share one call, so that the load does not grow with the number of viewers. */
 const CACHE_MS = 1_000
 /** Maximum number of different queries in the cache. */
 const MAX_CACHED = 50
 const TIMEOUT_MS = 1_000
 
 /**
- * The views over time, up to a second old, or why reporting rejects the query.
+ * Reads the views over time, up to a second old. Returns a problem if reporting rejects the query.
  * @throws UnavailableError while reporting is down or behind the log
  */
 export type ReadSeries = (query: SeriesQuery) => Promise<Series | Problem>
 
 type Deps = {
-  /** A separate client, so that a failed or slow request for a series ejects no instance for plays. */
+  /** A separate client, so that a failed or slow request for a series does not eject an instance that plays use. */
   reporting: Pick<ServiceClient, 'get'>
 }
 
@@ -34,8 +34,8 @@ export function createSeriesReader({ reporting }: Deps): ReadSeries {
   }
 
   return function read(query) {
-    const given = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))
-    const key = new URLSearchParams(given).toString()
+    const params = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))
+    const key = new URLSearchParams(params).toString()
     const cached = cache.get(key)
     if (cached) return cached
     const loading = load(key)

@@ -22,8 +22,8 @@ type Client = Pick<ServiceClient, 'name' | 'instances' | 'get'>
 type Deps = {
   health: Pick<Health, 'readiness'>
   /**
-   * The clients of all services, without circuit breakers: a failed audit does not make plays skip their lookups. If
-   * this process is the only instance of play, the client of play may know no instances.
+   * The clients of all services, without circuit breakers, so that a failed audit does not make plays skip their
+   * lookups. If this process is the only instance of play, the client of play may have no instances.
    */
   clients: readonly Client[]
   invalidations: Pick<Invalidations, 'subscribe'>
@@ -41,8 +41,8 @@ export function createStatus({ health, clients, invalidations, backlog, history 
 
   return cacheFor(CACHE_MS, async () => {
     const [readiness, ...checked] = await Promise.all([health.readiness(), ...clients.map(checkService)])
-    const known = checked.filter(({ name, status }) => name !== services.play.name || status.instances)
-    const parts = toComponents(readiness, Object.fromEntries(known.map(({ name, status }) => [name, status])))
+    const shown = checked.filter(({ name, status }) => name !== services.play.name || status.instances)
+    const parts = toComponents(readiness, Object.fromEntries(shown.map(({ name, status }) => [name, status])))
     if (parts.outbox && backlog) Object.assign(parts.outbox, toBacklog(backlog))
     const traffic = history?.traffic()
     const allUp = Object.values(parts).every(({ state }) => state === 'up')
@@ -57,7 +57,7 @@ export function createStatus({ health, clients, invalidations, backlog, history 
   })
 }
 
-/** Requests no audit while the counts are not current: a 503 would eject the instance, for lookups too. */
+/** Requests the audit only while the counts are current: a 503 would eject the instance, also for lookups. */
 async function checkService(client: Client) {
   const { name } = client
   const status = toService(await client.instances())

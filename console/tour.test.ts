@@ -22,7 +22,7 @@ const ready: SystemStatus = { status: 'ready', degraded: [], parts: {}, changes:
 
 function setUp(step: Partial<TourStep> = {}, driver: Partial<TourDriver> = {}) {
   const undone: boolean[] = []
-  const whole: TourStep = {
+  const complete: TourStep = {
     id: 'step',
     run: async () => undefined,
     check: () => ({ ok: true, sentence: 'It worked.', facts: [] }),
@@ -31,7 +31,7 @@ function setUp(step: Partial<TourStep> = {}, driver: Partial<TourDriver> = {}) {
     },
     ...step,
   }
-  const result = runStep(whole, {
+  const result = runStep(complete, {
     controls: async () => on,
     status: async () => undefined,
     newUser: (id) => id,
@@ -43,7 +43,7 @@ function setUp(step: Partial<TourStep> = {}, driver: Partial<TourDriver> = {}) {
 }
 
 const fail = async () => {
-  throw new Error('reporting is not back.')
+  throw new Error('reporting is still down.')
 }
 
 test.each<{ name: string; step: Partial<TourStep>; outcome: string; undone: boolean[] }>([
@@ -61,51 +61,51 @@ test.each<{ name: string; step: Partial<TourStep>; outcome: string; undone: bool
   expect(run.undone).toEqual(undone)
 })
 
-test('a step after which the system does not recover has failed', async () => {
+test('a step fails if the system does not recover afterwards', async () => {
   expect(await setUp({ undo: fail }).result).toMatchObject({
     outcome: 'failed',
-    sentence: 'It worked. The system did not recover: reporting is not back.',
+    sentence: 'It worked. The system did not recover: reporting is still down.',
   })
 })
 
 test.each<{ name: string; step: Partial<TourStep>; controls: Partial<Controls>; reason: string }>([
   {
-    name: 'a step that needs a control, without controls',
+    name: 'needs a control, and there are none',
     step: { needs: ['kill'] },
     controls: { state: 'off', reason: 'All services share one process.', can: [], processes: [] },
     reason: 'All services share one process.',
   },
   {
-    name: 'a step that needs a control that is not offered',
+    name: 'needs a control that is not offered',
     step: { needs: ['replay'] },
     controls: on,
-    reason: 'Only counts in memory can be thrown away and replayed, and only while nothing expires from the log.',
+    reason: 'Counts can be replayed only if they are in memory, and if nothing expires from the log.',
   },
   {
-    name: 'a step that kills a process that npm start does not run',
+    name: 'kills a process that npm start does not run',
     step: { needs: ['kill'], kills: ['play', 'reporting'] },
     controls: on,
-    reason: 'npm start does not run reporting here, so it cannot kill it.',
+    reason: 'npm start does not run reporting here, so the tour cannot kill it.',
   },
-])('$name, is skipped and says why', async ({ step, controls, reason }) => {
+])('a step is skipped, with the reason, if it $name', async ({ step, controls, reason }) => {
   const run = setUp({ ...step, run: fail }, { controls: async () => ({ ...on, ...controls }) })
   expect(await run.result).toMatchObject({ outcome: 'skipped', sentence: reason })
   expect(run.undone).toEqual([])
 })
 
-test('where plays need the token of a user, a step is skipped before it breaks anything', async () => {
+test('where plays require a user token, a step is skipped before it breaks anything', async () => {
   const run = setUp(
     { run: fail },
     { status: async () => ({ ...ready, parts: { identity: { state: 'down' } } }), untilReady: fail },
   )
   expect(await run.result).toMatchObject({
     outcome: 'skipped',
-    sentence: 'Plays need the token of a user here. Start the system without AUTH_JWKS_URL for the tour.',
+    sentence: 'Plays require a user token here. To take the tour, start the system without AUTH_JWKS_URL.',
   })
   expect(run.undone).toEqual([])
 })
 
-test('each of several instances can be controlled', async () => {
+test('a step can kill a service whose processes are numbered', async () => {
   expect(await setUp({ needs: ['kill'], kills: ['nats'] }).result).toMatchObject({ outcome: 'passed' })
 })
 

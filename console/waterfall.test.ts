@@ -25,7 +25,7 @@ const process = (id: string, startMs: number, more = {}) =>
     ...more,
   })
 
-test('a play is arranged as the operations until its response, and those until it is counted', () => {
+test('a waterfall shows the operations until the response, then those until the view is counted', () => {
   const call = span('POST reporting', 'process', 6, 4, { service: 'queue-listener', kind: 'client' })
   const waterfall = toWaterfall([play, lookup, send, process('process', 5), call], isPlay)
   expect(waterfall).toMatchObject({ responseMs: 4, countedMs: 9.75 })
@@ -50,7 +50,7 @@ test('a play is arranged as the operations until its response, and those until i
       ],
     },
     {
-      title: 'Until it is counted',
+      title: 'Until the view is counted',
       range: [4.75, 9.75],
       rows: [
         [0, 'queue-listener process', 'log sequences 41 to 42, batch of 2'],
@@ -60,7 +60,7 @@ test('a play is arranged as the operations until its response, and those until i
   ])
 })
 
-test('what a service does after the response has a section of its own', () => {
+test('operations that start after the response have their own section', () => {
   const call = span('GET metadata', 'play', 1, 3, { kind: 'client' })
   const late = span('GET /content/asset/:assetId', 'GET metadata', 1_000, 1, { service: 'metadata', kind: 'server' })
   const sections = toWaterfall([play, call, late], isPlay)?.sections ?? []
@@ -71,13 +71,13 @@ test('what a service does after the response has a section of its own', () => {
   expect(sections[0]?.toMs).toBe(4)
 })
 
-test('a play that calls a service has no cache marker for it', () => {
+test('a play that calls a service has no cache marker for that service', () => {
   const call = span('GET cdnurl', 'play', 1, 1, { kind: 'client', attributes: { 'peer.service': 'cdnurl' } })
   const [section] = toWaterfall([play, call], isPlay)?.sections ?? []
   expect(section?.rows.map(({ name }) => name)).toEqual(['play', 'cache hit: no call', 'GET cdnurl'])
 })
 
-test('the batch of another trace is below the operation that it links to', () => {
+test('a batch from another trace is shown below the operation that it links to', () => {
   const batch = span('POST reporting', 'other', 1, 1, {
     traceId: 'b'.repeat(32),
     links: [{ traceId: TRACE, spanId: 'look up counts' }],
@@ -91,7 +91,7 @@ test('the batch of another trace is below the operation that it links to', () =>
   ])
 })
 
-test('after many attempts to count it, only the last ones are shown', () => {
+test('of many attempts to count a view, only the last ones are shown', () => {
   const failed = Array.from({ length: 6 }, (_, n) =>
     process(`failed ${n}`, 5 + n, { error: 'UpstreamError: down', attributes: { 'batch.size': 1 } }),
   )
@@ -102,7 +102,7 @@ test('after many attempts to count it, only the last ones are shown', () => {
   expect(counted?.summary).toMatch(/Counted after 25 ms\. It took 7 attempts\.$/)
   const names = counted?.sections[1]?.rows.map(({ name, isFailed, detail }) => [name, isFailed, detail])
   expect(names).toEqual([
-    ['4 earlier attempts to count it are not shown', false, ''],
+    ['4 earlier attempts to count the view are not shown', false, ''],
     ['failed 4', true, 'UpstreamError: down'],
     ['failed 5', true, 'UpstreamError: down'],
     ['done', false, 'log sequences 41 to 42, batch of 2'],
@@ -118,10 +118,10 @@ test('of several plays in one trace, only the requested one is shown', () => {
 })
 
 test.each([
-  ['a view', { viewId: 'v2', requestId: 'r2' }, 'second'],
-  ['a play without a view, by its request', { viewId: null, requestId: 'r3' }, 'third'],
-  ['a play without a response, as the only one in its trace', { viewId: null, requestId: '' }, 'first'],
-])('the span of %s is recognized', (_, wanted, expected) => {
+  ['by its view', { viewId: 'v2', requestId: 'r2' }, 'second'],
+  ['by its request, if it has no view', { viewId: null, requestId: 'r3' }, 'third'],
+  ['as the first play of its trace, if it has no response', { viewId: null, requestId: '' }, 'first'],
+])('the span of a play is found %s', (_, wanted, expected) => {
   const plays = ['first', 'second', 'third'].map((id, n) => {
     const attributes = { 'asset.id': '1', 'request.id': `r${n + 1}`, ...(n < 2 && { 'view.id': `v${n + 1}` }) }
     return span(id, null, n, 1, { attributes })
@@ -129,6 +129,6 @@ test.each([
   expect([lookup, ...plays].find(isSpanOf(wanted))?.name).toBe(expected)
 })
 
-test('without the span of the play there is no waterfall', () => {
+test('without the span of the play, there is no waterfall', () => {
   expect(toWaterfall([lookup], isPlay)).toBeUndefined()
 })

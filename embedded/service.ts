@@ -25,19 +25,19 @@ const settings = {
   DATA_DIR,
   ...edgeSettings,
   ...reportingSettings,
-  CDN_PORT: optionalPort('Port of an edge that serves the media in CDN_ROOT; unset: none'),
+  CDN_PORT: optionalPort('Port of a CDN edge that serves the media in CDN_ROOT; unset: no CDN edge'),
   CDN_ROOT: cdn.settings.CDN_ROOT,
 }
 /**
- * Embedded mode has its own checkpoint file. If DATA_DIR is later used with NATS, the counts in this file belong to a
+ * Embedded mode has its own checkpoint file, so that a later run with NATS in the same DATA_DIR does not load counts of a
  * different log.
  */
 const ownCheckpoint = { checkpoint: 'checkpoint-embedded' }
 type EmbeddedSettings = ServiceSettings<typeof settings>
 
 /**
- * All services in one process, with the event log in a SQLite file instead of NATS. They still communicate over HTTP.
- * `--port` sets the port of the edge; all other ports are relative to it.
+ * All services in one process, with the event log in a SQLite file instead of NATS. The services still communicate over
+ * HTTP. `--port` sets the port of the edge; all other ports are relative to it.
  */
 export const embedded = {
   name: 'embedded',
@@ -50,7 +50,7 @@ export const embedded = {
     await openCdn(resources, settings)
 
     const tracings: Tracing[] = []
-    // Closed in parallel, because each exporter waits for its timeout if the collector is unreachable.
+    // Close in parallel: if the collector is unreachable, each exporter waits until it times out.
     resources.defer(async () => {
       await Promise.all(tracings.map((tracing) => tracing[Symbol.asyncDispose]()))
     })
@@ -90,11 +90,11 @@ function openEventLog(file: string, log: Logger): EventLog {
     return createSqliteEventLog({ file, log })
   } catch (error) {
     if (!isLocked(error)) throw error
-    throw new StartError(`another process has locked ${file}: each embedded mode needs its own DATA_DIR`)
+    throw new StartError(`another process has locked ${file}: each embedded system needs its own DATA_DIR`)
   }
 }
 
-/** Serves the clips, on a machine without nginx. */
+/** Serves the clips on a machine without nginx. */
 async function openCdn(resources: Service['resources'], settings: EmbeddedSettings) {
   const { CDN_PORT: port, CDN_KEYS, CDN_ROOT: root, HOST: host } = settings
   if (port === undefined) return

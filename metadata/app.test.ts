@@ -27,24 +27,24 @@ test('metadata starts with two assets', async () => {
   })
 })
 
-describe('the fields', () => {
+describe('an asset', () => {
   const post = (fields: object) => setUp().request('/content/asset/9', jsonRequest({ ...alien, ...fields }))
 
   test.each([
     ['title', 1, 300],
     ['genre', 1, 300],
     ['summary', 0, 5_000],
-  ])('accept a %s of %i to %i characters', async (field, least, most) => {
+  ])('may have a %s of %i to %i characters', async (field, least, most) => {
     for (const length of [least, most]) expect((await post({ [field]: 'x'.repeat(length) })).status).toBe(200)
     if (least > 0) await expectProblem(await post({ [field]: '' }), 400, [field])
     await expectProblem(await post({ [field]: 'x'.repeat(most + 1) }), 400, [field])
   })
 
-  test('are all validated at once', async () => {
+  test('is rejected with an error for each invalid field', async () => {
     await expectProblem(await post({ title: '', genre: 1, summary: null }), 400, ['title', 'genre', 'summary'])
   })
 
-  test('have their limits in openapi.json', async () => {
+  test('has limits that openapi.json documents', async () => {
     const document = await (await setUp().request('/openapi.json')).json()
     expect(document).toMatchObject({
       components: {

@@ -71,7 +71,7 @@ test.each([
   [['turn'], 'expected rotate'],
   [['rotate', 'now'], 'unexpected argument "now"'],
   [['nginx-keys'], 'CDN_KEYS is not set'],
-  [['nginx', '--root', '/me"dia'], 'nginx cannot read'],
+  [['nginx', '--root', '/me"dia'], 'nginx cannot parse'],
   [['nginx', '--fast'], "Unknown option '--fast'"],
 ])('%j exits with status 2 and one line', async (args, message) => {
   const { status, lines } = await cdn(args)

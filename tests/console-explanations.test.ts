@@ -105,14 +105,14 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
       await explain(page, 'broken-view')
       await expectOutcome(page, 'Rejected: dead letter', 1_000)
     })
-    await page.getByText('npm run dead-letters can repair and replay it').waitFor()
+    await page.getByText('unless you repair and replay it with npm run dead-letters').waitFor()
   })
 
   test.each([
     ['Play once', 'Qualified', undefined],
     ['Play twice', 'Not qualified: repeat', undefined],
-    ['Send one key twice', 'Qualified', 'Both responses had the same view ID'],
-    ['Reuse a key', 'Qualified', 'The second play was refused with status 422'],
+    ['Send the same key twice', 'Qualified', 'Both responses had the same view ID'],
+    ['Reuse a key', 'Qualified', 'The second play was rejected with status 422'],
   ])('the button "%s" causes and explains the outcome "%s"', async (button, outcome, note) => {
     await using opened = await open({ viewport: { width: 390, height: 480 } })
     const { page } = opened
@@ -136,7 +136,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     })
     await page.getByText(WHY).click()
     await expectOutcome(page, 'In the outbox')
-    await page.getByText('Checking again until it is counted…').waitFor()
+    await page.getByText('Checking until the view is counted…').waitFor()
     await system.nats.start()
     await expectOutcome(page, /^(Not qualified: repeat|Qualified)$/, 15_000)
     await page.getByText('All services up').waitFor()

@@ -56,7 +56,7 @@ describe.skipIf(!hasChromium)('on the console,', () => {
     expect(await views(system.reporting.url, 'user', 'bob')).toBe(2)
     await page.getByLabel('View ID, from').fill('some-view')
     await page.getByRole('button', { name: 'Explain' }).click()
-    await page.getByText('or it is of another user').waitFor()
+    await page.getByText('or it belongs to another user').waitFor()
   })
 
   test('a rejected token is explained in plain words', async () => {
@@ -66,7 +66,7 @@ describe.skipIf(!hasChromium)('on the console,', () => {
     await clickPlay(page, 'It')
     await page.getByText('It was not played: this edge needs a token. Paste yours at the top of the page.').waitFor()
     await page.getByLabel('Token').fill('not a token ünfortunately')
-    await page.getByText('This is not a token (JWT) of a user').waitFor()
+    await page.getByText('This is not a user token (JWT)').waitFor()
     await clickPlay(page, 'It')
     await page.getByText('It was not played: the token is not a valid JWT.').waitFor()
     await page.getByLabel('Token').fill(await provider.sign({ exp: 1 }))
@@ -79,7 +79,7 @@ describe.skipIf(!hasChromium)('on the console,', () => {
     await page.getByLabel('Token').fill('')
     await page.getByLabel('View ID, from').fill('some-view')
     await page.getByRole('button', { name: 'Explain' }).click()
-    await page.getByText('Only for its user').waitFor()
+    await page.getByText('Visible only to its user').waitFor()
   })
 
   test.each([1_280, 360])(

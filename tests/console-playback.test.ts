@@ -197,7 +197,9 @@ describe.each(edges)('a clip served by $edge', ({ edge, path, isInstalled }) => 
       expect(await badges.allTextContents()).toEqual(['AT, CH, DE +1', 'until Jan 1, 2020'])
       expect(await cardOf(page, 'Terminator').getByRole('list').count()).toBe(0)
       await clickPlay(page, 'Licensed')
-      await page.getByText('Licensed is not available: no longer and not in your country.').waitFor()
+      await page
+        .getByText('Licensed is not available: its rights have expired and it is not licensed in your country.')
+        .waitFor()
     })
 
     test.skipIf(isSkipped).each([1_280, 400])(

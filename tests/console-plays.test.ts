@@ -20,7 +20,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
   test('the state of a play changes from "in the log" to "counted", in the list and in the open dialog', async () => {
     await using opened = await open()
     const { page, errors } = opened
-    await page.getByText('Play an asset to follow it here, until it is counted.').waitFor()
+    await page.getByText('Play an asset to follow the play here until it is counted.').waitFor()
     await page.getByLabel('Play as user').fill('follower')
     await system.listener.signal('SIGKILL')
     await clickPlay(page, 'Terminator')
@@ -83,7 +83,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     await page.getByRole('button', { name: /^Show all \d+$/ }).click()
     expect(await rowsOf(page).count()).toBeGreaterThan(5)
     await page.getByLabel('This page').check()
-    await page.getByText('Play an asset to follow it here').waitFor()
+    await page.getByText('Play an asset to follow the play here').waitFor()
   })
 
   test('an opened play is updated until it is counted, even if it has left the list', async () => {
@@ -118,7 +118,7 @@ describe.skipIf(!natsVersion || !hasChromium)('in the recent plays on the consol
     await rowsOf(page).first().click()
     const dialog = page.getByRole('dialog')
     await dialog.getByText('Playing…').waitFor()
-    await dialog.getByText('Collecting what every service recorded…').waitFor()
+    await dialog.getByText('Collecting the spans of all services…').waitFor()
     held.resolve()
     await dialog.getByText(outcome).waitFor()
     expect(await dialog.getByText('view ID').count()).toBe(outcome instanceof RegExp ? 1 : 0)

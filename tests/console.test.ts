@@ -159,7 +159,7 @@ describe.skipIf(!natsVersion || !hasChromium)('on the console,', () => {
     await page.getByText(/^The CDN at 127.0.0.1:\d+ does not have this video\.$/).waitFor()
     await clickPlay(page, 'Terminator')
     await page.getByText('URL: path/to/asset456.mp4').waitFor()
-    await page.getByText('There is no video behind this address').waitFor()
+    await page.getByText('There is no video at this URL').waitFor()
     expect(await page.locator('video').count()).toBe(0)
     expect(thirdPartyRequests).toEqual([])
   })

@@ -61,7 +61,7 @@ describe('in embedded mode,', () => {
     await using second = startChild(process.execPath, args, { env: { ...env, NATS_URL: '' } })
     expect(await second.ended).toBe(1)
     expect(second.lines.filter((line) => !line.startsWith('{'))).toEqual([
-      `embedded: another process has locked ${directory.path}/events.sqlite: each embedded mode needs its own DATA_DIR`,
+      `embedded: another process has locked ${directory.path}/events.sqlite: each embedded system needs its own DATA_DIR`,
     ])
   })
 

@@ -80,11 +80,11 @@ describe.skipIf(!natsVersion)('in a system of npm start', () => {
       const { page, errors } = opened
       await page.getByRole('button', { name: 'Kill reporting' }).first().click()
       await page.getByText('Errors: without reporting, nothing can be played.').click()
-      await page.getByText('Not quite. No single service can stop a play').waitFor()
+      await page.getByText('Not quite. No single service can prevent a play').waitFor()
       expect(page.url()).toBe(`${system.play.url}/tour`)
       await page.locator('#step').getByRole('button', { name: 'Kill reporting' }).click()
       await page.getByText('reporting is down', { exact: true }).waitFor()
-      await page.getByText('Passed. All 6 plays were answered 200').waitFor({ timeout: 25_000 })
+      await page.getByText('Passed. All 6 plays got a 200').waitFor({ timeout: 25_000 })
       await page.getByText('Kept: every view is counted').waitFor()
       const shown = await Promise.all(
         ['answered', 'counted', 'waiting'].map((id) => page.locator(`#${id}`).textContent()),
@@ -103,7 +103,7 @@ describe.skipIf(!natsVersion)('in a system of npm start', () => {
         viewport: { width: 390, height: 480 },
       })
       const { page } = opened
-      await page.getByText('Each step restores what it breaks, even if it fails.').waitFor()
+      await page.getByText('Each step restores what it breaks, even if the step fails.').waitFor()
       await page.route('**/controls', (route) => route.abort())
       await page.getByRole('button', { name: 'Kill reporting' }).first().click()
       const skipped = page.getByText('This step is skipped here. The edge is unreachable.')
@@ -111,7 +111,7 @@ describe.skipIf(!natsVersion)('in a system of npm start', () => {
       await page.locator('#tour-note').getByText('The edge is unreachable.').waitFor()
       await page.unroute('**/controls')
       await skipped.waitFor({ state: 'hidden' })
-      await page.getByText('Each step restores what it breaks, even if it fails.').waitFor()
+      await page.getByText('Each step restores what it breaks, even if the step fails.').waitFor()
 
       await page.getByRole('button', { name: 'Next step' }).click()
       const card = page.locator('#step')
@@ -204,8 +204,8 @@ describe.skipIf(!natsVersion)('in a system of npm start', () => {
   })
 
   test.each([
-    ['drops views', 'drops', /^FAIL {2}A play: After 3 s, the view is not counted/m],
-    ['counts views twice', 'doubles', /^FAIL {2}A play: The play was answered 200, and counted 2 times/m],
+    ['drops views', 'drops', /^FAIL {2}A play: After 3 s, the view has not been counted/m],
+    ['counts views twice', 'doubles', /^FAIL {2}A play: The play got status 200, and was counted 2 times/m],
   ] as const)('the tour fails if queue-listener %s', async (_, fault, verdict) => {
     listener.fault = fault
     const { status, output } = await runTour(system, dataDir, ['play', '--patience', '3'])
@@ -236,7 +236,7 @@ test('if the system listens on another address, the tour and the flood of prefet
   const HOST = '127.0.0.2'
   await using system = await npmStart({ PATH: '', DATA_DIR: directory.path, HOST })
   const { status, output } = await runTour(system, directory.path, ['prefetch'], { HOST })
-  expect(output).toMatch(/^ok {4}A flood of prefetches: \d+ prefetches and one play gave one view\./m)
+  expect(output).toMatch(/^ok {4}A flood of prefetches: \d+ prefetches and one play resulted in one view\./m)
   expect(status).toBe(0)
 })
 
@@ -245,7 +245,7 @@ test('if plays need the token of a user, the tour skips the steps', async () => 
   await using provider = await startIdentityProvider()
   await using system = await npmStart({ PATH: '', DATA_DIR: directory.path, ...provider.settings })
   const { status, output } = await runTour(system, directory.path, ['play'])
-  expect(output).toMatch(/^skip {2}A play: Plays need the token of a user here\./m)
+  expect(output).toMatch(/^skip {2}A play: Plays require a user token here\./m)
   expect(status).toBe(0)
 })
 

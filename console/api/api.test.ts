@@ -15,7 +15,7 @@ const appWith = (...responses: InstanceResponse[]) =>
     createApiPage({ metadata: { name: 'metadata', getAll: async () => responses } }),
   )
 
-test('the document of a service names the instance on which to try its calls', async () => {
+test('the document of a service links to the instance on which its calls can be tried', async () => {
   const response = await appWith(down, up).request('/api/documents/metadata')
   expect(await response.json()).toEqual({
     ...document,
@@ -26,7 +26,7 @@ test('the document of a service names the instance on which to try its calls', a
 
 test.each([
   ['is down', []],
-  ['returns something else', [{ ...up, response: { status: 404, body: { status: 'Not found' } } }]],
+  ['returns something other than its document', [{ ...up, response: { status: 404, body: { status: 'Not found' } } }]],
 ])('/api/documents returns 503 for a service that %s', async (_, responses) => {
   await expectProblem(await appWith(down, ...responses).request('/api/documents/metadata'), 503)
 })

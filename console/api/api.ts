@@ -18,19 +18,19 @@ const Document = z.looseObject({ info: z.looseObject({ description: z.string() }
 
 export type ApiClients = Record<string, Pick<ServiceClient, 'name' | 'getAll'>>
 
-/** `/api`: the OpenAPI documents of all services on one page. The page is not part of the API. */
+/** `/api`: the OpenAPI documents of all services on one page. The page itself is not part of the API. */
 export function createApiPage(clients: ApiClients) {
   const undocumented = describeRoute({ hide: true })
-  const others = Object.values(clients).filter(({ name }) => name !== services.play.name)
+  const otherClients = Object.values(clients).filter(({ name }) => name !== services.play.name)
 
-  /** The document of the first instance that responds. */
+  /** Returns the document of the first instance that responds with one. */
   async function readDocument(client: ApiClients[string]) {
     const responses = await client.getAll('/openapi.json', AbortSignal.timeout(TIMEOUT_MS))
     for (const { url, response } of responses) {
       const document = parseSafely(Document, response?.body).data
       if (document) return withLocation(document, url)
     }
-    throw new UnavailableError(`${client.name} did not return its document`)
+    throw new UnavailableError(`${client.name} did not return its OpenAPI document`)
   }
 
   const app = new Hono<AppEnv>()
@@ -41,13 +41,13 @@ export function createApiPage(clients: ApiClients) {
     return c.body(await readFile(preset), 200, { 'content-type': 'text/javascript', 'cache-control': 'max-age=3600' })
   })
   app.get('/api/documents/:service', undocumented, async (c) => {
-    const client = others.find(({ name }) => name === c.req.param('service'))
+    const client = otherClients.find(({ name }) => name === c.req.param('service'))
     return client ? c.json(await readDocument(client)) : problem(c, 404)
   })
   return app
 }
 
-/** The page may call only the edge, so the description says where to try the calls of the other services. */
+/** The page may call only the edge, so the description says where to try calls to the other services. */
 function withLocation({ info, ...document }: z.infer<typeof Document>, url: string) {
   const description = `To try these calls, open [the documentation of this instance](${url}/docs).\n\n${info.description}`
   return { ...document, info: { ...info, description }, servers: [{ url }] }
@@ -83,7 +83,7 @@ SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
   plugins: [
     SwaggerUIBundle.plugins.DownloadUrl,
-    // Only calls to play have the same origin as the page.
+    // Only calls to play can be tried on this page, because the other services have different origins.
     () => ({
       statePlugins: {
         spec: {

@@ -3,20 +3,20 @@ import { z } from 'zod'
 import { Controls, withoutControls } from '../../shared/contracts/controls.ts'
 import { UnavailableError } from '../../shared/runtime/unavailable-error.ts'
 
-/** Longer than any control takes. */
+/** Longer than any control request takes. */
 const TIMEOUT_MS = 12_000
 const SOCKET = /^unix:(.+)$/
 
-/** The socket on which the supervisor of `npm start` accepts controls; undefined if there are no controls. */
+/** The socket on which the supervisor of `npm start` accepts control requests; undefined without controls. */
 export const controlsUrl = z
   .string()
   .regex(SOCKET, { error: 'must be unix:<path>' })
   .optional()
-  .meta({ description: 'Socket on which npm start accepts controls; npm start sets it; unset: there are no controls' })
+  .meta({ description: 'Socket on which npm start accepts control requests; npm start sets it; unset: no controls' })
 
 type Reply = { status: number; body: unknown }
 
-/** Forwards requests to the supervisor with the token of the caller. play itself does not know the token. */
+/** Forwards requests to the supervisor with the token of the caller. play itself does not have the token. */
 export type ControlsProxy = AsyncDisposable & {
   /** The controls are `off` if the supervisor does not respond. */
   read(authorization: string | undefined): Promise<Controls>
@@ -40,14 +40,14 @@ export function createControlsProxy(url: string): ControlsProxy {
       })
       return { status: statusCode, body: await body.json() }
     } catch (cause) {
-      throw new UnavailableError('npm start does not respond', { cause })
+      throw new UnavailableError('npm start is not responding', { cause })
     }
   }
 
   return {
     async read(authorization) {
       const reply = await send('GET', '/controls', authorization).catch(() => undefined)
-      return Controls.safeParse(reply?.body).data ?? withoutControls('off', 'npm start does not respond.')
+      return Controls.safeParse(reply?.body).data ?? withoutControls('off', 'npm start is not responding.')
     },
     post: (path, authorization) => send('POST', path, authorization),
     [Symbol.asyncDispose]: () => pool.destroy(),

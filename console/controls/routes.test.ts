@@ -35,7 +35,7 @@ function setUp(reply = { status: 200, body: { status: 'ok' } as object }) {
   return { send, calls }
 }
 
-test('requests are passed on with the token of the caller', async () => {
+test('requests are forwarded with the token of the caller', async () => {
   const { send, calls } = setUp()
   expect(await (await send('GET', '/controls')).json()).toEqual(on)
   expect(await (await send('POST', '/controls/seed')).json()).toEqual({ status: 'ok' })
@@ -51,20 +51,20 @@ test.each<{ name: string; client: Client }>([
   { name: 'another machine', client: { address: '192.0.2.1' } },
   { name: 'a closed connection', client: { address: '' } },
   { name: 'a proxy on this machine', client: { headers: { 'x-forwarded-for': '192.0.2.1' } } },
-  { name: 'a site with the address of this machine', client: { headers: { host: 'site.example:8080' } } },
-])('$name controls nothing, and sees no process', async ({ client }) => {
+  { name: 'a website whose name resolves to this machine', client: { headers: { host: 'site.example:8080' } } },
+])('$name cannot use the controls, and sees no processes', async ({ client }) => {
   const { send, calls } = setUp()
   expect(await (await send('GET', '/controls', client)).json()).toMatchObject({ state: 'off', can: [] })
   await expectProblem(await send('POST', '/controls/reporting/kill', client), 403)
   expect(calls).toEqual([])
 })
 
-test.each(['[::1]:8080', '127.0.0.1:8080', 'localhost'])('%s is a name of this machine', async (host) => {
+test.each(['[::1]:8080', '127.0.0.1:8080', 'localhost'])('requests to the host %s are accepted', async (host) => {
   const { send } = setUp()
   expect((await send('POST', '/controls/seed', { address: '::1', headers: { host } })).status).toBe(200)
 })
 
-test('a refusal by the supervisor becomes a problem response with its reason', async () => {
+test('if the supervisor refuses a request, the response is a problem with the reason', async () => {
   const errors = [{ path: 'controls', message: 'reporting is down' }]
   const { send } = setUp({ status: 409, body: { errors } })
   const response = await send('POST', '/controls/reporting/kill')

@@ -17,19 +17,19 @@ import type { ControlsProxy } from './proxy.ts'
 /** Concurrency limit: each request waits for the supervisor. */
 const MAX_IN_FLIGHT = 20
 const NO_SUPERVISOR =
-  'There are no controls here: npm start offers them for the processes that it runs, if only this machine can reach the console.'
-const NOT_LOCAL = 'Controls are only for browsers on the machine that runs npm start.'
+  'Controls are not available here: npm start offers them for the processes that it runs, provided that only this machine can reach the console.'
+const NOT_LOCAL = 'Controls are available only to browsers on the machine that runs npm start.'
 
-/** Headers that a reverse proxy adds. Behind a reverse proxy, all clients have the address of the proxy. */
+/** Headers that a reverse proxy adds. Behind one, all clients appear to have its address. */
 const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']
 
 const Errors = z.object({ errors: Problem.shape.errors })
 
-/** The POSTs belong to `npm start`, which validates and describes them. */
+/** The POST routes belong to `npm start`, which validates the requests and documents them. */
 const undocumented = describeRoute({ hide: true })
 
 /**
- * The routes `GET /controls` and `POST /controls/…`, which kill, suspend and restart the processes of `npm start`. They
+ * `GET /controls` lists the processes of `npm start`; `POST /controls/…` kills, suspends and restarts them. The routes
  * serve only clients on this machine, and never a page from another origin, even one in CORS_ORIGINS.
  * @param proxy undefined if the processes have no supervisor
  */
@@ -84,8 +84,8 @@ export function createControlRoutes(proxy: Pick<ControlsProxy, 'read' | 'post'> 
 }
 
 /**
- * True for a client on this machine that uses a loopback name. Checking `Host` prevents DNS rebinding, whatever
- * ALLOWED_HOSTS allows.
+ * Returns true if the client is on this machine and uses a loopback name. Checking `Host` prevents DNS rebinding,
+ * whatever ALLOWED_HOSTS allows.
  */
 function isLocal(c: Context<AppEnv>): boolean {
   const name = (headerOf(c, 'host') ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
@@ -95,6 +95,6 @@ function isLocal(c: Context<AppEnv>): boolean {
 }
 
 function toStatus(status: number): ContentfulStatusCode {
-  const known = [200, 202, 400, 401, 404, 409, 503] as const
-  return known.find((one) => one === status) ?? 503
+  const allowed = [200, 202, 400, 401, 404, 409, 503] as const
+  return allowed.find((each) => each === status) ?? 503
 }

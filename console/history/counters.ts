@@ -2,8 +2,7 @@ import type { Registry } from 'prom-client'
 import type { Distribution } from './distribution.ts'
 
 /**
- * What the metrics of play have counted since it started. Durations are keyed by `from to`, the caller and the callee
- * of a call.
+ * The totals in the metrics of play since it started. Durations are keyed by `from to`: the caller and the callee.
  */
 export type Counters = {
   recorded: { log: number; outbox: number }
@@ -15,7 +14,7 @@ export type Counters = {
   reads: Map<string, number>
 }
 
-/** The path of a play. Only these requests create views. */
+/** The path prefix of play requests. Only these requests create views. */
 const PLAYS = '/play/asset/'
 
 type Value = { metricName?: string; labels: Record<string, string | number | undefined>; value: number }

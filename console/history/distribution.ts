@@ -1,7 +1,7 @@
-/** A histogram of durations in seconds. `atMost` has its cumulative buckets by upper bound, as in Prometheus. */
+/** A histogram of durations in seconds. `atMost` maps upper bounds to cumulative counts, as in Prometheus. */
 export type Distribution = { count: number; atMost: Map<number, number> }
 
-/** The values that were added since an earlier reading. A counter that was reset starts at 0. */
+/** The values added since an earlier reading: all of them if the histogram was reset in between. */
 export function distributionSince(later: Distribution, earlier: Distribution | undefined): Distribution {
   if (!earlier || later.count < earlier.count) return later
   const atMost = [...later.atMost].map(([bound, n]) => [bound, n - (earlier.atMost.get(bound) ?? 0)] as const)

@@ -21,11 +21,11 @@ import { readTraffic } from './traffic.ts'
 const CACHE_MS = 1_000
 
 type Deps = {
-  /** The file that the processes of one edge share; `:memory:` for none. */
+  /** The file that the processes of one edge share, or `:memory:`. */
   file: string
   metrics: Registry
   clients: readonly Pick<ServiceClient, 'name' | 'instances'>[]
-  /** The states of the dependencies of play itself. */
+  /** The states of play's own dependencies. */
   dependencies: Record<string, () => DependencyState>
   backlog?: (() => number) | undefined
   health: Pick<Health, 'startedAt'>
@@ -34,16 +34,16 @@ type Deps = {
 
 /** The history of the system, recorded whether or not a page is open. */
 export type SystemHistory = AsyncDisposable & {
-  /** Samples once a second until it is disposed. */
+  /** Takes a sample every second until disposed. */
   start(): void
   /** The history of a range, up to a second old. */
   read(range: HistoryRange): Promise<History>
-  /** The traffic of the last seconds; undefined before the first sample, or while the disk fails. */
+  /** The traffic of the last few seconds; undefined before the first sample, or while the disk fails. */
   traffic(): Traffic | undefined
 }
 
 export function createHistory({ file, metrics, clients, dependencies, backlog, health, log }: Deps): SystemHistory {
-  const closing = new AbortController()
+  const shutdown = new AbortController()
   const store = openHistory(file, randomUUID().slice(0, 8), log)
   const observeAll = createObserver({ clients, dependencies })
   const names = [services.play.name, ...clients.map(({ name }) => name), ...Object.keys(dependencies)]
@@ -63,14 +63,17 @@ export function createHistory({ file, metrics, clients, dependencies, backlog, h
     '1h': cached('1h'),
     '24h': cached('24h'),
   }
-  const report = createTransitionLog(log, { failing: 'cannot sample the history', recovered: 'the history is sampled' })
+  const report = createTransitionLog(log, {
+    failing: 'cannot sample the history',
+    recovered: 'sampling the history again',
+  })
   let running: Promise<void> | undefined
 
   async function run(): Promise<void> {
     sampler.start()
-    while (!closing.signal.aborted) {
-      await sleep(sampler.untilNext(), closing.signal)
-      if (!closing.signal.aborted) await sampler.sample().then(() => report(), report)
+    while (!shutdown.signal.aborted) {
+      await sleep(sampler.untilNext(), shutdown.signal)
+      if (!shutdown.signal.aborted) await sampler.sample().then(() => report(), report)
     }
   }
 
@@ -87,7 +90,7 @@ export function createHistory({ file, metrics, clients, dependencies, backlog, h
       }
     },
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      shutdown.abort()
       await running
       store[Symbol.dispose]()
     },

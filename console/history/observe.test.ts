@@ -9,12 +9,12 @@ test.each<[string, Readiness | undefined, object | undefined]>([
   ['does not respond', undefined, { state: 'down', reason: '' }],
   ['is stopping', { ...ready, status: 'stopping' }, { state: 'degraded', reason: 'stopping' }],
   [
-    'lacks a dependency',
+    'has a dependency that is down',
     { status: 'not ready', dependencies: { nats: 'down', reporting: 'up' } },
     { state: 'degraded', reason: 'nats down' },
   ],
   [
-    'replays the log',
+    'is replaying the log',
     { ...ready, counting: { state: 'replaying', progress: 0.5 } },
     { state: 'degraded', reason: 'replaying the log' },
   ],
@@ -28,12 +28,12 @@ test.each<[string, Readiness | undefined, object | undefined]>([
     { status: 'degraded', dependencies: {}, forwarding: { state: 'stalled', waiting: 3 } },
     { state: 'degraded', reason: 'counting has stalled' },
   ],
-])('the state of an instance that %s', async (_, readiness, failure) => {
+])('an instance that %s is observed with its state and reason', async (_, readiness, failure) => {
   const { subjects } = await observe({ reporting: [readiness] })
   expect(subjects[0]).toEqual({ service: 'reporting', instance: '', ...(failure && { failure }) })
 })
 
-test('each of several instances is observed', async () => {
+test('the instances of a service are observed separately', async () => {
   const { subjects } = await observe({ reporting: [ready, undefined] })
   expect(subjects).toEqual([
     { service: 'reporting', instance: 'http://reporting:0' },
@@ -41,14 +41,14 @@ test('each of several instances is observed', async () => {
   ])
 })
 
-test('a service without a known instance is down, except play, whose instances may be unknown to the edge', async () => {
+test('a service without known instances is down, except play, because this process is an instance', async () => {
   const { subjects } = await observe({ play: [], metadata: [] })
   expect(subjects).toEqual([
     { service: 'metadata', instance: '', failure: { state: 'down', reason: 'no known instances' } },
   ])
 })
 
-test('Postgres is down if an instance of reporting says so, and unknown while none responds', async () => {
+test('Postgres is down if an instance of reporting says so, and unknown while no instance responds', async () => {
   const failure = { state: 'down', reason: '' }
   const postgres = async (readiness: Readiness | undefined) =>
     (await observe({ reporting: [readiness] })).subjects.find(({ service }) => service === 'postgres')
@@ -57,7 +57,7 @@ test('Postgres is down if an instance of reporting says so, and unknown while no
   expect(await postgres(undefined)).toBeUndefined()
 })
 
-test('a dependency of the edge that was never used is not down', async () => {
+test('a dependency of the edge is not down while its state is unknown', async () => {
   const { subjects } = await observe({}, { events: 'down', outbox: 'up', consul: 'unknown' })
   expect(subjects.flatMap(({ service, failure }) => (failure ? [service] : []))).toEqual(['events'])
 })

@@ -10,7 +10,7 @@ export type Observed = Subject & { failure?: Pick<Failure, 'state' | 'reason'> }
 
 export type Observation = {
   subjects: Observed[]
-  /** When the process of each instance started, by its own clock (RFC 3339). */
+  /** When the process of each instance started, according to its own clock (RFC 3339). */
   starts: (Subject & { url: string; startedAt: string })[]
   deliveries: (Delivery & { url: string })[]
 }
@@ -19,13 +19,13 @@ export type Observe = () => Promise<Observation>
 
 type Deps = {
   clients: readonly Pick<ServiceClient, 'name' | 'instances'>[]
-  /** The states of the dependencies of play itself. */
+  /** The states of play's own dependencies. */
   dependencies: Record<string, () => DependencyState>
 }
 
 /**
  * Observes the services through the readiness of each instance, and other components through the services that use
- * them. Plays are not affected: observing ejects no instance and opens no circuit.
+ * them. Observing does not affect plays: it ejects no instance and opens no circuit.
  */
 export function createObserver({ clients, dependencies }: Deps): Observe {
   return async function observe() {
@@ -43,7 +43,7 @@ export function createObserver({ clients, dependencies }: Deps): Observe {
         ...Object.entries(dependencies).map(([service, state]) => toSubject(service, state())),
         ...toPostgres(ready.map(({ readiness }) => readiness)),
       ],
-      // Each play process records its own start, because several may share one URL.
+      // Each play process records its own start, because multiple processes may share one URL.
       starts: ready.flatMap(({ name, url, instance, readiness: { startedAt } }) =>
         startedAt === undefined || name === services.play.name ? [] : [{ service: name, instance, url, startedAt }],
       ),
@@ -52,7 +52,7 @@ export function createObserver({ clients, dependencies }: Deps): Observe {
   }
 }
 
-/** play is not down if no instance of it is known: this process is one, and it may not know its own URL. */
+/** play is never down for lack of known instances: this process is an instance, but may not know its own URL. */
 function toSubjects(service: string, found: readonly InstanceReadiness[]): Observed[] {
   if (found.length > 0) return found.map(({ url, readiness }) => toObserved(service, labelOf(url, found), readiness))
   const failure = { state: 'down', reason: 'no known instances' } as const
@@ -79,7 +79,7 @@ function toPostgres(all: readonly Readiness[]): Observed[] {
   return states.length > 0 ? [toSubject('postgres', states.includes('down') ? 'down' : 'up')] : []
 }
 
-/** Why an instance is degraded, in a few words. */
+/** Explains in a few words why an instance is degraded. */
 function describe({ status, counting, forwarding, dependencies }: Readiness): string {
   if (status === 'stopping') return 'stopping'
   if (forwarding?.state === 'stalled') return forwarding.reason ?? 'counting has stalled'

@@ -5,14 +5,14 @@ import { isCorrupt } from '../../shared/runtime/sqlite.ts'
 import { DamagedError, type HistoryStore, openHistoryStore } from './store.ts'
 
 /**
- * Opens the history, in memory if the file cannot be used. A damaged file is replaced, because nothing depends on its
- * contents.
+ * Opens the history, and falls back to memory if the file cannot be used. Replaces a damaged file, because nothing
+ * depends on its contents.
  */
 export function openHistory(file: string, process: string, log: Logger): HistoryStore {
   try {
     return openOrReplace(file, process, log)
   } catch (error) {
-    log.warn({ file, reason: toReason(error) }, 'cannot open the history; it will not outlive this process')
+    log.warn({ file, reason: toReason(error) }, 'cannot open the history file; keeping the history in memory')
     return openHistoryStore(':memory:', process)
   }
 }
@@ -22,7 +22,7 @@ function openOrReplace(file: string, process: string, log: Logger): HistoryStore
     return openHistoryStore(file, process)
   } catch (error) {
     if (!isCorrupt(error) && !(error instanceof DamagedError)) throw error
-    log.warn({ file }, 'the history is damaged; starting a new one')
+    log.warn({ file }, 'the history file is damaged; replacing it')
     for (const suffix of ['', '-wal', '-shm']) rmSync(`${file}${suffix}`, { force: true })
     return openHistoryStore(file, process)
   }

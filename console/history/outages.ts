@@ -1,18 +1,18 @@
 import type { Observed } from './observe.ts'
 import type { Failure } from './store.ts'
 
-/** A single failed check under load is not an outage. */
+/** An outage requires this many failed observations in a row, because a single check may fail under load. */
 const CONFIRMED = 2
 
 type Tracked = Failure & { start: number; times: number }
 
 export type OutageTracker = {
   /**
-   * Takes the observations made at one time.
-   * @returns the failures that several consecutive observations confirm, and those that have ended
+   * Adds the observations made at one time.
+   * @returns the failures that consecutive observations confirm, and the confirmed failures that have ended
    */
   observe(at: number, subjects: readonly Observed[]): { failing: Tracked[]; recovered: Failure[] }
-  /** Starts over, because time has passed without observations. */
+  /** Discards all failures after a gap in the observations. */
   reset(): void
 }
 
@@ -28,7 +28,9 @@ export function createOutageTracker(): OutageTracker {
         next.set(key, { service, instance, ...failure, start, times: times + 1 })
       }
       const isConfirmed = ({ times }: Tracked) => times >= CONFIRMED
-      const recovered = [...tracked].flatMap(([key, known]) => (next.has(key) || !isConfirmed(known) ? [] : [known]))
+      const recovered = [...tracked].flatMap(([key, failure]) =>
+        next.has(key) || !isConfirmed(failure) ? [] : [failure],
+      )
       tracked = next
       return { failing: [...next.values()].filter(isConfirmed), recovered }
     },

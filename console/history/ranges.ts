@@ -1,7 +1,7 @@
 import type { History, HistoryRange } from '../../shared/contracts/history.ts'
 import { type HistoryStore, type Step, startOf } from './store.ts'
 
-/** The steps of each range: at most 300 points. */
+/** The length of a step, in seconds, and the number of steps in each range: at most 300. */
 const RANGES: Record<HistoryRange, { step: Step; count: number }> = {
   '5m': { step: 1, count: 300 },
   '1h': { step: 15, count: 240 },
@@ -10,7 +10,7 @@ const RANGES: Record<HistoryRange, { step: Step; count: number }> = {
 
 const toTime = (at: number) => new Date(at).toISOString()
 
-/** Reads a range of the history that ends now (milliseconds since 1970). */
+/** Reads the range of the history that ends at `now` (milliseconds since 1970). */
 export function readRange(store: HistoryStore, services: string[], range: HistoryRange, now: number): History {
   const { step, count } = RANGES[range]
   const from = startOf(now, step) - (count - 1) * step * 1_000
@@ -21,7 +21,7 @@ export function readRange(store: HistoryStore, services: string[], range: Histor
     now: toTime(now),
     since: first === undefined ? null : toTime(first),
     services,
-    points: store.points(step, from, now).map(({ at, ...numbers }) => ({ at: toTime(at), ...numbers })),
+    points: store.points(step, from, now).map(({ at, ...values }) => ({ at: toTime(at), ...values })),
     outages: store.outages(from, now).map(({ service, instance, state, reason, start, end, isOpen }) => ({
       service,
       ...(instance && { instance }),

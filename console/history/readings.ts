@@ -4,14 +4,14 @@ import { type Distribution, distributionSince, toP99 } from './distribution.ts'
 import type { CallCounts } from './schema.ts'
 import type { Sample } from './store.ts'
 
-/** The values at the end of a second. While unknown, `backlog` is null, and an instance has no deliveries. */
+/** The values at the end of a second. An unknown `backlog` is null, and unknown deliveries are left out. */
 export type Reading = {
   counters: Counters
   backlog: number | null
   deliveries: readonly (Delivery & { url: string })[]
 }
 
-/** What was counted between two readings. */
+/** The sample of the time between two readings. */
 export function toSample(at: number, later: Reading, earlier: Reading | undefined): Sample {
   const recorded = recordedSince(later.counters, earlier?.counters)
   const served = durationsSince(later.counters, earlier?.counters).get('viewer play')
@@ -19,7 +19,7 @@ export function toSample(at: number, later: Reading, earlier: Reading | undefine
   return {
     at,
     plays: recorded.log + recorded.outbox,
-    errors: grown(later.counters.errors, earlier?.counters.errors),
+    errors: increase(later.counters.errors, earlier?.counters.errors),
     p99Ms: served ? toP99(served) : null,
     backlog: later.backlog,
     lagMs: lags.length > 0 ? Math.max(...lags) : null,
@@ -41,13 +41,13 @@ function toTraffic(later: Reading, earlier: Reading | undefined): CallCounts {
   const { counters, backlog } = later
   const recorded = recordedSince(counters, earlier?.counters)
   const items: Record<string, number> = {
-    'play reporting': grown(counters.carried.lookup, earlier?.counters.carried.lookup),
+    'play reporting': increase(counters.carried.lookup, earlier?.counters.carried.lookup),
     'play events': recorded.log,
     'play outbox': recorded.outbox,
     ...Object.fromEntries(
       [...counters.reads].map(([source, reads]) => [
         `play ${source}`,
-        grown(reads, earlier?.counters.reads.get(source)),
+        increase(reads, earlier?.counters.reads.get(source)),
       ]),
     ),
   }
@@ -64,8 +64,8 @@ function toTraffic(later: Reading, earlier: Reading | undefined): CallCounts {
 
 function recordedSince({ recorded }: Counters, earlier: Counters | undefined): Counters['recorded'] {
   return {
-    log: grown(recorded.log, earlier?.recorded.log),
-    outbox: grown(recorded.outbox, earlier?.recorded.outbox),
+    log: increase(recorded.log, earlier?.recorded.log),
+    outbox: increase(recorded.outbox, earlier?.recorded.outbox),
   }
 }
 
@@ -73,15 +73,15 @@ function durationsSince({ durations }: Counters, earlier: Counters | undefined):
   return new Map([...durations].map(([edge, own]) => [edge, distributionSince(own, earlier?.durations.get(edge))]))
 }
 
-/** Skips an instance without an earlier reading: its counters do not say when the deliveries happened. */
+/** Skips instances without an earlier reading, because their counters do not show when the deliveries happened. */
 function deliveredSince({ deliveries }: Reading, earlier: Reading | undefined): [batches: number, views: number] {
   const pairs = deliveries.map((later) => ({ later, before: earlier?.deliveries.find(({ url }) => url === later.url) }))
   const total = (field: 'batches' | 'views') =>
-    pairs.reduce((sum, { later, before }) => (before ? sum + grown(later[field], before[field]) : sum), 0)
+    pairs.reduce((sum, { later, before }) => (before ? sum + increase(later[field], before[field]) : sum), 0)
   return [total('batches'), total('views')]
 }
 
-/** A counter that is lower than before was reset. */
-function grown(later: number, earlier = 0): number {
+/** The increase of a counter. A counter that is lower than before was reset. */
+function increase(later: number, earlier = 0): number {
   return later < earlier ? later : later - earlier
 }

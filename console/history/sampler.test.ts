@@ -19,7 +19,7 @@ afterAll(() => rmSync(directory, { recursive: true }))
 const reportingDown: Observed = { service: 'reporting', instance: '', failure: { state: 'down', reason: '' } }
 const reportingUp: Observed = { service: 'reporting', instance: '' }
 
-test('each second has the plays, errors, backlog and lag of that second', async () => {
+test('each point has the plays, errors, backlog and lag of one second', async () => {
   const edge = setUp()
   await edge.second({ plays: 3, backlog: 5, lagMs: 40 })
   await edge.second({ plays: 2, errors: 1, lagMs: 900 })
@@ -29,7 +29,7 @@ test('each second has the plays, errors, backlog and lag of that second', async 
   ])
 })
 
-test('longer steps have the sum of plays and errors, and the highest backlog and lag', async () => {
+test('longer steps add up plays and errors, and keep the highest backlog and lag', async () => {
   const edge = setUp()
   for (let n = 0; n < 40; n += 1) await edge.second({ plays: n, errors: n % 2, backlog: n % 7, lagMs: 100 - n })
   expect(edge.history('1h').points).toMatchObject([
@@ -40,7 +40,7 @@ test('longer steps have the sum of plays and errors, and the highest backlog and
   expect(edge.history('24h').points).toMatchObject([{ at: at('12:00:00'), seconds: 40, plays: 780 }])
 })
 
-test('each range ends now, and has at most 300 points, however long the edge runs', async () => {
+test('each range ends now, and has at most 300 points, however long the edge has been running', async () => {
   const edge = setUp()
   for (let n = 0; n < 900; n += 1) await edge.second({ plays: 1 })
   expect(edge.history('5m').points).toHaveLength(299)
@@ -58,7 +58,7 @@ test('the history is bounded: old steps are deleted', async () => {
   expect(edge.history('24h')).toMatchObject({ since: '2026-11-23T13:00:02.000Z', points: [{ plays: 2 }] })
 })
 
-test('while the edge is suspended there are no points, and it counts as down', async () => {
+test('while the edge is suspended, there are no points, and the edge counts as down', async () => {
   const edge = setUp()
   await edge.second({ plays: 3 })
   edge.pass(120)
@@ -73,7 +73,7 @@ test('while the edge is suspended there are no points, and it counts as down', a
   ])
 })
 
-test('when the clock is set forward there are no points in between, and no outage', async () => {
+test('when the clock is set forward, the gap has no points, but is not an outage', async () => {
   const edge = setUp()
   await edge.second({ plays: 3 })
   edge.setClock(3_600)
@@ -81,7 +81,7 @@ test('when the clock is set forward there are no points in between, and no outag
   expect(edge.history('5m')).toMatchObject({ points: [{ at: at('13:00:02'), plays: 2 }], outages: [] })
 })
 
-test('when the clock is set back, samples that are now in the future are deleted, and sampling goes on', async () => {
+test('when the clock is set back, samples that are now in the future are deleted, and sampling continues', async () => {
   const edge = setUp()
   for (let n = 0; n < 20; n += 1) await edge.second({ plays: 3, subjects: [reportingDown] })
   edge.setClock(-3_600)
@@ -115,7 +115,7 @@ test('observations that took too long are ignored, because the edge itself was b
   expect(edge.history('5m')).toMatchObject({ points: [{ plays: 1 }, { plays: 1 }, { plays: 1 }], outages: [] })
 })
 
-test('an outage does not extend over the time in which the edge was suspended', async () => {
+test('an outage does not include the time during which the edge was suspended', async () => {
   const edge = setUp()
   for (let n = 0; n < 3; n += 1) await edge.second({ subjects: [reportingDown] })
   edge.pass(60)
@@ -127,7 +127,7 @@ test('an outage does not extend over the time in which the edge was suspended', 
   ])
 })
 
-test('a new start time of an instance is a restart, at that time', async () => {
+test('an instance that reports a new start time was restarted at that time', async () => {
   const edge = setUp()
   await edge.second({ startedAt: at('11:00:00') })
   expect(edge.history('5m').restarts).toEqual([])
@@ -137,7 +137,7 @@ test('a new start time of an instance is a restart, at that time', async () => {
   expect(edge.history('5m').restarts).toEqual([{ service: 'reporting', at: '2026-11-22T12:00:04.500Z' }])
 })
 
-test('the restart of a process with a wrong clock is dated between the observations that show it', async () => {
+test('the restart of a process with a wrong clock falls between the observations before and after it', async () => {
   const edge = setUp()
   await edge.second({ startedAt: at('11:00:00') })
   edge.pass(10)
@@ -148,13 +148,13 @@ test('the restart of a process with a wrong clock is dated between the observati
 test.each([
   ['long ago', ['11:00:00', '11:30:00']],
   ['one after the other', ['11:59:58', '12:00:01']],
-])('several processes behind one URL, which started %s, are not restarts', async (_, starts) => {
+])('processes that share one URL, and started %s, were not restarted', async (_, starts) => {
   const edge = setUp()
   for (const startedAt of [...starts, ...starts]) await edge.second({ startedAt: at(startedAt) })
   expect(edge.history('5m').restarts).toEqual([])
 })
 
-test('the plays of all processes of an edge are added up, and each process that ran is counted', async () => {
+test('the processes of an edge are counted, and their plays are added up', async () => {
   const file = join(directory, 'shared.sqlite')
   const clock = createClock()
   const [first, second] = [setUp({ file, clock }), setUp({ file, clock })]
@@ -164,7 +164,7 @@ test('the plays of all processes of an edge are added up, and each process that 
   expect(second.traffic()).toMatchObject({ processes: 2 })
 })
 
-test('the history outlives the edge, and shows its outage and its restart', async () => {
+test('the history survives a restart of the edge, and shows the outage and the restart', async () => {
   const file = join(directory, 'kept.sqlite')
   const clock = createClock()
   const before = setUp({ file, clock })
@@ -181,7 +181,7 @@ test('the history outlives the edge, and shows its outage and its restart', asyn
   })
 })
 
-test('a new process of an edge is a restart only if an earlier process has ended', async () => {
+test('the start of a process is a restart of the edge only if an earlier process has ended', async () => {
   const file = join(directory, 'started.sqlite')
   const clock = createClock()
   const run = async (seconds: number, edges: ReturnType<typeof setUp>[]) => {
@@ -208,7 +208,7 @@ test('the first start of an edge is neither a restart nor an outage', () => {
   expect(edge.history('5m')).toMatchObject({ since: null, outages: [], restarts: [] })
 })
 
-test('the staggered first start of the processes of an edge is not a restart, at any time of an hour', async () => {
+test('when the processes of an edge first start one after another, there is no restart and no outage', async () => {
   const file = join(directory, 'staggered.sqlite')
   const clock = createClock()
   clock.pass(200)
@@ -251,7 +251,7 @@ test('a damaged file that cannot be replaced does not keep the edge from startin
   expect(edge.history('5m').points).toHaveLength(1)
 })
 
-test('without a writable directory, the history is in memory', async () => {
+test('without a writable directory, the history is kept in memory', async () => {
   writeFileSync(join(directory, 'file'), '')
   const edge = setUp({ file: join(directory, 'file', 'history.sqlite') })
   await edge.second({ plays: 1 })

@@ -12,16 +12,16 @@ import { type HistoryStore, type Sample, startOf } from './store.ts'
 const SECOND_MS = 1_000
 /** A timer may fire a little early. */
 const EARLY_MS = 50
-/** Without a sample for this long, the process was suspended or blocked, or did not run. */
+/** If there is no sample for this long, the process was suspended, blocked or not running. */
 const GAP_MS = 3_000
-/** A larger difference between the two clocks is a change of the wall clock. */
+/** If the two clocks diverge by more than this, the wall clock was changed. */
 const CLOCK_STEP_MS = 1_000
 /** An observation that takes longer says more about this process than about others. */
 const MAX_OBSERVATION_MS = 900
 const PRUNE_MS = 60_000
 /** Percentiles cover this many seconds. */
 const WINDOW = 5
-/** Samples to keep while the disk fails. */
+/** Maximum number of samples to keep while the disk fails. */
 const MAX_UNWRITTEN = 60
 /** A locked file is logged once it delays more samples than this. */
 const MAX_DELAYED = 5
@@ -43,11 +43,11 @@ type Deps = {
 }
 
 export type Sampler = {
-  /** Records the start of this process, and for how long no process had been running. */
+  /** Records an outage if no process was running before this one. */
   start(): void
   /** Takes a sample of the second that has just ended. */
   sample(): Promise<void>
-  /** 99th percentiles of the calls in the last seconds, in milliseconds by `from to`, as this process measured them. */
+  /** 99th percentiles of the last few seconds, in milliseconds by `from to`, as measured by this process. */
   p99s(): Map<string, number | null>
   /** Milliseconds until the next sample is due. */
   untilNext(): number
@@ -56,8 +56,8 @@ export type Sampler = {
 const systemClock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() }
 
 /**
- * Samples the counters of play and the state of the system. Gaps are not filled: while this process is suspended,
- * nothing is known about it or about others.
+ * Samples the counters of play and the state of the system. Gaps are not filled: a process that is suspended observes
+ * nothing.
  */
 export function createSampler({
   store,
@@ -87,11 +87,11 @@ export function createSampler({
     }
   }
 
-  /** undefined if this process was suspended or blocked meanwhile. */
+  /** Returns undefined if this process was suspended or blocked in the meantime. */
   async function observeInTime(): Promise<Observation | undefined> {
-    const started = clock.monotonic()
+    const start = clock.monotonic()
     const observation = await observe()
-    return clock.monotonic() - started > MAX_OBSERVATION_MS ? undefined : observation
+    return clock.monotonic() - start > MAX_OBSERVATION_MS ? undefined : observation
   }
 
   /**
@@ -106,11 +106,11 @@ export function createSampler({
     if (!isClockStep && elapsed <= GAP_MS) return true
     outages.reset()
     if (clockStep < -CLOCK_STEP_MS) prunedAt = Number.NEGATIVE_INFINITY
-    if (!isClockStep) attempt(() => noteAbsence(now.wall, 'suspended or blocked'))
+    if (!isClockStep) attempt(() => recordAbsence(now.wall, 'suspended or blocked'))
     return false
   }
 
-  function noteAbsence(now: number, reason: string): void {
+  function recordAbsence(now: number, reason: string): void {
     const seen = store.last(now)
     if (seen !== undefined && now - seen > GAP_MS + SECOND_MS)
       store.addOutage({ ...PLAY, reason }, seen + SECOND_MS, now)
@@ -119,7 +119,7 @@ export function createSampler({
   function write(now: number, observation: Observation | undefined): void {
     store.atomically(() => {
       for (const sample of unwritten) store.add(sample)
-      starts.noteOwn(now)
+      starts.recordOwn(now)
       if (now - prunedAt > PRUNE_MS) {
         store.prune(now)
         prunedAt = now
@@ -128,7 +128,7 @@ export function createSampler({
       const { failing, recovered } = outages.observe(now, observation.subjects)
       for (const { start, ...failure } of failing) store.fail(failure, start, now)
       for (const failure of recovered) store.recover(failure, now)
-      starts.note(observation.starts, now)
+      starts.record(observation.starts, now)
     })
     unwritten = []
   }
@@ -138,7 +138,7 @@ export function createSampler({
       work()
       reportStore()
     } catch (error) {
-      // Another process of the edge is writing. The next attempt writes this sample too.
+      // A locked file means that another process of the edge is writing. The next attempt also writes this sample.
       if (!isLocked(error) || unwritten.length > MAX_DELAYED) reportStore(error)
       unwritten = unwritten.slice(-MAX_UNWRITTEN)
     }
@@ -148,11 +148,11 @@ export function createSampler({
     start() {
       const now = clock.wall()
       last = { wall: now, monotonic: clock.monotonic() }
-      attempt(() => noteAbsence(now, 'not running'))
+      attempt(() => recordAbsence(now, 'not running'))
     },
     async sample() {
       const now = { wall: clock.wall(), monotonic: clock.monotonic() }
-      // After a gap, only the second in progress is known.
+      // After a gap, the sample belongs to the second in progress.
       const second = checkContinuity(now) ? startOf(now.wall + EARLY_MS, 1) - SECOND_MS : startOf(now.wall, 1)
       const earlier = readings.at(-1)
       const [counters, observation] = await Promise.all([readCounters(), observeInTime()])

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** The number of calls, and of the items that they carried, such as views, by `from to`. */
+/** By `from to`: the number of calls, and the number of items in these calls, such as views. */
 export const CallCounts = z.record(z.string(), z.tuple([z.number(), z.number()]))
 export type CallCounts = z.infer<typeof CallCounts>
 
@@ -37,7 +37,7 @@ export const TrafficRows = z.array(
 export const Started = z.object({ startedAt: z.string(), seenAt: z.number() })
 export const Time = z.object({ at: z.number().nullable() })
 
-/** The tables. Each process adds rows of its own to `samples`. */
+/** The tables. Each process adds its own rows to `samples`. */
 export const schema = `
   CREATE TABLE IF NOT EXISTS samples (
     step INTEGER NOT NULL,
@@ -77,7 +77,7 @@ export const schema = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** Adds a second to its step. */
+/** Adds the sample of a second to the step that contains it. */
 export const UPSERT = `
   INSERT INTO samples VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     seconds = min(seconds + 1, step),
@@ -87,7 +87,7 @@ export const UPSERT = `
     backlog = coalesce(max(backlog, excluded.backlog), backlog, excluded.backlog),
     lag = coalesce(max(lag, excluded.lag), lag, excluded.lag)
 `
-/** Adds up the rows of all processes. */
+/** Aggregates the rows of all processes. */
 export const SELECT_POINTS = `
   SELECT at, max(seconds) AS seconds, sum(plays) AS plays, sum(errors) AS errors, max(p99) AS p99Ms,
     sum(backlog) AS backlog, max(lag) AS lagMs

@@ -13,7 +13,7 @@ import {
   UPSERT,
 } from './schema.ts'
 
-/** Seconds per step, and how many steps are kept. Steps of one second are kept for longer than they are shown. */
+/** Seconds per step, and how many steps are kept. One-second steps are kept for longer than the console shows them. */
 const STEPS = [
   { step: 1, kept: 600 },
   { step: 15, kept: 300 },
@@ -22,16 +22,16 @@ const STEPS = [
 const LONGEST_STEP = 300
 export type Step = (typeof STEPS)[number]['step']
 
-/** Bounds the file while a service flaps. */
+/** Limits the size of the file while a service flaps. */
 const MAX_OUTAGES = 1_000
 const MAX_RESTARTS = 1_000
 /** Outages, restarts and instances are kept as long as the longest steps. */
 const KEPT_MS = 90_000_000
 
-/** An outage that is not extended for this long is over, or the process that noticed it has exited. */
+/** If an outage is not extended for this long, it is over, or the process that detected it has exited. */
 const OPEN_MS = 3_000
 
-/** What one process counted in the second that starts `at` (milliseconds since 1970). */
+/** The values of one process in the second that starts at `at` (milliseconds since 1970). */
 export type Sample = {
   at: number
   plays: number
@@ -51,8 +51,8 @@ type StoredOutage = Failure & { start: number; end: number; isOpen: boolean }
 export type HistoryStore = ReturnType<typeof openHistoryStore>
 
 /**
- * Opens the history, which the processes of one edge share. Each process has its own rows, and reads add them up. Times
- * are by the clock of the edge.
+ * Opens the history, which the processes of one edge share. Each process writes its own rows, and reads aggregate them.
+ * All times come from the clock of the edge.
  * @param process identifies the rows of this process
  * @throws DamagedError
  * @throws Error if the file cannot be opened
@@ -95,7 +95,7 @@ export function openHistoryStore(file: string, process: string) {
   const deleteInstances = db.prepare('DELETE FROM instances WHERE seenAt < ?')
 
   return {
-    /** Runs several operations as one write. */
+    /** Runs operations in one transaction. */
     atomically: (work: () => void) => inTransaction(db, work),
     add({ at, plays, errors, p99Ms, backlog, lagMs, traffic }: Sample): void {
       for (const { step } of STEPS) {
@@ -103,30 +103,30 @@ export function openHistoryStore(file: string, process: string) {
         upsert.run(step, startOf(at, step), process, plays, errors, p99Ms, backlog, lagMs, stored)
       }
     },
-    /** The steps in an interval, of all processes together. */
+    /** The steps in an interval, aggregated over all processes. */
     points: (step: Step, from: number, to: number) => PointRows.parse(selectPoints.all(step, from, to)),
     /** The traffic of each process in each second. */
     traffic: (from: number, to: number) => TrafficRows.parse(selectTraffic.all(from, to)),
-    /** When the last second with a sample of any process started. */
+    /** The start of the last second for which any process has a sample. */
     last: (before: number) => Time.parse(selectLast.get(before)).at ?? undefined,
-    /** When the history starts. */
+    /** The start of the history. */
     first(): number | undefined {
       const [second, longest] = [1, LONGEST_STEP].map((step) => Time.parse(selectFirst.get(step)).at ?? undefined)
       if (second === undefined || longest === undefined) return longest ?? second
       return second - longest < LONGEST_STEP * 1_000 ? second : longest
     },
-    /** The number of other processes that have taken no sample since a time. */
+    /** The number of other processes whose last sample is before `since`. */
     ended: (since: number) => Number(countEnded.get(process, since)?.n),
-    /** Adds a failure that was first noticed at `start`, or extends the outage that it belongs to. */
+    /** Adds the outage of a failure that was first observed at `start`, or extends it if it exists. */
     fail({ service, instance, state, reason }: Failure, start: number, now: number): void {
       const { changes } = extend.run(now, reason, service, instance, state, start - OPEN_MS, now + OPEN_MS)
       if (Number(changes) === 0) insertOutage.run(service, instance, state, start, now, 1, reason)
     },
-    /** Adds an outage that is over. */
+    /** Adds an outage that has ended. */
     addOutage({ service, instance, state, reason }: Failure, start: number, end: number): void {
       insertOutage.run(service, instance, state, start, end, 0, reason)
     },
-    /** Ends the outage of a failure that is over. */
+    /** Ends the outage of a component that has recovered. */
     recover({ service, instance, state }: Omit<Failure, 'reason'>, now: number): void {
       close.run(now, service, instance, state, now - OPEN_MS)
     },
@@ -135,7 +135,7 @@ export function openHistoryStore(file: string, process: string) {
       return stored.map((outage) => ({ ...outage, isOpen: outage.isOpen && outage.end >= to - OPEN_MS }))
     },
     addRestart: ({ service, instance }: Subject, at: number) => void insertRestart.run(service, instance, at),
-    /** Deletes the restarts after a time, because the process that was thought to be replaced is still running. */
+    /** Deletes the restarts after a time, because the process that seemed to be replaced is still running. */
     removeRestarts: ({ service, instance }: Subject, after: number) =>
       void removeRestarts.run(service, instance, after),
     restarts: (from: number, to: number) => Restarts.parse(selectRestarts.all(from, to)),
@@ -155,12 +155,12 @@ export function openHistoryStore(file: string, process: string) {
   }
 }
 
-/** The file is a database with damaged pages. */
+/** Thrown if the file is a database with damaged pages. */
 export class DamagedError extends Error {
   override name = 'DamagedError'
 }
 
-/** Opening a file reads only a few of its pages. */
+/** Checks all pages, because opening a file reads only a few of them. */
 function assertIntact(db: DatabaseSync): void {
   const check = db.prepare('PRAGMA quick_check(1)').get()
   if (check?.quick_check === 'ok') return

@@ -4,16 +4,16 @@ import type { HistoryStore } from './store.ts'
 const SECOND_MS = 1_000
 const WINDOW = 5
 
-/** Every play process sees these calls, so they are not added up. */
+/** Every play process observes the same calls on these links, so the calls are not added up. */
 const SHARED = ['events queue-listener', 'queue-listener reporting']
-/** On these links, the items of a call are reads of the cache. A read without a call is a hit. */
+/** On these links, the items are cache reads. A read without a call is a cache hit. */
 const CACHED = ['play metadata', 'play cdnurl']
 
 type Row = ReturnType<HistoryStore['traffic']>[number]
 
 /**
- * The traffic of the last seconds, of all play processes that share the port.
- * @param p99s as this process measured them
+ * The traffic of the last few seconds, of all play processes that share the port.
+ * @param p99s measured by this process
  * @returns undefined before the first sample
  */
 export function readTraffic(store: HistoryStore, p99s: Map<string, number | null>, now: number): Traffic | undefined {
@@ -50,7 +50,7 @@ function toLink(link: string, rows: Row[], { latest, seconds, p99Ms }: Window): 
   }
 }
 
-/** The number of calls, and of the items that they carried. */
+/** The number of calls, and the number of items in these calls. */
 function total(link: string, rows: Row[]): [calls: number, items: number] {
   const bySecond = Map.groupBy(rows, ({ at }) => at)
   const totals = [...bySecond.values()].map((second) => {

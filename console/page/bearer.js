@@ -1,5 +1,5 @@
 /**
- * The header that authorizes a request; none without a token.
+ * The authorization header of a request; empty without a token.
  * @param {string | undefined} token
  * @returns {Record<string, string>}
  */

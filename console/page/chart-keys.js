@@ -1,5 +1,5 @@
 /**
- * The step that a key selects; undefined to select none, null if the key has another purpose.
+ * Returns the step that a key selects: undefined to clear the selection, null if the key does nothing in a chart.
  * @param {string} key
  * @param {number | undefined} selected
  * @param {number} last

@@ -37,7 +37,7 @@ const showAudit = createAuditStrip()
 createHistory()
 const why = createWhy({ titleOf: assets.titleOf, token })
 const controlsToken = createControlsToken()
-// Loaded later, because the first render does not need it.
+// Load the controls lazily, because the first render does not need them.
 void loadControls()
 createExamples({ assetIds: () => assets.all().map(({ id }) => id), token, plays, why })
 
@@ -74,7 +74,8 @@ function showRate() {
   setText(byId('rate', HTMLElement), rate.toLocaleString('en', { maximumFractionDigits: rate < 10 ? 1 : 0 }))
 }
 
-// Load the catalogue after the first snapshot, so that its counts are not older; without a snapshot, after the timeout.
+// Load the catalogue after the first snapshot, so that its counts are not older than the snapshot. If no snapshot
+// arrives, load it after the timeout.
 const snapshotTimeout = setTimeout(assets.load, SNAPSHOT_TIMEOUT_MS)
 whileVisible(() =>
   pollStatus({

@@ -1,5 +1,5 @@
 /**
- * Reads JSON.
+ * Fetches JSON.
  * @param {string} url
  * @param {Omit<RequestInit, 'signal'> & { timeoutMs: number }} init
  * @returns {Promise<any>} undefined if the request fails or times out, or if the status is not 2xx

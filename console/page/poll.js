@@ -1,6 +1,6 @@
 /**
- * Loads something, shows it, and repeats that until the returned function is called. A round that throws is reported as
- * an uncaught error, and does not prevent the next one.
+ * Loads and shows something at an interval, until the returned function is called. A round that throws is reported as
+ * an uncaught error, and does not stop the polling.
  * @template Result
  * @param {() => Promise<Result>} load
  * @param {(result: Result) => void} show

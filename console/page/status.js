@@ -4,7 +4,7 @@ import { poll } from './poll.js'
 /** @typedef {import('../../shared/contracts/system-status.ts').SystemStatus} SystemStatus */
 
 const POLL_INTERVAL_MS = 500
-/** `GET /status` takes a third of a second while a service hangs. */
+/** Enough for a service that hangs: `GET /status` then takes a third of a second. */
 const TIMEOUT_MS = 900
 
 /**
@@ -43,10 +43,10 @@ async function fetchStatus(onResponse) {
 function toText(status) {
   if (!status) return 'Edge unreachable'
   const parts = Object.entries(status.parts)
-  const troubles = ['down', 'degraded', 'unknown'].flatMap((trouble) => {
-    const names = parts.flatMap(([name, { state }]) => (state === trouble ? [name] : []))
-    return names.length > 0 ? [`${names.join(', ')} ${trouble}`] : []
+  const problems = ['down', 'degraded', 'unknown'].flatMap((problem) => {
+    const names = parts.flatMap(([name, { state }]) => (state === problem ? [name] : []))
+    return names.length > 0 ? [`${names.join(', ')} ${problem}`] : []
   })
-  if (status.status === 'not ready') return `Not ready: ${troubles.join('; ')}`
-  return troubles.length > 0 ? troubles.join('; ') : 'All services up'
+  if (status.status === 'not ready') return `Not ready: ${problems.join('; ')}`
+  return problems.length > 0 ? problems.join('; ') : 'All services up'
 }

@@ -1,5 +1,5 @@
 /**
- * A string in browser storage. If the browser denies access to storage, the string is not kept.
+ * A string in browser storage. If the browser denies access to storage, nothing is stored.
  * @param {() => Storage} storage a function, because reading `localStorage` may throw
  * @param {string} key
  */

@@ -8,7 +8,7 @@ import { USER_ID } from './user.js'
 
 /**
  * The input for the user's token, which is shown while the edge has an identity provider. The token is kept until the
- * tab is closed, and sent to this edge only.
+ * tab is closed, and sent only to this edge.
  * @param {{ onUser: (id: string) => void }} deps called with the user that the token names
  */
 export function createToken({ onUser }) {
@@ -17,7 +17,7 @@ export function createToken({ onUser }) {
   const error = byId('token-error', HTMLElement)
   const stored = createStoredText(() => sessionStorage, 'token')
   input.value = stored.load() ?? ''
-  // Until the first status, a stored token is sent: this tab needed it before.
+  // Until the first status arrives, send a stored token, because this tab has needed it before.
   let isOff = false
 
   // Other characters cannot be sent in a header.
@@ -48,7 +48,7 @@ export function createToken({ onUser }) {
     /** The user that the token names. */
     user: () => (isOff ? undefined : userOf(token())),
     /**
-     * Why the edge rejected a request.
+     * Explains why the edge rejected a request.
      * @param {unknown} body of the response with status 401 or 403
      */
     describeRejection(body) {

@@ -29,13 +29,13 @@ function span(id: string, traceId: string, more: Partial<TraceSpan> = {}): Trace
 
 const found = (traceId: string, spans: TraceSpan[]) => ({ status: 200, body: { traceId, spans } })
 
-/** A service whose instances respond as given, by path. */
+/** A fake service. `respond` returns the response of each instance to a path. */
 function serviceOf(name: string, respond: (path: string) => InstanceResponse['response'][]) {
   const getAll = async (path: string) => respond(path).map((response) => ({ url: 'http://127.0.0.1', response }))
   return { name, getAll }
 }
 
-test('a trace has the spans of all instances, each once, sorted by start time', async () => {
+test('a trace has the spans of all instances, without duplicates, sorted by start time', async () => {
   const [first, second, third] = [span('1', MINE), span('2', MINE), span('3', MINE)]
   const collect = createTraceCollector({
     kept: { get: () => [second], all: () => [] },
@@ -49,9 +49,9 @@ test('a trace has the spans of all instances, each once, sorted by start time', 
 
 test.each([
   ['does not respond', undefined],
-  ['is of a release without traces', { status: 404, body: { status: 'Not found', requestId: '1' } }],
-  ['responds with something else', { status: 200, body: [] }],
-])('a service is missing if one of its instances %s', async (_, response) => {
+  ['runs a release without traces', { status: 404, body: { status: 'Not found', requestId: '1' } }],
+  ['responds with something other than a trace', { status: 200, body: [] }],
+])('a service is listed as missing if one of its instances %s', async (_, response) => {
   const collect = createTraceCollector({
     kept: { get: () => [], all: () => [] },
     clients: [serviceOf('metadata', () => [found(MINE, [span('1', MINE)]), response])],
@@ -60,25 +60,28 @@ test.each([
 })
 
 const REFUSED = [
-  ['404, as on its public port beside OPS_PORT', { status: 404, body: { status: 'Not found', requestId: '1' } }],
-  ['401, as with identity', { status: 401, body: { status: 'Unauthorized', requestId: '1' } }],
+  ['404, as on its public port if OPS_PORT is set', { status: 404, body: { status: 'Not found', requestId: '1' } }],
+  ['401, as with identity on', { status: 401, body: { status: 'Unauthorized', requestId: '1' } }],
 ] as const
 
-test.each(REFUSED)('the only instance of play is not missing if it responds to itself with %s', async (_, response) => {
-  const kept = { get: () => [span('1', MINE)], all: () => [] }
-  const play = serviceOf('play', () => [response])
-  expect(await createTraceCollector({ kept, clients: [play] })(MINE)).toMatchObject({ missing: [] })
-  expect(await createPlayList({ kept, plays: [play] }).all({ limit: 1 })).toMatchObject({ missing: [] })
-})
+test.each(REFUSED)(
+  'play is not listed as missing if its only instance responds to itself with %s',
+  async (_, response) => {
+    const kept = { get: () => [span('1', MINE)], all: () => [] }
+    const play = serviceOf('play', () => [response])
+    expect(await createTraceCollector({ kept, clients: [play] })(MINE)).toMatchObject({ missing: [] })
+    expect(await createPlayList({ kept, plays: [play] }).all({ limit: 1 })).toMatchObject({ missing: [] })
+  },
+)
 
-test.each(REFUSED)('of several instances of play, one that responds with %s is missing', async (_, response) => {
+test.each(REFUSED)('play is listed as missing if one of several instances responds with %s', async (_, response) => {
   const kept = { get: () => [span('1', MINE)], all: () => [] }
   const play = serviceOf('play', () => [response, found(MINE, [])])
   expect(await createTraceCollector({ kept, clients: [play] })(MINE)).toMatchObject({ missing: ['play'] })
   expect(await createPlayList({ kept, plays: [play] }).all({ limit: 1 })).toMatchObject({ missing: ['play'] })
 })
 
-test('a trace with a shared batch has the operations below the batch, and none of the other plays', async () => {
+test('a trace with a shared batch has the operations below the batch, but not those of other plays', async () => {
   const batch = span('1', OTHER, { links: [{ traceId: MINE, spanId: '9'.repeat(16) }] })
   const below = span('2', OTHER, { parentSpanId: batch.spanId })
   const further = span('3', OTHER, { parentSpanId: below.spanId })

@@ -9,7 +9,7 @@ import { isItself } from './itself.ts'
 const TIMEOUT_MS = 300
 const MAX_BATCHES = 5
 
-/** The spans that all processes have recorded of a trace, sorted by start time. An unknown trace has no spans. */
+/** Collects the spans of a trace from all processes, sorted by start time. An unknown trace has no spans. */
 export type TraceCollector = (traceId: string) => Promise<SystemTrace>
 
 type Client = Pick<ServiceClient, 'name' | 'getAll'>
@@ -17,28 +17,28 @@ type Found = { spans: TraceSpan[]; missing: string[] }
 
 type Deps = {
   kept: KeptTraces
-  /** The clients of all services. The instances that the client of play knows may include this process. */
+  /** The clients of all services. The instances of play may include this process. */
   clients: readonly Client[]
 }
 
 export function createTraceCollector({ kept, clients }: Deps): TraceCollector {
   async function collect(traceId: string): Promise<Found> {
     const signal = AbortSignal.timeout(TIMEOUT_MS)
-    const founds = await Promise.all(clients.map((client) => readFrom(client, traceId, signal)))
+    const results = await Promise.all(clients.map((client) => readFrom(client, traceId, signal)))
     return {
-      spans: [...kept.get(traceId), ...founds.flatMap(({ spans }) => spans)],
-      missing: founds.flatMap(({ missing }) => missing),
+      spans: [...kept.get(traceId), ...results.flatMap(({ spans }) => spans)],
+      missing: results.flatMap(({ missing }) => missing),
     }
   }
 
   return async function collectTrace(traceId) {
     const found = await collect(traceId)
     const shared = found.spans.filter((span) => span.traceId !== traceId)
-    const others = [...new Set(shared.map((span) => span.traceId))].slice(0, MAX_BATCHES)
-    const batches = await Promise.all(others.map(collect))
-    const below = batches.flatMap(({ spans }) => descendantsOf(shared, spans))
+    const otherTraceIds = [...new Set(shared.map((span) => span.traceId))].slice(0, MAX_BATCHES)
+    const batches = await Promise.all(otherTraceIds.map(collect))
+    const descendants = batches.flatMap(({ spans }) => descendantsOf(shared, spans))
     const missingServices = [found, ...batches].flatMap((each) => each.missing)
-    return { traceId, spans: toSorted([...found.spans, ...below]), missing: [...new Set(missingServices)] }
+    return { traceId, spans: toSorted([...found.spans, ...descendants]), missing: [...new Set(missingServices)] }
   }
 }
 

@@ -27,28 +27,28 @@ type Query = Omit<TracedPlaysQuery, 'local'>
 
 type Deps = {
   kept: KeptTraces
-  /** The clients of play. The instances that they know may include this process. */
+  /** The clients of play. Their instances may include this process. */
   plays: readonly Pick<ServiceClient, 'name' | 'getAll'>[]
 }
 
 export function createPlayList({ kept, plays }: Deps): PlayList {
   function local({ limit, viewId }: Query): TracedPlays {
     const plays = kept.all().flatMap((spans) => spans.filter(isPlay))
-    const wanted = viewId === undefined ? plays : plays.filter(({ attributes }) => attributes[VIEW_ID] === viewId)
-    return { traces: wanted.toSorted(newestFirst).slice(0, limit).map(toPlay), missing: [] }
+    const matching = viewId === undefined ? plays : plays.filter(({ attributes }) => attributes[VIEW_ID] === viewId)
+    return { traces: matching.toSorted(newestFirst).slice(0, limit).map(toPlay), missing: [] }
   }
 
   return {
     local,
     async all(query) {
       const { limit, viewId } = query
-      const given = new URLSearchParams({
+      const params = new URLSearchParams({
         local: 'true',
         limit: String(limit),
         ...(viewId !== undefined && { viewId }),
       })
       const signal = AbortSignal.timeout(TIMEOUT_MS)
-      const responses = await Promise.all(plays.map((play) => play.getAll(`/traces?${given}`, signal)))
+      const responses = await Promise.all(plays.map((play) => play.getAll(`/traces?${params}`, signal)))
       const lists = responses
         .filter((instances) => !isItself(instances))
         .flat()

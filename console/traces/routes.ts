@@ -20,12 +20,12 @@ import type { PlayList } from './plays.ts'
 /** Concurrency limit: each trace is requested from every process. */
 const MAX_IN_FLIGHT = 20
 
-/** `viewer` is set if the request may see only the plays of that user. */
+/** `viewer` is the only user whose plays the request may see; undefined if there is no such limit. */
 type ViewerEnv = AppEnv & { Variables: { viewer?: { id: string; plan?: string | undefined } } }
 
-/** Who may see which plays. */
+/** Decides who may see which plays. */
 export type TraceAccess = {
-  /** Runs before the route that lists plays, which names all users. */
+  /** Runs before the route that lists plays. The list names all users. */
   requireReader: MiddlewareHandler<ViewerEnv>
   /** Runs before the route that returns a trace. */
   requireViewer: MiddlewareHandler<ViewerEnv>
@@ -35,7 +35,7 @@ export type TraceAccess = {
 
 export type TraceDeps = { kept: KeptTraces; collect: TraceCollector; plays: PlayList }
 
-/** The recorded plays, and what all processes have recorded of each. */
+/** The routes for recorded plays and their traces. */
 export function createTraceRoutes({ kept, collect, plays, ...access }: TraceDeps & TraceAccess) {
   const { requireReader, requireViewer, readers } = access
 
@@ -45,7 +45,7 @@ export function createTraceRoutes({ kept, collect, plays, ...access }: TraceDeps
       describeOperation({
         operationId: 'listTraces',
         summary: 'List the last recorded plays, newest first',
-        description: 'Up to 25 plays per second are recorded, plus every play whose `traceparent` is sampled',
+        description: 'Up to 25 plays per second are recorded, plus every play whose `traceparent` has the sampled flag',
         responses: { 200: TracedPlays },
         problems: [400, 429],
         security: readers.list,
@@ -80,7 +80,7 @@ export function createTraceRoutes({ kept, collect, plays, ...access }: TraceDeps
     )
 }
 
-/** Routes for the processes that share a port, which request from each other only what each has recorded itself. */
+/** The routes that processes on a shared port call on each other. Each process returns only what it recorded itself. */
 export function createLocalTraceRoutes(deps: TraceDeps) {
   const pass: MiddlewareHandler<ViewerEnv> = (_, next) => next()
   const access = { requireReader: pass, requireViewer: pass, readers: { list: [], trace: [] } }
@@ -93,8 +93,8 @@ export function createLocalTraceRoutes(deps: TraceDeps) {
 }
 
 /**
- * Anyone may reuse a trace id, so every play in the trace must belong to that user. Prefetches and refused plays have no
- * attribute for their user, but their paths name one.
+ * Anyone may reuse a trace id, so every play in the trace must belong to `user`. Prefetches and refused plays have no
+ * user attribute, so plays are recognized by their paths.
  */
 function isOf({ spans }: SystemTrace, user: string | undefined): boolean {
   if (user === undefined) return true

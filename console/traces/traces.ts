@@ -13,12 +13,12 @@ type Clients = {
   siblings?: Client | undefined
 }
 
-/** The traces of this process and of all processes that it knows. */
+/** The traces of this process and of all other processes that it knows. */
 export function createTraces({ kept }: Pick<Tracing, 'kept'>, { services, siblings }: Clients): TraceDeps {
-  const more = siblings ? [siblings] : []
+  const siblingClients = siblings ? [siblings] : []
   return {
     kept,
-    collect: createTraceCollector({ kept, clients: [...Object.values(services), ...more] }),
-    plays: createPlayList({ kept, plays: [services.play, ...more] }),
+    collect: createTraceCollector({ kept, clients: [...Object.values(services), ...siblingClients] }),
+    plays: createPlayList({ kept, plays: [services.play, ...siblingClients] }),
   }
 }

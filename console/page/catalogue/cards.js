@@ -9,7 +9,7 @@ import { createRightsBadges } from './rights.js'
 const MIN_PENDING_MS = 500
 
 /**
- * A list of asset cards. An unchanged asset keeps its elements, and so its focus.
+ * A list of asset cards. An unchanged asset keeps its elements, so it does not lose the focus.
  * @param {HTMLUListElement} list
  * @param {Actions} actions
  */
@@ -65,7 +65,7 @@ function createCard(asset, key, { onPlay, onShow }) {
   const viewers = element('span')
   const counter = element(
     'button',
-    { type: 'button', class: 'views', title: 'Show over time', onclick: () => onShow(asset) },
+    { type: 'button', class: 'views', title: 'Show views over time', onclick: () => onShow(asset) },
     views,
     ' ',
     unit,

@@ -106,7 +106,7 @@ function showEmptyState(content) {
 /**
  * @param {HTMLSelectElement} select its first option is "All genres"
  * @param {Asset[]} all
- * @param {string} wanted the genre from the URL, which may not have been in the list until now
+ * @param {string} wanted the genre from the URL, selected once the list contains it
  */
 function updateGenres(select, all, wanted) {
   const genres = [...new Set(all.map((asset) => asset.genre))].sort((a, b) => a.localeCompare(b))

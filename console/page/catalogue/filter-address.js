@@ -12,14 +12,14 @@ export function createFilterAddress(controls) {
     for (const [name, control] of Object.entries(controls)) {
       const value = query.get(name) ?? initial.get(name) ?? ''
       control.value = value
-      // A select without such an option stays empty.
+      // A select that has no such option becomes empty.
       if (control.value !== value) control.value = initial.get(name) ?? ''
     }
   }
 
   load()
   return {
-    /** Reads the values of another history entry. Each entry has its own query. */
+    /** Reads the values again after a change of history entry, because each entry has its own query. */
     load,
     /**
      * The value of a parameter.

@@ -16,7 +16,7 @@ export function createRightsBadges({ from, until, countries, plans } = {}) {
     badge(toList(countries), `Only in ${countries?.join(', ')}`),
     badge(toList(plans), `Only with the plan ${plans?.join(' or ')}`),
     badge(from && `from ${toDay(from)}`, `Not before ${from}`),
-    badge(until && `until ${toDay(until)}`, `No longer from ${until}`),
+    badge(until && `until ${toDay(until)}`, `Unavailable from ${until}`),
   ]
   if (badges.every((each) => each === undefined)) return undefined
   return element('ul', { class: 'rights', ariaLabel: 'Rights' }, ...badges)
@@ -24,14 +24,14 @@ export function createRightsBadges({ from, until, countries, plans } = {}) {
 
 /** @type {Record<string, string>} */
 const reasonTexts = {
-  'not-started': 'not yet',
-  expired: 'no longer',
-  country: 'not in your country',
-  plan: 'not with your plan',
+  'not-started': 'its rights have not started yet',
+  expired: 'its rights have expired',
+  country: 'it is not licensed in your country',
+  plan: 'it is not part of your plan',
 }
 
 /**
- * Why an asset is not available to the viewer; undefined if the response gives no reasons.
+ * Explains why an asset is not available to the viewer; undefined if the response gives no reasons.
  * @param {unknown} body
  */
 export function describeDenial(body) {

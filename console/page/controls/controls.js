@@ -13,7 +13,7 @@ const TIMEOUT_MS = 5_000
 
 /**
  * The panel that kills, suspends and restarts the processes of `npm start`. The panel shows the state of each process
- * as the operating system reports it, and for each control the command that does the same in a terminal.
+ * as the operating system reports it, and the equivalent terminal command of each control.
  * @param {ReturnType<typeof import('./controls-token.js').createControlsToken>} token
  */
 export function createControls(token) {
@@ -88,7 +88,7 @@ function createPanel(body, client) {
   const reporter = {
     /** @param {string} text what a control did */
     say: (text) => setText(outcome, text),
-    /** @param {string} text the command that does the same */
+    /** @param {string} text the equivalent terminal command */
     preview(text) {
       terminal.hidden = text === ''
       setText(command, text)
@@ -100,7 +100,7 @@ function createPanel(body, client) {
     element(
       'div',
       { class: 'controls-options' },
-      element('label', { htmlFor: select.id }, 'After a kill, keep it down for'),
+      element('label', { htmlFor: select.id }, 'After a kill, keep the process down for'),
       select,
     ),
     list,
@@ -113,9 +113,10 @@ function createPanel(body, client) {
     /** @param {Controls} controls */
     show({ processes, commands, can }) {
       for (const process of processes) {
-        const known = rows.get(process.name)
-        const row = known ?? createProcessRow(process.name, { client, reporter, seconds: () => Number(select.value) })
-        if (!known) {
+        const existing = rows.get(process.name)
+        const row =
+          existing ?? createProcessRow(process.name, { client, reporter, seconds: () => Number(select.value) })
+        if (!existing) {
           rows.set(process.name, row)
           list.append(row.node)
         }

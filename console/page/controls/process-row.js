@@ -57,7 +57,9 @@ export function createProcessRow(name, { client, reporter, seconds }) {
       button.ariaBusy = null
       if (body?.process) show(body.process)
       reporter.say(
-        error === undefined ? `${name}: ${verb}. It is now ${body.process?.state ?? 'ending'}.` : `${name}: ${error}`,
+        error === undefined
+          ? `${name}: ${verb} done. The process is now ${body.process?.state ?? 'stopping'}.`
+          : `${name}: ${error}`,
       )
     })
     return button
@@ -78,7 +80,7 @@ export function createProcessRow(name, { client, reporter, seconds }) {
     node.dataset.state = STATES[process.state]
     setText(state, process.state)
     setText(detail, toDetail(process))
-    // Unlike a disabled button, one that is only marked as disabled keeps the focus.
+    // `aria-disabled` instead of `disabled`, because a disabled button loses the focus.
     kill.ariaDisabled = String(process.state === 'down')
     hang.ariaDisabled = String(process.state === 'down')
     hang.hidden = !process.actions.includes('hang')
@@ -91,7 +93,7 @@ export function createProcessRow(name, { client, reporter, seconds }) {
   return {
     node,
     show,
-    /** While the edge is unreachable, nothing is known about its processes. */
+    /** While the edge is unreachable, the state of its processes is unknown. */
     showUnknown() {
       node.dataset.state = 'unknown'
       setText(state, 'unknown')

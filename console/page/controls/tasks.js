@@ -37,7 +37,7 @@ export function createTasks(client, reporter) {
       if (error !== undefined) return reporter.say(error)
       reporter.preview(`npm run dead-letters -- show ${body.sequence}   # and: delete ${body.sequence}`)
       reporter.say(
-        `Message ${body.sequence} in the log is not a batch of views. It becomes a dead letter, and delays no view.`,
+        `Message ${body.sequence} in the log is not a batch of views. It becomes a dead letter, and does not delay any view.`,
       )
     },
   )
@@ -48,7 +48,9 @@ export function createTasks(client, reporter) {
       const { body, error } = await client.post('expire')
       if (error !== undefined) return reporter.say(error)
       reporter.preview(body.command)
-      reporter.say(`The CDN answers ${body.statusBefore} for a signed URL, and ${body.status} once it has expired.`)
+      reporter.say(
+        `The CDN returns ${body.statusBefore} for a signed URL, and ${body.status} once the URL has expired.`,
+      )
     },
   )
   const seedLine = element('span', { class: 'role' })
@@ -98,7 +100,7 @@ export function createTasks(client, reporter) {
      */
     show({ seed: seeding, simulate: simulating }, can) {
       isSimulating = simulating?.state === 'running'
-      // Unlike a disabled button, one that is only marked as disabled keeps the focus.
+      // `aria-disabled` instead of `disabled`, because a disabled button loses the focus.
       seed.ariaDisabled = String(seeding?.state === 'running')
       setText(simulate, isSimulating ? 'Stop' : 'Simulate')
       poison.hidden = !can.includes('poison')

@@ -43,8 +43,14 @@ function toTerms({ views, qualified, notQualified, direct, pending }) {
   return [
     [views, 'views', 'Plays, each counted exactly once'],
     [qualified, 'qualified', 'Views that pass the view rules'],
-    ...reasons.map(([reason, count]) => /** @type {Term} */ ([count, reason, `Not qualified by the rule ${reason}`])),
-    [direct, 'direct', 'Counted by a direct request to reporting. They are not in the log, so no rule judges them'],
+    ...reasons.map(
+      ([reason, count]) => /** @type {Term} */ ([count, reason, `Not qualified, because of the rule ${reason}`]),
+    ),
+    [
+      direct,
+      'direct',
+      'Counted by a direct request to reporting. They are not in the log, so the view rules do not apply to them',
+    ],
     [pending, 'pending', 'Not watched for long enough yet, or counted by a release without view rules'],
   ]
 }
@@ -59,9 +65,15 @@ function toOthers({ waiting, retried, rejected }, inOutbox) {
     [waiting, 'waiting in the log', 'Messages in the log that are not counted yet'],
     ...(inOutbox === undefined
       ? []
-      : [/** @type {Term} */ ([inOutbox, 'in the outbox', 'Views on the disk of play, while the log is unavailable'])]),
-    [retried, 'retried', 'Requests that repeat the Idempotency-Key of a view. Not views'],
-    [rejected, 'rejected', 'Events in dead letters, and events that reuse an Idempotency-Key. Not views'],
+      : [
+          /** @type {Term} */ ([
+            inOutbox,
+            'in the outbox',
+            'Views that play keeps on disk while the log is unavailable',
+          ]),
+        ]),
+    [retried, 'retried', 'Requests that repeat the Idempotency-Key of a view. They are not views'],
+    [rejected, 'rejected', 'Events in dead letters, and events that reuse an Idempotency-Key. They are not views'],
   ]
 }
 

@@ -56,7 +56,7 @@ export function createChart({ onStep }) {
       const start = frame.starts[selected ?? -1]
       frame = next
       plot.setData(toData(frame))
-      // Also draws the labels on the time axis.
+      // This also redraws the labels on the time axis.
       plot.redraw(false, true)
       if (start !== undefined) showCursor(Math.max(0, frame.starts.indexOf(start)))
     },

@@ -5,13 +5,13 @@
 
 /** The displayed rate is the average over this many seconds. */
 const RATE_SECONDS = 5
-/** Views may arrive late. */
+/** Counts per second are kept for this long, because views may arrive late. */
 const KEPT_SECONDS = 60
 const TOP_SIZE = 10
 
 /**
- * The live counts: a snapshot and the changes since. Between snapshots, counts only rise, so every id in the new top
- * list is in the previous list or in the changes.
+ * The live counts: a snapshot and the changes since then. Between snapshots, counts only rise, so every id in the new
+ * top list is in the previous list or in the changes.
  */
 export function createCounts() {
   let isKnown = false
@@ -46,14 +46,14 @@ export function createCounts() {
       for (const second of seconds.keys()) if (second < newest - KEPT_SECONDS) seconds.delete(second)
     },
     /**
-     * What has been applied so far; undefined before the first snapshot.
+     * The snapshot with all changes applied; undefined before the first snapshot.
      * @returns {LiveSnapshot | undefined}
      */
     snapshot() {
       return isKnown ? { views, qualified, top: { assets, users }, seconds: Object.fromEntries(seconds) } : undefined
     },
     views: () => views,
-    /** Undefined if reporting is from a release without view rules. */
+    /** Undefined if reporting runs a release without view rules. */
     qualified: () => qualified,
     top: () => ({ assets, users }),
     /**

@@ -2,7 +2,7 @@ import { hourAndMinute, timeOfDay } from '../format-time.js'
 
 /** @typedef {import('../../../shared/contracts/series.ts').Series} Series */
 /** @typedef {import('../../../shared/contracts/series.ts').SeriesStep} SeriesStep */
-/** @typedef {{ views: number | null, qualified: number | null }} Step null: not known, or no longer kept */
+/** @typedef {{ views: number | null, qualified: number | null }} Step null: unknown, or no longer kept */
 /**
  * What the chart shows: one value per step, oldest first. `starts` are in milliseconds since 1970, and `times` are the
  * labels of steps on the time axis.
@@ -28,7 +28,7 @@ const dayAndTime = new Intl.DateTimeFormat('en', {
 const day = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric', timeZone: 'UTC' })
 const weekday = new Intl.DateTimeFormat('en', { weekday: 'short', month: 'short', day: 'numeric', timeZone: 'UTC' })
 
-/** As in `formatRange`: thin spaces. */
+/** Thin spaces around the dash, as in `formatRange`. */
 const RANGE_SEPARATOR = '\u2009–\u2009'
 const STEP_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 }
 
@@ -37,7 +37,7 @@ const STEP_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 }
  * @param {Date} end
  */
 function describeMinute(start, end) {
-  // At midnight, formatRange would add both dates.
+  // For a step that ends at midnight, formatRange would add both dates.
   return [start, end].map((at) => hourAndMinute.format(at)).join(RANGE_SEPARATOR)
 }
 
@@ -96,11 +96,11 @@ export function describeTime(seconds) {
 export function toFrame({ step, count, title, describe, isLabelled, label }, series) {
   const points = series?.points.slice(-count) ?? []
   const starts = points.map(({ at }) => new Date(at))
-  const since = Date.parse(series?.since ?? '')
+  const keptFrom = Date.parse(series?.since ?? '')
   return {
     title,
     steps: points.map(({ at, views, qualified }) =>
-      Date.parse(at) < since ? { views: null, qualified: null } : { views, qualified },
+      Date.parse(at) < keptFrom ? { views: null, qualified: null } : { views, qualified },
     ),
     starts: starts.map(Number),
     describe(n) {

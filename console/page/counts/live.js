@@ -4,7 +4,7 @@ import { subscribeToEvents } from './shared-events.js'
 /** @typedef {import('../../../shared/contracts/live.ts').LiveChanges} LiveChanges */
 
 /** @typedef {import('../../../shared/contracts/counting.ts').Counting} Counting */
-/** @typedef {'live' | 'stale' | 'lost'} Connection `stale`: the stream is open, but no update arrives */
+/** @typedef {'live' | 'stale' | 'lost'} Connection `stale`: the stream is open, but no updates arrive */
 
 /** The counts are live only if a change or a heartbeat arrived within this time. */
 const LIVE_MS = 2_000
@@ -40,7 +40,7 @@ export function subscribeToCounts({ getSnapshot, onSnapshot, onChanges, onConnec
       return snapshot && { type: 'snapshot', data: snapshot }
     },
     onEvent(type, data, isFirst) {
-      // The first event may come from the replay buffer of the edge, so it does not show that counting works now.
+      // The first event may come from the replay buffer of the edge, so it does not prove that counting works now.
       if (!isFirst) updatedAt = performance.now()
       check()
       if (type === 'snapshot') onSnapshot(data)

@@ -33,7 +33,7 @@ export function createReadout() {
 }
 
 /**
- * Viewers are missing, because distinct users cannot be added up over time.
+ * Leaves out viewers, because distinct users cannot be added up over time.
  * @param {Step[]} steps
  * @param {number | undefined} step
  * @returns {[name: keyof typeof titles, count: number | null][]}
@@ -51,12 +51,12 @@ function toNumbers(steps, step) {
 }
 
 /**
- * Null if no number is known.
+ * Returns null if all numbers are null.
  * @param {(number | null)[]} numbers
  */
 function sum(numbers) {
-  const known = numbers.filter((number) => number !== null)
-  return known.length === 0 ? null : known.reduce((total, number) => total + number, 0)
+  const counts = numbers.filter((number) => number !== null)
+  return counts.length === 0 ? null : counts.reduce((total, number) => total + number, 0)
 }
 
 /** @param {[name: keyof typeof titles, count: number | null]} number */

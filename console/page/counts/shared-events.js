@@ -16,7 +16,7 @@ const RECONNECT_MS = 1_000
  * pages that join later
  */
 export function subscribeToEvents({ url, types, getState, onEvent, onConnection }) {
-  // Browsers have locks only on secure origins, such as localhost.
+  // The Web Locks API exists only in secure contexts, such as localhost.
   if (!navigator.locks) return connect(url, types, { onEvent, onConnection })
   const channel = new BroadcastChannel(url)
   const id = crypto.randomUUID()

@@ -8,11 +8,11 @@ import { pollSeries } from './series.js'
 /** @typedef {{ id: string, title: string }} Asset */
 
 const INITIAL_RANGE = 'hour'
-/** Shorter steps are known only for all assets together. */
+/** Shorter steps are available only for all assets together. */
 const ASSET_RANGES = ['day', 'month']
 
 /**
- * The views over time, of all assets together or of one.
+ * The views over time, of all assets together or of a single asset.
  * @param {{ clock: { now: () => number } }} deps
  */
 export function createTimeline({ clock }) {
@@ -75,7 +75,7 @@ export function createTimeline({ clock }) {
     select(range, undefined)
     chart.focus()
   })
-  // Browsers restore the checked range when the page is reloaded.
+  // Select explicitly, because browsers restore the checked range when the page is reloaded.
   select(INITIAL_RANGE, undefined)
   whileVisible(() => {
     isVisible = true
@@ -97,11 +97,11 @@ export function createTimeline({ clock }) {
 }
 
 /**
- * Says since when the chart has not been updated.
+ * Shows how old the chart is if it is not current.
  * @param {number | undefined} updatedAt seconds since 1970; 0 if it was never loaded; undefined if it is current
  */
 function showAge(updatedAt) {
-  const since = updatedAt ? `Not updated since ${describeTime(updatedAt)}.` : 'Unavailable right now.'
-  setText(byId('timeline-age', HTMLElement), updatedAt === undefined ? '' : `${since} Retrying…`)
+  const text = updatedAt ? `Not updated since ${describeTime(updatedAt)}.` : 'Unavailable right now.'
+  setText(byId('timeline-age', HTMLElement), updatedAt === undefined ? '' : `${text} Retrying…`)
   byId('chart', HTMLElement).toggleAttribute('data-old', updatedAt !== undefined)
 }

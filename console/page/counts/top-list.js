@@ -40,7 +40,7 @@ export function createTopList(list, titleOf = () => undefined) {
 }
 
 /**
- * Users have no viewers, and a previous release of reporting sends only the views.
+ * Leaves out columns without data: users have no viewers, and a previous release of reporting sends only the views.
  * @param {LiveEntry[]} top
  */
 function columnsOf(top) {

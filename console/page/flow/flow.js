@@ -11,7 +11,7 @@ const DEGRADED_MS = 5_000
 
 /**
  * The diagram of a play request, with the state of each service and data store in it.
- * @param {{ onCatalogueChange: () => void }} deps called when assets have changed, or may have
+ * @param {{ onCatalogueChange: () => void }} deps called when assets have changed or may have changed
  */
 export function createFlow({ onCatalogueChange }) {
   const diagram = byId('diagram', HTMLElement)
@@ -55,8 +55,8 @@ export function createFlow({ onCatalogueChange }) {
       markDegraded()
       lines.draw()
       traffic.show(lines.links, status?.traffic)
-      // A recovered service may have different assets. If the circuit of the service is open, loading the assets also
-      // serves as the probe.
+      // A recovered service may have different assets. If its circuit breaker is open, loading the assets also probes
+      // the service.
       const isChanged = status && changes !== undefined && changes !== status.changes
       if (recovered.length > 0 || isChanged) onCatalogueChange()
       changes = status?.changes ?? changes

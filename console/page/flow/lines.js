@@ -4,13 +4,13 @@ import { svg } from '../svg.js'
  * A point on a side of a component. `share`: its distance from the left or top end, as a share of the side.
  * @typedef {[side: 'left' | 'right' | 'top' | 'bottom', share: number]} Port
  */
-/** @typedef {[from: string, to: string, start: Port, end: Port]} Line `start` and `end` are ports of `from` and `to` */
-/** @typedef {{ x: number, y: number, isHorizontal: boolean }} Point `isHorizontal` is the direction of the line there */
+/** @typedef {[from: string, to: string, start: Port, end: Port]} Line `start` is a port of `from`, and `end` of `to` */
+/** @typedef {{ x: number, y: number, isHorizontal: boolean }} Point `isHorizontal`: the line is horizontal there */
 /** @typedef {{ from: string, to: string, start: Port, line: SVGPathElement }} Link */
 
-/** How far an arrowhead reaches from the end of its line. */
+/** How far an arrowhead extends beyond the end of its line. */
 const HEAD = 7
-/** How far along a line from play its label is: near the end, where these lines have diverged. */
+/** The position of labels on lines from play, as a share of the line: near the end, where these lines have diverged. */
 const LABEL_AT = 0.62
 
 /**
@@ -27,7 +27,7 @@ const LINES = [
 ]
 
 /**
- * Draws the lines between the components, and again whenever the layout changes.
+ * Draws the lines between the components, and redraws them whenever the layout changes.
  * @param {HTMLElement} diagram
  * @param {Map<string, HTMLElement>} components
  * @param {{ onDraw: () => void }} deps
@@ -62,8 +62,8 @@ export function createLines(diagram, components, { onDraw }) {
 }
 
 /**
- * Where the label of a line is, in the coordinates of the diagram: beside a vertical line, above a horizontal one, and
- * on any other.
+ * The position of the label of a line, in the coordinates of the diagram: beside a vertical line, above a horizontal
+ * line, and on any other line.
  * @param {Link} edge
  */
 export function labelPoint({ from, start: [, share], line }) {

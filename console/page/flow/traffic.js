@@ -15,8 +15,8 @@ const rates = new Intl.NumberFormat('en', { maximumSignificantDigits: 2, notatio
 const percent = new Intl.NumberFormat('en', { style: 'percent' })
 
 /**
- * The calls on the lines of the diagram: a dot for each one, and a label with their rate, duration and batch size. A
- * line without calls does not move.
+ * The calls on the lines of the diagram: a moving dot for each call, and a label with rate, duration and batch size. A
+ * line without calls has no dots.
  * @param {HTMLElement} diagram
  */
 export function createTraffic(diagram) {
@@ -83,7 +83,7 @@ function showLabel(label, { from, to }, traffic) {
 
 /**
  * @param {LinkTraffic} traffic
- * @returns {string[]} empty without calls and reads
+ * @returns {string[]} empty if there are no calls and no reads
  */
 function describe({ rate, p99Ms, batch, cached }) {
   const calls = p99Ms === null ? `${rates.format(rate)}/s` : `${rates.format(rate)}/s · p99 ~${formatRoughMs(p99Ms)}`
@@ -95,7 +95,7 @@ function describe({ rate, p99Ms, batch, cached }) {
 }
 
 /**
- * Moves a dot along the line for each call of a second.
+ * Moves a dot along the line for each call in a second.
  * @param {HTMLElement} dots
  * @param {Link} link
  * @param {number} calls

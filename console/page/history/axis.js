@@ -9,7 +9,7 @@ const MIN_TICK_DISTANCE = 48
 const MIN_TEXT = 90
 
 /**
- * The times of day, with as many labels as there is room for.
+ * Draws a line at each tick, and labels as many ticks as there is room for.
  * @param {Axis} axis
  * @param {Area} area
  */
@@ -25,7 +25,7 @@ export function drawTicks({ ticks, start, end }, { x, left, right, bottom }) {
 }
 
 /**
- * Times without samples.
+ * Draws the times without samples.
  * @param {Axis} axis
  * @param {Area} area
  */

@@ -5,7 +5,7 @@ import { LANES, toErrorRate } from './lanes.js'
 /** @typedef {import('./lanes.js').Lane} Lane */
 /** @typedef {{ x: (at: number) => number, left: number, right: number, bottom: number }} Area */
 
-/** Minimum width of what is drawn, so that short events stay visible. */
+/** Minimum width of an event, so that short events stay visible. */
 export const MIN_WIDTH = 2
 const LANE_GAP = 10
 export const lanesHeight = LANES.reduce((sum, { height }) => sum + height + LANE_GAP, 0)
@@ -70,7 +70,7 @@ function drawErrors(axis, { x }, toHeight, bottom) {
 }
 
 /**
- * The runs of consecutive values.
+ * Splits the values into runs without nulls.
  * @param {(number | null)[]} values
  * @param {(n: number) => number} x
  * @param {(value: number) => number} y

@@ -4,7 +4,7 @@ import { timeOfDay } from '../format-time.js'
 
 /** @typedef {import('../../../shared/contracts/history.ts').History} History */
 /**
- * `key` identifies an event, also when its text changes.
+ * `key` identifies an event even if its text changes.
  * @typedef {{ key: string, at: number, state: 'down' | 'degraded' | 'restarted', text: string }} HistoryEvent
  */
 
@@ -13,7 +13,7 @@ const SAME_MS = 3_000
 const MAX_SHOWN = 50
 
 /**
- * The outages and restarts in words, newest first. A restart that ended an outage belongs to it.
+ * The outages and restarts in words, newest first. A restart that ended an outage is part of that event.
  * @param {History} history
  * @returns {HistoryEvent[]}
  */
@@ -38,17 +38,17 @@ export function toEvents({ outages, restarts, now }) {
     const text = `${toSubject(service, instance)} ${verb} ${duration}${why}${after}`
     return { key: toKey(from, state, service, instance), at: start, state, text }
   })
-  const alone = [...unexplained].map(({ service, instance, at }) => {
+  const restartEvents = [...unexplained].map(({ service, instance, at }) => {
     const state = /** @type {const} */ ('restarted')
     const text = `${toSubject(service, instance)} restarted`
     return { key: toKey(at, state, service, instance), at: Date.parse(at), state, text }
   })
-  return [...events, ...alone].toSorted((a, b) => b.at - a.at)
+  return [...events, ...restartEvents].toSorted((a, b) => b.at - a.at)
 }
 
 /**
- * Shows events as a list of buttons, each of which selects its time. An unchanged list keeps its elements, and so its
- * focus.
+ * Shows events as a list of buttons, each of which selects its time. An unchanged list keeps its elements, so it does
+ * not lose the focus.
  * @param {HTMLElement} list
  * @param {(at: number) => void} onSelect
  */
@@ -65,7 +65,7 @@ export function createEventList(list, onSelect) {
       if (target && target.textContent !== text) target.textContent = text
     }
     if ([...nextItems.keys()].join() !== [...items.keys()].join() || items.size === 0) {
-      const none = element('li', { class: 'none' }, 'No outage and no restart in this time.')
+      const none = element('li', { class: 'none' }, 'No outages or restarts in this period.')
       const focused = document.activeElement
       list.replaceChildren(...(nextItems.size > 0 ? nextItems.values() : [none]))
       if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true })
@@ -93,7 +93,7 @@ function createItem({ at, state, text }, onSelect) {
 }
 
 /**
- * Services that fail in the same sample have the same time.
+ * The time alone is not unique: services that fail in the same sample have the same time.
  * @param {string} time
  * @param {HistoryEvent['state']} state
  * @param {string} service

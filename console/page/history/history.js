@@ -14,7 +14,7 @@ import { RANGES, toAxis, toLastTime, toRange } from './times.js'
 
 const TIMEOUT_MS = 3_000
 
-/** What happened to the system: one picture, and its events in words. */
+/** What happened to the system: a picture, and a list of events in words. */
 export function createHistory() {
   const panel = byId('history', HTMLElement)
   const figure = byId('history-picture', HTMLElement)
@@ -31,7 +31,7 @@ export function createHistory() {
   let shown
   /** The time to select once its range is loaded. @type {number | undefined} */
   let wanted
-  /** Why the wanted time is not selected. */
+  /** Says why the requested time is not selected. */
   let note = ''
   let isVisible = false
   let stop = () => {}
@@ -58,7 +58,7 @@ export function createHistory() {
   function select(at) {
     if (!shown) return
     const { history, axis } = shown
-    // History is kept for longer than the longest range shows.
+    // The history is kept for longer than the longest range shows.
     const first = Math.max(Date.parse(history.since ?? history.now), history.range === '24h' ? axis.start : 0)
     picture.select(at < first ? undefined : axis.stepAt(at))
     if (at < first) showNote(`No data before ${timeOfDay.format(first)}.`)
@@ -114,7 +114,7 @@ export function createHistory() {
     event.preventDefault()
     if (time.value) goTo(toLastTime(time.value, Date.parse(shown?.history.now ?? '') || Date.now()))
   })
-  // Browsers restore the checked range when the page is reloaded.
+  // Set it explicitly, because browsers restore the checked range when the page is reloaded.
   setRange('5m')
   whileVisible(() => {
     isVisible = true
@@ -169,11 +169,11 @@ function describeStep({ history: { outages, restarts, now }, axis }, step) {
   const [start, end] = [axis.timeOf(step), axis.timeOf(step + 1)]
   const point = axis.pointAt(step)
   const failing = outages.filter(({ from, to }) => Date.parse(from) < end && Date.parse(to ?? now) >= start)
-  const started = restarts.filter(({ at }) => Date.parse(at) >= start && Date.parse(at) < end)
+  const restarted = restarts.filter(({ at }) => Date.parse(at) >= start && Date.parse(at) < end)
   /** @type {[string, string][]} */
   const states = [
     ...failing.map(({ service, state }) => /** @type {[string, string]} */ ([state, `${nameOf(service)} ${state}`])),
-    ...started.map(({ service }) => /** @type {[string, string]} */ (['restarted', `${nameOf(service)} restarted`])),
+    ...restarted.map(({ service }) => /** @type {[string, string]} */ (['restarted', `${nameOf(service)} restarted`])),
   ]
   const title = axis.stepMs > 1_000 ? `${timeOfDay.format(start)} – ${timeOfDay.format(end)}` : timeOfDay.format(start)
   return {

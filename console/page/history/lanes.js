@@ -8,7 +8,7 @@ const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
 const format = (value) => number.format(value)
 
 /**
- * A curve of the picture. `minimum`: the full height stands for at least this value, so that noise stays small.
+ * A curve of the picture. `minimum`: the full height represents at least this value, so that noise stays small.
  * @typedef {{
  *   name: string, label: string, height: number, minimum: number,
  *   value: (point: HistoryPoint) => number | null, format: (value: number) => string,
@@ -43,7 +43,7 @@ export function toErrorRate({ errors, seconds }) {
 }
 
 /**
- * What the readout says about a step.
+ * The readout of a step.
  * @param {HistoryPoint} point
  * @returns {[name: string, text: string][]}
  */
@@ -59,7 +59,7 @@ export function describePoint(point) {
 }
 
 /**
- * Marks a number as an estimate, because it is interpolated in a histogram bucket.
+ * Marks a number as an estimate, because it is interpolated within a histogram bucket.
  * @param {number} ms
  */
 function toEstimate(ms) {

@@ -124,7 +124,7 @@ function toArea({ clientWidth }, { history: { services }, axis: { start, end } }
 }
 
 /**
- * Bands behind the curves that show when something was down.
+ * Draws bands behind the curves for the times when something was down.
  * @param {History} history
  * @param {Area} area
  */
@@ -150,7 +150,7 @@ function drawSpan(name, { state, from, to }, now, { x, right }, y, height) {
 }
 
 /**
- * A row for each component, with its outages and restarts.
+ * Draws a row for each component, with its outages and restarts.
  * @param {History} history
  * @param {Area} area
  */

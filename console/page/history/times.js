@@ -11,16 +11,16 @@ export const RANGES = {
 
 const SECOND_MS = 1_000
 const MINUTE_MS = 60_000
-/** The newest sample may be this old. */
+/** If the newest sample is at most this old, the axis ends with it. */
 const UNSAMPLED_MS = 3_000
-/** The shortest axis. */
+/** Minimum number of steps on an axis. */
 const MIN_STEPS = 4
 const TICK_MINUTES = [1, 5, 10, 30, 60, 240]
 const MAX_TICKS = 8
 
 /**
- * The time axis of a history: consecutive steps, of which some have no point. If the history does not fill its range
- * yet, the axis covers only the history.
+ * The time axis of a history: consecutive steps, some of which have no point. If the history is shorter than its
+ * range, the axis covers only the history.
  * @param {History} history
  */
 export function toAxis({ range, step, now, since, points }) {
@@ -54,7 +54,7 @@ export function toAxis({ range, step, now, since, points }) {
 /** @typedef {ReturnType<typeof toAxis>} Axis */
 
 /**
- * Multiples of an interval in local time.
+ * The ticks, at multiples of an interval in local time.
  * @param {number} start
  * @param {number} end
  */
@@ -75,7 +75,7 @@ export function toLastTime(text, now) {
   const time = new Date(now)
   time.setHours(hours, minutes, seconds, 0)
   if (time.getTime() <= now) return time.getTime()
-  // A day has 23 or 25 hours when the clock changes.
+  // Not 24 hours earlier, because a day has 23 or 25 hours when the clocks change.
   time.setDate(time.getDate() - 1)
   return time.setHours(hours, minutes, seconds, 0)
 }

@@ -1,11 +1,11 @@
-/** A random `Idempotency-Key`. `crypto.randomUUID` exists only in secure contexts, such as https and localhost. */
+/** A random `Idempotency-Key`. Avoids `crypto.randomUUID`, which exists only in secure contexts, such as https. */
 export function createKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return `"${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}"`
 }
 
 /**
- * The keys of plays. A play without a response may have been recorded, so the next press retries it, with the same key.
+ * The keys of plays. A play without a response may have been recorded, so the next press retries it with the same key.
  */
 export function createKeys() {
   /** @type {Map<string, string>} */

@@ -92,7 +92,7 @@ export function createPlayer({ user, token, plays, onPlayed }) {
 
   byId('response-close', HTMLButtonElement).addEventListener('click', close)
   document.addEventListener('keydown', ({ key, target, defaultPrevented }) => {
-    // In an input, Escape belongs to the input; in a chart, it deselects.
+    // In an input, Escape belongs to the input. In a chart, it clears the selection.
     if (key !== 'Escape' || defaultPrevented || target instanceof HTMLInputElement) return
     if (panel.dataset.empty === undefined) close()
   })
@@ -117,7 +117,7 @@ function toSummary({ title }, { status, ms, body }, token) {
   if (status === 200) return `${title}: 200 OK in ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`
   if (status === 404) return `${title} cannot be played: cdnurl has no URL for it, or metadata no longer has it.`
   const denial = describeDenial(body)
-  if (denial !== undefined) return `${title} is not available: ${denial}. This play is not a view.`
+  if (denial !== undefined) return `${title} is not available: ${denial}. This play is not counted as a view.`
   if (status === 401 || status === 403) return `${title} was not played: ${token.describeRejection(body)}`
   if (status === 503)
     return `${title} cannot be played right now: a required service is down, or the edge is overloaded. Try again in a moment.`

@@ -18,7 +18,7 @@ const degradedTexts = {
 }
 
 /**
- * The counts, and the URL if it is relative, because the page cannot play it.
+ * Renders the counts, and the URL if it is relative, because the page cannot play a relative URL.
  * @param {Playback} playback
  * @param {string} userId
  */
@@ -47,11 +47,11 @@ export function renderView({ viewId }) {
 }
 
 /**
- * The response body as received, and the request as a curl command. The command has no idempotency key, so running it
- * is another play.
+ * Renders the response body as received, and the request as a curl command. The command has no idempotency key, so
+ * running it records another view.
  * @param {PlayResponse} response
  * @param {string} path
- * @param {boolean} hasToken if true, the command takes the token from the environment, so that it is not shown
+ * @param {boolean} hasToken if true, the command takes the token from the environment, so that the token is not shown
  */
 export function renderExchange({ status, body }, path, hasToken) {
   const header = hasToken ? ' -H "authorization: Bearer $TOKEN"' : ''
@@ -79,6 +79,6 @@ function quoteForShell(text) {
 function renderRelative(url) {
   return [
     element('p', { class: 'url' }, 'URL: ', element('code', {}, url)),
-    element('p', { class: 'url' }, 'There is no video behind this address: it is relative, and no CDN is set for it.'),
+    element('p', { class: 'url' }, 'There is no video at this URL: it is relative, and no CDN is configured for it.'),
   ]
 }

@@ -82,7 +82,7 @@ export function createStage({ onRetry }) {
       })
     },
     close,
-    /** How far the video has been played, in seconds. */
+    /** The playback position, in seconds. */
     position: () => stage.querySelector('video')?.currentTime ?? 0,
   }
 }

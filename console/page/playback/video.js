@@ -1,6 +1,6 @@
 /**
- * Why a video does not play. `expired`, `rejected` and `missing` are responses of the CDN to the link. `unreachable`:
- * there is no readable response. `unsupported`: the browser cannot play the video.
+ * The reason why a video does not play. `expired`, `rejected`, `missing`: the CDN responds to the link with an error.
+ * `unreachable`: there is no readable response. `unsupported`: the browser cannot play the video.
  * @typedef {'expired' | 'rejected' | 'missing' | 'unreachable' | 'unsupported'} Problem
  */
 /**
@@ -31,7 +31,7 @@ const HLS_CONFIG = { enableWorker: false, maxBufferLength: 6, maxMaxBufferLength
 const DIAGNOSIS_TIMEOUT_MS = 5_000
 
 /**
- * Returns true if the page can load a URL. A relative URL can be resolved only by a player that knows its CDN.
+ * Returns true if the page can load a URL. Only a player that is configured for the CDN can resolve a relative URL.
  * @param {string} url
  */
 export function isAbsoluteUrl(url) {
@@ -39,7 +39,7 @@ export function isAbsoluteUrl(url) {
 }
 
 /**
- * Loads a video and starts it, until the signal is aborted.
+ * Loads and starts a video. Aborting the signal unloads it.
  * @param {HTMLVideoElement} video
  * @param {string} url
  * @param {Options} options `from` is in seconds
@@ -95,7 +95,7 @@ async function attachHls(video, url, { from, signal, onFailure }) {
     if (hasFailed || (!fatal && (code < 400 || code > 499))) return
     hasFailed = true
     hls.stopLoad()
-    // The video still plays what is in the buffer.
+    // The video keeps playing until its buffer is empty.
     if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) void onFailure()
     else video.addEventListener('waiting', () => void onFailure(), { once: true, signal })
   })
@@ -119,8 +119,8 @@ function attachFile(video, url, { from, signal, onFailure }) {
 }
 
 /**
- * Starts a video, with sound if the browser allows it. Returns undefined if the video cannot be played, which an
- * `error` event reports too.
+ * Starts a video, with sound if the browser allows it. Returns undefined if the video cannot be played; an
+ * `error` event then reports that too.
  * @param {HTMLVideoElement} video
  */
 async function start(video) {
@@ -131,7 +131,7 @@ async function start(video) {
       return state
     } catch (error) {
       const name = error instanceof DOMException ? error.name : ''
-      // The user has paused the video before it could play.
+      // The user paused the video before it could play.
       if (name === 'AbortError') return 'paused'
       if (name !== 'NotAllowedError') return undefined
     }
@@ -140,7 +140,7 @@ async function start(video) {
 }
 
 /**
- * Players do not say why a video fails, so request it once more.
+ * Players do not say why a video fails, so request it once more to find out.
  * @param {string} url
  * @returns {Promise<Problem>}
  */

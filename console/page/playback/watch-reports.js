@@ -6,16 +6,16 @@ const INTERVAL_S = 10
 const MAX_ADVANCE_S = 2
 
 /**
- * Reports how long views are watched, to `POST /play/watched/:viewId`. Each report has the whole time so far, so a
- * failed report is not sent again.
+ * Reports how long views are watched, to `POST /play/watched/:viewId`. Each report contains the total so far, so
+ * a failed report is not retried.
  * @param {{ token: import('../token.js').Token }} deps
  */
 export function createWatchReports({ token }) {
   /**
-   * The seconds for which each view was watched. Playing again after the link expired continues the view.
+   * The seconds watched of each view. Playing again after the link has expired continues the same view.
    * @type {Map<string, number>}
    */
-  const watched = new Map()
+  const secondsWatched = new Map()
 
   /**
    * @param {View} view
@@ -38,13 +38,13 @@ export function createWatchReports({ token }) {
      */
     follow(video, view, signal) {
       let position = video.currentTime
-      let sent = watched.get(view.viewId) ?? 0
+      let sent = secondsWatched.get(view.viewId) ?? 0
 
       function advance() {
         const advanced = video.currentTime - position
         position = video.currentTime
         if (advanced <= 0 || advanced > MAX_ADVANCE_S || video.seeking) return
-        watched.set(view.viewId, (watched.get(view.viewId) ?? 0) + advanced)
+        secondsWatched.set(view.viewId, (secondsWatched.get(view.viewId) ?? 0) + advanced)
       }
 
       function onTimeUpdate() {
@@ -53,10 +53,10 @@ export function createWatchReports({ token }) {
       }
 
       /**
-       * @param {number} minimum seconds that must have been watched since the last report for another one to be sent
+       * @param {number} minimum seconds watched since the last report; with fewer, no report is sent
        */
       function report(minimum) {
-        const seconds = watched.get(view.viewId) ?? 0
+        const seconds = secondsWatched.get(view.viewId) ?? 0
         if (seconds <= sent || seconds - sent < minimum) return
         sent = seconds
         send(view, seconds)

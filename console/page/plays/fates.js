@@ -8,27 +8,27 @@ import { UNRECORDED } from './trace-context.js'
 /** @typedef {import('../why/explain.js').Explanation} Explanation */
 /** @typedef {import('./waterfall.js').Waterfall} Waterfall */
 /**
- * What became of a play, as far as it is known. `waterfall` is null if its trace is not kept, and undefined as long as
- * the edge has not returned it.
+ * What became of a play, as far as it is known. `waterfall` is null if the trace is not kept, and undefined until the
+ * edge has returned the trace.
  * @typedef {{ explanation?: Explanation, trace?: SystemTrace, waterfall?: Waterfall | null, isSettled: boolean }} Fate
  */
 /** @typedef {Fate & { polls: number, traceReads: number, nextAt: number }} Entry */
 
 const POLL_MS = 500
-/** After this many polls, which take some ten seconds, polls are less frequent. */
+/** After this many polls (about ten seconds), polling slows down. */
 const FAST_POLLS = 20
 const SLOW_POLL_MS = 3_000
-/** About three minutes in all. */
+/** Maximum number of polls: about three minutes in total. */
 const MAX_POLLS = 80
-/** Maximum number of plays per round, because the edge explains at most 20 views at once for all pages. */
+/** Maximum number of plays per round, because the edge explains at most 20 views at once, for all pages together. */
 const MAX_PER_ROUND = 4
-/** The last spans arrive just after a view is counted. Reads before that are not included. */
+/** Maximum number of reads after a view is counted, because its last spans may arrive slightly later. */
 const MAX_TRACE_READS = 3
 const TRACE_TIMEOUT_MS = 2_000
 const MAX_KEPT = 200
 
 /**
- * Tracks what became of plays, until the outcome is final.
+ * Tracks plays until their outcome is final.
  * @param {{ token: import('../token.js').Token, onChange: (play: Play) => void }} deps
  */
 export function createFates({ token, onChange }) {
@@ -78,12 +78,12 @@ export function createFates({ token, onChange }) {
    */
   async function readTrace(play, entry) {
     const waterfalls = await import('./waterfall.js').catch(() => undefined)
-    // The next read loads the module again.
+    // The module did not load; the next read retries it.
     if (!waterfalls) return false
     const { isSpanOf, toWaterfall } = waterfalls
     const trace = await fetchTrace(play.traceId, { ...token.headers(), ...UNRECORDED })
     const waterfall = trace && toWaterfall(trace.spans, isSpanOf(play))
-    // A complete trace is not replaced by a shorter one: the edge drops old traces.
+    // Keep the waterfall if the new trace does not yield one: the edge drops old traces.
     if (trace !== undefined && (waterfall || !entry.waterfall)) {
       Object.assign(entry, { trace: trace ?? undefined, waterfall: waterfall ?? null })
     }
@@ -93,7 +93,7 @@ export function createFates({ token, onChange }) {
   whileVisible(() => poll(round, () => {}, POLL_MS))
 
   return {
-    /** @param {readonly Play[]} plays the ones that are shown, most important first */
+    /** @param {readonly Play[]} plays the plays that are shown, most important first */
     follow(plays) {
       followed = plays
     },
@@ -103,7 +103,7 @@ export function createFates({ token, onChange }) {
      */
     of: entryOf,
     /**
-     * Reads the trace of a play whose fate may still be open.
+     * Reads the trace of a play, unless its outcome is final and its waterfall is loaded.
      * @param {Play} play
      */
     async load(play) {

@@ -3,7 +3,7 @@ import { createPlayRow } from './play-row.js'
 /** @typedef {import('./plays.js').Play} Play */
 
 /**
- * The rows of plays. A play that stays in the list keeps its row, and so its focus.
+ * The rows of plays. A play that stays in the list keeps its row, so it does not lose the focus.
  * @param {HTMLElement} list
  * @param {{ titleOf: (id: string) => string | undefined, onOpen: (play: Play) => void }} deps
  */
@@ -18,9 +18,9 @@ export function createPlayList(list, { titleOf, onOpen }) {
      */
     show(plays, fateOf) {
       const toRow = (/** @type {Play} */ play) => {
-        const known = rows.get(keyOf(play))
-        known?.update()
-        return known ?? createPlayRow(play, { titleOf, fateOf: () => fateOf(play), onOpen: () => onOpen(play) })
+        const existing = rows.get(keyOf(play))
+        existing?.update()
+        return existing ?? createPlayRow(play, { titleOf, fateOf: () => fateOf(play), onOpen: () => onOpen(play) })
       }
       rows = new Map(plays.map((play) => [keyOf(play), toRow(play)]))
       const roots = [...rows.values()].map(({ root }) => root)
@@ -31,7 +31,7 @@ export function createPlayList(list, { titleOf, onOpen }) {
     },
     /** @param {Play} play */
     update: (play) => rows.get(keyOf(play))?.update(),
-    /** Forgets the rows, because other plays are shown. */
+    /** Discards all rows before a different list is shown. */
     reset() {
       rows = new Map()
     },

@@ -9,14 +9,14 @@ import { toOutcome } from '../why/explanation.js'
 
 /** @type {Record<string, string>} */
 const unexplained = {
-  'not-found': 'its verdict is not known',
+  'not-found': 'its verdict is unknown',
   unauthorized: 'only its user can see what became of it',
-  unavailable: 'unknown right now',
-  unreachable: 'unknown right now',
+  unavailable: 'its outcome is unknown right now',
+  unreachable: 'its outcome is unknown right now',
 }
 
 /**
- * What became of a play, in a few words. `state` selects the colour.
+ * Describes what became of a play, in a few words. `state` selects the colour.
  * @param {Play} play
  * @param {Readonly<Fate>} fate
  */

@@ -31,7 +31,7 @@ export function createPlayView({ titleOf }) {
     const { play, fates } = shown
     const fate = fates.of(play)
     const content = JSON.stringify([play, fate.explanation, fate.waterfall, isLoading])
-    // Replacing unchanged content would move the focus, and the selection of an id.
+    // Replacing unchanged content would lose the focus and a selected id.
     if (content === rendered) return
     rendered = content
     const { explanation, waterfall, trace } = fate
@@ -54,7 +54,7 @@ export function createPlayView({ titleOf }) {
     isPressOnBackdrop = isOnBackdrop(event, dialog)
   })
   dialog.addEventListener('click', (event) => {
-    // A drag that selects text may end on the backdrop. A link leads to another part of the page.
+    // Ignore a text selection that ends on the backdrop. Close for a link, which leads to another part of the page.
     const isBackdropClick = isPressOnBackdrop && isOnBackdrop(event, dialog)
     if (isBackdropClick || event.target instanceof HTMLAnchorElement) dialog.close()
   })
@@ -80,7 +80,7 @@ export function createPlayView({ titleOf }) {
       render(true)
       if (!dialog.open) dialog.showModal()
       while (shown === opened) {
-        // Until the response, there is no trace.
+        // There is no trace until the response has arrived.
         if (play.status !== undefined) await fates.load(play)
         if (shown !== opened) return
         render(false)
@@ -88,9 +88,9 @@ export function createPlayView({ titleOf }) {
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
       }
     },
-    /** The play in the dialog, and what tracks its fate. */
+    /** The play in the dialog, and its tracker. */
     opened: () => shown,
-    /** @param {Play} play a play that has changed, or its fate */
+    /** @param {Play} play a play that has changed, or whose fate has changed */
     update(play) {
       if (shown?.play.traceId === play.traceId) render(false)
     },
@@ -98,7 +98,7 @@ export function createPlayView({ titleOf }) {
 }
 
 /**
- * The backdrop is part of the dialog, outside its box.
+ * Events on the backdrop have the dialog as their target, but are outside its box.
  * @param {MouseEvent} event
  * @param {HTMLDialogElement} dialog
  */
@@ -113,10 +113,10 @@ function isOnBackdrop({ target, clientX, clientY }, dialog) {
  */
 function renderAbsence(isLoading, isPartial) {
   const text = isLoading
-    ? 'Collecting what every service recorded…'
+    ? 'Collecting the spans of all services…'
     : isPartial
-      ? 'There is no waterfall: the spans of the play service are missing. It was restarted, or another instance served this page.'
-      : 'There is no waterfall: this play was not recorded, or newer ones have replaced it. Each service keeps its last TRACES_KEPT traces.'
+      ? 'There is no waterfall: the spans of the play service are missing. The service was restarted, or another instance served this page.'
+      : 'There is no waterfall: the trace of this play was not recorded, or has been replaced by newer ones. Each service keeps its last TRACES_KEPT traces.'
   return element('p', { class: 'hint' }, text)
 }
 

@@ -18,18 +18,18 @@ const POLL_MS = 2_000
 const TIMEOUT_MS = 1_500
 
 const emptyTexts = {
-  own: 'Play an asset to follow it here, until it is counted.',
+  own: 'Play an asset to follow the play here until it is counted.',
   loading: 'Loading…',
-  none: 'No play is recorded yet. Recording is off if TRACES_KEPT is 0.',
-  forbidden: 'This edge shows the plays of all users to operators only.',
-  failed: 'The edge did not return the list. Trying again…',
+  none: 'No plays have been recorded yet. Recording is off if TRACES_KEPT is 0.',
+  forbidden: 'This edge shows the plays of all users only to operators.',
+  failed: 'The edge did not return the list. Retrying…',
 }
 
-const PAUSED = 'Paused while the pointer is on the list.'
+const PAUSED = 'Paused while the pointer is over the list.'
 const OPEN_FAILED = 'The play did not open. Retrying…'
 
 /**
- * The panel with the recent plays, of this page or of everyone, and what became of them.
+ * The panel with recent plays, of this page or of everyone, and the outcome of each.
  * @param {{
  *   titleOf: (id: string) => string | undefined, token: import('../token.js').Token, clock: { now: () => number },
  * }} deps
@@ -95,8 +95,8 @@ export function createPlays({ titleOf, token, clock }) {
   }
 
   /**
-   * The recorded plays that are shown, most important first: the one in the dialog, which may have left the list, and
-   * those in the list.
+   * The recorded plays that are shown, most important first: the play in the dialog, which may have left the list,
+   * then the plays in the list.
    * @param {Fates} tracker
    * @param {Play[]} listed
    */

@@ -5,11 +5,11 @@ function randomHex(bytes) {
   )
 }
 
-/** A new trace that is recorded (W3C Trace Context). */
+/** Starts a trace with the sampled flag (W3C Trace Context), so that it is recorded. */
 export function startTrace() {
   const traceId = randomHex(16)
   return { traceId, traceparent: `00-${traceId}-${randomHex(8)}-01` }
 }
 
-/** For requests that only watch the system: their traces would replace those of plays. */
+/** For requests that only observe the system: if they were recorded, they would displace the traces of plays. */
 export const UNRECORDED = { traceparent: `00-${randomHex(16)}-${randomHex(8)}-00` }

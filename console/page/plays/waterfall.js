@@ -2,8 +2,8 @@ import { formatMs } from '../format-ms.js'
 
 /** @typedef {import('../../../shared/contracts/trace.ts').TraceSpan} TraceSpan */
 /**
- * One operation. `startMs` is after the start of the play. `isShared`: it belongs to a batch of several plays.
- * `isMarker`: not an operation, but a remark, such as a cache hit.
+ * One operation. `startMs` is relative to the start of the play. `isShared`: the operation belongs to a batch
+ * of several plays. `isMarker`: the row is not an operation, but a remark, such as a cache hit.
  * @typedef {{
  *   service: string, name: string, depth: number, startMs: number, durationMs: number,
  *   detail: string, isFailed: boolean, isShared: boolean, isMarker: boolean,
@@ -16,12 +16,12 @@ import { formatMs } from '../format-ms.js'
  * @typedef {{ summary: string, responseMs: number, countedMs: number | undefined, sections: Section[] }} Waterfall
  */
 
-/** An outage may cause many attempts to count a view. */
+/** Maximum number of attempts to show. An outage may cause many attempts to count a view. */
 const MAX_ATTEMPTS = 3
 
 /**
- * Returns a function that recognizes the span of a play. A failed play has no view, and without a response, its request
- * id is unknown too.
+ * Returns a function that recognizes the span of a play. A failed play has no view id, and a play without a
+ * response has no known request id either.
  * @param {{ viewId: string | null, requestId: string }} play
  * @returns {(span: TraceSpan) => boolean}
  */
@@ -45,24 +45,24 @@ export function toWaterfall(spans, isPlay) {
   const start = toMs(root.at)
   const steps = rowsBelow(root, spans, start, 1)
   const attempts = spans.filter((span) => span.kind === 'consumer' && isBelow(span, root, spans))
-  const counted = attempts.findLast(({ attributes }) => attributes['http.response.status_code'] === 200)
-  const countedMs = counted && toMs(counted.at) - start + counted.durationMs
+  const success = attempts.findLast(({ attributes }) => attributes['http.response.status_code'] === 200)
+  const countedMs = success && toMs(success.at) - start + success.durationMs
   const inTime = steps.filter(({ startMs }) => startMs <= root.durationMs)
   const late = steps.filter(({ startMs }) => startMs > root.durationMs)
   const response = [toRow(root, root, start, 0), ...cacheMarkers(root, spans), ...inTime]
   const later = attempts.slice(-MAX_ATTEMPTS).flatMap((span) => rowsFrom(span, root, spans, start, 0))
   const earlier = attempts.length - MAX_ATTEMPTS
   if (earlier > 0 && later[0])
-    later.unshift(toMarker(later[0], `${earlier} earlier attempts to count it are not shown`))
+    later.unshift(toMarker(later[0], `${earlier} earlier attempts to count the view are not shown`))
   return {
     responseMs: root.durationMs,
     countedMs,
     summary: [...summarizeResponse(root, steps), ...summarizeCount(countedMs, attempts.length)].join(' '),
     sections: [
       toSection('Until the response', response),
-      // A service that hung may later continue with calls that play has given up.
+      // A service that hung may later continue with calls that play has given up on.
       ...(late.length > 0 ? [toSection('Too late for the response', late)] : []),
-      ...(later.length > 0 ? [toSection('Until it is counted', later)] : []),
+      ...(later.length > 0 ? [toSection('Until the view is counted', later)] : []),
     ],
   }
 }
@@ -139,7 +139,7 @@ function toRow(span, parent, start, depth) {
 }
 
 /**
- * What the attributes of a span say, in a few words.
+ * Summarizes the attributes of a span in a few words.
  * @param {TraceSpan} span
  */
 function describe({ attributes, error }) {
@@ -158,7 +158,7 @@ function describe({ attributes, error }) {
 }
 
 /**
- * Tells where the data of an asset came from if there was no call.
+ * Shows where the data of an asset came from if there was no call.
  * @param {TraceSpan} root
  * @param {TraceSpan[]} spans
  * @returns {Row[]}
@@ -215,7 +215,7 @@ function summarizeCount(countedMs, attempts) {
 }
 
 /**
- * Unlike Date.parse, keeps microseconds.
+ * Parses a timestamp. Unlike Date.parse, keeps microseconds.
  * @param {string} at RFC 3339
  */
 function toMs(at) {

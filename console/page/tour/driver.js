@@ -6,7 +6,7 @@ import { createWaits } from './waits.js'
 /** @typedef {ReturnType<typeof createDriver>} Driver */
 
 /**
- * What the steps of the tour use, in a browser and in Node: plays, controls and waits.
+ * The driver of the tour steps, in a browser or in Node: plays, controls and waits.
  * @param {{
  *   edge: string,
  *   token?: () => string | undefined,
@@ -41,8 +41,8 @@ export function createDriver({ edge, token = () => undefined, outageSeconds, pat
     patienceMs,
     note: onNote,
     /**
-     * Waits until a step may begin.
-     * @throws {SkippedError} if the tour cannot play
+     * Waits until the system is ready for a step.
+     * @throws {SkippedError} if plays require a user token
      */
     async prepare() {
       const { parts } = await waits.untilReady()

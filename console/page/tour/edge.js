@@ -18,7 +18,7 @@ const DEFAULT_ASSET = '456'
 const LEASE_S = 15
 
 /**
- * The requests of the tour. All requests go to play, in a browser and in Node.
+ * The requests of the tour, which all go to play, in a browser as in Node.
  * @param {string} origin of play; an empty string on the page that play serves
  * @param {() => string | undefined} token of the controls
  */
@@ -77,7 +77,7 @@ export function createEdge(origin, token) {
     async lease(holder, step, seconds = LEASE_S) {
       const path = `/controls/tour?holder=${holder}&step=${step}&seconds=${seconds}`
       try {
-        // `keepalive` also sends the last request of a page that is being closed.
+        // `keepalive` lets the request outlive a page that is being closed.
         const response = await request(path, { method: 'POST', headers: authorization(), keepalive: true })
         return response.ok ? await response.json() : { granted: true, step }
       } catch {

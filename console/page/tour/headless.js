@@ -10,7 +10,7 @@ import { createTurns } from './turns.js'
 export const stepIds = steps.map(({ id }) => id)
 
 /**
- * Runs the steps of the tour one after another, and yields the result of each, with the identity after it.
+ * Runs the steps of the tour one after another. Yields the result of each step, with the identity after the step.
  * @param {{
  *   edge: string,
  *   token?: string | undefined,

@@ -1,7 +1,7 @@
 import { byId, formatCount, setText } from '../dom.js'
 
 /**
- * Shows where the views of the tour are: each view that was answered 200 is either counted or waiting.
+ * Shows where the views of the tour are: each view whose play got a 200 is either counted or waiting.
  * @param {import('./ledger.js').Sum} sum
  */
 export function showIdentity({ answered, counted, log, outbox, unknown, rejected }) {
@@ -29,10 +29,10 @@ function toPlaces(log, outbox) {
   return places.length > 0 ? `waiting: ${places.join(', ')}` : 'waiting'
 }
 
-/** @param {{ answered: number, waiting: number, unknown: number, rejected: number }} numbers */
+/** @param {{ answered: number, waiting: number, unknown: number, rejected: number }} sum */
 function toVerdict({ answered, waiting, unknown, rejected }) {
   if (answered === 0) return 'No plays in this tour yet'
   if (rejected > 0) return `${rejected} views were rejected`
-  if (unknown > 0) return 'Looking for the others'
-  return waiting > 0 ? 'Kept: the others are on their way' : 'Kept: every view is counted'
+  if (unknown > 0) return 'Locating the other views'
+  return waiting > 0 ? 'Kept: the other views are waiting to be counted' : 'Kept: every view is counted'
 }

@@ -3,11 +3,11 @@
 /** @typedef {'counted' | 'log' | 'outbox' | 'unknown' | 'rejected'} ViewState */
 /** @typedef {{ answered: number } & Record<ViewState, number>} Sum */
 
-/** How many views are looked up at once. */
+/** Maximum number of views to look up at once. */
 const PARALLEL = 6
 
 /**
- * The views of the tour: every play that was answered 200, by its view id. A retry has the id of the first play, so it
+ * The views of the tour: every play that got a 200, by its view id. A retry has the view id of the original play, so it
  * is the same view. Each view is in exactly one place: `answered = counted + outbox + log`, and nothing is rejected.
  * While reporting is down, the place of a view may be unknown.
  * @param {(viewId: string) => Promise<ExplainedView | undefined>} explain
@@ -19,14 +19,14 @@ export function createLedger(explain) {
   let refreshing
 
   /** @param {Entry} entry */
-  async function look(entry) {
+  async function lookUp(entry) {
     entry.state = (await explain(entry.viewId))?.state ?? 'unknown'
   }
 
   async function refreshAll() {
     const open = [...entries.values()].filter(({ state }) => state !== 'counted')
     for (let first = 0; first < open.length; first += PARALLEL) {
-      await Promise.all(open.slice(first, first + PARALLEL).map(look))
+      await Promise.all(open.slice(first, first + PARALLEL).map(lookUp))
     }
   }
 
@@ -55,7 +55,7 @@ export function createLedger(explain) {
 }
 
 /**
- * The identity of the tour in one line.
+ * The sum as one line of text.
  * @param {Sum} sum
  */
 export function toIdentity({ answered, counted, log, outbox, unknown, rejected }) {

@@ -1,6 +1,6 @@
 /** @typedef {import('../../../shared/contracts/controls.ts').Controls} Controls */
 /** @typedef {import('./driver.js').Driver} Driver */
-/** @typedef {{ text: string, isRight?: boolean, reason: string }} Option `reason`: why it is right or wrong */
+/** @typedef {{ text: string, isRight?: boolean, reason: string }} Option `reason`: why the option is right or wrong */
 /** @typedef {{ label: string, value: number, of: number }} Bar a number and its expected value */
 /** @typedef {{ ok: boolean, sentence: string, facts: [label: string, value: string][], bars?: Bar[] }} Verdict */
 /** @typedef {Verdict & { outcome: 'passed' | 'failed' | 'skipped' }} Result `skipped`: the sentence says why */
@@ -8,8 +8,8 @@
  * A step of the tour. `run` causes the fault and measures, `check` judges the measurements, and `undo` restores the
  * system, whether or not the step passed. `user` has played nothing before the step. `needs` lists the controls that
  * the step uses, and `kills` the processes that npm start must be able to control. `action` is the text of the button,
- * and `command` does the same in a terminal: `{edge}` stands for the address of the edge, and `{reporting}` for the pid
- * of that process.
+ * and `command` is its equivalent in a terminal: `{edge}` stands for the address of the edge, and `{reporting}` for the
+ * pid of that process.
  * @template Facts
  * @template [Used=Driver] the part of the driver that the step uses
  * @typedef {{
@@ -28,7 +28,7 @@
  * }} Step
  */
 
-export const NEEDS_TOKENS = 'Plays need the token of a user here. Start the system without AUTH_JWKS_URL for the tour.'
+export const NEEDS_TOKENS = 'Plays require a user token here. To take the tour, start the system without AUTH_JWKS_URL.'
 
 /** Thrown by a step that cannot run in this system. The message says why. */
 export class SkippedError extends Error {
@@ -71,7 +71,7 @@ export async function runStep(step, driver) {
 }
 
 /**
- * Why a step cannot run here; undefined if it can.
+ * Returns the reason why a step cannot run here; undefined if it can.
  * @param {Pick<Step<unknown>, 'needs' | 'kills'>} step
  * @param {Controls} controls
  */
@@ -79,14 +79,14 @@ export function whyUnavailable({ needs = [], kills = [] }, { state, reason, can,
   const missingAbility = needs.find((ability) => !can.includes(ability))
   if (missingAbility !== undefined && state !== 'on') return reason ?? 'There are no controls.'
   const unknown = kills.find((name) => processesOf(processes, name).length === 0)
-  if (unknown !== undefined) return `npm start does not run ${unknown} here, so it cannot kill it.`
+  if (unknown !== undefined) return `npm start does not run ${unknown} here, so the tour cannot kill it.`
   if (missingAbility !== undefined)
     return WITHOUT[missingAbility] ?? `This system does not offer the control ${missingAbility}.`
   return undefined
 }
 
 /**
- * Why plays of the tour would be refused; undefined if they would not.
+ * Returns the reason why plays of the tour would be refused; undefined if they would be accepted.
  * @param {Awaited<ReturnType<Driver['status']>>} status
  */
 function whyRefused(status) {
@@ -95,8 +95,8 @@ function whyRefused(status) {
 
 /** @type {Record<string, string>} */
 const WITHOUT = {
-  replay: 'Only counts in memory can be thrown away and replayed, and only while nothing expires from the log.',
-  expire: 'npm start has no signing key of a CDN, so it cannot expire a URL.',
+  replay: 'Counts can be replayed only if they are in memory, and if nothing expires from the log.',
+  expire: 'npm start has no signing key for a CDN, so it cannot expire a URL.',
 }
 
 /**

@@ -16,7 +16,7 @@ export function createStepCard(step, { number, of, result, isLast, onRun, onNext
   const answer = element('div', { class: 'answer', role: 'status' })
   const availability = element('p', { class: 'unavailable', hidden: true })
   const button = element('button', { type: 'button', class: 'primary', disabled: true }, step.action)
-  const hint = element('p', { class: 'hint' }, 'First make a prediction.')
+  const hint = element('p', { class: 'hint' }, 'Make a prediction first.')
   const notes = element('ol', { class: 'notes' })
   const verdict = element('div', { class: 'verdict', role: 'status', tabIndex: -1 })
   const command = element('code')

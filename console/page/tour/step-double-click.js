@@ -7,7 +7,7 @@ export const doubleClick = {
   minutes: '30 s',
   action: 'Double-click',
   intro: [
-    'The same viewer plays the same film twice within a second. Both plays are answered 200.',
+    'The same viewer plays the same film twice within a second. Both plays get a 200.',
     'The log keeps both. The view rules decide whether each one qualifies, and give the reason.',
   ],
   command: 'for n in 1 2; do curl -X POST {edge}/play/asset/456/user/8; done',
@@ -17,7 +17,7 @@ export const doubleClick = {
       {
         text: '1 view, 1 qualified',
         reason:
-          'Every play that is answered 200 is a view, and no view is dropped silently. Whether it qualifies is a second number, with a reason.',
+          'Every play that gets a 200 is a view, and no view is dropped silently. Qualified views are counted separately, and each verdict has a reason.',
       },
       {
         text: '2 views, 1 qualified',
@@ -28,22 +28,22 @@ export const doubleClick = {
       {
         text: '2 views, 2 qualified',
         reason:
-          'The second play follows within 30 s, and the rule repeat filters it, as COUNTER 5.1 does with double clicks.',
+          'The second play follows within 30 s, so the rule “repeat” filters it, as COUNTER 5.1 does with double clicks.',
       },
     ],
   },
   async run({ play, explain, untilCounted, until, note, user }) {
     const plays = [await play(user), await play(user)]
-    note(`Two plays, answered ${plays.map(({ status }) => status).join(' and ')}`)
+    note(`Two plays, with status ${plays.map(({ status }) => status).join(' and ')}`)
     const views = await untilCounted(user)
     const explained = plays.map(({ viewId }) =>
-      until('there is no verdict', async () => {
+      until('there is no verdict yet', async () => {
         const view = await explain(viewId ?? '')
         return view?.state === 'counted' && view
       }),
     )
     const [first, second] = await Promise.all([explained[0], explained[1]])
-    if (!first || !second) throw new Error('There were not two plays.')
+    if (!first || !second) throw new Error('One of the two plays has no verdict.')
     note(`First play: ${first.summary}`)
     note(`Second play: ${second.summary}`)
     return { statuses: plays.map(({ status }) => status), first, second, views }
@@ -55,10 +55,10 @@ export const doubleClick = {
       ok,
       sentence: ok
         ? 'Both plays are views, and the second one does not qualify: it repeats the first one.'
-        : `There are ${views} views, and the second one is ${second.verdict} (${second.reason ?? 'no reason'}).`,
+        : `There are ${views} views, and the second play is ${second.verdict} (${second.reason ?? 'no reason'}).`,
       facts: [
         ['First play', `${first.verdict}`],
-        ['Second play', `${second.verdict}, because: ${second.reason ?? 'nothing'}`],
+        ['Second play', `${second.verdict} (${second.reason ?? 'no reason'})`],
         ['Views of this user', String(views)],
       ],
     }

@@ -10,25 +10,25 @@ export const expiredUrl = {
   minutes: '30 s',
   action: 'Let it expire',
   intro: [
-    'The URL of a video is signed, and valid for some hours. This one expires while somebody watches: the CDN refuses the next segment.',
-    'The player sends the play again, with the same Idempotency-Key.',
+    'The URL of a video is signed, and valid for a few hours. This one expires while somebody is watching: the CDN refuses the next segment.',
+    'The player retries the play, with the same Idempotency-Key.',
   ],
   predict: {
     question: 'What does the viewer get?',
     options: [
       {
         text: 'A new URL, and another view is counted.',
-        reason: 'The same key is the same view, so a player may renew its URL as often as it has to.',
+        reason: 'The same key means the same view, so a player may renew its URL as often as necessary.',
       },
       {
         text: 'The same URL, which has expired.',
         reason:
-          'Only the view is remembered, not the response. Each response has a URL that is valid for the full time.',
+          'The edge remembers only the view, not the response. The URL in each response is valid for the full period.',
       },
       {
         text: 'A new URL, and the view is counted once.',
         isRight: true,
-        reason: 'A retry with the same key is the same view, and its response has a new URL.',
+        reason: 'A retry with the same key is the same view, but its response has a new URL.',
       },
     ],
   },
@@ -38,10 +38,10 @@ export const expiredUrl = {
     const url = first.playback?.url ?? ''
     if (!/^https?:/.test(url)) throw new SkippedError('The edge signs no URLs here, so none can expire.')
     const { status, statusBefore } = await control(`expire?url=${encodeURIComponent(url)}`)
-    note(`The CDN answers ${statusBefore} for the URL of the play, and ${status} for the same URL once it has expired`)
+    note(`The CDN returns ${statusBefore} for the URL of the play, and ${status} for the same URL once it has expired`)
     const retried = await play(user, { asset: FILM, key: first.key })
     const { statusBefore: again } = await control(`expire?url=${encodeURIComponent(retried.playback?.url ?? '')}`)
-    note(`Played again with the same key: the CDN answers ${again} for the URL in the response`)
+    note(`Played again with the same key: the CDN returns ${again} for the URL in the new response`)
     const isSameView = first.viewId === retried.viewId
     return { before: statusBefore, expired: status, again, isSameView, views: await untilCounted(user) }
   },
@@ -50,13 +50,13 @@ export const expiredUrl = {
     return {
       ok,
       sentence: ok
-        ? 'The expired URL was refused with 410. The retry got a valid one, and it is the same view, counted once.'
-        : `The CDN answered ${before}, ${expired} and ${again} instead of 200, 410 and 200, and ${views} views are counted.`,
+        ? 'The CDN refused the expired URL with 410. The retry got a valid URL, and the view is counted once.'
+        : `The CDN returned ${before}, ${expired} and ${again} instead of 200, 410 and 200, and ${views} views were counted.`,
       facts: [
         ['Signed URL', `${before}`],
         ['Once it has expired', `${expired}`],
         ['URL of the retry', `${again}`],
-        ['View id of the retry', isSameView ? 'the same' : 'another one'],
+        ['View id of the retry', isSameView ? 'the same' : 'a different one'],
         ['Views of this user', String(views)],
       ],
     }
@@ -64,7 +64,7 @@ export const expiredUrl = {
 }
 
 /**
- * Plays a film with a clip, and adds the films first if they are missing.
+ * Plays a film that has a clip, and adds the films first if they are missing.
  * @param {Pick<import('./driver.js').Driver, 'play' | 'control' | 'until' | 'note'>} driver
  * @param {string} user
  */
@@ -73,7 +73,7 @@ async function playFilm({ play, control, until, note }, user) {
   if (first.status !== 404) return first
   await control('seed')
   note('npm run seed adds the films')
-  return until('the films are not there', async () => {
+  return until('the films have not been added', async () => {
     const played = await play(user, { asset: FILM })
     return played.status === 200 && played
   })

@@ -1,35 +1,35 @@
-/** Plays before, during and after the outage. */
+/** Number of plays before the outage, during it, and after it. */
 const PLAYS = 4
 
 /** @type {import('./runner.js').Step<{ answered: number, degraded: number, views: number, naive: number, published: number }>} */
 export const killNats = {
   id: 'kill-nats',
-  title: 'Kill NATS, beside a naive counter',
+  title: 'Kill NATS, next to a naive counter',
   minutes: '60 s',
   action: 'Kill NATS',
   intro: [
     'NATS stores the log of all views. It is killed while viewers press Play.',
-    'A naive counter, as in many tutorials, runs beside this system: its edge publishes each view with core NATS and forgets it, and a subscriber counts what arrives. Both get the same plays.',
+    'A naive counter, as in many tutorials, runs next to this system: its edge publishes each view with core NATS (fire and forget), and a subscriber counts what arrives. Both systems get the same plays.',
   ],
   command: 'kill -9 {nats}',
   predict: {
-    question: `${PLAYS} plays before the outage, ${PLAYS} during it, ${PLAYS} after it. Who has counted all ${3 * PLAYS}?`,
+    question: `${PLAYS} plays before the outage, ${PLAYS} during it, ${PLAYS} after it. Which system counts all ${3 * PLAYS}?`,
     options: [
       {
-        text: 'Both: NATS delivers what was published once it is back.',
+        text: 'Both: once NATS is back, it delivers what was published during the outage.',
         reason:
-          'Core NATS delivers only to subscribers that are connected at that moment. Nothing keeps a view that is published while the server is down.',
+          'Core NATS delivers only to subscribers that are connected at that moment. A view that is published while the server is down is not stored anywhere.',
       },
       {
         text: 'Only this system.',
         isRight: true,
         reason:
-          'The edge waits for the acknowledgement of the log. Without one, it writes the view to its outbox on disk before it answers, and sends it later. The naive edge has forgotten it.',
+          'The edge waits for an acknowledgement from the log. Without one, it writes the view to its outbox on disk before it responds, and appends the view to the log later. The naive edge keeps no copy.',
       },
       {
         text: 'Neither: both need NATS.',
         reason:
-          'The edge of this system has an outbox on its disk. A play is answered 200 once the view is in the log or in the outbox.',
+          'The edge of this system has an outbox on its disk. A play gets a 200 once the view is in the log or in the outbox.',
       },
     ],
   },
@@ -48,16 +48,16 @@ export const killNats = {
       return plays
     }
     const before = await playBoth()
-    await until('the naive counter does not count', async () => (await naive(0)).counted === PLAYS)
-    note(`Before the outage: ${PLAYS} plays, and the naive counter has ${PLAYS}`)
+    await until('the naive counter has not counted all plays', async () => (await naive(0)).counted === PLAYS)
+    note(`Before the outage: ${PLAYS} plays, and the naive counter has counted ${PLAYS}`)
     await controlAll('nats', `kill?seconds=${outageSeconds}`)
     await untilState('events', 'down')
     note('NATS is down')
     const during = await playBoth()
     const degraded = during.filter(({ playback }) => playback?.degraded?.includes('events')).length
-    note(`During the outage: ${count200(during)} of ${PLAYS} plays answered 200, ${degraded} views in the outbox`)
+    note(`During the outage: ${count200(during)} of ${PLAYS} plays got a 200, and ${degraded} views are in the outbox`)
     await untilState('events', 'up')
-    await until('the naive counter is not connected', async () => (await naive(0)).connected)
+    await until('the naive counter has not reconnected', async () => (await naive(0)).connected)
     note('NATS is back')
     const after = await playBoth()
     const views = await untilCounted(user)
@@ -71,11 +71,11 @@ export const killNats = {
     return {
       ok,
       sentence: ok
-        ? `This system counted all ${answered} plays; ${degraded} of them waited in the outbox. The naive counter drifted by ${drift}, and cannot know it.`
-        : `${answered} plays were answered 200, but ${views} views are counted.`,
+        ? `This system counted all ${answered} plays; ${degraded} of them waited in the outbox. The naive counter drifted by ${drift}, and cannot detect it.`
+        : `${answered} plays got a 200, but ${views} views were counted.`,
       facts: [
         ['Answered 200', `${answered} of ${3 * PLAYS}`],
-        ['In the outbox meanwhile', String(degraded)],
+        ['In the outbox during the outage', String(degraded)],
         ['Drift of this system', String(answered - views)],
         ['Drift of the naive counter', String(drift)],
       ],

@@ -22,17 +22,17 @@ export const killPlay = {
         text: `${PLAYS}`,
         isRight: true,
         reason:
-          'The id of the view is derived from the user and the key. So the retry is the same event, whether or not the log had stored the first one.',
+          'The id of the view is derived from the user and the key, so the retry is the same event, whether or not the log stored the first one.',
       },
       {
-        text: `Up to ${2 * PLAYS}: each that was stored before the kill counts twice`,
+        text: `Up to ${2 * PLAYS}: each view that was stored before the kill counts twice`,
         reason:
           'A retry with the same Idempotency-Key gets the same view id, and reporting counts each id once, whatever reached the log before the kill.',
       },
       {
-        text: 'Fewer: what was in flight is lost',
+        text: 'Fewer: views in flight are lost',
         reason:
-          'A play without a response was never confirmed, and its retry records it. A play that was answered 200 was on disk before.',
+          'A play without a response was never acknowledged, and its retry records the view. The view of a play that got a 200 was already on disk.',
       },
     ],
   },
@@ -52,10 +52,10 @@ export const killPlay = {
     await Promise.allSettled(edges.map(({ name }) => control(`${name}/kill`)))
     const first = await Promise.all(sent)
     const cutOff = first.filter(({ status }) => status !== 200)
-    note(`The edge is dead. ${cutOff.length} of ${PLAYS} plays got no response`)
+    note(`The edge is down. ${cutOff.length} of ${PLAYS} plays got no response`)
     await untilRunning('play')
     await untilReady()
-    note('npm start has started the edge again')
+    note('npm start has restarted the edge')
     const again = await Promise.all(first.map(({ key }) => play(user, { key })))
     note(`Sent again with the same keys: ${again.map(({ status }) => status).join(', ')}`)
     const answered = again.filter(({ status }) => status === 200).length
@@ -67,7 +67,7 @@ export const killPlay = {
       ok,
       sentence: ok
         ? `${toCause(cutOff)} All were sent again, and each was counted once.`
-        : `${answered} of ${PLAYS} plays were answered 200 in the end, but ${views} views are counted.`,
+        : `${answered} of ${PLAYS} plays got a 200 in the end, but ${views} views were counted.`,
       facts: [
         ['Cut off', `${cutOff} of ${PLAYS}`],
         ['Sent', `${2 * PLAYS} requests`],
@@ -86,6 +86,7 @@ export const killPlay = {
 
 /** @param {number} cutOff */
 function toCause(cutOff) {
-  if (cutOff === 0) return 'The edge answered before it was killed; run it again to catch it in the middle.'
+  if (cutOff === 0)
+    return 'The edge responded before it was killed; run the step again to kill it in the middle of a request.'
   return `${cutOff} of ${PLAYS} plays were cut off by the kill.`
 }

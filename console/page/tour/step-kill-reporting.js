@@ -7,7 +7,7 @@ export const killReporting = {
   minutes: '45 s',
   action: 'Kill reporting',
   intro: [
-    'reporting counts the views. It is killed with kill -9, in the middle of its work, and stays down for some seconds.',
+    'reporting counts the views. It is killed with kill -9, in the middle of its work, and stays down for a few seconds.',
     `Meanwhile, a viewer presses Play ${PLAYS} times.`,
   ],
   command: 'kill -9 {reporting}',
@@ -17,12 +17,12 @@ export const killReporting = {
       {
         text: 'Errors: without reporting, nothing can be played.',
         reason:
-          'No single service can stop a play, except the edge itself. What is missing is left out: the counts are null, and degraded names reporting.',
+          'No single service can prevent a play, except the edge itself. Missing data is left out: the counts are null, and degraded lists reporting.',
       },
       {
         text: 'Videos, and the views are lost.',
         reason:
-          'The views do not go to reporting, but to the log. reporting reads on from the position that it stored with its counts.',
+          'The views go to the log, not to reporting. Once reporting is back, it continues from the position that it stored with its counts.',
       },
       {
         text: 'Videos without counts, and the views are counted later.',
@@ -36,7 +36,7 @@ export const killReporting = {
   kills: ['reporting'],
   async run({ play, controlAll, untilState, untilReady, untilCounted, note, user, outageSeconds }) {
     const before = await play(user)
-    note(`Before: answered ${before.status}, views of this user: ${before.playback?.userviews ?? 'unknown'}`)
+    note(`Before: status ${before.status}, views of this user: ${before.playback?.userviews ?? 'unknown'}`)
     await controlAll('reporting', `kill?seconds=${outageSeconds}`)
     const killedAt = performance.now()
     await untilState('reporting', 'down')
@@ -44,7 +44,7 @@ export const killReporting = {
     const during = []
     for (let n = 0; n < PLAYS; n += 1) during.push(await play(user))
     const withoutCounts = during.filter(({ playback }) => playback?.userviews === null).length
-    note(`${PLAYS} plays were answered ${list(during)}; ${withoutCounts} of them without counts`)
+    note(`${PLAYS} plays got ${list(during)}, ${withoutCounts} of them without counts`)
     await untilReady()
     const ms = Math.round(performance.now() - killedAt)
     note(`reporting is back ${(ms / 1_000).toFixed(1)} s after the kill, and has caught up with the log`)
@@ -57,8 +57,8 @@ export const killReporting = {
     return {
       ok,
       sentence: ok
-        ? `All ${answered} plays were answered 200, and each was counted once, although reporting was dead for ${withoutCounts} of them.`
-        : `${answered} plays were answered 200, but ${views} views are counted.`,
+        ? `All ${answered} plays got a 200, and each was counted once, although reporting was down for ${withoutCounts} of them.`
+        : `${answered} plays got a 200, but ${views} views were counted.`,
       facts: [
         ['Answered 200', `${answered} of ${PLAYS + 1}`],
         ['Without counts', `${withoutCounts}`],

@@ -5,7 +5,7 @@ export const onePlay = {
   minutes: '30 s',
   action: 'Press Play',
   intro: [
-    'A viewer presses Play. The edge, the service play, gathers title, URL and counts from three services, and records the view.',
+    'A viewer presses Play. The edge (the service play) gathers title, URL and counts from three services, and records the view.',
     'Nothing is broken yet. Watch when the view is recorded, and when it is counted.',
   ],
   command: 'curl -i -X POST {edge}/play/asset/456/user/8',
@@ -13,28 +13,28 @@ export const onePlay = {
     question: 'The response is 200. What is certain at that moment?',
     options: [
       {
-        text: 'The view is in the count of reporting.',
+        text: 'reporting has already counted the view.',
         reason:
-          'The edge does not wait for the count, so a slow or dead counter cannot slow down a play. The count follows some milliseconds later.',
+          'The edge does not wait for the count, so a slow or dead counter cannot slow down a play. The count follows a few milliseconds later.',
       },
       {
         text: 'The view is stored in the log, and will be counted.',
         isRight: true,
         reason:
-          'The edge answers 200 only once the log, or its own outbox on disk, has the view. The count is derived from the log, a moment later.',
+          'The edge responds with 200 only once the log, or its own outbox on disk, has the view. The count is derived from the log a moment later.',
       },
       {
         text: 'Nothing: the view is sent in the background.',
         reason:
-          'That is how many tutorials do it, and how views get lost. Here, a 200 is a promise: the view is on disk before the response is sent.',
+          'Many tutorials do it that way, and lose views. Here, a 200 is a promise: the view is on disk before the response is sent.',
       },
     ],
   },
   async run({ play, explain, until, untilCounted, note, user }) {
     const { status, ms, viewId } = await play(user)
     const answeredAt = performance.now()
-    note(`The edge answered ${status || 'nothing'} after ${ms} ms. View ${viewId ?? 'none'}`)
-    const view = await until('the view is not counted', async () => {
+    note(`Response: ${status || 'none'}, after ${ms} ms. View ID: ${viewId ?? 'none'}`)
+    const view = await until('the view has not been counted', async () => {
       const current = await explain(viewId ?? '')
       return current?.state === 'counted' && current
     })
@@ -47,8 +47,8 @@ export const onePlay = {
     return {
       ok,
       sentence: ok
-        ? 'The view was stored before the 200, and counted once, shortly after it.'
-        : `The play was answered ${status}, and counted ${views} times instead of once.`,
+        ? 'The view was stored before the response, and counted once, shortly afterwards.'
+        : `The play got status ${status}, and was counted ${views} times instead of once.`,
       facts: [
         ['Response', `${status} after ${ms} ms`],
         ['Counted', `${countedAfterMs} ms later`],

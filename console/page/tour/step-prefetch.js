@@ -7,8 +7,8 @@ export const prefetchFlood = {
   minutes: '30 s',
   action: 'Send the prefetches',
   intro: [
-    `A browser that expects the viewer to press Play fetches the response in advance, and says so: Sec-Purpose: prefetch. This time, ${PREFETCHES} such requests arrive at once.`,
-    'Then the viewer really presses Play, once.',
+    `A browser that expects the viewer to press Play fetches the response in advance, with the header Sec-Purpose: prefetch. This time, ${PREFETCHES} such requests arrive at once.`,
+    'Then the viewer actually presses Play, once.',
   ],
   command: "curl -X POST {edge}/play/asset/456/user/8 -H 'Sec-Purpose: prefetch'",
   predict: {
@@ -16,12 +16,12 @@ export const prefetchFlood = {
     options: [
       {
         text: `${PREFETCHES + 1}`,
-        reason: 'Nobody watches a prefetch. It gets a response, and no view is recorded.',
+        reason: 'Nobody watches a prefetch. It gets a response, but no view is recorded.',
       },
       {
         text: '1',
         isRight: true,
-        reason: 'A prefetch gets the same response, and is not recorded. Only the press of the button is a view.',
+        reason: 'A prefetch gets the same response, but is not recorded. Only the press of the button is a view.',
       },
       {
         text: '2: the first prefetch, and the play',
@@ -36,9 +36,9 @@ export const prefetchFlood = {
       answered,
       views: prefetched,
     } = await control(`prefetch?asset=${asset}&user=${user}&count=${PREFETCHES}`)
-    note(`${answered} of ${sent} prefetches were answered 200, ${prefetched} of them with a view id`)
+    note(`${answered} of ${sent} prefetches got a 200, ${prefetched} of them with a view id`)
     const { status } = await play(user)
-    note(`The play was answered ${status}`)
+    note(`The play got status ${status}`)
     return { sent, answered, prefetched, status, views: await untilCounted(user) }
   },
   check({ sent, answered, prefetched, status, views }) {
@@ -46,8 +46,8 @@ export const prefetchFlood = {
     return {
       ok,
       sentence: ok
-        ? `${answered} prefetches and one play gave one view.`
-        : `${answered} prefetches and one play, answered ${status}, gave ${views} views, and ${prefetched} prefetches had a view id.`,
+        ? `${answered} prefetches and one play resulted in one view.`
+        : `${answered} prefetches and one play (status ${status}) resulted in ${views} views, and ${prefetched} prefetches had a view id.`,
       facts: [
         ['Prefetches answered 200', `${answered} of ${sent}`],
         ['Prefetches with a view id', String(prefetched)],

@@ -5,9 +5,9 @@ export const replay = {
   id: 'replay',
   title: 'Replay everything',
   minutes: '45 s',
-  action: 'Throw the counts away',
+  action: 'Discard the counts',
   intro: [
-    'The counts are thrown away: reporting starts without its checkpoint, and reads the log again from the first message.',
+    'The counts are discarded: reporting starts without its checkpoint, and reads the log again from the first message.',
     'The log delivers every view a second time.',
   ],
   command: 'rm data/checkpoint-reporting.bin   # with reporting stopped',
@@ -17,7 +17,7 @@ export const replay = {
       {
         text: 'Twice as high.',
         reason:
-          'Counts and position are stored together. Without counts there is no position either, so each view is counted once from the start.',
+          'Counts and position are stored together. Without the counts, there is no position either, so reporting starts from zero and counts each view once.',
       },
       {
         text: 'Exactly as before.',
@@ -28,7 +28,7 @@ export const replay = {
       {
         text: 'Lower: views from before the restart are gone.',
         reason:
-          'The views are in the log, not in reporting. What reporting knows, it can always derive from the log again.',
+          'The views are in the log, not in reporting. reporting can always derive its counts from the log again.',
       },
     ],
   },
@@ -41,31 +41,35 @@ export const replay = {
     const { audit } = await untilReady()
     if (!audit) throw new Error('There is no audit.')
     if (audit.direct > 0)
-      throw new SkippedError(`${audit.direct} views were counted without the log, and would not survive a replay.`)
-    note(`Before: ${audit.views} views in all`)
+      throw new SkippedError(
+        `${audit.direct} views were counted directly, without the log, and would not survive a replay.`,
+      )
+    note(`Before: ${audit.views} views in total`)
     const { starts } = await processOf(controls)
     await control('reporting/replay')
-    await until('reporting does not start', async () => (await processOf(controls)).starts > starts)
-    note('reporting has started without its counts, and replays the log')
+    await until('reporting has not started', async () => (await processOf(controls)).starts > starts)
+    note('reporting has started without its counts, and is replaying the log')
     await until(
-      'the counts are not current',
+      'the counts are not current yet',
       async () => (await status())?.parts.reporting?.counting?.state === 'current',
     )
     const after = (await untilReady()).audit?.views ?? 0
-    note(`After: ${after} views in all`)
+    note(`After: ${after} views in total`)
     const users = ledger.users()
-    const counts = await Promise.all(users.map(async (one) => ((await viewsOf(one)) === ledger.of(one).length ? 0 : 1)))
-    const wrong = counts.reduce((/** @type {number} */ sum, one) => sum + one, 0)
+    const mismatches = await Promise.all(
+      users.map(async (each) => ((await viewsOf(each)) === ledger.of(each).length ? 0 : 1)),
+    )
+    const wrong = mismatches.reduce((/** @type {number} */ sum, mismatch) => sum + mismatch, 0)
     return { before: audit.views, after, users: users.length, wrong }
   },
   check({ before, after, users, wrong }) {
     const ok = wrong === 0 && after >= before
-    const grown = after > before ? `, and ${after - before} more arrived meanwhile` : ''
+    const additional = after > before ? `, and ${after - before} more arrived in the meantime` : ''
     return {
       ok,
       sentence: ok
-        ? `After counting the whole log again, all ${before} views are there, once each${grown}.`
-        : `There were ${before} views, and there are ${after} after the replay; ${wrong} of ${users} users have other counts.`,
+        ? `After the replay of the whole log, all ${before} views are counted, once each${additional}.`
+        : `There were ${before} views, and there are ${after} after the replay; ${wrong} of ${users} users have different counts.`,
       facts: [
         ['Views before', String(before)],
         ['Views after', String(after)],
@@ -78,7 +82,7 @@ export const replay = {
     const { starts, state } = await processOf(controls)
     if (state === 'down') return
     await control(passed ? 'reporting/keep' : 'reporting/restore')
-    if (!passed) await until('reporting does not start', async () => (await processOf(controls)).starts > starts)
+    if (!passed) await until('reporting has not started', async () => (await processOf(controls)).starts > starts)
   },
 }
 

@@ -23,7 +23,7 @@ const card = byId('step', HTMLElement)
 const results = new Map()
 let current = 0
 let isRunning = false
-/** False if something is missing that may appear later, such as the edge or its controls. */
+/** False while something is missing that may appear later, such as the edge or its controls. */
 let isAvailable = true
 /** Checks whether the current step can run here. */
 let check = async () => {}
@@ -112,7 +112,7 @@ const MARKS = { passed: '✓', failed: '✕', skipped: '–', running: '…' }
 
 /** @param {Awaited<ReturnType<typeof driver.controls>>} controls */
 function showControls({ state, reason }) {
-  const text = state === 'on' ? 'Each step restores what it breaks, even if it fails.' : (reason ?? '')
+  const text = state === 'on' ? 'Each step restores what it breaks, even if the step fails.' : (reason ?? '')
   setText(byId('tour-note', HTMLElement), text)
 }
 

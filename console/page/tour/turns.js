@@ -6,8 +6,8 @@ const RENEW_MS = 2_000
 const POLL_MS = 500
 
 /**
- * Runs a step while no other tour of this system runs one. `npm start` grants a lease, which expires if this tour is
- * killed.
+ * Runs a step only while no other tour of this system is running one. `npm start` grants a lease, which expires if this
+ * tour is killed.
  * @param {Pick<Driver, 'lease' | 'sleep' | 'patienceMs'>} driver
  * @param {(text: string) => void} onWait called when another tour is in the middle of a step
  */
@@ -25,7 +25,9 @@ export function createTurns({ lease, sleep, patienceMs }, onWait) {
       // Another tour may have killed the edge. If the edge stays unreachable, the step itself reports that.
       if (reply ? reply.granted : performance.now() > limit) return
       if (reply && !isWaiting) {
-        onWait(`Another tour is running the step “${titleOf(reply.step)}”. This step starts when that one has ended.`)
+        onWait(
+          `Another tour is running the step “${titleOf(reply.step)}”. This step will start when that step has ended.`,
+        )
         isWaiting = true
       }
       await sleep(POLL_MS)

@@ -7,7 +7,7 @@ const POLL_MS = 100
 const LATE_MS = 400
 
 /**
- * What the steps of the tour wait for. Each wait throws an error that says what is wrong after `patienceMs`.
+ * Creates the waits of the tour steps. After `patienceMs`, a wait throws an error that says what is still wrong.
  * @param {{
  *   requests: Pick<ReturnType<typeof import('./edge.js').createEdge>, 'status' | 'controls' | 'play'>,
  *   ledger: ReturnType<typeof import('./ledger.js').createLedger>,
@@ -18,28 +18,28 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
   /**
    * Repeats `attempt` until it returns something.
    * @template Value
-   * @param {string} trouble what is wrong until then, for the error
+   * @param {string} problem what is wrong until then, for the error message
    * @param {() => Promise<Value | undefined | false>} attempt
    * @returns {Promise<Value>}
    */
-  async function until(trouble, attempt) {
+  async function until(problem, attempt) {
     const limit = performance.now() + patienceMs
     for (;;) {
       const value = await attempt()
       if (value !== undefined && value !== false) return value
-      if (performance.now() > limit) throw new Error(`After ${patienceMs / 1_000} s, ${trouble}.`)
+      if (performance.now() > limit) throw new Error(`After ${patienceMs / 1_000} s, ${problem}.`)
       await sleep(POLL_MS)
     }
   }
 
   /**
-   * Waits until reporting has counts, and returns the number of views that it counts for a user. A retry of the last
-   * play returns this number.
+   * Waits until reporting has counts, and returns the number of views that it counts for a user. The number is in the
+   * response to a retry of the last play.
    * @param {string} user
    */
   function viewsOf(user) {
     const last = ledger.of(user).at(-1)
-    return until('reporting does not return counts', async () => {
+    return until('reporting has not returned counts', async () => {
       if (!last) return 0
       return (await play(user, last)).playback?.userviews ?? undefined
     })
@@ -59,7 +59,7 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
           return last?.status === 'ready' && last.audit !== null && isDrained(last) && last
         })
       } catch (error) {
-        throw new Error(`${error instanceof Error ? error.message : error} ${toTroubles(last)}`.trim())
+        throw new Error(`${error instanceof Error ? error.message : error} ${toProblems(last)}`.trim())
       }
     },
     /**
@@ -70,21 +70,21 @@ export function createWaits({ requests: { status, controls, play }, ledger, pati
     untilState: (component, state) =>
       until(`${component} is not ${state} yet`, async () => (await status())?.parts[component]?.state === state),
     /**
-     * Waits until all processes of a service run again.
+     * Waits until all processes of a service are running.
      * @param {string} service
      */
     untilRunning: (service) =>
-      until(`${service} does not run yet`, async () => {
+      until(`${service} is not running yet`, async () => {
         const own = processesOf((await controls()).processes, service)
         return own.length > 0 && own.every(({ state }) => state === 'running')
       }),
     /**
      * Waits until every view of a user is counted.
      * @param {string} user
-     * @returns {Promise<number>} how many views reporting counts
+     * @returns {Promise<number>} the number of views that reporting counts
      */
     async untilCounted(user) {
-      await until('not every view that was answered 200 is counted', async () => {
+      await until('not every view has been counted', async () => {
         await ledger.refresh()
         return ledger.of(user).every(({ state }) => state === 'counted')
       })
@@ -100,13 +100,13 @@ function isDrained({ parts }) {
 }
 
 /** @param {SystemStatus | undefined} status */
-function toTroubles(status) {
+function toProblems(status) {
   if (!status) return 'The edge is unreachable.'
-  const troubles = Object.entries(status.parts).flatMap(([name, { state, waiting }]) => {
+  const problems = Object.entries(status.parts).flatMap(([name, { state, waiting }]) => {
     if (state !== 'up') return [`${name} is ${state}`]
-    return waiting ? [`${name} has ${waiting} waiting`] : []
+    return waiting ? [`${name} has a backlog of ${waiting}`] : []
   })
-  return troubles.length > 0 ? `${troubles.join(', ')}.` : ''
+  return problems.length > 0 ? `${problems.join(', ')}.` : ''
 }
 
 /** @param {number} ms */

@@ -12,10 +12,10 @@
 /** `GET /views/:viewId` takes less than a second. */
 const TIMEOUT_MS = 2_000
 const POLL_MS = 500
-/** After this many polls, which take some ten seconds, polls are less frequent. */
+/** After this many polls (about ten seconds), polling slows down. */
 const FAST_POLLS = 20
 const SLOW_POLL_MS = 3_000
-/** About three minutes in all. */
+/** Maximum number of polls: about three minutes in total. */
 const MAX_POLLS = 80
 
 /**
@@ -57,7 +57,7 @@ export function isFinal(explanation) {
  * @returns {Promise<Explanation>}
  */
 export async function fetchExplanation(id, headers) {
-  // A URL cannot contain them as the last segment of its path: the browser requests another resource.
+  // As the last path segment, these ids would make the browser request a different resource.
   if (['', '.', '..'].includes(id)) return { kind: 'invalid' }
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS)

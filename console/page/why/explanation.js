@@ -30,40 +30,45 @@ const outcomes = {
   outbox: {
     state: 'degraded',
     title: 'In the outbox',
-    meaning: 'play keeps it on its disk and appends it to the log later, so it is counted exactly once.',
+    meaning: 'play keeps the view on disk until it can append it to the log. The view is then counted exactly once.',
   },
   log: {
     state: 'degraded',
     title: 'In the log, not counted yet',
-    meaning: 'It is counted as soon as queue-listener has forwarded it to reporting.',
+    meaning: 'The view will be counted as soon as queue-listener has forwarded it to reporting.',
   },
   'dead-letter': {
     state: 'down',
     title: 'Rejected: dead letter',
-    meaning: 'It is not counted. npm run dead-letters can repair and replay it; it is then counted.',
+    meaning: 'The view is not counted, unless you repair and replay it with npm run dead-letters.',
   },
-  qualified: { state: 'up', title: 'Qualified', meaning: 'It is in both numbers: views and qualified.' },
+  qualified: { state: 'up', title: 'Qualified', meaning: 'It counts toward both views and qualified.' },
   repeat: {
     state: 'degraded',
     title: 'Not qualified: repeat',
-    meaning: 'It is in views, but not in qualified: a repeat within 30 s is taken for a double click.',
+    meaning: 'It counts toward views, but not toward qualified: a repeat within 30 s is treated as a double click.',
   },
   pending: {
     state: 'degraded',
     title: 'Pending: not watched for long enough yet',
-    meaning: 'It is in views, and in qualified too once the player has reported enough watch time.',
+    meaning: 'It counts toward views, and toward qualified once the player has reported enough watch time.',
   },
   'watch-time': {
     state: 'degraded',
     title: 'Not qualified: not watched for long enough',
-    meaning: 'It is in views, but not in qualified: its player reported too little watch time within 24 hours.',
+    meaning:
+      'It counts toward views, but not toward qualified: its player reported too little watch time within 24 hours.',
   },
   'no-watch-report': {
     state: 'degraded',
     title: 'Not qualified: no watch report',
-    meaning: 'It is in views, but not in qualified: no player reported within 24 hours that it was watched.',
+    meaning: 'It counts toward views, but not toward qualified: no player reported watch time within 24 hours.',
   },
-  unjudged: { state: 'unknown', title: 'Counted without a verdict', meaning: 'It is in views, but not in qualified.' },
+  unjudged: {
+    state: 'unknown',
+    title: 'Counted without a verdict',
+    meaning: 'It counts toward views, but not toward qualified.',
+  },
 }
 
 /**
@@ -71,11 +76,11 @@ const outcomes = {
  * @returns {Outcome}
  */
 export function toOutcome({ state, verdict, reason }) {
-  // The reason of a pending view says why it does not qualify yet.
+  // The reason of a pending view only says why the view does not qualify yet.
   const decided = verdict === 'pending' ? verdict : reason
   const key = decided ?? (state === 'counted' ? (verdict ?? 'unjudged') : state)
   const title = state === 'rejected' ? `Rejected: ${key}` : `Not qualified: ${key}`
-  const meaning = state === 'rejected' ? 'It is not counted.' : 'It is in views, but not in qualified.'
+  const meaning = state === 'rejected' ? 'It is not counted.' : 'It counts toward views, but not toward qualified.'
   return outcomes[key] ?? { state: 'degraded', title, meaning }
 }
 
@@ -83,24 +88,25 @@ export function toOutcome({ state, verdict, reason }) {
 const failures = {
   unauthorized: {
     state: 'down',
-    title: 'Only for its user',
-    meaning: 'This edge explains views only to their user: paste a valid token at the top of the page.',
+    title: 'Visible only to its user',
+    meaning: 'This edge explains a view only to its user: paste a valid token at the top of the page.',
   },
   invalid: {
     state: 'down',
     title: 'Not a view ID',
-    meaning: 'A view ID has 1 to 256 characters. The page cannot look up “.” and “..”.',
+    meaning: 'A view ID has 1 to 256 characters. The page cannot look up “.” or “..”.',
   },
   unavailable: {
     state: 'unknown',
     title: 'Unknown right now',
-    meaning: 'Reporting or the log is down, so nobody can say what became of this view. A recorded view is not lost.',
+    meaning:
+      'Reporting or the log is down, so the outcome of this view is unknown for now. A recorded view is not lost.',
   },
   unreachable: { state: 'unknown', title: 'Unknown right now', meaning: 'The edge is unreachable.' },
 }
 
 /**
- * What became of a view: the outcome in a few words, then in a sentence.
+ * Renders the outcome of a view, first in a few words, then in a sentence.
  * @param {Explanation} explanation
  */
 export function renderOutcome(explanation) {
@@ -132,13 +138,13 @@ function toFailure(explanation) {
   const limit = knownSince
     ? ` Verdicts are kept for views since ${dateAndTime.format(Date.parse(knownSince))}.`
     : ' No verdicts are kept yet.'
-  const other = hidesOthers ? ', or it is of another user' : ''
+  const other = hidesOthers ? ', or it belongs to another user' : ''
   const meaning = `No view with this ID was recorded, or its verdict is no longer kept${other}.${limit}`
   return { state: 'unknown', title: 'View not found', meaning }
 }
 
 /**
- * The facts that are known about a view.
+ * The known facts about a view.
  * @param {Explanation} explanation
  * @param {(id: string) => string | undefined} titleOf
  */
@@ -155,8 +161,8 @@ export function renderFacts(explanation, titleOf) {
     ['view rules', rule],
     ['decided by', because && createWhyLink(because.id, `the play at ${dateAndTime.format(Date.parse(because.at))}`)],
   ]
-  const known = rows.flatMap(([term, value]) =>
+  const facts = rows.flatMap(([term, value]) =>
     value ? [element('div', {}, element('dt', {}, term), element('dd', {}, value))] : [],
   )
-  return known.length > 0 ? [element('dl', { class: 'why-facts' }, ...known)] : []
+  return facts.length > 0 ? [element('dl', { class: 'why-facts' }, ...facts)] : []
 }

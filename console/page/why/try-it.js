@@ -7,7 +7,8 @@ import { postPlay } from '../playback/post-play.js'
 /** @typedef {import('../token.js').Token} Token */
 /** @typedef {{ explain: (viewId: string, note?: string) => void, showNote: (note: string) => void }} Why */
 /**
- * `run` makes the plays and returns the last one, with a note. Without `run`, only the user can cause the outcome.
+ * `run` makes the plays and returns the result of the last one, with a note. Without `run`, the user has to cause the
+ * outcome.
  * @typedef {{
  *   name: string, how: string, code?: string, button?: string,
  *   run?: (play: Play) => Promise<Played & { note?: string }>,
@@ -34,7 +35,7 @@ const examples = [
   {
     name: 'retried',
     how: 'A client misses the response, and sends the same Idempotency-Key again.',
-    button: 'Send one key twice',
+    button: 'Send the same key twice',
     async run(play) {
       const key = createKey()
       const first = await play({ key })
@@ -64,12 +65,12 @@ const examples = [
 ]
 
 const RETRIED =
-  'Both responses had the same view ID: the second request is a retry, not another view. It is counted once.'
-const REUSED = 'The second play was refused with status 422, and is no view. This is the first one:'
+  'Both responses had the same view ID: the second request is a retry, not another view. The view is counted once.'
+const REUSED = 'The second play was rejected with status 422, so it is not a view. This is the first play:'
 
 /**
- * A list that says how to cause each outcome, with a button for each one that needs only plays. Without a token, each
- * example plays as a new user, so that earlier plays do not matter. With a token, it plays as the user of the token.
+ * A list that says how to cause each outcome, with a button for each outcome that requires only plays. Without a token,
+ * each example plays as a new user, so that earlier plays do not matter. With a token, it plays as the token's user.
  * @param {{ assetIds: () => string[], token: Token, plays: import('../plays/plays.js').Plays, why: Why }} deps
  */
 export function createExamples({ assetIds, token, plays, why }) {

@@ -6,7 +6,7 @@ import { renderFacts, renderOutcome, viewIdInAddress } from './explanation.js'
 
 const progressTexts = {
   final: '',
-  polling: 'Checking again until it is counted…',
+  polling: 'Checking until the view is counted…',
   stopped: 'No longer checking. Press Explain to check again.',
 }
 
